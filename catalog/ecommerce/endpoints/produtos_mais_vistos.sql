@@ -1,0 +1,11 @@
+-- The most viewed products of the newest minute that has begun.
+CREATE VIEW ranking_produtos_mais_vistos
+WITH (path = '/produtos/mais_vistos', limite = 5, descricao = 'Most viewed products of the newest minute') AS
+SELECT
+    row_number() OVER (ORDER BY visualizacoes DESC, id_produto) AS posicao,
+    id_produto,
+    visualizacoes
+FROM produtos_mais_vistos
+WHERE janela_inicio = (SELECT max(janela_inicio) FROM produtos_mais_vistos WHERE janela_inicio <= $agora)
+ORDER BY posicao
+LIMIT $limite;

@@ -1,0 +1,7 @@
+-- Active users: distinct `id_usuario` with any event in the last five minutes, every minute.
+CREATE MATERIALIZED VIEW usuarios_ativos AS
+SELECT
+    hop(INTERVAL '1 minute', INTERVAL '5 minutes') AS janela,
+    count(DISTINCT id_usuario) AS usuarios
+FROM eventos_clientes
+GROUP BY janela;

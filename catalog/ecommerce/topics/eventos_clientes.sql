@@ -1,0 +1,31 @@
+-- What customers do in the shop: one JSON object per event.
+CREATE TABLE eventos_clientes (
+    id_usuario TEXT NOT NULL,
+    tipo_evento TEXT NOT NULL,
+    timestamp TIMESTAMP NOT NULL,
+    id_produto TEXT,
+    id_evento TEXT,
+    id_sessao TEXT,
+    id_pedido TEXT,
+    canal TEXT,
+    regiao TEXT,
+    categoria TEXT,
+    id_afiliado TEXT,
+    -- The upper bound keeps every sum of units and of money exact.
+    quantidade BIGINT
+        DEFAULT CASE WHEN tipo_evento IN ('compra', 'reembolso', 'adicao_carrinho', 'remocao_carrinho') THEN 1 END
+        CHECK (quantidade BETWEEN 1 AND 1000000000),
+    preco DECIMAL(18, 2) CHECK (preco >= 0),
+    valor_total DECIMAL(18, 2) CHECK (valor_total >= 0),
+    desconto DECIMAL(18, 2) CHECK (desconto >= 0),
+    moeda TEXT DEFAULT current_setting('shop.currency')
+) WITH (
+    connector = 'kafka',
+    topic = 'eventos_clientes',
+    event_time = 'timestamp',
+    event_id = 'id_evento',
+    watermark = '10 seconds',
+    lateness = '1 hour',
+    ahead = '1 hour',
+    idle = '30 seconds'
+);

@@ -1,0 +1,18 @@
+-- Refunds: one row per counted `reembolso`, on the refund's own date. `valor` is the amount given back.
+CREATE VIEW reembolsos AS
+SELECT
+    id_pedido,
+    id_produto,
+    quantidade,
+    preco,
+    CAST(timestamp AT TIME ZONE current_setting('shop.time_zone') AS DATE) AS data,
+    timestamp,
+    id_usuario,
+    regiao,
+    categoria,
+    canal,
+    id_afiliado,
+    moeda,
+    coalesce(valor_total, preco * quantidade, 0) AS valor
+FROM eventos_clientes
+WHERE tipo_evento = 'reembolso';

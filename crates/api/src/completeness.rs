@@ -1,0 +1,79 @@
+//! How complete an answer is: the counts of its topics, as JSON for metrics and as headers for arrays.
+
+use std::collections::BTreeSet;
+
+use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use serde::Serialize;
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::view::{Completeness, View};
+
+use crate::json::utc_text;
+
+const WATERMARK: HeaderName = HeaderName::from_static("vitral-watermark");
+const READ: HeaderName = HeaderName::from_static("vitral-read");
+const COUNTED: HeaderName = HeaderName::from_static("vitral-counted");
+const DUPLICATE: HeaderName = HeaderName::from_static("vitral-duplicate");
+const LATE: HeaderName = HeaderName::from_static("vitral-late");
+const REFUSED: HeaderName = HeaderName::from_static("vitral-refused");
+const IDLE_PARTITIONS: HeaderName = HeaderName::from_static("vitral-idle-partitions");
+
+/// The object `completude` of a metric's answer.
+#[derive(Debug, Serialize)]
+pub(crate) struct Figures<'a> {
+    marca_dagua: Option<String>,
+    lidas: u64,
+    contadas: u64,
+    duplicadas: u64,
+    atrasadas: u64,
+    recusadas: u64,
+    particoes_ociosas: &'a [i32],
+}
+
+impl<'a> Figures<'a> {
+    pub(crate) fn of(completeness: &'a Completeness) -> Self {
+        Self {
+            marca_dagua: watermark_text(completeness.watermark_ms),
+            lidas: completeness.read,
+            contadas: completeness.counted,
+            duplicadas: completeness.duplicate,
+            atrasadas: completeness.late,
+            recusadas: completeness.refused,
+            particoes_ociosas: &completeness.idle_partitions,
+        }
+    }
+}
+
+/// The headers of an answer that depends on these topics: counts are summed, the watermark is the smallest, and absent
+/// while one topic has none. With several topics an idle partition carries its topic's name.
+pub(crate) fn headers(view: &View, topics: &BTreeSet<String>) -> HeaderMap {
+    let mut headers = HeaderMap::new();
+    let found: Vec<_> = topics.iter().filter_map(|name| Some((name, &view.topics.get(name)?.completeness))).collect();
+    if found.is_empty() {
+        return headers;
+    }
+    let watermarks: Option<Vec<i64>> = found.iter().map(|(_, completeness)| completeness.watermark_ms).collect();
+    let watermark = watermark_text(watermarks.and_then(|all| all.into_iter().min()));
+    if let Some(value) = watermark.and_then(|text| HeaderValue::from_str(&text).ok()) {
+        headers.insert(WATERMARK, value);
+    }
+    let sum =
+        |count: fn(&Completeness) -> u64| -> u64 { found.iter().map(|(_, completeness)| count(completeness)).sum() };
+    headers.insert(READ, sum(|completeness| completeness.read).into());
+    headers.insert(COUNTED, sum(|completeness| completeness.counted).into());
+    headers.insert(DUPLICATE, sum(|completeness| completeness.duplicate).into());
+    headers.insert(LATE, sum(|completeness| completeness.late).into());
+    headers.insert(REFUSED, sum(|completeness| completeness.refused).into());
+    let idle = found.iter().flat_map(|(name, completeness)| {
+        let one = found.len() == 1;
+        let text = move |partition| if one { format!("{partition}") } else { format!("{name}/{partition}") };
+        completeness.idle_partitions.iter().map(text)
+    });
+    if let Ok(value) = HeaderValue::from_str(&idle.collect::<Vec<_>>().join(", ")) {
+        headers.insert(IDLE_PARTITIONS, value);
+    }
+    headers
+}
+
+fn watermark_text(watermark_ms: Option<i64>) -> Option<String> {
+    utc_text(watermark_ms?.checked_mul(MICROS_PER_MS)?)
+}

@@ -1,0 +1,56 @@
+//! `/metricas`: the list of metrics, a metric's rows page by page, and its newest window as a live stream.
+
+mod cursor;
+mod list;
+mod live;
+mod page;
+mod rows;
+
+use arrow::array::RecordBatch;
+use arrow::error::ArrowError;
+use serde::Serialize;
+use serde_json::value::RawValue;
+use vitral_schemas::view::{MetricView, View};
+
+use crate::completeness::Figures;
+use crate::json::JsonRows;
+use crate::query::QueryError;
+
+pub(crate) use self::list::list;
+pub(crate) use self::live::live;
+pub(crate) use self::page::page;
+
+/// False once a window is published; the last column of every metric.
+pub(crate) const PROVISIONAL_COLUMN: &str = "provisoria";
+
+/// The answer for one metric, the same from a page and from a stream.
+#[derive(Serialize)]
+struct Document<'a> {
+    nome: &'a str,
+    linhas: Box<RawValue>,
+    completude: Figures<'a>,
+}
+
+fn document(view: &View, name: &str, shown: &MetricView, rows: &RecordBatch) -> Result<String, QueryError> {
+    let topic = view.topics.get(&shown.topic).ok_or_else(|| QueryError::Unavailable(shown.topic.clone()))?;
+    let mut linhas = JsonRows::new();
+    linhas.push(rows)?;
+    let external = |error| ArrowError::ExternalError(error);
+    let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
+    let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
+    let document = Document { nome: name, linhas, completude: Figures::of(&topic.completeness) };
+    Ok(serde_json::to_string(&document).map_err(|error| external(error.into()))?)
+}
+
+/// A metric's path: its name may hold anything that a quoted identifier may.
+fn path_of(name: &str) -> String {
+    let mut path = String::from("/metricas/");
+    for byte in name.bytes() {
+        if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {
+            path.push(char::from(byte));
+        } else {
+            path.push_str(&format!("%{byte:02X}"));
+        }
+    }
+    path
+}

@@ -1,0 +1,115 @@
+//! `GET /metricas`: what there is to ask for.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, SchemaRef};
+use axum::extract::{RawQuery, State};
+use axum::http::HeaderValue;
+use axum::response::{IntoResponse, Response};
+use axum::{Json, http::HeaderName};
+use serde::Serialize;
+use vitral_schemas::window::Window;
+
+use super::{PROVISIONAL_COLUMN, path_of};
+use crate::parameters::Parameters;
+use crate::problem::Problem;
+use crate::shared::Shared;
+
+const TIME_ZONE: HeaderName = HeaderName::from_static("vitral-time-zone");
+const CURRENCY: HeaderName = HeaderName::from_static("vitral-currency");
+
+#[derive(Serialize)]
+struct Entry<'a> {
+    nome: &'a str,
+    descricao: &'a str,
+    janela: String,
+    colunas: Vec<Column>,
+    url: String,
+}
+
+#[derive(Serialize)]
+struct Column {
+    nome: String,
+    tipo: String,
+}
+
+pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    Parameters::read(query.as_deref(), &[])?;
+    let view = shared.view()?;
+    let entries = shared.catalog.metrics.iter().filter_map(|metric| {
+        let shown = view.metrics.get(&metric.name)?;
+        Some(Entry {
+            nome: &metric.name,
+            descricao: &metric.description,
+            janela: window_text(metric.window),
+            colunas: columns(&shown.schema),
+            url: path_of(&metric.name),
+        })
+    });
+    let mut response = Json(entries.collect::<Vec<_>>()).into_response();
+    let settings = &shared.settings;
+    for (name, value) in [(TIME_ZONE, settings.time_zone.name()), (CURRENCY, settings.currency.as_str())] {
+        if let Ok(value) = HeaderValue::from_str(value) {
+            response.headers_mut().insert(name, value);
+        }
+    }
+    Ok(response)
+}
+
+fn columns(schema: &SchemaRef) -> Vec<Column> {
+    let stored = schema.fields().iter().map(|field| (field.name().as_str(), field.data_type()));
+    stored
+        .chain([(PROVISIONAL_COLUMN, &DataType::Boolean)])
+        .map(|(name, data_type)| Column { nome: name.into(), tipo: type_text(data_type) })
+        .collect()
+}
+
+/// The types' names in SQL.
+fn type_text(data_type: &DataType) -> String {
+    match data_type {
+        DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View => "text".into(),
+        DataType::Int8 | DataType::Int16 => "smallint".into(),
+        DataType::Int32 => "integer".into(),
+        DataType::Int64 => "bigint".into(),
+        DataType::Float32 => "real".into(),
+        DataType::Float64 => "double precision".into(),
+        DataType::Decimal128(precision, scale) | DataType::Decimal256(precision, scale) => {
+            format!("decimal({precision}, {scale})")
+        }
+        DataType::Timestamp(..) => "timestamp".into(),
+        DataType::Date32 | DataType::Date64 => "date".into(),
+        DataType::Boolean => "boolean".into(),
+        other => other.to_string().to_lowercase(),
+    }
+}
+
+/// The contract's values are Portuguese.
+fn window_text(window: Window) -> String {
+    match window {
+        Window::Fixed { size_ms, slide_ms } if size_ms == slide_ms => length_text(size_ms),
+        Window::Fixed { size_ms, slide_ms } => format!("{} a cada {}", length_text(size_ms), length_text(slide_ms)),
+        Window::Days { size: 1 } => "1 dia".into(),
+        Window::Days { size } => format!("{size} dias a cada 1 dia"),
+        Window::Month => "1 mês".into(),
+    }
+}
+
+fn length_text(ms: i64) -> String {
+    const UNITS: [(i64, &str); 4] = [(3_600_000, "h"), (60_000, "min"), (1_000, "s"), (1, "ms")];
+    let (unit_ms, unit) = UNITS.into_iter().find(|(unit_ms, _)| ms % unit_ms == 0).unwrap_or((1, "ms"));
+    format!("{} {unit}", ms / unit_ms)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_in_words() {
+        let fixed = |size_ms, slide_ms| window_text(Window::Fixed { size_ms, slide_ms });
+        assert_eq!(fixed(60_000, 60_000), "1 min");
+        assert_eq!(fixed(300_000, 60_000), "5 min a cada 1 min");
+        assert_eq!(fixed(3_600_000, 90_000), "1 h a cada 90 s");
+        assert_eq!(window_text(Window::Days { size: 7 }), "7 dias a cada 1 dia");
+    }
+}

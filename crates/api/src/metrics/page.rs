@@ -1,0 +1,100 @@
+//! `GET /metricas/{nome}`: a metric's rows, newest window first, page by page.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use axum::extract::{Path, RawQuery, State, rejection::PathRejection};
+use axum::http::header::{CONTENT_TYPE, LINK};
+use axum::http::{HeaderValue, Uri};
+use axum::response::{IntoResponse, Response};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::view::MetricView;
+
+use super::cursor::{Cursor, question};
+use super::rows::{self, Wanted};
+use super::{PROVISIONAL_COLUMN, document, path_of};
+use crate::parameters::{CURSOR, FROM, LIMIT, Parameters, UNTIL};
+use crate::problem::Problem;
+use crate::shared::Shared;
+
+const LIMIT_DEFAULT: usize = 100;
+const OWN_PARAMETERS: [&str; 4] = [FROM, UNTIL, LIMIT, CURSOR];
+
+pub(crate) async fn page(
+    State(shared): State<Arc<Shared>>,
+    name: Result<Path<String>, PathRejection>,
+    uri: Uri,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let Path(name) = name.map_err(|_| Problem::not_found(uri.path()))?;
+    let view = shared.view()?;
+    let (metric, shown) = shared.metric(&view, &name)?;
+
+    let filterable = text_columns(shown);
+    let allowed: Vec<_> = OWN_PARAMETERS.into_iter().chain(filterable.iter().copied()).collect();
+    let parameters = Parameters::read(query.as_deref(), &allowed)?;
+    let mut period = parameters.period()?;
+    let limit = parameters.limit(LIMIT_DEFAULT)?;
+    let question = question(&name, &parameters);
+    let cursor = parameters.text(CURSOR).map(|text| Cursor::read(text, &question)).transpose()?;
+    let resumed = cursor.map(|cursor| resume(cursor, shown));
+    if let Some(cursor) = resumed {
+        let end = cursor.window.saturating_add(1);
+        period.until = Some(period.until.map_or(end, |until| until.min(end)));
+    }
+
+    // One row more than asked for tells whether there is a next page.
+    let filters = filterable.into_iter().filter_map(|column| Some((column, parameters.text(column)?)));
+    let skip = resumed.map_or(0, |cursor| cursor.rows);
+    let wanted = Wanted { period, filters: filters.collect(), skip, count: limit + 1 };
+    let found = shared.reader.bounded(rows::read(&shared.reader, metric, shown, &wanted)).await?;
+    let rows = found.slice(0, found.num_rows().min(limit));
+
+    let body = document(&view, &name, shown, &rows)?;
+    let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
+    if found.num_rows() > limit
+        && let Some(next) = end_of(&rows, resumed)
+    {
+        response.headers_mut().insert(LINK, next_link(&name, &parameters, &next.write(&question))?);
+    }
+    Ok(response)
+}
+
+/// A window that has been closed since is begun again: see [`super::cursor`].
+fn resume(cursor: Cursor, view: &MetricView) -> Cursor {
+    let closed = !view.open.contains_key(&cursor.window.div_euclid(MICROS_PER_MS));
+    if cursor.provisional && closed { Cursor { rows: 0, provisional: false, ..cursor } } else { cursor }
+}
+
+/// Where the page that holds these rows ends.
+fn end_of(rows: &RecordBatch, resumed: Option<Cursor>) -> Option<Cursor> {
+    let starts = rows.column(0).as_primitive_opt::<TimestampMicrosecondType>()?.values();
+    let window = *starts.last()?;
+    let here = starts.iter().rev().take_while(|start| **start == window).count();
+    let before = resumed.filter(|cursor| cursor.window == window).map_or(0, |cursor| cursor.rows);
+    let provisional = rows.column_by_name(PROVISIONAL_COLUMN)?.as_boolean_opt()?;
+    let provisional = provisional.value(provisional.len().checked_sub(1)?);
+    Some(Cursor { window, rows: before + here, provisional })
+}
+
+fn next_link(name: &str, parameters: &Parameters, cursor: &str) -> Result<HeaderValue, Problem> {
+    let mut query = form_urlencoded::Serializer::new(String::new());
+    query.extend_pairs(parameters.iter().filter(|(name, _)| *name != CURSOR));
+    query.append_pair(CURSOR, cursor);
+    let link = format!("<{}?{}>; rel=\"next\"", path_of(name), query.finish());
+    HeaderValue::try_from(link).map_err(|error| {
+        tracing::error!(%error, "link header failed");
+        Problem::internal()
+    })
+}
+
+/// The columns that a request may filter by; none of the other parameters' names.
+fn text_columns(view: &MetricView) -> Vec<&str> {
+    let texts = view
+        .schema
+        .fields()
+        .iter()
+        .filter(|field| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View));
+    texts.map(|field| field.name().as_str()).filter(|name| !OWN_PARAMETERS.contains(name)).collect()
+}

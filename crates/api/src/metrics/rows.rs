@@ -1,0 +1,103 @@
+//! A metric's rows, newest window first and within a window in the metric's own order.
+
+use std::collections::BTreeMap;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, SortExpr, ident, lit};
+use vitral_schemas::catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::view::MetricView;
+use vitral_schemas::window::Window;
+
+use crate::parameters::Period;
+use crate::query::{QueryError, Reader, frame, metric_plan, utc};
+
+/// Which rows of a metric are wanted, in its order.
+#[derive(Debug, Default)]
+pub(super) struct Wanted<'a> {
+    pub period: Period,
+    /// Text columns and the values that they must have.
+    pub filters: BTreeMap<&'a str, &'a str>,
+    pub skip: usize,
+    pub count: usize,
+}
+
+/// Looks at recent windows first: the newest rows of a long history cost no more than those of a short one. As the
+/// order is by window, what fills the count from a part of them is what all of them would give.
+pub(super) async fn read(
+    reader: &Reader,
+    metric: &Metric,
+    view: &MetricView,
+    wanted: &Wanted<'_>,
+) -> Result<RecordBatch, QueryError> {
+    for from in starts(view, wanted) {
+        let period = Period { from: Some(from), ..wanted.period };
+        let rows = read_period(reader, metric, view, wanted, period).await?;
+        if rows.num_rows() == wanted.count {
+            return Ok(rows);
+        }
+    }
+    read_period(reader, metric, view, wanted, wanted.period).await
+}
+
+/// How far back to look before looking at everything: so far that rows as dense as those of the open windows fill the
+/// count, then eight times as far.
+fn starts(view: &MetricView, wanted: &Wanted<'_>) -> Vec<i64> {
+    let last_open = view.open.last_key_value().map(|(start_ms, _)| *start_ms);
+    let newest = last_open.max(view.published_through_ms).and_then(|ms| ms.checked_mul(MICROS_PER_MS));
+    let Some(newest) = newest else { return Vec::new() };
+    let end = wanted.period.until.map_or(newest, |until| until.min(newest));
+    let open_rows: usize = view.open.values().map(RecordBatch::num_rows).sum();
+    let rows_per_window = (open_rows / view.open.len().max(1)).max(1);
+    let windows = i64::try_from((wanted.skip + wanted.count).div_ceil(rows_per_window)).unwrap_or(i64::MAX);
+    let span =
+        |factor: i64| windows.checked_add(2)?.checked_mul(factor)?.checked_mul(step_ms(view.window) * MICROS_PER_MS);
+    let starts = [1, 8].into_iter().filter_map(|factor| end.checked_sub(span(factor)?));
+    starts.filter(|start| wanted.period.from.is_none_or(|from| from < *start)).collect()
+}
+
+/// About how far one window starts after the one before.
+fn step_ms(window: Window) -> i64 {
+    const DAY_MS: i64 = 86_400_000;
+    match window {
+        Window::Fixed { slide_ms, .. } => slide_ms,
+        Window::Days { .. } => DAY_MS,
+        Window::Month => 31 * DAY_MS,
+    }
+}
+
+async fn read_period(
+    reader: &Reader,
+    metric: &Metric,
+    view: &MetricView,
+    wanted: &Wanted<'_>,
+    period: Period,
+) -> Result<RecordBatch, QueryError> {
+    let start = || ident(WINDOW_START_COLUMN);
+    let from = period.from.map(|from| start().gt_eq(lit(utc(Some(from)))));
+    let until = period.until.map(|until| start().lt(lit(utc(Some(until)))));
+    let filters = wanted.filters.iter().map(|(column, value)| ident(*column).eq(lit(*value)));
+    let filter = from.into_iter().chain(until).chain(filters).reduce(Expr::and);
+    let mut builder = LogicalPlanBuilder::from(metric_plan(view)?);
+    if let Some(filter) = filter {
+        builder = builder.filter(filter)?;
+    }
+    let plan = builder.sort(order(metric, view))?.limit(wanted.skip, Some(wanted.count))?.build()?;
+    let frame = frame(&reader.session(), plan);
+    let schema = frame.schema().inner().clone();
+    Ok(concat_batches(&schema, &frame.collect().await?)?)
+}
+
+/// The order in which windows are stored, but newest window first.
+fn order(metric: &Metric, view: &MetricView) -> Vec<SortExpr> {
+    let mut order = vec![ident(WINDOW_START_COLUMN).sort(false, false)];
+    let mut taken = vec![WINDOW_START_COLUMN, WINDOW_END_COLUMN];
+    for column in &metric.order {
+        order.push(ident(&column.name).sort(!column.descending, column.descending));
+        taken.push(&column.name);
+    }
+    let others = view.schema.fields().iter().filter(|field| !taken.contains(&field.name().as_str()));
+    order.extend(others.map(|field| ident(field.name()).sort(true, true)));
+    order
+}

@@ -1,0 +1,152 @@
+//! Query parameters: everything that is not exactly right is a 400 that says what would be.
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Timelike};
+
+use crate::problem::Problem;
+
+pub(crate) const FROM: &str = "de";
+pub(crate) const UNTIL: &str = "ate";
+pub(crate) const LIMIT: &str = "limite";
+pub(crate) const CURSOR: &str = "cursor";
+
+pub(crate) const LIMIT_MAX: usize = 1000;
+
+/// The parameters of one request, in the order of their names.
+#[derive(Debug)]
+pub(crate) struct Parameters(BTreeMap<String, String>);
+
+/// `from <= time < until`, in microseconds since the epoch.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Period {
+    pub from: Option<i64>,
+    pub until: Option<i64>,
+}
+
+impl Parameters {
+    pub(crate) fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, Problem> {
+        let mut given = BTreeMap::new();
+        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+            if !allowed.contains(&name.as_ref()) {
+                return Err(Problem::unknown_parameter(&name, allowed));
+            }
+            if given.insert(name.to_string(), value.into_owned()).is_some() {
+                return Err(Problem::repeated_parameter(&name));
+            }
+        }
+        Ok(Self(given))
+    }
+
+    pub(crate) fn text(&self, name: &str) -> Option<&str> {
+        self.0.get(name).map(String::as_str)
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
+        self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    pub(crate) fn period(&self) -> Result<Period, Problem> {
+        let (from, until) = (self.time(FROM)?, self.time(UNTIL)?);
+        if let (Some(start), Some(end)) = (from, until)
+            && start >= end
+        {
+            return Err(Problem::invalid_parameter(
+                "de is not before ate",
+                "give a de that is earlier than ate: rows with de <= time < ate are answered",
+            ));
+        }
+        Ok(Period { from, until })
+    }
+
+    pub(crate) fn limit(&self, default: usize) -> Result<usize, Problem> {
+        let Some(text) = self.text(LIMIT) else { return Ok(default) };
+        text.parse().ok().filter(|limit| (1..=LIMIT_MAX).contains(limit)).ok_or_else(|| {
+            Problem::invalid_parameter(
+                format!("limite is '{text}'"),
+                format!("give limite as a whole number from 1 to {LIMIT_MAX}, or leave it out for {default}"),
+            )
+        })
+    }
+
+    fn time(&self, name: &str) -> Result<Option<i64>, Problem> {
+        let Some(text) = self.text(name) else { return Ok(None) };
+        micros(text).map(Some).ok_or_else(|| {
+            Problem::invalid_parameter(
+                format!("{name} is '{text}', which is no RFC 3339 time"),
+                format!(
+                    "give {name} with date, time and offset, such as 2025-05-14T22:16:00Z or 2025-05-14T19:16:00-03:00"
+                ),
+            )
+        })
+    }
+}
+
+/// Rounded up to microseconds: stored times have no more digits, so `time >= t` and `time < t` keep their meaning.
+fn micros(text: &str) -> Option<i64> {
+    let mut text = text.to_owned();
+    // An unescaped + of an offset arrives as a space.
+    if let Some(sign) = text.len().checked_sub("+00:00".len())
+        && text.as_bytes()[sign] == b' '
+    {
+        text.replace_range(sign..=sign, "+");
+    }
+    let time = DateTime::parse_from_rfc3339(&text).ok()?;
+    time.timestamp_micros().checked_add(i64::from(time.nanosecond() % 1_000 > 0))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(query: &str) -> Result<Parameters, Problem> {
+        Parameters::read(Some(query), &[FROM, UNTIL, LIMIT, "regiao"])
+    }
+
+    #[test]
+    fn times_in_any_offset() {
+        let expected = 1_747_260_960_000_000;
+        for text in [
+            "2025-05-14T22:16:00Z",
+            "2025-05-14T19:16:00-03:00",
+            "2025-05-15T00:16:00%2B02:00",
+            "2025-05-15T00:16:00+02:00",
+        ] {
+            let period = read(&format!("de={text}")).expect("known").period().expect("a period");
+            assert_eq!(period, Period { from: Some(expected), until: None }, "{text}");
+        }
+        assert_eq!(micros("2025-05-14T22:16:00.0000001Z"), Some(expected + 1));
+    }
+
+    #[test]
+    fn wrong_times_and_periods() {
+        for query in [
+            "de=ontem",
+            "de=",
+            "ate=2025-05-14",
+            "de=2025-05-14T22:16:00",
+            "ate=2025-13-01T00:00:00Z",
+            "de=%C3%A9%20%20%20%20%20",
+        ] {
+            assert!(read(query).expect("known").period().is_err(), "{query}");
+        }
+        let same = "de=2025-05-14T22:16:00Z&ate=2025-05-14T19:16:00-03:00";
+        assert!(read(same).expect("known").period().is_err());
+    }
+
+    #[test]
+    fn limits() {
+        assert_eq!(read("").expect("known").limit(5), Ok(5));
+        assert_eq!(read("limite=1000").expect("known").limit(5), Ok(1000));
+        for query in ["limite=0", "limite=1001", "limite=-1", "limite=1.5", "limite=", "limite=99999999999999999999"] {
+            assert!(read(query).expect("known").limit(5).is_err(), "{query}");
+        }
+    }
+
+    #[test]
+    fn each_known_and_once() {
+        assert_eq!(read("regiao=S%C3%A3o+Paulo").expect("known").text("regiao"), Some("São Paulo"));
+        assert!(read("Regiao=x").is_err());
+        assert!(read("limite=1&limite=1").is_err());
+    }
+}

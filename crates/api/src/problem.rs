@@ -1,0 +1,184 @@
+//! Errors as `application/problem+json`: what is wrong, a code that stays, and what to do about it.
+
+use axum::Json;
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::{HeaderValue, StatusCode};
+use axum::response::{IntoResponse, Response};
+use serde::Serialize;
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Problem {
+    status: StatusCode,
+    code: &'static str,
+    detail: String,
+    remedy: String,
+    retry_after_seconds: Option<u32>,
+}
+
+#[derive(Serialize)]
+struct Body<'a> {
+    r#type: &'static str,
+    title: &'static str,
+    status: u16,
+    code: &'static str,
+    detail: &'a str,
+    remedio: &'a str,
+}
+
+impl Problem {
+    fn new(status: StatusCode, code: &'static str, detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self { status, code, detail: detail.into(), remedy: remedy.into(), retry_after_seconds: None }
+    }
+
+    fn retry_after(self, seconds: u32) -> Self {
+        Self { retry_after_seconds: Some(seconds), ..self }
+    }
+
+    pub(crate) fn unknown_parameter(name: &str, allowed: &[&str]) -> Self {
+        let remedy = if allowed.is_empty() {
+            format!("remove {name}: this address takes no parameters")
+        } else {
+            format!("remove {name}; this address takes {}", allowed.join(", "))
+        };
+        Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", format!("{name} is no parameter here"), remedy)
+    }
+
+    pub(crate) fn repeated_parameter(name: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "repeated_parameter",
+            format!("{name} is given more than once"),
+            format!("give {name} once"),
+        )
+    }
+
+    pub(crate) fn invalid_parameter(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
+        Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail, remedy)
+    }
+
+    pub(crate) fn invalid_cursor(detail: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_cursor",
+            detail,
+            "take cursor, with all other parameters, from the Link header of the page before; \
+             leave it out to begin with the newest window",
+        )
+    }
+
+    pub(crate) fn unknown_metric(name: &str, known: &[&str]) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_metric",
+            format!("there is no metric {name}"),
+            format!("use one of GET /metricas: {}", known.join(", ")),
+        )
+    }
+
+    pub(crate) fn not_found(path: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "not_found",
+            format!("nothing answers at {path}"),
+            "GET /metricas lists the metrics; the page at / links to the rest",
+        )
+    }
+
+    pub(crate) fn method_not_allowed(method: &str, path: &str) -> Self {
+        Self::new(
+            StatusCode::METHOD_NOT_ALLOWED,
+            "method_not_allowed",
+            format!("{path} does not answer {method}"),
+            "use one of the methods of the Allow header",
+        )
+    }
+
+    pub(crate) fn body_too_large(bytes_max: u64) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "body_too_large",
+            "the request's body is too large",
+            format!("send at most {bytes_max} bytes"),
+        )
+    }
+
+    pub(crate) fn starting() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "starting",
+            "the numbers are still being recovered",
+            "ask again when GET /readyz answers 200",
+        )
+        .retry_after(1)
+    }
+
+    pub(crate) fn unavailable(name: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "unavailable",
+            format!("{name} is in the catalog, but nothing feeds it yet"),
+            "ask again in a moment; if it stays, the stream runs with another catalog",
+        )
+        .retry_after(5)
+    }
+
+    pub(crate) fn too_many_streams(streams_max: usize) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "too_many_streams",
+            format!("all {streams_max} live streams are taken"),
+            "close another stream, or ask for the metric itself every few seconds",
+        )
+        .retry_after(10)
+    }
+
+    pub(crate) fn query_timeout() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "query_timeout",
+            "the query took too long and was stopped",
+            "ask for a shorter period with de and ate, or again when there is less to do",
+        )
+        .retry_after(5)
+    }
+
+    pub(crate) fn query_memory() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "query_memory",
+            "the query needed more memory than all queries may take together",
+            "ask for a shorter period with de and ate, or again when there is less to do",
+        )
+        .retry_after(5)
+    }
+
+    /// The cause stands in the log, never in the answer.
+    pub(crate) fn internal() -> Self {
+        Self::new(
+            StatusCode::INTERNAL_SERVER_ERROR,
+            "internal",
+            "the request failed inside the server",
+            "the server's log has the cause, under the X-Correlation-Id of this answer",
+        )
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let body = Body {
+            r#type: "about:blank",
+            title: self.status.canonical_reason().unwrap_or("Error"),
+            status: self.status.as_u16(),
+            code: self.code,
+            detail: &self.detail,
+            remedio: &self.remedy,
+        };
+        let mut response = (self.status, Json(body)).into_response();
+        let headers = response.headers_mut();
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        if let Some(seconds) = self.retry_after_seconds {
+            headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
+        }
+        response
+    }
+}

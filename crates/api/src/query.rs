@@ -1,0 +1,170 @@
+//! Read-only queries over one view: a session that sees just what a statement mentions, within bounds.
+
+mod error;
+mod reference;
+mod tables;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    SchemaProvider, TableProvider,
+};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::ViewTable;
+use datafusion::error::Result;
+use datafusion::execution::context::{SQLOptions, SessionContext};
+use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
+use datafusion::execution::memory_pool::GreedyMemoryPool;
+use datafusion::execution::runtime_env::RuntimeEnvBuilder;
+use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::prelude::SessionConfig;
+use datafusion::sql::sqlparser::ast::Query;
+use tokio::sync::Semaphore;
+use vitral_schemas::catalog::{Catalog, Diagnostic, Endpoint, Reference};
+use vitral_schemas::view::View;
+
+use self::reference::References;
+use crate::config::ApiConfig;
+use crate::error::ApiError;
+use crate::sources::{self, Needs, Source, Sources};
+
+pub(crate) use self::error::QueryError;
+pub(crate) use self::tables::{metric_plan, utc};
+
+const CATALOG: &str = "vitral";
+const SCHEMA: &str = "public";
+/// More would only make two cores change between threads.
+const TARGET_PARTITIONS: usize = 2;
+
+pub(crate) struct Reader {
+    state: SessionState,
+    catalog: Arc<Catalog>,
+    sources: Sources,
+    references: References,
+    permits: Semaphore,
+    timeout: Duration,
+}
+
+impl Reader {
+    pub(crate) fn new(catalog: Arc<Catalog>, config: &ApiConfig) -> Result<Self, ApiError> {
+        let state = base_state(config.query_memory_bytes).map_err(ApiError::Engine)?;
+        let functions = state.table_functions().keys().cloned().collect();
+        let sources = Sources::new(&catalog, functions).map_err(ApiError::Catalog)?;
+        Ok(Self {
+            state,
+            catalog,
+            sources,
+            references: References::new(config.reference_dir.clone()),
+            permits: Semaphore::new(config.queries_max.max(1)),
+            timeout: config.query_timeout,
+        })
+    }
+
+    pub(crate) fn needs(&self, endpoint: &Endpoint) -> Result<Needs, Diagnostic> {
+        self.sources.needs(&endpoint.query, &endpoint.position)
+    }
+
+    /// Runs one request's queries within the bounds of all.
+    pub(crate) async fn bounded<T>(&self, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
+        let work = async {
+            let _permit = self.permits.acquire().await.map_err(|_| QueryError::Timeout)?;
+            work.await
+        };
+        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(QueryError::Timeout))
+    }
+
+    /// A session in which nothing is registered: for plans that are built by hand.
+    pub(crate) fn session(&self) -> SessionContext {
+        SessionContext::new_with_state(self.state.clone())
+    }
+
+    /// Plans a catalog query over one view. Placeholders are left in it.
+    pub(crate) async fn plan(
+        &self,
+        view: &View,
+        query: &Query,
+        needs: &Needs,
+    ) -> Result<(SessionContext, LogicalPlan), QueryError> {
+        let tables = Arc::new(MemorySchemaProvider::new());
+        let context = self.session_with(Arc::clone(&tables))?;
+        for name in &needs.names {
+            if let Some(table) = self.table(view, name, &context).await? {
+                tables.register_table(name.clone(), table)?;
+            }
+        }
+        let plan = plan_query(&context, query).await?;
+        Ok((context, plan))
+    }
+
+    fn session_with(&self, tables: Arc<MemorySchemaProvider>) -> Result<SessionContext> {
+        let catalog = MemoryCatalogProvider::new();
+        catalog.register_schema(SCHEMA, tables)?;
+        let catalogs = MemoryCatalogProviderList::new();
+        catalogs.register_catalog(CATALOG.into(), Arc::new(catalog));
+        let state =
+            SessionStateBuilder::new_from_existing(self.state.clone()).with_catalog_list(Arc::new(catalogs)).build();
+        Ok(SessionContext::new_with_state(state))
+    }
+
+    async fn table(
+        &self,
+        view: &View,
+        name: &str,
+        context: &SessionContext,
+    ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+        let unavailable = || QueryError::Unavailable(name.to_owned());
+        let plan = match self.sources.get(name) {
+            None => return Ok(None),
+            Some(Source::Topic) => {
+                let topic = self.catalog.topic(name).ok_or_else(unavailable)?;
+                tables::topic_plan(topic, view.topics.get(name).ok_or_else(unavailable)?)?
+            }
+            Some(Source::Metric { .. }) => metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
+            Some(Source::View { query, .. }) => plan_query(context, query).await?,
+            Some(Source::Reference) => {
+                let known = |reference: &&Reference| reference.name == name;
+                let reference = self.catalog.references.iter().find(known).ok_or_else(unavailable)?;
+                return Ok(Some(self.references.table(reference).await?));
+            }
+        };
+        Ok(Some(Arc::new(ViewTable::new(plan, None))))
+    }
+}
+
+/// A frame that runs `plan`, with the time of its start as the query's `now()`.
+pub(crate) fn frame(context: &SessionContext, plan: LogicalPlan) -> DataFrame {
+    DataFrame::new(context.state(), plan)
+}
+
+async fn plan_query(context: &SessionContext, query: &Query) -> Result<LogicalPlan> {
+    let plan = context.state().statement_to_plan(sources::statement(query)).await?;
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+    Ok(plan)
+}
+
+/// What all sessions share: configuration, functions, and one pool of memory.
+fn base_state(memory_bytes: usize) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(TARGET_PARTITIONS)
+        .with_default_catalog_and_schema(CATALOG, SCHEMA)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false);
+    let options = config.options_mut();
+    // Texts stay the plain ones that topics and metrics declare; nothing is converted on the way.
+    options.execution.parquet.schema_force_view_types = false;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+        // A query that spills is slower than its time limit allows; refusing it says so at once.
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    let mut state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    state.register_udf(Arc::new(vitral_panes::divide_half_up()))?;
+    Ok(state)
+}

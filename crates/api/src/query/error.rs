@@ -1,0 +1,39 @@
+//! Why a query has no answer, and what the asker is told of it.
+
+use std::path::PathBuf;
+
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+
+use crate::problem::Problem;
+
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum QueryError {
+    #[error("{0} is not in the view")]
+    Unavailable(String),
+    #[error("the query ran out of time")]
+    Timeout,
+    #[error("the query failed")]
+    Engine(#[from] DataFusionError),
+    #[error("rows could not be put together")]
+    Rows(#[from] ArrowError),
+    #[error("the file {path} of a reference table cannot be read")]
+    Reference { path: PathBuf, source: ArrowError },
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::Unavailable(name) => return Problem::unavailable(name),
+            QueryError::Timeout => return Problem::query_timeout(),
+            QueryError::Engine(engine) if matches!(engine.find_root(), DataFusionError::ResourcesExhausted(_)) => {
+                tracing::warn!(error = %engine.strip_backtrace(), "query refused for lack of memory");
+                return Problem::query_memory();
+            }
+            QueryError::Engine(_) | QueryError::Rows(_) | QueryError::Reference { .. } => {}
+        }
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::error!(error = %error, source, "request failed");
+        Problem::internal()
+    }
+}

@@ -1,0 +1,67 @@
+//! A view's topics and metrics as plans: what is committed, and after it what is not yet.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use datafusion::catalog::{MemTable, TableProvider};
+use datafusion::datasource::provider_as_source;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
+use datafusion::scalar::ScalarValue;
+use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_schemas::verdict::Verdict;
+use vitral_schemas::view::{MetricView, TopicView};
+
+use crate::metrics::PROVISIONAL_COLUMN;
+
+/// A literal instant, in the type of every stored time.
+pub(crate) fn utc(micros: Option<i64>) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(micros, Some("UTC".into()))
+}
+
+/// The counted rows of a topic.
+pub(super) fn topic_plan(topic: &Topic, view: &TopicView) -> Result<LogicalPlan> {
+    let schema = topic.schema();
+    let archived = scan(Arc::clone(&view.archive))?
+        .filter(ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name())))?
+        .project(columns(&schema, &view.archive.schema())?)?;
+    if view.tail.is_empty() {
+        return archived.build();
+    }
+    let tail = in_memory(&schema, view.tail.to_vec())?.project(columns(&schema, &schema)?)?;
+    archived.union(tail.build()?)?.build()
+}
+
+/// The rows of a metric, those of open windows marked as provisional.
+pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
+    let rows = |builder: LogicalPlanBuilder, found: &Schema, provisional: bool| {
+        let mut columns = columns(&view.schema, found)?;
+        columns.push(lit(provisional).alias(PROVISIONAL_COLUMN));
+        builder.project(columns)
+    };
+    let published = rows(scan(Arc::clone(&view.published))?, &view.published.schema(), false)?;
+    if view.open.is_empty() {
+        return published.build();
+    }
+    let open = in_memory(&view.schema, view.open.values().cloned().collect())?;
+    published.union(rows(open, &view.schema, true)?.build()?)?.build()
+}
+
+fn scan(provider: Arc<dyn TableProvider>) -> Result<LogicalPlanBuilder> {
+    LogicalPlanBuilder::scan("linhas", provider_as_source(provider), None)
+}
+
+fn in_memory(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<LogicalPlanBuilder> {
+    scan(Arc::new(MemTable::try_new(Arc::clone(schema), vec![batches])?))
+}
+
+/// The columns of `wanted`, in its order and types. A cast only where one is needed: filters pass plain columns.
+fn columns(wanted: &Schema, found: &Schema) -> Result<Vec<Expr>> {
+    let column = |(name, wanted): (&String, &DataType)| {
+        let same = found.field_with_name(name)?.data_type() == wanted;
+        let plain = ident(name);
+        Ok(if same { plain } else { cast(plain, wanted.clone()).alias(name) })
+    };
+    wanted.fields().iter().map(|field| column((field.name(), field.data_type()))).collect()
+}

@@ -1,0 +1,92 @@
+//! All routes, and what every request passes through.
+
+mod layers;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::extract::{Path, State};
+use axum::http::header::CONTENT_TYPE;
+use axum::http::{HeaderMap, Method, Uri};
+use axum::response::{IntoResponse, Response};
+use axum::routing::get;
+use tokio::sync::Semaphore;
+use tower_http::catch_panic::CatchPanicLayer;
+use tower_http::compression::CompressionLayer;
+
+use crate::config::{ApiConfig, ApiInputs};
+use crate::error::ApiError;
+use crate::page::{INDEX, Page};
+use crate::problem::Problem;
+use crate::query::Reader;
+use crate::shared::Shared;
+use crate::{endpoints, health, metrics};
+
+/// Resolves the catalog and builds the router. Live streams end when `inputs.shutdown` is cancelled or the view closes.
+pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> {
+    let reader = Reader::new(Arc::clone(&inputs.catalog), &config)?;
+    let prepared = endpoints::prepare(&inputs.catalog, &reader)?;
+    let live_streams_max = config.live_streams_max.min(Semaphore::MAX_PERMITS);
+    let shared = Arc::new(Shared {
+        catalog: inputs.catalog,
+        settings: config.settings,
+        view: inputs.view,
+        clock: inputs.clock,
+        reader,
+        registry: inputs.registry,
+        telemetry: inputs.telemetry,
+        live_streams: Arc::new(Semaphore::new(live_streams_max)),
+        live_streams_max,
+        shutdown: inputs.shutdown,
+    });
+    // The last layer is the first that a request passes.
+    let router = endpoints::routes(prepared)
+        .route("/metricas", get(metrics::list))
+        .route("/metricas/{nome}", get(metrics::page))
+        .route("/metricas/{nome}/ao_vivo", get(metrics::live))
+        .route("/healthz", get(health::live))
+        .route("/readyz", get(health::ready))
+        .route("/metrics", get(telemetry))
+        .merge(page_routes())
+        .fallback(not_found)
+        .method_not_allowed_fallback(method_not_allowed)
+        .layer(axum::middleware::from_fn(layers::refuse_large_bodies))
+        .layer(CatchPanicLayer::custom(layers::caught))
+        .layer(CompressionLayer::new())
+        .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), layers::observe))
+        .with_state(shared);
+    Ok(router)
+}
+
+fn page_routes() -> Router<Arc<Shared>> {
+    let page = Arc::new(Page::embedded());
+    let index = {
+        let page = Arc::clone(&page);
+        move |uri: Uri, headers: HeaderMap| async move { asset(&page, INDEX, &uri, &headers) }
+    };
+    let file = move |uri: Uri, Path(path): Path<String>, headers: HeaderMap| async move {
+        asset(&page, &path, &uri, &headers)
+    };
+    Router::new().route("/", get(index)).route("/assets/{*path}", get(file))
+}
+
+fn asset(page: &Page, path: &str, uri: &Uri, headers: &HeaderMap) -> Result<Response, Problem> {
+    page.answer(path, headers).ok_or_else(|| Problem::not_found(uri.path()))
+}
+
+async fn telemetry(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+    let mut text = String::new();
+    prometheus_client::encoding::text::encode(&mut text, &shared.registry).map_err(|error| {
+        tracing::error!(%error, "telemetry cannot be encoded");
+        Problem::internal()
+    })?;
+    Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
+}
+
+async fn not_found(uri: Uri) -> Problem {
+    Problem::not_found(uri.path())
+}
+
+async fn method_not_allowed(method: Method, uri: Uri) -> Problem {
+    Problem::method_not_allowed(method.as_str(), uri.path())
+}

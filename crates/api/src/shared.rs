@@ -1,0 +1,44 @@
+//! What every handler can reach.
+
+use std::sync::Arc;
+
+use prometheus_client::registry::Registry;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
+use vitral_schemas::time::Clock;
+use vitral_schemas::view::{MetricView, View, ViewReceiver};
+
+use crate::problem::Problem;
+use crate::query::Reader;
+use crate::telemetry::Telemetry;
+
+pub(crate) struct Shared {
+    pub catalog: Arc<Catalog>,
+    pub settings: ShopSettings,
+    pub view: ViewReceiver,
+    pub clock: Arc<dyn Clock>,
+    pub reader: Reader,
+    pub registry: Arc<Registry>,
+    pub telemetry: Telemetry,
+    pub live_streams: Arc<Semaphore>,
+    pub live_streams_max: usize,
+    pub shutdown: CancellationToken,
+}
+
+impl Shared {
+    /// The newest view. Before recovery is done its numbers would be wrong, so there is none.
+    pub(crate) fn view(&self) -> Result<Arc<View>, Problem> {
+        let view = Arc::clone(&self.view.borrow());
+        if view.ready { Ok(view) } else { Err(Problem::starting()) }
+    }
+
+    pub(crate) fn metric<'a>(&'a self, view: &'a View, name: &str) -> Result<(&'a Metric, &'a MetricView), Problem> {
+        let Some(metric) = self.catalog.metric(name) else {
+            let known: Vec<_> = self.catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
+            return Err(Problem::unknown_metric(name, &known));
+        };
+        let shown = view.metrics.get(name).ok_or_else(|| Problem::unavailable(name))?;
+        Ok((metric, shown))
+    }
+}

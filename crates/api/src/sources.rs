@@ -1,0 +1,188 @@
+//! What the catalog's names stand for, and what a statement needs registered before it can be planned.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datafusion::sql::parser::Statement;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{self, Query};
+use vitral_schemas::catalog::{Catalog, Diagnostic, Diagnostics, Position};
+
+pub(crate) enum Source {
+    Topic,
+    Metric { topic: String },
+    Reference,
+    View { query: Box<Query>, mentions: Vec<String> },
+}
+
+/// Topics, metrics, reference tables and views, by name: they share one namespace.
+pub(crate) struct Sources {
+    by_name: BTreeMap<String, Source>,
+    /// Table functions, which look like tables.
+    functions: BTreeSet<String>,
+}
+
+/// Everything that a statement reads, views seen through.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub(crate) struct Needs {
+    /// Each after those that it is made of.
+    pub names: Vec<String>,
+    pub topics: BTreeSet<String>,
+}
+
+impl Sources {
+    pub(crate) fn new(catalog: &Catalog, functions: BTreeSet<String>) -> Result<Self, Diagnostics> {
+        let mut sources = Self { by_name: BTreeMap::new(), functions };
+        let mut errors = Vec::new();
+        let nowhere = Position::file("catalog");
+        for topic in &catalog.topics {
+            errors.extend(sources.add(&topic.name, Source::Topic, &nowhere));
+        }
+        for reference in &catalog.references {
+            errors.extend(sources.add(&reference.name, Source::Reference, &nowhere));
+        }
+        for metric in &catalog.metrics {
+            errors.extend(sources.add(&metric.name, Source::Metric { topic: metric.topic.clone() }, &metric.position));
+        }
+        for view in &catalog.views {
+            match sources.mentioned(&view.query, &view.source) {
+                Ok(mentions) => {
+                    let source = Source::View { query: view.query.clone(), mentions };
+                    errors.extend(sources.add(&view.name, source, &view.source));
+                }
+                Err(error) => errors.push(error),
+            }
+        }
+        // Only now is every name known.
+        for view in &catalog.views {
+            if sources.by_name.contains_key(&view.name) {
+                let found = sources.add_needs(&view.name, &mut Vec::new(), &view.source, &mut Needs::default());
+                errors.extend(found.err());
+            }
+        }
+        if errors.is_empty() { Ok(sources) } else { Err(Diagnostics(errors)) }
+    }
+
+    pub(crate) fn get(&self, name: &str) -> Option<&Source> {
+        self.by_name.get(name)
+    }
+
+    pub(crate) fn needs(&self, query: &Query, position: &Position) -> Result<Needs, Diagnostic> {
+        let mut needs = Needs::default();
+        for name in self.mentioned(query, position)? {
+            self.add_needs(&name, &mut Vec::new(), position, &mut needs)?;
+        }
+        Ok(needs)
+    }
+
+    fn add(&mut self, name: &str, source: Source, position: &Position) -> Option<Diagnostic> {
+        self.by_name.insert(name.to_owned(), source).map(|_| {
+            position.error(
+                format!("{name} is declared as two different things"),
+                "topics, reference tables, views and metrics share their names: rename one".into(),
+            )
+        })
+    }
+
+    /// The tables that a query names, common table expressions and table functions left out.
+    fn mentioned(&self, query: &Query, position: &Position) -> Result<Vec<String>, Diagnostic> {
+        let (tables, _) = resolve_table_references(&statement(query), true)
+            .map_err(|error| position.error(error.strip_backtrace(), "name tables without catalog or schema".into()))?;
+        let names = tables.iter().map(|table| table.table().to_owned());
+        Ok(names.filter(|name| !self.functions.contains(name)).collect())
+    }
+
+    /// Depth first; `path` holds the views that are being looked into.
+    fn add_needs<'a>(
+        &'a self,
+        name: &'a str,
+        path: &mut Vec<&'a str>,
+        position: &Position,
+        needs: &mut Needs,
+    ) -> Result<(), Diagnostic> {
+        if needs.names.iter().any(|known| known == name) {
+            return Ok(());
+        }
+        if path.contains(&name) {
+            return Err(position.error(
+                format!("the view {name} is made of itself: {} -> {name}", path.join(" -> ")),
+                "take one of these views out of the circle".into(),
+            ));
+        }
+        match self.by_name.get(name) {
+            None => {
+                let known: Vec<_> = self.by_name.keys().map(String::as_str).collect();
+                return Err(position.error(
+                    format!("there is no table {name}"),
+                    format!("read one of {}, or declare it", known.join(", ")),
+                ));
+            }
+            Some(Source::Topic) => {
+                needs.topics.insert(name.to_owned());
+            }
+            Some(Source::Metric { topic }) => {
+                needs.topics.insert(topic.clone());
+            }
+            Some(Source::Reference) => {}
+            Some(Source::View { mentions, .. }) => {
+                path.push(name);
+                for inner in mentions {
+                    self.add_needs(inner, path, position, needs)?;
+                }
+                path.pop();
+            }
+        }
+        needs.names.push(name.to_owned());
+        Ok(())
+    }
+}
+
+pub(crate) fn statement(query: &Query) -> Statement {
+    Statement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use vitral_schemas::catalog::{ShopSettings, SourceFile};
+
+    use super::*;
+
+    const TOPIC: &str = "CREATE TABLE eventos (quando TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 'quando');
+        CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos GROUP BY janela;";
+
+    fn catalog(text: &str) -> Catalog {
+        let file = SourceFile { path: "a.sql".into(), text: format!("{TOPIC}\n{text}") };
+        Catalog::parse(&[vec![file]], &ShopSettings::default()).expect("a catalog")
+    }
+
+    fn needs(text: &str) -> Result<Needs, String> {
+        let catalog = catalog(text);
+        let sources =
+            Sources::new(&catalog, BTreeSet::from(["range".to_owned()])).map_err(|errors| errors.to_string())?;
+        let last = catalog.views.last().expect("a view");
+        sources.needs(&last.query, &last.source).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn views_are_seen_through() {
+        let found = needs(
+            "CREATE VIEW a AS SELECT * FROM b; CREATE VIEW b AS SELECT n FROM m UNION ALL SELECT 1 FROM eventos;
+             CREATE VIEW c AS WITH x AS (SELECT * FROM a) SELECT * FROM x, b, range(3) WHERE n IN (SELECT n FROM m);",
+        )
+        .expect("needs");
+        assert_eq!(found.topics, BTreeSet::from(["eventos".to_owned()]));
+        let place = |name: &str| found.names.iter().position(|known| known == name).expect("needed");
+        assert_eq!(found.names.len(), 4);
+        assert!(place("m") < place("b") && place("eventos") < place("b") && place("b") < place("a"));
+    }
+
+    #[test]
+    fn circles_strangers_and_namesakes_are_refused() {
+        let circle =
+            needs("CREATE VIEW a AS SELECT * FROM b; CREATE VIEW b AS SELECT * FROM a;").expect_err("a circle");
+        assert!(circle.contains("a.sql:3") && circle.contains("made of itself"), "{circle}");
+        let stranger = needs("CREATE VIEW a AS SELECT * FROM nada;").expect_err("a stranger");
+        assert!(stranger.contains("there is no table nada"), "{stranger}");
+        let namesake = needs("CREATE VIEW m AS SELECT * FROM eventos;").expect_err("a namesake");
+        assert!(namesake.contains("m is declared as two different things"), "{namesake}");
+    }
+}

@@ -1,0 +1,151 @@
+//! The catalog's endpoints: exact rankings, filters, completeness, and what further catalogs add.
+
+use vitral_schemas::view::View;
+
+use crate::world::{
+    Event, SALE, World, archived, catalog, completeness, events, ms, topic_view, view_of, views, windows_view,
+};
+
+/// Committed sales, one duplicate among them that must not count, and sales that are not committed yet.
+fn shop() -> View {
+    let catalog = catalog(None);
+    let topic = catalog.topic("eventos_clientes").expect("the topic");
+    let committed = [
+        SALE,
+        Event { order: None, quantity: Some(2), price: Some(1250), ..SALE },
+        Event { product: Some("p2"), order: Some("o1"), quantity: Some(3), total: Some(99), ..SALE },
+        Event { product: Some("p3"), order: Some("o9"), currency: "USD", ..SALE },
+        Event { kind: "clique", ..SALE },
+    ];
+    let duplicate = [Event { quantity: Some(1000), ..SALE }];
+    let pending = [
+        Event {
+            product: Some("p2"),
+            order: Some("o2"),
+            time: "2025-05-14T22:29:00Z",
+            price: None,
+            region: Some("Norte"),
+            category: None,
+            ..SALE
+        },
+        Event { product: Some("p4"), order: Some("o3"), quantity: Some(3), price: Some(5), ..SALE },
+    ];
+    let archive = vec![archived(topic, &committed, "contada"), archived(topic, &duplicate, "duplicada")];
+    view_of(topic_view(archive, vec![events(topic, &pending)]), Default::default())
+}
+
+#[tokio::test]
+async fn sales_summary() {
+    let world = World::new(shop());
+    let expected = concat!(
+        r#"[{"id_produto":"p2","total_vendido":4,"receita":0.99,"pedidos":2},"#,
+        r#"{"id_produto":"p1","total_vendido":3,"receita":35.00,"pedidos":2},"#,
+        r#"{"id_produto":"p4","total_vendido":3,"receita":0.15,"pedidos":1}]"#
+    );
+    assert_eq!(world.body("/vendas/resumo").await, expected);
+}
+
+#[tokio::test]
+async fn best_sellers() {
+    let world = World::new(shop());
+    let expected = concat!(
+        r#"[{"posicao":1,"id_produto":"p2","total_vendido":4,"receita":0.99},"#,
+        r#"{"posicao":2,"id_produto":"p1","total_vendido":3,"receita":35.00}]"#
+    );
+    assert_eq!(world.body("/produtos/mais_vendidos?limite=2").await, expected);
+}
+
+#[tokio::test]
+async fn sales_filters() {
+    let world = World::new(shop());
+    let p2 = |total: i64, revenue: &str, orders: i64| {
+        format!(r#"[{{"id_produto":"p2","total_vendido":{total},"receita":{revenue},"pedidos":{orders}}}]"#)
+    };
+    assert_eq!(world.body("/vendas/resumo?regiao=Norte").await, p2(1, "0.00", 1));
+    assert_eq!(world.body("/vendas/resumo?de=2025-05-14T19:29:00-03:00").await, p2(1, "0.00", 1));
+    assert_eq!(world.body("/vendas/resumo?de=2025-05-14T22:29:00.001Z").await, "[]");
+    assert_eq!(world.body("/vendas/resumo?ate=2025-05-14T22:16:00Z").await, "[]");
+    assert_eq!(
+        world.json("/vendas/resumo?ate=2025-05-14T22:16:01Z&categoria=livros").await.as_array().map(Vec::len),
+        Some(3)
+    );
+    let dollars = r#"[{"id_produto":"p3","total_vendido":1,"receita":10.00,"pedidos":1}]"#;
+    assert_eq!(world.body("/vendas/resumo?moeda=USD").await, dollars);
+    assert_eq!(world.body("/vendas/resumo?moeda=").await, "[]");
+    assert_eq!(world.body("/vendas/resumo?regiao=%27%20OR%201%3D1").await, "[]");
+}
+
+#[tokio::test]
+async fn most_viewed_of_the_newest_window_that_has_begun() {
+    let older = views("2025-05-14T22:29:00Z", &[("old", 9)]);
+    let newest = views("2025-05-14T22:30:00Z", &[("p2", 3), ("p1", 2), ("p3", 2), ("p4", 1), ("p5", 1), ("p6", 1)]);
+    let future = views("2025-05-14T22:31:00Z", &[("fast clock", 1)]);
+    let world = World::new(windows_view(vec![older], vec![newest, future]));
+    let body = world.body("/produtos/mais_vistos").await;
+    assert!(body.starts_with(r#"[{"posicao":1,"id_produto":"p2","visualizacoes":3},{"posicao":2,"id_produto":"p1","visualizacoes":2},{"posicao":3,"id_produto":"p3""#), "{body}");
+    assert_eq!(world.json("/produtos/mais_vistos").await.as_array().map(Vec::len), Some(5));
+    world.clock.set_ms(ms("2025-05-14T22:31:00Z"));
+    assert_eq!(
+        world.body("/produtos/mais_vistos").await,
+        r#"[{"posicao":1,"id_produto":"fast clock","visualizacoes":1}]"#
+    );
+    world.clock.set_ms(ms("2025-05-14T22:29:59Z"));
+    assert_eq!(world.body("/produtos/mais_vistos").await, r#"[{"posicao":1,"id_produto":"old","visualizacoes":9}]"#);
+}
+
+#[tokio::test]
+async fn completeness_in_headers() {
+    let world = World::new(shop());
+    for path in ["/vendas/resumo", "/produtos/mais_vendidos", "/produtos/mais_vistos"] {
+        let answer = world.get(path).await;
+        let expected = [
+            ("vitral-watermark", "2025-05-14T22:30:05.500Z"),
+            ("vitral-read", "20"),
+            ("vitral-counted", "15"),
+            ("vitral-duplicate", "2"),
+            ("vitral-late", "1"),
+            ("vitral-refused", "2"),
+            ("vitral-idle-partitions", "1, 3"),
+            ("content-type", "application/json"),
+            ("cache-control", "no-store"),
+        ];
+        for (name, value) in expected {
+            assert_eq!(answer.header(name), Some(value), "{path}");
+        }
+    }
+    let mut view = shop();
+    let topic = view.topics.get_mut("eventos_clientes").expect("the topic");
+    topic.completeness =
+        vitral_schemas::view::Completeness { watermark_ms: None, idle_partitions: Vec::new(), ..completeness() };
+    world.show(view);
+    let answer = world.get("/vendas/resumo").await;
+    assert_eq!(answer.header("vitral-watermark"), None);
+    assert_eq!(answer.header("vitral-idle-partitions"), Some(""));
+}
+
+#[tokio::test]
+async fn a_further_catalog_adds_views_and_endpoints() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let sql = "
+        CREATE VIEW por_nome AS SELECT coalesce(p.nome, v.id_produto) AS nome, quantidade, valor, data
+            FROM vendas_sul v LEFT JOIN produtos p ON p.id_produto = v.id_produto;
+        CREATE VIEW vendas_sul AS SELECT * FROM vendas WHERE regiao = 'Sul';
+        CREATE VIEW nomes WITH (path = '/vendas/nomes', limite = 7) AS
+            SELECT nome, data, sum(quantidade) AS unidades, divide_half_up(sum(valor), sum(quantidade)) AS media,
+                max($canal) AS canal, min($agora) AS agora
+            FROM por_nome GROUP BY nome, data ORDER BY nome DESC LIMIT $limite;";
+    std::fs::write(dir.path().join("nomes.sql"), sql).expect("written");
+    let world = World::with(shop(), catalog(Some(dir.path())), |_| {});
+    let expected = concat!(
+        r#"[{"nome":"p4","data":"2025-05-14","unidades":3,"media":0.05,"canal":"app","agora":"2025-05-14T22:30:30Z"},"#,
+        r#"{"nome":"p3","data":"2025-05-14","unidades":1,"media":10.00,"canal":"app","agora":"2025-05-14T22:30:30Z"}]"#
+    );
+    assert_eq!(world.body("/vendas/nomes?limite=2&canal=app").await, expected);
+    std::fs::write(world.files.path().join("produtos.csv"), "id_produto,nome,categoria\np4,\"Zebra \"\"Z\"\"\",x\n")
+        .expect("written");
+    let body = world.body("/vendas/nomes?limite=1").await;
+    assert!(
+        body.starts_with(r#"[{"nome":"Zebra \"Z\"","data":"2025-05-14","unidades":3,"media":0.05,"canal":null,"#),
+        "{body}"
+    );
+}

@@ -1,0 +1,67 @@
+//! Liveness, readiness, telemetry, and what every answer carries.
+
+use axum::body::Body;
+use axum::http::Request;
+use vitral_schemas::view::View;
+
+use crate::world::{World, views, windows_view};
+
+#[tokio::test]
+async fn readiness() {
+    let world = World::new(View::default());
+    assert_eq!(world.get("/healthz").await.status, 200);
+    let answer = world.get("/readyz").await;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (503, r#"{"pronto":false}"#));
+    world.show(windows_view(Vec::new(), Vec::new()));
+    assert_eq!(world.body("/readyz").await, r#"{"pronto":true}"#);
+    world.shutdown.cancel();
+    assert_eq!(world.get("/readyz").await.status, 503);
+    assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn telemetry() {
+    let world = World::new(windows_view(Vec::new(), Vec::new()));
+    world.get("/metricas/produtos_mais_vistos").await;
+    world.get("/metricas/nada").await;
+    world.get("/nada").await;
+    let strange = Request::builder().method("BREW").uri("/metricas").body(Body::empty()).expect("a request");
+    world.ask(strange).await;
+    let answer = world.get("/metrics").await;
+    assert!(answer.header("content-type").is_some_and(|text| text.starts_with("application/openmetrics-text")));
+    for line in [
+        r#"vitral_http_requests_total{method="GET",route="/metricas/{nome}",status="200"} 1"#,
+        r#"vitral_http_requests_total{method="GET",route="/metricas/{nome}",status="404"} 1"#,
+        r#"vitral_http_requests_total{method="GET",route="none",status="404"} 1"#,
+        r#"vitral_http_requests_total{method="other",route="/metricas",status="405"} 1"#,
+        r#"vitral_http_request_seconds_count{route="/metricas/{nome}"} 2"#,
+        "vitral_http_live_streams 0",
+        "# EOF",
+    ] {
+        assert!(answer.body.contains(line), "{line} is not in\n{}", answer.body);
+    }
+}
+
+#[tokio::test]
+async fn correlation_ids() {
+    let world = World::new(View::default());
+    let ask = async |id: &str| {
+        let request = Request::get("/healthz").header("x-correlation-id", id).body(Body::empty()).expect("a request");
+        world.ask(request).await.header("x-correlation-id").map(str::to_owned).expect("an id")
+    };
+    assert_eq!(ask("pedido-7_a.b").await, "pedido-7_a.b");
+    assert_ne!(ask("two words").await, "two words");
+    assert_ne!(ask(&"x".repeat(65)).await.len(), 65);
+    let answer = world.get("/healthz").await;
+    assert_eq!(answer.header("x-correlation-id").map(str::len), Some(36));
+    assert_eq!(answer.header("x-content-type-options"), Some("nosniff"));
+}
+
+#[tokio::test]
+async fn compression_for_those_who_ask() {
+    let world = World::new(windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]));
+    let path = "/metricas/produtos_mais_vistos";
+    assert_eq!(world.get(path).await.header("content-encoding"), None);
+    let request = Request::get(path).header("accept-encoding", "br, gzip").body(Body::empty()).expect("a request");
+    assert_eq!(world.ask(request).await.header("content-encoding"), Some("gzip"));
+}

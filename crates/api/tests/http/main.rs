@@ -1,0 +1,11 @@
+//! The API as its clients see it: requests in, exact answers out, over views made by hand.
+
+mod endpoints;
+mod health;
+mod live;
+mod metrics;
+mod page;
+mod paging;
+mod refusals;
+mod shutdown;
+mod world;

@@ -1,0 +1,285 @@
+//! A shop for the tests: its catalog, its events and windows by hand, and a router over them.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BinaryArray, Decimal128Array, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
+use arrow::compute::{cast, concat_batches};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use axum::Router;
+use axum::body::{Body, to_bytes};
+use axum::http::{HeaderMap, Request, StatusCode};
+use chrono::{DateTime, Utc};
+use datafusion::catalog::{MemTable, TableProvider};
+use prometheus_client::registry::Registry;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+use tower::ServiceExt;
+use vitral_api::{ApiConfig, ApiInputs, Telemetry};
+use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::time::ManualClock;
+use vitral_schemas::topic::{Topic, timestamp_type};
+use vitral_schemas::view::{Completeness, MetricView, TopicView, View, ViewSender};
+
+/// The wall clock of every test.
+pub const NOW: &str = "2025-05-14T22:30:30Z";
+
+pub fn ms(text: &str) -> i64 {
+    text.parse::<DateTime<Utc>>().expect("a time").timestamp_millis()
+}
+
+pub fn catalog(dir: Option<&Path>) -> Catalog {
+    let dirs: Vec<_> = dir.into_iter().map(Path::to_owned).collect();
+    Catalog::load(&dirs, &ShopSettings::default()).expect("a catalog")
+}
+
+pub struct World {
+    pub router: Router,
+    pub sender: ViewSender,
+    pub clock: Arc<ManualClock>,
+    pub shutdown: CancellationToken,
+    pub files: TempDir,
+}
+
+pub struct Answer {
+    pub status: StatusCode,
+    pub headers: HeaderMap,
+    pub body: String,
+}
+
+impl World {
+    pub fn new(view: View) -> Self {
+        Self::with(view, catalog(None), |_| {})
+    }
+
+    pub fn with(view: View, catalog: Catalog, configure: impl FnOnce(&mut ApiConfig)) -> Self {
+        let files = tempfile::tempdir().expect("a folder");
+        let (sender, view) = watch::channel(Arc::new(view));
+        let clock = Arc::new(ManualClock::new(ms(NOW)));
+        let shutdown = CancellationToken::new();
+        let mut registry = Registry::default();
+        let telemetry = Telemetry::register(&mut registry);
+        let mut config = ApiConfig::new(ShopSettings::default(), files.path().to_owned());
+        configure(&mut config);
+        let inputs = ApiInputs {
+            catalog: Arc::new(catalog),
+            view,
+            clock: clock.clone(),
+            registry: Arc::new(registry),
+            telemetry,
+            shutdown: shutdown.clone(),
+        };
+        let router = vitral_api::router(config, inputs).expect("a router");
+        Self { router, sender, clock, shutdown, files }
+    }
+
+    pub fn show(&self, view: View) {
+        self.sender.send_replace(Arc::new(view));
+    }
+
+    pub async fn get(&self, path: &str) -> Answer {
+        self.ask(Request::get(path).body(Body::empty()).expect("a request")).await
+    }
+
+    pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let response = self.router.clone().oneshot(request).await.expect("an answer");
+        let (head, body) = response.into_parts();
+        let body = to_bytes(body, usize::MAX).await.expect("a body");
+        Answer { status: head.status, headers: head.headers, body: String::from_utf8_lossy(&body).into_owned() }
+    }
+
+    /// The body of an answer that must be good.
+    pub async fn body(&self, path: &str) -> String {
+        let answer = self.get(path).await;
+        assert_eq!(answer.status, StatusCode::OK, "{path}: {}", answer.body);
+        answer.body
+    }
+
+    pub async fn json(&self, path: &str) -> serde_json::Value {
+        serde_json::from_str(&self.body(path).await).expect("JSON")
+    }
+}
+
+impl Answer {
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.get(name).map(|value| value.to_str().expect("a text"))
+    }
+}
+
+/// One event; amounts in cents.
+#[derive(Debug, Clone, Copy)]
+pub struct Event {
+    pub kind: &'static str,
+    pub time: &'static str,
+    pub product: Option<&'static str>,
+    pub order: Option<&'static str>,
+    pub quantity: Option<i64>,
+    pub price: Option<i128>,
+    pub total: Option<i128>,
+    pub currency: &'static str,
+    pub region: Option<&'static str>,
+    pub category: Option<&'static str>,
+}
+
+pub const SALE: Event = Event {
+    kind: "compra",
+    time: "2025-05-14T22:16:00Z",
+    product: Some("p1"),
+    order: Some("o1"),
+    quantity: Some(1),
+    price: Some(1000),
+    total: None,
+    currency: "BRL",
+    region: Some("Sul"),
+    category: Some("livros"),
+};
+
+/// Events in the topic's schema.
+pub fn events(topic: &Topic, events: &[Event]) -> RecordBatch {
+    let text = |value: fn(&Event) -> Option<&'static str>| -> ArrayRef {
+        Arc::new(events.iter().map(value).collect::<StringArray>())
+    };
+    let money = |value: fn(&Event) -> Option<i128>| -> ArrayRef {
+        let cents = events.iter().map(value).collect::<Decimal128Array>();
+        Arc::new(cents.with_precision_and_scale(18, 2).expect("money"))
+    };
+    let column = |name: &str| match name {
+        "id_usuario" => text(|_| Some("u1")),
+        "tipo_evento" => text(|event| Some(event.kind)),
+        "timestamp" => times(events.iter().map(|event| ms(event.time))),
+        "id_produto" => text(|event| event.product),
+        "id_pedido" => text(|event| event.order),
+        "regiao" => text(|event| event.region),
+        "categoria" => text(|event| event.category),
+        "moeda" => text(|event| Some(event.currency)),
+        "quantidade" => Arc::new(events.iter().map(|event| event.quantity).collect::<Int64Array>()),
+        "preco" => money(|event| event.price),
+        "valor_total" => money(|event| event.total),
+        "desconto" => money(|_| None),
+        _ => text(|_| None),
+    };
+    let schema = topic.schema();
+    let columns = schema.fields().iter().map(|field| column(field.name())).collect();
+    RecordBatch::try_new(schema, columns).expect("events")
+}
+
+fn times(ms: impl Iterator<Item = i64>) -> ArrayRef {
+    Arc::new(TimestampMicrosecondArray::from_iter_values(ms.map(|ms| ms * 1000)).with_timezone("UTC"))
+}
+
+/// Archived rows with one verdict, texts as views: Delta readers may give them so.
+pub fn archived(topic: &Topic, rows: &[Event], verdict: &str) -> RecordBatch {
+    let count = rows.len();
+    let plain = events(topic, rows);
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from(vec![0; count])),
+        Arc::new((0..i64::try_from(count).expect("few")).collect::<Int64Array>()),
+        Arc::new(Int64Array::from(vec![None; count])),
+        times((0..count).map(|_| 0)),
+        Arc::new(StringArray::from(vec!["log"; count])),
+        Arc::new(StringArray::from(vec![verdict; count])),
+        Arc::new(StringArray::from(vec![None::<&str>; count])),
+        Arc::new(BinaryArray::from(vec![None; count])),
+    ];
+    columns.extend(plain.columns().iter().cloned());
+    let schema = topic.archive_schema();
+    let viewed = |data_type: &DataType| match data_type {
+        DataType::Utf8 => DataType::Utf8View,
+        other => other.clone(),
+    };
+    let columns = columns.iter().map(|column| cast(column, &viewed(column.data_type())).expect("a cast")).collect();
+    let fields =
+        schema.fields().iter().map(|field| Field::new(field.name(), viewed(field.data_type()), field.is_nullable()));
+    RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns).expect("archived rows")
+}
+
+pub fn table(schema: SchemaRef, batches: Vec<RecordBatch>) -> Arc<dyn TableProvider> {
+    Arc::new(MemTable::try_new(schema, vec![batches]).expect("a table"))
+}
+
+pub fn completeness() -> Completeness {
+    Completeness {
+        watermark_ms: Some(ms("2025-05-14T22:30:05.500Z")),
+        read: 20,
+        counted: 15,
+        duplicate: 2,
+        late: 1,
+        refused: 2,
+        idle_partitions: vec![1, 3],
+    }
+}
+
+pub fn topic_view(archive: Vec<RecordBatch>, tail: Vec<RecordBatch>) -> TopicView {
+    let schema = archive.first().map_or_else(
+        || catalog(None).topic("eventos_clientes").expect("the topic").archive_schema(),
+        RecordBatch::schema,
+    );
+    TopicView { archive: table(schema, archive), tail: tail.into(), completeness: completeness() }
+}
+
+/// The rows of a metric's windows, in their order.
+#[derive(Debug, Clone, Default)]
+pub struct Windows {
+    pub published: Vec<RecordBatch>,
+    pub open: Vec<RecordBatch>,
+}
+
+pub fn metric_view(name: &str, schema: SchemaRef, windows: Windows) -> MetricView {
+    let catalog = catalog(None);
+    let metric = catalog.metric(name).expect("the metric");
+    let start_ms = |batch: &RecordBatch| {
+        let starts = batch.column(0).as_any().downcast_ref::<TimestampMicrosecondArray>().expect("times");
+        starts.value(0) / 1000
+    };
+    let open: BTreeMap<i64, RecordBatch> = windows.open.into_iter().map(|rows| (start_ms(&rows), rows)).collect();
+    let last = windows.published.iter().map(start_ms).max();
+    let one = concat_batches(&schema, &windows.published).expect("one batch");
+    MetricView {
+        topic: metric.topic.clone(),
+        window: metric.window,
+        schema: schema.clone(),
+        published: table(schema, vec![one]),
+        published_through_ms: last.map(|start| start + 60_000),
+        open: Arc::new(open),
+    }
+}
+
+/// The columns of `produtos_mais_vistos`.
+pub fn views_schema() -> SchemaRef {
+    Arc::new(Schema::new(vec![
+        Field::new("janela_inicio", timestamp_type(), false),
+        Field::new("janela_fim", timestamp_type(), false),
+        Field::new("id_produto", DataType::Utf8, true),
+        Field::new("visualizacoes", DataType::Int64, true),
+    ]))
+}
+
+/// One minute of `produtos_mais_vistos`.
+pub fn views(start: &str, products: &[(&str, i64)]) -> RecordBatch {
+    let start_ms = ms(start);
+    let columns: Vec<ArrayRef> = vec![
+        times(products.iter().map(|_| start_ms)),
+        times(products.iter().map(|_| start_ms + 60_000)),
+        Arc::new(products.iter().map(|(product, _)| Some(*product)).collect::<StringArray>()),
+        Arc::new(products.iter().map(|(_, count)| *count).collect::<Int64Array>()),
+    ];
+    RecordBatch::try_new(views_schema(), columns).expect("rows")
+}
+
+/// A view that is ready, with one topic and `produtos_mais_vistos`.
+pub fn view_of(topic: TopicView, windows: Windows) -> View {
+    let metric = metric_view("produtos_mais_vistos", views_schema(), windows);
+    View {
+        ready: true,
+        topics: [("eventos_clientes".to_owned(), topic)].into(),
+        metrics: [("produtos_mais_vistos".to_owned(), metric)].into(),
+    }
+}
+
+pub fn windows_view(published: Vec<RecordBatch>, open: Vec<RecordBatch>) -> View {
+    view_of(topic_view(Vec::new(), Vec::new()), Windows { published, open })
+}

@@ -1,0 +1,212 @@
+//! `count(DISTINCT text)` over many groups, exactly.
+//!
+//! DataFusion counts distinct texts with one accumulator and some 8 KiB for each group; a metric by product would need
+//! gigabytes. Here all groups share one table of (group, text) pairs. The state is a plain list of texts per group, so
+//! states of other processes and of earlier runs merge as they are.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, UInt32Array, UInt64Array, new_empty_array};
+use arrow::buffer::OffsetBuffer;
+use arrow::compute;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, UInt64Type};
+use datafusion::common::{Result, exec_datafusion_err, exec_err, not_impl_err};
+use datafusion::logical_expr::function::{AccumulatorArgs, StateFieldsArgs};
+use datafusion::logical_expr::{
+    Accumulator, AggregateUDF, AggregateUDFImpl, EmitTo, GroupsAccumulator, Signature, Volatility,
+};
+use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
+use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+pub fn count_distinct_text() -> Arc<AggregateUDF> {
+    Arc::new(AggregateUDF::from(CountDistinctText {
+        signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable),
+    }))
+}
+
+#[derive(Debug, PartialEq, Eq, Hash)]
+struct CountDistinctText {
+    signature: Signature,
+}
+
+impl AggregateUDFImpl for CountDistinctText {
+    fn name(&self) -> &str {
+        "count_distinct_text"
+    }
+
+    fn signature(&self) -> &Signature {
+        &self.signature
+    }
+
+    fn return_type(&self, _: &[DataType]) -> Result<DataType> {
+        Ok(DataType::Int64)
+    }
+
+    fn is_nullable(&self) -> bool {
+        false
+    }
+
+    fn state_fields(&self, args: StateFieldsArgs) -> Result<Vec<FieldRef>> {
+        Ok(vec![Arc::new(Field::new(format!("{}[texts]", args.name), texts_type(), false))])
+    }
+
+    fn accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn Accumulator>> {
+        not_impl_err!("count_distinct_text without GROUP BY")
+    }
+
+    fn groups_accumulator_supported(&self, _: AccumulatorArgs) -> bool {
+        true
+    }
+
+    fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
+        Ok(Box::new(DistinctTexts::new()?))
+    }
+}
+
+fn text_field() -> FieldRef {
+    Arc::new(Field::new_list_field(DataType::Utf8, true))
+}
+
+fn texts_type() -> DataType {
+    DataType::List(text_field())
+}
+
+struct DistinctTexts {
+    /// The distinct (group, text) pairs.
+    pairs: Box<dyn GroupValues>,
+    /// How many pairs each group has.
+    counts: Vec<i64>,
+    /// Scratch: the pair that each row of a batch belongs to.
+    pair_of_row: Vec<usize>,
+}
+
+fn new_pairs() -> Result<Box<dyn GroupValues>> {
+    let schema =
+        Schema::new(vec![Field::new("group", DataType::UInt64, false), Field::new("text", DataType::Utf8, true)]);
+    new_group_values(Arc::new(schema), &GroupOrdering::None)
+}
+
+impl DistinctTexts {
+    fn new() -> Result<Self> {
+        Ok(Self { pairs: new_pairs()?, counts: Vec::new(), pair_of_row: Vec::new() })
+    }
+
+    /// Takes in pairs without null texts.
+    fn insert(&mut self, groups: Vec<u64>, texts: ArrayRef) -> Result<()> {
+        let groups = UInt64Array::from(groups);
+        let mut known = self.pairs.len();
+        self.pairs.intern(&[Arc::new(groups.clone()), texts], &mut self.pair_of_row)?;
+        // New pairs are numbered in the order in which they are met.
+        for (pair, group) in self.pair_of_row.iter().zip(groups.values()) {
+            if *pair >= known {
+                known = pair + 1;
+                self.counts[usize_of(*group)?] += 1;
+            }
+        }
+        Ok(())
+    }
+
+    /// Takes out the pairs of the emitted groups: the number of texts of each group, and the texts in that order.
+    fn take(&mut self, emit_to: EmitTo) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
+        let (offsets, texts) = self.take_all()?;
+        let EmitTo::First(emitted) = emit_to else { return Ok((offsets, texts)) };
+        let boundary = offsets[emitted] as usize;
+        let lengths = offsets.lengths();
+        self.counts = vec![0; lengths.len() - emitted];
+        let kept = lengths.skip(emitted).enumerate();
+        let groups = kept.flat_map(|(group, count)| std::iter::repeat_n(group as u64, count)).collect();
+        self.insert(groups, texts.slice(boundary, texts.len() - boundary))?;
+        Ok((offsets.slice(0, emitted + 1), texts.slice(0, boundary)))
+    }
+
+    fn take_all(&mut self) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
+        let offsets = OffsetBuffer::<i32>::from_lengths(self.counts.drain(..).map(|count| count as usize));
+        if self.pairs.is_empty() {
+            return Ok((offsets, new_empty_array(&DataType::Utf8)));
+        }
+        let columns = self.pairs.emit(EmitTo::All)?;
+        self.pairs = new_pairs()?;
+        let [groups, texts] = columns.as_slice() else { return exec_err!("pairs have two columns") };
+        let mut next: Vec<usize> = offsets.iter().map(|offset| *offset as usize).collect();
+        let mut order = vec![0_u32; texts.len()];
+        for (row, group) in groups.as_primitive::<UInt64Type>().values().iter().enumerate() {
+            let place = &mut next[usize_of(*group)?];
+            order[*place] = u32::try_from(row).map_err(|_| exec_datafusion_err!("over 4 billion distinct texts"))?;
+            *place += 1;
+        }
+        Ok((offsets, compute::take(texts, &UInt32Array::from(order), None)?))
+    }
+}
+
+fn usize_of(group: u64) -> Result<usize> {
+    usize::try_from(group).map_err(|_| exec_datafusion_err!("group {group} is out of range"))
+}
+
+impl GroupsAccumulator for DistinctTexts {
+    fn update_batch(
+        &mut self,
+        values: &[ArrayRef],
+        group_indices: &[usize],
+        opt_filter: Option<&BooleanArray>,
+        total_num_groups: usize,
+    ) -> Result<()> {
+        self.counts.resize(total_num_groups, 0);
+        let texts = &values[0];
+        if texts.null_count() == 0 && opt_filter.is_none() {
+            return self.insert(group_indices.iter().map(|group| *group as u64).collect(), Arc::clone(texts));
+        }
+        let counted: BooleanArray = (0..texts.len())
+            .map(|row| {
+                Some(texts.is_valid(row) && opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row)))
+            })
+            .collect();
+        let groups = group_indices.iter().zip(counted.values()).filter(|(_, counted)| *counted);
+        self.insert(groups.map(|(group, _)| *group as u64).collect(), compute::filter(texts, &counted)?)
+    }
+
+    fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
+        self.counts.resize(total_num_groups, 0);
+        let lists = values[0].as_list::<i32>();
+        let offsets = lists.value_offsets();
+        let (start, end) = (offsets[0] as usize, offsets[lists.len()] as usize);
+        let mut groups = Vec::with_capacity(end - start);
+        for (row, group) in group_indices.iter().enumerate() {
+            groups.extend(std::iter::repeat_n(*group as u64, (offsets[row + 1] - offsets[row]) as usize));
+        }
+        self.insert(groups, lists.values().slice(start, end - start))
+    }
+
+    fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
+        let counts = match emit_to {
+            EmitTo::All => {
+                self.pairs = new_pairs()?;
+                std::mem::take(&mut self.counts)
+            }
+            EmitTo::First(_) => {
+                let (offsets, _) = self.take(emit_to)?;
+                offsets.lengths().map(|count| count as i64).collect()
+            }
+        };
+        Ok(Arc::new(Int64Array::from(counts)))
+    }
+
+    fn state(&mut self, emit_to: EmitTo) -> Result<Vec<ArrayRef>> {
+        let (offsets, texts) = self.take(emit_to)?;
+        Ok(vec![Arc::new(ListArray::new(text_field(), offsets, texts, None))])
+    }
+
+    fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
+        let texts = &values[0];
+        let counted =
+            |row| texts.is_valid(row) && opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+        let mask: BooleanArray = (0..texts.len()).map(|row| Some(counted(row))).collect();
+        let offsets = OffsetBuffer::from_lengths(mask.values().iter().map(usize::from));
+        Ok(vec![Arc::new(ListArray::new(text_field(), offsets, compute::filter(texts, &mask)?, None))])
+    }
+
+    fn size(&self) -> usize {
+        self.pairs.size()
+            + self.counts.capacity() * size_of::<i64>()
+            + self.pair_of_row.capacity() * size_of::<usize>()
+    }
+}

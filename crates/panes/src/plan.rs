@@ -1,0 +1,289 @@
+//! A metric's SQL, planned once and cut at its aggregate.
+//!
+//! ```text
+//! rows of a batch --pre, Partial--> state --PartialReduce--> state --Final, post--> rows of windows
+//! ```
+//!
+//! A state is what DataFusion's own `Partial` aggregate emits: the group columns, then the accumulators' columns. The
+//! pane is one of the group columns; writing a window's start into it before `Final` turns panes into windows.
+
+mod leaf;
+mod refuse;
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
+use datafusion::common::{Result, exec_err};
+use datafusion::error::DataFusionError;
+use datafusion::execution::TaskContext;
+use datafusion::execution::context::SessionContext;
+use datafusion::physical_expr::PhysicalExpr;
+use datafusion::physical_expr::aggregate::{AggregateExprBuilder, AggregateFunctionExpr};
+use datafusion::physical_expr::expressions::Column;
+use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
+use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
+use datafusion::physical_plan::{ExecutionPlan, collect};
+use datafusion::sql::parser::Statement as ParserStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use vitral_schemas::catalog::{Metric, PANE_COLUMN, ShopSettings, WINDOW_START_COLUMN};
+use vitral_schemas::topic::{Topic, timestamp_type};
+use vitral_schemas::window::Windows;
+
+use self::leaf::{LeafTable, rows};
+use crate::distinct::count_distinct_text;
+use crate::error::PanesError;
+use crate::rows::rows_schema;
+
+/// How a metric is folded, merged and finished.
+#[derive(Debug)]
+pub struct MetricPlan {
+    pub metric: Metric,
+    pub windows: Windows,
+    context: Arc<TaskContext>,
+    /// The topic's columns and the pane.
+    leaf_schema: SchemaRef,
+    /// The leaf's columns that the plan reads.
+    projection: Vec<usize>,
+    /// From the aggregate's input down to the leaf, which is not in it.
+    below: Vec<Arc<dyn ExecutionPlan>>,
+    group_by: PhysicalGroupBy,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    input_schema: SchemaRef,
+    state_schema: SchemaRef,
+    /// Which of the state's columns is the pane.
+    pane_index: usize,
+    /// From the root down to the node above the aggregate.
+    above: Vec<Arc<dyn ExecutionPlan>>,
+    /// The stored rows of a window.
+    rows_schema: SchemaRef,
+}
+
+impl MetricPlan {
+    /// Plans `metric` over `topic`. Errors name the place in the metric's file.
+    pub fn new(
+        metric: &Metric,
+        topic: &Topic,
+        settings: &ShopSettings,
+        session: &SessionContext,
+    ) -> Result<Self, PanesError> {
+        let leaf_schema = leaf_schema(topic);
+        let physical = futures::executor::block_on(plan(metric, &leaf_schema, session))?;
+        Self::cut(metric, settings, session, leaf_schema, physical)
+            .map_err(|source| engine_error(metric, "cut at its aggregate", source))
+    }
+
+    fn cut(
+        metric: &Metric,
+        settings: &ShopSettings,
+        session: &SessionContext,
+        leaf_schema: SchemaRef,
+        physical: Arc<dyn ExecutionPlan>,
+    ) -> Result<Self> {
+        let rows_schema = rows_schema(&physical.schema());
+        let (above, last) = chain_until(physical, |node| node.downcast_ref::<AggregateExec>().is_some())?;
+        // The aggregate's first step has what all steps share; a second step above it adds nothing.
+        let (_, first) = chain_until(last, |node| {
+            node.downcast_ref::<AggregateExec>().is_some_and(|aggregate| {
+                matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::Single)
+            })
+        })?;
+        let Some(aggregate) = first.downcast_ref::<AggregateExec>() else { return exec_err!("no aggregate") };
+        let group_by = aggregate.group_expr().clone();
+        let input_schema = aggregate.input_schema();
+        let aggregates = aggregate.aggr_expr().iter();
+        let aggregates = aggregates.map(|expr| with_exact_texts(expr, &input_schema)).collect::<Result<Vec<_>>>()?;
+        let filters = aggregate.filter_expr().to_vec();
+        let (below, leaf) = chain_until(Arc::clone(aggregate.input()), |node| node.children().is_empty())?;
+        let Some(projection) = leaf::projection(&leaf, &leaf_schema) else { return exec_err!("no leaf") };
+        let pane = group_by.expr().iter().position(|(expr, _)| {
+            expr.downcast_ref::<Column>().is_some_and(|column| column.name() == PANE_COLUMN)
+        });
+        let Some(pane_index) = pane else { return exec_err!("not grouped by its pane") };
+        let mut plan = Self {
+            metric: metric.clone(),
+            windows: Windows::new(metric.window, settings.time_zone),
+            context: session.task_ctx(),
+            leaf_schema,
+            projection,
+            below,
+            group_by,
+            aggregates,
+            filters,
+            input_schema,
+            state_schema: Arc::new(Schema::empty()),
+            pane_index,
+            above,
+            rows_schema,
+        };
+        plan.state_schema = plan.partial_over(Vec::new())?.schema();
+        Ok(plan)
+    }
+
+    /// The schema of the metric's rows: the window's start and end, then its columns.
+    pub fn rows_schema(&self) -> &SchemaRef {
+        &self.rows_schema
+    }
+
+    /// The schema of a partial state.
+    pub fn state_schema(&self) -> &SchemaRef {
+        &self.state_schema
+    }
+
+    pub(crate) fn pane_index(&self) -> usize {
+        self.pane_index
+    }
+
+    /// Folds rows of the topic, whose panes are `panes`, into one state.
+    pub fn fold(&self, batch: &RecordBatch, panes: &ArrayRef) -> Result<RecordBatch, PanesError> {
+        let with_panes = || {
+            let mut columns = batch.columns().to_vec();
+            columns.push(Arc::clone(panes));
+            RecordBatch::try_new(Arc::clone(&self.leaf_schema), columns).map_err(DataFusionError::from)
+        };
+        with_panes()
+            .and_then(|batch| self.run(&self.partial_over(vec![batch])?))
+            .map_err(|source| engine_error(&self.metric, "folded", source))
+    }
+
+    /// Merges states into one, with each group once.
+    pub fn merge(&self, states: Vec<RecordBatch>) -> Result<RecordBatch, PanesError> {
+        self.aggregate_states(AggregateMode::PartialReduce, states)
+            .and_then(|plan| self.run(&plan))
+            .map_err(|source| engine_error(&self.metric, "merged", source))
+    }
+
+    /// Turns states, whose panes have become window starts, into the windows' rows.
+    pub fn finish(&self, states: Vec<RecordBatch>) -> Result<RecordBatch, PanesError> {
+        let run = || {
+            let mut plan = self.aggregate_states(AggregateMode::Final, states)?;
+            for node in self.above.iter().rev() {
+                plan = over(node, plan)?;
+            }
+            self.run(&plan)
+        };
+        run().map_err(|source| engine_error(&self.metric, "finished", source))
+    }
+
+    fn partial_over(&self, batches: Vec<RecordBatch>) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut plan = rows(batches, &self.leaf_schema, Some(&self.projection))?;
+        for node in self.below.iter().rev() {
+            plan = over(node, plan)?;
+        }
+        self.aggregate(AggregateMode::Partial, self.group_by.clone(), plan)
+    }
+
+    fn aggregate_states(&self, mode: AggregateMode, states: Vec<RecordBatch>) -> Result<Arc<dyn ExecutionPlan>> {
+        let input = rows(states, &self.state_schema, None)?;
+        self.aggregate(mode, self.group_by.as_final(), input)
+    }
+
+    fn aggregate(
+        &self,
+        mode: AggregateMode,
+        group_by: PhysicalGroupBy,
+        input: Arc<dyn ExecutionPlan>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let aggregate = AggregateExec::try_new(
+            mode,
+            group_by,
+            self.aggregates.clone(),
+            self.filters.clone(),
+            input,
+            Arc::clone(&self.input_schema),
+        )?;
+        Ok(Arc::new(aggregate))
+    }
+
+    /// Runs a plan to its end on this thread. Plans are rebuilt for each run: their nodes collect telemetry that would
+    /// grow without bound.
+    fn run(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<RecordBatch> {
+        let batches = collect(Arc::clone(plan), Arc::clone(&self.context));
+        // Unconstrained: inside a runtime the cooperative budget would stop this loop, and nobody would refill it.
+        let batches = futures::executor::block_on(tokio::task::unconstrained(batches))?;
+        match batches.as_slice() {
+            [batch] => Ok(batch.clone()),
+            batches => Ok(concat_batches(&plan.schema(), batches)?),
+        }
+    }
+}
+
+/// The topic's columns, then the pane.
+fn leaf_schema(topic: &Topic) -> SchemaRef {
+    let mut fields: Vec<FieldRef> = topic.schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new(PANE_COLUMN, timestamp_type(), false)));
+    Arc::new(Schema::new(fields))
+}
+
+async fn plan(
+    metric: &Metric,
+    leaf_schema: &SchemaRef,
+    session: &SessionContext,
+) -> Result<Arc<dyn ExecutionPlan>, PanesError> {
+    // The session is shared by metrics whose topics may bear the same name in turn.
+    let _ = session.deregister_table(metric.topic.as_str());
+    session
+        .register_table(metric.topic.as_str(), Arc::new(LeafTable::new(Arc::clone(leaf_schema))))
+        .map_err(|source| engine_error(metric, "planned", source))?;
+    let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
+    let state = session.state();
+    let logical =
+        state.statement_to_plan(statement).await.map_err(|source| refuse::planning_error(metric, &source))?;
+    refuse::unsupported(metric, &logical)?;
+    let physical =
+        state.create_physical_plan(&logical).await.map_err(|source| refuse::planning_error(metric, &source))?;
+    match physical.schema().field_with_name(WINDOW_START_COLUMN).map(Field::data_type) {
+        Ok(DataType::Timestamp(..)) => Ok(physical),
+        _ => Err(refuse::error(metric, "the window's start is not a time", "select the window once, as janela")),
+    }
+}
+
+/// Walks down a chain of unary nodes until `stop` holds: the nodes above, and the node.
+fn chain_until(
+    root: Arc<dyn ExecutionPlan>,
+    stop: impl Fn(&Arc<dyn ExecutionPlan>) -> bool,
+) -> Result<(Vec<Arc<dyn ExecutionPlan>>, Arc<dyn ExecutionPlan>)> {
+    let mut nodes = Vec::new();
+    let mut node = root;
+    while !stop(&node) {
+        let children = node.children();
+        let [child] = children.as_slice() else {
+            return exec_err!("{} has {} inputs where one is expected", node.name(), children.len());
+        };
+        let child = Arc::clone(child);
+        nodes.push(node);
+        node = child;
+    }
+    Ok((nodes, node))
+}
+
+fn over(node: &Arc<dyn ExecutionPlan>, child: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
+    Arc::clone(node)
+        .replace_children(vec![child], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+}
+
+/// Counts distinct texts by one shared table instead of DataFusion's accumulator per group.
+fn with_exact_texts(
+    aggregate: &Arc<AggregateFunctionExpr>,
+    input_schema: &SchemaRef,
+) -> Result<Arc<AggregateFunctionExpr>> {
+    let arguments = aggregate.expressions();
+    let counts_texts = aggregate.fun().name() == "count"
+        && aggregate.is_distinct()
+        && arguments.len() == 1
+        && arguments[0].data_type(input_schema)? == DataType::Utf8;
+    if !counts_texts {
+        return Ok(Arc::clone(aggregate));
+    }
+    AggregateExprBuilder::new(count_distinct_text(), arguments)
+        .schema(Arc::clone(input_schema))
+        .alias(aggregate.name())
+        .build()
+        .map(Arc::new)
+}
+
+fn engine_error(metric: &Metric, action: &'static str, source: DataFusionError) -> PanesError {
+    PanesError::Engine { metric: metric.name.clone(), action, source }
+}

@@ -1,0 +1,102 @@
+//! The rows of windows, as they are stored and served: window start and end first, in the metric's order.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::compute::{self, SortColumn, SortOptions};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
+use datafusion::common::Result;
+use vitral_schemas::catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::timestamp_type;
+use vitral_schemas::window::Windows;
+
+/// The stored schema of a metric whose finished plan has `output`: a window's start and end, then its columns, in the
+/// types that every store knows.
+pub(crate) fn rows_schema(output: &Schema) -> SchemaRef {
+    let mut fields = vec![
+        Field::new(WINDOW_START_COLUMN, timestamp_type(), false),
+        Field::new(WINDOW_END_COLUMN, timestamp_type(), false),
+    ];
+    let others = output.fields().iter().filter(|field| field.name() != WINDOW_START_COLUMN);
+    fields.extend(others.map(|field| Field::new(field.name(), stored_type(field.data_type()), true)));
+    Arc::new(Schema::new(fields))
+}
+
+/// Delta tables know no unsigned integers, views or nanoseconds.
+fn stored_type(data_type: &DataType) -> DataType {
+    match data_type {
+        DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => DataType::Int64,
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        DataType::BinaryView | DataType::LargeBinary => DataType::Binary,
+        DataType::Timestamp(TimeUnit::Second | TimeUnit::Millisecond | TimeUnit::Nanosecond, zone) => {
+            DataType::Timestamp(TimeUnit::Microsecond, zone.clone())
+        }
+        other => other.clone(),
+    }
+}
+
+/// Adds the windows' ends, orders the rows and keeps the metric's LIMIT of each window.
+pub(crate) fn arrange(
+    metric: &Metric,
+    windows: &Windows,
+    schema: &SchemaRef,
+    finished: &RecordBatch,
+) -> Result<RecordBatch> {
+    let start_index = finished.schema().index_of(WINDOW_START_COLUMN)?;
+    let starts = compute::cast(finished.column(start_index), &timestamp_type())?;
+    let mut known = BTreeMap::new();
+    let ends = starts.as_primitive::<TimestampMicrosecondType>().values().iter().map(|start| {
+        let end = || windows.bounds(start / MICROS_PER_MS).end_ms * MICROS_PER_MS;
+        *known.entry(*start).or_insert_with(end)
+    });
+    let ends = TimestampMicrosecondArray::from_iter_values(ends).with_timezone("UTC");
+    let mut columns: Vec<ArrayRef> = vec![starts, Arc::new(ends)];
+    for (field, index) in schema.fields().iter().skip(2).zip((0..).filter(|index| *index != start_index)) {
+        columns.push(compute::cast(finished.column(index), field.data_type())?);
+    }
+    let batch = RecordBatch::try_new(Arc::clone(schema), columns)?;
+    limit(metric, sort(metric, &batch)?)
+}
+
+/// By window, then by the metric's ORDER BY, then by every other column: the same rows always in the same order.
+fn sort(metric: &Metric, batch: &RecordBatch) -> Result<RecordBatch> {
+    let schema = batch.schema();
+    let mut columns = vec![SortColumn { values: Arc::clone(batch.column(0)), options: None }];
+    let mut taken = vec![0, 1];
+    for order in &metric.order {
+        let index = schema.index_of(&order.name)?;
+        let options = SortOptions { descending: order.descending, nulls_first: order.descending };
+        columns.push(SortColumn { values: Arc::clone(batch.column(index)), options: Some(options) });
+        taken.push(index);
+    }
+    for index in (0..batch.num_columns()).filter(|index| !taken.contains(index)) {
+        columns.push(SortColumn { values: Arc::clone(batch.column(index)), options: None });
+    }
+    let order = compute::lexsort_to_indices(&columns, None)?;
+    Ok(compute::take_record_batch(batch, &order)?)
+}
+
+fn limit(metric: &Metric, batch: RecordBatch) -> Result<RecordBatch> {
+    let Some(limit) = metric.limit else { return Ok(batch) };
+    let kept: Vec<RecordBatch> = split_by_window(&batch)
+        .into_values()
+        .map(|window| window.slice(0, window.num_rows().min(limit)))
+        .collect();
+    Ok(compute::concat_batches(&batch.schema(), &kept)?)
+}
+
+/// The rows of each window, by its start in milliseconds. The batch must be ordered by window.
+pub fn split_by_window(batch: &RecordBatch) -> BTreeMap<i64, RecordBatch> {
+    let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>().values();
+    let mut windows = BTreeMap::new();
+    let mut first = 0;
+    for row in 1..=starts.len() {
+        if row == starts.len() || starts[row] != starts[first] {
+            windows.insert(starts[first] / MICROS_PER_MS, batch.slice(first, row - first));
+            first = row;
+        }
+    }
+    windows
+}

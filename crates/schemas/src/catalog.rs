@@ -1,0 +1,167 @@
+//! The catalog: plain SQL files that declare topics, reference tables, views, metrics and endpoints.
+//!
+//! | Statement | Declares |
+//! |---|---|
+//! | `CREATE TABLE ... WITH (connector = 'kafka', ...)` | a [`Topic`] |
+//! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table |
+//! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading |
+//! | `CREATE VIEW name WITH (path = '/...') AS SELECT ...` | an [`Endpoint`] of the API |
+//! | `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...` | a [`Metric`] |
+//!
+//! Parsing checks everything that can be said of the text alone; what needs types is checked where it is planned.
+//! Every error is a [`Diagnostic`] that names file, line, column and remedy.
+
+mod builtin;
+mod diagnostic;
+mod endpoint;
+mod metric;
+mod reader;
+mod table;
+
+use std::path::{Path, PathBuf};
+
+use chrono_tz::Tz;
+use datafusion::sql::sqlparser::ast::Query;
+
+pub use self::diagnostic::{Diagnostic, Diagnostics, Position};
+pub use self::endpoint::Endpoint;
+pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+pub use self::table::Reference;
+use crate::topic::Topic;
+
+/// What catalog files may read by `current_setting('shop.time_zone')` and `current_setting('shop.currency')`.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct ShopSettings {
+    pub time_zone: Tz,
+    pub currency: String,
+}
+
+impl Default for ShopSettings {
+    fn default() -> Self {
+        Self { time_zone: chrono_tz::America::Sao_Paulo, currency: "BRL".into() }
+    }
+}
+
+/// One SQL file, wherever it came from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SourceFile {
+    /// As shown in diagnostics.
+    pub path: String,
+    pub text: String,
+}
+
+/// A plain view: SQL over topics, metrics and reference tables, evaluated when it is read.
+#[derive(Debug, Clone)]
+pub struct View {
+    pub name: String,
+    pub query: Box<Query>,
+    pub source: Position,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct Catalog {
+    pub topics: Vec<Topic>,
+    pub references: Vec<Reference>,
+    pub views: Vec<View>,
+    pub metrics: Vec<Metric>,
+    pub endpoints: Vec<Endpoint>,
+}
+
+impl Catalog {
+    /// The built-in catalog with the folders merged over it, in order: a later statement replaces an earlier file's
+    /// of the same kind and name.
+    pub fn load(dirs: &[PathBuf], settings: &ShopSettings) -> Result<Self, Diagnostics> {
+        let mut layers = vec![builtin::files()];
+        for dir in dirs {
+            layers.push(read_dir(dir)?);
+        }
+        Self::parse(&layers, settings)
+    }
+
+    /// Parses layers of files; a name may stand once in each layer.
+    pub fn parse(layers: &[Vec<SourceFile>], settings: &ShopSettings) -> Result<Self, Diagnostics> {
+        let mut catalog = Self::default();
+        let mut errors = Vec::new();
+        for layer in layers {
+            let mut above = Self::default();
+            for file in layer {
+                if let Err(found) = reader::read(file, settings, &mut above) {
+                    errors.extend(found);
+                }
+            }
+            catalog.merge(above);
+        }
+        catalog.check_references(&mut errors);
+        if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
+    }
+
+    pub fn topic(&self, name: &str) -> Option<&Topic> {
+        self.topics.iter().find(|topic| topic.name == name)
+    }
+
+    pub fn metric(&self, name: &str) -> Option<&Metric> {
+        self.metrics.iter().find(|metric| metric.name == name)
+    }
+
+    pub fn metrics_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Metric> {
+        self.metrics.iter().filter(move |metric| metric.topic == topic)
+    }
+
+    fn merge(&mut self, above: Self) {
+        replace(&mut self.topics, above.topics, |topic| &topic.name);
+        replace(&mut self.references, above.references, |reference| &reference.name);
+        replace(&mut self.views, above.views, |view| &view.name);
+        replace(&mut self.metrics, above.metrics, |metric| &metric.name);
+        replace(&mut self.endpoints, above.endpoints, |endpoint| &endpoint.path);
+    }
+
+    /// A metric reads a topic of the catalog.
+    fn check_references(&self, errors: &mut Vec<Diagnostic>) {
+        for metric in &self.metrics {
+            if self.topic(&metric.topic).is_none() {
+                let known: Vec<_> = self.topics.iter().map(|topic| topic.name.as_str()).collect();
+                errors.push(metric.topic_position.error(
+                    format!("metric {} reads {}, which is no topic", metric.name, metric.topic),
+                    format!("read one of the topics: {}", known.join(", ")),
+                ));
+            }
+        }
+    }
+}
+
+fn replace<T>(below: &mut Vec<T>, above: Vec<T>, name: impl Fn(&T) -> &String) {
+    for item in above {
+        match below.iter_mut().find(|old| name(old) == name(&item)) {
+            Some(old) => *old = item,
+            None => below.push(item),
+        }
+    }
+}
+
+/// Every `.sql` file below `dir`, in the order of their paths.
+fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
+    let failed = |path: &Path, source: std::io::Error| {
+        Diagnostics(vec![Position::file(path.display().to_string()).error(
+            format!("cannot be read: {source}"),
+            "point catalog.dirs at folders of SQL files that this user may read".into(),
+        )])
+    };
+    let mut files = Vec::new();
+    let mut folders = vec![dir.to_path_buf()];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).map_err(|source| failed(&folder, source))? {
+            let path = entry.map_err(|source| failed(&folder, source))?.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "sql") {
+                let text = std::fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
+                files.push(SourceFile { path: path.display().to_string(), text });
+            }
+        }
+    }
+    files.sort_by(|a, b| a.path.cmp(&b.path));
+    Ok(files)
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,70 @@
+//! Catalog errors that name file, line, column and remedy.
+
+use std::fmt;
+
+use datafusion::sql::sqlparser::tokenizer::{Location, Span};
+
+/// A place in a catalog file. Line and column count from 1; 0 means the file as a whole.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Position {
+    pub file: String,
+    pub line: u64,
+    pub column: u64,
+}
+
+impl Position {
+    pub fn file(path: impl Into<String>) -> Self {
+        Self { file: path.into(), line: 0, column: 0 }
+    }
+
+    pub fn at(&self, span: Span) -> Self {
+        self.at_location(span.start)
+    }
+
+    /// An empty location keeps the place that is known already.
+    pub fn at_location(&self, location: Location) -> Self {
+        if location.line == 0 {
+            return self.clone();
+        }
+        Self { file: self.file.clone(), line: location.line, column: location.column }
+    }
+
+    pub fn error(&self, message: impl Into<String>, remedy: String) -> Diagnostic {
+        Diagnostic { position: self.clone(), message: message.into(), remedy }
+    }
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Diagnostic {
+    pub position: Position,
+    pub message: String,
+    pub remedy: String,
+}
+
+impl fmt::Display for Diagnostic {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Position { file, line, column } = &self.position;
+        if *line == 0 {
+            write!(f, "{file}: {}", self.message)?;
+        } else {
+            write!(f, "{file}:{line}:{column}: {}", self.message)?;
+        }
+        write!(f, "\n    remedy: {}", self.remedy)
+    }
+}
+
+/// All errors of a catalog; never empty.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub struct Diagnostics(pub Vec<Diagnostic>);
+
+impl fmt::Display for Diagnostics {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for (index, diagnostic) in self.0.iter().enumerate() {
+            if index > 0 {
+                writeln!(f)?;
+            }
+            write!(f, "{diagnostic}")?;
+        }
+        Ok(())
+    }
+}

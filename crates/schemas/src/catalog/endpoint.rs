@@ -1,0 +1,76 @@
+//! `CREATE VIEW name WITH (path = '/...') AS SELECT ...`: an endpoint of the API whose answer is one SQL statement.
+//!
+//! Placeholders are the query parameters: `$de` and `$ate` are times, `$limite` a count, `$agora` the time of the
+//! request, every other one a text. A parameter that was not given is null.
+
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{Expr, Query, Value, visit_expressions};
+
+use super::reader::Options;
+use super::{Diagnostic, Position};
+
+#[derive(Debug, Clone)]
+pub struct Endpoint {
+    pub name: String,
+    /// The URL's path, `/vendas/resumo`.
+    pub path: String,
+    /// What it answers, for the API's description.
+    pub description: String,
+    pub query: Box<Query>,
+    /// The names of its placeholders, without `$`.
+    pub parameters: BTreeSet<String>,
+    /// `$limite` when the request gives none.
+    pub limit_default: usize,
+    pub position: Position,
+}
+
+impl Endpoint {
+    pub(super) fn read(
+        name: String,
+        query: Query,
+        mut options: Options,
+        position: &Position,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        let one = |error| vec![error];
+        let (path, at) = options.take_text("path").map_err(one)?.unwrap_or_else(|| (format!("/{name}"), position.clone()));
+        let valid = path.starts_with('/')
+            && path.len() > 1
+            && path.split('/').skip(1).all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+            });
+        if !valid {
+            return Err(one(at.error(
+                format!("path '{path}' is not usable"),
+                "write lower-case words separated by slashes, such as '/vendas/resumo'".into(),
+            )));
+        }
+        let limit_default = options.take_count("limite").map_err(one)?.unwrap_or(100);
+        let description = options.take_text("descricao").map_err(one)?.map(|(text, _)| text).unwrap_or_default();
+        options.finish().map_err(one)?;
+        let parameters = placeholders(&query);
+        Ok(Self {
+            name,
+            path,
+            description,
+            query: Box::new(query),
+            parameters,
+            limit_default,
+            position: position.clone(),
+        })
+    }
+}
+
+fn placeholders(query: &Query) -> BTreeSet<String> {
+    let mut found = BTreeSet::new();
+    let _: ControlFlow<()> = visit_expressions(query, |expr| {
+        if let Expr::Value(value) = expr
+            && let Value::Placeholder(name) = &value.value
+        {
+            found.insert(name.trim_start_matches('$').to_owned());
+        }
+        ControlFlow::Continue(())
+    });
+    found
+}

@@ -1,0 +1,371 @@
+//! `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...`: a windowed metric.
+//!
+//! The window call is taken out of the SQL: what remains groups by the plain column [`PANE_COLUMN`], so the same
+//! statement can be folded pane by pane, merged per window, or run as one plain aggregate over history.
+
+use std::fmt::Write as _;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::{
+    ast::{
+        Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, OrderByKind,
+        Query, Select, SelectItem, SetExpr, Spanned, TableFactor, Value, visit_expressions, visit_expressions_mut,
+    },
+    tokenizer::Span,
+};
+use sha2::{Digest, Sha256};
+
+use super::reader::{Options, simple_name, text_literal};
+use super::table::duration_ms;
+use super::{Diagnostic, Position, ShopSettings};
+use crate::window::Window;
+
+/// The column that stands for the window in a metric's rewritten SQL: the start of the row's pane.
+pub const PANE_COLUMN: &str = "_pane";
+pub const WINDOW_START_COLUMN: &str = "janela_inicio";
+pub const WINDOW_END_COLUMN: &str = "janela_fim";
+const WINDOW_ALIAS: &str = "janela";
+
+#[derive(Debug, Clone)]
+pub struct Metric {
+    pub name: String,
+    /// The comment at the head of its file: what it means and by which formula.
+    pub description: String,
+    /// The topic it reads, by its table name.
+    pub topic: String,
+    pub topic_position: Position,
+    pub window: Window,
+    /// The SQL with the window call replaced by [`PANE_COLUMN`], without ORDER BY and LIMIT.
+    pub query: Box<Query>,
+    /// ORDER BY: the order of the rows within each window.
+    pub order: Vec<OrderColumn>,
+    /// LIMIT: how many rows of each window are kept, in that order.
+    pub limit: Option<usize>,
+    pub position: Position,
+    text: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct OrderColumn {
+    pub name: String,
+    pub descending: bool,
+}
+
+impl Metric {
+    pub(super) fn read(
+        name: String,
+        query: Query,
+        options: Options,
+        file_text: &str,
+        position: &Position,
+    ) -> Result<Self, Vec<Diagnostic>> {
+        options.finish().map_err(|error| vec![error])?;
+        Self::read_query(name, query, file_text, position).map_err(|error| vec![error])
+    }
+
+    fn read_query(name: String, mut query: Query, file_text: &str, position: &Position) -> Result<Self, Diagnostic> {
+        let text = query.to_string();
+        let order = take_order(&mut query, position)?;
+        let limit = take_limit(&mut query, position)?;
+        if limit.is_some() && order.is_empty() {
+            return Err(position.error(
+                "LIMIT without ORDER BY keeps arbitrary rows",
+                "add ORDER BY; both apply within each window".into(),
+            ));
+        }
+        refuse_extras(&query, position)?;
+        let SetExpr::Select(select) = query.body.as_mut() else {
+            return Err(position.error("a metric is one SELECT", "write SELECT ... FROM topic GROUP BY janela".into()));
+        };
+        let (topic, topic_position) = topic_of(select, position)?;
+        let window = take_window(select, position)?;
+        Ok(Self {
+            name,
+            description: head_comment(file_text),
+            topic,
+            topic_position,
+            window,
+            query: Box::new(query),
+            order,
+            limit,
+            position: position.clone(),
+            text,
+        })
+    }
+
+    /// Identifies what the metric computes: its SQL, the shop's settings, and the engine's version. Another version's
+    /// rows are another table.
+    pub fn version(&self, settings: &ShopSettings) -> String {
+        let mut hash = Sha256::new();
+        for part in [&self.text, settings.time_zone.name(), datafusion::DATAFUSION_VERSION] {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        hash.finalize().iter().take(6).fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    }
+
+    /// Where a function is called by this name, for errors that planning finds.
+    pub fn function_position(&self, name: &str) -> Position {
+        let mut found = self.position.clone();
+        let _: ControlFlow<()> = visit_expressions(self.query.as_ref(), |expr| match expr {
+            Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case(name) => {
+                found = self.position.at(expr.span());
+                ControlFlow::Break(())
+            }
+            _ => ControlFlow::Continue(()),
+        });
+        found
+    }
+}
+
+/// The comment lines at the head of a file, without their dashes.
+fn head_comment(text: &str) -> String {
+    let lines = text.lines().map(str::trim).take_while(|line| line.starts_with("--"));
+    lines.map(|line| line.trim_start_matches('-').trim()).collect::<Vec<_>>().join(" ")
+}
+
+fn take_order(query: &mut Query, position: &Position) -> Result<Vec<OrderColumn>, Diagnostic> {
+    let Some(order_by) = query.order_by.take() else { return Ok(Vec::new()) };
+    let OrderByKind::Expressions(expressions) = order_by.kind else {
+        return Err(position.error("ORDER BY ALL is not supported", "name the columns".into()));
+    };
+    let mut order = Vec::new();
+    for item in expressions {
+        let at = position.at(item.expr.span());
+        match &item.expr {
+            // All rows of a window share it.
+            Expr::Identifier(ident) if is_window_alias(ident) => {}
+            Expr::Identifier(ident) => order.push(OrderColumn {
+                name: ident.value.clone(),
+                descending: item.options.asc == Some(false),
+            }),
+            other => {
+                return Err(at.error(
+                    format!("ORDER BY {other} is not a column of the metric"),
+                    "give the expression a name in the SELECT and order by that name".into(),
+                ));
+            }
+        }
+    }
+    Ok(order)
+}
+
+fn take_limit(query: &mut Query, position: &Position) -> Result<Option<usize>, Diagnostic> {
+    let Some(clause) = query.limit_clause.take() else { return Ok(None) };
+    let limit = match &clause {
+        LimitClause::LimitOffset { limit: Some(limit), offset: None, limit_by } if limit_by.is_empty() => {
+            limit.to_string().parse().ok().filter(|limit| *limit > 0)
+        }
+        _ => None,
+    };
+    limit.map(Some).ok_or_else(|| {
+        position.error(format!("{} is not supported", clause.to_string().trim()), "write LIMIT and a count".into())
+    })
+}
+
+fn refuse_extras(query: &Query, position: &Position) -> Result<(), Diagnostic> {
+    let found = if query.with.is_some() {
+        Some("WITH")
+    } else if query.fetch.is_some() {
+        Some("FETCH")
+    } else if !query.locks.is_empty() {
+        Some("FOR UPDATE")
+    } else {
+        None
+    };
+    match found {
+        None => Ok(()),
+        Some(clause) => Err(position.at(query.span()).error(
+            format!("{clause} cannot stand in a metric"),
+            "write one SELECT with one GROUP BY over one topic".into(),
+        )),
+    }
+}
+
+fn topic_of(select: &Select, position: &Position) -> Result<(String, Position), Diagnostic> {
+    let remedy = "read one topic; join its rows with other tables when reading, in a view or an endpoint";
+    if select.distinct.is_some() {
+        return Err(position.error("SELECT DISTINCT cannot stand in a metric", "group by the columns instead".into()));
+    }
+    let [from] = select.from.as_slice() else {
+        let at = select.from.get(1).map_or_else(|| position.clone(), |second| position.at(second.span()));
+        return Err(at.error("a metric reads exactly one topic", remedy.into()));
+    };
+    if let Some(join) = from.joins.first() {
+        return Err(position.at(join.relation.span()).error("a metric cannot join", remedy.into()));
+    }
+    let TableFactor::Table { name, .. } = &from.relation else {
+        return Err(position.at(from.relation.span()).error("a metric reads a topic, not a subquery", remedy.into()));
+    };
+    let at = position.at(name.span());
+    Ok((simple_name(name, &at)?, at))
+}
+
+/// Replaces `tumble(...) AS janela` and the grouping by it with the pane column.
+fn take_window(select: &mut Select, position: &Position) -> Result<Window, Diagnostic> {
+    let missing = || {
+        position.error(
+            "a metric needs exactly one window",
+            "start the SELECT with tumble(INTERVAL '1 minute') AS janela, or hop(INTERVAL '1 minute', INTERVAL '5 minutes') AS janela".into(),
+        )
+    };
+    let mut window = None;
+    for item in &mut select.projection {
+        let (expr, alias) = match item {
+            SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias)),
+            SelectItem::UnnamedExpr(expr) => (expr, None),
+            SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..) | SelectItem::ExprWithAliases { .. } => {
+                return Err(position.at(item.span()).error("a metric names its columns", "list them".into()));
+            }
+        };
+        let Expr::Function(function) = &*expr else { continue };
+        let at = position.at(expr.span());
+        let Some(found) = window_of(function, &at)? else { continue };
+        if !alias.is_some_and(|alias| is_window_alias(alias)) {
+            return Err(at.error("the window is not called janela", format!("write {expr} AS janela")));
+        }
+        if window.replace((found, expr.to_string())).is_some() {
+            return Err(at.error("a metric has one window", "remove this one".into()));
+        }
+        *item = SelectItem::ExprWithAlias { expr: pane(), alias: Ident::new(WINDOW_START_COLUMN) };
+    }
+    let (window, call) = window.ok_or_else(missing)?;
+    let GroupByExpr::Expressions(groups, modifiers) = &mut select.group_by else {
+        return Err(position.error("GROUP BY ALL is not supported", "name the columns to group by".into()));
+    };
+    if !modifiers.is_empty() {
+        return Err(position.error("grouping sets cannot stand in a metric", "write one metric for each".into()));
+    }
+    let mut grouped = false;
+    for group in groups.iter_mut() {
+        let is_window = match &*group {
+            Expr::Identifier(ident) => is_window_alias(ident),
+            other => other.to_string() == call,
+        };
+        if let Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) = group {
+            return Err(position.error("grouping sets cannot stand in a metric", "write one metric for each".into()));
+        }
+        if is_window {
+            *group = pane();
+            grouped = true;
+        }
+    }
+    if !grouped {
+        return Err(position.error("the metric is not grouped by its window", "add GROUP BY janela".into()));
+    }
+    refuse_leftovers(select, position)?;
+    Ok(window)
+}
+
+/// After the rewriting, no window call and no `janela` may be left anywhere.
+fn refuse_leftovers(select: &mut Select, position: &Position) -> Result<(), Diagnostic> {
+    let flow = visit_expressions_mut(select, |expr| {
+        let at = position.at(expr.span());
+        match expr {
+            Expr::Function(function) if matches!(window_of(function, &at), Ok(Some(_)) | Err(_)) => {
+                ControlFlow::Break(at.error("the window stands in another place", "use it in the SELECT only".into()))
+            }
+            Expr::Identifier(ident) if is_window_alias(ident) => ControlFlow::Break(at.error(
+                "janela is not a column of the topic",
+                "use it in the SELECT's head, in GROUP BY and in ORDER BY only".into(),
+            )),
+            Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
+                ControlFlow::Break(at.error("a metric cannot hold a subquery", "filter by plain expressions".into()))
+            }
+            _ => ControlFlow::Continue(()),
+        }
+    });
+    match flow {
+        ControlFlow::Break(error) => Err(error),
+        ControlFlow::Continue(()) => Ok(()),
+    }
+}
+
+fn is_window_alias(ident: &Ident) -> bool {
+    ident.value.eq_ignore_ascii_case(WINDOW_ALIAS)
+}
+
+fn pane() -> Expr {
+    Expr::Identifier(Ident::with_span(Span::empty(), PANE_COLUMN))
+}
+
+/// `tumble(size)` or `hop(slide, size)`, as in Arroyo.
+fn window_of(function: &Function, at: &Position) -> Result<Option<Window>, Diagnostic> {
+    let name = function.name.to_string().to_lowercase();
+    if name != "tumble" && name != "hop" {
+        return Ok(None);
+    }
+    let FunctionArguments::List(list) = &function.args else {
+        return Err(at.error(format!("{name} has no arguments"), "write tumble(INTERVAL '1 minute')".into()));
+    };
+    let lengths: Vec<Length> = list.args.iter().map(|arg| length(arg, at)).collect::<Result<_, _>>()?;
+    let window = match (name.as_str(), lengths.as_slice()) {
+        ("tumble", [Length::Ms(size_ms)]) if *size_ms > 0 => {
+            Window::Fixed { size_ms: *size_ms, slide_ms: *size_ms }
+        }
+        ("tumble", [Length::Days(1)]) => Window::Days { size: 1 },
+        ("tumble", [Length::Months(1)]) => Window::Month,
+        ("hop", [Length::Ms(slide_ms), Length::Ms(size_ms)]) if *slide_ms > 0 && slide_ms <= size_ms => {
+            Window::Fixed { size_ms: *size_ms, slide_ms: *slide_ms }
+        }
+        ("hop", [Length::Days(1), Length::Days(size)]) if *size > 0 => Window::Days { size: *size },
+        _ => {
+            return Err(at.error(
+                format!("{function} is no supported window"),
+                "write tumble(INTERVAL '1 minute'), tumble of '1 day' or '1 month', hop(INTERVAL '1 minute', INTERVAL '5 minutes') with the slide first, or hop(INTERVAL '1 day', INTERVAL 'n days')".into(),
+            ));
+        }
+    };
+    if window_panes(window) > MAX_WINDOWS_PER_PANE {
+        return Err(at.error(
+            format!("{function} puts each event into more than {MAX_WINDOWS_PER_PANE} windows"),
+            "slide by a longer step".into(),
+        ));
+    }
+    Ok(Some(window))
+}
+
+/// Every row of a pane is merged once for each window that holds it.
+const MAX_WINDOWS_PER_PANE: i64 = 1_000;
+
+fn window_panes(window: Window) -> i64 {
+    match window {
+        Window::Fixed { size_ms, slide_ms } => size_ms / slide_ms,
+        Window::Days { size } => i64::from(size),
+        Window::Month => 1,
+    }
+}
+
+enum Length {
+    Ms(i64),
+    Days(u32),
+    Months(u32),
+}
+
+fn length(arg: &FunctionArg, at: &Position) -> Result<Length, Diagnostic> {
+    let wrong = || at.error(format!("{arg} is no interval"), "write INTERVAL '1 minute'".into());
+    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Interval(interval))) = arg else { return Err(wrong()) };
+    let value = text_literal(&interval.value)
+        .or_else(|| match interval.value.as_ref() {
+            Expr::Value(value) => match &value.value {
+                Value::Number(number, _) => Some(number.clone()),
+                _ => None,
+            },
+            _ => None,
+        })
+        .ok_or_else(wrong)?;
+    let text = match &interval.leading_field {
+        Some(field) => format!("{value} {}", field.to_string().to_lowercase()),
+        None => value,
+    };
+    let (count, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
+    let civil = |count: &str| count.parse::<u32>().map_err(|_| wrong());
+    match unit.trim().trim_end_matches('s') {
+        "day" => Ok(Length::Days(civil(count)?)),
+        "month" => Ok(Length::Months(civil(count)?)),
+        _ => duration_ms(&text).map(Length::Ms).ok_or_else(wrong),
+    }
+}

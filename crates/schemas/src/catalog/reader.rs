@@ -1,0 +1,235 @@
+//! One catalog file: statements told apart, settings put in, duplicates refused.
+
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::{
+    ast::{
+        CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart,
+        SqlOption, Spanned, Statement, Value, VisitMut, visit_expressions_mut,
+    },
+    dialect::GenericDialect,
+    parser::{Parser, ParserError},
+    tokenizer::{Location, Tokenizer},
+};
+
+use super::{Catalog, Diagnostic, Endpoint, Metric, Position, ShopSettings, SourceFile, View, table};
+
+/// Adds the statements of `file` to `catalog`.
+pub(super) fn read(file: &SourceFile, settings: &ShopSettings, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
+    let whole = Position::file(&file.path);
+    let statements = parse(file).map_err(|error| vec![error])?;
+    if statements.is_empty() {
+        return Err(vec![whole.error("holds no statement", "declare something in it or remove the file".into())]);
+    }
+    let mut errors = Vec::new();
+    for mut statement in statements {
+        let position = whole.at(statement.span());
+        if let Err(error) = put_settings_in(&mut statement, settings, &position) {
+            errors.push(error);
+            continue;
+        }
+        if let Err(found) = add(statement, file, &position, catalog) {
+            errors.extend(found);
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(errors) }
+}
+
+fn parse(file: &SourceFile) -> Result<Vec<Statement>, Diagnostic> {
+    let whole = Position::file(&file.path);
+    let dialect = GenericDialect {};
+    let tokens = Tokenizer::new(&dialect, &file.text).tokenize_with_location().map_err(|error| {
+        whole.at_location(error.location).error(error.message, "close the quote or comment, or remove the character".into())
+    })?;
+    Parser::new(&dialect).with_tokens_with_locations(tokens).parse_statements().map_err(|error| {
+        let text = match error {
+            ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
+            ParserError::RecursionLimitExceeded => "nested too deeply".into(),
+        };
+        let (message, location) = split_location(&text);
+        whole.at_location(location).error(message, "mend the SQL at this place; catalog/README.md has examples".into())
+    })
+}
+
+/// The parser writes places into its messages: `... at Line: 3, Column: 7`.
+fn split_location(text: &str) -> (String, Location) {
+    let found = text.rfind(" at Line: ").and_then(|at| {
+        let (line, column) = text[at + " at Line: ".len()..].split_once(", Column: ")?;
+        Some((text[..at].to_owned(), Location { line: line.parse().ok()?, column: column.trim().parse().ok()? }))
+    });
+    found.unwrap_or_else(|| (text.to_owned(), Location { line: 0, column: 0 }))
+}
+
+fn add(
+    statement: Statement,
+    file: &SourceFile,
+    position: &Position,
+    catalog: &mut Catalog,
+) -> Result<(), Vec<Diagnostic>> {
+    match statement {
+        Statement::CreateTable(create) => table::add(create, position, catalog),
+        Statement::CreateView(view) => {
+            let position = position.at(view.name.span());
+            let name = simple_name(&view.name, &position).map_err(|error| vec![error])?;
+            let options = match &view.options {
+                CreateTableOptions::With(options) => Options::read(options, &position).map_err(|error| vec![error])?,
+                _ => Options::default(),
+            };
+            if view.materialized {
+                let metric = Metric::read(name, *view.query, options, &file.text, &position)?;
+                return push_new(&mut catalog.metrics, metric, |metric| &metric.name, &position);
+            }
+            if options.contains("path") {
+                let endpoint = Endpoint::read(name, *view.query, options, &position)?;
+                return push_new(&mut catalog.endpoints, endpoint, |endpoint| &endpoint.path, &position);
+            }
+            options.finish().map_err(|error| vec![error])?;
+            let view = View { name, query: view.query, source: position.clone() };
+            push_new(&mut catalog.views, view, |view| &view.name, &position)
+        }
+        other => {
+            let text = other.to_string();
+            let start: String = text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
+            Err(vec![position.error(
+                format!("{start} ... declares nothing that a catalog holds"),
+                "use CREATE TABLE, CREATE VIEW or CREATE MATERIALIZED VIEW".into(),
+            )])
+        }
+    }
+}
+
+pub(super) fn push_new<T>(
+    items: &mut Vec<T>,
+    item: T,
+    name: impl Fn(&T) -> &String,
+    position: &Position,
+) -> Result<(), Vec<Diagnostic>> {
+    if items.iter().any(|old| name(old) == name(&item)) {
+        return Err(vec![position.error(
+            format!("{} is declared twice in this folder", name(&item)),
+            "rename or remove one of the two; a further folder of catalog.dirs may replace it".into(),
+        )]);
+    }
+    items.push(item);
+    Ok(())
+}
+
+pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<String, Diagnostic> {
+    match name.0.as_slice() {
+        [ObjectNamePart::Identifier(ident)] => Ok(if ident.quote_style.is_some() {
+            ident.value.clone()
+        } else {
+            ident.value.to_lowercase()
+        }),
+        _ => Err(position.error(format!("{name} is not a simple name"), "write a name without dots".into())),
+    }
+}
+
+/// Replaces `current_setting('shop...')` by the setting's value.
+fn put_settings_in(
+    statement: &mut Statement,
+    settings: &ShopSettings,
+    position: &Position,
+) -> Result<(), Diagnostic> {
+    fn replace<T: VisitMut>(node: &mut T, settings: &ShopSettings, position: &Position) -> Result<(), Diagnostic> {
+        let flow = visit_expressions_mut(node, |expr| {
+            let Expr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
+            if !function.name.to_string().eq_ignore_ascii_case("current_setting") {
+                return ControlFlow::Continue(());
+            }
+            let value = match text_argument(&function.args).as_deref() {
+                Some("shop.time_zone") => settings.time_zone.name().to_owned(),
+                Some("shop.currency") => settings.currency.clone(),
+                _ => {
+                    return ControlFlow::Break(position.at(expr.span()).error(
+                        format!("{expr} is no setting"),
+                        "read 'shop.time_zone' or 'shop.currency'".into(),
+                    ));
+                }
+            };
+            *expr = Expr::Value(Value::SingleQuotedString(value).into());
+            ControlFlow::Continue(())
+        });
+        match flow {
+            ControlFlow::Break(error) => Err(error),
+            ControlFlow::Continue(()) => Ok(()),
+        }
+    }
+    replace(statement, settings, position)
+}
+
+fn text_argument(args: &FunctionArguments) -> Option<String> {
+    let FunctionArguments::List(list) = args else { return None };
+    match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] => text_literal(expr),
+        _ => None,
+    }
+}
+
+pub(super) fn text_literal(expr: &Expr) -> Option<String> {
+    match expr {
+        Expr::Value(value) => match &value.value {
+            Value::SingleQuotedString(text) => Some(text.clone()),
+            _ => None,
+        },
+        _ => None,
+    }
+}
+
+/// The options of a `WITH (key = value, ...)`; each must be taken, so that an unknown one is an error.
+#[derive(Default)]
+pub(super) struct Options(Vec<(String, Expr, Position)>);
+
+impl Options {
+    pub(super) fn read(options: &[SqlOption], position: &Position) -> Result<Self, Diagnostic> {
+        options
+            .iter()
+            .map(|option| match option {
+                SqlOption::KeyValue { key, value } => {
+                    Ok((key.value.to_lowercase(), value.clone(), position.at(key.span)))
+                }
+                other => Err(position.error(format!("option {other} has no value"), "write key = value".into())),
+            })
+            .collect::<Result<Vec<_>, _>>()
+            .map(Self)
+    }
+
+    pub(super) fn contains(&self, key: &str) -> bool {
+        self.0.iter().any(|(name, ..)| name == key)
+    }
+
+    fn take(&mut self, key: &str) -> Option<(Expr, Position)> {
+        let index = self.0.iter().position(|(name, ..)| name == key)?;
+        let (_, value, position) = self.0.remove(index);
+        Some((value, position))
+    }
+
+    pub(super) fn take_text(&mut self, key: &str) -> Result<Option<(String, Position)>, Diagnostic> {
+        let Some((value, position)) = self.take(key) else { return Ok(None) };
+        match text_literal(&value) {
+            Some(text) => Ok(Some((text, position))),
+            None => Err(position.error(
+                format!("option {key} is {value}, not a text"),
+                format!("write {key} = '...'"),
+            )),
+        }
+    }
+
+    pub(super) fn take_count(&mut self, key: &str) -> Result<Option<usize>, Diagnostic> {
+        let Some((value, position)) = self.take(key) else { return Ok(None) };
+        value
+            .to_string()
+            .parse()
+            .map(Some)
+            .map_err(|_| position.error(format!("option {key} is {value}, not a count"), format!("write {key} = 100")))
+    }
+
+    /// Errors on an option that nobody took.
+    pub(super) fn finish(self) -> Result<(), Diagnostic> {
+        match self.0.first() {
+            None => Ok(()),
+            Some((key, _, position)) => Err(position
+                .error(format!("option {key} is not known here"), "remove it or mend its spelling".into())),
+        }
+    }
+}

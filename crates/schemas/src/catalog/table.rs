@@ -1,0 +1,192 @@
+//! `CREATE TABLE`: Kafka topics and reference tables.
+
+use datafusion::sql::sqlparser::ast::{
+    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, ExactNumberInfo, Spanned, TimezoneInfo,
+};
+
+use super::reader::{Options, push_new, simple_name};
+use super::{Catalog, Diagnostic, Position};
+use crate::topic::{Column, ColumnKind, Topic};
+
+/// A table read from a file below the data directory's `reference` folder.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Reference {
+    pub name: String,
+    /// Relative to the reference folder.
+    pub path: String,
+    pub columns: Vec<Column>,
+}
+
+pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
+    let one = |error| vec![error];
+    let position = position.at(create.name.span());
+    let name = simple_name(&create.name, &position).map_err(one)?;
+    let CreateTableOptions::With(options) = &create.table_options else {
+        return Err(one(position.error(
+            format!("table {name} does not say where its rows come from"),
+            "add WITH (connector = 'kafka', topic = '...', event_time = '...') or WITH (connector = 'file', path = '...')".into(),
+        )));
+    };
+    let mut options = Options::read(options, &position).map_err(one)?;
+    let columns = columns(&create.columns, &position)?;
+    match options.take_text("connector").map_err(one)? {
+        Some((connector, _)) if connector == "kafka" => {
+            let topic = topic(name, columns, &mut options, &position).map_err(one)?;
+            options.finish().map_err(one)?;
+            push_new(&mut catalog.topics, topic, |topic| &topic.name, &position)
+        }
+        Some((connector, _)) if connector == "file" => {
+            let path = options.take_text("path").map_err(one)?.map(|(path, _)| path);
+            let path = path.unwrap_or_else(|| format!("{name}.csv"));
+            options.finish().map_err(one)?;
+            push_new(&mut catalog.references, Reference { name, path, columns }, |table| &table.name, &position)
+        }
+        Some((connector, at)) => {
+            Err(one(at.error(format!("connector {connector} is not known"), "use 'kafka' or 'file'".into())))
+        }
+        None => Err(one(position.error(
+            format!("table {name} has no connector"),
+            "add connector = 'kafka' or connector = 'file' to its WITH".into(),
+        ))),
+    }
+}
+
+fn topic(
+    name: String,
+    columns: Vec<Column>,
+    options: &mut Options,
+    position: &Position,
+) -> Result<Topic, Diagnostic> {
+    let kafka_topic = options.take_text("topic")?.map_or_else(|| name.clone(), |(topic, _)| topic);
+    let (event_time, at) = options.take_text("event_time")?.ok_or_else(|| {
+        position.error(
+            format!("topic {name} has no event time"),
+            "add event_time = '...' with the name of its TIMESTAMP column".into(),
+        )
+    })?;
+    let event_time = columns
+        .iter()
+        .position(|column| column.name == event_time && column.kind == ColumnKind::Timestamp && column.needed)
+        .ok_or_else(|| {
+            at.error(
+                format!("event_time = '{event_time}' is no TIMESTAMP NOT NULL column of {name}"),
+                "name a column of that type".into(),
+            )
+        })?;
+    let event_id = match options.take_text("event_id")? {
+        None => None,
+        Some((id, at)) => Some(
+            columns.iter().position(|column| column.name == id && column.kind == ColumnKind::Text).ok_or_else(|| {
+                at.error(format!("event_id = '{id}' is no TEXT column of {name}"), "name a column of that type".into())
+            })?,
+        ),
+    };
+    let mut duration = |key: &str, default_ms: i64| match options.take_text(key)? {
+        None => Ok(default_ms),
+        Some((text, at)) => duration_ms(&text)
+            .ok_or_else(|| at.error(format!("{key} = '{text}' is no duration"), "write for example '10 seconds'".into())),
+    };
+    let (watermark_ms, lateness_ms) = (duration("watermark", 10_000)?, duration("lateness", 3_600_000)?);
+    let (ahead_ms, idle_ms) = (duration("ahead", 3_600_000)?, duration("idle", 30_000)?);
+    let message_bytes_max = options.take_count("message_bytes_max")?.unwrap_or(1 << 20);
+    let keep_raw = match options.take_text("raw")? {
+        None => false,
+        Some((text, _)) if text == "keep" => true,
+        Some((text, _)) if text == "refused" => false,
+        Some((text, at)) => {
+            return Err(at.error(format!("raw = '{text}' is not known"), "use 'keep' or 'refused'".into()));
+        }
+    };
+    Ok(Topic {
+        name,
+        kafka_topic,
+        columns,
+        event_time,
+        event_id,
+        watermark_ms,
+        lateness_ms,
+        ahead_ms,
+        idle_ms,
+        message_bytes_max,
+        keep_raw,
+    })
+}
+
+fn columns(definitions: &[ColumnDef], position: &Position) -> Result<Vec<Column>, Vec<Diagnostic>> {
+    let mut columns: Vec<Column> = Vec::new();
+    let mut errors = Vec::new();
+    for definition in definitions {
+        let at = position.at(definition.name.span);
+        match column(definition, &at) {
+            Ok(column) if columns.iter().any(|other| other.name == column.name) => errors
+                .push(at.error(format!("column {} is declared twice", column.name), "remove one of the two".into())),
+            Ok(column) => columns.push(column),
+            Err(error) => errors.push(error),
+        }
+    }
+    if errors.is_empty() { Ok(columns) } else { Err(errors) }
+}
+
+fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnostic> {
+    let name = definition.name.value.clone();
+    if name.starts_with('_') {
+        return Err(position.error(
+            format!("column {name} starts with an underscore"),
+            "rename it: such names belong to the archive's own columns".into(),
+        ));
+    }
+    let kind = match &definition.data_type {
+        DataType::Text | DataType::Varchar(None) | DataType::String(None) => ColumnKind::Text,
+        DataType::BigInt(None) | DataType::Int8(None) => ColumnKind::Integer,
+        DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
+        | DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale))
+            if (1..=38).contains(precision) && (0..=i64::try_from(*precision).unwrap_or(38)).contains(scale) =>
+        {
+            ColumnKind::Decimal {
+                precision: u8::try_from(*precision).unwrap_or(38),
+                scale: i8::try_from(*scale).unwrap_or(0),
+            }
+        }
+        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
+            ColumnKind::Timestamp
+        }
+        DataType::Boolean | DataType::Bool => ColumnKind::Boolean,
+        other => {
+            return Err(position.error(
+                format!("column {name} has the type {other}, which is not supported"),
+                "use TEXT, BIGINT, DECIMAL(p, s), TIMESTAMP or BOOLEAN".into(),
+            ));
+        }
+    };
+    let mut column = Column { name, kind, needed: false, default: None, check: None };
+    for option in &definition.options {
+        match &option.option {
+            ColumnOption::Null => {}
+            ColumnOption::NotNull => column.needed = true,
+            ColumnOption::Default(expr) => column.default = Some(expr.to_string()),
+            ColumnOption::Check(check) => column.check = Some(check.expr.to_string()),
+            other => {
+                return Err(position.error(
+                    format!("column {} has {other}, which is not supported", column.name),
+                    "use NOT NULL, DEFAULT or CHECK".into(),
+                ));
+            }
+        }
+    }
+    Ok(column)
+}
+
+/// `'10 seconds'`, `'1 hour'`: a count and a unit.
+pub(super) fn duration_ms(text: &str) -> Option<i64> {
+    let (count, unit) = text.trim().split_once(char::is_whitespace)?;
+    let count: i64 = count.parse().ok().filter(|count| *count >= 0)?;
+    let unit_ms = match unit.trim().to_lowercase().trim_end_matches('s') {
+        "millisecond" => 1,
+        "second" => 1_000,
+        "minute" => 60_000,
+        "hour" => 3_600_000,
+        "day" => 86_400_000,
+        _ => return None,
+    };
+    count.checked_mul(unit_ms)
+}

@@ -1,0 +1,103 @@
+//! Time at the edges: UTC inside, the shop's zone where people write or read times.
+
+use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono_tz::Tz;
+
+pub const MICROS_PER_MS: i64 = 1_000;
+
+/// Where "now" comes from; tests inject their own.
+pub trait Clock: Send + Sync + std::fmt::Debug {
+    /// Milliseconds since the Unix epoch.
+    fn now_ms(&self) -> i64;
+}
+
+/// The machine's wall clock.
+#[derive(Debug, Default, Clone, Copy)]
+pub struct SystemClock;
+
+impl Clock for SystemClock {
+    fn now_ms(&self) -> i64 {
+        Utc::now().timestamp_millis()
+    }
+}
+
+/// A clock that stands where it is set.
+#[derive(Debug, Default)]
+pub struct ManualClock(std::sync::atomic::AtomicI64);
+
+impl ManualClock {
+    pub fn new(now_ms: i64) -> Self {
+        Self(now_ms.into())
+    }
+
+    pub fn set_ms(&self, now_ms: i64) {
+        self.0.store(now_ms, std::sync::atomic::Ordering::SeqCst);
+    }
+}
+
+impl Clock for ManualClock {
+    fn now_ms(&self) -> i64 {
+        self.0.load(std::sync::atomic::Ordering::SeqCst)
+    }
+}
+
+/// A local time of `zone` in UTC. A time that a clock change skips moves forward by the gap; one that exists
+/// twice is the earlier.
+pub fn local_to_utc(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
+    if let Some(found) = zone.from_local_datetime(&local).earliest() {
+        return found.with_timezone(&Utc);
+    }
+    // In a gap: the offset that held before the gap, applied to the skipped time, lands as far behind the gap as the
+    // time lay in it. Gaps are at most a day long (a zone that crossed the date line).
+    let before = (1..=24 * 4)
+        .find_map(|quarters| zone.from_local_datetime(&(local - Duration::minutes(15 * quarters))).latest())
+        .map_or_else(TimeDelta::zero, |found| found.naive_local() - found.naive_utc());
+    Utc.from_utc_datetime(&(local - before))
+}
+
+/// The first instant of a civil day of `zone`, in milliseconds since the epoch.
+pub fn day_start_ms(zone: Tz, day: NaiveDate) -> i64 {
+    local_to_utc(zone, day.and_time(NaiveTime::MIN)).timestamp_millis()
+}
+
+/// The civil day of `zone` that an instant falls into.
+pub fn civil_day(zone: Tz, micros: i64) -> Option<NaiveDate> {
+    Some(DateTime::from_timestamp_micros(micros)?.with_timezone(&zone).date_naive())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn utc(text: &str) -> DateTime<Utc> {
+        text.parse().expect("a time")
+    }
+
+    fn local(text: &str) -> NaiveDateTime {
+        text.parse().expect("a local time")
+    }
+
+    #[test]
+    fn plain_local_time() {
+        let zone = chrono_tz::America::Sao_Paulo;
+        assert_eq!(local_to_utc(zone, local("2025-05-14T19:16:00")), utc("2025-05-14T22:16:00Z"));
+    }
+
+    #[test]
+    fn skipped_time_moves_forward() {
+        let zone = chrono_tz::America::New_York;
+        assert_eq!(local_to_utc(zone, local("2025-03-09T02:30:00")), utc("2025-03-09T07:30:00Z"));
+        // Brazil's clocks used to change at midnight: the day began at 01:00.
+        let zone = chrono_tz::America::Sao_Paulo;
+        assert_eq!(day_start_ms(zone, NaiveDate::from_ymd_opt(2018, 11, 4).unwrap()), utc("2018-11-04T03:00:00Z").timestamp_millis());
+        // Samoa skipped a whole day.
+        let zone = chrono_tz::Pacific::Apia;
+        assert_eq!(local_to_utc(zone, local("2011-12-30T12:00:00")), utc("2011-12-30T22:00:00Z"));
+    }
+
+    #[test]
+    fn doubled_time_is_the_earlier() {
+        let zone = chrono_tz::America::New_York;
+        assert_eq!(local_to_utc(zone, local("2025-11-02T01:30:00")), utc("2025-11-02T05:30:00Z"));
+    }
+}

@@ -1,0 +1,118 @@
+//! A Kafka topic as the catalog declares it, and the Arrow schemas that follow from it.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
+
+/// The archive's own columns; they come before the topic's.
+pub mod archive_columns {
+    pub const PARTITION: &str = "_particao";
+    pub const OFFSET: &str = "_deslocamento";
+    /// Last offset of a range that was never delivered; null for a delivered offset.
+    pub const OFFSET_END: &str = "_deslocamento_fim";
+    pub const ARRIVAL: &str = "_chegada";
+    pub const LOG: &str = "_log";
+    pub const VERDICT: &str = "_veredito";
+    pub const REASON: &str = "_motivo";
+    pub const PAYLOAD: &str = "_conteudo";
+}
+
+/// Event and arrival times: microseconds in UTC, the only unit that Delta tables know.
+pub fn timestamp_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// Declared by `CREATE TABLE ... WITH (connector = 'kafka', ...)`.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Topic {
+    /// The table's name in SQL.
+    pub name: String,
+    /// The topic's name in Kafka.
+    pub kafka_topic: String,
+    pub columns: Vec<Column>,
+    /// Index of the column that holds the event time.
+    pub event_time: usize,
+    /// Index of the column that identifies an event, if the topic is deduplicated.
+    pub event_id: Option<usize>,
+    /// How far a partition's watermark trails its newest event.
+    pub watermark_ms: i64,
+    /// How far behind the effective watermark a row still counts.
+    pub lateness_ms: i64,
+    /// How far ahead of the wall clock an event may lie.
+    pub ahead_ms: i64,
+    /// How long a partition must have been at its end to be idle.
+    pub idle_ms: i64,
+    pub message_bytes_max: usize,
+    /// Whether the archive keeps every payload whole, or only those of refused messages.
+    pub keep_raw: bool,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub struct Column {
+    pub name: String,
+    pub kind: ColumnKind,
+    /// `NOT NULL`: a message without it is refused.
+    pub needed: bool,
+    /// `DEFAULT expr`: SQL over the message's columns, used where the field is absent.
+    pub default: Option<String>,
+    /// `CHECK (expr)`: SQL over the message's columns; false refuses the message.
+    pub check: Option<String>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ColumnKind {
+    /// A JSON string; a JSON number is taken as its text.
+    Text,
+    /// A JSON number without fraction, 64 bits.
+    Integer,
+    /// A JSON number or string with at most `scale` decimals; never rounded.
+    Decimal { precision: u8, scale: i8 },
+    /// An RFC 3339 string; without offset it is in the shop's zone.
+    Timestamp,
+    /// A JSON boolean.
+    Boolean,
+}
+
+impl ColumnKind {
+    pub fn data_type(self) -> DataType {
+        match self {
+            Self::Text => DataType::Utf8,
+            Self::Integer => DataType::Int64,
+            Self::Decimal { precision, scale } => DataType::Decimal128(precision, scale),
+            Self::Timestamp => timestamp_type(),
+            Self::Boolean => DataType::Boolean,
+        }
+    }
+}
+
+impl Topic {
+    /// The columns of a decoded message. All are nullable: a refused message has none of them.
+    pub fn schema(&self) -> SchemaRef {
+        Arc::new(Schema::new(self.fields()))
+    }
+
+    /// The archive's columns, then the topic's.
+    pub fn archive_schema(&self) -> SchemaRef {
+        use archive_columns::*;
+        let mut fields = vec![
+            Field::new(PARTITION, DataType::Int32, false),
+            Field::new(OFFSET, DataType::Int64, false),
+            Field::new(OFFSET_END, DataType::Int64, true),
+            Field::new(ARRIVAL, timestamp_type(), false),
+            Field::new(LOG, DataType::Utf8, false),
+            Field::new(VERDICT, DataType::Utf8, false),
+            Field::new(REASON, DataType::Utf8, true),
+            Field::new(PAYLOAD, DataType::Binary, true),
+        ];
+        fields.extend(self.fields());
+        Arc::new(Schema::new(fields))
+    }
+
+    pub fn dead_letter_topic(&self) -> String {
+        format!("{}.dlq", self.kafka_topic)
+    }
+
+    fn fields(&self) -> Vec<Field> {
+        self.columns.iter().map(|column| Field::new(&column.name, column.kind.data_type(), true)).collect()
+    }
+}

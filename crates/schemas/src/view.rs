@@ -1,0 +1,64 @@
+//! The port between the stream and whoever reads: one consistent picture of every topic and metric.
+//!
+//! The stream replaces the whole picture at each refresh and each commit; a reader takes one and uses it for its whole
+//! answer, so that published and provisional rows never overlap and never leave a gap.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+use tokio::sync::watch;
+
+use crate::window::Window;
+
+/// Readers hold the receiving end; it starts with an empty view and closes when the stream has stopped.
+pub type ViewReceiver = watch::Receiver<Arc<View>>;
+pub type ViewSender = watch::Sender<Arc<View>>;
+
+#[derive(Debug, Clone, Default)]
+pub struct View {
+    /// False until recovery is done.
+    pub ready: bool,
+    /// By table name.
+    pub topics: BTreeMap<String, TopicView>,
+    /// By metric name.
+    pub metrics: BTreeMap<String, MetricView>,
+}
+
+#[derive(Debug, Clone)]
+pub struct TopicView {
+    /// Every committed row, in the archive's schema.
+    pub archive: Arc<dyn TableProvider>,
+    /// Counted rows that are not committed yet, in the topic's schema.
+    pub tail: Arc<[RecordBatch]>,
+    pub completeness: Completeness,
+}
+
+#[derive(Debug, Clone)]
+pub struct MetricView {
+    pub topic: String,
+    pub window: Window,
+    /// Window start and end, then the metric's columns.
+    pub schema: SchemaRef,
+    /// Final rows, in that schema.
+    pub published: Arc<dyn TableProvider>,
+    /// Every window whose end plus lateness is at or before this is published.
+    pub published_through_ms: Option<i64>,
+    /// Provisional rows of the windows that are still open, by window start in milliseconds, in the metric's order.
+    pub open: Arc<BTreeMap<i64, RecordBatch>>,
+}
+
+/// What became of a topic's messages since its archive began, the rows not committed yet included.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Completeness {
+    /// The effective watermark in milliseconds since the epoch.
+    pub watermark_ms: Option<i64>,
+    pub read: u64,
+    pub counted: u64,
+    pub duplicate: u64,
+    pub late: u64,
+    pub refused: u64,
+    pub idle_partitions: Vec<i32>,
+}

@@ -1,0 +1,270 @@
+//! The archive of a topic: one row for every Kafka offset, and the one commit that everything else is derived from.
+//!
+//! A commit appends a cycle's rows and carries, for every partition, the next offset, and the effective watermark M. It
+//! is made only on top of the offsets that this process committed or read last: whoever finds others has been replaced
+//! by another process and stops. So each offset is committed exactly once, by whatever processes run.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType, Int32Type};
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::expr_fn::{count, max};
+use datafusion::logical_expr::{Expr, col, ident, lit};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_schemas::verdict::Verdict;
+
+use crate::error::StoreError;
+use crate::session::read_session;
+use crate::table::Table;
+
+/// How many of a topic's offsets have each verdict.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Counts {
+    pub counted: u64,
+    pub duplicate: u64,
+    pub late: u64,
+    pub refused: u64,
+    pub empty: u64,
+}
+
+impl Counts {
+    pub fn add(&mut self, verdict: Verdict, rows: u64) {
+        match verdict {
+            Verdict::Counted => self.counted += rows,
+            Verdict::Duplicate => self.duplicate += rows,
+            Verdict::Late => self.late += rows,
+            Verdict::Refused => self.refused += rows,
+            Verdict::Empty => self.empty += rows,
+            Verdict::Undelivered => {}
+        }
+    }
+
+    /// Every delivered offset.
+    pub fn read(&self) -> u64 {
+        self.counted + self.duplicate + self.late + self.refused + self.empty
+    }
+}
+
+/// What one cycle adds.
+#[derive(Debug, Clone, Default)]
+pub struct ArchiveCommit {
+    /// In the archive's schema.
+    pub rows: Vec<RecordBatch>,
+    /// For each partition with rows: the offset that the archive must be at, and the one after the last row.
+    pub offsets: BTreeMap<i32, (Option<i64>, i64)>,
+    /// M in milliseconds.
+    pub effective_ms: Option<i64>,
+}
+
+#[derive(Debug)]
+pub struct Archive {
+    topic: Topic,
+    /// Identity of the topic's log: a topic that was made anew has another.
+    log: String,
+    table: Table,
+    /// The next offset of each partition, as of the table's snapshot.
+    next_offsets: BTreeMap<i32, i64>,
+    effective_ms: Option<i64>,
+}
+
+impl Archive {
+    /// Opens the archive in `folder` for the topic's log, whose partitions are `partitions`.
+    pub async fn open(
+        topic: &Topic,
+        log: &str,
+        partitions: impl IntoIterator<Item = i32>,
+        folder: &Path,
+    ) -> Result<Self, StoreError> {
+        let table = Table::open(&topic.name, folder, topic.archive_schema()).await?;
+        let mut archive = Self {
+            topic: topic.clone(),
+            log: log.to_owned(),
+            table,
+            next_offsets: BTreeMap::new(),
+            effective_ms: None,
+        };
+        archive.effective_ms = archive.table.transaction(&archive.watermark_application()).await?;
+        for partition in partitions {
+            archive.add_partition(partition).await?;
+        }
+        Ok(archive)
+    }
+
+    /// Learns where a partition of the log stands.
+    pub async fn add_partition(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {
+        let next = self.table.transaction(&self.partition_application(partition)).await?;
+        if let Some(next) = next {
+            self.next_offsets.insert(partition, next);
+        }
+        Ok(next)
+    }
+
+    /// The next offset of each partition that has rows.
+    pub fn next_offsets(&self) -> &BTreeMap<i32, i64> {
+        &self.next_offsets
+    }
+
+    /// The committed effective watermark, in milliseconds.
+    pub fn effective_ms(&self) -> Option<i64> {
+        self.effective_ms
+    }
+
+    /// Every committed row, in the archive's schema.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
+        self.table.provider().await
+    }
+
+    /// The one commit. After an error whose outcome is unknown, what the table says decides.
+    pub async fn commit(&mut self, commit: &ArchiveCommit) -> Result<(), StoreError> {
+        for (partition, (from, _)) in &commit.offsets {
+            self.check_continuity(*partition, *from, self.next_offsets.get(partition).copied())?;
+        }
+        let mut transactions: Vec<(String, i64)> =
+            commit.offsets.iter().map(|(partition, (_, to))| (self.partition_application(*partition), *to)).collect();
+        transactions.extend(commit.effective_ms.map(|effective_ms| (self.watermark_application(), effective_ms)));
+        match self.table.append(commit.rows.clone(), &transactions).await {
+            Ok(true) => {}
+            // Another process wrote between, such as a compaction: see that it was not for our partitions.
+            Ok(false) => self.check_offsets(commit, |(_, to)| Some(to)).await?,
+            Err(error) => {
+                self.table.refresh().await?;
+                if !self.is_stored(&transactions).await? {
+                    self.check_offsets(commit, |(from, _)| from).await?;
+                    return Err(error);
+                }
+                tracing::warn!(topic = self.topic.name, %error, "a commit that reported an error had succeeded");
+            }
+        }
+        self.next_offsets.extend(commit.offsets.iter().map(|(partition, (_, to))| (*partition, *to)));
+        self.effective_ms = commit.effective_ms.or(self.effective_ms);
+        Ok(())
+    }
+
+    /// Merges small files if there are many; true if it did.
+    pub async fn compact(&mut self) -> Result<bool, StoreError> {
+        self.table.compact().await
+    }
+
+    /// Deletes files that merges have replaced.
+    pub async fn vacuum(&mut self) -> Result<(), StoreError> {
+        self.table.vacuum().await
+    }
+
+    /// The logs that the archive holds rows of.
+    pub async fn logs(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.collect(|frame| frame.aggregate(vec![ident(archive_columns::LOG)], vec![])).await?;
+        let logs = rows.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
+        Ok(logs.map(str::to_owned).collect())
+    }
+
+    /// How many offsets have each verdict.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        let verdict = || ident(archive_columns::VERDICT);
+        let rows = self.collect(|frame| frame.aggregate(vec![verdict()], vec![count(lit(1)).alias("rows")])).await?;
+        let mut counts = Counts::default();
+        for batch in &rows {
+            let verdicts = batch.column(0).as_string::<i32>();
+            let numbers = batch.column(1).as_primitive::<Int64Type>();
+            for (name, number) in verdicts.iter().zip(numbers.values()) {
+                if let Some(verdict) = name.and_then(Verdict::from_name) {
+                    counts.add(verdict, u64::try_from(*number).unwrap_or_default());
+                }
+            }
+        }
+        Ok(counts)
+    }
+
+    /// The newest accepted event of each partition, in microseconds.
+    pub async fn newest_events(&self) -> Result<BTreeMap<i32, i64>, StoreError> {
+        let time = ident(&self.topic.columns[self.topic.event_time].name);
+        let rows = self
+            .collect(|frame| {
+                frame
+                    .filter(this_log(&self.log).and(time.clone().is_not_null()))?
+                    .aggregate(vec![ident(archive_columns::PARTITION)], vec![max(time).alias("newest")])
+            })
+            .await?;
+        let mut newest = BTreeMap::new();
+        for batch in &rows {
+            let partitions = batch.column(0).as_primitive::<Int32Type>();
+            let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+            newest.extend(partitions.values().iter().copied().zip(times.values().iter().copied()));
+        }
+        Ok(newest)
+    }
+
+    /// The counted rows whose event time is at or after `since_micros` (all if none): the partition, then the topic's columns.
+    pub async fn counted_since(&self, since_micros: Option<i64>) -> Result<SendableRecordBatchStream, StoreError> {
+        let frame = self.frame().await?;
+        let time = ident(&self.topic.columns[self.topic.event_time].name);
+        let mut wanted = col(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+        if let Some(since) = since_micros {
+            let since = ScalarValue::TimestampMicrosecond(Some(since), Some("UTC".into()));
+            wanted = wanted.and(time.gt_eq(lit(since)));
+        }
+        let mut columns = vec![ident(archive_columns::PARTITION)];
+        columns.extend(self.topic.columns.iter().map(|column| ident(&column.name)));
+        let run = async { frame.filter(wanted)?.select(columns)?.execute_stream().await };
+        run.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    async fn collect(
+        &self,
+        query: impl FnOnce(DataFrame) -> Result<DataFrame, DataFusionError>,
+    ) -> Result<Vec<RecordBatch>, StoreError> {
+        let frame = self.frame().await?;
+        let run = async { query(frame)?.collect().await };
+        run.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    async fn frame(&self) -> Result<DataFrame, StoreError> {
+        read_session(1).read_table(self.provider().await?).map_err(StoreError::read(&self.topic.name))
+    }
+
+    async fn is_stored(&self, transactions: &[(String, i64)]) -> Result<bool, StoreError> {
+        for (application, version) in transactions {
+            if self.table.transaction(application).await? != Some(*version) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn check_offsets(
+        &self,
+        commit: &ArchiveCommit,
+        expected: impl Fn((Option<i64>, i64)) -> Option<i64>,
+    ) -> Result<(), StoreError> {
+        for (partition, range) in &commit.offsets {
+            let found = self.table.transaction(&self.partition_application(*partition)).await?;
+            self.check_continuity(*partition, expected(*range), found)?;
+        }
+        Ok(())
+    }
+
+    fn check_continuity(&self, partition: i32, expected: Option<i64>, found: Option<i64>) -> Result<(), StoreError> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(StoreError::Fenced { topic: self.topic.name.clone(), partition, expected, found })
+    }
+
+    fn partition_application(&self, partition: i32) -> String {
+        format!("{}/{}/{partition}", self.log, self.topic.kafka_topic)
+    }
+
+    fn watermark_application(&self) -> String {
+        format!("{}/{}/M", self.log, self.topic.kafka_topic)
+    }
+}
+
+fn this_log(log: &str) -> Expr {
+    col(archive_columns::LOG).eq(lit(log))
+}

@@ -1,0 +1,61 @@
+//! What can go wrong while keeping rows.
+
+use std::path::PathBuf;
+
+use datafusion::error::DataFusionError;
+use deltalake::DeltaTableError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    #[error("table {table} cannot be {action}")]
+    Table { table: String, action: &'static str, source: Box<DeltaTableError> },
+    #[error("table {table} cannot be read")]
+    Read { table: String, source: Box<DataFusionError> },
+    #[error("{path}: {source}")]
+    Io { path: PathBuf, source: std::io::Error },
+    /// Another process has committed for this partition: this one must stop.
+    #[error(
+        "partition {partition} of topic {topic} has been committed up to offset {found:?} by another process, not up to {expected:?}: only \
+         one stream may own a partition; stop one of them"
+    )]
+    Fenced { topic: String, partition: i32, expected: Option<i64>, found: Option<i64> },
+    #[error(
+        "column {column} of table {table} is {found} there and {wanted} in the catalog: give the column its old type, \
+         or a new name"
+    )]
+    Incompatible { table: String, column: String, found: String, wanted: String },
+    #[error("no space is left for table {table}: free some on its disk and start again; nothing that was acknowledged is lost")]
+    DiskFull { table: String },
+    #[error("{path} is in use by another {role} process: stop it, or choose another --data-dir")]
+    Locked { path: PathBuf, role: String },
+}
+
+impl StoreError {
+    pub(crate) fn table(table: &str, action: &'static str) -> impl Fn(DeltaTableError) -> Self {
+        let table = table.to_owned();
+        move |source| {
+            if is_disk_full(&source) {
+                return Self::DiskFull { table: table.clone() };
+            }
+            Self::Table { table: table.clone(), action, source: Box::new(source) }
+        }
+    }
+
+    pub(crate) fn read(table: &str) -> impl Fn(DataFusionError) -> Self {
+        let table = table.to_owned();
+        move |source| Self::Read { table: table.clone(), source: Box::new(source) }
+    }
+}
+
+/// Whether the operating system said that the disk is full, however deep in the chain of causes.
+pub fn is_disk_full(error: &(dyn std::error::Error + 'static)) -> bool {
+    let mut cause = Some(error);
+    while let Some(error) = cause {
+        if error.downcast_ref::<std::io::Error>().is_some_and(|io| io.kind() == std::io::ErrorKind::StorageFull) {
+            return true;
+        }
+        cause = error.source();
+    }
+    // Some layers keep only the text of their cause.
+    error.to_string().contains("No space left on device")
+}

@@ -1,0 +1,15 @@
+//! The DataFusion session that tables are read and written with.
+
+use datafusion::execution::context::SessionContext;
+use datafusion::prelude::SessionConfig;
+
+/// Texts stay plain `Utf8`, as the topics and metrics declare them.
+pub fn read_session(target_partitions: usize) -> SessionContext {
+    let mut config = SessionConfig::new().with_target_partitions(target_partitions).with_information_schema(true);
+    let options = config.options_mut();
+    options.execution.parquet.schema_force_view_types = false;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+    SessionContext::new_with_config(config)
+}

@@ -1,0 +1,233 @@
+//! A Delta table that takes appends together with application transactions.
+
+use std::num::NonZeroU64;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use datafusion::catalog::TableProvider;
+use datafusion::execution::SessionState;
+use deltalake::kernel::Transaction;
+use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
+use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::parquet::basic::Compression;
+use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::{DeltaTable, StructField};
+use url::Url;
+
+use crate::error::StoreError;
+use crate::session::read_session;
+
+/// A Delta table at a folder.
+///
+/// Appends are serialised by the caller; the snapshot held here is the one that the next commit is built on.
+#[derive(Debug, Clone)]
+pub(crate) struct Table {
+    pub(crate) name: String,
+    delta: DeltaTable,
+    session: Arc<SessionState>,
+    schema: SchemaRef,
+}
+
+/// Small files are merged in two steps, so that a row is rewritten twice and not with every merge.
+const MERGES: [Merge; 2] = [
+    Merge { files: 24, below_bytes: 4 << 20, target_bytes: 32 << 20 },
+    Merge { files: 12, below_bytes: 64 << 20, target_bytes: 512 << 20 },
+];
+
+/// When `files` files are smaller than `below_bytes`, they become files of up to `target_bytes`.
+struct Merge {
+    files: usize,
+    below_bytes: i64,
+    target_bytes: u64,
+}
+
+/// Readers that began before a merge still find its old files for this long.
+const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
+
+impl Table {
+    /// Opens the table in `folder`, or creates it. An older table gains the columns that it lacks.
+    pub(crate) async fn open(name: &str, folder: &Path, schema: SchemaRef) -> Result<Self, StoreError> {
+        let io = |source| StoreError::Io { path: folder.to_owned(), source };
+        std::fs::create_dir_all(folder).map_err(io)?;
+        let folder = folder.canonicalize().map_err(io)?;
+        let url = Url::from_directory_path(&folder).map_err(|()| {
+            StoreError::Io { path: folder.clone(), source: std::io::Error::other("is no folder's path") }
+        })?;
+        let opened = StoreError::table(name, "opened");
+        let mut delta = DeltaTable::try_from_url(url).await.map_err(opened)?;
+        if delta.version().is_none() {
+            let fields = delta_fields(&schema).map_err(|source| StoreError::table(name, "created")(source.into()))?;
+            delta = delta
+                .create()
+                .with_table_name(name)
+                .with_columns(fields)
+                .with_configuration([
+                    // Each commit is one file of the log; a checkpoint spares readers from all before it.
+                    ("delta.checkpointInterval".to_owned(), Some("50".to_owned())),
+                    ("delta.logRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
+                    ("delta.deletedFileRetentionDuration".to_owned(), Some("interval 1 hour".to_owned())),
+                ])
+                .await
+                .map_err(StoreError::table(name, "created"))?;
+        }
+        let session = Arc::new(read_session(1).state());
+        let mut table = Self { name: name.to_owned(), delta, session, schema };
+        table.add_missing_columns().await?;
+        Ok(table)
+    }
+
+    /// Every committed row, as of the last commit seen here.
+    pub(crate) async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
+        let builder = self.delta.table_provider().with_session(Arc::clone(&self.session));
+        builder.await.map_err(StoreError::read(&self.name))
+    }
+
+    pub(crate) async fn transaction(&self, application: &str) -> Result<Option<i64>, StoreError> {
+        let failed = StoreError::table(&self.name, "asked for its transactions");
+        let state = self.delta.snapshot().map_err(&failed)?;
+        state.transaction_version(self.delta.log_store().as_ref(), application).await.map_err(&failed)
+    }
+
+    pub(crate) async fn refresh(&mut self) -> Result<(), StoreError> {
+        self.delta.update_state().await.map_err(StoreError::table(&self.name, "refreshed"))
+    }
+
+    pub(crate) fn version(&self) -> Option<u64> {
+        self.delta.version().and_then(|version| u64::try_from(version).ok())
+    }
+
+    /// One commit: the rows, if any, and the transactions. True if no other commit came between.
+    pub(crate) async fn append(
+        &mut self,
+        rows: Vec<RecordBatch>,
+        transactions: &[(String, i64)],
+    ) -> Result<bool, StoreError> {
+        let before = self.version();
+        let failed = StoreError::table(&self.name, "appended to");
+        let properties = CommitProperties::default().with_application_transactions(
+            transactions.iter().map(|(application, version)| Transaction::new(application, *version)).collect(),
+        );
+        if rows.iter().all(|batch| batch.num_rows() == 0) {
+            let state = self.delta.snapshot().map_err(&failed)?;
+            let operation =
+                DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+            let commit = CommitBuilder::from(properties)
+                .build(Some(state), self.delta.log_store(), operation)
+                .await
+                .map_err(&failed)?;
+            self.delta.state = Some(commit.snapshot());
+        } else {
+            self.delta = self
+                .delta
+                .clone()
+                .write(rows)
+                .with_save_mode(SaveMode::Append)
+                .with_session_state(Arc::clone(&self.session) as _)
+                .with_writer_properties(writer_properties())
+                .with_commit_properties(properties)
+                .await
+                .map_err(&failed)?;
+        }
+        Ok(self.version() == before.map(|version| version + 1))
+    }
+
+    /// Merges small files if there are many; true if it did.
+    pub(crate) async fn compact(&mut self) -> Result<bool, StoreError> {
+        let failed = StoreError::table(&self.name, "compacted");
+        let mut compacted = false;
+        for merge in MERGES {
+            let state = self.delta.snapshot().map_err(&failed)?;
+            let small = state.log_data().iter().filter(|file| file.size() < merge.below_bytes).count();
+            if small < merge.files {
+                continue;
+            }
+            let target = NonZeroU64::new(merge.target_bytes).unwrap_or(NonZeroU64::MIN);
+            let (delta, metrics) = self
+                .delta
+                .clone()
+                .optimize()
+                .with_target_size(target)
+                .with_max_concurrent_tasks(1)
+                .with_writer_properties(writer_properties())
+                .with_session_state(Arc::clone(&self.session) as _)
+                .await
+                .map_err(&failed)?;
+            tracing::debug!(
+                table = self.name,
+                files_added = metrics.num_files_added,
+                files_removed = metrics.num_files_removed,
+                "small files merged"
+            );
+            self.delta = delta;
+            compacted = true;
+        }
+        Ok(compacted)
+    }
+
+    /// Deletes the files that merges have replaced, once no reader can need them.
+    pub(crate) async fn vacuum(&mut self) -> Result<(), StoreError> {
+        let kept = deltalake_duration(OLD_FILES_KEPT);
+        let (delta, metrics) = self
+            .delta
+            .clone()
+            .vacuum()
+            .with_retention_period(kept)
+            .with_enforce_retention_duration(false)
+            .await
+            .map_err(StoreError::table(&self.name, "vacuumed"))?;
+        tracing::debug!(table = self.name, files = metrics.files_deleted.len(), "old files deleted");
+        self.delta = delta;
+        Ok(())
+    }
+
+    /// Refuses a column of another type; adds a column that the table lacks.
+    async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
+        let failed = StoreError::table(&self.name, "compared with the catalog");
+        let state = self.delta.snapshot().map_err(&failed)?;
+        let stored: Schema = state.schema().as_ref().try_into_arrow().map_err(|source: arrow::error::ArrowError| failed(source.into()))?;
+        let mut missing = Vec::new();
+        for field in self.schema.fields() {
+            match stored.field_with_name(field.name()) {
+                Ok(found) if found.data_type() == field.data_type() => {}
+                Ok(found) => {
+                    return Err(StoreError::Incompatible {
+                        table: self.name.clone(),
+                        column: field.name().clone(),
+                        found: found.data_type().to_string(),
+                        wanted: field.data_type().to_string(),
+                    });
+                }
+                Err(_) => missing.push(field.as_ref().clone().with_nullable(true)),
+            }
+        }
+        if missing.is_empty() {
+            return Ok(());
+        }
+        let fields = delta_fields(&Schema::new(missing)).map_err(|source| failed(source.into()))?;
+        self.delta = self
+            .delta
+            .clone()
+            .add_columns()
+            .with_fields(fields)
+            .await
+            .map_err(StoreError::table(&self.name, "given its new columns"))?;
+        Ok(())
+    }
+}
+
+fn deltalake_duration(duration: Duration) -> chrono::Duration {
+    chrono::Duration::from_std(duration).unwrap_or_else(|_| chrono::Duration::hours(1))
+}
+
+fn delta_fields(schema: &Schema) -> Result<Vec<StructField>, arrow::error::ArrowError> {
+    schema.fields().iter().map(|field| field.as_ref().try_into_kernel()).collect()
+}
+
+/// Cheap compression: the archive is written once and merged twice, and its share of the stream's work is bounded.
+fn writer_properties() -> WriterProperties {
+    WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(1 << 20)).build()
+}

@@ -1,0 +1,141 @@
+//! Commits and publishes, one job at a time, beside the pipeline.
+//!
+//! Judging never waits for a commit: the pipeline hands over a job and goes on. A store that is down is tried again
+//! until it answers; what cannot be mended by waiting stops the stream.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use tokio::sync::mpsc;
+use vitral_store::{Archive, ArchiveCommit, MetricTable, StoreError};
+
+use crate::error::StreamError;
+use crate::kafka::Delivery;
+use crate::telemetry::{StreamTelemetry, TopicLabel};
+
+pub enum Job {
+    /// The one commit; first the dead letters of its refused rows must be acknowledged.
+    Archive { commit: ArchiveCommit, dead_letters: Vec<Delivery> },
+    /// Rows of windows that closed with the committed watermark, by the metric's index.
+    Publish { windows: Vec<(usize, RecordBatch)>, through_ms: i64 },
+    AddPartition(i32),
+}
+
+pub enum Done {
+    Archived { archive: Arc<dyn TableProvider>, commit: ArchiveCommit },
+    Published { tables: Vec<(usize, Arc<dyn TableProvider>)>, through_ms: i64 },
+    PartitionAdded { partition: i32, next_offset: Option<i64> },
+    Failed(StreamError),
+}
+
+pub struct Committer {
+    pub archive: Archive,
+    /// In the order of the topic's metrics.
+    pub tables: Vec<MetricTable>,
+    pub telemetry: StreamTelemetry,
+    pub label: TopicLabel,
+}
+
+/// How long to wait before a store is tried again.
+const RETRY_FIRST: Duration = Duration::from_millis(200);
+const RETRY_LONGEST: Duration = Duration::from_secs(10);
+/// How often the files that merges have replaced are deleted.
+const VACUUM_EVERY: Duration = Duration::from_secs(1800);
+
+/// Tries until it succeeds or waiting cannot help.
+macro_rules! retry {
+    ($topic:expr, $attempt:expr) => {{
+        let mut wait = RETRY_FIRST;
+        loop {
+            match $attempt.await {
+                Ok(value) => break value,
+                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) => {
+                    tracing::warn!(topic = $topic, %error, source = ?error, wait_ms = wait.as_millis(), "the store failed; trying again");
+                    tokio::time::sleep(wait).await;
+                    wait = (wait * 2).min(RETRY_LONGEST);
+                }
+            }
+        }
+    }};
+}
+
+impl Committer {
+    /// Serves jobs until the pipeline hangs up.
+    pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>, done: mpsc::UnboundedSender<Done>) {
+        let mut vacuumed = Instant::now();
+        while let Some(job) = jobs.recv().await {
+            let answer = self.serve(job).await.unwrap_or_else(Done::Failed);
+            // The pipeline is gone only when the process stops.
+            if done.send(answer).is_err() {
+                return;
+            }
+            if jobs.is_empty()
+                && let Err(error) = self.tidy(&mut vacuumed).await
+            {
+                tracing::warn!(topic = self.label.topic, %error, "small files were not merged; trying again later");
+            }
+        }
+    }
+
+    async fn serve(&mut self, job: Job) -> Result<Done, StreamError> {
+        match job {
+            Job::Archive { commit, dead_letters } => {
+                for delivery in dead_letters {
+                    delivery.await.map_err(|source| StreamError::Kafka {
+                        brokers: String::new(),
+                        action: "sending a dead letter",
+                        source,
+                    })?;
+                }
+                let started = Instant::now();
+                let archive = &mut self.archive;
+                retry!(&self.label.topic, archive.commit(&commit));
+                self.telemetry.commit_seconds.observe(started.elapsed().as_secs_f64());
+                self.telemetry.commits.get_or_create(&self.label).inc();
+                let provider = retry!(&self.label.topic, archive.provider());
+                Ok(Done::Archived { archive: provider, commit })
+            }
+            Job::Publish { windows, through_ms } => {
+                let mut tables = Vec::new();
+                for (index, rows) in windows {
+                    let table = &mut self.tables[index];
+                    retry!(&self.label.topic, table.publish(vec![rows.clone()], through_ms));
+                    tables.push((index, retry!(&self.label.topic, table.provider())));
+                }
+                Ok(Done::Published { tables, through_ms })
+            }
+            Job::AddPartition(partition) => {
+                let archive = &mut self.archive;
+                let next_offset = retry!(&self.label.topic, archive.add_partition(partition));
+                Ok(Done::PartitionAdded { partition, next_offset })
+            }
+        }
+    }
+
+    /// Merges small files between jobs.
+    async fn tidy(&mut self, vacuumed: &mut Instant) -> Result<(), StoreError> {
+        self.archive.compact().await?;
+        for table in &mut self.tables {
+            table.compact().await?;
+        }
+        if vacuumed.elapsed() >= VACUUM_EVERY {
+            *vacuumed = Instant::now();
+            self.archive.vacuum().await?;
+            for table in &mut self.tables {
+                table.vacuum().await?;
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Whether trying again cannot help.
+fn is_final(error: &StoreError) -> bool {
+    matches!(
+        error,
+        StoreError::Fenced { .. } | StoreError::DiskFull { .. } | StoreError::Incompatible { .. } | StoreError::Locked { .. }
+    )
+}

@@ -1,0 +1,54 @@
+//! How a stream reads and commits.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+#[derive(Debug, Clone, Default)]
+pub struct KafkaConfig {
+    /// `host:port`, separated by commas.
+    pub brokers: String,
+    /// Further settings of the client library (`security.protocol`, `sasl.username`, ...).
+    pub options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone)]
+pub struct StreamConfig {
+    pub kafka: KafkaConfig,
+    /// Holds the archives, `archive/TOPIC`, and the metric tables, `metrics/NAME/VERSION`.
+    pub data_dir: PathBuf,
+    /// How often the archive is committed while rows come.
+    pub cycle: Duration,
+    /// How often live results are refreshed while rows come.
+    pub refresh: Duration,
+    /// Messages decoded together. Larger batches are cheaper per row, smaller ones are seen sooner; a batch that is not
+    /// full waits `batch_wait` at most.
+    pub batch_rows: usize,
+    pub batch_wait: Duration,
+    /// Decoded rows that wait for their commit; at this many the source pauses.
+    pub uncommitted_bytes: usize,
+    /// What open panes may use.
+    pub panes_memory_bytes: usize,
+    /// The broker of the demo forgets its topics with its file: a topic made anew is read from its beginning instead of
+    /// being refused.
+    pub accept_new_log: bool,
+    /// How long a stop may take to commit what was read.
+    pub shutdown: Duration,
+}
+
+impl StreamConfig {
+    pub fn new(kafka: KafkaConfig, data_dir: PathBuf) -> Self {
+        Self {
+            kafka,
+            data_dir,
+            cycle: Duration::from_secs(1),
+            refresh: Duration::from_millis(250),
+            batch_rows: 64 * 1024,
+            batch_wait: Duration::from_millis(100),
+            uncommitted_bytes: 192 << 20,
+            panes_memory_bytes: 1 << 30,
+            accept_new_log: false,
+            shutdown: Duration::from_secs(30),
+        }
+    }
+}

@@ -1,0 +1,177 @@
+//! A column in the making: values are appended one by one, a row can be taken back, the whole becomes an Arrow array.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, BooleanBufferBuilder, Decimal128Array, Int64Array, NullBufferBuilder, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::buffer::{Buffer, OffsetBuffer};
+use vitral_schemas::topic::{self, ColumnKind};
+use vitral_schemas::verdict::Reason;
+
+use super::number::{self, scaled};
+use super::scan::{Kind, Raw, number_end, unescape};
+use super::time::{Zone, micros};
+
+/// Why a value does not fit its column.
+pub(super) type Misfit = (Reason, &'static str);
+
+pub(super) struct Column {
+    needed: bool,
+    valid: NullBufferBuilder,
+    values: Values,
+}
+
+enum Values {
+    Text {
+        ends: Vec<i32>,
+        text: Vec<u8>,
+    },
+    Integer(Vec<i64>),
+    Decimal {
+        values: Vec<i128>,
+        precision: u8,
+        scale: i8,
+    },
+    /// In microseconds.
+    Timestamp(Vec<i64>),
+    Boolean(BooleanBufferBuilder),
+}
+
+impl Column {
+    pub fn new(column: &topic::Column) -> Self {
+        let values = match column.kind {
+            ColumnKind::Text => Values::Text { ends: vec![0], text: Vec::new() },
+            ColumnKind::Integer => Values::Integer(Vec::new()),
+            ColumnKind::Decimal { precision, scale } => Values::Decimal { values: Vec::new(), precision, scale },
+            ColumnKind::Timestamp => Values::Timestamp(Vec::new()),
+            ColumnKind::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
+        };
+        Self { needed: column.needed, valid: NullBufferBuilder::new(0), values }
+    }
+
+    /// Appends a row, or nothing where the value does not fit.
+    #[inline(always)]
+    pub fn push(&mut self, raw: Raw<'_>, zone: &mut Zone, scratch: &mut Vec<u8>) -> Result<(), Misfit> {
+        if raw.kind == Kind::Absent {
+            if self.needed {
+                return Err((Reason::MissingField, "is missing or null"));
+            }
+            self.push_null();
+            return Ok(());
+        }
+        match &mut self.values {
+            Values::Text { ends, text } => {
+                match raw.kind {
+                    Kind::Text | Kind::Number => text.extend_from_slice(raw.text),
+                    Kind::Escaped => unescape(raw.text, text),
+                    _ => return Err((Reason::Type, "is not a string")),
+                }
+                ends.push(text.len() as i32);
+            }
+            Values::Integer(values) => {
+                if raw.kind != Kind::Number {
+                    return Err((Reason::Type, "is not a number"));
+                }
+                // 19 digits hold every 64-bit integer.
+                let value = scaled(raw.text, 0, 19).map_err(|what| (Reason::Value, what))?;
+                values.push(i64::try_from(value).map_err(|_| (Reason::Value, number::RANGE))?);
+            }
+            Values::Decimal { values, precision, scale } => {
+                let text = if raw.kind == Kind::Number {
+                    raw.text
+                } else {
+                    let text = string(raw, scratch).ok_or((Reason::Type, "is not a number or string"))?;
+                    if number_end(text, 0) != Ok(text.len()) {
+                        return Err((Reason::Value, number::NO_NUMBER));
+                    }
+                    text
+                };
+                values.push(scaled(text, *scale, *precision).map_err(|what| (Reason::Value, what))?);
+            }
+            Values::Timestamp(values) => {
+                let text = string(raw, scratch).ok_or((Reason::Type, "is not a string"))?;
+                values.push(micros(text, zone).map_err(|what| (Reason::Time, what))?);
+            }
+            Values::Boolean(values) => match raw.kind {
+                Kind::True => values.append(true),
+                Kind::False => values.append(false),
+                _ => return Err((Reason::Type, "is not true or false")),
+            },
+        }
+        self.valid.append_non_null();
+        Ok(())
+    }
+
+    pub fn push_null(&mut self) {
+        self.valid.append_null();
+        match &mut self.values {
+            Values::Text { ends, text } => ends.push(text.len() as i32),
+            Values::Integer(values) | Values::Timestamp(values) => values.push(0),
+            Values::Decimal { values, .. } => values.push(0),
+            Values::Boolean(values) => values.append(false),
+        }
+    }
+
+    /// Takes back all rows from `rows` on.
+    pub fn truncate(&mut self, rows: usize) {
+        self.valid.truncate(rows);
+        match &mut self.values {
+            Values::Text { ends, text } => {
+                ends.truncate(rows + 1);
+                text.truncate(ends[rows] as usize);
+            }
+            Values::Integer(values) | Values::Timestamp(values) => values.truncate(rows),
+            Values::Decimal { values, .. } => values.truncate(rows),
+            Values::Boolean(values) => values.truncate(rows),
+        }
+    }
+
+    /// Hands over the rows.
+    pub fn finish(&mut self) -> ArrayRef {
+        let nulls = self.valid.finish();
+        match &mut self.values {
+            Values::Text { ends, text } => {
+                let offsets = OffsetBuffer::new(taken(ends).into());
+                ends.push(0);
+                Arc::new(StringArray::new(offsets, Buffer::from_vec(taken(text)), nulls))
+            }
+            Values::Integer(values) => Arc::new(Int64Array::new(taken(values).into(), nulls)),
+            Values::Decimal { values, precision, scale } => {
+                let data_type = ColumnKind::Decimal { precision: *precision, scale: *scale }.data_type();
+                Arc::new(Decimal128Array::new(taken(values).into(), nulls).with_data_type(data_type))
+            }
+            Values::Timestamp(values) => {
+                let array = TimestampMicrosecondArray::new(taken(values).into(), nulls);
+                Arc::new(array.with_data_type(ColumnKind::Timestamp.data_type()))
+            }
+            Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
+        }
+    }
+}
+
+/// The values; room for as many is left behind, as the next batch is likely as large.
+fn taken<T>(values: &mut Vec<T>) -> Vec<T> {
+    let room = values.len();
+    let mut taken = std::mem::replace(values, Vec::with_capacity(room));
+    // Arrays may be kept for long, and are accounted for with their room.
+    if taken.capacity() / 2 > room {
+        taken.shrink_to_fit();
+    }
+    taken
+}
+
+/// A string's content, unescaped into `scratch` where it must be.
+#[inline(always)]
+fn string<'a>(raw: Raw<'a>, scratch: &'a mut Vec<u8>) -> Option<&'a [u8]> {
+    match raw.kind {
+        Kind::Text => Some(raw.text),
+        Kind::Escaped => {
+            scratch.clear();
+            unescape(raw.text, scratch);
+            Some(scratch)
+        }
+        _ => None,
+    }
+}

@@ -1,0 +1,38 @@
+//! Why a stream stops.
+
+use datafusion::error::DataFusionError;
+use rdkafka::error::KafkaError;
+use vitral_panes::PanesError;
+use vitral_schemas::catalog::Diagnostic;
+use vitral_store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum StreamError {
+    #[error("kafka at {brokers}: {action} failed")]
+    Kafka { brokers: String, action: &'static str, source: KafkaError },
+    #[error("kafka: topic {topic} cannot be described: {reason}")]
+    Describe { topic: String, reason: String },
+    /// The broker no longer has offsets that were not read yet.
+    #[error(
+        "topic {topic}, partition {partition}: the broker no longer has offset {offset} where reading must go on ({reason}); the messages \
+         from there are lost. Keep them longer on the broker (retention.ms); to go on without them, start with a new --data-dir"
+    )]
+    OffsetsGone { topic: String, partition: i32, offset: i64, reason: String },
+    #[error(
+        "topic {topic} was made anew: its identity is {found}, the archive holds rows of {known}. Start with a new --data-dir, or give the \
+         new topic another name"
+    )]
+    NewLog { topic: String, known: String, found: String },
+    #[error("{0}")]
+    Catalog(Box<Diagnostic>),
+    #[error(transparent)]
+    Panes(#[from] PanesError),
+    #[error(transparent)]
+    Store(#[from] StoreError),
+    #[error("a batch of topic {topic} cannot be {action}")]
+    Batch { topic: String, action: &'static str, source: DataFusionError },
+    #[error("{0} stopped unexpectedly")]
+    Gone(&'static str),
+    #[error("what was read could not be committed within {0:?} at the stop; it will be read again")]
+    ShutdownTimeout(std::time::Duration),
+}

@@ -1,0 +1,230 @@
+//! The verdict of every message, decided once for all metrics.
+//!
+//! Order: decode (refuse), deduplicate, lateness. Late and known are judged against the effective watermark M as it stood when
+//! the batch began.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::compute;
+use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::common::{DFSchema, Result};
+use datafusion::execution::context::SessionContext;
+use datafusion::logical_expr::{cast, ident, when};
+use datafusion::physical_expr::PhysicalExpr;
+use vitral_schemas::catalog::Position;
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::Topic;
+use vitral_schemas::verdict::{Reason, Verdict};
+
+use crate::decode::{Decoded, Refusal};
+use crate::error::StreamError;
+use crate::known_ids::KnownIds;
+
+pub struct Judge {
+    topic: Topic,
+    /// `DEFAULT` of a column: its index and the column with the absent values filled in.
+    defaults: Vec<(usize, Arc<dyn PhysicalExpr>)>,
+    /// `CHECK`: false refuses the message.
+    checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
+    id_key: (u64, u64),
+    known: BTreeMap<i32, KnownIds>,
+}
+
+/// The rows of a batch with their verdicts.
+pub struct Judged {
+    /// The topic's columns; those of refused rows and tombstones are null.
+    pub rows: RecordBatch,
+    pub verdicts: Vec<Verdict>,
+    /// Ascending by row.
+    pub refused: Vec<Refusal>,
+}
+
+/// What a judgement depends on besides the rows.
+#[derive(Debug, Clone, Copy)]
+pub struct Moment {
+    pub now_ms: i64,
+    pub effective_ms: Option<i64>,
+}
+
+impl Judge {
+    pub fn new(topic: &Topic, session: &SessionContext) -> Result<Self, StreamError> {
+        let schema = DFSchema::try_from(topic.schema());
+        let schema = schema.map_err(|source| failed(topic, "planned", source))?;
+        let wrong = |column: &str, kind: &str, source: datafusion::error::DataFusionError| {
+            StreamError::Catalog(Box::new(Position::file(format!("topic {}", topic.name)).error(
+                format!("{kind} of column {column}: {}", source.strip_backtrace()),
+                "mend the expression in the topic's file".to_owned(),
+            )))
+        };
+        let mut defaults = Vec::new();
+        let mut checks = Vec::new();
+        for (index, column) in topic.columns.iter().enumerate() {
+            if let Some(default) = &column.default {
+                let plan = || {
+                    let default = session.state().create_logical_expr(default, &schema)?;
+                    let filled = when(ident(&column.name).is_null(), cast(default, column.kind.data_type()))
+                        .otherwise(ident(&column.name))?;
+                    session.create_physical_expr(filled, &schema)
+                };
+                defaults.push((index, plan().map_err(|source| wrong(&column.name, "DEFAULT", source))?));
+            }
+            if let Some(check) = &column.check {
+                let plan = || {
+                    let check = session.state().create_logical_expr(check, &schema)?;
+                    session.create_physical_expr(check, &schema)
+                };
+                let text = format!("{}: {check} does not hold", column.name);
+                checks.push((text, plan().map_err(|source| wrong(&column.name, "CHECK", source))?));
+            }
+        }
+        let id_key = uuid::Uuid::new_v4().as_u64_pair();
+        Ok(Self { topic: topic.clone(), defaults, checks, id_key, known: BTreeMap::new() })
+    }
+
+    /// Judges decoded messages, ordered by partition and offset; `partitions` names the rows' partitions, and
+    /// `is_empty` says which have no payload.
+    pub fn judge(
+        &mut self,
+        decoded: Decoded,
+        partitions: &[i32],
+        is_empty: impl Fn(usize) -> bool,
+        moment: Moment,
+    ) -> Result<Judged, StreamError> {
+        let (rows, refused) =
+            self.complete(decoded, moment).map_err(|source| failed(&self.topic, "checked", source))?;
+        let verdicts = self.verdicts(&rows, partitions, &refused, is_empty, moment);
+        Ok(Judged { rows, verdicts, refused })
+    }
+
+    /// Learns an id that was counted before a restart.
+    pub fn remember(&mut self, partition: i32, id: &str, time_micros: i64) {
+        let id_key = self.id_key;
+        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).insert(id, time_micros, i64::MIN);
+    }
+
+    /// Forgets ids that can no longer count.
+    pub fn sweep(&mut self, effective_ms: i64) {
+        for known in self.known.values_mut() {
+            known.sweep(effective_ms - self.topic.lateness_ms);
+        }
+    }
+
+    pub fn known_id_count(&self) -> usize {
+        self.known.values().map(KnownIds::len).sum()
+    }
+
+    /// Fills in defaults, refuses what a check or the clock forbids.
+    fn complete(&self, decoded: Decoded, moment: Moment) -> Result<(RecordBatch, Vec<Refusal>)> {
+        let Decoded { columns, mut refused } = decoded;
+        let mut rows = RecordBatch::try_new(self.topic.schema(), columns)?;
+        let times = rows.column(self.topic.event_time);
+        // Only decoded rows have a time.
+        let is_decoded = compute::is_not_null(times)?;
+        let latest = (moment.now_ms + self.topic.ahead_ms).saturating_mul(MICROS_PER_MS);
+        let mut forbidden: BTreeMap<usize, (Reason, String)> = BTreeMap::new();
+        for (row, time) in times.as_primitive::<TimestampMicrosecondType>().iter().enumerate() {
+            if time.is_some_and(|time| time > latest) {
+                let name = &self.topic.columns[self.topic.event_time].name;
+                forbidden.insert(row, (Reason::Future, format!("{name} is too far ahead of the wall clock")));
+            }
+        }
+        for (text, check) in &self.checks {
+            let holds = check.evaluate(&rows)?.into_array(rows.num_rows())?;
+            let holds = holds.as_boolean();
+            if holds.false_count() == 0 {
+                continue;
+            }
+            for row in (0..holds.len()).filter(|row| holds.is_valid(*row) && !holds.value(*row)) {
+                forbidden.entry(row).or_insert_with(|| (Reason::Value, text.clone()));
+            }
+        }
+        let mut columns = rows.columns().to_vec();
+        for (index, filled) in &self.defaults {
+            if columns[*index].null_count() > 0 {
+                columns[*index] = filled.evaluate(&rows)?.into_array(rows.num_rows())?;
+            }
+        }
+        let nothing: Option<BooleanArray> = if is_decoded.true_count() < rows.num_rows() || !forbidden.is_empty() {
+            let mut mask = BooleanBufferBuilder::new(rows.num_rows());
+            mask.append_buffer(is_decoded.values());
+            for row in forbidden.keys() {
+                mask.set_bit(*row, false);
+            }
+            Some(compute::not(&BooleanArray::new(mask.finish(), None))?)
+        } else {
+            None
+        };
+        if let Some(nothing) = nothing {
+            columns = columns.iter().map(|column| compute::nullif(column, &nothing)).collect::<Result<_, _>>()?;
+        }
+        refused.extend(forbidden.into_iter().map(|(row, (reason, detail))| Refusal { row, reason, detail }));
+        refused.sort_by_key(|refusal| refusal.row);
+        rows = RecordBatch::try_new(self.topic.schema(), columns)?;
+        Ok((rows, refused))
+    }
+
+    fn verdicts(
+        &mut self,
+        rows: &RecordBatch,
+        partitions: &[i32],
+        refused: &[Refusal],
+        is_empty: impl Fn(usize) -> bool,
+        moment: Moment,
+    ) -> Vec<Verdict> {
+        let bound_micros = moment
+            .effective_ms
+            .map_or(i64::MIN, |effective_ms| (effective_ms - self.topic.lateness_ms).saturating_mul(MICROS_PER_MS));
+        let times = rows.column(self.topic.event_time).as_primitive::<TimestampMicrosecondType>();
+        let ids = self.topic.event_id.map(|index| rows.column(index).as_string::<i32>());
+        let mut refused = refused.iter().map(|refusal| refusal.row).peekable();
+        let mut verdicts = Vec::with_capacity(rows.num_rows());
+        let mut row = 0;
+        for partition in partitions.chunk_by(|a, b| a == b) {
+            let id_key = self.id_key;
+            let known = self.known.entry(partition[0]).or_insert_with(|| KnownIds::new(id_key));
+            for row in row..row + partition.len() {
+                let verdict = if refused.next_if_eq(&row).is_some() {
+                    Verdict::Refused
+                } else if is_empty(row) {
+                    Verdict::Empty
+                } else {
+                    let time = times.value(row);
+                    let id = ids.filter(|ids| ids.is_valid(row)).map(|ids| ids.value(row));
+                    match id {
+                        Some(id) if time < bound_micros => {
+                            // A late row is not counted, so it makes no id known.
+                            if known.contains(id, bound_micros) { Verdict::Duplicate } else { Verdict::Late }
+                        }
+                        Some(id) if known.insert(id, time, bound_micros) => Verdict::Counted,
+                        Some(_) => Verdict::Duplicate,
+                        None if time < bound_micros => Verdict::Late,
+                        None => Verdict::Counted,
+                    }
+                };
+                verdicts.push(verdict);
+            }
+            row += partition.len();
+        }
+        verdicts
+    }
+}
+
+/// The rows that count, or the batch itself if all do.
+pub fn counted(rows: &RecordBatch, verdicts: &[Verdict]) -> Result<RecordBatch> {
+    if verdicts.iter().all(|verdict| *verdict == Verdict::Counted) {
+        return Ok(rows.clone());
+    }
+    let mask: BooleanArray = verdicts.iter().map(|verdict| Some(*verdict == Verdict::Counted)).collect();
+    Ok(compute::filter_record_batch(rows, &mask)?)
+}
+
+/// A column of one value, as long as a batch.
+pub(crate) fn repeat(value: &str, len: usize) -> ArrayRef {
+    Arc::new(arrow::array::StringArray::from_iter_values(std::iter::repeat_n(value, len)))
+}
+
+fn failed(topic: &Topic, action: &'static str, source: datafusion::error::DataFusionError) -> StreamError {
+    StreamError::Batch { topic: topic.name.clone(), action, source }
+}

@@ -1,0 +1,36 @@
+//! Making topics.
+
+use std::time::Duration;
+
+use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
+use rdkafka::client::DefaultClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::config::KafkaConfig;
+use crate::error::StreamError;
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes the topic, with the broker's default replication, unless it exists.
+pub async fn create_topic(
+    config: &KafkaConfig,
+    name: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<(), StreamError> {
+    let failed =
+        |source| StreamError::Kafka { brokers: config.brokers.clone(), action: "making a topic", source };
+    let admin: AdminClient<DefaultClientContext> = super::client(config).create().map_err(failed)?;
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    for outcome in admin.create_topics(&[topic], &options).await.map_err(failed)? {
+        match outcome {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
+        }
+    }
+    Ok(())
+}

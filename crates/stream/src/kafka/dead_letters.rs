@@ -1,0 +1,83 @@
+//! Refused messages, sent on to `<topic>.dlq`.
+//!
+//! At least once: the archive commit that holds the refusal waits until the broker has acknowledged the dead letter.
+
+use std::time::Duration;
+
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::producer::future_producer::OwnedDeliveryResult;
+use rdkafka::producer::{FutureProducer, FutureRecord};
+use vitral_schemas::verdict::Reason;
+
+use super::Message;
+use crate::config::KafkaConfig;
+use crate::error::StreamError;
+
+pub struct DeadLetters {
+    producer: FutureProducer,
+    topic: String,
+    dead_letter_topic: String,
+    brokers: String,
+}
+
+/// Resolves when the broker has the dead letter.
+pub type Delivery = futures::future::BoxFuture<'static, Result<(), KafkaError>>;
+
+impl DeadLetters {
+    pub fn new(config: &KafkaConfig, topic: &str, dead_letter_topic: String) -> Result<Self, StreamError> {
+        let producer = super::client(config)
+            .set("enable.idempotence", "false")
+            .set("acks", "all")
+            .set("linger.ms", "20")
+            // Until the broker has it: the commit waits, and with it the reading.
+            .set("message.timeout.ms", "0")
+            .set("message.max.bytes", "100000000")
+            .create()
+            .map_err(|source| StreamError::Kafka { brokers: config.brokers.clone(), action: "connecting", source })?;
+        Ok(Self { producer, topic: topic.to_owned(), dead_letter_topic, brokers: config.brokers.clone() })
+    }
+
+    /// Sends a refused message on; waits while the producer's own queue is full.
+    pub fn send(&self, message: &Message, reason: Reason, detail: &str) -> Result<Delivery, StreamError> {
+        let partition = message.partition().to_string();
+        let offset = message.offset().to_string();
+        let headers = OwnedHeaders::new()
+            .insert(Header { key: "vitral.reason", value: Some(reason.name()) })
+            .insert(Header { key: "vitral.topic", value: Some(&self.topic) })
+            .insert(Header { key: "vitral.partition", value: Some(&partition) })
+            .insert(Header { key: "vitral.offset", value: Some(&offset) })
+            .insert(Header { key: "vitral.detail", value: Some(detail) });
+        let payload = message.payload().unwrap_or_default();
+        let mut record = FutureRecord::<[u8], [u8]>::to(&self.dead_letter_topic).payload(payload).headers(headers);
+        if let Some(key) = message.key() {
+            record = record.key(key);
+        }
+        loop {
+            match self.producer.send_result(record) {
+                Ok(delivery) => {
+                    return Ok(Box::pin(async move {
+                        let outcome: Result<OwnedDeliveryResult, _> = delivery.await;
+                        match outcome {
+                            Ok(Ok(_)) => Ok(()),
+                            Ok(Err((error, _))) => Err(error),
+                            Err(_) => Err(KafkaError::Canceled),
+                        }
+                    }));
+                }
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    // The reading waits with it: its bound is the producer's queue.
+                    std::thread::sleep(Duration::from_millis(20));
+                    record = back;
+                }
+                Err((source, _)) => {
+                    return Err(StreamError::Kafka {
+                        brokers: self.brokers.clone(),
+                        action: "sending a dead letter",
+                        source,
+                    });
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,92 @@
+//! Sends events to a topic: for the simulator and for tests.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use rdkafka::ClientContext;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use rdkafka::message::DeliveryResult;
+use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
+
+use crate::config::KafkaConfig;
+use crate::error::StreamError;
+
+pub struct EventProducer {
+    producer: ThreadedProducer<Outcomes>,
+    outcomes: Outcomes,
+    topic: String,
+    brokers: String,
+}
+
+/// Counts what the broker took and what it refused.
+#[derive(Debug, Clone, Default)]
+struct Outcomes {
+    delivered: Arc<AtomicU64>,
+    failed: Arc<AtomicU64>,
+}
+
+impl ClientContext for Outcomes {}
+
+impl ProducerContext for Outcomes {
+    type DeliveryOpaque = ();
+
+    fn delivery(&self, result: &DeliveryResult<'_>, (): ()) {
+        match result {
+            Ok(_) => {
+                self.delivered.fetch_add(1, Ordering::Relaxed);
+            }
+            Err((error, _)) => {
+                self.failed.fetch_add(1, Ordering::Relaxed);
+                tracing::warn!(%error, "an event was not taken by the broker");
+            }
+        }
+    }
+}
+
+impl EventProducer {
+    pub fn new(config: &KafkaConfig, topic: &str) -> Result<Self, StreamError> {
+        let outcomes = Outcomes::default();
+        let producer = super::client(config)
+            .set("linger.ms", "20")
+            // The partitioner of the other clients: equal keys meet in the same partition.
+            .set("partitioner", "murmur2_random")
+            .set("queue.buffering.max.messages", "500000")
+            .set("message.max.bytes", "100000000")
+            .create_with_context(outcomes.clone())
+            .map_err(|source| StreamError::Kafka { brokers: config.brokers.clone(), action: "connecting", source })?;
+        Ok(Self { producer, outcomes, topic: topic.to_owned(), brokers: config.brokers.clone() })
+    }
+
+    /// Queues one event; waits while the queue is full.
+    pub fn send(&self, key: &str, payload: &[u8]) -> Result<(), StreamError> {
+        let mut record = BaseRecord::to(&self.topic).key(key).payload(payload);
+        loop {
+            match self.producer.send(record) {
+                Ok(()) => return Ok(()),
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
+                    std::thread::sleep(Duration::from_millis(5));
+                    record = back;
+                }
+                Err((source, _)) => return Err(self.failed("sending", source)),
+            }
+        }
+    }
+
+    /// Waits until the broker has answered for every event.
+    pub fn flush(&self, timeout: Duration) -> Result<(), StreamError> {
+        self.producer.flush(timeout).map_err(|source| self.failed("sending", source))
+    }
+
+    pub fn delivered(&self) -> u64 {
+        self.outcomes.delivered.load(Ordering::Relaxed)
+    }
+
+    pub fn undelivered(&self) -> u64 {
+        self.outcomes.failed.load(Ordering::Relaxed)
+    }
+
+    fn failed(&self, action: &'static str, source: KafkaError) -> StreamError {
+        StreamError::Kafka { brokers: self.brokers.clone(), action, source }
+    }
+}

@@ -1,0 +1,300 @@
+//! Reads a topic in large batches.
+//!
+//! Partitions are assigned by hand and read from the offsets that the archive has committed; Kafka's own committed offsets play no
+//! part. What the broker never delivers (aborted, control, compacted) shows as a step in the offsets.
+
+use std::ffi::{CStr, CString};
+use std::ptr::NonNull;
+use std::time::Duration;
+
+use rdkafka::TopicPartitionList;
+use rdkafka::bindings as ffi;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::KafkaError;
+use rdkafka::topic_partition_list::Offset;
+use rdkafka::types::RDKafkaRespErr;
+
+use crate::config::KafkaConfig;
+use crate::error::StreamError;
+
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+
+pub struct Source {
+    /// Before the consumer: the library wants its handles back in this order.
+    queue: Queue,
+    consumer: BaseConsumer,
+    brokers: String,
+    topic: String,
+    topic_name: CString,
+    assigned: Vec<i32>,
+    /// Scratch for the client library to put messages into.
+    slots: Vec<*mut ffi::rd_kafka_message_t>,
+}
+
+// SAFETY: the client library's handles may be used from any thread; `slots` is only filled within `poll`.
+unsafe impl Send for Source {}
+
+/// What one poll brought.
+#[derive(Default)]
+pub struct Polled {
+    /// Ordered by partition, then by offset.
+    pub messages: Vec<Message>,
+    pub ends: Vec<End>,
+}
+
+/// The end of a partition was reached.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct End {
+    pub partition: i32,
+    /// The offset after the last one, delivered or not.
+    pub next_offset: i64,
+    /// Nothing lies behind it, such as an open transaction.
+    pub is_high_watermark: bool,
+}
+
+/// A message owned by the client library; its bytes are not copied.
+pub struct Message(NonNull<ffi::rd_kafka_message_t>);
+
+// SAFETY: a message is immutable and its memory is reference-counted with atomics.
+unsafe impl Send for Message {}
+
+impl Message {
+    pub fn partition(&self) -> i32 {
+        self.raw().partition
+    }
+
+    pub fn offset(&self) -> i64 {
+        self.raw().offset
+    }
+
+    /// None is a tombstone.
+    pub fn payload(&self) -> Option<&[u8]> {
+        bytes(self.raw().payload.cast(), self.raw().len)
+    }
+
+    pub fn key(&self) -> Option<&[u8]> {
+        bytes(self.raw().key.cast(), self.raw().key_len)
+    }
+
+    /// Names and values, as text.
+    pub fn headers(&self) -> Vec<(String, String)> {
+        let mut headers = std::ptr::null_mut();
+        let mut found = Vec::new();
+        // SAFETY: headers, names and values belong to the message; they are copied before it can go.
+        unsafe {
+            if ffi::rd_kafka_message_headers(self.0.as_ptr(), &mut headers) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                return found;
+            }
+            loop {
+                let (mut name, mut value, mut len) = (std::ptr::null(), std::ptr::null(), 0);
+                let answer = ffi::rd_kafka_header_get_all(headers, found.len(), &mut name, &mut value, &mut len);
+                if answer != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+                    return found;
+                }
+                let value = bytes(value.cast(), len).unwrap_or_default();
+                let name = CStr::from_ptr(name).to_string_lossy().into_owned();
+                found.push((name, String::from_utf8_lossy(value).into_owned()));
+            }
+        }
+    }
+
+    fn raw(&self) -> &ffi::rd_kafka_message_t {
+        // SAFETY: the message lives until it is dropped.
+        unsafe { self.0.as_ref() }
+    }
+}
+
+fn bytes<'a>(start: *const u8, len: usize) -> Option<&'a [u8]> {
+    if start.is_null() {
+        return None;
+    }
+    // SAFETY: the library says that `len` bytes are there; the caller ties them to the message's life.
+    Some(unsafe { std::slice::from_raw_parts(start, len) })
+}
+
+impl Drop for Message {
+    fn drop(&mut self) {
+        // SAFETY: each message is destroyed once.
+        unsafe { ffi::rd_kafka_message_destroy(self.0.as_ptr()) }
+    }
+}
+
+struct Queue(NonNull<ffi::rd_kafka_queue_t>);
+
+impl Drop for Queue {
+    fn drop(&mut self) {
+        // SAFETY: the handle was obtained once.
+        unsafe { ffi::rd_kafka_queue_destroy(self.0.as_ptr()) }
+    }
+}
+
+impl Source {
+    pub fn new(config: &KafkaConfig, topic: &str, message_bytes_max: usize) -> Result<Self, StreamError> {
+        let failed = |action| {
+            let brokers = config.brokers.clone();
+            move |source| StreamError::Kafka { brokers, action, source }
+        };
+        let consumer: BaseConsumer = super::client(config)
+            .set("group.id", "vitral")
+            .set("enable.auto.commit", "false")
+            .set("enable.auto.offset.store", "false")
+            .set("auto.offset.reset", "error")
+            .set("isolation.level", "read_committed")
+            .set("enable.partition.eof", "true")
+            // Read ahead, but within bounds: this is what a paused pipeline may hold.
+            .set("queued.max.messages.kbytes", "16384")
+            .set("fetch.message.max.bytes", "4194304")
+            .set("fetch.wait.max.ms", "50")
+            // Messages over the limit must arrive to be refused.
+            .set("receive.message.max.bytes", (100_000_000 + 4 * message_bytes_max).to_string())
+            .create()
+            .map_err(failed("connecting"))?;
+        // SAFETY: the client outlives the queue, which is dropped before it.
+        let queue = unsafe { ffi::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
+        let queue = NonNull::new(queue).map(Queue).ok_or(StreamError::Gone("the consumer's queue"))?;
+        let topic_name = CString::new(topic).map_err(|_| StreamError::Describe {
+            topic: topic.to_owned(),
+            reason: "its name holds a zero byte".to_owned(),
+        })?;
+        Ok(Self {
+            queue,
+            consumer,
+            brokers: config.brokers.clone(),
+            topic: topic.to_owned(),
+            topic_name,
+            assigned: Vec::new(),
+            slots: Vec::new(),
+        })
+    }
+
+    pub fn topic(&self) -> &str {
+        &self.topic
+    }
+
+    /// The identity of the topic's log.
+    pub fn log_identity(&self) -> Result<String, StreamError> {
+        super::log_identity(&self.consumer, &self.topic)
+    }
+
+    /// The topic's partitions; none while the topic does not exist.
+    pub fn partitions(&self) -> Result<Vec<i32>, StreamError> {
+        let metadata = self
+            .consumer
+            .fetch_metadata(Some(&self.topic), METADATA_TIMEOUT)
+            .map_err(|source| self.failed("asking for the topic's partitions", source))?;
+        let partitions = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        let mut ids: Vec<i32> = partitions.flat_map(|topic| topic.partitions().iter().map(|each| each.id())).collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// Reads these partitions from now on, each from its offset, or from its beginning.
+    pub fn assign(&mut self, offsets: &[(i32, Option<i64>)]) -> Result<(), StreamError> {
+        let mut list = TopicPartitionList::new();
+        for (partition, offset) in offsets {
+            list.add_partition_offset(&self.topic, *partition, offset.map_or(Offset::Beginning, Offset::Offset))
+                .map_err(|source| self.failed("assigning partitions", source))?;
+        }
+        self.consumer.assign(&list).map_err(|source| self.failed("assigning partitions", source))?;
+        self.assigned = offsets.iter().map(|(partition, _)| *partition).collect();
+        Ok(())
+    }
+
+    pub fn pause(&self) -> Result<(), StreamError> {
+        self.consumer.pause(&self.assignment()).map_err(|source| self.failed("pausing", source))
+    }
+
+    pub fn resume(&self) -> Result<(), StreamError> {
+        self.consumer.resume(&self.assignment()).map_err(|source| self.failed("resuming", source))
+    }
+
+    /// Waits until `max` messages are there, or for `wait`.
+    pub fn poll(&mut self, wait: Duration, max: usize) -> Result<Polled, StreamError> {
+        self.slots.resize(max, std::ptr::null_mut());
+        let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
+        // SAFETY: `slots` has room for `max` messages.
+        let count = unsafe {
+            ffi::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait_ms, self.slots.as_mut_ptr(), max)
+        };
+        let count = usize::try_from(count)
+            .map_err(|_| self.failed("reading", KafkaError::MessageConsumption(last_error().into())))?;
+        let mut polled = Polled::default();
+        polled.messages.reserve(count);
+        // All are owned before any is looked at, so that an error leaks none.
+        let messages: Vec<Message> =
+            self.slots[..count].iter().filter_map(|message| NonNull::new(*message)).map(Message).collect();
+        for message in messages {
+            match message.raw().err {
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => polled.messages.push(message),
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => polled.ends.push(self.end(&message)),
+                error => self.judge_error(&message, error)?,
+            }
+        }
+        polled.messages.sort_by_key(|message| (message.partition(), message.offset()));
+        Ok(polled)
+    }
+
+    fn end(&self, message: &Message) -> End {
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: both are valid for the call; the answer comes from the client's memory.
+        let answer = unsafe {
+            ffi::rd_kafka_get_watermark_offsets(
+                self.consumer.client().native_ptr(),
+                self.topic_name.as_ptr(),
+                message.partition(),
+                &mut low,
+                &mut high,
+            )
+        };
+        let is_high_watermark =
+            answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high == message.offset();
+        End { partition: message.partition(), next_offset: message.offset(), is_high_watermark }
+    }
+
+    /// The client library goes on after most errors by itself; some mean that messages are lost.
+    fn judge_error(&self, message: &Message, error: RDKafkaRespErr) -> Result<(), StreamError> {
+        // SAFETY: the text belongs to the message and is copied here.
+        let text = unsafe { ffi::rd_kafka_message_errstr(message.0.as_ptr()) };
+        let reason = if text.is_null() {
+            String::new()
+        } else {
+            // SAFETY: the library hands out a text that ends with a zero byte.
+            unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
+        };
+        match error {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => Err(StreamError::OffsetsGone {
+                topic: self.topic.clone(),
+                partition: message.partition(),
+                offset: message.offset(),
+                reason,
+            }),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {
+                Err(self.failed("reading", KafkaError::MessageConsumption(error.into())))
+            }
+            _ => {
+                tracing::warn!(topic = self.topic, partition = message.partition(), reason, "kafka reports a problem");
+                Ok(())
+            }
+        }
+    }
+
+    fn assignment(&self) -> TopicPartitionList {
+        let mut list = TopicPartitionList::new();
+        for partition in &self.assigned {
+            list.add_partition(&self.topic, *partition);
+        }
+        list
+    }
+
+    fn failed(&self, action: &'static str, source: KafkaError) -> StreamError {
+        StreamError::Kafka { brokers: self.brokers.clone(), action, source }
+    }
+}
+
+fn last_error() -> RDKafkaRespErr {
+    // SAFETY: reads a thread-local of the library.
+    unsafe { ffi::rd_kafka_last_error() }
+}

@@ -1,0 +1,25 @@
+//! From Kafka to panes and archive.
+//!
+//! Each topic has one pipeline: [`kafka`] source -> [`decode`] -> [`judge`] -> panes and the next archive commit. Each
+//! offset is delivered into the archive exactly once: work is committed together with the offsets it came from, and after a restart the
+//! source goes on at the committed offsets.
+//!
+//! Architecture invariant: only this crate knows Kafka's protocol. Nothing here knows what a shop is.
+
+mod archive_rows;
+mod committer;
+mod config;
+pub mod decode;
+mod error;
+pub mod judge;
+pub mod kafka;
+mod known_ids;
+mod panes_of_topic;
+pub mod pipeline;
+mod recovery;
+mod telemetry;
+
+pub use config::{KafkaConfig, StreamConfig};
+pub use error::StreamError;
+pub use pipeline::{StreamHandle, start};
+pub use telemetry::StreamTelemetry;

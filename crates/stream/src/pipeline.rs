@@ -1,0 +1,399 @@
+//! A topic's pipeline: poll, decode, judge, fold, and hand cycles to the committer.
+//!
+//! Exactly once: a cycle's rows and the offsets after them are one commit, and reading goes on at the committed offsets.
+//! Windows close on the committed watermark only, and are published after the commit that moved it. A restart rebuilds
+//! everything else from the archive.
+
+mod cycle;
+mod startup;
+mod view;
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use tokio::sync::{mpsc, oneshot};
+use vitral_panes::watermark::Watermarks;
+use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::time::{Clock, MICROS_PER_MS};
+use vitral_schemas::topic::Topic;
+use vitral_schemas::verdict::Verdict;
+use vitral_schemas::view::ViewSender;
+use vitral_store::Counts;
+
+use self::cycle::Cycle;
+use self::view::ViewOfTopic;
+use crate::archive_rows::{Gap, delivered, undelivered};
+use crate::committer::{Done, Job};
+use crate::config::StreamConfig;
+use crate::decode::Decoder;
+use crate::error::StreamError;
+use crate::judge::{Judge, Moment, counted};
+use crate::kafka::{DeadLetters, End, Message, Polled, Source};
+use crate::panes_of_topic::PanesOfTopic;
+use crate::telemetry::{StreamTelemetry, TopicLabel, VerdictLabels};
+
+/// How often the topic is asked for new partitions.
+const PARTITIONS_EVERY: Duration = Duration::from_secs(20);
+/// Live results take at most one part in this many of the pipeline's time.
+const REFRESH_SHARE: u32 = 5;
+
+/// What all pipelines of a process share.
+#[derive(Clone)]
+pub struct Context {
+    pub config: StreamConfig,
+    pub catalog: Arc<Catalog>,
+    pub settings: ShopSettings,
+    pub clock: Arc<dyn Clock>,
+    pub view: ViewSender,
+    pub telemetry: StreamTelemetry,
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// A running pipeline.
+pub struct StreamHandle {
+    stop: Arc<AtomicBool>,
+    finished: oneshot::Receiver<Result<(), StreamError>>,
+}
+
+impl StreamHandle {
+    /// Asks the pipeline to commit what it has read and to end.
+    pub fn stop(&self) {
+        self.stop.store(true, Ordering::SeqCst);
+    }
+
+    /// Resolves when the pipeline has ended, by [`Self::stop`] or by an error.
+    pub async fn finished(&mut self) -> Result<(), StreamError> {
+        (&mut self.finished).await.unwrap_or(Err(StreamError::Gone("the pipeline")))
+    }
+}
+
+/// Starts the pipeline of a topic on a thread of its own.
+pub fn start(context: Context, topic: Topic) -> Result<StreamHandle, StreamError> {
+    let stop = Arc::new(AtomicBool::new(false));
+    let (sender, finished) = oneshot::channel();
+    let stopped = Arc::clone(&stop);
+    let name = format!("stream {}", topic.name);
+    let run = move || {
+        let result = startup::start(context, topic, &stopped).and_then(|pipeline| match pipeline {
+            Some(mut pipeline) => pipeline.run(&stopped),
+            None => Ok(()),
+        });
+        // Nobody listens any more only when the process is on its way out.
+        let _ = sender.send(result);
+    };
+    std::thread::Builder::new().name(name).spawn(run).map_err(|_| StreamError::Gone("the pipeline's thread"))?;
+    Ok(StreamHandle { stop, finished })
+}
+
+struct Pipeline {
+    context: Context,
+    topic: Topic,
+    log: String,
+    label: TopicLabel,
+    source: Source,
+    dead_letters: DeadLetters,
+    decoder: Decoder,
+    judge: Judge,
+    panes: PanesOfTopic,
+    watermarks: Watermarks,
+    counts: Counts,
+    cycle: Cycle,
+    view: ViewOfTopic,
+    jobs: mpsc::Sender<Job>,
+    done: mpsc::UnboundedReceiver<Done>,
+    /// A job that the committer has not answered yet.
+    job_in_flight: bool,
+    committed_ms: Option<i64>,
+    /// Windows through here are published or being published.
+    publishing_ms: Option<i64>,
+    paused: bool,
+    partitions_asked: Instant,
+    refreshed: Instant,
+    refresh_took: Duration,
+}
+
+impl Pipeline {
+    fn run(&mut self, stop: &AtomicBool) -> Result<(), StreamError> {
+        while !stop.load(Ordering::SeqCst) {
+            self.step()?;
+        }
+        self.drain()
+    }
+
+    fn step(&mut self) -> Result<(), StreamError> {
+        if self.has_room()? {
+            let config = &self.context.config;
+            let polled = self.source.poll(config.batch_wait, config.batch_rows)?;
+            self.take(polled)?;
+        } else {
+            self.wait_for_committer(self.context.config.batch_wait)?;
+        }
+        self.settle()?;
+        self.ask_for_partitions()?;
+        if self.watermarks.advance(self.context.clock.now_ms())
+            && let Some(effective_ms) = self.watermarks.effective_ms()
+        {
+            self.judge.sweep(effective_ms);
+        }
+        self.hand_over(false)?;
+        self.refresh(false)
+    }
+
+    /// Whether more may be read; pauses and resumes the source.
+    fn has_room(&mut self) -> Result<bool, StreamError> {
+        let limit = self.context.config.uncommitted_bytes;
+        // Resuming only at half keeps the source from flapping.
+        let full = self.cycle.bytes() >= if self.paused { limit / 2 } else { limit };
+        if full && !self.paused {
+            self.source.pause()?;
+            self.context.telemetry.pauses.get_or_create(&self.label).inc();
+        } else if !full && self.paused {
+            self.source.resume()?;
+        }
+        self.paused = full;
+        if full {
+            self.watermarks.observe_pause();
+        }
+        Ok(!full)
+    }
+
+    fn take(&mut self, polled: Polled) -> Result<(), StreamError> {
+        let Polled { messages, ends } = polled;
+        let now_ms = self.context.clock.now_ms();
+        let mut gaps = Vec::new();
+        for message in &messages {
+            gaps.extend(self.cycle.advance(message.partition(), message.offset(), 1));
+        }
+        if !messages.is_empty() {
+            self.take_messages(&messages, now_ms)?;
+        }
+        for End { partition, next_offset, is_high_watermark } in ends {
+            gaps.extend(self.cycle.advance(partition, next_offset, 0));
+            if is_high_watermark {
+                self.watermarks.observe_end(partition, now_ms);
+            }
+        }
+        if !gaps.is_empty() {
+            self.take_gaps(&gaps, now_ms)?;
+        }
+        Ok(())
+    }
+
+    /// Judge, fold, advance M, in this order.
+    fn take_messages(&mut self, messages: &[Message], now_ms: i64) -> Result<(), StreamError> {
+        let decoded = self.decoder.decode(messages.iter().map(Message::payload));
+        let partitions: Vec<i32> = messages.iter().map(Message::partition).collect();
+        let moment = Moment { now_ms, effective_ms: self.watermarks.effective_ms() };
+        let is_empty = |row: usize| messages[row].payload().is_none();
+        let judged = self.judge.judge(decoded, &partitions, is_empty, moment)?;
+        for refusal in &judged.refused {
+            let delivery = self.dead_letters.send(&messages[refusal.row], refusal.reason, &refusal.detail)?;
+            self.cycle.dead_letters.push(delivery);
+            self.count(Verdict::Refused, refusal.reason.name(), 1);
+        }
+        let times = judged.rows.column(self.topic.event_time);
+        let times = arrow::array::AsArray::as_primitive::<arrow::datatypes::TimestampMicrosecondType>(times);
+        let mut row = 0;
+        for partition in partitions.chunk_by(|a, b| a == b) {
+            let rows = row..row + partition.len();
+            row = rows.end;
+            let partition = partition[0];
+            let newest = rows.clone().filter(|row| arrow::array::Array::is_valid(times, *row)).map(|row| times.value(row));
+            self.watermarks.observe_delivery(partition);
+            if let Some(newest) = newest.max() {
+                self.watermarks.observe_event(partition, newest.div_euclid(MICROS_PER_MS));
+            }
+            let verdicts = &judged.verdicts[rows.clone()];
+            let part = counted(&judged.rows.slice(rows.start, rows.len()), verdicts);
+            let part = part.map_err(|source| self.failed("filtered", source))?;
+            self.panes.fold(partition, &part, |_| true)?;
+            if part.num_rows() > 0 {
+                self.cycle.counted.push(part);
+            }
+        }
+        for verdict in Verdict::ALL {
+            let rows = judged.verdicts.iter().filter(|each| **each == verdict).count() as u64;
+            self.counts.add(verdict, rows);
+            if rows > 0 && verdict != Verdict::Refused {
+                self.count(verdict, "", rows);
+            }
+        }
+        let rows = delivered(&self.topic, &self.log, messages, &judged, now_ms);
+        let rows = rows.map_err(|source| self.failed("archived", source.into()))?;
+        self.cycle.push(rows);
+        Ok(())
+    }
+
+    fn take_gaps(&mut self, gaps: &[Gap], now_ms: i64) -> Result<(), StreamError> {
+        let rows = undelivered(&self.topic, &self.log, gaps, now_ms);
+        let rows = rows.map_err(|source| self.failed("archived", source.into()))?;
+        self.cycle.push(rows);
+        Ok(())
+    }
+
+    /// Hands the cycle over when it is due and the committer is free.
+    fn hand_over(&mut self, now: bool) -> Result<(), StreamError> {
+        if self.job_in_flight {
+            return Ok(());
+        }
+        let effective_ms = self.watermarks.effective_ms();
+        let config = &self.context.config;
+        let due = now || self.cycle.age() >= config.cycle || self.cycle.bytes() >= config.uncommitted_bytes / 4;
+        if !due || (self.cycle.is_empty() && effective_ms == self.committed_ms) {
+            return Ok(());
+        }
+        let (commit, dead_letters) = self.cycle.cut(effective_ms);
+        self.submit(Job::Archive { commit, dead_letters })
+    }
+
+    fn submit(&mut self, job: Job) -> Result<(), StreamError> {
+        self.jobs.try_send(job).map_err(|_| StreamError::Gone("the committer"))?;
+        self.job_in_flight = true;
+        Ok(())
+    }
+
+    /// Takes in the committer's answers that are there.
+    fn settle(&mut self) -> Result<(), StreamError> {
+        loop {
+            match self.done.try_recv() {
+                Ok(done) => self.settle_one(done)?,
+                Err(mpsc::error::TryRecvError::Empty) => return Ok(()),
+                Err(mpsc::error::TryRecvError::Disconnected) => return Err(StreamError::Gone("the committer")),
+            }
+        }
+    }
+
+    fn settle_one(&mut self, done: Done) -> Result<(), StreamError> {
+        self.job_in_flight = false;
+        match done {
+            Done::Archived { archive, commit } => {
+                self.committed_ms = commit.effective_ms;
+                self.cycle.committed();
+                self.view.archive = archive;
+                self.publish()?;
+                self.show();
+            }
+            Done::Published { tables, through_ms } => {
+                for (index, table) in tables {
+                    self.panes.published(index, through_ms)?;
+                    self.view.published[index] = table;
+                }
+                self.show();
+            }
+            Done::PartitionAdded { partition, next_offset } => {
+                self.watermarks.add_partition(partition);
+                self.cycle.add_partition(partition, next_offset);
+                self.source.assign(&self.cycle.next_offsets())?;
+            }
+            Done::Failed(error) => return Err(error),
+        }
+        Ok(())
+    }
+
+    /// Publishes the windows that the committed watermark has closed.
+    fn publish(&mut self) -> Result<(), StreamError> {
+        let Some(committed_ms) = self.committed_ms.filter(|_| self.publishing_ms != self.committed_ms) else {
+            return Ok(());
+        };
+        self.publishing_ms = Some(committed_ms);
+        let windows = self.panes.closed(committed_ms)?;
+        if windows.is_empty() {
+            return Ok(());
+        }
+        self.submit(Job::Publish { windows, through_ms: committed_ms })
+    }
+
+    fn ask_for_partitions(&mut self) -> Result<(), StreamError> {
+        if self.job_in_flight || self.partitions_asked.elapsed() < PARTITIONS_EVERY {
+            return Ok(());
+        }
+        self.partitions_asked = Instant::now();
+        // A broker that is away is no reason to stop: the client library goes on trying.
+        let known = match self.source.partitions() {
+            Ok(partitions) => partitions,
+            Err(error) => {
+                tracing::warn!(topic = self.topic.name, %error, "the topic's partitions are not known right now");
+                return Ok(());
+            }
+        };
+        match known.into_iter().find(|partition| !self.cycle.has_partition(*partition)) {
+            Some(partition) => self.submit(Job::AddPartition(partition)),
+            None => Ok(()),
+        }
+    }
+
+    /// Renews live results and the view, now and then.
+    fn refresh(&mut self, now: bool) -> Result<(), StreamError> {
+        let pause = self.context.config.refresh.max(self.refresh_took * REFRESH_SHARE);
+        if !now && self.refreshed.elapsed() < pause {
+            return Ok(());
+        }
+        let started = Instant::now();
+        self.panes.refresh()?;
+        self.show();
+        self.refreshed = Instant::now();
+        self.refresh_took = started.elapsed();
+        let telemetry = &self.context.telemetry;
+        telemetry.refresh_seconds.observe(self.refresh_took.as_secs_f64());
+        let gauge = |value: usize| i64::try_from(value).unwrap_or(i64::MAX);
+        telemetry.pane_bytes.get_or_create(&self.label).set(gauge(self.panes.memory_bytes()));
+        telemetry.pane_groups.get_or_create(&self.label).set(gauge(self.panes.group_count()));
+        telemetry.known_ids.get_or_create(&self.label).set(gauge(self.judge.known_id_count()));
+        telemetry.uncommitted_bytes.get_or_create(&self.label).set(gauge(self.cycle.bytes()));
+        telemetry.watermark_ms.get_or_create(&self.label).set(self.watermarks.effective_ms().unwrap_or_default());
+        Ok(())
+    }
+
+    fn show(&self) {
+        let now_ms = self.context.clock.now_ms();
+        let idle = self.watermarks.idle_partitions(now_ms).collect();
+        let tail: Vec<RecordBatch> = self.cycle.tail();
+        self.view.show(
+            &self.context.view,
+            &self.topic,
+            &self.panes,
+            &self.counts,
+            self.watermarks.effective_ms(),
+            idle,
+            tail,
+        );
+    }
+
+    /// Ordered end: commit what was read, publish what that closed.
+    fn drain(&mut self) -> Result<(), StreamError> {
+        let deadline = Instant::now() + self.context.config.shutdown;
+        loop {
+            self.settle()?;
+            self.hand_over(true)?;
+            if !self.job_in_flight {
+                return self.refresh(true);
+            }
+            if Instant::now() >= deadline {
+                return Err(StreamError::ShutdownTimeout(self.context.config.shutdown));
+            }
+            self.wait_for_committer(Duration::from_millis(50))?;
+        }
+    }
+
+    /// Blocks until the committer answers, at most for `wait`.
+    fn wait_for_committer(&mut self, wait: Duration) -> Result<(), StreamError> {
+        let done = &mut self.done;
+        let answer = self.context.runtime.block_on(async { tokio::time::timeout(wait, done.recv()).await });
+        match answer {
+            Ok(Some(done)) => self.settle_one(done),
+            Ok(None) => Err(StreamError::Gone("the committer")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn count(&self, verdict: Verdict, reason: &'static str, rows: u64) {
+        let labels = VerdictLabels { topic: self.label.topic.clone(), verdict: verdict.name(), reason };
+        self.context.telemetry.messages.get_or_create(&labels).inc_by(rows);
+    }
+
+    fn failed(&self, action: &'static str, source: datafusion::error::DataFusionError) -> StreamError {
+        StreamError::Batch { topic: self.topic.name.clone(), action, source }
+    }
+}

@@ -1,0 +1,91 @@
+//! Commands and flags.
+
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Args, Parser, Subcommand};
+
+use crate::commands::{check, demo, show_config, simulate, stream};
+use crate::config::Config;
+
+/// Real-time e-commerce analytics: every number on the dashboard is provable.
+#[derive(Debug, Parser)]
+#[command(name = "vitral", version)]
+struct Cli {
+    #[command(flatten)]
+    common: Common,
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Args)]
+pub struct Common {
+    /// The configuration file (default: ./vitral.toml if it exists).
+    #[arg(long, global = true, value_name = "FILE")]
+    pub config: Option<PathBuf>,
+    /// Where everything is kept.
+    #[arg(long, global = true, value_name = "DIR", default_value = "./vitral-data")]
+    pub data_dir: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// The whole product in one process: broker, simulator, stream, API and page.
+    Demo(demo::Flags),
+    /// The stream processor: from Kafka to live and final results, which it also serves.
+    Stream(stream::Flags),
+    /// Parse and plan the catalog; exit 1 with every error if it is broken.
+    Check(check::Flags),
+    /// Synthetic events; the same seed, start and count give the same bytes.
+    Simulate(simulate::Flags),
+    /// The configuration.
+    #[command(subcommand)]
+    Config(ConfigCommand),
+}
+
+#[derive(Debug, Subcommand)]
+enum ConfigCommand {
+    /// Print the effective configuration, secrets hidden.
+    Show,
+}
+
+/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments.
+pub fn run() -> ExitCode {
+    let Cli { common, command } = Cli::parse();
+    let outcome = Config::load(common.config.as_deref()).and_then(|config| {
+        crate::logging::start(&config.log)?;
+        match command {
+            Command::Demo(flags) => demo::run(config, &common, flags),
+            Command::Stream(flags) => stream::run(config, &common, flags),
+            Command::Check(flags) => check::run(config, flags),
+            Command::Simulate(flags) => simulate::run(config, &flags),
+            Command::Config(ConfigCommand::Show) => show_config::run(&config),
+        }
+    });
+    match outcome {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("vitral: {}", describe(&error));
+            ExitCode::FAILURE
+        }
+    }
+}
+
+/// The error and its causes, each said once.
+fn describe(error: &anyhow::Error) -> String {
+    let mut text = String::new();
+    for cause in error.chain().map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}\n  caused by: {cause}");
+        }
+    }
+    text
+}
+
+/// What the command answers, to standard output.
+#[expect(clippy::print_stdout, reason = "this is the command's answer")]
+pub fn answer(text: &str) {
+    println!("{text}");
+}

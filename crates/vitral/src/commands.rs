@@ -1,0 +1,7 @@
+//! One file for each command.
+
+pub mod check;
+pub mod demo;
+pub mod show_config;
+pub mod simulate;
+pub mod stream;

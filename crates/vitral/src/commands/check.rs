@@ -1,0 +1,51 @@
+//! `vitral check [DIR]`: parse and plan a catalog.
+
+use std::path::PathBuf;
+
+use anyhow::{Context, bail};
+use clap::Args;
+use vitral_panes::plan::MetricPlan;
+use vitral_panes::{EngineConfig, PanesError, engine_session};
+use vitral_schemas::catalog::{Catalog, Diagnostics};
+
+use crate::config::Config;
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// A further folder of SQL files, besides catalog.dirs.
+    dir: Option<PathBuf>,
+}
+
+pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
+    config.catalog.dirs.extend(flags.dir);
+    let catalog = config.catalog()?;
+    plan(&catalog, &config)?;
+    let text = format!(
+        "{} topics, {} metrics, {} views, {} endpoints, {} reference tables: all parse and plan",
+        catalog.topics.len(),
+        catalog.metrics.len(),
+        catalog.views.len(),
+        catalog.endpoints.len(),
+        catalog.references.len()
+    );
+    crate::cli::answer(&text);
+    Ok(())
+}
+
+/// Plans every metric; all errors at once.
+pub fn plan(catalog: &Catalog, config: &Config) -> anyhow::Result<()> {
+    let settings = config.settings()?;
+    let session = engine_session(EngineConfig::default())?;
+    let mut errors = Vec::new();
+    for topic in &catalog.topics {
+        vitral_stream::judge::Judge::new(topic, &session)?;
+        for metric in catalog.metrics_of(&topic.name) {
+            match MetricPlan::new(metric, topic, &settings, &session) {
+                Ok(_) => {}
+                Err(PanesError::Unsupported(error)) => errors.push(*error),
+                Err(error) => bail!(error),
+            }
+        }
+    }
+    if errors.is_empty() { Ok(()) } else { Err(Diagnostics(errors)).context("the catalog is broken") }
+}

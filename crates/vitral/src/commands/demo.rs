@@ -1,0 +1,190 @@
+//! `vitral demo`: the whole product in one process.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use anyhow::Context;
+use chrono::Utc;
+use clap::Args;
+use vitral_store::DataDirLock;
+use vitral_stream::KafkaConfig;
+use vitral_stream::kafka::EventProducer;
+
+use super::check;
+use crate::broker::DemoBroker;
+use crate::cli::Common;
+use crate::config::Config;
+use crate::server::{REFERENCE_DIR, Server, stop_signal};
+use crate::simulate::{Simulator, SimulatorConfig, write_reference_csv};
+use crate::status::Status;
+
+/// Where a script finds the demo: whole or not there.
+const ENV_FILE: &str = "demo.env";
+const TOPIC: &str = "eventos_clientes";
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Where the Kafka-protocol broker listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
+    kafka: SocketAddr,
+    /// Where the API and the page are served.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    api: SocketAddr,
+    /// Simulated events a second; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 200.0)]
+    rate: f64,
+}
+
+pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
+    let catalog = Arc::new(config.catalog()?);
+    check::plan(&catalog, &config)?;
+    let _lock = DataDirLock::acquire(&common.data_dir, "demo")?;
+    let _stream_lock = DataDirLock::acquire(&common.data_dir, "stream")?;
+    let data_dir = common.data_dir.canonicalize()?;
+    // The broker finds its file relative to the working directory; everything else is absolute from here on.
+    for dir in &mut config.catalog.dirs {
+        *dir = dir.canonicalize()?;
+    }
+    std::env::set_current_dir(&data_dir)?;
+    remove_env(&data_dir)?;
+    let simulation = SimulatorConfig {
+        start_ms: Utc::now().timestamp_millis(),
+        rate: flags.rate,
+        rhythm: false,
+        zone: config.settings()?.time_zone,
+        ..SimulatorConfig::default()
+    };
+    let reference_dir = data_dir.join(REFERENCE_DIR);
+    std::fs::create_dir_all(&reference_dir)?;
+    write_reference_csv(&reference_dir, &simulation).context("the reference tables cannot be written")?;
+
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let topics: Vec<String> = catalog
+            .topics
+            .iter()
+            .flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()])
+            .collect();
+        let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
+        let mut stream = config.stream(broker.client(), data_dir.clone());
+        stream.accept_new_log = true;
+        let mut server = Server::start(&config, catalog, stream, flags.api, data_dir.clone()).await?;
+        let outcome = tokio::select! {
+            outcome = demo(&broker, &mut server, &data_dir, simulation) => outcome,
+            stopped = stop_signal() => stopped,
+        };
+        crate::cli::answer("\nstopping: committing what was read");
+        remove_env(&data_dir)?;
+        let stopped = server.stop().await;
+        broker.stop().await;
+        outcome.and(stopped)
+    })
+}
+
+/// Runs until a part fails.
+async fn demo(
+    broker: &DemoBroker,
+    server: &mut Server,
+    data_dir: &Path,
+    simulation: SimulatorConfig,
+) -> anyhow::Result<()> {
+    let mut view = server.view.clone();
+    tokio::select! {
+        ready = view.wait_for(|view| view.ready) => { ready.context("the stream ended")?; }
+        error = server.failed() => return Err(error),
+    }
+    let _simulation = Simulation::start(broker.client(), simulation)?;
+    write_env(data_dir, broker.address, server.api_address)?;
+    crate::cli::answer(&format!(
+        "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",
+        broker.address,
+        data_dir.display(),
+        api = server.api_address
+    ));
+    let mut status = Status::new(server.view.clone());
+    tokio::select! {
+        () = status.show() => Ok(()),
+        error = server.failed() => Err(error),
+    }
+}
+
+/// The simulator at its pace, on a thread of its own, until it is dropped.
+struct Simulation {
+    stop: Arc<AtomicBool>,
+    thread: Option<JoinHandle<()>>,
+}
+
+impl Simulation {
+    fn start(kafka: KafkaConfig, config: SimulatorConfig) -> anyhow::Result<Self> {
+        let stop = Arc::new(AtomicBool::new(false));
+        if config.rate <= 0.0 {
+            return Ok(Self { stop, thread: None });
+        }
+        // From now on: the ids of another start are others.
+        let start_ms = Utc::now().timestamp_millis();
+        let config = SimulatorConfig { start_ms, ..config };
+        let producer = EventProducer::new(&kafka, TOPIC)?;
+        let stopped = Arc::clone(&stop);
+        let run = move || {
+            let began = Instant::now();
+            for message in Simulator::new(config) {
+                let due = Duration::from_millis(u64::try_from(message.event_ms - start_ms).unwrap_or_default());
+                while began.elapsed() < due && !stopped.load(Ordering::Relaxed) {
+                    std::thread::sleep((due - began.elapsed().min(due)).min(Duration::from_millis(50)));
+                }
+                if stopped.load(Ordering::Relaxed) {
+                    return;
+                }
+                if let Err(error) = producer.send(&message.key, &message.payload) {
+                    tracing::error!(%error, "the simulator stopped");
+                    return;
+                }
+            }
+        };
+        let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(run)?;
+        Ok(Self { stop, thread: Some(thread) })
+    }
+}
+
+impl Drop for Simulation {
+    fn drop(&mut self) {
+        self.stop.store(true, Ordering::Relaxed);
+        if let Some(thread) = self.thread.take()
+            && thread.join().is_err()
+        {
+            tracing::error!("the simulator panicked");
+        }
+    }
+}
+
+fn write_env(data_dir: &Path, kafka: SocketAddr, api: SocketAddr) -> anyhow::Result<()> {
+    let path = data_dir.join(ENV_FILE);
+    let partial = data_dir.join(format!(".{ENV_FILE}.partial"));
+    let failed = |path: &PathBuf| format!("{} cannot be written", path.display());
+    let mut file: File = OpenOptions::new()
+        .create(true)
+        .write(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&partial)
+        .with_context(|| failed(&partial))?;
+    write!(file, "VITRAL_KAFKA={kafka}\nVITRAL_API_URL=http://{api}\n").with_context(|| failed(&partial))?;
+    file.sync_all().with_context(|| failed(&partial))?;
+    std::fs::rename(&partial, &path).with_context(|| failed(&path))
+}
+
+fn remove_env(data_dir: &Path) -> anyhow::Result<()> {
+    match std::fs::remove_file(data_dir.join(ENV_FILE)) {
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(error).with_context(|| format!("{ENV_FILE} in {} cannot be removed", data_dir.display()))
+        }
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,82 @@
+//! `vitral simulate`: synthetic events to Kafka or a file.
+
+use std::fs::File;
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use anyhow::{Context, ensure};
+use chrono::{DateTime, Utc};
+use clap::Args;
+use vitral_stream::kafka::EventProducer;
+
+use crate::config::Config;
+use crate::simulate::{Simulator, SimulatorConfig};
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    #[arg(long, default_value_t = 1)]
+    seed: u64,
+    /// Event time of the first event, RFC 3339. Without it, events are of now and are sent at their pace.
+    #[arg(long, value_name = "T")]
+    start: Option<DateTime<Utc>>,
+    /// How many messages.
+    #[arg(long, value_name = "N", default_value_t = 1_000_000)]
+    count: usize,
+    /// Mean events per second of event time.
+    #[arg(long, value_name = "N", default_value_t = 200.0)]
+    rate: f64,
+    /// `kafka`, or a file that gets one message a line.
+    #[arg(long, value_name = "kafka|FILE", default_value = "kafka")]
+    to: String,
+    /// The topic, when sending to Kafka.
+    #[arg(long, default_value = "eventos_clientes")]
+    topic: String,
+    /// How many products and users the shop has.
+    #[arg(long, default_value_t = 2_000)]
+    products: u32,
+    #[arg(long, default_value_t = 20_000)]
+    users: u32,
+}
+
+pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
+    ensure!(flags.rate > 0.0, "--rate must be above 0");
+    let start_ms = flags.start.unwrap_or_else(Utc::now).timestamp_millis();
+    let simulator = Simulator::new(SimulatorConfig {
+        seed: flags.seed,
+        start_ms,
+        rate: flags.rate,
+        rhythm: flags.start.is_some(),
+        products: flags.products,
+        users: flags.users,
+        zone: config.settings()?.time_zone,
+        ..SimulatorConfig::default()
+    });
+    let simulator = simulator.take(flags.count);
+    if flags.to != "kafka" {
+        return to_file(simulator, Path::new(&flags.to));
+    }
+    let producer = EventProducer::new(&config.kafka(), &flags.topic)?;
+    let began = Instant::now();
+    for message in simulator {
+        if flags.start.is_none() {
+            let due = Duration::from_millis(u64::try_from(message.event_ms - start_ms).unwrap_or_default());
+            std::thread::sleep(due.saturating_sub(began.elapsed()));
+        }
+        producer.send(&message.key, &message.payload)?;
+    }
+    producer.flush(Duration::from_secs(60))?;
+    let (delivered, undelivered) = (producer.delivered(), producer.undelivered());
+    crate::cli::answer(&format!("{delivered} delivered, {undelivered} not, in {:.1} s", began.elapsed().as_secs_f64()));
+    ensure!(undelivered == 0, "the broker did not take {undelivered} messages");
+    Ok(())
+}
+
+fn to_file(simulator: impl Iterator<Item = crate::simulate::Message>, path: &Path) -> anyhow::Result<()> {
+    let failed = || format!("{} cannot be written", path.display());
+    let mut file = BufWriter::new(File::create(path).with_context(failed)?);
+    for message in simulator {
+        file.write_all(&message.payload).and_then(|()| file.write_all(b"\n")).with_context(failed)?;
+    }
+    file.flush().with_context(failed)
+}

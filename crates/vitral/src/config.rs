@@ -1,0 +1,234 @@
+//! The configuration: defaults < `vitral.toml` < environment (`VITRAL__SECTION__KEY`) < flags.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, anyhow, bail};
+use figment::Figment;
+use figment::providers::{Env, Format, Serialized, Toml};
+use serde::{Deserialize, Serialize};
+use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_stream::{KafkaConfig, StreamConfig};
+
+const DEFAULT_FILE: &str = "vitral.toml";
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Config {
+    pub shop: Shop,
+    pub catalog: CatalogDirs,
+    pub kafka: Kafka,
+    pub stream: Stream,
+    pub panes: Panes,
+    pub api: Api,
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Shop {
+    /// IANA name; days and months are this zone's.
+    pub time_zone: String,
+    /// Of events that name none.
+    pub currency: String,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct CatalogDirs {
+    /// Folders of SQL files, merged over the built-in catalog in order.
+    pub dirs: Vec<PathBuf>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Kafka {
+    pub brokers: String,
+    /// Further settings of the Kafka client, `"security.protocol" = "SASL_SSL"`.
+    pub options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stream {
+    /// Milliseconds between archive commits.
+    pub cycle_ms: u64,
+    /// Milliseconds between refreshes of live results.
+    pub refresh_ms: u64,
+    /// Messages decoded together, and how long they are waited for.
+    pub batch_rows: usize,
+    pub batch_wait_ms: u64,
+    /// Decoded rows that wait for their commit; at this many bytes reading pauses.
+    pub uncommitted_bytes: usize,
+    /// Seconds that a stop may take.
+    pub shutdown_seconds: u64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Panes {
+    /// What the open panes may use.
+    pub memory_bytes: usize,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// Where `vitral stream` listens.
+    pub listen: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// `info`, or directives such as `vitral_stream=debug,info`.
+    pub level: String,
+}
+
+impl Default for Shop {
+    fn default() -> Self {
+        let ShopSettings { time_zone, currency } = ShopSettings::default();
+        Self { time_zone: time_zone.name().to_owned(), currency }
+    }
+}
+
+impl Default for Kafka {
+    fn default() -> Self {
+        Self { brokers: "127.0.0.1:9092".to_owned(), options: BTreeMap::new() }
+    }
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        let defaults = StreamConfig::new(KafkaConfig::default(), PathBuf::new());
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            cycle_ms: ms(defaults.cycle),
+            refresh_ms: ms(defaults.refresh),
+            batch_rows: defaults.batch_rows,
+            batch_wait_ms: ms(defaults.batch_wait),
+            uncommitted_bytes: defaults.uncommitted_bytes,
+            shutdown_seconds: defaults.shutdown.as_secs(),
+        }
+    }
+}
+
+impl Default for Panes {
+    fn default() -> Self {
+        Self { memory_bytes: StreamConfig::new(KafkaConfig::default(), PathBuf::new()).panes_memory_bytes }
+    }
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self { listen: "127.0.0.1:8080".to_owned() }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self { level: "info".to_owned() }
+    }
+}
+
+impl Config {
+    /// All layers but the flags. A file that was named must exist.
+    pub fn load(file: Option<&Path>) -> anyhow::Result<Self> {
+        if let Some(file) = file
+            && !file.is_file()
+        {
+            bail!("{} is no file: name another with --config, or leave it out", file.display());
+        }
+        let toml = file.map_or_else(|| Toml::file(DEFAULT_FILE), Toml::file_exact);
+        let figment = Figment::from(Serialized::defaults(Self::default()))
+            .merge(toml)
+            .merge(Env::prefixed("VITRAL__").split("__"));
+        let config: Self = figment.extract().map_err(|error| {
+            let lines: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
+            anyhow!("configuration: {}", lines.join("; "))
+        })?;
+        config.settings()?;
+        Ok(config)
+    }
+
+    pub fn settings(&self) -> anyhow::Result<ShopSettings> {
+        let Shop { time_zone, currency } = &self.shop;
+        let time_zone = time_zone.parse().map_err(|_| {
+            anyhow!("configuration: shop.time_zone is {time_zone:?}, which is no IANA zone such as America/Sao_Paulo")
+        })?;
+        if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
+            bail!("configuration: shop.currency is {currency:?}, which is no code of three letters such as BRL");
+        }
+        Ok(ShopSettings { time_zone, currency: currency.clone() })
+    }
+
+    pub fn catalog(&self) -> anyhow::Result<Catalog> {
+        Catalog::load(&self.catalog.dirs, &self.settings()?).context("the catalog is broken")
+    }
+
+    pub fn kafka(&self) -> KafkaConfig {
+        KafkaConfig { brokers: self.kafka.brokers.clone(), options: self.kafka.options.clone() }
+    }
+
+    pub fn stream(&self, kafka: KafkaConfig, data_dir: PathBuf) -> StreamConfig {
+        StreamConfig {
+            cycle: Duration::from_millis(self.stream.cycle_ms),
+            refresh: Duration::from_millis(self.stream.refresh_ms),
+            batch_rows: self.stream.batch_rows,
+            batch_wait: Duration::from_millis(self.stream.batch_wait_ms),
+            uncommitted_bytes: self.stream.uncommitted_bytes,
+            shutdown: Duration::from_secs(self.stream.shutdown_seconds),
+            panes_memory_bytes: self.panes.memory_bytes,
+            ..StreamConfig::new(kafka, data_dir)
+        }
+    }
+
+    /// For printing: what may be a secret is replaced.
+    pub fn without_secrets(&self) -> Self {
+        let mut shown = self.clone();
+        for (key, value) in &mut shown.kafka.options {
+            let key = key.to_lowercase();
+            if ["password", "secret", "token", "key", "jaas"].iter().any(|word| key.contains(word)) {
+                *value = "(hidden)".to_owned();
+            }
+        }
+        shown
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn load(text: &str) -> anyhow::Result<Config> {
+        let dir = tempfile::tempdir()?;
+        let file = dir.path().join("vitral.toml");
+        std::fs::write(&file, text)?;
+        Config::load(Some(&file))
+    }
+
+    #[test]
+    fn an_unknown_key_is_named() {
+        let error = load("[shop]\ncurency = 'BRL'").expect_err("a wrong key").to_string();
+        assert!(error.contains("curency") && error.contains("shop"), "{error}");
+        let error = load("[shopp]\ncurrency = 'BRL'").expect_err("a wrong section").to_string();
+        assert!(error.contains("shopp"), "{error}");
+    }
+
+    #[test]
+    fn values_are_checked() {
+        assert!(load("[shop]\ntime_zone = 'Mars/Olympus'").expect_err("no zone").to_string().contains("Mars/Olympus"));
+        assert!(load("[shop]\ncurrency = 'R$'").expect_err("no code").to_string().contains("R$"));
+        let config = load("[shop]\ntime_zone = 'UTC'\n[stream]\ncycle_ms = 5").expect("valid");
+        assert_eq!((config.shop.time_zone.as_str(), config.stream.cycle_ms), ("UTC", 5));
+        assert_eq!(config.shop.currency, "BRL");
+    }
+
+    #[test]
+    fn secrets_are_hidden() {
+        let config = load("[kafka.options]\n'sasl.password' = 'hush'\n'client.id' = 'x'").expect("valid");
+        let shown = format!("{:?}", config.without_secrets());
+        assert!(!shown.contains("hush") && shown.contains("client.id"), "{shown}");
+    }
+}

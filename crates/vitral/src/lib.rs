@@ -1,0 +1,10 @@
+//! The binary's parts: commands, configuration, logs, shutdown, the demo and its simulator.
+
+mod broker;
+pub mod cli;
+mod commands;
+pub mod config;
+mod logging;
+mod server;
+pub mod simulate;
+mod status;

@@ -1,0 +1,7 @@
+//! The `vitral` command.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    vitral::cli::run()
+}

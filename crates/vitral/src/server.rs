@@ -1,0 +1,114 @@
+//! What `demo` and `stream` share: pipelines of all topics, the API beside them, and their ordered end.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use prometheus_client::registry::Registry;
+use tokio::net::TcpListener;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+use vitral_api::{ApiConfig, ApiInputs, Telemetry};
+use vitral_schemas::catalog::Catalog;
+use vitral_schemas::time::SystemClock;
+use vitral_schemas::view::{View, ViewReceiver};
+use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
+
+use crate::config::Config;
+
+/// Reference tables are read from here, below the data directory.
+pub const REFERENCE_DIR: &str = "reference";
+
+pub struct Server {
+    pub api_address: SocketAddr,
+    pub view: ViewReceiver,
+    streams: Vec<StreamHandle>,
+    api: JoinHandle<std::io::Result<()>>,
+    shutdown: CancellationToken,
+}
+
+impl Server {
+    /// Starts a pipeline for each topic and the API. The API answers from the first moment; `/readyz` turns ready after recovery.
+    pub async fn start(
+        config: &Config,
+        catalog: Arc<Catalog>,
+        stream: StreamConfig,
+        api_address: SocketAddr,
+        data_dir: PathBuf,
+    ) -> anyhow::Result<Self> {
+        let listener = TcpListener::bind(api_address).await.with_context(|| {
+            format!(
+                "{api_address} cannot be listened on: stop what uses it, or choose another with --api (port 0 picks one)"
+            )
+        })?;
+        let api_address = listener.local_addr()?;
+        let settings = config.settings()?;
+        let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
+        let mut registry = Registry::default();
+        let stream_telemetry = StreamTelemetry::register(&mut registry);
+        let telemetry = Telemetry::register(&mut registry);
+        let shutdown = CancellationToken::new();
+        let inputs = ApiInputs {
+            catalog: Arc::clone(&catalog),
+            view: view.clone(),
+            clock: Arc::new(SystemClock),
+            registry: Arc::new(registry),
+            telemetry,
+            shutdown: shutdown.clone(),
+        };
+        let router = vitral_api::router(ApiConfig::new(settings.clone(), data_dir.join(REFERENCE_DIR)), inputs)?;
+        let api = tokio::spawn(vitral_api::serve(listener, router, shutdown.clone()));
+        let context = pipeline::Context {
+            config: stream,
+            catalog: Arc::clone(&catalog),
+            settings,
+            clock: Arc::new(SystemClock),
+            view: sender,
+            telemetry: stream_telemetry,
+            runtime: tokio::runtime::Handle::current(),
+        };
+        let streams = catalog
+            .topics
+            .iter()
+            .map(|topic| vitral_stream::start(context.clone(), topic.clone()))
+            .collect::<Result<_, StreamError>>()?;
+        Ok(Self { api_address, view, streams, api, shutdown })
+    }
+
+    /// Resolves with the error of the first part that ends by itself.
+    pub async fn failed(&mut self) -> anyhow::Error {
+        let streams = self.streams.iter_mut().map(|stream| Box::pin(stream.finished()));
+        let (ended, ..) = futures::future::select_all(streams).await;
+        match ended {
+            Err(error) => error.into(),
+            Ok(()) => anyhow::anyhow!("the stream ended"),
+        }
+    }
+
+    /// Ordered end: read no more, commit what was read, then close the API.
+    pub async fn stop(mut self) -> anyhow::Result<()> {
+        for stream in &self.streams {
+            stream.stop();
+        }
+        let mut outcome = Ok(());
+        for stream in &mut self.streams {
+            if let Err(error) = stream.finished().await {
+                outcome = Err(error.into());
+            }
+        }
+        self.shutdown.cancel();
+        self.api.await.context("the API ended badly")?.context("the API ended badly")?;
+        outcome
+    }
+}
+
+/// Resolves at Ctrl-C or SIGTERM.
+pub async fn stop_signal() -> anyhow::Result<()> {
+    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
+    tokio::select! {
+        interrupted = tokio::signal::ctrl_c() => interrupted?,
+        _ = terminate.recv() => {}
+    }
+    Ok(())
+}
