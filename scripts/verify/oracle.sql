@@ -28,19 +28,23 @@ CREATE MACRO instant(text) AS CASE
     END
 END;
 
--- decimal(18,2): null when it has more digits. An exponent is judged by its value.
+-- decimal(18,2): null when it has more decimals than zeros can explain, or more digits. An exponent is judged by its value.
 CREATE MACRO money(text) AS CASE
-    WHEN regexp_full_match(text, '-?\d+(\.\d\d?)?') THEN try_cast(text AS DECIMAL(18, 2))
+    WHEN regexp_full_match(text, '-?\d+(\.\d\d?0*)?') THEN try_cast(regexp_replace(text, '(\.\d\d)0+$', '\1') AS DECIMAL(18, 2))
     WHEN regexp_matches(text, '[eE]') AND try_cast(text AS DECIMAL(38, 18)) = round(try_cast(text AS DECIMAL(38, 18)), 2)
         THEN try_cast(text AS DECIMAL(18, 2))
 END;
 CREATE MACRO money_fault(text) AS CASE
-    WHEN NOT regexp_full_match(text, '-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?') THEN 'tipo'
+    WHEN NOT regexp_full_match(text, '-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?') THEN 'valor'
     WHEN text IS NOT NULL AND coalesce(money(text) < 0, true) THEN 'valor'
 END;
+-- A number without fraction, however it is written.
+CREATE MACRO units(text) AS CASE
+    WHEN try_cast(text AS DECIMAL(38, 18)) = try_cast(text AS DECIMAL(38, 18))::BIGINT
+        THEN try_cast(text AS DECIMAL(38, 18))::BIGINT
+END;
 CREATE MACRO quantity_fault(text) AS CASE
-    WHEN NOT regexp_full_match(text, '-?\d+') THEN 'tipo'
-    WHEN text IS NOT NULL AND coalesce(try_cast(text AS BIGINT) < 1, true) THEN 'valor'
+    WHEN text IS NOT NULL AND coalesce(units(text) NOT BETWEEN 1 AND 1000000000, true) THEN 'valor'
 END;
 
 ------------------------------------------------------------------------------------------------------------- verdicts
@@ -105,7 +109,7 @@ SELECT
     * EXCLUDE (quantidade, preco, valor_total, desconto, moeda),
     coalesce(moeda, getvariable('currency')) AS moeda,
     coalesce(
-        quantidade::BIGINT,
+        units(quantidade),
         CASE WHEN tipo_evento IN ('compra', 'reembolso', 'adicao_carrinho', 'remocao_carrinho') THEN 1 END
     ) AS units,
     coalesce(money(valor_total)::DECIMAL(38, 2), money(preco) * units::DECIMAL(19, 0), 0) AS amount,

@@ -3,14 +3,14 @@ CREATE TABLE eventos_clientes (
     id_usuario TEXT NOT NULL,
     tipo_evento TEXT NOT NULL,
     timestamp TIMESTAMP NOT NULL,
-    id_produto TEXT,
-    id_evento TEXT,
-    id_sessao TEXT,
-    id_pedido TEXT,
-    canal TEXT,
-    regiao TEXT,
-    categoria TEXT,
-    id_afiliado TEXT,
+    id_produto TEXT_OR_NUMBER,
+    id_evento TEXT_OR_NUMBER,
+    id_sessao TEXT_OR_NUMBER,
+    id_pedido TEXT_OR_NUMBER,
+    canal TEXT_OR_NUMBER,
+    regiao TEXT_OR_NUMBER,
+    categoria TEXT_OR_NUMBER,
+    id_afiliado TEXT_OR_NUMBER,
     -- The upper bound keeps every sum of units and of money exact.
     quantidade BIGINT
         DEFAULT CASE WHEN tipo_evento IN ('compra', 'reembolso', 'adicao_carrinho', 'remocao_carrinho') THEN 1 END

@@ -4,21 +4,16 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, Decimal128Builder};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
-use datafusion::common::{Result, exec_err};
+use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
+    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
 };
 
-/// `divide_half_up(amount decimal(p, 2), count bigint) -> decimal(18, 2)`: the amount for each of `count`, rounded to
+/// `divide_half_up(amount decimal(p, s <= 2), count bigint) -> decimal(18, 2)`: the amount for each of `count`, rounded to
 /// cents, halves away from zero; null when the count is 0 or the quotient needs more than 18 digits. (SQL's `/`
 /// truncates decimals and fails on 0.)
 pub fn divide_half_up() -> ScalarUDF {
-    ScalarUDF::from(DivideHalfUp {
-        signature: Signature::one_of(
-            vec![TypeSignature::Exact(vec![DataType::Decimal128(38, 2), DataType::Int64])],
-            Volatility::Immutable,
-        ),
-    })
+    ScalarUDF::from(DivideHalfUp { signature: Signature::user_defined(Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -33,6 +28,16 @@ impl ScalarUDFImpl for DivideHalfUp {
 
     fn signature(&self) -> &Signature {
         &self.signature
+    }
+
+    fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
+        match arguments {
+            // More decimals would have to be rounded before the division.
+            [DataType::Decimal128(_, scale), count] if *scale <= 2 && count.is_integer() => {}
+            [amount, count] if amount.is_integer() && count.is_integer() => {}
+            _ => return plan_err!("divide_half_up takes an amount with at most two decimals and a count"),
+        }
+        Ok(vec![DataType::Decimal128(38, 2), DataType::Int64])
     }
 
     fn return_type(&self, _: &[DataType]) -> Result<DataType> {

@@ -61,8 +61,10 @@ pub struct Column {
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
-    /// A JSON string; a JSON number is taken as its text.
+    /// A JSON string.
     Text,
+    /// A JSON string, or a JSON number, which is taken as its text: for keys that some systems write as numbers.
+    TextOrNumber,
     /// A JSON number without fraction, 64 bits.
     Integer,
     /// A JSON number or string with at most `scale` decimals; never rounded.
@@ -76,7 +78,7 @@ pub enum ColumnKind {
 impl ColumnKind {
     pub fn data_type(self) -> DataType {
         match self {
-            Self::Text => DataType::Utf8,
+            Self::Text | Self::TextOrNumber => DataType::Utf8,
             Self::Integer => DataType::Int64,
             Self::Decimal { precision, scale } => DataType::Decimal128(precision, scale),
             Self::Timestamp => timestamp_type(),

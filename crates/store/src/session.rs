@@ -1,7 +1,9 @@
 //! The DataFusion session that tables are read and written with.
 
+use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionContext;
 use datafusion::prelude::SessionConfig;
+use deltalake::delta_datafusion::planner::DeltaPlanner;
 
 /// Texts stay plain `Utf8`, as the topics and metrics declare them.
 pub fn read_session(target_partitions: usize) -> SessionContext {
@@ -11,5 +13,8 @@ pub fn read_session(target_partitions: usize) -> SessionContext {
     options.execution.parquet.pushdown_filters = true;
     options.execution.parquet.reorder_filters = true;
     options.sql_parser.map_string_types_to_utf8view = false;
-    SessionContext::new_with_config(config)
+    // Delta's writer plans nodes of its own.
+    let state =
+        SessionStateBuilder::new().with_config(config).with_default_features().with_query_planner(DeltaPlanner::new());
+    SessionContext::new_with_state(state.build())
 }

@@ -9,7 +9,7 @@
 //! 3. Then by column, in the topic's order. Of a key that occurs twice the last value counts, as in most JSON
 //!    libraries, and an earlier one is not looked at; `null` is as good as absent.
 //!    - `MissingField`: a needed field is absent.
-//!    - `Type`: text comes from a string, or from a number, whose text is taken as written; an integer from a number;
+//!    - `Type`: text comes from a string (where the column says so, also from a number, as it is written); an integer from a number;
 //!      a decimal from a number or a string; a time from a string; a boolean from a boolean.
 //!    - `Time`: not an RFC 3339 time (or one without offset, which is local), not a possible one, or not within the
 //!      years 0001 to 9999 in UTC.

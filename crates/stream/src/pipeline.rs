@@ -170,6 +170,10 @@ impl Pipeline {
             self.take_messages(&messages, now_ms)?;
         }
         for End { partition, next_offset, is_high_watermark } in ends {
+            // Messages that came after the end was reached are in this poll too.
+            if self.cycle.is_past(partition, next_offset) {
+                continue;
+            }
             gaps.extend(self.cycle.advance(partition, next_offset, 0));
             if is_high_watermark {
                 self.watermarks.observe_end(partition, now_ms);

@@ -9,10 +9,8 @@ use crate::config::Log;
 
 /// Logs go to standard error: standard output belongs to the command's answer.
 pub fn start(log: &Log) -> anyhow::Result<()> {
-    // The embedded broker and the engines say much that only their developers need.
-    let quiet = "tansu_broker=warn,tansu_storage=error,rama=warn,datafusion=warn,deltalake_core=warn,delta_kernel=warn";
     let filter = EnvFilter::builder()
-        .parse(format!("{quiet},{}", log.level))
+        .parse(directives(&log.level))
         .with_context(|| format!("configuration: log.level is {:?}", log.level))?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
@@ -21,4 +19,15 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
         builder.json().flatten_event(true).with_current_span(true).init();
     }
     Ok(())
+}
+
+/// A plain level is ours; the embedded broker and the engines say much that only their developers need.
+fn directives(level: &str) -> String {
+    const OURS: [&str; 6] =
+        ["vitral", "vitral_api", "vitral_panes", "vitral_schemas", "vitral_store", "vitral_stream"];
+    if level.contains(['=', ',']) {
+        return level.to_owned();
+    }
+    let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
+    format!("warn,tansu_storage=error,tansu_sans_io=error,{}", ours.join(","))
 }

@@ -42,7 +42,7 @@ pub(super) async fn read(
 }
 
 /// How far back to look before looking at everything: so far that rows as dense as those of the open windows fill the
-/// count, then eight times as far.
+/// count, then eight times as far, and again.
 fn starts(view: &MetricView, wanted: &Wanted<'_>) -> Vec<i64> {
     let last_open = view.open.last_key_value().map(|(start_ms, _)| *start_ms);
     let newest = last_open.max(view.published_through_ms).and_then(|ms| ms.checked_mul(MICROS_PER_MS));
@@ -53,7 +53,7 @@ fn starts(view: &MetricView, wanted: &Wanted<'_>) -> Vec<i64> {
     let windows = i64::try_from((wanted.skip + wanted.count).div_ceil(rows_per_window)).unwrap_or(i64::MAX);
     let span =
         |factor: i64| windows.checked_add(2)?.checked_mul(factor)?.checked_mul(step_ms(view.window) * MICROS_PER_MS);
-    let starts = [1, 8].into_iter().filter_map(|factor| end.checked_sub(span(factor)?));
+    let starts = [1, 8, 64].into_iter().filter_map(|factor| end.checked_sub(span(factor)?));
     starts.filter(|start| wanted.period.from.is_none_or(|from| from < *start)).collect()
 }
 

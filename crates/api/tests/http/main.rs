@@ -9,3 +9,4 @@ mod paging;
 mod refusals;
 mod shutdown;
 mod world;
+mod zz_delta;

@@ -72,7 +72,7 @@ async fn every_closed_row_once_while_windows_come() {
         let world = World::new(windows_view(published.clone(), vec![window(20, 3)]));
         let rows = follow(&world, &format!("/metricas/produtos_mais_vistos?limite={limit}"), |number| {
             // With each page a further window opens and more rows come into the others.
-            let open = (20..21 + number).map(|at| window(at, 3 + number)).collect();
+            let open = (20..21 + number.min(9)).map(|at| window(at, 3 + number.min(4))).collect();
             Some(windows_view(published.clone(), open))
         })
         .await;

@@ -122,8 +122,12 @@ async fn before_recovery_and_without_a_feed() {
 #[tokio::test]
 async fn queries_are_bounded() {
     let view = || windows_view((0..10).map(|_| views("2025-05-14T22:30:00Z", &[("p1", 1)])).collect(), Vec::new());
-    let world = World::with(view(), catalog(None), |config| config.query_timeout = Duration::ZERO);
-    problem(&world.get("/metricas/produtos_mais_vistos").await, 503, "query_timeout", "shorter period");
+    let dir = tempfile::tempdir().expect("a folder");
+    let sql = "CREATE VIEW lenta WITH (path = '/lenta') AS SELECT sum(value % 7) AS n FROM range(1, 1000000000000);";
+    std::fs::write(dir.path().join("lenta.sql"), sql).expect("written");
+    let world =
+        World::with(view(), catalog(Some(dir.path())), |config| config.query_timeout = Duration::from_millis(50));
+    problem(&world.get("/lenta").await, 503, "query_timeout", "shorter period");
     let world = World::with(view(), catalog(None), |config| config.query_memory_bytes = 16);
     problem(&world.get("/metricas/produtos_mais_vistos").await, 503, "query_memory", "shorter period");
 }

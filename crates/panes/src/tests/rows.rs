@@ -47,7 +47,7 @@ pub fn batch(topic: &Topic, events: &[Event]) -> RecordBatch {
             event.iter().find(|(name, _)| *name == column.name).map(|(_, text)| text.as_str()).filter(|text| !text.is_empty())
         });
         match column.kind {
-            ColumnKind::Text => Arc::new(StringArray::from_iter(texts)),
+            ColumnKind::Text | ColumnKind::TextOrNumber => Arc::new(StringArray::from_iter(texts)),
             ColumnKind::Integer => {
                 Arc::new(Int64Array::from_iter(texts.map(|text| text.map(|text| text.parse::<i64>().expect("an integer")))))
             }

@@ -76,7 +76,7 @@ fn topic(
     let event_id = match options.take_text("event_id")? {
         None => None,
         Some((id, at)) => Some(
-            columns.iter().position(|column| column.name == id && column.kind == ColumnKind::Text).ok_or_else(|| {
+            columns.iter().position(|column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8).ok_or_else(|| {
                 at.error(format!("event_id = '{id}' is no TEXT column of {name}"), "name a column of that type".into())
             })?,
         ),
@@ -137,6 +137,7 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
     }
     let kind = match &definition.data_type {
         DataType::Text | DataType::Varchar(None) | DataType::String(None) => ColumnKind::Text,
+        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("text_or_number") => ColumnKind::TextOrNumber,
         DataType::BigInt(None) | DataType::Int8(None) => ColumnKind::Integer,
         DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
         | DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale))
@@ -154,7 +155,7 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
         other => {
             return Err(position.error(
                 format!("column {name} has the type {other}, which is not supported"),
-                "use TEXT, BIGINT, DECIMAL(p, s), TIMESTAMP or BOOLEAN".into(),
+                "use TEXT, TEXT_OR_NUMBER, BIGINT, DECIMAL(p, s), TIMESTAMP or BOOLEAN".into(),
             ));
         }
     };

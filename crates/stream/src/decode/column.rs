@@ -27,6 +27,7 @@ enum Values {
     Text {
         ends: Vec<i32>,
         text: Vec<u8>,
+        takes_numbers: bool,
     },
     Integer(Vec<i64>),
     Decimal {
@@ -42,7 +43,11 @@ enum Values {
 impl Column {
     pub fn new(column: &topic::Column) -> Self {
         let values = match column.kind {
-            ColumnKind::Text => Values::Text { ends: vec![0], text: Vec::new() },
+            ColumnKind::Text | ColumnKind::TextOrNumber => Values::Text {
+                ends: vec![0],
+                text: Vec::new(),
+                takes_numbers: column.kind == ColumnKind::TextOrNumber,
+            },
             ColumnKind::Integer => Values::Integer(Vec::new()),
             ColumnKind::Decimal { precision, scale } => Values::Decimal { values: Vec::new(), precision, scale },
             ColumnKind::Timestamp => Values::Timestamp(Vec::new()),
@@ -62,9 +67,10 @@ impl Column {
             return Ok(());
         }
         match &mut self.values {
-            Values::Text { ends, text } => {
+            Values::Text { ends, text, takes_numbers } => {
                 match raw.kind {
-                    Kind::Text | Kind::Number => text.extend_from_slice(raw.text),
+                    Kind::Text => text.extend_from_slice(raw.text),
+                    Kind::Number if *takes_numbers => text.extend_from_slice(raw.text),
                     Kind::Escaped => unescape(raw.text, text),
                     _ => return Err((Reason::Type, "is not a string")),
                 }
@@ -107,7 +113,7 @@ impl Column {
     pub fn push_null(&mut self) {
         self.valid.append_null();
         match &mut self.values {
-            Values::Text { ends, text } => ends.push(text.len() as i32),
+            Values::Text { ends, text, .. } => ends.push(text.len() as i32),
             Values::Integer(values) | Values::Timestamp(values) => values.push(0),
             Values::Decimal { values, .. } => values.push(0),
             Values::Boolean(values) => values.append(false),
@@ -118,7 +124,7 @@ impl Column {
     pub fn truncate(&mut self, rows: usize) {
         self.valid.truncate(rows);
         match &mut self.values {
-            Values::Text { ends, text } => {
+            Values::Text { ends, text, .. } => {
                 ends.truncate(rows + 1);
                 text.truncate(ends[rows] as usize);
             }
@@ -132,7 +138,7 @@ impl Column {
     pub fn finish(&mut self) -> ArrayRef {
         let nulls = self.valid.finish();
         match &mut self.values {
-            Values::Text { ends, text } => {
+            Values::Text { ends, text, .. } => {
                 let offsets = OffsetBuffer::new(taken(ends).into());
                 ends.push(0);
                 Arc::new(StringArray::new(offsets, Buffer::from_vec(taken(text)), nulls))

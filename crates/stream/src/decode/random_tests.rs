@@ -159,7 +159,7 @@ proptest! {
 
     #[test]
     fn strings_are_those_of_serde_json(payloads in vec(prop_oneof![document(), mutated()], 1..6)) {
-        let columns = ["n", "t", "x"].map(|name| (name, ColumnKind::Text, false));
+        let columns = ["n", "t", "x"].map(|name| (name, ColumnKind::TextOrNumber, false));
         let decoded = decode(&topic(&columns), &payloads);
         for (row, payload) in payloads.iter().enumerate() {
             let fields = match serde_json::from_slice::<Value>(payload) {
@@ -196,7 +196,7 @@ proptest! {
             }
         }
         let payload = format!("{{\"\\u006e\":\"{written}\"}}");
-        let decoded = decode(&topic(&[("n", ColumnKind::Text, true)]), &[payload]);
+        let decoded = decode(&topic(&[("n", ColumnKind::TextOrNumber, true)]), &[payload]);
         prop_assert_eq!(&decoded.refused, &[]);
         prop_assert_eq!(decoded.columns[0].as_string::<i32>().value(0), text);
     }

@@ -35,8 +35,8 @@ pub(super) fn topic(columns: &[(&str, ColumnKind, bool)]) -> Topic {
 /// One column of each kind, `n` needed.
 pub(super) fn all_kinds() -> Topic {
     topic(&[
-        ("n", ColumnKind::Text, true),
-        ("t", ColumnKind::Text, false),
+        ("n", ColumnKind::TextOrNumber, true),
+        ("t", ColumnKind::TextOrNumber, false),
         ("i", ColumnKind::Integer, false),
         ("d", MONEY, false),
         ("w", ColumnKind::Timestamp, false),
@@ -430,4 +430,11 @@ fn details_are_short_and_name_the_field() {
     );
     let long = detail(format!(r#"{{"n": "x", "d": "{}"}}"#, "ç".repeat(100_000)));
     assert!(long.starts_with("d: \"ççç") && long.len() < 200, "{long}");
+}
+
+#[test]
+fn a_plain_text_takes_no_number() {
+    let topic = topic(&[("s", ColumnKind::Text, true)]);
+    let decoded = decode(&topic, &[r#"{"s": 1}"#, r#"{"s": "1"}"#]);
+    assert_eq!(decoded.refused.iter().map(|refusal| (refusal.row, refusal.reason)).collect::<Vec<_>>(), [(0, Reason::Type)]);
 }

@@ -4,7 +4,7 @@ use std::ffi::{CStr, CString};
 use std::ptr::null_mut;
 
 use rdkafka::bindings as ffi;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::RDKafkaRespErr;
 
 use crate::error::StreamError;
@@ -13,7 +13,7 @@ const TIMEOUT_MS: i32 = 10_000;
 
 /// The UUID that the broker gave the topic when it was made. A topic deleted and made again under the same name has another, so its
 /// offsets are never mistaken for the old ones.
-pub fn log_identity(consumer: &BaseConsumer, topic: &str) -> Result<String, StreamError> {
+pub fn log_identity<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<String, StreamError> {
     let failed = |reason: String| StreamError::Describe { topic: topic.to_owned(), reason };
     let name = CString::new(topic).map_err(|_| failed("its name holds a zero byte".to_owned()))?;
     let client = consumer.client().native_ptr();

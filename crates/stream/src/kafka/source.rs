@@ -7,12 +7,12 @@ use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
 use std::time::Duration;
 
-use rdkafka::TopicPartitionList;
 use rdkafka::bindings as ffi;
-use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
+use rdkafka::{ClientContext, TopicPartitionList};
 
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
@@ -22,7 +22,7 @@ const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 pub struct Source {
     /// Before the consumer: the library wants its handles back in this order.
     queue: Queue,
-    consumer: BaseConsumer,
+    consumer: BaseConsumer<Quiet>,
     brokers: String,
     topic: String,
     topic_name: CString,
@@ -119,6 +119,19 @@ impl Drop for Message {
     }
 }
 
+/// Logs the library's errors, of which the end of a partition is none.
+struct Quiet;
+
+impl ClientContext for Quiet {
+    fn error(&self, error: KafkaError, reason: &str) {
+        if !matches!(error, KafkaError::Global(code) if code == rdkafka::error::RDKafkaErrorCode::PartitionEOF) {
+            tracing::warn!(%error, reason, "kafka reports a problem");
+        }
+    }
+}
+
+impl ConsumerContext for Quiet {}
+
 struct Queue(NonNull<ffi::rd_kafka_queue_t>);
 
 impl Drop for Queue {
@@ -134,7 +147,7 @@ impl Source {
             let brokers = config.brokers.clone();
             move |source| StreamError::Kafka { brokers, action, source }
         };
-        let consumer: BaseConsumer = super::client(config)
+        let consumer: BaseConsumer<Quiet> = super::client(config)
             .set("group.id", "vitral")
             .set("enable.auto.commit", "false")
             .set("enable.auto.offset.store", "false")
@@ -147,7 +160,7 @@ impl Source {
             .set("fetch.wait.max.ms", "50")
             // Messages over the limit must arrive to be refused.
             .set("receive.message.max.bytes", (100_000_000 + 4 * message_bytes_max).to_string())
-            .create()
+            .create_with_context(Quiet)
             .map_err(failed("connecting"))?;
         // SAFETY: the client outlives the queue, which is dropped before it.
         let queue = unsafe { ffi::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };

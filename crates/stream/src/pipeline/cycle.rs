@@ -53,6 +53,11 @@ impl Cycle {
         self.next_offsets.iter().map(|(partition, next)| (*partition, *next)).collect()
     }
 
+    /// Whether reading has gone beyond the offset already.
+    pub(super) fn is_past(&self, partition: i32, offset: i64) -> bool {
+        self.next_offsets.get(&partition).copied().flatten().is_some_and(|next| next > offset)
+    }
+
     /// `count` offsets from `offset` on were delivered; the gap before them, if the broker skipped any.
     pub(super) fn advance(&mut self, partition: i32, offset: i64, count: i64) -> Option<Gap> {
         let next = self.next_offsets.entry(partition).or_default();
@@ -122,6 +127,7 @@ mod tests {
         assert_eq!(cycle.advance(0, 5, 1), None);
         assert_eq!(cycle.advance(0, 9, 1), Some(Gap { partition: 0, first: 6, last: 8 }));
         assert_eq!(cycle.advance(0, 12, 0), Some(Gap { partition: 0, first: 10, last: 11 }));
+        assert!(cycle.is_past(0, 11) && !cycle.is_past(0, 12) && !cycle.is_past(1, 0));
         assert_eq!(cycle.advance(1, 40, 1), None, "a new partition begins where its log begins");
         let (commit, _) = cycle.cut(None);
         assert_eq!(commit.offsets, BTreeMap::from([(0, (Some(5), 12)), (1, (None, 41))]));
