@@ -5,7 +5,7 @@ SELECT
     row_number() OVER (ORDER BY visualizacoes DESC, id_produto) AS posicao,
     id_produto,
     visualizacoes
-FROM produtos_mais_vistos
-WHERE janela_inicio = (SELECT max(janela_inicio) FROM produtos_mais_vistos WHERE janela_inicio <= $agora)
+-- The newest window that has begun; without a search through all older ones.
+FROM agora.produtos_mais_vistos
 ORDER BY posicao
 LIMIT $limite;

@@ -26,7 +26,7 @@ use crate::sources::Needs;
 /// The time of the request: a placeholder that no request gives.
 const NOW: &str = "agora";
 /// First parts of paths that the API answers itself.
-const OWN_PATHS: [&str; 8] = ["metricas", "assets", "healthz", "readyz", "metrics", "docs", "eventos", "livro"];
+const OWN_PATHS: [&str; 7] = ["metricas", "assets", "healthz", "readyz", "metrics", "docs", "eventos"];
 
 /// An endpoint with what its query reads.
 pub(crate) struct Prepared {
@@ -81,8 +81,9 @@ async fn answer(shared: &Shared, prepared: &Prepared, query: Option<&str>) -> Re
     let view = shared.view()?;
     let allowed: Vec<_> = endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW).collect();
     let parameters = Parameters::read(query, &allowed)?;
-    let values = values(endpoint, &parameters, shared.clock.now_ms())?;
-    let rows = shared.reader.bounded(rows(&shared.reader, &view, prepared, values)).await?;
+    let now_ms = shared.clock.now_ms();
+    let values = values(endpoint, &parameters, now_ms)?;
+    let rows = shared.reader.bounded(rows(&shared.reader, &view, prepared, values, now_ms)).await?;
     let headers = completeness::headers(&view, &needs.topics);
     Ok((headers, [(CONTENT_TYPE, "application/json")], rows).into_response())
 }
@@ -106,8 +107,9 @@ async fn rows(
     view: &View,
     prepared: &Prepared,
     values: HashMap<String, ScalarValue>,
+    now_ms: i64,
 ) -> Result<Vec<u8>, QueryError> {
-    let (context, plan) = reader.plan(view, &prepared.endpoint.query, &prepared.needs).await?;
+    let (context, plan) = reader.plan(view, &prepared.endpoint.query, &prepared.needs, now_ms).await?;
     let mut batches = frame(&context, plan.with_param_values(values)?).execute_stream().await?;
     let mut rows = JsonRows::new();
     while let Some(batch) = batches.next().await {

@@ -4,7 +4,6 @@ mod cursor;
 mod list;
 mod live;
 mod page;
-mod rows;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
@@ -19,9 +18,6 @@ use crate::query::QueryError;
 pub(crate) use self::list::list;
 pub(crate) use self::live::live;
 pub(crate) use self::page::page;
-
-/// False once a window is published; the last column of every metric.
-pub(crate) const PROVISIONAL_COLUMN: &str = "provisoria";
 
 /// The answer for one metric, the same from a page and from a stream.
 #[derive(Serialize)]

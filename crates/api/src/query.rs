@@ -1,6 +1,7 @@
 //! Read-only queries over one view: a session that sees just what a statement mentions, within bounds.
 
 mod error;
+pub(crate) mod metric_rows;
 mod reference;
 mod tables;
 
@@ -8,8 +9,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
-    SchemaProvider, TableProvider,
+    CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider, MemoryCatalogProviderList,
+    MemorySchemaProvider, SchemaProvider, TableProvider,
 };
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::ViewTable;
@@ -29,13 +30,12 @@ use vitral_schemas::view::View;
 use self::reference::References;
 use crate::config::ApiConfig;
 use crate::error::ApiError;
-use crate::sources::{self, Needs, Source, Sources};
+use crate::sources::{self, NOW_SCHEMA, Name, Needs, SCHEMA, Source, Sources};
 
 pub(crate) use self::error::QueryError;
-pub(crate) use self::tables::{metric_plan, utc};
+pub(crate) use self::tables::{PROVISIONAL_COLUMN, utc};
 
 const CATALOG: &str = "vitral";
-const SCHEMA: &str = "public";
 /// More would only make two cores change between threads.
 const TARGET_PARTITIONS: usize = 2;
 
@@ -81,27 +81,41 @@ impl Reader {
         SessionContext::new_with_state(self.state.clone())
     }
 
-    /// Plans a catalog query over one view. Placeholders are left in it.
+    /// Plans a catalog query over one view, as it is at `now_ms`. Placeholders are left in it.
     pub(crate) async fn plan(
         &self,
         view: &View,
         query: &Query,
         needs: &Needs,
+        now_ms: i64,
     ) -> Result<(SessionContext, LogicalPlan), QueryError> {
-        let tables = Arc::new(MemorySchemaProvider::new());
-        let context = self.session_with(Arc::clone(&tables))?;
+        let (tables, newest) = (Arc::new(MemorySchemaProvider::new()), Arc::new(MemorySchemaProvider::new()));
+        let context = self.session_with(Arc::clone(&tables), Arc::clone(&newest))?;
         for name in &needs.names {
-            if let Some(table) = self.table(view, name, &context).await? {
-                tables.register_table(name.clone(), table)?;
+            match name {
+                Name::Table(name) => {
+                    if let Some(table) = self.table(view, name, &context).await? {
+                        tables.register_table(name.clone(), table)?;
+                    }
+                }
+                Name::Newest(metric) => {
+                    let table = self.newest_window(view, metric, now_ms).await?;
+                    newest.register_table(metric.clone(), table)?;
+                }
             }
         }
         let plan = plan_query(&context, query).await?;
         Ok((context, plan))
     }
 
-    fn session_with(&self, tables: Arc<MemorySchemaProvider>) -> Result<SessionContext> {
+    fn session_with(
+        &self,
+        tables: Arc<MemorySchemaProvider>,
+        newest: Arc<MemorySchemaProvider>,
+    ) -> Result<SessionContext> {
         let catalog = MemoryCatalogProvider::new();
         catalog.register_schema(SCHEMA, tables)?;
+        catalog.register_schema(NOW_SCHEMA, newest)?;
         let catalogs = MemoryCatalogProviderList::new();
         catalogs.register_catalog(CATALOG.into(), Arc::new(catalog));
         let state =
@@ -122,7 +136,7 @@ impl Reader {
                 let topic = self.catalog.topic(name).ok_or_else(unavailable)?;
                 tables::topic_plan(topic, view.topics.get(name).ok_or_else(unavailable)?)?
             }
-            Some(Source::Metric { .. }) => metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
+            Some(Source::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
             Some(Source::View { query, .. }) => plan_query(context, query).await?,
             Some(Source::Reference) => {
                 let known = |reference: &&Reference| reference.name == name;
@@ -131,6 +145,17 @@ impl Reader {
             }
         };
         Ok(Some(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    async fn newest_window(&self, view: &View, name: &str, now_ms: i64) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let unavailable = || QueryError::Unavailable(name.to_owned());
+        let metric = self.catalog.metric(name).ok_or_else(unavailable)?;
+        let shown = view.metrics.get(name).ok_or_else(unavailable)?;
+        let rows = match metric_rows::newest_open(shown, now_ms, None)? {
+            Some(rows) => rows,
+            None => metric_rows::newest_published(self, metric, shown, now_ms, None).await?,
+        };
+        Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))
     }
 }
 

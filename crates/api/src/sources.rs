@@ -7,11 +7,17 @@ use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{self, Query};
 use vitral_schemas::catalog::{Catalog, Diagnostic, Diagnostics, Position};
 
+/// Where topics, metrics, reference tables and views are.
+pub(crate) const SCHEMA: &str = "public";
+/// `agora.metric` is the newest window of a metric that has begun. Asking the metric itself for it would mean reading
+/// the whole history for its last start, at each request.
+pub(crate) const NOW_SCHEMA: &str = "agora";
+
 pub(crate) enum Source {
     Topic,
     Metric { topic: String },
     Reference,
-    View { query: Box<Query>, mentions: Vec<String> },
+    View { query: Box<Query>, mentions: Vec<Name> },
 }
 
 /// Topics, metrics, reference tables and views, by name: they share one namespace.
@@ -21,11 +27,19 @@ pub(crate) struct Sources {
     functions: BTreeSet<String>,
 }
 
+/// What a statement may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) enum Name {
+    Table(String),
+    /// The newest window of a metric.
+    Newest(String),
+}
+
 /// Everything that a statement reads, views seen through.
 #[derive(Debug, Default, Clone, PartialEq, Eq)]
 pub(crate) struct Needs {
     /// Each after those that it is made of.
-    pub names: Vec<String>,
+    pub names: Vec<Name>,
     pub topics: BTreeSet<String>,
 }
 
@@ -55,8 +69,8 @@ impl Sources {
         // Only now is every name known.
         for view in &catalog.views {
             if sources.by_name.contains_key(&view.name) {
-                let found = sources.add_needs(&view.name, &mut Vec::new(), &view.source, &mut Needs::default());
-                errors.extend(found.err());
+                let name = Name::Table(view.name.clone());
+                errors.extend(sources.add_needs(&name, &mut Vec::new(), &view.source, &mut Needs::default()).err());
             }
         }
         if errors.is_empty() { Ok(sources) } else { Err(Diagnostics(errors)) }
@@ -68,8 +82,8 @@ impl Sources {
 
     pub(crate) fn needs(&self, query: &Query, position: &Position) -> Result<Needs, Diagnostic> {
         let mut needs = Needs::default();
-        for name in self.mentioned(query, position)? {
-            self.add_needs(&name, &mut Vec::new(), position, &mut needs)?;
+        for name in &self.mentioned(query, position)? {
+            self.add_needs(name, &mut Vec::new(), position, &mut needs)?;
         }
         Ok(needs)
     }
@@ -84,55 +98,75 @@ impl Sources {
     }
 
     /// The tables that a query names, common table expressions and table functions left out.
-    fn mentioned(&self, query: &Query, position: &Position) -> Result<Vec<String>, Diagnostic> {
-        let (tables, _) = resolve_table_references(&statement(query), true)
-            .map_err(|error| position.error(error.strip_backtrace(), "name tables without catalog or schema".into()))?;
-        let names = tables.iter().map(|table| table.table().to_owned());
-        Ok(names.filter(|name| !self.functions.contains(name)).collect())
+    fn mentioned(&self, query: &Query, position: &Position) -> Result<Vec<Name>, Diagnostic> {
+        let wrong = |message: String| {
+            position.error(message, format!("write a table's name alone, or {NOW_SCHEMA}.metric for its newest window"))
+        };
+        let (tables, _) =
+            resolve_table_references(&statement(query), true).map_err(|error| wrong(error.strip_backtrace()))?;
+        let tables = tables.iter().filter(|table| !self.functions.contains(table.table()));
+        tables
+            .map(|table| match (table.catalog(), table.schema()) {
+                (None, None | Some(SCHEMA)) => Ok(Name::Table(table.table().to_owned())),
+                (None, Some(NOW_SCHEMA)) => Ok(Name::Newest(table.table().to_owned())),
+                _ => Err(wrong(format!("there is no table {table}"))),
+            })
+            .collect()
     }
 
     /// Depth first; `path` holds the views that are being looked into.
     fn add_needs<'a>(
         &'a self,
-        name: &'a str,
+        name: &'a Name,
         path: &mut Vec<&'a str>,
         position: &Position,
         needs: &mut Needs,
     ) -> Result<(), Diagnostic> {
-        if needs.names.iter().any(|known| known == name) {
+        if needs.names.contains(name) {
             return Ok(());
         }
-        if path.contains(&name) {
-            return Err(position.error(
-                format!("the view {name} is made of itself: {} -> {name}", path.join(" -> ")),
-                "take one of these views out of the circle".into(),
-            ));
-        }
-        match self.by_name.get(name) {
-            None => {
-                let known: Vec<_> = self.by_name.keys().map(String::as_str).collect();
-                return Err(position.error(
-                    format!("there is no table {name}"),
-                    format!("read one of {}, or declare it", known.join(", ")),
-                ));
-            }
-            Some(Source::Topic) => {
-                needs.topics.insert(name.to_owned());
-            }
-            Some(Source::Metric { topic }) => {
-                needs.topics.insert(topic.clone());
-            }
-            Some(Source::Reference) => {}
-            Some(Source::View { mentions, .. }) => {
-                path.push(name);
-                for inner in mentions {
-                    self.add_needs(inner, path, position, needs)?;
+        match name {
+            Name::Newest(metric) => match self.by_name.get(metric) {
+                Some(Source::Metric { topic }) => {
+                    needs.topics.insert(topic.clone());
                 }
-                path.pop();
-            }
+                _ => return Err(self.stranger(metric, "metric", position)),
+            },
+            Name::Table(table) => match self.by_name.get(table) {
+                None => return Err(self.stranger(table, "table", position)),
+                Some(Source::Topic) => {
+                    needs.topics.insert(table.clone());
+                }
+                Some(Source::Metric { topic }) => {
+                    needs.topics.insert(topic.clone());
+                }
+                Some(Source::Reference) => {}
+                Some(Source::View { .. }) if path.contains(&table.as_str()) => {
+                    return Err(position.error(
+                        format!("the view {table} is made of itself: {} -> {table}", path.join(" -> ")),
+                        "take one of these views out of the circle".into(),
+                    ));
+                }
+                Some(Source::View { mentions, .. }) => {
+                    path.push(table);
+                    for inner in mentions {
+                        self.add_needs(inner, path, position, needs)?;
+                    }
+                    path.pop();
+                }
+            },
         }
-        needs.names.push(name.to_owned());
+        needs.names.push(name.clone());
         Ok(())
+    }
+
+    fn stranger(&self, name: &str, kind: &str, position: &Position) -> Diagnostic {
+        let fits = |source: &Source| kind != "metric" || matches!(source, Source::Metric { .. });
+        let known = self.by_name.iter().filter(|(_, source)| fits(source)).map(|(name, _)| name.as_str());
+        position.error(
+            format!("there is no {kind} {name}"),
+            format!("read one of {}, or declare it", known.collect::<Vec<_>>().join(", ")),
+        )
     }
 }
 
@@ -166,12 +200,15 @@ mod tests {
     fn views_are_seen_through() {
         let found = needs(
             "CREATE VIEW a AS SELECT * FROM b; CREATE VIEW b AS SELECT n FROM m UNION ALL SELECT 1 FROM eventos;
-             CREATE VIEW c AS WITH x AS (SELECT * FROM a) SELECT * FROM x, b, range(3) WHERE n IN (SELECT n FROM m);",
+             CREATE VIEW c AS WITH x AS (SELECT * FROM a)
+                SELECT * FROM x, public.b, range(3) WHERE n IN (SELECT n FROM agora.m);",
         )
         .expect("needs");
         assert_eq!(found.topics, BTreeSet::from(["eventos".to_owned()]));
-        let place = |name: &str| found.names.iter().position(|known| known == name).expect("needed");
-        assert_eq!(found.names.len(), 4);
+        let place =
+            |name: &str| found.names.iter().position(|known| *known == Name::Table(name.into())).expect("needed");
+        assert_eq!(found.names.len(), 5);
+        assert!(found.names.contains(&Name::Newest("m".into())));
         assert!(place("m") < place("b") && place("eventos") < place("b") && place("b") < place("a"));
     }
 
@@ -182,6 +219,13 @@ mod tests {
         assert!(circle.contains("a.sql:3") && circle.contains("made of itself"), "{circle}");
         let stranger = needs("CREATE VIEW a AS SELECT * FROM nada;").expect_err("a stranger");
         assert!(stranger.contains("there is no table nada"), "{stranger}");
+        let no_metric = needs("CREATE VIEW a AS SELECT * FROM agora.eventos;").expect_err("no metric");
+        assert!(
+            no_metric.contains("there is no metric eventos") && no_metric.contains("read one of m,"),
+            "{no_metric}"
+        );
+        let elsewhere = needs("CREATE VIEW a AS SELECT * FROM pg_catalog.pg_class;").expect_err("elsewhere");
+        assert!(elsewhere.contains("there is no table pg_catalog.pg_class"), "{elsewhere}");
         let namesake = needs("CREATE VIEW m AS SELECT * FROM eventos;").expect_err("a namesake");
         assert!(namesake.contains("m is declared as two different things"), "{namesake}");
     }

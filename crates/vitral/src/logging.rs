@@ -29,5 +29,5 @@ fn directives(level: &str) -> String {
         return level.to_owned();
     }
     let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
-    format!("warn,tansu_storage=error,tansu_sans_io=error,{}", ours.join(","))
+    format!("warn,tansu_storage=error,tansu_sans_io=error,deltalake_core::writer=error,{}", ours.join(","))
 }

@@ -59,7 +59,7 @@ async function problemText(response) {
   const status = `Erro ${response.status}`;
   try {
     const problem = await response.json();
-    const text = [problem.detail ?? problem.title, problem.remedy].filter(Boolean).map(sentence).join(' ');
+    const text = [problem.detail ?? problem.title, problem.remedio].filter(Boolean).map(sentence).join(' ');
     return text ? `${status}: ${text}` : status;
   } catch {
     return status;

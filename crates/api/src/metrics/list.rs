@@ -10,9 +10,10 @@ use axum::{Json, http::HeaderName};
 use serde::Serialize;
 use vitral_schemas::window::Window;
 
-use super::{PROVISIONAL_COLUMN, path_of};
+use super::path_of;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
+use crate::query::PROVISIONAL_COLUMN;
 use crate::shared::Shared;
 
 const TIME_ZONE: HeaderName = HeaderName::from_static("vitral-time-zone");

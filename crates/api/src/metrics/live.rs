@@ -7,8 +7,7 @@ use std::convert::Infallible;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use arrow::array::RecordBatch;
 use axum::extract::{Path, RawQuery, State, rejection::PathRejection};
 use axum::http::Uri;
 use axum::response::sse::{Event, KeepAlive, Sse};
@@ -16,14 +15,12 @@ use axum::response::{IntoResponse, Response};
 use datafusion::catalog::TableProvider;
 use futures::{StreamExt, stream};
 use tokio::sync::OwnedSemaphorePermit;
-use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::{MetricView, View, ViewReceiver};
 
-use super::rows::{self, Wanted};
-use super::{PROVISIONAL_COLUMN, document};
-use crate::parameters::{LIMIT_MAX, Parameters, Period};
+use super::document;
+use crate::parameters::{LIMIT_MAX, Parameters};
 use crate::problem::Problem;
-use crate::query::QueryError;
+use crate::query::{QueryError, metric_rows};
 use crate::shared::Shared;
 use crate::telemetry::OpenStream;
 
@@ -107,33 +104,21 @@ impl Live {
         Ok(Some(message))
     }
 
-    /// Open windows are newer than published ones, and at hand in their order.
     async fn newest_window(&mut self, shown: &MetricView, now_ms: i64) -> Result<RecordBatch, QueryError> {
-        if let Some((_, rows)) = shown.open.range(..=now_ms).next_back() {
-            return with_provisional(&rows.slice(0, rows.num_rows().min(LIMIT_MAX)));
+        if let Some(rows) = metric_rows::newest_open(shown, now_ms, Some(LIMIT_MAX))? {
+            return Ok(rows);
         }
         if let Some((table, rows)) = &self.published
             && Arc::ptr_eq(table, &shown.published)
         {
             return Ok(rows.clone());
         }
-        let rows = self.shared.reader.bounded(self.newest_published(shown, now_ms)).await?;
+        let Shared { reader, catalog, .. } = self.shared.as_ref();
+        let metric = catalog.metric(&self.name).ok_or_else(|| QueryError::Unavailable(self.name.clone()))?;
+        let newest = metric_rows::newest_published(reader, metric, shown, now_ms, Some(LIMIT_MAX));
+        let rows = reader.bounded(newest).await?;
         self.published = Some((Arc::clone(&shown.published), rows.clone()));
         Ok(rows)
-    }
-
-    async fn newest_published(&self, shown: &MetricView, now_ms: i64) -> Result<RecordBatch, QueryError> {
-        let reader = &self.shared.reader;
-        let unknown = || QueryError::Unavailable(self.name.clone());
-        let metric = self.shared.catalog.metric(&self.name).ok_or_else(unknown)?;
-        let until = now_ms.saturating_mul(MICROS_PER_MS).saturating_add(1);
-        let begun = Period { from: None, until: Some(until) };
-        let newest =
-            rows::read(reader, metric, shown, &Wanted { period: begun, count: 1, ..Wanted::default() }).await?;
-        let starts = newest.column(0).as_primitive_opt::<TimestampMicrosecondType>();
-        let Some(start) = starts.and_then(|starts| starts.values().first().copied()) else { return Ok(newest) };
-        let window = Period { from: Some(start), until: Some(start + 1) };
-        rows::read(reader, metric, shown, &Wanted { period: window, count: LIMIT_MAX, ..Wanted::default() }).await
     }
 }
 
@@ -147,13 +132,4 @@ async fn until_next_window(view: &View, name: &str, now_ms: i64) {
         }
         None => std::future::pending().await,
     }
-}
-
-/// The rows of an open window as the metric's table shows them.
-fn with_provisional(rows: &RecordBatch) -> Result<RecordBatch, QueryError> {
-    let mut fields = rows.schema().fields().to_vec();
-    fields.push(Arc::new(Field::new(PROVISIONAL_COLUMN, DataType::Boolean, false)));
-    let mut columns = rows.columns().to_vec();
-    columns.push(Arc::new(BooleanArray::from(vec![true; rows.num_rows()])));
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }

@@ -12,10 +12,11 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::MetricView;
 
 use super::cursor::{Cursor, question};
-use super::rows::{self, Wanted};
-use super::{PROVISIONAL_COLUMN, document, path_of};
+use super::{document, path_of};
 use crate::parameters::{CURSOR, FROM, LIMIT, Parameters, UNTIL};
 use crate::problem::Problem;
+use crate::query::PROVISIONAL_COLUMN;
+use crate::query::metric_rows::{self, Wanted};
 use crate::shared::Shared;
 
 const LIMIT_DEFAULT: usize = 100;
@@ -47,8 +48,8 @@ pub(crate) async fn page(
     // One row more than asked for tells whether there is a next page.
     let filters = filterable.into_iter().filter_map(|column| Some((column, parameters.text(column)?)));
     let skip = resumed.map_or(0, |cursor| cursor.rows);
-    let wanted = Wanted { period, filters: filters.collect(), skip, count: limit + 1 };
-    let found = shared.reader.bounded(rows::read(&shared.reader, metric, shown, &wanted)).await?;
+    let wanted = Wanted { period, filters: filters.collect(), skip, count: Some(limit + 1) };
+    let found = shared.reader.bounded(metric_rows::read(&shared.reader, metric, shown, &wanted)).await?;
     let rows = found.slice(0, found.num_rows().min(limit));
 
     let body = document(&view, &name, shown, &rows)?;

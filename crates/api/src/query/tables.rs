@@ -13,7 +13,8 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::view::{MetricView, TopicView};
 
-use crate::metrics::PROVISIONAL_COLUMN;
+/// False once a window is published; the last column of every metric.
+pub(crate) const PROVISIONAL_COLUMN: &str = "provisoria";
 
 /// A literal instant, in the type of every stored time.
 pub(crate) fn utc(micros: Option<i64>) -> ScalarValue {

@@ -149,3 +149,26 @@ async fn a_further_catalog_adds_views_and_endpoints() {
         "{body}"
     );
 }
+
+#[tokio::test]
+async fn the_newest_window_of_a_metric_as_a_table() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let sql = "CREATE VIEW x WITH (path = '/agora') AS
+        SELECT id_produto, visualizacoes, provisoria FROM agora.produtos_mais_vistos ORDER BY id_produto;";
+    std::fs::write(dir.path().join("x.sql"), sql).expect("written");
+    let published =
+        || vec![views("2025-05-14T20:00:00Z", &[("p1", 4), ("p2", 4)]), views("2025-05-14T19:00:00Z", &[("p3", 1)])];
+    let future = || views("2025-05-14T23:00:00Z", &[("future", 1)]);
+    let newest = views("2025-05-14T22:30:00Z", &[("p7", 2)]);
+    let world = World::with(windows_view(published(), vec![newest, future()]), catalog(Some(dir.path())), |_| {});
+    assert_eq!(world.body("/agora").await, r#"[{"id_produto":"p7","visualizacoes":2,"provisoria":true}]"#);
+    assert_eq!(world.get("/agora").await.header("vitral-read"), Some("20"));
+    world.show(windows_view(published(), vec![future()]));
+    let expected = concat!(
+        r#"[{"id_produto":"p1","visualizacoes":4,"provisoria":false},"#,
+        r#"{"id_produto":"p2","visualizacoes":4,"provisoria":false}]"#
+    );
+    assert_eq!(world.body("/agora").await, expected);
+    world.show(windows_view(Vec::new(), Vec::new()));
+    assert_eq!(world.body("/agora").await, "[]");
+}

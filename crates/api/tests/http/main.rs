@@ -8,5 +8,5 @@ mod page;
 mod paging;
 mod refusals;
 mod shutdown;
+mod stored;
 mod world;
-mod zz_delta;

@@ -26,6 +26,9 @@ pub struct Flags {
     /// Mean events per second of event time.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
+    /// Messages sent to Kafka a second, however far apart their event times are (default: as fast as it goes).
+    #[arg(long, value_name = "N")]
+    pace: Option<f64>,
     /// `kafka`, or a file that gets one message a line.
     #[arg(long, value_name = "kafka|FILE", default_value = "kafka")]
     to: String,
@@ -41,6 +44,7 @@ pub struct Flags {
 
 pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     ensure!(flags.rate > 0.0, "--rate must be above 0");
+    ensure!(flags.pace.is_none_or(|pace| pace > 0.0), "--pace must be above 0");
     let start_ms = flags.start.unwrap_or_else(Utc::now).timestamp_millis();
     let simulator = Simulator::new(SimulatorConfig {
         seed: flags.seed,
@@ -58,10 +62,18 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     }
     let producer = EventProducer::new(&config.kafka(), &flags.topic)?;
     let began = Instant::now();
-    for message in simulator {
-        if flags.start.is_none() {
-            let due = Duration::from_millis(u64::try_from(message.event_ms - start_ms).unwrap_or_default());
-            std::thread::sleep(due.saturating_sub(began.elapsed()));
+    for (index, message) in simulator.enumerate() {
+        let due = match flags.pace {
+            Some(pace) => Duration::from_secs_f64(index as f64 / pace),
+            None if flags.start.is_none() => {
+                Duration::from_millis(u64::try_from(message.event_ms - start_ms).unwrap_or_default())
+            }
+            None => Duration::ZERO,
+        };
+        // Short waits would only add up to lateness.
+        let wait = due.saturating_sub(began.elapsed());
+        if wait > Duration::from_millis(2) {
+            std::thread::sleep(wait);
         }
         producer.send(&message.key, &message.payload)?;
     }

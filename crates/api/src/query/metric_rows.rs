@@ -1,31 +1,35 @@
 //! A metric's rows, newest window first and within a window in the metric's own order.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, SortExpr, ident, lit};
 use vitral_schemas::catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::MetricView;
 use vitral_schemas::window::Window;
 
+use super::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
+use super::{QueryError, Reader, frame};
 use crate::parameters::Period;
-use crate::query::{QueryError, Reader, frame, metric_plan, utc};
 
 /// Which rows of a metric are wanted, in its order.
 #[derive(Debug, Default)]
-pub(super) struct Wanted<'a> {
+pub(crate) struct Wanted<'a> {
     pub period: Period,
     /// Text columns and the values that they must have.
     pub filters: BTreeMap<&'a str, &'a str>,
     pub skip: usize,
-    pub count: usize,
+    /// All of them if there is none.
+    pub count: Option<usize>,
 }
 
 /// Looks at recent windows first: the newest rows of a long history cost no more than those of a short one. As the
 /// order is by window, what fills the count from a part of them is what all of them would give.
-pub(super) async fn read(
+pub(crate) async fn read(
     reader: &Reader,
     metric: &Metric,
     view: &MetricView,
@@ -34,7 +38,7 @@ pub(super) async fn read(
     for from in starts(view, wanted) {
         let period = Period { from: Some(from), ..wanted.period };
         let rows = read_period(reader, metric, view, wanted, period).await?;
-        if rows.num_rows() == wanted.count {
+        if Some(rows.num_rows()) == wanted.count {
             return Ok(rows);
         }
     }
@@ -44,17 +48,50 @@ pub(super) async fn read(
 /// How far back to look before looking at everything: so far that rows as dense as those of the open windows fill the
 /// count, then eight times as far, and again.
 fn starts(view: &MetricView, wanted: &Wanted<'_>) -> Vec<i64> {
+    let Some(count) = wanted.count else { return Vec::new() };
     let last_open = view.open.last_key_value().map(|(start_ms, _)| *start_ms);
     let newest = last_open.max(view.published_through_ms).and_then(|ms| ms.checked_mul(MICROS_PER_MS));
     let Some(newest) = newest else { return Vec::new() };
     let end = wanted.period.until.map_or(newest, |until| until.min(newest));
     let open_rows: usize = view.open.values().map(RecordBatch::num_rows).sum();
     let rows_per_window = (open_rows / view.open.len().max(1)).max(1);
-    let windows = i64::try_from((wanted.skip + wanted.count).div_ceil(rows_per_window)).unwrap_or(i64::MAX);
+    let windows = i64::try_from((wanted.skip + count).div_ceil(rows_per_window)).unwrap_or(i64::MAX);
     let span =
         |factor: i64| windows.checked_add(2)?.checked_mul(factor)?.checked_mul(step_ms(view.window) * MICROS_PER_MS);
     let starts = [1, 8, 64].into_iter().filter_map(|factor| end.checked_sub(span(factor)?));
     starts.filter(|start| wanted.period.from.is_none_or(|from| from < *start)).collect()
+}
+
+/// The newest open window that has begun. Open windows are newer than published ones, and at hand in their order.
+pub(crate) fn newest_open(
+    view: &MetricView,
+    now_ms: i64,
+    count: Option<usize>,
+) -> Result<Option<RecordBatch>, QueryError> {
+    let Some((_, rows)) = view.open.range(..=now_ms).next_back() else { return Ok(None) };
+    let rows = rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())));
+    let mut fields = rows.schema().fields().to_vec();
+    fields.push(Arc::new(Field::new(PROVISIONAL_COLUMN, DataType::Boolean, false)));
+    let mut columns = rows.columns().to_vec();
+    columns.push(Arc::new(BooleanArray::from(vec![true; rows.num_rows()])));
+    Ok(Some(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?))
+}
+
+/// The newest published window that has begun; without rows if there is none.
+pub(crate) async fn newest_published(
+    reader: &Reader,
+    metric: &Metric,
+    view: &MetricView,
+    now_ms: i64,
+    count: Option<usize>,
+) -> Result<RecordBatch, QueryError> {
+    let until = now_ms.saturating_mul(MICROS_PER_MS).saturating_add(1);
+    let begun = Wanted { period: Period { from: None, until: Some(until) }, count: Some(1), ..Wanted::default() };
+    let newest = read(reader, metric, view, &begun).await?;
+    let starts = newest.column(0).as_primitive_opt::<TimestampMicrosecondType>();
+    let Some(start) = starts.and_then(|starts| starts.values().first().copied()) else { return Ok(newest) };
+    let window = Period { from: Some(start), until: Some(start + 1) };
+    read(reader, metric, view, &Wanted { period: window, count, ..Wanted::default() }).await
 }
 
 /// About how far one window starts after the one before.
@@ -83,7 +120,7 @@ async fn read_period(
     if let Some(filter) = filter {
         builder = builder.filter(filter)?;
     }
-    let plan = builder.sort(order(metric, view))?.limit(wanted.skip, Some(wanted.count))?.build()?;
+    let plan = builder.sort(order(metric, view))?.limit(wanted.skip, wanted.count)?.build()?;
     let frame = frame(&reader.session(), plan);
     let schema = frame.schema().inner().clone();
     Ok(concat_batches(&schema, &frame.collect().await?)?)
