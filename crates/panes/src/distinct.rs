@@ -6,7 +6,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, UInt32Array, UInt64Array, new_empty_array};
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, UInt32Array, UInt64Array, new_empty_array,
+};
 use arrow::buffer::OffsetBuffer;
 use arrow::compute;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, UInt64Type};
@@ -205,8 +207,6 @@ impl GroupsAccumulator for DistinctTexts {
     }
 
     fn size(&self) -> usize {
-        self.pairs.size()
-            + self.counts.capacity() * size_of::<i64>()
-            + self.pair_of_row.capacity() * size_of::<usize>()
+        self.pairs.size() + self.counts.capacity() * size_of::<i64>() + self.pair_of_row.capacity() * size_of::<usize>()
     }
 }

@@ -5,9 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, Decimal128Builder};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
-use datafusion::logical_expr::{
-    ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility,
-};
+use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
 /// `divide_half_up(amount decimal(p, s <= 2), count bigint) -> decimal(18, 2)`: the amount for each of `count`, rounded to
 /// cents, halves away from zero; null when the count is 0 or the quotient needs more than 18 digits. (SQL's `/`

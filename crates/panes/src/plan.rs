@@ -86,9 +86,8 @@ impl MetricPlan {
         let (above, last) = chain_until(physical, |node| node.downcast_ref::<AggregateExec>().is_some())?;
         // The aggregate's first step has what all steps share; a second step above it adds nothing.
         let (_, first) = chain_until(last, |node| {
-            node.downcast_ref::<AggregateExec>().is_some_and(|aggregate| {
-                matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::Single)
-            })
+            node.downcast_ref::<AggregateExec>()
+                .is_some_and(|aggregate| matches!(aggregate.mode(), AggregateMode::Partial | AggregateMode::Single))
         })?;
         let Some(aggregate) = first.downcast_ref::<AggregateExec>() else { return exec_err!("no aggregate") };
         let group_by = aggregate.group_expr().clone();
@@ -98,9 +97,10 @@ impl MetricPlan {
         let filters = aggregate.filter_expr().to_vec();
         let (below, leaf) = chain_until(Arc::clone(aggregate.input()), |node| node.children().is_empty())?;
         let Some(projection) = leaf::projection(&leaf, &leaf_schema) else { return exec_err!("no leaf") };
-        let pane = group_by.expr().iter().position(|(expr, _)| {
-            expr.downcast_ref::<Column>().is_some_and(|column| column.name() == PANE_COLUMN)
-        });
+        let pane = group_by
+            .expr()
+            .iter()
+            .position(|(expr, _)| expr.downcast_ref::<Column>().is_some_and(|column| column.name() == PANE_COLUMN));
         let Some(pane_index) = pane else { return exec_err!("not grouped by its pane") };
         let mut plan = Self {
             metric: metric.clone(),
@@ -229,8 +229,7 @@ async fn plan(
         .map_err(|source| engine_error(metric, "planned", source))?;
     let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
     let state = session.state();
-    let logical =
-        state.statement_to_plan(statement).await.map_err(|source| refuse::planning_error(metric, &source))?;
+    let logical = state.statement_to_plan(statement).await.map_err(|source| refuse::planning_error(metric, &source))?;
     refuse::unsupported(metric, &logical)?;
     let physical =
         state.create_physical_plan(&logical).await.map_err(|source| refuse::planning_error(metric, &source))?;
@@ -260,8 +259,7 @@ fn chain_until(
 }
 
 fn over(node: &Arc<dyn ExecutionPlan>, child: Arc<dyn ExecutionPlan>) -> Result<Arc<dyn ExecutionPlan>> {
-    Arc::clone(node)
-        .replace_children(vec![child], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
+    Arc::clone(node).replace_children(vec![child], ReplaceChildrenOptions::new(ChildrenPropertiesMode::Recompute))
 }
 
 /// Counts distinct texts by one shared table instead of DataFusion's accumulator per group.

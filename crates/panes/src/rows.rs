@@ -80,10 +80,8 @@ fn sort(metric: &Metric, batch: &RecordBatch) -> Result<RecordBatch> {
 
 fn limit(metric: &Metric, batch: RecordBatch) -> Result<RecordBatch> {
     let Some(limit) = metric.limit else { return Ok(batch) };
-    let kept: Vec<RecordBatch> = split_by_window(&batch)
-        .into_values()
-        .map(|window| window.slice(0, window.num_rows().min(limit)))
-        .collect();
+    let kept: Vec<RecordBatch> =
+        split_by_window(&batch).into_values().map(|window| window.slice(0, window.num_rows().min(limit))).collect();
     Ok(compute::concat_batches(&batch.schema(), &kept)?)
 }
 

@@ -42,7 +42,8 @@ pub fn engine_session(config: EngineConfig) -> Result<SessionContext> {
     options.sql_parser.collect_spans = true;
     let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(config.memory_bytes));
     let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
-    let rules = Optimizer::new().rules.into_iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    let rules =
+        Optimizer::new().rules.into_iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
     let state = SessionStateBuilder::new()
         .with_config(session)
         .with_runtime_env(runtime)

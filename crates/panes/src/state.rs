@@ -178,10 +178,9 @@ impl MetricPanes {
 
     fn account(&mut self) -> Result<(), PanesError> {
         let bytes = self.partitions.values().flatten().map(|run| run.states.get_array_memory_size()).sum();
-        self.reservation.try_resize(bytes).map_err(|_| PanesError::Memory {
-            metric: self.plan.metric.name.clone(),
-            limit_bytes: self.memory_bytes,
-        })
+        self.reservation
+            .try_resize(bytes)
+            .map_err(|_| PanesError::Memory { metric: self.plan.metric.name.clone(), limit_bytes: self.memory_bytes })
     }
 
     fn failed(&self, action: &'static str, source: DataFusionError) -> PanesError {

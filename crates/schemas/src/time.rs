@@ -89,7 +89,10 @@ mod tests {
         assert_eq!(local_to_utc(zone, local("2025-03-09T02:30:00")), utc("2025-03-09T07:30:00Z"));
         // Brazil's clocks used to change at midnight: the day began at 01:00.
         let zone = chrono_tz::America::Sao_Paulo;
-        assert_eq!(day_start_ms(zone, NaiveDate::from_ymd_opt(2018, 11, 4).unwrap()), utc("2018-11-04T03:00:00Z").timestamp_millis());
+        assert_eq!(
+            day_start_ms(zone, NaiveDate::from_ymd_opt(2018, 11, 4).unwrap()),
+            utc("2018-11-04T03:00:00Z").timestamp_millis()
+        );
         // Samoa skipped a whole day.
         let zone = chrono_tz::Pacific::Apia;
         assert_eq!(local_to_utc(zone, local("2011-12-30T12:00:00")), utc("2011-12-30T22:00:00Z"));

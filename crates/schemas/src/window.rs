@@ -195,7 +195,10 @@ mod tests {
         assert_eq!(windows.bounds(pane).end_ms - pane, 23 * 3_600_000);
         let windows = Windows::new(Window::Month, SAO_PAULO);
         let pane = windows.pane_start_ms(ms("2025-03-01T02:59:59Z") * 1000);
-        assert_eq!(windows.windows_of(pane).next(), Some(Bounds { start_ms: ms("2025-02-01T03:00:00Z"), end_ms: ms("2025-03-01T03:00:00Z") }));
+        assert_eq!(
+            windows.windows_of(pane).next(),
+            Some(Bounds { start_ms: ms("2025-02-01T03:00:00Z"), end_ms: ms("2025-03-01T03:00:00Z") })
+        );
     }
 
     fn any_window() -> impl Strategy<Value = Window> {

@@ -24,7 +24,9 @@ pub enum StoreError {
          or a new name"
     )]
     Incompatible { table: String, column: String, found: String, wanted: String },
-    #[error("no space is left for table {table}: free some on its disk and start again; nothing that was acknowledged is lost")]
+    #[error(
+        "no space is left for table {table}: free some on its disk and start again; nothing that was acknowledged is lost"
+    )]
     DiskFull { table: String },
     #[error("{path} is in use by another {role} process: stop it, or choose another --data-dir")]
     Locked { path: PathBuf, role: String },

@@ -20,8 +20,7 @@ impl DataDirLock {
         };
         std::fs::create_dir_all(dir).map_err(failed(dir))?;
         let path = dir.join(format!("{role}.lock"));
-        let file =
-            File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
+        let file = File::options().create(true).truncate(false).write(true).open(&path).map_err(failed(&path))?;
         match file.try_lock() {
             Ok(()) => Ok(Self { _file: file }),
             Err(TryLockError::WouldBlock) => Err(StoreError::Locked { path: dir.to_owned(), role: role.to_owned() }),

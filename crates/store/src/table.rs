@@ -54,8 +54,9 @@ impl Table {
         let io = |source| StoreError::Io { path: folder.to_owned(), source };
         std::fs::create_dir_all(folder).map_err(io)?;
         let folder = folder.canonicalize().map_err(io)?;
-        let url = Url::from_directory_path(&folder).map_err(|()| {
-            StoreError::Io { path: folder.clone(), source: std::io::Error::other("is no folder's path") }
+        let url = Url::from_directory_path(&folder).map_err(|()| StoreError::Io {
+            path: folder.clone(),
+            source: std::io::Error::other("is no folder's path"),
         })?;
         let opened = StoreError::table(name, "opened");
         let mut delta = DeltaTable::try_from_url(url).await.map_err(opened)?;
@@ -113,8 +114,7 @@ impl Table {
         );
         if rows.iter().all(|batch| batch.num_rows() == 0) {
             let state = self.delta.snapshot().map_err(&failed)?;
-            let operation =
-                DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
+            let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
             let commit = CommitBuilder::from(properties)
                 .build(Some(state), self.delta.log_store(), operation)
                 .await
@@ -188,7 +188,11 @@ impl Table {
     async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
         let failed = StoreError::table(&self.name, "compared with the catalog");
         let state = self.delta.snapshot().map_err(&failed)?;
-        let stored: Schema = state.schema().as_ref().try_into_arrow().map_err(|source: arrow::error::ArrowError| failed(source.into()))?;
+        let stored: Schema = state
+            .schema()
+            .as_ref()
+            .try_into_arrow()
+            .map_err(|source: arrow::error::ArrowError| failed(source.into()))?;
         let mut missing = Vec::new();
         for field in self.schema.fields() {
             match stored.field_with_name(field.name()) {

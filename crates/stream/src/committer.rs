@@ -17,9 +17,15 @@ use crate::telemetry::{StreamTelemetry, TopicLabel};
 
 pub enum Job {
     /// The one commit; first the dead letters of its refused rows must be acknowledged.
-    Archive { commit: ArchiveCommit, dead_letters: Vec<Delivery> },
+    Archive {
+        commit: ArchiveCommit,
+        dead_letters: Vec<Delivery>,
+    },
     /// Rows of windows that closed with the committed watermark, by the metric's index.
-    Publish { windows: Vec<(usize, RecordBatch)>, through_ms: i64 },
+    Publish {
+        windows: Vec<(usize, RecordBatch)>,
+        through_ms: i64,
+    },
     AddPartition(i32),
 }
 
@@ -136,6 +142,9 @@ impl Committer {
 fn is_final(error: &StoreError) -> bool {
     matches!(
         error,
-        StoreError::Fenced { .. } | StoreError::DiskFull { .. } | StoreError::Incompatible { .. } | StoreError::Locked { .. }
+        StoreError::Fenced { .. }
+            | StoreError::DiskFull { .. }
+            | StoreError::Incompatible { .. }
+            | StoreError::Locked { .. }
     )
 }

@@ -204,7 +204,8 @@ impl Pipeline {
             let rows = row..row + partition.len();
             row = rows.end;
             let partition = partition[0];
-            let newest = rows.clone().filter(|row| arrow::array::Array::is_valid(times, *row)).map(|row| times.value(row));
+            let newest =
+                rows.clone().filter(|row| arrow::array::Array::is_valid(times, *row)).map(|row| times.value(row));
             self.watermarks.observe_delivery(partition);
             if let Some(newest) = newest.max() {
                 self.watermarks.observe_event(partition, newest.div_euclid(MICROS_PER_MS));

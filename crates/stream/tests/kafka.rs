@@ -22,7 +22,9 @@ const PATIENCE: Duration = Duration::from_secs(60);
 fn kafka() -> Option<KafkaConfig> {
     match std::env::var("VITRAL_TEST_KAFKA") {
         Ok(brokers) => Some(KafkaConfig { brokers, ..KafkaConfig::default() }),
-        Err(_) if std::env::var_os("CI").is_some() => panic!("VITRAL_TEST_KAFKA is not set: run scripts/services start kafka"),
+        Err(_) if std::env::var_os("CI").is_some() => {
+            panic!("VITRAL_TEST_KAFKA is not set: run scripts/services start kafka")
+        }
         Err(_) => {
             println!("left out: VITRAL_TEST_KAFKA is not set (scripts/services start kafka)");
             None
@@ -81,7 +83,11 @@ async fn wait_for(view: &mut ViewReceiver, what: &str, done: impl Fn(&Completene
         if let Some(seen) = seen.filter(&done) {
             return seen;
         }
-        assert!(began.elapsed() < PATIENCE, "{what}: {:?}", view.borrow().topics.values().next().map(|t| &t.completeness));
+        assert!(
+            began.elapsed() < PATIENCE,
+            "{what}: {:?}",
+            view.borrow().topics.values().next().map(|t| &t.completeness)
+        );
         // The view changes at every refresh; a stream that ended changes nothing any more.
         let _ = tokio::time::timeout(Duration::from_secs(1), view.changed()).await;
     }
@@ -148,7 +154,10 @@ async fn every_offset_gets_one_verdict_and_a_restart_goes_on() {
     let (mut stream, mut view) = shop.start(dir.path());
     let seen = wait_for(&mut view, "the same numbers", |seen| seen.read == 309).await;
     assert_eq!(seen.counted, 300);
-    assert_eq!(totals(&view, "produtos_mais_vistos", "id_produto", "visualizacoes").await, BTreeMap::from([("p1".to_owned(), 300)]));
+    assert_eq!(
+        totals(&view, "produtos_mais_vistos", "id_produto", "visualizacoes").await,
+        BTreeMap::from([("p1".to_owned(), 300)])
+    );
     let more: Vec<Vec<u8>> = (300..400).map(|id| event(id, "p2", "visualizacao")).collect();
     let mut again: Vec<(String, &[u8])> =
         more.iter().enumerate().map(|(id, payload)| (format!("u{}", (id + 300) % 17), payload.as_slice())).collect();
@@ -184,7 +193,8 @@ async fn refused_messages_go_to_the_dead_letter_topic_with_their_reason() {
     stream.stop();
     stream.finished().await.expect("an ordered end");
 
-    let mut source = vitral_stream::kafka::Source::new(&kafka, &shop.topic.dead_letter_topic(), 1 << 20).expect("a source");
+    let mut source =
+        vitral_stream::kafka::Source::new(&kafka, &shop.topic.dead_letter_topic(), 1 << 20).expect("a source");
     source.assign(&[(0, None)]).expect("assigned");
     let began = Instant::now();
     let dead = loop {

@@ -23,11 +23,13 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
 
 /// A plain level is ours; the embedded broker and the engines say much that only their developers need.
 fn directives(level: &str) -> String {
-    const OURS: [&str; 6] =
-        ["vitral", "vitral_api", "vitral_panes", "vitral_schemas", "vitral_store", "vitral_stream"];
+    const OURS: [&str; 6] = ["vitral", "vitral_api", "vitral_panes", "vitral_schemas", "vitral_store", "vitral_stream"];
     if level.contains(['=', ',']) {
         return level.to_owned();
     }
     let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
-    format!("warn,tansu_storage=error,tansu_sans_io=error,deltalake_core::writer=error,{}", ours.join(","))
+    format!(
+        "warn,tansu_storage=error,tansu_sans_io=error,deltalake_core::writer=error,buoyant_kernel::snapshot=off,{}",
+        ours.join(",")
+    )
 }

@@ -8,9 +8,8 @@ use vitral_schemas::catalog::{Metric, Position};
 use crate::error::PanesError;
 
 /// Aggregates whose result does not depend on the order of the rows.
-const ORDERLESS: [&str; 11] = [
-    "count", "sum", "avg", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor", "approx_distinct",
-];
+const ORDERLESS: [&str; 11] =
+    ["count", "sum", "avg", "min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "bit_xor", "approx_distinct"];
 
 pub(super) fn error(metric: &Metric, message: &str, remedy: &str) -> PanesError {
     at(&metric.position, format!("metric {}: {message}", metric.name), remedy)
@@ -30,7 +29,11 @@ pub(super) fn planning_error(metric: &Metric, source: &DataFusionError) -> Panes
     }
     let message = source.strip_backtrace();
     let message = message.lines().next().unwrap_or_default();
-    at(&position, format!("metric {}: {message}", metric.name), "mend the expression; the topic's file lists its columns")
+    at(
+        &position,
+        format!("metric {}: {message}", metric.name),
+        "mend the expression; the topic's file lists its columns",
+    )
 }
 
 /// Errors unless the plan is one order-independent aggregate over one topic.

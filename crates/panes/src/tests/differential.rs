@@ -88,7 +88,9 @@ fn every_shape_equals_the_plain_aggregate() {
 
 #[test]
 fn runs_are_merged_and_old_panes_dropped() {
-    let (topic, plan) = plan("CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, id_produto, count(DISTINCT id_usuario) AS n FROM eventos_clientes GROUP BY janela, id_produto");
+    let (topic, plan) = plan(
+        "CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, id_produto, count(DISTINCT id_usuario) AS n FROM eventos_clientes GROUP BY janela, id_produto",
+    );
     let mut panes = panes(&plan);
     let event = |minute: u32, user: u32| -> Event {
         vec![
@@ -115,13 +117,41 @@ fn runs_are_merged_and_old_panes_dropped() {
 #[test]
 fn what_cannot_be_folded_is_refused_with_its_place() {
     let cases = [
-        ("SELECT tumble(INTERVAL '1 hour') AS janela, array_agg(preco) AS a FROM eventos_clientes GROUP BY janela", "array_agg", 45),
-        ("SELECT tumble(INTERVAL '1 hour') AS janela, sum(DISTINCT quantidade) AS a FROM eventos_clientes GROUP BY janela", "DISTINCT", 45),
-        ("SELECT tumble(INTERVAL '1 hour') AS janela, sum(CAST(preco AS DOUBLE)) AS a FROM eventos_clientes GROUP BY janela", "floating", 45),
-        ("SELECT tumble(INTERVAL '1 hour') AS janela, count(*) AS a FROM eventos_clientes WHERE timestamp < now() GROUP BY janela", "now", 99),
-        ("SELECT tumble(INTERVAL '1 hour') AS janela, count(*) AS a FROM eventos_clientes WHERE random() < 1 GROUP BY janela", "random", 87),
-        ("SELECT tumble(INTERVAL '1 hour') AS janela, sum(presso) AS a FROM eventos_clientes GROUP BY janela", "presso", 49),
-        ("SELECT tumble(INTERVAL '1 hour') AS janela, nosuch(preco) AS a FROM eventos_clientes GROUP BY janela", "nosuch", 45),
+        (
+            "SELECT tumble(INTERVAL '1 hour') AS janela, array_agg(preco) AS a FROM eventos_clientes GROUP BY janela",
+            "array_agg",
+            45,
+        ),
+        (
+            "SELECT tumble(INTERVAL '1 hour') AS janela, sum(DISTINCT quantidade) AS a FROM eventos_clientes GROUP BY janela",
+            "DISTINCT",
+            45,
+        ),
+        (
+            "SELECT tumble(INTERVAL '1 hour') AS janela, sum(CAST(preco AS DOUBLE)) AS a FROM eventos_clientes GROUP BY janela",
+            "floating",
+            45,
+        ),
+        (
+            "SELECT tumble(INTERVAL '1 hour') AS janela, count(*) AS a FROM eventos_clientes WHERE timestamp < now() GROUP BY janela",
+            "now",
+            99,
+        ),
+        (
+            "SELECT tumble(INTERVAL '1 hour') AS janela, count(*) AS a FROM eventos_clientes WHERE random() < 1 GROUP BY janela",
+            "random",
+            87,
+        ),
+        (
+            "SELECT tumble(INTERVAL '1 hour') AS janela, sum(presso) AS a FROM eventos_clientes GROUP BY janela",
+            "presso",
+            49,
+        ),
+        (
+            "SELECT tumble(INTERVAL '1 hour') AS janela, nosuch(preco) AS a FROM eventos_clientes GROUP BY janela",
+            "nosuch",
+            45,
+        ),
     ];
     for (shape, words, column) in cases {
         let sql = format!("CREATE MATERIALIZED VIEW m AS\n{shape}");

@@ -48,7 +48,8 @@ fn run(sql: &str, events: &str) -> String {
         .collect();
     for line in lines {
         let event: Event = header.iter().copied().zip(line.split(',').map(|text| text.trim().to_owned())).collect();
-        let partition = event.iter().find(|(name, _)| *name == "_particao").map_or(0, |(_, n)| n.parse().expect("a number"));
+        let partition =
+            event.iter().find(|(name, _)| *name == "_particao").map_or(0, |(_, n)| n.parse().expect("a number"));
         fold(&mut panes, &topic, partition, &batch(&topic, &[event]));
     }
     text(&panes.rows_of(|_| true).unwrap_or_else(|error| panic!("{error}")))

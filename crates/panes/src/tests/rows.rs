@@ -2,7 +2,9 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{
+    ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
@@ -25,7 +27,8 @@ pub fn plan(sql: &str) -> (Topic, Arc<MetricPlan>) {
         path: "topic.sql".into(),
         text: include_str!("../../../../catalog/ecommerce/topics/eventos_clientes.sql").into(),
     };
-    let catalog = Catalog::parse(&[vec![topic_file], vec![file]], &settings).unwrap_or_else(|errors| panic!("{errors}"));
+    let catalog =
+        Catalog::parse(&[vec![topic_file], vec![file]], &settings).unwrap_or_else(|errors| panic!("{errors}"));
     let session = engine_session(EngineConfig::default()).expect("a session");
     let metric = catalog.metrics.first().expect("a metric");
     let plan = MetricPlan::new(metric, &topic, &settings, &session).unwrap_or_else(|error| panic!("{error}"));
@@ -44,13 +47,17 @@ pub type Event = Vec<(&'static str, String)>;
 pub fn batch(topic: &Topic, events: &[Event]) -> RecordBatch {
     let columns = topic.columns.iter().map(|column| -> ArrayRef {
         let texts = events.iter().map(|event| {
-            event.iter().find(|(name, _)| *name == column.name).map(|(_, text)| text.as_str()).filter(|text| !text.is_empty())
+            event
+                .iter()
+                .find(|(name, _)| *name == column.name)
+                .map(|(_, text)| text.as_str())
+                .filter(|text| !text.is_empty())
         });
         match column.kind {
             ColumnKind::Text | ColumnKind::TextOrNumber => Arc::new(StringArray::from_iter(texts)),
-            ColumnKind::Integer => {
-                Arc::new(Int64Array::from_iter(texts.map(|text| text.map(|text| text.parse::<i64>().expect("an integer")))))
-            }
+            ColumnKind::Integer => Arc::new(Int64Array::from_iter(
+                texts.map(|text| text.map(|text| text.parse::<i64>().expect("an integer"))),
+            )),
             ColumnKind::Decimal { precision, scale } => {
                 let cents = texts.map(|text| {
                     text.map(|text| {

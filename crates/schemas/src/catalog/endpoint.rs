@@ -34,11 +34,13 @@ impl Endpoint {
         position: &Position,
     ) -> Result<Self, Vec<Diagnostic>> {
         let one = |error| vec![error];
-        let (path, at) = options.take_text("path").map_err(one)?.unwrap_or_else(|| (format!("/{name}"), position.clone()));
+        let (path, at) =
+            options.take_text("path").map_err(one)?.unwrap_or_else(|| (format!("/{name}"), position.clone()));
         let valid = path.starts_with('/')
             && path.len() > 1
             && path.split('/').skip(1).all(|part| {
-                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
+                !part.is_empty()
+                    && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
             });
         if !valid {
             return Err(one(at.error(

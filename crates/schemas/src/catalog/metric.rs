@@ -138,10 +138,9 @@ fn take_order(query: &mut Query, position: &Position) -> Result<Vec<OrderColumn>
         match &item.expr {
             // All rows of a window share it.
             Expr::Identifier(ident) if is_window_alias(ident) => {}
-            Expr::Identifier(ident) => order.push(OrderColumn {
-                name: ident.value.clone(),
-                descending: item.options.asc == Some(false),
-            }),
+            Expr::Identifier(ident) => {
+                order.push(OrderColumn { name: ident.value.clone(), descending: item.options.asc == Some(false) })
+            }
             other => {
                 return Err(at.error(
                     format!("ORDER BY {other} is not a column of the metric"),
@@ -303,9 +302,7 @@ fn window_of(function: &Function, at: &Position) -> Result<Option<Window>, Diagn
     };
     let lengths: Vec<Length> = list.args.iter().map(|arg| length(arg, at)).collect::<Result<_, _>>()?;
     let window = match (name.as_str(), lengths.as_slice()) {
-        ("tumble", [Length::Ms(size_ms)]) if *size_ms > 0 => {
-            Window::Fixed { size_ms: *size_ms, slide_ms: *size_ms }
-        }
+        ("tumble", [Length::Ms(size_ms)]) if *size_ms > 0 => Window::Fixed { size_ms: *size_ms, slide_ms: *size_ms },
         ("tumble", [Length::Days(1)]) => Window::Days { size: 1 },
         ("tumble", [Length::Months(1)]) => Window::Month,
         ("hop", [Length::Ms(slide_ms), Length::Ms(size_ms)]) if *slide_ms > 0 && slide_ms <= size_ms => {

@@ -4,8 +4,8 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
     ast::{
-        CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart,
-        SqlOption, Spanned, Statement, Value, VisitMut, visit_expressions_mut,
+        CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart, Spanned,
+        SqlOption, Statement, Value, VisitMut, visit_expressions_mut,
     },
     dialect::GenericDialect,
     parser::{Parser, ParserError},
@@ -39,7 +39,9 @@ fn parse(file: &SourceFile) -> Result<Vec<Statement>, Diagnostic> {
     let whole = Position::file(&file.path);
     let dialect = GenericDialect {};
     let tokens = Tokenizer::new(&dialect, &file.text).tokenize_with_location().map_err(|error| {
-        whole.at_location(error.location).error(error.message, "close the quote or comment, or remove the character".into())
+        whole
+            .at_location(error.location)
+            .error(error.message, "close the quote or comment, or remove the character".into())
     })?;
     Parser::new(&dialect).with_tokens_with_locations(tokens).parse_statements().map_err(|error| {
         let text = match error {
@@ -116,21 +118,15 @@ pub(super) fn push_new<T>(
 
 pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<String, Diagnostic> {
     match name.0.as_slice() {
-        [ObjectNamePart::Identifier(ident)] => Ok(if ident.quote_style.is_some() {
-            ident.value.clone()
-        } else {
-            ident.value.to_lowercase()
-        }),
+        [ObjectNamePart::Identifier(ident)] => {
+            Ok(if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
+        }
         _ => Err(position.error(format!("{name} is not a simple name"), "write a name without dots".into())),
     }
 }
 
 /// Replaces `current_setting('shop...')` by the setting's value.
-fn put_settings_in(
-    statement: &mut Statement,
-    settings: &ShopSettings,
-    position: &Position,
-) -> Result<(), Diagnostic> {
+fn put_settings_in(statement: &mut Statement, settings: &ShopSettings, position: &Position) -> Result<(), Diagnostic> {
     fn replace<T: VisitMut>(node: &mut T, settings: &ShopSettings, position: &Position) -> Result<(), Diagnostic> {
         let flow = visit_expressions_mut(node, |expr| {
             let Expr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
@@ -141,10 +137,11 @@ fn put_settings_in(
                 Some("shop.time_zone") => settings.time_zone.name().to_owned(),
                 Some("shop.currency") => settings.currency.clone(),
                 _ => {
-                    return ControlFlow::Break(position.at(expr.span()).error(
-                        format!("{expr} is no setting"),
-                        "read 'shop.time_zone' or 'shop.currency'".into(),
-                    ));
+                    return ControlFlow::Break(
+                        position
+                            .at(expr.span())
+                            .error(format!("{expr} is no setting"), "read 'shop.time_zone' or 'shop.currency'".into()),
+                    );
                 }
             };
             *expr = Expr::Value(Value::SingleQuotedString(value).into());
@@ -208,10 +205,7 @@ impl Options {
         let Some((value, position)) = self.take(key) else { return Ok(None) };
         match text_literal(&value) {
             Some(text) => Ok(Some((text, position))),
-            None => Err(position.error(
-                format!("option {key} is {value}, not a text"),
-                format!("write {key} = '...'"),
-            )),
+            None => Err(position.error(format!("option {key} is {value}, not a text"), format!("write {key} = '...'"))),
         }
     }
 
@@ -228,8 +222,9 @@ impl Options {
     pub(super) fn finish(self) -> Result<(), Diagnostic> {
         match self.0.first() {
             None => Ok(()),
-            Some((key, _, position)) => Err(position
-                .error(format!("option {key} is not known here"), "remove it or mend its spelling".into())),
+            Some((key, _, position)) => {
+                Err(position.error(format!("option {key} is not known here"), "remove it or mend its spelling".into()))
+            }
         }
     }
 }

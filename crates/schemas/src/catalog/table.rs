@@ -51,12 +51,7 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
     }
 }
 
-fn topic(
-    name: String,
-    columns: Vec<Column>,
-    options: &mut Options,
-    position: &Position,
-) -> Result<Topic, Diagnostic> {
+fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &Position) -> Result<Topic, Diagnostic> {
     let kafka_topic = options.take_text("topic")?.map_or_else(|| name.clone(), |(topic, _)| topic);
     let (event_time, at) = options.take_text("event_time")?.ok_or_else(|| {
         position.error(
@@ -76,15 +71,22 @@ fn topic(
     let event_id = match options.take_text("event_id")? {
         None => None,
         Some((id, at)) => Some(
-            columns.iter().position(|column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8).ok_or_else(|| {
-                at.error(format!("event_id = '{id}' is no TEXT column of {name}"), "name a column of that type".into())
-            })?,
+            columns
+                .iter()
+                .position(|column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8)
+                .ok_or_else(|| {
+                    at.error(
+                        format!("event_id = '{id}' is no TEXT column of {name}"),
+                        "name a column of that type".into(),
+                    )
+                })?,
         ),
     };
     let mut duration = |key: &str, default_ms: i64| match options.take_text(key)? {
         None => Ok(default_ms),
-        Some((text, at)) => duration_ms(&text)
-            .ok_or_else(|| at.error(format!("{key} = '{text}' is no duration"), "write for example '10 seconds'".into())),
+        Some((text, at)) => duration_ms(&text).ok_or_else(|| {
+            at.error(format!("{key} = '{text}' is no duration"), "write for example '10 seconds'".into())
+        }),
     };
     let (watermark_ms, lateness_ms) = (duration("watermark", 10_000)?, duration("lateness", 3_600_000)?);
     let (ahead_ms, idle_ms) = (duration("ahead", 3_600_000)?, duration("idle", 30_000)?);
@@ -137,7 +139,9 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
     }
     let kind = match &definition.data_type {
         DataType::Text | DataType::Varchar(None) | DataType::String(None) => ColumnKind::Text,
-        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("text_or_number") => ColumnKind::TextOrNumber,
+        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("text_or_number") => {
+            ColumnKind::TextOrNumber
+        }
         DataType::BigInt(None) | DataType::Int8(None) => ColumnKind::Integer,
         DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
         | DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale))

@@ -36,7 +36,10 @@ fn the_builtin_catalog_is_whole() {
     let sliding = catalog.metric("usuarios_ativos").expect("the metric").window;
     assert_eq!(sliding, Window::Fixed { size_ms: 300_000, slide_ms: 60_000 });
     let summary = catalog.endpoints.iter().find(|endpoint| endpoint.path == "/vendas/resumo").expect("the endpoint");
-    assert_eq!(summary.parameters.iter().map(String::as_str).collect::<Vec<_>>(), ["ate", "categoria", "de", "limite", "moeda", "regiao"]);
+    assert_eq!(
+        summary.parameters.iter().map(String::as_str).collect::<Vec<_>>(),
+        ["ate", "categoria", "de", "limite", "moeda", "regiao"]
+    );
     for metric in &catalog.metrics {
         assert!(!metric.description.is_empty(), "{} says its formula", metric.name);
     }
@@ -105,21 +108,29 @@ fn mistakes_are_named_with_their_place() {
         ("CREATE VIEW v WITH (path = 'Vendas') AS SELECT 1", (1, 21), "Vendas"),
         ("CREATE VIEW v AS SELECT current_setting('shop.colour')", (1, 25), "no setting"),
         (&metric("SELECT count(*) AS n FROM eventos_clientes"), (1, 26), "exactly one window"),
-        (&metric("SELECT tumble(INTERVAL '1 minute') AS w, count(*) FROM eventos_clientes GROUP BY 1"), (2, 8), "janela"),
-        (&metric("SELECT tumble(INTERVAL '1 fortnight') AS janela FROM eventos_clientes GROUP BY janela"), (2, 8), "interval"),
         (
-            &metric("SELECT hop(INTERVAL '5 minutes', INTERVAL '1 minute') AS janela FROM eventos_clientes GROUP BY janela"),
+            &metric("SELECT tumble(INTERVAL '1 minute') AS w, count(*) FROM eventos_clientes GROUP BY 1"),
+            (2, 8),
+            "janela",
+        ),
+        (
+            &metric("SELECT tumble(INTERVAL '1 fortnight') AS janela FROM eventos_clientes GROUP BY janela"),
+            (2, 8),
+            "interval",
+        ),
+        (
+            &metric(
+                "SELECT hop(INTERVAL '5 minutes', INTERVAL '1 minute') AS janela FROM eventos_clientes GROUP BY janela",
+            ),
             (2, 8),
             "slide first",
         ),
         (&metric("SELECT tumble(INTERVAL '1 minute') AS janela FROM eventos_clientes"), (1, 26), "not grouped"),
+        (&metric("SELECT tumble(INTERVAL '1 minute') AS janela FROM nowhere GROUP BY janela"), (2, 51), "nowhere"),
         (
-            &metric("SELECT tumble(INTERVAL '1 minute') AS janela FROM nowhere GROUP BY janela"),
-            (2, 51),
-            "nowhere",
-        ),
-        (
-            &metric("SELECT tumble(INTERVAL '1 minute') AS janela FROM eventos_clientes\nJOIN produtos ON true GROUP BY janela"),
+            &metric(
+                "SELECT tumble(INTERVAL '1 minute') AS janela FROM eventos_clientes\nJOIN produtos ON true GROUP BY janela",
+            ),
             (3, 6),
             "join",
         ),
@@ -129,7 +140,9 @@ fn mistakes_are_named_with_their_place() {
             "LIMIT",
         ),
         (
-            &metric("SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos_clientes WHERE janela > 0 GROUP BY janela"),
+            &metric(
+                "SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos_clientes WHERE janela > 0 GROUP BY janela",
+            ),
             (2, 89),
             "not a column",
         ),

@@ -43,11 +43,9 @@ enum Values {
 impl Column {
     pub fn new(column: &topic::Column) -> Self {
         let values = match column.kind {
-            ColumnKind::Text | ColumnKind::TextOrNumber => Values::Text {
-                ends: vec![0],
-                text: Vec::new(),
-                takes_numbers: column.kind == ColumnKind::TextOrNumber,
-            },
+            ColumnKind::Text | ColumnKind::TextOrNumber => {
+                Values::Text { ends: vec![0], text: Vec::new(), takes_numbers: column.kind == ColumnKind::TextOrNumber }
+            }
             ColumnKind::Integer => Values::Integer(Vec::new()),
             ColumnKind::Decimal { precision, scale } => Values::Decimal { values: Vec::new(), precision, scale },
             ColumnKind::Timestamp => Values::Timestamp(Vec::new()),

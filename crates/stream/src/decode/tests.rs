@@ -436,5 +436,8 @@ fn details_are_short_and_name_the_field() {
 fn a_plain_text_takes_no_number() {
     let topic = topic(&[("s", ColumnKind::Text, true)]);
     let decoded = decode(&topic, &[r#"{"s": 1}"#, r#"{"s": "1"}"#]);
-    assert_eq!(decoded.refused.iter().map(|refusal| (refusal.row, refusal.reason)).collect::<Vec<_>>(), [(0, Reason::Type)]);
+    assert_eq!(
+        decoded.refused.iter().map(|refusal| (refusal.row, refusal.reason)).collect::<Vec<_>>(),
+        [(0, Reason::Type)]
+    );
 }

@@ -18,8 +18,7 @@ pub async fn create_topic(
     partitions: i32,
     settings: &[(&str, &str)],
 ) -> Result<(), StreamError> {
-    let failed =
-        |source| StreamError::Kafka { brokers: config.brokers.clone(), action: "making a topic", source };
+    let failed = |source| StreamError::Kafka { brokers: config.brokers.clone(), action: "making a topic", source };
     let admin: AdminClient<DefaultClientContext> = super::client(config).create().map_err(failed)?;
     let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
     for (key, value) in settings {

@@ -22,15 +22,12 @@ pub fn log_identity<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str)
         let queue = ffi::rd_kafka_queue_new(client);
         let mut names = [name.as_ptr()];
         let topics = ffi::rd_kafka_TopicCollection_of_topic_names(names.as_mut_ptr(), 1);
-        let options = ffi::rd_kafka_AdminOptions_new(client, ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
+        let options =
+            ffi::rd_kafka_AdminOptions_new(client, ffi::rd_kafka_admin_op_t::RD_KAFKA_ADMIN_OP_DESCRIBETOPICS);
         ffi::rd_kafka_AdminOptions_set_request_timeout(options, TIMEOUT_MS, null_mut(), 0);
         ffi::rd_kafka_DescribeTopics(client, topics, options, queue);
         let event = ffi::rd_kafka_queue_poll(queue, TIMEOUT_MS);
-        let identity = if event.is_null() {
-            Err("the broker did not answer".to_owned())
-        } else {
-            read(event)
-        };
+        let identity = if event.is_null() { Err("the broker did not answer".to_owned()) } else { read(event) };
         if !event.is_null() {
             ffi::rd_kafka_event_destroy(event);
         }

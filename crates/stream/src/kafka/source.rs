@@ -82,7 +82,9 @@ impl Message {
         let mut found = Vec::new();
         // SAFETY: headers, names and values belong to the message; they are copied before it can go.
         unsafe {
-            if ffi::rd_kafka_message_headers(self.0.as_ptr(), &mut headers) != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
+            if ffi::rd_kafka_message_headers(self.0.as_ptr(), &mut headers)
+                != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
+            {
                 return found;
             }
             loop {
@@ -226,9 +228,8 @@ impl Source {
         self.slots.resize(max, std::ptr::null_mut());
         let wait_ms = i32::try_from(wait.as_millis()).unwrap_or(i32::MAX);
         // SAFETY: `slots` has room for `max` messages.
-        let count = unsafe {
-            ffi::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait_ms, self.slots.as_mut_ptr(), max)
-        };
+        let count =
+            unsafe { ffi::rd_kafka_consume_batch_queue(self.queue.0.as_ptr(), wait_ms, self.slots.as_mut_ptr(), max) };
         let count = usize::try_from(count)
             .map_err(|_| self.failed("reading", KafkaError::MessageConsumption(last_error().into())))?;
         let mut polled = Polled::default();
@@ -259,8 +260,7 @@ impl Source {
                 &mut high,
             )
         };
-        let is_high_watermark =
-            answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high == message.offset();
+        let is_high_watermark = answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high == message.offset();
         End { partition: message.partition(), next_offset: message.offset(), is_high_watermark }
     }
 

@@ -80,7 +80,9 @@ fn rows(topic: &Topic, events: &[(i64, u8)]) -> RecordBatch {
     };
     let columns = topic.columns.iter().map(|column| match column.name.as_str() {
         "id_usuario" => text(&|what| format!("u{}", what % 5)),
-        "tipo_evento" => text(&|what| ["clique", "compra", "reembolso", "inicio_checkout"][usize::from(what % 4)].into()),
+        "tipo_evento" => {
+            text(&|what| ["clique", "compra", "reembolso", "inicio_checkout"][usize::from(what % 4)].into())
+        }
         "id_produto" => text(&|what| format!("p{}", what % 3)),
         "id_pedido" => text(&|what| format!("o{}", what % 7)),
         "moeda" => text(&|_| "BRL".into()),

@@ -30,8 +30,7 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
     let engine = EngineConfig { memory_bytes: context.config.panes_memory_bytes };
     let planned = |source| StreamError::Batch { topic: topic.name.clone(), action: "planned", source };
     let session = engine_session(engine).map_err(planned)?;
-    let mut panes =
-        PanesOfTopic::new(&context.catalog, &topic, &context.settings, &session, engine.memory_bytes)?;
+    let mut panes = PanesOfTopic::new(&context.catalog, &topic, &context.settings, &session, engine.memory_bytes)?;
     let mut judge = Judge::new(&topic, &session)?;
     let mut source = Source::new(&context.config.kafka, &topic.kafka_topic, topic.message_bytes_max)?;
     let Some(partitions) = wait_for_topic(&source, stop)? else { return Ok(None) };
@@ -75,16 +74,11 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
         "open panes rebuilt from the archive"
     );
 
-    let next_offsets: BTreeMap<i32, Option<i64>> = partitions
-        .iter()
-        .map(|partition| (*partition, archive.next_offsets().get(partition).copied()))
-        .collect();
+    let next_offsets: BTreeMap<i32, Option<i64>> =
+        partitions.iter().map(|partition| (*partition, archive.next_offsets().get(partition).copied())).collect();
     let view = ViewOfTopic {
         archive: runtime.block_on(archive.provider())?,
-        published: tables
-            .iter()
-            .map(|table| runtime.block_on(table.provider()))
-            .collect::<Result<_, _>>()?,
+        published: tables.iter().map(|table| runtime.block_on(table.provider())).collect::<Result<_, _>>()?,
     };
     let cycle = Cycle::new(next_offsets);
     source.assign(&cycle.next_offsets())?;

@@ -67,11 +67,8 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
 
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let topics: Vec<String> = catalog
-            .topics
-            .iter()
-            .flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()])
-            .collect();
+        let topics: Vec<String> =
+            catalog.topics.iter().flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()]).collect();
         let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
         let mut stream = config.stream(broker.client(), data_dir.clone());
         stream.accept_new_log = true;

@@ -27,7 +27,11 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     check::plan(&catalog, &config)?;
     let api = match flags.api {
         Some(api) => api,
-        None => config.api.listen.parse().with_context(|| format!("configuration: api.listen is {:?}", config.api.listen))?,
+        None => config
+            .api
+            .listen
+            .parse()
+            .with_context(|| format!("configuration: api.listen is {:?}", config.api.listen))?,
     };
     let mut kafka = config.kafka();
     if let Some(brokers) = flags.kafka {
