@@ -40,6 +40,7 @@ pub struct Committer {
     pub archive: Archive,
     /// In the order of the topic's metrics.
     pub tables: Vec<MetricTable>,
+    pub brokers: String,
     pub telemetry: StreamTelemetry,
     pub label: TopicLabel,
 }
@@ -91,7 +92,7 @@ impl Committer {
             Job::Archive { commit, dead_letters } => {
                 for delivery in dead_letters {
                     delivery.await.map_err(|source| StreamError::Kafka {
-                        brokers: String::new(),
+                        brokers: self.brokers.clone(),
                         action: "sending a dead letter",
                         source,
                     })?;

@@ -14,7 +14,7 @@ mod error;
 pub mod judge;
 pub mod kafka;
 mod known_ids;
-mod panes_of_topic;
+pub mod panes_of_topic;
 pub mod pipeline;
 mod recovery;
 mod telemetry;

@@ -36,6 +36,9 @@ use crate::telemetry::{StreamTelemetry, TopicLabel, VerdictLabels};
 
 /// How often the topic is asked for new partitions.
 const PARTITIONS_EVERY: Duration = Duration::from_secs(20);
+/// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
+/// must not multiply in memory.
+const BATCH_BYTES: usize = 128 << 20;
 /// Live results take at most one part in this many of the pipeline's time.
 const REFRESH_SHARE: u32 = 5;
 
@@ -166,8 +169,11 @@ impl Pipeline {
         for message in &messages {
             gaps.extend(self.cycle.advance(message.partition(), message.offset(), 1));
         }
-        if !messages.is_empty() {
-            self.take_messages(&messages, now_ms)?;
+        let mut rest = messages.as_slice();
+        while !rest.is_empty() {
+            let (batch, later) = rest.split_at(rows_within(rest, BATCH_BYTES));
+            self.take_messages(batch, now_ms)?;
+            rest = later;
         }
         for End { partition, next_offset, is_high_watermark } in ends {
             // Messages that came after the end was reached are in this poll too.
@@ -401,4 +407,14 @@ impl Pipeline {
     fn failed(&self, action: &'static str, source: datafusion::error::DataFusionError) -> StreamError {
         StreamError::Batch { topic: self.topic.name.clone(), action, source }
     }
+}
+
+/// How many of the messages have no more than `bytes` together; at least one.
+fn rows_within(messages: &[Message], bytes: usize) -> usize {
+    let mut sum = 0;
+    let fitting = messages.iter().take_while(|message| {
+        sum += message.payload().map_or(0, <[u8]>::len);
+        sum <= bytes
+    });
+    fitting.count().max(1)
 }

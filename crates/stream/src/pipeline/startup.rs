@@ -84,7 +84,8 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
     source.assign(&cycle.next_offsets())?;
     let label = TopicLabel { topic: topic.name.clone() };
     let committed_ms = archive.effective_ms();
-    let committer = Committer { archive, tables, telemetry: context.telemetry.clone(), label: label.clone() };
+    let brokers = context.config.kafka.brokers.clone();
+    let committer = Committer { archive, tables, brokers, telemetry: context.telemetry.clone(), label: label.clone() };
     let (jobs, job_receiver) = mpsc::channel(1);
     let (done_sender, done) = mpsc::unbounded_channel();
     runtime.spawn(committer.run(job_receiver, done_sender));

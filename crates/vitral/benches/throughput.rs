@@ -1,0 +1,206 @@
+//! What an event costs, against arrow-json decoding the same bytes into the same columns on one thread, in one run.
+//!
+//! `cargo bench --profile dev --bench throughput` (the profile of the demo and the tests). CPU time of the whole process. With
+//! `VITRAL_TEST_KAFKA` set, the whole way from Kafka to the committed archive is measured too.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+use prometheus_client::registry::Registry;
+use vitral::simulate::{Simulator, SimulatorConfig};
+use vitral_panes::{EngineConfig, engine_session};
+use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::time::SystemClock;
+use vitral_schemas::topic::Topic;
+use vitral_schemas::view::View;
+use vitral_stream::decode::Decoder;
+use vitral_stream::judge::{Judge, Moment, counted};
+use vitral_stream::kafka::{EventProducer, create_topic};
+use vitral_stream::panes_of_topic::PanesOfTopic;
+use vitral_stream::{KafkaConfig, StreamConfig, StreamTelemetry, pipeline};
+
+const EVENTS: usize = 1_000_000;
+const BATCH_ROWS: usize = 64 * 1024;
+const ROUNDS: usize = 3;
+
+fn main() {
+    let mix: Vec<Vec<u8>> =
+        Simulator::new(SimulatorConfig::default()).take(EVENTS).map(|message| message.payload).collect();
+    let four: Vec<Vec<u8>> = (0..EVENTS).map(four_fields).collect();
+    for (name, payloads) in [("simulator, seed 1", &mix), ("four fields", &four)] {
+        let bytes: usize = payloads.iter().map(Vec::len).sum();
+        println!("\n{name}: {EVENTS} events of {:.1} bytes on average", bytes as f64 / EVENTS as f64);
+        let valid = valid_only(payloads);
+        let baseline = best(|| arrow_json(&valid)) / valid.len() as f64;
+        line("arrow-json, decode only", baseline, baseline);
+        line("decode only", best(|| decode(payloads)) / EVENTS as f64, baseline);
+        line("decode to panes", best(|| decode_to_panes(payloads)) / EVENTS as f64, baseline);
+        match std::env::var("VITRAL_TEST_KAFKA") {
+            Ok(brokers) => {
+                line("kafka to committed archive", kafka_to_archive(&brokers, payloads) / EVENTS as f64, baseline)
+            }
+            Err(_) => println!("  kafka to committed archive: left out, VITRAL_TEST_KAFKA is not set"),
+        }
+    }
+}
+
+fn line(name: &str, seconds: f64, baseline: f64) {
+    println!(
+        "  {name:<28} {:>8.0} ns/event {:>6.2} M events/s {:>6.2} of the baseline",
+        seconds * 1e9,
+        1e-6 / seconds,
+        baseline / seconds
+    );
+}
+
+fn four_fields(index: usize) -> Vec<u8> {
+    let second = index / 1_000;
+    let (hour, minute, second) = (second / 3_600, second / 60 % 60, second % 60);
+    format!(
+        r#"{{"id_usuario": "u{}", "tipo_evento": "clique", "id_produto": "p{}", "timestamp": "2025-05-14T{hour:02}:{minute:02}:{second:02}"}}"#,
+        index * 7_919 % 20_000,
+        index * 104_729 % 2_000
+    )
+    .into_bytes()
+}
+
+/// Process CPU seconds of the fastest of some rounds.
+fn best(mut run: impl FnMut()) -> f64 {
+    let times = (0..ROUNDS).map(|_| {
+        let began = cpu_seconds();
+        run();
+        cpu_seconds() - began
+    });
+    times.fold(f64::INFINITY, f64::min)
+}
+
+/// User and system time of all threads, from the kernel.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("linux");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().expect("user time") + fields[12].parse::<u64>().expect("system time");
+    ticks as f64 / 100.0
+}
+
+fn shop() -> (Arc<Catalog>, Topic) {
+    let catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+    let topic = catalog.topics[0].clone();
+    (Arc::new(catalog), topic)
+}
+
+/// arrow-json gives up at the first bad message.
+fn valid_only(payloads: &[Vec<u8>]) -> Vec<&[u8]> {
+    let (_, topic) = shop();
+    let mut decoder = Decoder::new(&topic, ShopSettings::default().time_zone);
+    let mut valid = Vec::new();
+    for batch in payloads.chunks(BATCH_ROWS) {
+        let refused = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice()))).refused;
+        let mut refused = refused.iter().map(|refusal| refusal.row).peekable();
+        valid.extend(
+            batch
+                .iter()
+                .enumerate()
+                .filter(|(row, _)| refused.next_if_eq(row).is_none())
+                .map(|(_, payload)| payload.as_slice()),
+        );
+    }
+    valid
+}
+
+fn arrow_json(payloads: &[&[u8]]) {
+    let (_, topic) = shop();
+    let mut decoder = arrow_json::ReaderBuilder::new(topic.schema())
+        .with_batch_size(BATCH_ROWS)
+        .with_coerce_primitive(true)
+        .build_decoder()
+        .expect("a decoder");
+    let mut rows = 0;
+    for batch in payloads.chunks(BATCH_ROWS) {
+        for payload in batch {
+            assert_eq!(decoder.decode(payload).expect("valid"), payload.len());
+        }
+        rows += decoder.flush().expect("valid").map_or(0, |batch| batch.num_rows());
+    }
+    assert_eq!(rows, payloads.len());
+}
+
+fn decode(payloads: &[Vec<u8>]) {
+    let (_, topic) = shop();
+    let mut decoder = Decoder::new(&topic, ShopSettings::default().time_zone);
+    for batch in payloads.chunks(BATCH_ROWS) {
+        let decoded = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice())));
+        assert_eq!(decoded.columns[0].len(), batch.len());
+    }
+}
+
+/// All built-in metrics, deduplication on.
+fn decode_to_panes(payloads: &[Vec<u8>]) {
+    let (catalog, topic) = shop();
+    let settings = ShopSettings::default();
+    let session = engine_session(EngineConfig::default()).expect("a session");
+    let mut decoder = Decoder::new(&topic, settings.time_zone);
+    let mut judge = Judge::new(&topic, &session).expect("planned");
+    let mut panes = PanesOfTopic::new(&catalog, &topic, &settings, &session, 4 << 30).expect("planned");
+    let mut newest = i64::MIN;
+    for batch in payloads.chunks(BATCH_ROWS) {
+        let decoded = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice())));
+        let effective_ms = (newest > i64::MIN).then(|| newest / 1_000 - topic.watermark_ms);
+        let moment = Moment { now_ms: chrono::Utc::now().timestamp_millis(), effective_ms };
+        let judged = judge.judge(decoded, &vec![0; batch.len()], |_| false, moment).expect("judged");
+        let rows = counted(&judged.rows, &judged.verdicts).expect("filtered");
+        panes.fold(0, &rows, |_| true).expect("folded");
+        let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
+        newest = newest.max(arrow::compute::max(times).unwrap_or(newest));
+        // Windows close as in the stream.
+        if let Some(effective_ms) = effective_ms {
+            judge.sweep(effective_ms);
+            for (index, _) in panes.closed(effective_ms).expect("closed") {
+                panes.published(index, effective_ms).expect("published");
+            }
+        }
+    }
+}
+
+/// Seconds of the whole process from the start of the stream until everything is committed.
+fn kafka_to_archive(brokers: &str, payloads: &[Vec<u8>]) -> f64 {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let kafka = KafkaConfig { brokers: brokers.to_owned(), ..KafkaConfig::default() };
+    let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+    let name = format!("bench-{}", uuid::Uuid::new_v4());
+    catalog.topics[0].kafka_topic = name.clone();
+    runtime.block_on(create_topic(&kafka, &name, 4, &[])).expect("a topic");
+    {
+        let producer = EventProducer::new(&kafka, &name).expect("a producer");
+        for (index, payload) in payloads.iter().enumerate() {
+            producer.send(&format!("u{}", index % 1_009), payload).expect("sent");
+        }
+        producer.flush(Duration::from_secs(120)).expect("flushed");
+    }
+    let dir = tempfile::tempdir().expect("a folder");
+    let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
+    let context = pipeline::Context {
+        config: StreamConfig::new(kafka, dir.path().to_owned()),
+        catalog: Arc::new(catalog.clone()),
+        settings: ShopSettings::default(),
+        clock: Arc::new(SystemClock),
+        view: sender,
+        telemetry: StreamTelemetry::register(&mut Registry::default()),
+        runtime: runtime.handle().clone(),
+    };
+    let began = cpu_seconds();
+    let wall = Instant::now();
+    let mut stream = vitral_stream::start(context, catalog.topics[0].clone()).expect("started");
+    let committed = |view: &View| {
+        view.topics.values().any(|topic| topic.completeness.read == payloads.len() as u64 && topic.tail.is_empty())
+    };
+    while !committed(&view.borrow()) {
+        assert!(wall.elapsed() < Duration::from_secs(300), "not committed after five minutes");
+        std::thread::sleep(Duration::from_millis(20));
+    }
+    let seconds = cpu_seconds() - began;
+    stream.stop();
+    runtime.block_on(stream.finished()).expect("an ordered end");
+    seconds
+}
