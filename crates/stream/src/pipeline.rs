@@ -57,7 +57,8 @@ pub struct Context {
 /// A running pipeline.
 pub struct StreamHandle {
     stop: Arc<AtomicBool>,
-    finished: oneshot::Receiver<Result<(), StreamError>>,
+    /// None once the outcome was handed over.
+    finished: Option<oneshot::Receiver<Result<(), StreamError>>>,
 }
 
 impl StreamHandle {
@@ -66,9 +67,12 @@ impl StreamHandle {
         self.stop.store(true, Ordering::SeqCst);
     }
 
-    /// Resolves when the pipeline has ended, by [`Self::stop`] or by an error.
+    /// Resolves when the pipeline has ended, by [`Self::stop`] or by an error, which is told once.
     pub async fn finished(&mut self) -> Result<(), StreamError> {
-        (&mut self.finished).await.unwrap_or(Err(StreamError::Gone("the pipeline")))
+        let Some(finished) = &mut self.finished else { return Ok(()) };
+        let outcome = finished.await.unwrap_or(Err(StreamError::Gone("the pipeline")));
+        self.finished = None;
+        outcome
     }
 }
 
@@ -87,7 +91,7 @@ pub fn start(context: Context, topic: Topic) -> Result<StreamHandle, StreamError
         let _ = sender.send(result);
     };
     std::thread::Builder::new().name(name).spawn(run).map_err(|_| StreamError::Gone("the pipeline's thread"))?;
-    Ok(StreamHandle { stop, finished })
+    Ok(StreamHandle { stop, finished: Some(finished) })
 }
 
 struct Pipeline {

@@ -37,8 +37,11 @@ impl ProducerContext for Outcomes {
                 self.delivered.fetch_add(1, Ordering::Relaxed);
             }
             Err((error, _)) => {
-                self.failed.fetch_add(1, Ordering::Relaxed);
-                tracing::warn!(%error, "an event was not taken by the broker");
+                let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
+                // A broker that is away refuses thousands a second; all are counted.
+                if failed.is_power_of_two() {
+                    tracing::warn!(%error, failed, "events were not taken by the broker");
+                }
             }
         }
     }
