@@ -7,6 +7,7 @@ use datafusion::{
     execution::{
         SessionStateBuilder,
         context::SessionContext,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
         memory_pool::{GreedyMemoryPool, MemoryPool},
         runtime_env::RuntimeEnvBuilder,
     },
@@ -41,7 +42,11 @@ pub fn engine_session(config: EngineConfig) -> Result<SessionContext> {
     options.execution.skip_partial_aggregation_probe_ratio_threshold = 1.0;
     options.sql_parser.collect_spans = true;
     let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(config.memory_bytes));
-    let runtime = RuntimeEnvBuilder::new().with_memory_pool(pool).build_arc()?;
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(pool)
+        // What does not fit stops the stream with a message; nothing is spilled behind its back.
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
     let rules =
         Optimizer::new().rules.into_iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
     let state = SessionStateBuilder::new()

@@ -90,7 +90,11 @@ impl Archive {
             next_offsets: BTreeMap::new(),
             effective_ms: None,
         };
-        archive.effective_ms = archive.table.transaction(&archive.watermark_application()).await?;
+        // M is the topic's: it survives a log made anew.
+        for log in archive.logs().await?.iter().map(String::as_str).chain([log]) {
+            let application = watermark_application(log, &topic.kafka_topic);
+            archive.effective_ms = archive.effective_ms.max(archive.table.transaction(&application).await?);
+        }
         for partition in partitions {
             archive.add_partition(partition).await?;
         }
@@ -261,8 +265,12 @@ impl Archive {
     }
 
     fn watermark_application(&self) -> String {
-        format!("{}/{}/M", self.log, self.topic.kafka_topic)
+        watermark_application(&self.log, &self.topic.kafka_topic)
     }
+}
+
+fn watermark_application(log: &str, kafka_topic: &str) -> String {
+    format!("{log}/{kafka_topic}/M")
 }
 
 fn this_log(log: &str) -> Expr {

@@ -20,8 +20,8 @@ pub enum StoreError {
     )]
     Fenced { topic: String, partition: i32, expected: Option<i64>, found: Option<i64> },
     #[error(
-        "column {column} of table {table} is {found} there and {wanted} in the catalog: give the column its old type, \
-         or a new name"
+        "column {column} of table {table} is {found} there and {wanted} in the catalog: give it back its type, \
+         or declare a topic of another name"
     )]
     Incompatible { table: String, column: String, found: String, wanted: String },
     #[error(

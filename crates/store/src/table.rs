@@ -70,7 +70,7 @@ impl Table {
                     // Each commit is one file of the log; a checkpoint spares readers from all before it.
                     ("delta.checkpointInterval".to_owned(), Some("50".to_owned())),
                     ("delta.logRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
-                    ("delta.deletedFileRetentionDuration".to_owned(), Some("interval 1 hour".to_owned())),
+                    ("delta.deletedFileRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
                 ])
                 .await
                 .map_err(StoreError::table(name, "created"))?;
@@ -184,7 +184,7 @@ impl Table {
         Ok(())
     }
 
-    /// Refuses a column of another type; adds a column that the table lacks.
+    /// Refuses a column of another type or one that the catalog dropped; adds a column that the table lacks.
     async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
         let failed = StoreError::table(&self.name, "compared with the catalog");
         let state = self.delta.snapshot().map_err(&failed)?;
@@ -207,6 +207,14 @@ impl Table {
                 }
                 Err(_) => missing.push(field.as_ref().clone().with_nullable(true)),
             }
+        }
+        if let Some(dropped) = stored.fields().iter().find(|field| self.schema.field_with_name(field.name()).is_err()) {
+            return Err(StoreError::Incompatible {
+                table: self.name.clone(),
+                column: dropped.name().clone(),
+                found: dropped.data_type().to_string(),
+                wanted: "missing".to_owned(),
+            });
         }
         if missing.is_empty() {
             return Ok(());

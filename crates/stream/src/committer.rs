@@ -30,9 +30,23 @@ pub enum Job {
 }
 
 pub enum Done {
-    Archived { archive: Arc<dyn TableProvider>, commit: ArchiveCommit },
-    Published { tables: Vec<(usize, Arc<dyn TableProvider>)>, through_ms: i64 },
-    PartitionAdded { partition: i32, next_offset: Option<i64> },
+    Archived {
+        archive: Arc<dyn TableProvider>,
+        commit: ArchiveCommit,
+    },
+    Published {
+        tables: Vec<(usize, Arc<dyn TableProvider>)>,
+        through_ms: i64,
+    },
+    PartitionAdded {
+        partition: i32,
+        next_offset: Option<i64>,
+    },
+    /// Small files were merged: these no longer read the old ones, which will be deleted. No answer to a job.
+    Tidied {
+        archive: Arc<dyn TableProvider>,
+        tables: Vec<Arc<dyn TableProvider>>,
+    },
     Failed(StreamError),
 }
 
@@ -79,10 +93,19 @@ impl Committer {
             if done.send(answer).is_err() {
                 return;
             }
-            if jobs.is_empty()
-                && let Err(error) = self.tidy(&mut vacuumed).await
-            {
-                tracing::warn!(topic = self.label.topic, %error, "small files were not merged; trying again later");
+            if !jobs.is_empty() {
+                continue;
+            }
+            match self.tidy(&mut vacuumed).await {
+                Ok(None) => {}
+                Ok(Some(tidied)) => {
+                    if done.send(tidied).is_err() {
+                        return;
+                    }
+                }
+                Err(error) => {
+                    tracing::warn!(topic = self.label.topic, %error, "small files were not merged; trying again later");
+                }
             }
         }
     }
@@ -123,10 +146,10 @@ impl Committer {
     }
 
     /// Merges small files between jobs.
-    async fn tidy(&mut self, vacuumed: &mut Instant) -> Result<(), StoreError> {
-        self.archive.compact().await?;
+    async fn tidy(&mut self, vacuumed: &mut Instant) -> Result<Option<Done>, StoreError> {
+        let mut merged = self.archive.compact().await?;
         for table in &mut self.tables {
-            table.compact().await?;
+            merged |= table.compact().await?;
         }
         if vacuumed.elapsed() >= VACUUM_EVERY {
             *vacuumed = Instant::now();
@@ -135,7 +158,14 @@ impl Committer {
                 table.vacuum().await?;
             }
         }
-        Ok(())
+        if !merged {
+            return Ok(None);
+        }
+        let mut tables = Vec::new();
+        for table in &self.tables {
+            tables.push(table.provider().await?);
+        }
+        Ok(Some(Done::Tidied { archive: self.archive.provider().await?, tables }))
     }
 }
 

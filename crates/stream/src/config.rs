@@ -45,7 +45,7 @@ impl StreamConfig {
             refresh: Duration::from_millis(250),
             batch_rows: 64 * 1024,
             batch_wait: Duration::from_millis(100),
-            uncommitted_bytes: 192 << 20,
+            uncommitted_bytes: 96 << 20,
             panes_memory_bytes: 1 << 30,
             accept_new_log: false,
             shutdown: Duration::from_secs(30),

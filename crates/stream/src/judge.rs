@@ -136,7 +136,9 @@ impl Judge {
             if holds.false_count() == 0 {
                 continue;
             }
-            for row in (0..holds.len()).filter(|row| holds.is_valid(*row) && !holds.value(*row)) {
+            // A row that could not be decoded is refused already.
+            let fails = |row: &usize| is_decoded.value(*row) && holds.is_valid(*row) && !holds.value(*row);
+            for row in (0..holds.len()).filter(fails) {
                 forbidden.entry(row).or_insert_with(|| (Reason::Value, text.clone()));
             }
         }

@@ -49,7 +49,7 @@ impl PanesOfTopic {
             let plan = Arc::new(MetricPlan::new(metric, topic, settings, session)?);
             Ok(LiveMetric {
                 panes: MetricPanes::new(plan, pool, memory_bytes),
-                version: metric.version(settings),
+                version: metric.version(settings, topic.lateness_ms),
                 published_through_ms: None,
                 open: Arc::default(),
             })

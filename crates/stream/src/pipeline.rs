@@ -167,7 +167,15 @@ impl Pipeline {
     }
 
     fn take(&mut self, polled: Polled) -> Result<(), StreamError> {
-        let Polled { messages, ends } = polled;
+        let Polled { mut messages, ends } = polled;
+        // Never seen with this client library; twice in the archive would be worse than a warning.
+        messages.retain(|message| {
+            let again = self.cycle.is_past(message.partition(), message.offset());
+            if again {
+                tracing::warn!(partition = message.partition(), offset = message.offset(), "delivered again; left out");
+            }
+            !again
+        });
         let now_ms = self.context.clock.now_ms();
         let mut gaps = Vec::new();
         for message in &messages {
@@ -255,7 +263,7 @@ impl Pipeline {
         }
         let effective_ms = self.watermarks.effective_ms();
         let config = &self.context.config;
-        let due = now || self.cycle.age() >= config.cycle || self.cycle.bytes() >= config.uncommitted_bytes / 4;
+        let due = now || self.cycle.age() >= config.cycle || self.cycle.bytes() >= config.uncommitted_bytes / 2;
         if !due || (self.cycle.is_empty() && effective_ms == self.committed_ms) {
             return Ok(());
         }
@@ -281,6 +289,12 @@ impl Pipeline {
     }
 
     fn settle_one(&mut self, done: Done) -> Result<(), StreamError> {
+        if let Done::Tidied { archive, tables } = done {
+            self.view.archive = archive;
+            self.view.published = tables;
+            self.show();
+            return Ok(());
+        }
         self.job_in_flight = false;
         match done {
             Done::Archived { archive, commit } => {
@@ -303,6 +317,7 @@ impl Pipeline {
                 self.source.assign(&self.cycle.next_offsets())?;
             }
             Done::Failed(error) => return Err(error),
+            Done::Tidied { .. } => {}
         }
         Ok(())
     }

@@ -149,6 +149,15 @@ impl Config {
             anyhow!("configuration: {}", lines.join("; "))
         })?;
         config.settings()?;
+        for (name, value, least) in [
+            ("stream.batch_rows", config.stream.batch_rows, 1),
+            ("stream.uncommitted_bytes", config.stream.uncommitted_bytes, 1 << 20),
+            ("panes.memory_bytes", config.panes.memory_bytes, 1 << 20),
+        ] {
+            if value < least {
+                bail!("configuration: {name} is {value}, it must be at least {least}");
+            }
+        }
         Ok(config)
     }
 

@@ -93,11 +93,12 @@ impl Metric {
         })
     }
 
-    /// Identifies what the metric computes: its SQL, the shop's settings, and the engine's version. Another version's
-    /// rows are another table.
-    pub fn version(&self, settings: &ShopSettings) -> String {
+    /// Identifies what the metric computes: its SQL, the zone, when its windows close, and the engine's version. Another
+    /// version's rows are another table.
+    pub fn version(&self, settings: &ShopSettings, lateness_ms: i64) -> String {
         let mut hash = Sha256::new();
-        for part in [&self.text, settings.time_zone.name(), datafusion::DATAFUSION_VERSION] {
+        let lateness = lateness_ms.to_string();
+        for part in [&self.text, settings.time_zone.name(), &lateness, datafusion::DATAFUSION_VERSION] {
             hash.update(part.len().to_le_bytes());
             hash.update(part);
         }

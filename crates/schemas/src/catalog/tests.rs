@@ -75,7 +75,7 @@ fn a_version_follows_the_sql_and_the_zone() {
         )
     };
     let version = |text: &str, settings: &ShopSettings| {
-        parse(text).expect("valid").metric("m").expect("the metric").version(settings)
+        parse(text).expect("valid").metric("m").expect("the metric").version(settings, 3_600_000)
     };
     let settings = ShopSettings::default();
     assert_eq!(version(&sql("1 hour"), &settings), version(&format!("-- Said.\n{}", sql("1 hour")), &settings));

@@ -5,9 +5,10 @@
 use std::time::Duration;
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
-use rdkafka::message::{Header, OwnedHeaders};
+use rdkafka::message::{Header, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::util::Timeout;
 use vitral_schemas::verdict::Reason;
 
 use super::Message;
@@ -56,10 +57,14 @@ impl DeadLetters {
         loop {
             match self.producer.send_result(record) {
                 Ok(delivery) => {
+                    let producer = self.producer.clone();
                     return Ok(Box::pin(async move {
                         let outcome: Result<OwnedDeliveryResult, _> = delivery.await;
                         match outcome {
                             Ok(Ok(_)) => Ok(()),
+                            Ok(Err((error, message))) if is_too_large(&error) => {
+                                without_payload(&producer, message).await
+                            }
                             Ok(Err((error, _))) => Err(error),
                             Err(_) => Err(KafkaError::Canceled),
                         }
@@ -80,4 +85,20 @@ impl DeadLetters {
             }
         }
     }
+}
+
+fn is_too_large(error: &KafkaError) -> bool {
+    error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
+}
+
+/// The dead-letter topic refuses the message's size: what it was is said without its bytes, which the archive keeps.
+async fn without_payload(producer: &FutureProducer, message: OwnedMessage) -> Result<(), KafkaError> {
+    let bytes = message.payload().map_or(0, <[u8]>::len).to_string();
+    let headers = message.headers().cloned().unwrap_or_default();
+    let headers = headers.insert(Header { key: "vitral.truncated", value: Some(&bytes) });
+    let mut record = FutureRecord::<[u8], [u8]>::to(message.topic()).payload(&[]).headers(headers);
+    if let Some(key) = message.key() {
+        record = record.key(key);
+    }
+    producer.send(record, Timeout::Never).await.map(|_| ()).map_err(|(error, _)| error)
 }

@@ -157,7 +157,7 @@ impl Source {
             .set("isolation.level", "read_committed")
             .set("enable.partition.eof", "true")
             // Read ahead, but within bounds: this is what a paused pipeline may hold.
-            .set("queued.max.messages.kbytes", "16384")
+            .set("queued.max.messages.kbytes", "8192")
             .set("fetch.message.max.bytes", "4194304")
             .set("fetch.wait.max.ms", "50")
             // Messages over the limit must arrive to be refused.

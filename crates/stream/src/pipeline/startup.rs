@@ -22,6 +22,8 @@ use crate::panes_of_topic::PanesOfTopic;
 use crate::recovery::recover;
 use crate::telemetry::TopicLabel;
 
+/// A refused message may be larger than the topic it came from allows others to be.
+const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
 /// Between questions for a topic that does not exist yet.
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
@@ -38,7 +40,7 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
     let runtime = context.runtime.clone();
     let config = &context.config;
     let dead_letters = DeadLetters::new(&config.kafka, &topic.kafka_topic, topic.dead_letter_topic())?;
-    runtime.block_on(create_topic(&config.kafka, &topic.dead_letter_topic(), 1, &[]))?;
+    runtime.block_on(create_topic(&config.kafka, &topic.dead_letter_topic(), 1, &DEAD_LETTER_SETTINGS))?;
 
     let archive_dir = config.data_dir.join("archive").join(&topic.name);
     let archive = runtime.block_on(Archive::open(&topic, &log, partitions.iter().copied(), &archive_dir))?;
@@ -115,7 +117,7 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
     };
     // Windows that closed with a commit after which the process died.
     pipeline.publish()?;
-    while pipeline.job_in_flight {
+    while pipeline.job_in_flight && !stop.load(Ordering::SeqCst) {
         pipeline.wait_for_committer(Duration::from_secs(1))?;
     }
     pipeline.refresh(true)?;
