@@ -239,11 +239,13 @@ async fn plan(
     }
 }
 
+type Node = Arc<dyn ExecutionPlan>;
+
 /// Walks down a chain of unary nodes until `stop` holds: the nodes above, and the node.
 fn chain_until(
     root: Arc<dyn ExecutionPlan>,
     stop: impl Fn(&Arc<dyn ExecutionPlan>) -> bool,
-) -> Result<(Vec<Arc<dyn ExecutionPlan>>, Arc<dyn ExecutionPlan>)> {
+) -> Result<(Vec<Node>, Node)> {
     let mut nodes = Vec::new();
     let mut node = root;
     while !stop(&node) {

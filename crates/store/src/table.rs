@@ -98,7 +98,7 @@ impl Table {
     }
 
     pub(crate) fn version(&self) -> Option<u64> {
-        self.delta.version().and_then(|version| u64::try_from(version).ok())
+        self.delta.version()
     }
 
     /// One commit: the rows, if any, and the transactions. True if no other commit came between.

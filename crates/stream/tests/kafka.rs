@@ -26,7 +26,7 @@ fn kafka() -> Option<KafkaConfig> {
             panic!("VITRAL_TEST_KAFKA is not set: run scripts/services start kafka")
         }
         Err(_) => {
-            println!("left out: VITRAL_TEST_KAFKA is not set (scripts/services start kafka)");
+            eprintln!("left out: VITRAL_TEST_KAFKA is not set (scripts/services start kafka)");
             None
         }
     }

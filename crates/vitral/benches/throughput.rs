@@ -3,6 +3,8 @@
 //! `cargo bench --profile dev --bench throughput` (the profile of the demo and the tests). CPU time of the whole process. With
 //! `VITRAL_TEST_KAFKA` set, the whole way from Kafka to the committed archive is measured too.
 
+#![expect(clippy::print_stdout, reason = "a bench answers there")]
+
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
