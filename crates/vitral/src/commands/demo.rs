@@ -81,8 +81,23 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         remove_env(&data_dir)?;
         let stopped = server.stop().await;
         broker.stop().await;
-        outcome.and(stopped)
+        outcome.and(stopped).map_err(|error| if_disk_is_full(&data_dir, error))
     })
+}
+
+/// The broker's own words for a full disk say nothing; whether there is room is seen by trying.
+fn if_disk_is_full(data_dir: &Path, error: anyhow::Error) -> anyhow::Error {
+    let probe = data_dir.join(".room");
+    let written = std::fs::write(&probe, [0; 1 << 16]);
+    // It may never have been made.
+    let _ = std::fs::remove_file(&probe);
+    match written {
+        Err(cause) if cause.kind() == std::io::ErrorKind::StorageFull => error.context(format!(
+            "no space is left in {}: free some and start again; nothing that was acknowledged is lost",
+            data_dir.display()
+        )),
+        _ => error,
+    }
 }
 
 /// Runs until a part fails.
