@@ -35,7 +35,7 @@ CREATE MACRO money(text) AS CASE
         THEN try_cast(text AS DECIMAL(18, 2))
 END;
 CREATE MACRO money_fault(text) AS CASE
-    WHEN NOT regexp_full_match(text, '-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?') THEN 'valor'
+    WHEN NOT regexp_full_match(text, '-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?') THEN 'tipo'
     WHEN text IS NOT NULL AND coalesce(money(text) < 0, true) THEN 'valor'
 END;
 -- A number without fraction, however it is written.
