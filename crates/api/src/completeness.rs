@@ -1,13 +1,12 @@
 //! How complete an answer is: the counts of its topics, as JSON for metrics and as headers for arrays.
 
-use std::collections::BTreeSet;
-
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::{Completeness, View};
 
 use crate::json::utc_text;
+use crate::sources::{Name, Needs};
 
 const WATERMARK: HeaderName = HeaderName::from_static("vitral-watermark");
 const READ: HeaderName = HeaderName::from_static("vitral-read");
@@ -43,11 +42,11 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// The headers of an answer that depends on these topics: counts are summed, the watermark is the smallest, and absent
+/// The headers of an answer that is made of these topics and metrics: counts are summed, the watermark is the smallest, and absent
 /// while one topic has none. With several topics an idle partition carries its topic's name.
-pub(crate) fn headers(view: &View, topics: &BTreeSet<String>) -> HeaderMap {
+pub(crate) fn headers(view: &View, needs: &Needs) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let found: Vec<_> = topics.iter().filter_map(|name| Some((name, &view.topics.get(name)?.completeness))).collect();
+    let found: Vec<_> = needs.topics.iter().filter_map(|name| Some((name, of_topic(view, needs, name)?))).collect();
     if found.is_empty() {
         return headers;
     }
@@ -76,4 +75,13 @@ pub(crate) fn headers(view: &View, topics: &BTreeSet<String>) -> HeaderMap {
 
 fn watermark_text(watermark_ms: Option<i64>) -> Option<String> {
     utc_text(watermark_ms?.checked_mul(MICROS_PER_MS)?)
+}
+
+/// What every part of the answer holds at least: a topic's open windows may be older than its tail, never newer.
+fn of_topic<'a>(view: &'a View, needs: &Needs, topic: &str) -> Option<&'a Completeness> {
+    let mut metrics = needs.names.iter().filter_map(|(Name::Table(name) | Name::Newest(name))| view.metrics.get(name));
+    match metrics.find(|metric| metric.topic == topic) {
+        Some(metric) => Some(&metric.completeness),
+        None => Some(&view.topics.get(topic)?.completeness),
+    }
 }

@@ -84,7 +84,7 @@ async fn answer(shared: &Shared, prepared: &Prepared, query: Option<&str>) -> Re
     let now_ms = shared.clock.now_ms();
     let values = values(endpoint, &parameters, now_ms)?;
     let rows = shared.reader.bounded(rows(&shared.reader, &view, prepared, values, now_ms)).await?;
-    let headers = completeness::headers(&view, &needs.topics);
+    let headers = completeness::headers(&view, needs);
     Ok((headers, [(CONTENT_TYPE, "application/json")], rows).into_response())
 }
 

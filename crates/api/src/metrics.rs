@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use vitral_schemas::view::{MetricView, View};
+use vitral_schemas::view::MetricView;
 
 use crate::completeness::Figures;
 use crate::json::JsonRows;
@@ -27,14 +27,13 @@ struct Document<'a> {
     completude: Figures<'a>,
 }
 
-fn document(view: &View, name: &str, shown: &MetricView, rows: &RecordBatch) -> Result<String, QueryError> {
-    let topic = view.topics.get(&shown.topic).ok_or_else(|| QueryError::Unavailable(shown.topic.clone()))?;
+fn document(name: &str, shown: &MetricView, rows: &RecordBatch) -> Result<String, QueryError> {
     let mut linhas = JsonRows::new();
     linhas.push(rows)?;
     let external = |error| ArrowError::ExternalError(error);
     let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
     let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
-    let document = Document { nome: name, linhas, completude: Figures::of(&topic.completeness) };
+    let document = Document { nome: name, linhas, completude: Figures::of(&shown.completeness) };
     Ok(serde_json::to_string(&document).map_err(|error| external(error.into()))?)
 }
 

@@ -33,6 +33,7 @@ pub struct TopicView {
     pub archive: Arc<dyn TableProvider>,
     /// Counted rows that are not committed yet, in the topic's schema.
     pub tail: Arc<[RecordBatch]>,
+    /// What the archive and the tail hold together.
     pub completeness: Completeness,
 }
 
@@ -48,6 +49,8 @@ pub struct MetricView {
     pub published_through_ms: Option<i64>,
     /// Provisional rows of the windows that are still open, by window start in milliseconds, in the metric's order.
     pub open: Arc<BTreeMap<i64, RecordBatch>>,
+    /// Of the topic, at the moment the open windows were made: while much is read at once they may be older than its tail.
+    pub completeness: Completeness,
 }
 
 /// What became of a topic's messages since its archive began, the rows not committed yet included.

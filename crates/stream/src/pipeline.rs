@@ -12,14 +12,13 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
 use tokio::sync::{mpsc, oneshot};
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::time::{Clock, MICROS_PER_MS};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
-use vitral_schemas::view::ViewSender;
+use vitral_schemas::view::{Completeness, ViewSender};
 use vitral_store::Counts;
 
 use self::cycle::Cycle;
@@ -108,6 +107,8 @@ struct Pipeline {
     counts: Counts,
     cycle: Cycle,
     view: ViewOfTopic,
+    /// What the open windows shown now were made of; none before the first are made.
+    live: Option<Completeness>,
     jobs: mpsc::Sender<Job>,
     done: mpsc::UnboundedReceiver<Done>,
     /// A job that the committer has not answered yet.
@@ -116,6 +117,8 @@ struct Pipeline {
     /// Windows through here are published or being published.
     publishing_ms: Option<i64>,
     paused: bool,
+    /// The last poll brought nothing.
+    caught_up: bool,
     partitions_asked: Instant,
     refreshed: Instant,
     refresh_took: Duration,
@@ -133,6 +136,7 @@ impl Pipeline {
         if self.has_room()? {
             let config = &self.context.config;
             let polled = self.source.poll(config.batch_wait, config.batch_rows)?;
+            self.caught_up = polled.messages.is_empty();
             self.take(polled)?;
         } else {
             self.wait_for_committer(self.context.config.batch_wait)?;
@@ -354,14 +358,16 @@ impl Pipeline {
         }
     }
 
-    /// Renews live results and the view, now and then.
+    /// Renews live results and the view, now and then; seldom while there is much to read.
     fn refresh(&mut self, now: bool) -> Result<(), StreamError> {
-        let pause = self.context.config.refresh.max(self.refresh_took * REFRESH_SHARE);
+        let share = if self.caught_up { 1 } else { REFRESH_SHARE };
+        let pause = self.context.config.refresh.max(self.refresh_took * share);
         if !now && self.refreshed.elapsed() < pause {
             return Ok(());
         }
         let started = Instant::now();
         self.panes.refresh()?;
+        self.live = Some(self.completeness());
         self.show();
         self.refreshed = Instant::now();
         self.refresh_took = started.elapsed();
@@ -376,19 +382,23 @@ impl Pipeline {
         Ok(())
     }
 
+    /// Shows what is there; nothing before the first windows are made.
     fn show(&self) {
-        let now_ms = self.context.clock.now_ms();
-        let idle = self.watermarks.idle_partitions(now_ms).collect();
-        let tail: Vec<RecordBatch> = self.cycle.tail();
-        self.view.show(
-            &self.context.view,
-            &self.topic,
-            &self.panes,
-            &self.counts,
-            self.watermarks.effective_ms(),
-            idle,
-            tail,
-        );
+        let Some(live) = &self.live else { return };
+        self.view.show(&self.context.view, &self.topic, &self.panes, self.cycle.tail(), self.completeness(), live);
+    }
+
+    fn completeness(&self) -> Completeness {
+        let Counts { counted, duplicate, late, refused, .. } = self.counts;
+        Completeness {
+            watermark_ms: self.watermarks.effective_ms(),
+            read: self.counts.read(),
+            counted,
+            duplicate,
+            late,
+            refused,
+            idle_partitions: self.watermarks.idle_partitions(self.context.clock.now_ms()).collect(),
+        }
     }
 
     /// Ordered end: commit what was read, publish what that closed.

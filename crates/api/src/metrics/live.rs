@@ -75,7 +75,7 @@ impl Live {
             let view = Arc::clone(&self.view.borrow_and_update());
             let now_ms = self.shared.clock.now_ms();
             if let Some(shown) = view.metrics.get(&self.name) {
-                match self.message(&view, shown, now_ms).await {
+                match self.message(shown, now_ms).await {
                     Ok(Some(message)) => {
                         self.counted.sent();
                         return Some(Event::default().data(message));
@@ -94,12 +94,12 @@ impl Live {
         }
     }
 
-    async fn message(&mut self, view: &View, shown: &MetricView, now_ms: i64) -> Result<Option<String>, QueryError> {
+    async fn message(&mut self, shown: &MetricView, now_ms: i64) -> Result<Option<String>, QueryError> {
         let rows = self.newest_window(shown, now_ms).await?;
         if self.sent.as_ref() == Some(&rows) {
             return Ok(None);
         }
-        let message = document(view, &self.name, shown, &rows)?;
+        let message = document(&self.name, shown, &rows)?;
         self.sent = Some(rows);
         Ok(Some(message))
     }

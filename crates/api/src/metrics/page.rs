@@ -52,7 +52,7 @@ pub(crate) async fn page(
     let found = shared.reader.bounded(metric_rows::read(&shared.reader, metric, shown, &wanted)).await?;
     let rows = found.slice(0, found.num_rows().min(limit));
 
-    let body = document(&view, &name, shown, &rows)?;
+    let body = document(&name, shown, &rows)?;
     let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
     if found.num_rows() > limit
         && let Some(next) = end_of(&rows, resumed)

@@ -6,7 +6,6 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::{Completeness, MetricView, TopicView, View, ViewSender};
-use vitral_store::Counts;
 
 use crate::panes_of_topic::PanesOfTopic;
 
@@ -18,28 +17,18 @@ pub(super) struct ViewOfTopic {
 }
 
 impl ViewOfTopic {
-    /// Replaces the topic and its metrics in the shared view, all at once.
-    #[expect(clippy::too_many_arguments, reason = "the parts of one picture")]
+    /// Replaces the topic and its metrics in the shared view, all at once. `now` is of the archive and the tail, `live` of the
+    /// open windows.
     pub(super) fn show(
         &self,
         view: &ViewSender,
         topic: &Topic,
         panes: &PanesOfTopic,
-        counts: &Counts,
-        watermark_ms: Option<i64>,
-        idle_partitions: Vec<i32>,
         tail: Vec<RecordBatch>,
+        now: Completeness,
+        live: &Completeness,
     ) {
-        let completeness = Completeness {
-            watermark_ms,
-            read: counts.read(),
-            counted: counts.counted,
-            duplicate: counts.duplicate,
-            late: counts.late,
-            refused: counts.refused,
-            idle_partitions,
-        };
-        let of_topic = TopicView { archive: Arc::clone(&self.archive), tail: tail.into(), completeness };
+        let of_topic = TopicView { archive: Arc::clone(&self.archive), tail: tail.into(), completeness: now };
         view.send_modify(|view| {
             let mut next = View::clone(view);
             next.ready = true;
@@ -53,6 +42,7 @@ impl ViewOfTopic {
                     published: Arc::clone(published),
                     published_through_ms: metric.published_through_ms,
                     open: Arc::clone(&metric.open),
+                    completeness: live.clone(),
                 };
                 next.metrics.insert(plan.metric.name.clone(), of_metric);
             }
