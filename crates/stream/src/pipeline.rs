@@ -38,8 +38,8 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(20);
 /// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
 /// must not multiply in memory.
 const BATCH_BYTES: usize = 128 << 20;
-/// Live results take at most one part in this many of the pipeline's time.
-const REFRESH_SHARE: u32 = 5;
+/// While there is more to read than is read at once, live results take one part in this many of the pipeline's time.
+const REFRESH_SHARE_BEHIND: u32 = 20;
 
 /// What all pipelines of a process share.
 #[derive(Clone)]
@@ -117,7 +117,7 @@ struct Pipeline {
     /// Windows through here are published or being published.
     publishing_ms: Option<i64>,
     paused: bool,
-    /// The last poll brought nothing.
+    /// The last poll brought everything that was there.
     caught_up: bool,
     partitions_asked: Instant,
     refreshed: Instant,
@@ -136,7 +136,7 @@ impl Pipeline {
         if self.has_room()? {
             let config = &self.context.config;
             let polled = self.source.poll(config.batch_wait, config.batch_rows)?;
-            self.caught_up = polled.messages.is_empty();
+            self.caught_up = polled.messages.len() < config.batch_rows;
             self.take(polled)?;
         } else {
             self.wait_for_committer(self.context.config.batch_wait)?;
@@ -360,7 +360,7 @@ impl Pipeline {
 
     /// Renews live results and the view, now and then; seldom while there is much to read.
     fn refresh(&mut self, now: bool) -> Result<(), StreamError> {
-        let share = if self.caught_up { 1 } else { REFRESH_SHARE };
+        let share = if self.caught_up { 1 } else { REFRESH_SHARE_BEHIND };
         let pause = self.context.config.refresh.max(self.refresh_took * share);
         if !now && self.refreshed.elapsed() < pause {
             return Ok(());

@@ -28,10 +28,15 @@ const BATCH_ROWS: usize = 64 * 1024;
 const ROUNDS: usize = 3;
 
 fn main() {
+    // A name, or its part, picks one of the two inputs.
+    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
     let mix: Vec<Vec<u8>> =
         Simulator::new(SimulatorConfig::default()).take(EVENTS).map(|message| message.payload).collect();
     let four: Vec<Vec<u8>> = (0..EVENTS).map(four_fields).collect();
     for (name, payloads) in [("simulator, seed 1", &mix), ("four fields", &four)] {
+        if !name.contains(&wanted) {
+            continue;
+        }
         let bytes: usize = payloads.iter().map(Vec::len).sum();
         println!("\n{name}: {EVENTS} events of {:.1} bytes on average", bytes as f64 / EVENTS as f64);
         let valid = valid_only(payloads);

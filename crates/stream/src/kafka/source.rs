@@ -158,6 +158,8 @@ impl Source {
             .set("enable.partition.eof", "true")
             // Read ahead, but within bounds: this is what a paused pipeline may hold.
             .set("queued.max.messages.kbytes", "8192")
+            // The default, a second, leaves the pipeline waiting each time that the bound was reached.
+            .set("fetch.queue.backoff.ms", "5")
             .set("fetch.message.max.bytes", "4194304")
             .set("fetch.wait.max.ms", "50")
             // Messages over the limit must arrive to be refused.
