@@ -1,12 +1,13 @@
 //! The rows of windows, as they are stored and served: window start and end first, in the metric's order.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{self, SortColumn, SortOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
-use datafusion::common::Result;
+use datafusion::common::{Result, exec_datafusion_err};
 use vitral_schemas::catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::timestamp_type;
@@ -81,20 +82,31 @@ fn sort(metric: &Metric, batch: &RecordBatch) -> Result<RecordBatch> {
 fn limit(metric: &Metric, batch: RecordBatch) -> Result<RecordBatch> {
     let Some(limit) = metric.limit else { return Ok(batch) };
     let kept: Vec<RecordBatch> =
-        split_by_window(&batch).into_values().map(|window| window.slice(0, window.num_rows().min(limit))).collect();
+        split_by_window(&batch)?.into_values().map(|window| window.slice(0, window.num_rows().min(limit))).collect();
     Ok(compute::concat_batches(&batch.schema(), &kept)?)
 }
 
-/// The rows of each window, by its start in milliseconds. The batch must be ordered by window.
-pub fn split_by_window(batch: &RecordBatch) -> BTreeMap<i64, RecordBatch> {
+/// The rows of each window, by its start in milliseconds, each with memory of its own: windows are replaced one by one. The batch
+/// must be ordered by window.
+pub fn split_by_window(batch: &RecordBatch) -> Result<BTreeMap<i64, RecordBatch>> {
     let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>().values();
     let mut windows = BTreeMap::new();
     let mut first = 0;
-    for row in 1..=starts.len() {
-        if row == starts.len() || starts[row] != starts[first] {
-            windows.insert(starts[first] / MICROS_PER_MS, batch.slice(first, row - first));
-            first = row;
-        }
+    for same in starts.chunk_by(|a, b| a == b) {
+        let rows = first..first + same.len();
+        first = rows.end;
+        let window = if rows.len() == starts.len() { batch.clone() } else { copy(batch, rows)? };
+        windows.insert(same[0] / MICROS_PER_MS, window);
     }
-    windows
+    Ok(windows)
+}
+
+/// Some rows, with memory of their own.
+pub(crate) fn copy(batch: &RecordBatch, rows: Range<usize>) -> Result<RecordBatch> {
+    let rows = u32_of(rows.start)?..u32_of(rows.end)?;
+    Ok(compute::take_record_batch(batch, &UInt32Array::from_iter_values(rows))?)
+}
+
+pub(crate) fn u32_of(row: usize) -> Result<u32> {
+    u32::try_from(row).map_err(|_| exec_datafusion_err!("over 4 billion rows in one batch"))
 }

@@ -1,13 +1,14 @@
 //! The partial states of a metric's open panes.
 //!
-//! For each partition, states are kept in runs: batches of state rows of any panes. Runs of similar size are merged, so
-//! that a row is touched a logarithmic number of times. A run knows its oldest and newest pane, so that reading a few windows skips most
-//! runs and closing old panes drops whole ones.
+//! For each partition, states are kept in runs: batches of state rows, ordered by pane. Runs of similar size are merged, so
+//! that a row is touched a logarithmic number of times. A run knows where its panes lie, so that a window's states are slices of
+//! the runs.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
@@ -17,10 +18,13 @@ use vitral_schemas::window::{Bounds, Windows};
 
 use crate::error::PanesError;
 use crate::plan::MetricPlan;
-use crate::rows::arrange;
+use crate::rows::{arrange, copy, u32_of};
 
 /// How many runs of one size are merged into one of the next: fewer merges against more runs to read.
 const RUNS_PER_SIZE: usize = 8;
+/// Windows are finished together up to about this many bytes of states: what that takes beside the states stays small, and the
+/// tables stay in the processor's caches. Tests have little and want many batches.
+const FINISHED_TOGETHER_BYTES: usize = if cfg!(test) { 512 } else { 4 << 20 };
 
 #[derive(Debug)]
 pub struct MetricPanes {
@@ -32,11 +36,17 @@ pub struct MetricPanes {
     memory_bytes: usize,
 }
 
+/// State rows of any panes, ordered by pane.
 #[derive(Debug)]
 struct Run {
     states: RecordBatch,
-    oldest_pane_ms: i64,
-    newest_pane_ms: i64,
+    panes: Vec<PaneRows>,
+}
+
+#[derive(Debug)]
+struct PaneRows {
+    pane_ms: i64,
+    rows: Range<usize>,
 }
 
 impl MetricPanes {
@@ -53,9 +63,9 @@ impl MetricPanes {
     /// Folds counted rows of one partition; `panes` is [`pane_column`] of their event times.
     pub fn fold(&mut self, partition: i32, batch: &RecordBatch, panes: &ArrayRef) -> Result<(), PanesError> {
         let states = self.plan.fold(batch, panes)?;
-        let Some(run) = Run::new(states, self.plan.pane_index()) else { return Ok(()) };
-        for pane_ms in run.panes(self.plan.pane_index()) {
-            self.dirty.extend(self.plan.windows.windows_of(pane_ms).map(|bounds| bounds.start_ms));
+        let Some(run) = Run::new(&self.plan, states)? else { return Ok(()) };
+        for pane in &run.panes {
+            self.dirty.extend(self.plan.windows.windows_of(pane.pane_ms).map(|bounds| bounds.start_ms));
         }
         let runs = self.partitions.entry(partition).or_default();
         runs.push(run);
@@ -68,57 +78,72 @@ impl MetricPanes {
         std::mem::take(&mut self.dirty)
     }
 
-    /// The rows of the wanted windows, ordered by window.
-    pub fn rows_of(&self, wanted: impl Fn(Bounds) -> bool) -> Result<RecordBatch, PanesError> {
+    /// The rows of the wanted windows, ordered by window; no window's rows are in two batches.
+    pub fn rows_of(&self, wanted: impl Fn(Bounds) -> bool) -> Result<Vec<RecordBatch>, PanesError> {
+        let mut bytes = BTreeMap::<i64, usize>::new();
+        for run in self.partitions.values().flatten() {
+            let row_bytes = run.states.get_array_memory_size() / run.states.num_rows();
+            for pane in &run.panes {
+                for bounds in self.plan.windows.windows_of(pane.pane_ms).filter(|bounds| wanted(*bounds)) {
+                    *bytes.entry(bounds.start_ms).or_default() += pane.rows.len() * row_bytes;
+                }
+            }
+        }
+        let mut finished = Vec::new();
+        let mut windows = bytes.into_iter().peekable();
+        while let Some((first_ms, mut bytes)) = windows.next() {
+            let mut last_ms = first_ms;
+            while let Some((start_ms, more)) =
+                windows.next_if(|(_, more)| bytes.saturating_add(*more) <= FINISHED_TOGETHER_BYTES)
+            {
+                last_ms = start_ms;
+                bytes += more;
+            }
+            let wanted = |bounds: Bounds| (first_ms..=last_ms).contains(&bounds.start_ms) && wanted(bounds);
+            finished.push(self.finish(&wanted)?);
+        }
+        Ok(finished)
+    }
+
+    /// The rows of the wanted windows in one batch.
+    fn finish(&self, wanted: &impl Fn(Bounds) -> bool) -> Result<RecordBatch, PanesError> {
         let windows = self.plan.windows;
         let mut states = Vec::new();
         for nth in 0..windows.windows_per_pane() {
-            let mut starts = HashMap::new();
             for run in self.partitions.values().flatten() {
                 let start_of = |pane_ms: i64| {
-                    *starts.entry(pane_ms).or_insert_with(|| {
-                        windows.nth_window(pane_ms, nth).filter(|bounds| wanted(*bounds)).map(|bounds| bounds.start_ms)
-                    })
+                    let bounds = windows.nth_window(pane_ms, nth).filter(|bounds| wanted(*bounds));
+                    bounds.map(|bounds| bounds.start_ms)
                 };
-                states.extend(self.moved_to_windows(run, start_of)?);
+                let moved = run.moved_to_windows(self.plan.pane_index(), start_of, &mut states);
+                moved.map_err(|source| failed(&self.plan, "moved to windows", source))?;
             }
         }
         let finished = self.plan.finish(states)?;
         arrange(&self.plan.metric, &windows, self.plan.rows_schema(), &finished)
-            .map_err(|source| self.failed("arranged", source))
+            .map_err(|source| failed(&self.plan, "arranged", source))
     }
 
     /// Drops the panes that no open window needs: those whose last window ended at least `lateness_ms` before M.
     pub fn evict(&mut self, effective_ms: i64, lateness_ms: i64) -> Result<(), PanesError> {
-        let index = self.plan.pane_index();
         let windows = self.plan.windows;
         let open = |pane_ms: i64| windows.last_end_ms(pane_ms) + lateness_ms > effective_ms;
         for runs in self.partitions.values_mut() {
             for run in std::mem::take(runs) {
-                if open(run.oldest_pane_ms) {
-                    runs.push(run);
-                } else if open(run.newest_pane_ms) {
-                    let kept = filter_panes(&run.states, index, open).map_err(|source| PanesError::Engine {
-                        metric: self.plan.metric.name.clone(),
-                        action: "evicted",
-                        source,
-                    })?;
-                    runs.extend(Run::new(kept, index));
+                match run.panes.iter().find(|pane| open(pane.pane_ms)).map(|pane| pane.rows.start) {
+                    None => {}
+                    Some(0) => runs.push(run),
+                    Some(first) => {
+                        let rows = run.states.num_rows();
+                        let kept = copy(&run.states, first..rows);
+                        let kept = kept.map_err(|source| failed(&self.plan, "evicted", source))?;
+                        runs.extend(Run::new(&self.plan, kept)?);
+                    }
                 }
             }
         }
         self.partitions.retain(|_, runs| !runs.is_empty());
         self.account()
-    }
-
-    /// Start of the oldest and end of the newest window that has rows here, if any.
-    pub fn span(&self) -> Option<Bounds> {
-        let runs = || self.partitions.values().flatten();
-        let windows = self.plan.windows;
-        let oldest_ms = runs().map(|run| run.oldest_pane_ms).min()?;
-        let newest_ms = runs().map(|run| run.newest_pane_ms).max()?;
-        let start_ms = windows.windows_of(oldest_ms).map(|bounds| bounds.start_ms).min()?;
-        Some(Bounds { start_ms, end_ms: windows.last_end_ms(newest_ms) })
     }
 
     /// Bytes of all states.
@@ -131,80 +156,50 @@ impl MetricPanes {
         self.partitions.values().flatten().map(|run| run.states.num_rows()).sum()
     }
 
-    /// The run's rows whose pane maps to a window's start, with that start for their pane.
-    fn moved_to_windows(
-        &self,
-        run: &Run,
-        mut start_of: impl FnMut(i64) -> Option<i64>,
-    ) -> Result<Option<RecordBatch>, PanesError> {
-        let index = self.plan.pane_index();
-        let panes = panes_of(&run.states, index);
-        let mut last = None;
-        let starts: Vec<Option<i64>> = panes
-            .values()
-            .iter()
-            .map(|pane| match last {
-                Some((known, start)) if known == *pane => start,
-                _ => {
-                    let start = start_of(pane / MICROS_PER_MS).map(|start_ms| start_ms * MICROS_PER_MS);
-                    last = Some((*pane, start));
-                    start
-                }
-            })
-            .collect();
-        let wanted = starts.iter().flatten().count();
-        if wanted == 0 {
-            return Ok(None);
-        }
-        let mut columns = run.states.columns().to_vec();
-        columns[index] = Arc::new(TimestampMicrosecondArray::from(starts).with_timezone("UTC"));
-        let moved = || {
-            let mask = BooleanArray::new(
-                columns[index].nulls().map_or_else(
-                    || arrow::buffer::BooleanBuffer::new_set(columns[index].len()),
-                    |nulls| nulls.inner().clone(),
-                ),
-                None,
-            );
-            for column in &mut columns {
-                if wanted < mask.len() {
-                    *column = compute::filter(column, &mask)?;
-                }
-            }
-            RecordBatch::try_new(run.states.schema(), columns).map_err(DataFusionError::from)
-        };
-        moved().map(Some).map_err(|source| self.failed("moved to windows", source))
-    }
-
     fn account(&mut self) -> Result<(), PanesError> {
         let bytes = self.partitions.values().flatten().map(|run| run.states.get_array_memory_size()).sum();
         self.reservation
             .try_resize(bytes)
             .map_err(|_| PanesError::Memory { metric: self.plan.metric.name.clone(), limit_bytes: self.memory_bytes })
     }
-
-    fn failed(&self, action: &'static str, source: DataFusionError) -> PanesError {
-        PanesError::Engine { metric: self.plan.metric.name.clone(), action, source }
-    }
 }
 
 impl Run {
-    fn new(states: RecordBatch, pane_index: usize) -> Option<Self> {
-        let panes = panes_of(&states, pane_index);
-        let oldest = compute::min(panes)?;
-        let newest = compute::max(panes)?;
-        Some(Self { oldest_pane_ms: oldest / MICROS_PER_MS, newest_pane_ms: newest / MICROS_PER_MS, states })
+    /// None without rows.
+    fn new(plan: &MetricPlan, states: RecordBatch) -> Result<Option<Self>, PanesError> {
+        let index = plan.pane_index();
+        let states = ordered_by_pane(states, index).map_err(|source| failed(plan, "ordered", source))?;
+        let mut panes = Vec::new();
+        let mut start = 0;
+        for same in panes_of(&states, index).values().chunk_by(|a, b| a == b) {
+            let rows = start..start + same.len();
+            start = rows.end;
+            panes.push(PaneRows { pane_ms: same[0] / MICROS_PER_MS, rows });
+        }
+        Ok((!panes.is_empty()).then_some(Self { states, panes }))
     }
 
-    fn panes(&self, pane_index: usize) -> BTreeSet<i64> {
-        let mut panes = BTreeSet::new();
-        let mut last = None;
-        for pane in panes_of(&self.states, pane_index).values() {
-            if last.replace(*pane) != Some(*pane) {
-                panes.insert(pane / MICROS_PER_MS);
+    /// Adds the rows whose pane maps to a window's start, with that start for their pane; rows that lie together in one batch.
+    fn moved_to_windows(
+        &self,
+        pane_index: usize,
+        start_of: impl Fn(i64) -> Option<i64>,
+        moved: &mut Vec<RecordBatch>,
+    ) -> Result<(), DataFusionError> {
+        for panes in self.panes.chunk_by(|a, b| start_of(a.pane_ms).is_some() == start_of(b.pane_ms).is_some()) {
+            let rows = panes[0].rows.start..panes[panes.len() - 1].rows.end;
+            let starts = panes.iter().filter_map(|pane| {
+                start_of(pane.pane_ms).map(|start_ms| std::iter::repeat_n(start_ms * MICROS_PER_MS, pane.rows.len()))
+            });
+            let starts = TimestampMicrosecondArray::from_iter_values(starts.flatten()).with_timezone("UTC");
+            if starts.is_empty() {
+                continue;
             }
+            let mut columns = self.states.slice(rows.start, rows.len()).columns().to_vec();
+            columns[pane_index] = Arc::new(starts);
+            moved.push(RecordBatch::try_new(self.states.schema(), columns)?);
         }
-        panes
+        Ok(())
     }
 
     fn size_class(&self) -> u32 {
@@ -222,18 +217,22 @@ fn compact(plan: &MetricPlan, runs: &mut Vec<Run>) -> Result<(), PanesError> {
         let (merging, kept): (Vec<_>, Vec<_>) = runs.drain(..).partition(|run| run.size_class() == full);
         *runs = kept;
         let merged = plan.merge(merging.into_iter().map(|run| run.states).collect())?;
-        runs.extend(Run::new(merged, plan.pane_index()));
+        runs.extend(Run::new(plan, merged)?);
     }
 }
 
-fn filter_panes(
-    states: &RecordBatch,
-    pane_index: usize,
-    keep: impl Fn(i64) -> bool,
-) -> Result<RecordBatch, DataFusionError> {
-    let mask: BooleanArray =
-        panes_of(states, pane_index).values().iter().map(|pane| Some(keep(pane / MICROS_PER_MS))).collect();
-    Ok(compute::filter_record_batch(states, &mask)?)
+fn ordered_by_pane(states: RecordBatch, pane_index: usize) -> Result<RecordBatch, DataFusionError> {
+    let panes = panes_of(&states, pane_index).values();
+    if panes.is_sorted() {
+        return Ok(states);
+    }
+    let mut order: Vec<u32> = (0..u32_of(panes.len())?).collect();
+    order.sort_by_key(|row| panes[*row as usize]);
+    Ok(compute::take_record_batch(&states, &UInt32Array::from(order))?)
+}
+
+fn failed(plan: &MetricPlan, action: &'static str, source: DataFusionError) -> PanesError {
+    PanesError::Engine { metric: plan.metric.name.clone(), action, source }
 }
 
 fn panes_of(states: &RecordBatch, pane_index: usize) -> &TimestampMicrosecondArray {

@@ -23,7 +23,7 @@ pub enum Job {
     },
     /// Rows of windows that closed with the committed watermark, by the metric's index.
     Publish {
-        windows: Vec<(usize, RecordBatch)>,
+        windows: Vec<(usize, Vec<RecordBatch>)>,
         through_ms: i64,
     },
     AddPartition(i32),
@@ -132,7 +132,7 @@ impl Committer {
                 let mut tables = Vec::new();
                 for (index, rows) in windows {
                     let table = &mut self.tables[index];
-                    retry!(&self.label.topic, table.publish(vec![rows.clone()], through_ms));
+                    retry!(&self.label.topic, table.publish(rows.clone(), through_ms));
                     tables.push((index, retry!(&self.label.topic, table.provider())));
                 }
                 Ok(Done::Published { tables, through_ms })

@@ -25,7 +25,7 @@ pub struct StreamConfig {
     /// full waits `batch_wait` at most.
     pub batch_rows: usize,
     pub batch_wait: Duration,
-    /// Decoded rows that wait for their commit; at this many the source pauses.
+    /// Decoded rows that wait for their commit; at this many reading pauses.
     pub uncommitted_bytes: usize,
     /// What open panes may use.
     pub panes_memory_bytes: usize,

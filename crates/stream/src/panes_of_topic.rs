@@ -108,14 +108,21 @@ impl PanesOfTopic {
             for start_ms in &dirty {
                 open.remove(start_ms);
             }
-            open.extend(split_by_window(&rows));
+            for rows in rows {
+                let windows = split_by_window(&rows).map_err(|source| PanesError::Engine {
+                    metric: metric.panes.plan().metric.name.clone(),
+                    action: "split by window",
+                    source,
+                })?;
+                open.extend(windows);
+            }
             changed = true;
         }
         Ok(changed)
     }
 
-    /// For each metric with windows that closed since its last publication: its index and their rows.
-    pub fn closed(&self, effective_ms: i64) -> Result<Vec<(usize, RecordBatch)>, PanesError> {
+    /// For each metric with windows that closed since its last publication: its index and their rows, which may be none.
+    pub fn closed(&self, effective_ms: i64) -> Result<Vec<(usize, Vec<RecordBatch>)>, PanesError> {
         let mut closed = Vec::new();
         for (index, metric) in self.metrics.iter().enumerate() {
             let windows = &metric.plan().windows;

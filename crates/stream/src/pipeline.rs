@@ -133,7 +133,7 @@ impl Pipeline {
     }
 
     fn step(&mut self) -> Result<(), StreamError> {
-        if self.has_room()? {
+        if self.has_room() {
             let config = &self.context.config;
             let polled = self.source.poll(config.batch_wait, config.batch_rows)?;
             self.caught_up = polled.messages.len() < config.batch_rows;
@@ -152,22 +152,22 @@ impl Pipeline {
         self.refresh(false)
     }
 
-    /// Whether more may be read; pauses and resumes the source.
-    fn has_room(&mut self) -> Result<bool, StreamError> {
+    /// Whether more may be read. Not to poll is the pause: the client library reads ahead within its bound and then waits too.
+    ///
+    /// Its own pause must not be used: a resumed partition is read from one offset too far on when the batch before the pause
+    /// held the mark of the partition's end (`rd_kafka_q_serve_rkmessages` counts the mark as a message).
+    fn has_room(&mut self) -> bool {
         let limit = self.context.config.uncommitted_bytes;
-        // Resuming only at half keeps the source from flapping.
-        let full = self.cycle.bytes() >= if self.paused { limit / 2 } else { limit };
+        // Going on only at half lets the next cycle become a large one.
+        let full = self.cycle.bytes() >= if self.paused { limit.div_ceil(2) } else { limit };
         if full && !self.paused {
-            self.source.pause()?;
             self.context.telemetry.pauses.get_or_create(&self.label).inc();
-        } else if !full && self.paused {
-            self.source.resume()?;
         }
         self.paused = full;
         if full {
             self.watermarks.observe_pause();
         }
-        Ok(!full)
+        !full
     }
 
     fn take(&mut self, polled: Polled) -> Result<(), StreamError> {

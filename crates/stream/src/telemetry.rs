@@ -69,7 +69,7 @@ impl StreamTelemetry {
             telemetry.uncommitted_bytes.clone(),
         );
         registry.register("vitral_archive_commits", "Archive commits", telemetry.commits.clone());
-        registry.register("vitral_pauses", "Times the source paused for lack of room", telemetry.pauses.clone());
+        registry.register("vitral_pauses", "Times that reading paused for lack of room", telemetry.pauses.clone());
         registry.register_with_unit(
             "vitral_archive_commit",
             "Time of an archive commit",

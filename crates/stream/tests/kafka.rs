@@ -49,13 +49,17 @@ impl Shop {
     }
 
     fn start(&self, data_dir: &Path) -> (StreamHandle, ViewReceiver) {
+        self.start_with(StreamConfig {
+            cycle: Duration::from_millis(200),
+            refresh: Duration::from_millis(50),
+            ..StreamConfig::new(self.kafka.clone(), data_dir.to_owned())
+        })
+    }
+
+    fn start_with(&self, config: StreamConfig) -> (StreamHandle, ViewReceiver) {
         let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
         let context = pipeline::Context {
-            config: StreamConfig {
-                cycle: Duration::from_millis(200),
-                refresh: Duration::from_millis(50),
-                ..StreamConfig::new(self.kafka.clone(), data_dir.to_owned())
-            },
+            config,
             catalog: Arc::clone(&self.catalog),
             settings: ShopSettings::default(),
             clock: Arc::new(SystemClock),
@@ -180,6 +184,30 @@ async fn every_offset_gets_one_verdict_and_a_restart_goes_on() {
     let numbers: Vec<i64> =
         rows[0].columns().iter().map(|column| column.as_primitive::<Int64Type>().value(0)).collect();
     assert_eq!(numbers, [459, 459, 8]);
+}
+
+/// Each poll that brings a row fills the cycle, many of them at a partition's end: reading goes on exactly there.
+#[tokio::test(flavor = "multi_thread")]
+async fn pauses_at_a_partitions_end_lose_nothing() {
+    const ROUNDS: usize = 40;
+    let Some(kafka) = kafka() else { return };
+    let shop = Shop::new(kafka, 1).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let (mut stream, mut view) = shop.start_with(StreamConfig {
+        uncommitted_bytes: 2,
+        cycle: Duration::from_millis(20),
+        refresh: Duration::from_millis(20),
+        ..StreamConfig::new(shop.kafka.clone(), dir.path().to_owned())
+    });
+    for round in 1..=ROUNDS {
+        let events: Vec<_> = (0..3).map(|index| event(3 * round + index, "p1", "visualizacao")).collect();
+        shop.produce(&events.iter().map(|payload| ("u", payload.as_slice())).collect::<Vec<_>>());
+        let read = 3 * round as u64;
+        let seen = wait_for(&mut view, "all are read", |seen| seen.read >= read).await;
+        assert_eq!((seen.read, seen.counted), (read, read));
+    }
+    stream.stop();
+    stream.finished().await.expect("an ordered end");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -203,6 +203,10 @@ fn kafka_to_archive(brokers: &str, payloads: &[Vec<u8>]) -> f64 {
         view.topics.values().any(|topic| topic.completeness.read == payloads.len() as u64 && topic.tail.is_empty())
     };
     while !committed(&view.borrow()) {
+        // The stream holds the other end until it stops.
+        if view.has_changed().is_err() {
+            panic!("the stream stopped: {:?}", runtime.block_on(stream.finished()));
+        }
         assert!(wall.elapsed() < Duration::from_secs(300), "not committed after five minutes");
         std::thread::sleep(Duration::from_millis(20));
     }

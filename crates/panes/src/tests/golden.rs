@@ -6,7 +6,7 @@
 use std::fs;
 use std::path::Path;
 
-use super::rows::{Event, batch, fold, panes, plan, text};
+use super::rows::{Event, all_rows, batch, fold, panes, plan, text};
 
 #[test]
 fn golden_cases() {
@@ -52,5 +52,5 @@ fn run(sql: &str, events: &str) -> String {
             event.iter().find(|(name, _)| *name == "_particao").map_or(0, |(_, n)| n.parse().expect("a number"));
         fold(&mut panes, &topic, partition, &batch(&topic, &[event]));
     }
-    text(&panes.rows_of(|_| true).unwrap_or_else(|error| panic!("{error}")))
+    text(&all_rows(&panes))
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{
     ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
 };
+use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
@@ -121,6 +122,12 @@ pub fn plain(plan: &MetricPlan, topic: &Topic, batch: &RecordBatch) -> RecordBat
         None => return RecordBatch::new_empty(Arc::clone(plan.rows_schema())),
     };
     arrange(&plan.metric, &plan.windows, plan.rows_schema(), &all).unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The rows of every window.
+pub fn all_rows(panes: &MetricPanes) -> RecordBatch {
+    let rows = panes.rows_of(|_| true).unwrap_or_else(|error| panic!("{error}"));
+    concat_batches(panes.plan().rows_schema(), &rows).expect("one schema")
 }
 
 pub fn text(batch: &RecordBatch) -> String {

@@ -26,7 +26,6 @@ pub struct Source {
     brokers: String,
     topic: String,
     topic_name: CString,
-    assigned: Vec<i32>,
     /// Scratch for the client library to put messages into.
     slots: Vec<*mut ffi::rd_kafka_message_t>,
 }
@@ -179,7 +178,6 @@ impl Source {
             brokers: config.brokers.clone(),
             topic: topic.to_owned(),
             topic_name,
-            assigned: Vec::new(),
             slots: Vec::new(),
         })
     }
@@ -212,17 +210,7 @@ impl Source {
             list.add_partition_offset(&self.topic, *partition, offset.map_or(Offset::Beginning, Offset::Offset))
                 .map_err(|source| self.failed("assigning partitions", source))?;
         }
-        self.consumer.assign(&list).map_err(|source| self.failed("assigning partitions", source))?;
-        self.assigned = offsets.iter().map(|(partition, _)| *partition).collect();
-        Ok(())
-    }
-
-    pub fn pause(&self) -> Result<(), StreamError> {
-        self.consumer.pause(&self.assignment()).map_err(|source| self.failed("pausing", source))
-    }
-
-    pub fn resume(&self) -> Result<(), StreamError> {
-        self.consumer.resume(&self.assignment()).map_err(|source| self.failed("resuming", source))
+        self.consumer.assign(&list).map_err(|source| self.failed("assigning partitions", source))
     }
 
     /// Waits until `max` messages are there, or for `wait`.
@@ -294,14 +282,6 @@ impl Source {
                 Ok(())
             }
         }
-    }
-
-    fn assignment(&self) -> TopicPartitionList {
-        let mut list = TopicPartitionList::new();
-        for partition in &self.assigned {
-            list.add_partition(&self.topic, *partition);
-        }
-        list
     }
 
     fn failed(&self, action: &'static str, source: KafkaError) -> StreamError {

@@ -52,7 +52,7 @@ impl Engine {
 
     fn publish(&mut self, effective_ms: i64) {
         for (index, rows) in self.panes.closed(effective_ms).expect("closed") {
-            for (start_ms, rows) in split_by_window(&rows) {
+            for (start_ms, rows) in rows.iter().flat_map(|rows| split_by_window(rows).expect("split")) {
                 assert!(self.published[index].insert(start_ms, rows).is_none(), "a window is published once");
             }
             self.panes.published(index, effective_ms).expect("published");
