@@ -13,7 +13,7 @@ use deltalake::kernel::Transaction;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::parquet::basic::{Compression, Encoding};
-use deltalake::parquet::file::properties::WriterProperties;
+use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, StructField};
@@ -241,17 +241,22 @@ fn delta_fields(schema: &Schema) -> Result<Vec<StructField>, arrow::error::Arrow
 }
 
 /// Cheap compression: the archive is written once and merged twice, and its share of the stream's work is bounded. Times and
-/// integers, offsets above all, are packed by their differences, which costs less than looking each up in a dictionary.
+/// integers, offsets above all, are packed by their differences, which costs less than looking each up in a dictionary. Nothing is
+/// found by the smallest and largest text of a file.
 fn writer_properties(schema: &Schema) -> WriterProperties {
     let mut properties =
         WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(1 << 20));
     for field in schema.fields() {
-        if matches!(field.data_type(), DataType::Int32 | DataType::Int64 | DataType::Timestamp(..)) {
-            let column = ColumnPath::new(vec![field.name().clone()]);
-            properties = properties
+        let column = ColumnPath::new(vec![field.name().clone()]);
+        properties = match field.data_type() {
+            DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => properties
                 .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED);
-        }
+                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+            DataType::Utf8 | DataType::Binary => {
+                properties.set_column_statistics_enabled(column, EnabledStatistics::None)
+            }
+            _ => properties,
+        };
     }
     properties.build()
 }

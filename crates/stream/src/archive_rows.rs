@@ -3,47 +3,18 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    ArrayRef, BinaryBuilder, Int32Array, Int64Array, RecordBatch, StringArray, StringBuilder,
-    TimestampMicrosecondArray, new_null_array,
+    Array, ArrayRef, BinaryArray, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray,
+    new_null_array,
 };
+use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 
-use crate::judge::{Judged, repeat};
+use crate::decode::Refusal;
+use crate::judge::Judged;
 use crate::kafka::Message;
-
-/// One row for each message, in the archive's schema.
-pub fn delivered(
-    topic: &Topic,
-    log: &str,
-    messages: &[Message],
-    judged: &Judged,
-    arrival_ms: i64,
-) -> Result<RecordBatch, ArrowError> {
-    let len = messages.len();
-    let mut reasons = StringBuilder::with_capacity(len, judged.refused.len() * 8);
-    let mut payloads = BinaryBuilder::new();
-    let mut refused = judged.refused.iter().peekable();
-    for (row, message) in messages.iter().enumerate() {
-        let refusal = refused.next_if(|refusal| refusal.row == row);
-        reasons.append_option(refusal.map(|refusal| refusal.reason.name()));
-        payloads.append_option(message.payload().filter(|_| topic.keep_raw || refusal.is_some()));
-    }
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(Int32Array::from_iter_values(messages.iter().map(Message::partition))),
-        Arc::new(Int64Array::from_iter_values(messages.iter().map(Message::offset))),
-        Arc::new(Int64Array::new_null(len)),
-        arrivals(arrival_ms, len),
-        repeat(log, len),
-        Arc::new(StringArray::from_iter_values(judged.verdicts.iter().map(|verdict| verdict.name()))),
-        Arc::new(reasons.finish()),
-        Arc::new(payloads.finish()),
-    ];
-    columns.extend(judged.rows.columns().iter().cloned());
-    RecordBatch::try_new(topic.archive_schema(), columns)
-}
 
 /// A range of offsets that the broker skipped: `first..=last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,20 +24,126 @@ pub struct Gap {
     pub last: i64,
 }
 
-/// One row for each range.
-pub fn undelivered(topic: &Topic, log: &str, gaps: &[Gap], arrival_ms: i64) -> Result<RecordBatch, ArrowError> {
-    let len = gaps.len();
-    let schema = topic.archive_schema();
-    let mut columns: Vec<ArrayRef> = vec![
-        Arc::new(Int32Array::from_iter_values(gaps.iter().map(|gap| gap.partition))),
-        Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.first))),
-        Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.last))),
-        arrivals(arrival_ms, len),
-        repeat(log, len),
-        repeat(Verdict::Undelivered.name(), len),
-    ];
-    columns.extend(schema.fields().iter().skip(columns.len()).map(|field| new_null_array(field.data_type(), len)));
-    RecordBatch::try_new(schema, columns)
+/// Makes the rows of one topic's archive.
+pub struct ArchiveRows {
+    schema: SchemaRef,
+    keep_raw: bool,
+    log: Column,
+    counted: Column,
+    no_offset: Column,
+    no_reason: Column,
+    no_payload: Column,
+}
+
+impl ArchiveRows {
+    pub fn new(topic: &Topic, log: &str) -> Self {
+        Self {
+            schema: topic.archive_schema(),
+            keep_raw: topic.keep_raw,
+            log: Column::text(log),
+            counted: Column::text(Verdict::Counted.name()),
+            no_offset: Column::null(&DataType::Int64),
+            no_reason: Column::null(&DataType::Utf8),
+            no_payload: Column::null(&DataType::Binary),
+        }
+    }
+
+    /// One row for each message, in the archive's schema.
+    pub fn delivered(
+        &mut self,
+        messages: &[Message],
+        judged: &Judged,
+        arrival_ms: i64,
+    ) -> Result<RecordBatch, ArrowError> {
+        let len = messages.len();
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from_iter_values(messages.iter().map(Message::partition))),
+            Arc::new(Int64Array::from_iter_values(messages.iter().map(Message::offset))),
+            self.no_offset.of(len),
+            arrivals(arrival_ms, len),
+            self.log.of(len),
+            self.verdicts(&judged.verdicts),
+            self.reasons(&judged.refused, len),
+            self.payloads(&judged.refused, messages),
+        ];
+        columns.extend(judged.rows.columns().iter().cloned());
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+    }
+
+    /// One row for each range that was never delivered.
+    pub fn undelivered(&mut self, gaps: &[Gap], arrival_ms: i64) -> Result<RecordBatch, ArrowError> {
+        let len = gaps.len();
+        let verdicts = std::iter::repeat_n(Verdict::Undelivered.name(), len);
+        let mut columns: Vec<ArrayRef> = vec![
+            Arc::new(Int32Array::from_iter_values(gaps.iter().map(|gap| gap.partition))),
+            Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.first))),
+            Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.last))),
+            arrivals(arrival_ms, len),
+            self.log.of(len),
+            Arc::new(StringArray::from_iter_values(verdicts)),
+        ];
+        let others = self.schema.fields().iter().skip(columns.len());
+        columns.extend(others.map(|field| new_null_array(field.data_type(), len)));
+        RecordBatch::try_new(Arc::clone(&self.schema), columns)
+    }
+
+    fn verdicts(&mut self, verdicts: &[Verdict]) -> ArrayRef {
+        if verdicts.iter().all(|verdict| *verdict == Verdict::Counted) {
+            return self.counted.of(verdicts.len());
+        }
+        Arc::new(StringArray::from_iter_values(verdicts.iter().map(|verdict| verdict.name())))
+    }
+
+    fn reasons(&mut self, refused: &[Refusal], len: usize) -> ArrayRef {
+        if refused.is_empty() {
+            return self.no_reason.of(len);
+        }
+        let mut refused = refused.iter().peekable();
+        let reason = |row| refused.next_if(|refusal| refusal.row == row).map(|refusal| refusal.reason.name());
+        Arc::new((0..len).map(reason).collect::<StringArray>())
+    }
+
+    /// What was refused is kept as it came; where the topic says so, everything is.
+    fn payloads(&mut self, refused: &[Refusal], messages: &[Message]) -> ArrayRef {
+        if refused.is_empty() && !self.keep_raw {
+            return self.no_payload.of(messages.len());
+        }
+        let mut refused = refused.iter().peekable();
+        let kept = messages.iter().enumerate().map(|(row, message)| {
+            let is_refused = refused.next_if(|refusal| refusal.row == row).is_some();
+            message.payload().filter(|_| self.keep_raw || is_refused)
+        });
+        Arc::new(kept.collect::<BinaryArray>())
+    }
+}
+
+/// A column with the same value in every row: made once, then shared by all batches.
+struct Column {
+    rows: ArrayRef,
+    make: Box<dyn Fn(usize) -> ArrayRef + Send>,
+}
+
+impl Column {
+    fn new(make: impl Fn(usize) -> ArrayRef + Send + 'static) -> Self {
+        Self { rows: make(0), make: Box::new(make) }
+    }
+
+    fn text(value: &str) -> Self {
+        let value = value.to_owned();
+        Self::new(move |len| Arc::new(StringArray::from_iter_values(std::iter::repeat_n(&value, len))))
+    }
+
+    fn null(data_type: &DataType) -> Self {
+        let data_type = data_type.clone();
+        Self::new(move |len| new_null_array(&data_type, len))
+    }
+
+    fn of(&mut self, len: usize) -> ArrayRef {
+        if self.rows.len() < len {
+            self.rows = (self.make)(len);
+        }
+        self.rows.slice(0, len)
+    }
 }
 
 fn arrivals(arrival_ms: i64, len: usize) -> ArrayRef {

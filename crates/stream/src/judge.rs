@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::{DFSchema, Result};
@@ -223,10 +223,6 @@ pub fn counted(rows: &RecordBatch, verdicts: &[Verdict]) -> Result<RecordBatch> 
 }
 
 /// A column of one value, as long as a batch.
-pub(crate) fn repeat(value: &str, len: usize) -> ArrayRef {
-    Arc::new(arrow::array::StringArray::from_iter_values(std::iter::repeat_n(value, len)))
-}
-
 fn failed(topic: &Topic, action: &'static str, source: datafusion::error::DataFusionError) -> StreamError {
     StreamError::Batch { topic: topic.name.clone(), action, source }
 }

@@ -23,7 +23,7 @@ use vitral_store::Counts;
 
 use self::cycle::Cycle;
 use self::view::ViewOfTopic;
-use crate::archive_rows::{Gap, delivered, undelivered};
+use crate::archive_rows::{ArchiveRows, Gap};
 use crate::committer::{Done, Job};
 use crate::config::StreamConfig;
 use crate::decode::Decoder;
@@ -96,7 +96,6 @@ pub fn start(context: Context, topic: Topic) -> Result<StreamHandle, StreamError
 struct Pipeline {
     context: Context,
     topic: Topic,
-    log: String,
     label: TopicLabel,
     source: Source,
     dead_letters: DeadLetters,
@@ -105,6 +104,7 @@ struct Pipeline {
     panes: PanesOfTopic,
     watermarks: Watermarks,
     counts: Counts,
+    archive_rows: ArchiveRows,
     cycle: Cycle,
     view: ViewOfTopic,
     /// What the open windows shown now were made of; none before the first are made.
@@ -247,14 +247,14 @@ impl Pipeline {
                 self.count(verdict, "", rows);
             }
         }
-        let rows = delivered(&self.topic, &self.log, messages, &judged, now_ms);
+        let rows = self.archive_rows.delivered(messages, &judged, now_ms);
         let rows = rows.map_err(|source| self.failed("archived", source.into()))?;
         self.cycle.push(rows);
         Ok(())
     }
 
     fn take_gaps(&mut self, gaps: &[Gap], now_ms: i64) -> Result<(), StreamError> {
-        let rows = undelivered(&self.topic, &self.log, gaps, now_ms);
+        let rows = self.archive_rows.undelivered(gaps, now_ms);
         let rows = rows.map_err(|source| self.failed("archived", source.into()))?;
         self.cycle.push(rows);
         Ok(())

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{
     ArrayRef, BooleanArray, BooleanBufferBuilder, Decimal128Array, Int64Array, NullBufferBuilder, StringArray,
-    TimestampMicrosecondArray,
+    TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
 use vitral_schemas::topic::{self, ColumnKind};
@@ -19,6 +19,9 @@ pub(super) type Misfit = (Reason, &'static str);
 
 pub(super) struct Column {
     needed: bool,
+    kind: ColumnKind,
+    /// Null rows at the end that are not in `valid` and `values` yet: most columns of most messages are absent.
+    nulls: usize,
     valid: NullBufferBuilder,
     values: Values,
 }
@@ -51,7 +54,7 @@ impl Column {
             ColumnKind::Timestamp => Values::Timestamp(Vec::new()),
             ColumnKind::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
         };
-        Self { needed: column.needed, valid: NullBufferBuilder::new(0), values }
+        Self { needed: column.needed, kind: column.kind, nulls: 0, valid: NullBufferBuilder::new(0), values }
     }
 
     /// Appends a row, or nothing where the value does not fit.
@@ -63,6 +66,9 @@ impl Column {
             }
             self.push_null();
             return Ok(());
+        }
+        if self.nulls > 0 {
+            self.settle_nulls();
         }
         match &mut self.values {
             Values::Text { ends, text, takes_numbers } => {
@@ -108,18 +114,29 @@ impl Column {
         Ok(())
     }
 
+    #[inline(always)]
     pub fn push_null(&mut self) {
-        self.valid.append_null();
+        self.nulls += 1;
+    }
+
+    fn settle_nulls(&mut self) {
+        let nulls = std::mem::take(&mut self.nulls);
+        self.valid.append_n_nulls(nulls);
+        let rows = self.valid.len();
         match &mut self.values {
-            Values::Text { ends, text, .. } => ends.push(text.len() as i32),
-            Values::Integer(values) | Values::Timestamp(values) => values.push(0),
-            Values::Decimal { values, .. } => values.push(0),
-            Values::Boolean(values) => values.append(false),
+            Values::Text { ends, text, .. } => ends.resize(rows + 1, text.len() as i32),
+            Values::Integer(values) | Values::Timestamp(values) => values.resize(rows, 0),
+            Values::Decimal { values, .. } => values.resize(rows, 0),
+            Values::Boolean(values) => values.append_n(nulls, false),
         }
     }
 
     /// Takes back all rows from `rows` on.
     pub fn truncate(&mut self, rows: usize) {
+        self.nulls = rows.saturating_sub(self.valid.len());
+        if self.nulls > 0 {
+            return;
+        }
         self.valid.truncate(rows);
         match &mut self.values {
             Values::Text { ends, text, .. } => {
@@ -134,6 +151,10 @@ impl Column {
 
     /// Hands over the rows.
     pub fn finish(&mut self) -> ArrayRef {
+        if self.valid.is_empty() {
+            return new_null_array(&self.kind.data_type(), std::mem::take(&mut self.nulls));
+        }
+        self.settle_nulls();
         let nulls = self.valid.finish();
         match &mut self.values {
             Values::Text { ends, text, .. } => {
@@ -142,13 +163,12 @@ impl Column {
                 Arc::new(StringArray::new(offsets, Buffer::from_vec(taken(text)), nulls))
             }
             Values::Integer(values) => Arc::new(Int64Array::new(taken(values).into(), nulls)),
-            Values::Decimal { values, precision, scale } => {
-                let data_type = ColumnKind::Decimal { precision: *precision, scale: *scale }.data_type();
-                Arc::new(Decimal128Array::new(taken(values).into(), nulls).with_data_type(data_type))
+            Values::Decimal { values, .. } => {
+                Arc::new(Decimal128Array::new(taken(values).into(), nulls).with_data_type(self.kind.data_type()))
             }
             Values::Timestamp(values) => {
                 let array = TimestampMicrosecondArray::new(taken(values).into(), nulls);
-                Arc::new(array.with_data_type(ColumnKind::Timestamp.data_type()))
+                Arc::new(array.with_data_type(self.kind.data_type()))
             }
             Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
         }

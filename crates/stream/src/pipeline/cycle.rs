@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use vitral_store::ArchiveCommit;
 
 use crate::archive_rows::Gap;
@@ -73,7 +73,7 @@ impl Cycle {
         if self.rows.is_empty() {
             self.began = Instant::now();
         }
-        self.bytes += rows.get_array_memory_size();
+        self.bytes += bytes_of(&rows);
         self.rows.push(rows);
     }
 
@@ -115,6 +115,12 @@ impl Cycle {
     pub(super) fn tail(&self) -> Vec<RecordBatch> {
         self.committing.iter().chain(&self.counted).cloned().collect()
     }
+}
+
+/// The bytes of the rows alone: columns of constants are shared by all batches.
+fn bytes_of(rows: &RecordBatch) -> usize {
+    let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(column.get_array_memory_size());
+    rows.columns().iter().map(bytes).sum()
 }
 
 #[cfg(test)]

@@ -13,6 +13,7 @@ use vitral_store::{Archive, MetricTable};
 use super::cycle::Cycle;
 use super::view::ViewOfTopic;
 use super::{Context, Pipeline};
+use crate::archive_rows::ArchiveRows;
 use crate::committer::Committer;
 use crate::decode::Decoder;
 use crate::error::StreamError;
@@ -94,7 +95,6 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
     let mut pipeline = Pipeline {
         decoder: Decoder::new(&topic, context.settings.time_zone),
         context,
-        log,
         label,
         source,
         dead_letters,
@@ -102,6 +102,7 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
         panes,
         watermarks,
         counts,
+        archive_rows: ArchiveRows::new(&topic, &log),
         cycle,
         view,
         live: None,
