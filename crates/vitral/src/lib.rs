@@ -1,5 +1,6 @@
 //! The binary's parts: commands, configuration, logs, shutdown, the demo and its simulator.
 
+mod allocator;
 mod broker;
 pub mod cli;
 mod commands;
