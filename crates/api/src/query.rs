@@ -1,6 +1,7 @@
 //! Read-only queries over one view: a session that sees just what a statement mentions, within bounds.
 
 mod error;
+mod ledger;
 pub(crate) mod metric_rows;
 mod reference;
 mod tables;
@@ -33,6 +34,7 @@ use crate::error::ApiError;
 use crate::sources::{self, NOW_SCHEMA, Name, Needs, SCHEMA, Source, Sources};
 
 pub(crate) use self::error::QueryError;
+use self::ledger::text_of_bytes;
 pub(crate) use self::tables::{PROVISIONAL_COLUMN, utc};
 
 const CATALOG: &str = "vitral";
@@ -136,6 +138,7 @@ impl Reader {
                 let topic = self.catalog.topic(name).ok_or_else(unavailable)?;
                 tables::topic_plan(topic, view.topics.get(name).ok_or_else(unavailable)?)?
             }
+            Some(Source::Ledger) => ledger::plan(&self.catalog, &view.topics)?,
             Some(Source::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
             Some(Source::View { query, .. }) => plan_query(context, query).await?,
             Some(Source::Reference) => {
@@ -191,5 +194,6 @@ fn base_state(memory_bytes: usize) -> Result<SessionState> {
     let mut state =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
     state.register_udf(Arc::new(vitral_panes::divide_half_up()))?;
+    state.register_udf(Arc::new(text_of_bytes()))?;
     Ok(state)
 }

@@ -13,8 +13,12 @@ pub(crate) const SCHEMA: &str = "public";
 /// the whole history for its last start, at each request.
 pub(crate) const NOW_SCHEMA: &str = "agora";
 
+/// The ledger: every row of every topic that did not count.
+pub(crate) const LEDGER: &str = "livro";
+
 pub(crate) enum Source {
     Topic,
+    Ledger,
     Metric { topic: String },
     Reference,
     View { query: Box<Query>, mentions: Vec<Name> },
@@ -51,6 +55,7 @@ impl Sources {
         for topic in &catalog.topics {
             errors.extend(sources.add(&topic.name, Source::Topic, &nowhere));
         }
+        errors.extend(sources.add(LEDGER, Source::Ledger, &nowhere));
         for reference in &catalog.references {
             errors.extend(sources.add(&reference.name, Source::Reference, &nowhere));
         }
@@ -92,7 +97,7 @@ impl Sources {
         self.by_name.insert(name.to_owned(), source).map(|_| {
             position.error(
                 format!("{name} is declared as two different things"),
-                "topics, reference tables, views and metrics share their names: rename one".into(),
+                "topics, reference tables, views, metrics and the ledger share their names: rename one".into(),
             )
         })
     }
@@ -139,6 +144,10 @@ impl Sources {
                 }
                 Some(Source::Metric { topic }) => {
                     needs.topics.insert(topic.clone());
+                }
+                Some(Source::Ledger) => {
+                    let topics = self.by_name.iter().filter(|(_, source)| matches!(source, Source::Topic));
+                    needs.topics.extend(topics.map(|(topic, _)| topic.clone()));
                 }
                 Some(Source::Reference) => {}
                 Some(Source::View { .. }) if path.contains(&table.as_str()) => {

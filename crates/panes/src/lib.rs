@@ -17,7 +17,7 @@ pub mod watermark;
 
 pub use error::PanesError;
 pub use functions::divide_half_up;
-pub use rows::split_by_window;
+pub use rows::{split_by_window, stored_rows};
 pub use session::{EngineConfig, engine_session};
 
 #[cfg(test)]

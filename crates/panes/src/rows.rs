@@ -38,6 +38,11 @@ fn stored_type(data_type: &DataType) -> DataType {
     }
 }
 
+/// The stored rows of windows that were computed elsewhere: `finished` is what the metric's query gives.
+pub fn stored_rows(metric: &Metric, windows: &Windows, finished: &RecordBatch) -> Result<RecordBatch> {
+    arrange(metric, windows, &rows_schema(&finished.schema()), finished)
+}
+
 /// Adds the windows' ends, orders the rows and keeps the metric's LIMIT of each window.
 pub(crate) fn arrange(
     metric: &Metric,

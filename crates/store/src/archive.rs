@@ -101,6 +101,12 @@ impl Archive {
         Ok(archive)
     }
 
+    /// The archive in `folder` as it is now, for reading; none if there is none.
+    pub async fn read(topic: &Topic, folder: &Path) -> Result<Option<ArchiveReader>, StoreError> {
+        let table = Table::read(&topic.name, folder).await?;
+        Ok(table.map(|table| ArchiveReader { kafka_topic: topic.kafka_topic.clone(), table }))
+    }
+
     /// Learns where a partition of the log stands.
     pub async fn add_partition(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {
         let next = self.table.transaction(&self.partition_application(partition)).await?;
@@ -261,12 +267,35 @@ impl Archive {
     }
 
     fn partition_application(&self, partition: i32) -> String {
-        format!("{}/{}/{partition}", self.log, self.topic.kafka_topic)
+        partition_application(&self.log, &self.topic.kafka_topic, partition)
     }
 
     fn watermark_application(&self) -> String {
         watermark_application(&self.log, &self.topic.kafka_topic)
     }
+}
+
+/// One version of an archive, whatever the stream goes on to write.
+#[derive(Debug)]
+pub struct ArchiveReader {
+    kafka_topic: String,
+    table: Table,
+}
+
+impl ArchiveReader {
+    /// Every row, in the archive's schema.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
+        self.table.provider().await
+    }
+
+    /// The next offset of a partition, as its commits have it.
+    pub async fn next_offset(&self, log: &str, partition: i32) -> Result<Option<i64>, StoreError> {
+        self.table.transaction(&partition_application(log, &self.kafka_topic, partition)).await
+    }
+}
+
+fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String {
+    format!("{log}/{kafka_topic}/{partition}")
 }
 
 fn watermark_application(log: &str, kafka_topic: &str) -> String {

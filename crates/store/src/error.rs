@@ -33,7 +33,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    pub(crate) fn table(table: &str, action: &'static str) -> impl Fn(DeltaTableError) -> Self {
+    pub(crate) fn table(table: &str, action: &'static str) -> impl Fn(DeltaTableError) -> Self + use<> {
         let table = table.to_owned();
         move |source| {
             if is_disk_full(&source) {

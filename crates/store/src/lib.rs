@@ -10,7 +10,7 @@ pub mod metric_table;
 mod session;
 mod table;
 
-pub use archive::{Archive, ArchiveCommit, Counts};
+pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use error::StoreError;
 pub use lock::DataDirLock;
 pub use metric_table::MetricTable;

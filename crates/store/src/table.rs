@@ -9,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
+use datafusion::logical_expr::Expr;
 use deltalake::kernel::Transaction;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
@@ -16,7 +17,7 @@ use deltalake::parquet::basic::{Compression, Encoding};
 use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::{DeltaTable, StructField};
+use deltalake::{DeltaTable, DeltaTableError, StructField};
 use url::Url;
 
 use crate::error::StoreError;
@@ -50,17 +51,24 @@ struct Merge {
 const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
 
 impl Table {
+    /// Opens the table in `folder` as it is, for reading; none if there is none.
+    pub(crate) async fn read(name: &str, folder: &Path) -> Result<Option<Self>, StoreError> {
+        if !folder.join("_delta_log").is_dir() {
+            return Ok(None);
+        }
+        let delta = at(name, folder).await?;
+        if delta.version().is_none() {
+            return Ok(None);
+        }
+        let session = Arc::new(read_session(1).state());
+        let schema = stored_schema(&delta).map_err(StoreError::table(name, "opened"))?;
+        Ok(Some(Self { name: name.to_owned(), delta, session, schema: Arc::new(schema) }))
+    }
+
     /// Opens the table in `folder`, or creates it. An older table gains the columns that it lacks.
     pub(crate) async fn open(name: &str, folder: &Path, schema: SchemaRef) -> Result<Self, StoreError> {
-        let io = |source| StoreError::Io { path: folder.to_owned(), source };
-        std::fs::create_dir_all(folder).map_err(io)?;
-        let folder = folder.canonicalize().map_err(io)?;
-        let url = Url::from_directory_path(&folder).map_err(|()| StoreError::Io {
-            path: folder.clone(),
-            source: std::io::Error::other("is no folder's path"),
-        })?;
-        let opened = StoreError::table(name, "opened");
-        let mut delta = DeltaTable::try_from_url(url).await.map_err(opened)?;
+        std::fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
+        let mut delta = at(name, folder).await?;
         if delta.version().is_none() {
             let fields = delta_fields(&schema).map_err(|source| StoreError::table(name, "created")(source.into()))?;
             delta = delta
@@ -136,14 +144,38 @@ impl Table {
         Ok(self.version() == before.map(|version| version + 1))
     }
 
-    /// Merges small files if there are many; true if it did.
+    /// One commit: the rows that `wanted` names go, these come. Appends that come between are kept; a merge is a conflict.
+    pub(crate) async fn replace(&mut self, wanted: Expr, rows: RecordBatch) -> Result<(), StoreError> {
+        let failed = StoreError::table(&self.name, "repaired");
+        let session = Arc::clone(&self.session) as _;
+        self.delta = if rows.num_rows() == 0 {
+            let delete = self.delta.clone().delete().with_predicate(wanted).with_session_state(session);
+            delete.with_writer_properties(writer_properties(&self.schema)).await.map_err(&failed)?.0
+        } else {
+            self.delta
+                .clone()
+                .write(vec![rows])
+                .with_save_mode(SaveMode::Overwrite)
+                .with_replace_where(wanted)
+                .with_session_state(session)
+                .with_writer_properties(writer_properties(&self.schema))
+                .await
+                .map_err(&failed)?
+        };
+        Ok(())
+    }
+
+    /// Merges small files if there are many; true if the table is another one than before, by this or by another process.
     pub(crate) async fn compact(&mut self) -> Result<bool, StoreError> {
+        let before = self.version();
         let failed = StoreError::table(&self.name, "compacted");
-        let mut compacted = false;
         for merge in MERGES {
-            let state = self.delta.snapshot().map_err(&failed)?;
-            let small = state.log_data().iter().filter(|file| file.size() < merge.below_bytes).count();
-            if small < merge.files {
+            if !self.has_many(&merge)? {
+                continue;
+            }
+            // A repair by another process may have removed files that this merge would read.
+            self.refresh().await?;
+            if !self.has_many(&merge)? {
                 continue;
             }
             let target = NonZeroU64::new(merge.target_bytes).unwrap_or(NonZeroU64::MIN);
@@ -164,13 +196,18 @@ impl Table {
                 "small files merged"
             );
             self.delta = delta;
-            compacted = true;
         }
-        Ok(compacted)
+        Ok(self.version() != before)
+    }
+
+    fn has_many(&self, merge: &Merge) -> Result<bool, StoreError> {
+        let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "compacted"))?;
+        Ok(state.log_data().iter().filter(|file| file.size() < merge.below_bytes).count() >= merge.files)
     }
 
     /// Deletes the files that merges have replaced, once no reader can need them.
     pub(crate) async fn vacuum(&mut self) -> Result<(), StoreError> {
+        self.refresh().await?;
         let kept = deltalake_duration(OLD_FILES_KEPT);
         let (delta, metrics) = self
             .delta
@@ -188,12 +225,7 @@ impl Table {
     /// Refuses a column of another type or one that the catalog dropped; adds a column that the table lacks.
     async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
         let failed = StoreError::table(&self.name, "compared with the catalog");
-        let state = self.delta.snapshot().map_err(&failed)?;
-        let stored: Schema = state
-            .schema()
-            .as_ref()
-            .try_into_arrow()
-            .map_err(|source: arrow::error::ArrowError| failed(source.into()))?;
+        let stored = stored_schema(&self.delta).map_err(&failed)?;
         let mut missing = Vec::new();
         for field in self.schema.fields() {
             match stored.field_with_name(field.name()) {
@@ -230,6 +262,18 @@ impl Table {
             .map_err(StoreError::table(&self.name, "given its new columns"))?;
         Ok(())
     }
+}
+
+/// The table in an existing folder; without a version if none was made there.
+async fn at(name: &str, folder: &Path) -> Result<DeltaTable, StoreError> {
+    let io = |source| StoreError::Io { path: folder.to_owned(), source };
+    let folder = folder.canonicalize().map_err(io)?;
+    let url = Url::from_directory_path(&folder).map_err(|()| io(std::io::Error::other("is no folder's path")))?;
+    DeltaTable::try_from_url(url).await.map_err(StoreError::table(name, "opened"))
+}
+
+fn stored_schema(delta: &DeltaTable) -> Result<Schema, DeltaTableError> {
+    Ok(delta.snapshot()?.schema().as_ref().try_into_arrow()?)
 }
 
 fn deltalake_duration(duration: Duration) -> chrono::Duration {

@@ -62,6 +62,8 @@ pub struct Committer {
 /// How long to wait before a store is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
+/// How often metric tables are looked at for what others have written.
+const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How often the files that merges have replaced are deleted.
 const VACUUM_EVERY: Duration = Duration::from_secs(1800);
 
@@ -86,7 +88,7 @@ macro_rules! retry {
 impl Committer {
     /// Serves jobs until the pipeline hangs up.
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>, done: mpsc::UnboundedSender<Done>) {
-        let mut vacuumed = Instant::now();
+        let mut upkeep = Upkeep { looked: Instant::now(), vacuumed: Instant::now() };
         while let Some(job) = jobs.recv().await {
             let answer = self.serve(job).await.unwrap_or_else(Done::Failed);
             // The pipeline is gone only when the process stops.
@@ -96,16 +98,14 @@ impl Committer {
             if !jobs.is_empty() {
                 continue;
             }
-            match self.tidy(&mut vacuumed).await {
+            match self.tidy(&mut upkeep).await {
                 Ok(None) => {}
                 Ok(Some(tidied)) => {
                     if done.send(tidied).is_err() {
                         return;
                     }
                 }
-                Err(error) => {
-                    tracing::warn!(topic = self.label.topic, %error, "small files were not merged; trying again later");
-                }
+                Err(error) => tracing::warn!(topic = self.label.topic, %error, "merged tables cannot be read yet"),
             }
         }
     }
@@ -145,20 +145,23 @@ impl Committer {
         }
     }
 
-    /// Merges small files between jobs.
-    async fn tidy(&mut self, vacuumed: &mut Instant) -> Result<Option<Done>, StoreError> {
-        let mut merged = self.archive.compact().await?;
+    /// Merges small files between jobs, and sees what another process, such as a repair, has written. What fails is tried again later.
+    async fn tidy(&mut self, upkeep: &mut Upkeep) -> Result<Option<Done>, StoreError> {
+        let look = due(&mut upkeep.looked, LOOK_EVERY);
+        let vacuum = due(&mut upkeep.vacuumed, VACUUM_EVERY);
+        let topic = &self.label.topic;
+        let mut changed = told(topic, self.archive.compact().await);
         for table in &mut self.tables {
-            merged |= table.compact().await?;
+            changed |= look && told(topic, table.refresh().await);
+            changed |= told(topic, table.compact().await);
         }
-        if vacuumed.elapsed() >= VACUUM_EVERY {
-            *vacuumed = Instant::now();
-            self.archive.vacuum().await?;
+        if vacuum {
+            told(topic, self.archive.vacuum().await.map(|()| false));
             for table in &mut self.tables {
-                table.vacuum().await?;
+                told(topic, table.vacuum().await.map(|()| false));
             }
         }
-        if !merged {
+        if !changed {
             return Ok(None);
         }
         let mut tables = Vec::new();
@@ -167,6 +170,28 @@ impl Committer {
         }
         Ok(Some(Done::Tidied { archive: self.archive.provider().await?, tables }))
     }
+}
+
+/// When each was done last.
+struct Upkeep {
+    looked: Instant,
+    vacuumed: Instant,
+}
+
+fn due(last: &mut Instant, every: Duration) -> bool {
+    let due = last.elapsed() >= every;
+    if due {
+        *last = Instant::now();
+    }
+    due
+}
+
+/// Whether a table was changed; an error is told and left for the next time.
+fn told(topic: &str, outcome: Result<bool, StoreError>) -> bool {
+    outcome.unwrap_or_else(|error| {
+        tracing::warn!(topic, %error, source = ?error, "a table was not tidied; trying again later");
+        false
+    })
 }
 
 /// Whether trying again cannot help.

@@ -10,12 +10,12 @@
 //!    libraries, and an earlier one is not looked at; `null` is as good as absent.
 //!    - `MissingField`: a needed field is absent.
 //!    - `Type`: text comes from a string (where the column says so, also from a number, as it is written); an integer from a number;
-//!      a decimal from a number or a string; a time from a string; a boolean from a boolean.
+//!      a decimal from a number or a string that is written like a JSON number (no blanks, no plus, no thousands); a time from a
+//!      string; a boolean from a boolean.
 //!    - `Time`: not an RFC 3339 time (or one without offset, which is local), not a possible one, or not within the
 //!      years 0001 to 9999 in UTC.
 //!    - `Value`: a number that its column cannot hold exactly. Numbers are read from their text, so `5.0` and `50e-1`
-//!      are the integer 5, `10.500` has two decimals, and `1e2` is 100. A decimal in a string is written like a JSON
-//!      number: no blanks, no plus, no thousands.
+//!      are the integer 5, `10.500` has two decimals, and `1e2` is 100.
 //!
 //! Architecture invariant: no recursion over the payload, no floating point, no unsafe code, and no I/O.
 

@@ -222,7 +222,6 @@ pub fn counted(rows: &RecordBatch, verdicts: &[Verdict]) -> Result<RecordBatch> 
     Ok(compute::filter_record_batch(rows, &mask)?)
 }
 
-/// A column of one value, as long as a batch.
 fn failed(topic: &Topic, action: &'static str, source: datafusion::error::DataFusionError) -> StreamError {
     StreamError::Batch { topic: topic.name.clone(), action, source }
 }

@@ -1,5 +1,7 @@
 //! What a restart rebuilds from the archive: the open panes, the known event ids, and how far each partition had come.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
@@ -14,14 +16,16 @@ use crate::error::StreamError;
 use crate::judge::Judge;
 use crate::panes_of_topic::PanesOfTopic;
 
-/// Folds every counted row that an unpublished window needs, and remembers every id that can still count.
+/// Folds every counted row that an unpublished window needs, and remembers every id that can still count; the number of rows, or
+/// none if it was stopped before the end.
 pub async fn recover(
+    stop: &AtomicBool,
     topic: &Topic,
     archive: &Archive,
     panes: &mut PanesOfTopic,
     judge: &mut Judge,
     watermarks: &mut Watermarks,
-) -> Result<u64, StreamError> {
+) -> Result<Option<u64>, StreamError> {
     for (partition, newest_micros) in archive.newest_events().await? {
         watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
     }
@@ -33,6 +37,9 @@ pub async fn recover(
     let mut rows = archive.counted_since(since_ms.map(|since_ms| since_ms * MICROS_PER_MS)).await?;
     let mut folded = 0;
     while let Some(batch) = rows.next().await {
+        if stop.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
         let batch = batch.map_err(failed)?;
         folded += batch.num_rows() as u64;
         for (partition, batch) in by_partition(topic, &batch).map_err(failed)? {
@@ -53,7 +60,7 @@ pub async fn recover(
             panes.published(index, through_ms)?;
         }
     }
-    Ok(folded)
+    Ok(Some(folded))
 }
 
 /// The batch's rows for each partition, in the topic's schema. The order within a partition does not matter here.

@@ -23,7 +23,8 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
 
 /// A plain level is ours; the embedded broker and the engines say much that only their developers need.
 fn directives(level: &str) -> String {
-    const OURS: [&str; 6] = ["vitral", "vitral_api", "vitral_panes", "vitral_schemas", "vitral_store", "vitral_stream"];
+    const OURS: [&str; 7] =
+        ["vitral", "vitral_api", "vitral_batch", "vitral_panes", "vitral_schemas", "vitral_store", "vitral_stream"];
     if level.contains(['=', ',']) {
         return level.to_owned();
     }

@@ -5,6 +5,8 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use anyhow::Context as _;
+use futures::FutureExt;
+use futures::future::{Fuse, FusedFuture};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
@@ -24,7 +26,8 @@ pub struct Server {
     pub api_address: SocketAddr,
     pub view: ViewReceiver,
     streams: Vec<StreamHandle>,
-    api: JoinHandle<std::io::Result<()>>,
+    /// Over once its end was told.
+    api: Fuse<JoinHandle<std::io::Result<()>>>,
     shutdown: CancellationToken,
 }
 
@@ -58,7 +61,7 @@ impl Server {
             shutdown: shutdown.clone(),
         };
         let router = vitral_api::router(ApiConfig::new(settings.clone(), data_dir.join(REFERENCE_DIR)), inputs)?;
-        let api = tokio::spawn(vitral_api::serve(listener, router, shutdown.clone()));
+        let api = tokio::spawn(vitral_api::serve(listener, router, shutdown.clone())).fuse();
         let context = pipeline::Context {
             config: stream,
             catalog: Arc::clone(&catalog),
@@ -79,15 +82,32 @@ impl Server {
     /// Resolves with the error of the first part that ends by itself.
     pub async fn failed(&mut self) -> anyhow::Error {
         let streams = self.streams.iter_mut().map(|stream| Box::pin(stream.finished()));
-        let (ended, ..) = futures::future::select_all(streams).await;
-        match ended {
-            Err(error) => error.into(),
-            Ok(()) => anyhow::anyhow!("the stream ended"),
+        tokio::select! {
+            (ended, ..) = futures::future::select_all(streams) => match ended {
+                Err(error) => error.into(),
+                Ok(()) => anyhow::anyhow!("the stream ended"),
+            },
+            ended = &mut self.api => match ended {
+                Ok(Err(error)) => anyhow::Error::new(error).context("the API ended"),
+                Err(error) => anyhow::Error::new(error).context("the API ended badly"),
+                Ok(Ok(())) => anyhow::anyhow!("the API ended"),
+            },
+        }
+    }
+
+    /// Ordered end, which a second signal cuts short: what is not committed then is read again at the next start.
+    pub async fn stop(self) -> anyhow::Result<()> {
+        tokio::select! {
+            stopped = self.drain() => stopped,
+            again = stop_signal() => {
+                again?;
+                anyhow::bail!("stopped at once: what was not committed is read again at the next start")
+            }
         }
     }
 
     /// Ordered end: read no more, commit what was read, then close the API.
-    pub async fn stop(mut self) -> anyhow::Result<()> {
+    async fn drain(mut self) -> anyhow::Result<()> {
         for stream in &self.streams {
             stream.stop();
         }
@@ -98,7 +118,9 @@ impl Server {
             }
         }
         self.shutdown.cancel();
-        self.api.await.context("the API ended badly")?.context("the API ended badly")?;
+        if !self.api.is_terminated() {
+            self.api.await.context("the API ended badly")?.context("the API ended badly")?;
+        }
         outcome
     }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
@@ -49,7 +49,7 @@ pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
     published.union(rows(open, &view.schema, true)?.build()?)?.build()
 }
 
-fn scan(provider: Arc<dyn TableProvider>) -> Result<LogicalPlanBuilder> {
+pub(super) fn scan(provider: Arc<dyn TableProvider>) -> Result<LogicalPlanBuilder> {
     LogicalPlanBuilder::scan("linhas", provider_as_source(provider), None)
 }
 
@@ -59,10 +59,17 @@ fn in_memory(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<LogicalPla
 
 /// The columns of `wanted`, in its order and types. A cast only where one is needed: filters pass plain columns.
 fn columns(wanted: &Schema, found: &Schema) -> Result<Vec<Expr>> {
-    let column = |(name, wanted): (&String, &DataType)| {
-        let same = found.field_with_name(name)?.data_type() == wanted;
-        let plain = ident(name);
-        Ok(if same { plain } else { cast(plain, wanted.clone()).alias(name) })
+    let column = |field: &FieldRef| {
+        let found = found.field_with_name(field.name())?.data_type();
+        Ok(match as_type(ident(field.name()), field.data_type(), found) {
+            plain @ Expr::Column(_) => plain,
+            cast => cast.alias(field.name()),
+        })
     };
-    wanted.fields().iter().map(|field| column((field.name(), field.data_type()))).collect()
+    wanted.fields().iter().map(column).collect()
+}
+
+/// A cast only where one is needed.
+pub(super) fn as_type(column: Expr, wanted: &DataType, found: &DataType) -> Expr {
+    if found == wanted { column } else { cast(column, wanted.clone()) }
 }

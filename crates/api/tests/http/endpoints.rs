@@ -94,6 +94,20 @@ async fn most_viewed_of_the_newest_window_that_has_begun() {
 }
 
 #[tokio::test]
+async fn the_ledger_holds_what_did_not_count() {
+    let world = World::new(shop());
+    let duplicate = concat!(
+        r#"[{"topico":"eventos_clientes","particao":0,"deslocamento":0,"deslocamento_fim":null,"veredito":"duplicada","#,
+        r#""motivo":null,"chegada":"1970-01-01T00:00:00Z","conteudo":null}]"#
+    );
+    assert_eq!(world.body("/livro").await, duplicate);
+    assert_eq!(world.body("/livro?veredito=duplicada&topico=eventos_clientes").await, duplicate);
+    assert_eq!(world.body("/livro?motivo=json").await, "[]");
+    assert_eq!(world.body("/livro?de=1970-01-01T00:00:01Z").await, "[]");
+    assert_eq!(world.get("/livro").await.header("vitral-read"), Some("20"));
+}
+
+#[tokio::test]
 async fn completeness_in_headers() {
     let world = World::new(shop());
     for path in ["/vendas/resumo", "/produtos/mais_vendidos", "/produtos/mais_vistos"] {

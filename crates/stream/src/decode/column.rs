@@ -94,7 +94,7 @@ impl Column {
                 } else {
                     let text = string(raw, scratch).ok_or((Reason::Type, "is not a number or string"))?;
                     if number_end(text, 0) != Ok(text.len()) {
-                        return Err((Reason::Value, number::NO_NUMBER));
+                        return Err((Reason::Type, number::NO_NUMBER));
                     }
                     text
                 };
@@ -154,7 +154,9 @@ impl Column {
         if self.valid.is_empty() {
             return new_null_array(&self.kind.data_type(), std::mem::take(&mut self.nulls));
         }
-        self.settle_nulls();
+        if self.nulls > 0 {
+            self.settle_nulls();
+        }
         let nulls = self.valid.finish();
         match &mut self.values {
             Values::Text { ends, text, .. } => {

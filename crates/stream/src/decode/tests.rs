@@ -127,7 +127,7 @@ fn bad_messages_leave_their_neighbours_alone() {
     ];
     let decoded = Decoder::new(&all_kinds(), Sao_Paulo).decode(payloads);
     let refused: Vec<_> = decoded.refused.iter().map(|refusal| (refusal.row, refusal.reason)).collect();
-    assert_eq!(refused, [(1, Reason::Value), (4, Reason::Json), (5, Reason::Json)]);
+    assert_eq!(refused, [(1, Reason::Type), (4, Reason::Json), (5, Reason::Json)]);
     let names: Vec<_> = decoded.columns[0].as_string::<i32>().iter().collect();
     assert_eq!(names, [Some("a"), None, None, Some("b"), None, None, Some("c")]);
     let texts: Vec<_> = decoded.columns[1].as_string::<i32>().iter().collect();
@@ -383,7 +383,7 @@ fn decimals_are_exact() {
         assert_eq!(cents(value), Err(Reason::Value), "{value}");
     }
     for string in ["", " 1", "1 ", "+1", ".5", "1.", "01", "1,50", "1_000", "R$ 1", "abc", "NaN", "0x1", "1e", "-"] {
-        assert_eq!(cents(&format!("\"{string}\"")), Err(Reason::Value), "{string}");
+        assert_eq!(cents(&format!("\"{string}\"")), Err(Reason::Type), "{string}");
     }
     for value in ["true", "[1]", "{}"] {
         assert_eq!(cents(value), Err(Reason::Type), "{value}");

@@ -1,5 +1,6 @@
 //! Making topics.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
@@ -20,6 +21,14 @@ pub async fn create_topic(
 ) -> Result<(), StreamError> {
     let failed = |source| StreamError::Kafka { brokers: config.brokers.clone(), action: "making a topic", source };
     let admin: AdminClient<DefaultClientContext> = super::client(config).create().map_err(failed)?;
+    let admin = Arc::new(admin);
+    // To ask for all topics makes none, and who may not make topics may use those that are there.
+    let asked = Arc::clone(&admin);
+    let known = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT)).await;
+    let known = known.map_err(|_| StreamError::Gone("the question for topics"))?.map_err(failed)?;
+    if known.topics().iter().any(|topic| topic.name() == name) {
+        return Ok(());
+    }
     let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
     for (key, value) in settings {
         topic = topic.set(key, value);

@@ -66,7 +66,8 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
     for partition in &partitions {
         watermarks.add_partition(*partition);
     }
-    let rows = runtime.block_on(recover(&topic, &archive, &mut panes, &mut judge, &mut watermarks))?;
+    let recovered = recover(stop, &topic, &archive, &mut panes, &mut judge, &mut watermarks);
+    let Some(rows) = runtime.block_on(recovered)? else { return Ok(None) };
     let counts = runtime.block_on(archive.counts())?;
     tracing::info!(
         topic = topic.name,

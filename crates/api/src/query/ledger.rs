@@ -1,0 +1,91 @@
+//! The ledger, `livro`: every row of every topic that did not count, and why.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Schema};
+use datafusion::error::Result;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, Volatility, ident, lit,
+};
+use datafusion::prelude::create_udf;
+use vitral_schemas::catalog::Catalog;
+use vitral_schemas::topic::{archive_columns, timestamp_type};
+use vitral_schemas::verdict::Verdict;
+use vitral_schemas::view::TopicView;
+
+use super::QueryError;
+use super::tables::{as_type, scan};
+use crate::sources::LEDGER;
+
+/// Committed rows only: what was refused a moment ago comes with the next commit. A range of offsets that were never delivered is
+/// one row, from `deslocamento` to `deslocamento_fim`.
+pub(super) fn plan(catalog: &Catalog, topics: &BTreeMap<String, TopicView>) -> Result<LogicalPlan, QueryError> {
+    let unavailable = || QueryError::Unavailable(LEDGER.to_owned());
+    let mut ledgers = catalog.topics.iter().map(|topic| match topics.get(&topic.name) {
+        Some(view) => Ok(of_topic(&topic.name, view)?),
+        None => Err(unavailable()),
+    });
+    let first = LogicalPlanBuilder::from(ledgers.next().ok_or_else(unavailable)??);
+    Ok(ledgers.try_fold(first, |all, next| Ok::<_, QueryError>(all.union(next?)?))?.build()?)
+}
+
+fn of_topic(name: &str, view: &TopicView) -> Result<LogicalPlan> {
+    use archive_columns::*;
+    let schema = view.archive.schema();
+    let payload = text_of_bytes().call(vec![column(PAYLOAD, &DataType::Binary, &schema)?]);
+    scan(Arc::clone(&view.archive))?
+        .filter(ident(VERDICT).not_eq(lit(Verdict::Counted.name())))?
+        .project(vec![
+            lit(name).alias("topico"),
+            column(PARTITION, &DataType::Int32, &schema)?.alias("particao"),
+            column(OFFSET, &DataType::Int64, &schema)?.alias("deslocamento"),
+            column(OFFSET_END, &DataType::Int64, &schema)?.alias("deslocamento_fim"),
+            column(VERDICT, &DataType::Utf8, &schema)?.alias("veredito"),
+            column(REASON, &DataType::Utf8, &schema)?.alias("motivo"),
+            column(ARRIVAL, &timestamp_type(), &schema)?.alias("chegada"),
+            payload.alias("conteudo"),
+        ])?
+        .build()
+}
+
+fn column(name: &str, wanted: &DataType, found: &Schema) -> Result<Expr> {
+    Ok(as_type(ident(name), wanted, found.field_with_name(name)?.data_type()))
+}
+
+/// `text_of_bytes(binary)`: what is no UTF-8 becomes the replacement character, as in dead letters' details.
+pub(super) fn text_of_bytes() -> ScalarUDF {
+    let run = |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let bytes = cast(&arrays[0], &DataType::Binary)?;
+        let bytes = bytes.as_binary::<i32>();
+        let texts: StringArray = bytes.iter().map(|bytes| bytes.map(String::from_utf8_lossy)).collect();
+        Ok(ColumnarValue::Array(Arc::new(texts)))
+    };
+    create_udf("text_of_bytes", vec![DataType::Binary], DataType::Utf8, Volatility::Immutable, Arc::new(run))
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{BinaryArray, RecordBatch};
+    use arrow::datatypes::Field;
+    use datafusion::datasource::MemTable;
+    use datafusion::prelude::SessionContext;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn bytes_that_are_no_text_are_shown_all_the_same() {
+        let bytes = BinaryArray::from(vec![Some("não é JSON".as_bytes()), Some(b"\xff{"), None]);
+        let schema = Arc::new(Schema::new(vec![Field::new("conteudo", DataType::Binary, true)]));
+        let batch = RecordBatch::try_new(Arc::clone(&schema), vec![Arc::new(bytes)]).expect("a batch");
+        let table = MemTable::try_new(schema, vec![vec![batch]]).expect("a table");
+        let frame = SessionContext::new().read_table(Arc::new(table)).expect("a table");
+        let texts = frame.select(vec![text_of_bytes().call(vec![ident("conteudo")])]).expect("planned");
+        let batches = texts.collect().await.expect("texts");
+        let texts: Vec<Option<&str>> = batches[0].column(0).as_string::<i32>().iter().collect();
+        assert_eq!(texts, [Some("não é JSON"), Some("\u{fffd}{"), None]);
+    }
+}

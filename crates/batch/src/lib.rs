@@ -1,0 +1,8 @@
+//! Work over the archive's history.
+//!
+//! Architecture invariant: nothing here shares state with the stream; they meet in the stored tables.
+
+mod error;
+pub mod reconcile;
+
+pub use error::BatchError;

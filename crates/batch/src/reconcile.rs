@@ -1,0 +1,275 @@
+//! Recomputes what was published, and compares.
+//!
+//! By another code path on purpose: the metric's SQL as one plain query over the archive's counted rows, every row put into each of
+//! its windows by `unnest`, with DataFusion's own planner, optimiser and aggregates. Nothing of panes, states or merges takes part.
+
+pub mod offsets;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, ListBuilder, RecordBatch, TimestampMicrosecondBuilder};
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::functions_aggregate::expr_fn::sum;
+use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, cast, ident, lit};
+use datafusion::prelude::{SessionContext, create_udf};
+use datafusion::sql::parser::Statement as ParserStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use vitral_panes::stored_rows;
+use vitral_schemas::catalog::{Catalog, Metric, PANE_COLUMN, ShopSettings, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
+use vitral_schemas::verdict::Verdict;
+use vitral_schemas::window::Windows;
+use vitral_store::{Archive, MetricTable, read_session};
+
+use crate::error::BatchError;
+
+/// Says on which side a row stands that the other lacks, and how often.
+pub const SIDE_COLUMN: &str = "_lado";
+const SIDE: &str = "_sinal";
+const PARALLELISM: usize = 2;
+
+/// Windows that start in `from_ms..to_ms`.
+#[derive(Debug, Clone, Copy)]
+pub struct Range {
+    pub from_ms: i64,
+    pub to_ms: i64,
+}
+
+/// What the comparison of one metric has found.
+#[derive(Debug)]
+pub struct Compared {
+    pub metric: String,
+    /// None while no window of this version was ever published.
+    pub published_through_ms: Option<i64>,
+    pub windows: usize,
+    /// What the closed windows of the range must hold.
+    pub expected: RecordBatch,
+    /// The rows that differ: [`SIDE_COLUMN`] (above zero: published, but not recomputed; below: recomputed, but not published), then
+    /// the metric's columns.
+    pub differences: RecordBatch,
+}
+
+/// Windows that are recomputed together: a long range is gone through in steps, so that memory stays bounded by the busiest of them.
+const STEP_MS: i64 = 6 * 3_600_000;
+
+impl Range {
+    fn steps(self) -> impl Iterator<Item = Range> {
+        let next = move |from_ms: i64| (from_ms < self.to_ms).then_some(from_ms);
+        std::iter::successors(next(self.from_ms), move |from_ms| next(from_ms + STEP_MS))
+            .map(move |from_ms| Range { from_ms, to_ms: self.to_ms.min(from_ms + STEP_MS) })
+    }
+}
+
+/// Compares the published windows of every metric, or of the one named, with the archive.
+pub async fn reconcile(
+    catalog: &Catalog,
+    settings: &ShopSettings,
+    data_dir: &Path,
+    range: Range,
+    only: Option<&str>,
+) -> Result<Vec<Compared>, BatchError> {
+    let mut compared = Vec::new();
+    for topic in &catalog.topics {
+        for metric in catalog.metrics_of(&topic.name).filter(|metric| only.is_none_or(|only| metric.name == only)) {
+            compared.push(in_steps(metric, topic, settings, data_dir, range).await?);
+        }
+    }
+    Ok(compared)
+}
+
+async fn in_steps(
+    metric: &Metric,
+    topic: &Topic,
+    settings: &ShopSettings,
+    data_dir: &Path,
+    range: Range,
+) -> Result<Compared, BatchError> {
+    let mut steps = Vec::new();
+    for step in range.steps() {
+        steps.push(compare(metric, topic, settings, data_dir, step).await?);
+    }
+    let one = |rows: fn(&Compared) -> &RecordBatch| {
+        let rows: Vec<&RecordBatch> = steps.iter().map(rows).collect();
+        let schema = rows.first().map_or_else(|| Arc::new(Schema::empty()), |rows| rows.schema());
+        concat_batches(&schema, rows)
+    };
+    let failed = |source: ArrowError| BatchError::engine(&metric.name, "compared")(source.into());
+    Ok(Compared {
+        metric: metric.name.clone(),
+        // A running stream goes on meanwhile: what every step saw as published is what was compared.
+        published_through_ms: steps.iter().map(|step| step.published_through_ms).min().flatten(),
+        windows: steps.iter().map(|step| step.windows).sum(),
+        expected: one(|step| &step.expected).map_err(failed)?,
+        differences: one(|step| &step.differences).map_err(failed)?,
+    })
+}
+
+async fn compare(
+    metric: &Metric,
+    topic: &Topic,
+    settings: &ShopSettings,
+    data_dir: &Path,
+    range: Range,
+) -> Result<Compared, BatchError> {
+    let failed = BatchError::engine(&metric.name, "recomputed");
+    let version = metric.version(settings, topic.lateness_ms);
+    // The table before the archive: what it calls closed gains no row after, however far a running stream goes on.
+    let stored = MetricTable::read(&metric.name, &version, &data_dir.join("metrics")).await?;
+    let recomputed = recompute(metric, topic, settings, data_dir, range).await?;
+    let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
+    let schema = recomputed.schema();
+    let closed = || closed(topic, range, published_through_ms);
+    let columns: Vec<Expr> = schema.fields().iter().map(|field| ident(field.name())).collect();
+    let session = read_session(PARALLELISM);
+    let side = |frame: DataFrame, sign: i64| -> Result<DataFrame> {
+        let typed = schema.fields().iter().map(|field| cast(ident(field.name()), field.data_type().clone()));
+        let mut typed: Vec<Expr> = typed.zip(schema.fields()).map(|(expr, field)| expr.alias(field.name())).collect();
+        typed.push(lit(sign).alias(SIDE));
+        frame.filter(closed())?.select(typed)
+    };
+    let run = async {
+        let table = MemTable::try_new(Arc::clone(&schema), vec![vec![recomputed]])?;
+        let recomputed = session.read_table(Arc::new(table))?;
+        let counted = side(recomputed.clone(), -1)?;
+        let expected = counted.clone().select(columns.clone())?.collect().await?;
+        let expected = concat_batches(&schema, &expected)?;
+        let starts = counted.clone().select(vec![ident(WINDOW_START_COLUMN)])?.distinct()?;
+        let windows = starts.count().await?;
+        let both = match stored {
+            Some((table, _)) => side(session.read_table(table)?, 1)?.union(counted)?,
+            None => counted,
+        };
+        let mut shown = vec![ident(SIDE_COLUMN)];
+        shown.extend(columns.clone());
+        let differing = both
+            .aggregate(columns, vec![sum(ident(SIDE)).alias(SIDE_COLUMN)])?
+            .filter(ident(SIDE_COLUMN).not_eq(lit(0_i64)))?
+            .select(shown)?
+            .sort(vec![ident(WINDOW_START_COLUMN).sort(true, true), ident(SIDE_COLUMN).sort(false, true)])?;
+        let batches = differing.clone().collect().await?;
+        let schema = Arc::new(differing.schema().as_arrow().clone());
+        Ok((expected, windows, concat_batches(&schema, &batches)?))
+    };
+    let (expected, windows, differences) = run.await.map_err(failed)?;
+    Ok(Compared { metric: metric.name.clone(), published_through_ms, windows, expected, differences })
+}
+
+/// Puts what must be there into the tables of the metrics that differ; how many did.
+pub async fn repair(
+    catalog: &Catalog,
+    settings: &ShopSettings,
+    data_dir: &Path,
+    range: Range,
+    compared: &[Compared],
+) -> Result<usize, BatchError> {
+    let mut repaired = 0;
+    for found in compared.iter().filter(|found| found.differences.num_rows() > 0) {
+        let Some(metric) = catalog.metric(&found.metric) else { continue };
+        let Some(topic) = catalog.topic(&metric.topic) else { continue };
+        let wanted = closed(topic, range, found.published_through_ms);
+        let version = metric.version(settings, topic.lateness_ms);
+        let rows = found.expected.clone();
+        MetricTable::replace(&metric.name, &version, &data_dir.join("metrics"), wanted, rows).await?;
+        repaired += 1;
+    }
+    Ok(repaired)
+}
+
+/// Which rows of a metric's table are of the range and final.
+fn closed(topic: &Topic, range: Range, published_through_ms: Option<i64>) -> Expr {
+    let last_end = published_through_ms.map_or(i64::MIN, |ms| (ms - topic.lateness_ms) * MICROS_PER_MS);
+    ident(WINDOW_START_COLUMN)
+        .between(lit(instant(range.from_ms * MICROS_PER_MS)), lit(instant(range.to_ms * MICROS_PER_MS - 1)))
+        .and(ident(WINDOW_END_COLUMN).lt_eq(lit(instant(last_end))))
+}
+
+/// The metric's rows of the windows that start in the range, in the schema of its table, from the archive's counted rows.
+async fn recompute(
+    metric: &Metric,
+    topic: &Topic,
+    settings: &ShopSettings,
+    data_dir: &Path,
+    range: Range,
+) -> Result<RecordBatch, BatchError> {
+    let folder = data_dir.join("archive").join(&topic.name);
+    let archive = Archive::read(topic, &folder)
+        .await?
+        .ok_or_else(|| BatchError::NoArchive { topic: topic.name.clone(), folder: data_dir.display().to_string() })?;
+    let archive = archive.provider().await?;
+    let windows = Windows::new(metric.window, settings.time_zone);
+    let session = read_session(PARALLELISM);
+    session.register_udf(vitral_panes::divide_half_up());
+    let run = async {
+        let events = events(&session, topic, archive, windows, range)?;
+        session.register_table(topic.name.as_str(), events.into_view())?;
+        let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
+        let plan = session.state().statement_to_plan(statement).await?;
+        let frame = DataFrame::new(session.state(), plan);
+        let schema = Arc::new(frame.schema().as_arrow().clone());
+        let finished = concat_batches(&schema, &frame.collect().await?)?;
+        stored_rows(metric, &windows, &finished)
+    };
+    run.await.map_err(BatchError::engine(&metric.name, "recomputed"))
+}
+
+/// The counted rows, each once for every window of the range that it belongs to.
+fn events(
+    session: &SessionContext,
+    topic: &Topic,
+    archive: Arc<dyn datafusion::catalog::TableProvider>,
+    windows: Windows,
+    range: Range,
+) -> Result<DataFrame> {
+    let time = &topic.columns[topic.event_time].name;
+    let until_ms =
+        windows.bounds(windows.pane_start_ms((range.to_ms - 1) * MICROS_PER_MS)).end_ms + windows.longest_ms();
+    let wanted = ident(archive_columns::VERDICT)
+        .eq(lit(Verdict::Counted.name()))
+        .and(ident(time).gt_eq(lit(instant(range.from_ms * MICROS_PER_MS))))
+        .and(ident(time).lt(lit(instant(until_ms * MICROS_PER_MS))));
+    let schema = topic.schema();
+    let typed =
+        schema.fields().iter().map(|field| cast(ident(field.name()), field.data_type().clone()).alias(field.name()));
+    let mut columns: Vec<Expr> = typed.collect();
+    columns.push(window_starts(windows).call(vec![ident(time)]).alias(PANE_COLUMN));
+    session.read_table(archive)?.filter(wanted)?.select(columns)?.unnest_columns(&[PANE_COLUMN])?.filter(
+        ident(PANE_COLUMN)
+            .between(lit(instant(range.from_ms * MICROS_PER_MS)), lit(instant(range.to_ms * MICROS_PER_MS - 1))),
+    )
+}
+
+/// The starts of all windows that an instant belongs to.
+fn window_starts(windows: Windows) -> ScalarUDF {
+    let item = Arc::new(Field::new_list_field(timestamp_type(), true));
+    let output = DataType::List(Arc::clone(&item));
+    let run = move |arguments: &[ColumnarValue]| -> Result<ColumnarValue, DataFusionError> {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
+        let values = TimestampMicrosecondBuilder::new().with_timezone("UTC");
+        let mut starts = ListBuilder::new(values).with_field(Arc::clone(&item));
+        for time in times.iter() {
+            if let Some(micros) = time {
+                let pane_ms = windows.pane_start_ms(micros);
+                for bounds in windows.windows_of(pane_ms) {
+                    starts.values().append_value(bounds.start_ms * MICROS_PER_MS);
+                }
+            }
+            starts.append(true);
+        }
+        let starts: ArrayRef = Arc::new(starts.finish());
+        Ok(ColumnarValue::Array(starts))
+    };
+    create_udf("window_starts", vec![timestamp_type()], output, Volatility::Immutable, Arc::new(run))
+}
+
+fn instant(micros: i64) -> ScalarValue {
+    ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()))
+}

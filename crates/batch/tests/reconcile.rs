@@ -1,0 +1,175 @@
+//! What panes published must equal the plain query over the archive, and whatever is tampered with must be found.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, cast, ident, lit};
+use datafusion::prelude::SessionContext;
+use vitral_batch::reconcile::offsets::{self, Break};
+use vitral_batch::reconcile::{Range, SIDE_COLUMN, reconcile, repair};
+use vitral_panes::plan::MetricPlan;
+use vitral_panes::state::{MetricPanes, pane_column};
+use vitral_panes::{EngineConfig, engine_session};
+use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
+use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_store::{Archive, ArchiveCommit, MetricTable};
+
+/// Sales, views, a refund and a funnel around noon, in no order.
+const EVENTS: &str = "
+    (0, 'u1', 'compra', 'p1', 'o1', '2025-05-14T12:00:10Z', '10.00', 1),
+    (1, 'u2', 'compra', 'p1', NULL, '2025-05-14T12:04:59.999Z', '0.01', 3),
+    (2, 'u1', 'clique', 'p2', NULL, '2025-05-14T12:00:00Z', NULL, NULL),
+    (3, 'u3', 'visualizacao', 'p2', NULL, '2025-05-14T11:59:59.999Z', NULL, NULL),
+    (4, 'u2', 'reembolso', 'p1', 'o1', '2025-05-14T12:30:00Z', '3.33', 1),
+    (5, 'u4', 'inicio_checkout', NULL, NULL, '2025-05-14T12:10:00Z', NULL, NULL),
+    (6, 'u4', 'compra', 'p3', 'o2', '2025-05-14T12:10:30Z', '7.77', 2),
+    (7, 'u1', 'clique', 'p2', NULL, '2025-05-14T12:00:30Z', NULL, NULL)";
+const FIRST_MS: i64 = 1_747_216_800_000; // 10:00
+const LAST_MS: i64 = FIRST_MS + 6 * 3_600_000;
+const RANGE: Range = Range { from_ms: FIRST_MS, to_ms: LAST_MS };
+
+struct Shop {
+    catalog: Catalog,
+    settings: ShopSettings,
+    dir: tempfile::TempDir,
+}
+
+impl Shop {
+    fn new() -> Self {
+        let settings = ShopSettings::default();
+        let catalog = Catalog::load(&[], &settings).expect("the built-in catalog");
+        Self { catalog, settings, dir: tempfile::tempdir().expect("a folder") }
+    }
+
+    fn topic(&self) -> &Topic {
+        &self.catalog.topics[0]
+    }
+
+    fn data_dir(&self) -> &Path {
+        self.dir.path()
+    }
+
+    /// Archives the events as counted rows, and says that reading goes on at `next`.
+    async fn archive(&self, next: i64) -> RecordBatch {
+        let rows = rows(self.topic()).await;
+        let folder = self.data_dir().join("archive").join(&self.topic().name);
+        let mut archive = Archive::open(self.topic(), "log", [0], &folder).await.expect("opened");
+        let offsets = BTreeMap::from([(0, (None, next))]);
+        let commit = ArchiveCommit { rows: vec![rows.clone()], offsets, effective_ms: Some(LAST_MS) };
+        archive.commit(&commit).await.expect("committed");
+        rows
+    }
+
+    /// Publishes every metric as the stream does.
+    async fn publish(&self, rows: &RecordBatch) {
+        let session = engine_session(EngineConfig::default()).expect("a session");
+        let events = rows.project(&(8..rows.num_columns()).collect::<Vec<_>>()).expect("the topic's columns");
+        let times = events.column(self.topic().event_time).as_primitive::<TimestampMicrosecondType>();
+        for metric in &self.catalog.metrics {
+            let plan = MetricPlan::new(metric, self.topic(), &self.settings, &session).expect("planned");
+            let plan = Arc::new(plan);
+            let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, 1 << 30);
+            panes.fold(0, &events, &pane_column(&plan.windows, times)).expect("folded");
+            let rows = panes.rows_of(|_| true).expect("rows");
+            self.table(metric, &plan).await.publish(rows, LAST_MS).await.expect("published");
+        }
+    }
+
+    async fn table(&self, metric: &Metric, plan: &MetricPlan) -> MetricTable {
+        let version = metric.version(&self.settings, self.topic().lateness_ms);
+        let folder = self.data_dir().join("metrics");
+        MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &folder).await.expect("opened")
+    }
+}
+
+/// The events in the archive's schema.
+async fn rows(topic: &Topic) -> RecordBatch {
+    use archive_columns::*;
+    const NAMES: [&str; 8] =
+        ["_o", "id_usuario", "tipo_evento", "id_produto", "id_pedido", "timestamp", "valor_total", "quantidade"];
+    let schema = topic.archive_schema();
+    let columns = schema.fields().iter().map(|field| {
+        let value: Expr = match field.name().as_str() {
+            PARTITION => lit(0),
+            OFFSET => ident("_o"),
+            ARRIVAL => lit("2025-05-14T12:00:00Z"),
+            LOG => lit("log"),
+            VERDICT => lit("contada"),
+            "moeda" => lit("BRL"),
+            name if NAMES.contains(&name) => ident(name),
+            _ => lit(ScalarValue::Null),
+        };
+        cast(value, field.data_type().clone()).alias(field.name())
+    });
+    let events =
+        format!("SELECT * FROM (VALUES {EVENTS}) AS eventos({})", NAMES.map(|name| format!("\"{name}\"")).join(","));
+    let frame = SessionContext::new().sql(&events).await.expect("events").select(columns).expect("columns");
+    let batches = frame.collect().await.expect("rows");
+    let columns = arrow::compute::concat_batches(&batches[0].schema(), &batches).expect("one batch").columns().to_vec();
+    RecordBatch::try_new(schema, columns).expect("the archive's schema")
+}
+
+#[tokio::test]
+async fn what_panes_publish_equals_the_plain_query() {
+    let shop = Shop::new();
+    let rows = shop.archive(8).await;
+    shop.publish(&rows).await;
+    let compared = reconcile(&shop.catalog, &shop.settings, shop.data_dir(), RANGE, None).await.expect("compared");
+    assert_eq!(compared.len(), 6);
+    for metric in &compared {
+        assert!(metric.windows > 0 && metric.expected.num_rows() >= metric.windows, "{metric:?}");
+        assert_eq!(metric.differences.num_rows(), 0, "{metric:?}");
+    }
+    // Every event is in five sliding windows: 11:55 to 12:34 without those that hold none.
+    let active = compared.iter().find(|metric| metric.metric == "usuarios_ativos").expect("compared");
+    assert_eq!(active.windows, 6 + 4 + 5 + 5);
+    assert_eq!(offsets::check(shop.topic(), shop.data_dir()).await.expect("checked").1, []);
+}
+
+#[tokio::test]
+async fn a_row_too_many_is_named_and_repaired() {
+    let shop = Shop::new();
+    let rows = shop.archive(8).await;
+    let metric = shop.catalog.metric("vendas_por_minuto").expect("the metric");
+    let only = Some("vendas_por_minuto");
+    let compare = || reconcile(&shop.catalog, &shop.settings, shop.data_dir(), RANGE, only);
+    // Nothing is published yet, so nothing is closed.
+    let compared = compare().await.expect("compared");
+    assert_eq!((compared[0].published_through_ms, compared[0].windows), (None, 0));
+    shop.publish(&rows).await;
+    let session = engine_session(EngineConfig::default()).expect("a session");
+    let plan = MetricPlan::new(metric, shop.topic(), &shop.settings, &session).expect("planned");
+    let mut table = shop.table(metric, &plan).await;
+    let first = reconcile_rows(&rows, &plan, shop.topic());
+    table.publish(vec![first.slice(0, 1)], LAST_MS + 1).await.expect("published");
+    let compared = compare().await.expect("compared");
+    let differences = &compared[0].differences;
+    let sides = differences.column_by_name(SIDE_COLUMN).expect("the side").as_primitive::<Int64Type>();
+    assert_eq!(sides.values().to_vec(), [1], "one row is there twice");
+    let repaired = repair(&shop.catalog, &shop.settings, shop.data_dir(), RANGE, &compared).await.expect("repaired");
+    assert_eq!(repaired, 1);
+    let compared = compare().await.expect("compared");
+    assert_eq!((compared[0].differences.num_rows(), compared[0].windows), (0, 3));
+    assert_eq!(compared[0].published_through_ms, Some(LAST_MS + 1), "a repair publishes nothing more");
+}
+
+fn reconcile_rows(rows: &RecordBatch, plan: &MetricPlan, topic: &Topic) -> RecordBatch {
+    let events = rows.project(&(8..rows.num_columns()).collect::<Vec<_>>()).expect("the topic's columns");
+    let times = events.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
+    let state = plan.fold(&events, &pane_column(&plan.windows, times)).expect("folded");
+    let finished = plan.finish(vec![state]).expect("finished");
+    vitral_panes::stored_rows(&plan.metric, &plan.windows, &finished).expect("rows")
+}
+
+#[tokio::test]
+async fn rows_missing_at_the_end_are_found_by_what_was_committed() {
+    let shop = Shop::new();
+    shop.archive(9).await;
+    let (partitions, breaks) = offsets::check(shop.topic(), shop.data_dir()).await.expect("checked");
+    assert_eq!((partitions.len(), partitions[0].first, partitions[0].next), (1, 0, 8));
+    assert_eq!(breaks, [Break { log: "log".into(), partition: 0, expected: 9, found: 8 }]);
+}

@@ -1,0 +1,113 @@
+//! `vitral reconcile --from T --to T`: every published number recomputed from the archive, and compared.
+
+use anyhow::{Context, bail};
+use arrow::util::pretty::pretty_format_batches;
+use chrono::{DateTime, Utc};
+use clap::Args;
+use vitral_batch::reconcile::offsets::{self, Break};
+use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, reconcile};
+use vitral_schemas::catalog::Catalog;
+
+use crate::cli::{Common, answer};
+use crate::config::Config;
+
+/// Differing rows that are shown of each metric.
+const SHOWN: usize = 20;
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Windows that start at or after this time (RFC 3339) ...
+    #[arg(long, value_name = "T")]
+    from: DateTime<Utc>,
+    /// ... and before this one.
+    #[arg(long, value_name = "T")]
+    to: DateTime<Utc>,
+    /// Put what was recomputed in the place of what differs, and compare again.
+    #[arg(long)]
+    repair: bool,
+    /// This metric alone.
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+}
+
+pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    if flags.from >= flags.to {
+        bail!("--from {} is not before --to {}", flags.from, flags.to);
+    }
+    let catalog = config.catalog()?;
+    if let Some(name) = &flags.metric
+        && catalog.metric(name).is_none()
+    {
+        let known: Vec<_> = catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
+        bail!("there is no metric {name}: name one of {}", known.join(", "));
+    }
+    let settings = config.settings()?;
+    let range = Range { from_ms: flags.from.timestamp_millis(), to_ms: flags.to.timestamp_millis() };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let compare = || reconcile(&catalog, &settings, &common.data_dir, range, flags.metric.as_deref());
+        let mut compared = compare().await?;
+        let breaks = broken_offsets(&catalog, common).await?;
+        show(&compared, &breaks)?;
+        if flags.repair {
+            let repaired =
+                vitral_batch::reconcile::repair(&catalog, &settings, &common.data_dir, range, &compared).await?;
+            if repaired > 0 {
+                answer(&format!("{repaired} metrics repaired; compared again:"));
+                compared = compare().await?;
+                show(&compared, &breaks)?;
+            }
+        }
+        verdict(&compared, &breaks)
+    })
+}
+
+fn verdict(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()> {
+    let differing = compared.iter().filter(|metric| metric.differences.num_rows() > 0).count();
+    if differing == 0 && breaks.is_empty() {
+        answer("VERDICT: equal");
+        return Ok(());
+    }
+    answer("VERDICT: different");
+    bail!("{differing} of {} metrics differ, {} breaks in the archive's offsets", compared.len(), breaks.len())
+}
+
+/// The verdict is about everything, so the offsets are all looked at, whatever the range.
+async fn broken_offsets(catalog: &Catalog, common: &Common) -> anyhow::Result<Vec<(String, Break)>> {
+    let mut breaks = Vec::new();
+    for topic in &catalog.topics {
+        let (partitions, found) = offsets::check(topic, &common.data_dir).await?;
+        for offsets in &partitions {
+            tracing::debug!(topic = topic.name, ?offsets, "looked through");
+        }
+        breaks.extend(found.into_iter().map(|found| (topic.name.clone(), found)));
+    }
+    Ok(breaks)
+}
+
+fn show(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()> {
+    answer(&format!("{:<32} {:>10} {:>12} {:>12}  published through", "metric", "windows", "rows", "differences"));
+    for metric in compared {
+        let through = metric.published_through_ms.and_then(DateTime::from_timestamp_millis);
+        answer(&format!(
+            "{:<32} {:>10} {:>12} {:>12}  {}",
+            metric.metric,
+            metric.windows,
+            metric.expected.num_rows(),
+            metric.differences.num_rows(),
+            through.map_or_else(|| "never".to_owned(), |through| through.to_rfc3339()),
+        ));
+    }
+    for metric in compared.iter().filter(|metric| metric.differences.num_rows() > 0) {
+        let rows = metric.differences.slice(0, metric.differences.num_rows().min(SHOWN));
+        let rows = pretty_format_batches(&[rows]).context("the differences cannot be shown")?;
+        answer(&format!(
+            "\n{}: {SIDE_COLUMN} above 0 is published but not recomputed, below 0 recomputed but not published\n{rows}",
+            metric.metric
+        ));
+    }
+    for (topic, Break { log, partition, expected, found }) in breaks {
+        answer(&format!("{topic}: partition {partition} of log {log}: offset {expected} is next, found {found}"));
+    }
+    Ok(())
+}
