@@ -38,7 +38,9 @@ const PARTITIONS_EVERY: Duration = Duration::from_secs(20);
 /// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
 /// must not multiply in memory.
 const BATCH_BYTES: usize = 128 << 20;
-/// While there is more to read than is read at once, live results take one part in this many of the pipeline's time.
+/// While there is more to read than is read at once, live results are renewed this seldom, and take one part in so many of the
+/// pipeline's time.
+const REFRESH_BEHIND: Duration = Duration::from_secs(2);
 const REFRESH_SHARE_BEHIND: u32 = 20;
 
 /// What all pipelines of a process share.
@@ -173,17 +175,23 @@ impl Pipeline {
     fn take(&mut self, polled: Polled) -> Result<(), StreamError> {
         let Polled { mut messages, ends } = polled;
         // Never seen with this client library; twice in the archive would be worse than a warning.
-        messages.retain(|message| {
-            let again = self.cycle.is_past(message.partition(), message.offset());
-            if again {
-                tracing::warn!(partition = message.partition(), offset = message.offset(), "delivered again; left out");
-            }
-            !again
-        });
+        if runs(&messages).any(|run| self.cycle.is_past(run[0].partition(), run[0].offset())) {
+            messages.retain(|message| {
+                let again = self.cycle.is_past(message.partition(), message.offset());
+                if again {
+                    tracing::warn!(
+                        partition = message.partition(),
+                        offset = message.offset(),
+                        "delivered again; left out"
+                    );
+                }
+                !again
+            });
+        }
         let now_ms = self.context.clock.now_ms();
         let mut gaps = Vec::new();
-        for message in &messages {
-            gaps.extend(self.cycle.advance(message.partition(), message.offset(), 1));
+        for run in runs(&messages) {
+            gaps.extend(self.cycle.advance(run[0].partition(), run[0].offset(), run.len() as i64));
         }
         let mut rest = messages.as_slice();
         while !rest.is_empty() {
@@ -360,8 +368,11 @@ impl Pipeline {
 
     /// Renews live results and the view, now and then; seldom while there is much to read.
     fn refresh(&mut self, now: bool) -> Result<(), StreamError> {
-        let share = if self.caught_up { 1 } else { REFRESH_SHARE_BEHIND };
-        let pause = self.context.config.refresh.max(self.refresh_took * share);
+        let pause = if self.caught_up {
+            self.context.config.refresh.max(self.refresh_took)
+        } else {
+            REFRESH_BEHIND.max(self.refresh_took * REFRESH_SHARE_BEHIND)
+        };
         if !now && self.refreshed.elapsed() < pause {
             return Ok(());
         }
@@ -436,6 +447,11 @@ impl Pipeline {
     fn failed(&self, action: &'static str, source: datafusion::error::DataFusionError) -> StreamError {
         StreamError::Batch { topic: self.topic.name.clone(), action, source }
     }
+}
+
+/// Messages of one partition whose offsets follow each other.
+fn runs(messages: &[Message]) -> impl Iterator<Item = &[Message]> {
+    messages.chunk_by(|a, b| a.partition() == b.partition() && a.offset() + 1 == b.offset())
 }
 
 /// How many of the messages have no more than `bytes` together; at least one.
