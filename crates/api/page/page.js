@@ -1,6 +1,7 @@
 // The dashboard: one model, the jobs that fill it, and the views that draw it.
 //
-// Sales come by stream; all else is polled every two seconds; the open metric of the explorer has the second stream.
+// Sales come by stream; all else is polled every two seconds, or slower where it changes slowly; the open metric of the
+// explorer has the second stream.
 // Figures are anchored to the watermark, not to the clock: a minute counts as full once the watermark has passed it.
 
 import { getJson, metricPath, parseTime, serverNow } from './modules/api.js';
@@ -10,8 +11,10 @@ import { Explorer, showLinks } from './modules/explorer.js';
 import { configure, integer, money, shopCurrency, startOfDay } from './modules/format.js';
 import { Funnel } from './modules/funnel.js';
 import { Header } from './modules/header.js';
+import { Ledger } from './modules/ledger.js';
 import { Origin } from './modules/origin.js';
 import { Poller } from './modules/poller.js';
+import { Reconciliation } from './modules/reconciliation.js';
 import { SalesChart } from './modules/sales_chart.js';
 import { Stream } from './modules/stream.js';
 import { Tiles } from './modules/tiles.js';
@@ -28,6 +31,13 @@ const MOST_ROWS = 1000;
 /** The newest minutes change all the time and are asked for in every cycle; late events reach the others now and then. */
 const TAIL_MS = 6 * MINUTE;
 const WHOLE_EVERY_MS = 30_000;
+/** Checks come once an hour, and the ledger is for reading, not for watching. */
+const SLOW_EVERY_MS = 15_000;
+/** Some days of checks, one of each metric an hour: a difference stays in sight that long. */
+const CHECK_ROWS = 500;
+const LEDGER_ROWS = 8;
+/** A short past keeps the search for the newest rows from going through the whole archive. */
+const LEDGER_SPAN_MS = 24 * HOUR;
 /** The tiles compare 60 minutes with the 60 before them; one hour more tells a quiet start from missing data. */
 const LEAST_MS = 3 * HOUR + 5 * MINUTE;
 /** With the watermark further behind than this, charts end at the watermark: the last hour by the clock would be blank. */
@@ -46,6 +56,8 @@ const model = {
   watermark: null,
   viewedRows: null,
   soldRows: null,
+  checkRows: null,
+  ledgerRows: null,
 };
 
 const header = new Header(() => poller.now());
@@ -56,6 +68,8 @@ const viewed = new Bars(byId('viewed-bars'), { text: 'Nenhum produto visto agora
 const sold = new Bars(byId('sold-bars'), { text: 'Nenhum produto vendido', hint: 'Conta os eventos compra com id_produto.' });
 const funnel = new Funnel(byId('funnel-steps'));
 const origin = new Origin(byId('origin-body'));
+const reconciliation = new Reconciliation(byId('proof-body'), byId('proof-state'));
+const ledger = new Ledger(byId('ledger-list'));
 const explorer = new Explorer(byId('metrics'), byId('detail'));
 const draw = oncePerFrame(show);
 
@@ -76,6 +90,8 @@ const poller = new Poller(
     { run: () => loadNewest(FUNNEL, model.funnel, 24), failed: showError('funnel') },
     { run: loadViewed, failed: showError('viewed') },
     soldProducts,
+    { run: loadChecks, everyMs: SLOW_EVERY_MS, failed: showError('proof') },
+    { run: loadLedger, everyMs: SLOW_EVERY_MS, failed: showError('ledger') },
     { run: () => explorer.refresh(), everyMs: 4_000 },
   ],
   (polled) => {
@@ -135,6 +151,15 @@ async function loadSold() {
   });
   // The reader may have chosen something else while the answer was on its way.
   if (wanted === model.sold && currency === currencyShown()) model.soldRows = { currency, rows: body };
+}
+
+async function loadChecks() {
+  model.checkRows = (await getJson('/reconciliacao', { limite: CHECK_ROWS })).body;
+}
+
+async function loadLedger() {
+  const from = new Date(serverNow() - LEDGER_SPAN_MS).toISOString();
+  model.ledgerRows = (await getJson('/livro', { de: from, limite: LEDGER_ROWS })).body;
 }
 
 function showError(panel, subject = '') {
@@ -205,6 +230,8 @@ function show() {
   if (model.soldRows) sold.update(model.soldRows.rows.map((row) => soldItem(row, model.soldRows.currency)));
   if (ready(FUNNEL, model.funnel, byId('funnel-steps'))) funnel.update({ ...context, rows: model.funnel.rows });
   if (completeness) origin.update({ ...context, completeness });
+  if (model.checkRows) reconciliation.update({ ...context, rows: model.checkRows.filter((row) => inCatalog(row.metrica)) });
+  if (model.ledgerRows) ledger.update({ ...context, rows: model.ledgerRows });
   explorer.update(context);
   byId('welcome').hidden = !(completeness && Number(completeness.lidas ?? 0) === 0 && dataSince === null);
 }
@@ -265,7 +292,7 @@ byId('sold-range').addEventListener('change', (event) => {
   poller.hurry(soldProducts);
 });
 
-for (const id of ['sales-chart', 'users-chart', 'viewed-bars', 'sold-bars', 'funnel-steps', 'origin-body', 'detail']) {
+for (const id of ['sales-chart', 'users-chart', 'viewed-bars', 'sold-bars', 'funnel-steps', 'origin-body', 'proof-body', 'ledger-list', 'detail']) {
   setOverlay(byId(id), 'Carregando…');
 }
 document.addEventListener('visibilitychange', () => document.hidden || draw());

@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
 use vitral_schemas::view::ViewReceiver;
 
@@ -45,6 +46,8 @@ impl ApiConfig {
 pub struct ApiInputs {
     pub catalog: Arc<Catalog>,
     pub view: ViewReceiver,
+    /// What reconciliations have found; without rows before the first.
+    pub reconciliations: ReconciliationReceiver,
     pub clock: Arc<dyn Clock>,
     /// Answers `/metrics`; complete, with [`Telemetry`] and every other crate's registered in it.
     pub registry: Arc<Registry>,

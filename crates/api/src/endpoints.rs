@@ -12,14 +12,13 @@ use datafusion::scalar::ScalarValue;
 use futures::StreamExt;
 use vitral_schemas::catalog::{Catalog, Diagnostic, Diagnostics, Endpoint};
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::view::View;
 
 use crate::completeness;
 use crate::error::ApiError;
 use crate::json::JsonRows;
 use crate::parameters::{FROM, LIMIT, LIMIT_MAX, Parameters, UNTIL};
 use crate::problem::Problem;
-use crate::query::{QueryError, Reader, frame, utc};
+use crate::query::{Moment, QueryError, Reader, frame, utc};
 use crate::shared::Shared;
 use crate::sources::Needs;
 
@@ -81,9 +80,10 @@ async fn answer(shared: &Shared, prepared: &Prepared, query: Option<&str>) -> Re
     let view = shared.view()?;
     let allowed: Vec<_> = endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW).collect();
     let parameters = Parameters::read(query, &allowed)?;
-    let now_ms = shared.clock.now_ms();
-    let values = values(endpoint, &parameters, now_ms)?;
-    let rows = shared.reader.bounded(rows(&shared.reader, &view, prepared, values, now_ms)).await?;
+    let reconciliations = Arc::clone(&shared.reconciliations.borrow());
+    let moment = Moment { view: &view, reconciliations: &reconciliations, now_ms: shared.clock.now_ms() };
+    let values = values(endpoint, &parameters, moment.now_ms)?;
+    let rows = shared.reader.bounded(rows(&shared.reader, &moment, prepared, values)).await?;
     let headers = completeness::headers(&view, needs);
     Ok((headers, [(CONTENT_TYPE, "application/json")], rows).into_response())
 }
@@ -104,12 +104,11 @@ fn values(endpoint: &Endpoint, parameters: &Parameters, now_ms: i64) -> Result<H
 
 async fn rows(
     reader: &Reader,
-    view: &View,
+    moment: &Moment<'_>,
     prepared: &Prepared,
     values: HashMap<String, ScalarValue>,
-    now_ms: i64,
 ) -> Result<Vec<u8>, QueryError> {
-    let (context, plan) = reader.plan(view, &prepared.endpoint.query, &prepared.needs, now_ms).await?;
+    let (context, plan) = reader.plan(moment, &prepared.endpoint.query, &prepared.needs).await?;
     let mut batches = frame(&context, plan.with_param_values(values)?).execute_stream().await?;
     let mut rows = JsonRows::new();
     while let Some(batch) = batches.next().await {

@@ -9,9 +9,10 @@ mod tables;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use datafusion::catalog::{
-    CatalogProvider, CatalogProviderList, MemTable, MemoryCatalogProvider, MemoryCatalogProviderList,
-    MemorySchemaProvider, SchemaProvider, TableProvider,
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, MemorySchemaProvider,
+    SchemaProvider, TableProvider,
 };
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::ViewTable;
@@ -50,6 +51,13 @@ pub(crate) struct Reader {
     timeout: Duration,
 }
 
+/// What one answer is computed from, taken once.
+pub(crate) struct Moment<'a> {
+    pub view: &'a View,
+    pub reconciliations: &'a RecordBatch,
+    pub now_ms: i64,
+}
+
 impl Reader {
     pub(crate) fn new(catalog: Arc<Catalog>, config: &ApiConfig) -> Result<Self, ApiError> {
         let state = base_state(config.query_memory_bytes).map_err(ApiError::Engine)?;
@@ -83,25 +91,24 @@ impl Reader {
         SessionContext::new_with_state(self.state.clone())
     }
 
-    /// Plans a catalog query over one view, as it is at `now_ms`. Placeholders are left in it.
+    /// Plans a catalog query over one moment. Placeholders are left in it.
     pub(crate) async fn plan(
         &self,
-        view: &View,
+        moment: &Moment<'_>,
         query: &Query,
         needs: &Needs,
-        now_ms: i64,
     ) -> Result<(SessionContext, LogicalPlan), QueryError> {
         let (tables, newest) = (Arc::new(MemorySchemaProvider::new()), Arc::new(MemorySchemaProvider::new()));
         let context = self.session_with(Arc::clone(&tables), Arc::clone(&newest))?;
         for name in &needs.names {
             match name {
                 Name::Table(name) => {
-                    if let Some(table) = self.table(view, name, &context).await? {
+                    if let Some(table) = self.table(moment, name, &context).await? {
                         tables.register_table(name.clone(), table)?;
                     }
                 }
                 Name::Newest(metric) => {
-                    let table = self.newest_window(view, metric, now_ms).await?;
+                    let table = self.newest_window(moment.view, metric, moment.now_ms).await?;
                     newest.register_table(metric.clone(), table)?;
                 }
             }
@@ -127,11 +134,12 @@ impl Reader {
 
     async fn table(
         &self,
-        view: &View,
+        moment: &Moment<'_>,
         name: &str,
         context: &SessionContext,
     ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         let unavailable = || QueryError::Unavailable(name.to_owned());
+        let view = moment.view;
         let plan = match self.sources.get(name) {
             None => return Ok(None),
             Some(Source::Topic) => {
@@ -141,6 +149,7 @@ impl Reader {
             Some(Source::Ledger) => ledger::plan(&self.catalog, &view.topics)?,
             Some(Source::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
             Some(Source::View { query, .. }) => plan_query(context, query).await?,
+            Some(Source::Reconciliation) => return Ok(Some(tables::at_hand(moment.reconciliations.clone())?)),
             Some(Source::Reference) => {
                 let known = |reference: &&Reference| reference.name == name;
                 let reference = self.catalog.references.iter().find(known).ok_or_else(unavailable)?;
@@ -158,7 +167,7 @@ impl Reader {
             Some(rows) => rows,
             None => metric_rows::newest_published(self, metric, shown, now_ms, None).await?,
         };
-        Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))
+        Ok(tables::at_hand(rows)?)
     }
 }
 

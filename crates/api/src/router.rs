@@ -31,6 +31,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         catalog: inputs.catalog,
         settings: config.settings,
         view: inputs.view,
+        reconciliations: inputs.reconciliations,
         clock: inputs.clock,
         reader,
         registry: inputs.registry,

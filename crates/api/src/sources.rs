@@ -15,10 +15,13 @@ pub(crate) const NOW_SCHEMA: &str = "agora";
 
 /// The ledger: every row of every topic that did not count.
 pub(crate) const LEDGER: &str = "livro";
+/// What reconciliations have found.
+const RECONCILIATION: &str = vitral_schemas::reconciliation::TABLE;
 
 pub(crate) enum Source {
     Topic,
     Ledger,
+    Reconciliation,
     Metric { topic: String },
     Reference,
     View { query: Box<Query>, mentions: Vec<Name> },
@@ -56,6 +59,7 @@ impl Sources {
             errors.extend(sources.add(&topic.name, Source::Topic, &nowhere));
         }
         errors.extend(sources.add(LEDGER, Source::Ledger, &nowhere));
+        errors.extend(sources.add(RECONCILIATION, Source::Reconciliation, &nowhere));
         for reference in &catalog.references {
             errors.extend(sources.add(&reference.name, Source::Reference, &nowhere));
         }
@@ -97,7 +101,9 @@ impl Sources {
         self.by_name.insert(name.to_owned(), source).map(|_| {
             position.error(
                 format!("{name} is declared as two different things"),
-                "topics, reference tables, views, metrics and the ledger share their names: rename one".into(),
+                format!(
+                    "topics, reference tables, views, metrics, {LEDGER} and {RECONCILIATION} share their names: rename one"
+                ),
             )
         })
     }
@@ -149,7 +155,7 @@ impl Sources {
                     let topics = self.by_name.iter().filter(|(_, source)| matches!(source, Source::Topic));
                     needs.topics.extend(topics.map(|(topic, _)| topic.clone()));
                 }
-                Some(Source::Reference) => {}
+                Some(Source::Reference | Source::Reconciliation) => {}
                 Some(Source::View { .. }) if path.contains(&table.as_str()) => {
                     return Err(position.error(
                         format!("the view {table} is made of itself: {} -> {table}", path.join(" -> ")),
@@ -237,5 +243,7 @@ mod tests {
         assert!(elsewhere.contains("there is no table pg_catalog.pg_class"), "{elsewhere}");
         let namesake = needs("CREATE VIEW m AS SELECT * FROM eventos;").expect_err("a namesake");
         assert!(namesake.contains("m is declared as two different things"), "{namesake}");
+        let taken = needs("CREATE VIEW reconciliacao AS SELECT * FROM eventos;").expect_err("the engine's own");
+        assert!(taken.contains("reconciliacao is declared as two different things"), "{taken}");
     }
 }

@@ -4,19 +4,20 @@
 //! its windows by `unnest`, with DataFusion's own planner, optimiser and aggregates. Nothing of panes, states or merges takes part.
 
 pub mod offsets;
+pub mod results;
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, ListBuilder, RecordBatch, TimestampMicrosecondBuilder};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
+use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::error::{DataFusionError, Result};
-use datafusion::functions_aggregate::expr_fn::sum;
+use datafusion::functions_aggregate::expr_fn::{min, sum};
 use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, cast, ident, lit};
 use datafusion::prelude::{SessionContext, create_udf};
 use datafusion::sql::parser::Statement as ParserStatement;
@@ -27,7 +28,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::window::Windows;
-use vitral_store::{Archive, MetricTable, read_session};
+use vitral_store::{Archive, Location, MetricTable, read_session};
 
 use crate::error::BatchError;
 
@@ -57,29 +58,27 @@ pub struct Compared {
     pub differences: RecordBatch,
 }
 
-/// Windows that are recomputed together: a long range is gone through in steps, so that memory stays bounded by the busiest of them.
-const STEP_MS: i64 = 6 * 3_600_000;
-
-impl Range {
-    fn steps(self) -> impl Iterator<Item = Range> {
-        let next = move |from_ms: i64| (from_ms < self.to_ms).then_some(from_ms);
-        std::iter::successors(next(self.from_ms), move |from_ms| next(from_ms + STEP_MS))
-            .map(move |from_ms| Range { from_ms, to_ms: self.to_ms.min(from_ms + STEP_MS) })
+impl Compared {
+    pub fn differs(&self) -> bool {
+        self.differences.num_rows() > 0
     }
 }
+
+/// Windows that are recomputed together: a long range is gone through in steps, so that memory stays bounded by the busiest of them.
+const STEP_MS: i64 = 6 * 3_600_000;
 
 /// Compares the published windows of every metric, or of the one named, with the archive.
 pub async fn reconcile(
     catalog: &Catalog,
     settings: &ShopSettings,
-    data_dir: &Path,
+    store: &Location,
     range: Range,
     only: Option<&str>,
 ) -> Result<Vec<Compared>, BatchError> {
     let mut compared = Vec::new();
     for topic in &catalog.topics {
         for metric in catalog.metrics_of(&topic.name).filter(|metric| only.is_none_or(|only| metric.name == only)) {
-            compared.push(in_steps(metric, topic, settings, data_dir, range).await?);
+            compared.push(in_steps(metric, topic, settings, store, range).await?);
         }
     }
     Ok(compared)
@@ -89,12 +88,21 @@ async fn in_steps(
     metric: &Metric,
     topic: &Topic,
     settings: &ShopSettings,
-    data_dir: &Path,
+    store: &Location,
     range: Range,
 ) -> Result<Compared, BatchError> {
     let mut steps = Vec::new();
-    for step in range.steps() {
-        steps.push(compare(metric, topic, settings, data_dir, step).await?);
+    let mut from_ms = range.from_ms;
+    while from_ms < range.to_ms {
+        let step = Range { from_ms, to_ms: range.to_ms.min(from_ms + STEP_MS) };
+        let compared = compare(metric, topic, settings, store, step).await?;
+        let is_empty = compared.windows == 0 && !compared.differs();
+        steps.push(compared);
+        from_ms = step.to_ms;
+        if is_empty && from_ms < range.to_ms {
+            // Years without events are gone through at once.
+            from_ms = next_ms(metric, topic, settings, store, from_ms).await?.unwrap_or(range.to_ms).max(from_ms);
+        }
     }
     let one = |rows: fn(&Compared) -> &RecordBatch| {
         let rows: Vec<&RecordBatch> = steps.iter().map(rows).collect();
@@ -112,18 +120,58 @@ async fn in_steps(
     })
 }
 
+/// Where, at or after this time, something may be there to compare: an event's first window, or a published one.
+async fn next_ms(
+    metric: &Metric,
+    topic: &Topic,
+    settings: &ShopSettings,
+    store: &Location,
+    from_ms: i64,
+) -> Result<Option<i64>, BatchError> {
+    let from = || lit(instant(from_ms * MICROS_PER_MS));
+    let oldest = async |table: Arc<dyn TableProvider>, column: &str, wanted: Expr| {
+        let run = async {
+            let frame = read_session(PARALLELISM).read_table(table)?.filter(wanted)?;
+            frame.aggregate(vec![], vec![min(ident(column)).alias("oldest")])?.collect().await
+        };
+        let batches = run.await.map_err(BatchError::engine(&metric.name, "searched"))?;
+        let first = |batch: &RecordBatch| {
+            let times = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+            arrow::compute::min(times).map(|micros| micros.div_euclid(MICROS_PER_MS))
+        };
+        Ok::<_, BatchError>(batches.iter().find_map(first))
+    };
+    let time = topic.columns[topic.event_time].name.as_str();
+    let counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name())).and(ident(time).gt_eq(from()));
+    let event_ms = match Archive::read(topic, &store.join("archive").join(&topic.name)).await? {
+        Some(archive) => oldest(archive.provider().await?, time, counted).await?,
+        None => None,
+    };
+    let windows = Windows::new(metric.window, settings.time_zone);
+    let first_window_ms = event_ms.and_then(|event_ms| {
+        let pane_ms = windows.pane_start_ms(event_ms * MICROS_PER_MS);
+        windows.windows_of(pane_ms).map(|bounds| bounds.start_ms).min()
+    });
+    let version = metric.version(settings, topic.lateness_ms);
+    let published_ms = match MetricTable::read(&metric.name, &version, &store.join("metrics")).await? {
+        Some((table, _)) => oldest(table, WINDOW_START_COLUMN, ident(WINDOW_START_COLUMN).gt_eq(from())).await?,
+        None => None,
+    };
+    Ok(first_window_ms.into_iter().chain(published_ms).min())
+}
+
 async fn compare(
     metric: &Metric,
     topic: &Topic,
     settings: &ShopSettings,
-    data_dir: &Path,
+    store: &Location,
     range: Range,
 ) -> Result<Compared, BatchError> {
     let failed = BatchError::engine(&metric.name, "recomputed");
     let version = metric.version(settings, topic.lateness_ms);
     // The table before the archive: what it calls closed gains no row after, however far a running stream goes on.
-    let stored = MetricTable::read(&metric.name, &version, &data_dir.join("metrics")).await?;
-    let recomputed = recompute(metric, topic, settings, data_dir, range).await?;
+    let stored = MetricTable::read(&metric.name, &version, &store.join("metrics")).await?;
+    let recomputed = recompute(metric, topic, settings, store, range).await?;
     let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
     let schema = recomputed.schema();
     let closed = || closed(topic, range, published_through_ms);
@@ -166,18 +214,18 @@ async fn compare(
 pub async fn repair(
     catalog: &Catalog,
     settings: &ShopSettings,
-    data_dir: &Path,
+    store: &Location,
     range: Range,
     compared: &[Compared],
 ) -> Result<usize, BatchError> {
     let mut repaired = 0;
-    for found in compared.iter().filter(|found| found.differences.num_rows() > 0) {
+    for found in compared.iter().filter(|found| found.differs()) {
         let Some(metric) = catalog.metric(&found.metric) else { continue };
         let Some(topic) = catalog.topic(&metric.topic) else { continue };
         let wanted = closed(topic, range, found.published_through_ms);
         let version = metric.version(settings, topic.lateness_ms);
         let rows = found.expected.clone();
-        MetricTable::replace(&metric.name, &version, &data_dir.join("metrics"), wanted, rows).await?;
+        MetricTable::replace(&metric.name, &version, &store.join("metrics"), wanted, rows).await?;
         repaired += 1;
     }
     Ok(repaired)
@@ -196,13 +244,13 @@ async fn recompute(
     metric: &Metric,
     topic: &Topic,
     settings: &ShopSettings,
-    data_dir: &Path,
+    store: &Location,
     range: Range,
 ) -> Result<RecordBatch, BatchError> {
-    let folder = data_dir.join("archive").join(&topic.name);
-    let archive = Archive::read(topic, &folder)
+    let location = store.join("archive").join(&topic.name);
+    let archive = Archive::read(topic, &location)
         .await?
-        .ok_or_else(|| BatchError::NoArchive { topic: topic.name.clone(), folder: data_dir.display().to_string() })?;
+        .ok_or_else(|| BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() })?;
     let archive = archive.provider().await?;
     let windows = Windows::new(metric.window, settings.time_zone);
     let session = read_session(PARALLELISM);
@@ -224,7 +272,7 @@ async fn recompute(
 fn events(
     session: &SessionContext,
     topic: &Topic,
-    archive: Arc<dyn datafusion::catalog::TableProvider>,
+    archive: Arc<dyn TableProvider>,
     windows: Windows,
     range: Range,
 ) -> Result<DataFrame> {

@@ -1,7 +1,6 @@
 //! What panes published must equal the plain query over the archive, and whatever is tampered with must be found.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -9,14 +8,14 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::prelude::SessionContext;
-use vitral_batch::reconcile::offsets::{self, Break};
+use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::{Range, SIDE_COLUMN, reconcile, repair};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
 use vitral_schemas::topic::{Topic, archive_columns};
-use vitral_store::{Archive, ArchiveCommit, MetricTable};
+use vitral_store::{Archive, ArchiveCommit, Location, MetricTable};
 
 /// Sales, views, a refund and a funnel around noon, in no order.
 const EVENTS: &str = "
@@ -49,17 +48,17 @@ impl Shop {
         &self.catalog.topics[0]
     }
 
-    fn data_dir(&self) -> &Path {
-        self.dir.path()
+    fn store(&self) -> Location {
+        Location::folder(self.dir.path()).expect("a location")
     }
 
     /// Archives the events as counted rows, and says that reading goes on at `next`.
     async fn archive(&self, next: i64) -> RecordBatch {
         let rows = rows(self.topic()).await;
-        let folder = self.data_dir().join("archive").join(&self.topic().name);
-        let mut archive = Archive::open(self.topic(), "log", [0], &folder).await.expect("opened");
+        let location = self.store().join("archive").join(&self.topic().name);
+        let mut archive = Archive::open(self.topic(), "log", [0], &location).await.expect("opened");
         let offsets = BTreeMap::from([(0, (None, next))]);
-        let commit = ArchiveCommit { rows: vec![rows.clone()], offsets, effective_ms: Some(LAST_MS) };
+        let commit = ArchiveCommit { rows: vec![rows.clone()], offsets, effective_ms: Some(LAST_MS), token: 1 };
         archive.commit(&commit).await.expect("committed");
         rows
     }
@@ -81,8 +80,8 @@ impl Shop {
 
     async fn table(&self, metric: &Metric, plan: &MetricPlan) -> MetricTable {
         let version = metric.version(&self.settings, self.topic().lateness_ms);
-        let folder = self.data_dir().join("metrics");
-        MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &folder).await.expect("opened")
+        let location = self.store().join("metrics");
+        MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &location).await.expect("opened")
     }
 }
 
@@ -118,7 +117,7 @@ async fn what_panes_publish_equals_the_plain_query() {
     let shop = Shop::new();
     let rows = shop.archive(8).await;
     shop.publish(&rows).await;
-    let compared = reconcile(&shop.catalog, &shop.settings, shop.data_dir(), RANGE, None).await.expect("compared");
+    let compared = reconcile(&shop.catalog, &shop.settings, &shop.store(), RANGE, None).await.expect("compared");
     assert_eq!(compared.len(), 6);
     for metric in &compared {
         assert!(metric.windows > 0 && metric.expected.num_rows() >= metric.windows, "{metric:?}");
@@ -127,7 +126,7 @@ async fn what_panes_publish_equals_the_plain_query() {
     // Every event is in five sliding windows: 11:55 to 12:34 without those that hold none.
     let active = compared.iter().find(|metric| metric.metric == "usuarios_ativos").expect("compared");
     assert_eq!(active.windows, 6 + 4 + 5 + 5);
-    assert_eq!(offsets::check(shop.topic(), shop.data_dir()).await.expect("checked").1, []);
+    assert_eq!(offsets::check(shop.topic(), &shop.store(), &Seen::new()).await.expect("checked").1, []);
 }
 
 #[tokio::test]
@@ -136,7 +135,8 @@ async fn a_row_too_many_is_named_and_repaired() {
     let rows = shop.archive(8).await;
     let metric = shop.catalog.metric("vendas_por_minuto").expect("the metric");
     let only = Some("vendas_por_minuto");
-    let compare = || reconcile(&shop.catalog, &shop.settings, shop.data_dir(), RANGE, only);
+    let store = shop.store();
+    let compare = || reconcile(&shop.catalog, &shop.settings, &store, RANGE, only);
     // Nothing is published yet, so nothing is closed.
     let compared = compare().await.expect("compared");
     assert_eq!((compared[0].published_through_ms, compared[0].windows), (None, 0));
@@ -150,7 +150,7 @@ async fn a_row_too_many_is_named_and_repaired() {
     let differences = &compared[0].differences;
     let sides = differences.column_by_name(SIDE_COLUMN).expect("the side").as_primitive::<Int64Type>();
     assert_eq!(sides.values().to_vec(), [1], "one row is there twice");
-    let repaired = repair(&shop.catalog, &shop.settings, shop.data_dir(), RANGE, &compared).await.expect("repaired");
+    let repaired = repair(&shop.catalog, &shop.settings, &store, RANGE, &compared).await.expect("repaired");
     assert_eq!(repaired, 1);
     let compared = compare().await.expect("compared");
     assert_eq!((compared[0].differences.num_rows(), compared[0].windows), (0, 3));
@@ -169,7 +169,7 @@ fn reconcile_rows(rows: &RecordBatch, plan: &MetricPlan, topic: &Topic) -> Recor
 async fn rows_missing_at_the_end_are_found_by_what_was_committed() {
     let shop = Shop::new();
     shop.archive(9).await;
-    let (partitions, breaks) = offsets::check(shop.topic(), shop.data_dir()).await.expect("checked");
+    let (partitions, breaks) = offsets::check(shop.topic(), &shop.store(), &Seen::new()).await.expect("checked");
     assert_eq!((partitions.len(), partitions[0].first, partitions[0].next), (1, 0, 8));
     assert_eq!(breaks, [Break { log: "log".into(), partition: 0, expected: 9, found: 8 }]);
 }

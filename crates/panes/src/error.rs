@@ -10,6 +10,8 @@ pub enum PanesError {
     Unsupported(Box<Diagnostic>),
     #[error("metric {metric} cannot be {action}")]
     Engine { metric: String, action: &'static str, source: DataFusionError },
+    #[error("states of metric {metric} have not the columns of its plan")]
+    State { metric: String },
     /// The open panes outgrow the memory they may use.
     #[error(
         "the open panes of metric {metric} need more than the {limit_bytes} bytes of panes.memory_bytes: raise it, or \

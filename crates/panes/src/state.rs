@@ -34,11 +34,14 @@ pub struct MetricPanes {
     dirty: BTreeSet<i64>,
     reservation: MemoryReservation,
     memory_bytes: usize,
+    next_run: u64,
 }
 
-/// State rows of any panes, ordered by pane.
+/// State rows of any panes, ordered by pane. Never changed, but for panes that are evicted.
 #[derive(Debug)]
 struct Run {
+    /// No other run of the metric in this process bears it.
+    number: u64,
     states: RecordBatch,
     panes: Vec<PaneRows>,
 }
@@ -53,7 +56,7 @@ impl MetricPanes {
     /// `pool` is shared by all metrics and bounded by `memory_bytes`.
     pub fn new(plan: Arc<MetricPlan>, pool: &Arc<dyn MemoryPool>, memory_bytes: usize) -> Self {
         let reservation = MemoryConsumer::new(format!("panes of {}", plan.metric.name)).register(pool);
-        Self { plan, partitions: BTreeMap::new(), dirty: BTreeSet::new(), reservation, memory_bytes }
+        Self { plan, partitions: BTreeMap::new(), dirty: BTreeSet::new(), reservation, memory_bytes, next_run: 0 }
     }
 
     pub fn plan(&self) -> &Arc<MetricPlan> {
@@ -63,14 +66,38 @@ impl MetricPanes {
     /// Folds counted rows of one partition; `panes` is [`pane_column`] of their event times.
     pub fn fold(&mut self, partition: i32, batch: &RecordBatch, panes: &ArrayRef) -> Result<(), PanesError> {
         let states = self.plan.fold(batch, panes)?;
-        let Some(run) = Run::new(&self.plan, states)? else { return Ok(()) };
+        if self.add(partition, states)?.is_some() {
+            let runs = self.partitions.entry(partition).or_default();
+            compact(&self.plan, runs, &mut self.next_run)?;
+            self.account()?;
+        }
+        Ok(())
+    }
+
+    /// Takes back a run that [`Self::runs`] gave, in this or an earlier process; its number here, none if it has no rows.
+    pub fn restore(&mut self, partition: i32, states: RecordBatch) -> Result<Option<u64>, PanesError> {
+        if states.schema() != *self.plan.state_schema() {
+            return Err(PanesError::State { metric: self.plan.metric.name.clone() });
+        }
+        let number = self.add(partition, states)?;
+        self.account()?;
+        Ok(number)
+    }
+
+    /// Every run: its partition, its number and its states, which share their memory with this.
+    pub fn runs(&self) -> impl Iterator<Item = (i32, u64, &RecordBatch)> {
+        let runs = self.partitions.iter().flat_map(|(partition, runs)| runs.iter().map(|run| (*partition, run)));
+        runs.map(|(partition, run)| (partition, run.number, &run.states))
+    }
+
+    fn add(&mut self, partition: i32, states: RecordBatch) -> Result<Option<u64>, PanesError> {
+        let Some(run) = Run::new(&self.plan, states, next(&mut self.next_run))? else { return Ok(None) };
         for pane in &run.panes {
             self.dirty.extend(self.plan.windows.windows_of(pane.pane_ms).map(|bounds| bounds.start_ms));
         }
-        let runs = self.partitions.entry(partition).or_default();
-        runs.push(run);
-        compact(&self.plan, runs)?;
-        self.account()
+        let number = run.number;
+        self.partitions.entry(partition).or_default().push(run);
+        Ok(Some(number))
     }
 
     /// The windows touched since the last call, by their starts.
@@ -137,13 +164,21 @@ impl MetricPanes {
                         let rows = run.states.num_rows();
                         let kept = copy(&run.states, first..rows);
                         let kept = kept.map_err(|source| failed(&self.plan, "evicted", source))?;
-                        runs.extend(Run::new(&self.plan, kept)?);
+                        // The same run with fewer panes: whoever restores it evicts them again.
+                        runs.extend(Run::new(&self.plan, kept, run.number)?);
                     }
                 }
             }
         }
         self.partitions.retain(|_, runs| !runs.is_empty());
         self.account()
+    }
+
+    /// Forgets all that was folded.
+    pub fn clear(&mut self) {
+        self.partitions.clear();
+        self.dirty.clear();
+        self.reservation.free();
     }
 
     /// Bytes of all states.
@@ -166,7 +201,7 @@ impl MetricPanes {
 
 impl Run {
     /// None without rows.
-    fn new(plan: &MetricPlan, states: RecordBatch) -> Result<Option<Self>, PanesError> {
+    fn new(plan: &MetricPlan, states: RecordBatch, number: u64) -> Result<Option<Self>, PanesError> {
         let index = plan.pane_index();
         let states = ordered_by_pane(states, index).map_err(|source| failed(plan, "ordered", source))?;
         let mut panes = Vec::new();
@@ -176,7 +211,7 @@ impl Run {
             start = rows.end;
             panes.push(PaneRows { pane_ms: same[0] / MICROS_PER_MS, rows });
         }
-        Ok((!panes.is_empty()).then_some(Self { states, panes }))
+        Ok((!panes.is_empty()).then_some(Self { number, states, panes }))
     }
 
     /// Adds the rows whose pane maps to a window's start, with that start for their pane; rows that lie together in one batch.
@@ -207,7 +242,7 @@ impl Run {
     }
 }
 
-fn compact(plan: &MetricPlan, runs: &mut Vec<Run>) -> Result<(), PanesError> {
+fn compact(plan: &MetricPlan, runs: &mut Vec<Run>, next_run: &mut u64) -> Result<(), PanesError> {
     loop {
         let mut classes = BTreeMap::<u32, usize>::new();
         for run in runs.iter() {
@@ -217,8 +252,13 @@ fn compact(plan: &MetricPlan, runs: &mut Vec<Run>) -> Result<(), PanesError> {
         let (merging, kept): (Vec<_>, Vec<_>) = runs.drain(..).partition(|run| run.size_class() == full);
         *runs = kept;
         let merged = plan.merge(merging.into_iter().map(|run| run.states).collect())?;
-        runs.extend(Run::new(plan, merged)?);
+        runs.extend(Run::new(plan, merged, next(next_run))?);
     }
+}
+
+fn next(number: &mut u64) -> u64 {
+    *number += 1;
+    *number
 }
 
 fn ordered_by_pane(states: RecordBatch, pane_index: usize) -> Result<RecordBatch, DataFusionError> {

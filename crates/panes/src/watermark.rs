@@ -20,6 +20,8 @@ struct Progress {
     newest_event_ms: Option<i64>,
     /// Since when the partition has been read to its end, without a pause.
     at_end_since_ms: Option<i64>,
+    /// When the broker last said where the end is: one that does not answer may have more.
+    checked_ms: Option<i64>,
 }
 
 impl Watermarks {
@@ -51,14 +53,44 @@ impl Watermarks {
 
     /// The partition was read to its end, where nothing is held back by an open transaction.
     pub fn observe_end(&mut self, partition: i32, now_ms: i64) {
-        self.partitions.entry(partition).or_default().at_end_since_ms.get_or_insert(now_ms);
+        let progress = self.partitions.entry(partition).or_default();
+        progress.at_end_since_ms.get_or_insert(now_ms);
+        progress.checked_ms = Some(now_ms);
+    }
+
+    /// The broker says that there is more in the partition than was read.
+    pub fn observe_more(&mut self, partition: i32, now_ms: i64) {
+        let progress = self.partitions.entry(partition).or_default();
+        progress.at_end_since_ms = None;
+        progress.checked_ms = Some(now_ms);
+    }
+
+    /// Partitions whose broker has not said where they end for half the time that makes them idle.
+    pub fn unchecked(&self, now_ms: i64) -> Vec<i32> {
+        let is_old = |progress: &Progress| {
+            progress.checked_ms.is_none_or(|checked_ms| now_ms - checked_ms >= self.idle_after_ms / 2)
+        };
+        self.partitions.iter().filter(|(_, progress)| is_old(progress)).map(|(id, _)| *id).collect()
+    }
+
+    /// Partitions that were read to their end.
+    pub fn at_end(&self) -> Vec<i32> {
+        let at_end = self.partitions.iter().filter(|(_, progress)| progress.at_end_since_ms.is_some());
+        at_end.map(|(id, _)| *id).collect()
     }
 
     /// Paused partitions may have more to read: none of them is idle.
     pub fn observe_pause(&mut self) {
         for progress in self.partitions.values_mut() {
             progress.at_end_since_ms = None;
+            // Where it ends must be asked again: nobody says it a second time.
+            progress.checked_ms = None;
         }
+    }
+
+    /// The newest event of each partition that has seen one, in milliseconds.
+    pub fn newest_events(&self) -> impl Iterator<Item = (i32, i64)> + '_ {
+        self.partitions.iter().filter_map(|(id, progress)| Some((*id, progress.newest_event_ms?)))
     }
 
     pub fn idle_partitions(&self, now_ms: i64) -> impl Iterator<Item = i32> + '_ {
@@ -67,6 +99,7 @@ impl Watermarks {
 
     fn is_idle(&self, progress: &Progress, now_ms: i64) -> bool {
         progress.at_end_since_ms.is_some_and(|since_ms| now_ms - since_ms >= self.idle_after_ms)
+            && progress.checked_ms.is_some_and(|checked_ms| now_ms - checked_ms < self.idle_after_ms)
     }
 
     /// Moves M as far as the partitions allow; true if it moved.
@@ -129,10 +162,15 @@ mod tests {
         watermarks.observe_event(0, 900_000);
         watermarks.observe_end(1, NOW);
         assert!(!watermarks.advance(NOW + 29_999));
+        watermarks.observe_more(0, NOW);
+        assert_eq!(watermarks.unchecked(NOW + 14_999), Vec::<i32>::new());
+        assert_eq!(watermarks.unchecked(NOW + 15_000), vec![0, 1]);
+        assert!(!watermarks.advance(NOW + 30_000), "a broker that does not answer may have more");
         watermarks.observe_end(1, NOW + 20_000);
         assert!(watermarks.advance(NOW + 30_000), "a second end does not start the time anew");
         assert_eq!(watermarks.effective_ms(), Some(890_000));
         assert_eq!(watermarks.idle_partitions(NOW + 30_000).collect::<Vec<_>>(), vec![1]);
+        assert_eq!(watermarks.idle_partitions(NOW + 50_000).count(), 0);
 
         let mut watermarks = two_partitions();
         watermarks.observe_event(0, 900_000);
@@ -157,6 +195,7 @@ mod tests {
         for partition in [0, 1] {
             watermarks.observe_event(partition, 600_000);
             watermarks.observe_end(partition, NOW);
+            watermarks.observe_end(partition, NOW + 30_000);
         }
         assert!(!watermarks.advance(NOW + 40_000));
         assert_eq!(watermarks.effective_ms(), Some(490_000));

@@ -23,6 +23,7 @@ use std::path::{Path, PathBuf};
 use chrono_tz::Tz;
 use datafusion::sql::sqlparser::ast::Query;
 
+pub use self::builtin::files as builtin_files;
 pub use self::diagnostic::{Diagnostic, Diagnostics, Position};
 pub use self::endpoint::Endpoint;
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
@@ -105,6 +106,16 @@ impl Catalog {
 
     pub fn metrics_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Metric> {
         self.metrics.iter().filter(move |metric| metric.topic == topic)
+    }
+
+    /// The metric of an earlier catalog, from its [`Metric::definition`]; none if this catalog's topics do not have what it reads.
+    pub fn older_metric(&self, definition: &str, settings: &ShopSettings) -> Option<Metric> {
+        let mut catalog = Self { topics: self.topics.clone(), ..Self::default() };
+        let file = SourceFile { path: "an earlier definition".to_owned(), text: definition.to_owned() };
+        reader::read(&file, settings, &mut catalog).ok()?;
+        let mut errors = Vec::new();
+        catalog.check_references(&mut errors);
+        catalog.metrics.pop().filter(|_| errors.is_empty())
     }
 
     fn merge(&mut self, above: Self) {

@@ -4,6 +4,7 @@
 //! Architecture invariant: this crate does no I/O besides reading catalog files, and depends on nothing of ours.
 
 pub mod catalog;
+pub mod reconciliation;
 pub mod time;
 pub mod topic;
 pub mod verdict;

@@ -4,8 +4,7 @@
 //! is made only on top of the offsets that this process committed or read last: whoever finds others has been replaced
 //! by another process and stops. So each offset is committed exactly once, by whatever processes run.
 
-use std::collections::BTreeMap;
-use std::path::Path;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -14,18 +13,20 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::functions_aggregate::expr_fn::{count, max};
+use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Expr, col, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
+use serde::{Deserialize, Serialize};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
 use crate::error::StoreError;
+use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
 
 /// How many of a topic's offsets have each verdict.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     pub counted: u64,
     pub duplicate: u64,
@@ -61,9 +62,12 @@ pub struct ArchiveCommit {
     pub offsets: BTreeMap<i32, (Option<i64>, i64)>,
     /// M in milliseconds.
     pub effective_ms: Option<i64>,
+    /// Drawn at random for each commit: after an error it tells whether it was this one that came through.
+    pub token: i64,
 }
 
-#[derive(Debug)]
+/// A clone reads what was committed when it was made.
+#[derive(Debug, Clone)]
 pub struct Archive {
     topic: Topic,
     /// Identity of the topic's log: a topic that was made anew has another.
@@ -72,23 +76,26 @@ pub struct Archive {
     /// The next offset of each partition, as of the table's snapshot.
     next_offsets: BTreeMap<i32, i64>,
     effective_ms: Option<i64>,
+    /// The version of the table that was last seen to be at these offsets and this M.
+    checked_version: Option<u64>,
 }
 
 impl Archive {
-    /// Opens the archive in `folder` for the topic's log, whose partitions are `partitions`.
+    /// Opens the archive at `location` for the topic's log, whose partitions are `partitions`.
     pub async fn open(
         topic: &Topic,
         log: &str,
         partitions: impl IntoIterator<Item = i32>,
-        folder: &Path,
+        location: &Location,
     ) -> Result<Self, StoreError> {
-        let table = Table::open(&topic.name, folder, topic.archive_schema()).await?;
+        let table = Table::open(&topic.name, location, topic.archive_schema()).await?;
         let mut archive = Self {
             topic: topic.clone(),
             log: log.to_owned(),
             table,
             next_offsets: BTreeMap::new(),
             effective_ms: None,
+            checked_version: None,
         };
         // M is the topic's: it survives a log made anew.
         for log in archive.logs().await?.iter().map(String::as_str).chain([log]) {
@@ -101,10 +108,15 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The archive in `folder` as it is now, for reading; none if there is none.
-    pub async fn read(topic: &Topic, folder: &Path) -> Result<Option<ArchiveReader>, StoreError> {
-        let table = Table::read(&topic.name, folder).await?;
+    /// The archive at `location` as it is now, for reading; none if there is none.
+    pub async fn read(topic: &Topic, location: &Location) -> Result<Option<ArchiveReader>, StoreError> {
+        let table = Table::read(&topic.name, location).await?;
         Ok(table.map(|table| ArchiveReader { kafka_topic: topic.kafka_topic.clone(), table }))
+    }
+
+    /// Sees what has been committed since.
+    pub async fn refresh(&mut self) -> Result<(), StoreError> {
+        self.table.refresh().await
     }
 
     /// Learns where a partition of the log stands.
@@ -119,6 +131,16 @@ impl Archive {
     /// The next offset of each partition that has rows.
     pub fn next_offsets(&self) -> &BTreeMap<i32, i64> {
         &self.next_offsets
+    }
+
+    /// The identity of the log that is read.
+    pub fn log(&self) -> &str {
+        &self.log
+    }
+
+    /// How often rows were replayed: each time verdicts of the archive changed.
+    pub async fn replays(&self) -> Result<Option<i64>, StoreError> {
+        self.table.transaction(REPLAYS).await
     }
 
     /// The committed effective watermark, in milliseconds.
@@ -136,11 +158,13 @@ impl Archive {
         for (partition, (from, _)) in &commit.offsets {
             self.check_continuity(*partition, *from, self.next_offsets.get(partition).copied())?;
         }
+        self.check_owner(commit).await?;
         let mut transactions: Vec<(String, i64)> =
             commit.offsets.iter().map(|(partition, (_, to))| (self.partition_application(*partition), *to)).collect();
         transactions.extend(commit.effective_ms.map(|effective_ms| (self.watermark_application(), effective_ms)));
+        transactions.push((self.commit_application(), commit.token));
         match self.table.append(commit.rows.clone(), &transactions).await {
-            Ok(true) => {}
+            Ok(true) => self.checked_version = self.table.version(),
             // Another process wrote between, such as a compaction: see that it was not for our partitions.
             Ok(false) => self.check_offsets(commit, |(_, to)| Some(to)).await?,
             Err(error) => {
@@ -210,16 +234,56 @@ impl Archive {
         Ok(newest)
     }
 
-    /// The counted rows whose event time is at or after `since_micros` (all if none): the partition, then the topic's columns.
-    pub async fn counted_since(&self, since_micros: Option<i64>) -> Result<SendableRecordBatchStream, StoreError> {
+    /// The counted rows whose event time is at or after `since_micros` and before `until_micros` (no bound if none): the partition, then
+    /// the topic's columns.
+    pub async fn counted(
+        &self,
+        since_micros: Option<i64>,
+        until_micros: Option<i64>,
+    ) -> Result<SendableRecordBatchStream, StoreError> {
         let frame = self.frame().await?;
+        let wanted = self.is_counted(since_micros, until_micros);
+        let mut columns = vec![ident(archive_columns::PARTITION)];
+        columns.extend(self.topic.columns.iter().map(|column| ident(&column.name)));
+        let run = async { frame.filter(wanted)?.select(columns)?.execute_stream().await };
+        run.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// The event time, in microseconds, of the oldest counted row at or after `since_micros`.
+    pub async fn oldest_counted(&self, since_micros: Option<i64>) -> Result<Option<i64>, StoreError> {
         let time = ident(&self.topic.columns[self.topic.event_time].name);
+        let wanted = self.is_counted(since_micros, None);
+        let rows =
+            self.collect(|frame| frame.filter(wanted)?.aggregate(vec![], vec![min(time).alias("oldest")])).await?;
+        let oldest =
+            |batch: &RecordBatch| arrow::compute::min(batch.column(0).as_primitive::<TimestampMicrosecondType>());
+        Ok(rows.iter().find_map(oldest))
+    }
+
+    fn is_counted(&self, since_micros: Option<i64>, until_micros: Option<i64>) -> Expr {
+        let time = || ident(&self.topic.columns[self.topic.event_time].name);
+        let instant = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
         let mut wanted = col(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
         if let Some(since) = since_micros {
-            let since = ScalarValue::TimestampMicrosecond(Some(since), Some("UTC".into()));
-            wanted = wanted.and(time.gt_eq(lit(since)));
+            wanted = wanted.and(time().gt_eq(instant(since)));
         }
-        let mut columns = vec![ident(archive_columns::PARTITION)];
+        if let Some(until) = until_micros {
+            wanted = wanted.and(time().lt(instant(until)));
+        }
+        wanted
+    }
+
+    /// Every row of this log at or behind these offsets, and all of other partitions: the partition, the verdict, then the topic's
+    /// columns.
+    pub async fn rows_behind(&self, offsets: &BTreeMap<i32, i64>) -> Result<SendableRecordBatchStream, StoreError> {
+        let frame = self.frame().await?;
+        let partition = || ident(archive_columns::PARTITION);
+        let known = offsets.keys().map(|known| lit(*known)).collect();
+        let behind = offsets
+            .iter()
+            .map(|(known, offset)| partition().eq(lit(*known)).and(ident(archive_columns::OFFSET).gt_eq(lit(*offset))));
+        let wanted = behind.fold(partition().in_list(known, true), Expr::or).and(this_log(&self.log));
+        let mut columns = vec![partition(), ident(archive_columns::VERDICT)];
         columns.extend(self.topic.columns.iter().map(|column| ident(&column.name)));
         let run = async { frame.filter(wanted)?.select(columns)?.execute_stream().await };
         run.await.map_err(StoreError::read(&self.topic.name))
@@ -236,6 +300,25 @@ impl Archive {
 
     async fn frame(&self) -> Result<DataFrame, StoreError> {
         read_session(1).read_table(self.provider().await?).map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// Sees that the snapshot on which the next commit is built is where this process left it: tidying, and looking again after an
+    /// error, bring in what others have committed.
+    async fn check_owner(&mut self, commit: &ArchiveCommit) -> Result<(), StoreError> {
+        if self.table.version() == self.checked_version {
+            return Ok(());
+        }
+        let partitions: BTreeSet<i32> = self.next_offsets.keys().chain(commit.offsets.keys()).copied().collect();
+        for partition in partitions {
+            let found = self.table.transaction(&self.partition_application(partition)).await?;
+            self.check_continuity(partition, self.next_offsets.get(&partition).copied(), found)?;
+        }
+        let found_ms = self.table.transaction(&self.watermark_application()).await?;
+        if found_ms > self.effective_ms {
+            return Err(StoreError::Overtaken { table: self.topic.name.clone() });
+        }
+        self.checked_version = self.table.version();
+        Ok(())
     }
 
     async fn is_stored(&self, transactions: &[(String, i64)]) -> Result<bool, StoreError> {
@@ -270,6 +353,10 @@ impl Archive {
         partition_application(&self.log, &self.topic.kafka_topic, partition)
     }
 
+    fn commit_application(&self) -> String {
+        format!("{}/{}/commit", self.log, self.topic.kafka_topic)
+    }
+
     fn watermark_application(&self) -> String {
         watermark_application(&self.log, &self.topic.kafka_topic)
     }
@@ -288,11 +375,28 @@ impl ArchiveReader {
         self.table.provider().await
     }
 
+    /// The rows that `wanted` names, in the archive's schema.
+    pub async fn rows(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
+        let frame = read_session(1).read_table(self.provider().await?).map_err(StoreError::read(&self.table.name))?;
+        let run = async { frame.filter(wanted)?.collect().await };
+        run.await.map_err(StoreError::read(&self.table.name))
+    }
+
+    /// One commit: each row takes the place of the one with its offset. Only for who owns the archive: no stream may run.
+    pub async fn replay(&mut self, rows: RecordBatch) -> Result<(), StoreError> {
+        let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
+        let wanted = offsets_of(&rows);
+        self.table.replace(wanted, rows, &[(REPLAYS.to_owned(), replays)]).await
+    }
+
     /// The next offset of a partition, as its commits have it.
     pub async fn next_offset(&self, log: &str, partition: i32) -> Result<Option<i64>, StoreError> {
         self.table.transaction(&partition_application(log, &self.kafka_topic, partition)).await
     }
 }
+
+/// The application whose version counts replays.
+pub(crate) const REPLAYS: &str = "replays";
 
 fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String {
     format!("{log}/{kafka_topic}/{partition}")
@@ -300,6 +404,22 @@ fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String
 
 fn watermark_application(log: &str, kafka_topic: &str) -> String {
     format!("{log}/{kafka_topic}/M")
+}
+
+/// Names the rows' offsets.
+fn offsets_of(rows: &RecordBatch) -> Expr {
+    let partitions = rows.column(0).as_primitive::<Int32Type>();
+    let offsets = rows.column(1).as_primitive::<Int64Type>();
+    let logs = rows.column(4).as_string::<i32>();
+    let mut known = BTreeMap::<(&str, i32), Vec<Expr>>::new();
+    for row in 0..rows.num_rows() {
+        known.entry((logs.value(row), partitions.value(row))).or_default().push(lit(offsets.value(row)));
+    }
+    let each = known.into_iter().map(|((log, partition), offsets)| {
+        let of_partition = this_log(log).and(ident(archive_columns::PARTITION).eq(lit(partition)));
+        of_partition.and(ident(archive_columns::OFFSET).in_list(offsets, false))
+    });
+    each.reduce(Expr::or).unwrap_or(lit(false))
 }
 
 fn this_log(log: &str) -> Expr {

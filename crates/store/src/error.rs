@@ -20,6 +20,10 @@ pub enum StoreError {
     )]
     Fenced { topic: String, partition: i32, expected: Option<i64>, found: Option<i64> },
     #[error(
+        "table {table} has been written by another process in the meantime: only one stream may own it; stop one of them"
+    )]
+    Overtaken { table: String },
+    #[error(
         "column {column} of table {table} is {found} there and {wanted} in the catalog: give it back its type, \
          or declare a topic of another name"
     )]
@@ -28,11 +32,30 @@ pub enum StoreError {
         "no space is left for table {table}: free some on its disk and start again; nothing that was acknowledged is lost"
     )]
     DiskFull { table: String },
+    #[error("store.url {url} cannot be used: {reason}")]
+    Location { url: String, reason: String },
+    #[error("{path} cannot be {action}")]
+    Object { path: String, action: &'static str, source: Box<object_store::Error> },
+    #[error("the snapshot {path} is damaged: {reason}")]
+    Snapshot { path: String, reason: String },
     #[error("{path} is in use by another {role} process: stop it, or choose another --data-dir")]
     Locked { path: PathBuf, role: String },
 }
 
 impl StoreError {
+    /// Whether trying again cannot help.
+    pub fn is_final(&self) -> bool {
+        matches!(
+            self,
+            Self::Fenced { .. }
+                | Self::Overtaken { .. }
+                | Self::DiskFull { .. }
+                | Self::Incompatible { .. }
+                | Self::Locked { .. }
+                | Self::Location { .. }
+        )
+    }
+
     pub(crate) fn table(table: &str, action: &'static str) -> impl Fn(DeltaTableError) -> Self + use<> {
         let table = table.to_owned();
         move |source| {

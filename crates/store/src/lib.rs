@@ -3,15 +3,22 @@
 //! Architecture invariant: only this crate knows object storage. The archive's commit is the only one that
 //! matters; a metric's table can be rebuilt from it.
 
+mod append_table;
 pub mod archive;
+mod durable;
 mod error;
+pub mod location;
 pub mod lock;
 pub mod metric_table;
 mod session;
+pub mod snapshot;
 mod table;
 
+pub use append_table::AppendTable;
 pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use error::StoreError;
+pub use location::Location;
 pub use lock::DataDirLock;
-pub use metric_table::MetricTable;
+pub use metric_table::{MetricTable, PublishedVersion};
 pub use session::read_session;
+pub use snapshot::Snapshots;

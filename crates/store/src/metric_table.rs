@@ -3,7 +3,6 @@
 //! A commit appends the rows of whole windows and carries how far the metric is published. It is derived from committed
 //! rows of the archive only: after a crash before it, the same windows are published from there.
 
-use std::path::Path;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -12,34 +11,71 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::Expr;
 
 use crate::error::StoreError;
+use crate::location::Location;
 use crate::table::Table;
 
 /// A stream that merges files meanwhile gets in the way of a repair.
 const REPAIR_ATTEMPTS: usize = 5;
+
+/// Beside a version's rows: the statement that declares it.
+const DEFINITION_FILE: &str = "_definition.sql";
 
 #[derive(Debug)]
 pub struct MetricTable {
     application: String,
     table: Table,
     published_through_ms: Option<i64>,
+    /// The version of the table that was last seen to be published so far.
+    checked_version: Option<u64>,
+}
+
+/// A version of a metric that was published some day.
+#[derive(Debug, Clone)]
+pub struct PublishedVersion {
+    pub version: String,
+    pub published_through_ms: i64,
+    /// The statement that declares it.
+    pub definition: String,
 }
 
 impl MetricTable {
-    /// Opens the table of `metric` at `version` below `folder`.
-    pub async fn open(metric: &str, version: &str, schema: SchemaRef, folder: &Path) -> Result<Self, StoreError> {
-        let table = Table::open(metric, &folder.join(metric).join(version), schema).await?;
+    /// Opens the table of `metric` at `version` below `location`.
+    pub async fn open(metric: &str, version: &str, schema: SchemaRef, location: &Location) -> Result<Self, StoreError> {
+        let table = Table::open(metric, &location.join(metric).join(version), schema).await?;
         let application = application(metric, version);
         let published_through_ms = table.transaction(&application).await?;
-        Ok(Self { application, table, published_through_ms })
+        Ok(Self { application, checked_version: table.version(), table, published_through_ms })
     }
 
-    /// The rows of a metric's version below `folder` as they are now, and through which M they are published; none if there are none.
+    /// Keeps the statement that declares the version, so that a later catalog's process can go on with it.
+    pub async fn define(metric: &str, version: &str, location: &Location, definition: &str) -> Result<(), StoreError> {
+        let folder = location.join(metric).join(version);
+        if folder.read_text(DEFINITION_FILE).await?.as_deref() == Some(definition) {
+            return Ok(());
+        }
+        folder.write_text(DEFINITION_FILE, definition).await
+    }
+
+    /// The versions of a metric below `location` that have a definition and were published, the furthest last.
+    pub async fn versions(metric: &str, location: &Location) -> Result<Vec<PublishedVersion>, StoreError> {
+        let folder = location.join(metric);
+        let mut versions = Vec::new();
+        for version in folder.folders().await? {
+            let Some(definition) = folder.join(&version).read_text(DEFINITION_FILE).await? else { continue };
+            let Some((_, Some(published_through_ms))) = Self::read(metric, &version, location).await? else { continue };
+            versions.push(PublishedVersion { version, published_through_ms, definition });
+        }
+        versions.sort_by_key(|version| version.published_through_ms);
+        Ok(versions)
+    }
+
+    /// The rows of a metric's version below `location` as they are now, and through which M they are published; none if there are none.
     pub async fn read(
         metric: &str,
         version: &str,
-        folder: &Path,
+        location: &Location,
     ) -> Result<Option<(Arc<dyn TableProvider>, Option<i64>)>, StoreError> {
-        let Some(table) = Table::read(metric, &folder.join(metric).join(version)).await? else {
+        let Some(table) = Table::read(metric, &location.join(metric).join(version)).await? else {
             return Ok(None);
         };
         let published_through_ms = table.transaction(&application(metric, version)).await?;
@@ -50,14 +86,16 @@ impl MetricTable {
     pub async fn replace(
         metric: &str,
         version: &str,
-        folder: &Path,
+        location: &Location,
         wanted: Expr,
         rows: RecordBatch,
     ) -> Result<(), StoreError> {
         let mut attempt = 1;
         loop {
-            let Some(mut table) = Table::read(metric, &folder.join(metric).join(version)).await? else { return Ok(()) };
-            match table.replace(wanted.clone(), rows.clone()).await {
+            let Some(mut table) = Table::read(metric, &location.join(metric).join(version)).await? else {
+                return Ok(());
+            };
+            match table.replace(wanted.clone(), rows.clone(), &[]).await {
                 Err(error) if attempt < REPAIR_ATTEMPTS => {
                     tracing::warn!(metric, attempt, %error, source = ?error, "not repaired; trying again");
                     attempt += 1;
@@ -81,15 +119,47 @@ impl MetricTable {
         if self.published_through_ms >= Some(through_ms) {
             return Ok(());
         }
+        if self.table.version() != self.checked_version {
+            if self.table.transaction(&self.application).await? != self.published_through_ms {
+                return Err(StoreError::Overtaken { table: self.table.name.clone() });
+            }
+            self.checked_version = self.table.version();
+        }
         let transaction = [(self.application.clone(), through_ms)];
-        if let Err(error) = self.table.append(rows, &transaction).await {
-            self.table.refresh().await?;
-            if self.table.transaction(&self.application).await? != Some(through_ms) {
-                return Err(error);
+        match self.table.append(rows, &transaction).await {
+            Ok(true) => self.checked_version = self.table.version(),
+            Ok(false) => {}
+            Err(error) => {
+                self.table.refresh().await?;
+                if self.table.transaction(&self.application).await? != Some(through_ms) {
+                    return Err(error);
+                }
             }
         }
         self.published_through_ms = Some(through_ms);
         Ok(())
+    }
+
+    /// Before this, in milliseconds, windows start that were computed from history; none before any was.
+    pub async fn backfilled_until_ms(&self) -> Result<Option<i64>, StoreError> {
+        self.table.transaction(&self.backfill_application()).await
+    }
+
+    /// Adds the rows of all windows that start before `until_ms` and after those of the last call: a backfill that is cut short
+    /// goes on where it was.
+    pub async fn backfill(&mut self, rows: Vec<RecordBatch>, until_ms: i64) -> Result<(), StoreError> {
+        let application = self.backfill_application();
+        if let Err(error) = self.table.append(rows, &[(application.clone(), until_ms)]).await {
+            self.table.refresh().await?;
+            if self.table.transaction(&application).await? != Some(until_ms) {
+                return Err(error);
+            }
+        }
+        Ok(())
+    }
+
+    fn backfill_application(&self) -> String {
+        format!("backfill/{}", self.application)
     }
 
     /// Sees what another process has written; true if it has.

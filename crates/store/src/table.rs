@@ -1,7 +1,6 @@
 //! A Delta table that takes appends together with application transactions.
 
 use std::num::NonZeroU64;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -13,17 +12,18 @@ use datafusion::logical_expr::Expr;
 use deltalake::kernel::Transaction;
 use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
+use deltalake::operations::vacuum::VacuumMode;
 use deltalake::parquet::basic::{Compression, Encoding};
 use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableError, StructField};
-use url::Url;
 
 use crate::error::StoreError;
+use crate::location::Location;
 use crate::session::read_session;
 
-/// A Delta table at a folder.
+/// A Delta table.
 ///
 /// Appends are serialised by the caller; the snapshot held here is the one that the next commit is built on.
 #[derive(Debug, Clone)]
@@ -51,12 +51,12 @@ struct Merge {
 const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
 
 impl Table {
-    /// Opens the table in `folder` as it is, for reading; none if there is none.
-    pub(crate) async fn read(name: &str, folder: &Path) -> Result<Option<Self>, StoreError> {
-        if !folder.join("_delta_log").is_dir() {
+    /// Opens the table at `location` as it is, for reading; none if there is none.
+    pub(crate) async fn read(name: &str, location: &Location) -> Result<Option<Self>, StoreError> {
+        if !location.exists() {
             return Ok(None);
         }
-        let delta = at(name, folder).await?;
+        let delta = location.table().await.map_err(StoreError::table(name, "opened"))?;
         if delta.version().is_none() {
             return Ok(None);
         }
@@ -65,10 +65,10 @@ impl Table {
         Ok(Some(Self { name: name.to_owned(), delta, session, schema: Arc::new(schema) }))
     }
 
-    /// Opens the table in `folder`, or creates it. An older table gains the columns that it lacks.
-    pub(crate) async fn open(name: &str, folder: &Path, schema: SchemaRef) -> Result<Self, StoreError> {
-        std::fs::create_dir_all(folder).map_err(|source| StoreError::Io { path: folder.to_owned(), source })?;
-        let mut delta = at(name, folder).await?;
+    /// Opens the table at `location`, or creates it. An older table gains the columns that it lacks.
+    pub(crate) async fn open(name: &str, location: &Location, schema: SchemaRef) -> Result<Self, StoreError> {
+        location.make()?;
+        let mut delta = location.table().await.map_err(StoreError::table(name, "opened"))?;
         if delta.version().is_none() {
             let fields = delta_fields(&schema).map_err(|source| StoreError::table(name, "created")(source.into()))?;
             delta = delta
@@ -118,9 +118,7 @@ impl Table {
     ) -> Result<bool, StoreError> {
         let before = self.version();
         let failed = StoreError::table(&self.name, "appended to");
-        let properties = CommitProperties::default().with_application_transactions(
-            transactions.iter().map(|(application, version)| Transaction::new(application, *version)).collect(),
-        );
+        let properties = with_transactions(transactions);
         if rows.iter().all(|batch| batch.num_rows() == 0) {
             let state = self.delta.snapshot().map_err(&failed)?;
             let operation = DeltaOperation::Write { mode: SaveMode::Append, partition_by: None, predicate: None };
@@ -145,12 +143,23 @@ impl Table {
     }
 
     /// One commit: the rows that `wanted` names go, these come. Appends that come between are kept; a merge is a conflict.
-    pub(crate) async fn replace(&mut self, wanted: Expr, rows: RecordBatch) -> Result<(), StoreError> {
+    pub(crate) async fn replace(
+        &mut self,
+        wanted: Expr,
+        rows: RecordBatch,
+        transactions: &[(String, i64)],
+    ) -> Result<(), StoreError> {
         let failed = StoreError::table(&self.name, "repaired");
+        let properties = with_transactions(transactions);
         let session = Arc::clone(&self.session) as _;
         self.delta = if rows.num_rows() == 0 {
             let delete = self.delta.clone().delete().with_predicate(wanted).with_session_state(session);
-            delete.with_writer_properties(writer_properties(&self.schema)).await.map_err(&failed)?.0
+            delete
+                .with_writer_properties(writer_properties(&self.schema))
+                .with_commit_properties(properties)
+                .await
+                .map_err(&failed)?
+                .0
         } else {
             self.delta
                 .clone()
@@ -159,6 +168,7 @@ impl Table {
                 .with_replace_where(wanted)
                 .with_session_state(session)
                 .with_writer_properties(writer_properties(&self.schema))
+                .with_commit_properties(properties)
                 .await
                 .map_err(&failed)?
         };
@@ -205,7 +215,7 @@ impl Table {
         Ok(state.log_data().iter().filter(|file| file.size() < merge.below_bytes).count() >= merge.files)
     }
 
-    /// Deletes the files that merges have replaced, once no reader can need them.
+    /// Deletes the files that merges have replaced, and those of writes that were killed, once no reader can need them.
     pub(crate) async fn vacuum(&mut self) -> Result<(), StoreError> {
         self.refresh().await?;
         let kept = deltalake_duration(OLD_FILES_KEPT);
@@ -213,6 +223,7 @@ impl Table {
             .delta
             .clone()
             .vacuum()
+            .with_mode(VacuumMode::Full)
             .with_retention_period(kept)
             .with_enforce_retention_duration(false)
             .await
@@ -264,12 +275,10 @@ impl Table {
     }
 }
 
-/// The table in an existing folder; without a version if none was made there.
-async fn at(name: &str, folder: &Path) -> Result<DeltaTable, StoreError> {
-    let io = |source| StoreError::Io { path: folder.to_owned(), source };
-    let folder = folder.canonicalize().map_err(io)?;
-    let url = Url::from_directory_path(&folder).map_err(|()| io(std::io::Error::other("is no folder's path")))?;
-    DeltaTable::try_from_url(url).await.map_err(StoreError::table(name, "opened"))
+fn with_transactions(transactions: &[(String, i64)]) -> CommitProperties {
+    CommitProperties::default().with_application_transactions(
+        transactions.iter().map(|(application, version)| Transaction::new(application, *version)).collect(),
+    )
 }
 
 fn stored_schema(delta: &DeltaTable) -> Result<Schema, DeltaTableError> {

@@ -27,6 +27,11 @@ pub enum Job {
         through_ms: i64,
     },
     AddPartition(i32),
+    /// The table of a metric that has its whole history now.
+    Adopt {
+        index: usize,
+        table: Box<MetricTable>,
+    },
 }
 
 pub enum Done {
@@ -38,6 +43,10 @@ pub enum Done {
         tables: Vec<(usize, Arc<dyn TableProvider>)>,
         through_ms: i64,
     },
+    Adopted {
+        index: usize,
+        table: Arc<dyn TableProvider>,
+    },
     PartitionAdded {
         partition: i32,
         next_offset: Option<i64>,
@@ -45,15 +54,15 @@ pub enum Done {
     /// Small files were merged: these no longer read the old ones, which will be deleted. No answer to a job.
     Tidied {
         archive: Arc<dyn TableProvider>,
-        tables: Vec<Arc<dyn TableProvider>>,
+        tables: Vec<Option<Arc<dyn TableProvider>>>,
     },
     Failed(StreamError),
 }
 
 pub struct Committer {
     pub archive: Archive,
-    /// In the order of the topic's metrics.
-    pub tables: Vec<MetricTable>,
+    /// In the order of the topic's metrics; none while a metric's history is computed.
+    pub tables: Vec<Option<MetricTable>>,
     pub brokers: String,
     pub telemetry: StreamTelemetry,
     pub label: TopicLabel,
@@ -74,7 +83,7 @@ macro_rules! retry {
         loop {
             match $attempt.await {
                 Ok(value) => break value,
-                Err(error) if is_final(&error) => return Err(error.into()),
+                Err(error) if error.is_final() => return Err(error.into()),
                 Err(error) => {
                     tracing::warn!(topic = $topic, %error, source = ?error, wait_ms = wait.as_millis(), "the store failed; trying again");
                     tokio::time::sleep(wait).await;
@@ -120,22 +129,32 @@ impl Committer {
                         source,
                     })?;
                 }
+                step!("archive.before");
                 let started = Instant::now();
                 let archive = &mut self.archive;
                 retry!(&self.label.topic, archive.commit(&commit));
+                step!("archive.after");
                 self.telemetry.commit_seconds.observe(started.elapsed().as_secs_f64());
                 self.telemetry.commits.get_or_create(&self.label).inc();
                 let provider = retry!(&self.label.topic, archive.provider());
                 Ok(Done::Archived { archive: provider, commit })
             }
             Job::Publish { windows, through_ms } => {
+                step!("publish.before");
                 let mut tables = Vec::new();
                 for (index, rows) in windows {
-                    let table = &mut self.tables[index];
+                    let Some(table) = &mut self.tables[index] else { continue };
                     retry!(&self.label.topic, table.publish(rows.clone(), through_ms));
                     tables.push((index, retry!(&self.label.topic, table.provider())));
+                    step!("publish.between");
                 }
+                step!("publish.after");
                 Ok(Done::Published { tables, through_ms })
+            }
+            Job::Adopt { index, table } => {
+                let provider = retry!(&self.label.topic, table.provider());
+                self.tables[index] = Some(*table);
+                Ok(Done::Adopted { index, table: provider })
             }
             Job::AddPartition(partition) => {
                 let archive = &mut self.archive;
@@ -151,22 +170,26 @@ impl Committer {
         let vacuum = due(&mut upkeep.vacuumed, VACUUM_EVERY);
         let topic = &self.label.topic;
         let mut changed = told(topic, self.archive.compact().await);
-        for table in &mut self.tables {
+        for table in self.tables.iter_mut().flatten() {
             changed |= look && told(topic, table.refresh().await);
             changed |= told(topic, table.compact().await);
         }
         if vacuum {
             told(topic, self.archive.vacuum().await.map(|()| false));
-            for table in &mut self.tables {
+            for table in self.tables.iter_mut().flatten() {
                 told(topic, table.vacuum().await.map(|()| false));
             }
         }
         if !changed {
             return Ok(None);
         }
+        step!("compact.after");
         let mut tables = Vec::new();
         for table in &self.tables {
-            tables.push(table.provider().await?);
+            tables.push(match table {
+                Some(table) => Some(table.provider().await?),
+                None => None,
+            });
         }
         Ok(Some(Done::Tidied { archive: self.archive.provider().await?, tables }))
     }
@@ -192,15 +215,4 @@ fn told(topic: &str, outcome: Result<bool, StoreError>) -> bool {
         tracing::warn!(topic, %error, source = ?error, "a table was not tidied; trying again later");
         false
     })
-}
-
-/// Whether trying again cannot help.
-fn is_final(error: &StoreError) -> bool {
-    matches!(
-        error,
-        StoreError::Fenced { .. }
-            | StoreError::DiskFull { .. }
-            | StoreError::Incompatible { .. }
-            | StoreError::Locked { .. }
-    )
 }

@@ -1,8 +1,9 @@
 //! How a stream reads and commits.
 
 use std::collections::BTreeMap;
-use std::path::PathBuf;
 use std::time::Duration;
+
+use vitral_store::Location;
 
 #[derive(Debug, Clone, Default)]
 pub struct KafkaConfig {
@@ -15,8 +16,8 @@ pub struct KafkaConfig {
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
     pub kafka: KafkaConfig,
-    /// Holds the archives, `archive/TOPIC`, and the metric tables, `metrics/NAME/VERSION`.
-    pub data_dir: PathBuf,
+    /// Holds the archives, `archive/TOPIC`, the metric tables, `metrics/NAME/VERSION`, and the snapshots, `snapshots/TOPIC`.
+    pub store: Location,
     /// How often the archive is committed while rows come.
     pub cycle: Duration,
     /// How often live results are refreshed while rows come.
@@ -29,6 +30,12 @@ pub struct StreamConfig {
     pub uncommitted_bytes: usize,
     /// What open panes may use.
     pub panes_memory_bytes: usize,
+    /// What the known event ids may use; a stream that needs more stops.
+    pub known_ids_bytes: usize,
+    /// How often the open state is written down for a quicker restart; none for never.
+    pub snapshot: Option<Duration>,
+    /// How often the topic is asked for new partitions.
+    pub partitions_every: Duration,
     /// The broker of the demo forgets its topics with its file: a topic made anew is read from its beginning instead of
     /// being refused.
     pub accept_new_log: bool,
@@ -37,16 +44,19 @@ pub struct StreamConfig {
 }
 
 impl StreamConfig {
-    pub fn new(kafka: KafkaConfig, data_dir: PathBuf) -> Self {
+    pub fn new(kafka: KafkaConfig, store: Location) -> Self {
         Self {
             kafka,
-            data_dir,
+            store,
             cycle: Duration::from_secs(1),
             refresh: Duration::from_millis(250),
             batch_rows: 64 * 1024,
             batch_wait: Duration::from_millis(100),
             uncommitted_bytes: 96 << 20,
             panes_memory_bytes: 1 << 30,
+            known_ids_bytes: 4 << 30,
+            snapshot: Some(Duration::from_secs(30)),
+            partitions_every: Duration::from_secs(20),
             accept_new_log: false,
             shutdown: Duration::from_secs(30),
         }

@@ -31,6 +31,12 @@ pub enum StreamError {
     Store(#[from] StoreError),
     #[error("a batch of topic {topic} cannot be {action}")]
     Batch { topic: String, action: &'static str, source: DataFusionError },
+    /// More ids are known than may be kept; to forget one would count its duplicates.
+    #[error(
+        "topic {topic}: the {ids} event ids that can still come again need more than the {limit_bytes} bytes of stream.known_ids_bytes: \
+         raise it (57 bytes for each id at most), or shorten the topic's lateness"
+    )]
+    KnownIds { topic: String, ids: usize, limit_bytes: usize },
     #[error("{0} stopped unexpectedly")]
     Gone(&'static str),
     #[error("what was read could not be committed within {0:?} at the stop; it will be read again")]

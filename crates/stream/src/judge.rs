@@ -30,6 +30,7 @@ pub struct Judge {
     checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
     id_key: (u64, u64),
     known: BTreeMap<i32, KnownIds>,
+    known_bytes_max: usize,
 }
 
 /// The rows of a batch with their verdicts.
@@ -49,7 +50,8 @@ pub struct Moment {
 }
 
 impl Judge {
-    pub fn new(topic: &Topic, session: &SessionContext) -> Result<Self, StreamError> {
+    /// The ids of all partitions may use `known_bytes_max`.
+    pub fn new(topic: &Topic, session: &SessionContext, known_bytes_max: usize) -> Result<Self, StreamError> {
         let schema = DFSchema::try_from(topic.schema());
         let schema = schema.map_err(|source| failed(topic, "planned", source))?;
         let wrong = |column: &str, kind: &str, source: datafusion::error::DataFusionError| {
@@ -80,7 +82,7 @@ impl Judge {
             }
         }
         let id_key = uuid::Uuid::new_v4().as_u64_pair();
-        Ok(Self { topic: topic.clone(), defaults, checks, id_key, known: BTreeMap::new() })
+        Ok(Self { topic: topic.clone(), defaults, checks, id_key, known: BTreeMap::new(), known_bytes_max })
     }
 
     /// Judges decoded messages, ordered by partition and offset; `partitions` names the rows' partitions, and
@@ -94,6 +96,7 @@ impl Judge {
     ) -> Result<Judged, StreamError> {
         let (rows, refused) =
             self.complete(decoded, moment).map_err(|source| failed(&self.topic, "checked", source))?;
+        self.make_room(partitions, moment)?;
         let verdicts = self.verdicts(&rows, partitions, &refused, is_empty, moment);
         Ok(Judged { rows, verdicts, refused })
     }
@@ -101,7 +104,70 @@ impl Judge {
     /// Learns an id that was counted before a restart.
     pub fn remember(&mut self, partition: i32, id: &str, time_micros: i64) {
         let id_key = self.id_key;
-        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).insert(id, time_micros, i64::MIN);
+        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).remember(id, time_micros);
+    }
+
+    /// Sees that the ids of these rows fit. To forget one that could still come again would count it twice, so what does not fit
+    /// stops the stream.
+    fn make_room(&mut self, partitions: &[i32], moment: Moment) -> Result<(), StreamError> {
+        if self.topic.event_id.is_none() {
+            return Ok(());
+        }
+        let mut coming = BTreeMap::<i32, usize>::new();
+        for partition in partitions.chunk_by(|a, b| a == b) {
+            *coming.entry(partition[0]).or_default() += partition.len();
+        }
+        let bytes = |known: &BTreeMap<i32, KnownIds>| -> usize {
+            known
+                .iter()
+                .map(|(partition, ids)| ids.bytes_with(coming.get(partition).copied().unwrap_or_default()))
+                .sum()
+        };
+        if bytes(&self.known) <= self.known_bytes_max {
+            return Ok(());
+        }
+        if let Some(effective_ms) = moment.effective_ms {
+            let bound_ms = effective_ms - self.topic.lateness_ms;
+            self.known.values_mut().for_each(|known| known.sweep_now(bound_ms));
+        }
+        if bytes(&self.known) <= self.known_bytes_max {
+            return Ok(());
+        }
+        Err(StreamError::KnownIds {
+            topic: self.topic.name.clone(),
+            ids: self.known_id_count(),
+            limit_bytes: self.known_bytes_max,
+        })
+    }
+
+    pub fn id_key(&self) -> (u64, u64) {
+        self.id_key
+    }
+
+    /// Forgets everything, and hashes ids with this key from now on.
+    pub fn start_over(&mut self, id_key: (u64, u64)) {
+        self.id_key = id_key;
+        self.known.clear();
+    }
+
+    /// Takes back ids that [`Self::take_new_ids`] gave, under the same key.
+    pub fn restore_ids(&mut self, partition: i32, ids: &RecordBatch) {
+        let id_key = self.id_key;
+        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).restore(ids);
+    }
+
+    /// Ids that came since the last call, or all, by partition, and whether it is all.
+    pub fn take_new_ids(&mut self, all: bool) -> Result<Vec<(i32, RecordBatch, bool)>, StreamError> {
+        let taken = self.known.iter_mut().map(|(partition, known)| {
+            let (ids, all) =
+                known.take_new(all).map_err(|source| failed(&self.topic, "written down", source.into()))?;
+            Ok((*partition, ids, all))
+        });
+        taken.collect()
+    }
+
+    pub fn new_id_count(&self) -> usize {
+        self.known.values().map(KnownIds::new_count).sum()
     }
 
     /// Forgets ids that can no longer count.
@@ -116,7 +182,7 @@ impl Judge {
     }
 
     /// Fills in defaults, refuses what a check or the clock forbids.
-    fn complete(&self, decoded: Decoded, moment: Moment) -> Result<(RecordBatch, Vec<Refusal>)> {
+    pub(crate) fn complete(&self, decoded: Decoded, moment: Moment) -> Result<(RecordBatch, Vec<Refusal>)> {
         let Decoded { columns, mut refused } = decoded;
         let mut rows = RecordBatch::try_new(self.topic.schema(), columns)?;
         let times = rows.column(self.topic.event_time);

@@ -1,13 +1,18 @@
 //! The event ids that a partition has counted and that could still come again.
 //!
 //! An id is known if and only if a counted row of the partition has it with an event time at or after M - lateness. Ids are kept as
-//! 128-bit keyed hashes: 24 bytes with their time, 27 to 55 bytes of memory each. Among a thousand million ids, two
-//! share a hash with a probability below 10^-20, less than that of a memory error; the key is random, so that nobody can construct such ids.
+//! 128-bit keyed hashes: 24 bytes with their time, and one of the table, which is between 7/16 and 7/8 full: 29 to 57 bytes of
+//! memory each. Among a thousand million ids, two share a hash with a probability below 10^-20, less than that of a memory error; the
+//! key is random, so that nobody can construct such ids.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::hash::{BuildHasherDefault, Hasher};
+use std::sync::Arc;
 
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch, UInt64Array};
+use arrow::datatypes::{Int64Type, UInt64Type};
+use arrow::error::ArrowError;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 #[derive(Debug)]
@@ -15,7 +20,14 @@ pub struct KnownIds {
     key: (u64, u64),
     times: HashMap<Fingerprint, i64, BuildHasherDefault<TakeFirst>>,
     swept_ms: i64,
+    /// What was learnt since the last call of [`Self::take_new`]; none if that is everything.
+    new: Option<Vec<(Fingerprint, i64)>>,
 }
+
+/// A table slot: hash and time, and the table's own byte.
+const SLOT_BYTES: usize = 25;
+/// New ids that are remembered apart; with more of them, everything is written anew.
+const NEW_MAX: usize = 2 << 20;
 
 /// Ids older than the bound are dropped this much event time at once.
 const SWEEP_MS: i64 = 60_000;
@@ -47,7 +59,7 @@ impl Hasher for TakeFirst {
 
 impl KnownIds {
     pub fn new(key: (u64, u64)) -> Self {
-        Self { key, times: HashMap::default(), swept_ms: i64::MIN }
+        Self { key, times: HashMap::default(), swept_ms: i64::MIN, new: None }
     }
 
     /// Whether the id is known, given that only event times at or after `bound_micros` count.
@@ -57,17 +69,68 @@ impl KnownIds {
 
     /// Makes the id known; false if it was already.
     pub fn insert(&mut self, id: &str, time_micros: i64, bound_micros: i64) -> bool {
-        match self.times.entry(self.fingerprint(id)) {
-            Entry::Occupied(known) if *known.get() >= bound_micros => false,
+        let fingerprint = self.fingerprint(id);
+        match self.times.entry(fingerprint) {
+            Entry::Occupied(known) if *known.get() >= bound_micros => return false,
             Entry::Occupied(mut forgotten) => {
                 forgotten.insert(time_micros);
-                true
             }
             Entry::Vacant(new) => {
                 new.insert(time_micros);
-                true
             }
         }
+        self.note(fingerprint, time_micros);
+        true
+    }
+
+    /// Learns an id that was counted before; of several times the latest decides how long it is known.
+    pub fn remember(&mut self, id: &str, time_micros: i64) {
+        let fingerprint = self.fingerprint(id);
+        let known = self.times.entry(fingerprint).or_insert(time_micros);
+        *known = (*known).max(time_micros);
+        self.note(fingerprint, time_micros);
+    }
+
+    fn note(&mut self, fingerprint: Fingerprint, time_micros: i64) {
+        match &mut self.new {
+            Some(new) if new.len() < NEW_MAX => new.push((fingerprint, time_micros)),
+            _ => self.new = None,
+        }
+    }
+
+    /// Memory once `more` ids have come: a table that is full doubles.
+    pub fn bytes_with(&self, more: usize) -> usize {
+        let needed = (self.times.len() + more).max(self.times.capacity());
+        if needed == 0 { 0 } else { (needed * 8).div_ceil(7).next_power_of_two() * SLOT_BYTES }
+    }
+
+    /// How many ids came since the last call of [`Self::take_new`].
+    pub fn new_count(&self) -> usize {
+        self.new.as_ref().map_or(self.times.len(), Vec::len)
+    }
+
+    /// The ids that came since the last call, or all of them, and whether it is all; from now on new ones are remembered.
+    pub fn take_new(&mut self, all: bool) -> Result<(RecordBatch, bool), ArrowError> {
+        match self.new.replace(Vec::new()).filter(|_| !all) {
+            Some(new) => Ok((batch(|| new.iter().copied())?, false)),
+            None => {
+                let times = &self.times;
+                Ok((batch(|| times.iter().map(|(id, time)| (*id, *time)))?, true))
+            }
+        }
+    }
+
+    /// Takes back what [`Self::take_new`] gave, under the same key; of an id that is there already the later time counts.
+    pub fn restore(&mut self, ids: &RecordBatch) {
+        let first = ids.column(0).as_primitive::<UInt64Type>().values();
+        let second = ids.column(1).as_primitive::<UInt64Type>().values();
+        let times = ids.column(2).as_primitive::<Int64Type>().values();
+        self.times.reserve(ids.num_rows());
+        for ((first, second), time) in first.iter().zip(second).zip(times) {
+            let known = self.times.entry(Fingerprint(*first, *second)).or_insert(*time);
+            *known = (*known).max(*time);
+        }
+        self.new = Some(Vec::new());
     }
 
     /// Drops what is no longer known, now and then.
@@ -75,6 +138,10 @@ impl KnownIds {
         if bound_ms < self.swept_ms.saturating_add(SWEEP_MS) {
             return;
         }
+        self.sweep_now(bound_ms);
+    }
+
+    pub fn sweep_now(&mut self, bound_ms: i64) {
         self.swept_ms = bound_ms;
         let bound_micros = bound_ms.saturating_mul(1_000);
         self.times.retain(|_, time| *time >= bound_micros);
@@ -95,9 +162,50 @@ impl KnownIds {
     }
 }
 
+fn batch<I: Iterator<Item = (Fingerprint, i64)>>(ids: impl Fn() -> I) -> Result<RecordBatch, ArrowError> {
+    RecordBatch::try_from_iter([
+        ("hash_1", Arc::new(UInt64Array::from_iter_values(ids().map(|(id, _)| id.0))) as ArrayRef),
+        ("hash_2", Arc::new(UInt64Array::from_iter_values(ids().map(|(id, _)| id.1)))),
+        ("time_micros", Arc::new(Int64Array::from_iter_values(ids().map(|(_, time)| time)))),
+    ])
+}
+
 #[cfg(test)]
 mod tests {
     use super::KnownIds;
+
+    #[test]
+    fn what_is_new_restores_what_is_known() {
+        let mut ids = KnownIds::new((1, 2));
+        assert!(ids.insert("a", 1_000, 0));
+        let (first, all) = ids.take_new(false).expect("a batch");
+        assert!(all && first.num_rows() == 1, "nothing was taken before, so it is everything");
+        assert!(ids.insert("b", 2_000, 0));
+        assert!(ids.insert("a", 3_000, 2_000), "forgotten, so it counts again");
+        assert_eq!(ids.new_count(), 2);
+        let (second, all) = ids.take_new(false).expect("a batch");
+        assert!(!all && second.num_rows() == 2);
+        let mut restored = KnownIds::new((1, 2));
+        for batch in [&second, &first] {
+            restored.restore(batch);
+        }
+        assert!(restored.contains("a", 3_000) && restored.contains("b", 2_000) && !restored.contains("c", 0));
+        assert_eq!((restored.len(), restored.new_count()), (2, 0));
+        let (everything, all) = restored.take_new(true).expect("a batch");
+        assert!(all && everything.num_rows() == 2);
+    }
+
+    #[test]
+    fn memory_is_that_of_the_table() {
+        let mut ids = KnownIds::new((1, 2));
+        assert_eq!(ids.bytes_with(0), 0);
+        for id in 0..1_000 {
+            ids.insert(&id.to_string(), 0, 0);
+        }
+        let per_id = ids.bytes_with(0) as f64 / 1_000.0;
+        assert!((28.5..=57.2).contains(&per_id), "{per_id}");
+        assert_eq!(ids.bytes_with(10_000), 16_384 * 25);
+    }
 
     #[test]
     fn known_until_the_bound_passes() {

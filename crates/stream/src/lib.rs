@@ -6,7 +6,11 @@
 //!
 //! Architecture invariant: only this crate knows Kafka's protocol. Nothing here knows what a shop is.
 
+#[macro_use]
+mod step;
+
 mod archive_rows;
+mod backfill;
 mod committer;
 mod config;
 pub mod decode;
@@ -17,9 +21,11 @@ mod known_ids;
 pub mod panes_of_topic;
 pub mod pipeline;
 mod recovery;
+pub mod replay;
+mod snapshot;
 mod telemetry;
 
 pub use config::{KafkaConfig, StreamConfig};
 pub use error::StreamError;
 pub use pipeline::{StreamHandle, start};
-pub use telemetry::StreamTelemetry;
+pub use telemetry::{StreamTelemetry, TopicLabel};

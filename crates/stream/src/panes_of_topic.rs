@@ -27,9 +27,42 @@ pub struct LiveMetric {
     pub published_through_ms: Option<i64>,
     /// Provisional rows by window start.
     pub open: Arc<BTreeMap<i64, RecordBatch>>,
+    pub role: Role,
+}
+
+/// What a metric's version is there for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Role {
+    /// What the catalog declares, with its whole history.
+    Serving,
+    /// What the catalog declares, while its windows through this M are still computed from the archive.
+    Arriving { through_ms: i64 },
+    /// What an earlier catalog declared; it serves until the version that arrives has its history.
+    Leaving,
+    /// Replaced: nothing of it is kept.
+    Gone,
 }
 
 impl LiveMetric {
+    pub fn new(
+        plan: Arc<MetricPlan>,
+        version: String,
+        role: Role,
+        session: &SessionContext,
+        memory_bytes: usize,
+    ) -> Self {
+        let panes = MetricPanes::new(plan, &session.runtime_env().memory_pool, memory_bytes);
+        Self { panes, version, published_through_ms: None, open: Arc::default(), role }
+    }
+
+    /// Windows through this M take no more rows here: they are published, or another computes them.
+    fn settled_through_ms(&self) -> Option<i64> {
+        match self.role {
+            Role::Arriving { through_ms } => self.published_through_ms.max(Some(through_ms)),
+            _ => self.published_through_ms,
+        }
+    }
+
     pub fn plan(&self) -> &Arc<MetricPlan> {
         self.panes.plan()
     }
@@ -44,21 +77,24 @@ impl PanesOfTopic {
         session: &SessionContext,
         memory_bytes: usize,
     ) -> Result<Self, PanesError> {
-        let pool = &session.runtime_env().memory_pool;
         let metrics = catalog.metrics_of(&topic.name).map(|metric| {
             let plan = Arc::new(MetricPlan::new(metric, topic, settings, session)?);
-            Ok(LiveMetric {
-                panes: MetricPanes::new(plan, pool, memory_bytes),
-                version: metric.version(settings, topic.lateness_ms),
-                published_through_ms: None,
-                open: Arc::default(),
-            })
+            let version = metric.version(settings, topic.lateness_ms);
+            Ok(LiveMetric::new(plan, version, Role::Serving, session, memory_bytes))
         });
         Ok(Self {
             metrics: metrics.collect::<Result<_, PanesError>>()?,
             event_time: topic.event_time,
             lateness_ms: topic.lateness_ms,
         })
+    }
+
+    /// Forgets all that was folded.
+    pub fn clear(&mut self) {
+        for metric in &mut self.metrics {
+            metric.panes.clear();
+            metric.open = Arc::default();
+        }
     }
 
     /// Folds counted rows of one partition into every metric that `wanted` names by its index.
@@ -75,7 +111,7 @@ impl PanesOfTopic {
         // Metrics with the same panes share their column.
         let mut columns: Vec<(Windows, ArrayRef)> = Vec::new();
         for (index, metric) in self.metrics.iter_mut().enumerate() {
-            if !wanted(index) {
+            if !wanted(index) || metric.role == Role::Gone {
                 continue;
             }
             let windows = metric.plan().windows;
@@ -97,7 +133,7 @@ impl PanesOfTopic {
             let mut dirty = metric.panes.take_dirty();
             let closed = |start_ms: &i64| {
                 let bounds = metric.panes.plan().windows.bounds(*start_ms);
-                is_closed(bounds, metric.published_through_ms, self.lateness_ms)
+                is_closed(bounds, metric.settled_through_ms(), self.lateness_ms)
             };
             dirty.retain(|start_ms| !closed(start_ms));
             if dirty.is_empty() {
@@ -124,7 +160,8 @@ impl PanesOfTopic {
     /// For each metric with windows that closed since its last publication: its index and their rows, which may be none.
     pub fn closed(&self, effective_ms: i64) -> Result<Vec<(usize, Vec<RecordBatch>)>, PanesError> {
         let mut closed = Vec::new();
-        for (index, metric) in self.metrics.iter().enumerate() {
+        let publishing = |metric: &LiveMetric| matches!(metric.role, Role::Serving | Role::Leaving);
+        for (index, metric) in self.metrics.iter().enumerate().filter(|(_, metric)| publishing(metric)) {
             let windows = &metric.plan().windows;
             let step = |through_ms: i64| windows.pane_start_ms((through_ms - self.lateness_ms) * 1_000);
             if metric.published_through_ms.is_some_and(|through_ms| step(through_ms) == step(effective_ms)) {
@@ -141,9 +178,16 @@ impl PanesOfTopic {
 
     /// The windows through `effective_ms` are published: their panes and provisional rows go.
     pub fn published(&mut self, index: usize, effective_ms: i64) -> Result<(), PanesError> {
-        let lateness_ms = self.lateness_ms;
         let metric = &mut self.metrics[index];
         metric.published_through_ms = metric.published_through_ms.max(Some(effective_ms));
+        self.evict_settled(index)
+    }
+
+    /// Drops panes and provisional rows of windows that take no more rows here.
+    pub fn evict_settled(&mut self, index: usize) -> Result<(), PanesError> {
+        let lateness_ms = self.lateness_ms;
+        let metric = &mut self.metrics[index];
+        let Some(effective_ms) = metric.settled_through_ms() else { return Ok(()) };
         metric.panes.evict(effective_ms, lateness_ms)?;
         let windows = metric.panes.plan().windows;
         let is_open = |start_ms: i64| !is_closed(windows.bounds(start_ms), Some(effective_ms), lateness_ms);
@@ -151,10 +195,38 @@ impl PanesOfTopic {
         Ok(())
     }
 
+    /// A metric that arrived has its history now; the version that served in its place goes.
+    pub fn arrived(&mut self, index: usize) {
+        let name = self.metrics[index].plan().metric.name.clone();
+        if let Role::Arriving { through_ms } = self.metrics[index].role {
+            self.metrics[index].role = Role::Serving;
+            self.metrics[index].published_through_ms = Some(through_ms);
+        }
+        for metric in &mut self.metrics {
+            if metric.role == Role::Leaving && metric.plan().metric.name == name {
+                metric.role = Role::Gone;
+                metric.panes.clear();
+                metric.open = Arc::default();
+            }
+        }
+    }
+
+    /// Whether readers see this version of its metric: the one that leaves until its successor has arrived.
+    pub fn is_shown(&self, index: usize) -> bool {
+        let metric = &self.metrics[index];
+        let is_leaving =
+            |other: &LiveMetric| other.role == Role::Leaving && other.plan().metric.name == metric.plan().metric.name;
+        match metric.role {
+            Role::Serving | Role::Leaving => true,
+            Role::Arriving { .. } => !self.metrics.iter().any(is_leaving),
+            Role::Gone => false,
+        }
+    }
+
     /// The oldest event time that a metric's unpublished windows can hold, in milliseconds; none if all can.
     pub fn needed_since_ms(&self, index: usize) -> Option<i64> {
         let metric = &self.metrics[index];
-        let through_ms = metric.published_through_ms?;
+        let through_ms = metric.settled_through_ms()?;
         Some(through_ms - self.lateness_ms - metric.plan().windows.longest_ms())
     }
 

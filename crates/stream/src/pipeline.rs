@@ -8,6 +8,7 @@ mod cycle;
 mod startup;
 mod view;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
@@ -19,7 +20,7 @@ use vitral_schemas::time::{Clock, MICROS_PER_MS};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::view::{Completeness, ViewSender};
-use vitral_store::Counts;
+use vitral_store::{Counts, MetricTable};
 
 use self::cycle::Cycle;
 use self::view::ViewOfTopic;
@@ -31,10 +32,12 @@ use crate::error::StreamError;
 use crate::judge::{Judge, Moment, counted};
 use crate::kafka::{DeadLetters, End, Message, Polled, Source};
 use crate::panes_of_topic::PanesOfTopic;
+use crate::snapshot::Snapshotter;
 use crate::telemetry::{StreamTelemetry, TopicLabel, VerdictLabels};
 
-/// How often the topic is asked for new partitions.
-const PARTITIONS_EVERY: Duration = Duration::from_secs(20);
+/// How long to wait for a broker that is asked for a partition's end, and how soon to ask again if it did not answer.
+const END_WAIT: Duration = Duration::from_secs(1);
+const END_ASKED_EVERY: Duration = Duration::from_secs(5);
 /// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
 /// must not multiply in memory.
 const BATCH_BYTES: usize = 128 << 20;
@@ -84,7 +87,7 @@ pub fn start(context: Context, topic: Topic) -> Result<StreamHandle, StreamError
     let stopped = Arc::clone(&stop);
     let name = format!("stream {}", topic.name);
     let run = move || {
-        let result = startup::start(context, topic, &stopped).and_then(|pipeline| match pipeline {
+        let result = startup::start(context, topic, Arc::clone(&stopped)).and_then(|pipeline| match pipeline {
             Some(mut pipeline) => pipeline.run(&stopped),
             None => Ok(()),
         });
@@ -95,9 +98,13 @@ pub fn start(context: Context, topic: Topic) -> Result<StreamHandle, StreamError
     Ok(StreamHandle { stop, finished: Some(finished) })
 }
 
+type BackfillTask = tokio::task::JoinHandle<Result<Option<MetricTable>, StreamError>>;
+
 struct Pipeline {
     context: Context,
     topic: Topic,
+    /// Identity of the topic's log.
+    log: String,
     label: TopicLabel,
     source: Source,
     dead_letters: DeadLetters,
@@ -121,7 +128,16 @@ struct Pipeline {
     paused: bool,
     /// The last poll brought everything that was there.
     caught_up: bool,
+    snapshotter: Snapshotter,
+    /// As of the start: whoever replays must be the only one that writes.
+    replays: Option<i64>,
+    /// Metrics whose history is computed, by their index.
+    backfills: Vec<(usize, BackfillTask)>,
     partitions_asked: Instant,
+    /// Where the client library last said that partitions end.
+    marked_ends: BTreeMap<i32, i64>,
+    /// When a partition's end was asked for in vain.
+    end_asked: Instant,
     refreshed: Instant,
     refresh_took: Duration,
 }
@@ -144,7 +160,9 @@ impl Pipeline {
             self.wait_for_committer(self.context.config.batch_wait)?;
         }
         self.settle()?;
+        self.settle_backfills()?;
         self.ask_for_partitions()?;
+        self.check_ends();
         if self.watermarks.advance(self.context.clock.now_ms())
             && let Some(effective_ms) = self.watermarks.effective_ms()
         {
@@ -205,6 +223,7 @@ impl Pipeline {
                 continue;
             }
             gaps.extend(self.cycle.advance(partition, next_offset, 0));
+            self.marked_ends.insert(partition, next_offset);
             if is_high_watermark {
                 self.watermarks.observe_end(partition, now_ms);
             }
@@ -258,6 +277,7 @@ impl Pipeline {
         let rows = self.archive_rows.delivered(messages, &judged, now_ms);
         let rows = rows.map_err(|source| self.failed("archived", source.into()))?;
         self.cycle.push(rows);
+        step!("cycle.judged");
         Ok(())
     }
 
@@ -280,7 +300,13 @@ impl Pipeline {
             return Ok(());
         }
         let (commit, dead_letters) = self.cycle.cut(effective_ms);
-        self.submit(Job::Archive { commit, dead_letters })
+        self.snapshotter.settle(&self.context.runtime);
+        if self.snapshotter.is_due(&self.judge) {
+            self.cut_snapshot()?;
+        }
+        self.submit(Job::Archive { commit, dead_letters })?;
+        step!("cycle.cut");
+        Ok(())
     }
 
     fn submit(&mut self, job: Job) -> Result<(), StreamError> {
@@ -312,6 +338,7 @@ impl Pipeline {
             Done::Archived { archive, commit } => {
                 self.committed_ms = commit.effective_ms;
                 self.cycle.committed();
+                self.snapshotter.committed(&self.context.runtime);
                 self.view.archive = archive;
                 self.publish()?;
                 self.show();
@@ -319,8 +346,18 @@ impl Pipeline {
             Done::Published { tables, through_ms } => {
                 for (index, table) in tables {
                     self.panes.published(index, through_ms)?;
-                    self.view.published[index] = table;
+                    self.view.published[index] = Some(table);
                 }
+                self.show();
+            }
+            Done::Adopted { index, table } => {
+                self.view.published[index] = Some(table);
+                self.panes.arrived(index);
+                let name = &self.panes.metrics[index].plan().metric.name;
+                tracing::info!(topic = self.topic.name, metric = name, "its history is complete");
+                // Windows that have closed since the process started.
+                self.publishing_ms = None;
+                self.publish()?;
                 self.show();
             }
             Done::PartitionAdded { partition, next_offset } => {
@@ -347,22 +384,90 @@ impl Pipeline {
         self.submit(Job::Publish { windows, through_ms: committed_ms })
     }
 
-    fn ask_for_partitions(&mut self) -> Result<(), StreamError> {
-        if self.job_in_flight || self.partitions_asked.elapsed() < PARTITIONS_EVERY {
+    /// Sees that partitions which were read to their end still are, and asks the broker now and then: the client library marks an end
+    /// once, whatever begins there later and however long the broker is away.
+    fn check_ends(&mut self) {
+        let now_ms = self.context.clock.now_ms();
+        for partition in self.watermarks.at_end() {
+            // What is behind waits for a transaction, or comes with the next poll.
+            if self.source.known_end(partition).is_some_and(|end| self.read_to(partition) < end) {
+                self.watermarks.observe_more(partition, now_ms);
+            }
+        }
+        if !self.caught_up || self.paused || self.end_asked.elapsed() < END_ASKED_EVERY {
+            return;
+        }
+        for partition in self.watermarks.unchecked(now_ms) {
+            match self.source.end(partition, END_WAIT) {
+                // The broker says what can be read; a fetch, what is there: a transaction that is open holds the rest back.
+                Ok(end)
+                    if end == self.read_to(partition)
+                        && self.source.known_end(partition).is_none_or(|known| known <= end) =>
+                {
+                    self.watermarks.observe_end(partition, now_ms);
+                }
+                Ok(_) => self.watermarks.observe_more(partition, now_ms),
+                Err(error) => {
+                    tracing::debug!(topic = self.topic.name, partition, %error, "the partition's end is not known right now");
+                    self.end_asked = Instant::now();
+                    return;
+                }
+            }
+        }
+    }
+
+    /// The offset to read next; of a partition without rows, where its end was seen.
+    fn read_to(&self, partition: i32) -> i64 {
+        let marked = || self.marked_ends.get(&partition).copied();
+        self.cycle.next_offset(partition).or_else(marked).unwrap_or_default()
+    }
+
+    /// Takes in histories that are complete.
+    fn settle_backfills(&mut self) -> Result<(), StreamError> {
+        let Some(ended) = self.backfills.iter().position(|(_, task)| task.is_finished()) else { return Ok(()) };
+        if self.job_in_flight {
             return Ok(());
         }
-        self.partitions_asked = Instant::now();
+        let (index, task) = self.backfills.swap_remove(ended);
+        match self.context.runtime.block_on(task) {
+            Ok(Ok(Some(table))) => self.submit(Job::Adopt { index, table: Box::new(table) }),
+            // Stopped with the pipeline.
+            Ok(Ok(None)) => Ok(()),
+            Ok(Err(error)) => Err(error),
+            Err(_) => Err(StreamError::Gone("a backfill")),
+        }
+    }
+
+    fn ask_for_partitions(&mut self) -> Result<(), StreamError> {
+        if self.job_in_flight || self.partitions_asked.elapsed() < self.context.config.partitions_every {
+            return Ok(());
+        }
         // A broker that is away is no reason to stop: the client library goes on trying.
         let known = match self.source.partitions() {
             Ok(partitions) => partitions,
             Err(error) => {
                 tracing::warn!(topic = self.topic.name, %error, "the topic's partitions are not known right now");
+                self.partitions_asked = Instant::now();
                 return Ok(());
             }
         };
+        // Its offsets would mean other messages.
+        match self.source.log_identity() {
+            Ok(found) if found != self.log && !self.context.config.accept_new_log => {
+                return Err(StreamError::NewLog { topic: self.topic.name.clone(), known: self.log.clone(), found });
+            }
+            Ok(_) => {}
+            Err(error) => {
+                tracing::warn!(topic = self.topic.name, %error, "the topic's identity is not known right now")
+            }
+        }
         match known.into_iter().find(|partition| !self.cycle.has_partition(*partition)) {
+            // The next one is asked for at once.
             Some(partition) => self.submit(Job::AddPartition(partition)),
-            None => Ok(()),
+            None => {
+                self.partitions_asked = Instant::now();
+                Ok(())
+            }
         }
     }
 
@@ -396,7 +501,9 @@ impl Pipeline {
     /// Shows what is there; nothing before the first windows are made.
     fn show(&self) {
         let Some(live) = &self.live else { return };
-        self.view.show(&self.context.view, &self.topic, &self.panes, self.cycle.tail(), self.completeness(), live);
+        let topics = self.context.catalog.topics.len();
+        let tail = self.cycle.tail();
+        self.view.show(&self.context.view, topics, &self.topic, &self.panes, tail, self.completeness(), live);
     }
 
     fn completeness(&self) -> Completeness {
@@ -419,13 +526,34 @@ impl Pipeline {
             self.settle()?;
             self.hand_over(true)?;
             if !self.job_in_flight {
-                return self.refresh(true);
+                self.refresh(true)?;
+                return self.last_snapshot(deadline);
             }
             if Instant::now() >= deadline {
                 return Err(StreamError::ShutdownTimeout(self.context.config.shutdown));
             }
             self.wait_for_committer(Duration::from_millis(50))?;
         }
+    }
+
+    /// What is read is committed: the next start shall have nothing to rebuild. Without it, it rebuilds.
+    fn last_snapshot(&mut self, deadline: Instant) -> Result<(), StreamError> {
+        let runtime = self.context.runtime.clone();
+        self.snapshotter.finish(&runtime, deadline);
+        if self.context.config.snapshot.is_some() {
+            self.cut_snapshot()?;
+            self.snapshotter.committed(&runtime);
+            self.snapshotter.finish(&runtime, deadline);
+        }
+        Ok(())
+    }
+
+    /// Takes the state as of the last cut of the cycle.
+    fn cut_snapshot(&mut self) -> Result<(), StreamError> {
+        let offsets = self.cycle.next_offsets();
+        let offsets = offsets.into_iter().filter_map(|(partition, next)| Some((partition, next?))).collect();
+        let Self { snapshotter, counts, replays, panes, judge, watermarks, .. } = self;
+        snapshotter.cut(offsets, *counts, *replays, panes, judge, watermarks)
     }
 
     /// Blocks until the committer answers, at most for `wait`.

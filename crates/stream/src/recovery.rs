@@ -1,5 +1,6 @@
-//! What a restart rebuilds from the archive: the open panes, the known event ids, and how far each partition had come.
+//! What a restart brings back: the open panes, the known event ids, and how far each partition had come.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
@@ -10,61 +11,153 @@ use futures::StreamExt;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
-use vitral_store::Archive;
+use vitral_schemas::verdict::Verdict;
+use vitral_store::{Archive, Counts, Snapshots};
 
 use crate::error::StreamError;
 use crate::judge::Judge;
 use crate::panes_of_topic::PanesOfTopic;
+use crate::snapshot::{self, Loaded};
 
-/// Folds every counted row that an unpublished window needs, and remembers every id that can still count; the number of rows, or
+/// What a restart has found.
+pub struct Recovered {
+    /// Of all rows of the archive.
+    pub counts: Counts,
+    /// Rows of the archive that were folded.
+    pub rows: u64,
+    pub snapshot: Option<Loaded>,
+}
+
+/// Brings panes, ids and watermarks to where the archive stands, from a snapshot and the rows behind it, or from the archive alone;
 /// none if it was stopped before the end.
 pub async fn recover(
     stop: &AtomicBool,
     topic: &Topic,
     archive: &Archive,
+    snapshots: &Snapshots,
     panes: &mut PanesOfTopic,
     judge: &mut Judge,
     watermarks: &mut Watermarks,
-) -> Result<Option<u64>, StreamError> {
-    for (partition, newest_micros) in archive.newest_events().await? {
-        watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
-    }
-    let failed = |source: DataFusionError| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
-    let ids_since_ms = archive.effective_ms().map(|effective_ms| effective_ms - topic.lateness_ms);
-    let needed: Vec<Option<i64>> = (0..panes.metrics.len()).map(|index| panes.needed_since_ms(index)).collect();
-    // None, "all of it", is the smallest.
-    let since_ms = needed.iter().copied().chain([ids_since_ms]).min().flatten();
-    let mut rows = archive.counted_since(since_ms.map(|since_ms| since_ms * MICROS_PER_MS)).await?;
-    let mut folded = 0;
-    while let Some(batch) = rows.next().await {
-        if stop.load(Ordering::SeqCst) {
-            return Ok(None);
-        }
-        let batch = batch.map_err(failed)?;
-        folded += batch.num_rows() as u64;
-        for (partition, batch) in by_partition(topic, &batch).map_err(failed)? {
-            remember_ids(topic, judge, partition, &batch, ids_since_ms);
-            // Metrics that need the same rows are folded together.
-            let mut wants: Vec<Option<i64>> = needed.clone();
-            wants.sort_unstable();
-            wants.dedup();
-            for since_ms in wants {
-                let rows = newer(topic, &batch, since_ms).map_err(failed)?;
-                panes.fold(partition, &rows, |index| needed[index] == since_ms)?;
+) -> Result<Option<Recovered>, StreamError> {
+    let snapshot = snapshot::load(snapshots, topic, archive, panes, judge, watermarks).await;
+    let mut recovery = Recovery { stop, topic, archive, panes, judge, watermarks, rows: 0 };
+    let counts = match &snapshot {
+        Some(loaded) => {
+            let Some(behind) = recovery.fold_behind(loaded).await? else { return Ok(None) };
+            let missing: Vec<usize> = (0..loaded.restored.len()).filter(|index| !loaded.restored[*index]).collect();
+            if !recovery.rebuild(&missing, false).await? {
+                return Ok(None);
             }
+            behind
         }
-    }
+        None => {
+            for (partition, newest_micros) in archive.newest_events().await? {
+                recovery.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+            }
+            let all: Vec<usize> = (0..recovery.panes.metrics.len()).collect();
+            if !recovery.rebuild(&all, true).await? {
+                return Ok(None);
+            }
+            archive.counts().await?
+        }
+    };
+    let rows = recovery.rows;
     // Windows that are published already have taken rows of panes that they share with open ones.
     for index in 0..panes.metrics.len() {
-        if let Some(through_ms) = panes.metrics[index].published_through_ms {
-            panes.published(index, through_ms)?;
-        }
+        panes.evict_settled(index)?;
     }
-    Ok(Some(folded))
+    Ok(Some(Recovered { counts, rows, snapshot }))
+}
+
+struct Recovery<'a> {
+    stop: &'a AtomicBool,
+    topic: &'a Topic,
+    archive: &'a Archive,
+    panes: &'a mut PanesOfTopic,
+    judge: &'a mut Judge,
+    watermarks: &'a mut Watermarks,
+    rows: u64,
+}
+
+impl Recovery<'_> {
+    /// Folds the rows that the snapshot does not hold; the counts with them, or none if it was stopped.
+    async fn fold_behind(&mut self, loaded: &Loaded) -> Result<Option<Counts>, StreamError> {
+        let topic = self.topic;
+        let failed = |source| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
+        let mut counts = loaded.counts;
+        let mut rows = self.archive.rows_behind(&loaded.offsets).await?;
+        while let Some(batch) = rows.next().await {
+            if self.stop.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            let batch = batch.map_err(failed)?;
+            let verdicts = batch.column(1).as_string::<i32>();
+            for verdict in verdicts.iter().flatten().filter_map(Verdict::from_name) {
+                counts.add(verdict, 1);
+            }
+            let is_counted: BooleanArray =
+                verdicts.iter().map(|verdict| Some(verdict == Some(Verdict::Counted.name()))).collect();
+            let columns: Vec<usize> = (0..batch.num_columns()).filter(|column| *column != 1).collect();
+            let rows = batch.project(&columns).map_err(|source| failed(source.into()))?;
+            for (partition, rows) in by_partition(topic, &rows).map_err(failed)? {
+                // Rows that did not count have moved the watermark too.
+                if let Some(newest_micros) = newest(topic, &rows) {
+                    self.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+                }
+            }
+            let counted = compute::filter_record_batch(&rows, &is_counted).map_err(|source| failed(source.into()))?;
+            self.rows += counted.num_rows() as u64;
+            for (partition, rows) in by_partition(topic, &counted).map_err(failed)? {
+                remember_ids(topic, self.judge, partition, &rows, None);
+                self.panes.fold(partition, &rows, |index| loaded.restored[index])?;
+            }
+        }
+        Ok(Some(counts))
+    }
+
+    /// Folds every counted row that an unpublished window of these metrics needs, and, if so wanted, remembers every id that can
+    /// still come again. False if it was stopped.
+    async fn rebuild(&mut self, metrics: &[usize], ids: bool) -> Result<bool, StreamError> {
+        if metrics.is_empty() && !ids {
+            return Ok(true);
+        }
+        let topic = self.topic;
+        let failed =
+            |source: DataFusionError| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
+        let ids_since_ms = self.archive.effective_ms().map(|effective_ms| effective_ms - topic.lateness_ms);
+        let needed: BTreeMap<usize, Option<i64>> =
+            metrics.iter().map(|index| (*index, self.panes.needed_since_ms(*index))).collect();
+        // None, "all of it", is the smallest.
+        let since_ms = needed.values().copied().chain(ids.then_some(ids_since_ms)).min().flatten();
+        // Metrics that need the same rows are folded together.
+        let wants: BTreeSet<Option<i64>> = needed.values().copied().collect();
+        let mut rows = self.archive.counted(since_ms.map(|since_ms| since_ms * MICROS_PER_MS), None).await?;
+        while let Some(batch) = rows.next().await {
+            if self.stop.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            let batch = batch.map_err(failed)?;
+            self.rows += batch.num_rows() as u64;
+            for (partition, batch) in by_partition(topic, &batch).map_err(failed)? {
+                if ids {
+                    remember_ids(topic, self.judge, partition, &batch, ids_since_ms);
+                }
+                for since_ms in &wants {
+                    let rows = newer(topic, &batch, *since_ms).map_err(failed)?;
+                    self.panes.fold(partition, &rows, |index| needed.get(&index) == Some(since_ms))?;
+                }
+            }
+        }
+        Ok(true)
+    }
+}
+
+fn newest(topic: &Topic, rows: &RecordBatch) -> Option<i64> {
+    compute::max(rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>())
 }
 
 /// The batch's rows for each partition, in the topic's schema. The order within a partition does not matter here.
-fn by_partition(topic: &Topic, batch: &RecordBatch) -> Result<Vec<(i32, RecordBatch)>, DataFusionError> {
+pub(crate) fn by_partition(topic: &Topic, batch: &RecordBatch) -> Result<Vec<(i32, RecordBatch)>, DataFusionError> {
     let partitions = batch.column(0).as_primitive::<Int32Type>();
     let columns: Result<Vec<_>, _> = batch
         .columns()

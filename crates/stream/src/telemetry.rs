@@ -28,6 +28,7 @@ pub struct StreamTelemetry {
     pub pane_groups: Family<TopicLabel, Gauge>,
     pub known_ids: Family<TopicLabel, Gauge>,
     pub uncommitted_bytes: Family<TopicLabel, Gauge>,
+    pub recovered_rows: Family<TopicLabel, Gauge>,
     pub commits: Family<TopicLabel, Counter>,
     pub pauses: Family<TopicLabel, Counter>,
     pub commit_seconds: Histogram,
@@ -44,6 +45,7 @@ impl StreamTelemetry {
             pane_groups: Family::default(),
             known_ids: Family::default(),
             uncommitted_bytes: Family::default(),
+            recovered_rows: Family::default(),
             commits: Family::default(),
             pauses: Family::default(),
             commit_seconds: seconds(),
@@ -67,6 +69,11 @@ impl StreamTelemetry {
             "Decoded rows that wait for their commit",
             Unit::Bytes,
             telemetry.uncommitted_bytes.clone(),
+        );
+        registry.register(
+            "vitral_recovered_rows",
+            "Rows of the archive that the start folded, behind a snapshot or without one",
+            telemetry.recovered_rows.clone(),
         );
         registry.register("vitral_archive_commits", "Archive commits", telemetry.commits.clone());
         registry.register("vitral_pauses", "Times that reading paused for lack of room", telemetry.pauses.clone());

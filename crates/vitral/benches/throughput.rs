@@ -18,6 +18,7 @@ use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::View;
+use vitral_store::Location;
 use vitral_stream::decode::Decoder;
 use vitral_stream::judge::{Judge, Moment, counted};
 use vitral_stream::kafka::{EventProducer, create_topic};
@@ -151,7 +152,7 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
     let settings = ShopSettings::default();
     let session = engine_session(EngineConfig::default()).expect("a session");
     let mut decoder = Decoder::new(&topic, settings.time_zone);
-    let mut judge = Judge::new(&topic, &session).expect("planned");
+    let mut judge = Judge::new(&topic, &session, usize::MAX).expect("planned");
     let mut panes = PanesOfTopic::new(&catalog, &topic, &settings, &session, 4 << 30).expect("planned");
     let mut newest = i64::MIN;
     for batch in payloads.chunks(BATCH_ROWS) {
@@ -202,7 +203,7 @@ impl KafkaTopic {
         let dir = tempfile::tempdir().expect("a folder");
         let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
         let context = pipeline::Context {
-            config: StreamConfig::new(self.kafka.clone(), dir.path().to_owned()),
+            config: StreamConfig::new(self.kafka.clone(), Location::folder(dir.path()).expect("a location")),
             catalog: Arc::new(self.catalog.clone()),
             settings: ShopSettings::default(),
             clock: Arc::new(SystemClock),

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::commands::{check, demo, reconcile, show_config, simulate, stream};
+use crate::commands::{check, demo, ledger, reconcile, show_config, simulate, stream};
 use crate::config::Config;
 
 /// Real-time e-commerce analytics: every number on the dashboard is provable.
@@ -36,6 +36,9 @@ enum Command {
     Stream(stream::Flags),
     /// Recompute what was published from the archive, by another code path; exit 1 on any difference.
     Reconcile(reconcile::Flags),
+    /// The rows that did not count: show them, or feed them again.
+    #[command(subcommand)]
+    Ledger(ledger::Command),
     /// Parse and plan the catalog; exit 1 with every error if it is broken.
     Check(check::Flags),
     /// Synthetic events; the same seed, start and count give the same bytes.
@@ -60,6 +63,7 @@ pub fn run() -> ExitCode {
             Command::Demo(flags) => demo::run(config, &common, flags),
             Command::Stream(flags) => stream::run(config, &common, flags),
             Command::Reconcile(flags) => reconcile::run(&config, &common, &flags),
+            Command::Ledger(command) => ledger::run(&config, &common, &command),
             Command::Check(flags) => check::run(config, flags),
             Command::Simulate(flags) => simulate::run(config, &flags),
             Command::Config(ConfigCommand::Show) => show_config::run(&config),

@@ -2,6 +2,7 @@
 
 pub mod check;
 pub mod demo;
+pub mod ledger;
 pub mod reconcile;
 pub mod show_config;
 pub mod simulate;

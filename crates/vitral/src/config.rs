@@ -9,6 +9,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_store::Location;
 use vitral_stream::{KafkaConfig, StreamConfig};
 
 const DEFAULT_FILE: &str = "vitral.toml";
@@ -19,8 +20,10 @@ pub struct Config {
     pub shop: Shop,
     pub catalog: CatalogDirs,
     pub kafka: Kafka,
+    pub store: Store,
     pub stream: Stream,
     pub panes: Panes,
+    pub reconcile: Reconcile,
     pub api: Api,
     pub log: Log,
 }
@@ -49,6 +52,22 @@ pub struct Kafka {
     pub options: BTreeMap<String, String>,
 }
 
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Store {
+    /// `s3://bucket/prefix`, `gs://...` or `az://...` for archive, metric tables and snapshots; the data directory when absent.
+    pub url: Option<String>,
+    /// Settings of the object store's client (`aws_region = "sa-east-1"`); what is absent comes from the environment.
+    pub options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reconcile {
+    /// Whether each hour is compared with the archive once it is final.
+    pub hourly: bool,
+}
+
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stream {
@@ -61,6 +80,10 @@ pub struct Stream {
     pub batch_wait_ms: u64,
     /// Decoded rows that wait for their commit; at this many bytes reading pauses.
     pub uncommitted_bytes: usize,
+    /// What the event ids that can still come again may use; a stream that needs more stops.
+    pub known_ids_bytes: usize,
+    /// Seconds between snapshots of the open state; 0 for none.
+    pub snapshot_seconds: u64,
     /// Seconds that a stop may take.
     pub shutdown_seconds: u64,
 }
@@ -93,6 +116,12 @@ impl Default for Shop {
     }
 }
 
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { hourly: true }
+    }
+}
+
 impl Default for Kafka {
     fn default() -> Self {
         Self { brokers: "127.0.0.1:9092".to_owned(), options: BTreeMap::new() }
@@ -101,7 +130,7 @@ impl Default for Kafka {
 
 impl Default for Stream {
     fn default() -> Self {
-        let defaults = StreamConfig::new(KafkaConfig::default(), PathBuf::new());
+        let defaults = stream_defaults();
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
             cycle_ms: ms(defaults.cycle),
@@ -109,6 +138,8 @@ impl Default for Stream {
             batch_rows: defaults.batch_rows,
             batch_wait_ms: ms(defaults.batch_wait),
             uncommitted_bytes: defaults.uncommitted_bytes,
+            known_ids_bytes: defaults.known_ids_bytes,
+            snapshot_seconds: defaults.snapshot.map_or(0, |every| every.as_secs()),
             shutdown_seconds: defaults.shutdown.as_secs(),
         }
     }
@@ -116,7 +147,7 @@ impl Default for Stream {
 
 impl Default for Panes {
     fn default() -> Self {
-        Self { memory_bytes: StreamConfig::new(KafkaConfig::default(), PathBuf::new()).panes_memory_bytes }
+        Self { memory_bytes: stream_defaults().panes_memory_bytes }
     }
 }
 
@@ -180,7 +211,16 @@ impl Config {
         KafkaConfig { brokers: self.kafka.brokers.clone(), options: self.kafka.options.clone() }
     }
 
-    pub fn stream(&self, kafka: KafkaConfig, data_dir: PathBuf) -> StreamConfig {
+    /// Where archive, metric tables and snapshots are.
+    pub fn location(&self, data_dir: &Path) -> anyhow::Result<Location> {
+        let location = match &self.store.url {
+            Some(url) => Location::bucket(url, &self.store.options),
+            None => Location::folder(data_dir),
+        };
+        location.context("configuration")
+    }
+
+    pub fn stream(&self, kafka: KafkaConfig, store: Location) -> StreamConfig {
         StreamConfig {
             cycle: Duration::from_millis(self.stream.cycle_ms),
             refresh: Duration::from_millis(self.stream.refresh_ms),
@@ -189,14 +229,16 @@ impl Config {
             uncommitted_bytes: self.stream.uncommitted_bytes,
             shutdown: Duration::from_secs(self.stream.shutdown_seconds),
             panes_memory_bytes: self.panes.memory_bytes,
-            ..StreamConfig::new(kafka, data_dir)
+            known_ids_bytes: self.stream.known_ids_bytes,
+            snapshot: (self.stream.snapshot_seconds > 0).then(|| Duration::from_secs(self.stream.snapshot_seconds)),
+            ..StreamConfig::new(kafka, store)
         }
     }
 
     /// For printing: what may be a secret is replaced.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
-        for (key, value) in &mut shown.kafka.options {
+        for (key, value) in shown.kafka.options.iter_mut().chain(&mut shown.store.options) {
             let key = key.to_lowercase();
             if ["password", "secret", "token", "key", "jaas"].iter().any(|word| key.contains(word)) {
                 *value = "(hidden)".to_owned();
@@ -204,6 +246,12 @@ impl Config {
         }
         shown
     }
+}
+
+/// The folder is not looked at.
+fn stream_defaults() -> StreamConfig {
+    let nowhere = Location::folder(Path::new("/")).unwrap_or_else(|_| unreachable!("the root is a folder"));
+    StreamConfig::new(KafkaConfig::default(), nowhere)
 }
 
 #[cfg(test)]

@@ -6,6 +6,8 @@ pub mod cli;
 mod commands;
 pub mod config;
 mod logging;
+mod proof;
+mod replay;
 mod server;
 pub mod simulate;
 mod status;

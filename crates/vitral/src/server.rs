@@ -18,6 +18,8 @@ use vitral_schemas::view::{View, ViewReceiver};
 use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
 
 use crate::config::Config;
+use crate::proof::Proof;
+use crate::replay::finish_replay;
 
 /// Reference tables are read from here, below the data directory.
 pub const REFERENCE_DIR: &str = "reference";
@@ -26,6 +28,7 @@ pub struct Server {
     pub api_address: SocketAddr,
     pub view: ViewReceiver,
     streams: Vec<StreamHandle>,
+    proof: JoinHandle<()>,
     /// Over once its end was told.
     api: Fuse<JoinHandle<std::io::Result<()>>>,
     shutdown: CancellationToken,
@@ -40,6 +43,7 @@ impl Server {
         api_address: SocketAddr,
         data_dir: PathBuf,
     ) -> anyhow::Result<Self> {
+        finish_replay(&catalog, &config.settings()?, &stream.store).await?;
         let listener = TcpListener::bind(api_address).await.with_context(|| {
             format!(
                 "{api_address} cannot be listened on: stop what uses it, or choose another with --api (port 0 picks one)"
@@ -52,9 +56,17 @@ impl Server {
         let stream_telemetry = StreamTelemetry::register(&mut registry);
         let telemetry = Telemetry::register(&mut registry);
         let shutdown = CancellationToken::new();
+        let (proof, reconciliations) = Proof::new(
+            Arc::clone(&catalog),
+            settings.clone(),
+            stream.store.clone(),
+            view.clone(),
+            config.reconcile.hourly,
+        );
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
+            reconciliations,
             clock: Arc::new(SystemClock),
             registry: Arc::new(registry),
             telemetry,
@@ -76,7 +88,8 @@ impl Server {
             .iter()
             .map(|topic| vitral_stream::start(context.clone(), topic.clone()))
             .collect::<Result<_, StreamError>>()?;
-        Ok(Self { api_address, view, streams, api, shutdown })
+        let proof = tokio::spawn(proof.run());
+        Ok(Self { api_address, view, streams, proof, api, shutdown })
     }
 
     /// Resolves with the error of the first part that ends by itself.
@@ -108,6 +121,8 @@ impl Server {
 
     /// Ordered end: read no more, commit what was read, then close the API.
     async fn drain(mut self) -> anyhow::Result<()> {
+        // It only reads, but for its result, which is one commit.
+        self.proof.abort();
         for stream in &self.streams {
             stream.stop();
         }

@@ -49,6 +49,11 @@ pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
     published.union(rows(open, &view.schema, true)?.build()?)?.build()
 }
 
+/// Rows that are at hand, as a table.
+pub(super) fn at_hand(rows: RecordBatch) -> Result<Arc<dyn TableProvider>> {
+    Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))
+}
+
 pub(super) fn scan(provider: Arc<dyn TableProvider>) -> Result<LogicalPlanBuilder> {
     LogicalPlanBuilder::scan("linhas", provider_as_source(provider), None)
 }

@@ -6,6 +6,7 @@ mod live;
 mod metrics;
 mod page;
 mod paging;
+mod reconciliacao;
 mod refusals;
 mod shutdown;
 mod stored;

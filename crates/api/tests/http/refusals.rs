@@ -8,7 +8,7 @@ use serde_json::Value;
 use vitral_api::ApiError;
 use vitral_schemas::view::View;
 
-use crate::world::{Answer, World, catalog, views, windows_view};
+use crate::world::{Answer, World, catalog, nothing_reconciled, views, windows_view};
 
 fn world() -> World {
     World::new(windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]))
@@ -160,9 +160,11 @@ fn wrong_catalogs() {
         let mut registry = prometheus_client::registry::Registry::default();
         let telemetry = vitral_api::Telemetry::register(&mut registry);
         let (_sender, view) = tokio::sync::watch::channel(Default::default());
+        let (_, reconciliations) = tokio::sync::watch::channel(nothing_reconciled());
         let inputs = vitral_api::ApiInputs {
             catalog: catalog.into(),
             view,
+            reconciliations,
             clock: std::sync::Arc::new(vitral_schemas::time::SystemClock),
             registry: registry.into(),
             telemetry,

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde_json::Value;
 use vitral_schemas::view::View;
-use vitral_store::MetricTable;
+use vitral_store::{Location, MetricTable};
 
 use crate::world::{World, ms, views, views_schema, windows_view};
 
@@ -14,7 +14,8 @@ fn minute(at: i64) -> String {
 
 /// 400 minutes of five products in 40 commits, and one minute that is still open.
 async fn view(folder: &std::path::Path) -> View {
-    let mut table = MetricTable::open("produtos_mais_vistos", "v1", views_schema(), folder).await.expect("a table");
+    let location = Location::folder(folder).expect("a location");
+    let mut table = MetricTable::open("produtos_mais_vistos", "v1", views_schema(), &location).await.expect("a table");
     let rows = [("p1", 9), ("p2", 7), ("p3", 5), ("p4", 3), ("p5", 1)];
     for commit in 0..40 {
         let windows = (commit * 10..(commit + 1) * 10).map(|at| views(&minute(at), &rows)).collect();

@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::view::{Completeness, MetricView, TopicView, View, ViewSender};
@@ -40,6 +41,7 @@ pub fn catalog(dir: Option<&Path>) -> Catalog {
 pub struct World {
     pub router: Router,
     pub sender: ViewSender,
+    pub reconciliations: watch::Sender<Arc<RecordBatch>>,
     pub clock: Arc<ManualClock>,
     pub shutdown: CancellationToken,
     pub files: TempDir,
@@ -59,6 +61,7 @@ impl World {
     pub fn with(view: View, catalog: Catalog, configure: impl FnOnce(&mut ApiConfig)) -> Self {
         let files = tempfile::tempdir().expect("a folder");
         let (sender, view) = watch::channel(Arc::new(view));
+        let (reconciliations, found) = watch::channel(nothing_reconciled());
         let clock = Arc::new(ManualClock::new(ms(NOW)));
         let shutdown = CancellationToken::new();
         let mut registry = Registry::default();
@@ -68,13 +71,14 @@ impl World {
         let inputs = ApiInputs {
             catalog: Arc::new(catalog),
             view,
+            reconciliations: found,
             clock: clock.clone(),
             registry: Arc::new(registry),
             telemetry,
             shutdown: shutdown.clone(),
         };
         let router = vitral_api::router(config, inputs).expect("a router");
-        Self { router, sender, clock, shutdown, files }
+        Self { router, sender, reconciliations, clock, shutdown, files }
     }
 
     pub fn show(&self, view: View) {
@@ -108,6 +112,11 @@ impl Answer {
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.get(name).map(|value| value.to_str().expect("a text"))
     }
+}
+
+/// What readers see before the first reconciliation.
+pub fn nothing_reconciled() -> Arc<RecordBatch> {
+    Arc::new(RecordBatch::new_empty(reconciliation::schema()))
 }
 
 /// One event; amounts in cents.
@@ -167,7 +176,7 @@ pub fn events(topic: &Topic, events: &[Event]) -> RecordBatch {
     RecordBatch::try_new(schema, columns).expect("events")
 }
 
-fn times(ms: impl Iterator<Item = i64>) -> ArrayRef {
+pub fn times(ms: impl Iterator<Item = i64>) -> ArrayRef {
     Arc::new(TimestampMicrosecondArray::from_iter_values(ms.map(|ms| ms * 1000)).with_timezone("UTC"))
 }
 

@@ -1,15 +1,22 @@
 //! The archive must have every offset once: rows and ranges of what was never delivered, without a hole and without an overlap.
 
 use std::collections::BTreeMap;
-use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int32Type, Int64Type};
-use datafusion::logical_expr::ident;
+use datafusion::catalog::TableProvider;
+use datafusion::functions_aggregate::expr_fn::{max, min};
+use datafusion::logical_expr::{ident, lit};
 use vitral_schemas::topic::{Topic, archive_columns};
-use vitral_store::{Archive, read_session};
+use vitral_store::{Archive, ArchiveReader, Location, read_session};
 
 use crate::error::BatchError;
+
+/// Offsets that are looked at together: sorted in memory, some 30 bytes each.
+const OFFSETS_AT_ONCE: i64 = 4 << 20;
+/// Partitions behind the last that has rows for which the commits are asked: one whose rows are all gone would be forgotten.
+const PARTITIONS_BEHIND: i32 = 16;
 
 /// Where the offsets of a partition do not go on as they should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,51 +39,119 @@ pub struct PartitionOffsets {
     pub next: i64,
 }
 
-/// Looks at all offsets of a topic's archive.
-pub async fn check(topic: &Topic, data_dir: &Path) -> Result<(Vec<PartitionOffsets>, Vec<Break>), BatchError> {
-    use archive_columns::*;
-    let folder = data_dir.join("archive").join(&topic.name);
-    let Some(archive) = Archive::read(topic, &folder).await? else { return Ok(Default::default()) };
+/// Offsets before which everything was looked at already, by log and partition.
+pub type Seen = BTreeMap<(String, i32), i64>;
+
+/// Looks at the offsets of a topic's archive that were not seen yet: where each partition stands, and what is wrong.
+pub async fn check(
+    topic: &Topic,
+    store: &Location,
+    seen: &Seen,
+) -> Result<(Vec<PartitionOffsets>, Vec<Break>), BatchError> {
+    let location = store.join("archive").join(&topic.name);
+    let Some(archive) = Archive::read(topic, &location).await? else { return Ok(Default::default()) };
     let rows = archive.provider().await?;
+    let mut partitions = Vec::new();
+    let mut breaks = Vec::new();
+    for bounds in bounds(topic, &rows).await? {
+        let key = (bounds.log.clone(), bounds.partition);
+        let from = seen.get(&key).copied().unwrap_or(bounds.first);
+        let next = look_at(topic, &rows, &bounds, from, &mut breaks).await?;
+        partitions.push(PartitionOffsets { next, ..bounds });
+    }
+    check_ends(&archive, &partitions, &mut breaks).await?;
+    Ok((partitions, breaks))
+}
+
+/// The first offset of each partition, and the one after the last row's first.
+async fn bounds(topic: &Topic, rows: &Arc<dyn TableProvider>) -> Result<Vec<PartitionOffsets>, BatchError> {
+    use archive_columns::*;
+    let offset = || ident(OFFSET);
     let run = async {
         read_session(super::PARALLELISM)
-            .read_table(rows)?
-            .select(vec![ident(LOG), ident(PARTITION), ident(OFFSET), ident(OFFSET_END)])?
-            .sort([LOG, PARTITION, OFFSET].map(|name| ident(name).sort(true, true)).to_vec())?
+            .read_table(Arc::clone(rows))?
+            .aggregate(
+                vec![ident(LOG), ident(PARTITION)],
+                vec![min(offset()).alias("first"), max(offset()).alias("last")],
+            )?
+            .sort([LOG, PARTITION].map(|name| ident(name).sort(true, true)).to_vec())?
             .collect()
             .await
     };
     let batches = run.await.map_err(BatchError::engine(&topic.name, "looked through"))?;
-    let mut partitions = BTreeMap::<(String, i32), PartitionOffsets>::new();
-    let mut breaks = Vec::new();
-    for batch in &batches {
+    let of_batch = batches.iter().flat_map(|batch| {
         let logs = batch.column(0).as_string::<i32>();
-        let numbers = batch.column(1).as_primitive::<Int32Type>();
-        let offsets = batch.column(2).as_primitive::<Int64Type>();
-        let ends = batch.column(3).as_primitive::<Int64Type>();
-        for row in 0..batch.num_rows() {
-            let (log, partition, first) = (logs.value(row), numbers.value(row), offsets.value(row));
-            let next = 1 + if ends.is_valid(row) { ends.value(row) } else { first };
-            match partitions.get_mut(&(log.to_owned(), partition)) {
-                Some(known) => {
-                    if known.next != first {
-                        breaks.push(Break { log: log.to_owned(), partition, expected: known.next, found: first });
-                    }
-                    known.next = known.next.max(next);
+        let partitions = batch.column(1).as_primitive::<Int32Type>();
+        let [first, last] = [2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
+        (0..batch.num_rows()).map(move |row| PartitionOffsets {
+            log: logs.value(row).to_owned(),
+            partition: partitions.value(row),
+            first: first.value(row),
+            next: last.value(row) + 1,
+        })
+    });
+    Ok(of_batch.collect())
+}
+
+/// Goes through the offsets from `from` on; the one after the last.
+async fn look_at(
+    topic: &Topic,
+    rows: &Arc<dyn TableProvider>,
+    bounds: &PartitionOffsets,
+    from: i64,
+    breaks: &mut Vec<Break>,
+) -> Result<i64, BatchError> {
+    use archive_columns::*;
+    let mut expected = from;
+    let mut start = from;
+    while start < bounds.next {
+        let wanted = ident(LOG)
+            .eq(lit(&bounds.log))
+            .and(ident(PARTITION).eq(lit(bounds.partition)))
+            .and(ident(OFFSET).gt_eq(lit(start)))
+            .and(ident(OFFSET).lt(lit(start + OFFSETS_AT_ONCE)));
+        let run = async {
+            read_session(super::PARALLELISM)
+                .read_table(Arc::clone(rows))?
+                .filter(wanted)?
+                .select(vec![ident(OFFSET), ident(OFFSET_END)])?
+                .sort(vec![ident(OFFSET).sort(true, true)])?
+                .collect()
+                .await
+        };
+        for batch in run.await.map_err(BatchError::engine(&topic.name, "looked through"))? {
+            let [offsets, ends] = [0, 1].map(|column| batch.column(column).as_primitive::<Int64Type>());
+            for row in 0..batch.num_rows() {
+                let found = offsets.value(row);
+                if found != expected {
+                    breaks.push(Break { log: bounds.log.clone(), partition: bounds.partition, expected, found });
                 }
-                None => {
-                    let known = PartitionOffsets { log: log.to_owned(), partition, first, next };
-                    partitions.insert((log.to_owned(), partition), known);
-                }
+                expected = expected.max(1 + if ends.is_valid(row) { ends.value(row) } else { found });
+            }
+        }
+        start += OFFSETS_AT_ONCE;
+    }
+    Ok(expected)
+}
+
+/// Rows that are missing at the end leave no hole; the commits know how far they went.
+async fn check_ends(
+    archive: &ArchiveReader,
+    partitions: &[PartitionOffsets],
+    breaks: &mut Vec<Break>,
+) -> Result<(), BatchError> {
+    let mut logs: Vec<&str> = partitions.iter().map(|known| known.log.as_str()).collect();
+    logs.dedup();
+    for log in logs {
+        let of_log = || partitions.iter().filter(|known| known.log == log);
+        let last = of_log().map(|known| known.partition).max().unwrap_or_default();
+        for partition in 0..=last + PARTITIONS_BEHIND {
+            let Some(expected) = archive.next_offset(log, partition).await? else { continue };
+            let found = of_log().find(|known| known.partition == partition).map_or(0, |known| known.next);
+            if expected != found {
+                breaks.push(Break { log: log.to_owned(), partition, expected, found });
             }
         }
     }
-    // Rows that are missing at the end leave no hole; the commits know how far they went.
-    for known in partitions.values() {
-        let committed = archive.next_offset(&known.log, known.partition).await?;
-        if let Some(expected) = committed.filter(|committed| *committed != known.next) {
-            breaks.push(Break { log: known.log.clone(), partition: known.partition, expected, found: known.next });
-        }
-    }
-    Ok((partitions.into_values().collect(), breaks))
+    Ok(())
 }

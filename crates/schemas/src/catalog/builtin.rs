@@ -6,7 +6,8 @@ use super::SourceFile;
 
 static ECOMMERCE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/../../catalog/ecommerce");
 
-pub(super) fn files() -> Vec<SourceFile> {
+/// Its files, to be parsed below others.
+pub fn files() -> Vec<SourceFile> {
     let mut files = Vec::new();
     collect(&ECOMMERCE, &mut files);
     files.sort_by(|a, b| a.path.cmp(&b.path));

@@ -108,6 +108,11 @@ impl Metric {
         })
     }
 
+    /// The statement that declares it, as [`super::Catalog::older_metric`] reads it again.
+    pub fn definition(&self) -> String {
+        format!("CREATE MATERIALIZED VIEW {} AS {};\n", self.name, self.text)
+    }
+
     /// Where a function is called by this name, for errors that planning finds.
     pub fn function_position(&self, name: &str) -> Position {
         let mut found = self.position.clone();

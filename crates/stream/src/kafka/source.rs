@@ -204,6 +204,31 @@ impl Source {
         Ok(ids)
     }
 
+    /// The offset behind the last message of a partition, as of the last fetch; none before any.
+    pub fn known_end(&self, partition: i32) -> Option<i64> {
+        let (mut low, mut high) = (-1, -1);
+        // SAFETY: both are valid for the call; the answer comes from the client's memory.
+        let answer = unsafe {
+            ffi::rd_kafka_get_watermark_offsets(
+                self.consumer.client().native_ptr(),
+                self.topic_name.as_ptr(),
+                partition,
+                &mut low,
+                &mut high,
+            )
+        };
+        (answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
+    }
+
+    /// The same, asked of the broker.
+    pub fn end(&self, partition: i32, wait: Duration) -> Result<i64, StreamError> {
+        let (_, high) = self
+            .consumer
+            .fetch_watermarks(&self.topic, partition, wait)
+            .map_err(|source| self.failed("asking for a partition's end", source))?;
+        Ok(high)
+    }
+
     /// Reads these partitions from now on, each from its offset, or from its beginning.
     pub fn assign(&mut self, offsets: &[(i32, Option<i64>)]) -> Result<(), StreamError> {
         let mut list = TopicPartitionList::new();
@@ -237,7 +262,7 @@ impl Source {
                         None => by_partition.push((partition, vec![message])),
                     }
                 }
-                RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => polled.ends.push(self.end(&message)),
+                RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => polled.ends.push(self.mark(&message)),
                 error => self.judge_error(&message, error)?,
             }
         }
@@ -250,19 +275,8 @@ impl Source {
         Ok(polled)
     }
 
-    fn end(&self, message: &Message) -> End {
-        let (mut low, mut high) = (-1, -1);
-        // SAFETY: both are valid for the call; the answer comes from the client's memory.
-        let answer = unsafe {
-            ffi::rd_kafka_get_watermark_offsets(
-                self.consumer.client().native_ptr(),
-                self.topic_name.as_ptr(),
-                message.partition(),
-                &mut low,
-                &mut high,
-            )
-        };
-        let is_high_watermark = answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high == message.offset();
+    fn mark(&self, message: &Message) -> End {
+        let is_high_watermark = self.known_end(message.partition()) == Some(message.offset());
         End { partition: message.partition(), next_offset: message.offset(), is_high_watermark }
     }
 

@@ -53,6 +53,10 @@ impl Cycle {
         self.next_offsets.iter().map(|(partition, next)| (*partition, *next)).collect()
     }
 
+    pub(super) fn next_offset(&self, partition: i32) -> Option<i64> {
+        self.next_offsets.get(&partition).copied().flatten()
+    }
+
     /// Whether reading has gone beyond the offset already.
     pub(super) fn is_past(&self, partition: i32, offset: i64) -> bool {
         self.next_offsets.get(&partition).copied().flatten().is_some_and(|next| next > offset)
@@ -97,7 +101,12 @@ impl Cycle {
             let from = self.cut_offsets.get(partition).copied().flatten();
             next.filter(|next| Some(*next) != from).map(|next| (*partition, (from, next)))
         });
-        let commit = ArchiveCommit { offsets: offsets.collect(), rows: std::mem::take(&mut self.rows), effective_ms };
+        let commit = ArchiveCommit {
+            offsets: offsets.collect(),
+            rows: std::mem::take(&mut self.rows),
+            effective_ms,
+            token: token(),
+        };
         self.cut_offsets = self.next_offsets.clone();
         self.committing = std::mem::take(&mut self.counted);
         self.committing_bytes = std::mem::take(&mut self.bytes);
@@ -115,6 +124,11 @@ impl Cycle {
     pub(super) fn tail(&self) -> Vec<RecordBatch> {
         self.committing.iter().chain(&self.counted).cloned().collect()
     }
+}
+
+/// Sixty-three random bits.
+fn token() -> i64 {
+    (uuid::Uuid::new_v4().as_u64_pair().1 >> 1).cast_signed()
 }
 
 /// The bytes of the rows alone: columns of constants are shared by all batches.

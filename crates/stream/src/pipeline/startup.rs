@@ -1,26 +1,32 @@
 //! Bringing a pipeline up: the topic's identity, the tables, and what is rebuilt from the archive.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use datafusion::catalog::TableProvider;
+use datafusion::execution::context::SessionContext;
 use tokio::sync::mpsc;
+use vitral_panes::plan::MetricPlan;
 use vitral_panes::watermark::Watermarks;
 use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::topic::Topic;
-use vitral_store::{Archive, MetricTable};
+use vitral_store::{Archive, MetricTable, PublishedVersion, Snapshots};
 
 use super::cycle::Cycle;
 use super::view::ViewOfTopic;
-use super::{Context, Pipeline};
+use super::{BackfillTask, Context, Pipeline};
 use crate::archive_rows::ArchiveRows;
+use crate::backfill::Backfill;
 use crate::committer::Committer;
 use crate::decode::Decoder;
 use crate::error::StreamError;
 use crate::judge::Judge;
 use crate::kafka::{DeadLetters, Source, create_topic};
-use crate::panes_of_topic::PanesOfTopic;
-use crate::recovery::recover;
+use crate::panes_of_topic::{LiveMetric, PanesOfTopic, Role};
+use crate::recovery::{Recovered, recover};
+use crate::snapshot::Snapshotter;
 use crate::telemetry::TopicLabel;
 
 /// A refused message may be larger than the topic it came from allows others to be.
@@ -29,64 +35,59 @@ const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "10485760
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
 /// A pipeline that is ready to run, with its first view shown; none if it was stopped meanwhile.
-pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result<Option<Pipeline>, StreamError> {
+pub(super) fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option<Pipeline>, StreamError> {
     let engine = EngineConfig { memory_bytes: context.config.panes_memory_bytes };
     let planned = |source| StreamError::Batch { topic: topic.name.clone(), action: "planned", source };
     let session = engine_session(engine).map_err(planned)?;
     let mut panes = PanesOfTopic::new(&context.catalog, &topic, &context.settings, &session, engine.memory_bytes)?;
-    let mut judge = Judge::new(&topic, &session)?;
+    let mut judge = Judge::new(&topic, &session, context.config.known_ids_bytes)?;
     let mut source = Source::new(&context.config.kafka, &topic.kafka_topic, topic.message_bytes_max)?;
-    let Some(partitions) = wait_for_topic(&source, stop)? else { return Ok(None) };
+    let Some(partitions) = wait_for_topic(&source, &stop)? else { return Ok(None) };
     let log = source.log_identity()?;
     let runtime = context.runtime.clone();
     let config = &context.config;
     let dead_letters = DeadLetters::new(&config.kafka, &topic.kafka_topic, topic.dead_letter_topic())?;
     runtime.block_on(create_topic(&config.kafka, &topic.dead_letter_topic(), 1, &DEAD_LETTER_SETTINGS))?;
 
-    let archive_dir = config.data_dir.join("archive").join(&topic.name);
-    let archive = runtime.block_on(Archive::open(&topic, &log, partitions.iter().copied(), &archive_dir))?;
+    let location = config.store.join("archive").join(&topic.name);
+    let archive = runtime.block_on(Archive::open(&topic, &log, partitions.iter().copied(), &location))?;
     refuse_new_log(&context, &topic, &log, &runtime.block_on(archive.logs())?)?;
-    let mut tables = Vec::new();
-    for metric in &mut panes.metrics {
-        let plan = std::sync::Arc::clone(metric.plan());
-        let metrics_dir = config.data_dir.join("metrics");
-        let open = MetricTable::open(
-            &plan.metric.name,
-            &metric.version,
-            std::sync::Arc::clone(plan.rows_schema()),
-            &metrics_dir,
-        );
-        let table = runtime.block_on(open)?;
-        metric.published_through_ms = table.published_through_ms();
-        tables.push(table);
-    }
+    let tables = runtime.block_on(open_tables(&context, &topic, &session, &archive, &mut panes))?;
 
     let started = Instant::now();
     let mut watermarks = Watermarks::new(topic.watermark_ms, topic.idle_ms, archive.effective_ms());
     for partition in &partitions {
         watermarks.add_partition(*partition);
     }
-    let recovered = recover(stop, &topic, &archive, &mut panes, &mut judge, &mut watermarks);
-    let Some(rows) = runtime.block_on(recovered)? else { return Ok(None) };
-    let counts = runtime.block_on(archive.counts())?;
+    let snapshots = Snapshots::new(config.store.join("snapshots").join(&topic.name));
+    let recovered = recover(&stop, &topic, &archive, &snapshots, &mut panes, &mut judge, &mut watermarks);
+    let Some(Recovered { counts, rows, snapshot }) = runtime.block_on(recovered)? else { return Ok(None) };
     tracing::info!(
         topic = topic.name,
         rows,
+        from_snapshot = snapshot.is_some(),
         archived = counts.read(),
+        open_groups = panes.group_count(),
         known_ids = judge.known_id_count(),
         seconds = started.elapsed().as_secs_f64(),
-        "open panes rebuilt from the archive"
+        "open panes are there again"
     );
+    let label = TopicLabel { topic: topic.name.clone() };
+    let recovered_rows = i64::try_from(rows).unwrap_or(i64::MAX);
+    context.telemetry.recovered_rows.get_or_create(&label).set(recovered_rows);
+    let replays = runtime.block_on(archive.replays())?;
+    let last = runtime.block_on(snapshots.last_number())?;
+    let snapshotter = Snapshotter::new(snapshots, config.snapshot, &topic, &log, snapshot.as_ref(), last);
 
     let next_offsets: BTreeMap<i32, Option<i64>> =
         partitions.iter().map(|partition| (*partition, archive.next_offsets().get(partition).copied())).collect();
     let view = ViewOfTopic {
         archive: runtime.block_on(archive.provider())?,
-        published: tables.iter().map(|table| runtime.block_on(table.provider())).collect::<Result<_, _>>()?,
+        published: runtime.block_on(providers(&tables, &panes))?,
     };
+    let (tables, backfills) = start_backfills(&context, &topic, &archive, &panes, tables, &stop);
     let cycle = Cycle::new(next_offsets);
     source.assign(&cycle.next_offsets())?;
-    let label = TopicLabel { topic: topic.name.clone() };
     let committed_ms = archive.effective_ms();
     let brokers = context.config.kafka.brokers.clone();
     let committer = Committer { archive, tables, brokers, telemetry: context.telemetry.clone(), label: label.clone() };
@@ -104,9 +105,13 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
         watermarks,
         counts,
         archive_rows: ArchiveRows::new(&topic, &log),
+        log,
         cycle,
         view,
         live: None,
+        snapshotter,
+        replays,
+        backfills,
         jobs,
         done,
         job_in_flight: false,
@@ -115,6 +120,8 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
         paused: false,
         caught_up: false,
         partitions_asked: Instant::now(),
+        marked_ends: BTreeMap::new(),
+        end_asked: Instant::now().checked_sub(super::END_ASKED_EVERY).unwrap_or_else(Instant::now),
         refreshed: Instant::now(),
         refresh_took: Duration::ZERO,
         topic,
@@ -126,6 +133,118 @@ pub(super) fn start(context: Context, topic: Topic, stop: &AtomicBool) -> Result
     }
     pipeline.refresh(true)?;
     Ok(Some(pipeline))
+}
+
+/// Opens the table of each metric, and finds those that lack their history: a version that an earlier catalog declared serves in
+/// their place until they have it.
+async fn open_tables(
+    context: &Context,
+    topic: &Topic,
+    session: &SessionContext,
+    archive: &Archive,
+    panes: &mut PanesOfTopic,
+) -> Result<Vec<MetricTable>, StreamError> {
+    let location = context.config.store.join("metrics");
+    let mut tables = Vec::new();
+    let mut leaving = Vec::new();
+    for live in &mut panes.metrics {
+        let plan = Arc::clone(live.plan());
+        let name = &plan.metric.name;
+        let table = MetricTable::open(name, &live.version, Arc::clone(plan.rows_schema()), &location).await?;
+        MetricTable::define(name, &live.version, &location, &plan.metric.definition()).await?;
+        live.published_through_ms = table.published_through_ms();
+        if let (None, Some(through_ms)) = (live.published_through_ms, archive.effective_ms()) {
+            live.role = Role::Arriving { through_ms };
+            if let Some(last) = MetricTable::versions(name, &location).await?.pop() {
+                leaving.extend(older_version(context, topic, session, last));
+            }
+        }
+        tables.push(table);
+    }
+    for live in leaving {
+        let plan = Arc::clone(live.plan());
+        let name = &plan.metric.name;
+        let open = MetricTable::open(name, &live.version, Arc::clone(plan.rows_schema()), &location).await;
+        match open {
+            Ok(table) => {
+                tracing::info!(metric = name, version = live.version, "serves until its successor has its history");
+                panes.metrics.push(live);
+                tables.push(table);
+            }
+            Err(error) => tracing::warn!(metric = name, %error, "its former version cannot serve meanwhile"),
+        }
+    }
+    Ok(tables)
+}
+
+fn older_version(
+    context: &Context,
+    topic: &Topic,
+    session: &SessionContext,
+    last: PublishedVersion,
+) -> Option<LiveMetric> {
+    let metric = context.catalog.older_metric(&last.definition, &context.settings)?;
+    let plan = match MetricPlan::new(&metric, topic, &context.settings, session) {
+        Ok(plan) => Arc::new(plan),
+        Err(error) => {
+            tracing::warn!(metric = metric.name, %error, "its former version cannot serve meanwhile");
+            return None;
+        }
+    };
+    let memory_bytes = context.config.panes_memory_bytes;
+    let mut live = LiveMetric::new(plan, last.version, Role::Leaving, session, memory_bytes);
+    live.published_through_ms = Some(last.published_through_ms);
+    Some(live)
+}
+
+async fn providers(
+    tables: &[MetricTable],
+    panes: &PanesOfTopic,
+) -> Result<Vec<Option<Arc<dyn TableProvider>>>, StreamError> {
+    let mut providers = Vec::new();
+    for (table, live) in tables.iter().zip(&panes.metrics) {
+        let is_whole = matches!(live.role, Role::Serving | Role::Leaving);
+        providers.push(if is_whole { Some(table.provider().await?) } else { None });
+    }
+    Ok(providers)
+}
+
+/// Computes the histories that are missing, each on a thread of its own.
+fn start_backfills(
+    context: &Context,
+    topic: &Topic,
+    archive: &Archive,
+    panes: &PanesOfTopic,
+    tables: Vec<MetricTable>,
+    stop: &Arc<AtomicBool>,
+) -> (Vec<Option<MetricTable>>, Vec<(usize, BackfillTask)>) {
+    let mut kept = Vec::new();
+    let mut backfills = Vec::new();
+    for (index, (table, live)) in tables.into_iter().zip(&panes.metrics).enumerate() {
+        let Role::Arriving { through_ms } = live.role else {
+            kept.push(Some(table));
+            continue;
+        };
+        tracing::info!(
+            topic = topic.name,
+            metric = live.plan().metric.name,
+            "its history is computed from the archive"
+        );
+        let backfill = Backfill {
+            metric: live.plan().metric.clone(),
+            topic: topic.clone(),
+            settings: context.settings.clone(),
+            archive: archive.clone(),
+            table,
+            through_ms,
+            memory_bytes: context.config.panes_memory_bytes,
+        };
+        let (runtime, stop) = (context.runtime.clone(), Arc::clone(stop));
+        let run = move || runtime.block_on(backfill.finish(&stop));
+        backfills.push((index, context.runtime.spawn_blocking(run)));
+        kept.push(None);
+    }
+    (kept, backfills)
 }
 
 fn wait_for_topic(source: &Source, stop: &AtomicBool) -> Result<Option<Vec<i32>>, StreamError> {

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::empty::EmptyTable;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::{Completeness, MetricView, TopicView, View, ViewSender};
 
@@ -12,16 +13,17 @@ use crate::panes_of_topic::PanesOfTopic;
 /// The committed tables; the rest of the view is made from the pipeline's state.
 pub(super) struct ViewOfTopic {
     pub(super) archive: Arc<dyn TableProvider>,
-    /// In the order of the topic's metrics.
-    pub(super) published: Vec<Arc<dyn TableProvider>>,
+    /// In the order of the topic's metrics; none of a version that is not shown.
+    pub(super) published: Vec<Option<Arc<dyn TableProvider>>>,
 }
 
 impl ViewOfTopic {
     /// Replaces the topic and its metrics in the shared view, all at once. `now` is of the archive and the tail, `live` of the
-    /// open windows.
+    /// open windows. The view is ready once it holds all of the catalog's `topics`.
     pub(super) fn show(
         &self,
         view: &ViewSender,
+        topics: usize,
         topic: &Topic,
         panes: &PanesOfTopic,
         tail: Vec<RecordBatch>,
@@ -31,15 +33,20 @@ impl ViewOfTopic {
         let of_topic = TopicView { archive: Arc::clone(&self.archive), tail: tail.into(), completeness: now };
         view.send_modify(|view| {
             let mut next = View::clone(view);
-            next.ready = true;
             next.topics.insert(topic.name.clone(), of_topic);
-            for (metric, published) in panes.metrics.iter().zip(&self.published) {
+            next.ready = next.topics.len() == topics;
+            for (index, (metric, published)) in panes.metrics.iter().zip(&self.published).enumerate() {
+                if !panes.is_shown(index) {
+                    continue;
+                }
                 let plan = metric.plan();
+                // A history that is still computed is not shown in part.
+                let nothing = || Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as Arc<dyn TableProvider>;
                 let of_metric = MetricView {
                     topic: topic.name.clone(),
                     window: plan.metric.window,
                     schema: Arc::clone(plan.rows_schema()),
-                    published: Arc::clone(published),
+                    published: published.clone().unwrap_or_else(nothing),
                     published_through_ms: metric.published_through_ms,
                     open: Arc::clone(&metric.open),
                     completeness: live.clone(),

@@ -38,7 +38,7 @@ pub fn plan(catalog: &Catalog, config: &Config) -> anyhow::Result<()> {
     let session = engine_session(EngineConfig::default())?;
     let mut errors = Vec::new();
     for topic in &catalog.topics {
-        vitral_stream::judge::Judge::new(topic, &session)?;
+        vitral_stream::judge::Judge::new(topic, &session, usize::MAX)?;
         for metric in catalog.metrics_of(&topic.name) {
             match MetricPlan::new(metric, topic, &settings, &session) {
                 Ok(_) => {}

@@ -70,7 +70,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         let topics: Vec<String> =
             catalog.topics.iter().flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()]).collect();
         let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
-        let mut stream = config.stream(broker.client(), data_dir.clone());
+        let mut stream = config.stream(broker.client(), config.location(&data_dir)?);
         stream.accept_new_log = true;
         let mut server = Server::start(&config, catalog, stream, flags.api, data_dir.clone()).await?;
         let outcome = tokio::select! {

@@ -1,12 +1,17 @@
 //! `vitral reconcile --from T --to T`: every published number recomputed from the archive, and compared.
 
+use std::time::Instant;
+
 use anyhow::{Context, bail};
 use arrow::util::pretty::pretty_format_batches;
 use chrono::{DateTime, Utc};
 use clap::Args;
-use vitral_batch::reconcile::offsets::{self, Break};
-use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, reconcile};
+use vitral_batch::reconcile::offsets::{self, Break, Seen};
+use vitral_batch::reconcile::results::{self, Run};
+use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, reconcile, repair};
 use vitral_schemas::catalog::Catalog;
+use vitral_schemas::reconciliation::BY_COMMAND;
+use vitral_store::Location;
 
 use crate::cli::{Common, answer};
 use crate::config::Config;
@@ -44,26 +49,50 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let settings = config.settings()?;
     let range = Range { from_ms: flags.from.timestamp_millis(), to_ms: flags.to.timestamp_millis() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let store = config.location(&common.data_dir)?;
     runtime.block_on(async {
-        let compare = || reconcile(&catalog, &settings, &common.data_dir, range, flags.metric.as_deref());
+        let compare = || reconcile(&catalog, &settings, &store, range, flags.metric.as_deref());
+        let started = Instant::now();
         let mut compared = compare().await?;
-        let breaks = broken_offsets(&catalog, common).await?;
+        let breaks = broken_offsets(&catalog, &store).await?;
         show(&compared, &breaks)?;
+        record(&store, range, started, &compared, &breaks, false).await?;
         if flags.repair {
-            let repaired =
-                vitral_batch::reconcile::repair(&catalog, &settings, &common.data_dir, range, &compared).await?;
+            let started = Instant::now();
+            let repaired = repair(&catalog, &settings, &store, range, &compared).await?;
             if repaired > 0 {
                 answer(&format!("{repaired} metrics repaired; compared again:"));
                 compared = compare().await?;
                 show(&compared, &breaks)?;
+                record(&store, range, started, &compared, &breaks, true).await?;
             }
         }
         verdict(&compared, &breaks)
     })
 }
 
+/// Keeps the result, for the API and the page.
+async fn record(
+    store: &Location,
+    range: Range,
+    started: Instant,
+    compared: &[Compared],
+    breaks: &[(String, Break)],
+    is_after_repair: bool,
+) -> anyhow::Result<()> {
+    let run = Run {
+        origin: BY_COMMAND,
+        range,
+        ended_ms: Utc::now().timestamp_millis(),
+        took_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
+        breaks: breaks.len(),
+        is_after_repair,
+    };
+    results::record(store, results::rows(&run, compared)?).await.context("the result could not be stored")
+}
+
 fn verdict(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()> {
-    let differing = compared.iter().filter(|metric| metric.differences.num_rows() > 0).count();
+    let differing = compared.iter().filter(|metric| metric.differs()).count();
     if differing == 0 && breaks.is_empty() {
         answer("VERDICT: equal");
         return Ok(());
@@ -73,10 +102,10 @@ fn verdict(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<
 }
 
 /// The verdict is about everything, so the offsets are all looked at, whatever the range.
-async fn broken_offsets(catalog: &Catalog, common: &Common) -> anyhow::Result<Vec<(String, Break)>> {
+async fn broken_offsets(catalog: &Catalog, store: &Location) -> anyhow::Result<Vec<(String, Break)>> {
     let mut breaks = Vec::new();
     for topic in &catalog.topics {
-        let (partitions, found) = offsets::check(topic, &common.data_dir).await?;
+        let (partitions, found) = offsets::check(topic, store, &Seen::new()).await?;
         for offsets in &partitions {
             tracing::debug!(topic = topic.name, ?offsets, "looked through");
         }
@@ -98,7 +127,7 @@ fn show(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()>
             through.map_or_else(|| "never".to_owned(), |through| through.to_rfc3339()),
         ));
     }
-    for metric in compared.iter().filter(|metric| metric.differences.num_rows() > 0) {
+    for metric in compared.iter().filter(|metric| metric.differs()) {
         let rows = metric.differences.slice(0, metric.differences.num_rows().min(SHOWN));
         let rows = pretty_format_batches(&[rows]).context("the differences cannot be shown")?;
         answer(&format!(

@@ -41,7 +41,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     let data_dir = common.data_dir.canonicalize()?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
-        let stream = config.stream(kafka, data_dir.clone());
+        let stream = config.stream(kafka, config.location(&data_dir)?);
         let mut server = Server::start(&config, catalog, stream, api, data_dir).await?;
         tracing::info!(api = %server.api_address, "serving");
         tokio::select! {

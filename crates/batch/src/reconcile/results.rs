@@ -1,0 +1,106 @@
+//! Results of reconciliations are kept, so that whoever doubts a number sees when it was proved.
+
+use std::sync::Arc;
+
+use arrow::array::{BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::compute::concat_batches;
+use datafusion::logical_expr::ident;
+use vitral_schemas::reconciliation::{DIFFERENT, EQUAL, TABLE, schema};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_store::{AppendTable, Location, read_session};
+
+use super::{Compared, Range};
+use crate::error::BatchError;
+
+/// What is said of a whole run.
+#[derive(Debug, Clone, Copy)]
+pub struct Run<'a> {
+    /// [`vitral_schemas::reconciliation::BY_COMMAND`] or [`vitral_schemas::reconciliation::BY_ITSELF`].
+    pub origin: &'a str,
+    pub range: Range,
+    pub ended_ms: i64,
+    pub took_ms: i64,
+    /// Breaks in the offsets of the archives that were compared with.
+    pub breaks: usize,
+    pub is_after_repair: bool,
+}
+
+/// A row for each metric. One that has no closed window in the range proves nothing and has none.
+pub fn rows(run: &Run<'_>, compared: &[Compared]) -> Result<RecordBatch, BatchError> {
+    let compared: Vec<&Compared> = compared.iter().filter(|each| each.windows > 0 || each.differs()).collect();
+    let count = compared.len();
+    let instants = |ms: Vec<Option<i64>>| {
+        let micros = ms.into_iter().map(|ms| ms.map(|ms| ms * MICROS_PER_MS));
+        Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    };
+    let same = |ms: i64| instants(vec![Some(ms); count]);
+    let numbers = |of: &dyn Fn(&Compared) -> usize| {
+        let numbers = compared.iter().map(|each| i64::try_from(of(each)).unwrap_or(i64::MAX));
+        Arc::new(Int64Array::from_iter_values(numbers))
+    };
+    let verdict = |each: &&Compared| if each.differs() || run.breaks > 0 { DIFFERENT } else { EQUAL };
+    RecordBatch::try_new(
+        schema(),
+        vec![
+            same(run.ended_ms),
+            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(run.origin, count))),
+            Arc::new(StringArray::from_iter_values(compared.iter().map(|each| each.metric.as_str()))),
+            same(run.range.from_ms),
+            same(run.range.to_ms),
+            instants(compared.iter().map(|each| each.published_through_ms).collect()),
+            numbers(&|each| each.windows),
+            numbers(&|each| each.expected.num_rows()),
+            numbers(&|each| each.differences.num_rows()),
+            numbers(&|_| run.breaks),
+            Arc::new(StringArray::from_iter_values(compared.iter().map(verdict))),
+            Arc::new(BooleanArray::from(vec![run.is_after_repair; count])),
+            Arc::new(Int64Array::from(vec![run.took_ms; count])),
+        ],
+    )
+    .map_err(|source| BatchError::engine("the result of a reconciliation", "stored")(source.into()))
+}
+
+/// Keeps the rows.
+pub async fn record(store: &Location, rows: RecordBatch) -> Result<(), BatchError> {
+    if rows.num_rows() > 0 {
+        AppendTable::open(TABLE, &store.join(TABLE), schema()).await?.append(rows).await?;
+    }
+    Ok(())
+}
+
+/// Reads what is kept, again and again.
+#[derive(Debug)]
+pub struct Results {
+    store: Location,
+    table: Option<AppendTable>,
+}
+
+impl Results {
+    pub fn new(store: Location) -> Self {
+        Self { store, table: None }
+    }
+
+    /// The last `limit` rows, newest first, if there are others than at the last call.
+    pub async fn changed(&mut self, limit: usize) -> Result<Option<RecordBatch>, BatchError> {
+        match &mut self.table {
+            Some(table) => {
+                if !table.refresh().await? {
+                    return Ok(None);
+                }
+            }
+            None => self.table = AppendTable::read(TABLE, &self.store.join(TABLE)).await?,
+        }
+        let Some(table) = &self.table else { return Ok(None) };
+        let provider = table.provider().await?;
+        let run = async {
+            let rows = read_session(1)
+                .read_table(provider)?
+                .sort(vec![ident("instante").sort(false, false)])?
+                .limit(0, Some(limit))?
+                .collect()
+                .await?;
+            Ok(concat_batches(&schema(), &rows)?)
+        };
+        run.await.map(Some).map_err(BatchError::engine("the results of reconciliations", "read"))
+    }
+}

@@ -1,0 +1,44 @@
+//! A table to which several processes append and in which nobody changes a row, such as that of reconciliations.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
+
+use crate::error::StoreError;
+use crate::location::Location;
+use crate::table::Table;
+
+#[derive(Debug)]
+pub struct AppendTable(Table);
+
+impl AppendTable {
+    /// Opens the table at `location`, or creates it.
+    pub async fn open(name: &str, location: &Location, schema: SchemaRef) -> Result<Self, StoreError> {
+        Table::open(name, location, schema).await.map(Self)
+    }
+
+    /// Opens the table at `location` for reading; none if there is none.
+    pub async fn read(name: &str, location: &Location) -> Result<Option<Self>, StoreError> {
+        Ok(Table::read(name, location).await?.map(Self))
+    }
+
+    pub async fn append(&mut self, rows: RecordBatch) -> Result<(), StoreError> {
+        self.0.append(vec![rows], &[]).await?;
+        // Rows come seldom, so files stay few: merging them now and then is enough.
+        self.0.compact().await.map(|_| ())
+    }
+
+    /// Every committed row, as of the last call of [`Self::refresh`].
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
+        self.0.provider().await
+    }
+
+    /// Sees what others have appended; true if they have.
+    pub async fn refresh(&mut self) -> Result<bool, StoreError> {
+        let before = self.0.version();
+        self.0.refresh().await?;
+        Ok(self.0.version() != before)
+    }
+}

@@ -1,0 +1,196 @@
+//! Where tables and snapshots lie: a folder, or a prefix of a bucket.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use deltalake::logstore::{
+    LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
+};
+use deltalake::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
+use object_store::local::LocalFileSystem;
+use object_store::{ObjectStore, ObjectStoreExt, path};
+use url::Url;
+
+use crate::durable::DurableFiles;
+use crate::error::StoreError;
+
+/// A place in an object store, to which names are joined.
+#[derive(Debug, Clone)]
+pub struct Location {
+    /// Its root is the root of the URL: the bucket, or the file system.
+    store: Arc<dyn ObjectStore>,
+    /// Ends with a slash.
+    url: Url,
+}
+
+/// Schemes of buckets. All of them offer "put if absent", on which the one commit rests.
+const BUCKET_SCHEMES: [&str; 5] = ["s3", "gs", "az", "abfs", "abfss"];
+
+impl Location {
+    /// A local folder, which need not exist yet.
+    pub fn folder(path: &Path) -> Result<Self, StoreError> {
+        let io = |source| StoreError::Io { path: path.to_owned(), source };
+        let path = std::path::absolute(path).map_err(io)?;
+        let url = Url::from_directory_path(&path).map_err(|()| io(std::io::Error::other("is no folder's path")))?;
+        Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url })
+    }
+
+    /// A prefix of a bucket, `s3://bucket/prefix`, with the settings of object_store's clients; what is not among them is taken from
+    /// the environment (`AWS_ACCESS_KEY_ID`, ...). Other URLs are those of folders.
+    pub fn bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Self, StoreError> {
+        let wrong = |reason: String| StoreError::Location { url: url.to_owned(), reason };
+        let mut parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
+        let scheme = parsed.scheme().to_owned();
+        if !BUCKET_SCHEMES.contains(&scheme.as_str()) {
+            return Err(wrong(format!("its scheme is none of {}", BUCKET_SCHEMES.join(", "))));
+        }
+        if !parsed.path().ends_with('/') {
+            parsed.set_path(&format!("{}/", parsed.path()));
+        }
+        let environment = std::env::vars().map(|(key, value)| (key.to_ascii_lowercase(), value));
+        let environment =
+            environment.filter(|(key, _)| ["aws_", "google_", "azure_"].iter().any(|of| key.starts_with(of)));
+        let options = environment.chain(options.iter().map(|(key, value)| (key.to_ascii_lowercase(), value.clone())));
+        let (store, _) = object_store::parse_url_opts(&parsed, options).map_err(|error| wrong(error.to_string()))?;
+        if let Ok(scheme) = Url::parse(&format!("{scheme}://")) {
+            logstore_factories().insert(scheme, Arc::new(ConditionalPuts));
+        }
+        Ok(Self { store: store.into(), url: parsed })
+    }
+
+    /// The place of this name below.
+    pub fn join(&self, name: &str) -> Self {
+        let mut url = self.url.clone();
+        // Only URLs that cannot be a base have no segments, and those are refused above.
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().push(name).push("");
+        }
+        Self { store: Arc::clone(&self.store), url }
+    }
+
+    /// Whether a table could be here.
+    pub(crate) fn exists(&self) -> bool {
+        self.as_folder().is_none_or(|folder| folder.is_dir())
+    }
+
+    /// Makes the folder, if this is one.
+    pub(crate) fn make(&self) -> Result<(), StoreError> {
+        let Some(path) = self.as_folder() else { return Ok(()) };
+        std::fs::create_dir_all(&path).map_err(|source| StoreError::Io { path, source })
+    }
+
+    /// The table here; without a version if none was made.
+    pub(crate) async fn table(&self) -> DeltaResult<DeltaTable> {
+        let builder = DeltaTableBuilder::from_url(self.url.clone())?;
+        let mut table = builder.with_storage_backend(Arc::clone(&self.store), self.url.clone()).build()?;
+        match table.load().await {
+            Ok(()) | Err(DeltaTableError::NotATable(_)) => Ok(table),
+            Err(error) => Err(error),
+        }
+    }
+
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        &self.store
+    }
+
+    /// The path of this place in its store.
+    pub(crate) fn path(&self) -> Result<path::Path, StoreError> {
+        path::Path::from_url_path(self.url.path())
+            .map_err(|error| StoreError::Location { url: self.to_string(), reason: error.to_string() })
+    }
+
+    /// The path of a file here.
+    pub(crate) fn file(&self, name: &str) -> Result<path::Path, StoreError> {
+        Ok(self.path()?.join(name))
+    }
+
+    /// A small file here; none if there is none.
+    pub async fn read_text(&self, name: &str) -> Result<Option<String>, StoreError> {
+        let path = self.file(name)?;
+        let failed = |source| StoreError::Object { path: path.to_string(), action: "read", source: Box::new(source) };
+        let bytes = match self.store.get(&path).await {
+            Ok(found) => found.bytes().await.map_err(failed)?,
+            Err(object_store::Error::NotFound { .. }) => return Ok(None),
+            Err(error) => return Err(failed(error)),
+        };
+        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+    }
+
+    /// Writes a small file here, in the place of one of its name.
+    pub async fn write_text(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        let path = self.file(name)?;
+        let put = self.store.put(&path, text.to_owned().into_bytes().into()).await;
+        put.map(|_| ()).map_err(|source| StoreError::Object {
+            path: path.to_string(),
+            action: "written",
+            source: Box::new(source),
+        })
+    }
+
+    pub async fn delete(&self, name: &str) -> Result<(), StoreError> {
+        let path = self.file(name)?;
+        let failed =
+            |source| StoreError::Object { path: path.to_string(), action: "deleted", source: Box::new(source) };
+        self.store.delete(&path).await.map_err(failed)
+    }
+
+    /// The names of the folders here.
+    pub(crate) async fn folders(&self) -> Result<Vec<String>, StoreError> {
+        let path = self.path()?;
+        let listed = self.store.list_with_delimiter(Some(&path)).await;
+        let listed = listed.map_err(|source| StoreError::Object {
+            path: path.to_string(),
+            action: "listed",
+            source: Box::new(source),
+        })?;
+        Ok(listed.common_prefixes.iter().filter_map(|folder| folder.filename().map(str::to_owned)).collect())
+    }
+
+    /// The folder, if this is one.
+    pub fn as_folder(&self) -> Option<PathBuf> {
+        if self.url.scheme() == "file" { self.url.to_file_path().ok() } else { None }
+    }
+}
+
+impl std::fmt::Display for Location {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self.as_folder() {
+            Some(folder) => folder.display().fmt(f),
+            None => self.url.fmt(f),
+        }
+    }
+}
+
+/// A log whose commits are "put if absent".
+struct ConditionalPuts;
+
+impl LogStoreFactory for ConditionalPuts {
+    fn with_options(
+        &self,
+        prefixed_store: ObjectStoreRef,
+        root_store: ObjectStoreRef,
+        location: &Url,
+        options: &StorageConfig,
+    ) -> DeltaResult<Arc<dyn LogStore>> {
+        Ok(default_logstore(prefixed_store, root_store, location, options))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_joined() {
+        let folder = Location::folder(Path::new("/tmp/a b")).expect("a folder");
+        assert_eq!(folder.join("x").join("y").to_string(), "/tmp/a b/x/y/");
+        assert_eq!(folder.join("x").file("f").expect("a file").as_ref(), "tmp/a b/x/f");
+        let options = BTreeMap::from([("aws_region".to_owned(), "us-east-1".to_owned())]);
+        let bucket = Location::bucket("s3://shop/data", &options).expect("a bucket");
+        assert_eq!(bucket.join("archive").to_string(), "s3://shop/data/archive/");
+        assert_eq!(bucket.file("f").expect("a file").as_ref(), "data/f");
+        let error = Location::bucket("ftp://shop", &options).expect_err("no bucket").to_string();
+        assert!(error.contains("ftp://shop") && error.contains("s3"), "{error}");
+    }
+}

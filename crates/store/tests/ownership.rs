@@ -1,0 +1,96 @@
+//! Two processes with one archive: the one that was replaced must stop, whatever brings it up to date.
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicI64, Ordering};
+
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
+use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::topic::Topic;
+use vitral_schemas::verdict::Verdict;
+use vitral_store::{Archive, ArchiveCommit, Location, StoreError};
+
+fn topic() -> Topic {
+    Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0)
+}
+
+/// Each commit has its own.
+fn token() -> i64 {
+    static LAST: AtomicI64 = AtomicI64::new(0);
+    LAST.fetch_add(1, Ordering::SeqCst)
+}
+
+async fn open(topic: &Topic, dir: &Path) -> Archive {
+    let folder = Location::folder(dir).expect("a folder").join("archive");
+    Archive::open(topic, "log", [0], &folder).await.expect("opened")
+}
+
+/// The next offset of partition 0, which is at `from`: a message without a value.
+fn next_offset(topic: &Topic, from: Option<i64>) -> ArchiveCommit {
+    let offset = from.unwrap_or(0);
+    let schema = topic.archive_schema();
+    let mut columns: Vec<ArrayRef> = vec![
+        Arc::new(Int32Array::from(vec![0])),
+        Arc::new(Int64Array::from(vec![offset])),
+        Arc::new(Int64Array::from(vec![None::<i64>])),
+        Arc::new(TimestampMicrosecondArray::from(vec![0_i64]).with_timezone("UTC")),
+        Arc::new(StringArray::from(vec!["log"])),
+        Arc::new(StringArray::from(vec![Verdict::Empty.name()])),
+    ];
+    let others = schema.fields().iter().skip(columns.len());
+    columns.extend(others.map(|field| new_null_array(field.data_type(), 1)));
+    ArchiveCommit {
+        rows: vec![RecordBatch::try_new(schema, columns).expect("the archive's schema")],
+        offsets: BTreeMap::from([(0, (from, offset + 1))]),
+        effective_ms: None,
+        token: token(),
+    }
+}
+
+#[tokio::test]
+async fn a_stale_owner_is_fenced() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let topic = topic();
+    let mut stale = open(&topic, dir.path()).await;
+    let mut owner = open(&topic, dir.path()).await;
+    owner.commit(&next_offset(&topic, None)).await.expect("committed");
+    let commit = ArchiveCommit { offsets: BTreeMap::from([(0, (None, 2))]), ..next_offset(&topic, None) };
+    let outcome = stale.commit(&commit).await;
+    assert!(
+        matches!(outcome, Err(StoreError::Fenced { partition: 0, expected: None, found: Some(1), .. })),
+        "{outcome:?}"
+    );
+}
+
+/// Merges and deletions of old files renew what is known of the table: the check is of that, not of what was known before.
+#[tokio::test]
+async fn a_stale_owner_stays_fenced_when_its_table_is_tidied() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let topic = topic();
+    let mut stale = open(&topic, dir.path()).await;
+    let mut owner = open(&topic, dir.path()).await;
+    owner.commit(&next_offset(&topic, None)).await.expect("committed");
+    stale.vacuum().await.expect("old files deleted");
+    let outcome = stale.commit(&next_offset(&topic, None)).await;
+    assert!(matches!(outcome, Err(StoreError::Fenced { partition: 0, .. })), "{outcome:?}");
+}
+
+/// M without rows is a commit too.
+#[tokio::test]
+async fn a_stale_owner_never_sets_m_back() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let topic = topic();
+    let move_m =
+        |effective_ms| ArchiveCommit { effective_ms: Some(effective_ms), token: token(), ..ArchiveCommit::default() };
+    let mut stale = open(&topic, dir.path()).await;
+    let mut owner = open(&topic, dir.path()).await;
+    owner.commit(&move_m(2_000)).await.expect("committed");
+    stale.commit(&move_m(1_000)).await.expect_err("another has moved it");
+    // A committer tries again what failed.
+    let outcome = stale.commit(&move_m(1_000)).await;
+    assert!(matches!(outcome, Err(StoreError::Overtaken { .. })), "{outcome:?}");
+    assert_eq!(open(&topic, dir.path()).await.effective_ms(), Some(2_000));
+}

@@ -1,0 +1,106 @@
+//! The history of a metric that was added or changed, computed from the archive beside the pipeline.
+//!
+//! The windows that were closed when the process started are computed with the metric's own plan, some hours of event time at once,
+//! so that memory stays bounded by the busiest of them. Each step is one commit that says how far it came: a backfill that is cut
+//! short goes on there. Later windows stay open in the pipeline until the history is complete.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use arrow::array::AsArray;
+use arrow::datatypes::TimestampMicrosecondType;
+use futures::StreamExt;
+use vitral_panes::plan::MetricPlan;
+use vitral_panes::state::{MetricPanes, pane_column};
+use vitral_panes::{EngineConfig, engine_session};
+use vitral_schemas::catalog::{Metric, ShopSettings};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::Topic;
+use vitral_schemas::window::Bounds;
+use vitral_store::{Archive, MetricTable};
+
+use crate::error::StreamError;
+use crate::recovery::by_partition;
+
+/// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
+const STEP_MS: i64 = 6 * 3_600_000;
+const STEP_WINDOWS: i64 = 4;
+/// Before a store that failed is tried again.
+const RETRY: Duration = Duration::from_secs(5);
+
+pub struct Backfill {
+    pub metric: Metric,
+    pub topic: Topic,
+    pub settings: ShopSettings,
+    pub archive: Archive,
+    pub table: MetricTable,
+    /// Windows whose end plus lateness is at or before this M are computed.
+    pub through_ms: i64,
+    pub memory_bytes: usize,
+}
+
+impl Backfill {
+    /// Runs to the end, beside other work, through outages of the store: the table with its whole history, or none if it was stopped.
+    pub async fn finish(mut self, stop: &AtomicBool) -> Result<Option<MetricTable>, StreamError> {
+        loop {
+            match self.run(stop).await {
+                Ok(true) => return Ok(Some(self.table)),
+                Ok(false) => return Ok(None),
+                Err(StreamError::Store(error)) if !error.is_final() => {
+                    tracing::warn!(metric = self.metric.name, %error, source = ?error, "its history cannot be computed yet; trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(error) => return Err(error),
+            }
+        }
+    }
+
+    /// Computes what is missing; false if it was stopped.
+    async fn run(&mut self, stop: &AtomicBool) -> Result<bool, StreamError> {
+        let topic = self.topic.name.clone();
+        let failed = |source| StreamError::Batch { topic: topic.clone(), action: "backfilled", source };
+        let session = engine_session(EngineConfig { memory_bytes: self.memory_bytes }).map_err(failed)?;
+        let plan = Arc::new(MetricPlan::new(&self.metric, &self.topic, &self.settings, &session)?);
+        let windows = plan.windows;
+        let (through_ms, lateness_ms) = (self.through_ms, self.topic.lateness_ms);
+        let is_closed = |bounds: Bounds| bounds.end_ms + lateness_ms <= through_ms;
+        let mut from_ms = self.table.backfilled_until_ms().await?;
+        loop {
+            if stop.load(Ordering::SeqCst) {
+                return Ok(false);
+            }
+            // Files that the stream has merged meanwhile are deleted some day.
+            self.archive.refresh().await?;
+            let Some(oldest_micros) = self.archive.oldest_counted(from_ms.map(|ms| ms * MICROS_PER_MS)).await? else {
+                break;
+            };
+            let pane_ms = windows.pane_start_ms(oldest_micros);
+            let first_ms = windows.windows_of(pane_ms).map(|bounds| bounds.start_ms).min().unwrap_or(pane_ms);
+            let first_ms = from_ms.map_or(first_ms, |from_ms| first_ms.max(from_ms));
+            // A month's windows do not end in the order of their lengths; what starts after M cannot be closed.
+            if first_ms >= self.through_ms {
+                break;
+            }
+            let until_ms = first_ms + STEP_MS.max(STEP_WINDOWS * windows.longest_ms());
+            let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, self.memory_bytes);
+            let since = Some(first_ms * MICROS_PER_MS);
+            let until = Some((until_ms + windows.longest_ms()) * MICROS_PER_MS);
+            let mut rows = self.archive.counted(since, until).await?;
+            while let Some(batch) = rows.next().await {
+                if stop.load(Ordering::SeqCst) {
+                    return Ok(false);
+                }
+                for (partition, batch) in by_partition(&self.topic, &batch.map_err(failed)?).map_err(failed)? {
+                    let times = batch.column(self.topic.event_time).as_primitive::<TimestampMicrosecondType>();
+                    panes.fold(partition, &batch, &pane_column(&windows, times))?;
+                }
+            }
+            let rows = panes.rows_of(|bounds| (first_ms..until_ms).contains(&bounds.start_ms) && is_closed(bounds))?;
+            self.table.backfill(rows, until_ms).await?;
+            from_ms = Some(until_ms);
+        }
+        self.table.publish(Vec::new(), self.through_ms).await?;
+        Ok(true)
+    }
+}

@@ -1,0 +1,343 @@
+//! The open state, written down now and then, so that a restart need not rebuild it from the archive.
+//!
+//! A snapshot is of the moment at which a cycle was cut, and is written once that cycle is committed: it never knows more than the
+//! archive. It holds the panes' runs, the known event ids and the counts, each as of the offsets that it names; a restart loads it and
+//! goes on with the archive's rows behind those offsets. Runs and ids are written once: a later snapshot names them where they are.
+//!
+//! Any doubt (another engine, another log, a table that was set back, a damaged file) means a rebuild from the archive, never wrong
+//! numbers.
+
+mod load;
+
+use std::collections::BTreeMap;
+use std::time::{Duration, Instant};
+
+use arrow::array::RecordBatch;
+use serde::{Deserialize, Serialize};
+use tokio::task::JoinHandle;
+use vitral_panes::watermark::Watermarks;
+use vitral_schemas::topic::Topic;
+use vitral_store::snapshot::Block;
+use vitral_store::{Counts, Snapshots, StoreError};
+
+use crate::error::StreamError;
+use crate::judge::Judge;
+use crate::panes_of_topic::{PanesOfTopic, Role};
+
+pub use self::load::{Loaded, load};
+
+/// Changes whenever states of an older binary would be read wrongly.
+const STATE_VERSION: u32 = 1;
+/// So many new ids are written down before it is time, to bound what is remembered of them.
+const NEW_IDS_MAX: usize = 1 << 20;
+/// When segments hold this much more than what is alive, everything is written anew.
+const DEAD_SHARE_MAX: u64 = 4;
+const DEAD_BYTES_MIN: u64 = 64 << 20;
+
+/// What a snapshot says of itself.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Manifest {
+    /// The binary's engine, and what of the topic's declaration its state depends on.
+    pub engine: String,
+    pub topic: TopicTerms,
+    pub log: String,
+    /// How many replays the archive had seen: each changes rows that a snapshot has folded.
+    pub replays: Option<i64>,
+    /// The offset after the last that is in the state, by partition.
+    pub offsets: BTreeMap<i32, i64>,
+    pub counts: Counts,
+    pub newest_event_ms: BTreeMap<i32, i64>,
+    pub metrics: Vec<MetricState>,
+    pub id_key: (u64, u64),
+    pub ids: Vec<IdBlock>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TopicTerms {
+    pub event_time: String,
+    pub event_id: Option<String>,
+    pub lateness_ms: i64,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricState {
+    pub name: String,
+    pub version: String,
+    /// Windows through this M were published, and their panes gone.
+    pub published_through_ms: Option<i64>,
+    pub runs: Vec<RunBlock>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RunBlock {
+    pub partition: i32,
+    pub block: Block,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct IdBlock {
+    pub partition: i32,
+    /// The newest event time among them: once it is too old, none of them can come again.
+    pub newest_micros: i64,
+    pub block: Block,
+}
+
+impl TopicTerms {
+    fn of(topic: &Topic) -> Self {
+        Self {
+            event_time: topic.columns[topic.event_time].name.clone(),
+            event_id: topic.event_id.map(|index| topic.columns[index].name.clone()),
+            lateness_ms: topic.lateness_ms,
+        }
+    }
+}
+
+fn engine() -> String {
+    format!("state {STATE_VERSION}, datafusion {}", datafusion::DATAFUSION_VERSION)
+}
+
+/// Writes snapshots beside the pipeline.
+pub struct Snapshotter {
+    snapshots: Snapshots,
+    every: Option<Duration>,
+    topic: TopicTerms,
+    log: String,
+    /// The number of the next snapshot.
+    number: u64,
+    /// Where what was written lies: runs by metric and number, ids in the order they came.
+    runs: BTreeMap<(usize, u64), Block>,
+    ids: Vec<IdBlock>,
+    /// The size of each segment in which something is alive.
+    segments: BTreeMap<u64, u64>,
+    /// Where what was taken for the last snapshot lies is not known: the next one holds everything.
+    must_write_all: bool,
+    began: Instant,
+    /// Cut with the commit that is under way.
+    cut: Option<Box<Cut>>,
+    writing: Option<JoinHandle<Result<Box<Cut>, StoreError>>>,
+}
+
+/// The state at a cut; what is in no segment yet waits in `new`.
+struct Cut {
+    number: u64,
+    manifest: Manifest,
+    /// The metric and run of each run, in the manifest's order.
+    runs: Vec<(usize, u64)>,
+    new: Vec<New>,
+}
+
+struct New {
+    rows: RecordBatch,
+    place: Place,
+}
+
+/// Where in the manifest a new block goes: by places in its lists.
+enum Place {
+    Run { metric: usize, index: usize },
+    Ids { index: usize },
+}
+
+impl Snapshotter {
+    pub fn new(
+        snapshots: Snapshots,
+        every: Option<Duration>,
+        topic: &Topic,
+        log: &str,
+        loaded: Option<&Loaded>,
+        last: u64,
+    ) -> Self {
+        Self {
+            snapshots,
+            every,
+            topic: TopicTerms::of(topic),
+            log: log.to_owned(),
+            number: last + 1,
+            runs: loaded.map(|loaded| loaded.runs.clone()).unwrap_or_default(),
+            ids: loaded.map(|loaded| loaded.ids.clone()).unwrap_or_default(),
+            segments: loaded.map(|loaded| loaded.segments.clone()).unwrap_or_default(),
+            must_write_all: false,
+            began: Instant::now(),
+            cut: None,
+            writing: None,
+        }
+    }
+
+    /// Whether the cycle that is being cut should be followed by a snapshot.
+    pub fn is_due(&self, judge: &Judge) -> bool {
+        let Some(every) = self.every else { return false };
+        self.writing.is_none() && (self.began.elapsed() >= every || judge.new_id_count() >= NEW_IDS_MAX)
+    }
+
+    /// Takes the state as it is at this moment; panes are shared, not copied.
+    pub fn cut(
+        &mut self,
+        offsets: BTreeMap<i32, i64>,
+        counts: Counts,
+        replays: Option<i64>,
+        panes: &PanesOfTopic,
+        judge: &mut Judge,
+        watermarks: &Watermarks,
+    ) -> Result<(), StreamError> {
+        self.began = Instant::now();
+        let oldest_micros = watermarks.effective_ms().map_or(i64::MIN, |ms| (ms - self.topic.lateness_ms) * 1_000);
+        self.ids.retain(|ids| ids.newest_micros >= oldest_micros);
+        let all = self.must_write_all || self.is_mostly_dead(panes);
+        if all {
+            self.runs.clear();
+        }
+        self.must_write_all = false;
+        let mut new = Vec::new();
+        let mut numbers = Vec::new();
+        let mut metrics = Vec::new();
+        // A version that was left has no state that anybody could go on with.
+        let kept = panes.metrics.iter().enumerate().filter(|(_, live)| live.role != Role::Gone);
+        for (metric, live) in kept {
+            let mut runs = Vec::new();
+            for (partition, number, states) in live.panes.runs() {
+                let block = match self.runs.get(&(metric, number)) {
+                    Some(block) => block.clone(),
+                    None => {
+                        new.push(New {
+                            rows: states.clone(),
+                            place: Place::Run { metric: metrics.len(), index: runs.len() },
+                        });
+                        Block::default()
+                    }
+                };
+                runs.push(RunBlock { partition, block });
+                numbers.push((metric, number));
+            }
+            metrics.push(MetricState {
+                name: live.plan().metric.name.clone(),
+                version: live.version.clone(),
+                published_through_ms: live.published_through_ms,
+                runs,
+            });
+        }
+        for (partition, ids, is_all) in judge.take_new_ids(all)? {
+            if is_all {
+                self.ids.retain(|known| known.partition != partition);
+            }
+            let times = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(ids.column(2));
+            let Some(newest_micros) = arrow::compute::max(times) else { continue };
+            new.push(New { rows: ids, place: Place::Ids { index: self.ids.len() } });
+            self.ids.push(IdBlock { partition, newest_micros, block: Block::default() });
+        }
+        let manifest = Manifest {
+            engine: engine(),
+            topic: self.topic.clone(),
+            log: self.log.clone(),
+            replays,
+            offsets,
+            counts,
+            newest_event_ms: watermarks.newest_events().collect(),
+            metrics,
+            id_key: judge.id_key(),
+            ids: self.ids.clone(),
+        };
+        self.cut = Some(Box::new(Cut { number: self.number, manifest, runs: numbers, new }));
+        self.number += 1;
+        Ok(())
+    }
+
+    /// The cycle that was cut is committed: writes what was cut with it, beside the pipeline.
+    pub fn committed(&mut self, runtime: &tokio::runtime::Handle) {
+        if let Some(cut) = self.cut.take() {
+            self.writing = Some(runtime.spawn(write(self.snapshots.clone(), cut)));
+        }
+    }
+
+    /// Takes in how writing went, if it has ended.
+    pub fn settle(&mut self, runtime: &tokio::runtime::Handle) {
+        let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) else { return };
+        let ended = runtime.block_on(writing);
+        self.take_in(ended);
+    }
+
+    fn take_in(&mut self, ended: Result<Result<Box<Cut>, StoreError>, tokio::task::JoinError>) {
+        match ended {
+            Ok(Ok(cut)) => {
+                let needed = cut.manifest.segments();
+                self.segments.extend(needed.get(&cut.number).map(|bytes| (cut.number, *bytes)));
+                self.segments.retain(|number, _| needed.contains_key(number));
+                let runs = cut.manifest.metrics.into_iter().flat_map(|metric| metric.runs).map(|run| run.block);
+                self.runs = cut.runs.into_iter().zip(runs).collect();
+                self.ids = cut.manifest.ids;
+                tracing::debug!(number = cut.number, "snapshot written");
+            }
+            Ok(Err(error)) => self.start_over(&error),
+            Err(error) => self.start_over(&error),
+        }
+    }
+
+    /// Waits for what is being written, but not beyond the deadline.
+    pub fn finish(&mut self, runtime: &tokio::runtime::Handle, deadline: Instant) {
+        if let Some(writing) = &mut self.writing {
+            // The timer must be made within the runtime.
+            let wait = async { tokio::time::timeout_at(deadline.into(), writing).await };
+            if let Ok(ended) = runtime.block_on(wait) {
+                self.writing = None;
+                self.take_in(ended);
+            }
+        }
+    }
+
+    fn start_over(&mut self, error: &dyn std::error::Error) {
+        tracing::warn!(%error, source = ?error.source(), "the snapshot was not written; trying again later");
+        self.must_write_all = true;
+    }
+
+    /// Whether the segments hold much more than what is alive in them.
+    fn is_mostly_dead(&self, panes: &PanesOfTopic) -> bool {
+        let runs = panes.metrics.iter().enumerate().flat_map(|(metric, live)| {
+            live.panes.runs().filter_map(move |(_, number, _)| self.runs.get(&(metric, number)))
+        });
+        let alive: u64 = runs.chain(self.ids.iter().map(|ids| &ids.block)).map(|block| block.bytes).sum();
+        self.segments.values().sum::<u64>() > DEAD_BYTES_MIN.max(DEAD_SHARE_MAX * alive)
+    }
+}
+
+impl Manifest {
+    /// Every block that it names.
+    fn blocks(&self) -> impl Iterator<Item = &Block> {
+        let runs = self.metrics.iter().flat_map(|metric| &metric.runs).map(|run| &run.block);
+        runs.chain(self.ids.iter().map(|ids| &ids.block))
+    }
+
+    /// The segments in which something is alive, each with how far it is needed.
+    fn segments(&self) -> BTreeMap<u64, u64> {
+        let mut segments = BTreeMap::new();
+        for block in self.blocks() {
+            let end = segments.entry(block.segment).or_default();
+            *end = (block.offset + block.bytes).max(*end);
+        }
+        segments
+    }
+}
+
+/// The segment, the manifest, then the end of what it replaces.
+async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, StoreError> {
+    if !cut.new.is_empty() {
+        let (rows, places): (Vec<_>, Vec<_>) = cut.new.drain(..).map(|new| (new.rows, new.place)).unzip();
+        let blocks = snapshots.write_segment(cut.number, &rows).await?;
+        step!("snapshot.segment");
+        for (place, block) in places.into_iter().zip(blocks) {
+            match place {
+                Place::Run { metric, index } => cut.manifest.metrics[metric].runs[index].block = block,
+                Place::Ids { index } => cut.manifest.ids[index].block = block,
+            }
+        }
+    }
+    snapshots.write_manifest(cut.number, &cut.manifest).await?;
+    step!("snapshot.manifest");
+    let segments: Vec<u64> = cut.manifest.segments().into_keys().collect();
+    if let Err(error) = snapshots.keep_only(cut.number, &segments).await {
+        tracing::warn!(%error, "old snapshots were not deleted; trying again with the next");
+    }
+    Ok(cut)
+}

@@ -1,0 +1,124 @@
+//! Taking a snapshot back.
+
+use std::collections::BTreeMap;
+
+use vitral_panes::watermark::Watermarks;
+use vitral_schemas::topic::Topic;
+use vitral_store::snapshot::Block;
+use vitral_store::{Archive, Counts, Snapshots};
+
+use super::{IdBlock, Manifest, TopicTerms, engine};
+use crate::error::StreamError;
+use crate::judge::Judge;
+use crate::panes_of_topic::PanesOfTopic;
+
+/// What was taken back, and where it lies.
+pub struct Loaded {
+    pub offsets: BTreeMap<i32, i64>,
+    pub counts: Counts,
+    /// Whether each metric's panes were in it; the others must be rebuilt.
+    pub restored: Vec<bool>,
+    pub(super) runs: BTreeMap<(usize, u64), Block>,
+    pub(super) ids: Vec<IdBlock>,
+    pub(super) segments: BTreeMap<u64, u64>,
+}
+
+/// Loads the newest snapshot into panes, ids and watermarks, which are empty; none if there is none that can be trusted, and then
+/// they are empty again.
+pub async fn load(
+    snapshots: &Snapshots,
+    topic: &Topic,
+    archive: &Archive,
+    panes: &mut PanesOfTopic,
+    judge: &mut Judge,
+    watermarks: &mut Watermarks,
+) -> Option<Loaded> {
+    let id_key = judge.id_key();
+    let manifest = match snapshots.newest::<Manifest>().await {
+        Ok(Some((_, manifest))) => manifest,
+        Ok(None) => return None,
+        Err(error) => return rebuild(topic, &error),
+    };
+    if let Some(reason) = doubt(&manifest, topic, archive).await {
+        tracing::warn!(
+            topic = topic.name,
+            reason,
+            "the snapshot is not of this archive and engine; rebuilding from the archive"
+        );
+        return None;
+    }
+    match restore(snapshots, &manifest, panes, judge).await {
+        Ok(mut loaded) => {
+            for (partition, newest_ms) in &manifest.newest_event_ms {
+                watermarks.observe_event(*partition, *newest_ms);
+            }
+            loaded.segments = manifest.segments();
+            Some(loaded)
+        }
+        Err(error) => {
+            panes.clear();
+            judge.start_over(id_key);
+            rebuild(topic, &error)
+        }
+    }
+}
+
+fn rebuild(topic: &Topic, error: &dyn std::error::Error) -> Option<Loaded> {
+    tracing::warn!(topic = topic.name, %error, source = ?error.source(), "the snapshot cannot be read; rebuilding from the archive");
+    None
+}
+
+/// Why the snapshot must not be used, if so.
+async fn doubt(manifest: &Manifest, topic: &Topic, archive: &Archive) -> Option<String> {
+    if manifest.engine != engine() {
+        return Some(format!("it was written by {}", manifest.engine));
+    }
+    if manifest.topic != TopicTerms::of(topic) || manifest.log != archive.log() {
+        return Some("it is of another topic or declaration".to_owned());
+    }
+    match archive.replays().await {
+        Ok(replays) if replays == manifest.replays => {}
+        Ok(_) => return Some("rows have been replayed since".to_owned()),
+        Err(error) => return Some(error.to_string()),
+    }
+    let behind =
+        manifest.offsets.iter().find(|(partition, offset)| archive.next_offsets().get(partition) < Some(offset));
+    behind.map(|(partition, offset)| format!("the archive does not reach offset {offset} of partition {partition}"))
+}
+
+async fn restore(
+    snapshots: &Snapshots,
+    manifest: &Manifest,
+    panes: &mut PanesOfTopic,
+    judge: &mut Judge,
+) -> Result<Loaded, StreamError> {
+    let mut runs = BTreeMap::new();
+    let mut restored = vec![false; panes.metrics.len()];
+    for (index, live) in panes.metrics.iter_mut().enumerate() {
+        let is_this = |version: &str, name: &str| version == live.version && name == live.plan().metric.name;
+        let Some(state) = manifest.metrics.iter().find(|state| is_this(&state.version, &state.name)) else { continue };
+        // A table that was set back needs panes that the snapshot has no more.
+        if live.published_through_ms < state.published_through_ms {
+            continue;
+        }
+        for run in &state.runs {
+            let states = snapshots.read(&run.block).await?;
+            if let Some(number) = live.panes.restore(run.partition, states)? {
+                runs.insert((index, number), run.block.clone());
+            }
+        }
+        restored[index] = true;
+    }
+    judge.start_over(manifest.id_key);
+    for ids in &manifest.ids {
+        judge.restore_ids(ids.partition, &snapshots.read(&ids.block).await?);
+    }
+    Ok(Loaded {
+        offsets: manifest.offsets.clone(),
+        counts: manifest.counts,
+        restored,
+        runs,
+        ids: manifest.ids.clone(),
+        segments: BTreeMap::new(),
+    })
+}

@@ -1,0 +1,21 @@
+//! The stream against a real Kafka: `scripts/services start kafka`, then `env $(scripts/services env) cargo test`.
+//!
+//! One binary, so that all is linked once; a file for each subject.
+
+mod backfill;
+mod batches;
+mod clock;
+mod dead_letters;
+mod duplicates;
+mod fencing;
+mod idleness;
+mod lateness;
+mod log;
+mod order;
+mod partitions;
+mod pauses;
+mod replay;
+mod restart;
+mod snapshots;
+mod transactions;
+mod world;

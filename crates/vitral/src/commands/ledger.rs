@@ -1,0 +1,109 @@
+//! `vitral ledger list|replay`: the rows that did not count.
+
+use anyhow::{Context, bail};
+use arrow::util::pretty::pretty_format_batches;
+use chrono::{DateTime, Utc};
+use clap::{Args, Subcommand};
+use vitral_batch::ledger;
+use vitral_schemas::verdict::{Reason, Verdict};
+use vitral_store::DataDirLock;
+use vitral_stream::replay::{Cause, Replayed, Wanted, replay};
+
+use crate::cli::{Common, answer};
+use crate::config::Config;
+use crate::replay::{finish_replay, note};
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Show them, the newest first.
+    List(ListFlags),
+    /// Feed them again: refused messages by what the catalog says now, late ones as if they had come in time.
+    Replay(Flags),
+}
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Only those: a reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada.
+    #[arg(long, value_name = "R")]
+    reason: Option<String>,
+    /// That arrived at or after this time (RFC 3339) ...
+    #[arg(long, value_name = "T")]
+    from: Option<DateTime<Utc>>,
+    /// ... and before this one.
+    #[arg(long, value_name = "T")]
+    to: Option<DateTime<Utc>>,
+}
+
+#[derive(Debug, Args)]
+pub struct ListFlags {
+    #[command(flatten)]
+    flags: Flags,
+    /// At most so many of each topic.
+    #[arg(long, value_name = "N", default_value_t = 100)]
+    limit: usize,
+}
+
+impl Flags {
+    fn wanted(&self) -> anyhow::Result<Wanted> {
+        let cause = match self.reason.as_deref() {
+            None => None,
+            Some(name) if name == Verdict::Late.name() => Some(Cause::Late),
+            Some(name) => match Reason::ALL.into_iter().find(|reason| reason.name() == name) {
+                Some(reason) => Some(Cause::Refused(reason)),
+                None => {
+                    let known = Reason::ALL.map(Reason::name).join(", ");
+                    bail!("there is no reason {name}: name one of {known}, or {}", Verdict::Late)
+                }
+            },
+        };
+        let ms = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_millis());
+        Ok(Wanted { cause, from_ms: ms(self.from), to_ms: ms(self.to) })
+    }
+}
+
+pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match command {
+            Command::List(flags) => list(config, common, flags).await,
+            Command::Replay(flags) => feed_again(config, common, flags).await,
+        }
+    })
+}
+
+async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Result<()> {
+    let catalog = config.catalog()?;
+    let store = config.location(&common.data_dir)?;
+    let wanted = flags.flags.wanted()?.condition();
+    for topic in &catalog.topics {
+        let rows = ledger::newest(topic, &store, wanted.clone(), flags.limit).await?;
+        let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
+        answer(&format!("{}: {count} rows", topic.name));
+        if count > 0 {
+            answer(&pretty_format_batches(&rows).context("the rows cannot be shown")?.to_string());
+        }
+    }
+    Ok(())
+}
+
+async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    let catalog = config.catalog()?;
+    let settings = config.settings()?;
+    let wanted = flags.wanted()?;
+    // A running stream has folded what the archive said: it is stopped for a replay, and rebuilds its open windows afterwards.
+    let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
+    let store = config.location(&common.data_dir)?;
+    for topic in &catalog.topics {
+        let now_ms = Utc::now().timestamp_millis();
+        let about_to = async |times_ms| note(&store, times_ms).await;
+        let Replayed { counted, duplicate, refused, .. } =
+            replay::<anyhow::Error>(topic, &settings, &store, &wanted, now_ms, about_to).await?;
+        answer(&format!(
+            "{}: {counted} count now, {duplicate} are duplicates, {refused} are refused again",
+            topic.name
+        ));
+    }
+    let changed = finish_replay(&catalog, &settings, &store).await?;
+    answer(&format!("{changed} metrics were published anew"));
+    Ok(())
+}
