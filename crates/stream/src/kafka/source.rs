@@ -52,23 +52,45 @@ pub struct End {
 }
 
 /// A message owned by the client library; its bytes are not copied.
-pub struct Message(NonNull<ffi::rd_kafka_message_t>);
+///
+/// What every row is asked for several times stands here: the library's own structs lie far apart, and a batch of them is larger than
+/// the processor's caches.
+pub struct Message {
+    raw: NonNull<ffi::rd_kafka_message_t>,
+    partition: i32,
+    offset: i64,
+    payload: *const u8,
+    payload_bytes: usize,
+}
 
 // SAFETY: a message is immutable and its memory is reference-counted with atomics.
 unsafe impl Send for Message {}
 
 impl Message {
+    /// Takes a message over.
+    fn new(raw: NonNull<ffi::rd_kafka_message_t>) -> Self {
+        // SAFETY: the library handed the message out, so all of it is there.
+        let message = unsafe { raw.as_ref() };
+        Self {
+            raw,
+            partition: message.partition,
+            offset: message.offset,
+            payload: message.payload.cast(),
+            payload_bytes: message.len,
+        }
+    }
+
     pub fn partition(&self) -> i32 {
-        self.raw().partition
+        self.partition
     }
 
     pub fn offset(&self) -> i64 {
-        self.raw().offset
+        self.offset
     }
 
     /// None is a tombstone.
     pub fn payload(&self) -> Option<&[u8]> {
-        bytes(self.raw().payload.cast(), self.raw().len)
+        bytes(self.payload, self.payload_bytes)
     }
 
     pub fn key(&self) -> Option<&[u8]> {
@@ -81,7 +103,7 @@ impl Message {
         let mut found = Vec::new();
         // SAFETY: headers, names and values belong to the message; they are copied before it can go.
         unsafe {
-            if ffi::rd_kafka_message_headers(self.0.as_ptr(), &mut headers)
+            if ffi::rd_kafka_message_headers(self.raw.as_ptr(), &mut headers)
                 != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
             {
                 return found;
@@ -101,7 +123,7 @@ impl Message {
 
     fn raw(&self) -> &ffi::rd_kafka_message_t {
         // SAFETY: the message lives until it is dropped.
-        unsafe { self.0.as_ref() }
+        unsafe { self.raw.as_ref() }
     }
 }
 
@@ -116,7 +138,7 @@ fn bytes<'a>(start: *const u8, len: usize) -> Option<&'a [u8]> {
 impl Drop for Message {
     fn drop(&mut self) {
         // SAFETY: each message is destroyed once.
-        unsafe { ffi::rd_kafka_message_destroy(self.0.as_ptr()) }
+        unsafe { ffi::rd_kafka_message_destroy(self.raw.as_ptr()) }
     }
 }
 
@@ -252,7 +274,7 @@ impl Source {
         let mut by_partition: Vec<(i32, Vec<Message>)> = Vec::new();
         // All are owned before any is looked at, so that an error leaks none.
         let messages: Vec<Message> =
-            self.slots[..count].iter().filter_map(|message| NonNull::new(*message)).map(Message).collect();
+            self.slots[..count].iter().filter_map(|message| NonNull::new(*message)).map(Message::new).collect();
         for message in messages {
             match message.raw().err {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
@@ -283,7 +305,7 @@ impl Source {
     /// The client library goes on after most errors by itself; some mean that messages are lost.
     fn judge_error(&self, message: &Message, error: RDKafkaRespErr) -> Result<(), StreamError> {
         // SAFETY: the text belongs to the message and is copied here.
-        let text = unsafe { ffi::rd_kafka_message_errstr(message.0.as_ptr()) };
+        let text = unsafe { ffi::rd_kafka_message_errstr(message.raw.as_ptr()) };
         let reason = if text.is_null() {
             String::new()
         } else {
