@@ -71,7 +71,7 @@ async fn is_damaged(snapshots: &Snapshots, block: &Block) -> bool {
         manifest.is_err()
             || manifest
                 .as_ref()
-                .is_ok_and(|found| found.as_ref().is_some_and(|(_, blocks)| blocks == &[block.clone()]))
+                .is_ok_and(|found| found.as_ref().is_some_and(|(_, blocks)| blocks == std::slice::from_ref(block)))
     );
     let known = |error: &StoreError| matches!(error, StoreError::Snapshot { .. } | StoreError::Object { .. });
     assert!(

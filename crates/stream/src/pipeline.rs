@@ -501,9 +501,8 @@ impl Pipeline {
     /// Shows what is there; nothing before the first windows are made.
     fn show(&self) {
         let Some(live) = &self.live else { return };
-        let topics = self.context.catalog.topics.len();
         let tail = self.cycle.tail();
-        self.view.show(&self.context.view, topics, &self.topic, &self.panes, tail, self.completeness(), live);
+        self.view.show(&self.context.view, &self.topic, &self.panes, tail, self.completeness(), live);
     }
 
     fn completeness(&self) -> Completeness {

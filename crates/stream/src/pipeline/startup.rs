@@ -82,6 +82,7 @@ pub(super) fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Re
     let next_offsets: BTreeMap<i32, Option<i64>> =
         partitions.iter().map(|partition| (*partition, archive.next_offsets().get(partition).copied())).collect();
     let view = ViewOfTopic {
+        topics: context.catalog.topics.len(),
         archive: runtime.block_on(archive.provider())?,
         published: runtime.block_on(providers(&tables, &panes))?,
     };

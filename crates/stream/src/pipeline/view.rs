@@ -12,6 +12,8 @@ use crate::panes_of_topic::PanesOfTopic;
 
 /// The committed tables; the rest of the view is made from the pipeline's state.
 pub(super) struct ViewOfTopic {
+    /// How many topics the catalog has: the view is ready once it holds all of them.
+    pub(super) topics: usize,
     pub(super) archive: Arc<dyn TableProvider>,
     /// In the order of the topic's metrics; none of a version that is not shown.
     pub(super) published: Vec<Option<Arc<dyn TableProvider>>>,
@@ -19,11 +21,10 @@ pub(super) struct ViewOfTopic {
 
 impl ViewOfTopic {
     /// Replaces the topic and its metrics in the shared view, all at once. `now` is of the archive and the tail, `live` of the
-    /// open windows. The view is ready once it holds all of the catalog's `topics`.
+    /// open windows.
     pub(super) fn show(
         &self,
         view: &ViewSender,
-        topics: usize,
         topic: &Topic,
         panes: &PanesOfTopic,
         tail: Vec<RecordBatch>,
@@ -34,7 +35,7 @@ impl ViewOfTopic {
         view.send_modify(|view| {
             let mut next = View::clone(view);
             next.topics.insert(topic.name.clone(), of_topic);
-            next.ready = next.topics.len() == topics;
+            next.ready = next.topics.len() == self.topics;
             for (index, (metric, published)) in panes.metrics.iter().zip(&self.published).enumerate() {
                 if !panes.is_shown(index) {
                     continue;

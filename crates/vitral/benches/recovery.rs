@@ -1,0 +1,158 @@
+//! How long a start takes: from an archive whose windows are all open, and from a snapshot.
+//!
+//! `cargo bench --profile dev --bench recovery -- ROWS USERS` with `VITRAL_TEST_KAFKA` set. The archive is made without Kafka, on the
+//! identity of an empty topic: the start is over when the view is ready, before the broker says that it has none of these offsets.
+
+#![expect(clippy::print_stdout, reason = "a bench answers there")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
+use prometheus_client::registry::Registry;
+use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::time::SystemClock;
+use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_schemas::verdict::Verdict;
+use vitral_schemas::view::View;
+use vitral_store::{Archive, ArchiveCommit, Location};
+use vitral_stream::kafka::{Source, create_topic};
+use vitral_stream::{KafkaConfig, StreamConfig, StreamTelemetry, TopicLabel, pipeline};
+
+const PARTITIONS: i32 = 4;
+const ROWS_AT_ONCE: i64 = 1 << 20;
+
+fn main() {
+    let Ok(brokers) = std::env::var("VITRAL_TEST_KAFKA") else {
+        println!("left out: VITRAL_TEST_KAFKA is not set");
+        return;
+    };
+    let numbers: Vec<i64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
+    let rows = numbers.first().copied().unwrap_or(50_000_000);
+    let users = numbers.get(1).copied().unwrap_or(250_000);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
+    let kafka = KafkaConfig { brokers, ..KafkaConfig::default() };
+    let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+    let name = format!("bench-{}", uuid::Uuid::new_v4());
+    catalog.topics[0].kafka_topic = name.clone();
+    let topic = catalog.topics[0].clone();
+    runtime.block_on(create_topic(&kafka, &name, PARTITIONS, &[])).expect("a topic");
+    let log =
+        Source::new(&kafka, &name, topic.message_bytes_max).expect("a source").log_identity().expect("its identity");
+    let dir = tempfile::tempdir().expect("a folder");
+    let made = Instant::now();
+    runtime.block_on(make_archive(&topic, &log, dir.path(), rows, users));
+    println!("an archive of {rows} rows of open windows was made in {:.1} s", made.elapsed().as_secs_f64());
+
+    let start = |what: &str| {
+        let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
+        let telemetry = StreamTelemetry::register(&mut Registry::default());
+        let store = Location::folder(dir.path()).expect("a location");
+        let context = pipeline::Context {
+            config: StreamConfig {
+                panes_memory_bytes: 8 << 30,
+                known_ids_bytes: 8 << 30,
+                ..StreamConfig::new(kafka.clone(), store)
+            },
+            catalog: Arc::new(catalog.clone()),
+            settings: ShopSettings::default(),
+            clock: Arc::new(SystemClock),
+            view: sender,
+            telemetry: telemetry.clone(),
+            runtime: runtime.handle().clone(),
+        };
+        let began = Instant::now();
+        let mut stream = vitral_stream::start(context, topic.clone()).expect("started");
+        while !view.borrow().ready {
+            if view.has_changed().is_err() {
+                panic!("the stream stopped: {:?}", runtime.block_on(stream.finished()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+        let seconds = began.elapsed().as_secs_f64();
+        // At once, before the broker is asked for offsets that it does not have; the stop writes the snapshot.
+        stream.stop();
+        let outcome = runtime.block_on(stream.finished());
+        let label = TopicLabel { topic: topic.name.clone() };
+        println!(
+            "{what}: ready after {seconds:.1} s, {} rows folded, {} open groups, {} known ids, {:.0} MiB resident{}",
+            telemetry.recovered_rows.get_or_create(&label).get(),
+            telemetry.pane_groups.get_or_create(&label).get(),
+            telemetry.known_ids.get_or_create(&label).get(),
+            resident_mib(),
+            outcome.err().map(|error| format!(" ({error})")).unwrap_or_default(),
+        );
+    };
+    start("from the archive");
+    start("from the snapshot");
+}
+
+/// Rows of the last 50 minutes, all counted, each with an id of its own.
+async fn make_archive(topic: &Topic, log: &str, dir: &Path, rows: i64, users: i64) {
+    let location = Location::folder(dir).expect("a location").join("archive").join(&topic.name);
+    let mut archive = Archive::open(topic, log, 0..PARTITIONS, &location).await.expect("opened");
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let first_ms = now_ms - 50 * 60_000;
+    let mut next = BTreeMap::<i32, i64>::new();
+    for first in (0..rows).step_by(ROWS_AT_ONCE as usize) {
+        let last = rows.min(first + ROWS_AT_ONCE);
+        let partition = i32::try_from(first / ROWS_AT_ONCE).expect("few") % PARTITIONS;
+        let from = next.get(&partition).copied();
+        let ids = first..last;
+        let batch = batch(topic, log, partition, from.unwrap_or(0), ids, |id| {
+            (first_ms + (now_ms - first_ms) * id / rows, id * 7_919 % users)
+        });
+        let to = from.unwrap_or(0) + batch.num_rows() as i64;
+        next.insert(partition, to);
+        let offsets = BTreeMap::from([(partition, (from, to))]);
+        let commit = ArchiveCommit { rows: vec![batch], offsets, effective_ms: Some(first_ms), token: first };
+        archive.commit(&commit).await.expect("committed");
+    }
+}
+
+fn batch(
+    topic: &Topic,
+    log: &str,
+    partition: i32,
+    offset: i64,
+    ids: std::ops::Range<i64>,
+    event: impl Fn(i64) -> (i64, i64),
+) -> RecordBatch {
+    use archive_columns::*;
+    let len = usize::try_from(ids.end - ids.start).expect("few");
+    let text =
+        |of: &dyn Fn(i64) -> String| -> ArrayRef { Arc::new(StringArray::from_iter_values(ids.clone().map(of))) };
+    let times =
+        |micros: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(micros).with_timezone("UTC")) };
+    let schema = topic.archive_schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        match field.name().as_str() {
+            PARTITION => Arc::new(Int32Array::from(vec![partition; len])),
+            OFFSET => Arc::new(Int64Array::from_iter_values(offset..offset + len as i64)),
+            ARRIVAL => times(vec![0; len]),
+            LOG => text(&|_| log.to_owned()),
+            VERDICT => text(&|_| Verdict::Counted.name().to_owned()),
+            "id_usuario" => text(&|id| format!("u{}", event(id).1)),
+            "tipo_evento" => {
+                text(&|id| ["visualizacao", "clique", "adicao_carrinho", "compra"][(id % 16 / 5) as usize].to_owned())
+            }
+            "id_produto" => text(&|id| format!("p{}", id * 104_729 % 2_000)),
+            "id_evento" => text(&|id| format!("evento-{id}")),
+            "moeda" => text(&|_| "BRL".to_owned()),
+            "timestamp" => times(ids.clone().map(|id| event(id).0 * 1_000).collect()),
+            _ => new_null_array(field.data_type(), len),
+        }
+    });
+    let columns = columns.collect();
+    RecordBatch::try_new(schema.clone(), columns).expect("the archive's schema")
+}
+
+fn resident_mib() -> f64 {
+    let status = std::fs::read_to_string("/proc/self/status").expect("linux");
+    let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("resident memory");
+    line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("a number") / 1_024.0
+}
