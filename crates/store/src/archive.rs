@@ -88,7 +88,8 @@ impl Archive {
         partitions: impl IntoIterator<Item = i32>,
         location: &Location,
     ) -> Result<Self, StoreError> {
-        let table = Table::open(&topic.name, location, topic.archive_schema()).await?;
+        let unique = topic.event_id.map(|index| topic.columns[index].name.as_str());
+        let table = Table::open(&topic.name, location, topic.archive_schema()).await?.with_unique(unique);
         let mut archive = Self {
             topic: topic.clone(),
             log: log.to_owned(),

@@ -32,6 +32,8 @@ pub(crate) struct Table {
     delta: DeltaTable,
     session: Arc<SessionState>,
     schema: SchemaRef,
+    /// A column in which every text is another: to look for it in a dictionary is in vain.
+    unique: Option<String>,
 }
 
 /// Small files are merged in two steps, so that a row is rewritten twice and not with every merge.
@@ -62,7 +64,7 @@ impl Table {
         }
         let session = Arc::new(read_session(1).state());
         let schema = stored_schema(&delta).map_err(StoreError::table(name, "opened"))?;
-        Ok(Some(Self { name: name.to_owned(), delta, session, schema: Arc::new(schema) }))
+        Ok(Some(Self { name: name.to_owned(), delta, session, schema: Arc::new(schema), unique: None }))
     }
 
     /// Opens the table at `location`, or creates it. An older table gains the columns that it lacks.
@@ -85,9 +87,39 @@ impl Table {
                 .map_err(StoreError::table(name, "created"))?;
         }
         let session = Arc::new(read_session(1).state());
-        let mut table = Self { name: name.to_owned(), delta, session, schema };
+        let mut table = Self { name: name.to_owned(), delta, session, schema, unique: None };
         table.add_missing_columns().await?;
         Ok(table)
+    }
+
+    /// Says that every text of a column is another.
+    pub(crate) fn with_unique(mut self, column: Option<&str>) -> Self {
+        self.unique = column.map(str::to_owned);
+        self
+    }
+
+    /// Cheap compression: the archive is written once and merged twice, and its share of the stream's work is bounded. Times and
+    /// integers, offsets above all, are packed by their differences, which costs less than looking each up in a dictionary. Nothing
+    /// is found by the smallest and largest text of a file.
+    fn writer_properties(&self) -> WriterProperties {
+        let mut properties =
+            WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(1 << 20));
+        for field in self.schema.fields() {
+            let column = ColumnPath::new(vec![field.name().clone()]);
+            properties = match field.data_type() {
+                DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => properties
+                    .set_column_dictionary_enabled(column.clone(), false)
+                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
+                DataType::Utf8 | DataType::Binary => {
+                    let is_unique = self.unique.as_deref() == Some(field.name().as_str());
+                    properties
+                        .set_column_statistics_enabled(column.clone(), EnabledStatistics::None)
+                        .set_column_dictionary_enabled(column, !is_unique)
+                }
+                _ => properties,
+            };
+        }
+        properties.build()
     }
 
     /// Every committed row, as of the last commit seen here.
@@ -134,7 +166,7 @@ impl Table {
                 .write(rows)
                 .with_save_mode(SaveMode::Append)
                 .with_session_state(Arc::clone(&self.session) as _)
-                .with_writer_properties(writer_properties(&self.schema))
+                .with_writer_properties(self.writer_properties())
                 .with_commit_properties(properties)
                 .await
                 .map_err(&failed)?;
@@ -155,7 +187,7 @@ impl Table {
         self.delta = if rows.num_rows() == 0 {
             let delete = self.delta.clone().delete().with_predicate(wanted).with_session_state(session);
             delete
-                .with_writer_properties(writer_properties(&self.schema))
+                .with_writer_properties(self.writer_properties())
                 .with_commit_properties(properties)
                 .await
                 .map_err(&failed)?
@@ -167,7 +199,7 @@ impl Table {
                 .with_save_mode(SaveMode::Overwrite)
                 .with_replace_where(wanted)
                 .with_session_state(session)
-                .with_writer_properties(writer_properties(&self.schema))
+                .with_writer_properties(self.writer_properties())
                 .with_commit_properties(properties)
                 .await
                 .map_err(&failed)?
@@ -195,7 +227,7 @@ impl Table {
                 .optimize()
                 .with_target_size(target)
                 .with_max_concurrent_tasks(1)
-                .with_writer_properties(writer_properties(&self.schema))
+                .with_writer_properties(self.writer_properties())
                 .with_session_state(Arc::clone(&self.session) as _)
                 .await
                 .map_err(&failed)?;
@@ -291,25 +323,4 @@ fn deltalake_duration(duration: Duration) -> chrono::Duration {
 
 fn delta_fields(schema: &Schema) -> Result<Vec<StructField>, arrow::error::ArrowError> {
     schema.fields().iter().map(|field| field.as_ref().try_into_kernel()).collect()
-}
-
-/// Cheap compression: the archive is written once and merged twice, and its share of the stream's work is bounded. Times and
-/// integers, offsets above all, are packed by their differences, which costs less than looking each up in a dictionary. Nothing is
-/// found by the smallest and largest text of a file.
-fn writer_properties(schema: &Schema) -> WriterProperties {
-    let mut properties =
-        WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(1 << 20));
-    for field in schema.fields() {
-        let column = ColumnPath::new(vec![field.name().clone()]);
-        properties = match field.data_type() {
-            DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => properties
-                .set_column_dictionary_enabled(column.clone(), false)
-                .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
-            DataType::Utf8 | DataType::Binary => {
-                properties.set_column_statistics_enabled(column, EnabledStatistics::None)
-            }
-            _ => properties,
-        };
-    }
-    properties.build()
 }
