@@ -5,9 +5,15 @@ use datafusion::execution::context::SessionContext;
 use datafusion::prelude::SessionConfig;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
 
+/// History is read in bulk.
+const BATCH_ROWS: usize = 32 * 1024;
+
 /// Texts stay plain `Utf8`, as the topics and metrics declare them.
 pub fn read_session(target_partitions: usize) -> SessionContext {
-    let mut config = SessionConfig::new().with_target_partitions(target_partitions).with_information_schema(true);
+    let mut config = SessionConfig::new()
+        .with_target_partitions(target_partitions)
+        .with_batch_size(BATCH_ROWS)
+        .with_information_schema(true);
     let options = config.options_mut();
     options.execution.parquet.schema_force_view_types = false;
     options.execution.parquet.pushdown_filters = true;

@@ -10,7 +10,6 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use futures::StreamExt;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::{EngineConfig, engine_session};
@@ -21,7 +20,7 @@ use vitral_schemas::window::Bounds;
 use vitral_store::{Archive, MetricTable};
 
 use crate::error::StreamError;
-use crate::recovery::by_partition;
+use crate::recovery::{by_partition, next_large};
 
 /// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
 const STEP_MS: i64 = 6 * 3_600_000;
@@ -87,11 +86,11 @@ impl Backfill {
             let since = Some(first_ms * MICROS_PER_MS);
             let until = Some((until_ms + windows.longest_ms()) * MICROS_PER_MS);
             let mut rows = self.archive.counted(since, until).await?;
-            while let Some(batch) = rows.next().await {
+            while let Some(batch) = next_large(&mut rows).await.map_err(failed)? {
                 if stop.load(Ordering::SeqCst) {
                     return Ok(false);
                 }
-                for (partition, batch) in by_partition(&self.topic, &batch.map_err(failed)?).map_err(failed)? {
+                for (partition, batch) in by_partition(&self.topic, &batch).map_err(failed)? {
                     let times = batch.column(self.topic.event_time).as_primitive::<TimestampMicrosecondType>();
                     panes.fold(partition, &batch, &pane_column(&windows, times))?;
                 }

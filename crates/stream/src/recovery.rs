@@ -7,6 +7,7 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use datafusion::error::DataFusionError;
+use datafusion::physical_plan::SendableRecordBatchStream;
 use futures::StreamExt;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -86,11 +87,10 @@ impl Recovery<'_> {
         let failed = |source| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
         let mut counts = loaded.counts;
         let mut rows = self.archive.rows_behind(&loaded.offsets).await?;
-        while let Some(batch) = rows.next().await {
+        while let Some(batch) = next_large(&mut rows).await.map_err(failed)? {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            let batch = batch.map_err(failed)?;
             let verdicts = batch.column(1).as_string::<i32>();
             for verdict in verdicts.iter().flatten().filter_map(Verdict::from_name) {
                 counts.add(verdict, 1);
@@ -132,11 +132,10 @@ impl Recovery<'_> {
         // Metrics that need the same rows are folded together.
         let wants: BTreeSet<Option<i64>> = needed.values().copied().collect();
         let mut rows = self.archive.counted(since_ms.map(|since_ms| since_ms * MICROS_PER_MS), None).await?;
-        while let Some(batch) = rows.next().await {
+        while let Some(batch) = next_large(&mut rows).await.map_err(failed)? {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
-            let batch = batch.map_err(failed)?;
             self.rows += batch.num_rows() as u64;
             for (partition, batch) in by_partition(topic, &batch).map_err(failed)? {
                 if ids {
@@ -149,6 +148,25 @@ impl Recovery<'_> {
             }
         }
         Ok(true)
+    }
+}
+
+/// Rows that are folded together: a state is merged with others the fewer times the more rows it is made of.
+const ROWS_AT_ONCE: usize = 512 * 1024;
+
+/// The stream's next batches as one.
+pub(crate) async fn next_large(rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>, DataFusionError> {
+    let mut batches = Vec::new();
+    let mut count = 0;
+    while count < ROWS_AT_ONCE {
+        let Some(batch) = rows.next().await else { break };
+        let batch = batch?;
+        count += batch.num_rows();
+        batches.push(batch);
+    }
+    match batches.first() {
+        None => Ok(None),
+        Some(first) => Ok(Some(compute::concat_batches(&first.schema(), &batches)?)),
     }
 }
 
