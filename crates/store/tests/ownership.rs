@@ -1,7 +1,6 @@
 //! Two processes with one archive: the one that was replaced must stop, whatever brings it up to date.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
 
@@ -23,9 +22,39 @@ fn token() -> i64 {
     LAST.fetch_add(1, Ordering::SeqCst)
 }
 
-async fn open(topic: &Topic, dir: &Path) -> Archive {
-    let folder = Location::folder(dir).expect("a folder").join("archive");
-    Archive::open(topic, "log", [0], &folder).await.expect("opened")
+async fn open(topic: &Topic, place: &Location) -> Archive {
+    Archive::open(topic, "log", [0], &place.join("archive")).await.expect("opened")
+}
+
+/// A folder, and a bucket if a store is there: `scripts/services start s3`. In CI its absence is a failure.
+fn places() -> (tempfile::TempDir, Vec<Location>) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let mut places = vec![Location::folder(dir.path()).expect("a location")];
+    let setting = |name: &str| std::env::var(format!("VITRAL_TEST_S3{name}"));
+    match setting("") {
+        Ok(endpoint) => {
+            let [bucket, key, secret] =
+                ["_BUCKET", "_KEY", "_SECRET"].map(|name| setting(name).expect("set with the other"));
+            let options = BTreeMap::from(
+                [
+                    ("aws_endpoint", endpoint.as_str()),
+                    ("aws_access_key_id", &key),
+                    ("aws_secret_access_key", &secret),
+                    ("aws_region", "us-east-1"),
+                    ("aws_allow_http", "true"),
+                ]
+                .map(|(name, value)| (name.to_owned(), value.to_owned())),
+            );
+            let prefix =
+                format!("s3://{bucket}/{}", dir.path().file_name().and_then(|name| name.to_str()).expect("a name"));
+            places.push(Location::bucket(&prefix, &options).expect("a bucket"));
+        }
+        Err(_) if std::env::var_os("CI").is_some() => {
+            panic!("VITRAL_TEST_S3 is not set: run scripts/services start s3")
+        }
+        Err(_) => eprintln!("buckets are left out: VITRAL_TEST_S3 is not set (scripts/services start s3)"),
+    }
+    (dir, places)
 }
 
 /// The next offset of partition 0, which is at `from`: a message without a value.
@@ -52,45 +81,68 @@ fn next_offset(topic: &Topic, from: Option<i64>) -> ArchiveCommit {
 
 #[tokio::test]
 async fn a_stale_owner_is_fenced() {
-    let dir = tempfile::tempdir().expect("a folder");
     let topic = topic();
-    let mut stale = open(&topic, dir.path()).await;
-    let mut owner = open(&topic, dir.path()).await;
-    owner.commit(&next_offset(&topic, None)).await.expect("committed");
-    let commit = ArchiveCommit { offsets: BTreeMap::from([(0, (None, 2))]), ..next_offset(&topic, None) };
-    let outcome = stale.commit(&commit).await;
-    assert!(
-        matches!(outcome, Err(StoreError::Fenced { partition: 0, expected: None, found: Some(1), .. })),
-        "{outcome:?}"
-    );
+    let (_dir, places) = places();
+    for place in places {
+        let mut stale = open(&topic, &place).await;
+        let mut owner = open(&topic, &place).await;
+        owner.commit(&next_offset(&topic, None)).await.expect("committed");
+        let commit = ArchiveCommit { offsets: BTreeMap::from([(0, (None, 2))]), ..next_offset(&topic, None) };
+        let outcome = stale.commit(&commit).await;
+        let fenced = matches!(outcome, Err(StoreError::Fenced { partition: 0, expected: None, found: Some(1), .. }));
+        assert!(fenced, "{place}: {outcome:?}");
+        owner.commit(&next_offset(&topic, Some(1))).await.expect("the owner goes on");
+        assert_eq!(open(&topic, &place).await.next_offsets(), &BTreeMap::from([(0, 2)]), "{place}");
+    }
 }
 
 /// Merges and deletions of old files renew what is known of the table: the check is of that, not of what was known before.
 #[tokio::test]
 async fn a_stale_owner_stays_fenced_when_its_table_is_tidied() {
-    let dir = tempfile::tempdir().expect("a folder");
     let topic = topic();
-    let mut stale = open(&topic, dir.path()).await;
-    let mut owner = open(&topic, dir.path()).await;
-    owner.commit(&next_offset(&topic, None)).await.expect("committed");
-    stale.vacuum().await.expect("old files deleted");
-    let outcome = stale.commit(&next_offset(&topic, None)).await;
-    assert!(matches!(outcome, Err(StoreError::Fenced { partition: 0, .. })), "{outcome:?}");
+    let (_dir, places) = places();
+    for place in places {
+        let mut stale = open(&topic, &place).await;
+        let mut owner = open(&topic, &place).await;
+        owner.commit(&next_offset(&topic, None)).await.expect("committed");
+        stale.vacuum().await.expect("old files deleted");
+        let outcome = stale.commit(&next_offset(&topic, None)).await;
+        assert!(matches!(outcome, Err(StoreError::Fenced { partition: 0, .. })), "{place}: {outcome:?}");
+    }
 }
 
 /// M without rows is a commit too.
 #[tokio::test]
 async fn a_stale_owner_never_sets_m_back() {
-    let dir = tempfile::tempdir().expect("a folder");
     let topic = topic();
     let move_m =
         |effective_ms| ArchiveCommit { effective_ms: Some(effective_ms), token: token(), ..ArchiveCommit::default() };
-    let mut stale = open(&topic, dir.path()).await;
-    let mut owner = open(&topic, dir.path()).await;
-    owner.commit(&move_m(2_000)).await.expect("committed");
-    stale.commit(&move_m(1_000)).await.expect_err("another has moved it");
-    // A committer tries again what failed.
-    let outcome = stale.commit(&move_m(1_000)).await;
-    assert!(matches!(outcome, Err(StoreError::Overtaken { .. })), "{outcome:?}");
-    assert_eq!(open(&topic, dir.path()).await.effective_ms(), Some(2_000));
+    let (_dir, places) = places();
+    for place in places {
+        let mut stale = open(&topic, &place).await;
+        let mut owner = open(&topic, &place).await;
+        owner.commit(&move_m(2_000)).await.expect("committed");
+        stale.commit(&move_m(1_000)).await.expect_err("another has moved it");
+        // A committer tries again what failed.
+        let outcome = stale.commit(&move_m(1_000)).await;
+        assert!(matches!(outcome, Err(StoreError::Overtaken { .. })), "{place}: {outcome:?}");
+        assert_eq!(open(&topic, &place).await.effective_ms(), Some(2_000), "{place}");
+    }
+}
+
+/// A commit that is tried again after it came through, because its reply was lost, is there once.
+#[tokio::test]
+async fn a_commit_that_came_through_is_known_again() {
+    let topic = topic();
+    let (_dir, places) = places();
+    for place in places {
+        let mut before = open(&topic, &place).await;
+        let commit = next_offset(&topic, None);
+        before.clone().commit(&commit).await.expect("committed");
+        // Whoever did not hear of it builds on the table as it was.
+        before.commit(&commit).await.expect("it is read back");
+        let rows = open(&topic, &place).await.counts().await.expect("counted");
+        assert_eq!(rows.empty, 1, "{place}");
+        before.commit(&next_offset(&topic, Some(1))).await.expect("it goes on");
+    }
 }
