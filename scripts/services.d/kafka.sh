@@ -2,6 +2,8 @@
 
 port=${VITRAL_KAFKA_PORT:-19092}
 if alive; then port=$(<"$home/port"); fi
+# What connects at the port after the next is told that the broker is at this one: a proxy may stand there.
+proxied=${VITRAL_KAFKA_PROXIED_PORT:-$((port + 3))}
 address=127.0.0.1:$port
 jars=$home/$(sha256sum <"$definitions/kafka/pom.xml" | cut -c1-12)
 java=(java -Xmx768m -Dlog4j2.level=INFO -cp "$jars/*")
@@ -24,7 +26,9 @@ prepare() {
 process.roles=broker,controller
 node.id=1
 controller.quorum.voters=1@127.0.0.1:$((port + 1))
-listeners=PLAINTEXT://$address,CONTROLLER://127.0.0.1:$((port + 1))
+listeners=PLAINTEXT://$address,PROXIED://127.0.0.1:$((port + 2)),CONTROLLER://127.0.0.1:$((port + 1))
+advertised.listeners=PLAINTEXT://$address,PROXIED://127.0.0.1:$proxied
+listener.security.protocol.map=PLAINTEXT:PLAINTEXT,PROXIED:PLAINTEXT,CONTROLLER:PLAINTEXT
 controller.listener.names=CONTROLLER
 log.dirs=$home/data
 # Tests replay events of past years: nothing may expire.

@@ -59,6 +59,8 @@ def from_kafka(address: str, topic: str) -> Iterator[Message]:
             "enable.auto.commit": False,
             "isolation.level": "read_committed",
             "enable.partition.eof": True,
+            # Also bounds what a compressed batch may become.
+            "receive.message.max.bytes": 1_000_000_000,
         }
     )
     metadata = consumer.list_topics(topic, timeout=30).topics[topic]

@@ -20,7 +20,7 @@ METRICS = (
     "funil_conversao",
 )
 
-# What the oracle reads of the archive, under its own names. `end_offset` is exclusive, and set only for a range of
+# What the oracle reads of the archive, under its own names. `end_offset` is the last, and set only for a range of
 # offsets that were never delivered.
 ARCHIVE = """
 CREATE OR REPLACE TABLE archive AS SELECT
@@ -45,7 +45,7 @@ UNION ALL
     SELECT 'delivered, in a range of undelivered offsets', "partition", delivered."offset",
         archive."offset" || ' to ' || end_offset
     FROM delivered JOIN archive USING ("partition")
-    WHERE delivered."offset" >= archive."offset" AND delivered."offset" < end_offset
+    WHERE delivered."offset" BETWEEN archive."offset" AND end_offset
 UNION ALL
     SELECT 'verdict differs', "partition", "offset",
         format('{}, expected {}', archived, verdict)
@@ -73,16 +73,24 @@ VERDICTS = """
 
 def oracle(
     messages: Iterable[Message],
-    archive: Path | None = None,
+    archive: Path | str | None = None,
     zone: str = "America/Sao_Paulo",
     currency: str = "BRL",
     idle: bool = False,
     wait_seconds: float = 0,
+    watermark_seconds: int = 10,
+    lateness_seconds: int = 3600,
+    storage: dict[str, str] | None = None,
 ) -> duckdb.DuckDBPyConnection:
     """A database with a view for each of METRICS and the tables behind them; waits for the archive to have every message."""
     database = duckdb.connect()
     database.execute("SET TimeZone = 'UTC'")
-    for name, value in {"zone": zone, "currency": currency, "idle": idle}.items():
+    for name, value in {
+        "zone": zone,
+        "currency": currency,
+        "idle": idle,
+        "trail": watermark_seconds + lateness_seconds,
+    }.items():
         database.execute(f"SET VARIABLE {name} = ?", [value])
     database.register("decoded", decoded(messages))
     database.execute("CREATE TABLE message AS FROM decoded")
@@ -90,15 +98,15 @@ def oracle(
         database.execute(ARCHIVE + NO_ARCHIVE)
     else:
         deadline = time.monotonic() + wait_seconds
-        while not load_archive(database, archive) and time.monotonic() < deadline:
+        while not load_archive(database, archive, storage) and time.monotonic() < deadline:
             time.sleep(1)
     database.execute(SQL)
     return database
 
 
-def load_archive(database: duckdb.DuckDBPyConnection, archive: Path) -> bool:
+def load_archive(database: duckdb.DuckDBPyConnection, archive: Path | str, storage: dict[str, str] | None) -> bool:
     """Whether every message is in it."""
-    database.register("delta", DeltaTable(archive).to_pyarrow_dataset())
+    database.register("delta", DeltaTable(archive, storage_options=storage).to_pyarrow_dataset())
     database.execute(ARCHIVE + "delta")
     missing = """SELECT NOT EXISTS (FROM message ANTI JOIN archive USING ("partition", "offset") WHERE size IS NOT NULL)"""
     return database.execute(missing).fetchall()[0][0]

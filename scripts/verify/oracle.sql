@@ -28,11 +28,17 @@ CREATE MACRO instant(text) AS CASE
     END
 END;
 
+-- How many decimals the value of a number with an exponent needs; a cast to decimal would round it first.
+CREATE MACRO exponent_digits(text) AS regexp_replace(regexp_extract(text, '^[^eE]*'), '[^0-9]', '', 'g');
+CREATE MACRO exponent_decimals(text) AS CASE
+    WHEN rtrim(exponent_digits(text), '0') = '' THEN 0
+    ELSE length(regexp_extract(text, '\.(\d*)', 1)) - try_cast(regexp_extract(text, '[eE](.*)$', 1) AS BIGINT)
+        - (length(exponent_digits(text)) - length(rtrim(exponent_digits(text), '0')))
+END;
 -- decimal(18,2): null when it has more decimals than zeros can explain, or more digits. An exponent is judged by its value.
 CREATE MACRO money(text) AS CASE
     WHEN regexp_full_match(text, '-?\d+(\.\d\d?0*)?') THEN try_cast(regexp_replace(text, '(\.\d\d)0+$', '\1') AS DECIMAL(18, 2))
-    WHEN regexp_matches(text, '[eE]') AND try_cast(text AS DECIMAL(38, 18)) = round(try_cast(text AS DECIMAL(38, 18)), 2)
-        THEN try_cast(text AS DECIMAL(18, 2))
+    WHEN regexp_matches(text, '[eE]') AND exponent_decimals(text) <= 2 THEN try_cast(text AS DECIMAL(18, 2))
 END;
 CREATE MACRO money_fault(text) AS CASE
     WHEN NOT regexp_full_match(text, '-?(0|[1-9]\d*)(\.\d+)?([eE][-+]?\d+)?') THEN 'tipo'
@@ -82,7 +88,7 @@ WITH accepted AS (
             ELSE max(time) OVER (PARTITION BY "partition" ORDER BY "offset" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)
         END AS newest,
         -- Without an earlier row nothing can be late; `least` alone would pass over that null.
-        CASE WHEN newest IS NOT NULL THEN least(newest, arrival) - INTERVAL 10 SECONDS - INTERVAL 1 HOUR END AS horizon,
+        CASE WHEN newest IS NOT NULL THEN least(newest, arrival) - to_seconds(getvariable('trail')) END AS horizon,
         CASE WHEN id_evento IS NOT NULL THEN
             max(time) FILTER (coalesce(archived, 'contada') = 'contada') OVER (
                 PARTITION BY "partition", id_evento ORDER BY "offset" ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING)

@@ -272,6 +272,15 @@ def test_a_late_row_of_an_idle_partition(tmp_path, idle, expected):
     assert judged == [("contada",), (expected,)]
 
 
+@pytest.mark.parametrize(
+    ("price", "expected"),
+    [("12e-1", "contada"), ("1.00500e1", "contada"), ("0e-400", "contada"), ("1.005e0", "recusada"), ("1e-400", "recusada")],
+)
+def test_an_exponent_is_judged_by_its_value(price, expected):
+    message = Message(0, 0, sale("u", "22:17:00Z", f'"preco":{price}').encode())
+    assert oracle([message]).execute("SELECT verdict FROM judged").fetchall() == [(expected,)]
+
+
 @pytest.mark.parametrize("zone", ["America/Sao_Paulo", "Europe/Lisbon"])
 def test_local_times(zone):
     """Through two years of changes; Python's `fold=0` is the contract's rule."""

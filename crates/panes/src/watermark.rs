@@ -98,8 +98,9 @@ impl Watermarks {
     }
 
     fn is_idle(&self, progress: &Progress, now_ms: i64) -> bool {
-        progress.at_end_since_ms.is_some_and(|since_ms| now_ms - since_ms >= self.idle_after_ms)
-            && progress.checked_ms.is_some_and(|checked_ms| now_ms - checked_ms < self.idle_after_ms)
+        let (Some(since_ms), Some(checked_ms)) = (progress.at_end_since_ms, progress.checked_ms) else { return false };
+        // The broker itself has said so at the end of that time, and lately.
+        checked_ms - since_ms >= self.idle_after_ms && now_ms - checked_ms < self.idle_after_ms * 2 / 3
     }
 
     /// Moves M as far as the partitions allow; true if it moved.
@@ -165,11 +166,13 @@ mod tests {
         watermarks.observe_more(0, NOW);
         assert_eq!(watermarks.unchecked(NOW + 14_999), Vec::<i32>::new());
         assert_eq!(watermarks.unchecked(NOW + 15_000), vec![0, 1]);
-        assert!(!watermarks.advance(NOW + 30_000), "a broker that does not answer may have more");
         watermarks.observe_end(1, NOW + 20_000);
+        assert!(!watermarks.advance(NOW + 30_000), "a broker that does not answer may have more");
+        watermarks.observe_end(1, NOW + 30_000);
         assert!(watermarks.advance(NOW + 30_000), "a second end does not start the time anew");
         assert_eq!(watermarks.effective_ms(), Some(890_000));
         assert_eq!(watermarks.idle_partitions(NOW + 30_000).collect::<Vec<_>>(), vec![1]);
+        assert_eq!(watermarks.idle_partitions(NOW + 49_999).count(), 1);
         assert_eq!(watermarks.idle_partitions(NOW + 50_000).count(), 0);
 
         let mut watermarks = two_partitions();

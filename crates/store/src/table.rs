@@ -73,7 +73,7 @@ impl Table {
         let mut delta = location.table().await.map_err(StoreError::table(name, "opened"))?;
         if delta.version().is_none() {
             let fields = delta_fields(&schema).map_err(|source| StoreError::table(name, "created")(source.into()))?;
-            delta = delta
+            let created = delta
                 .create()
                 .with_table_name(name)
                 .with_columns(fields)
@@ -83,8 +83,19 @@ impl Table {
                     ("delta.logRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
                     ("delta.deletedFileRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
                 ])
-                .await
-                .map_err(StoreError::table(name, "created"))?;
+                .await;
+            delta = match created {
+                Ok(delta) => delta,
+                // The reply may have been lost: then the table is there.
+                Err(error) => {
+                    let delta = location.table().await.map_err(StoreError::table(name, "opened"))?;
+                    if delta.version().is_none() {
+                        return Err(StoreError::table(name, "created")(error));
+                    }
+                    tracing::warn!(table = name, %error, "a creation that reported an error had succeeded");
+                    delta
+                }
+            };
         }
         let session = Arc::new(read_session(1).state());
         let mut table = Self { name: name.to_owned(), delta, session, schema, unique: None };

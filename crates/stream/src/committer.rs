@@ -12,7 +12,7 @@ use tokio::sync::mpsc;
 use vitral_store::{Archive, ArchiveCommit, MetricTable, StoreError};
 
 use crate::error::StreamError;
-use crate::kafka::Delivery;
+use crate::kafka::{Delivery, TopicIdentity};
 use crate::telemetry::{StreamTelemetry, TopicLabel};
 
 pub enum Job {
@@ -64,6 +64,9 @@ pub struct Committer {
     /// In the order of the topic's metrics; none while a metric's history is computed.
     pub tables: Vec<Option<MetricTable>>,
     pub brokers: String,
+    /// The topic's log, and who is asked whether it still is; nobody if any log will do.
+    pub log: String,
+    pub identity: Option<Arc<TopicIdentity>>,
     pub telemetry: StreamTelemetry,
     pub label: TopicLabel,
 }
@@ -129,6 +132,7 @@ impl Committer {
                         source,
                     })?;
                 }
+                self.check_log().await?;
                 step!("archive.before");
                 let started = Instant::now();
                 let archive = &mut self.archive;
@@ -161,6 +165,24 @@ impl Committer {
                 let next_offset = retry!(&self.label.topic, archive.add_partition(partition));
                 Ok(Done::PartitionAdded { partition, next_offset })
             }
+        }
+    }
+
+    /// A topic that was made anew has the old one's name, and its messages the old ones' offsets: what was read may be of either, so
+    /// none of it is committed.
+    async fn check_log(&self) -> Result<(), StreamError> {
+        let Some(identity) = self.identity.clone() else { return Ok(()) };
+        match tokio::task::spawn_blocking(move || identity.ask()).await {
+            Ok(Ok(found)) if found != self.log => {
+                Err(StreamError::NewLog { topic: self.label.topic.clone(), known: self.log.clone(), found })
+            }
+            Ok(Ok(_)) => Ok(()),
+            // A broker that is away hands out nothing new either.
+            Ok(Err(error)) => {
+                tracing::debug!(topic = self.label.topic, %error, "the topic's identity is not known right now");
+                Ok(())
+            }
+            Err(_) => Err(StreamError::Gone("the question for the topic's identity")),
         }
     }
 

@@ -18,6 +18,12 @@ pub enum StreamError {
          from there are lost. Keep them longer on the broker (retention.ms); to go on without them, start with a new --data-dir"
     )]
     OffsetsGone { topic: String, partition: i32, offset: i64, reason: String },
+    /// Nothing behind such a batch could be read.
+    #[error(
+        "topic {topic}, partition {partition}: a batch cannot be decompressed ({reason}). This build reads gzip, snappy and lz4: set \
+         compression.type of the topic or of its producers to one of them, and move the partition's messages that are left into a new topic"
+    )]
+    Compression { topic: String, partition: i32, reason: String },
     #[error(
         "topic {topic} was made anew: its identity is {found}, the archive holds rows of {known}. Start with a new --data-dir, or give the \
          new topic another name"

@@ -10,7 +10,7 @@ use rdkafka::ClientConfig;
 
 pub use admin::create_topic;
 pub use dead_letters::{DeadLetters, Delivery};
-pub use identity::log_identity;
+pub use identity::{TopicIdentity, log_identity};
 pub use producer::EventProducer;
 pub use source::{End, Message, Polled, Source};
 

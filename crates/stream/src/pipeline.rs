@@ -87,7 +87,7 @@ pub fn start(context: Context, topic: Topic) -> Result<StreamHandle, StreamError
     let stopped = Arc::clone(&stop);
     let name = format!("stream {}", topic.name);
     let run = move || {
-        let result = startup::start(context, topic, Arc::clone(&stopped)).and_then(|pipeline| match pipeline {
+        let result = startup::start_through_outages(&context, &topic, &stopped).and_then(|pipeline| match pipeline {
             Some(mut pipeline) => pipeline.run(&stopped),
             None => Ok(()),
         });

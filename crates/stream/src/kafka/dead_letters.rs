@@ -75,6 +75,16 @@ impl DeadLetters {
                     std::thread::sleep(Duration::from_millis(20));
                     record = back;
                 }
+                // More than this producer sends at all.
+                Err((error, back)) if is_too_large(&error) && record_bytes(&back) > 0 => {
+                    let bytes = record_bytes(&back).to_string();
+                    let headers = back.headers.unwrap_or_default();
+                    let headers = headers.insert(Header { key: "vitral.truncated", value: Some(&bytes) });
+                    record = FutureRecord::to(&self.dead_letter_topic).payload(&[][..]).headers(headers);
+                    if let Some(key) = message.key() {
+                        record = record.key(key);
+                    }
+                }
                 Err((source, _)) => {
                     return Err(StreamError::Kafka {
                         brokers: self.brokers.clone(),
@@ -85,6 +95,10 @@ impl DeadLetters {
             }
         }
     }
+}
+
+fn record_bytes(record: &FutureRecord<'_, [u8], [u8]>) -> usize {
+    record.payload.map_or(0, <[u8]>::len)
 }
 
 fn is_too_large(error: &KafkaError) -> bool {

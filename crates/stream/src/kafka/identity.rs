@@ -7,9 +7,31 @@ use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::RDKafkaRespErr;
 
+use crate::config::KafkaConfig;
 use crate::error::StreamError;
 
 const TIMEOUT_MS: i32 = 10_000;
+
+/// Asks for one topic's identity, on a connection of its own.
+pub struct TopicIdentity {
+    consumer: BaseConsumer,
+    topic: String,
+}
+
+impl TopicIdentity {
+    pub fn new(config: &KafkaConfig, topic: &str) -> Result<Self, StreamError> {
+        let consumer = super::client(config).create().map_err(|source| StreamError::Kafka {
+            brokers: config.brokers.clone(),
+            action: "connecting",
+            source,
+        })?;
+        Ok(Self { consumer, topic: topic.to_owned() })
+    }
+
+    pub fn ask(&self) -> Result<String, StreamError> {
+        log_identity(&self.consumer, &self.topic)
+    }
+}
 
 /// The UUID that the broker gave the topic when it was made. A topic deleted and made again under the same name has another, so its
 /// offsets are never mistaken for the old ones.

@@ -320,6 +320,9 @@ impl Source {
                 offset: message.offset(),
                 reason,
             }),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION => {
+                Err(StreamError::Compression { topic: self.topic.clone(), partition: message.partition(), reason })
+            }
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL
             | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
             | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {

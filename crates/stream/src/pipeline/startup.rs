@@ -23,7 +23,7 @@ use crate::committer::Committer;
 use crate::decode::Decoder;
 use crate::error::StreamError;
 use crate::judge::Judge;
-use crate::kafka::{DeadLetters, Source, create_topic};
+use crate::kafka::{DeadLetters, Source, TopicIdentity, create_topic};
 use crate::panes_of_topic::{LiveMetric, PanesOfTopic, Role};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshotter;
@@ -31,11 +31,35 @@ use crate::telemetry::TopicLabel;
 
 /// A refused message may be larger than the topic it came from allows others to be.
 const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
+/// How long a store may fail at the start, and how soon it is tried again. What lasts longer is rather a wrong setting than an outage.
+const START_PATIENCE: Duration = Duration::from_secs(120);
+const START_RETRY: Duration = Duration::from_secs(2);
 /// Between questions for a topic that does not exist yet.
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
+/// Starts, and starts again if the store fails meanwhile in a way that may pass: nothing was written that a second start minds.
+pub(super) fn start_through_outages(
+    context: &Context,
+    topic: &Topic,
+    stop: &Arc<AtomicBool>,
+) -> Result<Option<Pipeline>, StreamError> {
+    let deadline = Instant::now() + START_PATIENCE;
+    loop {
+        match start(context.clone(), topic.clone(), Arc::clone(stop)) {
+            Err(StreamError::Store(error)) if !error.is_final() && Instant::now() < deadline => {
+                tracing::warn!(topic = topic.name, %error, source = ?error, "the store failed at the start; trying again");
+                std::thread::sleep(START_RETRY);
+            }
+            outcome => return outcome,
+        }
+        if stop.load(Ordering::SeqCst) {
+            return Ok(None);
+        }
+    }
+}
+
 /// A pipeline that is ready to run, with its first view shown; none if it was stopped meanwhile.
-pub(super) fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option<Pipeline>, StreamError> {
+fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option<Pipeline>, StreamError> {
     let engine = EngineConfig { memory_bytes: context.config.panes_memory_bytes };
     let planned = |source| StreamError::Batch { topic: topic.name.clone(), action: "planned", source };
     let session = engine_session(engine).map_err(planned)?;
@@ -91,7 +115,19 @@ pub(super) fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Re
     source.assign(&cycle.next_offsets())?;
     let committed_ms = archive.effective_ms();
     let brokers = context.config.kafka.brokers.clone();
-    let committer = Committer { archive, tables, brokers, telemetry: context.telemetry.clone(), label: label.clone() };
+    let identity = match context.config.accept_new_log {
+        true => None,
+        false => Some(Arc::new(TopicIdentity::new(&context.config.kafka, &topic.kafka_topic)?)),
+    };
+    let committer = Committer {
+        archive,
+        tables,
+        brokers,
+        log: log.clone(),
+        identity,
+        telemetry: context.telemetry.clone(),
+        label: label.clone(),
+    };
     let (jobs, job_receiver) = mpsc::channel(1);
     let (done_sender, done) = mpsc::unbounded_channel();
     runtime.spawn(committer.run(job_receiver, done_sender));
