@@ -2,6 +2,7 @@
 
 import time
 
+from confluent_kafka import KafkaException
 from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource, ResourceType
 from deltalake import DeltaTable
 
@@ -255,7 +256,15 @@ def partitions_added(world: World) -> str:
     with world.pour(200):
         stream.until_read(500)
     world.kafka.grow(world.kafka_topic, 5)
-    until("the broker has them", lambda: len(world.kafka.ends(world.kafka_topic)) == 5)
+
+    def has_them() -> bool:
+        try:
+            return len(world.kafka.ends(world.kafka_topic)) == 5
+        except KafkaException:
+            # A new partition has no leader yet.
+            return False
+
+    until("the broker has them", has_them)
     world.renew_sender()
     world.traffic.partitions = 5
     with world.pour(200):
