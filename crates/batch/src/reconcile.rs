@@ -120,6 +120,21 @@ async fn in_steps(
     })
 }
 
+/// Where, at or after this time, any of the metrics may have something to compare.
+pub async fn first_ms(
+    catalog: &Catalog,
+    settings: &ShopSettings,
+    store: &Location,
+    from_ms: i64,
+) -> Result<Option<i64>, BatchError> {
+    let mut first = None;
+    for metric in &catalog.metrics {
+        let Some(topic) = catalog.topic(&metric.topic) else { continue };
+        first = first.into_iter().chain(next_ms(metric, topic, settings, store, from_ms).await?).min();
+    }
+    Ok(first)
+}
+
 /// Where, at or after this time, something may be there to compare: an event's first window, or a published one.
 async fn next_ms(
     metric: &Metric,
@@ -148,10 +163,7 @@ async fn next_ms(
         None => None,
     };
     let windows = Windows::new(metric.window, settings.time_zone);
-    let first_window_ms = event_ms.and_then(|event_ms| {
-        let pane_ms = windows.pane_start_ms(event_ms * MICROS_PER_MS);
-        windows.windows_of(pane_ms).map(|bounds| bounds.start_ms).min()
-    });
+    let first_window_ms = event_ms.map(|event_ms| windows.first_open_ms(event_ms));
     let version = metric.version(settings, topic.lateness_ms);
     let published_ms = match MetricTable::read(&metric.name, &version, &store.join("metrics")).await? {
         Some((table, _)) => oldest(table, WINDOW_START_COLUMN, ident(WINDOW_START_COLUMN).gt_eq(from())).await?,

@@ -104,6 +104,12 @@ impl Windows {
         self.nth_window(pane_ms, 0).map_or(pane_ms, |bounds| bounds.end_ms)
     }
 
+    /// The start of the first window that ends after this instant: all that start earlier have ended by then.
+    pub fn first_open_ms(&self, at_ms: i64) -> i64 {
+        let pane_ms = self.pane_start_ms(at_ms * MICROS_PER_MS);
+        self.windows_of(pane_ms).map(|bounds| bounds.start_ms).min().unwrap_or(pane_ms)
+    }
+
     /// The bounds of the window that starts at `start_ms`.
     pub fn bounds(&self, start_ms: i64) -> Bounds {
         let end_ms = match self.window {
@@ -228,6 +234,11 @@ mod tests {
                 prop_assert!(bounds.end_ms - bounds.start_ms <= windows.longest_ms());
             }
             prop_assert_eq!(all.iter().map(|bounds| bounds.end_ms).max(), Some(windows.last_end_ms(pane)));
+            let open = windows.first_open_ms(micros / 1000);
+            prop_assert!(windows.bounds(open).end_ms > micros / 1000);
+            // The window before it, which an instant just before it may lie in, has ended.
+            let before = windows.windows_of(windows.pane_start_ms((open - 1) * 1000)).filter(|bounds| bounds.start_ms < open);
+            prop_assert!(before.into_iter().all(|bounds| bounds.end_ms <= micros / 1000));
         }
     }
 }

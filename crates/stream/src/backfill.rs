@@ -16,7 +16,6 @@ use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::{Metric, ShopSettings};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
-use vitral_schemas::window::Bounds;
 use vitral_store::{Archive, MetricTable};
 
 use crate::error::StreamError;
@@ -34,7 +33,7 @@ pub struct Backfill {
     pub settings: ShopSettings,
     pub archive: Archive,
     pub table: MetricTable,
-    /// Windows whose end plus lateness is at or before this M are computed.
+    /// Windows whose end plus lateness is at or before this M are computed, as far as the table does not have them.
     pub through_ms: i64,
     pub memory_bytes: usize,
 }
@@ -62,9 +61,11 @@ impl Backfill {
         let session = engine_session(EngineConfig { memory_bytes: self.memory_bytes }).map_err(failed)?;
         let plan = Arc::new(MetricPlan::new(&self.metric, &self.topic, &self.settings, &session)?);
         let windows = plan.windows;
-        let (through_ms, lateness_ms) = (self.through_ms, self.topic.lateness_ms);
-        let is_closed = |bounds: Bounds| bounds.end_ms + lateness_ms <= through_ms;
-        let mut from_ms = self.table.backfilled_until_ms().await?;
+        // No step goes beyond what is closed: the next start, at a later M, goes on where this one ended.
+        let first_open_ms = |m_ms: i64| windows.first_open_ms(m_ms - self.topic.lateness_ms);
+        let end_ms = first_open_ms(self.through_ms);
+        let published_until_ms = self.table.published_through_ms().map(first_open_ms);
+        let mut from_ms = self.table.backfilled_until_ms().await?.max(published_until_ms);
         loop {
             if stop.load(Ordering::SeqCst) {
                 return Ok(false);
@@ -74,14 +75,12 @@ impl Backfill {
             let Some(oldest_micros) = self.archive.oldest_counted(from_ms.map(|ms| ms * MICROS_PER_MS)).await? else {
                 break;
             };
-            let pane_ms = windows.pane_start_ms(oldest_micros);
-            let first_ms = windows.windows_of(pane_ms).map(|bounds| bounds.start_ms).min().unwrap_or(pane_ms);
+            let first_ms = windows.first_open_ms(oldest_micros.div_euclid(MICROS_PER_MS));
             let first_ms = from_ms.map_or(first_ms, |from_ms| first_ms.max(from_ms));
-            // A month's windows do not end in the order of their lengths; what starts after M cannot be closed.
-            if first_ms >= self.through_ms {
+            if first_ms >= end_ms {
                 break;
             }
-            let until_ms = first_ms + STEP_MS.max(STEP_WINDOWS * windows.longest_ms());
+            let until_ms = end_ms.min(first_ms + STEP_MS.max(STEP_WINDOWS * windows.longest_ms()));
             let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, self.memory_bytes);
             let since = Some(first_ms * MICROS_PER_MS);
             let until = Some((until_ms + windows.longest_ms()) * MICROS_PER_MS);
@@ -95,7 +94,7 @@ impl Backfill {
                     panes.fold(partition, &batch, &pane_column(&windows, times))?;
                 }
             }
-            let rows = panes.rows_of(|bounds| (first_ms..until_ms).contains(&bounds.start_ms) && is_closed(bounds))?;
+            let rows = panes.rows_of(|bounds| (first_ms..until_ms).contains(&bounds.start_ms))?;
             self.table.backfill(rows, until_ms).await?;
             from_ms = Some(until_ms);
         }

@@ -103,8 +103,6 @@ type BackfillTask = tokio::task::JoinHandle<Result<Option<MetricTable>, StreamEr
 struct Pipeline {
     context: Context,
     topic: Topic,
-    /// Identity of the topic's log.
-    log: String,
     label: TopicLabel,
     source: Source,
     dead_letters: DeadLetters,
@@ -451,16 +449,6 @@ impl Pipeline {
                 return Ok(());
             }
         };
-        // Its offsets would mean other messages.
-        match self.source.log_identity() {
-            Ok(found) if found != self.log && !self.context.config.accept_new_log => {
-                return Err(StreamError::NewLog { topic: self.topic.name.clone(), known: self.log.clone(), found });
-            }
-            Ok(_) => {}
-            Err(error) => {
-                tracing::warn!(topic = self.topic.name, %error, "the topic's identity is not known right now")
-            }
-        }
         match known.into_iter().find(|partition| !self.cycle.has_partition(*partition)) {
             // The next one is asked for at once.
             Some(partition) => self.submit(Job::AddPartition(partition)),
@@ -538,8 +526,8 @@ impl Pipeline {
     /// What is read is committed: the next start shall have nothing to rebuild. Without it, it rebuilds.
     fn last_snapshot(&mut self, deadline: Instant) -> Result<(), StreamError> {
         let runtime = self.context.runtime.clone();
-        self.snapshotter.finish(&runtime, deadline);
-        if self.context.config.snapshot.is_some() {
+        let is_free = self.snapshotter.finish(&runtime, deadline);
+        if is_free && self.context.config.snapshot.is_some() {
             self.cut_snapshot()?;
             self.snapshotter.committed(&runtime);
             self.snapshotter.finish(&runtime, deadline);

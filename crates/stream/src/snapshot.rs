@@ -275,8 +275,8 @@ impl Snapshotter {
         }
     }
 
-    /// Waits for what is being written, but not beyond the deadline.
-    pub fn finish(&mut self, runtime: &tokio::runtime::Handle, deadline: Instant) {
+    /// Waits for what is being written, but not beyond the deadline; whether nothing is being written any more.
+    pub fn finish(&mut self, runtime: &tokio::runtime::Handle, deadline: Instant) -> bool {
         if let Some(writing) = &mut self.writing {
             // The timer must be made within the runtime.
             let wait = async { tokio::time::timeout_at(deadline.into(), writing).await };
@@ -285,6 +285,7 @@ impl Snapshotter {
                 self.take_in(ended);
             }
         }
+        self.writing.is_none()
     }
 
     fn start_over(&mut self, error: &dyn std::error::Error) {

@@ -4,19 +4,23 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
 use chrono::Utc;
 use tokio::sync::watch;
 use vitral_batch::BatchError;
 use vitral_batch::reconcile::offsets::{self, Seen};
 use vitral_batch::reconcile::results::{self, Results, Run};
-use vitral_batch::reconcile::{Range, reconcile};
+use vitral_batch::reconcile::{Range, first_ms, reconcile};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
+use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::{View, ViewReceiver};
 use vitral_store::Location;
 
 const HOUR_MS: i64 = 3_600_000;
+/// Hours that are compared in one run, when many have become final at once.
+const AT_ONCE_MS: i64 = 24 * HOUR_MS;
 /// How often it is looked for hours that became final, and for results of commands.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
 /// Results that are shown; a week of hours of six metrics.
@@ -67,8 +71,7 @@ impl Proof {
 
     async fn look(&mut self) -> Result<(), BatchError> {
         self.show().await?;
-        let view = Arc::clone(&self.view.borrow());
-        if let Some(range) = self.due(&view) {
+        while let Some(range) = self.due().await? {
             let started = Instant::now();
             let compared = reconcile(&self.catalog, &self.settings, &self.store, range, None).await?;
             let mut breaks = 0;
@@ -105,11 +108,26 @@ impl Proof {
         Ok(())
     }
 
-    /// The hours that became final since the last check.
-    fn due(&self, view: &View) -> Option<Range> {
-        if !self.hourly {
-            return None;
+    /// The next hours that became final and were not compared yet, in this process or an earlier one; years without events are passed
+    /// over.
+    async fn due(&mut self) -> Result<Option<Range>, BatchError> {
+        let view = Arc::clone(&self.view.borrow());
+        let Some(final_until_ms) = self.final_until_ms(&view).filter(|_| self.hourly) else { return Ok(None) };
+        let from_ms = self.proved_until_ms.or_else(|| last_proved_ms(&self.shown.borrow())).unwrap_or_default();
+        if from_ms >= final_until_ms {
+            return Ok(None);
         }
+        let first_ms = first_ms(&self.catalog, &self.settings, &self.store, from_ms).await?;
+        let from_ms = first_ms.map_or(final_until_ms, |first_ms| first_ms.div_euclid(HOUR_MS) * HOUR_MS).max(from_ms);
+        if from_ms >= final_until_ms {
+            self.proved_until_ms = Some(final_until_ms);
+            return Ok(None);
+        }
+        Ok(Some(Range { from_ms, to_ms: final_until_ms.min(from_ms + AT_ONCE_MS) }))
+    }
+
+    /// Windows that start before this are final, for every metric with windows of an hour at most.
+    fn final_until_ms(&self, view: &View) -> Option<i64> {
         // An hour is final for a metric once its last window that starts in it is published.
         let final_until = self.catalog.metrics.iter().map(|metric| {
             let topic = self.catalog.topic(&metric.topic)?;
@@ -119,9 +137,7 @@ impl Proof {
             let waits = longest_ms <= HOUR_MS;
             waits.then_some(shown.published_through_ms? - topic.lateness_ms - longest_ms)
         });
-        let to_ms = final_until.flatten().min()?.div_euclid(HOUR_MS) * HOUR_MS;
-        let from_ms = self.proved_until_ms.unwrap_or(to_ms - HOUR_MS);
-        (from_ms < to_ms).then_some(Range { from_ms, to_ms })
+        Some(final_until.flatten().min()?.div_euclid(HOUR_MS) * HOUR_MS)
     }
 
     async fn show(&mut self) -> Result<(), BatchError> {
@@ -130,4 +146,12 @@ impl Proof {
         }
         Ok(())
     }
+}
+
+/// Until when the kept results of this check go.
+fn last_proved_ms(results: &RecordBatch) -> Option<i64> {
+    let origins = results.column_by_name("origem")?.as_string_opt::<i32>()?;
+    let ends = results.column_by_name("ate")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+    let by_itself = origins.iter().zip(ends).filter(|(origin, _)| *origin == Some(BY_ITSELF));
+    by_itself.filter_map(|(_, end)| end).max().map(|micros| micros.div_euclid(MICROS_PER_MS))
 }

@@ -242,7 +242,7 @@ impl Source {
         (answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 
-    /// The same, asked of the broker.
+    /// The offset behind the last message that can be read, asked of the broker: where a transaction is open, that of its first.
     pub fn end(&self, partition: i32, wait: Duration) -> Result<i64, StreamError> {
         let (_, high) = self
             .consumer

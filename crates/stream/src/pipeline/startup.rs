@@ -142,7 +142,6 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
         watermarks,
         counts,
         archive_rows: ArchiveRows::new(&topic, &log),
-        log,
         cycle,
         view,
         live: None,
@@ -190,11 +189,13 @@ async fn open_tables(
         let table = MetricTable::open(name, &live.version, Arc::clone(plan.rows_schema()), &location).await?;
         MetricTable::define(name, &live.version, &location, &plan.metric.definition()).await?;
         live.published_through_ms = table.published_through_ms();
-        if let (None, Some(through_ms)) = (live.published_through_ms, archive.effective_ms()) {
+        let last = MetricTable::versions(name, &location).await?.pop();
+        // A version that was left and is declared again lacks what came since.
+        let overtaker = last.filter(|last| Some(last.published_through_ms) > live.published_through_ms);
+        let lacks_history = live.published_through_ms.is_none() || overtaker.is_some();
+        if let Some(through_ms) = archive.effective_ms().filter(|_| lacks_history) {
             live.role = Role::Arriving { through_ms };
-            if let Some(last) = MetricTable::versions(name, &location).await?.pop() {
-                leaving.extend(older_version(context, topic, session, last));
-            }
+            leaving.extend(overtaker.and_then(|last| older_version(context, topic, session, last)));
         }
         tables.push(table);
     }

@@ -1,10 +1,13 @@
 //! Metrics that are added or changed get their history; what was there serves until then.
 
 use std::collections::BTreeMap;
+use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use vitral_schemas::time::Clock;
+use vitral_schemas::view::ViewReceiver;
 
 use crate::world::{
     HOUR_MS, MINUTE_MS, NOON_MS, PATIENCE, Shop, all_rows, end, event_at, kafka, published, rows_of, wait_for,
@@ -29,53 +32,67 @@ fn events() -> Vec<Vec<u8>> {
     (0..72 * 60 / 7).map(each).collect()
 }
 
-#[tokio::test(flavor = "multi_thread")]
-async fn an_added_and_a_changed_metric_have_their_history() {
-    let Some(kafka) = kafka() else { return };
-    let (shop, _clock) = Shop::at_noon(kafka, 1).await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let events = events();
-    let (stream, mut view) = shop.start(dir.path());
-    shop.produce_to(0, &events).await;
-    wait_for(&mut view, "all", |seen| seen.read == events.len() as u64).await;
+/// Reads what there is on this folder, and stops: all rows of all metrics.
+async fn read_all(shop: &Shop, dir: &Path, sent: usize) -> BTreeMap<String, Vec<String>> {
+    let (stream, mut view) = shop.start(dir);
+    wait_for(&mut view, "all", |seen| seen.read == sent as u64).await;
     end(stream).await;
-    let before = all_rows(&view).await;
-    let seen_before = total(&rows_of(&view, "produtos_mais_vistos").await);
+    all_rows(&view).await
+}
 
-    // What the same catalog gives from the beginning, on a data directory of its own.
-    let later = shop.with_catalog(&format!("{ADDED} {CHANGED}"));
-    let fresh = tempfile::tempdir().expect("a folder");
-    let (stream, mut view) = later.start(fresh.path());
-    wait_for(&mut view, "all", |seen| seen.read == events.len() as u64).await;
-    end(stream).await;
-    let expected = all_rows(&view).await;
-
-    let (stream, mut view) = later.start(dir.path());
-    wait_until(&mut view, "ready", |view| view.ready).await;
+/// Waits until the views shown are `after`; until then they are those `before`, never a part of either.
+async fn wait_for_history(view: &ViewReceiver, before: i64, after: i64) {
     let began = Instant::now();
     loop {
-        // Either the version that was there, or the new one: never a part of it.
-        let views = total(&rows_of(&view, "produtos_mais_vistos").await);
-        let has_come = view.borrow().metrics["buscas_por_hora"].published_through_ms.is_some();
-        assert!(views == seen_before || views == 10 * seen_before, "{views}");
-        if has_come && views == 10 * seen_before {
-            break;
+        let views = total(&rows_of(view, "produtos_mais_vistos").await);
+        if views == after {
+            return;
         }
+        assert_eq!(views, before);
         assert!(began.elapsed() < PATIENCE, "the history did not come");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_added_and_a_changed_metric_have_their_history() {
+    let Some(kafka) = kafka() else { return };
+    let (shop, clock) = Shop::at_noon(kafka, 1).await;
+    let later = shop.with_catalog(&format!("{ADDED} {CHANGED}"));
+    let [dir, fresh, fresh_again] = [(); 3].map(|()| tempfile::tempdir().expect("a folder"));
+    let mut sent = events();
+    shop.produce_to(0, &sent).await;
+    let before = read_all(&shop, dir.path(), sent.len()).await;
+    // What the other catalog gives from the beginning, on a data directory of its own.
+    let expected = read_all(&later, fresh.path(), sent.len()).await;
+    let views = (0..sent.len()).filter(|id| [1, 2].contains(&(id % 4))).count() as i64;
+
+    let (stream, mut view) = later.start(dir.path());
+    wait_until(&mut view, "ready", |view| view.ready).await;
+    wait_for_history(&view, views, 10 * views).await;
+    wait_until(&mut view, "the added one", |view| view.metrics["buscas_por_hora"].published_through_ms.is_some()).await;
     let found = all_rows(&view).await;
     assert!(!published(&view, "buscas_por_hora").await.is_empty());
-    end(stream).await;
     assert_eq!(found, expected);
     for (metric, rows) in &before {
         assert_eq!(metric == "produtos_mais_vistos", found[metric] != *rows, "{metric}");
     }
-    // And back again: the version that was left is not complete any more, and is made so.
-    let (stream, mut view) = shop.start(dir.path());
-    wait_for(&mut view, "all", |seen| seen.read == events.len() as u64).await;
+    // Time goes on under the new catalog, by half a day.
+    clock.set_ms(NOON_MS + 12 * HOUR_MS);
+    let more: Vec<_> =
+        (0..24).map(|id| event_at(10_000 + id, "p9", "clique", NOON_MS + id as i64 * HOUR_MS / 2)).collect();
+    shop.produce_to(0, &more).await;
+    sent.extend(more);
+    wait_for(&mut view, "more", |seen| seen.read == sent.len() as u64).await;
     end(stream).await;
-    assert_eq!(all_rows(&view).await, before);
+
+    // And back again: the version that was left lacks what came since, and gets it.
+    let expected = read_all(&shop, fresh_again.path(), sent.len()).await;
+    let (stream, mut view) = shop.start(dir.path());
+    wait_until(&mut view, "ready", |view| view.ready).await;
+    wait_for_history(&view, 10 * (views + 24), views + 24).await;
+    end(stream).await;
+    assert_eq!(all_rows(&view).await, expected);
 }
 
 fn total(batches: &[arrow::array::RecordBatch]) -> i64 {
@@ -85,23 +102,29 @@ fn total(batches: &[arrow::array::RecordBatch]) -> i64 {
     views.map(|views| views.values().iter().sum::<i64>()).sum()
 }
 
-/// A stop in the middle of a backfill, and a kill, cost no row and give none twice: each step is one commit.
+/// Stops between the steps of a backfill cost no row and give none twice, also when the watermark moves on from start to start: each
+/// step is one commit, and none goes beyond what is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_that_is_cut_short_goes_on() {
     let Some(kafka) = kafka() else { return };
-    let (shop, _clock) = Shop::at_noon(kafka, 1).await;
+    let (shop, clock) = Shop::at_noon(kafka, 1).await;
     let dir = tempfile::tempdir().expect("a folder");
-    let events = events();
-    let (stream, mut view) = shop.start(dir.path());
-    shop.produce_to(0, &events).await;
-    wait_for(&mut view, "all", |seen| seen.read == events.len() as u64).await;
-    end(stream).await;
+    let mut sent = events();
+    shop.produce_to(0, &sent).await;
+    read_all(&shop, dir.path(), sent.len()).await;
     let later = shop.with_catalog(ADDED);
+    let mut searches_sent = sent.len().div_ceil(4) as i64;
     let mut starts = 0;
     let totals = loop {
         starts += 1;
         let (stream, mut view) = later.start(dir.path());
         wait_until(&mut view, "ready", |view| view.ready).await;
+        let now_ms = clock.now_ms() + 45 * MINUTE_MS;
+        clock.set_ms(now_ms);
+        let search = event_at(sent.len(), "p1", "busca", now_ms);
+        shop.produce_to(0, &[&search]).await;
+        sent.push(search);
+        searches_sent += 1;
         // A little longer each time: the stops fall between its steps.
         let given = Instant::now();
         let has_come = || view.borrow().metrics["buscas_por_hora"].published_through_ms.is_some();
@@ -109,13 +132,13 @@ async fn a_backfill_that_is_cut_short_goes_on() {
             tokio::time::sleep(Duration::from_millis(1)).await;
         }
         let is_complete = has_come();
+        wait_for(&mut view, "the search", |seen| seen.read == sent.len() as u64).await;
         end(stream).await;
         if is_complete || starts > 200 {
             break searches(&rows_of(&view, "buscas_por_hora").await);
         }
     };
     // Every search is in two windows.
-    let searches_sent = events.len().div_ceil(4) as i64;
     assert_eq!(totals.values().sum::<i64>(), 2 * searches_sent, "after {starts} starts");
 }
 
