@@ -185,11 +185,11 @@ class World:
         rows = rows.to_table(columns).to_pylist()
         return [(row[columns[0]], row[columns[1]]) for row in rows if row["_veredito"] == "nao_entregue"]
 
-    def reconcile(self) -> int:
+    def reconcile(self, since: str | None = None, until: str | None = None) -> int:
         """The published windows, all of which must be equal to what the archive gives."""
         command = [VITRAL, "reconcile", "--config", self.config, "--data-dir", self.data]
         # It takes its time for each day, whether there is something in it or not.
-        command += ["--from", at(-7200), "--to", at(7200, self.traffic.newest)]
+        command += ["--from", since or at(-7200), "--to", until or at(7200, self.traffic.newest)]
         done = subprocess.run(command, capture_output=True, text=True, cwd=self.folder)
         expect(done.returncode == 0, f"reconcile differs: {(done.stdout + done.stderr)[-SHOWN_CHARACTERS:]}")
         lines = [line.split() for line in done.stdout.splitlines()]

@@ -14,6 +14,7 @@
 mod builtin;
 mod diagnostic;
 mod endpoint;
+mod expressions;
 mod metric;
 mod reader;
 mod table;

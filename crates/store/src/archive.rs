@@ -139,6 +139,11 @@ impl Archive {
         &self.log
     }
 
+    /// The identity of the table: one that was deleted and read anew is another.
+    pub fn id(&self) -> Result<&str, StoreError> {
+        self.table.id()
+    }
+
     /// How often rows were replayed: each time verdicts of the archive changed.
     pub async fn replays(&self) -> Result<Option<i64>, StoreError> {
         self.table.transaction(REPLAYS).await

@@ -149,6 +149,12 @@ impl Table {
         self.delta.update_state().await.map_err(StoreError::table(&self.name, "refreshed"))
     }
 
+    /// What tells it from any other table, also from one that takes its place.
+    pub(crate) fn id(&self) -> Result<&str, StoreError> {
+        let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "asked for its identity"))?;
+        Ok(state.metadata().id())
+    }
+
     pub(crate) fn version(&self) -> Option<u64> {
         self.delta.version()
     }

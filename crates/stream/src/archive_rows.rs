@@ -12,9 +12,9 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 
-use crate::decode::Refusal;
 use crate::judge::Judged;
 use crate::kafka::Message;
+use vitral_messages::decode::Refusal;
 
 /// A range of offsets that the broker skipped: `first..=last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

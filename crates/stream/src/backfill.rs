@@ -19,7 +19,7 @@ use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, MetricTable};
 
 use crate::error::StreamError;
-use crate::recovery::{by_partition, next_large};
+use crate::large_batches::{LargeBatches, by_partition};
 
 /// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
 const STEP_MS: i64 = 6 * 3_600_000;
@@ -84,8 +84,8 @@ impl Backfill {
             let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, self.memory_bytes);
             let since = Some(first_ms * MICROS_PER_MS);
             let until = Some((until_ms + windows.longest_ms()) * MICROS_PER_MS);
-            let mut rows = self.archive.counted(since, until).await?;
-            while let Some(batch) = next_large(&mut rows).await.map_err(failed)? {
+            let mut rows = LargeBatches::of(self.archive.counted(since, until).await?);
+            while let Some(batch) = rows.next().await.map_err(failed)? {
                 if stop.load(Ordering::SeqCst) {
                     return Ok(false);
                 }

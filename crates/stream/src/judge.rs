@@ -18,9 +18,9 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 
-use crate::decode::{Decoded, Refusal};
 use crate::error::StreamError;
-use crate::known_ids::KnownIds;
+use vitral_messages::decode::{Decoded, Refusal};
+use vitral_messages::known_ids::KnownIds;
 
 pub struct Judge {
     topic: Topic,

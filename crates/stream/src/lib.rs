@@ -1,6 +1,6 @@
 //! From Kafka to panes and archive.
 //!
-//! Each topic has one pipeline: [`kafka`] source -> [`decode`] -> [`judge`] -> panes and the next archive commit. Each
+//! Each topic has one pipeline: [`kafka`] source -> [`vitral_messages::decode`] -> [`judge`] -> panes and the next archive commit. Each
 //! offset is delivered into the archive exactly once: work is committed together with the offsets it came from, and after a restart the
 //! source goes on at the committed offsets.
 //!
@@ -13,11 +13,10 @@ mod archive_rows;
 mod backfill;
 mod committer;
 mod config;
-pub mod decode;
 mod error;
 pub mod judge;
 pub mod kafka;
-mod known_ids;
+mod large_batches;
 pub mod panes_of_topic;
 pub mod pipeline;
 mod recovery;

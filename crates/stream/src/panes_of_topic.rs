@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::context::SessionContext;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::{PanesError, split_by_window};
@@ -97,23 +98,15 @@ impl PanesOfTopic {
         }
     }
 
-    /// Folds counted rows of one partition into every metric that `wanted` names by its index.
-    pub fn fold(
-        &mut self,
-        partition: i32,
-        rows: &RecordBatch,
-        wanted: impl Fn(usize) -> bool,
-    ) -> Result<(), PanesError> {
+    /// Folds counted rows of one partition into every metric.
+    pub fn fold(&mut self, partition: i32, rows: &RecordBatch) -> Result<(), PanesError> {
         if rows.num_rows() == 0 {
             return Ok(());
         }
         let times = rows.column(self.event_time).as_primitive::<TimestampMicrosecondType>();
         // Metrics with the same panes share their column.
         let mut columns: Vec<(Windows, ArrayRef)> = Vec::new();
-        for (index, metric) in self.metrics.iter_mut().enumerate() {
-            if !wanted(index) || metric.role == Role::Gone {
-                continue;
-            }
+        for metric in self.metrics.iter_mut().filter(|metric| metric.role != Role::Gone) {
             let windows = metric.plan().windows;
             let known = columns.iter().find(|(known, _)| *known == windows).map(|(_, column)| Arc::clone(column));
             let panes = known.unwrap_or_else(|| {
@@ -124,6 +117,27 @@ impl PanesOfTopic {
             metric.panes.fold(partition, rows, &panes)?;
         }
         Ok(())
+    }
+
+    /// Folds a restart's large batches, with the processors at a metric each: `rows_of` has a metric's rows by partition, none if it
+    /// wants none.
+    pub fn fold_large<'a>(
+        &mut self,
+        rows_of: impl Fn(usize) -> Option<&'a [(i32, RecordBatch)]> + Sync,
+    ) -> Result<(), PanesError> {
+        let event_time = self.event_time;
+        self.metrics.par_iter_mut().enumerate().with_max_len(1).try_for_each(|(index, metric)| {
+            if metric.role == Role::Gone {
+                return Ok(());
+            }
+            let rows = rows_of(index).unwrap_or_default().iter();
+            for (partition, rows) in rows.filter(|(_, rows)| rows.num_rows() > 0) {
+                let times = rows.column(event_time).as_primitive::<TimestampMicrosecondType>();
+                let panes = pane_column(&metric.plan().windows, times);
+                metric.panes.fold(*partition, rows, &panes)?;
+            }
+            Ok(())
+        })
     }
 
     /// Makes the provisional rows of every window that was touched since the last call; true if any was.

@@ -27,13 +27,13 @@ use self::view::ViewOfTopic;
 use crate::archive_rows::{ArchiveRows, Gap};
 use crate::committer::{Done, Job};
 use crate::config::StreamConfig;
-use crate::decode::Decoder;
 use crate::error::StreamError;
 use crate::judge::{Judge, Moment, counted};
 use crate::kafka::{DeadLetters, End, Message, Polled, Source};
 use crate::panes_of_topic::PanesOfTopic;
 use crate::snapshot::Snapshotter;
 use crate::telemetry::{StreamTelemetry, TopicLabel, VerdictLabels};
+use vitral_messages::decode::Decoder;
 
 /// How long to wait for a broker that is asked for a partition's end, and how soon to ask again if it did not answer.
 const END_WAIT: Duration = Duration::from_secs(1);
@@ -260,7 +260,7 @@ impl Pipeline {
             let verdicts = &judged.verdicts[rows.clone()];
             let part = counted(&judged.rows.slice(rows.start, rows.len()), verdicts);
             let part = part.map_err(|source| self.failed("filtered", source))?;
-            self.panes.fold(partition, &part, |_| true)?;
+            self.panes.fold(partition, &part)?;
             if part.num_rows() > 0 {
                 self.cycle.counted.push(part);
             }

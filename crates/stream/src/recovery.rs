@@ -5,10 +5,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
-use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
-use datafusion::physical_plan::SendableRecordBatchStream;
-use futures::StreamExt;
+use vitral_panes::PanesError;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
@@ -17,6 +16,7 @@ use vitral_store::{Archive, Counts, Snapshots};
 
 use crate::error::StreamError;
 use crate::judge::Judge;
+use crate::large_batches::{LargeBatches, by_partition};
 use crate::panes_of_topic::PanesOfTopic;
 use crate::snapshot::{self, Loaded};
 
@@ -86,8 +86,8 @@ impl Recovery<'_> {
         let topic = self.topic;
         let failed = |source| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
         let mut counts = loaded.counts;
-        let mut rows = self.archive.rows_behind(&loaded.offsets).await?;
-        while let Some(batch) = next_large(&mut rows).await.map_err(failed)? {
+        let mut rows = LargeBatches::of(self.archive.rows_behind(&loaded.offsets).await?);
+        while let Some(batch) = rows.next().await.map_err(failed)? {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(None);
             }
@@ -107,10 +107,8 @@ impl Recovery<'_> {
             }
             let counted = compute::filter_record_batch(&rows, &is_counted).map_err(|source| failed(source.into()))?;
             self.rows += counted.num_rows() as u64;
-            for (partition, rows) in by_partition(topic, &counted).map_err(failed)? {
-                remember_ids(topic, self.judge, partition, &rows, None);
-                self.panes.fold(partition, &rows, |index| loaded.restored[index])?;
-            }
+            let parts = by_partition(topic, &counted).map_err(failed)?;
+            self.fold(&parts, Some(None), |index| loaded.restored[index].then_some(parts.as_slice()))?;
         }
         Ok(Some(counts))
     }
@@ -131,73 +129,50 @@ impl Recovery<'_> {
         let since_ms = needed.values().copied().chain(ids.then_some(ids_since_ms)).min().flatten();
         // Metrics that need the same rows are folded together.
         let wants: BTreeSet<Option<i64>> = needed.values().copied().collect();
-        let mut rows = self.archive.counted(since_ms.map(|since_ms| since_ms * MICROS_PER_MS), None).await?;
-        while let Some(batch) = next_large(&mut rows).await.map_err(failed)? {
+        let since_micros = since_ms.map(|since_ms| since_ms * MICROS_PER_MS);
+        let mut rows = LargeBatches::of(self.archive.counted(since_micros, None).await?);
+        while let Some(batch) = rows.next().await.map_err(failed)? {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
             self.rows += batch.num_rows() as u64;
-            for (partition, batch) in by_partition(topic, &batch).map_err(failed)? {
-                if ids {
-                    remember_ids(topic, self.judge, partition, &batch, ids_since_ms);
-                }
-                for since_ms in &wants {
-                    let rows = newer(topic, &batch, *since_ms).map_err(failed)?;
-                    self.panes.fold(partition, &rows, |index| needed.get(&index) == Some(since_ms))?;
+            let parts = by_partition(topic, &batch).map_err(failed)?;
+            let mut wanted = BTreeMap::<Option<i64>, Parts>::new();
+            for since_ms in &wants {
+                for (partition, rows) in &parts {
+                    let newer = newer(topic, rows, *since_ms).map_err(failed)?;
+                    wanted.entry(*since_ms).or_default().push((*partition, newer));
                 }
             }
+            let rows_of = |index: usize| needed.get(&index).and_then(|since_ms| wanted.get(since_ms));
+            self.fold(&parts, ids.then_some(ids_since_ms), |index| rows_of(index).map(Vec::as_slice))?;
         }
         Ok(true)
     }
-}
 
-/// Rows that are folded together: a state is merged with others the fewer times the more rows it is made of.
-const ROWS_AT_ONCE: usize = 512 * 1024;
-
-/// The stream's next batches as one.
-pub(crate) async fn next_large(rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch>, DataFusionError> {
-    let mut batches = Vec::new();
-    let mut count = 0;
-    while count < ROWS_AT_ONCE {
-        let Some(batch) = rows.next().await else { break };
-        let batch = batch?;
-        count += batch.num_rows();
-        batches.push(batch);
-    }
-    match batches.first() {
-        None => Ok(None),
-        Some(first) => Ok(Some(compute::concat_batches(&first.schema(), &batches)?)),
+    /// Folds what `rows_of` names for each metric and, beside that, remembers the ids of `parts` since that time, if so wanted.
+    fn fold<'a>(
+        &mut self,
+        parts: &[(i32, RecordBatch)],
+        ids_since_ms: Option<Option<i64>>,
+        rows_of: impl Fn(usize) -> Option<&'a [(i32, RecordBatch)]> + Send + Sync,
+    ) -> Result<(), PanesError> {
+        let Self { topic, panes, judge, .. } = self;
+        let remember = || {
+            let Some(since_ms) = ids_since_ms else { return };
+            for (partition, rows) in parts {
+                remember_ids(topic, judge, *partition, rows, since_ms);
+            }
+        };
+        rayon::join(|| panes.fold_large(rows_of), remember).0
     }
 }
+
+/// Rows by partition.
+type Parts = Vec<(i32, RecordBatch)>;
 
 fn newest(topic: &Topic, rows: &RecordBatch) -> Option<i64> {
     compute::max(rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>())
-}
-
-/// The batch's rows for each partition, in the topic's schema. The order within a partition does not matter here.
-pub(crate) fn by_partition(topic: &Topic, batch: &RecordBatch) -> Result<Vec<(i32, RecordBatch)>, DataFusionError> {
-    let partitions = batch.column(0).as_primitive::<Int32Type>();
-    let columns: Result<Vec<_>, _> = batch
-        .columns()
-        .iter()
-        .skip(1)
-        .zip(topic.schema().fields())
-        .map(|(column, field)| compute::cast(column, field.data_type()))
-        .collect();
-    let rows = RecordBatch::try_new(topic.schema(), columns?)?;
-    let mut distinct: Vec<i32> = partitions.values().to_vec();
-    distinct.sort_unstable();
-    distinct.dedup();
-    if let [only] = distinct.as_slice() {
-        return Ok(vec![(*only, rows)]);
-    }
-    distinct
-        .into_iter()
-        .map(|wanted| {
-            let mask: BooleanArray = partitions.values().iter().map(|partition| Some(*partition == wanted)).collect();
-            Ok((wanted, compute::filter_record_batch(&rows, &mask)?))
-        })
-        .collect()
 }
 
 fn newer(topic: &Topic, batch: &RecordBatch, since_ms: Option<i64>) -> Result<RecordBatch, DataFusionError> {

@@ -23,9 +23,9 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::{Archive, ArchiveReader, Location};
 
-use crate::decode::Decoder;
 use crate::error::StreamError;
 use crate::judge::{Judge, Moment};
+use vitral_messages::decode::Decoder;
 
 /// Rows of one commit: each is named in it by its offset.
 const ROWS_AT_ONCE: usize = 10_000;

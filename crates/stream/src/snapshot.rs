@@ -18,7 +18,7 @@ use tokio::task::JoinHandle;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
-use vitral_store::{Counts, Snapshots, StoreError};
+use vitral_store::{Archive, Counts, Snapshots, StoreError};
 
 use crate::error::StreamError;
 use crate::judge::Judge;
@@ -27,7 +27,7 @@ use crate::panes_of_topic::{PanesOfTopic, Role};
 pub use self::load::{Loaded, load};
 
 /// Changes whenever states of an older binary would be read wrongly.
-const STATE_VERSION: u32 = 1;
+const STATE_VERSION: u32 = 2;
 /// So many new ids are written down before it is time, to bound what is remembered of them.
 const NEW_IDS_MAX: usize = 1 << 20;
 /// When segments hold this much more than what is alive, everything is written anew.
@@ -42,6 +42,9 @@ pub struct Manifest {
     pub engine: String,
     pub topic: TopicTerms,
     pub log: String,
+    /// The identity of the archive's table.
+    #[serde(default)]
+    pub archive: String,
     /// How many replays the archive had seen: each changes rows that a snapshot has folded.
     pub replays: Option<i64>,
     /// The offset after the last that is in the state, by partition.
@@ -107,6 +110,7 @@ pub struct Snapshotter {
     every: Option<Duration>,
     topic: TopicTerms,
     log: String,
+    archive: String,
     /// The number of the next snapshot.
     number: u64,
     /// Where what was written lies: runs by metric and number, ids in the order they came.
@@ -147,15 +151,16 @@ impl Snapshotter {
         snapshots: Snapshots,
         every: Option<Duration>,
         topic: &Topic,
-        log: &str,
+        archive: &Archive,
         loaded: Option<&Loaded>,
         last: u64,
-    ) -> Self {
-        Self {
+    ) -> Result<Self, StoreError> {
+        Ok(Self {
             snapshots,
             every,
             topic: TopicTerms::of(topic),
-            log: log.to_owned(),
+            log: archive.log().to_owned(),
+            archive: archive.id()?.to_owned(),
             number: last + 1,
             runs: loaded.map(|loaded| loaded.runs.clone()).unwrap_or_default(),
             ids: loaded.map(|loaded| loaded.ids.clone()).unwrap_or_default(),
@@ -164,7 +169,7 @@ impl Snapshotter {
             began: Instant::now(),
             cut: None,
             writing: None,
-        }
+        })
     }
 
     /// Whether the cycle that is being cut should be followed by a snapshot.
@@ -232,6 +237,7 @@ impl Snapshotter {
             engine: engine(),
             topic: self.topic.clone(),
             log: self.log.clone(),
+            archive: self.archive.clone(),
             replays,
             offsets,
             counts,

@@ -1,7 +1,7 @@
 //! How long a start takes: from an archive whose windows are all open, and from a snapshot.
 //!
-//! `cargo bench --profile dev --bench recovery -- ROWS USERS` with `VITRAL_TEST_KAFKA` set. The archive is made without Kafka, on the
-//! identity of an empty topic: the start is over when the view is ready, before the broker says that it has none of these offsets.
+//! `cargo bench --profile dev --bench recovery -- ROWS USERS MESSAGES` with `VITRAL_TEST_KAFKA` set. The archive is made without Kafka,
+//! on the identity of an empty topic; the snapshot is of real messages.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 
@@ -14,17 +14,21 @@ use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use prometheus_client::registry::Registry;
+use tokio::runtime::{Builder, Runtime};
+use tokio::sync::watch;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::view::View;
 use vitral_store::{Archive, ArchiveCommit, Location};
-use vitral_stream::kafka::{Source, create_topic};
-use vitral_stream::{KafkaConfig, StreamConfig, StreamTelemetry, TopicLabel, pipeline};
+use vitral_stream::kafka::{EventProducer, Source, create_topic};
+use vitral_stream::{KafkaConfig, StreamConfig, StreamHandle, StreamTelemetry, TopicLabel, pipeline};
 
 const PARTITIONS: i32 = 4;
 const ROWS_AT_ONCE: i64 = 1 << 20;
+/// Within the lateness, so that every window is open.
+const OPEN_MS: i64 = 50 * 60_000;
 
 fn main() {
     let Ok(brokers) = std::env::var("VITRAL_TEST_KAFKA") else {
@@ -32,63 +36,132 @@ fn main() {
         return;
     };
     let numbers: Vec<i64> = std::env::args().filter_map(|argument| argument.parse().ok()).collect();
-    let rows = numbers.first().copied().unwrap_or(50_000_000);
-    let users = numbers.get(1).copied().unwrap_or(250_000);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build().expect("a runtime");
-    let kafka = KafkaConfig { brokers, ..KafkaConfig::default() };
-    let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
-    let name = format!("bench-{}", uuid::Uuid::new_v4());
-    catalog.topics[0].kafka_topic = name.clone();
-    let topic = catalog.topics[0].clone();
-    runtime.block_on(create_topic(&kafka, &name, PARTITIONS, &[])).expect("a topic");
-    let log =
-        Source::new(&kafka, &name, topic.message_bytes_max).expect("a source").log_identity().expect("its identity");
-    let dir = tempfile::tempdir().expect("a folder");
-    let made = Instant::now();
-    runtime.block_on(make_archive(&topic, &log, dir.path(), rows, users));
-    println!("an archive of {rows} rows of open windows was made in {:.1} s", made.elapsed().as_secs_f64());
+    let number = |nth: usize, default| numbers.get(nth).copied().unwrap_or(default);
+    from_archive(&brokers, number(0, 50_000_000), number(1, 250_000));
+    from_snapshot(&brokers, number(2, 1_200_000));
+}
 
-    let start = |what: &str| {
-        let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
+/// The start is over when the view is ready, before the broker says that it has none of these offsets.
+fn from_archive(brokers: &str, rows: i64, users: i64) {
+    let bench = Bench::new(brokers);
+    let topic = &bench.catalog.topics[0];
+    let made = Instant::now();
+    let source = Source::new(&bench.kafka, &topic.kafka_topic, topic.message_bytes_max).expect("a source");
+    let log = source.log_identity().expect("its identity");
+    bench.runtime.block_on(make_archive(topic, &log, bench.dir.path(), rows, users));
+    println!("an archive of {rows} rows of open windows was made in {:.1} s", made.elapsed().as_secs_f64());
+    bench.start("from the archive").stop();
+}
+
+/// Real messages, each of another product.
+fn from_snapshot(brokers: &str, messages: i64) {
+    let bench = Bench::new(brokers);
+    let producer = EventProducer::new(&bench.kafka, &bench.catalog.topics[0].kafka_topic).expect("a producer");
+    let first_ms = chrono::Utc::now().timestamp_millis() - OPEN_MS;
+    for id in 0..messages {
+        let time = chrono::DateTime::from_timestamp_millis(first_ms + OPEN_MS * id / messages).expect("a time");
+        let event = format!(
+            r#"{{"id_usuario":"u{}","tipo_evento":"{}","id_produto":"p{id}","id_evento":"e{id}","quantidade":1,"valor_total":"12.34","timestamp":"{}"}}"#,
+            id * 7_919 % 250_000,
+            if id % 2 == 0 { "visualizacao" } else { "compra" },
+            time.to_rfc3339_opts(chrono::SecondsFormat::Millis, true),
+        );
+        producer.send(&format!("p{id}"), event.as_bytes()).expect("sent");
+    }
+    producer.flush(Duration::from_secs(120)).expect("flushed");
+    let mut first = bench.start("from nothing");
+    first.read(messages as u64);
+    // Writes the snapshot.
+    first.stop();
+    let mut second = bench.start("from the snapshot");
+    second.read(messages as u64);
+    second.stop();
+}
+
+/// A topic of its own, and a data directory.
+struct Bench {
+    kafka: KafkaConfig,
+    catalog: Catalog,
+    dir: tempfile::TempDir,
+    runtime: Runtime,
+}
+
+struct Started<'a> {
+    bench: &'a Bench,
+    stream: StreamHandle,
+    view: watch::Receiver<Arc<View>>,
+}
+
+impl Bench {
+    fn new(brokers: &str) -> Self {
+        let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
+        let kafka = KafkaConfig { brokers: brokers.to_owned(), ..KafkaConfig::default() };
+        let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+        let name = format!("bench-{}", uuid::Uuid::new_v4());
+        catalog.topics[0].kafka_topic = name.clone();
+        runtime.block_on(create_topic(&kafka, &name, PARTITIONS, &[])).expect("a topic");
+        Self { kafka, catalog, dir: tempfile::tempdir().expect("a folder"), runtime }
+    }
+
+    /// Starts the stream, waits until it is ready, and says how long that took.
+    fn start(&self, what: &str) -> Started<'_> {
+        let (sender, view) = watch::channel(Arc::new(View::default()));
         let telemetry = StreamTelemetry::register(&mut Registry::default());
-        let store = Location::folder(dir.path()).expect("a location");
+        let store = Location::folder(self.dir.path()).expect("a location");
         let context = pipeline::Context {
             config: StreamConfig {
                 panes_memory_bytes: 8 << 30,
                 known_ids_bytes: 8 << 30,
-                ..StreamConfig::new(kafka.clone(), store)
+                ..StreamConfig::new(self.kafka.clone(), store)
             },
-            catalog: Arc::new(catalog.clone()),
+            catalog: Arc::new(self.catalog.clone()),
             settings: ShopSettings::default(),
             clock: Arc::new(SystemClock),
             view: sender,
             telemetry: telemetry.clone(),
-            runtime: runtime.handle().clone(),
+            runtime: self.runtime.handle().clone(),
         };
-        let began = Instant::now();
-        let mut stream = vitral_stream::start(context, topic.clone()).expect("started");
-        while !view.borrow().ready {
-            if view.has_changed().is_err() {
-                panic!("the stream stopped: {:?}", runtime.block_on(stream.finished()));
-            }
-            std::thread::sleep(Duration::from_millis(5));
-        }
-        let seconds = began.elapsed().as_secs_f64();
-        // At once, before the broker is asked for offsets that it does not have; the stop writes the snapshot.
-        stream.stop();
-        let outcome = runtime.block_on(stream.finished());
+        let (began, cpu) = (Instant::now(), cpu_seconds());
+        let topic = self.catalog.topics[0].clone();
         let label = TopicLabel { topic: topic.name.clone() };
+        let mut started = Started { bench: self, stream: vitral_stream::start(context, topic).expect("started"), view };
+        started.wait(|view| view.ready);
         println!(
-            "{what}: ready after {seconds:.1} s, {} rows folded, {} open groups, {} known ids, {:.0} MiB resident{}",
+            "{what}: ready after {:.2} s and {:.1} s of CPU, {} rows folded, {} open groups, {} known ids, {:.0} MiB resident",
+            began.elapsed().as_secs_f64(),
+            cpu_seconds() - cpu,
             telemetry.recovered_rows.get_or_create(&label).get(),
             telemetry.pane_groups.get_or_create(&label).get(),
             telemetry.known_ids.get_or_create(&label).get(),
             resident_mib(),
-            outcome.err().map(|error| format!(" ({error})")).unwrap_or_default(),
         );
-    };
-    start("from the archive");
-    start("from the snapshot");
+        started
+    }
+}
+
+impl Started<'_> {
+    fn wait(&mut self, until: impl Fn(&View) -> bool) {
+        while !until(&self.view.borrow()) {
+            if self.view.has_changed().is_err() {
+                panic!("the stream stopped: {:?}", self.bench.runtime.block_on(self.stream.finished()));
+            }
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// Waits until so many messages are committed.
+    fn read(&mut self, messages: u64) {
+        self.wait(|view| {
+            view.topics.values().any(|topic| topic.completeness.read == messages && topic.tail.is_empty())
+        });
+    }
+
+    fn stop(mut self) {
+        self.stream.stop();
+        if let Err(error) = self.bench.runtime.block_on(self.stream.finished()) {
+            println!("  it ended with: {error}");
+        }
+    }
 }
 
 /// Rows of the last 50 minutes, all counted, each with an id of its own.
@@ -96,7 +169,7 @@ async fn make_archive(topic: &Topic, log: &str, dir: &Path, rows: i64, users: i6
     let location = Location::folder(dir).expect("a location").join("archive").join(&topic.name);
     let mut archive = Archive::open(topic, log, 0..PARTITIONS, &location).await.expect("opened");
     let now_ms = chrono::Utc::now().timestamp_millis();
-    let first_ms = now_ms - 50 * 60_000;
+    let first_ms = now_ms - OPEN_MS;
     let mut next = BTreeMap::<i32, i64>::new();
     for first in (0..rows).step_by(ROWS_AT_ONCE as usize) {
         let last = rows.min(first + ROWS_AT_ONCE);
@@ -155,4 +228,12 @@ fn resident_mib() -> f64 {
     let status = std::fs::read_to_string("/proc/self/status").expect("linux");
     let line = status.lines().find(|line| line.starts_with("VmRSS")).expect("resident memory");
     line.split_whitespace().nth(1).and_then(|kib| kib.parse::<f64>().ok()).expect("a number") / 1_024.0
+}
+
+/// User and system time of all threads.
+fn cpu_seconds() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").expect("linux");
+    let fields: Vec<&str> = stat.rsplit(')').next().expect("fields").split_whitespace().collect();
+    let ticks: u64 = fields[11].parse::<u64>().expect("user time") + fields[12].parse::<u64>().expect("system time");
+    ticks as f64 / 100.0
 }

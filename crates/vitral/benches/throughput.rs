@@ -13,13 +13,13 @@ use arrow::datatypes::TimestampMicrosecondType;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
 use vitral::simulate::{Simulator, SimulatorConfig};
+use vitral_messages::decode::Decoder;
 use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::View;
 use vitral_store::Location;
-use vitral_stream::decode::Decoder;
 use vitral_stream::judge::{Judge, Moment, counted};
 use vitral_stream::kafka::{EventProducer, create_topic};
 use vitral_stream::panes_of_topic::PanesOfTopic;
@@ -194,7 +194,7 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
         let moment = Moment { now_ms: chrono::Utc::now().timestamp_millis(), effective_ms };
         let judged = judge.judge(decoded, &vec![0; batch.len()], |_| false, moment).expect("judged");
         let rows = counted(&judged.rows, &judged.verdicts).expect("filtered");
-        panes.fold(0, &rows, |_| true).expect("folded");
+        panes.fold(0, &rows).expect("folded");
         let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
         newest = newest.max(arrow::compute::max(times).unwrap_or(newest));
         // Windows close as in the stream.

@@ -6,10 +6,10 @@
 use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, Value, visit_expressions};
+use datafusion::sql::sqlparser::ast::{Expr, Query, Value};
 
 use super::reader::Options;
-use super::{Diagnostic, Position};
+use super::{Diagnostic, Position, expressions};
 
 #[derive(Debug, Clone)]
 pub struct Endpoint {
@@ -66,7 +66,7 @@ impl Endpoint {
 
 fn placeholders(query: &Query) -> BTreeSet<String> {
     let mut found = BTreeSet::new();
-    let _: ControlFlow<()> = visit_expressions(query, |expr| {
+    expressions::look(query, &mut |expr| {
         if let Expr::Value(value) = expr
             && let Value::Placeholder(name) = &value.value
         {

@@ -9,7 +9,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::{
     ast::{
         Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, OrderByKind,
-        Query, Select, SelectItem, SetExpr, Spanned, TableFactor, Value, visit_expressions, visit_expressions_mut,
+        Query, Select, SelectItem, SetExpr, Spanned, TableFactor, Value,
     },
     tokenizer::Span,
 };
@@ -17,7 +17,7 @@ use sha2::{Digest, Sha256};
 
 use super::reader::{Options, simple_name, text_literal};
 use super::table::duration_ms;
-use super::{Diagnostic, Position, ShopSettings};
+use super::{Diagnostic, Position, ShopSettings, expressions};
 use crate::window::Window;
 
 /// The column that stands for the window in a metric's rewritten SQL: the start of the row's pane.
@@ -116,7 +116,7 @@ impl Metric {
     /// Where a function is called by this name, for errors that planning finds.
     pub fn function_position(&self, name: &str) -> Position {
         let mut found = self.position.clone();
-        let _: ControlFlow<()> = visit_expressions(self.query.as_ref(), |expr| match expr {
+        expressions::look(self.query.as_ref(), &mut |expr| match expr {
             Expr::Function(function) if function.name.to_string().eq_ignore_ascii_case(name) => {
                 found = self.position.at(expr.span());
                 ControlFlow::Break(())
@@ -267,26 +267,22 @@ fn take_window(select: &mut Select, position: &Position) -> Result<Window, Diagn
 
 /// After the rewriting, no window call and no `janela` may be left anywhere.
 fn refuse_leftovers(select: &mut Select, position: &Position) -> Result<(), Diagnostic> {
-    let flow = visit_expressions_mut(select, |expr| {
+    expressions::change(select, &mut |expr| {
         let at = position.at(expr.span());
         match expr {
             Expr::Function(function) if matches!(window_of(function, &at), Ok(Some(_)) | Err(_)) => {
-                ControlFlow::Break(at.error("the window stands in another place", "use it in the SELECT only".into()))
+                Err(at.error("the window stands in another place", "use it in the SELECT only".into()))
             }
-            Expr::Identifier(ident) if is_window_alias(ident) => ControlFlow::Break(at.error(
+            Expr::Identifier(ident) if is_window_alias(ident) => Err(at.error(
                 "janela is not a column of the topic",
                 "use it in the SELECT's head, in GROUP BY and in ORDER BY only".into(),
             )),
             Expr::Subquery(_) | Expr::InSubquery { .. } | Expr::Exists { .. } => {
-                ControlFlow::Break(at.error("a metric cannot hold a subquery", "filter by plain expressions".into()))
+                Err(at.error("a metric cannot hold a subquery", "filter by plain expressions".into()))
             }
-            _ => ControlFlow::Continue(()),
+            _ => Ok(()),
         }
-    });
-    match flow {
-        ControlFlow::Break(error) => Err(error),
-        ControlFlow::Continue(()) => Ok(()),
-    }
+    })
 }
 
 fn is_window_alias(ident: &Ident) -> bool {

@@ -1,18 +1,16 @@
 //! One catalog file: statements told apart, settings put in, duplicates refused.
 
-use std::ops::ControlFlow;
-
 use datafusion::sql::sqlparser::{
     ast::{
         CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart, Spanned,
-        SqlOption, Statement, Value, VisitMut, visit_expressions_mut,
+        SqlOption, Statement, Value,
     },
     dialect::GenericDialect,
     parser::{Parser, ParserError},
     tokenizer::{Location, Tokenizer},
 };
 
-use super::{Catalog, Diagnostic, Endpoint, Metric, Position, ShopSettings, SourceFile, View, table};
+use super::{Catalog, Diagnostic, Endpoint, Metric, Position, ShopSettings, SourceFile, View, expressions, table};
 
 /// Adds the statements of `file` to `catalog`.
 pub(super) fn read(file: &SourceFile, settings: &ShopSettings, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
@@ -127,32 +125,22 @@ pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<Stri
 
 /// Replaces `current_setting('shop...')` by the setting's value.
 fn put_settings_in(statement: &mut Statement, settings: &ShopSettings, position: &Position) -> Result<(), Diagnostic> {
-    fn replace<T: VisitMut>(node: &mut T, settings: &ShopSettings, position: &Position) -> Result<(), Diagnostic> {
-        let flow = visit_expressions_mut(node, |expr| {
-            let Expr::Function(function) = &*expr else { return ControlFlow::Continue(()) };
-            if !function.name.to_string().eq_ignore_ascii_case("current_setting") {
-                return ControlFlow::Continue(());
-            }
-            let value = match text_argument(&function.args).as_deref() {
-                Some("shop.time_zone") => settings.time_zone.name().to_owned(),
-                Some("shop.currency") => settings.currency.clone(),
-                _ => {
-                    return ControlFlow::Break(
-                        position
-                            .at(expr.span())
-                            .error(format!("{expr} is no setting"), "read 'shop.time_zone' or 'shop.currency'".into()),
-                    );
-                }
-            };
-            *expr = Expr::Value(Value::SingleQuotedString(value).into());
-            ControlFlow::Continue(())
-        });
-        match flow {
-            ControlFlow::Break(error) => Err(error),
-            ControlFlow::Continue(()) => Ok(()),
+    expressions::change(statement, &mut |expr| {
+        let Expr::Function(function) = &*expr else { return Ok(()) };
+        if !function.name.to_string().eq_ignore_ascii_case("current_setting") {
+            return Ok(());
         }
-    }
-    replace(statement, settings, position)
+        let value = match text_argument(&function.args).as_deref() {
+            Some("shop.time_zone") => settings.time_zone.name().to_owned(),
+            Some("shop.currency") => settings.currency.clone(),
+            _ => {
+                let remedy = "read 'shop.time_zone' or 'shop.currency'";
+                return Err(position.at(expr.span()).error(format!("{expr} is no setting"), remedy.into()));
+            }
+        };
+        *expr = Expr::Value(Value::SingleQuotedString(value).into());
+        Ok(())
+    })
 }
 
 fn text_argument(args: &FunctionArguments) -> Option<String> {

@@ -38,7 +38,7 @@ impl Engine {
         let bound = self.watermarks.effective_ms().map_or(i64::MIN, |ms| ms - LATENESS_MS);
         assert!(events.iter().all(|(ms, _)| *ms >= bound), "the order allows no late row");
         let rows = rows(&self.topic, events);
-        self.panes.fold(partition, &rows, |_| true).expect("folded");
+        self.panes.fold(partition, &rows).expect("folded");
         for (ms, _) in events {
             self.watermarks.observe_event(partition, *ms);
         }

@@ -20,7 +20,6 @@ use super::{BackfillTask, Context, Pipeline};
 use crate::archive_rows::ArchiveRows;
 use crate::backfill::Backfill;
 use crate::committer::Committer;
-use crate::decode::Decoder;
 use crate::error::StreamError;
 use crate::judge::Judge;
 use crate::kafka::{DeadLetters, Source, TopicIdentity, create_topic};
@@ -28,6 +27,7 @@ use crate::panes_of_topic::{LiveMetric, PanesOfTopic, Role};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshotter;
 use crate::telemetry::TopicLabel;
+use vitral_messages::decode::Decoder;
 
 /// A refused message may be larger than the topic it came from allows others to be.
 const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
@@ -101,7 +101,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     context.telemetry.recovered_rows.get_or_create(&label).set(recovered_rows);
     let replays = runtime.block_on(archive.replays())?;
     let last = runtime.block_on(snapshots.last_number())?;
-    let snapshotter = Snapshotter::new(snapshots, config.snapshot, &topic, &log, snapshot.as_ref(), last);
+    let snapshotter = Snapshotter::new(snapshots, config.snapshot, &topic, &archive, snapshot.as_ref(), last)?;
 
     let next_offsets: BTreeMap<i32, Option<i64>> =
         partitions.iter().map(|partition| (*partition, archive.next_offsets().get(partition).copied())).collect();

@@ -76,6 +76,11 @@ async fn doubt(manifest: &Manifest, topic: &Topic, archive: &Archive) -> Option<
     if manifest.topic != TopicTerms::of(topic) || manifest.log != archive.log() {
         return Some("it is of another topic or declaration".to_owned());
     }
+    match archive.id() {
+        Ok(id) if id == manifest.archive => {}
+        Ok(_) => return Some("the archive was made anew since".to_owned()),
+        Err(error) => return Some(error.to_string()),
+    }
     match archive.replays().await {
         Ok(replays) if replays == manifest.replays => {}
         Ok(_) => return Some("rows have been replayed since".to_owned()),

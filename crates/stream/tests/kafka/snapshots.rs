@@ -87,6 +87,31 @@ async fn a_restart_goes_on_from_a_snapshot_or_rebuilds() {
     assert_eq!(archived(&view).await.len(), 2 * EVENTS + 100);
 }
 
+/// An archive that was deleted, and what took its place, have the same offsets: a snapshot of the one is none of the other.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_snapshot_of_a_deleted_archive_is_not_taken() {
+    let Some(kafka) = kafka() else { return };
+    let shop = Shop::new(kafka, 1).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let (stream, mut view) = shop.start(dir.path());
+    let events: Vec<Vec<u8>> = (0..2 * EVENTS).map(|id| event(id, "p1", "clique")).collect();
+    shop.produce_to(0, &events).await;
+    wait_for(&mut view, "all", |seen| seen.read == 2 * EVENTS as u64).await;
+    end(stream).await;
+    assert_eq!(recovered_rows(&shop, dir.path()).await, 0, "the stop wrote everything down");
+
+    let (snapshots, aside) = (dir.path().join("snapshots"), dir.path().join("aside"));
+    std::fs::rename(&snapshots, &aside).expect("put aside");
+    std::fs::remove_dir_all(dir.path().join("archive")).expect("deleted");
+    std::fs::remove_dir_all(dir.path().join("metrics")).expect("deleted");
+    let (stream, mut view) = shop.start(dir.path());
+    wait_for(&mut view, "all once more", |seen| seen.read == 2 * EVENTS as u64).await;
+    end(stream).await;
+    std::fs::remove_dir_all(&snapshots).expect("deleted");
+    std::fs::rename(&aside, &snapshots).expect("put back");
+    assert_eq!(recovered_rows(&shop, dir.path()).await, 2 * EVENTS as i64, "the archive is folded");
+}
+
 /// An id that is forgotten would count twice: at the cap the stream stops, saying what to do.
 #[tokio::test(flavor = "multi_thread")]
 async fn too_many_ids_stop_the_stream() {
