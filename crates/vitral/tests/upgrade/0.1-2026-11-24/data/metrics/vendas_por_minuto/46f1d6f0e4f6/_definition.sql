@@ -1,0 +1,1 @@
+CREATE MATERIALIZED VIEW vendas_por_minuto AS SELECT tumble(INTERVAL '1 minute') AS janela, moeda, count(DISTINCT id_pedido) + count(*) FILTER (WHERE id_pedido IS NULL) AS pedidos, sum(quantidade) AS unidades, sum(coalesce(valor_total, preco * quantidade, 0)) AS receita FROM eventos_clientes WHERE tipo_evento = 'compra' GROUP BY janela, moeda ORDER BY receita DESC, moeda;
