@@ -98,11 +98,16 @@ impl Decoder {
     /// # Panics
     /// If the payloads that are not refused for their size have more than [`BATCH_BYTES_MAX`] bytes.
     pub fn decode<'a>(&mut self, payloads: impl IntoIterator<Item = Option<&'a [u8]>>) -> Decoded {
+        self.decode_all(&mut payloads.into_iter())
+    }
+
+    /// Generic in nothing, so that it is compiled here, where everything is optimised, and not in each caller.
+    fn decode_all<'a>(&mut self, payloads: &mut dyn Iterator<Item = Option<&'a [u8]>>) -> Decoded {
         let mut slots = vec![Raw::ABSENT; self.columns.len()];
         let mut refused = Vec::new();
         let mut bytes = 0;
         self.keys.forget_if_full();
-        for (row, payload) in payloads.into_iter().enumerate() {
+        for (row, payload) in payloads.enumerate() {
             let Some(payload) = payload else {
                 self.push_nulls();
                 continue;
