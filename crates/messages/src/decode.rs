@@ -102,7 +102,7 @@ impl Decoder {
     }
 
     /// Generic in nothing, so that it is compiled here, where everything is optimised, and not in each caller.
-    fn decode_all<'a>(&mut self, payloads: &mut dyn Iterator<Item = Option<&'a [u8]>>) -> Decoded {
+    fn decode_all(&mut self, payloads: &mut dyn Iterator<Item = Option<&[u8]>>) -> Decoded {
         let mut slots = vec![Raw::ABSENT; self.columns.len()];
         let mut refused = Vec::new();
         let mut bytes = 0;

@@ -150,7 +150,7 @@ impl KnownIds {
         }
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.times.len()
     }
 
@@ -190,7 +190,7 @@ mod tests {
             restored.restore(batch);
         }
         assert!(restored.contains("a", 3_000) && restored.contains("b", 2_000) && !restored.contains("c", 0));
-        assert_eq!((restored.len(), restored.new_count()), (2, 0));
+        assert_eq!((restored.count(), restored.new_count()), (2, 0));
         let (everything, all) = restored.take_new(true).expect("a batch");
         assert!(all && everything.num_rows() == 2);
     }
@@ -217,6 +217,6 @@ mod tests {
         assert!(ids.insert("a", 5_000_000, 2_000_000), "forgotten, so it counts again");
         assert!(!ids.insert("a", 9_000_000, 2_000_000));
         ids.sweep(6_000);
-        assert_eq!(ids.len(), 0);
+        assert_eq!(ids.count(), 0);
     }
 }

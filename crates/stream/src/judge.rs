@@ -178,7 +178,7 @@ impl Judge {
     }
 
     pub fn known_id_count(&self) -> usize {
-        self.known.values().map(KnownIds::len).sum()
+        self.known.values().map(KnownIds::count).sum()
     }
 
     /// Fills in defaults, refuses what a check or the clock forbids.
