@@ -18,6 +18,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parents[1] / "verify"))
 
 from faults import Failed, expect  # noqa: E402
+from memory import resident_mib  # noqa: E402
 from services import Services  # noqa: E402
 from stream import VITRAL, Stream  # noqa: E402
 from world import COUNTS, World  # noqa: E402
@@ -37,6 +38,8 @@ def main() -> int:
     parser.add_argument("--minutes", type=int, default=60)
     parser.add_argument("--rate", type=int, default=50_000, help="events a second")
     options = parser.parse_args()
+    if options.minutes <= FIRST_MINUTE:
+        parser.error(f"--minutes must be more than {FIRST_MINUTE}: the last minute is compared with that one")
     services = Services()
     world = World("soak", services)
     try:
@@ -98,11 +101,6 @@ def watch(world: World, stream: Stream, load: subprocess.Popen, minutes: int) ->
             flush=True,
         )
     return memory
-
-
-def resident_mib(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.split("VmRSS:")[1].split()[0]) / 1024
 
 
 def cpu_seconds(pid: int) -> float:

@@ -8,13 +8,13 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
+use vitral_messages::decode::Refusal;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 
 use crate::judge::Judged;
 use crate::kafka::Message;
-use vitral_messages::decode::Refusal;
 
 /// A range of offsets that the broker skipped: `first..=last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

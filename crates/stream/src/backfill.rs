@@ -89,7 +89,7 @@ impl Backfill {
                 if stop.load(Ordering::SeqCst) {
                     return Ok(false);
                 }
-                for (partition, batch) in by_partition(&self.topic, &batch).map_err(failed)? {
+                for (partition, batch) in by_partition(&self.topic, batch).map_err(failed)? {
                     let times = batch.column(self.topic.event_time).as_primitive::<TimestampMicrosecondType>();
                     panes.fold(partition, &batch, &pane_column(&windows, times))?;
                 }

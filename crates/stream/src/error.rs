@@ -20,8 +20,8 @@ pub enum StreamError {
     OffsetsGone { topic: String, partition: i32, offset: i64, reason: String },
     /// Nothing behind such a batch could be read.
     #[error(
-        "topic {topic}, partition {partition}: a batch cannot be decompressed ({reason}). This build reads gzip, snappy and lz4: set \
-         compression.type of the topic or of its producers to one of them, and move the partition's messages that are left into a new topic"
+        "topic {topic}, partition {partition}: a batch cannot be decompressed ({reason}). It is damaged, of a codec other than gzip, snappy, lz4 and \
+         zstd, or unpacks by zstd to more than 1 GiB: move the partition's messages that are left into a new topic, in smaller batches"
     )]
     Compression { topic: String, partition: i32, reason: String },
     #[error(

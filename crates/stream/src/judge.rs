@@ -13,14 +13,14 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{cast, ident, when};
 use datafusion::physical_expr::PhysicalExpr;
+use vitral_messages::decode::{Decoded, Refusal};
+use vitral_messages::known_ids::KnownIds;
 use vitral_schemas::catalog::Position;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 
 use crate::error::StreamError;
-use vitral_messages::decode::{Decoded, Refusal};
-use vitral_messages::known_ids::KnownIds;
 
 pub struct Judge {
     topic: Topic,

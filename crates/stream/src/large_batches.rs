@@ -19,15 +19,14 @@ pub(crate) struct LargeBatches {
 }
 
 impl LargeBatches {
-    /// Begins to read, one batch ahead. Within a runtime.
+    /// Begins to read, one batch ahead and no more: a batch may be a hundred megabytes. Within a runtime.
     pub(crate) fn of(mut rows: SendableRecordBatchStream) -> Self {
         let (sender, read) = mpsc::channel(1);
         let reader = tokio::spawn(async move {
-            while let Some(batch) = next(&mut rows).await.transpose() {
-                // Whoever asked was stopped.
-                if sender.send(batch).await.is_err() {
-                    return;
-                }
+            // An error: whoever asked was stopped.
+            while let Ok(place) = sender.reserve().await {
+                let Some(batch) = next(&mut rows).await.transpose() else { return };
+                place.send(batch);
             }
         });
         Self { read, reader: Some(reader) }
@@ -61,9 +60,10 @@ async fn next(rows: &mut SendableRecordBatchStream) -> Result<Option<RecordBatch
     }
 }
 
-/// The batch's rows for each partition, in the topic's schema. The order within a partition does not matter here.
-pub(crate) fn by_partition(topic: &Topic, batch: &RecordBatch) -> Result<Vec<(i32, RecordBatch)>, DataFusionError> {
-    let partitions = batch.column(0).as_primitive::<Int32Type>();
+/// The batch's rows for each partition, in the topic's schema. The order within a partition does not matter here. The batch is let go, so
+/// that it is not there twice while its rows are folded.
+pub(crate) fn by_partition(topic: &Topic, batch: RecordBatch) -> Result<Vec<(i32, RecordBatch)>, DataFusionError> {
+    let partitions = batch.column(0).as_primitive::<Int32Type>().clone();
     let columns: Result<Vec<_>, _> = batch
         .columns()
         .iter()
@@ -72,6 +72,7 @@ pub(crate) fn by_partition(topic: &Topic, batch: &RecordBatch) -> Result<Vec<(i3
         .map(|(column, field)| compute::cast(column, field.data_type()))
         .collect();
     let rows = RecordBatch::try_new(topic.schema(), columns?)?;
+    drop(batch);
     let mut distinct: Vec<i32> = partitions.values().to_vec();
     distinct.sort_unstable();
     distinct.dedup();

@@ -14,6 +14,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
+use vitral_messages::decode::Decoder;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::time::{Clock, MICROS_PER_MS};
@@ -33,7 +34,6 @@ use crate::kafka::{DeadLetters, End, Message, Polled, Source};
 use crate::panes_of_topic::PanesOfTopic;
 use crate::snapshot::Snapshotter;
 use crate::telemetry::{StreamTelemetry, TopicLabel, VerdictLabels};
-use vitral_messages::decode::Decoder;
 
 /// How long to wait for a broker that is asked for a partition's end, and how soon to ask again if it did not answer.
 const END_WAIT: Duration = Duration::from_secs(1);

@@ -99,7 +99,7 @@ impl Recovery<'_> {
                 verdicts.iter().map(|verdict| Some(verdict == Some(Verdict::Counted.name()))).collect();
             let columns: Vec<usize> = (0..batch.num_columns()).filter(|column| *column != 1).collect();
             let rows = batch.project(&columns).map_err(|source| failed(source.into()))?;
-            for (partition, rows) in by_partition(topic, &rows).map_err(failed)? {
+            for (partition, rows) in by_partition(topic, rows.clone()).map_err(failed)? {
                 // Rows that did not count have moved the watermark too.
                 if let Some(newest_micros) = newest(topic, &rows) {
                     self.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
@@ -107,7 +107,7 @@ impl Recovery<'_> {
             }
             let counted = compute::filter_record_batch(&rows, &is_counted).map_err(|source| failed(source.into()))?;
             self.rows += counted.num_rows() as u64;
-            let parts = by_partition(topic, &counted).map_err(failed)?;
+            let parts = by_partition(topic, counted).map_err(failed)?;
             self.fold(&parts, Some(None), |index| loaded.restored[index].then_some(parts.as_slice()))?;
         }
         Ok(Some(counts))
@@ -136,7 +136,7 @@ impl Recovery<'_> {
                 return Ok(false);
             }
             self.rows += batch.num_rows() as u64;
-            let parts = by_partition(topic, &batch).map_err(failed)?;
+            let parts = by_partition(topic, batch).map_err(failed)?;
             let mut wanted = BTreeMap::<Option<i64>, Parts>::new();
             for since_ms in &wants {
                 for (partition, rows) in &parts {

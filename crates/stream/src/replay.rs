@@ -16,6 +16,7 @@ use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, ident, lit};
+use vitral_messages::decode::Decoder;
 use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::ShopSettings;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -25,7 +26,6 @@ use vitral_store::{Archive, ArchiveReader, Location};
 
 use crate::error::StreamError;
 use crate::judge::{Judge, Moment};
-use vitral_messages::decode::Decoder;
 
 /// Rows of one commit: each is named in it by its offset.
 const ROWS_AT_ONCE: usize = 10_000;

@@ -42,7 +42,7 @@ pub struct Manifest {
     pub engine: String,
     pub topic: TopicTerms,
     pub log: String,
-    /// The identity of the archive's table.
+    /// The identity of the archive's table; state 1 did not tell.
     #[serde(default)]
     pub archive: String,
     /// How many replays the archive had seen: each changes rows that a snapshot has folded.

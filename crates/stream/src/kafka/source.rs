@@ -17,6 +17,9 @@ use rdkafka::{ClientContext, TopicPartitionList};
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
 
+/// librdkafka unpacks a batch of zstd to no more than it would receive; what is highly compressible is a thousand times larger.
+const UNPACKED_BYTES_MAX: usize = 1 << 30;
+
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 
 pub struct Source {
@@ -185,7 +188,7 @@ impl Source {
             .set("fetch.message.max.bytes", "1048576")
             .set("fetch.wait.max.ms", "50")
             // Messages over the limit must arrive to be refused.
-            .set("receive.message.max.bytes", (100_000_000 + 4 * message_bytes_max).to_string())
+            .set("receive.message.max.bytes", (100_000_000 + 4 * message_bytes_max).max(UNPACKED_BYTES_MAX).to_string())
             .create_with_context(Quiet)
             .map_err(failed("connecting"))?;
         // SAFETY: the client outlives the queue, which is dropped before it.

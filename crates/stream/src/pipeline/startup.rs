@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 use datafusion::catalog::TableProvider;
 use datafusion::execution::context::SessionContext;
 use tokio::sync::mpsc;
+use vitral_messages::decode::Decoder;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::watermark::Watermarks;
 use vitral_panes::{EngineConfig, engine_session};
@@ -27,7 +28,6 @@ use crate::panes_of_topic::{LiveMetric, PanesOfTopic, Role};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshotter;
 use crate::telemetry::TopicLabel;
-use vitral_messages::decode::Decoder;
 
 /// A refused message may be larger than the topic it came from allows others to be.
 const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
