@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
 use vitral_schemas::view::ViewReceiver;
@@ -48,6 +49,8 @@ pub struct ApiInputs {
     pub view: ViewReceiver,
     /// What reconciliations have found; without rows before the first.
     pub reconciliations: ReconciliationReceiver,
+    /// What was imported beside the topics' messages.
+    pub histories: HistoryReceiver,
     pub clock: Arc<dyn Clock>,
     /// Answers `/metrics`; complete, with [`Telemetry`] and every other crate's registered in it.
     pub registry: Arc<Registry>,

@@ -81,7 +81,9 @@ async fn answer(shared: &Shared, prepared: &Prepared, query: Option<&str>) -> Re
     let allowed: Vec<_> = endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW).collect();
     let parameters = Parameters::read(query, &allowed)?;
     let reconciliations = Arc::clone(&shared.reconciliations.borrow());
-    let moment = Moment { view: &view, reconciliations: &reconciliations, now_ms: shared.clock.now_ms() };
+    let histories = Arc::clone(&shared.histories.borrow());
+    let moment =
+        Moment { view: &view, histories: &histories, reconciliations: &reconciliations, now_ms: shared.clock.now_ms() };
     let values = values(endpoint, &parameters, moment.now_ms)?;
     let rows = shared.reader.bounded(rows(&shared.reader, &moment, prepared, values)).await?;
     let headers = completeness::headers(&view, needs);

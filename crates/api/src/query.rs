@@ -27,6 +27,7 @@ use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
 use tokio::sync::Semaphore;
 use vitral_schemas::catalog::{Catalog, Diagnostic, Endpoint, Reference};
+use vitral_schemas::history::Histories;
 use vitral_schemas::view::View;
 
 use self::reference::References;
@@ -54,6 +55,7 @@ pub(crate) struct Reader {
 /// What one answer is computed from, taken once.
 pub(crate) struct Moment<'a> {
     pub view: &'a View,
+    pub histories: &'a Histories,
     pub reconciliations: &'a RecordBatch,
     pub now_ms: i64,
 }
@@ -144,7 +146,8 @@ impl Reader {
             None => return Ok(None),
             Some(Source::Topic) => {
                 let topic = self.catalog.topic(name).ok_or_else(unavailable)?;
-                tables::topic_plan(topic, view.topics.get(name).ok_or_else(unavailable)?)?
+                let history = moment.histories.get(name);
+                tables::topic_plan(topic, view.topics.get(name).ok_or_else(unavailable)?, history)?
             }
             Some(Source::Ledger) => ledger::plan(&self.catalog, &view.topics)?,
             Some(Source::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,

@@ -32,6 +32,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         settings: config.settings,
         view: inputs.view,
         reconciliations: inputs.reconciliations,
+        histories: inputs.histories,
         clock: inputs.clock,
         reader,
         registry: inputs.registry,

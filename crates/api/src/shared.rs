@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
+use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
 use vitral_schemas::view::{MetricView, View, ViewReceiver};
@@ -19,6 +20,7 @@ pub(crate) struct Shared {
     pub settings: ShopSettings,
     pub view: ViewReceiver,
     pub reconciliations: ReconciliationReceiver,
+    pub histories: HistoryReceiver,
     pub clock: Arc<dyn Clock>,
     pub reader: Reader,
     pub registry: Arc<Registry>,

@@ -1,12 +1,27 @@
 //! What can go wrong while working over history.
 
 use datafusion::error::DataFusionError;
+use vitral_panes::PanesError;
+use vitral_schemas::catalog::Diagnostic;
 use vitral_store::StoreError;
+
+use crate::import::ImportError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
     #[error(transparent)]
     Store(#[from] StoreError),
+    #[error(transparent)]
+    Import(#[from] ImportError),
+    #[error(transparent)]
+    Panes(#[from] PanesError),
+    #[error("another process imports the same file: wait for it, then import again, which adds nothing twice")]
+    ImportedMeanwhile,
+    /// A query of the catalog, with its place.
+    #[error("{0}")]
+    Catalog(Box<Diagnostic>),
+    #[error("there is no job {job}: name one of {known}")]
+    NoJob { job: String, known: String },
     #[error("{what} cannot be {action}")]
     Engine { what: String, action: &'static str, source: Box<DataFusionError> },
     #[error(

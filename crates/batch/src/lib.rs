@@ -1,9 +1,13 @@
-//! Work over the archive's history.
+//! Work over history: imports, jobs of the warehouse, checks of quality, reconciliation.
 //!
 //! Architecture invariant: nothing here shares state with the stream; they meet in the stored tables.
 
+pub mod checks;
 mod error;
+pub mod import;
+pub mod jobs;
 pub mod ledger;
 pub mod reconcile;
+pub mod tables;
 
 pub use error::BatchError;

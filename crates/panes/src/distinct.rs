@@ -3,6 +3,10 @@
 //! DataFusion counts distinct texts with one accumulator and some 8 KiB for each group; a metric by product would need
 //! gigabytes. Here all groups share one table of (group, text) pairs. The state is a plain list of texts per group, so
 //! states of other processes and of earlier runs merge as they are.
+//!
+//! States are merged bucket by bucket: what that takes beside the states does not grow with them.
+
+mod spread;
 
 use std::sync::Arc;
 
@@ -19,6 +23,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_plan::aggregates::group_values::{GroupValues, new_group_values};
 use datafusion::physical_plan::aggregates::order::GroupOrdering;
+
+use self::spread::{Spread, bucket_count, lists_of, texts_of};
 
 pub fn count_distinct_text() -> Arc<AggregateUDF> {
     Arc::new(AggregateUDF::from(CountDistinctText {
@@ -80,6 +86,8 @@ struct DistinctTexts {
     counts: Vec<i64>,
     /// Scratch: the pair that each row of a batch belongs to.
     pair_of_row: Vec<usize>,
+    /// Lists of states, each with its group, that wait until all have come; they share their memory with the states.
+    waiting: Vec<(ListArray, Vec<u64>)>,
 }
 
 fn new_pairs() -> Result<Box<dyn GroupValues>> {
@@ -90,7 +98,7 @@ fn new_pairs() -> Result<Box<dyn GroupValues>> {
 
 impl DistinctTexts {
     fn new() -> Result<Self> {
-        Ok(Self { pairs: new_pairs()?, counts: Vec::new(), pair_of_row: Vec::new() })
+        Ok(Self { pairs: new_pairs()?, counts: Vec::new(), pair_of_row: Vec::new(), waiting: Vec::new() })
     }
 
     /// Takes in pairs without null texts.
@@ -108,6 +116,37 @@ impl DistinctTexts {
         Ok(())
     }
 
+    /// Takes in the lists that wait, bucket by bucket; after each of them, all its pairs are here.
+    fn take_in_waiting(&mut self, buckets: usize, mut after_each: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
+        let waiting = std::mem::take(&mut self.waiting);
+        if buckets == 1 {
+            for (lists, groups) in waiting {
+                let lengths = lists.offsets().lengths();
+                let groups = groups.iter().zip(lengths).flat_map(|(group, count)| std::iter::repeat_n(*group, count));
+                self.insert(groups.collect(), texts_of(&lists))?;
+            }
+            return after_each(self);
+        }
+        let waiting = waiting.into_iter().map(|(lists, groups)| Spread::new(lists, groups, buckets));
+        let waiting = waiting.collect::<Result<Vec<_>>>()?;
+        for bucket in 0..buckets {
+            for spread in &waiting {
+                let (groups, texts) = spread.bucket(bucket)?;
+                self.insert(groups, texts)?;
+            }
+            after_each(self)?;
+        }
+        Ok(())
+    }
+
+    /// How many buckets suit what waits; one if there are pairs already, of any bucket.
+    fn buckets(&self) -> usize {
+        match self.pairs.is_empty() {
+            true => bucket_count(self.waiting.iter().map(|(lists, _)| texts_of(lists).len()).sum()),
+            false => 1,
+        }
+    }
+
     /// Takes out the pairs of the emitted groups: the number of texts of each group, and the texts in that order.
     fn take(&mut self, emit_to: EmitTo) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
         let (offsets, texts) = self.take_all()?;
@@ -122,21 +161,35 @@ impl DistinctTexts {
     }
 
     fn take_all(&mut self) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
+        let (mut groups, mut texts) = (Vec::new(), Vec::new());
+        self.take_in_waiting(self.buckets(), |this| {
+            if !this.pairs.is_empty() {
+                let columns = std::mem::replace(&mut this.pairs, new_pairs()?).emit(EmitTo::All)?;
+                let [group, text] = columns.as_slice() else { return exec_err!("pairs have two columns") };
+                groups.push(Arc::clone(group));
+                texts.push(Arc::clone(text));
+            }
+            Ok(())
+        })?;
         let offsets = OffsetBuffer::<i32>::from_lengths(self.counts.drain(..).map(|count| count as usize));
-        if self.pairs.is_empty() {
-            return Ok((offsets, new_empty_array(&DataType::Utf8)));
+        let texts = match texts.as_slice() {
+            [] => return Ok((offsets, new_empty_array(&DataType::Utf8))),
+            [texts] => Arc::clone(texts),
+            texts => compute::concat(&texts.iter().map(AsRef::as_ref).collect::<Vec<_>>())?,
+        };
+        if offsets.len() == 2 {
+            // One group has them all.
+            return Ok((offsets, texts));
         }
-        let columns = self.pairs.emit(EmitTo::All)?;
-        self.pairs = new_pairs()?;
-        let [groups, texts] = columns.as_slice() else { return exec_err!("pairs have two columns") };
         let mut next: Vec<usize> = offsets.iter().map(|offset| *offset as usize).collect();
         let mut order = vec![0_u32; texts.len()];
-        for (row, group) in groups.as_primitive::<UInt64Type>().values().iter().enumerate() {
+        let groups = groups.iter().flat_map(|groups| groups.as_primitive::<UInt64Type>().values());
+        for (row, group) in groups.enumerate() {
             let place = &mut next[usize_of(*group)?];
             order[*place] = u32::try_from(row).map_err(|_| exec_datafusion_err!("over 4 billion distinct texts"))?;
             *place += 1;
         }
-        Ok((offsets, compute::take(texts, &UInt32Array::from(order), None)?))
+        Ok((offsets, compute::take(&texts, &UInt32Array::from(order), None)?))
     }
 }
 
@@ -168,20 +221,17 @@ impl GroupsAccumulator for DistinctTexts {
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.counts.resize(total_num_groups, 0);
-        let lists = values[0].as_list::<i32>();
-        let offsets = lists.value_offsets();
-        let (start, end) = (offsets[0] as usize, offsets[lists.len()] as usize);
-        let mut groups = Vec::with_capacity(end - start);
-        for (row, group) in group_indices.iter().enumerate() {
-            groups.extend(std::iter::repeat_n(*group as u64, (offsets[row + 1] - offsets[row]) as usize));
-        }
-        self.insert(groups, lists.values().slice(start, end - start))
+        self.waiting.push((lists_of(&values[0]), group_indices.iter().map(|group| *group as u64).collect()));
+        Ok(())
     }
 
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let counts = match emit_to {
             EmitTo::All => {
-                self.pairs = new_pairs()?;
+                self.take_in_waiting(self.buckets(), |this| {
+                    this.pairs = new_pairs()?;
+                    Ok(())
+                })?;
                 std::mem::take(&mut self.counts)
             }
             EmitTo::First(_) => {
@@ -207,6 +257,10 @@ impl GroupsAccumulator for DistinctTexts {
     }
 
     fn size(&self) -> usize {
-        self.pairs.size() + self.counts.capacity() * size_of::<i64>() + self.pair_of_row.capacity() * size_of::<usize>()
+        let waiting = self.waiting.iter().map(|(_, groups)| groups.capacity() * size_of::<u64>());
+        self.pairs.size()
+            + self.counts.capacity() * size_of::<i64>()
+            + self.pair_of_row.capacity() * size_of::<usize>()
+            + waiting.sum::<usize>()
     }
 }

@@ -5,7 +5,7 @@ use vitral_schemas::catalog::Diagnostic;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PanesError {
-    /// The metric's SQL cannot be folded pane by pane.
+    /// The SQL of a metric cannot be folded pane by pane, or that of a column not planned.
     #[error("{0}")]
     Unsupported(Box<Diagnostic>),
     #[error("metric {metric} cannot be {action}")]

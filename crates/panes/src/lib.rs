@@ -11,6 +11,7 @@ mod error;
 mod functions;
 pub mod plan;
 mod rows;
+pub mod rules;
 mod session;
 pub mod state;
 pub mod watermark;

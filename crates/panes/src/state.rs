@@ -1,7 +1,7 @@
 //! The partial states of a metric's open panes.
 //!
 //! For each partition, states are kept in runs: batches of state rows, ordered by pane. Runs of similar size are merged, so
-//! that a row is touched a logarithmic number of times. A run knows where its panes lie, so that a window's states are slices of
+//! that a state is touched a logarithmic number of times. A run knows where its panes lie, so that a window's states are slices of
 //! the runs.
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,6 +22,8 @@ use crate::rows::{arrange, copy, u32_of};
 
 /// How many runs of one size are merged into one of the next: fewer merges against more runs to read.
 const RUNS_PER_SIZE: usize = 8;
+/// Runs of this class are below 8^9 bytes: eight of them have less than the 2 GiB that a column of texts can hold.
+const MERGED_CLASS_MAX: u32 = 8;
 /// Windows are finished together up to about this many bytes of states: what that takes beside the states stays small, and the
 /// tables stay in the processor's caches. Tests have little and want many batches.
 const FINISHED_TOGETHER_BYTES: usize = if cfg!(test) { 512 } else { 4 << 20 };
@@ -237,16 +239,17 @@ impl Run {
         Ok(())
     }
 
+    /// By bytes, not by rows: one row of a distinct count may hold millions of texts.
     fn size_class(&self) -> u32 {
-        self.states.num_rows().max(1).ilog(RUNS_PER_SIZE)
+        self.states.get_array_memory_size().max(1).ilog(RUNS_PER_SIZE)
     }
 }
 
 fn compact(plan: &MetricPlan, runs: &mut Vec<Run>, next_run: &mut u64) -> Result<(), PanesError> {
     loop {
         let mut classes = BTreeMap::<u32, usize>::new();
-        for run in runs.iter() {
-            *classes.entry(run.size_class()).or_default() += 1;
+        for class in runs.iter().map(Run::size_class).filter(|class| *class <= MERGED_CLASS_MAX) {
+            *classes.entry(class).or_default() += 1;
         }
         let Some((full, _)) = classes.into_iter().find(|(_, count)| *count >= RUNS_PER_SIZE) else { return Ok(()) };
         let (merging, kept): (Vec<_>, Vec<_>) = runs.drain(..).partition(|run| run.size_class() == full);

@@ -4,8 +4,10 @@
 //! |---|---|
 //! | `CREATE TABLE ... WITH (connector = 'kafka', ...)` | a [`Topic`] |
 //! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table |
-//! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading |
+//! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading; files may be imported into it |
 //! | `CREATE VIEW name WITH (path = '/...') AS SELECT ...` | an [`Endpoint`] of the API |
+//! | `CREATE TABLE name WITH (connector = 'warehouse', ...) AS SELECT ...` | a [`JobTable`] that a batch job computes |
+//! | `CREATE VIEW name WITH (check = '...') AS SELECT ...` | a [`Check`] of quality |
 //! | `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...` | a [`Metric`] |
 //!
 //! Parsing checks everything that can be said of the text alone; what needs types is checked where it is planned.
@@ -15,6 +17,8 @@ mod builtin;
 mod diagnostic;
 mod endpoint;
 mod expressions;
+mod import;
+mod job;
 mod metric;
 mod reader;
 mod table;
@@ -27,6 +31,8 @@ use datafusion::sql::sqlparser::ast::Query;
 pub use self::builtin::files as builtin_files;
 pub use self::diagnostic::{Diagnostic, Diagnostics, Position};
 pub use self::endpoint::Endpoint;
+pub use self::import::ImportTarget;
+pub use self::job::{Check, JobTable, Period};
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 pub use self::table::Reference;
 use crate::topic::Topic;
@@ -57,6 +63,8 @@ pub struct SourceFile {
 pub struct View {
     pub name: String,
     pub query: Box<Query>,
+    /// If files can be imported into it.
+    pub import: Option<ImportTarget>,
     pub source: Position,
 }
 
@@ -67,6 +75,8 @@ pub struct Catalog {
     pub views: Vec<View>,
     pub metrics: Vec<Metric>,
     pub endpoints: Vec<Endpoint>,
+    pub job_tables: Vec<JobTable>,
+    pub checks: Vec<Check>,
 }
 
 impl Catalog {
@@ -105,6 +115,15 @@ impl Catalog {
         self.metrics.iter().find(|metric| metric.name == name)
     }
 
+    /// How files are imported into what bears this name, a topic or a view of one.
+    pub fn import_target(&self, name: &str) -> Option<(&Topic, ImportTarget)> {
+        if let Some(topic) = self.topic(name) {
+            return Some((topic, ImportTarget { topic: name.to_owned(), ..ImportTarget::default() }));
+        }
+        let target = self.views.iter().find(|view| view.name == name)?.import.clone()?;
+        Some((self.topic(&target.topic)?, target))
+    }
+
     pub fn metrics_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Metric> {
         self.metrics.iter().filter(move |metric| metric.topic == topic)
     }
@@ -125,9 +144,11 @@ impl Catalog {
         replace(&mut self.views, above.views, |view| &view.name);
         replace(&mut self.metrics, above.metrics, |metric| &metric.name);
         replace(&mut self.endpoints, above.endpoints, |endpoint| &endpoint.path);
+        replace(&mut self.job_tables, above.job_tables, |table| &table.table);
+        replace(&mut self.checks, above.checks, |check| &check.name);
     }
 
-    /// A metric reads a topic of the catalog.
+    /// Metrics read topics of the catalog, and what can be imported goes into one.
     fn check_references(&self, errors: &mut Vec<Diagnostic>) {
         for metric in &self.metrics {
             if self.topic(&metric.topic).is_none() {
@@ -135,6 +156,23 @@ impl Catalog {
                 errors.push(metric.topic_position.error(
                     format!("metric {} reads {}, which is no topic", metric.name, metric.topic),
                     format!("read one of the topics: {}", known.join(", ")),
+                ));
+            }
+        }
+        for view in &self.views {
+            let Some(target) = &view.import else { continue };
+            let Some(topic) = self.topic(&target.topic) else {
+                errors.push(view.source.error(
+                    format!("files cannot be imported into {}, which is no topic", target.topic),
+                    "select from a topic, or leave import out".into(),
+                ));
+                continue;
+            };
+            let columns = target.aliases.values().chain(target.constants.iter().map(|(column, _)| column));
+            for column in columns.filter(|name| topic.columns.iter().all(|column| column.name != **name)) {
+                errors.push(view.source.error(
+                    format!("import: topic {} has no column {column}", topic.name),
+                    "name columns of the topic".into(),
                 ));
             }
         }

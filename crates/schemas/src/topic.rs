@@ -17,6 +17,19 @@ pub mod archive_columns {
     pub const PAYLOAD: &str = "_conteudo";
 }
 
+/// The own columns of a topic's history: what came from files, beside the archive. They come before the topic's.
+pub mod history_columns {
+    /// Counts the table's commits: rows after a number are those that were added since.
+    pub const SEQUENCE: &str = "_sequencia";
+    /// What was imported: the same content, imported again, is the same.
+    pub const IMPORT: &str = "_importacao";
+    pub const FILE: &str = "_arquivo";
+    /// The line of a text file, else the row, the header included.
+    pub const LINE: &str = "_linha";
+    pub const DETAIL: &str = "_detalhe";
+    pub use super::archive_columns::{ARRIVAL, PAYLOAD, REASON, VERDICT};
+}
+
 /// Event and arrival times: microseconds in UTC, the only unit that Delta tables know.
 pub fn timestamp_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
@@ -105,6 +118,24 @@ impl Topic {
             Field::new(VERDICT, DataType::Utf8, false),
             Field::new(REASON, DataType::Utf8, true),
             Field::new(PAYLOAD, DataType::Binary, true),
+        ];
+        fields.extend(self.fields());
+        Arc::new(Schema::new(fields))
+    }
+
+    /// The history's columns, then the topic's.
+    pub fn history_schema(&self) -> SchemaRef {
+        use history_columns::*;
+        let mut fields = vec![
+            Field::new(SEQUENCE, DataType::Int64, false),
+            Field::new(IMPORT, DataType::Utf8, false),
+            Field::new(FILE, DataType::Utf8, false),
+            Field::new(LINE, DataType::Int64, false),
+            Field::new(ARRIVAL, timestamp_type(), false),
+            Field::new(VERDICT, DataType::Utf8, false),
+            Field::new(REASON, DataType::Utf8, true),
+            Field::new(DETAIL, DataType::Utf8, true),
+            Field::new(PAYLOAD, DataType::Utf8, true),
         ];
         fields.extend(self.fields());
         Arc::new(Schema::new(fields))

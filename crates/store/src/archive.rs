@@ -194,7 +194,7 @@ impl Archive {
 
     /// Deletes files that merges have replaced.
     pub async fn vacuum(&mut self) -> Result<(), StoreError> {
-        self.table.vacuum().await
+        self.table.vacuum().await.map(|_| ())
     }
 
     /// The logs that the archive holds rows of.
@@ -393,6 +393,11 @@ impl ArchiveReader {
         let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
         let wanted = offsets_of(&rows);
         self.table.replace(wanted, rows, &[(REPLAYS.to_owned(), replays)]).await
+    }
+
+    /// How often rows were replayed: each time verdicts changed.
+    pub async fn replays(&self) -> Result<i64, StoreError> {
+        Ok(self.table.transaction(REPLAYS).await?.unwrap_or_default())
     }
 
     /// The next offset of a partition, as its commits have it.

@@ -56,6 +56,12 @@ impl StoreError {
         )
     }
 
+    /// Whether another commit came between: trying again may help.
+    pub(crate) fn is_conflict(&self) -> bool {
+        let Self::Table { source, .. } = self else { return false };
+        matches!(**source, DeltaTableError::Transaction { .. }) || source.to_string().contains("oncurrent")
+    }
+
     pub(crate) fn table(table: &str, action: &'static str) -> impl Fn(DeltaTableError) -> Self + use<> {
         let table = table.to_owned();
         move |source| {

@@ -1,4 +1,4 @@
-//! Where rows are kept: the archive of each topic and the table of each metric, as Delta tables.
+//! Where rows are kept: the archive and the history of each topic and the table of each metric, as Delta tables.
 //!
 //! Architecture invariant: only this crate knows object storage. The archive's commit is the only one that
 //! matters; a metric's table can be rebuilt from it.
@@ -7,16 +7,20 @@ mod append_table;
 pub mod archive;
 mod durable;
 mod error;
+mod history;
 pub mod location;
 pub mod lock;
+pub mod maintenance;
 pub mod metric_table;
 mod session;
 pub mod snapshot;
 mod table;
+pub mod warehouse;
 
 pub use append_table::AppendTable;
 pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use error::StoreError;
+pub use history::History;
 pub use location::Location;
 pub use lock::DataDirLock;
 pub use metric_table::{MetricTable, PublishedVersion};

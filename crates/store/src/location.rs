@@ -8,6 +8,7 @@ use deltalake::logstore::{
     LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
 };
 use deltalake::{DeltaResult, DeltaTable, DeltaTableBuilder, DeltaTableError};
+use futures::TryStreamExt;
 use object_store::local::LocalFileSystem;
 use object_store::{ObjectStore, ObjectStoreExt, path};
 use url::Url;
@@ -126,6 +127,34 @@ impl Location {
             action: "written",
             source: Box::new(source),
         })
+    }
+
+    /// Every file here and below: its name from here, and its bytes.
+    pub async fn files(&self) -> Result<Vec<(String, u64)>, StoreError> {
+        let path = self.path()?;
+        let failed = |source| StoreError::Object { path: path.to_string(), action: "listed", source: Box::new(source) };
+        let objects: Vec<_> = self.store.list(Some(&path)).try_collect().await.map_err(failed)?;
+        let named = objects.iter().filter_map(|object| {
+            let parts: Vec<_> = object.location.prefix_match(&path)?.map(|part| part.as_ref().to_owned()).collect();
+            Some((parts.join("/"), object.size))
+        });
+        let mut files: Vec<_> = named.collect();
+        files.sort();
+        Ok(files)
+    }
+
+    /// Copies a file from here to a local path.
+    pub async fn fetch(&self, name: &str, to: &Path) -> Result<(), StoreError> {
+        let path = path::Path::parse(format!("{}/{name}", self.path()?).trim_start_matches('/'))
+            .map_err(|error| StoreError::Location { url: self.to_string(), reason: error.to_string() })?;
+        let failed = |source| StoreError::Object { path: path.to_string(), action: "read", source: Box::new(source) };
+        let io = |source| StoreError::Io { path: to.to_owned(), source };
+        let mut bytes = self.store.get(&path).await.map_err(failed)?.into_stream();
+        let mut file = std::fs::File::create(to).map_err(io)?;
+        while let Some(part) = bytes.try_next().await.map_err(failed)? {
+            std::io::Write::write_all(&mut file, &part).map_err(io)?;
+        }
+        Ok(())
     }
 
     pub async fn delete(&self, name: &str) -> Result<(), StoreError> {

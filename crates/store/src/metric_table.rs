@@ -175,7 +175,7 @@ impl MetricTable {
     }
 
     pub async fn vacuum(&mut self) -> Result<(), StoreError> {
-        self.table.vacuum().await
+        self.table.vacuum().await.map(|_| ())
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
 use deltalake::kernel::Transaction;
@@ -18,6 +19,7 @@ use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
 use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use deltalake::{DeltaTable, DeltaTableError, StructField};
+use futures::TryStreamExt;
 
 use crate::error::StoreError;
 use crate::location::Location;
@@ -224,39 +226,83 @@ impl Table {
         Ok(())
     }
 
+    /// One commit: the rows that `wanted` names go, those of `rows` come, batch by batch; how many. What else was committed to those rows
+    /// in the meantime is a conflict.
+    pub(crate) async fn replace_by_plan(&mut self, wanted: Expr, rows: DataFrame) -> Result<u64, StoreError> {
+        let failed = StoreError::table(&self.name, "replaced in part");
+        let (state, plan) = rows.into_parts();
+        let before = self.version();
+        self.delta = self
+            .delta
+            .clone()
+            .write(Vec::new())
+            .with_input_plan(plan)
+            .with_save_mode(SaveMode::Overwrite)
+            .with_replace_where(wanted)
+            .with_session_state(Arc::new(state) as _)
+            .with_writer_properties(self.writer_properties())
+            .await
+            .map_err(&failed)?;
+        tracing::debug!(table = self.name, ?before, after = ?self.version(), "replaced in part");
+        self.written_rows().await
+    }
+
+    /// How many rows the last commit wrote, as it says itself.
+    async fn written_rows(&self) -> Result<u64, StoreError> {
+        let failed = StoreError::table(&self.name, "asked for its last commit");
+        let last = self.delta.history(Some(1)).try_next().await.map_err(&failed)?;
+        let metrics = last.and_then(|commit| commit.info.get("operationMetrics").cloned());
+        let written = metrics.and_then(|metrics| metrics.get("num_added_rows").cloned());
+        Ok(written.and_then(|rows| rows.as_u64().or_else(|| rows.as_str()?.parse().ok())).unwrap_or_default())
+    }
+
     /// Merges small files if there are many; true if the table is another one than before, by this or by another process.
     pub(crate) async fn compact(&mut self) -> Result<bool, StoreError> {
         let before = self.version();
-        let failed = StoreError::table(&self.name, "compacted");
         for merge in MERGES {
             if !self.has_many(&merge)? {
                 continue;
             }
             // A repair by another process may have removed files that this merge would read.
             self.refresh().await?;
-            if !self.has_many(&merge)? {
-                continue;
+            if self.has_many(&merge)? {
+                self.merge_files(merge.target_bytes).await?;
             }
-            let target = NonZeroU64::new(merge.target_bytes).unwrap_or(NonZeroU64::MIN);
-            let (delta, metrics) = self
-                .delta
-                .clone()
-                .optimize()
-                .with_target_size(target)
-                .with_max_concurrent_tasks(1)
-                .with_writer_properties(self.writer_properties())
-                .with_session_state(Arc::clone(&self.session) as _)
-                .await
-                .map_err(&failed)?;
-            tracing::debug!(
-                table = self.name,
-                files_added = metrics.num_files_added,
-                files_removed = metrics.num_files_removed,
-                "small files merged"
-            );
-            self.delta = delta;
         }
         Ok(self.version() != before)
+    }
+
+    /// Merges all small files, however few.
+    pub(crate) async fn compact_wholly(&mut self) -> Result<(), StoreError> {
+        self.merge_files(MERGES.map(|merge| merge.target_bytes).into_iter().max().unwrap_or_default()).await
+    }
+
+    async fn merge_files(&mut self, target_bytes: u64) -> Result<(), StoreError> {
+        let target = NonZeroU64::new(target_bytes).unwrap_or(NonZeroU64::MIN);
+        let (delta, metrics) = self
+            .delta
+            .clone()
+            .optimize()
+            .with_target_size(target)
+            .with_max_concurrent_tasks(1)
+            .with_writer_properties(self.writer_properties())
+            .with_session_state(Arc::clone(&self.session) as _)
+            .await
+            .map_err(StoreError::table(&self.name, "compacted"))?;
+        tracing::debug!(
+            table = self.name,
+            files_added = metrics.num_files_added,
+            files_removed = metrics.num_files_removed,
+            "small files merged"
+        );
+        self.delta = delta;
+        Ok(())
+    }
+
+    /// How many files hold its rows.
+    pub(crate) fn file_count(&self) -> Result<usize, StoreError> {
+        let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "counted"))?;
+        Ok(state.log_data().iter().count())
     }
 
     fn has_many(&self, merge: &Merge) -> Result<bool, StoreError> {
@@ -264,8 +310,8 @@ impl Table {
         Ok(state.log_data().iter().filter(|file| file.size() < merge.below_bytes).count() >= merge.files)
     }
 
-    /// Deletes the files that merges have replaced, and those of writes that were killed, once no reader can need them.
-    pub(crate) async fn vacuum(&mut self) -> Result<(), StoreError> {
+    /// Deletes the files that merges have replaced, and those of writes that were killed, once no reader can need them; how many.
+    pub(crate) async fn vacuum(&mut self) -> Result<usize, StoreError> {
         self.refresh().await?;
         let kept = deltalake_duration(OLD_FILES_KEPT);
         let (delta, metrics) = self
@@ -279,7 +325,7 @@ impl Table {
             .map_err(StoreError::table(&self.name, "vacuumed"))?;
         tracing::debug!(table = self.name, files = metrics.files_deleted.len(), "old files deleted");
         self.delta = delta;
-        Ok(())
+        Ok(metrics.files_deleted.len())
     }
 
     /// Refuses a column of another type or one that the catalog dropped; adds a column that the table lacks.

@@ -3,7 +3,6 @@
 use datafusion::error::DataFusionError;
 use rdkafka::error::KafkaError;
 use vitral_panes::PanesError;
-use vitral_schemas::catalog::Diagnostic;
 use vitral_store::StoreError;
 
 #[derive(Debug, thiserror::Error)]
@@ -29,8 +28,6 @@ pub enum StreamError {
          new topic another name"
     )]
     NewLog { topic: String, known: String, found: String },
-    #[error("{0}")]
-    Catalog(Box<Diagnostic>),
     #[error(transparent)]
     Panes(#[from] PanesError),
     #[error(transparent)]

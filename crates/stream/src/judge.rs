@@ -4,30 +4,24 @@
 //! the batch began.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::Result;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::{cast, ident, when};
-use datafusion::physical_expr::PhysicalExpr;
 use vitral_messages::decode::{Decoded, Refusal};
 use vitral_messages::known_ids::KnownIds;
-use vitral_schemas::catalog::Position;
+use vitral_panes::rules::RowRules;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
-use vitral_schemas::verdict::{Reason, Verdict};
+use vitral_schemas::verdict::Verdict;
 
 use crate::error::StreamError;
 
 pub struct Judge {
     topic: Topic,
-    /// `DEFAULT` of a column: its index and the column with the absent values filled in.
-    defaults: Vec<(usize, Arc<dyn PhysicalExpr>)>,
-    /// `CHECK`: false refuses the message.
-    checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
+    rules: RowRules,
     id_key: (u64, u64),
     known: BTreeMap<i32, KnownIds>,
     known_bytes_max: usize,
@@ -52,37 +46,9 @@ pub struct Moment {
 impl Judge {
     /// The ids of all partitions may use `known_bytes_max`.
     pub fn new(topic: &Topic, session: &SessionContext, known_bytes_max: usize) -> Result<Self, StreamError> {
-        let schema = DFSchema::try_from(topic.schema());
-        let schema = schema.map_err(|source| failed(topic, "planned", source))?;
-        let wrong = |column: &str, kind: &str, source: datafusion::error::DataFusionError| {
-            StreamError::Catalog(Box::new(Position::file(format!("topic {}", topic.name)).error(
-                format!("{kind} of column {column}: {}", source.strip_backtrace()),
-                "mend the expression in the topic's file".to_owned(),
-            )))
-        };
-        let mut defaults = Vec::new();
-        let mut checks = Vec::new();
-        for (index, column) in topic.columns.iter().enumerate() {
-            if let Some(default) = &column.default {
-                let plan = || {
-                    let default = session.state().create_logical_expr(default, &schema)?;
-                    let filled = when(ident(&column.name).is_null(), cast(default, column.kind.data_type()))
-                        .otherwise(ident(&column.name))?;
-                    session.create_physical_expr(filled, &schema)
-                };
-                defaults.push((index, plan().map_err(|source| wrong(&column.name, "DEFAULT", source))?));
-            }
-            if let Some(check) = &column.check {
-                let plan = || {
-                    let check = session.state().create_logical_expr(check, &schema)?;
-                    session.create_physical_expr(check, &schema)
-                };
-                let text = format!("{}: {check} does not hold", column.name);
-                checks.push((text, plan().map_err(|source| wrong(&column.name, "CHECK", source))?));
-            }
-        }
+        let rules = RowRules::new(topic, session)?;
         let id_key = uuid::Uuid::new_v4().as_u64_pair();
-        Ok(Self { topic: topic.clone(), defaults, checks, id_key, known: BTreeMap::new(), known_bytes_max })
+        Ok(Self { topic: topic.clone(), rules, id_key, known: BTreeMap::new(), known_bytes_max })
     }
 
     /// Judges decoded messages, ordered by partition and offset; `partitions` names the rows' partitions, and
@@ -184,52 +150,9 @@ impl Judge {
     /// Fills in defaults, refuses what a check or the clock forbids.
     pub(crate) fn complete(&self, decoded: Decoded, moment: Moment) -> Result<(RecordBatch, Vec<Refusal>)> {
         let Decoded { columns, mut refused } = decoded;
-        let mut rows = RecordBatch::try_new(self.topic.schema(), columns)?;
-        let times = rows.column(self.topic.event_time);
-        // Only decoded rows have a time.
-        let is_decoded = compute::is_not_null(times)?;
-        let latest = (moment.now_ms + self.topic.ahead_ms).saturating_mul(MICROS_PER_MS);
-        let mut forbidden: BTreeMap<usize, (Reason, String)> = BTreeMap::new();
-        for (row, time) in times.as_primitive::<TimestampMicrosecondType>().iter().enumerate() {
-            if time.is_some_and(|time| time > latest) {
-                let name = &self.topic.columns[self.topic.event_time].name;
-                forbidden.insert(row, (Reason::Future, format!("{name} is too far ahead of the wall clock")));
-            }
-        }
-        for (text, check) in &self.checks {
-            let holds = check.evaluate(&rows)?.into_array(rows.num_rows())?;
-            let holds = holds.as_boolean();
-            if holds.false_count() == 0 {
-                continue;
-            }
-            // A row that could not be decoded is refused already.
-            let fails = |row: &usize| is_decoded.value(*row) && holds.is_valid(*row) && !holds.value(*row);
-            for row in (0..holds.len()).filter(fails) {
-                forbidden.entry(row).or_insert_with(|| (Reason::Value, text.clone()));
-            }
-        }
-        let mut columns = rows.columns().to_vec();
-        for (index, filled) in &self.defaults {
-            if columns[*index].null_count() > 0 {
-                columns[*index] = filled.evaluate(&rows)?.into_array(rows.num_rows())?;
-            }
-        }
-        let nothing: Option<BooleanArray> = if is_decoded.true_count() < rows.num_rows() || !forbidden.is_empty() {
-            let mut mask = BooleanBufferBuilder::new(rows.num_rows());
-            mask.append_buffer(is_decoded.values());
-            for row in forbidden.keys() {
-                mask.set_bit(*row, false);
-            }
-            Some(compute::not(&BooleanArray::new(mask.finish(), None))?)
-        } else {
-            None
-        };
-        if let Some(nothing) = nothing {
-            columns = columns.iter().map(|column| compute::nullif(column, &nothing)).collect::<Result<_, _>>()?;
-        }
+        let (rows, forbidden) = self.rules.apply(columns, moment.now_ms)?;
         refused.extend(forbidden.into_iter().map(|(row, (reason, detail))| Refusal { row, reason, detail }));
         refused.sort_by_key(|refusal| refusal.row);
-        rows = RecordBatch::try_new(self.topic.schema(), columns)?;
         Ok((rows, refused))
     }
 

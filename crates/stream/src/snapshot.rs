@@ -12,7 +12,8 @@ mod load;
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::Int64Type;
 use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
 use vitral_panes::watermark::Watermarks;
@@ -224,15 +225,7 @@ impl Snapshotter {
                 runs,
             });
         }
-        for (partition, ids, is_all) in judge.take_new_ids(all)? {
-            if is_all {
-                self.ids.retain(|known| known.partition != partition);
-            }
-            let times = arrow::array::AsArray::as_primitive::<arrow::datatypes::Int64Type>(ids.column(2));
-            let Some(newest_micros) = arrow::compute::max(times) else { continue };
-            new.push(New { rows: ids, place: Place::Ids { index: self.ids.len() } });
-            self.ids.push(IdBlock { partition, newest_micros, block: Block::default() });
-        }
+        add_ids(judge.take_new_ids(all)?, &mut self.ids, &mut new);
         let manifest = Manifest {
             engine: engine(),
             topic: self.topic.clone(),
@@ -327,6 +320,17 @@ impl Manifest {
     }
 }
 
+/// Adds ids, by partition, behind those that are `known`, or in the place of all of their partition.
+fn add_ids(taken: Vec<(i32, RecordBatch, bool)>, known: &mut Vec<IdBlock>, new: &mut Vec<New>) {
+    // First what goes: the places of what comes must stay as they are.
+    known.retain(|ids| !taken.iter().any(|(partition, _, is_all)| *is_all && *partition == ids.partition));
+    for (partition, ids, _) in taken {
+        let Some(newest_micros) = arrow::compute::max(ids.column(2).as_primitive::<Int64Type>()) else { continue };
+        new.push(New { rows: ids, place: Place::Ids { index: known.len() } });
+        known.push(IdBlock { partition, newest_micros, block: Block::default() });
+    }
+}
+
 /// The segment, the manifest, then the end of what it replaces.
 async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, StoreError> {
     if !cut.new.is_empty() {
@@ -347,4 +351,41 @@ async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, Stor
         tracing::warn!(%error, "old snapshots were not deleted; trying again with the next");
     }
     Ok(cut)
+}
+
+#[cfg(test)]
+mod tests {
+    use vitral_messages::known_ids::KnownIds;
+
+    use super::*;
+
+    fn taken(partition: i32, all: bool) -> (i32, RecordBatch, bool) {
+        let mut ids = KnownIds::new((1, 2));
+        ids.insert("a", i64::from(partition), i64::MIN);
+        let (rows, _) = ids.take_new(all).expect("a batch");
+        (partition, rows, all)
+    }
+
+    /// Which partition each new block's place belongs to.
+    fn places(known: &[IdBlock], new: &[New]) -> Vec<i32> {
+        let place = |new: &New| match new.place {
+            Place::Ids { index } => known[index].partition,
+            Place::Run { .. } => unreachable!("only ids were added"),
+        };
+        new.iter().map(place).collect()
+    }
+
+    #[test]
+    fn ids_of_every_partition_keep_their_places_when_all_are_written_anew() {
+        let mut known = Vec::new();
+        for _ in 0..3 {
+            add_ids((0..4).map(|partition| taken(partition, false)).collect(), &mut known, &mut Vec::new());
+        }
+        assert_eq!(known.len(), 12);
+        let mut new = Vec::new();
+        add_ids(vec![taken(0, true), taken(1, true), taken(2, false), taken(3, true)], &mut known, &mut new);
+        assert_eq!(places(&known, &new), [0, 1, 2, 3]);
+        let of = |partition| known.iter().filter(|ids| ids.partition == partition).count();
+        assert_eq!([0, 1, 2, 3].map(of), [1, 1, 4, 1]);
+    }
 }

@@ -4,8 +4,9 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
+use vitral_batch::BatchError;
 
-use crate::commands::{check, demo, ledger, reconcile, show_config, simulate, stream};
+use crate::commands::{batch, check, demo, import, ledger, reconcile, show_config, simulate, stream};
 use crate::config::Config;
 
 /// Real-time e-commerce analytics: every number on the dashboard is provable.
@@ -36,6 +37,11 @@ enum Command {
     Stream(stream::Flags),
     /// Recompute what was published from the archive, by another code path; exit 1 on any difference.
     Reconcile(reconcile::Flags),
+    /// Jobs of the warehouse, and checks of quality.
+    #[command(subcommand)]
+    Batch(batch::Command),
+    /// Sales history from CSV and Parquet, into the same tables as the stream's.
+    Import(import::Flags),
     /// The rows that did not count: show them, or feed them again.
     #[command(subcommand)]
     Ledger(ledger::Command),
@@ -63,6 +69,8 @@ pub fn run() -> ExitCode {
             Command::Demo(flags) => demo::run(config, &common, flags),
             Command::Stream(flags) => stream::run(config, &common, flags),
             Command::Reconcile(flags) => reconcile::run(&config, &common, &flags),
+            Command::Batch(command) => batch::run(&config, &common, &command),
+            Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),
             Command::Check(flags) => check::run(config, flags),
             Command::Simulate(flags) => simulate::run(config, &flags),
@@ -73,10 +81,18 @@ pub fn run() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("vitral: {}", describe(&error));
-            ExitCode::FAILURE
+            let is_of_arguments = error.chain().any(|cause| {
+                cause.is::<BadArguments>() || matches!(cause.downcast_ref(), Some(BatchError::NoJob { .. }))
+            });
+            if is_of_arguments { ExitCode::from(2) } else { ExitCode::FAILURE }
         }
     }
 }
+
+/// What was asked for makes no sense, though each word does.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct BadArguments(pub String);
 
 /// The error and its causes, each said once.
 fn describe(error: &anyhow::Error) -> String {

@@ -1,7 +1,9 @@
 //! One file for each command.
 
+pub mod batch;
 pub mod check;
 pub mod demo;
+pub mod import;
 pub mod ledger;
 pub mod reconcile;
 pub mod show_config;

@@ -18,6 +18,7 @@ use vitral_schemas::view::{View, ViewReceiver};
 use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
 
 use crate::config::Config;
+use crate::histories::Watcher;
 use crate::proof::Proof;
 use crate::replay::finish_replay;
 
@@ -28,7 +29,8 @@ pub struct Server {
     pub api_address: SocketAddr,
     pub view: ViewReceiver,
     streams: Vec<StreamHandle>,
-    proof: JoinHandle<()>,
+    /// Work that only reads, but for the results of the hourly check, which are one commit each.
+    beside: Vec<JoinHandle<()>>,
     /// Over once its end was told.
     api: Fuse<JoinHandle<std::io::Result<()>>>,
     shutdown: CancellationToken,
@@ -63,10 +65,12 @@ impl Server {
             view.clone(),
             config.reconcile.hourly,
         );
+        let (watcher, histories) = Watcher::new(Arc::clone(&catalog), stream.store.clone());
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
             reconciliations,
+            histories,
             clock: Arc::new(SystemClock),
             registry: Arc::new(registry),
             telemetry,
@@ -88,8 +92,8 @@ impl Server {
             .iter()
             .map(|topic| vitral_stream::start(context.clone(), topic.clone()))
             .collect::<Result<_, StreamError>>()?;
-        let proof = tokio::spawn(proof.run());
-        Ok(Self { api_address, view, streams, proof, api, shutdown })
+        let beside = vec![tokio::spawn(proof.run()), tokio::spawn(watcher.run())];
+        Ok(Self { api_address, view, streams, beside, api, shutdown })
     }
 
     /// Resolves with the error of the first part that ends by itself.
@@ -121,8 +125,7 @@ impl Server {
 
     /// Ordered end: read no more, commit what was read, then close the API.
     async fn drain(mut self) -> anyhow::Result<()> {
-        // It only reads, but for its result, which is one commit.
-        self.proof.abort();
+        self.beside.iter().for_each(JoinHandle::abort);
         for stream in &self.streams {
             stream.stop();
         }

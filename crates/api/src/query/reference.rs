@@ -1,19 +1,15 @@
-//! Reference tables: CSV files below one folder, read again when they change. A missing file is an empty table.
+//! Reference tables, read again when their files change.
 
 use std::collections::HashMap;
-use std::fs::File;
-use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
 
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
-use arrow::csv::ReaderBuilder;
-use arrow::csv::reader::Format;
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use datafusion::catalog::{MemTable, TableProvider};
 use vitral_schemas::catalog::Reference;
+use vitral_schemas::reference;
 
 use super::QueryError;
 
@@ -36,8 +32,8 @@ impl References {
         Self { dir, loaded: Mutex::default() }
     }
 
-    pub(super) async fn table(&self, reference: &Reference) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let path = self.dir.join(&reference.path);
+    pub(super) async fn table(&self, declared: &Reference) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let path = self.dir.join(&declared.path);
         let failed = |source: ArrowError| QueryError::Reference { path: path.clone(), source };
         let stamp = stamp(&path).await.map_err(|error| failed(error.into()))?;
         let known = self
@@ -49,16 +45,10 @@ impl References {
         if let Some(table) = known {
             return Ok(table);
         }
-        let schema = schema(reference);
-        let batches = match stamp {
-            None => Vec::new(),
-            Some(_) => {
-                let (path, schema, needed) = (path.clone(), Arc::clone(&schema), needed(reference));
-                let read = tokio::task::spawn_blocking(move || read(&path, &schema, &needed));
-                let read = read.await.unwrap_or_else(|error| Err(ArrowError::ExternalError(Box::new(error))));
-                read.map_err(failed)?
-            }
-        };
+        let (folder, wanted) = (self.dir.clone(), declared.clone());
+        let read = tokio::task::spawn_blocking(move || reference::read(&folder, &wanted));
+        let read = read.await.unwrap_or_else(|error| Err(ArrowError::ExternalError(Box::new(error))));
+        let (schema, batches) = (reference::schema(declared), read.map_err(failed)?);
         let table = Arc::new(MemTable::try_new(schema, vec![batches])?);
         let mut loaded = self.loaded.lock().unwrap_or_else(PoisonError::into_inner);
         loaded.insert(path, Loaded { stamp, table: Arc::clone(&table) });
@@ -72,53 +62,6 @@ async fn stamp(path: &Path) -> std::io::Result<Stamp> {
         Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
         Err(error) => Err(error),
     }
-}
-
-fn schema(reference: &Reference) -> SchemaRef {
-    let fields = reference.columns.iter().map(|column| Field::new(&column.name, column.kind.data_type(), true));
-    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
-}
-
-fn needed(reference: &Reference) -> Vec<String> {
-    reference.columns.iter().filter(|column| column.needed).map(|column| column.name.clone()).collect()
-}
-
-/// Columns are found by the header's names, whatever their order; further ones are left out, absent ones are null.
-fn read(path: &Path, schema: &SchemaRef, needed: &[String]) -> Result<Vec<RecordBatch>, ArrowError> {
-    let mut file = BufReader::new(File::open(path)?);
-    skip_byte_order_mark(&mut file)?;
-    let start = file.stream_position()?;
-    let (header, _) = Format::default().with_header(true).infer_schema(&mut file, Some(0))?;
-    file.seek(SeekFrom::Start(start))?;
-    if let Some(missing) = needed.iter().find(|name| header.index_of(name).is_err()) {
-        return Err(ArrowError::CsvError(format!("the header has no column {missing}")));
-    }
-    let typed = header.fields().iter().map(|field| {
-        let data_type = schema.field_with_name(field.name()).map_or(DataType::Utf8, |known| known.data_type().clone());
-        Field::new(field.name(), data_type, true)
-    });
-    let typed = Schema::new(typed.collect::<Vec<_>>());
-    let reader = ReaderBuilder::new(Arc::new(typed)).with_header(true).build(file)?;
-    reader.map(|batch| arrange(&batch?, schema)).collect()
-}
-
-fn arrange(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
-    let rows = batch.num_rows();
-    let column = |field: &Arc<Field>| -> ArrayRef {
-        let found = batch.column_by_name(field.name());
-        found.map_or_else(|| new_null_array(field.data_type(), rows), Arc::clone)
-    };
-    let columns = schema.fields().iter().map(column).collect();
-    let options = RecordBatchOptions::new().with_row_count(Some(rows));
-    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
-}
-
-/// Spreadsheets write one; it would become part of the first column's name.
-fn skip_byte_order_mark(file: &mut BufReader<File>) -> Result<(), ArrowError> {
-    if file.fill_buf()?.starts_with(&[0xEF, 0xBB, 0xBF]) {
-        file.consume(3);
-    }
-    Ok(())
 }
 
 #[cfg(test)]

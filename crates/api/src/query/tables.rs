@@ -21,17 +21,27 @@ pub(crate) fn utc(micros: Option<i64>) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(micros, Some("UTC".into()))
 }
 
-/// The counted rows of a topic.
-pub(super) fn topic_plan(topic: &Topic, view: &TopicView) -> Result<LogicalPlan> {
+/// The counted rows of a topic, and those that were imported beside its messages.
+pub(super) fn topic_plan(
+    topic: &Topic,
+    view: &TopicView,
+    history: Option<&Arc<dyn TableProvider>>,
+) -> Result<LogicalPlan> {
     let schema = topic.schema();
-    let archived = scan(Arc::clone(&view.archive))?
-        .filter(ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name())))?
-        .project(columns(&schema, &view.archive.schema())?)?;
-    if view.tail.is_empty() {
-        return archived.build();
+    let counted = |table: &Arc<dyn TableProvider>| {
+        scan(Arc::clone(table))?
+            .filter(ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name())))?
+            .project(columns(&schema, &table.schema())?)
+    };
+    let mut rows = counted(&view.archive)?;
+    if let Some(history) = history {
+        rows = rows.union(counted(history)?.build()?)?;
     }
-    let tail = in_memory(&schema, view.tail.to_vec())?.project(columns(&schema, &schema)?)?;
-    archived.union(tail.build()?)?.build()
+    if !view.tail.is_empty() {
+        let tail = in_memory(&schema, view.tail.to_vec())?.project(columns(&schema, &schema)?)?;
+        rows = rows.union(tail.build()?)?;
+    }
+    rows.build()
 }
 
 /// The rows of a metric, those of open windows marked as provisional.

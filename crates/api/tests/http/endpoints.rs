@@ -3,7 +3,7 @@
 use vitral_schemas::view::View;
 
 use crate::world::{
-    Event, SALE, World, archived, catalog, completeness, events, ms, topic_view, view_of, views, windows_view,
+    Event, SALE, World, archived, catalog, completeness, events, ms, table, topic_view, view_of, views, windows_view,
 };
 
 /// Committed sales, one duplicate among them that must not count, and sales that are not committed yet.
@@ -43,6 +43,20 @@ async fn sales_summary() {
         r#"{"id_produto":"p4","total_vendido":3,"receita":0.15,"pedidos":1}]"#
     );
     assert_eq!(world.body("/vendas/resumo").await, expected);
+}
+
+#[tokio::test]
+async fn imported_sales_count_beside_the_streams() {
+    let world = World::new(shop());
+    let catalog = catalog(None);
+    let topic = catalog.topic("eventos_clientes").expect("the topic");
+    let accepted =
+        archived(topic, &[Event { product: Some("p4"), quantity: Some(2), price: Some(1000), ..SALE }], "contada");
+    let refused = archived(topic, &[Event { quantity: Some(1000), ..SALE }], "recusada");
+    let history = table(accepted.schema(), vec![accepted, refused]);
+    world.histories.send_replace(std::sync::Arc::new([(topic.name.clone(), history)].into()));
+    let answer = world.body("/produtos/mais_vendidos?limite=1").await;
+    assert_eq!(answer, r#"[{"posicao":1,"id_produto":"p4","total_vendido":5,"receita":20.15}]"#);
 }
 
 #[tokio::test]

@@ -165,6 +165,7 @@ fn wrong_catalogs() {
             catalog: catalog.into(),
             view,
             reconciliations,
+            histories: tokio::sync::watch::channel(Default::default()).1,
             clock: std::sync::Arc::new(vitral_schemas::time::SystemClock),
             registry: registry.into(),
             telemetry,

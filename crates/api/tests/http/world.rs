@@ -21,6 +21,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::history::Histories;
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_schemas::topic::{Topic, timestamp_type};
@@ -42,6 +43,7 @@ pub struct World {
     pub router: Router,
     pub sender: ViewSender,
     pub reconciliations: watch::Sender<Arc<RecordBatch>>,
+    pub histories: watch::Sender<Arc<Histories>>,
     pub clock: Arc<ManualClock>,
     pub shutdown: CancellationToken,
     pub files: TempDir,
@@ -62,6 +64,7 @@ impl World {
         let files = tempfile::tempdir().expect("a folder");
         let (sender, view) = watch::channel(Arc::new(view));
         let (reconciliations, found) = watch::channel(nothing_reconciled());
+        let (histories, imported) = watch::channel(Arc::default());
         let clock = Arc::new(ManualClock::new(ms(NOW)));
         let shutdown = CancellationToken::new();
         let mut registry = Registry::default();
@@ -72,13 +75,14 @@ impl World {
             catalog: Arc::new(catalog),
             view,
             reconciliations: found,
+            histories: imported,
             clock: clock.clone(),
             registry: Arc::new(registry),
             telemetry,
             shutdown: shutdown.clone(),
         };
         let router = vitral_api::router(config, inputs).expect("a router");
-        Self { router, sender, reconciliations, clock, shutdown, files }
+        Self { router, sender, reconciliations, histories, clock, shutdown, files }
     }
 
     pub fn show(&self, view: View) {

@@ -10,7 +10,10 @@ use datafusion::sql::sqlparser::{
     tokenizer::{Location, Tokenizer},
 };
 
-use super::{Catalog, Diagnostic, Endpoint, Metric, Position, ShopSettings, SourceFile, View, expressions, table};
+use super::{
+    Catalog, Check, Diagnostic, Endpoint, ImportTarget, Metric, Position, ShopSettings, SourceFile, View, expressions,
+    table,
+};
 
 /// Adds the statements of `file` to `catalog`.
 pub(super) fn read(file: &SourceFile, settings: &ShopSettings, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
@@ -83,8 +86,19 @@ fn add(
                 let endpoint = Endpoint::read(name, *view.query, options, &position)?;
                 return push_new(&mut catalog.endpoints, endpoint, |endpoint| &endpoint.path, &position);
             }
+            if options.contains("check") {
+                let check = Check::read(name, view.query, options, &position).map_err(|error| vec![error])?;
+                return push_new(&mut catalog.checks, check, |check| &check.name, &position);
+            }
+            let mut options = options;
+            let import = match options.take_text("import").map_err(|error| vec![error])? {
+                None => None,
+                Some((names, at)) => {
+                    Some(ImportTarget::read(&names, &view.query, &position, &at).map_err(|error| vec![error])?)
+                }
+            };
             options.finish().map_err(|error| vec![error])?;
-            let view = View { name, query: view.query, source: position.clone() };
+            let view = View { name, query: view.query, import, source: position.clone() };
             push_new(&mut catalog.views, view, |view| &view.name, &position)
         }
         other => {

@@ -1,11 +1,11 @@
-//! `CREATE TABLE`: Kafka topics and reference tables.
+//! `CREATE TABLE`: Kafka topics, reference tables and tables of the warehouse.
 
 use datafusion::sql::sqlparser::ast::{
     ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, ExactNumberInfo, Spanned, TimezoneInfo,
 };
 
 use super::reader::{Options, push_new, simple_name};
-use super::{Catalog, Diagnostic, Position};
+use super::{Catalog, Diagnostic, JobTable, Position};
 use crate::topic::{Column, ColumnKind, Topic};
 
 /// A table read from a file below the data directory's `reference` folder.
@@ -41,9 +41,17 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
             options.finish().map_err(one)?;
             push_new(&mut catalog.references, Reference { name, path, columns }, |table| &table.name, &position)
         }
-        Some((connector, at)) => {
-            Err(one(at.error(format!("connector {connector} is not known"), "use 'kafka' or 'file'".into())))
+        Some((connector, at)) if connector == "warehouse" => {
+            let Some(query) = create.query else {
+                return Err(one(at.error(format!("table {name} has no query"), "add AS SELECT ...".into())));
+            };
+            let table = JobTable::read(name, query, &mut options, &position).map_err(one)?;
+            options.finish().map_err(one)?;
+            push_new(&mut catalog.job_tables, table, |table| &table.table, &position)
         }
+        Some((connector, at)) => Err(one(
+            at.error(format!("connector {connector} is not known"), "use 'kafka', 'file' or 'warehouse'".into())
+        )),
         None => Err(one(position.error(
             format!("table {name} has no connector"),
             "add connector = 'kafka' or connector = 'file' to its WITH".into(),

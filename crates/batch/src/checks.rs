@@ -1,0 +1,62 @@
+//! Checks of quality: the catalog's queries for rows that should not be.
+
+use std::collections::HashMap;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::Date32Type;
+use chrono::{Days as ChronoDays, NaiveDate};
+use chrono_tz::Tz;
+use datafusion::common::ParamValues;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use vitral_schemas::catalog::{Catalog, Check};
+use vitral_schemas::time::day_start_ms;
+use vitral_store::warehouse::Days;
+
+use crate::error::BatchError;
+use crate::tables::{Span, Tables, plan_query, unplanned};
+
+/// What one check has found.
+#[derive(Debug)]
+pub struct Found {
+    pub name: String,
+    pub words: String,
+    /// How many rows offend.
+    pub count: usize,
+    /// The first of them.
+    pub rows: RecordBatch,
+}
+
+/// Rows that are kept of each check.
+const SHOWN: usize = 20;
+
+/// Runs every check over these days.
+pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Vec<Found>, BatchError> {
+    let mut found = Vec::new();
+    for check in &catalog.checks {
+        found.push(one(check, zone, days, tables).await?);
+    }
+    Ok(found)
+}
+
+async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Found, BatchError> {
+    let failed = |source| unplanned(&check.position, &source);
+    let first = days.from.checked_sub_days(ChronoDays::new(check.history_days)).unwrap_or(NaiveDate::MIN);
+    let span = Span { from_ms: day_start_ms(zone, first), to_ms: day_start_ms(zone, days.to) };
+    let context = tables.session(Some(span)).await.map_err(failed)?;
+    let plan = plan_query(&context, &check.query).await.map_err(failed)?;
+    let day = |day| ScalarValue::Date32(Some(Date32Type::from_naive_date(day))).into();
+    let values = HashMap::from([("de".to_owned(), day(days.from)), ("ate".to_owned(), day(days.to))]);
+    let plan = plan.with_param_values(ParamValues::Map(values)).map_err(failed)?;
+    let run = async { DataFrame::new(context.state(), plan).collect().await };
+    let batches = run.await.map_err(BatchError::engine(&check.name, "run"))?;
+    let count = batches.iter().map(RecordBatch::num_rows).sum();
+    let rows = match batches.first() {
+        None => RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty())),
+        Some(first) => concat_batches(&first.schema(), &batches)
+            .map_err(|source| BatchError::engine(&check.name, "run")(source.into()))?,
+    };
+    let rows = rows.slice(0, rows.num_rows().min(SHOWN));
+    Ok(Found { name: check.name.clone(), words: check.words.clone(), count, rows })
+}

@@ -1,0 +1,123 @@
+//! The files that a user names: paths, folders, and URLs of buckets.
+
+use std::collections::BTreeMap;
+use std::io::Read;
+use std::path::{Path, PathBuf};
+
+use sha2::{Digest, Sha256};
+use tempfile::TempDir;
+use vitral_store::Location;
+
+use super::{ImportError, source};
+use crate::error::BatchError;
+
+/// A file at hand.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct File {
+    /// As people call it.
+    pub name: String,
+    pub path: PathBuf,
+}
+
+/// Files, of which those of buckets are copied here one after the other.
+#[derive(Debug)]
+pub struct Files {
+    names: Vec<Named>,
+    fetched: Option<TempDir>,
+}
+
+#[derive(Debug)]
+enum Named {
+    Local(PathBuf),
+    Remote { folder: Location, name: String, shown: String },
+}
+
+impl Files {
+    /// What the words name; a folder stands for the files in it and below that can be imported. `options` are those of the buckets.
+    pub async fn new(words: &[String], options: &BTreeMap<String, String>) -> Result<Self, BatchError> {
+        let mut names = Vec::new();
+        for word in words {
+            match word.split_once("://") {
+                Some(_) => remote(word, options, &mut names).await?,
+                None => local(Path::new(word), &mut names)?,
+            }
+        }
+        Ok(Self { names, fetched: None })
+    }
+
+    pub fn len(&self) -> usize {
+        self.names.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.names.is_empty()
+    }
+
+    /// The file of this number, which is at hand until the next is asked for.
+    pub async fn at_hand(&mut self, index: usize) -> Result<File, BatchError> {
+        match &self.names[index] {
+            Named::Local(path) => Ok(File { name: path.display().to_string(), path: path.clone() }),
+            Named::Remote { folder, name, shown } => {
+                let dir = tempfile::tempdir().map_err(ImportError::read(shown))?;
+                let path = dir.path().join("file");
+                folder.fetch(name, &path).await?;
+                self.fetched = Some(dir);
+                Ok(File { name: shown.clone(), path })
+            }
+        }
+    }
+}
+
+impl File {
+    /// Told apart by content and by how it is understood.
+    pub(super) fn identity(&self, understood: &str) -> Result<String, ImportError> {
+        let failed = ImportError::read(&self.name);
+        let mut hash = Sha256::new();
+        hash.update(understood.as_bytes());
+        let mut file = std::fs::File::open(&self.path).map_err(&failed)?;
+        let mut part = vec![0; 1 << 20];
+        loop {
+            let read = file.read(&mut part).map_err(&failed)?;
+            if read == 0 {
+                return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+            }
+            hash.update(&part[..read]);
+        }
+    }
+}
+
+fn local(path: &Path, names: &mut Vec<Named>) -> Result<(), BatchError> {
+    let shown = path.display().to_string();
+    if !path.is_dir() {
+        std::fs::metadata(path).map_err(ImportError::read(&shown))?;
+        names.push(Named::Local(path.to_owned()));
+        return Ok(());
+    }
+    let entries = std::fs::read_dir(path).map_err(ImportError::read(&shown))?;
+    let mut entries: Vec<PathBuf> = entries
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()
+        .map_err(ImportError::read(&shown))?;
+    entries.sort();
+    for entry in entries {
+        if entry.is_dir() || source::is_known(&entry.to_string_lossy()) {
+            local(&entry, names)?;
+        }
+    }
+    Ok(())
+}
+
+async fn remote(url: &str, options: &BTreeMap<String, String>, names: &mut Vec<Named>) -> Result<(), BatchError> {
+    if source::is_known(url) {
+        let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
+        let folder = Location::bucket(folder, options)?;
+        names.push(Named::Remote { folder, name: name.to_owned(), shown: url.to_owned() });
+        return Ok(());
+    }
+    let folder = Location::bucket(url, options)?;
+    for (name, _) in folder.files().await?.into_iter().filter(|(name, _)| source::is_known(name)) {
+        let shown = format!("{}/{name}", url.trim_end_matches('/'));
+        names.push(Named::Remote { folder: folder.clone(), name, shown });
+    }
+    Ok(())
+}

@@ -1,0 +1,254 @@
+//! Jobs: the catalog's tables of the warehouse, computed anew for whole days or months.
+//!
+//! A job is for the days that it is told, or for those whose rows have changed since its last run. What it has done is recorded after
+//! the rows are written: a crash between the two makes it do the same days again, which changes nothing.
+
+mod changes;
+mod runs;
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, Schema};
+use chrono::{NaiveDate, Utc};
+use chrono_tz::Tz;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{cast, ident};
+use vitral_schemas::catalog::{Catalog, JobTable, Period};
+use vitral_schemas::time::day_start_ms;
+use vitral_store::Location;
+use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
+
+pub use self::runs::{Run, TABLE as RUNS_TABLE};
+use crate::error::BatchError;
+use crate::tables::{Span, Tables, plan_query, unplanned};
+
+/// Days that are computed together: each part looks for its rows in the files anew, and holds its groups in memory.
+const DAYS_AT_ONCE: i64 = 366;
+
+/// Which days a job is for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Wanted {
+    /// From the first through the last.
+    Days(NaiveDate, NaiveDate),
+    /// Those with rows that came since its last run.
+    Changed,
+}
+
+/// What a job needs.
+pub struct Jobs<'a> {
+    pub catalog: &'a Catalog,
+    pub zone: Tz,
+    pub store: &'a Location,
+    pub warehouse: &'a dyn Warehouse,
+}
+
+/// What became of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Done {
+    pub table: String,
+    pub days: Option<Days>,
+    pub read: u64,
+    pub written: u64,
+    pub refused: u64,
+}
+
+impl Jobs<'_> {
+    /// Runs the job of this name over one moment of everything that is stored.
+    pub async fn run(&self, job: &str, wanted: Wanted, tables: &Tables<'_>) -> Result<Vec<Done>, BatchError> {
+        let of_job: Vec<&JobTable> = self.catalog.job_tables.iter().filter(|table| table.job == job).collect();
+        if of_job.is_empty() {
+            let mut known: Vec<&str> = self.catalog.job_tables.iter().map(|table| table.job.as_str()).collect();
+            known.dedup();
+            return Err(BatchError::NoJob { job: job.to_owned(), known: known.join(", ") });
+        }
+        let mut done = Vec::new();
+        for table in of_job {
+            done.push(self.table(table, wanted, tables).await?);
+        }
+        Ok(done)
+    }
+
+    async fn table(&self, table: &JobTable, wanted: Wanted, tables: &Tables<'_>) -> Result<Done, BatchError> {
+        let began = Utc::now();
+        let moment = changes::moment(tables).await?;
+        let spans = match wanted {
+            Wanted::Days(first, last) => vec![whole(table.per, Days { from: first, to: next_day(last) })],
+            Wanted::Changed => {
+                let before = runs::last_moment(self.store, &table.table).await?;
+                let days = changes::days_since(tables, before.as_ref(), self.zone).await?;
+                together(table.per, days)
+            }
+        };
+        let mut done = Done { table: table.table.clone(), days: None, read: 0, written: 0, refused: 0 };
+        let target = self.target(table, tables).await?;
+        self.warehouse.prepare(&target).await?;
+        for days in spans.into_iter().flat_map(|days| at_once(table.per, days)) {
+            let counts = changes::counts(tables, self.span(days)).await?;
+            let rows = self.rows(table, days, &target, tables).await?;
+            done.written += self.warehouse.replace(&target, days, rows).await?;
+            done.read += counts.counted;
+            done.refused += counts.refused;
+            done.days = Some(match done.days {
+                None => days,
+                Some(before) => Days { from: before.from.min(days.from), to: before.to.max(days.to) },
+            });
+        }
+        let run = Run {
+            job: table.job.clone(),
+            began,
+            ended: Utc::now(),
+            done: done.clone(),
+            is_by_change: wanted == Wanted::Changed,
+            moment,
+        };
+        runs::record(self.store, &run).await?;
+        Ok(done)
+    }
+
+    fn span(&self, days: Days) -> Span {
+        Span { from_ms: day_start_ms(self.zone, days.from), to_ms: day_start_ms(self.zone, days.to) }
+    }
+
+    async fn planned(
+        &self,
+        table: &JobTable,
+        span: Option<Span>,
+        tables: &Tables<'_>,
+    ) -> Result<DataFrame, BatchError> {
+        let failed = |source| unplanned(&table.position, &source);
+        let context = tables.session(span).await.map_err(failed)?;
+        let plan = plan_query(&context, &table.query).await.map_err(failed)?;
+        Ok(DataFrame::new(context.state(), plan))
+    }
+
+    /// The table's columns as the warehouse has them.
+    async fn target(&self, table: &JobTable, tables: &Tables<'_>) -> Result<WarehouseTable, BatchError> {
+        let frame = self.planned(table, None, tables).await?;
+        let wrong = |message: String, remedy: &str| {
+            BatchError::Catalog(Box::new(table.position.error(message, remedy.to_owned())))
+        };
+        let schema = frame.schema().as_arrow();
+        match schema.field_with_name(&table.date).map(Field::data_type) {
+            Ok(DataType::Date32) => {}
+            Ok(other) => {
+                return Err(wrong(format!("column {} is {other}, no DATE", table.date), "CAST(... AS DATE)"));
+            }
+            Err(_) => {
+                return Err(wrong(format!("there is no column {}", table.date), "select it, or name another as date"));
+            }
+        }
+        if let Some(stranger) = table.key.iter().find(|column| schema.field_with_name(column).is_err()) {
+            return Err(wrong(format!("there is no column {stranger}"), "name columns of the query in key"));
+        }
+        // A catalog's views do not say what cannot be null, and a later query may find some.
+        let fields = schema.fields().iter().map(|field| stored(field).with_nullable(true));
+        Ok(WarehouseTable {
+            name: table.table.clone(),
+            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+            date: table.date.clone(),
+            key: table.key.clone(),
+        })
+    }
+
+    async fn rows(
+        &self,
+        table: &JobTable,
+        days: Days,
+        target: &WarehouseTable,
+        tables: &Tables<'_>,
+    ) -> Result<DataFrame, BatchError> {
+        let frame = self.planned(table, Some(self.span(days)), tables).await?;
+        let columns = target
+            .schema
+            .fields()
+            .iter()
+            .map(|field| cast(ident(field.name()), field.data_type().clone()).alias(field.name()));
+        frame.select(columns.collect::<Vec<_>>()).map_err(BatchError::engine(&table.table, "computed"))
+    }
+}
+
+/// In the types that every warehouse has.
+fn stored(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::UInt64 | DataType::UInt32 | DataType::Int32 | DataType::Int16 | DataType::Int8 => DataType::Int64,
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        other => other.clone(),
+    };
+    Field::new(field.name(), data_type, true)
+}
+
+fn next_day(day: NaiveDate) -> NaiveDate {
+    day.succ_opt().unwrap_or(NaiveDate::MAX)
+}
+
+/// Widened to whole periods.
+fn whole(per: Period, days: Days) -> Days {
+    let last = days.to.pred_opt().unwrap_or(days.to);
+    Days { from: per.first(days.from), to: per.next(last) }
+}
+
+/// The periods of these days, those that touch together.
+fn together(per: Period, days: Vec<NaiveDate>) -> Vec<Days> {
+    let mut spans: Vec<Days> = Vec::new();
+    for day in days {
+        let (from, to) = (per.first(day), per.next(day));
+        match spans.last_mut() {
+            Some(last) if from <= last.to => last.to = last.to.max(to),
+            _ => spans.push(Days { from, to }),
+        }
+    }
+    spans
+}
+
+/// Cut into parts of whole periods that are computed together.
+fn at_once(per: Period, days: Days) -> Vec<Days> {
+    let mut parts = Vec::new();
+    let mut from = days.from;
+    while from < days.to {
+        let mut to = per.next(from);
+        while to < days.to && (per.next(to) - from).num_days() <= DAYS_AT_ONCE {
+            to = per.next(to);
+        }
+        parts.push(Days { from, to: to.min(days.to) });
+        from = to;
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn day(text: &str) -> NaiveDate {
+        text.parse().expect("a day")
+    }
+
+    fn days(from: &str, to: &str) -> Days {
+        Days { from: day(from), to: day(to) }
+    }
+
+    #[test]
+    fn days_become_periods() {
+        assert_eq!(whole(Period::Day, days("2025-05-14", "2025-05-15")), days("2025-05-14", "2025-05-15"));
+        assert_eq!(whole(Period::Month, days("2025-05-14", "2025-06-01")), days("2025-05-01", "2025-06-01"));
+        assert_eq!(whole(Period::Month, days("2025-12-31", "2026-01-02")), days("2025-12-01", "2026-02-01"));
+        let touched = vec![day("2025-05-14"), day("2025-05-15"), day("2025-05-31"), day("2025-07-01")];
+        assert_eq!(
+            together(Period::Day, touched.clone()),
+            [days("2025-05-14", "2025-05-16"), days("2025-05-31", "2025-06-01"), days("2025-07-01", "2025-07-02")]
+        );
+        assert_eq!(
+            together(Period::Month, touched),
+            [days("2025-05-01", "2025-06-01"), days("2025-07-01", "2025-08-01")]
+        );
+    }
+
+    #[test]
+    fn long_spans_are_cut_between_periods() {
+        let parts = at_once(Period::Day, days("2024-01-01", "2025-03-01"));
+        assert_eq!(parts, [days("2024-01-01", "2025-01-01"), days("2025-01-01", "2025-03-01")]);
+        let parts = at_once(Period::Month, days("2023-06-01", "2025-01-01"));
+        assert_eq!(parts, [days("2023-06-01", "2024-06-01"), days("2024-06-01", "2025-01-01")]);
+        assert_eq!(at_once(Period::Day, days("2025-01-01", "2025-01-01")), []);
+    }
+}

@@ -1,0 +1,149 @@
+//! What came since a job's last run, and how much there is of a span.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use chrono::NaiveDate;
+use chrono_tz::Tz;
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::functions::datetime::expr_fn::date_bin;
+use datafusion::functions_aggregate::expr_fn::{count, max};
+use datafusion::logical_expr::{Expr, cast, ident, lit};
+use serde::{Deserialize, Serialize};
+use vitral_schemas::time::civil_day;
+use vitral_schemas::topic::{Topic, archive_columns, history_columns, timestamp_type};
+use vitral_schemas::verdict::Verdict;
+use vitral_store::read_session;
+
+use crate::error::BatchError;
+use crate::tables::{Span, Tables, instant};
+
+const PARALLELISM: usize = 2;
+const QUARTER_NANOS: i64 = 15 * 60 * 1_000_000_000;
+
+/// How far everything that is stored had come, by topic.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Moment(BTreeMap<String, Reached>);
+
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+struct Reached {
+    /// The last offset of each partition, by the log's identity.
+    offsets: BTreeMap<String, BTreeMap<i32, i64>>,
+    /// How often verdicts were changed: then all days count as changed.
+    replays: i64,
+    /// The last commit of the history.
+    sequence: i64,
+}
+
+/// Rows of a span.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Counts {
+    /// By the events' time.
+    pub counted: u64,
+    /// By their arrival, as few of them have a time.
+    pub refused: u64,
+}
+
+pub(super) async fn moment(tables: &Tables<'_>) -> Result<Moment, BatchError> {
+    let mut moment = BTreeMap::new();
+    for (topic, stored) in tables.topics() {
+        let mut reached = Reached { sequence: stored.sequence, replays: stored.replays, ..Reached::default() };
+        if let Some(archive) = &stored.archive {
+            let groups = vec![ident(archive_columns::LOG), ident(archive_columns::PARTITION)];
+            let last = vec![max(ident(archive_columns::OFFSET)).alias("last")];
+            for batch in collect(topic, archive, |frame| frame.aggregate(groups, last)).await? {
+                let (logs, partitions) =
+                    (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int32Type>());
+                let last = batch.column(2).as_primitive::<Int64Type>();
+                for row in 0..batch.num_rows() {
+                    let of_log = reached.offsets.entry(logs.value(row).to_owned()).or_default();
+                    of_log.insert(partitions.value(row), last.value(row));
+                }
+            }
+        }
+        moment.insert(topic.name.clone(), reached);
+    }
+    Ok(Moment(moment))
+}
+
+/// The days of the shop's zone with counted rows that came after `before`; all of them without it.
+pub(super) async fn days_since(
+    tables: &Tables<'_>,
+    before: Option<&Moment>,
+    zone: Tz,
+) -> Result<Vec<NaiveDate>, BatchError> {
+    let mut days = BTreeSet::new();
+    for (topic, stored) in tables.topics() {
+        let reached =
+            before.and_then(|before| before.0.get(&topic.name)).filter(|before| before.replays == stored.replays);
+        let time = topic.columns[topic.event_time].name.as_str();
+        let counted = || ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+        let new_messages = reached.map_or(lit(true), |before| behind(&before.offsets));
+        let new_files = reached.map_or(lit(true), |before| ident(history_columns::SEQUENCE).gt(lit(before.sequence)));
+        for (table, new) in [(&stored.archive, new_messages), (&stored.history, new_files)] {
+            let Some(table) = table else { continue };
+            // Quarters of hours: the days of zones begin at them, at other ones than UTC's.
+            let quarter = date_bin(lit(ScalarValue::new_interval_mdn(0, 0, QUARTER_NANOS)), ident(time), instant(0));
+            let rows = collect(topic, table, |frame| {
+                frame
+                    .filter(counted().and(new))?
+                    .aggregate(vec![cast(quarter, timestamp_type()).alias("quarter")], vec![])
+            });
+            for batch in rows.await? {
+                let quarters = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+                days.extend(quarters.iter().flatten().filter_map(|micros| civil_day(zone, micros)));
+            }
+        }
+    }
+    Ok(days.into_iter().collect())
+}
+
+pub(super) async fn counts(tables: &Tables<'_>, span: Span) -> Result<Counts, BatchError> {
+    let mut counts = Counts::default();
+    for (topic, stored) in tables.topics() {
+        let time = topic.columns[topic.event_time].name.as_str();
+        let within =
+            |column: &str| ident(column).gt_eq(instant(span.from_ms)).and(ident(column).lt(instant(span.to_ms)));
+        let is = |verdict: Verdict| ident(archive_columns::VERDICT).eq(lit(verdict.name()));
+        for table in [&stored.archive, &stored.history].into_iter().flatten() {
+            let number = async |wanted: Expr| {
+                let rows = collect(topic, table, |frame| {
+                    frame.filter(wanted)?.aggregate(vec![], vec![count(lit(1)).alias("n")])
+                });
+                let numbers = rows.await?;
+                let sum =
+                    numbers.iter().filter_map(|batch| batch.column(0).as_primitive::<Int64Type>().iter().next()?);
+                Ok::<_, BatchError>(u64::try_from(sum.sum::<i64>()).unwrap_or_default())
+            };
+            counts.counted += number(is(Verdict::Counted).and(within(time))).await?;
+            counts.refused += number(is(Verdict::Refused).and(within(archive_columns::ARRIVAL))).await?;
+        }
+    }
+    Ok(counts)
+}
+
+/// Rows behind these offsets, and all of other logs and partitions.
+fn behind(offsets: &BTreeMap<String, BTreeMap<i32, i64>>) -> Expr {
+    let known = offsets.iter().flat_map(|(log, partitions)| {
+        partitions.iter().map(move |(partition, last)| {
+            ident(archive_columns::LOG)
+                .eq(lit(log.as_str()))
+                .and(ident(archive_columns::PARTITION).eq(lit(*partition)))
+                .and(ident(archive_columns::OFFSET).lt_eq(lit(*last)))
+        })
+    });
+    known.reduce(Expr::or).map_or(lit(true), |known| !known)
+}
+
+async fn collect(
+    topic: &Topic,
+    table: &Arc<dyn TableProvider>,
+    query: impl FnOnce(DataFrame) -> datafusion::error::Result<DataFrame>,
+) -> Result<Vec<RecordBatch>, BatchError> {
+    let run = async { query(read_session(PARALLELISM).read_table(Arc::clone(table))?)?.collect().await };
+    run.await.map_err(BatchError::engine(&topic.name, "searched for new rows"))
+}

@@ -1,0 +1,153 @@
+//! What batch SQL can name: topics, what was imported into them, reference tables, and the catalog's views.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
+use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
+use datafusion::error::{DataFusionError, Result};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as ParserStatement;
+use datafusion::sql::sqlparser::ast::{Query, Statement};
+use vitral_panes::divide_half_up;
+use vitral_schemas::catalog::{Catalog, View};
+use vitral_schemas::reference;
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_schemas::verdict::Verdict;
+use vitral_store::{Archive, History, Location, read_session};
+
+use crate::error::BatchError;
+
+const PARALLELISM: usize = 2;
+
+/// Events at or after the first time and before the second, in milliseconds.
+#[derive(Debug, Clone, Copy)]
+pub struct Span {
+    pub from_ms: i64,
+    pub to_ms: i64,
+}
+
+/// One moment of everything that is stored.
+#[derive(Debug)]
+pub struct Tables<'a> {
+    catalog: &'a Catalog,
+    topics: Vec<(&'a Topic, Stored)>,
+    references: Vec<(String, Arc<dyn TableProvider>)>,
+}
+
+/// What is stored of a topic; none if nothing is.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct Stored {
+    pub archive: Option<Arc<dyn TableProvider>>,
+    pub history: Option<Arc<dyn TableProvider>>,
+    /// How often verdicts of the archive were changed.
+    pub replays: i64,
+    /// The number of the history's last commit.
+    pub sequence: i64,
+}
+
+impl<'a> Tables<'a> {
+    /// Takes the moment.
+    pub async fn open(catalog: &'a Catalog, store: &Location, reference_dir: &Path) -> Result<Self, BatchError> {
+        let mut topics = Vec::new();
+        for topic in &catalog.topics {
+            let mut stored = Stored::default();
+            if let Some(archive) = Archive::read(topic, &store.join("archive").join(&topic.name)).await? {
+                stored.replays = archive.replays().await?;
+                stored.archive = Some(archive.provider().await?);
+            }
+            if let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? {
+                stored.sequence = history.sequence().await?;
+                stored.history = Some(history.provider().await?);
+            }
+            topics.push((topic, stored));
+        }
+        let mut references = Vec::new();
+        for declared in &catalog.references {
+            let failed = BatchError::engine(&declared.name, "read");
+            let rows = reference::read(reference_dir, declared).map_err(|source| failed(source.into()))?;
+            let table = MemTable::try_new(reference::schema(declared), vec![rows]).map_err(&failed)?;
+            references.push((declared.name.clone(), Arc::new(table) as _));
+        }
+        Ok(Self { catalog, topics, references })
+    }
+
+    pub(crate) fn topics(&self) -> impl Iterator<Item = (&'a Topic, &Stored)> {
+        self.topics.iter().map(|(topic, stored)| (*topic, stored))
+    }
+
+    /// A session in which topics have the counted events of `span` alone.
+    pub async fn session(&self, span: Option<Span>) -> Result<SessionContext> {
+        let context = read_session(PARALLELISM);
+        context.register_udf(divide_half_up());
+        for (topic, stored) in &self.topics {
+            let plan = counted(topic, stored, span)?;
+            context.register_table(topic.name.as_str(), Arc::new(ViewTable::new(plan, None)))?;
+        }
+        for (name, table) in &self.references {
+            context.register_table(name.as_str(), Arc::clone(table))?;
+        }
+        // Views may name each other. What needs a live metric has no place here, and whoever names it is told.
+        let mut left: Vec<&View> = self.catalog.views.iter().collect();
+        loop {
+            let before = left.len();
+            let mut still = Vec::new();
+            for view in left {
+                match plan_query(&context, &view.query).await {
+                    Ok(plan) => {
+                        context.register_table(view.name.as_str(), Arc::new(ViewTable::new(plan, None)))?;
+                    }
+                    Err(_) => still.push(view),
+                }
+            }
+            if still.is_empty() || still.len() == before {
+                return Ok(context);
+            }
+            left = still;
+        }
+    }
+}
+
+pub(crate) async fn plan_query(context: &SessionContext, query: &Query) -> Result<LogicalPlan> {
+    let statement = ParserStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
+    context.state().statement_to_plan(statement).await
+}
+
+/// The topic's counted rows, from messages and from files.
+fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> Result<LogicalPlan> {
+    let time = &topic.columns[topic.event_time].name;
+    let rows = |provider: &Arc<dyn TableProvider>| {
+        let mut wanted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+        if let Some(Span { from_ms, to_ms }) = span {
+            wanted = wanted.and(ident(time).gt_eq(instant(from_ms))).and(ident(time).lt(instant(to_ms)));
+        }
+        let columns: Vec<Expr> = topic.columns.iter().map(|column| ident(&column.name)).collect();
+        LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::clone(provider)), None)?
+            .filter(wanted)?
+            .project(columns)?
+            .build()
+    };
+    match (&stored.archive, &stored.history) {
+        (Some(archive), Some(history)) => LogicalPlanBuilder::from(rows(archive)?).union(rows(history)?)?.build(),
+        (Some(one), None) | (None, Some(one)) => rows(one),
+        (None, None) => {
+            let nothing = MemTable::try_new(topic.schema(), vec![Vec::new()])?;
+            LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::new(nothing)), None)?.build()
+        }
+    }
+}
+
+pub(crate) fn instant(ms: i64) -> Expr {
+    lit(ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(MICROS_PER_MS)), Some("UTC".into())))
+}
+
+/// The error of planning a statement, with its place.
+pub(crate) fn unplanned(position: &vitral_schemas::catalog::Position, source: &DataFusionError) -> BatchError {
+    BatchError::Catalog(Box::new(position.error(
+        source.strip_backtrace(),
+        "mend the query; it can name topics, reference tables and views that read no live metric".to_owned(),
+    )))
+}

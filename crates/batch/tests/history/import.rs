@@ -1,0 +1,93 @@
+//! Files of sales history.
+
+use crate::world::World;
+use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray};
+use datafusion::parquet::arrow::ArrowWriter;
+use std::sync::Arc;
+use vitral_batch::BatchError;
+use vitral_batch::import::ImportError;
+
+const BRAZILIAN: &str = "Pedido;Produto;Qtd;Valor;Data;Região;Loja
+A1;p1;2;R$ 1.234,56;31/12/2025 22:30;Sul;7
+A2;p2;1;0,50;01/01/2026;São Paulo;7
+A3;p3;muitas;10,00;01/01/2026;Sul;7
+A4;p4;1;10,00;32/01/2026;Sul;7
+A5;p5;1;10,00
+A6;p6;1;-1,00;01/01/2026;Sul;7
+";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_brazilian_file_becomes_sales() {
+    let world = World::new();
+    let path = world.write("vendas.csv", BRAZILIAN);
+    let imported = world.import(&path, "vendas").await.expect("imported");
+    assert_eq!((imported.accepted, imported.refused, imported.known), (2, 4, 0), "{imported:?}");
+    assert_eq!(imported.unused, ["Loja"]);
+    let why: Vec<_> = imported.examples.iter().map(|row| (row.line, row.reason.as_str())).collect();
+    assert_eq!(why, [(4, "tipo"), (5, "tempo"), (6, "linha"), (7, "valor")], "{imported:?}");
+    let sales = world
+        .sql("SELECT id_pedido, id_produto, quantidade, valor, data, timestamp, regiao, moeda FROM vendas ORDER BY id_pedido")
+        .await;
+    assert!(
+        sales.contains(
+            "| A1        | p1         | 2          | 1234.56 | 2025-12-31 | 2026-01-01T01:30:00Z | Sul       | BRL   |"
+        ),
+        "{sales}"
+    );
+    assert!(
+        sales.contains(
+            "| A2        | p2         | 1          | 0.50    | 2026-01-01 | 2026-01-01T03:00:00Z | São Paulo | BRL   |"
+        ),
+        "{sales}"
+    );
+    assert!(world.sql("SELECT * FROM reembolsos").await.lines().count() <= 4, "no refund came");
+
+    let again = world.import(&path, "vendas").await.expect("imported again");
+    assert_eq!((again.accepted, again.refused, again.known), (0, 0, 6));
+    assert_eq!(world.sql("SELECT count(*) FROM vendas").await, world.sql("SELECT 2 AS \"count(*)\"").await);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn parquet_keeps_its_types() {
+    let world = World::new();
+    let path = world.dir.path().join("historia/vendas.parquet");
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id_pedido", Arc::new(Int64Array::from(vec![1, 2]))),
+        ("id_produto", Arc::new(StringArray::from(vec!["p1", "p2"]))),
+        ("data", Arc::new(Date32Array::from(vec![20_000, 20_001]))),
+        ("valor", Arc::new(Decimal128Array::from(vec![12_345, 5]).with_precision_and_scale(10, 2).expect("a type"))),
+    ];
+    let rows = RecordBatch::try_from_iter(columns).expect("rows");
+    let file = std::fs::File::create(&path).expect("a file");
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), None).expect("a writer");
+    writer.write(&rows).expect("written");
+    writer.close().expect("closed");
+    let imported = world.import(path.parent().expect("a folder"), "vendas").await.expect("imported");
+    assert_eq!((imported.accepted, imported.refused), (2, 0), "{imported:?}");
+    let sales = world.sql("SELECT id_pedido, valor, data FROM vendas ORDER BY id_pedido").await;
+    assert!(
+        sales.contains("| 1         | 123.45 | 2024-10-04 |") && sales.contains("| 2         | 0.05   | 2024-10-05 |"),
+        "{sales}"
+    );
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_understood_is_said() {
+    let world = World::new();
+    let path = world.write("a.csv", "quando,produto\n2025-01-01,p1\n");
+    let error = world.import(&path, "vendas").await.expect_err("no time");
+    assert!(matches!(error, BatchError::Import(ImportError::Mapping { .. })), "{error}");
+    assert!(error.to_string().contains("quando, produto") && error.to_string().contains("--map"), "{error}");
+    let imported = world.import_as(&path, "vendas", &[("quando", "timestamp")], None).await.expect("imported");
+    assert_eq!(imported.accepted, 1);
+
+    let path = world.write("b.csv", "data,valor\n2025-01-01,1.234\n");
+    let error = world.import(&path, "vendas").await.expect_err("ambiguous").to_string();
+    assert!(error.contains("1.234") && error.contains("--numbers"), "{error}");
+
+    let path = world.write("c.csv", "");
+    assert!(world.import(&path, "vendas").await.expect_err("empty").to_string().contains("no rows"));
+    let path = world.write("d.pdf", "%PDF");
+    assert!(world.import(&path, "vendas").await.expect_err("no table").to_string().contains(".parquet"));
+}

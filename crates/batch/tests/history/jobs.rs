@@ -1,0 +1,116 @@
+//! Jobs of the warehouse, and checks of quality, over imported history.
+
+use crate::world::{World, day};
+use vitral_batch::checks;
+use vitral_batch::jobs::Wanted;
+use vitral_schemas::catalog::ShopSettings;
+use vitral_store::warehouse::Days;
+
+const SALES: &str = "id_pedido,id_produto,quantidade,valor,desconto,timestamp,regiao,categoria
+A1,p1,2,10.00,1.00,2025-12-31T23:59:59-03:00,Sul,casa
+A1,p2,1,5.00,,2025-12-31T23:59:59-03:00,Sul,jogos
+A2,p1,1,5.00,,2026-01-01T00:00:00-03:00,,casa
+";
+const REFUNDS: &str = "id_pedido,id_produto,valor,timestamp,regiao,categoria
+A1,p1,4.00,2026-01-01T12:00:00-03:00,Sul,casa
+";
+
+async fn shop() -> World {
+    let world = World::new();
+    let sales = world.write("vendas.csv", SALES);
+    world.import(&sales, "vendas").await.expect("imported");
+    let refunds = world.write("reembolsos.csv", REFUNDS);
+    world.import(&refunds, "reembolsos").await.expect("imported");
+    world
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn tables_are_of_days_of_the_zone_and_refunds_of_their_own() {
+    let world = shop().await;
+    let done = world.job("vendas_por_regiao", Wanted::Days(day("2025-12-31"), day("2026-01-01"))).await;
+    assert_eq!((done[0].read, done[0].written, done[0].refused), (4, 3, 0));
+    let rows = world
+        .warehouse("vendas_por_regiao", "SELECT data, regiao, pedidos, unidades, receita, receita_liquida FROM vendas_por_regiao ORDER BY data, regiao")
+        .await;
+    for row in [
+        "| 2025-12-31 | Sul          | 1       | 3        | 15.00   | 14.00           |",
+        "| 2026-01-01 | (sem região) | 1       | 1        | 5.00    | 5.00            |",
+        "| 2026-01-01 | Sul          | 0       | 0        | 0.00    | -4.00           |",
+    ] {
+        assert!(rows.contains(row), "{row}\n{rows}");
+    }
+    world.job("receita_mensal", Wanted::Days(day("2025-12-31"), day("2025-12-31"))).await;
+    let rows = world.warehouse("receita_mensal", "SELECT mes, receita_liquida, ticket FROM receita_mensal").await;
+    assert!(rows.contains("| 2025-12-01 | 14.00           | 14.00  |") && !rows.contains("2026"), "{rows}");
+    world.job("limpeza", Wanted::Changed).await;
+    let rows = world.warehouse("vendas", "SELECT data, id_pedido, valor FROM vendas ORDER BY valor").await;
+    assert_eq!(rows.lines().count(), 7, "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_job_repeated_or_run_twice_at_once_leaves_the_same() {
+    let world = shop().await;
+    let wanted = Wanted::Days(day("2025-12-01"), day("2026-01-31"));
+    let ask = "SELECT * FROM mais_vendidos ORDER BY mes, posicao";
+    world.job("mais_vendidos", wanted).await;
+    let first = world.warehouse("mais_vendidos", ask).await;
+    assert!(first.contains("| 2025-12-01 | BRL   | 1       | p1         | 2        | 10.00   |"), "{first}");
+    world.job("mais_vendidos", wanted).await;
+    assert_eq!(world.warehouse("mais_vendidos", ask).await, first);
+    let (one, other) = tokio::join!(world.job("mais_vendidos", wanted), world.job("mais_vendidos", wanted));
+    assert_eq!((one[0].written, other[0].written), (3, 3));
+    assert_eq!(world.warehouse("mais_vendidos", ask).await, first);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn without_days_those_that_changed_are_computed() {
+    let world = shop().await;
+    let done = world.job("vendas_por_categoria", Wanted::Changed).await;
+    assert_eq!(done[0].days, Some(Days { from: day("2025-12-31"), to: day("2026-01-02") }));
+    assert_eq!(world.job("vendas_por_categoria", Wanted::Changed).await[0].days, None);
+    let more = world.write("mais.csv", "data,valor,categoria\n2026-02-10,7.00,casa\n2026-02-12,1.00,casa\n");
+    world.import(&more, "vendas").await.expect("imported");
+    let done = world.job("vendas_por_categoria", Wanted::Changed).await;
+    assert_eq!(done[0].days, Some(Days { from: day("2026-02-10"), to: day("2026-02-13") }));
+    assert_eq!((done[0].read, done[0].written), (2, 2));
+    let rows = world
+        .warehouse("vendas_por_categoria", "SELECT count(*) AS n, sum(receita) AS r FROM vendas_por_categoria")
+        .await;
+    assert!(rows.contains("| 5 | 28.00 |"), "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_whose_rows_are_gone_is_emptied() {
+    let world = shop().await;
+    let wanted = Wanted::Days(day("2025-12-31"), day("2025-12-31"));
+    world.job("vendas_por_regiao", wanted).await;
+    std::fs::remove_dir_all(world.dir.path().join("history")).expect("removed");
+    let done = world.job("vendas_por_regiao", wanted).await;
+    assert_eq!((done[0].read, done[0].written), (0, 0));
+    let rows = world.warehouse("vendas_por_regiao", "SELECT count(*) AS n FROM vendas_por_regiao").await;
+    assert!(rows.contains("| 0 |"), "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn checks_find_what_should_not_be() {
+    let world = shop().await;
+    let days = Days { from: day("2025-12-31"), to: day("2026-01-02") };
+    let zone = ShopSettings::default().time_zone;
+    let offending = async |world: &World| {
+        let tables = world.tables().await;
+        let found = checks::run(&world.catalog, zone, days, &tables).await.expect("checked");
+        found.into_iter().filter(|check| check.count > 0).map(|check| (check.name, check.count)).collect::<Vec<_>>()
+    };
+    assert_eq!(offending(&world).await, []);
+    let bad = world.write("ruim.csv", "id_pedido,id_produto,quantidade,valor,timestamp\nA2,p1,1,5.00,2026-01-01T00:00:00-03:00\nA9,p1,1,9999999.00,2026-01-01\n");
+    world.import(&bad, "vendas").await.expect("imported");
+    world.write("reference/produtos.csv", "id_produto,nome\np1,Copo\n");
+    assert_eq!(
+        offending(&world).await,
+        [
+            ("vendas_repetidas".to_owned(), 1),
+            ("vendas_fora_da_faixa".to_owned(), 1),
+            ("produtos_desconhecidos".to_owned(), 1)
+        ]
+    );
+}

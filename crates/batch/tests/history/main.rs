@@ -1,0 +1,5 @@
+//! Imported history, the jobs and the checks over it.
+
+mod import;
+mod jobs;
+mod world;

@@ -1,0 +1,120 @@
+//! Batch work as SQL: tables of the warehouse, and checks of quality.
+//!
+//! `CREATE TABLE name WITH (connector = 'warehouse', per = 'day', date = 'data', key = 'data, regiao') AS SELECT ...` is a table that is
+//! computed anew for whole days or months of the shop's zone. Its query sees the rows of those days alone.
+//!
+//! `CREATE VIEW name WITH (check = 'what is wrong with each row', history = '28 days') AS SELECT ...` selects rows that offend. Its query
+//! sees the days that are checked and those of the history before; `$de` and `$ate` are the first of them, and the day after the last.
+
+use chrono::{Datelike, Days, Months, NaiveDate};
+use datafusion::sql::sqlparser::ast::Query;
+
+use super::reader::Options;
+use super::{Diagnostic, Position};
+
+/// What is computed together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Period {
+    Day,
+    Month,
+}
+
+impl Period {
+    /// The first day of the period of this day.
+    pub fn first(self, day: NaiveDate) -> NaiveDate {
+        match self {
+            Self::Day => day,
+            Self::Month => day.with_day(1).unwrap_or(day),
+        }
+    }
+
+    /// The first day of the period after that of this day.
+    pub fn next(self, day: NaiveDate) -> NaiveDate {
+        let first = self.first(day);
+        let next = match self {
+            Self::Day => first.checked_add_days(Days::new(1)),
+            Self::Month => first.checked_add_months(Months::new(1)),
+        };
+        next.unwrap_or(NaiveDate::MAX)
+    }
+}
+
+/// One table of a job.
+#[derive(Debug, Clone)]
+pub struct JobTable {
+    pub job: String,
+    /// Its name in the warehouse.
+    pub table: String,
+    pub per: Period,
+    /// The column with the first day of the row's period, or with its day.
+    pub date: String,
+    /// Columns that no two rows share; none if rows may be alike.
+    pub key: Vec<String>,
+    pub query: Box<Query>,
+    pub position: Position,
+}
+
+/// Rows that should not be.
+#[derive(Debug, Clone)]
+pub struct Check {
+    pub name: String,
+    /// What is wrong with a row that it selects.
+    pub words: String,
+    /// Days before those that are checked which its query sees too.
+    pub history_days: u64,
+    pub query: Box<Query>,
+    pub position: Position,
+}
+
+impl JobTable {
+    pub(super) fn read(
+        name: String,
+        query: Box<Query>,
+        options: &mut Options,
+        position: &Position,
+    ) -> Result<Self, Diagnostic> {
+        let per = match options.take_text("per")? {
+            None => Period::Day,
+            Some((per, _)) if per == "day" => Period::Day,
+            Some((per, _)) if per == "month" => Period::Month,
+            Some((per, at)) => {
+                return Err(at.error(format!("per = '{per}' is not known"), "use 'day' or 'month'".into()));
+            }
+        };
+        let (date, _) = options.take_text("date")?.ok_or_else(|| {
+            position.error(
+                format!("table {name} has no date"),
+                "add date = '...' with the name of the column that holds the row's day, or its month's first".into(),
+            )
+        })?;
+        let key = options.take_text("key")?.map(|(key, _)| key).unwrap_or_default();
+        let key = key.split(',').map(|column| column.trim().to_owned()).filter(|column| !column.is_empty()).collect();
+        let job = options.take_text("job")?.map_or_else(|| name.clone(), |(job, _)| job);
+        let table = options.take_text("table")?.map_or(name, |(table, _)| table);
+        Ok(Self { job, table, per, date, key, query, position: position.clone() })
+    }
+}
+
+impl Check {
+    pub(super) fn read(
+        name: String,
+        query: Box<Query>,
+        mut options: Options,
+        position: &Position,
+    ) -> Result<Self, Diagnostic> {
+        let words = options.take_text("check")?.map(|(words, _)| words).unwrap_or_default();
+        let history_days = match options.take_text("history")? {
+            None => 0,
+            Some((text, at)) => days(&text).ok_or_else(|| {
+                at.error(format!("history = '{text}' is no number of days"), "write for example '28 days'".into())
+            })?,
+        };
+        options.finish()?;
+        Ok(Self { name, words, history_days, query, position: position.clone() })
+    }
+}
+
+fn days(text: &str) -> Option<u64> {
+    let (count, unit) = text.trim().split_once(char::is_whitespace)?;
+    ["day", "days"].contains(&unit.trim()).then(|| count.parse().ok()).flatten()
+}

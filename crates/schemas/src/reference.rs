@@ -1,0 +1,64 @@
+//! Reference tables: CSV files below one folder. A missing file is an empty table.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
+use std::path::Path;
+use std::sync::Arc;
+
+use crate::catalog::Reference;
+use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::csv::ReaderBuilder;
+use arrow::csv::reader::Format;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::error::ArrowError;
+
+/// The columns of a reference table.
+pub fn schema(reference: &Reference) -> SchemaRef {
+    let fields = reference.columns.iter().map(|column| Field::new(&column.name, column.kind.data_type(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// The rows of the table's file in this folder, in its columns: they are found by the header's names, whatever their order; further
+/// ones are left out, absent ones are null. Blocks.
+pub fn read(folder: &Path, reference: &Reference) -> Result<Vec<RecordBatch>, ArrowError> {
+    let file = match File::open(folder.join(&reference.path)) {
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
+        opened => opened?,
+    };
+    let mut file = BufReader::new(file);
+    skip_byte_order_mark(&mut file)?;
+    let start = file.stream_position()?;
+    let (header, _) = Format::default().with_header(true).infer_schema(&mut file, Some(0))?;
+    file.seek(SeekFrom::Start(start))?;
+    let mut needed = reference.columns.iter().filter(|column| column.needed);
+    if let Some(missing) = needed.find(|column| header.index_of(&column.name).is_err()) {
+        return Err(ArrowError::CsvError(format!("the header has no column {}", missing.name)));
+    }
+    let schema = schema(reference);
+    let typed = header.fields().iter().map(|field| {
+        let data_type = schema.field_with_name(field.name()).map_or(DataType::Utf8, |known| known.data_type().clone());
+        Field::new(field.name(), data_type, true)
+    });
+    let typed = Schema::new(typed.collect::<Vec<_>>());
+    let reader = ReaderBuilder::new(Arc::new(typed)).with_header(true).build(file)?;
+    reader.map(|batch| arrange(&batch?, &schema)).collect()
+}
+
+fn arrange(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
+    let rows = batch.num_rows();
+    let column = |field: &Arc<Field>| -> ArrayRef {
+        let found = batch.column_by_name(field.name());
+        found.map_or_else(|| new_null_array(field.data_type(), rows), Arc::clone)
+    };
+    let columns = schema.fields().iter().map(column).collect();
+    let options = RecordBatchOptions::new().with_row_count(Some(rows));
+    RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}
+
+/// Spreadsheets write one; it would become part of the first column's name.
+fn skip_byte_order_mark(file: &mut BufReader<File>) -> Result<(), ArrowError> {
+    if file.fill_buf()?.starts_with(&[0xEF, 0xBB, 0xBF]) {
+        file.consume(3);
+    }
+    Ok(())
+}

@@ -1,0 +1,69 @@
+//! Upkeep of every table that is stored, whatever it is of.
+
+use crate::error::StoreError;
+use crate::location::Location;
+use crate::table::Table;
+
+/// A stream that merges files meanwhile gets in the way.
+const ATTEMPTS: usize = 5;
+/// How deep tables lie: `metrics/NAME/VERSION`.
+const DEPTH: usize = 3;
+
+/// What became of one table.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Compacted {
+    /// Its folders, joined by slashes.
+    pub table: String,
+    pub files_before: usize,
+    pub files_after: usize,
+    pub deleted: usize,
+}
+
+/// Makes large files of the small ones of every table below `store`, and deletes those that no reader can need any more. Beside streams, jobs
+/// and readers.
+pub async fn compact(store: &Location) -> Result<Vec<Compacted>, StoreError> {
+    let mut compacted = Vec::new();
+    for (name, location) in tables(store).await? {
+        let mut attempt = 1;
+        loop {
+            match one(&name, &location).await {
+                Err(error) if attempt < ATTEMPTS && error.is_conflict() => {
+                    tracing::debug!(table = name, attempt, %error, "not compacted; trying again");
+                    attempt += 1;
+                }
+                outcome => {
+                    compacted.extend(outcome?);
+                    break;
+                }
+            }
+        }
+    }
+    Ok(compacted)
+}
+
+async fn one(name: &str, location: &Location) -> Result<Option<Compacted>, StoreError> {
+    let Some(mut table) = Table::read(name, location).await? else { return Ok(None) };
+    let files_before = table.file_count()?;
+    table.compact_wholly().await?;
+    let deleted = table.vacuum().await?;
+    Ok(Some(Compacted { table: name.to_owned(), files_before, files_after: table.file_count()?, deleted }))
+}
+
+/// Every folder that is a table.
+async fn tables(store: &Location) -> Result<Vec<(String, Location)>, StoreError> {
+    let mut found = Vec::new();
+    let mut folders = vec![(String::new(), store.clone(), 0)];
+    while let Some((name, location, depth)) = folders.pop() {
+        let inner = location.folders().await?;
+        if inner.iter().any(|folder| folder == "_delta_log") {
+            found.push((name, location));
+        } else if depth < DEPTH {
+            for folder in inner {
+                let path = if name.is_empty() { folder.clone() } else { format!("{name}/{folder}") };
+                folders.push((path, location.join(&folder), depth + 1));
+            }
+        }
+    }
+    found.sort_by(|a, b| a.0.cmp(&b.0));
+    Ok(found)
+}

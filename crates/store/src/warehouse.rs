@@ -1,0 +1,45 @@
+//! Where batch jobs put their tables, for whoever reads them as SQL.
+//!
+//! A job computes whole days or months anew. What it replaces and what it writes is one transaction, so that readers see the one or the
+//! other, and a job that is killed, repeated, or run twice at once leaves the same rows.
+
+mod delta;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
+use chrono::NaiveDate;
+use datafusion::dataframe::DataFrame;
+
+pub use self::delta::DeltaWarehouse;
+use crate::error::StoreError;
+
+/// A table of the warehouse.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WarehouseTable {
+    pub name: String,
+    pub schema: SchemaRef,
+    /// The column with the row's day.
+    pub date: String,
+    /// Columns that no two rows share; none if rows may be alike.
+    pub key: Vec<String>,
+}
+
+/// Days from the first, up to and without the last.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Days {
+    pub from: NaiveDate,
+    pub to: NaiveDate,
+}
+
+/// One kind of warehouse; all of them pass the same suite of tests.
+#[async_trait::async_trait]
+pub trait Warehouse: Send + Sync {
+    /// Makes the table if there is none, and gives an older one the columns that it lacks.
+    async fn prepare(&self, table: &WarehouseTable) -> Result<(), StoreError>;
+
+    /// One transaction: the rows of `days` go, `rows` come; how many. Rows of other days are an error.
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError>;
+
+    /// The rows of `days`.
+    async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError>;
+}

@@ -1,0 +1,69 @@
+//! The warehouse as Delta tables, beside the archive.
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Date32Type;
+use async_trait::async_trait;
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{Expr, ident, lit};
+
+use super::{Days, Warehouse, WarehouseTable};
+use crate::error::StoreError;
+use crate::location::Location;
+use crate::session::read_session;
+use crate::table::Table;
+
+/// Jobs, and merges of files, may get in each other's way.
+const ATTEMPTS: usize = 10;
+
+#[derive(Debug, Clone)]
+pub struct DeltaWarehouse {
+    location: Location,
+}
+
+impl DeltaWarehouse {
+    /// Tables lie below `location`, each in a folder of its name.
+    pub fn new(location: Location) -> Self {
+        Self { location }
+    }
+
+    async fn open(&self, table: &WarehouseTable) -> Result<Table, StoreError> {
+        Table::open(&table.name, &self.location.join(&table.name), table.schema.clone()).await
+    }
+}
+
+#[async_trait]
+impl Warehouse for DeltaWarehouse {
+    async fn prepare(&self, table: &WarehouseTable) -> Result<(), StoreError> {
+        self.open(table).await.map(|_| ())
+    }
+
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError> {
+        let mut attempt = 1;
+        loop {
+            let mut opened = self.open(table).await?;
+            let replaced = opened.replace_by_plan(within(&table.date, days), rows.clone()).await;
+            match replaced {
+                Err(error) if attempt < ATTEMPTS && !error.is_final() && error.is_conflict() => {
+                    tracing::debug!(table = table.name, attempt, %error, "not replaced; trying again");
+                    attempt += 1;
+                }
+                replaced => return replaced,
+            }
+        }
+    }
+
+    async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError> {
+        let failed = StoreError::read(&table.name);
+        let opened = self.open(table).await?;
+        let frame = read_session(1).read_table(opened.provider().await?).map_err(&failed)?;
+        let run = async { frame.filter(within(&table.date, days))?.collect().await };
+        run.await.map_err(&failed)
+    }
+}
+
+/// Rows of these days.
+fn within(date: &str, days: Days) -> Expr {
+    let day = |day| lit(ScalarValue::Date32(Some(Date32Type::from_naive_date(day))));
+    ident(date).gt_eq(day(days.from)).and(ident(date).lt(day(days.to)))
+}

@@ -1,0 +1,180 @@
+//! What every warehouse does, whatever keeps it.
+
+use std::sync::Arc;
+
+use arrow::array::{
+    ArrayRef, BooleanArray, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray,
+};
+use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit};
+use chrono::NaiveDate;
+use datafusion::dataframe::DataFrame;
+use vitral_store::warehouse::{Days, DeltaWarehouse, Warehouse, WarehouseTable};
+use vitral_store::{Location, read_session};
+
+/// Each kind that is at hand.
+async fn warehouses() -> (tempfile::TempDir, Vec<(&'static str, Arc<dyn Warehouse>)>) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folder = Location::folder(dir.path()).expect("a location");
+    let warehouses: Vec<(_, Arc<dyn Warehouse>)> = vec![("delta", Arc::new(DeltaWarehouse::new(folder)))];
+    (dir, warehouses)
+}
+
+fn schema(columns: usize) -> SchemaRef {
+    let fields = [
+        ("data", DataType::Date32),
+        ("regiao", DataType::Utf8),
+        ("receita", DataType::Decimal128(38, 2)),
+        ("pedidos", DataType::Int64),
+        ("quando", DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))),
+        ("aberta", DataType::Boolean),
+        ("nota", DataType::Utf8),
+    ];
+    let fields = fields.into_iter().take(columns).map(|(name, data_type)| Field::new(name, data_type, true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Of a name of its own.
+fn table(columns: usize) -> WarehouseTable {
+    let name = format!("t_{}", uuid::Uuid::new_v4().simple());
+    let key = vec!["data".to_owned(), "regiao".to_owned()];
+    WarehouseTable { name, schema: schema(columns), date: "data".to_owned(), key }
+}
+
+fn day(text: &str) -> NaiveDate {
+    text.parse().expect("a day")
+}
+
+fn days(from: &str, to: &str) -> Days {
+    Days { from: day(from), to: day(to) }
+}
+
+/// A row for each day and region; `mark` tells versions apart.
+fn rows(schema: &SchemaRef, keys: &[(&str, Option<&str>)], mark: i64) -> RecordBatch {
+    let count = keys.len();
+    let columns: [ArrayRef; 7] = [
+        Arc::new(keys.iter().map(|(text, _)| Some(Date32Type::from_naive_date(day(text)))).collect::<Date32Array>()),
+        Arc::new(keys.iter().map(|(_, region)| *region).collect::<StringArray>()),
+        Arc::new(
+            Decimal128Array::from(vec![i128::from(mark) * 100 + 5; count])
+                .with_precision_and_scale(38, 2)
+                .expect("a type"),
+        ),
+        Arc::new(Int64Array::from(vec![mark; count])),
+        Arc::new(TimestampMicrosecondArray::from(vec![1_747_264_560_123_456; count]).with_timezone("UTC")),
+        Arc::new(BooleanArray::from(vec![true; count])),
+        Arc::new(StringArray::from(vec!["com \"aspas\", vírgula\ne linha"; count])),
+    ];
+    RecordBatch::try_new(schema.clone(), columns[..schema.fields().len()].to_vec()).expect("rows")
+}
+
+fn frame(rows: &RecordBatch) -> DataFrame {
+    read_session(2).read_batch(rows.clone()).expect("a frame")
+}
+
+async fn stored(warehouse: &dyn Warehouse, table: &WarehouseTable, days: Days) -> RecordBatch {
+    let batches = warehouse.rows(table, days).await.expect("rows");
+    let rows = arrow::compute::concat_batches(&table.schema, &batches).expect("rows");
+    let by = [0, 1].map(|column| SortColumn { values: Arc::clone(rows.column(column)), options: None });
+    let order = lexsort_to_indices(&by, None).expect("an order");
+    take_record_batch(&rows, &order).expect("ordered")
+}
+
+const ALL: (&str, &str) = ("2025-01-01", "2026-12-31");
+
+#[tokio::test(flavor = "multi_thread")]
+async fn days_are_replaced_whole() {
+    let (_dir, warehouses) = warehouses().await;
+    for (kind, warehouse) in warehouses {
+        let table = table(7);
+        warehouse.prepare(&table).await.expect("prepared");
+        let first = rows(
+            &table.schema,
+            &[
+                ("2025-05-30", Some("Sul")),
+                ("2025-05-31", None),
+                ("2025-05-31", Some("Sul")),
+                ("2025-06-01", Some("Sul")),
+            ],
+            1,
+        );
+        let written = warehouse.replace(&table, days("2025-05-30", "2025-06-02"), frame(&first)).await;
+        assert_eq!(written.expect("written"), 4, "{kind}");
+        let all = stored(&*warehouse, &table, days(ALL.0, ALL.1)).await;
+        assert_eq!(all.num_rows(), 4, "{kind}");
+        assert_eq!(all.slice(3, 1), first.slice(3, 1), "{kind}: every type comes back as it was");
+
+        let second = rows(&table.schema, &[("2025-05-31", Some("Norte"))], 2);
+        assert_eq!(
+            warehouse.replace(&table, days("2025-05-31", "2025-06-01"), frame(&second)).await.expect("written"),
+            1
+        );
+        let all = stored(&*warehouse, &table, days(ALL.0, ALL.1)).await;
+        assert_eq!(all.num_rows(), 3, "{kind}");
+        assert_eq!(all.slice(1, 1), second, "{kind}");
+        assert_eq!(stored(&*warehouse, &table, days("2025-05-31", "2025-06-01")).await, second, "{kind}");
+
+        let nothing = second.slice(0, 0);
+        assert_eq!(
+            warehouse.replace(&table, days("2025-05-01", "2025-06-01"), frame(&nothing)).await.expect("emptied"),
+            0
+        );
+        assert_eq!(stored(&*warehouse, &table, days(ALL.0, ALL.1)).await.num_rows(), 1, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_of_other_days_are_refused() {
+    let (_dir, warehouses) = warehouses().await;
+    for (kind, warehouse) in warehouses {
+        let table = table(4);
+        warehouse.prepare(&table).await.expect("prepared");
+        let kept = rows(&table.schema, &[("2025-05-30", Some("Sul"))], 1);
+        warehouse.replace(&table, days("2025-05-30", "2025-05-31"), frame(&kept)).await.expect("written");
+        let stray = rows(&table.schema, &[("2025-05-30", Some("Sul")), ("2025-05-31", Some("Sul"))], 2);
+        let refused = warehouse.replace(&table, days("2025-05-30", "2025-05-31"), frame(&stray)).await;
+        assert!(refused.is_err(), "{kind}: a row of the next day came in");
+        assert_eq!(stored(&*warehouse, &table, days(ALL.0, ALL.1)).await, kept, "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn jobs_at_the_same_time_leave_one_version_whole() {
+    let (_dir, warehouses) = warehouses().await;
+    for (kind, warehouse) in warehouses {
+        let table = table(4);
+        warehouse.prepare(&table).await.expect("prepared");
+        let keys = [("2025-05-30", Some("Sul")), ("2025-05-30", Some("Norte"))];
+        let day = days("2025-05-30", "2025-05-31");
+        let versions: Vec<_> = (0..4).map(|mark| rows(&table.schema, &keys, mark)).collect();
+        let jobs = versions.iter().map(|rows| warehouse.replace(&table, day, frame(rows)));
+        for written in futures::future::join_all(jobs).await {
+            assert_eq!(written.expect("written"), 2, "{kind}");
+        }
+        let left = stored(&*warehouse, &table, day).await;
+        assert_eq!(left.num_rows(), 2, "{kind}");
+        assert_eq!(
+            left.column(3).slice(0, 1).as_ref(),
+            left.column(3).slice(1, 1).as_ref(),
+            "{kind}: two versions are mixed"
+        );
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_is_added() {
+    let (_dir, warehouses) = warehouses().await;
+    for (kind, warehouse) in warehouses {
+        let narrow = table(3);
+        let day = days("2025-05-30", "2025-05-31");
+        warehouse.prepare(&narrow).await.expect("prepared");
+        let old = rows(&narrow.schema, &[("2025-05-30", Some("Sul"))], 1);
+        warehouse.replace(&narrow, day, frame(&old)).await.expect("written");
+        let wide = WarehouseTable { schema: schema(4), ..narrow };
+        warehouse.prepare(&wide).await.expect("prepared");
+        warehouse.prepare(&wide).await.expect("prepared twice");
+        let found = stored(&*warehouse, &wide, day).await;
+        assert_eq!((found.num_rows(), found.column(3).null_count()), (1, 1), "{kind}");
+    }
+}

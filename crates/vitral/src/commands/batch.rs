@@ -1,0 +1,153 @@
+//! `vitral batch list|run`: jobs of the warehouse, and checks of quality.
+
+use anyhow::{Context, bail};
+use arrow::util::pretty::pretty_format_batches;
+use chrono::{NaiveDate, Utc};
+use clap::{Args, Subcommand, ValueEnum};
+use vitral_batch::checks;
+use vitral_batch::jobs::{Done, Jobs, Wanted};
+use vitral_batch::tables::Tables;
+use vitral_schemas::catalog::{Catalog, Period};
+use vitral_store::Location;
+use vitral_store::maintenance::{self, Compacted};
+use vitral_store::warehouse::{Days, DeltaWarehouse};
+
+use crate::cli::{BadArguments, Common, answer};
+use crate::config::Config;
+use crate::server::REFERENCE_DIR;
+
+/// The job that runs the checks of quality.
+const CHECKS: &str = "verificacoes";
+/// The job that makes large files of small ones.
+const COMPACTION: &str = "compactacao";
+
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Every job, and what it writes.
+    List,
+    /// Run one, for the days that are named or for those that have changed since its last run.
+    Run(Flags),
+}
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// The job.
+    job: String,
+    /// For this day of the shop's zone.
+    #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
+    date: Option<NaiveDate>,
+    /// For the days from this one ...
+    #[arg(long, value_name = "D", requires = "to")]
+    from: Option<NaiveDate>,
+    /// ... through this one.
+    #[arg(long, value_name = "D", requires = "from")]
+    to: Option<NaiveDate>,
+    /// What computes it.
+    #[arg(long, value_enum, default_value = "local")]
+    engine: Engine,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Engine {
+    /// This process.
+    Local,
+}
+
+impl Flags {
+    fn days(&self) -> anyhow::Result<Option<(NaiveDate, NaiveDate)>> {
+        let days = self.date.map(|day| (day, day)).or(self.from.zip(self.to));
+        if let Some((from, to)) = days
+            && from > to
+        {
+            bail!(BadArguments(format!("--from {from} is after --to {to}")));
+        }
+        Ok(days)
+    }
+}
+
+pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Result<()> {
+    let catalog = config.catalog()?;
+    match command {
+        Command::List => {
+            list(&catalog);
+            Ok(())
+        }
+        Command::Run(flags) => {
+            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+            runtime.block_on(job(config, common, &catalog, flags))
+        }
+    }
+}
+
+fn list(catalog: &Catalog) {
+    answer(&format!("{:<24} {:<24} {}", "job", "table", "computed by"));
+    for table in &catalog.job_tables {
+        let per = match table.per {
+            Period::Day => "day",
+            Period::Month => "month",
+        };
+        answer(&format!("{:<24} {:<24} {per}", table.job, table.table));
+    }
+    answer(&format!("{COMPACTION:<24} {:<24} at once: small files of every table become large ones", "all"));
+    answer(&format!("{CHECKS:<24} {:<24} {} checks of quality; exit 1 if rows offend", "", catalog.checks.len()));
+}
+
+async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags) -> anyhow::Result<()> {
+    let store = config.location(&common.data_dir)?;
+    if flags.job == COMPACTION {
+        return compact(&store).await;
+    }
+    let zone = config.settings()?.time_zone;
+    let tables = Tables::open(catalog, &store, &common.data_dir.join(REFERENCE_DIR)).await?;
+    let days = flags.days()?;
+    if flags.job == CHECKS {
+        let today = Utc::now().with_timezone(&zone).date_naive();
+        let (from, to) = days.unwrap_or((today, today));
+        let days = Days { from, to: to.succ_opt().unwrap_or(to) };
+        return show_checks(&checks::run(catalog, zone, days, &tables).await?, from, to);
+    }
+    let warehouse = DeltaWarehouse::new(store.join("warehouse"));
+    let jobs = Jobs { catalog, zone, store: &store, warehouse: &warehouse };
+    let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
+    let done = jobs.run(&flags.job, wanted, &tables).await.with_context(|| format!("job {} failed", flags.job))?;
+    for table in &done {
+        show(table);
+    }
+    Ok(())
+}
+
+async fn compact(store: &Location) -> anyhow::Result<()> {
+    for table in maintenance::compact(store).await? {
+        let Compacted { table, files_before, files_after, deleted } = table;
+        answer(&format!("{table}: {files_before} files became {files_after}, {deleted} old ones deleted"));
+    }
+    Ok(())
+}
+
+fn show(done: &Done) {
+    let Done { table, days, read, written, refused } = done;
+    let days = days.map_or_else(
+        || "nothing has changed".to_owned(),
+        |days| format!("{} to {}", days.from, days.to.pred_opt().unwrap_or(days.to)),
+    );
+    answer(&format!("{table}: {days}; {read} rows read, {written} written, {refused} refused"));
+}
+
+fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyhow::Result<()> {
+    answer(&format!("{from} to {to}"));
+    answer(&format!("{:<32} {:>10}  {}", "check", "offending", "what is wrong with them"));
+    for check in found {
+        answer(&format!("{:<32} {:>10}  {}", check.name, check.count, check.words));
+    }
+    let offending: Vec<_> = found.iter().filter(|check| check.count > 0).collect();
+    for check in &offending {
+        let rows = pretty_format_batches(std::slice::from_ref(&check.rows)).context("the rows cannot be shown")?;
+        answer(&format!("\n{} ({} of {}):\n{rows}", check.name, check.rows.num_rows(), check.count));
+    }
+    if offending.is_empty() {
+        answer("VERDICT: ok");
+        return Ok(());
+    }
+    answer("VERDICT: failed");
+    bail!("{} of {} checks have found rows that should not be", offending.len(), found.len())
+}

@@ -1,0 +1,9 @@
+"""Each night: every number of the day before, recomputed from the archive and compared."""
+
+from airflow import DAG
+
+from vitral_tasks import settings, vitral
+
+with DAG("vitral_reconciliacao", schedule="50 3 * * *", doc_md=__doc__, **settings()):
+    # What differs does not go away by trying again.
+    vitral("reconcile", "reconcile --from {{ data_interval_start.isoformat() }} --to {{ data_interval_end.isoformat() }}", retries=0)
