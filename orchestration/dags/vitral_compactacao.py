@@ -4,5 +4,5 @@ from airflow import DAG
 
 from vitral_tasks import settings, vitral
 
-with DAG("vitral_compactacao", schedule="40 3 * * *", doc_md=__doc__, **settings()):
+with DAG("vitral_compactacao", doc_md=__doc__, **settings("40 3 * * *")):
     vitral("compactacao", "batch run compactacao")

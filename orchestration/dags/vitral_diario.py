@@ -4,7 +4,7 @@ from airflow import DAG
 
 from vitral_tasks import DAY, settings, vitral
 
-with DAG("vitral_diario", schedule="30 2 * * *", doc_md=__doc__, **settings()):
+with DAG("vitral_diario", doc_md=__doc__, **settings("30 2 * * *")):
     clean = vitral("limpeza", f"batch run limpeza --date {DAY}")
     tables = [
         vitral(job, f"batch run {job} --date {DAY}")

@@ -4,6 +4,6 @@ from airflow import DAG
 
 from vitral_tasks import settings, vitral
 
-with DAG("vitral_reconciliacao", schedule="50 3 * * *", doc_md=__doc__, **settings()):
+with DAG("vitral_reconciliacao", doc_md=__doc__, **settings("50 3 * * *")):
     # What differs does not go away by trying again.
     vitral("reconcile", "reconcile --from {{ data_interval_start.isoformat() }} --to {{ data_interval_end.isoformat() }}", retries=0)

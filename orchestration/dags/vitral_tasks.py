@@ -11,7 +11,12 @@ import urllib.request
 from datetime import timedelta
 
 import pendulum
-from airflow.models import Variable
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+try:
+    from airflow.sdk import Variable
+except ImportError:  # Airflow 2
+    from airflow.models import Variable
 
 try:
     from airflow.providers.standard.operators.bash import BashOperator
@@ -24,9 +29,16 @@ SHOP_ZONE = "America/Sao_Paulo"
 DAY = "{{ data_interval_start.in_timezone('" + SHOP_ZONE + "').to_date_string() }}"
 
 
+def _setting(name: str) -> str:
+    try:
+        return Variable.get(name, "")
+    except KeyError:
+        return ""
+
+
 def alert(context) -> None:
     """Posts which task failed, and where its log is."""
-    url = Variable.get("vitral_alert_url", default_var="")
+    url = _setting("vitral_alert_url")
     if not url:
         return
     task = context["task_instance"]
@@ -35,10 +47,10 @@ def alert(context) -> None:
     urllib.request.urlopen(request, timeout=10).close()
 
 
-def settings(**of_dag) -> dict:
-    """Arguments of a DAG."""
+def settings(cron: str) -> dict:
+    """Arguments of a DAG that runs at these times of the shop's zone, each run for the time since the one before."""
     return {
-        # Schedules are in this zone.
+        "schedule": CronDataIntervalTimetable(cron, timezone=SHOP_ZONE),
         "start_date": pendulum.datetime(2025, 1, 1, tz=SHOP_ZONE),
         "catchup": False,
         "max_active_runs": 1,
@@ -50,7 +62,7 @@ def settings(**of_dag) -> dict:
             "execution_timeout": timedelta(hours=4),
             "on_failure_callback": alert,
         },
-    } | of_dag
+    }
 
 
 def vitral(task: str, words: str, **arguments) -> BashOperator:

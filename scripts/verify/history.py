@@ -33,14 +33,14 @@ ZONE = "America/Sao_Paulo"
 SALES = f"""
 CREATE TABLE sale AS
 SELECT
-    file_row_number AS number, basket_id::VARCHAR AS id_pedido, product_id::VARCHAR AS id_produto,
+    line.file_row_number AS number, basket_id::VARCHAR AS id_pedido, product_id::VARCHAR AS id_produto,
     household_id::VARCHAR AS id_usuario, quantity AS quantidade, printf('%.2f', sales_value)::DECIMAL(18, 2) AS valor,
     -- A discount is a part of what was paid, so that cents matter.
-    CASE WHEN file_row_number % 7 = 0 THEN round(printf('%.2f', sales_value)::DECIMAL(18, 2) / 10, 2)::DECIMAL(18, 2) END AS desconto,
+    CASE WHEN line.file_row_number % 7 = 0 THEN round(printf('%.2f', sales_value)::DECIMAL(18, 2) / 10, 2)::DECIMAL(18, 2) END AS desconto,
     date_trunc('second', transaction_timestamp) AS quando,
     CASE WHEN household_id % 11 > 0 THEN 'Região ' || (household_id % 5) END AS regiao,
     department AS categoria
-FROM read_parquet('{DATA}/transactions.parquet', file_row_number = true)
+FROM read_parquet('{DATA}/transactions.parquet', file_row_number = true) AS line
 LEFT JOIN read_parquet('{DATA}/products.parquet') USING (product_id)
 """
 REFUNDS = """
@@ -129,7 +129,7 @@ def write(database: duckdb.DuckDBPyConnection, folder: Path, table: str, form: s
     if form == "parquet":
         database.execute(f"COPY (SELECT * EXCLUDE (quando), quando AT TIME ZONE 'UTC' AS quando FROM {table}) TO '{file}' (FORMAT parquet)")
     else:
-        # Local times, as spreadsheets have them; no clock change makes one of this year ambiguous for a sale.
+        # Local times, as spreadsheets have them. Those of the hour that came twice in February are read as the earlier: the same day.
         money = "replace({}::VARCHAR, '.', ',') AS {}".format
         database.execute(f"""
             COPY (SELECT * REPLACE (

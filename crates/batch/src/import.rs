@@ -24,7 +24,7 @@ use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::ImportTarget;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, history_columns};
-use vitral_schemas::verdict::{Reason, Verdict};
+use vitral_schemas::verdict::Verdict;
 use vitral_store::{History, Location, StoreError};
 
 pub use self::files::{File, Files};
@@ -276,9 +276,4 @@ impl<'a> Reader<'a> {
         };
         Value::Object(row.cells.iter().enumerate().filter_map(cell).collect::<Map<_, _>>()).to_string()
     }
-}
-
-/// Every reason that a row can be refused for.
-pub fn reasons() -> Vec<&'static str> {
-    Reason::ALL.map(Reason::name).into_iter().chain([ROW_REASON]).collect()
 }

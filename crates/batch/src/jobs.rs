@@ -124,10 +124,12 @@ impl Jobs<'_> {
     /// The table's columns as the warehouse has them.
     async fn target(&self, table: &JobTable, tables: &Tables<'_>) -> Result<WarehouseTable, BatchError> {
         let frame = self.planned(table, None, tables).await?;
+        // Not the frame's own types: before it is analysed, CASE has that of its first branch, whatever the others are.
+        let plan = frame.into_optimized_plan().map_err(|source| unplanned(&table.position, &source))?;
         let wrong = |message: String, remedy: &str| {
             BatchError::Catalog(Box::new(table.position.error(message, remedy.to_owned())))
         };
-        let schema = frame.schema().as_arrow();
+        let schema = plan.schema().as_arrow();
         match schema.field_with_name(&table.date).map(Field::data_type) {
             Ok(DataType::Date32) => {}
             Ok(other) => {

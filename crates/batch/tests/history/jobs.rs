@@ -12,7 +12,7 @@ A1,p2,1,5.00,,2025-12-31T23:59:59-03:00,Sul,jogos
 A2,p1,1,5.00,,2026-01-01T00:00:00-03:00,,casa
 ";
 const REFUNDS: &str = "id_pedido,id_produto,valor,timestamp,regiao,categoria
-A1,p1,4.00,2026-01-01T12:00:00-03:00,Sul,casa
+A1,p1,4.05,2026-01-01T12:00:00-03:00,Sul,casa
 ";
 
 async fn shop() -> World {
@@ -30,12 +30,12 @@ async fn tables_are_of_days_of_the_zone_and_refunds_of_their_own() {
     let done = world.job("vendas_por_regiao", Wanted::Days(day("2025-12-31"), day("2026-01-01"))).await;
     assert_eq!((done[0].read, done[0].written, done[0].refused), (4, 3, 0));
     let rows = world
-        .warehouse("vendas_por_regiao", "SELECT data, regiao, pedidos, unidades, receita, receita_liquida FROM vendas_por_regiao ORDER BY data, regiao")
+        .warehouse("vendas_por_regiao", "SELECT data, regiao, pedidos, unidades, receita, reembolso, receita_liquida FROM vendas_por_regiao ORDER BY data, regiao")
         .await;
     for row in [
-        "| 2025-12-31 | Sul          | 1       | 3        | 15.00   | 14.00           |",
-        "| 2026-01-01 | (sem região) | 1       | 1        | 5.00    | 5.00            |",
-        "| 2026-01-01 | Sul          | 0       | 0        | 0.00    | -4.00           |",
+        "| 2025-12-31 | Sul          | 1       | 3        | 15.00   | 0.00      | 14.00           |",
+        "| 2026-01-01 | (sem região) | 1       | 1        | 5.00    | 0.00      | 5.00            |",
+        "| 2026-01-01 | Sul          | 0       | 0        | 0.00    | 4.05      | -4.05           |",
     ] {
         assert!(rows.contains(row), "{row}\n{rows}");
     }
