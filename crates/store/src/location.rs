@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use deltalake::logstore::{
     LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
@@ -27,6 +28,10 @@ pub struct Location {
 
 /// Schemes of buckets. All of them offer "put if absent", on which the one commit rests.
 const BUCKET_SCHEMES: [&str; 5] = ["s3", "gs", "az", "abfs", "abfss"];
+
+/// How often a bucket is asked for a table's log, and how long after a failure.
+const LOAD_ATTEMPTS: u32 = 6;
+const LOAD_RETRY: Duration = Duration::from_millis(100);
 
 impl Location {
     /// A local folder, which need not exist yet.
@@ -83,6 +88,21 @@ impl Location {
 
     /// The table here; without a version if none was made.
     pub(crate) async fn table(&self) -> DeltaResult<DeltaTable> {
+        let mut attempt = 1;
+        loop {
+            match self.load_table().await {
+                // A list that breaks off in the middle is nothing that the client asks for again.
+                Err(error) if attempt < LOAD_ATTEMPTS && self.as_folder().is_none() => {
+                    tracing::warn!(location = %self, %error, attempt, "a table's log cannot be read; trying again");
+                    tokio::time::sleep(LOAD_RETRY * attempt).await;
+                    attempt += 1;
+                }
+                outcome => return outcome,
+            }
+        }
+    }
+
+    async fn load_table(&self) -> DeltaResult<DeltaTable> {
         let builder = DeltaTableBuilder::from_url(self.url.clone())?;
         let mut table = builder.with_storage_backend(Arc::clone(&self.store), self.url.clone()).build()?;
         match table.load().await {

@@ -190,7 +190,19 @@ impl Table {
                 .await
                 .map_err(&failed)?;
         }
-        Ok(self.version() == before.map(|version| version + 1))
+        let is_next = self.version() == before.map(|version| version + 1);
+        if !is_next {
+            self.reload().await?;
+        }
+        Ok(is_next)
+    }
+
+    /// Reads the log anew: what a commit leaves here after another came between is not trusted to have what that one took away.
+    async fn reload(&mut self) -> Result<(), StoreError> {
+        let mut anew = DeltaTable::new(self.delta.log_store());
+        anew.load().await.map_err(StoreError::table(&self.name, "read anew"))?;
+        self.delta = anew;
+        Ok(())
     }
 
     /// One commit: the rows that `wanted` names go, these come. Appends that come between are kept; a merge is a conflict.

@@ -88,7 +88,10 @@ fn list(catalog: &Catalog) {
         };
         answer(&format!("{:<24} {:<24} {per}", table.job, table.table));
     }
-    answer(&format!("{COMPACTION:<24} {:<24} at once: small files of every table become large ones", "all"));
+    answer(&format!(
+        "{COMPACTION:<24} {:<24} at once: small files become large ones; streams do so with theirs",
+        "all"
+    ));
     answer(&format!("{CHECKS:<24} {:<24} {} checks of quality; exit 1 if rows offend", "", catalog.checks.len()));
 }
 
