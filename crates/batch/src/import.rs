@@ -110,11 +110,11 @@ impl Import {
         store: &Location,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Imported, BatchError> {
-        let identity = self.identity(file)?;
         let mut history = History::open(&self.topic, &store.join("history").join(&self.topic.name)).await?;
         let mut source = open(&file.path, &file.name)?;
         let mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named)?;
         let numbers = self.numbers_of(file, source.as_mut(), &mapping)?;
+        let identity = self.identity(file, numbers)?;
         let mut reader = Reader::new(self, file, &identity, mapping, numbers, source.header().to_vec())?;
         let mut through = history.imported_through(&identity).await?;
         let mut imported = Imported { unused: reader.mapping.unused.clone(), ..Imported::default() };
@@ -141,14 +141,14 @@ impl Import {
         }
     }
 
-    /// As the user says, or as the file's first rows show.
+    /// As the user says, or as the file's first rows show: without a sign in them, as all of it shows.
     fn numbers_of(&self, file: &File, source: &mut dyn Source, mapping: &Mapping) -> Result<Numbers, ImportError> {
         if let Some(numbers) = self.numbers {
             return Ok(numbers);
         }
         let mut seen = NumberForms::default();
         let mut looked_at = 0;
-        while looked_at < LOOKED_AT {
+        while looked_at < LOOKED_AT || !seen.is_decided() {
             let rows = source.next()?;
             if rows.is_empty() {
                 break;
@@ -161,8 +161,8 @@ impl Import {
     }
 
     /// The same content, understood in the same way.
-    fn identity(&self, file: &File) -> Result<String, ImportError> {
-        let understood = format!("{:?} {:?} {} {}", self.target, self.named, self.topic.name, self.zone);
+    fn identity(&self, file: &File, numbers: Numbers) -> Result<String, ImportError> {
+        let understood = format!("{:?} {:?} {} {} {numbers:?}", self.target, self.named, self.topic.name, self.zone);
         file.identity(&understood)
     }
 }

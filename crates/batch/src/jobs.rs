@@ -18,7 +18,7 @@ use vitral_schemas::time::day_start_ms;
 use vitral_store::Location;
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 
-pub use self::runs::{Run, TABLE as RUNS_TABLE};
+use self::runs::Run;
 use crate::error::BatchError;
 use crate::tables::{Span, Tables, plan_query, unplanned};
 

@@ -42,6 +42,11 @@ impl NumberForms {
         place.get_or_insert_with(|| cell.to_owned());
     }
 
+    /// Whether a number was seen that can be read in one way only.
+    pub(super) fn is_decided(&self) -> bool {
+        self.plain.is_some() || self.brazilian.is_some()
+    }
+
     /// How the file writes its numbers, or an error where it cannot be told.
     pub(super) fn decide(&self, file: &str) -> Result<Numbers, ImportError> {
         match (&self.plain, &self.brazilian, &self.either) {

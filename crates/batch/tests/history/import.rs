@@ -5,7 +5,7 @@ use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBat
 use datafusion::parquet::arrow::ArrowWriter;
 use std::sync::Arc;
 use vitral_batch::BatchError;
-use vitral_batch::import::ImportError;
+use vitral_batch::import::{ImportError, Numbers};
 
 const BRAZILIAN: &str = "Pedido;Produto;Qtd;Valor;Data;Região;Loja
 A1;p1;2;R$ 1.234,56;31/12/2025 22:30;Sul;7
@@ -85,6 +85,11 @@ async fn what_cannot_be_understood_is_said() {
     let path = world.write("b.csv", "data,valor\n2025-01-01,1.234\n");
     let error = world.import(&path, "vendas").await.expect_err("ambiguous").to_string();
     assert!(error.contains("1.234") && error.contains("--numbers"), "{error}");
+    // Understood wrongly its row is refused, and not in the way of understanding it rightly.
+    let plain = world.import_as(&path, "vendas", &[], Some(Numbers::Plain)).await.expect("imported");
+    assert_eq!((plain.accepted, plain.refused), (0, 1), "{plain:?}");
+    let brazilian = world.import_as(&path, "vendas", &[], Some(Numbers::Brazilian)).await.expect("imported");
+    assert_eq!((brazilian.accepted, brazilian.refused, brazilian.known), (1, 0, 0), "{brazilian:?}");
 
     let path = world.write("c.csv", "");
     assert!(world.import(&path, "vendas").await.expect_err("empty").to_string().contains("no rows"));
