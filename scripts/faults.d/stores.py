@@ -1,14 +1,15 @@
 """The object store fails: replies are lost, errors, refused connections, uploads that never end."""
 
 import random
+import subprocess
 import threading
 import time
 from collections.abc import Callable
 
 from faults import expect, fault
 from proxies import HttpProxy
-from stream import Stream
-from world import World
+from stream import VITRAL, Stream
+from world import TABLE, World
 
 MEMORY_MIB = 1000
 
@@ -186,3 +187,80 @@ def killed_while_uploading(world: World) -> str:
         stream.kill()
     proxy.rule = lambda _method, _path: None
     return f"{proxy.made.get('hold', 0)} parts held; {world.judge(world.stream())}"
+
+
+def compacted(world: World) -> str:
+    """Everything is compacted again and again while the stream commits, publishes, merges and reads."""
+    world.configure("stream", cycle_ms=300, snapshot_seconds=1)
+    stream = world.stream().ready()
+    command = [VITRAL, "batch", "run", "compactacao", "--config", world.config, "--data-dir", world.data]
+    runs, merged = 0, 0
+    with world.pour():
+        stream.until("a window is published", lambda: stream.watermark, within=60)
+        while runs < 10:
+            time.sleep(2)
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=world.folder)
+            expect(done.returncode == 0, f"the compaction failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+            for line in done.stdout.splitlines():
+                if line.startswith(f"archive/{TABLE}:"):
+                    before, after = files(line)
+                    merged += before - after
+            runs += 1
+    expect(merged > 0, "no file of the archive was merged")
+    return f"{runs} times, {merged} fewer files of the archive; {world.judge(stream)}"
+
+
+def files(line: str) -> tuple[int, int]:
+    """Before and after, of `TABLE: 12 files became 3, 0 old ones deleted`."""
+    numbers = [int(word) for word in line.split() if word.isdigit()]
+    return numbers[0], numbers[1]
+
+
+@fault("the stream goes on, files become fewer, every number stays")
+def compacted_beside(world: World) -> str:
+    """`vitral batch run compactacao` ten times while the stream runs"""
+    world.topic()
+    return compacted(world)
+
+
+@fault("the stream goes on, files become fewer, every number stays")
+def compacted_beside_in_a_bucket(world: World) -> str:
+    """The same on an object store"""
+    world.topic()
+    store(world)
+    return compacted(world)
+
+
+def retained(world: World) -> str:
+    """All that has come is made cold again and again; in the middle of it the stream is killed, and goes on from cold rows."""
+    world.configure("stream", cycle_ms=300, snapshot_seconds=0)
+    world.configure("retention", hot_days=0)
+    stream = world.stream().ready()
+    command = [VITRAL, "batch", "run", "retencao", "--config", world.config, "--data-dir", world.data]
+    moved = 0
+    with world.pour():
+        for number in range(10):
+            time.sleep(2)
+            done = subprocess.run(list(map(str, command)), capture_output=True, text=True, cwd=world.folder)
+            expect(done.returncode == 0, f"retention failed: {done.stdout[-500:]}{done.stderr[-500:]}")
+            moved += int(done.stdout.split(f"{TABLE}: ")[1].split()[0])
+            if number == 5:
+                stream.kill()
+                stream = world.stream().ready()
+    expect(moved > 0, "no row became cold")
+    return f"{moved} rows became cold; {world.judge(stream)}"
+
+
+@fault("the stream goes on, also from cold rows alone, every number stays")
+def retained_beside(world: World) -> str:
+    """`vitral batch run retencao` ten times while the stream runs, for all that has come"""
+    world.topic()
+    return retained(world)
+
+
+@fault("the stream goes on, also from cold rows alone, every number stays")
+def retained_beside_in_a_bucket(world: World) -> str:
+    """The same on an object store"""
+    world.topic()
+    store(world)
+    return retained(world)

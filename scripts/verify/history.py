@@ -1,6 +1,6 @@
 """Batch jobs against DuckDB: a year of real sales (`completejourney`), imported from files, aggregated into the warehouse.
 
-    scripts/verify/venv scripts/verify/history.py [--format parquet|csv] [--postgres URL] [--keep DIR]
+    scripts/verify/venv scripts/verify/history.py [--format parquet|csv|xlsx] [--postgres URL] [--bucket] [--keep DIR]
 
 Writes the sales and one refund for every 40th line into files, imports them with `vitral import`, runs the jobs, and computes the
 same tables with DuckDB from the files that were written. Decisions:
@@ -8,6 +8,9 @@ same tables with DuckDB from the files that were written. Decisions:
 - 8,869 lines have quantity 0 and must be refused.
 - Days are those of America/Sao_Paulo, so lines around midnight UTC change theirs.
 - `--format csv` writes what a Brazilian spreadsheet would: semicolons, 1.234,56, 31/12/2017 21:05:07.
+- `--format xlsx` writes folders of workbooks of 500,000 rows, numbers and local times typed. One of them must be imported in less than
+  60 s, with less than 1 GiB.
+- `--bucket` keeps everything in the S3 server that `scripts/services` has started.
 
 Every job is run twice, the second time only for what has changed, which must be nothing. The last line is the verdict. Needs a built
 vitral (VITRAL).
@@ -15,13 +18,18 @@ vitral (VITRAL).
 
 import argparse
 import os
+import secrets
 import subprocess
 import sys
 import tempfile
+import time
+from datetime import datetime
 from importlib.metadata import distribution
 from pathlib import Path
 
 import duckdb
+from deltalake import DeltaTable
+from openpyxl import Workbook
 
 from comparison import Comparison
 from exact import Number
@@ -76,20 +84,34 @@ EXPECTED = {
         SELECT (quando AT TIME ZONE 'UTC' AT TIME ZONE '{ZONE}')::DATE::VARCHAR AS data, id_pedido, id_produto, quantidade, valor, regiao
         FROM sale WHERE quantidade > 0""",
 }
+ROWS_OF_WORKBOOK = 500_000
 JOBS = ["limpeza", "vendas_por_regiao", "vendas_por_categoria", "receita_mensal", "mais_vendidos"]
 
 
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--format", choices=["parquet", "csv"], default="parquet")
+    parser.add_argument("--format", choices=["parquet", "csv", "xlsx"], default="parquet")
     parser.add_argument("--postgres", metavar="URL", help="the warehouse; Delta tables when absent")
+    parser.add_argument("--bucket", action="store_true", help="keep everything in the S3 server of scripts/services")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to leave everything")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vitral-history-") as folder:
-        return check(options.keep or Path(folder), options.format, options.postgres)
+        return check(options.keep or Path(folder), options.format, options.postgres, bucket() if options.bucket else None)
 
 
-def check(folder: Path, form: str, postgres: str | None) -> int:
+def bucket() -> tuple[str, dict[str, str]]:
+    """A place in it that nobody has used, and how it is reached."""
+    options = {
+        "AWS_ENDPOINT": os.environ["VITRAL_TEST_S3"],
+        "AWS_ACCESS_KEY_ID": os.environ["VITRAL_TEST_S3_KEY"],
+        "AWS_SECRET_ACCESS_KEY": os.environ["VITRAL_TEST_S3_SECRET"],
+        "AWS_REGION": "us-east-1",
+        "AWS_ALLOW_HTTP": "true",
+    }
+    return f"s3://{os.environ['VITRAL_TEST_S3_BUCKET']}/history-{secrets.token_hex(4)}", options
+
+
+def check(folder: Path, form: str, postgres: str | None, bucket: tuple[str, dict[str, str]] | None) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     database = duckdb.connect()
     for statement in (SALES, REFUNDS):
@@ -97,20 +119,37 @@ def check(folder: Path, form: str, postgres: str | None) -> int:
     files = {"vendas": write(database, folder, "sale", form), "reembolsos": write(database, folder, "refund", form)}
     database.execute(MOVEMENTS)
     environment = os.environ | ({"VITRAL__WAREHOUSE__URL": postgres} if postgres else {})
+    if bucket:
+        environment |= bucket[1] | {"VITRAL__STORE__URL": bucket[0]}
 
     def vitral(*words: str) -> str:
         command = [VITRAL, *words, "--data-dir", str(folder / "data")]
-        done = subprocess.run(command, env=environment, cwd=folder, capture_output=True, text=True)
-        if done.returncode:
-            raise SystemExit(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
-        print(done.stdout.rstrip().splitlines()[-1], flush=True)
-        return done.stdout
+        started = time.monotonic()
+        with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
+            process = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=err)
+            _, status, used = os.wait4(process.pid, 0)
+            said, complained = ((folder / name).read_text() for name in ("out", "err"))
+        if code := os.waitstatus_to_exitcode(status):
+            raise SystemExit(f"{' '.join(words)}: exit {code}\n{said[-2000:]}{complained[-2000:]}")
+        seconds, memory = time.monotonic() - started, used.ru_maxrss / 1024
+        print(f"{said.rstrip().splitlines()[-1]} [{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, {memory:.0f} MiB]", flush=True)
+        measured.append((seconds, memory))
+        return said
+
+    measured: list[tuple[float, float]] = []
 
     comparison = Comparison(database)
+    if form == "xlsx":
+        vitral("import", str(files["vendas"] / "1.xlsx"), "--table", "vendas", "--map", "quando=timestamp")
+        seconds, memory = measured[-1]
+        comparison.nothing("a workbook's time and memory", f"SELECT 1 WHERE {seconds} >= 60 OR {memory} >= 1024")
     for table, file in files.items():
         said = vitral("import", str(file), "--table", table, "--map", "quando=timestamp")
         if table == "vendas":
             refused = database.execute("SELECT count(*) FROM sale WHERE quantidade <= 0").fetchall()[0][0]
+            # Of the first workbook they were refused before.
+            before = "SELECT count(*) FROM sale WHERE quantidade <= 0 AND number < " + str(ROWS_OF_WORKBOOK if form == "xlsx" else 0)
+            refused -= database.execute(before).fetchall()[0][0]
             comparison.nothing("refused rows", f"SELECT 1 WHERE NOT contains($${said}$$, '{refused} refused')")
         again = vitral("import", str(file), "--table", table, "--map", "quando=timestamp")
         comparison.nothing(f"{table} imported again", f"SELECT 1 WHERE NOT contains($${again}$$, ' 0 rows imported, 0 refused')")
@@ -120,12 +159,14 @@ def check(folder: Path, form: str, postgres: str | None) -> int:
         comparison.nothing(f"{job} without changes", f"SELECT 1 WHERE NOT contains($${again}$$, 'nothing has changed')")
     for table, query in EXPECTED.items():
         columns = [column for column, *_ in database.execute(f"DESCRIBE {query}").fetchall()]
-        comparison.rows(table, query, warehouse(folder, table, columns, postgres))
+        comparison.rows(table, query, warehouse(folder, table, columns, postgres, bucket))
     return comparison.finish()
 
 
 def write(database: duckdb.DuckDBPyConnection, folder: Path, table: str, form: str) -> Path:
     file = folder / f"{table}.{form}"
+    if form == "xlsx":
+        return workbooks(database, folder / table, table)
     if form == "parquet":
         database.execute(f"COPY (SELECT * EXCLUDE (quando), quando AT TIME ZONE 'UTC' AS quando FROM {table}) TO '{file}' (FORMAT parquet)")
     else:
@@ -139,8 +180,27 @@ def write(database: duckdb.DuckDBPyConnection, folder: Path, table: str, form: s
     return file
 
 
-def warehouse(folder: Path, table: str, columns: list[str], postgres: str | None):
+def workbooks(database: duckdb.DuckDBPyConnection, folder: Path, table: str) -> Path:
+    """Local times, as spreadsheets have them."""
+    folder.mkdir()
+    query = f"SELECT * REPLACE ((quando AT TIME ZONE 'UTC' AT TIME ZONE '{ZONE}') AS quando) FROM {table} ORDER BY number"
+    cursor = database.execute(query if table == "sale" else query.replace(" ORDER BY number", ""))
+    header = [column for column, *_ in cursor.description]
+    number = 0
+    while rows := cursor.fetchmany(ROWS_OF_WORKBOOK):
+        number += 1
+        book = Workbook(write_only=True)
+        sheet = book.create_sheet("Vendas")
+        sheet.append(header)
+        for row in rows:
+            sheet.append([cell.replace(tzinfo=None) if isinstance(cell, datetime) else cell for cell in row])
+        book.save(folder / f"{number}.xlsx")
+    return folder
+
+
+def warehouse(folder: Path, table: str, columns: list[str], postgres: str | None, bucket: tuple[str, dict[str, str]] | None):
     """Rows as the API would write them."""
+    reader = duckdb.connect()
     if postgres:
         names = ", ".join(f'"{column}"' for column in columns)
         copied = subprocess.run(
@@ -150,12 +210,13 @@ def warehouse(folder: Path, table: str, columns: list[str], postgres: str | None
         file = folder / f"{table}.out.csv"
         file.write_text(copied)
         source = f"read_csv('{file}', header = false, all_varchar = true, names = {columns!r})"
+    elif bucket:
+        dataset = DeltaTable(f"{bucket[0]}/warehouse/{table}", storage_options=bucket[1]).to_pyarrow_table()
+        reader.register("dataset", dataset)
+        source = "dataset"
     else:
-        from deltalake import DeltaTable
-
         found = DeltaTable(str(folder / "data" / "warehouse" / table)).file_uris()
         source = f"read_parquet({found!r})"
-    reader = duckdb.connect()
     kinds = {name: kind for name, kind, *_ in reader.execute(f"DESCRIBE SELECT * FROM {source}").fetchall()}
     numbers = {"quantidade", "valor", "pedidos", "unidades", "receita", "desconto", "reembolso", "receita_liquida", "posicao"}
     texts = ", ".join(f'"{column}"::VARCHAR' for column in columns if column in kinds)

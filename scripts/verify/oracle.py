@@ -6,6 +6,7 @@ from pathlib import Path
 
 import duckdb
 from deltalake import DeltaTable
+from pyarrow.dataset import dataset
 
 from messages import Message, decoded
 
@@ -106,7 +107,11 @@ def oracle(
 
 def load_archive(database: duckdb.DuckDBPyConnection, archive: Path | str, storage: dict[str, str] | None) -> bool:
     """Whether every message is in it."""
-    database.register("delta", DeltaTable(archive, storage_options=storage).to_pyarrow_dataset())
+    # What `retencao` has moved is a table of its own.
+    cold = str(archive).replace("/archive/", "/cold/archive/")
+    parts = [place for place in (str(archive), cold) if DeltaTable.is_deltatable(place, storage)]
+    rows = [DeltaTable(place, storage_options=storage).to_pyarrow_dataset() for place in parts]
+    database.register("delta", dataset(rows) if len(rows) > 1 else rows[0])
     database.execute(ARCHIVE + "delta")
     missing = """SELECT NOT EXISTS (FROM message ANTI JOIN archive USING ("partition", "offset") WHERE size IS NOT NULL)"""
     return database.execute(missing).fetchall()[0][0]

@@ -1,5 +1,6 @@
 //! What can go wrong while working over history.
 
+use chrono::NaiveDate;
 use datafusion::error::DataFusionError;
 use vitral_panes::PanesError;
 use vitral_schemas::catalog::Diagnostic;
@@ -22,6 +23,10 @@ pub enum BatchError {
     Catalog(Box<Diagnostic>),
     #[error("there is no job {job}: name one of {known}")]
     NoJob { job: String, known: String },
+    #[error(
+        "{table} is not computed anew from {day}: events of then are gone, by retention, and what it has would be lost; name later days"
+    )]
+    Gone { table: String, day: NaiveDate },
     #[error("{what} cannot be {action}")]
     Engine { what: String, action: &'static str, source: Box<DataFusionError> },
     #[error(

@@ -47,7 +47,7 @@ pub enum ImportError {
     Read { file: String, source: std::io::Error },
     #[error("{file} has no rows, not even a header")]
     Empty { file: String },
-    #[error("{file} is of no known format: name files that end in .csv, .tsv, .txt or .parquet")]
+    #[error("{file} is of no known format: name files that end in .csv, .tsv, .txt, .parquet or .xlsx")]
     Format { file: String },
     #[error(
         "{file}: {reason}, so it cannot be told how it writes numbers: say --numbers plain (1234.56) or --numbers brazilian (1.234,56)"

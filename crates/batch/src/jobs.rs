@@ -14,7 +14,7 @@ use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{cast, ident};
 use vitral_schemas::catalog::{Catalog, JobTable, Period};
-use vitral_schemas::time::day_start_ms;
+use vitral_schemas::time::{MICROS_PER_MS, day_start_ms};
 use vitral_store::Location;
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 
@@ -50,6 +50,8 @@ pub struct Done {
     pub read: u64,
     pub written: u64,
     pub refused: u64,
+    /// Days that have changed and are left as they are: not all of their events are there any more.
+    pub left: usize,
 }
 
 impl Jobs<'_> {
@@ -71,17 +73,27 @@ impl Jobs<'_> {
     async fn table(&self, table: &JobTable, wanted: Wanted, tables: &Tables<'_>) -> Result<Done, BatchError> {
         let began = Utc::now();
         let moment = changes::moment(tables).await?;
+        let target = self.target(table, tables).await?;
+        let target_id = self.warehouse.prepare(&target).await?;
+        let mut left = 0;
         let spans = match wanted {
-            Wanted::Days(first, last) => vec![whole(table.per, Days { from: first, to: next_day(last) })],
+            Wanted::Days(first, last) => {
+                let days = whole(table.per, Days { from: first, to: next_day(last) });
+                if !self.is_provable(days.from, tables) {
+                    return Err(BatchError::Gone { table: table.table.clone(), day: days.from });
+                }
+                vec![days]
+            }
             Wanted::Changed => {
-                let before = runs::last_moment(self.store, &table.table).await?;
+                let before = runs::last_moment(self.store, &target_id).await?;
                 let days = changes::days_since(tables, before.as_ref(), self.zone).await?;
+                let (days, gone): (Vec<_>, Vec<_>) =
+                    days.into_iter().partition(|day| self.is_provable(table.per.first(*day), tables));
+                left = gone.len();
                 together(table.per, days)
             }
         };
-        let mut done = Done { table: table.table.clone(), days: None, read: 0, written: 0, refused: 0 };
-        let target = self.target(table, tables).await?;
-        self.warehouse.prepare(&target).await?;
+        let mut done = Done { table: table.table.clone(), days: None, read: 0, written: 0, refused: 0, left };
         for days in spans.into_iter().flat_map(|days| at_once(table.per, days)) {
             let counts = changes::counts(tables, self.span(days)).await?;
             let rows = self.rows(table, days, &target, tables).await?;
@@ -100,9 +112,15 @@ impl Jobs<'_> {
             done: done.clone(),
             is_by_change: wanted == Wanted::Changed,
             moment,
+            target_id,
         };
         runs::record(self.store, &run).await?;
         Ok(done)
+    }
+
+    /// Whether all events of the days from this one on are there.
+    fn is_provable(&self, first: NaiveDate, tables: &Tables<'_>) -> bool {
+        tables.gone_micros().is_none_or(|micros| day_start_ms(self.zone, first) * MICROS_PER_MS > micros)
     }
 
     fn span(&self, days: Days) -> Span {

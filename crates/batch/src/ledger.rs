@@ -15,8 +15,7 @@ pub async fn newest(
     limit: usize,
 ) -> Result<Vec<RecordBatch>, BatchError> {
     use archive_columns::*;
-    let location = store.join("archive").join(&topic.name);
-    let Some(archive) = Archive::read(topic, &location).await? else {
+    let Some(archive) = Archive::read(topic, store).await? else {
         return Err(BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() });
     };
     let rows = archive.provider().await?;

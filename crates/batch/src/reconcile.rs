@@ -48,6 +48,8 @@ pub struct Range {
 #[derive(Debug)]
 pub struct Compared {
     pub metric: String,
+    /// Less than what was asked for, where the events of its beginning are gone.
+    pub range: Range,
     /// None while no window of this version was ever published.
     pub published_through_ms: Option<i64>,
     pub windows: usize,
@@ -92,6 +94,8 @@ async fn in_steps(
     range: Range,
 ) -> Result<Compared, BatchError> {
     let mut steps = Vec::new();
+    let range =
+        Range { from_ms: provable_from_ms(topic, store).await?.unwrap_or(range.from_ms).max(range.from_ms), ..range };
     let mut from_ms = range.from_ms;
     while from_ms < range.to_ms {
         let step = Range { from_ms, to_ms: range.to_ms.min(from_ms + STEP_MS) };
@@ -112,12 +116,20 @@ async fn in_steps(
     let failed = |source: ArrowError| BatchError::engine(&metric.name, "compared")(source.into());
     Ok(Compared {
         metric: metric.name.clone(),
+        range,
         // A running stream goes on meanwhile: what every step saw as published is what was compared.
         published_through_ms: steps.iter().map(|step| step.published_through_ms).min().flatten(),
         windows: steps.iter().map(|step| step.windows).sum(),
         expected: one(|step| &step.expected).map_err(failed)?,
         differences: one(|step| &step.differences).map_err(failed)?,
     })
+}
+
+/// The first window start that no event belongs to which is gone; none if all are there.
+async fn provable_from_ms(topic: &Topic, store: &Location) -> Result<Option<i64>, BatchError> {
+    let archive = Archive::read(topic, store).await?;
+    let gone_micros = archive.and_then(|archive| archive.gone_micros());
+    Ok(gone_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1))
 }
 
 /// Where, at or after this time, any of the metrics may have something to compare.
@@ -143,6 +155,7 @@ async fn next_ms(
     store: &Location,
     from_ms: i64,
 ) -> Result<Option<i64>, BatchError> {
+    let from_ms = provable_from_ms(topic, store).await?.unwrap_or(from_ms).max(from_ms);
     let from = || lit(instant(from_ms * MICROS_PER_MS));
     let oldest = async |table: Arc<dyn TableProvider>, column: &str, wanted: Expr| {
         let run = async {
@@ -158,7 +171,7 @@ async fn next_ms(
     };
     let time = topic.columns[topic.event_time].name.as_str();
     let counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name())).and(ident(time).gt_eq(from()));
-    let event_ms = match Archive::read(topic, &store.join("archive").join(&topic.name)).await? {
+    let event_ms = match Archive::read(topic, store).await? {
         Some(archive) => oldest(archive.provider().await?, time, counted).await?,
         None => None,
     };
@@ -219,7 +232,7 @@ async fn compare(
         Ok((expected, windows, concat_batches(&schema, &batches)?))
     };
     let (expected, windows, differences) = run.await.map_err(failed)?;
-    Ok(Compared { metric: metric.name.clone(), published_through_ms, windows, expected, differences })
+    Ok(Compared { metric: metric.name.clone(), range, published_through_ms, windows, expected, differences })
 }
 
 /// Puts what must be there into the tables of the metrics that differ; how many did.
@@ -227,14 +240,13 @@ pub async fn repair(
     catalog: &Catalog,
     settings: &ShopSettings,
     store: &Location,
-    range: Range,
     compared: &[Compared],
 ) -> Result<usize, BatchError> {
     let mut repaired = 0;
     for found in compared.iter().filter(|found| found.differs()) {
         let Some(metric) = catalog.metric(&found.metric) else { continue };
         let Some(topic) = catalog.topic(&metric.topic) else { continue };
-        let wanted = closed(topic, range, found.published_through_ms);
+        let wanted = closed(topic, found.range, found.published_through_ms);
         let version = metric.version(settings, topic.lateness_ms);
         let rows = found.expected.clone();
         MetricTable::replace(&metric.name, &version, &store.join("metrics"), wanted, rows).await?;
@@ -259,8 +271,7 @@ async fn recompute(
     store: &Location,
     range: Range,
 ) -> Result<RecordBatch, BatchError> {
-    let location = store.join("archive").join(&topic.name);
-    let archive = Archive::read(topic, &location)
+    let archive = Archive::read(topic, store)
         .await?
         .ok_or_else(|| BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() })?;
     let archive = archive.provider().await?;

@@ -47,6 +47,8 @@ pub(crate) struct Stored {
     pub replays: i64,
     /// The number of the history's last commit.
     pub sequence: i64,
+    /// The newest event time among rows of the archive that are gone, in microseconds.
+    pub gone_micros: Option<i64>,
 }
 
 impl<'a> Tables<'a> {
@@ -55,8 +57,9 @@ impl<'a> Tables<'a> {
         let mut topics = Vec::new();
         for topic in &catalog.topics {
             let mut stored = Stored::default();
-            if let Some(archive) = Archive::read(topic, &store.join("archive").join(&topic.name)).await? {
+            if let Some(archive) = Archive::read(topic, store).await? {
                 stored.replays = archive.replays().await?;
+                stored.gone_micros = archive.gone_micros();
                 stored.archive = Some(archive.provider().await?);
             }
             if let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? {
@@ -77,6 +80,11 @@ impl<'a> Tables<'a> {
 
     pub(crate) fn topics(&self) -> impl Iterator<Item = (&'a Topic, &Stored)> {
         self.topics.iter().map(|(topic, stored)| (*topic, stored))
+    }
+
+    /// Days that begin at or before this, in microseconds, may lack events.
+    pub(crate) fn gone_micros(&self) -> Option<i64> {
+        self.topics.iter().filter_map(|(_, stored)| stored.gone_micros).max()
     }
 
     /// A session in which topics have the counted events of `span` alone.

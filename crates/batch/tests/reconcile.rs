@@ -55,8 +55,7 @@ impl Shop {
     /// Archives the events as counted rows, and says that reading goes on at `next`.
     async fn archive(&self, next: i64) -> RecordBatch {
         let rows = rows(self.topic()).await;
-        let location = self.store().join("archive").join(&self.topic().name);
-        let mut archive = Archive::open(self.topic(), "log", [0], &location).await.expect("opened");
+        let mut archive = Archive::open(self.topic(), "log", [0], &self.store()).await.expect("opened");
         let offsets = BTreeMap::from([(0, (None, next))]);
         let commit = ArchiveCommit { rows: vec![rows.clone()], offsets, effective_ms: Some(LAST_MS), token: 1 };
         archive.commit(&commit).await.expect("committed");
@@ -150,7 +149,7 @@ async fn a_row_too_many_is_named_and_repaired() {
     let differences = &compared[0].differences;
     let sides = differences.column_by_name(SIDE_COLUMN).expect("the side").as_primitive::<Int64Type>();
     assert_eq!(sides.values().to_vec(), [1], "one row is there twice");
-    let repaired = repair(&shop.catalog, &shop.settings, &store, RANGE, &compared).await.expect("repaired");
+    let repaired = repair(&shop.catalog, &shop.settings, &store, &compared).await.expect("repaired");
     assert_eq!(repaired, 1);
     let compared = compare().await.expect("compared");
     assert_eq!((compared[0].differences.num_rows(), compared[0].windows), (0, 3));

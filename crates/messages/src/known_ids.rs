@@ -21,7 +21,15 @@ pub struct KnownIds {
     times: HashMap<Fingerprint, i64, BuildHasherDefault<TakeFirst>>,
     swept_ms: i64,
     /// What was learnt since the last call of [`Self::take_new`]; none if that is everything.
-    new: Option<Vec<(Fingerprint, i64)>>,
+    new: Option<Columns>,
+}
+
+/// Ids as they are written down.
+#[derive(Debug, Default)]
+struct Columns {
+    first: Vec<u64>,
+    second: Vec<u64>,
+    times: Vec<i64>,
 }
 
 /// A table slot: hash and time, and the table's own byte.
@@ -54,6 +62,27 @@ impl Hasher for TakeFirst {
 
     fn write_u64(&mut self, value: u64) {
         self.0 = value;
+    }
+}
+
+impl Columns {
+    fn with_capacity(ids: usize) -> Self {
+        Self { first: Vec::with_capacity(ids), second: Vec::with_capacity(ids), times: Vec::with_capacity(ids) }
+    }
+
+    fn push(&mut self, id: Fingerprint, time_micros: i64) {
+        self.first.push(id.0);
+        self.second.push(id.1);
+        self.times.push(time_micros);
+    }
+
+    /// Without a copy.
+    fn into_batch(self) -> Result<RecordBatch, ArrowError> {
+        RecordBatch::try_from_iter([
+            ("hash_1", Arc::new(UInt64Array::from(self.first)) as ArrayRef),
+            ("hash_2", Arc::new(UInt64Array::from(self.second))),
+            ("time_micros", Arc::new(Int64Array::from(self.times))),
+        ])
     }
 }
 
@@ -93,7 +122,7 @@ impl KnownIds {
 
     fn note(&mut self, fingerprint: Fingerprint, time_micros: i64) {
         match &mut self.new {
-            Some(new) if new.len() < NEW_MAX => new.push((fingerprint, time_micros)),
+            Some(new) if new.times.len() < NEW_MAX => new.push(fingerprint, time_micros),
             _ => self.new = None,
         }
     }
@@ -106,16 +135,17 @@ impl KnownIds {
 
     /// How many ids came since the last call of [`Self::take_new`].
     pub fn new_count(&self) -> usize {
-        self.new.as_ref().map_or(self.times.len(), Vec::len)
+        self.new.as_ref().map_or(self.times.len(), |new| new.times.len())
     }
 
     /// The ids that came since the last call, or all of them, and whether it is all; from now on new ones are remembered.
     pub fn take_new(&mut self, all: bool) -> Result<(RecordBatch, bool), ArrowError> {
-        match self.new.replace(Vec::new()).filter(|_| !all) {
-            Some(new) => Ok((batch(|| new.iter().copied())?, false)),
+        match self.new.replace(Columns::default()).filter(|_| !all) {
+            Some(new) => Ok((new.into_batch()?, false)),
             None => {
-                let times = &self.times;
-                Ok((batch(|| times.iter().map(|(id, time)| (*id, *time)))?, true))
+                let mut everything = Columns::with_capacity(self.times.len());
+                self.times.iter().for_each(|(id, time)| everything.push(*id, *time));
+                Ok((everything.into_batch()?, true))
             }
         }
     }
@@ -130,7 +160,7 @@ impl KnownIds {
             let known = self.times.entry(Fingerprint(*first, *second)).or_insert(*time);
             *known = (*known).max(*time);
         }
-        self.new = Some(Vec::new());
+        self.new = Some(Columns::default());
     }
 
     /// Drops what is no longer known, now and then.
@@ -160,14 +190,6 @@ impl KnownIds {
         let hash = hasher.finish128();
         Fingerprint(hash.h1, hash.h2)
     }
-}
-
-fn batch<I: Iterator<Item = (Fingerprint, i64)>>(ids: impl Fn() -> I) -> Result<RecordBatch, ArrowError> {
-    RecordBatch::try_from_iter([
-        ("hash_1", Arc::new(UInt64Array::from_iter_values(ids().map(|(id, _)| id.0))) as ArrayRef),
-        ("hash_2", Arc::new(UInt64Array::from_iter_values(ids().map(|(id, _)| id.1)))),
-        ("time_micros", Arc::new(Int64Array::from_iter_values(ids().map(|(_, time)| time)))),
-    ])
 }
 
 #[cfg(test)]

@@ -4,8 +4,12 @@
 //! is made only on top of the offsets that this process committed or read last: whoever finds others has been replaced
 //! by another process and stops. So each offset is committed exactly once, by whatever processes run.
 
+mod cold;
+mod retention;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
@@ -17,9 +21,12 @@ use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Expr, col, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use serde::{Deserialize, Serialize};
+use tokio::sync::Mutex;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
+use self::cold::Cold;
+pub use self::retention::{Limits, Retained, retain};
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
@@ -70,9 +77,14 @@ pub struct ArchiveCommit {
 #[derive(Debug, Clone)]
 pub struct Archive {
     topic: Topic,
+    store: Location,
     /// Identity of the topic's log: a topic that was made anew has another.
     log: String,
     table: Table,
+    /// Shared by clones: to an older version of the table a newer cold part fits.
+    cold: Arc<Mutex<Cold>>,
+    /// Another process has written to the table since the cold part was looked at.
+    cold_is_old: Arc<AtomicBool>,
     /// The next offset of each partition, as of the table's snapshot.
     next_offsets: BTreeMap<i32, i64>,
     effective_ms: Option<i64>,
@@ -81,19 +93,22 @@ pub struct Archive {
 }
 
 impl Archive {
-    /// Opens the archive at `location` for the topic's log, whose partitions are `partitions`.
+    /// Opens the archive in `store` for the topic's log, whose partitions are `partitions`.
     pub async fn open(
         topic: &Topic,
         log: &str,
         partitions: impl IntoIterator<Item = i32>,
-        location: &Location,
+        store: &Location,
     ) -> Result<Self, StoreError> {
         let unique = topic.event_id.map(|index| topic.columns[index].name.as_str());
-        let table = Table::open(&topic.name, location, topic.archive_schema()).await?.with_unique(unique);
+        let table = Table::open(&topic.name, &hot_place(store, topic), topic.archive_schema()).await?;
         let mut archive = Self {
             topic: topic.clone(),
+            store: store.clone(),
             log: log.to_owned(),
-            table,
+            table: table.with_unique(unique),
+            cold: Arc::default(),
+            cold_is_old: Arc::new(AtomicBool::new(true)),
             next_offsets: BTreeMap::new(),
             effective_ms: None,
             checked_version: None,
@@ -109,14 +124,16 @@ impl Archive {
         Ok(archive)
     }
 
-    /// The archive at `location` as it is now, for reading; none if there is none.
-    pub async fn read(topic: &Topic, location: &Location) -> Result<Option<ArchiveReader>, StoreError> {
-        let table = Table::read(&topic.name, location).await?;
-        Ok(table.map(|table| ArchiveReader { kafka_topic: topic.kafka_topic.clone(), table }))
+    /// The archive in `store` as it is now, for reading; none if there is none.
+    pub async fn read(topic: &Topic, store: &Location) -> Result<Option<ArchiveReader>, StoreError> {
+        let Some(table) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
+        let cold = Cold::read(store, topic).await?;
+        Ok(Some(ArchiveReader { kafka_topic: topic.kafka_topic.clone(), table, cold }))
     }
 
     /// Sees what has been committed since.
     pub async fn refresh(&mut self) -> Result<(), StoreError> {
+        self.cold_is_old.store(true, Ordering::SeqCst);
         self.table.refresh().await
     }
 
@@ -154,9 +171,25 @@ impl Archive {
         self.effective_ms
     }
 
-    /// Every committed row, in the archive's schema.
+    /// Every committed row that is not gone, in the archive's schema.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
-        self.table.provider().await
+        let hot = self.table.provider().await?;
+        self.with_cold(|cold| cold.with(hot)).await?.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// The newest event time of rows that are gone, in microseconds: what lies before it is not whole any more.
+    pub async fn gone_micros(&self) -> Result<Option<i64>, StoreError> {
+        self.with_cold(|cold| cold.extent.gone_micros).await
+    }
+
+    /// Looks at the cold part again if it may be older than the table.
+    async fn with_cold<T>(&self, use_it: impl FnOnce(&Cold) -> T) -> Result<T, StoreError> {
+        let mut cold = self.cold.lock().await;
+        if self.cold_is_old.load(Ordering::SeqCst) {
+            *cold = Cold::read(&self.store, &self.topic).await?;
+            self.cold_is_old.store(false, Ordering::SeqCst);
+        }
+        Ok(use_it(&cold))
     }
 
     /// The one commit. After an error whose outcome is unknown, what the table says decides.
@@ -172,8 +205,12 @@ impl Archive {
         match self.table.append(commit.rows.clone(), &transactions).await {
             Ok(true) => self.checked_version = self.table.version(),
             // Another process wrote between, such as a compaction: see that it was not for our partitions.
-            Ok(false) => self.check_offsets(commit, |(_, to)| Some(to)).await?,
+            Ok(false) => {
+                self.cold_is_old.store(true, Ordering::SeqCst);
+                self.check_offsets(commit, |(_, to)| Some(to)).await?;
+            }
             Err(error) => {
+                self.cold_is_old.store(true, Ordering::SeqCst);
                 self.table.refresh().await?;
                 if !self.is_stored(&transactions).await? {
                     self.check_offsets(commit, |(from, _)| from).await?;
@@ -189,7 +226,11 @@ impl Archive {
 
     /// Merges small files if there are many; true if it did.
     pub async fn compact(&mut self) -> Result<bool, StoreError> {
-        self.table.compact().await
+        let compacted = self.table.compact().await;
+        if !matches!(compacted, Ok(false)) {
+            self.cold_is_old.store(true, Ordering::SeqCst);
+        }
+        compacted
     }
 
     /// Deletes files that merges have replaced.
@@ -208,7 +249,7 @@ impl Archive {
     pub async fn counts(&self) -> Result<Counts, StoreError> {
         let verdict = || ident(archive_columns::VERDICT);
         let rows = self.collect(|frame| frame.aggregate(vec![verdict()], vec![count(lit(1)).alias("rows")])).await?;
-        let mut counts = Counts::default();
+        let mut counts = self.with_cold(|cold| cold.extent.gone_counts).await?;
         for batch in &rows {
             let verdicts = batch.column(0).as_string::<i32>();
             let numbers = batch.column(1).as_primitive::<Int64Type>();
@@ -373,12 +414,23 @@ impl Archive {
 pub struct ArchiveReader {
     kafka_topic: String,
     table: Table,
+    cold: Cold,
 }
 
 impl ArchiveReader {
-    /// Every row, in the archive's schema.
+    /// Every row that is not gone, in the archive's schema.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
-        self.table.provider().await
+        self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))
+    }
+
+    /// The newest event time of rows that are gone, in microseconds: what lies before it is not whole any more.
+    pub fn gone_micros(&self) -> Option<i64> {
+        self.cold.extent.gone_micros
+    }
+
+    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold ones cannot.
+    pub async fn replayable(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
+        self.rows(wanted.and(!cold::through(&self.cold.extent.cold))).await
     }
 
     /// The rows that `wanted` names, in the archive's schema.
@@ -404,6 +456,10 @@ impl ArchiveReader {
     pub async fn next_offset(&self, log: &str, partition: i32) -> Result<Option<i64>, StoreError> {
         self.table.transaction(&partition_application(log, &self.kafka_topic, partition)).await
     }
+}
+
+fn hot_place(store: &Location, topic: &Topic) -> Location {
+    store.join("archive").join(&topic.name)
 }
 
 /// The application whose version counts replays.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use chrono::NaiveDate;
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
@@ -32,6 +33,21 @@ pub enum StoreError {
         "no space is left for table {table}: free some on its disk and start again; nothing that was acknowledged is lost"
     )]
     DiskFull { table: String },
+    #[error("table {table} cannot be {action} in the warehouse's database")]
+    Database { table: String, action: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(
+        "the warehouse's database is of version {found}, this program knows {known}: use the newer one that wrote it"
+    )]
+    NewerDatabase { found: usize, known: usize },
+    #[error(
+        "column {column} of table {table} is {data_type}, which the warehouse has no type for: cast it in the job's query"
+    )]
+    UnknownColumnType { table: String, column: String, data_type: String },
+    #[error(
+        "{rows} rows for table {table} are not of the days from {from} to {to}, without the last: let the job's query select its \
+         period's rows alone"
+    )]
+    OtherDays { table: String, rows: u64, from: NaiveDate, to: NaiveDate },
     #[error("store.url {url} cannot be used: {reason}")]
     Location { url: String, reason: String },
     #[error("{path} cannot be {action}")]
@@ -53,6 +69,9 @@ impl StoreError {
                 | Self::Incompatible { .. }
                 | Self::Locked { .. }
                 | Self::Location { .. }
+                | Self::NewerDatabase { .. }
+                | Self::UnknownColumnType { .. }
+                | Self::OtherDays { .. }
         )
     }
 
@@ -72,7 +91,15 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn read(table: &str) -> impl Fn(DataFusionError) -> Self {
+    pub(crate) fn database<E: std::error::Error + Send + Sync + 'static>(
+        table: &str,
+        action: &'static str,
+    ) -> impl Fn(E) -> Self + use<E> {
+        let table = table.to_owned();
+        move |source| Self::Database { table: table.clone(), action, source: Box::new(source) }
+    }
+
+    pub(crate) fn read(table: &str) -> impl Fn(DataFusionError) -> Self + use<> {
         let table = table.to_owned();
         move |source| Self::Read { table: table.clone(), source: Box::new(source) }
     }

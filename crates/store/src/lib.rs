@@ -11,6 +11,7 @@ mod history;
 pub mod location;
 pub mod lock;
 pub mod maintenance;
+mod merge;
 pub mod metric_table;
 mod session;
 pub mod snapshot;

@@ -1,10 +1,10 @@
-//! Upkeep of the tables that jobs, imports and commands write.
+//! Upkeep of every table that is stored, whatever it is of.
 
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;
 
-/// Jobs that write meanwhile get in the way.
+/// A stream that merges files meanwhile gets in the way.
 const ATTEMPTS: usize = 5;
 /// How deep tables lie: `metrics/NAME/VERSION`.
 const DEPTH: usize = 3;
@@ -19,11 +19,8 @@ pub struct Compacted {
     pub deleted: usize,
 }
 
-/// The tables that a stream owns: it merges their files itself.
-const OF_STREAMS: [&str; 2] = ["archive", "metrics"];
-
-/// Makes large files of the small ones of every table below `store` but those of streams, and deletes those that no reader can need any more.
-/// Beside streams, jobs and readers.
+/// Makes large files of the small ones of every table below `store`, and deletes those that no reader can need any more. Beside streams, jobs
+/// and readers.
 pub async fn compact(store: &Location) -> Result<Vec<Compacted>, StoreError> {
     let mut compacted = Vec::new();
     for (name, location) in tables(store).await? {
@@ -61,7 +58,7 @@ async fn tables(store: &Location) -> Result<Vec<(String, Location)>, StoreError>
         if inner.iter().any(|folder| folder == "_delta_log") {
             found.push((name, location));
         } else if depth < DEPTH {
-            for folder in inner.into_iter().filter(|folder| depth > 0 || !OF_STREAMS.contains(&folder.as_str())) {
+            for folder in inner {
                 let path = if name.is_empty() { folder.clone() } else { format!("{name}/{folder}") };
                 folders.push((path, location.join(&folder), depth + 1));
             }

@@ -1,6 +1,5 @@
 //! A Delta table that takes appends together with application transactions.
 
-use std::num::NonZeroU64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -31,25 +30,18 @@ use crate::session::read_session;
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     pub(crate) name: String,
-    delta: DeltaTable,
+    pub(crate) delta: DeltaTable,
     session: Arc<SessionState>,
     schema: SchemaRef,
     /// A column in which every text is another: to look for it in a dictionary is in vain.
     unique: Option<String>,
 }
 
-/// Small files are merged in two steps, so that a row is rewritten twice and not with every merge.
-const MERGES: [Merge; 2] = [
-    Merge { files: 24, below_bytes: 4 << 20, target_bytes: 32 << 20 },
-    Merge { files: 12, below_bytes: 64 << 20, target_bytes: 512 << 20 },
-];
+/// A writer holds one row group in memory, and so does a reader: small ones keep merges small beside the stream.
+const ROW_GROUP_ROWS: usize = 128 * 1024;
 
-/// When `files` files are smaller than `below_bytes`, they become files of up to `target_bytes`.
-struct Merge {
-    files: usize,
-    below_bytes: i64,
-    target_bytes: u64,
-}
+/// The application whose transactions tell of rewrites.
+const REWRITES: &str = "vitral/rewrites";
 
 /// Readers that began before a merge still find its old files for this long.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
@@ -79,6 +71,8 @@ impl Table {
                 .create()
                 .with_table_name(name)
                 .with_columns(fields)
+                // Of two that create it one comes through: a second attempt would give the other's table another identity.
+                .with_commit_properties(CommitProperties::default().with_max_retries(0))
                 .with_configuration([
                     // Each commit is one file of the log; a checkpoint spares readers from all before it.
                     ("delta.checkpointInterval".to_owned(), Some("50".to_owned())),
@@ -114,9 +108,10 @@ impl Table {
     /// Cheap compression: the archive is written once and merged twice, and its share of the stream's work is bounded. Times and
     /// integers, offsets above all, are packed by their differences, which costs less than looking each up in a dictionary. Nothing
     /// is found by the smallest and largest text of a file.
-    fn writer_properties(&self) -> WriterProperties {
-        let mut properties =
-            WriterProperties::builder().set_compression(Compression::SNAPPY).set_max_row_group_row_count(Some(1 << 20));
+    pub(crate) fn writer_properties(&self) -> WriterProperties {
+        let mut properties = WriterProperties::builder()
+            .set_compression(Compression::SNAPPY)
+            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
         for field in self.schema.fields() {
             let column = ColumnPath::new(vec![field.name().clone()]);
             properties = match field.data_type() {
@@ -190,22 +185,10 @@ impl Table {
                 .await
                 .map_err(&failed)?;
         }
-        let is_next = self.version() == before.map(|version| version + 1);
-        if !is_next {
-            self.reload().await?;
-        }
-        Ok(is_next)
+        Ok(self.version() == before.map(|version| version + 1))
     }
 
-    /// Reads the log anew: what a commit leaves here after another came between is not trusted to have what that one took away.
-    async fn reload(&mut self) -> Result<(), StoreError> {
-        let mut anew = DeltaTable::new(self.delta.log_store());
-        anew.load().await.map_err(StoreError::table(&self.name, "read anew"))?;
-        self.delta = anew;
-        Ok(())
-    }
-
-    /// One commit: the rows that `wanted` names go, these come. Appends that come between are kept; a merge is a conflict.
+    /// One commit: the rows that `wanted` names go, these come. Appends that come between are kept; another rewrite is a conflict.
     pub(crate) async fn replace(
         &mut self,
         wanted: Expr,
@@ -213,7 +196,7 @@ impl Table {
         transactions: &[(String, i64)],
     ) -> Result<(), StoreError> {
         let failed = StoreError::table(&self.name, "repaired");
-        let properties = with_transactions(transactions);
+        let properties = with_transactions(&[transactions, &[self.rewrite()]].concat());
         let session = Arc::clone(&self.session) as _;
         self.delta = if rows.num_rows() == 0 {
             let delete = self.delta.clone().delete().with_predicate(wanted).with_session_state(session);
@@ -253,10 +236,58 @@ impl Table {
             .with_replace_where(wanted)
             .with_session_state(Arc::new(state) as _)
             .with_writer_properties(self.writer_properties())
+            .with_commit_properties(with_transactions(&[self.rewrite()]))
             .await
             .map_err(&failed)?;
         tracing::debug!(table = self.name, ?before, after = ?self.version(), "replaced in part");
         self.written_rows().await
+    }
+
+    /// One commit: the rows that `wanted` names go.
+    pub(crate) async fn delete(&mut self, wanted: Expr) -> Result<(), StoreError> {
+        self.delta = self
+            .delta
+            .clone()
+            .delete()
+            .with_predicate(wanted)
+            .with_session_state(Arc::clone(&self.session) as _)
+            .with_writer_properties(self.writer_properties())
+            .with_commit_properties(with_transactions(&[self.rewrite()]))
+            .await
+            .map_err(StoreError::table(&self.name, "cleared in part"))?
+            .0;
+        Ok(())
+    }
+
+    /// One commit: the rows of a plan, batch by batch, and the transactions; how many rows.
+    pub(crate) async fn append_by_plan(
+        &mut self,
+        rows: DataFrame,
+        transactions: &[(String, i64)],
+    ) -> Result<u64, StoreError> {
+        let (state, plan) = rows.into_parts();
+        self.delta = self
+            .delta
+            .clone()
+            .write(Vec::new())
+            .with_input_plan(plan)
+            .with_save_mode(SaveMode::Append)
+            .with_session_state(Arc::new(state) as _)
+            .with_writer_properties(self.writer_properties())
+            .with_commit_properties(with_transactions(transactions))
+            .await
+            .map_err(StoreError::table(&self.name, "appended to"))?;
+        self.written_rows().await
+    }
+
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    /// What every commit carries that takes files away. Of two that were under way together only one comes through: delta-rs itself does
+    /// not see that a merge has taken away what another commit takes away too, and both would leave its rows (docs/adr/0016).
+    pub(crate) fn rewrite(&self) -> (String, i64) {
+        (REWRITES.to_owned(), self.version().and_then(|version| i64::try_from(version).ok()).unwrap_or_default())
     }
 
     /// How many rows the last commit wrote, as it says itself.
@@ -268,58 +299,10 @@ impl Table {
         Ok(written.and_then(|rows| rows.as_u64().or_else(|| rows.as_str()?.parse().ok())).unwrap_or_default())
     }
 
-    /// Merges small files if there are many; true if the table is another one than before, by this or by another process.
-    pub(crate) async fn compact(&mut self) -> Result<bool, StoreError> {
-        let before = self.version();
-        for merge in MERGES {
-            if !self.has_many(&merge)? {
-                continue;
-            }
-            // A repair by another process may have removed files that this merge would read.
-            self.refresh().await?;
-            if self.has_many(&merge)? {
-                self.merge_files(merge.target_bytes).await?;
-            }
-        }
-        Ok(self.version() != before)
-    }
-
-    /// Merges all small files, however few.
-    pub(crate) async fn compact_wholly(&mut self) -> Result<(), StoreError> {
-        self.merge_files(MERGES.map(|merge| merge.target_bytes).into_iter().max().unwrap_or_default()).await
-    }
-
-    async fn merge_files(&mut self, target_bytes: u64) -> Result<(), StoreError> {
-        let target = NonZeroU64::new(target_bytes).unwrap_or(NonZeroU64::MIN);
-        let (delta, metrics) = self
-            .delta
-            .clone()
-            .optimize()
-            .with_target_size(target)
-            .with_max_concurrent_tasks(1)
-            .with_writer_properties(self.writer_properties())
-            .with_session_state(Arc::clone(&self.session) as _)
-            .await
-            .map_err(StoreError::table(&self.name, "compacted"))?;
-        tracing::debug!(
-            table = self.name,
-            files_added = metrics.num_files_added,
-            files_removed = metrics.num_files_removed,
-            "small files merged"
-        );
-        self.delta = delta;
-        Ok(())
-    }
-
     /// How many files hold its rows.
     pub(crate) fn file_count(&self) -> Result<usize, StoreError> {
         let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "counted"))?;
         Ok(state.log_data().iter().count())
-    }
-
-    fn has_many(&self, merge: &Merge) -> Result<bool, StoreError> {
-        let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "compacted"))?;
-        Ok(state.log_data().iter().filter(|file| file.size() < merge.below_bytes).count() >= merge.files)
     }
 
     /// Deletes the files that merges have replaced, and those of writes that were killed, once no reader can need them; how many.
@@ -382,7 +365,7 @@ impl Table {
     }
 }
 
-fn with_transactions(transactions: &[(String, i64)]) -> CommitProperties {
+pub(crate) fn with_transactions(transactions: &[(String, i64)]) -> CommitProperties {
     CommitProperties::default().with_application_transactions(
         transactions.iter().map(|(application, version)| Transaction::new(application, *version)).collect(),
     )

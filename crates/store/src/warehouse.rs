@@ -4,6 +4,9 @@
 //! other, and a job that is killed, repeated, or run twice at once leaves the same rows.
 
 mod delta;
+mod postgres;
+mod redshift;
+mod sql;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -11,6 +14,9 @@ use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
 
 pub use self::delta::DeltaWarehouse;
+pub use self::postgres::PostgresWarehouse;
+pub use self::redshift::RedshiftWarehouse;
+pub use self::sql::Connection;
 use crate::error::StoreError;
 
 /// A table of the warehouse.
@@ -34,8 +40,9 @@ pub struct Days {
 /// One kind of warehouse; all of them pass the same suite of tests.
 #[async_trait::async_trait]
 pub trait Warehouse: Send + Sync {
-    /// Makes the table if there is none, and gives an older one the columns that it lacks.
-    async fn prepare(&self, table: &WarehouseTable) -> Result<(), StoreError>;
+    /// Makes the table if there is none, and gives an older one the columns that it lacks. What tells it from any other, also from one
+    /// that takes its place.
+    async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError>;
 
     /// One transaction: the rows of `days` go, `rows` come; how many. Rows of other days are an error.
     async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError>;

@@ -1,5 +1,7 @@
 //! Two processes with one archive: the one that was replaced must stop, whatever brings it up to date.
 
+mod places;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, Ordering};
@@ -12,6 +14,8 @@ use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, ArchiveCommit, Location, StoreError};
 
+use self::places::places;
+
 fn topic() -> Topic {
     Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0)
 }
@@ -23,38 +27,7 @@ fn token() -> i64 {
 }
 
 async fn open(topic: &Topic, place: &Location) -> Archive {
-    Archive::open(topic, "log", [0], &place.join("archive")).await.expect("opened")
-}
-
-/// A folder, and a bucket if a store is there: `scripts/services start s3`. In CI its absence is a failure.
-fn places() -> (tempfile::TempDir, Vec<Location>) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let mut places = vec![Location::folder(dir.path()).expect("a location")];
-    let setting = |name: &str| std::env::var(format!("VITRAL_TEST_S3{name}"));
-    match setting("") {
-        Ok(endpoint) => {
-            let [bucket, key, secret] =
-                ["_BUCKET", "_KEY", "_SECRET"].map(|name| setting(name).expect("set with the other"));
-            let options = BTreeMap::from(
-                [
-                    ("aws_endpoint", endpoint.as_str()),
-                    ("aws_access_key_id", &key),
-                    ("aws_secret_access_key", &secret),
-                    ("aws_region", "us-east-1"),
-                    ("aws_allow_http", "true"),
-                ]
-                .map(|(name, value)| (name.to_owned(), value.to_owned())),
-            );
-            let prefix =
-                format!("s3://{bucket}/{}", dir.path().file_name().and_then(|name| name.to_str()).expect("a name"));
-            places.push(Location::bucket(&prefix, &options).expect("a bucket"));
-        }
-        Err(_) if std::env::var_os("CI").is_some() => {
-            panic!("VITRAL_TEST_S3 is not set: run scripts/services start s3")
-        }
-        Err(_) => eprintln!("buckets are left out: VITRAL_TEST_S3 is not set (scripts/services start s3)"),
-    }
-    (dir, places)
+    Archive::open(topic, "log", [0], place).await.expect("opened")
 }
 
 /// The next offset of partition 0, which is at `from`: a message without a value.

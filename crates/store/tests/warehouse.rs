@@ -1,5 +1,7 @@
 //! What every warehouse does, whatever keeps it.
 
+mod places;
+
 use std::sync::Arc;
 
 use arrow::array::{
@@ -10,15 +12,35 @@ use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit};
 use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
-use vitral_store::warehouse::{Days, DeltaWarehouse, Warehouse, WarehouseTable};
-use vitral_store::{Location, read_session};
+use vitral_store::read_session;
+use vitral_store::warehouse::{Connection, Days, DeltaWarehouse, PostgresWarehouse, Warehouse, WarehouseTable};
+
+use self::places::places;
 
 /// Each kind that is at hand.
 async fn warehouses() -> (tempfile::TempDir, Vec<(&'static str, Arc<dyn Warehouse>)>) {
-    let dir = tempfile::tempdir().expect("a folder");
-    let folder = Location::folder(dir.path()).expect("a location");
-    let warehouses: Vec<(_, Arc<dyn Warehouse>)> = vec![("delta", Arc::new(DeltaWarehouse::new(folder)))];
+    let (dir, places) = places();
+    let delta = places.into_iter().map(|place| ("delta", Arc::new(DeltaWarehouse::new(place)) as Arc<dyn Warehouse>));
+    let mut warehouses: Vec<_> = delta.collect();
+    if let Some(connection) = postgres() {
+        let opened = PostgresWarehouse::open(&connection).await.expect("a database");
+        warehouses.push(("postgresql", Arc::new(opened)));
+    }
     (dir, warehouses)
+}
+
+/// The server that `scripts/services` has started; in CI it must be there.
+fn postgres() -> Option<Connection> {
+    match std::env::var("VITRAL_TEST_POSTGRES") {
+        Ok(url) => Some(Connection { replica_url: Some(url.clone()), url, connections: 3 }),
+        Err(_) if std::env::var_os("CI").is_some() => panic!("VITRAL_TEST_POSTGRES is missing"),
+        Err(_) => {
+            eprintln!(
+                "left out: no PostgreSQL; scripts/services start postgres, then env $(scripts/services env) cargo test"
+            );
+            None
+        }
+    }
 }
 
 fn schema(columns: usize) -> SchemaRef {
@@ -172,9 +194,40 @@ async fn a_column_is_added() {
         let old = rows(&narrow.schema, &[("2025-05-30", Some("Sul"))], 1);
         warehouse.replace(&narrow, day, frame(&old)).await.expect("written");
         let wide = WarehouseTable { schema: schema(4), ..narrow };
-        warehouse.prepare(&wide).await.expect("prepared");
-        warehouse.prepare(&wide).await.expect("prepared twice");
+        let id = warehouse.prepare(&wide).await.expect("prepared");
+        assert_eq!(warehouse.prepare(&wide).await.expect("prepared twice"), id, "{kind}: it is still the same table");
         let found = stored(&*warehouse, &wide, day).await;
         assert_eq!((found.num_rows(), found.column(3).null_count()), (1, 1), "{kind}");
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_column_of_another_type_is_refused_by_name() {
+    let (_dir, warehouses) = warehouses().await;
+    for (kind, warehouse) in warehouses {
+        let table = table(4);
+        warehouse.prepare(&table).await.expect("prepared");
+        let mut fields = schema(4).fields().to_vec();
+        fields[3] = Arc::new(Field::new("pedidos", DataType::Utf8, true));
+        let other = WarehouseTable { schema: Arc::new(Schema::new(fields)), ..table };
+        let refused = warehouse.prepare(&other).await.expect_err("another type").to_string();
+        assert!(refused.contains("pedidos") && refused.contains(&other.name), "{kind}: {refused}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_keeps_the_key() {
+    let Some(connection) = postgres() else { return };
+    let warehouse = PostgresWarehouse::open(&connection).await.expect("a database");
+    let table = table(4);
+    warehouse.prepare(&table).await.expect("prepared");
+    let day = days("2025-05-30", "2025-05-31");
+    let kept = rows(&table.schema, &[("2025-05-30", None)], 1);
+    warehouse.replace(&table, day, frame(&kept)).await.expect("written");
+    let twice = rows(&table.schema, &[("2025-05-30", None), ("2025-05-30", None)], 2);
+    let refused = warehouse.replace(&table, day, frame(&twice)).await.expect_err("the key twice");
+    let chain = std::iter::successors(Some(&refused as &dyn std::error::Error), |error| error.source());
+    let said: Vec<String> = chain.map(ToString::to_string).collect();
+    assert!(said.iter().any(|words| words.contains("unique")), "{said:?}");
+    assert_eq!(stored(&warehouse, &table, day).await, kept, "nothing was replaced");
 }

@@ -65,7 +65,10 @@ impl Backfill {
         let first_open_ms = |m_ms: i64| windows.first_open_ms(m_ms - self.topic.lateness_ms);
         let end_ms = first_open_ms(self.through_ms);
         let published_until_ms = self.table.published_through_ms().map(first_open_ms);
-        let mut from_ms = self.table.backfilled_until_ms().await?.max(published_until_ms);
+        // Windows that lack events are not computed: they could not be proved.
+        let gone_micros = self.archive.gone_micros().await?;
+        let whole_from_ms = gone_micros.map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
+        let mut from_ms = self.table.backfilled_until_ms().await?.max(published_until_ms).max(whole_from_ms);
         loop {
             if stop.load(Ordering::SeqCst) {
                 return Ok(false);

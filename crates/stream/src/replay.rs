@@ -97,12 +97,11 @@ pub async fn replay<E: From<StreamError>>(
     now_ms: i64,
     mut about_to: impl AsyncFnMut((i64, i64)) -> Result<(), E>,
 ) -> Result<Replayed, E> {
-    let location = store.join("archive").join(&topic.name);
-    let Some(mut archive) = Archive::read(topic, &location).await.map_err(StreamError::from)? else {
+    let Some(mut archive) = Archive::read(topic, store).await.map_err(StreamError::from)? else {
         return Ok(Replayed::default());
     };
     let mut total = Replayed::default();
-    let found = archive.rows(wanted.condition()).await.map_err(StreamError::from)?;
+    let found = archive.replayable(wanted.condition()).await.map_err(StreamError::from)?;
     let schema = topic.archive_schema();
     let found = concat_batches(&schema, &found).map_err(|source| failed(topic, source.into()))?;
     let found = in_offset_order(&found).map_err(|source| failed(topic, source))?;

@@ -3,13 +3,15 @@
 //! A snapshot is of the moment at which a cycle was cut, and is written once that cycle is committed: it never knows more than the
 //! archive. It holds the panes' runs, the known event ids and the counts, each as of the offsets that it names; a restart loads it and
 //! goes on with the archive's rows behind those offsets. Runs and ids are written once: a later snapshot names them where they are.
+//! Ids die in the order they came, runs of long windows outlive those of short ones: each lie in segments of their own, so that what
+//! lives long does not keep what died.
 //!
 //! Any doubt (another engine, another log, a table that was set back, a damaged file) means a rebuild from the archive, never wrong
 //! numbers.
 
 mod load;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
@@ -31,7 +33,7 @@ pub use self::load::{Loaded, load};
 const STATE_VERSION: u32 = 2;
 /// So many new ids are written down before it is time, to bound what is remembered of them.
 const NEW_IDS_MAX: usize = 1 << 20;
-/// When segments hold this much more than what is alive, everything is written anew.
+/// When segments hold this much more than what is alive in them, it is written anew.
 const DEAD_SHARE_MAX: u64 = 4;
 const DEAD_BYTES_MIN: u64 = 64 << 20;
 
@@ -112,7 +114,7 @@ pub struct Snapshotter {
     topic: TopicTerms,
     log: String,
     archive: String,
-    /// The number of the next snapshot.
+    /// The last number that a file bears.
     number: u64,
     /// Where what was written lies: runs by metric and number, ids in the order they came.
     runs: BTreeMap<(usize, u64), Block>,
@@ -129,7 +131,8 @@ pub struct Snapshotter {
 
 /// The state at a cut; what is in no segment yet waits in `new`.
 struct Cut {
-    number: u64,
+    /// The numbers of the segments for ids and for runs; the manifest has the second.
+    numbers: [u64; 2],
     manifest: Manifest,
     /// The metric and run of each run, in the manifest's order.
     runs: Vec<(usize, u64)>,
@@ -162,7 +165,7 @@ impl Snapshotter {
             topic: TopicTerms::of(topic),
             log: archive.log().to_owned(),
             archive: archive.id()?.to_owned(),
-            number: last + 1,
+            number: last,
             runs: loaded.map(|loaded| loaded.runs.clone()).unwrap_or_default(),
             ids: loaded.map(|loaded| loaded.ids.clone()).unwrap_or_default(),
             segments: loaded.map(|loaded| loaded.segments.clone()).unwrap_or_default(),
@@ -192,10 +195,10 @@ impl Snapshotter {
         self.began = Instant::now();
         let oldest_micros = watermarks.effective_ms().map_or(i64::MIN, |ms| (ms - self.topic.lateness_ms) * 1_000);
         self.ids.retain(|ids| ids.newest_micros >= oldest_micros);
-        let all = self.must_write_all || self.is_mostly_dead(panes);
-        if all {
+        if self.must_write_all || self.is_mostly_dead(self.living_runs(panes)) {
             self.runs.clear();
         }
+        let all_ids = self.must_write_all || self.is_mostly_dead(self.ids.iter().map(|ids| &ids.block));
         self.must_write_all = false;
         let mut new = Vec::new();
         let mut numbers = Vec::new();
@@ -225,7 +228,7 @@ impl Snapshotter {
                 runs,
             });
         }
-        add_ids(judge.take_new_ids(all)?, &mut self.ids, &mut new);
+        add_ids(judge.take_new_ids(all_ids)?, &mut self.ids, &mut new);
         let manifest = Manifest {
             engine: engine(),
             topic: self.topic.clone(),
@@ -239,8 +242,9 @@ impl Snapshotter {
             id_key: judge.id_key(),
             ids: self.ids.clone(),
         };
-        self.cut = Some(Box::new(Cut { number: self.number, manifest, runs: numbers, new }));
-        self.number += 1;
+        let segments = [self.number + 1, self.number + 2];
+        self.number += 2;
+        self.cut = Some(Box::new(Cut { numbers: segments, manifest, runs: numbers, new }));
         Ok(())
     }
 
@@ -262,12 +266,13 @@ impl Snapshotter {
         match ended {
             Ok(Ok(cut)) => {
                 let needed = cut.manifest.segments();
-                self.segments.extend(needed.get(&cut.number).map(|bytes| (cut.number, *bytes)));
+                let written = cut.numbers.iter().filter_map(|number| needed.get_key_value(number));
+                self.segments.extend(written);
                 self.segments.retain(|number, _| needed.contains_key(number));
                 let runs = cut.manifest.metrics.into_iter().flat_map(|metric| metric.runs).map(|run| run.block);
                 self.runs = cut.runs.into_iter().zip(runs).collect();
                 self.ids = cut.manifest.ids;
-                tracing::debug!(number = cut.number, "snapshot written");
+                tracing::debug!(number = self.number, "snapshot written");
             }
             Ok(Err(error)) => self.start_over(&error),
             Err(error) => self.start_over(&error),
@@ -292,13 +297,22 @@ impl Snapshotter {
         self.must_write_all = true;
     }
 
-    /// Whether the segments hold much more than what is alive in them.
-    fn is_mostly_dead(&self, panes: &PanesOfTopic) -> bool {
-        let runs = panes.metrics.iter().enumerate().flat_map(|(metric, live)| {
+    /// Where the runs lie that are in a segment and still needed.
+    fn living_runs<'a>(&'a self, panes: &'a PanesOfTopic) -> impl Iterator<Item = &'a Block> {
+        panes.metrics.iter().enumerate().flat_map(move |(metric, live)| {
             live.panes.runs().filter_map(move |(_, number, _)| self.runs.get(&(metric, number)))
-        });
-        let alive: u64 = runs.chain(self.ids.iter().map(|ids| &ids.block)).map(|block| block.bytes).sum();
-        self.segments.values().sum::<u64>() > DEAD_BYTES_MIN.max(DEAD_SHARE_MAX * alive)
+        })
+    }
+
+    /// Whether the segments of these blocks hold much more than them.
+    fn is_mostly_dead<'a>(&self, alive: impl Iterator<Item = &'a Block>) -> bool {
+        let (mut bytes, mut segments) = (0, BTreeSet::new());
+        for block in alive {
+            bytes += block.bytes;
+            segments.insert(block.segment);
+        }
+        let held: u64 = segments.iter().filter_map(|segment| self.segments.get(segment)).sum();
+        held > DEAD_BYTES_MIN.max(DEAD_SHARE_MAX * bytes)
     }
 }
 
@@ -331,11 +345,15 @@ fn add_ids(taken: Vec<(i32, RecordBatch, bool)>, known: &mut Vec<IdBlock>, new: 
     }
 }
 
-/// The segment, the manifest, then the end of what it replaces.
+/// The segments, the manifest, then the end of what it replaces.
 async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, StoreError> {
-    if !cut.new.is_empty() {
-        let (rows, places): (Vec<_>, Vec<_>) = cut.new.drain(..).map(|new| (new.rows, new.place)).unzip();
-        let blocks = snapshots.write_segment(cut.number, &rows).await?;
+    let (ids, runs): (Vec<_>, Vec<_>) = cut.new.drain(..).partition(|new| matches!(new.place, Place::Ids { .. }));
+    for (number, new) in cut.numbers.into_iter().zip([ids, runs]) {
+        if new.is_empty() {
+            continue;
+        }
+        let (rows, places): (Vec<_>, Vec<_>) = new.into_iter().map(|new| (new.rows, new.place)).unzip();
+        let blocks = snapshots.write_segment(number, &rows).await?;
         step!("snapshot.segment");
         for (place, block) in places.into_iter().zip(blocks) {
             match place {
@@ -344,10 +362,11 @@ async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, Stor
             }
         }
     }
-    snapshots.write_manifest(cut.number, &cut.manifest).await?;
+    let [_, number] = cut.numbers;
+    snapshots.write_manifest(number, &cut.manifest).await?;
     step!("snapshot.manifest");
     let segments: Vec<u64> = cut.manifest.segments().into_keys().collect();
-    if let Err(error) = snapshots.keep_only(cut.number, &segments).await {
+    if let Err(error) = snapshots.keep_only(number, &segments).await {
         tracing::warn!(%error, "old snapshots were not deleted; trying again with the next");
     }
     Ok(cut)

@@ -166,8 +166,8 @@ impl Started<'_> {
 
 /// Rows of the last 50 minutes, all counted, each with an id of its own.
 async fn make_archive(topic: &Topic, log: &str, dir: &Path, rows: i64, users: i64) {
-    let location = Location::folder(dir).expect("a location").join("archive").join(&topic.name);
-    let mut archive = Archive::open(topic, log, 0..PARTITIONS, &location).await.expect("opened");
+    let store = Location::folder(dir).expect("a location");
+    let mut archive = Archive::open(topic, log, 0..PARTITIONS, &store).await.expect("opened");
     let now_ms = chrono::Utc::now().timestamp_millis();
     let first_ms = now_ms - OPEN_MS;
     let mut next = BTreeMap::<i32, i64>::new();

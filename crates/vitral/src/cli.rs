@@ -40,7 +40,7 @@ enum Command {
     /// Jobs of the warehouse, and checks of quality.
     #[command(subcommand)]
     Batch(batch::Command),
-    /// Sales history from CSV and Parquet, into the same tables as the stream's.
+    /// Sales history from CSV, Parquet and XLSX, into the same tables as the stream's.
     Import(import::Flags),
     /// The rows that did not count: show them, or feed them again.
     #[command(subcommand)]

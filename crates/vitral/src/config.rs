@@ -8,6 +8,7 @@ use anyhow::{Context, anyhow, bail};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
+use url::Url;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_store::Location;
 use vitral_stream::{KafkaConfig, StreamConfig};
@@ -21,6 +22,8 @@ pub struct Config {
     pub catalog: CatalogDirs,
     pub kafka: Kafka,
     pub store: Store,
+    pub warehouse: Warehouse,
+    pub retention: Retention,
     pub stream: Stream,
     pub panes: Panes,
     pub reconcile: Reconcile,
@@ -59,6 +62,32 @@ pub struct Store {
     pub url: Option<String>,
     /// Settings of the object store's client (`aws_region = "sa-east-1"`); what is absent comes from the environment.
     pub options: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Warehouse {
+    /// `postgresql://...` or `redshift://...`; when absent, jobs write Delta tables beside the archive.
+    pub url: Option<String>,
+    /// A copy of the database for reading.
+    pub replica_url: Option<String>,
+    /// Connections at most.
+    pub connections: usize,
+    /// Redshift alone: where in S3 rows wait for its `COPY`, and the role in which it reads them. `store.options` hold for it too.
+    pub stage: Option<String>,
+    pub iam_role: Option<String>,
+}
+
+/// What `vitral batch run retencao` does with the archives.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Retention {
+    /// Days after which rows are moved below `cold/`.
+    pub hot_days: u16,
+    /// Days there, after which they are deleted.
+    pub cold_days: u16,
+    /// Topics' tables of which nothing is deleted.
+    pub legal_hold: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -113,6 +142,18 @@ impl Default for Shop {
     fn default() -> Self {
         let ShopSettings { time_zone, currency } = ShopSettings::default();
         Self { time_zone: time_zone.name().to_owned(), currency }
+    }
+}
+
+impl Default for Warehouse {
+    fn default() -> Self {
+        Self { url: None, replica_url: None, connections: 4, stage: None, iam_role: None }
+    }
+}
+
+impl Default for Retention {
+    fn default() -> Self {
+        Self { hot_days: 30, cold_days: 365, legal_hold: Vec::new() }
     }
 }
 
@@ -244,8 +285,26 @@ impl Config {
                 *value = "(hidden)".to_owned();
             }
         }
+        for url in [&mut shown.warehouse.url, &mut shown.warehouse.replica_url].into_iter().flatten() {
+            *url = without_password(url);
+        }
         shown
     }
+}
+
+/// One that cannot be read may have its password anywhere.
+fn without_password(url: &str) -> String {
+    let Ok(mut shown) = Url::parse(url) else { return "(hidden)".to_owned() };
+    let kept: Vec<(String, String)> =
+        shown.query_pairs().into_owned().filter(|(key, _)| !key.to_lowercase().contains("pass")).collect();
+    shown.set_query(None);
+    if !kept.is_empty() {
+        shown.query_pairs_mut().extend_pairs(kept);
+    }
+    if shown.password().is_some() && shown.set_password(Some("hidden")).is_err() {
+        return "(hidden)".to_owned();
+    }
+    shown.into()
 }
 
 /// The folder is not looked at.
@@ -284,8 +343,12 @@ mod tests {
 
     #[test]
     fn secrets_are_hidden() {
-        let config = load("[kafka.options]\n'sasl.password' = 'hush'\n'client.id' = 'x'").expect("valid");
+        let config = load(
+            "[kafka.options]\n'sasl.password' = 'hush'\n'client.id' = 'x'\n\
+             [warehouse]\nurl = 'postgresql://u:hush@h/d?sslmode=require'\nreplica_url = 'postgresql://h/d?user=u&password=hush'",
+        )
+        .expect("valid");
         let shown = format!("{:?}", config.without_secrets());
-        assert!(!shown.contains("hush") && shown.contains("client.id"), "{shown}");
+        assert!(!shown.contains("hush") && shown.contains("client.id") && shown.contains("sslmode=require"), "{shown}");
     }
 }

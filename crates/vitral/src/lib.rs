@@ -12,3 +12,4 @@ mod replay;
 mod server;
 pub mod simulate;
 mod status;
+mod warehouse;

@@ -33,7 +33,7 @@ pub async fn finish_replay(catalog: &Catalog, settings: &ShopSettings, store: &L
     let longest = catalog.metrics.iter().map(|metric| Windows::new(metric.window, settings.time_zone).longest_ms());
     let range = Range { from_ms: oldest_ms - longest.max().unwrap_or_default(), to_ms: newest_ms + 1 };
     let compared = reconcile(catalog, settings, store, range, None).await?;
-    let changed = repair(catalog, settings, store, range, &compared).await?;
+    let changed = repair(catalog, settings, store, &compared).await?;
     store.delete(FILE).await?;
     Ok(changed)
 }

@@ -2,6 +2,7 @@
 
 mod delimited;
 mod parquet;
+mod spreadsheet;
 
 use std::path::Path;
 
@@ -61,11 +62,12 @@ pub(super) fn open(path: &Path, name: &str) -> Result<Box<dyn Source>, ImportErr
     match ending.as_str() {
         "csv" | "tsv" | "txt" => Ok(Box::new(delimited::Delimited::open(path, name)?)),
         "parquet" => Ok(Box::new(parquet::Columns::open(path, name)?)),
+        "xlsx" => Ok(Box::new(spreadsheet::Spreadsheet::open(path, name)?)),
         _ => Err(ImportError::Format { file: name.to_owned() }),
     }
 }
 
 /// Whether a file's name ends like one that can be imported.
 pub(super) fn is_known(name: &str) -> bool {
-    ["csv", "tsv", "txt", "parquet"].iter().any(|ending| name.to_lowercase().ends_with(&format!(".{ending}")))
+    ["csv", "tsv", "txt", "parquet", "xlsx"].iter().any(|ending| name.to_lowercase().ends_with(&format!(".{ending}")))
 }

@@ -17,6 +17,8 @@ use crate::error::BatchError;
 
 /// A row for each table that a job has written.
 pub const TABLE: &str = "execucoes";
+/// A column that tables of older versions lack.
+const TARGET_ID: &str = "tabela_id";
 
 #[derive(Debug, Clone)]
 pub struct Run {
@@ -28,6 +30,8 @@ pub struct Run {
     pub is_by_change: bool,
     /// What it was computed from.
     pub moment: Moment,
+    /// The identity of the table that was written: one that takes its place has nothing of it.
+    pub target_id: String,
 }
 
 fn schema() -> SchemaRef {
@@ -43,6 +47,7 @@ fn schema() -> SchemaRef {
         Field::new("recusadas", DataType::Int64, false),
         Field::new("por_mudanca", DataType::Boolean, false),
         Field::new("momento", DataType::Utf8, false),
+        Field::new(TARGET_ID, DataType::Utf8, true),
     ]))
 }
 
@@ -70,6 +75,7 @@ pub(super) async fn record(store: &Location, run: &Run) -> Result<(), BatchError
         number(run.done.refused),
         Arc::new(BooleanArray::from(vec![run.is_by_change])),
         text(&moment),
+        text(&run.target_id),
     ];
     let rows = RecordBatch::try_new(schema(), columns).map_err(|source| failed(source.into()))?;
     AppendTable::open(TABLE, &store.join(TABLE), schema()).await?.append(rows).await?;
@@ -77,14 +83,17 @@ pub(super) async fn record(store: &Location, run: &Run) -> Result<(), BatchError
 }
 
 /// What the last run that was for all changes was computed from; none if there was none.
-pub(super) async fn last_moment(store: &Location, table: &str) -> Result<Option<Moment>, BatchError> {
+pub(super) async fn last_moment(store: &Location, target_id: &str) -> Result<Option<Moment>, BatchError> {
     let failed = BatchError::engine("the runs of jobs", "read");
     let Some(runs) = AppendTable::read(TABLE, &store.join(TABLE)).await? else { return Ok(None) };
     let provider = runs.provider().await?;
+    if provider.schema().field_with_name(TARGET_ID).is_err() {
+        return Ok(None);
+    }
     let run = async {
         read_session(1)
             .read_table(provider)?
-            .filter(ident("tabela").eq(lit(table)).and(ident("por_mudanca")))?
+            .filter(ident(TARGET_ID).eq(lit(target_id)).and(ident("por_mudanca")))?
             .sort(vec![ident("fim").sort(false, false)])?
             .limit(0, Some(1))?
             .select(vec![ident("momento")])?

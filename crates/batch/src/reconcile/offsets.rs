@@ -48,8 +48,7 @@ pub async fn check(
     store: &Location,
     seen: &Seen,
 ) -> Result<(Vec<PartitionOffsets>, Vec<Break>), BatchError> {
-    let location = store.join("archive").join(&topic.name);
-    let Some(archive) = Archive::read(topic, &location).await? else { return Ok(Default::default()) };
+    let Some(archive) = Archive::read(topic, store).await? else { return Ok(Default::default()) };
     let rows = archive.provider().await?;
     let mut partitions = Vec::new();
     let mut breaks = Vec::new();

@@ -34,8 +34,8 @@ impl DeltaWarehouse {
 
 #[async_trait]
 impl Warehouse for DeltaWarehouse {
-    async fn prepare(&self, table: &WarehouseTable) -> Result<(), StoreError> {
-        self.open(table).await.map(|_| ())
+    async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError> {
+        self.open(table).await?.id().map(str::to_owned)
     }
 
     async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError> {

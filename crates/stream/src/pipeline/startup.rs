@@ -73,8 +73,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     let dead_letters = DeadLetters::new(&config.kafka, &topic.kafka_topic, topic.dead_letter_topic())?;
     runtime.block_on(create_topic(&config.kafka, &topic.dead_letter_topic(), 1, &DEAD_LETTER_SETTINGS))?;
 
-    let location = config.store.join("archive").join(&topic.name);
-    let archive = runtime.block_on(Archive::open(&topic, &log, partitions.iter().copied(), &location))?;
+    let archive = runtime.block_on(Archive::open(&topic, &log, partitions.iter().copied(), &config.store))?;
     refuse_new_log(&context, &topic, &log, &runtime.block_on(archive.logs())?)?;
     let tables = runtime.block_on(open_tables(&context, &topic, &session, &archive, &mut panes))?;
 

@@ -2,22 +2,26 @@
 
 use anyhow::{Context, bail};
 use arrow::util::pretty::pretty_format_batches;
-use chrono::{NaiveDate, Utc};
+use chrono::{NaiveDate, TimeDelta, Utc};
 use clap::{Args, Subcommand, ValueEnum};
 use vitral_batch::checks;
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_schemas::catalog::{Catalog, Period};
 use vitral_store::Location;
+use vitral_store::archive::{self, Limits, Retained};
 use vitral_store::maintenance::{self, Compacted};
-use vitral_store::warehouse::{Days, DeltaWarehouse};
+use vitral_store::warehouse::Days;
 
 use crate::cli::{BadArguments, Common, answer};
-use crate::config::Config;
+use crate::config::{Config, Retention};
 use crate::server::REFERENCE_DIR;
+use crate::warehouse;
 
 /// The job that runs the checks of quality.
 const CHECKS: &str = "verificacoes";
+/// The job that moves what is old, and deletes what is too old.
+const RETENTION: &str = "retencao";
 /// The job that makes large files of small ones.
 const COMPACTION: &str = "compactacao";
 
@@ -88,10 +92,8 @@ fn list(catalog: &Catalog) {
         };
         answer(&format!("{:<24} {:<24} {per}", table.job, table.table));
     }
-    answer(&format!(
-        "{COMPACTION:<24} {:<24} at once: small files become large ones; streams do so with theirs",
-        "all"
-    ));
+    answer(&format!("{COMPACTION:<24} {:<24} at once: small files of every table become large ones", "all"));
+    answer(&format!("{RETENTION:<24} {:<24} at once: archived rows become cold, then go away", "archives"));
     answer(&format!("{CHECKS:<24} {:<24} {} checks of quality; exit 1 if rows offend", "", catalog.checks.len()));
 }
 
@@ -99,6 +101,9 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
     let store = config.location(&common.data_dir)?;
     if flags.job == COMPACTION {
         return compact(&store).await;
+    }
+    if flags.job == RETENTION {
+        return retain(&config.retention, catalog, &store).await;
     }
     let zone = config.settings()?.time_zone;
     let tables = Tables::open(catalog, &store, &common.data_dir.join(REFERENCE_DIR)).await?;
@@ -109,8 +114,8 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         let days = Days { from, to: to.succ_opt().unwrap_or(to) };
         return show_checks(&checks::run(catalog, zone, days, &tables).await?, from, to);
     }
-    let warehouse = DeltaWarehouse::new(store.join("warehouse"));
-    let jobs = Jobs { catalog, zone, store: &store, warehouse: &warehouse };
+    let warehouse = warehouse::open(config, &store).await?;
+    let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref() };
     let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
     let done = jobs.run(&flags.job, wanted, &tables).await.with_context(|| format!("job {} failed", flags.job))?;
     for table in &done {
@@ -127,13 +132,33 @@ async fn compact(store: &Location) -> anyhow::Result<()> {
     Ok(())
 }
 
+async fn retain(retention: &Retention, catalog: &Catalog, store: &Location) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let hot_ms = (now - TimeDelta::days(retention.hot_days.into())).timestamp_millis();
+    let gone_ms = (now - TimeDelta::days((retention.hot_days + retention.cold_days).into())).timestamp_millis();
+    if let Some(unknown) = retention.legal_hold.iter().find(|name| catalog.topic(name).is_none()) {
+        bail!("configuration: retention.legal_hold names {unknown}, which is no topic's table");
+    }
+    for topic in &catalog.topics {
+        let is_held = retention.legal_hold.contains(&topic.name);
+        let limits = Limits { hot_ms, cold_ms: (!is_held).then_some(gone_ms) };
+        let Some(Retained { moved, gone }) = archive::retain(topic, store, limits).await? else { continue };
+        let held = if is_held { "; under legal hold, none may go" } else { "" };
+        answer(&format!("{}: {moved} rows moved to the cold part, {gone} deleted from it{held}", topic.name));
+    }
+    Ok(())
+}
+
 fn show(done: &Done) {
-    let Done { table, days, read, written, refused } = done;
+    let Done { table, days, read, written, refused, left } = done;
     let days = days.map_or_else(
         || "nothing has changed".to_owned(),
         |days| format!("{} to {}", days.from, days.to.pred_opt().unwrap_or(days.to)),
     );
     answer(&format!("{table}: {days}; {read} rows read, {written} written, {refused} refused"));
+    if *left > 0 {
+        answer(&format!("  {left} days that have changed are left as they are: events of theirs are gone"));
+    }
 }
 
 fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyhow::Result<()> {

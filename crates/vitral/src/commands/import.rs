@@ -72,7 +72,10 @@ async fn all(
 ) -> anyhow::Result<()> {
     let mut files = Files::new(&flags.files, options).await?;
     if files.is_empty() {
-        bail!("there are no files in {}: name some that end in .csv, .tsv, .txt or .parquet", flags.files.join(", "));
+        bail!(
+            "there are no files in {}: name some that end in .csv, .tsv, .txt, .parquet or .xlsx",
+            flags.files.join(", ")
+        );
     }
     let (mut refused, mut accepted, mut known) = (0, 0, 0);
     for index in 0..files.len() {

@@ -55,15 +55,15 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         let started = Instant::now();
         let mut compared = compare().await?;
         let breaks = broken_offsets(&catalog, &store).await?;
-        show(&compared, &breaks)?;
+        show(&compared, &breaks, range)?;
         record(&store, range, started, &compared, &breaks, false).await?;
         if flags.repair {
             let started = Instant::now();
-            let repaired = repair(&catalog, &settings, &store, range, &compared).await?;
+            let repaired = repair(&catalog, &settings, &store, &compared).await?;
             if repaired > 0 {
                 answer(&format!("{repaired} metrics repaired; compared again:"));
                 compared = compare().await?;
-                show(&compared, &breaks)?;
+                show(&compared, &breaks, range)?;
                 record(&store, range, started, &compared, &breaks, true).await?;
             }
         }
@@ -114,7 +114,7 @@ async fn broken_offsets(catalog: &Catalog, store: &Location) -> anyhow::Result<V
     Ok(breaks)
 }
 
-fn show(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()> {
+fn show(compared: &[Compared], breaks: &[(String, Break)], range: Range) -> anyhow::Result<()> {
     answer(&format!("{:<32} {:>10} {:>12} {:>12}  published through", "metric", "windows", "rows", "differences"));
     for metric in compared {
         let through = metric.published_through_ms.and_then(DateTime::from_timestamp_millis);
@@ -126,6 +126,11 @@ fn show(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()>
             metric.differences.num_rows(),
             through.map_or_else(|| "never".to_owned(), |through| through.to_rfc3339()),
         ));
+    }
+    let provable_ms =
+        compared.iter().map(|metric| metric.range.from_ms).max().filter(|from_ms| *from_ms > range.from_ms);
+    if let Some(from) = provable_ms.and_then(DateTime::from_timestamp_millis) {
+        answer(&format!("windows before {} are not compared: their events are gone", from.to_rfc3339()));
     }
     for metric in compared.iter().filter(|metric| metric.differs()) {
         let rows = metric.differences.slice(0, metric.differences.num_rows().min(SHOWN));

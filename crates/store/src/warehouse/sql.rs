@@ -1,0 +1,353 @@
+//! A warehouse in a database that speaks PostgreSQL's protocol: one path for all of them, and a dialect for what differs.
+//!
+//! New rows go to a table of the session first; then, in one transaction, the days' rows go and those come. Statements are sent by the
+//! simple protocol, and what comes back is text, which every such server has.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use async_trait::async_trait;
+use chrono::NaiveDate;
+use datafusion::dataframe::DataFrame;
+use datafusion::physical_plan::SendableRecordBatchStream;
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use rustls::{ClientConfig, RootCertStore};
+use tokio_postgres::config::SslMode;
+use tokio_postgres::{NoTls, SimpleQueryMessage};
+use tokio_postgres_rustls::MakeRustlsConnect;
+use uuid::Uuid;
+
+use super::{Days, Warehouse, WarehouseTable};
+use crate::error::StoreError;
+
+/// Where rows wait; each session has its own.
+pub(super) const NEW_ROWS: &str = "vitral_novas";
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
+/// How long a job waits for a connection of the pool.
+const POOL_TIMEOUT: Duration = Duration::from_secs(60);
+
+/// How a database is reached.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Connection {
+    /// `postgresql://user@host/database?sslmode=require`.
+    pub url: String,
+    /// A copy for reading, which may be behind.
+    pub replica_url: Option<String>,
+    /// How many there are at most, to each.
+    pub connections: usize,
+}
+
+/// What differs between databases.
+#[async_trait]
+pub(super) trait Dialect: Send + Sync {
+    /// The type of a column, as the database itself calls it; none for what no job may have.
+    fn data_type(&self, data_type: &DataType) -> Option<String>;
+
+    /// What brings an older database up to date, from the first on. Never changed, only added to.
+    fn migrations(&self) -> &'static [&'static str];
+
+    /// Held until the transaction's end by whoever changes the table, or, without one, the database.
+    fn lock(&self, table: Option<&str>) -> String;
+
+    /// Makes a table with these columns and their types.
+    fn create(&self, table: &WarehouseTable, columns: &[(String, String)]) -> Vec<String>;
+
+    /// What must be there before rows of these months come.
+    fn make_room(&self, table: &WarehouseTable, months: &[NaiveDate]) -> Vec<String>;
+
+    /// Brings rows to [`NEW_ROWS`].
+    async fn stage(
+        &self,
+        client: &Client,
+        table: &WarehouseTable,
+        rows: SendableRecordBatchStream,
+    ) -> Result<(), StoreError>;
+}
+
+pub(super) struct SqlWarehouse<D> {
+    pool: Pool,
+    replica: Option<Pool>,
+    dialect: D,
+}
+
+impl<D: Dialect> SqlWarehouse<D> {
+    /// Brings the database up to date.
+    pub(super) async fn open(connection: &Connection, dialect: D) -> Result<Self, StoreError> {
+        let to = |url: &String| pool(url, connection.connections);
+        let replica = connection.replica_url.as_ref().map(to).transpose()?;
+        let warehouse = Self { pool: to(&connection.url)?, replica, dialect };
+        warehouse.migrate().await?;
+        Ok(warehouse)
+    }
+
+    async fn migrate(&self) -> Result<(), StoreError> {
+        let failed = StoreError::database("the warehouse", "brought up to date");
+        let mut client = client(&self.pool, "the warehouse").await?;
+        client
+            .batch_execute(
+                "CREATE SCHEMA IF NOT EXISTS vitral; \
+                 CREATE TABLE IF NOT EXISTS vitral.versao (versao integer NOT NULL, desde timestamp with time zone NOT NULL)",
+            )
+            .await
+            // Two that make the same at the same time: the second finds it there.
+            .or_else(|error| if is_already_there(&error) { Ok(()) } else { Err(failed(error)) })?;
+        let transaction = client.transaction().await.map_err(&failed)?;
+        transaction.batch_execute(&self.dialect.lock(None)).await.map_err(&failed)?;
+        let found = texts(transaction.simple_query("SELECT max(versao) FROM vitral.versao").await.map_err(&failed)?);
+        let version = found.first().and_then(|row| row[0].as_ref()?.parse::<usize>().ok()).unwrap_or_default();
+        let migrations = self.dialect.migrations();
+        if version > migrations.len() {
+            return Err(StoreError::NewerDatabase { found: version, known: migrations.len() });
+        }
+        for (index, migration) in migrations.iter().enumerate().skip(version) {
+            let number = index + 1;
+            let record = format!("INSERT INTO vitral.versao VALUES ({number}, current_timestamp)");
+            transaction.batch_execute(migration).await.map_err(&failed)?;
+            transaction.batch_execute(&record).await.map_err(&failed)?;
+        }
+        transaction.commit().await.map_err(&failed)
+    }
+
+    /// Each column with its type.
+    fn columns(&self, table: &WarehouseTable) -> Result<Vec<(String, String)>, StoreError> {
+        let columns = table.schema.fields().iter().map(|field| {
+            let data_type = self.dialect.data_type(field.data_type()).ok_or_else(|| StoreError::UnknownColumnType {
+                table: table.name.clone(),
+                column: field.name().clone(),
+                data_type: field.data_type().to_string(),
+            })?;
+            Ok((field.name().clone(), data_type))
+        });
+        columns.collect()
+    }
+
+    /// Adds the columns that an older table lacks; refuses those that are others.
+    async fn compare(
+        &self,
+        transaction: &Transaction<'_>,
+        table: &WarehouseTable,
+        wanted: &[(String, String)],
+        found: &[Vec<Option<String>>],
+    ) -> Result<(), StoreError> {
+        let other = |column: &str, found: &str, wanted: &str| StoreError::Incompatible {
+            table: table.name.clone(),
+            column: column.to_owned(),
+            found: found.to_owned(),
+            wanted: wanted.to_owned(),
+        };
+        let stored: Vec<(&str, &str)> =
+            found.iter().filter_map(|row| Some((row[0].as_deref()?, row[1].as_deref()?))).collect();
+        for (name, data_type) in &stored {
+            match wanted.iter().find(|(column, _)| column == name) {
+                Some((_, wanted)) if wanted == data_type => {}
+                Some((_, wanted)) => return Err(other(name, data_type, wanted)),
+                None => return Err(other(name, data_type, "missing")),
+            }
+        }
+        for (name, data_type) in wanted.iter().filter(|(name, _)| !stored.iter().any(|(column, _)| column == name)) {
+            let add = format!("ALTER TABLE {} ADD COLUMN {} {data_type}", quoted(&table.name), quoted(name));
+            let failed = StoreError::database(&table.name, "given its new columns");
+            transaction.batch_execute(&add).await.map_err(failed)?;
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl<D: Dialect> Warehouse for SqlWarehouse<D> {
+    async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError> {
+        let failed = StoreError::database(&table.name, "prepared");
+        let wanted = self.columns(table)?;
+        let mut client = client(&self.pool, &table.name).await?;
+        let transaction = client.transaction().await.map_err(&failed)?;
+        transaction.batch_execute(&self.dialect.lock(Some(&table.name))).await.map_err(&failed)?;
+        let name = literal(&table.name);
+        let columns = format!(
+            "SELECT a.attname, format_type(a.atttypid, a.atttypmod) FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid \
+             WHERE c.relname = {name} AND c.relkind IN ('r', 'p') AND pg_table_is_visible(c.oid) AND a.attnum > 0 \
+             AND NOT a.attisdropped"
+        );
+        let found = texts(transaction.simple_query(&columns).await.map_err(&failed)?);
+        let known = format!("SELECT id FROM vitral.tabelas WHERE tabela = {name}");
+        let known = texts(transaction.simple_query(&known).await.map_err(&failed)?);
+        let mut id = known.into_iter().find_map(|row| row.into_iter().next()?);
+        if found.is_empty() {
+            id = None;
+            for statement in self.dialect.create(table, &wanted) {
+                transaction.batch_execute(&statement).await.map_err(&failed)?;
+            }
+        } else {
+            self.compare(&transaction, table, &wanted, &found).await?;
+        }
+        let id = id.unwrap_or_else(|| Uuid::new_v4().to_string());
+        let known = format!(
+            "DELETE FROM vitral.tabelas WHERE tabela = {name}; INSERT INTO vitral.tabelas VALUES ({name}, {}, {}, {})",
+            literal(&id),
+            literal(&table.date),
+            literal(&table.key.join(", "))
+        );
+        transaction.batch_execute(&known).await.map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        Ok(id)
+    }
+
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError> {
+        let failed = StoreError::database(&table.name, "replaced in part");
+        let mut client = client(&self.pool, &table.name).await?;
+        for statement in new_rows(table) {
+            client.batch_execute(&statement).await.map_err(&failed)?;
+        }
+        let stream = rows.execute_stream().await.map_err(StoreError::read(&table.name))?;
+        self.dialect.stage(&client, table, stream).await?;
+
+        let stray = texts(client.simple_query(&stray_rows(table, days)).await.map_err(&failed)?);
+        let stray = stray.first().and_then(|row| row[0].as_ref()?.parse::<u64>().ok()).unwrap_or_default();
+        if stray > 0 {
+            return Err(StoreError::OtherDays { table: table.name.clone(), rows: stray, from: days.from, to: days.to });
+        }
+        let months = texts(client.simple_query(&months(table)).await.map_err(&failed)?);
+        let months: Vec<NaiveDate> = months.iter().filter_map(|row| row[0].as_ref()?.parse().ok()).collect();
+        let room = self.dialect.make_room(table, &months);
+        if !room.is_empty() {
+            // By itself: readers wait while a partition is added, and shall not wait for the rows too.
+            let transaction = client.transaction().await.map_err(&failed)?;
+            transaction.batch_execute(&self.dialect.lock(Some(&table.name))).await.map_err(&failed)?;
+            for statement in room {
+                transaction.batch_execute(&statement).await.map_err(&failed)?;
+            }
+            transaction.commit().await.map_err(&failed)?;
+        }
+
+        let transaction = client.transaction().await.map_err(&failed)?;
+        transaction.batch_execute(&self.dialect.lock(Some(&table.name))).await.map_err(&failed)?;
+        let [delete, insert] = merge(table, days);
+        transaction.batch_execute(&delete).await.map_err(&failed)?;
+        let inserted = transaction.simple_query(&insert).await.map_err(&failed)?;
+        transaction.commit().await.map_err(&failed)?;
+        client.batch_execute(&format!("DROP TABLE IF EXISTS {NEW_ROWS}")).await.map_err(&failed)?;
+        let count = |message: &SimpleQueryMessage| match message {
+            SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
+            _ => None,
+        };
+        Ok(inserted.iter().find_map(count).unwrap_or_default())
+    }
+
+    async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError> {
+        let client = client(self.replica.as_ref().unwrap_or(&self.pool), &table.name).await?;
+        let select = format!("SELECT {} FROM {} WHERE {}", columns(table), quoted(&table.name), within(table, days));
+        let found = texts(client.simple_query(&select).await.map_err(StoreError::database(&table.name, "read"))?);
+        let columns = table.schema.fields().iter().enumerate().map(|(index, field)| {
+            let texts: ArrayRef = Arc::new(found.iter().map(|row| row[index].as_deref()).collect::<StringArray>());
+            cast(&texts, field.data_type())
+        });
+        let batch = columns
+            .collect::<Result<Vec<_>, _>>()
+            .and_then(|columns| RecordBatch::try_new(Arc::clone(&table.schema), columns));
+        Ok(vec![batch.map_err(|error| StoreError::read(&table.name)(error.into()))?])
+    }
+}
+
+/// An empty table of the session, like the table.
+pub(super) fn new_rows(table: &WarehouseTable) -> [String; 2] {
+    [
+        format!("DROP TABLE IF EXISTS {NEW_ROWS}"),
+        format!("CREATE TEMPORARY TABLE {NEW_ROWS} (LIKE {})", quoted(&table.name)),
+    ]
+}
+
+fn stray_rows(table: &WarehouseTable, days: Days) -> String {
+    format!("SELECT count(*) FROM {NEW_ROWS} WHERE {} IS NULL OR NOT ({})", quoted(&table.date), within(table, days))
+}
+
+fn months(table: &WarehouseTable) -> String {
+    let date = quoted(&table.date);
+    format!("SELECT DISTINCT CAST(date_trunc('month', {date}) AS date) FROM {NEW_ROWS} ORDER BY 1")
+}
+
+/// What goes, and what comes.
+pub(super) fn merge(table: &WarehouseTable, days: Days) -> [String; 2] {
+    let (name, columns) = (quoted(&table.name), columns(table));
+    [
+        format!("DELETE FROM {name} WHERE {}", within(table, days)),
+        format!("INSERT INTO {name} ({columns}) SELECT {columns} FROM {NEW_ROWS}"),
+    ]
+}
+
+fn within(table: &WarehouseTable, Days { from, to }: Days) -> String {
+    let date = quoted(&table.date);
+    format!("{date} >= '{from}' AND {date} < '{to}'")
+}
+
+pub(super) fn columns(table: &WarehouseTable) -> String {
+    table.schema.fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(", ")
+}
+
+pub(super) fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+pub(super) fn literal(text: &str) -> String {
+    format!("'{}'", text.replace('\'', "''"))
+}
+
+/// The rows among what a statement gives.
+fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
+    let rows = messages.into_iter().filter_map(|message| match message {
+        SimpleQueryMessage::Row(row) => {
+            Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect::<Vec<_>>())
+        }
+        _ => None,
+    });
+    rows.collect()
+}
+
+fn is_already_there(error: &tokio_postgres::Error) -> bool {
+    use tokio_postgres::error::SqlState;
+    error.code().is_some_and(|code| {
+        [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_TABLE].contains(code)
+    })
+}
+
+async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {
+    let failed = StoreError::database(table, "reached");
+    let client = pool.get().await.map_err(|error| StoreError::database(table, "reached")(error))?;
+    client.batch_execute("SET timezone TO 'UTC'").await.map_err(failed)?;
+    Ok(client)
+}
+
+/// Connections are made when they are needed.
+fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
+    // What is wrong is said without the URL, which may hold a password.
+    let wrong = |reason: String| StoreError::Location { url: "of the warehouse".to_owned(), reason };
+    let mut config: tokio_postgres::Config =
+        url.parse().map_err(|error: tokio_postgres::Error| wrong(error.to_string()))?;
+    config.application_name("vitral").connect_timeout(CONNECT_TIMEOUT);
+    let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
+    let manager = match config.get_ssl_mode() {
+        SslMode::Disable => Manager::from_config(config, NoTls, recycling),
+        _ => Manager::from_config(config, MakeRustlsConnect::new(tls().map_err(wrong)?), recycling),
+    };
+    Pool::builder(manager)
+        .max_size(connections.max(1))
+        .runtime(Runtime::Tokio1)
+        .wait_timeout(Some(POOL_TIMEOUT))
+        .build()
+        .map_err(|error| wrong(error.to_string()))
+}
+
+/// Servers are trusted by the system's certificates, or those of `SSL_CERT_FILE`.
+fn tls() -> Result<ClientConfig, String> {
+    let mut roots = RootCertStore::empty();
+    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
+    if added == 0 {
+        tracing::debug!("no certificates are known to this system; servers can be reached with sslmode=disable alone");
+    }
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let config = ClientConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()
+        .map_err(|error| error.to_string())?;
+    Ok(config.with_root_certificates(roots).with_no_client_auth())
+}
