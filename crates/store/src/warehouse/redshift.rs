@@ -244,7 +244,7 @@ mod tests {
         let file = std::fs::File::open(dir.path().join("t/00000.parquet")).expect("the file");
         let reader = deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 10);
         let found: Vec<_> = reader.expect("Parquet").collect::<Result<_, _>>().expect("rows");
-        assert_eq!(found, [rows.clone()]);
+        assert_eq!(found, std::slice::from_ref(&rows));
         let nothing = session.read_batch(rows.slice(0, 0)).expect("a frame").execute_stream().await.expect("a stream");
         assert!(write_files(&place, &table, nothing).await.expect("written").is_empty());
     }
