@@ -40,7 +40,7 @@ pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -
     Ok(found)
 }
 
-async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Found, BatchError> {
+pub(crate) async fn planned(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<DataFrame, BatchError> {
     let failed = |source| unplanned(&check.position, &source);
     let first = days.from.checked_sub_days(ChronoDays::new(check.history_days)).unwrap_or(NaiveDate::MIN);
     let span = Span { from_ms: day_start_ms(zone, first), to_ms: day_start_ms(zone, days.to) };
@@ -49,8 +49,12 @@ async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result
     let day = |day| ScalarValue::Date32(Some(Date32Type::from_naive_date(day))).into();
     let values = HashMap::from([("de".to_owned(), day(days.from)), ("ate".to_owned(), day(days.to))]);
     let plan = plan.with_param_values(ParamValues::Map(values)).map_err(failed)?;
-    let run = async { DataFrame::new(context.state(), plan).collect().await };
-    let batches = run.await.map_err(BatchError::engine(&check.name, "run"))?;
+    Ok(DataFrame::new(context.state(), plan))
+}
+
+async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Found, BatchError> {
+    let frame = planned(check, zone, days, tables).await?;
+    let batches = frame.collect().await.map_err(BatchError::engine(&check.name, "run"))?;
     let count = batches.iter().map(RecordBatch::num_rows).sum();
     let rows = match batches.first() {
         None => RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty())),

@@ -73,7 +73,7 @@ impl Jobs<'_> {
     async fn table(&self, table: &JobTable, wanted: Wanted, tables: &Tables<'_>) -> Result<Done, BatchError> {
         let began = Utc::now();
         let moment = changes::moment(tables).await?;
-        let target = self.target(table, tables).await?;
+        let target = target(table, tables).await?;
         let target_id = self.warehouse.prepare(&target).await?;
         let mut left = 0;
         let spans = match wanted {
@@ -127,49 +127,6 @@ impl Jobs<'_> {
         Span { from_ms: day_start_ms(self.zone, days.from), to_ms: day_start_ms(self.zone, days.to) }
     }
 
-    async fn planned(
-        &self,
-        table: &JobTable,
-        span: Option<Span>,
-        tables: &Tables<'_>,
-    ) -> Result<DataFrame, BatchError> {
-        let failed = |source| unplanned(&table.position, &source);
-        let context = tables.session(span).await.map_err(failed)?;
-        let plan = plan_query(&context, &table.query).await.map_err(failed)?;
-        Ok(DataFrame::new(context.state(), plan))
-    }
-
-    /// The table's columns as the warehouse has them.
-    async fn target(&self, table: &JobTable, tables: &Tables<'_>) -> Result<WarehouseTable, BatchError> {
-        let frame = self.planned(table, None, tables).await?;
-        // Not the frame's own types: before it is analysed, CASE has that of its first branch, whatever the others are.
-        let plan = frame.into_optimized_plan().map_err(|source| unplanned(&table.position, &source))?;
-        let wrong = |message: String, remedy: &str| {
-            BatchError::Catalog(Box::new(table.position.error(message, remedy.to_owned())))
-        };
-        let schema = plan.schema().as_arrow();
-        match schema.field_with_name(&table.date).map(Field::data_type) {
-            Ok(DataType::Date32) => {}
-            Ok(other) => {
-                return Err(wrong(format!("column {} is {other}, no DATE", table.date), "CAST(... AS DATE)"));
-            }
-            Err(_) => {
-                return Err(wrong(format!("there is no column {}", table.date), "select it, or name another as date"));
-            }
-        }
-        if let Some(stranger) = table.key.iter().find(|column| schema.field_with_name(column).is_err()) {
-            return Err(wrong(format!("there is no column {stranger}"), "name columns of the query in key"));
-        }
-        // A catalog's views do not say what cannot be null, and a later query may find some.
-        let fields = schema.fields().iter().map(|field| stored(field).with_nullable(true));
-        Ok(WarehouseTable {
-            name: table.table.clone(),
-            schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
-            date: table.date.clone(),
-            key: table.key.clone(),
-        })
-    }
-
     async fn rows(
         &self,
         table: &JobTable,
@@ -177,7 +134,7 @@ impl Jobs<'_> {
         target: &WarehouseTable,
         tables: &Tables<'_>,
     ) -> Result<DataFrame, BatchError> {
-        let frame = self.planned(table, Some(self.span(days)), tables).await?;
+        let frame = planned(table, Some(self.span(days)), tables).await?;
         let columns = target
             .schema
             .fields()
@@ -185,6 +142,43 @@ impl Jobs<'_> {
             .map(|field| cast(ident(field.name()), field.data_type().clone()).alias(field.name()));
         frame.select(columns.collect::<Vec<_>>()).map_err(BatchError::engine(&table.table, "computed"))
     }
+}
+
+async fn planned(table: &JobTable, span: Option<Span>, tables: &Tables<'_>) -> Result<DataFrame, BatchError> {
+    let failed = |source| unplanned(&table.position, &source);
+    let context = tables.session(span).await.map_err(failed)?;
+    let plan = plan_query(&context, &table.query).await.map_err(failed)?;
+    Ok(DataFrame::new(context.state(), plan))
+}
+
+/// The table's columns as the warehouse has them.
+pub(crate) async fn target(table: &JobTable, tables: &Tables<'_>) -> Result<WarehouseTable, BatchError> {
+    let frame = planned(table, None, tables).await?;
+    // Not the frame's own types: before it is analysed, CASE has that of its first branch, whatever the others are.
+    let plan = frame.into_optimized_plan().map_err(|source| unplanned(&table.position, &source))?;
+    let wrong =
+        |message: String, remedy: &str| BatchError::Catalog(Box::new(table.position.error(message, remedy.to_owned())));
+    let schema = plan.schema().as_arrow();
+    match schema.field_with_name(&table.date).map(Field::data_type) {
+        Ok(DataType::Date32) => {}
+        Ok(other) => {
+            return Err(wrong(format!("column {} is {other}, no DATE", table.date), "CAST(... AS DATE)"));
+        }
+        Err(_) => {
+            return Err(wrong(format!("there is no column {}", table.date), "select it, or name another as date"));
+        }
+    }
+    if let Some(stranger) = table.key.iter().find(|column| schema.field_with_name(column).is_err()) {
+        return Err(wrong(format!("there is no column {stranger}"), "name columns of the query in key"));
+    }
+    // A catalog's views do not say what cannot be null, and a later query may find some.
+    let fields = schema.fields().iter().map(|field| stored(field).with_nullable(true));
+    Ok(WarehouseTable {
+        name: table.table.clone(),
+        schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
+        date: table.date.clone(),
+        key: table.key.clone(),
+    })
 }
 
 /// In the types that every warehouse has.

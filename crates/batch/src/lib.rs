@@ -7,6 +7,7 @@ mod error;
 pub mod import;
 pub mod jobs;
 pub mod ledger;
+pub mod planning;
 pub mod reconcile;
 pub mod tables;
 

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
@@ -78,6 +78,17 @@ impl<'a> Tables<'a> {
         Ok(Self { catalog, topics, references })
     }
 
+    /// Tables without a row, for planning alone.
+    pub fn empty(catalog: &'a Catalog) -> Result<Self, BatchError> {
+        let topics = catalog.topics.iter().map(|topic| (topic, Stored::default())).collect();
+        let references = catalog.references.iter().map(|declared| {
+            let table = MemTable::try_new(reference::schema(declared), vec![Vec::new()]);
+            let table = table.map_err(BatchError::engine(&declared.name, "planned"))?;
+            Ok((declared.name.clone(), Arc::new(table) as _))
+        });
+        Ok(Self { catalog, topics, references: references.collect::<Result<_, BatchError>>()? })
+    }
+
     pub(crate) fn topics(&self) -> impl Iterator<Item = (&'a Topic, &Stored)> {
         self.topics.iter().map(|(topic, stored)| (*topic, stored))
     }
@@ -88,7 +99,7 @@ impl<'a> Tables<'a> {
     }
 
     /// A session in which topics have the counted events of `span` alone.
-    pub async fn session(&self, span: Option<Span>) -> Result<SessionContext> {
+    pub async fn session(&self, span: Option<Span>) -> PlanResult<SessionContext> {
         let context = read_session(PARALLELISM);
         context.register_udf(divide_half_up());
         for (topic, stored) in &self.topics {
@@ -119,13 +130,13 @@ impl<'a> Tables<'a> {
     }
 }
 
-pub(crate) async fn plan_query(context: &SessionContext, query: &Query) -> Result<LogicalPlan> {
+pub(crate) async fn plan_query(context: &SessionContext, query: &Query) -> PlanResult<LogicalPlan> {
     let statement = ParserStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
     context.state().statement_to_plan(statement).await
 }
 
 /// The topic's counted rows, from messages and from files.
-fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> Result<LogicalPlan> {
+fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<LogicalPlan> {
     let time = &topic.columns[topic.event_time].name;
     let rows = |provider: &Arc<dyn TableProvider>| {
         let mut wanted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));

@@ -1,9 +1,9 @@
 //! Jobs of the warehouse, and checks of quality, over imported history.
 
 use crate::world::{World, day};
-use vitral_batch::checks;
 use vitral_batch::jobs::Wanted;
-use vitral_schemas::catalog::ShopSettings;
+use vitral_batch::{checks, planning};
+use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_store::warehouse::Days;
 
 const SALES: &str = "id_pedido,id_produto,quantidade,valor,desconto,timestamp,regiao,categoria
@@ -113,4 +113,31 @@ async fn checks_find_what_should_not_be() {
             ("produtos_desconhecidos".to_owned(), 1)
         ]
     );
+}
+
+#[tokio::test]
+async fn what_cannot_be_planned_is_named_before_it_runs() {
+    let settings = ShopSettings::default();
+    let built_in = Catalog::load(&[], &settings).expect("the built-in catalog");
+    let errors = planning::errors(&built_in, settings.time_zone).await.expect("planned");
+    assert!(errors.is_empty(), "{errors:?}");
+    let dir = tempfile::tempdir().expect("a folder");
+    let job = "CREATE TABLE a WITH (connector = 'warehouse', date = 'data') AS SELECT data, nada FROM movimentos;";
+    let check = "CREATE VIEW b WITH (check = 'x') AS SELECT * FROM ninguem;";
+    std::fs::write(dir.path().join("a.sql"), format!("{job}\n{check}\n")).expect("written");
+    let catalog = Catalog::load(&[dir.path().to_owned()], &settings).expect("it parses");
+    let errors = planning::errors(&catalog, settings.time_zone).await.expect("looked at");
+    let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
+    assert_eq!(said.len(), 2, "{said:?}");
+    assert!(said[0].contains("a.sql") && said[0].contains("nada"), "{said:?}");
+    assert!(said[1].contains("a.sql") && said[1].contains("ninguem"), "{said:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_table_that_is_new_gets_its_whole_history() {
+    let world = shop().await;
+    assert_eq!(world.job("vendas_por_regiao", Wanted::Changed).await[0].written, 3);
+    assert_eq!(world.job("vendas_por_regiao", Wanted::Changed).await[0].days, None, "nothing has changed");
+    std::fs::remove_dir_all(world.dir.path().join("warehouse/vendas_por_regiao")).expect("deleted");
+    assert_eq!(world.job("vendas_por_regiao", Wanted::Changed).await[0].written, 3, "it has nothing of what was there");
 }

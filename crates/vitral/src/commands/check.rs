@@ -4,6 +4,7 @@ use std::path::PathBuf;
 
 use anyhow::{Context, bail};
 use clap::Args;
+use vitral_batch::planning;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::{EngineConfig, PanesError, engine_session};
 use vitral_schemas::catalog::{Catalog, Diagnostics};
@@ -20,13 +21,20 @@ pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
     config.catalog.dirs.extend(flags.dir);
     let catalog = config.catalog()?;
     plan(&catalog, &config)?;
+    let runtime = tokio::runtime::Runtime::new()?;
+    let errors = runtime.block_on(planning::errors(&catalog, config.settings()?.time_zone))?;
+    if !errors.is_empty() {
+        return Err(Diagnostics(errors)).context("the catalog is broken");
+    }
     let text = format!(
-        "{} topics, {} metrics, {} views, {} endpoints, {} reference tables: all parse and plan",
+        "{} topics, {} metrics, {} views, {} endpoints, {} reference tables, {} tables of jobs, {} checks: all parse and plan",
         catalog.topics.len(),
         catalog.metrics.len(),
         catalog.views.len(),
         catalog.endpoints.len(),
-        catalog.references.len()
+        catalog.references.len(),
+        catalog.job_tables.len(),
+        catalog.checks.len()
     );
     crate::cli::answer(&text);
     Ok(())
