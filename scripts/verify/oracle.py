@@ -108,8 +108,9 @@ def oracle(
 def load_archive(database: duckdb.DuckDBPyConnection, archive: Path | str, storage: dict[str, str] | None) -> bool:
     """Whether every message is in it."""
     # What `retencao` has moved is a table of its own.
-    cold = str(archive).replace("/archive/", "/cold/archive/")
-    parts = [place for place in (str(archive), cold) if DeltaTable.is_deltatable(place, storage)]
+    root, folder, table = str(archive).rpartition("/archive/")
+    places = [str(archive), *([f"{root}/cold/archive/{table}"] if folder else [])]
+    parts = [place for place in places if DeltaTable.is_deltatable(place, storage)]
     rows = [DeltaTable(place, storage_options=storage).to_pyarrow_dataset() for place in parts]
     database.register("delta", dataset(rows) if len(rows) > 1 else rows[0])
     database.execute(ARCHIVE + "delta")
