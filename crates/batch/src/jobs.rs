@@ -134,13 +134,15 @@ impl Jobs<'_> {
         target: &WarehouseTable,
         tables: &Tables<'_>,
     ) -> Result<DataFrame, BatchError> {
+        let failed = BatchError::engine(&table.table, "computed");
         let frame = planned(table, Some(self.span(days)), tables).await?;
+        let frame = tables.engine().here(frame).map_err(&failed)?;
         let columns = target
             .schema
             .fields()
             .iter()
             .map(|field| cast(ident(field.name()), field.data_type().clone()).alias(field.name()));
-        frame.select(columns.collect::<Vec<_>>()).map_err(BatchError::engine(&table.table, "computed"))
+        frame.select(columns.collect::<Vec<_>>()).map_err(failed)
     }
 }
 

@@ -2,7 +2,12 @@
 //!
 //! Architecture invariant: nothing here shares state with the stream; they meet in the stored tables.
 
+pub mod backfill;
 pub mod checks;
+#[cfg(feature = "distributed")]
+pub mod cluster;
+mod distinct_texts;
+mod engine;
 mod error;
 pub mod import;
 pub mod jobs;
@@ -10,5 +15,7 @@ pub mod ledger;
 pub mod planning;
 pub mod reconcile;
 pub mod tables;
+mod window_starts;
 
+pub use engine::Engine;
 pub use error::BatchError;

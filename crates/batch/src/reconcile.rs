@@ -8,34 +8,35 @@ pub mod results;
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, ListBuilder, RecordBatch, TimestampMicrosecondBuilder};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
-use datafusion::error::{DataFusionError, Result};
+use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{min, sum};
-use datafusion::logical_expr::{ColumnarValue, Expr, ScalarUDF, Volatility, cast, ident, lit};
-use datafusion::prelude::{SessionContext, create_udf};
+use datafusion::logical_expr::{Expr, cast, ident, lit};
+use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::Statement;
 use vitral_panes::stored_rows;
 use vitral_schemas::catalog::{Catalog, Metric, PANE_COLUMN, ShopSettings, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
+use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::window::Windows;
 use vitral_store::{Archive, Location, MetricTable, read_session};
 
+use crate::engine::{Engine, PARALLELISM};
 use crate::error::BatchError;
+use crate::window_starts::starts_of;
 
 /// Says on which side a row stands that the other lacks, and how often.
 pub const SIDE_COLUMN: &str = "_lado";
 const SIDE: &str = "_sinal";
-const PARALLELISM: usize = 2;
 
 /// Windows that start in `from_ms..to_ms`.
 #[derive(Debug, Clone, Copy)]
@@ -69,18 +70,19 @@ impl Compared {
 /// Windows that are recomputed together: a long range is gone through in steps, so that memory stays bounded by the busiest of them.
 const STEP_MS: i64 = 6 * 3_600_000;
 
-/// Compares the published windows of every metric, or of the one named, with the archive.
+/// Compares the published windows of every metric, or of the one named, with the archive, which `engine` recomputes them from.
 pub async fn reconcile(
     catalog: &Catalog,
     settings: &ShopSettings,
     store: &Location,
+    engine: &Engine,
     range: Range,
     only: Option<&str>,
 ) -> Result<Vec<Compared>, BatchError> {
     let mut compared = Vec::new();
     for topic in &catalog.topics {
         for metric in catalog.metrics_of(&topic.name).filter(|metric| only.is_none_or(|only| metric.name == only)) {
-            compared.push(in_steps(metric, topic, settings, store, range).await?);
+            compared.push(in_steps(metric, topic, settings, store, engine, range).await?);
         }
     }
     Ok(compared)
@@ -91,6 +93,7 @@ async fn in_steps(
     topic: &Topic,
     settings: &ShopSettings,
     store: &Location,
+    engine: &Engine,
     range: Range,
 ) -> Result<Compared, BatchError> {
     let mut steps = Vec::new();
@@ -99,7 +102,7 @@ async fn in_steps(
     let mut from_ms = range.from_ms;
     while from_ms < range.to_ms {
         let step = Range { from_ms, to_ms: range.to_ms.min(from_ms + STEP_MS) };
-        let compared = compare(metric, topic, settings, store, step).await?;
+        let compared = compare(metric, topic, settings, store, engine, step).await?;
         let is_empty = compared.windows == 0 && !compared.differs();
         steps.push(compared);
         from_ms = step.to_ms;
@@ -148,7 +151,7 @@ pub async fn first_ms(
 }
 
 /// Where, at or after this time, something may be there to compare: an event's first window, or a published one.
-async fn next_ms(
+pub(crate) async fn next_ms(
     metric: &Metric,
     topic: &Topic,
     settings: &ShopSettings,
@@ -190,13 +193,14 @@ async fn compare(
     topic: &Topic,
     settings: &ShopSettings,
     store: &Location,
+    engine: &Engine,
     range: Range,
 ) -> Result<Compared, BatchError> {
     let failed = BatchError::engine(&metric.name, "recomputed");
     let version = metric.version(settings, topic.lateness_ms);
     // The table before the archive: what it calls closed gains no row after, however far a running stream goes on.
     let stored = MetricTable::read(&metric.name, &version, &store.join("metrics")).await?;
-    let recomputed = recompute(metric, topic, settings, store, range).await?;
+    let recomputed = recompute(metric, topic, settings, store, engine, range).await?;
     let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
     let schema = recomputed.schema();
     let closed = || closed(topic, range, published_through_ms);
@@ -264,21 +268,21 @@ fn closed(topic: &Topic, range: Range, published_through_ms: Option<i64>) -> Exp
 }
 
 /// The metric's rows of the windows that start in the range, in the schema of its table, from the archive's counted rows.
-async fn recompute(
+pub(crate) async fn recompute(
     metric: &Metric,
     topic: &Topic,
     settings: &ShopSettings,
     store: &Location,
+    engine: &Engine,
     range: Range,
 ) -> Result<RecordBatch, BatchError> {
-    let archive = Archive::read(topic, store)
+    let archive = Archive::read(topic, &engine.readable(store))
         .await?
         .ok_or_else(|| BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() })?;
     let archive = archive.provider().await?;
     let windows = Windows::new(metric.window, settings.time_zone);
-    let session = read_session(PARALLELISM);
-    session.register_udf(vitral_panes::divide_half_up());
     let run = async {
+        let session = engine.session()?;
         let events = events(&session, topic, archive, windows, range)?;
         session.register_table(topic.name.as_str(), events.into_view())?;
         let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
@@ -310,35 +314,11 @@ fn events(
     let typed =
         schema.fields().iter().map(|field| cast(ident(field.name()), field.data_type().clone()).alias(field.name()));
     let mut columns: Vec<Expr> = typed.collect();
-    columns.push(window_starts(windows).call(vec![ident(time)]).alias(PANE_COLUMN));
+    columns.push(starts_of(&windows, ident(time)).alias(PANE_COLUMN));
     session.read_table(archive)?.filter(wanted)?.select(columns)?.unnest_columns(&[PANE_COLUMN])?.filter(
         ident(PANE_COLUMN)
             .between(lit(instant(range.from_ms * MICROS_PER_MS)), lit(instant(range.to_ms * MICROS_PER_MS - 1))),
     )
-}
-
-/// The starts of all windows that an instant belongs to.
-fn window_starts(windows: Windows) -> ScalarUDF {
-    let item = Arc::new(Field::new_list_field(timestamp_type(), true));
-    let output = DataType::List(Arc::clone(&item));
-    let run = move |arguments: &[ColumnarValue]| -> Result<ColumnarValue, DataFusionError> {
-        let arrays = ColumnarValue::values_to_arrays(arguments)?;
-        let times = arrays[0].as_primitive::<TimestampMicrosecondType>();
-        let values = TimestampMicrosecondBuilder::new().with_timezone("UTC");
-        let mut starts = ListBuilder::new(values).with_field(Arc::clone(&item));
-        for time in times.iter() {
-            if let Some(micros) = time {
-                let pane_ms = windows.pane_start_ms(micros);
-                for bounds in windows.windows_of(pane_ms) {
-                    starts.values().append_value(bounds.start_ms * MICROS_PER_MS);
-                }
-            }
-            starts.append(true);
-        }
-        let starts: ArrayRef = Arc::new(starts.finish());
-        Ok(ColumnarValue::Array(starts))
-    };
-    create_udf("window_starts", vec![timestamp_type()], output, Volatility::Immutable, Arc::new(run))
 }
 
 fn instant(micros: i64) -> ScalarValue {

@@ -3,25 +3,26 @@
 use std::path::Path;
 use std::sync::Arc;
 
+use arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement};
-use vitral_panes::divide_half_up;
 use vitral_schemas::catalog::{Catalog, View};
 use vitral_schemas::reference;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{Archive, History, Location, read_session};
+use vitral_store::{Archive, History, Location};
 
+use crate::distinct_texts::DistinctTexts;
+use crate::engine::Engine;
 use crate::error::BatchError;
-
-const PARALLELISM: usize = 2;
 
 /// Events at or after the first time and before the second, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -34,6 +35,7 @@ pub struct Span {
 #[derive(Debug)]
 pub struct Tables<'a> {
     catalog: &'a Catalog,
+    engine: Engine,
     topics: Vec<(&'a Topic, Stored)>,
     references: Vec<(String, Arc<dyn TableProvider>)>,
 }
@@ -52,8 +54,14 @@ pub(crate) struct Stored {
 }
 
 impl<'a> Tables<'a> {
-    /// Takes the moment.
-    pub async fn open(catalog: &'a Catalog, store: &Location, reference_dir: &Path) -> Result<Self, BatchError> {
+    /// Takes the moment, to be computed with by `engine`.
+    pub async fn open(
+        catalog: &'a Catalog,
+        store: &Location,
+        reference_dir: &Path,
+        engine: Engine,
+    ) -> Result<Self, BatchError> {
+        let store = &engine.readable(store);
         let mut topics = Vec::new();
         for topic in &catalog.topics {
             let mut stored = Stored::default();
@@ -72,10 +80,10 @@ impl<'a> Tables<'a> {
         for declared in &catalog.references {
             let failed = BatchError::engine(&declared.name, "read");
             let rows = reference::read(reference_dir, declared).map_err(|source| failed(source.into()))?;
-            let table = MemTable::try_new(reference::schema(declared), vec![rows]).map_err(&failed)?;
-            references.push((declared.name.clone(), Arc::new(table) as _));
+            let rows = concat_batches(&reference::schema(declared), &rows).map_err(|source| failed(source.into()))?;
+            references.push((declared.name.clone(), engine.table(rows).map_err(&failed)?));
         }
-        Ok(Self { catalog, topics, references })
+        Ok(Self { catalog, engine, topics, references })
     }
 
     /// Tables without a row, for planning alone.
@@ -86,7 +94,11 @@ impl<'a> Tables<'a> {
             let table = table.map_err(BatchError::engine(&declared.name, "planned"))?;
             Ok((declared.name.clone(), Arc::new(table) as _))
         });
-        Ok(Self { catalog, topics, references: references.collect::<Result<_, BatchError>>()? })
+        Ok(Self { catalog, engine: Engine::Local, topics, references: references.collect::<Result<_, BatchError>>()? })
+    }
+
+    pub(crate) fn engine(&self) -> &Engine {
+        &self.engine
     }
 
     pub(crate) fn topics(&self) -> impl Iterator<Item = (&'a Topic, &Stored)> {
@@ -100,8 +112,8 @@ impl<'a> Tables<'a> {
 
     /// A session in which topics have the counted events of `span` alone.
     pub async fn session(&self, span: Option<Span>) -> PlanResult<SessionContext> {
-        let context = read_session(PARALLELISM);
-        context.register_udf(divide_half_up());
+        let context = self.engine.session()?;
+        context.add_analyzer_rule(Arc::new(DistinctTexts::new()));
         for (topic, stored) in &self.topics {
             let plan = counted(topic, stored, span)?;
             context.register_table(topic.name.as_str(), Arc::new(ViewTable::new(plan, None)))?;
@@ -153,7 +165,7 @@ fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<Log
         (Some(archive), Some(history)) => LogicalPlanBuilder::from(rows(archive)?).union(rows(history)?)?.build(),
         (Some(one), None) | (None, Some(one)) => rows(one),
         (None, None) => {
-            let nothing = MemTable::try_new(topic.schema(), vec![Vec::new()])?;
+            let nothing = EmptyTable::new(topic.schema());
             LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::new(nothing)), None)?.build()
         }
     }

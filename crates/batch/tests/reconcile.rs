@@ -5,9 +5,12 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::util::pretty::pretty_format_batches;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::prelude::SessionContext;
+use vitral_batch::Engine;
+use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::{Range, SIDE_COLUMN, reconcile, repair};
 use vitral_panes::plan::MetricPlan;
@@ -15,6 +18,7 @@ use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
 use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_schemas::window::Windows;
 use vitral_store::{Archive, ArchiveCommit, Location, MetricTable};
 
 /// Sales, views, a refund and a funnel around noon, in no order.
@@ -116,7 +120,8 @@ async fn what_panes_publish_equals_the_plain_query() {
     let shop = Shop::new();
     let rows = shop.archive(8).await;
     shop.publish(&rows).await;
-    let compared = reconcile(&shop.catalog, &shop.settings, &shop.store(), RANGE, None).await.expect("compared");
+    let compared =
+        reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, RANGE, None).await.expect("compared");
     assert_eq!(compared.len(), 6);
     for metric in &compared {
         assert!(metric.windows > 0 && metric.expected.num_rows() >= metric.windows, "{metric:?}");
@@ -126,6 +131,58 @@ async fn what_panes_publish_equals_the_plain_query() {
     let active = compared.iter().find(|metric| metric.metric == "usuarios_ativos").expect("compared");
     assert_eq!(active.windows, 6 + 4 + 5 + 5);
     assert_eq!(offsets::check(shop.topic(), &shop.store(), &Seen::new()).await.expect("checked").1, []);
+    // The same from the plain files, which other processes would read.
+    let files = shop.store().as_plain_files();
+    let by_files =
+        reconcile(&shop.catalog, &shop.settings, &files, &Engine::Local, RANGE, None).await.expect("compared");
+    for (metric, by_files) in compared.iter().zip(&by_files) {
+        assert_eq!((by_files.windows, by_files.differences.num_rows()), (metric.windows, 0), "{by_files:?}");
+    }
+}
+
+#[tokio::test]
+async fn a_backfilled_history_is_what_panes_publish() {
+    let shop = Shop::new();
+    let rows = shop.archive(8).await;
+    let backfill = async |metric: &Metric| {
+        let done = backfill(metric, shop.topic(), &shop.settings, &shop.store(), &Engine::Local).await;
+        done.expect("backfilled")
+    };
+    let windows = Windows::new(shop.catalog.metrics[0].window, shop.settings.time_zone);
+    let closed_ms = windows.first_open_ms(LAST_MS - shop.topic().lateness_ms);
+    for metric in &shop.catalog.metrics {
+        let Backfilled::Until { until_ms, rows } = backfill(metric).await else { panic!("{}", metric.name) };
+        assert!(rows > 0 && until_ms <= closed_ms, "{}: {rows} until {until_ms}", metric.name);
+        assert_eq!(backfill(metric).await, Backfilled::Until { until_ms, rows: 0 }, "it is there already");
+    }
+    // The stream adds nothing but that it is published.
+    let session = engine_session(EngineConfig::default()).expect("a session");
+    for metric in &shop.catalog.metrics {
+        let plan = MetricPlan::new(metric, shop.topic(), &shop.settings, &session).expect("planned");
+        shop.table(metric, &plan).await.publish(Vec::new(), LAST_MS).await.expect("published");
+        let version = metric.version(&shop.settings, shop.topic().lateness_ms);
+        let location = shop.store().join("metrics");
+        MetricTable::define(&metric.name, &version, &location, &metric.definition()).await.expect("defined");
+        assert_eq!(backfill(metric).await, Backfilled::LeftToItsStream);
+    }
+    let of = async |shop: &Shop| {
+        let mut tables = Vec::new();
+        for metric in &shop.catalog.metrics {
+            let version = metric.version(&shop.settings, shop.topic().lateness_ms);
+            let table = MetricTable::read(&metric.name, &version, &shop.store().join("metrics")).await.expect("read");
+            let order = |name: &String| ident(name).sort(true, true);
+            let (rows, _) = table.expect("a table");
+            let names: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+            let frame = SessionContext::new().read_table(rows).expect("a frame");
+            let sorted = frame.sort(names.iter().map(order).collect()).expect("sorted").collect().await.expect("rows");
+            tables.push(pretty_format_batches(&sorted).expect("shown").to_string());
+        }
+        tables
+    };
+    let published = Shop::new();
+    published.archive(8).await;
+    published.publish(&rows).await;
+    assert_eq!(of(&shop).await, of(&published).await);
 }
 
 #[tokio::test]
@@ -135,7 +192,7 @@ async fn a_row_too_many_is_named_and_repaired() {
     let metric = shop.catalog.metric("vendas_por_minuto").expect("the metric");
     let only = Some("vendas_por_minuto");
     let store = shop.store();
-    let compare = || reconcile(&shop.catalog, &shop.settings, &store, RANGE, only);
+    let compare = || reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, RANGE, only);
     // Nothing is published yet, so nothing is closed.
     let compared = compare().await.expect("compared");
     assert_eq!((compared[0].published_through_ms, compared[0].windows), (None, 0));

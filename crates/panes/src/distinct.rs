@@ -26,15 +26,25 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 
 use self::spread::{Spread, bucket_count, lists_of, texts_of};
 
-pub fn count_distinct_text() -> Arc<AggregateUDF> {
-    Arc::new(AggregateUDF::from(CountDistinctText {
-        signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable),
-    }))
+/// For states that whoever merges them has accounted for.
+pub(crate) fn count_distinct_text() -> Arc<AggregateUDF> {
+    aggregate(false)
+}
+
+/// For any query: states that wait to be merged are accounted for here.
+pub fn count_distinct_text_of_batches() -> Arc<AggregateUDF> {
+    aggregate(true)
+}
+
+fn aggregate(owns_states: bool) -> Arc<AggregateUDF> {
+    let signature = Signature::exact(vec![DataType::Utf8], Volatility::Immutable);
+    Arc::new(AggregateUDF::from(CountDistinctText { signature, owns_states }))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct CountDistinctText {
     signature: Signature,
+    owns_states: bool,
 }
 
 impl AggregateUDFImpl for CountDistinctText {
@@ -67,7 +77,7 @@ impl AggregateUDFImpl for CountDistinctText {
     }
 
     fn create_groups_accumulator(&self, _: AccumulatorArgs) -> Result<Box<dyn GroupsAccumulator>> {
-        Ok(Box::new(DistinctTexts::new()?))
+        Ok(Box::new(DistinctTexts::new(self.owns_states)?))
     }
 }
 
@@ -88,6 +98,9 @@ struct DistinctTexts {
     pair_of_row: Vec<usize>,
     /// Lists of states, each with its group, that wait until all have come; they share their memory with the states.
     waiting: Vec<(ListArray, Vec<u64>)>,
+    /// What they take, if nobody else has accounted for it.
+    waiting_bytes: usize,
+    owns_states: bool,
 }
 
 fn new_pairs() -> Result<Box<dyn GroupValues>> {
@@ -97,8 +110,15 @@ fn new_pairs() -> Result<Box<dyn GroupValues>> {
 }
 
 impl DistinctTexts {
-    fn new() -> Result<Self> {
-        Ok(Self { pairs: new_pairs()?, counts: Vec::new(), pair_of_row: Vec::new(), waiting: Vec::new() })
+    fn new(owns_states: bool) -> Result<Self> {
+        Ok(Self {
+            pairs: new_pairs()?,
+            counts: Vec::new(),
+            pair_of_row: Vec::new(),
+            waiting: Vec::new(),
+            waiting_bytes: 0,
+            owns_states,
+        })
     }
 
     /// Takes in pairs without null texts.
@@ -119,6 +139,7 @@ impl DistinctTexts {
     /// Takes in the lists that wait, bucket by bucket; after each of them, all its pairs are here.
     fn take_in_waiting(&mut self, buckets: usize, mut after_each: impl FnMut(&mut Self) -> Result<()>) -> Result<()> {
         let waiting = std::mem::take(&mut self.waiting);
+        self.waiting_bytes = 0;
         if buckets == 1 {
             for (lists, groups) in waiting {
                 let lengths = lists.offsets().lengths();
@@ -221,6 +242,9 @@ impl GroupsAccumulator for DistinctTexts {
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
         self.counts.resize(total_num_groups, 0);
+        if self.owns_states {
+            self.waiting_bytes += values[0].to_data().get_slice_memory_size()?;
+        }
         self.waiting.push((lists_of(&values[0]), group_indices.iter().map(|group| *group as u64).collect()));
         Ok(())
     }
@@ -262,5 +286,6 @@ impl GroupsAccumulator for DistinctTexts {
             + self.counts.capacity() * size_of::<i64>()
             + self.pair_of_row.capacity() * size_of::<usize>()
             + waiting.sum::<usize>()
+            + self.waiting_bytes
     }
 }

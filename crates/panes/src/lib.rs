@@ -16,6 +16,7 @@ mod session;
 pub mod state;
 pub mod watermark;
 
+pub use distinct::count_distinct_text_of_batches;
 pub use error::PanesError;
 pub use functions::divide_half_up;
 pub use rows::{split_by_window, stored_rows};

@@ -452,6 +452,20 @@ impl ArchiveReader {
         Ok(self.table.transaction(REPLAYS).await?.unwrap_or_default())
     }
 
+    /// The committed effective watermark, in milliseconds: the topic's, whichever log it came from.
+    pub async fn effective_ms(&self) -> Result<Option<i64>, StoreError> {
+        let failed = StoreError::read(&self.table.name);
+        let frame = read_session(1).read_table(self.provider().await?).map_err(&failed)?;
+        let run = async { frame.aggregate(vec![ident(archive_columns::LOG)], vec![])?.collect().await };
+        let logs = run.await.map_err(&failed)?;
+        let mut effective_ms = None;
+        for log in logs.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten()) {
+            let application = watermark_application(log, &self.kafka_topic);
+            effective_ms = effective_ms.max(self.table.transaction(&application).await?);
+        }
+        Ok(effective_ms)
+    }
+
     /// The next offset of a partition, as its commits have it.
     pub async fn next_offset(&self, log: &str, partition: i32) -> Result<Option<i64>, StoreError> {
         self.table.transaction(&partition_application(log, &self.kafka_topic, partition)).await

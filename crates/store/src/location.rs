@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use datafusion::execution::runtime_env::RuntimeEnv;
 use deltalake::logstore::{
     LogStore, LogStoreFactory, ObjectStoreRef, StorageConfig, default_logstore, logstore_factories,
 };
@@ -24,6 +25,16 @@ pub struct Location {
     store: Arc<dyn ObjectStore>,
     /// Ends with a slash.
     url: Url,
+    reading: Reading,
+}
+
+/// How tables are read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reading {
+    /// By Delta's own scan, which knows the smallest and largest values of each file.
+    Delta,
+    /// As the Parquet files that they consist of, which other processes can be told of.
+    Files,
 }
 
 /// Schemes of buckets. All of them offer "put if absent", on which the one commit rests.
@@ -39,7 +50,7 @@ impl Location {
         let io = |source| StoreError::Io { path: path.to_owned(), source };
         let path = std::path::absolute(path).map_err(io)?;
         let url = Url::from_directory_path(&path).map_err(|()| io(std::io::Error::other("is no folder's path")))?;
-        Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url })
+        Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url, reading: Reading::Delta })
     }
 
     /// A prefix of a bucket, `s3://bucket/prefix`, with the settings of object_store's clients; what is not among them is taken from
@@ -62,7 +73,7 @@ impl Location {
         if let Ok(scheme) = Url::parse(&format!("{scheme}://")) {
             logstore_factories().insert(scheme, Arc::new(ConditionalPuts));
         }
-        Ok(Self { store: store.into(), url: parsed })
+        Ok(Self { store: store.into(), url: parsed, reading: Reading::Delta })
     }
 
     /// The place of this name below.
@@ -72,7 +83,34 @@ impl Location {
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(name).push("");
         }
-        Self { store: Arc::clone(&self.store), url }
+        Self { store: Arc::clone(&self.store), url, reading: self.reading }
+    }
+
+    /// The same place, whose tables are read as plain Parquet files: such a plan can be sent to other processes.
+    pub fn as_plain_files(&self) -> Self {
+        Self { reading: Reading::Files, ..self.clone() }
+    }
+
+    pub(crate) fn as_delta(&self) -> Self {
+        Self { reading: Reading::Delta, ..self.clone() }
+    }
+
+    pub(crate) fn reading(&self) -> Reading {
+        self.reading
+    }
+
+    /// The URL of a file here, by its path from here.
+    pub(crate) fn file_url(&self, file: &path::Path) -> Url {
+        let mut url = self.url.clone();
+        if let Ok(mut segments) = url.path_segments_mut() {
+            segments.pop_if_empty().extend(file.parts());
+        }
+        url
+    }
+
+    /// Makes the files here known to whoever runs plans that name them.
+    pub fn register(&self, environment: &RuntimeEnv) {
+        environment.register_object_store(&self.url, Arc::clone(&self.store));
     }
 
     /// Whether a table could be here.

@@ -56,6 +56,11 @@ impl MetricTable {
         folder.write_text(DEFINITION_FILE, definition).await
     }
 
+    /// Whether a process has begun to serve the version.
+    pub async fn is_defined(metric: &str, version: &str, location: &Location) -> Result<bool, StoreError> {
+        Ok(location.join(metric).join(version).read_text(DEFINITION_FILE).await?.is_some())
+    }
+
     /// The versions of a metric below `location` that have a definition and were published, the furthest last.
     pub async fn versions(metric: &str, location: &Location) -> Result<Vec<PublishedVersion>, StoreError> {
         let folder = location.join(metric);

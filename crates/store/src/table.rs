@@ -7,6 +7,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::datasource::file_format::parquet::ParquetFormat;
+use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
+use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::Expr;
 use deltalake::kernel::Transaction;
@@ -21,7 +25,7 @@ use deltalake::{DeltaTable, DeltaTableError, StructField};
 use futures::TryStreamExt;
 
 use crate::error::StoreError;
-use crate::location::Location;
+use crate::location::{Location, Reading};
 use crate::session::read_session;
 
 /// A Delta table.
@@ -35,6 +39,7 @@ pub(crate) struct Table {
     schema: SchemaRef,
     /// A column in which every text is another: to look for it in a dictionary is in vain.
     unique: Option<String>,
+    location: Location,
 }
 
 /// A writer holds one row group in memory, and so does a reader: small ones keep merges small beside the stream.
@@ -58,7 +63,14 @@ impl Table {
         }
         let session = Arc::new(read_session(1).state());
         let schema = stored_schema(&delta).map_err(StoreError::table(name, "opened"))?;
-        Ok(Some(Self { name: name.to_owned(), delta, session, schema: Arc::new(schema), unique: None }))
+        Ok(Some(Self {
+            name: name.to_owned(),
+            delta,
+            session,
+            schema: Arc::new(schema),
+            unique: None,
+            location: location.clone(),
+        }))
     }
 
     /// Opens the table at `location`, or creates it. An older table gains the columns that it lacks.
@@ -94,7 +106,8 @@ impl Table {
             };
         }
         let session = Arc::new(read_session(1).state());
-        let mut table = Self { name: name.to_owned(), delta, session, schema, unique: None };
+        let mut table =
+            Self { name: name.to_owned(), delta, session, schema, unique: None, location: location.clone() };
         table.add_missing_columns().await?;
         Ok(table)
     }
@@ -132,8 +145,28 @@ impl Table {
 
     /// Every committed row, as of the last commit seen here.
     pub(crate) async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
-        let builder = self.delta.table_provider().with_session(Arc::clone(&self.session));
-        builder.await.map_err(StoreError::read(&self.name))
+        match self.location.reading() {
+            Reading::Delta => {
+                let builder = self.delta.table_provider().with_session(Arc::clone(&self.session));
+                builder.await.map_err(StoreError::read(&self.name))
+            }
+            Reading::Files => self.files().map_err(StoreError::read(&self.name)),
+        }
+    }
+
+    /// The files of the last commit seen here, as a table.
+    fn files(&self) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let schema = Arc::new(stored_schema(&self.delta)?);
+        let files = self.delta.snapshot()?.log_data().into_iter().map(|file| file.object_store_path());
+        let files = files.map(|file| ListingTableUrl::try_new(self.location.file_url(&file), None));
+        let files = files.collect::<Result<Vec<_>, _>>()?;
+        if files.is_empty() {
+            return Ok(Arc::new(EmptyTable::new(schema)));
+        }
+        let options = self.session.default_table_options().parquet;
+        let format = ListingOptions::new(Arc::new(ParquetFormat::default().with_options(options)));
+        let config = ListingTableConfig::new_with_multi_paths(files).with_listing_options(format).with_schema(schema);
+        Ok(Arc::new(ListingTable::try_new(config)?))
     }
 
     pub(crate) async fn transaction(&self, application: &str) -> Result<Option<i64>, StoreError> {

@@ -67,10 +67,10 @@ impl Judge {
         Ok(Judged { rows, verdicts, refused })
     }
 
-    /// Learns an id that was counted before a restart.
-    pub fn remember(&mut self, partition: i32, id: &str, time_micros: i64) {
+    /// Learns ids that were counted before a restart, with their times.
+    pub fn remember<'a>(&mut self, partition: i32, ids: impl Iterator<Item = (&'a str, i64)>) {
         let id_key = self.id_key;
-        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).remember(id, time_micros);
+        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).remember(ids);
     }
 
     /// Sees that the ids of these rows fit. To forget one that could still come again would count it twice, so what does not fit

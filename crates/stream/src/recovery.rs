@@ -190,9 +190,7 @@ fn remember_ids(topic: &Topic, judge: &mut Judge, partition: i32, batch: &Record
     let Some(index) = topic.event_id else { return };
     let since_micros = since_ms.map_or(i64::MIN, |since_ms| since_ms * MICROS_PER_MS);
     let times = batch.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
-    for (id, time) in batch.column(index).as_string::<i32>().iter().zip(times.values()) {
-        if let Some(id) = id.filter(|_| *time >= since_micros) {
-            judge.remember(partition, id, *time);
-        }
-    }
+    let ids = batch.column(index).as_string::<i32>().iter().zip(times.values());
+    let open = ids.filter_map(|(id, time)| id.filter(|_| *time >= since_micros).zip(Some(*time)));
+    judge.remember(partition, open);
 }

@@ -6,7 +6,9 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use vitral_batch::BatchError;
 
-use crate::commands::{batch, check, demo, import, ledger, reconcile, show_config, simulate, stream};
+#[cfg(feature = "distributed")]
+use crate::commands::cluster;
+use crate::commands::{backfill, batch, check, demo, import, ledger, reconcile, show_config, simulate, stream};
 use crate::config::Config;
 
 /// Real-time e-commerce analytics: every number on the dashboard is provable.
@@ -37,6 +39,12 @@ enum Command {
     Stream(stream::Flags),
     /// Recompute what was published from the archive, by another code path; exit 1 on any difference.
     Reconcile(reconcile::Flags),
+    /// The history of metrics that no stream has published yet, before a stream computes it.
+    Backfill(backfill::Flags),
+    /// The processes of a cluster, for --engine ballista.
+    #[cfg(feature = "distributed")]
+    #[command(subcommand)]
+    Cluster(cluster::Command),
     /// Jobs of the warehouse, and checks of quality.
     #[command(subcommand)]
     Batch(batch::Command),
@@ -69,6 +77,9 @@ pub fn run() -> ExitCode {
             Command::Demo(flags) => demo::run(config, &common, flags),
             Command::Stream(flags) => stream::run(config, &common, flags),
             Command::Reconcile(flags) => reconcile::run(&config, &common, &flags),
+            Command::Backfill(flags) => backfill::run(&config, &common, &flags),
+            #[cfg(feature = "distributed")]
+            Command::Cluster(command) => cluster::run(&config, &common, command),
             Command::Batch(command) => batch::run(&config, &common, &command),
             Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),

@@ -1,7 +1,10 @@
 //! One file for each command.
 
+pub mod backfill;
 pub mod batch;
 pub mod check;
+#[cfg(feature = "distributed")]
+pub mod cluster;
 pub mod demo;
 pub mod import;
 pub mod ledger;

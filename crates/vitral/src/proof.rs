@@ -8,10 +8,10 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use chrono::Utc;
 use tokio::sync::watch;
-use vitral_batch::BatchError;
 use vitral_batch::reconcile::offsets::{self, Seen};
 use vitral_batch::reconcile::results::{self, Results, Run};
 use vitral_batch::reconcile::{Range, first_ms, reconcile};
+use vitral_batch::{BatchError, Engine};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
 use vitral_schemas::time::MICROS_PER_MS;
@@ -73,7 +73,7 @@ impl Proof {
         self.show().await?;
         while let Some(range) = self.due().await? {
             let started = Instant::now();
-            let compared = reconcile(&self.catalog, &self.settings, &self.store, range, None).await?;
+            let compared = reconcile(&self.catalog, &self.settings, &self.store, &Engine::Local, range, None).await?;
             let mut breaks = 0;
             for topic in &self.catalog.topics {
                 let (partitions, found) = offsets::check(topic, &self.store, &self.seen).await?;

@@ -2,6 +2,7 @@
 
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
+use vitral_batch::Engine;
 use vitral_batch::reconcile::{Range, reconcile, repair};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::window::Windows;
@@ -32,7 +33,7 @@ pub async fn finish_replay(catalog: &Catalog, settings: &ShopSettings, store: &L
     let Some(Pending { oldest_ms, newest_ms }) = pending(store).await? else { return Ok(0) };
     let longest = catalog.metrics.iter().map(|metric| Windows::new(metric.window, settings.time_zone).longest_ms());
     let range = Range { from_ms: oldest_ms - longest.max().unwrap_or_default(), to_ms: newest_ms + 1 };
-    let compared = reconcile(catalog, settings, store, range, None).await?;
+    let compared = reconcile(catalog, settings, store, &Engine::Local, range, None).await?;
     let changed = repair(catalog, settings, store, &compared).await?;
     store.delete(FILE).await?;
     Ok(changed)

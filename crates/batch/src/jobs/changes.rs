@@ -17,12 +17,11 @@ use serde::{Deserialize, Serialize};
 use vitral_schemas::time::civil_day;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::read_session;
 
+use crate::engine::Engine;
 use crate::error::BatchError;
 use crate::tables::{Span, Tables, instant};
 
-const PARALLELISM: usize = 2;
 const QUARTER_NANOS: i64 = 15 * 60 * 1_000_000_000;
 
 /// How far everything that is stored had come, by topic.
@@ -55,7 +54,7 @@ pub(super) async fn moment(tables: &Tables<'_>) -> Result<Moment, BatchError> {
         if let Some(archive) = &stored.archive {
             let groups = vec![ident(archive_columns::LOG), ident(archive_columns::PARTITION)];
             let last = vec![max(ident(archive_columns::OFFSET)).alias("last")];
-            for batch in collect(topic, archive, |frame| frame.aggregate(groups, last)).await? {
+            for batch in collect(tables.engine(), topic, archive, |frame| frame.aggregate(groups, last)).await? {
                 let (logs, partitions) =
                     (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int32Type>());
                 let last = batch.column(2).as_primitive::<Int64Type>();
@@ -88,7 +87,7 @@ pub(super) async fn days_since(
             let Some(table) = table else { continue };
             // Quarters of hours: the days of zones begin at them, at other ones than UTC's.
             let quarter = date_bin(lit(ScalarValue::new_interval_mdn(0, 0, QUARTER_NANOS)), ident(time), instant(0));
-            let rows = collect(topic, table, |frame| {
+            let rows = collect(tables.engine(), topic, table, |frame| {
                 frame
                     .filter(counted().and(new))?
                     .aggregate(vec![cast(quarter, timestamp_type()).alias("quarter")], vec![])
@@ -111,7 +110,7 @@ pub(super) async fn counts(tables: &Tables<'_>, span: Span) -> Result<Counts, Ba
         let is = |verdict: Verdict| ident(archive_columns::VERDICT).eq(lit(verdict.name()));
         for table in [&stored.archive, &stored.history].into_iter().flatten() {
             let number = async |wanted: Expr| {
-                let rows = collect(topic, table, |frame| {
+                let rows = collect(tables.engine(), topic, table, |frame| {
                     frame.filter(wanted)?.aggregate(vec![], vec![count(lit(1)).alias("n")])
                 });
                 let numbers = rows.await?;
@@ -140,10 +139,11 @@ fn behind(offsets: &BTreeMap<String, BTreeMap<i32, i64>>) -> Expr {
 }
 
 async fn collect(
+    engine: &Engine,
     topic: &Topic,
     table: &Arc<dyn TableProvider>,
     query: impl FnOnce(DataFrame) -> datafusion::error::Result<DataFrame>,
 ) -> Result<Vec<RecordBatch>, BatchError> {
-    let run = async { query(read_session(PARALLELISM).read_table(Arc::clone(table))?)?.collect().await };
+    let run = async { query(engine.session()?.read_table(Arc::clone(table))?)?.collect().await };
     run.await.map_err(BatchError::engine(&topic.name, "searched for new rows"))
 }

@@ -11,6 +11,7 @@ use datafusion::logical_expr::{ident, lit};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_store::{Archive, ArchiveReader, Location, read_session};
 
+use crate::engine::PARALLELISM;
 use crate::error::BatchError;
 
 /// Offsets that are looked at together: sorted in memory, some 30 bytes each.
@@ -67,7 +68,7 @@ async fn bounds(topic: &Topic, rows: &Arc<dyn TableProvider>) -> Result<Vec<Part
     use archive_columns::*;
     let offset = || ident(OFFSET);
     let run = async {
-        read_session(super::PARALLELISM)
+        read_session(PARALLELISM)
             .read_table(Arc::clone(rows))?
             .aggregate(
                 vec![ident(LOG), ident(PARTITION)],
@@ -110,7 +111,7 @@ async fn look_at(
             .and(ident(OFFSET).gt_eq(lit(start)))
             .and(ident(OFFSET).lt(lit(start + OFFSETS_AT_ONCE)));
         let run = async {
-            read_session(super::PARALLELISM)
+            read_session(PARALLELISM)
                 .read_table(Arc::clone(rows))?
                 .filter(wanted)?
                 .select(vec![ident(OFFSET), ident(OFFSET_END)])?

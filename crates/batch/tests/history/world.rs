@@ -7,10 +7,10 @@ use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use chrono::NaiveDate;
 use tempfile::TempDir;
-use vitral_batch::BatchError;
 use vitral_batch::import::{Files, Import, Imported, Numbers};
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
+use vitral_batch::{BatchError, Engine};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_store::Location;
 use vitral_store::warehouse::DeltaWarehouse;
@@ -69,7 +69,9 @@ impl World {
     }
 
     pub async fn tables(&self) -> Tables<'_> {
-        Tables::open(&self.catalog, &self.store, &self.dir.path().join("reference")).await.expect("the tables")
+        Tables::open(&self.catalog, &self.store, &self.dir.path().join("reference"), Engine::Local)
+            .await
+            .expect("the tables")
     }
 
     pub async fn job(&self, job: &str, wanted: Wanted) -> Vec<Done> {

@@ -122,7 +122,8 @@ pub(super) struct Steps(Table);
 
 impl Steps {
     fn place(store: &Location, topic: &Topic) -> Location {
-        store.join("cold").join("steps").join(&topic.name)
+        // Read by this process alone.
+        store.join("cold").join("steps").join(&topic.name).as_delta()
     }
 
     fn schema() -> SchemaRef {

@@ -3,7 +3,7 @@
 use anyhow::{Context, bail};
 use arrow::util::pretty::pretty_format_batches;
 use chrono::{NaiveDate, TimeDelta, Utc};
-use clap::{Args, Subcommand, ValueEnum};
+use clap::{Args, Subcommand};
 use vitral_batch::checks;
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
@@ -15,6 +15,7 @@ use vitral_store::warehouse::Days;
 
 use crate::cli::{BadArguments, Common, answer};
 use crate::config::{Config, Retention};
+use crate::engine;
 use crate::server::REFERENCE_DIR;
 use crate::warehouse;
 
@@ -46,15 +47,8 @@ pub struct Flags {
     /// ... through this one.
     #[arg(long, value_name = "D", requires = "from")]
     to: Option<NaiveDate>,
-    /// What computes it.
-    #[arg(long, value_enum, default_value = "local")]
-    engine: Engine,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Engine {
-    /// This process.
-    Local,
+    #[command(flatten)]
+    engine: engine::Flags,
 }
 
 impl Flags {
@@ -99,6 +93,10 @@ fn list(catalog: &Catalog) {
 
 async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags) -> anyhow::Result<()> {
     let store = config.location(&common.data_dir)?;
+    let engine = flags.engine.engine()?;
+    if [COMPACTION, RETENTION].contains(&flags.job.as_str()) && !flags.engine.is_local() {
+        bail!(BadArguments(format!("{} moves files, which this process does: leave --engine out", flags.job)));
+    }
     if flags.job == COMPACTION {
         return compact(&store).await;
     }
@@ -106,7 +104,7 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         return retain(&config.retention, catalog, &store).await;
     }
     let zone = config.settings()?.time_zone;
-    let tables = Tables::open(catalog, &store, &common.data_dir.join(REFERENCE_DIR)).await?;
+    let tables = Tables::open(catalog, &store, &common.data_dir.join(REFERENCE_DIR), engine).await?;
     let days = flags.days()?;
     if flags.job == CHECKS {
         let today = Utc::now().with_timezone(&zone).date_naive();

@@ -15,6 +15,7 @@ use vitral_store::Location;
 
 use crate::cli::{Common, answer};
 use crate::config::Config;
+use crate::engine;
 
 /// Differing rows that are shown of each metric.
 const SHOWN: usize = 20;
@@ -33,6 +34,8 @@ pub struct Flags {
     /// This metric alone.
     #[arg(long, value_name = "NAME")]
     metric: Option<String>,
+    #[command(flatten)]
+    engine: engine::Flags,
 }
 
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
@@ -47,11 +50,12 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         bail!("there is no metric {name}: name one of {}", known.join(", "));
     }
     let settings = config.settings()?;
+    let engine = flags.engine.engine()?;
     let range = Range { from_ms: flags.from.timestamp_millis(), to_ms: flags.to.timestamp_millis() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = config.location(&common.data_dir)?;
     runtime.block_on(async {
-        let compare = || reconcile(&catalog, &settings, &store, range, flags.metric.as_deref());
+        let compare = || reconcile(&catalog, &settings, &store, &engine, range, flags.metric.as_deref());
         let started = Instant::now();
         let mut compared = compare().await?;
         let breaks = broken_offsets(&catalog, &store).await?;

@@ -1,0 +1,87 @@
+//! The history of a metric that no stream has published yet, computed before the stream that declares it starts.
+//!
+//! A stream computes such a history itself, beside its work. Here it is done by whatever computes best, and by the SQL of
+//! reconciliation; the stream then goes on where this ended, and what neither has done is done by the other.
+
+use std::sync::Arc;
+
+use vitral_panes::plan::MetricPlan;
+use vitral_panes::{EngineConfig, engine_session};
+use vitral_schemas::catalog::{Metric, ShopSettings};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::Topic;
+use vitral_schemas::window::Windows;
+use vitral_store::{Archive, Location, MetricTable};
+
+use crate::engine::Engine;
+use crate::error::BatchError;
+use crate::reconcile::{Range, next_ms, recompute};
+
+/// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
+const STEP_MS: i64 = 24 * 3_600_000;
+const STEP_WINDOWS: i64 = 4;
+/// Before any event.
+const LONG_AGO_MS: i64 = -(1 << 48);
+
+/// What became of a metric.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Backfilled {
+    /// A stream has begun with it, and computes its history itself.
+    LeftToItsStream,
+    /// There is nothing yet to compute it from.
+    NoEvents,
+    /// It is there for windows that start before this; so many rows were added.
+    Until { until_ms: i64, rows: usize },
+}
+
+/// Computes the windows of `metric` that the archive's M has closed, as far as its table does not have them.
+pub async fn backfill(
+    metric: &Metric,
+    topic: &Topic,
+    settings: &ShopSettings,
+    store: &Location,
+    engine: &Engine,
+) -> Result<Backfilled, BatchError> {
+    let archive = Archive::read(topic, store)
+        .await?
+        .ok_or_else(|| BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() })?;
+    let Some(effective_ms) = archive.effective_ms().await? else { return Ok(Backfilled::NoEvents) };
+    let session = engine_session(EngineConfig::default()).map_err(BatchError::engine(&metric.name, "planned"))?;
+    let plan = MetricPlan::new(metric, topic, settings, &session)?;
+    let version = metric.version(settings, topic.lateness_ms);
+    let location = store.join("metrics");
+    // After M was asked for: a stream that begins from now on has an M that is not before it, and so nothing here is beyond what the
+    // stream takes for history.
+    if MetricTable::is_defined(&metric.name, &version, &location).await? {
+        return Ok(Backfilled::LeftToItsStream);
+    }
+    let mut table = MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &location).await?;
+    let windows = Windows::new(metric.window, settings.time_zone);
+    let end_ms = windows.first_open_ms(effective_ms - topic.lateness_ms);
+    // Windows that lack events are not computed: they could not be proved.
+    let whole_from_ms = archive.gone_micros().map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
+    let done_ms = table.backfilled_until_ms().await?.max(whole_from_ms);
+    let next = async |from_ms: i64| next_ms(metric, topic, settings, store, from_ms).await;
+    let mut from_ms = done_ms;
+    let mut first_ms = next(done_ms.unwrap_or(LONG_AGO_MS)).await?;
+    let mut rows = 0;
+    while let Some(start_ms) = first_ms.max(from_ms).filter(|start_ms| first_ms.is_some() && *start_ms < end_ms) {
+        // Windows start where panes do: one that begins in the middle of a month would not.
+        let step_ms = STEP_MS.max(STEP_WINDOWS * windows.longest_ms());
+        let until_ms = end_ms.min(windows.first_open_ms(start_ms + step_ms));
+        let range = Range { from_ms: start_ms, to_ms: until_ms };
+        let computed = recompute(metric, topic, settings, store, engine, range).await?;
+        let is_empty = computed.num_rows() == 0;
+        rows += computed.num_rows();
+        table.backfill(vec![computed], until_ms).await?;
+        tracing::info!(metric = metric.name, until = %shown(until_ms), rows, "computed");
+        from_ms = Some(until_ms);
+        // Years without events are gone through at once.
+        first_ms = if is_empty { next(until_ms).await? } else { from_ms };
+    }
+    Ok(from_ms.map_or(Backfilled::NoEvents, |until_ms| Backfilled::Until { until_ms, rows }))
+}
+
+fn shown(ms: i64) -> String {
+    chrono::DateTime::from_timestamp_micros(ms * MICROS_PER_MS).map_or_else(|| ms.to_string(), |time| time.to_rfc3339())
+}

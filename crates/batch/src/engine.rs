@@ -1,0 +1,77 @@
+//! What computes: this process, or a cluster of others.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
+use datafusion::error::Result;
+use datafusion::logical_expr::ScalarUDF;
+use datafusion::prelude::SessionContext;
+use vitral_panes::divide_half_up;
+use vitral_store::{Location, read_session};
+
+#[cfg(feature = "distributed")]
+use crate::cluster;
+use crate::window_starts::window_starts;
+
+/// Parts of a query that this process computes at once.
+pub(crate) const PARALLELISM: usize = 2;
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Engine {
+    /// This process.
+    #[default]
+    Local,
+    /// The executors of a scheduler, `http://HOST:PORT`.
+    #[cfg(feature = "distributed")]
+    Ballista { scheduler: url::Url },
+}
+
+impl Engine {
+    /// A session whose queries are computed there.
+    pub fn session(&self) -> Result<SessionContext> {
+        let context = match self {
+            Self::Local => read_session(PARALLELISM),
+            #[cfg(feature = "distributed")]
+            Self::Ballista { scheduler } => cluster::session(scheduler)?,
+        };
+        for function in functions() {
+            context.register_udf(function);
+        }
+        Ok(context)
+    }
+
+    /// The place, with tables that the session can read.
+    pub fn readable(&self, store: &Location) -> Location {
+        match self {
+            Self::Local => store.clone(),
+            #[cfg(feature = "distributed")]
+            Self::Ballista { .. } => store.as_plain_files(),
+        }
+    }
+
+    /// A table of rows that this process has.
+    pub(crate) fn table(&self, rows: RecordBatch) -> Result<Arc<dyn TableProvider>> {
+        match self {
+            Self::Local => Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?)),
+            #[cfg(feature = "distributed")]
+            Self::Ballista { .. } => cluster::values(&rows),
+        }
+    }
+
+    /// The rows of a query of the session, computed there, to go on with here.
+    pub(crate) fn here(&self, rows: DataFrame) -> Result<DataFrame> {
+        match self {
+            Self::Local => Ok(rows),
+            #[cfg(feature = "distributed")]
+            Self::Ballista { .. } => cluster::here(rows),
+        }
+    }
+}
+
+/// What the catalog's SQL can use beside DataFusion's own functions, and what reconciliation does.
+pub(crate) fn functions() -> [ScalarUDF; 2] {
+    [divide_half_up(), window_starts()]
+}

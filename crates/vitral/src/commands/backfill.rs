@@ -1,0 +1,56 @@
+//! `vitral backfill`: the history of metrics that no stream has published yet.
+
+use anyhow::{Context, bail};
+use chrono::DateTime;
+use clap::Args;
+use vitral_batch::backfill::{Backfilled, backfill};
+
+use crate::cli::{Common, answer};
+use crate::config::Config;
+use crate::engine;
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// This metric alone.
+    #[arg(long, value_name = "NAME")]
+    metric: Option<String>,
+    #[command(flatten)]
+    engine: engine::Flags,
+}
+
+pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    let engine = flags.engine.engine()?;
+    let catalog = config.catalog()?;
+    let settings = config.settings()?;
+    let store = config.location(&common.data_dir)?;
+    let wanted: Vec<_> =
+        catalog.metrics.iter().filter(|metric| flags.metric.as_ref().is_none_or(|only| metric.name == *only)).collect();
+    if wanted.is_empty() {
+        let known: Vec<_> = catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
+        bail!("there is no metric {}: name one of {}", flags.metric.as_deref().unwrap_or_default(), known.join(", "));
+    }
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        for metric in wanted {
+            let Some(topic) = catalog.topic(&metric.topic) else { continue };
+            let done = backfill(metric, topic, &settings, &store, &engine)
+                .await
+                .with_context(|| format!("the history of {} could not be computed", metric.name))?;
+            answer(&format!("{}: {}", metric.name, shown(done)));
+        }
+        Ok(())
+    })
+}
+
+fn shown(done: Backfilled) -> String {
+    let time = |ms: i64| DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.to_rfc3339());
+    match done {
+        Backfilled::LeftToItsStream => {
+            "a stream has begun with it and computes its history; vitral reconcile compares it".to_owned()
+        }
+        Backfilled::NoEvents => "no window has closed yet".to_owned(),
+        Backfilled::Until { until_ms, rows } => {
+            format!("{rows} rows added; complete for windows that start before {}", time(until_ms))
+        }
+    }
+}
