@@ -1,6 +1,6 @@
 """Batch jobs against DuckDB: a year of real sales (`completejourney`), imported from files, aggregated into the warehouse.
 
-    scripts/verify/venv scripts/verify/history.py [--format parquet|csv|xlsx] [--postgres URL] [--bucket] [--keep DIR]
+    scripts/verify/venv scripts/verify/history.py [--format parquet|csv|xlsx] [--postgres URL] [--bucket] [--scheduler URL] [--keep DIR]
 
 Writes the sales and one refund for every 40th line into files, imports them with `vitral import`, runs the jobs, and computes the
 same tables with DuckDB from the files that were written. Decisions:
@@ -10,6 +10,7 @@ same tables with DuckDB from the files that were written. Decisions:
 - `--format csv` writes what a Brazilian spreadsheet would: semicolons, 1.234,56, 31/12/2017 21:05:07.
 - `--format xlsx` writes folders of workbooks of 500,000 rows, numbers and local times typed. One of them must be imported in less than
   60 s, with less than 1 GiB.
+- `--scheduler` has the jobs computed by the cluster of this scheduler, which must reach the same folder or bucket.
 - `--bucket` keeps everything in the S3 server that `scripts/services` has started.
 
 Every job is run twice, the second time only for what has changed, which must be nothing. The last line is the verdict. Needs a built
@@ -18,11 +19,13 @@ vitral (VITRAL).
 
 import argparse
 import os
+import resource
 import secrets
 import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from datetime import datetime
 from importlib.metadata import distribution
 from pathlib import Path
@@ -93,10 +96,12 @@ def main() -> int:
     parser.add_argument("--format", choices=["parquet", "csv", "xlsx"], default="parquet")
     parser.add_argument("--postgres", metavar="URL", help="the warehouse; Delta tables when absent")
     parser.add_argument("--bucket", action="store_true", help="keep everything in the S3 server of scripts/services")
+    parser.add_argument("--scheduler", metavar="URL", help="of the cluster that computes the jobs; this machine when absent")
     parser.add_argument("--keep", type=Path, metavar="DIR", help="where to leave everything")
     options = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="vitral-history-") as folder:
-        return check(options.keep or Path(folder), options.format, options.postgres, bucket() if options.bucket else None)
+        cluster = ["--engine", "ballista", "--scheduler", options.scheduler] if options.scheduler else []
+        return check(options.keep or Path(folder), options.format, options.postgres, bucket() if options.bucket else None, cluster)
 
 
 def bucket() -> tuple[str, dict[str, str]]:
@@ -111,7 +116,7 @@ def bucket() -> tuple[str, dict[str, str]]:
     return f"s3://{os.environ['VITRAL_TEST_S3_BUCKET']}/history-{secrets.token_hex(4)}", options
 
 
-def check(folder: Path, form: str, postgres: str | None, bucket: tuple[str, dict[str, str]] | None) -> int:
+def check(folder: Path, form: str, postgres: str | None, bucket: tuple[str, dict[str, str]] | None, cluster: list[str]) -> int:
     folder.mkdir(parents=True, exist_ok=True)
     database = duckdb.connect()
     for statement in (SALES, REFUNDS):
@@ -127,11 +132,11 @@ def check(folder: Path, form: str, postgres: str | None, bucket: tuple[str, dict
         started = time.monotonic()
         with (folder / "out").open("w+") as out, (folder / "err").open("w+") as err:
             process = subprocess.Popen(command, env=environment, cwd=folder, stdout=out, stderr=err)
-            _, status, used = os.wait4(process.pid, 0)
+            status, used, memory = wait(process.pid)
             said, complained = ((folder / name).read_text() for name in ("out", "err"))
         if code := os.waitstatus_to_exitcode(status):
             raise SystemExit(f"{' '.join(words)}: exit {code}\n{said[-2000:]}{complained[-2000:]}")
-        seconds, memory = time.monotonic() - started, used.ru_maxrss / 1024
+        seconds = time.monotonic() - started
         print(f"{said.rstrip().splitlines()[-1]} [{seconds:.1f} s, {used.ru_utime + used.ru_stime:.1f} s of CPU, {memory:.0f} MiB]", flush=True)
         measured.append((seconds, memory))
         return said
@@ -154,13 +159,27 @@ def check(folder: Path, form: str, postgres: str | None, bucket: tuple[str, dict
         again = vitral("import", str(file), "--table", table, "--map", "quando=timestamp")
         comparison.nothing(f"{table} imported again", f"SELECT 1 WHERE NOT contains($${again}$$, ' 0 rows imported, 0 refused')")
     for job in JOBS:
-        vitral("batch", "run", job)
-        again = vitral("batch", "run", job)
+        vitral("batch", "run", job, *cluster)
+        again = vitral("batch", "run", job, *cluster)
         comparison.nothing(f"{job} without changes", f"SELECT 1 WHERE NOT contains($${again}$$, 'nothing has changed')")
     for table, query in EXPECTED.items():
         columns = [column for column, *_ in database.execute(f"DESCRIBE {query}").fetchall()]
         comparison.rows(table, query, warehouse(folder, table, columns, postgres, bucket))
     return comparison.finish()
+
+
+def wait(process: int) -> tuple[int, resource.struct_rusage, float]:
+    """How it ended, what it used, and its largest resident memory in MiB. `ru_maxrss` would be that of this process, which it began as."""
+    memory = 0
+    while True:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            for line in Path(f"/proc/{process}/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    memory = int(line.split()[1])
+        ended, status, used = os.wait4(process, os.WNOHANG)
+        if ended:
+            return status, used, memory / 1024
+        time.sleep(0.02)
 
 
 def write(database: duckdb.DuckDBPyConnection, folder: Path, table: str, form: str) -> Path:

@@ -7,6 +7,7 @@ mod changes;
 mod runs;
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use arrow::datatypes::{DataType, Field, Schema};
 use chrono::{NaiveDate, Utc};
@@ -95,9 +96,13 @@ impl Jobs<'_> {
         };
         let mut done = Done { table: table.table.clone(), days: None, read: 0, written: 0, refused: 0, left };
         for days in spans.into_iter().flat_map(|days| at_once(table.per, days)) {
+            let started = Instant::now();
             let counts = changes::counts(tables, self.span(days)).await?;
+            let counted = started.elapsed();
             let rows = self.rows(table, days, &target, tables).await?;
+            let planned = started.elapsed();
             done.written += self.warehouse.replace(&target, days, rows).await?;
+            tracing::debug!(table = table.table, ?days, ?counted, ?planned, replaced = ?started.elapsed(), "computed");
             done.read += counts.counted;
             done.refused += counts.refused;
             done.days = Some(match done.days {

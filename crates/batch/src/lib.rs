@@ -4,6 +4,7 @@
 
 pub mod backfill;
 pub mod checks;
+mod civil_date;
 #[cfg(feature = "distributed")]
 pub mod cluster;
 mod distinct_texts;

@@ -20,6 +20,7 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Location};
 
+use crate::civil_date::CivilDates;
 use crate::distinct_texts::DistinctTexts;
 use crate::engine::Engine;
 use crate::error::BatchError;
@@ -114,6 +115,7 @@ impl<'a> Tables<'a> {
     pub async fn session(&self, span: Option<Span>) -> PlanResult<SessionContext> {
         let context = self.engine.session()?;
         context.add_analyzer_rule(Arc::new(DistinctTexts::new()));
+        context.add_analyzer_rule(Arc::new(CivilDates));
         for (topic, stored) in &self.topics {
             let plan = counted(topic, stored, span)?;
             context.register_table(topic.name.as_str(), Arc::new(ViewTable::new(plan, None)))?;

@@ -11,7 +11,8 @@ mod spread;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int64Array, ListArray, UInt32Array, UInt64Array, new_empty_array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, ListArray, UInt32Array, UInt64Array,
+    new_empty_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute;
@@ -214,6 +215,9 @@ impl DistinctTexts {
     }
 }
 
+/// Groups of a batch whose last text is remembered.
+const GROUPS_REMEMBERED: usize = 256;
+
 fn usize_of(group: u64) -> Result<usize> {
     usize::try_from(group).map_err(|_| exec_datafusion_err!("group {group} is out of range"))
 }
@@ -227,17 +231,26 @@ impl GroupsAccumulator for DistinctTexts {
         total_num_groups: usize,
     ) -> Result<()> {
         self.counts.resize(total_num_groups, 0);
-        let texts = &values[0];
-        if texts.null_count() == 0 && opt_filter.is_none() {
-            return self.insert(group_indices.iter().map(|group| *group as u64).collect(), Arc::clone(texts));
+        let texts = values[0].as_string::<i32>();
+        // Most rows of a group say what the one before it in that group said, such as the lines of an order.
+        let mut last_of_group = [usize::MAX; GROUPS_REMEMBERED];
+        let mut new = BooleanBufferBuilder::new(texts.len());
+        for (row, group) in group_indices.iter().enumerate() {
+            let is_wanted =
+                texts.is_valid(row) && opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row));
+            let last = &mut last_of_group[group % GROUPS_REMEMBERED];
+            let is_known = group_indices.get(*last) == Some(group) && texts.value(*last) == texts.value(row);
+            new.append(is_wanted && !is_known);
+            if is_wanted {
+                *last = row;
+            }
         }
-        let counted: BooleanArray = (0..texts.len())
-            .map(|row| {
-                Some(texts.is_valid(row) && opt_filter.is_none_or(|filter| filter.is_valid(row) && filter.value(row)))
-            })
-            .collect();
-        let groups = group_indices.iter().zip(counted.values()).filter(|(_, counted)| *counted);
-        self.insert(groups.map(|(group, _)| *group as u64).collect(), compute::filter(texts, &counted)?)
+        let new = BooleanArray::new(new.finish(), None);
+        if new.true_count() == texts.len() {
+            return self.insert(group_indices.iter().map(|group| *group as u64).collect(), Arc::clone(&values[0]));
+        }
+        let groups = group_indices.iter().zip(new.values()).filter(|(_, new)| *new);
+        self.insert(groups.map(|(group, _)| *group as u64).collect(), compute::filter(&values[0], &new)?)
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {

@@ -13,6 +13,7 @@ pub mod lock;
 pub mod maintenance;
 mod merge;
 pub mod metric_table;
+mod predicates;
 mod session;
 pub mod snapshot;
 mod table;

@@ -1,9 +1,13 @@
 //! The DataFusion session that tables are read and written with.
 
+use std::sync::Arc;
+
 use datafusion::execution::SessionStateBuilder;
 use datafusion::execution::context::SessionContext;
 use datafusion::prelude::SessionConfig;
 use deltalake::delta_datafusion::planner::DeltaPlanner;
+
+use crate::predicates::ConditionsOnce;
 
 /// History is read in bulk.
 const BATCH_ROWS: usize = 32 * 1024;
@@ -20,7 +24,10 @@ pub fn read_session(target_partitions: usize) -> SessionContext {
     options.execution.parquet.reorder_filters = true;
     options.sql_parser.map_string_types_to_utf8view = false;
     // Delta's writer plans nodes of its own.
-    let state =
-        SessionStateBuilder::new().with_config(config).with_default_features().with_query_planner(DeltaPlanner::new());
+    let state = SessionStateBuilder::new()
+        .with_config(config)
+        .with_default_features()
+        .with_query_planner(DeltaPlanner::new())
+        .with_physical_optimizer_rule(Arc::new(ConditionsOnce));
     SessionContext::new_with_state(state.build())
 }

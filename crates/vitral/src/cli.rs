@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use clap::{Args, Parser, Subcommand};
 use vitral_batch::BatchError;
 
+use crate::allocator;
 #[cfg(feature = "distributed")]
 use crate::commands::cluster;
 use crate::commands::{backfill, batch, check, demo, import, ledger, reconcile, show_config, simulate, stream};
@@ -71,6 +72,9 @@ enum ConfigCommand {
 /// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments.
 pub fn run() -> ExitCode {
     let Cli { common, command } = Cli::parse();
+    if let Command::Batch(_) = command {
+        allocator::start_for_history();
+    }
     let outcome = Config::load(common.config.as_deref()).and_then(|config| {
         crate::logging::start(&config.log)?;
         match command {

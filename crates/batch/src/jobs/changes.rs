@@ -109,8 +109,8 @@ pub(super) async fn counts(tables: &Tables<'_>, span: Span) -> Result<Counts, Ba
             |column: &str| ident(column).gt_eq(instant(span.from_ms)).and(ident(column).lt(instant(span.to_ms)));
         let is = |verdict: Verdict| ident(archive_columns::VERDICT).eq(lit(verdict.name()));
         for table in [&stored.archive, &stored.history].into_iter().flatten() {
-            let number = async |wanted: Expr| {
-                let rows = collect(tables.engine(), topic, table, |frame| {
+            let number = async |engine: &Engine, wanted: Expr| {
+                let rows = collect(engine, topic, table, |frame| {
                     frame.filter(wanted)?.aggregate(vec![], vec![count(lit(1)).alias("n")])
                 });
                 let numbers = rows.await?;
@@ -118,8 +118,9 @@ pub(super) async fn counts(tables: &Tables<'_>, span: Span) -> Result<Counts, Ba
                     numbers.iter().filter_map(|batch| batch.column(0).as_primitive::<Int64Type>().iter().next()?);
                 Ok::<_, BatchError>(u64::try_from(sum.sum::<i64>()).unwrap_or_default())
             };
-            counts.counted += number(is(Verdict::Counted).and(within(time))).await?;
-            counts.refused += number(is(Verdict::Refused).and(within(archive_columns::ARRIVAL))).await?;
+            counts.counted += number(tables.engine(), is(Verdict::Counted).and(within(time))).await?;
+            counts.refused +=
+                number(tables.engine(), is(Verdict::Refused).and(within(archive_columns::ARRIVAL))).await?;
         }
     }
     Ok(counts)
