@@ -65,7 +65,7 @@ pub fn run(config: &Config, common: &Common, command: Command) -> anyhow::Result
             Command::Scheduler(SchedulerFlags { listen, host }) => {
                 let host = reached_as(host, listen)?;
                 tokio::select! {
-                    stopped = stop_signal() => stopped.map_err(Into::into),
+                    stopped = stop_signal() => stopped,
                     ended = schedule(listen, &host, &store) => ended.map_err(Into::into),
                 }
             }
