@@ -1,7 +1,7 @@
-//! The history of a metric that no stream has published yet, computed before the stream that declares it starts.
+//! The history of a metric that no stream has begun with, computed before the stream that declares it starts.
 //!
 //! A stream computes such a history itself, beside its work. Here it is done by whatever computes best, and by the SQL of
-//! reconciliation; the stream then goes on where this ended, and what neither has done is done by the other.
+//! reconciliation; the stream then goes on where this ended. Once a stream has begun with the metric, it is left to it.
 
 use std::sync::Arc;
 

@@ -31,5 +31,6 @@ pub fn start_for_history() {
     let Ok(program) = std::env::current_exe() else { return };
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let error = Command::new(program).args(arguments).env(OVERRIDES, HISTORY).exec();
-    tracing::debug!(%error, "memory is got as it is beside a stream");
+    // Logs have not begun yet.
+    eprintln!("vitral: slower than it could be, as it cannot start with other settings of its allocator: {error}");
 }

@@ -40,7 +40,7 @@ enum Command {
     Stream(stream::Flags),
     /// Recompute what was published from the archive, by another code path; exit 1 on any difference.
     Reconcile(reconcile::Flags),
-    /// The history of metrics that no stream has published yet, before a stream computes it.
+    /// The history of metrics that no stream has begun with.
     Backfill(backfill::Flags),
     /// The processes of a cluster, for --engine ballista.
     #[cfg(feature = "distributed")]

@@ -1,4 +1,4 @@
-//! `vitral backfill`: the history of metrics that no stream has published yet.
+//! `vitral backfill`: the history of metrics that no stream has begun with.
 
 use anyhow::{Context, bail};
 use chrono::DateTime;
