@@ -112,7 +112,7 @@ def fill(data: Path, count: int) -> None:
 
 
 def start_cluster(folder: Path, processes: ExitStack) -> tuple[list[str], list[subprocess.Popen]]:
-    scheduler, *others = (free_port() for _ in range(5))
+    scheduler, *others = (free_port() for _ in range(3))
     url = f"http://127.0.0.1:{scheduler}"
 
     def process(*words: str) -> subprocess.Popen:
@@ -123,8 +123,8 @@ def start_cluster(folder: Path, processes: ExitStack) -> tuple[list[str], list[s
 
     process("scheduler", "--listen", f"127.0.0.1:{scheduler}")
     executors = [
-        process("executor", "--scheduler", url, "--listen", f"127.0.0.1:{listen}", "--tasks-port", str(tasks), "--cores", "1", "--memory-mib", "512")
-        for listen, tasks in (others[:2], others[2:])
+        process("executor", "--scheduler", url, "--listen", f"127.0.0.1:{listen}", "--cores", "1", "--memory-mib", "512")
+        for listen in others
     ]
     for port in (scheduler, *others):
         wait_for(lambda port=port: is_open(port))

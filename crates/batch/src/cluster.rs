@@ -10,6 +10,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use ballista_core::config::TaskSchedulingPolicy;
 use ballista_core::extension::{SessionConfigExt, SessionStateExt};
 use ballista_core::registry::BallistaFunctionRegistry;
 use ballista_core::utils::default_session_builder;
@@ -52,9 +53,16 @@ const CLEAN_UP_SECONDS: u64 = 600;
 const HEARTBEAT_SECONDS: u64 = 5;
 const LOST_AFTER_SECONDS: u64 = 20;
 
+/// Executors ask for their parts. A scheduler that pushes them forgets cores of theirs when another executor is lost, in the end all.
+const POLICY: TaskSchedulingPolicy = TaskSchedulingPolicy::PullStaged;
+
 /// A session whose queries the scheduler gets.
+///
+/// Ballista's adaptive planner is not used: a stage that it has to compute anew, because its executor is gone, never ends.
 pub(crate) fn session(scheduler: &Url) -> Result<SessionContext> {
-    let state = read_session(PARTITIONS).state().upgrade_for_ballista(scheduler.to_string())?;
+    let mut state = read_session(PARTITIONS).state().upgrade_for_ballista(scheduler.to_string())?;
+    let config = state.config_mut();
+    *config = config.clone().with_ballista_adaptive_query_planner(false);
     Ok(SessionContext::new_with_state(state))
 }
 
@@ -124,6 +132,7 @@ pub async fn schedule(listen: SocketAddr, host: &str, store: &Location) -> Resul
         bind_host: in_address(listen.ip()),
         bind_port: listen.port(),
         external_host: host.to_owned(),
+        scheduling_policy: POLICY,
         finished_job_data_clean_up_interval_seconds: STAGES_KEPT_SECONDS,
         executor_timeout_seconds: LOST_AFTER_SECONDS,
         expire_dead_executor_interval_seconds: HEARTBEAT_SECONDS,
@@ -141,8 +150,6 @@ pub struct ExecutorConfig {
     pub scheduler: Url,
     /// Where other processes fetch its rows.
     pub listen: SocketAddr,
-    /// Where the scheduler reaches it.
-    pub tasks_port: u16,
     /// The name under which others reach it.
     pub host: String,
     /// Parts of queries that it computes at once.
@@ -169,10 +176,12 @@ pub async fn execute(config: ExecutorConfig, store: &Location) -> Result<(), Bat
         bind_host: in_address(config.listen.ip()),
         external_host: Some(config.host),
         port: config.listen.port(),
-        grpc_port: config.tasks_port,
+        // Nobody calls it, as it asks for its parts.
+        grpc_port: 0,
         scheduler_host: config.scheduler.host_str().unwrap_or_default().to_owned(),
         scheduler_port: config.scheduler.port_or_known_default().unwrap_or_default(),
         scheduler_connect_timeout_seconds: CONNECT_SECONDS,
+        task_scheduling_policy: POLICY,
         vcores: config.cores,
         memory_pool_size: Some(config.memory_bytes),
         work_dir: Some(work_dir),

@@ -40,9 +40,6 @@ pub struct ExecutorFlags {
     /// Where other processes fetch its rows.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:50051")]
     listen: SocketAddr,
-    /// Where the scheduler reaches it.
-    #[arg(long, value_name = "PORT", default_value_t = 50052)]
-    tasks_port: u16,
     /// The name under which others reach it (default: the address).
     #[arg(long, value_name = "HOST")]
     host: Option<String>,
@@ -70,12 +67,11 @@ pub fn run(config: &Config, common: &Common, command: Command) -> anyhow::Result
                 }
             }
             Command::Executor(flags) => {
-                let ExecutorFlags { scheduler, listen, tasks_port, host, cores, memory_mib, work_dir } = flags;
+                let ExecutorFlags { scheduler, listen, host, cores, memory_mib, work_dir } = flags;
                 let work_dir = work_dir.unwrap_or_else(|| common.data_dir.clone());
                 let executor = ExecutorConfig {
                     scheduler,
                     listen,
-                    tasks_port,
                     host: reached_as(host, listen)?,
                     cores: cores.map_or_else(|| std::thread::available_parallelism().map(usize::from), Ok)?,
                     memory_bytes: memory_mib * MIB,
