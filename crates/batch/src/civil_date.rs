@@ -2,12 +2,10 @@
 //!
 //! `CAST(time AT TIME ZONE zone AS DATE)` asks the calendar for each row. Here it is asked for the hours that a batch touches.
 
-use std::cell::Cell;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, Date32Array, PrimitiveArray};
-use arrow::datatypes::{DataType, Date32Type, TimeUnit, TimestampMicrosecondType};
-use chrono::{DateTime, Offset, TimeZone};
+use arrow::array::{ArrayRef, AsArray};
+use arrow::datatypes::{DataType, TimeUnit};
 use chrono_tz::Tz;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TreeNode};
@@ -17,11 +15,8 @@ use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarUDF, Volatility, lit};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::create_udf;
+use vitral_schemas::time::civil_days;
 use vitral_schemas::topic::timestamp_type;
-
-const HOUR_MICROS: i64 = 3_600_000_000;
-/// Hours of a batch that are remembered at most: 23 years.
-const HOURS_MAX: i64 = 200_000;
 
 pub(crate) fn civil_date() -> ScalarUDF {
     create_udf(
@@ -39,54 +34,8 @@ fn run(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
     };
     let zone: Tz = zone.parse().map_err(|_| exec_datafusion_err!("there is no zone {zone}"))?;
     let times = ColumnarValue::values_to_arrays(std::slice::from_ref(times))?;
-    let days = dates(times[0].as_primitive(), zone)?;
+    let days = civil_days(zone, times[0].as_primitive())?;
     Ok(ColumnarValue::Array(Arc::new(days) as ArrayRef))
-}
-
-/// What is known of an hour since the Unix epoch.
-#[derive(Clone, Copy)]
-enum Hour {
-    NotAsked,
-    /// All of it is on this day.
-    On(i32),
-    /// A day begins in it, or its clocks are changed.
-    Mixed,
-}
-
-fn dates(times: &PrimitiveArray<TimestampMicrosecondType>, zone: Tz) -> Result<Date32Array> {
-    let first = arrow::compute::min(times).unwrap_or_default().div_euclid(HOUR_MICROS);
-    let last = arrow::compute::max(times).unwrap_or_default().div_euclid(HOUR_MICROS);
-    let hours = vec![Cell::new(Hour::NotAsked); usize::try_from((last - first + 1).min(HOURS_MAX)).unwrap_or_default()];
-    times.try_unary(|micros| {
-        let hour = micros.div_euclid(HOUR_MICROS);
-        let Some(known) = usize::try_from(hour - first).ok().and_then(|nth| hours.get(nth)) else {
-            return date(micros, zone);
-        };
-        if let Hour::NotAsked = known.get() {
-            known.set(ask(hour, zone)?);
-        }
-        match known.get() {
-            Hour::On(day) => Ok(day),
-            Hour::NotAsked | Hour::Mixed => date(micros, zone),
-        }
-    })
-}
-
-fn ask(hour: i64, zone: Tz) -> Result<Hour> {
-    let (start, end) = (hour * HOUR_MICROS, (hour + 1) * HOUR_MICROS - 1);
-    let offset = |micros| Ok::<_, datafusion::error::DataFusionError>(local(micros, zone)?.offset().fix());
-    let day = date(start, zone)?;
-    Ok(if day == date(end, zone)? && offset(start)? == offset(end)? { Hour::On(day) } else { Hour::Mixed })
-}
-
-fn date(micros: i64, zone: Tz) -> Result<i32> {
-    Ok(Date32Type::from_naive_date(local(micros, zone)?.date_naive()))
-}
-
-fn local(micros: i64, zone: Tz) -> Result<DateTime<Tz>> {
-    let utc = DateTime::from_timestamp_micros(micros)
-        .ok_or_else(|| exec_datafusion_err!("{micros} microseconds are beyond the calendar"))?;
-    Ok(zone.from_utc_datetime(&utc.naive_utc()))
 }
 
 /// Replaces the cast by the function.
@@ -133,46 +82,10 @@ fn zone_of(expr: &Expr) -> Option<(&Expr, Arc<str>)> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::TimestampMicrosecondArray;
-    use arrow::compute::cast;
     use arrow::util::pretty::pretty_format_batches;
     use datafusion::prelude::SessionContext;
 
     use super::*;
-
-    /// Around every change of clocks of some zones, and days at random.
-    #[test]
-    fn the_same_days_as_the_cast() {
-        for zone in
-            ["America/Sao_Paulo", "America/St_Johns", "Pacific/Apia", "Asia/Kathmandu", "Africa/Monrovia", "UTC"]
-        {
-            let tz: Tz = zone.parse().expect("a zone");
-            let step = 1_234_567_891_234;
-            let mut instants: Vec<Option<i64>> =
-                (0..2_000).map(|nth| Some(-200_000_000_000_000 + nth * step)).collect();
-            let mut before = None;
-            for hour in -600_000..500_000 {
-                let offset = local(hour * HOUR_MICROS, tz).expect("a time").offset().fix();
-                if before.is_some_and(|before| before != offset) {
-                    for minute in -180..180 {
-                        instants.push(Some(hour * HOUR_MICROS + minute * 60_000_000 + 1));
-                    }
-                }
-                before = Some(offset);
-            }
-            instants.push(None);
-            let times = TimestampMicrosecondArray::from(instants).with_timezone("UTC");
-            let zoned = cast(&times, &DataType::Timestamp(TimeUnit::Microsecond, Some(zone.into()))).expect("local");
-            let expected = cast(&zoned, &DataType::Date32).expect("days");
-            // Also in parts, whose hours are all remembered.
-            assert_eq!(&dates(&times, tz).expect("days"), expected.as_primitive::<Date32Type>(), "{zone}");
-            for start in (0..times.len()).step_by(300) {
-                let len = 300.min(times.len() - start);
-                let found = dates(&times.slice(start, len), tz).expect("days");
-                assert_eq!(&found, expected.slice(start, len).as_primitive::<Date32Type>(), "{zone} from {start}");
-            }
-        }
-    }
 
     #[tokio::test]
     async fn the_same_rows_under_the_same_names() {

@@ -31,12 +31,13 @@ impl DistinctTexts {
                 && params.distinct
                 && params.order_by.is_empty()
                 && params.args.len() == 1
-                && params.args[0].get_type(input)? == DataType::Utf8;
+                && matches!(params.args[0].get_type(input)?, DataType::Utf8 | DataType::Utf8View);
             if !counts_texts {
                 return Ok(Transformed::no(Expr::AggregateFunction(call)));
             }
             let mut params = call.params;
             params.distinct = false;
+            params.args = vec![params.args.remove(0).cast_to(&DataType::Utf8, input)?];
             Ok(Transformed::yes(Expr::AggregateFunction(AggregateFunction { func: Arc::clone(&self.0), params })))
         })
     }

@@ -10,7 +10,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
 use vitral_panes::divide_half_up;
-use vitral_store::{Location, read_session};
+use vitral_store::{Location, bulk_session};
 
 use crate::civil_date::civil_date;
 #[cfg(feature = "distributed")]
@@ -19,7 +19,6 @@ use crate::window_starts::window_starts;
 
 /// Parts of a query that this process computes at once.
 pub(crate) const PARALLELISM: usize = 2;
-const BATCH_ROWS: usize = 16 * 1024;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Engine {
@@ -35,7 +34,7 @@ impl Engine {
     /// A session whose queries are computed there.
     pub fn session(&self) -> Result<SessionContext> {
         let context = match self {
-            Self::Local => whole_days(read_session(PARALLELISM)),
+            Self::Local => bulk_session(PARALLELISM),
             #[cfg(feature = "distributed")]
             Self::Ballista { scheduler } => cluster::session(scheduler)?,
         };
@@ -71,16 +70,6 @@ impl Engine {
             Self::Ballista { .. } => cluster::here(rows),
         }
     }
-}
-
-/// Most of what is read counts, as files and row groups of other days are passed over: to look for the rows that do before the other
-/// columns are read costs more than it saves. Batches are small enough to stay in the processor's caches.
-fn whole_days(context: SessionContext) -> SessionContext {
-    let mut state = context.state();
-    let config = state.config_mut();
-    *config = config.clone().with_batch_size(BATCH_ROWS);
-    config.options_mut().execution.parquet.pushdown_filters = false;
-    SessionContext::new_with_state(state)
 }
 
 /// What the catalog's SQL can use beside DataFusion's own functions, and what reconciliation does.

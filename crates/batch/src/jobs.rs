@@ -24,7 +24,8 @@ use crate::error::BatchError;
 use crate::tables::{Span, Tables, plan_query, unplanned};
 
 /// Days that are computed together: each part looks for its rows in the files anew, and holds its groups in memory.
-const DAYS_AT_ONCE: i64 = 366;
+/// A year, in whole months too, wherever it begins.
+const DAYS_AT_ONCE: i64 = 400;
 
 /// Which days a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -267,9 +268,9 @@ mod tests {
     #[test]
     fn long_spans_are_cut_between_periods() {
         let parts = at_once(Period::Day, days("2024-01-01", "2025-03-01"));
-        assert_eq!(parts, [days("2024-01-01", "2025-01-01"), days("2025-01-01", "2025-03-01")]);
+        assert_eq!(parts, [days("2024-01-01", "2025-02-04"), days("2025-02-04", "2025-03-01")]);
         let parts = at_once(Period::Month, days("2023-06-01", "2025-01-01"));
-        assert_eq!(parts, [days("2023-06-01", "2024-06-01"), days("2024-06-01", "2025-01-01")]);
+        assert_eq!(parts, [days("2023-06-01", "2024-07-01"), days("2024-07-01", "2025-01-01")]);
         assert_eq!(at_once(Period::Day, days("2025-01-01", "2025-01-01")), []);
     }
 }

@@ -62,7 +62,7 @@ impl<'a> Tables<'a> {
         reference_dir: &Path,
         engine: Engine,
     ) -> Result<Self, BatchError> {
-        let store = &engine.readable(store);
+        let store = &engine.readable(&store.in_bulk());
         let mut topics = Vec::new();
         for topic in &catalog.topics {
             let mut stored = Stored::default();

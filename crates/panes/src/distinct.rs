@@ -4,15 +4,19 @@
 //! gigabytes. Here all groups share one table of (group, text) pairs. The state is a plain list of texts per group, so
 //! states of other processes and of earlier runs merge as they are.
 //!
-//! States are merged bucket by bucket: what that takes beside the states does not grow with them.
+//! States are merged bucket by bucket: what that takes beside the states does not grow with them. Over history, where most texts are
+//! met for the first time, texts wait to be merged with them: a table of many millions of pairs is met beyond the processor's caches,
+//! the tables of buckets are not.
 
 mod spread;
+#[cfg(test)]
+mod tests;
 
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, ListArray, UInt32Array, UInt64Array,
-    new_empty_array,
+    Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, Int64Array, ListArray, StringArray, UInt32Array,
+    UInt64Array, new_empty_array,
 };
 use arrow::buffer::OffsetBuffer;
 use arrow::compute;
@@ -32,7 +36,7 @@ pub(crate) fn count_distinct_text() -> Arc<AggregateUDF> {
     aggregate(false)
 }
 
-/// For any query: states that wait to be merged are accounted for here.
+/// For any query over history: states that wait to be merged are accounted for here, and texts that are rarely repeated wait too.
 pub fn count_distinct_text_of_batches() -> Arc<AggregateUDF> {
     aggregate(true)
 }
@@ -102,6 +106,18 @@ struct DistinctTexts {
     /// What they take, if nobody else has accounted for it.
     waiting_bytes: usize,
     owns_states: bool,
+    /// Texts, each with its group, that wait to be merged by others; they may be repeated.
+    loose: Vec<Loose>,
+    loose_texts: usize,
+    /// So many of them are made distinct.
+    loose_max: usize,
+    /// Texts do not wait, as the same ones come again and again.
+    are_repeated: bool,
+}
+
+struct Loose {
+    texts: StringArray,
+    groups: Vec<u32>,
 }
 
 fn new_pairs() -> Result<Box<dyn GroupValues>> {
@@ -119,7 +135,46 @@ impl DistinctTexts {
             waiting: Vec::new(),
             waiting_bytes: 0,
             owns_states,
+            loose: Vec::new(),
+            loose_texts: 0,
+            loose_max: LOOSE_AT_FIRST,
+            are_repeated: false,
         })
+    }
+
+    /// Lets pairs without null texts wait.
+    fn wait(&mut self, groups: &[u64], texts: &ArrayRef) -> Result<()> {
+        let groups = groups.iter().map(|group| {
+            u32::try_from(*group).map_err(|_| exec_datafusion_err!("group {group} of distinct texts is out of range"))
+        });
+        self.loose_texts += texts.len();
+        self.loose.push(Loose { texts: texts.as_string().clone(), groups: groups.collect::<Result<_>>()? });
+        if self.loose_texts < self.loose_max {
+            return Ok(());
+        }
+        let before = self.loose_texts;
+        self.merge_loose();
+        let group_count = self.counts.len();
+        let (offsets, texts) = self.take_distinct()?;
+        self.counts.resize(group_count, 0);
+        let groups: Vec<u64> = (0..group_count as u64).collect();
+        let groups: Vec<u64> = group_of_text(&groups, &offsets).collect();
+        self.are_repeated = before > 2 * texts.len();
+        if self.are_repeated {
+            return self.insert(groups, texts);
+        }
+        self.loose_max = LOOSE.max(2 * texts.len());
+        self.wait(&groups, &texts)
+    }
+
+    /// Lets loose texts wait among the states.
+    fn merge_loose(&mut self) {
+        self.loose_texts = 0;
+        for Loose { texts, groups } in self.loose.drain(..) {
+            let each = OffsetBuffer::from_repeated_length(1, texts.len());
+            let lists = ListArray::new(text_field(), each, Arc::new(texts), None);
+            self.waiting.push((lists, groups.into_iter().map(u64::from).collect()));
+        }
     }
 
     /// Takes in pairs without null texts.
@@ -143,9 +198,7 @@ impl DistinctTexts {
         self.waiting_bytes = 0;
         if buckets == 1 {
             for (lists, groups) in waiting {
-                let lengths = lists.offsets().lengths();
-                let groups = groups.iter().zip(lengths).flat_map(|(group, count)| std::iter::repeat_n(*group, count));
-                self.insert(groups.collect(), texts_of(&lists))?;
+                self.insert(group_of_text(&groups, lists.offsets()).collect(), texts_of(&lists))?;
             }
             return after_each(self);
         }
@@ -169,9 +222,16 @@ impl DistinctTexts {
         }
     }
 
-    /// Takes out the pairs of the emitted groups: the number of texts of each group, and the texts in that order.
+    /// Takes out the pairs of the emitted groups: the number of texts of each group, and the texts in that order. Loose ones may be
+    /// among them more than once.
     fn take(&mut self, emit_to: EmitTo) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
-        let (offsets, texts) = self.take_all()?;
+        let (offsets, texts) = if self.pairs.is_empty() && self.waiting.is_empty() && !self.loose.is_empty() {
+            self.loose_texts = 0;
+            by_group(std::mem::take(&mut self.counts).len(), std::mem::take(&mut self.loose))?
+        } else {
+            self.merge_loose();
+            self.take_distinct()?
+        };
         let EmitTo::First(emitted) = emit_to else { return Ok((offsets, texts)) };
         let boundary = offsets[emitted] as usize;
         let lengths = offsets.lengths();
@@ -179,10 +239,10 @@ impl DistinctTexts {
         let kept = lengths.skip(emitted).enumerate();
         let groups = kept.flat_map(|(group, count)| std::iter::repeat_n(group as u64, count)).collect();
         self.insert(groups, texts.slice(boundary, texts.len() - boundary))?;
-        Ok((offsets.slice(0, emitted + 1), texts.slice(0, boundary)))
+        Ok((offsets.slice(0, emitted), texts.slice(0, boundary)))
     }
 
-    fn take_all(&mut self) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
+    fn take_distinct(&mut self) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
         let (mut groups, mut texts) = (Vec::new(), Vec::new());
         self.take_in_waiting(self.buckets(), |this| {
             if !this.pairs.is_empty() {
@@ -215,6 +275,50 @@ impl DistinctTexts {
     }
 }
 
+/// The texts in the order of their groups, and how many each group has. Each text is copied once, and what is copied is let go: at the
+/// end of a partition these are many.
+fn by_group(groups: usize, loose: Vec<Loose>) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
+    // Where the next text of a group goes, and its bytes.
+    let mut next = vec![(0, 0); groups];
+    for Loose { texts, groups } in &loose {
+        for (text, group) in texts.offsets().lengths().zip(groups) {
+            let (texts, bytes) = &mut next[*group as usize];
+            (*texts, *bytes) = (*texts + 1, *bytes + text);
+        }
+    }
+    let lengths = OffsetBuffer::from_lengths(next.iter().map(|(texts, _)| *texts));
+    let (mut texts_before, mut bytes_before) = (0, 0);
+    for (texts, bytes) in &mut next {
+        let (these, their_bytes) = (*texts, *bytes);
+        (*texts, *bytes) = (texts_before, bytes_before);
+        (texts_before, bytes_before) = (texts_before + these, bytes_before + their_bytes);
+    }
+    if i32::try_from(bytes_before).is_err() {
+        return exec_err!("over 2 GiB of distinct texts at once: compute fewer days");
+    }
+    let (mut ends, mut copied) = (vec![0; texts_before + 1], vec![0; bytes_before]);
+    for Loose { texts, groups } in loose {
+        for (text, group) in texts.iter().flatten().zip(groups) {
+            let (place, start) = &mut next[group as usize];
+            let end = *start + text.len();
+            copied[*start..end].copy_from_slice(text.as_bytes());
+            ends[*place + 1] = end as i32;
+            (*place, *start) = (*place + 1, end);
+        }
+    }
+    let texts = StringArray::try_new(OffsetBuffer::new(ends.into()), copied.into(), None)?;
+    Ok((lengths, Arc::new(texts)))
+}
+
+/// The group of each text of the lists.
+fn group_of_text(groups: &[u64], offsets: &OffsetBuffer<i32>) -> impl Iterator<Item = u64> {
+    groups.iter().zip(offsets.lengths()).flat_map(|(group, count)| std::iter::repeat_n(*group, count))
+}
+
+/// Loose texts that wait until it is seen whether they are repeated.
+const LOOSE_AT_FIRST: usize = if cfg!(test) { 8 } else { 256 << 10 };
+/// Loose texts that wait at least, if they are not.
+const LOOSE: usize = if cfg!(test) { 32 } else { 8 << 20 };
 /// Groups of a batch whose last text is remembered.
 const GROUPS_REMEMBERED: usize = 256;
 
@@ -246,11 +350,10 @@ impl GroupsAccumulator for DistinctTexts {
             }
         }
         let new = BooleanArray::new(new.finish(), None);
-        if new.true_count() == texts.len() {
-            return self.insert(group_indices.iter().map(|group| *group as u64).collect(), Arc::clone(&values[0]));
-        }
         let groups = group_indices.iter().zip(new.values()).filter(|(_, new)| *new);
-        self.insert(groups.map(|(group, _)| *group as u64).collect(), compute::filter(&values[0], &new)?)
+        let groups: Vec<u64> = groups.map(|(group, _)| *group as u64).collect();
+        let texts = compute::filter(&values[0], &new)?;
+        if self.owns_states && !self.are_repeated { self.wait(&groups, &texts) } else { self.insert(groups, texts) }
     }
 
     fn merge_batch(&mut self, values: &[ArrayRef], group_indices: &[usize], total_num_groups: usize) -> Result<()> {
@@ -265,6 +368,7 @@ impl GroupsAccumulator for DistinctTexts {
     fn evaluate(&mut self, emit_to: EmitTo) -> Result<ArrayRef> {
         let counts = match emit_to {
             EmitTo::All => {
+                self.merge_loose();
                 self.take_in_waiting(self.buckets(), |this| {
                     this.pairs = new_pairs()?;
                     Ok(())
@@ -272,6 +376,9 @@ impl GroupsAccumulator for DistinctTexts {
                 std::mem::take(&mut self.counts)
             }
             EmitTo::First(_) => {
+                // What waits becomes distinct.
+                self.merge_loose();
+                self.take_in_waiting(1, |_| Ok(()))?;
                 let (offsets, _) = self.take(emit_to)?;
                 offsets.lengths().map(|count| count as i64).collect()
             }
@@ -295,10 +402,13 @@ impl GroupsAccumulator for DistinctTexts {
 
     fn size(&self) -> usize {
         let waiting = self.waiting.iter().map(|(_, groups)| groups.capacity() * size_of::<u64>());
+        // What their arrays share with each other is counted for each.
+        let loose = self.loose.iter().map(|loose| loose.texts.get_array_memory_size() + size_of_val(&*loose.groups));
         self.pairs.size()
             + self.counts.capacity() * size_of::<i64>()
             + self.pair_of_row.capacity() * size_of::<usize>()
             + waiting.sum::<usize>()
+            + loose.sum::<usize>()
             + self.waiting_bytes
     }
 }

@@ -1,7 +1,11 @@
 //! Time at the edges: UTC inside, the shop's zone where people write or read times.
 
+mod civil_days;
+
 use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
 use chrono_tz::Tz;
+
+pub use civil_days::civil_days;
 
 pub const MICROS_PER_MS: i64 = 1_000;
 

@@ -26,5 +26,5 @@ pub use history::History;
 pub use location::Location;
 pub use lock::DataDirLock;
 pub use metric_table::{MetricTable, PublishedVersion};
-pub use session::read_session;
+pub use session::{bulk_session, read_session};
 pub use snapshot::Snapshots;

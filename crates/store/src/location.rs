@@ -33,6 +33,8 @@ pub struct Location {
 pub(crate) enum Reading {
     /// By Delta's own scan, which knows the smallest and largest values of each file.
     Delta,
+    /// By it too, most rows of most files.
+    Bulk,
     /// As the Parquet files that they consist of, which other processes can be told of.
     Files,
 }
@@ -84,6 +86,11 @@ impl Location {
             segments.pop_if_empty().push(name).push("");
         }
         Self { store: Arc::clone(&self.store), url, reading: self.reading }
+    }
+
+    /// The same place, whose tables are read by sessions for much (`bulk_session`).
+    pub fn in_bulk(&self) -> Self {
+        Self { reading: Reading::Bulk, ..self.clone() }
     }
 
     /// The same place, whose tables are read as plain Parquet files: such a plan can be sent to other processes.

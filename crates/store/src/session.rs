@@ -11,6 +11,8 @@ use crate::predicates::ConditionsOnce;
 
 /// History is read in bulk.
 const BATCH_ROWS: usize = 32 * 1024;
+/// Few enough that a batch's columns stay in the processor's caches while one expression after the other is computed.
+const BULK_BATCH_ROWS: usize = 16 * 1024;
 
 /// Texts stay plain `Utf8`, as the topics and metrics declare them.
 pub fn read_session(target_partitions: usize) -> SessionContext {
@@ -30,4 +32,17 @@ pub fn read_session(target_partitions: usize) -> SessionContext {
         .with_query_planner(DeltaPlanner::new())
         .with_physical_optimizer_rule(Arc::new(ConditionsOnce));
     SessionContext::new_with_state(state.build())
+}
+
+/// For tables that are read in bulk (`Location::in_bulk`): texts are views of what was read, and the rows that are wanted, which are most of
+/// them, are looked for after reading. To look for them before the other columns are read costs more than it saves, as files and row
+/// groups of other days are passed over anyway.
+pub fn bulk_session(target_partitions: usize) -> SessionContext {
+    let mut state = read_session(target_partitions).state();
+    let config = state.config_mut();
+    *config = config.clone().with_batch_size(BULK_BATCH_ROWS);
+    let parquet = &mut config.options_mut().execution.parquet;
+    parquet.schema_force_view_types = true;
+    parquet.pushdown_filters = false;
+    SessionContext::new_with_state(state)
 }

@@ -26,7 +26,7 @@ use futures::TryStreamExt;
 
 use crate::error::StoreError;
 use crate::location::{Location, Reading};
-use crate::session::read_session;
+use crate::session::{bulk_session, read_session};
 
 /// A Delta table.
 ///
@@ -146,12 +146,14 @@ impl Table {
     /// Every committed row, as of the last commit seen here.
     pub(crate) async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         match self.location.reading() {
-            Reading::Delta => {
-                let builder = self.delta.table_provider().with_session(Arc::clone(&self.session));
-                builder.await.map_err(StoreError::read(&self.name))
-            }
+            Reading::Delta => self.scan(Arc::clone(&self.session)).await,
+            Reading::Bulk => self.scan(Arc::new(bulk_session(1).state())).await,
             Reading::Files => self.files().map_err(StoreError::read(&self.name)),
         }
+    }
+
+    async fn scan(&self, session: Arc<SessionState>) -> Result<Arc<dyn TableProvider>, StoreError> {
+        self.delta.table_provider().with_session(session).await.map_err(StoreError::read(&self.name))
     }
 
     /// The files of the last commit seen here, as a table.

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
@@ -52,7 +52,8 @@ pub(super) async fn moment(tables: &Tables<'_>) -> Result<Moment, BatchError> {
     for (topic, stored) in tables.topics() {
         let mut reached = Reached { sequence: stored.sequence, replays: stored.replays, ..Reached::default() };
         if let Some(archive) = &stored.archive {
-            let groups = vec![ident(archive_columns::LOG), ident(archive_columns::PARTITION)];
+            let groups =
+                vec![cast(ident(archive_columns::LOG), DataType::Utf8).alias("log"), ident(archive_columns::PARTITION)];
             let last = vec![max(ident(archive_columns::OFFSET)).alias("last")];
             for batch in collect(tables.engine(), topic, archive, |frame| frame.aggregate(groups, last)).await? {
                 let (logs, partitions) =

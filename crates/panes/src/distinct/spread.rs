@@ -22,6 +22,8 @@ pub(super) struct Spread {
     order: Vec<u32>,
     /// Where in `order` each bucket begins, and its end.
     starts: Vec<usize>,
+    /// Each list is one text.
+    are_single: bool,
 }
 
 /// How many buckets suit this many texts.
@@ -50,24 +52,33 @@ impl Spread {
             order[*place] = row;
             *place += 1;
         }
-        Ok(Self { lists, groups, order, starts })
+        let are_single = lists.offsets().lengths().all(|length| length == 1);
+        Ok(Self { lists, groups, order, starts, are_single })
     }
 
     /// The texts of one bucket, and the group of each.
     pub(super) fn bucket(&self, bucket: usize) -> Result<(Vec<u64>, ArrayRef)> {
         let rows = &self.order[self.starts[bucket]..self.starts[bucket + 1]];
+        let groups = if self.are_single {
+            rows.iter().map(|row| self.groups[*row as usize]).collect()
+        } else {
+            self.groups_of(rows)
+        };
+        let rows = UInt32Array::from_iter_values(rows.iter().copied());
+        Ok((groups, compute::take(&texts_of(&self.lists), &rows, None)?))
+    }
+
+    /// The rows ascend, and so do their lists.
+    fn groups_of(&self, rows: &[u32]) -> Vec<u64> {
         let offsets = self.lists.value_offsets();
         let mut list = 0;
         let groups = rows.iter().map(|row| {
-            // The rows ascend, and so do their lists.
             while offsets[list + 1] - offsets[0] <= *row as i32 {
                 list += 1;
             }
             self.groups[list]
         });
-        let groups = groups.collect();
-        let rows = UInt32Array::from_iter_values(rows.iter().copied());
-        Ok((groups, compute::take(&texts_of(&self.lists), &rows, None)?))
+        groups.collect()
     }
 }
 
