@@ -88,7 +88,7 @@ impl Location {
         Self { store: Arc::clone(&self.store), url, reading: self.reading }
     }
 
-    /// The same place, whose tables are read by sessions for much (`bulk_session`).
+    /// The same place, whose tables are read by sessions for much (`bulk_session`): their texts are `Utf8View`, not `Utf8`.
     pub fn in_bulk(&self) -> Self {
         Self { reading: Reading::Bulk, ..self.clone() }
     }
