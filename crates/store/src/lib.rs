@@ -5,6 +5,7 @@
 
 mod append_table;
 pub mod archive;
+mod audit;
 mod durable;
 mod error;
 mod history;
@@ -21,6 +22,7 @@ pub mod warehouse;
 
 pub use append_table::AppendTable;
 pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
+pub use audit::{AUDIT_TABLE, Act, audit_schema, audit_trail};
 pub use error::StoreError;
 pub use history::History;
 pub use location::Location;
