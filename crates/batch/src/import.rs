@@ -7,6 +7,7 @@
 mod files;
 mod forms;
 mod mapping;
+mod message;
 mod source;
 
 use std::collections::BTreeMap;
@@ -28,18 +29,16 @@ use vitral_schemas::verdict::Verdict;
 use vitral_store::{History, Location, StoreError};
 
 pub use self::files::{File, Files};
-use self::forms::NumberForms;
-pub use self::forms::Numbers;
-use self::mapping::Mapping;
-use self::source::{Cell, Row, Source, open};
+use self::forms::{Asked, Evidence, Forms};
+pub use self::forms::{Dates, Numbers};
+use self::mapping::{Mapping, Names};
+use self::source::{Cell, Opening, Row, Source, open};
 use crate::error::BatchError;
 
 /// A row whose cells are not those of the header.
 pub const ROW_REASON: &str = "linha";
 /// Rows of a commit.
 const COMMIT_ROWS: usize = 512 * 1024;
-/// Rows that are looked at to find out how a file writes its numbers.
-const LOOKED_AT: usize = 256 * 1024;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -49,10 +48,12 @@ pub enum ImportError {
     Empty { file: String },
     #[error("{file} is of no known format: name files that end in .csv, .tsv, .txt, .parquet or .xlsx")]
     Format { file: String },
-    #[error(
-        "{file}: {reason}, so it cannot be told how it writes numbers: say --numbers plain (1234.56) or --numbers brazilian (1.234,56)"
-    )]
-    Numbers { file: String, reason: String },
+    #[error("{file}: {reason}: {remedy}")]
+    Form { file: String, reason: String, remedy: String },
+    #[error("{file}: {reason}. Name those that are meant with --sheet NAME, or --sheet all if they are alike")]
+    Sheets { file: String, reason: String },
+    #[error("{file} has no row in line {row}: --header-row names the line that holds the headings")]
+    NoHeader { file: String, row: u32 },
     #[error(
         "{file}: {reason}. It has the columns {found}; say which is which by --map THEIRS=OURS, ours being {columns}"
     )]
@@ -75,6 +76,14 @@ pub struct Import {
     pub named: BTreeMap<String, String>,
     /// As the user says; else it is found out for each file.
     pub numbers: Option<Numbers>,
+    /// Likewise.
+    pub dates: Option<Dates>,
+    /// The line of the header, as the user says.
+    pub header_row: Option<u32>,
+    /// The sheets of workbooks that are meant, as the user says.
+    pub sheets: Vec<String>,
+    /// What amounts are in where a row does not say.
+    pub currency: String,
     pub zone: Tz,
     pub now_ms: i64,
 }
@@ -88,12 +97,15 @@ pub struct Imported {
     pub known: u64,
     /// Columns of the file that were not used.
     pub unused: Vec<String>,
+    /// What else people should know of how the file was read.
+    pub notes: Vec<String>,
     /// The first rows that were refused.
     pub examples: Vec<RefusedRow>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRow {
+    pub sheet: Option<String>,
     pub line: i64,
     pub reason: String,
     pub detail: String,
@@ -111,13 +123,12 @@ impl Import {
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Imported, BatchError> {
         let mut history = History::open(&self.topic, &store.join("history").join(&self.topic.name)).await?;
-        let mut source = open(&file.path, &file.name)?;
-        let mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named)?;
-        let numbers = self.numbers_of(file, source.as_mut(), &mapping)?;
-        let identity = self.identity(file, numbers)?;
-        let mut reader = Reader::new(self, file, &identity, mapping, numbers, source.header().to_vec())?;
+        let (mut source, mapping, forms) = self.open(file)?;
+        let identity = self.identity(file, &forms)?;
+        let mut reader = Reader::new(self, file, &identity, mapping, forms, source.header().to_vec())?;
         let mut through = history.imported_through(&identity).await?;
-        let mut imported = Imported { unused: reader.mapping.unused.clone(), ..Imported::default() };
+        let notes = [source.notes(), &reader.mapping.hints].concat();
+        let mut imported = Imported { unused: reader.mapping.unused.clone(), notes, ..Imported::default() };
         let mut waiting = Vec::new();
         loop {
             let mut rows = source.next()?;
@@ -141,28 +152,33 @@ impl Import {
         }
     }
 
-    /// As the user says, or as the file's first rows show: without a sign in them, as all of it shows.
-    fn numbers_of(&self, file: &File, source: &mut dyn Source, mapping: &Mapping) -> Result<Numbers, ImportError> {
-        if let Some(numbers) = self.numbers {
-            return Ok(numbers);
-        }
-        let mut seen = NumberForms::default();
-        let mut looked_at = 0;
-        while looked_at < LOOKED_AT || !seen.is_decided() {
+    /// The file from its first row on, what its columns fill, and how they are written: as the user says, or as all of its rows show.
+    fn open(&self, file: &File) -> Result<(Box<dyn Source>, Mapping, Forms), ImportError> {
+        let names = Names { topic: &self.topic, target: &self.target, named: &self.named };
+        let opening = Opening { header_row: self.header_row, sheets: &self.sheets, headings: &names };
+        let mut source = open(&file.path, &file.name, &opening)?;
+        let mut mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named)?;
+        source.keep(&mapping.roles().map(|role| role.is_some()).collect::<Vec<_>>())?;
+        let mut evidence = Evidence::new(&mapping);
+        loop {
             let rows = source.next()?;
             if rows.is_empty() {
                 break;
             }
-            looked_at += rows.len();
-            rows.iter().filter(|row| row.broken.is_none()).for_each(|row| mapping.see(row, &mut seen));
+            rows.iter().for_each(|row| evidence.see(row));
+        }
+        let asked = Asked { numbers: self.numbers, dates: self.dates };
+        let forms = evidence.decide(&file.name, &mapping, asked, source.serial_epoch())?;
+        if !forms.has_clock {
+            mapping.drop_clock();
         }
         source.rewind()?;
-        seen.decide(&file.name)
+        Ok((source, mapping, forms))
     }
 
     /// The same content, understood in the same way.
-    fn identity(&self, file: &File, numbers: Numbers) -> Result<String, ImportError> {
-        let understood = format!("{:?} {:?} {} {} {numbers:?}", self.target, self.named, self.topic.name, self.zone);
+    fn identity(&self, file: &File, forms: &Forms) -> Result<String, ImportError> {
+        let understood = format!("{:?} {:?} {} {} {forms:?}", self.target, self.named, self.topic.name, self.zone);
         file.identity(&understood)
     }
 }
@@ -192,7 +208,7 @@ struct Reader<'a> {
     file: &'a File,
     identity: &'a str,
     mapping: Mapping,
-    numbers: Numbers,
+    forms: Forms,
     decoder: Decoder,
     rules: RowRules,
     header: Vec<String>,
@@ -205,7 +221,7 @@ impl<'a> Reader<'a> {
         file: &'a File,
         identity: &'a str,
         mapping: Mapping,
-        numbers: Numbers,
+        forms: Forms,
         header: Vec<String>,
     ) -> Result<Self, BatchError> {
         let mut topic = import.topic.clone();
@@ -217,28 +233,34 @@ impl<'a> Reader<'a> {
         let schema = topic.history_schema();
         let schema = Arc::new(Schema::new(schema.fields()[1..].to_vec()));
         let decoder = Decoder::new(&topic, import.zone);
-        Ok(Self { import, file, identity, mapping, numbers, decoder, rules, header, schema })
+        Ok(Self { import, file, identity, mapping, forms, decoder, rules, header, schema })
     }
 
     /// The rows in the history's columns, without its first.
     fn read(&mut self, rows: &[Row], imported: &mut Imported) -> Result<RecordBatch, BatchError> {
         let failed = BatchError::engine("rows of a file", "read");
         let messages: Vec<_> =
-            rows.iter().map(|row| row.broken.is_none().then(|| self.mapping.message(row, self.numbers))).collect();
-        let decoded = self.decoder.decode(messages.iter().map(Option::as_deref));
+            rows.iter().map(|row| self.mapping.message(row, &self.forms, &self.import.currency)).collect();
+        let decoded = self.decoder.decode(messages.iter().map(|message| message.as_deref().ok()));
         let (values, forbidden) = self.rules.apply(decoded.columns, self.import.now_ms).map_err(&failed)?;
         let mut refused: BTreeMap<usize, (String, String)> = BTreeMap::new();
+        let explained = |row: usize, detail: &str| self.mapping.explain(&rows[row], detail);
         for Refusal { row, reason, detail } in decoded.refused {
-            refused.insert(row, (reason.name().to_owned(), detail));
+            refused.insert(row, (reason.name().to_owned(), explained(row, &detail)));
         }
-        refused.extend(forbidden.into_iter().map(|(row, (reason, detail))| (row, (reason.name().to_owned(), detail))));
-        for (row, broken) in rows.iter().enumerate().filter_map(|(index, row)| Some((index, row.broken.clone()?))) {
-            refused.insert(row, (ROW_REASON.to_owned(), broken));
+        for (row, (reason, detail)) in forbidden {
+            refused.insert(row, (reason.name().to_owned(), explained(row, &detail)));
+        }
+        for (row, message) in messages.into_iter().enumerate() {
+            if let Err(why) = message {
+                refused.insert(row, (why.reason.to_owned(), why.detail));
+            }
         }
         imported.refused += refused.len() as u64;
         imported.accepted += (rows.len() - refused.len()) as u64;
         for (row, (reason, detail)) in refused.iter().take(EXAMPLES.saturating_sub(imported.examples.len())) {
             imported.examples.push(RefusedRow {
+                sheet: rows[*row].sheet.as_deref().map(str::to_owned),
                 line: rows[*row].line,
                 reason: reason.clone(),
                 detail: detail.clone(),
@@ -268,10 +290,11 @@ impl<'a> Reader<'a> {
         RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|source| failed(source.into()))
     }
 
-    /// A row as it stands in the file, for whoever mends it.
+    /// A row as it stands in the file, for whoever corrects it.
     fn content(&self, row: &Row) -> String {
         let cell = |(index, cell): (usize, &Option<Cell>)| {
-            let name = self.header.get(index).cloned().unwrap_or_else(|| format!("#{}", index + 1));
+            let name = self.header.get(index).filter(|name| !name.is_empty()).cloned();
+            let name = name.unwrap_or_else(|| format!("#{}", index + 1));
             Some((name, Value::String(cell.as_ref()?.text.clone())))
         };
         Value::Object(row.cells.iter().enumerate().filter_map(cell).collect::<Map<_, _>>()).to_string()

@@ -1,6 +1,6 @@
 //! The files that a user names: paths, folders, and URLs of buckets.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
@@ -36,10 +36,11 @@ impl Files {
     /// What the words name; a folder stands for the files in it and below that can be imported. `options` are those of the buckets.
     pub async fn new(words: &[String], options: &BTreeMap<String, String>) -> Result<Self, BatchError> {
         let mut names = Vec::new();
+        let mut folders = BTreeSet::new();
         for word in words {
             match word.split_once("://") {
                 Some(_) => remote(word, options, &mut names).await?,
-                None => local(Path::new(word), &mut names)?,
+                None => local(Path::new(word), &mut names, &mut folders)?,
             }
         }
         Ok(Self { names, fetched: None })
@@ -86,11 +87,15 @@ impl File {
     }
 }
 
-fn local(path: &Path, names: &mut Vec<Named>) -> Result<(), BatchError> {
+/// A folder is looked into once: links may lead back to it.
+fn local(path: &Path, names: &mut Vec<Named>, folders: &mut BTreeSet<PathBuf>) -> Result<(), BatchError> {
     let shown = path.display().to_string();
     if !path.is_dir() {
         std::fs::metadata(path).map_err(ImportError::read(&shown))?;
         names.push(Named::Local(path.to_owned()));
+        return Ok(());
+    }
+    if !folders.insert(path.canonicalize().map_err(ImportError::read(&shown))?) {
         return Ok(());
     }
     let entries = std::fs::read_dir(path).map_err(ImportError::read(&shown))?;
@@ -101,7 +106,7 @@ fn local(path: &Path, names: &mut Vec<Named>) -> Result<(), BatchError> {
     entries.sort();
     for entry in entries {
         if entry.is_dir() || source::is_known(&entry.to_string_lossy()) {
-            local(&entry, names)?;
+            local(&entry, names, folders)?;
         }
     }
     Ok(())
@@ -120,4 +125,20 @@ async fn remote(url: &str, options: &BTreeMap<String, String>, names: &mut Vec<N
         names.push(Named::Remote { folder: folder.clone(), name, shown });
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    #[cfg(unix)]
+    async fn links_that_lead_back_are_not_followed_for_ever() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("maio")).expect("made");
+        std::fs::write(dir.path().join("maio/a.csv"), "x").expect("written");
+        std::os::unix::fs::symlink(dir.path(), dir.path().join("maio/volta")).expect("linked");
+        let files = Files::new(&[dir.path().display().to_string()], &BTreeMap::new()).await.expect("found");
+        assert_eq!(files.len(), 1);
+    }
 }

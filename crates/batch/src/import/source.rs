@@ -1,11 +1,19 @@
-//! Files of rows: a header, then cells of text, whatever the format.
+//! Files of rows: a header, then cells as they stand in the file, whatever its format.
+//!
+//! Architecture invariant: nothing here interprets what somebody wrote. A source says where a cell stands, what stands in it, and
+//! what kind of value the format itself declares; forms of dates and numbers are found above, from whole columns.
 
+mod cell;
 mod delimited;
+mod header;
 mod parquet;
 mod spreadsheet;
 
 use std::path::Path;
+use std::sync::Arc;
 
+pub(super) use self::cell::{Cell, Kind};
+pub(super) use self::header::{Fit, Headings, distinct};
 use super::ImportError;
 
 /// Rows that are read together.
@@ -14,55 +22,84 @@ const BATCH_ROWS: usize = 16 * 1024;
 /// A row of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Row {
-    /// Of a text file the line where it begins, else its number, the header included.
+    /// The sheet of a workbook.
+    pub(super) sheet: Option<Arc<str>>,
+    /// Of a text file the physical line where the row begins, of a sheet its row; of other formats its number, as if a header stood
+    /// above it.
     pub(super) line: i64,
-    /// A cell for each column of the header; empty ones are none.
+    /// A cell for each column of the header; empty ones are none. A line of a text file may end early.
     pub(super) cells: Vec<Option<Cell>>,
-    /// Why it is no row of this table.
+    /// Why this is not a row of the table.
     pub(super) broken: Option<String>,
 }
 
-/// What stands in a cell.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Cell {
-    pub(super) text: String,
-    /// Whether the file says what it is, so that a number is in plain form; else somebody wrote it.
-    pub(super) is_typed: bool,
+impl Row {
+    /// Where the row stands, as people look it up.
+    pub(super) fn place(&self) -> String {
+        match &self.sheet {
+            Some(sheet) => format!("sheet {sheet}, line {}", self.line),
+            None => format!("line {}", self.line),
+        }
+    }
 }
 
-impl Cell {
-    /// None without text.
-    fn written(text: String) -> Option<Self> {
-        (!text.is_empty()).then_some(Self { text, is_typed: false })
-    }
-
-    fn typed(text: String) -> Self {
-        Self { text, is_typed: true }
-    }
+/// The day that a spreadsheet counts as number 0 of its serial dates.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum SerialEpoch {
+    /// Day 1 is 1900-01-01, with a leap day that year 1900 did not have.
+    #[default]
+    From1900,
+    /// Day 0 is 1904-01-01.
+    From1904,
 }
 
 /// A file that is being read.
 pub(super) trait Source: Send {
-    /// The columns, as the file names them.
+    /// The columns as the file names them; one that is named twice is `Valor`, then `Valor_2`; one without a name is empty.
     fn header(&self) -> &[String];
+
+    /// What is not read, for people: lines above the header, sheets that are left out.
+    fn notes(&self) -> &[String] {
+        &[]
+    }
+
+    /// How dates are counted where they stand as plain numbers.
+    fn serial_epoch(&self) -> SerialEpoch {
+        SerialEpoch::default()
+    }
+
+    /// From here on only these columns need cells, in formats that store columns apart. Goes back to the first row.
+    fn keep(&mut self, _columns: &[bool]) -> Result<(), ImportError> {
+        self.rewind()
+    }
 
     /// The next rows; none at the end.
     fn next(&mut self) -> Result<Vec<Row>, ImportError>;
 
-    /// Goes back behind the header.
+    /// Goes back to the first row.
     fn rewind(&mut self) -> Result<(), ImportError>;
 
     /// How much is read, of how much.
     fn progress(&self) -> (u64, u64);
 }
 
+/// How a file is to be opened.
+pub(super) struct Opening<'a> {
+    /// The line where the header stands, as the user says.
+    pub(super) header_row: Option<u32>,
+    /// The sheets of a workbook that are meant, as the user says; `all` means every visible one.
+    pub(super) sheets: &'a [String],
+    /// What can be a header; for a workbook, which sheets are alike.
+    pub(super) headings: &'a dyn Headings,
+}
+
 /// Opens a file by its ending; `name` is what people call it.
-pub(super) fn open(path: &Path, name: &str) -> Result<Box<dyn Source>, ImportError> {
+pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Box<dyn Source>, ImportError> {
     let ending = Path::new(name).extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
     match ending.as_str() {
-        "csv" | "tsv" | "txt" => Ok(Box::new(delimited::Delimited::open(path, name)?)),
+        "csv" | "tsv" | "txt" => Ok(Box::new(delimited::Delimited::open(path, name, opening)?)),
         "parquet" => Ok(Box::new(parquet::Columns::open(path, name)?)),
-        "xlsx" => Ok(Box::new(spreadsheet::Spreadsheet::open(path, name)?)),
+        "xlsx" => Ok(Box::new(spreadsheet::Spreadsheet::open(path, name, opening)?)),
         _ => Err(ImportError::Format { file: name.to_owned() }),
     }
 }

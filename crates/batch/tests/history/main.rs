@@ -2,4 +2,5 @@
 
 mod import;
 mod jobs;
+mod reading;
 mod world;

@@ -7,7 +7,7 @@ use arrow::array::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use chrono::NaiveDate;
 use tempfile::TempDir;
-use vitral_batch::import::{Files, Import, Imported, Numbers};
+use vitral_batch::import::{Dates, Files, Import, Imported, Numbers};
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine};
@@ -50,10 +50,29 @@ impl World {
         map: &[(&str, &str)],
         numbers: Option<Numbers>,
     ) -> Result<Imported, BatchError> {
+        self.import_read(path, table, Read { map, numbers, ..Read::default() }).await
+    }
+
+    pub async fn import_read(
+        &self,
+        path: &std::path::Path,
+        table: &str,
+        read: Read<'_>,
+    ) -> Result<Imported, BatchError> {
         let (topic, target) = self.catalog.import_target(table).expect("a table");
-        let named: BTreeMap<_, _> = map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect();
-        let zone = ShopSettings::default().time_zone;
-        let import = Import { topic: topic.clone(), target, named, numbers, zone, now_ms: NOW_MS };
+        let ShopSettings { time_zone: zone, currency } = ShopSettings::default();
+        let import = Import {
+            topic: topic.clone(),
+            target,
+            named: read.map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
+            numbers: read.numbers,
+            dates: read.dates,
+            header_row: read.header_row,
+            sheets: read.sheets.iter().map(|sheet| (*sheet).to_owned()).collect(),
+            zone,
+            currency,
+            now_ms: NOW_MS,
+        };
         let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await?;
         let mut all = Imported::default();
         for index in 0..files.len() {
@@ -63,6 +82,7 @@ impl World {
             all.refused += imported.refused;
             all.known += imported.known;
             all.examples.extend(imported.examples);
+            all.notes.extend(imported.notes);
             all.unused = imported.unused;
         }
         Ok(all)
@@ -96,6 +116,16 @@ impl World {
         context.register_table(table, provider).expect("registered");
         show(&context.sql(text).await.expect("planned").collect().await.expect("rows"))
     }
+}
+
+/// How a test wants a file to be read.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Read<'a> {
+    pub map: &'a [(&'a str, &'a str)],
+    pub numbers: Option<Numbers>,
+    pub dates: Option<Dates>,
+    pub header_row: Option<u32>,
+    pub sheets: &'a [&'a str],
 }
 
 pub fn day(text: &str) -> NaiveDate {

@@ -1,52 +1,127 @@
-//! CSV and its like: separated by commas, semicolons, tabs or bars; in UTF-8, or in Windows-1252 as older programs write it.
+//! CSV and its like: separated by commas, semicolons, tabs or bars, in any usual encoding, with any line ends.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Chain, Read};
+mod encoding;
+mod lines;
+mod records;
+
+use std::io::Read;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
-use csv::{ByteRecord, Reader, ReaderBuilder};
-use encoding_rs::WINDOWS_1252;
+use encoding_rs::Encoding;
 
-use super::{BATCH_ROWS, Cell, Row, Source};
+use self::encoding::{HEAD_BYTES, Text, text};
+use self::lines::Lines;
+use self::records::{Record, Records};
+use super::header::{self, CANDIDATES};
+use super::{BATCH_ROWS, Cell, Opening, Row, Source};
 use crate::import::ImportError;
 
 const SEPARATORS: [u8; 4] = [b';', b',', b'\t', b'|'];
-/// What is looked at to find the separator.
-const HEAD_BYTES: usize = 64 << 10;
-
-/// A file, and the end of its last line, which may be missing.
-type Lines = Chain<BufReader<File>, &'static [u8]>;
+/// Lines that are looked at to find the separator.
+const LINES_LOOKED_AT: usize = 100;
+/// Bytes that a record may have: what is larger is not a row of a table, and a quote that never closes must not read a file into memory.
+const RECORD_BYTES: usize = 1 << 20;
 
 pub(super) struct Delimited {
     name: String,
     path: PathBuf,
-    reader: Reader<Lines>,
+    file: Opened,
+    /// As it stands, to recognise it where it stands again.
+    heading: Vec<String>,
     header: Vec<String>,
+    header_line: i64,
+    notes: Vec<String>,
+}
+
+/// The file from its first record on.
+struct Opened {
+    records: Records<Box<dyn Read + Send>>,
+    record: Record,
+    fallback: &'static Encoding,
+    read: Arc<AtomicU64>,
     bytes: u64,
 }
 
+impl Opened {
+    fn open(path: &Path) -> std::io::Result<Self> {
+        let Text { head, reader, fallback, read, bytes } = Text::open(path)?;
+        let stated = stated_separator(&head);
+        let separator = stated.unwrap_or_else(|| separator(&head));
+        let mut lines = Lines::new(reader, HEAD_BYTES, RECORD_BYTES);
+        if stated.is_some() {
+            lines.next()?;
+        }
+        let records = Records::new(lines, separator, RECORD_BYTES);
+        Ok(Self { records, record: Record::default(), fallback, read, bytes })
+    }
+
+    /// The next record, and whether there is one.
+    fn next(&mut self) -> std::io::Result<bool> {
+        self.records.next(&mut self.record)
+    }
+
+    fn headings(&self) -> Vec<String> {
+        self.record.cells().map(|cell| header::clean(&text(cell, self.fallback)).to_owned()).collect()
+    }
+}
+
 impl Delimited {
-    pub(super) fn open(path: &Path, name: &str) -> Result<Self, ImportError> {
+    pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Self, ImportError> {
         let failed = ImportError::read(name);
-        let file = File::open(path).map_err(&failed)?;
-        let bytes = file.metadata().map_err(&failed)?.len();
-        let mut file = BufReader::with_capacity(HEAD_BYTES, file);
-        let head = file.fill_buf().map_err(&failed)?;
-        let separator = separator(head);
-        if head.starts_with(&[0xEF, 0xBB, 0xBF]) {
-            file.consume(3);
+        let mut file = Opened::open(path).map_err(&failed)?;
+        let (mut lines, mut rows) = (Vec::new(), Vec::new());
+        while rows.len() < CANDIDATES && file.next().map_err(&failed)? {
+            if opening.header_row.is_some_and(|row| i64::from(row) > file.record.line) {
+                continue;
+            }
+            lines.push(file.record.line);
+            rows.push(file.headings());
+            if opening.header_row.is_some() {
+                break;
+            }
         }
-        let mut reader = ReaderBuilder::new()
-            .delimiter(separator)
-            .flexible(true)
-            .has_headers(false)
-            .from_reader(file.chain(b"\n".as_slice()));
-        let mut first = ByteRecord::new();
-        if !reader.read_byte_record(&mut first).map_err(|error| failed(error.into()))? {
-            return Err(ImportError::Empty { file: name.to_owned() });
+        let found = match opening.header_row {
+            Some(row) if lines.first() != Some(&i64::from(row)) => {
+                return Err(ImportError::NoHeader { file: name.to_owned(), row });
+            }
+            Some(_) => Some(0),
+            None => header::find(&rows, opening.headings),
+        };
+        let Some(found) = found else { return Err(ImportError::Empty { file: name.to_owned() }) };
+        let heading = rows.swap_remove(found);
+        let notes = header::above(lines[found], lines[0]).into_iter().collect();
+        let header = header::distinct(&heading);
+        let (name, path) = (name.to_owned(), path.to_owned());
+        let mut file = Self { name, path, file, heading, header, header_line: lines[found], notes };
+        file.rewind()?;
+        Ok(file)
+    }
+
+    fn row(&self) -> Row {
+        let Opened { record, fallback, .. } = &self.file;
+        let mut cells: Vec<_> = record.cells().map(|cell| Cell::written(text(cell, fallback).into_owned())).collect();
+        let width = self.header.len();
+        let mut broken = record.broken.clone();
+        if cells.len() > width {
+            if broken.is_none() && cells[width..].iter().any(Option::is_some) {
+                broken = Some(format!("{} cells where the header has {width}", cells.len()));
+            } else {
+                cells.truncate(width);
+            }
         }
-        let header = first.iter().map(|cell| text(cell).trim().to_owned()).collect();
-        Ok(Self { name: name.to_owned(), path: path.to_owned(), reader, header, bytes })
+        if broken.is_none() && self.is_header(&cells) {
+            broken = Some("the header, once more".to_owned());
+        }
+        Row { sheet: None, line: record.line, cells, broken }
+    }
+
+    fn is_header(&self, cells: &[Option<Cell>]) -> bool {
+        let is_heading = |(cell, heading): (&Option<Cell>, &String)| {
+            header::clean(cell.as_ref().map_or("", |cell| &cell.text)) == heading
+        };
+        cells.len() == self.heading.len() && cells.iter().zip(&self.heading).all(is_heading)
     }
 }
 
@@ -55,98 +130,171 @@ impl Source for Delimited {
         &self.header
     }
 
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
     fn next(&mut self) -> Result<Vec<Row>, ImportError> {
         let failed = ImportError::read(&self.name);
         let mut rows = Vec::new();
-        let mut record = ByteRecord::new();
-        while rows.len() < BATCH_ROWS
-            && self.reader.read_byte_record(&mut record).map_err(|error| failed(error.into()))?
-        {
-            // Where a record was looked for may be a blank line before it; where it ended is known.
-            let breaks = record.as_slice().iter().filter(|byte| **byte == b'\n').count() as u64;
-            let line = self.reader.position().line().saturating_sub(1 + breaks);
-            let line = i64::try_from(line).unwrap_or(i64::MAX);
-            let cells: Vec<_> = record.iter().map(text).map(Cell::written).collect();
-            if cells.iter().all(Option::is_none) {
-                // Spreadsheets end in rows of separators.
-                continue;
-            }
-            let broken = (cells.len() != self.header.len())
-                .then(|| format!("{} cells where the header has {}", cells.len(), self.header.len()));
-            rows.push(Row { line, cells, broken });
+        while rows.len() < BATCH_ROWS && self.file.next().map_err(&failed)? {
+            rows.push(self.row());
         }
         Ok(rows)
     }
 
     fn rewind(&mut self) -> Result<(), ImportError> {
-        *self = Self::open(&self.path, &self.name)?;
+        let failed = ImportError::read(&self.name);
+        self.file = Opened::open(&self.path).map_err(&failed)?;
+        while self.file.next().map_err(&failed)? && self.file.record.line < self.header_line {}
         Ok(())
     }
 
     fn progress(&self) -> (u64, u64) {
-        (self.reader.position().byte(), self.bytes)
+        (self.file.read.load(Ordering::Relaxed), self.file.bytes)
     }
 }
 
-/// The separator that the first line has most of, outside quotes.
+/// The separator that a line `sep=;` at the top names, as spreadsheets write and read it.
+fn stated_separator(head: &[u8]) -> Option<u8> {
+    let line = head.split(|byte| [b'\n', b'\r'].contains(byte)).next()?;
+    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
+    match line {
+        [s, e, p, b'=', separator] if [s, e, p].map(u8::to_ascii_lowercase) == *b"sep" => Some(*separator),
+        _ => None,
+    }
+}
+
+/// The separator that most lines have, each the same number of times: commas of amounts are not in the header.
 fn separator(head: &[u8]) -> u8 {
-    let mut counts = [0; SEPARATORS.len()];
+    let mut counts = [const { Vec::new() }; SEPARATORS.len()];
+    let mut line = [0; SEPARATORS.len()];
     let mut quoted = false;
-    for byte in head.bytes().map_while(Result::ok) {
+    let mut is_blank = true;
+    for byte in head.iter().chain(b"\n") {
         match byte {
             b'"' => quoted = !quoted,
-            b'\n' if !quoted => break,
-            byte if !quoted => {
-                if let Some(index) = SEPARATORS.iter().position(|separator| *separator == byte) {
-                    counts[index] += 1;
+            b'\n' | b'\r' if !quoted => {
+                if !is_blank {
+                    counts.iter_mut().zip(&line).for_each(|(counts, count)| counts.push(*count));
+                }
+                (line, is_blank) = ([0; SEPARATORS.len()], true);
+                if counts[0].len() >= LINES_LOOKED_AT {
+                    break;
                 }
             }
-            _ => {}
+            byte => {
+                is_blank = false;
+                if !quoted && let Some(index) = SEPARATORS.iter().position(|separator| separator == byte) {
+                    line[index] += 1;
+                }
+            }
         }
     }
-    let most = counts.iter().max().copied().unwrap_or_default();
-    let found = counts.iter().position(|count| *count == most && most > 0);
-    found.map_or(b',', |index| SEPARATORS[index])
-}
-
-fn text(cell: &[u8]) -> String {
-    match std::str::from_utf8(cell) {
-        Ok(text) => text.to_owned(),
-        Err(_) => WINDOWS_1252.decode_without_bom_handling(cell).0.into_owned(),
+    if counts[0].is_empty() {
+        // A quote opens in the first line and never closes.
+        counts.iter_mut().zip(&line).for_each(|(counts, count)| counts.push(*count));
     }
+    let alike = |counts: &Vec<usize>| {
+        let with = |count: usize| counts.iter().filter(|other| **other == count).count();
+        counts.iter().filter(|count| **count > 0).map(|count| (with(*count), *count)).max().unwrap_or_default()
+    };
+    let best = counts.iter().map(alike).enumerate().max_by_key(|(index, alike)| (*alike, SEPARATORS.len() - index));
+    best.filter(|(_, alike)| alike.1 > 0).map_or(b',', |(index, _)| SEPARATORS[index])
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::import::source::{Fit, Headings};
+
+    /// Knows the headings of these tests.
+    struct Known;
+
+    impl Headings for Known {
+        fn fills(&self, row: &[String]) -> Vec<Option<String>> {
+            row.iter().map(|cell| (cell.starts_with("id")).then(|| cell.clone())).collect()
+        }
+
+        fn fit(&self, row: &[String]) -> Fit {
+            if row.iter().any(|cell| cell == "id") { Fit::Well } else { Fit::No }
+        }
+    }
+
+    fn open(bytes: &[u8], header_row: Option<u32>) -> Result<Delimited, ImportError> {
+        let dir = tempfile::tempdir().expect("a folder").keep();
+        let path = dir.join("a.csv");
+        std::fs::write(&path, bytes).expect("written");
+        Delimited::open(&path, "a.csv", &Opening { header_row, sheets: &[], headings: &Known })
+    }
 
     fn read(bytes: &[u8]) -> (Vec<String>, Vec<Row>) {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("a.csv");
-        std::fs::write(&path, bytes).expect("written");
-        let mut file = Delimited::open(&path, "a.csv").expect("opened");
+        let mut file = open(bytes, None).expect("opened");
         let rows = file.next().expect("rows");
         file.rewind().expect("rewound");
         assert_eq!(file.next().expect("rows"), rows);
         (file.header.clone(), rows)
     }
 
+    fn texts(row: &Row) -> Vec<&str> {
+        row.cells.iter().map(|cell| cell.as_ref().map_or("", |cell| &cell.text)).collect()
+    }
+
     #[test]
     fn separators_quotes_and_lines() {
-        let (header, rows) =
-            read("\u{feff}id;nome;\"valor; total\"\n1;\"Caf\u{e9}\nforte\";1,5\n\n2;;\n;;\n\n3;x".as_bytes());
-        assert_eq!(header, ["id", "nome", "valor; total"]);
-        let lines: Vec<i64> = rows.iter().map(|row| row.line).collect();
-        assert_eq!(lines, [2, 5, 8]);
-        assert_eq!(rows[0].cells[1], Cell::written("Caf\u{e9}\nforte".to_owned()));
-        assert_eq!(rows[1].cells, [Cell::written("2".to_owned()), None, None]);
-        assert_eq!(rows[2].broken.as_deref(), Some("2 cells where the header has 3"));
+        let text =
+            "\u{feff}id;nome;\"valor; total\"\n1;\"Caf\u{e9}\nforte\";1,5\n\n2;;  \n;;\n\n3;x\n4;a;b;c\n5;a;b;\n";
+        for ends in ["\n", "\r\n", "\r"] {
+            let (header, rows) = read(text.replace('\n', ends).as_bytes());
+            assert_eq!(header, ["id", "nome", "valor; total"]);
+            let lines: Vec<i64> = rows.iter().map(|row| row.line).collect();
+            assert_eq!(lines, [2, 5, 8, 9, 10], "{ends:?}");
+            assert_eq!(texts(&rows[0]), ["1", "Caf\u{e9}\nforte", "1,5"]);
+            assert_eq!(rows[1].cells, [Cell::written("2".to_owned()), None, None]);
+            assert_eq!(rows[2].cells.len(), 2, "what a line lacks is not made up");
+            assert_eq!(rows[3].broken.as_deref(), Some("4 cells where the header has 3"));
+            assert_eq!((texts(&rows[4]), &rows[4].broken), (vec!["5", "a", "b"], &None), "an empty cell too many");
+        }
+    }
+
+    #[test]
+    fn the_header_is_found_below_titles() {
+        let text = b"Vendas, maio;;\n\nPeriodo: 01/05 a 31/05;;\nid;nome;x\n1;a;2\nid;nome;x\n2;b;3\n";
+        let (header, rows) = read(text);
+        assert_eq!(header, ["id", "nome", "x"]);
+        assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [5, 6, 7]);
+        assert_eq!(rows[1].broken.as_deref(), Some("the header, once more"));
+        let file = open(text, None).expect("opened");
+        assert_eq!(file.notes, ["the header is line 4; what stands above it is not read"]);
+        let asked = open(text, Some(5)).expect("opened");
+        assert_eq!(asked.header, ["1", "a", "2"]);
+        for row in [2, 90] {
+            let error = open(text, Some(row)).map(|file| file.header).expect_err("no header").to_string();
+            assert!(error.contains("--header-row") && error.contains(&row.to_string()), "{error}");
+        }
+    }
+
+    #[test]
+    fn separators_are_stated_or_found() {
+        let (header, rows) = read(b"sep=|\r\nid|a;b\r\n1|2\r\n");
+        assert_eq!((header, rows[0].line), (vec!["id".to_owned(), "a;b".to_owned()], 3));
+        for (text, expected) in [
+            ("id;preco\n1;1,50\n2;2,50\n", b';'),
+            ("id\tpreco\n1\t1,234,567.00\n2\t1,234,567.00\n", b'\t'),
+            ("id,preco\n1,\"1;2;3\"\n", b','),
+            ("Vendas, de, maio\nid|preco|x\n1|2|3\n", b'|'),
+            ("id\n1\n", b','),
+            ("\"id;a;b", b','),
+        ] {
+            assert_eq!(separator(text.as_bytes()), expected, "{text}");
+        }
     }
 
     #[test]
     fn older_encodings() {
-        let (header, rows) = read(b"id,regi\xe3o\n1,S\xe3o Paulo\n");
+        let (header, rows) = read(b"id,regi\xe3o\n1,S\xe3o Paulo\n2,S\xc3\xa3o Paulo\n");
         assert_eq!(header[1], "regi\u{e3}o");
-        assert_eq!(rows[0].cells[1], Cell::written("S\u{e3}o Paulo".to_owned()));
+        assert_eq!(texts(&rows[0])[1], "S\u{e3}o Paulo");
+        assert_eq!(texts(&rows[0])[1], texts(&rows[1])[1], "either encoding in one file");
     }
 }

@@ -1,51 +1,72 @@
-//! Parquet: its typed columns as texts, which the topic's types then read exactly.
+//! Parquet: its typed columns as cells. Columns of lists and structures, and those that nobody uses, are not read.
 
+mod cells;
+
+use std::collections::BTreeMap;
 use std::fs::File;
+use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{CastOptions, cast_with_options};
-use arrow::datatypes::{DataType, TimeUnit};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
-use arrow::util::display::FormatOptions;
-use datafusion::parquet::arrow::arrow_reader::{ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use datafusion::parquet::arrow::ProjectionMask;
+use datafusion::parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
+use datafusion::parquet::basic::Type as PhysicalType;
+use datafusion::parquet::errors::ParquetError;
 
-use super::{BATCH_ROWS, Cell, Row, Source};
+use super::{BATCH_ROWS, Row, Source, header};
 use crate::import::ImportError;
+
+/// What Spark writes into its files. Its `INT96` times are in UTC, unlike those of other programs, which are local.
+const SPARK: &str = "org.apache.spark.version";
 
 pub(super) struct Columns {
     name: String,
     path: PathBuf,
+    metadata: ArrowReaderMetadata,
     reader: ParquetRecordBatchReader,
     header: Vec<String>,
+    /// The columns that are read, and of each whether its times are in UTC though it has no zone.
+    read_columns: BTreeMap<usize, bool>,
     read: u64,
     rows: u64,
 }
 
 impl Columns {
     pub(super) fn open(path: &Path, name: &str) -> Result<Self, ImportError> {
-        let builder = builder(path, name)?;
-        let header = builder.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let rows = u64::try_from(builder.metadata().file_metadata().num_rows()).unwrap_or_default();
-        let reader = built(builder, name)?;
-        Ok(Self { name: name.to_owned(), path: path.to_owned(), reader, header, read: 0, rows })
+        let failed = ImportError::read(name);
+        let file = File::open(path).map_err(&failed)?;
+        let (metadata, int96) = metadata(&file).map_err(|error| failed(io::Error::other(error)))?;
+        let fields = metadata.schema().fields();
+        let names: Vec<_> = fields.iter().map(|field| header::clean(field.name()).to_owned()).collect();
+        let readable = fields.iter().enumerate().filter(|(_, field)| cells::is_readable(field.data_type()));
+        let of_file = metadata.metadata().file_metadata();
+        let is_spark = of_file.key_value_metadata().is_some_and(|pairs| pairs.iter().any(|pair| pair.key == SPARK));
+        let read_columns: BTreeMap<_, _> =
+            readable.map(|(index, _)| (index, is_spark && int96.contains(&index))).collect();
+        let rows = u64::try_from(of_file.num_rows()).unwrap_or_default();
+        let reader = reader(file, &metadata, &read_columns).map_err(|error| failed(io::Error::other(error)))?;
+        let (name, path, header) = (name.to_owned(), path.to_owned(), header::distinct(&names));
+        Ok(Self { name, path, metadata, reader, header, read_columns, read: 0, rows })
     }
 
     fn rows_of(&mut self, batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
-        let columns = batch.columns().iter().map(|column| Ok((texts(column)?, is_text(column.data_type()))));
-        let columns = columns.collect::<Result<Vec<_>, ArrowError>>()?;
         // As if there were a header, like in the other formats.
         let first = i64::try_from(self.read).unwrap_or(i64::MAX) + 2;
         self.read += batch.num_rows() as u64;
-        let rows = (0..batch.num_rows()).zip(first..).map(|(row, line)| {
-            let cells = columns.iter().map(|(column, is_written)| {
-                let column = column.as_string::<i32>();
-                let text = column.is_valid(row).then(|| column.value(row).to_owned())?;
-                if *is_written { Cell::written(text) } else { Some(Cell::typed(text)) }
-            });
-            Row { line, cells: cells.collect(), broken: None }
-        });
-        Ok(rows.collect())
+        let cells = vec![None; self.header.len()];
+        let row = |line| Row { sheet: None, line, cells: cells.clone(), broken: None };
+        let mut rows: Vec<Row> = (first..).take(batch.num_rows()).map(row).collect();
+        for (column, (index, is_utc)) in batch.columns().iter().zip(&self.read_columns) {
+            for (row, cell) in rows.iter_mut().zip(cells::cells(column, *is_utc)?) {
+                row.cells[*index] = cell;
+            }
+        }
+        Ok(rows)
     }
 }
 
@@ -54,15 +75,23 @@ impl Source for Columns {
         &self.header
     }
 
+    fn keep(&mut self, columns: &[bool]) -> Result<(), ImportError> {
+        self.read_columns.retain(|index, _| columns.get(*index).is_some_and(|is_kept| *is_kept));
+        self.rewind()
+    }
+
     fn next(&mut self) -> Result<Vec<Row>, ImportError> {
         let failed = ImportError::read(&self.name);
         let Some(batch) = self.reader.next() else { return Ok(Vec::new()) };
         let rows = batch.and_then(|batch| self.rows_of(&batch));
-        rows.map_err(|error| failed(std::io::Error::other(error)))
+        rows.map_err(|error| failed(io::Error::other(error)))
     }
 
     fn rewind(&mut self) -> Result<(), ImportError> {
-        self.reader = built(builder(&self.path, &self.name)?, &self.name)?;
+        let failed = ImportError::read(&self.name);
+        let file = File::open(&self.path).map_err(&failed)?;
+        let reader = reader(file, &self.metadata, &self.read_columns);
+        self.reader = reader.map_err(|error| failed(io::Error::other(error)))?;
         self.read = 0;
         Ok(())
     }
@@ -72,37 +101,38 @@ impl Source for Columns {
     }
 }
 
-fn builder(path: &Path, name: &str) -> Result<ParquetRecordBatchReaderBuilder<File>, ImportError> {
-    let failed = ImportError::read(name);
-    let file = File::open(path).map_err(&failed)?;
-    ParquetRecordBatchReaderBuilder::try_new(file).map_err(|error| failed(std::io::Error::other(error)))
-}
-
-fn built(builder: ParquetRecordBatchReaderBuilder<File>, name: &str) -> Result<ParquetRecordBatchReader, ImportError> {
-    let failed = ImportError::read(name);
-    builder.with_batch_size(BATCH_ROWS).build().map_err(|error| failed(std::io::Error::other(error)))
-}
-
-fn is_text(data_type: &DataType) -> bool {
-    match data_type {
-        DataType::Dictionary(_, values) => is_text(values),
-        other => matches!(other, DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View),
+/// The file's columns, and which of them are `INT96`: these are read in microseconds, for in nanoseconds a year such as 1 would become
+/// another.
+fn metadata(file: &File) -> Result<(ArrowReaderMetadata, Vec<usize>), ParquetError> {
+    let options = ArrowReaderOptions::new();
+    let metadata = ArrowReaderMetadata::load(file, options.clone())?;
+    let fields = metadata.parquet_schema().root_schema().get_fields();
+    let is_int96 = |index: &usize| {
+        let field = &fields[*index];
+        field.is_primitive() && field.get_physical_type() == PhysicalType::INT96
+    };
+    let int96: Vec<usize> = (0..fields.len()).filter(is_int96).collect();
+    if int96.is_empty() {
+        return Ok((metadata, int96));
     }
+    let micros = |(index, field): (usize, &Arc<Field>)| match int96.contains(&index) {
+        true => Arc::new(field.as_ref().clone().with_data_type(DataType::Timestamp(TimeUnit::Microsecond, None))),
+        false => Arc::clone(field),
+    };
+    let schema = Schema::new(metadata.schema().fields().iter().enumerate().map(micros).collect::<Vec<_>>());
+    let options = options.with_schema(Arc::new(schema.with_metadata(metadata.schema().metadata().clone())));
+    Ok((ArrowReaderMetadata::try_new(Arc::clone(metadata.metadata()), options)?, int96))
 }
 
-/// A column as texts: times in RFC 3339, with the offset of UTC if the column has a zone.
-fn texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
-    let options = CastOptions {
-        safe: false,
-        format_options: FormatOptions::new()
-            .with_timestamp_format(Some("%Y-%m-%dT%H:%M:%S%.f"))
-            .with_timestamp_tz_format(Some("%Y-%m-%dT%H:%M:%S%.f%:z")),
-    };
-    let column = match column.data_type() {
-        DataType::Timestamp(_, Some(_)) => {
-            cast_with_options(column, &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())), &options)?
-        }
-        _ => ArrayRef::clone(column),
-    };
-    cast_with_options(&column, &DataType::Utf8, &options)
+fn reader(
+    file: File,
+    metadata: &ArrowReaderMetadata,
+    columns: &BTreeMap<usize, bool>,
+) -> Result<ParquetRecordBatchReader, ParquetError> {
+    let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
+    let mask = ProjectionMask::roots(builder.parquet_schema(), columns.keys().copied());
+    builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,72 +1,79 @@
-//! XLSX: the first sheet with rows. Its numbers and dates are typed; what was entered as text is read as somebody wrote it.
+//! XLSX: the visible sheets with rows, one after the other. Its numbers and dates are typed; what was entered as text is read as
+//! somebody wrote it.
 //!
-//! A thread of its own reads the sheet and is never more than a few batches ahead, so that a file of any length takes little memory
-//! beside its shared texts.
+//! A thread of its own reads the sheets and is never more than a few batches ahead, so that a file of any length takes little memory
+//! besides its shared texts.
+
+mod bounds;
+mod cells;
+mod sheets;
 
 use std::fs::File;
 use std::io::{self, BufReader};
-use std::path::{Path, PathBuf};
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::mpsc::{self, Receiver, Sender, SyncSender, sync_channel};
 use std::thread;
 
-use calamine::{DataRef, ExcelDateTime, Reader, Xlsx, XlsxError, open_workbook};
+use calamine::{Xlsx, XlsxError, open_workbook};
 
-use super::{BATCH_ROWS, Cell, Row, Source};
+use self::sheets::{Chosen, Sheet, Workbook};
+use super::{BATCH_ROWS, Opening, Row, SerialEpoch, Source, header};
 use crate::import::ImportError;
 
 /// Batches that wait to be taken.
 const AHEAD: usize = 2;
-/// Digits that a spreadsheet keeps and shows; what is behind them comes from binary fractions.
-const DIGITS: usize = 15;
 
 pub(super) struct Spreadsheet {
     name: String,
-    path: PathBuf,
-    parts: Receiver<Result<Part, XlsxError>>,
     header: Vec<String>,
-    /// The last row that was read, and the last that the file says it has.
+    notes: Vec<String>,
+    epoch: SerialEpoch,
+    /// Asks the thread to read from the first row on, and says where to.
+    readings: Sender<SyncSender<Result<Part, XlsxError>>>,
+    parts: Receiver<Result<Part, XlsxError>>,
+    /// Rows of the sheets up to where it is read, and all that the file says it has.
     read: u64,
     rows: u64,
 }
 
-/// What the thread hands over: the sheet once, then rows, then the end.
+/// What the thread hands over.
 enum Part {
-    Sheet { header: Vec<String>, rows: u64 },
-    Rows(Vec<Row>),
+    /// With how many rows of the sheets are read.
+    Rows(Vec<Row>, u64),
     End,
 }
 
 impl Spreadsheet {
-    pub(super) fn open(path: &Path, name: &str) -> Result<Self, ImportError> {
-        let (sender, parts) = sync_channel(AHEAD);
-        let file = path.to_owned();
-        let read = move || {
-            // Whoever hung up wants nothing more, errors neither.
-            let _ = match read(&file, &sender) {
-                Ok(()) => sender.send(Ok(Part::End)),
-                Err(Stopped::Failed(error)) => sender.send(Err(error)),
-                Err(Stopped::HungUp) => Ok(()),
-            };
-        };
-        thread::Builder::new().name("spreadsheet".to_owned()).spawn(read).map_err(ImportError::read(name))?;
-        let mut sheet =
-            Self { name: name.to_owned(), path: path.to_owned(), parts, header: Vec::new(), read: 0, rows: 0 };
-        match sheet.part()? {
-            Part::Sheet { header, rows } => {
-                sheet.header = header;
-                sheet.rows = rows;
-                Ok(sheet)
+    pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Self, ImportError> {
+        let failed = ImportError::read(name);
+        bounds::check(path).map_err(&failed)?;
+        let mut workbook: Workbook = open_workbook(path).map_err(|error: XlsxError| failed(io::Error::other(error)))?;
+        let epoch = if workbook.has_1904_epoch() { SerialEpoch::From1904 } else { SerialEpoch::From1900 };
+        let Chosen { heading, sheets, notes } = sheets::choose(&mut workbook, name, opening)?;
+        let header = header::distinct(&heading);
+        let rows = sheets.iter().map(|sheet| sheet.rows).sum();
+        let (readings, asked) = mpsc::channel();
+        let (_, parts) = sync_channel(AHEAD);
+        let mut reading = Reading { path: path.into(), workbook, heading, sheets, styled: None };
+        let run = move || {
+            while let Ok(parts) = asked.recv() {
+                // Whoever hung up wants nothing more, errors neither.
+                let _ = match reading.run(&parts) {
+                    Ok(()) => parts.send(Ok(Part::End)),
+                    Err(Stopped::Failed(error)) => parts.send(Err(error)),
+                    Err(Stopped::HungUp) => Ok(()),
+                };
             }
-            Part::Rows(_) | Part::End => Err(ImportError::Empty { file: name.to_owned() }),
-        }
+        };
+        thread::Builder::new().name("spreadsheet".to_owned()).spawn(run).map_err(&failed)?;
+        let mut sheet = Self { name: name.to_owned(), header, notes, epoch, readings, parts, read: 0, rows };
+        sheet.rewind()?;
+        Ok(sheet)
     }
 
-    fn part(&self) -> Result<Part, ImportError> {
-        let failed = ImportError::read(&self.name);
-        match self.parts.recv() {
-            Ok(part) => part.map_err(|error| failed(io::Error::other(error))),
-            Err(_) => Err(failed(io::Error::other("its reader has died"))),
-        }
+    fn died(&self) -> ImportError {
+        ImportError::read(&self.name)(io::Error::other("its reader has died"))
     }
 }
 
@@ -75,19 +82,31 @@ impl Source for Spreadsheet {
         &self.header
     }
 
+    fn notes(&self) -> &[String] {
+        &self.notes
+    }
+
+    fn serial_epoch(&self) -> SerialEpoch {
+        self.epoch
+    }
+
     fn next(&mut self) -> Result<Vec<Row>, ImportError> {
-        match self.part()? {
-            Part::Rows(rows) => {
-                self.read = rows.last().and_then(|row| u64::try_from(row.line).ok()).unwrap_or(self.read);
+        let part = self.parts.recv().map_err(|_| self.died())?;
+        match part.map_err(|error| ImportError::read(&self.name)(io::Error::other(error)))? {
+            Part::Rows(rows, read) => {
+                self.read = read;
                 Ok(rows)
             }
-            Part::Sheet { .. } | Part::End => Ok(Vec::new()),
+            Part::End => Ok(Vec::new()),
         }
     }
 
     fn rewind(&mut self) -> Result<(), ImportError> {
-        *self = Self::open(&self.path, &self.name)?;
-        Ok(())
+        let (sender, parts) = sync_channel(AHEAD);
+        // The thread stops what it reads for the old one.
+        self.parts = parts;
+        self.read = 0;
+        self.readings.send(sender).map_err(|_| self.died())
     }
 
     fn progress(&self) -> (u64, u64) {
@@ -106,206 +125,101 @@ impl From<XlsxError> for Stopped {
     }
 }
 
-/// Sends the first sheet that has cells.
-fn read(path: &Path, sender: &SyncSender<Result<Part, XlsxError>>) -> Result<(), Stopped> {
-    let send = |part| sender.send(Ok(part)).map_err(|_| Stopped::HungUp);
-    let mut workbook: Xlsx<BufReader<File>> = open_workbook(path)?;
-    for name in workbook.sheet_names() {
-        let mut cells = match workbook.worksheet_cells_reader(&name) {
-            Ok(cells) => cells,
-            // Charts have sheets too.
-            Err(XlsxError::NotAWorksheet(_)) => continue,
-            Err(error) => return Err(error.into()),
-        };
-        let last_row = u64::from(cells.dimensions().end.0) + 1;
-        let (mut is_header, mut rows) = (true, Vec::new());
-        let mut row = Row { line: 0, cells: Vec::new(), broken: None };
-        loop {
-            let cell = cells.next_cell()?;
-            let line = cell.as_ref().map(|cell| i64::from(cell.get_position().0) + 1);
-            if line != Some(row.line) {
-                let done = std::mem::replace(
-                    &mut row,
-                    Row { line: line.unwrap_or_default(), cells: Vec::new(), broken: None },
-                );
-                match done.cells.iter().any(Option::is_some) || done.broken.is_some() {
-                    // Spreadsheets end in rows that only look like something.
-                    false => {}
-                    true if is_header => {
-                        is_header = false;
-                        send(Part::Sheet { header: header(done), rows: last_row })?;
+/// What the thread works with.
+struct Reading {
+    path: Box<Path>,
+    workbook: Workbook,
+    heading: Vec<String>,
+    sheets: Vec<Sheet>,
+    /// The workbook once more, for the formats of its cells, where one fills up with zeros.
+    styled: Option<Workbook>,
+}
+
+impl Reading {
+    fn run(&mut self, parts: &SyncSender<Result<Part, XlsxError>>) -> Result<(), Stopped> {
+        let mut before = 0;
+        for sheet in &self.sheets {
+            let mut batch = Batch { parts, heading: &self.heading, sheet, before, rows: Vec::new() };
+            let mut cells = self.workbook.worksheet_cells_reader(&sheet.name)?;
+            let widths: Vec<Option<usize>> =
+                cells.styles().iter().map(|style| cells::zeros(&style.number_format.as_ref()?.format_code)).collect();
+            let mut styles = match widths.iter().any(Option::is_some) {
+                false => None,
+                true => {
+                    if self.styled.is_none() {
+                        self.styled = Some(open_workbook::<Xlsx<BufReader<File>>, _>(&self.path)?);
                     }
-                    true => rows.push(done),
+                    let styled = self.styled.as_mut();
+                    styled.map(|workbook| workbook.worksheet_cells_reader(&sheet.name)).transpose()?
+                }
+            };
+            let mut next_style = None;
+            let mut row = batch.row(0);
+            while let Some(record) = cells.next_cell_with_formula_metadata()? {
+                let (line, column) = record.pos;
+                if i64::from(line) + 1 != row.line {
+                    let done = std::mem::replace(&mut row, batch.row(i64::from(line) + 1));
+                    batch.push(done)?;
+                }
+                let mut zeros = None;
+                if let Some(styles) = &mut styles {
+                    while next_style.is_none_or(|(row, column, _)| (row, column) < record.pos) {
+                        match styles.next_style_id()? {
+                            Some(style) => next_style = Some(style),
+                            None => break,
+                        }
+                    }
+                    zeros = next_style.filter(|(row, column, _)| (*row, *column) == record.pos);
+                }
+                let zeros = zeros.and_then(|(_, _, style)| widths.get(style).copied().flatten());
+                // What stands right of the header belongs to nothing.
+                if let Some(Some(column)) = sheet.columns.get(column as usize) {
+                    row.cells[*column] = cells::cell(record.pos, &record.value, record.formula.as_ref(), zeros);
                 }
             }
-            if rows.len() >= BATCH_ROWS || (cell.is_none() && !rows.is_empty()) {
-                send(Part::Rows(std::mem::take(&mut rows)))?;
-            }
-            let Some(cell) = cell else { break };
-            put(&mut row, cell.get_position(), cell.get_value());
+            batch.push(row)?;
+            batch.send()?;
+            before += sheet.rows;
         }
-        if !is_header {
+        Ok(())
+    }
+}
+
+/// Rows of a sheet that are not handed over yet.
+struct Batch<'a> {
+    parts: &'a SyncSender<Result<Part, XlsxError>>,
+    heading: &'a [String],
+    sheet: &'a Sheet,
+    /// Rows of the sheets before.
+    before: u64,
+    rows: Vec<Row>,
+}
+
+impl Batch<'_> {
+    fn row(&self, line: i64) -> Row {
+        Row { sheet: Some(Arc::clone(&self.sheet.name)), line, cells: vec![None; self.heading.len()], broken: None }
+    }
+
+    /// Rows above the header are none, and so are those that only look like something, in which spreadsheets end.
+    fn push(&mut self, mut row: Row) -> Result<(), Stopped> {
+        if row.line <= self.sheet.header_line || row.cells.iter().all(Option::is_none) {
             return Ok(());
         }
-    }
-    Ok(())
-}
-
-fn header(row: Row) -> Vec<String> {
-    row.cells.into_iter().map(|cell| cell.map_or_else(String::new, |cell| cell.text.trim().to_owned())).collect()
-}
-
-/// Puts a cell in its place; those that the file leaves out before it are empty.
-fn put(row: &mut Row, (line, column): (u32, u32), value: &DataRef<'_>) {
-    let column = column as usize;
-    row.cells.resize_with((column + 1).max(row.cells.len()), || None);
-    row.cells[column] = match value {
-        DataRef::Empty => None,
-        DataRef::String(text) => Cell::written(text.clone()),
-        DataRef::SharedString(text) => Cell::written((*text).to_owned()),
-        DataRef::Int(number) => Some(Cell::typed(number.to_string())),
-        DataRef::Float(number) => Some(Cell::typed(decimal(*number))),
-        DataRef::Bool(value) => Some(Cell::typed(value.to_string())),
-        DataRef::DateTime(time) => Some(Cell::typed(moment(*time))),
-        DataRef::DateTimeIso(text) | DataRef::DurationIso(text) => Some(Cell::typed(text.clone())),
-        DataRef::Error(error) => {
-            let name = column_name(column);
-            row.broken.get_or_insert_with(|| format!("cell {name}{} holds {error}", line + 1));
-            Cell::written(error.to_string())
+        let cell = |index: usize| row.cells[index].as_ref().map_or("", |cell| cell.text.as_str());
+        if (0..self.heading.len()).all(|index| header::clean(cell(index)) == self.heading[index]) {
+            row.broken = Some("the header, once more".to_owned());
         }
-    };
-}
-
-/// In plain form, with the digits that the spreadsheet shows: 0.1 + 0.2 is 0.3 there.
-fn decimal(number: f64) -> String {
-    let shown = format!("{number:.*e}", DIGITS - 1).parse::<f64>();
-    shown.unwrap_or(number).to_string()
-}
-
-/// A spreadsheet's time has no zone; what is no time stays a number.
-fn moment(time: ExcelDateTime) -> String {
-    let moment = time.as_datetime().filter(|_| time.is_datetime());
-    moment.map_or_else(|| decimal(time.as_f64()), |moment| moment.format("%Y-%m-%dT%H:%M:%S%.f").to_string())
-}
-
-/// `A` to `Z`, then `AA`.
-fn column_name(mut column: usize) -> String {
-    let mut name = Vec::new();
-    loop {
-        name.push(b'A' + (column % 26) as u8);
-        if column < 26 {
-            break;
-        }
-        column = column / 26 - 1;
+        self.rows.push(row);
+        if self.rows.len() >= BATCH_ROWS { self.send() } else { Ok(()) }
     }
-    name.iter().rev().map(|letter| char::from(*letter)).collect()
+
+    fn send(&mut self) -> Result<(), Stopped> {
+        let rows = std::mem::take(&mut self.rows);
+        let Some(last) = rows.last() else { return Ok(()) };
+        let read = self.before + u64::try_from(last.line).unwrap_or_default();
+        self.parts.send(Ok(Part::Rows(rows, read))).map_err(|_| Stopped::HungUp)
+    }
 }
 
 #[cfg(test)]
-mod tests {
-    use std::io::Write;
-
-    use zip::ZipWriter;
-    use zip::write::SimpleFileOptions;
-
-    use super::*;
-
-    /// The parts that a workbook must have, with these sheets.
-    fn workbook(path: &Path, sheets: &[&str]) {
-        let head = r#"<?xml version="1.0" encoding="UTF-8"?>"#;
-        let main = r#"xmlns="http://schemas.openxmlformats.org/spreadsheetml/2006/main""#;
-        let office = "http://schemas.openxmlformats.org/officeDocument/2006/relationships";
-        let package = r#"xmlns="http://schemas.openxmlformats.org/package/2006/relationships""#;
-        let numbered = |text: &dyn Fn(usize) -> String| (1..=sheets.len()).map(text).collect::<String>();
-        let mut parts = vec![
-            (
-                "_rels/.rels".to_owned(),
-                format!(
-                    r#"<Relationships {package}><Relationship Id="r" Type="{office}/officeDocument" Target="xl/workbook.xml"/></Relationships>"#
-                ),
-            ),
-            (
-                "xl/workbook.xml".to_owned(),
-                format!(
-                    r#"<workbook {main} xmlns:r="{office}"><sheets>{}</sheets></workbook>"#,
-                    numbered(&|n| format!(r#"<sheet name="S{n}" sheetId="{n}" r:id="s{n}"/>"#))
-                ),
-            ),
-            (
-                "xl/_rels/workbook.xml.rels".to_owned(),
-                format!(
-                    r#"<Relationships {package}>{}<Relationship Id="st" Type="{office}/styles" Target="styles.xml"/><Relationship Id="ss" Type="{office}/sharedStrings" Target="sharedStrings.xml"/></Relationships>"#,
-                    numbered(&|n| format!(
-                        r#"<Relationship Id="s{n}" Type="{office}/worksheet" Target="worksheets/sheet{n}.xml"/>"#
-                    ))
-                ),
-            ),
-            (
-                "xl/styles.xml".to_owned(),
-                format!(
-                    r#"<styleSheet {main}><numFmts count="1"><numFmt numFmtId="164" formatCode="dd/mm/yyyy hh:mm:ss"/></numFmts><cellXfs count="2"><xf numFmtId="0"/><xf numFmtId="164"/></cellXfs></styleSheet>"#
-                ),
-            ),
-            (
-                "xl/sharedStrings.xml".to_owned(),
-                format!(r#"<sst {main}><si><t>Pedido</t></si><si><t>Preço</t></si><si><t>1.234,56</t></si></sst>"#),
-            ),
-        ];
-        for (index, rows) in sheets.iter().enumerate() {
-            parts.push((
-                format!("xl/worksheets/sheet{}.xml", index + 1),
-                format!(r#"<worksheet {main}><sheetData>{rows}</sheetData></worksheet>"#),
-            ));
-        }
-        let mut zip = ZipWriter::new(File::create(path).expect("a file"));
-        for (name, text) in parts {
-            zip.start_file(name, SimpleFileOptions::default()).expect("a part");
-            zip.write_all(format!("{head}{text}").as_bytes()).expect("written");
-        }
-        zip.finish().expect("a workbook");
-    }
-
-    #[test]
-    fn cells_of_every_kind() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("a.xlsx");
-        let rows = r#"<row r="2"><c r="A2" t="s"><v>0</v></c><c r="B2" t="s"><v>1</v></c><c r="D2" t="inlineStr"><is><t> Data </t></is></c></row>
-            <row r="3"><c r="A3"><v>7</v></c><c r="B3"><v>0.30000000000000004</v></c><c r="D3" s="1"><v>45791.802777777778</v></c></row>
-            <row r="5"><c r="B5" t="s"><v>2</v></c><c r="D5" s="1"><v>45791</v></c><c r="E5" t="b"><v>1</v></c></row>
-            <row r="6"><c r="A6" s="1"/><c r="D6" s="1"/></row>
-            <row r="7"><c r="A7"><v>8</v></c><c r="B7" t="e"><v>#DIV/0!</v></c></row>"#;
-        workbook(&path, &["", rows, r#"<row r="1"><c r="A1"><v>1</v></c></row>"#]);
-        let mut sheet = Spreadsheet::open(&path, "a.xlsx").expect("opened");
-        assert_eq!(sheet.header(), ["Pedido", "Preço", "", "Data"]);
-        let rows = sheet.next().expect("rows");
-        let texts = |row: &Row| row.cells.iter().map(|cell| cell.clone().map(|cell| cell.text)).collect::<Vec<_>>();
-        let some = |text: &str| Some(text.to_owned());
-        assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [3, 5, 7]);
-        assert_eq!(texts(&rows[0]), [some("7"), some("0.3"), None, some("2025-05-14T19:16:00")]);
-        assert_eq!(texts(&rows[1]), [None, some("1.234,56"), None, some("2025-05-14T00:00:00"), some("true")]);
-        let typed = |row: &Row, column: usize| row.cells[column].as_ref().is_some_and(|cell| cell.is_typed);
-        assert!(typed(&rows[0], 1) && !typed(&rows[1], 1), "what was entered as text is in somebody's own form");
-        assert_eq!(rows[2].broken.as_deref(), Some("cell B7 holds #DIV/0!"));
-        assert_eq!(sheet.next().expect("the end"), []);
-        sheet.rewind().expect("rewound");
-        assert_eq!(sheet.next().expect("rows"), rows);
-    }
-
-    #[test]
-    fn what_is_no_workbook_or_empty_is_refused() {
-        let dir = tempfile::tempdir().expect("a folder");
-        let path = dir.path().join("a.xlsx");
-        workbook(&path, &[""]);
-        assert!(matches!(Spreadsheet::open(&path, "a.xlsx"), Err(ImportError::Empty { .. })));
-        std::fs::write(&path, b"id;preco\n").expect("written");
-        assert!(matches!(Spreadsheet::open(&path, "a.xlsx"), Err(ImportError::Read { .. })));
-    }
-
-    #[test]
-    fn numbers_and_columns_as_they_are_shown() {
-        let numbers = [1e15, -0.1, 19.99 * 3.0, 1e-7, 123_456_789.01, 0.0];
-        let shown: Vec<_> = numbers.into_iter().map(decimal).collect();
-        assert_eq!(shown, ["1000000000000000", "-0.1", "59.97", "0.0000001", "123456789.01", "0"]);
-        assert_eq!([0, 25, 26, 701, 702].map(column_name), ["A", "Z", "AA", "ZZ", "AAA"]);
-    }
-}
+mod tests;

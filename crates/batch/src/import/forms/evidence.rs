@@ -1,0 +1,231 @@
+//! What the cells of a file tell of its forms, gathered over all of its rows.
+//!
+//! One cell that can be read in one way only proves the form of its column. Columns of numbers without such a cell are like the others.
+//! Two proofs against each other in one column, or cells that mean different things in each form and no proof, are asked about.
+
+use std::collections::BTreeMap;
+
+use super::bare::Count;
+use super::moment::{self, Date};
+use super::number::{self, Evidence as NumberEvidence};
+use super::time::TimeForm;
+use super::{Asked, Dates, Form, Forms, Numbers};
+use crate::import::ImportError;
+use crate::import::mapping::{Mapping, Role};
+use crate::import::source::{Cell, Kind, Row, SerialEpoch};
+
+/// A cell that shows something, and where it stands.
+type Example = (String, String);
+
+pub(in crate::import) struct Evidence {
+    columns: Vec<Column>,
+}
+
+enum Column {
+    Numbers(OfNumbers),
+    Time(Box<OfTimes>),
+    Other,
+}
+
+#[derive(Default)]
+struct OfNumbers {
+    plain: Option<Example>,
+    brazilian: Option<Example>,
+    either: Option<Example>,
+}
+
+#[derive(Default)]
+struct OfTimes {
+    /// For each order the first date that cannot be in it.
+    excluded: [Option<Example>; 3],
+    /// The first dates that are different days in two orders: day or month first, then day or year, month or year.
+    differs: [Vec<Example>; 3],
+    /// Whether dates are separated by hyphens, as those with a short year in front are.
+    has_hyphens: bool,
+    /// Cells that are not plain numbers.
+    dates: bool,
+    counts: BTreeMap<Count, Example>,
+    /// Whether a date comes with a time of day.
+    has_clock: bool,
+}
+
+impl Evidence {
+    pub(in crate::import) fn new(mapping: &Mapping) -> Self {
+        let column = |role: Option<Role>| match role {
+            Some(Role::Decimal | Role::Integer) => Column::Numbers(OfNumbers::default()),
+            Some(Role::Time) => Column::Time(Box::default()),
+            _ => Column::Other,
+        };
+        Self { columns: mapping.roles().map(column).collect() }
+    }
+
+    pub(in crate::import) fn see(&mut self, row: &Row) {
+        if row.broken.is_some() {
+            return;
+        }
+        for (cell, column) in row.cells.iter().zip(&mut self.columns) {
+            match (cell, column) {
+                (Some(cell), Column::Numbers(seen)) if cell.kind == Kind::Written => seen.see(cell, row),
+                (Some(cell), Column::Time(seen)) => seen.see(cell, row),
+                _ => {}
+            }
+        }
+    }
+
+    /// The form of each column.
+    pub(in crate::import) fn decide(
+        &self,
+        file: &str,
+        mapping: &Mapping,
+        asked: Asked,
+        epoch: SerialEpoch,
+    ) -> Result<Forms, ImportError> {
+        let numbers = || {
+            self.columns.iter().filter_map(|column| match column {
+                Column::Numbers(seen) => Some(seen),
+                _ => None,
+            })
+        };
+        let proves_plain = numbers().any(|seen| seen.plain.is_some());
+        let proves_brazilian = numbers().any(|seen| seen.brazilian.is_some());
+        let mut columns = Vec::new();
+        let mut has_clock = mapping.has_clock();
+        for (index, column) in self.columns.iter().enumerate() {
+            let failed = |reason: String, flag: &str| ImportError::Form {
+                file: file.to_owned(),
+                reason: format!("column {} {reason}", mapping.heading(index)),
+                remedy: flag.to_owned(),
+            };
+            columns.push(match column {
+                Column::Other => Form::Any,
+                Column::Numbers(seen) => {
+                    let numbers = asked.numbers.map_or_else(|| seen.decide(proves_plain, proves_brazilian), Ok);
+                    let remedy = "say --numbers plain (1,234.56) or --numbers brazilian (1.234,56)";
+                    Form::Numbers(numbers.map_err(|reason| failed(reason, remedy))?)
+                }
+                Column::Time(seen) => {
+                    let is_comma = asked.numbers == Some(Numbers::Brazilian) || (proves_brazilian && !proves_plain);
+                    let dates = asked.dates.map_or_else(|| seen.decide(is_comma), |dates| Ok(Some(dates)));
+                    let dates = dates.map_err(|(reason, remedy)| failed(reason, &remedy))?;
+                    // A time of day that the user did not name is not needed where the dates have one.
+                    has_clock &= !seen.has_clock || mapping.is_clock_named() || index != mapping.time();
+                    Form::Time(TimeForm { dates, count: seen.count(), epoch })
+                }
+            });
+        }
+        Ok(Forms { columns, has_clock })
+    }
+}
+
+impl OfNumbers {
+    fn see(&mut self, cell: &Cell, row: &Row) {
+        let place = match number::evidence(&cell.text) {
+            NumberEvidence::Only(Numbers::Plain) => &mut self.plain,
+            NumberEvidence::Only(Numbers::Brazilian) => &mut self.brazilian,
+            NumberEvidence::Either => &mut self.either,
+            NumberEvidence::Nothing => return,
+        };
+        place.get_or_insert_with(|| (cell.text.clone(), row.place()));
+    }
+
+    fn decide(&self, proves_plain: bool, proves_brazilian: bool) -> Result<Numbers, String> {
+        match (&self.plain, &self.brazilian, &self.either) {
+            (Some((plain, at_plain)), Some((brazilian, at_brazilian)), _) => {
+                Err(format!("holds both {plain} ({at_plain}) and {brazilian} ({at_brazilian})"))
+            }
+            (Some(_), None, _) => Ok(Numbers::Plain),
+            (None, Some(_), _) => Ok(Numbers::Brazilian),
+            (None, None, None) => {
+                Ok(if proves_brazilian && !proves_plain { Numbers::Brazilian } else { Numbers::Plain })
+            }
+            (None, None, Some(_)) if proves_plain != proves_brazilian => {
+                Ok(if proves_plain { Numbers::Plain } else { Numbers::Brazilian })
+            }
+            (None, None, Some((either, place))) => {
+                Err(format!("holds {either} ({place}), which may be a thousand times as much, and nothing tells"))
+            }
+        }
+    }
+}
+
+/// The pairs of orders that a date can be in.
+const PAIRS: [(Dates, Dates); 3] = [(Dates::Dmy, Dates::Mdy), (Dates::Dmy, Dates::Ymd), (Dates::Mdy, Dates::Ymd)];
+
+impl OfTimes {
+    fn see(&mut self, cell: &Cell, row: &Row) {
+        if cell.kind == Kind::Time {
+            self.dates = true;
+            self.has_clock |= cell.text.find('T').is_some_and(|at| !cell.text[at + 1..].starts_with("00:00:00"));
+            return;
+        }
+        let example = || (cell.text.clone(), row.place());
+        if cell.kind != Kind::Written {
+            if let Some(count) = Count::of(&cell.text) {
+                self.counts.entry(count).or_insert_with(example);
+            }
+            return;
+        }
+        let Some(moment) = moment::read(&cell.text) else {
+            if let Some(count) = Count::of(&cell.text) {
+                self.counts.entry(count).or_insert_with(example);
+            }
+            return;
+        };
+        self.dates = true;
+        self.has_clock |= moment.clock.is_some_and(|clock| !clock.is_midnight());
+        let Date::Open { has_hyphens, .. } = moment.date else { return };
+        self.has_hyphens |= has_hyphens;
+        let days = Dates::ALL.map(|dates| moment.date.on(dates));
+        if days.iter().all(Option::is_none) {
+            return;
+        }
+        for (day, excluded) in days.iter().zip(&mut self.excluded) {
+            if day.is_none() {
+                excluded.get_or_insert_with(example);
+            }
+        }
+        for ((one, other), differs) in PAIRS.iter().zip(&mut self.differs) {
+            let (one, other) = (days[*one as usize], days[*other as usize]);
+            if differs.len() < 2 && one.is_some() && other.is_some() && one != other {
+                differs.push(example());
+            }
+        }
+    }
+
+    /// The order of the numbers; `is_comma`: the file's decimals have commas, which nobody writes who puts the month first, or a short
+    /// year and a slash.
+    fn decide(&self, is_comma: bool) -> Result<Option<Dates>, (String, String)> {
+        let fits = |dates: &Dates| self.excluded[*dates as usize].is_none();
+        let mut left: Vec<Dates> = Dates::ALL.into_iter().filter(fits).collect();
+        if left.is_empty() {
+            let shown = [(Dates::Dmy, "day"), (Dates::Mdy, "month")].into_iter().filter_map(|(dates, first)| {
+                let (cell, place) = self.excluded[dates as usize].as_ref()?;
+                Some(format!("{cell} ({place}), where the {first} is not first"))
+            });
+            let shown = shown.collect::<Vec<_>>().join(", and ");
+            let remedy =
+                "say --dates dmy or --dates mdy: the rows that are written otherwise are then refused".to_owned();
+            return Err((format!("holds {shown}"), remedy));
+        }
+        if is_comma && left.contains(&Dates::Dmy) {
+            left.retain(|dates| *dates == Dates::Dmy || (*dates == Dates::Ymd && self.has_hyphens));
+        }
+        for ((one, other), differs) in PAIRS.iter().zip(&self.differs) {
+            if left.contains(one) && left.contains(other) && !differs.is_empty() {
+                let cells: Vec<_> = differs.iter().map(|(cell, place)| format!("{cell} ({place})")).collect();
+                let orders: Vec<_> = left.iter().map(|dates| format!("--dates {}", dates.name())).collect();
+                let reason = format!("holds {}, and nothing tells which number is the day", cells.join(" and "));
+                return Err((reason, format!("say {}", orders.join(" or "))));
+            }
+        }
+        Ok(left.first().copied())
+    }
+
+    /// What plain numbers count, if there is nothing else and they are all alike.
+    fn count(&self) -> Option<Count> {
+        match (self.counts.first_key_value(), self.counts.len(), self.dates) {
+            (Some((count, _)), 1, false) => Some(*count),
+            _ => None,
+        }
+    }
+}

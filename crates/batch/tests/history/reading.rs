@@ -1,0 +1,130 @@
+//! Files as people and programs really write them, and what becomes of their rows.
+
+use vitral_batch::import::{Dates, Imported};
+
+use crate::world::{Read, World};
+
+/// The sales of a shop, one line for each, in order.
+async fn sales(world: &World) -> Vec<String> {
+    let shown = world
+        .sql("SELECT concat_ws(' ', id_pedido, id_produto, quantidade, valor, moeda, timestamp, regiao) AS venda FROM vendas ORDER BY venda")
+        .await;
+    shown
+        .lines()
+        .filter_map(|line| Some(line.strip_prefix("| ")?.trim_end_matches(" |").trim_end().to_owned()))
+        .skip(1)
+        .collect()
+}
+
+async fn imported(world: &World, name: &str, bytes: &[u8], read: Read<'_>) -> Imported {
+    let path = world.dir.path().join(name);
+    std::fs::write(&path, bytes).expect("written");
+    world.import_read(&path, "vendas", read).await.expect("imported")
+}
+
+fn refused(imported: &Imported) -> Vec<(i64, &str)> {
+    imported.examples.iter().map(|row| (row.line, row.reason.as_str())).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_with_the_month_first() {
+    let world = World::new();
+    let text = "Pedido,Produto,Qtd,Preco,Data\n1,a,2,2.50,12/1/2010 8:26\n2,b,1,10.00,12/13/2010 10:00\n3,b,1,1.00,1/4/2011 11:15\n";
+    let map = [("Preco", "preco")];
+    let came = imported(&world, "a.csv", text.as_bytes(), Read { map: &map, ..Read::default() }).await;
+    assert_eq!((came.accepted, came.refused), (3, 0), "{came:?}");
+    let expected = [
+        "1 a 2 5.00 BRL 2010-12-01T10:26:00Z",
+        "2 b 1 10.00 BRL 2010-12-13T12:00:00Z",
+        "3 b 1 1.00 BRL 2011-01-04T13:15:00Z",
+    ];
+    assert_eq!(sales(&world).await, expected);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dates_that_nothing_tells_stop_the_file_until_the_user_says() {
+    let world = World::new();
+    let path = world.write("a.csv", "Pedido,Valor,Data\n1,2.50,12/01/2010\n2,2.50,11/02/2010\n3,2.50,13/02/2010x\n");
+    let error = world.import(&path, "vendas").await.expect_err("asked").to_string();
+    assert!(error.contains("12/01/2010 (line 2) and 11/02/2010 (line 3)") && error.contains("--dates"), "{error}");
+    assert!(sales(&world).await.is_empty(), "nothing came in");
+    let read = Read { dates: Some(Dates::Dmy), ..Read::default() };
+    let came = world.import_read(&path, "vendas", read).await.expect("imported");
+    assert_eq!((came.accepted, refused(&came)), (2, vec![(4, "tempo")]));
+    assert!(came.examples[0].detail.contains("13/02/2010x"), "as it stands in the file: {came:?}");
+    assert!(sales(&world).await[0].contains("2010-01-12"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_report_with_titles_totals_and_a_second_header() {
+    let world = World::new();
+    let text = "sep=;\r\nRelatório de vendas;;;;\r\nPeríodo: 01/05/2025 a 31/05/2025;;;;\r\n\r\nPedido;Produto;Qtd;Valor;Data\r\n\
+        =\"0001\";'0042;1;R$ 10,00;14/05/2025 10:00\r\n\u{feff}Pedido;Produto;Qtd;Valor;Data\r\n\
+        0002;0042;2;1.030,00;14/05/2025 7:16 PM\r\nTOTAL GERAL;;3;1.040,00;\r\n";
+    for (name, bytes) in [("a.csv", text.as_bytes().to_vec()), ("b.csv", windows_1252(text)), ("c.txt", utf_16(text))] {
+        let world = if name == "a.csv" { &world } else { &World::new() };
+        let came = imported(world, name, &bytes, Read::default()).await;
+        assert_eq!((came.accepted, refused(&came)), (2, vec![(7, "linha"), (9, "campo_ausente")]), "{name}: {came:?}");
+        assert_eq!(came.notes, ["the header is line 5; what stands above it is not read"]);
+        let expected = ["0001 0042 1 10.00 BRL 2025-05-14T13:00:00Z", "0002 0042 2 1030.00 BRL 2025-05-14T22:16:00Z"];
+        assert_eq!(sales(world).await, expected, "{name}");
+    }
+}
+
+/// Windows-1252 has no byte order mark: the one in the middle is left out.
+fn windows_1252(text: &str) -> Vec<u8> {
+    let letters = text.chars().filter(|character| *character != '\u{feff}');
+    letters.map(|letter| u8::try_from(u32::from(letter)).expect("a Latin letter")).collect()
+}
+
+fn utf_16(text: &str) -> Vec<u8> {
+    [0xFEFF].into_iter().chain(text.encode_utf16()).flat_map(u16::to_le_bytes).collect()
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_quote_that_never_closes_costs_its_own_row() {
+    let world = World::new();
+    let text = "Pedido;Produto;Valor;Data\r\nQ1;Cabo 1m;10,00;14/05/2025 10:00\r\nQ2;\"Cabo 2m;10,00;14/05/2025 10:10\r\n\
+        Q3;\"Cabo\r\n3m\";10,00;14/05/2025 10:20\r\nQ4;5\" preto;10,00;14/05/2025 10:30\r\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (3, vec![(3, "linha")]), "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn amounts_say_their_currency() {
+    let world = World::new();
+    let text = "Pedido,Valor,Data\n1,\"$1,234.56\",2025-05-14\n2,US$ 99.00,2025-05-14\n3,12.50 USD,2025-05-14\n4,(10.00),2025-05-14\n\
+        5,10%,2025-05-14\n6,\"1\u{a0}234.56\",2025-05-14\n7,19.999,2025-05-14\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (4, vec![(5, "valor"), (6, "tipo"), (8, "valor")]), "{came:?}");
+    assert!(came.examples[0].detail.contains("(10.00)"), "{came:?}");
+    let sales = sales(&world).await;
+    let amounts: Vec<_> = sales.iter().map(|sale| sale.split(" 2025").next().unwrap_or_default()).collect();
+    assert_eq!(amounts, ["1 1 1234.56 BRL", "2 1 99.00 USD", "3 1 12.50 USD", "6 1 1234.56 BRL"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_file_without_dates_that_can_be_read_is_all_refused() {
+    let world = World::new();
+    let came = imported(
+        &world,
+        "a.csv",
+        b"Pedido;Valor;Data\n1;1,00;01/01/0001 00:00:00\n2;1,00;45791,8\n3;1,00;2025-05-14\n",
+        Read::default(),
+    )
+    .await;
+    assert_eq!((came.accepted, refused(&came)), (1, vec![(2, "tempo"), (3, "tempo")]));
+    assert!(came.examples[0].detail.contains("before the year 1900"), "{came:?}");
+    assert!(came.examples[1].detail.contains("a date without its format"), "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_user_says_where_the_header_is_and_what_columns_mean() {
+    let world = World::new();
+    let text = "Data;Pedido\n01/05/2025;31/05/2025\nPedido;Valor;Data;Valor;Hora\nK1;10,00;14/05/2025;20,00;19:16\n";
+    let map = [("#2", "preco"), ("Valor_2", "valor_total")];
+    let read = Read { map: &map, header_row: Some(3), ..Read::default() };
+    let came = imported(&world, "a.csv", text.as_bytes(), read).await;
+    assert_eq!((came.accepted, came.unused.len()), (1, 0), "{came:?}");
+    assert_eq!(sales(&world).await, ["K1 1 20.00 BRL 2025-05-14T22:16:00Z"]);
+}
