@@ -21,7 +21,7 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
     let (mut held, mut sheets) = (0, 0);
     for index in 0..archive.len() {
         let mut part = archive.by_index(index).map_err(io::Error::other)?;
-        let name = part.name().to_lowercase();
+        let name = part.name().map_err(io::Error::other)?.to_lowercase();
         if !name.ends_with(".xml") && !name.ends_with(".rels") {
             continue;
         }
