@@ -1,1 +1,32 @@
-//! A small Kafka-protocol broker.
+//! The demo's broker: Kafka's protocol for producers and consumers on one machine, with its log in a folder.
+//!
+//! It keeps record batches as producers send them, so compression, headers and idempotence are the clients' alone: nothing
+//! is unpacked here. One process, one node, no replicas, no transactions, no access control: it listens on loopback.
+//!
+//! **Guarantee.** A batch is acknowledged when the operating system has it: a process that is killed loses nothing, a machine that loses
+//! power may lose the last seconds. A stop in order flushes. What a crash tore is cut off at the next start.
+//!
+//! **Architecture invariant:** nothing here knows what messages mean, and nothing here depends on another crate of the workspace.
+
+mod api;
+mod batch;
+mod connection;
+mod error;
+mod groups;
+mod guard;
+mod limits;
+mod log;
+mod manifest;
+mod producers;
+mod retention;
+mod segment;
+mod server;
+mod topics;
+
+pub use error::BrokerError;
+pub use limits::Limits;
+pub use server::Broker;
+
+/// The only node, and the leader of everything, for ever.
+const NODE_ID: i32 = 1;
+const LEADER_EPOCH: i32 = 0;

@@ -81,8 +81,8 @@ impl Act {
             maybe(&self.after),
             text(&self.correlation_id),
         ];
-        let row = RecordBatch::try_new(schema, columns)
-            .map_err(|source| StoreError::read(AUDIT_TABLE)(source.into()))?;
+        let row =
+            RecordBatch::try_new(schema, columns).map_err(|source| StoreError::read(AUDIT_TABLE)(source.into()))?;
         table.append(row).await
     }
 }
@@ -121,7 +121,11 @@ mod tests {
         let store = Location::folder(dir.path()).expect("a store");
         assert!(audit_trail(&store).await.expect("read").is_none());
         Act::of_command("importar", "vendas").after("{\"accepted\":2}").record(&store).await.expect("recorded");
-        Act::of_command("reter", "eventos_clientes").failed("the store is down").record(&store).await.expect("recorded");
+        Act::of_command("reter", "eventos_clientes")
+            .failed("the store is down")
+            .record(&store)
+            .await
+            .expect("recorded");
         let trail = audit_trail(&store).await.expect("read").expect("a table");
         let session = SessionContext::new();
         let frame = session.read_table(trail).expect("a frame");

@@ -1,32 +1,60 @@
 //! The demo's broker, in this process.
 
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::path::Path;
 
-use anyhow::Context;
+use vitral_broker::{Broker, BrokerError, Limits};
+
+/// In the data directory.
+const DIR: &str = "broker";
+/// What an earlier version's broker kept there.
+const OLD_FILE: &str = "demo-broker.db";
+const PARTITIONS: i32 = 4;
 
 pub struct DemoBroker {
     pub address: SocketAddr,
+    broker: Broker,
 }
 
 impl DemoBroker {
     /// Starts the broker at `address` (port 0 picks one) and makes the topics.
-    pub async fn start(address: SocketAddr, _data_dir: &Path, _topics: &[String]) -> anyhow::Result<Self> {
-        free_address(address, "--kafka")?;
-        anyhow::bail!("the demo's broker is being replaced")
+    pub async fn start(address: SocketAddr, data_dir: &Path, topics: &[String]) -> anyhow::Result<Self> {
+        let (dir, old) = (data_dir.join(DIR), data_dir.join(OLD_FILE));
+        if old.exists() && !dir.exists() {
+            crate::cli::answer(&format!(
+                "{} is the log of an earlier version's broker: it is left as it is and not read. What was counted stays counted; \
+                 messages that were not read yet have to be sent again. The file may be deleted",
+                old.display()
+            ));
+        }
+        let topics = topics.to_vec();
+        // Opening reads the whole log.
+        let start = move || {
+            let broker = Broker::start(address, &dir, Limits::default())?;
+            topics.iter().try_for_each(|topic| broker.ensure_topic(topic, PARTITIONS))?;
+            Ok(broker)
+        };
+        let started: Result<Broker, BrokerError> = tokio::task::spawn_blocking(start).await?;
+        let broker = started.map_err(|error| match error {
+            BrokerError::Listen { .. } => anyhow::Error::from(error).context(in_use(address, "--kafka")),
+            error => error.into(),
+        })?;
+        Ok(Self { address: broker.address(), broker })
     }
 
     pub fn client(&self) -> vitral_stream::KafkaConfig {
         vitral_stream::KafkaConfig { brokers: self.address.to_string(), ..Default::default() }
     }
 
-    pub async fn stop(self) {}
+    pub async fn stop(self) {
+        match tokio::task::spawn_blocking(|| self.broker.stop()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(%error, "the broker's log could not be flushed"),
+            Err(error) => tracing::error!(%error, "the broker did not stop in order"),
+        }
+    }
 }
 
-/// The address with a port, if it is free; a clear error otherwise.
-pub fn free_address(address: SocketAddr, flag: &str) -> anyhow::Result<SocketAddr> {
-    let listener = TcpListener::bind(address).with_context(|| {
-        format!("{address} cannot be listened on: stop what uses it, or choose another with {flag} (port 0 picks one)")
-    })?;
-    Ok(listener.local_addr()?)
+fn in_use(address: SocketAddr, flag: &str) -> String {
+    format!("{address} cannot be listened on: stop what uses it, or choose another with {flag} (port 0 picks one)")
 }

@@ -21,16 +21,21 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A plain level is ours; the embedded broker and the engines say much that only their developers need.
+/// A plain level is ours; the engines say much that only their developers need.
 fn directives(level: &str) -> String {
-    const OURS: [&str; 7] =
-        ["vitral", "vitral_api", "vitral_batch", "vitral_panes", "vitral_schemas", "vitral_store", "vitral_stream"];
+    const OURS: [&str; 8] = [
+        "vitral",
+        "vitral_api",
+        "vitral_batch",
+        "vitral_broker",
+        "vitral_panes",
+        "vitral_schemas",
+        "vitral_store",
+        "vitral_stream",
+    ];
     if level.contains(['=', ',']) {
         return level.to_owned();
     }
     let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
-    format!(
-        "warn,tansu_storage=error,tansu_sans_io=error,deltalake_core::writer=error,buoyant_kernel::snapshot=off,{}",
-        ours.join(",")
-    )
+    format!("warn,deltalake_core::writer=error,buoyant_kernel::snapshot=off,{}", ours.join(","))
 }

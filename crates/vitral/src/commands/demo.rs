@@ -42,17 +42,12 @@ pub struct Flags {
     rate: f64,
 }
 
-pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
+pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
     check::plan(&catalog, &config)?;
     let _lock = DataDirLock::acquire(&common.data_dir, "demo")?;
     let _stream_lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let data_dir = common.data_dir.canonicalize()?;
-    // The broker finds its file relative to the working directory; everything else is absolute from here on.
-    for dir in &mut config.catalog.dirs {
-        *dir = dir.canonicalize()?;
-    }
-    std::env::set_current_dir(&data_dir)?;
     remove_env(&data_dir)?;
     let simulation = SimulatorConfig {
         start_ms: Utc::now().timestamp_millis(),

@@ -1,0 +1,128 @@
+//! One client's connection: requests come in as frames and are answered in order, one at a time, as Apache Kafka does.
+
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::{Buf, Bytes, BytesMut};
+use kafka_protocol::protocol::StrBytes;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::sync::OwnedSemaphorePermit;
+use tokio::time::{Instant, timeout_at};
+
+use crate::api;
+use crate::server::Shared;
+
+const READ_BYTES: usize = 64 * 1024;
+/// Frames and answers above it are few at a time.
+pub const LARGE_BYTES: usize = 1024 * 1024;
+/// A frame that keeps coming gets longer than one that stands still: as long as this rate takes.
+const SLOWEST_BYTES_PER_SECOND: usize = 256 * 1024;
+
+/// Why a connection ends that its client did not close.
+#[derive(Debug, thiserror::Error)]
+pub enum End {
+    #[error("it could not be read or written: {0}")]
+    Io(#[from] io::Error),
+    #[error("nothing came for {} s", .0.as_secs())]
+    Quiet(Duration),
+    #[error("a request did not come whole within {} s", .0.as_secs())]
+    Slow(Duration),
+    #[error("an answer was not read within {} s", .0.as_secs())]
+    Unread(Duration),
+    #[error("a request of {bytes} bytes; at most {bytes_max} are taken")]
+    TooLarge { bytes: i64, bytes_max: usize },
+    #[error("{0}")]
+    NotUnderstood(String),
+}
+
+pub struct Connection {
+    stream: TcpStream,
+    received: BytesMut,
+    pub shared: Arc<Shared>,
+    /// To answer with more than a MiB, until the answer is written.
+    pub large: Option<OwnedSemaphorePermit>,
+}
+
+impl Connection {
+    pub fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
+        Self { stream, received: BytesMut::new(), shared, large: None }
+    }
+
+    /// Until the client closes it.
+    pub async fn run(mut self) -> Result<(), End> {
+        self.stream.set_nodelay(true)?;
+        let mut quiet_for = self.shared.topics.limits.patience;
+        loop {
+            let shared = Arc::clone(&self.shared);
+            let mut large = None;
+            let Some(length) = self.length(quiet_for).await? else { return Ok(()) };
+            let deadline = self.deadline(length);
+            while self.received.len() < length {
+                if self.received.len() >= LARGE_BYTES && large.is_none() {
+                    // So that what requests hold together is bounded; it is asked for only once so much has come.
+                    let permit = timeout_at(deadline, shared.large_requests.acquire()).await;
+                    large = Some(permit.map_err(|_| self.slow())?.map_err(io::Error::other)?);
+                }
+                // Not the whole length at once: it is only what a client says.
+                let missing = length - self.received.len();
+                self.received.reserve(missing.min(READ_BYTES.max(self.received.len())));
+                let read = timeout_at(deadline, self.stream.read_buf(&mut self.received)).await;
+                if read.map_err(|_| self.slow())?? == 0 {
+                    return Ok(());
+                }
+            }
+            let frame = self.received.split_to(length).freeze();
+            if let Some(answer) = api::answer(&mut self, frame).await? {
+                self.write(answer).await?;
+            }
+            self.large = None;
+            quiet_for = self.shared.topics.limits.idle;
+        }
+    }
+
+    /// Of the next frame; nothing at the connection's end.
+    async fn length(&mut self, quiet_for: Duration) -> Result<Option<usize>, End> {
+        let (mut deadline, mut begun) = (Instant::now() + quiet_for, false);
+        while self.received.len() < 4 {
+            if !self.received.is_empty() && !begun {
+                (deadline, begun) = (Instant::now() + self.shared.topics.limits.patience, true);
+            }
+            self.received.reserve(READ_BYTES);
+            let read = timeout_at(deadline, self.stream.read_buf(&mut self.received)).await;
+            if read.map_err(|_| End::Quiet(quiet_for))?? == 0 {
+                return Ok(None);
+            }
+        }
+        let bytes = self.received.get_i32();
+        let bytes_max = self.shared.topics.limits.request_bytes;
+        let length = usize::try_from(bytes).ok().filter(|length| *length <= bytes_max);
+        length.map(Some).ok_or(End::TooLarge { bytes: bytes.into(), bytes_max })
+    }
+
+    fn deadline(&self, bytes: usize) -> Instant {
+        let patience = self.shared.topics.limits.patience;
+        Instant::now() + patience + Duration::from_secs((bytes / SLOWEST_BYTES_PER_SECOND) as u64)
+    }
+
+    fn slow(&self) -> End {
+        End::Slow(self.shared.topics.limits.patience)
+    }
+
+    async fn write(&mut self, answer: Bytes) -> Result<(), End> {
+        let deadline = self.deadline(answer.len());
+        let written = timeout_at(deadline, self.stream.write_all(&answer)).await;
+        Ok(written.map_err(|_| End::Unread(self.shared.topics.limits.patience))??)
+    }
+
+    /// What clients are told to connect to: where it listens, or, if that is everywhere, where this client found it.
+    pub fn advertised(&self) -> (StrBytes, i32) {
+        let address = self.shared.address;
+        let ip = match self.stream.local_addr() {
+            Ok(found) if address.ip().is_unspecified() => found.ip().to_canonical(),
+            _ => address.ip(),
+        };
+        (StrBytes::from_string(ip.to_string()), address.port().into())
+    }
+}

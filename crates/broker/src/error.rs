@@ -1,0 +1,32 @@
+//! Why a broker does not start.
+
+use std::io;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+
+#[derive(Debug, thiserror::Error)]
+pub enum BrokerError {
+    #[error("{address} cannot be listened on")]
+    Listen { address: SocketAddr, source: io::Error },
+    #[error("the broker's log in {} cannot be {action}", path.display())]
+    Log { action: &'static str, path: PathBuf, source: io::Error },
+    #[error(
+        "{} cannot be read: {reason}. It names the topics of the logs beside it; move the folder {} away to begin with empty topics",
+        path.display(),
+        path.parent().unwrap_or(path).display()
+    )]
+    Manifest { path: PathBuf, reason: String },
+    #[error("{} cannot be read: {error}. It holds what consumer groups have read; without it they begin again", path.display())]
+    Offsets { path: PathBuf, error: serde_json::Error },
+    #[error("the topic {topic} cannot be made: {reason}")]
+    Topic { topic: String, reason: String },
+    #[error("the broker's threads cannot be started")]
+    Threads(#[source] io::Error),
+}
+
+impl BrokerError {
+    pub(crate) fn log(action: &'static str, path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Log { action, path, source }
+    }
+}

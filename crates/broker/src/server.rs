@@ -1,0 +1,191 @@
+//! The broker as a whole: its listeners, its connections within their bound, its end.
+
+use std::io;
+use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
+use std::path::Path;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use tokio::net::TcpStream;
+use tokio::runtime::Runtime;
+use tokio::sync::{Semaphore, watch};
+
+use crate::connection::Connection;
+use crate::error::BrokerError;
+use crate::groups::{self, Groups};
+use crate::limits::Limits;
+use crate::retention;
+use crate::topics::Topics;
+
+/// Its files are read and written on these, so that a slow disk holds nothing else of the process.
+const THREADS: usize = 2;
+const STOP: Duration = Duration::from_secs(5);
+/// After an accept that failed, usually for want of file descriptors.
+const PAUSE: Duration = Duration::from_millis(100);
+/// How often it is said that connections are turned away.
+const REPORT: Duration = Duration::from_secs(10);
+
+pub struct Broker {
+    address: SocketAddr,
+    shared: Arc<Shared>,
+    /// None once stopped.
+    runtime: Option<Runtime>,
+    stop: watch::Sender<bool>,
+    up_since: Instant,
+}
+
+/// What every connection has.
+pub struct Shared {
+    pub topics: Topics,
+    pub groups: Groups,
+    pub address: SocketAddr,
+    /// So that what is under way is bounded: requests of more than a MiB at once, and answers.
+    pub large_requests: Semaphore,
+    pub large_answers: Arc<Semaphore>,
+}
+
+const LARGE: usize = 4;
+
+impl Broker {
+    /// Opens the log in `dir`, which may take seconds, and listens at `address` (port 0 picks one). What stands for one loopback address is served on the other
+    /// too: `localhost` may mean either.
+    pub fn start(address: SocketAddr, dir: &Path, limits: Limits) -> Result<Self, BrokerError> {
+        let refused = |source| BrokerError::Listen { address, source };
+        let listener = TcpListener::bind(address).map_err(refused)?;
+        let address = listener.local_addr().map_err(refused)?;
+        let other = other_loopback(address).and_then(|other| TcpListener::bind(other).ok());
+        let topics = Topics::open(dir.to_owned(), limits)?;
+        let groups = Groups::open(dir.to_owned())?;
+        let (large_requests, large_answers) = (Semaphore::new(LARGE), Arc::new(Semaphore::new(LARGE)));
+        let shared = Arc::new(Shared { topics, groups, address, large_requests, large_answers });
+        let (stop, up_since) = (watch::Sender::new(false), Instant::now());
+        let connections = Arc::new(Semaphore::new(shared.topics.limits.connections));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(THREADS)
+            .thread_name("broker")
+            .enable_all()
+            .build()
+            .map_err(BrokerError::Threads)?;
+        for listener in [Some(listener), other].into_iter().flatten() {
+            listener.set_nonblocking(true).map_err(refused)?;
+            let (shared, connections, stop) = (Arc::clone(&shared), Arc::clone(&connections), stop.subscribe());
+            runtime.spawn(accept(listener, shared, connections, stop));
+        }
+        runtime.spawn(maintain(Arc::clone(&shared), up_since, stop.subscribe()));
+        Ok(Self { address, shared, runtime: Some(runtime), stop, up_since })
+    }
+
+    pub fn address(&self) -> SocketAddr {
+        self.address
+    }
+
+    /// Makes the topic if it is not there.
+    pub fn ensure_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
+        if self.shared.topics.get(name).is_some() {
+            return Ok(());
+        }
+        let failed = |reason| BrokerError::Topic { topic: name.to_owned(), reason };
+        self.shared.topics.create(name, partitions).map(drop).map_err(|refused| failed(refused.reason))
+    }
+
+    /// Deletes what is old or too much, as it also happens every half minute; the bytes that are free now.
+    pub fn delete_old(&self) -> u64 {
+        retention::run(&self.shared.topics, self.up_since)
+    }
+
+    /// Closes everything and flushes the log. Blocks.
+    pub fn stop(mut self) -> io::Result<()> {
+        self.stop.send_replace(true);
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_timeout(STOP);
+        }
+        self.shared.groups.store()?;
+        self.shared.topics.sync()
+    }
+}
+
+impl Drop for Broker {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+fn other_loopback(address: SocketAddr) -> Option<SocketAddr> {
+    let other: IpAddr = match address.ip() {
+        IpAddr::V4(Ipv4Addr::LOCALHOST) => Ipv6Addr::LOCALHOST.into(),
+        IpAddr::V6(Ipv6Addr::LOCALHOST) => Ipv4Addr::LOCALHOST.into(),
+        _ => return None,
+    };
+    Some(SocketAddr::new(other, address.port()))
+}
+
+async fn accept(
+    listener: TcpListener,
+    shared: Arc<Shared>,
+    connections: Arc<Semaphore>,
+    mut stop: watch::Receiver<bool>,
+) {
+    let listener = match tokio::net::TcpListener::from_std(listener) {
+        Ok(listener) => listener,
+        Err(error) => {
+            tracing::error!(%error, "the broker cannot accept connections");
+            return;
+        }
+    };
+    let mut reported: Option<Instant> = None;
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            _ = stop.wait_for(|stop| *stop) => return,
+        };
+        let problem = match accepted {
+            Ok((stream, _)) => match Arc::clone(&connections).try_acquire_owned() {
+                Ok(permit) => {
+                    let (shared, stop) = (Arc::clone(&shared), stop.clone());
+                    tokio::spawn(async move {
+                        serve(stream, shared, stop).await;
+                        drop(permit);
+                    });
+                    continue;
+                }
+                // Closed at once: it is better for a client to know than to wait.
+                Err(_) => format!("{} connections are open", shared.topics.limits.connections),
+            },
+            Err(error) => {
+                tokio::time::sleep(PAUSE).await;
+                error.to_string()
+            }
+        };
+        if reported.is_none_or(|at| at.elapsed() > REPORT) {
+            tracing::warn!(reason = problem, "the broker turns connections away");
+            reported = Some(Instant::now());
+        }
+    }
+}
+
+async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+    let ended = tokio::select! {
+        ended = Connection::new(stream, shared).run() => ended,
+        _ = stop.wait_for(|stop| *stop) => return,
+    };
+    if let Err(end) = ended {
+        tracing::debug!(reason = %end, "a connection to the broker is closed");
+    }
+}
+
+async fn maintain(shared: Arc<Shared>, up_since: Instant, mut stop: watch::Receiver<bool>) {
+    let mut cleaned = Instant::now();
+    loop {
+        tokio::select! {
+            () = tokio::time::sleep(groups::INTERVAL) => {}
+            _ = stop.wait_for(|stop| *stop) => return,
+        }
+        shared.groups.maintain();
+        if cleaned.elapsed() >= retention::INTERVAL {
+            retention::run(&shared.topics, up_since);
+            cleaned = Instant::now();
+        }
+    }
+}
