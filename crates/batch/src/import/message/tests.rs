@@ -76,7 +76,8 @@ fn one_date_proves_the_order_of_its_column() {
     assert_eq!(dates(&["14/05/25"], None, "1,50"), times(&["2025-05-14T00:00:00"]));
     // The same day in each order.
     assert_eq!(dates(&["05/05/2025"], None, "1.50"), times(&["2025-05-05T00:00:00"]));
-    assert_eq!(dates(&["25-12-31", "25-01-02"], None, "1.50"), times(&["2025-12-31T00:00:00", "2025-01-02T00:00:00"]));
+    let year_first = dates(&["99-12-31", "25-01-02"], None, "1.50");
+    assert_eq!(year_first, times(&["1999-12-31T00:00:00", "2025-01-02T00:00:00"]));
 }
 
 #[test]

@@ -161,16 +161,16 @@ impl Reading {
                     let done = std::mem::replace(&mut row, batch.row(i64::from(line) + 1));
                     batch.push(done)?;
                 }
-                let mut zeros = None;
-                if let Some(styles) = &mut styles {
-                    while next_style.is_none_or(|(row, column, _)| (row, column) < record.pos) {
-                        match styles.next_style_id()? {
-                            Some(style) => next_style = Some(style),
-                            None => break,
-                        }
+                // Cells without a format of their own have no style.
+                while let Some(reader) = &mut styles
+                    && next_style.is_none_or(|(row, column, _)| (row, column) < record.pos)
+                {
+                    match reader.next_style_id()? {
+                        Some(style) => next_style = Some(style),
+                        None => styles = None,
                     }
-                    zeros = next_style.filter(|(row, column, _)| (*row, *column) == record.pos);
                 }
+                let zeros = next_style.filter(|(row, column, _)| (*row, *column) == record.pos);
                 let zeros = zeros.and_then(|(_, _, style)| widths.get(style).copied().flatten());
                 // What stands right of the header belongs to nothing.
                 if let Some(Some(column)) = sheet.columns.get(column as usize) {
