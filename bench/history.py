@@ -105,7 +105,7 @@ def prepare(folder: Path, data: Path, table: Path, copies: int) -> None:
     database = duckdb.connect()
     database.execute(SALES)
     file = write(database, folder, "sale", "parquet")
-    subprocess.run([VITRAL, "import", file, "--table", "vendas", "--map", "quando=timestamp", "--data-dir", data], check=True)
+    subprocess.run([VITRAL, "import", file, "--table", "vendas", "--map", "quando=timestamp", "--max-refused", "100%", "--data-dir", data], check=True)
     once = DeltaTable(str(table)).file_uris()
     for copy in range(1, copies):
         rows = database.execute(f"SELECT * REPLACE (id_pedido || '-{copy}' AS id_pedido) FROM read_parquet({once!r})")

@@ -39,7 +39,7 @@ def main() -> int:
             COPY (SELECT basket_id AS id_pedido, product_id AS id_produto, quantity AS quantidade, printf('%.2f', sales_value)::DECIMAL(18, 2) AS valor,
                 'R' || (household_id % 5) AS regiao, transaction_timestamp AT TIME ZONE 'UTC' AS timestamp
             FROM read_parquet('{TRANSACTIONS}')) TO '{file}' (FORMAT parquet)""")
-        load = ["import", str(file), "--table", "vendas"]
+        load = ["import", str(file), "--table", "vendas", "--max-refused", "100%"]
         took = finish(calm, load)
         kills = sum(kill(killed, load, chance.uniform(0, took)) for _ in range(rounds))
         finish(killed, load)

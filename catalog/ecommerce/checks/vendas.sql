@@ -1,10 +1,21 @@
--- An order's line of one moment stands once: from the stream and from a file, it would count twice.
-CREATE VIEW vendas_repetidas WITH (check = 'the same line of an order more than once') AS
-SELECT id_pedido, id_produto, timestamp, valor, count(*) AS vezes
-FROM vendas
+-- The same line of an order from the stream and from a file, or from two files that write it in different ways, counts twice. Lines that are
+-- alike within one of them are as honest as others: a shop may write a line for each unit.
+CREATE VIEW vendas_repetidas WITH (check = 'the same line of an order from more than one source') AS
+SELECT id_pedido, id_produto, timestamp, valor, count(*) AS vezes, count(DISTINCT _origem) AS origens
+FROM (
+    SELECT
+        id_pedido,
+        id_produto,
+        timestamp,
+        coalesce(valor_total, preco * quantidade, 0) AS valor,
+        CAST(timestamp AT TIME ZONE current_setting('shop.time_zone') AS DATE) AS data,
+        _origem
+    FROM eventos_clientes
+    WHERE tipo_evento = 'compra'
+) AS linhas
 WHERE id_pedido IS NOT NULL AND data >= $de AND data < $ate
 GROUP BY id_pedido, id_produto, timestamp, valor
-HAVING count(*) > 1;
+HAVING count(DISTINCT _origem) > 1;
 
 CREATE VIEW vendas_fora_da_faixa WITH (check = 'a sale without value, or of an unbelievable one') AS
 SELECT id_pedido, id_produto, timestamp, quantidade, preco, valor, desconto

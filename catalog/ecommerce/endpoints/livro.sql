@@ -1,6 +1,10 @@
--- What did not count, newest first: refused, late, duplicate and empty messages, and offsets that were never delivered.
-CREATE VIEW livro_recente WITH (path = '/livro', limite = 100, descricao = 'The ledger: messages that did not count') AS
-SELECT topico, particao, deslocamento, deslocamento_fim, veredito, motivo, chegada, conteudo
+-- What did not count, newest first: refused, late, duplicate and empty messages, offsets that were never delivered, and rows of files that
+-- were refused or duplicate. Of long contents the beginning; more of one message by its topic, partition and offset.
+CREATE VIEW livro_recente WITH (path = '/livro', limite = 100, descricao = 'The ledger: messages and rows of files that did not count') AS
+SELECT
+    topico, particao, deslocamento, deslocamento_fim, veredito, motivo, chegada,
+    left(conteudo, CASE WHEN $deslocamento IS NULL THEN 4096 ELSE 1048576 END) AS conteudo,
+    tamanho, arquivo, planilha, linha, detalhe
 FROM livro
 WHERE
     ($de IS NULL OR chegada >= $de)
@@ -8,5 +12,8 @@ WHERE
     AND ($veredito IS NULL OR veredito = $veredito)
     AND ($motivo IS NULL OR motivo = $motivo)
     AND ($topico IS NULL OR topico = $topico)
-ORDER BY chegada DESC, topico, particao, deslocamento DESC
+    AND ($particao IS NULL OR particao = TRY_CAST($particao AS INTEGER))
+    AND ($deslocamento IS NULL OR deslocamento = TRY_CAST($deslocamento AS BIGINT))
+    AND ($arquivo IS NULL OR arquivo = $arquivo)
+ORDER BY chegada DESC, topico, particao, deslocamento DESC, arquivo, linha
 LIMIT $limite;

@@ -40,6 +40,8 @@ use self::ledger::text_of_bytes;
 pub(crate) use self::tables::{PROVISIONAL_COLUMN, utc};
 
 const CATALOG: &str = "vitral";
+/// Rows of the ledger that are read together: each may have a content as large as a message may be.
+const LEDGER_BATCH_ROWS: usize = 128;
 /// More would only make two cores change between threads.
 const TARGET_PARTITIONS: usize = 2;
 
@@ -101,7 +103,10 @@ impl Reader {
         needs: &Needs,
     ) -> Result<(SessionContext, LogicalPlan), QueryError> {
         let (tables, newest) = (Arc::new(MemorySchemaProvider::new()), Arc::new(MemorySchemaProvider::new()));
-        let context = self.session_with(Arc::clone(&tables), Arc::clone(&newest))?;
+        let mut context = self.session_with(Arc::clone(&tables), Arc::clone(&newest))?;
+        if needs.names.contains(&Name::Table(sources::LEDGER.to_owned())) {
+            context = with_batches_of(context, LEDGER_BATCH_ROWS);
+        }
         for name in &needs.names {
             match name {
                 Name::Table(name) => {
@@ -149,7 +154,7 @@ impl Reader {
                 let history = moment.histories.get(name);
                 tables::topic_plan(topic, view.topics.get(name).ok_or_else(unavailable)?, history)?
             }
-            Some(Source::Ledger) => ledger::plan(&self.catalog, &view.topics)?,
+            Some(Source::Ledger) => ledger::plan(&self.catalog, &view.topics, moment.histories)?,
             Some(Source::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
             Some(Source::View { query, .. }) => plan_query(context, query).await?,
             Some(Source::Reconciliation) => return Ok(Some(tables::at_hand(moment.reconciliations.clone())?)),
@@ -172,6 +177,13 @@ impl Reader {
         };
         Ok(tables::at_hand(rows)?)
     }
+}
+
+fn with_batches_of(context: SessionContext, rows: usize) -> SessionContext {
+    let mut state = context.state();
+    let config = state.config_mut();
+    *config = config.clone().with_batch_size(rows);
+    SessionContext::new_with_state(state)
 }
 
 /// A frame that runs `plan`, with the time of its start as the query's `now()`.

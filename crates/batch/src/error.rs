@@ -16,8 +16,14 @@ pub enum BatchError {
     Import(#[from] ImportError),
     #[error(transparent)]
     Panes(#[from] PanesError),
-    #[error("another process imports the same file: wait for it, then import again, which adds nothing twice")]
+    #[error(
+        "other imports go on adding rows of the same file: wait for them, then import again, which adds nothing twice"
+    )]
     ImportedMeanwhile,
+    #[error("there is no import {id}: `vitral import list` names them")]
+    NoImport { id: String },
+    #[error("several imports begin with {id}: give more of the id, as `vitral import list` has it")]
+    ImportIds { id: String },
     /// A query of the catalog, with its place.
     #[error("{0}")]
     Catalog(Box<Diagnostic>),

@@ -2,43 +2,54 @@
 //!
 //! Each row becomes the message that would have said the same, and is read by the stream's own decoder and rules: what a message must
 //! be, a row must be. Only what files seldom have, such as the user, may be missing. Accepted and refused rows are kept side by side,
-//! in one commit for many; a file that is imported again adds nothing, and one that was cut short goes on where it was.
+//! in one commit for many. A row that is in already adds nothing, whatever file it comes in: an import that is repeated, or was cut short,
+//! or is of a file that grew, adds what is new.
 
 mod files;
 mod forms;
+mod identity;
+mod known;
+mod legacy;
 mod mapping;
 mod message;
+mod reader;
+pub mod records;
+mod sink;
 mod source;
+mod stored;
+pub mod summary;
+pub mod undo;
 
-use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
-use arrow::datatypes::Schema;
-use arrow::error::ArrowError;
 use chrono_tz::Tz;
-use serde_json::{Map, Value};
-use vitral_messages::decode::{Decoder, Refusal};
-use vitral_panes::rules::RowRules;
-use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::ImportTarget;
-use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, history_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{History, Location, StoreError};
+use vitral_store::{Archive, History, Location};
 
 pub use self::files::{File, Files};
 use self::forms::{Asked, Evidence, Forms};
 pub use self::forms::{Dates, Numbers};
+use self::identity::{Marker, Marks};
+use self::known::{Known, Standing};
+use self::legacy::Legacy;
 use self::mapping::{Mapping, Names};
-use self::source::{Cell, Opening, Row, Source, open};
+use self::reader::Reader;
+use self::sink::{Committed, Sink, Spool};
+use self::source::{Opening, Source, open};
 use crate::error::BatchError;
 
 /// A row whose cells are not those of the header.
 pub const ROW_REASON: &str = "linha";
 /// Rows of a commit.
 const COMMIT_ROWS: usize = 512 * 1024;
+/// Columns from which on a file is wide: most of them are not read where the format stores them apart.
+const WIDE: usize = 200;
+/// Times that an import begins again because others have brought rows of its file in.
+const ATTEMPTS: usize = 50;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
@@ -71,6 +82,8 @@ impl ImportError {
 #[derive(Debug, Clone)]
 pub struct Import {
     pub topic: Topic,
+    /// The table that the user names: the topic, or a view of it.
+    pub table: String,
     pub target: ImportTarget,
     /// The file's column to the topic's, as the user says.
     pub named: BTreeMap<String, String>,
@@ -91,15 +104,31 @@ pub struct Import {
 /// What became of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Imported {
+    /// The import's id.
+    pub id: String,
     pub accepted: u64,
+    /// Rows with the event id of an earlier row of the file.
+    pub duplicate: u64,
     pub refused: u64,
+    /// Refused rows by reason.
+    pub reasons: BTreeMap<String, u64>,
     /// Rows that were in already.
     pub known: u64,
+    /// Of those, rows with other cells than what is in has.
+    pub differing: u64,
+    /// Rows that were in already, by the import that has them; under an empty name those of the stream.
+    pub known_of: BTreeMap<String, u64>,
+    /// Of those, rows that an earlier run of the same import had brought.
+    pub own_before: u64,
+    /// Imports that have rows of the file and understood them in another way.
+    pub understood_otherwise: Vec<String>,
+    /// The oldest and newest event time of accepted rows, in microseconds.
+    pub period_micros: Option<(i64, i64)>,
     /// Columns of the file that were not used.
     pub unused: Vec<String>,
     /// What else people should know of how the file was read.
     pub notes: Vec<String>,
-    /// The first rows that were refused.
+    /// The first rows that were refused for each reason.
     pub examples: Vec<RefusedRow>,
 }
 
@@ -111,8 +140,32 @@ pub struct RefusedRow {
     pub detail: String,
 }
 
-/// Refused rows that are shown.
-const EXAMPLES: usize = 20;
+impl Imported {
+    /// Every row of the file.
+    pub fn rows(&self) -> u64 {
+        self.accepted + self.duplicate + self.refused + self.known
+    }
+
+    fn extend_period(&mut self, micros: Option<i64>) {
+        let times = self.period_micros.into_iter().chain(micros.map(|micros| (micros, micros)));
+        self.period_micros = times.reduce(|(oldest, newest), (a, b)| (oldest.min(a), newest.max(b)));
+    }
+}
+
+/// A file at its first row, and how it is understood.
+struct Opened {
+    source: Box<dyn Source>,
+    mapping: Mapping,
+    marker: Marker,
+    forms: Forms,
+}
+
+/// What one attempt came to.
+enum Attempt {
+    Done(Imported),
+    /// Other imports have changed what is known of the file's rows. So many rows of it had been committed before.
+    Overtaken(Committed),
+}
 
 impl Import {
     /// Imports one file; `progress` is told how much of it is read, of how much.
@@ -120,52 +173,168 @@ impl Import {
         &self,
         file: &File,
         store: &Location,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<Imported, BatchError> {
+        self.bring_in(file, store, None, progress).await
+    }
+
+    /// Imports one file in place of what the import `taken` has added: one commit, so that either is there whatever happens.
+    pub async fn replace(
+        &self,
+        taken: &str,
+        file: &File,
+        store: &Location,
+        progress: impl FnMut(u64, u64),
+    ) -> Result<Imported, BatchError> {
+        self.bring_in(file, store, Some(taken), progress).await
+    }
+
+    async fn bring_in(
+        &self,
+        file: &File,
+        store: &Location,
+        replaced: Option<&str>,
         mut progress: impl FnMut(u64, u64),
     ) -> Result<Imported, BatchError> {
+        let id = file.import_id(&format!("{} {:?}", self.topic.name, self.target.constants))?;
+        let mut committed = Committed::default();
+        for _ in 0..ATTEMPTS {
+            let attempt = self.attempt((file, &id), store, replaced, committed, &mut progress).await?;
+            match attempt {
+                Attempt::Done(mut imported) => {
+                    imported.understood_otherwise = records::after(self, file, store, replaced, &imported).await?;
+                    return Ok(imported);
+                }
+                Attempt::Overtaken(so_far) => committed = so_far,
+            }
+        }
+        Err(BatchError::ImportedMeanwhile)
+    }
+
+    async fn attempt(
+        &self,
+        (file, id): (&File, &str),
+        store: &Location,
+        replaced: Option<&str>,
+        mut committed: Committed,
+        progress: &mut impl FnMut(u64, u64),
+    ) -> Result<Attempt, BatchError> {
+        let before = committed;
         let mut history = History::open(&self.topic, &store.join("history").join(&self.topic.name)).await?;
-        let (mut source, mapping, forms) = self.open(file)?;
-        let identity = self.identity(file, &forms)?;
-        let mut reader = Reader::new(self, file, &identity, mapping, forms, source.header().to_vec())?;
-        let mut through = history.imported_through(&identity).await?;
-        let notes = [source.notes(), &reader.mapping.hints].concat();
-        let mut imported = Imported { unused: reader.mapping.unused.clone(), notes, ..Imported::default() };
+        let archive = Archive::read(&self.topic, store).await?;
+        let stream_from_ms = match &archive {
+            Some(archive) => archive.effective_ms().await?.map(|effective_ms| effective_ms - self.topic.lateness_ms),
+            None => None,
+        };
+        let mut taken: Vec<String> = replaced.map(str::to_owned).into_iter().collect();
+        if !taken.is_empty() && !taken.iter().any(|taken| taken == id) {
+            taken.push(id.to_owned());
+        }
+
+        // What is in: nothing is looked for where there is nothing.
+        let (mut known, mut legacy) = (Known::default(), Legacy::new(&self.topic, &self.target));
+        let is_first = history.is_empty()? && archive.is_none();
+        let of_file = if is_first { None } else { Some(&mut known) };
+        let Opened { mut source, mapping, marker, forms } = self.open(file, of_file, progress)?;
+        if !is_first {
+            stored::learn(self, &history, archive, &marker, &taken, &mut known, &mut legacy).await?;
+        }
+
+        let header = source.header().to_vec();
+        let notes = [source.notes(), &mapping.hints].concat();
+        let mut imported = Imported { id: id.to_owned(), unused: mapping.unused.clone(), notes, ..Imported::default() };
+        let mut reader = Reader::new(self, (&file.name, id), mapping, forms, header, stream_from_ms)?;
+        let mut sink = if taken.is_empty() {
+            Sink::Append { seen: history.sequence().await?, is_first }
+        } else {
+            Sink::Replace { taken, spool: Spool::new(reader.schema(), &file.name)? }
+        };
         let mut waiting = Vec::new();
+        let mut read_rightly = BTreeSet::new();
         loop {
-            let mut rows = source.next()?;
+            let rows = source.next()?;
             let is_end = rows.is_empty();
-            let read = rows.len();
-            rows.retain(|row| through.is_none_or(|through| row.line > through));
-            imported.known += (read - rows.len()) as u64;
-            if !rows.is_empty() {
-                waiting.push(reader.read(&rows, &mut imported)?);
+            let mut new = Vec::with_capacity(rows.len());
+            for row in rows {
+                let marks = marker.marks(&row);
+                let standing = known.standing(&marks);
+                if standing == Standing::New {
+                    new.push((row, marks));
+                    continue;
+                }
+                imported.known += 1;
+                imported.differing += u64::from(standing == Standing::InDiffering);
+                if known.was_refused(&marks) {
+                    read_rightly.insert(marks.cells);
+                }
+            }
+            if !new.is_empty() {
+                let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
+                read_rightly.extend(counted_cells(&batch, &known));
+                waiting.push(batch);
             }
             let count: usize = waiting.iter().map(RecordBatch::num_rows).sum();
             if count >= COMMIT_ROWS || (is_end && count > 0) {
-                through = Some(commit(&mut history, &identity, through, &mut waiting).await?);
+                let rows = concat_batches(reader.schema(), waiting.iter()).map_err(|source| failed(source.into()))?;
+                waiting.clear();
+                if !sink.put(&mut history, &rows, &mut known, &mut committed).await? {
+                    return Ok(Attempt::Overtaken(committed));
+                }
             }
             let (done, of) = source.progress();
-            progress(done, of);
+            progress(of + done, 2 * of);
             if is_end {
-                history.compact().await?;
-                return Ok(imported);
+                break;
             }
         }
+        if !sink.finish(&mut history).await? {
+            return Ok(Attempt::Overtaken(committed));
+        }
+        if !read_rightly.is_empty() {
+            history.forget_refused(&read_rightly).await?;
+        }
+        history.compact().await?;
+        imported.known_of = known.by_import();
+        // What an earlier attempt of this run has committed is known to the last one, and came with this run all the same.
+        imported.accepted += before.counted;
+        imported.duplicate += before.duplicate;
+        let earlier = before.counted + before.duplicate;
+        imported.known = imported.known.saturating_sub(earlier);
+        imported.own_before = imported.known_of.get(id).copied().unwrap_or_default().saturating_sub(earlier);
+        Ok(Attempt::Done(imported))
     }
 
     /// The file from its first row on, what its columns fill, and how they are written: as the user says, or as all of its rows show.
-    fn open(&self, file: &File) -> Result<(Box<dyn Source>, Mapping, Forms), ImportError> {
+    /// `known` takes every row into account.
+    fn open(
+        &self,
+        file: &File,
+        mut known: Option<&mut Known>,
+        progress: &mut impl FnMut(u64, u64),
+    ) -> Result<Opened, ImportError> {
         let names = Names { topic: &self.topic, target: &self.target, named: &self.named };
         let opening = Opening { header_row: self.header_row, sheets: &self.sheets, headings: &names };
         let mut source = open(&file.path, &file.name, &opening)?;
         let mut mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named)?;
-        source.keep(&mapping.roles().map(|role| role.is_some()).collect::<Vec<_>>())?;
+        let marker = Marker::new(source.header(), &mapping, &self.topic, &self.target);
+        // All cells tell a row from others; of a very wide file those that are used must do.
+        if source.header().len() > WIDE {
+            source.keep(&mapping.roles().map(|role| role.is_some()).collect::<Vec<_>>())?;
+        }
         let mut evidence = Evidence::new(&mapping);
         loop {
             let rows = source.next()?;
             if rows.is_empty() {
                 break;
             }
-            rows.iter().for_each(|row| evidence.see(row));
+            for row in &rows {
+                evidence.see(row);
+                if let Some(known) = known.as_deref_mut() {
+                    known.add(&marker.marks(row));
+                }
+            }
+            let (done, of) = source.progress();
+            progress(done, 2 * of);
         }
         let asked = Asked { numbers: self.numbers, dates: self.dates };
         let forms = evidence.decide(&file.name, &mapping, asked, source.serial_epoch())?;
@@ -173,130 +342,30 @@ impl Import {
             mapping.drop_clock();
         }
         source.rewind()?;
-        Ok((source, mapping, forms))
+        Ok(Opened { source, mapping, marker, forms })
     }
 
-    /// The same content, understood in the same way.
-    fn identity(&self, file: &File, forms: &Forms) -> Result<String, ImportError> {
-        let understood = format!("{:?} {:?} {} {} {forms:?}", self.target, self.named, self.topic.name, self.zone);
-        file.identity(&understood)
-    }
-}
-
-async fn commit(
-    history: &mut History,
-    identity: &str,
-    after: Option<i64>,
-    waiting: &mut Vec<RecordBatch>,
-) -> Result<i64, BatchError> {
-    let failed = |source: ArrowError| BatchError::engine("rows of a file", "put together")(source.into());
-    let schema = waiting[0].schema();
-    let rows = concat_batches(&schema, waiting.iter()).map_err(failed)?;
-    waiting.clear();
-    let lines =
-        rows.column_by_name(history_columns::LINE).and_then(|lines| lines.as_any().downcast_ref::<Int64Array>());
-    let through = lines.and_then(arrow::compute::max).or(after).unwrap_or_default();
-    match history.append(identity, after, through, &rows).await {
-        Err(StoreError::Overtaken { .. }) => Err(BatchError::ImportedMeanwhile),
-        outcome => outcome.map(|()| through).map_err(Into::into),
+    /// How its files are understood, for comparison with other imports.
+    fn understanding(&self) -> String {
+        format!("{:?} {:?} {:?} {}", self.named, self.numbers, self.dates, self.zone)
     }
 }
 
-/// Turns a file's rows into the history's.
-struct Reader<'a> {
-    import: &'a Import,
-    file: &'a File,
-    identity: &'a str,
-    mapping: Mapping,
-    forms: Forms,
-    decoder: Decoder,
-    rules: RowRules,
-    header: Vec<String>,
-    schema: Arc<Schema>,
+/// The cells of rows that count now and had been refused.
+fn counted_cells(batch: &RecordBatch, known: &Known) -> Vec<u128> {
+    let column = |name: &str| batch.column_by_name(name);
+    let (Some(verdicts), Some(cells)) = (column(history_columns::VERDICT), column(history_columns::CELLS)) else {
+        return Vec::new();
+    };
+    let rows = verdicts.as_string::<i32>().iter().zip(cells.as_binary::<i32>().iter());
+    let cells = rows.filter(|(verdict, _)| *verdict == Some(Verdict::Counted.name())).filter_map(|(_, cells)| {
+        let cells = u128::from_be_bytes(<[u8; 16]>::try_from(cells?).ok()?);
+        let marks = Marks { cells, key: 0, event_id: None };
+        known.was_refused(&marks).then_some(cells)
+    });
+    cells.collect()
 }
 
-impl<'a> Reader<'a> {
-    fn new(
-        import: &'a Import,
-        file: &'a File,
-        identity: &'a str,
-        mapping: Mapping,
-        forms: Forms,
-        header: Vec<String>,
-    ) -> Result<Self, BatchError> {
-        let mut topic = import.topic.clone();
-        for (index, column) in topic.columns.iter_mut().enumerate() {
-            column.needed = index == topic.event_time;
-        }
-        let session = engine_session(EngineConfig::default()).map_err(BatchError::engine("the rules", "planned"))?;
-        let rules = RowRules::new(&topic, &session)?;
-        let schema = topic.history_schema();
-        let schema = Arc::new(Schema::new(schema.fields()[1..].to_vec()));
-        let decoder = Decoder::new(&topic, import.zone);
-        Ok(Self { import, file, identity, mapping, forms, decoder, rules, header, schema })
-    }
-
-    /// The rows in the history's columns, without its first.
-    fn read(&mut self, rows: &[Row], imported: &mut Imported) -> Result<RecordBatch, BatchError> {
-        let failed = BatchError::engine("rows of a file", "read");
-        let messages: Vec<_> =
-            rows.iter().map(|row| self.mapping.message(row, &self.forms, &self.import.currency)).collect();
-        let decoded = self.decoder.decode(messages.iter().map(|message| message.as_deref().ok()));
-        let (values, forbidden) = self.rules.apply(decoded.columns, self.import.now_ms).map_err(&failed)?;
-        let mut refused: BTreeMap<usize, (String, String)> = BTreeMap::new();
-        let explained = |row: usize, detail: &str| self.mapping.explain(&rows[row], detail);
-        for Refusal { row, reason, detail } in decoded.refused {
-            refused.insert(row, (reason.name().to_owned(), explained(row, &detail)));
-        }
-        for (row, (reason, detail)) in forbidden {
-            refused.insert(row, (reason.name().to_owned(), explained(row, &detail)));
-        }
-        for (row, message) in messages.into_iter().enumerate() {
-            if let Err(why) = message {
-                refused.insert(row, (why.reason.to_owned(), why.detail));
-            }
-        }
-        imported.refused += refused.len() as u64;
-        imported.accepted += (rows.len() - refused.len()) as u64;
-        for (row, (reason, detail)) in refused.iter().take(EXAMPLES.saturating_sub(imported.examples.len())) {
-            imported.examples.push(RefusedRow {
-                sheet: rows[*row].sheet.as_deref().map(str::to_owned),
-                line: rows[*row].line,
-                reason: reason.clone(),
-                detail: detail.clone(),
-            });
-        }
-        let same =
-            |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, rows.len()))) };
-        let of_refused = |text: &dyn Fn(usize, &(String, String)) -> String| -> ArrayRef {
-            let texts = (0..rows.len()).map(|row| refused.get(&row).map(|why| text(row, why)));
-            Arc::new(texts.collect::<StringArray>())
-        };
-        let verdict = |row: usize| {
-            if refused.contains_key(&row) { Verdict::Refused.name() } else { Verdict::Counted.name() }
-        };
-        let arrival = TimestampMicrosecondArray::from_value(self.import.now_ms * MICROS_PER_MS, rows.len());
-        let mut columns: Vec<ArrayRef> = vec![
-            same(self.identity),
-            same(&self.file.name),
-            Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.line))),
-            Arc::new(arrival.with_timezone("UTC")),
-            Arc::new(StringArray::from_iter_values((0..rows.len()).map(verdict))),
-            of_refused(&|_, (reason, _)| reason.clone()),
-            of_refused(&|_, (_, detail)| detail.clone()),
-            of_refused(&|row, _| self.content(&rows[row])),
-        ];
-        columns.extend(values.columns().iter().cloned());
-        RecordBatch::try_new(Arc::clone(&self.schema), columns).map_err(|source| failed(source.into()))
-    }
-
-    /// A row as it stands in the file, for whoever corrects it.
-    fn content(&self, row: &Row) -> String {
-        let cell = |(index, cell): (usize, &Option<Cell>)| {
-            let name = self.header.get(index).filter(|name| !name.is_empty()).cloned();
-            let name = name.unwrap_or_else(|| format!("#{}", index + 1));
-            Some((name, Value::String(cell.as_ref()?.text.clone())))
-        };
-        Value::Object(row.cells.iter().enumerate().filter_map(cell).collect::<Map<_, _>>()).to_string()
-    }
+fn failed(source: datafusion::error::DataFusionError) -> BatchError {
+    BatchError::engine("rows of a file", "compared with what is in")(source)
 }

@@ -1,45 +1,115 @@
-//! The ledger: the archive's rows that did not count.
+//! The ledger: rows that did not count, of the archive and of files.
+
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::logical_expr::{Expr, ident};
-use vitral_schemas::topic::{Topic, archive_columns};
-use vitral_store::{Archive, Location, read_session};
+use arrow::datatypes::DataType;
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, cast, ident, lit};
+use datafusion::prelude::DataFrame;
+use datafusion::scalar::ScalarValue;
+use vitral_schemas::topic::{Topic, archive_columns, history_columns, timestamp_type};
+use vitral_schemas::verdict::Verdict;
+use vitral_store::{Archive, History, Location, read_session};
 
 use crate::error::BatchError;
+use crate::import::ROW_REASON;
 
-/// The newest rows of a topic that `wanted` names: where they came from, what became of them, and why.
+/// Columns, their types and their names in the archive and in histories.
+type Shown = (&'static str, DataType, Option<&'static str>, Option<&'static str>);
+
+fn columns() -> [Shown; 9] {
+    use archive_columns::*;
+    use history_columns::{DETAIL, FILE, LINE, SHEET};
+    [
+        ("particao", DataType::Int32, Some(PARTITION), None),
+        ("deslocamento", DataType::Int64, Some(OFFSET), None),
+        ("arquivo", DataType::Utf8, None, Some(FILE)),
+        ("planilha", DataType::Utf8, None, Some(SHEET)),
+        ("linha", DataType::Int64, None, Some(LINE)),
+        ("veredito", DataType::Utf8, Some(VERDICT), Some(VERDICT)),
+        ("motivo", DataType::Utf8, Some(REASON), Some(REASON)),
+        ("detalhe", DataType::Utf8, None, Some(DETAIL)),
+        ("chegada", timestamp_type(), Some(ARRIVAL), Some(ARRIVAL)),
+    ]
+}
+
+/// The newest rows of a topic that `wanted` names, a condition on verdict, reason and arrival: where they came from, what became of them,
+/// and why.
 pub async fn newest(
     topic: &Topic,
     store: &Location,
     wanted: Expr,
     limit: usize,
-) -> Result<Vec<RecordBatch>, BatchError> {
-    use archive_columns::*;
-    let Some(archive) = Archive::read(topic, store).await? else {
+) -> std::result::Result<Vec<RecordBatch>, BatchError> {
+    let archive = Archive::read(topic, store).await?;
+    let history = History::read(topic, &store.join("history").join(&topic.name)).await?;
+    if archive.is_none() && history.is_none() {
         return Err(BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() });
-    };
-    let rows = archive.provider().await?;
-    let columns = [
-        (PARTITION, "particao"),
-        (OFFSET, "deslocamento"),
-        (VERDICT, "veredito"),
-        (REASON, "motivo"),
-        (ARRIVAL, "chegada"),
-    ];
-    let shown = columns.map(|(name, shown)| ident(name).alias(shown)).to_vec();
+    }
+    let mut tables = Vec::new();
+    if let Some(archive) = archive {
+        tables.push((archive.provider().await?, false));
+    }
+    if let Some(history) = history {
+        tables.push((history.provider().await?, true));
+    }
     let run = async {
-        read_session(2)
-            .read_table(rows)?
-            .filter(wanted)?
-            .sort(vec![
-                ident(ARRIVAL).sort(false, false),
-                ident(PARTITION).sort(true, true),
-                ident(OFFSET).sort(false, false),
-            ])?
-            .limit(0, Some(limit))?
-            .select(shown)?
-            .collect()
-            .await
+        let session = read_session(2);
+        let mut all: Option<DataFrame> = None;
+        for (table, is_of_files) in tables {
+            let columns = shown(&table, is_of_files)?;
+            let rows = session.read_table(table)?.filter(wanted.clone())?.select(columns)?;
+            all = Some(match all {
+                Some(all) => all.union(rows)?,
+                None => rows,
+            });
+        }
+        let Some(all) = all else { return Ok(Vec::new()) };
+        let order = vec![
+            ident("chegada").sort(false, false),
+            ident("particao").sort(true, true),
+            ident("deslocamento").sort(false, false),
+            ident("arquivo").sort(true, true),
+            ident("linha").sort(true, true),
+        ];
+        all.sort(order)?.limit(0, Some(limit))?.collect().await
     };
     run.await.map_err(BatchError::engine(&topic.name, "searched for rows that did not count"))
+}
+
+/// A condition on the ledger's rows.
+pub type Condition = Expr;
+
+/// Of those, the rows of files whose cells are not those of the header.
+pub fn of_broken_rows(wanted: Condition) -> Condition {
+    wanted.and(ident(archive_columns::REASON).eq(lit(ROW_REASON)))
+}
+
+/// How many refused rows of files a topic's history has.
+pub async fn refused_of_files(topic: &Topic, store: &Location) -> std::result::Result<usize, BatchError> {
+    let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? else { return Ok(0) };
+    let rows = history.provider().await?;
+    let run = async {
+        let refused = ident(archive_columns::VERDICT).eq(lit(Verdict::Refused.name()));
+        read_session(1).read_table(rows)?.filter(refused)?.count().await
+    };
+    run.await.map_err(BatchError::engine(&topic.name, "searched for refused rows of files"))
+}
+
+/// A history of an older version may lack columns.
+fn shown(table: &Arc<dyn TableProvider>, is_of_files: bool) -> Result<Vec<Expr>> {
+    let schema = table.schema();
+    columns()
+        .into_iter()
+        .map(|(name, data_type, archived, imported)| {
+            let column = if is_of_files { imported } else { archived };
+            let column = match column.filter(|column| schema.field_with_name(column).is_ok()) {
+                Some(column) => cast(ident(column), data_type),
+                None => lit(ScalarValue::try_from(&data_type)?),
+            };
+            Ok(column.alias(name))
+        })
+        .collect()
 }

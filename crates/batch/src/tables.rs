@@ -4,6 +4,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, Schema};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::empty::EmptyTable;
@@ -16,7 +17,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 use vitral_schemas::catalog::{Catalog, View};
 use vitral_schemas::reference;
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Location};
 
@@ -149,25 +150,37 @@ pub(crate) async fn plan_query(context: &SessionContext, query: &Query) -> PlanR
     context.state().statement_to_plan(statement).await
 }
 
-/// The topic's counted rows, from messages and from files.
+/// Where a row came from: `fluxo`, or the import's id. For checks.
+const ORIGIN: &str = "_origem";
+const STREAM: &str = "fluxo";
+
+/// The topic's counted rows, from messages and from files, each with its origin.
 fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<LogicalPlan> {
     let time = &topic.columns[topic.event_time].name;
-    let rows = |provider: &Arc<dyn TableProvider>| {
+    let rows = |provider: &Arc<dyn TableProvider>, origin: Expr| {
         let mut wanted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
         if let Some(Span { from_ms, to_ms }) = span {
             wanted = wanted.and(ident(time).gt_eq(instant(from_ms))).and(ident(time).lt(instant(to_ms)));
         }
-        let columns: Vec<Expr> = topic.columns.iter().map(|column| ident(&column.name)).collect();
+        let columns = topic.columns.iter().map(|column| ident(&column.name)).chain([origin.alias(ORIGIN)]);
+        let columns: Vec<Expr> = columns.collect();
         LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::clone(provider)), None)?
             .filter(wanted)?
             .project(columns)?
             .build()
     };
+    let streamed = |archive| rows(archive, lit(STREAM));
+    let imported = |history| rows(history, ident(history_columns::IMPORT));
     match (&stored.archive, &stored.history) {
-        (Some(archive), Some(history)) => LogicalPlanBuilder::from(rows(archive)?).union(rows(history)?)?.build(),
-        (Some(one), None) | (None, Some(one)) => rows(one),
+        (Some(archive), Some(history)) => {
+            LogicalPlanBuilder::from(streamed(archive)?).union(imported(history)?)?.build()
+        }
+        (Some(archive), None) => streamed(archive),
+        (None, Some(history)) => imported(history),
         (None, None) => {
-            let nothing = EmptyTable::new(topic.schema());
+            let fields = topic.schema().fields().iter().cloned().collect::<Vec<_>>();
+            let origin = Arc::new(Field::new(ORIGIN, DataType::Utf8, false));
+            let nothing = EmptyTable::new(Arc::new(Schema::new([fields, vec![origin]].concat())));
             LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::new(nothing)), None)?.build()
         }
     }

@@ -21,12 +21,22 @@ pub mod archive_columns {
 pub mod history_columns {
     /// Counts the table's commits: rows after a number are those that were added since.
     pub const SEQUENCE: &str = "_sequencia";
-    /// What was imported: the same content, imported again, is the same.
+    /// The import's id: the same content, imported again, has the same.
     pub const IMPORT: &str = "_importacao";
     pub const FILE: &str = "_arquivo";
     /// The line of a text file, else the row, the header included.
     pub const LINE: &str = "_linha";
     pub const DETAIL: &str = "_detalhe";
+    /// The sheet of a workbook; null in other files.
+    pub const SHEET: &str = "_planilha";
+    /// What tells a row from others without an event id, hashed: order, product, time and value as the file writes them. Null in rows of
+    /// older versions.
+    pub const KEY: &str = "_chave";
+    /// All cells of the row as the file writes them, hashed. Null in rows of older versions.
+    pub const CELLS: &str = "_celulas";
+    /// The verdict of what stands for rows that were taken back: one row for each quarter of an hour in which some had counted, so that
+    /// jobs compute those days again. It has an event time and no other column of the topic.
+    pub const UNDONE: &str = "desfeita";
     pub use super::archive_columns::{ARRIVAL, PAYLOAD, REASON, VERDICT};
 }
 
@@ -136,6 +146,9 @@ impl Topic {
             Field::new(REASON, DataType::Utf8, true),
             Field::new(DETAIL, DataType::Utf8, true),
             Field::new(PAYLOAD, DataType::Utf8, true),
+            Field::new(SHEET, DataType::Utf8, true),
+            Field::new(KEY, DataType::Binary, true),
+            Field::new(CELLS, DataType::Binary, true),
         ];
         fields.extend(self.fields());
         Arc::new(Schema::new(fields))

@@ -24,7 +24,7 @@ pub use append_table::AppendTable;
 pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use audit::{AUDIT_TABLE, Act, audit_schema, audit_trail};
 pub use error::StoreError;
-pub use history::History;
+pub use history::{History, ImportedRows};
 pub use location::Location;
 pub use lock::DataDirLock;
 pub use metric_table::{MetricTable, PublishedVersion};

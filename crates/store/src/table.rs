@@ -259,6 +259,16 @@ impl Table {
     /// One commit: the rows that `wanted` names go, those of `rows` come, batch by batch; how many. What else was committed to those rows
     /// in the meantime is a conflict.
     pub(crate) async fn replace_by_plan(&mut self, wanted: Expr, rows: DataFrame) -> Result<u64, StoreError> {
+        self.replace_by_plan_with(wanted, rows, &[]).await
+    }
+
+    /// The same, with transactions.
+    pub(crate) async fn replace_by_plan_with(
+        &mut self,
+        wanted: Expr,
+        rows: DataFrame,
+        transactions: &[(String, i64)],
+    ) -> Result<u64, StoreError> {
         let failed = StoreError::table(&self.name, "replaced in part");
         let (state, plan) = rows.into_parts();
         let before = self.version();
@@ -271,7 +281,7 @@ impl Table {
             .with_replace_where(wanted)
             .with_session_state(Arc::new(state) as _)
             .with_writer_properties(self.writer_properties())
-            .with_commit_properties(with_transactions(&[self.rewrite()]))
+            .with_commit_properties(with_transactions(&[transactions, &[self.rewrite()]].concat()))
             .await
             .map_err(&failed)?;
         tracing::debug!(table = self.name, ?before, after = ?self.version(), "replaced in part");

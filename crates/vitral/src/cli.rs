@@ -69,7 +69,7 @@ enum ConfigCommand {
     Show,
 }
 
-/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments.
+/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments, 3 more rows refused than allowed.
 pub fn run() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     if let Command::Batch(_) = command {
@@ -99,7 +99,11 @@ pub fn run() -> ExitCode {
             let is_of_arguments = error.chain().any(|cause| {
                 cause.is::<BadArguments>() || matches!(cause.downcast_ref(), Some(BatchError::NoJob { .. }))
             });
-            if is_of_arguments { ExitCode::from(2) } else { ExitCode::FAILURE }
+            match () {
+                () if is_of_arguments => ExitCode::from(2),
+                () if error.is::<import::TooManyRefused>() => ExitCode::from(3),
+                () => ExitCode::FAILURE,
+            }
         }
     }
 }

@@ -19,6 +19,7 @@ const REASON_TEXT = {
   futuro: 'horário no futuro',
   tamanho: 'grande demais',
   valor: 'valor não permitido',
+  linha: 'linha fora do formato',
 };
 
 export class Ledger {
@@ -59,8 +60,9 @@ export class Ledger {
   }
 }
 
-/** Offsets as Kafka's own tools write them; a range that was never delivered is one row. */
-function placeText({ topico, particao, deslocamento, deslocamento_fim: last }) {
+/** Offsets as Kafka's own tools write them; a range that was never delivered is one row. Rows of files have their line. */
+function placeText({ topico, particao, deslocamento, deslocamento_fim: last, arquivo, planilha, linha }) {
+  if (arquivo) return `${topico} · ${arquivo}${planilha ? ` · ${planilha}` : ''} · linha ${linha}`;
   const offsets = last === null || last === undefined || last === deslocamento ? deslocamento : `${deslocamento}–${last}`;
   return `${topico} · partição ${particao} · deslocamento ${offsets}`;
 }

@@ -5,14 +5,18 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, StringArray};
 use arrow::compute::cast;
+use arrow::compute::kernels::length::length;
 use arrow::datatypes::{DataType, Schema};
+use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, Volatility, ident, lit,
+    ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, Signature, SimpleScalarUDF, Volatility, ident, lit,
 };
 use datafusion::prelude::create_udf;
+use datafusion::scalar::ScalarValue;
 use vitral_schemas::catalog::Catalog;
-use vitral_schemas::topic::{archive_columns, timestamp_type};
+use vitral_schemas::history::Histories;
+use vitral_schemas::topic::{archive_columns, history_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::view::TopicView;
 
@@ -21,21 +25,30 @@ use super::tables::{as_type, scan};
 use crate::sources::LEDGER;
 
 /// Committed rows only: what was refused a moment ago comes with the next commit. A range of offsets that were never delivered is
-/// one row, from `deslocamento` to `deslocamento_fim`.
-pub(super) fn plan(catalog: &Catalog, topics: &BTreeMap<String, TopicView>) -> Result<LogicalPlan, QueryError> {
+/// one row, from `deslocamento` to `deslocamento_fim`. Rows of files have their file and line instead.
+pub(super) fn plan(
+    catalog: &Catalog,
+    topics: &BTreeMap<String, TopicView>,
+    histories: &Histories,
+) -> Result<LogicalPlan, QueryError> {
     let unavailable = || QueryError::Unavailable(LEDGER.to_owned());
-    let mut ledgers = catalog.topics.iter().map(|topic| match topics.get(&topic.name) {
-        Some(view) => Ok(of_topic(&topic.name, view)?),
-        None => Err(unavailable()),
-    });
-    let first = LogicalPlanBuilder::from(ledgers.next().ok_or_else(unavailable)??);
-    Ok(ledgers.try_fold(first, |all, next| Ok::<_, QueryError>(all.union(next?)?))?.build()?)
+    let mut parts = Vec::new();
+    for topic in &catalog.topics {
+        let view = topics.get(&topic.name).ok_or_else(unavailable)?;
+        parts.push(of_topic(&topic.name, view)?);
+        if let Some(history) = histories.get(&topic.name) {
+            parts.push(of_files(&topic.name, history)?);
+        }
+    }
+    let mut parts = parts.into_iter();
+    let first = LogicalPlanBuilder::from(parts.next().ok_or_else(unavailable)?);
+    Ok(parts.try_fold(first, |all, next| Ok::<_, QueryError>(all.union(next)?))?.build()?)
 }
 
 fn of_topic(name: &str, view: &TopicView) -> Result<LogicalPlan> {
     use archive_columns::*;
     let schema = view.archive.schema();
-    let payload = text_of_bytes().call(vec![column(PAYLOAD, &DataType::Binary, &schema)?]);
+    let payload = column(PAYLOAD, &DataType::Binary, &schema)?;
     scan(Arc::clone(&view.archive))?
         .filter(ident(VERDICT).not_eq(lit(Verdict::Counted.name())))?
         .project(vec![
@@ -46,9 +59,60 @@ fn of_topic(name: &str, view: &TopicView) -> Result<LogicalPlan> {
             column(VERDICT, &DataType::Utf8, &schema)?.alias("veredito"),
             column(REASON, &DataType::Utf8, &schema)?.alias("motivo"),
             column(ARRIVAL, &timestamp_type(), &schema)?.alias("chegada"),
-            payload.alias("conteudo"),
+            text_of_bytes().call(vec![payload.clone()]).alias("conteudo"),
+            size(payload).alias("tamanho"),
+            nothing(DataType::Utf8)?.alias("arquivo"),
+            nothing(DataType::Utf8)?.alias("planilha"),
+            nothing(DataType::Int64)?.alias("linha"),
+            nothing(DataType::Utf8)?.alias("detalhe"),
         ])?
         .build()
+}
+
+fn of_files(name: &str, history: &Arc<dyn TableProvider>) -> Result<LogicalPlan> {
+    use history_columns::*;
+    let schema = history.schema();
+    let counts_or_is_gone = [Verdict::Counted.name(), UNDONE].map(lit).to_vec();
+    let content = column(PAYLOAD, &DataType::Utf8, &schema)?;
+    // A history of an older version lacks it until the next import.
+    let sheet = match schema.field_with_name(SHEET) {
+        Ok(_) => column(SHEET, &DataType::Utf8, &schema)?,
+        Err(_) => nothing(DataType::Utf8)?,
+    };
+    scan(Arc::clone(history))?
+        .filter(ident(VERDICT).in_list(counts_or_is_gone, true))?
+        .project(vec![
+            lit(name).alias("topico"),
+            nothing(DataType::Int32)?.alias("particao"),
+            nothing(DataType::Int64)?.alias("deslocamento"),
+            nothing(DataType::Int64)?.alias("deslocamento_fim"),
+            column(VERDICT, &DataType::Utf8, &schema)?.alias("veredito"),
+            column(REASON, &DataType::Utf8, &schema)?.alias("motivo"),
+            column(ARRIVAL, &timestamp_type(), &schema)?.alias("chegada"),
+            content.clone().alias("conteudo"),
+            size(content).alias("tamanho"),
+            column(FILE, &DataType::Utf8, &schema)?.alias("arquivo"),
+            sheet.alias("planilha"),
+            column(LINE, &DataType::Int64, &schema)?.alias("linha"),
+            column(DETAIL, &DataType::Utf8, &schema)?.alias("detalhe"),
+        ])?
+        .build()
+}
+
+/// How many bytes a content has.
+fn size(content: Expr) -> Expr {
+    let run = |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let bytes = length(&cast(&arrays[0], &DataType::Binary)?)?;
+        Ok(ColumnarValue::Array(cast(&bytes, &DataType::Int64)?))
+    };
+    let any = Signature::any(1, Volatility::Immutable);
+    ScalarUDF::from(SimpleScalarUDF::new_with_signature("size_in_bytes", any, DataType::Int64, Arc::new(run)))
+        .call(vec![content])
+}
+
+fn nothing(data_type: DataType) -> Result<Expr> {
+    Ok(lit(ScalarValue::try_from(&data_type)?))
 }
 
 fn column(name: &str, wanted: &DataType, found: &Schema) -> Result<Expr> {

@@ -1,9 +1,13 @@
 //! The catalog's endpoints: exact rankings, filters, completeness, and what further catalogs add.
 
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, new_null_array};
 use vitral_schemas::view::View;
 
 use crate::world::{
-    Event, SALE, World, archived, catalog, completeness, events, ms, table, topic_view, view_of, views, windows_view,
+    Event, SALE, World, archived, catalog, completeness, events, ms, table, times, topic_view, view_of, views,
+    windows_view,
 };
 
 /// Committed sales, one duplicate among them that must not count, and sales that are not committed yet.
@@ -112,13 +116,67 @@ async fn the_ledger_holds_what_did_not_count() {
     let world = World::new(shop());
     let duplicate = concat!(
         r#"[{"topico":"eventos_clientes","particao":0,"deslocamento":0,"deslocamento_fim":null,"veredito":"duplicada","#,
-        r#""motivo":null,"chegada":"1970-01-01T00:00:00Z","conteudo":null}]"#
+        r#""motivo":null,"chegada":"1970-01-01T00:00:00Z","conteudo":null,"tamanho":null,"#,
+        r#""arquivo":null,"planilha":null,"linha":null,"detalhe":null}]"#
     );
     assert_eq!(world.body("/livro").await, duplicate);
-    assert_eq!(world.body("/livro?veredito=duplicada&topico=eventos_clientes").await, duplicate);
-    assert_eq!(world.body("/livro?motivo=json").await, "[]");
-    assert_eq!(world.body("/livro?de=1970-01-01T00:00:01Z").await, "[]");
+    let exact = "/livro?veredito=duplicada&topico=eventos_clientes&particao=0&deslocamento=0";
+    assert_eq!(world.body(exact).await, duplicate);
+    for query in ["motivo=json", "de=1970-01-01T00:00:01Z", "deslocamento=1", "deslocamento=x"] {
+        assert_eq!(world.body(&format!("/livro?{query}")).await, "[]", "{query}");
+    }
     assert_eq!(world.get("/livro").await.header("vitral-read"), Some("20"));
+}
+
+#[tokio::test]
+async fn long_contents_are_cut_and_whole_by_their_offset() {
+    let catalog = catalog(None);
+    let topic = catalog.topic("eventos_clientes").expect("the topic");
+    let refused = archived(topic, &[SALE], "recusada");
+    let mut columns = refused.columns().to_vec();
+    columns[7] = Arc::new(BinaryArray::from_iter_values([vec![0_u8; 100_000]]));
+    let refused = RecordBatch::try_new(refused.schema(), columns).expect("rows");
+    let world = World::new(view_of(topic_view(vec![refused], Vec::new()), Default::default()));
+    let content = async |path: &str| {
+        let row = world.json(path).await[0].clone();
+        (row["conteudo"].as_str().map(str::len), row["tamanho"].as_i64())
+    };
+    assert_eq!(content("/livro").await, (Some(4096), Some(100_000)));
+    let exact = "/livro?topico=eventos_clientes&particao=0&deslocamento=0";
+    assert_eq!(content(exact).await, (Some(100_000), Some(100_000)));
+}
+
+#[tokio::test]
+async fn the_ledger_holds_refused_rows_of_files() {
+    let world = World::new(shop());
+    let catalog = catalog(None);
+    let topic = catalog.topic("eventos_clientes").expect("the topic");
+    let verdicts = ["recusada", "contada", "desfeita"];
+    let schema = topic.history_schema();
+    let columns = schema.fields().iter().map(|field| -> ArrayRef {
+        let same = |text: &str| Arc::new(StringArray::from(vec![text; verdicts.len()]));
+        match field.name().as_str() {
+            "_sequencia" | "_linha" => Arc::new(Int64Array::from(vec![7; verdicts.len()])),
+            "_importacao" => same("i"),
+            "_arquivo" => same("maio.csv"),
+            "_chegada" => times(verdicts.iter().map(|_| 1_000)),
+            "_veredito" => Arc::new(StringArray::from(verdicts.to_vec())),
+            "_motivo" => same("tempo"),
+            "_detalhe" => same("32/01/2026 is not a date"),
+            "_conteudo" => same("{\"data\":\"32/01/2026\"}"),
+            _ => new_null_array(field.data_type(), verdicts.len()),
+        }
+    });
+    let rows = RecordBatch::try_new(schema.clone(), columns.collect()).expect("rows");
+    let history = table(schema, vec![rows]);
+    world.histories.send_replace(Arc::new([(topic.name.clone(), history)].into()));
+    let expected = concat!(
+        r#"[{"topico":"eventos_clientes","particao":null,"deslocamento":null,"deslocamento_fim":null,"veredito":"recusada","#,
+        r#""motivo":"tempo","chegada":"1970-01-01T00:00:01Z","conteudo":"{\"data\":\"32/01/2026\"}","tamanho":21,"#,
+        r#""arquivo":"maio.csv","planilha":null,"linha":7,"detalhe":"32/01/2026 is not a date"}]"#
+    );
+    assert_eq!(world.body("/livro?arquivo=maio.csv").await, expected);
+    assert_eq!(world.json("/livro").await.as_array().map(Vec::len), Some(2));
 }
 
 #[tokio::test]

@@ -70,11 +70,12 @@ impl Files {
 }
 
 impl File {
-    /// Told apart by content and by how it is understood.
-    pub(super) fn identity(&self, understood: &str) -> Result<String, ImportError> {
+    /// The id of its import: the same content for the same table has the same, whatever the file is called.
+    pub(super) fn import_id(&self, table: &str) -> Result<String, ImportError> {
         let failed = ImportError::read(&self.name);
         let mut hash = Sha256::new();
-        hash.update(understood.as_bytes());
+        hash.update(table.as_bytes());
+        hash.update([0]);
         let mut file = std::fs::File::open(&self.path).map_err(&failed)?;
         let mut part = vec![0; 1 << 20];
         loop {

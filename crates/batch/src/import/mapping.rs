@@ -91,6 +91,10 @@ impl Mapping {
         columns.filter_map(|(index, column)| Some((index, column.as_ref()?.name.as_str())))
     }
 
+    pub(super) fn is_clock(&self, index: usize) -> bool {
+        self.columns[index].as_ref().is_some_and(|filled| filled.role == Role::Clock)
+    }
+
     pub(super) fn roles(&self) -> impl Iterator<Item = Option<Role>> {
         self.columns.iter().map(|column| column.as_ref().map(|filled| filled.role))
     }

@@ -70,7 +70,7 @@ pub(super) async fn moment(tables: &Tables<'_>) -> Result<Moment, BatchError> {
     Ok(Moment(moment))
 }
 
-/// The days of the shop's zone with counted rows that came after `before`; all of them without it.
+/// The days of the shop's zone with counted rows that came, or were taken back, after `before`; all of them without it.
 pub(super) async fn days_since(
     tables: &Tables<'_>,
     before: Option<&Moment>,
@@ -84,14 +84,16 @@ pub(super) async fn days_since(
         let counted = || ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
         let new_messages = reached.map_or(lit(true), |before| behind(&before.offsets));
         let new_files = reached.map_or(lit(true), |before| ident(history_columns::SEQUENCE).gt(lit(before.sequence)));
+        // Rows of files that were taken back leave the times that they had.
+        let counted_or_undone = || counted().or(ident(archive_columns::VERDICT).eq(lit(history_columns::UNDONE)));
+        let new_messages = counted().and(new_messages);
+        let new_files = counted_or_undone().and(new_files);
         for (table, new) in [(&stored.archive, new_messages), (&stored.history, new_files)] {
             let Some(table) = table else { continue };
             // Quarters of hours: the days of zones begin at them, at other ones than UTC's.
             let quarter = date_bin(lit(ScalarValue::new_interval_mdn(0, 0, QUARTER_NANOS)), ident(time), instant(0));
             let rows = collect(tables.engine(), topic, table, |frame| {
-                frame
-                    .filter(counted().and(new))?
-                    .aggregate(vec![cast(quarter, timestamp_type()).alias("quarter")], vec![])
+                frame.filter(new)?.aggregate(vec![cast(quarter, timestamp_type()).alias("quarter")], vec![])
             });
             for batch in rows.await? {
                 let quarters = batch.column(0).as_primitive::<TimestampMicrosecondType>();

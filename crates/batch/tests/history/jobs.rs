@@ -102,7 +102,7 @@ async fn checks_find_what_should_not_be() {
         found.into_iter().filter(|check| check.count > 0).map(|check| (check.name, check.count)).collect::<Vec<_>>()
     };
     assert_eq!(offending(&world).await, []);
-    let bad = world.write("ruim.csv", "id_pedido,id_produto,quantidade,valor,timestamp\nA2,p1,1,5.00,2026-01-01T00:00:00-03:00\nA9,p1,1,9999999.00,2026-01-01\n");
+    let bad = world.write("ruim.csv", "id_pedido,id_produto,quantidade,valor,timestamp\nA2,p1,1,5.0,2026-01-01T00:00:00-03:00\nA9,p1,1,9999999.00,2026-01-01\n");
     world.import(&bad, "vendas").await.expect("imported");
     world.write("reference/produtos.csv", "id_produto,nome\np1,Copo\n");
     assert_eq!(

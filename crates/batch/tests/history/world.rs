@@ -2,18 +2,25 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
 use arrow::util::pretty::pretty_format_batches;
 use chrono::NaiveDate;
+use datafusion::common::ScalarValue;
+use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use tempfile::TempDir;
-use vitral_batch::import::{Dates, Files, Import, Imported, Numbers};
+use vitral_batch::import::records::{self, Record, State};
+use vitral_batch::import::undo::{self, Undone};
+use vitral_batch::import::{Dates, File, Files, Import, Imported, Numbers};
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
-use vitral_batch::{BatchError, Engine};
+use vitral_batch::{BatchError, Engine, ledger};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
-use vitral_store::Location;
+use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_store::warehouse::DeltaWarehouse;
+use vitral_store::{Archive, ArchiveCommit, Location};
 
 /// 2026-11-01T00:00:00Z
 const NOW_MS: i64 = 1_793_491_200_000;
@@ -59,10 +66,31 @@ impl World {
         table: &str,
         read: Read<'_>,
     ) -> Result<Imported, BatchError> {
+        let import = self.understood(table, read);
+        let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await?;
+        let mut all = Imported::default();
+        for index in 0..files.len() {
+            let file = files.at_hand(index).await?;
+            let imported = import.run(&file, &self.store, |_, _| {}).await?;
+            all = Imported {
+                accepted: all.accepted + imported.accepted,
+                refused: all.refused + imported.refused,
+                known: all.known + imported.known,
+                duplicate: all.duplicate + imported.duplicate,
+                examples: [all.examples, imported.examples.clone()].concat(),
+                notes: [all.notes, imported.notes.clone()].concat(),
+                ..imported
+            };
+        }
+        Ok(all)
+    }
+
+    pub fn understood(&self, table: &str, read: Read<'_>) -> Import {
         let (topic, target) = self.catalog.import_target(table).expect("a table");
         let ShopSettings { time_zone: zone, currency } = ShopSettings::default();
-        let import = Import {
+        Import {
             topic: topic.clone(),
+            table: table.to_owned(),
             target,
             named: read.map.iter().map(|(a, b)| ((*a).to_owned(), (*b).to_owned())).collect(),
             numbers: read.numbers,
@@ -72,20 +100,98 @@ impl World {
             zone,
             currency,
             now_ms: NOW_MS,
-        };
-        let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await?;
-        let mut all = Imported::default();
-        for index in 0..files.len() {
-            let file = files.at_hand(index).await?;
-            let imported = import.run(&file, &self.store, |_, _| {}).await?;
-            all.accepted += imported.accepted;
-            all.refused += imported.refused;
-            all.known += imported.known;
-            all.examples.extend(imported.examples);
-            all.notes.extend(imported.notes);
-            all.unused = imported.unused;
         }
-        Ok(all)
+    }
+
+    /// Puts a file in the place of an import.
+    pub async fn replace(&self, id: &str, path: &std::path::Path, table: &str, map: &[(&str, &str)]) -> Imported {
+        let file = File { name: path.display().to_string(), path: path.to_owned() };
+        self.understood(table, Read { map, ..Read::default() })
+            .replace(id, &file, &self.store, |_, _| {})
+            .await
+            .expect("replaced")
+    }
+
+    pub async fn undo(&self, id: &str) -> Undone {
+        undo::undo(&self.catalog, &self.store, id).await.expect("taken back")
+    }
+
+    /// What `import list` says: ids, states, and counts of rows that are in, refused, and found in already.
+    pub async fn listed(&self) -> Vec<(String, State, [u64; 3])> {
+        let records = records::list(&self.catalog, &self.store).await.expect("listed");
+        let counts = |record: &Record| [record.counted, record.refused, record.known()];
+        records.into_iter().map(|record| (record.id.clone(), record.state, counts(&record))).collect()
+    }
+
+    /// Archives sales as the stream does, each an event id and a local time of 2026, and says how far its watermark has come.
+    pub async fn stream(&self, sales: &[(&str, &str)], effective_ms: i64) {
+        let topic = &self.catalog.topics[0];
+        let rows = archived(topic, sales).await;
+        let mut archive = Archive::open(topic, "log", [0], &self.store).await.expect("opened");
+        let next = i64::try_from(sales.len()).expect("few");
+        let offsets = BTreeMap::from([(0, (None, next))]);
+        let commit = ArchiveCommit { rows: vec![rows], offsets, effective_ms: Some(effective_ms), token: 1 };
+        archive.commit(&commit).await.expect("committed");
+    }
+
+    /// Rows of the ledger, as `vitral ledger list` shows them.
+    pub async fn ledger(&self) -> Vec<String> {
+        let wanted = ident(archive_columns::VERDICT).in_list(vec![lit("recusada"), lit("duplicada")], false);
+        let rows = ledger::newest(&self.catalog.topics[0], &self.store, wanted, 100).await.expect("the ledger");
+        if rows.iter().all(|rows| rows.num_rows() == 0) {
+            return Vec::new();
+        }
+        show(&rows).lines().skip(3).filter(|line| line.starts_with("| ")).map(str::to_owned).collect()
+    }
+
+    /// A history as older versions wrote it, by the import `old`: sales of 2025-05-14, each with order, product and value, and a refused row.
+    pub async fn history_of_older_version(&self, sales: &[(&str, &str, &str)]) {
+        use history_columns::*;
+        let topic = &self.catalog.topics[0];
+        let fields = topic.history_schema();
+        let fields = fields.fields().iter().filter(|field| ![SHEET, KEY, CELLS].contains(&field.name().as_str()));
+        let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
+        let refused = ("A4", "p3", "x");
+        let values: Vec<String> = sales
+            .iter()
+            .chain([&refused])
+            .map(|(order, product, value)| format!("('{order}', '{product}', '{value}', '{value}' = 'x')"))
+            .collect();
+        let rows = format!("SELECT * FROM (VALUES {}) AS vendas(o, p, v, r)", values.join(","));
+        let counted = |value: Expr| when(ident("r"), lit(ScalarValue::Null)).otherwise(value).expect("a case");
+        let columns = schema.fields().iter().map(|field| {
+            let value: Expr = match field.name().as_str() {
+                SEQUENCE => lit(1),
+                IMPORT => lit("old"),
+                FILE => lit("old.csv"),
+                LINE => lit(2),
+                ARRIVAL => lit("2026-01-01T12:00:00Z"),
+                VERDICT => when(ident("r"), lit("recusada")).otherwise(lit("contada")).expect("a case"),
+                REASON => when(ident("r"), lit("tipo")).otherwise(lit(ScalarValue::Null)).expect("a case"),
+                PAYLOAD => {
+                    let content = r#"{"data":"2025-05-14","id_pedido":"A4","id_produto":"p3","valor":"x"}"#;
+                    when(ident("r"), lit(content)).otherwise(lit(ScalarValue::Null)).expect("a case")
+                }
+                "tipo_evento" => counted(lit("compra")),
+                "quantidade" => counted(lit(1)),
+                "moeda" => counted(lit("BRL")),
+                "timestamp" => counted(lit("2025-05-14T03:00:00Z")),
+                "id_pedido" => counted(ident("o")),
+                "id_produto" => counted(ident("p")),
+                "valor_total" => counted(ident("v")),
+                _ => lit(ScalarValue::Null),
+            };
+            cast(value, field.data_type().clone()).alias(field.name())
+        });
+        let columns: Vec<Expr> = columns.collect();
+        let frame = vitral_store::read_session(1).sql(&rows).await.expect("rows").select(columns).expect("columns");
+        let batches = frame.collect().await.expect("rows");
+        let rows =
+            arrow::compute::concat_batches(&batches[0].schema(), &batches).expect("one batch").columns().to_vec();
+        let rows = RecordBatch::try_new(Arc::clone(&schema), rows).expect("the older schema");
+        let place = self.store.join("history").join(&topic.name);
+        let mut table = vitral_store::AppendTable::open(&topic.name, &place, schema).await.expect("opened");
+        table.append(rows).await.expect("appended");
     }
 
     pub async fn tables(&self) -> Tables<'_> {
@@ -126,6 +232,36 @@ pub struct Read<'a> {
     pub dates: Option<Dates>,
     pub header_row: Option<u32>,
     pub sheets: &'a [&'a str],
+}
+
+/// Sales of 5.00 in the archive's schema.
+async fn archived(topic: &Topic, sales: &[(&str, &str)]) -> RecordBatch {
+    use archive_columns::*;
+    let values: Vec<String> =
+        sales.iter().enumerate().map(|(offset, (id, time))| format!("({offset}, '{id}', '{time}')")).collect();
+    let schema = topic.archive_schema();
+    let columns = schema.fields().iter().map(|field| {
+        let value: Expr = match field.name().as_str() {
+            PARTITION => lit(0),
+            OFFSET => ident("o"),
+            ARRIVAL => lit("2026-01-01T12:00:00Z"),
+            LOG => lit("log"),
+            VERDICT => lit("contada"),
+            "tipo_evento" => lit("compra"),
+            "valor_total" => lit("5.00"),
+            "moeda" => lit("BRL"),
+            "id_evento" => ident("id"),
+            "timestamp" => ident("time"),
+            "id_usuario" => lit("u1"),
+            _ => lit(ScalarValue::Null),
+        };
+        cast(value, field.data_type().clone()).alias(field.name())
+    });
+    let rows = format!("SELECT * FROM (VALUES {}) AS vendas(o, id, time)", values.join(","));
+    let frame = vitral_store::read_session(1).sql(&rows).await.expect("rows").select(columns).expect("columns");
+    let batches = frame.collect().await.expect("rows");
+    let columns = arrow::compute::concat_batches(&batches[0].schema(), &batches).expect("one batch").columns().to_vec();
+    RecordBatch::try_new(schema, columns).expect("the archive's schema")
 }
 
 pub fn day(text: &str) -> NaiveDate {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Spanned, TableFactor};
 
-use super::reader::text_literal;
+use super::reader::{Options, text_literal};
 use super::{Diagnostic, Position};
 
 /// How a row of a file becomes one of a topic.
@@ -16,6 +16,12 @@ pub struct ImportTarget {
     pub constants: Vec<(String, String)>,
     /// What files call a column, and the column.
     pub aliases: BTreeMap<String, String>,
+    /// Columns that tell a row from others where the first of them is filled; else, and without any, all cells that are used do.
+    pub key: Vec<String>,
+    /// The view's columns that are summed up when files are in, by which of its columns, and of which the largest are shown.
+    pub sums: Vec<String>,
+    pub sums_by: Vec<String>,
+    pub top: Option<String>,
 }
 
 impl ImportTarget {
@@ -48,7 +54,19 @@ impl ImportTarget {
                 )
             })?;
         }
-        Ok(Self { topic: name.to_string(), constants, aliases })
+        Ok(Self { topic: name.to_string(), constants, aliases, ..Self::default() })
+    }
+
+    /// Takes the further options that a view with `import` may have.
+    pub(super) fn with_options(self, options: &mut Options) -> Result<Self, Diagnostic> {
+        let mut names = |key: &str| {
+            let text = options.take_text(key)?.map(|(text, _)| text).unwrap_or_default();
+            let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
+            Ok(names.map(str::to_owned).collect::<Vec<_>>())
+        };
+        let (key, sums, sums_by) = (names("import_key")?, names("import_sums")?, names("import_sums_by")?);
+        let top = names("import_top")?.into_iter().next();
+        Ok(Self { key, sums, sums_by, top, ..self })
     }
 }
 

@@ -94,7 +94,9 @@ fn add(
             let import = match options.take_text("import").map_err(|error| vec![error])? {
                 None => None,
                 Some((names, at)) => {
-                    Some(ImportTarget::read(&names, &view.query, &position, &at).map_err(|error| vec![error])?)
+                    let target = ImportTarget::read(&names, &view.query, &position, &at);
+                    let target = target.and_then(|target| target.with_options(&mut options));
+                    Some(target.map_err(|error| vec![error])?)
                 }
             };
             options.finish().map_err(|error| vec![error])?;

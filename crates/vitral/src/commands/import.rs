@@ -1,25 +1,70 @@
-//! `vitral import FILE... --table T`: sales history from files.
+//! `vitral import FILE... --table T`: sales history from files; `import list|undo|replace`: what was imported, and taking it back.
+
+mod limit;
+mod manage;
+mod report;
 
 use std::collections::BTreeMap;
 
 use anyhow::{Context, bail};
 use chrono::Utc;
 use chrono_tz::Tz;
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
-use vitral_batch::import::{Dates, Files, Import, Imported, Numbers};
+use serde_json::json;
+use vitral_batch::import::{Dates, File, Files, Import, Imported, Numbers};
+use vitral_schemas::catalog::Catalog;
+use vitral_store::{Act, Location};
 
+use self::limit::Limit;
 use crate::cli::{Common, answer};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Flags {
     /// CSV, Parquet or XLSX: files, folders, or URLs of a bucket (s3://, gs://, az://).
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     /// The table whose rows they are: a topic, or a view that says how, such as vendas.
-    #[arg(long, value_name = "T")]
-    table: String,
+    #[arg(long, required = true, value_name = "T")]
+    table: Option<String>,
+    #[command(flatten)]
+    forms: Forms,
+    #[command(flatten)]
+    refused: Refused,
+    #[command(subcommand)]
+    command: Option<Command>,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// What was imported, the oldest first.
+    List,
+    /// Take back what an import has added, in every table and answer.
+    Undo {
+        /// Its id, or the beginning of it, as `list` has it.
+        id: String,
+    },
+    /// Put a file in the place of what an import has added, such as the same file understood in another way.
+    Replace {
+        /// The import's id, or the beginning of it, as `list` has it.
+        id: String,
+        /// CSV, Parquet or XLSX: a file, or a URL of a bucket.
+        file: String,
+        /// The table, if not the one that was imported into.
+        #[arg(long, value_name = "T")]
+        table: Option<String>,
+        #[command(flatten)]
+        forms: Forms,
+        #[command(flatten)]
+        refused: Refused,
+    },
+}
+
+/// How files are to be understood.
+#[derive(Debug, Args)]
+struct Forms {
     /// A column of the files, and the table's that it fills; names that are alike need none. What is said here wins: THEIRS= leaves a
     /// column out. A name that occurs twice is Valor, then Valor_2; #5 is the fifth column; hora is the time of day of a date.
     #[arg(long, value_name = "THEIRS=OURS", value_parser = pair)]
@@ -41,6 +86,14 @@ pub struct Flags {
     sheet: Vec<String>,
 }
 
+#[derive(Debug, Args)]
+struct Refused {
+    /// Exit 3 if more rows of a file are refused: a number, or a share such as 2%. The other rows are imported all the same.
+    /// [default: 1% of the rows, at most 100]
+    #[arg(long, value_name = "N|N%")]
+    max_refused: Option<Limit>,
+}
+
 #[derive(Debug, Clone, Copy, ValueEnum)]
 enum Order {
     /// 31/12/2025
@@ -59,6 +112,11 @@ enum Form {
     Brazilian,
 }
 
+/// More rows were refused than allowed; what was accepted is in.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct TooManyRefused(String);
+
 fn pair(text: &str) -> Result<(String, String), String> {
     let (theirs, ours) = text.split_once('=').ok_or("write THEIRS=OURS")?;
     Ok((theirs.trim().to_owned(), ours.trim().to_owned()))
@@ -68,90 +126,134 @@ fn zone(text: &str) -> Result<Tz, String> {
     text.parse().map_err(|_| format!("{text} is not the name of a time zone, such as America/Sao_Paulo"))
 }
 
-pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
-    let catalog = config.catalog()?;
-    let Some((topic, target)) = catalog.import_target(&flags.table) else {
-        let topics = catalog.topics.iter().map(|topic| topic.name.as_str());
-        let views = catalog.views.iter().filter(|view| view.import.is_some()).map(|view| view.name.as_str());
-        let known: Vec<_> = topics.chain(views).collect();
-        bail!("nothing can be imported into {}: name one of {}", flags.table, known.join(", "));
-    };
-    let settings = config.settings()?;
-    let import = Import {
-        topic: topic.clone(),
-        target,
-        named: flags.map.iter().cloned().collect(),
-        numbers: flags.numbers.map(|form| match form {
-            Form::Plain => Numbers::Plain,
-            Form::Brazilian => Numbers::Brazilian,
-        }),
-        dates: flags.dates.map(|order| match order {
-            Order::Dmy => Dates::Dmy,
-            Order::Mdy => Dates::Mdy,
-            Order::Ymd => Dates::Ymd,
-        }),
-        header_row: flags.header_row,
-        sheets: flags.sheet.clone(),
-        zone: flags.time_zone.unwrap_or(settings.time_zone),
-        currency: settings.currency,
-        now_ms: Utc::now().timestamp_millis(),
-    };
-    let store = config.location(&common.data_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(all(&import, flags, &config.store.options, &store))
+impl Forms {
+    fn import(&self, config: &Config, catalog: &Catalog, table: &str) -> anyhow::Result<Import> {
+        let Some((topic, target)) = catalog.import_target(table) else {
+            let topics = catalog.topics.iter().map(|topic| topic.name.as_str());
+            let views = catalog.views.iter().filter(|view| view.import.is_some()).map(|view| view.name.as_str());
+            let known: Vec<_> = topics.chain(views).collect();
+            bail!("nothing can be imported into {table}: name one of {}", known.join(", "));
+        };
+        let settings = config.settings()?;
+        Ok(Import {
+            topic: topic.clone(),
+            table: table.to_owned(),
+            target,
+            named: self.map.iter().cloned().collect(),
+            numbers: self.numbers.map(|form| match form {
+                Form::Plain => Numbers::Plain,
+                Form::Brazilian => Numbers::Brazilian,
+            }),
+            dates: self.dates.map(|order| match order {
+                Order::Dmy => Dates::Dmy,
+                Order::Mdy => Dates::Mdy,
+                Order::Ymd => Dates::Ymd,
+            }),
+            header_row: self.header_row,
+            sheets: self.sheet.clone(),
+            zone: self.time_zone.unwrap_or(settings.time_zone),
+            currency: settings.currency,
+            now_ms: Utc::now().timestamp_millis(),
+        })
+    }
 }
 
-async fn all(
-    import: &Import,
-    flags: &Flags,
-    options: &BTreeMap<String, String>,
-    store: &vitral_store::Location,
-) -> anyhow::Result<()> {
-    let mut files = Files::new(&flags.files, options).await?;
+/// What the command works with.
+struct World<'a> {
+    config: &'a Config,
+    catalog: Catalog,
+    store: Location,
+}
+
+pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    let world = World { config, catalog: config.catalog()?, store: config.location(&common.data_dir)? };
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        match &flags.command {
+            None => all(&world, flags).await,
+            Some(Command::List) => manage::list(&world).await,
+            Some(Command::Undo { id }) => manage::undo(&world, id).await,
+            Some(Command::Replace { id, file, table, forms, refused }) => {
+                manage::replace(&world, id, file, table.as_deref(), forms, refused).await
+            }
+        }
+    })
+}
+
+async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
+    let import = flags.forms.import(world.config, &world.catalog, flags.table.as_deref().unwrap_or_default())?;
+    let mut files = Files::new(&flags.files, &world.config.store.options).await?;
     if files.is_empty() {
         bail!(
             "there are no files in {}: name some that end in .csv, .tsv, .txt, .parquet or .xlsx",
             flags.files.join(", ")
         );
     }
+    let limit = flags.refused.max_refused.unwrap_or_default();
     let (mut refused, mut accepted, mut known) = (0, 0, 0);
+    let mut above = Vec::new();
     for index in 0..files.len() {
         let file = files.at_hand(index).await?;
-        let bar = ProgressBar::new(0);
-        if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta}") {
-            bar.set_style(style);
-        }
-        bar.set_message(file.name.clone());
-        let imported = import.run(&file, store, |done, of| {
-            bar.set_length(of);
-            bar.set_position(done);
-        });
-        let imported = imported.await.with_context(|| format!("{} is not wholly imported", file.name));
-        bar.finish_and_clear();
-        let imported = imported?;
-        show(&file.name, &imported);
+        let act = Act::of_command("importar", "");
+        let outcome = import.run(&file, &world.store, progress(&file)).await;
+        let imported = recorded(act, outcome, &file, None, world).await?;
+        report::show(world, &import, &file.name, &imported).await?;
+        above.extend(limit.exceeded_by(&file.name, &imported));
         refused += imported.refused;
         accepted += imported.accepted;
         known += imported.known;
     }
     answer(&format!("{} files: {accepted} rows imported, {refused} refused, {known} in already", files.len()));
-    Ok(())
+    if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
 }
 
-fn show(name: &str, imported: &Imported) {
-    let Imported { accepted, refused, known, unused, notes, examples } = imported;
-    answer(&format!("{name}: {accepted} rows imported, {refused} refused, {known} in already"));
-    if !unused.is_empty() {
-        answer(&format!("  not used: {}", unused.join(", ")));
+fn progress(file: &File) -> impl FnMut(u64, u64) + use<> {
+    let bar = ProgressBar::new(0);
+    if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta}") {
+        bar.set_style(style);
     }
-    for note in notes {
-        answer(&format!("  {note}"));
+    bar.set_message(file.name.clone());
+    move |done, of| {
+        bar.set_length(of);
+        bar.set_position(done);
+        if done >= of {
+            bar.finish_and_clear();
+        }
     }
-    for row in examples {
-        let sheet = row.sheet.as_ref().map(|sheet| format!("sheet {sheet}, ")).unwrap_or_default();
-        answer(&format!("  {sheet}line {}: {} ({})", row.line, row.detail, row.reason));
+}
+
+/// Writes the act down, whatever came of it.
+async fn recorded(
+    act: Act,
+    outcome: Result<Imported, vitral_batch::BatchError>,
+    file: &File,
+    before: Option<String>,
+    world: &World<'_>,
+) -> anyhow::Result<Imported> {
+    let act = Act { before, ..act };
+    match outcome.with_context(|| format!("{} is not wholly imported", file.name)) {
+        Ok(imported) => {
+            let after = json!({
+                "arquivo": file.name, "contadas": imported.own_before + imported.accepted,
+                "duplicadas": imported.duplicate, "recusadas": imported.refused, "conhecidas": imported.known,
+            });
+            let before = act.before.clone().unwrap_or_else(|| counts(&[("contadas", imported.own_before)]));
+            let act = Act { target: imported.id.clone(), ..act }.before(before).after(after.to_string());
+            act.record(&world.store).await.context("the import is done, but not written to the audit trail")?;
+            Ok(imported)
+        }
+        Err(error) => {
+            let act = Act { target: file.name.clone(), ..act };
+            if let Err(unrecorded) = act.failed(format!("{error:#}")).record(&world.store).await {
+                tracing::warn!(error = %unrecorded, "the failed import is not written to the audit trail");
+            }
+            Err(error)
+        }
     }
-    if *refused > examples.len() as u64 {
-        answer(&format!("  ... {} more; all are kept in the topic's history", refused - examples.len() as u64));
-    }
+}
+
+/// Counts by name, for the audit trail.
+fn counts(of: &[(&str, u64)]) -> String {
+    let of: BTreeMap<&str, u64> = of.iter().copied().collect();
+    json!(of).to_string()
 }

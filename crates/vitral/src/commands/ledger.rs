@@ -4,6 +4,7 @@ use anyhow::{Context, bail};
 use arrow::util::pretty::pretty_format_batches;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use vitral_batch::import::ROW_REASON;
 use vitral_batch::ledger;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::DataDirLock;
@@ -61,6 +62,19 @@ impl Flags {
     }
 }
 
+impl Flags {
+    /// Rows of files have a reason of their own.
+    fn listed(&self) -> anyhow::Result<ledger::Condition> {
+        match self.reason.as_deref() {
+            Some(ROW_REASON) => {
+                let wanted = Self { reason: None, ..*self }.wanted()?.condition();
+                Ok(ledger::of_broken_rows(wanted))
+            }
+            _ => Ok(self.wanted()?.condition()),
+        }
+    }
+}
+
 pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
@@ -74,7 +88,7 @@ pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Resul
 async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Result<()> {
     let catalog = config.catalog()?;
     let store = config.location(&common.data_dir)?;
-    let wanted = flags.flags.wanted()?.condition();
+    let wanted = flags.flags.listed()?;
     for topic in &catalog.topics {
         let rows = ledger::newest(topic, &store, wanted.clone(), flags.limit).await?;
         let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
@@ -102,6 +116,15 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
             "{}: {counted} count now, {duplicate} are duplicates, {refused} are refused again",
             topic.name
         ));
+    }
+    for topic in &catalog.topics {
+        let of_files = ledger::refused_of_files(topic, &store).await?;
+        if of_files > 0 {
+            answer(&format!(
+                "{}: {of_files} refused rows of files are left: correct the file and import it again, which adds nothing twice",
+                topic.name
+            ));
+        }
     }
     let changed = finish_replay(&catalog, &settings, &store).await?;
     answer(&format!("{changed} metrics were published anew"));

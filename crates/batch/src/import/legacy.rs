@@ -1,0 +1,74 @@
+//! Rows of versions that kept no identities: they are known by what they were understood as.
+
+use std::collections::HashMap;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use vitral_schemas::catalog::ImportTarget;
+use vitral_schemas::topic::Topic;
+
+use super::identity::hash;
+
+#[derive(Debug)]
+pub(super) struct Legacy {
+    counts: HashMap<u128, u64>,
+    /// The topic's columns, each with whether it is of the key.
+    columns: Vec<(String, bool)>,
+    first: Option<String>,
+}
+
+impl Legacy {
+    pub(super) fn new(topic: &Topic, target: &ImportTarget) -> Self {
+        let is_of_key =
+            |name: &String| target.key.contains(name) || target.constants.iter().any(|(constant, _)| constant == name);
+        let columns = topic.columns.iter().map(|column| (column.name.clone(), is_of_key(&column.name)));
+        Self { counts: HashMap::new(), columns: columns.collect(), first: target.key.first().cloned() }
+    }
+
+    pub(super) fn is_empty(&self) -> bool {
+        self.counts.is_empty()
+    }
+
+    /// Takes counted rows into account, in any schema that has the topic's columns.
+    pub(super) fn learn(&mut self, counted: &RecordBatch) -> Result<(), ArrowError> {
+        for mark in self.marks(counted)? {
+            *self.counts.entry(mark).or_default() += 1;
+        }
+        Ok(())
+    }
+
+    /// For each row whether it is in. Each row is asked for once.
+    pub(super) fn are_in(&mut self, rows: &RecordBatch) -> Result<Vec<bool>, ArrowError> {
+        let marks = self.marks(rows)?;
+        Ok(marks.into_iter().map(|mark| self.take(mark)).collect())
+    }
+
+    fn take(&mut self, mark: u128) -> bool {
+        match self.counts.get_mut(&mark) {
+            Some(left) if *left > 0 => {
+                *left -= 1;
+                true
+            }
+            _ => false,
+        }
+    }
+
+    fn marks(&self, rows: &RecordBatch) -> Result<Vec<u128>, ArrowError> {
+        let text = |name: &str| -> Result<Option<ArrayRef>, ArrowError> {
+            rows.column_by_name(name).map(|column| cast(column, &DataType::Utf8)).transpose()
+        };
+        let first = self.first.as_deref().map(&text).transpose()?.flatten();
+        let mut columns = Vec::new();
+        for (name, is_of_key) in &self.columns {
+            columns.extend(text(name)?.map(|texts| (texts, *is_of_key)));
+        }
+        let marks = (0..rows.num_rows()).map(|row| {
+            let has_key = first.as_ref().is_some_and(|first| first.is_valid(row));
+            let used = columns.iter().filter(|(_, is_of_key)| *is_of_key || !has_key);
+            hash(used.map(|(texts, _)| if texts.is_valid(row) { texts.as_string::<i32>().value(row) } else { "" }))
+        });
+        Ok(marks.collect())
+    }
+}

@@ -1,0 +1,104 @@
+//! How many rows of a file may be refused before the command fails.
+
+use std::str::FromStr;
+
+use vitral_batch::import::Imported;
+use vitral_batch::import::records::short;
+
+/// Without a limit of the user's: so many in a hundred, and so many at most.
+const SHARE: u64 = 1;
+const ROWS: u64 = 100;
+
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Limit {
+    #[default]
+    Usual,
+    Rows(u64),
+    /// In hundredths of a percent.
+    Share(u64),
+}
+
+impl FromStr for Limit {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong =
+            || format!("{text} is not a limit: write a number of rows, such as 20, or a share, such as 2% or 0.5%");
+        let Some(share) = text.strip_suffix('%') else { return text.parse().map(Self::Rows).map_err(|_| wrong()) };
+        let (whole, fraction) = share.trim().split_once(['.', ',']).unwrap_or((share.trim(), ""));
+        if fraction.len() > 2 {
+            return Err(wrong());
+        }
+        let hundredths = format!("{whole}{fraction:0<2}").parse().map_err(|_| wrong())?;
+        if hundredths > 10_000 { Err(wrong()) } else { Ok(Self::Share(hundredths)) }
+    }
+}
+
+impl Limit {
+    fn rows(self, of: u64) -> u64 {
+        match self {
+            Self::Usual => (of * SHARE / 100).min(ROWS),
+            Self::Rows(rows) => rows,
+            Self::Share(hundredths) => of.saturating_mul(hundredths) / 10_000,
+        }
+    }
+
+    /// What to say if a file had more refused rows than that, or nothing else.
+    pub(super) fn exceeded_by(self, file: &str, imported: &Imported) -> Option<String> {
+        let Imported { id, accepted, refused, known, .. } = imported;
+        let allowed = self.rows(imported.rows());
+        let has_nothing_else = *refused > 0 && *refused == imported.rows();
+        if *refused <= allowed && !has_nothing_else {
+            return None;
+        }
+        let id = short(id);
+        let is_more = if has_nothing_else {
+            format!("all {refused} rows were refused")
+        } else {
+            format!(
+                "{refused} of {} rows were refused, more than the {allowed} that --max-refused allows",
+                imported.rows()
+            )
+        };
+        let in_already = if *known > 0 { format!(", {known} were in already") } else { String::new() };
+        let undo = if *accepted > 0 {
+            format!(" `vitral import undo {id}` takes the accepted ones back.")
+        } else {
+            String::new()
+        };
+        Some(format!(
+            "{file}: {is_more}. {accepted} rows were accepted and are in{in_already}. `vitral ledger list` shows the refused ones; correct \
+             the file and import it again, which adds nothing twice.{undo}"
+        ))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_and_shares() {
+        let rows = |text: &str, of: u64| text.parse::<Limit>().map(|limit| limit.rows(of));
+        assert_eq!(rows("20", 5), Ok(20));
+        assert_eq!(rows("2%", 1_000), Ok(20));
+        assert_eq!(rows("0.5%", 1_000), Ok(5));
+        assert_eq!(rows("0,25 %", 1_000), Ok(2));
+        assert_eq!(rows("100%", 7), Ok(7));
+        for wrong in ["", "-1", "101%", "x%", "1.234%", "1.5"] {
+            assert!(rows(wrong, 1).expect_err(wrong).contains("a share"), "{wrong}");
+        }
+        assert_eq!((Limit::Usual.rows(99), Limit::Usual.rows(250), Limit::Usual.rows(1_000_000)), (0, 2, 100));
+    }
+
+    #[test]
+    fn a_file_of_refused_rows_alone_exceeds_every_limit() {
+        let imported = Imported { refused: 3, ..Imported::default() };
+        let said = Limit::Share(10_000).exceeded_by("a.csv", &imported).expect("exceeded");
+        assert!(said.contains("all 3 rows were refused") && !said.contains("undo"), "{said}");
+        let imported = Imported { refused: 3, accepted: 7, id: "0123456789abcdef".to_owned(), ..Imported::default() };
+        assert!(Limit::Rows(3).exceeded_by("a.csv", &imported).is_none());
+        let said = Limit::Rows(2).exceeded_by("a.csv", &imported).expect("exceeded");
+        assert!(said.contains("3 of 10 rows") && said.contains("vitral import undo 0123456789ab"), "{said}");
+    }
+}
