@@ -4,6 +4,7 @@
 //! Architecture invariant: this crate does no I/O besides reading the catalog and its reference tables, and depends on nothing of ours.
 
 pub mod catalog;
+pub mod health;
 pub mod history;
 pub mod reconciliation;
 pub mod reference;

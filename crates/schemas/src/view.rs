@@ -11,6 +11,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use tokio::sync::watch;
 
+use crate::health::Health;
 use crate::window::Window;
 
 /// Readers hold the receiving end; it starts with an empty view and closes when the stream has stopped.
@@ -25,6 +26,8 @@ pub struct View {
     pub topics: BTreeMap<String, TopicView>,
     /// By metric name.
     pub metrics: BTreeMap<String, MetricView>,
+    /// Of the process: the same in each view, and written to between views too.
+    pub health: Arc<Health>,
 }
 
 #[derive(Debug, Clone)]

@@ -9,10 +9,12 @@ use std::time::{Duration, Instant};
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use tokio::sync::mpsc;
+use vitral_schemas::health::Health;
 use vitral_store::{Archive, ArchiveCommit, MetricTable, StoreError};
 
 use crate::error::StreamError;
 use crate::kafka::{Delivery, TopicIdentity};
+use crate::pipeline::words;
 use crate::telemetry::{StreamTelemetry, TopicLabel};
 
 pub enum Job {
@@ -68,6 +70,7 @@ pub struct Committer {
     pub log: String,
     pub identity: Option<Arc<TopicIdentity>>,
     pub telemetry: StreamTelemetry,
+    pub health: Arc<Health>,
     pub label: TopicLabel,
 }
 
@@ -81,13 +84,19 @@ const VACUUM_EVERY: Duration = Duration::from_secs(1800);
 
 /// Tries until it succeeds or waiting cannot help.
 macro_rules! retry {
-    ($topic:expr, $attempt:expr) => {{
+    ($topic:expr, $health:expr, $attempt:expr) => {{
         let mut wait = RETRY_FIRST;
         loop {
             match $attempt.await {
-                Ok(value) => break value,
+                Ok(value) => {
+                    if wait > RETRY_FIRST {
+                        $health.topic($topic, |topic| topic.recovered());
+                    }
+                    break value;
+                }
                 Err(error) if error.is_final() => return Err(error.into()),
                 Err(error) => {
+                    $health.topic($topic, |topic| topic.failed(words(&error)));
                     tracing::warn!(topic = $topic, %error, source = ?error, wait_ms = wait.as_millis(), "the store failed; trying again");
                     tokio::time::sleep(wait).await;
                     wait = (wait * 2).min(RETRY_LONGEST);
@@ -136,11 +145,12 @@ impl Committer {
                 step!("archive.before");
                 let started = Instant::now();
                 let archive = &mut self.archive;
-                retry!(&self.label.topic, archive.commit(&commit));
+                retry!(&self.label.topic, self.health, archive.commit(&commit));
+                self.health.topic(&self.label.topic, |topic| topic.committed = Some(Instant::now()));
                 step!("archive.after");
                 self.telemetry.commit_seconds.observe(started.elapsed().as_secs_f64());
                 self.telemetry.commits.get_or_create(&self.label).inc();
-                let provider = retry!(&self.label.topic, archive.provider());
+                let provider = retry!(&self.label.topic, self.health, archive.provider());
                 Ok(Done::Archived { archive: provider, commit })
             }
             Job::Publish { windows, through_ms } => {
@@ -148,21 +158,21 @@ impl Committer {
                 let mut tables = Vec::new();
                 for (index, rows) in windows {
                     let Some(table) = &mut self.tables[index] else { continue };
-                    retry!(&self.label.topic, table.publish(rows.clone(), through_ms));
-                    tables.push((index, retry!(&self.label.topic, table.provider())));
+                    retry!(&self.label.topic, self.health, table.publish(rows.clone(), through_ms));
+                    tables.push((index, retry!(&self.label.topic, self.health, table.provider())));
                     step!("publish.between");
                 }
                 step!("publish.after");
                 Ok(Done::Published { tables, through_ms })
             }
             Job::Adopt { index, table } => {
-                let provider = retry!(&self.label.topic, table.provider());
+                let provider = retry!(&self.label.topic, self.health, table.provider());
                 self.tables[index] = Some(*table);
                 Ok(Done::Adopted { index, table: provider })
             }
             Job::AddPartition(partition) => {
                 let archive = &mut self.archive;
-                let next_offset = retry!(&self.label.topic, archive.add_partition(partition));
+                let next_offset = retry!(&self.label.topic, self.health, archive.add_partition(partition));
                 Ok(Done::PartitionAdded { partition, next_offset })
             }
         }

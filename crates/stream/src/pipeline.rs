@@ -5,6 +5,7 @@
 //! everything else from the archive.
 
 mod cycle;
+mod health;
 mod startup;
 mod view;
 
@@ -24,6 +25,8 @@ use vitral_schemas::view::{Completeness, ViewSender};
 use vitral_store::{Counts, MetricTable};
 
 use self::cycle::Cycle;
+use self::health::HealthOfTopic;
+pub(crate) use self::health::words;
 use self::view::ViewOfTopic;
 use crate::archive_rows::{ArchiveRows, Gap};
 use crate::committer::{Done, Job};
@@ -114,6 +117,7 @@ struct Pipeline {
     archive_rows: ArchiveRows,
     cycle: Cycle,
     view: ViewOfTopic,
+    health: HealthOfTopic,
     /// What the open windows shown now were made of; none before the first are made.
     live: Option<Completeness>,
     jobs: mpsc::Sender<Job>,
@@ -167,6 +171,7 @@ impl Pipeline {
             self.judge.sweep(effective_ms);
         }
         self.hand_over(false)?;
+        self.tell_health();
         self.refresh(false)
     }
 
@@ -396,7 +401,9 @@ impl Pipeline {
             return;
         }
         for partition in self.watermarks.unchecked(now_ms) {
-            match self.source.end(partition, END_WAIT) {
+            let end = self.source.end(partition, END_WAIT);
+            self.health.end(partition, end.as_ref().ok().copied());
+            match end {
                 // The broker says what can be read; a fetch, what is there: a transaction that is open holds the rest back.
                 Ok(end)
                     if end == self.read_to(partition)

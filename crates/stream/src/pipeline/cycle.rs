@@ -21,6 +21,8 @@ pub(super) struct Cycle {
     /// Counted rows of the commit that is under way.
     committing: Vec<RecordBatch>,
     committing_bytes: usize,
+    /// Since when the oldest row of that commit waits; none if no commit with rows is under way.
+    committing_since: Option<Instant>,
     bytes: usize,
     began: Instant,
 }
@@ -35,6 +37,7 @@ impl Cycle {
             next_offsets,
             committing: Vec::new(),
             committing_bytes: 0,
+            committing_since: None,
             bytes: 0,
             began: Instant::now(),
         }
@@ -90,6 +93,11 @@ impl Cycle {
         self.began.elapsed()
     }
 
+    /// Since when the oldest row that is not committed waits.
+    pub(super) fn uncommitted_since(&self) -> Option<Instant> {
+        self.committing_since.or_else(|| (!self.rows.is_empty()).then_some(self.began))
+    }
+
     /// Rows that wait for their commit, the one under way included.
     pub(super) fn bytes(&self) -> usize {
         self.bytes + self.committing_bytes
@@ -97,6 +105,7 @@ impl Cycle {
 
     /// Takes the rows out for a commit.
     pub(super) fn cut(&mut self, effective_ms: Option<i64>) -> (ArchiveCommit, Vec<Delivery>) {
+        self.committing_since = (!self.rows.is_empty()).then_some(self.began);
         let offsets = self.next_offsets.iter().filter_map(|(partition, next)| {
             let from = self.cut_offsets.get(partition).copied().flatten();
             next.filter(|next| Some(*next) != from).map(|next| (*partition, (from, next)))
@@ -118,6 +127,7 @@ impl Cycle {
     pub(super) fn committed(&mut self) {
         self.committing.clear();
         self.committing_bytes = 0;
+        self.committing_since = None;
     }
 
     /// Counted rows that are not committed yet.

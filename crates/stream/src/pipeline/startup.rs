@@ -12,10 +12,12 @@ use vitral_messages::decode::Decoder;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::watermark::Watermarks;
 use vitral_panes::{EngineConfig, engine_session};
+use vitral_schemas::health::Phase;
 use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, MetricTable, PublishedVersion, Snapshots};
 
 use super::cycle::Cycle;
+use super::health::HealthOfTopic;
 use super::view::ViewOfTopic;
 use super::{BackfillTask, Context, Pipeline};
 use crate::archive_rows::ArchiveRows;
@@ -44,10 +46,12 @@ pub(super) fn start_through_outages(
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<Pipeline>, StreamError> {
     let deadline = Instant::now() + START_PATIENCE;
+    let health = HealthOfTopic::new(context, topic);
     loop {
         match start(context.clone(), topic.clone(), Arc::clone(stop)) {
             Err(StreamError::Store(error)) if !error.is_final() && Instant::now() < deadline => {
                 tracing::warn!(topic = topic.name, %error, source = ?error, "the store failed at the start; trying again");
+                health.failed(&error);
                 std::thread::sleep(START_RETRY);
             }
             outcome => return outcome,
@@ -66,7 +70,9 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     let mut panes = PanesOfTopic::new(&context.catalog, &topic, &context.settings, &session, engine.memory_bytes)?;
     let mut judge = Judge::new(&topic, &session, context.config.known_ids_bytes)?;
     let mut source = Source::new(&context.config.kafka, &topic.kafka_topic, topic.message_bytes_max)?;
-    let Some(partitions) = wait_for_topic(&source, &stop)? else { return Ok(None) };
+    let health = HealthOfTopic::new(&context, &topic);
+    let Some(partitions) = wait_for_topic(&source, &health, &stop)? else { return Ok(None) };
+    health.phase(Phase::Starting);
     let log = source.log_identity()?;
     let runtime = context.runtime.clone();
     let config = &context.config;
@@ -125,6 +131,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
         log: log.clone(),
         identity,
         telemetry: context.telemetry.clone(),
+        health: health.shared(),
         label: label.clone(),
     };
     let (jobs, job_receiver) = mpsc::channel(1);
@@ -143,6 +150,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
         archive_rows: ArchiveRows::new(&topic, &log),
         cycle,
         view,
+        health,
         live: None,
         snapshotter,
         replays,
@@ -167,6 +175,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
         pipeline.wait_for_committer(Duration::from_secs(1))?;
     }
     pipeline.refresh(true)?;
+    pipeline.health.phase(Phase::Serving);
     Ok(Some(pipeline))
 }
 
@@ -284,10 +293,12 @@ fn start_backfills(
     (kept, backfills)
 }
 
-fn wait_for_topic(source: &Source, stop: &AtomicBool) -> Result<Option<Vec<i32>>, StreamError> {
+fn wait_for_topic(source: &Source, health: &HealthOfTopic, stop: &AtomicBool) -> Result<Option<Vec<i32>>, StreamError> {
     let mut told = false;
     while !stop.load(Ordering::SeqCst) {
-        match source.partitions() {
+        let partitions = source.partitions();
+        health.waits_for_topic(&partitions);
+        match partitions {
             Ok(partitions) if !partitions.is_empty() => return Ok(Some(partitions)),
             Ok(_) if told => {}
             Ok(_) => tracing::warn!(topic = source.topic(), "the topic does not exist yet; waiting for it"),

@@ -1,0 +1,313 @@
+//! How the stream fares: what readiness and telemetry are made of. No number of an answer comes from here.
+//!
+//! Pipelines write their topic's part about once a second and at each commit; instants are of the monotonic clock, so that a wall
+//! clock that is set cannot hide that nothing moves.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+/// Shared by the pipelines, the supervisor of background tasks, and the API.
+#[derive(Debug, Default)]
+pub struct Health {
+    /// By table name.
+    topics: Mutex<BTreeMap<String, TopicHealth>>,
+    /// By what they do: `hourly check`.
+    tasks: Mutex<BTreeMap<String, TaskHealth>>,
+}
+
+#[derive(Debug, Clone, Default)]
+pub struct TopicHealth {
+    pub phase: Phase,
+    /// The last commit of this process.
+    pub committed: Option<Instant>,
+    /// Since when the oldest row that is not committed waits; none if nothing waits.
+    pub uncommitted: Option<Instant>,
+    /// What fails now and is tried again.
+    pub retrying: Option<Retrying>,
+    /// Failed attempts of this process.
+    pub retries: u64,
+    pub partitions: BTreeMap<i32, PartitionHealth>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub enum Phase {
+    /// Opening the archive, rebuilding open windows.
+    #[default]
+    Starting,
+    /// Nothing can be read yet, in words: the topic does not exist, its broker is away.
+    Waiting(String),
+    Serving,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Retrying {
+    pub since: Instant,
+    /// In a row.
+    pub attempts: u64,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PartitionHealth {
+    /// The offset that is read next.
+    pub position: i64,
+    /// The offset behind the broker's last message, as far as it is known.
+    pub end: Option<i64>,
+    /// When the position last moved, or stood at the end.
+    pub moved: Instant,
+    /// Not read on purpose: it waits for slower partitions.
+    pub held: bool,
+}
+
+/// A task that runs beside the stream and is started again when it ends.
+#[derive(Debug, Clone, Default)]
+pub struct TaskHealth {
+    pub restarts: u64,
+    /// Why it does not run now, and since when.
+    pub down: Option<(Instant, String)>,
+    /// When it last did its work.
+    pub done: Option<Instant>,
+}
+
+/// How long something may take before the process is not ready.
+#[derive(Debug, Clone, Copy)]
+pub struct Bounds {
+    /// Rows may wait for their commit, and a failing commit may be tried again, for so long.
+    pub commit: Duration,
+    /// A partition with more to read may stand still for so long.
+    pub still: Duration,
+}
+
+/// Something that keeps the process from being ready, in order of the topics' names.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    /// The topic or task.
+    pub subject: String,
+    /// A word that stays: `starting`, `waiting`, `not_committing`, `retrying`, `partition_stuck`, `task_down`.
+    pub code: &'static str,
+    pub detail: String,
+}
+
+impl Health {
+    pub fn topics(&self) -> BTreeMap<String, TopicHealth> {
+        lock(&self.topics).clone()
+    }
+
+    pub fn tasks(&self) -> BTreeMap<String, TaskHealth> {
+        lock(&self.tasks).clone()
+    }
+
+    /// Changes a topic's part; the first change makes it known.
+    pub fn topic<T>(&self, name: &str, change: impl FnOnce(&mut TopicHealth) -> T) -> T {
+        let mut topics = lock(&self.topics);
+        if let Some(topic) = topics.get_mut(name) {
+            change(topic)
+        } else {
+            change(topics.entry(name.into()).or_default())
+        }
+    }
+
+    pub fn task<T>(&self, name: &str, change: impl FnOnce(&mut TaskHealth) -> T) -> T {
+        change(lock(&self.tasks).entry(name.into()).or_default())
+    }
+
+    /// Everything that is wrong at `now`.
+    pub fn troubles(&self, bounds: Bounds, now: Instant) -> Vec<Trouble> {
+        let topics = self.topics();
+        let topics = topics.iter().flat_map(|(name, topic)| topic.troubles(name, bounds, now));
+        let tasks = self.tasks();
+        let down = tasks.iter().filter_map(|(name, task)| {
+            let (since, reason) = task.down.as_ref()?;
+            let detail = format!("{reason}; {} s ago, started again {} times", seconds(now, *since), task.restarts);
+            Some(Trouble { subject: name.clone(), code: "task_down", detail })
+        });
+        topics.chain(down).collect()
+    }
+}
+
+impl Trouble {
+    /// Whether the numbers that are served are wrong to rely on: all but a topic that waits for Kafka beside others that do not.
+    pub fn is_grave(&self) -> bool {
+        self.code != "waiting"
+    }
+}
+
+impl TopicHealth {
+    /// An attempt failed and is made again.
+    pub fn failed(&mut self, reason: impl Into<String>) {
+        let reason = reason.into();
+        self.retries += 1;
+        match &mut self.retrying {
+            Some(retrying) => {
+                retrying.attempts += 1;
+                retrying.reason = reason;
+            }
+            None => self.retrying = Some(Retrying { since: Instant::now(), attempts: 1, reason }),
+        }
+    }
+
+    /// What was tried again has succeeded.
+    pub fn recovered(&mut self) {
+        self.retrying = None;
+    }
+
+    /// Where reading stands in a partition, and where the broker's log ends.
+    pub fn reads(&mut self, partition: i32, position: i64, end: Option<i64>, now: Instant) {
+        let known =
+            self.partitions.entry(partition).or_insert(PartitionHealth { position, end, moved: now, held: false });
+        // An end that is not known right now is where it was.
+        let end = end.or(known.end);
+        // The time stands for how long there has been more to read.
+        if position != known.position || end.is_none_or(|end| end <= position) || known.at_end() || known.held {
+            known.moved = now;
+        }
+        (known.position, known.end) = (position, end);
+    }
+
+    /// Whether the partition is not read on purpose.
+    pub fn holds(&mut self, partition: i32, held: bool) {
+        if let Some(known) = self.partitions.get_mut(&partition) {
+            known.held = held;
+        }
+    }
+
+    fn troubles(&self, name: &str, bounds: Bounds, now: Instant) -> Vec<Trouble> {
+        let trouble = |code, detail| Trouble { subject: name.to_owned(), code, detail };
+        let retrying = self.retrying.as_ref().map(|Retrying { since, attempts, reason }| {
+            (
+                now.saturating_duration_since(*since),
+                format!("{attempts} attempts in {} s: {reason}", seconds(now, *since)),
+            )
+        });
+        let overdue = self.uncommitted.filter(|since| now.saturating_duration_since(*since) > bounds.commit);
+        let mut troubles = Vec::new();
+        match &self.phase {
+            Phase::Starting => troubles.push(trouble("starting", "its open windows are being rebuilt".to_owned())),
+            Phase::Waiting(reason) => troubles.push(trouble("waiting", reason.clone())),
+            Phase::Serving => {}
+        }
+        match (overdue, retrying) {
+            (Some(since), retrying) => {
+                let reason = retrying.map(|(_, detail)| format!("; {detail}")).unwrap_or_default();
+                let detail = format!("rows have waited {} s for their commit{reason}", seconds(now, since));
+                troubles.push(trouble("not_committing", detail));
+            }
+            (None, Some((lasts, detail))) if lasts > bounds.commit => troubles.push(trouble("retrying", detail)),
+            (None, _) => {}
+        }
+        for (partition, known) in &self.partitions {
+            if !known.at_end() && !known.held && now.saturating_duration_since(known.moved) > bounds.still {
+                let (position, end) = (known.position, known.end.unwrap_or_default());
+                let lasts = seconds(now, known.moved);
+                let detail = format!(
+                    "partition {partition} has stood at offset {position} for {lasts} s, though the broker's log ends at {end}"
+                );
+                troubles.push(trouble("partition_stuck", detail));
+            }
+        }
+        troubles
+    }
+}
+
+impl TaskHealth {
+    /// It has done its work.
+    pub fn done(&mut self) {
+        (self.done, self.down) = (Some(Instant::now()), None);
+    }
+}
+
+impl PartitionHealth {
+    /// Messages that are there and not read, as far as is known.
+    pub fn lag(&self) -> Option<i64> {
+        Some((self.end? - self.position).max(0))
+    }
+
+    fn at_end(&self) -> bool {
+        self.lag().is_none_or(|lag| lag == 0)
+    }
+}
+
+fn seconds(now: Instant, since: Instant) -> u64 {
+    now.saturating_duration_since(since).as_secs()
+}
+
+/// A panic between lock and unlock leaves plain values behind.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BOUNDS: Bounds = Bounds { commit: Duration::from_secs(30), still: Duration::from_secs(60) };
+
+    fn codes(health: &Health, now: Instant) -> Vec<&'static str> {
+        health.troubles(BOUNDS, now).iter().map(|trouble| trouble.code).collect()
+    }
+
+    fn after(start: Instant, seconds: u64) -> Instant {
+        start + Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn phases() {
+        let (health, now) = (Health::default(), Instant::now());
+        assert!(codes(&health, now).is_empty());
+        health.topic("eventos", |_| ());
+        assert_eq!(codes(&health, now), ["starting"]);
+        health.topic("eventos", |topic| topic.phase = Phase::Waiting("the topic does not exist yet".into()));
+        assert_eq!(codes(&health, now), ["waiting"]);
+        health.topic("eventos", |topic| topic.phase = Phase::Serving);
+        assert!(codes(&health, now).is_empty());
+    }
+
+    #[test]
+    fn rows_that_wait_for_their_commit() {
+        let (health, start) = (Health::default(), Instant::now());
+        health.topic("eventos", |topic| {
+            topic.phase = Phase::Serving;
+            topic.uncommitted = Some(start);
+        });
+        assert!(codes(&health, after(start, 30)).is_empty());
+        assert_eq!(codes(&health, after(start, 31)), ["not_committing"]);
+        health.topic("eventos", |topic| topic.failed("403 Forbidden"));
+        let troubles = health.troubles(BOUNDS, after(start, 40));
+        assert!(troubles[0].detail.contains("40 s") && troubles[0].detail.contains("403"), "{troubles:?}");
+        // Nothing waits, but what is tried still fails.
+        health.topic("eventos", |topic| topic.uncommitted = None);
+        assert_eq!(codes(&health, after(start, 40)), ["retrying"]);
+        health.topic("eventos", TopicHealth::recovered);
+        assert!(codes(&health, after(start, 99)).is_empty());
+        assert_eq!(health.topics()["eventos"].retries, 1);
+    }
+
+    #[test]
+    fn a_partition_that_stands_still_though_there_is_more() {
+        let (health, start) = (Health::default(), Instant::now());
+        let reads = |position, end, now| health.topic("eventos", |topic| topic.reads(3, position, end, now));
+        health.topic("eventos", |topic| topic.phase = Phase::Serving);
+        reads(5, None, start);
+        assert!(codes(&health, after(start, 900)).is_empty(), "an end that is not known");
+        // At its end for long, and then a message comes: it has a minute from then on.
+        reads(5, Some(5), after(start, 1000));
+        reads(5, Some(6), after(start, 2000));
+        assert!(codes(&health, after(start, 2060)).is_empty());
+        reads(5, None, after(start, 2050));
+        assert_eq!(codes(&health, after(start, 2061)), ["partition_stuck"]);
+        assert_eq!(health.topics()["eventos"].partitions[&3].lag(), Some(1));
+        reads(6, Some(9), after(start, 2062));
+        assert!(codes(&health, after(start, 2100)).is_empty(), "it moves");
+    }
+
+    #[test]
+    fn tasks_that_ended() {
+        let (health, start) = (Health::default(), Instant::now());
+        health.task("hourly check", |task| task.down = Some((start, "it panicked".into())));
+        let troubles = health.troubles(BOUNDS, after(start, 2));
+        assert_eq!((troubles[0].code, troubles[0].subject.as_str()), ("task_down", "hourly check"));
+        health.task("hourly check", |task| task.down = None);
+        assert!(codes(&health, after(start, 2)).is_empty());
+    }
+}
