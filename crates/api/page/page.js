@@ -255,7 +255,7 @@ function soldItem(row, currency) {
     label: productLabel(row),
     value: Number(row.total_vendido),
     text: `${integer(row.total_vendido)} un.`,
-    note: money(Number(row.receita ?? 0), currency),
+    note: money(row.receita ?? 0, currency),
   };
 }
 

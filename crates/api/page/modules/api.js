@@ -1,5 +1,7 @@
 // Requests to the API, its errors, and the server's clock.
 
+import { parseJson } from './exact.js';
+
 /** A request that takes longer than this is as good as lost: the page asks again every two seconds. */
 const TIMEOUT_MS = 10_000;
 /** Clocks nearer than this are taken as equal: the Date header has whole seconds only. */
@@ -40,7 +42,7 @@ export async function getJson(path, parameters = {}) {
   learnClock(response.headers.get('date'), asked, Date.now());
   if (!response.ok) throw new ApiError(await problemText(response), UNAVAILABLE.has(response.status));
   try {
-    return { body: await response.json(), headers: response.headers };
+    return { body: parseJson(await response.text()), headers: response.headers };
   } catch {
     throw new ApiError('A API deu uma resposta incompleta.', true);
   }

@@ -1,6 +1,7 @@
 // Columns of any metric: which hold money, times or counts, and how a cell reads.
 
 import { parseTime, serverNow } from './api.js';
+import { isInteger, isNumber } from './exact.js';
 import { integer, money, moment, plainNumber } from './format.js';
 
 const WINDOW_COLUMNS = new Set(['janela_inicio', 'janela_fim', 'provisoria']);
@@ -25,8 +26,7 @@ export function columnsOf(declared, rows) {
 
 /** Splits columns into what can be measured and what tells the rows of one window apart. */
 export function rolesOf(columns, rows) {
-  const isNumber = ({ name }) => rows.some((row) => typeof row[name] === 'number');
-  const numeric = columns.filter(isNumber);
+  const numeric = columns.filter(({ name }) => rows.some((row) => isNumber(row[name])));
   return {
     measures: numeric.filter(({ name }) => !ORDER_COLUMNS.has(name)),
     keys: columns.filter(({ name }) => name !== 'moeda' && rows.some((row) => typeof row[name] === 'string' && !TIME_VALUE.test(row[name]))),
@@ -43,9 +43,9 @@ export function cellText(column, row) {
   const value = row[column.name];
   if (value === null || value === undefined) return '—';
   if (typeof value === 'boolean') return value ? 'sim' : 'não';
-  if (typeof value === 'number') {
+  if (isNumber(value)) {
     if (isMoney(column, row)) return money(value, row.moeda ?? undefined);
-    return Number.isInteger(value) ? integer(value) : plainNumber(value);
+    return isInteger(value) ? integer(value) : plainNumber(value);
   }
   if (typeof value === 'string' && TIME_VALUE.test(value)) {
     const time = parseTime(value);

@@ -1,5 +1,6 @@
 // A server-sent event stream that comes back by itself and rests while the tab is hidden.
 
+import { parseJson } from './exact.js';
 import { backoff } from './retry.js';
 
 /**
@@ -31,7 +32,7 @@ export class Stream {
     source.onmessage = (event) => {
       let message;
       try {
-        message = JSON.parse(event.data);
+        message = parseJson(event.data);
       } catch {
         return;
       }

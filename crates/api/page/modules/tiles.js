@@ -85,9 +85,9 @@ function ticketFigures(rows, currency, at, now) {
   const previous = adjacent?.row.ticket ?? null;
   const orders = current ? ` · ${integer(current.row.pedidos ?? 0)} pedidos` : '';
   return {
-    value: value === null ? null : money(Number(value), currency),
+    value: value === null ? null : money(value, currency),
     when: `${period(begin, current?.end ?? begin + HOUR, now)}${orders}`,
-    previous: previous === null ? null : money(Number(previous), currency),
+    previous: previous === null ? null : money(previous, currency),
     previousLabel: 'hora anterior',
     ratio: value === null || previous === null ? null : ratio(Number(value), Number(previous)),
   };
