@@ -3,9 +3,9 @@
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::view::{Completeness, View};
+use vitral_schemas::view::{Completeness, MetricView, View};
 
-use crate::json::utc_text;
+use crate::rows::utc_text;
 use crate::sources::{Name, Needs};
 
 const WATERMARK: HeaderName = HeaderName::from_static("vitral-watermark");
@@ -45,8 +45,12 @@ impl<'a> Figures<'a> {
 /// The headers of an answer that is made of these topics and metrics: counts are summed, the watermark is the smallest, and absent
 /// while one topic has none. With several topics an idle partition carries its topic's name.
 pub(crate) fn headers(view: &View, needs: &Needs) -> HeaderMap {
+    let found = needs.topics.iter().filter_map(|name| Some((name.as_str(), of_topic(view, needs, name)?)));
+    of(&found.collect::<Vec<_>>())
+}
+
+fn of(found: &[(&str, &Completeness)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    let found: Vec<_> = needs.topics.iter().filter_map(|name| Some((name, of_topic(view, needs, name)?))).collect();
     if found.is_empty() {
         return headers;
     }
@@ -71,6 +75,11 @@ pub(crate) fn headers(view: &View, needs: &Needs) -> HeaderMap {
         headers.insert(IDLE_PARTITIONS, value);
     }
     headers
+}
+
+/// The same for one metric, whose JSON has them inside.
+pub(crate) fn of_metric(metric: &MetricView) -> HeaderMap {
+    of(&[(&metric.topic, &metric.completeness)])
 }
 
 fn watermark_text(watermark_ms: Option<i64>) -> Option<String> {

@@ -7,6 +7,7 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
@@ -25,7 +26,15 @@ pub struct ApiConfig {
     pub query_timeout: Duration,
     /// Queries that run at the same time; more wait. Too many take each other's memory and time.
     pub queries_max: usize,
-    /// Open live streams; each holds a connection for hours.
+    /// Requests that wait for that; more are refused at once.
+    pub queries_waiting_max: usize,
+    /// What one answer may have; a longer one is refused, or broken off where it has begun.
+    pub answer_bytes: usize,
+    /// Names of this server besides `localhost` and addresses; a request for another host is refused.
+    pub hosts: Vec<String>,
+    /// How long something may take before `/readyz` says no.
+    pub bounds: Bounds,
+    /// Open live streams, each of which holds a connection for hours; one client gets half of them.
     pub live_streams_max: usize,
 }
 
@@ -37,6 +46,10 @@ impl ApiConfig {
             query_memory_bytes: 512 << 20,
             query_timeout: Duration::from_secs(10),
             queries_max: 8,
+            queries_waiting_max: 32,
+            answer_bytes: 64 << 20,
+            hosts: Vec::new(),
+            bounds: Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(120) },
             live_streams_max: 256,
         }
     }

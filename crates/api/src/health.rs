@@ -1,11 +1,13 @@
 //! Whether the process lives and whether it can answer.
 
 use std::sync::Arc;
+use std::time::Instant;
 
 use axum::Json;
 use axum::extract::State;
 use axum::http::StatusCode;
 use serde::Serialize;
+use vitral_schemas::health::Trouble;
 
 use crate::shared::Shared;
 
@@ -17,15 +19,33 @@ pub(crate) struct Live {
 #[derive(Serialize)]
 pub(crate) struct Ready {
     pronto: bool,
+    /// What is wrong, whether it keeps the process from being ready or not.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    problemas: Vec<Problema>,
+}
+
+#[derive(Serialize)]
+struct Problema {
+    assunto: String,
+    codigo: &'static str,
+    detalhe: String,
 }
 
 pub(crate) async fn live() -> Json<Live> {
     Json(Live { vivo: true })
 }
 
-/// No before recovery is done and from shutdown on: a load balancer sends requests elsewhere.
+/// No before recovery is done, from shutdown on, and while something does not go on as it should: numbers would be old. A topic that
+/// waits for Kafka is named, but does not take the others' answers away.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Ready>) {
-    let pronto = shared.view.borrow().ready && !shared.shutdown.is_cancelled();
+    let (is_recovered, health) = {
+        let view = shared.view.borrow();
+        (view.ready, Arc::clone(&view.health))
+    };
+    let troubles = health.troubles(shared.bounds, Instant::now());
+    let pronto = is_recovered && !shared.shutdown.is_cancelled() && !troubles.iter().any(Trouble::is_grave);
+    let problema =
+        |trouble: Trouble| Problema { assunto: trouble.subject, codigo: trouble.code, detalhe: trouble.detail };
     let status = if pronto { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { pronto }))
+    (status, Json(Ready { pronto, problemas: troubles.into_iter().map(problema).collect() }))
 }

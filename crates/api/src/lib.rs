@@ -6,18 +6,19 @@
 //! Architecture invariant: nothing here knows about shops, topics or columns by name; all of that is the catalog's.
 //! Nothing here writes: sessions refuse everything but queries. Only this crate knows axum.
 
+mod answer;
 mod completeness;
 mod config;
 mod endpoints;
 mod error;
 mod health;
-mod json;
 mod metrics;
 mod page;
 mod parameters;
 mod problem;
 mod query;
 mod router;
+mod rows;
 mod serve;
 mod shared;
 mod sources;
@@ -26,5 +27,5 @@ mod telemetry;
 pub use config::{ApiConfig, ApiInputs};
 pub use error::ApiError;
 pub use router::router;
-pub use serve::serve;
+pub use serve::{ServeConfig, serve};
 pub use telemetry::Telemetry;

@@ -12,11 +12,11 @@ use serde_json::value::RawValue;
 use vitral_schemas::view::MetricView;
 
 use crate::completeness::Figures;
-use crate::json::JsonRows;
 use crate::query::QueryError;
+use crate::rows::JsonRows;
 
 pub(crate) use self::list::list;
-pub(crate) use self::live::live;
+pub(crate) use self::live::{LiveStreams, live};
 pub(crate) use self::page::page;
 
 /// The answer for one metric, the same from a page and from a stream.
@@ -27,14 +27,16 @@ struct Document<'a> {
     completude: Figures<'a>,
 }
 
-fn document(name: &str, shown: &MetricView, rows: &RecordBatch) -> Result<String, QueryError> {
+fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
     let mut linhas = JsonRows::new();
-    linhas.push(rows)?;
+    if !linhas.push_within(rows, bytes_max)? {
+        return Err(QueryError::TooLarge(bytes_max));
+    }
     let external = |error| ArrowError::ExternalError(error);
     let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
     let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
     let document = Document { nome: name, linhas, completude: Figures::of(&shown.completeness) };
-    Ok(serde_json::to_string(&document).map_err(|error| external(error.into()))?)
+    Ok(serde_json::to_vec(&document).map_err(|error| external(error.into()))?)
 }
 
 /// A metric's path: its name may hold anything that a quoted identifier may.

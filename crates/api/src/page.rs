@@ -11,6 +11,10 @@ use sha2::{Digest, Sha256};
 
 static PAGE: Dir<'_> = include_dir!("$CARGO_MANIFEST_DIR/page");
 
+/// Everything is the page's own, and nobody frames it.
+const POLICY: &str =
+    "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; object-src 'none'";
+
 pub(crate) const INDEX: &str = "index.html";
 
 /// The page's files by their paths.
@@ -34,7 +38,7 @@ impl Page {
         let asset = self.0.get(path)?;
         let headers = [
             (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
-            (CONTENT_SECURITY_POLICY, HeaderValue::from_static("default-src 'self'")),
+            (CONTENT_SECURITY_POLICY, HeaderValue::from_static(POLICY)),
             (ETAG, asset.etag.clone()),
         ];
         if request.get_all(IF_NONE_MATCH).iter().any(|known| names(known, &asset.etag)) {

@@ -2,7 +2,11 @@
 
 use std::collections::BTreeMap;
 
+use axum::http::HeaderValue;
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Timelike};
+use sha2::{Digest, Sha256};
 
 use crate::problem::Problem;
 
@@ -44,6 +48,29 @@ impl Parameters {
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = (&str, &str)> {
         self.0.iter().map(|(name, value)| (name.as_str(), value.as_str()))
+    }
+
+    /// A short text that differs when the path or a parameter differs; pages may differ in size.
+    pub(crate) fn question(&self, path: &str) -> String {
+        let mut hash = Sha256::new();
+        let fixed = self.iter().filter(|(name, _)| ![CURSOR, LIMIT].contains(name));
+        for part in std::iter::once(path).chain(fixed.flat_map(|(name, value)| [name, value])) {
+            hash.update(part.len().to_le_bytes());
+            hash.update(part);
+        }
+        URL_SAFE_NO_PAD.encode(&hash.finalize()[..6])
+    }
+
+    /// The value of a `Link` header: the same question, from the cursor on.
+    pub(crate) fn next_link(&self, path: &str, cursor: &str) -> Result<HeaderValue, Problem> {
+        let mut query = form_urlencoded::Serializer::new(String::new());
+        query.extend_pairs(self.iter().filter(|(name, _)| *name != CURSOR));
+        query.append_pair(CURSOR, cursor);
+        let link = format!("<{path}?{}>; rel=\"next\"", query.finish());
+        HeaderValue::try_from(link).map_err(|error| {
+            tracing::error!(%error, "link header failed");
+            Problem::internal()
+        })
     }
 
     pub(crate) fn period(&self) -> Result<Period, Problem> {

@@ -93,6 +93,52 @@ impl Problem {
         )
     }
 
+    pub(crate) fn bad_host(detail: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "bad_host",
+            detail,
+            "send one Host header with the name or address of this server",
+        )
+    }
+
+    pub(crate) fn unknown_host(host: &str) -> Self {
+        Self::new(
+            StatusCode::MISDIRECTED_REQUEST,
+            "unknown_host",
+            format!("{host} is not a name of this server"),
+            "ask by address or as localhost, or add the name to api.hosts in the server's configuration",
+        )
+    }
+
+    pub(crate) fn not_acceptable(accept: &str) -> Self {
+        Self::new(
+            StatusCode::NOT_ACCEPTABLE,
+            "not_acceptable",
+            format!("Accept is '{accept}'"),
+            "accept application/json or text/csv",
+        )
+    }
+
+    pub(crate) fn busy() -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "busy",
+            "too many requests wait for their queries already",
+            "ask again in some seconds, and for shorter periods with de and ate",
+        )
+        .retry_after(2)
+    }
+
+    pub(crate) fn answer_too_large(bytes_max: usize) -> Self {
+        Self::new(
+            StatusCode::PAYLOAD_TOO_LARGE,
+            "answer_too_large",
+            format!("the answer would be larger than {bytes_max} bytes"),
+            "ask for fewer rows with limite, or for a shorter period; the server's setting is api.answer_bytes",
+        )
+    }
+
     pub(crate) fn body_too_large(bytes_max: u64) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
@@ -126,7 +172,7 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_streams",
-            format!("all {streams_max} live streams are taken"),
+            format!("all live streams are taken: there are {streams_max}, half of them for one client"),
             "close another stream, or ask for the metric itself every few seconds",
         )
         .retry_after(10)

@@ -3,6 +3,7 @@
 mod error;
 mod ledger;
 pub(crate) mod metric_rows;
+mod permits;
 mod reference;
 mod tables;
 
@@ -25,7 +26,6 @@ use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder}
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
-use tokio::sync::Semaphore;
 use vitral_schemas::catalog::{Catalog, Diagnostic, Endpoint, Reference};
 use vitral_schemas::history::Histories;
 use vitral_schemas::view::View;
@@ -37,6 +37,8 @@ use crate::sources::{self, NOW_SCHEMA, Name, Needs, SCHEMA, Source, Sources};
 
 pub(crate) use self::error::QueryError;
 use self::ledger::text_of_bytes;
+pub(crate) use self::permits::Permit;
+use self::permits::Permits;
 pub(crate) use self::tables::{PROVISIONAL_COLUMN, utc};
 
 const CATALOG: &str = "vitral";
@@ -50,7 +52,7 @@ pub(crate) struct Reader {
     catalog: Arc<Catalog>,
     sources: Sources,
     references: References,
-    permits: Semaphore,
+    permits: Permits,
     timeout: Duration,
 }
 
@@ -72,7 +74,7 @@ impl Reader {
             catalog,
             sources,
             references: References::new(config.reference_dir.clone()),
-            permits: Semaphore::new(config.queries_max.max(1)),
+            permits: Permits::new(config.queries_max, config.queries_waiting_max),
             timeout: config.query_timeout,
         })
     }
@@ -83,11 +85,42 @@ impl Reader {
 
     /// Runs one request's queries within the bounds of all.
     pub(crate) async fn bounded<T>(&self, work: impl Future<Output = Result<T, QueryError>>) -> Result<T, QueryError> {
-        let work = async {
-            let _permit = self.permits.acquire().await.map_err(|_| QueryError::Timeout)?;
-            work.await
-        };
+        self.admitted(async |_permit| work.await).await
+    }
+
+    /// The same for work that goes on with its permit: until its answer is sent.
+    pub(crate) async fn admitted<T>(
+        &self,
+        work: impl AsyncFnOnce(Permit) -> Result<T, QueryError>,
+    ) -> Result<T, QueryError> {
+        let work = async { work(self.permits.acquire().await?).await };
         tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(QueryError::Timeout))
+    }
+
+    /// Waits for something as long as a query may take.
+    pub(crate) async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, QueryError> {
+        tokio::time::timeout(self.timeout, work).await.map_err(|_| QueryError::Timeout)
+    }
+
+    /// Whether the names, views seen through, give the same rows from the same tables whenever they are asked.
+    pub(crate) fn is_steady(&self, query: &Query, needs: &Needs) -> bool {
+        /// Functions whose value is of the moment, and the start of their text.
+        const OF_THE_MOMENT: [&str; 8] =
+            ["now(", "current_date", "current_time", "localtime", "random(", "uuid(", "today(", "to_local_time("];
+        let is_steady = |query: &Query| {
+            let text = query.to_string().to_lowercase();
+            !OF_THE_MOMENT.iter().any(|function| text.contains(function))
+        };
+        let of_name = |name: &Name| match name {
+            Name::Newest(_) => false,
+            Name::Table(name) => match self.sources.get(name) {
+                Some(Source::View { query, .. }) => is_steady(query),
+                // Its file may change.
+                Some(Source::Reference) => false,
+                _ => true,
+            },
+        };
+        is_steady(query) && needs.names.iter().all(of_name)
     }
 
     /// A session in which nothing is registered: for plans that are built by hand.

@@ -1,5 +1,6 @@
 //! All routes, and what every request passes through.
 
+mod hosts;
 mod layers;
 
 use std::sync::Arc;
@@ -10,12 +11,13 @@ use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
-use tokio::sync::Semaphore;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 
+use self::hosts::Hosts;
 use crate::config::{ApiConfig, ApiInputs};
 use crate::error::ApiError;
+use crate::metrics::LiveStreams;
 use crate::page::{INDEX, Page};
 use crate::problem::Problem;
 use crate::query::Reader;
@@ -26,7 +28,7 @@ use crate::{endpoints, health, metrics};
 pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> {
     let reader = Reader::new(Arc::clone(&inputs.catalog), &config)?;
     let prepared = endpoints::prepare(&inputs.catalog, &reader)?;
-    let live_streams_max = config.live_streams_max.min(Semaphore::MAX_PERMITS);
+    let hosts: Arc<Hosts> = Arc::new(config.hosts.iter().map(String::as_str).collect());
     let shared = Arc::new(Shared {
         catalog: inputs.catalog,
         settings: config.settings,
@@ -37,8 +39,9 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         reader,
         registry: inputs.registry,
         telemetry: inputs.telemetry,
-        live_streams: Arc::new(Semaphore::new(live_streams_max)),
-        live_streams_max,
+        live_streams: LiveStreams::new(config.live_streams_max),
+        answer_bytes: config.answer_bytes,
+        bounds: config.bounds,
         shutdown: inputs.shutdown,
     });
     // The last layer is the first that a request passes.
@@ -53,6 +56,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn(layers::refuse_large_bodies))
+        .layer(axum::middleware::from_fn_with_state(hosts, hosts::check))
         .layer(CatchPanicLayer::custom(layers::caught))
         .layer(CompressionLayer::new())
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), layers::observe))

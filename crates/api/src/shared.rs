@@ -3,14 +3,15 @@
 use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
-use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
+use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
 use vitral_schemas::view::{MetricView, View, ViewReceiver};
 
+use crate::metrics::LiveStreams;
 use crate::problem::Problem;
 use crate::query::Reader;
 use crate::telemetry::Telemetry;
@@ -25,8 +26,9 @@ pub(crate) struct Shared {
     pub reader: Reader,
     pub registry: Arc<Registry>,
     pub telemetry: Telemetry,
-    pub live_streams: Arc<Semaphore>,
-    pub live_streams_max: usize,
+    pub live_streams: Arc<LiveStreams>,
+    pub answer_bytes: usize,
+    pub bounds: Bounds,
     pub shutdown: CancellationToken,
 }
 

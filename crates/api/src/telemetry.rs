@@ -20,6 +20,8 @@ pub struct Telemetry {
     seconds: Family<Route, Histogram, fn() -> Histogram>,
     live_streams: Gauge,
     live_messages: Counter<u64, AtomicU64>,
+    connections: Gauge,
+    refused_connections: Counter,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash, EncodeLabelSet)]
@@ -42,13 +44,29 @@ impl Telemetry {
             seconds: Family::new_with_constructor(|| Histogram::new(SECONDS)),
             live_streams: Gauge::default(),
             live_messages: Counter::default(),
+            connections: Gauge::default(),
+            refused_connections: Counter::default(),
         };
         let registry = registry.sub_registry_with_prefix("vitral_http");
         registry.register("requests", "Requests answered", telemetry.requests.clone());
         registry.register("request_seconds", "Time until an answer's head was ready", telemetry.seconds.clone());
         registry.register("live_streams", "Live streams that are open", telemetry.live_streams.clone());
         registry.register("live_messages", "Messages sent on live streams", telemetry.live_messages.clone());
+        registry.register("connections", "Connections that are open", telemetry.connections.clone());
+        registry.register(
+            "refused_connections",
+            "Connections that were answered 503 at once: all were busy",
+            telemetry.refused_connections.clone(),
+        );
         telemetry
+    }
+
+    pub(crate) fn connections(&self, open: usize) {
+        self.connections.set(i64::try_from(open).unwrap_or(i64::MAX));
+    }
+
+    pub(crate) fn refused_connection(&self) {
+        self.refused_connections.inc();
     }
 
     /// `route` is the pattern, not the path: labels must stay few.

@@ -6,9 +6,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use sha2::{Digest, Sha256};
 
-use crate::parameters::{CURSOR, LIMIT, Parameters};
 use crate::problem::Problem;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -50,23 +48,13 @@ fn parse(text: &str) -> Option<(Cursor, String)> {
     parts.next().is_none().then_some((Cursor { window, rows: rows as usize, provisional }, question))
 }
 
-/// A short text that differs when the metric or a parameter differs; pages may differ in size.
-pub(super) fn question(metric: &str, parameters: &Parameters) -> String {
-    let mut hash = Sha256::new();
-    let fixed = parameters.iter().filter(|(name, _)| ![CURSOR, LIMIT].contains(name));
-    for part in std::iter::once(metric).chain(fixed.flat_map(|(name, value)| [name, value])) {
-        hash.update(part.len().to_le_bytes());
-        hash.update(part);
-    }
-    URL_SAFE_NO_PAD.encode(&hash.finalize()[..6])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::parameters::Parameters;
 
     fn asked(query: &str) -> String {
-        question("m", &Parameters::read(Some(query), &["de", "limite", "cursor", "regiao"]).expect("known"))
+        Parameters::read(Some(query), &["de", "limite", "cursor", "regiao"]).expect("known").question("m")
     }
 
     #[test]

@@ -3,18 +3,21 @@
 //! A reader that cannot follow misses states in between, never the last one. The stream ends when the view closes, at
 //! shutdown, or when a query fails; browsers open it again by themselves.
 
+use std::collections::HashMap;
 use std::convert::Infallible;
-use std::sync::Arc;
+use std::net::{IpAddr, SocketAddr};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use axum::extract::{Path, RawQuery, State, rejection::PathRejection};
+use arrow::error::ArrowError;
+use axum::Extension;
+use axum::extract::{ConnectInfo, Path, RawQuery, State, rejection::PathRejection};
 use axum::http::Uri;
 use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use datafusion::catalog::TableProvider;
 use futures::{StreamExt, stream};
-use tokio::sync::OwnedSemaphorePermit;
 use vitral_schemas::view::{MetricView, View, ViewReceiver};
 
 use super::document;
@@ -32,14 +35,13 @@ pub(crate) async fn live(
     name: Result<Path<String>, PathRejection>,
     uri: Uri,
     RawQuery(query): RawQuery,
+    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(|_| Problem::not_found(uri.path()))?;
     let view = shared.view()?;
     shared.metric(&view, &name)?;
     Parameters::read(query.as_deref(), &[])?;
-    let permit = Arc::clone(&shared.live_streams)
-        .try_acquire_owned()
-        .map_err(|_| Problem::too_many_streams(shared.live_streams_max))?;
+    let place = shared.live_streams.enter(peer.map(|peer| peer.0.0.ip()))?;
     let shutdown = shared.shutdown.clone().cancelled_owned();
     let live = Live {
         view: shared.view.clone(),
@@ -48,12 +50,53 @@ pub(crate) async fn live(
         name,
         sent: None,
         published: None,
-        _permit: permit,
+        _place: place,
     };
     let events =
         stream::unfold(live, |mut live| async { live.next().await.map(|event| (Ok::<_, Infallible>(event), live)) });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(events.take_until(shutdown)).keep_alive(keep_alive).into_response())
+}
+
+/// The open streams, by client.
+pub(crate) struct LiveStreams {
+    most: usize,
+    open: Mutex<HashMap<Option<IpAddr>, usize>>,
+}
+
+/// One open stream, as long as it lives.
+pub(crate) struct Place {
+    streams: Arc<LiveStreams>,
+    client: Option<IpAddr>,
+}
+
+impl LiveStreams {
+    pub(crate) fn new(most: usize) -> Arc<Self> {
+        Arc::new(Self { most, open: Mutex::default() })
+    }
+
+    /// A client gets half of all, one that is not known as many as there are.
+    fn enter(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Place, Problem> {
+        let client = client.map(|client| client.to_canonical());
+        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
+        let of_client = open.get(&client).copied().unwrap_or_default();
+        let most_of_client = if client.is_some() { self.most.div_ceil(2) } else { self.most };
+        if open.values().sum::<usize>() >= self.most || of_client >= most_of_client {
+            return Err(Problem::too_many_streams(self.most));
+        }
+        open.insert(client, of_client + 1);
+        Ok(Place { streams: Arc::clone(self), client })
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
+        match open.get_mut(&self.client) {
+            Some(count) if *count > 1 => *count -= 1,
+            _ => drop(open.remove(&self.client)),
+        }
+    }
 }
 
 struct Live {
@@ -65,7 +108,7 @@ struct Live {
     /// The newest published window, and the table it was read from: needed only while no window is open.
     published: Option<(Arc<dyn TableProvider>, RecordBatch)>,
     counted: OpenStream,
-    _permit: OwnedSemaphorePermit,
+    _place: Place,
 }
 
 impl Live {
@@ -99,9 +142,10 @@ impl Live {
         if self.sent.as_ref() == Some(&rows) {
             return Ok(None);
         }
-        let message = document(&self.name, shown, &rows)?;
+        let message = document(&self.name, shown, &rows, self.shared.answer_bytes)?;
         self.sent = Some(rows);
-        Ok(Some(message))
+        // JSON is made of texts alone.
+        Ok(Some(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?))
     }
 
     async fn newest_window(&mut self, shown: &MetricView, now_ms: i64) -> Result<RecordBatch, QueryError> {
@@ -131,5 +175,23 @@ async fn until_next_window(view: &View, name: &str, now_ms: i64) {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         }
         None => std::future::pending().await,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_client_cannot_take_all_streams() {
+        let streams = LiveStreams::new(4);
+        let client = |number: u8| Some(IpAddr::from([10, 0, 0, number]));
+        let mine = [streams.enter(client(1)).expect("free"), streams.enter(client(1)).expect("free")];
+        assert!(streams.enter(client(1)).is_err());
+        let _other = (streams.enter(client(2)).expect("free"), streams.enter(client(3)).expect("free"));
+        assert!(streams.enter(client(4)).is_err(), "all are taken");
+        drop(mine);
+        assert!(streams.enter(client(1)).is_ok());
+        assert_eq!(streams.open.lock().expect("not poisoned").len(), 2);
     }
 }

@@ -6,17 +6,20 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use axum::extract::{Path, RawQuery, State, rejection::PathRejection};
 use axum::http::header::{CONTENT_TYPE, LINK};
-use axum::http::{HeaderValue, Uri};
+use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::MetricView;
 
-use super::cursor::{Cursor, question};
+use super::cursor::Cursor;
 use super::{document, path_of};
+use crate::answer;
+use crate::completeness;
 use crate::parameters::{CURSOR, FROM, LIMIT, Parameters, UNTIL};
 use crate::problem::Problem;
-use crate::query::PROVISIONAL_COLUMN;
 use crate::query::metric_rows::{self, Wanted};
+use crate::query::{PROVISIONAL_COLUMN, QueryError};
+use crate::rows::{Format, Rows};
 use crate::shared::Shared;
 
 const LIMIT_DEFAULT: usize = 100;
@@ -27,17 +30,19 @@ pub(crate) async fn page(
     name: Result<Path<String>, PathRejection>,
     uri: Uri,
     RawQuery(query): RawQuery,
+    request: HeaderMap,
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(|_| Problem::not_found(uri.path()))?;
     let view = shared.view()?;
     let (metric, shown) = shared.metric(&view, &name)?;
 
+    let format = Format::of(&request)?;
     let filterable = text_columns(shown);
     let allowed: Vec<_> = OWN_PARAMETERS.into_iter().chain(filterable.iter().copied()).collect();
     let parameters = Parameters::read(query.as_deref(), &allowed)?;
     let mut period = parameters.period()?;
     let limit = parameters.limit(LIMIT_DEFAULT)?;
-    let question = question(&name, &parameters);
+    let question = parameters.question(&name);
     let cursor = parameters.text(CURSOR).map(|text| Cursor::read(text, &question)).transpose()?;
     let resumed = cursor.map(|cursor| resume(cursor, shown));
     if let Some(cursor) = resumed {
@@ -49,17 +54,32 @@ pub(crate) async fn page(
     let filters = filterable.into_iter().filter_map(|column| Some((column, parameters.text(column)?)));
     let skip = resumed.map_or(0, |cursor| cursor.rows);
     let wanted = Wanted { period, filters: filters.collect(), skip, count: Some(limit + 1) };
-    let found = shared.reader.bounded(metric_rows::read(&shared.reader, metric, shown, &wanted)).await?;
+    let (found, permit) = shared
+        .reader
+        .admitted(async |permit| -> Result<_, QueryError> {
+            Ok((metric_rows::read(&shared.reader, metric, shown, &wanted).await?, permit))
+        })
+        .await?;
     let rows = found.slice(0, found.num_rows().min(limit));
 
-    let body = document(&name, shown, &rows)?;
-    let mut response = ([(CONTENT_TYPE, "application/json")], body).into_response();
+    let (body, headers) = match format {
+        Format::Json => (document(&name, shown, &rows, shared.answer_bytes)?, HeaderMap::new()),
+        Format::Csv => (csv(&rows, shared.answer_bytes)?, completeness::of_metric(shown)),
+    };
+    let body = answer::of_bytes(body, permit);
+    let mut response = (headers, [(CONTENT_TYPE, format.content_type())], body).into_response();
     if found.num_rows() > limit
         && let Some(next) = end_of(&rows, resumed)
     {
-        response.headers_mut().insert(LINK, next_link(&name, &parameters, &next.write(&question))?);
+        response.headers_mut().insert(LINK, parameters.next_link(&path_of(&name), &next.write(&question))?);
     }
     Ok(response)
+}
+
+fn csv(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
+    let mut rows = Rows::new(Format::Csv, &batch.schema());
+    let is_whole = rows.push(batch, 0, bytes_max)? == batch.num_rows();
+    if is_whole { Ok(rows.finish()) } else { Err(QueryError::TooLarge(bytes_max)) }
 }
 
 /// A window that has been closed since is begun again: see [`super::cursor`].
@@ -77,17 +97,6 @@ fn end_of(rows: &RecordBatch, resumed: Option<Cursor>) -> Option<Cursor> {
     let provisional = rows.column_by_name(PROVISIONAL_COLUMN)?.as_boolean_opt()?;
     let provisional = provisional.value(provisional.len().checked_sub(1)?);
     Some(Cursor { window, rows: before + here, provisional })
-}
-
-fn next_link(name: &str, parameters: &Parameters, cursor: &str) -> Result<HeaderValue, Problem> {
-    let mut query = form_urlencoded::Serializer::new(String::new());
-    query.extend_pairs(parameters.iter().filter(|(name, _)| *name != CURSOR));
-    query.append_pair(CURSOR, cursor);
-    let link = format!("<{}?{}>; rel=\"next\"", path_of(name), query.finish());
-    HeaderValue::try_from(link).map_err(|error| {
-        tracing::error!(%error, "link header failed");
-        Problem::internal()
-    })
 }
 
 /// The columns that a request may filter by; none of the other parameters' names.

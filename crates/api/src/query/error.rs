@@ -13,6 +13,12 @@ pub(crate) enum QueryError {
     Unavailable(String),
     #[error("the query ran out of time")]
     Timeout,
+    #[error("the cursor is not of this query")]
+    Cursor,
+    #[error("too many queries wait already")]
+    Busy,
+    #[error("the answer would be larger than {0} bytes")]
+    TooLarge(usize),
     #[error("the query failed")]
     Engine(#[from] DataFusionError),
     #[error("rows could not be put together")]
@@ -26,6 +32,9 @@ impl From<QueryError> for Problem {
         match &error {
             QueryError::Unavailable(name) => return Problem::unavailable(name),
             QueryError::Timeout => return Problem::query_timeout(),
+            QueryError::Cursor => return Problem::invalid_cursor("cursor is none of ours"),
+            QueryError::Busy => return Problem::busy(),
+            QueryError::TooLarge(bytes_max) => return Problem::answer_too_large(*bytes_max),
             QueryError::Engine(engine) if matches!(engine.find_root(), DataFusionError::ResourcesExhausted(_)) => {
                 tracing::warn!(error = %engine.strip_backtrace(), "query refused for lack of memory");
                 return Problem::query_memory();

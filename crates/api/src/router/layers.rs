@@ -5,7 +5,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::extract::{MatchedPath, Request, State};
-use axum::http::header::{CACHE_CONTROL, CONTENT_LENGTH, X_CONTENT_TYPE_OPTIONS};
+use axum::http::header::{
+    CACHE_CONTROL, CONTENT_LENGTH, CONTENT_SECURITY_POLICY, REFERRER_POLICY, X_CONTENT_TYPE_OPTIONS, X_FRAME_OPTIONS,
+};
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
@@ -17,6 +19,13 @@ use crate::shared::Shared;
 
 const CORRELATION_ID: HeaderName = HeaderName::from_static("x-correlation-id");
 const CORRELATION_ID_BYTES_MAX: usize = 64;
+/// No other site may frame an answer, load it as its own, or learn from its address.
+const SECURITY: [(HeaderName, &str); 4] = [
+    (X_CONTENT_TYPE_OPTIONS, "nosniff"),
+    (X_FRAME_OPTIONS, "DENY"),
+    (REFERRER_POLICY, "no-referrer"),
+    (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
+];
 /// Nothing here reads a body; what a client sends all the same should not occupy the connection for long.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
@@ -38,7 +47,13 @@ pub(super) async fn observe(State(shared): State<Arc<Shared>>, request: Request,
     if let Ok(id) = HeaderValue::from_str(&id) {
         headers.insert(CORRELATION_ID, id);
     }
-    headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
+    for (name, value) in SECURITY {
+        headers.insert(name, HeaderValue::from_static(value));
+    }
+    // Nothing but the page is a document; what is opened as one all the same may do nothing.
+    headers
+        .entry(CONTENT_SECURITY_POLICY)
+        .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
     // Numbers are of this moment; whoever may be kept says so itself.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response

@@ -2,6 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use vitral_schemas::health::{Phase, Retrying, TopicHealth};
 use vitral_schemas::view::View;
 
 use crate::world::{World, views, windows_view};
@@ -17,6 +18,43 @@ async fn readiness() {
     world.shutdown.cancel();
     assert_eq!(world.get("/readyz").await.status, 503);
     assert_eq!(world.get("/healthz").await.status, 200);
+}
+
+#[tokio::test]
+async fn what_is_wrong_is_named() {
+    let world = World::new(windows_view(Vec::new(), Vec::new()));
+    let health = std::sync::Arc::clone(&world.sender.borrow().health);
+    let long_ago = std::time::Instant::now().checked_sub(std::time::Duration::from_secs(600)).expect("a time");
+    health.topic("eventos_clientes", |topic| topic.phase = Phase::Serving);
+    health.topic("devolucoes", |topic| topic.phase = Phase::Waiting("the topic does not exist in Kafka yet".into()));
+    // Others are served meanwhile.
+    let expected = r#"{"pronto":true,"problemas":[{"assunto":"devolucoes","codigo":"waiting","detalhe":"the topic does not exist in Kafka yet"}]}"#;
+    assert_eq!(world.body("/readyz").await, expected);
+    type Change = fn(&mut TopicHealth, std::time::Instant);
+    let cases: [(&str, Change, Change); 3] = [
+        ("not_committing", |topic, then| topic.uncommitted = Some(then), |topic, _| topic.uncommitted = None),
+        (
+            "retrying",
+            |topic, then| topic.retrying = Some(Retrying { since: then, attempts: 9, reason: "403 Forbidden".into() }),
+            |topic, _| topic.recovered(),
+        ),
+        (
+            "partition_stuck",
+            |topic, then| topic.reads(3, 7, Some(9), then),
+            |topic, _| topic.reads(3, 9, Some(9), std::time::Instant::now()),
+        ),
+    ];
+    for (code, begin, end) in cases {
+        health.topic("eventos_clientes", |topic| begin(topic, long_ago));
+        let answer = world.get("/readyz").await;
+        assert_eq!(answer.status, 503, "{code}");
+        assert!(answer.body.contains(&format!("\"codigo\":\"{code}\"")), "{code}: {}", answer.body);
+        health.topic("eventos_clientes", |topic| end(topic, long_ago));
+        assert_eq!(world.get("/readyz").await.status, 200, "{code}");
+    }
+    health.task("hourly check", |task| task.down = Some((long_ago, "it panicked".into())));
+    assert_eq!(world.get("/readyz").await.status, 503);
+    assert_eq!(world.get("/healthz").await.status, 200, "to start it again would mend nothing");
 }
 
 #[tokio::test]

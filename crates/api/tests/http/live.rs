@@ -13,7 +13,11 @@ use crate::world::{World, catalog, ms, views, windows_view};
 const PATH: &str = "/metricas/produtos_mais_vistos/ao_vivo";
 
 async fn open(world: &World) -> BodyDataStream {
-    let request = Request::get(PATH).header("accept-encoding", "gzip").body(Body::empty()).expect("a request");
+    let request = Request::get(PATH)
+        .header("host", "localhost")
+        .header("accept-encoding", "gzip")
+        .body(Body::empty())
+        .expect("a request");
     let response = world.router.clone().oneshot(request).await.expect("an answer");
     assert_eq!(response.status(), StatusCode::OK);
     assert_eq!(response.headers()["content-type"], "text/event-stream");

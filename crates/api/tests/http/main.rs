@@ -1,7 +1,11 @@
 //! The API as its clients see it: requests in, exact answers out, over views made by hand.
 
+mod bounds;
+mod connections;
+mod csv;
 mod endpoints;
 mod health;
+mod hosts;
 mod live;
 mod metrics;
 mod page;

@@ -19,7 +19,8 @@ async fn files_have_their_types() {
         let answer = world.get(path).await;
         assert_eq!(answer.status, 200, "{path}");
         assert_eq!(answer.header("content-type"), Some(content_type));
-        assert_eq!(answer.header("content-security-policy"), Some("default-src 'self'"));
+        let policy = answer.header("content-security-policy").expect("a policy");
+        assert!(policy.starts_with("default-src 'self';") && policy.contains("frame-ancestors 'none'"), "{policy}");
         assert_eq!(answer.header("cache-control"), Some("no-cache"));
         assert!(!answer.body.is_empty());
     }

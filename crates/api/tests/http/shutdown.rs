@@ -5,6 +5,8 @@ use std::time::Duration;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
+use vitral_api::ServeConfig;
+
 use crate::world::{World, views, windows_view};
 
 async fn ask(address: std::net::SocketAddr, path: &str) -> TcpStream {
@@ -30,7 +32,7 @@ async fn shutdown_ends_streams_and_the_listener() {
     let world = World::new(windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]));
     let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = listener.local_addr().expect("an address");
-    let server = tokio::spawn(vitral_api::serve(listener, world.router.clone(), world.shutdown.clone()));
+    let server = tokio::spawn(world.serve(listener, ServeConfig::default()));
 
     let mut health = ask(address, "/healthz").await;
     assert!(read_until(&mut health, "\r\n\r\n").await.starts_with("HTTP/1.1 200 OK"));

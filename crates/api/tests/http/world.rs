@@ -11,15 +11,16 @@ use arrow::compute::{cast, concat_batches};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use axum::Router;
 use axum::body::{Body, to_bytes};
-use axum::http::{HeaderMap, Request, StatusCode};
+use axum::http::{HeaderMap, HeaderValue, Request, StatusCode};
 use chrono::{DateTime, Utc};
 use datafusion::catalog::{MemTable, TableProvider};
 use prometheus_client::registry::Registry;
 use tempfile::TempDir;
+use tokio::net::TcpListener;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
-use vitral_api::{ApiConfig, ApiInputs, Telemetry};
+use vitral_api::{ApiConfig, ApiInputs, ServeConfig, Telemetry};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::history::Histories;
 use vitral_schemas::reconciliation;
@@ -46,6 +47,7 @@ pub struct World {
     pub histories: watch::Sender<Arc<Histories>>,
     pub clock: Arc<ManualClock>,
     pub shutdown: CancellationToken,
+    pub telemetry: Telemetry,
     pub files: TempDir,
 }
 
@@ -78,15 +80,24 @@ impl World {
             histories: imported,
             clock: clock.clone(),
             registry: Arc::new(registry),
-            telemetry,
+            telemetry: telemetry.clone(),
             shutdown: shutdown.clone(),
         };
         let router = vitral_api::router(config, inputs).expect("a router");
-        Self { router, sender, reconciliations, histories, clock, shutdown, files }
+        Self { router, sender, reconciliations, histories, clock, shutdown, telemetry, files }
     }
 
     pub fn show(&self, view: View) {
         self.sender.send_replace(Arc::new(view));
+    }
+
+    /// The real listener, with the world's router.
+    pub fn serve(
+        &self,
+        listener: TcpListener,
+        config: ServeConfig,
+    ) -> impl Future<Output = std::io::Result<()>> + use<> {
+        vitral_api::serve(listener, self.router.clone(), config, self.telemetry.clone(), self.shutdown.clone())
     }
 
     pub async fn get(&self, path: &str) -> Answer {
@@ -94,6 +105,9 @@ impl World {
     }
 
     pub async fn ask(&self, request: Request<Body>) -> Answer {
+        let mut request = request;
+        // Every client of this version sends one.
+        request.headers_mut().entry("host").or_insert(HeaderValue::from_static("localhost"));
         let response = self.router.clone().oneshot(request).await.expect("an answer");
         let (head, body) = response.into_parts();
         let body = to_bytes(body, usize::MAX).await.expect("a body");
@@ -291,6 +305,7 @@ pub fn view_of(topic: TopicView, windows: Windows) -> View {
         ready: true,
         topics: [("eventos_clientes".to_owned(), topic)].into(),
         metrics: [("produtos_mais_vistos".to_owned(), metric)].into(),
+        health: Arc::default(),
     }
 }
 

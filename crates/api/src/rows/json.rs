@@ -5,7 +5,7 @@
 use std::fmt::Display;
 use std::io::Write;
 
-use arrow::array::{Array, ArrowPrimitiveType, AsArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, ArrowPrimitiveType, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{
     DataType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, DecimalType, Float32Type, Float64Type, Int8Type,
@@ -18,46 +18,93 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// A JSON array of objects, one for each row pushed.
-pub(crate) struct JsonRows(Vec<u8>);
+pub(crate) struct JsonRows {
+    out: Vec<u8>,
+    has_rows: bool,
+}
 
 impl JsonRows {
     pub(crate) fn new() -> Self {
-        Self(vec![b'['])
+        Self { out: vec![b'['], has_rows: false }
     }
 
-    pub(crate) fn push(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
-        let out = &mut self.0;
-        let schema = batch.schema();
-        let plain = batch.columns().iter().map(|column| match column.data_type() {
-            DataType::Dictionary(_, values) => cast(column, values),
-            _ => Ok(column.clone()),
-        });
-        let plain = plain.collect::<Result<Vec<_>, _>>()?;
-        let mut columns = Vec::with_capacity(plain.len());
-        for (field, column) in schema.fields().iter().zip(&plain) {
-            let mut key = Vec::new();
-            push_text(&mut key, field.name());
-            key.push(b':');
-            columns.push((key, column, cell(column)?));
-        }
-        for row in 0..batch.num_rows() {
-            out.extend_from_slice(if out.len() > 1 { b",{" } else { b"{" });
-            for (index, (key, column, cell)) in columns.iter().enumerate() {
+    /// All rows of a batch; false if they would not fit into so many bytes.
+    pub(crate) fn push_within(&mut self, batch: &RecordBatch, bytes: usize) -> Result<bool, ArrowError> {
+        Ok(self.push_some(batch, 0, bytes)? == batch.num_rows() && self.out.len() < bytes)
+    }
+
+    pub(super) fn push_some(&mut self, batch: &RecordBatch, from: usize, bytes: usize) -> Result<usize, ArrowError> {
+        let plain = plain(batch)?;
+        let columns = columns(batch, &plain)?;
+        let out = &mut self.out;
+        for row in from..batch.num_rows() {
+            if out.len() >= bytes {
+                return Ok(row);
+            }
+            out.extend_from_slice(if self.has_rows { b",{" } else { b"{" });
+            self.has_rows = true;
+            for (index, column) in columns.iter().enumerate() {
                 if index > 0 {
                     out.push(b',');
                 }
-                out.extend_from_slice(key);
-                if column.is_null(row) { out.extend_from_slice(NULL) } else { cell(out, row) }
+                out.extend_from_slice(&column.key);
+                column.write(out, row);
             }
             out.push(b'}');
         }
-        Ok(())
+        Ok(batch.num_rows())
+    }
+
+    pub(super) fn waiting(&self) -> usize {
+        self.out.len()
+    }
+
+    pub(super) fn take(&mut self) -> Vec<u8> {
+        std::mem::take(&mut self.out)
     }
 
     pub(crate) fn finish(mut self) -> Vec<u8> {
-        self.0.push(b']');
-        self.0
+        self.out.push(b']');
+        self.out
     }
+}
+
+/// A column with the means to write its values.
+pub(super) struct Column<'a> {
+    /// Its name as JSON writes it before a value.
+    key: Vec<u8>,
+    values: &'a ArrayRef,
+    cell: Cell<'a>,
+}
+
+impl Column<'_> {
+    pub(super) fn is_null(&self, row: usize) -> bool {
+        self.values.is_null(row)
+    }
+
+    pub(super) fn write(&self, out: &mut Vec<u8>, row: usize) {
+        if self.is_null(row) { out.extend_from_slice(NULL) } else { (self.cell)(out, row) }
+    }
+}
+
+/// The batch's columns, dictionaries looked up.
+pub(super) fn plain(batch: &RecordBatch) -> Result<Vec<ArrayRef>, ArrowError> {
+    let plain = batch.columns().iter().map(|column| match column.data_type() {
+        DataType::Dictionary(_, values) => cast(column, values),
+        _ => Ok(column.clone()),
+    });
+    plain.collect()
+}
+
+pub(super) fn columns<'a>(batch: &RecordBatch, plain: &'a [ArrayRef]) -> Result<Vec<Column<'a>>, ArrowError> {
+    let schema = batch.schema();
+    let columns = schema.fields().iter().zip(plain).map(|(field, values)| {
+        let mut key = Vec::new();
+        push_text(&mut key, field.name());
+        key.push(b':');
+        Ok(Column { key, values, cell: cell(values)? })
+    });
+    columns.collect()
 }
 
 /// An instant as the API writes it; `None` beyond the years that chrono knows.
@@ -191,7 +238,7 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int64Array, StringArray,
+        BooleanArray, Date32Array, Decimal128Array, DictionaryArray, Float64Array, Int64Array, StringArray,
         StringViewArray, TimestampMicrosecondArray, TimestampNanosecondArray, UInt64Array,
     };
 
@@ -200,7 +247,7 @@ mod tests {
     fn json(values: impl Array + 'static) -> String {
         let batch = RecordBatch::try_from_iter([("v", Arc::new(values) as ArrayRef)]).expect("a batch");
         let mut rows = JsonRows::new();
-        rows.push(&batch).expect("rows");
+        rows.push_some(&batch, 0, usize::MAX).expect("rows");
         String::from_utf8(rows.finish()).expect("text").replace(r#"{"v":"#, "").replace('}', "")
     }
 
@@ -264,10 +311,27 @@ mod tests {
         ])
         .expect("a batch");
         let mut rows = JsonRows::new();
-        rows.push(&batch.slice(0, 0)).expect("rows");
-        rows.push(&batch).expect("rows");
-        rows.push(&batch.slice(0, 1)).expect("rows");
+        rows.push_some(&batch.slice(0, 0), 0, usize::MAX).expect("rows");
+        rows.push_some(&batch, 0, usize::MAX).expect("rows");
+        rows.push_some(&batch.slice(0, 1), 0, usize::MAX).expect("rows");
         assert_eq!(rows.finish(), br#"[{"id":"a","n":1},{"id":"b","n":null},{"id":"a","n":1}]"#);
         assert_eq!(JsonRows::new().finish(), b"[]");
+    }
+
+    #[test]
+    fn rows_in_pieces() {
+        let batch = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(vec![1, 2, 3])) as ArrayRef)]);
+        let batch = batch.expect("a batch");
+        let mut rows = JsonRows::new();
+        let (mut row, mut pieces) = (0, Vec::new());
+        while row < batch.num_rows() {
+            row = rows.push_some(&batch, row, 8).expect("rows");
+            pieces.push(rows.take());
+        }
+        assert!(pieces.len() > 1);
+        pieces.push(rows.finish());
+        assert_eq!(pieces.concat(), br#"[{"n":1},{"n":2},{"n":3}]"#);
+        assert!(JsonRows::new().push_within(&batch, 25).expect("rows"));
+        assert!(!JsonRows::new().push_within(&batch, 24).expect("rows"));
     }
 }
