@@ -3,6 +3,7 @@
 //! It is only ever appended to. An act is recorded after it was done, with what was there before and after; one that failed is
 //! recorded too, with its reason as the result.
 
+use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -40,9 +41,8 @@ pub struct Act {
 impl Act {
     /// An act of the person who runs this process.
     pub fn of_command(action: &'static str, target: impl Into<String>) -> Self {
-        let user = std::env::var("USER").or_else(|_| std::env::var("LOGNAME")).unwrap_or_else(|_| "unknown".to_owned());
         Self {
-            principal: format!("os:{user}"),
+            principal: principal(),
             action,
             target: target.into(),
             result: "ok".to_owned(),
@@ -87,6 +87,29 @@ impl Act {
     }
 }
 
+/// Who runs this process, by the system and not by the environment, which anybody may set: `os:maria@caixa-1`, or the user's number
+/// where it has no name.
+fn principal() -> String {
+    let user = std::fs::metadata("/proc/self").map(|process| process.uid()).ok();
+    let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();
+    let name = user.and_then(|user| user_name(&users, user)).map(str::to_owned);
+    let name = name.or_else(|| user.map(|user| user.to_string())).unwrap_or_else(|| "unknown".to_owned());
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    match host.trim() {
+        "" => format!("os:{name}"),
+        host => format!("os:{name}@{host}"),
+    }
+}
+
+/// A line is `name:password:number:...`.
+fn user_name(users: &str, number: u32) -> Option<&str> {
+    users.lines().find_map(|line| {
+        let mut parts = line.split(':');
+        let (name, found) = (parts.next()?, parts.nth(1)?);
+        (found.parse() == Ok(number)).then_some(name)
+    })
+}
+
 /// Every act so far; none before the first.
 pub async fn audit_trail(store: &Location) -> Result<Option<Arc<dyn TableProvider>>, StoreError> {
     match AppendTable::read(AUDIT_TABLE, &store.join(AUDIT_TABLE)).await? {
@@ -114,6 +137,15 @@ mod tests {
     use datafusion::prelude::SessionContext;
 
     use super::*;
+
+    #[test]
+    fn principals_are_users_of_the_system() {
+        let users = "root:x:0:0::/root:/bin/sh\nbroken\nmaria:x:1000:1000::/home/maria:/bin/sh\n";
+        assert_eq!(user_name(users, 1000), Some("maria"));
+        assert_eq!(user_name(users, 7), None);
+        let principal = principal();
+        assert!(principal.starts_with("os:") && !principal.contains("unknown"), "{principal}");
+    }
 
     #[tokio::test]
     async fn acts_are_appended() {
