@@ -5,6 +5,7 @@
 
 mod delta;
 mod postgres;
+mod probe;
 mod redshift;
 mod sql;
 
@@ -15,6 +16,7 @@ use datafusion::dataframe::DataFrame;
 
 pub use self::delta::DeltaWarehouse;
 pub use self::postgres::PostgresWarehouse;
+pub use self::probe::{ProbedDatabase, probe};
 pub use self::redshift::RedshiftWarehouse;
 pub use self::sql::Connection;
 use crate::error::StoreError;

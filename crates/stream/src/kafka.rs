@@ -3,6 +3,7 @@
 mod admin;
 mod dead_letters;
 mod identity;
+mod probe;
 mod producer;
 mod source;
 
@@ -11,6 +12,7 @@ use rdkafka::ClientConfig;
 pub use admin::create_topic;
 pub use dead_letters::{DeadLetters, Delivery};
 pub use identity::{TopicIdentity, log_identity};
+pub use probe::{ProbedCluster, ProbedTopic, probe};
 pub use producer::EventProducer;
 pub use source::{End, Message, Polled, Source};
 

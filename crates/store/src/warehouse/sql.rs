@@ -294,7 +294,7 @@ pub(super) fn literal(text: &str) -> String {
 }
 
 /// The rows among what a statement gives.
-fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
+pub(super) fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
     let rows = messages.into_iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
             Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect::<Vec<_>>())
@@ -311,7 +311,7 @@ fn is_already_there(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {
+pub(super) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {
     let failed = StoreError::database(table, "reached");
     let client = pool.get().await.map_err(|error| StoreError::database(table, "reached")(error))?;
     client.batch_execute("SET timezone TO 'UTC'").await.map_err(failed)?;
@@ -319,7 +319,7 @@ async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {
 }
 
 /// Connections are made when they are needed.
-fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
+pub(super) fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
     // What is wrong is said without the URL, which may hold a password.
     let wrong = |reason: String| StoreError::Location { url: "of the warehouse".to_owned(), reason };
     let mut config: tokio_postgres::Config =
