@@ -11,6 +11,7 @@ use crate::allocator;
 use crate::commands::cluster;
 use crate::commands::{backfill, batch, check, demo, import, ledger, reconcile, show_config, simulate, stream};
 use crate::config::Config;
+use crate::process;
 
 /// Real-time e-commerce analytics: every number on the dashboard is provable.
 #[derive(Debug, Parser)]
@@ -77,6 +78,8 @@ pub fn run() -> ExitCode {
     }
     let outcome = Config::load(common.config.as_deref()).and_then(|config| {
         crate::logging::start(&config.log)?;
+        process::keep_files_private();
+        process::raise_descriptor_limit();
         match command {
             Command::Demo(flags) => demo::run(config, &common, flags),
             Command::Stream(flags) => stream::run(config, &common, flags),

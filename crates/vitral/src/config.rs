@@ -9,9 +9,13 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use url::Url;
+use vitral_api::ServeConfig;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::health::Bounds;
 use vitral_store::Location;
 use vitral_stream::{KafkaConfig, StreamConfig};
+
+use crate::process;
 
 const DEFAULT_FILE: &str = "vitral.toml";
 
@@ -129,6 +133,12 @@ pub struct Panes {
 pub struct Api {
     /// Where `vitral stream` listens.
     pub listen: String,
+    /// Names of this server besides `localhost` and addresses: requests for other hosts are refused.
+    pub hosts: Vec<String>,
+    /// Open connections at most, as far as the process may have descriptors.
+    pub connections: usize,
+    /// Bytes of one answer at most.
+    pub answer_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -194,7 +204,12 @@ impl Default for Panes {
 
 impl Default for Api {
     fn default() -> Self {
-        Self { listen: "127.0.0.1:8080".to_owned() }
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            hosts: Vec::new(),
+            connections: ServeConfig::default().connections,
+            answer_bytes: 64 << 20,
+        }
     }
 }
 
@@ -225,6 +240,8 @@ impl Config {
             ("stream.batch_rows", config.stream.batch_rows, 1),
             ("stream.uncommitted_bytes", config.stream.uncommitted_bytes, 1 << 20),
             ("panes.memory_bytes", config.panes.memory_bytes, 1 << 20),
+            ("api.connections", config.api.connections, 2),
+            ("api.answer_bytes", config.api.answer_bytes, 1 << 20),
         ] {
             if value < least {
                 bail!("configuration: {name} is {value}, it must be at least {least}");
@@ -276,6 +293,19 @@ impl Config {
         }
     }
 
+    /// The API's bounds, for a process that may have so many descriptors.
+    pub fn serve(&self, descriptor_limit: Option<u64>) -> ServeConfig {
+        let within = descriptor_limit.map_or(usize::MAX, process::connections_within);
+        let connections = self.api.connections.min(within);
+        ServeConfig { connections, ..ServeConfig::default() }
+    }
+
+    /// How long something may take before the process is not ready: many commit intervals.
+    pub fn bounds(&self) -> Bounds {
+        let commit = Duration::from_millis(self.stream.cycle_ms.saturating_mul(30)).max(Duration::from_secs(60));
+        Bounds { commit, still: commit * 2 }
+    }
+
     /// For printing: what may be a secret is replaced.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
@@ -293,7 +323,7 @@ impl Config {
 }
 
 /// One that cannot be read may have its password anywhere.
-fn without_password(url: &str) -> String {
+pub(crate) fn without_password(url: &str) -> String {
     let Ok(mut shown) = Url::parse(url) else { return "(hidden)".to_owned() };
     let kept: Vec<(String, String)> =
         shown.query_pairs().into_owned().filter(|(key, _)| !key.to_lowercase().contains("pass")).collect();

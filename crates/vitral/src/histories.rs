@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use tokio::sync::watch;
 use vitral_schemas::catalog::Catalog;
+use vitral_schemas::health::{Health, TaskHealth};
 use vitral_schemas::history::{Histories, HistoryReceiver};
 use vitral_store::{History, Location, StoreError};
+
+use crate::supervisor::Work;
 
 /// How often it is looked for new rows.
 const LOOK_EVERY: Duration = Duration::from_secs(5);
@@ -15,26 +18,36 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 pub struct Watcher {
     catalog: Arc<Catalog>,
     store: Location,
+    health: Arc<Health>,
     opened: BTreeMap<String, History>,
     shown: watch::Sender<Arc<Histories>>,
 }
 
-impl Watcher {
-    /// The watcher, to be run, and what it shows.
-    pub fn new(catalog: Arc<Catalog>, store: Location) -> (Self, HistoryReceiver) {
-        let (shown, receiver) = watch::channel(Arc::default());
-        (Self { catalog, store, opened: BTreeMap::new(), shown }, receiver)
+impl Work for Watcher {
+    fn name(&self) -> &'static str {
+        "imported rows"
     }
 
-    /// Runs until it is dropped. What fails is told and tried again.
-    pub async fn run(mut self) {
+    /// What fails is told and tried again.
+    async fn run(&mut self) {
         loop {
-            if let Err(error) = self.look().await {
-                let error = anyhow::Error::new(error);
-                tracing::warn!(error = format!("{error:#}"), "imported rows cannot be read; trying again");
+            match self.look().await {
+                Ok(()) => self.health.task(self.name(), TaskHealth::done),
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::warn!(error = format!("{error:#}"), "imported rows cannot be read; trying again");
+                }
             }
             tokio::time::sleep(LOOK_EVERY).await;
         }
+    }
+}
+
+impl Watcher {
+    /// The watcher, to be run, and what it shows.
+    pub fn new(catalog: Arc<Catalog>, store: Location, health: Arc<Health>) -> (Self, HistoryReceiver) {
+        let (shown, receiver) = watch::channel(Arc::default());
+        (Self { catalog, store, health, opened: BTreeMap::new(), shown }, receiver)
     }
 
     async fn look(&mut self) -> Result<(), StoreError> {

@@ -13,10 +13,13 @@ use vitral_batch::reconcile::results::{self, Results, Run};
 use vitral_batch::reconcile::{Range, first_ms, reconcile};
 use vitral_batch::{BatchError, Engine};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::health::TaskHealth;
 use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::{View, ViewReceiver};
 use vitral_store::Location;
+
+use crate::supervisor::Work;
 
 const HOUR_MS: i64 = 3_600_000;
 /// Hours that are compared in one run, when many have become final at once.
@@ -39,6 +42,32 @@ pub struct Proof {
     seen: Seen,
 }
 
+impl Work for Proof {
+    fn name(&self) -> &'static str {
+        "hourly check"
+    }
+
+    /// What fails is told and tried again.
+    async fn run(&mut self) {
+        if self.view.wait_for(|view| view.ready).await.is_err() {
+            return;
+        }
+        loop {
+            match self.look().await {
+                Ok(()) => {
+                    let health = Arc::clone(&self.view.borrow().health);
+                    health.task(self.name(), TaskHealth::done);
+                }
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    tracing::warn!(error = format!("{error:#}"), "the hourly check could not be made; trying again");
+                }
+            }
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+    }
+}
+
 impl Proof {
     /// The check, to be run, and what it shows.
     pub fn new(
@@ -53,20 +82,6 @@ impl Proof {
         let proof =
             Self { catalog, settings, store, view, hourly, results, shown, proved_until_ms: None, seen: Seen::new() };
         (proof, receiver)
-    }
-
-    /// Runs until it is dropped. What fails is told and tried again.
-    pub async fn run(mut self) {
-        if self.view.wait_for(|view| view.ready).await.is_err() {
-            return;
-        }
-        loop {
-            if let Err(error) = self.look().await {
-                let error = anyhow::Error::new(error);
-                tracing::warn!(error = format!("{error:#}"), "the hourly check could not be made; trying again");
-            }
-            tokio::time::sleep(LOOK_EVERY).await;
-        }
     }
 
     async fn look(&mut self) -> Result<(), BatchError> {

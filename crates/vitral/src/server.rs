@@ -3,12 +3,14 @@
 use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context as _;
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
+use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
@@ -21,6 +23,8 @@ use crate::config::Config;
 use crate::histories::Watcher;
 use crate::proof::Proof;
 use crate::replay::finish_replay;
+use crate::supervisor::supervise;
+use crate::{process, telemetry};
 
 /// Reference tables are read from here, below the data directory.
 pub const REFERENCE_DIR: &str = "reference";
@@ -33,6 +37,7 @@ pub struct Server {
     beside: Vec<JoinHandle<()>>,
     /// Over once its end was told.
     api: Fuse<JoinHandle<std::io::Result<()>>>,
+    _api_runtime: ApiRuntime,
     shutdown: CancellationToken,
 }
 
@@ -54,9 +59,11 @@ impl Server {
         let api_address = listener.local_addr()?;
         let settings = config.settings()?;
         let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
+        let health = Arc::clone(&view.borrow().health);
         let mut registry = Registry::default();
+        telemetry::register(&mut registry, Arc::clone(&health), config.bounds());
         let stream_telemetry = StreamTelemetry::register(&mut registry);
-        let telemetry = Telemetry::register(&mut registry);
+        let api_telemetry = Telemetry::register(&mut registry);
         let shutdown = CancellationToken::new();
         let (proof, reconciliations) = Proof::new(
             Arc::clone(&catalog),
@@ -65,7 +72,7 @@ impl Server {
             view.clone(),
             config.reconcile.hourly,
         );
-        let (watcher, histories) = Watcher::new(Arc::clone(&catalog), stream.store.clone());
+        let (watcher, histories) = Watcher::new(Arc::clone(&catalog), stream.store.clone(), Arc::clone(&health));
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
@@ -73,11 +80,20 @@ impl Server {
             histories,
             clock: Arc::new(SystemClock),
             registry: Arc::new(registry),
-            telemetry,
+            telemetry: api_telemetry.clone(),
             shutdown: shutdown.clone(),
         };
-        let router = vitral_api::router(ApiConfig::new(settings.clone(), data_dir.join(REFERENCE_DIR)), inputs)?;
-        let api = tokio::spawn(vitral_api::serve(listener, router, shutdown.clone())).fuse();
+        let mut api_config = ApiConfig::new(settings.clone(), data_dir.join(REFERENCE_DIR));
+        api_config.hosts = config.api.hosts.clone();
+        api_config.answer_bytes = config.api.answer_bytes;
+        api_config.bounds = config.bounds();
+        let router = vitral_api::router(api_config, inputs)?;
+        let serve = config.serve(process::descriptor_limit());
+        let api_runtime = ApiRuntime::start()?;
+        let until = shutdown.clone();
+        let api = api_runtime
+            .spawn(listener, move |listener| vitral_api::serve(listener, router, serve, api_telemetry, until))?
+            .fuse();
         let context = pipeline::Context {
             config: stream,
             catalog: Arc::clone(&catalog),
@@ -92,8 +108,8 @@ impl Server {
             .iter()
             .map(|topic| vitral_stream::start(context.clone(), topic.clone()))
             .collect::<Result<_, StreamError>>()?;
-        let beside = vec![tokio::spawn(proof.run()), tokio::spawn(watcher.run())];
-        Ok(Self { api_address, view, streams, beside, api, shutdown })
+        let beside = vec![supervise(proof, Arc::clone(&health)), supervise(watcher, health)];
+        Ok(Self { api_address, view, streams, beside, api, _api_runtime: api_runtime, shutdown })
     }
 
     /// Resolves with the error of the first part that ends by itself.
@@ -112,19 +128,17 @@ impl Server {
         }
     }
 
-    /// Ordered end, which a second signal cuts short: what is not committed then is read again at the next start.
-    pub async fn stop(self) -> anyhow::Result<()> {
-        tokio::select! {
-            stopped = self.drain() => stopped,
-            again = stop_signal() => {
-                again?;
-                anyhow::bail!("stopped at once: what was not committed is read again at the next start")
-            }
+    /// After a part has failed: what the others read is committed, as far as that is possible in time.
+    pub async fn stop_within(self, patience: Duration) {
+        match tokio::time::timeout(patience, self.stop()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => tracing::error!(error = format!("{error:#}"), "another part failed at the end"),
+            Err(_) => tracing::error!(seconds = patience.as_secs(), "the other parts did not end in time"),
         }
     }
 
     /// Ordered end: read no more, commit what was read, then close the API.
-    async fn drain(mut self) -> anyhow::Result<()> {
+    pub async fn stop(mut self) -> anyhow::Result<()> {
         self.beside.iter().for_each(JoinHandle::abort);
         for stream in &self.streams {
             stream.stop();
@@ -143,12 +157,53 @@ impl Server {
     }
 }
 
-/// Resolves at Ctrl-C or SIGTERM.
-pub async fn stop_signal() -> anyhow::Result<()> {
-    let mut terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate())?;
-    tokio::select! {
-        interrupted = tokio::signal::ctrl_c() => interrupted?,
-        _ = terminate.recv() => {}
+/// Threads of the API alone, behind all others: queries take what the stream leaves, and commits never wait for them.
+struct ApiRuntime(Option<Runtime>);
+
+impl ApiRuntime {
+    fn start() -> anyhow::Result<Self> {
+        let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
+        let runtime = tokio::runtime::Builder::new_multi_thread()
+            .worker_threads(threads)
+            .thread_name("api")
+            .on_thread_start(process::go_behind_others)
+            .enable_all()
+            .build()?;
+        Ok(Self(Some(runtime)))
     }
-    Ok(())
+
+    /// Spawns what `serve` makes of the listener, whose connections belong to these threads too.
+    fn spawn<F>(
+        &self,
+        listener: TcpListener,
+        serve: impl FnOnce(TcpListener) -> F,
+    ) -> anyhow::Result<JoinHandle<F::Output>>
+    where
+        F: Future<Output: Send> + Send + 'static,
+    {
+        let runtime = self.0.as_ref().context("the API's threads have ended")?;
+        let _context = runtime.enter();
+        let listener = TcpListener::from_std(listener.into_std()?)?;
+        Ok(runtime.spawn(serve(listener)))
+    }
+}
+
+/// Whatever runs still is left: the process is about to end.
+impl Drop for ApiRuntime {
+    fn drop(&mut self) {
+        if let Some(runtime) = self.0.take() {
+            runtime.shutdown_background();
+        }
+    }
+}
+
+/// How long threads that do not heed the end, such as those that compute a history, are waited for. They go on at the next start.
+const LEFT_AFTER: Duration = Duration::from_secs(1);
+
+/// Runs a server's life on a runtime of its own, and returns with its outcome whatever still runs on it.
+pub fn run(life: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let outcome = runtime.block_on(life);
+    runtime.shutdown_timeout(LEFT_AFTER);
+    outcome
 }

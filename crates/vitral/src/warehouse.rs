@@ -35,7 +35,7 @@ pub async fn open(config: &Config, store: &Location) -> anyhow::Result<Box<dyn W
     }
 }
 
-fn as_postgres(url: &str) -> String {
+pub(crate) fn as_postgres(url: &str) -> String {
     match url.strip_prefix("redshift://") {
         Some(rest) => format!("postgresql://{rest}"),
         None => url.to_owned(),

@@ -10,7 +10,7 @@ use vitral_batch::cluster::{ExecutorConfig, execute, schedule};
 
 use crate::cli::{BadArguments, Common};
 use crate::config::Config;
-use crate::server::stop_signal;
+use crate::shutdown;
 
 const MIB: u64 = 1 << 20;
 
@@ -61,8 +61,9 @@ pub fn run(config: &Config, common: &Common, command: Command) -> anyhow::Result
         match command {
             Command::Scheduler(SchedulerFlags { listen, host }) => {
                 let host = reached_as(host, listen)?;
+                let stop = shutdown::listen(shutdown::GRACE)?;
                 tokio::select! {
-                    stopped = stop_signal() => stopped,
+                    () = stop.cancelled() => Ok(()),
                     ended = schedule(listen, &host, &store) => ended.map_err(Into::into),
                 }
             }

@@ -21,7 +21,9 @@ use super::check;
 use crate::broker::DemoBroker;
 use crate::cli::Common;
 use crate::config::Config;
-use crate::server::{REFERENCE_DIR, Server, stop_signal};
+use crate::process;
+use crate::server::{self, REFERENCE_DIR, Server};
+use crate::shutdown;
 use crate::simulate::{Simulator, SimulatorConfig, write_reference_csv};
 use crate::status::Status;
 
@@ -45,6 +47,8 @@ pub struct Flags {
 pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
     check::plan(&catalog, &config)?;
+    let stop = shutdown::listen(shutdown::patience(&config))?;
+    process::make_private_dir(&common.data_dir)?;
     let _lock = DataDirLock::acquire(&common.data_dir, "demo")?;
     let _stream_lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let data_dir = common.data_dir.canonicalize()?;
@@ -60,17 +64,22 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     std::fs::create_dir_all(&reference_dir)?;
     write_reference_csv(&reference_dir, &simulation).context("the reference tables cannot be written")?;
 
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    server::run(async {
         let topics: Vec<String> =
             catalog.topics.iter().flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()]).collect();
         let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
         let mut stream = config.stream(broker.client(), config.location(&data_dir)?);
         stream.accept_new_log = true;
-        let mut server = Server::start(&config, catalog, stream, flags.api, data_dir.clone()).await?;
+        let mut server = tokio::select! {
+            server = Server::start(&config, catalog, stream, flags.api, data_dir.clone()) => server?,
+            () = stop.cancelled() => {
+                broker.stop().await;
+                return Ok(());
+            }
+        };
         let outcome = tokio::select! {
             outcome = demo(&broker, &mut server, &data_dir, simulation) => outcome,
-            stopped = stop_signal() => stopped,
+            () = stop.cancelled() => Ok(()),
         };
         crate::cli::answer("\nstopping: committing what was read");
         remove_env(&data_dir)?;

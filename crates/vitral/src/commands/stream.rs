@@ -10,7 +10,9 @@ use vitral_store::DataDirLock;
 use super::check;
 use crate::cli::Common;
 use crate::config::Config;
-use crate::server::{Server, stop_signal};
+use crate::process;
+use crate::server::{self, Server};
+use crate::shutdown;
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -37,20 +39,28 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     if let Some(brokers) = flags.kafka {
         kafka.brokers = brokers;
     }
+    let patience = shutdown::patience(&config);
+    let stop = shutdown::listen(patience)?;
+    process::make_private_dir(&common.data_dir)?;
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let data_dir = common.data_dir.canonicalize()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    runtime.block_on(async {
+    server::run(async {
         let stream = config.stream(kafka, config.location(&data_dir)?);
-        let mut server = Server::start(&config, catalog, stream, api, data_dir).await?;
+        let mut server = tokio::select! {
+            server = Server::start(&config, catalog, stream, api, data_dir) => server?,
+            () = stop.cancelled() => return Ok(()),
+        };
         tracing::info!(api = %server.api_address, "serving");
         tokio::select! {
-            stopped = stop_signal() => {
-                stopped?;
+            () = stop.cancelled() => {
                 tracing::info!("stopping: committing what was read");
                 server.stop().await
             }
-            error = server.failed() => Err(error),
+            error = server.failed() => {
+                tracing::error!(error = format!("{error:#}"), "stopping: a part has failed; the others commit what they have read");
+                server.stop_within(patience).await;
+                Err(error)
+            }
         }
     })
 }

@@ -1,0 +1,103 @@
+//! Work beside the stream: started again when it ends, whether by itself or by a panic, and seen in `/readyz` meanwhile.
+
+use std::panic::AssertUnwindSafe;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use futures::FutureExt;
+use tokio::task::JoinHandle;
+use vitral_schemas::health::Health;
+
+const RETRY_FIRST: Duration = Duration::from_secs(1);
+const RETRY_LONGEST: Duration = Duration::from_secs(60);
+
+/// Runs until it is dropped. What it keeps between runs must be right even after one that panicked.
+pub trait Work: Send + 'static {
+    fn name(&self) -> &'static str;
+    fn run(&mut self) -> impl Future<Output = ()> + Send;
+}
+
+/// Runs the work for good. It counts as down from its end until it has done something, or run for a while, again.
+pub fn supervise<W: Work>(mut work: W, health: Arc<Health>) -> JoinHandle<()> {
+    tokio::spawn(async move {
+        let name = work.name();
+        health.task(name, |_| ());
+        let mut wait = RETRY_FIRST;
+        loop {
+            let started = Instant::now();
+            let mut run = std::pin::pin!(AssertUnwindSafe(work.run()).catch_unwind());
+            let ended = tokio::select! {
+                ended = &mut run => ended,
+                () = tokio::time::sleep(wait * 2) => {
+                    health.task(name, |task| task.down = None);
+                    run.await
+                }
+            };
+            let reason = match ended {
+                Ok(()) => "it ended".to_owned(),
+                Err(panic) => format!("it panicked: {}", text(panic.as_ref())),
+            };
+            tracing::error!(
+                task = name,
+                reason,
+                wait_seconds = wait.as_secs(),
+                "work beside the stream is started again"
+            );
+            health.task(name, |task| {
+                task.restarts += 1;
+                task.down.get_or_insert((Instant::now(), String::new())).1 = reason;
+            });
+            tokio::time::sleep(wait).await;
+            wait = if started.elapsed() > RETRY_LONGEST * 2 { RETRY_FIRST } else { (wait * 2).min(RETRY_LONGEST) };
+        }
+    })
+}
+
+fn text(panic: &(dyn std::any::Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Panics, ends, and then does its work.
+    struct Unsteady {
+        runs: usize,
+        health: Arc<Health>,
+    }
+
+    impl Work for Unsteady {
+        fn name(&self) -> &'static str {
+            "unsteady"
+        }
+
+        async fn run(&mut self) {
+            self.runs += 1;
+            match self.runs {
+                1 => panic!("no {}", "luck"),
+                2 => {}
+                _ => {
+                    self.health.task("unsteady", |task| task.done());
+                    std::future::pending().await
+                }
+            }
+        }
+    }
+
+    #[tokio::test]
+    async fn work_that_ends_is_started_again_and_seen() {
+        let health = Arc::new(Health::default());
+        let task = supervise(Unsteady { runs: 0, health: Arc::clone(&health) }, Arc::clone(&health));
+        let seen = async |wanted: &dyn Fn(&vitral_schemas::health::TaskHealth) -> bool| {
+            while !health.tasks().get("unsteady").is_some_and(wanted) {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        seen(&|task| task.down.as_ref().is_some_and(|(_, reason)| reason == "it panicked: no luck")).await;
+        seen(&|task| task.down.as_ref().is_some_and(|(_, reason)| reason == "it ended")).await;
+        seen(&|task| task.down.is_none() && task.restarts == 2 && task.done.is_some()).await;
+        task.abort();
+    }
+}

@@ -1,0 +1,192 @@
+//! What `/metrics` says of the process and of how the stream fares, read when it is asked for.
+
+use std::fmt::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+use prometheus_client::collector::Collector;
+use prometheus_client::encoding::DescriptorEncoder;
+use prometheus_client::metrics::MetricType;
+use prometheus_client::registry::{Registry, Unit};
+use vitral_schemas::health::{Bounds, Health, TaskHealth, TopicHealth};
+
+use crate::process;
+
+/// Adds the process's and the stream's figures.
+pub fn register(registry: &mut Registry, health: Arc<Health>, bounds: Bounds) {
+    registry.register_collector(Box::new(Fares { health, bounds }));
+    registry.register_collector(Box::new(Process { started: SystemTime::now() }));
+}
+
+#[derive(Debug)]
+struct Fares {
+    health: Arc<Health>,
+    bounds: Bounds,
+}
+
+impl Collector for Fares {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
+        let now = Instant::now();
+        let topics = self.health.topics();
+        let mut of_topics =
+            |name: &str, help: &str, unit: Option<&Unit>, kind, value: &dyn Fn(&TopicHealth) -> Option<f64>| {
+                let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
+                for (topic, value) in topics.iter().filter_map(|(name, topic)| Some((name, value(topic)?))) {
+                    let labels = [("topic", topic.as_str())];
+                    let mut metric = metric.encode_family(&labels)?;
+                    encode(&mut metric, kind, value)?;
+                }
+                Ok(())
+            };
+        of_topics(
+            "vitral_commit_age",
+            "Time since the last archive commit of this process",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+            &|topic| Some(age(now, topic.committed?)),
+        )?;
+        of_topics(
+            "vitral_uncommitted_age",
+            "How long the oldest row has waited for its commit",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+            &|topic| Some(topic.uncommitted.map_or(0.0, |since| age(now, since))),
+        )?;
+        of_topics(
+            "vitral_failed_attempts",
+            "Attempts at the store or at Kafka that failed and were made again",
+            None,
+            MetricType::Counter,
+            &|topic| Some(topic.retries as f64),
+        )?;
+        let mut metric = encoder.encode_descriptor(
+            "vitral_partition_lag_messages",
+            "Offsets between where reading stands and the end of the broker's log",
+            None,
+            MetricType::Gauge,
+        )?;
+        for (topic, health) in &topics {
+            for (partition, lag) in health.partitions.iter().filter_map(|(id, known)| Some((id, known.lag()?))) {
+                let labels = [("topic", topic.clone()), ("partition", partition.to_string())];
+                metric.encode_family(&labels)?.encode_gauge(&lag)?;
+            }
+        }
+        let tasks = self.health.tasks();
+        let mut of_tasks =
+            |name: &str, help: &str, unit: Option<&Unit>, kind, value: &dyn Fn(&TaskHealth) -> Option<f64>| {
+                let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
+                for (task, value) in tasks.iter().filter_map(|(name, task)| Some((name, value(task)?))) {
+                    let labels = [("task", task.as_str())];
+                    let mut metric = metric.encode_family(&labels)?;
+                    encode(&mut metric, kind, value)?;
+                }
+                Ok(())
+            };
+        of_tasks(
+            "vitral_task_done_age",
+            "Time since work beside the stream, such as the hourly check, last succeeded",
+            Some(&Unit::Seconds),
+            MetricType::Gauge,
+            &|task| Some(age(now, task.done?)),
+        )?;
+        of_tasks(
+            "vitral_task_restarts",
+            "How often work beside the stream was started again",
+            None,
+            MetricType::Counter,
+            &|task| Some(task.restarts as f64),
+        )?;
+        let mut metric = encoder.encode_descriptor(
+            "vitral_troubles",
+            "What /readyz names as wrong, by its code",
+            None,
+            MetricType::Gauge,
+        )?;
+        let mut troubles: Vec<_> = self.health.troubles(self.bounds, now);
+        troubles.dedup_by(|a, b| (&a.subject, a.code) == (&b.subject, b.code));
+        for trouble in &troubles {
+            let labels = [("subject", trouble.subject.as_str()), ("code", trouble.code)];
+            metric.encode_family(&labels)?.encode_gauge(&1_i64)?;
+        }
+        Ok(())
+    }
+}
+
+fn encode(
+    metric: &mut prometheus_client::encoding::MetricEncoder<'_>,
+    kind: MetricType,
+    value: f64,
+) -> Result<(), Error> {
+    match kind {
+        MetricType::Counter => metric.encode_counter::<[(&str, &str); 0], f64, f64>(&value, None),
+        _ => metric.encode_gauge(&value),
+    }
+}
+
+/// Under the names that Prometheus's own libraries use.
+#[derive(Debug)]
+struct Process {
+    started: SystemTime,
+}
+
+impl Collector for Process {
+    fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
+        let started = self.started.duration_since(UNIX_EPOCH).unwrap_or_default().as_secs_f64();
+        let gauges = [
+            (
+                "process_resident_memory_bytes",
+                "Memory of the process",
+                process::resident_bytes().map(|bytes| bytes as f64),
+            ),
+            ("process_open_fds", "Descriptors that are open", process::open_descriptors().map(|count| count as f64)),
+            ("process_max_fds", "Descriptors that may be open", process::descriptor_limit().map(|limit| limit as f64)),
+            ("process_start_time_seconds", "When the process began, since the Unix epoch", Some(started)),
+        ];
+        for (name, help, value) in gauges {
+            let Some(value) = value else { continue };
+            encoder.encode_descriptor(name, help, None, MetricType::Gauge)?.encode_gauge(&value)?;
+        }
+        let mut metric = encoder.encode_descriptor("vitral_build", "What runs", None, MetricType::Info)?;
+        metric.encode_info(&[("version", env!("CARGO_PKG_VERSION"))])
+    }
+}
+
+fn age(now: Instant, since: Instant) -> f64 {
+    now.checked_duration_since(since).unwrap_or(Duration::ZERO).as_secs_f64()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_encoded_with_their_units() {
+        let health = Arc::new(Health::default());
+        let now = Instant::now();
+        health.topic("eventos", |topic| {
+            topic.committed = Some(now);
+            topic.failed("503");
+            topic.reads(2, 5, Some(9), now);
+        });
+        health.task("hourly check", |task| task.done());
+        let mut registry = Registry::default();
+        let bounds = Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(60) };
+        register(&mut registry, health, bounds);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("encoded");
+        for line in [
+            "# UNIT vitral_commit_age_seconds seconds",
+            "vitral_commit_age_seconds{topic=\"eventos\"} 0.",
+            "vitral_uncommitted_age_seconds{topic=\"eventos\"} 0.0",
+            "vitral_failed_attempts_total{topic=\"eventos\"} 1",
+            "vitral_partition_lag_messages{topic=\"eventos\",partition=\"2\"} 4",
+            "vitral_task_done_age_seconds{task=\"hourly check\"} 0.",
+            "vitral_troubles{subject=\"eventos\",code=\"starting\"} 1",
+            "process_resident_memory_bytes ",
+            "process_open_fds ",
+            "vitral_build_info{version=",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}
