@@ -9,7 +9,7 @@ use vitral_batch::BatchError;
 use crate::allocator;
 #[cfg(feature = "distributed")]
 use crate::commands::cluster;
-use crate::commands::{backfill, batch, check, demo, import, ledger, reconcile, show_config, simulate, stream};
+use crate::commands::{backfill, batch, check, demo, doctor, import, ledger, reconcile, show_config, simulate, stream};
 use crate::config::Config;
 use crate::process;
 
@@ -57,6 +57,8 @@ enum Command {
     Ledger(ledger::Command),
     /// Parse and plan the catalog; exit 1 with every error if it is broken.
     Check(check::Flags),
+    /// What is wrong with Kafka, store, database, clock, disk and rights, each with its remedy; exit 1 if something fails.
+    Doctor(doctor::Flags),
     /// Synthetic events; the same seed, start and count give the same bytes.
     Simulate(simulate::Flags),
     /// The configuration.
@@ -91,6 +93,7 @@ pub fn run() -> ExitCode {
             Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),
             Command::Check(flags) => check::run(config, flags),
+            Command::Doctor(flags) => doctor::run(&config, &common, &flags),
             Command::Simulate(flags) => simulate::run(config, &flags),
             Command::Config(ConfigCommand::Show) => show_config::run(&config),
         }

@@ -6,6 +6,7 @@ pub mod check;
 #[cfg(feature = "distributed")]
 pub mod cluster;
 pub mod demo;
+pub mod doctor;
 pub mod import;
 pub mod ledger;
 pub mod reconcile;

@@ -5,6 +5,7 @@ mod broker;
 pub mod cli;
 mod commands;
 pub mod config;
+mod doctor;
 mod engine;
 mod histories;
 mod logging;

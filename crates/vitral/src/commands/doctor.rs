@@ -1,0 +1,58 @@
+//! `vitral doctor`: what is wrong with everything that Vitral stands on, each with its remedy; beside a running stream too.
+
+use clap::{Args, ValueEnum};
+use serde::Serialize;
+
+use crate::cli::Common;
+use crate::config::Config;
+use crate::doctor::{self, Finding, State};
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    #[arg(long, value_enum, default_value = "text")]
+    format: Format,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+enum Format {
+    Text,
+    Json,
+}
+
+#[derive(Serialize)]
+struct Report<'a> {
+    failed: usize,
+    warned: usize,
+    findings: &'a [Finding],
+}
+
+/// Some checks failed. All of it was said already.
+#[derive(Debug, thiserror::Error)]
+#[error("{0} of {1} checks failed")]
+pub struct Unwell(usize, usize);
+
+pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let findings = runtime.block_on(doctor::examine(config, common));
+    // A client library may still be trying to connect.
+    runtime.shutdown_background();
+    let count = |state| findings.iter().filter(|finding| finding.state == state).count();
+    let (failed, warned) = (count(State::Fail), count(State::Warn));
+    match flags.format {
+        Format::Json => {
+            let report = Report { failed, warned, findings: &findings };
+            crate::cli::answer(&serde_json::to_string_pretty(&report)?);
+        }
+        Format::Text => {
+            findings.iter().for_each(|finding| crate::cli::answer(&finding.to_string()));
+            let verdict = match (failed, warned) {
+                (0, 0) => "all is well".to_owned(),
+                (failed, warned) => {
+                    format!("{failed} failed, {warned} to look at, {} well", findings.len() - failed - warned)
+                }
+            };
+            crate::cli::answer(&verdict);
+        }
+    }
+    if failed > 0 { Err(Unwell(failed, findings.len()).into()) } else { Ok(()) }
+}

@@ -1,0 +1,205 @@
+//! Kafka, step by step: names, connections, the protocol with its encryption and passwords, topics and rights.
+
+use std::time::Duration;
+
+use chrono::Utc;
+use tokio::net::{TcpStream, lookup_host};
+use vitral_schemas::catalog::Catalog;
+use vitral_stream::kafka::{ProbedTopic, probe};
+
+use super::{Finding, SKEW_MS};
+use crate::config::Config;
+
+const ABOUT: &str = "kafka";
+const CONNECT: Duration = Duration::from_secs(5);
+
+pub async fn examine(config: &Config, catalog: Option<&Catalog>) -> Vec<Finding> {
+    let kafka = config.kafka();
+    let mut findings = Vec::new();
+    let named: Vec<_> = kafka.brokers.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
+    let mut reached = 0;
+    for broker in &named {
+        match reach(broker).await {
+            Ok(()) => reached += 1,
+            Err(finding) => findings.push(finding),
+        }
+    }
+    if reached == 0 {
+        if named.is_empty() {
+            findings.push(Finding::fail(ABOUT, "kafka.brokers names none", "kafka.brokers = \"host:9092\""));
+        }
+        return findings;
+    }
+    findings.push(Finding::ok(ABOUT, format!("{reached} of {} brokers of kafka.brokers can be reached", named.len())));
+    let topics: Vec<String> =
+        catalog.iter().flat_map(|catalog| &catalog.topics).map(|topic| topic.kafka_topic.clone()).collect();
+    let asked = topics.clone();
+    let asked_with = kafka.clone();
+    let probed = tokio::task::spawn_blocking(move || probe(&asked_with, &asked)).await;
+    let cluster = match probed {
+        Ok(Ok(cluster)) => cluster,
+        Ok(Err(reason)) => {
+            findings.push(Finding::fail(ABOUT, format!("no broker answers as Kafka: {reason}"), remedy(&reason)));
+            return findings;
+        }
+        Err(error) => {
+            findings.push(Finding::fail(ABOUT, format!("the check itself failed: {error}"), "report this"));
+            return findings;
+        }
+    };
+    let mut advertised = 0;
+    for (host, port) in &cluster.brokers {
+        match reach(&format!("{host}:{port}")).await {
+            Ok(()) => advertised += 1,
+            Err(finding) => {
+                let remedy = "the cluster says that a broker is there: set its advertised.listeners to what this machine reaches";
+                findings.push(Finding { remedy: Some(remedy.to_owned()), ..finding });
+            }
+        }
+    }
+    findings.push(Finding::ok(ABOUT, format!("a cluster of {advertised} brokers answers")));
+    findings.extend(cluster.topics.iter().map(topic));
+    findings.extend(cluster.topics.iter().filter_map(newest));
+    findings
+}
+
+/// Its name is known, and something listens there.
+async fn reach(broker: &str) -> Result<(), Finding> {
+    let address = broker.rsplit_once("://").map_or(broker, |(_, address)| address);
+    let address = if address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
+        address.to_owned()
+    } else {
+        format!("{address}:9092")
+    };
+    let found = match tokio::time::timeout(CONNECT, lookup_host(&address)).await {
+        Ok(Ok(found)) => found.collect::<Vec<_>>(),
+        Ok(Err(error)) => {
+            return Err(Finding::fail(
+                ABOUT,
+                format!("{address}: {error}"),
+                "correct the name in kafka.brokers, or its DNS",
+            ));
+        }
+        Err(_) => {
+            return Err(Finding::fail(ABOUT, format!("{address}: no answer of the DNS"), "look at /etc/resolv.conf"));
+        }
+    };
+    match tokio::time::timeout(CONNECT, TcpStream::connect(found.as_slice())).await {
+        Ok(Ok(_)) => Ok(()),
+        Ok(Err(error)) => Err(Finding::fail(
+            ABOUT,
+            format!("{address}: {error}"),
+            "start the broker, or correct its port in kafka.brokers",
+        )),
+        Err(_) => Err(Finding::fail(ABOUT, format!("{address}: no answer"), "let this machine through the firewall")),
+    }
+}
+
+/// By the words of the client library.
+fn remedy(reason: &str) -> String {
+    let reason = reason.to_lowercase();
+    let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
+    let remedy = if has(&["certificate", "ssl handshake", "ssl alert", "ssl.ca.location"]) {
+        "kafka.options: \"ssl.ca.location\" must hold the authority that signed the broker's certificate, and the name asked for must be in it"
+    } else if has(&["authentication", "sasl"]) {
+        "kafka.options: look at \"security.protocol\", \"sasl.mechanism\", \"sasl.username\" and \"sasl.password\""
+    } else if has(&["disconnected", "apiversion", "timed out", "transport"]) {
+        "the broker may want encryption: kafka.options \"security.protocol\" = \"SASL_SSL\" or \"SSL\"; or it is not a Kafka broker"
+    } else {
+        "look at kafka.brokers and kafka.options, and at the broker's log"
+    };
+    remedy.to_owned()
+}
+
+fn topic(probed: &ProbedTopic) -> Finding {
+    let name = &probed.name;
+    if let Some(reason) = &probed.unreadable {
+        return Finding::fail(
+            ABOUT,
+            format!("topic {name} cannot be read: {reason}"),
+            format!(
+                "grant this user READ and DESCRIBE on topic {name} (kafka-acls --add --operation Read --topic {name})"
+            ),
+        );
+    }
+    match (&probed.identity, probed.partitions) {
+        (None, _) | (_, 0) => Finding::warn(
+            ABOUT,
+            format!("topic {name} does not exist yet, or this user may not see it"),
+            format!(
+                "make it (kafka-topics --create --topic {name} --partitions 4), or grant DESCRIBE; the stream waits for it"
+            ),
+        ),
+        (Some(Err(reason)), _) => Finding::fail(
+            ABOUT,
+            format!("topic {name} cannot be described: {reason}"),
+            "Vitral needs Kafka 2.8 or later, and the right to DESCRIBE its topics",
+        ),
+        (Some(Ok(_)), partitions) => {
+            Finding::ok(ABOUT, format!("topic {name} has {partitions} partitions and can be read"))
+        }
+    }
+}
+
+/// Messages from the future are refused.
+fn newest(probed: &ProbedTopic) -> Option<Finding> {
+    let ahead_ms = probed.newest_ms? - Utc::now().timestamp_millis();
+    (ahead_ms > SKEW_MS).then(|| {
+        Finding::warn(
+            "clock",
+            format!("the newest message of topic {} is stamped {} s in the future", probed.name, ahead_ms / 1000),
+            "set the clocks of its producers and brokers, and this one, by NTP",
+        )
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::State;
+    use super::*;
+
+    #[tokio::test]
+    async fn brokers_that_cannot_be_reached() {
+        let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let port = free.local_addr().expect("an address").port();
+        drop(free);
+        let mut config = Config::default();
+        config.kafka.brokers = format!("127.0.0.1:{port},no-such-name.invalid:9092");
+        let findings = examine(&config, None).await;
+        assert!(findings.iter().all(|finding| finding.state == State::Fail), "{findings:?}");
+        assert!(
+            findings[0].found.contains("refused") && findings[1].found.contains("no-such-name.invalid"),
+            "{findings:?}"
+        );
+        config.kafka.brokers = String::new();
+        assert!(examine(&config, None).await[0].found.contains("names none"));
+    }
+
+    #[test]
+    fn remedies_by_what_the_library_says() {
+        for (reason, word) in [
+            ("ssl://b:9093: SSL handshake failed: certificate verify failed", "ssl.ca.location"),
+            ("sasl_ssl://b:9093: SASL authentication error: Authentication failed", "sasl.password"),
+            ("b:9093: Disconnected while requesting ApiVersion", "security.protocol"),
+            ("something else", "the broker's log"),
+        ] {
+            assert!(remedy(reason).contains(word), "{reason}");
+        }
+    }
+
+    #[test]
+    fn topics_and_rights() {
+        let good = ProbedTopic {
+            name: "eventos".into(),
+            partitions: 4,
+            identity: Some(Ok("id".into())),
+            ..ProbedTopic::default()
+        };
+        assert_eq!(topic(&good).state, State::Ok);
+        assert_eq!(topic(&ProbedTopic { partitions: 0, identity: None, ..good.clone() }).state, State::Warn);
+        let refused = ProbedTopic { unreadable: Some("Topic authorization failed".into()), ..good.clone() };
+        assert!(topic(&refused).remedy.is_some_and(|remedy| remedy.contains("READ")));
+        let future = ProbedTopic { newest_ms: Some(Utc::now().timestamp_millis() + 60_000), ..good.clone() };
+        assert!(newest(&future).is_some() && newest(&good).is_none());
+    }
+}
