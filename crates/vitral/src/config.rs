@@ -1,6 +1,7 @@
 //! The configuration: defaults < `vitral.toml` < environment (`VITRAL__SECTION__KEY`) < flags.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -8,7 +9,6 @@ use anyhow::{Context, anyhow, bail};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
-use url::Url;
 use vitral_api::ServeConfig;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::health::Bounds;
@@ -17,7 +17,12 @@ use vitral_stream::{KafkaConfig, StreamConfig};
 
 use crate::process;
 
+pub(crate) mod redacted;
+
 const DEFAULT_FILE: &str = "vitral.toml";
+const ENV_PREFIX: &str = "VITRAL__";
+const KAFKA_OPTIONS_ENV: &str = "VITRAL__KAFKA__OPTIONS__";
+const STORE_OPTIONS_ENV: &str = "VITRAL__STORE__OPTIONS__";
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -228,13 +233,15 @@ impl Config {
             bail!("{} is no file: name another with --config, or leave it out", file.display());
         }
         let toml = file.map_or_else(|| Toml::file(DEFAULT_FILE), Toml::file_exact);
-        let figment = Figment::from(Serialized::defaults(Self::default()))
-            .merge(toml)
-            .merge(Env::prefixed("VITRAL__").split("__"));
-        let config: Self = figment.extract().map_err(|error| {
+        let figment = Figment::from(Serialized::defaults(Self::default())).merge(toml).merge(
+            Env::prefixed(ENV_PREFIX).filter(|key| !key.as_str().to_lowercase().contains("__options__")).split("__"),
+        );
+        let mut config: Self = figment.extract().map_err(|error| {
             let lines: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
             anyhow!("configuration: {}", lines.join("; "))
         })?;
+        let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
+        config.take_options(std::env::vars_os().filter_map(text));
         config.settings()?;
         for (name, value, least) in [
             ("stream.batch_rows", config.stream.batch_rows, 1),
@@ -248,6 +255,18 @@ impl Config {
             }
         }
         Ok(config)
+    }
+
+    /// The clients' own settings from the environment, as they stand there: a password may be all digits.
+    /// `VITRAL__KAFKA__OPTIONS__SASL_PASSWORD` is `sasl.password`, `VITRAL__STORE__OPTIONS__AWS_REGION` is `aws_region`.
+    fn take_options(&mut self, variables: impl Iterator<Item = (String, String)>) {
+        for (name, value) in variables {
+            if let Some(key) = name.strip_prefix(KAFKA_OPTIONS_ENV) {
+                self.kafka.options.insert(key.to_lowercase().replace('_', "."), value);
+            } else if let Some(key) = name.strip_prefix(STORE_OPTIONS_ENV) {
+                self.store.options.insert(key.to_lowercase(), value);
+            }
+        }
     }
 
     pub fn settings(&self) -> anyhow::Result<ShopSettings> {
@@ -306,35 +325,18 @@ impl Config {
         Bounds { commit, still: commit * 2 }
     }
 
-    /// For printing: what may be a secret is replaced.
+    /// For printing.
     pub fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
-        for (key, value) in shown.kafka.options.iter_mut().chain(&mut shown.store.options) {
-            let key = key.to_lowercase();
-            if ["password", "secret", "token", "key", "jaas"].iter().any(|word| key.contains(word)) {
-                *value = "(hidden)".to_owned();
-            }
-        }
-        for url in [&mut shown.warehouse.url, &mut shown.warehouse.replica_url].into_iter().flatten() {
-            *url = without_password(url);
+        redacted::options(&mut shown.kafka.options, redacted::KAFKA_OPTIONS);
+        redacted::options(&mut shown.store.options, redacted::STORE_OPTIONS);
+        shown.kafka.brokers = redacted::brokers(&shown.kafka.brokers);
+        let warehouse = &mut shown.warehouse;
+        for url in [&mut shown.store.url, &mut warehouse.url, &mut warehouse.replica_url, &mut warehouse.stage] {
+            *url = url.take().map(|url| redacted::url(&url));
         }
         shown
     }
-}
-
-/// One that cannot be read may have its password anywhere.
-pub(crate) fn without_password(url: &str) -> String {
-    let Ok(mut shown) = Url::parse(url) else { return "(hidden)".to_owned() };
-    let kept: Vec<(String, String)> =
-        shown.query_pairs().into_owned().filter(|(key, _)| !key.to_lowercase().contains("pass")).collect();
-    shown.set_query(None);
-    if !kept.is_empty() {
-        shown.query_pairs_mut().extend_pairs(kept);
-    }
-    if shown.password().is_some() && shown.set_password(Some("hidden")).is_err() {
-        return "(hidden)".to_owned();
-    }
-    shown.into()
 }
 
 /// The folder is not looked at.
@@ -372,13 +374,35 @@ mod tests {
     }
 
     #[test]
-    fn secrets_are_hidden() {
+    fn what_is_not_known_to_be_harmless_is_hidden() {
         let config = load(
-            "[kafka.options]\n'sasl.password' = 'hush'\n'client.id' = 'x'\n\
-             [warehouse]\nurl = 'postgresql://u:hush@h/d?sslmode=require'\nreplica_url = 'postgresql://h/d?user=u&password=hush'",
+            "[kafka]\nbrokers = 'user:hush@h:9092,h2:9092'\n[kafka.options]\n'sasl.password' = 'hush'\n'client.id' = 'shop'\n\
+             'sasl.oauthbearer.config' = 'hush'\n'ssl.key.pem' = 'hush'\n\
+             [store]\nurl = 's3://hush@bucket/prefix'\n\
+             [store.options]\nazure_storage_connection_string = 'hush'\naws_region = 'sa-east-1'\naws_endpoint = 'http://u:hush@h'\n\
+             [warehouse]\nurl = 'postgresql://u:hush@h/d?sslmode=require&options=hush'\n\
+             replica_url = 'postgresql://h/d?user=u&password=hush'\nstage = 's3://hush:hush@stage/x'",
         )
         .expect("valid");
         let shown = format!("{:?}", config.without_secrets());
-        assert!(!shown.contains("hush") && shown.contains("client.id") && shown.contains("sslmode=require"), "{shown}");
+        assert!(!shown.contains("hush"), "{shown}");
+        for harmless in ["\"client.id\": \"shop\"", "sslmode=require", "sa-east-1", "h2:9092", "bucket/prefix"] {
+            assert!(shown.contains(harmless), "{harmless}: {shown}");
+        }
+    }
+
+    #[test]
+    fn a_client_s_settings_come_from_the_environment_as_they_stand_there() {
+        let mut config = load("[kafka.options]\n'sasl.username' = 'of the file'").expect("valid");
+        let variables = [
+            ("VITRAL__KAFKA__OPTIONS__SASL_PASSWORD", "007"),
+            ("VITRAL__KAFKA__OPTIONS__SASL_USERNAME", "u"),
+            ("VITRAL__STORE__OPTIONS__AWS_REGION", "sa-east-1"),
+            ("OTHER", "x"),
+        ];
+        config.take_options(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        let options = &config.kafka.options;
+        assert_eq!((options["sasl.password"].as_str(), options["sasl.username"].as_str()), ("007", "u"));
+        assert_eq!((options.len(), config.store.options["aws_region"].as_str()), (2, "sa-east-1"));
     }
 }

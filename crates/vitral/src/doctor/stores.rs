@@ -8,7 +8,7 @@ use vitral_store::warehouse::{self, Connection};
 use vitral_store::{Location, StoreProbe};
 
 use super::{Finding, clock};
-use crate::config::{Config, without_password};
+use crate::config::{Config, redacted};
 use crate::warehouse::as_postgres;
 
 const ANSWER: Duration = Duration::from_secs(20);
@@ -79,7 +79,7 @@ pub async fn warehouse(config: &Config) -> Vec<Finding> {
 }
 
 async fn database(about: &'static str, url: &str) -> Vec<Finding> {
-    let shown = without_password(url);
+    let shown = redacted::url(url);
     let connection = Connection { url: as_postgres(url), replica_url: None, connections: 1 };
     let probed = match tokio::time::timeout(ANSWER, warehouse::probe(&connection)).await {
         Ok(Ok(probed)) => probed,
