@@ -50,6 +50,8 @@ pub enum StoreError {
     OtherDays { table: String, rows: u64, from: NaiveDate, to: NaiveDate },
     #[error("store.url {url} cannot be used: {reason}")]
     Location { url: String, reason: String },
+    #[error("warehouse.url cannot be used: {reason}")]
+    WarehouseUrl { reason: String },
     #[error("{path} cannot be {action}")]
     Object { path: String, action: &'static str, source: Box<object_store::Error> },
     #[error("the snapshot {path} is damaged: {reason}")]
@@ -69,6 +71,7 @@ impl StoreError {
                 | Self::Incompatible { .. }
                 | Self::Locked { .. }
                 | Self::Location { .. }
+                | Self::WarehouseUrl { .. }
                 | Self::NewerDatabase { .. }
                 | Self::UnknownColumnType { .. }
                 | Self::OtherDays { .. }

@@ -8,6 +8,7 @@ mod postgres;
 mod probe;
 mod redshift;
 mod sql;
+mod tls;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;

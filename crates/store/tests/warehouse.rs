@@ -231,3 +231,80 @@ async fn a_database_keeps_the_key() {
     assert!(said.iter().any(|words| words.contains("unique")), "{said:?}");
     assert_eq!(stored(&warehouse, &table, day).await, kept, "nothing was replaced");
 }
+
+/// The server of `postgres()`, as one that is asked for TLS.
+fn by_tls(host: &str, settings: &str) -> Option<Connection> {
+    let plain = postgres()?.url;
+    let tls =
+        std::env::var("VITRAL_TEST_POSTGRES_TLS").expect("VITRAL_TEST_POSTGRES_TLS: restart it by scripts/services");
+    let (address, _) = plain.split_once('?').expect("settings");
+    let url = format!("{}?{}", address.replace("127.0.0.1", host), settings.replace("TLS", &tls));
+    Some(Connection { url, replica_url: None, connections: 1 })
+}
+
+fn causes(error: &dyn std::error::Error) -> String {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    text
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_database_is_reached_by_tls_if_its_certificate_is_right() {
+    for mode in ["sslmode=require", "sslmode=verify-full&sslcert=TLS/client.crt&sslkey=TLS/client.key"] {
+        let Some(right) = by_tls("127.0.0.1", &format!("{mode}&sslrootcert=TLS/ca.pem")) else { return };
+        let warehouse = PostgresWarehouse::open(&right).await.expect("a database");
+        warehouse.prepare(&table(3)).await.expect("prepared");
+    }
+    for (host, settings, word) in [
+        ("127.0.0.1", "sslmode=require&sslrootcert=TLS/other-ca.pem", "UnknownIssuer"),
+        ("localhost", "sslmode=require&sslrootcert=TLS/ca.pem", "not valid for name"),
+    ] {
+        let Some(wrong) = by_tls(host, settings) else { return };
+        let error = PostgresWarehouse::open(&wrong).await.err().expect("a refusal");
+        assert!(causes(&error).contains(word), "{}", causes(&error));
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn who_strips_tls_from_the_way_gets_nothing() {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
+    let port = listener.local_addr().expect("an address").port();
+    let heard = tokio::spawn(async move {
+        let (mut stream, _) = listener.accept().await.expect("a client");
+        let mut request = [0; 8];
+        stream.read_exact(&mut request).await.expect("a request for TLS");
+        stream.write_all(b"N").await.expect("a refusal");
+        let mut heard = Vec::new();
+        stream.read_to_end(&mut heard).await.expect("an end");
+        heard
+    });
+    let certificates = tempfile::tempdir().expect("a folder");
+    let root = certificates.path().join("ca.pem");
+    std::fs::write(&root, CERTIFICATE).expect("a certificate");
+    let url = format!("postgresql://vitral:hush@127.0.0.1:{port}/shop?sslmode=require&sslrootcert={}", root.display());
+    let error = PostgresWarehouse::open(&Connection { url, replica_url: None, connections: 1 }).await.err();
+    let error = causes(&error.expect("a refusal"));
+    assert!(error.contains("TLS") && !error.contains("hush"), "{error}");
+    assert_eq!(heard.await.expect("an end"), b"");
+}
+
+/// Of no server.
+const CERTIFICATE: &str = "\
+-----BEGIN CERTIFICATE-----
+MIIBhDCCASmgAwIBAgIUIH2yPS38+qFpA8uerOB95UjbEfAwCgYIKoZIzj0EAwIw
+FjEUMBIGA1UEAwwLdml0cmFsIHRlc3QwIBcNMjYxMTI4MTA0MTE4WhgPMjEyNjEx
+MDQxMDQxMThaMBYxFDASBgNVBAMMC3ZpdHJhbCB0ZXN0MFkwEwYHKoZIzj0CAQYI
+KoZIzj0DAQcDQgAEACWiTTHu7irB05Vv50Ca3bT5rueZDvulVfN2Uw3Ks5faIB5t
+FZWfy/T9roHYc50zrw9HMO6dZ3rxaOd0ZjzmBaNTMFEwHQYDVR0OBBYEFLgkC4MC
+M9Us7VysccyCHR1VVkwAMB8GA1UdIwQYMBaAFLgkC4MCM9Us7VysccyCHR1VVkwA
+MA8GA1UdEwEB/wQFMAMBAf8wCgYIKoZIzj0EAwIDSQAwRgIhAJbZy7xfHtDmu+6p
+wl1tvesv8xYIvA6lVFw3/2OWt6m4AiEA22ajXM8evy6RD7w0ltoykl66iIKu/khU
+BvTKrGQ20Kg=
+-----END CERTIFICATE-----
+";

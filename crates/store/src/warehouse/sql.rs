@@ -14,12 +14,11 @@ use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
-use rustls::{ClientConfig, RootCertStore};
-use tokio_postgres::config::SslMode;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
+use super::tls::{Secured, secured};
 use super::{Days, Warehouse, WarehouseTable};
 use crate::error::StoreError;
 
@@ -32,7 +31,7 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(60);
 /// How a database is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Connection {
-    /// `postgresql://user@host/database?sslmode=require`.
+    /// `postgresql://user@host/database`, with `sslmode`, `sslrootcert`, `sslcert` and `sslkey` where needed.
     pub url: String,
     /// A copy for reading, which may be behind.
     pub replica_url: Option<String>,
@@ -320,15 +319,13 @@ pub(super) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreErro
 
 /// Connections are made when they are needed.
 pub(super) fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
-    // What is wrong is said without the URL, which may hold a password.
-    let wrong = |reason: String| StoreError::Location { url: "of the warehouse".to_owned(), reason };
-    let mut config: tokio_postgres::Config =
-        url.parse().map_err(|error: tokio_postgres::Error| wrong(error.to_string()))?;
+    let wrong = |reason: String| StoreError::WarehouseUrl { reason };
+    let Secured { mut config, tls } = secured(url).map_err(wrong)?;
     config.application_name("vitral").connect_timeout(CONNECT_TIMEOUT);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
-    let manager = match config.get_ssl_mode() {
-        SslMode::Disable => Manager::from_config(config, NoTls, recycling),
-        _ => Manager::from_config(config, MakeRustlsConnect::new(tls().map_err(wrong)?), recycling),
+    let manager = match tls {
+        None => Manager::from_config(config, NoTls, recycling),
+        Some(tls) => Manager::from_config(config, MakeRustlsConnect::new(tls), recycling),
     };
     Pool::builder(manager)
         .max_size(connections.max(1))
@@ -336,18 +333,4 @@ pub(super) fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
         .wait_timeout(Some(POOL_TIMEOUT))
         .build()
         .map_err(|error| wrong(error.to_string()))
-}
-
-/// Servers are trusted by the system's certificates, or those of `SSL_CERT_FILE`.
-fn tls() -> Result<ClientConfig, String> {
-    let mut roots = RootCertStore::empty();
-    let (added, _) = roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);
-    if added == 0 {
-        tracing::debug!("no certificates are known to this system; servers can be reached with sslmode=disable alone");
-    }
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let config = ClientConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()
-        .map_err(|error| error.to_string())?;
-    Ok(config.with_root_certificates(roots).with_no_client_auth())
 }
