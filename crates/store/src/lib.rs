@@ -6,6 +6,7 @@
 mod append_table;
 pub mod archive;
 mod audit;
+mod aws;
 mod durable;
 mod error;
 mod history;
@@ -24,6 +25,7 @@ pub mod warehouse;
 pub use append_table::AppendTable;
 pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use audit::{AUDIT_TABLE, Act, audit_schema, audit_trail};
+pub use aws::{AwsKeys, aws_keys};
 pub use error::StoreError;
 pub use history::{History, ImportedRows};
 pub use location::Location;

@@ -5,10 +5,17 @@ use rdkafka::error::KafkaError;
 use vitral_panes::PanesError;
 use vitral_store::StoreError;
 
+use crate::kafka::Problem;
+
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     #[error("kafka at {brokers}: {action} failed")]
     Kafka { brokers: String, action: &'static str, source: KafkaError },
+    /// The same where the client library has said why.
+    #[error("kafka at {brokers}: {action} failed: {problem}")]
+    Connection { brokers: String, action: &'static str, problem: Problem },
+    #[error("kafka.options: {0}")]
+    Settings(String),
     #[error("kafka: topic {topic} cannot be described: {reason}")]
     Describe { topic: String, reason: String },
     /// The broker no longer has offsets that were not read yet.

@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use rdkafka::admin::{AdminClient, AdminOptions, NewTopic, TopicReplication};
-use rdkafka::client::DefaultClientContext;
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use super::connection;
+use super::problem::{Problem, ProblemKind};
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
 
@@ -19,9 +20,8 @@ pub async fn create_topic(
     partitions: i32,
     settings: &[(&str, &str)],
 ) -> Result<(), StreamError> {
-    let failed = |source| StreamError::Kafka { brokers: config.brokers.clone(), action: "making a topic", source };
-    let admin: AdminClient<DefaultClientContext> = super::client(config).create().map_err(failed)?;
-    let admin = Arc::new(admin);
+    let admin = Arc::new(connection::admin(config)?);
+    let failed = |source| admin.connection().failed("making a topic", source);
     // To ask for all topics makes none, and who may not make topics may use those that are there.
     let asked = Arc::clone(&admin);
     let known = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT)).await;
@@ -37,6 +37,14 @@ pub async fn create_topic(
     for outcome in admin.create_topics(&[topic], &options).await.map_err(failed)? {
         match outcome {
             Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((
+                name,
+                code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed),
+            )) => {
+                let detail = format!("topic {name} cannot be made: {code}");
+                admin.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
+                return Err(failed(KafkaError::AdminOp(code)));
+            }
             Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
         }
     }

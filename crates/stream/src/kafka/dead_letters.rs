@@ -7,19 +7,23 @@ use std::time::Duration;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
-use rdkafka::producer::{FutureProducer, FutureRecord};
+use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
 use vitral_schemas::verdict::Reason;
 
 use super::Message;
+use super::connection::Connection;
+use super::tokens::TokenKeeper;
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
 
 pub struct DeadLetters {
-    producer: FutureProducer,
+    // Before the producer, which it uses.
+    _tokens: Option<TokenKeeper>,
+    producer: FutureProducer<Connection>,
+    connection: Connection,
     topic: String,
     dead_letter_topic: String,
-    brokers: String,
 }
 
 /// Resolves when the broker has the dead letter.
@@ -27,16 +31,18 @@ pub type Delivery = futures::future::BoxFuture<'static, Result<(), KafkaError>>;
 
 impl DeadLetters {
     pub fn new(config: &KafkaConfig, topic: &str, dead_letter_topic: String) -> Result<Self, StreamError> {
-        let producer = super::client(config)
+        let connection = Connection::new(config)?;
+        let producer: FutureProducer<Connection> = super::client(config)
             .set("enable.idempotence", "false")
             .set("acks", "all")
             .set("linger.ms", "20")
             // Until the broker has it: the commit waits, and with it the reading.
             .set("message.timeout.ms", "0")
             .set("message.max.bytes", "100000000")
-            .create()
-            .map_err(|source| StreamError::Kafka { brokers: config.brokers.clone(), action: "connecting", source })?;
-        Ok(Self { producer, topic: topic.to_owned(), dead_letter_topic, brokers: config.brokers.clone() })
+            .create_with_context(connection.clone())
+            .map_err(|source| connection.failed("connecting", source))?;
+        let tokens = TokenKeeper::start(&connection, producer.client().native_ptr())?;
+        Ok(Self { _tokens: tokens, producer, connection, topic: topic.to_owned(), dead_letter_topic })
     }
 
     /// Sends a refused message on; waits while the producer's own queue is full.
@@ -86,11 +92,7 @@ impl DeadLetters {
                     }
                 }
                 Err((source, _)) => {
-                    return Err(StreamError::Kafka {
-                        brokers: self.brokers.clone(),
-                        action: "sending a dead letter",
-                        source,
-                    });
+                    return Err(self.connection.failed("sending a dead letter", source));
                 }
             }
         }
@@ -106,7 +108,7 @@ fn is_too_large(error: &KafkaError) -> bool {
 }
 
 /// The dead-letter topic refuses the message's size: what it was is said without its bytes, which the archive keeps.
-async fn without_payload(producer: &FutureProducer, message: OwnedMessage) -> Result<(), KafkaError> {
+async fn without_payload(producer: &FutureProducer<Connection>, message: OwnedMessage) -> Result<(), KafkaError> {
     let bytes = message.payload().map_or(0, <[u8]>::len).to_string();
     let headers = message.headers().cloned().unwrap_or_default();
     let headers = headers.insert(Header { key: "vitral.truncated", value: Some(&bytes) });

@@ -7,6 +7,7 @@ use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
 use rdkafka::types::RDKafkaRespErr;
 
+use super::connection::{self, Attended};
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
 
@@ -14,18 +15,13 @@ const TIMEOUT_MS: i32 = 10_000;
 
 /// Asks for one topic's identity, on a connection of its own.
 pub struct TopicIdentity {
-    consumer: BaseConsumer,
+    consumer: Attended<BaseConsumer>,
     topic: String,
 }
 
 impl TopicIdentity {
     pub fn new(config: &KafkaConfig, topic: &str) -> Result<Self, StreamError> {
-        let consumer = super::client(config).create().map_err(|source| StreamError::Kafka {
-            brokers: config.brokers.clone(),
-            action: "connecting",
-            source,
-        })?;
-        Ok(Self { consumer, topic: topic.to_owned() })
+        Ok(Self { consumer: connection::consumer(config, &[])?, topic: topic.to_owned() })
     }
 
     pub fn ask(&self) -> Result<String, StreamError> {

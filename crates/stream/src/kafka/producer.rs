@@ -5,28 +5,41 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use rdkafka::ClientContext;
+use rdkafka::config::RDKafkaLogLevel;
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::DeliveryResult;
 use rdkafka::producer::{BaseRecord, Producer, ProducerContext, ThreadedProducer};
 
+use super::connection::Connection;
+use super::tokens::TokenKeeper;
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
 
 pub struct EventProducer {
+    // Before the producer, which it uses.
+    _tokens: Option<TokenKeeper>,
     producer: ThreadedProducer<Outcomes>,
     outcomes: Outcomes,
     topic: String,
-    brokers: String,
 }
 
 /// Counts what the broker took and what it refused.
-#[derive(Debug, Clone, Default)]
+#[derive(Clone)]
 struct Outcomes {
+    connection: Connection,
     delivered: Arc<AtomicU64>,
     failed: Arc<AtomicU64>,
 }
 
-impl ClientContext for Outcomes {}
+impl ClientContext for Outcomes {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        self.connection.log(level, facility, text);
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        self.connection.error(error, reason);
+    }
+}
 
 impl ProducerContext for Outcomes {
     type DeliveryOpaque = ();
@@ -49,16 +62,18 @@ impl ProducerContext for Outcomes {
 
 impl EventProducer {
     pub fn new(config: &KafkaConfig, topic: &str) -> Result<Self, StreamError> {
-        let outcomes = Outcomes::default();
-        let producer = super::client(config)
+        let connection = Connection::new(config)?;
+        let outcomes = Outcomes { connection, delivered: Arc::default(), failed: Arc::default() };
+        let producer: ThreadedProducer<Outcomes> = super::client(config)
             .set("linger.ms", "20")
             // The partitioner of the other clients: equal keys meet in the same partition.
             .set("partitioner", "murmur2_random")
             .set("queue.buffering.max.messages", "500000")
             .set("message.max.bytes", "100000000")
             .create_with_context(outcomes.clone())
-            .map_err(|source| StreamError::Kafka { brokers: config.brokers.clone(), action: "connecting", source })?;
-        Ok(Self { producer, outcomes, topic: topic.to_owned(), brokers: config.brokers.clone() })
+            .map_err(|source| outcomes.connection.failed("connecting", source))?;
+        let tokens = TokenKeeper::start(&outcomes.connection, producer.client().native_ptr())?;
+        Ok(Self { _tokens: tokens, producer, outcomes, topic: topic.to_owned() })
     }
 
     /// Queues one event; waits while the queue is full.
@@ -90,6 +105,6 @@ impl EventProducer {
     }
 
     fn failed(&self, action: &'static str, source: KafkaError) -> StreamError {
-        StreamError::Kafka { brokers: self.brokers.clone(), action, source }
+        self.outcomes.connection.failed(action, source)
     }
 }

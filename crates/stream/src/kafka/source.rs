@@ -5,15 +5,18 @@
 
 use std::ffi::{CStr, CString};
 use std::ptr::NonNull;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use rdkafka::TopicPartitionList;
 use rdkafka::bindings as ffi;
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
-use rdkafka::error::KafkaError;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataTopic};
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
-use rdkafka::{ClientContext, TopicPartitionList};
 
+use super::connection::{self, Attended};
+use super::problem::{Problem, ProblemKind};
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
 
@@ -21,12 +24,12 @@ use crate::error::StreamError;
 const UNPACKED_BYTES_MAX: usize = 1 << 30;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+const METADATA_WAIT: Duration = Duration::from_secs(3);
 
 pub struct Source {
     /// Before the consumer: the library wants its handles back in this order.
     queue: Queue,
-    consumer: BaseConsumer<Quiet>,
-    brokers: String,
+    consumer: Attended<BaseConsumer>,
     topic: String,
     topic_name: CString,
     /// Scratch for the client library to put messages into.
@@ -145,19 +148,6 @@ impl Drop for Message {
     }
 }
 
-/// Logs the library's errors, of which the end of a partition is none.
-struct Quiet;
-
-impl ClientContext for Quiet {
-    fn error(&self, error: KafkaError, reason: &str) {
-        if !matches!(error, KafkaError::Global(code) if code == rdkafka::error::RDKafkaErrorCode::PartitionEOF) {
-            tracing::warn!(%error, reason, "kafka reports a problem");
-        }
-    }
-}
-
-impl ConsumerContext for Quiet {}
-
 struct Queue(NonNull<ffi::rd_kafka_queue_t>);
 
 impl Drop for Queue {
@@ -169,28 +159,27 @@ impl Drop for Queue {
 
 impl Source {
     pub fn new(config: &KafkaConfig, topic: &str, message_bytes_max: usize) -> Result<Self, StreamError> {
-        let failed = |action| {
-            let brokers = config.brokers.clone();
-            move |source| StreamError::Kafka { brokers, action, source }
-        };
-        let consumer: BaseConsumer<Quiet> = super::client(config)
-            .set("group.id", "vitral")
-            .set("enable.auto.commit", "false")
-            .set("enable.auto.offset.store", "false")
-            .set("auto.offset.reset", "error")
-            .set("isolation.level", "read_committed")
-            .set("enable.partition.eof", "true")
-            // Read ahead, but within bounds: this is what a paused pipeline may hold.
-            .set("queued.max.messages.kbytes", "8192")
-            // The default, a second, leaves the pipeline waiting each time that the bound was reached.
-            .set("fetch.queue.backoff.ms", "5")
-            // Of each partition; all that a broker leads come in one answer, which should fit into memory that is used again.
-            .set("fetch.message.max.bytes", "1048576")
-            .set("fetch.wait.max.ms", "50")
-            // Messages over the limit must arrive to be refused.
-            .set("receive.message.max.bytes", (100_000_000 + 4 * message_bytes_max).max(UNPACKED_BYTES_MAX).to_string())
-            .create_with_context(Quiet)
-            .map_err(failed("connecting"))?;
+        // Messages over the limit must arrive to be refused.
+        let received_bytes_max = (100_000_000 + 4 * message_bytes_max).max(UNPACKED_BYTES_MAX).to_string();
+        let consumer = connection::consumer(
+            config,
+            &[
+                ("group.id", "vitral"),
+                ("enable.auto.commit", "false"),
+                ("enable.auto.offset.store", "false"),
+                ("auto.offset.reset", "error"),
+                ("isolation.level", "read_committed"),
+                ("enable.partition.eof", "true"),
+                // Read ahead, but within bounds: this is what a paused pipeline may hold.
+                ("queued.max.messages.kbytes", "8192"),
+                // The default, a second, leaves the pipeline waiting each time that the bound was reached.
+                ("fetch.queue.backoff.ms", "5"),
+                // Of each partition; all that a broker leads come in one answer, which should fit into memory that is used again.
+                ("fetch.message.max.bytes", "1048576"),
+                ("fetch.wait.max.ms", "50"),
+                ("receive.message.max.bytes", &received_bytes_max),
+            ],
+        )?;
         // SAFETY: the client outlives the queue, which is dropped before it.
         let queue = unsafe { ffi::rd_kafka_queue_get_consumer(consumer.client().native_ptr()) };
         let queue = NonNull::new(queue).map(Queue).ok_or(StreamError::Gone("the consumer's queue"))?;
@@ -198,14 +187,7 @@ impl Source {
             topic: topic.to_owned(),
             reason: "its name holds a zero byte".to_owned(),
         })?;
-        Ok(Self {
-            queue,
-            consumer,
-            brokers: config.brokers.clone(),
-            topic: topic.to_owned(),
-            topic_name,
-            slots: Vec::new(),
-        })
+        Ok(Self { queue, consumer, topic: topic.to_owned(), topic_name, slots: Vec::new() })
     }
 
     pub fn topic(&self) -> &str {
@@ -219,14 +201,41 @@ impl Source {
 
     /// The topic's partitions; none while the topic does not exist.
     pub fn partitions(&self) -> Result<Vec<i32>, StreamError> {
-        let metadata = self
-            .consumer
-            .fetch_metadata(Some(&self.topic), METADATA_TIMEOUT)
-            .map_err(|source| self.failed("asking for the topic's partitions", source))?;
+        let metadata = self.metadata().map_err(|source| self.failed("asking for the topic's partitions", source))?;
+        let is_refused = |topic: &&MetadataTopic| {
+            topic.error().map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+        };
+        if let Some(topic) = metadata.topics().iter().find(is_refused) {
+            let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+            let detail = format!("topic {}: {code}", topic.name());
+            self.consumer.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
+            return Err(self.failed("asking for the topic's partitions", KafkaError::MetadataFetch(code)));
+        }
+        self.consumer.connection().answered();
         let partitions = metadata.topics().iter().filter(|topic| topic.error().is_none());
         let mut ids: Vec<i32> = partitions.flat_map(|topic| topic.partitions().iter().map(|each| each.id())).collect();
         ids.sort_unstable();
         Ok(ids)
+    }
+
+    /// Asks in parts of the time, so that nobody waits longer for a broker that refuses us.
+    fn metadata(&self) -> KafkaResult<Metadata> {
+        let deadline = Instant::now() + METADATA_TIMEOUT;
+        loop {
+            match self.consumer.fetch_metadata(Some(&self.topic), METADATA_WAIT) {
+                Err(_) if Instant::now() < deadline && !self.is_refused() => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.problem().is_some_and(|problem| problem.is_refusal())
+    }
+
+    /// What was last in the way to the broker, since it last answered.
+    pub fn problem(&self) -> Option<Problem> {
+        self.consumer.connection().problem()
     }
 
     /// The offset behind the last message of a partition, as of the last fetch; none before any.
@@ -326,10 +335,14 @@ impl Source {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION => {
                 Err(StreamError::Compression { topic: self.topic.clone(), partition: message.partition(), reason })
             }
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {
                 Err(self.failed("reading", KafkaError::MessageConsumption(error.into())))
+            }
+            // Taken away meanwhile: the client goes on once it is given back.
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
+                let detail = format!("topic {}, partition {}: {reason}", self.topic, message.partition());
+                self.consumer.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
+                Ok(())
             }
             _ => {
                 tracing::warn!(topic = self.topic, partition = message.partition(), reason, "kafka reports a problem");
@@ -339,7 +352,7 @@ impl Source {
     }
 
     fn failed(&self, action: &'static str, source: KafkaError) -> StreamError {
-        StreamError::Kafka { brokers: self.brokers.clone(), action, source }
+        self.consumer.connection().failed(action, source)
     }
 }
 

@@ -36,6 +36,8 @@ const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "10485760
 /// How long a store may fail at the start, and how soon it is tried again. What lasts longer is rather a wrong setting than an outage.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 const START_RETRY: Duration = Duration::from_secs(2);
+/// A wrong password, certificate or right at the start is a wrong setting, unless it is put right meanwhile.
+const REFUSALS_MAX: usize = 3;
 /// Between questions for a topic that does not exist yet.
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
@@ -293,8 +295,10 @@ fn start_backfills(
     (kept, backfills)
 }
 
+/// Waits through outages, and for a topic that is still to come; not for what somebody must change first.
 fn wait_for_topic(source: &Source, health: &HealthOfTopic, stop: &AtomicBool) -> Result<Option<Vec<i32>>, StreamError> {
     let mut told = false;
+    let mut refusals = 0;
     while !stop.load(Ordering::SeqCst) {
         let partitions = source.partitions();
         health.waits_for_topic(&partitions);
@@ -302,6 +306,12 @@ fn wait_for_topic(source: &Source, health: &HealthOfTopic, stop: &AtomicBool) ->
             Ok(partitions) if !partitions.is_empty() => return Ok(Some(partitions)),
             Ok(_) if told => {}
             Ok(_) => tracing::warn!(topic = source.topic(), "the topic does not exist yet; waiting for it"),
+            Err(error) if source.problem().is_some_and(|problem| problem.is_refusal()) => {
+                refusals += 1;
+                if refusals >= REFUSALS_MAX {
+                    return Err(error);
+                }
+            }
             Err(error) if told => tracing::debug!(topic = source.topic(), %error, "kafka does not answer"),
             Err(error) => tracing::warn!(topic = source.topic(), %error, "kafka does not answer; trying again"),
         }

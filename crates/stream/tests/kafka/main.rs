@@ -16,6 +16,7 @@ mod partitions;
 mod pauses;
 mod replay;
 mod restart;
+mod security;
 mod snapshots;
 mod transactions;
 mod world;

@@ -1,0 +1,221 @@
+//! What all clients of one kind share: checked settings, what the client library says, and why the broker is not reached.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use super::attendant::Attendant;
+use super::problem::{Problem, ProblemKind};
+use super::settings;
+use super::tokens::TokenKeeper;
+use crate::config::KafkaConfig;
+use crate::error::StreamError;
+
+/// The library repeats itself several times a second.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// What a client's events are told to.
+#[derive(Clone)]
+pub(super) struct Connection(Arc<Shared>);
+
+struct Shared {
+    config: KafkaConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    problem: Option<Problem>,
+    /// What was logged last, and when.
+    said: Option<(String, Instant)>,
+    /// When it was looked into which check of the broker's certificate fails.
+    examined: Option<Instant>,
+}
+
+impl Connection {
+    pub(super) fn new(config: &KafkaConfig) -> Result<Self, StreamError> {
+        settings::check(config)?;
+        Ok(Self(Arc::new(Shared { config: config.clone(), state: Mutex::default() })))
+    }
+
+    pub(super) fn config(&self) -> &KafkaConfig {
+        &self.0.config
+    }
+
+    /// The last that was seen since the broker answered.
+    pub(super) fn problem(&self) -> Option<Problem> {
+        self.state().problem.clone()
+    }
+
+    /// The broker has answered.
+    pub(super) fn answered(&self) {
+        self.state().problem = None;
+    }
+
+    pub(super) fn failed(&self, action: &'static str, source: KafkaError) -> StreamError {
+        let brokers = self.0.config.brokers.clone();
+        match self.problem().filter(|_| is_of_the_way(&source)) {
+            Some(problem) => StreamError::Connection { brokers, action, problem },
+            None => StreamError::Kafka { brokers, action, source },
+        }
+    }
+
+    pub(super) fn observe(&self, problem: Problem) {
+        let mut state = self.state();
+        if problem.kind == ProblemKind::Certificate {
+            let is_known = state.examined.is_some_and(|examined| examined.elapsed() < SAID_AGAIN_AFTER);
+            if is_known && state.problem.is_some() {
+                return;
+            }
+            state.examined = Some(Instant::now());
+            state.problem = Some(problem.clone());
+            drop(state);
+            return self.examine(problem);
+        }
+        // "Not reached" often follows in the wake of what says more.
+        if !problem.is_refusal() && state.problem.as_ref().is_some_and(Problem::is_refusal) {
+            return;
+        }
+        state.problem = Some(problem.clone());
+        drop(state);
+        self.warn(&problem);
+    }
+
+    fn warn(&self, problem: &Problem) {
+        if self.is_news(&problem.detail) {
+            tracing::warn!(brokers = self.0.config.brokers, "kafka: {problem}");
+        }
+    }
+
+    /// Finds out beside the client's work which check of the broker's certificate fails.
+    fn examine(&self, problem: Problem) {
+        let connection = self.clone();
+        let examine = move || {
+            #[cfg(feature = "kafka-tls")]
+            let problem = super::certificate::examine(&connection.0.config.options, problem);
+            connection.state().problem = Some(problem.clone());
+            connection.warn(&problem);
+        };
+        if let Err(error) = std::thread::Builder::new().name("kafka certificate".to_owned()).spawn(examine) {
+            tracing::warn!(%error, "the broker's certificate cannot be looked at");
+        }
+    }
+
+    /// Whether this was not logged a moment ago.
+    fn is_news(&self, text: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        let is_known = state
+            .said
+            .as_ref()
+            .is_some_and(|(said, when)| said == text && now.duration_since(*when) < SAID_AGAIN_AFTER);
+        if !is_known {
+            state.said = Some((text.to_owned(), now));
+        }
+        !is_known
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an error can come from what was in the way to the broker.
+fn is_of_the_way(error: &KafkaError) -> bool {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        _ => error.rdkafka_error_code(),
+    };
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+        )
+    )
+}
+
+impl ClientContext for Connection {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        if let Some(problem) = Problem::of(None, text) {
+            return self.observe(problem);
+        }
+        match level {
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug | RDKafkaLogLevel::Notice => {
+                tracing::debug!(facility, "kafka: {text}");
+            }
+            _ if self.is_news(text) => tracing::warn!(facility, "kafka: {text}"),
+            _ => {}
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            code => match Problem::of(code, reason) {
+                Some(problem) => self.observe(problem),
+                None if self.is_news(reason) => tracing::warn!(%error, reason, "kafka reports a problem"),
+                None => {}
+            },
+        }
+    }
+}
+
+/// A client that does not serve its own events, with what does it.
+pub(super) struct Attended<T> {
+    // Both before the client, which they use.
+    _tokens: Option<TokenKeeper>,
+    _attendant: Attendant,
+    client: T,
+    connection: Connection,
+}
+
+impl<T> Attended<T> {
+    pub(super) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl<T> Deref for Attended<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.client
+    }
+}
+
+pub(super) fn consumer(config: &KafkaConfig, settings: &[(&str, &str)]) -> Result<Attended<BaseConsumer>, StreamError> {
+    let connection = Connection::new(config)?;
+    let mut client = settings::client(config);
+    for (key, value) in settings {
+        client.set(*key, *value);
+    }
+    let client: BaseConsumer = client.create().map_err(|source| connection.failed("connecting", source))?;
+    let handle = client.client().native_ptr();
+    let tokens = TokenKeeper::start(&connection, handle)?;
+    Ok(Attended { _tokens: tokens, _attendant: Attendant::start(&connection, handle)?, client, connection })
+}
+
+pub(super) fn admin(config: &KafkaConfig) -> Result<Attended<AdminClient<DefaultClientContext>>, StreamError> {
+    let connection = Connection::new(config)?;
+    let client: AdminClient<_> =
+        settings::client(config).create().map_err(|source| connection.failed("connecting", source))?;
+    let handle = client.inner().native_ptr();
+    let tokens = TokenKeeper::start(&connection, handle)?;
+    Ok(Attended { _tokens: tokens, _attendant: Attendant::start(&connection, handle)?, client, connection })
+}
