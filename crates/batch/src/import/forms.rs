@@ -56,6 +56,8 @@ pub(super) struct Asked {
 pub(super) enum Form {
     Numbers(Numbers),
     Time(TimeForm),
+    /// Whole numbers, each with `.0` behind it, as programs write ids where one is missing.
+    WholeFloats,
     /// There is nothing to find out.
     Any,
 }

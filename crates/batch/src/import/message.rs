@@ -152,7 +152,7 @@ fn value(
     match filled.role {
         Role::Time if is_unusable => refused(Reason::Time, &cell.text),
         _ if is_unusable => refused(Reason::Type, &cell.text),
-        Role::Text => text(cell, filled, is_sheet).map(Value::String),
+        Role::Text => text(cell, filled, form, is_sheet).map(Value::String),
         Role::Decimal => amount(cell, form, signs).map(Value::String),
         Role::Integer => {
             let number = amount(cell, form, signs)?;
@@ -209,7 +209,7 @@ fn amount(cell: &Cell, form: Form, signs: &mut Vec<String>) -> Result<String, (R
 }
 
 /// A text, above all an id: it must be the same wherever it stands.
-fn text(cell: &Cell, filled: &Filled, is_sheet: bool) -> Result<String, (Reason, String)> {
+fn text(cell: &Cell, filled: &Filled, form: Form, is_sheet: bool) -> Result<String, (Reason, String)> {
     let refused = |why: &str| Err((Reason::Type, why.to_owned()));
     let text = match cell.kind {
         Kind::Float => match cell.text.parse::<f64>() {
@@ -228,7 +228,8 @@ fn text(cell: &Cell, filled: &Filled, is_sheet: bool) -> Result<String, (Reason,
                     "was shortened by a spreadsheet, and its last digits are lost: format the column as text",
                 );
             }
-            text.to_owned()
+            let whole = text.strip_suffix(".0").filter(|_| form == Form::WholeFloats);
+            whole.unwrap_or(text).to_owned()
         }
         _ => cell.text.clone(),
     };

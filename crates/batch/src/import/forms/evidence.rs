@@ -24,6 +24,7 @@ pub(in crate::import) struct Evidence {
 enum Column {
     Numbers(OfNumbers),
     Time(Box<OfTimes>),
+    Text(OfTexts),
     Other,
 }
 
@@ -32,6 +33,12 @@ struct OfNumbers {
     plain: Option<Example>,
     brazilian: Option<Example>,
     either: Option<Example>,
+}
+
+#[derive(Default)]
+struct OfTexts {
+    whole_floats: bool,
+    others: bool,
 }
 
 #[derive(Default)]
@@ -54,6 +61,7 @@ impl Evidence {
         let column = |role: Option<Role>| match role {
             Some(Role::Decimal | Role::Integer) => Column::Numbers(OfNumbers::default()),
             Some(Role::Time) => Column::Time(Box::default()),
+            Some(Role::Text) => Column::Text(OfTexts::default()),
             _ => Column::Other,
         };
         Self { columns: mapping.roles().map(column).collect() }
@@ -67,6 +75,7 @@ impl Evidence {
             match (cell, column) {
                 (Some(cell), Column::Numbers(seen)) if cell.kind == Kind::Written => seen.see(cell, row),
                 (Some(cell), Column::Time(seen)) => seen.see(cell, row),
+                (Some(cell), Column::Text(seen)) if !seen.others => seen.see(cell),
                 _ => {}
             }
         }
@@ -97,7 +106,8 @@ impl Evidence {
                 remedy: flag.to_owned(),
             };
             columns.push(match column {
-                Column::Other => Form::Any,
+                Column::Text(OfTexts { whole_floats: true, others: false }) => Form::WholeFloats,
+                Column::Text(_) | Column::Other => Form::Any,
                 Column::Numbers(seen) => {
                     let numbers = asked.numbers.map_or_else(|| seen.decide(proves_plain, proves_brazilian), Ok);
                     let remedy = "say --numbers plain (1,234.56) or --numbers brazilian (1.234,56)";
@@ -114,6 +124,15 @@ impl Evidence {
             });
         }
         Ok(Forms { columns, has_clock })
+    }
+}
+
+impl OfTexts {
+    fn see(&mut self, cell: &Cell) {
+        let whole = cell.text.trim().strip_suffix(".0");
+        let is_whole_float =
+            whole.is_some_and(|whole| !whole.is_empty() && whole.bytes().all(|byte| byte.is_ascii_digit()));
+        if is_whole_float { self.whole_floats = true } else { self.others = true }
     }
 }
 

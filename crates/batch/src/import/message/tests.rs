@@ -184,6 +184,18 @@ fn texts_lose_what_keeps_a_spreadsheet_from_reading_them() {
 }
 
 #[test]
+fn ids_that_programs_wrote_as_floats_are_whole_numbers_where_all_are() {
+    let orders = |cells: [&str; 3]| -> Vec<Value> {
+        let cells = cells.map(|order| [order, "1.50", "2025-05-14"]);
+        let cells: Vec<&[&str]> = cells.iter().map(<[&str; 3]>::as_slice).collect();
+        let read = messages(&["Pedido", "Valor", "Data"], &cells);
+        read.iter().map(|message| message["id_pedido"].clone()).collect()
+    };
+    assert_eq!(orders(["50001.0", "", "50002.0"]), [json!("50001"), Value::Null, json!("50002")]);
+    assert_eq!(orders(["1.0", "1.5", "2.0"]), ["1.0", "1.5", "2.0"]);
+}
+
+#[test]
 fn the_currency_of_an_amount_is_the_rows() {
     let read = |amount: &str, currency: &str| {
         let cells: [&str; 5] = ["A1", "1", amount, "2025-05-14", currency];
