@@ -304,9 +304,17 @@ impl Names<'_> {
         hints
     }
 
-    /// Whether no amount at all is filled.
+    /// Whether nothing says what a row is worth.
     fn lacks_amounts(&self, columns: &[Option<Filled>]) -> bool {
-        !columns.iter().flatten().any(|filled| filled.role == Role::Decimal)
+        // A discount is an amount, and not what a row is worth: that is in the key.
+        let is_amount = |name: &String| {
+            let column = self.topic.columns.iter().find(|column| column.name == *name);
+            column.is_some_and(|column| matches!(column.kind, ColumnKind::Decimal { .. }))
+        };
+        let has_own = self.target.key.iter().any(is_amount);
+        let is_worth =
+            |filled: &Filled| filled.role == Role::Decimal && (!has_own || self.target.key.contains(&filled.name));
+        !columns.iter().flatten().any(is_worth)
     }
 }
 
