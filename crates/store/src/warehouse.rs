@@ -7,6 +7,7 @@ mod delta;
 mod postgres;
 mod probe;
 mod redshift;
+mod set_aside;
 mod sql;
 mod tls;
 
@@ -19,6 +20,7 @@ pub use self::delta::DeltaWarehouse;
 pub use self::postgres::PostgresWarehouse;
 pub use self::probe::{ProbedDatabase, probe};
 pub use self::redshift::RedshiftWarehouse;
+pub use self::set_aside::{AsideRow, SetAside};
 pub use self::sql::Connection;
 use crate::error::StoreError;
 
@@ -40,6 +42,14 @@ pub struct Days {
     pub to: NaiveDate,
 }
 
+/// What became of the rows of some days.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Replaced {
+    pub written: u64,
+    /// What the database cannot take.
+    pub set_aside: SetAside,
+}
+
 /// One kind of warehouse; all of them pass the same suite of tests.
 #[async_trait::async_trait]
 pub trait Warehouse: Send + Sync {
@@ -47,8 +57,8 @@ pub trait Warehouse: Send + Sync {
     /// that takes its place.
     async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError>;
 
-    /// One transaction: the rows of `days` go, `rows` come; how many. Rows of other days are an error.
-    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError>;
+    /// One transaction: the rows of `days` go, `rows` come, but for those that the database cannot take. Rows of other days are an error.
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError>;
 
     /// The rows of `days`.
     async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError>;

@@ -122,14 +122,14 @@ async fn days_are_replaced_whole() {
             1,
         );
         let written = warehouse.replace(&table, days("2025-05-30", "2025-06-02"), frame(&first)).await;
-        assert_eq!(written.expect("written"), 4, "{kind}");
+        assert_eq!(written.expect("written").written, 4, "{kind}");
         let all = stored(&*warehouse, &table, days(ALL.0, ALL.1)).await;
         assert_eq!(all.num_rows(), 4, "{kind}");
         assert_eq!(all.slice(3, 1), first.slice(3, 1), "{kind}: every type comes back as it was");
 
         let second = rows(&table.schema, &[("2025-05-31", Some("Norte"))], 2);
         assert_eq!(
-            warehouse.replace(&table, days("2025-05-31", "2025-06-01"), frame(&second)).await.expect("written"),
+            warehouse.replace(&table, days("2025-05-31", "2025-06-01"), frame(&second)).await.expect("written").written,
             1
         );
         let all = stored(&*warehouse, &table, days(ALL.0, ALL.1)).await;
@@ -139,7 +139,11 @@ async fn days_are_replaced_whole() {
 
         let nothing = second.slice(0, 0);
         assert_eq!(
-            warehouse.replace(&table, days("2025-05-01", "2025-06-01"), frame(&nothing)).await.expect("emptied"),
+            warehouse
+                .replace(&table, days("2025-05-01", "2025-06-01"), frame(&nothing))
+                .await
+                .expect("emptied")
+                .written,
             0
         );
         assert_eq!(stored(&*warehouse, &table, days(ALL.0, ALL.1)).await.num_rows(), 1, "{kind}");
@@ -172,7 +176,7 @@ async fn jobs_at_the_same_time_leave_one_version_whole() {
         let versions: Vec<_> = (0..4).map(|mark| rows(&table.schema, &keys, mark)).collect();
         let jobs = versions.iter().map(|rows| warehouse.replace(&table, day, frame(rows)));
         for written in futures::future::join_all(jobs).await {
-            assert_eq!(written.expect("written"), 2, "{kind}");
+            assert_eq!(written.expect("written").written, 2, "{kind}");
         }
         let left = stored(&*warehouse, &table, day).await;
         assert_eq!(left.num_rows(), 2, "{kind}");
@@ -308,3 +312,21 @@ wl1tvesv8xYIvA6lVFw3/2OWt6m4AiEA22ajXM8evy6RD7w0ltoykl66iIKu/khU
 BvTKrGQ20Kg=
 -----END CERTIFICATE-----
 ";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_a_database_cannot_take_are_set_aside() {
+    let Some(connection) = postgres() else { return };
+    let warehouse = PostgresWarehouse::open(&connection).await.expect("a database");
+    let table = table(7);
+    warehouse.prepare(&table).await.expect("prepared");
+    // What cannot be compressed: an index's row must hold it.
+    let long: String =
+        (0..6_000_u32).map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 25) as u8 % 26)).collect();
+    let keys = [("2025-05-30", Some("Sul")), ("2025-05-30", Some("S\0l")), ("2025-05-30", Some(long.as_str()))];
+    let day = days("2025-05-30", "2025-05-31");
+    let done = warehouse.replace(&table, day, frame(&rows(&table.schema, &keys, 1))).await.expect("written");
+    assert_eq!((done.written, done.set_aside.count), (1, 2));
+    let reasons: Vec<_> = done.set_aside.rows.iter().map(|row| row.reason.name()).collect();
+    assert_eq!(reasons, ["valor", "tamanho"]);
+    assert_eq!(stored(&warehouse, &table, day).await, rows(&table.schema, &keys[..1], 1), "the good row is there");
+}

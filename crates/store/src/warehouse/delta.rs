@@ -7,7 +7,7 @@ use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{Expr, ident, lit};
 
-use super::{Days, Warehouse, WarehouseTable};
+use super::{Days, Replaced, Warehouse, WarehouseTable};
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
@@ -38,7 +38,7 @@ impl Warehouse for DeltaWarehouse {
         self.open(table).await?.id().map(str::to_owned)
     }
 
-    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError> {
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError> {
         let mut attempt = 1;
         loop {
             let mut opened = self.open(table).await?;
@@ -48,7 +48,7 @@ impl Warehouse for DeltaWarehouse {
                     tracing::debug!(table = table.name, attempt, %error, "not replaced; trying again");
                     attempt += 1;
                 }
-                replaced => return replaced,
+                replaced => return Ok(Replaced { written: replaced?, ..Replaced::default() }),
             }
         }
     }

@@ -12,8 +12,9 @@ use datafusion::physical_plan::SendableRecordBatchStream;
 use deadpool_postgres::Client;
 use futures::{SinkExt, StreamExt, pin_mut};
 
+use super::set_aside::Capacity;
 use super::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, columns, literal, quoted};
-use super::{Days, Warehouse, WarehouseTable};
+use super::{Days, Replaced, Warehouse, WarehouseTable};
 use crate::error::StoreError;
 
 /// Names the locks of this program.
@@ -34,7 +35,7 @@ impl Warehouse for PostgresWarehouse {
         self.0.prepare(table).await
     }
 
-    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError> {
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError> {
         self.0.replace(table, days, rows).await
     }
 
@@ -58,6 +59,11 @@ impl Dialect for Postgres {
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "timestamp with time zone".to_owned(),
             _ => return None,
         })
+    }
+
+    /// An index's row takes 2,704 bytes, of which its other columns and headers need some.
+    fn capacity(&self) -> Capacity {
+        Capacity { text_bytes: 256 << 20, key_bytes: 2_600 }
     }
 
     fn migrations(&self) -> &'static [&'static str] {

@@ -16,8 +16,9 @@ use futures::StreamExt;
 use object_store::ObjectStoreExt;
 use uuid::Uuid;
 
+use super::set_aside::Capacity;
 use super::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted};
-use super::{Days, Warehouse, WarehouseTable};
+use super::{Days, Replaced, Warehouse, WarehouseTable};
 use crate::error::StoreError;
 use crate::location::Location;
 
@@ -40,7 +41,7 @@ impl Warehouse for RedshiftWarehouse {
         self.0.prepare(table).await
     }
 
-    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError> {
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError> {
         self.0.replace(table, days, rows).await
     }
 
@@ -67,6 +68,11 @@ impl Dialect for Redshift {
             DataType::Timestamp(TimeUnit::Microsecond, Some(_)) => "timestamp with time zone".to_owned(),
             _ => return None,
         })
+    }
+
+    /// Keys are not enforced, so they have no index.
+    fn capacity(&self) -> Capacity {
+        Capacity { text_bytes: 65_535, key_bytes: usize::MAX }
     }
 
     fn migrations(&self) -> &'static [&'static str] {

@@ -3,7 +3,7 @@
 //! New rows go to a table of the session first; then, in one transaction, the days' rows go and those come. Statements are sent by the
 //! simple protocol, and what comes back is text, which every such server has.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
@@ -13,13 +13,16 @@ use async_trait::async_trait;
 use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
 use datafusion::physical_plan::SendableRecordBatchStream;
+use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use futures::StreamExt;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
 
+use super::set_aside::{Capacity, SetAside};
 use super::tls::{Secured, secured};
-use super::{Days, Warehouse, WarehouseTable};
+use super::{Days, Replaced, Warehouse, WarehouseTable};
 use crate::error::StoreError;
 
 /// Where rows wait; each session has its own.
@@ -44,6 +47,9 @@ pub struct Connection {
 pub(super) trait Dialect: Send + Sync {
     /// The type of a column, as the database itself calls it; none for what no job may have.
     fn data_type(&self, data_type: &DataType) -> Option<String>;
+
+    /// What a row may hold.
+    fn capacity(&self) -> Capacity;
 
     /// What brings an older database up to date, from the first on. Never changed, only added to.
     fn migrations(&self) -> &'static [&'static str];
@@ -193,13 +199,15 @@ impl<D: Dialect> Warehouse for SqlWarehouse<D> {
         Ok(id)
     }
 
-    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<u64, StoreError> {
+    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError> {
         let failed = StoreError::database(&table.name, "replaced in part");
         let mut client = client(&self.pool, &table.name).await?;
         for statement in new_rows(table) {
             client.batch_execute(&statement).await.map_err(&failed)?;
         }
         let stream = rows.execute_stream().await.map_err(StoreError::read(&table.name))?;
+        let set_aside = Arc::new(Mutex::new(SetAside::default()));
+        let stream = without_offending(stream, table.clone(), self.dialect.capacity(), Arc::clone(&set_aside));
         self.dialect.stage(&client, table, stream).await?;
 
         let stray = texts(client.simple_query(&stray_rows(table, days)).await.map_err(&failed)?);
@@ -231,7 +239,9 @@ impl<D: Dialect> Warehouse for SqlWarehouse<D> {
             SimpleQueryMessage::CommandComplete(rows) => Some(*rows),
             _ => None,
         };
-        Ok(inserted.iter().find_map(count).unwrap_or_default())
+        let written = inserted.iter().find_map(count).unwrap_or_default();
+        let set_aside = std::mem::take(&mut *set_aside.lock().unwrap_or_else(PoisonError::into_inner));
+        Ok(Replaced { written, set_aside })
     }
 
     async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError> {
@@ -247,6 +257,21 @@ impl<D: Dialect> Warehouse for SqlWarehouse<D> {
             .and_then(|columns| RecordBatch::try_new(Arc::clone(&table.schema), columns));
         Ok(vec![batch.map_err(|error| StoreError::read(&table.name)(error.into()))?])
     }
+}
+
+/// The rows that fit; the others go to `set_aside`.
+fn without_offending(
+    rows: SendableRecordBatchStream,
+    table: WarehouseTable,
+    capacity: Capacity,
+    set_aside: Arc<Mutex<SetAside>>,
+) -> SendableRecordBatchStream {
+    let schema = rows.schema();
+    let fitting = rows.map(move |batch| {
+        let mut set_aside = set_aside.lock().unwrap_or_else(PoisonError::into_inner);
+        Ok(set_aside.take_from(batch?, &table, capacity)?)
+    });
+    Box::pin(RecordBatchStreamAdapter::new(schema, fitting))
 }
 
 /// An empty table of the session, like the table.
