@@ -58,6 +58,21 @@ pub enum StoreError {
     Snapshot { path: String, reason: String },
     #[error("{path} is in use by another {role} process: stop it, or choose another --data-dir")]
     Locked { path: PathBuf, role: String },
+    #[error("{purpose} of {place} is in the hands of {holder} since {since}: {remedy}")]
+    Leased { purpose: String, place: String, holder: String, since: String, remedy: &'static str },
+    #[error(
+        "{purpose} of {place} was taken over by {holder}, as this process had not renewed its lease in time: stop one of them"
+    )]
+    LeaseLost { purpose: String, place: String, holder: String },
+    #[error(
+        "rows of {topic} are being moved to its cold part: wait for vitral batch run retencao, or run it if it was killed, then try again"
+    )]
+    Moving { topic: String },
+    #[error(
+        "the cold part of {topic} does not give back what was moved there ({found} of {expected} rows, or others): the rows are still where \
+         they were, nothing is lost; run it again, and they are moved anew"
+    )]
+    NotReadBack { topic: String, expected: u64, found: u64 },
 }
 
 impl StoreError {
@@ -70,6 +85,8 @@ impl StoreError {
                 | Self::DiskFull { .. }
                 | Self::Incompatible { .. }
                 | Self::Locked { .. }
+                | Self::Leased { .. }
+                | Self::LeaseLost { .. }
                 | Self::Location { .. }
                 | Self::WarehouseUrl { .. }
                 | Self::NewerDatabase { .. }

@@ -8,7 +8,11 @@
 //! manifest-00000007.json   "vitral snapshot 1 CRC32\n", then the body as JSON
 //! ```
 //!
-//! A manifest is put after all its segments, and is whole or absent. Segments that no manifest names are deleted after the next one.
+//! A manifest is put after all its segments, and is whole or absent. Segments that no manifest names are deleted after the next one;
+//! what another process has written since this one looked first is left to that process.
+
+use std::collections::BTreeSet;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -35,6 +39,14 @@ const PARTS_IN_FLIGHT: usize = 2;
 #[derive(Debug, Clone)]
 pub struct Snapshots {
     location: Location,
+    own: Arc<Mutex<Own>>,
+}
+
+/// Which numbers this process may delete: those that were there when it came, and its own.
+#[derive(Debug, Default)]
+struct Own {
+    found: Option<u64>,
+    written: BTreeSet<u64>,
 }
 
 /// A record batch in a segment.
@@ -50,12 +62,17 @@ pub struct Block {
 
 impl Snapshots {
     pub fn new(location: Location) -> Self {
-        Self { location }
+        Self { location, own: Arc::default() }
+    }
+
+    fn with_own<T>(&self, use_it: impl FnOnce(&mut Own) -> T) -> T {
+        use_it(&mut self.own.lock().unwrap_or_else(PoisonError::into_inner))
     }
 
     /// Writes the batches to one new segment: the block of each.
     pub async fn write_segment(&self, number: u64, batches: &[RecordBatch]) -> Result<Vec<Block>, StoreError> {
         let name = segment_name(number);
+        self.with_own(|own| own.written.insert(number));
         let file = self.location.file(&name)?;
         let upload = self.location.store().put_multipart(&file).await.map_err(self.failed(&name, "written"))?;
         let mut segment = SegmentWriter { upload: WriteMultipart::new(upload), offset: 0 };
@@ -90,6 +107,7 @@ impl Snapshots {
 
     pub async fn write_manifest<T: Serialize>(&self, number: u64, body: &T) -> Result<(), StoreError> {
         let name = manifest_name(number);
+        self.with_own(|own| own.written.insert(number));
         let body = serde_json::to_string(body).map_err(|error| self.damaged(&name, &error.to_string()))?;
         let text = format!("{MANIFEST_HEAD}{:08x}\n{body}\n", crc32fast::hash(body.as_bytes()));
         self.location
@@ -117,12 +135,21 @@ impl Snapshots {
     /// The largest number that any file bears, so that a new one overwrites nothing.
     pub async fn last_number(&self) -> Result<u64, StoreError> {
         let numbers = |name: &String| number_of(name, "manifest-").or(number_of(name, "segment-"));
-        Ok(self.files().await?.iter().filter_map(numbers).max().unwrap_or_default())
+        let last = self.files().await?.iter().filter_map(numbers).max().unwrap_or_default();
+        self.with_own(|own| _ = own.found.get_or_insert(last));
+        Ok(last)
     }
 
     /// Deletes all manifests but this one, and the segments that it does not name.
     pub async fn keep_only(&self, manifest: u64, segments: &[u64]) -> Result<(), StoreError> {
         for name in self.files().await? {
+            let number = number_of(&name, "manifest-").or(number_of(&name, "segment-"));
+            let is_own = |number| {
+                self.with_own(|own| own.found.is_none_or(|found| number <= found) || own.written.contains(&number))
+            };
+            if !number.is_some_and(is_own) {
+                continue;
+            }
             let is_old = match (number_of(&name, "manifest-"), number_of(&name, "segment-")) {
                 (Some(number), _) => number < manifest,
                 (_, Some(number)) => number <= manifest && !segments.contains(&number),

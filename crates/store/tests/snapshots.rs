@@ -41,6 +41,22 @@ async fn what_was_written_is_read_and_what_is_old_goes() {
 }
 
 #[tokio::test]
+async fn what_another_process_wrote_meanwhile_is_left() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let before = snapshots(dir.path());
+    before.write_segment(1, &[batch(1)]).await.expect("written");
+    let (one, other) = (snapshots(dir.path()), snapshots(dir.path()));
+    for process in [&one, &other] {
+        assert_eq!(process.last_number().await.expect("listed"), 1);
+    }
+    other.write_segment(2, &[batch(2)]).await.expect("written");
+    other.write_manifest(2, &"the other's").await.expect("written");
+    one.write_manifest(3, &"its own").await.expect("written");
+    one.keep_only(3, &[]).await.expect("deleted");
+    assert_eq!(names(dir.path()), ["manifest-00000002.json", "manifest-00000003.json", "segment-00000002.bin"]);
+}
+
+#[tokio::test]
 async fn every_truncation_and_flipped_bit_is_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
     let snapshots = snapshots(dir.path());

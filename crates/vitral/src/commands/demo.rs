@@ -14,6 +14,7 @@ use anyhow::Context;
 use chrono::Utc;
 use clap::Args;
 use vitral_store::DataDirLock;
+use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::KafkaConfig;
 use vitral_stream::kafka::EventProducer;
 
@@ -70,9 +71,18 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
         let mut stream = config.stream(broker.client(), config.location(&data_dir)?);
         stream.accept_new_log = true;
+        let holder = Holder::of_data_dir(&data_dir)?;
+        let lease = tokio::select! {
+            lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,
+            () = stop.cancelled() => {
+                broker.stop().await;
+                return Ok(());
+            }
+        };
         let mut server = tokio::select! {
             server = Server::start(&config, catalog, stream, flags.api, data_dir.clone()) => server?,
             () = stop.cancelled() => {
+                lease.release().await;
                 broker.stop().await;
                 return Ok(());
             }
@@ -80,10 +90,12 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         let outcome = tokio::select! {
             outcome = demo(&broker, &mut server, &data_dir, simulation) => outcome,
             () = stop.cancelled() => Ok(()),
+            lost = lease.lost() => Err(lost.into()),
         };
         crate::cli::answer("\nstopping: committing what was read");
         remove_env(&data_dir)?;
         let stopped = server.stop().await;
+        lease.release().await;
         broker.stop().await;
         outcome.and(stopped).map_err(|error| if_disk_is_full(&data_dir, error))
     })

@@ -1,15 +1,21 @@
 //! `vitral ledger list|replay`: the rows that did not count.
 
+use std::time::Duration;
+
 use anyhow::{Context, bail};
 use arrow::util::pretty::pretty_format_batches;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
+use serde_json::json;
 use vitral_batch::import::ROW_REASON;
 use vitral_batch::ledger;
+use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::verdict::{Reason, Verdict};
-use vitral_store::DataDirLock;
+use vitral_store::lease::{Holder, Lease, STREAM};
+use vitral_store::{Act, DataDirLock, Location};
 use vitral_stream::replay::{Cause, Replayed, Wanted, replay};
 
+use super::batch;
 use crate::cli::{Common, answer};
 use crate::config::Config;
 use crate::replay::{finish_replay, note};
@@ -107,18 +113,40 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
     // A running stream has folded what the archive said: it is stopped for a replay, and rebuilds its open windows afterwards.
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let store = config.location(&common.data_dir)?;
+    let stream = Lease::take(&store, STREAM, &Holder::of_data_dir(&common.data_dir)?, Duration::ZERO).await?;
+    let upkeep = batch::lease(&store).await;
+    let replayed = match upkeep {
+        Ok(upkeep) => upkeep.during(replay_all(&catalog, &settings, &store, &wanted)).await,
+        Err(error) => Err(error.into()),
+    };
+    stream.release().await;
+    replayed
+}
+
+async fn replay_all(
+    catalog: &Catalog,
+    settings: &ShopSettings,
+    store: &Location,
+    wanted: &Wanted,
+) -> anyhow::Result<()> {
     for topic in &catalog.topics {
         let now_ms = Utc::now().timestamp_millis();
-        let about_to = async |times_ms| note(&store, times_ms).await;
+        let about_to = async |times_ms| note(store, times_ms).await;
         let Replayed { counted, duplicate, refused, .. } =
-            replay::<anyhow::Error>(topic, &settings, &store, &wanted, now_ms, about_to).await?;
+            replay::<anyhow::Error>(topic, settings, store, wanted, now_ms, about_to).await?;
         answer(&format!(
             "{}: {counted} count now, {duplicate} are duplicates, {refused} are refused again",
             topic.name
         ));
+        if counted + duplicate > 0 {
+            let before = json!({ "no_livro": counted + duplicate + refused });
+            let after = json!({ "contadas": counted, "duplicadas": duplicate, "recusadas": refused });
+            let act = Act::of_command("reprocessar", topic.name.clone()).before(before.to_string());
+            act.after(after.to_string()).record(store).await?;
+        }
     }
     for topic in &catalog.topics {
-        let of_files = ledger::refused_of_files(topic, &store).await?;
+        let of_files = ledger::refused_of_files(topic, store).await?;
         if of_files > 0 {
             answer(&format!(
                 "{}: {of_files} refused rows of files are left: correct the file and import it again, which adds nothing twice",
@@ -126,7 +154,7 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
             ));
         }
     }
-    let changed = finish_replay(&catalog, &settings, &store).await?;
+    let changed = finish_replay(catalog, settings, store).await?;
     answer(&format!("{changed} metrics were published anew"));
     Ok(())
 }

@@ -2,10 +2,12 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
 use vitral_store::DataDirLock;
+use vitral_store::lease::{Holder, Lease, STREAM};
 
 use super::check;
 use crate::cli::Common;
@@ -46,12 +48,21 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     let data_dir = common.data_dir.canonicalize()?;
     server::run(async {
         let stream = config.stream(kafka, config.location(&data_dir)?);
-        let mut server = tokio::select! {
-            server = Server::start(&config, catalog, stream, api, data_dir) => server?,
+        // Of two streams on one store, whatever hosts they are on, the second stops before it reads.
+        let holder = Holder::of_data_dir(&data_dir)?;
+        let lease = tokio::select! {
+            lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,
             () = stop.cancelled() => return Ok(()),
         };
+        let mut server = tokio::select! {
+            server = Server::start(&config, catalog, stream, api, data_dir) => server?,
+            () = stop.cancelled() => {
+                lease.release().await;
+                return Ok(());
+            }
+        };
         tracing::info!(api = %server.api_address, "serving");
-        tokio::select! {
+        let outcome = tokio::select! {
             () = stop.cancelled() => {
                 tracing::info!("stopping: committing what was read");
                 server.stop().await
@@ -61,6 +72,12 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
                 server.stop_within(patience).await;
                 Err(error)
             }
-        }
+            lost = lease.lost() => {
+                server.stop_within(patience).await;
+                Err(lost.into())
+            }
+        };
+        lease.release().await;
+        outcome
     })
 }
