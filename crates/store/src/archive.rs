@@ -4,6 +4,7 @@
 //! is made only on top of the offsets that this process committed or read last: whoever finds others has been replaced
 //! by another process and stops. So each offset is committed exactly once, by whatever processes run.
 
+mod caution;
 mod cold;
 mod retention;
 
@@ -25,8 +26,9 @@ use tokio::sync::Mutex;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
+pub use self::caution::{LastRetention, Reason as RetentionConcern};
 use self::cold::Cold;
-pub use self::retention::{Limits, Retained, retain};
+pub use self::retention::{Limits, Outlook, Retained, outlook, retain};
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
@@ -428,8 +430,28 @@ impl ArchiveReader {
         self.cold.extent.gone_micros
     }
 
-    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold ones cannot.
+    /// The last offset of a partition of which all rows are gone through it; none if none are.
+    pub fn gone_through(&self, log: &str, partition: i32) -> Option<i64> {
+        self.cold.extent.gone.get(log)?.get(&partition).copied()
+    }
+
+    /// The partitions of a log of which rows are gone.
+    pub fn gone_partitions(&self, log: &str) -> impl Iterator<Item = i32> + use<> {
+        let partitions = self.cold.extent.gone.get(log).map(|gone| gone.keys().copied().collect::<Vec<_>>());
+        partitions.unwrap_or_default().into_iter()
+    }
+
+    /// The logs of which rows are gone.
+    pub fn gone_logs(&self) -> impl Iterator<Item = &str> {
+        self.cold.extent.gone.keys().map(String::as_str)
+    }
+
+    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold ones cannot, and none while some are moved: the
+    /// copy would keep their old verdicts.
     pub async fn replayable(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
+        if self.cold.is_moving {
+            return Err(StoreError::Moving { topic: self.table.name.clone() });
+        }
         self.rows(wanted.and(!cold::through(&self.cold.extent.cold))).await
     }
 
@@ -455,11 +477,12 @@ impl ArchiveReader {
     /// The committed effective watermark, in milliseconds: the topic's, whichever log it came from.
     pub async fn effective_ms(&self) -> Result<Option<i64>, StoreError> {
         let failed = StoreError::read(&self.table.name);
-        let frame = read_session(1).read_table(self.provider().await?).map_err(&failed)?;
+        let frame = read_session(1).read_table(self.table.delta_provider().await?).map_err(&failed)?;
         let run = async { frame.aggregate(vec![ident(archive_columns::LOG)], vec![])?.collect().await };
-        let logs = run.await.map_err(&failed)?;
+        let hot = run.await.map_err(&failed)?;
+        let hot = hot.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
         let mut effective_ms = None;
-        for log in logs.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten()) {
+        for log in hot.chain(self.cold.extent.cold.keys().map(String::as_str)).collect::<BTreeSet<_>>() {
             let application = watermark_application(log, &self.kafka_topic);
             effective_ms = effective_ms.max(self.table.transaction(&application).await?);
         }

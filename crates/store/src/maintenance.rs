@@ -12,30 +12,29 @@ const DEPTH: usize = 3;
 /// What became of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compacted {
-    /// Its folders, joined by slashes.
-    pub table: String,
     pub files_before: usize,
     pub files_after: usize,
     pub deleted: usize,
 }
 
 /// Makes large files of the small ones of every table below `store`, and deletes those that no reader can need any more. Beside streams, jobs
-/// and readers.
-pub async fn compact(store: &Location) -> Result<Vec<Compacted>, StoreError> {
+/// and readers. A table that fails does not keep the others from it.
+pub async fn compact(store: &Location) -> Result<Vec<(String, Result<Compacted, StoreError>)>, StoreError> {
     let mut compacted = Vec::new();
     for (name, location) in tables(store).await? {
         let mut attempt = 1;
-        loop {
+        let outcome = loop {
             match one(&name, &location).await {
                 Err(error) if attempt < ATTEMPTS && error.is_conflict() => {
                     tracing::debug!(table = name, attempt, %error, "not compacted; trying again");
                     attempt += 1;
                 }
-                outcome => {
-                    compacted.extend(outcome?);
-                    break;
-                }
+                outcome => break outcome,
             }
+        };
+        // Deleted in the meantime: nothing is left to do.
+        if let Some(outcome) = outcome.transpose() {
+            compacted.push((name, outcome));
         }
     }
     Ok(compacted)
@@ -45,8 +44,8 @@ async fn one(name: &str, location: &Location) -> Result<Option<Compacted>, Store
     let Some(mut table) = Table::read(name, location).await? else { return Ok(None) };
     let files_before = table.file_count()?;
     table.compact_wholly().await?;
-    let deleted = table.vacuum().await?;
-    Ok(Some(Compacted { table: name.to_owned(), files_before, files_after: table.file_count()?, deleted }))
+    let deleted = table.vacuum().await? + table.delete_unnamed_files().await?;
+    Ok(Some(Compacted { files_before, files_after: table.file_count()?, deleted }))
 }
 
 /// Every folder that is a table.

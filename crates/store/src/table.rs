@@ -50,6 +50,9 @@ const REWRITES: &str = "vitral/rewrites";
 
 /// Readers that began before a merge still find its old files for this long.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
+/// Files that no commit names are left by killed writers, or are the first of a write that is still under way: a job over years, or a
+/// move to a bucket, takes hours. To keep the former for days costs space, to delete the latter loses rows.
+const UNNAMED_FILES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Table {
     /// Opens the table at `location` as it is, for reading; none if there is none.
@@ -150,6 +153,11 @@ impl Table {
             Reading::Bulk => self.scan(Arc::new(bulk_session(1).state())).await,
             Reading::Files => self.files().map_err(StoreError::read(&self.name)),
         }
+    }
+
+    /// The same by Delta's own scan, however others are to read it.
+    pub(crate) async fn delta_provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
+        self.scan(Arc::clone(&self.session)).await
     }
 
     async fn scan(&self, session: Arc<SessionState>) -> Result<Arc<dyn TableProvider>, StoreError> {
@@ -350,16 +358,24 @@ impl Table {
         Ok(state.log_data().iter().count())
     }
 
-    /// Deletes the files that merges have replaced, and those of writes that were killed, once no reader can need them; how many.
+    /// Deletes the files that commits have taken out, once no reader can need them; how many.
     pub(crate) async fn vacuum(&mut self) -> Result<usize, StoreError> {
+        self.delete_files(VacuumMode::Lite, OLD_FILES_KEPT).await
+    }
+
+    /// Deletes the files that killed writers have left, once no writer can still be about to name them; how many.
+    pub(crate) async fn delete_unnamed_files(&mut self) -> Result<usize, StoreError> {
+        self.delete_files(VacuumMode::Full, UNNAMED_FILES_KEPT).await
+    }
+
+    async fn delete_files(&mut self, mode: VacuumMode, kept: Duration) -> Result<usize, StoreError> {
         self.refresh().await?;
-        let kept = deltalake_duration(OLD_FILES_KEPT);
         let (delta, metrics) = self
             .delta
             .clone()
             .vacuum()
-            .with_mode(VacuumMode::Full)
-            .with_retention_period(kept)
+            .with_mode(mode)
+            .with_retention_period(deltalake_duration(kept))
             .with_enforce_retention_duration(false)
             .await
             .map_err(StoreError::table(&self.name, "vacuumed"))?;

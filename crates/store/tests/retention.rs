@@ -74,7 +74,7 @@ async fn offsets(provider: Arc<dyn datafusion::catalog::TableProvider>) -> Vec<i
 }
 
 fn limits(hot_s: i64, cold_s: Option<i64>) -> Limits {
-    Limits { hot_ms: hot_s * 1_000, cold_ms: cold_s.map(|s| s * 1_000) }
+    Limits { hot_ms: hot_s * 1_000, cold_ms: cold_s.map(|s| s * 1_000), now_ms: 200_000 }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,7 @@
 //! The configuration: defaults < `vitral.toml` < environment (`VITRAL__SECTION__KEY`) < flags.
 
+mod retention;
+
 use std::collections::BTreeMap;
 use std::ffi::OsString;
 use std::path::{Path, PathBuf};
@@ -15,6 +17,7 @@ use vitral_schemas::health::Bounds;
 use vitral_store::Location;
 use vitral_stream::{KafkaConfig, StreamConfig};
 
+pub use self::retention::Retention;
 use crate::process;
 
 pub(crate) mod redacted;
@@ -87,18 +90,6 @@ pub struct Warehouse {
     pub iam_role: Option<String>,
 }
 
-/// What `vitral batch run retencao` does with the archives.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct Retention {
-    /// Days after which rows are moved below `cold/`.
-    pub hot_days: u16,
-    /// Days there, after which they are deleted.
-    pub cold_days: u16,
-    /// Topics' tables of which nothing is deleted.
-    pub legal_hold: Vec<String>,
-}
-
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reconcile {
@@ -163,12 +154,6 @@ impl Default for Shop {
 impl Default for Warehouse {
     fn default() -> Self {
         Self { url: None, replica_url: None, connections: 4, stage: None, iam_role: None }
-    }
-}
-
-impl Default for Retention {
-    fn default() -> Self {
-        Self { hot_days: 30, cold_days: 365, legal_hold: Vec::new() }
     }
 }
 
@@ -371,6 +356,23 @@ mod tests {
         let config = load("[shop]\ntime_zone = 'UTC'\n[stream]\ncycle_ms = 5").expect("valid");
         assert_eq!((config.shop.time_zone.as_str(), config.stream.cycle_ms), ("UTC", 5));
         assert_eq!(config.shop.currency, "BRL");
+    }
+
+    #[test]
+    fn rows_are_kept_for_days_or_for_ever() {
+        let days = |text: &str| load(&format!("[retention]\n{text}")).map(|config| config.retention.days());
+        assert_eq!(days("").expect("the defaults"), (Some(30), Some(395)));
+        // The sum of two large numbers is their sum.
+        assert_eq!(days("hot_days = 36500\ncold_days = 36500").expect("valid"), (Some(36_500), Some(73_000)));
+        assert_eq!(days("cold_days = 'never'").expect("valid"), (Some(30), None));
+        assert_eq!(days("hot_days = 'never'\ncold_days = 0").expect("valid"), (None, None));
+        assert_eq!(days("hot_days = 0\ncold_days = 0").expect("valid"), (Some(0), Some(0)));
+        for wrong in ["65535", "65506", "-1", "'always'", "1.5", "true"] {
+            let error = days(&format!("cold_days = {wrong}")).expect_err(wrong).to_string();
+            assert!(error.contains("never") && error.contains("cold_days"), "{wrong}: {error}");
+        }
+        let shown = toml::to_string_pretty(&load("[retention]\ncold_days = 'never'").expect("valid")).expect("shown");
+        assert!(shown.contains("cold_days = \"never\"") && shown.contains("hot_days = 30"), "{shown}");
     }
 
     #[test]

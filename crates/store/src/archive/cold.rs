@@ -1,8 +1,8 @@
 //! The older part of an archive: rows that were moved below another prefix, and what is known of those that are gone.
 //!
 //! `archive/TOPIC` has the rows that came last, `cold/archive/TOPIC` those before them, and `cold/steps/TOPIC` tells where the border is. A
-//! step is planned there, its rows are appended to the cold table, and then it is told: with that one commit readers switch. Only then do
-//! the rows leave the other table. Whoever was killed goes on with what was planned.
+//! step is planned there, its rows are appended to the cold table and read back, and then it is told: with that one commit readers switch.
+//! Only then do the rows leave the other table. Whoever was killed goes on with what was planned.
 //!
 //! Readers look at the hot table first, then at the steps, then at the cold table. So they find each row once, wherever a step is.
 
@@ -57,6 +57,8 @@ pub(super) struct Step {
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cold {
     pub(super) extent: Extent,
+    /// Whether a step is planned and not yet told: its rows are being copied.
+    pub(super) is_moving: bool,
     rows: Option<Arc<dyn TableProvider>>,
 }
 
@@ -67,13 +69,15 @@ pub(super) fn rows_place(store: &Location, topic: &Topic) -> Location {
 impl Cold {
     /// To be called after the hot table was looked at.
     pub(super) async fn read(store: &Location, topic: &Topic) -> Result<Self, StoreError> {
-        let Some(told) = Steps::read(store, topic).await? else { return Ok(Self::default()) };
-        let extent = told.told().await?;
+        let Some(steps) = Steps::read(store, topic).await? else { return Ok(Self::default()) };
+        let extent = steps.told().await?;
+        let last = steps.last().await?;
+        let is_moving = last.number > 0 && !last.is_told && last.extent.cold != extent.cold;
         let rows = match Table::read(&topic.name, &rows_place(store, topic)).await? {
             Some(table) if !extent.cold.is_empty() => Some(table.provider().await?),
             _ => None,
         };
-        Ok(Self { extent, rows })
+        Ok(Self { extent, is_moving, rows })
     }
 
     /// Every row, whichever table it is in.

@@ -1,5 +1,10 @@
 //! What is old goes to a colder place, and what is too old goes away.
+//!
+//! Rows are moved in steps of a day of arrivals, so that no single write goes on for hours. Each step: it is planned; the hot table takes
+//! note of it, in a commit that excludes replays and repairs that began before; its rows are copied as of that commit; the copy is
+//! read back; it is told. At the end the rows that were moved leave the hot table.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -9,7 +14,8 @@ use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, ident, lit, when};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, cast, ident, lit, when};
+use futures::TryStreamExt;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
@@ -24,6 +30,9 @@ use crate::table::Table;
 const ATTEMPTS: usize = 20;
 /// The application that says which step's rows the cold table has.
 const MOVED: &str = "vitral/moved";
+/// The application that says for which step the hot table was last noted to be read.
+const MOVING: &str = "vitral/moving";
+const DAY_MICROS: i64 = 24 * 3_600_000_000;
 
 /// Rows that came before these, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -32,6 +41,8 @@ pub struct Limits {
     pub hot_ms: i64,
     /// ... go away; none if nothing may.
     pub cold_ms: Option<i64>,
+    /// The time now. What claims to have come more than a day later was stamped by a wrong clock, and is as old as its neighbours.
+    pub now_ms: i64,
 }
 
 /// What one run has done.
@@ -41,46 +52,142 @@ pub struct Retained {
     pub gone: u64,
 }
 
-/// Beside streams, jobs and readers; none if there is no archive. What is moved is always a partition's oldest offsets.
-pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<Option<Retained>, StoreError> {
-    let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
-    let mut steps = Steps::open(store, topic).await?;
-    let cold_place = rows_place(store, topic);
-    let mut cold = Table::open(&topic.name, &cold_place, topic.archive_schema()).await?;
-    let told = steps.told().await?;
-    let mut step = steps.last().await?;
-    if step.is_told || step.number == 0 {
-        let extent = next(topic, &hot, &cold, &told, limits).await?;
-        if extent == told {
-            clean(topic, store, &told).await?;
-            return Ok(Some(Retained::default()));
-        }
-        step = Step { number: step.number + 1, is_told: false, extent };
-        steps.write(&step).await?;
-    }
-    let moved = move_rows(&hot, &mut cold, &told, &step).await?;
-    steps.write(&Step { is_told: true, ..step.clone() }).await?;
-    clean(topic, store, &step.extent).await?;
-    Ok(Some(Retained { moved, gone: step.extent.gone_counts.read() - told.gone_counts.read() }))
+/// What a run would do.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Outlook {
+    pub moving: u64,
+    pub going: u64,
+    /// All rows that the archive has, whichever part they are in.
+    pub total: u64,
 }
 
-/// Where the parts shall begin and end.
-async fn next(topic: &Topic, hot: &Table, cold: &Table, told: &Extent, limits: Limits) -> Result<Extent, StoreError> {
+/// What [`retain`] would do now; none if there is no archive.
+pub async fn outlook(topic: &Topic, store: &Location, limits: Limits) -> Result<Option<Outlook>, StoreError> {
     let failed = StoreError::read(&topic.name);
-    let mut extent = told.clone();
-    let still_hot = !through(&told.cold);
-    merge(&mut extent.cold, before(hot.provider().await?, still_hot, limits.hot_ms).await.map_err(&failed)?);
-    if let Some(cold_ms) = limits.cold_ms {
+    let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
+    let steps = Steps::open(store, topic).await?;
+    let cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
+    let told = steps.told().await?;
+    let last = steps.last().await?;
+    let going = match last.is_told || last.number == 0 {
+        true => going(topic, &cold, &told, limits).await.map_err(&failed)?,
+        // It was planned before, and agreed to.
+        false => told.clone(),
+    };
+    let moving = moving(&hot, &told, limits).await.map_err(&failed)?.pop().unwrap_or_default();
+    let count = async |table: &Table, wanted: Expr| -> Result<u64> {
+        let rows = read_session(1).read_table(table.provider().await.map_err(external)?)?.filter(wanted)?;
+        Ok(rows.count().await? as u64)
+    };
+    let run = async {
+        let still_hot = || !through(&told.cold);
         let there = through(&told.cold).and(!through(&told.gone));
-        let going = before(cold.provider().await?, there.clone(), cold_ms).await.map_err(&failed)?;
-        let rows = there.and(through(&going));
-        let (counts, newest) = gone(topic, cold.provider().await?, rows).await.map_err(&failed)?;
-        for (verdict, rows) in counts {
-            extent.gone_counts.add(verdict, rows);
+        Ok(Outlook {
+            moving: count(&hot, still_hot().and(through(&moving))).await?,
+            going: going.gone_counts.read() - told.gone_counts.read(),
+            total: count(&hot, still_hot()).await? + count(&cold, there).await?,
+        })
+    };
+    run.await.map(Some).map_err(failed)
+}
+
+/// Beside streams, jobs and readers; none if there is no archive. What is moved is always a partition's oldest offsets.
+pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<Option<Retained>, StoreError> {
+    let failed = StoreError::read(&topic.name);
+    let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
+    let mut steps = Steps::open(store, topic).await?;
+    let cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
+    let mut told = steps.told().await?;
+    let began_at = told.clone();
+    let mut moved = 0;
+    let last = steps.last().await?;
+    if last.number > 0 && !last.is_told {
+        moved += carry_out(topic, store, &mut steps, &mut told, last).await?;
+    } else {
+        let mut extent = going(topic, &cold, &told, limits).await.map_err(&failed)?;
+        let mut parts = moving(&hot, &told, limits).await.map_err(&failed)?;
+        if parts.is_empty() && extent != told {
+            parts.push(Through::new());
         }
-        extent.gone_micros = extent.gone_micros.max(newest);
-        merge(&mut extent.gone, going);
+        for part in parts {
+            merge(&mut extent.cold, part);
+            let number = steps.last().await?.number + 1;
+            let step = Step { number, is_told: false, extent: extent.clone() };
+            steps.write(&step).await?;
+            moved += carry_out(topic, store, &mut steps, &mut told, step).await?;
+        }
     }
+    clean(topic, store, &told).await?;
+    Ok(Some(Retained { moved, gone: told.gone_counts.read() - began_at.gone_counts.read() }))
+}
+
+/// A planned step, to where readers switch; how many rows were copied for it.
+async fn carry_out(
+    topic: &Topic,
+    store: &Location,
+    steps: &mut Steps,
+    told: &mut Extent,
+    mut step: Step,
+) -> Result<u64, StoreError> {
+    let mut moved = 0;
+    if step.extent.cold != told.cold {
+        let hot = note(topic, store, &step).await?;
+        let wanted = through(&step.extent.cold).and(!through(&told.cold));
+        let mut cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
+        if cold.transaction(MOVED).await? >= Some(step.number) {
+            // Another run copied it and was killed. What it left may be from before a replay, or not be readable: then it is copied anew.
+            if prove(topic, &hot, &cold, wanted.clone()).await.is_err() {
+                step.number += 1;
+                steps.write(&step).await?;
+            }
+        }
+        moved = copy(&hot, &mut cold, wanted.clone(), step.number).await?;
+        cold.refresh().await?;
+        prove(topic, &hot, &cold, wanted).await?;
+    }
+    steps.write(&Step { is_told: true, ..step.clone() }).await?;
+    *told = step.extent;
+    Ok(moved)
+}
+
+/// The hot table as of a commit that says that it is being moved. A replay or repair that has not seen this commit is refused by it, one
+/// that comes later finds the planned step.
+async fn note(topic: &Topic, store: &Location, step: &Step) -> Result<Table, StoreError> {
+    let mut attempt = 1;
+    loop {
+        let hot = Table::read(&topic.name, &hot_place(store, topic)).await?;
+        let mut hot = hot.ok_or_else(|| StoreError::Overtaken { table: topic.name.clone() })?;
+        match hot.append(Vec::new(), &[(MOVING.to_owned(), step.number), hot.rewrite()]).await {
+            Ok(_) => return Ok(hot),
+            Err(error) if attempt < ATTEMPTS && error.is_conflict() => {
+                tracing::debug!(table = topic.name, attempt, %error, "a move is not noted yet; trying again");
+                attempt += 1;
+            }
+            Err(error) => return Err(error),
+        }
+    }
+}
+
+/// Until where each partition's rows become cold, day by day of their arrival; the last is the whole of it.
+async fn moving(hot: &Table, told: &Extent, limits: Limits) -> Result<Vec<Through>> {
+    let rows = hot.provider().await.map_err(external)?;
+    Ok(parts(&arrivals(rows, !through(&told.cold), limits.hot_ms, limits.now_ms).await?))
+}
+
+/// The extent with everything that is too old gone; what is cold stays as it is.
+async fn going(topic: &Topic, cold: &Table, told: &Extent, limits: Limits) -> Result<Extent> {
+    let mut extent = told.clone();
+    let Some(cold_ms) = limits.cold_ms else { return Ok(extent) };
+    let there = through(&told.cold).and(!through(&told.gone));
+    let provider = || async { cold.provider().await.map_err(external) };
+    let found = arrivals(provider().await?, there.clone(), cold_ms, limits.now_ms).await?;
+    let going = parts(&found).pop().unwrap_or_default();
+    let (counts, newest) = gone(topic, provider().await?, there.and(through(&going))).await?;
+    for (verdict, rows) in counts {
+        extent.gone_counts.add(verdict, rows);
+    }
+    extent.gone_micros = extent.gone_micros.max(newest);
+    merge(&mut extent.gone, going);
     Ok(extent)
 }
 
@@ -90,33 +197,79 @@ fn merge(into: &mut Through, more: Through) {
     }
 }
 
-/// Of each partition the offsets before the first row that came at or after `limit_ms`.
-async fn before(rows: Arc<dyn TableProvider>, wanted: Expr, limit_ms: i64) -> Result<Through> {
+/// A partition's offsets that came on one day.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Arrivals {
+    log: String,
+    partition: i32,
+    day: i64,
+    first: i64,
+    last: i64,
+    /// The first of them that came at or after the limit.
+    recent: Option<i64>,
+}
+
+async fn arrivals(rows: Arc<dyn TableProvider>, wanted: Expr, limit_ms: i64, now_ms: i64) -> Result<Vec<Arrivals>> {
     use archive_columns::*;
-    let limit = lit(ScalarValue::TimestampMicrosecond(Some(limit_ms.saturating_mul(1_000)), Some("UTC".into())));
+    let instant = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+    let limit = instant(limit_ms.saturating_mul(1_000));
+    let believed = ident(ARRIVAL).lt(instant(now_ms.saturating_mul(1_000).saturating_add(DAY_MICROS)));
     let recent = when(ident(ARRIVAL).gt_eq(limit), ident(OFFSET)).end()?;
+    let day = cast(ident(ARRIVAL), arrow::datatypes::DataType::Int64) / lit(DAY_MICROS);
     let batches = read_session(1)
         .read_table(rows)?
-        .filter(wanted)?
+        .filter(wanted.and(believed))?
         .aggregate(
-            vec![ident(LOG), ident(PARTITION)],
+            vec![ident(LOG), ident(PARTITION), day.alias("day")],
             vec![min(ident(OFFSET)).alias("first"), max(ident(OFFSET)).alias("last"), min(recent).alias("recent")],
         )?
         .collect()
         .await?;
-    let mut found = Through::new();
+    let mut found = Vec::new();
     for batch in &batches {
         let logs = batch.column(0).as_string::<i32>();
         let partitions = batch.column(1).as_primitive::<Int32Type>();
-        let [first, last, recent] = [2, 3, 4].map(|column| batch.column(column).as_primitive::<Int64Type>());
-        for row in 0..batch.num_rows() {
-            let through = if recent.is_valid(row) { recent.value(row) - 1 } else { last.value(row) };
-            if through >= first.value(row) {
-                found.entry(logs.value(row).to_owned()).or_default().insert(partitions.value(row), through);
-            }
-        }
+        let [day, first, last, recent] = [2, 3, 4, 5].map(|column| batch.column(column).as_primitive::<Int64Type>());
+        found.extend((0..batch.num_rows()).map(|row| Arrivals {
+            log: logs.value(row).to_owned(),
+            partition: partitions.value(row),
+            day: day.value(row),
+            first: first.value(row),
+            last: last.value(row),
+            recent: recent.is_valid(row).then(|| recent.value(row)),
+        }));
     }
     Ok(found)
+}
+
+/// Of each partition the offsets before the first row that came at or after the limit, or through the last that came before it, cut where
+/// days end: each part holds the one before it.
+fn parts(found: &[Arrivals]) -> Vec<Through> {
+    let mut partitions = BTreeMap::<(&str, i32), BTreeMap<i64, &Arrivals>>::new();
+    for arrivals in found {
+        partitions.entry((&arrivals.log, arrivals.partition)).or_default().insert(arrivals.day, arrivals);
+    }
+    let days: BTreeSet<i64> = found.iter().map(|arrivals| arrivals.day).collect();
+    let mut parts: Vec<Through> = Vec::new();
+    for day in days {
+        let mut part = parts.last().cloned().unwrap_or_default();
+        for ((log, partition), by_day) in &partitions {
+            let first = by_day.values().map(|on| on.first).min().unwrap_or_default();
+            let recent = by_day.values().filter_map(|on| on.recent).min();
+            // A day's last offset may lie behind the next day's first, where clocks were set.
+            let later = by_day.range(day + 1..).map(|(_, on)| on.first).min();
+            let last = by_day.values().map(|on| on.last).max().unwrap_or_default();
+            let end = [recent, later].into_iter().flatten().map(|offset| offset - 1).min().unwrap_or(last);
+            if end >= first {
+                let known = part.entry((*log).to_owned()).or_default().entry(*partition).or_insert(end);
+                *known = end.max(*known);
+            }
+        }
+        if !part.is_empty() && parts.last() != Some(&part) {
+            parts.push(part);
+        }
+    }
+    parts
 }
 
 /// How many rows have each verdict, and the newest event that counted.
@@ -144,18 +297,57 @@ async fn gone(topic: &Topic, rows: Arc<dyn TableProvider>, wanted: Expr) -> Resu
     Ok((counts, newest))
 }
 
-/// The step's rows, which the cold table has after it whatever happens; how many.
-async fn move_rows(hot: &Table, cold: &mut Table, told: &Extent, step: &Step) -> Result<u64, StoreError> {
-    if cold.transaction(MOVED).await? >= Some(step.number) {
+/// The step's rows, which the cold table has after it once, whatever happens; how many were copied now.
+async fn copy(hot: &Table, cold: &mut Table, wanted: Expr, number: i64) -> Result<u64, StoreError> {
+    if cold.transaction(MOVED).await? >= Some(number) {
         return Ok(0);
     }
     let failed = StoreError::read(&cold.name);
+    let there = read_session(1).read_table(cold.provider().await?).and_then(|frame| frame.filter(wanted.clone()));
+    if there.map_err(&failed)?.count().await.map_err(&failed)? > 0 {
+        cold.delete(wanted.clone()).await?;
+    }
     let provider = hot.provider().await?;
-    let wanted = through(&step.extent.cold).and(!through(&told.cold));
     let found = columns(cold.schema(), &provider.schema());
     let rows = |frame: DataFrame| frame.filter(wanted)?.select(found);
     let rows = read_session(1).read_table(provider).and_then(rows).map_err(&failed)?;
-    cold.append_by_plan(rows, &[(MOVED.to_owned(), step.number)]).await
+    cold.append_by_plan(rows, &[(MOVED.to_owned(), number)]).await
+}
+
+/// Reads all that was copied, every column of it, and sees that it is what the hot table has.
+async fn prove(topic: &Topic, hot: &Table, cold: &Table, wanted: Expr) -> Result<(), StoreError> {
+    use archive_columns::*;
+    let failed = StoreError::read(&topic.name);
+    let frame = |provider| read_session(1).read_table(provider).and_then(|frame| frame.filter(wanted.clone()));
+    let ours = [LOG, PARTITION, OFFSET].map(ident).to_vec();
+    let expected = frame(hot.provider().await?).and_then(|frame| frame.select(ours)).map_err(&failed)?;
+    let expected = tally(expected).await.map_err(&failed)?;
+    let found = tally(frame(cold.provider().await?).map_err(&failed)?).await.map_err(&failed)?;
+    if expected == found {
+        return Ok(());
+    }
+    let rows = |tally: &Tally| tally.values().map(|(rows, _)| rows).sum();
+    Err(StoreError::NotReadBack { topic: topic.name.clone(), expected: rows(&expected), found: rows(&found) })
+}
+
+/// By log and partition: how many rows, and the sum of their offsets.
+type Tally = BTreeMap<(String, i32), (u64, i64)>;
+
+async fn tally(rows: DataFrame) -> Result<Tally> {
+    use archive_columns::*;
+    let mut tally = Tally::new();
+    let mut batches = rows.execute_stream().await?;
+    while let Some(batch) = batches.try_next().await? {
+        let column = |name| Ok::<_, datafusion::error::DataFusionError>(batch.column(batch.schema().index_of(name)?));
+        let logs = column(LOG)?.as_string::<i32>();
+        let partitions = column(PARTITION)?.as_primitive::<Int32Type>();
+        let offsets = column(OFFSET)?.as_primitive::<Int64Type>();
+        for row in 0..batch.num_rows() {
+            let of = tally.entry((logs.value(row).to_owned(), partitions.value(row))).or_default();
+            *of = (of.0 + 1, of.1.wrapping_add(offsets.value(row)));
+        }
+    }
+    Ok(tally)
 }
 
 /// Takes out of both tables what readers no longer look at there.
@@ -182,97 +374,9 @@ async fn clean(topic: &Topic, store: &Location, extent: &Extent) -> Result<(), S
     Ok(())
 }
 
-#[cfg(test)]
-mod tests {
-    use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
-    use vitral_schemas::catalog::{Catalog, ShopSettings};
-
-    use super::*;
-    use crate::archive::Archive;
-
-    const LIMITS: Limits = Limits { hot_ms: 60, cold_ms: None };
-
-    fn topic() -> Topic {
-        Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0)
-    }
-
-    /// A hundred offsets, one for each millisecond, all in the hot table.
-    async fn archive(topic: &Topic, store: &Location) {
-        let schema = topic.archive_schema();
-        let arrival = TimestampMicrosecondArray::from_iter_values((0..100).map(|n| n * 1_000));
-        let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int32Array::from(vec![0; 100])),
-            Arc::new(Int64Array::from_iter_values(0..100)),
-            Arc::new(Int64Array::from(vec![None::<i64>; 100])),
-            Arc::new(arrival.with_timezone("UTC")),
-            Arc::new(StringArray::from(vec!["log"; 100])),
-            Arc::new(StringArray::from(vec![Verdict::Empty.name(); 100])),
-        ];
-        columns.extend(schema.fields().iter().skip(6).map(|field| new_null_array(field.data_type(), 100)));
-        let rows = RecordBatch::try_new(schema.clone(), columns).expect("the archive's schema");
-        let mut table = Table::open(&topic.name, &hot_place(store, topic), schema).await.expect("opened");
-        table.append(vec![rows], &[]).await.expect("appended");
-    }
-
-    async fn count(provider: Arc<dyn TableProvider>) -> usize {
-        read_session(1).read_table(provider).expect("a frame").count().await.expect("a count")
-    }
-
-    /// How many rows a reader finds, and how many lie in each table.
-    async fn found(topic: &Topic, store: &Location) -> [usize; 3] {
-        let reader = Archive::read(topic, store).await.expect("read").expect("an archive");
-        let mut counts = vec![count(reader.provider().await.expect("rows")).await];
-        for place in [hot_place(store, topic), rows_place(store, topic)] {
-            let rows = match Table::read(&topic.name, &place).await.expect("read") {
-                Some(table) => count(table.provider().await.expect("rows")).await,
-                None => 0,
-            };
-            counts.push(rows);
-        }
-        [counts[0], counts[1], counts[2]]
-    }
-
-    /// Killed after each part of a step: readers find every row once, and the next run ends what was begun.
-    #[tokio::test]
-    async fn a_step_that_was_cut_short_is_ended() {
-        let topic = topic();
-        for parts in 1..=3 {
-            let dir = tempfile::tempdir().expect("a folder");
-            let store = Location::folder(dir.path()).expect("a place");
-            archive(&topic, &store).await;
-            let hot = Table::read(&topic.name, &hot_place(&store, &topic)).await.expect("read").expect("a table");
-            let mut steps = Steps::open(&store, &topic).await.expect("opened");
-            let mut cold =
-                Table::open(&topic.name, &rows_place(&store, &topic), topic.archive_schema()).await.expect("opened");
-            let told = Extent::default();
-            let extent = next(&topic, &hot, &cold, &told, LIMITS).await.expect("planned");
-            let step = Step { number: 1, is_told: false, extent };
-            steps.write(&step).await.expect("planned");
-            let mut expected = [100, 100, 0];
-            if parts > 1 {
-                assert_eq!(move_rows(&hot, &mut cold, &told, &step).await.expect("moved"), 60);
-                expected[2] = 60;
-            }
-            if parts > 2 {
-                steps.write(&Step { is_told: true, ..step.clone() }).await.expect("told");
-            }
-            assert_eq!(found(&topic, &store).await, expected, "after {parts} parts");
-            let later = Limits { hot_ms: 80, ..LIMITS };
-            retain(&topic, &store, later).await.expect("ended");
-            let ended = if parts > 2 { [100, 20, 80] } else { [100, 40, 60] };
-            assert_eq!(found(&topic, &store).await, ended, "after {parts} parts");
-        }
-    }
-
-    #[tokio::test]
-    async fn of_two_runs_at_once_one_comes_through() {
-        let topic = topic();
-        let dir = tempfile::tempdir().expect("a folder");
-        let store = Location::folder(dir.path()).expect("a place");
-        archive(&topic, &store).await;
-        let runs = futures::future::join_all((0..4).map(|_| retain(&topic, &store, LIMITS))).await;
-        assert!(runs.iter().any(Result::is_ok), "{runs:?}");
-        retain(&topic, &store, LIMITS).await.expect("and again");
-        assert_eq!(found(&topic, &store).await, [100, 40, 60]);
-    }
+fn external(error: StoreError) -> datafusion::error::DataFusionError {
+    datafusion::error::DataFusionError::External(Box::new(error))
 }
+
+#[cfg(test)]
+mod tests;

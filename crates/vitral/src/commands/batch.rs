@@ -1,20 +1,26 @@
-//! `vitral batch list|run`: jobs of the warehouse, and checks of quality.
+//! `vitral batch list|run|quarantine`: jobs of the warehouse, checks of quality, and upkeep of what is stored.
+
+mod day;
+mod upkeep;
+
+use std::time::Duration;
 
 use anyhow::{Context, bail};
 use arrow::util::pretty::pretty_format_batches;
-use chrono::{NaiveDate, TimeDelta, Utc};
+use chrono::{Days as ChronoDays, NaiveDate, Utc};
+use chrono_tz::Tz;
 use clap::{Args, Subcommand};
-use vitral_batch::checks;
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
+use vitral_batch::{BatchError, checks};
 use vitral_schemas::catalog::{Catalog, Period};
-use vitral_store::Location;
-use vitral_store::archive::{self, Limits, Retained};
-use vitral_store::maintenance::{self, Compacted};
 use vitral_store::warehouse::Days;
+use vitral_store::{Location, Quarantine};
 
+pub use self::day::Day;
+pub use self::upkeep::lease;
 use crate::cli::{BadArguments, Common, answer};
-use crate::config::{Config, Retention};
+use crate::config::Config;
 use crate::engine;
 use crate::server::REFERENCE_DIR;
 use crate::warehouse;
@@ -25,6 +31,8 @@ const CHECKS: &str = "verificacoes";
 const RETENTION: &str = "retencao";
 /// The job that makes large files of small ones.
 const COMPACTION: &str = "compactacao";
+/// How often it is looked whether a day is over.
+const WAIT: Duration = Duration::from_secs(20);
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -32,28 +40,50 @@ pub enum Command {
     List,
     /// Run one, for the days that are named or for those that have changed since its last run.
     Run(Flags),
+    /// The rows that the warehouse's database could not take.
+    Quarantine,
 }
 
 #[derive(Debug, Args)]
 pub struct Flags {
     /// The job.
     job: String,
-    /// For this day of the shop's zone.
+    /// For this day of the shop's zone: 2025-12-31, today, yesterday, or the day that a time (RFC 3339) is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
-    date: Option<NaiveDate>,
+    date: Option<Day>,
+    /// For so many days through that one.
+    #[arg(long, value_name = "N", requires = "date", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    days: u64,
     /// For the days from this one ...
     #[arg(long, value_name = "D", requires = "to")]
-    from: Option<NaiveDate>,
+    from: Option<Day>,
     /// ... through this one.
     #[arg(long, value_name = "D", requires = "from")]
-    to: Option<NaiveDate>,
+    to: Option<Day>,
+    /// Wait until the days that are named are over, so that no event of theirs can count any more.
+    #[arg(long, conflicts_with = "allow_open")]
+    wait: bool,
+    /// Compute days that are not over from what is there.
+    #[arg(long)]
+    allow_open: bool,
+    /// retencao: delete more than by the last run, without being asked.
+    #[arg(long)]
+    yes: bool,
     #[command(flatten)]
     engine: engine::Flags,
 }
 
 impl Flags {
-    fn days(&self) -> anyhow::Result<Option<(NaiveDate, NaiveDate)>> {
-        let days = self.date.map(|day| (day, day)).or(self.from.zip(self.to));
+    fn days(&self, zone: Tz) -> anyhow::Result<Option<(NaiveDate, NaiveDate)>> {
+        let day = |day: Option<Day>| day.map(|day| day.in_zone(zone, Utc::now()));
+        let through = |last: NaiveDate| {
+            let first = last.checked_sub_days(ChronoDays::new(self.days - 1));
+            first.map(|first| (first, last)).ok_or_else(|| BadArguments(format!("{} days are too many", self.days)))
+        };
+        let days = match day(self.date) {
+            Some(last) => Some(through(last)?),
+            None => day(self.from).zip(day(self.to)),
+        };
         if let Some((from, to)) = days
             && from > to
         {
@@ -70,11 +100,16 @@ pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Resul
             list(&catalog);
             Ok(())
         }
-        Command::Run(flags) => {
-            let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-            runtime.block_on(job(config, common, &catalog, flags))
+        Command::Run(flags) => runtime()?.block_on(job(config, common, &catalog, flags)),
+        Command::Quarantine => {
+            let store = config.location(&common.data_dir)?;
+            runtime()?.block_on(quarantine(&store))
         }
     }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
 }
 
 fn list(catalog: &Catalog) {
@@ -98,62 +133,63 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         bail!(BadArguments(format!("{} moves files, which this process does: leave --engine out", flags.job)));
     }
     if flags.job == COMPACTION {
-        return compact(&store).await;
+        return upkeep::compact(&store).await;
     }
     if flags.job == RETENTION {
-        return retain(&config.retention, catalog, &store).await;
+        return upkeep::retain(&config.retention, catalog, &store, flags.yes).await;
     }
     let zone = config.settings()?.time_zone;
-    let tables = Tables::open(catalog, &store, &common.data_dir.join(REFERENCE_DIR), engine).await?;
-    let days = flags.days()?;
+    let reference_dir = common.data_dir.join(REFERENCE_DIR);
+    let open = || Tables::open(catalog, &store, &reference_dir, engine.clone());
+    let days = flags.days(zone)?;
     if flags.job == CHECKS {
         let today = Utc::now().with_timezone(&zone).date_naive();
         let (from, to) = days.unwrap_or((today, today));
         let days = Days { from, to: to.succ_opt().unwrap_or(to) };
-        return show_checks(&checks::run(catalog, zone, days, &tables).await?, from, to);
+        let mut found = checks::run(catalog, zone, days, &open().await?).await?;
+        found.extend(checks::quarantined(&store, days).await?);
+        return show_checks(&found, from, to);
     }
     let warehouse = warehouse::open(config, &store).await?;
-    let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref() };
+    let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref(), allow_open: flags.allow_open };
     let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
-    let done = jobs.run(&flags.job, wanted, &tables).await.with_context(|| format!("job {} failed", flags.job))?;
+    let done = loop {
+        match jobs.run(&flags.job, wanted, &open().await?).await {
+            Err(error @ BatchError::OpenDay { .. }) if flags.wait => {
+                tracing::info!(%error, "waiting");
+                tokio::time::sleep(WAIT).await;
+            }
+            done => break done.with_context(|| format!("job {} failed", flags.job))?,
+        }
+    };
     for table in &done {
         show(table);
     }
     Ok(())
 }
 
-async fn compact(store: &Location) -> anyhow::Result<()> {
-    for table in maintenance::compact(store).await? {
-        let Compacted { table, files_before, files_after, deleted } = table;
-        answer(&format!("{table}: {files_before} files became {files_after}, {deleted} old ones deleted"));
-    }
-    Ok(())
-}
-
-async fn retain(retention: &Retention, catalog: &Catalog, store: &Location) -> anyhow::Result<()> {
-    let now = Utc::now();
-    let hot_ms = (now - TimeDelta::days(retention.hot_days.into())).timestamp_millis();
-    let gone_ms = (now - TimeDelta::days((retention.hot_days + retention.cold_days).into())).timestamp_millis();
-    if let Some(unknown) = retention.legal_hold.iter().find(|name| catalog.topic(name).is_none()) {
-        bail!("configuration: retention.legal_hold names {unknown}, which is no topic's table");
-    }
-    for topic in &catalog.topics {
-        let is_held = retention.legal_hold.contains(&topic.name);
-        let limits = Limits { hot_ms, cold_ms: (!is_held).then_some(gone_ms) };
-        let Some(Retained { moved, gone }) = archive::retain(topic, store, limits).await? else { continue };
-        let held = if is_held { "; under legal hold, none may go" } else { "" };
-        answer(&format!("{}: {moved} rows moved to the cold part, {gone} deleted from it{held}", topic.name));
+async fn quarantine(store: &Location) -> anyhow::Result<()> {
+    let rows = Quarantine::of(store).rows().await?;
+    let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
+    answer(&format!("{count} rows are set aside"));
+    if count > 0 {
+        answer(&pretty_format_batches(&rows).context("the rows cannot be shown")?.to_string());
     }
     Ok(())
 }
 
 fn show(done: &Done) {
-    let Done { table, days, read, written, refused, left } = done;
+    let Done { table, days, read, written, refused, set_aside, left } = done;
     let days = days.map_or_else(
         || "nothing has changed".to_owned(),
         |days| format!("{} to {}", days.from, days.to.pred_opt().unwrap_or(days.to)),
     );
     answer(&format!("{table}: {days}; {read} rows read, {written} written, {refused} refused"));
+    if *set_aside > 0 {
+        answer(&format!(
+            "  {set_aside} rows were set aside, as the warehouse's database cannot take them: vitral batch quarantine shows them and why"
+        ));
+    }
     if *left > 0 {
         answer(&format!("  {left} days that have changed are left as they are: events of theirs are gone"));
     }

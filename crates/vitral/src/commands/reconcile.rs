@@ -3,17 +3,23 @@
 use std::time::Instant;
 
 use anyhow::{Context, bail};
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use arrow::util::pretty::pretty_format_batches;
 use chrono::{DateTime, Utc};
+use chrono_tz::Tz;
 use clap::Args;
+use serde_json::json;
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::results::{self, Run};
 use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, reconcile, repair};
 use vitral_schemas::catalog::Catalog;
 use vitral_schemas::reconciliation::BY_COMMAND;
-use vitral_store::Location;
+use vitral_schemas::time::day_start_ms;
+use vitral_store::{Act, Location};
 
-use crate::cli::{Common, answer};
+use super::batch::Day;
+use crate::cli::{BadArguments, Common, answer};
 use crate::config::Config;
 use crate::engine;
 
@@ -23,11 +29,14 @@ const SHOWN: usize = 20;
 #[derive(Debug, Args)]
 pub struct Flags {
     /// Windows that start at or after this time (RFC 3339) ...
-    #[arg(long, value_name = "T")]
-    from: DateTime<Utc>,
+    #[arg(long, value_name = "T", requires = "to")]
+    from: Option<DateTime<Utc>>,
     /// ... and before this one.
-    #[arg(long, value_name = "T")]
-    to: DateTime<Utc>,
+    #[arg(long, value_name = "T", requires = "from")]
+    to: Option<DateTime<Utc>>,
+    /// Windows that start on this day of the shop's zone: 2025-12-31, today, yesterday, or the day that a time is in.
+    #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"], required_unless_present = "from")]
+    date: Option<Day>,
     /// Put what was recomputed in the place of what differs, and compare again.
     #[arg(long)]
     repair: bool,
@@ -39,9 +48,7 @@ pub struct Flags {
 }
 
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
-    if flags.from >= flags.to {
-        bail!("--from {} is not before --to {}", flags.from, flags.to);
-    }
+    let range = range(flags, config.settings()?.time_zone)?;
     let catalog = config.catalog()?;
     if let Some(name) = &flags.metric
         && catalog.metric(name).is_none()
@@ -51,7 +58,6 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     }
     let settings = config.settings()?;
     let engine = flags.engine.engine()?;
-    let range = Range { from_ms: flags.from.timestamp_millis(), to_ms: flags.to.timestamp_millis() };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = config.location(&common.data_dir)?;
     runtime.block_on(async {
@@ -65,6 +71,9 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
             let started = Instant::now();
             let repaired = repair(&catalog, &settings, &store, &compared).await?;
             if repaired > 0 {
+                for metric in compared.iter().filter(|metric| metric.differs()) {
+                    record_repair(metric, &store).await?;
+                }
                 answer(&format!("{repaired} metrics repaired; compared again:"));
                 compared = compare().await?;
                 show(&compared, &breaks, range)?;
@@ -73,6 +82,38 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         }
         verdict(&compared, &breaks)
     })
+}
+
+/// Keeps who put which rows in the place of which.
+async fn record_repair(repaired: &Compared, store: &Location) -> anyhow::Result<()> {
+    let Compared { metric, range, differences, expected, .. } = repaired;
+    let sides = differences.column_by_name(SIDE_COLUMN).and_then(|sides| sides.as_primitive_opt::<Int64Type>());
+    let of = |is_published: bool| -> i64 {
+        let sides = sides.into_iter().flat_map(|sides| sides.iter().flatten());
+        sides.filter(|side| (*side > 0) == is_published).map(i64::abs).sum()
+    };
+    let time = |ms: i64| DateTime::from_timestamp_millis(ms).map(|time| time.to_rfc3339());
+    let before = json!({ "linhas_erradas": of(true), "linhas_ausentes": of(false) });
+    let after = json!({ "linhas": expected.num_rows(), "de": time(range.from_ms), "ate": time(range.to_ms) });
+    let act = Act::of_command("reparar", metric.clone()).before(before.to_string());
+    Ok(act.after(after.to_string()).record(store).await?)
+}
+
+fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Range> {
+    let range = match (flags.date, flags.from, flags.to) {
+        (Some(day), ..) => {
+            let day = day.in_zone(zone, Utc::now());
+            let next = day.succ_opt().unwrap_or(day);
+            Range { from_ms: day_start_ms(zone, day), to_ms: day_start_ms(zone, next) }
+        }
+        (None, Some(from), Some(to)) => Range { from_ms: from.timestamp_millis(), to_ms: to.timestamp_millis() },
+        _ => bail!(BadArguments("name a time by --from and --to, or a day by --date".to_owned())),
+    };
+    let time = |ms: i64| DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.to_rfc3339());
+    if range.from_ms >= range.to_ms {
+        bail!("--from {} is not before --to {}", time(range.from_ms), time(range.to_ms));
+    }
+    Ok(range)
 }
 
 /// Keeps the result, for the API and the page.

@@ -1,0 +1,136 @@
+//! Whether more would be deleted than the last run lets expect: a number too many in the configuration, or a clock that is years ahead,
+//! shall not empty an archive before somebody has looked.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use vitral_schemas::topic::Topic;
+
+use super::retention::{Limits, Outlook, Retained};
+use crate::error::StoreError;
+use crate::location::Location;
+
+const DAY_MS: i64 = 24 * 3_600_000;
+/// Of more than this part of all rows it is asked whether it is meant, if it is also more than twice as many as before.
+const LARGE_PART: u64 = 10;
+
+/// What the last run over a topic's archive was for, and did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct LastRetention {
+    ran_ms: i64,
+    /// The time between it and the one before.
+    elapsed_ms: Option<i64>,
+    /// Rows that came before this were deleted; none if nothing was to be.
+    cut_off_ms: Option<i64>,
+    gone: u64,
+}
+
+/// Why it is asked whether rows are to be deleted.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Reason {
+    /// None was ever deleted under these settings, or nothing is known of it.
+    First,
+    /// The days that rows are kept became fewer by so many.
+    FewerDays(i64),
+    /// So many times as many as by the last run, and a large part of all.
+    ManyRows { going: u64, before: u64, total: u64 },
+}
+
+impl fmt::Display for Reason {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::First => write!(f, "no run before this one was to delete any"),
+            Self::FewerDays(days) => {
+                write!(f, "the time that rows are kept is {days} days shorter than at the last run")
+            }
+            Self::ManyRows { going, before, total } => {
+                write!(f, "the last run deleted {before} rows, this one would delete {going} of {total}")
+            }
+        }
+    }
+}
+
+impl LastRetention {
+    /// What is known of the last run; none before the first.
+    pub async fn read(store: &Location, topic: &Topic) -> Result<Option<Self>, StoreError> {
+        let place = store.join("cold");
+        let text = place.read_text(&file(topic)).await?;
+        // One that cannot be read is as good as none: then it is asked.
+        Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
+    }
+
+    /// Keeps what a run has done.
+    pub async fn record(store: &Location, topic: &Topic, limits: Limits, done: Retained) -> Result<(), StoreError> {
+        let before = Self::read(store, topic).await?;
+        let last = Self {
+            ran_ms: limits.now_ms,
+            elapsed_ms: before.map(|before| limits.now_ms - before.ran_ms),
+            cut_off_ms: limits.cold_ms,
+            gone: done.gone,
+        };
+        let text = serde_json::to_string(&last).unwrap_or_default();
+        store.join("cold").write_text(&file(topic), &text).await
+    }
+
+    /// Why a run that would do this should be agreed to first; none if it does what is to be expected after the last one.
+    pub fn concern(last: Option<&Self>, limits: Limits, outlook: &Outlook) -> Option<Reason> {
+        let Some(cut_off_ms) = limits.cold_ms.filter(|_| outlook.going > 0) else { return None };
+        let Some((last, last_cut_off_ms)) = last.and_then(|last| Some((last, last.cut_off_ms?))) else {
+            return Some(Reason::First);
+        };
+        let passed_ms = (limits.now_ms - last.ran_ms).max(0);
+        let shorter_ms = cut_off_ms - last_cut_off_ms - passed_ms;
+        if shorter_ms >= DAY_MS {
+            return Some(Reason::FewerDays(shorter_ms / DAY_MS));
+        }
+        // After a pause there is more to delete.
+        let times = last.elapsed_ms.filter(|ms| *ms > 0).map_or(1, |ms| (passed_ms / ms).max(1));
+        let usual = last.gone.saturating_mul(2).saturating_mul(u64::try_from(times).unwrap_or(1));
+        let is_large = outlook.going.saturating_mul(LARGE_PART) > outlook.total;
+        let Outlook { going, total, .. } = *outlook;
+        (going > usual && is_large).then_some(Reason::ManyRows { going, before: last.gone, total })
+    }
+}
+
+fn file(topic: &Topic) -> String {
+    format!("retencao-{}.json", topic.name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NOW_MS: i64 = 1_800_000_000_000;
+
+    fn limits(days_after: i64, kept_days: Option<i64>) -> Limits {
+        let now_ms = NOW_MS + days_after * DAY_MS;
+        Limits { hot_ms: 0, cold_ms: kept_days.map(|days| now_ms - days * DAY_MS), now_ms }
+    }
+
+    fn last(kept_days: Option<i64>, gone: u64) -> LastRetention {
+        LastRetention {
+            ran_ms: NOW_MS,
+            elapsed_ms: Some(7 * DAY_MS),
+            cut_off_ms: kept_days.map(|days| NOW_MS - days * DAY_MS),
+            gone,
+        }
+    }
+
+    #[test]
+    fn more_than_last_time_is_asked_about() {
+        let of = |last: Option<LastRetention>, limits: Limits, going| {
+            LastRetention::concern(last.as_ref(), limits, &Outlook { moving: 0, going, total: 1_000 })
+        };
+        let week = || limits(7, Some(395));
+        assert_eq!(of(Some(last(Some(395), 10)), week(), 12), None, "week after week");
+        assert_eq!(of(Some(last(Some(395), 0)), week(), 30), None, "the first that are old enough");
+        assert_eq!(of(None, week(), 0), None, "nothing goes");
+        assert_eq!(of(None, week(), 1), Some(Reason::First));
+        assert_eq!(of(Some(last(None, 0)), week(), 1), Some(Reason::First), "until now rows were kept for ever");
+        assert_eq!(of(Some(last(Some(395), 10)), limits(7, Some(29)), 12), Some(Reason::FewerDays(366)));
+        let many = Some(Reason::ManyRows { going: 500, before: 10, total: 1_000 });
+        assert_eq!(of(Some(last(Some(395), 10)), week(), 500), many);
+        assert_eq!(of(Some(last(Some(395), 10)), limits(700, Some(395)), 500), None, "100 weeks later");
+        assert_eq!(of(Some(last(Some(395), 10)), limits(7, None), 0), None);
+    }
+}
