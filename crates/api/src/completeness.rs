@@ -2,6 +2,7 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
+use vitral_schemas::published::PublishedWindows;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::{Completeness, MetricView, View};
 
@@ -26,10 +27,18 @@ pub(crate) struct Figures<'a> {
     atrasadas: u64,
     recusadas: u64,
     particoes_ociosas: &'a [i32],
+    /// Windows that start before this are not there: their events are gone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desde: Option<String>,
+    /// Windows that start before this are those of an earlier version of the metric.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    versao_anterior_ate: Option<String>,
 }
 
 impl<'a> Figures<'a> {
-    pub(crate) fn of(completeness: &'a Completeness) -> Self {
+    pub(crate) fn of(metric: &'a MetricView) -> Self {
+        let completeness = &metric.completeness;
+        let windows = PublishedWindows::of(&metric.published);
         Self {
             marca_dagua: watermark_text(completeness.watermark_ms),
             lidas: completeness.read,
@@ -38,6 +47,8 @@ impl<'a> Figures<'a> {
             atrasadas: completeness.late,
             recusadas: completeness.refused,
             particoes_ociosas: &completeness.idle_partitions,
+            desde: watermark_text(windows.and_then(|windows| windows.since_ms)),
+            versao_anterior_ate: watermark_text(windows.and_then(|windows| windows.earlier_until_ms)),
         }
     }
 }

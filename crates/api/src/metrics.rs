@@ -35,7 +35,7 @@ fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize
     let external = |error| ArrowError::ExternalError(error);
     let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
     let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
-    let document = Document { nome: name, linhas, completude: Figures::of(&shown.completeness) };
+    let document = Document { nome: name, linhas, completude: Figures::of(shown) };
     Ok(serde_json::to_vec(&document).map_err(|error| external(error.into()))?)
 }
 

@@ -60,7 +60,11 @@ pub async fn backfill(
     let end_ms = windows.first_open_ms(effective_ms - topic.lateness_ms);
     // Windows that lack events are not computed: they could not be proved.
     let whole_from_ms = archive.gone_micros().map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
-    let done_ms = table.backfilled_until_ms().await?.max(whole_from_ms);
+    let done_ms = table.backfilled_until_ms().await?;
+    if let Some(from_ms) = whole_from_ms.filter(|from_ms| done_ms.is_none_or(|done_ms| done_ms < *from_ms)) {
+        table.begin_at(from_ms, done_ms).await?;
+    }
+    let done_ms = done_ms.max(whole_from_ms);
     let next = async |from_ms: i64| next_ms(metric, topic, settings, store, from_ms).await;
     let mut from_ms = done_ms;
     let mut first_ms = next(done_ms.unwrap_or(LONG_AGO_MS)).await?;

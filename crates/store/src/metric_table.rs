@@ -2,6 +2,10 @@
 //!
 //! A commit appends the rows of whole windows and carries how far the metric is published. It is derived from committed
 //! rows of the archive only: after a crash before it, the same windows are published from there.
+//!
+//! A version that began after events were gone has no windows of their time. Those stay what the version before it has published.
+
+mod earlier;
 
 use std::sync::Arc;
 
@@ -10,6 +14,7 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::Expr;
 
+use self::earlier::Earlier;
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;
@@ -22,14 +27,20 @@ const DEFINITION_FILE: &str = "_definition.sql";
 
 #[derive(Debug)]
 pub struct MetricTable {
+    metric: String,
+    version: String,
+    /// Of all metrics' tables.
+    location: Location,
     application: String,
     table: Table,
     published_through_ms: Option<i64>,
     /// The version of the table that was last seen to be published so far.
     checked_version: Option<u64>,
+    /// Windows from before it had events; none if it had all of them.
+    earlier: Option<Earlier>,
 }
 
-/// A version of a metric that was published some day.
+/// A version of a metric that was published at some time.
 #[derive(Debug, Clone)]
 pub struct PublishedVersion {
     pub version: String,
@@ -44,7 +55,39 @@ impl MetricTable {
         let table = Table::open(metric, &location.join(metric).join(version), schema).await?;
         let application = application(metric, version);
         let published_through_ms = table.transaction(&application).await?;
-        Ok(Self { application, checked_version: table.version(), table, published_through_ms })
+        let mut opened = Self {
+            metric: metric.to_owned(),
+            version: version.to_owned(),
+            location: location.clone(),
+            application,
+            checked_version: table.version(),
+            table,
+            published_through_ms,
+            earlier: None,
+        };
+        opened.look_for_earlier().await?;
+        Ok(opened)
+    }
+
+    /// Windows that start before `from_ms` cannot be computed any more, as their events are gone: but for those before `done_ms`, which
+    /// are there, they are those of the versions before. To be called before a history is computed that begins there.
+    pub async fn begin_at(&mut self, from_ms: i64, done_ms: Option<i64>) -> Result<(), StoreError> {
+        let mut transactions = vec![(earlier::from(&self.application), from_ms)];
+        // A version that was left and is declared again has its own windows from before it was left.
+        if let Some(done_ms) = done_ms {
+            let first_ms = self.table.transaction(&earlier::from(&self.application)).await?;
+            transactions.push((earlier::left_at(&self.application), done_ms));
+            transactions.extend(first_ms.map(|ms| (earlier::first_from(&self.application), ms)));
+        }
+        self.table.append(Vec::new(), &transactions).await?;
+        self.look_for_earlier().await
+    }
+
+    async fn look_for_earlier(&mut self) -> Result<(), StoreError> {
+        let Some(from_ms) = self.table.transaction(&earlier::from(&self.application)).await? else { return Ok(()) };
+        let earlier = Earlier::find(&self.metric, &self.version, &self.location, self.table.schema(), from_ms).await?;
+        self.earlier = Some(earlier);
+        Ok(())
     }
 
     /// Keeps the statement that declares the version, so that a later catalog's process can go on with it.
@@ -115,8 +158,13 @@ impl MetricTable {
         self.published_through_ms
     }
 
+    /// The published rows, those of earlier versions included.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
-        self.table.provider().await
+        let own = self.table.provider().await?;
+        match &self.earlier {
+            None => Ok(own),
+            Some(earlier) => earlier.with(own).await,
+        }
     }
 
     /// Adds the rows of the windows that closed since the last call. Publishing the same watermark again does nothing.
@@ -171,7 +219,11 @@ impl MetricTable {
     pub async fn refresh(&mut self) -> Result<bool, StoreError> {
         let before = self.table.version();
         self.table.refresh().await?;
-        Ok(self.table.version() != before)
+        let mut changed = self.table.version() != before;
+        if let Some(earlier) = &mut self.earlier {
+            changed |= earlier.refresh().await?;
+        }
+        Ok(changed)
     }
 
     /// Merges small files if there are many; true if it did.

@@ -68,7 +68,11 @@ impl Backfill {
         // Windows that lack events are not computed: they could not be proved.
         let gone_micros = self.archive.gone_micros().await?;
         let whole_from_ms = gone_micros.map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
-        let mut from_ms = self.table.backfilled_until_ms().await?.max(published_until_ms).max(whole_from_ms);
+        let done_ms = self.table.backfilled_until_ms().await?.max(published_until_ms);
+        if let Some(from_ms) = whole_from_ms.filter(|from_ms| done_ms.is_none_or(|done_ms| done_ms < *from_ms)) {
+            self.table.begin_at(from_ms, done_ms).await?;
+        }
+        let mut from_ms = done_ms.max(whole_from_ms);
         loop {
             if stop.load(Ordering::SeqCst) {
                 return Ok(false);

@@ -1,6 +1,6 @@
 //! The archive must have every offset once: rows and ranges of what was never delivered, without a hole and without an overlap.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
@@ -140,14 +140,18 @@ async fn check_ends(
     partitions: &[PartitionOffsets],
     breaks: &mut Vec<Break>,
 ) -> Result<(), BatchError> {
-    let mut logs: Vec<&str> = partitions.iter().map(|known| known.log.as_str()).collect();
-    logs.dedup();
+    let logs = partitions.iter().map(|known| known.log.as_str()).chain(archive.gone_logs()).collect::<BTreeSet<_>>();
     for log in logs {
         let of_log = || partitions.iter().filter(|known| known.log == log);
-        let last = of_log().map(|known| known.partition).max().unwrap_or_default();
+        let last = of_log().map(|known| known.partition).chain(archive.gone_partitions(log)).max().unwrap_or_default();
         for partition in 0..=last + PARTITIONS_BEHIND {
             let Some(expected) = archive.next_offset(log, partition).await? else { continue };
-            let found = of_log().find(|known| known.partition == partition).map_or(0, |known| known.next);
+            let found = match of_log().find(|known| known.partition == partition) {
+                Some(known) => known.next,
+                // All of its rows are gone, the last of which may have stood for several offsets.
+                None if archive.gone_through(log, partition).is_some_and(|last| last < expected) => continue,
+                None => 0,
+            };
             if expected != found {
                 breaks.push(Break { log: log.to_owned(), partition, expected, found });
             }

@@ -3,6 +3,8 @@
 mod identity;
 mod import;
 mod jobs;
+mod kept;
+mod late;
 mod reading;
 mod undo;
 mod world;

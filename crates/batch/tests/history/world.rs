@@ -4,10 +4,12 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{
+    ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
+};
 use arrow::datatypes::Schema;
 use arrow::util::pretty::pretty_format_batches;
-use chrono::NaiveDate;
+use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use tempfile::TempDir;
@@ -19,7 +21,7 @@ use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
-use vitral_store::warehouse::DeltaWarehouse;
+use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 use vitral_store::{Archive, ArchiveCommit, Location};
 
 /// 2026-11-01T00:00:00Z
@@ -201,11 +203,72 @@ impl World {
     }
 
     pub async fn job(&self, job: &str, wanted: Wanted) -> Vec<Done> {
+        self.try_job(job, wanted, false).await.expect("done")
+    }
+
+    pub async fn try_job(&self, job: &str, wanted: Wanted, allow_open: bool) -> Result<Vec<Done>, BatchError> {
         let warehouse = DeltaWarehouse::new(self.store.join("warehouse"));
+        self.job_into(&warehouse, job, wanted, allow_open).await
+    }
+
+    pub async fn job_into(
+        &self,
+        warehouse: &dyn Warehouse,
+        job: &str,
+        wanted: Wanted,
+        allow_open: bool,
+    ) -> Result<Vec<Done>, BatchError> {
         let zone = ShopSettings::default().time_zone;
-        let jobs = Jobs { catalog: &self.catalog, zone, store: &self.store, warehouse: &warehouse };
-        let tables = self.tables().await;
-        jobs.run(job, wanted, &tables).await.expect("done")
+        let jobs = Jobs { catalog: &self.catalog, zone, store: &self.store, warehouse, allow_open };
+        jobs.run(job, wanted, &self.tables().await).await
+    }
+
+    /// Sales of the stream: each its offset's, at these times (RFC 3339), and the watermark after them.
+    pub async fn stream(&self, sales: &[&str], watermark: &str) {
+        let sales: Vec<_> = sales.iter().map(|time| (*time, "casa")).collect();
+        self.stream_to(0, &sales, watermark).await;
+    }
+
+    /// The same in a partition, with their categories.
+    pub async fn stream_to(&self, partition: i32, sales: &[(&str, &str)], watermark: &str) {
+        let topic = self.catalog.topic("eventos_clientes").expect("a topic");
+        let mut archive = Archive::open(topic, "log", [partition], &self.store).await.expect("opened");
+        let from = archive.next_offsets().get(&partition).copied();
+        let micros = |text: &str| text.parse::<DateTime<Utc>>().expect("a time").timestamp_micros();
+        let (first, count) = (from.unwrap_or(0), sales.len());
+        let schema = topic.archive_schema();
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; count])) };
+            let times = || sales.iter().map(|(time, _)| micros(time));
+            match field.name().as_str() {
+                "_particao" => Arc::new(Int32Array::from(vec![partition; count])),
+                "_deslocamento" => Arc::new(Int64Array::from_iter_values((first..).take(count))),
+                "_chegada" | "timestamp" => {
+                    Arc::new(TimestampMicrosecondArray::from_iter_values(times()).with_timezone("UTC"))
+                }
+                "_log" => text("log"),
+                "_veredito" => text("contada"),
+                "categoria" => Arc::new(StringArray::from_iter_values(sales.iter().map(|(_, category)| category))),
+                "id_usuario" => text("u1"),
+                "tipo_evento" => text("compra"),
+                "id_produto" => text("p1"),
+                "moeda" => text("BRL"),
+                "quantidade" => {
+                    arrow::compute::cast(&Int64Array::from(vec![1; count]), field.data_type()).expect("a number")
+                }
+                "valor_total" => {
+                    arrow::compute::cast(&Int64Array::from(vec![10; count]), field.data_type()).expect("a number")
+                }
+                _ => new_null_array(field.data_type(), count),
+            }
+        });
+        let commit = ArchiveCommit {
+            rows: vec![RecordBatch::try_new(schema.clone(), columns.collect()).expect("the archive's schema")],
+            offsets: BTreeMap::from([(partition, (from, first + count as i64))]),
+            effective_ms: Some(micros(watermark) / 1_000),
+            token: i64::from(partition) << 32 | (first + 1),
+        };
+        archive.commit(&commit).await.expect("committed");
     }
 
     /// What a statement over topics and views gives, ordered as it says.

@@ -1,0 +1,141 @@
+//! What stays when the events are gone: published windows, and the proof of offsets.
+
+use std::sync::Arc;
+
+use vitral_batch::backfill::{Backfilled, backfill};
+use vitral_batch::reconcile::offsets::{self, Seen};
+use vitral_batch::{Engine, jobs::Wanted};
+use vitral_panes::plan::MetricPlan;
+use vitral_panes::{EngineConfig, engine_session};
+use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
+use vitral_schemas::published::PublishedWindows;
+use vitral_store::archive::{Limits, retain};
+use vitral_store::{MetricTable, read_session};
+
+use crate::world::{World, show};
+
+const METRIC: &str = "
+CREATE MATERIALIZED VIEW por_categoria AS
+SELECT tumble(INTERVAL '1 hour') AS janela, categoria, count(*) AS vendas
+FROM eventos_clientes GROUP BY janela, categoria ORDER BY ";
+
+fn metric(world: &World, order: &str) -> Metric {
+    let text = format!("{METRIC}{order};\n");
+    world.write("catalogo/por_categoria.sql", &text);
+    let catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    catalog.metric("por_categoria").expect("the metric").clone()
+}
+
+async fn table(world: &World, metric: &Metric) -> MetricTable {
+    let topic = world.catalog.topic(&metric.topic).expect("a topic");
+    let settings = ShopSettings::default();
+    let session = engine_session(EngineConfig::default()).expect("a session");
+    let plan = MetricPlan::new(metric, topic, &settings, &session).expect("planned");
+    let version = metric.version(&settings, topic.lateness_ms);
+    let schema = Arc::clone(plan.rows_schema());
+    MetricTable::open(&metric.name, &version, schema, &world.store.join("metrics")).await.expect("opened")
+}
+
+/// Computes the metric's history and publishes through it, as a stream that declares it does.
+async fn publish(world: &World, metric: &Metric, through: &str) -> Backfilled {
+    let topic = world.catalog.topic(&metric.topic).expect("a topic");
+    let settings = ShopSettings::default();
+    let done = backfill(metric, topic, &settings, &world.store, &Engine::Local).await.expect("computed");
+    let version = metric.version(&settings, topic.lateness_ms);
+    let through = through.parse::<chrono::DateTime<chrono::Utc>>().expect("a time").timestamp_millis();
+    table(world, metric).await.publish(Vec::new(), through).await.expect("published");
+    let definition = metric.definition();
+    MetricTable::define(&metric.name, &version, &world.store.join("metrics"), &definition).await.expect("defined");
+    done
+}
+
+async fn everything_goes(world: &World) {
+    let topic = world.catalog.topic("eventos_clientes").expect("a topic");
+    let now_ms = 4_000_000_000_000;
+    let limits = Limits { hot_ms: now_ms, cold_ms: Some(now_ms), now_ms };
+    for _ in 0..2 {
+        retain(topic, &world.store, limits).await.expect("done");
+    }
+}
+
+async fn windows(world: &World, metric: &Metric) -> String {
+    let provider = table(world, metric).await.provider().await.expect("rows");
+    let frame = read_session(1).read_table(provider).expect("a frame");
+    let order = vec![datafusion::logical_expr::ident("janela_inicio").sort(true, true)];
+    show(&frame.sort(order).expect("sorted").collect().await.expect("rows"))
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn published_windows_outlive_their_events_and_their_version() {
+    let world = World::new();
+    world.stream(&["2025-05-14T15:10:00Z", "2025-05-14T16:10:00Z"], "2025-05-14T20:00:00Z").await;
+    let first = metric(&world, "vendas DESC, categoria");
+    publish(&world, &first, "2025-05-14T20:00:00Z").await;
+    let before = windows(&world, &first).await;
+    assert_eq!(before.matches("casa").count(), 2, "{before}");
+    everything_goes(&world).await;
+    world.stream(&["2025-05-15T10:10:00Z"], "2025-05-15T14:00:00Z").await;
+
+    // Only the order is another.
+    let second = metric(&world, "categoria, vendas DESC");
+    publish(&world, &second, "2025-05-15T14:00:00Z").await;
+    let after = windows(&world, &second).await;
+    for window in ["2025-05-14T15:00:00Z", "2025-05-14T16:00:00Z", "2025-05-15T10:00:00Z"] {
+        assert!(after.contains(&format!("| {window} ")), "{window} is lost: {after}");
+    }
+    assert_eq!(after.matches("casa").count(), 3, "{after}");
+    let provider = table(&world, &second).await.provider().await.expect("rows");
+    let known = PublishedWindows::of(&provider).expect("they are of two versions");
+    assert!(known.earlier_until_ms.is_some() && known.since_ms.is_none(), "{known:?}");
+
+    // And once more: from version to version.
+    everything_goes(&world).await;
+    world.stream(&["2025-05-16T10:10:00Z"], "2025-05-16T14:00:00Z").await;
+    let third = metric(&world, "categoria DESC, vendas");
+    publish(&world, &third, "2025-05-16T14:00:00Z").await;
+    let all = windows(&world, &third).await;
+    assert_eq!(all.matches("casa").count(), 4, "{all}");
+    // The first is declared again: what came while it was left is the others'.
+    let again = metric(&world, "vendas DESC, categoria");
+    let ms = |text: &str| text.parse::<chrono::DateTime<chrono::Utc>>().expect("a time").timestamp_millis();
+    let mut left = table(&world, &again).await;
+    left.begin_at(ms("2025-05-17T00:00:00Z"), Some(ms("2025-05-14T17:00:00Z"))).await.expect("begun");
+    let all = windows(&world, &again).await;
+    assert_eq!(all.matches("casa").count(), 4, "{all}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn windows_without_their_columns_are_said_to_be_missing() {
+    let world = World::new();
+    world.stream(&["2025-05-14T15:10:00Z"], "2025-05-14T20:00:00Z").await;
+    publish(&world, &metric(&world, "vendas"), "2025-05-14T20:00:00Z").await;
+    everything_goes(&world).await;
+    world.stream(&["2025-05-15T10:10:00Z"], "2025-05-15T14:00:00Z").await;
+    let other = "CREATE MATERIALIZED VIEW por_categoria AS SELECT tumble(INTERVAL '1 hour') AS janela, moeda, count(*) AS vendas \
+                 FROM eventos_clientes GROUP BY janela, moeda;\n";
+    world.write("catalogo/por_categoria.sql", other);
+    let catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    let other = catalog.metric("por_categoria").expect("the metric");
+    publish(&world, other, "2025-05-15T14:00:00Z").await;
+    let provider = table(&world, other).await.provider().await.expect("rows");
+    let known = PublishedWindows::of(&provider).expect("something is missing");
+    assert!(known.since_ms.is_some() && known.earlier_until_ms.is_none(), "{known:?}");
+    assert_eq!(windows(&world, other).await.matches("BRL").count(), 1);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_whose_rows_are_all_gone_is_no_break() {
+    let world = World::new();
+    let sale = ("2025-05-14T15:10:00Z", "casa");
+    world.stream_to(3, &[sale, sale], "2025-05-14T20:00:00Z").await;
+    everything_goes(&world).await;
+    let topic = world.catalog.topic("eventos_clientes").expect("a topic");
+    let breaks = async || offsets::check(topic, &world.store, &Seen::new()).await.expect("checked").1;
+    assert_eq!(breaks().await, [], "all of them are gone");
+    world.stream_to(0, &[sale], "2025-05-14T21:00:00Z").await;
+    assert_eq!(breaks().await, [], "those of one partition are gone");
+    world.stream_to(3, &[sale], "2025-05-14T22:00:00Z").await;
+    assert_eq!(breaks().await, [], "it goes on behind what is gone");
+    // Days whose events are gone are left as they are.
+    assert_eq!(world.job("limpeza", Wanted::Changed).await[0].left, 1);
+}
