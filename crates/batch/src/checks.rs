@@ -10,9 +10,11 @@ use chrono_tz::Tz;
 use datafusion::common::ParamValues;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{ident, lit};
 use vitral_schemas::catalog::{Catalog, Check};
 use vitral_schemas::time::day_start_ms;
 use vitral_store::warehouse::Days;
+use vitral_store::{Location, QUARANTINE_TABLE, Quarantine, read_session};
 
 use crate::error::BatchError;
 use crate::tables::{Span, Tables, plan_query, unplanned};
@@ -50,6 +52,28 @@ pub(crate) async fn planned(check: &Check, zone: Tz, days: Days, tables: &Tables
     let values = HashMap::from([("de".to_owned(), day(days.from)), ("ate".to_owned(), day(days.to))]);
     let plan = plan.with_param_values(ParamValues::Map(values)).map_err(failed)?;
     Ok(DataFrame::new(context.state(), plan))
+}
+
+/// Rows of these days that the warehouse's database could not take; none if there are none.
+pub async fn quarantined(store: &Location, days: Days) -> Result<Option<Found>, BatchError> {
+    let failed = BatchError::engine(QUARANTINE_TABLE, "read");
+    let Some(stored) = Quarantine::of(store).provider().await? else { return Ok(None) };
+    let day = |day| lit(ScalarValue::Date32(Some(Date32Type::from_naive_date(day))));
+    let wanted = ident("dia").gt_eq(day(days.from)).and(ident("dia").lt(day(days.to)));
+    let frame = read_session(1).read_table(stored).and_then(|frame| frame.filter(wanted)).map_err(&failed)?;
+    let count = frame.clone().count().await.map_err(&failed)?;
+    if count == 0 {
+        return Ok(None);
+    }
+    let first = frame.limit(0, Some(SHOWN)).map_err(&failed)?.collect().await.map_err(&failed)?;
+    let rows = first.first().map(|batch| concat_batches(&batch.schema(), &first)).transpose();
+    let rows = rows.map_err(|source| failed(source.into()))?;
+    Ok(Some(Found {
+        name: QUARANTINE_TABLE.to_owned(),
+        words: "a row that the warehouse's database cannot take: it is in none of its tables".to_owned(),
+        count,
+        rows: rows.unwrap_or_else(|| RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()))),
+    }))
 }
 
 async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Found, BatchError> {

@@ -15,6 +15,7 @@ use vitral_store::{Location, bulk_session};
 use crate::civil_date::civil_date;
 #[cfg(feature = "distributed")]
 use crate::cluster;
+use crate::truncated_dates::first_of;
 use crate::window_starts::window_starts;
 
 /// Parts of a query that this process computes at once.
@@ -73,6 +74,6 @@ impl Engine {
 }
 
 /// What the catalog's SQL can use beside DataFusion's own functions, and what reconciliation does.
-pub(crate) fn functions() -> [ScalarUDF; 3] {
-    [divide_half_up(), window_starts(), civil_date()]
+pub(crate) fn functions() -> [ScalarUDF; 4] {
+    [divide_half_up(), window_starts(), civil_date(), first_of()]
 }

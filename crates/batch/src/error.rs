@@ -33,6 +33,12 @@ pub enum BatchError {
         "{table} is not computed anew from {day}: events of then are gone, by retention, and what it has would be lost; name later days"
     )]
     Gone { table: String, day: NaiveDate },
+    #[error(
+        "{table} is not computed for {day} yet: events of that day can still count until the watermark of {topic} has passed {closes}, and \
+         it is at {watermark}; run it later, or with --wait, or with --allow-open for what is there, or without a date for all that has \
+         changed"
+    )]
+    OpenDay { table: String, day: NaiveDate, topic: String, closes: String, watermark: String },
     #[error("{what} cannot be {action}")]
     Engine { what: String, action: &'static str, source: Box<DataFusionError> },
     #[error(

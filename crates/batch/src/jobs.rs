@@ -10,14 +10,14 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arrow::datatypes::{DataType, Field, Schema};
-use chrono::{NaiveDate, Utc};
+use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{cast, ident};
 use vitral_schemas::catalog::{Catalog, JobTable, Period};
 use vitral_schemas::time::{MICROS_PER_MS, day_start_ms};
-use vitral_store::Location;
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
+use vitral_store::{Location, Quarantine};
 
 use self::runs::Run;
 use crate::error::BatchError;
@@ -42,6 +42,8 @@ pub struct Jobs<'a> {
     pub zone: Tz,
     pub store: &'a Location,
     pub warehouse: &'a dyn Warehouse,
+    /// Whether days that are named may be computed while events of them can still count.
+    pub allow_open: bool,
 }
 
 /// What became of one table.
@@ -52,6 +54,8 @@ pub struct Done {
     pub read: u64,
     pub written: u64,
     pub refused: u64,
+    /// Rows that the warehouse's database cannot take.
+    pub set_aside: u64,
     /// Days that have changed and are left as they are: not all of their events are there any more.
     pub left: usize,
 }
@@ -75,6 +79,11 @@ impl Jobs<'_> {
     async fn table(&self, table: &JobTable, wanted: Wanted, tables: &Tables<'_>) -> Result<Done, BatchError> {
         let began = Utc::now();
         let moment = changes::moment(tables).await?;
+        if let Wanted::Days(_, last) = wanted
+            && !self.allow_open
+        {
+            self.refuse_open(table, last, tables).await?;
+        }
         let target = target(table, tables).await?;
         let target_id = self.warehouse.prepare(&target).await?;
         let mut left = 0;
@@ -95,14 +104,18 @@ impl Jobs<'_> {
                 together(table.per, days)
             }
         };
-        let mut done = Done { table: table.table.clone(), days: None, read: 0, written: 0, refused: 0, left };
+        let mut done =
+            Done { table: table.table.clone(), days: None, read: 0, written: 0, refused: 0, set_aside: 0, left };
         for days in spans.into_iter().flat_map(|days| at_once(table.per, days)) {
             let started = Instant::now();
             let counts = changes::counts(tables, self.span(days)).await?;
             let counted = started.elapsed();
             let rows = self.rows(table, days, &target, tables).await?;
             let planned = started.elapsed();
-            done.written += self.warehouse.replace(&target, days, rows).await?;
+            let replaced = self.warehouse.replace(&target, days, rows).await?;
+            Quarantine::of(self.store).replace(&table.table, days, &replaced.set_aside).await?;
+            done.written += replaced.written;
+            done.set_aside += replaced.set_aside.count;
             tracing::debug!(table = table.table, ?days, ?counted, ?planned, replaced = ?started.elapsed(), "computed");
             done.read += counts.counted;
             done.refused += counts.refused;
@@ -127,6 +140,33 @@ impl Jobs<'_> {
     /// Whether all events of the days from this one on are there.
     fn is_provable(&self, first: NaiveDate, tables: &Tables<'_>) -> bool {
         tables.gone_micros().is_none_or(|micros| day_start_ms(self.zone, first) * MICROS_PER_MS > micros)
+    }
+
+    /// A day is over for a topic once the committed watermark has passed its end by the lateness: from then on no event of it counts.
+    async fn refuse_open(&self, table: &JobTable, last: NaiveDate, tables: &Tables<'_>) -> Result<(), BatchError> {
+        let end_ms = day_start_ms(self.zone, next_day(last));
+        for (topic, stored) in tables.read_by(&table.query) {
+            let Some(archive) = &stored.reader else { continue };
+            let closes_ms = end_ms + topic.lateness_ms;
+            // Before the first event there is no watermark, and the clock is all that is known.
+            let reached_ms = archive.effective_ms().await?.unwrap_or_else(|| Utc::now().timestamp_millis());
+            if reached_ms < closes_ms {
+                return Err(BatchError::OpenDay {
+                    table: table.table.clone(),
+                    day: last,
+                    topic: topic.name.clone(),
+                    closes: self.local(closes_ms),
+                    watermark: self.local(reached_ms),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// As the shop's clocks show it.
+    fn local(&self, ms: i64) -> String {
+        let time = DateTime::from_timestamp_millis(ms).map(|time| time.with_timezone(&self.zone));
+        time.map_or_else(|| ms.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))
     }
 
     fn span(&self, days: Days) -> Span {

@@ -16,6 +16,7 @@ pub mod ledger;
 pub mod planning;
 pub mod reconcile;
 pub mod tables;
+mod truncated_dates;
 mod window_starts;
 
 pub use engine::Engine;

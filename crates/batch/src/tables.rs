@@ -1,5 +1,7 @@
 //! What batch SQL can name: topics, what was imported into them, reference tables, and the catalog's views.
 
+use std::collections::BTreeSet;
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,18 +15,19 @@ use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
-use datafusion::sql::sqlparser::ast::{Query, Statement};
+use datafusion::sql::sqlparser::ast::{Query, Statement, visit_relations};
 use vitral_schemas::catalog::{Catalog, View};
 use vitral_schemas::reference;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{Archive, History, Location};
+use vitral_store::{Archive, ArchiveReader, History, Location};
 
 use crate::civil_date::CivilDates;
 use crate::distinct_texts::DistinctTexts;
 use crate::engine::Engine;
 use crate::error::BatchError;
+use crate::truncated_dates::TruncatedDates;
 
 /// Events at or after the first time and before the second, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -51,6 +54,8 @@ pub(crate) struct Stored {
     pub replays: i64,
     /// The number of the history's last commit.
     pub sequence: i64,
+    /// What else is known of the archive.
+    pub reader: Option<Arc<ArchiveReader>>,
     /// The newest event time among rows of the archive that are gone, in microseconds.
     pub gone_micros: Option<i64>,
 }
@@ -71,6 +76,7 @@ impl<'a> Tables<'a> {
                 stored.replays = archive.replays().await?;
                 stored.gone_micros = archive.gone_micros();
                 stored.archive = Some(archive.provider().await?);
+                stored.reader = Some(Arc::new(archive));
             }
             if let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? {
                 stored.sequence = history.sequence().await?;
@@ -112,11 +118,32 @@ impl<'a> Tables<'a> {
         self.topics.iter().filter_map(|(_, stored)| stored.gone_micros).max()
     }
 
+    /// The topics that a query reads, by itself and by its views.
+    pub(crate) fn read_by(&self, query: &Query) -> impl Iterator<Item = (&'a Topic, &Stored)> {
+        let mut named = BTreeSet::new();
+        let mut queries = vec![query];
+        while let Some(query) = queries.pop() {
+            // It is never ended early.
+            let _ = visit_relations(query, |relation| {
+                let name = relation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone());
+                if let Some(name) = name.filter(|name| !named.contains(name)) {
+                    queries.extend(
+                        self.catalog.views.iter().filter(|view| view.name == name).map(|view| view.query.as_ref()),
+                    );
+                    named.insert(name);
+                }
+                ControlFlow::<()>::Continue(())
+            });
+        }
+        self.topics().filter(move |(topic, _)| named.contains(&topic.name))
+    }
+
     /// A session in which topics have the counted events of `span` alone.
     pub async fn session(&self, span: Option<Span>) -> PlanResult<SessionContext> {
         let context = self.engine.session()?;
         context.add_analyzer_rule(Arc::new(DistinctTexts::new()));
         context.add_analyzer_rule(Arc::new(CivilDates));
+        context.add_analyzer_rule(Arc::new(TruncatedDates));
         for (topic, stored) in &self.topics {
             let plan = counted(topic, stored, span)?;
             context.register_table(topic.name.as_str(), Arc::new(ViewTable::new(plan, None)))?;

@@ -4,25 +4,23 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int32Type, Int64Type};
 use chrono::NaiveDate;
 use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
-use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
-use datafusion::functions::datetime::expr_fn::date_bin;
 use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use serde::{Deserialize, Serialize};
 use vitral_schemas::time::civil_day;
-use vitral_schemas::topic::{Topic, archive_columns, history_columns, timestamp_type};
+use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 
 use crate::engine::Engine;
 use crate::error::BatchError;
 use crate::tables::{Span, Tables, instant};
 
-const QUARTER_NANOS: i64 = 15 * 60 * 1_000_000_000;
+const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
 
 /// How far everything that is stored had come, by topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -91,12 +89,15 @@ pub(super) async fn days_since(
         for (table, new) in [(&stored.archive, new_messages), (&stored.history, new_files)] {
             let Some(table) = table else { continue };
             // Quarters of hours: the days of zones begin at them, at other ones than UTC's.
-            let quarter = date_bin(lit(ScalarValue::new_interval_mdn(0, 0, QUARTER_NANOS)), ident(time), instant(0));
+            // In integers: functions of time go by nanoseconds, which no year before 1677 has.
+            let micros = || cast(ident(time), DataType::Int64);
+            let since_quarter = (micros() % lit(QUARTER_MICROS) + lit(QUARTER_MICROS)) % lit(QUARTER_MICROS);
+            let quarter = micros() - since_quarter;
             let rows = collect(tables.engine(), topic, table, |frame| {
-                frame.filter(new)?.aggregate(vec![cast(quarter, timestamp_type()).alias("quarter")], vec![])
+                frame.filter(new)?.aggregate(vec![quarter.alias("quarter")], vec![])
             });
             for batch in rows.await? {
-                let quarters = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+                let quarters = batch.column(0).as_primitive::<Int64Type>();
                 days.extend(quarters.iter().flatten().filter_map(|micros| civil_day(zone, micros)));
             }
         }
