@@ -1,11 +1,9 @@
-"""Each hour: whatever has changed since the last run."""
+"""Each hour: every table, for all days that have changed since the last run, be it by the stream, late rows, a replay or a file."""
 
 from airflow import DAG
 
 from vitral_tasks import settings, vitral
 
 with DAG("vitral_horario", doc_md=__doc__, **settings("5 * * * *")):
-    vitral("vendas_por_regiao", "batch run vendas_por_regiao")
-    vitral("vendas_por_categoria", "batch run vendas_por_categoria")
-    vitral("receita_mensal", "batch run receita_mensal")
-    vitral("mais_vendidos", "batch run mais_vendidos")
+    for job in ["limpeza", "vendas_por_regiao", "vendas_por_categoria", "receita_mensal", "mais_vendidos"]:
+        vitral(job, f"batch run {job}")

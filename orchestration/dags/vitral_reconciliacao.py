@@ -2,8 +2,8 @@
 
 from airflow import DAG
 
-from vitral_tasks import settings, vitral
+from vitral_tasks import DAY, settings, vitral
 
 with DAG("vitral_reconciliacao", doc_md=__doc__, **settings("50 3 * * *")):
     # What differs does not go away by trying again.
-    vitral("reconcile", "reconcile --from {{ data_interval_start.isoformat() }} --to {{ data_interval_end.isoformat() }}", retries=0)
+    vitral("reconcile", f"reconcile --date {DAY}", retries=0)

@@ -4,9 +4,16 @@ Settings, as Airflow variables or environment (`AIRFLOW_VAR_VITRAL_COMMAND`, ...
 
 - `vitral_command`: the program and its flags, `vitral --data-dir /data/vitral --config /etc/vitral.toml`; `vitral` when unset.
 - `vitral_alert_url`: where a failure is posted as JSON `{"text": ...}` (Slack, Teams, Mattermost, ...); nowhere when unset.
+
+Which day a run is for is decided by the command, by the zone of its own configuration. When runs begin goes by the zone in the
+environment variable `VITRAL__SHOP__TIME_ZONE` of Airflow, America/Sao_Paulo when unset.
+
+A run by schedule, of a backfill, or that is started with a logical date is for the interval of that date; one that is started by hand
+without is for yesterday. What a pause has left out needs no catching up: hourly runs are for all days that have changed since their last.
 """
 
 import json
+import os
 import urllib.request
 from datetime import timedelta
 
@@ -23,10 +30,9 @@ try:
 except ImportError:  # Airflow 2
     from airflow.operators.bash import BashOperator
 
-# The shop's days begin at its midnight; runs come after the lateness of an hour.
-SHOP_ZONE = "America/Sao_Paulo"
-# The day that a daily run is for, in the shop's zone.
-DAY = "{{ data_interval_start.in_timezone('" + SHOP_ZONE + "').to_date_string() }}"
+SCHEDULE_ZONE = os.environ.get("VITRAL__SHOP__TIME_ZONE", "America/Sao_Paulo")
+# The day that a run is for: vitral takes the one of the shop's zone that the interval begins in.
+DAY = "{{ data_interval_start.isoformat() if data_interval_start is defined and data_interval_start else 'yesterday' }}"
 
 
 def _setting(name: str) -> str:
@@ -37,21 +43,23 @@ def _setting(name: str) -> str:
 
 
 def alert(context) -> None:
-    """Posts which task failed, and where its log is."""
+    """Posts which task failed, in which run, and where its log is."""
     url = _setting("vitral_alert_url")
     if not url:
         return
     task = context["task_instance"]
-    text = f"Vitral: {task.dag_id}.{task.task_id} failed for {context['logical_date']}: {task.log_url}"
+    # A run that was started by hand may have no date.
+    run = context.get("logical_date") or context.get("run_id") or task.run_id
+    text = f"Vitral: {task.dag_id}.{task.task_id} failed for {run}: {task.log_url}"
     request = urllib.request.Request(url, json.dumps({"text": text}).encode(), {"Content-Type": "application/json"})
     urllib.request.urlopen(request, timeout=10).close()
 
 
 def settings(cron: str) -> dict:
-    """Arguments of a DAG that runs at these times of the shop's zone, each run for the time since the one before."""
+    """Arguments of a DAG that runs at these times, each run for the time since the one before."""
     return {
-        "schedule": CronDataIntervalTimetable(cron, timezone=SHOP_ZONE),
-        "start_date": pendulum.datetime(2025, 1, 1, tz=SHOP_ZONE),
+        "schedule": CronDataIntervalTimetable(cron, timezone=SCHEDULE_ZONE),
+        "start_date": pendulum.datetime(2025, 1, 1, tz=SCHEDULE_ZONE),
         "catchup": False,
         "max_active_runs": 1,
         "tags": ["vitral"],
