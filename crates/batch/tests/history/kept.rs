@@ -68,13 +68,13 @@ async fn windows(world: &World, metric: &Metric) -> String {
 #[tokio::test(flavor = "multi_thread")]
 async fn published_windows_outlive_their_events_and_their_version() {
     let world = World::new();
-    world.stream(&["2025-05-14T15:10:00Z", "2025-05-14T16:10:00Z"], "2025-05-14T20:00:00Z").await;
+    world.streamed(&["2025-05-14T15:10:00Z", "2025-05-14T16:10:00Z"], "2025-05-14T20:00:00Z").await;
     let first = metric(&world, "vendas DESC, categoria");
     publish(&world, &first, "2025-05-14T20:00:00Z").await;
     let before = windows(&world, &first).await;
     assert_eq!(before.matches("casa").count(), 2, "{before}");
     everything_goes(&world).await;
-    world.stream(&["2025-05-15T10:10:00Z"], "2025-05-15T14:00:00Z").await;
+    world.streamed(&["2025-05-15T10:10:00Z"], "2025-05-15T14:00:00Z").await;
 
     // Only the order is another.
     let second = metric(&world, "categoria, vendas DESC");
@@ -90,7 +90,7 @@ async fn published_windows_outlive_their_events_and_their_version() {
 
     // And once more: from version to version.
     everything_goes(&world).await;
-    world.stream(&["2025-05-16T10:10:00Z"], "2025-05-16T14:00:00Z").await;
+    world.streamed(&["2025-05-16T10:10:00Z"], "2025-05-16T14:00:00Z").await;
     let third = metric(&world, "categoria DESC, vendas");
     publish(&world, &third, "2025-05-16T14:00:00Z").await;
     let all = windows(&world, &third).await;
@@ -107,10 +107,10 @@ async fn published_windows_outlive_their_events_and_their_version() {
 #[tokio::test(flavor = "multi_thread")]
 async fn windows_without_their_columns_are_said_to_be_missing() {
     let world = World::new();
-    world.stream(&["2025-05-14T15:10:00Z"], "2025-05-14T20:00:00Z").await;
+    world.streamed(&["2025-05-14T15:10:00Z"], "2025-05-14T20:00:00Z").await;
     publish(&world, &metric(&world, "vendas"), "2025-05-14T20:00:00Z").await;
     everything_goes(&world).await;
-    world.stream(&["2025-05-15T10:10:00Z"], "2025-05-15T14:00:00Z").await;
+    world.streamed(&["2025-05-15T10:10:00Z"], "2025-05-15T14:00:00Z").await;
     let other = "CREATE MATERIALIZED VIEW por_categoria AS SELECT tumble(INTERVAL '1 hour') AS janela, moeda, count(*) AS vendas \
                  FROM eventos_clientes GROUP BY janela, moeda;\n";
     world.write("catalogo/por_categoria.sql", other);
@@ -127,14 +127,14 @@ async fn windows_without_their_columns_are_said_to_be_missing() {
 async fn a_partition_whose_rows_are_all_gone_is_no_break() {
     let world = World::new();
     let sale = ("2025-05-14T15:10:00Z", "casa");
-    world.stream_to(3, &[sale, sale], "2025-05-14T20:00:00Z").await;
+    world.streamed_to(3, &[sale, sale], "2025-05-14T20:00:00Z").await;
     everything_goes(&world).await;
     let topic = world.catalog.topic("eventos_clientes").expect("a topic");
     let breaks = async || offsets::check(topic, &world.store, &Seen::new()).await.expect("checked").1;
     assert_eq!(breaks().await, [], "all of them are gone");
-    world.stream_to(0, &[sale], "2025-05-14T21:00:00Z").await;
+    world.streamed_to(0, &[sale], "2025-05-14T21:00:00Z").await;
     assert_eq!(breaks().await, [], "those of one partition are gone");
-    world.stream_to(3, &[sale], "2025-05-14T22:00:00Z").await;
+    world.streamed_to(3, &[sale], "2025-05-14T22:00:00Z").await;
     assert_eq!(breaks().await, [], "it goes on behind what is gone");
     // Days whose events are gone are left as they are.
     assert_eq!(world.job("limpeza", Wanted::Changed).await[0].left, 1);

@@ -14,7 +14,7 @@ fn one(date: &str) -> Wanted {
 #[tokio::test(flavor = "multi_thread")]
 async fn rows_that_come_later_reach_every_table_by_change() {
     let world = World::new();
-    world.stream(&["2025-05-14T15:00:00Z"], "2025-05-15T06:00:00Z").await;
+    world.streamed(&["2025-05-14T15:00:00Z"], "2025-05-15T06:00:00Z").await;
     let tables =
         [("limpeza", "vendas"), ("vendas_por_regiao", "vendas_por_regiao"), ("receita_mensal", "receita_mensal")];
     for (job, _) in tables {
@@ -22,7 +22,7 @@ async fn rows_that_come_later_reach_every_table_by_change() {
         world.job(job, Wanted::Changed).await;
     }
     // Late for the stream's windows, but within the lateness; and a file.
-    world.stream(&["2025-05-14T16:00:00Z"], "2025-05-15T07:00:00Z").await;
+    world.streamed(&["2025-05-14T16:00:00Z"], "2025-05-15T07:00:00Z").await;
     let file = world.write("mais.csv", "data,valor\n2025-05-14,7.00\n");
     world.import(&file, "vendas").await.expect("imported");
     for (job, table) in tables {
@@ -38,7 +38,7 @@ async fn rows_that_come_later_reach_every_table_by_change() {
 async fn a_day_is_computed_once_no_event_of_it_can_count_any_more() {
     let world = World::new();
     // The day ends at 03:00 UTC, and is closed an hour later.
-    world.stream(&["2025-05-14T15:00:00Z"], "2025-05-15T03:59:59Z").await;
+    world.streamed(&["2025-05-14T15:00:00Z"], "2025-05-15T03:59:59Z").await;
     for job in ["limpeza", "vendas_por_categoria", "receita_mensal"] {
         let refused = world.try_job(job, one("2025-05-14"), false).await.expect_err("it is open");
         let said = refused.to_string();
@@ -48,7 +48,7 @@ async fn a_day_is_computed_once_no_event_of_it_can_count_any_more() {
         assert_eq!(done[0].written, 1, "{job}");
         assert_eq!(world.job(job, Wanted::Changed).await[0].written, 1, "{job}: open days too, again and again");
     }
-    world.stream(&[], "2025-05-15T04:00:00Z").await;
+    world.streamed(&[], "2025-05-15T04:00:00Z").await;
     // The month goes on, the day that is asked for does not.
     world.try_job("receita_mensal", one("2025-05-14"), false).await.expect("it is over");
     world.try_job("limpeza", one("2025-05-15"), false).await.expect_err("the next has begun");
@@ -68,7 +68,7 @@ async fn without_a_stream_every_day_is_over() {
 async fn a_row_of_the_year_one_stops_no_job() {
     let world = World::new();
     world
-        .stream(&["0001-01-01T12:00:00Z", "1600-02-29T12:00:00Z", "2025-05-14T15:00:00Z"], "2025-05-16T00:00:00Z")
+        .streamed(&["0001-01-01T12:00:00Z", "1600-02-29T12:00:00Z", "2025-05-14T15:00:00Z"], "2025-05-16T00:00:00Z")
         .await;
     for (job, table, day_column) in [
         ("limpeza", "vendas", "data"),
@@ -104,7 +104,7 @@ async fn what_a_database_cannot_take_is_set_aside_and_the_rest_goes_on() {
     let letters = (0..6_000_u32).map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 25) as u8 % 26));
     let long = letters.collect::<String>();
     let time = "2025-05-14T15:00:00Z";
-    world.stream_to(0, &[(time, "casa"), (time, "ca\0sa"), (time, long.as_str())], "2025-05-16T00:00:00Z").await;
+    world.streamed_to(0, &[(time, "casa"), (time, "ca\0sa"), (time, long.as_str())], "2025-05-16T00:00:00Z").await;
     for (job, written, set_aside) in [("vendas_por_categoria", 1, 2), ("limpeza", 2, 1), ("mais_vendidos", 1, 0)] {
         let done = world.job_into(&warehouse, job, Wanted::Changed, false).await.expect("the others go on");
         assert_eq!((done[0].written, done[0].set_aside), (written, set_aside), "{job}");

@@ -151,7 +151,7 @@ async fn a_database_loses_the_rows_too() {
     let warehouse: Arc<dyn Warehouse> = Arc::new(warehouse);
     let world = World::new();
     let zone = ShopSettings::default().time_zone;
-    let jobs = Jobs { catalog: &world.catalog, zone, store: &world.store, warehouse: &*warehouse };
+    let jobs = Jobs { catalog: &world.catalog, zone, store: &world.store, warehouse: &*warehouse, allow_open: false };
     // Of the table's columns those that are looked at.
     let columns =
         vec![Field::new("data", DataType::Date32, true), Field::new("receita", DataType::Decimal128(38, 2), true)];

@@ -224,13 +224,13 @@ impl World {
     }
 
     /// Sales of the stream: each its offset's, at these times (RFC 3339), and the watermark after them.
-    pub async fn stream(&self, sales: &[&str], watermark: &str) {
+    pub async fn streamed(&self, sales: &[&str], watermark: &str) {
         let sales: Vec<_> = sales.iter().map(|time| (*time, "casa")).collect();
-        self.stream_to(0, &sales, watermark).await;
+        self.streamed_to(0, &sales, watermark).await;
     }
 
     /// The same in a partition, with their categories.
-    pub async fn stream_to(&self, partition: i32, sales: &[(&str, &str)], watermark: &str) {
+    pub async fn streamed_to(&self, partition: i32, sales: &[(&str, &str)], watermark: &str) {
         let topic = self.catalog.topic("eventos_clientes").expect("a topic");
         let mut archive = Archive::open(topic, "log", [partition], &self.store).await.expect("opened");
         let from = archive.next_offsets().get(&partition).copied();
