@@ -250,6 +250,7 @@ fn base_state(memory_bytes: usize) -> Result<SessionState> {
         .build_arc()?;
     let mut state =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    vitral_panes::make_exact(&mut state)?;
     state.register_udf(Arc::new(vitral_panes::divide_half_up()))?;
     state.register_udf(Arc::new(text_of_bytes()))?;
     Ok(state)

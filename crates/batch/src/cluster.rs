@@ -28,14 +28,14 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry, TaskContext};
-use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
+use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlanBuilder, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use url::Url;
-use vitral_panes::count_distinct_text_of_batches;
+use vitral_panes::{count_distinct_text_of_batches, exact_aggregates};
 use vitral_store::{Location, read_session};
 
 use crate::engine::{PARALLELISM, functions};
@@ -125,7 +125,9 @@ pub async fn schedule(listen: SocketAddr, host: &str, store: &Location) -> Resul
         for function in functions() {
             state.register_udf(Arc::new(function))?;
         }
-        state.register_udaf(count_distinct_text_of_batches())?;
+        for aggregate in aggregates() {
+            state.register_udaf(aggregate)?;
+        }
         Ok(state)
     };
     let config = SchedulerConfig {
@@ -169,8 +171,12 @@ pub async fn execute(config: ExecutorConfig, store: &Location) -> Result<(), Bat
     for function in functions() {
         registry.scalar_functions.insert(function.name().to_owned(), Arc::new(function));
     }
-    let counts = count_distinct_text_of_batches();
-    registry.aggregate_functions.insert(counts.name().to_owned(), counts);
+    for aggregate in aggregates() {
+        for alias in aggregate.aliases() {
+            registry.aggregate_functions.insert(alias.clone(), Arc::clone(&aggregate));
+        }
+        registry.aggregate_functions.insert(aggregate.name().to_owned(), aggregate);
+    }
     let (store, temporary) = (store.clone(), config.work_dir.clone());
     let process = ExecutorProcessConfig {
         bind_host: in_address(config.listen.ip()),
@@ -194,6 +200,13 @@ pub async fn execute(config: ExecutorConfig, store: &Location) -> Result<(), Bat
         ..ExecutorProcessConfig::default()
     };
     start_executor_process(Arc::new(process)).await.map_err(|error| failed(external(error)))
+}
+
+/// Those that the cluster's processes have beside, or in the place of, DataFusion's own.
+fn aggregates() -> Vec<Arc<AggregateUDF>> {
+    let mut aggregates = exact_aggregates().to_vec();
+    aggregates.push(count_distinct_text_of_batches());
+    aggregates
 }
 
 /// As it stands before a port.

@@ -9,7 +9,7 @@ use datafusion::datasource::MemTable;
 use datafusion::error::Result;
 use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
-use vitral_panes::divide_half_up;
+use vitral_panes::{divide_half_up, exact_functions, make_exact};
 use vitral_store::{Location, bulk_session};
 
 use crate::civil_date::civil_date;
@@ -34,11 +34,12 @@ pub enum Engine {
 impl Engine {
     /// A session whose queries are computed there.
     pub fn session(&self) -> Result<SessionContext> {
-        let context = match self {
+        let mut context = match self {
             Self::Local => bulk_session(PARALLELISM),
             #[cfg(feature = "distributed")]
             Self::Ballista { scheduler } => cluster::session(scheduler)?,
         };
+        make_exact(&mut context)?;
         for function in functions() {
             context.register_udf(function);
         }
@@ -74,6 +75,8 @@ impl Engine {
 }
 
 /// What the catalog's SQL can use beside DataFusion's own functions, and what reconciliation does.
-pub(crate) fn functions() -> [ScalarUDF; 4] {
-    [divide_half_up(), window_starts(), civil_date(), first_of()]
+pub(crate) fn functions() -> Vec<ScalarUDF> {
+    let mut functions = exact_functions();
+    functions.extend([divide_half_up(), window_starts(), civil_date(), first_of()]);
+    functions
 }

@@ -8,6 +8,7 @@
 
 mod distinct;
 mod error;
+mod exact;
 mod functions;
 pub mod plan;
 mod rows;
@@ -18,6 +19,7 @@ pub mod watermark;
 
 pub use distinct::count_distinct_text_of_batches;
 pub use error::PanesError;
+pub use exact::{exact_aggregates, exact_functions, make_exact};
 pub use functions::divide_half_up;
 pub use rows::{split_by_window, stored_rows};
 pub use session::{EngineConfig, engine_session};

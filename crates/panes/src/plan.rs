@@ -72,7 +72,7 @@ impl MetricPlan {
         let leaf_schema = leaf_schema(topic);
         let physical = futures::executor::block_on(plan(metric, &leaf_schema, session))?;
         Self::cut(metric, settings, session, leaf_schema, physical)
-            .map_err(|source| engine_error(metric, "cut at its aggregate", source))
+            .map_err(|source| engine_error(metric, "cut at its aggregate", source, session))
     }
 
     fn cut(
@@ -145,14 +145,14 @@ impl MetricPlan {
         };
         with_panes()
             .and_then(|batch| self.run(&self.partial_over(vec![batch])?))
-            .map_err(|source| engine_error(&self.metric, "folded", source))
+            .map_err(|source| self.failed("folded", source))
     }
 
     /// Merges states into one, with each group once.
     pub fn merge(&self, states: Vec<RecordBatch>) -> Result<RecordBatch, PanesError> {
         self.aggregate_states(AggregateMode::PartialReduce, states)
             .and_then(|plan| self.run(&plan))
-            .map_err(|source| engine_error(&self.metric, "merged", source))
+            .map_err(|source| self.failed("merged", source))
     }
 
     /// Turns states, whose panes have become window starts, into the windows' rows.
@@ -164,7 +164,11 @@ impl MetricPlan {
             }
             self.run(&plan)
         };
-        run().map_err(|source| engine_error(&self.metric, "finished", source))
+        run().map_err(|source| self.failed("finished", source))
+    }
+
+    pub(crate) fn failed(&self, action: &'static str, source: DataFusionError) -> PanesError {
+        PanesError::engine(&self.metric.name, action, source, self.context.memory_pool().as_ref())
     }
 
     fn partial_over(&self, batches: Vec<RecordBatch>) -> Result<Arc<dyn ExecutionPlan>> {
@@ -226,7 +230,7 @@ async fn plan(
     let _ = session.deregister_table(metric.topic.as_str());
     session
         .register_table(metric.topic.as_str(), Arc::new(LeafTable::new(Arc::clone(leaf_schema))))
-        .map_err(|source| engine_error(metric, "planned", source))?;
+        .map_err(|source| engine_error(metric, "planned", source, session))?;
     let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
     let state = session.state();
     let logical = state.statement_to_plan(statement).await.map_err(|source| refuse::planning_error(metric, &source))?;
@@ -284,6 +288,11 @@ fn with_exact_texts(
         .map(Arc::new)
 }
 
-fn engine_error(metric: &Metric, action: &'static str, source: DataFusionError) -> PanesError {
-    PanesError::Engine { metric: metric.name.clone(), action, source }
+fn engine_error(
+    metric: &Metric,
+    action: &'static str,
+    source: DataFusionError,
+    session: &SessionContext,
+) -> PanesError {
+    PanesError::engine(&metric.name, action, source, session.runtime_env().memory_pool.as_ref())
 }

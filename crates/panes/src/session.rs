@@ -15,6 +15,7 @@ use datafusion::{
     prelude::SessionConfig,
 };
 
+use crate::exact::make_exact;
 use crate::functions::divide_half_up;
 
 #[derive(Debug, Clone, Copy)]
@@ -44,7 +45,7 @@ pub fn engine_session(config: EngineConfig) -> Result<SessionContext> {
     let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(config.memory_bytes));
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(pool)
-        // What does not fit stops the stream with a message; nothing is spilled behind its back.
+        // What does not fit sets a metric aside with a message; nothing is spilled behind its back.
         .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
         .build_arc()?;
     let rules =
@@ -56,7 +57,8 @@ pub fn engine_session(config: EngineConfig) -> Result<SessionContext> {
         .with_optimizer_rules(rules.collect())
         .with_physical_optimizer_rules(Vec::new())
         .build();
-    let context = SessionContext::new_with_state(state);
+    let mut context = SessionContext::new_with_state(state);
+    make_exact(&mut context)?;
     context.register_udf(divide_half_up());
     Ok(context)
 }

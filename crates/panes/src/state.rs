@@ -36,6 +36,8 @@ pub struct MetricPanes {
     dirty: BTreeSet<i64>,
     reservation: MemoryReservation,
     memory_bytes: usize,
+    /// What was made from the states and is kept beside them.
+    made_bytes: usize,
     next_run: u64,
 }
 
@@ -58,7 +60,15 @@ impl MetricPanes {
     /// `pool` is shared by all metrics and bounded by `memory_bytes`.
     pub fn new(plan: Arc<MetricPlan>, pool: &Arc<dyn MemoryPool>, memory_bytes: usize) -> Self {
         let reservation = MemoryConsumer::new(format!("panes of {}", plan.metric.name)).register(pool);
-        Self { plan, partitions: BTreeMap::new(), dirty: BTreeSet::new(), reservation, memory_bytes, next_run: 0 }
+        Self {
+            plan,
+            partitions: BTreeMap::new(),
+            dirty: BTreeSet::new(),
+            reservation,
+            memory_bytes,
+            made_bytes: 0,
+            next_run: 0,
+        }
     }
 
     pub fn plan(&self) -> &Arc<MetricPlan> {
@@ -67,13 +77,22 @@ impl MetricPanes {
 
     /// Folds counted rows of one partition; `panes` is [`pane_column`] of their event times.
     pub fn fold(&mut self, partition: i32, batch: &RecordBatch, panes: &ArrayRef) -> Result<(), PanesError> {
+        self.add_rows(partition, batch, panes)?;
+        self.settle(partition)
+    }
+
+    /// The first half of [`Self::fold`]: the rows are in the states, or, after an error, none of them is.
+    pub fn add_rows(&mut self, partition: i32, batch: &RecordBatch, panes: &ArrayRef) -> Result<(), PanesError> {
         let states = self.plan.fold(batch, panes)?;
-        if self.add(partition, states)?.is_some() {
-            let runs = self.partitions.entry(partition).or_default();
+        self.add(partition, states).map(|_| ())
+    }
+
+    /// The second half: merges runs and accounts for them. After an error all states are as they were, and it may be tried again.
+    pub fn settle(&mut self, partition: i32) -> Result<(), PanesError> {
+        if let Some(runs) = self.partitions.get_mut(&partition) {
             compact(&self.plan, runs, &mut self.next_run)?;
-            self.account()?;
         }
-        Ok(())
+        self.account()
     }
 
     /// Takes back a run that [`Self::runs`] gave, in this or an earlier process; its number here, none if it has no rows.
@@ -180,10 +199,17 @@ impl MetricPanes {
     pub fn clear(&mut self) {
         self.partitions.clear();
         self.dirty.clear();
+        self.made_bytes = 0;
         self.reservation.free();
     }
 
-    /// Bytes of all states.
+    /// Accounts for rows that were made from the states and are kept beside them.
+    pub fn account_for(&mut self, made_bytes: usize) -> Result<(), PanesError> {
+        self.made_bytes = made_bytes;
+        self.account()
+    }
+
+    /// Bytes of all states, and of what was made from them.
     pub fn memory_bytes(&self) -> usize {
         self.reservation.size()
     }
@@ -194,9 +220,9 @@ impl MetricPanes {
     }
 
     fn account(&mut self) -> Result<(), PanesError> {
-        let bytes = self.partitions.values().flatten().map(|run| run.states.get_array_memory_size()).sum();
+        let states = self.partitions.values().flatten().map(|run| run.states.get_array_memory_size());
         self.reservation
-            .try_resize(bytes)
+            .try_resize(states.sum::<usize>() + self.made_bytes)
             .map_err(|_| PanesError::Memory { metric: self.plan.metric.name.clone(), limit_bytes: self.memory_bytes })
     }
 }
@@ -252,10 +278,11 @@ fn compact(plan: &MetricPlan, runs: &mut Vec<Run>, next_run: &mut u64) -> Result
             *classes.entry(class).or_default() += 1;
         }
         let Some((full, _)) = classes.into_iter().find(|(_, count)| *count >= RUNS_PER_SIZE) else { return Ok(()) };
-        let (merging, kept): (Vec<_>, Vec<_>) = runs.drain(..).partition(|run| run.size_class() == full);
-        *runs = kept;
-        let merged = plan.merge(merging.into_iter().map(|run| run.states).collect())?;
-        runs.extend(Run::new(plan, merged, next(next_run))?);
+        let merging = runs.iter().filter(|run| run.size_class() == full).map(|run| run.states.clone());
+        let merged = Run::new(plan, plan.merge(merging.collect())?, next(next_run))?;
+        // Only now: after an error they are all still there.
+        runs.retain(|run| run.size_class() != full);
+        runs.extend(merged);
     }
 }
 
@@ -275,7 +302,7 @@ fn ordered_by_pane(states: RecordBatch, pane_index: usize) -> Result<RecordBatch
 }
 
 fn failed(plan: &MetricPlan, action: &'static str, source: DataFusionError) -> PanesError {
-    PanesError::Engine { metric: plan.metric.name.clone(), action, source }
+    plan.failed(action, source)
 }
 
 fn panes_of(states: &RecordBatch, pane_index: usize) -> &TimestampMicrosecondArray {

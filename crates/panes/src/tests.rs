@@ -1,5 +1,6 @@
 //! Golden cases, the differential gate against DataFusion's plain aggregate, and proptests over splits.
 
+mod bounds;
 mod differential;
 mod golden;
-mod rows;
+pub(crate) mod rows;

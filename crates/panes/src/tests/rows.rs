@@ -16,7 +16,7 @@ use vitral_schemas::topic::{ColumnKind, Topic};
 use crate::plan::MetricPlan;
 use crate::rows::arrange;
 use crate::state::{MetricPanes, pane_column};
-use crate::{EngineConfig, divide_half_up, engine_session};
+use crate::{EngineConfig, divide_half_up, engine_session, make_exact};
 
 /// The built-in catalog's topic, with `sql` as its only metric of that name.
 pub fn plan(sql: &str) -> (Topic, Arc<MetricPlan>) {
@@ -108,7 +108,8 @@ pub fn plain(plan: &MetricPlan, topic: &Topic, batch: &RecordBatch) -> RecordBat
     fields.push(Arc::new(arrow::datatypes::Field::new(PANE_COLUMN, vitral_schemas::topic::timestamp_type(), false)));
     let schema = Arc::new(arrow::datatypes::Schema::new(fields));
     let table = RecordBatch::try_new(Arc::clone(&schema), columns).expect("rows with windows");
-    let context = SessionContext::new();
+    let mut context = SessionContext::new();
+    make_exact(&mut context).expect("exact");
     context.register_udf(divide_half_up());
     context
         .register_table(topic.name.as_str(), Arc::new(MemTable::try_new(schema, vec![vec![table]]).expect("a table")))

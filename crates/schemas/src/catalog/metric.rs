@@ -3,6 +3,7 @@
 //! The window call is taken out of the SQL: what remains groups by the plain column [`PANE_COLUMN`], so the same
 //! statement can be folded pane by pane, merged per window, or run as one plain aggregate over history.
 
+use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
@@ -25,6 +26,12 @@ pub const PANE_COLUMN: &str = "_pane";
 pub const WINDOW_START_COLUMN: &str = "janela_inicio";
 pub const WINDOW_END_COLUMN: &str = "janela_fim";
 const WINDOW_ALIAS: &str = "janela";
+/// Functions of ours by all their names, and their versions. A new version belongs here when it gives other rows, or columns of another
+/// type, for rows that the last one had an answer to: then the metrics that call it, and no others, are computed anew.
+static CHANGED_FUNCTIONS: [(&[&str], u32); 1] = [
+    // The average of integers is a decimal.
+    (&["avg", "mean"], 2),
+];
 
 #[derive(Debug, Clone)]
 pub struct Metric {
@@ -93,12 +100,15 @@ impl Metric {
         })
     }
 
-    /// Identifies what the metric computes: its SQL, the zone, when its windows close, and the engine's version. Another
-    /// version's rows are another table.
+    /// Identifies what the metric computes: its SQL, the zone, when its windows close, the engine's version, and that of our own
+    /// functions which it calls. Another version's rows are another table.
     pub fn version(&self, settings: &ShopSettings, lateness_ms: i64) -> String {
         let mut hash = Sha256::new();
         let lateness = lateness_ms.to_string();
-        for part in [&self.text, settings.time_zone.name(), &lateness, datafusion::DATAFUSION_VERSION] {
+        let functions = self.changed_functions();
+        let parts = [&self.text, settings.time_zone.name(), &lateness, datafusion::DATAFUSION_VERSION];
+        // What calls none of them has the version that it always had.
+        for part in parts.into_iter().chain(Some(functions.as_str()).filter(|functions| !functions.is_empty())) {
             hash.update(part.len().to_le_bytes());
             hash.update(part);
         }
@@ -106,6 +116,19 @@ impl Metric {
             let _ = write!(text, "{byte:02x}");
             text
         })
+    }
+
+    /// The functions that it calls and that give other rows than their first version did, each with its version.
+    pub(super) fn changed_functions(&self) -> String {
+        let mut called = BTreeSet::new();
+        expressions::look(self.query.as_ref(), &mut |expr| {
+            if let Expr::Function(function) = expr {
+                let name = function.name.to_string().to_lowercase();
+                called.extend(CHANGED_FUNCTIONS.iter().filter(|(names, _)| names.contains(&name.as_str())));
+            }
+            ControlFlow::Continue(())
+        });
+        called.into_iter().map(|(names, version)| format!("{} {version};", names[0])).collect()
     }
 
     /// The statement that declares it, as [`super::Catalog::older_metric`] reads it again.
@@ -318,7 +341,7 @@ fn window_of(function: &Function, at: &Position) -> Result<Option<Window>, Diagn
             ));
         }
     };
-    if window_panes(window) > MAX_WINDOWS_PER_PANE {
+    if windows_per_event(window) > MAX_WINDOWS_PER_PANE {
         return Err(at.error(
             format!("{function} puts each event into more than {MAX_WINDOWS_PER_PANE} windows"),
             "slide by a longer step".into(),
@@ -330,7 +353,8 @@ fn window_of(function: &Function, at: &Position) -> Result<Option<Window>, Diagn
 /// Every row of a pane is merged once for each window that holds it.
 const MAX_WINDOWS_PER_PANE: i64 = 1_000;
 
-fn window_panes(window: Window) -> i64 {
+/// How many windows hold each event.
+pub(super) fn windows_per_event(window: Window) -> i64 {
     match window {
         Window::Fixed { size_ms, slide_ms } => size_ms / slide_ms,
         Window::Days { size } => i64::from(size),
