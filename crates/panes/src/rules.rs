@@ -1,9 +1,12 @@
 //! What a topic's declaration says of decoded rows beyond their types: `DEFAULT`, `CHECK`, and how far ahead of the clock a row may be.
+//!
+//! An expression that fails on a row refuses that row alone. Whether it fails there does not depend on the rows beside it: what cannot
+//! be computed for many rows is computed for fewer, in the end for each by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, new_null_array};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::{DFSchema, Result};
@@ -23,7 +26,9 @@ pub struct RowRules {
     topic: Topic,
     /// `DEFAULT` of a column: its index and the column with the absent values filled in.
     defaults: Vec<(usize, Arc<dyn PhysicalExpr>)>,
-    /// `CHECK`: what to say where it is false, which refuses the row.
+    /// The columns' names and expressions, for people.
+    default_texts: Vec<String>,
+    /// `CHECK`: its column and text, and the expression; where it is false the row is refused.
     checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
 }
 
@@ -40,9 +45,10 @@ impl RowRules {
             )))
         };
         let schema = DFSchema::try_from(topic.schema()).map_err(|source| wrong("*", "the columns", source))?;
-        let (mut defaults, mut checks) = (Vec::new(), Vec::new());
+        let (mut defaults, mut default_texts, mut checks) = (Vec::new(), Vec::new(), Vec::new());
         for (index, column) in topic.columns.iter().enumerate() {
             if let Some(default) = &column.default {
+                default_texts.push(format!("{}: DEFAULT {default}", column.name));
                 let plan = || {
                     let default = session.state().create_logical_expr(default, &schema)?;
                     let filled = when(ident(&column.name).is_null(), cast(default, column.kind.data_type()))
@@ -56,11 +62,11 @@ impl RowRules {
                     let check = session.state().create_logical_expr(check, &schema)?;
                     session.create_physical_expr(check, &schema)
                 };
-                let text = format!("{}: {check} does not hold", column.name);
+                let text = format!("{}: {check}", column.name);
                 checks.push((text, plan().map_err(|source| wrong(&column.name, "CHECK", source))?));
             }
         }
-        Ok(Self { topic: topic.clone(), defaults, checks })
+        Ok(Self { topic: topic.clone(), defaults, default_texts, checks })
     }
 
     /// Fills in defaults, and refuses what a check or the clock forbids; refused rows become null in every column. `columns` are the
@@ -77,21 +83,30 @@ impl RowRules {
                 forbidden.insert(row, (Reason::Future, format!("{name} is too far ahead of the wall clock")));
             }
         }
-        for (text, check) in &self.checks {
-            let holds = check.evaluate(&rows)?.into_array(rows.num_rows())?;
-            let holds = holds.as_boolean();
-            if holds.false_count() == 0 {
-                continue;
+        let mut refuse = |row: usize, detail: String| {
+            if is_decoded.value(row) {
+                forbidden.entry(row).or_insert((Reason::Value, detail));
             }
-            let fails = |row: &usize| is_decoded.value(*row) && holds.is_valid(*row) && !holds.value(*row);
-            for row in (0..holds.len()).filter(fails) {
-                forbidden.entry(row).or_insert_with(|| (Reason::Value, text.clone()));
+        };
+        for (text, check) in &self.checks {
+            let (holds, failures) = evaluate(check, &rows)?;
+            for (row, cause) in failures {
+                refuse(row, format!("{text} cannot be computed: {cause}"));
+            }
+            let holds = holds.as_boolean();
+            if holds.false_count() > 0 {
+                let fails = |row: &usize| holds.is_valid(*row) && !holds.value(*row);
+                (0..holds.len()).filter(fails).for_each(|row| refuse(row, format!("{text} does not hold")));
             }
         }
         let mut columns = rows.columns().to_vec();
-        for (index, filled) in &self.defaults {
+        for ((index, filled), text) in self.defaults.iter().zip(&self.default_texts) {
             if columns[*index].null_count() > 0 {
-                columns[*index] = filled.evaluate(&rows)?.into_array(rows.num_rows())?;
+                let (values, failures) = evaluate(filled, &rows)?;
+                columns[*index] = values;
+                for (row, cause) in failures {
+                    refuse(row, format!("{text} cannot be computed: {cause}"));
+                }
             }
         }
         if is_decoded.true_count() < rows.num_rows() || !forbidden.is_empty() {
@@ -106,3 +121,36 @@ impl RowRules {
         Ok((RecordBatch::try_new(self.topic.schema(), columns)?, forbidden))
     }
 }
+
+/// The expression's values, and the rows on which it fails, with the cause; those are null.
+fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<(ArrayRef, Vec<(usize, String)>)> {
+    let mut failures = Vec::new();
+    let values = evaluate_part(expr, rows, 0, &mut failures)?;
+    Ok((values, failures))
+}
+
+/// The same for rows of which `first` come before.
+fn evaluate_part(
+    expr: &Arc<dyn PhysicalExpr>,
+    rows: &RecordBatch,
+    first: usize,
+    failures: &mut Vec<(usize, String)>,
+) -> Result<ArrayRef> {
+    let count = rows.num_rows();
+    match expr.evaluate(rows).and_then(|values| values.into_array(count)) {
+        Ok(values) => Ok(values),
+        Err(cause) if count <= 1 => {
+            failures.push((first, cause.find_root().strip_backtrace()));
+            Ok(new_null_array(&expr.data_type(&rows.schema())?, count))
+        }
+        Err(_) => {
+            let half = count / 2;
+            let before = evaluate_part(expr, &rows.slice(0, half), first, failures)?;
+            let after = evaluate_part(expr, &rows.slice(half, count - half), first + half, failures)?;
+            Ok(compute::concat(&[before.as_ref(), after.as_ref()])?)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;
