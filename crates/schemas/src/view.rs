@@ -54,6 +54,26 @@ pub struct MetricView {
     pub open: Arc<BTreeMap<i64, RecordBatch>>,
     /// Of the topic, at the moment the open windows were made: while much is read at once they may be older than its tail.
     pub completeness: Completeness,
+    /// Why windows are missing, if some are.
+    pub failure: Option<MetricFailure>,
+}
+
+impl MetricView {
+    /// Whether nothing more is published of it.
+    pub fn is_set_aside(&self) -> bool {
+        self.failure.as_ref().is_some_and(|failure| failure.is_set_aside)
+    }
+}
+
+/// A metric that fails on its data is set aside alone: what it has published stays, and nothing is added.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct MetricFailure {
+    /// A sentence for people, with the way on.
+    pub reason: String,
+    /// In milliseconds since the epoch.
+    pub since_ms: i64,
+    /// Nothing is published of it any more; else some of its open windows are left out.
+    pub is_set_aside: bool,
 }
 
 /// What became of a topic's messages since its archive began, the rows not committed yet included.

@@ -24,6 +24,8 @@ const REPAIR_ATTEMPTS: usize = 5;
 
 /// Beside a version's rows: the statement that declares it.
 const DEFINITION_FILE: &str = "_definition.sql";
+/// Beside them while the version is set aside: since when, in milliseconds, and on the next line why.
+const FAILURE_FILE: &str = "_failure";
 
 #[derive(Debug)]
 pub struct MetricTable {
@@ -97,6 +99,34 @@ impl MetricTable {
             return Ok(());
         }
         folder.write_text(DEFINITION_FILE, definition).await
+    }
+
+    /// Since when, in milliseconds, and why the version is set aside; none if it is not.
+    pub async fn failure(
+        metric: &str,
+        version: &str,
+        location: &Location,
+    ) -> Result<Option<(i64, String)>, StoreError> {
+        let text = location.join(metric).join(version).read_text(FAILURE_FILE).await?;
+        Ok(text.and_then(|text| {
+            let (since, reason) = text.split_once('\n')?;
+            Some((since.parse().ok()?, reason.to_owned()))
+        }))
+    }
+
+    /// Keeps that the version is set aside, for later processes; or that it is not any more.
+    pub async fn set_failure(
+        metric: &str,
+        version: &str,
+        location: &Location,
+        failure: Option<(i64, &str)>,
+    ) -> Result<(), StoreError> {
+        let folder = location.join(metric).join(version);
+        match failure {
+            Some((since_ms, reason)) => folder.write_text(FAILURE_FILE, &format!("{since_ms}\n{reason}")).await,
+            None if folder.read_text(FAILURE_FILE).await?.is_some() => folder.delete(FAILURE_FILE).await,
+            None => Ok(()),
+        }
     }
 
     /// Whether a process has begun to serve the version.

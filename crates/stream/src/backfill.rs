@@ -10,6 +10,7 @@ use std::time::Duration;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::error::DataFusionError;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::{EngineConfig, engine_session};
@@ -47,6 +48,10 @@ impl Backfill {
                 Ok(false) => return Ok(None),
                 Err(StreamError::Store(error)) if !error.is_final() => {
                     tracing::warn!(metric = self.metric.name, %error, source = ?error, "its history cannot be computed yet; trying again");
+                    tokio::time::sleep(RETRY).await;
+                }
+                Err(StreamError::Batch { source, .. }) if is_outage(&source) => {
+                    tracing::warn!(metric = self.metric.name, error = %source, "its history cannot be read yet; trying again");
                     tokio::time::sleep(RETRY).await;
                 }
                 Err(error) => return Err(error),
@@ -108,4 +113,12 @@ impl Backfill {
         self.table.publish(Vec::new(), self.through_ms).await?;
         Ok(true)
     }
+}
+
+/// Whether the store failed while rows were read, rather than what is computed from them.
+fn is_outage(error: &DataFusionError) -> bool {
+    matches!(
+        error.find_root(),
+        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::External(_)
+    )
 }

@@ -52,3 +52,19 @@ pub enum StreamError {
     #[error("what was read could not be committed within {0:?} at the stop; it will be read again")]
     ShutdownTimeout(std::time::Duration),
 }
+
+impl StreamError {
+    /// Whether it concerns one metric's data alone, so that all else can go on.
+    pub fn is_of_one_metric(&self) -> bool {
+        matches!(self, Self::Panes(_) | Self::Batch { .. } | Self::Store(StoreError::Incompatible { .. }))
+    }
+
+    /// In one sentence for people.
+    pub fn reason(&self) -> String {
+        match self {
+            Self::Panes(error) => error.reason(),
+            Self::Batch { source, .. } => format!("{self}: {}", source.find_root().strip_backtrace()),
+            other => other.to_string(),
+        }
+    }
+}

@@ -27,4 +27,4 @@ mod telemetry;
 pub use config::{KafkaConfig, StreamConfig};
 pub use error::StreamError;
 pub use pipeline::{StreamHandle, start};
-pub use telemetry::{StreamTelemetry, TopicLabel};
+pub use telemetry::{MetricLabels, StreamTelemetry, TopicLabel};

@@ -5,6 +5,7 @@
 //! everything else from the archive.
 
 mod cycle;
+mod failures;
 mod health;
 mod startup;
 mod view;
@@ -163,6 +164,7 @@ impl Pipeline {
         }
         self.settle()?;
         self.settle_backfills()?;
+        self.tell_failures();
         self.ask_for_partitions()?;
         self.check_ends();
         if self.watermarks.advance(self.context.clock.now_ms())
@@ -265,7 +267,7 @@ impl Pipeline {
             let verdicts = &judged.verdicts[rows.clone()];
             let part = counted(&judged.rows.slice(rows.start, rows.len()), verdicts);
             let part = part.map_err(|source| self.failed("filtered", source))?;
-            self.panes.fold(partition, &part)?;
+            self.panes.fold(partition, &part);
             if part.num_rows() > 0 {
                 self.cycle.counted.push(part);
             }
@@ -332,7 +334,12 @@ impl Pipeline {
     fn settle_one(&mut self, done: Done) -> Result<(), StreamError> {
         if let Done::Tidied { archive, tables } = done {
             self.view.archive = archive;
-            self.view.published = tables;
+            // Those of metrics whose history is computed are not the committer's.
+            for (shown, table) in self.view.published.iter_mut().zip(tables) {
+                if table.is_some() {
+                    *shown = table;
+                }
+            }
             self.show();
             return Ok(());
         }
@@ -348,16 +355,17 @@ impl Pipeline {
             }
             Done::Published { tables, through_ms } => {
                 for (index, table) in tables {
-                    self.panes.published(index, through_ms)?;
+                    self.panes.published(index, through_ms);
                     self.view.published[index] = Some(table);
                 }
                 self.show();
             }
             Done::Adopted { index, table } => {
                 self.view.published[index] = Some(table);
-                self.panes.arrived(index);
-                let name = &self.panes.metrics[index].plan().metric.name;
-                tracing::info!(topic = self.topic.name, metric = name, "its history is complete");
+                if self.panes.arrived(index) {
+                    let name = &self.panes.metrics[index].plan().metric.name;
+                    tracing::info!(topic = self.topic.name, metric = name, "its history is complete");
+                }
                 // Windows that have closed since the process started.
                 self.publishing_ms = None;
                 self.publish()?;
@@ -380,7 +388,7 @@ impl Pipeline {
             return Ok(());
         };
         self.publishing_ms = Some(committed_ms);
-        let windows = self.panes.closed(committed_ms)?;
+        let windows = self.panes.closed(committed_ms);
         if windows.is_empty() {
             return Ok(());
         }
@@ -438,8 +446,22 @@ impl Pipeline {
             Ok(Ok(Some(table))) => self.submit(Job::Adopt { index, table: Box::new(table) }),
             // Stopped with the pipeline.
             Ok(Ok(None)) => Ok(()),
-            Ok(Err(error)) => Err(error),
-            Err(_) => Err(StreamError::Gone("a backfill")),
+            Ok(Err(error)) if !error.is_of_one_metric() => Err(error),
+            Ok(Err(error)) => {
+                self.panes.set_aside(index, format!("its history cannot be computed: {}", error.reason()));
+                Ok(())
+            }
+            Err(error) => {
+                self.panes.set_aside(index, format!("its history cannot be computed: {error}"));
+                Ok(())
+            }
+        }
+    }
+
+    /// Says which metrics have begun to fail, or do no more: to the log, to telemetry, and to later processes.
+    fn tell_failures(&mut self) {
+        for index in self.panes.take_news() {
+            failures::tell(&self.context, &self.topic, &self.panes.metrics[index]);
         }
     }
 
@@ -477,7 +499,8 @@ impl Pipeline {
             return Ok(());
         }
         let started = Instant::now();
-        self.panes.refresh()?;
+        self.panes.refresh();
+        self.tell_failures();
         self.live = Some(self.completeness());
         self.show();
         self.refreshed = Instant::now();

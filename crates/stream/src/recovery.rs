@@ -7,7 +7,6 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
-use vitral_panes::PanesError;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
@@ -65,7 +64,7 @@ pub async fn recover(
     let rows = recovery.rows;
     // Windows that are published already have taken rows of panes that they share with open ones.
     for index in 0..panes.metrics.len() {
-        panes.evict_settled(index)?;
+        panes.evict_settled(index);
     }
     Ok(Some(Recovered { counts, rows, snapshot }))
 }
@@ -108,7 +107,7 @@ impl Recovery<'_> {
             let counted = compute::filter_record_batch(&rows, &is_counted).map_err(|source| failed(source.into()))?;
             self.rows += counted.num_rows() as u64;
             let parts = by_partition(topic, counted).map_err(failed)?;
-            self.fold(&parts, Some(None), |index| loaded.restored[index].then_some(parts.as_slice()))?;
+            self.fold(&parts, Some(None), |index| loaded.restored[index].then_some(parts.as_slice()));
         }
         Ok(Some(counts))
     }
@@ -145,7 +144,7 @@ impl Recovery<'_> {
                 }
             }
             let rows_of = |index: usize| needed.get(&index).and_then(|since_ms| wanted.get(since_ms));
-            self.fold(&parts, ids.then_some(ids_since_ms), |index| rows_of(index).map(Vec::as_slice))?;
+            self.fold(&parts, ids.then_some(ids_since_ms), |index| rows_of(index).map(Vec::as_slice));
         }
         Ok(true)
     }
@@ -156,7 +155,7 @@ impl Recovery<'_> {
         parts: &[(i32, RecordBatch)],
         ids_since_ms: Option<Option<i64>>,
         rows_of: impl Fn(usize) -> Option<&'a [(i32, RecordBatch)]> + Send + Sync,
-    ) -> Result<(), PanesError> {
+    ) {
         let Self { topic, panes, judge, .. } = self;
         let remember = || {
             let Some(since_ms) = ids_since_ms else { return };
@@ -164,7 +163,7 @@ impl Recovery<'_> {
                 remember_ids(topic, judge, *partition, rows, since_ms);
             }
         };
-        rayon::join(|| panes.fold_large(rows_of), remember).0
+        rayon::join(|| panes.fold_large(rows_of), remember);
     }
 }
 

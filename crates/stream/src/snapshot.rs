@@ -25,7 +25,7 @@ use vitral_store::{Archive, Counts, Snapshots, StoreError};
 
 use crate::error::StreamError;
 use crate::judge::Judge;
-use crate::panes_of_topic::{PanesOfTopic, Role};
+use crate::panes_of_topic::PanesOfTopic;
 
 pub use self::load::{Loaded, load};
 
@@ -203,8 +203,8 @@ impl Snapshotter {
         let mut new = Vec::new();
         let mut numbers = Vec::new();
         let mut metrics = Vec::new();
-        // A version that was left has no state that anybody could go on with.
-        let kept = panes.metrics.iter().enumerate().filter(|(_, live)| live.role != Role::Gone);
+        // A version that was left, or set aside, has no state that anybody could go on with.
+        let kept = panes.metrics.iter().enumerate().filter(|(_, live)| live.is_active());
         for (metric, live) in kept {
             let mut runs = Vec::new();
             for (partition, number, states) in live.panes.runs() {

@@ -20,6 +20,12 @@ pub struct VerdictLabels {
     pub reason: &'static str,
 }
 
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct MetricLabels {
+    pub topic: String,
+    pub metric: String,
+}
+
 #[derive(Debug, Clone)]
 pub struct StreamTelemetry {
     pub messages: Family<VerdictLabels, Counter>,
@@ -30,6 +36,8 @@ pub struct StreamTelemetry {
     pub uncommitted_bytes: Family<TopicLabel, Gauge>,
     pub recovered_rows: Family<TopicLabel, Gauge>,
     pub commits: Family<TopicLabel, Counter>,
+    pub metric_failed: Family<MetricLabels, Gauge>,
+    pub metric_failures: Family<MetricLabels, Counter>,
     pub pauses: Family<TopicLabel, Counter>,
     pub commit_seconds: Histogram,
     pub refresh_seconds: Histogram,
@@ -47,6 +55,8 @@ impl StreamTelemetry {
             uncommitted_bytes: Family::default(),
             recovered_rows: Family::default(),
             commits: Family::default(),
+            metric_failed: Family::default(),
+            metric_failures: Family::default(),
             pauses: Family::default(),
             commit_seconds: seconds(),
             refresh_seconds: seconds(),
@@ -76,6 +86,16 @@ impl StreamTelemetry {
             telemetry.recovered_rows.clone(),
         );
         registry.register("vitral_archive_commits", "Archive commits", telemetry.commits.clone());
+        registry.register(
+            "vitral_metric_failed",
+            "1 while a metric lacks windows because it fails on its data",
+            telemetry.metric_failed.clone(),
+        );
+        registry.register(
+            "vitral_metric_failures",
+            "Times that a metric began to fail on its data",
+            telemetry.metric_failures.clone(),
+        );
         registry.register("vitral_pauses", "Times that reading paused for lack of room", telemetry.pauses.clone());
         registry.register_with_unit(
             "vitral_archive_commit",

@@ -190,7 +190,8 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
     let session = engine_session(EngineConfig::default()).expect("a session");
     let mut decoder = Decoder::new(&topic, settings.time_zone);
     let mut judge = Judge::new(&topic, &session, usize::MAX).expect("planned");
-    let mut panes = PanesOfTopic::new(&catalog, &topic, &settings, &session, 4 << 30).expect("planned");
+    let mut panes =
+        PanesOfTopic::new(&catalog, &topic, &settings, &session, 4 << 30, Arc::new(SystemClock)).expect("planned");
     let mut newest = i64::MIN;
     for batch in payloads.chunks(BATCH_ROWS) {
         let decoded = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice())));
@@ -198,14 +199,14 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
         let moment = Moment { now_ms: chrono::Utc::now().timestamp_millis(), effective_ms };
         let judged = judge.judge(decoded, &vec![0; batch.len()], |_| false, moment).expect("judged");
         let rows = counted(&judged.rows, &judged.verdicts).expect("filtered");
-        panes.fold(0, &rows).expect("folded");
+        panes.fold(0, &rows);
         let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
         newest = newest.max(arrow::compute::max(times).unwrap_or(newest));
         // Windows close as in the stream.
         if let Some(effective_ms) = effective_ms {
             judge.sweep(effective_ms);
-            for (index, _) in panes.closed(effective_ms).expect("closed") {
-                panes.published(index, effective_ms).expect("published");
+            for (index, _) in panes.closed(effective_ms) {
+                panes.published(index, effective_ms);
             }
         }
     }

@@ -101,6 +101,11 @@ impl Proof {
                 }
                 breaks += found.len();
             }
+            for (metric, reason) in
+                compared.iter().filter_map(|metric| Some((&metric.metric, metric.failure.as_ref()?)))
+            {
+                tracing::error!(metric, reason, "the metric cannot be recomputed; the others are compared");
+            }
             for metric in compared.iter().filter(|metric| metric.differs()) {
                 tracing::error!(
                     metric = metric.metric,
@@ -146,7 +151,8 @@ impl Proof {
         // An hour is final for a metric once its last window that starts in it is published.
         let final_until = self.catalog.metrics.iter().map(|metric| {
             let topic = self.catalog.topic(&metric.topic)?;
-            let shown = view.metrics.get(&metric.name)?;
+            // One that is set aside publishes nothing that the others would have to wait for.
+            let shown = view.metrics.get(&metric.name).filter(|shown| !shown.is_set_aside())?;
             let longest_ms = vitral_schemas::window::Windows::new(metric.window, self.settings.time_zone).longest_ms();
             // Days and months are proved when they are asked for: their hours would wait for a month.
             let waits = longest_ms <= HOUR_MS;

@@ -1,13 +1,14 @@
-//! Any order in which no row is too late gives the same rows, with windows closing meanwhile.
+//! Any order in which no row is too late gives the same rows, with windows closing meanwhile; and a metric that fails is alone.
 
 use std::collections::BTreeMap;
 
-use arrow::array::{ArrayRef, StringArray, TimestampMicrosecondArray, new_null_array};
+use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
 use vitral_panes::watermark::Watermarks;
 use vitral_panes::{EngineConfig, engine_session};
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
+use vitral_schemas::time::ManualClock;
 
 use super::*;
 
@@ -24,11 +25,19 @@ struct Engine {
 
 impl Engine {
     fn new() -> Self {
+        Self::with("", 1 << 30)
+    }
+
+    /// With these metrics besides the built-in ones, and so much memory.
+    fn with(metrics: &str, memory_bytes: usize) -> Self {
         let settings = ShopSettings::default();
-        let catalog = Catalog::load(&[], &settings).expect("the built-in catalog");
+        let file = SourceFile { path: "above.sql".to_owned(), text: metrics.to_owned() };
+        let above = if metrics.is_empty() { Vec::new() } else { vec![file] };
+        let catalog = Catalog::parse(&[builtin_files(), above], &settings).expect("a catalog");
         let topic = catalog.topics[0].clone();
-        let session = engine_session(EngineConfig::default()).expect("a session");
-        let panes = PanesOfTopic::new(&catalog, &topic, &settings, &session, 1 << 30).expect("planned");
+        let session = engine_session(EngineConfig { memory_bytes }).expect("a session");
+        let clock = Arc::new(ManualClock::new(START_MS));
+        let panes = PanesOfTopic::new(&catalog, &topic, &settings, &session, memory_bytes, clock).expect("planned");
         let published = panes.metrics.iter().map(|_| BTreeMap::new()).collect();
         Self { watermarks: Watermarks::new(DELAY_MS, 30_000, None), topic, panes, published }
     }
@@ -38,12 +47,12 @@ impl Engine {
         let bound = self.watermarks.effective_ms().map_or(i64::MIN, |ms| ms - LATENESS_MS);
         assert!(events.iter().all(|(ms, _)| *ms >= bound), "the order allows no late row");
         let rows = rows(&self.topic, events);
-        self.panes.fold(partition, &rows).expect("folded");
+        self.panes.fold(partition, &rows);
         for (ms, _) in events {
             self.watermarks.observe_event(partition, *ms);
         }
         // Live results in between must not disturb.
-        self.panes.refresh().expect("refreshed");
+        self.panes.refresh();
         if self.watermarks.advance(i64::MAX / 4) {
             let effective_ms = self.watermarks.effective_ms().expect("it moved");
             self.publish(effective_ms);
@@ -51,17 +60,25 @@ impl Engine {
     }
 
     fn publish(&mut self, effective_ms: i64) {
-        for (index, rows) in self.panes.closed(effective_ms).expect("closed") {
+        for (index, rows) in self.panes.closed(effective_ms) {
             for (start_ms, rows) in rows.iter().flat_map(|rows| split_by_window(rows).expect("split")) {
                 assert!(self.published[index].insert(start_ms, rows).is_none(), "a window is published once");
             }
-            self.panes.published(index, effective_ms).expect("published");
+            self.panes.published(index, effective_ms);
         }
+    }
+
+    fn index(&self, name: &str) -> usize {
+        self.panes.metrics.iter().position(|metric| metric.plan().metric.name == name).expect("a metric")
+    }
+
+    fn reason(&self, name: &str) -> Option<&str> {
+        self.panes.failure_of(self.index(name)).map(|failure| failure.reason.as_str())
     }
 
     /// Final and provisional rows of every metric, as text.
     fn result(mut self) -> Vec<String> {
-        self.panes.refresh().expect("refreshed");
+        self.panes.refresh();
         let all = self.panes.metrics.iter().zip(self.published).map(|(metric, mut windows)| {
             for (start_ms, rows) in metric.open.iter() {
                 assert!(windows.insert(*start_ms, rows.clone()).is_none(), "a window is open or published");
@@ -86,6 +103,7 @@ fn rows(topic: &Topic, events: &[(i64, u8)]) -> RecordBatch {
         "id_produto" => text(&|what| format!("p{}", what % 3)),
         "id_pedido" => text(&|what| format!("o{}", what % 7)),
         "moeda" => text(&|_| "BRL".into()),
+        "quantidade" => Arc::new(Int64Array::from_iter_values(events.iter().map(|(_, what)| i64::from(what % 4)))),
         "timestamp" => {
             let micros = events.iter().map(|(ms, _)| ms * 1_000);
             Arc::new(TimestampMicrosecondArray::from_iter_values(micros).with_timezone("UTC"))
@@ -136,4 +154,147 @@ proptest! {
         }
         prop_assert_eq!(whole.result(), split.result());
     }
+}
+
+const RATIO: &str = "CREATE MATERIALIZED VIEW conversao AS SELECT tumble(INTERVAL '1 minute') AS janela,
+    count(*) FILTER (WHERE tipo_evento = 'compra') * 100 / count(*) FILTER (WHERE tipo_evento = 'clique') AS por_cento
+    FROM eventos_clientes GROUP BY janela;";
+const CAST: &str = "CREATE MATERIALIZED VIEW por_numero AS SELECT tumble(INTERVAL '1 minute') AS janela,
+    sum(CAST(id_produto AS BIGINT)) AS soma FROM eventos_clientes GROUP BY janela;";
+/// Of the events' kinds.
+const CLICK: u8 = 0;
+const SALE: u8 = 1;
+const MINUTE_MS: i64 = 60_000;
+
+/// The results but that of the last metric, which is the one that was added.
+fn all_but_last(engine: Engine) -> Vec<String> {
+    let mut results = engine.result();
+    results.pop();
+    results
+}
+
+#[test]
+fn an_open_window_that_cannot_be_finished_is_not_shown_until_it_can() {
+    let mut engine = Engine::with(RATIO, 1 << 30);
+    let index = engine.index("conversao");
+    engine.take(0, &[(START_MS, CLICK), (START_MS, SALE)]);
+    assert_eq!(engine.reason("conversao"), None);
+    assert_eq!(engine.panes.take_news().count(), 0);
+    engine.take(0, &[(START_MS + MINUTE_MS, SALE)]);
+    let reason = engine.reason("conversao").expect("a failure");
+    assert!(reason.contains("Divide by zero") && reason.contains("nullif"), "{reason}");
+    assert_eq!(engine.panes.take_news().collect::<Vec<_>>(), [index]);
+    assert_eq!(engine.panes.metrics[index].open.keys().copied().collect::<Vec<_>>(), [START_MS], "the other window is");
+    engine.take(0, &[(START_MS + MINUTE_MS, CLICK)]);
+    assert_eq!(engine.reason("conversao"), None);
+    assert_eq!(engine.panes.take_news().collect::<Vec<_>>(), [index], "that it ended is news too");
+    assert_eq!(engine.panes.metrics[index].open.len(), 2);
+}
+
+#[test]
+fn a_metric_that_cannot_be_published_is_set_aside_alone() {
+    let (mut with, mut without) = (Engine::with(RATIO, 1 << 30), Engine::new());
+    let index = with.index("conversao");
+    for minute in [0, 1, 2, 300] {
+        // No view in the third minute.
+        let what = if minute == 2 { SALE } else { CLICK };
+        for engine in [&mut with, &mut without] {
+            engine.take(0, &[(START_MS + minute * MINUTE_MS, what)]);
+        }
+    }
+    let metric = &with.panes.metrics[index];
+    assert_eq!((metric.role, metric.panes.memory_bytes(), metric.open.len()), (Role::SetAside, 0, 0));
+    assert!(with.panes.is_shown(index) && with.reason("conversao").is_some());
+    // What comes later changes nothing for it, and is taken by the others.
+    for engine in [&mut with, &mut without] {
+        engine.take(0, &[(START_MS + 301 * MINUTE_MS, SALE)]);
+    }
+    assert_eq!(with.panes.metrics[index].panes.group_count(), 0);
+    assert_eq!(all_but_last(with), without.result());
+}
+
+#[test]
+fn a_metric_that_cannot_be_folded_is_set_aside_alone() {
+    for large in [false, true] {
+        let (mut with, mut without) = (Engine::with(CAST, 1 << 30), Engine::new());
+        for engine in [&mut with, &mut without] {
+            let parts = [(0, rows(&engine.topic, &[(START_MS, CLICK), (START_MS, SALE)]))];
+            if large {
+                engine.panes.fold_large(|_| Some(&parts));
+            } else {
+                engine.panes.fold(0, &parts[0].1);
+            }
+        }
+        let reason = with.reason("por_numero").expect("a failure");
+        assert!(reason.contains("Cannot cast string 'p") && reason.contains("try_cast"), "{reason}");
+        assert_eq!(all_but_last(with), without.result());
+    }
+}
+
+#[test]
+fn the_metric_with_the_most_memory_is_set_aside_for_lack_of_it() {
+    const MEMORY_BYTES: usize = 12 << 20;
+    let wide =
+        "CREATE MATERIALIZED VIEW por_sessao AS SELECT tumble(INTERVAL '1 minute') AS janela, id_sessao, count(*) AS n
+        FROM eventos_clientes GROUP BY janela, id_sessao;";
+    for large in [false, true] {
+        let (mut with, mut without) = (Engine::with(wide, MEMORY_BYTES), Engine::new());
+        let index = with.index("por_sessao");
+        for batch in 0..12 {
+            let events: Vec<(i64, u8)> = (0..1_000).map(|row| (START_MS + row * 100, row as u8)).collect();
+            let rows = rows(&with.topic, &events);
+            let session = rows.schema().index_of("id_sessao").expect("a column");
+            let mut columns = rows.columns().to_vec();
+            let texts = (0..1_000).map(|row| format!("{batch}-{row}-{}", "s".repeat(2_000)));
+            columns[session] = Arc::new(StringArray::from_iter_values(texts));
+            let parts = [(0, RecordBatch::try_new(rows.schema(), columns).expect("rows"))];
+            for engine in [&mut with, &mut without] {
+                if large {
+                    engine.panes.fold_large(|_| Some(&parts));
+                } else {
+                    engine.panes.fold(0, &parts[0].1);
+                    engine.panes.refresh();
+                }
+            }
+        }
+        assert_eq!(with.panes.metrics[index].role, Role::SetAside);
+        let reason = with.reason("por_sessao").expect("a failure");
+        assert!(reason.contains("panes.memory_bytes") && reason.contains(&MEMORY_BYTES.to_string()), "{reason}");
+        let failed = with.panes.metrics.iter().filter(|metric| metric.failure.is_some()).count();
+        assert_eq!(failed, 1, "no other");
+        assert_eq!(all_but_last(with), without.result());
+    }
+}
+
+/// Rows that are made from the states take memory too.
+#[test]
+fn provisional_rows_are_accounted_for() {
+    let mut engine = Engine::with(RATIO, 1 << 30);
+    let index = engine.index("vendas_por_minuto");
+    let rows = rows(&engine.topic, &[(START_MS, SALE), (START_MS + MINUTE_MS, SALE)]);
+    engine.panes.fold(0, &rows);
+    let before = engine.panes.metrics[index].panes.memory_bytes();
+    engine.panes.refresh();
+    let open: usize = engine.panes.metrics[index].open.values().map(RecordBatch::get_array_memory_size).sum();
+    assert!(open > 0);
+    assert_eq!(engine.panes.metrics[index].panes.memory_bytes(), before + open);
+}
+
+/// While its successor fails, the version before it serves, and readers are told.
+#[test]
+fn a_successor_that_fails_leaves_its_predecessor_serving() {
+    let mut engine = Engine::with(RATIO, 1 << 30);
+    let index = engine.index("conversao");
+    engine.panes.metrics[index].role = Role::Arriving { through_ms: START_MS };
+    let mut other = Engine::with(RATIO, 1 << 30);
+    let mut leaving = other.panes.metrics.remove(index);
+    leaving.role = Role::Leaving;
+    engine.panes.metrics.push(leaving);
+    engine.panes.set_aside(index, "broken".to_owned());
+    let last = engine.panes.metrics.len() - 1;
+    assert!(engine.panes.is_shown(last) && !engine.panes.is_shown(index));
+    assert_eq!(engine.panes.failure_of(last).map(|failure| failure.reason.as_str()), Some("broken"));
+    assert!(!engine.panes.arrived(index), "a history that comes too late changes nothing");
+    engine.panes.set_aside(last, "broken too".to_owned());
+    assert!(engine.panes.is_shown(index) && engine.panes.metrics[last].role == Role::Gone);
 }

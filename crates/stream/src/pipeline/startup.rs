@@ -14,9 +14,11 @@ use vitral_panes::watermark::Watermarks;
 use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::health::Phase;
 use vitral_schemas::topic::Topic;
-use vitral_store::{Archive, MetricTable, PublishedVersion, Snapshots};
+use vitral_schemas::view::MetricFailure;
+use vitral_store::{Archive, MetricTable, PublishedVersion, Snapshots, StoreError};
 
 use super::cycle::Cycle;
+use super::failures;
 use super::health::HealthOfTopic;
 use super::view::ViewOfTopic;
 use super::{BackfillTask, Context, Pipeline};
@@ -69,7 +71,9 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     let engine = EngineConfig { memory_bytes: context.config.panes_memory_bytes };
     let planned = |source| StreamError::Batch { topic: topic.name.clone(), action: "planned", source };
     let session = engine_session(engine).map_err(planned)?;
-    let mut panes = PanesOfTopic::new(&context.catalog, &topic, &context.settings, &session, engine.memory_bytes)?;
+    let clock = Arc::clone(&context.clock);
+    let mut panes =
+        PanesOfTopic::new(&context.catalog, &topic, &context.settings, &session, engine.memory_bytes, clock)?;
     let mut judge = Judge::new(&topic, &session, context.config.known_ids_bytes)?;
     let mut source = Source::new(&context.config.kafka, &topic.kafka_topic, topic.message_bytes_max)?;
     let health = HealthOfTopic::new(&context, &topic);
@@ -84,6 +88,10 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     let archive = runtime.block_on(Archive::open(&topic, &log, partitions.iter().copied(), &config.store))?;
     refuse_new_log(&context, &topic, &log, &runtime.block_on(archive.logs())?)?;
     let tables = runtime.block_on(open_tables(&context, &topic, &session, &archive, &mut panes))?;
+
+    for (index, live) in panes.metrics.iter().enumerate() {
+        failures::show(&context, &topic, &live.plan().metric.name, panes.failure_of(index).is_some());
+    }
 
     let started = Instant::now();
     let mut watermarks = Watermarks::new(topic.watermark_ms, topic.idle_ms, archive.effective_ms());
@@ -189,25 +197,39 @@ async fn open_tables(
     session: &SessionContext,
     archive: &Archive,
     panes: &mut PanesOfTopic,
-) -> Result<Vec<MetricTable>, StreamError> {
+) -> Result<Vec<Option<MetricTable>>, StreamError> {
     let location = context.config.store.join("metrics");
     let mut tables = Vec::new();
     let mut leaving = Vec::new();
-    for live in &mut panes.metrics {
+    for index in 0..panes.metrics.len() {
+        let live = &mut panes.metrics[index];
         let plan = Arc::clone(live.plan());
         let name = &plan.metric.name;
-        let table = MetricTable::open(name, &live.version, Arc::clone(plan.rows_schema()), &location).await?;
+        let table = match MetricTable::open(name, &live.version, Arc::clone(plan.rows_schema()), &location).await {
+            Ok(table) => table,
+            Err(error @ StoreError::Incompatible { .. }) => {
+                panes.set_aside(index, error.to_string());
+                tables.push(None);
+                continue;
+            }
+            Err(error) => return Err(error.into()),
+        };
+        let failure = MetricTable::failure(name, &live.version, &location).await?;
         MetricTable::define(name, &live.version, &location, &plan.metric.definition()).await?;
         live.published_through_ms = table.published_through_ms();
         let last = MetricTable::versions(name, &location).await?.pop();
         // A version that was left and is declared again lacks what came since.
         let overtaker = last.filter(|last| Some(last.published_through_ms) > live.published_through_ms);
-        let lacks_history = live.published_through_ms.is_none() || overtaker.is_some();
+        let lacks_history = live.published_through_ms.is_none() || overtaker.is_some() || failure.is_some();
         if let Some(through_ms) = archive.effective_ms().filter(|_| lacks_history) {
             live.role = Role::Arriving { through_ms };
+            live.failure = failure.map(|(since_ms, reason)| {
+                tracing::info!(metric = name, reason, "it was set aside; trying again");
+                MetricFailure { reason, since_ms, is_set_aside: true }
+            });
             leaving.extend(overtaker.and_then(|last| older_version(context, topic, session, last)));
         }
-        tables.push(table);
+        tables.push(Some(table));
     }
     for live in leaving {
         let plan = Arc::clone(live.plan());
@@ -217,7 +239,7 @@ async fn open_tables(
             Ok(table) => {
                 tracing::info!(metric = name, version = live.version, "serves until its successor has its history");
                 panes.metrics.push(live);
-                tables.push(table);
+                tables.push(Some(table));
             }
             Err(error) => tracing::warn!(metric = name, %error, "its former version cannot serve meanwhile"),
         }
@@ -246,13 +268,17 @@ fn older_version(
 }
 
 async fn providers(
-    tables: &[MetricTable],
+    tables: &[Option<MetricTable>],
     panes: &PanesOfTopic,
 ) -> Result<Vec<Option<Arc<dyn TableProvider>>>, StreamError> {
     let mut providers = Vec::new();
     for (table, live) in tables.iter().zip(&panes.metrics) {
-        let is_whole = matches!(live.role, Role::Serving | Role::Leaving);
-        providers.push(if is_whole { Some(table.provider().await?) } else { None });
+        // One that was set aside goes on showing what it had published.
+        let is_shown = matches!(live.role, Role::Serving | Role::Leaving) || live.failure.is_some();
+        providers.push(match table {
+            Some(table) if is_shown => Some(table.provider().await?),
+            _ => None,
+        });
     }
     Ok(providers)
 }
@@ -263,15 +289,18 @@ fn start_backfills(
     topic: &Topic,
     archive: &Archive,
     panes: &PanesOfTopic,
-    tables: Vec<MetricTable>,
+    tables: Vec<Option<MetricTable>>,
     stop: &Arc<AtomicBool>,
 ) -> (Vec<Option<MetricTable>>, Vec<(usize, BackfillTask)>) {
     let mut kept = Vec::new();
     let mut backfills = Vec::new();
     for (index, (table, live)) in tables.into_iter().zip(&panes.metrics).enumerate() {
-        let Role::Arriving { through_ms } = live.role else {
-            kept.push(Some(table));
-            continue;
+        let (through_ms, table) = match (live.role, table) {
+            (Role::Arriving { through_ms }, Some(table)) => (through_ms, table),
+            (_, table) => {
+                kept.push(table);
+                continue;
+            }
         };
         tracing::info!(
             topic = topic.name,

@@ -8,7 +8,7 @@ use datafusion::datasource::empty::EmptyTable;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::{Completeness, MetricView, TopicView, View, ViewSender};
 
-use crate::panes_of_topic::PanesOfTopic;
+use crate::panes_of_topic::{PanesOfTopic, Role};
 
 /// The committed tables; the rest of the view is made from the pipeline's state.
 pub(super) struct ViewOfTopic {
@@ -41,7 +41,8 @@ impl ViewOfTopic {
                     continue;
                 }
                 let plan = metric.plan();
-                // A history that is still computed is not shown in part.
+                // A history that is still computed is not shown in part, nor what lies beyond a gap in it.
+                let has_gap = matches!(metric.role, Role::Arriving { .. }) && metric.failure.is_some();
                 let nothing = || Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as Arc<dyn TableProvider>;
                 let of_metric = MetricView {
                     topic: topic.name.clone(),
@@ -49,8 +50,9 @@ impl ViewOfTopic {
                     schema: Arc::clone(plan.rows_schema()),
                     published: published.clone().unwrap_or_else(nothing),
                     published_through_ms: metric.published_through_ms,
-                    open: Arc::clone(&metric.open),
+                    open: if has_gap { Arc::default() } else { Arc::clone(&metric.open) },
                     completeness: live.clone(),
+                    failure: panes.failure_of(index).cloned(),
                 };
                 next.metrics.insert(plan.metric.name.clone(), of_metric);
             }

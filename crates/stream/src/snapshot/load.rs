@@ -106,13 +106,28 @@ async fn restore(
         if live.published_through_ms < state.published_through_ms {
             continue;
         }
+        let mut blocks = Vec::new();
+        let mut outcome = Ok(());
         for run in &state.runs {
             let states = snapshots.read(&run.block).await?;
-            if let Some(number) = live.panes.restore(run.partition, states)? {
-                runs.insert((index, number), run.block.clone());
+            match live.panes.restore(run.partition, states) {
+                Ok(number) => blocks.extend(number.map(|number| ((index, number), run.block.clone()))),
+                Err(error) => {
+                    outcome = Err(error);
+                    break;
+                }
             }
         }
-        restored[index] = true;
+        match outcome {
+            Ok(()) => {
+                runs.extend(blocks);
+                restored[index] = true;
+            }
+            Err(error) => {
+                tracing::warn!(%error, "the metric's part of the snapshot cannot be used; rebuilding it from the archive");
+                live.panes.clear();
+            }
+        }
     }
     judge.start_over(manifest.id_key);
     for ids in &manifest.ids {

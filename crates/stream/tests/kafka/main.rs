@@ -7,6 +7,7 @@ mod batches;
 mod clock;
 mod dead_letters;
 mod duplicates;
+mod failures;
 mod fencing;
 mod idleness;
 mod lateness;
