@@ -9,6 +9,7 @@ import { Bars } from './modules/bars.js';
 import { byId, el, oncePerFrame, setOverlay, setPanelError, setText } from './modules/dom.js';
 import { Explorer, showLinks } from './modules/explorer.js';
 import { configure, integer, money, shopCurrency, startOfDay } from './modules/format.js';
+import { showFailures } from './modules/failures.js';
 import { Funnel } from './modules/funnel.js';
 import { Header } from './modules/header.js';
 import { Ledger } from './modules/ledger.js';
@@ -106,6 +107,7 @@ async function loadCatalog() {
   model.catalog = body;
   explorer.setCatalog(body);
   showLinks(byId('origin-links'), body);
+  showFailures(byId('failures'), body);
 }
 
 const inCatalog = (name) => model.catalog?.some((metric) => metric.nome === name);

@@ -9,9 +9,11 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::MetricView;
 
 use crate::completeness::Figures;
+use crate::json::utc_text;
 use crate::query::QueryError;
 use crate::rows::JsonRows;
 
@@ -25,6 +27,23 @@ struct Document<'a> {
     nome: &'a str,
     linhas: Box<RawValue>,
     completude: Figures<'a>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    falha: Option<Failure<'a>>,
+}
+
+/// Why windows of a metric are missing.
+#[derive(Serialize)]
+struct Failure<'a> {
+    motivo: &'a str,
+    desde: Option<String>,
+}
+
+impl<'a> Failure<'a> {
+    fn of(shown: &'a MetricView) -> Option<Self> {
+        let failure = shown.failure.as_ref()?;
+        let desde = failure.since_ms.checked_mul(MICROS_PER_MS).and_then(utc_text);
+        Some(Self { motivo: &failure.reason, desde })
+    }
 }
 
 fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
@@ -35,7 +54,7 @@ fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize
     let external = |error| ArrowError::ExternalError(error);
     let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
     let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
-    let document = Document { nome: name, linhas, completude: Figures::of(shown) };
+    let document = Document { nome: name, linhas, completude: Figures::of(shown), falha: Failure::of(shown) };
     Ok(serde_json::to_vec(&document).map_err(|error| external(error.into()))?)
 }
 

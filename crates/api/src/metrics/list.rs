@@ -10,7 +10,7 @@ use axum::{Json, http::HeaderName};
 use serde::Serialize;
 use vitral_schemas::window::Window;
 
-use super::path_of;
+use super::{Failure, path_of};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::query::PROVISIONAL_COLUMN;
@@ -26,6 +26,8 @@ struct Entry<'a> {
     janela: String,
     colunas: Vec<Column>,
     url: String,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    falha: Option<Failure<'a>>,
 }
 
 #[derive(Serialize)]
@@ -45,6 +47,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
             janela: window_text(metric.window),
             colunas: columns(&shown.schema),
             url: path_of(&metric.name),
+            falha: Failure::of(shown),
         })
     });
     let mut response = Json(entries.collect::<Vec<_>>()).into_response();

@@ -18,7 +18,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use datafusion::catalog::TableProvider;
 use futures::{StreamExt, stream};
-use vitral_schemas::view::{MetricView, View, ViewReceiver};
+use vitral_schemas::view::{MetricFailure, MetricView, View, ViewReceiver};
 
 use super::document;
 use crate::parameters::{LIMIT_MAX, Parameters};
@@ -104,7 +104,7 @@ struct Live {
     view: ViewReceiver,
     name: String,
     /// What the reader has.
-    sent: Option<RecordBatch>,
+    sent: Option<(RecordBatch, Option<MetricFailure>)>,
     /// The newest published window, and the table it was read from: needed only while no window is open.
     published: Option<(Arc<dyn TableProvider>, RecordBatch)>,
     counted: OpenStream,
@@ -139,11 +139,11 @@ impl Live {
 
     async fn message(&mut self, shown: &MetricView, now_ms: i64) -> Result<Option<String>, QueryError> {
         let rows = self.newest_window(shown, now_ms).await?;
-        if self.sent.as_ref() == Some(&rows) {
+        if self.sent.as_ref().is_some_and(|(sent, failure)| *sent == rows && *failure == shown.failure) {
             return Ok(None);
         }
         let message = document(&self.name, shown, &rows, self.shared.answer_bytes)?;
-        self.sent = Some(rows);
+        self.sent = Some((rows, shown.failure.clone()));
         // JSON is made of texts alone.
         Ok(Some(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?))
     }

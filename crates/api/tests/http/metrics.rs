@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use vitral_schemas::topic::timestamp_type;
-use vitral_schemas::view::View;
+use vitral_schemas::view::{MetricFailure, View};
 
 use crate::world::{Windows, World, metric_view, ms, topic_view, view_of, views, windows_view};
 
@@ -93,6 +93,25 @@ async fn one_metric() {
             .await
             .starts_with(r#"{"nome":"produtos_mais_vistos","linhas":[],"#)
     );
+}
+
+/// What was published stays, and readers are told why there is no more.
+#[tokio::test]
+async fn a_metric_that_fails_says_so() {
+    let mut view = windows_view(vec![views("2025-05-14T21:00:00Z", &[("p1", 7)])], Vec::new());
+    let failure = MetricFailure {
+        reason: "it cannot be finished".to_owned(),
+        since_ms: ms("2025-05-14T22:00:00.250Z"),
+        is_set_aside: true,
+    };
+    view.metrics.get_mut("produtos_mais_vistos").expect("the metric").failure = Some(failure);
+    let world = World::new(view);
+    let expected = serde_json::json!({"motivo": "it cannot be finished", "desde": "2025-05-14T22:00:00.250Z"});
+    assert_eq!(world.json("/metricas").await[0]["falha"], expected);
+    let metric = world.json("/metricas/produtos_mais_vistos").await;
+    assert_eq!((&metric["falha"], metric["linhas"].as_array().map(Vec::len)), (&expected, Some(1)));
+    world.show(windows_view(Vec::new(), Vec::new()));
+    assert!(!world.body("/metricas").await.contains("falha"));
 }
 
 #[tokio::test]

@@ -273,6 +273,7 @@ pub fn metric_view(name: &str, schema: SchemaRef, windows: Windows) -> MetricVie
         published_through_ms: last.map(|start| start + 60_000),
         open: Arc::new(open),
         completeness: completeness(),
+        failure: None,
     }
 }
 
