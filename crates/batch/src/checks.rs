@@ -1,10 +1,11 @@
 //! Checks of quality: the catalog's queries for rows that should not be.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::datatypes::Date32Type;
+use arrow::datatypes::{Date32Type, Schema};
 use chrono::{Days as ChronoDays, NaiveDate};
 use chrono_tz::Tz;
 use datafusion::common::ParamValues;
@@ -16,7 +17,7 @@ use vitral_schemas::time::day_start_ms;
 use vitral_store::warehouse::Days;
 use vitral_store::{Location, QUARANTINE_TABLE, Quarantine, read_session};
 
-use crate::error::BatchError;
+use crate::error::{BatchError, is_outage};
 use crate::tables::{Span, Tables, plan_query, unplanned};
 
 /// What one check has found.
@@ -28,6 +29,8 @@ pub struct Found {
     pub count: usize,
     /// The first of them.
     pub rows: RecordBatch,
+    /// Why it could not be run, if so.
+    pub failure: Option<String>,
 }
 
 /// Rows that are kept of each check.
@@ -37,7 +40,17 @@ const SHOWN: usize = 20;
 pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Vec<Found>, BatchError> {
     let mut found = Vec::new();
     for check in &catalog.checks {
-        found.push(one(check, zone, days, tables).await?);
+        found.push(match one(check, zone, days, tables).await {
+            // A check that fails on the data says nothing about the others.
+            Err(BatchError::Engine { source, .. }) if !is_outage(&source) => Found {
+                name: check.name.clone(),
+                words: check.words.clone(),
+                count: 0,
+                rows: RecordBatch::new_empty(Arc::new(Schema::empty())),
+                failure: Some(source.find_root().strip_backtrace()),
+            },
+            outcome => outcome?,
+        });
     }
     Ok(found)
 }
@@ -81,10 +94,10 @@ async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result
     let batches = frame.collect().await.map_err(BatchError::engine(&check.name, "run"))?;
     let count = batches.iter().map(RecordBatch::num_rows).sum();
     let rows = match batches.first() {
-        None => RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty())),
+        None => RecordBatch::new_empty(Arc::new(Schema::empty())),
         Some(first) => concat_batches(&first.schema(), &batches)
             .map_err(|source| BatchError::engine(&check.name, "run")(source.into()))?,
     };
     let rows = rows.slice(0, rows.num_rows().min(SHOWN));
-    Ok(Found { name: check.name.clone(), words: check.words.clone(), count, rows })
+    Ok(Found { name: check.name.clone(), words: check.words.clone(), count, rows, failure: None })
 }

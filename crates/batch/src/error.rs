@@ -53,3 +53,8 @@ impl BatchError {
         move |source| Self::Engine { what: what.clone(), action, source: Box::new(source) }
     }
 }
+
+/// Whether the store failed, rather than what is computed from it.
+pub(crate) fn is_outage(error: &DataFusionError) -> bool {
+    matches!(error.find_root(), DataFusionError::ObjectStore(_) | DataFusionError::IoError(_))
+}

@@ -1,7 +1,8 @@
 //! Recomputes what was published, and compares.
 //!
 //! By another code path on purpose: the metric's SQL as one plain query over the archive's counted rows, every row put into each of
-//! its windows by `unnest`, with DataFusion's own planner, optimiser and aggregates. Nothing of panes, states or merges takes part.
+//! its windows by `unnest`, with DataFusion's own planner and optimiser. Nothing of panes, states or merges takes part; sums that do
+//! not fit fail here as they do there.
 
 pub mod offsets;
 pub mod results;
@@ -31,7 +32,7 @@ use vitral_schemas::window::Windows;
 use vitral_store::{Archive, Location, MetricTable, read_session};
 
 use crate::engine::{Engine, PARALLELISM};
-use crate::error::BatchError;
+use crate::error::{BatchError, is_outage};
 use crate::window_starts::starts_of;
 
 /// Says on which side a row stands that the other lacks, and how often.
@@ -59,9 +60,27 @@ pub struct Compared {
     /// The rows that differ: [`SIDE_COLUMN`] (above zero: published, but not recomputed; below: recomputed, but not published), then
     /// the metric's columns.
     pub differences: RecordBatch,
+    /// Why nothing could be compared, if so.
+    pub failure: Option<String>,
+    /// Since when, in milliseconds, and why the stream has set the metric aside: what it should have published since is missing.
+    pub set_aside: Option<(i64, String)>,
 }
 
 impl Compared {
+    fn nothing(metric: &Metric, range: Range) -> Self {
+        let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        Self {
+            metric: metric.name.clone(),
+            range,
+            published_through_ms: None,
+            windows: 0,
+            expected: nothing.clone(),
+            differences: nothing,
+            failure: None,
+            set_aside: None,
+        }
+    }
+
     pub fn differs(&self) -> bool {
         self.differences.num_rows() > 0
     }
@@ -82,7 +101,19 @@ pub async fn reconcile(
     let mut compared = Vec::new();
     for topic in &catalog.topics {
         for metric in catalog.metrics_of(&topic.name).filter(|metric| only.is_none_or(|only| metric.name == only)) {
-            compared.push(in_steps(metric, topic, settings, store, engine, range).await?);
+            let version = metric.version(settings, topic.lateness_ms);
+            let location = store.join("metrics");
+            let set_aside = MetricTable::failure(&metric.name, &version, &location).await?;
+            let outcome = in_steps(metric, topic, settings, store, engine, range).await;
+            compared.push(match outcome {
+                Ok(found) => Compared { set_aside, ..found },
+                // One metric's failure says nothing about the others.
+                Err(BatchError::Engine { what, action, source }) if !is_outage(&source) => {
+                    let reason = format!("{what} cannot be {action}: {}", source.find_root().strip_backtrace());
+                    Compared { set_aside, failure: Some(reason), ..Compared::nothing(metric, range) }
+                }
+                Err(error) => return Err(error),
+            });
         }
     }
     Ok(compared)
@@ -99,6 +130,10 @@ async fn in_steps(
     let mut steps = Vec::new();
     let range =
         Range { from_ms: provable_from_ms(topic, store).await?.unwrap_or(range.from_ms).max(range.from_ms), ..range };
+    let range = Range {
+        to_ms: closed_until_ms(metric, topic, settings, store).await?.unwrap_or(range.to_ms).min(range.to_ms),
+        ..range
+    };
     let mut from_ms = range.from_ms;
     while from_ms < range.to_ms {
         let step = Range { from_ms, to_ms: range.to_ms.min(from_ms + STEP_MS) };
@@ -118,14 +153,26 @@ async fn in_steps(
     };
     let failed = |source: ArrowError| BatchError::engine(&metric.name, "compared")(source.into());
     Ok(Compared {
-        metric: metric.name.clone(),
-        range,
         // A running stream goes on meanwhile: what every step saw as published is what was compared.
         published_through_ms: steps.iter().map(|step| step.published_through_ms).min().flatten(),
         windows: steps.iter().map(|step| step.windows).sum(),
         expected: one(|step| &step.expected).map_err(failed)?,
         differences: one(|step| &step.differences).map_err(failed)?,
+        ..Compared::nothing(metric, range)
     })
+}
+
+/// Windows that start before this are published, and later ones need not be computed; none if none is.
+async fn closed_until_ms(
+    metric: &Metric,
+    topic: &Topic,
+    settings: &ShopSettings,
+    store: &Location,
+) -> Result<Option<i64>, BatchError> {
+    let version = metric.version(settings, topic.lateness_ms);
+    let stored = MetricTable::read(&metric.name, &version, &store.join("metrics")).await?;
+    let windows = Windows::new(metric.window, settings.time_zone);
+    Ok(stored.and_then(|(_, through_ms)| through_ms).map(|ms| windows.first_open_ms(ms - topic.lateness_ms)))
 }
 
 /// The first window start that no event belongs to which is gone; none if all are there.
@@ -236,7 +283,7 @@ async fn compare(
         Ok((expected, windows, concat_batches(&schema, &batches)?))
     };
     let (expected, windows, differences) = run.await.map_err(failed)?;
-    Ok(Compared { metric: metric.name.clone(), range, published_through_ms, windows, expected, differences })
+    Ok(Compared { published_through_ms, windows, expected, differences, ..Compared::nothing(metric, range) })
 }
 
 /// Puts what must be there into the tables of the metrics that differ; how many did.

@@ -12,11 +12,11 @@ use datafusion::prelude::SessionContext;
 use vitral_batch::Engine;
 use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
-use vitral_batch::reconcile::{Range, SIDE_COLUMN, reconcile, repair};
+use vitral_batch::reconcile::{Range, SIDE_COLUMN, reconcile, repair, results};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::{EngineConfig, engine_session};
-use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
+use vitral_schemas::catalog::{Catalog, Metric, ShopSettings, SourceFile, builtin_files};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::window::Windows;
 use vitral_store::{Archive, ArchiveCommit, Location, MetricTable};
@@ -211,6 +211,46 @@ async fn a_row_too_many_is_named_and_repaired() {
     let compared = compare().await.expect("compared");
     assert_eq!((compared[0].differences.num_rows(), compared[0].windows), (0, 3));
     assert_eq!(compared[0].published_through_ms, Some(LAST_MS + 1), "a repair publishes nothing more");
+}
+
+/// A metric whose SQL fails on the archive's rows, or that the stream has set aside, says so, and the others are compared.
+#[tokio::test]
+async fn a_metric_that_fails_is_alone() {
+    let failing = "CREATE MATERIALIZED VIEW razao AS SELECT tumble(INTERVAL '1 minute') AS janela,
+        count(*) / count(*) FILTER (WHERE tipo_evento = 'compra') AS x FROM eventos_clientes GROUP BY janela;
+        CREATE MATERIALIZED VIEW grande AS SELECT tumble(INTERVAL '1 hour') AS janela,
+        sum(quantidade * 9000000000000000000) AS x FROM eventos_clientes GROUP BY janela;";
+    let file = SourceFile { path: "above.sql".to_owned(), text: failing.to_owned() };
+    let whole = Shop::new();
+    let catalog = Catalog::parse(&[builtin_files(), vec![file]], &whole.settings).expect("a catalog");
+    let rows = whole.archive(8).await;
+    whole.publish(&rows).await;
+    let version = catalog.metric("razao").expect("the metric").version(&whole.settings, whole.topic().lateness_ms);
+    let location = whole.store().join("metrics");
+    MetricTable::set_failure("razao", &version, &location, Some((7, "it divides by zero"))).await.expect("noted");
+    let store = whole.store();
+    let compared = reconcile(&catalog, &whole.settings, &store, &Engine::Local, RANGE, None).await.expect("compared");
+    assert_eq!(compared.len(), 8);
+    for metric in &compared {
+        let expected = match metric.metric.as_str() {
+            "razao" => Some("Divide by zero"),
+            "grande" => Some("verflow"),
+            _ => None,
+        };
+        match (expected, &metric.failure) {
+            (Some(words), Some(reason)) => assert!(reason.contains(words), "{reason}"),
+            (None, None) => assert!(metric.windows > 0 && !metric.differs(), "{metric:?}"),
+            _ => panic!("{metric:?}"),
+        }
+        assert_eq!(metric.set_aside.as_ref().map(|(since, _)| *since), (metric.metric == "razao").then_some(7));
+    }
+    let run =
+        results::Run { origin: "comando", range: RANGE, ended_ms: 0, took_ms: 0, breaks: 0, is_after_repair: false };
+    let rows = results::rows(&run, &compared).expect("rows");
+    let verdicts = rows.column_by_name("veredito").expect("a column").as_string::<i32>();
+    assert_eq!(verdicts.iter().filter(|verdict| *verdict == Some("falha")).count(), 2);
+    MetricTable::set_failure("razao", &version, &location, None).await.expect("forgotten");
+    assert_eq!(MetricTable::failure("razao", &version, &location).await.expect("read"), None);
 }
 
 fn reconcile_rows(rows: &RecordBatch, plan: &MetricPlan, topic: &Topic) -> RecordBatch {

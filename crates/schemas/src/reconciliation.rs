@@ -17,6 +17,8 @@ pub type ReconciliationReceiver = watch::Receiver<Arc<RecordBatch>>;
 /// What a row says in `veredito`.
 pub const EQUAL: &str = "igual";
 pub const DIFFERENT: &str = "diferente";
+/// The metric's SQL fails on the archive's rows: there is nothing to compare with.
+pub const FAILED: &str = "falha";
 
 /// Who asked, in `origem`: somebody by command, or the check that runs beside the stream.
 pub const BY_COMMAND: &str = "comando";

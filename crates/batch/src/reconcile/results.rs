@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use datafusion::logical_expr::ident;
-use vitral_schemas::reconciliation::{DIFFERENT, EQUAL, TABLE, schema};
+use vitral_schemas::reconciliation::{DIFFERENT, EQUAL, FAILED, TABLE, schema};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::{AppendTable, Location, read_session};
 
@@ -27,7 +27,8 @@ pub struct Run<'a> {
 
 /// A row for each metric. One that has no closed window in the range proves nothing and has none.
 pub fn rows(run: &Run<'_>, compared: &[Compared]) -> Result<RecordBatch, BatchError> {
-    let compared: Vec<&Compared> = compared.iter().filter(|each| each.windows > 0 || each.differs()).collect();
+    let compared: Vec<&Compared> =
+        compared.iter().filter(|each| each.windows > 0 || each.differs() || each.failure.is_some()).collect();
     let count = compared.len();
     let instants = |ms: Vec<Option<i64>>| {
         let micros = ms.into_iter().map(|ms| ms.map(|ms| ms * MICROS_PER_MS));
@@ -38,7 +39,11 @@ pub fn rows(run: &Run<'_>, compared: &[Compared]) -> Result<RecordBatch, BatchEr
         let numbers = compared.iter().map(|each| i64::try_from(of(each)).unwrap_or(i64::MAX));
         Arc::new(Int64Array::from_iter_values(numbers))
     };
-    let verdict = |each: &&Compared| if each.differs() || run.breaks > 0 { DIFFERENT } else { EQUAL };
+    let verdict = |each: &&Compared| match &each.failure {
+        Some(_) => FAILED,
+        None if each.differs() || run.breaks > 0 => DIFFERENT,
+        None => EQUAL,
+    };
     RecordBatch::try_new(
         schema(),
         vec![

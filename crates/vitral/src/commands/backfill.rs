@@ -1,6 +1,6 @@
 //! `vitral backfill`: the history of metrics that no stream has begun with.
 
-use anyhow::{Context, bail};
+use anyhow::bail;
 use chrono::DateTime;
 use clap::Args;
 use vitral_batch::backfill::{Backfilled, backfill};
@@ -31,12 +31,21 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
+        let mut failed = Vec::new();
         for metric in wanted {
             let Some(topic) = catalog.topic(&metric.topic) else { continue };
-            let done = backfill(metric, topic, &settings, &store, &engine)
-                .await
-                .with_context(|| format!("the history of {} could not be computed", metric.name))?;
-            answer(&format!("{}: {}", metric.name, shown(done)));
+            // One metric's failure is no reason to leave the others out.
+            match backfill(metric, topic, &settings, &store, &engine).await {
+                Ok(done) => answer(&format!("{}: {}", metric.name, shown(done))),
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    answer(&format!("{}: its history could not be computed: {error:#}", metric.name));
+                    failed.push(metric.name.as_str());
+                }
+            }
+        }
+        if !failed.is_empty() {
+            bail!("the history could not be computed of {}", failed.join(", "));
         }
         Ok(())
     })

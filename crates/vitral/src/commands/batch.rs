@@ -206,10 +206,22 @@ fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyho
         let rows = pretty_format_batches(std::slice::from_ref(&check.rows)).context("the rows cannot be shown")?;
         answer(&format!("\n{} ({} of {}):\n{rows}", check.name, check.rows.num_rows(), check.count));
     }
-    if offending.is_empty() {
+    let failed: Vec<_> = found.iter().filter_map(|check| Some((&check.name, check.failure.as_ref()?))).collect();
+    for (name, reason) in &failed {
+        answer(&format!("\n{name} cannot be run: {reason}"));
+    }
+    if offending.is_empty() && failed.is_empty() {
         answer("VERDICT: ok");
         return Ok(());
     }
     answer("VERDICT: failed");
+    if !failed.is_empty() {
+        bail!(
+            "{} of {} checks cannot be run, {} have found rows that should not be",
+            failed.len(),
+            found.len(),
+            offending.len()
+        );
+    }
     bail!("{} of {} checks have found rows that should not be", offending.len(), found.len())
 }

@@ -138,7 +138,12 @@ async fn record(
 
 fn verdict(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()> {
     let differing = compared.iter().filter(|metric| metric.differs()).count();
+    let failed = compared.iter().filter(|metric| metric.failure.is_some()).count();
     if differing == 0 && breaks.is_empty() {
+        if failed > 0 {
+            answer("VERDICT: failed");
+            bail!("{failed} of {} metrics cannot be recomputed; the others are equal", compared.len());
+        }
         answer("VERDICT: equal");
         return Ok(());
     }
@@ -176,6 +181,15 @@ fn show(compared: &[Compared], breaks: &[(String, Break)], range: Range) -> anyh
         compared.iter().map(|metric| metric.range.from_ms).max().filter(|from_ms| *from_ms > range.from_ms);
     if let Some(from) = provable_ms.and_then(DateTime::from_timestamp_millis) {
         answer(&format!("windows before {} are not compared: their events are gone", from.to_rfc3339()));
+    }
+    for metric in compared {
+        if let Some((since, reason)) = &metric.set_aside {
+            let since = DateTime::from_timestamp_millis(*since).map(|since| since.to_rfc3339()).unwrap_or_default();
+            answer(&format!("{}: set aside by the stream since {since}: {reason}", metric.metric));
+        }
+        if let Some(reason) = &metric.failure {
+            answer(&format!("{}: nothing to compare with: {reason}", metric.metric));
+        }
     }
     for metric in compared.iter().filter(|metric| metric.differs()) {
         let rows = metric.differences.slice(0, metric.differences.num_rows().min(SHOWN));
