@@ -22,6 +22,7 @@ mod job;
 mod metric;
 mod reader;
 mod table;
+mod warnings;
 
 use std::path::{Path, PathBuf};
 
@@ -77,6 +78,8 @@ pub struct Catalog {
     pub endpoints: Vec<Endpoint>,
     pub job_tables: Vec<JobTable>,
     pub checks: Vec<Check>,
+    /// Expressions that may fail on data: see [`Self::warnings`].
+    suspects: Vec<warnings::Suspect>,
 }
 
 impl Catalog {
@@ -146,6 +149,7 @@ impl Catalog {
         replace(&mut self.endpoints, above.endpoints, |endpoint| &endpoint.path);
         replace(&mut self.job_tables, above.job_tables, |table| &table.table);
         replace(&mut self.checks, above.checks, |check| &check.name);
+        self.suspects.extend(above.suspects);
     }
 
     /// Metrics read topics of the catalog, and what can be imported goes into one.

@@ -12,7 +12,7 @@ use datafusion::sql::sqlparser::{
 
 use super::{
     Catalog, Check, Diagnostic, Endpoint, ImportTarget, Metric, Position, ShopSettings, SourceFile, View, expressions,
-    table,
+    table, warnings,
 };
 
 /// Adds the statements of `file` to `catalog`.
@@ -29,6 +29,7 @@ pub(super) fn read(file: &SourceFile, settings: &ShopSettings, catalog: &mut Cat
             errors.push(error);
             continue;
         }
+        catalog.suspects.extend(warnings::suspects(&statement, &position));
         if let Err(found) = add(statement, file, &position, catalog) {
             errors.extend(found);
         }

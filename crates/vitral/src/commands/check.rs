@@ -1,4 +1,4 @@
-//! `vitral check [DIR]`: parse and plan a catalog.
+//! `vitral check [DIR]`: parse and plan a catalog, and warn of what can fail on data.
 
 use std::path::PathBuf;
 
@@ -26,6 +26,10 @@ pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
     if !errors.is_empty() {
         return Err(Diagnostics(errors)).context("the catalog is broken");
     }
+    let warnings = catalog.warnings();
+    for warning in &warnings {
+        crate::cli::answer(&format!("warning: {warning}"));
+    }
     let text = format!(
         "{} topics, {} metrics, {} views, {} endpoints, {} reference tables, {} tables of jobs, {} checks: all parse and plan",
         catalog.topics.len(),
@@ -36,6 +40,11 @@ pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
         catalog.job_tables.len(),
         catalog.checks.len()
     );
+    let text = match warnings.len() {
+        0 => text,
+        1 => format!("{text}; 1 warning"),
+        count => format!("{text}; {count} warnings"),
+    };
     crate::cli::answer(&text);
     Ok(())
 }
