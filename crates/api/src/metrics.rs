@@ -13,9 +13,8 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::MetricView;
 
 use crate::completeness::Figures;
-use crate::json::utc_text;
 use crate::query::QueryError;
-use crate::rows::JsonRows;
+use crate::rows::{JsonRows, utc_text};
 
 pub(crate) use self::list::list;
 pub(crate) use self::live::{LiveStreams, live};
