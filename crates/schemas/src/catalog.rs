@@ -8,6 +8,7 @@
 //! | `CREATE VIEW name WITH (path = '/...') AS SELECT ...` | an [`Endpoint`] of the API |
 //! | `CREATE TABLE name WITH (connector = 'warehouse', ...) AS SELECT ...` | a [`JobTable`] that a batch job computes |
 //! | `CREATE VIEW name WITH (check = '...') AS SELECT ...` | a [`Check`] of quality |
+//! | `CREATE VIEW name WITH (profile_for = '...') AS SELECT ... FROM arquivo` | a [`Profile`] of files |
 //! | `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...` | a [`Metric`] |
 //!
 //! Parsing checks everything that can be said of the text alone; what needs types is checked where it is planned.
@@ -20,6 +21,7 @@ mod expressions;
 mod import;
 mod job;
 mod metric;
+mod profile;
 mod reader;
 mod table;
 mod warnings;
@@ -35,6 +37,9 @@ pub use self::endpoint::Endpoint;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+pub use self::profile::{
+    FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, ROW_COLUMN, SHEET_COLUMN, rows_where,
+};
 pub use self::table::Reference;
 use crate::topic::Topic;
 
@@ -80,6 +85,7 @@ pub struct Catalog {
     pub checks: Vec<Check>,
     /// Expressions that may fail on data: see [`Self::warnings`].
     suspects: Vec<warnings::Suspect>,
+    pub profiles: Vec<Profile>,
 }
 
 impl Catalog {
@@ -150,6 +156,7 @@ impl Catalog {
         replace(&mut self.job_tables, above.job_tables, |table| &table.table);
         replace(&mut self.checks, above.checks, |check| &check.name);
         self.suspects.extend(above.suspects);
+        replace(&mut self.profiles, above.profiles, |profile| &profile.name);
     }
 
     /// Metrics read topics of the catalog, and what can be imported goes into one.
@@ -160,6 +167,14 @@ impl Catalog {
                 errors.push(metric.topic_position.error(
                     format!("metric {} reads {}, which is no topic", metric.name, metric.topic),
                     format!("read one of the topics: {}", known.join(", ")),
+                ));
+            }
+        }
+        for profile in &self.profiles {
+            if self.import_target(&profile.table).is_none() {
+                errors.push(profile.source.error(
+                    format!("profile_for = '{}': files cannot be imported into that", profile.table),
+                    "name a topic, or a view with the option import".into(),
                 ));
             }
         }

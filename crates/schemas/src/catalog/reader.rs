@@ -11,8 +11,8 @@ use datafusion::sql::sqlparser::{
 };
 
 use super::{
-    Catalog, Check, Diagnostic, Endpoint, ImportTarget, Metric, Position, ShopSettings, SourceFile, View, expressions,
-    table, warnings,
+    Catalog, Check, Diagnostic, Endpoint, ImportTarget, Metric, Position, Profile, ShopSettings, SourceFile, View,
+    expressions, table, warnings,
 };
 
 /// Adds the statements of `file` to `catalog`.
@@ -90,6 +90,10 @@ fn add(
             if options.contains("check") {
                 let check = Check::read(name, view.query, options, &position).map_err(|error| vec![error])?;
                 return push_new(&mut catalog.checks, check, |check| &check.name, &position);
+            }
+            if options.contains("profile_for") {
+                let profile = Profile::read(name, view.query, options, &position).map_err(|error| vec![error])?;
+                return push_new(&mut catalog.profiles, profile, |profile| &profile.name, &position);
             }
             let mut options = options;
             let import = match options.take_text("import").map_err(|error| vec![error])? {

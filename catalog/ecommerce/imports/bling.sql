@@ -1,0 +1,25 @@
+-- Sales orders as Bling exports them, a line for each product. Cancelled orders and drafts are left out; an order's discount stands once,
+-- on its first line.
+CREATE VIEW bling WITH (profile_for = 'vendas') AS
+SELECT
+    "Número do Pedido" AS id_pedido,
+    coalesce(optional("Código do Produto"), optional("Código (SKU)"), "ID do Produto", optional("Descrição do Produto")) AS id_produto,
+    "Quantidade" AS quantidade,
+    "Preço Unitário" AS preco,
+    CASE WHEN linha_do_pedido = 1 THEN optional("Desconto do pedido") END AS desconto,
+    momento AS timestamp,
+    contato AS id_usuario,
+    regiao,
+    optional("Loja") AS canal
+FROM (
+    SELECT
+        *,
+        row_number() OVER pedido AS linha_do_pedido,
+        first_value("Data") IGNORE NULLS OVER pedido AS momento,
+        lower(coalesce(first_value(coalesce(optional("Situação"), optional("Status"))) IGNORE NULLS OVER pedido, '')) AS situacao,
+        first_value(optional("ID contato")) IGNORE NULLS OVER pedido AS contato,
+        first_value(coalesce(optional("UF"), optional("Estado"))) IGNORE NULLS OVER pedido AS regiao
+    FROM arquivo
+    WINDOW pedido AS (PARTITION BY "Número do Pedido" ORDER BY linha)
+) AS linhas
+WHERE situacao NOT LIKE 'cancelad%' AND situacao NOT LIKE 'em digita%';

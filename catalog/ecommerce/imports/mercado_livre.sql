@@ -1,0 +1,32 @@
+-- Sales as Mercado Livre reports them. A package has a line of its own, which sums up the lines of its products: only they are sales.
+-- Cancelled sales are left out.
+CREATE VIEW mercado_livre WITH (profile_for = 'vendas') AS
+SELECT
+    "N.º de venda" AS id_pedido,
+    coalesce("SKU", optional("# de anúncio"), optional("Título do anúncio")) AS id_produto,
+    "Unidades" AS quantidade,
+    "Preço unitário de venda do anúncio (BRL)" AS preco,
+    "Data da venda" AS timestamp,
+    'BRL' AS moeda,
+    optional("Estado_2") AS regiao,
+    'mercado livre' AS canal
+FROM arquivo
+WHERE "Unidades" IS NOT NULL
+    AND lower("Estado") NOT LIKE 'pacote de %'
+    AND lower("Estado") NOT LIKE '%cancel%';
+
+-- What buyers got back, on the sale's own date, as the report has no other.
+CREATE VIEW mercado_livre_reembolsos WITH (profile_for = 'reembolsos', profile = 'mercado_livre') AS
+SELECT
+    "N.º de venda" AS id_pedido,
+    coalesce("SKU", optional("# de anúncio"), optional("Título do anúncio")) AS id_produto,
+    ltrim(optional("Cancelamentos e reembolsos (BRL)"), '-') AS valor_total,
+    "Data da venda" AS timestamp,
+    'BRL' AS moeda,
+    optional("Estado_2") AS regiao,
+    'mercado livre' AS canal
+FROM arquivo
+WHERE "Unidades" IS NOT NULL
+    AND lower("Estado") NOT LIKE 'pacote de %'
+    AND lower("Estado") NOT LIKE '%cancel%'
+    AND regexp_like(optional("Cancelamentos e reembolsos (BRL)"), '[1-9]');

@@ -1,0 +1,48 @@
+-- Sales as Nuvemshop (Tiendanube) exports them. An order's further products have only its number and what is of the product.
+-- Cancelled orders, and those whose payment did not come, are left out; an order's discount stands once, on its first line.
+CREATE VIEW nuvemshop WITH (profile_for = 'vendas') AS
+SELECT
+    "Número do Pedido" AS id_pedido,
+    coalesce(optional("SKU"), "Nome do Produto") AS id_produto,
+    "Quantidade Comprada" AS quantidade,
+    "Valor do Produto" AS preco,
+    CASE WHEN linha_do_pedido = 1 THEN optional("Desconto") END AS desconto,
+    momento AS timestamp,
+    moeda,
+    coalesce(optional("E-mail"), email) AS id_usuario,
+    regiao,
+    canal
+FROM (
+    SELECT
+        *,
+        row_number() OVER pedido AS linha_do_pedido,
+        first_value("Data") IGNORE NULLS OVER pedido AS momento,
+        lower(first_value("Status do Pedido") IGNORE NULLS OVER pedido) AS situacao,
+        lower(first_value("Status do Pagamento") IGNORE NULLS OVER pedido) AS pagamento,
+        first_value(optional("Moeda")) IGNORE NULLS OVER pedido AS moeda,
+        first_value(optional("E-mail")) IGNORE NULLS OVER pedido AS email,
+        first_value(optional("Estado")) IGNORE NULLS OVER pedido AS regiao,
+        first_value(optional("Canal")) IGNORE NULLS OVER pedido AS canal
+    FROM arquivo
+    WINDOW pedido AS (PARTITION BY "Número do Pedido" ORDER BY linha)
+) AS linhas
+WHERE situacao NOT LIKE 'cancelad%'
+    AND pagamento NOT IN ('pendente', 'recusado', 'cancelado', 'anulado', 'abandonado', 'expirado');
+
+-- Orders whose payment was given back: their products less the discount, on the order's own date, as the file has no other.
+CREATE VIEW nuvemshop_reembolsos WITH (profile_for = 'reembolsos', profile = 'nuvemshop') AS
+SELECT
+    "Número do Pedido" AS id_pedido,
+    "Data" AS timestamp,
+    coalesce(
+        CAST(try_cast(optional("Subtotal") AS DECIMAL(18, 2)) - coalesce(try_cast(optional("Desconto") AS DECIMAL(18, 2)), 0) AS VARCHAR),
+        optional("Subtotal")
+    ) AS valor_total,
+    optional("Moeda") AS moeda,
+    optional("E-mail") AS id_usuario,
+    optional("Estado") AS regiao,
+    optional("Canal") AS canal
+FROM arquivo
+WHERE "Data" IS NOT NULL
+    AND lower("Status do Pedido") NOT LIKE 'cancelad%'
+    AND lower("Status do Pagamento") IN ('estornado', 'reembolsado', 'devolvido');
