@@ -12,6 +12,7 @@ mod known;
 mod legacy;
 mod mapping;
 mod message;
+mod queried;
 mod reader;
 pub mod records;
 mod sink;
@@ -37,6 +38,8 @@ use self::identity::{Marker, Marks};
 use self::known::{Known, Standing};
 use self::legacy::Legacy;
 use self::mapping::{Mapping, Names};
+pub use self::queried::{Ask, recognise};
+use self::queried::{Place, Queried};
 use self::reader::Reader;
 use self::sink::{Committed, Sink, Spool};
 use self::source::{Opening, Source, open};
@@ -61,6 +64,8 @@ pub enum ImportError {
     Format { file: String },
     #[error("{file}: {reason}: {remedy}")]
     Form { file: String, reason: String, remedy: String },
+    #[error("{file}: {what} cannot be computed: {reason}")]
+    Query { file: String, what: String, reason: String },
     #[error("{file}: {reason}. Name those that are meant with --sheet NAME, or --sheet all if they are alike")]
     Sheets { file: String, reason: String },
     #[error("{file} has no row in line {row}: --header-row names the line that holds the headings")]
@@ -97,6 +102,8 @@ pub struct Import {
     pub sheets: Vec<String>,
     /// What amounts are in where a row does not say.
     pub currency: String,
+    /// What is asked of the file before its rows are understood.
+    pub ask: Ask,
     pub zone: Tz,
     pub now_ms: i64,
 }
@@ -314,7 +321,13 @@ impl Import {
     ) -> Result<Opened, ImportError> {
         let names = Names { topic: &self.topic, target: &self.target, named: &self.named };
         let opening = Opening { header_row: self.header_row, sheets: &self.sheets, headings: &names };
-        let mut source = open(&file.path, &file.name, &opening)?;
+        let mut source: Box<dyn Source> = if self.ask.is_empty() {
+            open(&file.path, &file.name, &opening)?
+        } else {
+            let Opening { header_row, sheets, headings } = opening;
+            let place = Place { path: file.path.clone(), name: file.name.clone(), header_row, sheets: sheets.to_vec() };
+            Box::new(Queried::open(place, self.ask.clone(), headings)?)
+        };
         let mut mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named)?;
         let marker = Marker::new(source.header(), &mapping, &self.topic, &self.target);
         // All cells tell a row from others; of a very wide file those that are used must do.

@@ -37,9 +37,7 @@ pub use self::endpoint::Endpoint;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
-pub use self::profile::{
-    FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, ROW_COLUMN, SHEET_COLUMN, rows_where,
-};
+pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 pub use self::table::Reference;
 use crate::topic::Topic;
 

@@ -7,7 +7,8 @@ use std::collections::BTreeMap;
 use vitral_schemas::catalog::ImportTarget;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
-use self::names::{key, without_unit, words};
+pub(super) use self::names::key;
+use self::names::{without_unit, words};
 use super::ImportError;
 use super::source::{Fit, Headings, distinct};
 

@@ -268,6 +268,14 @@ fn shown(number: f64) -> String {
     rounded.unwrap_or(number).to_string()
 }
 
+/// The same of a text that is a binary fraction; one that is not exact any more stays as it is.
+pub(super) fn shortest(text: &str) -> String {
+    match text.parse::<f64>() {
+        Ok(number) if number.is_finite() && (number.fract() != 0.0 || number.abs() <= EXACT_MAX) => shown(number),
+        _ => text.to_owned(),
+    }
+}
+
 /// A number without a fraction, or with one of zeros.
 fn whole(number: &str) -> Option<i64> {
     let (whole, fraction) = number.split_once('.').unwrap_or((number, ""));

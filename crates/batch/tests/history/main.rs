@@ -5,6 +5,7 @@ mod import;
 mod jobs;
 mod kept;
 mod late;
+mod profiles;
 mod reading;
 mod undo;
 mod world;

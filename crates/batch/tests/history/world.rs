@@ -15,7 +15,7 @@ use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use tempfile::TempDir;
 use vitral_batch::import::records::{self, Record, State};
 use vitral_batch::import::undo::{self, Undone};
-use vitral_batch::import::{Dates, File, Files, Import, Imported, Numbers};
+use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, recognise};
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
@@ -101,6 +101,7 @@ impl World {
             sheets: read.sheets.iter().map(|sheet| (*sheet).to_owned()).collect(),
             zone,
             currency,
+            ask: read.ask,
             now_ms: NOW_MS,
         }
     }
@@ -196,6 +197,20 @@ impl World {
         table.append(rows).await.expect("appended");
     }
 
+    /// Imports a file by the profile that it is recognised to be of, into each of its tables; the profile's name.
+    pub async fn import_recognised(&self, path: &std::path::Path) -> (String, Vec<Imported>) {
+        let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await.expect("files");
+        let file = files.at_hand(0).await.expect("a file");
+        let views = recognise(&file, &self.catalog.profiles, None, &[]).expect("read");
+        let mut imported = Vec::new();
+        for view in &views {
+            let ask = Ask { profile: Some(view.clone()), condition: None };
+            let read = Read { ask, ..Read::default() };
+            imported.push(self.import_read(path, &view.table, read).await.expect("imported"));
+        }
+        (views.first().map(|view| view.profile.clone()).unwrap_or_default(), imported)
+    }
+
     pub async fn tables(&self) -> Tables<'_> {
         Tables::open(&self.catalog, &self.store, &self.dir.path().join("reference"), Engine::Local)
             .await
@@ -288,13 +303,14 @@ impl World {
 }
 
 /// How a test wants a file to be read.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Read<'a> {
     pub map: &'a [(&'a str, &'a str)],
     pub numbers: Option<Numbers>,
     pub dates: Option<Dates>,
     pub header_row: Option<u32>,
     pub sheets: &'a [&'a str],
+    pub ask: Ask,
 }
 
 /// Sales of 5.00 in the archive's schema.

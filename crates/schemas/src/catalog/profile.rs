@@ -21,8 +21,6 @@ pub const FILE_TABLE: &str = "arquivo";
 /// The file's line, and its sheet if it has any, among that table's columns.
 pub const LINE_COLUMN: &str = "linha";
 pub const SHEET_COLUMN: &str = "planilha";
-/// The number of a row of the file, which every row of the query keeps, so that it can be traced to its cells.
-pub const ROW_COLUMN: &str = "_ordem";
 
 /// Its name in SQL, for a heading that a file need not have.
 const OPTIONAL: &str = "optional";
@@ -87,11 +85,7 @@ impl Profile {
 pub struct MissingHeading(pub String);
 
 /// `SELECT * FROM arquivo WHERE condition`, the condition naming the file's headings in quotes or, where that can be, without.
-pub fn rows_where(
-    query: &Query,
-    headings: &[String],
-    alike: impl Fn(&str) -> String,
-) -> Result<Query, MissingHeading> {
+pub fn rows_where(query: &Query, headings: &[String], alike: impl Fn(&str) -> String) -> Result<Query, MissingHeading> {
     let mut query = query.clone();
     rename(&mut query, headings, &alike, true)?;
     Ok(query)
@@ -106,7 +100,7 @@ fn rename(
     let known: BTreeMap<String, &String> = headings.iter().rev().map(|heading| (alike(heading), heading)).collect();
     let named = |ident: &mut Ident| {
         let is_quoted = ident.quote_style == Some('"');
-        let own = [LINE_COLUMN, SHEET_COLUMN, ROW_COLUMN].contains(&ident.value.as_str());
+        let own = [LINE_COLUMN, SHEET_COLUMN].contains(&ident.value.as_str());
         if !is_quoted && (!also_unquoted || own) {
             return;
         }
@@ -209,7 +203,7 @@ fn headings(query: &Query) -> Vec<String> {
     needed
 }
 
-/// Adds the row's number to what is selected, everywhere between the file and the query's end; false where that cannot be.
+/// Adds the row's line and sheet to what is selected, everywhere between the file and the query's end; false where that cannot be.
 fn keep_rows(query: &mut Query) -> bool {
     let mut carrying = vec![FILE_TABLE.to_owned()];
     if let Some(with) = &mut query.with {
@@ -244,7 +238,12 @@ fn keep_rows_of(select: &mut Select, carrying: &[String]) -> bool {
     };
     let all = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_));
     if carries && !select.projection.iter().any(all) {
-        select.projection.push(SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(ROW_COLUMN))));
+        for column in [LINE_COLUMN, SHEET_COLUMN] {
+            let item = SelectItem::UnnamedExpr(Expr::Identifier(Ident::new(column)));
+            if !select.projection.contains(&item) {
+                select.projection.push(item);
+            }
+        }
     }
     carries
 }

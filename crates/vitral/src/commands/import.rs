@@ -12,7 +12,7 @@ use chrono_tz::Tz;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use vitral_batch::import::{Dates, File, Files, Import, Imported, Numbers};
+use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers};
 use vitral_schemas::catalog::Catalog;
 use vitral_store::{Act, Location};
 
@@ -153,6 +153,7 @@ impl Forms {
             sheets: self.sheet.clone(),
             zone: self.time_zone.unwrap_or(settings.time_zone),
             currency: settings.currency,
+            ask: Ask::default(),
             now_ms: Utc::now().timestamp_millis(),
         })
     }

@@ -18,7 +18,7 @@ pub(super) fn plain(name: &str) -> String {
 }
 
 /// What two names must have in common to be the same.
-pub(super) fn key(name: &str) -> String {
+pub(in crate::import) fn key(name: &str) -> String {
     plain(name).replace('_', "")
 }
 

@@ -25,7 +25,10 @@ fn headings_are_the_quoted_names_that_are_not_optional() {
     );
     let profile = profile.expect("a profile");
     assert_eq!(profile.headings, ["Pedido", "Produto", "Situação"]);
-    assert_eq!((profile.profile.as_str(), profile.table.as_str(), profile.dates.as_deref()), ("loja", "vendas", Some("dmy")));
+    assert_eq!(
+        (profile.profile.as_str(), profile.table.as_str(), profile.dates.as_deref()),
+        ("loja", "vendas", Some("dmy"))
+    );
 }
 
 #[test]
@@ -36,9 +39,12 @@ fn names_become_those_of_the_file() {
     );
     let profile = profile.expect("a profile");
     let query = profile.over(&headings(&["PEDIDO", "Data"]), lower).expect("a query").to_string();
-    assert_eq!(query, r#"SELECT "PEDIDO" AS id_pedido, CAST(NULL AS VARCHAR) AS id_produto, _ordem FROM arquivo"#);
+    assert_eq!(
+        query,
+        r#"SELECT "PEDIDO" AS id_pedido, CAST(NULL AS VARCHAR) AS id_produto, linha, planilha FROM arquivo"#
+    );
     let query = profile.over(&headings(&["Pedido", "sku"]), lower).expect("a query").to_string();
-    assert_eq!(query, r#"SELECT "Pedido" AS id_pedido, "sku" AS id_produto, _ordem FROM arquivo"#);
+    assert_eq!(query, r#"SELECT "Pedido" AS id_pedido, "sku" AS id_produto, linha, planilha FROM arquivo"#);
     let missing = profile.over(&headings(&["SKU"]), lower).expect_err("no order");
     assert_eq!(missing, MissingHeading("Pedido".to_owned()));
 }
@@ -51,7 +57,7 @@ fn rows_are_kept_through_subqueries() {
         SELECT "P" AS id_pedido, d AS timestamp FROM (SELECT "P", d FROM cheio WHERE "P" <> '') AS t"#,
     );
     let query = profile.expect("a profile").query.to_string();
-    assert_eq!(query.matches("_ordem").count(), 2, "{query}");
+    assert_eq!(query.matches("linha, planilha").count(), 2, "{query}");
     for broken in [
         r#"SELECT "P" AS id_pedido, max("D") AS timestamp FROM arquivo GROUP BY "P""#,
         r#"SELECT DISTINCT "P" AS id_pedido FROM arquivo"#,
