@@ -12,6 +12,7 @@ mod known;
 mod legacy;
 mod mapping;
 mod message;
+pub mod preview;
 mod queried;
 mod reader;
 pub mod records;
@@ -244,7 +245,7 @@ impl Import {
         let of_file = if is_first { None } else { Some(&mut known) };
         let Opened { mut source, mapping, marker, forms } = self.open(file, of_file, progress)?;
         if !is_first {
-            stored::learn(self, &history, archive, &marker, &taken, &mut known, &mut legacy).await?;
+            stored::learn(self, Some(&history), archive, &marker, &taken, &mut known, &mut legacy).await?;
         }
 
         let header = source.header().to_vec();
@@ -349,7 +350,8 @@ impl Import {
             let (done, of) = source.progress();
             progress(done, 2 * of);
         }
-        let asked = Asked { numbers: self.numbers, dates: self.dates };
+        let (numbers, dates) = self.ask.forms();
+        let asked = Asked { numbers: self.numbers.or(numbers), dates: self.dates.or(dates) };
         let forms = evidence.decide(&file.name, &mapping, asked, source.serial_epoch())?;
         if !forms.has_clock {
             mapping.drop_clock();
@@ -360,7 +362,8 @@ impl Import {
 
     /// How its files are understood, for comparison with other imports.
     fn understanding(&self) -> String {
-        format!("{:?} {:?} {:?} {}", self.named, self.numbers, self.dates, self.zone)
+        let profile = self.ask.profile.as_ref().map(|profile| profile.name.as_str()).unwrap_or_default();
+        format!("{:?} {:?} {:?} {} {profile}", self.named, self.numbers, self.dates, self.zone)
     }
 }
 

@@ -20,6 +20,17 @@ pub enum Numbers {
     Brazilian,
 }
 
+impl Numbers {
+    /// As the flag has it.
+    pub fn named(name: &str) -> Option<Self> {
+        match name {
+            "plain" => Some(Self::Plain),
+            "brazilian" => Some(Self::Brazilian),
+            _ => None,
+        }
+    }
+}
+
 /// The order of a date's numbers where the year is not first in four digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dates {
@@ -33,6 +44,10 @@ pub enum Dates {
 
 impl Dates {
     pub(super) const ALL: [Self; 3] = [Self::Dmy, Self::Mdy, Self::Ymd];
+
+    pub fn named(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|dates| dates.name() == name)
+    }
 
     /// As the flag has it.
     pub fn name(self) -> &'static str {

@@ -26,6 +26,7 @@ use datafusion::sql::sqlparser::parser::Parser;
 use tokio_stream::StreamExt;
 use vitral_schemas::catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 
+use super::forms::{Dates, Numbers};
 use super::mapping::key;
 use super::message::shortest;
 use super::source::{Cell, Fit, Headings, Kind, Opening, Row, SerialEpoch, Source, open};
@@ -53,6 +54,14 @@ impl Ask {
             (Some(Statement::Query(query)), None) => Ok(*query),
             _ => Err("it is not one condition".to_owned()),
         }
+    }
+
+    /// How the profile's program writes numbers and dates, if it says so.
+    pub(super) fn forms(&self) -> (Option<Numbers>, Option<Dates>) {
+        let profile = self.profile.as_ref();
+        let numbers = profile.and_then(|profile| profile.numbers.as_deref()).and_then(Numbers::named);
+        let dates = profile.and_then(|profile| profile.dates.as_deref()).and_then(Dates::named);
+        (numbers, dates)
     }
 
     pub fn is_empty(&self) -> bool {

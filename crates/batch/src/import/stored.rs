@@ -18,23 +18,25 @@ use crate::error::BatchError;
 /// Learns what is in of the file's rows.
 pub(super) async fn learn(
     import: &Import,
-    history: &History,
+    history: Option<&History>,
     archive: Option<ArchiveReader>,
     marker: &Marker,
     taken: &[String],
     known: &mut Known,
     legacy: &mut Legacy,
 ) -> Result<(), BatchError> {
-    let mut has_old_rows = false;
-    let mut stored = history.identities(0).await?;
-    while let Some(batch) = stored.try_next().await.map_err(failed)? {
-        let verdicts = batch.column(1).as_string::<i32>();
-        has_old_rows = has_old_rows
-            || batch.column(2).null_count() > verdicts.iter().filter(|it| *it == Some(history_columns::UNDONE)).count();
-        known.learn(&batch, taken);
-    }
-    if has_old_rows {
-        learn_old_rows(history, marker, taken, known, legacy).await?;
+    if let Some(history) = history {
+        let mut has_old_rows = false;
+        let mut stored = history.identities(0).await?;
+        while let Some(batch) = stored.try_next().await.map_err(failed)? {
+            let undone =
+                batch.column(1).as_string::<i32>().iter().filter(|it| *it == Some(history_columns::UNDONE)).count();
+            has_old_rows = has_old_rows || batch.column(2).null_count() > undone;
+            known.learn(&batch, taken);
+        }
+        if has_old_rows {
+            learn_old_rows(history, marker, taken, known, legacy).await?;
+        }
     }
     if let (Some(index), Some(archive), true) = (import.topic.event_id, archive, known.has_ids()) {
         let id = ident(&import.topic.columns[index].name);

@@ -49,11 +49,16 @@ impl Profile {
         mut options: Options,
         position: &Position,
     ) -> Result<Self, Diagnostic> {
-        let mut text = |key: &str| options.take_text(key).map(|found| found.map(|(text, _)| text));
-        let table = text("profile_for")?.unwrap_or_default();
-        let profile = text("profile")?.unwrap_or_else(|| name.clone());
-        let dates = text("dates")?;
-        let numbers = text("numbers")?;
+        let mut text = |key: &str, known: &[&str]| match options.take_text(key)? {
+            Some((text, at)) if !known.is_empty() && !known.contains(&text.as_str()) => {
+                Err(at.error(format!("{key} = '{text}' is not known"), format!("use one of {}", known.join(", "))))
+            }
+            found => Ok(found.map(|(text, _)| text)),
+        };
+        let table = text("profile_for", &[])?.unwrap_or_default();
+        let profile = text("profile", &[])?.unwrap_or_else(|| name.clone());
+        let dates = text("dates", &["dmy", "mdy", "ymd"])?;
+        let numbers = text("numbers", &["plain", "brazilian"])?;
         options.finish()?;
         let headings = headings(&query);
         if headings.is_empty() {

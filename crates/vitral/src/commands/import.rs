@@ -2,9 +2,12 @@
 
 mod limit;
 mod manage;
+mod preview;
+mod profile;
 mod report;
 
 use std::collections::BTreeMap;
+use std::io::IsTerminal as _;
 
 use anyhow::{Context, bail};
 use chrono::Utc;
@@ -29,6 +32,9 @@ pub struct Flags {
     /// The table whose rows they are: a topic, or a view that says how, such as vendas.
     #[arg(long, required = true, value_name = "T")]
     table: Option<String>,
+    /// Show how the files would be understood, and what would be refused and why; nothing is written.
+    #[arg(long)]
+    preview: bool,
     #[command(flatten)]
     forms: Forms,
     #[command(flatten)]
@@ -84,6 +90,13 @@ struct Forms {
     /// A sheet of the workbooks, once for each; all means every visible one. Else all visible ones, if they have the same columns.
     #[arg(long, value_name = "S")]
     sheet: Vec<String>,
+    /// The program that wrote the files, such as shopify; else it is recognised by their headings, unless --map is given. none reads them
+    /// as any other file.
+    #[arg(long, value_name = "P")]
+    profile: Option<String>,
+    /// A condition on the file's own columns, all of them texts, such as "\"Status\" <> 'cancelled'": other rows are left out.
+    #[arg(long = "where", value_name = "SQL")]
+    condition: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -127,7 +140,7 @@ fn zone(text: &str) -> Result<Tz, String> {
 }
 
 impl Forms {
-    fn import(&self, config: &Config, catalog: &Catalog, table: &str) -> anyhow::Result<Import> {
+    fn import(&self, config: &Config, catalog: &Catalog, table: &str, ask: Ask) -> anyhow::Result<Import> {
         let Some((topic, target)) = catalog.import_target(table) else {
             let topics = catalog.topics.iter().map(|topic| topic.name.as_str());
             let views = catalog.views.iter().filter(|view| view.import.is_some()).map(|view| view.name.as_str());
@@ -153,7 +166,7 @@ impl Forms {
             sheets: self.sheet.clone(),
             zone: self.time_zone.unwrap_or(settings.time_zone),
             currency: settings.currency,
-            ask: Ask::default(),
+            ask,
             now_ms: Utc::now().timestamp_millis(),
         })
     }
@@ -182,7 +195,9 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
 }
 
 async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
-    let import = flags.forms.import(world.config, &world.catalog, flags.table.as_deref().unwrap_or_default())?;
+    let table = flags.table.as_deref().unwrap_or_default();
+    // What is wrong with the table's name is said before any file is looked at.
+    flags.forms.import(world.config, &world.catalog, table, Ask::default())?;
     let mut files = Files::new(&flags.files, &world.config.store.options).await?;
     if files.is_empty() {
         bail!(
@@ -195,14 +210,28 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
     let mut above = Vec::new();
     for index in 0..files.len() {
         let file = files.at_hand(index).await?;
-        let act = Act::of_command("importar", "");
-        let outcome = import.run(&file, &world.store, progress(&file)).await;
-        let imported = recorded(act, outcome, &file, None, world).await?;
-        report::show(world, &import, &file.name, &imported).await?;
-        above.extend(limit.exceeded_by(&file.name, &imported));
-        refused += imported.refused;
-        accepted += imported.accepted;
-        known += imported.known;
+        for (table, ask) in profile::tasks(&world.catalog, &flags.forms, &file, table)? {
+            let import = flags.forms.import(world.config, &world.catalog, &table, ask)?;
+            if flags.preview || std::io::stdout().is_terminal() {
+                let seen = import.preview(&file, &world.store, flags.preview, &mut progress(&file)).await?;
+                preview::show(&import, &file.name, &seen)?;
+                if flags.preview {
+                    preview::show_counts(&file.name, &seen);
+                    continue;
+                }
+            }
+            let act = Act::of_command("importar", "");
+            let outcome = import.run(&file, &world.store, progress(&file)).await;
+            let imported = recorded(act, outcome, &file, None, world).await?;
+            report::show(world, &import, &file.name, &imported).await?;
+            above.extend(limit.exceeded_by(&file.name, &imported));
+            refused += imported.refused;
+            accepted += imported.accepted;
+            known += imported.known;
+        }
+    }
+    if flags.preview {
+        return Ok(());
     }
     answer(&format!("{} files: {accepted} rows imported, {refused} refused, {known} in already", files.len()));
     if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }

@@ -7,7 +7,7 @@ use vitral_batch::import::records::{self, Record, short};
 use vitral_batch::import::{Files, undo as take_back};
 use vitral_store::Act;
 
-use super::{Forms, Refused, TooManyRefused, World, counts, progress, recorded, report};
+use super::{Forms, Refused, TooManyRefused, World, counts, profile, progress, recorded, report};
 use crate::cli::answer;
 
 pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
@@ -78,15 +78,19 @@ pub(super) async fn replace(
         None if !record.table.is_empty() => record.table.as_str(),
         None => bail!("it is not known into which table {} was imported: say --table T", record.short_id()),
     };
-    let import = forms.import(world.config, &world.catalog, table)?;
-    if import.topic.name != record.topic {
-        bail!("{} was imported into {}, and {table} is of {}", record.short_id(), record.topic, import.topic.name);
-    }
     let mut files = Files::new(&[file.to_owned()], &world.config.store.options).await?;
     if files.len() != 1 {
         bail!("{file} holds {} files: an import is replaced by one", files.len());
     }
     let file = files.at_hand(0).await?;
+    let mut tasks = profile::tasks(&world.catalog, forms, &file, table)?;
+    // Of the tables that a profile fills only the one whose rows are replaced is meant.
+    tasks.retain(|(of, _)| of == table);
+    let ask = tasks.pop().map(|(_, ask)| ask).unwrap_or_default();
+    let import = forms.import(world.config, &world.catalog, table, ask)?;
+    if import.topic.name != record.topic {
+        bail!("{} was imported into {}, and {table} is of {}", record.short_id(), record.topic, import.topic.name);
+    }
     let before = [("contadas", record.counted), ("duplicadas", record.duplicate), ("recusadas", record.refused)];
     let act = Act::of_command("substituir_importacao", "");
     let outcome = import.replace(&record.id, &file, &world.store, progress(&file)).await;

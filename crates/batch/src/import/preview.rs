@@ -1,0 +1,168 @@
+//! What an import would do, with nothing written: how each column is understood, the first rows as they would come in, and what would be
+//! refused and why.
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::error::ArrowError;
+use vitral_schemas::topic::history_columns;
+use vitral_schemas::verdict::Verdict;
+use vitral_store::{Archive, History, Location};
+
+use super::forms::{Form, Numbers};
+use super::known::{Known, Standing};
+use super::legacy::Legacy;
+use super::reader::Reader;
+use super::source::Row;
+use super::{File, Import, Imported, Opened, stored};
+use crate::error::BatchError;
+
+/// Rows that are shown.
+const SHOWN: usize = 5;
+
+#[derive(Debug, Clone)]
+pub struct Preview {
+    pub columns: Vec<Column>,
+    /// The first rows that would count, in the topic's columns that have a value in any of them.
+    pub rows: RecordBatch,
+    /// Counts of the rows that were looked at, and why some would be refused.
+    pub imported: Imported,
+    /// Whether that is every row of the file.
+    pub is_whole: bool,
+}
+
+/// A column of the file that is used.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Column {
+    pub theirs: String,
+    pub ours: String,
+    /// How its cells are written; empty where there is nothing to know.
+    pub form: String,
+    /// Its first cell.
+    pub example: String,
+}
+
+impl Import {
+    /// Looks at a file without importing it: at the whole of it, or else, once its forms are known, at its first rows only.
+    pub async fn preview(
+        &self,
+        file: &File,
+        store: &Location,
+        is_whole: bool,
+        progress: &mut impl FnMut(u64, u64),
+    ) -> Result<Preview, BatchError> {
+        let history = History::read(&self.topic, &store.join("history").join(&self.topic.name)).await?;
+        let archive = Archive::read(&self.topic, store).await?;
+        let stream_from_ms = match &archive {
+            Some(archive) => archive.effective_ms().await?.map(|effective_ms| effective_ms - self.topic.lateness_ms),
+            None => None,
+        };
+        let (mut known, mut legacy) = (Known::default(), Legacy::new(&self.topic, &self.target));
+        let Opened { mut source, mapping, marker, forms } = self.open(file, Some(&mut known), progress)?;
+        stored::learn(self, history.as_ref(), archive, &marker, &[], &mut known, &mut legacy).await?;
+
+        let header = source.header().to_vec();
+        let notes = [source.notes(), &mapping.hints].concat();
+        let mut imported = Imported { unused: mapping.unused.clone(), notes, ..Imported::default() };
+        let mut columns: Vec<(usize, Column)> = mapping
+            .filled()
+            .map(|(index, ours)| {
+                let theirs = mapping.heading(index).to_owned();
+                (
+                    index,
+                    Column {
+                        theirs,
+                        ours: ours.to_owned(),
+                        form: self.words(forms.columns[index]),
+                        example: String::new(),
+                    },
+                )
+            })
+            .collect();
+        let mut reader = Reader::new(self, (&file.name, ""), mapping, forms, header, stream_from_ms)?;
+        let mut first: Vec<RecordBatch> = Vec::new();
+        loop {
+            let mut rows = source.next()?;
+            if !is_whole {
+                rows.truncate(SHOWN);
+            }
+            if rows.is_empty() {
+                break;
+            }
+            fill_examples(&mut columns, &rows);
+            let mut new = Vec::with_capacity(rows.len());
+            for row in rows {
+                let marks = marker.marks(&row);
+                if is_whole && known.standing(&marks) != Standing::New {
+                    imported.known += 1;
+                } else {
+                    new.push((row, marks));
+                }
+            }
+            if !new.is_empty() {
+                let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
+                let so_far: usize = first.iter().map(RecordBatch::num_rows).sum();
+                first.push(counted(&batch).map_err(engine)?.slice_most(SHOWN - so_far.min(SHOWN)));
+            }
+            if !is_whole {
+                break;
+            }
+            let (done, of) = source.progress();
+            progress(of + done, 2 * of);
+        }
+        imported.known_of = known.by_import();
+        let rows = concat_batches(reader.schema(), first.iter()).map_err(engine)?;
+        let names: Vec<&str> = self.topic.columns.iter().map(|column| column.name.as_str()).collect();
+        let kept: Vec<usize> = (0..rows.num_columns())
+            .filter(|index| {
+                let is_ours = names.contains(&rows.schema_ref().field(*index).name().as_str());
+                is_ours && rows.column(*index).null_count() < rows.num_rows()
+            })
+            .collect();
+        let rows = rows.project(&kept).map_err(engine)?;
+        Ok(Preview { columns: columns.into_iter().map(|(_, column)| column).collect(), rows, imported, is_whole })
+    }
+
+    fn words(&self, form: Form) -> String {
+        match form {
+            Form::Numbers(Numbers::Plain) => "numbers as 1,234.56".to_owned(),
+            Form::Numbers(Numbers::Brazilian) => "numbers as 1.234,56".to_owned(),
+            Form::Time(time) => {
+                let order = match (time.count, time.dates) {
+                    (Some(count), _) => format!("counted: {count:?}").to_lowercase(),
+                    (None, Some(dates)) => format!("dates as {}", dates.name()),
+                    (None, None) => "dates as 2025-12-31".to_owned(),
+                };
+                format!("{order}, {} where no offset stands", self.zone)
+            }
+            Form::Any => String::new(),
+        }
+    }
+}
+
+trait Most {
+    fn slice_most(&self, rows: usize) -> RecordBatch;
+}
+
+impl Most for RecordBatch {
+    fn slice_most(&self, rows: usize) -> RecordBatch {
+        self.slice(0, rows.min(self.num_rows()))
+    }
+}
+
+fn engine(source: ArrowError) -> BatchError {
+    super::failed(source.into())
+}
+
+fn fill_examples(columns: &mut [(usize, Column)], rows: &[Row]) {
+    for (index, column) in columns.iter_mut().filter(|(_, column)| column.example.is_empty()) {
+        let cell = rows.iter().find_map(|row| row.cells.get(*index)?.as_ref());
+        column.example = cell.map(|cell| cell.text.clone()).unwrap_or_default();
+    }
+}
+
+/// The rows that would count.
+fn counted(batch: &RecordBatch) -> Result<RecordBatch, ArrowError> {
+    let Some(verdicts) = batch.column_by_name(history_columns::VERDICT) else { return Ok(batch.slice(0, 0)) };
+    let is_counted = verdicts.as_string::<i32>().iter().map(|verdict| Some(verdict == Some(Verdict::Counted.name())));
+    filter_record_batch(batch, &is_counted.collect::<BooleanArray>())
+}
