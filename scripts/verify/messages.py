@@ -1,6 +1,7 @@
 """Raw Kafka messages: where they come from, and what their JSON holds, as Arrow batches for the oracle."""
 
 import json
+import re
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -43,7 +44,11 @@ FIELDS = {
     "moeda": TEXT,
 }
 
-# One row per message: `size` is null for a tombstone, `fault` is `json` or `tipo` where the JSON is already wrong.
+# Texts that are kept as they are, each of 256 bytes at most.
+KEYS = [field for field in FIELDS if field.startswith("id_")] + ["tipo_evento", "canal", "regiao", "categoria"]
+KEY_BYTES_MAX = 256
+
+# One row per message: `size` is null for a tombstone, `fault` is the reason where a field is already wrong by itself.
 DECODED_SCHEMA = pa.schema(
     [("partition", pa.int32()), ("offset", pa.int64()), ("size", pa.int64()), ("fault", pa.string())]
     + [(field, pa.string()) for field in FIELDS]
@@ -120,7 +125,29 @@ def decode(message: Message) -> tuple:
     for text, types in zip(texts, FIELDS.values()):
         if text is not None and type(text) not in types:
             return (partition, offset, len(value), "tipo") + NO_FIELDS
-    return (partition, offset, len(value), None, *texts)
+    fields = dict(zip(FIELDS, texts))
+    fault = text_fault(fields)
+    if fault:
+        return (partition, offset, len(value), fault) + NO_FIELDS
+    return (partition, offset, len(value), None, *fields.values())
+
+
+def text_fault(fields: dict) -> str | None:
+    """Why a text cannot be kept; a blank one becomes null, a currency is written in upper case."""
+    for field in [*KEYS, "moeda"]:
+        if fields[field] is not None and not fields[field].strip():
+            fields[field] = None
+    for field in KEYS:
+        text = fields[field] or ""
+        if "\0" in text:
+            return "valor"
+        if len(text.encode()) > KEY_BYTES_MAX:
+            return "tamanho"
+    if fields["moeda"] is not None:
+        fields["moeda"] = fields["moeda"].strip().upper()
+        if not re.fullmatch("[A-Z]{3}", fields["moeda"]):
+            return "valor"
+    return None
 
 
 NO_FIELDS = (None,) * len(FIELDS)

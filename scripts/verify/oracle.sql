@@ -66,7 +66,7 @@ SELECT
         WHEN size > 1024 * 1024 THEN 'tamanho'
         WHEN fault IS NOT NULL THEN fault
         WHEN id_usuario IS NULL OR tipo_evento IS NULL OR "timestamp" IS NULL THEN 'campo_ausente'
-        WHEN time IS NULL THEN 'tempo'
+        WHEN time IS NULL OR time < TIMESTAMP '1970-01-01' THEN 'tempo'
         WHEN time > archive.arrival + INTERVAL 1 HOUR THEN 'futuro'
         ELSE coalesce(quantity_fault(quantidade), money_fault(preco), money_fault(valor_total), money_fault(desconto))
     END AS refusal

@@ -42,6 +42,10 @@ EVENTS = [
     (0, "recusada valor", sale("u1", "22:16:40Z", '"preco":1.005')),
     (0, "recusada tipo", sale("u1", "22:16:40Z", '"preco":"1,00"')),
     (0, "recusada tempo", event("u1", "clique", "24:00:00Z")),
+    (0, "recusada valor", sale("u1", "22:16:40Z", '"moeda":"R$"')),
+    (0, "recusada valor", sale("u1", "22:16:40Z", '"categoria":"a\\u0000"')),
+    (0, "recusada tamanho", sale("u1", "22:16:40Z", f'"categoria":"{257 * "c"}"')),
+    (0, "recusada campo_ausente", event(" ", "clique", "22:16:40Z")),
     (0, "recusada futuro", event("u1", "clique", "23:30:01-02:00")),
     # Late: before 23:05:00 - 1 h - 10 s. It does not make its id known.
     (0, "atrasada", event("u4", "clique", "22:04:49Z", '"id_evento":"e2","id_produto":"p9"')),
@@ -49,7 +53,9 @@ EVENTS = [
     # A tombstone.
     (0, None, None),
     (0, "contada", event("u2", "adicao_carrinho", "22:20:00Z")),
-    (0, "contada", event("u2", "inicio_checkout", "22:59:59Z")),
+    # An empty text is no id.
+    (0, "contada", event("u2", "inicio_checkout", "22:59:59Z", '"id_evento":""')),
+    (0, "contada", event("u2", "inicio_checkout", "22:59:59Z", '"id_evento":""')),
     # An id is known in its own partition only; half of 0.01 is 0.01.
     (1, "contada", event("u5", "clique", "23:46:59.5+01:30", '"id_evento":"e1","id_produto":"p1"')),
     (1, "contada", sale("u5", "22:17:30Z", '"moeda":"USD","preco":0.01')),
@@ -90,7 +96,7 @@ ROWS = {
         ("22:00", 60, "3", '"inicio_checkout"', "1"), ("22:00", 60, "4", '"compra"', "3"),
     ],
 }
-COMPLETENESS = '{"contadas":13,"duplicadas":1,"atrasadas":1,"recusadas":7}'
+COMPLETENESS = '{"contadas":14,"duplicadas":1,"atrasadas":1,"recusadas":11}'
 
 
 def messages() -> list[Message]:

@@ -1,16 +1,17 @@
 -- What customers do in the shop: one JSON object per event.
 CREATE TABLE eventos_clientes (
-    id_usuario TEXT NOT NULL,
-    tipo_evento TEXT NOT NULL,
+    -- Texts that are keys somewhere hold 256 bytes: what databases can index.
+    id_usuario VARCHAR(256) NOT NULL,
+    tipo_evento VARCHAR(256) NOT NULL,
     timestamp TIMESTAMP NOT NULL,
-    id_produto TEXT_OR_NUMBER,
-    id_evento TEXT_OR_NUMBER,
-    id_sessao TEXT_OR_NUMBER,
-    id_pedido TEXT_OR_NUMBER,
-    canal TEXT_OR_NUMBER,
-    regiao TEXT_OR_NUMBER,
-    categoria TEXT_OR_NUMBER,
-    id_afiliado TEXT_OR_NUMBER,
+    id_produto TEXT_OR_NUMBER(256),
+    id_evento TEXT_OR_NUMBER(256),
+    id_sessao TEXT_OR_NUMBER(256),
+    id_pedido TEXT_OR_NUMBER(256),
+    canal TEXT_OR_NUMBER(256),
+    regiao TEXT_OR_NUMBER(256),
+    categoria TEXT_OR_NUMBER(256),
+    id_afiliado TEXT_OR_NUMBER(256),
     -- The upper bound keeps every sum of units and of money exact.
     quantidade BIGINT
         DEFAULT CASE WHEN tipo_evento IN ('compra', 'reembolso', 'adicao_carrinho', 'remocao_carrinho') THEN 1 END
@@ -18,7 +19,7 @@ CREATE TABLE eventos_clientes (
     preco DECIMAL(18, 2) CHECK (preco >= 0),
     valor_total DECIMAL(18, 2) CHECK (valor_total >= 0),
     desconto DECIMAL(18, 2) CHECK (desconto >= 0),
-    moeda TEXT DEFAULT current_setting('shop.currency')
+    moeda CURRENCY DEFAULT current_setting('shop.currency')
 ) WITH (
     connector = 'kafka',
     topic = 'eventos_clientes',

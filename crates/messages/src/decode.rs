@@ -3,18 +3,20 @@
 //! A payload that cannot be decoded is refused alone, with the first of these reasons that applies; the batch never
 //! fails. Nothing here depends on the order of fields, on the other payloads, or on how the stream is cut into batches.
 //!
-//! 1. `Size`: larger than the topic allows.
+//! 1. `Size`: the message is larger than the topic allows.
 //! 2. `Json`: not exactly one object in UTF-8 as RFC 8259 has it (no byte order mark, no lone surrogates), or nested
 //!    deeper than [`NESTING_MAX`] levels. Unknown fields are ignored, but they too must be JSON.
 //! 3. Then by column, in the topic's order. Of a key that occurs twice the last value counts, as in most JSON
-//!    libraries, and an earlier one is not looked at; `null` is as good as absent.
+//!    libraries, and an earlier one is not looked at; `null` is as good as absent, and so is a text without anything but blanks. Other texts
+//!    keep their blanks, and `"null"` or `"undefined"` are texts like any other.
 //!    - `MissingField`: a needed field is absent.
 //!    - `Type`: text comes from a string (where the column says so, also from a number, as it is written); an integer from a number;
 //!      a decimal from a number or a string that is written like a JSON number (no blanks, no plus, no thousands); a time from a
 //!      string; a boolean from a boolean.
 //!    - `Time`: not an RFC 3339 time (or one without offset, which is local), not a possible one, or not within the
-//!      years 0001 to 9999 in UTC.
-//!    - `Value`: a number that its column cannot hold exactly. Numbers are read from their text, so `5.0` and `50e-1`
+//!      years 0001 to 9999 in UTC; an event time before 1970.
+//!    - `Size`: a text of more bytes than its column allows.
+//!    - `Value`: a text with a zero character; a currency that is not three letters, which are kept in upper case; a number that its column cannot hold exactly. Numbers are read from their text, so `5.0` and `50e-1`
 //!      are the integer 5, `10.500` has two decimals, and `1e2` is 100.
 //!
 //! Architecture invariant: no recursion over the payload, no floating point, no unsafe code, and no I/O.
@@ -30,7 +32,7 @@ mod tests;
 mod time;
 
 use arrow::array::ArrayRef;
-use vitral_schemas::topic::Topic;
+use vitral_schemas::topic::{EVENT_MICROS_MIN, Topic};
 use vitral_schemas::verdict::Reason;
 
 use column::Column;
@@ -84,7 +86,14 @@ impl Decoder {
     pub fn new(topic: &Topic, zone: chrono_tz::Tz) -> Self {
         let names: Vec<_> = topic.columns.iter().map(|column| column.name.clone()).collect();
         Self {
-            columns: topic.columns.iter().map(Column::new).collect(),
+            columns: topic
+                .columns
+                .iter()
+                .enumerate()
+                .map(|(index, column)| {
+                    Column::new(column, if index == topic.event_time { EVENT_MICROS_MIN } else { i64::MIN })
+                })
+                .collect(),
             keys: Keys::new(names.iter().cloned()),
             names,
             message_bytes_max: topic.message_bytes_max,
@@ -138,7 +147,11 @@ impl Decoder {
         });
         pushed.map_err(|(index, (reason, what))| {
             self.columns[..index].iter_mut().for_each(|column| column.truncate(row));
-            (reason, misfit(&self.names[index], slots[index], what))
+            let mut detail = misfit(&self.names[index], slots[index], what);
+            if reason == Reason::Size {
+                detail += &format!(" ({} bytes)", self.columns[index].bytes_max());
+            }
+            (reason, detail)
         })
     }
 

@@ -80,6 +80,22 @@ pub struct Column {
     pub default: Option<String>,
     /// `CHECK (expr)`: SQL over the message's columns; false refuses the message.
     pub check: Option<String>,
+    /// How many bytes a text may have: `VARCHAR(n)`, `TEXT_OR_NUMBER(n)`. Of no meaning for what is not a text.
+    pub bytes_max: usize,
+}
+
+/// What a text column holds unless it says otherwise: the most that every warehouse has a type for.
+pub const TEXT_BYTES_MAX: usize = 65_535;
+
+/// The earliest event time, in microseconds: 1970-01-01T00:00:00Z. What lies before it is a clock that was never set or a date that was
+/// not there, and much earlier times cannot be held in nanoseconds, as some readers want them.
+pub const EVENT_MICROS_MIN: i64 = 0;
+
+impl Column {
+    /// A column that may be absent, with no rules of its own.
+    pub fn new(name: impl Into<String>, kind: ColumnKind) -> Self {
+        Self { name: name.into(), kind, needed: false, default: None, check: None, bytes_max: TEXT_BYTES_MAX }
+    }
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -88,6 +104,8 @@ pub enum ColumnKind {
     Text,
     /// A JSON string, or a JSON number, which is taken as its text: for keys that some systems write as numbers.
     TextOrNumber,
+    /// A JSON string of three letters, kept in upper case.
+    Currency,
     /// A JSON number without fraction, 64 bits.
     Integer,
     /// A JSON number or string with at most `scale` decimals; never rounded.
@@ -101,7 +119,7 @@ pub enum ColumnKind {
 impl ColumnKind {
     pub fn data_type(self) -> DataType {
         match self {
-            Self::Text | Self::TextOrNumber => DataType::Utf8,
+            Self::Text | Self::TextOrNumber | Self::Currency => DataType::Utf8,
             Self::Integer => DataType::Int64,
             Self::Decimal { precision, scale } => DataType::Decimal128(precision, scale),
             Self::Timestamp => timestamp_type(),

@@ -51,15 +51,15 @@ impl fmt::Display for Verdict {
 pub enum Reason {
     /// Not one JSON object in UTF-8.
     Json,
-    /// A needed field is absent or null.
+    /// A needed field is absent, null or an empty text.
     MissingField,
     /// A field holds another JSON type than its column.
     Type,
-    /// The event time is no RFC 3339 time.
+    /// The event time is not an RFC 3339 time, or lies before 1970.
     Time,
     /// The event time lies further ahead of the wall clock than the topic allows.
     Future,
-    /// The message is larger than the topic allows.
+    /// The message is larger than the topic allows, or a text than its column.
     Size,
     /// A field's value is outside its column's range, precision or check.
     Value,
@@ -80,6 +80,32 @@ impl Reason {
             Self::Size => "tamanho",
             Self::Value => "valor",
         }
+    }
+}
+
+/// Why a range of offsets was passed over on somebody's word, in the column `_motivo` of its row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Unread {
+    /// It was lost on the broker, or could not be read, and was skipped.
+    Skipped,
+    /// It comes before the first message of a topic that was deleted and created again.
+    NewLog,
+}
+
+impl Unread {
+    pub const ALL: [Self; 2] = [Self::Skipped, Self::NewLog];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Skipped => "pulado",
+            Self::NewLog => "log_novo",
+        }
+    }
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
     }
 }
 

@@ -186,7 +186,7 @@ impl Names<'_> {
             Meaning::Column { index, .. } => {
                 let column = &self.topic.columns[*index];
                 let role = match column.kind {
-                    ColumnKind::Text | ColumnKind::TextOrNumber => Role::Text,
+                    ColumnKind::Text | ColumnKind::TextOrNumber | ColumnKind::Currency => Role::Text,
                     ColumnKind::Integer => Role::Integer,
                     ColumnKind::Decimal { .. } => Role::Decimal,
                     ColumnKind::Boolean => Role::Boolean,

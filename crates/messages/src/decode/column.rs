@@ -17,6 +17,9 @@ use super::time::{Zone, micros};
 /// Why a value does not fit its column.
 pub(super) type Misfit = (Reason, &'static str);
 
+const TOO_LONG: Misfit = (Reason::Size, "is longer than its column allows");
+const NO_CURRENCY: &str = "is not a currency of three letters, such as BRL";
+
 pub(super) struct Column {
     needed: bool,
     kind: ColumnKind,
@@ -31,6 +34,11 @@ enum Values {
         ends: Vec<i32>,
         text: Vec<u8>,
         takes_numbers: bool,
+        bytes_max: usize,
+    },
+    Currency {
+        ends: Vec<i32>,
+        text: Vec<u8>,
     },
     Integer(Vec<i64>),
     Decimal {
@@ -39,19 +47,27 @@ enum Values {
         scale: i8,
     },
     /// In microseconds.
-    Timestamp(Vec<i64>),
+    Timestamp {
+        values: Vec<i64>,
+        earliest: i64,
+    },
     Boolean(BooleanBufferBuilder),
 }
 
 impl Column {
-    pub fn new(column: &topic::Column) -> Self {
+    /// `earliest` is the first time in microseconds that the column takes, if it is one of times.
+    pub fn new(column: &topic::Column, earliest: i64) -> Self {
         let values = match column.kind {
-            ColumnKind::Text | ColumnKind::TextOrNumber => {
-                Values::Text { ends: vec![0], text: Vec::new(), takes_numbers: column.kind == ColumnKind::TextOrNumber }
-            }
+            ColumnKind::Text | ColumnKind::TextOrNumber => Values::Text {
+                ends: vec![0],
+                text: Vec::new(),
+                takes_numbers: column.kind == ColumnKind::TextOrNumber,
+                bytes_max: column.bytes_max,
+            },
+            ColumnKind::Currency => Values::Currency { ends: vec![0], text: Vec::new() },
             ColumnKind::Integer => Values::Integer(Vec::new()),
             ColumnKind::Decimal { precision, scale } => Values::Decimal { values: Vec::new(), precision, scale },
-            ColumnKind::Timestamp => Values::Timestamp(Vec::new()),
+            ColumnKind::Timestamp => Values::Timestamp { values: Vec::new(), earliest },
             ColumnKind::Boolean => Values::Boolean(BooleanBufferBuilder::new(0)),
         };
         Self { needed: column.needed, kind: column.kind, nulls: 0, valid: NullBufferBuilder::new(0), values }
@@ -61,23 +77,44 @@ impl Column {
     #[inline(always)]
     pub fn push(&mut self, raw: Raw<'_>, zone: &mut Zone, scratch: &mut Vec<u8>) -> Result<(), Misfit> {
         if raw.kind == Kind::Absent {
-            if self.needed {
-                return Err((Reason::MissingField, "is missing or null"));
-            }
-            self.push_null();
-            return Ok(());
+            return self.push_absent();
         }
         if self.nulls > 0 {
             self.settle_nulls();
         }
         match &mut self.values {
-            Values::Text { ends, text, takes_numbers } => {
+            Values::Text { ends, text, takes_numbers, bytes_max } => {
                 match raw.kind {
-                    Kind::Text => text.extend_from_slice(raw.text),
-                    Kind::Number if *takes_numbers => text.extend_from_slice(raw.text),
-                    Kind::Escaped => unescape(raw.text, text),
+                    // A text of blanks is told from most others by its first byte.
+                    Kind::Text if starts_blank(raw.text) && is_blank(raw.text) => return self.push_absent(),
+                    Kind::Text if raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
+                    Kind::Number if *takes_numbers && raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
+                    Kind::Escaped => {
+                        let start = text.len();
+                        match unescaped(raw.text, text, *bytes_max) {
+                            Ok(true) => {}
+                            Ok(false) => {
+                                text.truncate(start);
+                                return self.push_absent();
+                            }
+                            Err(misfit) => {
+                                text.truncate(start);
+                                return Err(misfit);
+                            }
+                        }
+                    }
+                    Kind::Text => return Err(TOO_LONG),
+                    Kind::Number if *takes_numbers => return Err(TOO_LONG),
                     _ => return Err((Reason::Type, "is not a string")),
                 }
+                ends.push(text.len() as i32);
+            }
+            Values::Currency { ends, text } => {
+                let code = string(raw, scratch).ok_or((Reason::Type, "is not a string"))?;
+                if starts_blank(code) && is_blank(code) {
+                    return self.push_absent();
+                }
+                text.extend_from_slice(&currency(code).ok_or((Reason::Value, NO_CURRENCY))?);
                 ends.push(text.len() as i32);
             }
             Values::Integer(values) => {
@@ -100,9 +137,13 @@ impl Column {
                 };
                 values.push(scaled(text, *scale, *precision).map_err(|what| (Reason::Value, what))?);
             }
-            Values::Timestamp(values) => {
+            Values::Timestamp { values, earliest } => {
                 let text = string(raw, scratch).ok_or((Reason::Type, "is not a string"))?;
-                values.push(micros(text, zone).map_err(|what| (Reason::Time, what))?);
+                let time = micros(text, zone).map_err(|what| (Reason::Time, what))?;
+                if time < *earliest {
+                    return Err((Reason::Time, "lies before 1970-01-01T00:00:00Z"));
+                }
+                values.push(time);
             }
             Values::Boolean(values) => match raw.kind {
                 Kind::True => values.append(true),
@@ -111,6 +152,23 @@ impl Column {
             },
         }
         self.valid.append_non_null();
+        Ok(())
+    }
+
+    /// What a text column's bound is.
+    pub fn bytes_max(&self) -> usize {
+        match self.values {
+            Values::Text { bytes_max, .. } => bytes_max,
+            _ => usize::MAX,
+        }
+    }
+
+    #[inline(always)]
+    fn push_absent(&mut self) -> Result<(), Misfit> {
+        if self.needed {
+            return Err((Reason::MissingField, "is missing, null or empty"));
+        }
+        self.push_null();
         Ok(())
     }
 
@@ -124,8 +182,10 @@ impl Column {
         self.valid.append_n_nulls(nulls);
         let rows = self.valid.len();
         match &mut self.values {
-            Values::Text { ends, text, .. } => ends.resize(rows + 1, text.len() as i32),
-            Values::Integer(values) | Values::Timestamp(values) => values.resize(rows, 0),
+            Values::Text { ends, text, .. } | Values::Currency { ends, text } => {
+                ends.resize(rows + 1, text.len() as i32);
+            }
+            Values::Integer(values) | Values::Timestamp { values, .. } => values.resize(rows, 0),
             Values::Decimal { values, .. } => values.resize(rows, 0),
             Values::Boolean(values) => values.append_n(nulls, false),
         }
@@ -139,11 +199,11 @@ impl Column {
         }
         self.valid.truncate(rows);
         match &mut self.values {
-            Values::Text { ends, text, .. } => {
+            Values::Text { ends, text, .. } | Values::Currency { ends, text } => {
                 ends.truncate(rows + 1);
                 text.truncate(ends[rows] as usize);
             }
-            Values::Integer(values) | Values::Timestamp(values) => values.truncate(rows),
+            Values::Integer(values) | Values::Timestamp { values, .. } => values.truncate(rows),
             Values::Decimal { values, .. } => values.truncate(rows),
             Values::Boolean(values) => values.truncate(rows),
         }
@@ -159,7 +219,7 @@ impl Column {
         }
         let nulls = self.valid.finish();
         match &mut self.values {
-            Values::Text { ends, text, .. } => {
+            Values::Text { ends, text, .. } | Values::Currency { ends, text } => {
                 let offsets = OffsetBuffer::new(taken(ends).into());
                 ends.push(0);
                 Arc::new(StringArray::new(offsets, Buffer::from_vec(taken(text)), nulls))
@@ -168,13 +228,49 @@ impl Column {
             Values::Decimal { values, .. } => {
                 Arc::new(Decimal128Array::new(taken(values).into(), nulls).with_data_type(self.kind.data_type()))
             }
-            Values::Timestamp(values) => {
+            Values::Timestamp { values, .. } => {
                 let array = TimestampMicrosecondArray::new(taken(values).into(), nulls);
                 Arc::new(array.with_data_type(self.kind.data_type()))
             }
             Values::Boolean(values) => Arc::new(BooleanArray::new(values.finish(), nulls)),
         }
     }
+}
+
+/// Whether a text may be one of blanks alone: empty, or with a blank or something beyond ASCII at its start.
+#[inline(always)]
+fn starts_blank(text: &[u8]) -> bool {
+    text.first().is_none_or(|byte| *byte <= b' ' || !byte.is_ascii())
+}
+
+#[cold]
+fn is_blank(text: &[u8]) -> bool {
+    std::str::from_utf8(text).is_ok_and(|text| text.trim().is_empty())
+}
+
+/// Appends the content of a string with escapes; false where it is empty or blank. What does not fit may be appended in part.
+#[cold]
+fn unescaped(raw: &[u8], text: &mut Vec<u8>, bytes_max: usize) -> Result<bool, Misfit> {
+    let start = text.len();
+    unescape(raw, text);
+    let content = &text[start..];
+    if content.contains(&0) {
+        return Err((Reason::Value, "holds the zero character, which databases refuse"));
+    }
+    if content.len() > bytes_max {
+        return Err(TOO_LONG);
+    }
+    Ok(!is_blank(content))
+}
+
+/// Three letters in upper case, blanks around them left out.
+#[inline(always)]
+fn currency(text: &[u8]) -> Option<[u8; 3]> {
+    let code: [u8; 3] = match text.try_into() {
+        Ok(code) => code,
+        Err(_) => std::str::from_utf8(text).ok()?.trim().as_bytes().try_into().ok()?,
+    };
+    code.iter().all(u8::is_ascii_alphabetic).then(|| code.map(|letter| letter.to_ascii_uppercase()))
 }
 
 /// The values; room for as many is left behind, as the next batch is likely as large.

@@ -168,13 +168,15 @@ proptest! {
             };
             let odd = |name: &str| matches!(fields.get(name), Some(Value::Bool(_) | Value::Array(_) | Value::Object(_)));
             let refused = decoded.refused.iter().find(|refusal| refusal.row == row);
-            prop_assert_eq!(refused.is_some(), columns.iter().any(|(name, _, _)| odd(name)));
+            let zero = |name: &str| fields.get(name).and_then(Value::as_str).is_some_and(|text| text.contains('\0'));
+            prop_assert_eq!(refused.is_some(), columns.iter().any(|(name, _, _)| odd(name) || zero(name)));
             if refused.is_some() {
                 continue;
             }
             for ((name, _, _), column) in columns.iter().zip(&decoded.columns) {
                 let found = column.is_valid(row).then(|| column.as_string::<i32>().value(row));
                 match fields.get(*name) {
+                    Some(Value::String(expected)) if expected.trim().is_empty() => prop_assert_eq!(found, None),
                     Some(Value::String(expected)) => prop_assert_eq!(found, Some(expected.as_str())),
                     Some(Value::Number(_)) => prop_assert!(found.is_some()),
                     _ => prop_assert_eq!(found, None),
@@ -197,8 +199,15 @@ proptest! {
         }
         let payload = format!("{{\"\\u006e\":\"{written}\"}}");
         let decoded = decode(&topic(&[("n", ColumnKind::TextOrNumber, true)]), &[payload]);
-        prop_assert_eq!(&decoded.refused, &[]);
-        prop_assert_eq!(decoded.columns[0].as_string::<i32>().value(0), text);
+        let refused = decoded.refused.first().map(|refusal| refusal.reason);
+        if text.contains('\0') {
+            prop_assert_eq!(refused, Some(Reason::Value));
+        } else if text.trim().is_empty() {
+            prop_assert_eq!(refused, Some(Reason::MissingField));
+        } else {
+            prop_assert_eq!(refused, None);
+            prop_assert_eq!(decoded.columns[0].as_string::<i32>().value(0), text);
+        }
     }
 
     #[test]

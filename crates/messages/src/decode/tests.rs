@@ -10,13 +10,7 @@ use super::*;
 const MONEY: ColumnKind = ColumnKind::Decimal { precision: 18, scale: 2 };
 
 pub(super) fn topic(columns: &[(&str, ColumnKind, bool)]) -> Topic {
-    let column = |&(name, kind, needed): &(&str, _, _)| topic::Column {
-        name: name.to_owned(),
-        kind,
-        needed,
-        default: None,
-        check: None,
-    };
+    let column = |&(name, kind, needed): &(&str, _, _)| topic::Column { needed, ..topic::Column::new(name, kind) };
     Topic {
         name: "eventos".to_owned(),
         kafka_topic: "eventos".to_owned(),
@@ -234,7 +228,7 @@ fn lone_surrogates_are_refused_everywhere() {
             assert_json_refused(payload);
         }
     }
-    assert_eq!(text(r#""\uD83D\uDE00\u0000""#).as_deref(), Ok("\u{1F600}\0"));
+    assert_eq!(text(r#""\uD83D\uDE00\u0001""#).as_deref(), Ok("\u{1F600}\u{1}"));
 }
 
 #[test]
@@ -278,14 +272,14 @@ fn nesting_is_bounded() {
 
 #[test]
 fn needed_and_optional_fields() {
-    let missing = Some((Reason::MissingField, "n is missing or null".to_owned()));
+    let missing = Some((Reason::MissingField, "n is missing, null or empty".to_owned()));
     assert_eq!(refusal("{}"), missing);
     assert_eq!(refusal(r#" { } "#), missing);
     assert_eq!(refusal(r#"{"n": null}"#), missing);
     assert_eq!(refusal(r#"{"N": "x"}"#), missing);
-    let nulls = decode(&all_kinds(), &[r#"{"n": "", "t": null, "i": null, "d": null, "w": null, "b": null}"#]);
+    let nulls = decode(&all_kinds(), &[r#"{"n": "x", "t": null, "i": null, "d": null, "w": null, "b": null}"#]);
     assert_eq!(nulls.refused, []);
-    assert_eq!(nulls.columns[0].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("")]);
+    assert_eq!(nulls.columns[0].as_string::<i32>().iter().collect::<Vec<_>>(), [Some("x")]);
     assert!(nulls.columns[1..].iter().all(|column| column.is_null(0)));
 }
 
@@ -430,6 +424,106 @@ fn details_are_short_and_name_the_field() {
     );
     let long = detail(format!(r#"{{"n": "x", "d": "{}"}}"#, "ç".repeat(100_000)));
     assert!(long.starts_with("d: \"ççç") && long.len() < 200, "{long}");
+}
+
+/// Texts of nothing but blanks, as messages have them.
+const BLANKS: [&str; 6] = [r#""""#, r#"" ""#, r#"" \t\n""#, r#""\u0020""#, r#""\u00a0""#, "\"\u{a0}\u{3000} \""];
+
+#[test]
+fn a_text_without_content_is_as_good_as_absent() {
+    let payloads = BLANKS.map(|blank| format!(r#"{{"n": "x", "t": {blank}}}"#));
+    let decoded = decode(&all_kinds(), &payloads);
+    assert_eq!(decoded.refused, []);
+    assert_eq!(decoded.columns[1].null_count(), payloads.len());
+    for blank in BLANKS {
+        let needed = refusal(format!(r#"{{"n": {blank}}}"#));
+        assert_eq!(needed.map(|(reason, _)| reason), Some(Reason::MissingField), "{blank}");
+    }
+    for kept in ["  p1  ", "null", "undefined", "0", "\u{e9}", "."] {
+        assert_eq!(text(&format!("\"{kept}\"")).as_deref(), Ok(kept));
+    }
+    // Neighbours keep their own texts.
+    let mixed = [r#"{"n": "a", "t": "1"}"#, r#"{"n": "b", "t": "\u0020"}"#, r#"{"n": "c", "t": "3"}"#];
+    let decoded = decode(&all_kinds(), &mixed);
+    let texts: Vec<_> = decoded.columns[1].as_string::<i32>().iter().collect();
+    assert_eq!(texts, [Some("1"), None, Some("3")]);
+}
+
+#[test]
+fn a_zero_character_is_refused_in_what_is_kept() {
+    for zero in [r#""\u0000""#, r#""a\u0000b""#, r#""\u00e9\u0000""#] {
+        assert_eq!(text(zero), Err(Reason::Value), "{zero}");
+    }
+    assert_eq!(refusal(r#"{"n": "x", "other": "\u0000"}"#), None);
+    let mixed = [r#"{"n": "a", "t": "1"}"#, r#"{"n": "b", "t": "2\u0000"}"#, r#"{"n": "c", "t": "3"}"#];
+    let decoded = decode(&all_kinds(), &mixed);
+    let texts: Vec<_> = decoded.columns[1].as_string::<i32>().iter().collect();
+    assert_eq!(texts, [Some("1"), None, Some("3")]);
+}
+
+#[test]
+fn texts_are_as_long_as_their_column_allows() {
+    let mut topic = all_kinds();
+    topic.columns[1].bytes_max = 8;
+    let refused = |value: &str| {
+        let payloads = [format!(r#"{{"n": "x", "t": {value}}}"#), r#"{"n": "y", "t": "next"}"#.to_owned()];
+        let decoded = decode(&topic, &payloads);
+        assert_eq!(decoded.columns[1].as_string::<i32>().value(1), "next");
+        decoded.refused.into_iter().next().map(|refusal| (refusal.reason, refusal.detail))
+    };
+    for fits in [r#""12345678""#, r#""\u00e7\u00e7\u00e7\u00e7""#, "12345678", r#""çççç""#] {
+        assert_eq!(refused(fits), None, "{fits}");
+    }
+    for longer in [r#""123456789""#, r#""\u00e7\u00e7\u00e7\u00e71""#, "123456789", r#""çççç1""#] {
+        let (reason, detail) = refused(longer).expect(longer);
+        assert_eq!(reason, Reason::Size, "{longer}");
+        assert!(detail.ends_with("is longer than its column allows (8 bytes)"), "{detail}");
+    }
+    let long = "x".repeat(topic::TEXT_BYTES_MAX + 1);
+    assert_eq!(text(&format!("\"{long}\"")), Err(Reason::Size), "a column without a bound has one");
+}
+
+#[test]
+fn currencies_are_three_letters_in_upper_case() {
+    let topic = topic(&[("m", ColumnKind::Currency, false)]);
+    let decoded = |value: &str| {
+        let decoded = decode(&topic, &[format!(r#"{{"m": {value}}}"#)]);
+        let column = decoded.columns[0].as_string::<i32>();
+        match decoded.refused.first() {
+            Some(refusal) => Err(refusal.reason),
+            None => Ok(column.is_valid(0).then(|| column.value(0).to_owned())),
+        }
+    };
+    for written in [r#""BRL""#, r#""brl""#, r#"" BRL""#, r#""Brl\n""#, r#""\u0042RL""#, "\"\u{a0}BRL\""] {
+        assert_eq!(decoded(written), Ok(Some("BRL".to_owned())), "{written}");
+    }
+    for blank in BLANKS {
+        assert_eq!(decoded(blank), Ok(None), "{blank}");
+    }
+    for wrong in [r#""R$""#, r#""Real""#, r#""US1""#, r#""BR""#, r#""B L""#, r#""ÇÃ""#, r#""BRL\u0000""#, r#""€""#]
+    {
+        assert_eq!(decoded(wrong), Err(Reason::Value), "{wrong}");
+    }
+    for other in ["986", "true", "[]", "{}"] {
+        assert_eq!(decoded(other), Err(Reason::Type), "{other}");
+    }
+}
+
+#[test]
+fn an_event_time_before_1970_is_refused_and_another_time_is_not() {
+    let mut topic = all_kinds();
+    topic.event_time = 4;
+    let reason = |topic: &Topic, time: &str| {
+        let decoded = decode(topic, &[format!(r#"{{"n": "x", "w": "{time}"}}"#)]);
+        decoded.refused.first().map(|refusal| refusal.reason)
+    };
+    assert_eq!(reason(&topic, "1970-01-01T00:00:00Z"), None);
+    for before in
+        ["1969-12-31T23:59:59.999999Z", "0001-01-01T00:00:00Z", "1677-09-21T00:12:43Z", "1899-12-30T00:00:00Z"]
+    {
+        assert_eq!(reason(&topic, before), Some(Reason::Time), "{before}");
+        assert_eq!(reason(&all_kinds(), before), None, "{before}");
+    }
 }
 
 #[test]

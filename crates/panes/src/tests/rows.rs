@@ -55,7 +55,9 @@ pub fn batch(topic: &Topic, events: &[Event]) -> RecordBatch {
                 .filter(|text| !text.is_empty())
         });
         match column.kind {
-            ColumnKind::Text | ColumnKind::TextOrNumber => Arc::new(StringArray::from_iter(texts)),
+            ColumnKind::Text | ColumnKind::TextOrNumber | ColumnKind::Currency => {
+                Arc::new(StringArray::from_iter(texts))
+            }
             ColumnKind::Integer => Arc::new(Int64Array::from_iter(
                 texts.map(|text| text.map(|text| text.parse::<i64>().expect("an integer"))),
             )),

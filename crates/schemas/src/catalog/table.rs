@@ -1,12 +1,13 @@
 //! `CREATE TABLE`: Kafka topics, reference tables and tables of the warehouse.
 
 use datafusion::sql::sqlparser::ast::{
-    ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, ExactNumberInfo, Spanned, TimezoneInfo,
+    CharacterLength, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, ExactNumberInfo, Spanned,
+    TimezoneInfo,
 };
 
 use super::reader::{Options, push_new, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position};
-use crate::topic::{Column, ColumnKind, Topic};
+use crate::topic::{Column, ColumnKind, TEXT_BYTES_MAX, Topic};
 
 /// A table read from a file below the data directory's `reference` folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -145,10 +146,21 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
             "rename it: such names belong to the archive's own columns".into(),
         ));
     }
+    let mut bytes_max = TEXT_BYTES_MAX;
     let kind = match &definition.data_type {
         DataType::Text | DataType::Varchar(None) | DataType::String(None) => ColumnKind::Text,
-        DataType::Custom(name, _) if name.to_string().eq_ignore_ascii_case("text_or_number") => {
+        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. })) => {
+            bytes_max = text_bound(&length.to_string(), &name, position)?;
+            ColumnKind::Text
+        }
+        DataType::Custom(custom, bound) if custom.to_string().eq_ignore_ascii_case("text_or_number") => {
+            if let [bound, ..] = bound.as_slice() {
+                bytes_max = text_bound(bound, &name, position)?;
+            }
             ColumnKind::TextOrNumber
+        }
+        DataType::Custom(custom, bound) if custom.to_string().eq_ignore_ascii_case("currency") && bound.is_empty() => {
+            ColumnKind::Currency
         }
         DataType::BigInt(None) | DataType::Int8(None) => ColumnKind::Integer,
         DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
@@ -167,11 +179,11 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
         other => {
             return Err(position.error(
                 format!("column {name} has the type {other}, which is not supported"),
-                "use TEXT, TEXT_OR_NUMBER, BIGINT, DECIMAL(p, s), TIMESTAMP or BOOLEAN".into(),
+                "use TEXT, VARCHAR(n), TEXT_OR_NUMBER, CURRENCY, BIGINT, DECIMAL(p, s), TIMESTAMP or BOOLEAN".into(),
             ));
         }
     };
-    let mut column = Column { name, kind, needed: false, default: None, check: None };
+    let mut column = Column { bytes_max, ..Column::new(name, kind) };
     for option in &definition.options {
         match &option.option {
             ColumnOption::Null => {}
@@ -187,6 +199,16 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
         }
     }
     Ok(column)
+}
+
+/// How many bytes a text column may hold.
+fn text_bound(bound: &str, column: &str, position: &Position) -> Result<usize, Diagnostic> {
+    bound.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
+        position.error(
+            format!("column {column} has the length {bound}, which is not a count of bytes"),
+            "write for example VARCHAR(256)".into(),
+        )
+    })
 }
 
 /// `'10 seconds'`, `'1 hour'`: a count and a unit.
