@@ -18,9 +18,9 @@ pub struct Watermarks {
 #[derive(Debug, Clone, Default)]
 struct Progress {
     newest_event_ms: Option<i64>,
-    /// Since when the partition has been read to its end, without a pause.
+    /// Since when the partition has been read to its end, without a pause; by the steady clock.
     at_end_since_ms: Option<i64>,
-    /// When the broker last said where the end is: one that does not answer may have more.
+    /// When the broker last said where the end is: one that does not answer may have more. By the steady clock.
     checked_ms: Option<i64>,
 }
 
@@ -52,23 +52,23 @@ impl Watermarks {
     }
 
     /// The partition was read to its end, where nothing is held back by an open transaction.
-    pub fn observe_end(&mut self, partition: i32, now_ms: i64) {
+    pub fn observe_end(&mut self, partition: i32, steady_ms: i64) {
         let progress = self.partitions.entry(partition).or_default();
-        progress.at_end_since_ms.get_or_insert(now_ms);
-        progress.checked_ms = Some(now_ms);
+        progress.at_end_since_ms.get_or_insert(steady_ms);
+        progress.checked_ms = Some(steady_ms);
     }
 
     /// The broker says that there is more in the partition than was read.
-    pub fn observe_more(&mut self, partition: i32, now_ms: i64) {
+    pub fn observe_more(&mut self, partition: i32, steady_ms: i64) {
         let progress = self.partitions.entry(partition).or_default();
         progress.at_end_since_ms = None;
-        progress.checked_ms = Some(now_ms);
+        progress.checked_ms = Some(steady_ms);
     }
 
     /// Partitions whose broker has not said where they end for half the time that makes them idle.
-    pub fn unchecked(&self, now_ms: i64) -> Vec<i32> {
+    pub fn unchecked(&self, steady_ms: i64) -> Vec<i32> {
         let is_old = |progress: &Progress| {
-            progress.checked_ms.is_none_or(|checked_ms| now_ms - checked_ms >= self.idle_after_ms / 2)
+            progress.checked_ms.is_none_or(|checked_ms| steady_ms - checked_ms >= self.idle_after_ms / 2)
         };
         self.partitions.iter().filter(|(_, progress)| is_old(progress)).map(|(id, _)| *id).collect()
     }
@@ -93,21 +93,22 @@ impl Watermarks {
         self.partitions.iter().filter_map(|(id, progress)| Some((*id, progress.newest_event_ms?)))
     }
 
-    pub fn idle_partitions(&self, now_ms: i64) -> impl Iterator<Item = i32> + '_ {
-        self.partitions.iter().filter(move |(_, progress)| self.is_idle(progress, now_ms)).map(|(id, _)| *id)
+    pub fn idle_partitions(&self, steady_ms: i64) -> impl Iterator<Item = i32> + '_ {
+        self.partitions.iter().filter(move |(_, progress)| self.is_idle(progress, steady_ms)).map(|(id, _)| *id)
     }
 
-    fn is_idle(&self, progress: &Progress, now_ms: i64) -> bool {
+    fn is_idle(&self, progress: &Progress, steady_ms: i64) -> bool {
         let (Some(since_ms), Some(checked_ms)) = (progress.at_end_since_ms, progress.checked_ms) else { return false };
         // The broker itself has said so at the end of that time, and lately.
-        checked_ms - since_ms >= self.idle_after_ms && now_ms - checked_ms < self.idle_after_ms * 2 / 3
+        checked_ms - since_ms >= self.idle_after_ms && steady_ms - checked_ms < self.idle_after_ms * 2 / 3
     }
 
-    /// Moves M as far as the partitions allow; true if it moved.
-    pub fn advance(&mut self, now_ms: i64) -> bool {
+    /// Moves M as far as the partitions allow; true if it moved. `now_ms` is the wall clock, which may step back: what is idle goes by
+    /// `steady_ms`.
+    pub fn advance(&mut self, now_ms: i64, steady_ms: i64) -> bool {
         let mut smallest: Option<i64> = None;
         for progress in self.partitions.values() {
-            if self.is_idle(progress, now_ms) {
+            if self.is_idle(progress, steady_ms) {
                 continue;
             }
             let Some(newest_ms) = progress.newest_event_ms else { return false };
@@ -139,10 +140,10 @@ mod tests {
     fn undefined_until_every_partition_is_known() {
         let mut watermarks = two_partitions();
         watermarks.observe_event(0, 500_000);
-        assert!(!watermarks.advance(NOW));
+        assert!(!watermarks.advance(NOW, NOW));
         assert_eq!(watermarks.effective_ms(), None);
         watermarks.observe_event(1, 400_000);
-        assert!(watermarks.advance(NOW));
+        assert!(watermarks.advance(NOW, NOW));
         assert_eq!(watermarks.effective_ms(), Some(390_000));
     }
 
@@ -151,9 +152,9 @@ mod tests {
         let mut watermarks = two_partitions();
         watermarks.observe_event(0, NOW + 59 * 60_000);
         watermarks.observe_event(1, NOW + 59 * 60_000);
-        assert!(watermarks.advance(NOW));
+        assert!(watermarks.advance(NOW, NOW));
         assert_eq!(watermarks.effective_ms(), Some(NOW - 10_000));
-        assert!(!watermarks.advance(NOW - 500_000), "a clock that steps back");
+        assert!(!watermarks.advance(NOW - 500_000, NOW - 500_000), "a clock that steps back");
         assert_eq!(watermarks.effective_ms(), Some(NOW - 10_000));
     }
 
@@ -162,14 +163,14 @@ mod tests {
         let mut watermarks = two_partitions();
         watermarks.observe_event(0, 900_000);
         watermarks.observe_end(1, NOW);
-        assert!(!watermarks.advance(NOW + 29_999));
+        assert!(!watermarks.advance(NOW + 29_999, NOW + 29_999));
         watermarks.observe_more(0, NOW);
         assert_eq!(watermarks.unchecked(NOW + 14_999), Vec::<i32>::new());
         assert_eq!(watermarks.unchecked(NOW + 15_000), vec![0, 1]);
         watermarks.observe_end(1, NOW + 20_000);
-        assert!(!watermarks.advance(NOW + 30_000), "a broker that does not answer may have more");
+        assert!(!watermarks.advance(NOW + 30_000, NOW + 30_000), "a broker that does not answer may have more");
         watermarks.observe_end(1, NOW + 30_000);
-        assert!(watermarks.advance(NOW + 30_000), "a second end does not start the time anew");
+        assert!(watermarks.advance(NOW + 30_000, NOW + 30_000), "a second end does not start the time anew");
         assert_eq!(watermarks.effective_ms(), Some(890_000));
         assert_eq!(watermarks.idle_partitions(NOW + 30_000).collect::<Vec<_>>(), vec![1]);
         assert_eq!(watermarks.idle_partitions(NOW + 49_999).count(), 1);
@@ -179,13 +180,22 @@ mod tests {
         watermarks.observe_event(0, 900_000);
         watermarks.observe_end(1, NOW);
         watermarks.observe_pause();
-        assert!(!watermarks.advance(NOW + 60_000), "a paused partition must not look idle");
+        assert!(!watermarks.advance(NOW + 60_000, NOW + 60_000), "a paused partition must not look idle");
 
         let mut watermarks = two_partitions();
         watermarks.observe_event(0, 900_000);
         watermarks.observe_end(1, NOW);
         watermarks.observe_delivery(1);
-        assert!(!watermarks.advance(NOW + 60_000));
+        assert!(!watermarks.advance(NOW + 60_000, NOW + 60_000));
+    }
+
+    #[test]
+    fn a_wall_clock_that_steps_back_does_not_delay_idleness() {
+        let mut watermarks = two_partitions();
+        watermarks.observe_event(0, 900_000);
+        watermarks.observe_end(1, 0);
+        watermarks.observe_end(1, 30_000);
+        assert!(watermarks.advance(NOW - 3_600_000, 30_000), "the wall clock is an hour slow");
     }
 
     #[test]
@@ -194,13 +204,13 @@ mod tests {
         for partition in [0, 1] {
             watermarks.observe_event(partition, 500_000);
         }
-        watermarks.advance(NOW);
+        watermarks.advance(NOW, NOW);
         for partition in [0, 1] {
             watermarks.observe_event(partition, 600_000);
             watermarks.observe_end(partition, NOW);
             watermarks.observe_end(partition, NOW + 30_000);
         }
-        assert!(!watermarks.advance(NOW + 40_000));
+        assert!(!watermarks.advance(NOW + 40_000, NOW + 40_000));
         assert_eq!(watermarks.effective_ms(), Some(490_000));
     }
 }

@@ -53,7 +53,7 @@ impl Engine {
         }
         // Live results in between must not disturb.
         self.panes.refresh();
-        if self.watermarks.advance(i64::MAX / 4) {
+        if self.watermarks.advance(i64::MAX / 4, 0) {
             let effective_ms = self.watermarks.effective_ms().expect("it moved");
             self.publish(effective_ms);
         }
