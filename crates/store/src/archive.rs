@@ -2,10 +2,12 @@
 //!
 //! A commit appends a cycle's rows and carries, for every partition, the next offset, and the effective watermark M. It
 //! is made only on top of the offsets that this process committed or read last: whoever finds others has been replaced
-//! by another process and stops. So each offset is committed exactly once, by whatever processes run.
+//! by another process and stops. So each offset is committed exactly once, by whatever processes run. A commit also carries how many
+//! replays its process knows of: a replay and a commit that were under way together exclude each other, on whatever hosts they run.
 
 mod caution;
 mod cold;
+mod counts;
 mod retention;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -18,49 +20,22 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
-use datafusion::functions_aggregate::expr_fn::{count, max, min};
+use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, col, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
-use serde::{Deserialize, Serialize};
 use tokio::sync::Mutex;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
 pub use self::caution::{LastRetention, Reason as RetentionConcern};
 use self::cold::Cold;
+pub use self::counts::Counts;
+use self::counts::{count_verdicts, offsets_in, skipped_ranges};
 pub use self::retention::{Limits, Outlook, Retained, outlook, retain};
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
-
-/// How many of a topic's offsets have each verdict.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
-pub struct Counts {
-    pub counted: u64,
-    pub duplicate: u64,
-    pub late: u64,
-    pub refused: u64,
-    pub empty: u64,
-}
-
-impl Counts {
-    pub fn add(&mut self, verdict: Verdict, rows: u64) {
-        match verdict {
-            Verdict::Counted => self.counted += rows,
-            Verdict::Duplicate => self.duplicate += rows,
-            Verdict::Late => self.late += rows,
-            Verdict::Refused => self.refused += rows,
-            Verdict::Empty => self.empty += rows,
-            Verdict::Undelivered => {}
-        }
-    }
-
-    /// Every delivered offset.
-    pub fn read(&self) -> u64 {
-        self.counted + self.duplicate + self.late + self.refused + self.empty
-    }
-}
 
 /// What one cycle adds.
 #[derive(Debug, Clone, Default)]
@@ -90,6 +65,8 @@ pub struct Archive {
     /// The next offset of each partition, as of the table's snapshot.
     next_offsets: BTreeMap<i32, i64>,
     effective_ms: Option<i64>,
+    /// How many replays the rows that this process has folded had seen.
+    replays: i64,
     /// The version of the table that was last seen to be at these offsets and this M.
     checked_version: Option<u64>,
 }
@@ -113,8 +90,10 @@ impl Archive {
             cold_is_old: Arc::new(AtomicBool::new(true)),
             next_offsets: BTreeMap::new(),
             effective_ms: None,
+            replays: 0,
             checked_version: None,
         };
+        archive.replays = archive.stored_replays().await?;
         // M is the topic's: it survives a log made anew.
         for log in archive.logs().await?.iter().map(String::as_str).chain([log]) {
             let application = watermark_application(log, &topic.kafka_topic);
@@ -133,10 +112,29 @@ impl Archive {
         Ok(Some(ArchiveReader { kafka_topic: topic.kafka_topic.clone(), table, cold }))
     }
 
-    /// Sees what has been committed since.
-    pub async fn refresh(&mut self) -> Result<(), StoreError> {
+    /// Sees what has been committed since; true if something was.
+    pub async fn refresh(&mut self) -> Result<bool, StoreError> {
+        let before = self.table.version();
         self.cold_is_old.store(true, Ordering::SeqCst);
-        self.table.refresh().await
+        self.table.refresh().await?;
+        Ok(self.table.version() != before)
+    }
+
+    /// Sees that no rows were replayed since the archive was opened: what this process has folded would lack them.
+    pub async fn check_replays(&mut self) -> Result<(), StoreError> {
+        self.refresh().await?;
+        self.refuse_replays().await
+    }
+
+    async fn refuse_replays(&self) -> Result<(), StoreError> {
+        if self.stored_replays().await? == self.replays {
+            return Ok(());
+        }
+        Err(StoreError::Replayed { topic: self.topic.name.clone() })
+    }
+
+    async fn stored_replays(&self) -> Result<i64, StoreError> {
+        Ok(self.table.transaction(REPLAYS).await?.unwrap_or_default())
     }
 
     /// Learns where a partition of the log stands.
@@ -163,9 +161,9 @@ impl Archive {
         self.table.id()
     }
 
-    /// How often rows were replayed: each time verdicts of the archive changed.
-    pub async fn replays(&self) -> Result<Option<i64>, StoreError> {
-        self.table.transaction(REPLAYS).await
+    /// How often rows had been replayed when the archive was opened: each time verdicts of the archive changed.
+    pub fn replays(&self) -> i64 {
+        self.replays
     }
 
     /// The committed effective watermark, in milliseconds.
@@ -199,12 +197,18 @@ impl Archive {
         for (partition, (from, _)) in &commit.offsets {
             self.check_continuity(*partition, *from, self.next_offsets.get(partition).copied())?;
         }
-        self.check_owner(commit).await?;
         let mut transactions: Vec<(String, i64)> =
             commit.offsets.iter().map(|(partition, (_, to))| (self.partition_application(*partition), *to)).collect();
         transactions.extend(commit.effective_ms.map(|effective_ms| (self.watermark_application(), effective_ms)));
         transactions.push((self.commit_application(), commit.token));
-        match self.table.append(commit.rows.clone(), &transactions).await {
+        // An attempt before this one may have come through though its outcome could not be asked for: nobody else has its token.
+        if self.table.version() != self.checked_version && self.is_stored(&transactions).await? {
+            self.committed(commit);
+            return Ok(());
+        }
+        self.check_owner(commit).await?;
+        let carried = [transactions.as_slice(), &[(REPLAYS.to_owned(), self.replays)]].concat();
+        match self.table.append(commit.rows.clone(), &carried).await {
             Ok(true) => self.checked_version = self.table.version(),
             // Another process wrote between, such as a compaction: see that it was not for our partitions.
             Ok(false) => {
@@ -221,9 +225,13 @@ impl Archive {
                 tracing::warn!(topic = self.topic.name, %error, "a commit that reported an error had succeeded");
             }
         }
+        self.committed(commit);
+        Ok(())
+    }
+
+    fn committed(&mut self, commit: &ArchiveCommit) {
         self.next_offsets.extend(commit.offsets.iter().map(|(partition, (_, to))| (*partition, *to)));
         self.effective_ms = commit.effective_ms.or(self.effective_ms);
-        Ok(())
     }
 
     /// Merges small files if there are many; true if it did.
@@ -249,19 +257,22 @@ impl Archive {
 
     /// How many offsets have each verdict.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        let verdict = || ident(archive_columns::VERDICT);
-        let rows = self.collect(|frame| frame.aggregate(vec![verdict()], vec![count(lit(1)).alias("rows")])).await?;
-        let mut counts = self.with_cold(|cold| cold.extent.gone_counts).await?;
-        for batch in &rows {
-            let verdicts = batch.column(0).as_string::<i32>();
-            let numbers = batch.column(1).as_primitive::<Int64Type>();
-            for (name, number) in verdicts.iter().zip(numbers.values()) {
-                if let Some(verdict) = name.and_then(Verdict::from_name) {
-                    counts.add(verdict, u64::try_from(*number).unwrap_or_default());
-                }
-            }
-        }
-        Ok(counts)
+        let gone = self.with_cold(|cold| cold.extent.gone_counts).await?;
+        let counted = count_verdicts(self.frame().await?, gone).await;
+        counted.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// The ranges of this log that were skipped on somebody's word: partition, first and last offset.
+    pub async fn skipped(&self) -> Result<Vec<(i32, i64, i64)>, StoreError> {
+        let of_log = self.frame().await?.filter(this_log(&self.log));
+        let ranges = async { skipped_ranges(of_log?).await };
+        ranges.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// How many offsets were skipped on somebody's word, in whatever log.
+    pub async fn skipped_count(&self) -> Result<u64, StoreError> {
+        let ranges = skipped_ranges(self.frame().await?).await;
+        Ok(offsets_in(&ranges.map_err(StoreError::read(&self.topic.name))?))
     }
 
     /// The newest accepted event of each partition, in microseconds.
@@ -366,6 +377,7 @@ impl Archive {
         if found_ms > self.effective_ms {
             return Err(StoreError::Overtaken { table: self.topic.name.clone() });
         }
+        self.refuse_replays().await?;
         self.checked_version = self.table.version();
         Ok(())
     }
@@ -462,11 +474,23 @@ impl ArchiveReader {
         run.await.map_err(StoreError::read(&self.table.name))
     }
 
-    /// One commit: each row takes the place of the one with its offset. Only for who owns the archive: no stream may run.
+    /// How many offsets have each verdict, and how many were skipped on somebody's word.
+    pub async fn counts(&self) -> Result<(Counts, u64), StoreError> {
+        let failed = StoreError::read(&self.table.name);
+        let frame = || async { read_session(1).read_table(self.provider().await?).map_err(&failed) };
+        let counts = count_verdicts(frame().await?, self.cold.extent.gone_counts).await.map_err(&failed)?;
+        let skipped = skipped_ranges(frame().await?).await.map_err(&failed)?;
+        Ok((counts, offsets_in(&skipped)))
+    }
+
+    /// One commit: each row takes the place of the one with its offset. A stream that goes on after it finds that it must start again.
     pub async fn replay(&mut self, rows: RecordBatch) -> Result<(), StoreError> {
         let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
         let wanted = offsets_of(&rows);
-        self.table.replace(wanted, rows, &[(REPLAYS.to_owned(), replays)]).await
+        match self.table.replace(wanted, rows, &[(REPLAYS.to_owned(), replays)]).await {
+            Err(error) if error.is_conflict() => Err(StoreError::StreamRuns { topic: self.table.name.clone() }),
+            outcome => outcome,
+        }
     }
 
     /// How often rows were replayed: each time verdicts changed.

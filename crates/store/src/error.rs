@@ -25,6 +25,14 @@ pub enum StoreError {
     )]
     Overtaken { table: String },
     #[error(
+        "rows of topic {topic} were fed again (vitral ledger replay) while this stream ran: start it again, and it reads them"
+    )]
+    Replayed { topic: String },
+    #[error(
+        "a stream has written to topic {topic} in the meantime: stop it, on whatever host it runs, for as long as rows are fed again"
+    )]
+    StreamRuns { topic: String },
+    #[error(
         "column {column} of table {table} is {found} there and {wanted} in the catalog: give it back its type, \
          or declare a topic of another name"
     )]
@@ -82,6 +90,8 @@ impl StoreError {
             self,
             Self::Fenced { .. }
                 | Self::Overtaken { .. }
+                | Self::Replayed { .. }
+                | Self::StreamRuns { .. }
                 | Self::DiskFull { .. }
                 | Self::Incompatible { .. }
                 | Self::Locked { .. }
