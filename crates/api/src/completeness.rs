@@ -15,6 +15,7 @@ const COUNTED: HeaderName = HeaderName::from_static("vitral-counted");
 const DUPLICATE: HeaderName = HeaderName::from_static("vitral-duplicate");
 const LATE: HeaderName = HeaderName::from_static("vitral-late");
 const REFUSED: HeaderName = HeaderName::from_static("vitral-refused");
+const SKIPPED: HeaderName = HeaderName::from_static("vitral-skipped");
 const IDLE_PARTITIONS: HeaderName = HeaderName::from_static("vitral-idle-partitions");
 
 /// The object `completude` of a metric's answer.
@@ -26,6 +27,7 @@ pub(crate) struct Figures<'a> {
     duplicadas: u64,
     atrasadas: u64,
     recusadas: u64,
+    puladas: u64,
     particoes_ociosas: &'a [i32],
     /// Windows that start before this are not there: their events are gone.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -46,6 +48,7 @@ impl<'a> Figures<'a> {
             duplicadas: completeness.duplicate,
             atrasadas: completeness.late,
             recusadas: completeness.refused,
+            puladas: completeness.skipped,
             particoes_ociosas: &completeness.idle_partitions,
             desde: watermark_text(windows.and_then(|windows| windows.since_ms)),
             versao_anterior_ate: watermark_text(windows.and_then(|windows| windows.earlier_until_ms)),
@@ -77,6 +80,7 @@ fn of(found: &[(&str, &Completeness)]) -> HeaderMap {
     headers.insert(DUPLICATE, sum(|completeness| completeness.duplicate).into());
     headers.insert(LATE, sum(|completeness| completeness.late).into());
     headers.insert(REFUSED, sum(|completeness| completeness.refused).into());
+    headers.insert(SKIPPED, sum(|completeness| completeness.skipped).into());
     let idle = found.iter().flat_map(|(name, completeness)| {
         let one = found.len() == 1;
         let text = move |partition| if one { format!("{partition}") } else { format!("{name}/{partition}") };

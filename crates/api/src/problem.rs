@@ -168,6 +168,16 @@ impl Problem {
         .retry_after(5)
     }
 
+    pub(crate) fn topic_waiting(topic: &str, reason: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "topic_waiting",
+            format!("topic {topic} cannot be read yet: {reason}"),
+            "create the topic, or see that its broker answers; everything else is served, and this as soon as it can be read",
+        )
+        .retry_after(5)
+    }
+
     pub(crate) fn too_many_streams(streams_max: usize) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

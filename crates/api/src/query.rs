@@ -178,8 +178,8 @@ impl Reader {
         name: &str,
         context: &SessionContext,
     ) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
-        let unavailable = || QueryError::Unavailable(name.to_owned());
         let view = moment.view;
+        let unavailable = || unavailable(view, &self.catalog, name);
         let plan = match self.sources.get(name) {
             None => return Ok(None),
             Some(Source::Topic) => {
@@ -187,7 +187,7 @@ impl Reader {
                 let history = moment.histories.get(name);
                 tables::topic_plan(topic, view.topics.get(name).ok_or_else(unavailable)?, history)?
             }
-            Some(Source::Ledger) => ledger::plan(&self.catalog, &view.topics, moment.histories)?,
+            Some(Source::Ledger) => ledger::plan(&self.catalog, view, moment.histories)?,
             Some(Source::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
             Some(Source::View { query, .. }) => plan_query(context, query).await?,
             Some(Source::Reconciliation) => return Ok(Some(tables::at_hand(moment.reconciliations.clone())?)),
@@ -201,7 +201,7 @@ impl Reader {
     }
 
     async fn newest_window(&self, view: &View, name: &str, now_ms: i64) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let unavailable = || QueryError::Unavailable(name.to_owned());
+        let unavailable = || unavailable(view, &self.catalog, name);
         let metric = self.catalog.metric(name).ok_or_else(unavailable)?;
         let shown = view.metrics.get(name).ok_or_else(unavailable)?;
         let rows = match metric_rows::newest_open(shown, now_ms, None)? {
@@ -217,6 +217,15 @@ fn with_batches_of(context: SessionContext, rows: usize) -> SessionContext {
     let config = state.config_mut();
     *config = config.clone().with_batch_size(rows);
     SessionContext::new_with_state(state)
+}
+
+/// Why a topic or metric of the catalog is not in the view.
+fn unavailable(view: &View, catalog: &Catalog, name: &str) -> QueryError {
+    let topic = catalog.metric(name).map_or(name, |metric| metric.topic.as_str());
+    match view.topics_waiting.get(topic) {
+        Some(reason) => QueryError::TopicWaiting { topic: topic.to_owned(), reason: reason.clone() },
+        None => QueryError::Unavailable(name.to_owned()),
+    }
 }
 
 /// A frame that runs `plan`, with the time of its start as the query's `now()`.

@@ -44,7 +44,10 @@ impl Shared {
             let known: Vec<_> = self.catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
             return Err(Problem::unknown_metric(name, &known));
         };
-        let shown = view.metrics.get(name).ok_or_else(|| Problem::unavailable(name))?;
+        let shown = view.metrics.get(name).ok_or_else(|| match view.topics_waiting.get(&metric.topic) {
+            Some(reason) => Problem::topic_waiting(&metric.topic, reason),
+            None => Problem::unavailable(name),
+        })?;
         Ok((metric, shown))
     }
 }

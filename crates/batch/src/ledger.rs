@@ -19,12 +19,13 @@ use crate::import::ROW_REASON;
 /// Columns, their types and their names in the archive and in histories.
 type Shown = (&'static str, DataType, Option<&'static str>, Option<&'static str>);
 
-fn columns() -> [Shown; 9] {
+fn columns() -> [Shown; 10] {
     use archive_columns::*;
     use history_columns::{DETAIL, FILE, LINE, SHEET};
     [
         ("particao", DataType::Int32, Some(PARTITION), None),
         ("deslocamento", DataType::Int64, Some(OFFSET), None),
+        ("deslocamento_fim", DataType::Int64, Some(OFFSET_END), None),
         ("arquivo", DataType::Utf8, None, Some(FILE)),
         ("planilha", DataType::Utf8, None, Some(SHEET)),
         ("linha", DataType::Int64, None, Some(LINE)),

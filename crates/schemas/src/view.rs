@@ -20,14 +20,25 @@ pub type ViewSender = watch::Sender<Arc<View>>;
 
 #[derive(Debug, Clone, Default)]
 pub struct View {
-    /// False until recovery is done.
+    /// False until recovery is done, of every topic that does not wait for its broker.
     pub ready: bool,
     /// By table name.
     pub topics: BTreeMap<String, TopicView>,
+    /// Topics that cannot be read yet, each with the reason: they do not exist in Kafka, or their broker does not answer. What earlier
+    /// runs have archived of them is shown all the same.
+    pub topics_waiting: BTreeMap<String, String>,
     /// By metric name.
     pub metrics: BTreeMap<String, MetricView>,
     /// Of the process: the same in each view, and written to between views too.
     pub health: Arc<Health>,
+}
+
+impl View {
+    /// Whether each of so many topics can be answered for, or is known to wait.
+    pub fn knows(&self, topics: usize) -> bool {
+        let waiting_alone = self.topics_waiting.keys().filter(|name| !self.topics.contains_key(*name));
+        self.topics.len() + waiting_alone.count() == topics
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -86,5 +97,7 @@ pub struct Completeness {
     pub duplicate: u64,
     pub late: u64,
     pub refused: u64,
+    /// Offsets that were lost or could not be read, and were skipped on somebody's word; not among those read.
+    pub skipped: u64,
     pub idle_partitions: Vec<i32>,
 }

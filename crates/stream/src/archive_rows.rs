@@ -11,12 +11,13 @@ use arrow::error::ArrowError;
 use vitral_messages::decode::Refusal;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
-use vitral_schemas::verdict::Verdict;
+use vitral_schemas::verdict::{Unread, Verdict};
 
 use crate::judge::Judged;
 use crate::kafka::Message;
+use crate::kept_payload::Kept;
 
-/// A range of offsets that the broker skipped: `first..=last`.
+/// A range of offsets that has no messages here: `first..=last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
     pub partition: i32,
@@ -28,6 +29,7 @@ pub struct Gap {
 pub struct ArchiveRows {
     schema: SchemaRef,
     keep_raw: bool,
+    payload_bytes_max: usize,
     log: Column,
     counted: Column,
     no_offset: Column,
@@ -40,6 +42,7 @@ impl ArchiveRows {
         Self {
             schema: topic.archive_schema(),
             keep_raw: topic.keep_raw,
+            payload_bytes_max: topic.message_bytes_max,
             log: Column::text(log),
             counted: Column::text(Verdict::Counted.name()),
             no_offset: Column::null(&DataType::Int64),
@@ -70,9 +73,15 @@ impl ArchiveRows {
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 
-    /// One row for each range that was never delivered.
-    pub fn undelivered(&mut self, gaps: &[Gap], arrival_ms: i64) -> Result<RecordBatch, ArrowError> {
+    /// One row for each range that was never delivered, or, for this reason, not asked for.
+    pub fn undelivered(
+        &mut self,
+        gaps: &[Gap],
+        reason: Option<Unread>,
+        arrival_ms: i64,
+    ) -> Result<RecordBatch, ArrowError> {
         let len = gaps.len();
+        let reasons = std::iter::repeat_n(reason.map(Unread::name), len);
         let verdicts = std::iter::repeat_n(Verdict::Undelivered.name(), len);
         let mut columns: Vec<ArrayRef> = vec![
             Arc::new(Int32Array::from_iter_values(gaps.iter().map(|gap| gap.partition))),
@@ -81,6 +90,7 @@ impl ArchiveRows {
             arrivals(arrival_ms, len),
             self.log.of(len),
             Arc::new(StringArray::from_iter_values(verdicts)),
+            Arc::new(reasons.collect::<StringArray>()),
         ];
         let others = self.schema.fields().iter().skip(columns.len());
         columns.extend(others.map(|field| new_null_array(field.data_type(), len)));
@@ -103,7 +113,7 @@ impl ArchiveRows {
         Arc::new((0..len).map(reason).collect::<StringArray>())
     }
 
-    /// What was refused is kept as it came; where the topic says so, everything is.
+    /// What was refused is kept as it came, up to the topic's bound; where the topic says so, everything is.
     fn payloads(&mut self, refused: &[Refusal], messages: &[Message]) -> ArrayRef {
         if refused.is_empty() && !self.keep_raw {
             return self.no_payload.of(messages.len());
@@ -111,7 +121,8 @@ impl ArchiveRows {
         let mut refused = refused.iter().peekable();
         let kept = messages.iter().enumerate().map(|(row, message)| {
             let is_refused = refused.next_if(|refusal| refusal.row == row).is_some();
-            message.payload().filter(|_| self.keep_raw || is_refused)
+            let payload = message.payload().filter(|_| self.keep_raw || is_refused)?;
+            Some(Kept::of(payload, self.payload_bytes_max).bytes)
         });
         Arc::new(kept.collect::<BinaryArray>())
     }

@@ -27,6 +27,8 @@ const STEP_MS: i64 = 6 * 3_600_000;
 const STEP_WINDOWS: i64 = 4;
 /// Before a store that failed is tried again.
 const RETRY: Duration = Duration::from_secs(5);
+/// How soon a wish to stop is seen.
+const STOP_SEEN: Duration = Duration::from_millis(100);
 
 pub struct Backfill {
     pub metric: Metric,
@@ -39,16 +41,31 @@ pub struct Backfill {
     pub memory_bytes: usize,
 }
 
+/// Resolves once it is to stop.
+pub(crate) async fn stopped(stop: &AtomicBool) {
+    while !stop.load(Ordering::SeqCst) {
+        tokio::time::sleep(STOP_SEEN).await;
+    }
+}
+
 impl Backfill {
     /// Runs to the end, beside other work, through outages of the store: the table with its whole history, or none if it was stopped.
     pub async fn finish(mut self, stop: &AtomicBool) -> Result<Option<MetricTable>, StreamError> {
         loop {
-            match self.run(stop).await {
+            // A store that is away may take minutes to say so.
+            let outcome = tokio::select! {
+                outcome = self.run(stop) => outcome,
+                () = stopped(stop) => return Ok(None),
+            };
+            match outcome {
                 Ok(true) => return Ok(Some(self.table)),
                 Ok(false) => return Ok(None),
                 Err(StreamError::Store(error)) if !error.is_final() => {
                     tracing::warn!(metric = self.metric.name, %error, source = ?error, "its history cannot be computed yet; trying again");
-                    tokio::time::sleep(RETRY).await;
+                    tokio::select! {
+                        () = tokio::time::sleep(RETRY) => {}
+                        () = stopped(stop) => return Ok(None),
+                    }
                 }
                 Err(StreamError::Batch { source, .. }) if is_outage(&source) => {
                     tracing::warn!(metric = self.metric.name, error = %source, "its history cannot be read yet; trying again");

@@ -72,13 +72,13 @@ pub struct Committer {
     pub telemetry: StreamTelemetry,
     pub health: Arc<Health>,
     pub label: TopicLabel,
+    /// How often tables are looked at for what others have written.
+    pub look_every: Duration,
 }
 
 /// How long to wait before a store is tried again.
 const RETRY_FIRST: Duration = Duration::from_millis(200);
 const RETRY_LONGEST: Duration = Duration::from_secs(10);
-/// How often metric tables are looked at for what others have written.
-const LOOK_EVERY: Duration = Duration::from_secs(20);
 /// How often the files that merges have replaced are deleted.
 const VACUUM_EVERY: Duration = Duration::from_secs(1800);
 
@@ -110,14 +110,21 @@ impl Committer {
     /// Serves jobs until the pipeline hangs up.
     pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>, done: mpsc::UnboundedSender<Done>) {
         let mut upkeep = Upkeep { looked: Instant::now(), vacuumed: Instant::now() };
-        while let Some(job) = jobs.recv().await {
-            let answer = self.serve(job).await.unwrap_or_else(Done::Failed);
-            // The pipeline is gone only when the process stops.
-            if done.send(answer).is_err() {
-                return;
-            }
-            if !jobs.is_empty() {
-                continue;
+        loop {
+            match tokio::time::timeout(self.look_every, jobs.recv()).await {
+                Ok(Some(job)) => {
+                    let answer = self.serve(job).await.unwrap_or_else(Done::Failed);
+                    // The pipeline is gone only when the process stops.
+                    if done.send(answer).is_err() {
+                        return;
+                    }
+                    if !jobs.is_empty() {
+                        continue;
+                    }
+                }
+                Ok(None) => return,
+                // A topic without messages has no jobs, but others merge its files and delete the old ones.
+                Err(_) => {}
             }
             match self.tidy(&mut upkeep).await {
                 Ok(None) => {}
@@ -154,6 +161,9 @@ impl Committer {
                 Ok(Done::Archived { archive: provider, commit })
             }
             Job::Publish { windows, through_ms } => {
+                // Rows that were fed again since belong to these windows too.
+                let archive = &mut self.archive;
+                retry!(&self.label.topic, self.health, archive.check_replays());
                 step!("publish.before");
                 let mut tables = Vec::new();
                 for (index, rows) in windows {
@@ -198,10 +208,11 @@ impl Committer {
 
     /// Merges small files between jobs, and sees what another process, such as a repair, has written. What fails is tried again later.
     async fn tidy(&mut self, upkeep: &mut Upkeep) -> Result<Option<Done>, StoreError> {
-        let look = due(&mut upkeep.looked, LOOK_EVERY);
+        let look = due(&mut upkeep.looked, self.look_every);
         let vacuum = due(&mut upkeep.vacuumed, VACUUM_EVERY);
         let topic = &self.label.topic;
-        let mut changed = told(topic, self.archive.compact().await);
+        let mut changed = look && told(topic, self.archive.refresh().await);
+        changed |= told(topic, self.archive.compact().await);
         for table in self.tables.iter_mut().flatten() {
             changed |= look && told(topic, table.refresh().await);
             changed |= told(topic, table.compact().await);

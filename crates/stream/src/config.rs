@@ -1,9 +1,11 @@
 //! How a stream reads and commits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use vitral_store::Location;
+
+use crate::skip::Skip;
 
 #[derive(Debug, Clone, Default)]
 pub struct KafkaConfig {
@@ -39,6 +41,12 @@ pub struct StreamConfig {
     /// The broker of the demo forgets its topics with its file: a topic made anew is read from its beginning instead of
     /// being refused.
     pub accept_new_log: bool,
+    /// Topics, by their name in the catalog or in Kafka, that were deleted and created again: they are read from their beginning.
+    pub accept_new_logs: BTreeSet<String>,
+    /// Offsets that are passed over at the start.
+    pub skips: Vec<Skip>,
+    /// How often tables are looked at for what others have written, such as a compaction whose old files will be deleted.
+    pub look_every: Duration,
     /// How long a stop may take to commit what was read.
     pub shutdown: Duration,
 }
@@ -58,6 +66,9 @@ impl StreamConfig {
             snapshot: Some(Duration::from_secs(30)),
             partitions_every: Duration::from_secs(20),
             accept_new_log: false,
+            accept_new_logs: BTreeSet::new(),
+            skips: Vec::new(),
+            look_every: Duration::from_secs(20),
             shutdown: Duration::from_secs(30),
         }
     }

@@ -1,11 +1,42 @@
 //! Why a stream stops.
 
+use std::fmt;
+
 use datafusion::error::DataFusionError;
-use rdkafka::error::KafkaError;
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use vitral_panes::PanesError;
 use vitral_store::StoreError;
 
 use crate::kafka::Problem;
+use crate::skip::Skip;
+
+/// How to go on past what cannot be read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum WayOn {
+    /// With this range passed over.
+    Skip(Skip),
+    /// Where the range ends is not known; it begins here.
+    SkipFrom { topic: String, partition: i32, first: i64 },
+    /// The log ends before the offset: the broker has lost messages that were read already.
+    LogIsShorter { topic: String, end: i64 },
+}
+
+impl fmt::Display for WayOn {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Skip(skip) => write!(f, "To go on without them: vitral stream --skip {skip}"),
+            Self::SkipFrom { topic, partition, first } => write!(
+                f,
+                "To go on without them: vitral stream --skip {topic}/{partition}:{first}-LAST, where LAST is the last offset that cannot be read"
+            ),
+            Self::LogIsShorter { topic, end } => write!(
+                f,
+                "The partition ends at offset {end}: the broker has lost messages that were read already. It goes on by itself once the \
+                 partition is longer than that; to read all that comes, delete and create the topic, and start with --accept-new-log {topic}"
+            ),
+        }
+    }
+}
 
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
@@ -21,20 +52,25 @@ pub enum StreamError {
     /// The broker no longer has offsets that were not read yet.
     #[error(
         "topic {topic}, partition {partition}: the broker no longer has offset {offset} where reading must go on ({reason}); the messages \
-         from there are lost. Keep them longer on the broker (retention.ms); to go on without them, start with a new --data-dir"
+         from there are lost. Keep them longer on the broker (retention.ms). {way_on}"
     )]
-    OffsetsGone { topic: String, partition: i32, offset: i64, reason: String },
+    OffsetsGone { topic: String, partition: i32, offset: i64, reason: String, way_on: WayOn },
     /// Nothing behind such a batch could be read.
     #[error(
-        "topic {topic}, partition {partition}: a batch cannot be decompressed ({reason}). It is damaged, of a codec other than gzip, snappy, lz4 and \
-         zstd, or unpacks by zstd to more than 1 GiB: move the partition's messages that are left into a new topic, in smaller batches"
+        "topic {topic}, partition {partition}: the batch at offset {offset} cannot be read ({reason}). It is damaged, of a codec other than gzip, \
+         snappy, lz4 and zstd, or unpacks by zstd to more than 1 GiB. What came before it is committed. {way_on}"
     )]
-    Compression { topic: String, partition: i32, reason: String },
+    Unreadable { topic: String, partition: i32, offset: i64, reason: String, way_on: WayOn },
     #[error(
-        "topic {topic} was made anew: its identity is {found}, the archive holds rows of {known}. Start with a new --data-dir, or give the \
-         new topic another name"
+        "topic {topic} was deleted and created again: its identity is {found}, the archive holds rows of {known}. If that was meant, keep what was \
+         counted and go on with the new one from its beginning: vitral stream --accept-new-log {topic}"
     )]
     NewLog { topic: String, known: String, found: String },
+    #[error("--skip {skip} cannot be done: {reason}")]
+    Skip { skip: Skip, reason: String },
+    /// Not an error: somebody asked for it while something was awaited.
+    #[error("stopped")]
+    Stopped,
     #[error(transparent)]
     Panes(#[from] PanesError),
     #[error(transparent)]
@@ -66,5 +102,34 @@ impl StreamError {
             Self::Batch { source, .. } => format!("{self}: {}", source.find_root().strip_backtrace()),
             other => other.to_string(),
         }
+    }
+
+    /// Whether the broker cannot be reached: it may come back at any time.
+    pub(crate) fn is_broker_away(&self) -> bool {
+        use RDKafkaErrorCode::*;
+        let source = match self {
+            Self::Kafka { source, .. } => source,
+            Self::Connection { problem, .. } => return !problem.is_refusal(),
+            _ => return false,
+        };
+        matches!(
+            source.rdkafka_error_code(),
+            Some(
+                BrokerTransportFailure
+                    | AllBrokersDown
+                    | Resolve
+                    | OperationTimedOut
+                    | RequestTimedOut
+                    | NetworkException
+                    | BrokerNotAvailable
+                    | LeaderNotAvailable
+                    | NotLeaderForPartition
+            )
+        )
+    }
+
+    /// Whether the broker has answered, or failed to, in a way that may be of the moment.
+    pub(crate) fn is_of_broker(&self) -> bool {
+        matches!(self, Self::Describe { .. }) || self.is_broker_away()
     }
 }

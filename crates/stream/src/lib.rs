@@ -16,15 +16,18 @@ mod config;
 mod error;
 pub mod judge;
 pub mod kafka;
+mod kept_payload;
 mod large_batches;
 pub mod panes_of_topic;
 pub mod pipeline;
 mod recovery;
 pub mod replay;
+mod skip;
 mod snapshot;
 mod telemetry;
 
 pub use config::{KafkaConfig, StreamConfig};
 pub use error::StreamError;
 pub use pipeline::{StreamHandle, start};
+pub use skip::{NotASkip, Skip};
 pub use telemetry::{MetricLabels, StreamTelemetry, TopicLabel};

@@ -5,10 +5,14 @@
 //! everything else from the archive.
 
 mod cycle;
+mod ends;
 mod failures;
 mod health;
+mod pace;
 mod startup;
 mod view;
+mod waiting;
+mod ways_on;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,6 +30,7 @@ use vitral_schemas::view::{Completeness, ViewSender};
 use vitral_store::{Counts, MetricTable};
 
 use self::cycle::Cycle;
+use self::ends::Ends;
 use self::health::HealthOfTopic;
 pub(crate) use self::health::words;
 use self::view::ViewOfTopic;
@@ -39,9 +44,8 @@ use crate::panes_of_topic::PanesOfTopic;
 use crate::snapshot::Snapshotter;
 use crate::telemetry::{StreamTelemetry, TopicLabel, VerdictLabels};
 
-/// How long to wait for a broker that is asked for a partition's end, and how soon to ask again if it did not answer.
-const END_WAIT: Duration = Duration::from_secs(1);
-const END_ASKED_EVERY: Duration = Duration::from_secs(5);
+/// How often partitions are compared with the slowest.
+const PACE_EVERY: Duration = Duration::from_millis(250);
 /// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
 /// must not multiply in memory.
 const BATCH_BYTES: usize = 128 << 20;
@@ -67,6 +71,13 @@ pub struct StreamHandle {
     stop: Arc<AtomicBool>,
     /// None once the outcome was handed over.
     finished: Option<oneshot::Receiver<Result<(), StreamError>>>,
+}
+
+/// Whoever lets go of a pipeline wants it to end, whatever else has failed.
+impl Drop for StreamHandle {
+    fn drop(&mut self) {
+        self.stop();
+    }
 }
 
 impl StreamHandle {
@@ -133,14 +144,15 @@ struct Pipeline {
     caught_up: bool,
     snapshotter: Snapshotter,
     /// As of the start: whoever replays must be the only one that writes.
-    replays: Option<i64>,
+    replays: i64,
+    /// Offsets that were skipped on somebody's word; it happens at the start alone.
+    skipped: u64,
     /// Metrics whose history is computed, by their index.
     backfills: Vec<(usize, BackfillTask)>,
-    partitions_asked: Instant,
-    /// Where the client library last said that partitions end.
-    marked_ends: BTreeMap<i32, i64>,
-    /// When a partition's end was asked for in vain.
-    end_asked: Instant,
+    ends: Ends,
+    /// How far a partition may be ahead of the slowest, and when that was last looked at.
+    ahead_max_ms: i64,
+    paced: Instant,
     refreshed: Instant,
     refresh_took: Duration,
 }
@@ -156,9 +168,13 @@ impl Pipeline {
     fn step(&mut self) -> Result<(), StreamError> {
         if self.has_room() {
             let config = &self.context.config;
-            let polled = self.source.poll(config.batch_wait, config.batch_rows)?;
+            let mut polled = self.source.poll(config.batch_wait, config.batch_rows)?;
             self.caught_up = polled.messages.len() < config.batch_rows;
+            let trouble = polled.trouble.take();
             self.take(polled)?;
+            if let Some(trouble) = trouble {
+                return Err(self.stop_at(trouble));
+            }
         } else {
             self.wait_for_committer(self.context.config.batch_wait)?;
         }
@@ -166,8 +182,10 @@ impl Pipeline {
         self.settle_backfills()?;
         self.tell_failures();
         self.ask_for_partitions()?;
-        self.check_ends();
-        if self.watermarks.advance(self.context.clock.now_ms())
+        self.check_ends()?;
+        self.keep_pace();
+        let clock = &self.context.clock;
+        if self.watermarks.advance(clock.now_ms(), clock.steady_ms())
             && let Some(effective_ms) = self.watermarks.effective_ms()
         {
             self.judge.sweep(effective_ms);
@@ -191,12 +209,14 @@ impl Pipeline {
         self.paused = full;
         if full {
             self.watermarks.observe_pause();
+            // An answer of before the pause says nothing about what came in it.
+            self.ends.question = None;
         }
         !full
     }
 
     fn take(&mut self, polled: Polled) -> Result<(), StreamError> {
-        let Polled { mut messages, ends } = polled;
+        let Polled { mut messages, ends, .. } = polled;
         // Never seen with this client library; twice in the archive would be worse than a warning.
         if runs(&messages).any(|run| self.cycle.is_past(run[0].partition(), run[0].offset())) {
             messages.retain(|message| {
@@ -228,9 +248,9 @@ impl Pipeline {
                 continue;
             }
             gaps.extend(self.cycle.advance(partition, next_offset, 0));
-            self.marked_ends.insert(partition, next_offset);
+            self.ends.marked.insert(partition, next_offset);
             if is_high_watermark {
-                self.watermarks.observe_end(partition, now_ms);
+                self.watermarks.observe_end(partition, self.context.clock.steady_ms());
             }
         }
         if !gaps.is_empty() {
@@ -287,7 +307,7 @@ impl Pipeline {
     }
 
     fn take_gaps(&mut self, gaps: &[Gap], now_ms: i64) -> Result<(), StreamError> {
-        let rows = self.archive_rows.undelivered(gaps, now_ms);
+        let rows = self.archive_rows.undelivered(gaps, None, now_ms);
         let rows = rows.map_err(|source| self.failed("archived", source.into()))?;
         self.cycle.push(rows);
         Ok(())
@@ -395,44 +415,30 @@ impl Pipeline {
         self.submit(Job::Publish { windows, through_ms: committed_ms })
     }
 
-    /// Sees that partitions which were read to their end still are, and asks the broker now and then: the client library marks an end
-    /// once, whatever begins there later and however long the broker is away.
-    fn check_ends(&mut self) {
-        let now_ms = self.context.clock.now_ms();
-        for partition in self.watermarks.at_end() {
-            // What is behind waits for a transaction, or comes with the next poll.
-            if self.source.known_end(partition).is_some_and(|end| self.read_to(partition) < end) {
-                self.watermarks.observe_more(partition, now_ms);
-            }
-        }
-        if !self.caught_up || self.paused || self.end_asked.elapsed() < END_ASKED_EVERY {
+    /// Holds back partitions that are far ahead of the slowest, and lets them go on when it has come nearer.
+    fn keep_pace(&mut self) {
+        if self.paced.elapsed() < PACE_EVERY {
             return;
         }
-        for partition in self.watermarks.unchecked(now_ms) {
-            let end = self.source.end(partition, END_WAIT);
-            self.health.end(partition, end.as_ref().ok().copied());
-            match end {
-                // The broker says what can be read; a fetch, what is there: a transaction that is open holds the rest back.
-                Ok(end)
-                    if end == self.read_to(partition)
-                        && self.source.known_end(partition).is_none_or(|known| known <= end) =>
-                {
-                    self.watermarks.observe_end(partition, now_ms);
-                }
-                Ok(_) => self.watermarks.observe_more(partition, now_ms),
-                Err(error) => {
-                    tracing::debug!(topic = self.topic.name, partition, %error, "the partition's end is not known right now");
-                    self.end_asked = Instant::now();
-                    return;
-                }
+        self.paced = Instant::now();
+        let newest_ms: BTreeMap<i32, i64> = self.watermarks.newest_events().collect();
+        if newest_ms.len() < 2 {
+            return;
+        }
+        // What is held has more for certain: its end may have been reached before.
+        let has_more = |partition: i32| {
+            self.source.is_held(partition)
+                || self.source.known_end(partition).is_none_or(|end| self.read_to(partition) < end)
+        };
+        let held = pace::held(&newest_ms, has_more, self.ahead_max_ms);
+        for partition in &held {
+            if !self.source.is_held(*partition) {
+                tracing::info!(topic = self.topic.name, partition, "far ahead of the slowest partition: it waits");
             }
         }
-    }
-
-    /// The offset to read next; of a partition without rows, where its end was seen.
-    fn read_to(&self, partition: i32) -> i64 {
-        let marked = || self.marked_ends.get(&partition).copied();
-        self.cycle.next_offset(partition).or_else(marked).unwrap_or_default()
+        self.source.hold(&held);
+        let count = i64::try_from(held.len()).unwrap_or(i64::MAX);
+        self.context.telemetry.held_partitions.get_or_create(&self.label).set(count);
     }
 
     /// Takes in histories that are complete.
@@ -462,29 +468,6 @@ impl Pipeline {
     fn tell_failures(&mut self) {
         for index in self.panes.take_news() {
             failures::tell(&self.context, &self.topic, &self.panes.metrics[index]);
-        }
-    }
-
-    fn ask_for_partitions(&mut self) -> Result<(), StreamError> {
-        if self.job_in_flight || self.partitions_asked.elapsed() < self.context.config.partitions_every {
-            return Ok(());
-        }
-        // A broker that is away is no reason to stop: the client library goes on trying.
-        let known = match self.source.partitions() {
-            Ok(partitions) => partitions,
-            Err(error) => {
-                tracing::warn!(topic = self.topic.name, %error, "the topic's partitions are not known right now");
-                self.partitions_asked = Instant::now();
-                return Ok(());
-            }
-        };
-        match known.into_iter().find(|partition| !self.cycle.has_partition(*partition)) {
-            // The next one is asked for at once.
-            Some(partition) => self.submit(Job::AddPartition(partition)),
-            None => {
-                self.partitions_asked = Instant::now();
-                Ok(())
-            }
         }
     }
 
@@ -532,7 +515,8 @@ impl Pipeline {
             duplicate,
             late,
             refused,
-            idle_partitions: self.watermarks.idle_partitions(self.context.clock.now_ms()).collect(),
+            skipped: self.skipped,
+            idle_partitions: self.watermarks.idle_partitions(self.context.clock.steady_ms()).collect(),
         }
     }
 
@@ -570,7 +554,7 @@ impl Pipeline {
         let offsets = self.cycle.next_offsets();
         let offsets = offsets.into_iter().filter_map(|(partition, next)| Some((partition, next?))).collect();
         let Self { snapshotter, counts, replays, panes, judge, watermarks, .. } = self;
-        snapshotter.cut(offsets, *counts, *replays, panes, judge, watermarks)
+        snapshotter.cut(offsets, *counts, Some(*replays), panes, judge, watermarks)
     }
 
     /// Blocks until the committer answers, at most for `wait`.

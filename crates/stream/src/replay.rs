@@ -5,7 +5,7 @@
 //! every offset has one row at any moment, and a replay that is cut short goes on with what is left. The windows that the rows belong
 //! to are computed again afterwards, by whoever called this.
 //!
-//! Only for who owns the archive: a running stream has folded what the archive said when it read it.
+//! Only for who owns the archive: a running stream has folded what the archive said when it read it, and stops when it finds a replay.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -21,11 +21,12 @@ use vitral_panes::{EngineConfig, engine_session};
 use vitral_schemas::catalog::ShopSettings;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns};
-use vitral_schemas::verdict::{Reason, Verdict};
+use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::{Archive, ArchiveReader, Location};
 
 use crate::error::StreamError;
 use crate::judge::{Judge, Moment};
+use crate::kept_payload::is_cut;
 
 /// Rows of one commit: each is named in it by its offset.
 const ROWS_AT_ONCE: usize = 10_000;
@@ -47,6 +48,8 @@ pub struct Wanted {
 pub enum Cause {
     Refused(Reason),
     Late,
+    /// Offsets that were passed over: there is nothing to feed again.
+    Unread(Unread),
 }
 
 /// What became of them.
@@ -56,6 +59,8 @@ pub struct Replayed {
     pub duplicate: usize,
     /// Refused again.
     pub refused: usize,
+    /// Of those refused, how many cannot be fed again at all: only their beginning was kept.
+    pub cut: usize,
     /// The oldest and newest event time of those that count now, in milliseconds.
     pub times_ms: Option<(i64, i64)>,
 }
@@ -74,6 +79,7 @@ impl Wanted {
         let mut wanted = match self.cause {
             Some(Cause::Refused(reason)) => is(Verdict::Refused).and(ident(REASON).eq(lit(reason.name()))),
             Some(Cause::Late) => is(Verdict::Late),
+            Some(Cause::Unread(reason)) => is(Verdict::Undelivered).and(ident(REASON).eq(lit(reason.name()))),
             None => is(Verdict::Refused).or(is(Verdict::Late)),
         };
         let instant = |ms: i64| lit(ScalarValue::TimestampMicrosecond(Some(ms * MICROS_PER_MS), Some("UTC".into())));
@@ -84,6 +90,16 @@ impl Wanted {
             wanted = wanted.and(ident(ARRIVAL).lt(instant(to_ms)));
         }
         wanted
+    }
+
+    /// The same for a list: without a cause, also what was passed over on somebody's word.
+    pub fn listed(&self) -> Expr {
+        let all_unread =
+            Unread::ALL.map(|reason| Self { cause: Some(Cause::Unread(reason)), ..self.clone() }.condition());
+        match self.cause {
+            Some(_) => self.condition(),
+            None => all_unread.into_iter().fold(self.condition(), Expr::or),
+        }
     }
 }
 
@@ -127,6 +143,7 @@ impl Replayed {
             counted: self.counted + other.counted,
             duplicate: self.duplicate + other.duplicate,
             refused: self.refused + other.refused,
+            cut: self.cut + other.cut,
             times_ms,
         }
     }
@@ -173,6 +190,7 @@ async fn judge(
     for row in 0..rows.num_rows() {
         if refused.contains(&row) || times.is_null(row) {
             replayed.refused += 1;
+            replayed.cut += usize::from(payload(row).is_some_and(is_cut));
             continue;
         }
         let is_new =

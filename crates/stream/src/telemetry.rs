@@ -39,6 +39,7 @@ pub struct StreamTelemetry {
     pub metric_failed: Family<MetricLabels, Gauge>,
     pub metric_failures: Family<MetricLabels, Counter>,
     pub pauses: Family<TopicLabel, Counter>,
+    pub held_partitions: Family<TopicLabel, Gauge>,
     pub commit_seconds: Histogram,
     pub refresh_seconds: Histogram,
 }
@@ -58,6 +59,7 @@ impl StreamTelemetry {
             metric_failed: Family::default(),
             metric_failures: Family::default(),
             pauses: Family::default(),
+            held_partitions: Family::default(),
             commit_seconds: seconds(),
             refresh_seconds: seconds(),
         };
@@ -95,6 +97,11 @@ impl StreamTelemetry {
             "vitral_metric_failures",
             "Times that a metric began to fail on its data",
             telemetry.metric_failures.clone(),
+        );
+        registry.register(
+            "vitral_held_partitions",
+            "Partitions that wait because they are far ahead of the slowest",
+            telemetry.held_partitions.clone(),
         );
         registry.register("vitral_pauses", "Times that reading paused for lack of room", telemetry.pauses.clone());
         registry.register_with_unit(

@@ -11,6 +11,8 @@ use crate::problem::Problem;
 pub(crate) enum QueryError {
     #[error("{0} is not in the view")]
     Unavailable(String),
+    #[error("topic {topic} cannot be read yet: {reason}")]
+    TopicWaiting { topic: String, reason: String },
     #[error("the query ran out of time")]
     Timeout,
     #[error("the cursor is not of this query")]
@@ -31,6 +33,7 @@ impl From<QueryError> for Problem {
     fn from(error: QueryError) -> Self {
         match &error {
             QueryError::Unavailable(name) => return Problem::unavailable(name),
+            QueryError::TopicWaiting { topic, reason } => return Problem::topic_waiting(topic, reason),
             QueryError::Timeout => return Problem::query_timeout(),
             QueryError::Cursor => return Problem::invalid_cursor("cursor is none of ours"),
             QueryError::Busy => return Problem::busy(),

@@ -1,6 +1,5 @@
 //! The ledger, `livro`: every row of every topic that did not count, and why.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, StringArray};
@@ -18,7 +17,7 @@ use vitral_schemas::catalog::Catalog;
 use vitral_schemas::history::Histories;
 use vitral_schemas::topic::{archive_columns, history_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
-use vitral_schemas::view::TopicView;
+use vitral_schemas::view::{TopicView, View};
 
 use super::QueryError;
 use super::tables::{as_type, scan};
@@ -26,16 +25,16 @@ use crate::sources::LEDGER;
 
 /// Committed rows only: what was refused a moment ago comes with the next commit. A range of offsets that were never delivered is
 /// one row, from `deslocamento` to `deslocamento_fim`. Rows of files have their file and line instead.
-pub(super) fn plan(
-    catalog: &Catalog,
-    topics: &BTreeMap<String, TopicView>,
-    histories: &Histories,
-) -> Result<LogicalPlan, QueryError> {
+pub(super) fn plan(catalog: &Catalog, view: &View, histories: &Histories) -> Result<LogicalPlan, QueryError> {
     let unavailable = || QueryError::Unavailable(LEDGER.to_owned());
     let mut parts = Vec::new();
     for topic in &catalog.topics {
-        let view = topics.get(&topic.name).ok_or_else(unavailable)?;
-        parts.push(of_topic(&topic.name, view)?);
+        match view.topics.get(&topic.name) {
+            Some(view) => parts.push(of_topic(&topic.name, view)?),
+            // A topic that was never read has nothing in the ledger.
+            None if view.topics_waiting.contains_key(&topic.name) => {}
+            None => return Err(unavailable()),
+        }
         if let Some(history) = histories.get(&topic.name) {
             parts.push(of_files(&topic.name, history)?);
         }

@@ -191,6 +191,7 @@ async fn completeness_in_headers() {
             ("vitral-duplicate", "2"),
             ("vitral-late", "1"),
             ("vitral-refused", "2"),
+            ("vitral-skipped", "4"),
             ("vitral-idle-partitions", "1, 3"),
             ("content-type", "application/json"),
             ("cache-control", "no-store"),

@@ -120,6 +120,22 @@ async fn before_recovery_and_without_a_feed() {
     assert_eq!(world.body("/metricas").await, "[]");
 }
 
+/// A topic that does not exist yet, or whose broker is away, is the only one without answers.
+#[tokio::test]
+async fn a_topic_that_waits_says_so() {
+    let reason = "topic eventos_clientes does not exist in Kafka yet";
+    let waiting = [("eventos_clientes".to_owned(), reason.to_owned())];
+    let world = World::new(View { ready: true, topics_waiting: waiting.clone().into(), ..View::default() });
+    for path in ["/vendas/resumo", "/metricas/ticket_medio", "/metricas/ticket_medio/ao_vivo"] {
+        problem(&world.get(path).await, 503, "topic_waiting", "create the topic");
+    }
+    // What earlier runs have archived of it is served.
+    let earlier = windows_view(vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])], Vec::new());
+    world.show(View { topics_waiting: waiting.into(), ..earlier });
+    assert_eq!(world.get("/metricas/produtos_mais_vistos").await.status, 200);
+    assert_eq!(world.get("/vendas/resumo").await.status, 200);
+}
+
 #[tokio::test]
 async fn queries_are_bounded() {
     let view = || windows_view((0..10).map(|_| views("2025-05-14T22:30:00Z", &[("p1", 1)])).collect(), Vec::new());

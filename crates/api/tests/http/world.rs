@@ -236,6 +236,7 @@ pub fn completeness() -> Completeness {
         duplicate: 2,
         late: 1,
         refused: 2,
+        skipped: 4,
         idle_partitions: vec![1, 3],
     }
 }
@@ -306,7 +307,7 @@ pub fn view_of(topic: TopicView, windows: Windows) -> View {
         ready: true,
         topics: [("eventos_clientes".to_owned(), topic)].into(),
         metrics: [("produtos_mais_vistos".to_owned(), metric)].into(),
-        health: Arc::default(),
+        ..View::default()
     }
 }
 

@@ -16,6 +16,7 @@ use super::connection::Connection;
 use super::tokens::TokenKeeper;
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
+use crate::kept_payload::Kept;
 
 pub struct DeadLetters {
     // Before the producer, which it uses.
@@ -24,13 +25,20 @@ pub struct DeadLetters {
     connection: Connection,
     topic: String,
     dead_letter_topic: String,
+    payload_bytes_max: usize,
 }
 
 /// Resolves when the broker has the dead letter.
 pub type Delivery = futures::future::BoxFuture<'static, Result<(), KafkaError>>;
 
 impl DeadLetters {
-    pub fn new(config: &KafkaConfig, topic: &str, dead_letter_topic: String) -> Result<Self, StreamError> {
+    /// Of a payload beyond `payload_bytes_max` the beginning is sent on.
+    pub fn new(
+        config: &KafkaConfig,
+        topic: &str,
+        dead_letter_topic: String,
+        payload_bytes_max: usize,
+    ) -> Result<Self, StreamError> {
         let connection = Connection::new(config)?;
         let producer: FutureProducer<Connection> = super::client(config)
             .set("enable.idempotence", "false")
@@ -42,7 +50,14 @@ impl DeadLetters {
             .create_with_context(connection.clone())
             .map_err(|source| connection.failed("connecting", source))?;
         let tokens = TokenKeeper::start(&connection, producer.client().native_ptr())?;
-        Ok(Self { _tokens: tokens, producer, connection, topic: topic.to_owned(), dead_letter_topic })
+        Ok(Self {
+            _tokens: tokens,
+            producer,
+            connection,
+            topic: topic.to_owned(),
+            dead_letter_topic,
+            payload_bytes_max,
+        })
     }
 
     /// Sends a refused message on; waits while the producer's own queue is full.
@@ -56,7 +71,13 @@ impl DeadLetters {
             .insert(Header { key: "vitral.offset", value: Some(&offset) })
             .insert(Header { key: "vitral.detail", value: Some(detail) });
         let payload = message.payload().unwrap_or_default();
-        let mut record = FutureRecord::<[u8], [u8]>::to(&self.dead_letter_topic).payload(payload).headers(headers);
+        let kept = Kept::of(payload, self.payload_bytes_max);
+        let headers = match kept.is_cut {
+            true => headers.insert(Header { key: "vitral.truncated", value: Some(&payload.len().to_string()) }),
+            false => headers,
+        };
+        let mut record =
+            FutureRecord::<[u8], [u8]>::to(&self.dead_letter_topic).payload(&kept.bytes[..]).headers(headers);
         if let Some(key) = message.key() {
             record = record.key(key);
         }

@@ -3,19 +3,22 @@
 //! Partitions are assigned by hand and read from the offsets that the archive has committed; Kafka's own committed offsets play no
 //! part. What the broker never delivers (aborted, control, compacted) shows as a step in the offsets.
 
-use std::ffi::{CStr, CString};
-use std::ptr::NonNull;
-use std::time::{Duration, Instant};
+use std::collections::{BTreeMap, BTreeSet};
+use std::ffi::CString;
+use std::ptr::{NonNull, null_mut};
+use std::sync::Arc;
+use std::time::Duration;
 
 use rdkafka::TopicPartitionList;
 use rdkafka::bindings as ffi;
 use rdkafka::consumer::{BaseConsumer, Consumer};
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
-use rdkafka::metadata::{Metadata, MetadataTopic};
+use rdkafka::error::KafkaError;
 use rdkafka::topic_partition_list::Offset;
 use rdkafka::types::RDKafkaRespErr;
 
+use super::asker::Asker;
 use super::connection::{self, Attended};
+use super::message::Message;
 use super::problem::{Problem, ProblemKind};
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
@@ -23,13 +26,16 @@ use crate::error::StreamError;
 /// librdkafka unpacks a batch of zstd to no more than it would receive; what is highly compressible is a thousand times larger.
 const UNPACKED_BYTES_MAX: usize = 1 << 30;
 
-const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
-const METADATA_WAIT: Duration = Duration::from_secs(3);
-
 pub struct Source {
     /// Before the consumer: the library wants its handles back in this order.
     queue: Queue,
-    consumer: Attended<BaseConsumer>,
+    /// Partitions whose messages wait in queues of their own, which are not polled.
+    held: BTreeMap<i32, Queue>,
+    /// Whether any partition ever was: the client library forgets where such a queue leads when it is assigned again.
+    has_held: bool,
+    message_bytes_max: usize,
+    config: KafkaConfig,
+    consumer: Arc<Attended<BaseConsumer>>,
     topic: String,
     topic_name: CString,
     /// Scratch for the client library to put messages into.
@@ -45,6 +51,26 @@ pub struct Polled {
     /// Ordered by partition, then by offset.
     pub messages: Vec<Message>,
     pub ends: Vec<End>,
+    /// What keeps a partition from being read on; none of its messages behind it are here.
+    pub trouble: Option<Trouble>,
+}
+
+/// What does not pass by itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Trouble {
+    pub partition: i32,
+    /// Where reading stands, or where the batch begins.
+    pub offset: i64,
+    pub kind: TroubleKind,
+    pub reason: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum TroubleKind {
+    /// The broker does not have the offset.
+    OffsetsGone,
+    /// A batch is damaged or packed in a way that is not known.
+    Unreadable,
 }
 
 /// The end of a partition was reached.
@@ -55,97 +81,6 @@ pub struct End {
     pub next_offset: i64,
     /// Nothing lies behind it, such as an open transaction.
     pub is_high_watermark: bool,
-}
-
-/// A message owned by the client library; its bytes are not copied.
-///
-/// What every row is asked for several times stands here: the library's own structs lie far apart, and a batch of them is larger than
-/// the processor's caches.
-pub struct Message {
-    raw: NonNull<ffi::rd_kafka_message_t>,
-    partition: i32,
-    offset: i64,
-    payload: *const u8,
-    payload_bytes: usize,
-}
-
-// SAFETY: a message is immutable and its memory is reference-counted with atomics.
-unsafe impl Send for Message {}
-
-impl Message {
-    /// Takes a message over.
-    fn new(raw: NonNull<ffi::rd_kafka_message_t>) -> Self {
-        // SAFETY: the library handed the message out, so all of it is there.
-        let message = unsafe { raw.as_ref() };
-        Self {
-            raw,
-            partition: message.partition,
-            offset: message.offset,
-            payload: message.payload.cast(),
-            payload_bytes: message.len,
-        }
-    }
-
-    pub fn partition(&self) -> i32 {
-        self.partition
-    }
-
-    pub fn offset(&self) -> i64 {
-        self.offset
-    }
-
-    /// None is a tombstone.
-    pub fn payload(&self) -> Option<&[u8]> {
-        bytes(self.payload, self.payload_bytes)
-    }
-
-    pub fn key(&self) -> Option<&[u8]> {
-        bytes(self.raw().key.cast(), self.raw().key_len)
-    }
-
-    /// Names and values, as text.
-    pub fn headers(&self) -> Vec<(String, String)> {
-        let mut headers = std::ptr::null_mut();
-        let mut found = Vec::new();
-        // SAFETY: headers, names and values belong to the message; they are copied before it can go.
-        unsafe {
-            if ffi::rd_kafka_message_headers(self.raw.as_ptr(), &mut headers)
-                != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR
-            {
-                return found;
-            }
-            loop {
-                let (mut name, mut value, mut len) = (std::ptr::null(), std::ptr::null(), 0);
-                let answer = ffi::rd_kafka_header_get_all(headers, found.len(), &mut name, &mut value, &mut len);
-                if answer != RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR {
-                    return found;
-                }
-                let value = bytes(value.cast(), len).unwrap_or_default();
-                let name = CStr::from_ptr(name).to_string_lossy().into_owned();
-                found.push((name, String::from_utf8_lossy(value).into_owned()));
-            }
-        }
-    }
-
-    fn raw(&self) -> &ffi::rd_kafka_message_t {
-        // SAFETY: the message lives until it is dropped.
-        unsafe { self.raw.as_ref() }
-    }
-}
-
-fn bytes<'a>(start: *const u8, len: usize) -> Option<&'a [u8]> {
-    if start.is_null() {
-        return None;
-    }
-    // SAFETY: the library says that `len` bytes are there; the caller ties them to the message's life.
-    Some(unsafe { std::slice::from_raw_parts(start, len) })
-}
-
-impl Drop for Message {
-    fn drop(&mut self) {
-        // SAFETY: each message is destroyed once.
-        unsafe { ffi::rd_kafka_message_destroy(self.raw.as_ptr()) }
-    }
 }
 
 struct Queue(NonNull<ffi::rd_kafka_queue_t>);
@@ -177,6 +112,8 @@ impl Source {
                 // Of each partition; all that a broker leads come in one answer, which should fit into memory that is used again.
                 ("fetch.message.max.bytes", "1048576"),
                 ("fetch.wait.max.ms", "50"),
+                // A batch that was damaged on the broker's disk is not to be taken for messages.
+                ("check.crcs", "true"),
                 ("receive.message.max.bytes", &received_bytes_max),
             ],
         )?;
@@ -187,7 +124,17 @@ impl Source {
             topic: topic.to_owned(),
             reason: "its name holds a zero byte".to_owned(),
         })?;
-        Ok(Self { queue, consumer, topic: topic.to_owned(), topic_name, slots: Vec::new() })
+        Ok(Self {
+            queue,
+            held: BTreeMap::new(),
+            has_held: false,
+            message_bytes_max,
+            config: config.clone(),
+            consumer: Arc::new(consumer),
+            topic: topic.to_owned(),
+            topic_name,
+            slots: Vec::new(),
+        })
     }
 
     pub fn topic(&self) -> &str {
@@ -201,36 +148,7 @@ impl Source {
 
     /// The topic's partitions; none while the topic does not exist.
     pub fn partitions(&self) -> Result<Vec<i32>, StreamError> {
-        let metadata = self.metadata().map_err(|source| self.failed("asking for the topic's partitions", source))?;
-        let is_refused = |topic: &&MetadataTopic| {
-            topic.error().map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
-        };
-        if let Some(topic) = metadata.topics().iter().find(is_refused) {
-            let code = RDKafkaErrorCode::TopicAuthorizationFailed;
-            let detail = format!("topic {}: {code}", topic.name());
-            self.consumer.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
-            return Err(self.failed("asking for the topic's partitions", KafkaError::MetadataFetch(code)));
-        }
-        self.consumer.connection().answered();
-        let partitions = metadata.topics().iter().filter(|topic| topic.error().is_none());
-        let mut ids: Vec<i32> = partitions.flat_map(|topic| topic.partitions().iter().map(|each| each.id())).collect();
-        ids.sort_unstable();
-        Ok(ids)
-    }
-
-    /// Asks in parts of the time, so that nobody waits longer for a broker that refuses us.
-    fn metadata(&self) -> KafkaResult<Metadata> {
-        let deadline = Instant::now() + METADATA_TIMEOUT;
-        loop {
-            match self.consumer.fetch_metadata(Some(&self.topic), METADATA_WAIT) {
-                Err(_) if Instant::now() < deadline && !self.is_refused() => {}
-                outcome => return outcome,
-            }
-        }
-    }
-
-    fn is_refused(&self) -> bool {
-        self.problem().is_some_and(|problem| problem.is_refusal())
+        self.asker().partitions()
     }
 
     /// What was last in the way to the broker, since it last answered.
@@ -254,17 +172,51 @@ impl Source {
         (answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(high)
     }
 
-    /// The offset behind the last message that can be read, asked of the broker: where a transaction is open, that of its first.
-    pub fn end(&self, partition: i32, wait: Duration) -> Result<i64, StreamError> {
-        let (_, high) = self
-            .consumer
-            .fetch_watermarks(&self.topic, partition, wait)
-            .map_err(|source| self.failed("asking for a partition's end", source))?;
-        Ok(high)
+    /// Asks the broker for partitions and their ends, from any thread.
+    pub fn asker(&self) -> Asker {
+        Asker::new(Arc::clone(&self.consumer), self.topic.clone())
+    }
+
+    /// Holds back these partitions and no others: what was fetched of them waits, and no more is fetched once that is
+    /// `queued.max.messages.kbytes`. Not to poll a queue is the one safe pause (docs/adr/0006).
+    pub fn hold(&mut self, partitions: &BTreeSet<i32>) {
+        let released: Vec<i32> = self.held.keys().copied().filter(|held| !partitions.contains(held)).collect();
+        for partition in released {
+            if let Some(queue) = self.held.remove(&partition) {
+                // SAFETY: both handles are live; what waits in the first is appended to the second.
+                unsafe { ffi::rd_kafka_queue_forward(queue.0.as_ptr(), self.queue.0.as_ptr()) }
+            }
+        }
+        for partition in partitions {
+            if self.held.contains_key(partition) {
+                continue;
+            }
+            // SAFETY: the client outlives the queue; without a partition of that number there is none.
+            let queue = unsafe {
+                ffi::rd_kafka_queue_get_partition(
+                    self.consumer.client().native_ptr(),
+                    self.topic_name.as_ptr(),
+                    *partition,
+                )
+            };
+            if let Some(queue) = NonNull::new(queue).map(Queue) {
+                // SAFETY: the handle is live; without a second one its messages stay in it.
+                unsafe { ffi::rd_kafka_queue_forward(queue.0.as_ptr(), null_mut()) }
+                self.held.insert(*partition, queue);
+                self.has_held = true;
+            }
+        }
+    }
+
+    pub fn is_held(&self, partition: i32) -> bool {
+        self.held.contains_key(&partition)
     }
 
     /// Reads these partitions from now on, each from its offset, or from its beginning.
     pub fn assign(&mut self, offsets: &[(i32, Option<i64>)]) -> Result<(), StreamError> {
+        if self.has_held {
+            *self = Self::new(&self.config, &self.topic, self.message_bytes_max)?;
+        }
         let mut list = TopicPartitionList::new();
         for (partition, offset) in offsets {
             list.add_partition_offset(&self.topic, *partition, offset.map_or(Offset::Beginning, Offset::Offset))
@@ -291,14 +243,23 @@ impl Source {
             match message.raw().err {
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR => {
                     let partition = message.partition();
+                    if polled.trouble.as_ref().is_some_and(|trouble| trouble.partition == partition) {
+                        continue;
+                    }
                     match by_partition.iter_mut().find(|(known, _)| *known == partition) {
                         Some((_, messages)) => messages.push(message),
                         None => by_partition.push((partition, vec![message])),
                     }
                 }
                 RDKafkaRespErr::RD_KAFKA_RESP_ERR__PARTITION_EOF => polled.ends.push(self.mark(&message)),
-                error => self.judge_error(&message, error)?,
+                error => {
+                    let found = self.judge_error(&message, error)?;
+                    polled.trouble = polled.trouble.take().or(found);
+                }
             }
+        }
+        if let Some(trouble) = &polled.trouble {
+            polled.ends.retain(|end| end.partition != trouble.partition);
         }
         by_partition.sort_by_key(|(partition, _)| *partition);
         for (_, mut messages) in by_partition {
@@ -314,27 +275,17 @@ impl Source {
         End { partition: message.partition(), next_offset: message.offset(), is_high_watermark }
     }
 
-    /// The client library goes on after most errors by itself; some mean that messages are lost.
-    fn judge_error(&self, message: &Message, error: RDKafkaRespErr) -> Result<(), StreamError> {
-        // SAFETY: the text belongs to the message and is copied here.
-        let text = unsafe { ffi::rd_kafka_message_errstr(message.raw.as_ptr()) };
-        let reason = if text.is_null() {
-            String::new()
-        } else {
-            // SAFETY: the library hands out a text that ends with a zero byte.
-            unsafe { CStr::from_ptr(text) }.to_string_lossy().into_owned()
-        };
+    /// The client library goes on after most errors by itself; some mean that messages are lost or cannot be read.
+    fn judge_error(&self, message: &Message, error: RDKafkaRespErr) -> Result<Option<Trouble>, StreamError> {
+        let reason = message.error_text();
+        let trouble =
+            |kind, reason| Ok(Some(Trouble { partition: message.partition(), offset: message.offset(), kind, reason }));
         match error {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__AUTO_OFFSET_RESET
-            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => Err(StreamError::OffsetsGone {
-                topic: self.topic.clone(),
-                partition: message.partition(),
-                offset: message.offset(),
-                reason,
-            }),
-            RDKafkaRespErr::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION => {
-                Err(StreamError::Compression { topic: self.topic.clone(), partition: message.partition(), reason })
-            }
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR_OFFSET_OUT_OF_RANGE => trouble(TroubleKind::OffsetsGone, reason),
+            RDKafkaRespErr::RD_KAFKA_RESP_ERR__NOT_IMPLEMENTED
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_COMPRESSION
+            | RDKafkaRespErr::RD_KAFKA_RESP_ERR__BAD_MSG => trouble(TroubleKind::Unreadable, reason),
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {
                 Err(self.failed("reading", KafkaError::MessageConsumption(error.into())))
             }
@@ -342,11 +293,11 @@ impl Source {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
                 let detail = format!("topic {}, partition {}: {reason}", self.topic, message.partition());
                 self.consumer.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
-                Ok(())
+                Ok(None)
             }
             _ => {
                 tracing::warn!(topic = self.topic, partition = message.partition(), reason, "kafka reports a problem");
-                Ok(())
+                Ok(None)
             }
         }
     }

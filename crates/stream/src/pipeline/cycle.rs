@@ -137,7 +137,7 @@ impl Cycle {
 }
 
 /// Sixty-three random bits.
-fn token() -> i64 {
+pub(super) fn token() -> i64 {
     (uuid::Uuid::new_v4().as_u64_pair().1 >> 1).cast_signed()
 }
 

@@ -70,13 +70,14 @@ impl Pipeline {
         self.health.told = Some(now);
         let stands = |(partition, _)| {
             let end = self.source.known_end(partition).max(self.health.ends.get(&partition).copied());
-            (partition, self.read_to(partition), end)
+            (partition, self.read_to(partition), end, self.source.is_held(partition))
         };
         let partitions: Vec<_> = self.cycle.next_offsets().into_iter().map(stands).collect();
         self.health.shared.topic(&self.topic.name, |topic| {
             topic.uncommitted = self.cycle.uncommitted_since();
-            for (partition, position, end) in partitions {
+            for (partition, position, end, is_held) in partitions {
                 topic.reads(partition, position, end, now);
+                topic.holds(partition, is_held);
             }
         });
     }

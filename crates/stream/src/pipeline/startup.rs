@@ -18,12 +18,15 @@ use vitral_schemas::view::MetricFailure;
 use vitral_store::{Archive, MetricTable, PublishedVersion, Snapshots, StoreError};
 
 use super::cycle::Cycle;
+use super::ends::Ends;
 use super::failures;
 use super::health::HealthOfTopic;
+use super::pace::ahead_max_ms;
 use super::view::ViewOfTopic;
-use super::{BackfillTask, Context, Pipeline};
+use super::waiting::{tell, wait_for_topic};
+use super::{BackfillTask, Context, Pipeline, ways_on};
 use crate::archive_rows::ArchiveRows;
-use crate::backfill::Backfill;
+use crate::backfill::{Backfill, stopped};
 use crate::committer::Committer;
 use crate::error::StreamError;
 use crate::judge::Judge;
@@ -38,12 +41,8 @@ const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "10485760
 /// How long a store may fail at the start, and how soon it is tried again. What lasts longer is rather a wrong setting than an outage.
 const START_PATIENCE: Duration = Duration::from_secs(120);
 const START_RETRY: Duration = Duration::from_secs(2);
-/// A wrong password, certificate or right at the start is a wrong setting, unless it is put right meanwhile.
-const REFUSALS_MAX: usize = 3;
-/// Between questions for a topic that does not exist yet.
-const TOPIC_RETRY: Duration = Duration::from_secs(1);
 
-/// Starts, and starts again if the store fails meanwhile in a way that may pass: nothing was written that a second start minds.
+/// Starts, and starts again if the store or the broker fails meanwhile in a way that may pass: nothing was written that a second start minds.
 pub(super) fn start_through_outages(
     context: &Context,
     topic: &Topic,
@@ -58,6 +57,13 @@ pub(super) fn start_through_outages(
                 health.failed(&error);
                 std::thread::sleep(START_RETRY);
             }
+            Err(error) if error.is_broker_away() || (error.is_of_broker() && Instant::now() < deadline) => {
+                tracing::warn!(topic = topic.name, %error, source = ?error, "kafka failed at the start; trying again");
+                tell(context, topic, &format!("Kafka at {} does not answer", context.config.kafka.brokers));
+                health.failed(&error);
+                std::thread::sleep(START_RETRY);
+            }
+            Err(StreamError::Stopped) => return Ok(None),
             outcome => return outcome,
         }
         if stop.load(Ordering::SeqCst) {
@@ -77,17 +83,22 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     let mut judge = Judge::new(&topic, &session, context.config.known_ids_bytes)?;
     let mut source = Source::new(&context.config.kafka, &topic.kafka_topic, topic.message_bytes_max)?;
     let health = HealthOfTopic::new(&context, &topic);
-    let Some(partitions) = wait_for_topic(&source, &health, &stop)? else { return Ok(None) };
+    let waited = wait_for_topic(&context, &topic, &source, &health, &mut panes, &stop)?;
+    let Some(partitions) = waited else { return Ok(None) };
     health.phase(Phase::Starting);
     let log = source.log_identity()?;
     let runtime = context.runtime.clone();
     let config = &context.config;
-    let dead_letters = DeadLetters::new(&config.kafka, &topic.kafka_topic, topic.dead_letter_topic())?;
+    let dead_letters =
+        DeadLetters::new(&config.kafka, &topic.kafka_topic, topic.dead_letter_topic(), topic.message_bytes_max)?;
     runtime.block_on(create_topic(&config.kafka, &topic.dead_letter_topic(), 1, &DEAD_LETTER_SETTINGS))?;
 
-    let archive = runtime.block_on(Archive::open(&topic, &log, partitions.iter().copied(), &config.store))?;
-    refuse_new_log(&context, &topic, &log, &runtime.block_on(archive.logs())?)?;
-    let tables = runtime.block_on(open_tables(&context, &topic, &session, &archive, &mut panes))?;
+    let open = Archive::open(&topic, &log, partitions.iter().copied(), &config.store);
+    let mut archive = wait(&runtime, &stop, open)?;
+    let asker = source.asker();
+    runtime.block_on(ways_on::settle_log(&context, &topic, &mut archive, &partitions, &asker))?;
+    runtime.block_on(ways_on::skip(&context, &topic, &mut archive, &partitions, &asker))?;
+    let tables = wait(&runtime, &stop, open_tables(&context, &topic, &session, &archive, &mut panes))?;
 
     for (index, live) in panes.metrics.iter().enumerate() {
         failures::show(&context, &topic, &live.plan().metric.name, panes.failure_of(index).is_some());
@@ -100,7 +111,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     }
     let snapshots = Snapshots::new(config.store.join("snapshots").join(&topic.name));
     let recovered = recover(&stop, &topic, &archive, &snapshots, &mut panes, &mut judge, &mut watermarks);
-    let Some(Recovered { counts, rows, snapshot }) = runtime.block_on(recovered)? else { return Ok(None) };
+    let Some(Recovered { counts, rows, snapshot }) = wait(&runtime, &stop, recovered)? else { return Ok(None) };
     tracing::info!(
         topic = topic.name,
         rows,
@@ -114,21 +125,24 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     let label = TopicLabel { topic: topic.name.clone() };
     let recovered_rows = i64::try_from(rows).unwrap_or(i64::MAX);
     context.telemetry.recovered_rows.get_or_create(&label).set(recovered_rows);
-    let replays = runtime.block_on(archive.replays())?;
-    let last = runtime.block_on(snapshots.last_number())?;
+    let skipped = wait(&runtime, &stop, archive.skipped_count())?;
+    let last = wait(&runtime, &stop, snapshots.last_number())?;
     let snapshotter = Snapshotter::new(snapshots, config.snapshot, &topic, &archive, snapshot.as_ref(), last)?;
 
     let next_offsets: BTreeMap<i32, Option<i64>> =
         partitions.iter().map(|partition| (*partition, archive.next_offsets().get(partition).copied())).collect();
     let view = ViewOfTopic {
         topics: context.catalog.topics.len(),
-        archive: runtime.block_on(archive.provider())?,
-        published: runtime.block_on(providers(&tables, &panes))?,
+        archive: wait(&runtime, &stop, archive.provider())?,
+        published: wait(&runtime, &stop, providers(&tables, &panes))?,
+        is_earlier: false,
     };
     let (tables, backfills) = start_backfills(&context, &topic, &archive, &panes, tables, &stop);
     let cycle = Cycle::new(next_offsets);
     source.assign(&cycle.next_offsets())?;
     let committed_ms = archive.effective_ms();
+    let replays = archive.replays();
+    let longest_ms = panes.metrics.iter().map(|live| live.plan().windows.longest_ms()).max().unwrap_or_default();
     let brokers = context.config.kafka.brokers.clone();
     let identity = match context.config.accept_new_log {
         true => None,
@@ -143,6 +157,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
         telemetry: context.telemetry.clone(),
         health: health.shared(),
         label: label.clone(),
+        look_every: context.config.look_every,
     };
     let (jobs, job_receiver) = mpsc::channel(1);
     let (done_sender, done) = mpsc::unbounded_channel();
@@ -164,6 +179,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
         live: None,
         snapshotter,
         replays,
+        skipped,
         backfills,
         jobs,
         done,
@@ -172,9 +188,9 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
         publishing_ms: None,
         paused: false,
         caught_up: false,
-        partitions_asked: Instant::now(),
-        marked_ends: BTreeMap::new(),
-        end_asked: Instant::now().checked_sub(super::END_ASKED_EVERY).unwrap_or_else(Instant::now),
+        ends: Ends::new(),
+        ahead_max_ms: ahead_max_ms(longest_ms, topic.lateness_ms),
+        paced: Instant::now(),
         refreshed: Instant::now(),
         refresh_took: Duration::ZERO,
         topic,
@@ -324,38 +340,19 @@ fn start_backfills(
     (kept, backfills)
 }
 
-/// Waits through outages, and for a topic that is still to come; not for what somebody must change first.
-fn wait_for_topic(source: &Source, health: &HealthOfTopic, stop: &AtomicBool) -> Result<Option<Vec<i32>>, StreamError> {
-    let mut told = false;
-    let mut refusals = 0;
-    while !stop.load(Ordering::SeqCst) {
-        let partitions = source.partitions();
-        health.waits_for_topic(&partitions);
-        match partitions {
-            Ok(partitions) if !partitions.is_empty() => return Ok(Some(partitions)),
-            Ok(_) if told => {}
-            Ok(_) => tracing::warn!(topic = source.topic(), "the topic does not exist yet; waiting for it"),
-            Err(error) if source.problem().is_some_and(|problem| problem.is_refusal()) => {
-                refusals += 1;
-                if refusals >= REFUSALS_MAX {
-                    return Err(error);
-                }
-            }
-            Err(error) if told => tracing::debug!(topic = source.topic(), %error, "kafka does not answer"),
-            Err(error) => tracing::warn!(topic = source.topic(), %error, "kafka does not answer; trying again"),
+/// What may take as long as a store is away, unless it is to stop.
+fn wait<T, E>(
+    runtime: &tokio::runtime::Handle,
+    stop: &AtomicBool,
+    work: impl Future<Output = Result<T, E>>,
+) -> Result<T, StreamError>
+where
+    StreamError: From<E>,
+{
+    runtime.block_on(async {
+        tokio::select! {
+            outcome = work => Ok(outcome?),
+            () = stopped(stop) => Err(StreamError::Stopped),
         }
-        told = true;
-        std::thread::sleep(TOPIC_RETRY);
-    }
-    Ok(None)
-}
-
-/// A topic made anew has offsets that mean other messages.
-fn refuse_new_log(context: &Context, topic: &Topic, log: &str, known: &[String]) -> Result<(), StreamError> {
-    match known.iter().find(|known| *known != log) {
-        Some(other) if !known.iter().any(|known| known == log) && !context.config.accept_new_log => {
-            Err(StreamError::NewLog { topic: topic.name.clone(), known: other.clone(), found: log.to_owned() })
-        }
-        _ => Ok(()),
-    }
+    })
 }

@@ -17,6 +17,8 @@ pub(super) struct ViewOfTopic {
     pub(super) archive: Arc<dyn TableProvider>,
     /// In the order of the topic's metrics; none of a version that is not shown.
     pub(super) published: Vec<Option<Arc<dyn TableProvider>>>,
+    /// They are as an earlier run left them: the topic cannot be read yet.
+    pub(super) is_earlier: bool,
 }
 
 impl ViewOfTopic {
@@ -35,7 +37,10 @@ impl ViewOfTopic {
         view.send_modify(|view| {
             let mut next = View::clone(view);
             next.topics.insert(topic.name.clone(), of_topic);
-            next.ready = next.topics.len() == self.topics;
+            if !self.is_earlier {
+                next.topics_waiting.remove(&topic.name);
+            }
+            next.ready = next.knows(self.topics);
             for (index, (metric, published)) in panes.metrics.iter().zip(&self.published).enumerate() {
                 if !panes.is_shown(index) {
                     continue;

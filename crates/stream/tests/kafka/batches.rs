@@ -23,7 +23,7 @@ async fn a_batch_that_grows_a_thousandfold_is_counted() {
     let events: Vec<Vec<u8>> = (0..EVENTS)
         .map(|id| {
             let event = String::from_utf8(event(id, "p1", "clique")).expect("a text");
-            event.replace('}', &format!(r#","canal":"{text}"}}"#)).into_bytes()
+            event.replace('}', &format!(r#","outro":"{text}"}}"#)).into_bytes()
         })
         .collect();
     shop.produce_with(&ONE_BATCH, 0, &events).await;

@@ -1,6 +1,11 @@
 //! Messages that are refused.
 
+use vitral_schemas::catalog::ShopSettings;
+use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
+use vitral_store::Location;
+use vitral_stream::StreamError;
+use vitral_stream::replay::{Replayed, Wanted, replay};
 
 use crate::world::{Shop, archived, end, event, kafka, product_views, views, wait_for};
 
@@ -19,6 +24,10 @@ async fn refused_messages_go_to_the_dead_letter_topic_with_their_reason() {
     assert_eq!(dead.header("vitral.reason"), Some("json"));
     assert_eq!(dead.header("vitral.topic"), Some(shop.topic.kafka_topic.as_str()));
     assert_eq!((dead.header("vitral.partition"), dead.header("vitral.offset")), (Some("0"), Some("0")));
+}
+
+fn whole_at(time: &str) -> Vec<u8> {
+    format!(r#"{{"id_usuario":"u","tipo_evento":"clique","timestamp":"{time}"}}"#).into_bytes()
 }
 
 /// A sale with these further fields.
@@ -53,6 +62,11 @@ async fn poison_is_refused_with_its_reason_and_the_next_message_counts() {
         (Reason::Value, sale(r#""quantidade":99999999999999999999"#)),
         (Reason::Value, sale(&format!(r#""valor_total":1{}"#, "0".repeat(100_000)))),
         (Reason::Value, sale(r#""quantidade":0"#)),
+        (Reason::Value, sale(r#""categoria":"a\u0000b""#)),
+        (Reason::Value, sale(r#""moeda":"R$""#)),
+        (Reason::Size, sale(&format!(r#""categoria":"{}""#, "x".repeat(6_000)))),
+        (Reason::Size, sale(&format!(r#""id_produto":{}"#, "9".repeat(257)))),
+        (Reason::Time, whole_at("0001-01-01T00:00:00Z")),
     ];
     let mut messages = Vec::new();
     for (id, (_, payload)) in poison.iter().enumerate() {
@@ -97,5 +111,21 @@ async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
     let counted = (Verdict::Counted, None);
     assert_eq!(rows, [counted, (Verdict::Refused, Some(Reason::Size)), counted]);
     let dead = &shop.dead_letters(1)[0];
-    assert_eq!((dead.header("vitral.reason"), dead.payload.len()), (Some("tamanho"), bytes_max + 1));
+    assert_eq!(dead.header("vitral.reason"), Some("tamanho"));
+    assert_eq!(dead.header("vitral.truncated"), Some((bytes_max + 1).to_string().as_str()));
+    let note = String::from_utf8_lossy(&dead.payload[dead.payload.len() - 110..]).into_owned();
+    assert!(
+        dead.payload.len() <= bytes_max && note.contains("bytes, SHA-256 "),
+        "{} bytes, {note}",
+        dead.payload.len()
+    );
+
+    // Fed again under a larger limit it is still not a message, though its beginning alone would be.
+    let store = Location::folder(dir.path()).expect("a location");
+    let topic = Topic { message_bytes_max: 8 << 20, ..shop.topic.clone() };
+    let nothing = async |_| Ok(());
+    let wanted = Wanted::default();
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let fed = replay::<StreamError>(&topic, &ShopSettings::default(), &store, &wanted, now_ms, nothing).await;
+    assert_eq!(fed.expect("fed again"), Replayed { refused: 1, cut: 1, ..Replayed::default() });
 }

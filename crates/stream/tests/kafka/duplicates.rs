@@ -1,8 +1,36 @@
 //! Messages that come more than once.
 
+use arrow::array::AsArray;
+use arrow::datatypes::Int64Type;
 use vitral_schemas::verdict::Verdict;
 
 use crate::world::{Shop, archived, end, event, kafka, key, product_views, views, wait_for, with_verdict};
+
+/// A producer that writes an empty text where it has no id sends different events all the same.
+#[tokio::test(flavor = "multi_thread")]
+async fn an_empty_id_makes_no_duplicates() {
+    let Some(kafka) = kafka() else { return };
+    let shop = Shop::new(kafka, 1).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let (stream, mut view) = shop.start(dir.path());
+    let now = chrono::Utc::now().to_rfc3339();
+    let sale = |id: &str| {
+        format!(
+            r#"{{"id_usuario":"u","tipo_evento":"compra","timestamp":"{now}","id_evento":{id},"id_pedido":{id},"id_produto":"p","valor_total":1}}"#
+        )
+    };
+    let ids = [r#""""#, r#""""#, r#"" ""#, r#""\u00a0""#, "null", "null", r#""e1""#, r#""e1""#];
+    shop.produce_to(0, &ids.map(sale)).await;
+    let seen = wait_for(&mut view, "all are read", |seen| seen.read == 8).await;
+    assert_eq!((seen.counted, seen.duplicate), (7, 1), "{seen:?}");
+    end(stream).await;
+    let orders = crate::world::rows_of(&view, "vendas_por_minuto").await;
+    let of = |batch: &arrow::array::RecordBatch| {
+        let orders = batch.column_by_name("pedidos").expect("the orders").as_primitive::<Int64Type>();
+        orders.values().iter().sum::<i64>()
+    };
+    assert_eq!(orders.iter().map(of).sum::<i64>(), 7, "each sale without an order's id is one");
+}
 
 #[tokio::test(flavor = "multi_thread")]
 async fn however_often_a_message_comes_it_counts_once() {

@@ -3,10 +3,16 @@
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use vitral_store::StoreError;
+use vitral_schemas::catalog::ShopSettings;
+use vitral_schemas::verdict::Verdict;
+use vitral_store::{Location, StoreError};
+use vitral_stream::replay::{Replayed, Wanted, replay};
 use vitral_stream::{StreamConfig, StreamError};
 
-use crate::world::{PATIENCE, Shop, archived, end, event, kafka, product_views, views, wait_for, wait_until};
+use crate::world::{
+    HOUR_MS, NOON_MS, PATIENCE, Shop, archived, end, event, event_at, failure, kafka, product_views, views, wait_for,
+    wait_for_archive, wait_until, with_verdict,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn of_two_streams_on_one_folder_one_is_fenced() {
@@ -46,4 +52,38 @@ async fn of_two_streams_on_one_folder_one_is_fenced() {
     end(other).await;
     assert_eq!(archived(&view).await.len(), sent);
     assert_eq!(product_views(&view).await, views([("p1", sent as i64)]));
+}
+
+/// On another host no lock keeps a replay out: the stream, which has folded what the archive said before, must stop.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stream_stops_when_rows_were_fed_again_elsewhere() {
+    let Some(kafka) = kafka() else { return };
+    let (shop, _clock) = Shop::at_noon(kafka, 1).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let (stream, mut view) = shop.start(dir.path());
+    shop.produce_to(0, &[event_at(1, "p1", "clique", NOON_MS)]).await;
+    wait_for(&mut view, "the first", |seen| seen.read == 1 && seen.watermark_ms.is_some()).await;
+    shop.produce_to(0, &[event_at(2, "p2", "clique", NOON_MS - 3 * HOUR_MS)]).await;
+    wait_for_archive(&mut view, 0, 2).await;
+
+    let store = Location::folder(dir.path()).expect("a location");
+    let nothing = async |_| Ok(());
+    let settings = ShopSettings::default();
+    let fed = replay::<StreamError>(&shop.topic, &settings, &store, &Wanted::default(), NOON_MS, nothing).await;
+    let late_ms = NOON_MS - 3 * HOUR_MS;
+    assert_eq!(
+        fed.expect("fed again"),
+        Replayed { counted: 1, times_ms: Some((late_ms, late_ms)), ..Replayed::default() }
+    );
+    // The same id again would count twice.
+    shop.produce_to(0, &[event_at(2, "p2", "clique", NOON_MS)]).await;
+    let error = failure(stream).await;
+    assert!(matches!(error, StreamError::Store(StoreError::Replayed { .. })), "{error}");
+    assert_eq!(archived(&view).await.len(), 2, "nothing was committed after it");
+
+    let (stream, mut view) = shop.start(dir.path());
+    let seen = wait_for(&mut view, "started again", |seen| seen.read == 3).await;
+    assert_eq!((seen.counted, seen.late), (3, 0), "the late one's time is too old for its id to be known: {seen:?}");
+    end(stream).await;
+    assert_eq!(with_verdict(&archived(&view).await, Verdict::Counted), 3);
 }

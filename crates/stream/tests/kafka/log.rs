@@ -2,9 +2,10 @@
 
 use rdkafka::admin::AdminOptions;
 use rdkafka::topic_partition_list::{Offset, TopicPartitionList};
-use vitral_stream::StreamError;
+use vitral_schemas::verdict::{Unread, Verdict};
+use vitral_stream::{Skip, StreamConfig, StreamError};
 
-use crate::world::{Shop, archived, end, event, failure, kafka, wait_for};
+use crate::world::{Archived, Shop, acts, archived, end, event, failure, kafka, product_views, views, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_made_anew_is_refused() {
@@ -20,11 +21,29 @@ async fn a_topic_made_anew_is_refused() {
     let other = Shop::new(kafka, 1).await;
     let (stream, _view) = other.start(dir.path());
     let error = failure(stream).await.to_string();
-    assert!(error.contains("made anew"), "{error}");
+    let way_on = format!("vitral stream --accept-new-log {}", shop.topic.name);
+    assert!(error.contains("deleted and created again") && error.contains(&way_on), "{error}");
+
+    // What was counted stays; ids that are known stay known; the new log is read from where it begins.
+    other.produce_to(0, &[event(0, "q", "clique"), event(1, "q", "clique"), event(2, "q", "clique")]).await;
+    delete_before(&other, 0, 1).await;
+    let accepted = || StreamConfig { accept_new_logs: [shop.topic.name.clone()].into(), ..other.config(dir.path()) };
+    for start in 0..2 {
+        let (stream, mut view) = other.start_with(accepted());
+        let seen = wait_for(&mut view, "the new log is read", |seen| seen.read == 3).await;
+        assert_eq!((seen.counted, seen.duplicate, seen.skipped), (2, 1, 0), "start {start}: {seen:?}");
+        end(stream).await;
+        let rows = archived(&view).await;
+        let marks: Vec<_> = rows.iter().filter(|row| row.unread == Some(Unread::NewLog)).map(Archived::range).collect();
+        assert_eq!(marks, [(-1, 0, Verdict::Undelivered)], "start {start}");
+        assert_eq!(rows.len(), 4);
+        assert_eq!(product_views(&view).await, views([("p", 1), ("q", 1)]));
+    }
+    assert_eq!(acts(dir.path()).await, ["aceitar_log"], "once, however often the flag is given");
 }
 
 /// Deletes the partition's records before `offset`, as retention would.
-async fn delete_before(shop: &Shop, partition: i32, offset: i64) {
+pub async fn delete_before(shop: &Shop, partition: i32, offset: i64) {
     let mut offsets = TopicPartitionList::new();
     offsets.add_partition_offset(&shop.topic.kafka_topic, partition, Offset::Offset(offset)).expect("an offset");
     let deleted = shop.admin().delete_records(&offsets, &AdminOptions::new()).await.expect("answered");
@@ -58,7 +77,19 @@ async fn messages_that_are_gone_before_they_were_read_stop_the_stream() {
     let error = failure(stream).await;
     assert!(matches!(error, StreamError::OffsetsGone { partition: 0, offset: 6, .. }), "{error}");
     let text = error.to_string();
-    for part in [shop.topic.kafka_topic.as_str(), "partition 0", "offset 6", "retention.ms", "--data-dir"] {
+    for part in [shop.topic.kafka_topic.as_str(), "partition 0", "offset 6", "retention.ms", "vitral stream --skip"] {
         assert!(text.contains(part), "{part} is missing: {text}");
     }
+    let skip: Skip = text.split("--skip ").nth(1).expect("the way on").parse().expect("a range");
+    let skipping = || StreamConfig { skips: vec![skip.clone()], ..shop.config(dir.path()) };
+    for start in 0..2 {
+        let (stream, mut view) = shop.start_with(skipping());
+        let seen = wait_for(&mut view, "what is left is read", |seen| seen.read == 8).await;
+        assert_eq!((seen.counted, seen.skipped), (8, 2), "start {start}: {seen:?}");
+        end(stream).await;
+        let rows = archived(&view).await;
+        assert_eq!(rows[6].range(), (6, 7, Verdict::Undelivered));
+        assert_eq!((rows[6].unread, rows.len()), (Some(Unread::Skipped), 9));
+    }
+    assert_eq!(acts(dir.path()).await, ["pular"], "once, however often the flag is given");
 }

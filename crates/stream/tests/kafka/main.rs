@@ -5,6 +5,7 @@
 mod backfill;
 mod batches;
 mod clock;
+mod compaction;
 mod dead_letters;
 mod duplicates;
 mod failures;
@@ -18,6 +19,8 @@ mod pauses;
 mod replay;
 mod restart;
 mod security;
+mod skips;
 mod snapshots;
 mod transactions;
+mod waiting;
 mod world;

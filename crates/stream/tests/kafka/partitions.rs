@@ -1,12 +1,15 @@
-//! Partitions that a topic gains while it is read.
+//! Partitions that a topic gains while it is read, and those that are far ahead of others.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use rdkafka::admin::{AdminOptions, NewPartitions};
 use vitral_stream::StreamConfig;
 use vitral_stream::kafka::Source;
 
-use crate::world::{PATIENCE, Shop, archived, end, event, kafka, product_views, views, wait_for};
+use crate::world::{
+    HOUR_MS, MINUTE_MS, PATIENCE, Shop, archived, end, event, event_at, kafka, product_views, views, wait_for,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_added_while_running_are_read_from_their_beginning() {
@@ -46,4 +49,76 @@ async fn partitions_added_while_running_are_read_from_their_beginning() {
     let rows = archived(&view).await;
     let of = |partition: i32| rows.iter().filter(|row| row.partition == partition).count();
     assert_eq!([of(0), of(1), of(2)], [10, 10, 20]);
+}
+
+/// What a partition that is held back has is read once it goes on, and each message once.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_that_is_held_back_loses_nothing() {
+    const EVENTS: usize = 300;
+    let Some(kafka) = kafka() else { return };
+    let shop = Shop::new(kafka, 2).await;
+    let events: Vec<Vec<u8>> = (0..EVENTS).map(|id| event(id, "p1", "clique")).collect();
+    for partition in [0, 1] {
+        shop.produce_to(partition, &events[..100]).await;
+    }
+    let mut source = Source::new(&shop.kafka, &shop.topic.kafka_topic, 1 << 20).expect("a source");
+    source.assign(&[(0, None), (1, None)]).expect("assigned");
+    let mut found = [Vec::new(), Vec::new()];
+    let read_until = |source: &mut Source, found: &mut [Vec<i64>; 2], done: &dyn Fn(&[Vec<i64>; 2]) -> bool| {
+        let began = Instant::now();
+        while !done(found) {
+            assert!(began.elapsed() < PATIENCE, "{found:?}");
+            let polled = source.poll(Duration::from_millis(50), 64).expect("polled");
+            for message in &polled.messages {
+                found[usize::from(message.partition() == 1)].push(message.offset());
+            }
+        }
+    };
+    read_until(&mut source, &mut found, &|found| found[0].len() == 100 && found[1].len() == 100);
+    for round in 1..3_usize {
+        source.hold(&BTreeSet::from([0]));
+        let (from, to) = (round * 100, round * 100 + 100);
+        for partition in [0, 1] {
+            shop.produce_to(partition, &events[from..to]).await;
+        }
+        read_until(&mut source, &mut found, &|found| found[1].len() == to);
+        assert_eq!(found[0].len(), from, "it waits");
+        source.hold(&BTreeSet::new());
+        read_until(&mut source, &mut found, &|found| found[0].len() == to);
+    }
+    let all: Vec<i64> = (0..EVENTS as i64).collect();
+    assert_eq!(found, [all.clone(), all]);
+
+    // Assigned again, both are read again.
+    source.hold(&BTreeSet::from([1]));
+    source.assign(&[(0, Some(290)), (1, Some(280))]).expect("assigned");
+    let mut found = [Vec::new(), Vec::new()];
+    read_until(&mut source, &mut found, &|found| found[0].len() == 10 && found[1].len() == 20);
+}
+
+/// Of two partitions with a backlog of days one is read first; nothing of the other is late for it.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_backlog_of_days_counts_whole_however_uneven_it_is_read() {
+    const EVENTS: usize = 3_000;
+    let Some(kafka) = kafka() else { return };
+    let shop = Shop::new(kafka, 2).await;
+    let dir = tempfile::tempdir().expect("a folder");
+    let begin_ms = chrono::Utc::now().timestamp_millis() - 40 * 24 * HOUR_MS;
+    for partition in [0, 1] {
+        // One of them has its days in a hundredth of the bytes.
+        let padding = " ".repeat(if partition == 0 { 0 } else { 4_000 });
+        let events: Vec<Vec<u8>> = (0..EVENTS)
+            .map(|id| {
+                let event = event_at(id, "p1", "clique", begin_ms + id as i64 * 15 * MINUTE_MS);
+                [event, padding.clone().into_bytes()].concat()
+            })
+            .collect();
+        shop.produce_to(partition, &events).await;
+    }
+    let config = StreamConfig { batch_rows: 100, ..shop.config(dir.path()) };
+    let (stream, mut view) = shop.start_with(config);
+    let seen = wait_for(&mut view, "all is read", |seen| seen.read == 2 * EVENTS as u64).await;
+    assert_eq!((seen.counted, seen.late), (2 * EVENTS as u64, 0), "{seen:?}");
+    end(stream).await;
+    assert_eq!(product_views(&view).await, views([("p1", 2 * EVENTS as i64)]));
 }

@@ -15,7 +15,7 @@ use rdkafka::producer::{FutureProducer, FutureRecord};
 use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile};
 use vitral_schemas::time::{Clock, ManualClock, SystemClock};
 use vitral_schemas::topic::Topic;
-use vitral_schemas::verdict::{Reason, Verdict};
+use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_schemas::view::{Completeness, View, ViewReceiver};
 use vitral_store::{Location, read_session};
 use vitral_stream::kafka::{EventProducer, Source, client, create_topic};
@@ -126,6 +126,15 @@ impl Shop {
     /// The same by a producer of its own with these settings.
     pub async fn produce_with<P: AsRef<[u8]>>(&self, settings: &[(&str, &str)], partition: i32, payloads: &[P]) {
         send(&producer(&self.kafka, settings), &self.topic.kafka_topic, partition, payloads).await;
+    }
+
+    /// The built-in catalog on a topic that does not exist yet.
+    pub fn without_topic(kafka: KafkaConfig) -> Self {
+        let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+        catalog.topics[0].kafka_topic = format!("eventos-{}", uuid::Uuid::new_v4());
+        let topic = catalog.topics[0].clone();
+        let producer = producer(&kafka, &[("enable.idempotence", "true"), ("linger.ms", "0")]);
+        Self { kafka, topic, catalog: Arc::new(catalog), clock: Arc::new(SystemClock), producer }
     }
 
     /// The same topic under a catalog with these statements on top.
@@ -345,6 +354,8 @@ pub struct Archived {
     pub last: i64,
     pub verdict: Verdict,
     pub reason: Option<Reason>,
+    /// Why a range was passed over.
+    pub unread: Option<Unread>,
 }
 
 impl Archived {
@@ -358,30 +369,36 @@ pub async fn archived(view: &ViewReceiver) -> Vec<Archived> {
     let archive = view.borrow().topics.values().next().expect("a topic").archive.clone();
     let context = read_session(1);
     context.register_table("archive", archive).expect("a table");
-    let sql = "SELECT _particao, _deslocamento, _deslocamento_fim, _veredito, _motivo FROM archive
-        ORDER BY _particao, _deslocamento";
+    let sql = "SELECT _particao, _deslocamento, _deslocamento_fim, _veredito, _motivo, _log FROM archive
+        ORDER BY _log, _particao, _deslocamento";
     let batches = context.sql(sql).await.expect("planned").collect().await.expect("run");
-    let mut rows = Vec::new();
+    let (mut rows, mut logs) = (Vec::new(), Vec::new());
     for batch in &batches {
         let partitions = batch.column(0).as_primitive::<Int32Type>();
         let offsets = batch.column(1).as_primitive::<Int64Type>();
         let lasts = batch.column(2).as_primitive::<Int64Type>();
         let verdicts = batch.column(3).as_string::<i32>();
         let reasons = batch.column(4).as_string::<i32>();
+        logs.extend(batch.column(5).as_string::<i32>().iter().flatten().map(str::to_owned));
         for row in 0..batch.num_rows() {
-            let reason = reasons.is_valid(row).then(|| reasons.value(row));
+            let name = if reasons.is_valid(row) { reasons.value(row) } else { "" };
+            let reason = Reason::ALL.into_iter().find(|reason| reason.name() == name);
+            let unread = Unread::ALL.into_iter().find(|reason| reason.name() == name);
+            assert!(name.is_empty() || reason.is_some() || unread.is_some(), "{name}");
             rows.push(Archived {
                 partition: partitions.value(row),
                 offset: offsets.value(row),
                 last: if lasts.is_valid(row) { lasts.value(row) } else { offsets.value(row) },
                 verdict: Verdict::from_name(verdicts.value(row)).expect("a verdict"),
-                reason: reason
-                    .map(|name| Reason::ALL.into_iter().find(|reason| reason.name() == name).expect("a reason")),
+                reason,
+                unread,
             });
         }
     }
-    for (before, row) in rows.iter().zip(rows.iter().skip(1)) {
-        let expected = if row.partition == before.partition { before.last + 1 } else { row.offset };
+    for (index, row) in rows.iter().enumerate().skip(1) {
+        let before: &Archived = &rows[index - 1];
+        let goes_on = row.partition == before.partition && logs[index] == logs[index - 1];
+        let expected = if goes_on { before.last + 1 } else { row.offset };
         assert_eq!(row.offset, expected, "an offset is missing or there twice: {before:?}, {row:?}");
     }
     rows
@@ -400,6 +417,15 @@ pub async fn wait_for_archive(view: &mut ViewReceiver, partition: i32, next: i64
         // At each refresh; a stream that has ended changes nothing any more.
         let _ = tokio::time::timeout(Duration::from_secs(1), view.changed()).await;
     }
+}
+
+/// What the audit trail of a data directory says was done.
+pub async fn acts(data_dir: &Path) -> Vec<String> {
+    let store = Location::folder(data_dir).expect("a folder");
+    let Some(trail) = vitral_store::audit_trail(&store).await.expect("read") else { return Vec::new() };
+    let rows = read_session(1).read_table(trail).expect("a table").collect().await.expect("its rows");
+    let acts = rows.iter().flat_map(|batch| batch.column_by_name("acao").expect("the act").as_string::<i32>().iter());
+    acts.flatten().map(str::to_owned).collect()
 }
 
 pub fn with_verdict(rows: &[Archived], verdict: Verdict) -> usize {

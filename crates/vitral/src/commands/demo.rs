@@ -125,7 +125,7 @@ async fn demo(
 ) -> anyhow::Result<()> {
     let mut view = server.view.clone();
     tokio::select! {
-        ready = view.wait_for(|view| view.ready) => { ready.context("the stream ended")?; }
+        ready = view.wait_for(|view| view.ready && view.topics_waiting.is_empty()) => { ready.context("the stream ended")?; }
         error = server.failed() => return Err(error),
     }
     let _simulation = Simulation::start(broker.client(), simulation)?;

@@ -10,7 +10,7 @@ use serde_json::json;
 use vitral_batch::import::ROW_REASON;
 use vitral_batch::ledger;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
-use vitral_schemas::verdict::{Reason, Verdict};
+use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_store::{Act, DataDirLock, Location};
 use vitral_stream::replay::{Cause, Replayed, Wanted, replay};
@@ -30,7 +30,7 @@ pub enum Command {
 
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// Only those: a reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada.
+    /// Only those: a reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada; to list, also pulado or log_novo.
     #[arg(long, value_name = "R")]
     reason: Option<String>,
     /// That arrived at or after this time (RFC 3339) ...
@@ -55,13 +55,15 @@ impl Flags {
         let cause = match self.reason.as_deref() {
             None => None,
             Some(name) if name == Verdict::Late.name() => Some(Cause::Late),
-            Some(name) => match Reason::ALL.into_iter().find(|reason| reason.name() == name) {
-                Some(reason) => Some(Cause::Refused(reason)),
-                None => {
-                    let known = Reason::ALL.map(Reason::name).join(", ");
-                    bail!("there is no reason {name}: name one of {known}, or {}", Verdict::Late)
-                }
-            },
+            Some(name) => {
+                let refused = Reason::ALL.into_iter().find(|reason| reason.name() == name).map(Cause::Refused);
+                let unread = Unread::ALL.into_iter().find(|reason| reason.name() == name).map(Cause::Unread);
+                let Some(cause) = refused.or(unread) else {
+                    let known = [Reason::ALL.map(Reason::name).as_slice(), &Unread::ALL.map(Unread::name)].concat();
+                    bail!("there is no reason {name}: name one of {}, or {}", known.join(", "), Verdict::Late)
+                };
+                Some(cause)
+            }
         };
         let ms = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_millis());
         Ok(Wanted { cause, from_ms: ms(self.from), to_ms: ms(self.to) })
@@ -73,10 +75,10 @@ impl Flags {
     fn listed(&self) -> anyhow::Result<ledger::Condition> {
         match self.reason.as_deref() {
             Some(ROW_REASON) => {
-                let wanted = Self { reason: None, ..*self }.wanted()?.condition();
+                let wanted = Self { reason: None, ..*self }.wanted()?.listed();
                 Ok(ledger::of_broken_rows(wanted))
             }
-            _ => Ok(self.wanted()?.condition()),
+            _ => Ok(self.wanted()?.listed()),
         }
     }
 }
@@ -110,6 +112,9 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
     let catalog = config.catalog()?;
     let settings = config.settings()?;
     let wanted = flags.wanted()?;
+    if matches!(wanted.cause, Some(Cause::Unread(_))) {
+        bail!("offsets that were passed over were never read: there is nothing to feed again");
+    }
     // A running stream has folded what the archive said: it is stopped for a replay, and rebuilds its open windows afterwards.
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let store = config.location(&common.data_dir)?;
@@ -132,17 +137,29 @@ async fn replay_all(
     for topic in &catalog.topics {
         let now_ms = Utc::now().timestamp_millis();
         let about_to = async |times_ms| note(store, times_ms).await;
-        let Replayed { counted, duplicate, refused, .. } =
-            replay::<anyhow::Error>(topic, settings, store, wanted, now_ms, about_to).await?;
+        let act = Act::of_command("reprocessar", topic.name.clone());
+        let Replayed { counted, duplicate, refused, cut, .. } =
+            match replay::<anyhow::Error>(topic, settings, store, wanted, now_ms, about_to).await {
+                Ok(replayed) => replayed,
+                Err(error) => {
+                    // Batches before the one that failed may have been committed.
+                    act.failed(format!("{error:#}")).record(store).await?;
+                    return Err(error);
+                }
+            };
+        if counted + duplicate > 0 {
+            let before = json!({ "no_livro": counted + duplicate + refused });
+            let after = json!({ "contadas": counted, "duplicadas": duplicate, "recusadas": refused });
+            act.before(before.to_string()).after(after.to_string()).record(store).await?;
+        }
         answer(&format!(
             "{}: {counted} count now, {duplicate} are duplicates, {refused} are refused again",
             topic.name
         ));
-        if counted + duplicate > 0 {
-            let before = json!({ "no_livro": counted + duplicate + refused });
-            let after = json!({ "contadas": counted, "duplicadas": duplicate, "recusadas": refused });
-            let act = Act::of_command("reprocessar", topic.name.clone()).before(before.to_string());
-            act.after(after.to_string()).record(store).await?;
+        if cut > 0 {
+            answer(&format!(
+                "{cut} of those refused cannot be fed again: they are larger than the topic allows, and only their beginning was kept"
+            ));
         }
     }
     for topic in &catalog.topics {

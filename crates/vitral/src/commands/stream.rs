@@ -1,16 +1,19 @@
 //! `vitral stream`: the stream processor alone, with its API.
 
+use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use vitral_schemas::catalog::Catalog;
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
+use vitral_stream::Skip;
 
 use super::check;
-use crate::cli::Common;
+use crate::cli::{BadArguments, Common};
 use crate::config::Config;
 use crate::process;
 use crate::server::{self, Server};
@@ -24,10 +27,34 @@ pub struct Flags {
     /// Kafka's brokers (default: kafka.brokers).
     #[arg(long, value_name = "HOST:PORT,...")]
     kafka: Option<String>,
+    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
+    #[arg(long, value_name = "TOPIC/PARTITION:FROM-TO")]
+    skip: Vec<Skip>,
+    /// The topic was deleted and created again, and that was meant: read the new one, and keep what was counted. May be given again.
+    #[arg(long, value_name = "TOPIC")]
+    accept_new_log: Vec<String>,
+}
+
+impl Flags {
+    /// A flag for a topic that is not there would be passed over in silence.
+    fn check_topics(&self, catalog: &Catalog) -> Result<(), BadArguments> {
+        let skips = self.skip.iter().map(|skip| (&skip.topic, "--skip"));
+        for (name, flag) in skips.chain(self.accept_new_log.iter().map(|name| (name, "--accept-new-log"))) {
+            if !catalog.topics.iter().any(|topic| topic.name == *name || topic.kafka_topic == *name) {
+                let known: Vec<_> = catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
+                return Err(BadArguments(format!(
+                    "{flag} {name}: the catalog has no such topic: name one of {}",
+                    known.join(", ")
+                )));
+            }
+        }
+        Ok(())
+    }
 }
 
 pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
+    flags.check_topics(&catalog)?;
     check::plan(&catalog, &config)?;
     let api = match flags.api {
         Some(api) => api,
@@ -47,7 +74,9 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let data_dir = common.data_dir.canonicalize()?;
     server::run(async {
-        let stream = config.stream(kafka, config.location(&data_dir)?);
+        let mut stream = config.stream(kafka, config.location(&data_dir)?);
+        stream.skips = flags.skip;
+        stream.accept_new_logs = BTreeSet::from_iter(flags.accept_new_log);
         // Of two streams on one store, whatever hosts they are on, the second stops before it reads.
         let holder = Holder::of_data_dir(&data_dir)?;
         let lease = tokio::select! {
