@@ -194,7 +194,7 @@ def dead_letters_refused(world: World) -> str:
     return f"{state}; {outcome}"
 
 
-@fault("exit 1 that names topic, partition and offset, and how to go on")
+@fault("exit 1 that names topic, partition, offsets and the command; with it the rest counts, and the range is in the ledger")
 def offset_out_of_range(world: World) -> str:
     """The broker deletes records that the stream has not read, while it is down"""
     world.topic(partitions=2)
@@ -202,10 +202,20 @@ def offset_out_of_range(world: World) -> str:
     world.stream().until_read(2000).stop()
     world.send(world.traffic.take(2000))
     world.kafka.drop_records(world.kafka_topic, 1, 1500)
-    return repr(world.stream().refused(world.kafka_topic, "partition 1", "offset 1000", "--data-dir"))
+    skip = f"{world.kafka_topic}/1:1000-1499"
+    words = world.stream().refused("partition 1", "offset 1000", f"vitral stream --skip {skip}")
+    stream = world.stream(None, "--skip", skip).until_read(3500)
+    expect(stream.completeness()["puladas"] == 500, f"{stream.completeness()}")
+    world.send(world.traffic.take(1000))
+    stream.until_read(4500).stop()
+    expect((1000, 1499) in world.undelivered(), f"{world.undelivered()}")
+    # The same command again, as a service manager would.
+    world.stream(None, "--skip", skip).until_read(4500)
+    expect(world.reconcile(), "nothing is left")
+    return repr(words)
 
 
-@fault("exit 1 that names the topic and how to go on; the archive is as it was")
+@fault("exit 1 that names the topic and the command; the archive is as it was; with the command the new topic is read")
 def topic_made_anew(world: World) -> str:
     """The topic is deleted and made again while the stream is down"""
     world.topic()
@@ -215,7 +225,11 @@ def topic_made_anew(world: World) -> str:
     world.kafka.create(world.kafka_topic, 2)
     world.renew_sender()
     world.send(world.traffic.take(3000))
-    words = world.stream().refused("made anew", "eventos_clientes", "--data-dir")
+    words = world.stream().refused("created again", "vitral stream --accept-new-log eventos_clientes")
+    expect(world.reconcile(), "nothing is left")
+    stream = world.stream(None, "--accept-new-log", "eventos_clientes").until_read(5000)
+    stream.stop()
+    stream = world.stream().until_read(5000)
     expect(world.reconcile(), "nothing is left")
     return repr(words)
 
@@ -244,7 +258,7 @@ def topic_made_anew_while_read(world: World) -> str:
         stream.kill()
     rows = archived()
     expect(rows == 2000, f"{rows} rows in the archive, 2000 of them of the topic that is gone")
-    return f"{state}; then {world.stream().refused('made anew')!r}"
+    return f"{state}; then {world.stream().refused('created again')!r}"
 
 
 @fault("all of them are read, from their beginning")

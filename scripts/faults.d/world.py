@@ -112,8 +112,8 @@ class World:
     def pour(self, rate: int = 1000) -> Pour:
         return Pour(self.sender, self.traffic, rate)
 
-    def stream(self, kafka: str | None = None, **environment: str) -> Stream:
-        arguments = ["--config", self.config, "--data-dir", self.data, "--kafka", kafka or self.kafka.address]
+    def stream(self, kafka: str | None = None, *flags: str, **environment: str) -> Stream:
+        arguments = ["--config", self.config, "--data-dir", self.data, "--kafka", kafka or self.kafka.address, *flags]
         stream = Stream(list(map(str, arguments)), self.folder / f"stream-{len(self.streams)}.log", environment)
         self.streams.append(stream)
         return stream

@@ -91,4 +91,6 @@ answers() {
 environment() {
   echo "VITRAL_TEST_KAFKA=$address"
   printf 'VITRAL_TEST_KAFKA_%s\n' "SASL_SSL=$secured" "MTLS=$mutual" "EXPIRED=$expired" "TLS=$tls"
+  # Tests damage what lies there.
+  echo "VITRAL_TEST_KAFKA_DATA=$home/data"
 }
