@@ -1,8 +1,11 @@
 """What producers send: again, in disorder, late, of the future, malformed, too large, and in transactions."""
 
+import os
 import random
+import struct
 import time
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 
 from confluent_kafka import Producer
 
@@ -231,6 +234,41 @@ def compressed_giant_102(world: World) -> str:
 def compressed_giant_150(world: World) -> str:
     """The same of 150 MB, more than the client library makes room for"""
     return giant(world, 150)
+
+
+@fault("exit 1 that names the batch and the command; with it all others count, and the range is in the ledger")
+def damaged_batch(world: World) -> str:
+    """A byte of a batch is changed on the broker's disk"""
+    world.topic(partitions=1)
+    world.renew_sender(**{"compression.codec": "zstd", "linger.ms": 500, "batch.num.messages": 500})
+    world.send(world.traffic.take(2000))
+    log = Path(world.kafka.environment["VITRAL_TEST_KAFKA_DATA"]) / f"{world.kafka_topic}-0" / "00000000000000000000.log"
+    first, last = damage(log, behind=500)
+    skip = f"{world.kafka_topic}/0:{first}-{last}"
+    words = world.stream().refused(f"offset {first} cannot be read", f"vitral stream --skip {skip}")
+    rest = 2000 - (last - first + 1)
+    stream = world.stream(None, "--skip", skip).until_read(rest)
+    expect(stream.completeness()["puladas"] == last - first + 1, f"{stream.completeness()}")
+    stream.stop()
+    expect(world.undelivered() == [(first, last)], f"{world.undelivered()}")
+    return repr(words)
+
+
+def damage(log: Path, behind: int) -> tuple[int, int]:
+    """Changes a byte of the first batch behind an offset; the batch's first and last offset."""
+    with log.open("r+b") as file:
+        at = 0
+        while True:
+            file.seek(at)
+            head = file.read(61)
+            first, length, last_delta = struct.unpack(">qi11xi34x", head)
+            if first >= behind:
+                file.seek(at + 61 + (length + 12 - 61) // 2)
+                byte = file.read(1)
+                file.seek(-1, os.SEEK_CUR)
+                file.write(bytes([byte[0] ^ 0xFF]))
+                return first, first + last_delta
+            at += 12 + length
 
 
 def transactional(world: World, name: str) -> Producer:

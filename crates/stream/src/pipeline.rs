@@ -425,10 +425,10 @@ impl Pipeline {
         if newest_ms.len() < 2 {
             return;
         }
-        // What is held has more for certain: its end may have been reached before.
+        // One whose broker has not said what it has keeps nobody waiting.
         let has_more = |partition: i32| {
             self.source.is_held(partition)
-                || self.source.known_end(partition).is_none_or(|end| self.read_to(partition) < end)
+                || self.source.known_end(partition).is_some_and(|end| self.read_to(partition) < end)
         };
         let held = pace::held(&newest_ms, has_more, self.ahead_max_ms);
         for partition in &held {
