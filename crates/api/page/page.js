@@ -13,6 +13,7 @@ import { showFailures } from './modules/failures.js';
 import { Funnel } from './modules/funnel.js';
 import { Header } from './modules/header.js';
 import { Ledger } from './modules/ledger.js';
+import { Notices } from './modules/notices.js';
 import { Origin } from './modules/origin.js';
 import { Poller } from './modules/poller.js';
 import { Reconciliation } from './modules/reconciliation.js';
@@ -59,6 +60,7 @@ const model = {
   soldRows: null,
   checkRows: null,
   ledgerRows: null,
+  notices: null,
 };
 
 const header = new Header(() => poller.now());
@@ -71,6 +73,7 @@ const funnel = new Funnel(byId('funnel-steps'));
 const origin = new Origin(byId('origin-body'));
 const reconciliation = new Reconciliation(byId('proof-body'), byId('proof-state'));
 const ledger = new Ledger(byId('ledger-list'));
+const notices = new Notices(byId('notices'));
 const explorer = new Explorer(byId('metrics'), byId('detail'));
 const draw = oncePerFrame(show);
 
@@ -93,6 +96,7 @@ const poller = new Poller(
     soldProducts,
     { run: loadChecks, everyMs: SLOW_EVERY_MS, failed: showError('proof') },
     { run: loadLedger, everyMs: SLOW_EVERY_MS, failed: showError('ledger') },
+    { run: loadNotices },
     { run: () => explorer.refresh(), everyMs: 4_000 },
   ],
   (polled) => {
@@ -137,6 +141,10 @@ async function loadTail(name, store) {
 
 async function loadNewest(name, store, rows) {
   if (inCatalog(name)) store.replaceAll(await loadMetric(name, { limite: rows }));
+}
+
+async function loadNotices() {
+  model.notices = (await getJson('/avisos')).body;
 }
 
 async function loadViewed() {
@@ -234,6 +242,7 @@ function show() {
   if (completeness) origin.update({ ...context, completeness });
   if (model.checkRows) reconciliation.update({ ...context, rows: model.checkRows.filter((row) => inCatalog(row.metrica)) });
   if (model.ledgerRows) ledger.update({ ...context, rows: model.ledgerRows });
+  if (model.notices) notices.update({ ...context, rows: model.notices });
   explorer.update(context);
   byId('welcome').hidden = !(completeness && Number(completeness.lidas ?? 0) === 0 && dataSince === null);
 }

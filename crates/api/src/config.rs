@@ -9,6 +9,7 @@ use tokio_util::sync::CancellationToken;
 use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
+use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
 use vitral_schemas::view::ViewReceiver;
@@ -36,6 +37,8 @@ pub struct ApiConfig {
     pub bounds: Bounds,
     /// Open live streams, each of which holds a connection for hours; one client gets half of them.
     pub live_streams_max: usize,
+    /// Messages that did not count and that a newcomer should be told of.
+    pub notices: NoticeReceiver,
 }
 
 impl ApiConfig {
@@ -51,6 +54,7 @@ impl ApiConfig {
             hosts: Vec::new(),
             bounds: Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(120) },
             live_streams_max: 256,
+            notices: tokio::sync::watch::channel(Arc::from([])).1,
         }
     }
 }

@@ -13,6 +13,7 @@ mod endpoints;
 mod error;
 mod health;
 mod metrics;
+mod notices;
 mod page;
 mod parameters;
 mod problem;

@@ -22,7 +22,7 @@ use crate::page::{INDEX, Page};
 use crate::problem::Problem;
 use crate::query::Reader;
 use crate::shared::Shared;
-use crate::{endpoints, health, metrics};
+use crate::{endpoints, health, metrics, notices};
 
 /// Resolves the catalog and builds the router. Live streams end when `inputs.shutdown` is cancelled or the view closes.
 pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> {
@@ -35,6 +35,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         view: inputs.view,
         reconciliations: inputs.reconciliations,
         histories: inputs.histories,
+        notices: config.notices,
         clock: inputs.clock,
         reader,
         registry: inputs.registry,
@@ -49,6 +50,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         .route("/metricas", get(metrics::list))
         .route("/metricas/{nome}", get(metrics::page))
         .route("/metricas/{nome}/ao_vivo", get(metrics::live))
+        .route("/avisos", get(notices::list))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(telemetry))

@@ -7,6 +7,7 @@ use tokio_util::sync::CancellationToken;
 use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
+use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
 use vitral_schemas::view::{MetricView, View, ViewReceiver};
@@ -22,6 +23,7 @@ pub(crate) struct Shared {
     pub view: ViewReceiver,
     pub reconciliations: ReconciliationReceiver,
     pub histories: HistoryReceiver,
+    pub notices: NoticeReceiver,
     pub clock: Arc<dyn Clock>,
     pub reader: Reader,
     pub registry: Arc<Registry>,

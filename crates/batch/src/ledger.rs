@@ -114,3 +114,28 @@ fn shown(table: &Arc<dyn TableProvider>, is_of_files: bool) -> Result<Vec<Expr>>
         })
         .collect()
 }
+
+/// The refused and late rows of a topic that arrived since: partition, offset, verdict, reason, arrival and event time.
+pub async fn refused_and_late(
+    topic: &Topic,
+    store: &Location,
+    wanted: Expr,
+    limit: usize,
+) -> Result<Vec<RecordBatch>, BatchError> {
+    use archive_columns::*;
+    let Some(archive) = Archive::read(topic, store).await? else { return Ok(Vec::new()) };
+    let rows = archive.provider().await?;
+    let event_time = topic.columns[topic.event_time].name.as_str();
+    let shown = [PARTITION, OFFSET, VERDICT, REASON, ARRIVAL, event_time].map(ident).to_vec();
+    let run = async {
+        read_session(1)
+            .read_table(rows)?
+            .filter(wanted)?
+            .sort(vec![ident(ARRIVAL).sort(true, true), ident(OFFSET).sort(true, true)])?
+            .limit(0, Some(limit))?
+            .select(shown)?
+            .collect()
+            .await
+    };
+    run.await.map_err(BatchError::engine(&topic.name, "searched for rows that did not count"))
+}

@@ -80,7 +80,7 @@ pub async fn answer(connection: &mut Connection, frame: Bytes) -> Result<Option<
         ApiKey::Metadata => metadata::answer(connection, request),
         ApiKey::DescribeTopicPartitions => metadata::describe(connection, request),
         ApiKey::DescribeCluster => metadata::cluster(connection, request),
-        ApiKey::Produce => produce::answer(connection, request),
+        ApiKey::Produce => produce::answer(connection, request, header.client_id.as_deref()),
         ApiKey::Fetch => fetch::answer(connection, request).await,
         ApiKey::ListOffsets => offsets::list(connection, request),
         ApiKey::OffsetForLeaderEpoch => offsets::for_leader_epoch(connection, request),

@@ -84,7 +84,7 @@ impl Groups {
                 if let Some(joined) = group.joined(&member, Some(before)) {
                     return Ok(joined);
                 }
-                group.deadline().unwrap_or_else(|| Instant::now() + INTERVAL)
+                group.round_end().unwrap_or_else(|| Instant::now() + INTERVAL)
             };
             // Either is a reason to look again.
             let _ = timeout_at(deadline, changed.changed()).await;

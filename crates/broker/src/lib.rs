@@ -17,6 +17,7 @@ mod guard;
 mod limits;
 mod log;
 mod manifest;
+mod noted;
 mod producers;
 mod retention;
 mod segment;
@@ -25,6 +26,7 @@ mod topics;
 
 pub use error::BrokerError;
 pub use limits::Limits;
+pub use noted::Noted;
 pub use server::Broker;
 
 /// The only node, and the leader of everything, for ever.

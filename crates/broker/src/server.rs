@@ -14,6 +14,7 @@ use crate::connection::Connection;
 use crate::error::BrokerError;
 use crate::groups::{self, Groups};
 use crate::limits::Limits;
+use crate::noted::{Notebook, Noted};
 use crate::retention;
 use crate::topics::Topics;
 
@@ -38,6 +39,7 @@ pub struct Broker {
 pub struct Shared {
     pub topics: Topics,
     pub groups: Groups,
+    pub notebook: Notebook,
     pub address: SocketAddr,
     /// So that what is under way is bounded: requests of more than a MiB at once, and answers.
     pub large_requests: Semaphore,
@@ -57,7 +59,8 @@ impl Broker {
         let topics = Topics::open(dir.to_owned(), limits)?;
         let groups = Groups::open(dir.to_owned())?;
         let (large_requests, large_answers) = (Semaphore::new(LARGE), Arc::new(Semaphore::new(LARGE)));
-        let shared = Arc::new(Shared { topics, groups, address, large_requests, large_answers });
+        let shared =
+            Arc::new(Shared { topics, groups, notebook: Notebook::default(), address, large_requests, large_answers });
         let (stop, up_since) = (watch::Sender::new(false), Instant::now());
         let connections = Arc::new(Semaphore::new(shared.topics.limits.connections));
         let runtime = tokio::runtime::Builder::new_multi_thread()
@@ -86,6 +89,16 @@ impl Broker {
         }
         let failed = |reason| BrokerError::Topic { topic: name.to_owned(), reason };
         self.shared.topics.create(name, partitions).map(drop).map_err(|refused| failed(refused.reason))
+    }
+
+    /// Notes, from now on, where the messages of all clients but this one lie.
+    pub fn note_messages_not_from(&self, client_id: &str) {
+        self.shared.notebook.begin(client_id);
+    }
+
+    /// What was noted since the last call.
+    pub fn take_noted(&self) -> Vec<Noted> {
+        self.shared.notebook.take()
     }
 
     /// Deletes what is old or too much, as it also happens every half minute; the bytes that are free now.

@@ -6,6 +6,7 @@
 pub mod catalog;
 pub mod health;
 pub mod history;
+pub mod notice;
 pub mod published;
 pub mod reconciliation;
 pub mod reference;

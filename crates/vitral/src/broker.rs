@@ -3,13 +3,14 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use vitral_broker::{Broker, BrokerError, Limits};
+use vitral_broker::{Broker, BrokerError, Limits, Noted};
 
 /// In the data directory.
 const DIR: &str = "broker";
 /// What an earlier version's broker kept there.
 const OLD_FILE: &str = "demo-broker.db";
 const PARTITIONS: i32 = 4;
+const SIMULATOR: &str = "vitral-demo-simulator";
 
 pub struct DemoBroker {
     pub address: SocketAddr,
@@ -39,11 +40,24 @@ impl DemoBroker {
             BrokerError::Listen { .. } => anyhow::Error::from(error).context(in_use(address, "--kafka")),
             error => error.into(),
         })?;
+        broker.note_messages_not_from(SIMULATOR);
         Ok(Self { address: broker.address(), broker })
     }
 
     pub fn client(&self) -> vitral_stream::KafkaConfig {
         vitral_stream::KafkaConfig { brokers: self.address.to_string(), ..Default::default() }
+    }
+
+    /// The same for the simulator, whose messages are told from those of others by the name of its client.
+    pub fn simulator(&self) -> vitral_stream::KafkaConfig {
+        let mut client = self.client();
+        client.options.insert("client.id".to_owned(), SIMULATOR.to_owned());
+        client
+    }
+
+    /// Where messages lie that came from others than the simulator, since the last call.
+    pub fn of_others(&self) -> Vec<Noted> {
+        self.broker.take_noted()
     }
 
     pub async fn stop(self) {

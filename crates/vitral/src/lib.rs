@@ -9,6 +9,7 @@ mod doctor;
 mod engine;
 mod histories;
 mod logging;
+mod notices;
 mod process;
 mod proof;
 mod replay;

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_schemas::catalog::Catalog;
+use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::view::{View, ViewReceiver};
 use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
@@ -32,6 +33,8 @@ pub const REFERENCE_DIR: &str = "reference";
 pub struct Server {
     pub api_address: SocketAddr,
     pub view: ViewReceiver,
+    /// What the page tells a newcomer.
+    pub notices: NoticeSender,
     streams: Vec<StreamHandle>,
     /// Work that only reads, but for the results of the hourly check, which are one commit each.
     beside: Vec<JoinHandle<()>>,
@@ -83,10 +86,12 @@ impl Server {
             telemetry: api_telemetry.clone(),
             shutdown: shutdown.clone(),
         };
+        let notices = NoticeSender::new(Arc::from([]));
         let mut api_config = ApiConfig::new(settings.clone(), data_dir.join(REFERENCE_DIR));
         api_config.hosts = config.api.hosts.clone();
         api_config.answer_bytes = config.api.answer_bytes;
         api_config.bounds = config.bounds();
+        api_config.notices = notices.subscribe();
         let router = vitral_api::router(api_config, inputs)?;
         let serve = config.serve(process::descriptor_limit());
         let api_runtime = ApiRuntime::start()?;
@@ -109,7 +114,7 @@ impl Server {
             .map(|topic| vitral_stream::start(context.clone(), topic.clone()))
             .collect::<Result<_, StreamError>>()?;
         let beside = vec![supervise(proof, Arc::clone(&health)), supervise(watcher, health)];
-        Ok(Self { api_address, view, streams, beside, api, _api_runtime: api_runtime, shutdown })
+        Ok(Self { api_address, view, notices, streams, beside, api, _api_runtime: api_runtime, shutdown })
     }
 
     /// Resolves with the error of the first part that ends by itself.

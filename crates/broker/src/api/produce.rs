@@ -11,7 +11,6 @@ use kafka_protocol::messages::{ProduceRequest, ProduceResponse, TopicName};
 use super::{Request, find_topic, text};
 use crate::batch::{self, Refused};
 use crate::connection::{Connection, End};
-use crate::log::Appended;
 use crate::topics::{Topic, unknown_partition};
 
 /// From here on an answer has its reasons in words.
@@ -21,7 +20,7 @@ const ZSTD: i16 = 7;
 /// From here on topics go by their identity.
 const TOPIC_IDS: i16 = 13;
 
-pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<Bytes>, End> {
+pub fn answer(connection: &Connection, mut request: Request, client: Option<&str>) -> Result<Option<Bytes>, End> {
     if request.version < 3 {
         let reason = format!("Produce is served from version 3 on, not {}", request.version);
         return Err(End::NotUnderstood(reason));
@@ -53,6 +52,9 @@ pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<By
                 (Some(refused), _) | (None, Err(refused)) => Err(refused.clone()),
                 (None, Ok(topic)) => store(connection, request.version, topic, partition),
             };
+            if let (Ok(Stored { offsets, .. }), Ok(topic)) = (&stored, &found) {
+                connection.shared.notebook.note(client, &topic.name, index, offsets.clone());
+            }
             if let Err(refused) = &stored {
                 let Refused { error, reason } = refused;
                 tracing::warn!(topic = &***name, partition = index, ?error, reason, "messages are refused");
@@ -75,7 +77,7 @@ pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<By
 }
 
 struct Stored {
-    appended: Appended,
+    offsets: std::ops::Range<i64>,
     start_offset: i64,
 }
 
@@ -94,14 +96,16 @@ fn store(
     }
     let appended = topics.append(topic, data.index, &records, &head)?;
     let log = topic.partition(data.index).ok_or_else(|| unknown_partition(topic, data.index))?;
-    Ok(Stored { appended, start_offset: log.start_offset() })
+    let base_offset = appended.base_offset;
+    let offsets = base_offset..head.placed(base_offset).next_offset();
+    Ok(Stored { offsets, start_offset: log.start_offset() })
 }
 
 fn answered(version: i16, index: i32, stored: Result<Stored, Refused>) -> PartitionProduceResponse {
     let answer = PartitionProduceResponse::default().with_index(index).with_log_append_time_ms(-1);
     match stored {
-        Ok(Stored { appended, start_offset }) => {
-            let answer = answer.with_base_offset(appended.base_offset);
+        Ok(Stored { offsets, start_offset }) => {
+            let answer = answer.with_base_offset(offsets.start);
             if version >= 5 { answer.with_log_start_offset(start_offset) } else { answer }
         }
         Err(refused) => {

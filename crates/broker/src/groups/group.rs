@@ -10,6 +10,9 @@ use uuid::Uuid;
 
 /// The kind of all groups but those of Kafka Connect.
 pub const CONSUMER: &str = "consumer";
+/// A new group waits for more members that start together, and for clients that learn of a topic's partitions meanwhile: some assign
+/// nothing when they are let in at once.
+const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MEMBERS: usize = 250;
 const SESSION: std::ops::RangeInclusive<i32> = 1_000..=1_800_000;
 
@@ -29,8 +32,11 @@ pub struct Group {
 enum State {
     #[default]
     Empty,
-    /// Members are waited for until then.
-    Joining(Instant),
+    /// Members are waited for until then; not less than `at_least`.
+    Joining {
+        at_least: Instant,
+        until: Instant,
+    },
     /// The leader's assignment is waited for.
     Assigning,
     Stable,
@@ -102,14 +108,16 @@ impl Group {
     pub fn state(&self) -> &'static str {
         match self.state {
             State::Empty => "Empty",
-            State::Joining(_) => "PreparingRebalance",
+            State::Joining { .. } => "PreparingRebalance",
             State::Assigning => "CompletingRebalance",
             State::Stable => "Stable",
         }
     }
 
-    pub fn deadline(&self) -> Option<Instant> {
-        if let State::Joining(deadline) = self.state { Some(deadline) } else { None }
+    /// When the round of joining can end without another member's doing.
+    pub fn round_end(&self) -> Option<Instant> {
+        let State::Joining { at_least, until } = self.state else { return None };
+        Some(if self.members.values().all(|member| member.has_joined) { at_least } else { until })
     }
 
     /// Takes a member in, or in again; its id. The error comes with the id to use next.
@@ -168,7 +176,7 @@ impl Group {
         self.members.insert(id.clone(), member);
         self.protocol_type = join.protocol_type;
         match self.state {
-            State::Joining(_) => {}
+            State::Joining { .. } => {}
             // Its answer was lost: the round stands. A leader that joins again wants to assign anew.
             State::Assigning if is_same => return Ok(id),
             State::Stable if is_same && id != self.leader => return Ok(id),
@@ -183,18 +191,16 @@ impl Group {
 
     fn begin_round(&mut self, now: Instant) {
         let longest = self.members.values().map(|member| member.rebalance).max().unwrap_or_default();
-        self.state = State::Joining(now + longest);
+        let first_wait = if self.state == State::Empty { FIRST_WAIT } else { Duration::ZERO };
+        self.state = State::Joining { at_least: now + first_wait, until: now + longest.max(first_wait) };
     }
 
     /// Ends the round if all are there, or the time is over. True if something changed.
     pub fn complete(&mut self, now: Instant) -> bool {
-        let State::Joining(deadline) = self.state else { return false };
-        if !self.members.values().all(|member| member.has_joined) {
-            if now < deadline {
-                return false;
-            }
-            self.members.retain(|_, member| member.has_joined);
+        if self.round_end().is_none_or(|end| now < end) {
+            return false;
         }
+        self.members.retain(|_, member| member.has_joined);
         self.generation += 1;
         let Some(first) = self.members.keys().next() else {
             self.state = State::Empty;
@@ -270,7 +276,7 @@ impl Group {
 
     /// If its members have to join again.
     pub fn is_joining(&self) -> bool {
-        matches!(self.state, State::Joining(_))
+        matches!(self.state, State::Joining { .. })
     }
 
     pub fn is_assigning(&self) -> bool {
@@ -296,7 +302,7 @@ impl Group {
         match self.state {
             State::Stable => Ok(Some((member.assignment.clone(), self.protocol_type.clone(), self.protocol.clone()))),
             State::Assigning => Ok(None),
-            State::Joining(_) | State::Empty => Err(ResponseError::RebalanceInProgress),
+            State::Joining { .. } | State::Empty => Err(ResponseError::RebalanceInProgress),
         }
     }
 
@@ -352,4 +358,81 @@ impl Member {
 
 fn millis(millis: i32) -> Duration {
     Duration::from_millis(u64::try_from(millis).unwrap_or_default())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn join(member: &str, protocols: &[&str]) -> Join {
+        Join {
+            member: member.to_owned(),
+            instance: None,
+            client: "test".to_owned(),
+            session_ms: 10_000,
+            rebalance_ms: 60_000,
+            protocol_type: CONSUMER.to_owned(),
+            protocols: protocols.iter().map(|name| ((*name).to_owned(), Bytes::from(name.to_string()))).collect(),
+            id_first: false,
+        }
+    }
+
+    fn joined(group: &Group, id: &str) -> Joined {
+        group.joined(id, None).expect("its round is over")
+    }
+
+    #[test]
+    fn a_round_ends_when_all_are_there_and_the_leader_assigns() {
+        let (mut group, begin) = (Group::default(), Instant::now());
+        let a = group.join(join("", &["range", "sticky"]), begin).expect("in");
+        let b = group.join(join("", &["sticky"]), begin).expect("in");
+        assert!(group.joined(&a, None).is_none(), "others may start together with it");
+        assert!(group.complete(begin + FIRST_WAIT));
+        assert_eq!((joined(&group, &a).protocol, joined(&group, &b).generation), ("sticky".to_owned(), 1));
+        let (leader, other) = if group.leader == a { (a, b) } else { (b, a) };
+        assert_eq!(joined(&group, &leader).members.len(), 2);
+        assert!(joined(&group, &other).members.is_empty());
+        assert_eq!(group.assigned(&other), Ok(None));
+        group.assign(&other, vec![(other.clone(), Bytes::from("wrong"))]);
+        group.assign(&leader, vec![(other.clone(), Bytes::from("all"))]);
+        assert_eq!(group.assigned(&other).expect("stable").expect("assigned").0, "all");
+        group.leave(&other, None, begin).expect("it was in");
+        assert!(group.is_joining());
+        assert_eq!(group.assigned(&leader), Err(ResponseError::RebalanceInProgress));
+    }
+
+    #[test]
+    fn members_that_are_quiet_or_do_not_come_again_are_out() {
+        let (mut group, begin) = (Group::default(), Instant::now());
+        let a = group.join(join("", &["range"]), begin).expect("in");
+        let b = group.join(join("", &["range"]), begin).expect("in");
+        let now = begin + FIRST_WAIT;
+        assert!(group.complete(now));
+        let later = now + Duration::from_secs(9);
+        group.seen(&a, None, 1, later).expect("alive");
+        assert!(!group.expire(later) && group.expire(later + Duration::from_secs(2)));
+        assert!(group.has(&a) && !group.has(&b));
+        // Nobody joins again until the round is over.
+        assert!(group.is_joining() && !group.complete(later + Duration::from_secs(3)));
+        assert!(group.complete(later + Duration::from_secs(63)));
+        assert!(group.is_empty());
+        assert_eq!(group.seen(&a, None, 2, later), Err(ResponseError::UnknownMemberId));
+    }
+
+    #[test]
+    fn wrong_members_are_told() {
+        let (mut group, now) = (Group::default(), Instant::now());
+        let error = |refused: Result<String, (ResponseError, String)>| refused.expect_err("refused");
+        assert_eq!(error(group.join(join("stranger", &["range"]), now)).0, ResponseError::UnknownMemberId);
+        assert_eq!(
+            error(group.join(Join { session_ms: 1, ..join("", &["range"]) }, now)).0,
+            ResponseError::InvalidSessionTimeout
+        );
+        let (first, id) = error(group.join(Join { id_first: true, ..join("", &["range"]) }, now));
+        assert_eq!(first, ResponseError::MemberIdRequired);
+        let id = group.join(join(&id, &["range"]), now).expect("in with its id");
+        assert_eq!(error(group.join(join("", &["other"]), now)).0, ResponseError::InconsistentGroupProtocol);
+        assert!(group.complete(now + FIRST_WAIT));
+        assert_eq!(group.seen(&id, None, 7, now), Err(ResponseError::IllegalGeneration));
+    }
 }

@@ -22,6 +22,7 @@ use super::check;
 use crate::broker::DemoBroker;
 use crate::cli::Common;
 use crate::config::Config;
+use crate::notices::Notices;
 use crate::process;
 use crate::server::{self, REFERENCE_DIR, Server};
 use crate::shutdown;
@@ -71,6 +72,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
         let mut stream = config.stream(broker.client(), config.location(&data_dir)?);
         stream.accept_new_log = true;
+        let store = stream.store.clone();
         let holder = Holder::of_data_dir(&data_dir)?;
         let lease = tokio::select! {
             lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,
@@ -80,15 +82,16 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
             }
         };
         let mut server = tokio::select! {
-            server = Server::start(&config, catalog, stream, flags.api, data_dir.clone()) => server?,
+            server = Server::start(&config, Arc::clone(&catalog), stream, flags.api, data_dir.clone()) => server?,
             () = stop.cancelled() => {
                 lease.release().await;
                 broker.stop().await;
                 return Ok(());
             }
         };
+        let notices = Notices::new(catalog, store, server.view.clone(), server.notices.clone());
         let outcome = tokio::select! {
-            outcome = demo(&broker, &mut server, &data_dir, simulation) => outcome,
+            outcome = demo(&broker, &mut server, &data_dir, simulation, notices) => outcome,
             () = stop.cancelled() => Ok(()),
             lost = lease.lost() => Err(lost.into()),
         };
@@ -122,13 +125,14 @@ async fn demo(
     server: &mut Server,
     data_dir: &Path,
     simulation: SimulatorConfig,
+    mut notices: Notices,
 ) -> anyhow::Result<()> {
     let mut view = server.view.clone();
     tokio::select! {
         ready = view.wait_for(|view| view.ready && view.topics_waiting.is_empty()) => { ready.context("the stream ended")?; }
         error = server.failed() => return Err(error),
     }
-    let _simulation = Simulation::start(broker.client(), simulation)?;
+    let _simulation = Simulation::start(broker.simulator(), simulation)?;
     write_env(data_dir, broker.address, server.api_address)?;
     crate::cli::answer(&format!(
         "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",
@@ -139,6 +143,7 @@ async fn demo(
     let mut status = Status::new(server.view.clone());
     tokio::select! {
         () = status.show() => Ok(()),
+        () = notices.watch(broker) => Ok(()),
         error = server.failed() => Err(error),
     }
 }

@@ -1,0 +1,38 @@
+//! `GET /avisos`: messages that came but do not count, as far as a newcomer should be told; the page shows them.
+
+use std::sync::Arc;
+
+use axum::Json;
+use axum::extract::State;
+use serde::Serialize;
+
+use crate::json::utc_text;
+use crate::shared::Shared;
+
+#[derive(Serialize)]
+pub(crate) struct Row {
+    topico: String,
+    veredito: String,
+    motivo: Option<String>,
+    mensagens: u64,
+    particao: i32,
+    deslocamento: i64,
+    chegada: Option<String>,
+    instante: Option<String>,
+}
+
+pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<Row>> {
+    let notices = Arc::clone(&shared.notices.borrow());
+    let text = |ms: i64| utc_text(ms.saturating_mul(1000));
+    let row = |notice: &vitral_schemas::notice::Notice| Row {
+        topico: notice.topic.clone(),
+        veredito: notice.verdict.clone(),
+        motivo: notice.reason.clone(),
+        mensagens: notice.messages,
+        particao: notice.partition,
+        deslocamento: notice.offset,
+        chegada: text(notice.arrival_ms),
+        instante: notice.event_ms.and_then(text),
+    };
+    Json(notices.iter().map(row).collect())
+}

@@ -1,0 +1,25 @@
+//! What a newcomer should be told: messages that came but do not count, and why.
+
+use std::sync::Arc;
+
+use tokio::sync::watch;
+
+/// One kind of messages that did not count, by topic, verdict and reason.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Notice {
+    pub topic: String,
+    pub verdict: String,
+    pub reason: Option<String>,
+    /// How many of this kind came since the start.
+    pub messages: u64,
+    /// Where the newest of them is.
+    pub partition: i32,
+    pub offset: i64,
+    pub arrival_ms: i64,
+    /// Its own time, if it could be read.
+    pub event_ms: Option<i64>,
+}
+
+/// Readers hold the receiving end; empty where nobody looks for such messages.
+pub type NoticeReceiver = watch::Receiver<Arc<[Notice]>>;
+pub type NoticeSender = watch::Sender<Arc<[Notice]>>;
