@@ -6,7 +6,7 @@ use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
 
-use crate::json::utc_text;
+use crate::rows::utc_text;
 use crate::shared::Shared;
 
 #[derive(Serialize)]

@@ -121,7 +121,7 @@ pub async fn refused_and_late(
     store: &Location,
     wanted: Expr,
     limit: usize,
-) -> Result<Vec<RecordBatch>, BatchError> {
+) -> std::result::Result<Vec<RecordBatch>, BatchError> {
     use archive_columns::*;
     let Some(archive) = Archive::read(topic, store).await? else { return Ok(Vec::new()) };
     let rows = archive.provider().await?;
