@@ -21,6 +21,8 @@ import time
 from pathlib import Path
 
 from comparison import Api
+from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
 
 HERE = Path(__file__).parent
 PROGRAMS = HERE / "clients.d"
@@ -101,6 +103,7 @@ def started(folder: Path, kafka: bool) -> tuple[subprocess.Popen, str, str]:
         if kafka:
             api = os.environ.get("VITRAL_VERIFY_API", "127.0.0.1:18082")
             brokers = os.environ["VITRAL_TEST_KAFKA"]
+            make_topics(brokers)
             command = [vitral, "stream", "--kafka", brokers, "--api", api, "--data-dir", str(data)]
             process = subprocess.Popen(command, stdout=log, stderr=log)
             wait_for(process, folder, lambda: ready(f"http://{api}"))
@@ -110,6 +113,17 @@ def started(folder: Path, kafka: bool) -> tuple[subprocess.Popen, str, str]:
     wait_for(process, folder, (data / "demo.env").exists)
     values = dict(line.split("=", 1) for line in (data / "demo.env").read_text().splitlines())
     return process, values["VITRAL_KAFKA"], values["VITRAL_API_URL"]
+
+
+def make_topics(brokers: str) -> None:
+    topics = [NewTopic(name, 4, 1) for name in (TOPIC, f"{TOPIC}.dlq", "atualizacoes_estoque", "atualizacoes_estoque.dlq")]
+    client = AdminClient({"bootstrap.servers": brokers})
+    for future in client.create_topics(topics).values():
+        try:
+            future.result(DEADLINE_SECONDS)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
 
 
 def ready(url: str) -> bool:
