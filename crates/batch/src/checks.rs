@@ -85,7 +85,8 @@ pub async fn quarantined(store: &Location, days: Days) -> Result<Option<Found>, 
         name: QUARANTINE_TABLE.to_owned(),
         words: "a row that the warehouse's database cannot take: it is in none of its tables".to_owned(),
         count,
-        rows: rows.unwrap_or_else(|| RecordBatch::new_empty(std::sync::Arc::new(arrow::datatypes::Schema::empty()))),
+        rows: rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty()))),
+        failure: None,
     }))
 }
 

@@ -134,6 +134,7 @@ impl Import {
                 };
                 format!("{order}, {} where no offset stands", self.zone)
             }
+            Form::WholeFloats => "whole numbers, written as 123.0".to_owned(),
             Form::Any => String::new(),
         }
     }

@@ -232,7 +232,7 @@ fn kind_of_call(function: &Function, columns: &[&Column]) -> Kind {
 fn kind_of_column(name: &str, columns: &[&Column]) -> Kind {
     let found = columns.iter().find(|column| column.name.eq_ignore_ascii_case(name));
     found.map_or(Kind::Other, |column| match column.kind {
-        ColumnKind::Text | ColumnKind::TextOrNumber => Kind::Text,
+        ColumnKind::Text | ColumnKind::TextOrNumber | ColumnKind::Currency => Kind::Text,
         ColumnKind::Integer | ColumnKind::Decimal { .. } => Kind::Number,
         ColumnKind::Timestamp => Kind::Time,
         ColumnKind::Boolean => Kind::Other,
