@@ -169,6 +169,7 @@ struct Opened {
 }
 
 /// What one attempt came to.
+#[expect(clippy::large_enum_variant, reason = "one for each attempt")]
 enum Attempt {
     Done(Imported),
     /// Other imports have changed what is known of the file's rows. So many rows of it had been committed before.

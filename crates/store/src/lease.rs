@@ -122,6 +122,7 @@ impl Held {
 pub struct Lease(Kind);
 
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one for each process")]
 enum Kind {
     Folder { _file: File },
     Bucket { row: Row, held: Held, renewing: JoinHandle<()>, lost: watch::Receiver<Option<String>> },

@@ -67,7 +67,7 @@ impl Marker {
 
     pub(super) fn marks(&self, row: &Row) -> Marks {
         let text = |index: usize| row.cells.get(index).and_then(Option::as_ref).map_or("", |cell| cell.text.trim());
-        let mut cells = self.base.clone();
+        let mut cells = self.base;
         cells.write_u8(0);
         for (index, name) in &self.cells {
             put_cell(&mut cells, name, text(*index));
@@ -76,7 +76,7 @@ impl Marker {
             put_cell(&mut cells, &heading("", index), text(index));
         }
         let has_key = self.key_first.iter().any(|index| !text(*index).is_empty());
-        let mut key = self.base.clone();
+        let mut key = self.base;
         key.write_u8(1 + u8::from(has_key));
         for (index, column, _) in self.used.iter().filter(|(.., is_of_key)| *is_of_key || !has_key) {
             put_cell(&mut key, column, text(*index));
@@ -94,7 +94,7 @@ impl Marker {
             .collect();
         let place = |heading: &str| self.cells.iter().position(|(_, known)| known == heading);
         pairs.sort_by_cached_key(|(heading, _)| (place(heading).unwrap_or(usize::MAX), heading.clone()));
-        let mut cells = self.base.clone();
+        let mut cells = self.base;
         cells.write_u8(0);
         for (heading, cell) in &pairs {
             put_cell(&mut cells, heading, cell.trim());

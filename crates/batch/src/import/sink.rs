@@ -23,6 +23,7 @@ pub(super) struct Committed {
     pub(super) duplicate: u64,
 }
 
+#[expect(clippy::large_enum_variant, reason = "one for each file")]
 pub(super) enum Sink {
     Append {
         /// The number of the last commit that is known of.

@@ -18,6 +18,7 @@ const MANY_WINDOWS: i64 = 60;
 
 /// An expression that may fail, as it was read.
 #[derive(Debug, Clone)]
+#[expect(clippy::large_enum_variant, reason = "few, and made once when a catalog is read")]
 pub(super) enum Suspect {
     Division { at: Position, operator: BinaryOperator, dividend: Expr, divisor: Expr },
     Cast { at: Position, operand: Expr, data_type: DataType },

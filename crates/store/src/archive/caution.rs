@@ -74,7 +74,7 @@ impl LastRetention {
 
     /// Why a run that would do this should be agreed to first; none if it does what is to be expected after the last one.
     pub fn concern(last: Option<&Self>, limits: Limits, outlook: &Outlook) -> Option<Reason> {
-        let Some(cut_off_ms) = limits.cold_ms.filter(|_| outlook.going > 0) else { return None };
+        let cut_off_ms = limits.cold_ms.filter(|_| outlook.going > 0)?;
         let Some((last, last_cut_off_ms)) = last.and_then(|last| Some((last, last.cut_off_ms?))) else {
             return Some(Reason::First);
         };

@@ -86,7 +86,7 @@ fn newest(consumer: &BaseConsumer<Said>, found: &MetadataTopic) -> Result<Option
         match consumer.poll(left) {
             Some(Ok(message)) => newest = newest.max(message.timestamp().to_millis()),
             Some(Err(KafkaError::PartitionEOF(_))) => ends += 1,
-            Some(Err(KafkaError::MessageConsumption(code))) if code == RDKafkaErrorCode::PartitionEOF => ends += 1,
+            Some(Err(KafkaError::MessageConsumption(RDKafkaErrorCode::PartitionEOF))) => ends += 1,
             Some(Err(error)) => return Err(error),
             None => break,
         }

@@ -88,10 +88,12 @@ fn disk(dir: &Path) -> Vec<Finding> {
     let shown = format!("{:.1} GiB free", bytes as f64 / GIB);
     let remedy =
         "free some, or name a data directory on another disk: a stream on a full disk waits until there is room";
-    let space = match bytes {
-        ..FREE_BYTES_LEAST => Finding::fail("disk", shown, remedy),
-        ..FREE_BYTES_GOOD => Finding::warn("disk", shown, remedy),
-        _ => Finding::ok("disk", shown),
+    let space = if bytes < FREE_BYTES_LEAST {
+        Finding::fail("disk", shown, remedy)
+    } else if bytes < FREE_BYTES_GOOD {
+        Finding::warn("disk", shown, remedy)
+    } else {
+        Finding::ok("disk", shown)
     };
     // Some file systems have no bound on them, and say 0 of 0.
     let few = inodes.is_some_and(|inodes| inodes < FREE_INODES_GOOD);
