@@ -1,18 +1,19 @@
 //! What a Kafka cluster answers to this configuration: what `vitral doctor` asks.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
-use rdkafka::consumer::{BaseConsumer, Consumer, ConsumerContext};
+use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::metadata::MetadataTopic;
 use rdkafka::topic_partition_list::Offset;
-use rdkafka::{ClientContext, Message as _, TopicPartitionList};
+use rdkafka::{Message as _, TopicPartitionList};
 
-use super::log_identity;
+use super::{connection, log_identity};
 use crate::config::KafkaConfig;
+use crate::pipeline::words;
 
 const TIMEOUT: Duration = Duration::from_secs(8);
+const LOOKED_INTO: Duration = Duration::from_secs(1);
 
 /// A cluster that has answered.
 #[derive(Debug, Clone, Default)]
@@ -35,28 +36,28 @@ pub struct ProbedTopic {
     pub newest_ms: Option<i64>,
 }
 
-/// Asks, and reads one message of each topic without leaving a trace. The error is the client library's own last words.
+/// Asks, and reads one message of each topic without leaving a trace. The error says what was in the way to the brokers.
 pub fn probe(config: &KafkaConfig, topics: &[String]) -> Result<ProbedCluster, String> {
-    let said = Said::default();
-    let consumer: BaseConsumer<Said> = super::client(config)
-        .set("group.id", "vitral-doctor")
-        .set("enable.auto.commit", "false")
-        .set("enable.partition.eof", "true")
-        .create_with_context(said.clone())
-        .map_err(|error| error.to_string())?;
-    let metadata = consumer.fetch_metadata(None, TIMEOUT).map_err(|error| said.or(&error))?;
+    let settings = [("group.id", "vitral-doctor"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
+    let consumer = connection::consumer(config, &settings).map_err(|error| words(&error))?;
+    let said = |error: KafkaError| {
+        // Which check of a certificate fails is found out beside the client's work.
+        std::thread::sleep(LOOKED_INTO);
+        words(&consumer.connection().failed("asking for the cluster", error))
+    };
+    let metadata = consumer.fetch_metadata(None, TIMEOUT).map_err(said)?;
     let brokers = metadata.brokers().iter().map(|broker| {
         let port = u16::try_from(broker.port()).unwrap_or_default();
         (broker.host().to_owned(), port)
     });
     let of_topic = |name: &String| match metadata.topics().iter().find(|topic| topic.name() == name) {
-        Some(found) => topic(&consumer, &said, found),
+        Some(found) => topic(&consumer, found),
         None => ProbedTopic { name: name.clone(), ..ProbedTopic::default() },
     };
     Ok(ProbedCluster { brokers: brokers.collect(), topics: topics.iter().map(of_topic).collect() })
 }
 
-fn topic(consumer: &BaseConsumer<Said>, said: &Said, found: &MetadataTopic) -> ProbedTopic {
+fn topic(consumer: &BaseConsumer, found: &MetadataTopic) -> ProbedTopic {
     let mut probed =
         ProbedTopic { name: found.name().to_owned(), partitions: found.partitions().len(), ..ProbedTopic::default() };
     if let Some(error) = found.error() {
@@ -66,13 +67,13 @@ fn topic(consumer: &BaseConsumer<Said>, said: &Said, found: &MetadataTopic) -> P
     probed.identity = Some(log_identity(consumer, found.name()).map_err(|error| error.to_string()));
     match newest(consumer, found) {
         Ok(newest_ms) => probed.newest_ms = newest_ms,
-        Err(error) => probed.unreadable = Some(said.or(&error)),
+        Err(error) => probed.unreadable = Some(error.to_string()),
     }
     probed
 }
 
 /// The newest time among the last messages of the partitions; an error if one cannot be read.
-fn newest(consumer: &BaseConsumer<Said>, found: &MetadataTopic) -> Result<Option<i64>, KafkaError> {
+fn newest(consumer: &BaseConsumer, found: &MetadataTopic) -> Result<Option<i64>, KafkaError> {
     let mut list = TopicPartitionList::new();
     for partition in found.partitions() {
         list.add_partition_offset(found.name(), partition.id(), Offset::OffsetTail(1))?;
@@ -94,23 +95,3 @@ fn newest(consumer: &BaseConsumer<Said>, found: &MetadataTopic) -> Result<Option
     let complete = ends > 0 || found.partitions().is_empty();
     if complete { Ok(newest) } else { Err(KafkaError::MessageConsumption(RDKafkaErrorCode::OperationTimedOut)) }
 }
-
-/// What the client library says of its troubles, the newest last.
-#[derive(Clone, Default)]
-struct Said(Arc<Mutex<Vec<String>>>);
-
-impl Said {
-    /// The words of the library are better than a code.
-    fn or(&self, error: &KafkaError) -> String {
-        let said = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        said.iter().rev().find(|text| !text.contains("brokers are down")).cloned().unwrap_or_else(|| error.to_string())
-    }
-}
-
-impl ClientContext for Said {
-    fn error(&self, _error: KafkaError, reason: &str) {
-        self.0.lock().unwrap_or_else(PoisonError::into_inner).push(reason.to_owned());
-    }
-}
-
-impl ConsumerContext for Said {}
