@@ -18,14 +18,23 @@ use crate::error::StreamError;
 const POLL_MS: i32 = 1_000;
 
 /// Must go before its client does.
+///
+/// Only what the client logs comes here, which says all that its errors say and more. Its main queue stays as it is: a consumer's is part
+/// of how it is closed, and one whose main queue was led elsewhere does not end.
 pub(super) struct Attendant {
-    main: Queue,
+    client: Client,
     events: Arc<Queue>,
     stop: Arc<AtomicBool>,
     thread: Option<JoinHandle<()>>,
 }
 
+struct Client(*mut ffi::rd_kafka_t);
+
 struct Queue(NonNull<ffi::rd_kafka_queue_t>);
+
+// SAFETY: the library's clients may be used from any thread.
+unsafe impl Send for Client {}
+unsafe impl Sync for Client {}
 
 // SAFETY: the library's queues may be used from any thread.
 unsafe impl Send for Queue {}
@@ -41,13 +50,13 @@ impl Drop for Queue {
 impl Attendant {
     /// `client` lives longer than what is returned.
     pub(super) fn start(connection: &Connection, client: *mut ffi::rd_kafka_t) -> Result<Self, StreamError> {
-        let gone = || StreamError::Gone("a queue of the kafka client");
-        // SAFETY: the client is alive; both handles are given back when they are dropped.
-        let (main, events) = unsafe { (ffi::rd_kafka_queue_get_main(client), ffi::rd_kafka_queue_new(client)) };
-        let main = NonNull::new(main).map(Queue).ok_or_else(gone)?;
-        let events = Arc::new(NonNull::new(events).map(Queue).ok_or_else(gone)?);
-        // SAFETY: both queues are alive. Messages have a queue of their own; what comes to the main one are logs and errors.
-        unsafe { ffi::rd_kafka_queue_forward(main.0.as_ptr(), events.0.as_ptr()) }
+        // SAFETY: the client is alive; the handle is given back when it is dropped.
+        let events = unsafe { ffi::rd_kafka_queue_new(client) };
+        let events = NonNull::new(events).map(Queue).ok_or(StreamError::Gone("a queue of the kafka client"))?;
+        let events = Arc::new(events);
+        // SAFETY: client and queue are alive.
+        unsafe { ffi::rd_kafka_set_log_queue(client, events.0.as_ptr()) };
+        let client = Client(client);
         let stop = Arc::new(AtomicBool::new(false));
         let (queue, stopped, connection) = (Arc::clone(&events), Arc::clone(&stop), connection.clone());
         let serve = move || {
@@ -57,16 +66,16 @@ impl Attendant {
         };
         let thread = std::thread::Builder::new().name("kafka events".to_owned()).spawn(serve);
         let thread = thread.map_err(|_| StreamError::Gone("the thread of the kafka client's events"))?;
-        Ok(Self { main, events, stop, thread: Some(thread) })
+        Ok(Self { client, events, stop, thread: Some(thread) })
     }
 }
 
 impl Drop for Attendant {
     fn drop(&mut self) {
         self.stop.store(true, Ordering::SeqCst);
-        // SAFETY: both queues are alive; what comes from now on stays with the client.
+        // SAFETY: client and queue are alive; what comes from now on stays with the client.
         unsafe {
-            ffi::rd_kafka_queue_forward(self.main.0.as_ptr(), null_mut());
+            ffi::rd_kafka_set_log_queue(self.client.0, null_mut());
             ffi::rd_kafka_queue_yield(self.events.0.as_ptr());
         }
         if self.thread.take().is_some_and(|thread| thread.join().is_err()) {
