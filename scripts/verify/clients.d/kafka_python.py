@@ -30,6 +30,8 @@ def main() -> int:
     group = name if idempotence == "true" else None
     consumer = KafkaConsumer(bootstrap_servers=brokers, group_id=group, auto_offset_reset="earliest")
     if group:
+        # As the group's leader it assigns nothing if it joins before it knows the partitions, on Apache Kafka too.
+        consumer.partitions_for_topic(topic)
         consumer.subscribe([topic])
     else:
         consumer.assign([TopicPartition(topic, partition) for partition in consumer.partitions_for_topic(topic)])
