@@ -82,7 +82,7 @@ class Imported:
 def shown(row, column):
     if column == "valor":
         whole = row["valor_total"]
-        return str(whole if whole is not None else (row["preco"] or Decimal(0)) * (row["quantidade"] or 1))
+        return str(whole if whole is not None else (Decimal(0) if row["preco"] is None else row["preco"]) * (row["quantidade"] or 1))
     if column == "momento":
         return row["timestamp"].strftime("%Y-%m-%dT%H:%M:%S") + (f".{row['timestamp'].microsecond:06d}".rstrip("0") if row["timestamp"].microsecond else "")
     return row[column]
@@ -116,7 +116,7 @@ def month_first_dates(store):
 def unclear_dates(store):
     """days and months up to 12 alone: it asks, and --dates answers"""
     file = store.folder / "datas.csv"
-    file.write_text("Pedido;Produto;Valor;Data\nA;p;1,00;03/04/2025\nB;p;2,00;05/06/2025\n")
+    file.write_text("Pedido;Produto;Valor;Data\nA;p;1.00;03/04/2025\nB;p;2.00;05/06/2025\n")
     asks(store.add(file, ok=None), "--dates")
     store.add(file, words=("--dates", "mdy")).are("id_pedido momento", [("A", "2025-03-04T03:00:00"), ("B", "2025-05-06T03:00:00")])
 
@@ -302,7 +302,7 @@ def words_among_numbers(store):
 def words_are_no_evidence(store):
     """with 1.250 in place of 12.50 it is still unclear"""
     file = store.folder / "words.csv"
-    file.write_text((INPUTS / "words.csv").read_text().replace("12.50", "1.250"))
+    file.write_text((INPUTS / "words.csv").read_text().replace("12.50", "1.250").replace("7.00", "7"))
     asks(store.add(file, ok=None), "--numbers")
 
 
@@ -537,9 +537,17 @@ class Demo:
         return self.get("/metricas/vendas_por_minuto")["completude"]
 
     def ledger(self):
-        """How many rows for each verdict and reason."""
+        """How many rows for each verdict and reason, once all of them are committed."""
+        deadline = time.monotonic() + SETTLE_SECONDS
+        counts = self.completeness()
+        expected = counts["recusadas"] + counts["duplicadas"] + counts["atrasadas"]
+        while True:
+            rows = [row for row in self.get("/livro", limite=1000) if row["veredito"] != "vazia"]
+            if len(rows) >= expected or time.monotonic() > deadline:
+                break
+            time.sleep(0.2)
         found = {}
-        for row in self.get("/livro", limite=1000):
+        for row in rows:
             key = (row["veredito"], row["motivo"])
             found[key] = found.get(key, 0) + 1
         return found

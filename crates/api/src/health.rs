@@ -36,11 +36,12 @@ pub(crate) async fn live() -> Json<Live> {
 }
 
 /// No before recovery is done, from shutdown on, and while something does not go on as it should: numbers would be old. A topic that
-/// waits for Kafka is named, but does not take the others' answers away.
+/// waits for Kafka is named, but does not take the others' answers away; where all of them wait there is nothing to answer.
 pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Ready>) {
     let (is_recovered, health) = {
         let view = shared.view.borrow();
-        (view.ready, Arc::clone(&view.health))
+        let all_wait = !view.topics_waiting.is_empty() && view.topics_waiting.len() == shared.catalog.topics.len();
+        (view.ready && !all_wait, Arc::clone(&view.health))
     };
     let troubles = health.troubles(shared.bounds, Instant::now());
     let pronto = is_recovered && !shared.shutdown.is_cancelled() && !troubles.iter().any(Trouble::is_grave);

@@ -219,7 +219,7 @@ mod tests {
         ] {
             let problem = Problem::of(code, text).expect("a problem");
             assert_eq!(problem.kind, expected, "{text}");
-            assert!(!problem.detail.contains("after") && !problem.detail.contains("thrd"), "{}", problem.detail);
+            assert!(!problem.detail.contains("(after ") && !problem.detail.contains("thrd"), "{}", problem.detail);
         }
         let lost = "ssl://h:1/1: Disconnected: SSL connection closed by peer (after 30000ms in state UP)";
         assert_eq!(Problem::of(transport, lost), None);

@@ -100,11 +100,11 @@ async fn a_metric_over_its_memory_comes_back_under_a_higher_bound() {
          FROM eventos_clientes GROUP BY janela, id_sessao;",
     );
     let [dir, fresh] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
-    let events: Vec<Vec<u8>> = (0..4_000)
+    let events: Vec<Vec<u8>> = (0..40_000)
         .map(|id| {
-            let time_ms = NOON_MS - 3 * HOUR_MS + id as i64 * 2_500;
+            let time_ms = NOON_MS - 3 * HOUR_MS + id as i64 * 250;
             let time = chrono::DateTime::from_timestamp_millis(time_ms).expect("a time").to_rfc3339();
-            let session = format!("{id}-{}", "s".repeat(4_000));
+            let session = format!("{id}-{}", "s".repeat(240));
             format!(r#"{{"id_usuario":"u","tipo_evento":"clique","id_sessao":"{session}","timestamp":"{time}","id_evento":"e{id}"}}"#)
                 .into_bytes()
         })
