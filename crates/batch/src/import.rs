@@ -39,6 +39,7 @@ use self::identity::{Marker, Marks};
 use self::known::{Known, Standing};
 use self::legacy::Legacy;
 use self::mapping::{Mapping, Names};
+pub(crate) use self::queried::check as check_profile;
 pub use self::queried::{Ask, recognise};
 use self::queried::{Place, Queried};
 use self::reader::Reader;

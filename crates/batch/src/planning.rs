@@ -1,4 +1,4 @@
-//! Whether the catalog's jobs and checks can be planned, before any of them is run.
+//! Whether the catalog's jobs, checks and profiles can be planned, before any of them is run.
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
@@ -6,6 +6,7 @@ use vitral_schemas::catalog::{Catalog, Diagnostic};
 use vitral_store::warehouse::Days;
 
 use crate::error::BatchError;
+use crate::import::check_profile;
 use crate::tables::Tables;
 use crate::{checks, jobs};
 
@@ -19,6 +20,11 @@ pub async fn errors(catalog: &Catalog, zone: Tz) -> Result<Vec<Diagnostic>, Batc
     }
     for check in &catalog.checks {
         outcomes.push(checks::planned(check, zone, Days { from: day, to: day }, &tables).await.map(|_| ()));
+    }
+    for profile in &catalog.profiles {
+        if let Some((topic, _)) = catalog.import_target(&profile.table) {
+            outcomes.push(check_profile(profile, topic).await.map_err(BatchError::Catalog));
+        }
     }
     let mut errors = Vec::new();
     for outcome in outcomes {

@@ -3,22 +3,22 @@
 //! The file is read as the query asks for rows, on a thread of its own, and the query's rows are taken as they come: memory is bounded by
 //! the query's own pool, which spills what it must sort.
 
+mod file_table;
+mod profiles;
+
 use std::path::PathBuf;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Builder, RecordBatch, StringBuilder};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
-use datafusion::physical_plan::stream::RecordBatchReceiverStream;
-use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -26,11 +26,14 @@ use datafusion::sql::sqlparser::parser::Parser;
 use tokio_stream::StreamExt;
 use vitral_schemas::catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 
+use self::file_table::{FileStream, schema_of};
+pub(crate) use self::profiles::check;
+pub use self::profiles::recognise;
+use self::profiles::{ProfileHeadings, SameHeader};
+use super::ImportError;
 use super::forms::{Dates, Numbers};
 use super::mapping::key;
-use super::message::shortest;
-use super::source::{Cell, Fit, Headings, Kind, Opening, Row, SerialEpoch, Source, open};
-use super::{File, ImportError};
+use super::source::{Cell, Headings, Kind, Opening, Row, SerialEpoch, Source, open};
 
 /// What the query may hold in memory; beyond it, sorts go to disk.
 const MEMORY_BYTES: usize = 512 << 20;
@@ -66,47 +69,6 @@ impl Ask {
 
     pub fn is_empty(&self) -> bool {
         self.profile.is_none() && self.condition.is_none()
-    }
-}
-
-/// The needed headings of a profile.
-pub(super) struct ProfileHeadings<'a>(pub(super) &'a [&'a Profile]);
-
-impl ProfileHeadings<'_> {
-    fn has_all(profile: &Profile, row: &[String]) -> bool {
-        profile.headings.iter().all(|needed| row.iter().any(|name| key(name) == key(needed)))
-    }
-}
-
-impl Headings for ProfileHeadings<'_> {
-    fn fills(&self, row: &[String]) -> Vec<Option<String>> {
-        row.iter().map(|name| (!name.is_empty()).then(|| key(name))).collect()
-    }
-
-    fn fit(&self, row: &[String]) -> Fit {
-        if self.0.iter().any(|profile| Self::has_all(profile, row)) { Fit::Well } else { Fit::No }
-    }
-}
-
-/// The profile whose headings a file has, as its views; of several that of the most headings. None where no profile fits, or two fit
-/// equally well.
-pub fn recognise(
-    file: &File,
-    profiles: &[Profile],
-    header_row: Option<u32>,
-    sheets: &[String],
-) -> Result<Vec<Profile>, ImportError> {
-    let all: Vec<&Profile> = profiles.iter().collect();
-    let opening = Opening { header_row, sheets, headings: &ProfileHeadings(&all) };
-    let source = open(&file.path, &file.name, &opening)?;
-    let fitting = || profiles.iter().filter(|profile| ProfileHeadings::has_all(profile, source.header()));
-    let most = fitting().map(|profile| profile.headings.len()).max();
-    let mut best: Vec<&str> =
-        fitting().filter(|it| Some(it.headings.len()) == most).map(|it| it.profile.as_str()).collect();
-    best.dedup();
-    match best.as_slice() {
-        [only] => Ok(fitting().filter(|profile| profile.profile == *only).cloned().collect()),
-        _ => Ok(Vec::new()),
     }
 }
 
@@ -330,24 +292,6 @@ impl Source for Queried {
     }
 }
 
-/// The header that a file was found to have.
-struct SameHeader<'a>(&'a [String]);
-
-impl Headings for SameHeader<'_> {
-    fn fills(&self, row: &[String]) -> Vec<Option<String>> {
-        row.iter().map(|name| (!name.is_empty()).then(|| key(name))).collect()
-    }
-
-    fn fit(&self, row: &[String]) -> Fit {
-        let found = super::source::distinct(row);
-        if self.0.iter().zip(&found).all(|(ours, theirs)| ours == theirs) && found.len() >= self.0.len() {
-            Fit::Well
-        } else {
-            Fit::No
-        }
-    }
-}
-
 /// The query's columns besides those of the row's place, by their number.
 fn columns(plan: &LogicalPlan) -> impl Iterator<Item = (usize, String)> {
     let names: Vec<String> = plan.schema().fields().iter().map(|field| field.name().clone()).collect();
@@ -415,108 +359,4 @@ fn cell(column: &ArrayRef, row: usize, kind: Kind) -> Option<Cell> {
     }
     let text = column.value(row).to_owned();
     if kind == Kind::Written { Cell::written(text) } else { Some(Cell::new(text, kind)) }
-}
-
-/// The file's columns, its lines and its sheets.
-fn schema_of(header: &[String]) -> SchemaRef {
-    let mut fields =
-        vec![Field::new(LINE_COLUMN, DataType::Int64, false), Field::new(SHEET_COLUMN, DataType::Utf8, true)];
-    let own = |name: &String| [LINE_COLUMN, SHEET_COLUMN].contains(&name.as_str());
-    fields.extend(
-        header.iter().filter(|name| !name.is_empty() && !own(name)).map(|name| Field::new(name, DataType::Utf8, true)),
-    );
-    Arc::new(Schema::new(fields))
-}
-
-/// The file as a table that is read once.
-struct FileStream {
-    schema: SchemaRef,
-    opener: Opener,
-    shared: Arc<Shared>,
-    /// Headings in which a cell that cannot be used breaks its row; all of them where it is not known which are used.
-    needed: Option<Vec<String>>,
-}
-
-impl std::fmt::Debug for FileStream {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("FileStream").finish_non_exhaustive()
-    }
-}
-
-impl PartitionStream for FileStream {
-    fn schema(&self) -> &SchemaRef {
-        &self.schema
-    }
-
-    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
-        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), WAITING);
-        let sender = builder.tx();
-        let (schema, opener, shared) = (Arc::clone(&self.schema), Arc::clone(&self.opener), Arc::clone(&self.shared));
-        let needed = self.needed.clone();
-        builder.spawn_blocking(move || {
-            let external = |error: ImportError| DataFusionError::External(Box::new(error));
-            let mut source = opener().map_err(external)?;
-            let header = source.header().to_vec();
-            let is_needed: Vec<bool> =
-                header.iter().map(|name| needed.as_ref().is_none_or(|needed| needed.contains(&key(name)))).collect();
-            loop {
-                let rows = source.next().map_err(external)?;
-                let (done, of) = source.progress();
-                shared.done.store(done, Ordering::Relaxed);
-                shared.of.store(of, Ordering::Relaxed);
-                if rows.is_empty() {
-                    return Ok(());
-                }
-                let (whole, broken): (Vec<Row>, Vec<Row>) =
-                    rows.into_iter().map(|row| with_unusable(row, &is_needed)).partition(|row| row.broken.is_none());
-                shared.read.fetch_add(whole.len() as u64, Ordering::Relaxed);
-                if !broken.is_empty()
-                    && let Ok(mut all) = shared.broken.lock()
-                {
-                    all.extend(broken.into_iter().map(|row| Row { cells: Vec::new(), ..row }));
-                }
-                let batch = batch_of(&schema, &header, &whole)?;
-                if sender.blocking_send(Ok(batch)).is_err() {
-                    return Ok(());
-                }
-            }
-        });
-        builder.build()
-    }
-}
-
-/// A row whose needed cells cannot be used is broken.
-fn with_unusable(mut row: Row, is_needed: &[bool]) -> Row {
-    let mut cells = row.cells.iter().zip(is_needed);
-    let found = cells.find_map(|(cell, needed)| cell.as_ref().filter(|cell| *needed && cell.kind == Kind::Unusable));
-    if let (None, Some(cell)) = (&row.broken, found) {
-        row.broken = Some(cell.text.clone());
-    }
-    row
-}
-
-fn batch_of(schema: &SchemaRef, header: &[String], rows: &[Row]) -> PlanResult<RecordBatch> {
-    let mut lines = Int64Builder::with_capacity(rows.len());
-    let mut sheets = StringBuilder::new();
-    for row in rows {
-        lines.append_value(row.line);
-        sheets.append_option(row.sheet.as_deref());
-    }
-    let mut columns: Vec<ArrayRef> = vec![Arc::new(lines.finish()), Arc::new(sheets.finish())];
-    for field in &schema.fields()[2..] {
-        let place = header.iter().position(|name| name == field.name());
-        let mut texts = StringBuilder::new();
-        for row in rows {
-            match place.and_then(|place| row.cells.get(place)?.as_ref()) {
-                // NaN is how programs write that there is none; an unusable cell of an optional column is none either.
-                Some(cell) if cell.kind == Kind::Float && cell.text == "NaN" => texts.append_null(),
-                Some(cell) if cell.kind == Kind::Unusable => texts.append_null(),
-                Some(cell) if cell.kind == Kind::Float => texts.append_value(shortest(&cell.text)),
-                Some(cell) => texts.append_value(&cell.text),
-                None => texts.append_null(),
-            }
-        }
-        columns.push(Arc::new(texts.finish()));
-    }
-    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }

@@ -1,6 +1,7 @@
 //! Files of other programs, by the catalog's profiles, and conditions on a file's own columns.
 
 use vitral_batch::import::Ask;
+use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
 
 use crate::world::{Read, World};
 
@@ -193,4 +194,21 @@ async fn a_file_of_nobody_is_not_recognised() {
     let world = World::new();
     let path = world.write("a.csv", "Pedido;Produto;Valor;Data\nA;p;1,00;14/05/2025\n");
     assert_eq!(world.import_recognised(&path).await, (String::new(), Vec::new()));
+}
+
+#[tokio::test]
+async fn profiles_are_planned_by_a_check_of_the_catalog() {
+    let settings = ShopSettings::default();
+    let errors = async |sql: &str| {
+        let file = SourceFile { path: "p.sql".to_owned(), text: sql.to_owned() };
+        let catalog = Catalog::parse(&[builtin_files(), vec![file]], &settings).expect("parsed");
+        let errors = vitral_batch::planning::errors(&catalog, settings.time_zone).await.expect("planned");
+        errors.into_iter().map(|error| error.to_string()).collect::<Vec<_>>()
+    };
+    let right = r#"CREATE VIEW p WITH (profile_for = 'vendas') AS SELECT "A" AS id_pedido, optional("B") AS preco FROM arquivo"#;
+    assert_eq!(errors(right).await, Vec::<String>::new());
+    let unknown = errors(&right.replace("id_pedido", "pedido")).await;
+    assert!(unknown.len() == 1 && unknown[0].contains("p.sql:1") && unknown[0].contains("pedido"), "{unknown:?}");
+    let function = errors(&right.replace("\"A\" AS", "nonsense(\"A\") AS")).await;
+    assert!(function.len() == 1 && function[0].contains("nonsense"), "{function:?}");
 }

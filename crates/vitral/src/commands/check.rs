@@ -31,14 +31,15 @@ pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
         crate::cli::answer(&format!("warning: {warning}"));
     }
     let text = format!(
-        "{} topics, {} metrics, {} views, {} endpoints, {} reference tables, {} tables of jobs, {} checks: all parse and plan",
+        "{} topics, {} metrics, {} views, {} endpoints, {} reference tables, {} tables of jobs, {} checks, {} profiles: all parse and plan",
         catalog.topics.len(),
         catalog.metrics.len(),
         catalog.views.len(),
         catalog.endpoints.len(),
         catalog.references.len(),
         catalog.job_tables.len(),
-        catalog.checks.len()
+        catalog.checks.len(),
+        catalog.profiles.len()
     );
     let text = match warnings.len() {
         0 => text,

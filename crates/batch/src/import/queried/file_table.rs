@@ -1,0 +1,122 @@
+//! The file as a table of texts, `arquivo`, read on a thread of its own as the query asks for its rows.
+
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use arrow::array::{ArrayRef, Int64Builder, RecordBatch, StringBuilder};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use datafusion::error::{DataFusionError, Result as PlanResult};
+use datafusion::execution::{SendableRecordBatchStream, TaskContext};
+use datafusion::physical_plan::stream::RecordBatchReceiverStream;
+use datafusion::physical_plan::streaming::PartitionStream;
+use vitral_schemas::catalog::{LINE_COLUMN, SHEET_COLUMN};
+
+use super::{Opener, Shared, WAITING};
+use crate::import::ImportError;
+use crate::import::mapping::key;
+use crate::import::message::shortest;
+use crate::import::source::{Kind, Row};
+
+/// The file's columns, its lines and its sheets.
+pub(super) fn schema_of(header: &[String]) -> SchemaRef {
+    let mut fields =
+        vec![Field::new(LINE_COLUMN, DataType::Int64, false), Field::new(SHEET_COLUMN, DataType::Utf8, true)];
+    let own = |name: &String| [LINE_COLUMN, SHEET_COLUMN].contains(&name.as_str());
+    fields.extend(
+        header.iter().filter(|name| !name.is_empty() && !own(name)).map(|name| Field::new(name, DataType::Utf8, true)),
+    );
+    Arc::new(Schema::new(fields))
+}
+
+/// The file as a table that is read once.
+pub(super) struct FileStream {
+    pub(super) schema: SchemaRef,
+    pub(super) opener: Opener,
+    pub(super) shared: Arc<Shared>,
+    /// Headings in which a cell that cannot be used breaks its row; all of them where it is not known which are used.
+    pub(super) needed: Option<Vec<String>>,
+}
+
+impl std::fmt::Debug for FileStream {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("FileStream").finish_non_exhaustive()
+    }
+}
+
+impl PartitionStream for FileStream {
+    fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+
+    fn execute(&self, _context: Arc<TaskContext>) -> SendableRecordBatchStream {
+        let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), WAITING);
+        let sender = builder.tx();
+        let (schema, opener, shared) = (Arc::clone(&self.schema), Arc::clone(&self.opener), Arc::clone(&self.shared));
+        let needed = self.needed.clone();
+        builder.spawn_blocking(move || {
+            let external = |error: ImportError| DataFusionError::External(Box::new(error));
+            let mut source = opener().map_err(external)?;
+            let header = source.header().to_vec();
+            let is_needed: Vec<bool> =
+                header.iter().map(|name| needed.as_ref().is_none_or(|needed| needed.contains(&key(name)))).collect();
+            loop {
+                let rows = source.next().map_err(external)?;
+                let (done, of) = source.progress();
+                shared.done.store(done, Ordering::Relaxed);
+                shared.of.store(of, Ordering::Relaxed);
+                if rows.is_empty() {
+                    return Ok(());
+                }
+                let (whole, broken): (Vec<Row>, Vec<Row>) =
+                    rows.into_iter().map(|row| with_unusable(row, &is_needed)).partition(|row| row.broken.is_none());
+                shared.read.fetch_add(whole.len() as u64, Ordering::Relaxed);
+                if !broken.is_empty()
+                    && let Ok(mut all) = shared.broken.lock()
+                {
+                    all.extend(broken.into_iter().map(|row| Row { cells: Vec::new(), ..row }));
+                }
+                let batch = batch_of(&schema, &header, &whole)?;
+                if sender.blocking_send(Ok(batch)).is_err() {
+                    return Ok(());
+                }
+            }
+        });
+        builder.build()
+    }
+}
+
+/// A row whose needed cells cannot be used is broken.
+fn with_unusable(mut row: Row, is_needed: &[bool]) -> Row {
+    let mut cells = row.cells.iter().zip(is_needed);
+    let found = cells.find_map(|(cell, needed)| cell.as_ref().filter(|cell| *needed && cell.kind == Kind::Unusable));
+    if let (None, Some(cell)) = (&row.broken, found) {
+        row.broken = Some(cell.text.clone());
+    }
+    row
+}
+
+fn batch_of(schema: &SchemaRef, header: &[String], rows: &[Row]) -> PlanResult<RecordBatch> {
+    let mut lines = Int64Builder::with_capacity(rows.len());
+    let mut sheets = StringBuilder::new();
+    for row in rows {
+        lines.append_value(row.line);
+        sheets.append_option(row.sheet.as_deref());
+    }
+    let mut columns: Vec<ArrayRef> = vec![Arc::new(lines.finish()), Arc::new(sheets.finish())];
+    for field in &schema.fields()[2..] {
+        let place = header.iter().position(|name| name == field.name());
+        let mut texts = StringBuilder::new();
+        for row in rows {
+            match place.and_then(|place| row.cells.get(place)?.as_ref()) {
+                // NaN is how programs write that there is none; an unusable cell of an optional column is none either.
+                Some(cell) if cell.kind == Kind::Float && cell.text == "NaN" => texts.append_null(),
+                Some(cell) if cell.kind == Kind::Unusable => texts.append_null(),
+                Some(cell) if cell.kind == Kind::Float => texts.append_value(shortest(&cell.text)),
+                Some(cell) => texts.append_value(&cell.text),
+                None => texts.append_null(),
+            }
+        }
+        columns.push(Arc::new(texts.finish()));
+    }
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}

@@ -1,0 +1,103 @@
+//! Which profile a file is of, by its headings, and whether a profile can be planned at all.
+
+use std::sync::Arc;
+
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::DataFusionError;
+use datafusion::prelude::SessionContext;
+use vitral_schemas::catalog::{Diagnostic, FILE_TABLE, MissingHeading, Profile};
+use vitral_schemas::topic::Topic;
+
+use super::columns;
+use super::file_table::schema_of;
+use crate::import::mapping::key;
+use crate::import::source::{Fit, Headings, Opening, distinct, open};
+use crate::import::{File, ImportError};
+
+/// The needed headings of a profile.
+pub(super) struct ProfileHeadings<'a>(pub(super) &'a [&'a Profile]);
+
+impl ProfileHeadings<'_> {
+    fn has_all(profile: &Profile, row: &[String]) -> bool {
+        profile.headings.iter().all(|needed| row.iter().any(|name| key(name) == key(needed)))
+    }
+}
+
+impl Headings for ProfileHeadings<'_> {
+    fn fills(&self, row: &[String]) -> Vec<Option<String>> {
+        row.iter().map(|name| (!name.is_empty()).then(|| key(name))).collect()
+    }
+
+    fn fit(&self, row: &[String]) -> Fit {
+        if self.0.iter().any(|profile| Self::has_all(profile, row)) { Fit::Well } else { Fit::No }
+    }
+}
+
+/// The profile whose headings a file has, as its views; of several that of the most headings. None where no profile fits, or two fit
+/// equally well.
+pub fn recognise(
+    file: &File,
+    profiles: &[Profile],
+    header_row: Option<u32>,
+    sheets: &[String],
+) -> Result<Vec<Profile>, ImportError> {
+    let all: Vec<&Profile> = profiles.iter().collect();
+    let opening = Opening { header_row, sheets, headings: &ProfileHeadings(&all) };
+    let source = open(&file.path, &file.name, &opening)?;
+    let fitting = || profiles.iter().filter(|profile| ProfileHeadings::has_all(profile, source.header()));
+    let most = fitting().map(|profile| profile.headings.len()).max();
+    let mut best: Vec<&str> =
+        fitting().filter(|it| Some(it.headings.len()) == most).map(|it| it.profile.as_str()).collect();
+    best.dedup();
+    match best.as_slice() {
+        [only] => Ok(fitting().filter(|profile| profile.profile == *only).cloned().collect()),
+        _ => Ok(Vec::new()),
+    }
+}
+
+/// Plans a profile's query over a file of just its headings, and looks whether its columns are those of what it is for.
+pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Diagnostic>> {
+    let wrong = |message: String, remedy: &str| Box::new(profile.source.error(message, remedy.to_owned()));
+    let context = SessionContext::new();
+    let planned = async {
+        let file = EmptyTable::new(schema_of(&profile.headings));
+        context.register_table(FILE_TABLE, Arc::new(file))?;
+        let query = profile.over(&profile.headings, key);
+        let query = query.map_err(|MissingHeading(name)| DataFusionError::Plan(format!("no column {name}")))?;
+        crate::tables::plan_query(&context, &query).await
+    };
+    let plan = planned.await.map_err(|error| {
+        wrong(
+            error.strip_backtrace(),
+            "correct the query; the file's columns are texts, and its headings stand in double quotes",
+        )
+    })?;
+    for (_, name) in columns(&plan) {
+        if topic.columns.iter().all(|column| column.name != name) {
+            let known: Vec<_> = topic.columns.iter().map(|column| column.name.as_str()).collect();
+            return Err(wrong(
+                format!("profile {}: {} has no column {name}", profile.name, profile.table),
+                &format!("name the query's columns by AS, as one of {}", known.join(", ")),
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The header that a file was found to have.
+pub(super) struct SameHeader<'a>(pub(super) &'a [String]);
+
+impl Headings for SameHeader<'_> {
+    fn fills(&self, row: &[String]) -> Vec<Option<String>> {
+        row.iter().map(|name| (!name.is_empty()).then(|| key(name))).collect()
+    }
+
+    fn fit(&self, row: &[String]) -> Fit {
+        let found = distinct(row);
+        if self.0.iter().zip(&found).all(|(ours, theirs)| ours == theirs) && found.len() >= self.0.len() {
+            Fit::Well
+        } else {
+            Fit::No
+        }
+    }
+}
