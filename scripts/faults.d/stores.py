@@ -236,7 +236,7 @@ def retained(world: World) -> str:
     world.configure("stream", cycle_ms=300, snapshot_seconds=0)
     world.configure("retention", hot_days=0)
     stream = world.stream().ready()
-    command = [VITRAL, "batch", "run", "retencao", "--config", world.config, "--data-dir", world.data]
+    command = [VITRAL, "batch", "run", "retencao", "--yes", "--config", world.config, "--data-dir", world.data]
     moved = 0
     with world.pour():
         for number in range(10):

@@ -74,7 +74,7 @@ def main() -> int:
         versions = [f"metrics/{metric}/{version.name}" for metric in metrics for version in (shop / "metrics" / metric).iterdir()]
         compare("backfilled there, and published by the stream", versions, before_there, shop)
         compare("backfilled here, and published by the stream", versions, before_here, shop)
-        words = ("batch", "run", "vendas_por_categoria", "--from", "2025-05-13", "--to", "2025-05-15", *cluster)
+        words = ("batch", "run", "vendas_por_categoria", "--from", "2025-05-13", "--to", "2025-05-15", "--allow-open", *cluster)
         job = start(there, *words)
         processes.callback(job.kill)
         time.sleep(0.3)

@@ -12,8 +12,8 @@ SELECT
     'mercado livre' AS canal
 FROM arquivo
 WHERE "Unidades" IS NOT NULL
-    AND lower("Estado") NOT LIKE 'pacote de %'
-    AND lower("Estado") NOT LIKE '%cancel%';
+    AND lower(coalesce("Estado", '')) NOT LIKE 'pacote de %'
+    AND lower(coalesce("Estado", '')) NOT LIKE '%cancel%';
 
 -- What buyers got back, on the sale's own date, as the report has no other.
 CREATE VIEW mercado_livre_reembolsos WITH (profile_for = 'reembolsos', profile = 'mercado_livre') AS
@@ -27,6 +27,6 @@ SELECT
     'mercado livre' AS canal
 FROM arquivo
 WHERE "Unidades" IS NOT NULL
-    AND lower("Estado") NOT LIKE 'pacote de %'
-    AND lower("Estado") NOT LIKE '%cancel%'
+    AND lower(coalesce("Estado", '')) NOT LIKE 'pacote de %'
+    AND lower(coalesce("Estado", '')) NOT LIKE '%cancel%'
     AND regexp_like(optional("Cancelamentos e reembolsos (BRL)"), '[1-9]');

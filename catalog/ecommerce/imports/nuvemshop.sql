@@ -26,23 +26,27 @@ FROM (
     FROM arquivo
     WINDOW pedido AS (PARTITION BY "Número do Pedido" ORDER BY linha)
 ) AS linhas
-WHERE situacao NOT LIKE 'cancelad%'
-    AND pagamento NOT IN ('pendente', 'recusado', 'cancelado', 'anulado', 'abandonado', 'expirado');
+WHERE coalesce(situacao, '') NOT LIKE 'cancelad%'
+    AND coalesce(pagamento, '') NOT IN ('pendente', 'recusado', 'cancelado', 'anulado', 'abandonado', 'expirado');
 
 -- Orders whose payment was given back: their products less the discount, on the order's own date, as the file has no other.
 CREATE VIEW nuvemshop_reembolsos WITH (profile_for = 'reembolsos', profile = 'nuvemshop') AS
 SELECT
     "Número do Pedido" AS id_pedido,
     "Data" AS timestamp,
-    coalesce(
-        CAST(try_cast(optional("Subtotal") AS DECIMAL(18, 2)) - coalesce(try_cast(optional("Desconto") AS DECIMAL(18, 2)), 0) AS VARCHAR),
-        optional("Subtotal")
-    ) AS valor_total,
+    try_cast(subtotal AS DECIMAL(18, 2)) - coalesce(try_cast(desconto AS DECIMAL(18, 2)), 0) AS valor_total,
     optional("Moeda") AS moeda,
     optional("E-mail") AS id_usuario,
     optional("Estado") AS regiao,
     optional("Canal") AS canal
-FROM arquivo
+FROM (
+    SELECT
+        *,
+        -- Amounts are written as 1300.00 or as 1.300,00, as the shop is set.
+        CASE WHEN optional("Subtotal") LIKE '%,%' THEN replace(replace(optional("Subtotal"), '.', ''), ',', '.') ELSE optional("Subtotal") END AS subtotal,
+        CASE WHEN optional("Desconto") LIKE '%,%' THEN replace(replace(optional("Desconto"), '.', ''), ',', '.') ELSE optional("Desconto") END AS desconto
+    FROM arquivo
+) AS linhas
 WHERE "Data" IS NOT NULL
-    AND lower("Status do Pedido") NOT LIKE 'cancelad%'
+    AND lower(coalesce("Status do Pedido", '')) NOT LIKE 'cancelad%'
     AND lower("Status do Pagamento") IN ('estornado', 'reembolsado', 'devolvido');

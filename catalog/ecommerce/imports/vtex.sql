@@ -12,6 +12,6 @@ SELECT
     optional("UF") AS regiao,
     optional("Origin") AS canal
 FROM arquivo
-WHERE lower("Status") NOT LIKE '%cancel%'
-    AND lower("Status") NOT LIKE '%pendente%'
-    AND lower("Status") NOT LIKE '%pending%';
+WHERE lower(coalesce("Status", '')) NOT LIKE '%cancel%'
+    AND lower(coalesce("Status", '')) NOT LIKE '%pendente%'
+    AND lower(coalesce("Status", '')) NOT LIKE '%pending%';

@@ -133,7 +133,13 @@ fn describe(error: &anyhow::Error) -> String {
 }
 
 /// What the command answers, to standard output.
-#[expect(clippy::print_stdout, reason = "this is the command's answer")]
+///
+/// Whoever reads it may have had enough, as `head` does: then the command goes on with its work in silence.
 pub fn answer(text: &str) {
-    println!("{text}");
+    use std::io::Write as _;
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        tracing::warn!(%error, "standard output cannot be written to");
+    }
 }

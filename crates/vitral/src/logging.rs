@@ -37,5 +37,5 @@ fn directives(level: &str) -> String {
         return level.to_owned();
     }
     let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
-    format!("warn,deltalake_core::writer=error,buoyant_kernel::snapshot=off,{}", ours.join(","))
+    format!("warn,librdkafka=off,deltalake_core::writer=error,buoyant_kernel::snapshot=off,{}", ours.join(","))
 }

@@ -67,6 +67,19 @@ async fn sales_of_nuvemshop() {
         ["5001 BON-02 2 80.00 BRL", "5001 CAM-01 1 100.00 BRL 10.00", "5003 CAM-01 1 100.00 BRL 10.00"]
     );
     assert_eq!(rows(&world, REFUNDS).await, ["5003 90.00 BRL"]);
+
+    // The same shop with commas, and an order whose payment nobody filled in.
+    let world = World::new();
+    let path = world.write(
+        "vendas.csv",
+        "Número do Pedido;E-mail;Data;Status do Pedido;Status do Pagamento;Subtotal;Desconto;Total;Nome do Produto;Valor do Produto;Quantidade Comprada;SKU;Moeda
+6001;ana@example.com;14/05/2025 19:16:00;Aberto;Estornado;1.300,00;100,00;1.220,00;Sofá;1.300,00;1;SOFA;BRL
+6002;bia@example.com;15/05/2025 19:16:00;Aberto;;80,50;0,00;80,50;Boné;80,50;1;BON;BRL
+",
+    );
+    world.import_recognised(&path).await;
+    assert_eq!(rows(&world, SALES).await, ["6001 SOFA 1 1300.00 BRL 100.00", "6002 BON 1 80.50 BRL 0.00"]);
+    assert_eq!(rows(&world, REFUNDS).await, ["6001 1200.00 BRL"]);
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -137,6 +137,10 @@ pub(super) fn push_new<T>(
 
 pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<String, Diagnostic> {
     match name.0.as_slice() {
+        // Folders and addresses are called by it.
+        [ObjectNamePart::Identifier(ident)] if !ident.value.chars().all(|c| c.is_alphanumeric() || c == '_') => {
+            Err(position.error(format!("{name} has signs that a name cannot have"), "use letters, digits and _".into()))
+        }
         [ObjectNamePart::Identifier(ident)] => {
             Ok(if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
         }

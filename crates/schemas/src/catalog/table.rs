@@ -37,8 +37,16 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
             push_new(&mut catalog.topics, topic, |topic| &topic.name, &position)
         }
         Some((connector, _)) if connector == "file" => {
-            let path = options.take_text("path").map_err(one)?.map(|(path, _)| path);
-            let path = path.unwrap_or_else(|| format!("{name}.csv"));
+            let path = match options.take_text("path").map_err(one)? {
+                Some((path, at)) if !is_below(&path) => {
+                    return Err(one(at.error(
+                        format!("path '{path}' leads out of the folder of reference tables"),
+                        "name a file in the data directory's folder reference, or below it".into(),
+                    )));
+                }
+                Some((path, _)) => path,
+                None => format!("{name}.csv"),
+            };
             options.finish().map_err(one)?;
             push_new(&mut catalog.references, Reference { name, path, columns }, |table| &table.name, &position)
         }
@@ -224,4 +232,9 @@ pub(super) fn duration_ms(text: &str) -> Option<i64> {
         _ => return None,
     };
     count.checked_mul(unit_ms)
+}
+
+/// Whether a path stays within the folder that it starts from.
+fn is_below(path: &str) -> bool {
+    std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
 }
