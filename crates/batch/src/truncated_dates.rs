@@ -64,7 +64,7 @@ fn first_day(unit: &str, day: i32) -> Option<i32> {
     Some(Date32Type::from_naive_date(first))
 }
 
-/// Replaces the cast by the function.
+/// Replaces `date_trunc` of a date by the function.
 #[derive(Debug)]
 pub(crate) struct TruncatedDates;
 
