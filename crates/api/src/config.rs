@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::notice::NoticeReceiver;

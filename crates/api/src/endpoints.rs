@@ -15,7 +15,7 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use datafusion::scalar::ScalarValue;
-use vitral_schemas::catalog::{Catalog, Diagnostic, Diagnostics, Endpoint};
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics, Endpoint};
 use vitral_schemas::time::MICROS_PER_MS;
 
 use self::cache::{Cache, Entry, Kept, Key};

@@ -1,7 +1,7 @@
 //! Why the API cannot be made.
 
 use datafusion::error::DataFusionError;
-use vitral_schemas::catalog::Diagnostics;
+use vitral_catalog::Diagnostics;
 
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {

@@ -19,14 +19,11 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::ViewTable;
 use datafusion::error::Result;
 use datafusion::execution::context::{SQLOptions, SessionContext};
-use datafusion::execution::disk_manager::{DiskManagerBuilder, DiskManagerMode};
-use datafusion::execution::memory_pool::GreedyMemoryPool;
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
-use datafusion::execution::{FunctionRegistry, SessionState, SessionStateBuilder};
+use datafusion::execution::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::LogicalPlan;
-use datafusion::prelude::SessionConfig;
 use datafusion::sql::sqlparser::ast::Query;
-use vitral_schemas::catalog::{Catalog, Diagnostic, Endpoint, Reference};
+use vitral_catalog::{Catalog, Diagnostic, Endpoint, Reference};
+use vitral_engine::query_state;
 use vitral_schemas::history::Histories;
 use vitral_schemas::view::View;
 
@@ -36,7 +33,6 @@ use crate::error::ApiError;
 use crate::sources::{self, NOW_SCHEMA, Name, Needs, SCHEMA, Source, Sources};
 
 pub(crate) use self::error::QueryError;
-use self::ledger::text_of_bytes;
 pub(crate) use self::permits::Permit;
 use self::permits::Permits;
 pub(crate) use self::tables::{PROVISIONAL_COLUMN, utc};
@@ -44,8 +40,6 @@ pub(crate) use self::tables::{PROVISIONAL_COLUMN, utc};
 const CATALOG: &str = "vitral";
 /// Rows of the ledger that are read together: each may have a content as large as a message may be.
 const LEDGER_BATCH_ROWS: usize = 128;
-/// More would only make two cores change between threads.
-const TARGET_PARTITIONS: usize = 2;
 
 pub(crate) struct Reader {
     state: SessionState,
@@ -66,7 +60,7 @@ pub(crate) struct Moment<'a> {
 
 impl Reader {
     pub(crate) fn new(catalog: Arc<Catalog>, config: &ApiConfig) -> Result<Self, ApiError> {
-        let state = base_state(config.query_memory_bytes).map_err(ApiError::Engine)?;
+        let state = query_state(config.query_memory_bytes, CATALOG, SCHEMA).map_err(ApiError::Engine)?;
         let functions = state.table_functions().keys().cloned().collect();
         let sources = Sources::new(&catalog, functions).map_err(ApiError::Catalog)?;
         Ok(Self {
@@ -237,30 +231,4 @@ async fn plan_query(context: &SessionContext, query: &Query) -> Result<LogicalPl
     let plan = context.state().statement_to_plan(sources::statement(query)).await?;
     SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
     Ok(plan)
-}
-
-/// What all sessions share: configuration, functions, and one pool of memory.
-fn base_state(memory_bytes: usize) -> Result<SessionState> {
-    let mut config = SessionConfig::new()
-        .with_target_partitions(TARGET_PARTITIONS)
-        .with_default_catalog_and_schema(CATALOG, SCHEMA)
-        .with_create_default_catalog_and_schema(false)
-        .with_information_schema(false);
-    let options = config.options_mut();
-    // Texts stay the plain ones that topics and metrics declare; nothing is converted on the way.
-    options.execution.parquet.schema_force_view_types = false;
-    options.execution.parquet.pushdown_filters = true;
-    options.execution.parquet.reorder_filters = true;
-    options.sql_parser.map_string_types_to_utf8view = false;
-    let runtime = RuntimeEnvBuilder::new()
-        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
-        // A query that spills is slower than its time limit allows; refusing it says so at once.
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
-        .build_arc()?;
-    let mut state =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
-    vitral_panes::make_exact(&mut state)?;
-    state.register_udf(Arc::new(vitral_panes::divide_half_up()))?;
-    state.register_udf(Arc::new(text_of_bytes()))?;
-    Ok(state)
 }

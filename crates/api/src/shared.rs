@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
-use vitral_schemas::catalog::{Catalog, Metric, ShopSettings};
+use vitral_catalog::{Catalog, Metric, ShopSettings};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::notice::NoticeReceiver;

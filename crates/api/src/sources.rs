@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{self, Query};
-use vitral_schemas::catalog::{Catalog, Diagnostic, Diagnostics, Position};
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics, Position};
 
 /// Where topics, metrics, reference tables and views are.
 pub(crate) const SCHEMA: &str = "public";
@@ -191,7 +191,7 @@ pub(crate) fn statement(query: &Query) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use vitral_schemas::catalog::{ShopSettings, SourceFile};
+    use vitral_catalog::{ShopSettings, SourceFile};
 
     use super::*;
 

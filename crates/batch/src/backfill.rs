@@ -5,9 +5,9 @@
 
 use std::sync::Arc;
 
+use vitral_catalog::{Metric, ShopSettings};
+use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
-use vitral_panes::{EngineConfig, engine_session};
-use vitral_schemas::catalog::{Metric, ShopSettings};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::window::Windows;

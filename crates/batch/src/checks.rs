@@ -12,7 +12,7 @@ use datafusion::common::ParamValues;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{ident, lit};
-use vitral_schemas::catalog::{Catalog, Check};
+use vitral_catalog::{Catalog, Check};
 use vitral_schemas::time::day_start_ms;
 use vitral_store::warehouse::Days;
 use vitral_store::{Location, QUARANTINE_TABLE, Quarantine, read_session};

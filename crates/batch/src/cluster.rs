@@ -28,17 +28,17 @@ use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::execution::{FunctionRegistry, TaskContext};
-use datafusion::logical_expr::{AggregateUDF, Expr, LogicalPlanBuilder, ident, lit};
+use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
 use datafusion::physical_plan::streaming::PartitionStream;
 use datafusion::prelude::{SessionConfig, SessionContext};
 use futures::TryStreamExt;
 use url::Url;
-use vitral_panes::{count_distinct_text_of_batches, exact_aggregates};
+use vitral_engine::{aggregates, functions};
 use vitral_store::{Location, read_session};
 
-use crate::engine::{PARALLELISM, functions};
+use crate::engine::PARALLELISM;
 use crate::error::BatchError;
 
 /// Parts that a query is cut into: enough for some machines.
@@ -200,13 +200,6 @@ pub async fn execute(config: ExecutorConfig, store: &Location) -> Result<(), Bat
         ..ExecutorProcessConfig::default()
     };
     start_executor_process(Arc::new(process)).await.map_err(|error| failed(external(error)))
-}
-
-/// Those that the cluster's processes have beside, or in the place of, DataFusion's own.
-fn aggregates() -> Vec<Arc<AggregateUDF>> {
-    let mut aggregates = exact_aggregates().to_vec();
-    aggregates.push(count_distinct_text_of_batches());
-    aggregates
 }
 
 /// As it stands before a port.

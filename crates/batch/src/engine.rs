@@ -7,16 +7,12 @@ use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
 use datafusion::error::Result;
-use datafusion::logical_expr::ScalarUDF;
 use datafusion::prelude::SessionContext;
-use vitral_panes::{divide_half_up, exact_functions, make_exact};
+use vitral_engine::add_functions;
 use vitral_store::{Location, bulk_session};
 
-use crate::civil_date::civil_date;
 #[cfg(feature = "distributed")]
 use crate::cluster;
-use crate::truncated_dates::first_of;
-use crate::window_starts::window_starts;
 
 /// Parts of a query that this process computes at once.
 pub(crate) const PARALLELISM: usize = 2;
@@ -39,10 +35,7 @@ impl Engine {
             #[cfg(feature = "distributed")]
             Self::Ballista { scheduler } => cluster::session(scheduler)?,
         };
-        make_exact(&mut context)?;
-        for function in functions() {
-            context.register_udf(function);
-        }
+        add_functions(&mut context)?;
         Ok(context)
     }
 
@@ -72,11 +65,4 @@ impl Engine {
             Self::Ballista { .. } => cluster::here(rows),
         }
     }
-}
-
-/// What the catalog's SQL can use beside DataFusion's own functions, and what reconciliation does.
-pub(crate) fn functions() -> Vec<ScalarUDF> {
-    let mut functions = exact_functions();
-    functions.extend([divide_half_up(), window_starts(), civil_date(), first_of()]);
-    functions
 }

@@ -2,8 +2,8 @@
 
 use chrono::NaiveDate;
 use datafusion::error::DataFusionError;
+use vitral_catalog::Diagnostic;
 use vitral_panes::PanesError;
-use vitral_schemas::catalog::Diagnostic;
 use vitral_store::StoreError;
 
 use crate::import::ImportError;

@@ -27,7 +27,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::concat_batches;
 use chrono_tz::Tz;
-use vitral_schemas::catalog::ImportTarget;
+use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::{Topic, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Location};

@@ -14,7 +14,7 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{cast, ident};
-use vitral_schemas::catalog::{Catalog, JobTable, Period};
+use vitral_catalog::{Catalog, JobTable, Period};
 use vitral_schemas::time::{MICROS_PER_MS, day_start_ms};
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 use vitral_store::{Location, Quarantine};

@@ -4,10 +4,8 @@
 
 pub mod backfill;
 pub mod checks;
-mod civil_date;
 #[cfg(feature = "distributed")]
 pub mod cluster;
-mod distinct_texts;
 mod engine;
 mod error;
 pub mod import;
@@ -16,8 +14,6 @@ pub mod ledger;
 pub mod planning;
 pub mod reconcile;
 pub mod tables;
-mod truncated_dates;
-mod window_starts;
 
 pub use engine::Engine;
 pub use error::BatchError;

@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
-use vitral_schemas::catalog::{Catalog, Diagnostic};
+use vitral_catalog::{Catalog, Diagnostic};
 use vitral_store::warehouse::Days;
 
 use crate::error::BatchError;

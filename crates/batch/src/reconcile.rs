@@ -23,8 +23,9 @@ use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::Statement;
+use vitral_catalog::{Catalog, Metric, PANE_COLUMN, ShopSettings, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_engine::starts_of;
 use vitral_panes::stored_rows;
-use vitral_schemas::catalog::{Catalog, Metric, PANE_COLUMN, ShopSettings, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
@@ -33,7 +34,6 @@ use vitral_store::{Archive, Location, MetricTable, read_session};
 
 use crate::engine::{Engine, PARALLELISM};
 use crate::error::{BatchError, is_outage};
-use crate::window_starts::starts_of;
 
 /// Says on which side a row stands that the other lacks, and how often.
 pub const SIDE_COLUMN: &str = "_lado";

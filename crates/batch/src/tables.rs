@@ -16,18 +16,16 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::{Query, Statement, visit_relations};
-use vitral_schemas::catalog::{Catalog, View};
-use vitral_schemas::reference;
+use vitral_catalog::reference;
+use vitral_catalog::{Catalog, View};
+use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, ArchiveReader, History, Location};
 
-use crate::civil_date::CivilDates;
-use crate::distinct_texts::DistinctTexts;
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::truncated_dates::TruncatedDates;
 
 /// Events at or after the first time and before the second, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -218,7 +216,7 @@ pub(crate) fn instant(ms: i64) -> Expr {
 }
 
 /// The error of planning a statement, with its place.
-pub(crate) fn unplanned(position: &vitral_schemas::catalog::Position, source: &DataFusionError) -> BatchError {
+pub(crate) fn unplanned(position: &vitral_catalog::Position, source: &DataFusionError) -> BatchError {
     BatchError::Catalog(Box::new(position.error(
         source.strip_backtrace(),
         "mend the query; it can name topics, reference tables and views that read no live metric".to_owned(),

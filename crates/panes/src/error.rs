@@ -2,7 +2,7 @@
 
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool};
-use vitral_schemas::catalog::Diagnostic;
+use vitral_catalog::Diagnostic;
 
 #[derive(Debug, thiserror::Error)]
 pub enum PanesError {
@@ -19,6 +19,12 @@ pub enum PanesError {
          group the metric by fewer keys"
     )]
     Memory { metric: String, limit_bytes: usize },
+}
+
+impl From<Box<Diagnostic>> for PanesError {
+    fn from(diagnostic: Box<Diagnostic>) -> Self {
+        Self::Unsupported(diagnostic)
+    }
 }
 
 impl PanesError {

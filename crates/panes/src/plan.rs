@@ -27,14 +27,14 @@ use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceC
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::Statement;
-use vitral_schemas::catalog::{Metric, PANE_COLUMN, ShopSettings, WINDOW_START_COLUMN};
+use vitral_catalog::{Metric, PANE_COLUMN, ShopSettings, WINDOW_START_COLUMN};
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::window::Windows;
 
 use self::leaf::{LeafTable, rows};
-use crate::distinct::count_distinct_text;
 use crate::error::PanesError;
 use crate::rows::rows_schema;
+use vitral_engine::count_distinct_text;
 
 /// How a metric is folded, merged and finished.
 #[derive(Debug)]

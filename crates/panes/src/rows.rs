@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, TimestampMicrosecondArray, UI
 use arrow::compute::{self, SortColumn, SortOptions};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType};
 use datafusion::common::{Result, exec_datafusion_err};
-use vitral_schemas::catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::timestamp_type;
 use vitral_schemas::window::Windows;

@@ -10,7 +10,7 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::lit;
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::{Limits, Retained, retain};

@@ -10,9 +10,10 @@ use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::Result;
 use datafusion::execution::context::SessionContext;
+use vitral_engine::rules::RowRules;
 use vitral_messages::decode::{Decoded, Refusal};
 use vitral_messages::known_ids::KnownIds;
-use vitral_panes::rules::RowRules;
+use vitral_panes::PanesError;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
@@ -46,7 +47,7 @@ pub struct Moment {
 impl Judge {
     /// The ids of all partitions may use `known_bytes_max`.
     pub fn new(topic: &Topic, session: &SessionContext, known_bytes_max: usize) -> Result<Self, StreamError> {
-        let rules = RowRules::new(topic, session)?;
+        let rules = RowRules::new(topic, session).map_err(PanesError::from)?;
         let id_key = uuid::Uuid::new_v4().as_u64_pair();
         Ok(Self { topic: topic.clone(), rules, id_key, known: BTreeMap::new(), known_bytes_max })
     }

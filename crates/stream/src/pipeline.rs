@@ -20,9 +20,9 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_messages::decode::Decoder;
 use vitral_panes::watermark::Watermarks;
-use vitral_schemas::catalog::{Catalog, ShopSettings};
 use vitral_schemas::time::{Clock, MICROS_PER_MS};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;

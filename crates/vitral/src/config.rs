@@ -12,7 +12,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use vitral_api::ServeConfig;
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::health::Bounds;
 use vitral_store::Location;
 use vitral_stream::{KafkaConfig, StreamConfig};

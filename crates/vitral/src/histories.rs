@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::sync::watch;
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_schemas::health::{Health, TaskHealth};
 use vitral_schemas::history::{Histories, HistoryReceiver};
 use vitral_store::{History, Location, StoreError};

@@ -13,7 +13,7 @@ use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, SecondsFormat, Utc};
 use vitral_batch::ledger;
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_schemas::notice::{Notice, NoticeSender};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};

@@ -12,7 +12,7 @@ use vitral_batch::reconcile::offsets::{self, Seen};
 use vitral_batch::reconcile::results::{self, Results, Run};
 use vitral_batch::reconcile::{Range, first_ms, reconcile};
 use vitral_batch::{BatchError, Engine};
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::health::TaskHealth;
 use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
 use vitral_schemas::time::MICROS_PER_MS;

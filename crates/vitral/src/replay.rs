@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use vitral_batch::Engine;
 use vitral_batch::reconcile::{Range, reconcile, repair};
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::window::Windows;
 use vitral_store::Location;
 

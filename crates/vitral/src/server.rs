@@ -14,7 +14,7 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::view::{View, ViewReceiver};

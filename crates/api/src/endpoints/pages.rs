@@ -170,7 +170,7 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use datafusion::prelude::SessionContext;
-    use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile};
+    use vitral_catalog::{Catalog, ShopSettings, SourceFile};
 
     use super::*;
 

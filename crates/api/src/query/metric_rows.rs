@@ -7,7 +7,7 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, SortExpr, ident, lit};
-use vitral_schemas::catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::view::MetricView;
 use vitral_schemas::window::Window;

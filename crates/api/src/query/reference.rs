@@ -8,8 +8,8 @@ use std::time::SystemTime;
 
 use arrow::error::ArrowError;
 use datafusion::catalog::{MemTable, TableProvider};
-use vitral_schemas::catalog::Reference;
-use vitral_schemas::reference;
+use vitral_catalog::Reference;
+use vitral_catalog::reference;
 
 use super::QueryError;
 
@@ -68,7 +68,7 @@ async fn stamp(path: &Path) -> std::io::Result<Stamp> {
 mod tests {
     use arrow::util::pretty::pretty_format_batches;
     use datafusion::prelude::SessionContext;
-    use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile};
+    use vitral_catalog::{Catalog, ShopSettings, SourceFile};
 
     use super::*;
 

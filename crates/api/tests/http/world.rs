@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use vitral_api::{ApiConfig, ApiInputs, ServeConfig, Telemetry};
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::history::Histories;
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;

@@ -5,7 +5,7 @@
 use std::hash::Hasher;
 
 use siphasher::sip128::{Hasher128, SipHasher13};
-use vitral_schemas::catalog::ImportTarget;
+use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::Topic;
 
 use super::mapping::Mapping;

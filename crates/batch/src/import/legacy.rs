@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
-use vitral_schemas::catalog::ImportTarget;
+use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::Topic;
 
 use super::identity::hash;

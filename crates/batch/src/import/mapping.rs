@@ -4,7 +4,7 @@ mod names;
 
 use std::collections::BTreeMap;
 
-use vitral_schemas::catalog::ImportTarget;
+use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
 pub(super) use self::names::key;

@@ -24,7 +24,7 @@ use datafusion::sql::sqlparser::ast::{Query, Statement};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use tokio_stream::StreamExt;
-use vitral_schemas::catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
+use vitral_catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 
 use self::file_table::{FileStream, schema_of};
 pub(crate) use self::profiles::check;

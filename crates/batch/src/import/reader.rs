@@ -10,9 +10,10 @@ use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono::DateTime;
 use serde_json::{Map, Value};
+use vitral_engine::rules::RowRules;
+use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::{Decoder, Refusal};
-use vitral_panes::rules::RowRules;
-use vitral_panes::{EngineConfig, engine_session};
+use vitral_panes::PanesError;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::verdict::{Reason, Verdict};
 
@@ -59,7 +60,7 @@ impl<'a> Reader<'a> {
             column.needed = index == topic.event_time;
         }
         let session = engine_session(EngineConfig::default()).map_err(BatchError::engine("the rules", "planned"))?;
-        let rules = RowRules::new(&topic, &session)?;
+        let rules = RowRules::new(&topic, &session).map_err(PanesError::from)?;
         let schema = topic.history_schema();
         let schema = Arc::new(Schema::new(schema.fields()[1..].to_vec()));
         let decoder = Decoder::new(&topic, import.zone);

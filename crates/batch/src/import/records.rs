@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampM
 use chrono::Utc;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ident;
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_schemas::topic::timestamp_type;
 use vitral_store::{AppendTable, History, ImportedRows, Location, read_session};
 

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_schemas::topic::{Topic, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{History, Location};

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_store::{History, Location};
 
 use super::records::{self, Record, State};

@@ -2,7 +2,7 @@
 
 use vitral_batch::checks;
 use vitral_batch::import::Numbers;
-use vitral_schemas::catalog::ShopSettings;
+use vitral_catalog::ShopSettings;
 use vitral_store::warehouse::Days;
 
 use crate::world::{World, day};

@@ -3,7 +3,7 @@
 use crate::world::{World, day};
 use vitral_batch::jobs::Wanted;
 use vitral_batch::{checks, planning};
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_store::warehouse::Days;
 
 const SALES: &str = "id_pedido,id_produto,quantidade,valor,desconto,timestamp,regiao,categoria

@@ -1,7 +1,7 @@
 //! Files of other programs, by the catalog's profiles, and conditions on a file's own columns.
 
 use vitral_batch::import::Ask;
-use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
+use vitral_catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
 
 use crate::world::{Read, World};
 

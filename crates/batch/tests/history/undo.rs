@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use vitral_batch::BatchError;
 use vitral_batch::import::records::{self, State};
 use vitral_batch::jobs::{Jobs, Wanted};
-use vitral_schemas::catalog::ShopSettings;
+use vitral_catalog::ShopSettings;
 use vitral_store::warehouse::{Connection, Days, PostgresWarehouse, Warehouse, WarehouseTable};
 
 use crate::world::{World, day, show};

@@ -19,7 +19,7 @@ use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, r
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 use vitral_store::{Archive, ArchiveCommit, Location};

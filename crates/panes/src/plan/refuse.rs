@@ -3,7 +3,7 @@
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Volatility};
-use vitral_schemas::catalog::{Metric, Position};
+use vitral_catalog::{Metric, Position};
 
 use crate::error::PanesError;
 

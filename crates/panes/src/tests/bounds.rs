@@ -4,12 +4,12 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use vitral_schemas::catalog::ShopSettings;
+use vitral_catalog::ShopSettings;
 
 use super::rows::{Event, all_rows, batch, fold, panes, plan, text};
 use crate::plan::MetricPlan;
 use crate::state::{MetricPanes, pane_column};
-use crate::{EngineConfig, engine_session};
+use vitral_engine::{EngineConfig, engine_session};
 
 #[test]
 fn a_sum_that_does_not_fit_fails_and_never_wraps() {

@@ -9,14 +9,14 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use vitral_schemas::catalog::{Catalog, PANE_COLUMN, ShopSettings, SourceFile};
+use vitral_catalog::{Catalog, PANE_COLUMN, ShopSettings, SourceFile};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
 use crate::plan::MetricPlan;
 use crate::rows::arrange;
 use crate::state::{MetricPanes, pane_column};
-use crate::{EngineConfig, divide_half_up, engine_session, make_exact};
+use vitral_engine::{EngineConfig, divide_half_up, engine_session, make_exact};
 
 /// The built-in catalog's topic, with `sql` as its only metric of that name.
 pub fn plan(sql: &str) -> (Topic, Arc<MetricPlan>) {

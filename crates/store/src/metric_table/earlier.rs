@@ -8,7 +8,7 @@ use datafusion::common::ScalarValue;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
-use vitral_schemas::catalog::WINDOW_START_COLUMN;
+use vitral_catalog::WINDOW_START_COLUMN;
 use vitral_schemas::published::PublishedWindows;
 use vitral_schemas::time::MICROS_PER_MS;
 

@@ -5,9 +5,9 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
+use vitral_catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
+use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::watermark::Watermarks;
-use vitral_panes::{EngineConfig, engine_session};
-use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
 use vitral_schemas::time::ManualClock;
 
 use super::*;

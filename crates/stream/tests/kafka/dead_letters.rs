@@ -1,6 +1,6 @@
 //! Messages that are refused.
 
-use vitral_schemas::catalog::ShopSettings;
+use vitral_catalog::ShopSettings;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use vitral_schemas::catalog::ShopSettings;
+use vitral_catalog::ShopSettings;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Location, StoreError};
 use vitral_stream::replay::{Replayed, Wanted, replay};

@@ -1,6 +1,6 @@
 //! Rows of the ledger, fed again.
 
-use vitral_schemas::catalog::ShopSettings;
+use vitral_catalog::ShopSettings;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;
 use vitral_stream::StreamError;

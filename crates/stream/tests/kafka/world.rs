@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile};
+use vitral_catalog::{Catalog, ShopSettings, SourceFile};
 use vitral_schemas::time::{Clock, ManualClock, SystemClock};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
@@ -140,7 +140,7 @@ impl Shop {
     /// The same topic under a catalog with these statements on top.
     pub fn with_catalog(&self, text: &str) -> Self {
         let file = SourceFile { path: "above.sql".to_owned(), text: text.to_owned() };
-        let below = vitral_schemas::catalog::builtin_files();
+        let below = vitral_catalog::builtin_files();
         let mut catalog = Catalog::parse(&[below, vec![file]], &ShopSettings::default()).expect("a catalog");
         catalog.topics[0].kafka_topic = self.topic.kafka_topic.clone();
         let (kafka, clock) = (self.kafka.clone(), Arc::clone(&self.clock));

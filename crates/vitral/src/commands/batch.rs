@@ -13,7 +13,7 @@ use clap::{Args, Subcommand};
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, checks};
-use vitral_schemas::catalog::{Catalog, Period};
+use vitral_catalog::{Catalog, Period};
 use vitral_store::warehouse::Days;
 use vitral_store::{Location, Quarantine};
 

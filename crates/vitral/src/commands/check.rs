@@ -5,9 +5,10 @@ use std::path::PathBuf;
 use anyhow::{Context, bail};
 use clap::Args;
 use vitral_batch::planning;
+use vitral_catalog::{Catalog, Diagnostics};
+use vitral_engine::{EngineConfig, engine_session};
+use vitral_panes::PanesError;
 use vitral_panes::plan::MetricPlan;
-use vitral_panes::{EngineConfig, PanesError, engine_session};
-use vitral_schemas::catalog::{Catalog, Diagnostics};
 
 use crate::config::Config;
 

@@ -16,7 +16,7 @@ use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers};
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_store::{Act, Location};
 
 use self::limit::Limit;

@@ -9,7 +9,7 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use vitral_batch::import::ROW_REASON;
 use vitral_batch::ledger;
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_store::{Act, DataDirLock, Location};

@@ -13,7 +13,7 @@ use serde_json::json;
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::results::{self, Run};
 use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, reconcile, repair};
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_schemas::reconciliation::BY_COMMAND;
 use vitral_schemas::time::day_start_ms;
 use vitral_store::{Act, Location};

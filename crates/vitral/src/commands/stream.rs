@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::Skip;

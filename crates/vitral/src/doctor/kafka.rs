@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use chrono::Utc;
 use tokio::net::{TcpStream, lookup_host};
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_stream::kafka::{ProbedTopic, probe};
 
 use super::{Finding, SKEW_MS};

@@ -11,7 +11,7 @@ use std::time::Duration;
 use chrono::{Offset, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 
 use super::Finding;
 use crate::commands::check;

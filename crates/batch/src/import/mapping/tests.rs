@@ -1,4 +1,4 @@
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 
 use super::*;
 

@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 
 use super::*;
 use crate::import::ImportError;

@@ -9,7 +9,7 @@ use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
-use vitral_schemas::catalog::{LINE_COLUMN, SHEET_COLUMN};
+use vitral_catalog::{LINE_COLUMN, SHEET_COLUMN};
 
 use super::{Opener, Shared, WAITING};
 use crate::import::ImportError;

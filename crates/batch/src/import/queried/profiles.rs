@@ -5,7 +5,7 @@ use std::sync::Arc;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
-use vitral_schemas::catalog::{Diagnostic, FILE_TABLE, MissingHeading, Profile};
+use vitral_catalog::{Diagnostic, FILE_TABLE, MissingHeading, Profile};
 use vitral_schemas::topic::Topic;
 
 use super::columns;

@@ -1,5 +1,5 @@
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
-use vitral_schemas::catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, ShopSettings};
 
 use super::*;
 use crate::archive::Archive;

@@ -6,7 +6,7 @@ use std::time::Duration;
 use anyhow::bail;
 use chrono::{DateTime, SecondsFormat, TimeDelta, Utc};
 use serde_json::json;
-use vitral_schemas::catalog::Catalog;
+use vitral_catalog::Catalog;
 use vitral_schemas::topic::Topic;
 use vitral_store::archive::{self, LastRetention, Limits, Outlook, Retained};
 use vitral_store::lease::{Holder, Lease, UPKEEP};

@@ -2,7 +2,7 @@
 
 use anyhow::{anyhow, bail};
 use vitral_batch::import::{Ask, File, recognise};
-use vitral_schemas::catalog::{Catalog, Profile};
+use vitral_catalog::{Catalog, Profile};
 
 use super::Forms;
 use crate::cli::{BadArguments, answer};

@@ -1,19 +1,44 @@
 //! An expression that fails refuses the rows it fails on, whatever lies beside them.
 
-use vitral_schemas::catalog::{Catalog, ShopSettings, SourceFile};
+use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
+use arrow::datatypes::Int64Type;
+use vitral_schemas::topic::{Column, ColumnKind};
 
 use super::*;
-use crate::tests::rows::{Event, batch};
 use crate::{EngineConfig, engine_session};
 
-fn topic(column: &str) -> Topic {
-    let settings = ShopSettings::default();
-    let text = format!(
-        "CREATE TABLE eventos_clientes (timestamp TIMESTAMP NOT NULL, id_produto TEXT, quantidade BIGINT, {column}) \
-         WITH (connector = 'kafka', topic = 't', event_time = 'timestamp')"
-    );
-    let file = SourceFile { path: "topic.sql".into(), text };
-    Catalog::parse(&[vec![file]], &settings).unwrap_or_else(|errors| panic!("{errors}")).topics.remove(0)
+const NOON_MICROS: i64 = 1_747_224_000_000_000;
+
+/// A topic whose last column is a number.
+fn topic(number: Column) -> Topic {
+    let column = |name: &str, kind: ColumnKind| Column::new(name, kind);
+    let columns = vec![
+        Column { needed: true, ..column("timestamp", ColumnKind::Timestamp) },
+        column("id_produto", ColumnKind::Text),
+        column("quantidade", ColumnKind::Integer),
+        number,
+    ];
+    Topic {
+        name: "eventos".into(),
+        kafka_topic: "t".into(),
+        columns,
+        event_time: 0,
+        event_id: None,
+        watermark_ms: 0,
+        lateness_ms: 0,
+        ahead_ms: 0,
+        idle_ms: 0,
+        message_bytes_max: 1 << 20,
+        keep_raw: false,
+    }
+}
+
+fn with_default(default: &str) -> Topic {
+    topic(Column { default: Some(default.into()), ..Column::new("numero", ColumnKind::Integer) })
+}
+
+fn with_check(check: &str) -> Topic {
+    topic(Column { check: Some(check.into()), ..Column::new("numero", ColumnKind::Integer) })
 }
 
 /// The values of the last column, and what is refused.
@@ -21,21 +46,23 @@ fn apply(topic: &Topic, rows: &RecordBatch) -> (Vec<Option<i64>>, Forbidden) {
     let session = engine_session(EngineConfig::default()).expect("a session");
     let rules = RowRules::new(topic, &session).expect("planned");
     let (rows, forbidden) = rules.apply(rows.columns().to_vec(), i64::MAX / 4_000).expect("applied");
-    let last = rows.columns()[rows.num_columns() - 1].as_primitive::<arrow::datatypes::Int64Type>().iter().collect();
+    let last = rows.columns()[rows.num_columns() - 1].as_primitive::<Int64Type>().iter().collect();
     (last, forbidden)
 }
 
 fn events(topic: &Topic, events: &[(&str, i64)]) -> RecordBatch {
-    let event = |(product, quantity): &(&str, i64)| -> Event {
-        let time = "2025-05-14T12:00:00Z".to_owned();
-        vec![("timestamp", time), ("id_produto", (*product).to_owned()), ("quantidade", quantity.to_string())]
-    };
-    batch(topic, &events.iter().map(event).collect::<Vec<_>>())
+    let times = TimestampMicrosecondArray::from_value(NOON_MICROS, events.len()).with_timezone("UTC");
+    let products: StringArray =
+        events.iter().map(|(product, _)| Some(*product).filter(|text| !text.is_empty())).collect();
+    let quantities = Int64Array::from_iter_values(events.iter().map(|(_, quantity)| *quantity));
+    let numbers = Int64Array::new_null(events.len());
+    let columns: Vec<ArrayRef> = vec![Arc::new(times), Arc::new(products), Arc::new(quantities), Arc::new(numbers)];
+    RecordBatch::try_new(topic.schema(), columns).expect("the topic's columns")
 }
 
 #[test]
 fn a_default_that_fails_on_a_row_refuses_that_row_alone() {
-    let topic = topic("numero BIGINT DEFAULT CAST(id_produto AS BIGINT) / quantidade");
+    let topic = with_default("CAST(id_produto AS BIGINT) / quantidade");
     let rows = events(&topic, &[("8", 2), ("p1", 2), ("9", 3), ("7", 0), ("", 1)]);
     let (values, forbidden) = apply(&topic, &rows);
     assert_eq!(values, [Some(4), None, Some(3), None, None]);
@@ -48,7 +75,7 @@ fn a_default_that_fails_on_a_row_refuses_that_row_alone() {
 
 #[test]
 fn a_check_that_fails_on_a_row_refuses_that_row_alone() {
-    let topic = topic("numero BIGINT CHECK (100 / quantidade < 60)");
+    let topic = with_check("100 / quantidade < 60");
     let rows = events(&topic, &[("", 2), ("", 0), ("", 1), ("", 5)]);
     let (_, forbidden) = apply(&topic, &rows);
     assert_eq!(forbidden.keys().copied().collect::<Vec<_>>(), [1, 2]);
@@ -57,7 +84,7 @@ fn a_check_that_fails_on_a_row_refuses_that_row_alone() {
 
 #[test]
 fn integers_of_a_check_do_not_wrap() {
-    let topic = topic("numero BIGINT CHECK (quantidade * 4 >= 0)");
+    let topic = with_check("quantidade * 4 >= 0");
     let (_, forbidden) = apply(&topic, &events(&topic, &[("", i64::MAX / 2), ("", 1)]));
     assert_eq!(forbidden.keys().copied().collect::<Vec<_>>(), [0]);
 }
@@ -65,7 +92,7 @@ fn integers_of_a_check_do_not_wrap() {
 /// A guard keeps its row, although the rows beside it make the engine look at both sides of the AND.
 #[test]
 fn whether_a_row_fails_does_not_depend_on_its_batch() {
-    let topic = topic("numero BIGINT CHECK (quantidade <> 0 AND 100 / quantidade < 60)");
+    let topic = with_check("quantidade <> 0 AND 100 / quantidade < 60");
     let many: Vec<(&str, i64)> = (0..200).map(|row| ("", [5, 0, 1, 50][row % 4])).collect();
     let (_, together) = apply(&topic, &events(&topic, &many));
     for (row, event) in many.iter().enumerate() {

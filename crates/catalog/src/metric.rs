@@ -19,7 +19,8 @@ use sha2::{Digest, Sha256};
 use super::reader::{Options, simple_name, text_literal};
 use super::table::duration_ms;
 use super::{Diagnostic, Position, ShopSettings, expressions};
-use crate::window::Window;
+use crate::position::InFile;
+use vitral_schemas::window::Window;
 
 /// The column that stands for the window in a metric's rewritten SQL: the start of the row's pane.
 pub const PANE_COLUMN: &str = "_pane";

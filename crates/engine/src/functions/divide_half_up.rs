@@ -1,4 +1,4 @@
-//! Scalar functions that metrics need and DataFusion lacks.
+//! `divide_half_up(amount, count)`: an amount for each of a count, in cents.
 
 use std::sync::Arc;
 

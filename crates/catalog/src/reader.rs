@@ -14,6 +14,7 @@ use super::{
     Catalog, Check, Diagnostic, Endpoint, ImportTarget, Metric, Position, Profile, ShopSettings, SourceFile, View,
     expressions, table, warnings,
 };
+use crate::position::InFile;
 
 /// Adds the statements of `file` to `catalog`.
 pub(super) fn read(file: &SourceFile, settings: &ShopSettings, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {

@@ -7,7 +7,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::reader::{Options, push_new, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position};
-use crate::topic::{Column, ColumnKind, TEXT_BYTES_MAX, Topic};
+use crate::position::InFile;
+use vitral_schemas::topic::{Column, ColumnKind, TEXT_BYTES_MAX, Topic};
 
 /// A table read from a file below the data directory's `reference` folder.
 #[derive(Debug, Clone, PartialEq)]

@@ -21,7 +21,7 @@ use datafusion::prelude::create_udf;
 
 const UNITS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
 
-pub(crate) fn first_of() -> ScalarUDF {
+pub fn first_of() -> ScalarUDF {
     create_udf(
         "first_of",
         vec![DataType::Utf8, DataType::Date32],
@@ -66,7 +66,7 @@ fn first_day(unit: &str, day: i32) -> Option<i32> {
 
 /// Replaces `date_trunc` of a date by the function.
 #[derive(Debug)]
-pub(crate) struct TruncatedDates;
+pub struct TruncatedDates;
 
 impl AnalyzerRule for TruncatedDates {
     fn name(&self) -> &'static str {

@@ -18,14 +18,14 @@ const FIXED: &str = "fixed";
 const DAYS: &str = "days";
 const MONTH: &str = "month";
 
-pub(crate) fn window_starts() -> ScalarUDF {
+pub fn window_starts() -> ScalarUDF {
     let arguments = vec![timestamp_type(), DataType::Utf8, DataType::Int64, DataType::Int64, DataType::Utf8];
     let output = DataType::List(Arc::new(Field::new_list_field(timestamp_type(), true)));
     create_udf("window_starts", arguments, output, Volatility::Immutable, Arc::new(run))
 }
 
 /// The call for an expression of a time.
-pub(crate) fn starts_of(windows: &Windows, time: Expr) -> Expr {
+pub fn starts_of(windows: &Windows, time: Expr) -> Expr {
     let (kind, size, slide) = match windows.window {
         Window::Fixed { size_ms, slide_ms } => (FIXED, size_ms, slide_ms),
         Window::Days { size } => (DAYS, size.into(), 0),

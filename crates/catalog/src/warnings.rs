@@ -11,7 +11,8 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::metric::windows_per_event;
 use super::{Catalog, Diagnostic, Position, expressions};
-use crate::topic::{Column, ColumnKind};
+use crate::position::InFile;
+use vitral_schemas::topic::{Column, ColumnKind};
 
 /// Each event is in so many windows of a metric before it is warned of.
 const MANY_WINDOWS: i64 = 60;

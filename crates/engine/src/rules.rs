@@ -14,12 +14,10 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
 use datafusion::logical_expr::{cast, ident, when};
 use datafusion::physical_expr::PhysicalExpr;
-use vitral_schemas::catalog::Position;
+use vitral_schemas::diagnostic::{Diagnostic, Position};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Reason;
-
-use crate::error::PanesError;
 
 #[derive(Debug)]
 pub struct RowRules {
@@ -37,12 +35,12 @@ pub type Forbidden = BTreeMap<usize, (Reason, String)>;
 
 impl RowRules {
     /// Errors name the column whose expression cannot be planned.
-    pub fn new(topic: &Topic, session: &SessionContext) -> Result<Self, PanesError> {
+    pub fn new(topic: &Topic, session: &SessionContext) -> Result<Self, Box<Diagnostic>> {
         let wrong = |column: &str, kind: &str, source: DataFusionError| {
-            PanesError::Unsupported(Box::new(Position::file(format!("topic {}", topic.name)).error(
+            Box::new(Position::file(format!("topic {}", topic.name)).error(
                 format!("{kind} of column {column}: {}", source.strip_backtrace()),
-                "mend the expression in the topic's file".to_owned(),
-            )))
+                "correct the expression in the topic's file".to_owned(),
+            ))
         };
         let schema = DFSchema::try_from(topic.schema()).map_err(|source| wrong("*", "the columns", source))?;
         let (mut defaults, mut default_texts, mut checks) = (Vec::new(), Vec::new(), Vec::new());

@@ -7,6 +7,7 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Span
 
 use super::reader::{Options, text_literal};
 use super::{Diagnostic, Position};
+use crate::position::InFile;
 
 /// How a row of a file becomes one of a topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

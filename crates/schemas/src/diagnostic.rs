@@ -1,8 +1,6 @@
-//! Catalog errors that name file, line, column and remedy.
+//! Errors that name file, line, column and remedy.
 
 use std::fmt;
-
-use datafusion::sql::sqlparser::tokenizer::{Location, Span};
 
 /// A place in a catalog file. Line and column count from 1; 0 means the file as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,16 +15,12 @@ impl Position {
         Self { file: path.into(), line: 0, column: 0 }
     }
 
-    pub fn at(&self, span: Span) -> Self {
-        self.at_location(span.start)
-    }
-
-    /// An empty location keeps the place that is known already.
-    pub fn at_location(&self, location: Location) -> Self {
-        if location.line == 0 {
+    /// The same file at another place; line 0 keeps the place that is known already.
+    pub fn at_line(&self, line: u64, column: u64) -> Self {
+        if line == 0 {
             return self.clone();
         }
-        Self { file: self.file.clone(), line: location.line, column: location.column }
+        Self { file: self.file.clone(), line, column }
     }
 
     pub fn error(&self, message: impl Into<String>, remedy: String) -> Diagnostic {

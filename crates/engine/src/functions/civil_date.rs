@@ -18,7 +18,7 @@ use datafusion::prelude::create_udf;
 use vitral_schemas::time::civil_days;
 use vitral_schemas::topic::timestamp_type;
 
-pub(crate) fn civil_date() -> ScalarUDF {
+pub fn civil_date() -> ScalarUDF {
     create_udf(
         "civil_date",
         vec![timestamp_type(), DataType::Utf8],
@@ -40,7 +40,7 @@ fn run(arguments: &[ColumnarValue]) -> Result<ColumnarValue> {
 
 /// Replaces the cast by the function.
 #[derive(Debug)]
-pub(crate) struct CivilDates;
+pub struct CivilDates;
 
 impl AnalyzerRule for CivilDates {
     fn name(&self) -> &'static str {

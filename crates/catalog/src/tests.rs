@@ -1,8 +1,8 @@
 //! The built-in catalog parses; every mistake is named with its place and a remedy.
 
 use super::*;
-use crate::topic::ColumnKind;
-use crate::window::Window;
+use vitral_schemas::topic::ColumnKind;
+use vitral_schemas::window::Window;
 
 fn parse(text: &str) -> Result<Catalog, Diagnostics> {
     let builtin = builtin::files();

@@ -15,14 +15,15 @@
 //! Every error is a [`Diagnostic`] that names file, line, column and remedy.
 
 mod builtin;
-mod diagnostic;
 mod endpoint;
 mod expressions;
 mod import;
 mod job;
 mod metric;
+mod position;
 mod profile;
 mod reader;
+pub mod reference;
 mod table;
 mod warnings;
 
@@ -32,14 +33,14 @@ use chrono_tz::Tz;
 use datafusion::sql::sqlparser::ast::Query;
 
 pub use self::builtin::files as builtin_files;
-pub use self::diagnostic::{Diagnostic, Diagnostics, Position};
 pub use self::endpoint::Endpoint;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 pub use self::table::Reference;
-use crate::topic::Topic;
+pub use vitral_schemas::diagnostic::{Diagnostic, Diagnostics, Position};
+use vitral_schemas::topic::Topic;
 
 /// What catalog files may read by `current_setting('shop.time_zone')` and `current_setting('shop.currency')`.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -32,7 +32,7 @@ use datafusion::physical_plan::aggregates::order::GroupOrdering;
 use self::spread::{Spread, bucket_count, lists_of, texts_of};
 
 /// For states that whoever merges them has accounted for.
-pub(crate) fn count_distinct_text() -> Arc<AggregateUDF> {
+pub fn count_distinct_text() -> Arc<AggregateUDF> {
     aggregate(false)
 }
 

@@ -1,4 +1,4 @@
-//! `count(DISTINCT text)` in jobs and checks: by panes' one table for all groups. DataFusion's own accumulator for each group is many times
+//! `count(DISTINCT text)` in jobs and checks: by one table for all groups. DataFusion's own accumulator for each group is many times
 //! slower where days, regions and categories make thousands of groups.
 //!
 //! Reconciliation does not use it: it proves by other means than the stream's.
@@ -13,13 +13,14 @@ use datafusion::logical_expr::expr::AggregateFunction;
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Aggregate, AggregateUDF, Expr, ExprSchemable, LogicalPlan};
 use datafusion::optimizer::AnalyzerRule;
-use vitral_panes::count_distinct_text_of_batches;
+
+use crate::distinct::count_distinct_text_of_batches;
 
 #[derive(Debug)]
-pub(crate) struct DistinctTexts(Arc<AggregateUDF>);
+pub struct DistinctTexts(Arc<AggregateUDF>);
 
 impl DistinctTexts {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self(count_distinct_text_of_batches())
     }
 

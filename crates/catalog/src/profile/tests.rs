@@ -1,5 +1,5 @@
 use super::*;
-use crate::catalog::{Catalog, ShopSettings, SourceFile};
+use crate::{Catalog, ShopSettings, SourceFile};
 
 fn read(sql: &str) -> Result<Profile, String> {
     let file = SourceFile { path: "p.sql".to_owned(), text: sql.to_owned() };

@@ -5,7 +5,7 @@ use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
 use std::path::Path;
 use std::sync::Arc;
 
-use crate::catalog::Reference;
+use crate::Reference;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;

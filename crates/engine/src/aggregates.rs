@@ -1,0 +1,15 @@
+//! Aggregates that stand in the place of DataFusion's own, or that rules put there.
+
+use std::sync::Arc;
+
+use datafusion::logical_expr::AggregateUDF;
+
+use crate::distinct::count_distinct_text_of_batches;
+use crate::exact::exact_aggregates;
+
+/// Those that other processes must know to compute a part of a query.
+pub fn aggregates() -> Vec<Arc<AggregateUDF>> {
+    let mut aggregates = exact_aggregates().to_vec();
+    aggregates.push(count_distinct_text_of_batches());
+    aggregates
+}

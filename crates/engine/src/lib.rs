@@ -1,0 +1,19 @@
+//! The query engine: how DataFusion sessions are made, the SQL functions that they all know, and a topic's rules for its rows.
+//!
+//! Architecture invariant: whoever plans SQL takes a session from here, so that a statement that plans in one place plans in every
+//! other. No I/O and no tasks.
+
+mod aggregates;
+mod distinct;
+mod distinct_texts;
+mod exact;
+mod functions;
+pub mod rules;
+pub mod session;
+
+pub use aggregates::aggregates;
+pub use distinct::{count_distinct_text, count_distinct_text_of_batches};
+pub use distinct_texts::DistinctTexts;
+pub use exact::{exact_aggregates, make_exact};
+pub use functions::{CivilDates, TruncatedDates, add_functions, divide_half_up, functions, starts_of, text_of_bytes};
+pub use session::{EngineConfig, engine_session, query_state, table_state};

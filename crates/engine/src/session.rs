@@ -1,0 +1,105 @@
+//! How sessions are made: for metrics, for tables, for the queries of readers. All know the same functions.
+
+use std::sync::Arc;
+
+use datafusion::{
+    error::Result,
+    execution::{
+        SessionState, SessionStateBuilder,
+        context::SessionContext,
+        disk_manager::{DiskManagerBuilder, DiskManagerMode},
+        memory_pool::{GreedyMemoryPool, MemoryPool},
+        runtime_env::RuntimeEnvBuilder,
+    },
+    optimizer::Optimizer,
+    prelude::SessionConfig,
+};
+
+use crate::functions::add_functions;
+
+/// Rows that are read from a stored table together.
+const TABLE_BATCH_ROWS: usize = 32 * 1024;
+/// More would only make two cores change between threads.
+const QUERY_PARTITIONS: usize = 2;
+
+#[derive(Debug, Clone, Copy)]
+pub struct EngineConfig {
+    /// What all open panes, and the aggregations over them, may use together.
+    pub memory_bytes: usize,
+}
+
+impl Default for EngineConfig {
+    fn default() -> Self {
+        Self { memory_bytes: 2 << 30 }
+    }
+}
+
+/// A session whose plans can be cut at the aggregate: one partition, one plain two-step aggregate, no rule that merges
+/// the steps or rewrites `count(DISTINCT ...)` into two stacked aggregates.
+pub fn engine_session(config: EngineConfig) -> Result<SessionContext> {
+    let mut session = SessionConfig::new()
+        .with_target_partitions(1)
+        .with_batch_size(64 * 1024)
+        .with_collect_statistics(false)
+        .with_information_schema(false);
+    let options = session.options_mut();
+    // Handing rows through unaggregated would break the promise that a state is small.
+    options.execution.skip_partial_aggregation_probe_ratio_threshold = 1.0;
+    options.sql_parser.collect_spans = true;
+    let pool: Arc<dyn MemoryPool> = Arc::new(GreedyMemoryPool::new(config.memory_bytes));
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(pool)
+        // What does not fit sets a metric aside with a message; nothing is spilled behind its back.
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    let rules =
+        Optimizer::new().rules.into_iter().filter(|rule| rule.name() != "single_distinct_aggregation_to_group_by");
+    let state = SessionStateBuilder::new()
+        .with_config(session)
+        .with_runtime_env(runtime)
+        .with_default_features()
+        .with_optimizer_rules(rules.collect())
+        .with_physical_optimizer_rules(Vec::new())
+        .build();
+    let mut context = SessionContext::new_with_state(state);
+    add_functions(&mut context)?;
+    Ok(context)
+}
+
+/// For reading and writing stored tables: history is read in bulk, and texts stay the plain ones that topics and metrics declare.
+pub fn table_state(target_partitions: usize) -> SessionStateBuilder {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(target_partitions)
+        .with_batch_size(TABLE_BATCH_ROWS)
+        .with_information_schema(true);
+    plain_texts(&mut config);
+    SessionStateBuilder::new().with_config(config).with_default_features()
+}
+
+/// For queries of readers, which see the named catalog and schema alone and share `memory_bytes`.
+pub fn query_state(memory_bytes: usize, catalog: &str, schema: &str) -> Result<SessionState> {
+    let mut config = SessionConfig::new()
+        .with_target_partitions(QUERY_PARTITIONS)
+        .with_default_catalog_and_schema(catalog, schema)
+        .with_create_default_catalog_and_schema(false)
+        .with_information_schema(false);
+    plain_texts(&mut config);
+    let runtime = RuntimeEnvBuilder::new()
+        .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
+        // A query that spills is slower than its time limit allows; refusing it says so at once.
+        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .build_arc()?;
+    let mut state =
+        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    add_functions(&mut state)?;
+    Ok(state)
+}
+
+/// Texts are not converted on the way from a file, and conditions are evaluated while it is read.
+fn plain_texts(config: &mut SessionConfig) {
+    let options = config.options_mut();
+    options.execution.parquet.schema_force_view_types = false;
+    options.execution.parquet.pushdown_filters = true;
+    options.execution.parquet.reorder_filters = true;
+    options.sql_parser.map_string_types_to_utf8view = false;
+}
