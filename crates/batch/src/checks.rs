@@ -31,6 +31,15 @@ pub struct Found {
     pub rows: RecordBatch,
     /// Why it could not be run, if so.
     pub failure: Option<String>,
+    /// Why finding nothing says nothing, if so.
+    pub unchecked: Option<String>,
+}
+
+impl Found {
+    fn nothing(check: &Check) -> Self {
+        let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        Self { name: check.name.clone(), words: check.words.clone(), count: 0, rows, failure: None, unchecked: None }
+    }
 }
 
 /// Rows that are kept of each check.
@@ -42,13 +51,9 @@ pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -
     for check in &catalog.checks {
         found.push(match one(check, zone, days, tables).await {
             // A check that fails on the data says nothing about the others.
-            Err(BatchError::Engine { source, .. }) if !is_outage(&source) => Found {
-                name: check.name.clone(),
-                words: check.words.clone(),
-                count: 0,
-                rows: RecordBatch::new_empty(Arc::new(Schema::empty())),
-                failure: Some(source.find_root().strip_backtrace()),
-            },
+            Err(BatchError::Engine { source, .. }) if !is_outage(&source) => {
+                Found { failure: Some(source.find_root().strip_backtrace()), ..Found::nothing(check) }
+            }
             outcome => outcome?,
         });
     }
@@ -87,18 +92,19 @@ pub async fn quarantined(store: &Location, days: Days) -> Result<Option<Found>, 
         count,
         rows: rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty()))),
         failure: None,
+        unchecked: None,
     }))
 }
 
 async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Found, BatchError> {
     let frame = planned(check, zone, days, tables).await?;
     let batches = frame.collect().await.map_err(BatchError::engine(&check.name, "run"))?;
-    let count = batches.iter().map(RecordBatch::num_rows).sum();
-    let rows = match batches.first() {
-        None => RecordBatch::new_empty(Arc::new(Schema::empty())),
-        Some(first) => concat_batches(&first.schema(), &batches)
-            .map_err(|source| BatchError::engine(&check.name, "run")(source.into()))?,
+    let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    let Some(first) = batches.first().filter(|_| count > 0) else {
+        let unchecked = tables.unfilled_reference(&check.query);
+        return Ok(Found { unchecked, ..Found::nothing(check) });
     };
-    let rows = rows.slice(0, rows.num_rows().min(SHOWN));
-    Ok(Found { name: check.name.clone(), words: check.words.clone(), count, rows, failure: None })
+    let rows = concat_batches(&first.schema(), &batches)
+        .map_err(|source| BatchError::engine(&check.name, "run")(source.into()))?;
+    Ok(Found { count, rows: rows.slice(0, rows.num_rows().min(SHOWN)), ..Found::nothing(check) })
 }

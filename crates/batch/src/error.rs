@@ -20,7 +20,9 @@ pub enum BatchError {
         "other imports go on adding rows of the same file: wait for them, then import again, which adds nothing twice"
     )]
     ImportedMeanwhile,
-    #[error("there is no import {id}: `vitral import list` names them")]
+    #[error("nothing was imported yet into {store}: name another place with --data-dir or store.url")]
+    NothingImported { store: String },
+    #[error("no import has an id that begins with {id:?}: `vitral import list` names them")]
     NoImport { id: String },
     #[error("several imports begin with {id}: give more of the id, as `vitral import list` has it")]
     ImportIds { id: String },
@@ -30,9 +32,10 @@ pub enum BatchError {
     #[error("there is no job {job}: name one of {known}")]
     NoJob { job: String, known: String },
     #[error(
-        "{table} is not computed anew from {day}: events of then are gone, by retention, and what it has would be lost; name later days"
+        "{table} is not computed again for {from} to {to}: retention has deleted events of {first} to {last}, and what the table has of them \
+         would be lost; name other days, or run the job without days for all others that have changed"
     )]
-    Gone { table: String, day: NaiveDate },
+    Gone { table: String, from: NaiveDate, to: NaiveDate, first: NaiveDate, last: NaiveDate },
     #[error(
         "{table} is not computed for {day} yet: events of that day can still count until the watermark of {topic} has passed {closes}, and \
          it is at {watermark}; run it later, or with --wait, or with --allow-open for what is there, or without a date for all that has \

@@ -4,6 +4,7 @@
 //! the rows are written: a crash between the two makes it do the same days again, which changes nothing.
 
 mod changes;
+mod days;
 mod runs;
 
 use std::sync::Arc;
@@ -14,18 +15,15 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{cast, ident};
-use vitral_catalog::{Catalog, JobTable, Period};
-use vitral_schemas::time::{MICROS_PER_MS, day_start_ms};
+use vitral_catalog::{Catalog, JobTable};
+use vitral_schemas::time::{civil_day, day_start_ms};
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 use vitral_store::{Location, Quarantine};
 
+use self::days::{Parts, are_many, around, at_once, next_day, together, whole};
 use self::runs::Run;
 use crate::error::BatchError;
 use crate::tables::{Span, Tables, plan_query, unplanned};
-
-/// Days that are computed together: each part looks for its rows in the files anew, and holds its groups in memory.
-/// A year, in whole months too, wherever it begins.
-const DAYS_AT_ONCE: i64 = 400;
 
 /// Which days a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -53,11 +51,14 @@ pub struct Done {
     pub days: Option<Days>,
     pub read: u64,
     pub written: u64,
+    /// Messages and rows of files that were refused and arrived on these days: few of them have a time of their own.
     pub refused: u64,
     /// Rows that the warehouse's database cannot take.
     pub set_aside: u64,
     /// Days that have changed and are left as they are: not all of their events are there any more.
     pub left: usize,
+    /// Of many days that were named, those of which no row is stored, neither from messages nor from files.
+    pub empty: Vec<Days>,
 }
 
 impl Jobs<'_> {
@@ -87,26 +88,39 @@ impl Jobs<'_> {
         let target = target(table, tables).await?;
         let target_id = self.warehouse.prepare(&target).await?;
         let mut left = 0;
-        let spans = match wanted {
+        let parts = match wanted {
             Wanted::Days(first, last) => {
                 let days = whole(table.per, Days { from: first, to: next_day(last) });
-                if !self.is_provable(days.from, tables) {
-                    return Err(BatchError::Gone { table: table.table.clone(), day: days.from });
-                }
-                vec![days]
+                self.refuse_gone(table, days, tables)?;
+                self.parts(table, days, tables).await?
             }
             Wanted::Changed => {
                 let before = runs::last_moment(self.store, &target_id).await?;
                 let days = changes::days_since(tables, before.as_ref(), self.zone).await?;
-                let (days, gone): (Vec<_>, Vec<_>) =
-                    days.into_iter().partition(|day| self.is_provable(table.per.first(*day), tables));
+                let (days, gone): (Vec<_>, Vec<_>) = days.into_iter().partition(|day| {
+                    let period = Days { from: table.per.first(*day), to: table.per.next(*day) };
+                    tables.gone_within(&table.query, self.span(period)).is_none()
+                });
                 left = gone.len();
-                together(table.per, days)
+                let days = together(table.per, days);
+                Parts {
+                    filled: days.into_iter().flat_map(|days| at_once(table.per, days)).collect(),
+                    empty: Vec::new(),
+                }
             }
         };
-        let mut done =
-            Done { table: table.table.clone(), days: None, read: 0, written: 0, refused: 0, set_aside: 0, left };
-        for days in spans.into_iter().flat_map(|days| at_once(table.per, days)) {
+        let mut done = Done {
+            table: table.table.clone(),
+            days: None,
+            read: 0,
+            written: 0,
+            refused: 0,
+            set_aside: 0,
+            left,
+            empty: parts.empty.clone(),
+        };
+        // Days of which nothing is stored are computed too: what the table has of them goes.
+        for days in parts.filled.into_iter().chain(parts.empty) {
             let started = Instant::now();
             let counts = changes::counts(tables, self.span(days)).await?;
             let counted = started.elapsed();
@@ -137,9 +151,23 @@ impl Jobs<'_> {
         Ok(done)
     }
 
-    /// Whether all events of the days from this one on are there.
-    fn is_provable(&self, first: NaiveDate, tables: &Tables<'_>) -> bool {
-        tables.gone_micros().is_none_or(|micros| day_start_ms(self.zone, first) * MICROS_PER_MS > micros)
+    /// How the days are computed: of many, those far from any row that is stored at once.
+    async fn parts(&self, table: &JobTable, days: Days, tables: &Tables<'_>) -> Result<Parts, BatchError> {
+        // What reads no topic has rows for days that no event is of.
+        if !are_many(days) || tables.read_by(&table.query).next().is_none() {
+            return Ok(Parts { filled: at_once(table.per, days), empty: Vec::new() });
+        }
+        let with_rows = changes::days_with_rows(table, tables, self.span(days), self.zone).await?;
+        Ok(around(table.per, days, &with_rows))
+    }
+
+    /// What a table has of days of which rows were deleted is all that is left of them.
+    fn refuse_gone(&self, table: &JobTable, days: Days, tables: &Tables<'_>) -> Result<(), BatchError> {
+        let Some((first, last)) = tables.gone_within(&table.query, self.span(days)) else { return Ok(()) };
+        let day = |micros| civil_day(self.zone, micros);
+        let (from, to) = (days.from, days.to.pred_opt().unwrap_or(days.to));
+        let (first, last) = (day(first).unwrap_or(from), day(last).unwrap_or(to));
+        Err(BatchError::Gone { table: table.table.clone(), from, to, first, last })
     }
 
     /// A day is over for a topic once the committed watermark has passed its end by the lateness: from then on no event of it counts.
@@ -237,80 +265,4 @@ fn stored(field: &Field) -> Field {
         other => other.clone(),
     };
     Field::new(field.name(), data_type, true)
-}
-
-fn next_day(day: NaiveDate) -> NaiveDate {
-    day.succ_opt().unwrap_or(NaiveDate::MAX)
-}
-
-/// Widened to whole periods.
-fn whole(per: Period, days: Days) -> Days {
-    let last = days.to.pred_opt().unwrap_or(days.to);
-    Days { from: per.first(days.from), to: per.next(last) }
-}
-
-/// The periods of these days, those that touch together.
-fn together(per: Period, days: Vec<NaiveDate>) -> Vec<Days> {
-    let mut spans: Vec<Days> = Vec::new();
-    for day in days {
-        let (from, to) = (per.first(day), per.next(day));
-        match spans.last_mut() {
-            Some(last) if from <= last.to => last.to = last.to.max(to),
-            _ => spans.push(Days { from, to }),
-        }
-    }
-    spans
-}
-
-/// Cut into parts of whole periods that are computed together.
-fn at_once(per: Period, days: Days) -> Vec<Days> {
-    let mut parts = Vec::new();
-    let mut from = days.from;
-    while from < days.to {
-        let mut to = per.next(from);
-        while to < days.to && (per.next(to) - from).num_days() <= DAYS_AT_ONCE {
-            to = per.next(to);
-        }
-        parts.push(Days { from, to: to.min(days.to) });
-        from = to;
-    }
-    parts
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn day(text: &str) -> NaiveDate {
-        text.parse().expect("a day")
-    }
-
-    fn days(from: &str, to: &str) -> Days {
-        Days { from: day(from), to: day(to) }
-    }
-
-    #[test]
-    fn days_become_periods() {
-        assert_eq!(whole(Period::Day, days("2025-05-14", "2025-05-15")), days("2025-05-14", "2025-05-15"));
-        assert_eq!(whole(Period::Month, days("2025-05-14", "2025-06-01")), days("2025-05-01", "2025-06-01"));
-        assert_eq!(whole(Period::Month, days("2025-12-31", "2026-01-02")), days("2025-12-01", "2026-02-01"));
-        let touched = vec![day("2025-05-14"), day("2025-05-15"), day("2025-05-31"), day("2025-07-01")];
-        assert_eq!(
-            together(Period::Day, touched.clone()),
-            [days("2025-05-14", "2025-05-16"), days("2025-05-31", "2025-06-01"), days("2025-07-01", "2025-07-02")]
-        );
-        assert_eq!(
-            together(Period::Month, touched),
-            [days("2025-05-01", "2025-06-01"), days("2025-07-01", "2025-08-01")]
-        );
-    }
-
-    #[test]
-    fn long_spans_are_cut_between_periods() {
-        let parts = at_once(Period::Day, days("2024-01-01", "2025-03-01"));
-        assert_eq!(parts, [days("2024-01-01", "2025-02-04"), days("2025-02-04", "2025-03-01")]);
-        let parts = at_once(Period::Month, days("2023-06-01", "2025-01-01"));
-        assert_eq!(parts, [days("2023-06-01", "2024-07-01"), days("2024-07-01", "2025-01-01")]);
-        assert_eq!(at_once(Period::Day, days("2025-01-01", "2025-01-01")), []);
-    }
 }

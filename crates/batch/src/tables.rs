@@ -1,6 +1,6 @@
 //! What batch SQL can name: topics, what was imported into them, reference tables, and the catalog's views.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
@@ -22,6 +22,7 @@ use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
+use vitral_store::archive::Spans;
 use vitral_store::{Archive, ArchiveReader, History, Location};
 
 use crate::engine::Engine;
@@ -41,6 +42,8 @@ pub struct Tables<'a> {
     engine: Engine,
     topics: Vec<(&'a Topic, Stored)>,
     references: Vec<(String, Arc<dyn TableProvider>)>,
+    /// Reference tables without a row, and why they have none.
+    unfilled: BTreeMap<String, String>,
 }
 
 /// What is stored of a topic; none if nothing is.
@@ -54,8 +57,8 @@ pub(crate) struct Stored {
     pub sequence: i64,
     /// What else is known of the archive.
     pub reader: Option<Arc<ArchiveReader>>,
-    /// The newest event time among rows of the archive that are gone, in microseconds.
-    pub gone_micros: Option<i64>,
+    /// The event times of rows of the archive that are gone.
+    pub gone: Spans,
 }
 
 impl<'a> Tables<'a> {
@@ -72,7 +75,7 @@ impl<'a> Tables<'a> {
             let mut stored = Stored::default();
             if let Some(archive) = Archive::read(topic, store).await? {
                 stored.replays = archive.replays().await?;
-                stored.gone_micros = archive.gone_micros();
+                stored.gone = archive.gone_times();
                 stored.archive = Some(archive.provider().await?);
                 stored.reader = Some(Arc::new(archive));
             }
@@ -82,14 +85,20 @@ impl<'a> Tables<'a> {
             }
             topics.push((topic, stored));
         }
-        let mut references = Vec::new();
+        let (mut references, mut unfilled) = (Vec::new(), BTreeMap::new());
         for declared in &catalog.references {
             let failed = BatchError::engine(&declared.name, "read");
             let rows = reference::read(reference_dir, declared).map_err(|source| failed(source.into()))?;
             let rows = concat_batches(&reference::schema(declared), &rows).map_err(|source| failed(source.into()))?;
+            if rows.num_rows() == 0 {
+                let file = reference_dir.join(&declared.path);
+                let words = if file.exists() { "has no rows" } else { "is not there" };
+                let reason = format!("its reference table {} is empty, as {} {words}", declared.name, file.display());
+                unfilled.insert(declared.name.clone(), reason);
+            }
             references.push((declared.name.clone(), engine.table(rows).map_err(&failed)?));
         }
-        Ok(Self { catalog, engine, topics, references })
+        Ok(Self { catalog, engine, topics, references, unfilled })
     }
 
     /// Tables without a row, for planning alone.
@@ -100,7 +109,8 @@ impl<'a> Tables<'a> {
             let table = table.map_err(BatchError::engine(&declared.name, "planned"))?;
             Ok((declared.name.clone(), Arc::new(table) as _))
         });
-        Ok(Self { catalog, engine: Engine::Local, topics, references: references.collect::<Result<_, BatchError>>()? })
+        let references = references.collect::<Result<_, BatchError>>()?;
+        Ok(Self { catalog, engine: Engine::Local, topics, references, unfilled: BTreeMap::new() })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -111,13 +121,27 @@ impl<'a> Tables<'a> {
         self.topics.iter().map(|(topic, stored)| (*topic, stored))
     }
 
-    /// Days that begin at or before this, in microseconds, may lack events.
-    pub(crate) fn gone_micros(&self) -> Option<i64> {
-        self.topics.iter().filter_map(|(_, stored)| stored.gone_micros).max()
+    /// The first and last event time, in microseconds, of rows that a query reads in this span and that are gone; none if all are there.
+    pub(crate) fn gone_within(&self, query: &Query, span: Span) -> Option<(i64, i64)> {
+        let micros = |ms: i64| ms.saturating_mul(MICROS_PER_MS);
+        let gone =
+            self.read_by(query).filter_map(|(_, stored)| stored.gone.within(micros(span.from_ms), micros(span.to_ms)));
+        gone.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }
 
     /// The topics that a query reads, by itself and by its views.
     pub(crate) fn read_by(&self, query: &Query) -> impl Iterator<Item = (&'a Topic, &Stored)> {
+        let named = self.named_by(query);
+        self.topics().filter(move |(topic, _)| named.contains(&topic.name))
+    }
+
+    /// Why a reference table that a query reads has no rows; none if all have some.
+    pub(crate) fn unfilled_reference(&self, query: &Query) -> Option<String> {
+        self.named_by(query).iter().find_map(|name| self.unfilled.get(name).cloned())
+    }
+
+    /// What a query names, by itself and by its views.
+    fn named_by(&self, query: &Query) -> BTreeSet<String> {
         let mut named = BTreeSet::new();
         let mut queries = vec![query];
         while let Some(query) = queries.pop() {
@@ -133,7 +157,7 @@ impl<'a> Tables<'a> {
                 ControlFlow::<()>::Continue(())
             });
         }
-        self.topics().filter(move |(topic, _)| named.contains(&topic.name))
+        named
     }
 
     /// A session in which topics have the counted events of `span` alone.

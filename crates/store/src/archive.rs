@@ -9,6 +9,7 @@ mod caution;
 mod cold;
 mod counts;
 mod retention;
+mod spans;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,6 +33,7 @@ use self::cold::Cold;
 pub use self::counts::Counts;
 use self::counts::{count_verdicts, offsets_in, skipped_ranges};
 pub use self::retention::{Limits, Outlook, Retained, outlook, retain};
+pub use self::spans::Spans;
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
@@ -440,6 +442,11 @@ impl ArchiveReader {
     /// The newest event time of rows that are gone, in microseconds: what lies before it is not whole any more.
     pub fn gone_micros(&self) -> Option<i64> {
         self.cold.extent.gone_micros
+    }
+
+    /// The event times of rows that are gone: a day that none of them touches is whole, also one before the archive began.
+    pub fn gone_times(&self) -> Spans {
+        self.cold.extent.gone_times()
     }
 
     /// The last offset of a partition of which all rows are gone through it; none if none are.

@@ -113,6 +113,8 @@ async fn rows_become_cold_and_go_away() {
             assert_eq!(archive.counts().await.expect("counts").counted, 120, "{place}: what is gone has counted");
             assert_eq!(archive.gone_micros().await.expect("known"), Some(29_000_000), "{place}");
         }
+        let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
+        assert_eq!(reader.gone_times().within(i64::MIN, i64::MAX), Some((0, 29_000_000)), "{place}");
         add(&mut stream, &topic, 120..130).await;
         assert_eq!(offsets(stream.provider().await.expect("rows")).await, (30..130).collect::<Vec<_>>(), "{place}");
         let held = retain(&topic, &place, limits(90, None)).await.expect("held");

@@ -12,6 +12,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use serde::{Deserialize, Serialize};
+use vitral_catalog::JobTable;
 use vitral_schemas::time::civil_day;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
@@ -78,7 +79,6 @@ pub(super) async fn days_since(
     for (topic, stored) in tables.topics() {
         let reached =
             before.and_then(|before| before.0.get(&topic.name)).filter(|before| before.replays == stored.replays);
-        let time = topic.columns[topic.event_time].name.as_str();
         let counted = || ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
         let new_messages = reached.map_or(lit(true), |before| behind(&before.offsets));
         let new_files = reached.map_or(lit(true), |before| ident(history_columns::SEQUENCE).gt(lit(before.sequence)));
@@ -88,21 +88,54 @@ pub(super) async fn days_since(
         let new_files = counted_or_undone().and(new_files);
         for (table, new) in [(&stored.archive, new_messages), (&stored.history, new_files)] {
             let Some(table) = table else { continue };
-            // Quarters of hours: the days of zones begin at them, at other ones than UTC's.
-            // In integers: functions of time go by nanoseconds, which no year before 1677 has.
-            let micros = || cast(ident(time), DataType::Int64);
-            let since_quarter = (micros() % lit(QUARTER_MICROS) + lit(QUARTER_MICROS)) % lit(QUARTER_MICROS);
-            let quarter = micros() - since_quarter;
-            let rows = collect(tables.engine(), topic, table, |frame| {
-                frame.filter(new)?.aggregate(vec![quarter.alias("quarter")], vec![])
-            });
-            for batch in rows.await? {
-                let quarters = batch.column(0).as_primitive::<Int64Type>();
-                days.extend(quarters.iter().flatten().filter_map(|micros| civil_day(zone, micros)));
-            }
+            days.extend(days_of(tables, topic, table, new, zone).await?);
         }
     }
     Ok(days.into_iter().collect())
+}
+
+/// The days of the zone with counted rows in the span, in what a table of the warehouse is computed from.
+pub(super) async fn days_with_rows(
+    job: &JobTable,
+    tables: &Tables<'_>,
+    span: Span,
+    zone: Tz,
+) -> Result<Vec<NaiveDate>, BatchError> {
+    let mut days = BTreeSet::new();
+    for (topic, stored) in tables.read_by(&job.query) {
+        let time = topic.columns[topic.event_time].name.as_str();
+        for table in [&stored.archive, &stored.history].into_iter().flatten() {
+            let counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+            let within = ident(time).gt_eq(instant(span.from_ms)).and(ident(time).lt(instant(span.to_ms)));
+            days.extend(days_of(tables, topic, table, counted.and(within), zone).await?);
+        }
+    }
+    Ok(days.into_iter().collect())
+}
+
+/// The days on which the wanted rows of a topic happened.
+async fn days_of(
+    tables: &Tables<'_>,
+    topic: &Topic,
+    table: &Arc<dyn TableProvider>,
+    wanted: Expr,
+    zone: Tz,
+) -> Result<BTreeSet<NaiveDate>, BatchError> {
+    let time = topic.columns[topic.event_time].name.as_str();
+    // Quarters of hours: the days of zones begin at them, at other ones than UTC's.
+    // In integers: functions of time go by nanoseconds, which no year before 1677 has.
+    let micros = || cast(ident(time), DataType::Int64);
+    let since_quarter = (micros() % lit(QUARTER_MICROS) + lit(QUARTER_MICROS)) % lit(QUARTER_MICROS);
+    let quarter = micros() - since_quarter;
+    let rows = collect(tables.engine(), topic, table, |frame| {
+        frame.filter(wanted)?.aggregate(vec![quarter.alias("quarter")], vec![])
+    });
+    let mut days = BTreeSet::new();
+    for batch in rows.await? {
+        let quarters = batch.column(0).as_primitive::<Int64Type>();
+        days.extend(quarters.iter().flatten().filter_map(|micros| civil_day(zone, micros)));
+    }
+    Ok(days)
 }
 
 pub(super) async fn counts(tables: &Tables<'_>, span: Span) -> Result<Counts, BatchError> {

@@ -91,6 +91,50 @@ async fn a_day_whose_rows_are_gone_is_emptied() {
     assert!(rows.contains("| 0 |"), "{rows}");
 }
 
+/// Every day that a calendar has is named: it ends, and empties what no row is stored of.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_without_rows_are_not_gone_through_one_by_one() {
+    let world = shop().await;
+    world.job("vendas_por_regiao", Wanted::Changed).await;
+    let old = world.write("antes.csv", "data,valor\n1999-05-01,3.00\n");
+    assert_eq!(world.import(&old, "vendas").await.expect("imported").accepted, 1);
+    world.job("vendas_por_regiao", Wanted::Changed).await;
+    std::fs::remove_dir_all(world.dir.path().join("history")).expect("removed");
+    for (name, text, table) in [("vendas.csv", SALES, "vendas"), ("reembolsos.csv", REFUNDS, "reembolsos")] {
+        world.import(&world.write(name, text), table).await.expect("imported again");
+    }
+    let done = world.job("vendas_por_regiao", Wanted::Days(day("0001-01-01"), day("9999-12-31"))).await;
+    let all = Days { from: day("0001-01-01"), to: day("+10000-01-01") };
+    assert_eq!((done[0].days, done[0].written), (Some(all), 3));
+    let empty = [("0001-01-01", "2025-12-31"), ("2026-01-02", "+10000-01-01")];
+    assert_eq!(done[0].empty, empty.map(|(from, to)| Days { from: day(from), to: day(to) }));
+    let rows =
+        world.warehouse("vendas_por_regiao", "SELECT count(*) AS n, min(data) AS d FROM vendas_por_regiao").await;
+    assert!(rows.contains("| 3 | 2025-12-31 |"), "{rows}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_has_no_reference_table_is_not_checked() {
+    let world = shop().await;
+    let days = Days { from: day("2025-12-31"), to: day("2026-01-02") };
+    let unchecked = async || {
+        let tables = world.tables().await;
+        let found =
+            checks::run(&world.catalog, ShopSettings::default().time_zone, days, &tables).await.expect("checked");
+        found.into_iter().filter_map(|check| Some((check.name, check.unchecked?))).collect::<Vec<_>>()
+    };
+    let found = unchecked().await;
+    let names: Vec<&str> = found.iter().map(|(name, _)| name.as_str()).collect();
+    assert_eq!(names, ["produtos_desconhecidos", "regioes_desconhecidas"]);
+    assert!(found[0].1.contains("produtos.csv is not there"), "{found:?}");
+    world.write("reference/produtos.csv", "id_produto,nome\n");
+    world.write("reference/regioes.csv", "regiao,nome\nSul,Sul\n");
+    let found = unchecked().await;
+    assert!(found.len() == 1 && found[0].1.contains("produtos.csv has no rows"), "{found:?}");
+    world.write("reference/produtos.csv", "id_produto,nome\np1,Copo\np2,Prato\n");
+    assert_eq!(unchecked().await, []);
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_find_what_should_not_be() {
     let world = shop().await;

@@ -12,7 +12,7 @@ use vitral_schemas::published::PublishedWindows;
 use vitral_store::archive::{Limits, retain};
 use vitral_store::{MetricTable, read_session};
 
-use crate::world::{World, show};
+use crate::world::{World, day, show};
 
 const METRIC: &str = "
 CREATE MATERIALIZED VIEW por_categoria AS
@@ -138,4 +138,33 @@ async fn a_partition_whose_rows_are_all_gone_is_no_break() {
     assert_eq!(breaks().await, [], "it goes on behind what is gone");
     // Days whose events are gone are left as they are.
     assert_eq!(world.job("limpeza", Wanted::Changed).await[0].left, 1);
+}
+
+/// The stream began later than the shop: what a file has of the days before was never deleted, nor what lies between.
+#[tokio::test(flavor = "multi_thread")]
+async fn only_days_of_which_rows_were_deleted_are_left_as_they_are() {
+    let world = World::new();
+    world.streamed(&["2025-05-14T15:10:00Z", "2025-06-20T15:10:00Z"], "2025-06-20T20:00:00Z").await;
+    everything_goes(&world).await;
+    let sales = ["2025-03-02", "2025-05-13", "2025-05-14", "2025-05-15", "2025-06-20"];
+    let lines: String = sales.iter().map(|date| format!("{date},7.00\n")).collect();
+    let file = world.write("mais.csv", &format!("data,valor\n{lines}"));
+    assert_eq!(world.import(&file, "vendas").await.expect("imported").accepted, 5);
+
+    let by_change = world.job("limpeza", Wanted::Changed).await;
+    assert_eq!((by_change[0].written, by_change[0].left), (3, 2), "{by_change:?}");
+    let rows = world.warehouse("vendas", "SELECT data FROM vendas ORDER BY data").await;
+    for (date, is_in) in sales.iter().zip([true, true, false, true, false]) {
+        assert_eq!(rows.contains(date), is_in, "{date}: {rows}");
+    }
+    let named = async |from: &str, to: &str| {
+        world.try_job("vendas_por_regiao", Wanted::Days(day(from), day(to)), true).await.map(|done| done[0].written)
+    };
+    assert_eq!(named("2025-03-01", "2025-05-13").await.expect("nothing was deleted of them"), 2);
+    assert_eq!(named("2025-05-15", "2025-06-19").await.expect("nor of these"), 1);
+    let refused = named("2025-05-01", "2025-12-31").await.expect_err("of these it was").to_string();
+    assert!(refused.contains("has deleted events of 2025-05-14 to 2025-06-20"), "{refused}");
+    // Of a month, one day is enough.
+    let months = world.job("receita_mensal", Wanted::Changed).await;
+    assert_eq!((months[0].written, months[0].left), (1, 4), "{months:?}");
 }

@@ -19,6 +19,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use serde::{Deserialize, Serialize};
 use vitral_schemas::topic::{Topic, archive_columns};
 
+use super::spans::Spans;
 use super::{Counts, this_log};
 use crate::error::StoreError;
 use crate::location::Location;
@@ -43,6 +44,19 @@ pub(super) struct Extent {
     pub(super) gone_counts: Counts,
     /// The newest event time among those that are gone and had counted, in microseconds.
     pub(super) gone_micros: Option<i64>,
+    /// The event times that those had. None where nothing is gone, or where a version deleted rows that did not write them down.
+    pub(super) gone_times: Option<Spans>,
+}
+
+impl Extent {
+    /// Which event times rows that are gone and had counted may have had.
+    pub(super) fn gone_times(&self) -> Spans {
+        match (&self.gone_times, self.gone_micros) {
+            (Some(spans), _) => spans.clone(),
+            (None, Some(newest)) => Spans::through(newest),
+            (None, None) => Spans::default(),
+        }
+    }
 }
 
 /// A step as it was planned or told.

@@ -8,13 +8,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
-use datafusion::logical_expr::{Expr, ExprFunctionExt, cast, ident, lit, when};
+use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use futures::TryStreamExt;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
@@ -32,7 +32,8 @@ const ATTEMPTS: usize = 20;
 const MOVED: &str = "vitral/moved";
 /// The application that says for which step the hot table was last noted to be read.
 const MOVING: &str = "vitral/moving";
-const DAY_MICROS: i64 = 24 * 3_600_000_000;
+const HOUR_MICROS: i64 = 3_600_000_000;
+const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 
 /// Rows that came before these, in milliseconds.
 #[derive(Debug, Clone, Copy)]
@@ -182,11 +183,15 @@ async fn going(topic: &Topic, cold: &Table, told: &Extent, limits: Limits) -> Re
     let provider = || async { cold.provider().await.map_err(external) };
     let found = arrivals(provider().await?, there.clone(), cold_ms, limits.now_ms).await?;
     let going = parts(&found).pop().unwrap_or_default();
-    let (counts, newest) = gone(topic, provider().await?, there.and(through(&going))).await?;
+    let (counts, times) = gone(topic, provider().await?, there.and(through(&going))).await?;
     for (verdict, rows) in counts {
         extent.gone_counts.add(verdict, rows);
     }
-    extent.gone_micros = extent.gone_micros.max(newest);
+    if !times.is_empty() {
+        let newest = times.iter().map(|(_, last)| *last).max();
+        extent.gone_times = Some(extent.gone_times().and(times));
+        extent.gone_micros = extent.gone_micros.max(newest);
+    }
     merge(&mut extent.gone, going);
     Ok(extent)
 }
@@ -215,7 +220,7 @@ async fn arrivals(rows: Arc<dyn TableProvider>, wanted: Expr, limit_ms: i64, now
     let limit = instant(limit_ms.saturating_mul(1_000));
     let believed = ident(ARRIVAL).lt(instant(now_ms.saturating_mul(1_000).saturating_add(DAY_MICROS)));
     let recent = when(ident(ARRIVAL).gt_eq(limit), ident(OFFSET)).end()?;
-    let day = cast(ident(ARRIVAL), arrow::datatypes::DataType::Int64) / lit(DAY_MICROS);
+    let day = cast(ident(ARRIVAL), DataType::Int64) / lit(DAY_MICROS);
     let batches = read_session(1)
         .read_table(rows)?
         .filter(wanted.and(believed))?
@@ -272,29 +277,39 @@ fn parts(found: &[Arrivals]) -> Vec<Through> {
     parts
 }
 
-/// How many rows have each verdict, and the newest event that counted.
-async fn gone(topic: &Topic, rows: Arc<dyn TableProvider>, wanted: Expr) -> Result<(Vec<(Verdict, u64)>, Option<i64>)> {
-    let time = ident(&topic.columns[topic.event_time].name);
-    let verdict = || ident(archive_columns::VERDICT);
-    let counted = max(time).filter(verdict().eq(lit(Verdict::Counted.name()))).build()?;
+/// How many rows have each verdict, and the first and last event time of those that counted, hour by hour.
+async fn gone(
+    topic: &Topic,
+    rows: Arc<dyn TableProvider>,
+    wanted: Expr,
+) -> Result<(Vec<(Verdict, u64)>, Vec<(i64, i64)>)> {
+    let time = || ident(&topic.columns[topic.event_time].name);
+    let is_counted = || ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+    // Null where it did not count, whatever times such rows may have.
+    let hour = when(is_counted(), cast(time(), DataType::Int64) / lit(HOUR_MICROS)).end()?;
     let batches: Vec<RecordBatch> = read_session(1)
         .read_table(rows)?
         .filter(wanted)?
-        .aggregate(vec![verdict()], vec![count(lit(1)).alias("rows"), counted.alias("newest")])?
+        .aggregate(
+            vec![ident(archive_columns::VERDICT), hour.alias("hour")],
+            vec![count(lit(1)).alias("rows"), min(time()).alias("oldest"), max(time()).alias("newest")],
+        )?
         .collect()
         .await?;
-    let (mut counts, mut newest) = (Vec::new(), None);
+    let (mut counts, mut times) = (Vec::new(), Vec::new());
     for batch in &batches {
         let verdicts = batch.column(0).as_string::<i32>();
-        let numbers = batch.column(1).as_primitive::<Int64Type>();
+        let numbers = batch.column(2).as_primitive::<Int64Type>();
+        let [oldest, newest] = [3, 4].map(|column| batch.column(column).as_primitive::<TimestampMicrosecondType>());
         for row in 0..batch.num_rows() {
-            if let Some(verdict) = Verdict::from_name(verdicts.value(row)) {
-                counts.push((verdict, u64::try_from(numbers.value(row)).unwrap_or_default()));
+            let Some(verdict) = Verdict::from_name(verdicts.value(row)) else { continue };
+            counts.push((verdict, u64::try_from(numbers.value(row)).unwrap_or_default()));
+            if verdict == Verdict::Counted && oldest.is_valid(row) {
+                times.push((oldest.value(row), newest.value(row)));
             }
         }
-        newest = newest.max(arrow::compute::max(batch.column(2).as_primitive::<TimestampMicrosecondType>()));
     }
-    Ok((counts, newest))
+    Ok((counts, times))
 }
 
 /// The step's rows, which the cold table has after it once, whatever happens; how many were copied now.

@@ -10,7 +10,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use async_trait::async_trait;
-use chrono::NaiveDate;
+use chrono::{Datelike, NaiveDate};
 use datafusion::dataframe::DataFrame;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
@@ -302,7 +302,12 @@ pub(super) fn merge(table: &WarehouseTable, days: Days) -> [String; 2] {
 
 fn within(table: &WarehouseTable, Days { from, to }: Days) -> String {
     let date = quoted(&table.date);
-    format!("{date} >= '{from}' AND {date} < '{to}'")
+    format!("{date} >= '{}' AND {date} < '{}'", written(from), written(to))
+}
+
+/// The day after the year 9999 has no sign, as databases write it.
+fn written(day: NaiveDate) -> String {
+    format!("{:04}-{}", day.year(), day.format("%m-%d"))
 }
 
 pub(super) fn columns(table: &WarehouseTable) -> String {

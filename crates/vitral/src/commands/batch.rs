@@ -31,6 +31,8 @@ const CHECKS: &str = "verificacoes";
 const RETENTION: &str = "retencao";
 /// The job that makes large files of small ones.
 const COMPACTION: &str = "compactacao";
+/// Spans of days without rows that are named.
+const EMPTY_SHOWN: usize = 5;
 /// How often it is looked whether a day is over.
 const WAIT: Duration = Duration::from_secs(20);
 
@@ -179,27 +181,41 @@ async fn quarantine(store: &Location) -> anyhow::Result<()> {
 }
 
 fn show(done: &Done) {
-    let Done { table, days, read, written, refused, set_aside, left } = done;
-    let days = days.map_or_else(
-        || "nothing has changed".to_owned(),
-        |days| format!("{} to {}", days.from, days.to.pred_opt().unwrap_or(days.to)),
-    );
-    answer(&format!("{table}: {days}; {read} rows read, {written} written, {refused} refused"));
+    let Done { table, days, read, written, refused, set_aside, left, empty } = done;
+    let days = days.map_or_else(|| "nothing has changed".to_owned(), through);
+    answer(&format!("{table}: {days}; {read} rows read, {written} written"));
+    if *refused > 0 {
+        answer(&format!(
+            "  {refused} refused messages and rows of files arrived on these days, whichever days they are of: vitral ledger list shows them"
+        ));
+    }
+    if !empty.is_empty() {
+        let shown: Vec<String> = empty.iter().take(EMPTY_SHOWN).map(|days| through(*days)).collect();
+        let more = if empty.len() > EMPTY_SHOWN { ", and others" } else { "" };
+        answer(&format!("  no rows are stored of {}{more}", shown.join(", ")));
+    }
     if *set_aside > 0 {
         answer(&format!(
             "  {set_aside} rows were set aside, as the warehouse's database cannot take them: vitral batch quarantine shows them and why"
         ));
     }
     if *left > 0 {
-        answer(&format!("  {left} days that have changed are left as they are: events of theirs are gone"));
+        answer(&format!(
+            "  {left} days that have changed are left as they are: retention has deleted events of theirs"
+        ));
     }
+}
+
+fn through(days: Days) -> String {
+    format!("{} to {}", days.from, days.to.pred_opt().unwrap_or(days.to))
 }
 
 fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyhow::Result<()> {
     answer(&format!("{from} to {to}"));
-    answer(&format!("{:<32} {:>10}  {}", "check", "offending", "what is wrong with them"));
+    answer(&format!("{:<32} {:>11}  {}", "check", "offending", "what is wrong with them"));
     for check in found {
-        answer(&format!("{:<32} {:>10}  {}", check.name, check.count, check.words));
+        let count = if check.unchecked.is_some() { "not checked".to_owned() } else { check.count.to_string() };
+        answer(&format!("{:<32} {count:>11}  {}", check.name, check.words));
     }
     let offending: Vec<_> = found.iter().filter(|check| check.count > 0).collect();
     for check in &offending {
@@ -210,8 +226,15 @@ fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyho
     for (name, reason) in &failed {
         answer(&format!("\n{name} cannot be run: {reason}"));
     }
+    let unchecked: Vec<_> = found.iter().filter_map(|check| Some((&check.name, check.unchecked.as_ref()?))).collect();
+    for (name, reason) in &unchecked {
+        answer(&format!("\n{name} is not checked: {reason}"));
+    }
     if offending.is_empty() && failed.is_empty() {
-        answer("VERDICT: ok");
+        answer(&match unchecked.len() {
+            0 => "VERDICT: ok".to_owned(),
+            some => format!("VERDICT: ok, but {some} of {} not checked", found.len()),
+        });
         return Ok(());
     }
     answer("VERDICT: failed");

@@ -186,3 +186,18 @@ async fn a_stamp_far_ahead_holds_nothing_back() {
     let done = retain(&topic, &store, Limits { hot_ms: 95, cold_ms: Some(95), ..LIMITS }).await.expect("moved");
     assert_eq!(done, Some(Retained { moved: 1, gone: 5 }), "the last one is not old for all that is known");
 }
+
+/// What older versions wrote down: since when rows were deleted is not known, and stays so.
+#[test]
+fn deletions_of_older_versions_reach_back_without_end() {
+    let written = Extent { gone_micros: Some(90 * DAY_MICROS), ..Extent::default() };
+    let mut written = serde_json::to_value(&written).expect("JSON");
+    written.as_object_mut().expect("an object").remove("gone_times").expect("what they lack");
+    let found: Extent = serde_json::from_value(written).expect("it is read");
+    assert_eq!(found.gone_times().within(0, DAY_MICROS), Some((0, DAY_MICROS - 1)));
+    assert_eq!(found.gone_times().within(91 * DAY_MICROS, 92 * DAY_MICROS), None);
+    let more = found.gone_times().and([(100 * DAY_MICROS, 100 * DAY_MICROS)]);
+    assert_eq!(more.within(91 * DAY_MICROS, 100 * DAY_MICROS), None, "and later ones are known");
+    assert!(more.within(0, DAY_MICROS).is_some());
+    assert_eq!(Extent::default().gone_times().within(i64::MIN, i64::MAX), None);
+}

@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use chrono::{DateTime, NaiveDate, Utc};
+use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
 /// A day of the shop's zone, which who names it need not know.
@@ -36,7 +36,7 @@ impl FromStr for Day {
             "yesterday" => return Ok(Self::Yesterday),
             _ => {}
         }
-        let date = text.parse().map(Self::Date).ok();
+        let date = text.parse::<NaiveDate>().ok().filter(|date| (1..=9999).contains(&date.year())).map(Self::Date);
         let time = || DateTime::parse_from_rfc3339(text).ok().map(|time| Self::Of(time.to_utc()));
         date.or_else(time).ok_or_else(|| {
             "write a day (2025-12-31), today, yesterday, or a time with its offset (2025-12-31T02:30:00-03:00)"
@@ -62,7 +62,7 @@ mod tests {
         assert_eq!(days("yesterday"), ["2025-05-30", "2025-05-31"]);
         assert_eq!(days("2025-05-14T23:30:00-03:00"), ["2025-05-14", "2025-05-15"]);
         assert_eq!(days("2025-05-14T02:30:00+00:00"), ["2025-05-13", "2025-05-14"]);
-        for wrong in ["31/12/2025", "tomorrow", "2025-05-14T02:30:00", ""] {
+        for wrong in ["31/12/2025", "tomorrow", "2025-05-14T02:30:00", "", "0000-12-31", "+10000-01-01"] {
             assert!(wrong.parse::<Day>().is_err(), "{wrong}");
         }
     }
