@@ -47,6 +47,13 @@ enum Command {
     #[cfg(feature = "distributed")]
     #[command(subcommand)]
     Cluster(cluster::Command),
+    /// The processes of a cluster: not in this vitral, which was built without the feature `distributed`.
+    #[cfg(not(feature = "distributed"))]
+    #[command(hide = true, disable_help_flag = true)]
+    Cluster {
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true, hide = true)]
+        words: Vec<String>,
+    },
     /// Jobs of the warehouse, and checks of quality.
     #[command(subcommand)]
     Batch(batch::Command),
@@ -72,7 +79,7 @@ enum ConfigCommand {
     Show,
 }
 
-/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments, 3 more rows refused than allowed.
+/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments, 3 more rows refused than allowed, 4 nothing to compare.
 pub fn run() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     if let Command::Batch(_) = command {
@@ -89,6 +96,13 @@ pub fn run() -> ExitCode {
             Command::Backfill(flags) => backfill::run(&config, &common, &flags),
             #[cfg(feature = "distributed")]
             Command::Cluster(command) => cluster::run(&config, &common, command),
+            #[cfg(not(feature = "distributed"))]
+            Command::Cluster { words } => Err(BadArguments(format!(
+                "this vitral has no `cluster{}{}`: build it with --features distributed",
+                if words.is_empty() { "" } else { " " },
+                words.join(" ")
+            ))
+            .into()),
             Command::Batch(command) => batch::run(&config, &common, &command),
             Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),
@@ -108,6 +122,7 @@ pub fn run() -> ExitCode {
             match () {
                 () if is_of_arguments => ExitCode::from(2),
                 () if error.is::<import::TooManyRefused>() => ExitCode::from(3),
+                () if error.is::<reconcile::NothingToCompare>() => ExitCode::from(4),
                 () => ExitCode::FAILURE,
             }
         }

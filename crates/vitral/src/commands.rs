@@ -8,6 +8,7 @@ pub mod cluster;
 pub mod demo;
 pub mod doctor;
 pub mod import;
+mod instant;
 pub mod ledger;
 pub mod reconcile;
 pub mod show_config;

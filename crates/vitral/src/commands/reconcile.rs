@@ -12,13 +12,14 @@ use clap::Args;
 use serde_json::json;
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::results::{self, Run};
-use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, reconcile, repair};
+use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, first_ms, reconcile, repair};
 use vitral_catalog::Catalog;
 use vitral_schemas::reconciliation::BY_COMMAND;
 use vitral_schemas::time::day_start_ms;
 use vitral_store::{Act, Location};
 
 use super::batch::Day;
+use super::instant::instant;
 use crate::cli::{BadArguments, Common, answer};
 use crate::config::Config;
 use crate::engine;
@@ -26,13 +27,21 @@ use crate::engine;
 /// Differing rows that are shown of each metric.
 const SHOWN: usize = 20;
 
+/// Before any event.
+const LONG_AGO_MS: i64 = -(1 << 48);
+
+/// No window was compared: nothing differs, and nothing is proved.
+#[derive(Debug, thiserror::Error)]
+#[error("no window was compared: name a time that has published windows with --from and --to, or --date")]
+pub struct NothingToCompare;
+
 #[derive(Debug, Args)]
 pub struct Flags {
     /// Windows that start at or after this time (RFC 3339) ...
-    #[arg(long, value_name = "T", requires = "to")]
+    #[arg(long, value_name = "T", requires = "to", value_parser = instant)]
     from: Option<DateTime<Utc>>,
     /// ... and before this one.
-    #[arg(long, value_name = "T", requires = "from")]
+    #[arg(long, value_name = "T", requires = "from", value_parser = instant)]
     to: Option<DateTime<Utc>>,
     /// Windows that start on this day of the shop's zone: 2025-12-31, today, yesterday, or the day that a time is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"], required_unless_present = "from")]
@@ -54,7 +63,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         && catalog.metric(name).is_none()
     {
         let known: Vec<_> = catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
-        bail!("there is no metric {name}: name one of {}", known.join(", "));
+        bail!(BadArguments(format!("there is no metric {name}: name one of {}", known.join(", "))));
     }
     let settings = config.settings()?;
     let engine = flags.engine.engine()?;
@@ -80,7 +89,13 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
                 record(&store, range, started, &compared, &breaks, true).await?;
             }
         }
-        verdict(&compared, &breaks)
+        let outcome = verdict(&compared, &breaks);
+        if outcome.as_ref().is_err_and(|error| error.is::<NothingToCompare>()) {
+            let first_ms = first_ms(&catalog, &settings, &store, LONG_AGO_MS).await?;
+            answer(&whence(first_ms, settings.time_zone));
+            answer("VERDICT: nothing to compare");
+        }
+        outcome
     })
 }
 
@@ -111,7 +126,7 @@ fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Range> {
     };
     let time = |ms: i64| DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.to_rfc3339());
     if range.from_ms >= range.to_ms {
-        bail!("--from {} is not before --to {}", time(range.from_ms), time(range.to_ms));
+        bail!(BadArguments(format!("--from {} is not before --to {}", time(range.from_ms), time(range.to_ms))));
     }
     Ok(range)
 }
@@ -144,11 +159,32 @@ fn verdict(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<
             answer("VERDICT: failed");
             bail!("{failed} of {} metrics cannot be recomputed; the others are equal", compared.len());
         }
+        if compared.iter().all(|metric| metric.windows == 0) {
+            bail!(NothingToCompare);
+        }
+        let without: Vec<_> =
+            compared.iter().filter(|each| each.windows == 0).map(|each| each.metric.as_str()).collect();
+        if !without.is_empty() {
+            answer(&format!("without a published window in this time, so not compared: {}", without.join(", ")));
+        }
         answer("VERDICT: equal");
         return Ok(());
     }
     answer("VERDICT: different");
     bail!("{differing} of {} metrics differ, {} breaks in the archive's offsets", compared.len(), breaks.len())
+}
+
+/// What there is to compare, for whoever has named a time without any.
+fn whence(first_ms: Option<i64>, zone: Tz) -> String {
+    match first_ms.and_then(DateTime::from_timestamp_millis) {
+        None => "nothing that counts was archived yet, and nothing is published".to_owned(),
+        Some(first) => {
+            let first = first.with_timezone(&zone).to_rfc3339();
+            format!(
+                "no window of this time is published; the first that holds events or is published starts at {first}"
+            )
+        }
+    }
 }
 
 /// The verdict is about everything, so the offsets are all looked at, whatever the range.

@@ -10,6 +10,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use vitral_stream::kafka::EventProducer;
 
+use super::instant::instant;
 use crate::config::Config;
 use crate::simulate::{Simulator, SimulatorConfig};
 
@@ -18,7 +19,7 @@ pub struct Flags {
     #[arg(long, default_value_t = 1)]
     seed: u64,
     /// Event time of the first event, RFC 3339. Without it, events are of now and are sent at their pace.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = instant)]
     start: Option<DateTime<Utc>>,
     /// How many messages.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
