@@ -1,9 +1,12 @@
 //! The ledger: rows that did not count, of the archive and of files.
 
+mod detail;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
+use chrono_tz::Tz;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
@@ -13,13 +16,14 @@ use vitral_schemas::topic::{Topic, archive_columns, history_columns, timestamp_t
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Location, read_session};
 
+use self::detail::{CONTENT, EVENT_TIME, part_of};
 use crate::error::BatchError;
 use crate::import::ROW_REASON;
 
 /// Columns, their types and their names in the archive and in histories.
 type Shown = (&'static str, DataType, Option<&'static str>, Option<&'static str>);
 
-fn columns() -> [Shown; 10] {
+fn columns() -> [Shown; 11] {
     use archive_columns::*;
     use history_columns::{DETAIL, FILE, LINE, SHEET};
     [
@@ -33,13 +37,15 @@ fn columns() -> [Shown; 10] {
         ("motivo", DataType::Utf8, Some(REASON), Some(REASON)),
         ("detalhe", DataType::Utf8, None, Some(DETAIL)),
         ("chegada", timestamp_type(), Some(ARRIVAL), Some(ARRIVAL)),
+        (CONTENT, DataType::Binary, Some(PAYLOAD), Some(PAYLOAD)),
     ]
 }
 
 /// The newest rows of a topic that `wanted` names, a condition on verdict, reason and arrival: where they came from, what became of them,
-/// and why.
+/// why, and how they begin. `zone` is that of times without an offset.
 pub async fn newest(
     topic: &Topic,
+    zone: Tz,
     store: &Location,
     wanted: Expr,
     limit: usize,
@@ -60,7 +66,7 @@ pub async fn newest(
         let session = read_session(2);
         let mut all: Option<DataFrame> = None;
         for (table, is_of_files) in tables {
-            let columns = shown(&table, is_of_files)?;
+            let columns = shown(topic, &table, is_of_files)?;
             let rows = session.read_table(table)?.filter(wanted.clone())?.select(columns)?;
             all = Some(match all {
                 Some(all) => all.union(rows)?,
@@ -77,7 +83,27 @@ pub async fn newest(
         ];
         all.sort(order)?.limit(0, Some(limit))?.collect().await
     };
-    run.await.map_err(BatchError::engine(&topic.name, "searched for rows that did not count"))
+    let rows: Vec<RecordBatch> =
+        run.await.map_err(BatchError::engine(&topic.name, "searched for rows that did not count"))?;
+    rows.iter().map(|rows| explained(topic, zone, rows)).collect()
+}
+
+/// With the detail and the beginning of each row.
+fn explained(topic: &Topic, zone: Tz, rows: &RecordBatch) -> std::result::Result<RecordBatch, BatchError> {
+    let [details, contents] = detail::explain(topic, zone, rows)?;
+    let (mut fields, mut columns) = (Vec::new(), Vec::new());
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        match field.name().as_str() {
+            CONTENT | EVENT_TIME => continue,
+            "detalhe" => columns.push(Arc::clone(&details)),
+            _ => columns.push(Arc::clone(column)),
+        }
+        fields.push(field.as_ref().clone().with_nullable(true));
+    }
+    fields.push(Field::new("conteudo", DataType::Utf8, true));
+    columns.push(contents);
+    let rows = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns);
+    rows.map_err(|error| BatchError::engine(&topic.name, "explained")(error.into()))
 }
 
 /// A condition on the ledger's rows.
@@ -100,19 +126,20 @@ pub async fn refused_of_files(topic: &Topic, store: &Location) -> std::result::R
 }
 
 /// A history of an older version may lack columns.
-fn shown(table: &Arc<dyn TableProvider>, is_of_files: bool) -> Result<Vec<Expr>> {
+fn shown(topic: &Topic, table: &Arc<dyn TableProvider>, is_of_files: bool) -> Result<Vec<Expr>> {
     let schema = table.schema();
-    columns()
-        .into_iter()
-        .map(|(name, data_type, archived, imported)| {
-            let column = if is_of_files { imported } else { archived };
-            let column = match column.filter(|column| schema.field_with_name(column).is_ok()) {
-                Some(column) => cast(ident(column), data_type),
-                None => lit(ScalarValue::try_from(&data_type)?),
-            };
-            Ok(column.alias(name))
-        })
-        .collect()
+    let columns = columns().into_iter().map(|(name, data_type, archived, imported)| {
+        let column = if is_of_files { imported } else { archived };
+        let column = match column.filter(|column| schema.field_with_name(column).is_ok()) {
+            // Texts that are views become bytes by way of plain ones.
+            Some(column) if is_of_files && name == CONTENT => cast(cast(ident(column), DataType::Utf8), data_type),
+            Some(column) => cast(ident(column), data_type),
+            None => lit(ScalarValue::try_from(&data_type)?),
+        };
+        Ok(if name == CONTENT { part_of(column) } else { column }.alias(name))
+    });
+    let event_time = cast(ident(&topic.columns[topic.event_time].name), timestamp_type()).alias(EVENT_TIME);
+    columns.chain([Ok(event_time)]).collect()
 }
 
 /// The refused and late rows of a topic that arrived since: partition, offset, verdict, reason, arrival and event time.

@@ -72,12 +72,34 @@ fn goes_on(version: &Path) {
     assert_eq!(upgraded.len(), 1, "{rows:?}");
     demo.stop();
 
-    let reconcile = Command::new(env!("CARGO_BIN_EXE_vitral"))
-        .args(["reconcile", "--from", "2025-05-01T00:00:00Z", "--to", "2025-06-01T00:00:00Z", "--data-dir"])
-        .arg(dir.path())
+    let (code, answer) =
+        said(dir.path(), &["reconcile", "--from", "2025-05-01T00:00:00Z", "--to", "2025-06-01T00:00:00Z"]);
+    assert_eq!(code, Some(0), "{answer}");
+    // What is of another time is not equal: nothing was compared.
+    let (code, answer) =
+        said(dir.path(), &["reconcile", "--from", "1990-01-01T00:00:00Z", "--to", "1991-01-01T00:00:00Z"]);
+    assert_eq!(code, Some(4), "{answer}");
+    assert!(
+        answer.contains("starts at 2025-05-14T") && answer.trim_end().ends_with("VERDICT: nothing to compare"),
+        "{answer}"
+    );
+    // The ledger explains messages that older versions kept.
+    let (code, answer) = said(dir.path(), &["ledger", "list"]);
+    assert_eq!(code, Some(0), "{answer}");
+    for column in ["particao", "motivo", "detalhe", "conteudo"] {
+        assert!(answer.contains(column), "{column}: {answer}");
+    }
+}
+
+/// How a command over the data directory ends, and what it answers.
+fn said(dir: &Path, arguments: &[&str]) -> (Option<i32>, String) {
+    let output = Command::new(env!("CARGO_BIN_EXE_vitral"))
+        .args(arguments)
+        .arg("--data-dir")
+        .arg(dir)
         .output()
         .expect("it runs");
-    assert!(reconcile.status.success(), "{}", String::from_utf8_lossy(&reconcile.stdout));
+    (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
 }
 
 struct Demo {

@@ -140,7 +140,8 @@ impl World {
     /// Rows of the ledger, as `vitral ledger list` shows them.
     pub async fn ledger(&self) -> Vec<String> {
         let wanted = ident(archive_columns::VERDICT).in_list(vec![lit("recusada"), lit("duplicada")], false);
-        let rows = ledger::newest(&self.catalog.topics[0], &self.store, wanted, 100).await.expect("the ledger");
+        let zone = ShopSettings::default().time_zone;
+        let rows = ledger::newest(&self.catalog.topics[0], zone, &self.store, wanted, 100).await.expect("the ledger");
         if rows.iter().all(|rows| rows.num_rows() == 0) {
             return Vec::new();
         }

@@ -3,6 +3,8 @@
 use std::time::Duration;
 
 use anyhow::{Context, bail};
+use arrow::array::{Array, RecordBatch};
+use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
@@ -16,6 +18,7 @@ use vitral_store::{Act, DataDirLock, Location};
 use vitral_stream::replay::{Cause, Replayed, Wanted, replay};
 
 use super::batch;
+use super::instant::instant;
 use crate::cli::{Common, answer};
 use crate::config::Config;
 use crate::replay::{finish_replay, note};
@@ -34,10 +37,10 @@ pub struct Flags {
     #[arg(long, value_name = "R")]
     reason: Option<String>,
     /// That arrived at or after this time (RFC 3339) ...
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = instant)]
     from: Option<DateTime<Utc>>,
     /// ... and before this one.
-    #[arg(long, value_name = "T")]
+    #[arg(long, value_name = "T", value_parser = instant)]
     to: Option<DateTime<Utc>>,
 }
 
@@ -96,16 +99,26 @@ pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Resul
 async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Result<()> {
     let catalog = config.catalog()?;
     let store = config.location(&common.data_dir)?;
+    let zone = config.settings()?.time_zone;
     let wanted = flags.flags.listed()?;
     for topic in &catalog.topics {
-        let rows = ledger::newest(topic, &store, wanted.clone(), flags.limit).await?;
+        let rows = ledger::newest(topic, zone, &store, wanted.clone(), flags.limit).await?;
         let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
         answer(&format!("{}: {count} rows", topic.name));
         if count > 0 {
+            let rows = with_content(&rows).context("the rows cannot be shown")?;
             answer(&pretty_format_batches(&rows).context("the rows cannot be shown")?.to_string());
         }
     }
     Ok(())
+}
+
+/// Without the columns that are empty in all rows: messages have no file, and rows of files no offset.
+fn with_content(rows: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
+    let width = rows.first().map_or(0, RecordBatch::num_columns);
+    let is_filled = |column: &usize| rows.iter().any(|rows| rows.column(*column).null_count() < rows.num_rows());
+    let filled: Vec<usize> = (0..width).filter(is_filled).collect();
+    rows.iter().map(|rows| rows.project(&filled)).collect()
 }
 
 async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {

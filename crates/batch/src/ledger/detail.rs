@@ -1,0 +1,257 @@
+//! What the ledger says of messages beyond their reason, which is all that the archive keeps: they are decoded again.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use chrono::{DateTime, SecondsFormat};
+use chrono_tz::Tz;
+use datafusion::error::DataFusionError;
+use datafusion::logical_expr::{ColumnarValue, Expr, Volatility};
+use datafusion::prelude::create_udf;
+use vitral_engine::rules::RowRules;
+use vitral_engine::{EngineConfig, engine_session};
+use vitral_messages::decode::Decoder;
+use vitral_schemas::topic::Topic;
+use vitral_schemas::verdict::{Reason, Unread, Verdict};
+
+use crate::error::BatchError;
+
+/// The columns that are asked for to explain rows, and not shown.
+pub(super) const CONTENT: &str = "_conteudo";
+pub(super) const EVENT_TIME: &str = "_tempo";
+
+/// Of a longer payload the beginning and the end are looked at: what was cut for its size says so at its end.
+const BYTES_MAX: usize = 64 * 1024;
+const END_BYTES: usize = 128;
+const CUT: &str = "[cut by vitral: ";
+/// How much of a content is shown.
+const EXCERPT_CHARS: usize = 60;
+/// So far ahead of every event that none is of its future.
+const FAR_AHEAD_MS: i64 = 1 << 52;
+
+/// As much of a payload as is looked at: others are not held in memory whole.
+pub(super) fn part_of(payload: Expr) -> Expr {
+    let run = |arguments: &[ColumnarValue]| {
+        let arrays = ColumnarValue::values_to_arrays(arguments)?;
+        let payloads = cast(&arrays[0], &DataType::Binary)?;
+        let part = |payload: &[u8]| match payload.len() > BYTES_MAX {
+            true => [&payload[..BYTES_MAX - END_BYTES], &payload[payload.len() - END_BYTES..]].concat(),
+            false => payload.to_vec(),
+        };
+        let parts: BinaryArray = payloads.as_binary::<i32>().iter().map(|payload| payload.map(part)).collect();
+        Ok(ColumnarValue::Array(Arc::new(parts)))
+    };
+    create_udf("part_of_payload", vec![DataType::Binary], DataType::Binary, Volatility::Immutable, Arc::new(run))
+        .call(vec![payload])
+}
+
+/// The columns `detalhe`, which is filled for messages, and `conteudo`, the beginning of what the rows hold.
+pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[ArrayRef; 2], BatchError> {
+    let failed = BatchError::engine(&topic.name, "explained");
+    let column = |name: &str| {
+        let found = rows.column_by_name(name).cloned();
+        found.ok_or_else(|| failed(DataFusionError::Internal(format!("no column {name}"))))
+    };
+    let (verdicts, reasons) = (column("veredito")?, column("motivo")?);
+    let (verdicts, reasons) = (verdicts.as_string::<i32>(), reasons.as_string::<i32>());
+    let (details, contents) = (column("detalhe")?, column(CONTENT)?);
+    let (details, contents) = (details.as_string::<i32>(), contents.as_binary::<i32>());
+    let (files, times) = (column("arquivo")?, column(EVENT_TIME)?);
+    let times = times.as_primitive::<TimestampMicrosecondType>();
+    let (partitions, first, last) = (column("particao")?, column("deslocamento")?, column("deslocamento_fim")?);
+    let partitions = partitions.as_primitive::<Int32Type>();
+    let [first, last] = [&first, &last].map(|offsets| offsets.as_primitive::<Int64Type>());
+
+    let is_refused = |row: usize| files.is_null(row) && verdicts.value(row) == Verdict::Refused.name();
+    let whole = |row: usize| {
+        let content = contents.is_valid(row).then(|| contents.value(row))?;
+        (is_refused(row) && content.len() < BYTES_MAX).then_some(content)
+    };
+    let refusals = refusals(topic, zone, (0..rows.num_rows()).map(whole))?;
+    let event_time = &topic.columns[topic.event_time].name;
+    let detail = |row: usize| -> Option<String> {
+        if details.is_valid(row) || files.is_valid(row) {
+            return details.is_valid(row).then(|| details.value(row).to_owned());
+        }
+        let reason = reasons.is_valid(row).then(|| reasons.value(row)).unwrap_or_default();
+        if is_refused(row) {
+            let content = contents.is_valid(row).then(|| contents.value(row)).unwrap_or_default();
+            let note = cut_note(content).filter(|_| reason == Reason::Size.name());
+            return note.or_else(|| refused(topic, reason, refusals.get(&row), whole(row).is_some()));
+        }
+        if verdicts.value(row) == Verdict::Late.name() {
+            let time = time(times.is_valid(row).then(|| times.value(row))?);
+            return Some(format!(
+                "{event_time} {time} lay more than {} behind the watermark",
+                words(topic.lateness_ms)
+            ));
+        }
+        let name = &topic.kafka_topic;
+        match () {
+            () if reason == Unread::Skipped.name() => {
+                let (first, last) = (first.value(row), last.value(row));
+                Some(format!("passed over by --skip {name}/{}:{first}-{last}", partitions.value(row)))
+            }
+            () if reason == Unread::NewLog.name() => Some(format!("{name} was deleted and created again")),
+            () => None,
+        }
+    };
+    let details: StringArray = (0..rows.num_rows()).map(detail).collect();
+    let excerpts: StringArray = contents.iter().map(|content| content.map(excerpt)).collect();
+    Ok([Arc::new(details), Arc::new(excerpts)])
+}
+
+/// What today's catalog says of a payload, or of one without a fault its event time.
+enum Found {
+    Refused(Reason, String),
+    Counts { event_micros: i64 },
+}
+
+fn refusals<'a>(
+    topic: &Topic,
+    zone: Tz,
+    payloads: impl Iterator<Item = Option<&'a [u8]>>,
+) -> Result<BTreeMap<usize, Found>, BatchError> {
+    let failed = BatchError::engine(&topic.name, "explained");
+    let decoded = Decoder::new(topic, zone).decode(payloads);
+    let times = Arc::clone(&decoded.columns[topic.event_time]);
+    let times = times.as_primitive::<TimestampMicrosecondType>();
+    let counts = (0..times.len()).filter(|row| times.is_valid(*row));
+    let mut found: BTreeMap<usize, Found> =
+        counts.map(|row| (row, Found::Counts { event_micros: times.value(row) })).collect();
+    let session = engine_session(EngineConfig::default()).map_err(&failed)?;
+    let rules = RowRules::new(topic, &session).map_err(BatchError::Catalog)?;
+    let (_, forbidden) = rules.apply(decoded.columns, FAR_AHEAD_MS).map_err(&failed)?;
+    found.extend(forbidden.into_iter().map(|(row, (reason, detail))| (row, Found::Refused(reason, detail))));
+    found.extend(
+        decoded.refused.into_iter().map(|refusal| (refusal.row, Found::Refused(refusal.reason, refusal.detail))),
+    );
+    Ok(found)
+}
+
+fn refused(topic: &Topic, reason: &str, found: Option<&Found>, is_whole: bool) -> Option<String> {
+    match found {
+        Some(Found::Refused(now, detail)) if now.name() == reason => Some(detail.clone()),
+        Some(Found::Refused(now, detail)) => Some(format!("would be refused as {now} now: {detail}")),
+        Some(Found::Counts { event_micros }) if reason == Reason::Future.name() => Some(format!(
+            "{} {} lay more than {} ahead of the clock when it came",
+            topic.columns[topic.event_time].name,
+            time(*event_micros),
+            words(topic.ahead_ms)
+        )),
+        Some(Found::Counts { .. }) => Some("would be accepted now: `vitral ledger replay` feeds it again".to_owned()),
+        None if !is_whole => Some("too long to be looked into here: GET /livro has more of it".to_owned()),
+        None => None,
+    }
+}
+
+/// What was said when a payload was cut.
+fn cut_note(content: &[u8]) -> Option<String> {
+    let end = String::from_utf8_lossy(&content[content.len().saturating_sub(END_BYTES)..]).into_owned();
+    let (_, note) = end.strip_suffix(']')?.rsplit_once(CUT)?;
+    Some(format!("larger than the topic allows: {note}; its beginning was kept"))
+}
+
+/// The beginning, in one line.
+fn excerpt(content: &[u8]) -> String {
+    let text = String::from_utf8_lossy(content);
+    let shown = text
+        .chars()
+        .take(EXCERPT_CHARS)
+        .map(|c| if c.is_control() { c.escape_default().to_string() } else { c.into() });
+    let mut shown: String = shown.collect();
+    if text.chars().nth(EXCERPT_CHARS).is_some() {
+        shown.push_str("...");
+    }
+    shown
+}
+
+fn time(micros: i64) -> String {
+    let time = DateTime::from_timestamp_micros(micros);
+    time.map_or_else(|| micros.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+}
+
+fn words(ms: i64) -> String {
+    match ms {
+        ms if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
+        ms => format!("{} s", ms as f64 / 1_000.0),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::{Int32Array, Int64Array, TimestampMicrosecondArray};
+    use arrow::datatypes::{Field, Schema};
+    use vitral_catalog::{Catalog, ShopSettings};
+
+    use super::*;
+
+    /// Verdict, reason and content; the event time is that of 2025-05-14T12:00:00Z.
+    fn explained(rows: &[(&str, Option<&str>, &[u8])]) -> Vec<(String, String)> {
+        let topic = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0);
+        let count = rows.len();
+        let nothing = || Arc::new(StringArray::new_null(count)) as ArrayRef;
+        let times = TimestampMicrosecondArray::from(vec![1_747_224_000_000_000; count]).with_timezone("UTC");
+        let columns: [(&str, ArrayRef); 9] = [
+            ("particao", Arc::new(Int32Array::from(vec![3; count]))),
+            ("deslocamento", Arc::new(Int64Array::from(vec![10; count]))),
+            ("deslocamento_fim", Arc::new(Int64Array::from(vec![19; count]))),
+            ("arquivo", nothing()),
+            ("veredito", Arc::new(rows.iter().map(|(verdict, ..)| Some(*verdict)).collect::<StringArray>())),
+            ("motivo", Arc::new(rows.iter().map(|(_, reason, _)| *reason).collect::<StringArray>())),
+            ("detalhe", nothing()),
+            (CONTENT, Arc::new(rows.iter().map(|(.., content)| Some(*content)).collect::<BinaryArray>())),
+            (EVENT_TIME, Arc::new(times)),
+        ];
+        let fields = columns.iter().map(|(name, column)| Field::new(*name, column.data_type().clone(), true));
+        let schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let rows = RecordBatch::try_new(schema, columns.into_iter().map(|(_, column)| column).collect()).expect("rows");
+        let [details, contents] = explain(&topic, chrono_tz::UTC, &rows).expect("explained");
+        let text = |column: &ArrayRef, row: usize| column.as_string::<i32>().value(row).to_owned();
+        (0..count).map(|row| (text(&details, row), text(&contents, row))).collect()
+    }
+
+    #[test]
+    fn messages_that_do_not_count_say_why() {
+        let event = |rest: &str| format!(r#"{{"id_usuario":"u1","tipo_evento":"compra"{rest}}}"#).into_bytes();
+        let good = event(r#","timestamp":"2025-05-14T12:00:00Z""#);
+        let cut = [&[b' '; 100][..], b"\n[cut by vitral: 5000 bytes, SHA-256 00]"].concat();
+        let long = vec![b'['; BYTES_MAX];
+        let found = explained(&[
+            ("recusada", Some("json"), b"no json\n\x1b[31m"),
+            ("recusada", Some("campo_ausente"), &event("")),
+            ("recusada", Some("tempo"), &event(r#","timestamp":"yesterday""#)),
+            ("recusada", Some("valor"), &event(r#","timestamp":"2025-05-14T12:00:00Z","preco":"-1""#)),
+            ("recusada", Some("futuro"), &good),
+            ("recusada", Some("tamanho"), &cut),
+            ("recusada", Some("tipo"), &good),
+            ("recusada", Some("tipo"), &event("")),
+            ("recusada", Some("json"), &long),
+            ("atrasada", None, &good),
+            ("nao_entregue", Some("pulado"), b""),
+            ("nao_entregue", Some("log_novo"), b""),
+        ]);
+        let words = [
+            "byte 0: ",
+            "timestamp ",
+            "timestamp: \"yesterday\" ",
+            "preco",
+            "timestamp 2025-05-14T12:00:00Z lay more than 60 min ahead",
+            "larger than the topic allows: 5000 bytes",
+            "would be accepted now",
+            "would be refused as campo_ausente now: timestamp ",
+            "too long to be looked into",
+            "timestamp 2025-05-14T12:00:00Z lay more than 60 min behind the watermark",
+            "passed over by --skip eventos_clientes/3:10-19",
+            "deleted and created again",
+        ];
+        for ((detail, _), words) in found.iter().zip(words) {
+            assert!(detail.contains(words), "{words}: {detail}");
+        }
+        assert_eq!(found[0].1, "no json\\n\\u{1b}[31m", "in one line, and harmless to a terminal");
+        assert!(found[8].1.ends_with("[[...") && found[8].1.len() == EXCERPT_CHARS + 3);
+    }
+}
