@@ -59,7 +59,7 @@ impl State {
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
     pub id: String,
-    /// When the last thing was done to it, in microseconds.
+    /// When rows of it were last added, in microseconds.
     pub at_micros: i64,
     pub state: State,
     pub topic: String,
@@ -163,10 +163,15 @@ pub async fn list(catalog: &Catalog, store: &Location) -> Result<Vec<Record>, Ba
 
 /// The import whose id begins so.
 pub async fn find(catalog: &Catalog, store: &Location, id: &str) -> Result<Record, BatchError> {
-    let mut found = list(catalog, store).await?.into_iter().filter(|record| record.id.starts_with(id));
+    let all = list(catalog, store).await?;
+    if all.is_empty() {
+        return Err(BatchError::NothingImported { store: store.to_string() });
+    }
+    // Every id begins with nothing, which names none of them.
+    let mut found = all.into_iter().filter(|record| !id.is_empty() && record.id.starts_with(id));
     match (found.next(), found.next()) {
-        (Some(record), None) if !id.is_empty() => Ok(record),
-        (Some(_), _) => Err(BatchError::ImportIds { id: id.to_owned() }),
+        (Some(record), None) => Ok(record),
+        (Some(_), Some(_)) => Err(BatchError::ImportIds { id: id.to_owned() }),
         (None, _) => Err(BatchError::NoImport { id: id.to_owned() }),
     }
 }
@@ -205,10 +210,16 @@ pub(super) async fn newest(store: &Location) -> Result<BTreeMap<String, Record>,
         let frame = read_session(1).read_table(provider)?;
         frame.sort(vec![ident("instante").sort(true, true)])?.collect().await
     };
-    let mut records = BTreeMap::new();
+    let mut records = BTreeMap::<String, Record>::new();
     for batch in run.await.map_err(&failed)? {
         for row in 0..batch.num_rows() {
-            let record = read(&batch, row).map_err(&failed)?;
+            let mut record = read(&batch, row).map_err(&failed)?;
+            // What was taken back, or repeated in vain, was still imported when it was.
+            if let Some(before) = records.get(&record.id)
+                && (record.state != State::Imported || record.counted == 0)
+            {
+                record.at_micros = before.at_micros;
+            }
             records.insert(record.id.clone(), record);
         }
     }

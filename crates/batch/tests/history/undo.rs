@@ -127,8 +127,10 @@ async fn an_import_that_was_cut_short_is_ended_by_repeating_it() {
 async fn an_id_that_is_not_there_is_an_error_that_says_where_to_look() {
     let world = World::new();
     let error = records::find(&world.catalog, &world.store, "abc").await.expect_err("nothing");
-    assert!(matches!(error, BatchError::NoImport { .. }) && error.to_string().contains("import list"), "{error}");
+    assert!(matches!(error, BatchError::NothingImported { .. }) && error.to_string().contains("--data-dir"), "{error}");
     world.import(&world.write("a.csv", MAY), "vendas").await.expect("imported");
+    let error = records::find(&world.catalog, &world.store, "no").await.expect_err("none of that id");
+    assert!(matches!(error, BatchError::NoImport { .. }) && error.to_string().contains("import list"), "{error}");
     assert!(records::find(&world.catalog, &world.store, "").await.is_err());
 }
 

@@ -45,7 +45,7 @@ pub struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What was imported, the oldest first.
+    /// What was imported, what was imported last at the end.
     List,
     /// Take back what an import has added, in every table and answer.
     Undo {

@@ -14,7 +14,7 @@ pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
     let zone = world.config.settings()?.time_zone;
     let records = records::list(&world.catalog, &world.store).await?;
     if records.is_empty() {
-        answer("nothing was imported yet");
+        answer(&format!("nothing was imported yet into {}", world.store));
     }
     for record in &records {
         let Record { table, topic, file, counted, duplicate, refused, .. } = record;
@@ -38,6 +38,8 @@ pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
 }
 
 pub(super) async fn undo(world: &World<'_>, id: &str) -> anyhow::Result<()> {
+    // An id that names none changes nothing, and is no act.
+    records::find(&world.catalog, &world.store, id).await?;
     let act = Act::of_command("desfazer_importacao", id);
     let undone = match take_back::undo(&world.catalog, &world.store, id).await {
         Ok(undone) => undone,

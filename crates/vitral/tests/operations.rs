@@ -1,0 +1,118 @@
+//! Commands of operations as people use them, where there is little or nothing to work on.
+
+use std::path::Path;
+use std::process::Command;
+
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn vitral(dir: &Path, arguments: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_vitral"))
+        .current_dir(dir)
+        .args(["--data-dir", "data"])
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn folder() -> tempfile::TempDir {
+    tempfile::tempdir().expect("a folder")
+}
+
+fn import(dir: &Path, name: &str, text: &str) {
+    std::fs::write(dir.join(name), text).expect("written");
+    let said = vitral(dir, &["import", name, "--table", "vendas"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+}
+
+#[test]
+fn times_that_are_not_written_as_times_are_told_how() {
+    let dir = folder();
+    for wrong in ["2025-05-14", "14/05/2025", "2025-13-01T00:00:00Z"] {
+        for arguments in [
+            ["reconcile", "--from", wrong, "--to", "2025-05-15T00:00:00Z"].as_slice(),
+            &["ledger", "list", "--from", wrong],
+            &["simulate", "--start", wrong, "--count", "1", "--to", "events"],
+        ] {
+            let said = vitral(dir.path(), arguments);
+            assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.err);
+            assert!(said.err.contains("2025-12-31T03:00:00Z"), "{arguments:?}: {}", said.err);
+        }
+    }
+    let said = vitral(dir.path(), &["reconcile", "--date", "14/05/2025"]);
+    assert!(said.code == Some(2) && said.err.contains("2025-12-31"), "{}", said.err);
+    for arguments in [
+        ["reconcile", "--from", "2025-05-15T00:00:00Z", "--to", "2025-05-15T00:00:00Z"].as_slice(),
+        &["reconcile", "--date", "2025-05-14", "--metric", "nada"],
+    ] {
+        assert_eq!(vitral(dir.path(), arguments).code, Some(2), "{arguments:?}");
+    }
+}
+
+#[cfg(not(feature = "distributed"))]
+#[test]
+fn what_needs_another_build_names_its_feature() {
+    let dir = folder();
+    for arguments in [["cluster"].as_slice(), &["cluster", "--help"], &["cluster", "scheduler", "--listen", "x"]] {
+        let said = vitral(dir.path(), arguments);
+        assert_eq!(said.code, Some(2), "{arguments:?}: {}", said.err);
+        assert!(said.err.contains("--features distributed"), "{arguments:?}: {}", said.err);
+    }
+    assert!(!vitral(dir.path(), &["--help"]).out.contains("cluster"), "it is not offered");
+}
+
+#[test]
+fn checks_without_their_reference_tables_are_not_ok() {
+    let dir = folder();
+    import(dir.path(), "a.csv", "pedido,produto,valor,data\nA1,p1,10.00,2025-05-14\n");
+    let said = vitral(dir.path(), &["batch", "run", "verificacoes", "--date", "2025-05-14"]);
+    assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
+    for words in ["produtos_desconhecidos           not checked", "produtos.csv is not there", "VERDICT: ok, but 2 of "]
+    {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+}
+
+#[test]
+fn a_job_for_all_days_says_which_have_rows() {
+    let dir = folder();
+    import(dir.path(), "a.csv", "pedido,produto,valor,data\nA1,p1,10.00,2025-05-14\n");
+    let said = vitral(dir.path(), &["batch", "run", "limpeza", "--from", "0001-01-01", "--to", "9999-12-31"]);
+    assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
+    let words = "vendas: 0001-01-01 to 9999-12-31; 1 rows read, 1 written\n  \
+                 no rows are stored of 0001-01-01 to 2025-05-13, 2025-05-15 to 9999-12-31\n";
+    assert!(said.out.contains(words), "{}", said.out);
+}
+
+#[test]
+fn an_id_that_names_no_import_changes_nothing() {
+    let dir = folder();
+    let said = vitral(dir.path(), &["import", "list"]);
+    assert!(said.code == Some(0) && said.out.contains("nothing was imported yet into"), "{}", said.out);
+    let said = vitral(dir.path(), &["import", "undo", "0123"]);
+    assert!(said.code == Some(1) && said.err.contains("nothing was imported yet into"), "{}", said.err);
+    assert!(!dir.path().join("data/auditoria").exists(), "nothing was done that would be written down");
+    import(dir.path(), "b.csv", "pedido,produto,valor,data\nB1,p1,10.00,2025-05-14\n");
+    import(dir.path(), "a.csv", "pedido,produto,valor,data\nA1,p1,10.00,2025-05-15\n");
+    for id in ["", "nada"] {
+        let said = vitral(dir.path(), &["import", "undo", id]);
+        assert!(said.code == Some(1) && said.err.contains("vitral import list"), "{id}: {}", said.err);
+    }
+    // What was imported last stands at the end, also when the first is taken back or repeated.
+    let listed = || -> Vec<String> {
+        let said = vitral(dir.path(), &["import", "list"]);
+        said.out.lines().map(str::to_owned).collect()
+    };
+    let id = listed()[0].split_whitespace().next().expect("an id").to_owned();
+    import(dir.path(), "b.csv", "pedido,produto,valor,data\nB1,p1,10.00,2025-05-14\n");
+    let said = vitral(dir.path(), &["import", "undo", &id]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let lines = listed();
+    assert!(lines.len() == 2 && lines[0].contains("undone") && lines[0].ends_with("b.csv"), "{lines:?}");
+    assert!(lines[1].ends_with("a.csv"), "{lines:?}");
+}
