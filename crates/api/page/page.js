@@ -8,7 +8,7 @@ import { getJson, metricPath, parseTime, serverNow } from './modules/api.js';
 import { Bars } from './modules/bars.js';
 import { byId, el, oncePerFrame, setOverlay, setPanelError, setText } from './modules/dom.js';
 import { Explorer, showLinks } from './modules/explorer.js';
-import { configure, integer, money, shopCurrency, startOfDay } from './modules/format.js';
+import { configure, integer, money, period, shopCurrency, startOfDay } from './modules/format.js';
 import { showFailures } from './modules/failures.js';
 import { Funnel } from './modules/funnel.js';
 import { Header } from './modules/header.js';
@@ -21,12 +21,13 @@ import { SalesChart } from './modules/sales_chart.js';
 import { Stream } from './modules/stream.js';
 import { Tiles } from './modules/tiles.js';
 import { UsersChart } from './modules/users_chart.js';
-import { HOUR, MINUTE, WindowStore, floorTo } from './modules/windows.js';
+import { HOUR, MINUTE, WindowStore, floorTo, isPast, readRows } from './modules/windows.js';
 
 const SALES = 'vendas_por_minuto';
 const USERS = 'usuarios_ativos';
 const TICKET = 'ticket_medio';
 const FUNNEL = 'funil_conversao';
+const VIEWED = 'produtos_mais_vistos';
 
 /** The most rows one answer may have. */
 const MOST_ROWS = 1000;
@@ -57,6 +58,7 @@ const model = {
   completeness: null,
   watermark: null,
   viewedRows: null,
+  viewedWindow: null,
   soldRows: null,
   checkRows: null,
   ledgerRows: null,
@@ -147,8 +149,13 @@ async function loadNotices() {
   model.notices = (await getJson('/avisos')).body;
 }
 
+/** The ranking is of the newest window that has begun, however long ago that was: its time comes from the metric. */
 async function loadViewed() {
-  model.viewedRows = (await getJson('/produtos/mais_vistos', { limite: 10 })).body;
+  const ate = new Date(serverNow() + 1).toISOString();
+  const newest = inCatalog(VIEWED) ? loadMetric(VIEWED, { ate, limite: 1 }) : [];
+  const [{ body }, rows] = await Promise.all([getJson('/produtos/mais_vistos', { limite: 10 }), newest]);
+  model.viewedRows = body;
+  model.viewedWindow = body.length ? (readRows(rows)[0] ?? null) : null;
 }
 
 async function loadSold() {
@@ -236,7 +243,10 @@ function show() {
   if (model.sales.loaded) tiles.update({ ...context, sales: model.sales, users: model.users, ticket: model.ticket });
   if (ready(SALES, model.sales, byId('sales-chart'))) salesChart.update({ ...context, rows: model.sales.of(currency) });
   if (ready(USERS, model.users, byId('users-chart'))) usersChart.update({ ...context, rows: model.users.rows });
-  if (model.viewedRows) viewed.update(model.viewedRows.map(viewedItem));
+  if (model.viewedRows) {
+    viewed.update(model.viewedRows.map(viewedItem));
+    setText(byId('viewed-period'), `cliques e visualizações, ${viewedPeriod(model.viewedWindow, now)}`);
+  }
   if (model.soldRows) sold.update(model.soldRows.rows.map((row) => soldItem(row, model.soldRows.currency)));
   if (ready(FUNNEL, model.funnel, byId('funnel-steps'))) funnel.update({ ...context, rows: model.funnel.rows });
   if (completeness) origin.update({ ...context, completeness });
@@ -252,6 +262,11 @@ function ready(name, store, host) {
   if (model.catalog && !inCatalog(name)) setOverlay(host, 'Métrica fora do catálogo', `${name} não está em GET /metricas.`);
   else if (store.loaded) return true;
   return false;
+}
+
+function viewedPeriod(window, now) {
+  if (!window) return 'minuto a minuto';
+  return `${isPast(window, now) ? 'último minuto com eventos: ' : ''}${period(window.start, window.end, now)}`;
 }
 
 const productLabel = (row) => row.nome ?? row.id_produto ?? '(sem produto)';

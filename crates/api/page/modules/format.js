@@ -83,8 +83,12 @@ export function share(part, whole) {
   return numberFormat(`share ${digits}`, { style: 'percent', maximumFractionDigits: digits }).format(ratio);
 }
 
-/** A change with its sign: +4,2%, −0,8%. */
+/** Larger changes than this are not told apart. */
+const MOST_CHANGE = 9.99;
+
+/** A change with its sign: +4,2%, −0,8%, > +999%. */
 export function change(ratio) {
+  if (ratio > MOST_CHANGE) return `> ${change(MOST_CHANGE)}`;
   const digits = Math.abs(ratio) < 1 ? 1 : 0;
   return numberFormat(`change ${digits}`, {
     style: 'percent', signDisplay: 'exceptZero', maximumFractionDigits: digits,
@@ -94,12 +98,15 @@ export function change(ratio) {
 export const clock = (ms) => dateFormat('clock', { hour: '2-digit', minute: '2-digit', second: '2-digit', hourCycle: 'h23' }).format(ms);
 export const hourMinute = (ms) => dateFormat('minute', { hour: '2-digit', minute: '2-digit', hourCycle: 'h23' }).format(ms);
 const dayMonth = (ms) => dateFormat('day', { day: '2-digit', month: '2-digit' }).format(ms);
+const wholeDay = (ms) => dateFormat('whole day', { day: '2-digit', month: '2-digit', year: 'numeric' }).format(ms);
+const year = (ms) => dateFormat('year', { year: 'numeric' }).format(ms);
 const dayKey = (ms) => dateFormat('key', { year: 'numeric', month: '2-digit', day: '2-digit' }).format(ms);
 
-/** The time alone when it is today in the shop, else with the day. */
+/** The time alone when it is today in the shop, else with the day, and with the year when it is another. */
 export function moment(ms, now, withSeconds = false) {
   const time = withSeconds ? clock(ms) : hourMinute(ms);
-  return dayKey(ms) === dayKey(now) ? time : `${dayMonth(ms)} ${time}`;
+  if (dayKey(ms) === dayKey(now)) return time;
+  return `${year(ms) === year(now) ? dayMonth(ms) : wholeDay(ms)} ${time}`;
 }
 
 /** `14:31–14:32`, with days where they are needed. */

@@ -2,7 +2,7 @@
 
 import { byId, el, setOverlay, setState, setText } from './dom.js';
 import { integer, period, share } from './format.js';
-import { STATE_TEXT, newestStart, windowState } from './windows.js';
+import { STATE_TEXT, isPast, newestStart, windowState } from './windows.js';
 
 const STEP_TEXT = {
   visualizacao: 'Viram um produto',
@@ -20,7 +20,8 @@ export class Funnel {
   update({ rows, watermark, now }) {
     const start = newestStart(rows, now);
     const current = stepsOf(rows, start);
-    const previous = start === null ? [] : stepsOf(rows, rows.filter((row) => row.end <= start).at(-1)?.start ?? null);
+    // Only the hour right before it is the hour before.
+    const previous = start === null ? [] : stepsOf(rows, rows.find((row) => row.end === start)?.start ?? null);
     setOverlay(this.list, current.length ? '' : 'Nenhuma visita nesta hora', 'O funil usa visualizacao, clique, adicao_carrinho, inicio_checkout e compra.');
     this.fit(current.length);
     const first = current[0]?.users ?? 0;
@@ -60,7 +61,8 @@ export class Funnel {
     const state = windowState(window, watermark);
     setState(tag, state);
     setText(tag, STATE_TEXT[state]);
-    setText(byId('funnel-period'), `usuários distintos, ${period(window.start, window.end, now)}`);
+    const past = isPast(window, now) ? 'última hora com eventos: ' : '';
+    setText(byId('funnel-period'), `usuários distintos, ${past}${period(window.start, window.end, now)}`);
   }
 
   showWhole(current, previous) {

@@ -2,11 +2,13 @@
 
 import { el, setState, setText } from './dom.js';
 import { change, integer, money, period } from './format.js';
-import { HOUR, MINUTE, floorTo, sumMoney, valueAt } from './windows.js';
+import { HOUR, MINUTE, floorTo, sumMoney, sumOf, valueAt } from './windows.js';
 
 const ACTIVE_SPAN = 5 * MINUTE;
 /** Smaller changes than this show as no change. */
 const FLAT = 0.0005;
+/** A change against fewer users or orders than this says nothing. */
+const LEAST_BASE = 20;
 
 const TILES = [
   { id: 'minute', label: 'Receita no último minuto', tone: 'blue', help: 'Valor bruto das compras no último minuto completo.' },
@@ -28,13 +30,17 @@ export class Tiles {
     const known = (from) => dataSince !== null && from >= dataSince;
     const started = dataSince !== null;
 
-    const minute = (column, show) => ({
-      value: started ? show(valueAt(rows, edge - MINUTE, column)) : null,
-      when: period(edge - MINUTE, edge, now),
-      previous: known(edge - 2 * MINUTE) ? show(valueAt(rows, edge - 2 * MINUTE, column)) : null,
-      previousLabel: 'minuto anterior',
-      ratio: known(edge - 2 * MINUTE) ? ratio(valueAt(rows, edge - MINUTE, column), valueAt(rows, edge - 2 * MINUTE, column)) : null,
-    });
+    const minute = (column, show) => {
+      const [current, before] = [edge - MINUTE, edge - 2 * MINUTE].map((start) => valueAt(rows, start, column));
+      const whole = known(edge - 2 * MINUTE);
+      return {
+        value: started ? show(current) : null,
+        when: period(edge - MINUTE, edge, now),
+        previous: whole ? show(before) : null,
+        previousLabel: 'minuto anterior',
+        ratio: whole ? ratio(current, before, valueAt(rows, edge - 2 * MINUTE, 'pedidos')) : null,
+      };
+    };
     this.show('minute', minute('receita', (value) => money(value, currency)));
     this.show('orders', minute('pedidos', integer));
 
@@ -47,7 +53,7 @@ export class Tiles {
       when: known(edge - HOUR) ? period(edge - HOUR, edge, now) : started ? `${period(dataSince, edge, now)}, parcial` : '',
       previous: begun ? money(hourBefore, currency) : null,
       previousLabel: whole || !begun ? '60 min anteriores' : '60 min anteriores, incompletos',
-      ratio: whole ? ratio(hour, hourBefore) : null,
+      ratio: whole ? ratio(hour, hourBefore, sumOf(rows, edge - 2 * HOUR, edge - HOUR, 'pedidos')) : null,
     });
 
     const usersNow = valueAt(users.rows, edge - ACTIVE_SPAN, 'usuarios');
@@ -57,7 +63,7 @@ export class Tiles {
       when: period(edge - ACTIVE_SPAN, edge, now),
       previous: known(edge - 2 * ACTIVE_SPAN) ? integer(usersBefore) : null,
       previousLabel: '5 min anteriores',
-      ratio: known(edge - 2 * ACTIVE_SPAN) ? ratio(usersNow, usersBefore) : null,
+      ratio: known(edge - 2 * ACTIVE_SPAN) ? ratio(usersNow, usersBefore, usersBefore) : null,
     });
 
     this.show('ticket', ticketFigures(ticket.of(currency), currency, watermark ?? now, now));
@@ -89,13 +95,14 @@ function ticketFigures(rows, currency, at, now) {
     when: `${period(begin, current?.end ?? begin + HOUR, now)}${orders}`,
     previous: previous === null ? null : money(previous, currency),
     previousLabel: 'hora anterior',
-    ratio: value === null || previous === null ? null : ratio(Number(value), Number(previous)),
+    ratio: value === null || previous === null ? null : ratio(Number(value), Number(previous), Number(adjacent.row.pedidos ?? 0)),
   };
 }
 
-/** The relative change, or null where there is no base to compare with. */
-function ratio(current, previous) {
-  if (previous === 0) return current === 0 ? 0 : null;
+/** The relative change, or null where there is no base to compare with, or one of so few users or orders that it says nothing. */
+function ratio(current, previous, base) {
+  if (current === previous) return 0;
+  if (previous === 0 || base < LEAST_BASE) return null;
   return (current - previous) / Math.abs(previous);
 }
 

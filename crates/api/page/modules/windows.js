@@ -73,6 +73,12 @@ export function valueAt(rows, start, column) {
   return found ? Number(found.row[column] ?? 0) : 0;
 }
 
+/** A sum of counts over windows that do not overlap. */
+export function sumOf(rows, from, to, column) {
+  const within = rows.filter((row) => row.start >= from && row.end <= to);
+  return within.reduce((sum, { row }) => sum + Number(row[column] ?? 0), 0);
+}
+
 /** A sum of money over windows that do not overlap, in whole cents so that no cent is lost on the way. */
 export function sumMoney(rows, from, to, column) {
   let cents = 0;
@@ -81,6 +87,9 @@ export function sumMoney(rows, from, to, column) {
   }
   return cents / 100;
 }
+
+/** Whether a window that is the newest ended so long ago that it must not be taken for the current one. */
+export const isPast = (window, now) => now - window.end > window.end - window.start;
 
 /** The newest window that starts at or before `now`: a client's fast clock can open one in the future. */
 export function newestStart(rows, now) {
