@@ -188,6 +188,40 @@ def orders_of_shopify(store):
 
 
 @case
+def refunds_that_grow(store):
+    """a later export of the same orders adds nothing twice, and names what has changed and what is left out"""
+    header = "Name,Financial Status,Currency,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku,Refunded Amount\n"
+    rows = "#1001,partially_refunded,USD,2025-05-14 12:00:00 -0300,2,Bag,30.00,B1,{}\n#1002,{},USD,2025-05-14 13:00:00 -0300,1,Bag,30.00,B1,\n"
+    older, newer = store.folder / "maio.csv", store.folder / "junho.csv"
+    older.write_text(header + rows.format("5.00", "paid"))
+    newer.write_text(header + rows.format("10.00", "voided"))
+    store.add(older).add(newer)
+    store.are("id_pedido tipo_evento valor", [("#1001", "compra", "60.00"), ("#1001", "reembolso", "5.00"), ("#1002", "compra", "30.00")])
+    must("10.00 here, 5.00 is in" in store.text and "#1002 (line 3): counted, and left out here" in store.text, store.text[-400:])
+    must("import replace" in store.text, store.text[-400:])
+
+
+@case
+def quantities_less_refunds(store):
+    """a quantity that shrinks is the same line, and named"""
+    text = "Order Number,Order Status,Order Date,SKU,Quantity (- Refund),Item Cost\n71,Completed,2025-05-14 10:00,S1,{},10.50\n"
+    older, newer = store.folder / "maio.csv", store.folder / "junho.csv"
+    older.write_text(text.format(3))
+    newer.write_text(text.format(2))
+    store.add(older).add(newer).are("id_pedido quantidade", [("71", 3)])
+    must("quantidade 2 here, 3 is in" in store.text, store.text[-400:])
+
+
+@case
+def sales_without_an_amount(store):
+    """it asks, and the user may say that there is none"""
+    file = store.folder / "contagem.csv"
+    file.write_text("Pedido;Produto;Qtd;Data\nA;p;1;14/05/2025\n")
+    asks(store.add(file, ok=None), "--map =valor_total")
+    store.add(file, words=("--map", "=valor_total")).are("id_pedido", [("A",)])
+
+
+@case
 def orders_of_nuvemshop(store):
     """products without a date take their order's; declined orders are left out; the discount stands once"""
     store.add("loja.csv").are("id_pedido id_produto valor desconto", [("5001", "CAM-01", "100.00", Decimal("10.00")), ("5001", "BON-02", "80.00", None)])

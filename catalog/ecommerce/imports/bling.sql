@@ -1,6 +1,6 @@
 -- Sales orders as Bling exports them, a line for each product. Cancelled orders and drafts are left out; an order's discount stands once,
 -- on its first line.
-CREATE VIEW bling WITH (profile_for = 'vendas') AS
+CREATE VIEW bling WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Número do Pedido" AS id_pedido,
     coalesce(optional("Código do Produto"), optional("Código (SKU)"), "ID do Produto", optional("Descrição do Produto")) AS id_produto,

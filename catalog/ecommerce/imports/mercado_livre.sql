@@ -1,6 +1,6 @@
 -- Sales as Mercado Livre reports them. A package has a line of its own, which sums up the lines of its products: only they are sales.
 -- Cancelled sales are left out.
-CREATE VIEW mercado_livre WITH (profile_for = 'vendas') AS
+CREATE VIEW mercado_livre WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "N.º de venda" AS id_pedido,
     coalesce("SKU", optional("# de anúncio"), optional("Título do anúncio")) AS id_produto,
@@ -16,7 +16,7 @@ WHERE "Unidades" IS NOT NULL
     AND lower(coalesce("Estado", '')) NOT LIKE '%cancel%';
 
 -- What buyers got back, on the sale's own date, as the report has no other.
-CREATE VIEW mercado_livre_reembolsos WITH (profile_for = 'reembolsos', profile = 'mercado_livre') AS
+CREATE VIEW mercado_livre_reembolsos WITH (profile_for = 'reembolsos', profile = 'mercado_livre', identity = 'item') AS
 SELECT
     "N.º de venda" AS id_pedido,
     coalesce("SKU", optional("# de anúncio"), optional("Título do anúncio")) AS id_produto,

@@ -1,6 +1,6 @@
 -- Sales as Nuvemshop (Tiendanube) exports them. An order's further products have only its number and what is of the product.
 -- Cancelled orders, and those whose payment did not come, are left out; an order's discount stands once, on its first line.
-CREATE VIEW nuvemshop WITH (profile_for = 'vendas') AS
+CREATE VIEW nuvemshop WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Número do Pedido" AS id_pedido,
     coalesce(optional("SKU"), "Nome do Produto") AS id_produto,
@@ -30,7 +30,7 @@ WHERE coalesce(situacao, '') NOT LIKE 'cancelad%'
     AND coalesce(pagamento, '') NOT IN ('pendente', 'recusado', 'cancelado', 'anulado', 'abandonado', 'expirado');
 
 -- Orders whose payment was given back: their products less the discount, on the order's own date, as the file has no other.
-CREATE VIEW nuvemshop_reembolsos WITH (profile_for = 'reembolsos', profile = 'nuvemshop') AS
+CREATE VIEW nuvemshop_reembolsos WITH (profile_for = 'reembolsos', profile = 'nuvemshop', identity = 'item') AS
 SELECT
     "Número do Pedido" AS id_pedido,
     "Data" AS timestamp,

@@ -1,6 +1,6 @@
 -- Orders as Shopify exports them. An order's first line has what is of the order; its further lines have only their product.
 -- Unpaid, voided and cancelled orders are left out; an order's discount stands once, on its first line.
-CREATE VIEW shopify WITH (profile_for = 'vendas') AS
+CREATE VIEW shopify WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Name" AS id_pedido,
     coalesce(optional("Lineitem sku"), "Lineitem name") AS id_produto,
@@ -28,7 +28,7 @@ FROM (
 WHERE cancelado IS NULL AND lower(situacao) IN ('paid', 'partially_paid', 'partially_refunded', 'refunded');
 
 -- What was given back, as a sum for each order. The file does not say when, so it stands on the order's own date.
-CREATE VIEW shopify_reembolsos WITH (profile_for = 'reembolsos', profile = 'shopify') AS
+CREATE VIEW shopify_reembolsos WITH (profile_for = 'reembolsos', profile = 'shopify', identity = 'item') AS
 SELECT
     "Name" AS id_pedido,
     "Created at" AS timestamp,

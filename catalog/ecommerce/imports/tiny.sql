@@ -1,5 +1,5 @@
 -- Sales orders as Tiny exports them, a line for each product. Cancelled orders and drafts are left out.
-CREATE VIEW tiny WITH (profile_for = 'vendas') AS
+CREATE VIEW tiny WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Número do pedido" AS id_pedido,
     coalesce(optional("Código (SKU)"), "ID produto", "Descrição") AS id_produto,

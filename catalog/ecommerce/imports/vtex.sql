@@ -1,6 +1,6 @@
 -- Orders as VTEX exports them, a line for each product; the price is what was paid for one, after promotions.
 -- Orders that were cancelled or wait for their payment are left out.
-CREATE VIEW vtex WITH (profile_for = 'vendas') AS
+CREATE VIEW vtex WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Order" AS id_pedido,
     "ID_SKU" AS id_produto,

@@ -1,6 +1,6 @@
 -- Orders of WooCommerce as Advanced Order Export writes them, a line for each product. Quantities are what is left after refunds.
 -- Orders that were not paid, failed or were cancelled or wholly refunded are left out.
-CREATE VIEW woocommerce WITH (profile_for = 'vendas') AS
+CREATE VIEW woocommerce WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Order Number" AS id_pedido,
     coalesce(optional("SKU"), optional("Item Name"), optional("Product Name"), optional("Name")) AS id_produto,

@@ -2,6 +2,7 @@
 CREATE VIEW reembolsos WITH (
     import = 'data=timestamp, data_hora=timestamp, data_reembolso=timestamp, data_do_reembolso=timestamp, valor=valor_total, total_item=valor_total, total_do_item=valor_total, total_linha=valor_total, total_da_linha=valor_total, valor_do_item=valor_total, valor_total_item=valor_total, valor_total_do_item=valor_total, subtotal_do_item=valor_total, pedido=id_pedido, produto=id_produto, cliente=id_usuario, usuario=id_usuario, qtd=quantidade, qtde=quantidade, quant=quantidade, qty=quantidade, quantity=quantidade, valor_unitario=preco, valor_unit=preco, preco_unit=preco, unit_price=preco, preco_unitario=preco',
     import_key = 'id_pedido, id_produto, timestamp, valor_total, preco, quantidade',
+    import_optional = 'id_usuario',
     import_sums = 'valor, quantidade', import_sums_by = 'moeda', import_top = 'id_produto'
 ) AS
 SELECT

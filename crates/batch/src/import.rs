@@ -5,13 +5,17 @@
 //! in one commit for many. A row that is in already adds nothing, whatever file it comes in: an import that is repeated, or was cut short,
 //! or is of a file that grew, adds what is new.
 
+mod changes;
+mod error;
 mod files;
 mod forms;
 mod identity;
 mod known;
+mod left_out;
 mod legacy;
 mod mapping;
 mod message;
+mod opening;
 pub mod preview;
 mod queried;
 mod reader;
@@ -32,19 +36,21 @@ use vitral_schemas::topic::{Topic, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Location};
 
+pub use self::changes::Changed;
+use self::changes::{Candidate, Changes};
+pub use self::error::ImportError;
 pub use self::files::{File, Files};
-use self::forms::{Asked, Evidence, Forms};
 pub use self::forms::{Dates, Numbers};
 use self::identity::{Marker, Marks};
 use self::known::{Known, Standing};
 use self::legacy::Legacy;
-use self::mapping::{Mapping, Names};
+use self::opening::Opened;
+pub use self::opening::{Understood, understand};
 pub(crate) use self::queried::check as check_profile;
 pub use self::queried::{Ask, recognise};
-use self::queried::{Place, Queried};
-use self::reader::Reader;
+use self::reader::{Reader, Values};
 use self::sink::{Committed, Sink, Spool};
-use self::source::{Opening, Source, open};
+use self::source::Row;
 use crate::error::BatchError;
 
 /// A row whose cells are not those of the header.
@@ -55,35 +61,6 @@ const COMMIT_ROWS: usize = 512 * 1024;
 const WIDE: usize = 200;
 /// Times that an import begins again because others have brought rows of its file in.
 const ATTEMPTS: usize = 50;
-
-#[derive(Debug, thiserror::Error)]
-pub enum ImportError {
-    #[error("{file} cannot be read")]
-    Read { file: String, source: std::io::Error },
-    #[error("{file} has no rows, not even a header")]
-    Empty { file: String },
-    #[error("{file} is of no known format: name files that end in .csv, .tsv, .txt, .parquet or .xlsx")]
-    Format { file: String },
-    #[error("{file}: {reason}: {remedy}")]
-    Form { file: String, reason: String, remedy: String },
-    #[error("{file}: {what} cannot be computed: {reason}")]
-    Query { file: String, what: String, reason: String },
-    #[error("{file}: {reason}. Name those that are meant with --sheet NAME, or --sheet all if they are alike")]
-    Sheets { file: String, reason: String },
-    #[error("{file} has no row in line {row}: --header-row names the line that holds the headings")]
-    NoHeader { file: String, row: u32 },
-    #[error(
-        "{file}: {reason}. It has the columns {found}; say which is which by --map THEIRS=OURS, ours being {columns}"
-    )]
-    Mapping { file: String, reason: String, found: String, columns: String },
-}
-
-impl ImportError {
-    pub(crate) fn read(file: &str) -> impl Fn(std::io::Error) -> Self + use<> {
-        let file = file.to_owned();
-        move |source| Self::Read { file: file.clone(), source }
-    }
-}
 
 /// How files are to be understood.
 #[derive(Debug, Clone)]
@@ -106,6 +83,8 @@ pub struct Import {
     pub currency: String,
     /// What is asked of the file before its rows are understood.
     pub ask: Ask,
+    /// How its columns are written, if that was found before, by [`understand`].
+    pub understood: Option<Understood>,
     pub zone: Tz,
     pub now_ms: i64,
 }
@@ -135,6 +114,8 @@ pub struct Imported {
     pub period_micros: Option<(i64, i64)>,
     /// Columns of the file that were not used.
     pub unused: Vec<String>,
+    /// What the file says otherwise than what is in, by the import that has it.
+    pub changed: Vec<Changed>,
     /// What else people should know of how the file was read.
     pub notes: Vec<String>,
     /// The first rows that were refused for each reason.
@@ -159,14 +140,6 @@ impl Imported {
         let times = self.period_micros.into_iter().chain(micros.map(|micros| (micros, micros)));
         self.period_micros = times.reduce(|(oldest, newest), (a, b)| (oldest.min(a), newest.max(b)));
     }
-}
-
-/// A file at its first row, and how it is understood.
-struct Opened {
-    source: Box<dyn Source>,
-    mapping: Mapping,
-    marker: Marker,
-    forms: Forms,
 }
 
 /// What one attempt came to.
@@ -242,22 +215,25 @@ impl Import {
         }
 
         // What is in: nothing is looked for where there is nothing.
-        let (mut known, mut legacy) = (Known::default(), Legacy::new(&self.topic, &self.target));
+        let known = Known::new(self.ask.is_by_item());
+        let (mut known, mut legacy) = (known, Legacy::new(&self.topic, &self.target));
         let is_first = history.is_empty()? && archive.is_none();
         let of_file = if is_first { None } else { Some(&mut known) };
-        let Opened { mut source, mapping, marker, forms } = self.open(file, of_file, progress)?;
+        let Opened { mut source, mapping, mut marker, forms, left, notes: of_rows } =
+            self.open(file, of_file, true, progress)?;
         if !is_first {
             stored::learn(self, Some(&history), archive, &marker, &taken, &mut known, &mut legacy).await?;
         }
 
         let header = source.header().to_vec();
-        let notes = [source.notes(), &mapping.hints].concat();
-        let mut imported = Imported { id: id.to_owned(), unused: mapping.unused.clone(), notes, ..Imported::default() };
+        let hints = mapping.hints.clone();
+        let mut imported = Imported { id: id.to_owned(), unused: mapping.unused.clone(), ..Imported::default() };
+        let mut changes = Changes::new(&self.topic, &mapping);
         let mut reader = Reader::new(self, (&file.name, id), mapping, forms, header, stream_from_ms)?;
         let mut sink = if taken.is_empty() {
             Sink::Append { seen: history.sequence().await?, is_first }
         } else {
-            Sink::Replace { taken, spool: Spool::new(reader.schema(), &file.name)? }
+            Sink::Replace { taken: taken.clone(), spool: Spool::new(reader.schema(), &file.name)? }
         };
         let mut waiting = Vec::new();
         let mut read_rightly = BTreeSet::new();
@@ -265,18 +241,30 @@ impl Import {
             let rows = source.next()?;
             let is_end = rows.is_empty();
             let mut new = Vec::with_capacity(rows.len());
+            let mut differing = Vec::new();
             for row in rows {
                 let marks = marker.marks(&row);
                 let standing = known.standing(&marks);
-                if standing == Standing::New {
-                    new.push((row, marks));
-                    continue;
+                let is_new = matches!(standing, Standing::New | Standing::NewAmounts);
+                if !is_new {
+                    imported.known += 1;
+                    imported.differing += u64::from(standing == Standing::InDiffering);
+                    if known.was_refused(&marks) {
+                        read_rightly.insert(marks.cells);
+                    }
                 }
-                imported.known += 1;
-                imported.differing += u64::from(standing == Standing::InDiffering);
-                if known.was_refused(&marks) {
-                    read_rightly.insert(marks.cells);
+                match standing {
+                    Standing::In => {}
+                    Standing::New => new.push((row, marks)),
+                    Standing::NewAmounts => {
+                        differing.push((row.clone(), marks, true));
+                        new.push((row, marks));
+                    }
+                    Standing::InDiffering => differing.push((row, marks, false)),
                 }
+            }
+            if !differing.is_empty() {
+                changed_in(&differing, &marker, &mut reader, &mut changes)?;
             }
             if !new.is_empty() {
                 let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
@@ -304,7 +292,11 @@ impl Import {
             history.forget_refused(&read_rightly).await?;
         }
         history.compact().await?;
+        imported.notes = [source.notes(), &of_rows, &hints].concat();
         imported.known_of = known.by_import();
+        // The same file leaves out what its user wants of it now.
+        let is_named = |import: &str| import != id || self.ask.condition.is_none();
+        imported.changed = changes.compare(&history, &mut known, &left, &taken, is_named).await?;
         // What an earlier attempt of this run has committed is known to the last one, and came with this run all the same.
         imported.accepted += before.counted;
         imported.duplicate += before.duplicate;
@@ -314,59 +306,28 @@ impl Import {
         Ok(Attempt::Done(imported))
     }
 
-    /// The file from its first row on, what its columns fill, and how they are written: as the user says, or as all of its rows show.
-    /// `known` takes every row into account.
-    fn open(
-        &self,
-        file: &File,
-        mut known: Option<&mut Known>,
-        progress: &mut impl FnMut(u64, u64),
-    ) -> Result<Opened, ImportError> {
-        let names = Names { topic: &self.topic, target: &self.target, named: &self.named };
-        let opening = Opening { header_row: self.header_row, sheets: &self.sheets, headings: &names };
-        let mut source: Box<dyn Source> = if self.ask.is_empty() {
-            open(&file.path, &file.name, &opening)?
-        } else {
-            let Opening { header_row, sheets, headings } = opening;
-            let place = Place { path: file.path.clone(), name: file.name.clone(), header_row, sheets: sheets.to_vec() };
-            Box::new(Queried::open(place, self.ask.clone(), headings)?)
-        };
-        let mut mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named)?;
-        let marker = Marker::new(source.header(), &mapping, &self.topic, &self.target);
-        // All cells tell a row from others; of a very wide file those that are used must do.
-        if source.header().len() > WIDE {
-            source.keep(&mapping.roles().map(|role| role.is_some()).collect::<Vec<_>>())?;
-        }
-        let mut evidence = Evidence::new(&mapping);
-        loop {
-            let rows = source.next()?;
-            if rows.is_empty() {
-                break;
-            }
-            for row in &rows {
-                evidence.see(row);
-                if let Some(known) = known.as_deref_mut() {
-                    known.add(&marker.marks(row));
-                }
-            }
-            let (done, of) = source.progress();
-            progress(done, 2 * of);
-        }
-        let (numbers, dates) = self.ask.forms();
-        let asked = Asked { numbers: self.numbers.or(numbers), dates: self.dates.or(dates) };
-        let forms = evidence.decide(&file.name, &mapping, asked, source.serial_epoch())?;
-        if !forms.has_clock {
-            mapping.drop_clock();
-        }
-        source.rewind()?;
-        Ok(Opened { source, mapping, marker, forms })
-    }
-
     /// How its files are understood, for comparison with other imports.
     fn understanding(&self) -> String {
         let profile = self.ask.profile.as_ref().map(|profile| profile.name.as_str()).unwrap_or_default();
         format!("{:?} {:?} {:?} {} {profile}", self.named, self.numbers, self.dates, self.zone)
     }
+}
+
+/// Keeps what rows say that are in with other cells, or that come in beside such.
+fn changed_in(
+    rows: &[(Row, Marks, bool)],
+    marker: &Marker,
+    reader: &mut Reader<'_>,
+    changes: &mut Changes,
+) -> Result<(), BatchError> {
+    let Values { values, refused } = reader.values(rows.iter().map(|(row, ..)| row))?;
+    let names: Vec<String> = rows.iter().map(|(row, ..)| marker.name(row)).collect();
+    let candidates = rows.iter().zip(&names).enumerate().map(|(index, ((row, marks, is_added), name))| {
+        let (marks, line, is_added) = (*marks, row.line, *is_added);
+        (!refused.contains_key(&index)).then_some(Candidate { marks, name, line, is_added })
+    });
+    let candidates: Vec<_> = candidates.collect();
+    changes.add(&candidates, &values).map_err(|source| failed(source.into()))
 }
 
 /// The cells of rows that count now and had been refused.
@@ -378,7 +339,7 @@ fn counted_cells(batch: &RecordBatch, known: &Known) -> Vec<u128> {
     let rows = verdicts.as_string::<i32>().iter().zip(cells.as_binary::<i32>().iter());
     let cells = rows.filter(|(verdict, _)| *verdict == Some(Verdict::Counted.name())).filter_map(|(_, cells)| {
         let cells = u128::from_be_bytes(<[u8; 16]>::try_from(cells?).ok()?);
-        let marks = Marks { cells, key: 0, event_id: None };
+        let marks = Marks { cells, key: 0, item: None, event_id: None };
         known.was_refused(&marks).then_some(cells)
     });
     cells.collect()

@@ -19,6 +19,8 @@ pub struct ImportTarget {
     pub aliases: BTreeMap<String, String>,
     /// Columns that tell a row from others where the first of them is filled; else, and without any, all cells that are used do.
     pub key: Vec<String>,
+    /// Columns that files need not have though messages must.
+    pub optional: Vec<String>,
     /// The view's columns that are summed up when files are in, by which of its columns, and of which the largest are shown.
     pub sums: Vec<String>,
     pub sums_by: Vec<String>,
@@ -65,9 +67,10 @@ impl ImportTarget {
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
             Ok(names.map(str::to_owned).collect::<Vec<_>>())
         };
-        let (key, sums, sums_by) = (names("import_key")?, names("import_sums")?, names("import_sums_by")?);
+        let (key, optional) = (names("import_key")?, names("import_optional")?);
+        let (sums, sums_by) = (names("import_sums")?, names("import_sums_by")?);
         let top = names("import_top")?.into_iter().next();
-        Ok(Self { key, sums, sums_by, top, ..self })
+        Ok(Self { key, optional, sums, sums_by, top, ..self })
     }
 }
 

@@ -187,7 +187,7 @@ impl Catalog {
                 continue;
             };
             let columns = target.aliases.values().chain(target.constants.iter().map(|(column, _)| column));
-            let columns = columns.chain(&target.key);
+            let columns = columns.chain(&target.key).chain(&target.optional);
             for column in columns.filter(|name| topic.columns.iter().all(|column| column.name != **name)) {
                 errors.push(view.source.error(
                     format!("import: topic {} has no column {column}", topic.name),

@@ -35,6 +35,10 @@ pub struct Profile {
     pub table: String,
     /// Headings that a file must have, as the query writes them.
     pub headings: Vec<String>,
+    /// Headings that a file may lack.
+    pub optional: Vec<String>,
+    /// Whether a line of an order is the same whatever its amounts: the program's later exports change them.
+    pub is_by_item: bool,
     /// How the program writes dates and numbers, if it says nothing of it itself: values of `--dates` and `--numbers`.
     pub dates: Option<String>,
     pub numbers: Option<String>,
@@ -59,8 +63,9 @@ impl Profile {
         let profile = text("profile", &[])?.unwrap_or_else(|| name.clone());
         let dates = text("dates", &["dmy", "mdy", "ymd"])?;
         let numbers = text("numbers", &["plain", "brazilian"])?;
+        let is_by_item = text("identity", &["item", "amounts"])?.as_deref() == Some("item");
         options.finish()?;
-        let headings = headings(&query);
+        let (headings, optional) = headings(&query);
         if headings.is_empty() {
             return Err(position.error(
                 format!("profile {name} names no heading of a file"),
@@ -73,7 +78,8 @@ impl Profile {
                 format!("select from {FILE_TABLE} without GROUP BY, DISTINCT or joins; window functions keep the rows"),
             ));
         }
-        Ok(Self { name, profile, table, headings, dates, numbers, query, source: position.clone() })
+        let source = position.clone();
+        Ok(Self { name, profile, table, headings, optional, is_by_item, dates, numbers, query, source })
     }
 
     /// The query over a file with these headings: each quoted name becomes the heading that is alike by `alike`, and a missing optional one
@@ -82,6 +88,35 @@ impl Profile {
         let mut query = (*self.query).clone();
         rename(&mut query, headings, &alike, false)?;
         Ok(query)
+    }
+
+    /// The same without any condition: what it would give of the rows that it leaves out.
+    pub fn over_all(&self, headings: &[String], alike: impl Fn(&str) -> String) -> Result<Query, MissingHeading> {
+        let mut query = self.over(headings, alike)?;
+        for table in query.with.iter_mut().flat_map(|with| &mut with.cte_tables) {
+            drop_conditions(&mut table.query.body);
+        }
+        drop_conditions(&mut query.body);
+        Ok(query)
+    }
+}
+
+fn drop_conditions(body: &mut SetExpr) {
+    match body {
+        SetExpr::Select(select) => {
+            (select.selection, select.qualify) = (None, None);
+            for from in &mut select.from {
+                if let TableFactor::Derived { subquery, .. } = &mut from.relation {
+                    drop_conditions(&mut subquery.body);
+                }
+            }
+        }
+        SetExpr::Query(query) => drop_conditions(&mut query.body),
+        SetExpr::SetOperation { left, right, .. } => {
+            drop_conditions(left);
+            drop_conditions(right);
+        }
+        _ => {}
     }
 }
 
@@ -185,8 +220,8 @@ fn heading(expr: &Expr) -> Option<&str> {
     (ident.quote_style == Some('"')).then_some(ident.value.as_str())
 }
 
-/// Quoted names that stand outside of `optional`, each once.
-fn headings(query: &Query) -> Vec<String> {
+/// Quoted names that stand outside of `optional`, each once, and those that stand only within.
+fn headings(query: &Query) -> (Vec<String>, Vec<String>) {
     let mut count = BTreeMap::<String, i64>::new();
     let mut order = Vec::new();
     expressions::look(query, &mut |expr| {
@@ -199,13 +234,14 @@ fn headings(query: &Query) -> Vec<String> {
         }
         ControlFlow::Continue(())
     });
-    let mut needed = Vec::new();
+    let (mut needed, mut optional) = (Vec::new(), Vec::new());
     for name in order {
-        if count[&name] > 0 && !needed.contains(&name) {
-            needed.push(name);
+        let names = if count[&name] > 0 { &mut needed } else { &mut optional };
+        if !names.contains(&name) {
+            names.push(name);
         }
     }
-    needed
+    (needed, optional)
 }
 
 /// Adds the row's line and sheet to what is selected, everywhere between the file and the query's end; false where that cannot be.

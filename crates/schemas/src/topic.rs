@@ -34,6 +34,8 @@ pub mod history_columns {
     pub const KEY: &str = "_chave";
     /// All cells of the row as the file writes them, hashed. Null in rows of older versions.
     pub const CELLS: &str = "_celulas";
+    /// The key without its amounts, hashed: order, product and time tell a line of an order whose amounts change. Null without an order.
+    pub const ITEM: &str = "_item";
     /// The verdict of what stands for rows that were taken back: one row for each quarter of an hour in which some had counted, so that
     /// jobs compute those days again. It has an event time and no other column of the topic.
     pub const UNDONE: &str = "desfeita";
@@ -167,6 +169,7 @@ impl Topic {
             Field::new(SHEET, DataType::Utf8, true),
             Field::new(KEY, DataType::Binary, true),
             Field::new(CELLS, DataType::Binary, true),
+            Field::new(ITEM, DataType::Binary, true),
         ];
         fields.extend(self.fields());
         Arc::new(Schema::new(fields))

@@ -14,6 +14,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, Field, Int64Type, Schema, TimestampMicrosecondType};
 use chrono::Utc;
 use datafusion::catalog::TableProvider;
+use datafusion::common::ScalarValue;
 use datafusion::datasource::MemTable;
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{count, max, min, sum};
@@ -103,18 +104,34 @@ impl History {
         Ok(self.table.file_count()? == 0)
     }
 
-    /// What tells apart the rows that came with commits after number `after`: import, verdict, cells, key, and the event id, null where the
-    /// topic has none.
+    /// What tells apart the rows that came with commits after number `after`: import, verdict, cells, key, the event id, null where the topic
+    /// has none, and the item.
     pub async fn identities(&self, after: i64) -> Result<SendableRecordBatchStream, StoreError> {
         use history_columns::*;
         let event_id = match self.topic.event_id {
             Some(index) => ident(&self.topic.columns[index].name),
-            None => cast(lit(datafusion::common::ScalarValue::Null), DataType::Utf8),
+            None => cast(lit(ScalarValue::Null), DataType::Utf8),
         };
-        let columns = vec![ident(IMPORT), ident(VERDICT), ident(CELLS), ident(KEY), event_id.alias("event_id")];
+        let run = async {
+            let provider = self.provider().await.map_err(external)?;
+            let schema = provider.schema();
+            let mark = |name: &str| or_null(&schema, name);
+            let columns =
+                vec![ident(IMPORT), ident(VERDICT), mark(CELLS), mark(KEY), event_id.alias("event_id"), mark(ITEM)];
+            let frame = read_session(2).read_table(provider)?;
+            frame.filter(ident(SEQUENCE).gt(lit(after)))?.select(columns)?.execute_stream().await
+        };
+        run.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// Rows that count and have identities: these columns of theirs.
+    pub async fn counted(&self, columns: &[&str]) -> Result<SendableRecordBatchStream, StoreError> {
+        use history_columns::*;
         let run = async {
             let frame = read_session(2).read_table(self.provider().await.map_err(external)?)?;
-            frame.filter(ident(SEQUENCE).gt(lit(after)))?.select(columns)?.execute_stream().await
+            let wanted = ident(VERDICT).eq(lit(Verdict::Counted.name())).and(ident(CELLS).is_not_null());
+            let columns = columns.iter().map(|column| ident(*column));
+            frame.filter(wanted)?.select(columns.collect::<Vec<_>>())?.execute_stream().await
         };
         run.await.map_err(StoreError::read(&self.topic.name))
     }
@@ -123,8 +140,9 @@ impl History {
     pub async fn rows_without_identity(&self) -> Result<SendableRecordBatchStream, StoreError> {
         use history_columns::*;
         let run = async {
-            let frame = read_session(2).read_table(self.provider().await.map_err(external)?)?;
-            let wanted = ident(CELLS).is_null().and(ident(VERDICT).not_eq(lit(UNDONE)));
+            let provider = self.provider().await.map_err(external)?;
+            let wanted = or_null(&provider.schema(), CELLS).is_null().and(ident(VERDICT).not_eq(lit(UNDONE)));
+            let frame = read_session(2).read_table(provider)?;
             frame.filter(wanted)?.execute_stream().await
         };
         run.await.map_err(StoreError::read(&self.topic.name))
@@ -149,15 +167,16 @@ impl History {
         }
     }
 
-    /// Takes back what an import has added, in one commit; false if there was nothing of it.
-    pub async fn take_back(&mut self, import: &str) -> Result<bool, StoreError> {
+    /// Takes back what these imports have added, in one commit; false if there was nothing of them.
+    pub async fn take_back(&mut self, imports: &[&str]) -> Result<bool, StoreError> {
         let mut attempt = 1;
         loop {
             self.table.refresh().await?;
-            if self.imports().await?.get(import).is_none_or(ImportedRows::is_empty) {
+            let known = self.imports().await?;
+            if imports.iter().all(|import| known.get(*import).is_none_or(ImportedRows::is_empty)) {
                 return Ok(false);
             }
-            match self.put_in_place_of(&[import], None).await {
+            match self.put_in_place_of(imports, None).await {
                 Ok(()) => return Ok(true),
                 Err(error) if attempt == ATTEMPTS || (error.is_final() && !is_overtaken(&error)) => return Err(error),
                 Err(error) => {
@@ -402,6 +421,14 @@ impl History {
         let columns = std::iter::once(numbers).chain(rows.columns().iter().cloned()).collect();
         RecordBatch::try_new(self.topic.history_schema(), columns)
             .map_err(|source| StoreError::read(&self.topic.name)(source.into()))
+    }
+}
+
+/// A column of hashes; null in a table of a version that did not keep it, which only a writer adds.
+fn or_null(schema: &Schema, name: &str) -> Expr {
+    match schema.field_with_name(name) {
+        Ok(_) => ident(name),
+        Err(_) => cast(lit(ScalarValue::Null), DataType::Binary).alias(name),
     }
 }
 

@@ -81,3 +81,66 @@ fn too_many_refused_rows_are_an_exit_of_their_own() {
     let said = vitral(dir.path(), &["import", "--table", "vendas"]);
     assert_eq!(said.code, Some(2), "{}", said.err);
 }
+
+#[test]
+fn what_a_later_export_says_otherwise_is_named_with_the_way_to_have_it() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let header = "Name,Financial Status,Currency,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku,Refunded Amount\n";
+    let write = |name: &str, state: &str, refunded: &str| {
+        let order = |number: u32, state: &str, refunded: &str| {
+            format!("#{number},{state},USD,2025-05-14 12:00:00 -0300,2,Tote bag,30.00,TOTE-1,{refunded}\n")
+        };
+        let text = header.to_owned() + &order(1001, "partially_refunded", refunded) + &order(1002, state, "");
+        std::fs::write(dir.path().join(name), text).expect("written");
+    };
+    write("maio.csv", "paid", "5.00");
+    write("junho.csv", "voided", "10.00");
+    let said = vitral(dir.path(), &["import", "maio.csv", "--table", "vendas"]);
+    assert!(said.code == Some(0) && !said.out.contains("warning"), "{} {}", said.out, said.err);
+    let listed = vitral(dir.path(), &["import", "list"]).out;
+    let id = |table: &str| {
+        let line = listed.lines().find(|line| line.contains(table)).expect("a line");
+        line.split_whitespace().next().expect("an id").to_owned()
+    };
+    let (sales, refunds) = (id("vendas"), id("reembolsos"));
+    let said = vitral(dir.path(), &["import", "junho.csv", "--table", "vendas"]);
+    for words in [
+        format!("1 rows that import {sales} has are left out of this file now"),
+        "id_pedido #1002 (line 3): counted, and left out here".to_owned(),
+        format!("1 rows have other amounts here than import {refunds} has"),
+        "id_pedido #1001 (line 2): valor_total 10.00 here, 5.00 is in".to_owned(),
+        format!("vitral import replace {sales} junho.csv"),
+    ] {
+        assert!(said.code == Some(0) && said.out.contains(&words), "{words} in {}", said.out);
+    }
+    // The sales bring their refunds along, there and back.
+    let said = vitral(dir.path(), &["import", "replace", &sales, "junho.csv"]);
+    assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
+    assert_eq!(said.out.matches("rows of maio.csv are replaced").count(), 2, "{}", said.out);
+    let listed = vitral(dir.path(), &["import", "list"]).out;
+    assert_eq!(listed.matches("  imported  ").count(), 2, "{listed}");
+    let line = listed.lines().find(|line| line.contains("imported  vendas")).expect("a line");
+    assert!(line.contains(" 1 rows"), "{line}");
+    let id = line.split_whitespace().next().expect("an id");
+    let said = vitral(dir.path(), &["import", "undo", id]);
+    assert!(
+        said.out.contains("taken back, of vendas") && said.out.contains("taken back, of reembolsos"),
+        "{}",
+        said.out
+    );
+}
+
+#[test]
+fn columns_that_are_mapped_twice_are_an_error() {
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("a.csv"), "pedido,a,data\nA1,10.00,2025-05-14\n").expect("written");
+    let said =
+        vitral(dir.path(), &["import", "a.csv", "--table", "vendas", "--map", "a=preco", "--map", "a=valor_total"]);
+    assert!(said.code == Some(2) && said.err.contains("both a=preco and a=valor_total"), "{}", said.err);
+    let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas"]);
+    assert!(said.code == Some(1) && said.err.contains("worth 0.00"), "{}", said.err);
+    let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas", "--map", "=valor_total"]);
+    assert!(said.code == Some(0) && said.out.contains("1 rows imported"), "{}", said.err);
+    let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas", "--map", "a=preco", "--map", "a=preco"]);
+    assert_eq!(said.code, Some(0), "twice the same is once: {}", said.err);
+}

@@ -11,6 +11,14 @@ use vitral_store::Location;
 use super::{ImportError, source};
 use crate::error::BatchError;
 
+/// Of a hash: enough to tell files apart.
+const HALF_BYTES: usize = 16;
+
+/// What of an import's id is that of its file's content.
+pub(super) fn content_of(id: &str) -> Option<&str> {
+    id.get(2 * HALF_BYTES..)
+}
+
 /// A file at hand.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct File {
@@ -70,18 +78,21 @@ impl Files {
 }
 
 impl File {
-    /// The id of its import: the same content for the same table has the same, whatever the file is called.
+    /// The id of its import: the same content for the same table has the same, whatever the file is called. Its second half is the
+    /// content's alone: by it the imports of one file into several tables are known.
     pub(super) fn import_id(&self, table: &str) -> Result<String, ImportError> {
         let failed = ImportError::read(&self.name);
         let mut hash = Sha256::new();
-        hash.update(table.as_bytes());
-        hash.update([0]);
         let mut file = std::fs::File::open(&self.path).map_err(&failed)?;
         let mut part = vec![0; 1 << 20];
         loop {
             let read = file.read(&mut part).map_err(&failed)?;
             if read == 0 {
-                return Ok(hash.finalize().iter().map(|byte| format!("{byte:02x}")).collect());
+                let content = hash.finalize();
+                let of_table = Sha256::new().chain_update(table.as_bytes()).chain_update([0]).chain_update(&content);
+                let of_table = of_table.finalize();
+                let halves = of_table.iter().take(HALF_BYTES).chain(content.iter().take(HALF_BYTES));
+                return Ok(halves.map(|byte| format!("{byte:02x}")).collect());
             }
             hash.update(&part[..read]);
         }

@@ -3,23 +3,26 @@
 //! The file's rows are counted first, then what is stored passes by once and marks them: memory is bounded by the file (about 150 bytes for
 //! each row), not by the history. Of rows that are alike, as many are in as are stored: a row is known by its number among its equals.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use vitral_schemas::topic::history_columns;
 use vitral_schemas::verdict::Verdict;
 
-use super::identity::{Marks, event_id};
+use super::identity::{ByMark, Marks, event_id};
 
 /// What is known of a file's rows.
 #[derive(Debug, Default)]
 pub(super) struct Known {
-    cells: HashMap<u128, Cells>,
-    keys: HashMap<u128, Key>,
+    cells: ByMark<Cells>,
+    keys: ByMark<Key>,
+    items: ByMark<Item>,
+    /// Whether a row of an item that is in is in too, whatever its amounts.
+    is_by_item: bool,
     /// Event ids of the file, with the import that has them.
-    ids: HashMap<u128, Option<u32>>,
+    ids: ByMark<Option<u32>>,
     /// Ids of rows of this file that were accepted.
-    accepted_ids: HashSet<u128>,
+    accepted_ids: ByMark<()>,
     imports: Vec<String>,
     /// By import, how many rows of the file it has.
     by_import: BTreeMap<u32, u64>,
@@ -42,6 +45,15 @@ struct Cells {
 /// Rows with the same key: how many are stored whose cells are not those of a row of the file.
 #[derive(Debug, Default, Clone, Copy)]
 struct Key {
+    in_file: u32,
+    stored: u32,
+    import: u32,
+    item: Option<u128>,
+}
+
+/// Rows of the same item of an order: how many are stored that no row of the file is like.
+#[derive(Debug, Default, Clone, Copy)]
+struct Item {
     stored: u32,
     import: u32,
 }
@@ -54,12 +66,18 @@ const STREAM: &str = "";
 pub(super) enum Standing {
     /// With the same cells.
     In,
-    /// With the same key or event id and other cells.
+    /// With the same key, item or event id and other cells.
     InDiffering,
+    /// It is new, though a row is in that differs from it in its amounts alone.
+    NewAmounts,
     New,
 }
 
 impl Known {
+    pub(super) fn new(is_by_item: bool) -> Self {
+        Self { is_by_item, ..Self::default() }
+    }
+
     /// Takes a row of the file into account.
     pub(super) fn add(&mut self, marks: &Marks) {
         let cells = self.cells.entry(marks.cells).or_default();
@@ -70,8 +88,25 @@ impl Known {
             }
             None => {
                 cells.key = Some(marks.key);
-                self.keys.entry(marks.key).or_default();
+                let key = self.keys.entry(marks.key).or_default();
+                (key.in_file, key.item) = (key.in_file.saturating_add(1), marks.item);
+                if let Some(item) = marks.item {
+                    self.items.entry(item).or_default();
+                }
             }
+        }
+    }
+
+    /// Takes a row into account that the file has, and that is not to come in.
+    pub(super) fn add_left_out(&mut self, marks: &Marks) {
+        match (marks.event_id, marks.item) {
+            (Some(id), _) => {
+                self.ids.entry(id).or_default();
+            }
+            (None, Some(item)) => {
+                self.items.entry(item).or_default();
+            }
+            (None, None) => {}
         }
     }
 
@@ -80,7 +115,7 @@ impl Known {
     pub(super) fn learn(&mut self, rows: &RecordBatch, without: &[String]) -> bool {
         let (imports, verdicts) = (rows.column(0).as_string::<i32>(), rows.column(1).as_string::<i32>());
         let (cells, keys) = (rows.column(2).as_binary::<i32>(), rows.column(3).as_binary::<i32>());
-        let ids = rows.column(4).as_string::<i32>();
+        let (ids, items) = (rows.column(4).as_string::<i32>(), rows.column(5).as_binary::<i32>());
         let hash = |bytes: &[u8]| <[u8; 16]>::try_from(bytes).map(u128::from_be_bytes).unwrap_or_default();
         let mut is_touched = false;
         let mut last = (String::new(), 0);
@@ -114,7 +149,14 @@ impl Known {
                 && let Some(found) = self.keys.get_mut(&hash(keys.value(row)))
             {
                 is_touched = true;
-                *found = Key { stored: found.stored.saturating_add(1), import: last.1 };
+                (found.stored, found.import) = (found.stored.saturating_add(1), last.1);
+            }
+            if is_counted
+                && items.is_valid(row)
+                && let Some(found) = self.items.get_mut(&hash(items.value(row)))
+            {
+                is_touched = true;
+                *found = Item { stored: found.stored.saturating_add(1), import: last.1 };
             }
             if is_counted && ids.is_valid(row) {
                 is_touched |= self.learn_id(ids.value(row), last.1);
@@ -142,13 +184,42 @@ impl Known {
         !self.ids.is_empty()
     }
 
-    /// To be called once, after everything was learnt: a row that is known by its cells is not to be known by its key once more.
+    /// To be called once, after everything was learnt: a row that is known by its cells is not to be known by its key once more, nor one
+    /// that is known by its key by its item.
     pub(super) fn settle(&mut self) {
+        let mut known_by_key = |key: &Key, rows: u32| {
+            if let Some(item) = key.item.and_then(|item| self.items.get_mut(&item)) {
+                item.stored = item.stored.saturating_sub(rows);
+            }
+        };
         for cells in self.cells.values() {
             if let Some(key) = cells.key.and_then(|key| self.keys.get_mut(&key)) {
-                key.stored = key.stored.saturating_sub(cells.in_file.min(cells.stored));
+                let rows = cells.in_file.min(cells.stored);
+                (key.stored, key.in_file) = (key.stored.saturating_sub(rows), key.in_file.saturating_sub(rows));
+                known_by_key(key, rows);
             }
         }
+        for key in self.keys.values() {
+            known_by_key(key, key.in_file.min(key.stored));
+        }
+    }
+
+    /// How many rows of the file have these cells.
+    pub(super) fn in_file(&self, cells: u128) -> u32 {
+        self.cells.get(&cells).map_or(0, |cells| cells.in_file)
+    }
+
+    /// The import that has a row which the file leaves out, to be asked once for each, after all others.
+    pub(super) fn left_out(&mut self, marks: &Marks) -> Option<&str> {
+        let import = match marks.event_id {
+            Some(id) => self.ids.get_mut(&id).and_then(Option::take)?,
+            None => {
+                let item = self.items.get_mut(&marks.item?).filter(|item| item.stored > 0)?;
+                item.stored -= 1;
+                item.import
+            }
+        };
+        Some(self.imports[import as usize].as_str()).filter(|import| *import != STREAM)
     }
 
     /// Whether the file's next row of these marks is in. Each row is asked for once, in the file's order.
@@ -166,14 +237,30 @@ impl Known {
                 key.import
             }),
         };
-        let Some(import) = import else { return Standing::New };
+        let Some(import) = import else {
+            return match marks.event_id {
+                None => self.standing_by_item(marks),
+                Some(_) => Standing::New,
+            };
+        };
         *self.by_import.entry(import).or_default() += 1;
+        Standing::InDiffering
+    }
+
+    fn standing_by_item(&mut self, marks: &Marks) -> Standing {
+        let item = marks.item.and_then(|item| self.items.get_mut(&item)).filter(|item| item.stored > 0);
+        let Some(item) = item else { return Standing::New };
+        item.stored -= 1;
+        if !self.is_by_item {
+            return Standing::NewAmounts;
+        }
+        *self.by_import.entry(item.import).or_default() += 1;
         Standing::InDiffering
     }
 
     /// Whether an accepted row is the first of the file with its event id.
     pub(super) fn is_first(&mut self, marks: &Marks) -> bool {
-        marks.event_id.is_none_or(|id| self.accepted_ids.insert(id))
+        marks.event_id.is_none_or(|id| self.accepted_ids.insert(id, ()).is_none())
     }
 
     /// Whether the file's next row of these marks, which is refused, stands in the ledger already.
@@ -202,6 +289,7 @@ impl Known {
     fn has_any_of(&self, import: u32) -> bool {
         self.cells.values().any(|cells| cells.stored > 0 && cells.import == import)
             || self.keys.values().any(|key| key.stored > 0 && key.import == import)
+            || self.items.values().any(|item| item.stored > 0 && item.import == import)
             || self.ids.values().any(|id| *id == Some(import))
             || self.by_import.contains_key(&import)
     }
@@ -235,6 +323,8 @@ mod tests {
         let same = |text: &str| -> ArrayRef {
             Arc::new(StringArray::from_iter_values(std::iter::repeat_n(text, stored.len())))
         };
+        let items = stored.iter().map(|(marks, _)| marks.item.map(u128::to_be_bytes));
+        let items: ArrayRef = Arc::new(items.collect::<BinaryArray>());
         let ids: ArrayRef = Arc::new(stored.iter().map(|(_, id)| id.clone()).collect::<StringArray>());
         RecordBatch::try_from_iter_with_nullable([
             ("import", same("one"), false),
@@ -242,6 +332,7 @@ mod tests {
             ("cells", hashes(&|marks| marks.cells), true),
             ("key", hashes(&|marks| marks.key), true),
             ("id", ids, true),
+            ("item", items, true),
         ])
         .expect("a batch")
     }
@@ -250,18 +341,23 @@ mod tests {
     fn row((key, other, has_id): (u8, u8, bool)) -> (Marks, Option<String>) {
         let id = has_id.then(|| format!("e{key}"));
         let cells = u128::from(key) << 16 | u128::from(other) << 8 | u128::from(has_id);
+        let item = Some(u128::from(key / 2) << 1 | u128::from(has_id));
         let key = u128::from(key) << 64 | u128::from(has_id);
-        (Marks { cells, key, event_id: id.as_deref().map(identity::event_id) }, id)
+        (Marks { cells, key, item, event_id: id.as_deref().map(identity::event_id) }, id)
     }
 
     fn import(file: &[(u8, u8, bool)], stored: &mut Stored) {
-        let mut known = Known::default();
+        import_by(false, file, stored);
+    }
+
+    fn import_by(is_by_item: bool, file: &[(u8, u8, bool)], stored: &mut Stored) {
+        let mut known = Known::new(is_by_item);
         let rows: Vec<_> = file.iter().copied().map(row).collect();
         rows.iter().for_each(|(marks, _)| known.add(marks));
         known.learn(&batch(stored), &[]);
         known.settle();
         for (marks, id) in rows {
-            if known.standing(&marks) == Standing::New && known.is_first(&marks) {
+            if matches!(known.standing(&marks), Standing::New | Standing::NewAmounts) && known.is_first(&marks) {
                 stored.push((marks, id));
             }
         }
@@ -291,6 +387,25 @@ mod tests {
         }
     }
 
+    proptest! {
+        /// Where amounts change, there are as many rows of an item as the file has that has most of them.
+        #[test]
+        fn items_of_orders_count_once_whatever_their_amounts(
+            files in prop::collection::vec(prop::collection::vec((0..4_u8, 0..3_u8), 0..12), 1..6)
+        ) {
+            let mut stored = Stored::new();
+            let files: Vec<Vec<_>> =
+                files.into_iter().map(|file| file.into_iter().map(|(key, other)| (key, other, false)).collect()).collect();
+            files.iter().for_each(|file| import_by(true, file, &mut stored));
+            for item in 0..2_u8 {
+                let of_item = |file: &Vec<(u8, u8, bool)>| file.iter().filter(|(key, ..)| key / 2 == item).count();
+                let most = files.iter().map(of_item).max().unwrap_or_default();
+                let wanted = row((item * 2, 0, false)).0.item;
+                prop_assert_eq!(stored.iter().filter(|(marks, _)| marks.item == wanted).count(), most);
+            }
+        }
+    }
+
     #[test]
     fn what_is_taken_back_meanwhile_was_known() {
         let mut stored = Stored::new();
@@ -305,8 +420,9 @@ mod tests {
                 ("import", column(import), false),
                 ("verdict", column(history_columns::UNDONE), false),
                 ("cells", Arc::clone(&nothing), true),
-                ("key", nothing, true),
+                ("key", Arc::clone(&nothing), true),
                 ("id", Arc::new(StringArray::from_iter([None::<&str>])), true),
+                ("item", nothing, true),
             ])
             .expect("a batch")
         };

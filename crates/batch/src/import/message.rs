@@ -1,6 +1,6 @@
 //! A row of a file as the message that would have said the same.
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use vitral_schemas::verdict::Reason;
 
 use super::ROW_REASON;
@@ -35,8 +35,15 @@ impl Refused {
 }
 
 impl Mapping {
-    /// The row as a JSON object; `currency` is what amounts are in where the row does not say.
-    pub(super) fn message(&self, row: &Row, forms: &Forms, currency: &str) -> Result<Vec<u8>, Refused> {
+    /// Appends the row as a JSON object; `currency` is what amounts are in where the row does not say. After an error what was appended is
+    /// not whole.
+    pub(super) fn message(
+        &self,
+        row: &Row,
+        forms: &Forms,
+        currency: &str,
+        message: &mut Vec<u8>,
+    ) -> Result<(), Refused> {
         let broken = |detail: String| Refused { reason: ROW_REASON, detail };
         if let Some(why) = &row.broken {
             return Err(broken(why.clone()));
@@ -46,9 +53,13 @@ impl Mapping {
             return Err(broken(format!("{} cells where the header has {}", row.cells.len(), self.width())));
         }
         let clock = if forms.has_clock { self.clock_of(row)? } else { None };
-        let mut message = Map::new();
+        message.push(b'{');
+        let mut said = None;
         for (name, text) in &self.constants {
-            message.insert(name.clone(), Value::String(text.clone()));
+            if name == CURRENCY {
+                said = Some(text.clone());
+            }
+            put(message, name, &Value::String(text.clone()))?;
         }
         let mut signs = Vec::new();
         for (index, (cell, filled)) in row.cells.iter().zip(&self.columns).enumerate() {
@@ -61,12 +72,20 @@ impl Mapping {
             let clock = clock.as_ref().filter(|_| index == self.time());
             let value = value(cell, filled, forms.columns[index], clock, row.sheet.is_some(), &mut signs);
             let value = value.map_err(|(reason, why)| Refused::new(reason, self.said(index, cell, &why)))?;
-            message.insert(filled.name.clone(), value);
+            put(message, &filled.name, &value)?;
+            if filled.name == CURRENCY
+                && let Value::String(text) = value
+            {
+                said = Some(text);
+            }
         }
-        if !signs.is_empty() {
-            self.currency_of(&mut message, &signs, row, currency)?;
+        if !signs.is_empty()
+            && let Some(meant) = self.currency_of(said, &signs, row, currency)?
+        {
+            put(message, CURRENCY, &Value::String(meant))?;
         }
-        Ok(Value::Object(message).to_string().into_bytes())
+        message.push(b'}');
+        Ok(())
     }
 
     /// What was found wrong with the message, and the cell as it stands in the file, so that people find it there.
@@ -100,15 +119,14 @@ impl Mapping {
         Clock::read(cell).map(Some).ok_or_else(|| refused("is not a time of day"))
     }
 
-    /// The currency that stands with the amounts is the row's, or else fills it.
+    /// The currency that stands with the amounts is the row's; where the row does not say, it is returned.
     fn currency_of(
         &self,
-        message: &mut Map<String, Value>,
+        said: Option<String>,
         signs: &[String],
         row: &Row,
         currency: &str,
-    ) -> Result<(), Refused> {
-        let said = message.get(CURRENCY).and_then(Value::as_str).map(str::to_owned);
+    ) -> Result<Option<String>, Refused> {
         let mut filled = said.clone();
         for sign in signs {
             let meant = currency::meant(sign).unwrap_or_default();
@@ -129,13 +147,20 @@ impl Mapping {
                 }
             }
         }
-        if let (None, Some(filled)) = (said, filled)
-            && filled != currency
-        {
-            message.insert(CURRENCY.to_owned(), Value::String(filled));
-        }
-        Ok(())
+        Ok(filled.filter(|filled| said.is_none() && filled != currency))
     }
+}
+
+/// Appends a field to an object.
+fn put(message: &mut Vec<u8>, name: &str, value: &Value) -> Result<(), Refused> {
+    if message.last() != Some(&b'{') {
+        message.push(b',');
+    }
+    let written = serde_json::to_writer(&mut *message, name).and_then(|()| {
+        message.push(b':');
+        serde_json::to_writer(&mut *message, value)
+    });
+    written.map_err(|error| Refused::new(Reason::Json, error.to_string()))
 }
 
 /// A cell as its column wants it; else the reason why it cannot be, and in words.

@@ -56,8 +56,10 @@ impl Import {
             Some(archive) => archive.effective_ms().await?.map(|effective_ms| effective_ms - self.topic.lateness_ms),
             None => None,
         };
-        let (mut known, mut legacy) = (Known::default(), Legacy::new(&self.topic, &self.target));
-        let Opened { mut source, mapping, marker, forms } = self.open(file, Some(&mut known), progress)?;
+        let known = Known::new(self.ask.is_by_item());
+        let (mut known, mut legacy) = (known, Legacy::new(&self.topic, &self.target));
+        let Opened { mut source, mapping, mut marker, forms, .. } =
+            self.open(file, Some(&mut known), false, progress)?;
         stored::learn(self, history.as_ref(), archive, &marker, &[], &mut known, &mut legacy).await?;
 
         let header = source.header().to_vec();
@@ -92,8 +94,10 @@ impl Import {
             let mut new = Vec::with_capacity(rows.len());
             for row in rows {
                 let marks = marker.marks(&row);
-                if is_whole && known.standing(&marks) != Standing::New {
+                let standing = if is_whole { known.standing(&marks) } else { Standing::New };
+                if matches!(standing, Standing::In | Standing::InDiffering) {
                     imported.known += 1;
+                    imported.differing += u64::from(standing == Standing::InDiffering);
                 } else {
                     new.push((row, marks));
                 }

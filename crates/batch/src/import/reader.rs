@@ -9,6 +9,7 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Schema, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use chrono::DateTime;
+use datafusion::error::DataFusionError;
 use serde_json::{Map, Value};
 use vitral_engine::rules::RowRules;
 use vitral_engine::{EngineConfig, engine_session};
@@ -46,6 +47,16 @@ pub(super) struct Reader<'a> {
 /// A row's reason and its words.
 type Refused = (String, String);
 
+/// Rows in the topic's columns, and which of them could not be read.
+pub(super) struct Values {
+    pub(super) values: RecordBatch,
+    pub(super) refused: BTreeMap<usize, Refused>,
+}
+
+fn read_failed(source: DataFusionError) -> BatchError {
+    BatchError::engine("rows of a file", "read")(source)
+}
+
 impl<'a> Reader<'a> {
     pub(super) fn new(
         import: &'a Import,
@@ -56,8 +67,8 @@ impl<'a> Reader<'a> {
         stream_from_ms: Option<i64>,
     ) -> Result<Self, BatchError> {
         let mut topic = import.topic.clone();
-        for (index, column) in topic.columns.iter_mut().enumerate() {
-            column.needed = index == topic.event_time;
+        for column in topic.columns.iter_mut().filter(|column| import.target.optional.contains(&column.name)) {
+            column.needed = false;
         }
         let session = engine_session(EngineConfig::default()).map_err(BatchError::engine("the rules", "planned"))?;
         let rules = RowRules::new(&topic, &session).map_err(PanesError::from)?;
@@ -72,6 +83,36 @@ impl<'a> Reader<'a> {
         &self.schema
     }
 
+    /// Rows as they are understood.
+    pub(super) fn values<'r>(&mut self, rows: impl Iterator<Item = &'r Row> + Clone) -> Result<Values, BatchError> {
+        let (mut bytes, mut places, mut refused) = (Vec::new(), Vec::new(), BTreeMap::new());
+        for (row, cells) in rows.clone().enumerate() {
+            let start = bytes.len();
+            match self.mapping.message(cells, &self.forms, &self.import.currency, &mut bytes) {
+                Ok(()) => places.push(Some(start..bytes.len())),
+                Err(why) => {
+                    bytes.truncate(start);
+                    places.push(None);
+                    refused.insert(row, (why.reason.to_owned(), why.detail));
+                }
+            }
+        }
+        let messages = places.into_iter().map(|place| place.and_then(|place| bytes.get(place)));
+        let decoded = self.decoder.decode(messages);
+        let (values, forbidden) = self.rules.apply(decoded.columns, self.import.now_ms).map_err(read_failed)?;
+        let decoded = decoded.refused.into_iter().map(|Refusal { row, reason, detail }| (row, (reason, detail)));
+        let mut found: BTreeMap<usize, (Reason, String)> = decoded.collect();
+        found.extend(forbidden);
+        if !found.is_empty() {
+            for (row, cells) in rows.enumerate() {
+                if let (Some((reason, detail)), None) = (found.get(&row), refused.get(&row)) {
+                    refused.insert(row, (reason.name().to_owned(), self.mapping.explain(cells, detail)));
+                }
+            }
+        }
+        Ok(Values { values, refused })
+    }
+
     /// Rows that are new by their marks, as the history has them; those are left out that turn out to be in.
     pub(super) fn read(
         &mut self,
@@ -80,25 +121,8 @@ impl<'a> Reader<'a> {
         legacy: &mut Legacy,
         imported: &mut Imported,
     ) -> Result<RecordBatch, BatchError> {
-        let failed = BatchError::engine("rows of a file", "read");
-        let arrow = |source: ArrowError| failed(source.into());
-        let messages: Vec<_> =
-            rows.iter().map(|(row, _)| self.mapping.message(row, &self.forms, &self.import.currency)).collect();
-        let decoded = self.decoder.decode(messages.iter().map(|message| message.as_deref().ok()));
-        let (values, forbidden) = self.rules.apply(decoded.columns, self.import.now_ms).map_err(&failed)?;
-        let mut refused: BTreeMap<usize, Refused> = BTreeMap::new();
-        let explained = |row: usize, detail: &str| self.mapping.explain(&rows[row].0, detail);
-        for Refusal { row, reason, detail } in decoded.refused {
-            refused.insert(row, (reason.name().to_owned(), explained(row, &detail)));
-        }
-        for (row, (reason, detail)) in forbidden {
-            refused.insert(row, (reason.name().to_owned(), explained(row, &detail)));
-        }
-        for (row, message) in messages.into_iter().enumerate() {
-            if let Err(why) = message {
-                refused.insert(row, (why.reason.to_owned(), why.detail));
-            }
-        }
+        let arrow = |source: ArrowError| read_failed(source.into());
+        let Values { values, mut refused } = self.values(rows.iter().map(|(row, _)| row))?;
         let are_in = if legacy.is_empty() { Vec::new() } else { legacy.are_in(&values).map_err(arrow)? };
         let times = values.column(self.import.topic.event_time).as_primitive::<TimestampMicrosecondType>().clone();
         let mut verdicts = Vec::with_capacity(rows.len());

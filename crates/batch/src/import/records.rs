@@ -14,6 +14,7 @@ use vitral_catalog::Catalog;
 use vitral_schemas::topic::timestamp_type;
 use vitral_store::{AppendTable, History, ImportedRows, Location, read_session};
 
+use super::files::content_of;
 use super::{File, Import, Imported};
 use crate::error::BatchError;
 
@@ -87,6 +88,40 @@ impl Record {
     pub fn known(&self) -> u64 {
         self.known_of.values().sum()
     }
+
+    /// The profile's view that its file was read by.
+    fn view(&self) -> &str {
+        self.understanding.rsplit(' ').next().unwrap_or_default()
+    }
+}
+
+/// Imports of the same file into other tables.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Siblings {
+    /// Brought along by the same profile with the file's main table, which this import is of: what is done to it is done to them.
+    pub along: Vec<Record>,
+    /// They are on their own.
+    pub others: Vec<Record>,
+}
+
+/// The imports of the file of this import into other tables that are in.
+pub async fn siblings(catalog: &Catalog, store: &Location, of: &Record) -> Result<Siblings, BatchError> {
+    let views = || {
+        let profile = catalog.profiles.iter().find(|view| view.name == of.view()).map(|view| &view.profile);
+        catalog.profiles.iter().filter(move |view| Some(&view.profile) == profile)
+    };
+    let is_main = views().next().is_some_and(|main| main.name == of.view());
+    let mut siblings = Siblings::default();
+    for record in list(catalog, store).await? {
+        let is_in = matches!(record.state, State::Imported | State::Unfinished);
+        if !is_in || record.id == of.id || content_of(&record.id) != content_of(&of.id) {
+            continue;
+        }
+        // One that was cut short does not say what it is of.
+        let is_along = is_main && (record.state == State::Unfinished || views().any(|view| view.name == record.view()));
+        if is_along { siblings.along.push(record) } else { siblings.others.push(record) }
+    }
+    Ok(siblings)
 }
 
 /// Records what was done; the imports that have rows of the file and understood them in another way.

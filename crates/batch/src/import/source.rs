@@ -68,6 +68,17 @@ pub(super) trait Source: Send {
         SerialEpoch::default()
     }
 
+    /// Columns whose cells are lists or structures, which no cell can hold.
+    fn nested(&self) -> Vec<usize> {
+        Vec::new()
+    }
+
+    /// Every row, also those that a condition leaves out, in the same order and with the same header; none where nothing is left out. Only
+    /// these columns need cells.
+    fn all(&self, _columns: &[usize]) -> Option<Box<dyn Source>> {
+        None
+    }
+
     /// From here on only these columns need cells, in formats that store columns apart. Goes back to the first row.
     fn keep(&mut self, _columns: &[bool]) -> Result<(), ImportError> {
         self.rewind()
@@ -96,6 +107,14 @@ pub(super) struct Opening<'a> {
 /// Opens a file by its ending; `name` is what people call it.
 pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Box<dyn Source>, ImportError> {
     let ending = Path::new(name).extension().and_then(|ending| ending.to_str()).unwrap_or_default().to_lowercase();
+    let unused = match ending.as_str() {
+        "csv" | "tsv" | "txt" | "parquet" if !opening.sheets.is_empty() => Some("--sheet"),
+        "parquet" if opening.header_row.is_some() => Some("--header-row"),
+        _ => None,
+    };
+    if let Some(flag) = unused {
+        return Err(ImportError::Flag { file: name.to_owned(), flag });
+    }
     match ending.as_str() {
         "csv" | "tsv" | "txt" => Ok(Box::new(delimited::Delimited::open(path, name, opening)?)),
         "parquet" => Ok(Box::new(parquet::Columns::open(path, name)?)),

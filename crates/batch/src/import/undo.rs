@@ -1,11 +1,11 @@
 //! `vitral import undo`: what an import has added is taken back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vitral_catalog::Catalog;
 use vitral_store::{History, Location};
 
-use super::records::{self, Record, State};
+use super::records::{self, Record, Siblings, State};
 use crate::error::BatchError;
 
 /// What was taken back.
@@ -15,29 +15,42 @@ pub struct Undone {
     pub record: Record,
     /// False if there was nothing of it any more.
     pub is_changed: bool,
+    /// Imports of the same file into other tables that were taken back with it, as they were before.
+    pub along: Vec<Record>,
+    /// Imports of the same file that stay.
+    pub staying: Vec<Record>,
     /// Later imports whose files have rows of it too, which they found in already and did not add; how many, and their file.
     pub elsewhere: BTreeMap<String, (u64, String)>,
 }
 
-/// Takes back what the import whose id begins so has added. Repeated it changes nothing.
+/// Takes back what the import whose id begins so has added; if its profile has filled other tables from the file beside this main one, that
+/// too. Repeated it changes nothing.
 pub async fn undo(catalog: &Catalog, store: &Location, id: &str) -> Result<Undone, BatchError> {
     let record = records::find(catalog, store, id).await?;
-    let Some(topic) = catalog.topic(&record.topic) else {
-        return Err(BatchError::NoImport { id: id.to_owned() });
-    };
-    let is_changed = match History::read(topic, &store.join("history").join(&topic.name)).await? {
-        None => false,
-        Some(_) => {
-            // Opened for writing: one of an older version gains its columns.
-            let mut history = History::open(topic, &store.join("history").join(&topic.name)).await?;
-            history.take_back(&record.id).await?
+    let Siblings { along, others: staying } = records::siblings(catalog, store, &record).await?;
+    let all: Vec<&Record> = std::iter::once(&record).chain(&along).collect();
+    let topics: BTreeSet<&str> = all.iter().map(|record| record.topic.as_str()).collect();
+    let mut is_changed = false;
+    for name in topics {
+        let Some(topic) = catalog.topic(name) else { return Err(BatchError::NoImport { id: id.to_owned() }) };
+        let place = store.join("history").join(name);
+        if History::read(topic, &place).await?.is_none() {
+            continue;
         }
-    };
-    let newest = records::newest(store).await?;
-    if newest.get(&record.id).is_none_or(|newest| newest.state == State::Imported) {
-        records::add(store, &Record { state: State::Undone, ..record.clone() }).await?;
+        let ids: Vec<&str> =
+            all.iter().filter(|record| record.topic == name).map(|record| record.id.as_str()).collect();
+        // Opened for writing: one of an older version gains its columns.
+        is_changed |= History::open(topic, &place).await?.take_back(&ids).await?;
     }
-    Ok(Undone { is_changed, elsewhere: elsewhere(catalog, store, &record.id).await?, record })
+    let newest = records::newest(store).await?;
+    let mut elsewhere_of = BTreeMap::new();
+    for record in &all {
+        if newest.get(&record.id).is_none_or(|newest| newest.state == State::Imported) {
+            records::add(store, &Record { state: State::Undone, ..(*record).clone() }).await?;
+        }
+        elsewhere_of.extend(elsewhere(catalog, store, &record.id).await?);
+    }
+    Ok(Undone { is_changed, elsewhere: elsewhere_of, along, staying, record })
 }
 
 /// Imports that found rows of this one in already.

@@ -1,11 +1,12 @@
 //! Files of sales history.
 
-use crate::world::World;
-use arrow::array::{ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray};
+use crate::world::{Read, World};
+use arrow::array::{Array, ArrayRef, Date32Array, Decimal128Array, Int64Array, RecordBatch, StringArray, StructArray};
+use arrow::datatypes::Field;
 use datafusion::parquet::arrow::ArrowWriter;
 use std::sync::Arc;
 use vitral_batch::BatchError;
-use vitral_batch::import::{ImportError, Numbers};
+use vitral_batch::import::{Ask, ImportError, Numbers};
 
 const BRAZILIAN: &str = "Pedido;Produto;Qtd;Valor;Data;Região;Loja
 A1;p1;2;R$ 1.234,56;31/12/2025 22:30;Sul;7
@@ -81,8 +82,12 @@ async fn what_cannot_be_understood_is_said() {
     let error = world.import(&path, "vendas").await.expect_err("no time");
     assert!(matches!(error, BatchError::Import(ImportError::Mapping { .. })), "{error}");
     assert!(error.to_string().contains("quando, produto") && error.to_string().contains("--map"), "{error}");
-    let imported = world.import_as(&path, "vendas", &[("quando", "timestamp")], None).await.expect("imported");
-    assert_eq!(imported.accepted, 1);
+    let map = &[("quando", "timestamp")];
+    let error = world.import_as(&path, "vendas", map, None).await.expect_err("worth nothing").to_string();
+    assert!(error.contains("worth 0.00") && error.contains("--map =valor_total"), "{error}");
+    let map = &[("quando", "timestamp"), ("", "valor")];
+    let imported = world.import_as(&path, "vendas", map, None).await.expect("imported");
+    assert_eq!(imported.accepted, 1, "the user says that there is no amount");
 
     let path = world.write("b.csv", "data,valor\n2025-01-01,1.234\n");
     let error = world.import(&path, "vendas").await.expect_err("ambiguous").to_string();
@@ -97,4 +102,63 @@ async fn what_cannot_be_understood_is_said() {
     assert!(world.import(&path, "vendas").await.expect_err("empty").to_string().contains("no rows"));
     let path = world.write("d.pdf", "%PDF");
     assert!(world.import(&path, "vendas").await.expect_err("no table").to_string().contains(".parquet"));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_hold_structures_are_not_taken_for_nothing() {
+    let world = World::new();
+    let amounts: ArrayRef =
+        Arc::new(Decimal128Array::from(vec![1_000]).with_precision_and_scale(10, 2).expect("a type"));
+    let value = StructArray::from(vec![(Arc::new(Field::new("amount", amounts.data_type().clone(), true)), amounts)]);
+    let columns: Vec<(&str, ArrayRef)> = vec![
+        ("id_pedido", Arc::new(Int64Array::from(vec![1]))),
+        ("data", Arc::new(Date32Array::from(vec![20_000]))),
+        ("preco", Arc::new(Int64Array::from(vec![3]))),
+        ("valor", Arc::new(value)),
+    ];
+    let path = world.dir.path().join("a.parquet");
+    let rows = RecordBatch::try_from_iter(columns).expect("rows");
+    let file = std::fs::File::create(&path).expect("a file");
+    let mut writer = ArrowWriter::try_new(file, rows.schema(), None).expect("a writer");
+    writer.write(&rows).expect("written");
+    writer.close().expect("closed");
+    let where_all =
+        || Ask { profile: None, condition: Some(Ask::parse_condition("preco = '3'").expect("a condition")) };
+    for ask in [Ask::default(), where_all()] {
+        let read = Read { ask: ask.clone(), ..Read::default() };
+        let error = world.import_read(&path, "vendas", read).await.expect_err("a structure").to_string();
+        assert!(error.contains("column valor") && error.contains("--map \"valor=\""), "{error}");
+        let world = World::new();
+        let read = Read { ask, map: &[("valor", "")], ..Read::default() };
+        assert_eq!(world.import_read(&path, "vendas", read).await.expect("imported").accepted, 1);
+    }
+    let ask = Ask { profile: None, condition: Some(Ask::parse_condition("valor IS NULL").expect("a condition")) };
+    let error = world.import_read(&path, "vendas", Read { ask, ..Read::default() }).await.expect_err("no cells");
+    assert!(error.to_string().contains("valor"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_lack_only_what_their_table_lets_files_lack() {
+    let world = World::new();
+    let path = world.write("a.csv", "Pedido,Valor,timestamp\nA1,1.00,2025-05-14\n");
+    let error = world.import(&path, "eventos_clientes").await.expect_err("no user").to_string();
+    assert!(error.contains("fills id_usuario") && error.contains("--map"), "{error}");
+    assert_eq!(
+        world.import(&path, "vendas").await.expect("imported").accepted,
+        1,
+        "files of sales seldom have the user"
+    );
+    let text = "id_usuario,tipo_evento,timestamp\nu1,clique,2025-05-14\n,clique,2025-05-14\nu1,,2025-05-14\n";
+    let imported = world.import(&world.write("b.csv", text), "eventos_clientes").await.expect("imported");
+    let why: Vec<_> = imported.examples.iter().map(|row| (row.line, row.reason.as_str())).collect();
+    assert_eq!((imported.accepted, why), (1, vec![(3, "campo_ausente"), (4, "campo_ausente")]), "{imported:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn flags_that_a_format_has_no_use_for_are_errors() {
+    let world = World::new();
+    let path = world.write("a.csv", "Pedido,Valor,Data\nA1,1.00,2025-05-14\n");
+    let read = Read { sheets: &["Vendas"], ..Read::default() };
+    let error = world.import_read(&path, "vendas", read).await.expect_err("no sheets").to_string();
+    assert!(error.contains("--sheet does not apply"), "{error}");
 }

@@ -1,5 +1,6 @@
 //! Imported history, the jobs and the checks over it.
 
+mod changes;
 mod identity;
 mod import;
 mod jobs;

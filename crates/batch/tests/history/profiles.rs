@@ -1,16 +1,16 @@
 //! Files of other programs, by the catalog's profiles, and conditions on a file's own columns.
 
-use vitral_batch::import::Ask;
+use vitral_batch::import::{Ask, File, recognise, understand};
 use vitral_catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
 
 use crate::world::{Read, World};
 
-const SALES: &str =
+pub const SALES: &str =
     "SELECT concat_ws(' ', id_pedido, id_produto, quantidade, valor, moeda, desconto) AS venda FROM vendas ORDER BY 1";
-const REFUNDS: &str = "SELECT concat_ws(' ', id_pedido, valor, moeda) AS reembolso FROM reembolsos ORDER BY 1";
+pub const REFUNDS: &str = "SELECT concat_ws(' ', id_pedido, valor, moeda) AS reembolso FROM reembolsos ORDER BY 1";
 
 /// The rows of a table of one column of texts.
-async fn rows(world: &World, sql: &str) -> Vec<String> {
+pub async fn rows(world: &World, sql: &str) -> Vec<String> {
     let shown = world.sql(sql).await;
     shown
         .lines()
@@ -224,4 +224,40 @@ async fn profiles_are_planned_by_a_check_of_the_catalog() {
     assert!(unknown.len() == 1 && unknown[0].contains("p.sql:1") && unknown[0].contains("pedido"), "{unknown:?}");
     let function = errors(&right.replace("\"A\" AS", "nonsense(\"A\") AS")).await;
     assert!(function.len() == 1 && function[0].contains("nonsense"), "{function:?}");
+}
+
+const BOTH: &str = r#"
+CREATE VIEW loja WITH (profile_for = 'vendas') AS SELECT "Nº" AS id_pedido, "Preço" AS preco, "Dia" AS timestamp FROM arquivo;
+CREATE VIEW loja_reembolsos WITH (profile_for = 'reembolsos', profile = 'loja') AS
+SELECT "Nº" AS id_pedido, "Devolvido" AS valor_total, "Dia" AS timestamp FROM arquivo WHERE "Devolvido" IS NOT NULL;
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_one_table_of_a_file_shows_holds_for_the_others() {
+    let mut world = World::new();
+    world.write("catalogo/loja.sql", BOTH);
+    world.catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    // Of the refunds alone nobody could tell: 1.500 and 03/04/2025.
+    let path = world.write("a.csv", "Nº;Preço;Dia;Devolvido\n1;2.000,50;13/04/2025;\n2;3.000;03/04/2025;1.500\n");
+    assert_eq!(world.import_recognised(&path).await.0, "loja");
+    assert_eq!(rows(&world, REFUNDS).await, ["2 1500.00 BRL"]);
+    let days = "SELECT CAST(data AS VARCHAR) AS dia FROM reembolsos";
+    assert_eq!(rows(&world, days).await, ["2025-04-03"]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_question_about_one_table_keeps_the_file_out_of_the_others() {
+    let mut world = World::new();
+    world.write("catalogo/loja.sql", BOTH);
+    world.catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    let path = world.write(
+        "a.csv",
+        "Nº;Preço;Dia;Devolvido\n1;2.00;13/04/2025;\n2;3.00;14/04/2025;1.500,00\n3;3.00;14/04/2025;1,500.00\n",
+    );
+    let file = File { name: path.display().to_string(), path };
+    let views = recognise(&file, &world.catalog.profiles, None, &[]).expect("read");
+    let mut imports = world.by_profile(&views);
+    assert_eq!(imports.len(), 2);
+    let error = understand(&mut imports, &file, |_, _| {}).expect_err("both forms in one column").to_string();
+    assert!(error.contains("1.500,00 (line 3)") && error.contains("1,500.00 (line 4)"), "{error}");
 }

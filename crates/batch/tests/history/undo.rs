@@ -91,6 +91,38 @@ async fn a_replaced_import_is_there_as_the_new_file_says() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn what_a_profile_brought_into_other_tables_goes_with_the_main_one() {
+    let world = World::new();
+    let path = world.write(
+        "orders.csv",
+        "Name,Financial Status,Currency,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku,Refunded Amount
+#1003,partially_refunded,USD,2025-05-14 12:00:00 -0300,2,Tote bag,30.00,TOTE-1,30.00
+",
+    );
+    let both = "SELECT (SELECT count(*) FROM vendas) AS v, (SELECT count(*) FROM reembolsos) AS r";
+    let (_, imported) = world.import_recognised(&path).await;
+    let [sales, refunds] = imported.as_slice() else { panic!("{imported:?}") };
+    // The smaller part alone.
+    let undone = world.undo(&refunds.id).await;
+    assert!(undone.is_changed && undone.along.is_empty(), "{undone:?}");
+    assert_eq!(undone.staying.iter().map(|record| &record.id).collect::<Vec<_>>(), [&sales.id]);
+    assert!(world.sql(both).await.contains("| 1 | 0 |"));
+    world.import_recognised(&path).await;
+    assert!(world.sql(both).await.contains("| 1 | 1 |"));
+    let undone = world.undo(&sales.id).await;
+    assert_eq!(undone.along.iter().map(|record| &record.id).collect::<Vec<_>>(), [&refunds.id]);
+    assert!(world.sql(both).await.contains("| 0 | 0 |"));
+    let states: Vec<State> = world.listed().await.into_iter().map(|(_, state, _)| state).collect();
+    assert_eq!(states, [State::Undone, State::Undone]);
+    // Of two files that somebody imported into two tables nothing is known.
+    let path = world.write("a.csv", "Pedido,Valor,Data\nA1,1.00,2025-05-14\n");
+    let sales = world.import(&path, "vendas").await.expect("imported");
+    let refunds = world.import(&path, "reembolsos").await.expect("imported");
+    let undone = world.undo(&sales.id).await;
+    assert_eq!((undone.along.len(), undone.staying.len(), &undone.staying[0].id), (0, 1, &refunds.id));
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn rows_that_other_files_had_too_are_named() {
     let world = World::new();
     let first = world.import(&world.write("a.csv", MAY), "vendas").await.expect("imported");

@@ -15,11 +15,11 @@ use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use tempfile::TempDir;
 use vitral_batch::import::records::{self, Record, State};
 use vitral_batch::import::undo::{self, Undone};
-use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, recognise};
+use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, recognise, understand};
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, Profile, ShopSettings};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 use vitral_store::{Archive, ArchiveCommit, Location};
@@ -102,6 +102,7 @@ impl World {
             zone,
             currency,
             ask: read.ask,
+            understood: None,
             now_ms: NOW_MS,
         }
     }
@@ -153,7 +154,7 @@ impl World {
         use history_columns::*;
         let topic = &self.catalog.topics[0];
         let fields = topic.history_schema();
-        let fields = fields.fields().iter().filter(|field| ![SHEET, KEY, CELLS].contains(&field.name().as_str()));
+        let fields = fields.fields().iter().filter(|field| ![SHEET, KEY, CELLS, ITEM].contains(&field.name().as_str()));
         let schema = Arc::new(Schema::new(fields.cloned().collect::<Vec<_>>()));
         let refused = ("A4", "p3", "x");
         let values: Vec<String> = sales
@@ -203,13 +204,19 @@ impl World {
         let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await.expect("files");
         let file = files.at_hand(0).await.expect("a file");
         let views = recognise(&file, &self.catalog.profiles, None, &[]).expect("read");
+        let mut imports = self.by_profile(&views);
+        understand(&mut imports, &file, |_, _| {}).expect("understood");
         let mut imported = Vec::new();
-        for view in &views {
-            let ask = Ask { profile: Some(view.clone()), condition: None };
-            let read = Read { ask, ..Read::default() };
-            imported.push(self.import_read(path, &view.table, read).await.expect("imported"));
+        for import in &imports {
+            imported.push(import.run(&file, &self.store, |_, _| {}).await.expect("imported"));
         }
         (views.first().map(|view| view.profile.clone()).unwrap_or_default(), imported)
+    }
+
+    /// How a profile's views read a file.
+    pub fn by_profile(&self, views: &[Profile]) -> Vec<Import> {
+        let ask = |view: &Profile| Ask { profile: Some(view.clone()), condition: None };
+        views.iter().map(|view| self.understood(&view.table, Read { ask: ask(view), ..Read::default() })).collect()
     }
 
     pub async fn tables(&self) -> Tables<'_> {

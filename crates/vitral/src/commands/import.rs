@@ -15,12 +15,12 @@ use chrono_tz::Tz;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
-use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers};
+use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, understand};
 use vitral_catalog::Catalog;
 use vitral_store::{Act, Location};
 
 use self::limit::Limit;
-use crate::cli::{Common, answer};
+use crate::cli::{BadArguments, Common, answer};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
@@ -72,7 +72,7 @@ enum Command {
 #[derive(Debug, Args)]
 struct Forms {
     /// A column of the files, and the table's that it fills; names that are alike need none. What is said here wins: THEIRS= leaves a
-    /// column out. A name that occurs twice is Valor, then Valor_2; #5 is the fifth column; hora is the time of day of a date.
+    /// column out, =OURS says that no column fills one. A name that occurs twice is Valor, then Valor_2; #5 is the fifth column; hora is the time of day of a date.
     #[arg(long, value_name = "THEIRS=OURS", value_parser = pair)]
     map: Vec<(String, String)>,
     /// How numbers are written; else it is found from the whole column, or asked.
@@ -148,11 +148,18 @@ impl Forms {
             bail!("nothing can be imported into {table}: name one of {}", known.join(", "));
         };
         let settings = config.settings()?;
+        let mut named = BTreeMap::new();
+        for (theirs, ours) in &self.map {
+            if let Some(before) = named.insert(theirs.clone(), ours.clone()).filter(|before| before != ours) {
+                let twice = format!("--map says both {theirs}={before} and {theirs}={ours}: say one of them");
+                return Err(BadArguments(twice).into());
+            }
+        }
         Ok(Import {
             topic: topic.clone(),
             table: table.to_owned(),
             target,
-            named: self.map.iter().cloned().collect(),
+            named,
             numbers: self.numbers.map(|form| match form {
                 Form::Plain => Numbers::Plain,
                 Form::Brazilian => Numbers::Brazilian,
@@ -167,6 +174,7 @@ impl Forms {
             zone: self.time_zone.unwrap_or(settings.time_zone),
             currency: settings.currency,
             ask,
+            understood: None,
             now_ms: Utc::now().timestamp_millis(),
         })
     }
@@ -210,8 +218,8 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
     let mut above = Vec::new();
     for index in 0..files.len() {
         let file = files.at_hand(index).await?;
-        for (table, ask) in profile::tasks(&world.catalog, &flags.forms, &file, table)? {
-            let import = flags.forms.import(world.config, &world.catalog, &table, ask)?;
+        let tasks = profile::tasks(&world.catalog, &flags.forms, &file, table)?;
+        for import in imports(world, &flags.forms, &file, tasks)? {
             if flags.preview || std::io::stdout().is_terminal() {
                 let seen = import.preview(&file, &world.store, flags.preview, &mut progress(&file)).await?;
                 preview::show(&import, &file.name, &seen)?;
@@ -235,6 +243,17 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
     }
     answer(&format!("{} files: {accepted} rows imported, {refused} refused, {known} in already", files.len()));
     if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
+}
+
+/// How a file is to be understood for each of its tables. With several of them that is found out before any row comes into the first: none
+/// is filled if another has a question.
+fn imports(world: &World<'_>, forms: &Forms, file: &File, tasks: Vec<(String, Ask)>) -> anyhow::Result<Vec<Import>> {
+    let imports = tasks.into_iter().map(|(table, ask)| forms.import(world.config, &world.catalog, &table, ask));
+    let mut imports: Vec<Import> = imports.collect::<anyhow::Result<_>>()?;
+    if imports.len() > 1 {
+        understand(&mut imports, file, progress(file))?;
+    }
+    Ok(imports)
 }
 
 fn progress(file: &File) -> impl FnMut(u64, u64) + use<> {

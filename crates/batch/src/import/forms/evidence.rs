@@ -81,16 +81,18 @@ impl Evidence {
         }
     }
 
-    /// The form of each column.
+    /// The form of each column; `others` is what the same file shows where it fills other tables.
     pub(in crate::import) fn decide(
         &self,
         file: &str,
         mapping: &Mapping,
         asked: Asked,
         epoch: SerialEpoch,
+        others: &[&Self],
     ) -> Result<Forms, ImportError> {
+        let all = || self.columns.iter().chain(others.iter().flat_map(|other| &other.columns));
         let numbers = || {
-            self.columns.iter().filter_map(|column| match column {
+            all().filter_map(|column| match column {
                 Column::Numbers(seen) => Some(seen),
                 _ => None,
             })
@@ -115,7 +117,16 @@ impl Evidence {
                 }
                 Column::Time(seen) => {
                     let is_comma = asked.numbers == Some(Numbers::Brazilian) || (proves_brazilian && !proves_plain);
-                    let dates = asked.dates.map_or_else(|| seen.decide(is_comma), |dates| Ok(Some(dates)));
+                    let decided = || {
+                        seen.decide(is_comma).or_else(|error| {
+                            let times = all().filter_map(|column| match column {
+                                Column::Time(seen) => Some(&**seen),
+                                _ => None,
+                            });
+                            OfTimes::of_all(times).decide(is_comma).map_err(|_| error)
+                        })
+                    };
+                    let dates = asked.dates.map_or_else(decided, |dates| Ok(Some(dates)));
                     let dates = dates.map_err(|(reason, remedy)| failed(reason, &remedy))?;
                     // A time of day that the user did not name is not needed where the dates have one.
                     has_clock &= !seen.has_clock || mapping.is_clock_named() || index != mapping.time();
@@ -171,6 +182,21 @@ impl OfNumbers {
 const PAIRS: [(Dates, Dates); 3] = [(Dates::Dmy, Dates::Mdy), (Dates::Dmy, Dates::Ymd), (Dates::Mdy, Dates::Ymd)];
 
 impl OfTimes {
+    /// What columns show together.
+    fn of_all<'a>(columns: impl Iterator<Item = &'a Self>) -> Self {
+        let mut all = Self::default();
+        for column in columns {
+            for (all, excluded) in all.excluded.iter_mut().zip(&column.excluded) {
+                *all = all.take().or_else(|| excluded.clone());
+            }
+            for (all, differs) in all.differs.iter_mut().zip(&column.differs) {
+                all.extend(differs.iter().cloned());
+            }
+            all.has_hyphens |= column.has_hyphens;
+        }
+        all
+    }
+
     fn see(&mut self, cell: &Cell, row: &Row) {
         if cell.kind == Kind::Time {
             self.dates = true;

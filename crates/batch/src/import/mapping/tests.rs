@@ -1,6 +1,7 @@
 use vitral_catalog::{Catalog, ShopSettings};
 
 use super::*;
+use crate::import::source::{Fit, Headings, distinct};
 
 fn mapped(header: &[&str], map: &[(&str, &str)]) -> Result<Mapping, String> {
     let catalog = Catalog::load(&[], &ShopSettings::default()).expect("the catalog");
@@ -84,6 +85,21 @@ fn an_orders_total_is_not_taken_for_a_lines() {
         filled(&["Data", "Total do item"], &[]),
         pairs(&[("Data", "timestamp"), ("Total do item", "valor_total")])
     );
+}
+
+#[test]
+fn a_row_is_worth_something_or_the_user_says_that_it_is_not() {
+    for header in [&["Pedido", "Data"][..], &["Pedido", "Qtd", "Data", "Desconto"]] {
+        let error = mapped(header, &[]).expect_err("no amount");
+        assert!(error.contains("worth 0.00") && error.contains("--map =valor_total"), "{error}");
+        for said in ["valor_total", "preco", "valor"] {
+            assert_eq!(filled(header, &[("", said)])[0].1, "id_pedido", "{said}");
+        }
+    }
+    assert_eq!(filled(&["Data", "Valor", "Obs"], &[("Valor", "")]), pairs(&[("Data", "timestamp")]));
+    let expected = [("Data", "timestamp"), ("Valor", "valor_total")];
+    assert_eq!(filled(&["Data", "Valor", "Desconto"], &[("", "desconto")]), pairs(&expected), "none fills a discount");
+    assert!(mapped(&["Data", "Valor"], &[("", "quando")]).expect_err("unknown").contains("no column quando"));
 }
 
 #[test]

@@ -29,9 +29,10 @@ fn understood(header: &[&str], rows: &[Row], asked: Asked) -> Result<Vec<Result<
     let mapping = mapping(header);
     let mut evidence = Evidence::new(&mapping);
     rows.iter().for_each(|row| evidence.see(row));
-    let forms = evidence.decide("a.csv", &mapping, asked, SerialEpoch::From1900)?;
+    let forms = evidence.decide("a.csv", &mapping, asked, SerialEpoch::From1900, &[])?;
     let message = |row: &Row| {
-        let message = mapping.message(row, &forms, "BRL")?;
+        let mut message = Vec::new();
+        mapping.message(row, &forms, "BRL", &mut message)?;
         Ok(serde_json::from_slice(&message).expect("JSON"))
     };
     Ok(rows.iter().map(message).collect())

@@ -75,6 +75,11 @@ impl Source for Columns {
         &self.header
     }
 
+    fn nested(&self) -> Vec<usize> {
+        let fields = self.metadata.schema().fields().iter().enumerate();
+        fields.filter(|(_, field)| !cells::is_readable(field.data_type())).map(|(index, _)| index).collect()
+    }
+
     fn keep(&mut self, columns: &[bool]) -> Result<(), ImportError> {
         self.read_columns.retain(|index, _| columns.get(*index).is_some_and(|is_kept| *is_kept));
         self.rewind()

@@ -3,11 +3,11 @@
 use anyhow::{Context, bail};
 use chrono::DateTime;
 use chrono_tz::Tz;
-use vitral_batch::import::records::{self, Record, short};
+use vitral_batch::import::records::{self, Record, Siblings, short};
 use vitral_batch::import::{Files, undo as take_back};
 use vitral_store::Act;
 
-use super::{Forms, Refused, TooManyRefused, World, counts, profile, progress, recorded, report};
+use super::{Forms, Refused, TooManyRefused, World, counts, imports, profile, progress, recorded, report};
 use crate::cli::answer;
 
 pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
@@ -50,18 +50,28 @@ pub(super) async fn undo(world: &World<'_>, id: &str) -> anyhow::Result<()> {
             return Err(error.into());
         }
     };
-    let Record { id, file, counted, duplicate, refused, .. } = &undone.record;
-    let before = [("contadas", *counted), ("duplicadas", *duplicate), ("recusadas", *refused)];
-    let before = if undone.is_changed { before } else { before.map(|(name, _)| (name, 0)) };
-    let after = before.map(|(name, _)| (name, 0));
-    let act = Act { target: id.clone(), ..act }.before(counts(&before)).after(counts(&after));
-    act.record(&world.store).await.context("the import is taken back, but not written to the audit trail")?;
-    if undone.is_changed {
-        answer(&format!("{}: {counted} rows of {file} are taken back, and {refused} refused ones", short(id)));
-        answer("  the API leaves them out at once; jobs that run without dates compute their days again");
-    } else {
-        answer(&format!("{}: nothing of {file} is in any more", short(id)));
+    for record in std::iter::once(&undone.record).chain(&undone.along) {
+        let Record { id, file, table, counted, duplicate, refused, .. } = record;
+        let before = [("contadas", *counted), ("duplicadas", *duplicate), ("recusadas", *refused)];
+        let before = if undone.is_changed { before } else { before.map(|(name, _)| (name, 0)) };
+        let after = before.map(|(name, _)| (name, 0));
+        let act = Act { target: id.clone(), ..Act::of_command("desfazer_importacao", "") };
+        let act = act.before(counts(&before)).after(counts(&after));
+        act.record(&world.store).await.context("the import is taken back, but not written to the audit trail")?;
+        let of_table = if undone.along.is_empty() { String::new() } else { format!(", of {table}") };
+        if undone.is_changed {
+            answer(&format!(
+                "{}: {counted} rows of {file} are taken back{of_table}, and {refused} refused ones",
+                short(id)
+            ));
+        } else {
+            answer(&format!("{}: nothing of {file} is in any more", short(id)));
+        }
     }
+    if undone.is_changed {
+        answer("  the API leaves them out at once; jobs that run without dates compute their days again");
+    }
+    staying(&undone.staying);
     elsewhere(&undone.elsewhere);
     Ok(())
 }
@@ -85,24 +95,56 @@ pub(super) async fn replace(
         bail!("{file} holds {} files: an import is replaced by one", files.len());
     }
     let file = files.at_hand(0).await?;
-    let mut tasks = profile::tasks(&world.catalog, forms, &file, table)?;
-    // Of the tables that a profile fills only the one whose rows are replaced is meant.
-    tasks.retain(|(of, _)| of == table);
-    let ask = tasks.pop().map(|(_, ask)| ask).unwrap_or_default();
-    let import = forms.import(world.config, &world.catalog, table, ask)?;
-    if import.topic.name != record.topic {
+    let tasks = profile::tasks(&world.catalog, forms, &file, table)?;
+    let imports = imports(world, forms, &file, tasks)?;
+    if let Some(import) = imports.iter().find(|import| import.table == table && import.topic.name != record.topic) {
         bail!("{} was imported into {}, and {table} is of {}", record.short_id(), record.topic, import.topic.name);
     }
-    let before = [("contadas", record.counted), ("duplicadas", record.duplicate), ("recusadas", record.refused)];
-    let act = Act::of_command("substituir_importacao", "");
-    let outcome = import.replace(&record.id, &file, &world.store, progress(&file)).await;
-    let imported = recorded(act, outcome, &file, Some(counts(&before)), world).await?;
-    answer(&format!("{}: {} rows of {} are replaced", record.short_id(), record.counted, record.file));
-    report::show(world, &import, &file.name, &imported).await?;
-    elsewhere(&take_back::elsewhere(&world.catalog, &world.store, &record.id).await?);
-    match refused.max_refused.unwrap_or_default().exceeded_by(&file.name, &imported) {
-        None => Ok(()),
-        Some(above) => Err(TooManyRefused(above).into()),
+    // What came along with the import from its file is replaced with it, table by table.
+    let Siblings { along, others } = records::siblings(&world.catalog, &world.store, &record).await?;
+    let mut staying_ones: Vec<Record> = others;
+    let mut replaced: Vec<Option<Record>> = imports.iter().map(|_| None).collect();
+    for sibling in along {
+        match imports.iter().position(|import| import.table == sibling.table && import.table != table) {
+            Some(place) => replaced[place] = Some(sibling),
+            None => staying_ones.push(sibling),
+        }
+    }
+    let mut above = Vec::new();
+    for (import, sibling) in imports.iter().zip(replaced) {
+        let of = if import.table == table { Some(record.clone()) } else { sibling };
+        let (outcome, before) = match &of {
+            Some(of) => {
+                let before = [("contadas", of.counted), ("duplicadas", of.duplicate), ("recusadas", of.refused)];
+                let replaced = import.replace(&of.id, &file, &world.store, progress(&file)).await;
+                (replaced, Some(counts(&before)))
+            }
+            None => (import.run(&file, &world.store, progress(&file)).await, None),
+        };
+        let act = Act::of_command(if of.is_some() { "substituir_importacao" } else { "importar" }, "");
+        let imported = recorded(act, outcome, &file, before, world).await?;
+        if let Some(of) = &of {
+            answer(&format!("{}: {} rows of {} are replaced", of.short_id(), of.counted, of.file));
+        }
+        report::show(world, import, &file.name, &imported).await?;
+        if let Some(of) = &of {
+            elsewhere(&take_back::elsewhere(&world.catalog, &world.store, &of.id).await?);
+        }
+        above.extend(refused.max_refused.unwrap_or_default().exceeded_by(&file.name, &imported));
+    }
+    staying(&staying_ones);
+    if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
+}
+
+/// Imports of the same file that nothing was done to.
+fn staying(records: &[Record]) {
+    for record in records {
+        answer(&format!(
+            "  the rows of {} in {} stay, as import {}: name that too if they are not to",
+            record.file,
+            record.table,
+            record.short_id()
+        ));
     }
 }
 

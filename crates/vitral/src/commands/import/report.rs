@@ -5,7 +5,7 @@ use arrow::util::pretty::pretty_format_batches;
 use chrono::DateTime;
 use chrono_tz::Tz;
 use vitral_batch::import::records::short;
-use vitral_batch::import::{Import, Imported, summary};
+use vitral_batch::import::{Changed, Import, Imported, summary};
 
 use super::World;
 use crate::cli::answer;
@@ -35,6 +35,7 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
         }
     }
     in_already(imported, file);
+    changed(imported, file);
     if *accepted == 0 {
         return Ok(());
     }
@@ -77,6 +78,39 @@ fn in_already(imported: &Imported, file: &str) {
              `vitral import replace {0} {file}` with the same flags",
             short(other)
         ));
+    }
+}
+
+/// What the file says otherwise than what is in: it may be newer.
+fn changed(imported: &Imported, file: &str) {
+    for Changed { import, amounts, added, left_out, missing, examples } in &imported.changed {
+        let import = short(import);
+        if *amounts > 0 {
+            answer(&format!(
+                "  warning: {amounts} rows have other amounts here than import {import} has, which stay as they are"
+            ));
+        }
+        if *added > 0 {
+            answer(&format!(
+                "  warning: {added} rows were added though import {import} has rows of the same order, product and time; if they are the same \
+                 sales, they count twice now"
+            ));
+        }
+        if *left_out > 0 {
+            answer(&format!(
+                "  warning: {left_out} rows that import {import} has are left out of this file now, as where an order was cancelled; they \
+                 still count"
+            ));
+        }
+        for example in examples {
+            answer(&format!("    {example}"));
+        }
+        answer(&format!("    `vitral import replace {import} {file}` takes what this file says"));
+        if *missing > 0 {
+            answer(&format!(
+                "    but {missing} rows of import {import} are not in this file, and would go: export one that has them too"
+            ));
+        }
     }
 }
 
