@@ -20,7 +20,7 @@ pub(super) struct Opened {
     pub(super) notes: Vec<String>,
 }
 
-/// A file's columns as they are filled, and what all of its rows tell of them.
+/// A file at its first row, and what its columns fill.
 struct Looked {
     source: Box<dyn Source>,
     mapping: Mapping,

@@ -216,6 +216,7 @@ impl<'a> Reader<'a> {
             Arc::new(rows.iter().map(|(row, _)| row.sheet.as_deref()).collect::<StringArray>()),
             hashes(&|marks| marks.key),
             hashes(&|marks| marks.cells),
+            Arc::new(rows.iter().map(|(_, marks)| marks.item.map(u128::to_be_bytes)).collect::<BinaryArray>()),
         ];
         columns.extend(values.columns().iter().cloned());
         RecordBatch::try_new(Arc::clone(&self.schema), columns)

@@ -199,7 +199,8 @@ impl Names<'_> {
     pub(super) fn lacks_amounts(&self, columns: &[Option<Filled>]) -> bool {
         // A discount is an amount, and not what a row is worth: that is in the key.
         let own = self.worth();
-        let is_worth = |filled: &Filled| filled.role == Role::Decimal && (own.is_empty() || own.contains(&filled.name));
+        let is_worth =
+            |filled: &Filled| filled.role == Role::Decimal && (own.is_empty() || own.contains(&&filled.name));
         !columns.iter().flatten().any(is_worth)
     }
 
