@@ -163,7 +163,7 @@ impl<'a> Tables<'a> {
     /// A session in which topics have the counted events of `span` alone.
     pub async fn session(&self, span: Option<Span>) -> PlanResult<SessionContext> {
         let context = self.engine.session()?;
-        context.add_analyzer_rule(Arc::new(DistinctTexts::new()));
+        context.add_analyzer_rule(Arc::new(DistinctTexts::default()));
         context.add_analyzer_rule(Arc::new(CivilDates));
         context.add_analyzer_rule(Arc::new(TruncatedDates));
         for (topic, stored) in &self.topics {

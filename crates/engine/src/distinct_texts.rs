@@ -19,11 +19,13 @@ use crate::distinct::count_distinct_text_of_batches;
 #[derive(Debug)]
 pub struct DistinctTexts(Arc<AggregateUDF>);
 
-impl DistinctTexts {
-    pub fn new() -> Self {
+impl Default for DistinctTexts {
+    fn default() -> Self {
         Self(count_distinct_text_of_batches())
     }
+}
 
+impl DistinctTexts {
     fn replaced(&self, aggregate: Expr, input: &DFSchema) -> Result<Transformed<Expr>> {
         aggregate.transform_down(|expr| {
             let Expr::AggregateFunction(call) = expr else { return Ok(Transformed::no(expr)) };
@@ -95,7 +97,7 @@ mod tests {
         for context in [&plain, &ruled] {
             context.sql("SET datafusion.sql_parser.map_string_types_to_utf8view = false").await.expect("set");
         }
-        ruled.add_analyzer_rule(Arc::new(DistinctTexts::new()));
+        ruled.add_analyzer_rule(Arc::new(DistinctTexts::default()));
         for query in queries.map(|query| query.replace("ROWS", ROWS)) {
             let mut shown = Vec::new();
             for context in [&plain, &ruled] {
