@@ -12,6 +12,7 @@ use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
 use crate::api;
+use crate::seats::Seat;
 use crate::server::Shared;
 
 const READ_BYTES: usize = 64 * 1024;
@@ -33,6 +34,8 @@ pub enum End {
     Unread(Duration),
     #[error("a request of {bytes} bytes; at most {bytes_max} are taken")]
     TooLarge { bytes: i64, bytes_max: usize },
+    #[error("others needed its place, and it had nothing to be answered")]
+    GaveWay,
     #[error("{0}")]
     NotUnderstood(String),
 }
@@ -51,7 +54,7 @@ impl Connection {
     }
 
     /// Until the client closes it.
-    pub async fn run(mut self) -> Result<(), End> {
+    pub async fn run(mut self, seat: &Seat) -> Result<(), End> {
         self.stream.set_nodelay(true)?;
         let mut quiet_for = self.shared.topics.limits.patience;
         loop {
@@ -73,11 +76,13 @@ impl Connection {
                     return Ok(());
                 }
             }
+            seat.served();
             let frame = self.received.split_to(length).freeze();
             if let Some(answer) = api::answer(&mut self, frame).await? {
                 self.write(answer).await?;
             }
             self.large = None;
+            seat.idle(std::time::Instant::now());
             quiet_for = self.shared.topics.limits.idle;
         }
     }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BrokerError {
-    #[error("{address} cannot be listened on")]
+    #[error("{address} cannot be opened for clients")]
     Listen { address: SocketAddr, source: io::Error },
     #[error("the broker's log in {} cannot be {action}", path.display())]
     Log { action: &'static str, path: PathBuf, source: io::Error },

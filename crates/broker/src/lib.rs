@@ -20,6 +20,7 @@ mod manifest;
 mod noted;
 mod producers;
 mod retention;
+mod seats;
 mod segment;
 mod server;
 mod topics;

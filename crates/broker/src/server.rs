@@ -10,12 +10,13 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
-use crate::connection::Connection;
+use crate::connection::{Connection, End};
 use crate::error::BrokerError;
 use crate::groups::{self, Groups};
 use crate::limits::Limits;
 use crate::noted::{Notebook, Noted};
 use crate::retention;
+use crate::seats::{Seat, Seats};
 use crate::topics::Topics;
 
 /// Its files are read and written on these, so that a slow disk holds nothing else of the process.
@@ -62,7 +63,7 @@ impl Broker {
         let shared =
             Arc::new(Shared { topics, groups, notebook: Notebook::default(), address, large_requests, large_answers });
         let (stop, up_since) = (watch::Sender::new(false), Instant::now());
-        let connections = Arc::new(Semaphore::new(shared.topics.limits.connections));
+        let seats = Seats::new(shared.topics.limits.connections);
         let runtime = tokio::runtime::Builder::new_multi_thread()
             .worker_threads(THREADS)
             .thread_name("broker")
@@ -71,8 +72,8 @@ impl Broker {
             .map_err(BrokerError::Threads)?;
         for listener in [Some(listener), other].into_iter().flatten() {
             listener.set_nonblocking(true).map_err(refused)?;
-            let (shared, connections, stop) = (Arc::clone(&shared), Arc::clone(&connections), stop.subscribe());
-            runtime.spawn(accept(listener, shared, connections, stop));
+            let (shared, seats, stop) = (Arc::clone(&shared), Arc::clone(&seats), stop.subscribe());
+            runtime.spawn(accept(listener, shared, seats, stop));
         }
         runtime.spawn(maintain(Arc::clone(&shared), up_since, stop.subscribe()));
         Ok(Self { address, shared, runtime: Some(runtime), stop, up_since })
@@ -134,12 +135,7 @@ fn other_loopback(address: SocketAddr) -> Option<SocketAddr> {
     Some(SocketAddr::new(other, address.port()))
 }
 
-async fn accept(
-    listener: TcpListener,
-    shared: Arc<Shared>,
-    connections: Arc<Semaphore>,
-    mut stop: watch::Receiver<bool>,
-) {
+async fn accept(listener: TcpListener, shared: Arc<Shared>, seats: Arc<Seats>, mut stop: watch::Receiver<bool>) {
     let listener = match tokio::net::TcpListener::from_std(listener) {
         Ok(listener) => listener,
         Err(error) => {
@@ -154,17 +150,13 @@ async fn accept(
             _ = stop.wait_for(|stop| *stop) => return,
         };
         let problem = match accepted {
-            Ok((stream, _)) => match Arc::clone(&connections).try_acquire_owned() {
-                Ok(permit) => {
-                    let (shared, stop) = (Arc::clone(&shared), stop.clone());
-                    tokio::spawn(async move {
-                        serve(stream, shared, stop).await;
-                        drop(permit);
-                    });
+            Ok((stream, _)) => match seats.take(Instant::now()) {
+                Some(seat) => {
+                    tokio::spawn(serve(stream, Arc::clone(&shared), seat, stop.clone()));
                     continue;
                 }
                 // Closed at once: it is better for a client to know than to wait.
-                Err(_) => format!("{} connections are open", shared.topics.limits.connections),
+                None => format!("{} connections are open and in use", shared.topics.limits.connections),
             },
             Err(error) => {
                 tokio::time::sleep(PAUSE).await;
@@ -178,9 +170,10 @@ async fn accept(
     }
 }
 
-async fn serve(stream: TcpStream, shared: Arc<Shared>, mut stop: watch::Receiver<bool>) {
+async fn serve(stream: TcpStream, shared: Arc<Shared>, seat: Seat, mut stop: watch::Receiver<bool>) {
     let ended = tokio::select! {
-        ended = Connection::new(stream, shared).run() => ended,
+        ended = Connection::new(stream, shared).run(&seat) => ended,
+        () = seat.given_away() => Err(End::GaveWay),
         _ = stop.wait_for(|stop| *stop) => return,
     };
     if let Err(end) = ended {

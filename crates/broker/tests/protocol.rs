@@ -350,32 +350,38 @@ fn garbage_ends_its_connection_alone() {
 }
 
 #[test]
-fn half_open_connections_are_closed_and_make_room() {
+fn half_open_connections_hold_no_place_against_a_client_that_asks() {
     let dir = tempfile::tempdir().expect("a folder");
-    let limits = Limits { connections: 20, patience: Duration::from_millis(300), ..Limits::default() };
+    let limits = Limits { connections: 20, patience: 2 * PATIENCE, ..Limits::default() };
     let broker = start(dir.path(), limits);
     // One says nothing, one half a length, one a hundred megabytes and sends none of them.
     let opened: Vec<TcpStream> = (0..60)
         .map(|n| {
             let mut stream = TcpStream::connect(broker.address()).expect("connected");
             let begun: [&[u8]; 3] = [&[], &[0, 0], &[6, 0, 0, 0, 0]];
-            // Those beyond the bound are closed by now.
+            // Those that gave way to later ones are closed by now.
             let _ = stream.write_all(begun[n % 3]);
             stream
         })
         .collect();
+    // Another client is served at once, not when their patience is over.
     let began = Instant::now();
-    loop {
+    let mut client = Client::new(broker.address());
+    assert_eq!(client.produce(TOPIC, &batch(0, 10, -1, -1)), (0, 0));
+    assert!(began.elapsed() < PATIENCE / 2, "{:?}", began.elapsed());
+    // More of them take nothing from one that asks.
+    let more: Vec<TcpStream> = (0..40).map(|_| TcpStream::connect(broker.address()).expect("connected")).collect();
+    assert_eq!(client.produce(TOPIC, &batch(0, 10, -1, -1)), (0, 1));
+    drop((opened, more));
+}
+
+#[test]
+fn a_request_that_does_not_come_whole_is_not_waited_for_for_ever() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let broker = start(dir.path(), Limits { patience: Duration::from_millis(200), ..Limits::default() });
+    for begun in [[].as_slice(), &[0, 0], &[6, 0, 0, 0, 0]] {
         let mut client = Client::new(broker.address());
-        // Of versions, which every broker answers.
-        let frame = [0, 18, 0, 0, 0, 0, 0, 77, 0, 0];
-        let length = i32::try_from(frame.len()).expect("a length").to_be_bytes();
-        // A connection that is turned away may be closed before anything is written to it.
-        if client.0.write_all(&[length.as_slice(), &frame].concat()).is_ok() && client.answer().is_some() {
-            break;
-        }
-        assert!(began.elapsed() < PATIENCE, "no room is made");
-        std::thread::yield_now();
+        client.0.write_all(begun).expect("sent");
+        assert_eq!(client.answer(), None, "{begun:?}");
     }
-    drop(opened);
 }
