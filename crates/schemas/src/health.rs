@@ -23,6 +23,8 @@ pub struct TopicHealth {
     pub committed: Option<Instant>,
     /// Since when the oldest row that is not committed waits; none if nothing waits.
     pub uncommitted: Option<Instant>,
+    /// What keeps Kafka from being read now though the topic is served, in words: a password that was withdrawn, a broker that is away.
+    pub kafka: Option<String>,
     /// What fails now and is tried again.
     pub retrying: Option<Retrying>,
     /// Failed attempts of this process.
@@ -185,7 +187,7 @@ impl TopicHealth {
         match &self.phase {
             Phase::Starting => troubles.push(trouble("starting", "its open windows are being rebuilt".to_owned())),
             Phase::Waiting(reason) => troubles.push(trouble("waiting", reason.clone())),
-            Phase::Serving => {}
+            Phase::Serving => troubles.extend(self.kafka.clone().map(|reason| trouble("waiting", reason))),
         }
         match (overdue, retrying) {
             (Some(since), retrying) => {
@@ -260,6 +262,20 @@ mod tests {
         health.topic("eventos", |topic| topic.phase = Phase::Waiting("the topic does not exist yet".into()));
         assert_eq!(codes(&health, now), ["waiting"]);
         health.topic("eventos", |topic| topic.phase = Phase::Serving);
+        assert!(codes(&health, now).is_empty());
+    }
+
+    #[test]
+    fn what_keeps_a_served_topic_from_being_read_is_named_and_does_not_take_its_answers_away() {
+        let (health, now) = (Health::default(), Instant::now());
+        health.topic("eventos", |topic| {
+            topic.phase = Phase::Serving;
+            topic.kafka = Some("the broker refuses the user or the password".into());
+        });
+        let troubles = health.troubles(BOUNDS, now);
+        assert_eq!((troubles.len(), troubles[0].code, troubles[0].is_grave()), (1, "waiting", false));
+        assert!(troubles[0].detail.contains("password"), "{troubles:?}");
+        health.topic("eventos", |topic| topic.kafka = None);
         assert!(codes(&health, now).is_empty());
     }
 

@@ -217,6 +217,9 @@ impl Pipeline {
 
     fn take(&mut self, polled: Polled) -> Result<(), StreamError> {
         let Polled { mut messages, ends, .. } = polled;
+        if !messages.is_empty() {
+            self.ends.is_unanswered = false;
+        }
         // Never seen with this client library; twice in the archive would be worse than a warning.
         if runs(&messages).any(|run| self.cycle.is_past(run[0].partition(), run[0].offset())) {
             messages.retain(|message| {

@@ -29,9 +29,12 @@ impl Asker {
     /// The first offset that the broker has, and the one behind the last message that can be read: where a transaction is open, that of
     /// its first.
     pub fn range(&self, partition: i32, wait: Duration) -> Result<(i64, i64), StreamError> {
-        self.consumer
+        let range = self
+            .consumer
             .fetch_watermarks(&self.topic, partition, wait)
-            .map_err(|source| self.failed("asking where a partition ends", source))
+            .map_err(|source| self.failed("asking where a partition ends", source))?;
+        self.consumer.connection().let_in();
+        Ok(range)
     }
 
     /// The topic's partitions; none while the topic does not exist.

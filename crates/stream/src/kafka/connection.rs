@@ -54,6 +54,14 @@ impl Connection {
         self.state().problem.clone()
     }
 
+    /// The broker has answered a question that takes fewer rights than reading.
+    pub(super) fn let_in(&self) {
+        let mut state = self.state();
+        if state.problem.as_ref().is_some_and(|problem| problem.kind != ProblemKind::TopicAuthorization) {
+            state.problem = None;
+        }
+    }
+
     /// The broker has answered.
     pub(super) fn answered(&self) {
         self.state().problem = None;

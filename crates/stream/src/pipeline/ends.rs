@@ -23,6 +23,8 @@ pub(super) struct Ends {
     pub(super) question: Option<Question>,
     /// When a partition's end was asked for in vain.
     failed: Option<Instant>,
+    /// The last question, for ends or for partitions, was not answered.
+    pub(super) is_unanswered: bool,
     /// Which partitions there are.
     partitions: Option<JoinHandle<Result<Vec<i32>, StreamError>>>,
     partitions_asked: Instant,
@@ -43,6 +45,7 @@ impl Ends {
             marked: BTreeMap::new(),
             question: None,
             failed: None,
+            is_unanswered: false,
             partitions: None,
             partitions_asked: Instant::now(),
         }
@@ -87,6 +90,7 @@ impl Pipeline {
         for (partition, answer) in answers.map_err(|_| StreamError::Gone("the question for partitions' ends"))? {
             let read_to = self.read_to(partition);
             self.health.end(partition, answer.as_ref().ok().copied());
+            self.ends.is_unanswered = answer.is_err();
             match answer {
                 // The broker says what can be read; a fetch, what is there: a transaction that is open holds the rest back.
                 Ok(end) if end == read_to && self.source.known_end(partition).is_none_or(|known| known <= end) => {
@@ -120,7 +124,9 @@ impl Pipeline {
             return Ok(());
         };
         let answer = self.context.runtime.block_on(answer);
-        let known = match answer.map_err(|_| StreamError::Gone("the question for the topic's partitions"))? {
+        let answer = answer.map_err(|_| StreamError::Gone("the question for the topic's partitions"))?;
+        self.ends.is_unanswered = answer.is_err();
+        let known = match answer {
             Ok(partitions) => partitions,
             // A broker that is away is no reason to stop: the client library goes on trying.
             Err(error) => {

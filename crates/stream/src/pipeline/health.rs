@@ -73,8 +73,17 @@ impl Pipeline {
             (partition, self.read_to(partition), end, self.source.is_held(partition))
         };
         let partitions: Vec<_> = self.cycle.next_offsets().into_iter().map(stands).collect();
+        // Of several brokers one may be away, which is nobody's trouble while the others answer.
+        let is_unanswered = self.ends.is_unanswered;
+        let problem = self.source.problem().filter(|problem| problem.is_refusal() || is_unanswered);
+        let brokers = &self.context.config.kafka.brokers;
+        let kafka = match problem {
+            Some(problem) => Some(format!("Kafka at {brokers} cannot be read: {problem}")),
+            None => is_unanswered.then(|| format!("Kafka at {brokers} does not answer")),
+        };
         self.health.shared.topic(&self.topic.name, |topic| {
             topic.uncommitted = self.cycle.uncommitted_since();
+            topic.kafka = kafka;
             for (partition, position, end, is_held) in partitions {
                 topic.reads(partition, position, end, now);
                 topic.holds(partition, is_held);

@@ -4,11 +4,12 @@ mod token_endpoint;
 
 use std::time::Duration;
 
+use vitral_schemas::view::View;
 use vitral_stream::kafka::{ProblemKind, Source};
 use vitral_stream::{KafkaConfig, StreamError};
 
 use self::token_endpoint::{Answer, TokenEndpoint};
-use crate::world::{PATIENCE, Shop, end, event, failure, key, wait_for};
+use crate::world::{PATIENCE, Shop, end, event, failure, key, wait_for, wait_until};
 
 /// The listeners of `scripts/services start kafka`.
 struct Listeners {
@@ -108,6 +109,11 @@ async fn all_clients_get_through(kafka: KafkaConfig) {
     assert_eq!(shop.dead_letters(1)[0].payload, b"no event");
 }
 
+/// What readiness says of Kafka while a topic is served.
+fn in_the_way(view: &View) -> Option<String> {
+    view.health.topics().into_values().find_map(|topic| topic.kafka)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn every_client_gets_through_by_password() {
     let Some(listeners) = Listeners::find() else { return };
@@ -159,10 +165,13 @@ async fn a_token_is_renewed_before_it_ends_and_a_refusal_meanwhile_is_waited_out
     let refused = tokio::task::spawn_blocking(move || lone.partitions().expect_err("a refusal")).await.expect("asked");
     assert!(refused.to_string().contains("invalid_client"), "{refused}");
     endpoint.wait_for_requests(endpoint.requests() + 6).await;
+    let is_named = |view: &View| in_the_way(view).is_some_and(|words| words.contains("invalid_client"));
+    wait_until(&mut view, "readiness names the refusal while the topic is served", is_named).await;
 
     endpoint.answer(Answer::Token { seconds: 300 });
     shop.produce(&[(key(3), event(3, "p1", "clique"))]);
     wait_for(&mut view, "the third is read once tokens come again", |seen| seen.read == 3).await;
+    wait_until(&mut view, "nothing is in the way any more", |view| in_the_way(view).is_none()).await;
     end(stream).await;
 }
 
