@@ -8,7 +8,7 @@
 //!    deeper than [`NESTING_MAX`] levels. Unknown fields are ignored, but they too must be JSON.
 //! 3. Then by column, in the topic's order. Of a key that occurs twice the last value counts, as in most JSON
 //!    libraries, and an earlier one is not looked at; `null` is as good as absent, and so is a text without anything but blanks. Other texts
-//!    keep their blanks, and `"null"` or `"undefined"` are texts like any other.
+//!    keep their blanks, and `"null"` or `"undefined"` are texts like any other, but in the event id: there they say that there is none.
 //!    - `MissingField`: a needed field is absent.
 //!    - `Type`: text comes from a string (where the column says so, also from a number, as it is written); an integer from a number;
 //!      a decimal from a number or a string that is written like a JSON number (no blanks, no plus, no thousands); a time from a
@@ -91,7 +91,8 @@ impl Decoder {
                 .iter()
                 .enumerate()
                 .map(|(index, column)| {
-                    Column::new(column, if index == topic.event_time { EVENT_MICROS_MIN } else { i64::MIN })
+                    let earliest = if index == topic.event_time { EVENT_MICROS_MIN } else { i64::MIN };
+                    Column::new(column, earliest, topic.event_id == Some(index))
                 })
                 .collect(),
             keys: Keys::new(names.iter().cloned()),

@@ -4,6 +4,7 @@
 //! Architecture invariant: this crate does no I/O, and depends on nothing of ours.
 
 pub mod diagnostic;
+pub mod event_id;
 pub mod health;
 pub mod history;
 pub mod notice;

@@ -2,10 +2,12 @@
 //!
 //! Neither depends on how numbers and dates are understood, nor on the line: a file that grew, was sorted or saved again has the same rows.
 
+use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};
 
 use siphasher::sip128::{Hasher128, SipHasher13};
 use vitral_catalog::ImportTarget;
+use vitral_schemas::event_id::is_none;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
 use super::mapping::Mapping;
@@ -164,7 +166,7 @@ impl Marker {
             }
             mark(buffer)
         });
-        let id = id.map(text).filter(|id| !id.is_empty());
+        let id = id.map(text).filter(|id| !is_none(id.as_bytes()));
         Marks { cells, key, item, event_id: id.map(event_id) }
     }
 
@@ -172,7 +174,11 @@ impl Marker {
     pub(super) fn name(&self, row: &Row) -> String {
         let text = |index: usize| row.cells.get(index).and_then(Option::as_ref).map(|cell| cell.text.trim().to_owned());
         let places = self.event_id.iter().chain(&self.key_first);
-        let filled = places.filter_map(|index| Some((*index, text(*index).filter(|text| !text.is_empty())?)));
+        let is_name = |index: usize, text: &str| match self.event_id {
+            Some(id) if id == index => !is_none(text.as_bytes()),
+            _ => !text.is_empty(),
+        };
+        let filled = places.filter_map(|index| Some((*index, text(*index).filter(|text| is_name(*index, text))?)));
         let named = filled.map(|(index, text)| {
             let column = self.used.iter().find(|(column, _)| column.index == index);
             format!("{} {text}", column.map_or("", |(column, _)| column.name.as_str()))
@@ -193,8 +199,10 @@ impl Marker {
             .into_iter()
             .map(|(heading, cell)| (heading, cell.as_str().unwrap_or_default().to_owned()))
             .collect();
-        let place = |heading: &str| self.cells.iter().position(|known| known.name == heading);
-        pairs.sort_by_cached_key(|(heading, _)| (place(heading).unwrap_or(usize::MAX), heading.clone()));
+        let known = self.cells.iter().enumerate().rev().map(|(place, column)| (column.name.as_str(), place));
+        let places: HashMap<&str, usize> = known.collect();
+        let place = |heading: &str| places.get(heading).copied().unwrap_or(usize::MAX);
+        pairs.sort_by_cached_key(|(heading, _)| (place(heading), heading.clone()));
         let mut cells = vec![0];
         for (heading, cell) in &pairs {
             let mut prefix = Vec::new();

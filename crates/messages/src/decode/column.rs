@@ -7,6 +7,7 @@ use arrow::array::{
     TimestampMicrosecondArray, new_null_array,
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
+use vitral_schemas::event_id;
 use vitral_schemas::topic::{self, ColumnKind};
 use vitral_schemas::verdict::Reason;
 
@@ -35,6 +36,7 @@ enum Values {
         text: Vec<u8>,
         takes_numbers: bool,
         bytes_max: usize,
+        is_event_id: bool,
     },
     Currency {
         ends: Vec<i32>,
@@ -56,13 +58,14 @@ enum Values {
 
 impl Column {
     /// `earliest` is the first time in microseconds that the column takes, if it is one of times.
-    pub fn new(column: &topic::Column, earliest: i64) -> Self {
+    pub fn new(column: &topic::Column, earliest: i64, is_event_id: bool) -> Self {
         let values = match column.kind {
             ColumnKind::Text | ColumnKind::TextOrNumber => Values::Text {
                 ends: vec![0],
                 text: Vec::new(),
                 takes_numbers: column.kind == ColumnKind::TextOrNumber,
                 bytes_max: column.bytes_max,
+                is_event_id,
             },
             ColumnKind::Currency => Values::Currency { ends: vec![0], text: Vec::new() },
             ColumnKind::Integer => Values::Integer(Vec::new()),
@@ -83,15 +86,20 @@ impl Column {
             self.settle_nulls();
         }
         match &mut self.values {
-            Values::Text { ends, text, takes_numbers, bytes_max } => {
+            Values::Text { ends, text, takes_numbers, bytes_max, is_event_id } => {
                 match raw.kind {
                     // A text of blanks is told from most others by its first byte.
                     Kind::Text if starts_blank(raw.text) && is_blank(raw.text) => return self.push_absent(),
+                    Kind::Text if *is_event_id && event_id::is_none(raw.text) => return self.push_absent(),
                     Kind::Text if raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
                     Kind::Number if *takes_numbers && raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
                     Kind::Escaped => {
                         let start = text.len();
                         match unescaped(raw.text, text, *bytes_max) {
+                            Ok(true) if *is_event_id && event_id::is_none(&text[start..]) => {
+                                text.truncate(start);
+                                return self.push_absent();
+                            }
                             Ok(true) => {}
                             Ok(false) => {
                                 text.truncate(start);

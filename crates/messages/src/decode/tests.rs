@@ -450,6 +450,23 @@ fn a_text_without_content_is_as_good_as_absent() {
 }
 
 #[test]
+fn words_for_nothing_are_as_good_as_absent_in_the_event_id_alone() {
+    let words = ["null", "NULL", "undefined", "NaN", "None", " none ", "n\\u0075ll"];
+    let payloads = words.map(|word| format!(r#"{{"n": "x", "t": "{word}"}}"#));
+    let identified = Topic { event_id: Some(1), ..all_kinds() };
+    let decoded = decode(&identified, &payloads);
+    assert_eq!((decoded.refused, decoded.columns[1].null_count()), (vec![], words.len()));
+    assert_eq!(decode(&all_kinds(), &payloads).columns[1].null_count(), 0);
+    let needed = decode(&Topic { event_id: Some(0), ..all_kinds() }, &[r#"{"n": "NaN"}"#]).refused;
+    assert_eq!(needed[0].reason, Reason::MissingField);
+    // Neighbours keep their own ids.
+    let mixed = [r#"{"n": "a", "t": "1"}"#, r#"{"n": "b", "t": "null"}"#, r#"{"n": "c", "t": "nullify"}"#];
+    let decoded = decode(&identified, &mixed);
+    let texts: Vec<_> = decoded.columns[1].as_string::<i32>().iter().collect();
+    assert_eq!(texts, [Some("1"), None, Some("nullify")]);
+}
+
+#[test]
 fn a_zero_character_is_refused_in_what_is_kept() {
     for zero in [r#""\u0000""#, r#""a\u0000b""#, r#""\u00e9\u0000""#] {
         assert_eq!(text(zero), Err(Reason::Value), "{zero}");
