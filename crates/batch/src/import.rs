@@ -25,6 +25,7 @@ mod source;
 mod stored;
 pub mod summary;
 pub mod undo;
+pub mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -12,8 +12,8 @@ pub enum ImportError {
     Form { file: String, reason: String, remedy: String },
     #[error("{file}: {what} cannot be computed: {reason}")]
     Query { file: String, what: String, reason: String },
-    #[error("{file}: {reason}. Name those that are meant with --sheet NAME, or --sheet all if they are alike")]
-    Sheets { file: String, reason: String },
+    #[error("{file}: {reason}. {remedy}")]
+    Sheets { file: String, reason: String, remedy: &'static str },
     #[error(
         "{file}: {flag} does not apply to files of this format: leave it out, or import the file apart from others"
     )]

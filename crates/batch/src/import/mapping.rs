@@ -11,6 +11,7 @@ use vitral_schemas::topic::Topic;
 pub(super) use self::assign::Names;
 pub(super) use self::names::key;
 use super::ImportError;
+use super::wording::listed;
 
 /// What stands for the time of day in `--map`, if the topic has no such column: `--map "Hora da venda=hora"`.
 const CLOCK: &str = "hora";
@@ -65,14 +66,14 @@ impl Mapping {
         let wrong = |reason: String| ImportError::Mapping {
             file: file.to_owned(),
             reason,
-            found: header.iter().filter(|name| !name.is_empty()).cloned().collect::<Vec<_>>().join(", "),
+            found: listed(header.iter().filter(|name| !name.is_empty())),
             columns: topic.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
         };
-        let names = Names { topic, target, named };
+        let names = Names::new(topic, target, named);
         let columns = names.assign(header).map_err(&wrong)?;
         let event_time = &topic.columns[topic.event_time].name;
         let time = columns.iter().position(|column| column.as_ref().is_some_and(|filled| filled.name == *event_time));
-        let Some(time) = time else { return Err(wrong(format!("none of its columns fills {event_time}"))) };
+        let Some(time) = time else { return Err(wrong(format!("no column gives {event_time}"))) };
         let unused = header.iter().zip(&columns).filter(|(name, column)| column.is_none() && !name.is_empty());
         let unused: Vec<String> = unused.map(|(name, _)| name.clone()).collect();
         let hints = names.hints(header, &columns);
@@ -82,15 +83,15 @@ impl Mapping {
         let needed = topic.columns.iter().filter(|column| column.needed && !target.optional.contains(&column.name));
         let is_constant = |name: &str| target.constants.iter().any(|(constant, _)| constant == name);
         if let Some(column) = needed.map(|column| &column.name).find(|name| !filled(name) && !is_constant(name)) {
-            return Err(wrong(format!("none of its columns fills {column}, which every row of {} needs", topic.name)));
+            return Err(wrong(format!("no column gives {column}, which every row of {} needs", topic.name)));
         }
         match mapping.hints.first() {
             Some(hint) if names.lacks_amounts(&mapping.columns) && !names.says_none() => {
-                Err(wrong(format!("none of its columns fills an amount, but {hint}")))
+                Err(wrong(format!("no column gives an amount, but {hint}")))
             }
             _ => match names.worthless(&mapping.columns) {
                 Some(amounts) => Err(wrong(format!(
-                    "none of its columns fills an amount ({}), so that each row would be worth 0.00; if there is none, say --map ={}",
+                    "no column gives an amount ({}), so that each row would be worth 0.00; if there is none, say --map ={}",
                     amounts.join(" or "),
                     amounts[0]
                 ))),

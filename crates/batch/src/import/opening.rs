@@ -105,7 +105,7 @@ impl Import {
 
     /// The file at its first row, and what its columns fill.
     fn look(&self, file: &File) -> Result<Looked, ImportError> {
-        let names = Names { topic: &self.topic, target: &self.target, named: &self.named };
+        let names = Names::new(&self.topic, &self.target, &self.named);
         let opening = Opening { header_row: self.header_row, sheets: &self.sheets, headings: &names };
         let mut source: Box<dyn Source> = if self.ask.is_empty() {
             open(&file.path, &file.name, &opening)?

@@ -16,8 +16,15 @@ pub(super) use self::cell::{Cell, Kind};
 pub(super) use self::header::{Fit, Headings, distinct};
 use super::ImportError;
 
-/// Rows that are read together.
+/// Rows that are read together,
 const BATCH_ROWS: usize = 16 * 1024;
+/// or fewer where they are wide, so that memory is bounded.
+const BATCH_CELLS: usize = 2 << 20;
+
+/// How many rows of so many columns are read together.
+fn batch_rows(width: usize) -> usize {
+    (BATCH_CELLS / width.max(1)).clamp(1, BATCH_ROWS)
+}
 
 /// A row of a file.
 #[derive(Debug, Clone, PartialEq, Eq)]

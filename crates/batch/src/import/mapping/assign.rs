@@ -1,6 +1,6 @@
 //! Which of a file's columns fills which of the topic's.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashMap, HashSet};
 
 use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::{ColumnKind, Topic};
@@ -15,9 +15,15 @@ pub(in crate::import) struct Names<'a> {
     pub(in crate::import) target: &'a ImportTarget,
     /// The file's column to the topic's, as the user says; to nothing: it is left out. From nothing: no column of the file fills it.
     pub(in crate::import) named: &'a BTreeMap<String, String>,
+    /// By what names have in common: files may have thousands of columns.
+    meanings: HashMap<String, Meaning>,
 }
 
+/// Unused columns that are hinted at.
+const HINTS: usize = 5;
+
 /// What a name stands for.
+#[derive(Debug, Clone, Copy)]
 enum Meaning {
     Column {
         index: usize,
@@ -28,24 +34,43 @@ enum Meaning {
     Constant,
 }
 
-impl Names<'_> {
-    fn meaning(&self, name: &str) -> Option<Meaning> {
-        let wanted = key(name);
-        let column = |name: &str| self.topic.columns.iter().position(|column| key(&column.name) == key(name));
-        let meaning = match column(name) {
-            Some(index) => Meaning::Column { index, is_exact: true },
-            None => match self.target.aliases.iter().find(|(alias, _)| key(alias) == wanted) {
-                Some((_, ours)) => Meaning::Column { index: column(ours)?, is_exact: false },
-                None if CLOCKS.iter().any(|clock| key(clock) == wanted) => Meaning::Clock,
-                None => return None,
-            },
-        };
-        match meaning {
-            Meaning::Column { index, .. } if self.is_constant(&self.topic.columns[index].name) => {
-                Some(Meaning::Constant)
-            }
-            meaning => Some(meaning),
+impl<'a> Names<'a> {
+    pub(in crate::import) fn new(
+        topic: &'a Topic,
+        target: &'a ImportTarget,
+        named: &'a BTreeMap<String, String>,
+    ) -> Self {
+        let mut meanings = HashMap::new();
+        let columns = || topic.columns.iter().enumerate();
+        for (index, column) in columns() {
+            meanings.entry(key(&column.name)).or_insert(Meaning::Column { index, is_exact: true });
         }
+        for (alias, ours) in &target.aliases {
+            if let Some((index, _)) = columns().find(|(_, column)| key(&column.name) == key(ours)) {
+                meanings.entry(key(alias)).or_insert(Meaning::Column { index, is_exact: false });
+            }
+        }
+        for clock in CLOCKS {
+            meanings.entry(key(clock)).or_insert(Meaning::Clock);
+        }
+        let names = Self { topic, target, named, meanings: HashMap::new() };
+        for meaning in meanings.values_mut() {
+            if let Meaning::Column { index, .. } = meaning
+                && names.is_constant(&topic.columns[*index].name)
+            {
+                *meaning = Meaning::Constant;
+            }
+        }
+        Self { meanings, ..names }
+    }
+
+    fn meaning(&self, name: &str) -> Option<Meaning> {
+        self.meanings.get(&key(name)).copied()
+    }
+
+    /// What a heading stands for, with what stands in parentheses at its end or without.
+    fn meaning_of(&self, heading: &str, base: &str) -> Option<Meaning> {
+        self.meaning(base).or_else(|| self.meaning(without_unit(heading)?))
     }
 
     fn is_constant(&self, column: &str) -> bool {
@@ -117,18 +142,25 @@ impl Names<'_> {
         }
         // By the column's name: the places that have it, and those that have another of its names.
         let mut found = BTreeMap::<String, (Vec<usize>, Vec<usize>)>::new();
-        for (place, name) in header.iter().enumerate().filter(|(place, name)| !is_named[*place] && !name.is_empty()) {
-            let base = self.base(header, place);
-            let meaning = self.meaning(base).or_else(|| self.meaning(without_unit(name)?));
+        let mut fills = HashMap::new();
+        let mut before = HashSet::new();
+        for (place, name) in header.iter().enumerate() {
+            let base = base(name, &before);
+            before.insert(name.as_str());
+            if is_named[place] || name.is_empty() {
+                continue;
+            }
+            let meaning = self.meaning_of(name, base);
             let Some((meaning, filled)) = meaning.and_then(|it| self.fill(&it, false).map(|filled| (it, filled)))
             else {
                 continue;
             };
-            let places = found.entry(filled.name).or_default();
+            let places = found.entry(filled.name.clone()).or_default();
             match meaning {
                 Meaning::Column { is_exact: true, .. } => places.0.push(place),
                 _ => places.1.push(place),
             }
+            fills.insert(place, filled);
         }
         for (name, (exact, others)) in found {
             if named.iter().any(|(_, filled)| filled.name == name) || self.is_unfilled(&name) {
@@ -136,11 +168,7 @@ impl Names<'_> {
             }
             let places = if exact.is_empty() { others } else { exact };
             match places.as_slice() {
-                [place] => {
-                    let base = self.base(header, *place);
-                    let meaning = self.meaning(base).or_else(|| self.meaning(without_unit(&header[*place])?));
-                    columns[*place] = meaning.and_then(|meaning| self.fill(&meaning, false));
-                }
+                [place] => columns[*place] = fills.remove(place),
                 // Nobody needs the time of day twice, and a date may have it.
                 _ if name == CLOCK => {}
                 [first, second, ..] => {
@@ -160,36 +188,30 @@ impl Names<'_> {
         matches!(said, Some(Meaning::Column { index, .. }) if self.topic.columns[index].name == name)
     }
 
-    /// A heading without the number that tells it from an equal one before.
-    fn base<'a>(&self, header: &'a [String], place: usize) -> &'a str {
-        let name = &header[place];
-        let base = name.rsplit_once('_').filter(|(base, number)| {
-            number.bytes().all(|byte| byte.is_ascii_digit()) && header[..place].iter().any(|other| other == base)
-        });
-        base.map_or(name.as_str(), |(base, _)| base)
-    }
-
     /// Unused columns whose names are somewhat like that of an amount which nothing fills: an order's total is not a line's.
     pub(super) fn hints(&self, header: &[String], columns: &[Option<Filled>]) -> Vec<String> {
         let is_filled = |name: &String| columns.iter().flatten().any(|filled| filled.name == *name);
         let amounts = self.topic.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Decimal { .. }));
         let open: Vec<_> =
             amounts.map(|column| &column.name).filter(|name| !is_filled(name) && !self.is_constant(name)).collect();
+        let open: Vec<_> = open.into_iter().map(|column| (column, words(column))).collect();
         // Where there is no amount at all a word in common is enough.
         let lacks_amounts = self.lacks_amounts(columns);
-        let is_like = |heading: &String, column: &String| {
-            if lacks_amounts {
-                return is_like(heading, column);
-            }
-            let (heading, column) = (words(heading), words(column));
-            !heading.is_empty() && heading.iter().all(|word| column.contains(word))
+        let is_like = |heading: &[String], column: &[String]| {
+            let mut common = heading.iter().map(|word| column.contains(word));
+            !heading.is_empty() && if lacks_amounts { common.any(|is| is) } else { common.all(|is| is) }
         };
+        let left_out: HashSet<usize> = self.named.keys().filter_map(|theirs| self.place(header, theirs)).collect();
         let mut hints = Vec::new();
-        for (place, name) in header.iter().enumerate().filter(|(place, _)| columns[*place].is_none()) {
-            let is_left_out = self.named.keys().any(|theirs| self.place(header, theirs) == Some(place));
-            if let Some(column) = open.iter().find(|column| !is_left_out && is_like(name, column)) {
+        let is_unused = |place: &usize| columns[*place].is_none() && !left_out.contains(place);
+        for (_, name) in header.iter().enumerate().filter(|(place, _)| !open.is_empty() && is_unused(place)) {
+            let heading = words(name);
+            if let Some((column, _)) = open.iter().find(|(_, column)| is_like(&heading, column)) {
                 let condition = "if each row has its own, and not its order's";
                 hints.push(format!("{name} may be {column}: say --map \"{name}={column}\" {condition}"));
+            }
+            if hints.len() == HINTS {
+                break;
             }
         }
         hints
@@ -256,8 +278,7 @@ impl Headings for Names<'_> {
         let (mut has_time, mut others) = (false, 0);
         for (place, name) in row.iter().enumerate().filter(|(_, name)| !name.is_empty()) {
             let ours = named.iter().find(|(named, _)| *named == place).map(|(_, ours)| ours.as_str());
-            let meaning = self.meaning(ours.unwrap_or(name)).or_else(|| self.meaning(without_unit(name)?));
-            match meaning {
+            match self.meaning_of(name, ours.unwrap_or(name)) {
                 Some(Meaning::Column { index, .. }) if self.topic.columns[index].name == *event_time => has_time = true,
                 Some(Meaning::Column { .. }) => others += 1,
                 _ => {}
@@ -269,6 +290,13 @@ impl Headings for Names<'_> {
             (true, _) => Fit::Well,
         }
     }
+}
+
+/// A heading without the number that tells it from an equal one before.
+fn base<'a>(name: &'a str, before: &HashSet<&str>) -> &'a str {
+    let is_number = |text: &str| text.bytes().all(|byte| byte.is_ascii_digit());
+    let base = name.rsplit_once('_').filter(|(base, number)| is_number(number) && before.contains(base));
+    base.map_or(name, |(base, _)| base)
 }
 
 /// Whether two names have a word in common.

@@ -108,11 +108,11 @@ fn titles_above_the_header_are_not_headers() {
     let (topic, target) = catalog.import_target("vendas").expect("a target");
     let none = BTreeMap::new();
     let named = BTreeMap::from([("N.º de venda".to_owned(), "id_pedido".to_owned())]);
-    let names = Names { topic, target: &target, named: &none };
+    let names = Names::new(topic, &target, &none);
     assert_eq!(names.fit(&texts(&["Relatório de vendas", "", ""])), Fit::No);
     assert_eq!(names.fit(&texts(&["Data", "14/05/2025"])), Fit::Barely);
     assert_eq!(names.fit(&texts(&["Data", "Pedido"])), Fit::Well);
-    let names = Names { named: &named, ..names };
+    let names = Names::new(topic, &target, &named);
     assert_eq!(names.fit(&texts(&["Data", "Pedido"])), Fit::No, "what the user names is not in it");
     assert_eq!(names.fit(&texts(&["Data", "N.º de venda"])), Fit::Well);
 }

@@ -1,5 +1,6 @@
 //! The file as a table of texts, `arquivo`, read on a thread of its own as the query asks for its rows.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
@@ -57,6 +58,10 @@ impl PartitionStream for FileStream {
             let external = |error: ImportError| DataFusionError::External(Box::new(error));
             let mut source = opener().map_err(external)?;
             let header = source.header().to_vec();
+            let by_name: HashMap<&str, usize> =
+                header.iter().enumerate().rev().map(|(place, name)| (name.as_str(), place)).collect();
+            let of_file = schema.fields().iter().skip(2);
+            let places: Vec<Option<usize>> = of_file.map(|field| by_name.get(field.name().as_str()).copied()).collect();
             let is_needed: Vec<bool> =
                 header.iter().map(|name| needed.as_ref().is_none_or(|needed| needed.contains(&key(name)))).collect();
             loop {
@@ -75,7 +80,7 @@ impl PartitionStream for FileStream {
                 {
                     all.extend(broken.into_iter().map(|row| Row { cells: Vec::new(), ..row }));
                 }
-                let batch = batch_of(&schema, &header, &whole)?;
+                let batch = batch_of(&schema, &places, &whole)?;
                 if sender.blocking_send(Ok(batch)).is_err() {
                     return Ok(());
                 }
@@ -95,7 +100,8 @@ fn with_unusable(mut row: Row, is_needed: &[bool]) -> Row {
     row
 }
 
-fn batch_of(schema: &SchemaRef, header: &[String], rows: &[Row]) -> PlanResult<RecordBatch> {
+/// `places`: for each of the file's columns in the schema its place in a row.
+fn batch_of(schema: &SchemaRef, places: &[Option<usize>], rows: &[Row]) -> PlanResult<RecordBatch> {
     let mut lines = Int64Builder::with_capacity(rows.len());
     let mut sheets = StringBuilder::new();
     for row in rows {
@@ -103,8 +109,7 @@ fn batch_of(schema: &SchemaRef, header: &[String], rows: &[Row]) -> PlanResult<R
         sheets.append_option(row.sheet.as_deref());
     }
     let mut columns: Vec<ArrayRef> = vec![Arc::new(lines.finish()), Arc::new(sheets.finish())];
-    for field in &schema.fields()[2..] {
-        let place = header.iter().position(|name| name == field.name());
+    for place in places {
         let mut texts = StringBuilder::new();
         for row in rows {
             match place.and_then(|place| row.cells.get(place)?.as_ref()) {

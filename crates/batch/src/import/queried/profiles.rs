@@ -1,5 +1,6 @@
 //! Which profile a file is of, by its headings, and whether a profile can be planned at all.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
 use datafusion::datasource::empty::EmptyTable;
@@ -18,8 +19,8 @@ use crate::import::{File, ImportError};
 pub(super) struct ProfileHeadings<'a>(pub(super) &'a [&'a Profile]);
 
 impl ProfileHeadings<'_> {
-    fn has_all(profile: &Profile, row: &[String]) -> bool {
-        profile.headings.iter().all(|needed| row.iter().any(|name| key(name) == key(needed)))
+    fn has_all(profile: &Profile, keys: &HashSet<String>) -> bool {
+        profile.headings.iter().all(|needed| keys.contains(&key(needed)))
     }
 }
 
@@ -29,7 +30,8 @@ impl Headings for ProfileHeadings<'_> {
     }
 
     fn fit(&self, row: &[String]) -> Fit {
-        if self.0.iter().any(|profile| Self::has_all(profile, row)) { Fit::Well } else { Fit::No }
+        let keys = row.iter().map(|name| key(name)).collect();
+        if self.0.iter().any(|profile| Self::has_all(profile, &keys)) { Fit::Well } else { Fit::No }
     }
 }
 
@@ -44,13 +46,14 @@ pub fn recognise(
     let all: Vec<&Profile> = profiles.iter().collect();
     let opening = Opening { header_row, sheets, headings: &ProfileHeadings(&all) };
     let source = open(&file.path, &file.name, &opening)?;
-    let fitting = || profiles.iter().filter(|profile| ProfileHeadings::has_all(profile, source.header()));
-    let most = fitting().map(|profile| profile.headings.len()).max();
-    let mut best: Vec<&str> =
-        fitting().filter(|it| Some(it.headings.len()) == most).map(|it| it.profile.as_str()).collect();
+    let keys = source.header().iter().map(|name| key(name)).collect();
+    let fitting: Vec<&Profile> = profiles.iter().filter(|it| ProfileHeadings::has_all(it, &keys)).collect();
+    let most = fitting.iter().map(|profile| profile.headings.len()).max();
+    let of_most = fitting.iter().filter(|it| Some(it.headings.len()) == most);
+    let mut best: Vec<&str> = of_most.map(|it| it.profile.as_str()).collect();
     best.dedup();
     match best.as_slice() {
-        [only] => Ok(fitting().filter(|profile| profile.profile == *only).cloned().collect()),
+        [only] => Ok(fitting.iter().filter(|it| it.profile == *only).map(|it| Profile::clone(it)).collect()),
         _ => Ok(Vec::new()),
     }
 }

@@ -22,6 +22,7 @@ use super::{Ask, Opener, WAITING};
 use crate::import::ImportError;
 use crate::import::mapping::key;
 use crate::import::source::{Cell, Kind, Row, Source};
+use crate::import::wording::listed;
 
 /// What the query may hold in memory; beyond it, sorts go to disk.
 const MEMORY_BYTES: usize = 512 << 20;
@@ -89,7 +90,7 @@ impl Question {
         };
         context.register_table(FILE_TABLE, Arc::new(StreamingTable::try_new(schema, vec![Arc::new(file)])?))?;
         let missing = |MissingHeading(name): MissingHeading| {
-            DataFusionError::Plan(format!("the file has no column {name}; it has {}", of_file.join(", ")))
+            DataFusionError::Plan(format!("the file has no column {name}; it has {}", listed(&of_file)))
         };
         if let (Some(condition), None) = (&self.ask.condition, &self.all_with) {
             let query = rows_where(condition, &of_file, key).map_err(missing)?;

@@ -15,7 +15,7 @@ use self::encoding::{HEAD_BYTES, Text, text};
 use self::lines::Lines;
 use self::records::{Record, Records};
 use super::header::{self, CANDIDATES};
-use super::{BATCH_ROWS, Cell, Opening, Row, Source};
+use super::{Cell, Opening, Row, Source, batch_rows};
 use crate::import::ImportError;
 
 const SEPARATORS: [u8; 4] = [b';', b',', b'\t', b'|'];
@@ -23,6 +23,8 @@ const SEPARATORS: [u8; 4] = [b';', b',', b'\t', b'|'];
 const LINES_LOOKED_AT: usize = 100;
 /// Bytes that a record may have: what is larger is not a row of a table, and a quote that never closes must not read a file into memory.
 const RECORD_BYTES: usize = 1 << 20;
+/// Bytes of the rows that are read together.
+const BATCH_BYTES: usize = 64 << 20;
 
 pub(super) struct Delimited {
     name: String,
@@ -136,8 +138,10 @@ impl Source for Delimited {
 
     fn next(&mut self) -> Result<Vec<Row>, ImportError> {
         let failed = ImportError::read(&self.name);
-        let mut rows = Vec::new();
-        while rows.len() < BATCH_ROWS && self.file.next().map_err(&failed)? {
+        let (mut rows, mut bytes) = (Vec::new(), 0);
+        let most = batch_rows(self.header.len());
+        while rows.len() < most && bytes < BATCH_BYTES && self.file.next().map_err(&failed)? {
+            bytes += self.file.record.size();
             rows.push(self.row());
         }
         Ok(rows)

@@ -1,6 +1,6 @@
 //! Which row is the header: exports put titles, periods and merged groups above it.
 
-use std::collections::BTreeSet;
+use std::collections::{HashMap, HashSet};
 
 /// Rows that are looked at to find the header.
 pub(super) const CANDIDATES: usize = 64;
@@ -25,11 +25,17 @@ pub(in crate::import) trait Headings {
 /// The index of the header among the first rows of a file; without one that fits, of the first that has the most cells, for the error
 /// that will say what it lacks.
 pub(super) fn find(rows: &[Vec<String>], headings: &dyn Headings) -> Option<usize> {
-    let fits: Vec<Fit> = rows.iter().map(|row| headings.fit(row)).collect();
-    let first = |wanted: Fit| fits.iter().position(|fit| *fit == wanted);
+    let mut barely = None;
+    for (index, row) in rows.iter().enumerate() {
+        match headings.fit(row) {
+            Fit::Well => return Some(index),
+            Fit::Barely => barely = barely.or(Some(index)),
+            Fit::No => {}
+        }
+    }
     let cells = |row: &Vec<String>| row.iter().filter(|cell| !cell.is_empty()).count();
     let most = rows.iter().map(cells).max()?;
-    first(Fit::Well).or_else(|| first(Fit::Barely)).or_else(|| rows.iter().position(|row| cells(row) == most))
+    barely.or_else(|| rows.iter().position(|row| cells(row) == most))
 }
 
 /// A heading as it stands, without blanks around it and without the byte order mark of a file that was put behind another.
@@ -39,16 +45,24 @@ pub(super) fn clean(cell: &str) -> &str {
 
 /// Names that differ: what is named for the second time gets `_2`.
 pub(in crate::import) fn distinct(header: &[String]) -> Vec<String> {
-    let mut taken: BTreeSet<String> = header.iter().cloned().collect();
-    let mut seen = BTreeSet::new();
+    let mut taken: HashSet<String> = header.iter().cloned().collect();
+    // By name, the number that is tried next: a row of equal cells must not be tried from the beginning for each.
+    let mut next: HashMap<&str, u64> = HashMap::new();
     let named = header.iter().map(|name| {
-        if name.is_empty() || seen.insert(name.clone()) {
-            return name.clone();
+        if name.is_empty() {
+            return String::new();
         }
-        let free = (2..).map(|number| format!("{name}_{number}")).find(|name| !taken.contains(name));
-        let free = free.unwrap_or_default();
-        taken.insert(free.clone());
-        free
+        let Some(number) = next.get_mut(name.as_str()) else {
+            next.insert(name, 2);
+            return name.clone();
+        };
+        loop {
+            let free = format!("{name}_{number}");
+            *number += 1;
+            if taken.insert(free.clone()) {
+                return free;
+            }
+        }
     });
     named.collect()
 }
@@ -70,5 +84,11 @@ mod tests {
     fn a_heading_that_occurs_twice_has_two_names() {
         let header = texts(&["Valor", "Data", "Valor", "", "", "Valor_2", "Valor"]);
         assert_eq!(distinct(&header), ["Valor", "Data", "Valor_3", "", "", "Valor_2", "Valor_4"]);
+    }
+
+    #[test]
+    fn a_wide_row_of_equal_cells_is_named_at_once() {
+        let names = distinct(&vec!["0".to_owned(); 100_000]);
+        assert_eq!((names[0].as_str(), names[1].as_str(), names[99_999].as_str()), ("0", "0_2", "0_100000"));
     }
 }

@@ -18,7 +18,7 @@ use datafusion::parquet::arrow::arrow_reader::{
 use datafusion::parquet::basic::Type as PhysicalType;
 use datafusion::parquet::errors::ParquetError;
 
-use super::{BATCH_ROWS, Row, Source, header};
+use super::{Row, Source, batch_rows, header};
 use crate::import::ImportError;
 
 /// What Spark writes into its files. Its `INT96` times are in UTC, unlike those of other programs, which are local.
@@ -136,7 +136,7 @@ fn reader(
 ) -> Result<ParquetRecordBatchReader, ParquetError> {
     let builder = ParquetRecordBatchReaderBuilder::new_with_metadata(file, metadata.clone());
     let mask = ProjectionMask::roots(builder.parquet_schema(), columns.keys().copied());
-    builder.with_projection(mask).with_batch_size(BATCH_ROWS).build()
+    builder.with_projection(mask).with_batch_size(batch_rows(metadata.schema().fields().len())).build()
 }
 
 #[cfg(test)]

@@ -18,7 +18,7 @@ use std::thread;
 use calamine::{Xlsx, XlsxError, open_workbook};
 
 use self::sheets::{Chosen, Sheet, Workbook};
-use super::{BATCH_ROWS, Opening, Row, SerialEpoch, Source, header};
+use super::{Opening, Row, SerialEpoch, Source, batch_rows, header};
 use crate::import::ImportError;
 
 /// Batches that wait to be taken.
@@ -210,7 +210,7 @@ impl Batch<'_> {
             row.broken = Some("the header, once more".to_owned());
         }
         self.rows.push(row);
-        if self.rows.len() >= BATCH_ROWS { self.send() } else { Ok(()) }
+        if self.rows.len() >= batch_rows(self.heading.len()) { self.send() } else { Ok(()) }
     }
 
     fn send(&mut self) -> Result<(), Stopped> {

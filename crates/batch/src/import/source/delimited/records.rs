@@ -33,6 +33,11 @@ impl Record {
         self.ends.len()
     }
 
+    /// In bytes.
+    pub(super) fn size(&self) -> usize {
+        self.bytes.len()
+    }
+
     fn is_blank(&self) -> bool {
         self.broken.is_none() && self.bytes.iter().all(u8::is_ascii_whitespace)
     }

@@ -1,5 +1,6 @@
 //! Which sheets of a workbook are read, and where their columns are.
 
+use std::collections::{HashMap, VecDeque};
 use std::fs::File;
 use std::io::BufReader;
 use std::sync::Arc;
@@ -10,11 +11,15 @@ use super::cells::text;
 use crate::import::ImportError;
 use crate::import::source::header::{self, CANDIDATES};
 use crate::import::source::{Fit, Opening};
+use crate::import::wording::listed;
 
 pub(super) type Workbook = Xlsx<BufReader<File>>;
 
 /// The word for every visible sheet.
 const ALL: &str = "all";
+/// Ways on.
+const NAME: &str = "Name those that are meant with --sheet NAME, or --sheet all if they are alike";
+const EACH: &str = "Import each of them with a command of its own, such as --sheet NAME";
 
 /// A sheet that is read.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -63,16 +68,24 @@ impl Headed<'_> {
         filled.sort_unstable();
         filled
     }
+
+    /// What a column is known by in other sheets: what it fills, else its heading, which may be that of several.
+    fn column(&self, place: usize) -> (bool, &str) {
+        match &self.fills[place] {
+            Some(filled) => (true, filled),
+            None => (false, &self.heading[place]),
+        }
+    }
 }
 
 pub(super) fn choose(workbook: &mut Workbook, file: &str, opening: &Opening<'_>) -> Result<Chosen, ImportError> {
     let surveyed = survey(workbook).map_err(|error| ImportError::read(file)(std::io::Error::other(error)))?;
-    let failed = |reason: String| ImportError::Sheets { file: file.to_owned(), reason };
+    let failed = |reason: String, remedy: &'static str| ImportError::Sheets { file: file.to_owned(), reason, remedy };
     let names = || surveyed.iter().map(|sheet| sheet.name.as_str()).collect::<Vec<_>>().join(", ");
     let is_all = opening.sheets.iter().any(|name| name == ALL);
     for name in opening.sheets.iter().filter(|name| *name != ALL) {
         if !surveyed.iter().any(|sheet| sheet.name == *name) {
-            return Err(failed(format!("it has no sheet {name} with rows; it has {}", names())));
+            return Err(failed(format!("it has no sheet {name} with rows; it has {}", names()), NAME));
         }
     }
     let is_asked = |sheet: &Surveyed| match opening.sheets {
@@ -84,16 +97,20 @@ pub(super) fn choose(workbook: &mut Workbook, file: &str, opening: &Opening<'_>)
     let Some((first, others)) = headed.split_first() else {
         return Err(match surveyed.is_empty() {
             true => ImportError::Empty { file: file.to_owned() },
-            false => failed(format!("all of its sheets are hidden; it has {}", names())),
+            false => failed(format!("all of its sheets are hidden; it has {}", names()), NAME),
         });
     };
     let is_alike = |other: &Headed<'_>| other.fit > Fit::No && other.filled() == first.filled();
     if !others.is_empty() && (first.fit == Fit::No || !others.iter().all(is_alike)) {
-        let shown = headed.iter().map(|headed| format!("{} ({})", headed.sheet.name, headed.heading.join(", ")));
+        let shown = headed.iter().map(|headed| format!("{} ({})", headed.sheet.name, listed(&headed.heading)));
         let shown = shown.collect::<Vec<_>>().join("; ");
-        return Err(failed(format!(
-            "its sheets have different columns, so it cannot be told which are meant: {shown}"
-        )));
+        return Err(match opening.sheets {
+            [] => failed(
+                format!("its sheets have different columns, so it cannot be told which are meant: {shown}"),
+                NAME,
+            ),
+            _ => failed(format!("the sheets that --sheet asks for have different columns: {shown}"), EACH),
+        });
     }
     let mut notes: Vec<String> = Vec::new();
     if let Some(note) = header::above(first.line, first.sheet.lines[0]) {
@@ -173,15 +190,9 @@ fn head<'a>(sheet: &'a Surveyed, file: &str, opening: &Opening<'_>) -> Result<He
 
 /// Where the columns of a sheet are in the first: by what they fill, else by their heading.
 fn columns(first: &Headed<'_>, sheet: &Headed<'_>) -> Vec<Option<usize>> {
-    let mut taken = vec![false; first.heading.len()];
-    let mut place = |column: usize| {
-        let same = |other: usize| match (&sheet.fills[column], &first.fills[other]) {
-            (None, None) => sheet.heading[column] == first.heading[other],
-            (fills, other) => fills == other,
-        };
-        let found = (0..first.heading.len()).find(|other| !taken[*other] && same(*other))?;
-        taken[found] = true;
-        Some(found)
-    };
-    (0..sheet.heading.len()).map(&mut place).collect()
+    let mut places = HashMap::<_, VecDeque<usize>>::new();
+    for place in 0..first.heading.len() {
+        places.entry(first.column(place)).or_default().push_back(place);
+    }
+    (0..sheet.heading.len()).map(|column| places.get_mut(&sheet.column(column))?.pop_front()).collect()
 }

@@ -246,3 +246,22 @@ fn what_is_not_a_workbook_or_empty_is_refused() {
     std::fs::write(&path, b"id;preco\n").expect("written");
     assert!(matches!(open(&path, &[], None), Err(ImportError::Read { .. })));
 }
+
+#[test]
+fn sheets_that_are_asked_for_and_differ_are_named_with_the_way_on() {
+    let visible = order(1, 10);
+    let other = r#"<row r="1"><c r="A1" t="s"><v>3</v></c></row><row r="2"><c r="A2" s="1"><v>45791</v></c></row>"#;
+    let path = workbook("", &[("A", "visible", &visible), ("Hid", "hidden", other)]);
+    for sheets in [["all", "Hid"], ["A", "Hid"]] {
+        let error = failed(&path, &sheets, None);
+        assert!(
+            error.contains("that --sheet asks for have different columns") && error.contains("of its own"),
+            "{error}"
+        );
+    }
+    assert!(failed(&path, &["all", "Hidden"], None).contains("it has A, Hid"));
+    let alike = workbook("", &[("A", "visible", &visible), ("Hid", "hidden", &order(2, 20))]);
+    let mut both = open(&alike, &["all", "Hid"], None).expect("opened");
+    assert_eq!(both.next().expect("rows").len(), 1);
+    assert_eq!(both.next().expect("rows").len(), 1);
+}
