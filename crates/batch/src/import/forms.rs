@@ -49,6 +49,15 @@ impl Dates {
         Self::ALL.into_iter().find(|dates| dates.name() == name)
     }
 
+    /// For people.
+    pub fn words(self) -> &'static str {
+        match self {
+            Self::Dmy => "dd/mm/yyyy",
+            Self::Mdy => "mm/dd/yyyy",
+            Self::Ymd => "yy-mm-dd",
+        }
+    }
+
     /// As the flag has it.
     pub fn name(self) -> &'static str {
         match self {
@@ -71,6 +80,10 @@ pub(super) struct Asked {
 pub(super) enum Form {
     Numbers(Numbers),
     Time(TimeForm),
+    /// Times of day alone; whether they prove that the column counts hours from 1 to 12.
+    Clock {
+        is_twelve: bool,
+    },
     /// Whole numbers, each with `.0` behind it, as programs write ids where one is missing.
     WholeFloats,
     /// There is nothing to find out.

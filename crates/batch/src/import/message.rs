@@ -52,7 +52,7 @@ impl Mapping {
         if row.cells.len() < needed {
             return Err(broken(format!("{} cells where the header has {}", row.cells.len(), self.width())));
         }
-        let clock = if forms.has_clock { self.clock_of(row)? } else { None };
+        let clock = if forms.has_clock { self.clock_of(row, forms)? } else { None };
         message.push(b'{');
         let mut said = None;
         for (name, text) in &self.constants {
@@ -108,7 +108,7 @@ impl Mapping {
         }
     }
 
-    fn clock_of(&self, row: &Row) -> Result<Option<Clock>, Refused> {
+    fn clock_of(&self, row: &Row, forms: &Forms) -> Result<Option<Clock>, Refused> {
         let mut columns = self.columns.iter().zip(&row.cells).enumerate();
         let is_clock = |column: &Option<Filled>| column.as_ref().is_some_and(|filled| filled.role == Role::Clock);
         let Some((index, (_, Some(cell)))) = columns.find(|(_, (column, _))| is_clock(column)) else { return Ok(None) };
@@ -116,7 +116,11 @@ impl Mapping {
         if cell.kind == Kind::Unusable {
             return Err(refused(&cell.text));
         }
-        Clock::read(cell).map(Some).ok_or_else(|| refused("is not a time of day"))
+        let clock = Clock::read(cell).ok_or_else(|| refused("is not a time of day"))?;
+        match forms.columns[index] {
+            Form::Clock { is_twelve: true } if !clock.fits_twelve() => Err(refused(time::NOT_TWELVE)),
+            _ => Ok(Some(clock)),
+        }
     }
 
     /// The currency that stands with the amounts is the row's; where the row does not say, it is returned.

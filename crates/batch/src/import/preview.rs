@@ -133,13 +133,13 @@ impl Import {
             Form::Time(time) => {
                 let order = match (time.count, time.dates) {
                     (Some(count), _) => format!("counted: {count:?}").to_lowercase(),
-                    (None, Some(dates)) => format!("dates as {}", dates.name()),
-                    (None, None) => "dates as 2025-12-31".to_owned(),
+                    (None, Some(dates)) => format!("dates as {}", dates.words()),
+                    (None, None) => "dates as yyyy-mm-dd".to_owned(),
                 };
                 format!("{order}, {} where no offset stands", self.zone)
             }
             Form::WholeFloats => "whole numbers, written as 123.0".to_owned(),
-            Form::Any => String::new(),
+            Form::Clock { .. } | Form::Any => String::new(),
         }
     }
 }

@@ -128,3 +128,32 @@ async fn the_user_says_where_the_header_is_and_what_columns_mean() {
     assert_eq!((came.accepted, came.unused.len()), (1, 0), "{came:?}");
     assert_eq!(sales(&world).await, ["K1 1 20.00 BRL 2025-05-14T22:16:00Z"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn hours_with_am_and_pm_are_of_one_clock() {
+    let world = World::new();
+    let text = "Pedido,Valor,Data\n1,1.00,2025-05-14 13:00 PM\n2,1.00,2025-05-14 00:30 AM\n3,1.00,2025-05-14 9:00 AM\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, came.refused), (3, 0), "a clock of 24 hours, and its halves: {came:?}");
+    assert!(sales(&world).await[0].contains("2025-05-14T16:00:00Z"));
+    // The second can only be on a clock of 12 hours, so the first is a slip; the others are on neither.
+    let text = "Pedido,Valor,Data\n1,1.00,2025-05-15 13:00 PM\n2,1.00,2025-05-15 1:00 PM\n3,1.00,2025-05-15 13:00 AM\n4,1.00,2025-05-15 0:15 PM\n";
+    let came = imported(&world, "b.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (1, vec![(2, "tempo"), (4, "tempo"), (5, "tempo")]), "{came:?}");
+    let text = "Pedido,Valor,Data,Hora\n1,1.00,2025-05-16,13:00 PM\n2,1.00,2025-05-16,1:00 PM\n";
+    let came = imported(&world, "c.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (1, vec![(2, "tempo")]), "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_for_nothing_are_not_event_ids() {
+    let world = World::new();
+    let ids = ["null", "NULL", "undefined", "NaN", "None", "", "e1", "e1"];
+    let rows = ids.iter().enumerate().map(|(n, id)| format!("{n},1.00,2025-05-14,{id}\n"));
+    let text = format!("Pedido,Valor,Data,id_evento\n{}", rows.collect::<String>());
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, came.duplicate, came.refused), (7, 1, 0), "{came:?}");
+    // They are known by order, product, time and value like any other row without an id.
+    let again = imported(&world, "b.csv", format!("{text}9,1.00,2025-05-14,null\n").as_bytes(), Read::default()).await;
+    assert_eq!((again.accepted, again.known + again.duplicate), (1, 8), "{again:?}");
+}

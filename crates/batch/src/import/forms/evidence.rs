@@ -6,7 +6,7 @@
 use std::collections::BTreeMap;
 
 use super::bare::Count;
-use super::moment::{self, Date};
+use super::moment::{self, Date, Dial};
 use super::number::{self, Evidence as NumberEvidence};
 use super::time::TimeForm;
 use super::{Asked, Dates, Form, Forms, Numbers};
@@ -24,6 +24,7 @@ pub(in crate::import) struct Evidence {
 enum Column {
     Numbers(OfNumbers),
     Time(Box<OfTimes>),
+    Clock { is_twelve: bool },
     Text(OfTexts),
     Other,
 }
@@ -47,6 +48,8 @@ struct OfTimes {
     excluded: [Option<Example>; 3],
     /// The first dates that are different days in two orders: day or month first, then day or year, month or year.
     differs: [Vec<Example>; 3],
+    /// Whether there are dates that the column must tell the order of.
+    has_open: bool,
     /// Whether dates are separated by hyphens, as those with a short year in front are.
     has_hyphens: bool,
     /// Cells that are not plain numbers.
@@ -54,6 +57,8 @@ struct OfTimes {
     counts: BTreeMap<Count, Example>,
     /// Whether a date comes with a time of day.
     has_clock: bool,
+    /// Whether a time of day proves a clock of 12 hours.
+    is_twelve: bool,
 }
 
 impl Evidence {
@@ -61,6 +66,7 @@ impl Evidence {
         let column = |role: Option<Role>| match role {
             Some(Role::Decimal | Role::Integer) => Column::Numbers(OfNumbers::default()),
             Some(Role::Time) => Column::Time(Box::default()),
+            Some(Role::Clock) => Column::Clock { is_twelve: false },
             Some(Role::Text) => Column::Text(OfTexts::default()),
             _ => Column::Other,
         };
@@ -75,6 +81,9 @@ impl Evidence {
             match (cell, column) {
                 (Some(cell), Column::Numbers(seen)) if cell.kind == Kind::Written => seen.see(cell, row),
                 (Some(cell), Column::Time(seen)) => seen.see(cell, row),
+                (Some(cell), Column::Clock { is_twelve }) if !*is_twelve && cell.kind == Kind::Written => {
+                    *is_twelve = moment::clock(&cell.text).is_some_and(|clock| clock.dial == Dial::Twelve);
+                }
                 (Some(cell), Column::Text(seen)) if !seen.others => seen.see(cell),
                 _ => {}
             }
@@ -110,6 +119,7 @@ impl Evidence {
             columns.push(match column {
                 Column::Text(OfTexts { whole_floats: true, others: false }) => Form::WholeFloats,
                 Column::Text(_) | Column::Other => Form::Any,
+                Column::Clock { is_twelve } => Form::Clock { is_twelve: *is_twelve },
                 Column::Numbers(seen) => {
                     let numbers = asked.numbers.map_or_else(|| seen.decide(proves_plain, proves_brazilian), Ok);
                     let remedy = "say --numbers plain (1,234.56) or --numbers brazilian (1.234,56)";
@@ -130,7 +140,7 @@ impl Evidence {
                     let dates = dates.map_err(|(reason, remedy)| failed(reason, &remedy))?;
                     // A time of day that the user did not name is not needed where the dates have one.
                     has_clock &= !seen.has_clock || mapping.is_clock_named() || index != mapping.time();
-                    Form::Time(TimeForm { dates, count: seen.count(), epoch })
+                    Form::Time(TimeForm { dates, count: seen.count(), epoch, is_twelve: seen.is_twelve })
                 }
             });
         }
@@ -217,13 +227,15 @@ impl OfTimes {
             return;
         };
         self.dates = true;
-        self.has_clock |= moment.clock.is_some_and(|clock| !clock.is_midnight());
+        self.has_clock |= moment.clock.as_ref().is_some_and(|clock| !clock.is_midnight());
+        self.is_twelve |= moment.clock.is_some_and(|clock| clock.dial == Dial::Twelve);
         let Date::Open { has_hyphens, .. } = moment.date else { return };
         self.has_hyphens |= has_hyphens;
         let days = Dates::ALL.map(|dates| moment.date.on(dates));
         if days.iter().all(Option::is_none) {
             return;
         }
+        self.has_open = true;
         for (day, excluded) in days.iter().zip(&mut self.excluded) {
             if day.is_none() {
                 excluded.get_or_insert_with(example);
@@ -240,6 +252,9 @@ impl OfTimes {
     /// The order of the numbers; `is_comma`: the file's decimals have commas, which nobody writes who puts the month first, or a short
     /// year and a slash.
     fn decide(&self, is_comma: bool) -> Result<Option<Dates>, (String, String)> {
+        if !self.has_open {
+            return Ok(None);
+        }
         let fits = |dates: &Dates| self.excluded[*dates as usize].is_none();
         let mut left: Vec<Dates> = Dates::ALL.into_iter().filter(fits).collect();
         if left.is_empty() {

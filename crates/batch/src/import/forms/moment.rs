@@ -53,9 +53,26 @@ pub(super) struct Clock {
     pub(super) time: NaiveTime,
     /// Digits of a second, as they stand.
     pub(super) fraction: String,
+    pub(super) dial: Dial,
+}
+
+/// What a time with AM or PM proves of the clock that its program has in mind. Some programs put AM and PM behind hours from 0 to 23.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) enum Dial {
+    /// Nothing: 9:05 AM.
+    #[default]
+    Either,
+    /// Hours from 1 to 12: 7:16 PM, 12:05 AM.
+    Twelve,
+    /// Hours from 0 to 23: 19:16 PM, 00:05 AM.
+    TwentyFour,
 }
 
 impl Clock {
+    fn at(time: NaiveTime, fraction: &str) -> Self {
+        Self { time, fraction: fraction.to_owned(), dial: Dial::default() }
+    }
+
     pub(super) fn is_midnight(&self) -> bool {
         self.time == NaiveTime::MIN && self.fraction.bytes().all(|byte| byte == b'0')
     }
@@ -162,12 +179,11 @@ impl Parts {
         if has_date && self.clock.is_none() && matches!(digits.len(), 4 | 6) {
             let (hours, minutes, seconds) =
                 (&digits[..2], &digits[2..4], digits.get(4..).filter(|text| !text.is_empty()));
-            self.clock = Some(Clock { time: time(hours, minutes, seconds.unwrap_or("0"))?, fraction: String::new() });
+            self.clock = Some(Clock::at(time(hours, minutes, seconds.unwrap_or("0"))?, ""));
             return Some(rest);
         }
         if digits.len() == 14 && self.numbers.is_empty() && self.clock.is_none() {
-            self.clock =
-                Some(Clock { time: time(&digits[8..10], &digits[10..12], &digits[12..])?, fraction: String::new() });
+            self.clock = Some(Clock::at(time(&digits[8..10], &digits[10..12], &digits[12..])?, ""));
             self.numbers.push((digits[..8].parse().ok()?, 8));
             return Some(rest);
         }
@@ -197,7 +213,7 @@ impl Parts {
         if minutes.len() > 2 || seconds.len() > 2 {
             return None;
         }
-        self.clock = Some(Clock { time: time(hours, minutes, seconds)?, fraction: fraction.to_owned() });
+        self.clock = Some(Clock::at(time(hours, minutes, seconds)?, fraction));
         Some(rest)
     }
 
@@ -249,14 +265,15 @@ impl Parts {
 
 fn twelve_hours(clock: Clock, is_afternoon: bool) -> Option<Clock> {
     let hour = chrono::Timelike::hour(&clock.time);
-    let hour = match (hour, is_afternoon) {
-        (12, false) => 0,
-        (1..=11, true) => hour + 12,
-        // 19:16 PM says the same twice.
-        (0..=11, false) | (12..=23, true) => hour,
+    let (hour, dial) = match (hour, is_afternoon) {
+        (0, false) | (13..=23, true) => (hour, Dial::TwentyFour),
+        (12, false) => (0, Dial::Twelve),
+        (1..=11, true) => (hour + 12, Dial::Twelve),
+        (1..=11, false) | (12, true) => (hour, Dial::Either),
+        // 13:00 AM, 0:15 PM: on neither clock.
         _ => return None,
     };
-    Some(Clock { time: chrono::Timelike::with_hour(&clock.time, hour)?, ..clock })
+    Some(Clock { time: chrono::Timelike::with_hour(&clock.time, hour)?, dial, ..clock })
 }
 
 fn time(hours: &str, minutes: &str, seconds: &str) -> Option<NaiveTime> {
@@ -298,6 +315,7 @@ mod tests {
             ("2025-05-14 12:05 p.m.", "2025-05-14T12:05:00"),
             ("2025-05-14 7:16\u{202f}p. m.", "2025-05-14T19:16:00"),
             ("2025-05-14 19:16 PM", "2025-05-14T19:16:00"),
+            ("2025-05-14 00:30 AM", "2025-05-14T00:30:00"),
             ("20250514", "2025-05-14"),
             ("20250514T191600Z", "2025-05-14T19:16:00Z"),
             ("20250514191601", "2025-05-14T19:16:01"),
@@ -350,6 +368,8 @@ mod tests {
             "2025-02-30",
             "2025-05-14 25:00",
             "2025-05-14 13:00 AM",
+            "2025-05-14 0:15 PM",
+            "2025-05-14 24:00 PM",
             "14/05/2025 10:00 11:00",
             "TOTAL",
             "2025-05-14 10:00 -3:0",

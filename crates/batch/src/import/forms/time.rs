@@ -12,13 +12,23 @@ pub(in crate::import) struct TimeForm {
     /// What plain numbers count, where the whole column has them.
     pub(in crate::import) count: Option<Count>,
     pub(in crate::import) epoch: SerialEpoch,
+    /// Whether the column proves that its hours are counted from 1 to 12: 19:16 PM among them is a slip, and not a time.
+    pub(in crate::import) is_twelve: bool,
 }
+
+/// What is wrong with such a time.
+pub(in crate::import) const NOT_TWELVE: &str = "is not on a clock of 12 hours, as others of the column are";
 
 /// A time of day, for a date that stands in another column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::import) struct Clock(moment::Clock);
 
 impl Clock {
+    /// Whether it may stand among times of a 12-hour clock.
+    pub(in crate::import) fn fits_twelve(&self) -> bool {
+        self.0.dial != moment::Dial::TwentyFour
+    }
+
     /// None if the cell does not hold one.
     pub(in crate::import) fn read(cell: &Cell) -> Option<Self> {
         match cell.kind {
@@ -59,6 +69,9 @@ pub(in crate::import) fn read(cell: &Cell, form: TimeForm, clock: Option<&Clock>
             _ => Err("is not a time that can be read".to_owned()),
         };
     };
+    if form.is_twelve && read.clock.as_ref().is_some_and(|clock| clock.dial == moment::Dial::TwentyFour) {
+        return Err(NOT_TWELVE.to_owned());
+    }
     let date = match form.dates {
         Some(dates) => {
             read.date.on(dates).ok_or_else(|| format!("is not a day, month and year in the order {}", dates.name()))?
@@ -68,7 +81,7 @@ pub(in crate::import) fn read(cell: &Cell, form: TimeForm, clock: Option<&Clock>
     let date = date.format("%Y-%m-%d").to_string();
     let offset = read.offset.unwrap_or_default();
     match (read.clock, clock) {
-        (Some(own), Some(Clock(other))) if !own.is_midnight() && own != *other => {
+        (Some(own), Some(Clock(other))) if !own.is_midnight() && own.text() != other.text() => {
             Err(format!("says {}, and another column {}", own.text(), other.text()))
         }
         (own, clock) => Ok(with_clock(&date, clock.map(|Clock(clock)| clock).or(own.as_ref()), &offset)),
@@ -90,7 +103,7 @@ mod tests {
 
     #[test]
     fn a_time_of_day_in_a_column_of_its_own() {
-        let form = TimeForm { dates: Some(Dates::Dmy), count: None, epoch: SerialEpoch::From1900 };
+        let form = TimeForm { dates: Some(Dates::Dmy), count: None, epoch: SerialEpoch::From1900, is_twelve: false };
         let both = |date: &Cell, clock: &Cell| read(date, form, Some(&Clock::read(clock).expect("a time of day")));
         let date = written("14/05/2025");
         assert_eq!(both(&date, &written("7:16 PM")), Ok("2025-05-14T19:16:00".to_owned()));
@@ -102,12 +115,26 @@ mod tests {
             Ok("2025-05-14T19:16:00".to_owned())
         );
         assert!(both(&written("14/05/2025 10:00"), &written("19:16")).is_err(), "which of the two?");
+        let same = both(&written("14/05/2025 19:16"), &written("7:16 PM"));
+        assert_eq!(same, Ok("2025-05-14T19:16:00".to_owned()));
         assert_eq!(Clock::read(&written("tarde")), None);
     }
 
     #[test]
+    fn hours_of_a_day_among_those_of_a_12_hour_clock_are_slips() {
+        let form = |is_twelve| TimeForm { dates: None, count: None, epoch: SerialEpoch::From1900, is_twelve };
+        for (cell, hour) in [("2025-05-14 13:00 PM", 13), ("2025-05-14 00:30 AM", 0)] {
+            let time = read(&written(cell), form(false), None).expect("a time");
+            assert!(time.starts_with(&format!("2025-05-14T{hour:02}")), "{time}");
+            assert_eq!(read(&written(cell), form(true), None), Err(NOT_TWELVE.to_owned()));
+        }
+        assert_eq!(Clock::read(&written("13:00 PM")).map(|clock| clock.fits_twelve()), Some(false));
+        assert_eq!(Clock::read(&written("1:00 PM")).map(|clock| clock.fits_twelve()), Some(true));
+    }
+
+    #[test]
     fn numbers_are_times_only_where_the_column_has_no_others() {
-        let form = |count| TimeForm { dates: None, count, epoch: SerialEpoch::From1900 };
+        let form = |count| TimeForm { dates: None, count, epoch: SerialEpoch::From1900, is_twelve: false };
         let serial = written("45791.8027777778");
         assert_eq!(read(&serial, form(Some(Count::Days)), None), Ok("2025-05-14T19:16:00".to_owned()));
         let error = read(&serial, form(None), None).expect_err("refused");
