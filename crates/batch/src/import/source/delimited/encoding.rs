@@ -11,6 +11,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chardetng::{EncodingDetector, Iso2022JpDetection, Utf8Detection};
 use encoding_rs::{Decoder, Encoding, UTF_16BE, UTF_16LE, WINDOWS_1252};
 
+const CUT_SHORT: &str = "it ends in the middle of a character, so it was cut short: save or download it again";
 /// What is looked at to find out how a file is written.
 pub(super) const HEAD_BYTES: usize = 64 << 10;
 
@@ -129,7 +130,12 @@ impl<R: Read> Read for Decoded<R> {
             self.is_end = read == 0;
             let most = self.decoder.max_utf8_buffer_length(read).unwrap_or(HEAD_BYTES * 4);
             self.text.resize(most, 0);
-            let (_, _, written, _) = self.decoder.decode_to_utf8(&self.raw[..read], &mut self.text, self.is_end);
+            let (_, _, written, is_broken) =
+                self.decoder.decode_to_utf8(&self.raw[..read], &mut self.text, self.is_end);
+            // Half a character, or half a pair of them: nothing else is left for the last call.
+            if self.is_end && is_broken {
+                return Err(io::Error::new(io::ErrorKind::UnexpectedEof, CUT_SHORT));
+            }
             self.text.truncate(written);
             self.taken = 0;
         }
@@ -165,6 +171,21 @@ mod tests {
             let bytes: Vec<u8> =
                 units.flat_map(|unit: u16| if big { unit.to_be_bytes() } else { unit.to_le_bytes() }).collect();
             assert!(read(&bytes).0 == expected, "mark: {mark}, big: {big}");
+        }
+    }
+
+    #[test]
+    fn utf_16_that_was_cut_short_is_not_taken_for_a_whole_file() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let whole: Vec<u8> =
+            "\u{feff}Pedido;Produto\r\n1;\u{1f34e}".encode_utf16().flat_map(u16::to_le_bytes).collect();
+        // Half of the last character's second half, all of that, and half of its first.
+        for (cut, marked) in [(1, 0), (2, 0), (3, 0), (1, 2), (3, 2)] {
+            let path = dir.path().join("a.csv");
+            std::fs::write(&path, &whole[marked..whole.len() - cut]).expect("written");
+            let read = Text::open(&path).and_then(|mut text| text.reader.read_to_end(&mut Vec::new()));
+            let error = read.expect_err("cut short").to_string();
+            assert!(error.contains("cut short"), "{cut} bytes: {error}");
         }
     }
 
