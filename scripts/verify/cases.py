@@ -134,7 +134,7 @@ def overlapping_exports(store):
     """the next week's file has this week's rows too: each once"""
     store.add("week1.csv").add("week2.csv")
     store.are("id_pedido", [("W1",), ("W2",), ("W3",), ("W4",), ("W5",)])
-    must("3 in already" in store.text, store.text)
+    must("3 already imported" in store.text, store.text)
 
 
 @case

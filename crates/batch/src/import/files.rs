@@ -1,7 +1,7 @@
 //! The files that a user names: paths, folders, and URLs of buckets.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::io::Read;
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use sha2::{Digest, Sha256};
@@ -31,27 +31,53 @@ pub struct File {
 #[derive(Debug)]
 pub struct Files {
     names: Vec<Named>,
+    /// Files of folders that are of no known format.
+    others: Vec<String>,
     fetched: Option<TempDir>,
 }
 
 #[derive(Debug)]
 enum Named {
     Local(PathBuf),
-    Remote { folder: Location, name: String, shown: String },
+    Remote {
+        folder: Location,
+        name: String,
+        shown: String,
+    },
+    /// A part of a folder that cannot be looked into, and why.
+    Unreadable(PathBuf, String),
 }
 
+/// Folders of programs among the files of people.
+const PROGRAMS_FOLDERS: [&str; 4] = ["__MACOSX", "_delta_log", "_temporary", "$RECYCLE.BIN"];
+/// What file managers put into folders.
+const PROGRAMS_FILES: [&str; 3] = ["Thumbs.db", "ehthumbs.db", "desktop.ini"];
+
 impl Files {
-    /// What the words name; a folder stands for the files in it and below that can be imported. `options` are those of the buckets.
+    /// What the words name; a folder stands for the files in it and below that can be imported, but for hidden ones and those that programs
+    /// keep there. `options` are those of the buckets.
     pub async fn new(words: &[String], options: &BTreeMap<String, String>) -> Result<Self, BatchError> {
-        let mut names = Vec::new();
+        let mut files = Self { names: Vec::new(), others: Vec::new(), fetched: None };
         let mut folders = BTreeSet::new();
         for word in words {
-            match word.split_once("://") {
-                Some(_) => remote(word, options, &mut names).await?,
-                None => local(Path::new(word), &mut names, &mut folders)?,
+            if word.contains("://") {
+                files.add_remote(word, options).await?;
+                continue;
+            }
+            let path = Path::new(word);
+            let failed = ImportError::read(word);
+            if std::fs::metadata(path).map_err(&failed)?.is_dir() {
+                files.add_folder(path, &mut folders).map_err(&failed)?;
+            } else {
+                files.names.push(Named::Local(path.to_owned()));
             }
         }
-        Ok(Self { names, fetched: None })
+        Ok(files)
+    }
+
+    /// Files of the folders that are not read, since they are of no known format.
+    pub fn others(&self) -> &[String] {
+        &self.others
     }
 
     pub fn len(&self) -> usize {
@@ -66,6 +92,9 @@ impl Files {
     pub async fn at_hand(&mut self, index: usize) -> Result<File, BatchError> {
         match &self.names[index] {
             Named::Local(path) => Ok(File { name: path.display().to_string(), path: path.clone() }),
+            Named::Unreadable(path, why) => {
+                Err(ImportError::read(&path.display().to_string())(io::Error::other(why.clone())).into())
+            }
             Named::Remote { folder, name, shown } => {
                 let dir = tempfile::tempdir().map_err(ImportError::read(shown))?;
                 let path = dir.path().join("file");
@@ -99,44 +128,69 @@ impl File {
     }
 }
 
-/// A folder is looked into once: links may lead back to it.
-fn local(path: &Path, names: &mut Vec<Named>, folders: &mut BTreeSet<PathBuf>) -> Result<(), BatchError> {
-    let shown = path.display().to_string();
-    if !path.is_dir() {
-        std::fs::metadata(path).map_err(ImportError::read(&shown))?;
-        names.push(Named::Local(path.to_owned()));
-        return Ok(());
-    }
-    if !folders.insert(path.canonicalize().map_err(ImportError::read(&shown))?) {
-        return Ok(());
-    }
-    let entries = std::fs::read_dir(path).map_err(ImportError::read(&shown))?;
-    let mut entries: Vec<PathBuf> = entries
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()
-        .map_err(ImportError::read(&shown))?;
-    entries.sort();
-    for entry in entries {
-        if entry.is_dir() || source::is_known(&entry.to_string_lossy()) {
-            local(&entry, names, folders)?;
+impl Files {
+    /// What people call the file of this number.
+    pub fn name(&self, index: usize) -> String {
+        match &self.names[index] {
+            Named::Local(path) | Named::Unreadable(path, _) => path.display().to_string(),
+            Named::Remote { shown, .. } => shown.clone(),
         }
     }
-    Ok(())
+
+    /// A folder is looked into once: links may lead back to it.
+    fn add_folder(&mut self, path: &Path, folders: &mut BTreeSet<PathBuf>) -> io::Result<()> {
+        if !folders.insert(path.canonicalize()?) {
+            return Ok(());
+        }
+        let mut entries: Vec<PathBuf> =
+            std::fs::read_dir(path)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
+        entries.sort();
+        for entry in entries {
+            let name = entry.file_name().unwrap_or_default().to_string_lossy().into_owned();
+            if is_hidden(&name) {
+                continue;
+            }
+            if entry.is_dir() {
+                if let Err(error) = self.add_folder(&entry, folders) {
+                    self.names.push(Named::Unreadable(entry, error.to_string()));
+                }
+            } else if source::is_known(&name) && is_readable(&entry) {
+                self.names.push(Named::Local(entry));
+            } else {
+                self.others.push(entry.display().to_string());
+            }
+        }
+        Ok(())
+    }
+
+    async fn add_remote(&mut self, url: &str, options: &BTreeMap<String, String>) -> Result<(), BatchError> {
+        if source::is_known(url) {
+            let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
+            let folder = Location::bucket(folder, options)?;
+            self.names.push(Named::Remote { folder, name: name.to_owned(), shown: url.to_owned() });
+            return Ok(());
+        }
+        let folder = Location::bucket(url, options)?;
+        for (name, _) in folder.files().await?.into_iter().filter(|(name, _)| !name.split('/').any(is_hidden)) {
+            let shown = format!("{}/{name}", url.trim_end_matches('/'));
+            match source::is_known(&name) {
+                true => self.names.push(Named::Remote { folder: folder.clone(), name, shown }),
+                false => self.others.push(shown),
+            }
+        }
+        Ok(())
+    }
 }
 
-async fn remote(url: &str, options: &BTreeMap<String, String>, names: &mut Vec<Named>) -> Result<(), BatchError> {
-    if source::is_known(url) {
-        let (folder, name) = url.rsplit_once('/').unwrap_or((url, ""));
-        let folder = Location::bucket(folder, options)?;
-        names.push(Named::Remote { folder, name: name.to_owned(), shown: url.to_owned() });
-        return Ok(());
-    }
-    let folder = Location::bucket(url, options)?;
-    for (name, _) in folder.files().await?.into_iter().filter(|(name, _)| source::is_known(name)) {
-        let shown = format!("{}/{name}", url.trim_end_matches('/'));
-        names.push(Named::Remote { folder: folder.clone(), name, shown });
-    }
-    Ok(())
+/// A pipe would be waited for without end. What is not there any more fails when it is opened.
+fn is_readable(path: &Path) -> bool {
+    std::fs::metadata(path).map_or(true, |metadata| metadata.is_file())
+}
+
+/// Whether a file or folder of this name is not meant by whoever names the folder around it. `~$x.xlsx` is the lock of an open workbook.
+fn is_hidden(name: &str) -> bool {
+    let is_any_of = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
+    name.starts_with('.') || name.starts_with("~$") || is_any_of(&PROGRAMS_FOLDERS) || is_any_of(&PROGRAMS_FILES)
 }
 
 #[cfg(test)]
@@ -152,5 +206,26 @@ mod tests {
         std::os::unix::fs::symlink(dir.path(), dir.path().join("maio/volta")).expect("linked");
         let files = Files::new(&[dir.path().display().to_string()], &BTreeMap::new()).await.expect("found");
         assert_eq!(files.len(), 1);
+    }
+
+    #[tokio::test]
+    async fn hidden_files_and_those_of_programs_are_not_meant_by_their_folder() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let write = |name: &str| {
+            let path = dir.path().join(name);
+            std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+            std::fs::write(&path, "x").expect("written");
+            path.display().to_string()
+        };
+        let meant = [write("a.csv"), write("maio/b.XLSX")];
+        let other = write("notas.docx");
+        let hidden = [".a.csv", "__MACOSX/._a.csv", "~$b.xlsx", "Thumbs.db", ".git/c.csv", "_delta_log/00.parquet"];
+        let hidden = hidden.map(write);
+        let all = |names: &[String]| names.to_vec();
+        let files = Files::new(&[dir.path().display().to_string()], &BTreeMap::new()).await.expect("found");
+        let names: Vec<String> = (0..files.len()).map(|index| files.name(index)).collect();
+        assert_eq!((names, all(files.others())), (all(&meant), vec![other]));
+        let named = Files::new(&hidden[..1], &BTreeMap::new()).await.expect("found");
+        assert_eq!(named.len(), 1, "who names a file means it");
     }
 }

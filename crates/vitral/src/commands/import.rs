@@ -15,18 +15,22 @@ use chrono_tz::Tz;
 use clap::{Args, Subcommand, ValueEnum};
 use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
+use vitral_batch::BatchError;
+use vitral_batch::import::wording::{counted, listed};
 use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, understand};
 use vitral_catalog::Catalog;
-use vitral_store::{Act, Location};
+use vitral_store::{Act, Location, StoreError};
 
 use self::limit::Limit;
-use crate::cli::{BadArguments, Common, answer};
+use crate::cli::terminal::one_line;
+use crate::cli::{BadArguments, Common, answer, describe};
 use crate::config::Config;
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Flags {
-    /// CSV, Parquet or XLSX: files, folders, or URLs of a bucket (s3://, gs://, az://).
+    /// CSV, Parquet or XLSX: files, folders, or URLs of a bucket (s3://, gs://, az://). Hidden files of a folder are not read. A file that
+    /// fails does not keep the others from being imported.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
     /// The table whose rows they are: a topic, or a view that says how, such as vendas.
@@ -213,36 +217,97 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
             flags.files.join(", ")
         );
     }
-    let limit = flags.refused.max_refused.unwrap_or_default();
-    let (mut refused, mut accepted, mut known) = (0, 0, 0);
-    let mut above = Vec::new();
+    if !files.others().is_empty() {
+        answer(&format!("not read, as they are of no known format: {}", listed(files.others())));
+    }
+    let mut done = Done::default();
     for index in 0..files.len() {
-        let file = files.at_hand(index).await?;
-        let tasks = profile::tasks(&world.catalog, &flags.forms, &file, table)?;
-        for import in imports(world, &flags.forms, &file, tasks)? {
-            if flags.preview || std::io::stdout().is_terminal() {
-                let seen = import.preview(&file, &world.store, flags.preview, &mut progress(&file)).await?;
-                preview::show(&import, &file.name, &seen)?;
-                if flags.preview {
-                    preview::show_counts(&file.name, &seen);
-                    continue;
-                }
+        let came = match files.at_hand(index).await {
+            Ok(file) => one(world, flags, &file, table, &mut done).await,
+            Err(error) => Err(error.into()),
+        };
+        match came {
+            Ok(()) => {}
+            Err(error) if files.len() == 1 || is_of_all_files(&error) => return Err(error),
+            // The others are imported all the same.
+            Err(error) => {
+                let error = describe(&error);
+                let name = one_line(&files.name(index)).into_owned();
+                answer(&format!("{name}: failed: {error}"));
+                done.failed.push((name, error));
             }
-            let act = Act::of_command("importar", "");
-            let outcome = import.run(&file, &world.store, progress(&file)).await;
-            let imported = recorded(act, outcome, &file, None, world).await?;
-            report::show(world, &import, &file.name, &imported).await?;
-            above.extend(limit.exceeded_by(&file.name, &imported));
-            refused += imported.refused;
-            accepted += imported.accepted;
-            known += imported.known;
         }
     }
-    if flags.preview {
-        return Ok(());
+    done.end(files.len(), flags.preview)
+}
+
+/// What the files have come to so far.
+#[derive(Default)]
+struct Done {
+    refused: u64,
+    accepted: u64,
+    known: u64,
+    /// What to say of files of which more rows were refused than allowed.
+    above: Vec<String>,
+    /// Files that could not be imported, or not wholly, and why.
+    failed: Vec<(String, String)>,
+}
+
+impl Done {
+    fn end(self, files: usize, is_preview: bool) -> anyhow::Result<()> {
+        let Self { refused, accepted, known, above, failed } = self;
+        if !is_preview {
+            let failed = if failed.is_empty() { String::new() } else { format!(", {} failed", failed.len()) };
+            answer(&format!(
+                "{}{failed}: {} imported, {refused} refused, {known} already imported",
+                counted(files as u64, "file"),
+                counted(accepted, "row")
+            ));
+        }
+        if !failed.is_empty() {
+            let shown = failed
+                .iter()
+                .map(|(file, error)| format!("\n{file}: {error}"))
+                .chain(above.iter().map(|above| format!("\n{above}")));
+            bail!("{} of {files} files failed:{}", failed.len(), shown.collect::<String>());
+        }
+        if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
     }
-    answer(&format!("{} files: {accepted} rows imported, {refused} refused, {known} in already", files.len()));
-    if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
+}
+
+/// Imports one file, or shows what would come of it.
+async fn one(world: &World<'_>, flags: &Flags, file: &File, table: &str, done: &mut Done) -> anyhow::Result<()> {
+    let limit = flags.refused.max_refused.unwrap_or_default();
+    let tasks = profile::tasks(&world.catalog, &flags.forms, file, table)?;
+    for import in imports(world, &flags.forms, file, tasks)? {
+        if flags.preview || std::io::stdout().is_terminal() {
+            let seen = import.preview(file, &world.store, flags.preview, &mut progress(file)).await?;
+            let name = one_line(&file.name);
+            preview::show(&import, &name, &seen)?;
+            if flags.preview {
+                preview::show_counts(&name, &import, &seen);
+                continue;
+            }
+        }
+        let act = Act::of_command("importar", "");
+        let outcome = import.run(file, &world.store, progress(file)).await;
+        let imported = recorded(act, outcome, file, None, world).await?;
+        done.refused += imported.refused;
+        done.accepted += imported.accepted;
+        done.known += imported.known;
+        let name = one_line(&file.name);
+        done.above.extend(limit.exceeded_by(&name, &imported));
+        report::show(world, &import, &name, &imported).await?;
+    }
+    Ok(())
+}
+
+/// Whether every file would fail like that: by what was asked for, or by the store.
+fn is_of_all_files(error: &anyhow::Error) -> bool {
+    error.chain().any(|cause| {
+        let is_of_store = matches!(cause.downcast_ref(), Some(BatchError::Store(_))) || cause.is::<StoreError>();
+        is_of_store || cause.is::<BadArguments>()
+    })
 }
 
 /// How a file is to be understood for each of its tables. With several of them that is found out before any row comes into the first: none
@@ -261,7 +326,7 @@ fn progress(file: &File) -> impl FnMut(u64, u64) + use<> {
     if let Ok(style) = ProgressStyle::with_template("{msg} {wide_bar} {percent:>3} % {eta}") {
         bar.set_style(style);
     }
-    bar.set_message(file.name.clone());
+    bar.set_message(one_line(&file.name).into_owned());
     move |done, of| {
         bar.set_length(of);
         bar.set_position(done);

@@ -4,6 +4,7 @@ use std::str::FromStr;
 
 use vitral_batch::import::Imported;
 use vitral_batch::import::records::short;
+use vitral_batch::import::wording::counted;
 
 /// Without a limit of the user's: so many in a hundred, and so many at most.
 const SHARE: u64 = 1;
@@ -53,21 +54,31 @@ impl Limit {
         }
         let id = short(id);
         let is_more = if has_nothing_else {
-            format!("all {refused} rows were refused")
+            match refused {
+                1 => "its only row was refused".to_owned(),
+                refused => format!("all {refused} rows were refused"),
+            }
         } else {
-            format!(
-                "{refused} of {} rows were refused, more than the {allowed} that --max-refused allows",
-                imported.rows()
-            )
+            let were = if *refused == 1 { "was" } else { "were" };
+            let of = counted(imported.rows(), "row");
+            format!("{refused} of {of} {were} refused, more than the {allowed} that --max-refused allows")
         };
-        let in_already = if *known > 0 { format!(", {known} were in already") } else { String::new() };
+        let already = match known {
+            0 => String::new(),
+            1 => ", 1 was already imported".to_owned(),
+            known => format!(", {known} were already imported"),
+        };
+        let accepted_rows = match accepted {
+            1 => "1 row was imported".to_owned(),
+            accepted => format!("{accepted} rows were imported"),
+        };
         let undo = if *accepted > 0 {
-            format!(" `vitral import undo {id}` takes the accepted ones back.")
+            format!(" `vitral import undo {id}` takes what was imported back.")
         } else {
             String::new()
         };
         Some(format!(
-            "{file}: {is_more}. {accepted} rows were accepted and are in{in_already}. `vitral ledger list` shows the refused ones; correct \
+            "{file}: {is_more}. {accepted_rows}{already}. `vitral ledger list` shows the refused ones; correct \
              the file and import it again, which adds nothing twice.{undo}"
         ))
     }

@@ -4,11 +4,12 @@ use anyhow::{Context, bail};
 use chrono::DateTime;
 use chrono_tz::Tz;
 use vitral_batch::import::records::{self, Record, Siblings, short};
-use vitral_batch::import::{Files, undo as take_back};
+use vitral_batch::import::{Files, undo as take_back, wording};
 use vitral_store::Act;
 
 use super::{Forms, Refused, TooManyRefused, World, counts, imports, profile, progress, recorded, report};
 use crate::cli::answer;
+use crate::cli::terminal::one_line;
 
 pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
     let zone = world.config.settings()?.time_zone;
@@ -27,11 +28,13 @@ pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
             None => record.state.words().to_owned(),
         };
         answer(&format!(
-            "{}  {}  {state}  {table}  {counted} rows, {refused} refused, {} in already, {duplicate} duplicate{}  {file}",
+            "{}  {}  {state}  {table}  {}, {refused} refused, {} already imported, {duplicate} duplicate{}  {}",
             record.short_id(),
             at(record.at_micros, zone),
+            wording::counted(*counted, "row"),
             record.known(),
             period.unwrap_or_default(),
+            one_line(file)
         ));
     }
     Ok(())
@@ -60,16 +63,14 @@ pub(super) async fn undo(world: &World<'_>, id: &str) -> anyhow::Result<()> {
         act.record(&world.store).await.context("the import is taken back, but not written to the audit trail")?;
         let of_table = if undone.along.is_empty() { String::new() } else { format!(", of {table}") };
         if undone.is_changed {
-            answer(&format!(
-                "{}: {counted} rows of {file} are taken back{of_table}, and {refused} refused ones",
-                short(id)
-            ));
+            let (rows, file) = (wording::counted(*counted, "row"), one_line(file));
+            answer(&format!("{}: {rows} of {file} taken back{of_table}, and {refused} refused", short(id)));
         } else {
-            answer(&format!("{}: nothing of {file} is in any more", short(id)));
+            answer(&format!("{}: nothing of {} is left to take back", short(id), one_line(file)));
         }
     }
     if undone.is_changed {
-        answer("  the API leaves them out at once; jobs that run without dates compute their days again");
+        answer("  the API leaves them out within seconds; jobs that run without dates compute their days again");
     }
     staying(&undone.staying);
     elsewhere(&undone.elsewhere);
@@ -92,7 +93,7 @@ pub(super) async fn replace(
     };
     let mut files = Files::new(&[file.to_owned()], &world.config.store.options).await?;
     if files.len() != 1 {
-        bail!("{file} holds {} files: an import is replaced by one", files.len());
+        bail!("{file} holds {}: an import is replaced by one", wording::counted(files.len() as u64, "file"));
     }
     let file = files.at_hand(0).await?;
     let tasks = profile::tasks(&world.catalog, forms, &file, table)?;
@@ -124,13 +125,15 @@ pub(super) async fn replace(
         let act = Act::of_command(if of.is_some() { "substituir_importacao" } else { "importar" }, "");
         let imported = recorded(act, outcome, &file, before, world).await?;
         if let Some(of) = &of {
-            answer(&format!("{}: {} rows of {} are replaced", of.short_id(), of.counted, of.file));
+            let rows = wording::counted(of.counted, "row");
+            answer(&format!("{}: {rows} of {} replaced", of.short_id(), one_line(&of.file)));
         }
-        report::show(world, import, &file.name, &imported).await?;
+        let name = one_line(&file.name);
+        report::show(world, import, &name, &imported).await?;
         if let Some(of) = &of {
             elsewhere(&take_back::elsewhere(&world.catalog, &world.store, &of.id).await?);
         }
-        above.extend(refused.max_refused.unwrap_or_default().exceeded_by(&file.name, &imported));
+        above.extend(refused.max_refused.unwrap_or_default().exceeded_by(&name, &imported));
     }
     staying(&staying_ones);
     if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
@@ -141,7 +144,7 @@ fn staying(records: &[Record]) {
     for record in records {
         answer(&format!(
             "  the rows of {} in {} stay, as import {}: name that too if they are not to",
-            record.file,
+            one_line(&record.file),
             record.table,
             record.short_id()
         ));
@@ -152,7 +155,8 @@ fn staying(records: &[Record]) {
 fn elsewhere(others: &std::collections::BTreeMap<String, (u64, String)>) {
     for (id, (rows, file)) in others {
         answer(&format!(
-            "  {file} (import {}) had {rows} of its rows, which were in already then: import it again to have those",
+            "  {} (import {}) had {rows} of its rows, which were already imported then: import it again to have those",
+            one_line(file),
             short(id)
         ));
     }

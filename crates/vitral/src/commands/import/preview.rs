@@ -1,11 +1,12 @@
 //! What an import would do, on the terminal.
 
-use anyhow::Context;
-use arrow::util::pretty::pretty_format_batches;
 use vitral_batch::import::Import;
 use vitral_batch::import::preview::Preview;
+use vitral_batch::import::wording::{counted, listed};
 
+use super::report::without_rows;
 use crate::cli::answer;
+use crate::cli::terminal::{one_line, table};
 
 pub(super) fn show(import: &Import, file: &str, preview: &Preview) -> anyhow::Result<()> {
     answer(&format!("{file}, for {}:", import.table));
@@ -13,35 +14,41 @@ pub(super) fn show(import: &Import, file: &str, preview: &Preview) -> anyhow::Re
     for column in &preview.columns {
         let form = if column.form.is_empty() { String::new() } else { format!(" ({})", column.form) };
         let pad = " ".repeat(width - column.theirs.chars().count());
-        answer(&format!("  {}{pad} -> {}{form}, first {:?}", column.theirs, column.ours, column.example));
+        let theirs = one_line(&column.theirs);
+        answer(&format!("  {theirs}{pad} -> {}{form}, first {:?}", column.ours, column.example));
     }
     answer(&format!("  currency {} where a row names none, time zone {}", import.currency, import.zone));
     if !preview.imported.unused.is_empty() {
-        answer(&format!("  not used: {}", preview.imported.unused.join(", ")));
+        answer(&format!("  not used: {}", one_line(&listed(&preview.imported.unused))));
     }
     for note in &preview.imported.notes {
-        answer(&format!("  {note}"));
+        answer(&format!("  {}", one_line(note)));
     }
     if preview.rows.num_rows() > 0 {
         answer("  the first rows, as they are understood:");
-        let shown = pretty_format_batches(std::slice::from_ref(&preview.rows)).context("the rows cannot be shown")?;
-        answer(&shown.to_string());
+        answer(&table(std::slice::from_ref(&preview.rows))?);
     }
     Ok(())
 }
 
 /// After a look at the whole file: what would come of it.
-pub(super) fn show_counts(file: &str, preview: &Preview) {
+pub(super) fn show_counts(file: &str, import: &Import, preview: &Preview) {
     let imported = &preview.imported;
+    if imported.rows() == 0 {
+        answer(&format!("{file}: {}", without_rows(import)));
+        return;
+    }
     answer(&format!(
-        "{file}: would import {} rows, refuse {}, and find {} in already; nothing was written",
-        imported.accepted, imported.refused, imported.known
+        "{file}: would import {}, refuse {}, and leave {} already imported; nothing was written",
+        counted(imported.accepted, "row"),
+        imported.refused,
+        imported.known
     ));
     for (reason, rows) in &imported.reasons {
-        answer(&format!("  would refuse, {reason}: {rows} rows"));
+        answer(&format!("  would refuse, {reason}: {}", counted(*rows, "row")));
         for row in imported.examples.iter().filter(|row| row.reason == *reason) {
             let sheet = row.sheet.as_ref().map(|sheet| format!("sheet {sheet}, ")).unwrap_or_default();
-            answer(&format!("    {sheet}line {}: {}", row.line, row.detail));
+            answer(&format!("    {}line {}: {}", one_line(&sheet), row.line, one_line(&row.detail)));
         }
     }
 }

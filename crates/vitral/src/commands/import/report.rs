@@ -1,40 +1,43 @@
 //! What an import says when it is done.
 
-use anyhow::Context;
-use arrow::util::pretty::pretty_format_batches;
 use chrono::DateTime;
 use chrono_tz::Tz;
 use vitral_batch::import::records::short;
+use vitral_batch::import::wording::{counted, listed};
 use vitral_batch::import::{Changed, Import, Imported, summary};
 
 use super::World;
 use crate::cli::answer;
+use crate::cli::terminal::{one_line, table};
 
 pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, imported: &Imported) -> anyhow::Result<()> {
     let Imported { id, accepted, duplicate, refused, known, unused, notes, examples, .. } = imported;
-    let mut counts = format!("{accepted} rows imported, {refused} refused, {known} in already");
+    let mut counts = format!("{} imported, {refused} refused, {known} already imported", counted(*accepted, "row"));
     if *duplicate > 0 {
         counts = format!("{counts}, {duplicate} with the event id of another row");
     }
     answer(&format!("{file}: {counts} (import {})", short(id)));
+    if imported.rows() == 0 {
+        answer(&format!("  {}", without_rows(import)));
+    }
     if !unused.is_empty() {
-        answer(&format!("  not used: {}", unused.join(", ")));
+        answer(&format!("  not used: {}", one_line(&listed(unused))));
     }
     for note in notes {
-        answer(&format!("  {note}"));
+        answer(&format!("  {}", one_line(note)));
     }
     for (reason, rows) in &imported.reasons {
-        answer(&format!("  refused, {reason}: {rows} rows"));
+        answer(&format!("  refused, {reason}: {}", counted(*rows, "row")));
         let of_reason = || examples.iter().filter(|row| row.reason == *reason);
         for row in of_reason() {
             let sheet = row.sheet.as_ref().map(|sheet| format!("sheet {sheet}, ")).unwrap_or_default();
-            answer(&format!("    {sheet}line {}: {}", row.line, row.detail));
+            answer(&format!("    {}line {}: {}", one_line(&sheet), row.line, one_line(&row.detail)));
         }
         if *rows > of_reason().count() as u64 {
             answer("    ... all of them are in the ledger: `vitral ledger list`");
         }
     }
-    in_already(imported, file);
+    already_imported(imported, file);
     changed(imported, file);
     if *accepted == 0 {
         return Ok(());
@@ -43,12 +46,11 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
         answer(&format!("  from {} to {}", local(oldest, import.zone), local(newest, import.zone)));
     }
     if let Some(sums) = summary::of_import(&world.catalog, &import.topic, &import.table, &world.store, id).await? {
-        let shown = |batches| pretty_format_batches(batches).context("the sums cannot be shown");
         answer("  all rows that this import has added:");
-        answer(&shown(&sums.all)?.to_string());
+        answer(&table(&sums.all)?);
         if !sums.top.is_empty() {
             answer("  the largest of them:");
-            answer(&shown(&sums.top)?.to_string());
+            answer(&table(&sums.top)?);
         }
     }
     answer("  compare this with your shop's own report of the same time; `vitral import undo` takes an import back");
@@ -59,22 +61,31 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
     Ok(())
 }
 
-fn in_already(imported: &Imported, file: &str) {
+/// What to say of a file from which no row has come.
+pub(super) fn without_rows(import: &Import) -> &'static str {
+    if import.ask.is_empty() {
+        "the file has a header and no rows below it: there is nothing to import"
+    } else {
+        "no row of the file is left to import"
+    }
+}
+
+fn already_imported(imported: &Imported, file: &str) {
     if imported.known == 0 {
         return;
     }
     if let Some(rows) = imported.known_of.get("") {
-        answer(&format!("  in already: {rows} rows that the stream has counted"));
+        answer(&format!("  already imported: {} that the stream has counted", counted(*rows, "row")));
     }
     if imported.differing > 0 {
         answer(&format!(
-            "  of the rows that are in, {} have other cells in this file; what is in was left as it is",
+            "  of the rows already imported, {} with other cells in this file; what was imported is left as it is",
             imported.differing
         ));
     }
     for other in &imported.understood_otherwise {
         answer(&format!(
-            "  rows of this file are in by import {0}, which understood its columns, numbers or times in another way; to have them as now: \
+            "  rows of this file came with import {0}, which understood its columns, numbers or times in another way; to have them as now: \
              `vitral import replace {0} {file}` with the same flags",
             short(other)
         ));
@@ -87,28 +98,31 @@ fn changed(imported: &Imported, file: &str) {
         let import = short(import);
         if *amounts > 0 {
             answer(&format!(
-                "  warning: {amounts} rows have other amounts here than import {import} has, which stay as they are"
+                "  warning: {} with other amounts here than in import {import}, which stay as they are",
+                counted(*amounts, "row")
             ));
         }
         if *added > 0 {
             answer(&format!(
-                "  warning: {added} rows were added though import {import} has rows of the same order, product and time; if they are the same \
-                 sales, they count twice now"
+                "  warning: {} added though import {import} has rows of the same order, product and time; if they are the same sales, they count \
+                 twice now",
+                counted(*added, "row")
             ));
         }
         if *left_out > 0 {
             answer(&format!(
-                "  warning: {left_out} rows that import {import} has are left out of this file now, as where an order was cancelled; they \
-                 still count"
+                "  warning: {} of import {import} left out of this file now, as where an order was cancelled; what was imported still counts",
+                counted(*left_out, "row")
             ));
         }
         for example in examples {
-            answer(&format!("    {example}"));
+            answer(&format!("    {}", one_line(example)));
         }
         answer(&format!("    `vitral import replace {import} {file}` takes what this file says"));
         if *missing > 0 {
             answer(&format!(
-                "    but {missing} rows of import {import} are not in this file, and would go: export one that has them too"
+                "    but {} of import {import} not in this file would go: export one that has them too",
+                counted(*missing, "row")
             ));
         }
     }
