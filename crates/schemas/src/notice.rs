@@ -10,7 +10,7 @@ pub struct Notice {
     pub topic: String,
     pub verdict: String,
     pub reason: Option<String>,
-    /// How many of this kind came since the start.
+    /// How many of this kind came since it was first told of.
     pub messages: u64,
     /// Where the newest of them is.
     pub partition: i32,

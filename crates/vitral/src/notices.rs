@@ -3,9 +3,11 @@
 //! The simulator sends some late and some malformed messages on purpose; only those of other producers are told of. Which those are
 //! is known by where the broker put them.
 
+mod kept;
+
 use std::collections::BTreeMap;
-use std::io::IsTerminal;
 use std::ops::Range;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -35,6 +37,7 @@ const ROWS: usize = 10_000;
 pub struct Notices {
     catalog: Arc<Catalog>,
     store: Location,
+    data_dir: PathBuf,
     view: ViewReceiver,
     shown: NoticeSender,
     /// By topic: what others sent and that has no verdict yet, and since when.
@@ -47,14 +50,34 @@ pub struct Notices {
 
 struct Kind {
     notice: Notice,
-    /// When it was told of last, and how many messages there were.
-    told: Option<(Instant, u64)>,
+    /// When this run told of it last on the terminal,
+    told: Option<Instant>,
+    /// and how many of its messages have been told of.
+    told_messages: u64,
 }
 
 impl Notices {
-    pub fn new(catalog: Arc<Catalog>, store: Location, view: ViewReceiver, shown: NoticeSender) -> Self {
-        let (followed, not_counted, kinds) = (BTreeMap::new(), BTreeMap::new(), BTreeMap::new());
-        Self { catalog, store, view, shown, followed, not_counted, kinds }
+    /// Begins with what earlier runs have told of.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        store: Location,
+        data_dir: PathBuf,
+        view: ViewReceiver,
+        shown: NoticeSender,
+    ) -> Self {
+        let earlier = kept::load(&data_dir, Utc::now().timestamp_millis());
+        let earlier = earlier.into_iter().map(|notice| {
+            let told_messages = notice.messages;
+            (key(&notice), Kind { notice, told: None, told_messages })
+        });
+        let (followed, not_counted, kinds) = (BTreeMap::new(), BTreeMap::new(), earlier.collect());
+        let notices = Self { catalog, store, data_dir, view, shown, followed, not_counted, kinds };
+        notices.show();
+        notices
+    }
+
+    fn show(&self) {
+        self.shown.send_replace(self.kinds.values().map(|kind| kind.notice.clone()).collect());
     }
 
     /// For ever.
@@ -104,6 +127,7 @@ impl Notices {
         let offsets = rows.column(1).as_primitive::<Int64Type>();
         let (verdicts, reasons) = (rows.column(2).as_string::<i32>(), rows.column(3).as_string::<i32>());
         let arrivals = rows.column(4).as_primitive::<TimestampMicrosecondType>();
+        let mut is_changed = false;
         let events = rows.column(5).as_primitive::<TimestampMicrosecondType>();
         for row in 0..rows.num_rows() {
             let (partition, offset) = (partitions.value(row), offsets.value(row));
@@ -120,20 +144,30 @@ impl Notices {
                 arrival_ms: arrivals.value(row) / 1000,
                 event_ms: events.is_valid(row).then(|| events.value(row) / 1000),
             };
-            let kind = (found.topic.clone(), found.verdict.clone(), found.reason.clone());
             self.kinds
-                .entry(kind)
+                .entry(key(&found))
                 .and_modify(|kind| kind.notice = Notice { messages: kind.notice.messages + 1, ..found.clone() })
-                .or_insert(Kind { notice: found, told: None });
+                .or_insert(Kind { notice: found, told: None, told_messages: 0 });
+            is_changed = true;
         }
-        for Kind { notice, told } in self.kinds.values_mut().filter(|kind| kind.notice.topic == topic.name) {
-            if told.is_none_or(|(at, messages)| at.elapsed() > AGAIN && notice.messages > messages) {
-                *told = Some((Instant::now(), notice.messages));
-                tell(topic, notice);
+        for kind in self.kinds.values_mut().filter(|kind| kind.notice.topic == topic.name) {
+            let is_due = kind.told.is_none_or(|at| at.elapsed() > AGAIN);
+            if is_due && kind.notice.messages > kind.told_messages {
+                (kind.told, kind.told_messages) = (Some(Instant::now()), kind.notice.messages);
+                tell(topic, &kind.notice);
             }
         }
-        self.shown.send_replace(self.kinds.values().map(|kind| kind.notice.clone()).collect());
+        if is_changed {
+            self.show();
+            if let Err(error) = kept::store(&self.data_dir, self.kinds.values().map(|kind| &kind.notice)) {
+                tracing::warn!(error = format!("{error:#}"), "notices cannot be kept for the next start");
+            }
+        }
     }
+}
+
+fn key(notice: &Notice) -> (String, String, Option<String>) {
+    (notice.topic.clone(), notice.verdict.clone(), notice.reason.clone())
 }
 
 /// Takes one offset out of what is followed, if it is there.
@@ -147,9 +181,7 @@ fn remove(followed: &mut Vec<(i32, Range<i64>, Instant)>, partition: i32, offset
 }
 
 fn tell(topic: &Topic, notice: &Notice) {
-    // Over the status line, which is drawn again below.
-    let clear = if std::io::stdout().is_terminal() { "\r\x1b[2K" } else { "" };
-    crate::cli::answer(&format!("{clear}{}\n", words(topic, notice)));
+    crate::cli::answer_over_status(&words(topic, notice));
 }
 
 fn words(topic: &Topic, notice: &Notice) -> String {

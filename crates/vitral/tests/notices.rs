@@ -17,20 +17,8 @@ fn messages_of_others_that_do_not_count_are_told_of() {
     let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().join("data");
     let terminal = dir.path().join("terminal");
-    let mut demo = Demo(
-        Command::new(env!("CARGO_BIN_EXE_vitral"))
-            .args(["demo", "--rate", "100", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data-dir"])
-            .arg(&data)
-            .stdout(std::fs::File::create(&terminal).expect("a file"))
-            .spawn()
-            .expect("it starts"),
-    );
-    let settings = until("the demo comes up", || std::fs::read_to_string(data.join("demo.env")).ok());
-    let value = |name: &str| {
-        let line = settings.lines().find_map(|line| line.strip_prefix(name)).expect("in demo.env");
-        line.trim_start_matches('=').trim_start_matches("http://").to_owned()
-    };
-    let api = value("VITRAL_API_URL");
+    let mut demo = Demo::start(&data, &terminal, "100");
+    let api = value(&data, "VITRAL_API_URL");
     // What the simulator sends late and malformed on purpose is not told of.
     until("the simulator's own are refused", || {
         let page = get(&api, "/metricas/ticket_medio?limite=1");
@@ -38,7 +26,7 @@ fn messages_of_others_that_do_not_count_are_told_of() {
     });
     assert_eq!(get(&api, "/avisos"), Value::Array(Vec::new()));
 
-    let kafka = KafkaConfig { brokers: value("VITRAL_KAFKA"), ..KafkaConfig::default() };
+    let kafka = KafkaConfig { brokers: value(&data, "VITRAL_KAFKA"), ..KafkaConfig::default() };
     let producer = EventProducer::new(&kafka, "eventos_clientes").expect("a producer");
     let late = r#"{"id_usuario":"u123","tipo_evento":"clique","id_produto":"p456","timestamp":"2025-05-14T19:16:00"}"#;
     for message in [late, late, "not JSON"] {
@@ -61,6 +49,17 @@ fn messages_of_others_that_do_not_count_are_told_of() {
     assert!(shown.contains("--rate 0"), "{shown}");
     demo.stop();
     assert!(Path::new(&data).join("broker").is_dir());
+
+    let mut demo = Demo::start(&data, &terminal, "0");
+    assert_eq!(get(&value(&data, "VITRAL_API_URL"), "/avisos"), told, "a restart forgets nothing");
+    demo.stop();
+}
+
+/// One of the demo's settings, once it is up.
+fn value(data: &Path, name: &str) -> String {
+    let settings = until("the demo comes up", || std::fs::read_to_string(data.join("demo.env")).ok());
+    let line = settings.lines().find_map(|line| line.strip_prefix(name)).expect("in demo.env");
+    line.trim_start_matches('=').trim_start_matches("http://").to_owned()
 }
 
 fn until<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
@@ -86,6 +85,13 @@ fn get(api: &str, path: &str) -> Value {
 struct Demo(Child);
 
 impl Demo {
+    fn start(data: &Path, terminal: &Path, rate: &str) -> Self {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
+        command.args(["demo", "--rate", rate, "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data-dir"]);
+        command.arg(data).stdout(std::fs::File::create(terminal).expect("a file"));
+        Self(command.spawn().expect("it starts"))
+    }
+
     fn stop(&mut self) {
         assert!(Command::new("kill").arg(self.0.id().to_string()).status().expect("kill runs").success());
         let ended = self.0.wait().expect("an end");

@@ -26,13 +26,15 @@ export class Notices {
     if (state === this.shown) return;
     this.shown = state;
     this.host.hidden = !rows.length;
-    this.host.replaceChildren(...rows.map((row) => el('p', {}, el('strong', {}, title(row)), ' ', text(row, now))));
+    this.host.replaceChildren(...rows.map((row) => el('p', {}, el('strong', {}, title(row, now)), ' ', text(row, now))));
   }
 }
 
-function title({ mensagens, topico, veredito }) {
+function title({ mensagens, topico, veredito, chegada }, now) {
   const verdict = veredito === 'atrasada' ? 'atrasada' : 'recusada';
-  return mensagens === 1 ? `1 mensagem em ${topico} não contou: ${verdict}.` : `${integer(mensagens)} mensagens em ${topico} não contaram: ${verdict}s.`;
+  const last = chegada ? moment(parseTime(chegada), now) : null;
+  if (mensagens === 1) return `1 mensagem em ${topico} não contou: ${verdict}${last ? ` (${last})` : ''}.`;
+  return `${integer(mensagens)} mensagens em ${topico} não contaram: ${verdict}s${last ? ` (a última, ${last})` : ''}.`;
 }
 
 function text({ veredito, motivo, instante, particao, deslocamento }, now) {

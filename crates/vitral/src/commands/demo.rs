@@ -89,7 +89,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
                 return Ok(());
             }
         };
-        let notices = Notices::new(catalog, store, server.view.clone(), server.notices.clone());
+        let notices = Notices::new(catalog, store, data_dir.clone(), server.view.clone(), server.notices.clone());
         let outcome = tokio::select! {
             outcome = demo(&broker, &mut server, &data_dir, simulation, notices) => outcome,
             () = stop.cancelled() => Ok(()),
