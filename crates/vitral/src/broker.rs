@@ -5,6 +5,8 @@ use std::path::Path;
 
 use vitral_broker::{Broker, BrokerError, Limits, Noted};
 
+use crate::listening;
+
 /// In the data directory.
 const DIR: &str = "broker";
 /// What an earlier version's broker kept there.
@@ -37,7 +39,10 @@ impl DemoBroker {
         };
         let started: Result<Broker, BrokerError> = tokio::task::spawn_blocking(start).await?;
         let broker = started.map_err(|error| match error {
-            BrokerError::Listen { .. } => anyhow::Error::from(error).context(in_use(address, "--kafka")),
+            BrokerError::Listen { source, .. } => {
+                let words = listening::cannot(address, &source, "--kafka");
+                anyhow::Error::from(source).context(words)
+            }
             error => error.into(),
         })?;
         broker.note_messages_not_from(SIMULATOR);
@@ -67,8 +72,4 @@ impl DemoBroker {
             Err(error) => tracing::error!(%error, "the broker did not stop in order"),
         }
     }
-}
-
-fn in_use(address: SocketAddr, flag: &str) -> String {
-    format!("{address} cannot be listened on: stop what uses it, or choose another with {flag} (port 0 picks one)")
 }

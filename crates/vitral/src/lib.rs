@@ -8,6 +8,7 @@ pub mod config;
 mod doctor;
 mod engine;
 mod histories;
+mod listening;
 mod logging;
 mod notices;
 mod process;

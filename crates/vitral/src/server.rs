@@ -22,6 +22,7 @@ use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pi
 
 use crate::config::Config;
 use crate::histories::Watcher;
+use crate::listening;
 use crate::proof::Proof;
 use crate::replay::finish_replay;
 use crate::supervisor::supervise;
@@ -54,10 +55,9 @@ impl Server {
         data_dir: PathBuf,
     ) -> anyhow::Result<Self> {
         finish_replay(&catalog, &config.settings()?, &stream.store).await?;
-        let listener = TcpListener::bind(api_address).await.with_context(|| {
-            format!(
-                "{api_address} cannot be listened on: stop what uses it, or choose another with --api (port 0 picks one)"
-            )
+        let listener = TcpListener::bind(api_address).await.map_err(|error| {
+            let words = listening::cannot(api_address, &error, "--api");
+            anyhow::Error::from(error).context(words)
         })?;
         let api_address = listener.local_addr()?;
         let settings = config.settings()?;

@@ -179,7 +179,7 @@ fn a_part_that_fails_ends_the_process() {
     let api = taken.local_addr().expect("an address").to_string();
     let ended = vitral(&data(&parent)).args(["stream", "--kafka", &away(), "--api", &api]).output().expect("ended");
     assert_eq!(ended.status.code(), Some(1));
-    assert!(String::from_utf8_lossy(&ended.stderr).contains("cannot be listened on"));
+    assert!(String::from_utf8_lossy(&ended.stderr).contains("is already in use"));
 }
 
 #[test]

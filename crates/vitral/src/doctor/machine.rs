@@ -16,6 +16,7 @@ use vitral_catalog::Catalog;
 use super::Finding;
 use crate::commands::check;
 use crate::config::Config;
+use crate::listening;
 use crate::process;
 
 const GIB: f64 = (1_u64 << 30) as f64;
@@ -188,7 +189,7 @@ pub async fn api(config: &Config) -> Vec<Finding> {
             }
             Ok(None) | Err(_) => Finding::fail(
                 ABOUT,
-                format!("{address} cannot be listened on: {error}"),
+                listening::why(address, &error),
                 "stop what uses it (ss --listening --tcp --processes), or choose another with api.listen",
             ),
         },
@@ -243,10 +244,7 @@ mod tests {
             connection.write_all(b"HTTP/1.1 200 OK\r\n\r\n<html>").await.expect("written");
         };
         let (findings, ()) = tokio::join!(api(&config), answer);
-        assert!(
-            findings[0].state == State::Fail && findings[0].found.contains("cannot be listened on"),
-            "{findings:?}"
-        );
+        assert!(findings[0].state == State::Fail && findings[0].found.contains("is already in use"), "{findings:?}");
         config.api.listen = "somewhere".to_owned();
         assert_eq!(api(&config).await[0].state, State::Fail);
         config.api.listen = "0.0.0.0:0".to_owned();
