@@ -59,7 +59,7 @@ WHERE pedido.tem_venda AND pedido.devolvido > pedido.pago
 
 -- A day's sales against the mean of the same weekday in the four weeks before.
 CREATE VIEW volume_incomum WITH (
-    check = 'a day with less than half or more than thrice the usual sales of its weekday', history = '28 days'
+    check = 'a day with less than half or more than three times the usual sales of its weekday', history = '28 days'
 ) AS
 SELECT dia.data, dia.vendas, usual.vendas AS usual
 FROM (SELECT data, count(*) AS vendas FROM vendas GROUP BY data) AS dia

@@ -84,7 +84,7 @@ impl Catalog {
             if count > MANY_WINDOWS {
                 warnings.push(metric.position.error(
                     format!(
-                        "each event of metric {} is in {count} windows: the rows of all that are open are kept in memory, and made anew \
+                        "each event of metric {} is in {count} windows: the rows of all that are open are kept in memory, and computed again \
                          at each refresh",
                         metric.name
                     ),

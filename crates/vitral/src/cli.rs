@@ -1,11 +1,15 @@
 //! Commands and flags.
 
+pub mod terminal;
+
+use std::io::IsTerminal as _;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 use vitral_batch::BatchError;
 
+use self::terminal::visible;
 use crate::allocator;
 #[cfg(feature = "distributed")]
 use crate::commands::cluster;
@@ -115,7 +119,7 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vitral: {}", describe(&error));
+            eprintln!("vitral: {}", visible(&describe(&error)));
             let is_of_arguments = error.chain().any(|cause| {
                 cause.is::<BadArguments>() || matches!(cause.downcast_ref(), Some(BatchError::NoJob { .. }))
             });
@@ -135,7 +139,7 @@ pub fn run() -> ExitCode {
 pub struct BadArguments(pub String);
 
 /// The error and its causes, each said once.
-fn describe(error: &anyhow::Error) -> String {
+pub fn describe(error: &anyhow::Error) -> String {
     let mut text = String::new();
     for cause in error.chain().map(ToString::to_string) {
         if text.is_empty() {
@@ -147,10 +151,26 @@ fn describe(error: &anyhow::Error) -> String {
     text
 }
 
-/// What the command answers, to standard output.
+/// What the command answers, to standard output. A terminal obeys nothing that stands in it.
 ///
 /// Whoever reads it may have had enough, as `head` does: then the command goes on with its work in silence.
 pub fn answer(text: &str) {
+    put(&visible(text));
+}
+
+/// The same, over the status line of a terminal, which is drawn again below.
+pub fn answer_over_status(text: &str) {
+    let clear = if std::io::stdout().is_terminal() { "\r\x1b[2K" } else { "" };
+    put(&format!("{clear}{}\n", visible(text)));
+}
+
+/// The same as JSON.
+pub fn answer_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
+    put(&terminal::visible_json(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+fn put(text: &str) {
     use std::io::Write as _;
     if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
         && error.kind() != std::io::ErrorKind::BrokenPipe

@@ -78,7 +78,7 @@ async fn doubt(manifest: &Manifest, topic: &Topic, archive: &Archive) -> Option<
     }
     match archive.id() {
         Ok(id) if id == manifest.archive => {}
-        Ok(_) => return Some("the archive was made anew since".to_owned()),
+        Ok(_) => return Some("the archive was deleted and recreated since".to_owned()),
         Err(error) => return Some(error.to_string()),
     }
     if archive.replays() != manifest.replays.unwrap_or_default() {

@@ -6,7 +6,6 @@ mod upkeep;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use arrow::util::pretty::pretty_format_batches;
 use chrono::{Days as ChronoDays, NaiveDate, Utc};
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
@@ -19,6 +18,7 @@ use vitral_store::{Location, Quarantine};
 
 pub use self::day::Day;
 pub use self::upkeep::lease;
+use crate::cli::terminal::table;
 use crate::cli::{BadArguments, Common, answer};
 use crate::config::Config;
 use crate::engine;
@@ -175,7 +175,7 @@ async fn quarantine(store: &Location) -> anyhow::Result<()> {
     let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
     answer(&format!("{count} rows are set aside"));
     if count > 0 {
-        answer(&pretty_format_batches(&rows).context("the rows cannot be shown")?.to_string());
+        answer(&table(&rows)?);
     }
     Ok(())
 }
@@ -219,7 +219,7 @@ fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyho
     }
     let offending: Vec<_> = found.iter().filter(|check| check.count > 0).collect();
     for check in &offending {
-        let rows = pretty_format_batches(std::slice::from_ref(&check.rows)).context("the rows cannot be shown")?;
+        let rows = table(std::slice::from_ref(&check.rows))?;
         answer(&format!("\n{} ({} of {}):\n{rows}", check.name, check.rows.num_rows(), check.count));
     }
     let failed: Vec<_> = found.iter().filter_map(|check| Some((&check.name, check.failure.as_ref()?))).collect();

@@ -2,6 +2,7 @@
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;
+use vitral_batch::import::wording::counted;
 
 use crate::cli::Common;
 use crate::config::Config;
@@ -41,14 +42,15 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     match flags.format {
         Format::Json => {
             let report = Report { failed, warned, findings: &findings };
-            crate::cli::answer(&serde_json::to_string_pretty(&report)?);
+            crate::cli::answer_json(&report)?;
         }
         Format::Text => {
             findings.iter().for_each(|finding| crate::cli::answer(&finding.to_string()));
             let verdict = match (failed, warned) {
                 (0, 0) => "all is well".to_owned(),
                 (failed, warned) => {
-                    format!("{failed} failed, {warned} to look at, {} well", findings.len() - failed - warned)
+                    let well = findings.len() - failed - warned;
+                    format!("{failed} failed, {}, {well} ok", counted(warned as u64, "warning"))
                 }
             };
             crate::cli::answer(&verdict);

@@ -5,11 +5,11 @@ use std::time::Duration;
 use anyhow::{Context, bail};
 use arrow::array::{Array, RecordBatch};
 use arrow::error::ArrowError;
-use arrow::util::pretty::pretty_format_batches;
 use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use vitral_batch::import::ROW_REASON;
+use vitral_batch::import::wording::counted;
 use vitral_batch::ledger;
 use vitral_catalog::{Catalog, ShopSettings};
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
@@ -19,6 +19,7 @@ use vitral_stream::replay::{Cause, Replayed, Wanted, replay};
 
 use super::batch;
 use super::instant::instant;
+use crate::cli::terminal::table;
 use crate::cli::{Common, answer};
 use crate::config::Config;
 use crate::replay::{finish_replay, note};
@@ -104,10 +105,10 @@ async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Re
     for topic in &catalog.topics {
         let rows = ledger::newest(topic, zone, &store, wanted.clone(), flags.limit).await?;
         let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
-        answer(&format!("{}: {count} rows", topic.name));
+        answer(&format!("{}: {}", topic.name, counted(count as u64, "row")));
         if count > 0 {
             let rows = with_content(&rows).context("the rows cannot be shown")?;
-            answer(&pretty_format_batches(&rows).context("the rows cannot be shown")?.to_string());
+            answer(&table(&rows)?);
         }
     }
     Ok(())
@@ -185,6 +186,6 @@ async fn replay_all(
         }
     }
     let changed = finish_replay(catalog, settings, store).await?;
-    answer(&format!("{changed} metrics were published anew"));
+    answer(&format!("{} published again", counted(changed as u64, "metric")));
     Ok(())
 }

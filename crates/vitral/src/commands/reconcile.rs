@@ -5,7 +5,6 @@ use std::time::Instant;
 use anyhow::{Context, bail};
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
-use arrow::util::pretty::pretty_format_batches;
 use chrono::{DateTime, Utc};
 use chrono_tz::Tz;
 use clap::Args;
@@ -20,6 +19,7 @@ use vitral_store::{Act, Location};
 
 use super::batch::Day;
 use super::instant::instant;
+use crate::cli::terminal::table;
 use crate::cli::{BadArguments, Common, answer};
 use crate::config::Config;
 use crate::engine;
@@ -229,7 +229,7 @@ fn show(compared: &[Compared], breaks: &[(String, Break)], range: Range) -> anyh
     }
     for metric in compared.iter().filter(|metric| metric.differs()) {
         let rows = metric.differences.slice(0, metric.differences.num_rows().min(SHOWN));
-        let rows = pretty_format_batches(&[rows]).context("the differences cannot be shown")?;
+        let rows = table(&[rows])?;
         answer(&format!(
             "\n{}: {SIDE_COLUMN} above 0 is published but not recomputed, below 0 recomputed but not published\n{rows}",
             metric.metric
