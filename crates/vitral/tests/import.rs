@@ -103,9 +103,9 @@ fn what_a_later_export_says_otherwise_is_named_with_the_way_to_have_it() {
     let (sales, refunds) = (id("vendas"), id("reembolsos"));
     let said = vitral(dir.path(), &["import", "junho.csv", "--table", "vendas"]);
     for words in [
-        format!("1 rows that import {sales} has are left out of this file now"),
+        format!("1 row of import {sales} left out of this file now"),
         "id_pedido #1002 (line 3): counted, and left out here".to_owned(),
-        format!("1 rows have other amounts here than import {refunds} has"),
+        format!("1 row with other amounts here than in import {refunds}"),
         "id_pedido #1001 (line 2): valor_total 10.00 here, 5.00 is in".to_owned(),
         format!("vitral import replace {sales} junho.csv"),
     ] {
@@ -114,11 +114,11 @@ fn what_a_later_export_says_otherwise_is_named_with_the_way_to_have_it() {
     // The sales bring their refunds along, there and back.
     let said = vitral(dir.path(), &["import", "replace", &sales, "junho.csv"]);
     assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
-    assert_eq!(said.out.matches("rows of maio.csv are replaced").count(), 2, "{}", said.out);
+    assert_eq!(said.out.matches(" of maio.csv replaced").count(), 2, "{}", said.out);
     let listed = vitral(dir.path(), &["import", "list"]).out;
     assert_eq!(listed.matches("  imported  ").count(), 2, "{listed}");
     let line = listed.lines().find(|line| line.contains("imported  vendas")).expect("a line");
-    assert!(line.contains(" 1 rows"), "{line}");
+    assert!(line.contains(" 1 row,"), "{line}");
     let id = line.split_whitespace().next().expect("an id");
     let said = vitral(dir.path(), &["import", "undo", id]);
     assert!(
