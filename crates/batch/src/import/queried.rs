@@ -7,6 +7,7 @@ mod file_table;
 mod profiles;
 mod question;
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -103,7 +104,16 @@ impl Queried {
             let (place, header) = (place.clone(), first.header().to_vec());
             Arc::new(move || Self::open_by(&place, &SameHeader(&header)))
         };
-        let question = Question { name: place.name, opener, ask, all_with: None, shared: Arc::default() };
+        let used = match &ask.profile {
+            Some(_) => HashSet::new(),
+            None => {
+                let fills = headings.fills(first.header());
+                let used = first.header().iter().zip(fills).filter(|(_, fills)| fills.is_some());
+                used.map(|(name, _)| name.clone()).collect()
+            }
+        };
+        let shared = Arc::default();
+        let question = Question { name: place.name, opener, ask, used: Arc::new(used), all_with: None, shared };
         let mut nested: Vec<String> = first.nested().into_iter().map(|index| first.header()[index].clone()).collect();
         if let Some(profile) = &question.ask.profile {
             let is_used =
@@ -161,10 +171,10 @@ impl Source for Queried {
 
     fn all(&self, columns: &[usize]) -> Option<Box<dyn Source>> {
         let columns = columns.iter().map(|index| self.header[*index].clone()).collect();
-        let Question { name, opener, ask, .. } = &self.question;
-        let (name, opener, ask) = (name.clone(), Arc::clone(opener), ask.clone());
+        let Question { name, opener, ask, used, .. } = &self.question;
+        let (name, opener, ask, used) = (name.clone(), Arc::clone(opener), ask.clone(), Arc::clone(used));
         Some(Box::new(Self {
-            question: Question { name, opener, ask, all_with: Some(columns), shared: Arc::default() },
+            question: Question { name, opener, ask, used, all_with: Some(columns), shared: Arc::default() },
             header: self.header.clone(),
             nested: self.nested,
             notes: Vec::new(),

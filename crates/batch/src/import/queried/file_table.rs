@@ -19,13 +19,12 @@ use crate::import::message::shortest;
 use crate::import::source::{Kind, Row};
 
 /// The file's columns, its lines and its sheets.
-pub(super) fn schema_of(header: &[String]) -> SchemaRef {
+pub(super) fn schema_of<'a>(header: impl IntoIterator<Item = &'a String>) -> SchemaRef {
     let mut fields =
         vec![Field::new(LINE_COLUMN, DataType::Int64, false), Field::new(SHEET_COLUMN, DataType::Utf8, true)];
-    let own = |name: &String| [LINE_COLUMN, SHEET_COLUMN].contains(&name.as_str());
-    fields.extend(
-        header.iter().filter(|name| !name.is_empty() && !own(name)).map(|name| Field::new(name, DataType::Utf8, true)),
-    );
+    let is_own = |name: &str| [LINE_COLUMN, SHEET_COLUMN].contains(&name);
+    let names = header.into_iter().filter(|name| !name.is_empty() && !is_own(name));
+    fields.extend(names.map(|name| Field::new(name, DataType::Utf8, true)));
     Arc::new(Schema::new(fields))
 }
 

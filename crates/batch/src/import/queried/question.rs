@@ -1,12 +1,13 @@
 //! The query over a file, planned and run on threads of its own: the caller's may belong to another runtime.
 
+use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Mutex};
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Field, Int64Type, SchemaRef};
+use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::ViewTable;
@@ -14,15 +15,16 @@ use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::sql::sqlparser::ast::Query;
 use tokio_stream::StreamExt;
 use vitral_catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, SHEET_COLUMN, rows_where};
 
 use super::file_table::{FileStream, schema_of};
 use super::{Ask, Opener, WAITING};
-use crate::import::ImportError;
 use crate::import::mapping::key;
 use crate::import::source::{Cell, Kind, Row, Source};
 use crate::import::wording::listed;
+use crate::import::{ImportError, WIDE};
 
 /// What the query may hold in memory; beyond it, sorts go to disk.
 const MEMORY_BYTES: usize = 512 << 20;
@@ -32,6 +34,8 @@ pub(super) struct Question {
     pub(super) name: String,
     pub(super) opener: Opener,
     pub(super) ask: Ask,
+    /// Headings that fill something by themselves, where no profile does.
+    pub(super) used: Arc<HashSet<String>>,
     /// Every row is wanted, also those that conditions leave out, with these columns.
     pub(super) all_with: Option<Vec<String>>,
     pub(super) shared: Arc<Shared>,
@@ -57,7 +61,7 @@ impl Question {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             let source = (self.opener)().map_err(|error| DataFusionError::External(Box::new(error)))?;
             let of_file = readable(&*source);
-            let (context, plan) = runtime.block_on(self.plan(schema_of(&of_file), of_file))?;
+            let (context, plan) = runtime.block_on(self.plan(&of_file))?;
             Ok::<_, DataFusionError>(then(context, plan))
         };
         match std::thread::scope(|scope| scope.spawn(plan).join()) {
@@ -77,7 +81,32 @@ impl Question {
         }
     }
 
-    async fn plan(&self, schema: SchemaRef, of_file: Vec<String>) -> PlanResult<(SessionContext, LogicalPlan)> {
+    /// Headings that the query may need: plans take time by the square of their width, so of wide files it is not all of them.
+    fn needed<'a>(&self, of_file: &'a [String], queries: &[&Query]) -> Vec<&'a String> {
+        let texts: Vec<String> = queries.iter().map(ToString::to_string).collect();
+        let is_named = |name: &str| {
+            let quoted = name.replace('"', "\"\"");
+            texts.iter().any(|text| text.contains(&quoted))
+        };
+        // Where nothing is known to be used, the mapping has to say why.
+        let are_all = of_file.len() <= WIDE || (self.ask.profile.is_none() && self.used.is_empty());
+        let is_needed = |name: &&String| are_all || self.used.contains(*name) || is_named(name);
+        of_file.iter().filter(is_needed).collect()
+    }
+
+    async fn plan(&self, of_file: &[String]) -> PlanResult<(SessionContext, LogicalPlan)> {
+        let missing = |MissingHeading(name): MissingHeading| {
+            DataFusionError::Plan(format!("the file has no column {name}; it has {}", listed(of_file)))
+        };
+        let condition = self.ask.condition.as_ref().map(|condition| rows_where(condition, of_file, key));
+        let condition = condition.transpose().map_err(missing)?;
+        let profile = self.ask.profile.as_ref().map(|profile| match self.all_with {
+            None => profile.over(of_file, key),
+            Some(_) => profile.over_all(of_file, key),
+        });
+        let profile = profile.transpose().map_err(missing)?;
+        let queries: Vec<&Query> = condition.iter().chain(&profile).collect();
+        let schema = schema_of(self.needed(of_file, &queries));
         let runtime = RuntimeEnvBuilder::new().with_memory_limit(MEMORY_BYTES, 1.0).build_arc()?;
         let mut config = SessionConfig::new().with_target_partitions(1);
         config.options_mut().sql_parser.map_string_types_to_utf8view = false;
@@ -89,23 +118,13 @@ impl Question {
             needed: self.ask.profile.as_ref().map(|profile| profile.headings.iter().map(|name| key(name)).collect()),
         };
         context.register_table(FILE_TABLE, Arc::new(StreamingTable::try_new(schema, vec![Arc::new(file)])?))?;
-        let missing = |MissingHeading(name): MissingHeading| {
-            DataFusionError::Plan(format!("the file has no column {name}; it has {}", listed(&of_file)))
-        };
-        if let (Some(condition), None) = (&self.ask.condition, &self.all_with) {
-            let query = rows_where(condition, &of_file, key).map_err(missing)?;
-            let plan = crate::tables::plan_query(&context, &query).await?;
+        if let (Some(query), None) = (&condition, &self.all_with) {
+            let plan = crate::tables::plan_query(&context, query).await?;
             context.deregister_table(FILE_TABLE)?;
             context.register_table(FILE_TABLE, Arc::new(ViewTable::new(plan, None)))?;
         }
-        let plan = match &self.ask.profile {
-            Some(profile) => {
-                let query = match self.all_with {
-                    None => profile.over(&of_file, key),
-                    Some(_) => profile.over_all(&of_file, key),
-                };
-                crate::tables::plan_query(&context, &query.map_err(missing)?).await?
-            }
+        let plan = match &profile {
+            Some(query) => crate::tables::plan_query(&context, query).await?,
             None => context.table(FILE_TABLE).await?.into_unoptimized_plan(),
         };
         let plan = match &self.all_with {
