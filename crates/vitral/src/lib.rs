@@ -1,4 +1,4 @@
-//! The binary's parts: commands, configuration, logs, shutdown, the demo and its simulator.
+//! The binary's parts: commands, configuration, logs, shutdown and the demo.
 
 mod allocator;
 mod broker;
@@ -15,7 +15,6 @@ mod proof;
 mod replay;
 mod server;
 mod shutdown;
-pub mod simulate;
 mod status;
 mod supervisor;
 mod telemetry;

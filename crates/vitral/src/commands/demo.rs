@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::Utc;
 use clap::Args;
+use vitral_simulator::ecommerce::{Simulator, SimulatorConfig, TOPIC, write_reference_csv};
+use vitral_simulator::{Message, Pace, play};
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::KafkaConfig;
@@ -26,12 +28,10 @@ use crate::notices::Notices;
 use crate::process;
 use crate::server::{self, REFERENCE_DIR, Server};
 use crate::shutdown;
-use crate::simulate::{Simulator, SimulatorConfig, write_reference_csv};
 use crate::status::Status;
 
 /// Where a script finds the demo: whole or not there.
 const ENV_FILE: &str = "demo.env";
-const TOPIC: &str = "eventos_clientes";
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -166,19 +166,9 @@ impl Simulation {
         let producer = EventProducer::new(&kafka, TOPIC)?;
         let stopped = Arc::clone(&stop);
         let run = move || {
-            let began = Instant::now();
-            for message in Simulator::new(config) {
-                let due = Duration::from_millis(u64::try_from(message.event_ms - start_ms).unwrap_or_default());
-                while began.elapsed() < due && !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep((due - began.elapsed().min(due)).min(Duration::from_millis(50)));
-                }
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                if let Err(error) = producer.send(&message.key, &message.payload) {
-                    tracing::error!(%error, "the simulator stopped");
-                    return;
-                }
+            let send = |message: &Message| producer.send(&message.key, &message.payload);
+            if let Err(error) = play(Simulator::new(config), Pace::EventTime { start_ms }, &stopped, send) {
+                tracing::error!(%error, "the simulator stopped");
             }
         };
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(run)?;

@@ -2,9 +2,9 @@
 
 use chrono::{DateTime, Datelike, Timelike};
 
-use super::random::mix;
 use super::shop::{Item, REGIONS};
 use super::shopper::Visitor;
+use crate::random::mix;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum EventKind {

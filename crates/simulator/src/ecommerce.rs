@@ -1,10 +1,4 @@
-//! The simulator: believable shoppers of a Brazilian shop, as messages of topic `eventos_clientes`.
-//!
-//! The same configuration gives the same bytes, on every platform and with every version of our dependencies. Changing
-//! them is a change of behaviour: benches and golden files rest on them.
-//!
-//! Architecture invariant: no clock, no randomness from outside, no I/O but the reference tables; pacing and sending are
-//! the caller's. Memory is bounded whatever the rate.
+//! Believable shoppers of a Brazilian shop, as messages of topic `eventos_clientes`.
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -14,8 +8,10 @@ use clock::Clock;
 use crowd::Crowd;
 use event::{Event, EventKind, Sale, event_id};
 use popularity::Market;
-use random::{Random, mix};
 use shopper::{Action, Cart, Line, Visitor};
+
+use crate::random::{Random, mix};
+use crate::{Message, MessageKind};
 
 mod clock;
 mod crowd;
@@ -23,13 +19,15 @@ mod departments;
 mod event;
 mod malformed;
 mod popularity;
-mod random;
 mod shop;
 mod shopper;
 #[cfg(test)]
 mod tests;
 
 pub use shop::{Product, Region, products, regions, write_reference_csv};
+
+/// Where its messages go.
+pub const TOPIC: &str = "eventos_clientes";
 
 /// Late events come at most 22 minutes after they happened, well within the lateness of an hour.
 const LATE_MS: i64 = 5_000;
@@ -96,28 +94,6 @@ impl Default for SimulatorConfig {
             zone: chrono_tz::America::Sao_Paulo,
         }
     }
-}
-
-/// What a message is, to compare with the verdict it gets.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum MessageKind {
-    /// Sent within a second of the event.
-    Prompt,
-    Late,
-    TooLate,
-    Duplicate,
-    /// With the contract's reason for refusing it.
-    Malformed(&'static str),
-}
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Message {
-    /// `id_usuario`; repetitions thus share their original's partition.
-    pub key: String,
-    pub payload: Vec<u8>,
-    /// When it is sent in simulated time; never decreases.
-    pub event_ms: i64,
-    pub kind: MessageKind,
 }
 
 /// An endless iterator of messages.

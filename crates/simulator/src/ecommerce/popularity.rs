@@ -1,8 +1,8 @@
 //! Which product a shopper looks at next: power-law popularity, departments, and the offer of the moment.
 
 use super::departments::DEPARTMENTS;
-use super::random::{Random, mix};
 use super::shop::Item;
+use crate::random::{Random, mix};
 
 const OFFER_MS: i64 = 15 * 60_000;
 /// Of the looks at products, per mille, how many the offer draws.

@@ -4,8 +4,8 @@
 //! only straight after a checkout.
 
 use super::popularity::{Market, weighted};
-use super::random::{Random, mix, scale};
 use super::shop::Item;
+use crate::random::{Random, mix, scale};
 
 pub(super) const CHANNELS: [&str; 4] = ["app", "site", "site_movel", "marketplace"];
 const APP: u8 = 0;

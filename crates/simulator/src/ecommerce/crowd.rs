@@ -1,9 +1,9 @@
 //! The visits that go on at the same time, and who acts next.
 
 use super::popularity::{Market, running_sums, scatter};
-use super::random::{Random, mix};
 use super::shop::REGIONS;
 use super::shopper::{Action, Shopper, Visitor};
+use crate::random::{Random, mix};
 
 /// A visitor's mean time between two events. It sets how many visits go on at once for a rate.
 const PAUSE_SECONDS: f64 = 20.0;

@@ -3,7 +3,7 @@
 use chrono::{DateTime, Offset, TimeZone, Timelike};
 use chrono_tz::Tz;
 
-use super::random::Random;
+use crate::random::Random;
 
 /// How busy each full hour of the shop's zone is; between hours the line is straight. Only the proportions matter.
 const HOURS: [f64; 24] = [

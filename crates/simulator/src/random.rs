@@ -7,7 +7,7 @@
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
 /// A bijection of 64 bits that scatters neighbours: for one `x` there is one hash, and for one hash one `x`.
-pub(super) fn mix(x: u64) -> u64 {
+pub(crate) fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(GOLDEN);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
     let x = (x ^ (x >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
@@ -15,44 +15,44 @@ pub(super) fn mix(x: u64) -> u64 {
 }
 
 /// `hash` mapped to `0..bound`; 0 for a bound of 0.
-pub(super) fn scale(hash: u64, bound: u64) -> u64 {
+pub(crate) fn scale(hash: u64, bound: u64) -> u64 {
     ((u128::from(hash) * u128::from(bound)) >> 64) as u64
 }
 
 #[derive(Debug, Clone)]
-pub(super) struct Random(u64);
+pub(crate) struct Random(u64);
 
 impl Random {
-    pub(super) fn new(seed: u64) -> Self {
+    pub(crate) fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) fn next(&mut self) -> u64 {
+    pub(crate) fn next(&mut self) -> u64 {
         let hash = mix(self.0);
         self.0 = self.0.wrapping_add(GOLDEN);
         hash
     }
 
     /// Uniform in `0..bound`.
-    pub(super) fn below(&mut self, bound: u64) -> u64 {
+    pub(crate) fn below(&mut self, bound: u64) -> u64 {
         scale(self.next(), bound)
     }
 
     /// Uniform in `0.0..1.0`.
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
-    pub(super) fn chance(&mut self, share: f64) -> bool {
+    pub(crate) fn chance(&mut self, share: f64) -> bool {
         self.unit() < share
     }
 
-    pub(super) fn per_mille(&mut self, share: u64) -> bool {
+    pub(crate) fn per_mille(&mut self, share: u64) -> bool {
         self.below(1000) < share
     }
 
     /// From `shortest` to `shortest * 2^doublings`, every doubling equally likely: short spans prevail, long ones occur.
-    pub(super) fn span_ms(&mut self, shortest: i64, doublings: u64) -> i64 {
+    pub(crate) fn span_ms(&mut self, shortest: i64, doublings: u64) -> i64 {
         let base = shortest << self.below(doublings);
         base + self.below(base.unsigned_abs()) as i64
     }

@@ -9,7 +9,7 @@ use std::path::Path;
 
 use super::SimulatorConfig;
 use super::departments::{DEPARTMENTS, Department};
-use super::random::{mix, scale};
+use crate::random::{mix, scale};
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
@@ -188,7 +188,8 @@ mod tests {
     #[test]
     fn reference_tables_are_quoted() {
         assert_eq!(csv_text("Monitor 24\", 75 Hz"), "\"Monitor 24\"\", 75 Hz\"");
-        let dir = std::env::temp_dir().join(format!("vitral-simulate-{}", std::process::id()));
+        let folder = tempfile::tempdir().expect("a folder");
+        let dir = folder.path().join("reference");
         write_reference_csv(&dir, &config(300)).expect("written");
         let products = fs::read_to_string(dir.join("produtos.csv")).expect("read");
         assert!(products.starts_with("id_produto,nome,categoria\np1,"));
@@ -196,6 +197,5 @@ mod tests {
         let regions = fs::read_to_string(dir.join("regioes.csv")).expect("read");
         assert!(regions.starts_with("regiao,nome\nSP,São Paulo\n"));
         assert_eq!(regions.lines().count(), 28);
-        fs::remove_dir_all(dir).expect("removed");
     }
 }

@@ -1,6 +1,6 @@
 //! Messages that must be refused: what buggy clients, proxies and clocks make of a good event.
 
-use super::random::Random;
+use crate::random::Random;
 
 /// How deep nesting goes: deeper than parsers follow, far below the limit of a message.
 const DEPTH: usize = 2_000;
