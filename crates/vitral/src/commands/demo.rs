@@ -62,9 +62,13 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         zone: config.settings()?.time_zone,
         ..SimulatorConfig::default()
     };
+    // Without its topic the simulator has nowhere to send.
+    let simulation = catalog.topics.iter().any(|topic| topic.kafka_topic == TOPIC).then_some(simulation);
     let reference_dir = data_dir.join(REFERENCE_DIR);
     std::fs::create_dir_all(&reference_dir)?;
-    write_reference_csv(&reference_dir, &simulation).context("the reference tables cannot be written")?;
+    if let Some(simulation) = &simulation {
+        write_reference_csv(&reference_dir, simulation).context("the reference tables cannot be written")?;
+    }
 
     server::run(async {
         let topics: Vec<String> =
@@ -124,7 +128,7 @@ async fn demo(
     broker: &DemoBroker,
     server: &mut Server,
     data_dir: &Path,
-    simulation: SimulatorConfig,
+    simulation: Option<SimulatorConfig>,
     mut notices: Notices,
 ) -> anyhow::Result<()> {
     let mut view = server.view.clone();
@@ -132,7 +136,7 @@ async fn demo(
         ready = view.wait_for(|view| view.ready && view.topics_waiting.is_empty()) => { ready.context("the stream ended")?; }
         error = server.failed() => return Err(error),
     }
-    let _simulation = Simulation::start(broker.simulator(), simulation)?;
+    let _simulation = simulation.map(|config| Simulation::start(broker.simulator(), config)).transpose()?;
     write_env(data_dir, broker.address, server.api_address)?;
     crate::cli::answer(&format!(
         "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",

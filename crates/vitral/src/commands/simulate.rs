@@ -37,7 +37,7 @@ pub struct Flags {
     /// The topic, when sending to Kafka.
     #[arg(long, default_value = TOPIC)]
     topic: String,
-    /// How many products and users the shop has.
+    /// How many products and users there are.
     #[arg(long, default_value_t = 2_000)]
     products: u32,
     #[arg(long, default_value_t = 20_000)]
