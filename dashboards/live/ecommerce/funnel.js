@@ -1,8 +1,8 @@
 // The conversion funnel of the newest hour, with the hour before it.
 
-import { byId, el, setOverlay, setState, setText } from './dom.js';
-import { integer, period, share } from './format.js';
-import { STATE_TEXT, isPast, newestStart, windowState } from './windows.js';
+import { byId, el, setOverlay, setState, setText } from '../shared/dom.js';
+import { integer, period, share } from '../shared/format.js';
+import { STATE_TEXT, isPast, newestStart, windowState } from '../shared/windows.js';
 
 const STEP_TEXT = {
   visualizacao: 'Viram um produto',

@@ -1,8 +1,8 @@
-// The header: connection, watermark and how far it is behind, the shop's clock, and the outage banner.
+// The header: connection, watermark and how far it is behind, the domain's clock, and the outage banner.
 
 import { serverNow } from './api.js';
 import { byId, setState, setText } from './dom.js';
-import { clock, duration, moment, shopZone, zoneName } from './format.js';
+import { clock, duration, moment, domainZone, zoneName } from './format.js';
 
 /** The watermark is 10 s behind by design; these leave room for a quiet minute before the page worries. */
 const LAG_FINE_MS = 60_000;
@@ -47,8 +47,8 @@ export class Header {
     const now = serverNow();
     setText(byId('clock'), clock(now));
     setText(byId('zone-name'), zoneName());
-    byId('zone-name').title = shopZone();
-    setText(byId('foot-zone'), shopZone());
+    byId('zone-name').title = domainZone();
+    setText(byId('foot-zone'), domainZone());
     this.showConnection();
     this.showWatermark(now);
     this.showOutage(now);

@@ -1,15 +1,16 @@
-// Numbers, money and times as the shop reads them: pt-BR, in the shop's zone and currency.
+// Numbers, money and times as readers know them: pt-BR, in the domain's zone and currency.
 
 const LOCALE = 'pt-BR';
 const MINUTE_MS = 60_000;
 const HOUR_MS = 3_600_000;
 const DAY_MS = 86_400_000;
 
-const settings = { zone: 'America/Sao_Paulo', currency: 'BRL' };
+/** Until the API has named the domain's. */
+const settings = { zone: 'UTC', currency: 'XXX' };
 let formatters = new Map();
 
-export const shopZone = () => settings.zone;
-export const shopCurrency = () => settings.currency;
+export const domainZone = () => settings.zone;
+export const domainCurrency = () => settings.currency;
 
 /** Takes the zone and currency the API names; a value Intl does not know is left out. */
 export function configure({ zone, currency }) {
@@ -54,7 +55,7 @@ export const decimal = (value, digits = 2) =>
 export const plainNumber = (value) => numberFormat('plain', { maximumFractionDigits: 6 }).format(value);
 export const compact = (value) => numberFormat('compact', { notation: 'compact', maximumFractionDigits: 1 }).format(value);
 
-/** `R$ 1.234,50`; a code Intl refuses is written before a plain number. */
+/** With two decimals and its sign; a code Intl refuses is written before a plain number. */
 export function money(value, currency = settings.currency) {
   if (!isKnown(currency)) return `${currency} ${decimal(value)}`;
   return numberFormat(`money ${currency}`, {
@@ -62,7 +63,7 @@ export function money(value, currency = settings.currency) {
   }).format(value);
 }
 
-/** `R$ 1,2 mil`, for axes. */
+/** Shortened (1,2 mil), for axes. */
 export function moneyCompact(value, currency = settings.currency) {
   if (!isKnown(currency)) return `${currency} ${compact(value)}`;
   return numberFormat(`money compact ${currency}`, {
@@ -102,7 +103,7 @@ const wholeDay = (ms) => dateFormat('whole day', { day: '2-digit', month: '2-dig
 const year = (ms) => dateFormat('year', { year: 'numeric' }).format(ms);
 const dayKey = (ms) => dateFormat('key', { year: 'numeric', month: '2-digit', day: '2-digit' }).format(ms);
 
-/** The time alone when it is today in the shop, else with the day, and with the year when it is another. */
+/** The time alone when it is today in the domain's zone, else with the day, and with the year when it is another. */
 export function moment(ms, now, withSeconds = false) {
   const time = withSeconds ? clock(ms) : hourMinute(ms);
   if (dayKey(ms) === dayKey(now)) return time;
@@ -138,7 +139,7 @@ export function zoneName() {
   }
 }
 
-/** The start of the day that contains `ms` in the shop's zone. */
+/** The start of the day that contains `ms` in the domain's zone. */
 export function startOfDay(ms) {
   const target = dayKey(ms);
   const minutes = wallMinutes(ms);

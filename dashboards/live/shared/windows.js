@@ -1,7 +1,7 @@
 // Windows of a metric: rows kept by time, and the periods the page compares.
 
 import { parseTime } from './api.js';
-import { shopCurrency } from './format.js';
+import { domainCurrency } from './format.js';
 
 export const MINUTE = 60_000;
 export const HOUR = 3_600_000;
@@ -14,7 +14,7 @@ function read(row) {
     start: parseTime(row.janela_inicio),
     end: parseTime(row.janela_fim),
     final: row.provisoria === false,
-    currency: row.moeda ?? shopCurrency(),
+    currency: row.moeda ?? domainCurrency(),
     row,
   };
 }

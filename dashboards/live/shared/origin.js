@@ -7,15 +7,17 @@ const VERDICTS = [
   { name: 'contadas', text: 'Contadas', help: 'entraram nas métricas' },
   { name: 'duplicadas', text: 'Duplicadas', help: 'id_evento já contado' },
   { name: 'atrasadas', text: 'Atrasadas', help: 'chegaram depois da tolerância' },
-  { name: 'recusadas', text: 'Recusadas', help: 'inválidas, copiadas para eventos_clientes.dlq' },
+  { name: 'recusadas', text: 'Recusadas', help: 'inválidas, copiadas para o tópico .dlq' },
   { name: 'outras', text: 'Sem conteúdo', help: 'registros de controle ou vazios' },
 ];
 /** The reading rate is measured over at least this long, or it would jump with every batch. */
 const RATE_SPAN_MS = 8_000;
 
 export class Origin {
-  constructor(host) {
+  /** `topic` is what the page's messages come from, where it is one. */
+  constructor(host, topic = null) {
     this.host = host;
+    this.hint = topic ? `Envie eventos ao tópico ${topic}.` : 'Envie eventos aos tópicos do catálogo.';
     this.samples = [];
     this.read = el('b', { class: 'origin-read' }, '—');
     this.rate = el('span', { class: 'origin-rate' });
@@ -23,13 +25,14 @@ export class Origin {
     this.rows = new Map();
     const table = el('table', { class: 'verdicts' }, el('caption', { class: 'hidden' }, 'Destino de cada mensagem lida'));
     for (const verdict of VERDICTS) {
+      const help = topic && verdict.name === 'recusadas' ? `inválidas, copiadas para ${topic}.dlq` : verdict.help;
       const piece = el('span', { 'data-verdict': verdict.name });
       const count = el('td', { class: 'number' });
       const part = el('td', { class: 'number soft' });
       const root = el(
         'tr',
         {},
-        el('th', { scope: 'row' }, el('i', { class: 'key', 'data-verdict': verdict.name }), verdict.text, el('small', {}, verdict.help)),
+        el('th', { scope: 'row' }, el('i', { class: 'key', 'data-verdict': verdict.name }), verdict.text, el('small', {}, help)),
         count,
         part,
       );
@@ -51,7 +54,7 @@ export class Origin {
 
   update({ completeness, watermark, now }) {
     const read = Number(completeness?.lidas ?? 0);
-    setOverlay(this.host, read ? '' : 'Nenhuma mensagem lida', 'Envie eventos ao tópico eventos_clientes.');
+    setOverlay(this.host, read ? '' : 'Nenhuma mensagem lida', this.hint);
     if (!completeness) return;
     const counts = Object.fromEntries(VERDICTS.map(({ name }) => [name, Number(completeness[name] ?? 0)]));
     counts.outras = Math.max(0, read - counts.contadas - counts.duplicadas - counts.atrasadas - counts.recusadas);

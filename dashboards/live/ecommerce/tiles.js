@@ -1,8 +1,8 @@
 // The tiles: each headline figure with the period before it.
 
-import { el, setState, setText } from './dom.js';
-import { change, integer, money, period } from './format.js';
-import { HOUR, MINUTE, floorTo, sumMoney, sumOf, valueAt } from './windows.js';
+import { el, setState, setText } from '../shared/dom.js';
+import { change, integer, money, period } from '../shared/format.js';
+import { HOUR, MINUTE, floorTo, sumMoney, sumOf, valueAt } from '../shared/windows.js';
 
 const ACTIVE_SPAN = 5 * MINUTE;
 /** Smaller changes than this show as no change. */

@@ -1,9 +1,9 @@
 // Chart of `vendas_por_minuto`: revenue as bars by their state, orders as a line.
 
-import { Chart, colour, fromZero, hatch, valueAxis } from './charts.js';
-import { byId, setOverlay, setText } from './dom.js';
-import { integer, money, moneyCompact, period } from './format.js';
-import { MINUTE, windowState } from './windows.js';
+import { Chart, colour, fromZero, hatch, valueAxis } from '../shared/charts.js';
+import { byId, setOverlay, setText } from '../shared/dom.js';
+import { integer, money, moneyCompact, period } from '../shared/format.js';
+import { MINUTE, windowState } from '../shared/windows.js';
 
 const STATE_TEXT = { final: 'final', provisional: 'provisória', open: 'em curso' };
 const STATE_KEY = { final: 'key-final', provisional: 'key-provisional', open: 'key-open' };

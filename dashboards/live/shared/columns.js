@@ -7,9 +7,15 @@ import { integer, money, moment, plainNumber } from './format.js';
 const WINDOW_COLUMNS = new Set(['janela_inicio', 'janela_fim', 'provisoria']);
 /** Numbers that give an order, not a quantity. */
 const ORDER_COLUMNS = new Set(['ordem', 'posicao']);
-const MONEY_NAME = /^(receita|ticket|valor|preco|desconto|reembolso|faturamento)/;
 const MONEY_TYPE = /decimal\(\d+,\s*2\)/i;
 const TIME_VALUE = /^\d{4}-\d\d-\d\d[T ]\d\d:\d\d/;
+
+let moneyName = null;
+
+/** Takes the pattern of names that hold money, whatever else the row says. */
+export const nameMoney = (pattern) => {
+  moneyName = pattern;
+};
 
 /** Accepts `[{ nome, tipo }]` and a plain list of names; adds what the rows have beyond it. */
 export function columnsOf(declared, rows) {
@@ -36,7 +42,7 @@ export function rolesOf(columns, rows) {
 }
 
 export function isMoney({ name, type }, row) {
-  return MONEY_NAME.test(name) || (row.moeda != null && MONEY_TYPE.test(type));
+  return Boolean(moneyName?.test(name)) || (row.moeda != null && MONEY_TYPE.test(type));
 }
 
 export function cellText(column, row) {

@@ -1,7 +1,7 @@
 // What every chart shares: uPlot's set-up, the theme's colours, resizing and the tooltip.
 
 import { el } from './dom.js';
-import { hourMinute, moment, shopZone } from './format.js';
+import { hourMinute, moment, domainZone } from './format.js';
 import { serverNow } from './api.js';
 
 const { uPlot } = window;
@@ -102,7 +102,7 @@ export class Chart {
         height: Math.max(50, host.clientHeight),
         // Without an axis on the right, the last time label needs room there.
         padding: [8, axes.some(({ side }) => side === 1) ? 4 : 16, 0, 0],
-        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), shopZone()),
+        tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), domainZone()),
         legend: { show: false },
         cursor: { y: false, drag: { x: false, y: false, setScale: false }, points: { size: 7 } },
         scales: { x: { time: true, range: () => this.bounds }, ...scales },

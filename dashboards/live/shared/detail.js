@@ -118,7 +118,7 @@ export class Detail {
     this.showMeasures(roles.measures);
 
     const empty = this.failure || (this.loaded && !newest.length ? 'Nenhuma janela ainda' : !this.loaded && !newest.length ? 'Carregando…' : '');
-    setOverlay(this.content, empty, this.failure || !this.loaded ? '' : 'A primeira aparece assim que houver eventos em eventos_clientes.');
+    setOverlay(this.content, empty, this.failure || !this.loaded ? '' : 'A primeira aparece assim que houver eventos.');
     const measure = roles.measures.find(({ name }) => name === this.select.value) ?? roles.measures[0];
     const wanted = (row) => !roles.byCurrency || row.currency === currency;
     if (measure && roles.keys.length) this.showBars(newest.filter(wanted), measure, roles);

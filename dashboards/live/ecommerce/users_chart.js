@@ -1,9 +1,9 @@
 // Chart of `usuarios_ativos`: distinct users of the five minutes that end at each point.
 
-import { Chart, colour, fromZero, valueAxis } from './charts.js';
-import { setOverlay } from './dom.js';
-import { integer, period } from './format.js';
-import { MINUTE, windowState } from './windows.js';
+import { Chart, colour, fromZero, valueAxis } from '../shared/charts.js';
+import { setOverlay } from '../shared/dom.js';
+import { integer, period } from '../shared/format.js';
+import { MINUTE, windowState } from '../shared/windows.js';
 
 export class UsersChart {
   constructor(host) {

@@ -6,13 +6,13 @@ import { Detail } from './detail.js';
 import { metricPath } from './api.js';
 
 const HASH = '#metrica=';
-/** Shown first when the address names none: the one with the most to say that has no panel of its own. */
-const PREFERRED = 'vendas_por_produto';
 
 export class Explorer {
-  constructor(list, host) {
+  /** `opened` is shown first when the address names no metric; else the catalog's first. */
+  constructor(list, host, opened = null) {
     this.list = list;
     this.host = host;
+    this.opened = opened;
     this.catalog = [];
     this.items = new Map();
     this.detail = null;
@@ -40,7 +40,7 @@ export class Explorer {
   follow() {
     const asked = location.hash.startsWith(HASH) ? decodeName(location.hash.slice(HASH.length)) : null;
     const metric = this.catalog.find(({ nome }) => nome === asked)
-      ?? this.catalog.find(({ nome }) => nome === PREFERRED)
+      ?? this.catalog.find(({ nome }) => nome === this.opened)
       ?? this.catalog[0];
     for (const [name, { link }] of this.items) {
       if (name === metric?.nome) link.setAttribute('aria-current', 'true');
@@ -59,6 +59,11 @@ export class Explorer {
   update(context) {
     this.context = context;
     this.detail?.update(context);
+  }
+
+  /** Those of the opened metric's rows. */
+  currencies() {
+    return this.detail?.store.currencies() ?? [];
   }
 
   refresh() {
