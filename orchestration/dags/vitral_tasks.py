@@ -6,7 +6,7 @@ Settings, as Airflow variables or environment (`AIRFLOW_VAR_VITRAL_COMMAND`, ...
 - `vitral_alert_url`: where a failure is posted as JSON `{"text": ...}` (Slack, Teams, Mattermost, ...); nowhere when unset.
 
 Which day a run is for is decided by the command, by the zone of its own configuration. When runs begin goes by the zone in the
-environment variable `VITRAL__SHOP__TIME_ZONE` of Airflow, America/Sao_Paulo when unset.
+environment variable `VITRAL__DOMAIN__TIME_ZONE` of Airflow (`VITRAL__SHOP__TIME_ZONE` is its earlier name), America/Sao_Paulo when unset.
 
 A run by schedule, of a backfill, or that is started with a logical date is for the interval of that date; one that is started by hand
 without is for yesterday. What a pause has left out needs no catching up: hourly runs are for all days that have changed since their last.
@@ -30,8 +30,8 @@ try:
 except ImportError:  # Airflow 2
     from airflow.operators.bash import BashOperator
 
-SCHEDULE_ZONE = os.environ.get("VITRAL__SHOP__TIME_ZONE", "America/Sao_Paulo")
-# The day that a run is for: vitral takes the one of the shop's zone that the interval begins in.
+SCHEDULE_ZONE = os.environ.get("VITRAL__DOMAIN__TIME_ZONE") or os.environ.get("VITRAL__SHOP__TIME_ZONE", "America/Sao_Paulo")
+# The day that a run is for: vitral takes the one of the domain's zone that the interval begins in.
 DAY = "{{ data_interval_start.isoformat() if data_interval_start is defined and data_interval_start else 'yesterday' }}"
 
 

@@ -8,7 +8,7 @@ FROM (
         id_produto,
         timestamp,
         coalesce(valor_total, preco * quantidade, 0) AS valor,
-        CAST(timestamp AT TIME ZONE current_setting('shop.time_zone') AS DATE) AS data,
+        CAST(timestamp AT TIME ZONE current_setting('domain.time_zone') AS DATE) AS data,
         _origem
     FROM eventos_clientes
     WHERE tipo_evento = 'compra'

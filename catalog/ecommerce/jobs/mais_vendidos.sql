@@ -1,4 +1,4 @@
--- The thousand best sellers of each month of the shop's zone, in each currency: by units, gross sales, product.
+-- The thousand best sellers of each month of the domain's zone, in each currency: by units, gross sales, product.
 CREATE TABLE mais_vendidos WITH (connector = 'warehouse', per = 'month', date = 'mes', key = 'mes, moeda, posicao') AS
 SELECT *
 FROM (

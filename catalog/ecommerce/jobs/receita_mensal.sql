@@ -1,4 +1,4 @@
--- Revenue of each month of the shop's zone; `mes` is its first day, `ticket` net sales / orders, rounded half up to cents.
+-- Revenue of each month of the domain's zone; `mes` is its first day, `ticket` net sales / orders, rounded half up to cents.
 CREATE TABLE receita_mensal WITH (connector = 'warehouse', per = 'month', date = 'mes', key = 'mes, moeda') AS
 SELECT *, divide_half_up(receita_liquida, pedidos) AS ticket
 FROM (

@@ -1,4 +1,4 @@
--- Sales by region and day of the shop's zone. Net sales = gross sales - discounts - refunds, a refund on its own date.
+-- Sales by region and day of the domain's zone. Net sales = gross sales - discounts - refunds, a refund on its own date.
 CREATE TABLE vendas_por_regiao WITH (connector = 'warehouse', per = 'day', date = 'data', key = 'data, regiao, moeda') AS
 SELECT
     data,

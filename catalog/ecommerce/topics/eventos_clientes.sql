@@ -19,7 +19,7 @@ CREATE TABLE eventos_clientes (
     preco DECIMAL(18, 2) CHECK (preco >= 0),
     valor_total DECIMAL(18, 2) CHECK (valor_total >= 0),
     desconto DECIMAL(18, 2) CHECK (desconto >= 0),
-    moeda CURRENCY DEFAULT current_setting('shop.currency')
+    moeda CURRENCY DEFAULT current_setting('domain.currency')
 ) WITH (
     connector = 'kafka',
     topic = 'eventos_clientes',

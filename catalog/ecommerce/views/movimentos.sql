@@ -2,7 +2,7 @@
 -- `receita` - `desconto` - `reembolso`.
 CREATE VIEW movimentos AS
 SELECT
-    CAST(timestamp AT TIME ZONE current_setting('shop.time_zone') AS DATE) AS data,
+    CAST(timestamp AT TIME ZONE current_setting('domain.time_zone') AS DATE) AS data,
     timestamp,
     tipo_evento = 'compra' AS venda,
     id_pedido,

@@ -10,7 +10,7 @@ SELECT
     id_produto,
     quantidade,
     preco,
-    CAST(timestamp AT TIME ZONE current_setting('shop.time_zone') AS DATE) AS data,
+    CAST(timestamp AT TIME ZONE current_setting('domain.time_zone') AS DATE) AS data,
     timestamp,
     id_usuario,
     regiao,

@@ -1,4 +1,4 @@
--- Sales: one row per counted `compra`. `data` is the day in the shop's zone; `valor` is `valor_total`, else
+-- Sales: one row per counted `compra`. `data` is the day in the domain's zone; `valor` is `valor_total`, else
 -- `preco` x `quantidade`, else 0. Files of sales can be imported, under these names of their columns too.
 CREATE VIEW vendas WITH (
     import = 'data=timestamp, data_hora=timestamp, data_venda=timestamp, data_da_venda=timestamp, valor=valor_total, total_item=valor_total, total_do_item=valor_total, total_linha=valor_total, total_da_linha=valor_total, valor_do_item=valor_total, valor_total_item=valor_total, valor_total_do_item=valor_total, subtotal_do_item=valor_total, pedido=id_pedido, produto=id_produto, cliente=id_usuario, usuario=id_usuario, qtd=quantidade, qtde=quantidade, quant=quantidade, qty=quantidade, quantity=quantidade, valor_unitario=preco, valor_unit=preco, preco_unit=preco, unit_price=preco, preco_unitario=preco',
@@ -11,7 +11,7 @@ SELECT
     id_produto,
     quantidade,
     preco,
-    CAST(timestamp AT TIME ZONE current_setting('shop.time_zone') AS DATE) AS data,
+    CAST(timestamp AT TIME ZONE current_setting('domain.time_zone') AS DATE) AS data,
     timestamp,
     id_usuario,
     regiao,

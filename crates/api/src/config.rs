@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::notice::NoticeReceiver;
@@ -18,7 +18,7 @@ use crate::Telemetry;
 
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
-    pub settings: ShopSettings,
+    pub settings: DomainSettings,
     /// Where the files of the catalog's reference tables lie.
     pub reference_dir: PathBuf,
     /// What all queries together may hold; one that needs more is refused, none spills to disk.
@@ -42,7 +42,7 @@ pub struct ApiConfig {
 }
 
 impl ApiConfig {
-    pub fn new(settings: ShopSettings, reference_dir: PathBuf) -> Self {
+    pub fn new(settings: DomainSettings, reference_dir: PathBuf) -> Self {
         Self {
             settings,
             reference_dir,

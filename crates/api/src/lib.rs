@@ -3,7 +3,7 @@
 //! Every answer is computed from one [`vitral_schemas::view::View`], taken once: published and provisional rows never
 //! overlap in it and never leave a gap.
 //!
-//! Architecture invariant: nothing here knows about shops, topics or columns by name; all of that is the catalog's.
+//! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's.
 //! Nothing here writes: sessions refuse everything but queries. Only this crate knows axum.
 
 mod answer;

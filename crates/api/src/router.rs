@@ -28,6 +28,7 @@ use crate::{endpoints, health, metrics, notices};
 pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> {
     let reader = Reader::new(Arc::clone(&inputs.catalog), &config)?;
     let prepared = endpoints::prepare(&inputs.catalog, &reader)?;
+    let page = Page::of(config.settings.domain(), &config.settings.title);
     let hosts: Arc<Hosts> = Arc::new(config.hosts.iter().map(String::as_str).collect());
     let shared = Arc::new(Shared {
         catalog: inputs.catalog,
@@ -54,7 +55,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(telemetry))
-        .merge(page_routes())
+        .merge(page_routes(page))
         .fallback(not_found)
         .method_not_allowed_fallback(method_not_allowed)
         .layer(axum::middleware::from_fn(layers::refuse_large_bodies))
@@ -66,8 +67,8 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
     Ok(router)
 }
 
-fn page_routes() -> Router<Arc<Shared>> {
-    let page = Arc::new(Page::embedded());
+fn page_routes(page: Page) -> Router<Arc<Shared>> {
+    let page = Arc::new(page);
     let index = {
         let page = Arc::clone(&page);
         move |uri: Uri, headers: HeaderMap| async move { asset(&page, INDEX, &uri, &headers) }

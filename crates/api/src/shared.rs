@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
-use vitral_catalog::{Catalog, Metric, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::notice::NoticeReceiver;
@@ -19,7 +19,7 @@ use crate::telemetry::Telemetry;
 
 pub(crate) struct Shared {
     pub catalog: Arc<Catalog>,
-    pub settings: ShopSettings,
+    pub settings: DomainSettings,
     pub view: ViewReceiver,
     pub reconciliations: ReconciliationReceiver,
     pub histories: HistoryReceiver,

@@ -191,7 +191,7 @@ pub(crate) fn statement(query: &Query) -> Statement {
 
 #[cfg(test)]
 mod tests {
-    use vitral_catalog::{ShopSettings, SourceFile};
+    use vitral_catalog::{DomainSettings, SourceFile};
 
     use super::*;
 
@@ -200,7 +200,7 @@ mod tests {
 
     fn catalog(text: &str) -> Catalog {
         let file = SourceFile { path: "a.sql".into(), text: format!("{TOPIC}\n{text}") };
-        Catalog::parse(&[vec![file]], &ShopSettings::default()).expect("a catalog")
+        Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog")
     }
 
     fn needs(text: &str) -> Result<Needs, String> {

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use vitral_catalog::{Metric, ShopSettings};
+use vitral_catalog::{DomainSettings, Metric};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -38,7 +38,7 @@ pub enum Backfilled {
 pub async fn backfill(
     metric: &Metric,
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
 ) -> Result<Backfilled, BatchError> {

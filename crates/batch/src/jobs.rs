@@ -191,7 +191,7 @@ impl Jobs<'_> {
         Ok(())
     }
 
-    /// As the shop's clocks show it.
+    /// As the domain's clocks show it.
     fn local(&self, ms: i64) -> String {
         let time = DateTime::from_timestamp_millis(ms).map(|time| time.with_timezone(&self.zone));
         time.map_or_else(|| ms.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::Secs, true))

@@ -23,7 +23,7 @@ use datafusion::logical_expr::{Expr, cast, ident, lit};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::Statement;
-use vitral_catalog::{Catalog, Metric, PANE_COLUMN, ShopSettings, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_catalog::{Catalog, DomainSettings, Metric, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_engine::starts_of;
 use vitral_panes::stored_rows;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -92,7 +92,7 @@ const STEP_MS: i64 = 6 * 3_600_000;
 /// Compares the published windows of every metric, or of the one named, with the archive, which `engine` recomputes them from.
 pub async fn reconcile(
     catalog: &Catalog,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
     range: Range,
@@ -122,7 +122,7 @@ pub async fn reconcile(
 async fn in_steps(
     metric: &Metric,
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
     range: Range,
@@ -166,7 +166,7 @@ async fn in_steps(
 async fn closed_until_ms(
     metric: &Metric,
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
 ) -> Result<Option<i64>, BatchError> {
     let version = metric.version(settings, topic.lateness_ms);
@@ -185,7 +185,7 @@ async fn provable_from_ms(topic: &Topic, store: &Location) -> Result<Option<i64>
 /// Where, at or after this time, any of the metrics may have something to compare.
 pub async fn first_ms(
     catalog: &Catalog,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     from_ms: i64,
 ) -> Result<Option<i64>, BatchError> {
@@ -201,7 +201,7 @@ pub async fn first_ms(
 pub(crate) async fn next_ms(
     metric: &Metric,
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     from_ms: i64,
 ) -> Result<Option<i64>, BatchError> {
@@ -238,7 +238,7 @@ pub(crate) async fn next_ms(
 async fn compare(
     metric: &Metric,
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
     range: Range,
@@ -289,7 +289,7 @@ async fn compare(
 /// Puts what must be there into the tables of the metrics that differ; how many did.
 pub async fn repair(
     catalog: &Catalog,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     compared: &[Compared],
 ) -> Result<usize, BatchError> {
@@ -318,7 +318,7 @@ fn closed(topic: &Topic, range: Range, published_through_ms: Option<i64>) -> Exp
 pub(crate) async fn recompute(
     metric: &Metric,
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
     range: Range,

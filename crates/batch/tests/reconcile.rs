@@ -13,7 +13,7 @@ use vitral_batch::Engine;
 use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::{Range, SIDE_COLUMN, reconcile, repair, results};
-use vitral_catalog::{Catalog, Metric, ShopSettings, SourceFile, builtin_files};
+use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, Metric, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
@@ -37,13 +37,13 @@ const RANGE: Range = Range { from_ms: FIRST_MS, to_ms: LAST_MS };
 
 struct Shop {
     catalog: Catalog,
-    settings: ShopSettings,
+    settings: DomainSettings,
     dir: tempfile::TempDir,
 }
 
 impl Shop {
     fn new() -> Self {
-        let settings = ShopSettings::default();
+        let settings = DomainSettings::default();
         let catalog = Catalog::load(&[], &settings).expect("the built-in catalog");
         Self { catalog, settings, dir: tempfile::tempdir().expect("a folder") }
     }
@@ -222,7 +222,7 @@ async fn a_metric_that_fails_is_alone() {
         sum(quantidade * 9000000000000000000) AS x FROM eventos_clientes GROUP BY janela;";
     let file = SourceFile { path: "above.sql".to_owned(), text: failing.to_owned() };
     let whole = Shop::new();
-    let catalog = Catalog::parse(&[builtin_files(), vec![file]], &whole.settings).expect("a catalog");
+    let catalog = Catalog::parse(&[builtin_files(&[DEFAULT_DOMAIN]), vec![file]], &whole.settings).expect("a catalog");
     let rows = whole.archive(8).await;
     whole.publish(&rows).await;
     let version = catalog.metric("razao").expect("the metric").version(&whole.settings, whole.topic().lateness_ms);

@@ -14,7 +14,7 @@ use super::{Diagnostic, Position, expressions};
 #[derive(Debug, Clone)]
 pub struct Endpoint {
     pub name: String,
-    /// The URL's path, `/vendas/resumo`.
+    /// The URL's path, `/orders/summary`.
     pub path: String,
     /// What it answers, for the API's description.
     pub description: String,
@@ -45,7 +45,7 @@ impl Endpoint {
         if !valid {
             return Err(one(at.error(
                 format!("path '{path}' is not usable"),
-                "write lower-case words separated by slashes, such as '/vendas/resumo'".into(),
+                "write lower-case words separated by slashes, such as '/orders/summary'".into(),
             )));
         }
         let limit_default = options.take_count("limite").map_err(one)?.unwrap_or(100);

@@ -15,6 +15,7 @@
 //! Every error is a [`Diagnostic`] that names file, line, column and remedy.
 
 mod builtin;
+mod domain;
 mod endpoint;
 mod expressions;
 mod import;
@@ -29,10 +30,10 @@ mod warnings;
 
 use std::path::{Path, PathBuf};
 
-use chrono_tz::Tz;
 use datafusion::sql::sqlparser::ast::Query;
 
-pub use self::builtin::files as builtin_files;
+pub use self::builtin::{domains as builtin_domains, files as builtin_files};
+pub use self::domain::{DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 pub use self::endpoint::Endpoint;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
@@ -41,19 +42,6 @@ pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_
 pub use self::table::Reference;
 pub use vitral_schemas::diagnostic::{Diagnostic, Diagnostics, Position};
 use vitral_schemas::topic::Topic;
-
-/// What catalog files may read by `current_setting('shop.time_zone')` and `current_setting('shop.currency')`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct ShopSettings {
-    pub time_zone: Tz,
-    pub currency: String,
-}
-
-impl Default for ShopSettings {
-    fn default() -> Self {
-        Self { time_zone: chrono_tz::America::Sao_Paulo, currency: "BRL".into() }
-    }
-}
 
 /// One SQL file, wherever it came from.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -88,10 +76,10 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The built-in catalog with the folders merged over it, in order: a later statement replaces an earlier file's
-    /// of the same kind and name.
-    pub fn load(dirs: &[PathBuf], settings: &ShopSettings) -> Result<Self, Diagnostics> {
-        let mut layers = vec![builtin::files()];
+    /// The built-in domains in use with the folders merged over them, in order: a later statement replaces an earlier
+    /// file's of the same kind and name. Two domains cannot have the same name.
+    pub fn load(dirs: &[PathBuf], settings: &DomainSettings) -> Result<Self, Diagnostics> {
+        let mut layers = vec![builtin::files(&settings.domains)];
         for dir in dirs {
             layers.push(read_dir(dir)?);
         }
@@ -99,7 +87,7 @@ impl Catalog {
     }
 
     /// Parses layers of files; a name may stand once in each layer.
-    pub fn parse(layers: &[Vec<SourceFile>], settings: &ShopSettings) -> Result<Self, Diagnostics> {
+    pub fn parse(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> Result<Self, Diagnostics> {
         let mut catalog = Self::default();
         let mut errors = Vec::new();
         for layer in layers {
@@ -137,7 +125,7 @@ impl Catalog {
     }
 
     /// The metric of an earlier catalog, from its [`Metric::definition`]; none if this catalog's topics do not have what it reads.
-    pub fn older_metric(&self, definition: &str, settings: &ShopSettings) -> Option<Metric> {
+    pub fn older_metric(&self, definition: &str, settings: &DomainSettings) -> Option<Metric> {
         let mut catalog = Self { topics: self.topics.clone(), ..Self::default() };
         let file = SourceFile { path: "an earlier definition".to_owned(), text: definition.to_owned() };
         reader::read(&file, settings, &mut catalog).ok()?;

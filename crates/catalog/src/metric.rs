@@ -18,7 +18,7 @@ use sha2::{Digest, Sha256};
 
 use super::reader::{Options, simple_name, text_literal};
 use super::table::duration_ms;
-use super::{Diagnostic, Position, ShopSettings, expressions};
+use super::{Diagnostic, DomainSettings, Position, expressions};
 use crate::position::InFile;
 use vitral_schemas::window::Window;
 
@@ -103,7 +103,7 @@ impl Metric {
 
     /// Identifies what the metric computes: its SQL, the zone, when its windows close, the engine's version, and that of our own
     /// functions which it calls. Another version's rows are another table.
-    pub fn version(&self, settings: &ShopSettings, lateness_ms: i64) -> String {
+    pub fn version(&self, settings: &DomainSettings, lateness_ms: i64) -> String {
         let mut hash = Sha256::new();
         let lateness = lateness_ms.to_string();
         let functions = self.changed_functions();

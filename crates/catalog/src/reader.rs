@@ -11,13 +11,13 @@ use datafusion::sql::sqlparser::{
 };
 
 use super::{
-    Catalog, Check, Diagnostic, Endpoint, ImportTarget, Metric, Position, Profile, ShopSettings, SourceFile, View,
+    Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, Metric, Position, Profile, SourceFile, View,
     expressions, table, warnings,
 };
 use crate::position::InFile;
 
 /// Adds the statements of `file` to `catalog`.
-pub(super) fn read(file: &SourceFile, settings: &ShopSettings, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
+pub(super) fn read(file: &SourceFile, settings: &DomainSettings, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
     let whole = Position::file(&file.path);
     let statements = parse(file).map_err(|error| vec![error])?;
     if statements.is_empty() {
@@ -149,19 +149,23 @@ pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<Stri
     }
 }
 
-/// Replaces `current_setting('shop...')` by the setting's value.
-fn put_settings_in(statement: &mut Statement, settings: &ShopSettings, position: &Position) -> Result<(), Diagnostic> {
+/// Replaces `current_setting('domain...')` by the setting's value. `shop.` is their earlier name.
+fn put_settings_in(
+    statement: &mut Statement,
+    settings: &DomainSettings,
+    position: &Position,
+) -> Result<(), Diagnostic> {
     expressions::change(statement, &mut |expr| {
         let Expr::Function(function) = &*expr else { return Ok(()) };
         if !function.name.to_string().eq_ignore_ascii_case("current_setting") {
             return Ok(());
         }
         let value = match text_argument(&function.args).as_deref() {
-            Some("shop.time_zone") => settings.time_zone.name().to_owned(),
-            Some("shop.currency") => settings.currency.clone(),
+            Some("domain.time_zone" | "shop.time_zone") => settings.time_zone.name().to_owned(),
+            Some("domain.currency" | "shop.currency") => settings.currency.clone(),
             _ => {
-                let remedy = "read 'shop.time_zone' or 'shop.currency'";
-                return Err(position.at(expr.span()).error(format!("{expr} is no setting"), remedy.into()));
+                let remedy = "read 'domain.time_zone' or 'domain.currency'";
+                return Err(position.at(expr.span()).error(format!("{expr} is not a setting"), remedy.into()));
             }
         };
         *expr = Expr::Value(Value::SingleQuotedString(value).into());

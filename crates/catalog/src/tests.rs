@@ -5,14 +5,14 @@ use vitral_schemas::topic::ColumnKind;
 use vitral_schemas::window::Window;
 
 fn parse(text: &str) -> Result<Catalog, Diagnostics> {
-    let builtin = builtin::files();
+    let builtin = builtin::files(&[DEFAULT_DOMAIN]);
     let file = SourceFile { path: "shop.sql".into(), text: text.into() };
-    Catalog::parse(&[builtin, vec![file]], &ShopSettings::default())
+    Catalog::parse(&[builtin, vec![file]], &DomainSettings::default())
 }
 
 #[test]
 fn the_builtin_catalog_is_whole() {
-    let catalog = Catalog::load(&[], &ShopSettings::default()).unwrap_or_else(|errors| panic!("{errors}"));
+    let catalog = Catalog::load(&[], &DomainSettings::default()).unwrap_or_else(|errors| panic!("{errors}"));
     let mut names: Vec<_> = catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
     names.sort_unstable();
     assert_eq!(
@@ -74,14 +74,37 @@ fn a_version_follows_the_sql_and_the_zone() {
              eventos_clientes GROUP BY janela"
         )
     };
-    let version = |text: &str, settings: &ShopSettings| {
+    let version = |text: &str, settings: &DomainSettings| {
         parse(text).expect("valid").metric("m").expect("the metric").version(settings, 3_600_000)
     };
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     assert_eq!(version(&sql("1 hour"), &settings), version(&format!("-- Said.\n{}", sql("1 hour")), &settings));
     assert_ne!(version(&sql("1 hour"), &settings), version(&sql("2 hours"), &settings));
-    let utc = ShopSettings { time_zone: chrono_tz::UTC, ..settings.clone() };
+    let utc = DomainSettings { time_zone: chrono_tz::UTC, ..settings.clone() };
     assert_ne!(version(&sql("1 hour"), &settings), version(&sql("1 hour"), &utc));
+}
+
+#[test]
+fn settings_have_an_earlier_name() {
+    let text = |prefix: &str| {
+        format!(
+            "CREATE VIEW v AS SELECT current_setting('{prefix}.time_zone'), current_setting('{prefix}.currency') FROM eventos_clientes"
+        )
+    };
+    let query = |prefix: &str| {
+        let catalog = parse(&text(prefix)).expect("valid");
+        catalog.views.iter().find(|view| view.name == "v").expect("the view").query.to_string()
+    };
+    assert_eq!(query("domain"), query("shop"));
+    assert!(query("domain").contains("'America/Sao_Paulo', 'BRL'"), "{}", query("domain"));
+}
+
+#[test]
+fn two_domains_cannot_have_the_same_name() {
+    let file = |path: &str| SourceFile { path: path.into(), text: "CREATE VIEW v AS SELECT 1 AS n".into() };
+    let error = Catalog::parse(&[vec![file("a/v.sql"), file("b/v.sql")]], &DomainSettings::default()).map(|_| ());
+    let error = error.expect_err("twice").to_string();
+    assert!(error.contains("b/v.sql") && error.contains("declared twice"), "{error}");
 }
 
 /// What calls no function that has changed keeps the version, and so the table, that it had.
@@ -93,19 +116,19 @@ fn a_version_follows_the_functions_that_changed() {
         );
         let catalog = parse(&text).expect("valid");
         let metric = catalog.metric("m").expect("the metric");
-        (metric.version(&ShopSettings::default(), 3_600_000), metric.changed_functions())
+        (metric.version(&DomainSettings::default(), 3_600_000), metric.changed_functions())
     };
     assert_eq!(version("sum(quantidade)").1, "");
     assert_eq!(version("divide_half_up(sum(preco), count(*))").1, "");
     assert_eq!(version("1 + AVG(quantidade)").1, "avg 2;");
     assert_ne!(version("avg(quantidade)").0, version("sum(quantidade)").0);
-    let builtin = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+    let builtin = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
     assert!(builtin.metrics.iter().all(|metric| metric.changed_functions().is_empty()));
 }
 
 #[test]
 fn what_can_fail_on_data_is_warned_of_with_its_place() {
-    let builtin = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+    let builtin = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
     assert_eq!(builtin.warnings(), []);
     let metric = |body: &str| {
         format!(
@@ -194,7 +217,7 @@ fn mistakes_are_named_with_their_place() {
             "soon",
         ),
         ("CREATE VIEW v WITH (path = 'Vendas') AS SELECT 1", (1, 21), "Vendas"),
-        ("CREATE VIEW v AS SELECT current_setting('shop.colour')", (1, 25), "no setting"),
+        ("CREATE VIEW v AS SELECT current_setting('domain.colour')", (1, 25), "not a setting"),
         (&metric("SELECT count(*) AS n FROM eventos_clientes"), (1, 26), "exactly one window"),
         (
             &metric("SELECT tumble(INTERVAL '1 minute') AS w, count(*) FROM eventos_clientes GROUP BY 1"),

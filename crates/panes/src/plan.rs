@@ -27,7 +27,7 @@ use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceC
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::Statement;
-use vitral_catalog::{Metric, PANE_COLUMN, ShopSettings, WINDOW_START_COLUMN};
+use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::window::Windows;
 
@@ -66,7 +66,7 @@ impl MetricPlan {
     pub fn new(
         metric: &Metric,
         topic: &Topic,
-        settings: &ShopSettings,
+        settings: &DomainSettings,
         session: &SessionContext,
     ) -> Result<Self, PanesError> {
         let leaf_schema = leaf_schema(topic);
@@ -77,7 +77,7 @@ impl MetricPlan {
 
     fn cut(
         metric: &Metric,
-        settings: &ShopSettings,
+        settings: &DomainSettings,
         session: &SessionContext,
         leaf_schema: SchemaRef,
         physical: Arc<dyn ExecutionPlan>,

@@ -1,4 +1,4 @@
-//! Time at the edges: UTC inside, the shop's zone where people write or read times.
+//! Time at the edges: UTC inside, the domain's zone where people write or read times.
 
 mod civil_days;
 

@@ -112,7 +112,7 @@ pub enum ColumnKind {
     Integer,
     /// A JSON number or string with at most `scale` decimals; never rounded.
     Decimal { precision: u8, scale: i8 },
-    /// An RFC 3339 string; without offset it is in the shop's zone.
+    /// An RFC 3339 string; without offset it is in the domain's zone.
     Timestamp,
     /// A JSON boolean.
     Boolean,

@@ -1,7 +1,7 @@
 //! Event-time windows and the panes they are made of.
 //!
 //! Time is cut into panes, each belonging to a whole number of windows: fixed windows into panes of
-//! gcd(size, slide) since the Unix epoch in UTC, civil windows into days of the shop's zone. An aggregate is kept per pane and merged per
+//! gcd(size, slide) since the Unix epoch in UTC, civil windows into days of the domain's zone. An aggregate is kept per pane and merged per
 //! window, so a sliding window costs no more to fold than a tumbling one.
 
 use chrono::{Datelike, Days, Months, NaiveDate};
@@ -14,9 +14,9 @@ use crate::time::{MICROS_PER_MS, civil_day, day_start_ms};
 pub enum Window {
     /// Windows of `size_ms` that start every `slide_ms`, aligned to the Unix epoch.
     Fixed { size_ms: i64, slide_ms: i64 },
-    /// Windows of `size` days that start every civil day of the shop's zone.
+    /// Windows of `size` days that start every civil day of the domain's zone.
     Days { size: u32 },
-    /// Calendar months of the shop's zone.
+    /// Calendar months of the domain's zone.
     Month,
 }
 

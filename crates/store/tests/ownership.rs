@@ -9,7 +9,7 @@ use std::sync::atomic::{AtomicI64, Ordering};
 use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, ArchiveCommit, Location, StoreError};
@@ -17,7 +17,7 @@ use vitral_store::{Archive, ArchiveCommit, Location, StoreError};
 use self::places::places;
 
 fn topic() -> Topic {
-    Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0)
+    Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog").topics.remove(0)
 }
 
 /// Each commit has its own.

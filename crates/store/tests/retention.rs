@@ -10,7 +10,7 @@ use arrow::array::{
 };
 use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::lit;
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::{Limits, Retained, retain};
@@ -19,7 +19,7 @@ use vitral_store::{Archive, ArchiveCommit, Location, read_session};
 use self::places::places;
 
 fn topic() -> Topic {
-    Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0)
+    Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog").topics.remove(0)
 }
 
 /// Offsets of partition 0, one for each second, each counted with its arrival for its event time.

@@ -11,7 +11,7 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
-use vitral_catalog::{Metric, ShopSettings};
+use vitral_catalog::{DomainSettings, Metric};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
@@ -33,7 +33,7 @@ const STOP_SEEN: Duration = Duration::from_millis(100);
 pub struct Backfill {
     pub metric: Metric,
     pub topic: Topic,
-    pub settings: ShopSettings,
+    pub settings: DomainSettings,
     pub archive: Archive,
     pub table: MetricTable,
     /// Windows whose end plus lateness is at or before this M are computed, as far as the table does not have them.

@@ -4,7 +4,7 @@
 //! offset is delivered into the archive exactly once: work is committed together with the offsets it came from, and after a restart the
 //! source goes on at the committed offsets.
 //!
-//! Architecture invariant: only this crate knows Kafka's protocol. Nothing here knows what a shop is.
+//! Architecture invariant: only this crate knows Kafka's protocol. Nothing here knows a domain.
 
 #[macro_use]
 mod step;

@@ -11,7 +11,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::context::SessionContext;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::{PanesError, split_by_window};
@@ -117,7 +117,7 @@ impl PanesOfTopic {
     pub fn new(
         catalog: &Catalog,
         topic: &Topic,
-        settings: &ShopSettings,
+        settings: &DomainSettings,
         session: &SessionContext,
         memory_bytes: usize,
         clock: Arc<dyn Clock>,

@@ -20,7 +20,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::sync::{mpsc, oneshot};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_messages::decode::Decoder;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::time::{Clock, MICROS_PER_MS};
@@ -59,7 +59,7 @@ const REFRESH_SHARE_BEHIND: u32 = 20;
 pub struct Context {
     pub config: StreamConfig,
     pub catalog: Arc<Catalog>,
-    pub settings: ShopSettings,
+    pub settings: DomainSettings,
     pub clock: Arc<dyn Clock>,
     pub view: ViewSender,
     pub telemetry: StreamTelemetry,

@@ -16,7 +16,7 @@ use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use datafusion::common::ScalarValue;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{Expr, ident, lit};
-use vitral_catalog::ShopSettings;
+use vitral_catalog::DomainSettings;
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -107,7 +107,7 @@ impl Wanted {
 /// of these times will have to be computed again, whatever happens to this process.
 pub async fn replay<E: From<StreamError>>(
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     wanted: &Wanted,
     now_ms: i64,
@@ -159,7 +159,7 @@ fn in_offset_order(rows: &RecordBatch) -> Result<RecordBatch, DataFusionError> {
 /// Gives each row its new verdict; those that keep their old one are left out.
 async fn judge(
     topic: &Topic,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     archive: &ArchiveReader,
     rows: &RecordBatch,
     now_ms: i64,

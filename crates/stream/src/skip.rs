@@ -23,7 +23,7 @@ pub(crate) enum Left {
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
-#[error("{0:?} is not a range of offsets such as eventos_clientes/0:120-140, both included")]
+#[error("{0:?} is not a range of offsets such as TOPIC/0:120-140, both included")]
 pub struct NotASkip(String);
 
 impl FromStr for Skip {

@@ -16,7 +16,7 @@ use arrow::array::{
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
@@ -96,7 +96,7 @@ impl Bench {
     fn new(brokers: &str) -> Self {
         let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let kafka = KafkaConfig { brokers: brokers.to_owned(), ..KafkaConfig::default() };
-        let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+        let mut catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
         let name = format!("bench-{}", uuid::Uuid::new_v4());
         catalog.topics[0].kafka_topic = name.clone();
         runtime.block_on(create_topic(&kafka, &name, PARTITIONS, &[])).expect("a topic");
@@ -115,7 +115,7 @@ impl Bench {
                 ..StreamConfig::new(self.kafka.clone(), store)
             },
             catalog: Arc::new(self.catalog.clone()),
-            settings: ShopSettings::default(),
+            settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),
             view: sender,
             telemetry: telemetry.clone(),

@@ -12,13 +12,13 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
-use vitral::simulate::{Simulator, SimulatorConfig};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::View;
+use vitral_simulator::ecommerce::{Simulator, SimulatorConfig};
 use vitral_store::Location;
 use vitral_stream::judge::{Judge, Moment, counted};
 use vitral_stream::kafka::{EventProducer, create_topic};
@@ -133,7 +133,7 @@ fn cpu_seconds_in(stat: impl AsRef<std::path::Path>) -> Option<f64> {
 }
 
 fn shop() -> (Arc<Catalog>, Topic) {
-    let catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+    let catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
     let topic = catalog.topics[0].clone();
     (Arc::new(catalog), topic)
 }
@@ -141,7 +141,7 @@ fn shop() -> (Arc<Catalog>, Topic) {
 /// arrow-json gives up at the first bad message.
 fn valid_only(payloads: &[Vec<u8>]) -> Vec<&[u8]> {
     let (_, topic) = shop();
-    let mut decoder = Decoder::new(&topic, ShopSettings::default().time_zone);
+    let mut decoder = Decoder::new(&topic, DomainSettings::default().time_zone);
     let mut valid = Vec::new();
     for batch in payloads.chunks(BATCH_ROWS) {
         let refused = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice()))).refused;
@@ -176,7 +176,7 @@ fn arrow_json(payloads: &[&[u8]]) {
 
 fn decode(payloads: &[Vec<u8>]) {
     let (_, topic) = shop();
-    let mut decoder = Decoder::new(&topic, ShopSettings::default().time_zone);
+    let mut decoder = Decoder::new(&topic, DomainSettings::default().time_zone);
     for batch in payloads.chunks(BATCH_ROWS) {
         let decoded = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice())));
         assert_eq!(decoded.columns[0].len(), batch.len());
@@ -186,7 +186,7 @@ fn decode(payloads: &[Vec<u8>]) {
 /// All built-in metrics, deduplication on.
 fn decode_to_panes(payloads: &[Vec<u8>]) {
     let (catalog, topic) = shop();
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     let session = engine_session(EngineConfig::default()).expect("a session");
     let mut decoder = Decoder::new(&topic, settings.time_zone);
     let mut judge = Judge::new(&topic, &session, usize::MAX).expect("planned");
@@ -224,7 +224,7 @@ impl KafkaTopic {
     fn new(brokers: String, payloads: &[Vec<u8>]) -> Self {
         let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let kafka = KafkaConfig { brokers, ..KafkaConfig::default() };
-        let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+        let mut catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
         let name = format!("bench-{}", uuid::Uuid::new_v4());
         catalog.topics[0].kafka_topic = name.clone();
         runtime.block_on(create_topic(&kafka, &name, 4, &[])).expect("a topic");
@@ -250,7 +250,7 @@ impl KafkaTopic {
                 ..StreamConfig::new(self.kafka.clone(), Location::folder(dir.path()).expect("a location"))
             },
             catalog: Arc::new(catalog),
-            settings: ShopSettings::default(),
+            settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),
             view: sender,
             telemetry: StreamTelemetry::register(&mut Registry::default()),

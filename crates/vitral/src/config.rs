@@ -12,7 +12,7 @@ use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use vitral_api::ServeConfig;
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use vitral_schemas::health::Bounds;
 use vitral_store::Location;
 use vitral_stream::{KafkaConfig, StreamConfig};
@@ -30,8 +30,12 @@ const STORE_OPTIONS_ENV: &str = "VITRAL__STORE__OPTIONS__";
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Config {
-    pub shop: Shop,
-    pub catalog: CatalogDirs,
+    pub catalog: CatalogSources,
+    /// Over what the `domain.toml` of the domains in use says.
+    pub domain: DomainOptions,
+    /// The earlier name of `domain`.
+    #[serde(skip_serializing_if = "is_unset")]
+    pub shop: DomainOptions,
     pub kafka: Kafka,
     pub store: Store,
     pub warehouse: Warehouse,
@@ -45,17 +49,10 @@ pub struct Config {
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-pub struct Shop {
-    /// IANA name; days and months are this zone's.
-    pub time_zone: String,
-    /// Of events that name none.
-    pub currency: String,
-}
-
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-pub struct CatalogDirs {
-    /// Folders of SQL files, merged over the built-in catalog in order.
+pub struct CatalogSources {
+    /// Built-in domains in use. The first is the one that the page is of.
+    pub domains: Vec<String>,
+    /// Folders of SQL files, merged over the built-in catalog in order; one with a `domain.toml` has its title, zone and currency.
     pub dirs: Vec<PathBuf>,
 }
 
@@ -144,10 +141,9 @@ pub struct Log {
     pub level: String,
 }
 
-impl Default for Shop {
+impl Default for CatalogSources {
     fn default() -> Self {
-        let ShopSettings { time_zone, currency } = ShopSettings::default();
-        Self { time_zone: time_zone.name().to_owned(), currency }
+        Self { domains: vec![DEFAULT_DOMAIN.to_owned()], dirs: Vec::new() }
     }
 }
 
@@ -254,15 +250,15 @@ impl Config {
         }
     }
 
-    pub fn settings(&self) -> anyhow::Result<ShopSettings> {
-        let Shop { time_zone, currency } = &self.shop;
-        let time_zone = time_zone.parse().map_err(|_| {
-            anyhow!("configuration: shop.time_zone is {time_zone:?}, which is no IANA zone such as America/Sao_Paulo")
-        })?;
-        if currency.len() != 3 || !currency.bytes().all(|byte| byte.is_ascii_uppercase()) {
-            bail!("configuration: shop.currency is {currency:?}, which is no code of three letters such as BRL");
-        }
-        Ok(ShopSettings { time_zone, currency: currency.clone() })
+    /// What holds for the catalog in use.
+    pub fn settings(&self) -> anyhow::Result<DomainSettings> {
+        let (domain, shop) = (&self.domain, &self.shop);
+        let configured = DomainOptions {
+            title: under_one_name("title", &domain.title, &shop.title)?,
+            time_zone: under_one_name("time_zone", &domain.time_zone, &shop.time_zone)?,
+            currency: under_one_name("currency", &domain.currency, &shop.currency)?,
+        };
+        Ok(DomainSettings::load(&self.catalog.domains, &self.catalog.dirs, &configured)?)
     }
 
     pub fn catalog(&self) -> anyhow::Result<Catalog> {
@@ -310,8 +306,18 @@ impl Config {
         Bounds { commit, still: commit * 2 }
     }
 
-    /// For printing.
-    pub fn without_secrets(&self) -> Self {
+    /// For printing: what holds, wherever it is said, without secrets.
+    pub fn effective(&self) -> anyhow::Result<Self> {
+        let DomainSettings { title, time_zone, currency, .. } = self.settings()?;
+        let domain = DomainOptions {
+            title: Some(title),
+            time_zone: Some(time_zone.name().to_owned()),
+            currency: Some(currency),
+        };
+        Ok(Self { domain, shop: DomainOptions::default(), ..self.without_secrets() })
+    }
+
+    fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
         redacted::options(&mut shown.kafka.options, redacted::KAFKA_OPTIONS);
         redacted::options(&mut shown.store.options, redacted::STORE_OPTIONS);
@@ -321,6 +327,20 @@ impl Config {
             *url = url.take().map(|url| redacted::url(&url));
         }
         shown
+    }
+}
+
+fn is_unset(options: &DomainOptions) -> bool {
+    *options == DomainOptions::default()
+}
+
+/// A key of `domain`, which may stand under its earlier name.
+fn under_one_name(key: &str, domain: &Option<String>, shop: &Option<String>) -> anyhow::Result<Option<String>> {
+    match (domain, shop) {
+        (Some(new), Some(old)) if new != old => bail!(
+            "configuration: domain.{key} is {new:?} and shop.{key}, its earlier name, is {old:?}: keep domain.{key} alone"
+        ),
+        (new, old) => Ok(new.clone().or_else(|| old.clone())),
     }
 }
 
@@ -353,9 +373,42 @@ mod tests {
     fn values_are_checked() {
         assert!(load("[shop]\ntime_zone = 'Mars/Olympus'").expect_err("no zone").to_string().contains("Mars/Olympus"));
         assert!(load("[shop]\ncurrency = 'R$'").expect_err("no code").to_string().contains("R$"));
-        let config = load("[shop]\ntime_zone = 'UTC'\n[stream]\ncycle_ms = 5").expect("valid");
-        assert_eq!((config.shop.time_zone.as_str(), config.stream.cycle_ms), ("UTC", 5));
-        assert_eq!(config.shop.currency, "BRL");
+        let config = load("[domain]\ntime_zone = 'UTC'\n[stream]\ncycle_ms = 5").expect("valid");
+        let settings = config.settings().expect("sound");
+        assert_eq!((settings.time_zone.name(), config.stream.cycle_ms), ("UTC", 5));
+        assert_eq!(settings.currency, "BRL");
+    }
+
+    #[test]
+    fn the_domain_has_an_earlier_name() {
+        let settings = |text: &str| load(text).and_then(|config| config.settings());
+        let same =
+            settings("[shop]\ntime_zone = 'UTC'\n[domain]\ntime_zone = 'UTC'\ncurrency = 'EUR'").expect("the same");
+        assert_eq!((same.time_zone.name(), same.currency.as_str()), ("UTC", "EUR"));
+        assert_eq!(settings("[shop]\ncurrency = 'USD'").expect("the earlier name").currency, "USD");
+        let error = settings("[shop]\ncurrency = 'USD'\n[domain]\ncurrency = 'EUR'").expect_err("two").to_string();
+        assert!(error.contains("USD") && error.contains("EUR") && error.contains("keep domain.currency"), "{error}");
+    }
+
+    #[test]
+    fn domains_can_be_left_out() {
+        let config = load("[catalog]\ndomains = []\n[domain]\ncurrency = 'EUR'").expect("valid");
+        let catalog = config.catalog().expect("sound");
+        assert!(catalog.topics.is_empty() && catalog.metrics.is_empty());
+        assert!(catalog.endpoints.iter().any(|endpoint| endpoint.path == "/livro"), "what every catalog has");
+        let error = load("[catalog]\ndomains = ['comerce']").expect_err("unknown").to_string();
+        assert!(error.contains("comerce") && error.contains("ecommerce"), "{error}");
+    }
+
+    #[test]
+    fn what_is_shown_is_what_holds() {
+        let config = load("[shop]\ncurrency = 'USD'").expect("valid");
+        let shown = toml::to_string_pretty(&config.effective().expect("sound")).expect("shown");
+        assert!(
+            shown.contains("[domain]") && shown.contains("currency = \"USD\"") && !shown.contains("[shop]"),
+            "{shown}"
+        );
+        assert!(shown.contains("America/Sao_Paulo") && shown.contains("domains = [\"ecommerce\"]"), "{shown}");
     }
 
     #[test]

@@ -1,4 +1,4 @@
-//! The binary's parts: commands, configuration, logs, shutdown, the demo and its simulator.
+//! The binary's parts: commands, configuration, logs, shutdown and the demo.
 
 mod allocator;
 mod broker;
@@ -16,7 +16,6 @@ mod proof;
 mod replay;
 mod server;
 mod shutdown;
-pub mod simulate;
 mod status;
 mod supervisor;
 mod telemetry;

@@ -200,17 +200,27 @@ fn words(topic: &Topic, notice: &Notice) -> String {
         );
     }
     let reason = notice.reason.as_deref().unwrap_or_default();
-    let why = Reason::ALL.into_iter().find(|known| known.name() == reason).map_or("it cannot be read", explained);
+    let why = match Reason::ALL.into_iter().find(|known| known.name() == reason) {
+        Some(Reason::MissingField) => format!("a needed field is absent ({})", needed_fields(topic)),
+        Some(reason) => explained(reason).to_owned(),
+        None => "it cannot be read".to_owned(),
+    };
     format!(
         "NOT COUNTED, refused (recusada, {reason}): {many} at {place}.\n  Why: {why}.\n  `vitral ledger list` and GET /livro show it; \
          correct the producer and send it again."
     )
 }
 
+fn needed_fields(topic: &Topic) -> String {
+    let names: Vec<_> =
+        topic.columns.iter().filter(|column| column.needed).map(|column| column.name.as_str()).collect();
+    names.join(", ")
+}
+
 fn explained(reason: Reason) -> &'static str {
     match reason {
         Reason::Json => "it is not one JSON object in UTF-8",
-        Reason::MissingField => "a needed field is absent (id_usuario, tipo_evento, timestamp)",
+        Reason::MissingField => "a needed field is absent",
         Reason::Type => "a field holds another JSON type than its column",
         Reason::Time => "its timestamp is not an RFC 3339 time such as 2025-05-14T12:34:56Z",
         Reason::Future => "its timestamp lies too far ahead of this machine's clock",

@@ -38,7 +38,7 @@ pub fn resident_bytes() -> Option<u64> {
     Some(kilobytes.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()? * 1024)
 }
 
-/// What the process writes is for its own user alone: archives hold what shoppers did.
+/// What the process writes is for its own user alone: archives hold what people did.
 pub fn keep_files_private() {
     // SAFETY: only sets a number of the process.
     unsafe { libc::umask(0o077) };

@@ -12,7 +12,7 @@ use vitral_batch::reconcile::offsets::{self, Seen};
 use vitral_batch::reconcile::results::{self, Results, Run};
 use vitral_batch::reconcile::{Range, first_ms, reconcile};
 use vitral_batch::{BatchError, Engine};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::health::TaskHealth;
 use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
 use vitral_schemas::time::MICROS_PER_MS;
@@ -31,7 +31,7 @@ const SHOWN: usize = 1_008;
 
 pub struct Proof {
     catalog: Arc<Catalog>,
-    settings: ShopSettings,
+    settings: DomainSettings,
     store: Location,
     view: ViewReceiver,
     hourly: bool,
@@ -72,7 +72,7 @@ impl Proof {
     /// The check, to be run, and what it shows.
     pub fn new(
         catalog: Arc<Catalog>,
-        settings: ShopSettings,
+        settings: DomainSettings,
         store: Location,
         view: ViewReceiver,
         hourly: bool,

@@ -4,7 +4,7 @@ use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use vitral_batch::Engine;
 use vitral_batch::reconcile::{Range, reconcile, repair};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::window::Windows;
 use vitral_store::Location;
 
@@ -29,7 +29,7 @@ pub async fn note(store: &Location, (oldest_ms, newest_ms): (i64, i64)) -> anyho
 }
 
 /// Publishes anew the windows that a replay has changed; how many metrics did change.
-pub async fn finish_replay(catalog: &Catalog, settings: &ShopSettings, store: &Location) -> anyhow::Result<usize> {
+pub async fn finish_replay(catalog: &Catalog, settings: &DomainSettings, store: &Location) -> anyhow::Result<usize> {
     let Some(Pending { oldest_ms, newest_ms }) = pending(store).await? else { return Ok(0) };
     let longest = catalog.metrics.iter().map(|metric| Windows::new(metric.window, settings.time_zone).longest_ms());
     let range = Range { from_ms: oldest_ms - longest.max().unwrap_or_default(), to_ms: newest_ms + 1 };

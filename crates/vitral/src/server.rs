@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use prometheus_client::registry::Registry;
@@ -54,6 +54,10 @@ impl Server {
         api_address: SocketAddr,
         data_dir: PathBuf,
     ) -> anyhow::Result<Self> {
+        ensure!(
+            !catalog.topics.is_empty(),
+            "the catalog has no topic: name a domain in catalog.domains, or a folder that declares one in catalog.dirs"
+        );
         finish_replay(&catalog, &config.settings()?, &stream.store).await?;
         let listener = TcpListener::bind(api_address).await.map_err(|error| {
             let words = listening::cannot(api_address, &error, "--api");

@@ -170,14 +170,14 @@ impl Cursor {
 #[cfg(test)]
 mod tests {
     use datafusion::prelude::SessionContext;
-    use vitral_catalog::{Catalog, ShopSettings, SourceFile};
+    use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 
     use super::*;
 
     fn limited(sql: &str) -> bool {
         let text = format!("CREATE VIEW x WITH (path = '/x') AS {sql};");
         let file = SourceFile { path: "a.sql".into(), text };
-        let catalog = Catalog::parse(&[vec![file]], &ShopSettings::default()).expect("a catalog");
+        let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
         is_limited(&catalog.endpoints[0].query)
     }
 

@@ -68,7 +68,7 @@ async fn stamp(path: &Path) -> std::io::Result<Stamp> {
 mod tests {
     use arrow::util::pretty::pretty_format_batches;
     use datafusion::prelude::SessionContext;
-    use vitral_catalog::{Catalog, ShopSettings, SourceFile};
+    use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 
     use super::*;
 
@@ -76,7 +76,7 @@ mod tests {
         let text = "CREATE TABLE produtos (id_produto TEXT NOT NULL, nome TEXT, preco DECIMAL(18, 2))
             WITH (connector = 'file', path = 'produtos.csv');";
         let file = SourceFile { path: "a.sql".into(), text: text.into() };
-        Catalog::parse(&[vec![file]], &ShopSettings::default()).expect("a catalog").references.remove(0)
+        Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog").references.remove(0)
     }
 
     async fn rows(references: &References) -> Result<String, QueryError> {

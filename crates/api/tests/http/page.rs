@@ -11,7 +11,7 @@ async fn files_have_their_types() {
     let world = World::new(View::default());
     let cases = [
         ("/", "text/html; charset=utf-8"),
-        ("/assets/page.js", "text/javascript; charset=utf-8"),
+        ("/assets/ecommerce/page.js", "text/javascript; charset=utf-8"),
         ("/assets/page.css", "text/css; charset=utf-8"),
         ("/assets/icon.svg", "image/svg+xml"),
     ];
@@ -29,9 +29,9 @@ async fn files_have_their_types() {
 #[tokio::test]
 async fn a_known_file_is_not_sent_again() {
     let world = World::new(View::default());
-    let etag = world.get("/assets/page.js").await.header("etag").map(str::to_owned).expect("an etag");
+    let etag = world.get("/assets/ecommerce/page.js").await.header("etag").map(str::to_owned).expect("an etag");
     let ask = async |known: &str| {
-        let request = Request::get("/assets/page.js").header("if-none-match", known).body(Body::empty());
+        let request = Request::get("/assets/ecommerce/page.js").header("if-none-match", known).body(Body::empty());
         world.ask(request.expect("a request")).await
     };
     let answer = ask(&format!("\"other\", {etag}")).await;
@@ -45,6 +45,7 @@ async fn a_known_file_is_not_sent_again() {
 async fn the_page_names_only_files_that_exist() {
     let world = World::new(View::default());
     let html = world.body("/").await;
+    assert!(html.contains("<title>Vitral · Loja</title>") && html.contains("id=\"sales\""), "the domain's page");
     let named: Vec<_> = html.split('"').filter(|part| part.starts_with("/assets/")).collect();
     assert!(!named.is_empty());
     for path in named {

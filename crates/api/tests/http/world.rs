@@ -21,7 +21,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use vitral_api::{ApiConfig, ApiInputs, ServeConfig, Telemetry};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::history::Histories;
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
@@ -37,7 +37,7 @@ pub fn ms(text: &str) -> i64 {
 
 pub fn catalog(dir: Option<&Path>) -> Catalog {
     let dirs: Vec<_> = dir.into_iter().map(Path::to_owned).collect();
-    Catalog::load(&dirs, &ShopSettings::default()).expect("a catalog")
+    Catalog::load(&dirs, &DomainSettings::default()).expect("a catalog")
 }
 
 pub struct World {
@@ -71,7 +71,7 @@ impl World {
         let shutdown = CancellationToken::new();
         let mut registry = Registry::default();
         let telemetry = Telemetry::register(&mut registry);
-        let mut config = ApiConfig::new(ShopSettings::default(), files.path().to_owned());
+        let mut config = ApiConfig::new(DomainSettings::default(), files.path().to_owned());
         configure(&mut config);
         let inputs = ApiInputs {
             catalog: Arc::new(catalog),

@@ -13,7 +13,7 @@ pub(super) use self::names::key;
 use super::ImportError;
 use super::wording::listed;
 
-/// What stands for the time of day in `--map`, if the topic has no such column: `--map "Hora da venda=hora"`.
+/// What stands for the time of day in `--map`, if the topic has no such column: `--map "Hora local=hora"`.
 const CLOCK: &str = "hora";
 /// Headings of a time of day.
 const CLOCKS: [&str; 7] =

@@ -1,4 +1,4 @@
-//! What an import has brought, to be compared with the shop's own report.
+//! What an import has brought, to be compared with a report of one's own.
 
 use std::sync::Arc;
 

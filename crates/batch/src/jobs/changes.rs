@@ -69,7 +69,7 @@ pub(super) async fn moment(tables: &Tables<'_>) -> Result<Moment, BatchError> {
     Ok(Moment(moment))
 }
 
-/// The days of the shop's zone with counted rows that came, or were taken back, after `before`; all of them without it.
+/// The days of the domain's zone with counted rows that came, or were taken back, after `before`; all of them without it.
 pub(super) async fn days_since(
     tables: &Tables<'_>,
     before: Option<&Moment>,

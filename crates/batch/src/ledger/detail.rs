@@ -185,13 +185,13 @@ fn words(ms: i64) -> String {
 mod tests {
     use arrow::array::{Int32Array, Int64Array, TimestampMicrosecondArray};
     use arrow::datatypes::{Field, Schema};
-    use vitral_catalog::{Catalog, ShopSettings};
+    use vitral_catalog::{Catalog, DomainSettings};
 
     use super::*;
 
     /// Verdict, reason and content; the event time is that of 2025-05-14T12:00:00Z.
     fn explained(rows: &[(&str, Option<&str>, &[u8])]) -> Vec<(String, String)> {
-        let topic = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0);
+        let topic = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog").topics.remove(0);
         let count = rows.len();
         let nothing = || Arc::new(StringArray::new_null(count)) as ArrayRef;
         let times = TimestampMicrosecondArray::from(vec![1_747_224_000_000_000; count]).with_timezone("UTC");

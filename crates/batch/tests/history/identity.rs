@@ -2,7 +2,7 @@
 
 use vitral_batch::checks;
 use vitral_batch::import::Numbers;
-use vitral_catalog::ShopSettings;
+use vitral_catalog::DomainSettings;
 use vitral_store::warehouse::Days;
 
 use crate::world::{World, day};
@@ -162,7 +162,7 @@ async fn honest_lines_that_are_alike_all_count_and_no_check_is_red() {
     let repeated = async |world: &World, of: &str| {
         let days = Days { from: day(of), to: day(of).succ_opt().expect("a day") };
         let tables = world.tables().await;
-        let found = checks::run(&world.catalog, ShopSettings::default().time_zone, days, &tables).await.expect("run");
+        let found = checks::run(&world.catalog, DomainSettings::default().time_zone, days, &tables).await.expect("run");
         found.into_iter().find(|check| check.name == "vendas_repetidas").map(|check| check.count)
     };
     // Without an order, rows are told apart by all cells that are used: two shops may sell the same.

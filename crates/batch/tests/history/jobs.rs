@@ -3,7 +3,7 @@
 use crate::world::{World, day};
 use vitral_batch::jobs::Wanted;
 use vitral_batch::{checks, planning};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_store::warehouse::Days;
 
 const SALES: &str = "id_pedido,id_produto,quantidade,valor,desconto,timestamp,regiao,categoria
@@ -120,7 +120,7 @@ async fn what_has_no_reference_table_is_not_checked() {
     let unchecked = async || {
         let tables = world.tables().await;
         let found =
-            checks::run(&world.catalog, ShopSettings::default().time_zone, days, &tables).await.expect("checked");
+            checks::run(&world.catalog, DomainSettings::default().time_zone, days, &tables).await.expect("checked");
         found.into_iter().filter_map(|check| Some((check.name, check.unchecked?))).collect::<Vec<_>>()
     };
     let found = unchecked().await;
@@ -139,7 +139,7 @@ async fn what_has_no_reference_table_is_not_checked() {
 async fn checks_find_what_should_not_be() {
     let world = shop().await;
     let days = Days { from: day("2025-12-31"), to: day("2026-01-02") };
-    let zone = ShopSettings::default().time_zone;
+    let zone = DomainSettings::default().time_zone;
     let offending = async |world: &World| {
         let tables = world.tables().await;
         let found = checks::run(&world.catalog, zone, days, &tables).await.expect("checked");
@@ -161,7 +161,7 @@ async fn checks_find_what_should_not_be() {
 
 #[tokio::test]
 async fn what_cannot_be_planned_is_named_before_it_runs() {
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     let built_in = Catalog::load(&[], &settings).expect("the built-in catalog");
     let errors = planning::errors(&built_in, settings.time_zone).await.expect("planned");
     assert!(errors.is_empty(), "{errors:?}");

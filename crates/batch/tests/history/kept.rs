@@ -5,7 +5,7 @@ use std::sync::Arc;
 use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Seen};
 use vitral_batch::{Engine, jobs::Wanted};
-use vitral_catalog::{Catalog, Metric, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_schemas::published::PublishedWindows;
@@ -22,13 +22,13 @@ FROM eventos_clientes GROUP BY janela, categoria ORDER BY ";
 fn metric(world: &World, order: &str) -> Metric {
     let text = format!("{METRIC}{order};\n");
     world.write("catalogo/por_categoria.sql", &text);
-    let catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    let catalog = Catalog::load(&[world.dir.path().join("catalogo")], &DomainSettings::default()).expect("the catalog");
     catalog.metric("por_categoria").expect("the metric").clone()
 }
 
 async fn table(world: &World, metric: &Metric) -> MetricTable {
     let topic = world.catalog.topic(&metric.topic).expect("a topic");
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     let session = engine_session(EngineConfig::default()).expect("a session");
     let plan = MetricPlan::new(metric, topic, &settings, &session).expect("planned");
     let version = metric.version(&settings, topic.lateness_ms);
@@ -39,7 +39,7 @@ async fn table(world: &World, metric: &Metric) -> MetricTable {
 /// Computes the metric's history and publishes through it, as a stream that declares it does.
 async fn publish(world: &World, metric: &Metric, through: &str) -> Backfilled {
     let topic = world.catalog.topic(&metric.topic).expect("a topic");
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     let done = backfill(metric, topic, &settings, &world.store, &Engine::Local).await.expect("computed");
     let version = metric.version(&settings, topic.lateness_ms);
     let through = through.parse::<chrono::DateTime<chrono::Utc>>().expect("a time").timestamp_millis();
@@ -114,7 +114,7 @@ async fn windows_without_their_columns_are_said_to_be_missing() {
     let other = "CREATE MATERIALIZED VIEW por_categoria AS SELECT tumble(INTERVAL '1 hour') AS janela, moeda, count(*) AS vendas \
                  FROM eventos_clientes GROUP BY janela, moeda;\n";
     world.write("catalogo/por_categoria.sql", other);
-    let catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    let catalog = Catalog::load(&[world.dir.path().join("catalogo")], &DomainSettings::default()).expect("the catalog");
     let other = catalog.metric("por_categoria").expect("the metric");
     publish(&world, other, "2025-05-15T14:00:00Z").await;
     let provider = table(&world, other).await.provider().await.expect("rows");

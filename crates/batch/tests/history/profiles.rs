@@ -1,7 +1,7 @@
 //! Files of other programs, by the catalog's profiles, and conditions on a file's own columns.
 
 use vitral_batch::import::{Ask, File, recognise, understand};
-use vitral_catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
+use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, SourceFile, builtin_files};
 
 use crate::world::{Read, World};
 
@@ -211,10 +211,10 @@ async fn a_file_of_nobody_is_not_recognised() {
 
 #[tokio::test]
 async fn profiles_are_planned_by_a_check_of_the_catalog() {
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     let errors = async |sql: &str| {
         let file = SourceFile { path: "p.sql".to_owned(), text: sql.to_owned() };
-        let catalog = Catalog::parse(&[builtin_files(), vec![file]], &settings).expect("parsed");
+        let catalog = Catalog::parse(&[builtin_files(&[DEFAULT_DOMAIN]), vec![file]], &settings).expect("parsed");
         let errors = vitral_batch::planning::errors(&catalog, settings.time_zone).await.expect("planned");
         errors.into_iter().map(|error| error.to_string()).collect::<Vec<_>>()
     };
@@ -236,7 +236,8 @@ SELECT "Nº" AS id_pedido, "Devolvido" AS valor_total, "Dia" AS timestamp FROM a
 async fn what_one_table_of_a_file_shows_holds_for_the_others() {
     let mut world = World::new();
     world.write("catalogo/loja.sql", BOTH);
-    world.catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    world.catalog =
+        Catalog::load(&[world.dir.path().join("catalogo")], &DomainSettings::default()).expect("the catalog");
     // Of the refunds alone nobody could tell: 1.500 and 03/04/2025.
     let path = world.write("a.csv", "Nº;Preço;Dia;Devolvido\n1;2.000,50;13/04/2025;\n2;3.000;03/04/2025;1.500\n");
     assert_eq!(world.import_recognised(&path).await.0, "loja");
@@ -249,7 +250,8 @@ async fn what_one_table_of_a_file_shows_holds_for_the_others() {
 async fn a_question_about_one_table_keeps_the_file_out_of_the_others() {
     let mut world = World::new();
     world.write("catalogo/loja.sql", BOTH);
-    world.catalog = Catalog::load(&[world.dir.path().join("catalogo")], &ShopSettings::default()).expect("the catalog");
+    world.catalog =
+        Catalog::load(&[world.dir.path().join("catalogo")], &DomainSettings::default()).expect("the catalog");
     let path = world.write(
         "a.csv",
         "Nº;Preço;Dia;Devolvido\n1;2.00;13/04/2025;\n2;3.00;14/04/2025;1.500,00\n3;3.00;14/04/2025;1,500.00\n",

@@ -6,7 +6,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use vitral_batch::BatchError;
 use vitral_batch::import::records::{self, State};
 use vitral_batch::jobs::{Jobs, Wanted};
-use vitral_catalog::ShopSettings;
+use vitral_catalog::DomainSettings;
 use vitral_store::warehouse::{Connection, Days, PostgresWarehouse, Warehouse, WarehouseTable};
 
 use crate::world::{World, day, show};
@@ -184,7 +184,7 @@ async fn a_database_loses_the_rows_too() {
     let warehouse = PostgresWarehouse::open(&connection).await.expect("a database");
     let warehouse: Arc<dyn Warehouse> = Arc::new(warehouse);
     let world = World::new();
-    let zone = ShopSettings::default().time_zone;
+    let zone = DomainSettings::default().time_zone;
     let jobs = Jobs { catalog: &world.catalog, zone, store: &world.store, warehouse: &*warehouse, allow_open: false };
     // Of the table's columns those that are looked at.
     let columns =

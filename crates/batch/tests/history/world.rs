@@ -19,7 +19,7 @@ use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, r
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
-use vitral_catalog::{Catalog, Profile, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings, Profile};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 use vitral_store::{Archive, ArchiveCommit, Location};
@@ -36,7 +36,7 @@ pub struct World {
 impl World {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let catalog = Catalog::load(&[], &ShopSettings::default()).expect("the catalog");
+        let catalog = Catalog::load(&[], &DomainSettings::default()).expect("the catalog");
         let store = Location::folder(dir.path()).expect("a folder");
         Self { dir, catalog, store }
     }
@@ -89,7 +89,7 @@ impl World {
 
     pub fn understood(&self, table: &str, read: Read<'_>) -> Import {
         let (topic, target) = self.catalog.import_target(table).expect("a table");
-        let ShopSettings { time_zone: zone, currency } = ShopSettings::default();
+        let DomainSettings { time_zone: zone, currency, .. } = DomainSettings::default();
         Import {
             topic: topic.clone(),
             table: table.to_owned(),
@@ -141,7 +141,7 @@ impl World {
     /// Rows of the ledger, as `vitral ledger list` shows them.
     pub async fn ledger(&self) -> Vec<String> {
         let wanted = ident(archive_columns::VERDICT).in_list(vec![lit("recusada"), lit("duplicada")], false);
-        let zone = ShopSettings::default().time_zone;
+        let zone = DomainSettings::default().time_zone;
         let rows = ledger::newest(&self.catalog.topics[0], zone, &self.store, wanted, 100).await.expect("the ledger");
         if rows.iter().all(|rows| rows.num_rows() == 0) {
             return Vec::new();
@@ -241,7 +241,7 @@ impl World {
         wanted: Wanted,
         allow_open: bool,
     ) -> Result<Vec<Done>, BatchError> {
-        let zone = ShopSettings::default().time_zone;
+        let zone = DomainSettings::default().time_zone;
         let jobs = Jobs { catalog: &self.catalog, zone, store: &self.store, warehouse, allow_open };
         jobs.run(job, wanted, &self.tables().await).await
     }

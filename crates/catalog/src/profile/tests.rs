@@ -1,9 +1,12 @@
 use super::*;
-use crate::{Catalog, ShopSettings, SourceFile};
+use crate::{Catalog, DomainSettings, SourceFile};
 
 fn read(sql: &str) -> Result<Profile, String> {
     let file = SourceFile { path: "p.sql".to_owned(), text: sql.to_owned() };
-    let catalog = Catalog::parse(&[super::super::builtin_files(), vec![file]], &ShopSettings::default());
+    let catalog = Catalog::parse(
+        &[super::super::builtin_files(&[super::super::DEFAULT_DOMAIN]), vec![file]],
+        &DomainSettings::default(),
+    );
     let catalog = catalog.map_err(|error| error.to_string())?;
     Ok(catalog.profiles.into_iter().find(|profile| profile.name == "loja").expect("the profile"))
 }

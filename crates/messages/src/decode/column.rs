@@ -19,7 +19,7 @@ use super::time::{Zone, micros};
 pub(super) type Misfit = (Reason, &'static str);
 
 const TOO_LONG: Misfit = (Reason::Size, "is longer than its column allows");
-const NO_CURRENCY: &str = "is not a currency of three letters, such as BRL";
+const NO_CURRENCY: &str = "is not a currency of three letters, such as USD";
 
 pub(super) struct Column {
     needed: bool,

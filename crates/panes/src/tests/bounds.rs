@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
-use vitral_catalog::ShopSettings;
+use vitral_catalog::DomainSettings;
 
 use super::rows::{Event, all_rows, batch, fold, panes, plan, text};
 use crate::plan::MetricPlan;
@@ -45,7 +45,7 @@ fn states_survive_a_lack_of_memory() {
         "CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, id_sessao, count(*) AS n FROM eventos_clientes GROUP BY janela, id_sessao",
     );
     let session = engine_session(EngineConfig { memory_bytes: 1 << 20 }).expect("a session");
-    let plan = MetricPlan::new(&plan.metric, &topic, &ShopSettings::default(), &session);
+    let plan = MetricPlan::new(&plan.metric, &topic, &DomainSettings::default(), &session);
     let plan = Arc::new(plan.expect("planned"));
     let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, 1 << 20);
     let event = |id: usize| -> Event {

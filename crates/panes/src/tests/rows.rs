@@ -9,7 +9,7 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
-use vitral_catalog::{Catalog, PANE_COLUMN, ShopSettings, SourceFile};
+use vitral_catalog::{Catalog, DomainSettings, PANE_COLUMN, SourceFile};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
@@ -20,7 +20,7 @@ use vitral_engine::{EngineConfig, divide_half_up, engine_session, make_exact};
 
 /// The built-in catalog's topic, with `sql` as its only metric of that name.
 pub fn plan(sql: &str) -> (Topic, Arc<MetricPlan>) {
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     let builtin = Catalog::load(&[], &settings).unwrap_or_else(|errors| panic!("{errors}"));
     let topic = builtin.topic("eventos_clientes").expect("the topic").clone();
     let file = SourceFile { path: "case.sql".into(), text: sql.into() };

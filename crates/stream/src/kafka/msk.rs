@@ -53,7 +53,7 @@ impl MskIam {
     }
 }
 
-/// `b-1.shop.ab12.c2.kafka.sa-east-1.amazonaws.com:9098`
+/// `b-1.demo.ab12.c2.kafka.sa-east-1.amazonaws.com:9098`
 fn region_of(brokers: &str) -> Option<String> {
     let host = brokers.split(',').next()?.split(':').next()?;
     let (rest, _) = host.split_once(".amazonaws.com")?;

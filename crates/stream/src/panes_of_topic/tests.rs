@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use arrow::array::{ArrayRef, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
-use vitral_catalog::{Catalog, ShopSettings, SourceFile, builtin_files};
+use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::time::ManualClock;
@@ -30,10 +30,10 @@ impl Engine {
 
     /// With these metrics besides the built-in ones, and so much memory.
     fn with(metrics: &str, memory_bytes: usize) -> Self {
-        let settings = ShopSettings::default();
+        let settings = DomainSettings::default();
         let file = SourceFile { path: "above.sql".to_owned(), text: metrics.to_owned() };
         let above = if metrics.is_empty() { Vec::new() } else { vec![file] };
-        let catalog = Catalog::parse(&[builtin_files(), above], &settings).expect("a catalog");
+        let catalog = Catalog::parse(&[builtin_files(&[DEFAULT_DOMAIN]), above], &settings).expect("a catalog");
         let topic = catalog.topics[0].clone();
         let session = engine_session(EngineConfig { memory_bytes }).expect("a session");
         let clock = Arc::new(ManualClock::new(START_MS));

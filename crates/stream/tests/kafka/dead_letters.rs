@@ -1,6 +1,6 @@
 //! Messages that are refused.
 
-use vitral_catalog::ShopSettings;
+use vitral_catalog::DomainSettings;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;
@@ -126,6 +126,6 @@ async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
     let nothing = async |_| Ok(());
     let wanted = Wanted::default();
     let now_ms = chrono::Utc::now().timestamp_millis();
-    let fed = replay::<StreamError>(&topic, &ShopSettings::default(), &store, &wanted, now_ms, nothing).await;
+    let fed = replay::<StreamError>(&topic, &DomainSettings::default(), &store, &wanted, now_ms, nothing).await;
     assert_eq!(fed.expect("fed again"), Replayed { refused: 1, cut: 1, ..Replayed::default() });
 }

@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use futures::FutureExt;
-use vitral_catalog::ShopSettings;
+use vitral_catalog::DomainSettings;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Location, StoreError};
 use vitral_stream::replay::{Replayed, Wanted, replay};
@@ -68,7 +68,7 @@ async fn a_stream_stops_when_rows_were_fed_again_elsewhere() {
 
     let store = Location::folder(dir.path()).expect("a location");
     let nothing = async |_| Ok(());
-    let settings = ShopSettings::default();
+    let settings = DomainSettings::default();
     let fed = replay::<StreamError>(&shop.topic, &settings, &store, &Wanted::default(), NOON_MS, nothing).await;
     let late_ms = NOON_MS - 3 * HOUR_MS;
     assert_eq!(

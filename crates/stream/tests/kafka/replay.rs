@@ -1,6 +1,6 @@
 //! Rows of the ledger, fed again.
 
-use vitral_catalog::ShopSettings;
+use vitral_catalog::DomainSettings;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;
 use vitral_stream::StreamError;
@@ -37,7 +37,7 @@ async fn what_is_fed_again_counts_once() {
     let feed = async |cause: Option<Cause>, now_ms: i64| {
         let wanted = Wanted { cause, ..Wanted::default() };
         let nothing = async |_| Ok(());
-        replay::<StreamError>(&shop.topic, &ShopSettings::default(), &store, &wanted, now_ms, nothing)
+        replay::<StreamError>(&shop.topic, &DomainSettings::default(), &store, &wanted, now_ms, nothing)
             .await
             .expect("fed again")
     };

@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use rdkafka::admin::AdminClient;
 use rdkafka::client::DefaultClientContext;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use vitral_catalog::{Catalog, ShopSettings, SourceFile};
+use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_schemas::time::{Clock, ManualClock, SystemClock};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
@@ -60,7 +60,7 @@ impl Shop {
 
     /// The same, with settings of the topic in Kafka.
     pub async fn with_settings(kafka: KafkaConfig, partitions: i32, settings: &[(&str, &str)]) -> Self {
-        let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+        let mut catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
         let name = format!("eventos-{}", uuid::Uuid::new_v4());
         catalog.topics[0].kafka_topic = name.clone();
         create_topic(&kafka, &name, partitions, settings).await.expect("a topic");
@@ -99,7 +99,7 @@ impl Shop {
         let context = pipeline::Context {
             config,
             catalog: Arc::clone(&self.catalog),
-            settings: ShopSettings::default(),
+            settings: DomainSettings::default(),
             clock: Arc::clone(&self.clock),
             view: sender,
             telemetry,
@@ -130,7 +130,7 @@ impl Shop {
 
     /// The built-in catalog on a topic that does not exist yet.
     pub fn without_topic(kafka: KafkaConfig) -> Self {
-        let mut catalog = Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog");
+        let mut catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
         catalog.topics[0].kafka_topic = format!("eventos-{}", uuid::Uuid::new_v4());
         let topic = catalog.topics[0].clone();
         let producer = producer(&kafka, &[("enable.idempotence", "true"), ("linger.ms", "0")]);
@@ -140,8 +140,8 @@ impl Shop {
     /// The same topic under a catalog with these statements on top.
     pub fn with_catalog(&self, text: &str) -> Self {
         let file = SourceFile { path: "above.sql".to_owned(), text: text.to_owned() };
-        let below = vitral_catalog::builtin_files();
-        let mut catalog = Catalog::parse(&[below, vec![file]], &ShopSettings::default()).expect("a catalog");
+        let below = vitral_catalog::builtin_files(&[vitral_catalog::DEFAULT_DOMAIN]);
+        let mut catalog = Catalog::parse(&[below, vec![file]], &DomainSettings::default()).expect("a catalog");
         catalog.topics[0].kafka_topic = self.topic.kafka_topic.clone();
         let (kafka, clock) = (self.kafka.clone(), Arc::clone(&self.clock));
         Self {

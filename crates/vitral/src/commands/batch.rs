@@ -50,7 +50,7 @@ pub enum Command {
 pub struct Flags {
     /// The job.
     job: String,
-    /// For this day of the shop's zone: 2025-12-31, today, yesterday, or the day that a time (RFC 3339) is in.
+    /// For this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time (RFC 3339) is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
     date: Option<Day>,
     /// For so many days through that one.

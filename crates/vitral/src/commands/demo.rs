@@ -8,11 +8,13 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread::JoinHandle;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use anyhow::Context;
 use chrono::Utc;
 use clap::Args;
+use vitral_simulator::ecommerce::{Simulator, SimulatorConfig, TOPIC, write_reference_csv};
+use vitral_simulator::{Message, Pace, play};
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::KafkaConfig;
@@ -26,12 +28,10 @@ use crate::notices::Notices;
 use crate::process;
 use crate::server::{self, REFERENCE_DIR, Server};
 use crate::shutdown;
-use crate::simulate::{Simulator, SimulatorConfig, write_reference_csv};
 use crate::status::Status;
 
 /// Where a script finds the demo: whole or not there.
 const ENV_FILE: &str = "demo.env";
-const TOPIC: &str = "eventos_clientes";
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -62,9 +62,13 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         zone: config.settings()?.time_zone,
         ..SimulatorConfig::default()
     };
+    // Without its topic the simulator has nowhere to send.
+    let simulation = catalog.topics.iter().any(|topic| topic.kafka_topic == TOPIC).then_some(simulation);
     let reference_dir = data_dir.join(REFERENCE_DIR);
     std::fs::create_dir_all(&reference_dir)?;
-    write_reference_csv(&reference_dir, &simulation).context("the reference tables cannot be written")?;
+    if let Some(simulation) = &simulation {
+        write_reference_csv(&reference_dir, simulation).context("the reference tables cannot be written")?;
+    }
 
     server::run(async {
         let topics: Vec<String> =
@@ -124,7 +128,7 @@ async fn demo(
     broker: &DemoBroker,
     server: &mut Server,
     data_dir: &Path,
-    simulation: SimulatorConfig,
+    simulation: Option<SimulatorConfig>,
     mut notices: Notices,
 ) -> anyhow::Result<()> {
     let mut view = server.view.clone();
@@ -132,7 +136,7 @@ async fn demo(
         ready = view.wait_for(|view| view.ready && view.topics_waiting.is_empty()) => { ready.context("the stream ended")?; }
         error = server.failed() => return Err(error),
     }
-    let _simulation = Simulation::start(broker.simulator(), simulation)?;
+    let _simulation = simulation.map(|config| Simulation::start(broker.simulator(), config)).transpose()?;
     write_env(data_dir, broker.address, server.api_address)?;
     crate::cli::answer(&format!(
         "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",
@@ -166,19 +170,9 @@ impl Simulation {
         let producer = EventProducer::new(&kafka, TOPIC)?;
         let stopped = Arc::clone(&stop);
         let run = move || {
-            let began = Instant::now();
-            for message in Simulator::new(config) {
-                let due = Duration::from_millis(u64::try_from(message.event_ms - start_ms).unwrap_or_default());
-                while began.elapsed() < due && !stopped.load(Ordering::Relaxed) {
-                    std::thread::sleep((due - began.elapsed().min(due)).min(Duration::from_millis(50)));
-                }
-                if stopped.load(Ordering::Relaxed) {
-                    return;
-                }
-                if let Err(error) = producer.send(&message.key, &message.payload) {
-                    tracing::error!(%error, "the simulator stopped");
-                    return;
-                }
+            let send = |message: &Message| producer.send(&message.key, &message.payload);
+            if let Err(error) = play(Simulator::new(config), Pace::EventTime { start_ms }, &stopped, send) {
+                tracing::error!(%error, "the simulator stopped");
             }
         };
         let thread = std::thread::Builder::new().name("simulator".to_owned()).spawn(run)?;

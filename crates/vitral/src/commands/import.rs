@@ -33,7 +33,7 @@ pub struct Flags {
     /// fails does not keep the others from being imported.
     #[arg(required = true, value_name = "FILE")]
     files: Vec<String>,
-    /// The table whose rows they are: a topic, or a view that says how, such as vendas.
+    /// The table whose rows they are: a topic, or a view that says how.
     #[arg(long, required = true, value_name = "T")]
     table: Option<String>,
     /// Show how the files would be understood, and what would be refused and why; nothing is written.
@@ -85,7 +85,7 @@ struct Forms {
     /// The order of day, month and year, where the year is not first in four digits; else it is found from the whole column, or asked.
     #[arg(long, value_name = "ORDER")]
     dates: Option<Order>,
-    /// The zone of times without an offset, such as America/Manaus; else shop.time_zone.
+    /// The zone of times without an offset, such as America/Manaus; else domain.time_zone.
     #[arg(long, value_name = "Z", value_parser = zone)]
     time_zone: Option<Tz>,
     /// The line of the headings; else the first is taken that names the columns that are needed.

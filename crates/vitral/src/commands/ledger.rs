@@ -11,7 +11,7 @@ use serde_json::json;
 use vitral_batch::import::ROW_REASON;
 use vitral_batch::import::wording::counted;
 use vitral_batch::ledger;
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_store::{Act, DataDirLock, Location};
@@ -144,7 +144,7 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
 
 async fn replay_all(
     catalog: &Catalog,
-    settings: &ShopSettings,
+    settings: &DomainSettings,
     store: &Location,
     wanted: &Wanted,
 ) -> anyhow::Result<()> {

@@ -43,7 +43,7 @@ pub struct Flags {
     /// ... and before this one.
     #[arg(long, value_name = "T", requires = "from", value_parser = instant)]
     to: Option<DateTime<Utc>>,
-    /// Windows that start on this day of the shop's zone: 2025-12-31, today, yesterday, or the day that a time is in.
+    /// Windows that start on this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"], required_unless_present = "from")]
     date: Option<Day>,
     /// Put what was recomputed in the place of what differs, and compare again.

@@ -5,7 +5,7 @@ use anyhow::Context;
 use crate::config::Config;
 
 pub fn run(config: &Config) -> anyhow::Result<()> {
-    let text = toml::to_string_pretty(&config.without_secrets()).context("the configuration cannot be written")?;
+    let text = toml::to_string_pretty(&config.effective()?).context("the configuration cannot be written")?;
     crate::cli::answer(text.trim_end());
     Ok(())
 }

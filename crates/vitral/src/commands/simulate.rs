@@ -1,18 +1,19 @@
 //! `vitral simulate`: synthetic events to Kafka or a file.
 
 use std::fs::File;
-use std::io::{BufWriter, Write};
-use std::path::Path;
+use std::io::BufWriter;
+use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use clap::Args;
+use vitral_simulator::ecommerce::{Simulator, SimulatorConfig, TOPIC};
+use vitral_simulator::{Pace, play, write_lines};
 use vitral_stream::kafka::EventProducer;
 
 use super::instant::instant;
 use crate::config::Config;
-use crate::simulate::{Simulator, SimulatorConfig};
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -34,9 +35,9 @@ pub struct Flags {
     #[arg(long, value_name = "kafka|FILE", default_value = "kafka")]
     to: String,
     /// The topic, when sending to Kafka.
-    #[arg(long, default_value = "eventos_clientes")]
+    #[arg(long, default_value = TOPIC)]
     topic: String,
-    /// How many products and users the shop has.
+    /// How many products and users there are.
     #[arg(long, default_value_t = 2_000)]
     products: u32,
     #[arg(long, default_value_t = 20_000)]
@@ -57,39 +58,23 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
         zone: config.settings()?.time_zone,
         ..SimulatorConfig::default()
     });
-    let simulator = simulator.take(flags.count);
+    let messages = simulator.take(flags.count);
     if flags.to != "kafka" {
-        return to_file(simulator, Path::new(&flags.to));
+        let failed = || format!("{} cannot be written", flags.to);
+        let mut file = BufWriter::new(File::create(&flags.to).with_context(failed)?);
+        return write_lines(messages, &mut file).with_context(failed);
     }
+    let pace = match flags.pace {
+        Some(rate) => Pace::PerSecond(rate),
+        None if flags.start.is_none() => Pace::EventTime { start_ms },
+        None => Pace::Unlimited,
+    };
     let producer = EventProducer::new(&config.kafka(), &flags.topic)?;
     let began = Instant::now();
-    for (index, message) in simulator.enumerate() {
-        let due = match flags.pace {
-            Some(pace) => Duration::from_secs_f64(index as f64 / pace),
-            None if flags.start.is_none() => {
-                Duration::from_millis(u64::try_from(message.event_ms - start_ms).unwrap_or_default())
-            }
-            None => Duration::ZERO,
-        };
-        // Short waits would only add up to lateness.
-        let wait = due.saturating_sub(began.elapsed());
-        if wait > Duration::from_millis(2) {
-            std::thread::sleep(wait);
-        }
-        producer.send(&message.key, &message.payload)?;
-    }
+    play(messages, pace, &AtomicBool::new(false), |message| producer.send(&message.key, &message.payload))?;
     producer.flush(Duration::from_secs(60))?;
     let (delivered, undelivered) = (producer.delivered(), producer.undelivered());
     crate::cli::answer(&format!("{delivered} delivered, {undelivered} not, in {:.1} s", began.elapsed().as_secs_f64()));
     ensure!(undelivered == 0, "the broker did not take {undelivered} messages");
     Ok(())
-}
-
-fn to_file(simulator: impl Iterator<Item = crate::simulate::Message>, path: &Path) -> anyhow::Result<()> {
-    let failed = || format!("{} cannot be written", path.display());
-    let mut file = BufWriter::new(File::create(path).with_context(failed)?);
-    for message in simulator {
-        file.write_all(&message.payload).and_then(|()| file.write_all(b"\n")).with_context(failed)?;
-    }
-    file.flush().with_context(failed)
 }

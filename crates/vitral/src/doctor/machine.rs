@@ -73,7 +73,7 @@ fn directory(dir: &Path) -> Finding {
     }
     let mode = found.mode() & 0o777;
     if mode & 0o077 != 0 {
-        let remedy = format!("chmod 700 {shown}: the archive holds what shoppers did");
+        let remedy = format!("chmod 700 {shown}: the archive holds what people did");
         return Finding::warn(ABOUT, format!("{shown} may be read by others (mode {mode:o})"), remedy);
     }
     Finding::ok(ABOUT, format!("{shown} is this user's alone"))
@@ -157,7 +157,7 @@ fn zone(config: &Config) -> Finding {
                 format!("{}: now {} (UTC{})", settings.time_zone, now.format("%d/%m/%Y %H:%M"), now.offset().fix());
             Finding::ok("time zone", found)
         }
-        Err(error) => Finding::fail("time zone", format!("{error:#}"), "shop.time_zone = \"America/Sao_Paulo\""),
+        Err(error) => Finding::fail("time zone", format!("{error:#}"), "domain.time_zone = \"Europe/Lisbon\""),
     }
 }
 

@@ -1,10 +1,10 @@
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 
 use super::*;
 use crate::import::source::{Fit, Headings, distinct};
 
 fn mapped(header: &[&str], map: &[(&str, &str)]) -> Result<Mapping, String> {
-    let catalog = Catalog::load(&[], &ShopSettings::default()).expect("the catalog");
+    let catalog = Catalog::load(&[], &DomainSettings::default()).expect("the catalog");
     let (topic, target) = catalog.import_target("vendas").expect("a target");
     let header = distinct(&texts(header));
     let named = map.iter().map(|(theirs, ours)| ((*theirs).to_owned(), (*ours).to_owned())).collect();
@@ -104,7 +104,7 @@ fn a_row_is_worth_something_or_the_user_says_that_it_is_not() {
 
 #[test]
 fn titles_above_the_header_are_not_headers() {
-    let catalog = Catalog::load(&[], &ShopSettings::default()).expect("the catalog");
+    let catalog = Catalog::load(&[], &DomainSettings::default()).expect("the catalog");
     let (topic, target) = catalog.import_target("vendas").expect("a target");
     let none = BTreeMap::new();
     let named = BTreeMap::from([("N.º de venda".to_owned(), "id_pedido".to_owned())]);

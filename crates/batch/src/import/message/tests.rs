@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use serde_json::json;
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 
 use super::*;
 use crate::import::ImportError;
@@ -11,7 +11,7 @@ use crate::import::source::SerialEpoch;
 const HEADER: [&str; 6] = ["Pedido", "Qtd", "Valor", "Data", "Moeda", "Obs"];
 
 fn mapping(header: &[&str]) -> Mapping {
-    let catalog = Catalog::load(&[], &ShopSettings::default()).expect("the catalog");
+    let catalog = Catalog::load(&[], &DomainSettings::default()).expect("the catalog");
     let (topic, target) = catalog.import_target("vendas").expect("a target");
     let header: Vec<String> = header.iter().map(|name| (*name).to_owned()).collect();
     Mapping::new("a.csv", &header, topic, &target, &BTreeMap::new()).expect("mapped")

@@ -1,5 +1,5 @@
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
-use vitral_catalog::{Catalog, ShopSettings};
+use vitral_catalog::{Catalog, DomainSettings};
 
 use super::*;
 use crate::archive::Archive;
@@ -8,7 +8,7 @@ const DAY_MS: i64 = DAY_MICROS / 1_000;
 const LIMITS: Limits = Limits { hot_ms: 60, cold_ms: None, now_ms: 1_000 };
 
 fn topic() -> Topic {
-    Catalog::load(&[], &ShopSettings::default()).expect("the built-in catalog").topics.remove(0)
+    Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog").topics.remove(0)
 }
 
 /// Offsets that came at these times, in milliseconds, all in the hot table.

@@ -53,7 +53,7 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
             answer(&table(&sums.top)?);
         }
     }
-    answer("  compare this with your shop's own report of the same time; `vitral import undo` takes an import back");
+    answer("  compare this with your own report of the same time; `vitral import undo` takes an import back");
     answer(&format!(
         "  the page shows it within seconds where `vitral demo` or `vitral stream` runs: http://{}/",
         world.config.api.listen

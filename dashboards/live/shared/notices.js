@@ -1,0 +1,49 @@
+// Messages that came but do not count, as the demo tells of them: what came, why it does not count, what to do.
+
+import { parseTime } from './api.js';
+import { el } from './dom.js';
+import { integer, moment } from './format.js';
+
+const REASONS = {
+  json: 'a mensagem não é um objeto JSON',
+  campo_ausente: 'falta um campo obrigatório',
+  tipo: 'um campo tem outro tipo',
+  tempo: 'o horário não é RFC 3339, como 2025-05-14T12:34:56Z',
+  futuro: 'o horário está no futuro',
+  tamanho: 'a mensagem é grande demais',
+  valor: 'um campo tem um valor não permitido',
+};
+
+export class Notices {
+  /** `reasons` name a domain's own fields. */
+  constructor(host, reasons = {}) {
+    this.host = host;
+    this.reasons = { ...REASONS, ...reasons };
+    this.shown = '';
+  }
+
+  /** Takes the rows of `GET /avisos`. */
+  update({ rows, now }) {
+    const state = JSON.stringify(rows);
+    if (state === this.shown) return;
+    this.shown = state;
+    this.host.hidden = !rows.length;
+    this.host.replaceChildren(...rows.map((row) => el('p', {}, el('strong', {}, title(row, now)), ' ', this.text(row, now))));
+  }
+
+  text({ veredito, motivo, instante, particao, deslocamento }, now) {
+    const place = `(partição ${particao}, deslocamento ${deslocamento})`;
+    if (veredito === 'atrasada') {
+      const at = instante ? ` ${moment(parseTime(instante), now, true)}` : '';
+      return `O horário${at} ${place} ficou para trás dos eventos mais novos, e as janelas dele já fecharam. Envie horários atuais; para eventos do passado, comece vitral demo --rate 0 com outro --data-dir, ou use vitral import.`;
+    }
+    return `Motivo: ${this.reasons[motivo] ?? motivo} ${place}. Corrija o produtor e envie de novo.`;
+  }
+}
+
+function title({ mensagens, topico, veredito, chegada }, now) {
+  const verdict = veredito === 'atrasada' ? 'atrasada' : 'recusada';
+  const last = chegada ? moment(parseTime(chegada), now) : null;
+  if (mensagens === 1) return `1 mensagem em ${topico} não contou: ${verdict}${last ? ` (${last})` : ''}.`;
+  return `${integer(mensagens)} mensagens em ${topico} não contaram: ${verdict}s${last ? ` (a última, ${last})` : ''}.`;
+}
