@@ -1,6 +1,7 @@
 //! The binary's parts: commands, configuration, logs, shutdown, the demo and its simulator.
 
 mod allocator;
+#[cfg(feature = "demo")]
 mod broker;
 pub mod cli;
 mod commands;
@@ -9,6 +10,7 @@ mod doctor;
 mod engine;
 mod histories;
 mod logging;
+#[cfg(feature = "demo")]
 mod notices;
 mod process;
 mod proof;
@@ -16,6 +18,7 @@ mod replay;
 mod server;
 mod shutdown;
 pub mod simulate;
+#[cfg(feature = "demo")]
 mod status;
 mod supervisor;
 mod telemetry;
