@@ -24,7 +24,11 @@ fn the_reference_is_what_the_types_say() {
     let mut known = BTreeSet::new();
     leaves(&defaults, String::new(), &documented, &mut known);
     let fixed: BTreeSet<&str> = documented.iter().copied().filter(|name| !name.contains("NAME")).collect();
-    assert_eq!(known.iter().map(String::as_str).collect::<BTreeSet<_>>(), fixed, "keys of the values and of the sources");
+    assert_eq!(
+        known.iter().map(String::as_str).collect::<BTreeSet<_>>(),
+        fixed,
+        "keys of the values and of the sources"
+    );
 
     let path = root().join("docs/configuration.md");
     let text = render(&keys, &defaults);
@@ -103,13 +107,8 @@ fn list(of: &str, prefix: &str, structs: &BTreeMap<String, Vec<Field>>, keys: &m
 
 /// What a value is, by its name's ending where that is a unit.
 fn kind(name: &str, of: &str) -> &'static str {
-    let units = [
-        ("_ms", "milliseconds"),
-        ("_seconds", "seconds"),
-        ("_days", "days"),
-        ("_bytes", "bytes"),
-        ("_rows", "rows"),
-    ];
+    let units =
+        [("_ms", "milliseconds"), ("_seconds", "seconds"), ("_days", "days"), ("_bytes", "bytes"), ("_rows", "rows")];
     if let Some((_, unit)) = units.iter().find(|(ending, _)| name.ends_with(ending)) {
         return unit;
     }
@@ -178,7 +177,8 @@ fn render(keys: &[Key], defaults: &Value) -> String {
         let (of, name) = key.name.split_once('.').expect("a section");
         if of != section {
             section = of;
-            write!(text, "\n## `[{section}]`\n\n| Key | Default | Kind | Meaning |\n|---|---|---|---|\n").expect("a string");
+            write!(text, "\n## `[{section}]`\n\n| Key | Default | Kind | Meaning |\n|---|---|---|---|\n")
+                .expect("a string");
         }
         let default = default(defaults, &key.name, key.kind);
         let meaning = key.meaning.replace('|', "\\|");
