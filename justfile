@@ -1,24 +1,81 @@
-# The local commands are the CI's.
+# What is done with this repository, by hand and in CI alike: .ci/run calls these recipes, one after the other.
+# `scripts/tool just RECIPE` runs them where just is not installed.
+
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+# Of every package: other features would build the engines again.
+features := "--workspace --features vitral/distributed"
+target := env("CARGO_TARGET_DIR", "target")
+
+_list:
+    @{{just_executable()}} --list --unsorted
 
 # The whole product in one process.
 demo *flags:
     cargo run --locked --bin vitral -- demo {{flags}}
 
-test:
-    cargo test --locked --workspace
-
-lint:
+# How the code is laid out.
+format:
     cargo fmt --all --check
-    cargo clippy --locked --workspace --all-targets -- --deny warnings
 
-# Tests against a real Kafka, PostgreSQL and S3 store too.
-test-services:
-    scripts/services start kafka postgres s3
-    env $(scripts/services env) cargo test --locked --workspace
+# How words are spelled.
+spelling:
+    scripts/tool typos
+
+# Words that are not plain English, and what to say instead.
+words:
+    scripts/words
+
+# Indexes that people keep by hand, compared with what they list.
+documents:
+    scripts/documents
 
 # Licences, sources and known faults of everything that is built in.
 deny:
     scripts/deny
 
+build:
+    cargo build --locked --workspace --all-targets
+
+# All tests; those that need a service say so where it is not there.
+test:
+    cargo test --locked --workspace
+
+# The tests with a real Kafka, PostgreSQL and S3 store. They go on running: `scripts/services stop` ends them.
+test-services:
+    scripts/services start kafka postgres s3
+    env $(scripts/services env) {{just_executable()}} test
+
+# The tests of the oracle, which judges the numbers in scripts/verify.
+test-oracle:
+    scripts/verify/venv -m pytest --quiet scripts/verify
+
+# Clippy, with every feature and with as few as the image has.
+lint:
+    cargo clippy --locked {{features}} --all-targets -- --deny warnings
+    cargo clippy --locked --workspace --no-default-features --features vitral/distributed,vitral/kafka-tls -- --deny warnings
+
+# The documentation of the code, with its links.
+docs:
+    RUSTDOCFLAGS="--deny warnings" cargo doc --locked {{features}} --no-deps --document-private-items
+
+# The built-in catalog.
+check-catalog:
+    cargo run --locked --quiet --bin vitral -- check
+
+# Files and messages as shops have them.
+cases:
+    VITRAL="$(realpath {{target}})/debug/vitral" scripts/verify/cases
+
+# The README's commands, from an empty folder.
+readme:
+    scripts/verify/readme "$(realpath {{target}})/debug/vitral"
+
+# Jobs and reconciliation on a cluster of this machine.
+cluster:
+    cargo build --locked --bins {{features}}
+    VITRAL="$(realpath {{target}})/debug/vitral" scripts/verify/venv scripts/verify/cluster.py
+
+# Everything that CI runs.
 ci:
     .ci/run

@@ -4,7 +4,9 @@ use std::io;
 use std::net::SocketAddr;
 use std::path::PathBuf;
 
+/// Why a broker does not start, or does not make a topic.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum BrokerError {
     #[error("{address} cannot be opened for clients")]
     Listen { address: SocketAddr, source: io::Error },

@@ -8,6 +8,8 @@
 //!
 //! **Architecture invariant:** nothing here knows what messages mean, and nothing here depends on another crate of the workspace.
 
+#![warn(missing_docs)]
+
 mod api;
 mod batch;
 mod connection;

@@ -14,7 +14,9 @@ pub struct Limits {
     pub request_bytes: usize,
     /// Records in one answer to a fetch. One batch is always handed out, however large.
     pub fetch_bytes: usize,
+    /// Open connections; more are turned away.
     pub connections: usize,
+    /// Topics that there may be.
     pub topics: usize,
     /// Over all topics: each that was written to holds a file open.
     pub partitions: usize,
@@ -26,6 +28,7 @@ pub struct Limits {
     pub patience: Duration,
     /// What is deleted at once. Small, so that the size of the whole log can be held.
     pub segment_bytes: u64,
+    /// The age at which a segment is closed, however small.
     pub segment_age: Duration,
     /// Segments are deleted this long after they were last written to,
     pub retention: Duration,

@@ -9,8 +9,11 @@ const NOTED: usize = 10_000;
 /// Messages that one request brought to a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Noted {
+    /// The topic.
     pub topic: String,
+    /// The partition.
     pub partition: i32,
+    /// The offsets, without the end of the range.
     pub offsets: Range<i64>,
 }
 

@@ -27,6 +27,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 /// How often it is said that connections are turned away.
 const REPORT: Duration = Duration::from_secs(10);
 
+/// A broker that runs, until [`Broker::stop`].
 pub struct Broker {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -79,6 +80,7 @@ impl Broker {
         Ok(Self { address, shared, runtime: Some(runtime), stop, up_since })
     }
 
+    /// Where it listens, with the port that was picked.
     pub fn address(&self) -> SocketAddr {
         self.address
     }

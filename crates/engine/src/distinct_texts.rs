@@ -16,6 +16,7 @@ use datafusion::optimizer::AnalyzerRule;
 
 use crate::distinct::count_distinct_text_of_batches;
 
+/// Replaces `count(DISTINCT text)` by an aggregate that shares one table between groups.
 #[derive(Debug)]
 pub struct DistinctTexts(Arc<AggregateUDF>);
 

@@ -3,6 +3,8 @@
 //! Architecture invariant: whoever plans SQL takes a session from here, so that a statement that plans in one place plans in every
 //! other. No I/O and no tasks.
 
+#![warn(missing_docs)]
+
 mod aggregates;
 mod distinct;
 mod distinct_texts;

@@ -19,6 +19,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Reason;
 
+/// The rules of one topic's columns: their defaults, then their checks.
 #[derive(Debug)]
 pub struct RowRules {
     topic: Topic,

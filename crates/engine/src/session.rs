@@ -22,6 +22,7 @@ const TABLE_BATCH_ROWS: usize = 32 * 1024;
 /// More would only make two cores change between threads.
 const QUERY_PARTITIONS: usize = 2;
 
+/// What a session may use.
 #[derive(Debug, Clone, Copy)]
 pub struct EngineConfig {
     /// What all open panes, and the aggregations over them, may use together.

@@ -56,12 +56,15 @@ const NAME_CHARS: usize = 80;
 /// A message that does not count: its row in the batch, why, and what people need to mend it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
+    /// The row in the batch, from 0.
     pub row: usize,
+    /// The kind of fault.
     pub reason: Reason,
     /// Names the field, shows some of its value and says what is wrong; of bounded length.
     pub detail: String,
 }
 
+/// A decoded batch.
 #[derive(Debug, Clone)]
 pub struct Decoded {
     /// The columns of `topic.schema()`, with a row for every payload; refused rows are null in every column.

@@ -15,6 +15,7 @@ use arrow::datatypes::{Int64Type, UInt64Type};
 use arrow::error::ArrowError;
 use siphasher::sip128::{Hasher128, SipHasher13};
 
+/// The event ids of one partition that could still come again, each with its latest event time.
 #[derive(Debug)]
 pub struct KnownIds {
     key: (u64, u64),
@@ -90,6 +91,7 @@ impl Columns {
 }
 
 impl KnownIds {
+    /// Knows no id yet; `key` is that of the hashes, and must stay the same for as long as they are kept.
     pub fn new(key: (u64, u64)) -> Self {
         Self { key, times: HashMap::default(), swept_ms: i64::MIN, new: None }
     }
@@ -182,6 +184,7 @@ impl KnownIds {
         self.sweep_now(bound_ms);
     }
 
+    /// Drops every id whose event time is before `bound_ms`, in milliseconds.
     pub fn sweep_now(&mut self, bound_ms: i64) {
         self.swept_ms = bound_ms;
         let bound_micros = bound_ms.saturating_mul(1_000);
@@ -191,6 +194,7 @@ impl KnownIds {
         }
     }
 
+    /// How many ids are kept.
     pub fn count(&self) -> usize {
         self.times.len()
     }

@@ -3,5 +3,7 @@
 //! Architecture invariant: no engine and no I/O in here. The crate is small on purpose: it is optimised fully in every profile, which is
 //! quick as long as nothing generic of the engine is compiled into it.
 
+#![warn(missing_docs)]
+
 pub mod decode;
 pub mod known_ids;

@@ -5,12 +5,16 @@ use std::fmt;
 /// A place in a catalog file. Line and column count from 1; 0 means the file as a whole.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Position {
+    /// The path, as it was found.
     pub file: String,
+    /// From 1; 0 for the file as a whole.
     pub line: u64,
+    /// From 1.
     pub column: u64,
 }
 
 impl Position {
+    /// The file as a whole.
     pub fn file(path: impl Into<String>) -> Self {
         Self { file: path.into(), line: 0, column: 0 }
     }
@@ -23,15 +27,20 @@ impl Position {
         Self { file: self.file.clone(), line, column }
     }
 
+    /// What is wrong here, and what to do.
     pub fn error(&self, message: impl Into<String>, remedy: String) -> Diagnostic {
         Diagnostic { position: self.clone(), message: message.into(), remedy }
     }
 }
 
+/// An error at its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Diagnostic {
+    /// Where it is.
     pub position: Position,
+    /// What is wrong.
     pub message: String,
+    /// What to do.
     pub remedy: String,
 }
 

@@ -16,8 +16,10 @@ pub struct Health {
     tasks: Mutex<BTreeMap<String, TaskHealth>>,
 }
 
+/// How the pipeline of one topic fares.
 #[derive(Debug, Clone, Default)]
 pub struct TopicHealth {
+    /// Whether it is served yet.
     pub phase: Phase,
     /// The last commit of this process.
     pub committed: Option<Instant>,
@@ -29,9 +31,11 @@ pub struct TopicHealth {
     pub retrying: Option<Retrying>,
     /// Failed attempts of this process.
     pub retries: u64,
+    /// By partition.
     pub partitions: BTreeMap<i32, PartitionHealth>,
 }
 
+/// How far a topic's pipeline has come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Phase {
     /// Opening the archive, rebuilding open windows.
@@ -39,17 +43,22 @@ pub enum Phase {
     Starting,
     /// Nothing can be read yet, in words: the topic does not exist, its broker is away.
     Waiting(String),
+    /// Messages are read and counted.
     Serving,
 }
 
+/// What fails and is tried again.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Retrying {
+    /// When it failed first.
     pub since: Instant,
     /// In a row.
     pub attempts: u64,
+    /// The last error, in words.
     pub reason: String,
 }
 
+/// How far one partition has been read.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionHealth {
     /// The offset that is read next.
@@ -65,6 +74,7 @@ pub struct PartitionHealth {
 /// A task that runs beside the stream and is started again when it ends.
 #[derive(Debug, Clone, Default)]
 pub struct TaskHealth {
+    /// How often it was started again.
     pub restarts: u64,
     /// Why it does not run now, and since when.
     pub down: Option<(Instant, String)>,
@@ -88,14 +98,17 @@ pub struct Trouble {
     pub subject: String,
     /// A word that stays: `starting`, `waiting`, `not_committing`, `retrying`, `partition_stuck`, `task_down`.
     pub code: &'static str,
+    /// What is wrong, in words.
     pub detail: String,
 }
 
 impl Health {
+    /// Every topic's part as it is now.
     pub fn topics(&self) -> BTreeMap<String, TopicHealth> {
         lock(&self.topics).clone()
     }
 
+    /// Every background task's part as it is now.
     pub fn tasks(&self) -> BTreeMap<String, TaskHealth> {
         lock(&self.tasks).clone()
     }
@@ -110,6 +123,7 @@ impl Health {
         }
     }
 
+    /// Changes a task's part; the first change makes it known.
     pub fn task<T>(&self, name: &str, change: impl FnOnce(&mut TaskHealth) -> T) -> T {
         change(lock(&self.tasks).entry(name.into()).or_default())
     }

@@ -3,6 +3,8 @@
 //!
 //! Architecture invariant: this crate does no I/O, and depends on nothing of ours.
 
+#![warn(missing_docs)]
+
 pub mod diagnostic;
 pub mod event_id;
 pub mod health;

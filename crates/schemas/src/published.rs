@@ -22,6 +22,7 @@ pub struct PublishedWindows {
 }
 
 impl PublishedWindows {
+    /// The windows that the plan `rows` yields.
     pub fn new(rows: LogicalPlan, earlier_until_ms: Option<i64>, since_ms: Option<i64>) -> Self {
         Self { rows: ViewTable::new(rows, None), earlier_until_ms, since_ms }
     }

@@ -16,12 +16,14 @@ pub type ReconciliationReceiver = watch::Receiver<Arc<RecordBatch>>;
 
 /// What a row says in `veredito`.
 pub const EQUAL: &str = "igual";
+/// A published row is not what the archive gives.
 pub const DIFFERENT: &str = "diferente";
 /// The metric's SQL fails on the archive's rows: there is nothing to compare with.
 pub const FAILED: &str = "falha";
 
 /// Who asked, in `origem`: somebody by command, or the check that runs beside the stream.
 pub const BY_COMMAND: &str = "comando";
+/// The check that runs while the stream does.
 pub const BY_ITSELF: &str = "continua";
 
 /// `instante` is when the comparison ended; `de` and `ate` bound the windows' starts; `quebras` counts the places where the offsets of

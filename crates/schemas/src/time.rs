@@ -10,6 +10,7 @@ use chrono_tz::Tz;
 
 pub use civil_days::civil_days;
 
+/// Event times are in microseconds, windows and watermarks in milliseconds.
 pub const MICROS_PER_MS: i64 = 1_000;
 
 /// Where "now" comes from; tests inject their own.
@@ -41,10 +42,12 @@ impl Clock for SystemClock {
 pub struct ManualClock(std::sync::atomic::AtomicI64);
 
 impl ManualClock {
+    /// Stands at `now_ms`.
     pub fn new(now_ms: i64) -> Self {
         Self(now_ms.into())
     }
 
+    /// Sets it; lengths of time follow.
     pub fn set_ms(&self, now_ms: i64) {
         self.0.store(now_ms, std::sync::atomic::Ordering::SeqCst);
     }

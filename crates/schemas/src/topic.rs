@@ -6,14 +6,21 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
 /// The archive's own columns; they come before the topic's.
 pub mod archive_columns {
+    /// The partition of the offset.
     pub const PARTITION: &str = "_particao";
+    /// The offset, or the first of a range that was never delivered.
     pub const OFFSET: &str = "_deslocamento";
     /// Last offset of a range that was never delivered; null for a delivered offset.
     pub const OFFSET_END: &str = "_deslocamento_fim";
+    /// When the message came, by our clock.
     pub const ARRIVAL: &str = "_chegada";
+    /// Which log the offset is of: a topic that is deleted and created again has another.
     pub const LOG: &str = "_log";
+    /// The verdict's name.
     pub const VERDICT: &str = "_veredito";
+    /// The reason's name; null for what was not refused.
     pub const REASON: &str = "_motivo";
+    /// The message's bytes, where they are kept.
     pub const PAYLOAD: &str = "_conteudo";
 }
 
@@ -23,9 +30,11 @@ pub mod history_columns {
     pub const SEQUENCE: &str = "_sequencia";
     /// The import's id: the same content, imported again, has the same.
     pub const IMPORT: &str = "_importacao";
+    /// The file's name.
     pub const FILE: &str = "_arquivo";
     /// The line of a text file, else the row, the header included.
     pub const LINE: &str = "_linha";
+    /// What is wrong with a refused row, in words.
     pub const DETAIL: &str = "_detalhe";
     /// The sheet of a workbook; null in other files.
     pub const SHEET: &str = "_planilha";
@@ -54,6 +63,7 @@ pub struct Topic {
     pub name: String,
     /// The topic's name in Kafka.
     pub kafka_topic: String,
+    /// What a message may have.
     pub columns: Vec<Column>,
     /// Index of the column that holds the event time.
     pub event_time: usize,
@@ -67,14 +77,18 @@ pub struct Topic {
     pub ahead_ms: i64,
     /// How long a partition must have been at its end to be idle.
     pub idle_ms: i64,
+    /// Larger messages are refused.
     pub message_bytes_max: usize,
     /// Whether the archive keeps every payload whole, or only those of refused messages.
     pub keep_raw: bool,
 }
 
+/// A field of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
+    /// The field's name, and the column's.
     pub name: String,
+    /// What it holds.
     pub kind: ColumnKind,
     /// `NOT NULL`: a message without it is refused.
     pub needed: bool,
@@ -100,6 +114,7 @@ impl Column {
     }
 }
 
+/// What a field may hold in JSON.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ColumnKind {
     /// A JSON string.
@@ -111,7 +126,12 @@ pub enum ColumnKind {
     /// A JSON number without fraction, 64 bits.
     Integer,
     /// A JSON number or string with at most `scale` decimals; never rounded.
-    Decimal { precision: u8, scale: i8 },
+    Decimal {
+        /// Digits in all.
+        precision: u8,
+        /// Digits behind the point.
+        scale: i8,
+    },
     /// An RFC 3339 string; without offset it is in the domain's zone.
     Timestamp,
     /// A JSON boolean.
@@ -119,6 +139,7 @@ pub enum ColumnKind {
 }
 
 impl ColumnKind {
+    /// The type of its Arrow column.
     pub fn data_type(self) -> DataType {
         match self {
             Self::Text | Self::TextOrNumber | Self::Currency => DataType::Utf8,
@@ -175,6 +196,7 @@ impl Topic {
         Arc::new(Schema::new(fields))
     }
 
+    /// The Kafka topic to which refused messages go.
     pub fn dead_letter_topic(&self) -> String {
         format!("{}.dlq", self.kafka_topic)
     }

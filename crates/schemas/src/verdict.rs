@@ -20,6 +20,7 @@ pub enum Verdict {
 }
 
 impl Verdict {
+    /// Every verdict.
     pub const ALL: [Self; 6] =
         [Self::Counted, Self::Duplicate, Self::Late, Self::Refused, Self::Empty, Self::Undelivered];
 
@@ -35,6 +36,7 @@ impl Verdict {
         }
     }
 
+    /// The verdict of this name.
     pub fn from_name(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|verdict| verdict.name() == name)
     }
@@ -66,6 +68,7 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// Every reason.
     pub const ALL: [Self; 7] =
         [Self::Json, Self::MissingField, Self::Type, Self::Time, Self::Future, Self::Size, Self::Value];
 
@@ -93,8 +96,10 @@ pub enum Unread {
 }
 
 impl Unread {
+    /// Every cause.
     pub const ALL: [Self; 2] = [Self::Skipped, Self::NewLog];
 
+    /// The name in the archive's column `_motivo`.
     pub fn name(self) -> &'static str {
         match self {
             Self::Skipped => "pulado",

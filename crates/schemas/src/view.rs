@@ -16,8 +16,10 @@ use crate::window::Window;
 
 /// Readers hold the receiving end; it starts with an empty view and closes when the stream has stopped.
 pub type ViewReceiver = watch::Receiver<Arc<View>>;
+/// The stream's end.
 pub type ViewSender = watch::Sender<Arc<View>>;
 
+/// What can be answered at one moment: every topic and metric, final and provisional rows together.
 #[derive(Debug, Clone, Default)]
 pub struct View {
     /// False until recovery is done, of every topic that does not wait for its broker.
@@ -41,6 +43,7 @@ impl View {
     }
 }
 
+/// What is known of a topic.
 #[derive(Debug, Clone)]
 pub struct TopicView {
     /// Every committed row, in the archive's schema.
@@ -51,9 +54,12 @@ pub struct TopicView {
     pub completeness: Completeness,
 }
 
+/// What is known of a metric.
 #[derive(Debug, Clone)]
 pub struct MetricView {
+    /// The topic that it is computed from.
     pub topic: String,
+    /// Its windows.
     pub window: Window,
     /// Window start and end, then the metric's columns.
     pub schema: SchemaRef,
@@ -92,12 +98,18 @@ pub struct MetricFailure {
 pub struct Completeness {
     /// The effective watermark in milliseconds since the epoch.
     pub watermark_ms: Option<i64>,
+    /// Offsets that were read.
     pub read: u64,
+    /// Those that count.
     pub counted: u64,
+    /// Those whose event id had been counted.
     pub duplicate: u64,
+    /// Those that came too late.
     pub late: u64,
+    /// Those that are not valid events.
     pub refused: u64,
     /// Offsets that were lost or could not be read, and were skipped on somebody's word; not among those read.
     pub skipped: u64,
+    /// Partitions that do not hold back the watermark, as they are quiet.
     pub idle_partitions: Vec<i32>,
 }

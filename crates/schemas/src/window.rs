@@ -13,9 +13,17 @@ use crate::time::{MICROS_PER_MS, civil_day, day_start_ms};
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Window {
     /// Windows of `size_ms` that start every `slide_ms`, aligned to the Unix epoch.
-    Fixed { size_ms: i64, slide_ms: i64 },
+    Fixed {
+        /// How long a window is.
+        size_ms: i64,
+        /// From one start to the next.
+        slide_ms: i64,
+    },
     /// Windows of `size` days that start every civil day of the domain's zone.
-    Days { size: u32 },
+    Days {
+        /// How many days a window has.
+        size: u32,
+    },
     /// Calendar months of the domain's zone.
     Month,
 }
@@ -23,18 +31,23 @@ pub enum Window {
 /// A window's bounds in milliseconds since the epoch: `start <= event time < end`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Bounds {
+    /// Where it begins.
     pub start_ms: i64,
+    /// Where it ends; this moment is not in it.
     pub end_ms: i64,
 }
 
 /// A [`Window`] in a zone: everything that depends on the calendar.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Windows {
+    /// Which windows.
     pub window: Window,
+    /// Whose days and months.
     pub zone: Tz,
 }
 
 impl Windows {
+    /// The windows of `window` in `zone`.
     pub fn new(window: Window, zone: Tz) -> Self {
         Self { window, zone }
     }

@@ -10,6 +10,7 @@ use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;
 
+/// A table that only grows, whoever appends to it.
 #[derive(Debug)]
 pub struct AppendTable(Table);
 
@@ -24,6 +25,7 @@ impl AppendTable {
         Ok(Table::read(name, location).await?.map(Self))
     }
 
+    /// Appends the rows in one commit, and merges small files now and then.
     pub async fn append(&mut self, rows: RecordBatch) -> Result<(), StoreError> {
         self.0.append(vec![rows], &[]).await?;
         // Rows come seldom, so files stay few: merging them now and then is enough.

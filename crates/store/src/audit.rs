@@ -31,8 +31,9 @@ pub struct Act {
     pub target: String,
     /// `ok`, or why it failed.
     pub result: String,
-    /// Counts or states as JSON, before and after.
+    /// Counts or states before the act, as JSON.
     pub before: Option<String>,
+    /// Counts or states after it, as JSON.
     pub after: Option<String>,
     /// Shared by everything that one command or request did.
     pub correlation_id: String,
@@ -51,10 +52,12 @@ impl Act {
         }
     }
 
+    /// With the state before the act, as JSON.
     pub fn before(self, counts: impl Into<String>) -> Self {
         Self { before: Some(counts.into()), ..self }
     }
 
+    /// With the state after the act, as JSON.
     pub fn after(self, counts: impl Into<String>) -> Self {
         Self { after: Some(counts.into()), ..self }
     }
@@ -118,6 +121,7 @@ pub async fn audit_trail(store: &Location) -> Result<Option<Arc<dyn TableProvide
     }
 }
 
+/// The columns of the audit trail: one row for each act.
 pub fn audit_schema() -> SchemaRef {
     let text = |name: &str, nullable| Field::new(name, DataType::Utf8, nullable);
     Arc::new(Schema::new(vec![

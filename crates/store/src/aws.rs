@@ -6,7 +6,9 @@ use crate::error::StoreError;
 
 /// No part of it is shown in an error or a log.
 pub struct AwsKeys {
+    /// The access key id.
     pub id: String,
+    /// The secret access key.
     pub secret: String,
     /// Of keys that end.
     pub session: Option<String>,

@@ -6,7 +6,9 @@ use chrono::NaiveDate;
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
 
+/// Why a table, a file or a place cannot be used; each message names its remedy.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum StoreError {
     #[error("table {table} cannot be {action}")]
     Table { table: String, action: &'static str, source: Box<DeltaTableError> },

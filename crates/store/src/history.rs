@@ -40,6 +40,7 @@ const ATTEMPTS: usize = 20;
 /// Days of all zones begin at quarters of an hour.
 const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
 
+/// The imported rows of one topic.
 #[derive(Debug)]
 pub struct History {
     topic: Topic,
@@ -49,9 +50,13 @@ pub struct History {
 /// What is in of one import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportedRows {
+    /// The name of the file that they came from.
     pub file: String,
+    /// Rows that count.
     pub counted: u64,
+    /// Rows that had been imported already.
     pub duplicate: u64,
+    /// Rows that were refused.
     pub refused: u64,
     /// The oldest and newest event time of rows that count, in microseconds.
     pub period_micros: Option<(i64, i64)>,
@@ -64,6 +69,7 @@ pub struct ImportedRows {
 }
 
 impl ImportedRows {
+    /// Whether nothing is left of the import.
     pub fn is_empty(&self) -> bool {
         self.counted + self.duplicate + self.refused == 0
     }

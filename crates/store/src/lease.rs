@@ -42,7 +42,9 @@ const OUTAGE_RETRY: Duration = Duration::from_secs(2);
 /// When a lease is renewed, and when it is free without that.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
+    /// How often its holder renews it.
     pub renewed_every: Duration,
+    /// How long after the last renewal others may take it.
     pub free_after: Duration,
 }
 

@@ -3,6 +3,8 @@
 //! Architecture invariant: only this crate knows object storage. The archive's commit is the only one that
 //! matters; a metric's table can be rebuilt from it.
 
+#![warn(missing_docs)]
+
 mod append_table;
 pub mod archive;
 mod audit;

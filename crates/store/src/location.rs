@@ -222,6 +222,7 @@ impl Location {
         Ok(())
     }
 
+    /// Deletes the file of this name.
     pub async fn delete(&self, name: &str) -> Result<(), StoreError> {
         let path = self.file(name)?;
         let failed =

@@ -12,8 +12,11 @@ const DEPTH: usize = 3;
 /// What became of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compacted {
+    /// Live files before the merge.
     pub files_before: usize,
+    /// Live files after it.
     pub files_after: usize,
+    /// Files that no reader could need any more, and that were deleted.
     pub deleted: usize,
 }
 

@@ -27,6 +27,7 @@ const DEFINITION_FILE: &str = "_definition.sql";
 /// Beside them while the version is set aside: since when, in milliseconds, and on the next line why.
 const FAILURE_FILE: &str = "_failure";
 
+/// The published rows of one version of a metric, and up to when they are published.
 #[derive(Debug)]
 pub struct MetricTable {
     metric: String,
@@ -45,7 +46,9 @@ pub struct MetricTable {
 /// A version of a metric that was published at some time.
 #[derive(Debug, Clone)]
 pub struct PublishedVersion {
+    /// The version, as its folder is called.
     pub version: String,
+    /// The end of the last published window, in milliseconds since the epoch.
     pub published_through_ms: i64,
     /// The statement that declares it.
     pub definition: String,
@@ -261,6 +264,7 @@ impl MetricTable {
         self.table.compact().await
     }
 
+    /// Deletes files that no reader can need any more.
     pub async fn vacuum(&mut self) -> Result<(), StoreError> {
         self.table.vacuum().await.map(|_| ())
     }

@@ -12,6 +12,7 @@ use crate::location::Location;
 /// What was tried, in its order, up to the first step that failed.
 #[derive(Debug, Clone)]
 pub struct StoreProbe {
+    /// What each step does, and its error as text.
     pub steps: Vec<(&'static str, Result<(), String>)>,
     /// How far the store's clock is before this machine's, in milliseconds.
     pub clock_ahead_ms: Option<i64>,

@@ -29,6 +29,7 @@ pub struct Quarantine {
 }
 
 impl Quarantine {
+    /// The quarantine of this store.
     pub fn of(store: &Location) -> Self {
         Self { store: store.as_delta() }
     }

@@ -53,14 +53,20 @@ struct Own {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Block {
+    /// The number of the segment that holds it.
     pub segment: u64,
+    /// Where it begins there, in bytes.
     pub offset: u64,
+    /// Its length in bytes.
     pub bytes: u64,
+    /// Its rows.
     pub rows: u64,
+    /// The checksum of its bytes.
     pub crc32: u32,
 }
 
 impl Snapshots {
+    /// The snapshots below `location`, which are read only when asked for.
     pub fn new(location: Location) -> Self {
         Self { location, own: Arc::default() }
     }
@@ -105,6 +111,7 @@ impl Snapshots {
         Ok(batch)
     }
 
+    /// Writes the manifest of snapshot `number`, with its checksum: from then on the snapshot is there.
     pub async fn write_manifest<T: Serialize>(&self, number: u64, body: &T) -> Result<(), StoreError> {
         let name = manifest_name(number);
         self.with_own(|own| own.written.insert(number));

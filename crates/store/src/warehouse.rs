@@ -27,7 +27,9 @@ use crate::error::StoreError;
 /// A table of the warehouse.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WarehouseTable {
+    /// The name, which is also that of the database's table or of the folder.
     pub name: String,
+    /// Its columns.
     pub schema: SchemaRef,
     /// The column with the row's day.
     pub date: String,
@@ -38,13 +40,16 @@ pub struct WarehouseTable {
 /// Days from the first, up to and without the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Days {
+    /// The first day.
     pub from: NaiveDate,
+    /// The day after the last.
     pub to: NaiveDate,
 }
 
 /// What became of the rows of some days.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replaced {
+    /// Rows that were written.
     pub written: u64,
     /// What the database cannot take.
     pub set_aside: SetAside,

@@ -13,7 +13,9 @@ use self::terminal::visible;
 use crate::allocator;
 #[cfg(feature = "distributed")]
 use crate::commands::cluster;
-use crate::commands::{backfill, batch, check, demo, doctor, import, ledger, reconcile, show_config, simulate, stream};
+#[cfg(feature = "demo")]
+use crate::commands::demo;
+use crate::commands::{backfill, batch, check, doctor, import, ledger, reconcile, show_config, simulate, stream};
 use crate::config::Config;
 use crate::process;
 
@@ -40,6 +42,7 @@ pub struct Common {
 #[derive(Debug, Subcommand)]
 enum Command {
     /// The whole product in one process: broker, simulator, stream, API and page.
+    #[cfg(feature = "demo")]
     Demo(demo::Flags),
     /// The stream processor: from Kafka to live and final results, which it also serves.
     Stream(stream::Flags),
@@ -94,6 +97,7 @@ pub fn run() -> ExitCode {
         process::keep_files_private();
         process::raise_descriptor_limit();
         match command {
+            #[cfg(feature = "demo")]
             Command::Demo(flags) => demo::run(config, &common, flags),
             Command::Stream(flags) => stream::run(config, &common, flags),
             Command::Reconcile(flags) => reconcile::run(&config, &common, &flags),

@@ -5,6 +5,7 @@ pub mod batch;
 pub mod check;
 #[cfg(feature = "distributed")]
 pub mod cluster;
+#[cfg(feature = "demo")]
 pub mod demo;
 pub mod doctor;
 pub mod import;

@@ -59,85 +59,88 @@ pub struct CatalogSources {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
+    /// Where the cluster is first asked: `host:port`, several separated by commas.
     pub brokers: String,
-    /// Further settings of the Kafka client, `"security.protocol" = "SASL_SSL"`.
+    /// Further settings of the Kafka client (librdkafka), such as `"security.protocol" = "SASL_SSL"`.
     pub options: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// `s3://bucket/prefix`, `gs://...` or `az://...` for archive, metric tables and snapshots; the data directory when absent.
+    /// The bucket of archive, metric tables and snapshots: `s3://bucket/prefix`, `gs://...` or `az://...`; without it, the data directory.
     pub url: Option<String>,
-    /// Settings of the object store's client (`aws_region = "sa-east-1"`); what is absent comes from the environment.
+    /// Settings of the bucket's client, such as `aws_region = "sa-east-1"`; what is absent comes from the environment.
     pub options: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Warehouse {
-    /// `postgresql://...` or `redshift://...`; when absent, jobs write Delta tables beside the archive.
+    /// The database that jobs write to: `postgresql://...` or `redshift://...`; without it, they write Delta tables next to the archive.
     pub url: Option<String>,
-    /// A copy of the database for reading.
+    /// A replica of that database, for reading.
     pub replica_url: Option<String>,
-    /// Connections at most.
+    /// How many connections to the database may be open.
     pub connections: usize,
-    /// Redshift alone: where in S3 rows wait for its `COPY`, and the role in which it reads them. `store.options` hold for it too.
+    /// Redshift only: where in S3 rows wait for its `COPY`; `store.options` apply there too.
     pub stage: Option<String>,
+    /// Redshift only: the role in which it reads `stage`.
     pub iam_role: Option<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Reconcile {
-    /// Whether each hour is compared with the archive once it is final.
+    /// Whether each hour is recomputed from the archive and compared once it is final.
     pub hourly: bool,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Stream {
-    /// Milliseconds between archive commits.
+    /// The time between commits to the archive.
     pub cycle_ms: u64,
-    /// Milliseconds between refreshes of live results.
+    /// The time between refreshes of live results.
     pub refresh_ms: u64,
-    /// Messages decoded together, and how long they are waited for.
+    /// How many messages are decoded together at most.
     pub batch_rows: usize,
+    /// How long a batch waits for further messages.
     pub batch_wait_ms: u64,
-    /// Decoded rows that wait for their commit; at this many bytes reading pauses.
+    /// How much decoded data may wait for its commit; beyond it, reading pauses.
     pub uncommitted_bytes: usize,
-    /// What the event ids that can still come again may use; a stream that needs more stops.
+    /// How much memory the ids of events that can still arrive twice may use; a stream that needs more stops and says so.
     pub known_ids_bytes: usize,
-    /// Seconds between snapshots of the open state; 0 for none.
+    /// The time between snapshots of the open state; 0 for none.
     pub snapshot_seconds: u64,
-    /// Seconds that a stop may take.
+    /// How long an orderly stop may take.
     pub shutdown_seconds: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Panes {
-    /// What the open panes may use.
+    /// How much memory open windows may use.
     pub memory_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// Where `vitral stream` listens.
+    /// The address at which `vitral stream` serves the API and the page.
     pub listen: String,
-    /// Names of this server besides `localhost` and addresses: requests for other hosts are refused.
+    /// The names of this server, besides `localhost` and addresses: requests for other hosts are refused.
     pub hosts: Vec<String>,
-    /// Open connections at most, as far as the process may have descriptors.
+    /// How many connections may be open, within what the process's file descriptors allow.
     pub connections: usize,
-    /// Bytes of one answer at most.
+    /// How long one answer may be.
     pub answer_bytes: usize,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// `info`, or directives such as `vitral_stream=debug,info`.
+    /// What is logged: `error`, `warn`, `info`, `debug`, or directives such as `vitral_stream=debug,info`.
     pub level: String,
 }
 

@@ -1,6 +1,7 @@
 //! The binary's parts: commands, configuration, logs, shutdown and the demo.
 
 mod allocator;
+#[cfg(feature = "demo")]
 mod broker;
 pub mod cli;
 mod commands;
@@ -10,12 +11,14 @@ mod engine;
 mod histories;
 mod listening;
 mod logging;
+#[cfg(feature = "demo")]
 mod notices;
 mod process;
 mod proof;
 mod replay;
 mod server;
 mod shutdown;
+#[cfg(feature = "demo")]
 mod status;
 mod supervisor;
 mod telemetry;

@@ -33,8 +33,10 @@ pub const REFERENCE_DIR: &str = "reference";
 
 pub struct Server {
     pub api_address: SocketAddr,
+    #[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "read by the demo alone"))]
     pub view: ViewReceiver,
-    /// What the page tells a newcomer.
+    /// What the page shows a newcomer; the API follows it for as long as it is kept.
+    #[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "written by the demo alone"))]
     pub notices: NoticeSender,
     streams: Vec<StreamHandle>,
     /// Work that only reads, but for the results of the hourly check, which are one commit each.

@@ -76,9 +76,9 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
         if details.is_valid(row) || files.is_valid(row) {
             return details.is_valid(row).then(|| details.value(row).to_owned());
         }
-        let reason = reasons.is_valid(row).then(|| reasons.value(row)).unwrap_or_default();
+        let reason = if reasons.is_valid(row) { reasons.value(row) } else { "" };
         if is_refused(row) {
-            let content = contents.is_valid(row).then(|| contents.value(row)).unwrap_or_default();
+            let content = if contents.is_valid(row) { contents.value(row) } else { Default::default() };
             let note = cut_note(content).filter(|_| reason == Reason::Size.name());
             return note.or_else(|| refused(topic, reason, refusals.get(&row), whole(row).is_some()));
         }

@@ -32,8 +32,15 @@ pub enum Reason {
     First,
     /// The days that rows are kept became fewer by so many.
     FewerDays(i64),
-    /// So many times as many as by the last run, and a large part of all.
-    ManyRows { going: u64, before: u64, total: u64 },
+    /// Many times as many as by the last run, and a large part of all.
+    ManyRows {
+        /// Rows that would be deleted.
+        going: u64,
+        /// Rows that the last run deleted.
+        before: u64,
+        /// Rows of the archive.
+        total: u64,
+    },
 }
 
 impl fmt::Display for Reason {

@@ -13,14 +13,20 @@ use vitral_schemas::verdict::{Unread, Verdict};
 /// How many of a topic's offsets have each verdict.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
+    /// Offsets that count in every metric.
     pub counted: u64,
+    /// Offsets whose event id had been counted already.
     pub duplicate: u64,
+    /// Offsets that came too late to count.
     pub late: u64,
+    /// Offsets that are not valid events.
     pub refused: u64,
+    /// Tombstones.
     pub empty: u64,
 }
 
 impl Counts {
+    /// Adds `rows` offsets with this verdict; undelivered ones are not counted.
     pub fn add(&mut self, verdict: Verdict, rows: u64) {
         match verdict {
             Verdict::Counted => self.counted += rows,

@@ -49,14 +49,18 @@ pub struct Limits {
 /// What one run has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retained {
+    /// Rows that became cold.
     pub moved: u64,
+    /// Rows that were deleted.
     pub gone: u64,
 }
 
 /// What a run would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outlook {
+    /// Rows that would become cold.
     pub moving: u64,
+    /// Rows that would be deleted.
     pub going: u64,
     /// All rows that the archive has, whichever part they are in.
     pub total: u64,

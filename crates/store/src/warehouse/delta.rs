@@ -16,6 +16,7 @@ use crate::table::Table;
 /// Jobs, and merges of files, may get in each other's way.
 const ATTEMPTS: usize = 10;
 
+/// A warehouse of Delta tables in a folder or a bucket.
 #[derive(Debug, Clone)]
 pub struct DeltaWarehouse {
     location: Location,

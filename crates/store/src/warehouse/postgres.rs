@@ -20,6 +20,7 @@ use crate::error::StoreError;
 /// Names the locks of this program.
 const LOCKS: &str = "vitral ";
 
+/// A warehouse in PostgreSQL.
 pub struct PostgresWarehouse(SqlWarehouse<Postgres>);
 
 impl PostgresWarehouse {

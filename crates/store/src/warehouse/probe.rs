@@ -6,7 +6,9 @@ use crate::error::StoreError;
 /// What a database says of itself and of the user: what `vitral doctor` asks. Changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct ProbedDatabase {
+    /// What the server says of its version.
     pub version: String,
+    /// The user as whom we are connected.
     pub user: String,
     /// Whether jobs may make their tables.
     pub may_create: bool,
@@ -16,6 +18,7 @@ pub struct ProbedDatabase {
     pub now_ms: Option<i64>,
 }
 
+/// Connects once and asks; an error if no connection comes about.
 pub async fn probe(connection: &Connection) -> Result<ProbedDatabase, StoreError> {
     const OF: &str = "database";
     let pool = pool(&connection.url, 1)?;

@@ -25,6 +25,7 @@ use crate::location::Location;
 /// Of a file that is staged: the nodes load several at the same time.
 const FILE_BYTES: usize = 64 << 20;
 
+/// A warehouse in Amazon Redshift.
 pub struct RedshiftWarehouse(SqlWarehouse<Redshift>);
 
 impl RedshiftWarehouse {

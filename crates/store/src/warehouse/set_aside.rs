@@ -28,8 +28,11 @@ pub(super) struct Capacity {
 /// A row that was set aside.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct AsideRow {
+    /// Its day; none if that is what is wrong with it.
     pub day: Option<NaiveDate>,
+    /// Why the database cannot take it.
     pub reason: Reason,
+    /// The column, and what is wrong with its value.
     pub detail: String,
     /// As JSON, its longest texts cut.
     pub row: String,
@@ -38,6 +41,7 @@ pub struct AsideRow {
 /// What was set aside of some days.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct SetAside {
+    /// How many there were.
     pub count: u64,
     /// The first of them.
     pub rows: Vec<AsideRow>,

@@ -12,11 +12,11 @@ const NEVER: &str = "never";
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Retention {
-    /// Days after which rows are moved below `cold/`; 0 moves all that have come.
+    /// The age at which rows are moved below `cold/`, or `"never"`; 0 moves every row.
     pub hot_days: Days,
-    /// Days there, after which they are deleted; 0 deletes them by the next run.
+    /// How long they stay there before they are deleted, or `"never"`; 0 deletes them at the next run.
     pub cold_days: Days,
-    /// Topics' tables of which nothing is deleted.
+    /// The topics of which nothing is deleted.
     pub legal_hold: Vec<String>,
 }
 

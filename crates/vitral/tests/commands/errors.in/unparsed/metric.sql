@@ -1,0 +1,2 @@
+CREATE MATERIALIZED VIEW buscas AS
+SELEC count(*) FROM eventos_clientes;
