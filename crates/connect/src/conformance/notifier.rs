@@ -1,0 +1,15 @@
+//! What a notifier must do.
+
+use crate::{Notification, Notifier};
+
+/// Delivers what it is given under the id that it bears; `ids` asks the other side for those that arrived.
+pub async fn notifier_conforms(notifier: &impl Notifier, ids: impl AsyncFn() -> Vec<String>) {
+    let notification =
+        |id: &str| Notification { id: id.to_owned(), title: "Ruptura".to_owned(), text: "p1".to_owned() };
+    for id in ["ruptura/p1/1/disparo", "ruptura/p1/1/disparo", "ruptura/p1/1/resolucao"] {
+        notifier.deliver(&notification(id)).await.expect("delivered");
+    }
+    let mut found = ids().await;
+    found.dedup();
+    assert_eq!(found, ["ruptura/p1/1/disparo", "ruptura/p1/1/resolucao"]);
+}

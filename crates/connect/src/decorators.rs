@@ -1,0 +1,100 @@
+//! What can be put around any implementation of a port.
+
+use std::time::Duration;
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+
+use crate::{ConnectError, Epoch, Lookup, Notification, Notifier, RetryPolicy, Sink, retry};
+
+/// Tries again what may pass.
+#[derive(Debug)]
+pub struct Retrying<T> {
+    inner: T,
+    policy: RetryPolicy,
+}
+
+impl<T> Retrying<T> {
+    pub fn new(inner: T, policy: RetryPolicy) -> Self {
+        Self { inner, policy }
+    }
+}
+
+/// Gives up an attempt that takes too long.
+#[derive(Debug)]
+pub struct TimedOut<T> {
+    inner: T,
+    limit: Duration,
+}
+
+impl<T> TimedOut<T> {
+    pub fn new(inner: T, limit: Duration) -> Self {
+        Self { inner, limit }
+    }
+
+    async fn within<V>(&self, work: impl Future<Output = Result<V, ConnectError>>) -> Result<V, ConnectError> {
+        match tokio::time::timeout(self.limit, work).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(ConnectError::passing(format!("no answer within {:?}", self.limit))),
+        }
+    }
+}
+
+#[async_trait]
+impl<T: Lookup> Lookup for Retrying<T> {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
+        retry(&self.policy, || self.inner.get(keys)).await
+    }
+}
+
+#[async_trait]
+impl<T: Lookup> Lookup for TimedOut<T> {
+    fn schema(&self) -> SchemaRef {
+        self.inner.schema()
+    }
+
+    async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
+        self.within(self.inner.get(keys)).await
+    }
+}
+
+#[async_trait]
+impl<T: Sink> Sink for Retrying<T> {
+    async fn last_epoch(&self) -> Result<Option<Epoch>, ConnectError> {
+        retry(&self.policy, || self.inner.last_epoch()).await
+    }
+
+    async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
+        retry(&self.policy, || self.inner.write(epoch, batches)).await
+    }
+}
+
+#[async_trait]
+impl<T: Sink> Sink for TimedOut<T> {
+    async fn last_epoch(&self) -> Result<Option<Epoch>, ConnectError> {
+        self.within(self.inner.last_epoch()).await
+    }
+
+    async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
+        self.within(self.inner.write(epoch, batches)).await
+    }
+}
+
+#[async_trait]
+impl<T: Notifier> Notifier for Retrying<T> {
+    async fn deliver(&self, notification: &Notification) -> Result<(), ConnectError> {
+        retry(&self.policy, || self.inner.deliver(notification)).await
+    }
+}
+
+#[async_trait]
+impl<T: Notifier> Notifier for TimedOut<T> {
+    async fn deliver(&self, notification: &Notification) -> Result<(), ConnectError> {
+        self.within(self.inner.deliver(notification)).await
+    }
+}

@@ -1,0 +1,39 @@
+//! Ports to the outside, and their implementations in memory.
+//!
+//! | Port | Does |
+//! |---|---|
+//! | [`Connector`] | opens the sources and dead letters of topics |
+//! | [`Source`], [`TopicLog`] | reads a topic in batches; answers questions about its log |
+//! | [`DeadLetters`] | takes refused messages |
+//! | [`Lookup`] | finds rows by key |
+//! | [`Sink`] | writes rows, idempotently by epoch |
+//! | [`Notifier`] | delivers a notification at least once, under a stable id |
+//!
+//! A trait holds what an implementation must do; what callers want besides is in an extension trait ([`LookupExt`], [`SinkExt`],
+//! [`NotifierExt`]), which works for every implementation. [`memory`] is production code: most tests of the stream run on it.
+//! `conformance` holds one suite for each port, which every implementation passes.
+//!
+//! Architecture invariant: no client library and no protocol here; `dyn` is called per batch, never per row.
+
+#[cfg(feature = "conformance")]
+pub mod conformance;
+mod connector;
+mod dead_letters;
+mod decorators;
+mod error;
+mod lookup;
+pub mod memory;
+mod notifier;
+pub mod retry;
+mod sink;
+mod source;
+
+pub use connector::Connector;
+pub use dead_letters::{DeadLetter, DeadLetters, Delivery};
+pub use decorators::{Retrying, TimedOut};
+pub use error::{ConnectError, RetryHint, with_causes};
+pub use lookup::{Lookup, LookupExt};
+pub use notifier::{Notification, Notifier, NotifierExt};
+pub use retry::{RetryPolicy, retry};
+pub use sink::{Epoch, Sink, SinkExt};
+pub use source::{End, Messages, PartitionBatch, Polled, Source, TopicLog, Trouble, TroubleKind};

@@ -1,0 +1,276 @@
+//! Topics in memory, with a broker's manners: partitions, offsets, retention, gaps, an identity, damage, outages.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::ops::Range;
+use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use async_trait::async_trait;
+use vitral_schemas::position::{Offset, PartitionId};
+use vitral_schemas::topic::Topic;
+
+use super::{MemoryDeadLetters, MemorySource};
+use crate::{ConnectError, Connector, DeadLetters, Source, TopicLog};
+
+/// Handles share the broker.
+#[derive(Clone, Default)]
+pub struct MemoryBroker(Arc<Shared>);
+
+#[derive(Default)]
+struct Shared {
+    state: Mutex<State>,
+    /// Something has come, or can be read now.
+    changed: Condvar,
+}
+
+#[derive(Default)]
+pub(super) struct State {
+    is_away: bool,
+    topics: BTreeMap<String, Log>,
+}
+
+struct Log {
+    identity: String,
+    partitions: Vec<Partition>,
+}
+
+#[derive(Default)]
+pub(super) struct Partition {
+    pub(super) begin: Offset,
+    pub(super) end: Offset,
+    pub(super) messages: BTreeMap<Offset, MemoryMessage>,
+    /// Ranges that cannot be read.
+    pub(super) damaged: Vec<Range<Offset>>,
+}
+
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct MemoryMessage {
+    pub key: Option<Arc<[u8]>>,
+    /// None is a tombstone.
+    pub payload: Option<Arc<[u8]>>,
+    pub headers: Vec<(String, String)>,
+}
+
+impl MemoryMessage {
+    pub fn new(payload: &[u8]) -> Self {
+        Self { payload: Some(payload.into()), ..Self::default() }
+    }
+
+    pub fn with_key(self, key: &[u8]) -> Self {
+        Self { key: Some(key.into()), ..self }
+    }
+
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
+    }
+}
+
+impl MemoryBroker {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Makes a topic; one of that name is deleted first, with all that it held.
+    pub fn create_topic(&self, name: &str, partitions: usize) {
+        let partitions = std::iter::repeat_with(Partition::default).take(partitions).collect();
+        let log = Log { identity: uuid::Uuid::new_v4().to_string(), partitions };
+        self.change(|state| state.topics.insert(name.to_owned(), log));
+    }
+
+    /// The same unless there is one of that name.
+    pub fn ensure_topic(&self, name: &str, partitions: usize) {
+        if !self.lock().topics.contains_key(name) {
+            self.create_topic(name, partitions);
+        }
+    }
+
+    /// The topic has `count` partitions more; nothing happens without the topic.
+    pub fn add_partitions(&self, name: &str, count: usize) {
+        self.change(|state| {
+            if let Some(log) = state.topics.get_mut(name) {
+                log.partitions.extend(std::iter::repeat_with(Partition::default).take(count));
+            }
+        });
+    }
+
+    /// Appends a message; its offset, or an error if there is no such partition.
+    pub fn append(&self, topic: &str, partition: PartitionId, message: MemoryMessage) -> Result<Offset, ConnectError> {
+        self.append_all(topic, partition, std::iter::once(message))
+    }
+
+    /// Appends messages that are all seen at once; the offset of the first.
+    pub fn append_all(
+        &self,
+        topic: &str,
+        partition: PartitionId,
+        messages: impl IntoIterator<Item = MemoryMessage>,
+    ) -> Result<Offset, ConnectError> {
+        self.change(|state| {
+            let partition = state.partition_mut(topic, partition)?;
+            let first = partition.end;
+            for message in messages {
+                partition.messages.insert(partition.end, message);
+                partition.end = partition.end + 1;
+            }
+            Ok(first)
+        })
+    }
+
+    /// Takes so many offsets that are never delivered, as an aborted transaction does.
+    pub fn append_gap(&self, topic: &str, partition: PartitionId, count: i64) -> Result<(), ConnectError> {
+        self.change(|state| {
+            let partition = state.partition_mut(topic, partition)?;
+            partition.end = partition.end + count;
+            Ok(())
+        })
+    }
+
+    /// Deletes what lies before an offset, as retention does.
+    pub fn delete_before(&self, topic: &str, partition: PartitionId, offset: Offset) -> Result<(), ConnectError> {
+        self.change(|state| {
+            let partition = state.partition_mut(topic, partition)?;
+            partition.begin = partition.begin.max(offset).min(partition.end);
+            partition.messages = partition.messages.split_off(&partition.begin);
+            Ok(())
+        })
+    }
+
+    /// Makes a range of offsets unreadable, as a damaged batch is.
+    pub fn damage(&self, topic: &str, partition: PartitionId, offsets: Range<Offset>) -> Result<(), ConnectError> {
+        self.change(|state| {
+            state.partition_mut(topic, partition)?.damaged.push(offsets);
+            Ok(())
+        })
+    }
+
+    /// While it is away nothing is answered or delivered.
+    pub fn set_away(&self, is_away: bool) {
+        self.change(|state| state.is_away = is_away);
+    }
+
+    /// None without the topic.
+    pub fn partition_count(&self, topic: &str) -> usize {
+        self.lock().topics.get(topic).map_or(0, |log| log.partitions.len())
+    }
+
+    /// Everything that a partition still holds.
+    pub fn messages(&self, topic: &str, partition: PartitionId) -> Vec<(Offset, MemoryMessage)> {
+        let state = self.lock();
+        let partition = state.partition(topic, partition);
+        let messages = partition.iter().flat_map(|partition| &partition.messages);
+        messages.map(|(offset, message)| (*offset, message.clone())).collect()
+    }
+
+    pub(super) fn open(&self, topic: &str) -> MemorySource {
+        MemorySource::new(self.clone(), topic.to_owned())
+    }
+
+    pub(super) fn lock(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Waits until something changes, or for so long.
+    pub(super) fn wait<'a>(&'a self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
+        self.0.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0
+    }
+
+    fn change<T>(&self, change: impl FnOnce(&mut State) -> T) -> T {
+        let outcome = change(&mut self.lock());
+        self.0.changed.notify_all();
+        outcome
+    }
+}
+
+impl State {
+    /// An error while the broker is away.
+    pub(super) fn answer(&self) -> Result<(), ConnectError> {
+        if self.is_away { Err(ConnectError::outage("the broker in memory is away")) } else { Ok(()) }
+    }
+
+    pub(super) fn is_away(&self) -> bool {
+        self.is_away
+    }
+
+    pub(super) fn partition(&self, topic: &str, partition: PartitionId) -> Option<&Partition> {
+        self.topics.get(topic)?.partitions.get(usize::try_from(partition.0).ok()?)
+    }
+
+    fn partition_mut(&mut self, topic: &str, partition: PartitionId) -> Result<&mut Partition, ConnectError> {
+        let log = self.topics.get_mut(topic).map(|log| &mut log.partitions);
+        let index = usize::try_from(partition.0).unwrap_or(usize::MAX);
+        log.and_then(|partitions| partitions.get_mut(index)).ok_or_else(|| unknown(topic, partition))
+    }
+}
+
+/// One topic of a broker, for questions.
+#[derive(Clone)]
+pub(super) struct MemoryLog {
+    pub(super) broker: MemoryBroker,
+    pub(super) topic: String,
+}
+
+impl TopicLog for MemoryLog {
+    fn partitions(&self) -> Result<Vec<PartitionId>, ConnectError> {
+        let state = self.broker.lock();
+        state.answer()?;
+        let count = state.topics.get(&self.topic).map_or(0, |log| log.partitions.len());
+        Ok((0..).take(count).map(PartitionId).collect())
+    }
+
+    fn range(&self, partition: PartitionId, _: Duration) -> Result<Range<Offset>, ConnectError> {
+        let state = self.broker.lock();
+        state.answer()?;
+        let found = state.partition(&self.topic, partition).ok_or_else(|| unknown(&self.topic, partition))?;
+        Ok(found.begin..found.end)
+    }
+
+    fn identity(&self) -> Result<String, ConnectError> {
+        let state = self.broker.lock();
+        state.answer()?;
+        let log = state.topics.get(&self.topic);
+        log.map(|log| log.identity.clone())
+            .ok_or_else(|| ConnectError::passing(format!("topic {} is not there", self.topic)))
+    }
+
+    fn unreadable_until(
+        &self,
+        partition: PartitionId,
+        within: Offset,
+        end: Offset,
+    ) -> Result<Option<Offset>, ConnectError> {
+        let state = self.broker.lock();
+        state.answer()?;
+        let found = state.partition(&self.topic, partition).ok_or_else(|| unknown(&self.topic, partition))?;
+        let damaged = found.damaged.iter().find(|damaged| damaged.contains(&within));
+        Ok(damaged.map(|damaged| damaged.end.min(end)))
+    }
+}
+
+fn unknown(topic: &str, partition: PartitionId) -> ConnectError {
+    ConnectError::passing(format!("topic {topic} has no partition {partition}"))
+}
+
+#[async_trait]
+impl Connector for MemoryBroker {
+    fn name(&self) -> String {
+        "the broker in memory".to_owned()
+    }
+
+    fn source(&self, topic: &Topic) -> Result<Box<dyn Source>, ConnectError> {
+        Ok(Box::new(self.open(&topic.kafka_topic)))
+    }
+
+    async fn dead_letters(&self, topic: &Topic) -> Result<Box<dyn DeadLetters>, ConnectError> {
+        self.lock().answer()?;
+        let name = topic.dead_letter_topic();
+        self.ensure_topic(&name, 1);
+        Ok(Box::new(MemoryDeadLetters::new(self.clone(), name)))
+    }
+}
+
+impl fmt::Debug for MemoryBroker {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.lock().topics.keys()).finish()
+    }
+}
