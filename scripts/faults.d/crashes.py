@@ -32,7 +32,7 @@ POINTS = {
 def abort_at(world: World, point: str) -> str:
     world.topic(lateness="1 minute")
     # Many commits, so that files are merged as well.
-    world.configure("stream", cycle_ms=100, snapshot_seconds=1)
+    world.configure("stream", commit_interval_ms=100, snapshot_seconds=1)
     world.traffic.refused_share = 0.01
     with world.pour():
         # Some way on; then in what follows a restart, right away; then both once more on what those left.

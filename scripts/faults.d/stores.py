@@ -27,7 +27,7 @@ def is_commit(method: str, path: str) -> bool:
 
 def reply_lost(world: World, fault_name: str) -> str:
     world.topic()
-    world.configure("stream", cycle_ms=300)
+    world.configure("stream", commit_interval_ms=300)
     proxy, draw = store(world), random.Random(4)
     stream = world.stream().ready()
     proxy.rule = lambda method, path: fault_name if is_commit(method, path) and draw.random() < 0.3 else None
@@ -73,7 +73,7 @@ def creation_reply_lost(world: World) -> str:
 def upload_answered_500(world: World) -> str:
     """Data files and the ends of multipart uploads that the store took, and answered with 500 or not at all"""
     world.topic()
-    world.configure("stream", cycle_ms=300, snapshot_seconds=1)
+    world.configure("stream", commit_interval_ms=300, snapshot_seconds=1)
     proxy, draw = store(world), random.Random(5)
 
     def rule(method: str, path: str) -> str | None:
@@ -103,7 +103,7 @@ def in_bad_weather(seed: int) -> Callable[[str, str], str | None]:
 def store_errors(world: World) -> str:
     """For 30 s a third of the requests is answered with 500, 429, or half a body"""
     world.topic()
-    world.configure("stream", cycle_ms=300, snapshot_seconds=2)
+    world.configure("stream", commit_interval_ms=300, snapshot_seconds=2)
     proxy = store(world)
     stream = world.stream().ready()
     with world.pour():
@@ -191,7 +191,7 @@ def killed_while_uploading(world: World) -> str:
 
 def compacted(world: World) -> str:
     """Everything is compacted again and again while the stream commits, publishes, merges and reads."""
-    world.configure("stream", cycle_ms=300, snapshot_seconds=1)
+    world.configure("stream", commit_interval_ms=300, snapshot_seconds=1)
     stream = world.stream().ready()
     command = [VITRAL, "batch", "run", "compactacao", "--config", world.config, "--data-dir", world.data]
     runs, merged = 0, 0
@@ -233,7 +233,7 @@ def compacted_beside_in_a_bucket(world: World) -> str:
 
 def retained(world: World) -> str:
     """All that has come is made cold again and again; in the middle of it the stream is killed, and goes on from cold rows."""
-    world.configure("stream", cycle_ms=300, snapshot_seconds=0)
+    world.configure("stream", commit_interval_ms=300, snapshot_seconds=0)
     world.configure("retention", hot_days=0)
     stream = world.stream().ready()
     command = [VITRAL, "batch", "run", "retencao", "--yes", "--config", world.config, "--data-dir", world.data]

@@ -32,6 +32,11 @@ pub trait Source: Send {
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>);
 
     fn is_held(&self, partition: PartitionId) -> bool;
+
+    /// What was last in the way to the broker, since it last answered.
+    fn problem(&self) -> Option<ConnectError> {
+        None
+    }
 }
 
 /// What can be asked about a topic's log.

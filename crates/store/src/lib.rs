@@ -8,7 +8,6 @@
 mod append_table;
 pub mod archive;
 mod audit;
-mod aws;
 mod durable;
 mod error;
 mod history;
@@ -29,7 +28,6 @@ pub mod warehouse;
 pub use append_table::AppendTable;
 pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use audit::{AUDIT_TABLE, Act, audit_schema, audit_trail};
-pub use aws::{AwsKeys, aws_keys};
 pub use error::StoreError;
 pub use history::{History, ImportedRows};
 pub use lease::{Holder, Lease};

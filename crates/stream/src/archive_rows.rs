@@ -9,20 +9,21 @@ use arrow::array::{
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use vitral_messages::decode::Refusal;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Unread, Verdict};
 
+use crate::batch::MessageBatch;
 use crate::judge::Judged;
-use crate::kafka::Message;
 use crate::kept_payload::Kept;
 
 /// A range of offsets that has no messages here: `first..=last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Gap {
-    pub partition: i32,
-    pub first: i64,
-    pub last: i64,
+    pub partition: PartitionId,
+    pub first: Offset,
+    pub last: Offset,
 }
 
 /// Makes the rows of one topic's archive.
@@ -54,20 +55,20 @@ impl ArchiveRows {
     /// One row for each message, in the archive's schema.
     pub fn delivered(
         &mut self,
-        messages: &[Message],
+        messages: &MessageBatch<'_>,
         judged: &Judged,
         arrival_ms: i64,
     ) -> Result<RecordBatch, ArrowError> {
         let len = messages.len();
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int32Array::from_iter_values(messages.iter().map(Message::partition))),
-            Arc::new(Int64Array::from_iter_values(messages.iter().map(Message::offset))),
+            Arc::new(partitions(messages)),
+            Arc::new(Int64Array::from_iter_values(messages.offsets.iter().map(|offset| offset.0))),
             self.no_offset.of(len),
             arrivals(arrival_ms, len),
             self.log.of(len),
             self.verdicts(&judged.verdicts),
             self.reasons(&judged.refused, len),
-            self.payloads(&judged.refused, messages),
+            self.payloads(&judged.refused, &messages.payloads),
         ];
         columns.extend(judged.rows.columns().iter().cloned());
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
@@ -84,9 +85,9 @@ impl ArchiveRows {
         let reasons = std::iter::repeat_n(reason.map(Unread::name), len);
         let verdicts = std::iter::repeat_n(Verdict::Undelivered.name(), len);
         let mut columns: Vec<ArrayRef> = vec![
-            Arc::new(Int32Array::from_iter_values(gaps.iter().map(|gap| gap.partition))),
-            Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.first))),
-            Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.last))),
+            Arc::new(Int32Array::from_iter_values(gaps.iter().map(|gap| gap.partition.0))),
+            Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.first.0))),
+            Arc::new(Int64Array::from_iter_values(gaps.iter().map(|gap| gap.last.0))),
             arrivals(arrival_ms, len),
             self.log.of(len),
             Arc::new(StringArray::from_iter_values(verdicts)),
@@ -114,14 +115,14 @@ impl ArchiveRows {
     }
 
     /// What was refused is kept as it came, up to the topic's bound; where the topic says so, everything is.
-    fn payloads(&mut self, refused: &[Refusal], messages: &[Message]) -> ArrayRef {
+    fn payloads(&mut self, refused: &[Refusal], payloads: &[Option<&[u8]>]) -> ArrayRef {
         if refused.is_empty() && !self.keep_raw {
-            return self.no_payload.of(messages.len());
+            return self.no_payload.of(payloads.len());
         }
         let mut refused = refused.iter().peekable();
-        let kept = messages.iter().enumerate().map(|(row, message)| {
+        let kept = payloads.iter().enumerate().map(|(row, payload)| {
             let is_refused = refused.next_if(|refusal| refusal.row == row).is_some();
-            let payload = message.payload().filter(|_| self.keep_raw || is_refused)?;
+            let payload = payload.filter(|_| self.keep_raw || is_refused)?;
             Some(Kept::of(payload, self.payload_bytes_max).bytes)
         });
         Arc::new(kept.collect::<BinaryArray>())
@@ -155,6 +156,14 @@ impl Column {
         }
         self.rows.slice(0, len)
     }
+}
+
+fn partitions(messages: &MessageBatch<'_>) -> Int32Array {
+    let mut partitions = Vec::with_capacity(messages.len());
+    for each in &messages.partitions {
+        partitions.resize(partitions.len() + each.rows.len(), each.partition.0);
+    }
+    partitions.into()
 }
 
 fn arrivals(arrival_ms: i64, len: usize) -> ArrayRef {

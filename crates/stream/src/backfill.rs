@@ -1,4 +1,4 @@
-//! The history of a metric that was added or changed, computed from the archive beside the pipeline.
+//! The history of a metric that was added or changed, computed from the archive alongside the pipeline.
 //!
 //! The windows that were closed when the process started are computed with the metric's own plan, some hours of event time at once,
 //! so that memory stays bounded by the busiest of them. Each step is one commit that says how far it came: a backfill that is cut
@@ -12,6 +12,7 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
 use vitral_catalog::{DomainSettings, Metric};
+use vitral_connect::RetryPolicy;
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
@@ -19,14 +20,14 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, MetricTable};
 
+use crate::archive_batches::{ArchiveBatches, by_partition};
 use crate::error::StreamError;
-use crate::large_batches::{LargeBatches, by_partition};
 
 /// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
 const STEP_MS: i64 = 6 * 3_600_000;
 const STEP_WINDOWS: i64 = 4;
-/// Before a store that failed is tried again.
-const RETRY: Duration = Duration::from_secs(5);
+/// A store that failed is tried for as long as it takes.
+const RETRIES: RetryPolicy = RetryPolicy::endless(Duration::from_secs(2), Duration::from_secs(10));
 /// How soon a wish to stop is seen.
 const STOP_SEEN: Duration = Duration::from_millis(100);
 
@@ -36,7 +37,7 @@ pub struct Backfill {
     pub settings: DomainSettings,
     pub archive: Archive,
     pub table: MetricTable,
-    /// Windows whose end plus lateness is at or before this M are computed, as far as the table does not have them.
+    /// Windows whose end plus lateness is at or before this watermark are computed, as far as the table does not have them.
     pub through_ms: i64,
     pub memory_bytes: usize,
 }
@@ -49,29 +50,26 @@ pub(crate) async fn stopped(stop: &AtomicBool) {
 }
 
 impl Backfill {
-    /// Runs to the end, beside other work, through outages of the store: the table with its whole history, or none if it was stopped.
+    /// Runs to the end, alongside other work, through outages of the store: the table with its whole history, or none if it was stopped.
     pub async fn finish(mut self, stop: &AtomicBool) -> Result<Option<MetricTable>, StreamError> {
+        let mut attempts = RETRIES.attempts();
         loop {
             // A store that is away may take minutes to say so.
             let outcome = tokio::select! {
                 outcome = self.run(stop) => outcome,
                 () = stopped(stop) => return Ok(None),
             };
-            match outcome {
+            let error = match outcome {
                 Ok(true) => return Ok(Some(self.table)),
                 Ok(false) => return Ok(None),
-                Err(StreamError::Store(error)) if !error.is_final() => {
-                    tracing::warn!(metric = self.metric.name, %error, source = ?error, "its history cannot be computed yet; trying again");
-                    tokio::select! {
-                        () = tokio::time::sleep(RETRY) => {}
-                        () = stopped(stop) => return Ok(None),
-                    }
-                }
-                Err(StreamError::Batch { source, .. }) if is_outage(&source) => {
-                    tracing::warn!(metric = self.metric.name, error = %source, "its history cannot be read yet; trying again");
-                    tokio::time::sleep(RETRY).await;
-                }
+                Err(error) if is_outage(&error) => error,
                 Err(error) => return Err(error),
+            };
+            let Some(wait) = attempts.failed() else { return Err(error) };
+            tracing::warn!(metric = self.metric.name, %error, source = ?error, "its history cannot be computed yet; trying again");
+            tokio::select! {
+                () = tokio::time::sleep(wait) => {}
+                () = stopped(stop) => return Ok(None),
             }
         }
     }
@@ -83,7 +81,7 @@ impl Backfill {
         let session = engine_session(EngineConfig { memory_bytes: self.memory_bytes }).map_err(failed)?;
         let plan = Arc::new(MetricPlan::new(&self.metric, &self.topic, &self.settings, &session)?);
         let windows = plan.windows;
-        // No step goes beyond what is closed: the next start, at a later M, goes on where this one ended.
+        // No step goes beyond what is closed: the next start, at a later watermark, goes on where this one ended.
         let first_open_ms = |m_ms: i64| windows.first_open_ms(m_ms - self.topic.lateness_ms);
         let end_ms = first_open_ms(self.through_ms);
         let published_until_ms = self.table.published_through_ms().map(first_open_ms);
@@ -99,7 +97,7 @@ impl Backfill {
             if stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
-            // Files that the stream has merged meanwhile are deleted some day.
+            // Files that the stream has merged meanwhile are deleted eventually.
             self.archive.refresh().await?;
             let Some(oldest_micros) = self.archive.oldest_counted(from_ms.map(|ms| ms * MICROS_PER_MS)).await? else {
                 break;
@@ -113,7 +111,7 @@ impl Backfill {
             let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, self.memory_bytes);
             let since = Some(first_ms * MICROS_PER_MS);
             let until = Some((until_ms + windows.longest_ms()) * MICROS_PER_MS);
-            let mut rows = LargeBatches::of(self.archive.counted(since, until).await?);
+            let mut rows = ArchiveBatches::of(self.archive.counted(since, until).await?);
             while let Some(batch) = rows.next().await.map_err(failed)? {
                 if stop.load(Ordering::SeqCst) {
                     return Ok(false);
@@ -132,10 +130,14 @@ impl Backfill {
     }
 }
 
-/// Whether the store failed while rows were read, rather than what is computed from them.
-fn is_outage(error: &DataFusionError) -> bool {
-    matches!(
-        error.find_root(),
-        DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::External(_)
-    )
+/// Whether the store failed, rather than what is computed from its rows.
+fn is_outage(error: &StreamError) -> bool {
+    match error {
+        StreamError::Store(error) => !error.is_final(),
+        StreamError::Batch { source, .. } => matches!(
+            source.find_root(),
+            DataFusionError::ObjectStore(_) | DataFusionError::IoError(_) | DataFusionError::External(_)
+        ),
+        _ => false,
+    }
 }

@@ -1,20 +1,26 @@
-//! Commits and publishes, one job at a time, beside the pipeline.
+//! Commits and publishes, one job at a time, alongside the pipeline.
 //!
-//! Judging never waits for a commit: the pipeline hands over a job and goes on. A store that is down is tried again
-//! until it answers; what cannot be mended by waiting stops the stream.
+//! Reading never waits for a commit: the pipeline submits a job and goes on. A store that is down is tried again until it answers; what
+//! waiting cannot help stops the stream.
 
+mod maintenance;
+
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use tokio::sync::mpsc;
+use vitral_connect::retry::Attempts;
+use vitral_connect::{Delivery, RetryPolicy, TopicLog, with_causes};
 use vitral_schemas::health::Health;
+use vitral_schemas::metric_version::MetricVersionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_store::{Archive, ArchiveCommit, MetricTable, StoreError};
 
+use self::maintenance::MaintenanceTimers;
 use crate::error::StreamError;
-use crate::kafka::{Delivery, TopicIdentity};
-use crate::pipeline::words;
 use crate::telemetry::{StreamTelemetry, TopicLabel};
 
 pub enum Job {
@@ -23,84 +29,109 @@ pub enum Job {
         commit: ArchiveCommit,
         dead_letters: Vec<Delivery>,
     },
-    /// Rows of windows that closed with the committed watermark, by the metric's index.
+    /// Rows of windows that closed with the committed watermark.
     Publish {
-        windows: Vec<(usize, Vec<RecordBatch>)>,
-        through_ms: i64,
+        windows: Vec<(MetricVersionId, Vec<RecordBatch>)>,
+        watermark_ms: i64,
     },
-    AddPartition(i32),
+    AddPartition(PartitionId),
     /// The table of a metric that has its whole history now.
     Adopt {
-        index: usize,
+        version: MetricVersionId,
         table: Box<MetricTable>,
     },
 }
 
-pub enum Done {
+pub enum CommitterEvent {
     Archived {
         archive: Arc<dyn TableProvider>,
-        commit: ArchiveCommit,
+        receipt: CommitReceipt,
     },
     Published {
-        tables: Vec<(usize, Arc<dyn TableProvider>)>,
-        through_ms: i64,
+        tables: Vec<(MetricVersionId, Arc<dyn TableProvider>)>,
+        watermark_ms: i64,
     },
     Adopted {
-        index: usize,
+        version: MetricVersionId,
         table: Arc<dyn TableProvider>,
     },
     PartitionAdded {
-        partition: i32,
-        next_offset: Option<i64>,
+        partition: PartitionId,
+        next_offset: Option<Offset>,
     },
     /// Small files were merged: these no longer read the old ones, which will be deleted. No answer to a job.
-    Tidied {
+    Maintained {
         archive: Arc<dyn TableProvider>,
-        tables: Vec<Option<Arc<dyn TableProvider>>>,
+        tables: BTreeMap<MetricVersionId, Arc<dyn TableProvider>>,
     },
     Failed(StreamError),
 }
 
+/// What is left of a commit once it is done.
+#[derive(Debug, Clone, Copy)]
+pub struct CommitReceipt {
+    pub watermark_ms: Option<i64>,
+}
+
 pub struct Committer {
     pub archive: Archive,
-    /// In the order of the topic's metrics; none while a metric's history is computed.
-    pub tables: Vec<Option<MetricTable>>,
-    pub brokers: String,
-    /// The topic's log, and who is asked whether it still is; nobody if any log will do.
-    pub log: String,
-    pub identity: Option<Arc<TopicIdentity>>,
+    /// None of a metric whose history is computed.
+    pub tables: BTreeMap<MetricVersionId, MetricTable>,
+    pub identity: LogIdentity,
     pub telemetry: StreamTelemetry,
     pub health: Arc<Health>,
     pub label: TopicLabel,
     /// How often tables are looked at for what others have written.
-    pub look_every: Duration,
+    pub maintenance_interval: Duration,
 }
 
-/// How long to wait before a store is tried again.
-const RETRY_FIRST: Duration = Duration::from_millis(200);
-const RETRY_LONGEST: Duration = Duration::from_secs(10);
-/// How often the files that merges have replaced are deleted.
-const VACUUM_EVERY: Duration = Duration::from_secs(1800);
+/// The topic's log, and who is asked whether it still is; nobody if any log will do.
+pub struct LogIdentity {
+    pub known: String,
+    pub log: Option<Arc<dyn TopicLog>>,
+}
 
-/// Tries until it succeeds or waiting cannot help.
+/// A store that is away is tried for as long as it takes.
+const STORE_RETRIES: RetryPolicy = RetryPolicy::endless(Duration::from_millis(200), Duration::from_secs(10));
+
+/// Attempts at one thing that the store is asked for.
+struct StoreAttempts {
+    attempts: Attempts,
+    health: Arc<Health>,
+    topic: String,
+}
+
+impl StoreAttempts {
+    fn succeeded(&self) {
+        if self.attempts.have_failed() {
+            self.health.topic(&self.topic, |topic| topic.recovered());
+        }
+    }
+
+    /// Waits before the next attempt; an error that waiting cannot help comes back.
+    async fn failed(&mut self, error: StoreError) -> Result<(), StreamError> {
+        if error.is_final() {
+            return Err(error.into());
+        }
+        let Some(wait) = self.attempts.failed() else { return Err(error.into()) };
+        self.health.topic(&self.topic, |topic| topic.failed(with_causes(&error)));
+        tracing::warn!(topic = self.topic, %error, source = ?error, wait_ms = wait.as_millis(), "the store failed; trying again");
+        tokio::time::sleep(wait).await;
+        Ok(())
+    }
+}
+
+/// Tries until it succeeds or waiting cannot help. A macro, as an attempt borrows what it changes.
 macro_rules! retry {
-    ($topic:expr, $health:expr, $attempt:expr) => {{
-        let mut wait = RETRY_FIRST;
+    ($attempts:expr, $attempt:expr) => {{
+        let mut attempts = $attempts;
         loop {
             match $attempt.await {
                 Ok(value) => {
-                    if wait > RETRY_FIRST {
-                        $health.topic($topic, |topic| topic.recovered());
-                    }
+                    attempts.succeeded();
                     break value;
                 }
-                Err(error) if error.is_final() => return Err(error.into()),
-                Err(error) => {
-                    $health.topic($topic, |topic| topic.failed(words(&error)));
-                    tracing::warn!(topic = $topic, %error, source = ?error, wait_ms = wait.as_millis(), "the store failed; trying again");
-                    tokio::time::sleep(wait).await;
-                    wait = (wait * 2).min(RETRY_LONGEST);
-                }
+                Err(error) => attempts.failed(error).await?,
             }
         }
     }};
@@ -108,14 +139,14 @@ macro_rules! retry {
 
 impl Committer {
     /// Serves jobs until the pipeline hangs up.
-    pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>, done: mpsc::UnboundedSender<Done>) {
-        let mut upkeep = Upkeep { looked: Instant::now(), vacuumed: Instant::now() };
+    pub async fn run(mut self, mut jobs: mpsc::Receiver<Job>, events: mpsc::UnboundedSender<CommitterEvent>) {
+        let mut timers = MaintenanceTimers::new(self.maintenance_interval);
         loop {
-            match tokio::time::timeout(self.look_every, jobs.recv()).await {
+            match tokio::time::timeout(self.maintenance_interval, jobs.recv()).await {
                 Ok(Some(job)) => {
-                    let answer = self.serve(job).await.unwrap_or_else(Done::Failed);
-                    // The pipeline is gone only when the process stops.
-                    if done.send(answer).is_err() {
+                    let event = self.serve(job).await.unwrap_or_else(CommitterEvent::Failed);
+                    // The pipeline has ended only when the process stops.
+                    if events.send(event).is_err() {
                         return;
                     }
                     if !jobs.is_empty() {
@@ -126,10 +157,10 @@ impl Committer {
                 // A topic without messages has no jobs, but others merge its files and delete the old ones.
                 Err(_) => {}
             }
-            match self.tidy(&mut upkeep).await {
+            match self.maintain(&mut timers).await {
                 Ok(None) => {}
-                Ok(Some(tidied)) => {
-                    if done.send(tidied).is_err() {
+                Ok(Some(maintained)) => {
+                    if events.send(maintained).is_err() {
                         return;
                     }
                 }
@@ -138,63 +169,78 @@ impl Committer {
         }
     }
 
-    async fn serve(&mut self, job: Job) -> Result<Done, StreamError> {
+    async fn serve(&mut self, job: Job) -> Result<CommitterEvent, StreamError> {
         match job {
-            Job::Archive { commit, dead_letters } => {
-                for delivery in dead_letters {
-                    delivery.await.map_err(|source| StreamError::Kafka {
-                        brokers: self.brokers.clone(),
-                        action: "sending a dead letter",
-                        source,
-                    })?;
-                }
-                self.check_log().await?;
-                step!("archive.before");
-                let started = Instant::now();
-                let archive = &mut self.archive;
-                retry!(&self.label.topic, self.health, archive.commit(&commit));
-                self.health.topic(&self.label.topic, |topic| topic.committed = Some(Instant::now()));
-                step!("archive.after");
-                self.telemetry.commit_seconds.observe(started.elapsed().as_secs_f64());
-                self.telemetry.commits.get_or_create(&self.label).inc();
-                let provider = retry!(&self.label.topic, self.health, archive.provider());
-                Ok(Done::Archived { archive: provider, commit })
-            }
-            Job::Publish { windows, through_ms } => {
-                // Rows that were fed again since belong to these windows too.
-                let archive = &mut self.archive;
-                retry!(&self.label.topic, self.health, archive.check_replays());
-                step!("publish.before");
-                let mut tables = Vec::new();
-                for (index, rows) in windows {
-                    let Some(table) = &mut self.tables[index] else { continue };
-                    retry!(&self.label.topic, self.health, table.publish(rows.clone(), through_ms));
-                    tables.push((index, retry!(&self.label.topic, self.health, table.provider())));
-                    step!("publish.between");
-                }
-                step!("publish.after");
-                Ok(Done::Published { tables, through_ms })
-            }
-            Job::Adopt { index, table } => {
-                let provider = retry!(&self.label.topic, self.health, table.provider());
-                self.tables[index] = Some(*table);
-                Ok(Done::Adopted { index, table: provider })
+            Job::Archive { commit, dead_letters } => self.commit(commit, dead_letters).await,
+            Job::Publish { windows, watermark_ms } => self.publish(windows, watermark_ms).await,
+            Job::Adopt { version, table } => {
+                let provider = retry!(self.attempts(), table.provider());
+                self.tables.insert(version.clone(), *table);
+                Ok(CommitterEvent::Adopted { version, table: provider })
             }
             Job::AddPartition(partition) => {
-                let archive = &mut self.archive;
-                let next_offset = retry!(&self.label.topic, self.health, archive.add_partition(partition));
-                Ok(Done::PartitionAdded { partition, next_offset })
+                let next_offset = retry!(self.attempts(), self.archive.add_partition(partition.0));
+                Ok(CommitterEvent::PartitionAdded { partition, next_offset: next_offset.map(Offset) })
             }
         }
     }
 
-    /// A topic that was made anew has the old one's name, and its messages the old ones' offsets: what was read may be of either, so
+    async fn commit(
+        &mut self,
+        commit: ArchiveCommit,
+        dead_letters: Vec<Delivery>,
+    ) -> Result<CommitterEvent, StreamError> {
+        for delivery in dead_letters {
+            delivery.await?;
+        }
+        self.check_log().await?;
+        failpoint!("archive.before");
+        let started = Instant::now();
+        retry!(self.attempts(), self.archive.commit(&commit));
+        self.health.topic(&self.label.topic, |topic| topic.committed = Some(Instant::now()));
+        failpoint!("archive.after");
+        self.telemetry.commit_seconds.observe(started.elapsed().as_secs_f64());
+        self.telemetry.commits.get_or_create(&self.label).inc();
+        let archive = retry!(self.attempts(), self.archive.provider());
+        Ok(CommitterEvent::Archived { archive, receipt: CommitReceipt { watermark_ms: commit.effective_ms } })
+    }
+
+    async fn publish(
+        &mut self,
+        windows: Vec<(MetricVersionId, Vec<RecordBatch>)>,
+        watermark_ms: i64,
+    ) -> Result<CommitterEvent, StreamError> {
+        // Rows that were fed again since belong to these windows too.
+        retry!(self.attempts(), self.archive.check_replays());
+        failpoint!("publish.before");
+        let mut tables = Vec::new();
+        for (version, rows) in windows {
+            let (first, second) = (self.attempts(), self.attempts());
+            let Some(table) = self.tables.get_mut(&version) else { continue };
+            retry!(first, table.publish(rows.clone(), watermark_ms));
+            tables.push((version, retry!(second, table.provider())));
+            failpoint!("publish.between");
+        }
+        failpoint!("publish.after");
+        Ok(CommitterEvent::Published { tables, watermark_ms })
+    }
+
+    fn attempts(&self) -> StoreAttempts {
+        StoreAttempts {
+            attempts: STORE_RETRIES.attempts(),
+            health: Arc::clone(&self.health),
+            topic: self.label.topic.clone(),
+        }
+    }
+
+    /// A topic that was created again has the old one's name, and its messages the old ones' offsets: what was read may be of either, so
     /// none of it is committed.
     async fn check_log(&self) -> Result<(), StreamError> {
-        let Some(identity) = self.identity.clone() else { return Ok(()) };
-        match tokio::task::spawn_blocking(move || identity.ask()).await {
-            Ok(Ok(found)) if found != self.log => {
-                Err(StreamError::NewLog { topic: self.label.topic.clone(), known: self.log.clone(), found })
+        let Some(log) = self.identity.log.clone() else { return Ok(()) };
+        let known = &self.identity.known;
+        match tokio::task::spawn_blocking(move || log.identity()).await {
+            Ok(Ok(found)) if found != *known => {
+                Err(StreamError::NewLog { topic: self.label.topic.clone(), known: known.clone(), found })
             }
             Ok(Ok(_)) => Ok(()),
             // A broker that is away hands out nothing new either.
@@ -202,60 +248,7 @@ impl Committer {
                 tracing::debug!(topic = self.label.topic, %error, "the topic's identity is not known right now");
                 Ok(())
             }
-            Err(_) => Err(StreamError::Gone("the question for the topic's identity")),
+            Err(_) => Err(StreamError::Ended("the question for the topic's identity")),
         }
     }
-
-    /// Merges small files between jobs, and sees what another process, such as a repair, has written. What fails is tried again later.
-    async fn tidy(&mut self, upkeep: &mut Upkeep) -> Result<Option<Done>, StoreError> {
-        let look = due(&mut upkeep.looked, self.look_every);
-        let vacuum = due(&mut upkeep.vacuumed, VACUUM_EVERY);
-        let topic = &self.label.topic;
-        let mut changed = look && told(topic, self.archive.refresh().await);
-        changed |= told(topic, self.archive.compact().await);
-        for table in self.tables.iter_mut().flatten() {
-            changed |= look && told(topic, table.refresh().await);
-            changed |= told(topic, table.compact().await);
-        }
-        if vacuum {
-            told(topic, self.archive.vacuum().await.map(|()| false));
-            for table in self.tables.iter_mut().flatten() {
-                told(topic, table.vacuum().await.map(|()| false));
-            }
-        }
-        if !changed {
-            return Ok(None);
-        }
-        step!("compact.after");
-        let mut tables = Vec::new();
-        for table in &self.tables {
-            tables.push(match table {
-                Some(table) => Some(table.provider().await?),
-                None => None,
-            });
-        }
-        Ok(Some(Done::Tidied { archive: self.archive.provider().await?, tables }))
-    }
-}
-
-/// When each was done last.
-struct Upkeep {
-    looked: Instant,
-    vacuumed: Instant,
-}
-
-fn due(last: &mut Instant, every: Duration) -> bool {
-    let due = last.elapsed() >= every;
-    if due {
-        *last = Instant::now();
-    }
-    due
-}
-
-/// Whether a table was changed; an error is told and left for the next time.
-fn told(topic: &str, outcome: Result<bool, StoreError>) -> bool {
-    outcome.unwrap_or_else(|error| {
-        tracing::warn!(topic, %error, source = ?error, "a table was not tidied; trying again later");
-        false
-    })
 }

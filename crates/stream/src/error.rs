@@ -3,11 +3,11 @@
 use std::fmt;
 
 use datafusion::error::DataFusionError;
-use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+use vitral_connect::{ConnectError, RetryHint};
 use vitral_panes::PanesError;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_store::StoreError;
 
-use crate::kafka::Problem;
 use crate::skip::Skip;
 
 /// How to go on past what cannot be read.
@@ -16,9 +16,9 @@ pub enum WayOn {
     /// With this range passed over.
     Skip(Skip),
     /// Where the range ends is not known; it begins here.
-    SkipFrom { topic: String, partition: i32, first: i64 },
+    SkipFrom { topic: String, partition: PartitionId, first: Offset },
     /// The log ends before the offset: the broker has lost messages that were read already.
-    LogIsShorter { topic: String, end: i64 },
+    LogIsShorter { topic: String, end: Offset },
 }
 
 impl fmt::Display for WayOn {
@@ -40,27 +40,20 @@ impl fmt::Display for WayOn {
 
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    #[error("kafka at {brokers}: {action} failed")]
-    Kafka { brokers: String, action: &'static str, source: KafkaError },
-    /// The same where the client library has said why.
-    #[error("kafka at {brokers}: {action} failed: {problem}")]
-    Connection { brokers: String, action: &'static str, problem: Problem },
-    #[error("kafka.options: {0}")]
-    Settings(String),
-    #[error("kafka: topic {topic} cannot be described: {reason}")]
-    Describe { topic: String, reason: String },
+    #[error(transparent)]
+    Connect(#[from] ConnectError),
     /// The broker no longer has offsets that were not read yet.
     #[error(
         "topic {topic}, partition {partition}: the broker no longer has offset {offset} where reading must go on ({reason}); the messages \
          from there are lost. Keep them longer on the broker (retention.ms). {way_on}"
     )]
-    OffsetsGone { topic: String, partition: i32, offset: i64, reason: String, way_on: WayOn },
+    OffsetsGone { topic: String, partition: PartitionId, offset: Offset, reason: String, way_on: WayOn },
     /// Nothing behind such a batch could be read.
     #[error(
         "topic {topic}, partition {partition}: the batch at offset {offset} cannot be read ({reason}). It is damaged, of a codec other than gzip, \
          snappy, lz4 and zstd, or unpacks by zstd to more than 1 GiB. What came before it is committed. {way_on}"
     )]
-    Unreadable { topic: String, partition: i32, offset: i64, reason: String, way_on: WayOn },
+    Unreadable { topic: String, partition: PartitionId, offset: Offset, reason: String, way_on: WayOn },
     #[error(
         "topic {topic} was deleted and created again: its identity is {found}, the archive holds rows of {known}. If that was meant, keep what was \
          counted and go on with the new one from its beginning: vitral stream --accept-new-log {topic}"
@@ -84,7 +77,7 @@ pub enum StreamError {
     )]
     KnownIds { topic: String, ids: usize, limit_bytes: usize },
     #[error("{0} stopped unexpectedly")]
-    Gone(&'static str),
+    Ended(&'static str),
     #[error("what was read could not be committed within {0:?} at the stop; it will be read again")]
     ShutdownTimeout(std::time::Duration),
 }
@@ -104,32 +97,12 @@ impl StreamError {
         }
     }
 
-    /// Whether the broker cannot be reached: it may come back at any time.
-    pub(crate) fn is_broker_away(&self) -> bool {
-        use RDKafkaErrorCode::*;
-        let source = match self {
-            Self::Kafka { source, .. } => source,
-            Self::Connection { problem, .. } => return !problem.is_refusal(),
-            _ => return false,
-        };
-        matches!(
-            source.rdkafka_error_code(),
-            Some(
-                BrokerTransportFailure
-                    | AllBrokersDown
-                    | Resolve
-                    | OperationTimedOut
-                    | RequestTimedOut
-                    | NetworkException
-                    | BrokerNotAvailable
-                    | LeaderNotAvailable
-                    | NotLeaderForPartition
-            )
-        )
-    }
-
-    /// Whether the broker has answered, or failed to, in a way that may be of the moment.
-    pub(crate) fn is_of_broker(&self) -> bool {
-        matches!(self, Self::Describe { .. }) || self.is_broker_away()
+    /// Whether the same start may succeed later.
+    pub(crate) fn retry_hint(&self) -> RetryHint {
+        match self {
+            Self::Connect(error) => error.retry_hint(),
+            Self::Store(error) if !error.is_final() => RetryHint::Passing,
+            _ => RetryHint::Permanent,
+        }
     }
 }

@@ -1,6 +1,6 @@
 //! The verdict of every message, decided once for all metrics.
 //!
-//! Order: decode (refuse), deduplicate, lateness. Late and known are judged against the effective watermark M as it stood when
+//! Order: decode (refuse), deduplicate, lateness. Late and known are judged against the effective watermark as it stood when
 //! the batch began.
 
 use std::collections::BTreeMap;
@@ -18,6 +18,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 
+use crate::batch::PartitionRows;
 use crate::error::StreamError;
 
 pub struct Judge {
@@ -52,12 +53,12 @@ impl Judge {
         Ok(Self { topic: topic.clone(), rules, id_key, known: BTreeMap::new(), known_bytes_max })
     }
 
-    /// Judges decoded messages, ordered by partition and offset; `partitions` names the rows' partitions, and
-    /// `is_empty` says which have no payload.
+    /// Judges decoded messages, ordered by partition and offset; `partitions` has the rows of each, and `is_empty` says which rows
+    /// have no payload.
     pub fn judge(
         &mut self,
         decoded: Decoded,
-        partitions: &[i32],
+        partitions: &[PartitionRows],
         is_empty: impl Fn(usize) -> bool,
         moment: Moment,
     ) -> Result<Judged, StreamError> {
@@ -76,13 +77,13 @@ impl Judge {
 
     /// Sees that the ids of these rows fit. To forget one that could still come again would count it twice, so what does not fit
     /// stops the stream.
-    fn make_room(&mut self, partitions: &[i32], moment: Moment) -> Result<(), StreamError> {
+    fn make_room(&mut self, partitions: &[PartitionRows], moment: Moment) -> Result<(), StreamError> {
         if self.topic.event_id.is_none() {
             return Ok(());
         }
         let mut coming = BTreeMap::<i32, usize>::new();
-        for partition in partitions.chunk_by(|a, b| a == b) {
-            *coming.entry(partition[0]).or_default() += partition.len();
+        for PartitionRows { partition, rows } in partitions {
+            *coming.entry(partition.0).or_default() += rows.len();
         }
         let bytes = |known: &BTreeMap<i32, KnownIds>| -> usize {
             known
@@ -160,7 +161,7 @@ impl Judge {
     fn verdicts(
         &mut self,
         rows: &RecordBatch,
-        partitions: &[i32],
+        partitions: &[PartitionRows],
         refused: &[Refusal],
         is_empty: impl Fn(usize) -> bool,
         moment: Moment,
@@ -172,11 +173,10 @@ impl Judge {
         let ids = self.topic.event_id.map(|index| rows.column(index).as_string::<i32>());
         let mut refused = refused.iter().map(|refusal| refusal.row).peekable();
         let mut verdicts = Vec::with_capacity(rows.num_rows());
-        let mut row = 0;
-        for partition in partitions.chunk_by(|a, b| a == b) {
+        for PartitionRows { partition, rows } in partitions {
             let id_key = self.id_key;
-            let known = self.known.entry(partition[0]).or_insert_with(|| KnownIds::new(id_key));
-            for row in row..row + partition.len() {
+            let known = self.known.entry(partition.0).or_insert_with(|| KnownIds::new(id_key));
+            for row in rows.clone() {
                 let verdict = if refused.next_if_eq(&row).is_some() {
                     Verdict::Refused
                 } else if is_empty(row) {
@@ -197,7 +197,6 @@ impl Judge {
                 };
                 verdicts.push(verdict);
             }
-            row += partition.len();
         }
         verdicts
     }

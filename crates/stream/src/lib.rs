@@ -1,33 +1,34 @@
-//! From Kafka to panes and archive.
+//! From a topic to panes and archive.
 //!
-//! Each topic has one pipeline: [`kafka`] source -> [`vitral_messages::decode`] -> [`judge`] -> panes and the next archive commit. Each
-//! offset is delivered into the archive exactly once: work is committed together with the offsets it came from, and after a restart the
-//! source goes on at the committed offsets.
+//! Each topic has one pipeline: [`vitral_connect::Source`] -> [`vitral_messages::decode`] -> [`judge`] -> panes and the next archive
+//! commit. Each offset is delivered into the archive exactly once: work is committed together with the offsets it came from, and after a
+//! restart the source goes on at the committed offsets.
 //!
-//! Architecture invariant: only this crate knows Kafka's protocol. Nothing here knows a domain.
+//! Architecture invariant: nothing here knows Kafka, or a domain; topics come through the ports of [`vitral_connect`].
 
 #[macro_use]
-mod step;
+mod failpoint;
 
+mod archive_batches;
 mod archive_rows;
 mod backfill;
+pub mod batch;
 mod committer;
 mod config;
 mod error;
 pub mod judge;
-pub mod kafka;
 mod kept_payload;
-mod large_batches;
-pub mod panes_of_topic;
 pub mod pipeline;
 mod recovery;
 pub mod replay;
 mod skip;
 mod snapshot;
 mod telemetry;
+pub mod topic_panes;
+mod topic_state;
 
-pub use config::{KafkaConfig, StreamConfig};
+pub use config::{AcceptedLogs, Limits, StreamConfig};
 pub use error::StreamError;
 pub use pipeline::{StreamHandle, start};
 pub use skip::{NotASkip, Skip};
-pub use telemetry::{MetricLabels, StreamTelemetry, TopicLabel};
+pub use telemetry::{MetricLabels, StreamTelemetry, TopicGauges, TopicLabel};

@@ -7,85 +7,82 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
-use vitral_panes::watermark::Watermarks;
+use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, Counts, Snapshots};
 
+use crate::archive_batches::{ArchiveBatches, by_partition};
 use crate::error::StreamError;
 use crate::judge::Judge;
-use crate::large_batches::{LargeBatches, by_partition};
-use crate::panes_of_topic::PanesOfTopic;
 use crate::snapshot::{self, Loaded};
+use crate::topic_state::TopicState;
 
 /// What a restart has found.
 pub struct Recovered {
-    /// Of all rows of the archive.
-    pub counts: Counts,
     /// Rows of the archive that were folded.
     pub rows: u64,
     pub snapshot: Option<Loaded>,
 }
 
-/// Brings panes, ids and watermarks to where the archive stands, from a snapshot and the rows behind it, or from the archive alone;
-/// none if it was stopped before the end.
+/// Brings the state, which is empty, to where the archive stands, from a snapshot and the rows behind it, or from the archive alone; none
+/// if it was stopped before the end.
 pub async fn recover(
     stop: &AtomicBool,
     topic: &Topic,
     archive: &Archive,
     snapshots: &Snapshots,
-    panes: &mut PanesOfTopic,
-    judge: &mut Judge,
-    watermarks: &mut Watermarks,
+    state: &mut TopicState,
 ) -> Result<Option<Recovered>, StreamError> {
-    let snapshot = snapshot::load(snapshots, topic, archive, panes, judge, watermarks).await;
-    let mut recovery = Recovery { stop, topic, archive, panes, judge, watermarks, rows: 0 };
-    let counts = match &snapshot {
+    let snapshot = snapshot::load(snapshots, topic, archive, state).await;
+    let mut recovery = Recovery { stop, topic, archive, state, rows: 0 };
+    match &snapshot {
         Some(loaded) => {
-            let Some(behind) = recovery.fold_behind(loaded).await? else { return Ok(None) };
-            let missing: Vec<usize> = (0..loaded.restored.len()).filter(|index| !loaded.restored[*index]).collect();
+            let Some(counts) = recovery.fold_behind(loaded).await? else { return Ok(None) };
+            let missing = recovery.ids(|id| !loaded.restored.contains(id));
             if !recovery.rebuild(&missing, false).await? {
                 return Ok(None);
             }
-            behind
+            recovery.state.counts = counts;
         }
         None => {
             for (partition, newest_micros) in archive.newest_events().await? {
-                recovery.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+                recovery.state.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
             }
-            let all: Vec<usize> = (0..recovery.panes.metrics.len()).collect();
+            let all = recovery.ids(|_| true);
             if !recovery.rebuild(&all, true).await? {
                 return Ok(None);
             }
-            archive.counts().await?
+            recovery.state.counts = archive.counts().await?;
         }
-    };
+    }
     let rows = recovery.rows;
     // Windows that are published already have taken rows of panes that they share with open ones.
-    for index in 0..panes.metrics.len() {
-        panes.evict_settled(index);
-    }
-    Ok(Some(Recovered { counts, rows, snapshot }))
+    state.panes.evict_settled();
+    Ok(Some(Recovered { rows, snapshot }))
 }
 
 struct Recovery<'a> {
     stop: &'a AtomicBool,
     topic: &'a Topic,
     archive: &'a Archive,
-    panes: &'a mut PanesOfTopic,
-    judge: &'a mut Judge,
-    watermarks: &'a mut Watermarks,
+    state: &'a mut TopicState,
     rows: u64,
 }
 
 impl Recovery<'_> {
+    fn ids(&self, wanted: impl Fn(&MetricVersionId) -> bool) -> Vec<MetricVersionId> {
+        let ids = self.state.panes.metrics().iter().map(|metric| &metric.id);
+        ids.filter(|id| wanted(id)).cloned().collect()
+    }
+
     /// Folds the rows that the snapshot does not hold; the counts with them, or none if it was stopped.
     async fn fold_behind(&mut self, loaded: &Loaded) -> Result<Option<Counts>, StreamError> {
         let topic = self.topic;
         let failed = |source| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
         let mut counts = loaded.counts;
-        let mut rows = LargeBatches::of(self.archive.rows_behind(&loaded.offsets).await?);
+        let mut rows = ArchiveBatches::of(self.archive.rows_behind(&loaded.offsets).await?);
         while let Some(batch) = rows.next().await.map_err(failed)? {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(None);
@@ -101,20 +98,20 @@ impl Recovery<'_> {
             for (partition, rows) in by_partition(topic, rows.clone()).map_err(failed)? {
                 // Rows that did not count have moved the watermark too.
                 if let Some(newest_micros) = newest(topic, &rows) {
-                    self.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+                    self.state.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
                 }
             }
             let counted = compute::filter_record_batch(&rows, &is_counted).map_err(|source| failed(source.into()))?;
             self.rows += counted.num_rows() as u64;
             let parts = by_partition(topic, counted).map_err(failed)?;
-            self.fold(&parts, Some(None), |index| loaded.restored[index].then_some(parts.as_slice()));
+            self.fold(&parts, Some(None), |id| loaded.restored.contains(id).then_some(parts.as_slice()));
         }
         Ok(Some(counts))
     }
 
     /// Folds every counted row that an unpublished window of these metrics needs, and, if so wanted, remembers every id that can
     /// still come again. False if it was stopped.
-    async fn rebuild(&mut self, metrics: &[usize], ids: bool) -> Result<bool, StreamError> {
+    async fn rebuild(&mut self, metrics: &[MetricVersionId], ids: bool) -> Result<bool, StreamError> {
         if metrics.is_empty() && !ids {
             return Ok(true);
         }
@@ -122,14 +119,15 @@ impl Recovery<'_> {
         let failed =
             |source: DataFusionError| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
         let ids_since_ms = self.archive.effective_ms().map(|effective_ms| effective_ms - topic.lateness_ms);
-        let needed: BTreeMap<usize, Option<i64>> =
-            metrics.iter().map(|index| (*index, self.panes.needed_since_ms(*index))).collect();
+        let panes = &self.state.panes;
+        let needed_since_ms = |id| Some((id, panes.needed_since_ms(panes.get(id)?)));
+        let needed: BTreeMap<&MetricVersionId, Option<i64>> = metrics.iter().filter_map(needed_since_ms).collect();
         // None, "all of it", is the smallest.
         let since_ms = needed.values().copied().chain(ids.then_some(ids_since_ms)).min().flatten();
         // Metrics that need the same rows are folded together.
         let wants: BTreeSet<Option<i64>> = needed.values().copied().collect();
         let since_micros = since_ms.map(|since_ms| since_ms * MICROS_PER_MS);
-        let mut rows = LargeBatches::of(self.archive.counted(since_micros, None).await?);
+        let mut rows = ArchiveBatches::of(self.archive.counted(since_micros, None).await?);
         while let Some(batch) = rows.next().await.map_err(failed)? {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(false);
@@ -143,20 +141,21 @@ impl Recovery<'_> {
                     wanted.entry(*since_ms).or_default().push((*partition, newer));
                 }
             }
-            let rows_of = |index: usize| needed.get(&index).and_then(|since_ms| wanted.get(since_ms));
-            self.fold(&parts, ids.then_some(ids_since_ms), |index| rows_of(index).map(Vec::as_slice));
+            let rows_of = |id: &MetricVersionId| needed.get(id).and_then(|since_ms| wanted.get(since_ms));
+            self.fold(&parts, ids.then_some(ids_since_ms), |id| rows_of(id).map(Vec::as_slice));
         }
         Ok(true)
     }
 
-    /// Folds what `rows_of` names for each metric and, beside that, remembers the ids of `parts` since that time, if so wanted.
+    /// Folds what `rows_of` names for each metric and, at the same time, remembers the ids of `parts` since that time, if so wanted.
     fn fold<'a>(
         &mut self,
         parts: &[(i32, RecordBatch)],
         ids_since_ms: Option<Option<i64>>,
-        rows_of: impl Fn(usize) -> Option<&'a [(i32, RecordBatch)]> + Send + Sync,
+        rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(i32, RecordBatch)]> + Send + Sync,
     ) {
-        let Self { topic, panes, judge, .. } = self;
+        let Self { topic, state, .. } = self;
+        let TopicState { panes, judge, .. } = &mut **state;
         let remember = || {
             let Some(since_ms) = ids_since_ms else { return };
             for (partition, rows) in parts {

@@ -1,6 +1,6 @@
 //! The open state, written down now and then, so that a restart need not rebuild it from the archive.
 //!
-//! A snapshot is of the moment at which a cycle was cut, and is written once that cycle is committed: it never knows more than the
+//! A snapshot is of the moment at which a commit was cut, and is written once that commit has succeeded: it never knows more than the
 //! archive. It holds the panes' runs, the known event ids and the counts, each as of the offsets that it names; a restart loads it and
 //! goes on with the archive's rows behind those offsets. Runs and ids are written once: a later snapshot names them where they are.
 //! Ids die in the order they came, runs of long windows outlive those of short ones: each lie in segments of their own, so that what
@@ -10,114 +10,43 @@
 //! numbers.
 
 mod load;
+mod manifest;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
-use serde::{Deserialize, Serialize};
 use tokio::task::JoinHandle;
-use vitral_panes::watermark::Watermarks;
+use vitral_schemas::metric_version::MetricVersionId;
+use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
-use vitral_store::{Archive, Counts, Snapshots, StoreError};
+use vitral_store::{Archive, Snapshots, StoreError};
 
 use crate::error::StreamError;
 use crate::judge::Judge;
-use crate::panes_of_topic::PanesOfTopic;
+use crate::topic_panes::TopicPanes;
+use crate::topic_state::TopicState;
 
 pub use self::load::{Loaded, load};
+use self::manifest::{IdBlock, Manifest, MetricState, RunBlock, TopicTerms, engine};
 
-/// Changes whenever states of an older binary would be read wrongly.
-const STATE_VERSION: u32 = 2;
 /// So many new ids are written down before it is time, to bound what is remembered of them.
 const NEW_IDS_MAX: usize = 1 << 20;
-/// When segments hold this much more than what is alive in them, it is written anew.
+/// When segments hold this much more than what is alive in them, it is written again.
 const DEAD_SHARE_MAX: u64 = 4;
 const DEAD_BYTES_MIN: u64 = 64 << 20;
 
-/// What a snapshot says of itself.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Manifest {
-    /// The binary's engine, and what of the topic's declaration its state depends on.
-    pub engine: String,
-    pub topic: TopicTerms,
-    pub log: String,
-    /// The identity of the archive's table; state 1 did not tell.
-    #[serde(default)]
-    pub archive: String,
-    /// How many replays the archive had seen: each changes rows that a snapshot has folded.
-    pub replays: Option<i64>,
-    /// The offset after the last that is in the state, by partition.
-    pub offsets: BTreeMap<i32, i64>,
-    pub counts: Counts,
-    pub newest_event_ms: BTreeMap<i32, i64>,
-    pub metrics: Vec<MetricState>,
-    pub id_key: (u64, u64),
-    pub ids: Vec<IdBlock>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct TopicTerms {
-    pub event_time: String,
-    pub event_id: Option<String>,
-    pub lateness_ms: i64,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct MetricState {
-    pub name: String,
-    pub version: String,
-    /// Windows through this M were published, and their panes gone.
-    pub published_through_ms: Option<i64>,
-    pub runs: Vec<RunBlock>,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RunBlock {
-    pub partition: i32,
-    pub block: Block,
-}
-
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct IdBlock {
-    pub partition: i32,
-    /// The newest event time among them: once it is too old, none of them can come again.
-    pub newest_micros: i64,
-    pub block: Block,
-}
-
-impl TopicTerms {
-    fn of(topic: &Topic) -> Self {
-        Self {
-            event_time: topic.columns[topic.event_time].name.clone(),
-            event_id: topic.event_id.map(|index| topic.columns[index].name.clone()),
-            lateness_ms: topic.lateness_ms,
-        }
-    }
-}
-
-fn engine() -> String {
-    format!("state {STATE_VERSION}, datafusion {}", datafusion::DATAFUSION_VERSION)
-}
-
-/// Writes snapshots beside the pipeline.
+/// Writes snapshots alongside the pipeline.
 pub struct Snapshotter {
     snapshots: Snapshots,
     every: Option<Duration>,
-    topic: TopicTerms,
-    log: String,
-    archive: String,
-    /// The last number that a file bears.
+    subject: Subject,
+    /// The highest number of a file.
     number: u64,
     /// Where what was written lies: runs by metric and number, ids in the order they came.
-    runs: BTreeMap<(usize, u64), Block>,
+    runs: BTreeMap<(MetricVersionId, u64), Block>,
     ids: Vec<IdBlock>,
     /// The size of each segment in which something is alive.
     segments: BTreeMap<u64, u64>,
@@ -129,13 +58,22 @@ pub struct Snapshotter {
     writing: Option<JoinHandle<Result<Box<Cut>, StoreError>>>,
 }
 
+/// Of what the snapshots are, by which a restart knows whether to believe them.
+struct Subject {
+    topic: TopicTerms,
+    log: String,
+    archive: String,
+    /// As of the start: a replay must be the only writer.
+    replays: i64,
+}
+
 /// The state at a cut; what is in no segment yet waits in `new`.
 struct Cut {
     /// The numbers of the segments for ids and for runs; the manifest has the second.
     numbers: [u64; 2],
     manifest: Manifest,
     /// The metric and run of each run, in the manifest's order.
-    runs: Vec<(usize, u64)>,
+    runs: Vec<(MetricVersionId, u64)>,
     new: Vec<New>,
 }
 
@@ -162,9 +100,12 @@ impl Snapshotter {
         Ok(Self {
             snapshots,
             every,
-            topic: TopicTerms::of(topic),
-            log: archive.log().to_owned(),
-            archive: archive.id()?.to_owned(),
+            subject: Subject {
+                topic: TopicTerms::of(topic),
+                log: archive.log().to_owned(),
+                archive: archive.id()?.to_owned(),
+                replays: archive.replays(),
+            },
             number: last,
             runs: loaded.map(|loaded| loaded.runs.clone()).unwrap_or_default(),
             ids: loaded.map(|loaded| loaded.ids.clone()).unwrap_or_default(),
@@ -176,24 +117,18 @@ impl Snapshotter {
         })
     }
 
-    /// Whether the cycle that is being cut should be followed by a snapshot.
+    /// Whether the commit that is being cut should be followed by a snapshot.
     pub fn is_due(&self, judge: &Judge) -> bool {
         let Some(every) = self.every else { return false };
         self.writing.is_none() && (self.began.elapsed() >= every || judge.new_id_count() >= NEW_IDS_MAX)
     }
 
     /// Takes the state as it is at this moment; panes are shared, not copied.
-    pub fn cut(
-        &mut self,
-        offsets: BTreeMap<i32, i64>,
-        counts: Counts,
-        replays: Option<i64>,
-        panes: &PanesOfTopic,
-        judge: &mut Judge,
-        watermarks: &Watermarks,
-    ) -> Result<(), StreamError> {
+    pub fn cut(&mut self, offsets: BTreeMap<i32, i64>, state: &mut TopicState) -> Result<(), StreamError> {
+        let TopicState { panes, judge, watermarks, counts, .. } = state;
         self.began = Instant::now();
-        let oldest_micros = watermarks.effective_ms().map_or(i64::MIN, |ms| (ms - self.topic.lateness_ms) * 1_000);
+        let lateness_ms = self.subject.topic.lateness_ms;
+        let oldest_micros = watermarks.effective_ms().map_or(i64::MIN, |ms| (ms - lateness_ms) * MICROS_PER_MS);
         self.ids.retain(|ids| ids.newest_micros >= oldest_micros);
         if self.must_write_all || self.is_mostly_dead(self.living_runs(panes)) {
             self.runs.clear();
@@ -201,42 +136,17 @@ impl Snapshotter {
         let all_ids = self.must_write_all || self.is_mostly_dead(self.ids.iter().map(|ids| &ids.block));
         self.must_write_all = false;
         let mut new = Vec::new();
-        let mut numbers = Vec::new();
-        let mut metrics = Vec::new();
-        // A version that was left, or set aside, has no state that anybody could go on with.
-        let kept = panes.metrics.iter().enumerate().filter(|(_, live)| live.is_active());
-        for (metric, live) in kept {
-            let mut runs = Vec::new();
-            for (partition, number, states) in live.panes.runs() {
-                let block = match self.runs.get(&(metric, number)) {
-                    Some(block) => block.clone(),
-                    None => {
-                        new.push(New {
-                            rows: states.clone(),
-                            place: Place::Run { metric: metrics.len(), index: runs.len() },
-                        });
-                        Block::default()
-                    }
-                };
-                runs.push(RunBlock { partition, block });
-                numbers.push((metric, number));
-            }
-            metrics.push(MetricState {
-                name: live.plan().metric.name.clone(),
-                version: live.version.clone(),
-                published_through_ms: live.published_through_ms,
-                runs,
-            });
-        }
+        let (metrics, runs) = self.cut_runs(panes, &mut new);
         add_ids(judge.take_new_ids(all_ids)?, &mut self.ids, &mut new);
+        let Subject { topic, log, archive, replays } = &self.subject;
         let manifest = Manifest {
             engine: engine(),
-            topic: self.topic.clone(),
-            log: self.log.clone(),
-            archive: self.archive.clone(),
-            replays,
+            topic: topic.clone(),
+            log: log.clone(),
+            archive: archive.clone(),
+            replays: Some(*replays),
             offsets,
-            counts,
+            counts: *counts,
             newest_event_ms: watermarks.newest_events().collect(),
             metrics,
             id_key: judge.id_key(),
@@ -244,11 +154,40 @@ impl Snapshotter {
         };
         let segments = [self.number + 1, self.number + 2];
         self.number += 2;
-        self.cut = Some(Box::new(Cut { numbers: segments, manifest, runs: numbers, new }));
+        self.cut = Some(Box::new(Cut { numbers: segments, manifest, runs, new }));
         Ok(())
     }
 
-    /// The cycle that was cut is committed: writes what was cut with it, beside the pipeline.
+    /// The metrics' states with their runs, in one order; runs that lie in no segment yet are added to `new`.
+    fn cut_runs(&self, panes: &TopicPanes, new: &mut Vec<New>) -> (Vec<MetricState>, Vec<(MetricVersionId, u64)>) {
+        let (mut metrics, mut numbers) = (Vec::new(), Vec::new());
+        // A version that was left, or set aside, has no state that anybody could go on with.
+        for live in panes.metrics().iter().filter(|live| live.is_active()) {
+            let mut runs = Vec::new();
+            for (partition, number, states) in live.panes.runs() {
+                let key = (live.id.clone(), number);
+                let block = match self.runs.get(&key) {
+                    Some(block) => block.clone(),
+                    None => {
+                        let place = Place::Run { metric: metrics.len(), index: runs.len() };
+                        new.push(New { rows: states.clone(), place });
+                        Block::default()
+                    }
+                };
+                runs.push(RunBlock { partition, block });
+                numbers.push(key);
+            }
+            metrics.push(MetricState {
+                name: live.id.metric.to_string(),
+                version: live.id.version.to_string(),
+                published_through_ms: live.published_through_ms,
+                runs,
+            });
+        }
+        (metrics, numbers)
+    }
+
+    /// The commit that was cut has succeeded: writes what was cut with it, alongside the pipeline.
     pub fn committed(&mut self, runtime: &tokio::runtime::Handle) {
         if let Some(cut) = self.cut.take() {
             self.writing = Some(runtime.spawn(write(self.snapshots.clone(), cut)));
@@ -256,7 +195,7 @@ impl Snapshotter {
     }
 
     /// Takes in how writing went, if it has ended.
-    pub fn settle(&mut self, runtime: &tokio::runtime::Handle) {
+    pub fn poll(&mut self, runtime: &tokio::runtime::Handle) {
         let Some(writing) = self.writing.take_if(|writing| writing.is_finished()) else { return };
         let ended = runtime.block_on(writing);
         self.take_in(ended);
@@ -298,9 +237,9 @@ impl Snapshotter {
     }
 
     /// Where the runs lie that are in a segment and still needed.
-    fn living_runs<'a>(&'a self, panes: &'a PanesOfTopic) -> impl Iterator<Item = &'a Block> {
-        panes.metrics.iter().enumerate().flat_map(move |(metric, live)| {
-            live.panes.runs().filter_map(move |(_, number, _)| self.runs.get(&(metric, number)))
+    fn living_runs<'a>(&'a self, panes: &'a TopicPanes) -> impl Iterator<Item = &'a Block> {
+        panes.metrics().iter().flat_map(move |live| {
+            live.panes.runs().filter_map(move |(_, number, _)| self.runs.get(&(live.id.clone(), number)))
         })
     }
 
@@ -313,24 +252,6 @@ impl Snapshotter {
         }
         let held: u64 = segments.iter().filter_map(|segment| self.segments.get(segment)).sum();
         held > DEAD_BYTES_MIN.max(DEAD_SHARE_MAX * bytes)
-    }
-}
-
-impl Manifest {
-    /// Every block that it names.
-    fn blocks(&self) -> impl Iterator<Item = &Block> {
-        let runs = self.metrics.iter().flat_map(|metric| &metric.runs).map(|run| &run.block);
-        runs.chain(self.ids.iter().map(|ids| &ids.block))
-    }
-
-    /// The segments in which something is alive, each with how far it is needed.
-    fn segments(&self) -> BTreeMap<u64, u64> {
-        let mut segments = BTreeMap::new();
-        for block in self.blocks() {
-            let end = segments.entry(block.segment).or_default();
-            *end = (block.offset + block.bytes).max(*end);
-        }
-        segments
     }
 }
 
@@ -354,7 +275,7 @@ async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, Stor
         }
         let (rows, places): (Vec<_>, Vec<_>) = new.into_iter().map(|new| (new.rows, new.place)).unzip();
         let blocks = snapshots.write_segment(number, &rows).await?;
-        step!("snapshot.segment");
+        failpoint!("snapshot.segment");
         for (place, block) in places.into_iter().zip(blocks) {
             match place {
                 Place::Run { metric, index } => cut.manifest.metrics[metric].runs[index].block = block,
@@ -364,7 +285,7 @@ async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, Stor
     }
     let [_, number] = cut.numbers;
     snapshots.write_manifest(number, &cut.manifest).await?;
-    step!("snapshot.manifest");
+    failpoint!("snapshot.manifest");
     let segments: Vec<u64> = cut.manifest.segments().into_keys().collect();
     if let Err(error) = snapshots.keep_only(number, &segments).await {
         tracing::warn!(%error, "old snapshots were not deleted; trying again with the next");
@@ -395,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn ids_of_every_partition_keep_their_places_when_all_are_written_anew() {
+    fn ids_of_every_partition_keep_their_places_when_all_are_written_again() {
         let mut known = Vec::new();
         for _ in 0..3 {
             add_ids((0..4).map(|partition| taken(partition, false)).collect(), &mut known, &mut Vec::new());

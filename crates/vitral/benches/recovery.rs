@@ -17,13 +17,14 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_connect::Connector;
+use vitral_connect_kafka::{EventProducer, KafkaConfig, KafkaConnector, create_topic};
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::view::View;
 use vitral_store::{Archive, ArchiveCommit, Location};
-use vitral_stream::kafka::{EventProducer, Source, create_topic};
-use vitral_stream::{KafkaConfig, StreamConfig, StreamHandle, StreamTelemetry, TopicLabel, pipeline};
+use vitral_stream::{Limits, StreamConfig, StreamHandle, StreamTelemetry, TopicLabel, pipeline};
 
 const PARTITIONS: i32 = 4;
 const ROWS_AT_ONCE: i64 = 1 << 20;
@@ -46,8 +47,8 @@ fn from_archive(brokers: &str, rows: i64, users: i64) {
     let bench = Bench::new(brokers);
     let topic = &bench.catalog.topics[0];
     let made = Instant::now();
-    let source = Source::new(&bench.kafka, &topic.kafka_topic, topic.message_bytes_max).expect("a source");
-    let log = source.log_identity().expect("its identity");
+    let source = KafkaConnector::new(bench.kafka.clone()).source(topic).expect("a source");
+    let log = source.log().identity().expect("its identity");
     bench.runtime.block_on(make_archive(topic, &log, bench.dir.path(), rows, users));
     println!("an archive of {rows} rows of open windows was made in {:.1} s", made.elapsed().as_secs_f64());
     bench.start("from the archive").stop();
@@ -110,10 +111,10 @@ impl Bench {
         let store = Location::folder(self.dir.path()).expect("a location");
         let context = pipeline::Context {
             config: StreamConfig {
-                panes_memory_bytes: 8 << 30,
-                known_ids_bytes: 8 << 30,
-                ..StreamConfig::new(self.kafka.clone(), store)
+                limits: Limits { panes_memory_bytes: 8 << 30, known_ids_bytes: 8 << 30, ..Limits::default() },
+                ..StreamConfig::new(store)
             },
+            connector: Arc::new(KafkaConnector::new(self.kafka.clone())),
             catalog: Arc::new(self.catalog.clone()),
             settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),
@@ -130,9 +131,9 @@ impl Bench {
             "{what}: ready after {:.2} s and {:.1} s of CPU, {} rows folded, {} open groups, {} known ids, {:.0} MiB resident",
             began.elapsed().as_secs_f64(),
             cpu_seconds() - cpu,
-            telemetry.recovered_rows.get_or_create(&label).get(),
-            telemetry.pane_groups.get_or_create(&label).get(),
-            telemetry.known_ids.get_or_create(&label).get(),
+            telemetry.gauges.recovered_rows.get_or_create(&label).get(),
+            telemetry.gauges.pane_groups.get_or_create(&label).get(),
+            telemetry.gauges.known_ids.get_or_create(&label).get(),
             resident_mib(),
         );
         started

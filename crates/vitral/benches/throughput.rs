@@ -13,17 +13,19 @@ use arrow::datatypes::TimestampMicrosecondType;
 use prometheus_client::registry::Registry;
 use tokio::runtime::{Builder, Runtime};
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_connect_kafka::{EventProducer, KafkaConfig, KafkaConnector, create_topic};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::View;
 use vitral_simulator::ecommerce::{Simulator, SimulatorConfig};
 use vitral_store::Location;
+use vitral_stream::batch::PartitionRows;
 use vitral_stream::judge::{Judge, Moment, counted};
-use vitral_stream::kafka::{EventProducer, create_topic};
-use vitral_stream::panes_of_topic::PanesOfTopic;
-use vitral_stream::{KafkaConfig, StreamConfig, StreamTelemetry, pipeline};
+use vitral_stream::topic_panes::TopicPanes;
+use vitral_stream::{StreamConfig, StreamTelemetry, pipeline};
 
 const EVENTS: usize = 1_000_000;
 const BATCH_ROWS: usize = 64 * 1024;
@@ -191,13 +193,14 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
     let mut decoder = Decoder::new(&topic, settings.time_zone);
     let mut judge = Judge::new(&topic, &session, usize::MAX).expect("planned");
     let mut panes =
-        PanesOfTopic::new(&catalog, &topic, &settings, &session, 4 << 30, Arc::new(SystemClock)).expect("planned");
+        TopicPanes::new(&catalog, &topic, &settings, &session, 4 << 30, Arc::new(SystemClock)).expect("planned");
     let mut newest = i64::MIN;
     for batch in payloads.chunks(BATCH_ROWS) {
         let decoded = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice())));
         let effective_ms = (newest > i64::MIN).then(|| newest / 1_000 - topic.watermark_ms);
         let moment = Moment { now_ms: chrono::Utc::now().timestamp_millis(), effective_ms };
-        let judged = judge.judge(decoded, &vec![0; batch.len()], |_| false, moment).expect("judged");
+        let partitions = [PartitionRows { partition: PartitionId(0), rows: 0..batch.len() }];
+        let judged = judge.judge(decoded, &partitions, |_| false, moment).expect("judged");
         let rows = counted(&judged.rows, &judged.verdicts).expect("filtered");
         panes.fold(0, &rows);
         let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
@@ -205,8 +208,8 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
         // Windows close as in the stream.
         if let Some(effective_ms) = effective_ms {
             judge.sweep(effective_ms);
-            for (index, _) in panes.closed(effective_ms) {
-                panes.published(index, effective_ms);
+            for (version, _) in panes.closed(effective_ms) {
+                panes.published(&version, effective_ms);
             }
         }
     }
@@ -245,10 +248,8 @@ impl KafkaTopic {
         }
         let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
         let context = pipeline::Context {
-            config: StreamConfig {
-                snapshot,
-                ..StreamConfig::new(self.kafka.clone(), Location::folder(dir.path()).expect("a location"))
-            },
+            config: StreamConfig { snapshot, ..StreamConfig::new(Location::folder(dir.path()).expect("a location")) },
+            connector: Arc::new(KafkaConnector::new(self.kafka.clone())),
             catalog: Arc::new(catalog),
             settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),

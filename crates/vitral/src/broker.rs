@@ -49,12 +49,12 @@ impl DemoBroker {
         Ok(Self { address: broker.address(), broker })
     }
 
-    pub fn client(&self) -> vitral_stream::KafkaConfig {
-        vitral_stream::KafkaConfig { brokers: self.address.to_string(), ..Default::default() }
+    pub fn client(&self) -> vitral_connect_kafka::KafkaConfig {
+        vitral_connect_kafka::KafkaConfig { brokers: self.address.to_string(), ..Default::default() }
     }
 
     /// The same for the simulator, whose messages are told from those of others by the name of its client.
-    pub fn simulator(&self) -> vitral_stream::KafkaConfig {
+    pub fn simulator(&self) -> vitral_connect_kafka::KafkaConfig {
         let mut client = self.client();
         client.options.insert("client.id".to_owned(), SIMULATOR.to_owned());
         client

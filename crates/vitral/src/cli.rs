@@ -94,6 +94,7 @@ pub fn run() -> ExitCode {
     }
     let outcome = Config::load(common.config.as_deref()).and_then(|config| {
         crate::logging::start(&config.log)?;
+        config.warnings().iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
         process::keep_files_private();
         process::raise_descriptor_limit();
         match command {

@@ -13,9 +13,10 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use vitral_api::ServeConfig;
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
+use vitral_connect_kafka::KafkaConfig;
 use vitral_schemas::health::Bounds;
 use vitral_store::Location;
-use vitral_stream::{KafkaConfig, StreamConfig};
+use vitral_stream::{Limits, StreamConfig};
 
 pub use self::retention::Retention;
 use crate::process;
@@ -45,6 +46,9 @@ pub struct Config {
     pub reconcile: Reconcile,
     pub api: Api,
     pub log: Log,
+    /// What is to be logged once logs are written.
+    #[serde(skip)]
+    warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -100,9 +104,15 @@ pub struct Reconcile {
 #[serde(default, deny_unknown_fields)]
 pub struct Stream {
     /// The time between commits to the archive.
-    pub cycle_ms: u64,
+    pub commit_interval_ms: u64,
     /// The time between refreshes of live results.
-    pub refresh_ms: u64,
+    pub live_refresh_ms: u64,
+    /// The former name of `stream.commit_interval_ms`, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cycle_ms: Option<u64>,
+    /// The former name of `stream.live_refresh_ms`, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_ms: Option<u64>,
     /// How many messages are decoded together at most.
     pub batch_rows: usize,
     /// How long a batch waits for further messages.
@@ -173,12 +183,14 @@ impl Default for Stream {
         let defaults = stream_defaults();
         let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
         Self {
-            cycle_ms: ms(defaults.cycle),
-            refresh_ms: ms(defaults.refresh),
+            commit_interval_ms: ms(defaults.commit_interval),
+            live_refresh_ms: ms(defaults.live_refresh),
+            cycle_ms: None,
+            refresh_ms: None,
             batch_rows: defaults.batch_rows,
             batch_wait_ms: ms(defaults.batch_wait),
-            uncommitted_bytes: defaults.uncommitted_bytes,
-            known_ids_bytes: defaults.known_ids_bytes,
+            uncommitted_bytes: defaults.limits.uncommitted_bytes,
+            known_ids_bytes: defaults.limits.known_ids_bytes,
             snapshot_seconds: defaults.snapshot.map_or(0, |every| every.as_secs()),
             shutdown_seconds: defaults.shutdown.as_secs(),
         }
@@ -187,7 +199,7 @@ impl Default for Stream {
 
 impl Default for Panes {
     fn default() -> Self {
-        Self { memory_bytes: stream_defaults().panes_memory_bytes }
+        Self { memory_bytes: stream_defaults().limits.panes_memory_bytes }
     }
 }
 
@@ -226,6 +238,7 @@ impl Config {
         })?;
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         config.take_options(std::env::vars_os().filter_map(text));
+        config.take_former_keys();
         config.settings()?;
         for (name, value, least) in [
             ("stream.batch_rows", config.stream.batch_rows, 1),
@@ -249,6 +262,27 @@ impl Config {
                 self.kafka.options.insert(key.to_lowercase().replace('_', "."), value);
             } else if let Some(key) = name.strip_prefix(STORE_OPTIONS_ENV) {
                 self.store.options.insert(key.to_lowercase(), value);
+            }
+        }
+    }
+
+    /// What is to be logged about the configuration itself.
+    pub fn warnings(&self) -> &[String] {
+        &self.warnings
+    }
+
+    /// Keys that were renamed hold under their former name, with a warning, until the next release.
+    fn take_former_keys(&mut self) {
+        let stream = &mut self.stream;
+        for (former, value, key, current) in [
+            ("cycle_ms", &mut stream.cycle_ms, "commit_interval_ms", &mut stream.commit_interval_ms),
+            ("refresh_ms", &mut stream.refresh_ms, "live_refresh_ms", &mut stream.live_refresh_ms),
+        ] {
+            if let Some(value) = value.take() {
+                *current = value;
+                self.warnings.push(format!(
+                    "stream.{former} is called stream.{key} now: rename it, the next release does not know the old name"
+                ));
             }
         }
     }
@@ -281,18 +315,20 @@ impl Config {
         location.context("configuration")
     }
 
-    pub fn stream(&self, kafka: KafkaConfig, store: Location) -> StreamConfig {
+    pub fn stream(&self, store: Location) -> StreamConfig {
         StreamConfig {
-            cycle: Duration::from_millis(self.stream.cycle_ms),
-            refresh: Duration::from_millis(self.stream.refresh_ms),
+            commit_interval: Duration::from_millis(self.stream.commit_interval_ms),
+            live_refresh: Duration::from_millis(self.stream.live_refresh_ms),
             batch_rows: self.stream.batch_rows,
             batch_wait: Duration::from_millis(self.stream.batch_wait_ms),
-            uncommitted_bytes: self.stream.uncommitted_bytes,
             shutdown: Duration::from_secs(self.stream.shutdown_seconds),
-            panes_memory_bytes: self.panes.memory_bytes,
-            known_ids_bytes: self.stream.known_ids_bytes,
+            limits: Limits {
+                uncommitted_bytes: self.stream.uncommitted_bytes,
+                panes_memory_bytes: self.panes.memory_bytes,
+                known_ids_bytes: self.stream.known_ids_bytes,
+            },
             snapshot: (self.stream.snapshot_seconds > 0).then(|| Duration::from_secs(self.stream.snapshot_seconds)),
-            ..StreamConfig::new(kafka, store)
+            ..StreamConfig::new(store)
         }
     }
 
@@ -305,7 +341,8 @@ impl Config {
 
     /// How long something may take before the process is not ready: many commit intervals.
     pub fn bounds(&self) -> Bounds {
-        let commit = Duration::from_millis(self.stream.cycle_ms.saturating_mul(30)).max(Duration::from_secs(60));
+        let commit =
+            Duration::from_millis(self.stream.commit_interval_ms.saturating_mul(30)).max(Duration::from_secs(60));
         Bounds { commit, still: commit * 2 }
     }
 
@@ -350,7 +387,7 @@ fn under_one_name(key: &str, domain: &Option<String>, shop: &Option<String>) -> 
 /// The folder is not looked at.
 fn stream_defaults() -> StreamConfig {
     let nowhere = Location::folder(Path::new("/")).unwrap_or_else(|_| unreachable!("the root is a folder"));
-    StreamConfig::new(KafkaConfig::default(), nowhere)
+    StreamConfig::new(nowhere)
 }
 
 #[cfg(test)]
@@ -376,9 +413,9 @@ mod tests {
     fn values_are_checked() {
         assert!(load("[shop]\ntime_zone = 'Mars/Olympus'").expect_err("no zone").to_string().contains("Mars/Olympus"));
         assert!(load("[shop]\ncurrency = 'R$'").expect_err("no code").to_string().contains("R$"));
-        let config = load("[domain]\ntime_zone = 'UTC'\n[stream]\ncycle_ms = 5").expect("valid");
+        let config = load("[domain]\ntime_zone = 'UTC'\n[stream]\ncommit_interval_ms = 5").expect("valid");
         let settings = config.settings().expect("sound");
-        assert_eq!((settings.time_zone.name(), config.stream.cycle_ms), ("UTC", 5));
+        assert_eq!((settings.time_zone.name(), config.stream.commit_interval_ms), ("UTC", 5));
         assert_eq!(settings.currency, "BRL");
     }
 
@@ -412,6 +449,17 @@ mod tests {
             "{shown}"
         );
         assert!(shown.contains("America/Sao_Paulo") && shown.contains("domains = [\"ecommerce\"]"), "{shown}");
+    }
+
+    #[test]
+    fn keys_that_were_renamed_hold_under_their_former_name_with_a_warning() {
+        let config = load("[stream]\ncycle_ms = 5\nrefresh_ms = 7").expect("valid");
+        assert_eq!((config.stream.commit_interval_ms, config.stream.live_refresh_ms), (5, 7));
+        assert_eq!(config.warnings.len(), 2);
+        assert!(config.warnings[0].contains("stream.commit_interval_ms"), "{:?}", config.warnings);
+        let shown = toml::to_string_pretty(&config).expect("shown");
+        assert!(!shown.contains("cycle_ms") && shown.contains("live_refresh_ms = 7"), "{shown}");
+        assert!(load("").expect("the defaults").warnings.is_empty());
     }
 
     #[test]

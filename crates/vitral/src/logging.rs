@@ -23,11 +23,13 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
 
 /// A plain level is ours; the engines say much that only their developers need.
 fn directives(level: &str) -> String {
-    const OURS: [&str; 8] = [
+    const OURS: [&str; 10] = [
         "vitral",
         "vitral_api",
         "vitral_batch",
         "vitral_broker",
+        "vitral_connect",
+        "vitral_connect_kafka",
         "vitral_panes",
         "vitral_schemas",
         "vitral_store",

@@ -15,6 +15,7 @@ use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_catalog::Catalog;
+use vitral_connect::Connector;
 use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::view::{View, ViewReceiver};
@@ -52,6 +53,7 @@ impl Server {
     pub async fn start(
         config: &Config,
         catalog: Arc<Catalog>,
+        connector: Arc<dyn Connector>,
         stream: StreamConfig,
         api_address: SocketAddr,
         data_dir: PathBuf,
@@ -107,6 +109,7 @@ impl Server {
             .fuse();
         let context = pipeline::Context {
             config: stream,
+            connector,
             catalog: Arc::clone(&catalog),
             settings,
             clock: Arc::new(SystemClock),

@@ -7,8 +7,7 @@ use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vitral_stream::KafkaConfig;
-use vitral_stream::kafka::EventProducer;
+use vitral_connect_kafka::{EventProducer, KafkaConfig};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 

@@ -11,8 +11,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use serde_json::Value;
-use vitral_stream::KafkaConfig;
-use vitral_stream::kafka::EventProducer;
+use vitral_connect_kafka::{EventProducer, KafkaConfig};
 
 const PATIENCE: Duration = Duration::from_secs(60);
 const TOPIC: &str = "eventos_clientes";

@@ -1,29 +1,40 @@
-//! Metrics that fail, or do no more, are told of: loudly, once.
+//! Metrics that begin or cease to fail are reported: loudly, once.
 
-use vitral_schemas::topic::Topic;
 use vitral_store::MetricTable;
 
-use super::Context;
-use crate::panes_of_topic::{LiveMetric, Role};
+use super::Pipeline;
+use super::context::TopicContext;
 use crate::telemetry::MetricLabels;
+use crate::topic_panes::{LiveMetric, VersionState};
+
+impl Pipeline {
+    pub(super) fn report_failures(&mut self) {
+        for version in self.state.panes.take_news() {
+            if let Some(live) = self.state.panes.get(&version) {
+                report(&self.context, live);
+            }
+        }
+    }
+}
 
 /// Shows in telemetry whether the metric lacks windows.
-pub(super) fn show(context: &Context, topic: &Topic, metric: &str, is_failing: bool) {
-    context.telemetry.metric_failed.get_or_create(&labels(topic, metric)).set(is_failing.into());
+pub(super) fn show(context: &TopicContext, metric: &str, is_failing: bool) {
+    context.telemetry.metric_failed.get_or_create(&labels(context, metric)).set(is_failing.into());
 }
 
-fn labels(topic: &Topic, metric: &str) -> MetricLabels {
-    MetricLabels { topic: topic.name.clone(), metric: metric.to_owned() }
+fn labels(context: &TopicContext, metric: &str) -> MetricLabels {
+    MetricLabels { topic: context.topic.name.clone(), metric: metric.to_owned() }
 }
 
-/// Tells the log, telemetry and, if the metric was set aside, later processes.
-pub(super) fn tell(context: &Context, topic: &Topic, live: &LiveMetric) {
+/// To the log, to telemetry and, if the metric was set aside, to later processes.
+fn report(context: &TopicContext, live: &LiveMetric) {
+    let topic = &context.topic;
     let metric = live.plan().metric.name.clone();
-    show(context, topic, &metric, live.failure.is_some());
-    let is_set_aside = live.role == Role::SetAside;
+    show(context, &metric, live.failure.is_some());
+    let is_set_aside = live.state == VersionState::SetAside;
     match &live.failure {
         Some(failure) => {
-            context.telemetry.metric_failures.get_or_create(&labels(topic, &metric)).inc();
+            context.telemetry.metric_failures.get_or_create(&labels(context, &metric)).inc();
             let reason = &failure.reason;
             match is_set_aside {
                 true => tracing::error!(
@@ -43,7 +54,7 @@ pub(super) fn tell(context: &Context, topic: &Topic, live: &LiveMetric) {
         return;
     }
     let failure = live.failure.clone();
-    let (version, location) = (live.version.clone(), context.config.store.join("metrics"));
+    let (version, location) = (live.id.version.clone(), context.config.store.join("metrics"));
     context.runtime.spawn(async move {
         let failure = failure.as_ref().map(|failure| (failure.since_ms, failure.reason.as_str()));
         // Without the note the next start rebuilds the metric's windows from the archive at once: the same numbers, with more memory.

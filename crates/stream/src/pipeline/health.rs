@@ -1,32 +1,35 @@
-//! What a pipeline tells of itself, for readiness and telemetry.
+//! What a pipeline reports of itself, for readiness and telemetry.
 
 use std::collections::BTreeMap;
 use std::error::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use vitral_connect::{ConnectError, with_causes};
 use vitral_schemas::health::{Health, Phase};
-use vitral_schemas::topic::Topic;
+use vitral_schemas::position::{Offset, PartitionId};
 
-use super::{Context, Pipeline};
-use crate::error::StreamError;
+use super::Pipeline;
+use super::context::TopicContext;
+use super::waiting::does_not_answer;
 
-const TOLD_EVERY: Duration = Duration::from_secs(1);
+const REPORT_EVERY: Duration = Duration::from_secs(1);
 
-/// A topic's part of what the process tells.
-pub(super) struct HealthOfTopic {
+/// A topic's part of what the process reports.
+pub(super) struct HealthReporter {
     shared: Arc<Health>,
     topic: String,
-    told: Option<Instant>,
-    /// What the broker said last when it was asked: the client library knows an end only from what it fetches.
-    ends: BTreeMap<i32, i64>,
+    reported: Option<Instant>,
+    /// What the broker said last when it was asked: the source knows an end only from what it fetches.
+    ends: BTreeMap<PartitionId, Offset>,
 }
 
-impl HealthOfTopic {
-    pub(super) fn new(context: &Context, topic: &Topic) -> Self {
+impl HealthReporter {
+    pub(super) fn new(context: &TopicContext) -> Self {
+        let topic = &context.topic;
         let shared = Arc::clone(&context.view.borrow().health);
         shared.topic(&topic.name, |_| ());
-        Self { shared, topic: topic.name.clone(), told: None, ends: BTreeMap::new() }
+        Self { shared, topic: topic.name.clone(), reported: None, ends: BTreeMap::new() }
     }
 
     pub(super) fn shared(&self) -> Arc<Health> {
@@ -34,7 +37,7 @@ impl HealthOfTopic {
     }
 
     /// Where a partition ends, as the broker says; none if it did not answer.
-    pub(super) fn end(&mut self, partition: i32, end: Option<i64>) {
+    pub(super) fn end(&mut self, partition: PartitionId, end: Option<Offset>) {
         self.ends.extend(end.map(|end| (partition, end)));
     }
 
@@ -46,54 +49,51 @@ impl HealthOfTopic {
     }
 
     pub(super) fn failed(&self, error: &dyn Error) {
-        self.shared.topic(&self.topic, |topic| topic.failed(words(error)));
+        self.shared.topic(&self.topic, |topic| topic.failed(with_causes(error)));
     }
 
     /// The answer to the question for the topic's partitions, before there are any.
-    pub(super) fn waits_for_topic(&self, partitions: &Result<Vec<i32>, StreamError>) {
+    pub(super) fn waits_for_topic(&self, partitions: &Result<Vec<PartitionId>, ConnectError>) {
         let reason = match partitions {
             Ok(partitions) if !partitions.is_empty() => return,
             Ok(_) => "the topic does not exist in Kafka yet".to_owned(),
-            Err(error) => words(error),
+            Err(error) => with_causes(error),
         };
         self.shared.topic(&self.topic, |topic| topic.phase = Phase::Waiting(reason));
     }
 }
 
 impl Pipeline {
-    /// Tells how far reading and commits have come; the ends are those that the client library knows.
-    pub(super) fn tell_health(&mut self) {
+    /// How far reading and commits have come; the ends are those that the source knows.
+    pub(super) fn report_health(&mut self) {
         let now = Instant::now();
-        if self.health.told.is_some_and(|told| now.duration_since(told) < TOLD_EVERY) {
+        if self.health.reported.is_some_and(|reported| now.duration_since(reported) < REPORT_EVERY) {
             return;
         }
-        self.health.told = Some(now);
-        let stands = |(partition, _)| {
-            let end = self.source.known_end(partition).max(self.health.ends.get(&partition).copied());
-            (partition, self.read_to(partition), end, self.source.is_held(partition))
+        self.health.reported = Some(now);
+        let source = &self.reader.source;
+        let stands = |partition: &PartitionId| {
+            let end = source.known_end(*partition).max(self.health.ends.get(partition).copied());
+            (partition.0, self.read_to(*partition).0, end.map(|end| end.0), source.is_held(*partition))
         };
-        let partitions: Vec<_> = self.cycle.next_offsets().into_iter().map(stands).collect();
-        // Of several brokers one may be away, which is nobody's trouble while the others answer.
-        let is_unanswered = self.ends.is_unanswered;
-        let problem = self.source.problem().filter(|problem| problem.is_refusal() || is_unanswered);
-        let brokers = &self.context.config.kafka.brokers;
-        let kafka = match problem {
-            Some(problem) => Some(format!("Kafka at {brokers} cannot be read: {problem}")),
-            None => is_unanswered.then(|| format!("Kafka at {brokers} does not answer")),
-        };
-        self.health.shared.topic(&self.topic.name, |topic| {
-            topic.uncommitted = self.cycle.uncommitted_since();
-            topic.kafka = kafka;
+        let partitions: Vec<_> = self.buffer.next_offsets().keys().map(stands).collect();
+        let broker = self.broker_trouble();
+        self.health.shared.topic(&self.context.topic.name, |topic| {
+            topic.kafka = broker;
+            topic.uncommitted = self.buffer.uncommitted_since();
             for (partition, position, end, is_held) in partitions {
                 topic.reads(partition, position, end, now);
                 topic.holds(partition, is_held);
             }
         });
     }
-}
-
-/// The error and its causes, in one line.
-pub(crate) fn words(error: &dyn Error) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    /// Of several brokers one may be away, which does not matter while the others answer.
+    fn broker_trouble(&self) -> Option<String> {
+        let is_unanswered = self.discovery.ends.is_unanswered;
+        let problem = self.reader.source.problem();
+        match problem.filter(|problem| !problem.is_worth_a_retry() || is_unanswered) {
+            Some(problem) => Some(format!("{} cannot be read: {problem}", self.context.connector.name())),
+            None => is_unanswered.then(|| does_not_answer(&self.context)),
+        }
+    }
 }

@@ -5,7 +5,10 @@
 //! come nearer. The slowest is never held, and one that was read to its end holds nobody: something is always read.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
+/// How often partitions are compared with the slowest.
+pub(super) const PACE_EVERY: Duration = Duration::from_millis(250);
 /// Beyond what the longest window and the lateness keep open anyway.
 const AHEAD_MS: i64 = 3_600_000;
 

@@ -1,46 +1,60 @@
-//! Bringing a pipeline up: the topic's identity, the tables, and what is rebuilt from the archive.
+//! Bringing a pipeline up: the topic's log, the tables, and what is rebuilt from the archive.
+
+mod tables;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use datafusion::catalog::TableProvider;
 use datafusion::execution::context::SessionContext;
 use tokio::sync::mpsc;
+use vitral_connect::{RetryHint, RetryPolicy, Source, TopicLog};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
-use vitral_panes::plan::MetricPlan;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::health::Phase;
+use vitral_schemas::metric_version::MetricVersionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
-use vitral_schemas::view::MetricFailure;
-use vitral_store::{Archive, MetricTable, PublishedVersion, Snapshots, StoreError};
+use vitral_store::{Archive, Counts, MetricTable, Snapshots};
 
-use super::cycle::Cycle;
-use super::ends::Ends;
+use self::tables::{open_tables, providers, start_histories};
+use super::commit_buffer::CommitBuffer;
+use super::commits::CommitterLink;
+use super::context::TopicContext;
+use super::discovery::PartitionDiscovery;
 use super::failures;
-use super::health::HealthOfTopic;
+use super::health::HealthReporter;
 use super::pace::ahead_max_ms;
-use super::view::ViewOfTopic;
-use super::waiting::{tell, wait_for_topic};
-use super::{BackfillTask, Context, Pipeline, ways_on};
+use super::process::Processor;
+use super::publisher::Publisher;
+use super::reader::TopicReader;
+use super::refresh::RefreshSchedule;
+use super::view_builder::TopicViewBuilder;
+use super::waiting::{does_not_answer, show_reason, wait_for_topic};
+use super::ways_on::WaysOn;
+use super::{Context, Pipeline, Timing};
 use crate::archive_rows::ArchiveRows;
-use crate::backfill::{Backfill, stopped};
-use crate::committer::Committer;
+use crate::backfill::stopped;
+use crate::committer::{Committer, LogIdentity};
+use crate::config::AcceptedLogs;
 use crate::error::StreamError;
 use crate::judge::Judge;
-use crate::kafka::{DeadLetters, Source, TopicIdentity, create_topic};
-use crate::panes_of_topic::{LiveMetric, PanesOfTopic, Role};
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshotter;
-use crate::telemetry::TopicLabel;
+use crate::topic_panes::TopicPanes;
+use crate::topic_state::TopicState;
 
-/// A refused message may be larger than the topic it came from allows others to be.
-const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
-/// How long a store may fail at the start, and how soon it is tried again. What lasts longer is rather a wrong setting than an outage.
-const START_PATIENCE: Duration = Duration::from_secs(120);
-const START_RETRY: Duration = Duration::from_secs(2);
+const RETRY_FIRST: Duration = Duration::from_millis(500);
+const RETRY_LONGEST: Duration = Duration::from_secs(2);
+/// How long what may pass may fail at the start. What lasts longer is rather a wrong setting than an outage.
+const PATIENCE: Duration = Duration::from_secs(120);
+const PASSING: RetryPolicy = RetryPolicy::within(PATIENCE, RETRY_FIRST, RETRY_LONGEST);
+/// A broker that is away is waited for.
+const OUTAGES: RetryPolicy = RetryPolicy::endless(RETRY_FIRST, RETRY_LONGEST);
+
+type Tables = BTreeMap<MetricVersionId, MetricTable>;
 
 /// Starts, and starts again if the store or the broker fails meanwhile in a way that may pass: nothing was written that a second start minds.
 pub(super) fn start_through_outages(
@@ -48,311 +62,220 @@ pub(super) fn start_through_outages(
     topic: &Topic,
     stop: &Arc<AtomicBool>,
 ) -> Result<Option<Pipeline>, StreamError> {
-    let deadline = Instant::now() + START_PATIENCE;
-    let health = HealthOfTopic::new(context, topic);
+    let context = TopicContext::new(context.clone(), topic.clone());
+    let health = HealthReporter::new(&context);
+    let (mut passing, mut outages) = (PASSING.attempts(), OUTAGES.attempts());
     loop {
-        match start(context.clone(), topic.clone(), Arc::clone(stop)) {
-            Err(StreamError::Store(error)) if !error.is_final() && Instant::now() < deadline => {
-                tracing::warn!(topic = topic.name, %error, source = ?error, "the store failed at the start; trying again");
-                health.failed(&error);
-                std::thread::sleep(START_RETRY);
-            }
-            Err(error) if error.is_broker_away() || (error.is_of_broker() && Instant::now() < deadline) => {
-                tracing::warn!(topic = topic.name, %error, source = ?error, "kafka failed at the start; trying again");
-                tell(context, topic, &format!("Kafka at {} does not answer", context.config.kafka.brokers));
-                health.failed(&error);
-                std::thread::sleep(START_RETRY);
-            }
+        let error = match (Startup { context: &context, stop }).run() {
             Err(StreamError::Stopped) => return Ok(None),
-            outcome => return outcome,
+            Err(error) => error,
+            started => return started,
+        };
+        let wait = match error.retry_hint() {
+            RetryHint::Outage => outages.failed(),
+            RetryHint::Passing => passing.failed(),
+            RetryHint::Permanent => None,
+        };
+        let Some(wait) = wait else { return Err(error) };
+        let is_of_broker = matches!(error, StreamError::Connect(_));
+        let what = if is_of_broker { "the broker" } else { "the store" };
+        tracing::warn!(topic = topic.name, %error, source = ?error, "{what} failed at the start; trying again");
+        if is_of_broker {
+            show_reason(&context, &does_not_answer(&context));
         }
+        health.failed(&error);
+        std::thread::sleep(wait);
         if stop.load(Ordering::SeqCst) {
             return Ok(None);
         }
     }
 }
 
-/// A pipeline that is ready to run, with its first view shown; none if it was stopped meanwhile.
-fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option<Pipeline>, StreamError> {
-    let engine = EngineConfig { memory_bytes: context.config.panes_memory_bytes };
-    let planned = |source| StreamError::Batch { topic: topic.name.clone(), action: "planned", source };
-    let session = engine_session(engine).map_err(planned)?;
-    let clock = Arc::clone(&context.clock);
-    let mut panes =
-        PanesOfTopic::new(&context.catalog, &topic, &context.settings, &session, engine.memory_bytes, clock)?;
-    let mut judge = Judge::new(&topic, &session, context.config.known_ids_bytes)?;
-    let mut source = Source::new(&context.config.kafka, &topic.kafka_topic, topic.message_bytes_max)?;
-    let health = HealthOfTopic::new(&context, &topic);
-    let waited = wait_for_topic(&context, &topic, &source, &health, &mut panes, &stop)?;
-    let Some(partitions) = waited else { return Ok(None) };
-    health.phase(Phase::Starting);
-    let log = source.log_identity()?;
-    let runtime = context.runtime.clone();
-    let config = &context.config;
-    let dead_letters =
-        DeadLetters::new(&config.kafka, &topic.kafka_topic, topic.dead_letter_topic(), topic.message_bytes_max)?;
-    runtime.block_on(create_topic(&config.kafka, &topic.dead_letter_topic(), 1, &DEAD_LETTER_SETTINGS))?;
-
-    let open = Archive::open(&topic, &log, partitions.iter().copied(), &config.store);
-    let mut archive = wait(&runtime, &stop, open)?;
-    let asker = source.asker();
-    runtime.block_on(ways_on::settle_log(&context, &topic, &mut archive, &partitions, &asker))?;
-    runtime.block_on(ways_on::skip(&context, &topic, &mut archive, &partitions, &asker))?;
-    let tables = wait(&runtime, &stop, open_tables(&context, &topic, &session, &archive, &mut panes))?;
-
-    for (index, live) in panes.metrics.iter().enumerate() {
-        failures::show(&context, &topic, &live.plan().metric.name, panes.failure_of(index).is_some());
-    }
-
-    let started = Instant::now();
-    let mut watermarks = Watermarks::new(topic.watermark_ms, topic.idle_ms, archive.effective_ms());
-    for partition in &partitions {
-        watermarks.add_partition(*partition);
-    }
-    let snapshots = Snapshots::new(config.store.join("snapshots").join(&topic.name));
-    let recovered = recover(&stop, &topic, &archive, &snapshots, &mut panes, &mut judge, &mut watermarks);
-    let Some(Recovered { counts, rows, snapshot }) = wait(&runtime, &stop, recovered)? else { return Ok(None) };
-    tracing::info!(
-        topic = topic.name,
-        rows,
-        from_snapshot = snapshot.is_some(),
-        archived = counts.read(),
-        open_groups = panes.group_count(),
-        known_ids = judge.known_id_count(),
-        seconds = started.elapsed().as_secs_f64(),
-        "open panes are there again"
-    );
-    let label = TopicLabel { topic: topic.name.clone() };
-    let recovered_rows = i64::try_from(rows).unwrap_or(i64::MAX);
-    context.telemetry.recovered_rows.get_or_create(&label).set(recovered_rows);
-    let skipped = wait(&runtime, &stop, archive.skipped_count())?;
-    let last = wait(&runtime, &stop, snapshots.last_number())?;
-    let snapshotter = Snapshotter::new(snapshots, config.snapshot, &topic, &archive, snapshot.as_ref(), last)?;
-
-    let next_offsets: BTreeMap<i32, Option<i64>> =
-        partitions.iter().map(|partition| (*partition, archive.next_offsets().get(partition).copied())).collect();
-    let view = ViewOfTopic {
-        topics: context.catalog.topics.len(),
-        archive: wait(&runtime, &stop, archive.provider())?,
-        published: wait(&runtime, &stop, providers(&tables, &panes))?,
-        is_earlier: false,
-    };
-    let (tables, backfills) = start_backfills(&context, &topic, &archive, &panes, tables, &stop);
-    let cycle = Cycle::new(next_offsets);
-    source.assign(&cycle.next_offsets())?;
-    let committed_ms = archive.effective_ms();
-    let replays = archive.replays();
-    let longest_ms = panes.metrics.iter().map(|live| live.plan().windows.longest_ms()).max().unwrap_or_default();
-    let brokers = context.config.kafka.brokers.clone();
-    let identity = match context.config.accept_new_log {
-        true => None,
-        false => Some(Arc::new(TopicIdentity::new(&context.config.kafka, &topic.kafka_topic)?)),
-    };
-    let committer = Committer {
-        archive,
-        tables,
-        brokers,
-        log: log.clone(),
-        identity,
-        telemetry: context.telemetry.clone(),
-        health: health.shared(),
-        label: label.clone(),
-        look_every: context.config.look_every,
-    };
-    let (jobs, job_receiver) = mpsc::channel(1);
-    let (done_sender, done) = mpsc::unbounded_channel();
-    runtime.spawn(committer.run(job_receiver, done_sender));
-    let mut pipeline = Pipeline {
-        decoder: Decoder::new(&topic, context.settings.time_zone),
-        context,
-        label,
-        source,
-        dead_letters,
-        judge,
-        panes,
-        watermarks,
-        counts,
-        archive_rows: ArchiveRows::new(&topic, &log),
-        cycle,
-        view,
-        health,
-        live: None,
-        snapshotter,
-        replays,
-        skipped,
-        backfills,
-        jobs,
-        done,
-        job_in_flight: false,
-        committed_ms,
-        publishing_ms: None,
-        paused: false,
-        caught_up: false,
-        ends: Ends::new(),
-        ahead_max_ms: ahead_max_ms(longest_ms, topic.lateness_ms),
-        paced: Instant::now(),
-        refreshed: Instant::now(),
-        refresh_took: Duration::ZERO,
-        topic,
-    };
-    // Windows that closed with a commit after which the process died.
-    pipeline.publish()?;
-    while pipeline.job_in_flight && !stop.load(Ordering::SeqCst) {
-        pipeline.wait_for_committer(Duration::from_secs(1))?;
-    }
-    pipeline.refresh(true)?;
-    pipeline.health.phase(Phase::Serving);
-    Ok(Some(pipeline))
+/// One attempt.
+struct Startup<'a> {
+    context: &'a TopicContext,
+    stop: &'a Arc<AtomicBool>,
 }
 
-/// Opens the table of each metric, and finds those that lack their history: a version that an earlier catalog declared serves in
-/// their place until they have it.
-async fn open_tables(
-    context: &Context,
-    topic: &Topic,
-    session: &SessionContext,
-    archive: &Archive,
-    panes: &mut PanesOfTopic,
-) -> Result<Vec<Option<MetricTable>>, StreamError> {
-    let location = context.config.store.join("metrics");
-    let mut tables = Vec::new();
-    let mut leaving = Vec::new();
-    for index in 0..panes.metrics.len() {
-        let live = &mut panes.metrics[index];
-        let plan = Arc::clone(live.plan());
-        let name = &plan.metric.name;
-        let table = match MetricTable::open(name, &live.version, Arc::clone(plan.rows_schema()), &location).await {
-            Ok(table) => table,
-            Err(error @ StoreError::Incompatible { .. }) => {
-                panes.set_aside(index, error.to_string());
-                tables.push(None);
-                continue;
-            }
-            Err(error) => return Err(error.into()),
+/// A topic's log that can be read.
+struct OpenLog {
+    source: Box<dyn Source>,
+    log: Arc<dyn TopicLog>,
+    identity: String,
+    partitions: Vec<PartitionId>,
+}
+
+impl Startup<'_> {
+    /// A pipeline that is ready to run, with its first view shown; none if it was stopped meanwhile.
+    fn run(&self) -> Result<Option<Pipeline>, StreamError> {
+        let context = self.context;
+        let (session, mut panes, judge) = self.plan()?;
+        let health = HealthReporter::new(context);
+        let Some(open) = self.open_log(&health, &mut panes)? else { return Ok(None) };
+        health.phase(Phase::Starting);
+        let dead_letters = context.runtime.block_on(context.connector.dead_letters(&context.topic))?;
+        let archive = self.open_archive(&open)?;
+        let tables = self.wait(open_tables(context, &session, &archive, &mut panes))?;
+        for live in panes.metrics() {
+            failures::show(context, &live.id.metric, panes.failure_of(live).is_some());
+        }
+        let topic = &context.topic;
+        let mut watermarks = Watermarks::new(topic.watermark_ms, topic.idle_ms, archive.effective_ms());
+        open.partitions.iter().for_each(|partition| watermarks.add_partition(partition.0));
+        let skipped = self.wait(archive.skipped_count())?;
+        let mut state = TopicState { panes, judge, watermarks, counts: Counts::default(), skipped };
+        let Some(snapshotter) = self.recover(&archive, &mut state)? else { return Ok(None) };
+        let processor = Processor {
+            decoder: Decoder::new(topic, context.settings.time_zone),
+            archive_rows: ArchiveRows::new(topic, &open.identity),
+            dead_letters,
         };
-        let failure = MetricTable::failure(name, &live.version, &location).await?;
-        MetricTable::define(name, &live.version, &location, &plan.metric.definition()).await?;
-        live.published_through_ms = table.published_through_ms();
-        let last = MetricTable::versions(name, &location).await?.pop();
-        // A version that was left and is declared again lacks what came since.
-        let overtaker = last.filter(|last| Some(last.published_through_ms) > live.published_through_ms);
-        let lacks_history = live.published_through_ms.is_none() || overtaker.is_some() || failure.is_some();
-        if let Some(through_ms) = archive.effective_ms().filter(|_| lacks_history) {
-            live.role = Role::Arriving { through_ms };
-            live.failure = failure.map(|(since_ms, reason)| {
-                tracing::info!(metric = name, reason, "it was set aside; trying again");
-                MetricFailure { reason, since_ms, is_set_aside: true }
-            });
-            leaving.extend(overtaker.and_then(|last| older_version(context, topic, session, last)));
+        let mut pipeline = self.assemble(open, archive, tables, state, processor, snapshotter)?;
+        // Windows that closed with a commit after which the process died.
+        pipeline.publish_closed()?;
+        while pipeline.committer.is_busy() && !self.stop.load(Ordering::SeqCst) {
+            pipeline.wait_for_committer(Duration::from_secs(1))?;
         }
-        tables.push(Some(table));
+        pipeline.refresh(Timing::Now);
+        pipeline.health.phase(Phase::Serving);
+        Ok(Some(pipeline))
     }
-    for live in leaving {
-        let plan = Arc::clone(live.plan());
-        let name = &plan.metric.name;
-        let open = MetricTable::open(name, &live.version, Arc::clone(plan.rows_schema()), &location).await;
-        match open {
-            Ok(table) => {
-                tracing::info!(metric = name, version = live.version, "serves until its successor has its history");
-                panes.metrics.push(live);
-                tables.push(Some(table));
-            }
-            Err(error) => tracing::warn!(metric = name, %error, "its former version cannot serve meanwhile"),
-        }
+
+    fn plan(&self) -> Result<(SessionContext, TopicPanes, Judge), StreamError> {
+        let context = self.context;
+        let limits = context.config.limits;
+        let engine = EngineConfig { memory_bytes: limits.panes_memory_bytes };
+        let session = engine_session(engine).map_err(|source| context.failed("planned", source))?;
+        let clock = Arc::clone(&context.clock);
+        let (catalog, topic, settings) = (&context.catalog, &context.topic, &context.settings);
+        let panes = TopicPanes::new(catalog, topic, settings, &session, limits.panes_memory_bytes, clock)?;
+        let judge = Judge::new(topic, &session, limits.known_ids_bytes)?;
+        Ok((session, panes, judge))
     }
-    Ok(tables)
-}
 
-fn older_version(
-    context: &Context,
-    topic: &Topic,
-    session: &SessionContext,
-    last: PublishedVersion,
-) -> Option<LiveMetric> {
-    let metric = context.catalog.older_metric(&last.definition, &context.settings)?;
-    let plan = match MetricPlan::new(&metric, topic, &context.settings, session) {
-        Ok(plan) => Arc::new(plan),
-        Err(error) => {
-            tracing::warn!(metric = metric.name, %error, "its former version cannot serve meanwhile");
-            return None;
-        }
-    };
-    let memory_bytes = context.config.panes_memory_bytes;
-    let mut live = LiveMetric::new(plan, last.version, Role::Leaving, session, memory_bytes);
-    live.published_through_ms = Some(last.published_through_ms);
-    Some(live)
-}
-
-async fn providers(
-    tables: &[Option<MetricTable>],
-    panes: &PanesOfTopic,
-) -> Result<Vec<Option<Arc<dyn TableProvider>>>, StreamError> {
-    let mut providers = Vec::new();
-    for (table, live) in tables.iter().zip(&panes.metrics) {
-        // One that was set aside goes on showing what it had published.
-        let is_shown = matches!(live.role, Role::Serving | Role::Leaving) || live.failure.is_some();
-        providers.push(match table {
-            Some(table) if is_shown => Some(table.provider().await?),
-            _ => None,
-        });
+    /// Waits for the topic; none if it was stopped meanwhile.
+    fn open_log(&self, health: &HealthReporter, panes: &mut TopicPanes) -> Result<Option<OpenLog>, StreamError> {
+        let context = self.context;
+        let source = context.connector.source(&context.topic)?;
+        let waited = wait_for_topic(context, &*source, health, panes, self.stop)?;
+        let Some(partitions) = waited else { return Ok(None) };
+        let log = source.log();
+        let identity = log.identity()?;
+        Ok(Some(OpenLog { source, log, identity, partitions }))
     }
-    Ok(providers)
-}
 
-/// Computes the histories that are missing, each on a thread of its own.
-fn start_backfills(
-    context: &Context,
-    topic: &Topic,
-    archive: &Archive,
-    panes: &PanesOfTopic,
-    tables: Vec<Option<MetricTable>>,
-    stop: &Arc<AtomicBool>,
-) -> (Vec<Option<MetricTable>>, Vec<(usize, BackfillTask)>) {
-    let mut kept = Vec::new();
-    let mut backfills = Vec::new();
-    for (index, (table, live)) in tables.into_iter().zip(&panes.metrics).enumerate() {
-        let (through_ms, table) = match (live.role, table) {
-            (Role::Arriving { through_ms }, Some(table)) => (through_ms, table),
-            (_, table) => {
-                kept.push(table);
-                continue;
-            }
-        };
+    fn open_archive(&self, open: &OpenLog) -> Result<Archive, StreamError> {
+        let context = self.context;
+        let partitions = open.partitions.iter().map(|partition| partition.0);
+        let mut archive =
+            self.wait(Archive::open(&context.topic, &open.identity, partitions, &context.config.store))?;
+        let mut ways_on = WaysOn { context, archive: &mut archive, partitions: &open.partitions, log: &open.log };
+        context.runtime.block_on(ways_on.accept_log())?;
+        context.runtime.block_on(ways_on.skip())?;
+        Ok(archive)
+    }
+
+    /// Brings the state to where the archive stands; none if it was stopped meanwhile.
+    fn recover(&self, archive: &Archive, state: &mut TopicState) -> Result<Option<Snapshotter>, StreamError> {
+        let context = self.context;
+        let started = Instant::now();
+        let snapshots = Snapshots::new(context.config.store.join("snapshots").join(&context.topic.name));
+        let recovered = self.wait(recover(self.stop, &context.topic, archive, &snapshots, state))?;
+        let Some(Recovered { rows, snapshot }) = recovered else { return Ok(None) };
         tracing::info!(
-            topic = topic.name,
-            metric = live.plan().metric.name,
-            "its history is computed from the archive"
+            topic = context.topic.name,
+            rows,
+            from_snapshot = snapshot.is_some(),
+            archived = state.counts.read(),
+            open_groups = state.panes.group_count(),
+            known_ids = state.judge.known_id_count(),
+            seconds = started.elapsed().as_secs_f64(),
+            "open panes are there again"
         );
-        let backfill = Backfill {
-            metric: live.plan().metric.clone(),
-            topic: topic.clone(),
-            settings: context.settings.clone(),
-            archive: archive.clone(),
-            table,
-            through_ms,
-            memory_bytes: context.config.panes_memory_bytes,
-        };
-        let (runtime, stop) = (context.runtime.clone(), Arc::clone(stop));
-        let run = move || runtime.block_on(backfill.finish(&stop));
-        backfills.push((index, context.runtime.spawn_blocking(run)));
-        kept.push(None);
+        let rows = i64::try_from(rows).unwrap_or(i64::MAX);
+        context.telemetry.gauges.recovered_rows.get_or_create(&context.label).set(rows);
+        let last = self.wait(snapshots.last_number())?;
+        let every = context.config.snapshot;
+        Ok(Some(Snapshotter::new(snapshots, every, &context.topic, archive, snapshot.as_ref(), last)?))
     }
-    (kept, backfills)
-}
 
-/// What may take as long as a store is away, unless it is to stop.
-fn wait<T, E>(
-    runtime: &tokio::runtime::Handle,
-    stop: &AtomicBool,
-    work: impl Future<Output = Result<T, E>>,
-) -> Result<T, StreamError>
-where
-    StreamError: From<E>,
-{
-    runtime.block_on(async {
-        tokio::select! {
-            outcome = work => Ok(outcome?),
-            () = stopped(stop) => Err(StreamError::Stopped),
-        }
-    })
+    fn assemble(
+        &self,
+        open: OpenLog,
+        archive: Archive,
+        tables: Tables,
+        state: TopicState,
+        processor: Processor,
+        snapshotter: Snapshotter,
+    ) -> Result<Pipeline, StreamError> {
+        let context = self.context;
+        let OpenLog { mut source, log, identity, partitions } = open;
+        let next_offset = |partition: &PartitionId| archive.next_offsets().get(&partition.0).copied().map(Offset);
+        let next_offsets = partitions.iter().map(|partition| (*partition, next_offset(partition)));
+        let buffer = CommitBuffer::new(next_offsets.collect());
+        let view = TopicViewBuilder {
+            topics: context.catalog.topics.len(),
+            archive: self.wait(archive.provider())?,
+            published: self.wait(providers(&tables, &state.panes))?,
+            is_earlier: false,
+        };
+        let (tables, histories) = start_histories(context, &archive, &state.panes, tables, self.stop);
+        source.assign(buffer.next_offsets())?;
+        let longest_ms = state.panes.metrics().iter().map(|live| live.plan().windows.longest_ms()).max();
+        let ahead_max_ms = ahead_max_ms(longest_ms.unwrap_or_default(), context.topic.lateness_ms);
+        let is_any_log = context.config.accepted_logs == AcceptedLogs::All;
+        let identity = LogIdentity { known: identity, log: (!is_any_log).then_some(log) };
+        let health = HealthReporter::new(context);
+        Ok(Pipeline {
+            committer: self.spawn_committer(archive, tables, identity, &health),
+            context: context.clone(),
+            reader: TopicReader::new(source, ahead_max_ms),
+            discovery: PartitionDiscovery::new(),
+            processor,
+            state,
+            buffer,
+            snapshotter,
+            histories,
+            publisher: Publisher::new(view),
+            refresh: RefreshSchedule::new(),
+            health,
+        })
+    }
+
+    fn spawn_committer(
+        &self,
+        archive: Archive,
+        tables: Tables,
+        identity: LogIdentity,
+        health: &HealthReporter,
+    ) -> CommitterLink {
+        let context = self.context;
+        let committed_watermark_ms = archive.effective_ms();
+        let committer = Committer {
+            archive,
+            tables,
+            identity,
+            telemetry: context.telemetry.clone(),
+            health: health.shared(),
+            label: context.label.clone(),
+            maintenance_interval: context.config.maintenance_interval,
+        };
+        let (jobs, job_receiver) = mpsc::channel(1);
+        let (event_sender, events) = mpsc::unbounded_channel();
+        context.runtime.spawn(committer.run(job_receiver, event_sender));
+        CommitterLink::new(jobs, events, committed_watermark_ms)
+    }
+
+    /// What may take as long as a store is away, unless it is to stop.
+    fn wait<T, E>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, StreamError>
+    where
+        StreamError: From<E>,
+    {
+        self.context.runtime.block_on(async {
+            tokio::select! {
+                outcome = work => Ok(outcome?),
+                () = stopped(self.stop) => Err(StreamError::Stopped),
+            }
+        })
+    }
 }

@@ -1,19 +1,20 @@
 //! While a topic does not exist yet or its broker does not answer, the others are served, and of this one what earlier runs have archived.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use vitral_schemas::topic::Topic;
+use vitral_connect::Source;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::view::{Completeness, View};
 use vitral_store::{Archive, Counts, MetricTable, StoreError};
 
-use super::Context;
-use super::health::HealthOfTopic;
-use super::view::ViewOfTopic;
+use super::context::TopicContext;
+use super::health::HealthReporter;
+use super::view_builder::TopicViewBuilder;
 use crate::error::StreamError;
-use crate::kafka::Source;
-use crate::panes_of_topic::PanesOfTopic;
+use crate::topic_panes::TopicPanes;
 
 /// Between questions for a topic that does not exist yet.
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
@@ -23,38 +24,38 @@ const REFUSALS_MAX: usize = 3;
 /// The topic's partitions, once it has some; none if it was stopped meanwhile. Waits through outages, and for a topic that is still to come;
 /// not for what somebody must change first.
 pub(super) fn wait_for_topic(
-    context: &Context,
-    topic: &Topic,
-    source: &Source,
-    health: &HealthOfTopic,
-    panes: &mut PanesOfTopic,
+    context: &TopicContext,
+    source: &dyn Source,
+    health: &HealthReporter,
+    panes: &mut TopicPanes,
     stop: &AtomicBool,
-) -> Result<Option<Vec<i32>>, StreamError> {
-    let mut told = false;
+) -> Result<Option<Vec<PartitionId>>, StreamError> {
+    let topic = &context.topic;
+    let mut is_reported = false;
     let mut refusals = 0;
     while !stop.load(Ordering::SeqCst) {
-        let partitions = source.partitions();
+        let partitions = source.log().partitions();
         health.waits_for_topic(&partitions);
         let reason = match partitions {
             Ok(partitions) if !partitions.is_empty() => return Ok(Some(partitions)),
             Ok(_) => format!("topic {} does not exist in Kafka yet", topic.kafka_topic),
-            Err(error) if source.problem().is_some_and(|problem| problem.is_refusal()) => {
+            Err(error) if !error.is_worth_a_retry() => {
                 refusals += 1;
                 if refusals >= REFUSALS_MAX {
-                    return Err(error);
+                    return Err(error.into());
                 }
                 error.to_string()
             }
             Err(error) => {
-                tracing::debug!(topic = topic.name, %error, "kafka does not answer");
-                format!("Kafka at {} does not answer", context.config.kafka.brokers)
+                tracing::debug!(topic = topic.name, %error, "the broker does not answer");
+                does_not_answer(context)
             }
         };
-        tell(context, topic, &reason);
-        if !told {
-            told = true;
+        show_reason(context, &reason);
+        if !is_reported {
+            is_reported = true;
             tracing::warn!(topic = topic.name, reason, "waiting; what was archived before is served");
-            if let Err(error) = context.runtime.block_on(show_earlier(context, topic, panes)) {
+            if let Err(error) = context.runtime.block_on(show_earlier(context, panes)) {
                 tracing::warn!(topic = topic.name, %error, "what was archived before cannot be shown yet");
             }
         }
@@ -63,8 +64,13 @@ pub(super) fn wait_for_topic(
     Ok(None)
 }
 
+pub(super) fn does_not_answer(context: &TopicContext) -> String {
+    format!("{} does not answer", context.connector.name())
+}
+
 /// Says in the view why a topic waits.
-pub(super) fn tell(context: &Context, topic: &Topic, reason: &str) {
+pub(super) fn show_reason(context: &TopicContext, reason: &str) {
+    let topic = &context.topic;
     let topics = context.catalog.topics.len();
     context.view.send_if_modified(|view| {
         if view.topics_waiting.get(&topic.name).is_some_and(|known| known == reason) {
@@ -79,15 +85,14 @@ pub(super) fn tell(context: &Context, topic: &Topic, reason: &str) {
 }
 
 /// Shows the archive and the published windows as the last run left them.
-async fn show_earlier(context: &Context, topic: &Topic, panes: &mut PanesOfTopic) -> Result<(), StoreError> {
-    let store = &context.config.store;
+async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<(), StoreError> {
+    let (topic, store) = (&context.topic, &context.config.store);
     let Some(archive) = Archive::read(topic, store).await? else { return Ok(()) };
-    let mut published = Vec::new();
-    for live in &mut panes.metrics {
-        let name = live.plan().metric.name.clone();
-        let found = MetricTable::read(&name, &live.version, &store.join("metrics")).await?;
+    let mut published = BTreeMap::new();
+    for live in panes.metrics_mut() {
+        let found = MetricTable::read(&live.id.metric, &live.id.version, &store.join("metrics")).await?;
         live.published_through_ms = found.as_ref().and_then(|(_, through_ms)| *through_ms);
-        published.push(found.map(|(rows, _)| rows));
+        published.extend(found.map(|(rows, _)| (live.id.clone(), rows)));
     }
     let (counts, skipped) = archive.counts().await?;
     let Counts { counted, duplicate, late, refused, .. } = counts;
@@ -102,7 +107,7 @@ async fn show_earlier(context: &Context, topic: &Topic, panes: &mut PanesOfTopic
         idle_partitions: Vec::new(),
     };
     let topics = context.catalog.topics.len();
-    let earlier = ViewOfTopic { topics, archive: archive.provider().await?, published, is_earlier: true };
-    earlier.show(&context.view, topic, panes, Vec::new(), completeness.clone(), &completeness);
+    let earlier = TopicViewBuilder { topics, archive: archive.provider().await?, published, is_earlier: true };
+    earlier.publish(context, panes, Vec::new(), completeness.clone(), &completeness);
     Ok(())
 }

@@ -1,39 +1,33 @@
 //! Taking a snapshot back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use vitral_panes::watermark::Watermarks;
+use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
 use vitral_store::{Archive, Counts, Snapshots};
 
-use super::{IdBlock, Manifest, TopicTerms, engine};
+use super::manifest::{IdBlock, Manifest, MetricState, TopicTerms, engine};
 use crate::error::StreamError;
 use crate::judge::Judge;
-use crate::panes_of_topic::PanesOfTopic;
+use crate::topic_panes::TopicPanes;
+use crate::topic_state::TopicState;
 
 /// What was taken back, and where it lies.
 pub struct Loaded {
     pub offsets: BTreeMap<i32, i64>,
     pub counts: Counts,
-    /// Whether each metric's panes were in it; the others must be rebuilt.
-    pub restored: Vec<bool>,
-    pub(super) runs: BTreeMap<(usize, u64), Block>,
+    /// Metrics whose panes were in it; the others must be rebuilt.
+    pub restored: BTreeSet<MetricVersionId>,
+    pub(super) runs: BTreeMap<(MetricVersionId, u64), Block>,
     pub(super) ids: Vec<IdBlock>,
     pub(super) segments: BTreeMap<u64, u64>,
 }
 
 /// Loads the newest snapshot into panes, ids and watermarks, which are empty; none if there is none that can be trusted, and then
 /// they are empty again.
-pub async fn load(
-    snapshots: &Snapshots,
-    topic: &Topic,
-    archive: &Archive,
-    panes: &mut PanesOfTopic,
-    judge: &mut Judge,
-    watermarks: &mut Watermarks,
-) -> Option<Loaded> {
-    let id_key = judge.id_key();
+pub async fn load(snapshots: &Snapshots, topic: &Topic, archive: &Archive, state: &mut TopicState) -> Option<Loaded> {
+    let id_key = state.judge.id_key();
     let manifest = match snapshots.newest::<Manifest>().await {
         Ok(Some((_, manifest))) => manifest,
         Ok(None) => return None,
@@ -47,17 +41,17 @@ pub async fn load(
         );
         return None;
     }
-    match restore(snapshots, &manifest, panes, judge).await {
+    match restore(snapshots, &manifest, &mut state.panes, &mut state.judge).await {
         Ok(mut loaded) => {
             for (partition, newest_ms) in &manifest.newest_event_ms {
-                watermarks.observe_event(*partition, *newest_ms);
+                state.watermarks.observe_event(*partition, *newest_ms);
             }
             loaded.segments = manifest.segments();
             Some(loaded)
         }
         Err(error) => {
-            panes.clear();
-            judge.start_over(id_key);
+            state.panes.clear();
+            state.judge.start_over(id_key);
             rebuild(topic, &error)
         }
     }
@@ -92,14 +86,15 @@ async fn doubt(manifest: &Manifest, topic: &Topic, archive: &Archive) -> Option<
 async fn restore(
     snapshots: &Snapshots,
     manifest: &Manifest,
-    panes: &mut PanesOfTopic,
+    panes: &mut TopicPanes,
     judge: &mut Judge,
 ) -> Result<Loaded, StreamError> {
     let mut runs = BTreeMap::new();
-    let mut restored = vec![false; panes.metrics.len()];
-    for (index, live) in panes.metrics.iter_mut().enumerate() {
-        let is_this = |version: &str, name: &str| version == live.version && name == live.plan().metric.name;
-        let Some(state) = manifest.metrics.iter().find(|state| is_this(&state.version, &state.name)) else { continue };
+    let mut restored = BTreeSet::new();
+    for live in panes.metrics_mut() {
+        let id = live.id.clone();
+        let is_this = |state: &&MetricState| *state.version == *id.version && *state.name == *id.metric;
+        let Some(state) = manifest.metrics.iter().find(is_this) else { continue };
         // A table that was set back needs panes that the snapshot has no more.
         if live.published_through_ms < state.published_through_ms {
             continue;
@@ -109,7 +104,7 @@ async fn restore(
         for run in &state.runs {
             let states = snapshots.read(&run.block).await?;
             match live.panes.restore(run.partition, states) {
-                Ok(number) => blocks.extend(number.map(|number| ((index, number), run.block.clone()))),
+                Ok(number) => blocks.extend(number.map(|number| ((id.clone(), number), run.block.clone()))),
                 Err(error) => {
                     outcome = Err(error);
                     break;
@@ -119,7 +114,7 @@ async fn restore(
         match outcome {
             Ok(()) => {
                 runs.extend(blocks);
-                restored[index] = true;
+                restored.insert(id);
             }
             Err(error) => {
                 tracing::warn!(%error, "the metric's part of the snapshot cannot be used; rebuilding it from the archive");

@@ -13,12 +13,12 @@ use std::time::Duration;
 use anyhow::Context;
 use chrono::Utc;
 use clap::Args;
+use vitral_connect_kafka::{EventProducer, KafkaConfig, KafkaConnector};
 use vitral_simulator::ecommerce::{Simulator, SimulatorConfig, TOPIC, write_reference_csv};
 use vitral_simulator::{Message, Pace, play};
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
-use vitral_stream::KafkaConfig;
-use vitral_stream::kafka::EventProducer;
+use vitral_stream::AcceptedLogs;
 
 use super::check;
 use crate::broker::DemoBroker;
@@ -74,8 +74,9 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         let topics: Vec<String> =
             catalog.topics.iter().flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()]).collect();
         let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
-        let mut stream = config.stream(broker.client(), config.location(&data_dir)?);
-        stream.accept_new_log = true;
+        let connector = Arc::new(KafkaConnector::new(broker.client()));
+        let mut stream = config.stream(config.location(&data_dir)?);
+        stream.accepted_logs = AcceptedLogs::All;
         let store = stream.store.clone();
         let holder = Holder::of_data_dir(&data_dir)?;
         let lease = tokio::select! {
@@ -86,7 +87,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
             }
         };
         let mut server = tokio::select! {
-            server = Server::start(&config, Arc::clone(&catalog), stream, flags.api, data_dir.clone()) => server?,
+            server = Server::start(&config, Arc::clone(&catalog), connector, stream, flags.api, data_dir.clone()) => server?,
             () = stop.cancelled() => {
                 lease.release().await;
                 broker.stop().await;

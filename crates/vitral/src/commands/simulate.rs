@@ -8,9 +8,9 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, ensure};
 use chrono::{DateTime, Utc};
 use clap::Args;
+use vitral_connect_kafka::EventProducer;
 use vitral_simulator::ecommerce::{Simulator, SimulatorConfig, TOPIC};
 use vitral_simulator::{Pace, play, write_lines};
-use vitral_stream::kafka::EventProducer;
 
 use super::instant::instant;
 use crate::config::Config;

@@ -8,9 +8,10 @@ use std::time::Duration;
 use anyhow::Context;
 use clap::Args;
 use vitral_catalog::Catalog;
+use vitral_connect_kafka::KafkaConnector;
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
-use vitral_stream::Skip;
+use vitral_stream::{AcceptedLogs, Skip};
 
 use super::check;
 use crate::cli::{BadArguments, Common};
@@ -74,9 +75,10 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let data_dir = common.data_dir.canonicalize()?;
     server::run(async {
-        let mut stream = config.stream(kafka, config.location(&data_dir)?);
+        let connector = Arc::new(KafkaConnector::new(kafka));
+        let mut stream = config.stream(config.location(&data_dir)?);
         stream.skips = flags.skip;
-        stream.accept_new_logs = BTreeSet::from_iter(flags.accept_new_log);
+        stream.accepted_logs = AcceptedLogs::Of(BTreeSet::from_iter(flags.accept_new_log));
         // Of two streams on one store, whatever hosts they are on, the second stops before it reads.
         let holder = Holder::of_data_dir(&data_dir)?;
         let lease = tokio::select! {
@@ -84,7 +86,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
             () = stop.cancelled() => return Ok(()),
         };
         let mut server = tokio::select! {
-            server = Server::start(&config, catalog, stream, api, data_dir) => server?,
+            server = Server::start(&config, catalog, connector, stream, api, data_dir) => server?,
             () = stop.cancelled() => {
                 lease.release().await;
                 return Ok(());

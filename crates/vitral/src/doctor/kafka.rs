@@ -5,7 +5,7 @@ use std::time::Duration;
 use chrono::Utc;
 use tokio::net::{TcpStream, lookup_host};
 use vitral_catalog::Catalog;
-use vitral_stream::kafka::{ProbedTopic, probe};
+use vitral_connect_kafka::{ProbedTopic, probe};
 
 use super::{Finding, SKEW_MS};
 use crate::config::Config;

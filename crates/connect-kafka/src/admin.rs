@@ -1,0 +1,52 @@
+//! Making topics.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::config::KafkaConfig;
+use crate::connection;
+use crate::error::ClientError;
+use crate::problem::{Problem, ProblemKind};
+
+const TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Makes the topic, with the broker's default replication, unless it exists.
+pub async fn create_topic(
+    config: &KafkaConfig,
+    name: &str,
+    partitions: i32,
+    settings: &[(&str, &str)],
+) -> Result<(), ClientError> {
+    let admin = Arc::new(connection::admin(config)?);
+    let failed = |source| admin.connection().failed("making a topic", source);
+    // To ask for all topics makes none, and who may not make topics may use those that are there.
+    let asked = Arc::clone(&admin);
+    let known = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT)).await;
+    let known = known.map_err(|_| ClientError::Ended("the question for topics"))?.map_err(failed)?;
+    if known.topics().iter().any(|topic| topic.name() == name) {
+        return Ok(());
+    }
+    let mut topic = NewTopic::new(name, partitions, TopicReplication::Fixed(-1));
+    for (key, value) in settings {
+        topic = topic.set(key, value);
+    }
+    let options = AdminOptions::new().operation_timeout(Some(TIMEOUT)).request_timeout(Some(TIMEOUT));
+    for outcome in admin.create_topics(&[topic], &options).await.map_err(failed)? {
+        match outcome {
+            Ok(_) | Err((_, RDKafkaErrorCode::TopicAlreadyExists)) => {}
+            Err((
+                name,
+                code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed),
+            )) => {
+                let detail = format!("topic {name} cannot be made: {code}");
+                admin.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
+                return Err(failed(KafkaError::AdminOp(code)));
+            }
+            Err((_, code)) => return Err(failed(KafkaError::AdminOp(code))),
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! What all clients of one kind share: checked settings, what the client library says, and why the broker is not reached.
+
+use std::ops::Deref;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::ClientContext;
+use rdkafka::admin::AdminClient;
+use rdkafka::client::DefaultClientContext;
+use rdkafka::config::RDKafkaLogLevel;
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, RDKafkaErrorCode};
+
+use crate::attendant::Attendant;
+use crate::config::KafkaConfig;
+use crate::error::ClientError;
+use crate::problem::{Problem, ProblemKind};
+use crate::settings;
+use crate::tokens::TokenKeeper;
+
+/// The library repeats itself several times a second.
+const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
+
+/// Receives a client's events.
+#[derive(Clone)]
+pub(crate) struct Connection(Arc<Shared>);
+
+struct Shared {
+    config: KafkaConfig,
+    state: Mutex<State>,
+}
+
+#[derive(Default)]
+struct State {
+    problem: Option<Problem>,
+    /// What was logged last, and when.
+    said: Option<(String, Instant)>,
+    /// When it was looked into which check of the broker's certificate fails.
+    examined: Option<Instant>,
+}
+
+impl Connection {
+    pub(crate) fn new(config: &KafkaConfig) -> Result<Self, ClientError> {
+        settings::check(config)?;
+        Ok(Self(Arc::new(Shared { config: config.clone(), state: Mutex::default() })))
+    }
+
+    pub(crate) fn config(&self) -> &KafkaConfig {
+        &self.0.config
+    }
+
+    /// The last that was seen since the broker answered.
+    pub(crate) fn problem(&self) -> Option<Problem> {
+        self.state().problem.clone()
+    }
+
+    /// The broker has answered a question that takes fewer rights than reading.
+    pub(super) fn let_in(&self) {
+        let mut state = self.state();
+        if state.problem.as_ref().is_some_and(|problem| problem.kind != ProblemKind::TopicAuthorization) {
+            state.problem = None;
+        }
+    }
+
+    /// The broker has answered.
+    pub(crate) fn answered(&self) {
+        self.state().problem = None;
+    }
+
+    pub(crate) fn failed(&self, action: &'static str, source: KafkaError) -> ClientError {
+        let brokers = self.0.config.brokers.clone();
+        match self.problem().filter(|_| is_of_the_way(&source)) {
+            Some(problem) => ClientError::Connection { brokers, action, problem },
+            None => ClientError::Kafka { brokers, action, source },
+        }
+    }
+
+    pub(crate) fn observe(&self, problem: Problem) {
+        let mut state = self.state();
+        if problem.kind == ProblemKind::Certificate {
+            let is_known = state.examined.is_some_and(|examined| examined.elapsed() < SAID_AGAIN_AFTER);
+            if is_known && state.problem.is_some() {
+                return;
+            }
+            state.examined = Some(Instant::now());
+            state.problem = Some(problem.clone());
+            drop(state);
+            return self.examine(problem);
+        }
+        // "Not reached" often follows in the wake of what says more.
+        if !problem.is_refusal() && state.problem.as_ref().is_some_and(Problem::is_refusal) {
+            return;
+        }
+        state.problem = Some(problem.clone());
+        drop(state);
+        self.warn(&problem);
+    }
+
+    fn warn(&self, problem: &Problem) {
+        if self.is_news(&problem.detail) {
+            tracing::warn!(brokers = self.0.config.brokers, "kafka: {problem}");
+        }
+    }
+
+    /// Finds out alongside the client's work which check of the broker's certificate fails.
+    fn examine(&self, problem: Problem) {
+        let connection = self.clone();
+        let examine = move || {
+            #[cfg(feature = "kafka-tls")]
+            let problem = crate::certificate::examine(&connection.0.config.options, problem);
+            connection.state().problem = Some(problem.clone());
+            connection.warn(&problem);
+        };
+        if let Err(error) = std::thread::Builder::new().name("kafka certificate".to_owned()).spawn(examine) {
+            tracing::warn!(%error, "the broker's certificate cannot be looked at");
+        }
+    }
+
+    /// Whether this was not logged a moment ago.
+    fn is_news(&self, text: &str) -> bool {
+        let now = Instant::now();
+        let mut state = self.state();
+        let is_known = state
+            .said
+            .as_ref()
+            .is_some_and(|(said, when)| said == text && now.duration_since(*when) < SAID_AGAIN_AFTER);
+        if !is_known {
+            state.said = Some((text.to_owned(), now));
+        }
+        !is_known
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Whether an error can come from what was in the way to the broker.
+fn is_of_the_way(error: &KafkaError) -> bool {
+    let code = match error {
+        KafkaError::AdminOp(code) => Some(*code),
+        _ => error.rdkafka_error_code(),
+    };
+    matches!(
+        code,
+        Some(
+            RDKafkaErrorCode::AllBrokersDown
+                | RDKafkaErrorCode::Authentication
+                | RDKafkaErrorCode::BrokerTransportFailure
+                | RDKafkaErrorCode::ClusterAuthorizationFailed
+                | RDKafkaErrorCode::MessageTimedOut
+                | RDKafkaErrorCode::OperationTimedOut
+                | RDKafkaErrorCode::RequestTimedOut
+                | RDKafkaErrorCode::Resolve
+                | RDKafkaErrorCode::SSL
+                | RDKafkaErrorCode::TopicAuthorizationFailed
+        )
+    )
+}
+
+impl ClientContext for Connection {
+    fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
+        if let Some(problem) = Problem::of(None, text) {
+            return self.observe(problem);
+        }
+        match level {
+            RDKafkaLogLevel::Info | RDKafkaLogLevel::Debug | RDKafkaLogLevel::Notice => {
+                tracing::debug!(facility, "kafka: {text}");
+            }
+            _ if self.is_news(text) => tracing::warn!(facility, "kafka: {text}"),
+            _ => {}
+        }
+    }
+
+    fn error(&self, error: KafkaError, reason: &str) {
+        match error.rdkafka_error_code() {
+            Some(RDKafkaErrorCode::PartitionEOF) => {}
+            code => match Problem::of(code, reason) {
+                Some(problem) => self.observe(problem),
+                None if self.is_news(reason) => tracing::warn!(%error, reason, "kafka reports a problem"),
+                None => {}
+            },
+        }
+    }
+}
+
+/// A client that does not serve its own events, with what does it.
+pub(crate) struct Attended<T> {
+    // Both before the client, which they use.
+    _tokens: Option<TokenKeeper>,
+    _attendant: Attendant,
+    client: T,
+    connection: Connection,
+}
+
+impl<T> Attended<T> {
+    pub(crate) fn connection(&self) -> &Connection {
+        &self.connection
+    }
+}
+
+impl<T> Deref for Attended<T> {
+    type Target = T;
+
+    fn deref(&self) -> &T {
+        &self.client
+    }
+}
+
+pub(crate) fn consumer(config: &KafkaConfig, settings: &[(&str, &str)]) -> Result<Attended<BaseConsumer>, ClientError> {
+    let connection = Connection::new(config)?;
+    let mut client = settings::client(config);
+    for (key, value) in settings {
+        client.set(*key, *value);
+    }
+    let client: BaseConsumer = client.create().map_err(|source| connection.failed("connecting", source))?;
+    let handle = client.client().native_ptr();
+    let tokens = TokenKeeper::start(&connection, handle)?;
+    Ok(Attended { _tokens: tokens, _attendant: Attendant::start(&connection, handle)?, client, connection })
+}
+
+pub(crate) fn admin(config: &KafkaConfig) -> Result<Attended<AdminClient<DefaultClientContext>>, ClientError> {
+    let connection = Connection::new(config)?;
+    let client: AdminClient<_> =
+        settings::client(config).create().map_err(|source| connection.failed("connecting", source))?;
+    let handle = client.inner().native_ptr();
+    let tokens = TokenKeeper::start(&connection, handle)?;
+    Ok(Attended { _tokens: tokens, _attendant: Attendant::start(&connection, handle)?, client, connection })
+}

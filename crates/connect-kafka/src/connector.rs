@@ -1,0 +1,49 @@
+//! Kafka as what pipelines read from and send refused messages to.
+
+use std::fmt;
+
+use async_trait::async_trait;
+use vitral_connect::{ConnectError, Connector, DeadLetters, Source};
+use vitral_schemas::topic::Topic;
+
+use crate::{KafkaConfig, KafkaDeadLetters, KafkaSource, create_topic};
+
+/// A refused message may be larger than the topic it came from allows others to be.
+const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
+
+/// One cluster, as one user.
+#[derive(Clone)]
+pub struct KafkaConnector {
+    config: KafkaConfig,
+}
+
+impl KafkaConnector {
+    pub fn new(config: KafkaConfig) -> Self {
+        Self { config }
+    }
+}
+
+/// Without its options, among which are passwords.
+impl fmt::Debug for KafkaConnector {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KafkaConnector").field("brokers", &self.config.brokers).finish_non_exhaustive()
+    }
+}
+
+#[async_trait]
+impl Connector for KafkaConnector {
+    fn name(&self) -> String {
+        format!("Kafka at {}", self.config.brokers)
+    }
+
+    fn source(&self, topic: &Topic) -> Result<Box<dyn Source>, ConnectError> {
+        Ok(Box::new(KafkaSource::new(&self.config, &topic.kafka_topic, topic.message_bytes_max)?))
+    }
+
+    async fn dead_letters(&self, topic: &Topic) -> Result<Box<dyn DeadLetters>, ConnectError> {
+        let name = topic.dead_letter_topic();
+        let dead_letters = KafkaDeadLetters::new(&self.config, name.clone())?;
+        create_topic(&self.config, &name, 1, &DEAD_LETTER_SETTINGS).await?;
+        Ok(Box::new(dead_letters))
+    }
+}

@@ -1,0 +1,44 @@
+//! Kafka behind the ports of [`vitral_connect`]: [`KafkaConnector`] opens sources and dead letters; [`EventProducer`] sends events.
+//!
+//! Partitions are assigned by hand and read from the offsets that the caller has committed with its work; Kafka's own committed offsets
+//! play no part. Dead letters are sent at least once.
+//!
+//! Architecture invariant: only this crate knows Kafka's client library.
+
+mod admin;
+mod attendant;
+#[cfg(feature = "kafka-tls")]
+mod aws_keys;
+#[cfg(feature = "kafka-tls")]
+mod certificate;
+mod config;
+mod connection;
+mod connector;
+mod dead_letters;
+mod error;
+mod identity;
+mod log;
+mod message;
+#[cfg(feature = "kafka-tls")]
+mod msk;
+#[cfg(feature = "kafka-tls")]
+mod oidc;
+mod probe;
+mod problem;
+mod producer;
+mod reach;
+mod settings;
+mod source;
+mod tokens;
+
+pub use admin::create_topic;
+pub use config::KafkaConfig;
+pub use connector::KafkaConnector;
+pub use dead_letters::KafkaDeadLetters;
+pub use error::ClientError;
+pub use identity::log_identity;
+pub use probe::{ProbedCluster, ProbedTopic, probe};
+pub use problem::{Problem, ProblemKind};
+pub use producer::EventProducer;
+pub use settings::client;
+pub use source::KafkaSource;

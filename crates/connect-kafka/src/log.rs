@@ -1,0 +1,122 @@
+//! Questions about a topic that may be asked on any thread, alongside the reading.
+
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use rdkafka::consumer::{BaseConsumer, Consumer};
+use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::metadata::{Metadata, MetadataTopic};
+use vitral_connect::{ConnectError, RetryHint, TopicLog};
+use vitral_schemas::position::{Offset, PartitionId};
+
+use crate::config::KafkaConfig;
+use crate::connection::{self, Attended};
+use crate::error::ClientError;
+use crate::identity::log_identity;
+use crate::problem::{Problem, ProblemKind};
+use crate::reach::unreadable_until;
+use crate::source::KafkaSource;
+
+const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
+const METADATA_WAIT: Duration = Duration::from_secs(3);
+
+/// A topic's log as its broker describes it.
+pub(crate) struct KafkaLog {
+    consumer: Arc<Attended<BaseConsumer>>,
+    topic: String,
+    config: KafkaConfig,
+    message_bytes_max: usize,
+    /// A connection of its own for the identity, which is asked for with each commit: on the reader's it would wait for fetches.
+    identity: Mutex<Option<Attended<BaseConsumer>>>,
+}
+
+impl TopicLog for KafkaLog {
+    fn partitions(&self) -> Result<Vec<PartitionId>, ConnectError> {
+        self.known_partitions().map_err(|error| {
+            // Whatever else is wrong, the topic may be there the next time.
+            let hint = match error.retry_hint() {
+                RetryHint::Permanent if !self.is_refused() => RetryHint::Passing,
+                _ if self.is_refused() => RetryHint::Permanent,
+                hint => hint,
+            };
+            ConnectError::new(hint, error)
+        })
+    }
+
+    fn range(&self, partition: PartitionId, wait: Duration) -> Result<Range<Offset>, ConnectError> {
+        let range = self.consumer.fetch_watermarks(&self.topic, partition.0, wait);
+        let (begin, end) = range.map_err(|source| self.failed("asking where a partition ends", source))?;
+        self.consumer.connection().let_in();
+        Ok(Offset(begin)..Offset(end))
+    }
+
+    fn identity(&self) -> Result<String, ConnectError> {
+        let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
+        if identity.is_none() {
+            *identity = Some(connection::consumer(&self.config, &[])?);
+        }
+        let consumer =
+            identity.as_ref().ok_or(ClientError::Ended("the connection that asks for a topic's identity"))?;
+        Ok(log_identity(consumer, &self.topic)?)
+    }
+
+    fn unreadable_until(
+        &self,
+        partition: PartitionId,
+        within: Offset,
+        end: Offset,
+    ) -> Result<Option<Offset>, ConnectError> {
+        let mut source = KafkaSource::new(&self.config, &self.topic, self.message_bytes_max)?;
+        unreadable_until(&mut source, partition, within, end)
+    }
+}
+
+impl KafkaLog {
+    pub(crate) fn new(
+        consumer: Arc<Attended<BaseConsumer>>,
+        topic: String,
+        config: KafkaConfig,
+        message_bytes_max: usize,
+    ) -> Self {
+        Self { consumer, topic, config, message_bytes_max, identity: Mutex::new(None) }
+    }
+
+    fn known_partitions(&self) -> Result<Vec<PartitionId>, ClientError> {
+        let metadata = self.metadata().map_err(|source| self.failed("asking for the topic's partitions", source))?;
+        let is_refused = |topic: &&MetadataTopic| {
+            topic.error().map(RDKafkaErrorCode::from) == Some(RDKafkaErrorCode::TopicAuthorizationFailed)
+        };
+        if let Some(topic) = metadata.topics().iter().find(is_refused) {
+            let code = RDKafkaErrorCode::TopicAuthorizationFailed;
+            let detail = format!("topic {}: {code}", topic.name());
+            self.consumer.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
+            return Err(self.failed("asking for the topic's partitions", KafkaError::MetadataFetch(code)));
+        }
+        self.consumer.connection().answered();
+        let partitions = metadata.topics().iter().filter(|topic| topic.error().is_none());
+        let ids = partitions.flat_map(|topic| topic.partitions().iter().map(|each| PartitionId(each.id())));
+        let mut ids: Vec<PartitionId> = ids.collect();
+        ids.sort_unstable();
+        Ok(ids)
+    }
+
+    /// Asks in parts of the time, so that nobody waits longer for a broker that refuses us.
+    fn metadata(&self) -> KafkaResult<Metadata> {
+        let deadline = Instant::now() + METADATA_TIMEOUT;
+        loop {
+            match self.consumer.fetch_metadata(Some(&self.topic), METADATA_WAIT) {
+                Err(_) if Instant::now() < deadline && !self.is_refused() => {}
+                outcome => return outcome,
+            }
+        }
+    }
+
+    fn is_refused(&self) -> bool {
+        self.consumer.connection().problem().is_some_and(|problem| problem.is_refusal())
+    }
+
+    fn failed(&self, action: &'static str, source: KafkaError) -> ClientError {
+        self.consumer.connection().failed(action, source)
+    }
+}

@@ -1,0 +1,236 @@
+//! Why a broker cannot be used: what the client library says, with what to do.
+
+use std::fmt;
+
+use rdkafka::error::RDKafkaErrorCode as Code;
+
+/// A connection that ends sooner than this after it was up was refused rather than lost.
+const REFUSED_WITHIN_MS: u64 = 2_000;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum ProblemKind {
+    /// Which check failed is not known.
+    Certificate,
+    UnknownCa,
+    OtherHostName,
+    CertificateExpired,
+    CertificateNotYetValid,
+    ClientCertificate,
+    NotTls,
+    PerhapsTls,
+    PerhapsSasl,
+    Password,
+    Mechanism,
+    /// The token endpoint refused the client, or the broker its token.
+    Token,
+    TokenEndpointAway,
+    TopicAuthorization,
+    Unreachable,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    pub kind: ProblemKind,
+    /// What was said.
+    pub detail: String,
+}
+
+impl Problem {
+    pub(crate) fn new(kind: ProblemKind, detail: impl Into<String>) -> Self {
+        Self { kind, detail: detail.into() }
+    }
+
+    /// None for what says nothing about the way to the broker.
+    pub(crate) fn of(code: Option<Code>, text: &str) -> Option<Self> {
+        let lower = text.to_lowercase();
+        let says = |part: &str| lower.contains(part);
+        let kind = if says("certificate verify failed") || says("failed to verify broker certificate") {
+            ProblemKind::Certificate
+        } else if says("ssl alert number") || says("client ssl authentication might be required") {
+            // The broker's side of TLS refuses ours.
+            ProblemKind::ClientCertificate
+        } else if says("plaintext broker listener") || says("wrong version number") {
+            ProblemKind::NotTls
+        } else if says("mechanism handshake failed") || says("unsupported sasl mechanism") {
+            ProblemKind::Mechanism
+        } else if says("oauthbearer") || (code == Some(Code::Authentication) && says("token")) {
+            ProblemKind::Token
+        } else if code == Some(Code::Authentication) || says("sasl authentication error") {
+            ProblemKind::Password
+        } else if code == Some(Code::TopicAuthorizationFailed) {
+            ProblemKind::TopicAuthorization
+        } else if says("disconnected") && says("in state apiversion_query") && !says("ssl://") {
+            ProblemKind::PerhapsTls
+        } else if says("disconnected") && up_for_ms(&lower).is_some_and(|up| up < REFUSED_WITHIN_MS) {
+            ProblemKind::PerhapsSasl
+        } else if matches!(code, Some(Code::Resolve)) || says("failed to resolve") || says("connect to ") {
+            ProblemKind::Unreachable
+        } else {
+            return None;
+        };
+        Some(Self::new(kind, without_state(text)))
+    }
+
+    /// Whether it stays until somebody changes a setting, here or at the broker.
+    pub fn is_refusal(&self) -> bool {
+        !matches!(
+            self.kind,
+            ProblemKind::Unreachable
+                | ProblemKind::TokenEndpointAway
+                | ProblemKind::PerhapsTls
+                | ProblemKind::PerhapsSasl
+        )
+    }
+}
+
+impl fmt::Display for Problem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (what, remedy) = match self.kind {
+            ProblemKind::Certificate => (
+                "certificate verify failed",
+                "see that ssl.ca.location is the CA of the broker's certificate, and that this names the host and has not expired",
+            ),
+            ProblemKind::UnknownCa => (
+                "certificate verify failed: the broker's certificate is not signed by ssl.ca.location, or without that by a CA that \
+                 this system knows",
+                "set ssl.ca.location to the file of the CA that signed it",
+            ),
+            ProblemKind::OtherHostName => (
+                "certificate verify failed: the broker's certificate is of another host name",
+                "use a name in kafka.brokers that it holds, or have one issued that holds this name",
+            ),
+            ProblemKind::CertificateExpired => {
+                ("certificate verify failed: the broker's certificate has expired", "renew it at the broker")
+            }
+            ProblemKind::CertificateNotYetValid => (
+                "certificate verify failed: the broker's certificate is not valid yet",
+                "see whether this machine's clock is right",
+            ),
+            ProblemKind::ClientCertificate => (
+                "the broker does not accept the client's certificate, or wants one",
+                "set ssl.certificate.location and ssl.key.location to one that its CA has signed and that has not expired",
+            ),
+            ProblemKind::NotTls => (
+                "the broker does not speak TLS at this port",
+                "use the port of its TLS listener, or the security.protocol of this one",
+            ),
+            ProblemKind::PerhapsTls => (
+                "the broker closes the connection at once",
+                "if this is a TLS listener, set security.protocol to SSL or SASL_SSL",
+            ),
+            ProblemKind::PerhapsSasl => (
+                "the broker closes the connection at once",
+                "if this listener wants a password or token, set security.protocol to SASL_SSL",
+            ),
+            ProblemKind::Password => (
+                "the broker refuses the user or the password",
+                "correct sasl.username, sasl.password or sasl.mechanism",
+            ),
+            ProblemKind::Mechanism => (
+                "the broker does not take this way to authenticate here",
+                "set sasl.mechanism to one of the listener's, or security.protocol to the listener's",
+            ),
+            ProblemKind::Token => (
+                "no token that the broker accepts",
+                "correct the client and its rights at the token endpoint, and what the broker expects of tokens",
+            ),
+            ProblemKind::TokenEndpointAway => (
+                "the token endpoint does not answer",
+                "see whether sasl.oauthbearer.token.endpoint.url is right and up",
+            ),
+            ProblemKind::TopicAuthorization => (
+                "the user may not use this topic",
+                "give it the rights Read and Describe, and Create and Write for the topic's .dlq",
+            ),
+            ProblemKind::Unreachable => ("the broker is not reached", "see whether kafka.brokers is right and up"),
+        };
+        write!(f, "{what}: {remedy} ({})", self.detail)
+    }
+}
+
+/// How long the connection was up.
+fn up_for_ms(text: &str) -> Option<u64> {
+    let (before, _) = text.split_once("ms in state up")?;
+    before.rsplit_once("after ")?.1.parse().ok()
+}
+
+/// The same problem has the same text, whenever it comes and on whichever thread.
+fn without_state(text: &str) -> String {
+    let text = text.rsplit_once(" (after ").map_or(text, |(text, _)| text);
+    let text = text.strip_prefix("[thrd:").and_then(|text| text.split_once("]: ")).map_or(text, |(_, text)| text);
+    text.trim().to_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_the_library_says_is_told_apart() {
+        let ssl = Some(Code::SSL);
+        let transport = Some(Code::BrokerTransportFailure);
+        let auth = Some(Code::Authentication);
+        for (code, text, expected) in [
+            (
+                ssl,
+                "sasl_ssl://h:1/bootstrap: SSL handshake failed: error:0A000086:SSL routines::certificate verify failed: broker certificate could \
+                 not be verified (after 12ms in state SSL_HANDSHAKE)",
+                ProblemKind::Certificate,
+            ),
+            (
+                transport,
+                "ssl://h:1/bootstrap: Receive failed: error:0A000412:SSL routines::ssl/tls alert bad certificate: SSL alert number 42 (after 2ms \
+                 in state APIVERSION_QUERY)",
+                ProblemKind::ClientCertificate,
+            ),
+            (
+                transport,
+                "ssl://h:1/bootstrap: SSL handshake failed: Disconnected: SSL connection closed by peer: connecting to a PLAINTEXT broker \
+                 listener? (after 2ms in state SSL_HANDSHAKE)",
+                ProblemKind::NotTls,
+            ),
+            (
+                auth,
+                "sasl_ssl://h:1/bootstrap: SASL authentication error: Authentication failed: Invalid username or password (after 317ms in state \
+                 AUTH_REQ)",
+                ProblemKind::Password,
+            ),
+            (
+                auth,
+                "sasl_ssl://h:1/bootstrap: SASL PLAIN mechanism handshake failed: Broker: Request not valid in current SASL state: broker's \
+                 supported mechanisms:  (after 2ms in state AUTH_HANDSHAKE)",
+                ProblemKind::Mechanism,
+            ),
+            (
+                None,
+                "[thrd:h:1/bootstrap]: h:1/bootstrap: Disconnected: connection closed by peer: receive 0 after POLLIN (after 9ms in state APIVERSION_QUERY)",
+                ProblemKind::PerhapsTls,
+            ),
+            (
+                None,
+                "ssl://h:1/bootstrap: Disconnected: SSL connection closed by peer (after 3ms in state UP)",
+                ProblemKind::PerhapsSasl,
+            ),
+            (
+                transport,
+                "h:1/bootstrap: Connect to ipv4#127.0.0.1:1 failed: Connection refused (after 0ms in state CONNECT)",
+                ProblemKind::Unreachable,
+            ),
+        ] {
+            let problem = Problem::of(code, text).expect("a problem");
+            assert_eq!(problem.kind, expected, "{text}");
+            assert!(!problem.detail.contains("(after ") && !problem.detail.contains("thrd"), "{}", problem.detail);
+        }
+        let lost = "ssl://h:1/1: Disconnected: SSL connection closed by peer (after 30000ms in state UP)";
+        assert_eq!(Problem::of(transport, lost), None);
+        assert_eq!(Problem::of(Some(Code::AllBrokersDown), "1/1 brokers are down"), None);
+    }
+
+    #[test]
+    fn only_what_a_setting_must_change_is_a_refusal() {
+        assert!(Problem::new(ProblemKind::Password, "").is_refusal());
+        assert!(Problem::new(ProblemKind::UnknownCa, "").is_refusal());
+        assert!(!Problem::new(ProblemKind::Unreachable, "").is_refusal());
+        assert!(!Problem::new(ProblemKind::TokenEndpointAway, "").is_refusal());
+    }
+}

@@ -1,0 +1,82 @@
+//! Kafka passes the suites of its ports: `scripts/services start kafka`, then `env $(scripts/services env) cargo test`.
+
+use std::time::Duration;
+
+use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
+use vitral_connect::Connector;
+use vitral_connect::conformance::{TestTopic, dead_letters_conform, source_conforms};
+use vitral_connect_kafka::{KafkaConfig, KafkaConnector, client, create_topic};
+use vitral_schemas::position::PartitionId;
+use vitral_schemas::topic::{Column, ColumnKind, Topic};
+
+struct OnKafka {
+    connector: KafkaConnector,
+    topic: Topic,
+    producer: BaseProducer,
+}
+
+impl OnKafka {
+    /// A topic of its own. Without a broker the tests say so and pass; in CI its absence is a failure.
+    async fn new() -> Option<Self> {
+        let Ok(brokers) = std::env::var("VITRAL_TEST_KAFKA") else {
+            assert!(std::env::var_os("CI").is_none(), "VITRAL_TEST_KAFKA is not set: run scripts/services start kafka");
+            eprintln!("left out: VITRAL_TEST_KAFKA is not set (scripts/services start kafka)");
+            return None;
+        };
+        let config = KafkaConfig { brokers, ..KafkaConfig::default() };
+        let topic = topic(&format!("conformance-{}", uuid::Uuid::new_v4()));
+        create_topic(&config, &topic.kafka_topic, 2, &[]).await.expect("a topic");
+        let producer = client(&config).set("linger.ms", "0").create().expect("a producer");
+        Some(Self { connector: KafkaConnector::new(config), topic, producer })
+    }
+}
+
+impl TestTopic for OnKafka {
+    fn connector(&self) -> &dyn Connector {
+        &self.connector
+    }
+
+    fn topic(&self) -> &Topic {
+        &self.topic
+    }
+
+    fn append(&self, partition: PartitionId, key: Option<&[u8]>, payload: Option<&[u8]>) {
+        let mut record = BaseRecord::<[u8], [u8]>::to(&self.topic.kafka_topic).partition(partition.0);
+        if let Some(key) = key {
+            record = record.key(key);
+        }
+        if let Some(payload) = payload {
+            record = record.payload(payload);
+        }
+        self.producer.send(record).map_err(|(error, _)| error).expect("queued");
+        self.producer.flush(Duration::from_secs(60)).expect("taken by the broker");
+    }
+}
+
+fn topic(name: &str) -> Topic {
+    Topic {
+        name: "eventos".to_owned(),
+        kafka_topic: name.to_owned(),
+        columns: vec![Column::new("timestamp", ColumnKind::Text)],
+        event_time: 0,
+        event_id: None,
+        watermark_ms: 0,
+        lateness_ms: 0,
+        ahead_ms: 0,
+        idle_ms: 0,
+        message_bytes_max: 1 << 20,
+        keep_raw: false,
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_source_on_kafka_conforms() {
+    let Some(test) = OnKafka::new().await else { return };
+    tokio::task::spawn_blocking(move || source_conforms(&test)).await.expect("it conforms");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn dead_letters_on_kafka_conform() {
+    let Some(test) = OnKafka::new().await else { return };
+    dead_letters_conform(&test).await;
+}

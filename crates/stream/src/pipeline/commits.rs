@@ -1,0 +1,143 @@
+//! Commits: when the buffer is submitted, and what the committer answers.
+
+use std::time::{Duration, Instant};
+
+use tokio::sync::mpsc;
+
+use super::{Pipeline, Timing};
+use crate::committer::{CommitterEvent, Job};
+use crate::error::StreamError;
+
+/// The pipeline's end of the committer, which serves one job at a time.
+pub(super) struct CommitterLink {
+    jobs: mpsc::Sender<Job>,
+    events: mpsc::UnboundedReceiver<CommitterEvent>,
+    /// A job that the committer has not answered yet.
+    is_busy: bool,
+    pub(super) committed_watermark_ms: Option<i64>,
+}
+
+impl CommitterLink {
+    pub(super) fn new(
+        jobs: mpsc::Sender<Job>,
+        events: mpsc::UnboundedReceiver<CommitterEvent>,
+        committed_watermark_ms: Option<i64>,
+    ) -> Self {
+        Self { jobs, events, is_busy: false, committed_watermark_ms }
+    }
+
+    pub(super) fn is_busy(&self) -> bool {
+        self.is_busy
+    }
+
+    pub(super) fn submit(&mut self, job: Job) -> Result<(), StreamError> {
+        self.jobs.try_send(job).map_err(|_| StreamError::Ended("the committer"))?;
+        self.is_busy = true;
+        Ok(())
+    }
+}
+
+impl Pipeline {
+    /// Submits what was read once it is time and the committer is free.
+    pub(super) fn submit_commit(&mut self, timing: Timing) -> Result<(), StreamError> {
+        if self.committer.is_busy() {
+            return Ok(());
+        }
+        let config = &self.context.config;
+        let watermark_ms = self.state.watermarks.effective_ms();
+        let is_due = timing == Timing::Now
+            || self.buffer.age() >= config.commit_interval
+            || self.buffer.bytes() >= config.limits.uncommitted_bytes / 2;
+        let has_news = !self.buffer.is_empty() || watermark_ms != self.committer.committed_watermark_ms;
+        if !is_due || !has_news {
+            return Ok(());
+        }
+        let (commit, dead_letters) = self.buffer.take(watermark_ms);
+        self.snapshotter.poll(&self.context.runtime);
+        if self.snapshotter.is_due(&self.state.judge) {
+            self.cut_snapshot()?;
+        }
+        self.committer.submit(Job::Archive { commit, dead_letters })?;
+        failpoint!("cycle.cut");
+        Ok(())
+    }
+
+    /// Takes in what the committer has answered so far.
+    pub(super) fn on_committer_events(&mut self) -> Result<(), StreamError> {
+        loop {
+            match self.committer.events.try_recv() {
+                Ok(event) => self.on_event(event)?,
+                Err(mpsc::error::TryRecvError::Empty) => return Ok(()),
+                Err(mpsc::error::TryRecvError::Disconnected) => return Err(StreamError::Ended("the committer")),
+            }
+        }
+    }
+
+    /// Blocks until the committer answers, at most for `wait`.
+    pub(super) fn wait_for_committer(&mut self, wait: Duration) -> Result<(), StreamError> {
+        let events = &mut self.committer.events;
+        let event = self.context.runtime.block_on(async { tokio::time::timeout(wait, events.recv()).await });
+        match event {
+            Ok(Some(event)) => self.on_event(event),
+            Ok(None) => Err(StreamError::Ended("the committer")),
+            Err(_) => Ok(()),
+        }
+    }
+
+    fn on_event(&mut self, event: CommitterEvent) -> Result<(), StreamError> {
+        if !matches!(event, CommitterEvent::Maintained { .. }) {
+            self.committer.is_busy = false;
+        }
+        match event {
+            CommitterEvent::Archived { archive, receipt } => {
+                self.committer.committed_watermark_ms = receipt.watermark_ms;
+                self.buffer.committed();
+                self.snapshotter.committed(&self.context.runtime);
+                self.publisher.view.archive = archive;
+                self.publish_closed()?;
+            }
+            CommitterEvent::Published { tables, watermark_ms } => {
+                for (version, table) in tables {
+                    self.state.panes.published(&version, watermark_ms);
+                    self.publisher.view.published.insert(version, table);
+                }
+            }
+            CommitterEvent::Adopted { version, table } => {
+                self.publisher.view.published.insert(version.clone(), table);
+                self.has_history(&version)?;
+            }
+            CommitterEvent::PartitionAdded { partition, next_offset } => {
+                self.state.watermarks.add_partition(partition.0);
+                self.buffer.add_partition(partition, next_offset);
+                self.reader.source.assign(self.buffer.next_offsets())?;
+                return Ok(());
+            }
+            CommitterEvent::Maintained { archive, tables } => {
+                self.publisher.view.archive = archive;
+                self.publisher.view.published.extend(tables);
+            }
+            CommitterEvent::Failed(error) => return Err(error),
+        }
+        self.publish_view();
+        Ok(())
+    }
+
+    /// What is read is committed; its state is written down so that the next start has nothing to rebuild.
+    pub(super) fn last_snapshot(&mut self, deadline: Instant) -> Result<(), StreamError> {
+        let runtime = self.context.runtime.clone();
+        let is_free = self.snapshotter.finish(&runtime, deadline);
+        if is_free && self.context.config.snapshot.is_some() {
+            self.cut_snapshot()?;
+            self.snapshotter.committed(&runtime);
+            self.snapshotter.finish(&runtime, deadline);
+        }
+        Ok(())
+    }
+
+    /// Takes the state as of the last commit that was taken.
+    fn cut_snapshot(&mut self) -> Result<(), StreamError> {
+        let offsets = self.buffer.next_offsets().iter();
+        let offsets = offsets.filter_map(|(partition, next)| Some((partition.0, next.as_ref()?.0))).collect();
+        self.snapshotter.cut(offsets, &mut self.state)
+    }
+}

@@ -1,0 +1,56 @@
+//! What pipelines are given.
+
+use std::ops::Deref;
+use std::sync::Arc;
+
+use datafusion::error::DataFusionError;
+use vitral_catalog::{Catalog, DomainSettings};
+use vitral_connect::Connector;
+use vitral_schemas::time::Clock;
+use vitral_schemas::topic::Topic;
+use vitral_schemas::view::ViewSender;
+
+use crate::config::StreamConfig;
+use crate::error::StreamError;
+use crate::telemetry::{StreamTelemetry, TopicLabel};
+
+/// What all pipelines of a process share.
+#[derive(Clone)]
+pub struct Context {
+    pub config: StreamConfig,
+    /// Where topics are read and refused messages go.
+    pub connector: Arc<dyn Connector>,
+    pub catalog: Arc<Catalog>,
+    pub settings: DomainSettings,
+    pub clock: Arc<dyn Clock>,
+    pub view: ViewSender,
+    pub telemetry: StreamTelemetry,
+    pub runtime: tokio::runtime::Handle,
+}
+
+/// The same, of one topic.
+#[derive(Clone)]
+pub(super) struct TopicContext {
+    shared: Context,
+    pub(super) topic: Topic,
+    pub(super) label: TopicLabel,
+}
+
+impl TopicContext {
+    pub(super) fn new(shared: Context, topic: Topic) -> Self {
+        let label = TopicLabel { topic: topic.name.clone() };
+        Self { shared, topic, label }
+    }
+
+    pub(super) fn failed(&self, action: &'static str, source: DataFusionError) -> StreamError {
+        StreamError::Batch { topic: self.topic.name.clone(), action, source }
+    }
+}
+
+impl Deref for TopicContext {
+    type Target = Context;
+
+    fn deref(&self) -> &Context {
+        &self.shared
+    }
+}

@@ -1,0 +1,156 @@
+//! The way of a batch: decode, classify, send refusals on, fold what counts, make archive rows.
+
+use std::ops::Range;
+
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::TimestampMicrosecondType;
+use vitral_connect::{DeadLetter, DeadLetters, End, PartitionBatch, Polled};
+use vitral_messages::decode::Decoder;
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::verdict::Verdict;
+
+use super::Pipeline;
+use crate::archive_rows::{ArchiveRows, Gap};
+use crate::batch::{MessageBatch, PartitionRows};
+use crate::error::StreamError;
+use crate::judge::{Judged, Moment, counted};
+use crate::kept_payload::Kept;
+use crate::telemetry::VerdictLabels;
+
+/// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
+/// must not multiply in memory.
+const BATCH_BYTES: usize = 128 << 20;
+
+/// What makes rows of messages.
+pub(super) struct Processor {
+    pub(super) decoder: Decoder,
+    pub(super) archive_rows: ArchiveRows,
+    pub(super) dead_letters: Box<dyn DeadLetters>,
+}
+
+impl Pipeline {
+    pub(super) fn process(&mut self, mut polled: Polled) -> Result<(), StreamError> {
+        if !polled.batches.is_empty() {
+            self.discovery.ends.is_unanswered = false;
+        }
+        polled.batches.iter_mut().for_each(|batch| self.leave_out_repeats(batch));
+        let now_ms = self.context.clock.now_ms();
+        let mut gaps = Vec::new();
+        for batch in MessageBatch::parts(&polled.batches, BATCH_BYTES) {
+            for partition in &batch.partitions {
+                let runs = batch.runs(partition);
+                gaps.extend(runs.filter_map(|(first, count)| self.buffer.advance(partition.partition, first, count)));
+            }
+            self.process_batch(&batch, now_ms)?;
+        }
+        for end in polled.ends {
+            gaps.extend(self.mark_end(end));
+        }
+        self.archive_gaps(&gaps, now_ms)
+    }
+
+    /// Never seen with a source that keeps its promise; twice in the archive would be worse than a warning.
+    fn leave_out_repeats(&self, batch: &mut PartitionBatch) {
+        let Some(next) = self.buffer.next_offset(batch.partition) else { return };
+        if batch.is_empty() || batch.offset(0) >= next {
+            return;
+        }
+        let (partition, first) = (batch.partition, batch.offset(0));
+        let repeated = batch.skip_before(next);
+        tracing::warn!(topic = self.context.topic.name, %partition, %first, repeated, "delivered again; left out");
+    }
+
+    /// Classify, fold, advance the watermark, in this order.
+    fn process_batch(&mut self, batch: &MessageBatch<'_>, now_ms: i64) -> Result<(), StreamError> {
+        let decoded = self.processor.decoder.decode(batch.payloads.iter().copied());
+        let moment = Moment { now_ms, effective_ms: self.state.watermarks.effective_ms() };
+        let is_empty = |row: usize| batch.payloads[row].is_none();
+        let judged = self.state.judge.judge(decoded, &batch.partitions, is_empty, moment)?;
+        self.send_refusals(batch, &judged)?;
+        for PartitionRows { partition, rows } in &batch.partitions {
+            self.fold(partition.0, rows.clone(), &judged)?;
+        }
+        self.count_verdicts(&judged.verdicts);
+        let rows = self.processor.archive_rows.delivered(batch, &judged, now_ms);
+        self.buffer.push(rows.map_err(|source| self.context.failed("archived", source.into()))?);
+        failpoint!("cycle.judged");
+        Ok(())
+    }
+
+    fn send_refusals(&mut self, batch: &MessageBatch<'_>, judged: &Judged) -> Result<(), StreamError> {
+        let topic = &self.context.topic;
+        for refusal in &judged.refused {
+            let payload = batch.payloads[refusal.row].unwrap_or_default();
+            let kept = Kept::of(payload, topic.message_bytes_max);
+            let delivery = self.processor.dead_letters.send(&DeadLetter {
+                topic: &topic.kafka_topic,
+                partition: batch.partition_of(refusal.row),
+                offset: batch.offsets[refusal.row],
+                key: batch.key(refusal.row),
+                payload: &kept.bytes,
+                truncated_bytes: kept.is_cut.then_some(payload.len()),
+                reason: refusal.reason,
+                detail: &refusal.detail,
+            })?;
+            self.buffer.dead_letters.push(delivery);
+            self.count(Verdict::Refused, refusal.reason.name(), 1);
+        }
+        Ok(())
+    }
+
+    /// Folds the rows of a partition that count, and sees how far its event time has come.
+    fn fold(&mut self, partition: i32, rows: Range<usize>, judged: &Judged) -> Result<(), StreamError> {
+        let times = judged.rows.column(self.context.topic.event_time).as_primitive::<TimestampMicrosecondType>();
+        let newest_micros = rows.clone().filter(|row| times.is_valid(*row)).map(|row| times.value(row)).max();
+        self.state.watermarks.observe_delivery(partition);
+        if let Some(newest_micros) = newest_micros {
+            self.state.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+        }
+        let part = counted(&judged.rows.slice(rows.start, rows.len()), &judged.verdicts[rows]);
+        let part = part.map_err(|source| self.context.failed("filtered", source))?;
+        self.state.panes.fold(partition, &part);
+        if part.num_rows() > 0 {
+            self.buffer.counted.push(part);
+        }
+        Ok(())
+    }
+
+    fn count_verdicts(&mut self, verdicts: &[Verdict]) {
+        for verdict in Verdict::ALL {
+            let rows = verdicts.iter().filter(|each| **each == verdict).count() as u64;
+            self.state.counts.add(verdict, rows);
+            if rows > 0 && verdict != Verdict::Refused {
+                self.count(verdict, "", rows);
+            }
+        }
+    }
+
+    fn count(&self, verdict: Verdict, reason: &'static str, rows: u64) {
+        let labels = VerdictLabels { topic: self.context.topic.name.clone(), verdict: verdict.name(), reason };
+        self.context.telemetry.messages.get_or_create(&labels).inc_by(rows);
+    }
+
+    /// A partition was read to its end; the gap before it, if its last offsets were never delivered.
+    fn mark_end(&mut self, end: End) -> Option<Gap> {
+        let End { partition, next_offset, is_high_watermark } = end;
+        // Messages that came after the end was reached are in this poll too.
+        if self.buffer.is_past(partition, next_offset) {
+            return None;
+        }
+        let gap = self.buffer.advance(partition, next_offset, 0);
+        self.discovery.ends.mark(partition, next_offset);
+        if is_high_watermark {
+            self.state.watermarks.observe_end(partition.0, self.context.clock.steady_ms());
+        }
+        gap
+    }
+
+    fn archive_gaps(&mut self, gaps: &[Gap], now_ms: i64) -> Result<(), StreamError> {
+        if gaps.is_empty() {
+            return Ok(());
+        }
+        let rows = self.processor.archive_rows.undelivered(gaps, None, now_ms);
+        self.buffer.push(rows.map_err(|source| self.context.failed("archived", source.into()))?);
+        Ok(())
+    }
+}

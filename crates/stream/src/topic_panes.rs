@@ -1,0 +1,385 @@
+//! All metrics of one topic: their open panes, and the provisional rows made from them.
+//!
+//! A metric that fails is set aside alone ([`failure`]); the others go on.
+
+mod failure;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use datafusion::execution::context::SessionContext;
+use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
+use vitral_catalog::{Catalog, DomainSettings};
+use vitral_panes::plan::MetricPlan;
+use vitral_panes::state::{MetricPanes, pane_column};
+use vitral_panes::{PanesError, split_by_window};
+use vitral_schemas::metric_version::MetricVersionId;
+use vitral_schemas::time::Clock;
+use vitral_schemas::topic::Topic;
+use vitral_schemas::view::MetricFailure;
+use vitral_schemas::window::{Bounds, Windows};
+
+use self::failure::{Halt, fold_parts};
+
+pub struct TopicPanes {
+    /// Each version once; where one stands here is known to nobody else.
+    metrics: Vec<LiveMetric>,
+    event_time: usize,
+    lateness_ms: i64,
+    clock: Arc<dyn Clock>,
+    /// Metrics whose failure began or ended and was not reported yet.
+    news: BTreeSet<MetricVersionId>,
+}
+
+pub struct LiveMetric {
+    pub panes: MetricPanes,
+    /// By which its table is named.
+    pub id: MetricVersionId,
+    /// Windows through this watermark are published.
+    pub published_through_ms: Option<i64>,
+    /// Provisional rows by window start.
+    pub open: Arc<BTreeMap<i64, RecordBatch>>,
+    pub state: VersionState,
+    /// Why it was set aside, or why open windows of it cannot be shown. It stays until the windows are there.
+    pub failure: Option<MetricFailure>,
+    /// Open windows that could not be finished when they were last touched.
+    unfinished: BTreeSet<i64>,
+}
+
+/// What a metric's version is there for: active, or on the way there or away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum VersionState {
+    /// What the catalog declares, with its whole history.
+    Active,
+    /// What the catalog declares, while its windows through this watermark are still computed from the archive.
+    Backfilling { through_ms: i64 },
+    /// What an earlier catalog declared; it serves until its successor has its history.
+    Superseded,
+    /// What the catalog declares, but it failed: nothing is added until the next start, which tries again.
+    SetAside,
+    /// Replaced: nothing of it is kept.
+    Retired,
+}
+
+impl LiveMetric {
+    pub fn new(
+        plan: Arc<MetricPlan>,
+        version: &str,
+        state: VersionState,
+        session: &SessionContext,
+        memory_bytes: usize,
+    ) -> Self {
+        let id = MetricVersionId::new(plan.metric.name.as_str(), version);
+        let panes = MetricPanes::new(plan, &session.runtime_env().memory_pool, memory_bytes);
+        Self {
+            panes,
+            id,
+            published_through_ms: None,
+            open: Arc::default(),
+            state,
+            failure: None,
+            unfinished: BTreeSet::new(),
+        }
+    }
+
+    /// Windows through this watermark take no more rows here: they are published, or another computes them.
+    fn settled_through_ms(&self) -> Option<i64> {
+        match self.state {
+            VersionState::Backfilling { through_ms } => self.published_through_ms.max(Some(through_ms)),
+            _ => self.published_through_ms,
+        }
+    }
+
+    pub fn plan(&self) -> &Arc<MetricPlan> {
+        self.panes.plan()
+    }
+
+    /// Whether rows are folded into it.
+    pub fn is_active(&self) -> bool {
+        !matches!(self.state, VersionState::SetAside | VersionState::Retired)
+    }
+
+    /// Forgets all that was folded.
+    fn clear(&mut self) {
+        self.panes.clear();
+        self.open = Arc::default();
+        self.unfinished.clear();
+    }
+
+    /// Accounts for the provisional rows.
+    fn account_for_open(&mut self) -> Result<(), PanesError> {
+        let bytes = self.open.values().map(RecordBatch::get_array_memory_size).sum();
+        self.panes.account_for(bytes)
+    }
+}
+
+impl TopicPanes {
+    /// Plans every metric of the topic.
+    pub fn new(
+        catalog: &Catalog,
+        topic: &Topic,
+        settings: &DomainSettings,
+        session: &SessionContext,
+        memory_bytes: usize,
+        clock: Arc<dyn Clock>,
+    ) -> Result<Self, PanesError> {
+        let metrics = catalog.metrics_of(&topic.name).map(|metric| {
+            let plan = Arc::new(MetricPlan::new(metric, topic, settings, session)?);
+            let version = metric.version(settings, topic.lateness_ms);
+            Ok(LiveMetric::new(plan, &version, VersionState::Active, session, memory_bytes))
+        });
+        Ok(Self {
+            metrics: metrics.collect::<Result<_, PanesError>>()?,
+            event_time: topic.event_time,
+            lateness_ms: topic.lateness_ms,
+            clock,
+            news: BTreeSet::new(),
+        })
+    }
+
+    pub fn metrics(&self) -> &[LiveMetric] {
+        &self.metrics
+    }
+
+    pub fn metrics_mut(&mut self) -> &mut [LiveMetric] {
+        &mut self.metrics
+    }
+
+    pub fn get(&self, id: &MetricVersionId) -> Option<&LiveMetric> {
+        self.metrics.iter().find(|metric| metric.id == *id)
+    }
+
+    /// Adds a version to those that the catalog declares.
+    pub fn add(&mut self, metric: LiveMetric) {
+        self.metrics.push(metric);
+    }
+
+    fn index_of(&self, id: &MetricVersionId) -> Option<usize> {
+        self.metrics.iter().position(|metric| metric.id == *id)
+    }
+
+    /// Forgets all that was folded.
+    pub fn clear(&mut self) {
+        self.metrics.iter_mut().for_each(LiveMetric::clear);
+    }
+
+    /// Folds counted rows of one partition into every metric.
+    pub fn fold(&mut self, partition: i32, rows: &RecordBatch) {
+        if rows.num_rows() == 0 {
+            return;
+        }
+        // Metrics with the same panes share their column.
+        let mut columns: Vec<(Windows, ArrayRef)> = Vec::new();
+        let parts = [(partition, rows.clone())];
+        let event_time = self.event_time;
+        for index in 0..self.metrics.len() {
+            if !self.metrics[index].is_active() {
+                continue;
+            }
+            let windows = self.metrics[index].plan().windows;
+            let known = columns.iter().find(|(known, _)| *known == windows).map(|(_, column)| Arc::clone(column));
+            let panes = known.unwrap_or_else(|| {
+                let column = panes_of(&windows, event_time, rows);
+                columns.push((windows, Arc::clone(&column)));
+                column
+            });
+            if let Err(halt) = fold_parts(&mut self.metrics[index], &parts, |_| Arc::clone(&panes)) {
+                self.go_on_folding(index, &parts, halt);
+            }
+        }
+    }
+
+    /// Folds a restart's large batches, with the processors at a metric each: `rows_of` has a metric's rows by partition, none if it
+    /// wants none.
+    pub fn fold_large<'a>(&mut self, rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(i32, RecordBatch)]> + Sync) {
+        let event_time = self.event_time;
+        let metrics = self.metrics.par_iter_mut().enumerate().with_max_len(1);
+        let halted: Vec<(usize, Halt)> = metrics
+            .filter_map(|(index, metric)| {
+                let parts = rows_of(&metric.id).unwrap_or_default();
+                let windows = metric.plan().windows;
+                let outcome = fold_parts(metric, parts, |rows| panes_of(&windows, event_time, rows));
+                outcome.err().map(|halt| (index, halt))
+            })
+            .collect();
+        for (index, halt) in halted {
+            let parts = rows_of(&self.metrics[index].id).unwrap_or_default();
+            self.go_on_folding(index, parts, halt);
+        }
+    }
+
+    /// Makes the provisional rows of every window that was touched since the last call; true if any was.
+    pub fn refresh(&mut self) -> bool {
+        let mut changed = false;
+        for index in 0..self.metrics.len() {
+            let lateness_ms = self.lateness_ms;
+            let metric = &mut self.metrics[index];
+            if !metric.is_active() {
+                continue;
+            }
+            let mut dirty = metric.panes.take_dirty();
+            let windows = metric.plan().windows;
+            let settled_through_ms = metric.settled_through_ms();
+            dirty.retain(|start_ms| !is_closed(windows.bounds(*start_ms), settled_through_ms, lateness_ms));
+            if !dirty.is_empty() {
+                self.refresh_windows(index, &dirty);
+                changed = true;
+            }
+        }
+        changed
+    }
+
+    fn refresh_windows(&mut self, index: usize, dirty: &BTreeSet<i64>) {
+        let made = self.insist(index, |metric| made_rows(metric, dirty));
+        match made {
+            Some(Ok(made)) => self.show_windows(index, dirty, made),
+            // Some of them may be well.
+            Some(Err(_)) => {
+                for start_ms in dirty {
+                    let window = BTreeSet::from([*start_ms]);
+                    match self.insist(index, |metric| made_rows(metric, &window)) {
+                        Some(Ok(made)) => self.show_windows(index, &window, made),
+                        Some(Err(error)) => self.cannot_finish(index, *start_ms, &error),
+                        None => return,
+                    }
+                }
+            }
+            None => return,
+        }
+        self.insist_or_set_aside(index, LiveMetric::account_for_open);
+    }
+
+    fn show_windows(&mut self, index: usize, dirty: &BTreeSet<i64>, made: BTreeMap<i64, RecordBatch>) {
+        let metric = &mut self.metrics[index];
+        let open = Arc::make_mut(&mut metric.open);
+        for start_ms in dirty {
+            open.remove(start_ms);
+            metric.unfinished.remove(start_ms);
+        }
+        open.extend(made);
+        self.forget_failure_if_over(index);
+    }
+
+    /// For each metric with windows that closed since its last publication, their rows, which may be none.
+    pub fn closed(&mut self, watermark_ms: i64) -> Vec<(MetricVersionId, Vec<RecordBatch>)> {
+        let lateness_ms = self.lateness_ms;
+        let mut closed = Vec::new();
+        for index in 0..self.metrics.len() {
+            let metric = &self.metrics[index];
+            if !matches!(metric.state, VersionState::Active | VersionState::Superseded) {
+                continue;
+            }
+            let windows = &metric.plan().windows;
+            let step = |through_ms: i64| windows.pane_start_ms((through_ms - lateness_ms) * 1_000);
+            if metric.published_through_ms.is_some_and(|through_ms| step(through_ms) == step(watermark_ms)) {
+                continue;
+            }
+            let rows = self.insist_or_set_aside(index, |metric| {
+                metric.panes.rows_of(|bounds| {
+                    is_closed(bounds, Some(watermark_ms), lateness_ms)
+                        && !is_closed(bounds, metric.published_through_ms, lateness_ms)
+                })
+            });
+            closed.extend(rows.map(|rows| (self.metrics[index].id.clone(), rows)));
+        }
+        closed
+    }
+
+    /// The windows through this watermark are published: their panes and provisional rows go.
+    pub fn published(&mut self, id: &MetricVersionId, watermark_ms: i64) {
+        let Some(index) = self.index_of(id) else { return };
+        let metric = &mut self.metrics[index];
+        metric.published_through_ms = metric.published_through_ms.max(Some(watermark_ms));
+        self.evict(index);
+    }
+
+    /// Drops panes and provisional rows of all windows that take no more rows here.
+    pub fn evict_settled(&mut self) {
+        (0..self.metrics.len()).for_each(|index| self.evict(index));
+    }
+
+    fn evict(&mut self, index: usize) {
+        let lateness_ms = self.lateness_ms;
+        let metric = &mut self.metrics[index];
+        let Some(watermark_ms) = metric.settled_through_ms().filter(|_| metric.is_active()) else { return };
+        let windows = metric.panes.plan().windows;
+        let is_open = |start_ms: i64| !is_closed(windows.bounds(start_ms), Some(watermark_ms), lateness_ms);
+        Arc::make_mut(&mut metric.open).retain(|start_ms, _| is_open(*start_ms));
+        metric.unfinished.retain(|start_ms| is_open(*start_ms));
+        let evicted = metric.panes.evict(watermark_ms, lateness_ms).and_then(|()| metric.account_for_open());
+        if let Err(error) = evicted {
+            self.set_aside_at(index, error.reason());
+        }
+        self.forget_failure_if_over(index);
+    }
+
+    /// A metric has its history now, and the version that served in its place goes. False if it was set aside meanwhile.
+    pub fn has_history(&mut self, id: &MetricVersionId) -> bool {
+        let Some(index) = self.index_of(id) else { return false };
+        // Set aside meanwhile, it has a history that ends: the next start goes on from there.
+        let VersionState::Backfilling { through_ms } = self.metrics[index].state else { return false };
+        self.metrics[index].state = VersionState::Active;
+        self.metrics[index].published_through_ms = Some(through_ms);
+        self.forget_failure_if_over(index);
+        for metric in &mut self.metrics {
+            if metric.state == VersionState::Superseded && metric.id.metric == id.metric {
+                metric.state = VersionState::Retired;
+                metric.clear();
+            }
+        }
+        true
+    }
+
+    /// Whether readers see this version of its metric: a superseded one until its successor has its history.
+    pub fn is_shown(&self, metric: &LiveMetric) -> bool {
+        let is_superseded =
+            |other: &LiveMetric| other.state == VersionState::Superseded && other.id.metric == metric.id.metric;
+        match metric.state {
+            VersionState::Active | VersionState::Superseded => true,
+            VersionState::Backfilling { .. } | VersionState::SetAside => !self.metrics.iter().any(is_superseded),
+            VersionState::Retired => false,
+        }
+    }
+
+    /// The oldest event time that unpublished windows of the metric can hold, in milliseconds; none if all can.
+    pub fn needed_since_ms(&self, metric: &LiveMetric) -> Option<i64> {
+        let through_ms = metric.settled_through_ms()?;
+        Some(through_ms - self.lateness_ms - metric.plan().windows.longest_ms())
+    }
+
+    pub fn memory_bytes(&self) -> usize {
+        self.metrics.iter().map(|metric| metric.panes.memory_bytes()).sum()
+    }
+
+    pub fn group_count(&self) -> usize {
+        self.metrics.iter().map(|metric| metric.panes.group_count()).sum()
+    }
+}
+
+/// The pane of each row.
+fn panes_of(windows: &Windows, event_time: usize, rows: &RecordBatch) -> ArrayRef {
+    pane_column(windows, rows.column(event_time).as_primitive::<TimestampMicrosecondType>())
+}
+
+/// The rows of these windows, by their starts.
+fn made_rows(metric: &mut LiveMetric, wanted: &BTreeSet<i64>) -> Result<BTreeMap<i64, RecordBatch>, PanesError> {
+    let mut made = BTreeMap::new();
+    for rows in metric.panes.rows_of(|bounds| wanted.contains(&bounds.start_ms))? {
+        made.extend(split_by_window(&rows).map_err(|source| PanesError::Engine {
+            metric: metric.plan().metric.name.clone(),
+            action: "split by window",
+            source,
+        })?);
+    }
+    Ok(made)
+}
+
+/// Whether a window takes no more rows once the watermark has come to `through_ms`.
+fn is_closed(bounds: Bounds, through_ms: Option<i64>, lateness_ms: i64) -> bool {
+    through_ms.is_some_and(|through_ms| bounds.end_ms + lateness_ms <= through_ms)
+}
+
+#[cfg(test)]
+mod tests;

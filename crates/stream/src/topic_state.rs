@@ -1,0 +1,35 @@
+//! What a topic's pipeline knows, all of which a restart brings back from the archive: what a snapshot holds.
+
+use vitral_panes::watermark::Watermarks;
+use vitral_schemas::view::Completeness;
+use vitral_store::Counts;
+
+use crate::judge::Judge;
+use crate::topic_panes::TopicPanes;
+
+pub struct TopicState {
+    pub panes: TopicPanes,
+    pub judge: Judge,
+    pub watermarks: Watermarks,
+    /// Messages since the archive began, by verdict.
+    pub counts: Counts,
+    /// Offsets that were skipped on somebody's word; it happens at the start alone.
+    pub skipped: u64,
+}
+
+impl TopicState {
+    /// What became of the topic's messages; which partitions are idle goes by the steady clock.
+    pub fn completeness(&self, steady_ms: i64) -> Completeness {
+        let Counts { counted, duplicate, late, refused, .. } = self.counts;
+        Completeness {
+            watermark_ms: self.watermarks.effective_ms(),
+            read: self.counts.read(),
+            counted,
+            duplicate,
+            late,
+            refused,
+            skipped: self.skipped,
+            idle_partitions: self.watermarks.idle_partitions(steady_ms).collect(),
+        }
+    }
+}

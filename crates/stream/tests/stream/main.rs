@@ -1,0 +1,24 @@
+//! The stream on a broker in memory, and what is about Kafka itself on a real one: `scripts/services start kafka`, then
+//! `env $(scripts/services env) cargo test`.
+//!
+//! One binary, so that all is linked once; a file for each subject.
+
+mod backfill;
+mod clock;
+mod compaction;
+mod dead_letters;
+mod duplicates;
+mod failures;
+mod fencing;
+mod idleness;
+mod kafka;
+mod lateness;
+mod log;
+mod order;
+mod partitions;
+mod replay;
+mod restart;
+mod skips;
+mod snapshots;
+mod waiting;
+mod world;
