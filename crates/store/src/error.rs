@@ -123,7 +123,8 @@ impl StoreError {
         }
     }
 
-    pub(crate) fn database<E: std::error::Error + Send + Sync + 'static>(
+    /// What failed on the way to the warehouse's database.
+    pub fn database<E: std::error::Error + Send + Sync + 'static>(
         table: &str,
         action: &'static str,
     ) -> impl Fn(E) -> Self + use<E> {
@@ -131,7 +132,8 @@ impl StoreError {
         move |source| Self::Database { table: table.clone(), action, source: Box::new(source) }
     }
 
-    pub(crate) fn read(table: &str) -> impl Fn(DataFusionError) -> Self + use<> {
+    /// What failed while rows were read or computed.
+    pub fn read(table: &str) -> impl Fn(DataFusionError) -> Self + use<> {
         let table = table.to_owned();
         move |source| Self::Read { table: table.clone(), source: Box::new(source) }
     }

@@ -185,8 +185,13 @@ impl Location {
 
     /// Writes a small file here, in the place of one of its name.
     pub async fn write_text(&self, name: &str, text: &str) -> Result<(), StoreError> {
+        self.write(name, text.to_owned().into_bytes()).await
+    }
+
+    /// Writes a file here, in the place of one of its name.
+    pub async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let path = self.file(name)?;
-        let put = self.store.put(&path, text.to_owned().into_bytes().into()).await;
+        let put = self.store.put(&path, bytes.into()).await;
         put.map(|_| ()).map_err(|source| StoreError::Object {
             path: path.to_string(),
             action: "written",

@@ -1,15 +1,10 @@
-//! Where batch jobs put their tables, for whoever reads them as SQL.
+//! The port of the warehouse: where batch jobs put their tables, for readers of SQL; and the warehouse as Delta tables.
 //!
-//! A job computes whole days or months anew. What it replaces and what it writes is one transaction, so that readers see the one or the
+//! A job recomputes whole days or months. What it replaces and what it writes is one transaction, so that readers see the one or the
 //! other, and a job that is killed, repeated, or run twice at once leaves the same rows.
 
 mod delta;
-mod postgres;
-mod probe;
-mod redshift;
 mod set_aside;
-mod sql;
-mod tls;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
@@ -17,11 +12,7 @@ use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
 
 pub use self::delta::DeltaWarehouse;
-pub use self::postgres::PostgresWarehouse;
-pub use self::probe::{ProbedDatabase, probe};
-pub use self::redshift::RedshiftWarehouse;
-pub use self::set_aside::{AsideRow, SetAside};
-pub use self::sql::Connection;
+pub use self::set_aside::{AsideRow, Capacity, SetAside};
 use crate::error::StoreError;
 
 /// A table of the warehouse.

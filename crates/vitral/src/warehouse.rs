@@ -1,8 +1,9 @@
 //! The warehouse that the configuration names.
 
 use anyhow::{Context, bail};
+use vitral_connect_postgres::{Connection, PostgresWarehouse, RedshiftWarehouse};
 use vitral_store::Location;
-use vitral_store::warehouse::{Connection, DeltaWarehouse, PostgresWarehouse, RedshiftWarehouse, Warehouse};
+use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 
 use crate::config::Config;
 

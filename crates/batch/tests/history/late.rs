@@ -2,8 +2,9 @@
 
 use vitral_batch::jobs::Wanted;
 use vitral_batch::{BatchError, checks};
+use vitral_connect_postgres::{Connection, PostgresWarehouse};
 use vitral_store::Quarantine;
-use vitral_store::warehouse::{Connection, Days, PostgresWarehouse};
+use vitral_store::warehouse::Days;
 
 use crate::world::{World, day, show};
 

@@ -7,7 +7,8 @@ use vitral_batch::BatchError;
 use vitral_batch::import::records::{self, State};
 use vitral_batch::jobs::{Jobs, Wanted};
 use vitral_catalog::DomainSettings;
-use vitral_store::warehouse::{Connection, Days, PostgresWarehouse, Warehouse, WarehouseTable};
+use vitral_connect_postgres::{Connection, PostgresWarehouse};
+use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 
 use crate::world::{World, day, show};
 

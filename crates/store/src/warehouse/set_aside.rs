@@ -18,11 +18,11 @@ const TEXT_KEPT: usize = 1_000;
 
 /// What a database takes.
 #[derive(Debug, Clone, Copy)]
-pub(super) struct Capacity {
+pub struct Capacity {
     /// Bytes of one text.
-    pub(super) text_bytes: usize,
+    pub text_bytes: usize,
     /// Bytes of a key's columns together.
-    pub(super) key_bytes: usize,
+    pub key_bytes: usize,
 }
 
 /// A row that was set aside.
@@ -50,7 +50,7 @@ pub struct SetAside {
 
 impl SetAside {
     /// Takes out of the batch what the database cannot take.
-    pub(super) fn take_from(
+    pub fn take_from(
         &mut self,
         batch: RecordBatch,
         table: &WarehouseTable,

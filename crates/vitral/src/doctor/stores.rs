@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use chrono::Utc;
-use vitral_store::warehouse::{self, Connection};
+use vitral_connect_postgres::{Connection, probe};
 use vitral_store::{Location, StoreProbe};
 
 use super::{Finding, clock};
@@ -81,7 +81,7 @@ pub async fn warehouse(config: &Config) -> Vec<Finding> {
 async fn database(about: &'static str, url: &str) -> Vec<Finding> {
     let shown = redacted::url(url);
     let connection = Connection { url: as_postgres(url), replica_url: None, connections: 1 };
-    let probed = match tokio::time::timeout(ANSWER, warehouse::probe(&connection)).await {
+    let probed = match tokio::time::timeout(ANSWER, probe(&connection)).await {
         Ok(Ok(probed)) => probed,
         Ok(Err(error)) => {
             let error = anyhow::Error::new(error);

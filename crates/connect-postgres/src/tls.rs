@@ -13,10 +13,10 @@ use tokio_postgres::config::{Host, SslMode};
 use url::Url;
 
 /// A database's URL with what it says of TLS.
-pub(super) struct Secured {
-    pub(super) config: tokio_postgres::Config,
+pub(crate) struct Secured {
+    pub(crate) config: tokio_postgres::Config,
     /// None for a connection in the clear.
-    pub(super) tls: Option<ClientConfig>,
+    pub(crate) tls: Option<ClientConfig>,
 }
 
 /// What of the URL is ours: the PostgreSQL client knows neither files nor the modes that verify.
@@ -29,7 +29,7 @@ struct Settings {
 }
 
 /// What is wrong is said without the URL, which may hold a password.
-pub(super) fn secured(url: &str) -> Result<Secured, String> {
+pub(crate) fn secured(url: &str) -> Result<Secured, String> {
     let (url, settings) = split(url)?;
     let mut config: tokio_postgres::Config = url.parse().map_err(|error: tokio_postgres::Error| error.to_string())?;
     let is_local = is_local(&config);

@@ -19,14 +19,13 @@ use futures::StreamExt;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
 use uuid::Uuid;
+use vitral_store::StoreError;
+use vitral_store::warehouse::{Capacity, Days, Replaced, SetAside, Warehouse, WarehouseTable};
 
-use super::set_aside::{Capacity, SetAside};
-use super::tls::{Secured, secured};
-use super::{Days, Replaced, Warehouse, WarehouseTable};
-use crate::error::StoreError;
+use crate::tls::{Secured, secured};
 
 /// Where rows wait; each session has its own.
-pub(super) const NEW_ROWS: &str = "vitral_novas";
+pub(crate) const NEW_ROWS: &str = "vitral_novas";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a job waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -44,7 +43,7 @@ pub struct Connection {
 
 /// What differs between databases.
 #[async_trait]
-pub(super) trait Dialect: Send + Sync {
+pub trait Dialect: Send + Sync {
     /// The type of a column, as the database itself calls it; none for what no job may have.
     fn data_type(&self, data_type: &DataType) -> Option<String>;
 
@@ -54,7 +53,7 @@ pub(super) trait Dialect: Send + Sync {
     /// What brings an older database up to date, from the first on. Never changed, only added to.
     fn migrations(&self) -> &'static [&'static str];
 
-    /// Held until the transaction's end by whoever changes the table, or, without one, the database.
+    /// Held until the transaction's end by the one that changes the table, or, without one, the database.
     fn lock(&self, table: Option<&str>) -> String;
 
     /// Makes a table with these columns and their types.
@@ -72,7 +71,8 @@ pub(super) trait Dialect: Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-pub(super) struct SqlWarehouse<D> {
+/// A warehouse in the database that the dialect is of.
+pub struct SqlWarehouse<D> {
     pool: Pool,
     replica: Option<Pool>,
     dialect: D,
@@ -80,7 +80,7 @@ pub(super) struct SqlWarehouse<D> {
 
 impl<D: Dialect> SqlWarehouse<D> {
     /// Brings the database up to date.
-    pub(super) async fn open(connection: &Connection, dialect: D) -> Result<Self, StoreError> {
+    pub(crate) async fn open_with(connection: &Connection, dialect: D) -> Result<Self, StoreError> {
         let to = |url: &String| pool(url, connection.connections);
         let replica = connection.replica_url.as_ref().map(to).transpose()?;
         let warehouse = Self { pool: to(&connection.url)?, replica, dialect };
@@ -275,7 +275,7 @@ fn without_offending(
 }
 
 /// An empty table of the session, like the table.
-pub(super) fn new_rows(table: &WarehouseTable) -> [String; 2] {
+pub(crate) fn new_rows(table: &WarehouseTable) -> [String; 2] {
     [
         format!("DROP TABLE IF EXISTS {NEW_ROWS}"),
         format!("CREATE TEMPORARY TABLE {NEW_ROWS} (LIKE {})", quoted(&table.name)),
@@ -292,7 +292,7 @@ fn months(table: &WarehouseTable) -> String {
 }
 
 /// What goes, and what comes.
-pub(super) fn merge(table: &WarehouseTable, days: Days) -> [String; 2] {
+pub(crate) fn merge(table: &WarehouseTable, days: Days) -> [String; 2] {
     let (name, columns) = (quoted(&table.name), columns(table));
     [
         format!("DELETE FROM {name} WHERE {}", within(table, days)),
@@ -310,20 +310,20 @@ fn written(day: NaiveDate) -> String {
     format!("{:04}-{}", day.year(), day.format("%m-%d"))
 }
 
-pub(super) fn columns(table: &WarehouseTable) -> String {
+pub(crate) fn columns(table: &WarehouseTable) -> String {
     table.schema.fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(", ")
 }
 
-pub(super) fn quoted(name: &str) -> String {
+pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
-pub(super) fn literal(text: &str) -> String {
+pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
 /// The rows among what a statement gives.
-pub(super) fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
+pub(crate) fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
     let rows = messages.into_iter().filter_map(|message| match message {
         SimpleQueryMessage::Row(row) => {
             Some((0..row.len()).map(|column| row.get(column).map(str::to_owned)).collect::<Vec<_>>())
@@ -340,7 +340,7 @@ fn is_already_there(error: &tokio_postgres::Error) -> bool {
     })
 }
 
-pub(super) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {
+pub(crate) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {
     let failed = StoreError::database(table, "reached");
     let client = pool.get().await.map_err(|error| StoreError::database(table, "reached")(error))?;
     client.batch_execute("SET timezone TO 'UTC'").await.map_err(failed)?;
@@ -348,7 +348,7 @@ pub(super) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreErro
 }
 
 /// Connections are made when they are needed.
-pub(super) fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
+pub(crate) fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
     let wrong = |reason: String| StoreError::WarehouseUrl { reason };
     let Secured { mut config, tls } = secured(url).map_err(wrong)?;
     config.application_name("vitral").connect_timeout(CONNECT_TIMEOUT);

@@ -1,5 +1,6 @@
 //! What every warehouse does, whatever keeps it.
 
+#[path = "../../store/tests/places/mod.rs"]
 mod places;
 
 use std::sync::Arc;
@@ -12,8 +13,9 @@ use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit};
 use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
+use vitral_connect_postgres::{Connection, PostgresWarehouse};
 use vitral_store::read_session;
-use vitral_store::warehouse::{Connection, Days, DeltaWarehouse, PostgresWarehouse, Warehouse, WarehouseTable};
+use vitral_store::warehouse::{Days, DeltaWarehouse, Warehouse, WarehouseTable};
 
 use self::places::places;
 

@@ -1,7 +1,8 @@
 //! What a warehouse's database says when it is asked by `vitral doctor`.
 
-use super::sql::{Connection, client, pool, texts};
-use crate::error::StoreError;
+use vitral_store::StoreError;
+
+use crate::sql::{Connection, client, pool, texts};
 
 /// What a database says of itself and of the user: what `vitral doctor` asks. Changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

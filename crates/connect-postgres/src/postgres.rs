@@ -7,45 +7,27 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use async_trait::async_trait;
 use bytes::{Bytes, BytesMut};
 use chrono::{Months, NaiveDate};
-use datafusion::dataframe::DataFrame;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use deadpool_postgres::Client;
 use futures::{SinkExt, StreamExt, pin_mut};
+use vitral_store::StoreError;
+use vitral_store::warehouse::{Capacity, WarehouseTable};
 
-use super::set_aside::Capacity;
-use super::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, columns, literal, quoted};
-use super::{Days, Replaced, Warehouse, WarehouseTable};
-use crate::error::StoreError;
+use crate::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, columns, literal, quoted};
 
 /// Names the locks of this program.
 const LOCKS: &str = "vitral ";
 
 /// A warehouse in PostgreSQL.
-pub struct PostgresWarehouse(SqlWarehouse<Postgres>);
+pub type PostgresWarehouse = SqlWarehouse<Postgres>;
 
 impl PostgresWarehouse {
     /// Brings the database up to date; tables are made in the first schema of the user's search path.
     pub async fn open(connection: &Connection) -> Result<Self, StoreError> {
-        SqlWarehouse::open(connection, Postgres).await.map(Self)
+        Self::open_with(connection, Postgres).await
     }
 }
-
-#[async_trait]
-impl Warehouse for PostgresWarehouse {
-    async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError> {
-        self.0.prepare(table).await
-    }
-
-    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError> {
-        self.0.replace(table, days, rows).await
-    }
-
-    async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError> {
-        self.0.rows(table, days).await
-    }
-}
-
-struct Postgres;
+pub struct Postgres;
 
 #[async_trait]
 impl Dialect for Postgres {

@@ -2,56 +2,35 @@
 //!
 //! Its keys are not enforced: that no two rows share one is the job's query's doing, and the checks'.
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, TimeUnit};
 use async_trait::async_trait;
 use chrono::NaiveDate;
-use datafusion::dataframe::DataFrame;
+use datafusion::parquet::arrow::ArrowWriter;
+use datafusion::parquet::basic::Compression;
+use datafusion::parquet::file::properties::WriterProperties;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use deadpool_postgres::Client;
-use deltalake::parquet::arrow::ArrowWriter;
-use deltalake::parquet::basic::Compression;
-use deltalake::parquet::file::properties::WriterProperties;
 use futures::StreamExt;
-use object_store::ObjectStoreExt;
 use uuid::Uuid;
+use vitral_store::warehouse::{Capacity, WarehouseTable};
+use vitral_store::{Location, StoreError};
 
-use super::set_aside::Capacity;
-use super::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted};
-use super::{Days, Replaced, Warehouse, WarehouseTable};
-use crate::error::StoreError;
-use crate::location::Location;
+use crate::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted};
 
 /// Of a file that is staged: the nodes load several at the same time.
 const FILE_BYTES: usize = 64 << 20;
 
 /// A warehouse in Amazon Redshift.
-pub struct RedshiftWarehouse(SqlWarehouse<Redshift>);
+pub type RedshiftWarehouse = SqlWarehouse<Redshift>;
 
 impl RedshiftWarehouse {
     /// Brings the database up to date. `stage` is a place in S3 that the cluster may read in the role `iam_role`.
     pub async fn open(connection: &Connection, stage: Location, iam_role: &str) -> Result<Self, StoreError> {
-        let dialect = Redshift { stage, iam_role: iam_role.to_owned() };
-        SqlWarehouse::open(connection, dialect).await.map(Self)
+        Self::open_with(connection, Redshift { stage, iam_role: iam_role.to_owned() }).await
     }
 }
 
-#[async_trait]
-impl Warehouse for RedshiftWarehouse {
-    async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError> {
-        self.0.prepare(table).await
-    }
-
-    async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError> {
-        self.0.replace(table, days, rows).await
-    }
-
-    async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError> {
-        self.0.rows(table, days).await
-    }
-}
-
-struct Redshift {
+pub struct Redshift {
     stage: Location,
     iam_role: String,
 }
@@ -120,8 +99,8 @@ impl Dialect for Redshift {
             }
         };
         for file in files {
-            if let Err(error) = place.store().delete(&file).await {
-                tracing::warn!(table = table.name, file = %file, %error, "a file of rows that were sent is left");
+            if let Err(error) = place.delete(&file).await {
+                tracing::warn!(table = table.name, file, %error, "a file of rows that were sent is left");
             }
         }
         copied
@@ -133,13 +112,13 @@ fn copy(place: &str, iam_role: &str) -> String {
     format!("COPY {NEW_ROWS} FROM {} IAM_ROLE {} FORMAT AS PARQUET", literal(place), literal(iam_role))
 }
 
-/// The rows as Parquet files; their paths.
+/// The rows as Parquet files; their names.
 async fn write_files(
     place: &Location,
     table: &WarehouseTable,
     mut rows: SendableRecordBatchStream,
-) -> Result<Vec<object_store::path::Path>, StoreError> {
-    let unwritable = |error: deltalake::parquet::errors::ParquetError| StoreError::read(&table.name)(error.into());
+) -> Result<Vec<String>, StoreError> {
+    let unwritable = |error: datafusion::parquet::errors::ParquetError| StoreError::read(&table.name)(error.into());
     let writer = || {
         let properties = WriterProperties::builder().set_compression(Compression::SNAPPY).build();
         ArrowWriter::try_new(Vec::new(), table.schema.clone(), Some(properties)).map_err(unwritable)
@@ -160,10 +139,8 @@ async fn write_files(
         let is_full = |open: &ArrowWriter<Vec<u8>>| open.bytes_written() + open.in_progress_size() >= FILE_BYTES;
         if let Some(full) = current.take_if(|open| is_end || is_full(open)) {
             let bytes = full.into_inner().map_err(unwritable)?;
-            let file = place.file(&format!("{:05}.parquet", files.len()))?;
-            let failed =
-                |source| StoreError::Object { path: file.to_string(), action: "written", source: Box::new(source) };
-            place.store().put(&file, bytes.into()).await.map_err(failed)?;
+            let file = format!("{:05}.parquet", files.len());
+            place.write(&file, bytes).await?;
             files.push(file);
         }
         if is_end {
@@ -179,9 +156,12 @@ mod tests {
     use arrow::array::{Int64Array, StringArray};
     use arrow::datatypes::{Field, Schema};
 
-    use super::super::sql::{merge, new_rows};
+    use arrow::array::RecordBatch;
+    use vitral_store::read_session;
+    use vitral_store::warehouse::Days;
+
     use super::*;
-    use crate::session::read_session;
+    use crate::sql::{merge, new_rows};
 
     fn table(key: &[&str]) -> WarehouseTable {
         let fields = [
@@ -249,7 +229,7 @@ mod tests {
         let files = write_files(&place, &table, stream).await.expect("written");
         assert_eq!(files.len(), 1);
         let file = std::fs::File::open(dir.path().join("t/00000.parquet")).expect("the file");
-        let reader = deltalake::parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 10);
+        let reader = datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReader::try_new(file, 10);
         let found: Vec<_> = reader.expect("Parquet").collect::<Result<_, _>>().expect("rows");
         assert_eq!(found, std::slice::from_ref(&rows));
         let nothing = session.read_batch(rows.slice(0, 0)).expect("a frame").execute_stream().await.expect("a stream");
