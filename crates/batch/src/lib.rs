@@ -14,6 +14,7 @@ pub mod ledger;
 pub mod planning;
 pub mod reconcile;
 pub mod tables;
+pub mod upkeep;
 
 pub use engine::Engine;
 pub use error::BatchError;

@@ -4,6 +4,7 @@
 //! other, and a job that is killed, repeated, or run twice at once leaves the same rows.
 
 mod delta;
+mod open;
 mod postgres;
 mod probe;
 mod redshift;
@@ -17,6 +18,7 @@ use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
 
 pub use self::delta::DeltaWarehouse;
+pub use self::open::{OpenError, WarehouseConfig, as_postgres, open};
 pub use self::postgres::PostgresWarehouse;
 pub use self::probe::{ProbedDatabase, probe};
 pub use self::redshift::RedshiftWarehouse;

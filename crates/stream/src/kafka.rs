@@ -7,6 +7,7 @@ mod attendant;
 mod certificate;
 mod connection;
 mod dead_letters;
+mod doctor;
 mod identity;
 mod message;
 #[cfg(feature = "kafka-tls")]
@@ -24,9 +25,9 @@ mod tokens;
 pub use admin::create_topic;
 pub use asker::Asker;
 pub use dead_letters::{DeadLetters, Delivery};
+pub use doctor::examine;
 pub use identity::{TopicIdentity, log_identity};
 pub use message::Message;
-pub use probe::{ProbedCluster, ProbedTopic, probe};
 pub use problem::{Problem, ProblemKind};
 pub use producer::EventProducer;
 pub use reach::batch_end;

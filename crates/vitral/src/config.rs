@@ -15,6 +15,7 @@ use vitral_api::ServeConfig;
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use vitral_schemas::health::Bounds;
 use vitral_store::Location;
+use vitral_store::warehouse::WarehouseConfig;
 use vitral_stream::{KafkaConfig, StreamConfig};
 
 pub use self::retention::Retention;
@@ -279,6 +280,12 @@ impl Config {
             None => Location::folder(data_dir),
         };
         location.context("configuration")
+    }
+
+    /// Where jobs put their tables.
+    pub fn warehouse(&self) -> WarehouseConfig {
+        let Warehouse { url, replica_url, connections, stage, iam_role } = self.warehouse.clone();
+        WarehouseConfig { url, replica_url, connections, stage, iam_role }
     }
 
     pub fn stream(&self, kafka: KafkaConfig, store: Location) -> StreamConfig {

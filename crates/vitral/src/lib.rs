@@ -8,18 +8,14 @@ mod commands;
 pub mod config;
 mod doctor;
 mod engine;
-mod histories;
 mod listening;
 mod logging;
 #[cfg(feature = "demo")]
 mod notices;
 mod process;
-mod proof;
-mod replay;
 mod server;
 mod shutdown;
 #[cfg(feature = "demo")]
 mod status;
 mod supervisor;
 mod telemetry;
-mod warehouse;

@@ -7,7 +7,7 @@ use arrow::compute::concat_batches;
 use datafusion::logical_expr::ident;
 use vitral_schemas::reconciliation::{DIFFERENT, EQUAL, FAILED, TABLE, schema};
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_store::{AppendTable, Location, read_session};
+use vitral_store::{AppendTable, Layout, Location, read_session};
 
 use super::{Compared, Range};
 use crate::error::BatchError;
@@ -68,7 +68,7 @@ pub fn rows(run: &Run<'_>, compared: &[Compared]) -> Result<RecordBatch, BatchEr
 /// Keeps the rows.
 pub async fn record(store: &Location, rows: RecordBatch) -> Result<(), BatchError> {
     if rows.num_rows() > 0 {
-        AppendTable::open(TABLE, &store.join(TABLE), schema()).await?.append(rows).await?;
+        AppendTable::open(TABLE, &Layout::of(store).table(TABLE), schema()).await?.append(rows).await?;
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ impl Results {
                     return Ok(None);
                 }
             }
-            None => self.table = AppendTable::read(TABLE, &self.store.join(TABLE)).await?,
+            None => self.table = AppendTable::read(TABLE, &Layout::of(&self.store).table(TABLE)).await?,
         }
         let Some(table) = &self.table else { return Ok(None) };
         let provider = table.provider().await?;

@@ -9,6 +9,7 @@ use rdkafka::message::{Header, Message as _, OwnedHeaders, OwnedMessage};
 use rdkafka::producer::future_producer::OwnedDeliveryResult;
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
+use vitral_schemas::kept_payload::Kept;
 use vitral_schemas::verdict::Reason;
 
 use super::Message;
@@ -16,7 +17,6 @@ use super::connection::Connection;
 use super::tokens::TokenKeeper;
 use crate::config::KafkaConfig;
 use crate::error::StreamError;
-use crate::kept_payload::Kept;
 
 pub struct DeadLetters {
     // Before the producer, which it uses.

@@ -1,7 +1,7 @@
 //! Metrics that fail, or do no more, are told of: loudly, once.
 
 use vitral_schemas::topic::Topic;
-use vitral_store::MetricTable;
+use vitral_store::{Layout, MetricTable};
 
 use super::Context;
 use crate::panes_of_topic::{LiveMetric, Role};
@@ -43,7 +43,7 @@ pub(super) fn tell(context: &Context, topic: &Topic, live: &LiveMetric) {
         return;
     }
     let failure = live.failure.clone();
-    let (version, location) = (live.version.clone(), context.config.store.join("metrics"));
+    let (version, location) = (live.version.clone(), Layout::of(&context.config.store).metrics());
     context.runtime.spawn(async move {
         let failure = failure.as_ref().map(|failure| (failure.since_ms, failure.reason.as_str()));
         // Without the note the next start rebuilds the metric's windows from the archive at once: the same numbers, with more memory.

@@ -15,7 +15,7 @@ use vitral_panes::watermark::Watermarks;
 use vitral_schemas::health::Phase;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::MetricFailure;
-use vitral_store::{Archive, MetricTable, PublishedVersion, Snapshots, StoreError};
+use vitral_store::{Archive, Layout, MetricTable, PublishedVersion, Snapshots, StoreError};
 
 use super::cycle::Cycle;
 use super::ends::Ends;
@@ -109,7 +109,7 @@ fn start(context: Context, topic: Topic, stop: Arc<AtomicBool>) -> Result<Option
     for partition in &partitions {
         watermarks.add_partition(*partition);
     }
-    let snapshots = Snapshots::new(config.store.join("snapshots").join(&topic.name));
+    let snapshots = Snapshots::new(Layout::of(&config.store).snapshots(&topic));
     let recovered = recover(&stop, &topic, &archive, &snapshots, &mut panes, &mut judge, &mut watermarks);
     let Some(Recovered { counts, rows, snapshot }) = wait(&runtime, &stop, recovered)? else { return Ok(None) };
     tracing::info!(
@@ -214,7 +214,7 @@ async fn open_tables(
     archive: &Archive,
     panes: &mut PanesOfTopic,
 ) -> Result<Vec<Option<MetricTable>>, StreamError> {
-    let location = context.config.store.join("metrics");
+    let location = Layout::of(&context.config.store).metrics();
     let mut tables = Vec::new();
     let mut leaving = Vec::new();
     for index in 0..panes.metrics.len() {

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use vitral_schemas::topic::Topic;
 use vitral_schemas::view::{Completeness, View};
-use vitral_store::{Archive, Counts, MetricTable, StoreError};
+use vitral_store::{Archive, Counts, Layout, MetricTable, StoreError};
 
 use super::Context;
 use super::health::HealthOfTopic;
@@ -85,7 +85,7 @@ async fn show_earlier(context: &Context, topic: &Topic, panes: &mut PanesOfTopic
     let mut published = Vec::new();
     for live in &mut panes.metrics {
         let name = live.plan().metric.name.clone();
-        let found = MetricTable::read(&name, &live.version, &store.join("metrics")).await?;
+        let found = MetricTable::read(&name, &live.version, &Layout::of(store).metrics()).await?;
         live.published_through_ms = found.as_ref().and_then(|(_, through_ms)| *through_ms);
         published.push(found.map(|(rows, _)| rows));
     }

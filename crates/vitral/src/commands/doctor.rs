@@ -3,10 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vitral_batch::import::wording::counted;
+use vitral_schemas::finding::{Finding, State};
 
 use crate::cli::Common;
 use crate::config::Config;
-use crate::doctor::{self, Finding, State};
+use crate::doctor;
 
 #[derive(Debug, Args)]
 pub struct Flags {

@@ -1,5 +1,10 @@
 //! What panes published must equal the plain query over the archive, and whatever is tampered with must be found.
 
+mod continuous;
+mod kinds;
+mod offsets_seen;
+mod replay;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -43,8 +48,15 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The built-in catalog and these files.
+    fn with(files: &[(&str, &str)]) -> Self {
         let settings = DomainSettings::default();
-        let catalog = Catalog::load(&[], &settings).expect("the built-in catalog");
+        let file = |(path, text): &(&str, &str)| SourceFile { path: (*path).to_owned(), text: (*text).to_owned() };
+        let more = files.iter().map(file).collect();
+        let catalog = Catalog::parse(&[builtin_files(&[DEFAULT_DOMAIN]), more], &settings).expect("a catalog");
         Self { catalog, settings, dir: tempfile::tempdir().expect("a folder") }
     }
 

@@ -1,26 +1,24 @@
 //! The object store and the warehouse's database.
 
-use std::path::Path;
+use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
 use chrono::Utc;
-use vitral_store::warehouse::{self, Connection};
-use vitral_store::{Location, StoreProbe};
+use vitral_schemas::finding::{Finding, clock};
 
-use super::{Finding, clock};
-use crate::config::{Config, redacted};
-use crate::warehouse::as_postgres;
+use crate::location::Location;
+use crate::probe::{StoreProbe, probe};
+use crate::warehouse::{self, Connection, WarehouseConfig, as_postgres};
 
 const ANSWER: Duration = Duration::from_secs(20);
 
-pub async fn store(config: &Config, data_dir: &Path) -> Vec<Finding> {
+/// The bucket that `store.url` names.
+pub async fn bucket(url: &str, options: &BTreeMap<String, String>) -> Vec<Finding> {
     const ABOUT: &str = "store";
-    if config.store.url.is_none() {
-        return vec![Finding::ok(ABOUT, "the data directory")];
-    }
-    match config.location(data_dir) {
-        Ok(location) => stored(ABOUT, &location, &vitral_store::probe(&location).await),
-        Err(error) => vec![Finding::fail(ABOUT, format!("{error:#}"), "correct store.url and store.options")],
+    match Location::bucket(url, options) {
+        Ok(location) => stored(ABOUT, &location, &probe(&location).await),
+        Err(error) => vec![Finding::fail(ABOUT, chain(&error), "correct store.url and store.options")],
     }
 }
 
@@ -60,17 +58,21 @@ fn remedy(step: &str, reason: &str) -> String {
     )
 }
 
-pub async fn warehouse(config: &Config) -> Vec<Finding> {
+/// The database that `warehouse.url` names, its copy and its stage; `shown` makes of a URL what may be printed.
+pub async fn warehouse(
+    config: &WarehouseConfig,
+    options: &BTreeMap<String, String>,
+    shown: impl Fn(&str) -> String,
+) -> Vec<Finding> {
     const ABOUT: &str = "warehouse";
-    let named = &config.warehouse;
-    let Some(url) = &named.url else { return vec![Finding::ok(ABOUT, "Delta tables in the store")] };
-    let mut findings = database(ABOUT, url).await;
-    if let Some(replica) = &named.replica_url {
-        findings.extend(database("replica", replica).await);
+    let Some(url) = &config.url else { return vec![Finding::ok(ABOUT, "Delta tables in the store")] };
+    let mut findings = database(ABOUT, url, &shown(url)).await;
+    if let Some(replica) = &config.replica_url {
+        findings.extend(database("replica", replica, &shown(replica)).await);
     }
-    if let Some(stage) = &named.stage {
-        let found = match Location::bucket(stage, &config.store.options) {
-            Ok(location) => stored("stage", &location, &vitral_store::probe(&location).await),
+    if let Some(stage) = &config.stage {
+        let found = match Location::bucket(stage, options) {
+            Ok(location) => stored("stage", &location, &probe(&location).await),
             Err(error) => vec![Finding::fail("stage", error.to_string(), "correct warehouse.stage and store.options")],
         };
         findings.extend(found);
@@ -78,15 +80,13 @@ pub async fn warehouse(config: &Config) -> Vec<Finding> {
     findings
 }
 
-async fn database(about: &'static str, url: &str) -> Vec<Finding> {
-    let shown = redacted::url(url);
+async fn database(about: &'static str, url: &str, shown: &str) -> Vec<Finding> {
     let connection = Connection { url: as_postgres(url), replica_url: None, connections: 1 };
     let probed = match tokio::time::timeout(ANSWER, warehouse::probe(&connection)).await {
         Ok(Ok(probed)) => probed,
         Ok(Err(error)) => {
-            let error = anyhow::Error::new(error);
             let remedy = "look at host, user and password of the URL, and at the database's log";
-            return vec![Finding::fail(about, format!("{shown}: {error:#}"), remedy)];
+            return vec![Finding::fail(about, format!("{shown}: {}", chain(&error)), remedy)];
         }
         Err(_) => {
             return vec![Finding::fail(about, format!("{shown}: no answer"), "look at the host and the firewall")];
@@ -117,9 +117,22 @@ fn is_local(url: &str) -> bool {
     host.is_empty() || host == "localhost" || host.parse().is_ok_and(|host: std::net::IpAddr| host.is_loopback())
 }
 
+/// An error and its causes.
+fn chain(error: &dyn Error) -> String {
+    let (mut text, mut source) = (error.to_string(), error.source());
+    while let Some(cause) = source {
+        text = format!("{text}: {cause}");
+        source = cause.source();
+    }
+    text
+}
+
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use std::path::Path;
+
+    use vitral_schemas::finding::State;
+
     use super::*;
 
     #[test]
@@ -139,9 +152,9 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_that_is_away() {
-        let mut config = Config::default();
-        config.warehouse.url = Some("postgresql://u:secret@127.0.0.1:9/d?sslmode=disable".into());
-        let findings = warehouse(&config).await;
+        let url = Some("postgresql://u:secret@127.0.0.1:9/d?sslmode=disable".into());
+        let config = WarehouseConfig { url, ..WarehouseConfig::default() };
+        let findings = warehouse(&config, &BTreeMap::new(), |_| "postgresql://u@127.0.0.1".to_owned()).await;
         assert!(findings[0].state == State::Fail && !findings[0].found.contains("secret"), "{findings:?}");
         assert!(is_local("postgresql://u@localhost/d") && !is_local("postgresql://u@db.example.com/d"));
     }
