@@ -6,7 +6,7 @@ use vitral_catalog::Diagnostic;
 use vitral_panes::PanesError;
 use vitral_store::StoreError;
 
-use crate::import::ImportError;
+use crate::import::error::ImportError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {

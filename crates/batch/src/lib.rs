@@ -11,6 +11,7 @@ mod error;
 pub mod import;
 pub mod jobs;
 pub mod ledger;
+mod parallelism;
 pub mod planning;
 pub mod reconcile;
 pub mod tables;

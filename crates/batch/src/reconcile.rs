@@ -32,17 +32,17 @@ use crate::error::{BatchError, is_outage};
 
 /// Windows that start in `from_ms..to_ms`.
 #[derive(Debug, Clone, Copy)]
-pub struct Range {
+pub struct TimeRange {
     pub from_ms: i64,
     pub to_ms: i64,
 }
 
 /// What the comparison of one metric has found.
 #[derive(Debug)]
-pub struct Compared {
+pub struct MetricComparison {
     pub metric: String,
     /// Less than what was asked for, where the events of its beginning are gone.
-    pub range: Range,
+    pub range: TimeRange,
     /// None while no window of this version was ever published.
     pub published_through_ms: Option<i64>,
     pub windows: usize,
@@ -57,8 +57,8 @@ pub struct Compared {
     pub set_aside: Option<(i64, String)>,
 }
 
-impl Compared {
-    fn nothing(metric: &Metric, range: Range) -> Self {
+impl MetricComparison {
+    fn nothing(metric: &Metric, range: TimeRange) -> Self {
         let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Self {
             metric: metric.name.clone(),
@@ -86,9 +86,9 @@ pub async fn reconcile(
     settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
-    range: Range,
+    range: TimeRange,
     only: Option<&str>,
-) -> Result<Vec<Compared>, BatchError> {
+) -> Result<Vec<MetricComparison>, BatchError> {
     let mut compared = Vec::new();
     for topic in &catalog.topics {
         let wanted = |metric: &&Metric| only.is_none_or(|only| metric.name == only);
@@ -123,20 +123,20 @@ type Published = Option<(Arc<dyn TableProvider>, Option<i64>)>;
 struct Progress<'a> {
     metric: &'a Metric,
     /// What of the range can be compared.
-    range: Range,
-    steps: Vec<Compared>,
+    range: TimeRange,
+    steps: Vec<MetricComparison>,
     failure: Option<String>,
 }
 
 impl Subject<'_> {
-    async fn reconcile(&self, metrics: &[&Metric], range: Range) -> Result<Vec<Compared>, BatchError> {
+    async fn reconcile(&self, metrics: &[&Metric], range: TimeRange) -> Result<Vec<MetricComparison>, BatchError> {
         let mut stored = Some(self.stored(metrics).await?);
         let mut all = self.comparable(metrics, stored.as_ref(), range);
         let ends =
             |all: &[Progress<'_>]| all.iter().filter(|each| each.failure.is_none()).map(|each| each.range.to_ms).max();
         let mut from_ms = all.iter().map(|each| each.range.from_ms).min().unwrap_or(range.to_ms);
         while let Some(end_ms) = ends(&all).filter(|end_ms| from_ms < *end_ms) {
-            let step = Range { from_ms, to_ms: end_ms.min(from_ms + STEP_MS) };
+            let step = TimeRange { from_ms, to_ms: end_ms.min(from_ms + STEP_MS) };
             // Files that are merged meanwhile are not kept for ever, so each step looks again.
             let now = match stored.take() {
                 Some(stored) => stored,
@@ -154,7 +154,7 @@ impl Subject<'_> {
             let version = progress.metric.version(self.settings, self.topic.lateness_ms);
             let set_aside =
                 MetricTable::failure(&progress.metric.name, &version, &Layout::of(self.store).metrics()).await?;
-            compared.push(Compared { set_aside, ..progress.finish()? });
+            compared.push(MetricComparison { set_aside, ..progress.finish()? });
         }
         Ok(compared)
     }
@@ -171,7 +171,7 @@ impl Subject<'_> {
     }
 
     /// For each metric, the part of the range whose events are all there and whose windows are published.
-    fn comparable<'a>(&self, metrics: &[&'a Metric], stored: Option<&Stored>, range: Range) -> Vec<Progress<'a>> {
+    fn comparable<'a>(&self, metrics: &[&'a Metric], stored: Option<&Stored>, range: TimeRange) -> Vec<Progress<'a>> {
         let gone_micros = stored.and_then(|stored| stored.archive.as_ref()?.gone_micros());
         let whole_from_ms = gone_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
         let from_ms = whole_from_ms.unwrap_or(range.from_ms).max(range.from_ms);
@@ -181,24 +181,24 @@ impl Subject<'_> {
             let windows = Windows::new(metric.window, self.settings.time_zone);
             let closed_until_ms = through_ms.map(|ms| windows.first_open_ms(ms - self.topic.lateness_ms));
             let to_ms = closed_until_ms.unwrap_or(range.to_ms).min(range.to_ms);
-            Progress { metric, range: Range { from_ms, to_ms }, steps: Vec::new(), failure: None }
+            Progress { metric, range: TimeRange { from_ms, to_ms }, steps: Vec::new(), failure: None }
         });
         each.collect()
     }
 
     /// Compares the windows that start in a step; true if no metric had one there.
-    async fn step(&self, all: &mut [Progress<'_>], stored: &Stored, step: Range) -> Result<bool, BatchError> {
+    async fn step(&self, all: &mut [Progress<'_>], stored: &Stored, step: TimeRange) -> Result<bool, BatchError> {
         let archive = stored.archive.as_ref().ok_or_else(|| self.no_archive())?.provider().await?;
-        let mut due: Vec<(&mut Progress<'_>, &Published, Range)> = all
+        let mut due: Vec<(&mut Progress<'_>, &Published, TimeRange)> = all
             .iter_mut()
             .zip(&stored.tables)
             .filter(|(each, _)| each.failure.is_none() && each.range.to_ms > step.from_ms)
             .map(|(each, table)| {
-                let range = Range { to_ms: step.to_ms.min(each.range.to_ms), ..step };
+                let range = TimeRange { to_ms: step.to_ms.min(each.range.to_ms), ..step };
                 (each, table, range)
             })
             .collect();
-        let wanted: Vec<(&Metric, Range)> = due.iter().map(|(each, _, range)| (each.metric, *range)).collect();
+        let wanted: Vec<(&Metric, TimeRange)> = due.iter().map(|(each, _, range)| (each.metric, *range)).collect();
         let recomputed = recompute::recompute(self.topic, self.settings, &archive, self.engine, &wanted).await?;
         let mut is_empty = true;
         for ((each, table, range), rows) in due.iter_mut().zip(recomputed) {
@@ -229,19 +229,19 @@ impl Subject<'_> {
 
 impl Progress<'_> {
     /// All steps as one.
-    fn finish(self) -> Result<Compared, BatchError> {
+    fn finish(self) -> Result<MetricComparison, BatchError> {
         let Self { metric, range, steps, failure } = self;
-        let nothing = Compared::nothing(metric, range);
+        let nothing = MetricComparison::nothing(metric, range);
         if failure.is_some() {
-            return Ok(Compared { failure, ..nothing });
+            return Ok(MetricComparison { failure, ..nothing });
         }
-        let one = |rows: fn(&Compared) -> &RecordBatch| {
+        let one = |rows: fn(&MetricComparison) -> &RecordBatch| {
             let rows: Vec<&RecordBatch> = steps.iter().map(rows).collect();
             let schema = rows.first().map_or_else(|| Arc::new(Schema::empty()), |rows| rows.schema());
             concat_batches(&schema, rows)
         };
         let failed = |source: ArrowError| BatchError::engine(&metric.name, "compared")(source.into());
-        Ok(Compared {
+        Ok(MetricComparison {
             // A running stream goes on meanwhile: what every step saw as published is what was compared.
             published_through_ms: steps.iter().map(|step| step.published_through_ms).min().flatten(),
             windows: steps.iter().map(|step| step.windows).sum(),
@@ -259,7 +259,7 @@ pub(crate) async fn recompute_one(
     settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
-    range: Range,
+    range: TimeRange,
 ) -> Result<RecordBatch, BatchError> {
     let subject = Subject { topic, settings, store, engine };
     let archive = Archive::read(topic, &engine.readable(&store.in_bulk())).await?;
@@ -273,7 +273,7 @@ pub async fn repair(
     catalog: &Catalog,
     settings: &DomainSettings,
     store: &Location,
-    compared: &[Compared],
+    compared: &[MetricComparison],
 ) -> Result<usize, BatchError> {
     let mut repaired = 0;
     for found in compared.iter().filter(|found| found.differs()) {

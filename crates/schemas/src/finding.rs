@@ -4,34 +4,44 @@ use std::fmt::{self, Display};
 
 use serde::Serialize;
 
+/// How good or bad a finding is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "lowercase")]
 pub enum State {
+    /// As it should be.
     Ok,
     /// Works, but not as well or as safely as it should.
     Warn,
+    /// Does not work.
     Fail,
 }
 
+/// One thing that was looked at.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct Finding {
+    /// How it stands.
     pub state: State,
     /// The part: `kafka`, `clock`.
     pub about: &'static str,
+    /// What was found, in words.
     pub found: String,
+    /// What to do about it.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub remedy: Option<String>,
 }
 
 impl Finding {
+    /// Nothing is to be done.
     pub fn ok(about: &'static str, found: impl Into<String>) -> Self {
         Self { state: State::Ok, about, found: found.into(), remedy: None }
     }
 
+    /// Something should be done.
     pub fn warn(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { state: State::Warn, about, found: found.into(), remedy: Some(remedy.into()) }
     }
 
+    /// Something must be done.
     pub fn fail(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self { state: State::Fail, about, found: found.into(), remedy: Some(remedy.into()) }
     }

@@ -11,7 +11,9 @@ const NOTE_BYTES: usize = 128;
 
 /// What is kept of a payload, and whether that is less than it was.
 pub struct Kept<'a> {
+    /// The payload, or its beginning and a note.
     pub bytes: Cow<'a, [u8]>,
+    /// Whether it is the latter.
     pub is_cut: bool,
 }
 

@@ -18,6 +18,7 @@ use crate::location::Location;
 /// How often to poll for new rows.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 
+/// Looks again and again for what imports have added.
 pub struct HistoryPoller {
     topics: Vec<Topic>,
     store: Location,

@@ -9,6 +9,7 @@ use crate::location::Location;
 pub struct Layout<'a>(&'a Location);
 
 impl<'a> Layout<'a> {
+    /// Those below this place.
     pub fn of(store: &'a Location) -> Self {
         Self(store)
     }

@@ -5,7 +5,7 @@ mod machine;
 use vitral_schemas::finding::Finding;
 use vitral_store::doctor;
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::config::{Config, redacted};
 
 /// Everything, in the order in which things depend on each other.

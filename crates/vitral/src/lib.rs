@@ -1,6 +1,7 @@
 //! The binary's parts: commands, configuration, logs, shutdown and the demo.
 
 mod allocator;
+mod args;
 #[cfg(feature = "demo")]
 mod broker;
 pub mod cli;
@@ -12,6 +13,7 @@ mod listening;
 mod logging;
 #[cfg(feature = "demo")]
 mod notices;
+mod output;
 mod process;
 mod server;
 mod shutdown;

@@ -180,7 +180,7 @@ fn remove(followed: &mut Vec<(i32, Range<i64>, Instant)>, partition: i32, offset
 }
 
 fn tell(topic: &Topic, notice: &Notice) {
-    crate::cli::answer_over_status(&words(topic, notice));
+    crate::output::answer_over_status(&words(topic, notice));
 }
 
 fn words(topic: &Topic, notice: &Notice) -> String {

@@ -35,7 +35,7 @@ use self::pending::Pending;
 use super::LedgerFilter;
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::reconcile::{Range, reconcile, repair};
+use crate::reconcile::{TimeRange, reconcile, repair};
 
 /// Rows of one commit: each is named in it by its offset.
 const ROWS_AT_ONCE: usize = 10_000;
@@ -92,7 +92,7 @@ pub async fn replay(
 pub async fn finish(catalog: &Catalog, settings: &DomainSettings, store: &Location) -> Result<usize, BatchError> {
     let Some(Pending { oldest_ms, newest_ms }) = Pending::read(store).await? else { return Ok(0) };
     let longest = catalog.metrics.iter().map(|metric| Windows::new(metric.window, settings.time_zone).longest_ms());
-    let range = Range { from_ms: oldest_ms - longest.max().unwrap_or_default(), to_ms: newest_ms + 1 };
+    let range = TimeRange { from_ms: oldest_ms - longest.max().unwrap_or_default(), to_ms: newest_ms + 1 };
     let compared = reconcile(catalog, settings, store, &Engine::Local, range, None).await?;
     let changed = repair(catalog, settings, store, &compared).await?;
     Pending::clear(store).await?;

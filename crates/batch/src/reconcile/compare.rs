@@ -14,9 +14,9 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_store::read_session;
 
-use super::{Compared, Published, Range, instant};
-use crate::engine::PARALLELISM;
+use super::{MetricComparison, Published, TimeRange, instant};
 use crate::error::BatchError;
+use crate::parallelism::PARALLELISM;
 
 /// Says on which side a row stands that the other lacks, and how often.
 pub const SIDE_COLUMN: &str = "_lado";
@@ -27,8 +27,8 @@ pub(super) async fn compare(
     topic: &Topic,
     stored: &Published,
     recomputed: RecordBatch,
-    range: Range,
-) -> std::result::Result<Compared, BatchError> {
+    range: TimeRange,
+) -> std::result::Result<MetricComparison, BatchError> {
     let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
     let schema = recomputed.schema();
     let closed = || closed(topic, range, published_through_ms);
@@ -63,11 +63,17 @@ pub(super) async fn compare(
         Ok((expected, windows, concat_batches(&schema, &batches)?))
     };
     let (expected, windows, differences) = run.await.map_err(BatchError::engine(&metric.name, "recomputed"))?;
-    Ok(Compared { published_through_ms, windows, expected, differences, ..Compared::nothing(metric, range) })
+    Ok(MetricComparison {
+        published_through_ms,
+        windows,
+        expected,
+        differences,
+        ..MetricComparison::nothing(metric, range)
+    })
 }
 
 /// Which rows of a metric's table are of the range and final.
-pub(super) fn closed(topic: &Topic, range: Range, published_through_ms: Option<i64>) -> Expr {
+pub(super) fn closed(topic: &Topic, range: TimeRange, published_through_ms: Option<i64>) -> Expr {
     let last_end = published_through_ms.map_or(i64::MIN, |ms| (ms - topic.lateness_ms) * MICROS_PER_MS);
     ident(WINDOW_START_COLUMN)
         .between(lit(instant(range.from_ms * MICROS_PER_MS)), lit(instant(range.to_ms * MICROS_PER_MS - 1)))

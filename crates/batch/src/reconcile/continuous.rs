@@ -20,7 +20,7 @@ use vitral_store::Location;
 
 use super::offsets::{self, Seen};
 use super::results::{self, Results, Run};
-use super::{Compared, Range, first_ms, reconcile};
+use super::{MetricComparison, TimeRange, first_ms, reconcile};
 use crate::engine::Engine;
 use crate::error::BatchError;
 
@@ -131,7 +131,7 @@ impl ContinuousReconciliation {
 
     /// The next hours that became final and were not compared yet, in this process or an earlier one; years without events are passed
     /// over.
-    async fn due(&mut self) -> Result<Option<Range>, BatchError> {
+    async fn due(&mut self) -> Result<Option<TimeRange>, BatchError> {
         let view = Arc::clone(&self.view.borrow());
         let Some(final_until_ms) = self.final_until_ms(&view).filter(|_| self.hourly) else { return Ok(None) };
         let mut from_ms = self.proved_until_ms.or_else(|| last_proved_ms(&self.shown.borrow())).unwrap_or_default();
@@ -147,7 +147,7 @@ impl ContinuousReconciliation {
             self.proved_until_ms = Some(final_until_ms);
             return Ok(None);
         }
-        Ok(Some(Range { from_ms, to_ms: final_until_ms.min(from_ms + RUN_MS) }))
+        Ok(Some(TimeRange { from_ms, to_ms: final_until_ms.min(from_ms + RUN_MS) }))
     }
 
     /// Windows that start before this are final, for every metric with windows of an hour at most.
@@ -173,7 +173,7 @@ impl ContinuousReconciliation {
     }
 }
 
-fn report(compared: &[Compared]) {
+fn report(compared: &[MetricComparison]) {
     for metric in compared {
         if let Some(reason) = &metric.failure {
             tracing::error!(metric = metric.metric, reason, "the metric cannot be recomputed; the others are compared");

@@ -12,8 +12,8 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_store::{Archive, ArchiveReader, Location, read_session};
 
 use super::instant;
-use crate::engine::PARALLELISM;
 use crate::error::BatchError;
+use crate::parallelism::PARALLELISM;
 
 /// Offsets that are looked at together: sorted in memory, some 30 bytes each.
 const OFFSETS_AT_ONCE: i64 = 4 << 20;

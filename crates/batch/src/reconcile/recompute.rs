@@ -33,7 +33,7 @@ use vitral_schemas::verdict::Verdict;
 use vitral_schemas::window::{Window, Windows};
 
 use super::shared_scan::SharedScan;
-use super::{Range, instant};
+use super::{TimeRange, instant};
 use crate::engine::Engine;
 use crate::error::{BatchError, is_outage};
 
@@ -50,7 +50,7 @@ pub(super) async fn recompute(
     settings: &DomainSettings,
     archive: &Arc<dyn TableProvider>,
     engine: &Engine,
-    wanted: &[(&Metric, Range)],
+    wanted: &[(&Metric, TimeRange)],
 ) -> std::result::Result<Vec<std::result::Result<RecordBatch, BatchError>>, BatchError> {
     let mut queries = Vec::with_capacity(wanted.len());
     for (metric, range) in wanted {
@@ -107,7 +107,7 @@ struct MetricQuery<'a> {
     topic: &'a Topic,
     session: SessionContext,
     windows: Windows,
-    range: Range,
+    range: TimeRange,
     /// The topic's columns that it names.
     columns: BTreeSet<usize>,
     ignores_duplicates: bool,
@@ -121,7 +121,7 @@ impl<'a> MetricQuery<'a> {
         topic: &'a Topic,
         settings: &DomainSettings,
         engine: &Engine,
-        range: Range,
+        range: TimeRange,
     ) -> Result<Self> {
         let windows = Windows::new(metric.window, settings.time_zone);
         let shares = *engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;

@@ -15,8 +15,9 @@ use vitral_schemas::window::Windows;
 use vitral_store::{Location, read_session};
 
 use super::{Subject, instant};
-use crate::engine::{Engine, PARALLELISM};
+use crate::engine::Engine;
 use crate::error::BatchError;
+use crate::parallelism::PARALLELISM;
 
 /// Where, at or after this time, any of the metrics may have something to compare.
 pub async fn first_ms(

@@ -29,14 +29,17 @@ impl ArchiveBatch {
         RecordBatch::try_new(topic.archive_schema(), rows.columns().to_vec()).map(Self)
     }
 
+    /// How many rows.
     pub fn len(&self) -> usize {
         self.0.num_rows()
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// The partitions that they came from.
     pub fn partitions(&self) -> &Int32Array {
         self.0.column(PARTITION).as_primitive::<Int32Type>()
     }
@@ -71,10 +74,12 @@ impl ArchiveBatch {
         &self.0.columns()[OWN_COLUMNS..]
     }
 
+    /// `len` rows from `first` on.
     pub fn slice(&self, first: usize, len: usize) -> Self {
         Self(self.0.slice(first, len))
     }
 
+    /// The rows with these numbers.
     pub fn take(&self, rows: &UInt64Array) -> Result<Self, ArrowError> {
         take_record_batch(&self.0, rows).map(Self)
     }
@@ -96,6 +101,7 @@ impl ArchiveBatch {
         RecordBatch::try_new(self.0.schema(), all).map(Self)
     }
 
+    /// As they are stored.
     pub fn into_rows(self) -> RecordBatch {
         self.0
     }

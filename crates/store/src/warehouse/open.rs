@@ -16,22 +16,27 @@ pub struct WarehouseConfig {
     pub replica_url: Option<String>,
     /// Connections at most.
     pub connections: usize,
-    /// Redshift alone: where in S3 rows wait for its `COPY`, and the role in which it reads them.
+    /// Redshift alone: where in S3 rows wait for its `COPY`, which reads them in a role.
     pub stage: Option<String>,
+    /// That role.
     pub iam_role: Option<String>,
 }
 
 /// Why there is no warehouse to work with.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
+    /// The URL is of another kind.
     #[error("configuration: warehouse.url must begin with postgresql:// or redshift://, not {0}://")]
     Scheme(String),
+    /// Redshift needs more.
     #[error(
         "configuration: for Redshift, warehouse.stage (s3://bucket/prefix) and warehouse.iam_role (arn:aws:iam::...) are needed"
     )]
     Redshift,
+    /// The stage cannot be used.
     #[error("configuration: warehouse.stage")]
     Stage(#[source] StoreError),
+    /// The database refuses, or does not answer.
     #[error("the warehouse cannot be opened")]
     Open(#[source] StoreError),
 }

@@ -17,10 +17,11 @@ use vitral_store::warehouse::{self, Days};
 use vitral_store::{Location, Quarantine};
 
 pub use self::day::Day;
-use crate::cli::terminal::table;
-use crate::cli::{BadArguments, Common, answer};
+use crate::args::{BadArguments, Common};
 use crate::config::Config;
 use crate::engine;
+use crate::output::answer;
+use crate::output::terminal::table;
 use crate::server::REFERENCE_DIR;
 
 /// The job that runs the checks of quality.

@@ -19,9 +19,10 @@ use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_store::{Act, DataDirLock, Location};
 
 use super::instant::instant;
-use crate::cli::terminal::table;
-use crate::cli::{Common, answer};
+use crate::args::Common;
 use crate::config::Config;
+use crate::output::answer;
+use crate::output::terminal::table;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {

@@ -11,7 +11,7 @@ use vitral_store::Location;
 use vitral_store::archive::{Outlook, Retained};
 use vitral_store::maintenance::Compacted;
 
-use crate::cli::answer;
+use crate::output::answer;
 
 pub async fn compact(store: &Location) -> anyhow::Result<()> {
     let mut failed = Vec::new();
