@@ -29,4 +29,4 @@ pub use config::{ApiConfig, ApiInputs};
 pub use error::ApiError;
 pub use router::router;
 pub use serve::{ServeConfig, serve};
-pub use telemetry::Telemetry;
+pub use telemetry::{Telemetry, register_health};

@@ -1,5 +1,7 @@
 //! What the API measures of itself, for Prometheus.
 
+mod health;
+
 use std::fmt::Debug;
 use std::sync::atomic::AtomicU64;
 
@@ -10,6 +12,8 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
+
+pub use self::health::register_health;
 
 /// From an answer out of memory to the time limit of a query.
 const SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];

@@ -11,11 +11,11 @@ use vitral_panes::plan::MetricPlan;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::window::Windows;
-use vitral_store::{Archive, Location, MetricTable};
+use vitral_store::{Archive, Layout, Location, MetricTable};
 
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::reconcile::{Range, next_ms, recompute};
+use crate::reconcile::{TimeRange, next_ms, recompute_one};
 
 /// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
 const STEP_MS: i64 = 24 * 3_600_000;
@@ -49,7 +49,7 @@ pub async fn backfill(
     let session = engine_session(EngineConfig::default()).map_err(BatchError::engine(&metric.name, "planned"))?;
     let plan = MetricPlan::new(metric, topic, settings, &session)?;
     let version = metric.version(settings, topic.lateness_ms);
-    let location = store.join("metrics");
+    let location = Layout::of(store).metrics();
     // After M was asked for: a stream that begins from now on has an M that is not before it, and so nothing here is beyond what the
     // stream takes for history.
     if MetricTable::is_defined(&metric.name, &version, &location).await? {
@@ -73,8 +73,8 @@ pub async fn backfill(
         // Windows start where panes do: one that begins in the middle of a month would not.
         let step_ms = STEP_MS.max(STEP_WINDOWS * windows.longest_ms());
         let until_ms = end_ms.min(windows.first_open_ms(start_ms + step_ms));
-        let range = Range { from_ms: start_ms, to_ms: until_ms };
-        let computed = recompute(metric, topic, settings, store, engine, range).await?;
+        let range = TimeRange { from_ms: start_ms, to_ms: until_ms };
+        let computed = recompute_one(metric, topic, settings, store, engine, range).await?;
         let is_empty = computed.num_rows() == 0;
         rows += computed.num_rows();
         table.backfill(vec![computed], until_ms).await?;

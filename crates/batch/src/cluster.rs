@@ -38,8 +38,8 @@ use url::Url;
 use vitral_engine::{aggregates, functions};
 use vitral_store::{Location, read_session};
 
-use crate::engine::PARALLELISM;
 use crate::error::BatchError;
+use crate::parallelism::PARALLELISM;
 
 /// Parts that a query is cut into: enough for some machines.
 const PARTITIONS: usize = 16;

@@ -13,9 +13,7 @@ use vitral_store::{Location, bulk_session};
 
 #[cfg(feature = "distributed")]
 use crate::cluster;
-
-/// Parts of a query that this process computes at once.
-pub(crate) const PARALLELISM: usize = 2;
+use crate::parallelism::PARALLELISM;
 
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Engine {

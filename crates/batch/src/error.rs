@@ -6,7 +6,7 @@ use vitral_catalog::Diagnostic;
 use vitral_panes::PanesError;
 use vitral_store::StoreError;
 
-use crate::import::ImportError;
+use crate::import::error::ImportError;
 
 #[derive(Debug, thiserror::Error)]
 pub enum BatchError {
@@ -48,6 +48,9 @@ pub enum BatchError {
         "there is no archive of topic {topic} in {folder}: name the data directory of a stream or demo with --data-dir"
     )]
     NoArchive { topic: String, folder: String },
+    /// What a replay has changed is not known any more.
+    #[error("{file} in {folder} is damaged: delete it and run vitral reconcile --repair")]
+    PendingReplay { file: &'static str, folder: String, source: serde_json::Error },
 }
 
 impl BatchError {

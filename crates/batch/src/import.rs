@@ -6,7 +6,7 @@
 //! or is of a file that grew, adds what is new.
 
 mod changes;
-mod error;
+pub(crate) mod error;
 mod files;
 mod forms;
 mod identity;
@@ -35,7 +35,7 @@ use chrono_tz::Tz;
 use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::{Topic, history_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{Archive, History, Location};
+use vitral_store::{Archive, History, Layout, Location};
 
 pub use self::changes::Changed;
 use self::changes::{Candidate, Changes};
@@ -204,7 +204,7 @@ impl Import {
         progress: &mut impl FnMut(u64, u64),
     ) -> Result<Attempt, BatchError> {
         let before = committed;
-        let mut history = History::open(&self.topic, &store.join("history").join(&self.topic.name)).await?;
+        let mut history = History::open(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
         let stream_from_ms = match &archive {
             Some(archive) => archive.effective_ms().await?.map(|effective_ms| effective_ms - self.topic.lateness_ms),

@@ -1,6 +1,8 @@
 //! The ledger: rows that did not count, of the archive and of files.
 
 mod detail;
+mod filter;
+pub mod replay;
 
 use std::sync::Arc;
 
@@ -14,9 +16,10 @@ use datafusion::prelude::DataFrame;
 use datafusion::scalar::ScalarValue;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{Archive, History, Location, read_session};
+use vitral_store::{Archive, History, Layout, Location, read_session};
 
 use self::detail::{CONTENT, EVENT_TIME, part_of};
+pub use self::filter::{Cause, LedgerFilter};
 use crate::error::BatchError;
 use crate::import::ROW_REASON;
 
@@ -51,7 +54,7 @@ pub async fn newest(
     limit: usize,
 ) -> std::result::Result<Vec<RecordBatch>, BatchError> {
     let archive = Archive::read(topic, store).await?;
-    let history = History::read(topic, &store.join("history").join(&topic.name)).await?;
+    let history = History::read(topic, &Layout::of(store).history(topic)).await?;
     if archive.is_none() && history.is_none() {
         return Err(BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() });
     }
@@ -116,7 +119,7 @@ pub fn of_broken_rows(wanted: Condition) -> Condition {
 
 /// How many refused rows of files a topic's history has.
 pub async fn refused_of_files(topic: &Topic, store: &Location) -> std::result::Result<usize, BatchError> {
-    let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? else { return Ok(0) };
+    let Some(history) = History::read(topic, &Layout::of(store).history(topic)).await? else { return Ok(0) };
     let rows = history.provider().await?;
     let run = async {
         let refused = ident(archive_columns::VERDICT).eq(lit(Verdict::Refused.name()));

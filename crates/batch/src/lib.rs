@@ -11,9 +11,11 @@ mod error;
 pub mod import;
 pub mod jobs;
 pub mod ledger;
+mod parallelism;
 pub mod planning;
 pub mod reconcile;
 pub mod tables;
+pub mod upkeep;
 
 pub use engine::Engine;
 pub use error::BatchError;

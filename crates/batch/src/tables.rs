@@ -23,7 +23,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::Spans;
-use vitral_store::{Archive, ArchiveReader, History, Location};
+use vitral_store::{Archive, ArchiveReader, History, Layout, Location};
 
 use crate::engine::Engine;
 use crate::error::BatchError;
@@ -79,7 +79,7 @@ impl<'a> Tables<'a> {
                 stored.archive = Some(archive.provider().await?);
                 stored.reader = Some(Arc::new(archive));
             }
-            if let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? {
+            if let Some(history) = History::read(topic, &Layout::of(store).history(topic)).await? {
                 stored.sequence = history.sequence().await?;
                 stored.history = Some(history.provider().await?);
             }

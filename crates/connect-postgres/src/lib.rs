@@ -2,12 +2,16 @@
 //!
 //! Architecture invariant: only this crate knows a database's driver.
 
+mod doctor;
+mod open;
 mod postgres;
 mod probe;
 mod redshift;
 mod sql;
 mod tls;
 
+pub use doctor::examine;
+pub use open::{OpenError, WarehouseConfig, as_postgres, open};
 pub use postgres::PostgresWarehouse;
 pub use probe::{ProbedDatabase, probe};
 pub use redshift::RedshiftWarehouse;

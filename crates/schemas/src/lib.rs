@@ -7,8 +7,10 @@
 
 pub mod diagnostic;
 pub mod event_id;
+pub mod finding;
 pub mod health;
 pub mod history;
+pub mod kept_payload;
 pub mod metric_version;
 pub mod notice;
 pub mod position;

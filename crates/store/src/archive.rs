@@ -9,6 +9,7 @@ mod caution;
 mod cold;
 mod counts;
 mod retention;
+mod rows;
 mod spans;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -16,7 +17,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use arrow::array::{AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use datafusion::dataframe::DataFrame;
@@ -33,8 +34,10 @@ use self::cold::Cold;
 pub use self::counts::Counts;
 use self::counts::{count_verdicts, offsets_in, skipped_ranges};
 pub use self::retention::{Limits, Outlook, Retained, outlook, retain};
+pub use self::rows::ArchiveBatch;
 pub use self::spans::Spans;
 use crate::error::StoreError;
+use crate::layout::Layout;
 use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
@@ -491,10 +494,10 @@ impl ArchiveReader {
     }
 
     /// One commit: each row takes the place of the one with its offset. A stream that goes on after it finds that it must start again.
-    pub async fn replay(&mut self, rows: RecordBatch) -> Result<(), StoreError> {
+    pub async fn replay(&mut self, rows: ArchiveBatch) -> Result<(), StoreError> {
         let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
         let wanted = offsets_of(&rows);
-        match self.table.replace(wanted, rows, &[(REPLAYS.to_owned(), replays)]).await {
+        match self.table.replace(wanted, rows.into_rows(), &[(REPLAYS.to_owned(), replays)]).await {
             Err(error) if error.is_conflict() => Err(StoreError::StreamRuns { topic: self.table.name.clone() }),
             outcome => outcome,
         }
@@ -527,7 +530,7 @@ impl ArchiveReader {
 }
 
 fn hot_place(store: &Location, topic: &Topic) -> Location {
-    store.join("archive").join(&topic.name)
+    Layout::of(store).archive(topic)
 }
 
 /// The application whose version counts replays.
@@ -542,12 +545,10 @@ fn watermark_application(log: &str, kafka_topic: &str) -> String {
 }
 
 /// Names the rows' offsets.
-fn offsets_of(rows: &RecordBatch) -> Expr {
-    let partitions = rows.column(0).as_primitive::<Int32Type>();
-    let offsets = rows.column(1).as_primitive::<Int64Type>();
-    let logs = rows.column(4).as_string::<i32>();
+fn offsets_of(rows: &ArchiveBatch) -> Expr {
+    let (partitions, offsets, logs) = (rows.partitions(), rows.offsets(), rows.logs());
     let mut known = BTreeMap::<(&str, i32), Vec<Expr>>::new();
-    for row in 0..rows.num_rows() {
+    for row in 0..rows.len() {
         known.entry((logs.value(row), partitions.value(row))).or_default().push(lit(offsets.value(row)));
     }
     let each = known.into_iter().map(|((log, partition), offsets)| {

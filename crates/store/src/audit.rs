@@ -14,6 +14,7 @@ use uuid::Uuid;
 
 use crate::append_table::AppendTable;
 use crate::error::StoreError;
+use crate::layout::Layout;
 use crate::location::Location;
 
 /// The table's name, and its folder in the store.
@@ -70,7 +71,8 @@ impl Act {
     /// Appends the act to the audit trail of the store at `store`.
     pub async fn record(&self, store: &Location) -> Result<(), StoreError> {
         let schema = audit_schema();
-        let mut table = AppendTable::open(AUDIT_TABLE, &store.join(AUDIT_TABLE), Arc::clone(&schema)).await?;
+        let mut table =
+            AppendTable::open(AUDIT_TABLE, &Layout::of(store).table(AUDIT_TABLE), Arc::clone(&schema)).await?;
         let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values([text])) };
         let maybe = |text: &Option<String>| -> ArrayRef { Arc::new(StringArray::from_iter([text.as_deref()])) };
         let now = TimestampMicrosecondArray::from_value(Utc::now().timestamp_micros(), 1).with_timezone("UTC");
@@ -115,7 +117,7 @@ fn user_name(users: &str, number: u32) -> Option<&str> {
 
 /// Every act so far; none before the first.
 pub async fn audit_trail(store: &Location) -> Result<Option<Arc<dyn TableProvider>>, StoreError> {
-    match AppendTable::read(AUDIT_TABLE, &store.join(AUDIT_TABLE)).await? {
+    match AppendTable::read(AUDIT_TABLE, &Layout::of(store).table(AUDIT_TABLE)).await? {
         Some(table) => Ok(Some(table.provider().await?)),
         None => Ok(None),
     }

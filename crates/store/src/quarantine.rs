@@ -12,6 +12,7 @@ use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, ident, lit};
 
 use crate::error::StoreError;
+use crate::layout::Layout;
 use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
@@ -89,7 +90,7 @@ impl Quarantine {
     }
 
     fn place(&self) -> Location {
-        self.store.join(QUARANTINE_TABLE)
+        Layout::of(&self.store).table(QUARANTINE_TABLE)
     }
 }
 

@@ -9,6 +9,7 @@ use arrow::array::{
 use arrow::datatypes::{DataType, SchemaRef};
 use arrow::error::ArrowError;
 use vitral_messages::decode::Refusal;
+use vitral_schemas::kept_payload::Kept;
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
@@ -16,7 +17,6 @@ use vitral_schemas::verdict::{Unread, Verdict};
 
 use crate::batch::MessageBatch;
 use crate::judge::Judged;
-use crate::kept_payload::Kept;
 
 /// A range of offsets that has no messages here: `first..=last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

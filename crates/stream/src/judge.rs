@@ -150,7 +150,7 @@ impl Judge {
     }
 
     /// Fills in defaults, refuses what a check or the clock forbids.
-    pub(crate) fn complete(&self, decoded: Decoded, moment: Moment) -> Result<(RecordBatch, Vec<Refusal>)> {
+    fn complete(&self, decoded: Decoded, moment: Moment) -> Result<(RecordBatch, Vec<Refusal>)> {
         let Decoded { columns, mut refused } = decoded;
         let (rows, forbidden) = self.rules.apply(columns, moment.now_ms)?;
         refused.extend(forbidden.into_iter().map(|(row, (reason, detail))| Refusal { row, reason, detail }));

@@ -24,7 +24,7 @@ impl DemoBroker {
     pub async fn start(address: SocketAddr, data_dir: &Path, topics: &[String]) -> anyhow::Result<Self> {
         let (dir, old) = (data_dir.join(DIR), data_dir.join(OLD_FILE));
         if old.exists() && !dir.exists() {
-            crate::cli::answer(&format!(
+            crate::output::answer(&format!(
                 "{} is the log of an earlier version's broker: it is left as it is and not read. What was counted stays counted; \
                  messages that were not read yet have to be sent again. The file may be deleted",
                 old.display()

@@ -1,22 +1,20 @@
 //! Commands and flags.
 
-pub mod terminal;
-
-use std::io::IsTerminal as _;
-use std::path::PathBuf;
 use std::process::ExitCode;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Parser, Subcommand};
 use vitral_batch::BatchError;
 
-use self::terminal::visible;
 use crate::allocator;
+use crate::args::{BadArguments, Common};
 #[cfg(feature = "distributed")]
 use crate::commands::cluster;
 #[cfg(feature = "demo")]
 use crate::commands::demo;
 use crate::commands::{backfill, batch, check, doctor, import, ledger, reconcile, show_config, simulate, stream};
 use crate::config::Config;
+use crate::output::describe;
+use crate::output::terminal::visible;
 use crate::process;
 
 /// Real-time e-commerce analytics: every number on the dashboard is provable.
@@ -27,16 +25,6 @@ struct Cli {
     common: Common,
     #[command(subcommand)]
     command: Command,
-}
-
-#[derive(Debug, Args)]
-pub struct Common {
-    /// The configuration file (default: ./vitral.toml if it exists).
-    #[arg(long, global = true, value_name = "FILE")]
-    pub config: Option<PathBuf>,
-    /// Where everything is kept.
-    #[arg(long, global = true, value_name = "DIR", default_value = "./vitral-data")]
-    pub data_dir: PathBuf,
 }
 
 #[derive(Debug, Subcommand)]
@@ -135,51 +123,5 @@ pub fn run() -> ExitCode {
                 () => ExitCode::FAILURE,
             }
         }
-    }
-}
-
-/// What was asked for makes no sense, though each word does.
-#[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct BadArguments(pub String);
-
-/// The error and its causes, each said once.
-pub fn describe(error: &anyhow::Error) -> String {
-    let mut text = String::new();
-    for cause in error.chain().map(ToString::to_string) {
-        if text.is_empty() {
-            text = cause;
-        } else if !text.contains(&cause) {
-            text = format!("{text}\n  caused by: {cause}");
-        }
-    }
-    text
-}
-
-/// What the command answers, to standard output. A terminal obeys nothing that stands in it.
-///
-/// Whoever reads it may have had enough, as `head` does: then the command goes on with its work in silence.
-pub fn answer(text: &str) {
-    put(&visible(text));
-}
-
-/// The same, over the status line of a terminal, which is drawn again below.
-pub fn answer_over_status(text: &str) {
-    let clear = if std::io::stdout().is_terminal() { "\r\x1b[2K" } else { "" };
-    put(&format!("{clear}{}\n", visible(text)));
-}
-
-/// The same as JSON.
-pub fn answer_json(value: &impl serde::Serialize) -> anyhow::Result<()> {
-    put(&terminal::visible_json(&serde_json::to_string_pretty(value)?));
-    Ok(())
-}
-
-fn put(text: &str) {
-    use std::io::Write as _;
-    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
-        && error.kind() != std::io::ErrorKind::BrokenPipe
-    {
-        tracing::warn!(%error, "standard output cannot be written to");
     }
 }

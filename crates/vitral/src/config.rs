@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 use vitral_api::ServeConfig;
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use vitral_connect_kafka::KafkaConfig;
+use vitral_connect_postgres::WarehouseConfig;
 use vitral_schemas::health::Bounds;
 use vitral_store::Location;
 use vitral_stream::{Limits, StreamConfig};
@@ -313,6 +314,12 @@ impl Config {
             None => Location::folder(data_dir),
         };
         location.context("configuration")
+    }
+
+    /// Where jobs put their tables.
+    pub fn warehouse(&self) -> WarehouseConfig {
+        let Warehouse { url, replica_url, connections, stage, iam_role } = self.warehouse.clone();
+        WarehouseConfig { url, replica_url, connections, stage, iam_role }
     }
 
     pub fn stream(&self, store: Location) -> StreamConfig {

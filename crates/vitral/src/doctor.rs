@@ -1,111 +1,31 @@
 //! Checks of what Vitral stands on. Each says what it found and, where that is not good, what to do.
 
-mod kafka;
 mod machine;
-mod stores;
 
-use std::fmt::{self, Display};
+use vitral_schemas::finding::Finding;
+use vitral_store::doctor;
 
-use serde::Serialize;
-
-use crate::cli::Common;
-use crate::config::Config;
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "lowercase")]
-pub enum State {
-    Ok,
-    /// Works, but not as well or as safely as it should.
-    Warn,
-    Fail,
-}
-
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
-pub struct Finding {
-    pub state: State,
-    /// The part: `kafka`, `clock`.
-    pub about: &'static str,
-    pub found: String,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub remedy: Option<String>,
-}
-
-impl Finding {
-    fn ok(about: &'static str, found: impl Into<String>) -> Self {
-        Self { state: State::Ok, about, found: found.into(), remedy: None }
-    }
-
-    fn warn(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { state: State::Warn, about, found: found.into(), remedy: Some(remedy.into()) }
-    }
-
-    fn fail(about: &'static str, found: impl Into<String>, remedy: impl Into<String>) -> Self {
-        Self { state: State::Fail, about, found: found.into(), remedy: Some(remedy.into()) }
-    }
-}
-
-impl Display for Finding {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let state = match self.state {
-            State::Ok => "ok",
-            State::Warn => "warn",
-            State::Fail => "FAIL",
-        };
-        write!(f, "{state:<4}  {:<14}  {}", self.about, self.found)?;
-        match &self.remedy {
-            Some(remedy) => write!(f, "\n                      -> {remedy}"),
-            None => Ok(()),
-        }
-    }
-}
+use crate::args::Common;
+use crate::config::{Config, redacted};
 
 /// Everything, in the order in which things depend on each other.
 pub async fn examine(config: &Config, common: &Common) -> Vec<Finding> {
     let (mut findings, catalog) = machine::catalog(config);
     findings.extend(machine::examine(config, &common.data_dir));
+    let topics = catalog.iter().flat_map(|catalog| &catalog.topics).map(|topic| topic.kafka_topic.clone()).collect();
+    let store = async {
+        match &config.store.url {
+            Some(url) => doctor::bucket("store", "store.url", url, &config.store.options).await,
+            None => vec![Finding::ok("store", "the data directory")],
+        }
+    };
+    let (kafka, warehouse) = (config.kafka(), config.warehouse());
     let (kafka, store, warehouse, api) = tokio::join!(
-        kafka::examine(config, catalog.as_ref()),
-        stores::store(config, &common.data_dir),
-        stores::warehouse(config),
+        vitral_connect_kafka::examine(&kafka, topics),
+        store,
+        vitral_connect_postgres::examine(&warehouse, &config.store.options, redacted::url),
         machine::api(config),
     );
     findings.extend(kafka.into_iter().chain(store).chain(warehouse).chain(api));
     findings
-}
-
-/// A clock that is this far off puts events into the future, or closes windows before their events come.
-const SKEW_MS: i64 = 5_000;
-
-/// Compares another's clock with this machine's.
-fn clock(about: &'static str, of: &str, ahead_ms: i64) -> Finding {
-    let seconds = ahead_ms as f64 / 1000.0;
-    if ahead_ms.abs() <= SKEW_MS {
-        return Finding::ok(about, format!("agrees with that of {of}, within {} s", SKEW_MS / 1000));
-    }
-    let which = if ahead_ms > 0 { "ahead of" } else { "behind" };
-    Finding::warn(
-        about,
-        format!("that of {of} is {:.0} s {which} this machine's", seconds.abs()),
-        "set both by NTP (timedatectl set-ntp true): event times are compared with this machine's clock",
-    )
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn findings_read_as_lines() {
-        let text = Finding::fail("kafka", "no answer", "start it").to_string();
-        assert_eq!(text, "FAIL  kafka           no answer\n                      -> start it");
-        assert_eq!(Finding::ok("disk", "5 GiB free").to_string(), "ok    disk            5 GiB free");
-    }
-
-    #[test]
-    fn clocks_that_differ_are_named() {
-        assert_eq!(clock("clock", "the bucket", 4_999).state, State::Ok);
-        let ahead = clock("clock", "the bucket", 61_000);
-        assert!(ahead.state == State::Warn && ahead.found.contains("61 s ahead of"), "{ahead}");
-        assert!(clock("clock", "the bucket", -9_000).found.contains("9 s behind"));
-    }
 }

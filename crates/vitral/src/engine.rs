@@ -5,7 +5,7 @@ use clap::{Args, ValueEnum};
 use url::Url;
 use vitral_batch::Engine;
 
-use crate::cli::BadArguments;
+use crate::args::BadArguments;
 
 #[derive(Debug, Args)]
 pub struct Flags {

@@ -1,6 +1,7 @@
 //! The binary's parts: commands, configuration, logs, shutdown and the demo.
 
 mod allocator;
+mod args;
 #[cfg(feature = "demo")]
 mod broker;
 pub mod cli;
@@ -8,18 +9,15 @@ mod commands;
 pub mod config;
 mod doctor;
 mod engine;
-mod histories;
 mod listening;
 mod logging;
 #[cfg(feature = "demo")]
 mod notices;
+mod output;
 mod process;
-mod proof;
-mod replay;
 mod server;
 mod shutdown;
 #[cfg(feature = "demo")]
 mod status;
 mod supervisor;
 mod telemetry;
-mod warehouse;

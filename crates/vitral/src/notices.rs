@@ -14,14 +14,13 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, SecondsFormat, Utc};
-use vitral_batch::ledger;
+use vitral_batch::ledger::{self, LedgerFilter};
 use vitral_catalog::Catalog;
 use vitral_schemas::notice::{Notice, NoticeSender};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_schemas::view::ViewReceiver;
 use vitral_store::Location;
-use vitral_stream::replay::Wanted;
 
 use crate::broker::DemoBroker;
 
@@ -113,7 +112,7 @@ impl Notices {
         }
         *looks -= 1;
         let from_ms = Utc::now().timestamp_millis() - 2 * FOLLOWED.as_millis() as i64;
-        let wanted = Wanted { cause: None, from_ms: Some(from_ms), to_ms: None }.condition();
+        let wanted = LedgerFilter { cause: None, from_ms: Some(from_ms), to_ms: None }.condition();
         match ledger::refused_and_late(topic, &self.store, wanted, ROWS).await {
             Ok(rows) => rows.iter().for_each(|rows| self.take(topic, rows)),
             // The numbers are right all the same; the next look may succeed.
@@ -181,7 +180,7 @@ fn remove(followed: &mut Vec<(i32, Range<i64>, Instant)>, partition: i32, offset
 }
 
 fn tell(topic: &Topic, notice: &Notice) {
-    crate::cli::answer_over_status(&words(topic, notice));
+    crate::output::answer_over_status(&words(topic, notice));
 }
 
 fn words(topic: &Topic, notice: &Notice) -> String {

@@ -14,19 +14,19 @@ use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
+use vitral_batch::ledger::replay;
+use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
 use vitral_connect::Connector;
 use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::view::{View, ViewReceiver};
+use vitral_store::HistoryPoller;
 use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
 
 use crate::config::Config;
-use crate::histories::Watcher;
 use crate::listening;
-use crate::proof::Proof;
-use crate::replay::finish_replay;
-use crate::supervisor::supervise;
+use crate::supervisor::Supervisor;
 use crate::{process, telemetry};
 
 /// Reference tables are read from here, below the data directory.
@@ -41,7 +41,7 @@ pub struct Server {
     pub notices: NoticeSender,
     streams: Vec<StreamHandle>,
     /// Work that only reads, but for the results of the hourly check, which are one commit each.
-    beside: Vec<JoinHandle<()>>,
+    background: Supervisor,
     /// Over once its end was told.
     api: Fuse<JoinHandle<std::io::Result<()>>>,
     _api_runtime: ApiRuntime,
@@ -62,7 +62,7 @@ impl Server {
             !catalog.topics.is_empty(),
             "the catalog has no topic: name a domain in catalog.domains, or a folder that declares one in catalog.dirs"
         );
-        finish_replay(&catalog, &config.settings()?, &stream.store).await?;
+        replay::finish(&catalog, &config.settings()?, &stream.store).await?;
         let listener = TcpListener::bind(api_address).await.map_err(|error| {
             let words = listening::cannot(api_address, &error, "--api");
             anyhow::Error::from(error).context(words)
@@ -76,14 +76,15 @@ impl Server {
         let stream_telemetry = StreamTelemetry::register(&mut registry);
         let api_telemetry = Telemetry::register(&mut registry);
         let shutdown = CancellationToken::new();
-        let (proof, reconciliations) = Proof::new(
+        let (reconciliation, reconciliations) = ContinuousReconciliation::new(
             Arc::clone(&catalog),
             settings.clone(),
             stream.store.clone(),
             view.clone(),
             config.reconcile.hourly,
         );
-        let (watcher, histories) = Watcher::new(Arc::clone(&catalog), stream.store.clone(), Arc::clone(&health));
+        let (history_poller, histories) =
+            HistoryPoller::new(catalog.topics.clone(), stream.store.clone(), Arc::clone(&health));
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
@@ -122,8 +123,10 @@ impl Server {
             .iter()
             .map(|topic| vitral_stream::start(context.clone(), topic.clone()))
             .collect::<Result<_, StreamError>>()?;
-        let beside = vec![supervise(proof, Arc::clone(&health)), supervise(watcher, health)];
-        Ok(Self { api_address, view, notices, streams, beside, api, _api_runtime: api_runtime, shutdown })
+        let mut background = Supervisor::new(health);
+        background.start(reconciliation);
+        background.start(history_poller);
+        Ok(Self { api_address, view, notices, streams, background, api, _api_runtime: api_runtime, shutdown })
     }
 
     /// Resolves with the error of the first part that ends by itself.
@@ -153,7 +156,7 @@ impl Server {
 
     /// Ordered end: read no more, commit what was read, then close the API.
     pub async fn stop(mut self) -> anyhow::Result<()> {
-        self.beside.iter().for_each(JoinHandle::abort);
+        self.background.stop().await;
         for stream in &self.streams {
             stream.stop();
         }

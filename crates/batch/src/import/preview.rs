@@ -6,7 +6,7 @@ use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
 use vitral_schemas::topic::history_columns;
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{Archive, History, Location};
+use vitral_store::{Archive, History, Layout, Location};
 
 use super::forms::{Form, Numbers};
 use super::known::{Known, Standing};
@@ -50,7 +50,7 @@ impl Import {
         is_whole: bool,
         progress: &mut impl FnMut(u64, u64),
     ) -> Result<Preview, BatchError> {
-        let history = History::read(&self.topic, &store.join("history").join(&self.topic.name)).await?;
+        let history = History::read(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
         let stream_from_ms = match &archive {
             Some(archive) => archive.effective_ms().await?.map(|effective_ms| effective_ms - self.topic.lateness_ms),

@@ -12,7 +12,7 @@ use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ident;
 use vitral_catalog::Catalog;
 use vitral_schemas::topic::timestamp_type;
-use vitral_store::{AppendTable, History, ImportedRows, Location, read_session};
+use vitral_store::{AppendTable, History, ImportedRows, Layout, Location, read_session};
 
 use super::files::content_of;
 use super::{File, Import, Imported};
@@ -185,7 +185,7 @@ pub fn short(id: &str) -> &str {
 pub async fn list(catalog: &Catalog, store: &Location) -> Result<Vec<Record>, BatchError> {
     let mut records = newest(store).await?;
     for topic in &catalog.topics {
-        let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? else { continue };
+        let Some(history) = History::read(topic, &Layout::of(store).history(topic)).await? else { continue };
         for (id, rows) in history.imports().await? {
             let record = records.remove(&id);
             records.insert(id.clone(), with_rows(record, &id, &topic.name, &rows));
@@ -239,7 +239,9 @@ fn with_rows(record: Option<Record>, id: &str, topic: &str, rows: &ImportedRows)
 /// The newest record of each import.
 pub(super) async fn newest(store: &Location) -> Result<BTreeMap<String, Record>, BatchError> {
     let failed = BatchError::engine(TABLE, "read");
-    let Some(table) = AppendTable::read(TABLE, &store.join(TABLE)).await? else { return Ok(BTreeMap::new()) };
+    let Some(table) = AppendTable::read(TABLE, &Layout::of(store).table(TABLE)).await? else {
+        return Ok(BTreeMap::new());
+    };
     let provider = table.provider().await?;
     let run = async {
         let frame = read_session(1).read_table(provider)?;
@@ -288,7 +290,7 @@ pub(super) async fn add(store: &Location, record: &Record) -> Result<(), BatchEr
         Arc::new(StringArray::from_iter([record.replaced_by.as_deref()])),
     ];
     let rows = RecordBatch::try_new(schema(), columns).map_err(|source| failed(source.into()))?;
-    AppendTable::open(TABLE, &store.join(TABLE), schema()).await?.append(rows).await?;
+    AppendTable::open(TABLE, &Layout::of(store).table(TABLE), schema()).await?.append(rows).await?;
     Ok(())
 }
 

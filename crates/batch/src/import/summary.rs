@@ -8,7 +8,7 @@ use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use vitral_catalog::Catalog;
 use vitral_schemas::topic::{Topic, history_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{History, Location};
+use vitral_store::{History, Layout, Location};
 
 use crate::engine::Engine;
 use crate::error::BatchError;
@@ -34,7 +34,7 @@ pub async fn of_import(
 ) -> Result<Option<Summary>, BatchError> {
     let Some(view) = catalog.views.iter().find(|view| view.name == table) else { return Ok(None) };
     let Some(target) = view.import.as_ref().filter(|target| !target.sums.is_empty()) else { return Ok(None) };
-    let Some(history) = History::read(topic, &store.join("history").join(&topic.name)).await? else { return Ok(None) };
+    let Some(history) = History::read(topic, &Layout::of(store).history(topic)).await? else { return Ok(None) };
     let provider = history.provider().await?;
     let run = async {
         let context = Engine::Local.session()?;

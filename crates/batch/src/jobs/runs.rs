@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef};
 use chrono::{DateTime, Utc};
 use datafusion::logical_expr::{ident, lit};
 use vitral_schemas::topic::timestamp_type;
-use vitral_store::{AppendTable, Location, read_session};
+use vitral_store::{AppendTable, Layout, Location, read_session};
 
 use super::Done;
 use super::changes::Moment;
@@ -78,14 +78,14 @@ pub(super) async fn record(store: &Location, run: &Run) -> Result<(), BatchError
         text(&run.target_id),
     ];
     let rows = RecordBatch::try_new(schema(), columns).map_err(|source| failed(source.into()))?;
-    AppendTable::open(TABLE, &store.join(TABLE), schema()).await?.append(rows).await?;
+    AppendTable::open(TABLE, &Layout::of(store).table(TABLE), schema()).await?.append(rows).await?;
     Ok(())
 }
 
 /// What the last run that was for all changes was computed from; none if there was none.
 pub(super) async fn last_moment(store: &Location, target_id: &str) -> Result<Option<Moment>, BatchError> {
     let failed = BatchError::engine("the runs of jobs", "read");
-    let Some(runs) = AppendTable::read(TABLE, &store.join(TABLE)).await? else { return Ok(None) };
+    let Some(runs) = AppendTable::read(TABLE, &Layout::of(store).table(TABLE)).await? else { return Ok(None) };
     let provider = runs.provider().await?;
     if provider.schema().field_with_name(TARGET_ID).is_err() {
         return Ok(None);

@@ -4,20 +4,24 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray};
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{ident, lit};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_store::{Archive, ArchiveReader, Location, read_session};
 
-use crate::engine::PARALLELISM;
+use super::instant;
 use crate::error::BatchError;
+use crate::parallelism::PARALLELISM;
 
 /// Offsets that are looked at together: sorted in memory, some 30 bytes each.
 const OFFSETS_AT_ONCE: i64 = 4 << 20;
 /// Partitions behind the last that has rows for which the commits are asked: one whose rows are all gone would be forgotten.
 const PARTITIONS_BEHIND: i32 = 16;
+/// Rows that came later than others say so by the clock, which may have been set back by this much meanwhile. If by more, a new log or
+/// partition is seen once the clock has passed the time that it had.
+const CLOCK_SET_BACK_MICROS: i64 = 3_600_000_000;
 
 /// Where the offsets of a partition do not go on as they should.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -38,10 +42,24 @@ pub struct PartitionOffsets {
     pub first: i64,
     /// After the last one.
     pub next: i64,
+    /// When its newest row came, in microseconds.
+    pub newest_arrival_micros: i64,
 }
 
-/// Offsets before which everything was looked at already, by log and partition.
-pub type Seen = BTreeMap<(String, i32), i64>;
+/// What of a topic's archive was looked at already, so that a check costs what has come since and not what there is.
+#[derive(Debug, Clone, Default)]
+pub struct Seen(BTreeMap<(String, i32), PartitionOffsets>);
+
+impl Seen {
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// What a check has found to be right is not looked at again.
+    pub fn learn(&mut self, partitions: Vec<PartitionOffsets>) {
+        self.0.extend(partitions.into_iter().map(|known| ((known.log.clone(), known.partition), known)));
+    }
+}
 
 /// Looks at the offsets of a topic's archive that were not seen yet: where each partition stands, and what is wrong.
 pub async fn check(
@@ -53,9 +71,13 @@ pub async fn check(
     let rows = archive.provider().await?;
     let mut partitions = Vec::new();
     let mut breaks = Vec::new();
-    for bounds in bounds(topic, &rows).await? {
-        let key = (bounds.log.clone(), bounds.partition);
-        let from = seen.get(&key).copied().unwrap_or(bounds.first);
+    let bounds = match grown(topic, &archive, &rows, seen).await? {
+        Some(bounds) => bounds,
+        None => bounds(topic, &rows, None).await?,
+    };
+    for bounds in bounds {
+        let seen = seen.0.get(&(bounds.log.clone(), bounds.partition));
+        let from = seen.map_or(bounds.first, |seen| seen.next);
         let next = look_at(topic, &rows, &bounds, from, &mut breaks).await?;
         partitions.push(PartitionOffsets { next, ..bounds });
     }
@@ -63,31 +85,73 @@ pub async fn check(
     Ok((partitions, breaks))
 }
 
-/// The first offset of each partition, and the one after the last row's first.
-async fn bounds(topic: &Topic, rows: &Arc<dyn TableProvider>) -> Result<Vec<PartitionOffsets>, BatchError> {
+/// Where the partitions that were seen stand now, by what was committed; none if there may be others, or if rows that were not seen are
+/// gone: then all rows tell.
+async fn grown(
+    topic: &Topic,
+    archive: &ArchiveReader,
+    rows: &Arc<dyn TableProvider>,
+    seen: &Seen,
+) -> Result<Option<Vec<PartitionOffsets>>, BatchError> {
+    let newest_micros = seen.0.values().map(|known| known.newest_arrival_micros).max();
+    let Some(newest_micros) = newest_micros else { return Ok(None) };
+    // Rows of a log or a partition that was not there before have come since.
+    let recent = bounds(topic, rows, Some(newest_micros - CLOCK_SET_BACK_MICROS)).await?;
+    let mut recent: BTreeMap<_, _> =
+        recent.into_iter().map(|found| ((found.log, found.partition), found.newest_arrival_micros)).collect();
+    let mut grown = Vec::with_capacity(seen.0.len());
+    for (key, known) in &seen.0 {
+        let (log, partition) = (key.0.as_str(), key.1);
+        if archive.gone_through(log, partition).is_some_and(|last| last >= known.next) {
+            return Ok(None);
+        }
+        let next = archive.next_offset(log, partition).await?.unwrap_or(known.next);
+        let newest_arrival_micros = recent.remove(key).unwrap_or(known.newest_arrival_micros);
+        grown.push(PartitionOffsets { next, newest_arrival_micros, ..known.clone() });
+    }
+    Ok(recent.is_empty().then_some(grown))
+}
+
+/// The first offset of each partition, and the one after the last row's first; of rows that came at or after `since_micros` alone, if that
+/// is given.
+async fn bounds(
+    topic: &Topic,
+    rows: &Arc<dyn TableProvider>,
+    since_micros: Option<i64>,
+) -> Result<Vec<PartitionOffsets>, BatchError> {
     use archive_columns::*;
     let offset = || ident(OFFSET);
+    let wanted = since_micros.map(|micros| ident(ARRIVAL).gt_eq(lit(instant(micros))));
     let run = async {
-        read_session(PARALLELISM)
-            .read_table(Arc::clone(rows))?
-            .aggregate(
-                vec![ident(LOG), ident(PARTITION)],
-                vec![min(offset()).alias("first"), max(offset()).alias("last")],
-            )?
-            .sort([LOG, PARTITION].map(|name| ident(name).sort(true, true)).to_vec())?
-            .collect()
-            .await
+        let rows = read_session(PARALLELISM).read_table(Arc::clone(rows))?;
+        let rows = match wanted {
+            Some(wanted) => rows.filter(wanted)?,
+            None => rows,
+        };
+        rows.aggregate(
+            vec![ident(LOG), ident(PARTITION)],
+            vec![
+                min(offset()).alias("first"),
+                max(offset()).alias("last"),
+                max(ident(ARRIVAL)).alias("newest_arrival"),
+            ],
+        )?
+        .sort([LOG, PARTITION].map(|name| ident(name).sort(true, true)).to_vec())?
+        .collect()
+        .await
     };
     let batches = run.await.map_err(BatchError::engine(&topic.name, "looked through"))?;
     let of_batch = batches.iter().flat_map(|batch| {
         let logs = batch.column(0).as_string::<i32>();
         let partitions = batch.column(1).as_primitive::<Int32Type>();
         let [first, last] = [2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
+        let arrivals = batch.column(4).as_primitive::<TimestampMicrosecondType>();
         (0..batch.num_rows()).map(move |row| PartitionOffsets {
             log: logs.value(row).to_owned(),
             partition: partitions.value(row),
             first: first.value(row),
             next: last.value(row) + 1,
+            newest_arrival_micros: arrivals.value(row),
         })
     });
     Ok(of_batch.collect())

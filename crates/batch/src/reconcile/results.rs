@@ -7,9 +7,9 @@ use arrow::compute::concat_batches;
 use datafusion::logical_expr::ident;
 use vitral_schemas::reconciliation::{DIFFERENT, EQUAL, FAILED, TABLE, schema};
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_store::{AppendTable, Location, read_session};
+use vitral_store::{AppendTable, Layout, Location, read_session};
 
-use super::{Compared, Range};
+use super::{MetricComparison, TimeRange};
 use crate::error::BatchError;
 
 /// What is said of a whole run.
@@ -17,7 +17,7 @@ use crate::error::BatchError;
 pub struct Run<'a> {
     /// [`vitral_schemas::reconciliation::BY_COMMAND`] or [`vitral_schemas::reconciliation::BY_ITSELF`].
     pub origin: &'a str,
-    pub range: Range,
+    pub range: TimeRange,
     pub ended_ms: i64,
     pub took_ms: i64,
     /// Breaks in the offsets of the archives that were compared with.
@@ -26,8 +26,8 @@ pub struct Run<'a> {
 }
 
 /// A row for each metric. One that has no closed window in the range proves nothing and has none.
-pub fn rows(run: &Run<'_>, compared: &[Compared]) -> Result<RecordBatch, BatchError> {
-    let compared: Vec<&Compared> =
+pub fn rows(run: &Run<'_>, compared: &[MetricComparison]) -> Result<RecordBatch, BatchError> {
+    let compared: Vec<&MetricComparison> =
         compared.iter().filter(|each| each.windows > 0 || each.differs() || each.failure.is_some()).collect();
     let count = compared.len();
     let instants = |ms: Vec<Option<i64>>| {
@@ -35,11 +35,11 @@ pub fn rows(run: &Run<'_>, compared: &[Compared]) -> Result<RecordBatch, BatchEr
         Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
     };
     let same = |ms: i64| instants(vec![Some(ms); count]);
-    let numbers = |of: &dyn Fn(&Compared) -> usize| {
+    let numbers = |of: &dyn Fn(&MetricComparison) -> usize| {
         let numbers = compared.iter().map(|each| i64::try_from(of(each)).unwrap_or(i64::MAX));
         Arc::new(Int64Array::from_iter_values(numbers))
     };
-    let verdict = |each: &&Compared| match &each.failure {
+    let verdict = |each: &&MetricComparison| match &each.failure {
         Some(_) => FAILED,
         None if each.differs() || run.breaks > 0 => DIFFERENT,
         None => EQUAL,
@@ -68,7 +68,7 @@ pub fn rows(run: &Run<'_>, compared: &[Compared]) -> Result<RecordBatch, BatchEr
 /// Keeps the rows.
 pub async fn record(store: &Location, rows: RecordBatch) -> Result<(), BatchError> {
     if rows.num_rows() > 0 {
-        AppendTable::open(TABLE, &store.join(TABLE), schema()).await?.append(rows).await?;
+        AppendTable::open(TABLE, &Layout::of(store).table(TABLE), schema()).await?.append(rows).await?;
     }
     Ok(())
 }
@@ -93,7 +93,7 @@ impl Results {
                     return Ok(None);
                 }
             }
-            None => self.table = AppendTable::read(TABLE, &self.store.join(TABLE)).await?,
+            None => self.table = AppendTable::read(TABLE, &Layout::of(&self.store).table(TABLE)).await?,
         }
         let Some(table) = &self.table else { return Ok(None) };
         let provider = table.provider().await?;

@@ -8,6 +8,7 @@ use vitral_schemas::topic::Topic;
 
 use super::retention::{Limits, Outlook, Retained};
 use crate::error::StoreError;
+use crate::layout::Layout;
 use crate::location::Location;
 
 const DAY_MS: i64 = 24 * 3_600_000;
@@ -60,7 +61,7 @@ impl fmt::Display for Reason {
 impl LastRetention {
     /// What is known of the last run; none before the first.
     pub async fn read(store: &Location, topic: &Topic) -> Result<Option<Self>, StoreError> {
-        let place = store.join("cold");
+        let place = Layout::of(store).cold();
         let text = place.read_text(&file(topic)).await?;
         // One that cannot be read is as good as none: then it is asked.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
@@ -76,7 +77,7 @@ impl LastRetention {
             gone: done.gone,
         };
         let text = serde_json::to_string(&last).unwrap_or_default();
-        store.join("cold").write_text(&file(topic), &text).await
+        Layout::of(store).cold().write_text(&file(topic), &text).await
     }
 
     /// Why a run that would do this should be agreed to first; none if it does what is to be expected after the last one.

@@ -22,6 +22,7 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use super::spans::Spans;
 use super::{Counts, this_log};
 use crate::error::StoreError;
+use crate::layout::Layout;
 use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
@@ -77,7 +78,7 @@ pub(super) struct Cold {
 }
 
 pub(super) fn rows_place(store: &Location, topic: &Topic) -> Location {
-    store.join("cold").join("archive").join(&topic.name)
+    Layout::of(store).cold_archive(topic)
 }
 
 impl Cold {
@@ -141,7 +142,7 @@ pub(super) struct Steps(Table);
 impl Steps {
     fn place(store: &Location, topic: &Topic) -> Location {
         // Read by this process alone.
-        store.join("cold").join("steps").join(&topic.name).as_delta()
+        Layout::of(store).cold_steps(topic).as_delta()
     }
 
     fn schema() -> SchemaRef {

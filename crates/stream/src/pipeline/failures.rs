@@ -1,6 +1,6 @@
 //! Metrics that begin or cease to fail are reported: loudly, once.
 
-use vitral_store::MetricTable;
+use vitral_store::{Layout, MetricTable};
 
 use super::Pipeline;
 use super::context::TopicContext;
@@ -54,7 +54,7 @@ fn report(context: &TopicContext, live: &LiveMetric) {
         return;
     }
     let failure = live.failure.clone();
-    let (version, location) = (live.id.version.clone(), context.config.store.join("metrics"));
+    let (version, location) = (live.id.version.clone(), Layout::of(&context.config.store).metrics());
     context.runtime.spawn(async move {
         let failure = failure.as_ref().map(|failure| (failure.since_ms, failure.reason.as_str()));
         // Without the note the next start rebuilds the metric's windows from the archive at once: the same numbers, with more memory.

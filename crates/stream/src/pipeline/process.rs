@@ -14,8 +14,8 @@ use crate::archive_rows::{ArchiveRows, Gap};
 use crate::batch::{MessageBatch, PartitionRows};
 use crate::error::StreamError;
 use crate::judge::{Judged, Moment, counted};
-use crate::kept_payload::Kept;
 use crate::telemetry::VerdictLabels;
+use vitral_schemas::kept_payload::Kept;
 
 /// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
 /// must not multiply in memory.

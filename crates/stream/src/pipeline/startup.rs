@@ -17,7 +17,7 @@ use vitral_schemas::health::Phase;
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
-use vitral_store::{Archive, Counts, MetricTable, Snapshots};
+use vitral_store::{Archive, Counts, Layout, MetricTable, Snapshots};
 
 use self::tables::{open_tables, providers, start_histories};
 use super::commit_buffer::CommitBuffer;
@@ -179,7 +179,7 @@ impl Startup<'_> {
     fn recover(&self, archive: &Archive, state: &mut TopicState) -> Result<Option<Snapshotter>, StreamError> {
         let context = self.context;
         let started = Instant::now();
-        let snapshots = Snapshots::new(context.config.store.join("snapshots").join(&context.topic.name));
+        let snapshots = Snapshots::new(Layout::of(&context.config.store).snapshots(&context.topic));
         let recovered = self.wait(recover(self.stop, &context.topic, archive, &snapshots, state))?;
         let Some(Recovered { rows, snapshot }) = recovered else { return Ok(None) };
         tracing::info!(

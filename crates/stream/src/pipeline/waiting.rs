@@ -8,7 +8,7 @@ use std::time::Duration;
 use vitral_connect::Source;
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::view::{Completeness, View};
-use vitral_store::{Archive, Counts, MetricTable, StoreError};
+use vitral_store::{Archive, Counts, Layout, MetricTable, StoreError};
 
 use super::context::TopicContext;
 use super::health::HealthReporter;
@@ -90,7 +90,7 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
     let Some(archive) = Archive::read(topic, store).await? else { return Ok(()) };
     let mut published = BTreeMap::new();
     for live in panes.metrics_mut() {
-        let found = MetricTable::read(&live.id.metric, &live.id.version, &store.join("metrics")).await?;
+        let found = MetricTable::read(&live.id.metric, &live.id.version, &Layout::of(store).metrics()).await?;
         live.published_through_ms = found.as_ref().and_then(|(_, through_ms)| *through_ms);
         published.extend(found.map(|(rows, _)| (live.id.clone(), rows)));
     }

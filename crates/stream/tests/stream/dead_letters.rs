@@ -1,11 +1,11 @@
 //! Messages that are refused.
 
+use vitral_batch::ledger::LedgerFilter;
+use vitral_batch::ledger::replay::{Replayed, replay};
 use vitral_catalog::DomainSettings;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;
-use vitral_stream::StreamError;
-use vitral_stream::replay::{Replayed, Wanted, replay};
 
 use crate::world::{Shop, archived, end, event, product_views, views, wait_for};
 
@@ -120,9 +120,8 @@ async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
     // Fed again under a larger limit it is still not a message, though its beginning alone would be.
     let store = Location::folder(dir.path()).expect("a location");
     let topic = Topic { message_bytes_max: 8 << 20, ..shop.topic.clone() };
-    let nothing = async |_| Ok(());
-    let wanted = Wanted::default();
+    let filter = LedgerFilter::default();
     let now_ms = chrono::Utc::now().timestamp_millis();
-    let fed = replay::<StreamError>(&topic, &DomainSettings::default(), &store, &wanted, now_ms, nothing).await;
+    let fed = replay(&topic, &DomainSettings::default(), &store, &filter, now_ms).await;
     assert_eq!(fed.expect("fed again"), Replayed { refused: 1, cut: 1, ..Replayed::default() });
 }

@@ -1,10 +1,11 @@
 //! Two writers of one archive: the one that was replaced must stop.
 
+use vitral_batch::ledger::LedgerFilter;
+use vitral_batch::ledger::replay::{Replayed, replay};
 use vitral_catalog::DomainSettings;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Location, StoreError};
 use vitral_stream::StreamError;
-use vitral_stream::replay::{Replayed, Wanted, replay};
 
 use crate::world::{
     HOUR_MS, NOON_MS, Shop, archived, end, event_at, failure, wait_for, wait_for_archive, with_verdict,
@@ -22,9 +23,8 @@ async fn a_stream_stops_when_rows_were_fed_again_elsewhere() {
     wait_for_archive(&mut view, 0, 2).await;
 
     let store = Location::folder(dir.path()).expect("a location");
-    let nothing = async |_| Ok(());
-    let settings = DomainSettings::default();
-    let fed = replay::<StreamError>(&shop.topic, &settings, &store, &Wanted::default(), NOON_MS, nothing).await;
+    let (settings, filter) = (DomainSettings::default(), LedgerFilter::default());
+    let fed = replay(&shop.topic, &settings, &store, &filter, NOON_MS).await;
     let late_ms = NOON_MS - 3 * HOUR_MS;
     assert_eq!(
         fed.expect("fed again"),

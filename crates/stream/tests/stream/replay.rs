@@ -1,10 +1,10 @@
 //! Rows of the ledger, fed again.
 
+use vitral_batch::ledger::replay::{Replayed, replay};
+use vitral_batch::ledger::{Cause, LedgerFilter};
 use vitral_catalog::DomainSettings;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;
-use vitral_stream::StreamError;
-use vitral_stream::replay::{Cause, Replayed, Wanted, replay};
 
 use crate::world::{HOUR_MS, NOON_MS, Shop, archived, end, event_at, product_views, views, wait_for, with_verdict};
 
@@ -32,11 +32,8 @@ async fn what_is_fed_again_counts_once() {
 
     let store = Location::folder(dir.path()).expect("a location");
     let feed = async |cause: Option<Cause>, now_ms: i64| {
-        let wanted = Wanted { cause, ..Wanted::default() };
-        let nothing = async |_| Ok(());
-        replay::<StreamError>(&shop.topic, &DomainSettings::default(), &store, &wanted, now_ms, nothing)
-            .await
-            .expect("fed again")
+        let filter = LedgerFilter { cause, ..LedgerFilter::default() };
+        replay(&shop.topic, &DomainSettings::default(), &store, &filter, now_ms).await.expect("fed again")
     };
     let again = feed(Some(Cause::Refused(Reason::Future)), NOON_MS).await;
     assert_eq!(again, Replayed { refused: 1, ..Replayed::default() }, "it is still ahead");

@@ -5,9 +5,10 @@ use chrono::DateTime;
 use clap::Args;
 use vitral_batch::backfill::{Backfilled, backfill};
 
-use crate::cli::{Common, answer};
+use crate::args::Common;
 use crate::config::Config;
 use crate::engine;
+use crate::output::answer;
 
 #[derive(Debug, Args)]
 pub struct Flags {

@@ -17,13 +17,12 @@ use vitral_store::warehouse::Days;
 use vitral_store::{Location, Quarantine};
 
 pub use self::day::Day;
-pub use self::upkeep::lease;
-use crate::cli::terminal::table;
-use crate::cli::{BadArguments, Common, answer};
+use crate::args::{BadArguments, Common};
 use crate::config::Config;
 use crate::engine;
+use crate::output::answer;
+use crate::output::terminal::table;
 use crate::server::REFERENCE_DIR;
-use crate::warehouse;
 
 /// The job that runs the checks of quality.
 const CHECKS: &str = "verificacoes";
@@ -138,7 +137,7 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         return upkeep::compact(&store).await;
     }
     if flags.job == RETENTION {
-        return upkeep::retain(&config.retention, catalog, &store, flags.yes).await;
+        return upkeep::retain(&config.retention.policy(), catalog, &store, flags.yes).await;
     }
     let zone = config.settings()?.time_zone;
     let reference_dir = common.data_dir.join(REFERENCE_DIR);
@@ -152,7 +151,7 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         found.extend(checks::quarantined(&store, days).await?);
         return show_checks(&found, from, to);
     }
-    let warehouse = warehouse::open(config, &store).await?;
+    let warehouse = vitral_connect_postgres::open(&config.warehouse(), &config.store.options, &store).await?;
     let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref(), allow_open: flags.allow_open };
     let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
     let done = loop {

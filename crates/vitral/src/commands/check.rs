@@ -29,7 +29,7 @@ pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
     }
     let warnings = catalog.warnings();
     for warning in &warnings {
-        crate::cli::answer(&format!("warning: {warning}"));
+        crate::output::answer(&format!("warning: {warning}"));
     }
     let text = format!(
         "{} topics, {} metrics, {} views, {} endpoints, {} reference tables, {} tables of jobs, {} checks, {} profiles: all parse and plan",
@@ -47,7 +47,7 @@ pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
         1 => format!("{text}; 1 warning"),
         count => format!("{text}; {count} warnings"),
     };
-    crate::cli::answer(&text);
+    crate::output::answer(&text);
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use clap::{Args, Subcommand};
 use url::Url;
 use vitral_batch::cluster::{ExecutorConfig, execute, schedule};
 
-use crate::cli::{BadArguments, Common};
+use crate::args::{BadArguments, Common};
 use crate::config::Config;
 use crate::shutdown;
 

@@ -21,8 +21,8 @@ use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::AcceptedLogs;
 
 use super::check;
+use crate::args::Common;
 use crate::broker::DemoBroker;
-use crate::cli::Common;
 use crate::config::Config;
 use crate::notices::Notices;
 use crate::process;
@@ -100,7 +100,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
             () = stop.cancelled() => Ok(()),
             lost = lease.lost() => Err(lost.into()),
         };
-        crate::cli::answer("\nstopping: committing what was read");
+        crate::output::answer("\nstopping: committing what was read");
         remove_env(&data_dir)?;
         let stopped = server.stop().await;
         lease.release().await;
@@ -139,7 +139,7 @@ async fn demo(
     }
     let _simulation = simulation.map(|config| Simulation::start(broker.simulator(), config)).transpose()?;
     write_env(data_dir, broker.address, server.api_address)?;
-    crate::cli::answer(&format!(
+    crate::output::answer(&format!(
         "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",
         broker.address,
         data_dir.display(),

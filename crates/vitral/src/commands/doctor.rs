@@ -3,10 +3,11 @@
 use clap::{Args, ValueEnum};
 use serde::Serialize;
 use vitral_batch::import::wording::counted;
+use vitral_schemas::finding::{Finding, State};
 
-use crate::cli::Common;
+use crate::args::Common;
 use crate::config::Config;
-use crate::doctor::{self, Finding, State};
+use crate::doctor;
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -42,10 +43,10 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     match flags.format {
         Format::Json => {
             let report = Report { failed, warned, findings: &findings };
-            crate::cli::answer_json(&report)?;
+            crate::output::answer_json(&report)?;
         }
         Format::Text => {
-            findings.iter().for_each(|finding| crate::cli::answer(&finding.to_string()));
+            findings.iter().for_each(|finding| crate::output::answer(&finding.to_string()));
             let verdict = match (failed, warned) {
                 (0, 0) => "all is well".to_owned(),
                 (failed, warned) => {
@@ -53,7 +54,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
                     format!("{failed} failed, {}, {well} ok", counted(warned as u64, "warning"))
                 }
             };
-            crate::cli::answer(&verdict);
+            crate::output::answer(&verdict);
         }
     }
     if failed > 0 { Err(Unwell(failed, findings.len()).into()) } else { Ok(()) }

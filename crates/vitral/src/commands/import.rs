@@ -22,9 +22,10 @@ use vitral_catalog::Catalog;
 use vitral_store::{Act, Location, StoreError};
 
 use self::limit::Limit;
-use crate::cli::terminal::one_line;
-use crate::cli::{BadArguments, Common, answer, describe};
+use crate::args::{BadArguments, Common};
 use crate::config::Config;
+use crate::output::terminal::one_line;
+use crate::output::{answer, describe};
 
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]

@@ -10,19 +10,19 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use vitral_batch::import::ROW_REASON;
 use vitral_batch::import::wording::counted;
-use vitral_batch::ledger;
+use vitral_batch::ledger::replay::{self, Replayed};
+use vitral_batch::ledger::{self, Cause, LedgerFilter};
+use vitral_batch::upkeep;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_store::{Act, DataDirLock, Location};
-use vitral_stream::replay::{Cause, Replayed, Wanted, replay};
 
-use super::batch;
 use super::instant::instant;
-use crate::cli::terminal::table;
-use crate::cli::{Common, answer};
+use crate::args::Common;
 use crate::config::Config;
-use crate::replay::{finish_replay, note};
+use crate::output::answer;
+use crate::output::terminal::table;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -55,7 +55,7 @@ pub struct ListFlags {
 }
 
 impl Flags {
-    fn wanted(&self) -> anyhow::Result<Wanted> {
+    fn wanted(&self) -> anyhow::Result<LedgerFilter> {
         let cause = match self.reason.as_deref() {
             None => None,
             Some(name) if name == Verdict::Late.name() => Some(Cause::Late),
@@ -70,7 +70,7 @@ impl Flags {
             }
         };
         let ms = |time: Option<DateTime<Utc>>| time.map(|time| time.timestamp_millis());
-        Ok(Wanted { cause, from_ms: ms(self.from), to_ms: ms(self.to) })
+        Ok(LedgerFilter { cause, from_ms: ms(self.from), to_ms: ms(self.to) })
     }
 }
 
@@ -133,7 +133,7 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let store = config.location(&common.data_dir)?;
     let stream = Lease::take(&store, STREAM, &Holder::of_data_dir(&common.data_dir)?, Duration::ZERO).await?;
-    let upkeep = batch::lease(&store).await;
+    let upkeep = upkeep::lease(&store).await;
     let replayed = match upkeep {
         Ok(upkeep) => upkeep.during(replay_all(&catalog, &settings, &store, &wanted)).await,
         Err(error) => Err(error.into()),
@@ -146,17 +146,17 @@ async fn replay_all(
     catalog: &Catalog,
     settings: &DomainSettings,
     store: &Location,
-    wanted: &Wanted,
+    wanted: &LedgerFilter,
 ) -> anyhow::Result<()> {
     for topic in &catalog.topics {
         let now_ms = Utc::now().timestamp_millis();
-        let about_to = async |times_ms| note(store, times_ms).await;
         let act = Act::of_command("reprocessar", topic.name.clone());
         let Replayed { counted, duplicate, refused, cut, .. } =
-            match replay::<anyhow::Error>(topic, settings, store, wanted, now_ms, about_to).await {
+            match replay::replay(topic, settings, store, wanted, now_ms).await {
                 Ok(replayed) => replayed,
                 Err(error) => {
                     // Batches before the one that failed may have been committed.
+                    let error = anyhow::Error::from(error);
                     act.failed(format!("{error:#}")).record(store).await?;
                     return Err(error);
                 }
@@ -185,7 +185,7 @@ async fn replay_all(
             ));
         }
     }
-    let changed = finish_replay(catalog, settings, store).await?;
+    let changed = replay::finish(catalog, settings, store).await?;
     answer(&format!("{} published again", counted(changed as u64, "metric")));
     Ok(())
 }

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::results::{self, Run};
-use vitral_batch::reconcile::{Compared, Range, SIDE_COLUMN, first_ms, reconcile, repair};
+use vitral_batch::reconcile::{MetricComparison, SIDE_COLUMN, TimeRange, first_ms, reconcile, repair};
 use vitral_catalog::Catalog;
 use vitral_schemas::reconciliation::BY_COMMAND;
 use vitral_schemas::time::day_start_ms;
@@ -19,10 +19,11 @@ use vitral_store::{Act, Location};
 
 use super::batch::Day;
 use super::instant::instant;
-use crate::cli::terminal::table;
-use crate::cli::{BadArguments, Common, answer};
+use crate::args::{BadArguments, Common};
 use crate::config::Config;
 use crate::engine;
+use crate::output::answer;
+use crate::output::terminal::table;
 
 /// Differing rows that are shown of each metric.
 const SHOWN: usize = 20;
@@ -100,8 +101,8 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
 }
 
 /// Keeps who put which rows in the place of which.
-async fn record_repair(repaired: &Compared, store: &Location) -> anyhow::Result<()> {
-    let Compared { metric, range, differences, expected, .. } = repaired;
+async fn record_repair(repaired: &MetricComparison, store: &Location) -> anyhow::Result<()> {
+    let MetricComparison { metric, range, differences, expected, .. } = repaired;
     let sides = differences.column_by_name(SIDE_COLUMN).and_then(|sides| sides.as_primitive_opt::<Int64Type>());
     let of = |is_published: bool| -> i64 {
         let sides = sides.into_iter().flat_map(|sides| sides.iter().flatten());
@@ -114,14 +115,14 @@ async fn record_repair(repaired: &Compared, store: &Location) -> anyhow::Result<
     Ok(act.after(after.to_string()).record(store).await?)
 }
 
-fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Range> {
+fn range(flags: &Flags, zone: Tz) -> anyhow::Result<TimeRange> {
     let range = match (flags.date, flags.from, flags.to) {
         (Some(day), ..) => {
             let day = day.in_zone(zone, Utc::now());
             let next = day.succ_opt().unwrap_or(day);
-            Range { from_ms: day_start_ms(zone, day), to_ms: day_start_ms(zone, next) }
+            TimeRange { from_ms: day_start_ms(zone, day), to_ms: day_start_ms(zone, next) }
         }
-        (None, Some(from), Some(to)) => Range { from_ms: from.timestamp_millis(), to_ms: to.timestamp_millis() },
+        (None, Some(from), Some(to)) => TimeRange { from_ms: from.timestamp_millis(), to_ms: to.timestamp_millis() },
         _ => bail!(BadArguments("name a time by --from and --to, or a day by --date".to_owned())),
     };
     let time = |ms: i64| DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.to_rfc3339());
@@ -134,9 +135,9 @@ fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Range> {
 /// Keeps the result, for the API and the page.
 async fn record(
     store: &Location,
-    range: Range,
+    range: TimeRange,
     started: Instant,
-    compared: &[Compared],
+    compared: &[MetricComparison],
     breaks: &[(String, Break)],
     is_after_repair: bool,
 ) -> anyhow::Result<()> {
@@ -151,7 +152,7 @@ async fn record(
     results::record(store, results::rows(&run, compared)?).await.context("the result could not be stored")
 }
 
-fn verdict(compared: &[Compared], breaks: &[(String, Break)]) -> anyhow::Result<()> {
+fn verdict(compared: &[MetricComparison], breaks: &[(String, Break)]) -> anyhow::Result<()> {
     let differing = compared.iter().filter(|metric| metric.differs()).count();
     let failed = compared.iter().filter(|metric| metric.failure.is_some()).count();
     if differing == 0 && breaks.is_empty() {
@@ -200,7 +201,7 @@ async fn broken_offsets(catalog: &Catalog, store: &Location) -> anyhow::Result<V
     Ok(breaks)
 }
 
-fn show(compared: &[Compared], breaks: &[(String, Break)], range: Range) -> anyhow::Result<()> {
+fn show(compared: &[MetricComparison], breaks: &[(String, Break)], range: TimeRange) -> anyhow::Result<()> {
     answer(&format!("{:<32} {:>10} {:>12} {:>12}  published through", "metric", "windows", "rows", "differences"));
     for metric in compared {
         let through = metric.published_through_ms.and_then(DateTime::from_timestamp_millis);

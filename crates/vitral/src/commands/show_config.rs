@@ -6,6 +6,6 @@ use crate::config::Config;
 
 pub fn run(config: &Config) -> anyhow::Result<()> {
     let text = toml::to_string_pretty(&config.effective()?).context("the configuration cannot be written")?;
-    crate::cli::answer(text.trim_end());
+    crate::output::answer(text.trim_end());
     Ok(())
 }

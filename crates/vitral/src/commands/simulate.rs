@@ -74,7 +74,10 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     play(messages, pace, &AtomicBool::new(false), |message| producer.send(&message.key, &message.payload))?;
     producer.flush(Duration::from_secs(60))?;
     let (delivered, undelivered) = (producer.delivered(), producer.undelivered());
-    crate::cli::answer(&format!("{delivered} delivered, {undelivered} not, in {:.1} s", began.elapsed().as_secs_f64()));
+    crate::output::answer(&format!(
+        "{delivered} delivered, {undelivered} not, in {:.1} s",
+        began.elapsed().as_secs_f64()
+    ));
     ensure!(undelivered == 0, "the broker did not take {undelivered} messages");
     Ok(())
 }

@@ -14,7 +14,7 @@ use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::{AcceptedLogs, Skip};
 
 use super::check;
-use crate::cli::{BadArguments, Common};
+use crate::args::{BadArguments, Common};
 use crate::config::Config;
 use crate::process;
 use crate::server::{self, Server};

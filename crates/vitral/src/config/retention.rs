@@ -4,6 +4,7 @@ use std::fmt;
 
 use serde::de::{Error, Visitor};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use vitral_batch::upkeep::RetentionPolicy;
 
 /// A hundred years: more is rather a mistake than a wish.
 const DAYS_MAX: u64 = 36_500;
@@ -42,6 +43,11 @@ impl Retention {
         };
         let hot = days(self.hot_days);
         (hot, hot.zip(days(self.cold_days)).map(|(hot, cold)| hot + cold))
+    }
+
+    pub fn policy(&self) -> RetentionPolicy {
+        let (hot_days, kept_days) = self.days();
+        RetentionPolicy { hot_days, kept_days, legal_hold: self.legal_hold.clone() }
     }
 }
 

@@ -12,8 +12,8 @@ use chrono::{Offset, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vitral_catalog::Catalog;
+use vitral_schemas::finding::Finding;
 
-use super::Finding;
 use crate::commands::check;
 use crate::config::Config;
 use crate::listening;
@@ -214,7 +214,8 @@ async fn readiness(address: SocketAddr) -> Option<(bool, String)> {
 mod tests {
     use std::os::unix::fs::PermissionsExt;
 
-    use super::super::State;
+    use vitral_schemas::finding::State;
+
     use super::*;
 
     #[test]

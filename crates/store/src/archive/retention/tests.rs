@@ -2,7 +2,7 @@ use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicro
 use vitral_catalog::{Catalog, DomainSettings};
 
 use super::*;
-use crate::archive::Archive;
+use crate::archive::{Archive, ArchiveBatch};
 
 const DAY_MS: i64 = DAY_MICROS / 1_000;
 const LIMITS: Limits = Limits { hot_ms: 60, cold_ms: None, now_ms: 1_000 };
@@ -120,7 +120,8 @@ async fn a_replay_and_a_move_exclude_each_other() {
     let mut before = Archive::read(&topic, &store).await.expect("read").expect("an archive");
     let rows = before.replayable(ident(archive_columns::OFFSET).eq(lit(5_i64))).await.expect("rows");
     let (hot, mut steps, step) = plan(&topic, &store).await;
-    before.replay(rows[0].clone()).await.expect_err("it has not seen the move");
+    let rows = ArchiveBatch::new(&topic, rows[0].clone()).expect("rows of the archive");
+    before.replay(rows).await.expect_err("it has not seen the move");
     copied(&topic, &store, &hot, &step).await;
     let between = Archive::read(&topic, &store).await.expect("read").expect("an archive");
     let refused = between.replayable(lit(true)).await.expect_err("rows are being moved");

@@ -9,7 +9,7 @@ use datafusion::execution::context::SessionContext;
 use vitral_panes::plan::MetricPlan;
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::view::MetricFailure;
-use vitral_store::{Archive, MetricTable, PublishedVersion, StoreError};
+use vitral_store::{Archive, Layout, MetricTable, PublishedVersion, StoreError};
 
 use super::super::context::TopicContext;
 use super::super::histories::Histories;
@@ -41,7 +41,7 @@ pub(super) async fn open_tables(
     for (version, error) in broken {
         panes.set_aside(&version, error.to_string());
     }
-    let location = context.config.store.join("metrics");
+    let location = Layout::of(&context.config.store).metrics();
     for live in superseded {
         let (metric, version) = (live.id.metric.to_string(), live.id.version.to_string());
         match MetricTable::open(&metric, &version, Arc::clone(live.plan().rows_schema()), &location).await {
@@ -62,7 +62,7 @@ async fn open_table(
     archive: &Archive,
     live: &mut LiveMetric,
 ) -> Result<(MetricTable, Option<PublishedVersion>), StreamError> {
-    let location = context.config.store.join("metrics");
+    let location = Layout::of(&context.config.store).metrics();
     let plan = Arc::clone(live.plan());
     let (name, version) = (&plan.metric.name, live.id.version.to_string());
     let table = MetricTable::open(name, &version, Arc::clone(plan.rows_schema()), &location).await?;

@@ -8,8 +8,8 @@ use vitral_batch::import::{Files, undo as take_back, wording};
 use vitral_store::Act;
 
 use super::{Forms, Refused, TooManyRefused, World, counts, imports, profile, progress, recorded, report};
-use crate::cli::answer;
-use crate::cli::terminal::one_line;
+use crate::output::answer;
+use crate::output::terminal::one_line;
 
 pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
     let zone = world.config.settings()?.time_zone;

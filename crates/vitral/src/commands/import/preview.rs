@@ -5,8 +5,8 @@ use vitral_batch::import::preview::Preview;
 use vitral_batch::import::wording::{counted, listed};
 
 use super::report::without_rows;
-use crate::cli::answer;
-use crate::cli::terminal::{one_line, table};
+use crate::output::answer;
+use crate::output::terminal::{one_line, table};
 
 pub(super) fn show(import: &Import, file: &str, preview: &Preview) -> anyhow::Result<()> {
     answer(&format!("{file}, for {}:", import.table));

@@ -5,7 +5,8 @@ use vitral_batch::import::{Ask, File, recognise};
 use vitral_catalog::{Catalog, Profile};
 
 use super::Forms;
-use crate::cli::{BadArguments, answer};
+use crate::args::BadArguments;
+use crate::output::answer;
 
 /// What `--profile` says for none.
 const NONE: &str = "none";

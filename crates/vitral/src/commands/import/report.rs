@@ -7,8 +7,8 @@ use vitral_batch::import::wording::{counted, listed};
 use vitral_batch::import::{Changed, Import, Imported, summary};
 
 use super::World;
-use crate::cli::answer;
-use crate::cli::terminal::{one_line, table};
+use crate::output::answer;
+use crate::output::terminal::{one_line, table};
 
 pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, imported: &Imported) -> anyhow::Result<()> {
     let Imported { id, accepted, duplicate, refused, known, unused, notes, examples, .. } = imported;

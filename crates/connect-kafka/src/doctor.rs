@@ -2,19 +2,18 @@
 
 use std::time::Duration;
 
-use chrono::Utc;
 use tokio::net::{TcpStream, lookup_host};
-use vitral_catalog::Catalog;
-use vitral_connect_kafka::{ProbedTopic, probe};
+use vitral_schemas::finding::{Finding, SKEW_MS};
+use vitral_schemas::time::{Clock, SystemClock};
 
-use super::{Finding, SKEW_MS};
-use crate::config::Config;
+use crate::config::KafkaConfig;
+use crate::probe::{ProbedTopic, probe};
 
 const ABOUT: &str = "kafka";
 const CONNECT: Duration = Duration::from_secs(5);
 
-pub async fn examine(config: &Config, catalog: Option<&Catalog>) -> Vec<Finding> {
-    let kafka = config.kafka();
+/// Whether the brokers can be reached and these topics read.
+pub async fn examine(kafka: &KafkaConfig, topics: Vec<String>) -> Vec<Finding> {
     let mut findings = Vec::new();
     let named: Vec<_> = kafka.brokers.split(',').map(str::trim).filter(|broker| !broker.is_empty()).collect();
     let mut reached = 0;
@@ -31,11 +30,8 @@ pub async fn examine(config: &Config, catalog: Option<&Catalog>) -> Vec<Finding>
         return findings;
     }
     findings.push(Finding::ok(ABOUT, format!("{reached} of {} brokers of kafka.brokers can be reached", named.len())));
-    let topics: Vec<String> =
-        catalog.iter().flat_map(|catalog| &catalog.topics).map(|topic| topic.kafka_topic.clone()).collect();
-    let asked = topics.clone();
     let asked_with = kafka.clone();
-    let probed = tokio::task::spawn_blocking(move || probe(&asked_with, &asked)).await;
+    let probed = tokio::task::spawn_blocking(move || probe(&asked_with, &topics)).await;
     let cluster = match probed {
         Ok(Ok(cluster)) => cluster,
         Ok(Err(reason)) => {
@@ -143,7 +139,7 @@ fn topic(probed: &ProbedTopic) -> Finding {
 
 /// Messages from the future are refused.
 fn newest(probed: &ProbedTopic) -> Option<Finding> {
-    let ahead_ms = probed.newest_ms? - Utc::now().timestamp_millis();
+    let ahead_ms = probed.newest_ms? - SystemClock.now_ms();
     (ahead_ms > SKEW_MS).then(|| {
         Finding::warn(
             "clock",
@@ -155,7 +151,8 @@ fn newest(probed: &ProbedTopic) -> Option<Finding> {
 
 #[cfg(test)]
 mod tests {
-    use super::super::State;
+    use vitral_schemas::finding::State;
+
     use super::*;
 
     #[tokio::test]
@@ -163,16 +160,15 @@ mod tests {
         let free = tokio::net::TcpListener::bind("127.0.0.1:0").await.expect("a port");
         let port = free.local_addr().expect("an address").port();
         drop(free);
-        let mut config = Config::default();
-        config.kafka.brokers = format!("127.0.0.1:{port},no-such-name.invalid:9092");
-        let findings = examine(&config, None).await;
+        let brokers = format!("127.0.0.1:{port},no-such-name.invalid:9092");
+        let findings = examine(&KafkaConfig { brokers, ..KafkaConfig::default() }, Vec::new()).await;
         assert!(findings.iter().all(|finding| finding.state == State::Fail), "{findings:?}");
         assert!(
             findings[0].found.contains("refused") && findings[1].found.contains("no-such-name.invalid"),
             "{findings:?}"
         );
-        config.kafka.brokers = String::new();
-        assert!(examine(&config, None).await[0].found.contains("names none"));
+        let none = KafkaConfig { brokers: String::new(), ..KafkaConfig::default() };
+        assert!(examine(&none, Vec::new()).await[0].found.contains("names none"));
     }
 
     #[test]
@@ -199,7 +195,7 @@ mod tests {
         assert_eq!(topic(&ProbedTopic { partitions: 0, identity: None, ..good.clone() }).state, State::Warn);
         let refused = ProbedTopic { unreadable: Some("Topic authorization failed".into()), ..good.clone() };
         assert!(topic(&refused).remedy.is_some_and(|remedy| remedy.contains("READ")));
-        let future = ProbedTopic { newest_ms: Some(Utc::now().timestamp_millis() + 60_000), ..good.clone() };
+        let future = ProbedTopic { newest_ms: Some(SystemClock.now_ms() + 60_000), ..good.clone() };
         assert!(newest(&future).is_some() && newest(&good).is_none());
     }
 }

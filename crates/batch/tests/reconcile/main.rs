@@ -1,5 +1,10 @@
 //! What panes published must equal the plain query over the archive, and whatever is tampered with must be found.
 
+mod continuous;
+mod kinds;
+mod offsets_seen;
+mod replay;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,7 +17,7 @@ use datafusion::prelude::SessionContext;
 use vitral_batch::Engine;
 use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
-use vitral_batch::reconcile::{Range, SIDE_COLUMN, reconcile, repair, results};
+use vitral_batch::reconcile::{SIDE_COLUMN, TimeRange, reconcile, repair, results};
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, Metric, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
@@ -33,7 +38,7 @@ const EVENTS: &str = "
     (7, 'u1', 'clique', 'p2', NULL, '2025-05-14T12:00:30Z', NULL, NULL)";
 const FIRST_MS: i64 = 1_747_216_800_000; // 10:00
 const LAST_MS: i64 = FIRST_MS + 6 * 3_600_000;
-const RANGE: Range = Range { from_ms: FIRST_MS, to_ms: LAST_MS };
+const RANGE: TimeRange = TimeRange { from_ms: FIRST_MS, to_ms: LAST_MS };
 
 struct Shop {
     catalog: Catalog,
@@ -43,8 +48,15 @@ struct Shop {
 
 impl Shop {
     fn new() -> Self {
+        Self::with(&[])
+    }
+
+    /// The built-in catalog and these files.
+    fn with(files: &[(&str, &str)]) -> Self {
         let settings = DomainSettings::default();
-        let catalog = Catalog::load(&[], &settings).expect("the built-in catalog");
+        let file = |(path, text): &(&str, &str)| SourceFile { path: (*path).to_owned(), text: (*text).to_owned() };
+        let more = files.iter().map(file).collect();
+        let catalog = Catalog::parse(&[builtin_files(&[DEFAULT_DOMAIN]), more], &settings).expect("a catalog");
         Self { catalog, settings, dir: tempfile::tempdir().expect("a folder") }
     }
 

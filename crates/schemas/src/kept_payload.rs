@@ -10,14 +10,16 @@ const CUT: &str = "\n[cut by vitral: ";
 const NOTE_BYTES: usize = 128;
 
 /// What is kept of a payload, and whether that is less than it was.
-pub(crate) struct Kept<'a> {
+pub struct Kept<'a> {
+    /// The payload, or its beginning and a note.
     pub bytes: Cow<'a, [u8]>,
+    /// Whether it is the latter.
     pub is_cut: bool,
 }
 
 impl<'a> Kept<'a> {
     /// At most `bytes_max` bytes. What is cut ends with a note that no JSON object can end with, so that it is never taken for a message.
-    pub(crate) fn of(payload: &'a [u8], bytes_max: usize) -> Self {
+    pub fn of(payload: &'a [u8], bytes_max: usize) -> Self {
         if payload.len() <= bytes_max {
             return Self { bytes: payload.into(), is_cut: false };
         }
@@ -30,7 +32,7 @@ impl<'a> Kept<'a> {
 }
 
 /// Whether what was kept is less than what came: it cannot be fed again.
-pub(crate) fn is_cut(kept: &[u8]) -> bool {
+pub fn is_cut(kept: &[u8]) -> bool {
     let end = &kept[kept.len().saturating_sub(NOTE_BYTES)..];
     end.ends_with(b"]") && end.windows(CUT.len()).any(|part| part == CUT.as_bytes())
 }

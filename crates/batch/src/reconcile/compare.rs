@@ -1,0 +1,81 @@
+//! The rows in which a metric's table and what was recomputed differ.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::MemTable;
+use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::sum;
+use datafusion::logical_expr::{Expr, cast, ident, lit};
+use vitral_catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::Topic;
+use vitral_store::read_session;
+
+use super::{MetricComparison, Published, TimeRange, instant};
+use crate::error::BatchError;
+use crate::parallelism::PARALLELISM;
+
+/// Says on which side a row stands that the other lacks, and how often.
+pub const SIDE_COLUMN: &str = "_lado";
+const SIDE: &str = "_sinal";
+
+pub(super) async fn compare(
+    metric: &Metric,
+    topic: &Topic,
+    stored: &Published,
+    recomputed: RecordBatch,
+    range: TimeRange,
+) -> std::result::Result<MetricComparison, BatchError> {
+    let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
+    let schema = recomputed.schema();
+    let closed = || closed(topic, range, published_through_ms);
+    let columns: Vec<Expr> = schema.fields().iter().map(|field| ident(field.name())).collect();
+    let session = read_session(PARALLELISM);
+    let side = |frame: DataFrame, sign: i64| -> Result<DataFrame> {
+        let typed = schema.fields().iter().map(|field| cast(ident(field.name()), field.data_type().clone()));
+        let mut typed: Vec<Expr> = typed.zip(schema.fields()).map(|(expr, field)| expr.alias(field.name())).collect();
+        typed.push(lit(sign).alias(SIDE));
+        frame.filter(closed())?.select(typed)
+    };
+    let run = async {
+        let table = MemTable::try_new(Arc::clone(&schema), vec![vec![recomputed]])?;
+        let counted = side(session.read_table(Arc::new(table))?, -1)?;
+        let expected = counted.clone().select(columns.clone())?.collect().await?;
+        let expected = concat_batches(&schema, &expected)?;
+        let starts = counted.clone().select(vec![ident(WINDOW_START_COLUMN)])?.distinct()?;
+        let windows = starts.count().await?;
+        let both = match stored {
+            Some((table, _)) => side(session.read_table(Arc::clone(table))?, 1)?.union(counted)?,
+            None => counted,
+        };
+        let mut shown = vec![ident(SIDE_COLUMN)];
+        shown.extend(columns.clone());
+        let differing = both
+            .aggregate(columns, vec![sum(ident(SIDE)).alias(SIDE_COLUMN)])?
+            .filter(ident(SIDE_COLUMN).not_eq(lit(0_i64)))?
+            .select(shown)?
+            .sort(vec![ident(WINDOW_START_COLUMN).sort(true, true), ident(SIDE_COLUMN).sort(false, true)])?;
+        let batches = differing.clone().collect().await?;
+        let schema = Arc::new(differing.schema().as_arrow().clone());
+        Ok((expected, windows, concat_batches(&schema, &batches)?))
+    };
+    let (expected, windows, differences) = run.await.map_err(BatchError::engine(&metric.name, "recomputed"))?;
+    Ok(MetricComparison {
+        published_through_ms,
+        windows,
+        expected,
+        differences,
+        ..MetricComparison::nothing(metric, range)
+    })
+}
+
+/// Which rows of a metric's table are of the range and final.
+pub(super) fn closed(topic: &Topic, range: TimeRange, published_through_ms: Option<i64>) -> Expr {
+    let last_end = published_through_ms.map_or(i64::MIN, |ms| (ms - topic.lateness_ms) * MICROS_PER_MS);
+    ident(WINDOW_START_COLUMN)
+        .between(lit(instant(range.from_ms * MICROS_PER_MS)), lit(instant(range.to_ms * MICROS_PER_MS - 1)))
+        .and(ident(WINDOW_END_COLUMN).lt_eq(lit(instant(last_end))))
+}

@@ -1,0 +1,197 @@
+//! Reconciliation alongside the stream: each hour is compared once all metrics have published it for good, and what was found, by this
+//! or by command, is shown.
+
+use std::collections::BTreeMap;
+use std::error::Error;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::TimestampMicrosecondType;
+use chrono::Utc;
+use tokio::sync::watch;
+use vitral_catalog::{Catalog, DomainSettings};
+use vitral_schemas::health::TaskHealth;
+use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::view::{View, ViewReceiver};
+use vitral_schemas::window::Windows;
+use vitral_store::Location;
+
+use super::offsets::{self, Seen};
+use super::results::{self, Results, Run};
+use super::{MetricComparison, TimeRange, first_ms, reconcile};
+use crate::engine::Engine;
+use crate::error::BatchError;
+
+const HOUR_MS: i64 = 3_600_000;
+/// The most that one run compares, when many hours have become final at once.
+const RUN_MS: i64 = 24 * HOUR_MS;
+/// How often to poll for hours that became final, and for results of commands.
+const POLL_EVERY: Duration = Duration::from_secs(5);
+/// Results that are shown; a week of hours of six metrics.
+const SHOWN: usize = 1_008;
+
+pub struct ContinuousReconciliation {
+    catalog: Arc<Catalog>,
+    settings: DomainSettings,
+    store: Location,
+    view: ViewReceiver,
+    hourly: bool,
+    results: Results,
+    shown: watch::Sender<Arc<RecordBatch>>,
+    /// Hours before this are proved; none before the first.
+    proved_until_ms: Option<i64>,
+    /// Whether nothing is known of what comes next: there may be years without events.
+    searches: bool,
+    /// By topic.
+    seen: BTreeMap<String, Seen>,
+}
+
+impl ContinuousReconciliation {
+    /// As health and telemetry name it.
+    pub const NAME: &'static str = "hourly check";
+
+    /// The check, to be run, and what it shows.
+    pub fn new(
+        catalog: Arc<Catalog>,
+        settings: DomainSettings,
+        store: Location,
+        view: ViewReceiver,
+        hourly: bool,
+    ) -> (Self, ReconciliationReceiver) {
+        let (shown, receiver) = watch::channel(Arc::new(RecordBatch::new_empty(schema())));
+        let results = Results::new(store.clone());
+        let (proved_until_ms, searches, seen) = (None, true, BTreeMap::new());
+        let check = Self { catalog, settings, store, view, hourly, results, shown, proved_until_ms, searches, seen };
+        (check, receiver)
+    }
+
+    /// Runs until it is dropped. Failures are reported and tried again.
+    pub async fn run(&mut self) {
+        if self.view.wait_for(|view| view.ready).await.is_err() {
+            return;
+        }
+        loop {
+            match self.poll().await {
+                Ok(()) => {
+                    let health = Arc::clone(&self.view.borrow().health);
+                    health.task(Self::NAME, TaskHealth::done);
+                }
+                Err(error) => {
+                    let error: &dyn Error = &error;
+                    tracing::warn!(error, "the hourly check could not be made; trying again");
+                }
+            }
+            tokio::time::sleep(POLL_EVERY).await;
+        }
+    }
+
+    /// Compares every hour that has become final since the last call.
+    pub async fn poll(&mut self) -> Result<(), BatchError> {
+        self.show().await?;
+        while let Some(range) = self.due().await? {
+            let started = Instant::now();
+            let compared = reconcile(&self.catalog, &self.settings, &self.store, &Engine::Local, range, None).await?;
+            let breaks = self.broken_offsets().await?;
+            report(&compared);
+            let run = Run {
+                origin: BY_ITSELF,
+                range,
+                ended_ms: Utc::now().timestamp_millis(),
+                took_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
+                breaks,
+                is_after_repair: false,
+            };
+            results::record(&self.store, results::rows(&run, &compared)?).await?;
+            self.searches = compared.iter().all(|metric| metric.windows == 0 && !metric.differs());
+            self.proved_until_ms = Some(range.to_ms);
+            self.show().await?;
+        }
+        Ok(())
+    }
+
+    /// How many breaks the offsets have that came since the last call.
+    async fn broken_offsets(&mut self) -> Result<usize, BatchError> {
+        let mut breaks = 0;
+        for topic in &self.catalog.topics {
+            let seen = self.seen.entry(topic.name.clone()).or_default();
+            let (partitions, found) = offsets::check(topic, &self.store, seen).await?;
+            for found in &found {
+                tracing::error!(topic = topic.name, ?found, "the archive's offsets do not go on as they should");
+            }
+            // What is wrong is looked at again, so that it is reported until it is repaired.
+            if found.is_empty() {
+                seen.learn(partitions);
+            }
+            breaks += found.len();
+        }
+        Ok(breaks)
+    }
+
+    /// The next hours that became final and were not compared yet, in this process or an earlier one; years without events are passed
+    /// over.
+    async fn due(&mut self) -> Result<Option<TimeRange>, BatchError> {
+        let view = Arc::clone(&self.view.borrow());
+        let Some(final_until_ms) = self.final_until_ms(&view).filter(|_| self.hourly) else { return Ok(None) };
+        let mut from_ms = self.proved_until_ms.or_else(|| last_proved_ms(&self.shown.borrow())).unwrap_or_default();
+        if from_ms >= final_until_ms {
+            return Ok(None);
+        }
+        if self.searches {
+            let first_ms = first_ms(&self.catalog, &self.settings, &self.store, from_ms).await?;
+            let first_ms = first_ms.map_or(final_until_ms, |first_ms| first_ms.div_euclid(HOUR_MS) * HOUR_MS);
+            from_ms = first_ms.max(from_ms);
+        }
+        if from_ms >= final_until_ms {
+            self.proved_until_ms = Some(final_until_ms);
+            return Ok(None);
+        }
+        Ok(Some(TimeRange { from_ms, to_ms: final_until_ms.min(from_ms + RUN_MS) }))
+    }
+
+    /// Windows that start before this are final, for every metric with windows of an hour at most.
+    fn final_until_ms(&self, view: &View) -> Option<i64> {
+        // An hour is final for a metric once its last window that starts in it is published.
+        let final_until = self.catalog.metrics.iter().map(|metric| {
+            let topic = self.catalog.topic(&metric.topic)?;
+            // One that is set aside publishes nothing that the others would have to wait for.
+            let shown = view.metrics.get(&metric.name).filter(|shown| !shown.is_set_aside())?;
+            let longest_ms = Windows::new(metric.window, self.settings.time_zone).longest_ms();
+            // Days and months are proved when they are asked for: their hours would wait for a month.
+            let waits = longest_ms <= HOUR_MS;
+            waits.then_some(shown.published_through_ms? - topic.lateness_ms - longest_ms)
+        });
+        Some(final_until.flatten().min()?.div_euclid(HOUR_MS) * HOUR_MS)
+    }
+
+    async fn show(&mut self) -> Result<(), BatchError> {
+        if let Some(rows) = self.results.changed(SHOWN).await? {
+            self.shown.send_replace(Arc::new(rows));
+        }
+        Ok(())
+    }
+}
+
+fn report(compared: &[MetricComparison]) {
+    for metric in compared {
+        if let Some(reason) = &metric.failure {
+            tracing::error!(metric = metric.metric, reason, "the metric cannot be recomputed; the others are compared");
+        }
+        if metric.differs() {
+            tracing::error!(
+                metric = metric.metric,
+                differences = metric.differences.num_rows(),
+                "published rows differ from the archive: run vitral reconcile"
+            );
+        }
+    }
+}
+
+/// How far the stored results of this check go.
+fn last_proved_ms(results: &RecordBatch) -> Option<i64> {
+    let origins = results.column_by_name("origem")?.as_string_opt::<i32>()?;
+    let ends = results.column_by_name("ate")?.as_primitive_opt::<TimestampMicrosecondType>()?;
+    let by_itself = origins.iter().zip(ends).filter(|(origin, _)| *origin == Some(BY_ITSELF));
+    by_itself.filter_map(|(_, end)| end).max().map(|micros| micros.div_euclid(MICROS_PER_MS))
+}

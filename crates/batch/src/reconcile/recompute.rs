@@ -1,0 +1,276 @@
+//! What the windows of metrics must hold, computed from the archive's counted rows.
+//!
+//! By another code path than the stream's on purpose: the metric's SQL as one plain query, every row put into each of its windows, with
+//! DataFusion's own planner and optimiser. Nothing of panes, states or merges takes part; sums that do not fit fail here as they do
+//! there. Two things make it cheap: metrics whose windows are short read their rows by one scan, and where an aggregate does not see
+//! duplicates, rows that agree in everything it sees are put into their windows once.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
+use arrow::datatypes::{DataType, Field, IntervalMonthDayNano, Schema};
+use datafusion::catalog::TableProvider;
+use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
+use datafusion::common::{ScalarValue, internal_err};
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::functions::datetime::date_bin;
+use datafusion::logical_expr::{Expr, LogicalPlan, cast, ident, lit};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::parser::Statement as ParserStatement;
+use datafusion::sql::sqlparser::ast::Statement;
+use futures::TryStreamExt;
+use futures::future::{join, join_all};
+use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN};
+use vitral_engine::starts_of;
+use vitral_panes::stored_rows;
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
+use vitral_schemas::verdict::Verdict;
+use vitral_schemas::window::{Window, Windows};
+
+use super::shared_scan::SharedScan;
+use super::{TimeRange, instant};
+use crate::engine::Engine;
+use crate::error::{BatchError, is_outage};
+
+/// Metrics whose windows are no longer than this read their rows together: none makes the others read much more than they need.
+const SHARED_WINDOW_MS: i64 = 3_600_000;
+/// Aggregates of which a row that is there twice changes nothing; `count(DISTINCT ...)` is another.
+const IDEMPOTENT: [&str; 7] = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
+
+/// The rows of each metric's windows that start in its range, in the schema of its table, from the archive's rows.
+///
+/// An outage is everybody's error, others are of one metric.
+pub(super) async fn recompute(
+    topic: &Topic,
+    settings: &DomainSettings,
+    archive: &Arc<dyn TableProvider>,
+    engine: &Engine,
+    wanted: &[(&Metric, TimeRange)],
+) -> std::result::Result<Vec<std::result::Result<RecordBatch, BatchError>>, BatchError> {
+    let mut queries = Vec::with_capacity(wanted.len());
+    for (metric, range) in wanted {
+        queries.push(MetricQuery::plan(metric, topic, settings, engine, *range).await);
+    }
+    let shared: Vec<&MetricQuery<'_>> = queries.iter().flatten().filter(|query| query.shares).collect();
+    let together = match run_together(topic, archive, engine, &shared).await {
+        Ok(outcomes) => outcomes,
+        Err(error) if is_outage(&error) => return Err(BatchError::engine(&topic.name, "read")(error)),
+        Err(error) => {
+            let error = Arc::new(error);
+            shared.iter().map(|_| Err(DataFusionError::Shared(Arc::clone(&error)))).collect()
+        }
+    };
+    let mut together = together.into_iter();
+    let mut recomputed = Vec::with_capacity(queries.len());
+    for (query, (metric, _)) in queries.into_iter().zip(wanted) {
+        let rows = match query {
+            Ok(query) if query.shares => together.next().unwrap_or_else(|| internal_err!("a query has no answer")),
+            Ok(query) => query.run_alone(archive).await,
+            Err(error) => Err(error),
+        };
+        recomputed.push(rows.map_err(BatchError::engine(&metric.name, "recomputed")));
+    }
+    Ok(recomputed)
+}
+
+/// Runs the queries over one scan of all that they need. The outer error is the scan's.
+async fn run_together(
+    topic: &Topic,
+    archive: &Arc<dyn TableProvider>,
+    engine: &Engine,
+    queries: &[&MetricQuery<'_>],
+) -> Result<Vec<Result<RecordBatch>>> {
+    let from_ms = queries.iter().map(|query| query.range.from_ms).min();
+    let until_ms = queries.iter().map(|query| query.needed_until_ms()).max();
+    let Some((from_ms, until_ms)) = from_ms.zip(until_ms) else { return Ok(Vec::new()) };
+    let columns = queries.iter().flat_map(|query| &query.columns).copied().collect();
+    let session = single(engine.session()?);
+    let rows = counted(&session, topic, archive, &columns, from_ms, until_ms)?;
+    let mut scan = SharedScan::open(rows).await?;
+    let mut runs = Vec::with_capacity(queries.len());
+    for query in queries {
+        let table = scan.table()?;
+        runs.push(async move { query.run(query.session.read_table(table)?).await });
+    }
+    let (scanned, outcomes) = join(scan.run(), join_all(runs)).await;
+    scanned.map(|()| outcomes)
+}
+
+/// A metric's statement, and what of the rows it sees.
+struct MetricQuery<'a> {
+    metric: &'a Metric,
+    topic: &'a Topic,
+    session: SessionContext,
+    windows: Windows,
+    range: TimeRange,
+    /// The topic's columns that it names.
+    columns: BTreeSet<usize>,
+    ignores_duplicates: bool,
+    /// Whether it reads its rows together with others.
+    shares: bool,
+}
+
+impl<'a> MetricQuery<'a> {
+    async fn plan(
+        metric: &'a Metric,
+        topic: &'a Topic,
+        settings: &DomainSettings,
+        engine: &Engine,
+        range: TimeRange,
+    ) -> Result<Self> {
+        let windows = Windows::new(metric.window, settings.time_zone);
+        let shares = *engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;
+        let session = engine.session()?;
+        let session = if shares { single(session) } else { session };
+        let mut fields = topic.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new(PANE_COLUMN, timestamp_type(), true)));
+        let nothing = EmptyTable::new(Arc::new(Schema::new(fields)));
+        let plan = statement(metric, topic, &session, Arc::new(nothing)).await?;
+        let (columns, ignores_duplicates) = seen_by(&plan, topic)?;
+        let ignores_duplicates = ignores_duplicates && !columns.contains(&topic.event_time);
+        Ok(Self { metric, topic, session, windows, range, columns, ignores_duplicates, shares })
+    }
+
+    /// Events at or after this time are in no window that starts in the range.
+    fn needed_until_ms(&self) -> i64 {
+        let last_micros = (self.range.to_ms - 1) * MICROS_PER_MS;
+        self.windows.bounds(self.windows.pane_start_ms(last_micros)).end_ms + self.windows.longest_ms()
+    }
+
+    async fn run_alone(&self, archive: &Arc<dyn TableProvider>) -> Result<RecordBatch> {
+        let (from_ms, until_ms) = (self.range.from_ms, self.needed_until_ms());
+        self.run(counted(&self.session, self.topic, archive, &self.columns, from_ms, until_ms)?).await
+    }
+
+    /// The metric's rows from counted rows.
+    async fn run(&self, rows: DataFrame) -> Result<RecordBatch> {
+        let events = self.events(rows)?.into_view();
+        let plan = statement(self.metric, self.topic, &self.session, events).await?;
+        let frame = DataFrame::new(self.session.state(), plan);
+        // Not the frame's own types: before it is analysed, CASE has that of its first branch.
+        let rows = frame.execute_stream().await?;
+        let schema = rows.schema();
+        let finished = concat_batches(&schema, &rows.try_collect::<Vec<_>>().await?)?;
+        stored_rows(self.metric, &self.windows, &finished)
+    }
+
+    /// The rows, each once for every window of the range that it belongs to.
+    fn events(&self, rows: DataFrame) -> Result<DataFrame> {
+        let with = |start: Expr| {
+            let mut columns: Vec<Expr> =
+                self.columns.iter().map(|index| ident(&self.topic.columns[*index].name)).collect();
+            columns.push(start.alias(PANE_COLUMN));
+            columns
+        };
+        let time = ident(&self.topic.columns[self.topic.event_time].name);
+        let in_range = ident(PANE_COLUMN).between(
+            lit(instant(self.range.from_ms * MICROS_PER_MS)),
+            lit(instant(self.range.to_ms * MICROS_PER_MS - 1)),
+        );
+        let Window::Fixed { size_ms, slide_ms } = self.windows.window else {
+            let rows = rows.select(with(starts_of(&self.windows, time)))?;
+            return rows.unnest_columns(&[PANE_COLUMN])?.filter(in_range);
+        };
+        // All rows of a pane are in the same windows.
+        let pane_ms = self.windows.pane_end_ms(0);
+        let mut rows = rows.select(with(start_of(pane_ms, time)))?;
+        if self.ignores_duplicates {
+            rows = rows.distinct()?;
+        }
+        if size_ms == slide_ms {
+            return rows.filter(in_range);
+        }
+        let rows = rows.select(with(starts_of(&self.windows, ident(PANE_COLUMN))))?;
+        rows.unnest_columns(&[PANE_COLUMN])?.filter(in_range)
+    }
+}
+
+/// The metric's statement over a table of events.
+async fn statement(
+    metric: &Metric,
+    topic: &Topic,
+    session: &SessionContext,
+    events: Arc<dyn TableProvider>,
+) -> Result<LogicalPlan> {
+    session.register_table(topic.name.as_str(), events)?;
+    let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
+    let plan = session.state().statement_to_plan(statement).await;
+    // The plan has the table; a session that kept it would keep a shared scan waiting.
+    session.deregister_table(topic.name.as_str())?;
+    plan
+}
+
+/// The topic's columns that a plan names, and whether a row that is there twice changes none of its aggregates.
+fn seen_by(plan: &LogicalPlan, topic: &Topic) -> Result<(BTreeSet<usize>, bool)> {
+    let mut columns = BTreeSet::new();
+    let mut ignores_duplicates = true;
+    plan.apply(|node| {
+        if let LogicalPlan::Aggregate(aggregate) = node {
+            ignores_duplicates &= aggregate.aggr_expr.iter().all(is_idempotent);
+        }
+        for expr in node.expressions() {
+            expr.apply(|inner| {
+                if let Expr::Column(column) = inner {
+                    columns.extend(topic.columns.iter().position(|known| known.name == column.name));
+                }
+                Ok(TreeNodeRecursion::Continue)
+            })?;
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    Ok((columns, ignores_duplicates))
+}
+
+fn is_idempotent(aggregate: &Expr) -> bool {
+    match aggregate {
+        Expr::Alias(alias) => is_idempotent(&alias.expr),
+        Expr::AggregateFunction(call) => call.params.distinct || IDEMPOTENT.contains(&call.func.name()),
+        _ => false,
+    }
+}
+
+/// Counted rows of a span of event time: some of the topic's columns, and the event time.
+fn counted(
+    session: &SessionContext,
+    topic: &Topic,
+    archive: &Arc<dyn TableProvider>,
+    columns: &BTreeSet<usize>,
+    from_ms: i64,
+    until_ms: i64,
+) -> Result<DataFrame> {
+    let time = || ident(&topic.columns[topic.event_time].name);
+    let wanted = ident(archive_columns::VERDICT)
+        .eq(lit(Verdict::Counted.name()))
+        .and(time().gt_eq(lit(instant(from_ms * MICROS_PER_MS))))
+        .and(time().lt(lit(instant(until_ms * MICROS_PER_MS))));
+    let found = archive.schema();
+    let columns: BTreeSet<usize> = columns.iter().copied().chain([topic.event_time]).collect();
+    let typed = columns.into_iter().map(|index| {
+        let column = &topic.columns[index];
+        let is_text = found.field_with_name(&column.name).is_ok_and(|field| *field.data_type() == DataType::Utf8View);
+        match column.kind.data_type() {
+            // A view of what was read: to copy it would cost more than to compute with it.
+            DataType::Utf8 if is_text => ident(&column.name),
+            data_type => cast(ident(&column.name), data_type).alias(&column.name),
+        }
+    });
+    session.read_table(Arc::clone(archive))?.filter(wanted)?.select(typed.collect::<Vec<_>>())
+}
+
+/// The start of what a time is in, where time is cut into such widths since the Unix epoch.
+fn start_of(width_ms: i64, time: Expr) -> Expr {
+    let width = IntervalMonthDayNano { months: 0, days: 0, nanoseconds: width_ms * 1_000_000 };
+    let start = date_bin().call(vec![lit(ScalarValue::IntervalMonthDayNano(Some(width))), time]);
+    cast(start, timestamp_type())
+}
+
+/// A session that computes with one thread at a time: the queries of a shared scan run side by side.
+fn single(session: SessionContext) -> SessionContext {
+    session.state_ref().write().config_mut().options_mut().execution.target_partitions = 1;
+    session
+}
