@@ -27,12 +27,9 @@ fn an_import_can_be_listed_replaced_and_undone() {
     write("maio.csv", "pedido,produto,valor,data,origem\nA1,p1,10.00,2025-05-14,app\nA2,p2,5.50,2025-05-15,loja\n");
     let said = vitral(dir.path(), &["import", "maio.csv", "--table", "vendas"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
-    for words in [
-        "2 rows imported, 0 refused, 0 already imported",
-        "15.50",
-        "2025-05-14 00:00:00 -03:00",
-        "your shop's own report",
-    ] {
+    for words in
+        ["2 rows imported, 0 refused, 0 already imported", "15.50", "2025-05-14 00:00:00 -03:00", "your own report"]
+    {
         assert!(said.out.contains(words), "{words} in {}", said.out);
     }
     let said = vitral(dir.path(), &["import", "list"]);
@@ -138,7 +135,7 @@ fn columns_that_are_mapped_twice_are_an_error() {
     let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas"]);
     assert!(said.code == Some(1) && said.err.contains("worth 0.00"), "{}", said.err);
     let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas", "--map", "=valor_total"]);
-    assert!(said.code == Some(0) && said.out.contains("1 rows imported"), "{}", said.err);
+    assert!(said.code == Some(0) && said.out.contains("1 row imported"), "{}", said.err);
     let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas", "--map", "a=preco", "--map", "a=preco"]);
     assert_eq!(said.code, Some(0), "twice the same is once: {}", said.err);
 }

@@ -142,7 +142,7 @@ async fn rows_lack_only_what_their_table_lets_files_lack() {
     let world = World::new();
     let path = world.write("a.csv", "Pedido,Valor,timestamp\nA1,1.00,2025-05-14\n");
     let error = world.import(&path, "eventos_clientes").await.expect_err("no user").to_string();
-    assert!(error.contains("fills id_usuario") && error.contains("--map"), "{error}");
+    assert!(error.contains("gives id_usuario") && error.contains("--map"), "{error}");
     assert_eq!(
         world.import(&path, "vendas").await.expect("imported").accepted,
         1,

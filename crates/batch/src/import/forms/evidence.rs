@@ -203,6 +203,7 @@ impl OfTimes {
                 all.extend(differs.iter().cloned());
             }
             all.has_hyphens |= column.has_hyphens;
+            all.has_open |= column.has_open;
         }
         all
     }
