@@ -118,7 +118,7 @@ impl File {
             let read = file.read(&mut part).map_err(&failed)?;
             if read == 0 {
                 let content = hash.finalize();
-                let of_table = Sha256::new().chain_update(table.as_bytes()).chain_update([0]).chain_update(&content);
+                let of_table = Sha256::new().chain_update(table.as_bytes()).chain_update([0]).chain_update(content);
                 let of_table = of_table.finalize();
                 let halves = of_table.iter().take(HALF_BYTES).chain(content.iter().take(HALF_BYTES));
                 return Ok(halves.map(|byte| format!("{byte:02x}")).collect());

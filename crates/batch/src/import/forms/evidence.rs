@@ -202,6 +202,7 @@ impl OfTimes {
             for (all, differs) in all.differs.iter_mut().zip(&column.differs) {
                 all.extend(differs.iter().cloned());
             }
+            all.has_open |= column.has_open;
             all.has_hyphens |= column.has_hyphens;
             all.has_open |= column.has_open;
         }
