@@ -21,13 +21,13 @@ const NO_CURRENCY: &str = "XXX";
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct DomainOptions {
-    /// For people.
+    /// The title that people see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// IANA name; days and months are this zone's.
+    /// The IANA name of the time zone in which days and months begin, and in which times without an offset are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
-    /// Of amounts that name none: three letters, ISO 4217.
+    /// The currency of amounts that name none: three letters, ISO 4217.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
 }

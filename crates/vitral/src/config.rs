@@ -443,8 +443,8 @@ mod tests {
         let catalog = config.catalog().expect("sound");
         assert!(catalog.topics.is_empty() && catalog.metrics.is_empty());
         assert!(catalog.endpoints.iter().any(|endpoint| endpoint.path == "/livro"), "what every catalog has");
-        let error = load("[catalog]\ndomains = ['comerce']").expect_err("unknown").to_string();
-        assert!(error.contains("comerce") && error.contains("ecommerce"), "{error}");
+        let error = load("[catalog]\ndomains = ['comercio']").expect_err("unknown").to_string();
+        assert!(error.contains("comercio") && error.contains("ecommerce"), "{error}");
     }
 
     #[test]
