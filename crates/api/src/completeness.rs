@@ -2,9 +2,9 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
-use vitral_schemas::published::PublishedWindows;
+use vitral_panes::view::{Completeness, MetricView, View};
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::view::{Completeness, MetricView, View};
+use vitral_store::PublishedWindows;
 
 use crate::rows::utc_text;
 use crate::sources::{Name, Needs};

@@ -7,12 +7,12 @@ use std::time::Duration;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_panes::view::ViewReceiver;
 use vitral_schemas::health::Bounds;
-use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
-use vitral_schemas::view::ViewReceiver;
+use vitral_store::HistoryReceiver;
 
 use crate::Telemetry;
 

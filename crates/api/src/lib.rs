@@ -1,6 +1,6 @@
 //! The HTTP side: the catalog's endpoints, its metrics as pages and live streams, and the embedded page.
 //!
-//! Every answer is computed from one [`vitral_schemas::view::View`], taken once: published and provisional rows never
+//! Every answer is computed from one [`vitral_panes::view::View`], taken once: published and provisional rows never
 //! overlap in it and never leave a gap.
 //!
 //! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's.

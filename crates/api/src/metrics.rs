@@ -9,8 +9,8 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::value::RawValue;
+use vitral_panes::view::MetricView;
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::view::MetricView;
 
 use crate::completeness::Figures;
 use crate::query::QueryError;

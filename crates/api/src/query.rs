@@ -24,8 +24,8 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::{Catalog, Diagnostic, Endpoint, Reference};
 use vitral_engine::query_state;
-use vitral_schemas::history::Histories;
-use vitral_schemas::view::View;
+use vitral_panes::view::View;
+use vitral_store::Histories;
 
 use self::reference::References;
 use crate::config::ApiConfig;

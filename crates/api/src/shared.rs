@@ -5,12 +5,12 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_catalog::{Catalog, DomainSettings, Metric};
+use vitral_panes::view::{MetricView, View, ViewReceiver};
 use vitral_schemas::health::Bounds;
-use vitral_schemas::history::HistoryReceiver;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
-use vitral_schemas::view::{MetricView, View, ViewReceiver};
+use vitral_store::HistoryReceiver;
 
 use crate::metrics::LiveStreams;
 use crate::problem::Problem;

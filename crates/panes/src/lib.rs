@@ -10,6 +10,7 @@ mod error;
 pub mod plan;
 mod rows;
 pub mod state;
+pub mod view;
 pub mod watermark;
 
 pub use error::PanesError;

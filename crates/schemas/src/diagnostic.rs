@@ -44,15 +44,17 @@ pub struct Diagnostic {
     pub remedy: String,
 }
 
+impl fmt::Display for Position {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { file, line, column } = self;
+        if *line == 0 { write!(f, "{file}") } else { write!(f, "{file}:{line}:{column}") }
+    }
+}
+
 impl fmt::Display for Diagnostic {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Position { file, line, column } = &self.position;
-        if *line == 0 {
-            write!(f, "{file}: {}", self.message)?;
-        } else {
-            write!(f, "{file}:{line}:{column}: {}", self.message)?;
-        }
-        write!(f, "\n    remedy: {}", self.remedy)
+        let Self { position, message, remedy } = self;
+        write!(f, "{position}: {message}\n    remedy: {remedy}")
     }
 }
 

@@ -5,9 +5,9 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::histories::{Histories, HistoryReceiver};
 use tokio::sync::watch;
 use vitral_schemas::health::{Health, TaskHealth};
-use vitral_schemas::history::{Histories, HistoryReceiver};
 use vitral_schemas::topic::Topic;
 
 use crate::error::StoreError;

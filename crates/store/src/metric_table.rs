@@ -6,6 +6,7 @@
 //! A version that began after events were gone has no windows of their time. Those stay what the version before it has published.
 
 mod earlier;
+mod published;
 
 use std::sync::Arc;
 
@@ -15,6 +16,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::Expr;
 
 use self::earlier::Earlier;
+pub use self::published::PublishedWindows;
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;

@@ -14,11 +14,11 @@ use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelI
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
+use vitral_panes::view::MetricFailure;
 use vitral_panes::{PanesError, split_by_window};
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::time::Clock;
 use vitral_schemas::topic::Topic;
-use vitral_schemas::view::MetricFailure;
 use vitral_schemas::window::{Bounds, Windows};
 
 use self::failure::{Halt, fold_parts};

@@ -1,7 +1,7 @@
 //! What a topic's pipeline knows, all of which a restart brings back from the archive: what a snapshot holds.
 
+use vitral_panes::view::Completeness;
 use vitral_panes::watermark::Watermarks;
-use vitral_schemas::view::Completeness;
 use vitral_store::Counts;
 
 use crate::judge::Judge;

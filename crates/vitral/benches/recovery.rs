@@ -19,10 +19,10 @@ use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_connect::Connector;
 use vitral_connect_kafka::{EventProducer, KafkaConfig, KafkaConnector, create_topic};
+use vitral_panes::view::View;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_schemas::view::View;
 use vitral_store::{Archive, ArchiveCommit, Location};
 use vitral_stream::{Limits, StreamConfig, StreamHandle, StreamTelemetry, TopicLabel, pipeline};
 

@@ -16,10 +16,10 @@ use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use chrono::{DateTime, SecondsFormat, Utc};
 use vitral_batch::ledger::{self, LedgerFilter};
 use vitral_catalog::Catalog;
+use vitral_panes::view::ViewReceiver;
 use vitral_schemas::notice::{Notice, NoticeSender};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
-use vitral_schemas::view::ViewReceiver;
 use vitral_store::Location;
 
 use crate::broker::DemoBroker;

@@ -18,9 +18,9 @@ use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
 use vitral_connect::Connector;
+use vitral_panes::view::{View, ViewReceiver};
 use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
-use vitral_schemas::view::{View, ViewReceiver};
 use vitral_store::HistoryPoller;
 use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
 

@@ -3,7 +3,7 @@
 use std::io::{IsTerminal, Write};
 use std::time::{Duration, Instant};
 
-use vitral_schemas::view::{Completeness, ViewReceiver};
+use vitral_panes::view::{Completeness, ViewReceiver};
 
 const REFRESH: Duration = Duration::from_secs(1);
 /// Where nobody watches a line change.

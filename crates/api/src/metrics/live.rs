@@ -18,7 +18,7 @@ use axum::response::sse::{Event, KeepAlive, Sse};
 use axum::response::{IntoResponse, Response};
 use datafusion::catalog::TableProvider;
 use futures::{StreamExt, stream};
-use vitral_schemas::view::{MetricFailure, MetricView, View, ViewReceiver};
+use vitral_panes::view::{MetricFailure, MetricView, View, ViewReceiver};
 
 use super::document;
 use crate::parameters::{LIMIT_MAX, Parameters};

@@ -8,8 +8,8 @@ use axum::extract::{Path, RawQuery, State, rejection::PathRejection};
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
+use vitral_panes::view::MetricView;
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::view::MetricView;
 
 use super::cursor::Cursor;
 use super::{document, path_of};

@@ -13,10 +13,10 @@ use datafusion::logical_expr::{
 use datafusion::scalar::ScalarValue;
 use vitral_catalog::Catalog;
 use vitral_engine::text_of_bytes;
-use vitral_schemas::history::Histories;
+use vitral_panes::view::{TopicView, View};
 use vitral_schemas::topic::{archive_columns, history_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
-use vitral_schemas::view::{TopicView, View};
+use vitral_store::Histories;
 
 use super::QueryError;
 use super::tables::{as_type, scan};

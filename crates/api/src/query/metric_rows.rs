@@ -8,8 +8,8 @@ use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, SortExpr, ident, lit};
 use vitral_catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_panes::view::MetricView;
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::view::MetricView;
 use vitral_schemas::window::Window;
 
 use super::tables::{PROVISIONAL_COLUMN, metric_plan, utc};

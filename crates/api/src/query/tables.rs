@@ -9,9 +9,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
 use datafusion::scalar::ScalarValue;
+use vitral_panes::view::{MetricView, TopicView};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_schemas::view::{MetricView, TopicView};
 
 /// False once a window is published; the last column of every metric.
 pub(crate) const PROVISIONAL_COLUMN: &str = "provisoria";

@@ -12,7 +12,7 @@ use tower::ServiceExt;
 use crate::world::{Answer, Event, SALE, World, archived, catalog, events, topic_view, view_of, views, windows_view};
 
 /// `rows` products; every seventh sells as much as others.
-fn shop(rows: usize) -> vitral_schemas::view::View {
+fn shop(rows: usize) -> vitral_panes::view::View {
     let catalog = catalog(None);
     let topic = catalog.topic("eventos_clientes").expect("the topic");
     let sales: Vec<Event> = (0..rows)

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, new_null_array};
-use vitral_schemas::view::View;
+use vitral_panes::view::View;
 
 use crate::world::{
     Event, SALE, World, archived, catalog, completeness, events, ms, table, times, topic_view, view_of, views,
@@ -203,7 +203,7 @@ async fn completeness_in_headers() {
     let mut view = shop();
     let topic = view.topics.get_mut("eventos_clientes").expect("the topic");
     topic.completeness =
-        vitral_schemas::view::Completeness { watermark_ms: None, idle_partitions: Vec::new(), ..completeness() };
+        vitral_panes::view::Completeness { watermark_ms: None, idle_partitions: Vec::new(), ..completeness() };
     world.show(view);
     let answer = world.get("/vendas/resumo").await;
     assert_eq!(answer.header("vitral-watermark"), None);

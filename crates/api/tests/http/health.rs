@@ -2,8 +2,8 @@
 
 use axum::body::Body;
 use axum::http::Request;
+use vitral_panes::view::View;
 use vitral_schemas::health::{Phase, Retrying, TopicHealth};
-use vitral_schemas::view::View;
 
 use crate::world::{World, views, windows_view};
 

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use vitral_panes::view::{MetricFailure, View};
 use vitral_schemas::topic::timestamp_type;
-use vitral_schemas::view::{MetricFailure, View};
 
 use crate::world::{Windows, World, metric_view, ms, topic_view, view_of, views, windows_view};
 

@@ -2,7 +2,7 @@
 
 use axum::body::Body;
 use axum::http::Request;
-use vitral_schemas::view::View;
+use vitral_panes::view::View;
 
 use crate::world::World;
 

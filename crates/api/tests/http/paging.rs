@@ -2,7 +2,7 @@
 
 use arrow::array::RecordBatch;
 use serde_json::Value;
-use vitral_schemas::view::View;
+use vitral_panes::view::View;
 
 use crate::world::{World, views, windows_view};
 

@@ -6,7 +6,7 @@ use axum::body::Body;
 use axum::http::{Request, StatusCode};
 use serde_json::Value;
 use vitral_api::ApiError;
-use vitral_schemas::view::View;
+use vitral_panes::view::View;
 
 use crate::world::{Answer, World, catalog, nothing_reconciled, views, windows_view};
 

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use serde_json::Value;
-use vitral_schemas::view::View;
+use vitral_panes::view::View;
 use vitral_store::{Location, MetricTable};
 
 use crate::world::{World, ms, views, views_schema, windows_view};

@@ -22,11 +22,11 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use vitral_api::{ApiConfig, ApiInputs, ServeConfig, Telemetry};
 use vitral_catalog::{Catalog, DomainSettings};
-use vitral_schemas::history::Histories;
+use vitral_panes::view::{Completeness, MetricView, TopicView, View, ViewSender};
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_schemas::topic::{Topic, timestamp_type};
-use vitral_schemas::view::{Completeness, MetricView, TopicView, View, ViewSender};
+use vitral_store::Histories;
 
 /// The wall clock of every test.
 pub const NOW: &str = "2025-05-14T22:30:30Z";

@@ -11,10 +11,10 @@ use arrow::datatypes::TimestampMicrosecondType;
 use chrono::Utc;
 use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_panes::view::{View, ViewReceiver};
 use vitral_schemas::health::TaskHealth;
 use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::view::{View, ViewReceiver};
 use vitral_schemas::window::Windows;
 use vitral_store::Location;
 

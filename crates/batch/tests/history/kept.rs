@@ -8,7 +8,7 @@ use vitral_batch::{Engine, jobs::Wanted};
 use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
-use vitral_schemas::published::PublishedWindows;
+use vitral_store::PublishedWindows;
 use vitral_store::archive::{Limits, retain};
 use vitral_store::{MetricTable, read_session};
 

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use datafusion::datasource::empty::EmptyTable;
 use tokio::sync::watch;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
+use vitral_panes::view::{Completeness, MetricView, View};
 use vitral_schemas::reconciliation::ReconciliationReceiver;
-use vitral_schemas::view::{Completeness, MetricView, View};
 
 use super::*;
 

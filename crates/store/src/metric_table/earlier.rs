@@ -9,10 +9,9 @@ use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use vitral_catalog::WINDOW_START_COLUMN;
-use vitral_schemas::published::PublishedWindows;
 use vitral_schemas::time::MICROS_PER_MS;
 
-use super::{MetricTable, application};
+use super::{MetricTable, PublishedWindows, application};
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;

@@ -6,9 +6,9 @@ use std::sync::Arc;
 use datafusion::error::DataFusionError;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_connect::Connector;
+use vitral_panes::view::ViewSender;
 use vitral_schemas::time::Clock;
 use vitral_schemas::topic::Topic;
-use vitral_schemas::view::ViewSender;
 
 use crate::config::StreamConfig;
 use crate::error::StreamError;

@@ -1,6 +1,6 @@
 //! Publishing: closed windows to their tables, and the picture that readers take.
 
-use vitral_schemas::view::Completeness;
+use vitral_panes::view::Completeness;
 
 use super::Pipeline;
 use super::view_builder::TopicViewBuilder;

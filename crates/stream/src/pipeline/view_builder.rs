@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
+use vitral_panes::view::{Completeness, MetricView, TopicView, View};
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::view::{Completeness, MetricView, TopicView, View};
 
 use super::context::TopicContext;
 use crate::topic_panes::{TopicPanes, VersionState};

@@ -6,8 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use vitral_connect::Source;
+use vitral_panes::view::{Completeness, View};
 use vitral_schemas::position::PartitionId;
-use vitral_schemas::view::{Completeness, View};
 use vitral_store::{Archive, Counts, Layout, MetricTable, StoreError};
 
 use super::context::TopicContext;

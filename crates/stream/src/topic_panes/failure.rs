@@ -13,8 +13,8 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use vitral_panes::PanesError;
+use vitral_panes::view::MetricFailure;
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::view::MetricFailure;
 
 use super::{LiveMetric, TopicPanes, VersionState, panes_of};
 

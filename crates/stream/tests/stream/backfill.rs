@@ -6,8 +6,8 @@ use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
 use arrow::datatypes::Int64Type;
+use vitral_panes::view::ViewReceiver;
 use vitral_schemas::time::Clock;
-use vitral_schemas::view::ViewReceiver;
 
 use crate::world::{
     HOUR_MS, MINUTE_MS, NOON_MS, PATIENCE, Shop, all_rows, end, event_at, published, rows_of, wait_for, wait_until,

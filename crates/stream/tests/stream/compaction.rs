@@ -30,7 +30,7 @@ async fn an_idle_topic_is_read_after_others_have_merged_its_files() {
     let folder = dir.path().join("archive").join(&shop.topic.name);
     let before = files(&folder);
     assert!(before.len() > 1, "{before:?}");
-    let shown = |view: &vitral_schemas::view::View| Arc::clone(&view.topics[&shop.topic.name].archive);
+    let shown = |view: &vitral_panes::view::View| Arc::clone(&view.topics[&shop.topic.name].archive);
     let old = shown(&view.borrow());
     let store = Location::folder(dir.path()).expect("a folder");
     maintenance::compact(&store).await.expect("compacted");

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use prometheus_client::registry::Registry;
-use vitral_schemas::view::View;
+use vitral_panes::view::View;
 use vitral_stream::StreamTelemetry;
 
 use crate::world::{

@@ -11,10 +11,10 @@ use prometheus_client::registry::Registry;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::Connector;
 use vitral_connect::memory::{MemoryBroker, MemoryMessage};
+use vitral_panes::view::{Completeness, View, ViewReceiver};
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::{Clock, ManualClock, SystemClock};
 use vitral_schemas::topic::Topic;
-use vitral_schemas::view::{Completeness, View, ViewReceiver};
 use vitral_store::Location;
 use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
 

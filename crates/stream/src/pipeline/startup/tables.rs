@@ -7,8 +7,8 @@ use std::sync::atomic::AtomicBool;
 use datafusion::catalog::TableProvider;
 use datafusion::execution::context::SessionContext;
 use vitral_panes::plan::MetricPlan;
+use vitral_panes::view::MetricFailure;
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::view::MetricFailure;
 use vitral_store::{Archive, Layout, MetricTable, PublishedVersion, StoreError};
 
 use super::super::context::TopicContext;

@@ -9,8 +9,8 @@ use vitral_connect::{ConnectError, Source};
 use vitral_connect_kafka::{
     ClientError, EventProducer, KafkaConfig, KafkaConnector, KafkaSource, Problem, ProblemKind,
 };
+use vitral_panes::view::View;
 use vitral_schemas::position::PartitionId;
-use vitral_schemas::view::View;
 use vitral_stream::StreamError;
 
 use self::token_endpoint::{Answer, TokenEndpoint};

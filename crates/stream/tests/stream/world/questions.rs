@@ -8,8 +8,8 @@ use std::time::{Duration, Instant};
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
 use arrow::util::display::array_value_to_string;
+use vitral_panes::view::{Completeness, View, ViewReceiver};
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
-use vitral_schemas::view::{Completeness, View, ViewReceiver};
 use vitral_store::{Location, read_session};
 
 use super::PATIENCE;

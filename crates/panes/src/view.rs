@@ -11,8 +11,8 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use tokio::sync::watch;
 
-use crate::health::Health;
-use crate::window::Window;
+use vitral_schemas::health::Health;
+use vitral_schemas::window::Window;
 
 /// Readers hold the receiving end; it starts with an empty view and closes when the stream has stopped.
 pub type ViewReceiver = watch::Receiver<Arc<View>>;
