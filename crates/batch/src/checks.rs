@@ -18,7 +18,7 @@ use vitral_store::warehouse::Days;
 use vitral_store::{Location, QUARANTINE_TABLE, Quarantine, read_session};
 
 use crate::error::{BatchError, is_outage};
-use crate::tables::{Span, Tables, plan_query, unplanned};
+use crate::tables::{Span, Tables, unplanned};
 
 /// What one check has found.
 #[derive(Debug)]
@@ -64,12 +64,11 @@ pub(crate) async fn planned(check: &Check, zone: Tz, days: Days, tables: &Tables
     let failed = |source| unplanned(&check.position, &source);
     let first = days.from.checked_sub_days(ChronoDays::new(check.history_days)).unwrap_or(NaiveDate::MIN);
     let span = Span { from_ms: day_start_ms(zone, first), to_ms: day_start_ms(zone, days.to) };
-    let context = tables.session(Some(span)).await.map_err(failed)?;
-    let plan = plan_query(&context, &check.query).await.map_err(failed)?;
+    let (state, plan) = tables.plan(&check.query, &check.position, Some(span)).await?.into_parts();
     let day = |day| ScalarValue::Date32(Some(Date32Type::from_naive_date(day))).into();
     let values = HashMap::from([("de".to_owned(), day(days.from)), ("ate".to_owned(), day(days.to))]);
     let plan = plan.with_param_values(ParamValues::Map(values)).map_err(failed)?;
-    Ok(DataFrame::new(context.state(), plan))
+    Ok(DataFrame::new(state, plan))
 }
 
 /// Rows of these days that the warehouse's database could not take; none if there are none.

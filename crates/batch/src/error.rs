@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use datafusion::error::DataFusionError;
-use vitral_catalog::Diagnostic;
+use vitral_catalog::{Diagnostic, Diagnostics};
 use vitral_panes::PanesError;
 use vitral_store::StoreError;
 
@@ -29,6 +29,9 @@ pub enum BatchError {
     /// A query of the catalog, with its place.
     #[error("{0}")]
     Catalog(Box<Diagnostic>),
+    /// Queries of the catalog that cannot be planned, each error with its place.
+    #[error("{0}")]
+    Unplanned(Diagnostics),
     #[error("there is no job {job}: name one of {known}")]
     NoJob { job: String, known: String },
     #[error(

@@ -23,7 +23,7 @@ use vitral_store::{Location, Quarantine};
 use self::days::{Parts, are_many, around, at_once, next_day, together, whole};
 use self::runs::Run;
 use crate::error::BatchError;
-use crate::tables::{Span, Tables, plan_query, unplanned};
+use crate::tables::{Span, Tables, unplanned};
 
 /// Which days a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -221,10 +221,7 @@ impl Jobs<'_> {
 }
 
 async fn planned(table: &JobTable, span: Option<Span>, tables: &Tables<'_>) -> Result<DataFrame, BatchError> {
-    let failed = |source| unplanned(&table.position, &source);
-    let context = tables.session(span).await.map_err(failed)?;
-    let plan = plan_query(&context, &table.query).await.map_err(failed)?;
-    Ok(DataFrame::new(context.state(), plan))
+    tables.plan(&table.query, &table.position, span).await
 }
 
 /// The table's columns as the warehouse has them.

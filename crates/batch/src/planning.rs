@@ -2,7 +2,7 @@
 
 use chrono::NaiveDate;
 use chrono_tz::Tz;
-use vitral_catalog::{Catalog, Diagnostic};
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics};
 use vitral_store::warehouse::Days;
 
 use crate::error::BatchError;
@@ -31,6 +31,7 @@ pub async fn errors(catalog: &Catalog, zone: Tz) -> Result<Vec<Diagnostic>, Batc
         match outcome {
             Ok(()) => {}
             Err(BatchError::Catalog(error)) => errors.push(*error),
+            Err(BatchError::Unplanned(Diagnostics(found))) => errors.extend(found),
             Err(error) => return Err(error),
         }
     }

@@ -1,7 +1,6 @@
 //! What batch SQL can name: topics, what was imported into them, reference tables, and the catalog's views.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::ops::ControlFlow;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -13,11 +12,10 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
-use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement as ParserStatement;
-use datafusion::sql::sqlparser::ast::{Query, Statement, visit_relations};
-use vitral_catalog::reference;
-use vitral_catalog::{Catalog, View};
+use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::sql::sqlparser::ast::Query;
+use vitral_catalog::names::{ORIGIN_COLUMN, statement};
+use vitral_catalog::{Catalog, Diagnostics, Meaning, Name, Names, Position, Scope, planning_errors, reference};
 use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
@@ -38,7 +36,7 @@ pub struct Span {
 /// One moment of everything that is stored.
 #[derive(Debug)]
 pub struct Tables<'a> {
-    catalog: &'a Catalog,
+    names: Names,
     engine: Engine,
     topics: Vec<(&'a Topic, Stored)>,
     references: Vec<(String, Arc<dyn TableProvider>)>,
@@ -98,7 +96,7 @@ impl<'a> Tables<'a> {
             }
             references.push((declared.name.clone(), engine.table(rows).map_err(&failed)?));
         }
-        Ok(Self { catalog, engine, topics, references, unfilled })
+        Ok(Self { names: names(catalog)?, engine, topics, references, unfilled })
     }
 
     /// Tables without a row, for planning alone.
@@ -110,7 +108,7 @@ impl<'a> Tables<'a> {
             Ok((declared.name.clone(), Arc::new(table) as _))
         });
         let references = references.collect::<Result<_, BatchError>>()?;
-        Ok(Self { catalog, engine: Engine::Local, topics, references, unfilled: BTreeMap::new() })
+        Ok(Self { names: names(catalog)?, engine: Engine::Local, topics, references, unfilled: BTreeMap::new() })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -142,65 +140,61 @@ impl<'a> Tables<'a> {
 
     /// What a query names, by itself and by its views.
     fn named_by(&self, query: &Query) -> BTreeSet<String> {
-        let mut named = BTreeSet::new();
-        let mut queries = vec![query];
-        while let Some(query) = queries.pop() {
-            // It is never ended early.
-            let _ = visit_relations(query, |relation| {
-                let name = relation.0.last().and_then(|part| part.as_ident()).map(|ident| ident.value.clone());
-                if let Some(name) = name.filter(|name| !named.contains(name)) {
-                    queries.extend(
-                        self.catalog.views.iter().filter(|view| view.name == name).map(|view| view.query.as_ref()),
-                    );
-                    named.insert(name);
-                }
-                ControlFlow::<()>::Continue(())
-            });
-        }
-        named
+        // What it cannot read is said where it is planned.
+        let needs = self.names.needs(query, &Position::file("catalog"), Scope::History).unwrap_or_default();
+        let tables = needs.names.into_iter().filter_map(|name| match name {
+            Name::Table(table) => Some(table),
+            _ => None,
+        });
+        tables.collect()
     }
 
-    /// A session in which topics have the counted events of `span` alone.
-    pub async fn session(&self, span: Option<Span>) -> PlanResult<SessionContext> {
-        let context = self.engine.session()?;
+    /// Plans a query of the catalog over the counted events of `span` alone, with what it reads and nothing else.
+    pub async fn plan(&self, query: &Query, position: &Position, span: Option<Span>) -> Result<DataFrame, BatchError> {
+        let failed = |source| unplanned(position, &source);
+        let needs = self.names.needs(query, position, Scope::History);
+        let needs = needs.map_err(|errors| BatchError::Unplanned(Diagnostics(errors)))?;
+        let context = self.engine.session().map_err(failed)?;
+        if matches!(self.engine, Engine::Local) {
+            context.state_ref().write().config_mut().options_mut().sql_parser.collect_spans = true;
+        }
         context.add_analyzer_rule(Arc::new(DistinctTexts::default()));
         context.add_analyzer_rule(Arc::new(CivilDates));
         context.add_analyzer_rule(Arc::new(TruncatedDates));
-        for (topic, stored) in &self.topics {
-            let plan = counted(topic, stored, span)?;
-            context.register_table(topic.name.as_str(), Arc::new(ViewTable::new(plan, None)))?;
-        }
-        for (name, table) in &self.references {
-            context.register_table(name.as_str(), Arc::clone(table))?;
-        }
-        // Views may name each other. What needs a live metric has no place here, and whoever names it is told.
-        let mut left: Vec<&View> = self.catalog.views.iter().collect();
-        loop {
-            let before = left.len();
-            let mut still = Vec::new();
-            for view in left {
-                match plan_query(&context, &view.query).await {
-                    Ok(plan) => {
-                        context.register_table(view.name.as_str(), Arc::new(ViewTable::new(plan, None)))?;
-                    }
-                    Err(_) => still.push(view),
+        for name in &needs.names {
+            let Name::Table(name) = name else { continue };
+            let table: Arc<dyn TableProvider> = match self.names.get(name) {
+                Some(Meaning::View(view)) => {
+                    let plan = plan_query(&context, &view.query).await;
+                    Arc::new(ViewTable::new(plan.map_err(|source| unplanned(&view.position, &source))?, None))
                 }
-            }
-            if still.is_empty() || still.len() == before {
-                return Ok(context);
-            }
-            left = still;
+                Some(Meaning::Topic) => {
+                    let Some((topic, stored)) = self.topics().find(|(topic, _)| topic.name == *name) else { continue };
+                    Arc::new(ViewTable::new(counted(topic, stored, span).map_err(failed)?, None))
+                }
+                _ => {
+                    let Some((_, table)) = self.references.iter().find(|(known, _)| known == name) else { continue };
+                    Arc::clone(table)
+                }
+            };
+            context.register_table(name.as_str(), table).map_err(failed)?;
         }
+        let plan = plan_query(&context, query).await.map_err(failed)?;
+        Ok(DataFrame::new(context.state(), plan))
     }
 }
 
-pub(crate) async fn plan_query(context: &SessionContext, query: &Query) -> PlanResult<LogicalPlan> {
-    let statement = ParserStatement::Statement(Box::new(Statement::Query(Box::new(query.clone()))));
-    context.state().statement_to_plan(statement).await
+fn names(catalog: &Catalog) -> Result<Names, BatchError> {
+    let session = Engine::Local.session().map_err(BatchError::engine("the catalog", "planned"))?;
+    let functions: Vec<String> = session.state().table_functions().keys().cloned().collect();
+    Ok(Names::new(catalog, functions))
 }
 
-/// Where a row came from: `fluxo`, or the import's id. For checks.
-const ORIGIN: &str = "_origem";
+pub(crate) async fn plan_query(context: &SessionContext, query: &Query) -> PlanResult<LogicalPlan> {
+    context.state().statement_to_plan(statement(query)).await
+}
+
+/// What [`ORIGIN_COLUMN`] says of a row that no import brought.
 const STREAM: &str = "fluxo";
 
 /// The topic's counted rows, from messages and from files, each with its origin.
@@ -211,7 +205,7 @@ fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<Log
         if let Some(Span { from_ms, to_ms }) = span {
             wanted = wanted.and(ident(time).gt_eq(instant(from_ms))).and(ident(time).lt(instant(to_ms)));
         }
-        let columns = topic.columns.iter().map(|column| ident(&column.name)).chain([origin.alias(ORIGIN)]);
+        let columns = topic.columns.iter().map(|column| ident(&column.name)).chain([origin.alias(ORIGIN_COLUMN)]);
         let columns: Vec<Expr> = columns.collect();
         LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::clone(provider)), None)?
             .filter(wanted)?
@@ -228,7 +222,7 @@ fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<Log
         (None, Some(history)) => imported(history),
         (None, None) => {
             let fields = topic.schema().fields().iter().cloned().collect::<Vec<_>>();
-            let origin = Arc::new(Field::new(ORIGIN, DataType::Utf8, false));
+            let origin = Arc::new(Field::new(ORIGIN_COLUMN, DataType::Utf8, false));
             let nothing = EmptyTable::new(Arc::new(Schema::new([fields, vec![origin]].concat())));
             LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::new(nothing)), None)?.build()
         }
@@ -239,10 +233,8 @@ pub(crate) fn instant(ms: i64) -> Expr {
     lit(ScalarValue::TimestampMicrosecond(Some(ms.saturating_mul(MICROS_PER_MS)), Some("UTC".into())))
 }
 
-/// The error of planning a statement, with its place.
-pub(crate) fn unplanned(position: &vitral_catalog::Position, source: &DataFusionError) -> BatchError {
-    BatchError::Catalog(Box::new(position.error(
-        source.strip_backtrace(),
-        "mend the query; it can name topics, reference tables and views that read no live metric".to_owned(),
-    )))
+/// The errors of planning a statement, with their places.
+pub(crate) fn unplanned(position: &Position, source: &DataFusionError) -> BatchError {
+    let remedy = "correct the query; it can name topics, reference tables and views that read no live metric";
+    BatchError::Unplanned(Diagnostics(planning_errors(source, position, remedy)))
 }

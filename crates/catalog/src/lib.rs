@@ -21,13 +21,17 @@ mod expressions;
 mod import;
 mod job;
 mod metric;
+pub mod names;
+mod planning;
 mod position;
 mod profile;
 mod reader;
 pub mod reference;
+mod statement;
 mod table;
 mod warnings;
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use datafusion::sql::sqlparser::ast::Query;
@@ -38,7 +42,10 @@ pub use self::endpoint::Endpoint;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
+pub use self::planning::planning_errors;
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
+pub use self::statement::ReadStatement;
 pub use self::table::Reference;
 pub use vitral_schemas::diagnostic::{Diagnostic, Diagnostics, Position};
 use vitral_schemas::topic::Topic;
@@ -73,7 +80,13 @@ pub struct Catalog {
     /// Expressions that may fail on data: see [`Self::warnings`].
     suspects: Vec<warnings::Suspect>,
     pub profiles: Vec<Profile>,
+    topic_positions: BTreeMap<String, Position>,
+    /// The text of what could not be read: names that stand there are not missing.
+    unread: String,
 }
+
+/// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part of the engine.
+const ENGINE_ENDPOINTS: [&str; 2] = ["/livro", "/reconciliacao"];
 
 impl Catalog {
     /// The built-in domains in use with the folders merged over them, in order: a later statement replaces an earlier
@@ -88,6 +101,26 @@ impl Catalog {
 
     /// Parses layers of files; a name may stand once in each layer.
     pub fn parse(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> Result<Self, Diagnostics> {
+        let (catalog, errors) = Self::read_layers(layers, settings);
+        if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
+    }
+
+    /// The same with what could be read, so that it can be checked further, and every error.
+    pub fn load_part(dirs: &[PathBuf], settings: &DomainSettings) -> (Self, Vec<Diagnostic>) {
+        let mut layers = vec![builtin::files(&settings.domains)];
+        let mut unreadable = Vec::new();
+        for dir in dirs {
+            match read_dir(dir) {
+                Ok(files) => layers.push(files),
+                Err(Diagnostics(errors)) => unreadable.extend(errors),
+            }
+        }
+        let (catalog, errors) = Self::read_layers(&layers, settings);
+        unreadable.extend(errors);
+        (catalog, unreadable)
+    }
+
+    fn read_layers(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> (Self, Vec<Diagnostic>) {
         let mut catalog = Self::default();
         let mut errors = Vec::new();
         for layer in layers {
@@ -97,10 +130,15 @@ impl Catalog {
                     errors.extend(found);
                 }
             }
-            catalog.merge(above);
+            errors.extend(catalog.merge(above));
         }
         catalog.check_references(&mut errors);
-        if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
+        (catalog, errors)
+    }
+
+    /// Where a topic of the catalog is declared.
+    pub fn position_of(&self, topic: &Topic) -> Position {
+        self.topic_positions.get(&topic.name).cloned().unwrap_or_else(|| Position::file("catalog"))
     }
 
     pub fn topic(&self, name: &str) -> Option<&Topic> {
@@ -134,7 +172,18 @@ impl Catalog {
         catalog.metrics.pop().filter(|_| errors.is_empty())
     }
 
-    fn merge(&mut self, above: Self) {
+    /// What is above replaces what has the same name; what it cannot replace is an error.
+    fn merge(&mut self, above: Self) -> Vec<Diagnostic> {
+        let is_fixed = |endpoint: &&Endpoint| {
+            ENGINE_ENDPOINTS.contains(&endpoint.path.as_str())
+                && self.endpoints.iter().any(|below| below.path == endpoint.path)
+        };
+        let errors = above.endpoints.iter().filter(is_fixed).map(|endpoint| {
+            endpoint
+                .position
+                .error(format!("path '{}' is the engine's own", endpoint.path), "choose another path".to_owned())
+        });
+        let errors = errors.collect();
         replace(&mut self.topics, above.topics, |topic| &topic.name);
         replace(&mut self.references, above.references, |reference| &reference.name);
         replace(&mut self.views, above.views, |view| &view.name);
@@ -144,12 +193,20 @@ impl Catalog {
         replace(&mut self.checks, above.checks, |check| &check.name);
         self.suspects.extend(above.suspects);
         replace(&mut self.profiles, above.profiles, |profile| &profile.name);
+        self.topic_positions.extend(above.topic_positions);
+        self.unread.push_str(&above.unread);
+        errors
+    }
+
+    /// Whether a name stands in what could not be read.
+    fn is_unread(&self, name: &str) -> bool {
+        names::is_word_of(name, &self.unread)
     }
 
     /// Metrics read topics of the catalog, and what can be imported goes into one.
     fn check_references(&self, errors: &mut Vec<Diagnostic>) {
         for metric in &self.metrics {
-            if self.topic(&metric.topic).is_none() {
+            if self.topic(&metric.topic).is_none() && !self.is_unread(&metric.topic) {
                 let known: Vec<_> = self.topics.iter().map(|topic| topic.name.as_str()).collect();
                 errors.push(metric.topic_position.error(
                     format!("metric {} reads {}, which is no topic", metric.name, metric.topic),
@@ -158,7 +215,7 @@ impl Catalog {
             }
         }
         for profile in &self.profiles {
-            if self.import_target(&profile.table).is_none() {
+            if self.import_target(&profile.table).is_none() && !self.is_unread(&profile.table) {
                 errors.push(profile.source.error(
                     format!("profile_for = '{}': files cannot be imported into that", profile.table),
                     "name a topic, or a view with the option import".into(),
@@ -168,6 +225,9 @@ impl Catalog {
         for view in &self.views {
             let Some(target) = &view.import else { continue };
             let Some(topic) = self.topic(&target.topic) else {
+                if self.is_unread(&target.topic) {
+                    continue;
+                }
                 errors.push(view.source.error(
                     format!("files cannot be imported into {}, which is no topic", target.topic),
                     "select from a topic, or leave import out".into(),

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::{
     },
     dialect::GenericDialect,
     parser::{Parser, ParserError},
-    tokenizer::{Location, Tokenizer},
+    tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
 
 use super::{
@@ -19,40 +19,78 @@ use crate::position::InFile;
 /// Adds the statements of `file` to `catalog`.
 pub(super) fn read(file: &SourceFile, settings: &DomainSettings, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
     let whole = Position::file(&file.path);
-    let statements = parse(file).map_err(|error| vec![error])?;
-    if statements.is_empty() {
-        return Err(vec![whole.error("holds no statement", "declare something in it or remove the file".into())]);
-    }
+    let tokens = tokens(&file.text, &whole).map_err(|error| {
+        catalog.unread.push_str(&file.text);
+        vec![error]
+    })?;
     let mut errors = Vec::new();
-    for mut statement in statements {
-        let position = whole.at(statement.span());
-        if let Err(error) = put_settings_in(&mut statement, settings, &position) {
-            errors.push(error);
-            continue;
+    let mut is_empty = true;
+    // Statement by statement: after one that cannot be read the next one is.
+    for tokens in tokens.split_inclusive(|token| token.token == Token::SemiColon) {
+        let text = || tokens.iter().map(|token| token.token.to_string()).collect::<String>() + "\n";
+        match parse(tokens, &whole) {
+            Ok(statements) => {
+                for statement in statements {
+                    is_empty = false;
+                    if let Err(found) = declare(statement, file, settings, &whole, catalog) {
+                        catalog.unread.push_str(&text());
+                        errors.extend(found);
+                    }
+                }
+            }
+            Err(error) => {
+                is_empty = false;
+                catalog.unread.push_str(&text());
+                errors.push(error);
+            }
         }
-        catalog.suspects.extend(warnings::suspects(&statement, &position));
-        if let Err(found) = add(statement, file, &position, catalog) {
-            errors.extend(found);
-        }
+    }
+    if is_empty {
+        return Err(vec![whole.error("holds no statement", "declare something in it or remove the file".into())]);
     }
     if errors.is_empty() { Ok(()) } else { Err(errors) }
 }
 
-fn parse(file: &SourceFile) -> Result<Vec<Statement>, Diagnostic> {
-    let whole = Position::file(&file.path);
-    let dialect = GenericDialect {};
-    let tokens = Tokenizer::new(&dialect, &file.text).tokenize_with_location().map_err(|error| {
-        whole
-            .at_location(error.location)
-            .error(error.message, "close the quote or comment, or remove the character".into())
-    })?;
-    Parser::new(&dialect).with_tokens_with_locations(tokens).parse_statements().map_err(|error| {
+/// The statements of a text.
+pub(super) fn statements(text: &str, whole: &Position) -> Result<Vec<Statement>, Diagnostic> {
+    parse(&tokens(text, whole)?, whole)
+}
+
+fn tokens(text: &str, whole: &Position) -> Result<Vec<TokenWithSpan>, Diagnostic> {
+    let tokens = Tokenizer::new(&GenericDialect {}, text).tokenize_with_location();
+    tokens.map_err(|error| {
+        let place = whole.at_location(error.location);
+        place.error(error.message, "close the quote or comment, or remove the character".into())
+    })
+}
+
+fn declare(
+    mut statement: Statement,
+    file: &SourceFile,
+    settings: &DomainSettings,
+    whole: &Position,
+    catalog: &mut Catalog,
+) -> Result<(), Vec<Diagnostic>> {
+    let position = whole.at(statement.span());
+    put_settings_in(&mut statement, settings, &position).map_err(|error| vec![error])?;
+    catalog.suspects.extend(warnings::suspects(&statement, &position));
+    add(statement, file, &position, catalog)
+}
+
+fn parse(tokens: &[TokenWithSpan], whole: &Position) -> Result<Vec<Statement>, Diagnostic> {
+    let parsed = Parser::new(&GenericDialect {}).with_tokens_with_locations(tokens.to_vec()).parse_statements();
+    parsed.map_err(|error| {
         let text = match error {
             ParserError::TokenizerError(text) | ParserError::ParserError(text) => text,
             ParserError::RecursionLimitExceeded => "nested too deeply".into(),
         };
+        // What ends too early has no place of its own: that of its last word.
+        let last = tokens.iter().rev().find(|token| !matches!(token.token, Token::Whitespace(_)));
+        let whole = last.map_or_else(|| whole.clone(), |last| whole.at(last.span));
         let (message, location) = split_location(&text);
-        whole.at_location(location).error(message, "mend the SQL at this place; catalog/README.md has examples".into())
+        whole
+            .at_location(location)
+            .error(message, "correct the SQL at this place; catalog/README.md has examples".into())
     })
 }
 
@@ -150,7 +188,7 @@ pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<Stri
 }
 
 /// Replaces `current_setting('domain...')` by the setting's value. `shop.` is their earlier name.
-fn put_settings_in(
+pub(super) fn put_settings_in(
     statement: &mut Statement,
     settings: &DomainSettings,
     position: &Position,

@@ -17,6 +17,7 @@ pub struct Reference {
     /// Relative to the reference folder.
     pub path: String,
     pub columns: Vec<Column>,
+    pub position: Position,
 }
 
 pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
@@ -35,6 +36,7 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
         Some((connector, _)) if connector == "kafka" => {
             let topic = topic(name, columns, &mut options, &position).map_err(one)?;
             options.finish().map_err(one)?;
+            catalog.topic_positions.insert(topic.name.clone(), position.clone());
             push_new(&mut catalog.topics, topic, |topic| &topic.name, &position)
         }
         Some((connector, _)) if connector == "file" => {
@@ -49,7 +51,8 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
                 None => format!("{name}.csv"),
             };
             options.finish().map_err(one)?;
-            push_new(&mut catalog.references, Reference { name, path, columns }, |table| &table.name, &position)
+            let table = Reference { name, path, columns, position: position.clone() };
+            push_new(&mut catalog.references, table, |table| &table.name, &position)
         }
         Some((connector, at)) if connector == "warehouse" => {
             let Some(query) = create.query else {

@@ -19,7 +19,7 @@ use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, r
 use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
-use vitral_catalog::{Catalog, DomainSettings, Profile};
+use vitral_catalog::{Catalog, DomainSettings, Profile, ReadStatement};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 use vitral_store::{Archive, ArchiveCommit, Location};
@@ -296,8 +296,10 @@ impl World {
 
     /// What a statement over topics and views gives, ordered as it says.
     pub async fn sql(&self, text: &str) -> String {
-        let context = self.tables().await.session(None).await.expect("a session");
-        show(&context.sql(text).await.expect("planned").collect().await.expect("rows"))
+        let statement = ReadStatement::parse(text, &DomainSettings::default()).expect("a query");
+        let tables = self.tables().await;
+        let rows = tables.plan(&statement.query, &statement.position, None).await.expect("planned");
+        show(&rows.collect().await.expect("rows"))
     }
 
     /// What a statement over one table of the warehouse gives.

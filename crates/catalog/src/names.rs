@@ -1,0 +1,351 @@
+//! What names stand for: the one resolver of everything that SQL may read.
+//!
+//! Topics, reference tables, metrics, views and the engine's own tables share one namespace. Callers that plan a statement ask here
+//! what it reads, views seen through, and provide that and nothing else.
+
+mod place;
+mod walk;
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use datafusion::common::TableReference;
+use datafusion::sql::parser::Statement;
+use datafusion::sql::resolve::resolve_table_references;
+use datafusion::sql::sqlparser::ast::{self, Query};
+
+use self::place::place_of;
+use self::walk::Walk;
+use crate::{Catalog, Diagnostic, Position};
+
+/// Where topics, metrics, reference tables and views are.
+pub const SCHEMA: &str = "public";
+/// `agora.metric` is the newest window of a metric that has begun. To ask the metric itself for it would mean reading its whole
+/// history for the last start, at each request.
+pub const NOW_SCHEMA: &str = "agora";
+/// The names and columns of everything, as every SQL client expects them.
+pub const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Where a row of a topic came from; a column for jobs and checks alone.
+pub const ORIGIN_COLUMN: &str = "_origem";
+
+/// Tables that the engine itself keeps.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum EngineTable {
+    /// Every row of every topic that did not count.
+    Ledger,
+    /// What reconciliations have found.
+    Reconciliation,
+    /// What was imported, and taken back.
+    Imports,
+    /// Rows that the warehouse's database cannot take.
+    Quarantine,
+    /// What was done to data, and by whom.
+    Audit,
+}
+
+impl EngineTable {
+    pub const ALL: [Self; 5] = [Self::Ledger, Self::Reconciliation, Self::Imports, Self::Quarantine, Self::Audit];
+
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Ledger => "livro",
+            Self::Reconciliation => vitral_schemas::reconciliation::TABLE,
+            Self::Imports => "importacoes",
+            Self::Quarantine => "quarentena",
+            Self::Audit => "auditoria",
+        }
+    }
+
+    /// Whether it can be read before anything is in it.
+    pub fn is_always_there(self) -> bool {
+        matches!(self, Self::Ledger | Self::Reconciliation)
+    }
+
+    /// Whether endpoints may read it; the others are for whoever has the stored files.
+    fn is_served(self) -> bool {
+        matches!(self, Self::Ledger | Self::Reconciliation)
+    }
+}
+
+/// Which of the names a statement may read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Scope {
+    /// What the API serves.
+    Served,
+    /// What jobs and checks are computed from: rows of topics, and nothing that is live.
+    History,
+    /// Everything that is stored.
+    Stored,
+}
+
+/// What a name stands for.
+#[derive(Debug)]
+pub enum Meaning {
+    Topic,
+    Reference,
+    Metric { topic: String },
+    View(ViewQuery),
+    Engine(EngineTable),
+}
+
+#[derive(Debug)]
+pub struct ViewQuery {
+    pub query: Box<Query>,
+    pub position: Position,
+    /// What the query names; none if that cannot be said.
+    reads: Vec<Name>,
+}
+
+/// What a statement may name.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Name {
+    Table(String),
+    /// The newest window of a metric.
+    Newest(String),
+    /// A table of [`INFORMATION_SCHEMA`], which tells of all the others.
+    Information(String),
+}
+
+/// Everything that a statement reads, views seen through.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Needs {
+    /// Each after those that it is made of.
+    pub names: Vec<Name>,
+    pub topics: BTreeSet<String>,
+}
+
+impl Needs {
+    pub fn table(&self, name: &str) -> bool {
+        self.names.iter().any(|known| matches!(known, Name::Table(table) if table == name))
+    }
+}
+
+/// The namespace of a catalog.
+#[derive(Debug)]
+pub struct Names {
+    declared: BTreeMap<String, (Meaning, Option<Position>)>,
+    /// Table functions, which look like tables.
+    functions: BTreeSet<String>,
+    /// Statements that could not be read: what they declare is not missing.
+    unread: String,
+    errors: Vec<Diagnostic>,
+}
+
+impl Names {
+    /// The names of a catalog for sessions with these table functions. What is wrong with them is in [`Self::errors`]; all others can be
+    /// resolved.
+    pub fn new(catalog: &Catalog, functions: impl IntoIterator<Item = String>) -> Self {
+        let mut names = Self {
+            declared: BTreeMap::new(),
+            functions: functions.into_iter().collect(),
+            unread: catalog.unread.clone(),
+            errors: Vec::new(),
+        };
+        for table in EngineTable::ALL {
+            names.declared.insert(table.name().to_owned(), (Meaning::Engine(table), None));
+        }
+        for topic in &catalog.topics {
+            names.declare(&topic.name, Meaning::Topic, &catalog.position_of(topic));
+        }
+        for reference in &catalog.references {
+            names.declare(&reference.name, Meaning::Reference, &reference.position);
+        }
+        for metric in &catalog.metrics {
+            names.declare(&metric.name, Meaning::Metric { topic: metric.topic.clone() }, &metric.position);
+        }
+        for view in &catalog.views {
+            let (reads, errors) = names.named_by(&view.query, &view.source);
+            names.errors.extend(errors);
+            let meaning = ViewQuery {
+                query: view.query.clone(),
+                position: view.source.clone(),
+                reads: reads.unwrap_or_default(),
+            };
+            names.declare(&view.name, Meaning::View(meaning), &view.source);
+        }
+        // Only now is every name known.
+        for view in &catalog.views {
+            if let Err(errors) = names.needs(&view.query, &view.source, Scope::Served) {
+                for error in errors {
+                    if !names.errors.contains(&error) {
+                        names.errors.push(error);
+                    }
+                }
+            }
+        }
+        names
+    }
+
+    /// What is wrong with the names themselves, views' own reading included.
+    pub fn errors(&self) -> &[Diagnostic] {
+        &self.errors
+    }
+
+    pub fn get(&self, name: &str) -> Option<&Meaning> {
+        self.declared.get(name).map(|(meaning, _)| meaning)
+    }
+
+    /// The names that statements of this scope may read, in their order.
+    pub fn of(&self, scope: Scope) -> impl Iterator<Item = (&str, &Meaning)> {
+        let known = self.declared.iter().map(|(name, (meaning, _))| (name.as_str(), meaning));
+        known.filter(move |(_, meaning)| refusal(meaning, scope).is_none())
+    }
+
+    /// What a statement reads. Errors name its place, or that of the view that is wrong; there are none where all that is missing is
+    /// declared by statements that could not be read.
+    pub fn needs(&self, query: &Query, position: &Position, scope: Scope) -> Result<Needs, Vec<Diagnostic>> {
+        let (names, mut errors) = self.named_by(query, position);
+        let mut needs = Needs::default();
+        let Some(names) = names else { return Err(errors) };
+        let mut complete = errors.is_empty();
+        for name in &names {
+            let mut walk = Walk { names: self, scope, statement: (query, position), path: Vec::new() };
+            let at = || place_of(query, name, position);
+            complete &= walk.add(name, &at, &mut needs, &mut errors);
+        }
+        if complete { Ok(needs) } else { Err(errors) }
+    }
+
+    fn declare(&mut self, name: &str, meaning: Meaning, position: &Position) {
+        let error = match self.declared.get(name) {
+            Some((Meaning::Engine(_), _)) => position.error(
+                format!("{name} is a table of the engine"),
+                format!("choose another name than {}", EngineTable::ALL.map(EngineTable::name).join(", ")),
+            ),
+            Some((other, at)) => {
+                let at = at.as_ref().map(ToString::to_string).unwrap_or_default();
+                position.error(
+                    format!(
+                        "{name} is declared as two different things: here as {}, and as {} at {at}",
+                        kind(&meaning),
+                        kind(other)
+                    ),
+                    "topics, reference tables, metrics and views share one namespace: rename one of the two".into(),
+                )
+            }
+            None if self.functions.contains(name) => {
+                position.error(format!("{name} is a table function"), "choose another name".into())
+            }
+            None => {
+                self.declared.insert(name.to_owned(), (meaning, Some(position.clone())));
+                return;
+            }
+        };
+        self.errors.push(error);
+    }
+
+    /// The tables that a query names itself, common table expressions and table functions left out; and what cannot be the name of one.
+    fn named_by(&self, query: &Query, position: &Position) -> (Option<Vec<Name>>, Vec<Diagnostic>) {
+        let remedy = || format!("write a table's name alone, or {NOW_SCHEMA}.metric for its newest window");
+        let tables = match resolve_table_references(&statement(query), true) {
+            Ok((tables, _)) => tables,
+            Err(error) => return (None, vec![position.error(error.strip_backtrace(), remedy())]),
+        };
+        let (mut names, mut errors) = (Vec::new(), Vec::new());
+        for table in tables {
+            let name = table.table().to_owned();
+            match (table.catalog(), table.schema()) {
+                (None, None) if self.functions.contains(&name) => {}
+                (None, None | Some(SCHEMA)) => names.push(Name::Table(name)),
+                (None, Some(NOW_SCHEMA)) => names.push(Name::Newest(name)),
+                (None, Some(INFORMATION_SCHEMA)) => names.push(Name::Information(name)),
+                _ => errors
+                    .push(elsewhere(&table, query, position).error(format!("there is no table {table}"), remedy())),
+            }
+        }
+        (Some(names), errors)
+    }
+
+    /// None if the name is declared by a statement that could not be read: its own errors say all there is to say.
+    fn unknown(&self, name: &str, only_metrics: bool, scope: Scope, at: &Position) -> Option<Diagnostic> {
+        if is_word_of(name, &self.unread) {
+            return None;
+        }
+        let kind = if only_metrics { "metric" } else { "table" };
+        let fits = |meaning: &Meaning| !only_metrics || matches!(meaning, Meaning::Metric { .. });
+        let known: Vec<_> = self.of(scope).filter(|(_, meaning)| fits(meaning)).map(|(name, _)| name).collect();
+        Some(at.error(format!("there is no {kind} {name}"), format!("read one of {}, or declare it", known.join(", "))))
+    }
+}
+
+impl Names {
+    fn add_topics(&self, name: &str, meaning: &Meaning, needs: &mut Needs) {
+        match meaning {
+            Meaning::Topic => {
+                needs.topics.insert(name.to_owned());
+            }
+            Meaning::Metric { topic } => {
+                needs.topics.insert(topic.clone());
+            }
+            Meaning::Engine(EngineTable::Ledger) => {
+                let topics = self.declared.iter().filter(|(_, (meaning, _))| matches!(meaning, Meaning::Topic));
+                needs.topics.extend(topics.map(|(topic, _)| topic.clone()));
+            }
+            Meaning::Reference | Meaning::View(_) | Meaning::Engine(_) => {}
+        }
+    }
+
+    /// One error for a circle of views, wherever it was entered.
+    fn circle(&self, views: &[&str]) -> Diagnostic {
+        let first = views.iter().enumerate().min_by_key(|(_, name)| **name).map_or(0, |(index, _)| index);
+        let turned: Vec<&str> = views[first..].iter().chain(&views[..first]).copied().collect();
+        let (name, last) = (turned[0], turned[turned.len() - 1]);
+        let at = match self.get(last) {
+            Some(Meaning::View(view)) => place_of(&view.query, &Name::Table(name.to_owned()), &view.position),
+            _ => Position::file("catalog"),
+        };
+        at.error(
+            format!("the view {name} is made of itself: {} -> {name}", turned.join(" -> ")),
+            "take one of these views out of the circle".into(),
+        )
+    }
+}
+
+/// Why statements of this scope cannot read it; none if they can.
+fn refusal(meaning: &Meaning, scope: Scope) -> Option<&'static str> {
+    match (scope, meaning) {
+        (Scope::Served, Meaning::Engine(table)) if !table.is_served() => {
+            Some("is a table of the engine that is not served")
+        }
+        (Scope::History, Meaning::Metric { .. }) => Some("is a live metric, which jobs and checks cannot read"),
+        (Scope::History, Meaning::Engine(_)) => Some("is a table of the engine, which jobs and checks cannot read"),
+        _ => None,
+    }
+}
+
+fn kind(meaning: &Meaning) -> &'static str {
+    match meaning {
+        Meaning::Topic => "a topic",
+        Meaning::Reference => "a reference table",
+        Meaning::Metric { .. } => "a metric",
+        Meaning::View(_) => "a view",
+        Meaning::Engine(_) => "a table of the engine",
+    }
+}
+
+fn push_new(errors: &mut Vec<Diagnostic>, error: Diagnostic) {
+    if !errors.contains(&error) {
+        errors.push(error);
+    }
+}
+
+fn elsewhere(table: &TableReference, query: &Query, position: &Position) -> Position {
+    place_of(query, &Name::Table(table.table().to_owned()), position)
+}
+
+pub(crate) fn is_word_of(name: &str, text: &str) -> bool {
+    let is_part = |c: char| c.is_alphanumeric() || c == '_';
+    text.split(|c| !is_part(c)).any(|word| word.eq_ignore_ascii_case(name))
+}
+
+/// Whether a query names [`ORIGIN_COLUMN`].
+pub fn reads_origin(query: &Query) -> bool {
+    is_word_of(ORIGIN_COLUMN, &query.to_string())
+}
+
+pub fn statement(query: &Query) -> Statement {
+    Statement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))))
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,97 @@
+use super::*;
+use crate::{DomainSettings, SourceFile};
+
+const TOPIC: &str = "CREATE TABLE eventos (quando TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 'quando');
+    CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos GROUP BY janela;";
+
+fn names(text: &str) -> (Catalog, Names) {
+    let file = SourceFile { path: "a.sql".into(), text: format!("{TOPIC}\n{text}") };
+    let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
+    let names = Names::new(&catalog, ["range".to_owned()]);
+    (catalog, names)
+}
+
+fn needs(text: &str, scope: Scope) -> Result<Needs, String> {
+    let (catalog, names) = names(text);
+    let last = catalog.views.last().expect("a view");
+    let text = |errors: Vec<Diagnostic>| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n");
+    names.needs(&last.query, &last.source, scope).map_err(text)
+}
+
+fn errors(text: &str) -> String {
+    names(text).1.errors().iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn views_are_seen_through() {
+    let found = needs(
+        "CREATE VIEW a AS SELECT * FROM b; CREATE VIEW b AS SELECT n FROM m UNION ALL SELECT 1 FROM eventos;
+         CREATE VIEW c AS WITH x AS (SELECT * FROM a)
+            SELECT * FROM x, public.b, range(3) WHERE n IN (SELECT n FROM agora.m);",
+        Scope::Served,
+    )
+    .expect("needs");
+    assert_eq!(found.topics, BTreeSet::from(["eventos".to_owned()]));
+    let place = |name: &str| found.names.iter().position(|known| *known == Name::Table(name.into())).expect("needed");
+    assert_eq!(found.names.len(), 5);
+    assert!(found.names.contains(&Name::Newest("m".into())));
+    assert!(place("m") < place("b") && place("eventos") < place("b") && place("b") < place("a"));
+}
+
+#[test]
+fn a_circle_is_one_error_wherever_it_is_entered() {
+    let text =
+        "CREATE VIEW a AS SELECT * FROM b;\nCREATE VIEW b AS SELECT * FROM a;\nCREATE VIEW c AS SELECT * FROM b;";
+    let circle = errors(text);
+    assert_eq!(circle.matches("made of itself").count(), 1, "{circle}");
+    assert!(circle.contains("a.sql:4:32: the view a is made of itself: a -> b -> a"), "{circle}");
+    assert_eq!(needs(text, Scope::Served).expect_err("a circle"), circle);
+}
+
+#[test]
+fn unknown_names_have_a_place_each() {
+    let unknown = errors("CREATE VIEW a AS SELECT * FROM nada\nJOIN nenhum ON true;");
+    assert!(unknown.contains("a.sql:3:32: there is no table nada"), "{unknown}");
+    assert!(unknown.contains("a.sql:4:6: there is no table nenhum"), "{unknown}");
+    let no_metric = errors("CREATE VIEW a AS SELECT * FROM agora.eventos;");
+    assert!(no_metric.contains("there is no metric eventos") && no_metric.contains("read one of m,"), "{no_metric}");
+    let elsewhere = errors("CREATE VIEW a AS SELECT * FROM pg_catalog.pg_class;");
+    assert!(elsewhere.contains("there is no table pg_catalog.pg_class"), "{elsewhere}");
+}
+
+#[test]
+fn one_name_is_one_thing_and_not_the_engine_s() {
+    let namesake = errors("CREATE VIEW m AS SELECT * FROM eventos;");
+    assert!(
+        namesake.contains("a.sql:3:13: m is declared as two different things: here as a view, and as a metric"),
+        "{namesake}"
+    );
+    for table in EngineTable::ALL {
+        let name = table.name();
+        for text in [
+            format!("CREATE VIEW {name} AS SELECT * FROM eventos;"),
+            format!("CREATE TABLE {name} (a TEXT) WITH (connector = 'file');"),
+            format!("CREATE TABLE {name} (t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');"),
+        ] {
+            let taken = errors(&text);
+            assert!(
+                taken.contains("a.sql:3:") && taken.contains(&format!("{name} is a table of the engine")),
+                "{taken}"
+            );
+        }
+    }
+    assert!(errors("CREATE VIEW range AS SELECT * FROM eventos;").contains("range is a table function"));
+}
+
+#[test]
+fn what_may_be_read_depends_on_who_reads() {
+    let live = "CREATE VIEW a AS SELECT * FROM m;\nCREATE VIEW b AS SELECT * FROM a;";
+    assert!(needs(live, Scope::Served).is_ok() && needs(live, Scope::Stored).is_ok());
+    let refused = needs(live, Scope::History).expect_err("a live metric");
+    assert!(refused.contains("a.sql:4:32: m, which is read by a, is a live metric"), "{refused}");
+    let audit = "CREATE VIEW a AS SELECT * FROM auditoria;";
+    assert!(needs(audit, Scope::Served).expect_err("not served").contains("`vitral query` reads it"));
+    assert!(needs(audit, Scope::Stored).is_ok());
+    let all = needs("CREATE VIEW a AS SELECT * FROM information_schema.tables;", Scope::Stored).expect("all");
+    assert!(all.table("m") && all.table("livro") && all.topics.contains("eventos"));
+}

@@ -1,0 +1,142 @@
+//! From a statement through the views that it reads to what these are made of.
+
+use datafusion::sql::sqlparser::ast::Query;
+
+use super::place::place_of;
+use super::{INFORMATION_SCHEMA, Meaning, Name, Names, Needs, Scope, ViewQuery, push_new, refusal};
+use crate::{Diagnostic, Position};
+
+/// The way from a statement through views to what they read.
+pub(super) struct Walk<'a> {
+    pub(super) names: &'a Names,
+    pub(super) scope: Scope,
+    /// The statement that is looked into, and where it is.
+    pub(super) statement: (&'a Query, &'a Position),
+    /// The views that are being looked into.
+    pub(super) path: Vec<&'a str>,
+}
+
+impl<'a> Walk<'a> {
+    /// Depth first. False if something is missing.
+    pub(super) fn add(
+        &mut self,
+        name: &'a Name,
+        at: &dyn Fn() -> Position,
+        needs: &mut Needs,
+        errors: &mut Vec<Diagnostic>,
+    ) -> bool {
+        if needs.names.contains(name) {
+            return true;
+        }
+        let found = match name {
+            Name::Information(_) => self.add_all(name, needs, errors),
+            Name::Newest(metric) => match self.names.get(metric) {
+                Some(Meaning::Metric { topic }) if self.scope != Scope::History => {
+                    needs.topics.insert(topic.clone());
+                    true
+                }
+                Some(meaning @ Meaning::Metric { .. }) => self.refuse(metric, meaning, errors),
+                _ => self.miss(metric, true, at, errors),
+            },
+            Name::Table(table) => match self.names.get(table) {
+                None => self.miss(table, false, at, errors),
+                Some(meaning) if refusal(meaning, self.scope).is_some() => self.refuse(table, meaning, errors),
+                Some(Meaning::View(view)) => self.add_view(table, view, needs, errors),
+                Some(meaning) => {
+                    self.names.add_topics(table, meaning, needs);
+                    true
+                }
+            },
+        };
+        if found && !needs.names.contains(name) {
+            needs.names.push(name.clone());
+        }
+        found
+    }
+
+    fn add_view(
+        &mut self,
+        name: &'a str,
+        view: &'a ViewQuery,
+        needs: &mut Needs,
+        errors: &mut Vec<Diagnostic>,
+    ) -> bool {
+        if let Some(begin) = self.path.iter().position(|known| *known == name) {
+            push_new(errors, self.names.circle(&self.path[begin..]));
+            return false;
+        }
+        self.path.push(name);
+        let mut complete = true;
+        for inner in &view.reads {
+            let at = || place_of(&view.query, inner, &view.position);
+            complete &= self.add(inner, &at, needs, errors);
+        }
+        self.path.pop();
+        complete
+    }
+
+    /// What tells of all tables has to know them.
+    fn add_all(&mut self, name: &Name, needs: &mut Needs, errors: &mut Vec<Diagnostic>) -> bool {
+        // A view that told of all tables would tell of itself.
+        if self.scope != Scope::Stored || !self.path.is_empty() {
+            let (query, position) = self.statement;
+            let at = place_of(query, name, position);
+            errors.push(at.error(
+                format!("{INFORMATION_SCHEMA} is not there for statements of the catalog"),
+                "name the tables that are wanted; `vitral query` reads it".into(),
+            ));
+            return false;
+        }
+        for (table, meaning) in self.names.of(self.scope) {
+            let known = Name::Table(table.to_owned());
+            if needs.names.contains(&known) {
+                continue;
+            }
+            // A view that is itself wrong is left out.
+            let inner = match meaning {
+                Meaning::View(view) => {
+                    let statement = (view.query.as_ref(), &view.position);
+                    let mut walk = Walk { names: self.names, scope: self.scope, statement, path: Vec::new() };
+                    let mut inner = Needs::default();
+                    walk.add_view(table, view, &mut inner, &mut Vec::new()).then_some(inner)
+                }
+                other => {
+                    let mut own = Needs::default();
+                    self.names.add_topics(table, other, &mut own);
+                    Some(own)
+                }
+            };
+            if let Some(inner) = inner {
+                needs.topics.extend(inner.topics);
+                needs.names.push(known);
+            }
+        }
+        true
+    }
+
+    fn miss(&self, name: &str, only_metrics: bool, at: &dyn Fn() -> Position, errors: &mut Vec<Diagnostic>) -> bool {
+        if let Some(error) = self.names.unknown(name, only_metrics, self.scope, &at()) {
+            push_new(errors, error);
+        }
+        false
+    }
+
+    /// The statement itself is what must change, not the views on the way.
+    fn refuse(&self, name: &str, meaning: &Meaning, errors: &mut Vec<Diagnostic>) -> bool {
+        let Some(why) = refusal(meaning, self.scope) else { return true };
+        let (query, position) = self.statement;
+        let (at, through) = match self.path.first() {
+            None => (place_of(query, &Name::Table(name.to_owned()), position), String::new()),
+            Some(first) => (
+                place_of(query, &Name::Table((*first).to_owned()), position),
+                format!(", which is read by {},", self.path.join(" -> ")),
+            ),
+        };
+        let remedy = match self.scope {
+            Scope::History => "read topics, reference tables, and views of these".to_owned(),
+            _ => "`vitral query` reads it".to_owned(),
+        };
+        push_new(errors, at.error(format!("{name}{through} {why}"), remedy));
+        false
+    }
+}
