@@ -12,8 +12,7 @@ use datafusion::execution::SendableRecordBatchStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
 
-use crate::query::{Permit, QueryError};
-use crate::rows::{Format, Rows};
+use vitral_query::{Format, Permit, QueryError, Rows};
 
 /// What is built before the first byte goes out; less than this is sent with its length.
 const WHOLE_BYTES: usize = 1 << 20;

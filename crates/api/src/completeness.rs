@@ -2,12 +2,11 @@
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
+use vitral_catalog::{Name, Needs};
 use vitral_panes::view::{Completeness, MetricView, View};
+use vitral_query::utc_text;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::PublishedWindows;
-
-use crate::rows::utc_text;
-use crate::sources::{Name, Needs};
 
 const WATERMARK: HeaderName = HeaderName::from_static("vitral-watermark");
 const READ: HeaderName = HeaderName::from_static("vitral-read");
@@ -103,7 +102,10 @@ fn watermark_text(watermark_ms: Option<i64>) -> Option<String> {
 
 /// What every part of the answer holds at least: a topic's open windows may be older than its tail, never newer.
 fn of_topic<'a>(view: &'a View, needs: &Needs, topic: &str) -> Option<&'a Completeness> {
-    let mut metrics = needs.names.iter().filter_map(|(Name::Table(name) | Name::Newest(name))| view.metrics.get(name));
+    let mut metrics = needs
+        .names
+        .iter()
+        .filter_map(|(Name::Table(name) | Name::Newest(name) | Name::Information(name))| view.metrics.get(name));
     match metrics.find(|metric| metric.topic == topic) {
         Some(metric) => Some(&metric.completeness),
         None => Some(&view.topics.get(topic)?.completeness),

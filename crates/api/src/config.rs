@@ -8,6 +8,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::view::ViewReceiver;
+use vitral_query::Limits;
 use vitral_schemas::health::Bounds;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
@@ -21,14 +22,8 @@ pub struct ApiConfig {
     pub settings: DomainSettings,
     /// Where the files of the catalog's reference tables lie.
     pub reference_dir: PathBuf,
-    /// What all queries together may hold; one that needs more is refused, none spills to disk.
-    pub query_memory_bytes: usize,
-    /// How long a request may wait for and run its query.
-    pub query_timeout: Duration,
-    /// Queries that run at the same time; more wait. Too many take each other's memory and time.
-    pub queries_max: usize,
-    /// Requests that wait for that; more are refused at once.
-    pub queries_waiting_max: usize,
+    /// What all queries together may use.
+    pub limits: Limits,
     /// What one answer may have; a longer one is refused, or broken off where it has begun.
     pub answer_bytes: usize,
     /// Names of this server besides `localhost` and addresses; a request for another host is refused.
@@ -46,10 +41,7 @@ impl ApiConfig {
         Self {
             settings,
             reference_dir,
-            query_memory_bytes: 512 << 20,
-            query_timeout: Duration::from_secs(10),
-            queries_max: 8,
-            queries_waiting_max: 32,
+            limits: Limits::default(),
             answer_bytes: 64 << 20,
             hosts: Vec::new(),
             bounds: Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(120) },
@@ -66,7 +58,7 @@ pub struct ApiInputs {
     pub view: ViewReceiver,
     /// What reconciliations have found; without rows before the first.
     pub reconciliations: ReconciliationReceiver,
-    /// What was imported beside the topics' messages.
+    /// What was imported alongside the topics' messages.
     pub histories: HistoryReceiver,
     pub clock: Arc<dyn Clock>,
     /// Answers `/metrics`; complete, with [`Telemetry`] and every other crate's registered in it.

@@ -1,11 +1,11 @@
 //! The HTTP side: the catalog's endpoints, its metrics as pages and live streams, and the embedded page.
 //!
-//! Every answer is computed from one [`vitral_panes::view::View`], taken once: published and provisional rows never
-//! overlap in it and never leave a gap.
+//! A thin front over [`vitral_query`]: routes, parameters, formats and problems. What is read, and within which limits, is decided there.
 //!
 //! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's.
-//! Nothing here writes: sessions refuse everything but queries. Only this crate knows axum.
+//! Only this crate knows axum.
 
+mod accept;
 mod answer;
 mod completeness;
 mod config;
@@ -17,12 +17,9 @@ mod notices;
 mod page;
 mod parameters;
 mod problem;
-mod query;
 mod router;
-mod rows;
 mod serve;
 mod shared;
-mod sources;
 mod telemetry;
 
 pub use config::{ApiConfig, ApiInputs};

@@ -10,11 +10,10 @@ use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use vitral_panes::view::MetricView;
+use vitral_query::{JsonRows, QueryError, utc_text};
 use vitral_schemas::time::MICROS_PER_MS;
 
 use crate::completeness::Figures;
-use crate::query::QueryError;
-use crate::rows::{JsonRows, utc_text};
 
 pub(crate) use self::list::list;
 pub(crate) use self::live::{LiveStreams, live};

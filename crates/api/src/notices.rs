@@ -5,8 +5,8 @@ use std::sync::Arc;
 use axum::Json;
 use axum::extract::State;
 use serde::Serialize;
+use vitral_query::utc_text;
 
-use crate::rows::utc_text;
 use crate::shared::Shared;
 
 #[derive(Serialize)]

@@ -7,26 +7,15 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Timelike};
 use sha2::{Digest, Sha256};
+use vitral_query::{FROM, LIMIT, LIMIT_MAX, TimeRange, UNTIL};
 
 use crate::problem::Problem;
 
-pub(crate) const FROM: &str = "de";
-pub(crate) const UNTIL: &str = "ate";
-pub(crate) const LIMIT: &str = "limite";
 pub(crate) const CURSOR: &str = "cursor";
-
-pub(crate) const LIMIT_MAX: usize = 1000;
 
 /// The parameters of one request, in the order of their names.
 #[derive(Debug)]
 pub(crate) struct Parameters(BTreeMap<String, String>);
-
-/// `from <= time < until`, in microseconds since the epoch.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub(crate) struct Period {
-    pub from: Option<i64>,
-    pub until: Option<i64>,
-}
 
 impl Parameters {
     pub(crate) fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, Problem> {
@@ -73,7 +62,7 @@ impl Parameters {
         })
     }
 
-    pub(crate) fn period(&self) -> Result<Period, Problem> {
+    pub(crate) fn range(&self) -> Result<TimeRange, Problem> {
         let (from, until) = (self.time(FROM)?, self.time(UNTIL)?);
         if let (Some(start), Some(end)) = (from, until)
             && start >= end
@@ -83,7 +72,7 @@ impl Parameters {
                 "give a de that is earlier than ate: rows with de <= time < ate are answered",
             ));
         }
-        Ok(Period { from, until })
+        Ok(TimeRange { from, until })
     }
 
     pub(crate) fn limit(&self, default: usize) -> Result<usize, Problem> {
@@ -139,14 +128,14 @@ mod tests {
             "2025-05-15T00:16:00%2B02:00",
             "2025-05-15T00:16:00+02:00",
         ] {
-            let period = read(&format!("de={text}")).expect("known").period().expect("a period");
-            assert_eq!(period, Period { from: Some(expected), until: None }, "{text}");
+            let range = read(&format!("de={text}")).expect("known").range().expect("a range");
+            assert_eq!(range, TimeRange { from: Some(expected), until: None }, "{text}");
         }
         assert_eq!(micros("2025-05-14T22:16:00.0000001Z"), Some(expected + 1));
     }
 
     #[test]
-    fn wrong_times_and_periods() {
+    fn wrong_times_and_ranges() {
         for query in [
             "de=ontem",
             "de=",
@@ -155,10 +144,10 @@ mod tests {
             "ate=2025-13-01T00:00:00Z",
             "de=%C3%A9%20%20%20%20%20",
         ] {
-            assert!(read(query).expect("known").period().is_err(), "{query}");
+            assert!(read(query).expect("known").range().is_err(), "{query}");
         }
         let same = "de=2025-05-14T22:16:00Z&ate=2025-05-14T19:16:00-03:00";
-        assert!(read(same).expect("known").period().is_err());
+        assert!(read(same).expect("known").range().is_err());
     }
 
     #[test]

@@ -4,7 +4,11 @@ use axum::Json;
 use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
+use datafusion::error::DataFusionError;
 use serde::Serialize;
+use vitral_query::{KeptAnswer, QueryError};
+
+const PROBLEM_JSON: &str = "application/problem+json";
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(crate) struct Problem {
@@ -54,6 +58,11 @@ impl Problem {
 
     pub(crate) fn invalid_parameter(detail: impl Into<String>, remedy: impl Into<String>) -> Self {
         Self::new(StatusCode::BAD_REQUEST, "invalid_parameter", detail, remedy)
+    }
+
+    /// A cursor that the query does not know.
+    pub(crate) fn foreign_cursor() -> Self {
+        Self::invalid_cursor("cursor is none of ours")
     }
 
     pub(crate) fn invalid_cursor(detail: &str) -> Self {
@@ -219,22 +228,63 @@ impl Problem {
     }
 }
 
-impl IntoResponse for Problem {
-    fn into_response(self) -> Response {
-        let body = Body {
+impl Problem {
+    fn body(&self) -> Body<'_> {
+        Body {
             r#type: "about:blank",
             title: self.status.canonical_reason().unwrap_or("Error"),
             status: self.status.as_u16(),
             code: self.code,
             detail: &self.detail,
             remedio: &self.remedy,
-        };
-        let mut response = (self.status, Json(body)).into_response();
+        }
+    }
+
+    /// To be given again.
+    pub(crate) fn kept(&self) -> KeptAnswer {
+        let mut head = vec![(CONTENT_TYPE.as_str().to_owned(), PROBLEM_JSON.to_owned())];
+        let retry = self.retry_after_seconds.map(|seconds| (RETRY_AFTER.as_str().to_owned(), seconds.to_string()));
+        head.extend(retry);
+        // Texts and numbers can always be written.
+        let body = serde_json::to_vec(&self.body()).unwrap_or_default();
+        KeptAnswer { status: self.status.as_u16(), body: body.into(), completeness: Vec::new(), head }
+    }
+}
+
+impl IntoResponse for Problem {
+    fn into_response(self) -> Response {
+        let mut response = (self.status, Json(self.body())).into_response();
         let headers = response.headers_mut();
-        headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/problem+json"));
+        headers.insert(CONTENT_TYPE, HeaderValue::from_static(PROBLEM_JSON));
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
         response
+    }
+}
+
+impl From<QueryError> for Problem {
+    fn from(error: QueryError) -> Self {
+        match &error {
+            QueryError::Unavailable(name) => return Self::unavailable(name),
+            QueryError::TopicWaiting { topic, reason } => return Self::topic_waiting(topic, reason),
+            QueryError::Timeout => return Self::query_timeout(),
+            QueryError::Busy => return Self::busy(),
+            QueryError::TooLarge(bytes_max) => return Self::answer_too_large(*bytes_max),
+            QueryError::Engine(engine) if error.is_memory() => {
+                tracing::warn!(error = %engine.strip_backtrace(), "query refused for lack of memory");
+                return Self::query_memory();
+            }
+            _ => {}
+        }
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        tracing::error!(error = %error, source, "request failed");
+        Self::internal()
+    }
+}
+
+impl From<DataFusionError> for Problem {
+    fn from(error: DataFusionError) -> Self {
+        QueryError::from(error).into()
     }
 }

@@ -13,6 +13,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
+use vitral_query::{Reader, References};
 
 use self::hosts::Hosts;
 use crate::config::{ApiConfig, ApiInputs};
@@ -20,13 +21,13 @@ use crate::error::ApiError;
 use crate::metrics::LiveStreams;
 use crate::page::{INDEX, Page};
 use crate::problem::Problem;
-use crate::query::Reader;
 use crate::shared::Shared;
 use crate::{endpoints, health, metrics, notices};
 
 /// Resolves the catalog and builds the router. Live streams end when `inputs.shutdown` is cancelled or the view closes.
 pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> {
-    let reader = Reader::new(Arc::clone(&inputs.catalog), &config)?;
+    let references = References::new(config.reference_dir.clone());
+    let reader = Reader::served(Arc::clone(&inputs.catalog), &config.settings, references, config.limits)?;
     let prepared = endpoints::prepare(&inputs.catalog, &reader)?;
     let page = Page::of(config.settings.domain(), &config.settings.title);
     let hosts: Arc<Hosts> = Arc::new(config.hosts.iter().map(String::as_str).collect());

@@ -6,6 +6,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_panes::view::{MetricView, View, ViewReceiver};
+use vitral_query::{Principal, ReadPoint, Reader};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
@@ -14,7 +15,6 @@ use vitral_store::HistoryReceiver;
 
 use crate::metrics::LiveStreams;
 use crate::problem::Problem;
-use crate::query::Reader;
 use crate::telemetry::Telemetry;
 
 pub(crate) struct Shared {
@@ -39,6 +39,18 @@ impl Shared {
     pub(crate) fn view(&self) -> Result<Arc<View>, Problem> {
         let view = Arc::clone(&self.view.borrow());
         if view.ready { Ok(view) } else { Err(Problem::starting()) }
+    }
+
+    /// What one answer is computed from.
+    pub(crate) fn read_point(&self) -> Result<ReadPoint, Problem> {
+        Ok(ReadPoint {
+            principal: Principal::Anonymous,
+            view: self.view()?,
+            histories: Arc::clone(&self.histories.borrow()),
+            reconciliations: Arc::clone(&self.reconciliations.borrow()),
+            engine_tables: Arc::default(),
+            now_ms: self.clock.now_ms(),
+        })
     }
 
     pub(crate) fn metric<'a>(&'a self, view: &'a View, name: &str) -> Result<(&'a Metric, &'a MetricView), Problem> {

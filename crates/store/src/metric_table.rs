@@ -165,6 +165,25 @@ impl MetricTable {
         Ok(Some((table.provider().await?, published_through_ms)))
     }
 
+    /// The same rows with those of the versions before, as a stream shows them.
+    pub async fn rows(
+        metric: &str,
+        version: &str,
+        location: &Location,
+    ) -> Result<Option<(Arc<dyn TableProvider>, Option<i64>)>, StoreError> {
+        let Some(table) = Table::read(metric, &location.join(metric).join(version)).await? else {
+            return Ok(None);
+        };
+        let application = application(metric, version);
+        let published_through_ms = table.transaction(&application).await?;
+        let own = table.provider().await?;
+        let rows = match table.transaction(&earlier::from(&application)).await? {
+            None => own,
+            Some(from_ms) => Earlier::find(metric, version, location, table.schema(), from_ms).await?.with(own).await?,
+        };
+        Ok(Some((rows, published_through_ms)))
+    }
+
     /// Replaces the rows that `wanted` names, in one commit and beside a running stream. What is published stays as far as it is.
     pub async fn replace(
         metric: &str,

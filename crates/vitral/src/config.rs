@@ -1,5 +1,6 @@
 //! The configuration: defaults < `vitral.toml` < environment (`VITRAL__SECTION__KEY`) < flags.
 
+mod query;
 mod retention;
 
 use std::collections::BTreeMap;
@@ -19,6 +20,7 @@ use vitral_schemas::health::Bounds;
 use vitral_store::Location;
 use vitral_stream::{Limits, StreamConfig};
 
+pub use self::query::Query;
 pub use self::retention::Retention;
 use crate::process;
 
@@ -46,6 +48,7 @@ pub struct Config {
     pub panes: Panes,
     pub reconcile: Reconcile,
     pub api: Api,
+    pub query: Query,
     pub log: Log,
     /// What is to be logged once logs are written.
     #[serde(skip)]
@@ -247,6 +250,9 @@ impl Config {
             ("panes.memory_bytes", config.panes.memory_bytes, 1 << 20),
             ("api.connections", config.api.connections, 2),
             ("api.answer_bytes", config.api.answer_bytes, 1 << 20),
+            ("query.memory_bytes", config.query.memory_bytes, 1 << 20),
+            ("query.timeout_seconds", usize::try_from(config.query.timeout_seconds).unwrap_or(usize::MAX), 1),
+            ("query.running_max", config.query.running_max, 1),
         ] {
             if value < least {
                 bail!("configuration: {name} is {value}, it must be at least {least}");

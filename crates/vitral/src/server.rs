@@ -99,6 +99,7 @@ impl Server {
         let mut api_config = ApiConfig::new(settings.clone(), data_dir.join(REFERENCE_DIR));
         api_config.hosts = config.api.hosts.clone();
         api_config.answer_bytes = config.api.answer_bytes;
+        api_config.limits = config.query.limits();
         api_config.bounds = config.bounds();
         api_config.notices = notices.subscribe();
         let router = vitral_api::router(api_config, inputs)?;

@@ -15,7 +15,8 @@ use datafusion::logical_expr::expr::Sort as SortKey;
 use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Sort, is_null, lit};
 use datafusion::sql::sqlparser::ast::{self, LimitClause, Query};
 
-use crate::parameters::LIMIT;
+use vitral_query::LIMIT;
+
 use crate::problem::Problem;
 
 /// Whether the query ends in `LIMIT $limite` and names that nowhere else: then one row more only shows whether there is one.

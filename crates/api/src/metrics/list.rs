@@ -8,12 +8,12 @@ use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
 use axum::{Json, http::HeaderName};
 use serde::Serialize;
+use vitral_query::PROVISIONAL_COLUMN;
 use vitral_schemas::window::Window;
 
 use super::{Failure, path_of};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::query::PROVISIONAL_COLUMN;
 use crate::shared::Shared;
 
 const TIME_ZONE: HeaderName = HeaderName::from_static("vitral-time-zone");

@@ -19,11 +19,11 @@ use axum::response::{IntoResponse, Response};
 use datafusion::catalog::TableProvider;
 use futures::{StreamExt, stream};
 use vitral_panes::view::{MetricFailure, MetricView, View, ViewReceiver};
+use vitral_query::{LIMIT_MAX, QueryError, metric_rows};
 
 use super::document;
-use crate::parameters::{LIMIT_MAX, Parameters};
+use crate::parameters::Parameters;
 use crate::problem::Problem;
-use crate::query::{QueryError, metric_rows};
 use crate::shared::Shared;
 use crate::telemetry::OpenStream;
 
@@ -159,7 +159,7 @@ impl Live {
         }
         let Shared { reader, catalog, .. } = self.shared.as_ref();
         let metric = catalog.metric(&self.name).ok_or_else(|| QueryError::Unavailable(self.name.clone()))?;
-        let newest = metric_rows::newest_published(reader, metric, shown, now_ms, Some(LIMIT_MAX));
+        let newest = reader.newest_published_window(metric, shown, now_ms, Some(LIMIT_MAX));
         let rows = reader.bounded(newest).await?;
         self.published = Some((Arc::clone(&shown.published), rows.clone()));
         Ok(rows)

@@ -9,17 +9,17 @@ use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use vitral_panes::view::MetricView;
+use vitral_query::metric_rows::RowFilter;
+use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, Rows, UNTIL};
 use vitral_schemas::time::MICROS_PER_MS;
 
 use super::cursor::Cursor;
 use super::{document, path_of};
+use crate::accept::{content_type, format_of};
 use crate::answer;
 use crate::completeness;
-use crate::parameters::{CURSOR, FROM, LIMIT, Parameters, UNTIL};
+use crate::parameters::{CURSOR, Parameters};
 use crate::problem::Problem;
-use crate::query::metric_rows::{self, Wanted};
-use crate::query::{PROVISIONAL_COLUMN, QueryError};
-use crate::rows::{Format, Rows};
 use crate::shared::Shared;
 
 const LIMIT_DEFAULT: usize = 100;
@@ -36,28 +36,28 @@ pub(crate) async fn page(
     let view = shared.view()?;
     let (metric, shown) = shared.metric(&view, &name)?;
 
-    let format = Format::of(&request)?;
+    let format = format_of(&request)?;
     let filterable = text_columns(shown);
     let allowed: Vec<_> = OWN_PARAMETERS.into_iter().chain(filterable.iter().copied()).collect();
     let parameters = Parameters::read(query.as_deref(), &allowed)?;
-    let mut period = parameters.period()?;
+    let mut range = parameters.range()?;
     let limit = parameters.limit(LIMIT_DEFAULT)?;
     let question = parameters.question(&name);
     let cursor = parameters.text(CURSOR).map(|text| Cursor::read(text, &question)).transpose()?;
     let resumed = cursor.map(|cursor| resume(cursor, shown));
     if let Some(cursor) = resumed {
         let end = cursor.window.saturating_add(1);
-        period.until = Some(period.until.map_or(end, |until| until.min(end)));
+        range.until = Some(range.until.map_or(end, |until| until.min(end)));
     }
 
     // One row more than asked for tells whether there is a next page.
     let filters = filterable.into_iter().filter_map(|column| Some((column, parameters.text(column)?)));
     let skip = resumed.map_or(0, |cursor| cursor.rows);
-    let wanted = Wanted { period, filters: filters.collect(), skip, count: Some(limit + 1) };
+    let wanted = RowFilter { range, filters: filters.collect(), skip, count: Some(limit + 1) };
     let (found, permit) = shared
         .reader
         .admitted(async |permit| -> Result<_, QueryError> {
-            Ok((metric_rows::read(&shared.reader, metric, shown, &wanted).await?, permit))
+            Ok((shared.reader.metric_rows(metric, shown, &wanted).await?, permit))
         })
         .await?;
     let rows = found.slice(0, found.num_rows().min(limit));
@@ -67,7 +67,7 @@ pub(crate) async fn page(
         Format::Csv => (csv(&rows, shared.answer_bytes)?, completeness::of_metric(shown)),
     };
     let body = answer::of_bytes(body, permit);
-    let mut response = (headers, [(CONTENT_TYPE, format.content_type())], body).into_response();
+    let mut response = (headers, [(CONTENT_TYPE, content_type(format))], body).into_response();
     if found.num_rows() > limit
         && let Some(next) = end_of(&rows, resumed)
     {

@@ -145,9 +145,9 @@ async fn a_metric_over_the_bound_is_refused_before_its_begin() {
 #[tokio::test]
 async fn an_open_answer_holds_its_permit_until_it_is_read_or_left() {
     let world = with_many(|config| {
-        config.queries_max = 1;
-        config.queries_waiting_max = 0;
-        config.query_timeout = Duration::from_secs(5);
+        config.limits.running_max = 1;
+        config.limits.waiting_max = 0;
+        config.limits.timeout = Duration::from_secs(5);
     });
     let unread = open(&world, "/muitas").await;
     let refused = world.get("/metricas/produtos_mais_vistos").await;

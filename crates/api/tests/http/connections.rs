@@ -140,7 +140,7 @@ async fn a_client_that_does_not_read_is_cut_off() {
     let view = windows_view(Vec::new(), Vec::new());
     let world = World::with(view, catalog(Some(dir.path())), |config| {
         config.answer_bytes = usize::MAX;
-        config.queries_max = 1;
+        config.limits.running_max = 1;
     });
     let config = ServeConfig { write: Duration::from_millis(300), ..ServeConfig::default() };
     let listening = Listening::start(world, config).await;

@@ -143,9 +143,9 @@ async fn queries_are_bounded() {
     let sql = "CREATE VIEW lenta WITH (path = '/lenta') AS SELECT sum(value % 7) AS n FROM range(1, 1000000000000);";
     std::fs::write(dir.path().join("lenta.sql"), sql).expect("written");
     let world =
-        World::with(view(), catalog(Some(dir.path())), |config| config.query_timeout = Duration::from_millis(50));
+        World::with(view(), catalog(Some(dir.path())), |config| config.limits.timeout = Duration::from_millis(50));
     problem(&world.get("/lenta").await, 503, "query_timeout", "shorter period");
-    let world = World::with(view(), catalog(None), |config| config.query_memory_bytes = 16);
+    let world = World::with(view(), catalog(None), |config| config.limits.memory_bytes = 16);
     problem(&world.get("/metricas/produtos_mais_vistos").await, 503, "query_memory", "shorter period");
 }
 
@@ -167,6 +167,10 @@ async fn internal_errors_stay_inside() {
 fn wrong_catalogs() {
     let cases = [
         ("CREATE VIEW x WITH (path = '/metricas/x') AS SELECT 1 AS x;", "the API's own"),
+        ("CREATE VIEW x WITH (path = '/avisos') AS SELECT 1 AS x;", "the API's own"),
+        ("CREATE VIEW x WITH (path = '/x') AS SELECT presso FROM vendas;", "presso"),
+        ("CREATE VIEW x WITH (path = '/x') AS SELECT sum(regiao) AS n FROM vendas WHERE quantidade > $limite;", "sum"),
+        ("CREATE TABLE livro (a TEXT) WITH (connector = 'file');", "livro is a table of the engine"),
         ("CREATE VIEW x WITH (path = '/x') AS SELECT * FROM nada;", "there is no table nada"),
         ("CREATE VIEW x WITH (path = '/x', limite = 0) AS SELECT 1 AS x;", "limite = 0 is out of range"),
     ];

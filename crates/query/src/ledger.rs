@@ -11,21 +11,20 @@ use datafusion::logical_expr::{
     ColumnarValue, Expr, LogicalPlan, LogicalPlanBuilder, ScalarUDF, Signature, SimpleScalarUDF, Volatility, ident, lit,
 };
 use datafusion::scalar::ScalarValue;
-use vitral_catalog::Catalog;
+use vitral_catalog::{Catalog, EngineTable};
 use vitral_engine::text_of_bytes;
 use vitral_panes::view::{TopicView, View};
 use vitral_schemas::topic::{archive_columns, history_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::Histories;
 
-use super::QueryError;
-use super::tables::{as_type, scan};
-use crate::sources::LEDGER;
+use crate::error::QueryError;
+use crate::tables::{as_type, scan};
 
 /// Committed rows only: what was refused a moment ago comes with the next commit. A range of offsets that were never delivered is
 /// one row, from `deslocamento` to `deslocamento_fim`. Rows of files have their file and line instead.
-pub(super) fn plan(catalog: &Catalog, view: &View, histories: &Histories) -> Result<LogicalPlan, QueryError> {
-    let unavailable = || QueryError::Unavailable(LEDGER.to_owned());
+pub(crate) fn plan(catalog: &Catalog, view: &View, histories: &Histories) -> Result<LogicalPlan, QueryError> {
+    let unavailable = || QueryError::Unavailable(EngineTable::Ledger.name().to_owned());
     let mut parts = Vec::new();
     for topic in &catalog.topics {
         match view.topics.get(&topic.name) {

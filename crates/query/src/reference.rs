@@ -11,14 +11,17 @@ use datafusion::catalog::{MemTable, TableProvider};
 use vitral_catalog::Reference;
 use vitral_catalog::reference;
 
-use super::QueryError;
+use crate::error::QueryError;
 
-pub(super) struct References {
-    dir: PathBuf,
+#[derive(Debug)]
+pub struct References {
+    /// None: every table is without rows.
+    dir: Option<PathBuf>,
     /// By path.
     loaded: Mutex<HashMap<PathBuf, Loaded>>,
 }
 
+#[derive(Debug)]
 struct Loaded {
     stamp: Stamp,
     table: Arc<MemTable>,
@@ -28,12 +31,21 @@ struct Loaded {
 type Stamp = Option<(SystemTime, u64)>;
 
 impl References {
-    pub(super) fn new(dir: PathBuf) -> Self {
-        Self { dir, loaded: Mutex::default() }
+    /// Of files in this folder.
+    pub fn new(dir: PathBuf) -> Self {
+        Self { dir: Some(dir), loaded: Mutex::default() }
     }
 
-    pub(super) async fn table(&self, declared: &Reference) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let path = self.dir.join(&declared.path);
+    /// For planning alone.
+    pub fn without_rows() -> Self {
+        Self { dir: None, loaded: Mutex::default() }
+    }
+
+    pub(crate) async fn table(&self, declared: &Reference) -> Result<Arc<dyn TableProvider>, QueryError> {
+        let Some(dir) = &self.dir else {
+            return Ok(Arc::new(MemTable::try_new(reference::schema(declared), vec![Vec::new()])?));
+        };
+        let path = dir.join(&declared.path);
         let failed = |source: ArrowError| QueryError::Reference { path: path.clone(), source };
         let stamp = stamp(&path).await.map_err(|error| failed(error.into()))?;
         let known = self
@@ -45,7 +57,7 @@ impl References {
         if let Some(table) = known {
             return Ok(table);
         }
-        let (folder, wanted) = (self.dir.clone(), declared.clone());
+        let (folder, wanted) = (dir.clone(), declared.clone());
         let read = tokio::task::spawn_blocking(move || reference::read(&folder, &wanted));
         let read = read.await.unwrap_or_else(|error| Err(ArrowError::ExternalError(Box::new(error))));
         let (schema, batches) = (reference::schema(declared), read.map_err(failed)?);

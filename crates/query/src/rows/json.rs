@@ -18,18 +18,25 @@ use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, SecondsFormat, Utc};
 
 /// A JSON array of objects, one for each row pushed.
-pub(crate) struct JsonRows {
+#[derive(Debug)]
+pub struct JsonRows {
     out: Vec<u8>,
     has_rows: bool,
 }
 
+impl Default for JsonRows {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl JsonRows {
-    pub(crate) fn new() -> Self {
+    pub fn new() -> Self {
         Self { out: vec![b'['], has_rows: false }
     }
 
     /// All rows of a batch; false if they would not fit into so many bytes.
-    pub(crate) fn push_within(&mut self, batch: &RecordBatch, bytes: usize) -> Result<bool, ArrowError> {
+    pub fn push_within(&mut self, batch: &RecordBatch, bytes: usize) -> Result<bool, ArrowError> {
         Ok(self.push_some(batch, 0, bytes)? == batch.num_rows() && self.out.len() < bytes)
     }
 
@@ -63,7 +70,7 @@ impl JsonRows {
         std::mem::take(&mut self.out)
     }
 
-    pub(crate) fn finish(mut self) -> Vec<u8> {
+    pub fn finish(mut self) -> Vec<u8> {
         self.out.push(b']');
         self.out
     }
@@ -108,7 +115,7 @@ pub(super) fn columns<'a>(batch: &RecordBatch, plain: &'a [ArrayRef]) -> Result<
 }
 
 /// An instant as the API writes it; `None` beyond the years that chrono knows.
-pub(crate) fn utc_text(micros: i64) -> Option<String> {
+pub fn utc_text(micros: i64) -> Option<String> {
     DateTime::from_timestamp_micros(micros).map(time_text)
 }
 

@@ -6,20 +6,22 @@ use std::sync::Arc;
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, SortExpr, ident, lit};
 use vitral_catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_panes::view::MetricView;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::window::Window;
 
-use super::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
-use super::{QueryError, Reader, frame};
-use crate::parameters::Period;
+use crate::error::QueryError;
+use crate::reader::{Reader, frame};
+use crate::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
+use crate::time_range::TimeRange;
 
 /// Which rows of a metric are wanted, in its order.
 #[derive(Debug, Default)]
-pub(crate) struct Wanted<'a> {
-    pub period: Period,
+pub struct RowFilter<'a> {
+    pub range: TimeRange,
     /// Text columns and the values that they must have.
     pub filters: BTreeMap<&'a str, &'a str>,
     pub skip: usize,
@@ -27,47 +29,66 @@ pub(crate) struct Wanted<'a> {
     pub count: Option<usize>,
 }
 
+impl Reader {
+    /// The rows of a metric that are wanted, in its order.
+    pub async fn metric_rows(
+        &self,
+        metric: &Metric,
+        view: &MetricView,
+        wanted: &RowFilter<'_>,
+    ) -> Result<RecordBatch, QueryError> {
+        read(self.state(), metric, view, wanted).await
+    }
+
+    /// The newest published window that has begun; without rows if there is none.
+    pub async fn newest_published_window(
+        &self,
+        metric: &Metric,
+        view: &MetricView,
+        now_ms: i64,
+        count: Option<usize>,
+    ) -> Result<RecordBatch, QueryError> {
+        newest_published(self.state(), metric, view, now_ms, count).await
+    }
+}
+
 /// Looks at recent windows first: the newest rows of a long history cost no more than those of a short one. As the
 /// order is by window, what fills the count from a part of them is what all of them would give.
-pub(crate) async fn read(
-    reader: &Reader,
+async fn read(
+    state: &SessionState,
     metric: &Metric,
     view: &MetricView,
-    wanted: &Wanted<'_>,
+    wanted: &RowFilter<'_>,
 ) -> Result<RecordBatch, QueryError> {
     for from in starts(view, wanted) {
-        let period = Period { from: Some(from), ..wanted.period };
-        let rows = read_period(reader, metric, view, wanted, period).await?;
+        let range = TimeRange { from: Some(from), ..wanted.range };
+        let rows = read_range(state, metric, view, wanted, range).await?;
         if Some(rows.num_rows()) == wanted.count {
             return Ok(rows);
         }
     }
-    read_period(reader, metric, view, wanted, wanted.period).await
+    read_range(state, metric, view, wanted, wanted.range).await
 }
 
 /// How far back to look before looking at everything: so far that rows as dense as those of the open windows fill the
 /// count, then eight times as far, and again.
-fn starts(view: &MetricView, wanted: &Wanted<'_>) -> Vec<i64> {
+fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
     let Some(count) = wanted.count else { return Vec::new() };
     let last_open = view.open.last_key_value().map(|(start_ms, _)| *start_ms);
     let newest = last_open.max(view.published_through_ms).and_then(|ms| ms.checked_mul(MICROS_PER_MS));
     let Some(newest) = newest else { return Vec::new() };
-    let end = wanted.period.until.map_or(newest, |until| until.min(newest));
+    let end = wanted.range.until.map_or(newest, |until| until.min(newest));
     let open_rows: usize = view.open.values().map(RecordBatch::num_rows).sum();
     let rows_per_window = (open_rows / view.open.len().max(1)).max(1);
     let windows = i64::try_from((wanted.skip + count).div_ceil(rows_per_window)).unwrap_or(i64::MAX);
     let span =
         |factor: i64| windows.checked_add(2)?.checked_mul(factor)?.checked_mul(step_ms(view.window) * MICROS_PER_MS);
     let starts = [1, 8, 64].into_iter().filter_map(|factor| end.checked_sub(span(factor)?));
-    starts.filter(|start| wanted.period.from.is_none_or(|from| from < *start)).collect()
+    starts.filter(|start| wanted.range.from.is_none_or(|from| from < *start)).collect()
 }
 
 /// The newest open window that has begun. Open windows are newer than published ones, and at hand in their order.
-pub(crate) fn newest_open(
-    view: &MetricView,
-    now_ms: i64,
-    count: Option<usize>,
-) -> Result<Option<RecordBatch>, QueryError> {
+pub fn newest_open(view: &MetricView, now_ms: i64, count: Option<usize>) -> Result<Option<RecordBatch>, QueryError> {
     let Some((_, rows)) = view.open.range(..=now_ms).next_back() else { return Ok(None) };
     let rows = rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())));
     let mut fields = rows.schema().fields().to_vec();
@@ -79,19 +100,20 @@ pub(crate) fn newest_open(
 
 /// The newest published window that has begun; without rows if there is none.
 pub(crate) async fn newest_published(
-    reader: &Reader,
+    state: &SessionState,
     metric: &Metric,
     view: &MetricView,
     now_ms: i64,
     count: Option<usize>,
 ) -> Result<RecordBatch, QueryError> {
     let until = now_ms.saturating_mul(MICROS_PER_MS).saturating_add(1);
-    let begun = Wanted { period: Period { from: None, until: Some(until) }, count: Some(1), ..Wanted::default() };
-    let newest = read(reader, metric, view, &begun).await?;
+    let begun =
+        RowFilter { range: TimeRange { from: None, until: Some(until) }, count: Some(1), ..RowFilter::default() };
+    let newest = read(state, metric, view, &begun).await?;
     let starts = newest.column(0).as_primitive_opt::<TimestampMicrosecondType>();
     let Some(start) = starts.and_then(|starts| starts.values().first().copied()) else { return Ok(newest) };
-    let window = Period { from: Some(start), until: Some(start + 1) };
-    read(reader, metric, view, &Wanted { period: window, count, ..Wanted::default() }).await
+    let window = TimeRange { from: Some(start), until: Some(start + 1) };
+    read(state, metric, view, &RowFilter { range: window, count, ..RowFilter::default() }).await
 }
 
 /// About how far one window starts after the one before.
@@ -104,16 +126,16 @@ fn step_ms(window: Window) -> i64 {
     }
 }
 
-async fn read_period(
-    reader: &Reader,
+async fn read_range(
+    state: &SessionState,
     metric: &Metric,
     view: &MetricView,
-    wanted: &Wanted<'_>,
-    period: Period,
+    wanted: &RowFilter<'_>,
+    range: TimeRange,
 ) -> Result<RecordBatch, QueryError> {
     let start = || ident(WINDOW_START_COLUMN);
-    let from = period.from.map(|from| start().gt_eq(lit(utc(Some(from)))));
-    let until = period.until.map(|until| start().lt(lit(utc(Some(until)))));
+    let from = range.from.map(|from| start().gt_eq(lit(utc(Some(from)))));
+    let until = range.until.map(|until| start().lt(lit(utc(Some(until)))));
     let filters = wanted.filters.iter().map(|(column, value)| ident(*column).eq(lit(*value)));
     let filter = from.into_iter().chain(until).chain(filters).reduce(Expr::and);
     let mut builder = LogicalPlanBuilder::from(metric_plan(view)?);
@@ -121,7 +143,7 @@ async fn read_period(
         builder = builder.filter(filter)?;
     }
     let plan = builder.sort(order(metric, view))?.limit(wanted.skip, wanted.count)?.build()?;
-    let frame = frame(&reader.session(), plan);
+    let frame = frame(state, plan);
     let schema = frame.schema().inner().clone();
     Ok(concat_batches(&schema, &frame.collect().await?)?)
 }

@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
-use super::QueryError;
+use crate::error::QueryError;
 
-pub(super) struct Permits {
+#[derive(Debug)]
+pub(crate) struct Permits {
     running: Arc<Semaphore>,
     /// Running and waiting together.
     admitted: Arc<Semaphore>,
@@ -14,20 +15,20 @@ pub(super) struct Permits {
 
 /// The right to run one request's queries and to hold their answer; given back when it is dropped.
 #[derive(Debug)]
-pub(crate) struct Permit {
+pub struct Permit {
     _running: OwnedSemaphorePermit,
     _admitted: OwnedSemaphorePermit,
 }
 
 impl Permits {
-    pub(super) fn new(running: usize, waiting: usize) -> Self {
+    pub(crate) fn new(running: usize, waiting: usize) -> Self {
         let running = running.clamp(1, Semaphore::MAX_PERMITS / 2);
         let admitted = running + waiting.min(Semaphore::MAX_PERMITS / 2);
         Self { running: Arc::new(Semaphore::new(running)), admitted: Arc::new(Semaphore::new(admitted)) }
     }
 
     /// Waits for its turn; refused at once if too many wait already.
-    pub(super) async fn acquire(&self) -> Result<Permit, QueryError> {
+    pub(crate) async fn acquire(&self) -> Result<Permit, QueryError> {
         let admitted = Arc::clone(&self.admitted).try_acquire_owned().map_err(|_| QueryError::Busy)?;
         let running = Arc::clone(&self.running).acquire_owned().await.map_err(|_| QueryError::Busy)?;
         Ok(Permit { _running: running, _admitted: admitted })

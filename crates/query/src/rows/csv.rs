@@ -8,10 +8,11 @@ use super::json::{columns, plain};
 
 const END: &[u8] = b"\r\n";
 
-pub(crate) struct CsvRows(Vec<u8>);
+#[derive(Debug)]
+pub struct CsvRows(Vec<u8>);
 
 impl CsvRows {
-    pub(crate) fn new(schema: &Schema) -> Self {
+    pub fn new(schema: &Schema) -> Self {
         let mut out = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {
             if index > 0 {

@@ -14,15 +14,15 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
 /// False once a window is published; the last column of every metric.
-pub(crate) const PROVISIONAL_COLUMN: &str = "provisoria";
+pub const PROVISIONAL_COLUMN: &str = "provisoria";
 
 /// A literal instant, in the type of every stored time.
-pub(crate) fn utc(micros: Option<i64>) -> ScalarValue {
+pub fn utc(micros: Option<i64>) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(micros, Some("UTC".into()))
 }
 
-/// The counted rows of a topic, and those that were imported beside its messages.
-pub(super) fn topic_plan(
+/// The counted rows of a topic, and those that were imported alongside its messages.
+pub(crate) fn topic_plan(
     topic: &Topic,
     view: &TopicView,
     history: Option<&Arc<dyn TableProvider>>,
@@ -59,12 +59,12 @@ pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
     published.union(rows(open, &view.schema, true)?.build()?)?.build()
 }
 
-/// Rows that are at hand, as a table.
-pub(super) fn at_hand(rows: RecordBatch) -> Result<Arc<dyn TableProvider>> {
+/// A table of rows in memory.
+pub(crate) fn in_memory_table(rows: RecordBatch) -> Result<Arc<dyn TableProvider>> {
     Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))
 }
 
-pub(super) fn scan(provider: Arc<dyn TableProvider>) -> Result<LogicalPlanBuilder> {
+pub(crate) fn scan(provider: Arc<dyn TableProvider>) -> Result<LogicalPlanBuilder> {
     LogicalPlanBuilder::scan("linhas", provider_as_source(provider), None)
 }
 
@@ -85,6 +85,6 @@ fn columns(wanted: &Schema, found: &Schema) -> Result<Vec<Expr>> {
 }
 
 /// A cast only where one is needed.
-pub(super) fn as_type(column: Expr, wanted: &DataType, found: &DataType) -> Expr {
+pub(crate) fn as_type(column: Expr, wanted: &DataType, found: &DataType) -> Expr {
     if found == wanted { column } else { cast(column, wanted.clone()) }
 }

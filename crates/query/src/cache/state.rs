@@ -1,0 +1,72 @@
+//! What an answer was made of, to be compared with what it would be made of now.
+
+use std::any::Any;
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use vitral_catalog::{Name, Needs};
+
+use crate::read_point::ReadPoint;
+
+/// Where its tables are in memory. They are kept from being reused by others, but not alive.
+pub struct State {
+    places: Vec<usize>,
+    _kept: Vec<Box<dyn Any + Send + Sync>>,
+}
+
+impl PartialEq for State {
+    fn eq(&self, other: &Self) -> bool {
+        self.places == other.places
+    }
+}
+
+impl fmt::Debug for State {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("State").field(&self.places).finish()
+    }
+}
+
+impl State {
+    pub fn of(point: &ReadPoint, needs: &Needs) -> Self {
+        let mut state = Self { places: Vec::new(), _kept: Vec::new() };
+        for topic in &needs.topics {
+            if let Some(view) = point.view.topics.get(topic) {
+                state.add(&view.archive);
+                view.tail.iter().for_each(|rows| state.add_rows(rows));
+            }
+            state.places.push(usize::MAX);
+            if let Some(history) = point.histories.get(topic) {
+                state.add(history);
+            }
+        }
+        for name in &needs.names {
+            let (Name::Table(name) | Name::Newest(name) | Name::Information(name)) = name;
+            if let Some(metric) = point.view.metrics.get(name) {
+                state.add(&metric.published);
+                metric.open.values().for_each(|rows| state.add_rows(rows));
+            }
+            state.places.push(usize::MAX);
+        }
+        state.add_rows(&point.reconciliations);
+        state
+    }
+
+    #[cfg(test)]
+    pub(super) fn of_rows(rows: &RecordBatch) -> Self {
+        let mut state = Self { places: Vec::new(), _kept: Vec::new() };
+        state.add_rows(rows);
+        state
+    }
+
+    fn add<T: ?Sized + Send + Sync + 'static>(&mut self, part: &Arc<T>) {
+        self.places.push(Arc::as_ptr(part).cast::<()>() as usize);
+        self._kept.push(Box::new(Arc::downgrade(part)));
+    }
+
+    /// Batches that are the same share their columns.
+    fn add_rows(&mut self, rows: &RecordBatch) {
+        self.places.push(rows.num_rows());
+        rows.columns().iter().for_each(|column| self.add(column));
+    }
+}

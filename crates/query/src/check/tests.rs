@@ -1,0 +1,91 @@
+use vitral_catalog::{SourceFile, builtin_files};
+
+use super::*;
+
+/// The errors of files over the built-in catalog.
+fn errors(files: &[(&str, &str)]) -> String {
+    let files = files.iter().map(|(path, text)| SourceFile { path: (*path).into(), text: (*text).into() });
+    let settings = DomainSettings::default();
+    let catalog = Catalog::parse(&[builtin_files(&settings.domains), files.collect()], &settings).expect("a catalog");
+    let errors = served_errors(&Arc::new(catalog), &settings).expect("an engine");
+    errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_built_in_catalog_can_be_served() {
+    assert_eq!(errors(&[]), "");
+}
+
+#[test]
+fn a_misspelt_column_has_its_place_in_endpoints_views_and_metrics() {
+    let endpoint = errors(&[(
+        "e.sql",
+        "CREATE VIEW e WITH (path = '/e') AS\nSELECT id_produto, presso FROM vendas LIMIT $limite;",
+    )]);
+    assert!(endpoint.contains("e.sql:2:20: ") && endpoint.contains("presso"), "{endpoint}");
+    let view = errors(&[("v.sql", "CREATE VIEW v AS\nSELECT quantidad FROM vendas;")]);
+    assert!(view.contains("v.sql:2:8: ") && view.contains("quantidad"), "{view}");
+    let metric = errors(&[(
+        "m.sql",
+        "CREATE MATERIALIZED VIEW m AS\nSELECT tumble(INTERVAL '1 minute') AS janela,\nsum(valor) AS v FROM eventos_clientes GROUP BY janela;",
+    )]);
+    assert!(metric.contains("m.sql:3:5: ") && metric.contains("valor"), "{metric}");
+}
+
+#[test]
+fn every_error_of_every_file_is_found_at_once_and_each_once() {
+    let found = errors(&[
+        ("a.sql", "CREATE VIEW a AS SELECT nada FROM vendas;\nCREATE VIEW b AS SELECT * FROM a;"),
+        ("b.sql", "CREATE VIEW e WITH (path = '/e') AS SELECT * FROM b;"),
+        ("c.sql", "CREATE VIEW f WITH (path = '/f') AS SELECT id_produto > 5 + INTERVAL '1 day' AS x FROM vendas;"),
+        ("d.sql", "CREATE VIEW g WITH (path = '/g') AS SELECT soma(valor) AS x FROM vendas;"),
+        ("e.sql", "CREATE VIEW h AS SELECT * FROM h2; CREATE VIEW h2 AS SELECT * FROM h;"),
+        ("f.sql", "CREATE VIEW vendas_por_minuto AS SELECT * FROM vendas;"),
+    ]);
+    assert_eq!(found.matches("a.sql:1:25: ").count(), 1, "{found}");
+    for place in ["c.sql:1:", "d.sql:1:", "e.sql:1:", "f.sql:1:13: "] {
+        assert!(found.contains(place), "{place}: {found}");
+    }
+    // What depends on a wrong view is not wrong itself.
+    assert!(!found.contains("b.sql"), "{found}");
+}
+
+#[test]
+fn paths_of_the_engine_are_its_own() {
+    for first in ENGINE_PATHS {
+        let found = errors(&[("p.sql", &format!("CREATE VIEW p WITH (path = '/{first}') AS SELECT 1 AS x;"))]);
+        assert!(found.contains("p.sql:1:13: ") && found.contains("the API's own"), "{found}");
+    }
+    let settings = DomainSettings::default();
+    for path in ["/livro", "/reconciliacao"] {
+        let text = format!("CREATE VIEW p WITH (path = '{path}') AS SELECT 1 AS x;");
+        let file = SourceFile { path: "p.sql".into(), text };
+        let refused =
+            Catalog::parse(&[builtin_files(&settings.domains), vec![file]], &settings).expect_err(path).to_string();
+        assert!(refused.contains("p.sql:1:13: ") && refused.contains("the engine's own"), "{refused}");
+    }
+    // The shop's endpoints may be replaced.
+    assert_eq!(errors(&[("p.sql", "CREATE VIEW vendas_resumo WITH (path = '/vendas/resumo') AS SELECT 1 AS x;")]), "");
+}
+
+#[test]
+fn expressions_of_topics_are_planned() {
+    let found = errors(&[(
+        "t.sql",
+        "CREATE TABLE t (quando TIMESTAMP NOT NULL, n BIGINT CHECK (m > 0)) WITH (connector = 'kafka', event_time = 'quando');",
+    )]);
+    assert!(found.contains("t.sql:1:14: ") && found.contains("CHECK of column n"), "{found}");
+}
+
+#[test]
+fn what_an_import_sums_up_must_be_a_number_of_the_view() {
+    let view = |sums: &str| {
+        let text = format!(
+            "CREATE VIEW v WITH (import = '', import_sums = '{sums}') AS SELECT quantidade, regiao FROM eventos_clientes WHERE tipo_evento = 'compra';"
+        );
+        errors(&[("v.sql", &text)])
+    };
+    assert_eq!(view("quantidade"), "");
+    assert!(view("valor").contains("v has no column valor"), "{}", view("valor"));
+    assert!(view("regiao").contains("regiao is Utf8"), "{}", view("regiao"));
+}

@@ -1,0 +1,92 @@
+//! Why a query has no answer.
+
+use std::path::PathBuf;
+
+use arrow::error::ArrowError;
+use datafusion::error::DataFusionError;
+use vitral_catalog::Diagnostics;
+use vitral_panes::PanesError;
+use vitral_store::StoreError;
+
+#[derive(Debug, thiserror::Error)]
+pub enum QueryError {
+    /// What the catalog declares cannot be served.
+    #[error("the catalog cannot be served")]
+    Catalog(#[source] Diagnostics),
+    /// The statement cannot be planned: it is the asker's to correct.
+    #[error("{0}")]
+    Statement(Diagnostics),
+    #[error("{0} is not in the view")]
+    Unavailable(String),
+    #[error("topic {topic} cannot be read yet: {reason}")]
+    TopicWaiting { topic: String, reason: String },
+    /// Windows of another version are stored, and none of the catalog's.
+    #[error(
+        "metric {metric} is not published as the catalog declares it now: a stream that starts with this catalog, or `vitral backfill`, \
+         computes it"
+    )]
+    NotPublished { metric: String },
+    #[error(
+        "there is nothing stored of {names} in {place}: name the data directory of a stream or demo with --data-dir, or its bucket in the \
+         configuration"
+    )]
+    NothingStored { names: String, place: String },
+    #[error("the query ran out of time")]
+    Timeout,
+    #[error("too many queries wait already")]
+    Busy,
+    #[error("the answer would be larger than {0} bytes")]
+    TooLarge(usize),
+    #[error("the query failed")]
+    Engine(#[source] DataFusionError),
+    #[error("rows could not be put together")]
+    Rows(#[from] ArrowError),
+    #[error("the file {path} of a reference table cannot be read")]
+    Reference { path: PathBuf, source: ArrowError },
+    #[error("stored tables cannot be read")]
+    Store(#[from] StoreError),
+    #[error("a metric cannot be planned")]
+    Metric(#[from] PanesError),
+}
+
+impl QueryError {
+    /// Whether it needs more memory than all queries together may hold.
+    pub fn is_memory(&self) -> bool {
+        matches!(self, Self::Engine(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)))
+    }
+}
+
+/// What a table of the namespace says comes back through the engine, as itself.
+impl From<DataFusionError> for QueryError {
+    fn from(error: DataFusionError) -> Self {
+        match error {
+            DataFusionError::External(inner) => match inner.downcast::<Self>() {
+                Ok(own) => *own,
+                Err(other) => Self::Engine(DataFusionError::External(other)),
+            },
+            other => Self::Engine(other),
+        }
+    }
+}
+
+impl From<QueryError> for DataFusionError {
+    fn from(error: QueryError) -> Self {
+        match error {
+            QueryError::Engine(error) => error,
+            other => Self::External(Box::new(other)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_error_of_a_table_goes_through_the_engine_unchanged() {
+        let through = QueryError::from(DataFusionError::from(QueryError::Unavailable("vendas".into())));
+        assert!(matches!(through, QueryError::Unavailable(name) if name == "vendas"));
+        let exhausted = DataFusionError::ResourcesExhausted("no more".into()).context("sorting");
+        assert!(QueryError::from(exhausted).is_memory());
+    }
+}

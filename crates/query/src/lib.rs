@@ -1,0 +1,44 @@
+//! What can be read, by whom, and within which limits: one namespace over live results and stored tables.
+//!
+//! An answer is computed from one [`ReadPoint`], taken once: published and provisional rows never overlap in it and never leave a gap.
+//! Fronts (HTTP, the command line) bring a statement and its parameters, and turn rows or a [`QueryError`] into an answer.
+//!
+//! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's. Nothing here
+//! writes: sessions refuse everything but queries. Nothing here knows HTTP.
+
+mod cache;
+mod check;
+mod error;
+mod ledger;
+mod limits;
+pub mod metric_rows;
+mod namespace;
+mod permits;
+mod placeholders;
+mod principal;
+mod read_point;
+mod reader;
+mod reference;
+mod rows;
+mod stored;
+mod tables;
+mod time_range;
+mod trial;
+
+pub use cache::{Cache, Entry, Freshness, KeptAnswer, Key, MemoryCache, SingleFlight, State};
+pub use check::{ENGINE_PATHS, in_order, served_errors};
+/// Rows as they are computed.
+pub use datafusion::execution::SendableRecordBatchStream as RowStream;
+pub use error::QueryError;
+pub use limits::Limits;
+pub use permits::Permit;
+pub use placeholders::{FROM, LIMIT, LIMIT_MAX, NOW, UNTIL, placeholder_values};
+pub use principal::Principal;
+pub use read_point::ReadPoint;
+pub use reader::{Planned, Reader};
+pub use reference::References;
+pub use rows::{CsvRows, Format, JsonRows, Rows, utc_text, write_parquet};
+pub use stored::Store;
+pub use tables::{PROVISIONAL_COLUMN, utc};
+pub use time_range::TimeRange;
+pub use trial::{EndpointTrial, MetricTrial};

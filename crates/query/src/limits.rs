@@ -1,0 +1,21 @@
+//! What all queries of a process may use together.
+
+use std::time::Duration;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limits {
+    /// What all queries together may hold; one that needs more is refused, none spills to disk.
+    pub memory_bytes: usize,
+    /// How long a query may wait for its turn and run.
+    pub timeout: Duration,
+    /// Queries that run at the same time; more wait. Too many take each other's memory and time.
+    pub running_max: usize,
+    /// Queries that wait for their turn; more are refused at once.
+    pub waiting_max: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { memory_bytes: 512 << 20, timeout: Duration::from_secs(10), running_max: 8, waiting_max: 32 }
+    }
+}

@@ -1,0 +1,171 @@
+//! The names of a catalog over one read point, as the engine asks for them: each table is made when a statement names it.
+
+use std::sync::{Arc, OnceLock, Weak};
+
+use async_trait::async_trait;
+use datafusion::catalog::{
+    CatalogProvider, CatalogProviderList, MemoryCatalogProvider, MemoryCatalogProviderList, SchemaProvider,
+    TableProvider,
+};
+use datafusion::datasource::{TableType, ViewTable};
+use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::execution::SessionState;
+use vitral_catalog::names::{NOW_SCHEMA, SCHEMA};
+use vitral_catalog::{Catalog, EngineTable, Meaning, Names, Scope};
+
+use crate::error::QueryError;
+use crate::read_point::ReadPoint;
+use crate::reader::{plan_query, statement_error};
+use crate::reference::References;
+use crate::{ledger, metric_rows, tables};
+
+pub(crate) const CATALOG: &str = "vitral";
+
+/// What all read points share.
+#[derive(Debug)]
+pub(crate) struct Shared {
+    pub catalog: Arc<Catalog>,
+    pub names: Names,
+    pub references: References,
+    pub scope: Scope,
+}
+
+/// The names that are written alone.
+#[derive(Debug)]
+pub(crate) struct Namespace {
+    shared: Arc<Shared>,
+    point: ReadPoint,
+    /// Plans views. It holds this namespace, not the other way round.
+    session: OnceLock<Weak<SessionState>>,
+}
+
+/// `agora`: the newest windows of metrics.
+#[derive(Debug)]
+struct NewestWindows(Arc<Namespace>);
+
+impl Namespace {
+    /// The session with the namespace of this read point.
+    pub(crate) fn over(shared: &Arc<Shared>, point: ReadPoint, mut state: SessionState) -> Arc<SessionState> {
+        let namespace = Arc::new(Self { shared: Arc::clone(shared), point, session: OnceLock::new() });
+        state.register_catalog_list(catalogs(&namespace));
+        let state = Arc::new(state);
+        // It was made a moment ago: nobody has set it.
+        let _ = namespace.session.set(Arc::downgrade(&state));
+        state
+    }
+
+    fn session(&self) -> EngineResult<Arc<SessionState>> {
+        let session = self.session.get().and_then(Weak::upgrade);
+        session.ok_or_else(|| DataFusionError::Internal("the namespace has outlived its session".to_owned()))
+    }
+
+    async fn provide(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+        let Shared { catalog, names, references, .. } = self.shared.as_ref();
+        let ReadPoint { view, histories, reconciliations, engine_tables, .. } = &self.point;
+        let unavailable = || self.unavailable(name);
+        let plan = match names.get(name) {
+            None => return Ok(None),
+            Some(Meaning::Topic) => {
+                let topic = catalog.topic(name).ok_or_else(unavailable)?;
+                let shown = view.topics.get(name).ok_or_else(unavailable)?;
+                tables::topic_plan(topic, shown, histories.get(name))?
+            }
+            Some(Meaning::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
+            Some(Meaning::View(declared)) => {
+                let planned = plan_query(self.session()?.as_ref(), &declared.query).await;
+                planned.map_err(|source| statement_error(source, &declared.position))?
+            }
+            Some(Meaning::Reference) => {
+                let reference = catalog.references.iter().find(|known| known.name == name).ok_or_else(unavailable)?;
+                return Ok(Some(references.table(reference).await?));
+            }
+            Some(Meaning::Engine(EngineTable::Ledger)) => ledger::plan(catalog, view, histories)?,
+            Some(Meaning::Engine(EngineTable::Reconciliation))
+                if !engine_tables.contains_key(&EngineTable::Reconciliation) =>
+            {
+                return Ok(Some(tables::in_memory_table(reconciliations.as_ref().clone())?));
+            }
+            Some(Meaning::Engine(table)) => return Ok(engine_tables.get(table).map(Arc::clone)),
+        };
+        Ok(Some(Arc::new(ViewTable::new(plan, None))))
+    }
+
+    async fn newest(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
+        let Some(metric) = self.shared.catalog.metric(name) else { return Ok(None) };
+        let shown = self.point.view.metrics.get(name).ok_or_else(|| self.unavailable(name))?;
+        let now_ms = self.point.now_ms;
+        let rows = match metric_rows::newest_open(shown, now_ms, None)? {
+            Some(rows) => rows,
+            None => metric_rows::newest_published(self.session()?.as_ref(), metric, shown, now_ms, None).await?,
+        };
+        Ok(Some(tables::in_memory_table(rows)?))
+    }
+
+    /// Why a topic or metric of the catalog is not in the view.
+    fn unavailable(&self, name: &str) -> QueryError {
+        let topic = self.shared.catalog.metric(name).map_or(name, |metric| metric.topic.as_str());
+        match self.point.view.topics_waiting.get(topic) {
+            Some(reason) => QueryError::TopicWaiting { topic: topic.to_owned(), reason: reason.clone() },
+            None => QueryError::Unavailable(name.to_owned()),
+        }
+    }
+
+    fn names(&self) -> impl Iterator<Item = (&str, &Meaning)> {
+        self.shared.names.of(self.shared.scope)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for Namespace {
+    fn table_names(&self) -> Vec<String> {
+        self.names().map(|(name, _)| name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> EngineResult<Option<Arc<dyn TableProvider>>> {
+        Ok(self.provide(name).await?)
+    }
+
+    async fn table_type(&self, name: &str) -> EngineResult<Option<TableType>> {
+        Ok(self.shared.names.get(name).map(|meaning| match meaning {
+            Meaning::View(_) => TableType::View,
+            _ => TableType::Base,
+        }))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        self.names().any(|(known, _)| known == name)
+    }
+}
+
+#[async_trait]
+impl SchemaProvider for NewestWindows {
+    fn table_names(&self) -> Vec<String> {
+        let metrics = self.0.names().filter(|(_, meaning)| matches!(meaning, Meaning::Metric { .. }));
+        metrics.map(|(name, _)| name.to_owned()).collect()
+    }
+
+    async fn table(&self, name: &str) -> EngineResult<Option<Arc<dyn TableProvider>>> {
+        Ok(self.0.newest(name).await?)
+    }
+
+    async fn table_type(&self, name: &str) -> EngineResult<Option<TableType>> {
+        Ok(self.table_exist(name).then_some(TableType::View))
+    }
+
+    fn table_exist(&self, name: &str) -> bool {
+        matches!(self.0.shared.names.get(name), Some(Meaning::Metric { .. }))
+    }
+}
+
+fn catalogs(namespace: &Arc<Namespace>) -> Arc<dyn CatalogProviderList> {
+    let catalog = MemoryCatalogProvider::new();
+    let newest = Arc::new(NewestWindows(Arc::clone(namespace)));
+    let schemas: [(&str, Arc<dyn SchemaProvider>); 2] = [(SCHEMA, Arc::clone(namespace) as _), (NOW_SCHEMA, newest)];
+    for (name, schema) in schemas {
+        // It refuses nothing.
+        let _ = catalog.register_schema(name, schema);
+    }
+    let catalogs = MemoryCatalogProviderList::new();
+    catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
+    Arc::new(catalogs)
+}

@@ -1,0 +1,40 @@
+//! What one answer is computed from, taken once.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
+use vitral_catalog::EngineTable;
+use vitral_panes::view::View;
+use vitral_schemas::reconciliation;
+use vitral_store::Histories;
+
+use crate::principal::Principal;
+
+#[derive(Debug, Clone)]
+pub struct ReadPoint {
+    pub principal: Principal,
+    pub view: Arc<View>,
+    /// What was imported alongside the topics' messages.
+    pub histories: Arc<Histories>,
+    /// The last results of reconciliations.
+    pub reconciliations: Arc<RecordBatch>,
+    /// Tables of the engine that only readers of stored files have.
+    pub engine_tables: Arc<BTreeMap<EngineTable, Arc<dyn TableProvider>>>,
+    pub now_ms: i64,
+}
+
+impl ReadPoint {
+    /// Of a view alone.
+    pub fn new(principal: Principal, view: Arc<View>, now_ms: i64) -> Self {
+        Self {
+            principal,
+            view,
+            histories: Arc::default(),
+            reconciliations: Arc::new(RecordBatch::new_empty(reconciliation::schema())),
+            engine_tables: Arc::default(),
+            now_ms,
+        }
+    }
+}

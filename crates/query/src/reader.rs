@@ -1,0 +1,239 @@
+//! Read-only queries over one read point, within the limits of all.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion::dataframe::DataFrame;
+use datafusion::error::{DataFusionError, Result as EngineResult};
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::execution::SessionState;
+use datafusion::execution::context::SQLOptions;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::execute_stream;
+use datafusion::sql::sqlparser::ast::Query;
+use vitral_catalog::names::{SCHEMA, statement};
+use vitral_catalog::{
+    Catalog, Diagnostics, DomainSettings, EngineTable, Meaning, Name, Names, Needs, Position, Scope, planning_errors,
+};
+use vitral_engine::query_state;
+
+use crate::check;
+use crate::error::QueryError;
+use crate::limits::Limits;
+use crate::namespace::{self, Namespace};
+use crate::permits::{Permit, Permits};
+use crate::read_point::ReadPoint;
+use crate::reference::References;
+
+/// Rows of the ledger that are read together: each may have a content as large as a message may be.
+const LEDGER_BATCH_ROWS: usize = 128;
+
+const REMEDY: &str =
+    "correct the query; `vitral query \"SELECT * FROM information_schema.columns\"` lists all there is to read";
+
+#[derive(Debug)]
+pub struct Reader {
+    state: SessionState,
+    namespace: Arc<namespace::Shared>,
+    scope: Scope,
+    permits: Permits,
+    timeout: Duration,
+}
+
+/// A statement's plan, placeholders left in it, and the session that runs it.
+#[derive(Debug)]
+pub struct Planned {
+    pub plan: LogicalPlan,
+    state: Arc<SessionState>,
+}
+
+impl Planned {
+    /// Runs a plan made from this one, with the time of its start as the query's `now()`.
+    pub fn frame(&self, plan: LogicalPlan) -> DataFrame {
+        frame(&self.state, plan)
+    }
+
+    /// Runs the statement. What is wrong with its types is found only now, and is said as [`Reader::plan_statement`] does.
+    pub async fn run(&self, position: &Position) -> Result<SendableRecordBatchStream, QueryError> {
+        let frame = self.frame(self.plan.clone());
+        let context = frame.task_ctx();
+        let physical = frame.create_physical_plan().await.map_err(|source| statement_error(source, position))?;
+        Ok(execute_stream(physical, Arc::new(context))?)
+    }
+}
+
+/// Runs `plan` in a session of its own kind.
+pub(crate) fn frame(state: &SessionState, plan: LogicalPlan) -> DataFrame {
+    let mut state = state.clone();
+    state.mark_start_execution();
+    DataFrame::new(state, plan)
+}
+
+impl Reader {
+    /// For the endpoints and metrics of a catalog. Everything that it serves is planned, so that a wrong name or column is an error
+    /// now, and not at the first request.
+    pub fn served(
+        catalog: Arc<Catalog>,
+        settings: &DomainSettings,
+        references: References,
+        limits: Limits,
+    ) -> Result<Self, QueryError> {
+        let errors = check::served_errors(&catalog, settings)?;
+        if !errors.is_empty() {
+            return Err(QueryError::Catalog(Diagnostics(errors)));
+        }
+        Self::new(catalog, references, limits, Scope::Served)
+    }
+
+    /// For any statement over what is stored.
+    pub fn stored(catalog: Arc<Catalog>, references: References, limits: Limits) -> Result<Self, QueryError> {
+        Self::new(catalog, references, limits, Scope::Stored)
+    }
+
+    pub(crate) fn new(
+        catalog: Arc<Catalog>,
+        references: References,
+        limits: Limits,
+        scope: Scope,
+    ) -> Result<Self, QueryError> {
+        let mut state = query_state(limits.memory_bytes, namespace::CATALOG, SCHEMA)?;
+        if scope == Scope::Stored {
+            let options = state.config_mut().options_mut();
+            options.catalog.information_schema = true;
+            options.sql_parser.collect_spans = true;
+        }
+        let names = Names::new(&catalog, state.table_functions().keys().cloned());
+        let namespace = Arc::new(namespace::Shared { catalog, names, references, scope });
+        let permits = Permits::new(limits.running_max, limits.waiting_max);
+        Ok(Self { state, namespace, scope, permits, timeout: limits.timeout })
+    }
+
+    /// The same with errors that know their places, for planning alone.
+    pub(crate) fn for_checking(mut self) -> Self {
+        self.state.config_mut().options_mut().sql_parser.collect_spans = true;
+        self
+    }
+
+    pub(crate) fn names(&self) -> &Names {
+        &self.namespace.names
+    }
+
+    /// What a statement reads.
+    pub fn needs(&self, query: &Query, position: &Position) -> Result<Needs, QueryError> {
+        let needs = self.names().needs(query, position, self.scope);
+        needs.map_err(|errors| QueryError::Statement(Diagnostics(errors)))
+    }
+
+    /// What a statement over everything would read.
+    pub fn everything(&self) -> Needs {
+        let mut needs = Needs::default();
+        for (name, meaning) in self.names().of(self.scope) {
+            needs.names.push(Name::Table(name.to_owned()));
+            if matches!(meaning, Meaning::Topic) {
+                needs.topics.insert(name.to_owned());
+            }
+        }
+        // It takes tables that are not there yet as they are.
+        needs.names.push(Name::Information("tables".to_owned()));
+        needs
+    }
+
+    /// Runs one request's queries within the limits of all.
+    pub async fn bounded<T, E: From<QueryError>>(&self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
+        self.admitted(async |_permit| work.await).await
+    }
+
+    /// The same for work that goes on with its permit: until its answer is sent.
+    pub async fn admitted<T, E: From<QueryError>>(
+        &self,
+        work: impl AsyncFnOnce(Permit) -> Result<T, E>,
+    ) -> Result<T, E> {
+        let work = async { work(self.permits.acquire().await?).await };
+        tokio::time::timeout(self.timeout, work).await.unwrap_or(Err(QueryError::Timeout.into()))
+    }
+
+    /// Waits for something as long as a query may take.
+    pub async fn in_time<T>(&self, work: impl Future<Output = T>) -> Result<T, QueryError> {
+        tokio::time::timeout(self.timeout, work).await.map_err(|_| QueryError::Timeout)
+    }
+
+    /// Whether the names, views seen through, give the same rows from the same tables whenever they are asked.
+    pub fn is_steady(&self, query: &Query, needs: &Needs) -> bool {
+        /// Functions whose value is of the moment, and the start of their text.
+        const OF_THE_MOMENT: [&str; 8] =
+            ["now(", "current_date", "current_time", "localtime", "random(", "uuid(", "today(", "to_local_time("];
+        let is_steady = |query: &Query| {
+            let text = query.to_string().to_lowercase();
+            !OF_THE_MOMENT.iter().any(|function| text.contains(function))
+        };
+        let of_name = |name: &Name| match name {
+            Name::Newest(_) | Name::Information(_) => false,
+            Name::Table(name) => match self.names().get(name) {
+                Some(Meaning::View(view)) => is_steady(&view.query),
+                // Its file may change.
+                Some(Meaning::Reference) => false,
+                _ => true,
+            },
+        };
+        is_steady(query) && needs.names.iter().all(of_name)
+    }
+
+    /// A session without tables: for plans that are built by hand.
+    pub(crate) fn state(&self) -> &SessionState {
+        &self.state
+    }
+
+    /// Plans a query over one read point. Placeholders are left in it.
+    pub async fn plan(&self, point: &ReadPoint, query: &Query, needs: &Needs) -> Result<Planned, QueryError> {
+        let mut state = self.state.clone();
+        if needs.table(EngineTable::Ledger.name()) {
+            let config = state.config_mut();
+            *config = config.clone().with_batch_size(LEDGER_BATCH_ROWS);
+        }
+        let state = Namespace::over(&self.namespace, point.clone(), state);
+        let plan = plan_query(&state, query).await?;
+        Ok(Planned { plan, state })
+    }
+
+    /// The same for a statement whose errors are the asker's.
+    pub async fn plan_statement(
+        &self,
+        point: &ReadPoint,
+        query: &Query,
+        needs: &Needs,
+        position: &Position,
+    ) -> Result<Planned, QueryError> {
+        let planned = self.plan(point, query, needs).await;
+        planned.map_err(|error| match error {
+            QueryError::Engine(source) => statement_error(source, position),
+            other => other,
+        })
+    }
+}
+
+/// What the engine says of a statement, as errors with their places.
+pub(crate) fn statement_error(error: DataFusionError, position: &Position) -> QueryError {
+    match QueryError::from(error) {
+        QueryError::Engine(source) if is_of_planning(&source) => {
+            QueryError::Statement(Diagnostics(planning_errors(&source, position, REMEDY)))
+        }
+        other => other,
+    }
+}
+
+pub(crate) async fn plan_query(state: &SessionState, query: &Query) -> EngineResult<LogicalPlan> {
+    let plan = state.statement_to_plan(statement(query)).await?;
+    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
+    Ok(plan)
+}
+
+/// Whether the statement is wrong, rather than what it reads.
+fn is_of_planning(error: &DataFusionError) -> bool {
+    !matches!(
+        error.find_root(),
+        DataFusionError::ObjectStore(_)
+            | DataFusionError::IoError(_)
+            | DataFusionError::ResourcesExhausted(_)
+            | DataFusionError::External(_)
+    )
+}

@@ -1,0 +1,65 @@
+//! Rows as bytes, in the format that was asked for, piece by piece.
+
+mod csv;
+mod json;
+mod parquet;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
+
+pub use self::csv::CsvRows;
+pub use self::json::{JsonRows, utc_text};
+pub use self::parquet::write_parquet;
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Format {
+    Json,
+    Csv,
+}
+
+/// Writes batches row by row.
+#[derive(Debug)]
+pub enum Rows {
+    Json(JsonRows),
+    Csv(CsvRows),
+}
+
+impl Rows {
+    pub fn new(format: Format, schema: &Schema) -> Self {
+        match format {
+            Format::Json => Self::Json(JsonRows::new()),
+            Format::Csv => Self::Csv(CsvRows::new(schema)),
+        }
+    }
+
+    /// Writes rows from `from` on until `bytes` are waiting or the batch is at its end; where to go on.
+    pub fn push(&mut self, batch: &RecordBatch, from: usize, bytes: usize) -> Result<usize, ArrowError> {
+        match self {
+            Self::Json(rows) => rows.push_some(batch, from, bytes),
+            Self::Csv(rows) => rows.push_some(batch, from, bytes),
+        }
+    }
+
+    pub fn waiting(&self) -> usize {
+        match self {
+            Self::Json(rows) => rows.waiting(),
+            Self::Csv(rows) => rows.waiting(),
+        }
+    }
+
+    /// What waits to be sent.
+    pub fn take(&mut self) -> Vec<u8> {
+        match self {
+            Self::Json(rows) => rows.take(),
+            Self::Csv(rows) => rows.take(),
+        }
+    }
+
+    pub fn finish(self) -> Vec<u8> {
+        match self {
+            Self::Json(rows) => rows.finish(),
+            Self::Csv(rows) => rows.finish(),
+        }
+    }
+}
