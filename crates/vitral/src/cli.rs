@@ -103,7 +103,7 @@ pub fn run() -> ExitCode {
             Command::Batch(command) => batch::run(&config, &common, &command),
             Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),
-            Command::Check(flags) => check::run(config, flags),
+            Command::Check(flags) => check::run(config, &common, flags),
             Command::Doctor(flags) => doctor::run(&config, &common, &flags),
             Command::Simulate(flags) => simulate::run(config, &flags),
             Command::Config(ConfigCommand::Show) => show_config::run(&config),

@@ -3,6 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{DirBuilderExt, MetadataExt, PermissionsExt};
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::Context;
 
@@ -47,6 +48,16 @@ pub fn keep_files_private() {
 pub fn user_id() -> u32 {
     // SAFETY: only reads a number of the process.
     unsafe { libc::geteuid() }
+}
+
+/// How long the calling thread has computed.
+pub fn thread_cpu_time() -> Duration {
+    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
+    // SAFETY: only writes to `time`, which lives as long as the call.
+    if unsafe { libc::clock_gettime(libc::CLOCK_THREAD_CPUTIME_ID, &raw mut time) } != 0 {
+        return Duration::ZERO;
+    }
+    Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
 /// Lets other threads go first where there is not enough for all. Called on the thread itself.

@@ -1,32 +1,40 @@
 //! `vitral check [DIR]`: parse and plan a catalog, and warn of what can fail on data.
 
-use std::path::PathBuf;
+mod trial;
 
-use anyhow::{Context, bail};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
 use clap::Args;
 use vitral_batch::planning;
-use vitral_catalog::{Catalog, Diagnostics};
-use vitral_engine::{EngineConfig, engine_session};
-use vitral_panes::PanesError;
-use vitral_panes::plan::MetricPlan;
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics};
+use vitral_query::{in_order, served_errors};
 
+use self::trial::Span;
+use crate::args::Common;
 use crate::config::Config;
 
 #[derive(Debug, Args)]
 pub struct Flags {
     /// A further folder of SQL files, besides catalog.dirs.
     dir: Option<PathBuf>,
+    /// Also try it on the last events of the data directory or bucket (1d, 6h, 30m): the first rows of each metric and endpoint, and the
+    /// CPU time of each event.
+    #[arg(long = "try", value_name = "TIME")]
+    try_on: Option<Span>,
 }
 
-pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
+pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     config.catalog.dirs.extend(flags.dir);
-    let catalog = config.catalog()?;
-    plan(&catalog, &config)?;
+    let settings = config.settings()?;
+    // What can be read is planned, whatever else is wrong: one run names every error of every file.
+    let (catalog, mut errors) = Catalog::load_part(&config.catalog.dirs, &settings);
+    let catalog = Arc::new(catalog);
+    errors.extend(served_errors(&catalog, &settings)?);
     let runtime = tokio::runtime::Runtime::new()?;
-    let errors = runtime.block_on(planning::errors(&catalog, config.settings()?.time_zone))?;
-    if !errors.is_empty() {
-        return Err(Diagnostics(errors)).context("the catalog is broken");
-    }
+    errors.extend(runtime.block_on(planning::errors(&catalog, settings.time_zone))?);
+    broken(errors)?;
     let warnings = catalog.warnings();
     for warning in &warnings {
         crate::output::answer(&format!("warning: {warning}"));
@@ -48,23 +56,18 @@ pub fn run(mut config: Config, flags: Flags) -> anyhow::Result<()> {
         count => format!("{text}; {count} warnings"),
     };
     crate::output::answer(&text);
-    Ok(())
+    match flags.try_on {
+        Some(span) => runtime.block_on(trial::run(&catalog, &settings, (&config, common), span)),
+        None => Ok(()),
+    }
 }
 
-/// Plans every metric; all errors at once.
-pub fn plan(catalog: &Catalog, config: &Config) -> anyhow::Result<()> {
-    let settings = config.settings()?;
-    let session = engine_session(EngineConfig::default())?;
-    let mut errors = Vec::new();
-    for topic in &catalog.topics {
-        vitral_stream::judge::Judge::new(topic, &session, usize::MAX)?;
-        for metric in catalog.metrics_of(&topic.name) {
-            match MetricPlan::new(metric, topic, &settings, &session) {
-                Ok(_) => {}
-                Err(PanesError::Unsupported(error)) => errors.push(*error),
-                Err(error) => bail!(error),
-            }
-        }
-    }
+/// Plans everything that a stream and its API serve.
+pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
+    broken(served_errors(catalog, &config.settings()?)?)
+}
+
+fn broken(errors: Vec<Diagnostic>) -> anyhow::Result<()> {
+    let errors = in_order(errors);
     if errors.is_empty() { Ok(()) } else { Err(Diagnostics(errors)).context("the catalog is broken") }
 }

@@ -6,6 +6,7 @@ use std::net::SocketAddr;
 use std::os::unix::ffi::OsStrExt;
 use std::os::unix::fs::MetadataExt;
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use chrono::{Offset, Utc};
@@ -29,7 +30,10 @@ const ANSWER: Duration = Duration::from_secs(5);
 
 /// The configuration was read, or nothing would be examined.
 pub fn catalog(config: &Config) -> (Vec<Finding>, Option<Catalog>) {
-    let read = config.catalog().and_then(|catalog| check::plan(&catalog, config).map(|()| catalog));
+    let read = config.catalog().map(Arc::new).and_then(|catalog| {
+        check::plan(&catalog, config)?;
+        Ok(Arc::unwrap_or_clone(catalog))
+    });
     match read {
         Ok(catalog) => {
             let found = format!("{} topics and {} metrics parse and plan", catalog.topics.len(), catalog.metrics.len());
