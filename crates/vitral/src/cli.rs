@@ -11,7 +11,9 @@ use crate::args::{BadArguments, Common};
 use crate::commands::cluster;
 #[cfg(feature = "demo")]
 use crate::commands::demo;
-use crate::commands::{backfill, batch, check, doctor, import, ledger, reconcile, show_config, simulate, stream};
+use crate::commands::{
+    backfill, batch, check, doctor, import, ledger, query, reconcile, show_config, simulate, stream,
+};
 use crate::config::Config;
 use crate::output::describe;
 use crate::output::terminal::visible;
@@ -57,6 +59,8 @@ enum Command {
     /// The rows that did not count: show them, or feed them again.
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Any table of the data directory or bucket by SQL, without a server; it only reads.
+    Query(query::Flags),
     /// Parse and plan the catalog; exit 1 with every error if it is broken.
     Check(check::Flags),
     /// What is wrong with Kafka, store, database, clock, disk and rights, each with its remedy; exit 1 if something fails.
@@ -103,6 +107,7 @@ pub fn run() -> ExitCode {
             Command::Batch(command) => batch::run(&config, &common, &command),
             Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),
+            Command::Query(flags) => query::run(&config, &common, &flags),
             Command::Check(flags) => check::run(config, &common, flags),
             Command::Doctor(flags) => doctor::run(&config, &common, &flags),
             Command::Simulate(flags) => simulate::run(config, &flags),

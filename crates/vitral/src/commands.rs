@@ -11,6 +11,7 @@ pub mod doctor;
 pub mod import;
 mod instant;
 pub mod ledger;
+pub mod query;
 pub mod reconcile;
 pub mod show_config;
 pub mod simulate;

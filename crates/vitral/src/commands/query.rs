@@ -1,0 +1,76 @@
+//! `vitral query "SELECT ..."`: any table of a data directory or bucket, without a server.
+
+mod output;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+use vitral_catalog::{Diagnostics, ReadStatement};
+use vitral_query::{Limits, QueryError, Reader, References, Store};
+
+use crate::args::{BadArguments, Common};
+use crate::config::Config;
+use crate::server::REFERENCE_DIR;
+
+/// Nothing waits behind it, and whoever asked can stop it.
+const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// One SELECT over topics, metrics, views, reference tables, livro and the engine's other tables. information_schema.tables lists them.
+    sql: String,
+    #[arg(long, value_enum, default_value_t = Format::Table)]
+    format: Format,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For reading; the first 10,000 rows.
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    let settings = config.settings()?;
+    let wrong = |errors| BadArguments(Diagnostics(errors).to_string());
+    let statement = ReadStatement::parse(&flags.sql, &settings).map_err(wrong)?;
+    output::check(flags)?;
+    let catalog = Arc::new(config.catalog()?);
+    let limits = Limits { timeout: NO_TIMEOUT, ..config.query.limits() };
+    let references = References::new(common.data_dir.join(REFERENCE_DIR));
+    let reader = Reader::stored(Arc::clone(&catalog), references, limits).map_err(failed)?;
+    let needs = reader.needs(&statement.query, &statement.position).map_err(failed)?;
+    let store = Store::new(catalog, settings, config.location(&common.data_dir)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let point = store.read_point(&needs, Utc::now().timestamp_millis()).await.map_err(failed)?;
+        let planned = reader.plan_statement(&point, &statement.query, &needs, &statement.position).await;
+        let planned = planned.map_err(failed)?;
+        let rows = planned.run(&statement.position).await.map_err(failed)?;
+        output::write(rows, flags).await
+    })
+}
+
+/// What is wrong with the statement is wrong with the arguments.
+fn failed(error: QueryError) -> anyhow::Error {
+    match error {
+        QueryError::Statement(errors) => BadArguments(errors.to_string()).into(),
+        error if error.is_memory() => anyhow!(error)
+            .context("the query needs more memory than query.memory_bytes: raise it, or read fewer rows or columns"),
+        other => other.into(),
+    }
+}
+
+/// For errors while rows are written.
+fn broken<T>(result: Result<T, impl Into<QueryError>>) -> anyhow::Result<T> {
+    result.map_err(|error| failed(error.into())).context("the query ended before its last row")
+}

@@ -1,0 +1,172 @@
+//! `vitral query` and `vitral check` as people use them: what they answer, and how they end.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+
+use serde_json::Value;
+
+struct Said {
+    code: Option<i32>,
+    out: String,
+    err: String,
+}
+
+fn vitral(data: &Path, arguments: &[&str]) -> Said {
+    let output = Command::new(env!("CARGO_BIN_EXE_vitral"))
+        .current_dir(std::env::temp_dir())
+        .arg("--data-dir")
+        .arg(data)
+        .args(arguments)
+        .output()
+        .expect("it runs");
+    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
+    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
+}
+
+fn query(data: &Path, sql: &str, format: &str) -> Said {
+    vitral(data, &["query", sql, "--format", format])
+}
+
+fn json(data: &Path, sql: &str) -> Value {
+    let said = query(data, sql, "json");
+    assert_eq!(said.code, Some(0), "{sql}: {}", said.err);
+    serde_json::from_str(&said.out).expect("JSON")
+}
+
+/// A demo's data directory of an older version, with what its API had said.
+fn kept() -> (PathBuf, Value) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/upgrade");
+    let version = std::fs::read_dir(kept).expect("kept versions").next().expect("a version").expect("an entry").path();
+    let answers = std::fs::read(version.join("answers.json")).expect("its answers");
+    (version.join("data"), serde_json::from_slice(&answers).expect("JSON"))
+}
+
+#[test]
+fn stored_tables_give_what_the_api_had_said() {
+    let (data, answers) = kept();
+    let counts = json(&data, "SELECT count(*) AS n FROM eventos_clientes");
+    assert_eq!(counts[0]["n"], answers["completude"]["contadas"]);
+    let ledger = json(&data, "SELECT count(*) AS n FROM livro WHERE veredito = 'recusada'");
+    assert_eq!(ledger[0]["n"], answers["completude"]["recusadas"]);
+    // Views are seen through, and reference tables are there.
+    let sales = json(&data, "SELECT count(*) AS n FROM vendas LEFT JOIN produtos USING (id_produto)");
+    assert!(sales[0]["n"].as_u64() > Some(0), "{sales}");
+    let tables = json(&data, "SELECT table_name FROM information_schema.tables WHERE table_schema = 'public'");
+    let named = |name: &str| tables.as_array().expect("rows").iter().any(|row| row["table_name"] == name);
+    assert!(named("vendas") && named("ticket_medio") && named("livro") && named("auditoria"), "{tables}");
+    let columns =
+        json(&data, "SELECT column_name FROM information_schema.columns WHERE table_name = 'vendas_por_minuto'");
+    assert!(columns.as_array().expect("rows").iter().any(|row| row["column_name"] == "provisoria"), "{columns}");
+}
+
+#[test]
+fn every_format_has_the_same_rows() {
+    let (data, _) = kept();
+    let sql = "SELECT tipo_evento, count(*) AS n, sum(valor_total) AS valor FROM eventos_clientes GROUP BY tipo_evento \
+               ORDER BY tipo_evento";
+    let rows = json(&data, sql);
+    let rows = rows.as_array().expect("rows");
+    let csv = query(&data, sql, "csv").out;
+    let lines: Vec<&str> = csv.lines().collect();
+    assert_eq!((lines[0], lines.len()), ("tipo_evento,n,valor", rows.len() + 1));
+    for (line, row) in lines[1..].iter().zip(rows) {
+        let kind = row["tipo_evento"].as_str().expect("a type");
+        assert!(line.starts_with(&format!("{kind},{},", row["n"])), "{line}");
+    }
+    let table = query(&data, sql, "table").out;
+    assert!(table.contains("| tipo_evento") && table.ends_with(&format!("{} rows\n", rows.len())), "{table}");
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("rows.parquet");
+    let said = vitral(&data, &["query", sql, "--format", "parquet", "--output", file.to_str().expect("a path")]);
+    assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{}", said.err);
+    let bytes = std::fs::read(&file).expect("written");
+    assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    assert_eq!(query(&data, "SELECT 1 AS n WHERE false", "json").out, "[]\n");
+}
+
+#[test]
+fn wrong_statements_are_wrong_arguments_with_their_place() {
+    let (data, _) = kept();
+    for (sql, words) in [
+        ("SELECT * FROM vendidas", "SQL:1:15: there is no table vendidas"),
+        ("SELECT presso\nFROM vendas", "SQL:1:8: "),
+        ("SELECT count(*)\nFORM vendas", "SQL:2:6: "),
+        ("DELETE FROM vendas", "DELETE is not a query"),
+        ("SELECT 1; DROP TABLE vendas", "not exactly one statement"),
+        ("SELECT * FROM vendas WHERE quantidade > INTERVAL '1 day'", "SQL:1:1: "),
+    ] {
+        let said = query(&data, sql, "json");
+        assert_eq!(said.code, Some(2), "{sql}: {}", said.err);
+        assert!(said.err.contains(words) && said.err.contains("remedy: "), "{sql}: {}", said.err);
+    }
+    // What fails on the rows is no mistake of the arguments.
+    let said = query(&data, "SELECT 1 / (quantidade - quantidade) AS x FROM vendas", "json");
+    assert_eq!(said.code, Some(1), "{}", said.err);
+}
+
+#[test]
+fn a_folder_without_anything_says_so() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for sql in
+        ["SELECT * FROM vendas", "SELECT * FROM ticket_medio", "SELECT * FROM livro", "SELECT * FROM importacoes"]
+    {
+        let said = query(dir.path(), sql, "table");
+        assert_eq!(said.code, Some(1), "{sql}: {}", said.err);
+        assert!(said.err.contains("nothing stored") && said.err.contains("--data-dir"), "{sql}: {}", said.err);
+    }
+    assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0, "reading leaves nothing behind");
+}
+
+#[test]
+fn check_names_every_error_of_every_file_at_once() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let catalog = dir.path().join("catalog");
+    std::fs::create_dir(&catalog).expect("made");
+    let write = |name: &str, text: &str| std::fs::write(catalog.join(name), text).expect("written");
+    write(
+        "a.sql",
+        "CREATE VIEW a AS SELECT * FROM nada;\nCREATE VEIW b AS SELECT 1;\nCREATE VIEW c AS SELECT presso FROM vendas;",
+    );
+    write("b.sql", "CREATE VIEW d WITH (path = '/d') AS SELECT quantidad FROM vendas;");
+    write("c.sql", "CREATE VIEW e WITH (check = 'x') AS SELECT * FROM ticket_medio;");
+    write(
+        "d.sql",
+        "CREATE TABLE f WITH (connector = 'warehouse', date = 'data') AS SELECT data, sun(valor) AS v FROM vendas GROUP BY data;",
+    );
+    write("e.sql", "CREATE VIEW g WITH (path = '/metrics') AS SELECT 1 AS n;\nCREATE VIEW h AS SELECT * FROM b;");
+    let said = vitral(dir.path(), &["check", catalog.to_str().expect("a path")]);
+    assert_eq!(said.code, Some(1), "{}", said.out);
+    for place in [
+        "a.sql:1:32: there is no table nada",
+        "a.sql:2:8: ",
+        "a.sql:3:25: ",
+        "b.sql:1:44: ",
+        "c.sql:1:51: ticket_medio is a live metric",
+        "d.sql:1:",
+        "e.sql:1:13: path '/metrics' is the API's own",
+    ] {
+        assert!(said.err.contains(place), "{place}: {}", said.err);
+    }
+    // Its view could not be read: that is said once.
+    assert!(!said.err.contains("there is no table b"), "{}", said.err);
+    let mut places = String::new();
+    for line in said.err.lines().filter(|line| line.contains(".sql:")) {
+        writeln!(places, "{line}").expect("written");
+    }
+    assert_eq!(places.lines().count(), 7, "{places}");
+}
+
+#[test]
+fn check_tries_the_catalog_on_stored_events() {
+    let (data, answers) = kept();
+    let said = vitral(&data, &["check", "--try", "30d"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    for words in
+        ["all parse and plan", "vendas_por_minuto: ", "ns of CPU time for each event", "/vendas/resumo: answered in"]
+    {
+        assert!(said.out.contains(words), "{words}: {}", said.out);
+    }
+    let counted = &answers["completude"]["contadas"];
+    assert!(said.out.contains(&format!("ticket_medio: {counted} events")), "{}", said.out);
+}
