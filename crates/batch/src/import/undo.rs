@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use vitral_catalog::Catalog;
-use vitral_store::{History, Location};
+use vitral_store::{History, Layout, Location};
 
 use super::records::{self, Record, Siblings, State};
 use crate::error::BatchError;
@@ -33,7 +33,7 @@ pub async fn undo(catalog: &Catalog, store: &Location, id: &str) -> Result<Undon
     let mut is_changed = false;
     for name in topics {
         let Some(topic) = catalog.topic(name) else { return Err(BatchError::NoImport { id: id.to_owned() }) };
-        let place = store.join("history").join(name);
+        let place = Layout::of(store).history(topic);
         if History::read(topic, &place).await?.is_none() {
             continue;
         }
