@@ -204,7 +204,6 @@ impl OfTimes {
             }
             all.has_open |= column.has_open;
             all.has_hyphens |= column.has_hyphens;
-            all.has_open |= column.has_open;
         }
         all
     }
