@@ -126,7 +126,7 @@ fn check_names_every_error_of_every_file_at_once() {
     let write = |name: &str, text: &str| std::fs::write(catalog.join(name), text).expect("written");
     write(
         "a.sql",
-        "CREATE VIEW a AS SELECT * FROM nada;\nCREATE VEIW b AS SELECT 1;\nCREATE VIEW c AS SELECT presso FROM vendas;",
+        "CREATE VIEW a AS SELECT * FROM nada;\nCREATE VISTA b AS SELECT 1;\nCREATE VIEW c AS SELECT presso FROM vendas;",
     );
     write("b.sql", "CREATE VIEW d WITH (path = '/d') AS SELECT quantidad FROM vendas;");
     write("c.sql", "CREATE VIEW e WITH (check = 'x') AS SELECT * FROM ticket_medio;");
