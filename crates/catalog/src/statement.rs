@@ -68,6 +68,6 @@ mod tests {
         // DataFusion's own statements are not of the catalog's dialect.
         assert!(error("CREATE EXTERNAL TABLE t STORED AS CSV LOCATION '/etc/passwd'").contains("remedy: "));
         let wrong = error("SELECT *\nFORM vendas");
-        assert!(wrong.starts_with("SQL:2:6: "), "{wrong}");
+        assert!(wrong.starts_with("SQL:2:1: "), "{wrong}");
     }
 }

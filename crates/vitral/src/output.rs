@@ -27,6 +27,7 @@ pub fn answer(text: &str) {
 }
 
 /// The same, over the status line of a terminal, which is drawn again below.
+#[cfg(feature = "demo")]
 pub fn answer_over_status(text: &str) {
     let clear = if std::io::stdout().is_terminal() { "\r\x1b[2K" } else { "" };
     put(&format!("{clear}{}\n", visible(text)));
