@@ -2,6 +2,7 @@
 
 pub mod terminal;
 
+#[cfg(feature = "demo")]
 use std::io::IsTerminal;
 
 use self::terminal::visible;
