@@ -1,7 +1,7 @@
 //! The history of a metric that no stream has begun with, computed before the stream that declares it starts.
 //!
-//! A stream computes such a history itself, beside its work. Here it is done by whatever computes best, and by the SQL of
-//! reconciliation; the stream then goes on where this ended. Once a stream has begun with the metric, it is left to it.
+//! A stream can compute such a history itself, alongside its work. Here the engine of choice does it, with the SQL of reconciliation, and
+//! the stream continues where this ended. Once a stream has begun with the metric, its history is left to that stream.
 
 use std::sync::Arc;
 
@@ -80,7 +80,7 @@ pub async fn backfill(
         table.backfill(vec![computed], until_ms).await?;
         tracing::info!(metric = metric.name, until = %shown(until_ms), rows, "computed");
         from_ms = Some(until_ms);
-        // Years without events are gone through at once.
+        // Years without events are skipped at once.
         first_ms = if is_empty { next(until_ms).await? } else { from_ms };
     }
     Ok(from_ms.map_or(Backfilled::NoEvents, |until_ms| Backfilled::Until { until_ms, rows }))

@@ -1,7 +1,7 @@
 //! A Ballista cluster: a scheduler, and executors that compute parts of queries.
 //!
-//! Its processes are this binary too, with the same functions and the same way to the store. They trust each other and whoever reaches
-//! them: they belong into a network of their own.
+//! Its processes are this binary too, with the same functions and the same way to the store. They trust each other, and anyone who
+//! can reach them: they belong in a network of their own.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -58,7 +58,7 @@ const POLICY: TaskSchedulingPolicy = TaskSchedulingPolicy::PullStaged;
 
 /// A session whose queries the scheduler gets.
 ///
-/// Ballista's adaptive planner is not used: a stage that it has to compute anew, because its executor is gone, never ends.
+/// Ballista's adaptive planner is not used: a stage that it has to recompute, because its executor was lost, never ends.
 pub(crate) fn session(scheduler: &Url) -> Result<SessionContext> {
     let mut state = read_session(PARTITIONS).state().upgrade_for_ballista(scheduler.to_string())?;
     let config = state.config_mut();
@@ -162,7 +162,7 @@ pub struct ExecutorConfig {
     pub work_dir: PathBuf,
 }
 
-/// Runs an executor until the process is told to stop.
+/// Runs an executor until the process is asked to stop.
 pub async fn execute(config: ExecutorConfig, store: &Location) -> Result<(), BatchError> {
     let failed = BatchError::engine("the cluster's executor", "run");
     let work_dir = config.work_dir.to_string_lossy().into_owned();

@@ -38,7 +38,7 @@ pub enum BatchError {
         "{table} is not computed again for {from} to {to}: retention has deleted events of {first} to {last}, and what the table has of them \
          would be lost; name other days, or run the job without days for all others that have changed"
     )]
-    Gone { table: String, from: NaiveDate, to: NaiveDate, first: NaiveDate, last: NaiveDate },
+    Expired { table: String, from: NaiveDate, to: NaiveDate, first: NaiveDate, last: NaiveDate },
     #[error(
         "{table} is not computed for {day} yet: events of that day can still count until the watermark of {topic} has passed {closes}, and \
          it is at {watermark}; run it later, or with --wait, or with --allow-open for what is there, or without a date for all that has \

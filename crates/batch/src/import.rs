@@ -152,7 +152,7 @@ enum Attempt {
 }
 
 impl Import {
-    /// Imports one file; `progress` is told how much of it is read, of how much.
+    /// Imports one file; `progress` is called with how much of it is read, and of how much.
     pub async fn run(
         &self,
         file: &File,
@@ -314,7 +314,7 @@ impl Import {
     }
 }
 
-/// Keeps what rows say that are in with other cells, or that come in beside such.
+/// Keeps what rows say that are already in with other cells, or that come in alongside such rows.
 fn changed_in(
     rows: &[(Row, Marks, bool)],
     marker: &Marker,

@@ -1,6 +1,6 @@
-//! Jobs: the catalog's tables of the warehouse, computed anew for whole days or months.
+//! Jobs: the catalog's tables of the warehouse, recomputed for whole days or months.
 //!
-//! A job is for the days that it is told, or for those whose rows have changed since its last run. What it has done is recorded after
+//! A job runs for the days that are named, or for those whose rows have changed since its last run. What it has done is recorded after
 //! the rows are written: a crash between the two makes it do the same days again, which changes nothing.
 
 mod changes;
@@ -97,11 +97,11 @@ impl Jobs<'_> {
             Wanted::Changed => {
                 let before = runs::last_moment(self.store, &target_id).await?;
                 let days = changes::days_since(tables, before.as_ref(), self.zone).await?;
-                let (days, gone): (Vec<_>, Vec<_>) = days.into_iter().partition(|day| {
+                let (days, expired): (Vec<_>, Vec<_>) = days.into_iter().partition(|day| {
                     let period = Days { from: table.per.first(*day), to: table.per.next(*day) };
-                    tables.gone_within(&table.query, self.span(period)).is_none()
+                    tables.expired_within(&table.query, self.span(period)).is_none()
                 });
-                left = gone.len();
+                left = expired.len();
                 let days = together(table.per, days);
                 Parts {
                     filled: days.into_iter().flat_map(|days| at_once(table.per, days)).collect(),
@@ -163,11 +163,11 @@ impl Jobs<'_> {
 
     /// What a table has of days of which rows were deleted is all that is left of them.
     fn refuse_gone(&self, table: &JobTable, days: Days, tables: &Tables<'_>) -> Result<(), BatchError> {
-        let Some((first, last)) = tables.gone_within(&table.query, self.span(days)) else { return Ok(()) };
+        let Some((first, last)) = tables.expired_within(&table.query, self.span(days)) else { return Ok(()) };
         let day = |micros| civil_day(self.zone, micros);
         let (from, to) = (days.from, days.to.pred_opt().unwrap_or(days.to));
         let (first, last) = (day(first).unwrap_or(from), day(last).unwrap_or(to));
-        Err(BatchError::Gone { table: table.table.clone(), from, to, first, last })
+        Err(BatchError::Expired { table: table.table.clone(), from, to, first, last })
     }
 
     /// A day is over for a topic once the committed watermark has passed its end by the lateness: from then on no event of it counts.

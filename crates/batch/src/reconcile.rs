@@ -41,7 +41,7 @@ pub struct TimeRange {
 #[derive(Debug)]
 pub struct MetricComparison {
     pub metric: String,
-    /// Less than what was asked for, where the events of its beginning are gone.
+    /// Less than what was asked for, where the events of its beginning have expired.
     pub range: TimeRange,
     /// None while no window of this version was ever published.
     pub published_through_ms: Option<i64>,
@@ -77,7 +77,7 @@ impl MetricComparison {
     }
 }
 
-/// Windows that are recomputed together: a long range is gone through in steps, so that memory stays bounded by the busiest of them.
+/// Windows that are recomputed together: a long range is compared in steps, so that memory is bounded by the busiest of them.
 const STEP_MS: i64 = 6 * 3_600_000;
 
 /// Compares the published windows of every metric, or of the one named, with the archive, which `engine` recomputes them from.
@@ -145,7 +145,7 @@ impl Subject<'_> {
             let is_empty = self.step(&mut all, &now, step).await?;
             from_ms = step.to_ms;
             if is_empty && from_ms < end_ms {
-                // Years without events are gone through at once.
+                // Years without events are skipped at once.
                 from_ms = self.next_ms(metrics, from_ms).await?.unwrap_or(end_ms).max(from_ms);
             }
         }

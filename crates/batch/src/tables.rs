@@ -55,8 +55,8 @@ pub(crate) struct Stored {
     pub sequence: i64,
     /// What else is known of the archive.
     pub reader: Option<Arc<ArchiveReader>>,
-    /// The event times of rows of the archive that are gone.
-    pub gone: Spans,
+    /// The event times of rows of the archive that have expired.
+    pub expired: Spans,
 }
 
 impl<'a> Tables<'a> {
@@ -73,7 +73,7 @@ impl<'a> Tables<'a> {
             let mut stored = Stored::default();
             if let Some(archive) = Archive::read(topic, store).await? {
                 stored.replays = archive.replays().await?;
-                stored.gone = archive.gone_times();
+                stored.expired = archive.gone_times();
                 stored.archive = Some(archive.provider().await?);
                 stored.reader = Some(Arc::new(archive));
             }
@@ -119,12 +119,13 @@ impl<'a> Tables<'a> {
         self.topics.iter().map(|(topic, stored)| (*topic, stored))
     }
 
-    /// The first and last event time, in microseconds, of rows that a query reads in this span and that are gone; none if all are there.
-    pub(crate) fn gone_within(&self, query: &Query, span: Span) -> Option<(i64, i64)> {
+    /// The first and last event time, in microseconds, of rows that a query would read in this span and that have expired; none if all are
+    /// there.
+    pub(crate) fn expired_within(&self, query: &Query, span: Span) -> Option<(i64, i64)> {
         let micros = |ms: i64| ms.saturating_mul(MICROS_PER_MS);
-        let gone =
-            self.read_by(query).filter_map(|(_, stored)| stored.gone.within(micros(span.from_ms), micros(span.to_ms)));
-        gone.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
+        let (from, to) = (micros(span.from_ms), micros(span.to_ms));
+        let expired = self.read_by(query).filter_map(|(_, stored)| stored.expired.within(from, to));
+        expired.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }
 
     /// The topics that a query reads, by itself and by its views.

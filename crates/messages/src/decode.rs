@@ -53,7 +53,7 @@ const EXCERPT_CHARS: usize = 40;
 /// How much of a column's name it shows.
 const NAME_CHARS: usize = 80;
 
-/// A message that does not count: its row in the batch, why, and what people need to mend it.
+/// A message that does not count: its row in the batch, why, and what people need to fix it.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refusal {
     /// The row in the batch, from 0.

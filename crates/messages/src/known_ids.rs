@@ -35,7 +35,7 @@ struct Columns {
 
 /// A table slot: hash and time, and the table's own byte.
 const SLOT_BYTES: usize = 25;
-/// New ids that are remembered apart; with more of them, everything is written anew.
+/// New ids that are kept apart; beyond that, everything is rewritten.
 const NEW_MAX: usize = 2 << 20;
 
 /// Ids whose places are looked for together.

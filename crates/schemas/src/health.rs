@@ -71,7 +71,7 @@ pub struct PartitionHealth {
     pub held: bool,
 }
 
-/// A task that runs beside the stream and is started again when it ends.
+/// A task that runs alongside the stream and is restarted when it ends.
 #[derive(Debug, Clone, Default)]
 pub struct TaskHealth {
     /// How often it was started again.
@@ -143,7 +143,7 @@ impl Health {
 }
 
 impl Trouble {
-    /// Whether the numbers that are served are wrong to rely on: all but a topic that waits for Kafka beside others that do not.
+    /// Whether the served numbers should not be relied on: true of all trouble but a topic that waits for Kafka while others do not.
     pub fn is_grave(&self) -> bool {
         self.code != "waiting"
     }

@@ -1,4 +1,4 @@
-//! What a newcomer should be told: messages that came but do not count, and why.
+//! What a newcomer should know: messages that came but do not count, and why.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ pub struct Notice {
     pub verdict: String,
     /// The reason's name, of refused messages.
     pub reason: Option<String>,
-    /// How many of this kind came since it was first told of.
+    /// How many of this kind came since it was first reported.
     pub messages: u64,
     /// Where the newest of them is.
     pub partition: i32,

@@ -21,9 +21,9 @@ pub const DIFFERENT: &str = "diferente";
 /// The metric's SQL fails on the archive's rows: there is nothing to compare with.
 pub const FAILED: &str = "falha";
 
-/// Who asked, in `origem`: somebody by command, or the check that runs beside the stream.
+/// Who asked, in `origem`: somebody, by command.
 pub const BY_COMMAND: &str = "comando";
-/// The check that runs while the stream does.
+/// Who asked, in `origem`: the check that runs alongside the stream.
 pub const BY_ITSELF: &str = "continua";
 
 /// `instante` is when the comparison ended; `de` and `ate` bound the windows' starts; `quebras` counts the places where the offsets of

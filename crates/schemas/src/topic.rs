@@ -24,7 +24,7 @@ pub mod archive_columns {
     pub const PAYLOAD: &str = "_conteudo";
 }
 
-/// The own columns of a topic's history: what came from files, beside the archive. They come before the topic's.
+/// The columns that the table of a topic's history, the rows that came from files, adds to the topic's. They come before those.
 pub mod history_columns {
     /// Counts the table's commits: rows after a number are those that were added since.
     pub const SEQUENCE: &str = "_sequencia";

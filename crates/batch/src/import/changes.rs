@@ -28,7 +28,7 @@ pub struct Changed {
     pub import: String,
     /// Rows with other amounts; what is in was left as it is.
     pub amounts: u64,
-    /// Rows that have come in beside others of the same item, with other amounts.
+    /// Rows that came in alongside others of the same item, with other amounts.
     pub added: u64,
     /// Rows that are in, and that the file leaves out now.
     pub left_out: u64,
@@ -57,7 +57,7 @@ pub(super) struct Changes {
     rows: ByMark<Vec<Line>>,
 }
 
-/// A row that may say something else, beside its values.
+/// A row that may differ from what is in, with its values.
 pub(super) struct Candidate<'a> {
     pub(super) marks: Marks,
     pub(super) name: &'a str,

@@ -187,7 +187,7 @@ fn is_readable(path: &Path) -> bool {
     std::fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }
 
-/// Whether a file or folder of this name is not meant by whoever names the folder around it. `~$x.xlsx` is the lock of an open workbook.
+/// Whether someone who names a folder does not mean a file or folder of this name in it. `~$x.xlsx` is the lock of an open workbook.
 fn is_hidden(name: &str) -> bool {
     let is_any_of = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
     name.starts_with('.') || name.starts_with("~$") || is_any_of(&PROGRAMS_FOLDERS) || is_any_of(&PROGRAMS_FILES)

@@ -15,7 +15,7 @@ pub(super) struct Left {
     pub(super) place: String,
 }
 
-/// Every row of the file, beside those that are not left out: both come in the order of sheets and lines.
+/// Every row of the file, next to those that are not left out: both come in the order of sheets and lines.
 pub(super) struct LeftOut {
     all: Box<dyn Source>,
     waiting: VecDeque<Row>,

@@ -67,7 +67,7 @@ impl Ask {
     }
 }
 
-/// Opens a file anew.
+/// Opens a file from its beginning.
 type Opener = Arc<dyn Fn() -> Result<Box<dyn Source>, ImportError> + Send + Sync>;
 
 /// A file's rows as a query gives them.

@@ -1,4 +1,4 @@
-//! What was imported and taken back: the table `importacoes`, beside what the histories say.
+//! What was imported and taken back: the table `importacoes`, which goes with the histories.
 //!
 //! The histories decide what is in. A record is added after that, so an import without one was cut short: it is ended by repeating it.
 

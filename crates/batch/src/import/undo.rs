@@ -23,8 +23,8 @@ pub struct Undone {
     pub elsewhere: BTreeMap<String, (u64, String)>,
 }
 
-/// Takes back what the import whose id begins so has added; if its profile has filled other tables from the file beside this main one, that
-/// too. Repeated it changes nothing.
+/// Takes back what was added by the import whose id begins like this, also in the other tables that its profile filled from the file.
+/// Repeating it changes nothing.
 pub async fn undo(catalog: &Catalog, store: &Location, id: &str) -> Result<Undone, BatchError> {
     let record = records::find(catalog, store, id).await?;
     let Siblings { along, others: staying } = records::siblings(catalog, store, &record).await?;

@@ -4,7 +4,7 @@ use chrono::NaiveDate;
 use vitral_catalog::Period;
 use vitral_store::warehouse::Days;
 
-/// Days that are computed together: each part looks for its rows in the files anew, and holds its groups in memory.
+/// Days that are computed together: each part searches the files for its rows again, and holds its groups in memory.
 /// A year, in whole months too, wherever it begins.
 const DAYS_AT_ONCE: i64 = 400;
 

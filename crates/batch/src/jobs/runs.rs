@@ -1,4 +1,4 @@
-//! What jobs have done, kept for whoever asks, and for the next run.
+//! What jobs have done, kept for people who ask, and for the next run.
 
 use std::sync::Arc;
 

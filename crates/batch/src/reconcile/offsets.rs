@@ -17,7 +17,7 @@ use crate::parallelism::PARALLELISM;
 
 /// Offsets that are looked at together: sorted in memory, some 30 bytes each.
 const OFFSETS_AT_ONCE: i64 = 4 << 20;
-/// Partitions behind the last that has rows for which the commits are asked: one whose rows are all gone would be forgotten.
+/// Partitions after the last one with rows whose commits are read too: one whose rows have all expired would be overlooked.
 const PARTITIONS_BEHIND: i32 = 16;
 /// Rows that came later than others say so by the clock, which may have been set back by this much meanwhile. If by more, a new log or
 /// partition is seen once the clock has passed the time that it had.
@@ -85,8 +85,8 @@ pub async fn check(
     Ok((partitions, breaks))
 }
 
-/// Where the partitions that were seen stand now, by what was committed; none if there may be others, or if rows that were not seen are
-/// gone: then all rows tell.
+/// Where the partitions that were seen stand now, by what was committed; none if there may be others, or if rows that were not seen have
+/// expired: then all rows are read.
 async fn grown(
     topic: &Topic,
     archive: &ArchiveReader,
@@ -212,7 +212,7 @@ async fn check_ends(
             let Some(expected) = archive.next_offset(log, partition).await? else { continue };
             let found = match of_log().find(|known| known.partition == partition) {
                 Some(known) => known.next,
-                // All of its rows are gone, the last of which may have stood for several offsets.
+                // All of its rows have expired, the last of which may have stood for several offsets.
                 None if archive.gone_through(log, partition).is_some_and(|last| last < expected) => continue,
                 None => 0,
             };

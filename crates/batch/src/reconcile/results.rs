@@ -1,4 +1,4 @@
-//! Results of reconciliations are kept, so that whoever doubts a number sees when it was proved.
+//! Results of reconciliations are kept, so that anyone who doubts a number sees when it was proved.
 
 use std::sync::Arc;
 

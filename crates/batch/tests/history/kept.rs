@@ -1,4 +1,4 @@
-//! What stays when the events are gone: published windows, and the proof of offsets.
+//! What stays when the events have expired: published windows, and the proof of offsets.
 
 use std::sync::Arc;
 
@@ -131,12 +131,12 @@ async fn a_partition_whose_rows_are_all_gone_is_no_break() {
     everything_goes(&world).await;
     let topic = world.catalog.topic("eventos_clientes").expect("a topic");
     let breaks = async || offsets::check(topic, &world.store, &Seen::new()).await.expect("checked").1;
-    assert_eq!(breaks().await, [], "all of them are gone");
+    assert_eq!(breaks().await, [], "all of them have expired");
     world.streamed_to(0, &[sale], "2025-05-14T21:00:00Z").await;
-    assert_eq!(breaks().await, [], "those of one partition are gone");
+    assert_eq!(breaks().await, [], "those of one partition have expired");
     world.streamed_to(3, &[sale], "2025-05-14T22:00:00Z").await;
-    assert_eq!(breaks().await, [], "it goes on behind what is gone");
-    // Days whose events are gone are left as they are.
+    assert_eq!(breaks().await, [], "it continues after what has expired");
+    // Days whose events have expired are left as they are.
     assert_eq!(world.job("limpeza", Wanted::Changed).await[0].left, 1);
 }
 

@@ -73,7 +73,7 @@ async fn a_replaced_import_is_there_as_the_new_file_says() {
     assert_eq!((mapped.accepted, mapped.known, mapped.id == first.id), (2, 0, true));
     let rows = world.sql(canal).await;
     assert!(rows.contains("| A1        | app   |") && rows.contains("| A2        | loja  |"), "{rows}");
-    // Another file: one row corrected, one gone, one new.
+    // Another file: one row corrected, one missing, one new.
     let corrected = world.write("maio2.csv", "id_pedido,id_produto,valor,data,categoria,origem\nA1,p1,11.00,2025-05-14,casa,app\nA3,p3,1.00,2025-05-20,casa,app\n");
     let new = world.replace(&mapped.id, &corrected, "vendas", &[]).await;
     assert_eq!((new.accepted, new.known), (2, 0));

@@ -85,7 +85,7 @@ fn sums_of_integers_do_not_depend_on_the_order() {
 
 #[test]
 fn averages_of_integers_are_exact_decimals() {
-    // 2^53 + 1 is no double.
+    // No double is 2^53 + 1.
     let large = (1_i64 << 53) + 1;
     let session = session(vec![
         ("g", integers(&[Some(1); 4])),

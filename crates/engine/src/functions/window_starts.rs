@@ -1,6 +1,6 @@
 //! `window_starts(time, kind, size, slide, zone)`: the starts of all windows that an instant belongs to.
 //!
-//! The windows are told in the arguments, so that the function is the same in every process.
+//! The arguments describe the windows, so that the function is the same in every process.
 
 use std::sync::Arc;
 
@@ -104,7 +104,7 @@ mod tests {
             let mut arguments = vec![ColumnarValue::Array(Arc::new(times))];
             arguments.extend(call.args[1..].iter().map(|argument| match argument {
                 Expr::Literal(value, _) => ColumnarValue::Scalar(value.clone()),
-                other => panic!("{other} is no constant"),
+                other => panic!("{other} is not a constant"),
             }));
             let ColumnarValue::Array(found) = run(&arguments).expect("starts") else { panic!("an array") };
             let lists = found.as_list::<i32>();

@@ -1,4 +1,4 @@
-//! An expression that fails refuses the rows it fails on, whatever lies beside them.
+//! An expression that fails refuses the rows it fails on, whatever the rows around them hold.
 
 use arrow::array::{Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::Int64Type;
@@ -89,7 +89,7 @@ fn integers_of_a_check_do_not_wrap() {
     assert_eq!(forbidden.keys().copied().collect::<Vec<_>>(), [0]);
 }
 
-/// A guard keeps its row, although the rows beside it make the engine look at both sides of the AND.
+/// A guard keeps its row, although the rows around it make the engine look at both sides of the AND.
 #[test]
 fn whether_a_row_fails_does_not_depend_on_its_batch() {
     let topic = with_check("quantidade <> 0 AND 100 / quantidade < 60");

@@ -88,7 +88,7 @@ impl Column {
         match &mut self.values {
             Values::Text { ends, text, takes_numbers, bytes_max, is_event_id } => {
                 match raw.kind {
-                    // A text of blanks is told from most others by its first byte.
+                    // Most texts are seen not to be blank by their first byte.
                     Kind::Text if starts_blank(raw.text) && is_blank(raw.text) => return self.push_absent(),
                     Kind::Text if *is_event_id && event_id::is_none(raw.text) => return self.push_absent(),
                     Kind::Text if raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),

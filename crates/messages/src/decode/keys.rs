@@ -7,7 +7,7 @@ use super::scan::{Fault, Kind, Scanner, unescape};
 
 /// Longer ones are parsed each time: they are rare, and each one is kept.
 const LEAD_BYTES_MAX: usize = 256;
-/// Bounds what odd producers can make this remember; then it is forgotten and learned anew.
+/// Bounds what odd producers can make this remember; beyond that it is forgotten and learned again.
 const LEADS_MAX: usize = 1024;
 /// How many leads are tried after one lead. Optional fields and several producers need some, a mismatch costs little.
 const NEXT_MAX: usize = 16;

@@ -41,7 +41,7 @@ impl Clock {
                 let text = time.format("%H:%M:%S%.f").to_string();
                 moment::clock(&text).map(Self)
             }
-            // A time that stands on some day means only its time.
+            // A time on an arbitrary day means only its time.
             Kind::Time => moment::read(&cell.text)?.clock.map(Self),
             _ => moment::clock(&cell.text).map(Self),
         }

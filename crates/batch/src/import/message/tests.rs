@@ -123,7 +123,7 @@ fn numbers_are_asked_about_where_nothing_tells() {
     }
     let error = asked("Valor", &["1,5", "a combinar, ver", "1.5"]);
     assert!(error.contains("1,5 (line 2)") && error.contains("1.5 (line 4)"), "{error}");
-    // Words are no evidence, and a word beside an unclear number is none either.
+    // Words are not evidence, and neither is a word next to an unclear number.
     assert!(asked("Valor", &["1.250", "a combinar, ver"]).contains("1.250"));
 }
 

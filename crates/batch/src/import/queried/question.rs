@@ -151,7 +151,7 @@ impl Question {
                 .and_then(|runtime| runtime.block_on(send_rows(&context, plan, &sender)));
             if let Err(error) = sent {
                 let reason = error.strip_backtrace();
-                // Whoever does not listen any more has ended for a reason of its own.
+                // A receiver that no longer listens has ended for a reason of its own.
                 let _ = sender.send(Err(ImportError::Query { file: name, what, reason }));
             }
         };

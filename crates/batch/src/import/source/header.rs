@@ -67,7 +67,7 @@ pub(in crate::import) fn distinct(header: &[String]) -> Vec<String> {
     named.collect()
 }
 
-/// What people are told about lines that stand above the header.
+/// What is said to people of lines above the header.
 pub(super) fn above(line: i64, first: i64) -> Option<String> {
     (line > first).then(|| format!("the header is line {line}; what stands above it is not read"))
 }

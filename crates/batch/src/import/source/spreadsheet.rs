@@ -58,7 +58,7 @@ impl Spreadsheet {
         let mut reading = Reading { path: path.into(), workbook, heading, sheets, styled: None };
         let run = move || {
             while let Ok(parts) = asked.recv() {
-                // Whoever hung up wants nothing more, errors neither.
+                // A reader that hung up wants nothing more, not even errors.
                 let _ = match reading.run(&parts) {
                     Ok(()) => parts.send(Ok(Part::End)),
                     Err(Stopped::Failed(error)) => parts.send(Err(error)),

@@ -106,7 +106,7 @@ pub(super) fn choose(workbook: &mut Workbook, file: &str, opening: &Opening<'_>)
         let shown = shown.collect::<Vec<_>>().join("; ");
         return Err(match opening.sheets {
             [] => failed(
-                format!("its sheets have different columns, so it cannot be told which are meant: {shown}"),
+                format!("its sheets have different columns, so it is unclear which are meant: {shown}"),
                 NAME,
             ),
             _ => failed(format!("the sheets that --sheet asks for have different columns: {shown}"), EACH),
