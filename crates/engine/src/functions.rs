@@ -2,6 +2,7 @@
 
 mod civil_date;
 mod divide_half_up;
+mod rewrite;
 mod text_of_bytes;
 mod truncated_dates;
 mod window_starts;

@@ -1,3 +1,5 @@
+//! Counts are those of sets, however rows and states are cut up and in whatever order they come.
+
 use std::collections::BTreeSet;
 
 use arrow::array::{ArrayRef, AsArray, BooleanArray, StringArray};
@@ -5,7 +7,7 @@ use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::{EmitTo, GroupsAccumulator};
 use proptest::prelude::*;
 
-use super::DistinctTexts;
+use super::accumulator::DistinctAccumulator;
 
 /// Its group, its text, and whether the filter wants it.
 type Row = (usize, Option<u32>, bool);
@@ -19,7 +21,7 @@ fn batches() -> impl Strategy<Value = Vec<Vec<Row>>> {
     })
 }
 
-fn update(accumulator: &mut DistinctTexts, batch: &[Row], groups: usize) {
+fn update(accumulator: &mut DistinctAccumulator, batch: &[Row], groups: usize) {
     let texts: StringArray = batch.iter().map(|(_, text, _)| text.map(|text| format!("text {text}"))).collect();
     let of_rows: Vec<usize> = batch.iter().map(|(group, ..)| *group).collect();
     let filter: BooleanArray = batch.iter().map(|(.., wanted)| Some(*wanted)).collect();
@@ -38,14 +40,14 @@ fn expected<'a>(batches: impl IntoIterator<Item = &'a Vec<Row>>, groups: usize) 
     sets.iter().map(|set| set.len() as i64).collect()
 }
 
-fn counts(accumulator: &mut DistinctTexts, emit_to: EmitTo) -> Vec<i64> {
+fn counts(accumulator: &mut DistinctAccumulator, emit_to: EmitTo) -> Vec<i64> {
     accumulator.evaluate(emit_to).expect("counts").as_primitive::<Int64Type>().values().to_vec()
 }
 
 proptest! {
     #[test]
     fn counts_are_those_of_sets(batches in batches(), owns_states: bool) {
-        let mut accumulator = DistinctTexts::new(owns_states).expect("an accumulator");
+        let mut accumulator = DistinctAccumulator::new(owns_states).expect("an accumulator");
         update(&mut accumulator, &[], 6);
         batches.iter().for_each(|batch| update(&mut accumulator, batch, 6));
         prop_assert_eq!(counts(&mut accumulator, EmitTo::All), expected(&batches, 6));
@@ -53,9 +55,9 @@ proptest! {
 
     #[test]
     fn states_of_parts_merge(batches in batches(), owns_states: bool, parts in 1_usize..4) {
-        let mut merged = DistinctTexts::new(owns_states).expect("an accumulator");
+        let mut merged = DistinctAccumulator::new(owns_states).expect("an accumulator");
         for part in 0..parts {
-            let mut accumulator = DistinctTexts::new(owns_states).expect("an accumulator");
+            let mut accumulator = DistinctAccumulator::new(owns_states).expect("an accumulator");
             update(&mut accumulator, &[], 6);
             batches.iter().skip(part).step_by(parts).for_each(|batch| update(&mut accumulator, batch, 6));
             let state = accumulator.state(EmitTo::All).expect("a state");
@@ -69,13 +71,13 @@ proptest! {
 
     #[test]
     fn the_first_groups_can_go(before in batches(), after in batches(), owns_states: bool, first in 0_usize..=6, as_state: bool) {
-        let mut accumulator = DistinctTexts::new(owns_states).expect("an accumulator");
+        let mut accumulator = DistinctAccumulator::new(owns_states).expect("an accumulator");
         update(&mut accumulator, &[], 6);
         before.iter().for_each(|batch| update(&mut accumulator, batch, 6));
         let mut all = expected(&before, 6);
         if as_state {
             let state = accumulator.state(EmitTo::First(first)).expect("a state");
-            let mut merged = DistinctTexts::new(owns_states).expect("an accumulator");
+            let mut merged = DistinctAccumulator::new(owns_states).expect("an accumulator");
             merged.merge_batch(&state, &(0..first).collect::<Vec<_>>(), first).expect("merged");
             prop_assert_eq!(&counts(&mut merged, EmitTo::All), &all[..first]);
         } else {

@@ -8,15 +8,15 @@ use arrow::array::{ArrayRef, AsArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use chrono_tz::Tz;
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, exec_datafusion_err, exec_err};
 use datafusion::logical_expr::expr::Cast;
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarUDF, Volatility, lit};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::create_udf;
 use vitral_schemas::time::civil_days;
 use vitral_schemas::topic::timestamp_type;
+
+use super::rewrite::replace_expressions;
 
 pub fn civil_date() -> ScalarUDF {
     create_udf(
@@ -48,23 +48,12 @@ impl AnalyzerRule for CivilDates {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|plan| {
-            let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
-            let input = Arc::clone(input.schema());
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let replaced = expr.transform_up(|expr| match zone_of(&expr) {
-                    Some((time, zone)) if time.get_type(input.as_ref())? == timestamp_type() => {
-                        Ok(Transformed::yes(civil_date().call(vec![time.clone(), lit(zone.as_ref())])))
-                    }
-                    _ => Ok(Transformed::no(expr)),
-                })?;
-                Ok(replaced.update_data(|expr| name.restore(expr)))
-            })
-        })?;
-        // Schemas above keep the names, and the type is the same.
-        Ok(rewritten.data)
+        replace_expressions(plan, |expr, input| match zone_of(expr) {
+            Some((time, zone)) if time.get_type(input)? == timestamp_type() => {
+                Ok(Some(civil_date().call(vec![time.clone(), lit(zone.as_ref())])))
+            }
+            _ => Ok(None),
+        })
     }
 }
 

@@ -11,13 +11,13 @@ use arrow::datatypes::{DataType, Date32Type};
 use arrow::error::ArrowError;
 use chrono::{Datelike, Days, NaiveDate};
 use datafusion::common::config::ConfigOptions;
-use datafusion::common::tree_node::{Transformed, TreeNode};
 use datafusion::common::{Result, ScalarValue, exec_err};
 use datafusion::logical_expr::expr::{Cast, ScalarFunction};
-use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{ColumnarValue, Expr, ExprSchemable, LogicalPlan, ScalarUDF, Volatility, lit};
 use datafusion::optimizer::AnalyzerRule;
 use datafusion::prelude::create_udf;
+
+use super::rewrite::replace_expressions;
 
 const UNITS: [&str; 5] = ["day", "week", "month", "quarter", "year"];
 
@@ -74,23 +74,12 @@ impl AnalyzerRule for TruncatedDates {
     }
 
     fn analyze(&self, plan: LogicalPlan, _: &ConfigOptions) -> Result<LogicalPlan> {
-        let rewritten = plan.transform_up_with_subqueries(|plan| {
-            let [input] = plan.inputs()[..] else { return Ok(Transformed::no(plan)) };
-            let input = Arc::clone(input.schema());
-            let names = NamePreserver::new(&plan);
-            plan.map_expressions(|expr| {
-                let name = names.save(&expr);
-                let replaced = expr.transform_up(|expr| match truncated(&expr) {
-                    Some((unit, date)) if date.get_type(input.as_ref())? == DataType::Date32 => {
-                        Ok(Transformed::yes(first_of().call(vec![lit(unit), date.clone()])))
-                    }
-                    _ => Ok(Transformed::no(expr)),
-                })?;
-                Ok(replaced.update_data(|expr| name.restore(expr)))
-            })
-        })?;
-        // Schemas above keep the names, and the type is the same.
-        Ok(rewritten.data)
+        replace_expressions(plan, |expr, input| match truncated(expr) {
+            Some((unit, date)) if date.get_type(input)? == DataType::Date32 => {
+                Ok(Some(first_of().call(vec![lit(unit), date.clone()])))
+            }
+            _ => Ok(None),
+        })
     }
 }
 

@@ -19,7 +19,7 @@ use super::time::{Zone, micros};
 pub(super) type Misfit = (Reason, &'static str);
 
 const TOO_LONG: Misfit = (Reason::Size, "is longer than its column allows");
-const NO_CURRENCY: &str = "is not a currency of three letters, such as USD";
+const NOT_A_CURRENCY: &str = "is not a currency of three letters, such as USD";
 
 pub(super) struct Column {
     needed: bool,
@@ -122,7 +122,7 @@ impl Column {
                 if starts_blank(code) && is_blank(code) {
                     return self.push_absent();
                 }
-                text.extend_from_slice(&currency(code).ok_or((Reason::Value, NO_CURRENCY))?);
+                text.extend_from_slice(&currency(code).ok_or((Reason::Value, NOT_A_CURRENCY))?);
                 ends.push(text.len() as i32);
             }
             Values::Integer(values) => {

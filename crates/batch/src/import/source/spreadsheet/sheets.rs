@@ -105,10 +105,7 @@ pub(super) fn choose(workbook: &mut Workbook, file: &str, opening: &Opening<'_>)
         let shown = headed.iter().map(|headed| format!("{} ({})", headed.sheet.name, listed(&headed.heading)));
         let shown = shown.collect::<Vec<_>>().join("; ");
         return Err(match opening.sheets {
-            [] => failed(
-                format!("its sheets have different columns, so it is unclear which are meant: {shown}"),
-                NAME,
-            ),
+            [] => failed(format!("its sheets have different columns, so it is unclear which are meant: {shown}"), NAME),
             _ => failed(format!("the sheets that --sheet asks for have different columns: {shown}"), EACH),
         });
     }

@@ -1,31 +1,7 @@
 //! `vitral import` of what people have besides good files: folders with other things in them, cells that a terminal would obey, files
 //! without rows, very wide ones.
 
-use std::path::Path;
-use std::process::Command;
-
-struct Said {
-    code: Option<i32>,
-    out: String,
-    err: String,
-}
-
-fn vitral(dir: &Path, arguments: &[&str]) -> Said {
-    let output = Command::new(env!("CARGO_BIN_EXE_vitral"))
-        .current_dir(dir)
-        .args(arguments)
-        .args(["--data-dir", "data"])
-        .output()
-        .expect("it runs");
-    let text = |bytes: Vec<u8>| String::from_utf8_lossy(&bytes).into_owned();
-    Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
-}
-
-fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
-    let path = dir.join(name);
-    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
-    std::fs::write(path, bytes).expect("written");
-}
+use super::{vitral, write};
 
 #[test]
 fn a_bad_file_of_a_folder_does_not_stop_the_others() {

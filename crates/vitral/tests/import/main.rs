@@ -1,5 +1,7 @@
 //! `vitral import` as people use it: what it says, what it leaves, and how it ends.
 
+mod edges;
+
 use std::path::Path;
 use std::process::Command;
 
@@ -20,10 +22,16 @@ fn vitral(dir: &Path, arguments: &[&str]) -> Said {
     Said { code: output.status.code(), out: text(output.stdout), err: text(output.stderr) }
 }
 
+fn write(dir: &Path, name: &str, bytes: impl AsRef<[u8]>) {
+    let path = dir.join(name);
+    std::fs::create_dir_all(path.parent().expect("a folder")).expect("made");
+    std::fs::write(path, bytes).expect("written");
+}
+
 #[test]
 fn an_import_can_be_listed_replaced_and_undone() {
     let dir = tempfile::tempdir().expect("a folder");
-    let write = |name: &str, text: &str| std::fs::write(dir.path().join(name), text).expect("written");
+    let write = |name: &str, text: &str| write(dir.path(), name, text);
     write("maio.csv", "pedido,produto,valor,data,origem\nA1,p1,10.00,2025-05-14,app\nA2,p2,5.50,2025-05-15,loja\n");
     let said = vitral(dir.path(), &["import", "maio.csv", "--table", "vendas"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -55,7 +63,7 @@ fn an_import_can_be_listed_replaced_and_undone() {
 fn too_many_refused_rows_are_an_exit_of_their_own() {
     let dir = tempfile::tempdir().expect("a folder");
     let text = "pedido,produto,valor,data\nA1,p1,10.00,2025-05-14\nA2,p2,5.50,ontem\n";
-    std::fs::write(dir.path().join("a.csv"), text).expect("written");
+    write(dir.path(), "a.csv", text);
     for _ in 0..2 {
         let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas"]);
         assert_eq!(said.code, Some(3), "{}", said.err);
@@ -70,7 +78,7 @@ fn too_many_refused_rows_are_an_exit_of_their_own() {
     assert_eq!(said.code, Some(0), "{}", said.err);
     let said = vitral(dir.path(), &["ledger", "list", "--reason", "tempo"]);
     assert!(said.code == Some(0) && said.out.contains("a.csv"), "{} {}", said.out, said.err);
-    std::fs::write(dir.path().join("b.csv"), "pedido,valor,data\nA1,x,y\n").expect("written");
+    write(dir.path(), "b.csv", "pedido,valor,data\nA1,x,y\n");
     let said = vitral(dir.path(), &["import", "b.csv", "--table", "vendas", "--max-refused", "100%"]);
     assert!(said.code == Some(3) && said.err.contains("its only row was refused"), "{}", said.err);
     let said = vitral(dir.path(), &["import", "--table", "vendas"]);
@@ -128,7 +136,7 @@ fn what_a_later_export_says_otherwise_is_named_with_the_way_to_have_it() {
 #[test]
 fn columns_that_are_mapped_twice_are_an_error() {
     let dir = tempfile::tempdir().expect("a folder");
-    std::fs::write(dir.path().join("a.csv"), "pedido,a,data\nA1,10.00,2025-05-14\n").expect("written");
+    write(dir.path(), "a.csv", "pedido,a,data\nA1,10.00,2025-05-14\n");
     let said =
         vitral(dir.path(), &["import", "a.csv", "--table", "vendas", "--map", "a=preco", "--map", "a=valor_total"]);
     assert!(said.code == Some(2) && said.err.contains("both a=preco and a=valor_total"), "{}", said.err);
