@@ -23,7 +23,9 @@ use crate::tables::{Span, Tables, unplanned};
 /// What one check has found.
 #[derive(Debug)]
 pub struct Found {
+    /// The check's name in the catalog.
     pub name: String,
+    /// What its rows mean, in a sentence.
     pub words: String,
     /// How many rows offend.
     pub count: usize,

@@ -149,6 +149,7 @@ pub async fn schedule(listen: SocketAddr, host: &str, store: &Location) -> Resul
 /// How an executor takes part.
 #[derive(Debug, Clone)]
 pub struct ExecutorConfig {
+    /// The scheduler, `http://HOST:PORT`.
     pub scheduler: Url,
     /// Where other processes fetch its rows.
     pub listen: SocketAddr,

@@ -15,6 +15,7 @@ use vitral_store::{Location, bulk_session};
 use crate::cluster;
 use crate::parallelism::PARALLELISM;
 
+/// What computes a query over history.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Engine {
     /// This process.

@@ -66,9 +66,11 @@ const ATTEMPTS: usize = 50;
 /// How files are to be understood.
 #[derive(Debug, Clone)]
 pub struct Import {
+    /// The topic whose history the rows come into.
     pub topic: Topic,
     /// The table that the user names: the topic, or a view of it.
     pub table: String,
+    /// How rows of that table become the topic's.
     pub target: ImportTarget,
     /// The file's column to the topic's, as the user says.
     pub named: BTreeMap<String, String>,
@@ -86,7 +88,9 @@ pub struct Import {
     pub ask: Ask,
     /// How its columns are written, if that was found before, by [`understand`].
     pub understood: Option<Understood>,
+    /// The zone of times without one.
     pub zone: Tz,
+    /// The wall clock, in milliseconds since the Unix epoch.
     pub now_ms: i64,
 }
 
@@ -95,9 +99,11 @@ pub struct Import {
 pub struct Imported {
     /// The import's id.
     pub id: String,
+    /// Rows that came in and count.
     pub accepted: u64,
     /// Rows with the event id of an earlier row of the file.
     pub duplicate: u64,
+    /// Rows that could not be understood.
     pub refused: u64,
     /// Refused rows by reason.
     pub reasons: BTreeMap<String, u64>,
@@ -123,11 +129,16 @@ pub struct Imported {
     pub examples: Vec<RefusedRow>,
 }
 
+/// A row that could not be understood.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RefusedRow {
+    /// Its sheet, in a workbook.
     pub sheet: Option<String>,
+    /// Its line or row, from 1, as programs count them.
     pub line: i64,
+    /// The reason's name, as the ledger has it.
     pub reason: String,
+    /// What is wrong, for people.
     pub detail: String,
 }
 

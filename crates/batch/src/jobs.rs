@@ -36,9 +36,13 @@ pub enum Wanted {
 
 /// What a job needs.
 pub struct Jobs<'a> {
+    /// Declares the jobs.
     pub catalog: &'a Catalog,
+    /// The zone whose days are meant.
     pub zone: Tz,
+    /// Where what they have done is recorded.
     pub store: &'a Location,
+    /// What has their tables.
     pub warehouse: &'a dyn Warehouse,
     /// Whether days that are named may be computed while events of them can still count.
     pub allow_open: bool,
@@ -47,9 +51,13 @@ pub struct Jobs<'a> {
 /// What became of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Done {
+    /// The warehouse's table.
     pub table: String,
+    /// The days that were computed; none if nothing had changed.
     pub days: Option<Days>,
+    /// Rows that the query gave.
     pub read: u64,
+    /// Rows that the table took.
     pub written: u64,
     /// Messages and rows of files that were refused and arrived on these days: few of them have a time of their own.
     pub refused: u64,

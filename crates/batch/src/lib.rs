@@ -2,6 +2,8 @@
 //!
 //! Architecture invariant: nothing here shares state with the stream; they meet in the stored tables.
 
+#![warn(missing_docs)]
+
 pub mod backfill;
 pub mod checks;
 #[cfg(feature = "distributed")]

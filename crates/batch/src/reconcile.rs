@@ -33,18 +33,22 @@ use crate::error::{BatchError, is_outage};
 /// Windows that start in `from_ms..to_ms`.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeRange {
+    /// The first possible start, in milliseconds since the Unix epoch.
     pub from_ms: i64,
+    /// After the last possible start.
     pub to_ms: i64,
 }
 
 /// What the comparison of one metric has found.
 #[derive(Debug)]
 pub struct MetricComparison {
+    /// The metric's name.
     pub metric: String,
     /// Less than what was asked for, where the events of its beginning have expired.
     pub range: TimeRange,
     /// None while no window of this version was ever published.
     pub published_through_ms: Option<i64>,
+    /// How many closed windows were compared.
     pub windows: usize,
     /// What the closed windows of the range must hold.
     pub expected: RecordBatch,
@@ -72,6 +76,7 @@ impl MetricComparison {
         }
     }
 
+    /// Whether any row differs.
     pub fn differs(&self) -> bool {
         self.differences.num_rows() > 0
     }

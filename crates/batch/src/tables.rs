@@ -29,7 +29,9 @@ use crate::error::BatchError;
 /// Events at or after the first time and before the second, in milliseconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Span {
+    /// The first time.
     pub from_ms: i64,
+    /// After the last time.
     pub to_ms: i64,
 }
 
@@ -47,7 +49,9 @@ pub struct Tables<'a> {
 /// What is stored of a topic; none if nothing is.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Stored {
+    /// The archive's rows.
     pub archive: Option<Arc<dyn TableProvider>>,
+    /// The rows of files.
     pub history: Option<Arc<dyn TableProvider>>,
     /// How often verdicts of the archive were changed.
     pub replays: i64,

@@ -80,6 +80,7 @@ impl RetentionPolicy {
 pub struct PlannedRetention<'a> {
     topic: &'a Topic,
     limits: Limits,
+    /// How many rows would be moved and deleted.
     pub outlook: Outlook,
     /// Why somebody should agree first.
     pub concern: Option<RetentionConcern>,

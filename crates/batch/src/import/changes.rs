@@ -34,6 +34,7 @@ pub struct Changed {
     pub left_out: u64,
     /// Rows of the import that the file does not have.
     pub missing: u64,
+    /// The first of these rows, for people.
     pub examples: Vec<String>,
 }
 

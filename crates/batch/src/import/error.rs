@@ -1,34 +1,103 @@
 //! Why a file cannot be imported, and what to do.
 
+/// Why a file cannot be imported. Rows that cannot be understood are refused one by one and are not errors.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
+    /// Its bytes cannot be read.
     #[error("{file} cannot be read")]
-    Read { file: String, source: std::io::Error },
+    Read {
+        /// The file, as people call it.
+        file: String,
+        /// What the system says.
+        source: std::io::Error,
+    },
+    /// It has no rows.
     #[error("{file} has no rows, not even a header")]
-    Empty { file: String },
+    Empty {
+        /// The file, as people call it.
+        file: String,
+    },
+    /// Neither its name nor its first bytes say what it is.
     #[error("{file} is of no known format: name files that end in .csv, .tsv, .txt, .parquet or .xlsx")]
-    Format { file: String },
+    Format {
+        /// The file, as people call it.
+        file: String,
+    },
+    /// How it writes dates or numbers is unclear, or it is damaged.
     #[error("{file}: {reason}: {remedy}")]
-    Form { file: String, reason: String, remedy: String },
+    Form {
+        /// The file, as people call it.
+        file: String,
+        /// What was found, with lines.
+        reason: String,
+        /// What to do.
+        remedy: String,
+    },
+    /// A profile or a condition fails on its rows.
     #[error("{file}: {what} cannot be computed: {reason}")]
-    Query { file: String, what: String, reason: String },
+    Query {
+        /// The file, as people call it.
+        file: String,
+        /// The profile or the condition.
+        what: String,
+        /// What the engine says.
+        reason: String,
+    },
+    /// Which sheets of a workbook are meant is unclear.
     #[error("{file}: {reason}. {remedy}")]
-    Sheets { file: String, reason: String, remedy: &'static str },
+    Sheets {
+        /// The file, as people call it.
+        file: String,
+        /// What was found.
+        reason: String,
+        /// What to do.
+        remedy: &'static str,
+    },
+    /// A flag that its format has no use for.
     #[error(
         "{file}: {flag} does not apply to files of this format: leave it out, or import the file apart from others"
     )]
-    Flag { file: String, flag: &'static str },
+    Flag {
+        /// The file, as people call it.
+        file: String,
+        /// The flag.
+        flag: &'static str,
+    },
+    /// A column that is used holds more than one value in a cell.
     #[error(
         "{file}: column {column} holds lists or structures and would fill {ours}: have the program that writes the file make columns of their \
          parts, and --map one of them to {ours}, or leave it out by --map \"{column}=\""
     )]
-    Nested { file: String, column: String, ours: String },
+    Nested {
+        /// The file, as people call it.
+        file: String,
+        /// The file's column.
+        column: String,
+        /// The topic's column that it would fill.
+        ours: String,
+    },
+    /// The named header is not there.
     #[error("{file} has no row in line {row}: --header-row names the line that holds the headings")]
-    NoHeader { file: String, row: u32 },
+    NoHeader {
+        /// The file, as people call it.
+        file: String,
+        /// The line that was named, from 1.
+        row: u32,
+    },
+    /// Which of its columns are the topic's is unclear.
     #[error(
         "{file}: {reason}. It has the columns {found}; say which is which by --map THEIRS=OURS, ours being {columns}"
     )]
-    Mapping { file: String, reason: String, found: String, columns: String },
+    Mapping {
+        /// The file, as people call it.
+        file: String,
+        /// What is missing or ambiguous.
+        reason: String,
+        /// The file's columns.
+        found: String,
+        /// The topic's columns.
+        columns: String,
+    },
 }
 
 impl ImportError {

@@ -24,6 +24,7 @@ pub(super) fn content_of(id: &str) -> Option<&str> {
 pub struct File {
     /// As people call it.
     pub name: String,
+    /// Where it can be read.
     pub path: PathBuf,
 }
 
@@ -80,10 +81,12 @@ impl Files {
         &self.others
     }
 
+    /// How many files there are, those that cannot be read included.
     pub fn len(&self) -> usize {
         self.names.len()
     }
 
+    /// Whether there are none.
     pub fn is_empty(&self) -> bool {
         self.names.is_empty()
     }

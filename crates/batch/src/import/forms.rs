@@ -21,7 +21,7 @@ pub enum Numbers {
 }
 
 impl Numbers {
-    /// As the flag has it.
+    /// The form of this name, as the flag `--numbers` has it.
     pub fn named(name: &str) -> Option<Self> {
         match name {
             "plain" => Some(Self::Plain),
@@ -45,6 +45,7 @@ pub enum Dates {
 impl Dates {
     pub(super) const ALL: [Self; 3] = [Self::Dmy, Self::Mdy, Self::Ymd];
 
+    /// The order of this name, as the flag `--dates` has it.
     pub fn named(name: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|dates| dates.name() == name)
     }

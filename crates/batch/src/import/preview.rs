@@ -19,8 +19,10 @@ use crate::error::BatchError;
 /// Rows that are shown.
 const SHOWN: usize = 5;
 
+/// What an import of a file would do.
 #[derive(Debug, Clone)]
 pub struct Preview {
+    /// The file's columns that would be used.
     pub columns: Vec<Column>,
     /// The first rows that would count, in the topic's columns that have a value in any of them.
     pub rows: RecordBatch,
@@ -33,7 +35,9 @@ pub struct Preview {
 /// A column of the file that is used.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Column {
+    /// Its name in the file.
     pub theirs: String,
+    /// The topic's column that it fills.
     pub ours: String,
     /// How its cells are written; empty where there is nothing to know.
     pub form: String,

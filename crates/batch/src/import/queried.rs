@@ -33,6 +33,7 @@ const WAITING: usize = 2;
 /// What is asked of a file before its rows are understood.
 #[derive(Debug, Clone, Default)]
 pub struct Ask {
+    /// How a program's export is read.
     pub profile: Option<Profile>,
     /// A condition on the file's own columns, as `--where` has it.
     pub condition: Option<Query>,
@@ -62,6 +63,7 @@ impl Ask {
         self.profile.as_ref().is_some_and(|profile| profile.is_by_item)
     }
 
+    /// Whether rows are taken as the file has them.
     pub fn is_empty(&self) -> bool {
         self.profile.is_none() && self.condition.is_none()
     }

@@ -59,16 +59,23 @@ impl State {
 /// What is known of an import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Record {
+    /// The import's id.
     pub id: String,
     /// When rows of it were last added, in microseconds.
     pub at_micros: i64,
+    /// Whether its rows are in.
     pub state: State,
+    /// The topic whose history has its rows.
     pub topic: String,
     /// The table that the user named; empty if a version imported it that kept no records.
     pub table: String,
+    /// The file, as people called it.
     pub file: String,
+    /// Rows that count.
     pub counted: u64,
+    /// Rows with the event id of an earlier row.
     pub duplicate: u64,
+    /// Rows that could not be understood.
     pub refused: u64,
     /// Rows of its file that were in already, by the import that has them; under an empty name those of the stream.
     pub known_of: BTreeMap<String, u64>,
@@ -76,6 +83,7 @@ pub struct Record {
     pub period_micros: Option<(i64, i64)>,
     /// How its file was understood.
     pub understanding: String,
+    /// The id of the import that took its place.
     pub replaced_by: Option<String>,
 }
 
@@ -85,6 +93,7 @@ impl Record {
         short(&self.id)
     }
 
+    /// Rows of its file that were in already.
     pub fn known(&self) -> u64 {
         self.known_of.values().sum()
     }

@@ -20,7 +20,9 @@ const TOP: usize = 5;
 /// Sums as the table's view declares them: of all rows, and the largest.
 #[derive(Debug, Clone)]
 pub struct Summary {
+    /// One row: the sums of all rows.
     pub all: Vec<RecordBatch>,
+    /// The rows of the groups with the largest sums, the largest first.
     pub top: Vec<RecordBatch>,
 }
 

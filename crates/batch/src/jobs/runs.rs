@@ -20,11 +20,16 @@ pub const TABLE: &str = "execucoes";
 /// A column that tables of older versions lack.
 const TARGET_ID: &str = "tabela_id";
 
+/// What a job has done with one table.
 #[derive(Debug, Clone)]
 pub struct Run {
+    /// The job's name.
     pub job: String,
+    /// When it began.
     pub began: DateTime<Utc>,
+    /// When its rows were written.
     pub ended: DateTime<Utc>,
+    /// What became of the table.
     pub done: Done,
     /// Whether it was for all that had changed, so that the next of its kind goes on behind it.
     pub is_by_change: bool,

@@ -11,15 +11,18 @@ use vitral_schemas::verdict::{Reason, Unread, Verdict};
 pub struct LedgerFilter {
     /// Rows that stand in the ledger for this reason; every refused and every late row if none.
     pub cause: Option<Cause>,
-    /// Arrived at or after, and before, in milliseconds.
+    /// Arrived at or after this time, in milliseconds.
     pub from_ms: Option<i64>,
+    /// Arrived before this time, in milliseconds.
     pub to_ms: Option<i64>,
 }
 
 /// Why a row did not count. Duplicates did: by their first row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Cause {
+    /// It was refused, for this reason.
     Refused(Reason),
+    /// It came after its windows had closed.
     Late,
     /// Offsets that were passed over: there is nothing to feed again.
     Unread(Unread),

@@ -43,7 +43,9 @@ const ROWS_AT_ONCE: usize = 10_000;
 /// What became of the rows.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Replayed {
+    /// Rows that count now.
     pub counted: usize,
+    /// Rows whose event id had counted meanwhile.
     pub duplicate: usize,
     /// Refused again.
     pub refused: usize,

@@ -1,8 +1,9 @@
 //! The rows in which a metric's table and what was recomputed differ.
 
+use std::collections::HashSet;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, RecordBatch, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::MemTable;
@@ -16,7 +17,6 @@ use vitral_store::read_session;
 
 use super::{MetricComparison, Published, TimeRange, instant};
 use crate::error::BatchError;
-use crate::parallelism::PARALLELISM;
 
 /// Says on which side a row stands that the other lacks, and how often.
 pub const SIDE_COLUMN: &str = "_lado";
@@ -33,22 +33,25 @@ pub(super) async fn compare(
     let schema = recomputed.schema();
     let closed = || closed(topic, range, published_through_ms);
     let columns: Vec<Expr> = schema.fields().iter().map(|field| ident(field.name())).collect();
-    let session = read_session(PARALLELISM);
+    // One part: to hand rows to another would cost more than to compare them.
+    let session = read_session(1);
     let side = |frame: DataFrame, sign: i64| -> Result<DataFrame> {
         let typed = schema.fields().iter().map(|field| cast(ident(field.name()), field.data_type().clone()));
         let mut typed: Vec<Expr> = typed.zip(schema.fields()).map(|(expr, field)| expr.alias(field.name())).collect();
         typed.push(lit(sign).alias(SIDE));
-        frame.filter(closed())?.select(typed)
+        frame.select(typed)
     };
     let run = async {
         let table = MemTable::try_new(Arc::clone(&schema), vec![vec![recomputed]])?;
-        let counted = side(session.read_table(Arc::new(table))?, -1)?;
-        let expected = counted.clone().select(columns.clone())?.collect().await?;
+        let expected = session.read_table(Arc::new(table))?.filter(closed())?.collect().await?;
         let expected = concat_batches(&schema, &expected)?;
-        let starts = counted.clone().select(vec![ident(WINDOW_START_COLUMN)])?.distinct()?;
-        let windows = starts.count().await?;
+        let starts = expected.column_by_name(WINDOW_START_COLUMN).map(|starts| starts.as_primitive());
+        let starts = starts.into_iter().flat_map(|starts: &TimestampMicrosecondArray| starts.values());
+        let windows = starts.collect::<HashSet<_>>().len();
+        let table = MemTable::try_new(Arc::clone(&schema), vec![vec![expected.clone()]])?;
+        let counted = side(session.read_table(Arc::new(table))?, -1)?;
         let both = match stored {
-            Some((table, _)) => side(session.read_table(Arc::clone(table))?, 1)?.union(counted)?,
+            Some((table, _)) => side(session.read_table(Arc::clone(table))?.filter(closed())?, 1)?.union(counted)?,
             None => counted,
         };
         let mut shown = vec![ident(SIDE_COLUMN)];

@@ -32,6 +32,7 @@ const POLL_EVERY: Duration = Duration::from_secs(5);
 /// Results that are shown; a week of hours of six metrics.
 const SHOWN: usize = 1_008;
 
+/// The check of every hour that has become final.
 pub struct ContinuousReconciliation {
     catalog: Arc<Catalog>,
     settings: DomainSettings,

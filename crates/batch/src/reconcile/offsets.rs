@@ -1,5 +1,7 @@
 //! The archive must have every offset once: rows and ranges of what was never delivered, without a hole and without an overlap.
 
+mod walk;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -11,12 +13,13 @@ use datafusion::logical_expr::{ident, lit};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_store::{Archive, ArchiveReader, Location, read_session};
 
+use self::walk::Walk;
 use super::instant;
 use crate::error::BatchError;
 use crate::parallelism::PARALLELISM;
 
-/// Offsets that are looked at together: sorted in memory, some 30 bytes each.
-const OFFSETS_AT_ONCE: i64 = 4 << 20;
+/// Partitions whose offsets are read by one scan; more would make its condition slow.
+const PARTITIONS_AT_ONCE: usize = 16;
 /// Partitions after the last one with rows whose commits are read too: one whose rows have all expired would be overlooked.
 const PARTITIONS_BEHIND: i32 = 16;
 /// Rows that came later than others say so by the clock, which may have been set back by this much meanwhile. If by more, a new log or
@@ -26,7 +29,9 @@ const CLOCK_SET_BACK_MICROS: i64 = 3_600_000_000;
 /// Where the offsets of a partition do not go on as they should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Break {
+    /// The topic's log, by its identity.
     pub log: String,
+    /// The partition's number.
     pub partition: i32,
     /// The offset that should come next.
     pub expected: i64,
@@ -37,8 +42,11 @@ pub struct Break {
 /// What the archive of a topic holds of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionOffsets {
+    /// The topic's log, by its identity.
     pub log: String,
+    /// The partition's number.
     pub partition: i32,
+    /// Its first offset.
     pub first: i64,
     /// After the last one.
     pub next: i64,
@@ -51,6 +59,7 @@ pub struct PartitionOffsets {
 pub struct Seen(BTreeMap<(String, i32), PartitionOffsets>);
 
 impl Seen {
+    /// Nothing was looked at yet.
     pub fn new() -> Self {
         Self::default()
     }
@@ -69,18 +78,22 @@ pub async fn check(
 ) -> Result<(Vec<PartitionOffsets>, Vec<Break>), BatchError> {
     let Some(archive) = Archive::read(topic, store).await? else { return Ok(Default::default()) };
     let rows = archive.provider().await?;
-    let mut partitions = Vec::new();
     let mut breaks = Vec::new();
     let bounds = match grown(topic, &archive, &rows, seen).await? {
         Some(bounds) => bounds,
         None => bounds(topic, &rows, None).await?,
     };
+    let mut walks = Vec::with_capacity(bounds.len());
     for bounds in bounds {
         let seen = seen.0.get(&(bounds.log.clone(), bounds.partition));
-        let from = seen.map_or(bounds.first, |seen| seen.next);
-        let next = look_at(topic, &rows, &bounds, from, &mut breaks).await?;
-        partitions.push(PartitionOffsets { next, ..bounds });
+        let expected = seen.map_or(bounds.first, |seen| seen.next);
+        walks.push(Walk { start: expected, expected, bounds });
     }
+    for together in walks.chunks_mut(PARTITIONS_AT_ONCE) {
+        walk::all(topic, &rows, together, &mut breaks).await?;
+    }
+    let partitions: Vec<_> =
+        walks.into_iter().map(|walk| PartitionOffsets { next: walk.expected, ..walk.bounds }).collect();
     check_ends(&archive, &partitions, &mut breaks).await?;
     Ok((partitions, breaks))
 }
@@ -155,47 +168,6 @@ async fn bounds(
         })
     });
     Ok(of_batch.collect())
-}
-
-/// Goes through the offsets from `from` on; the one after the last.
-async fn look_at(
-    topic: &Topic,
-    rows: &Arc<dyn TableProvider>,
-    bounds: &PartitionOffsets,
-    from: i64,
-    breaks: &mut Vec<Break>,
-) -> Result<i64, BatchError> {
-    use archive_columns::*;
-    let mut expected = from;
-    let mut start = from;
-    while start < bounds.next {
-        let wanted = ident(LOG)
-            .eq(lit(&bounds.log))
-            .and(ident(PARTITION).eq(lit(bounds.partition)))
-            .and(ident(OFFSET).gt_eq(lit(start)))
-            .and(ident(OFFSET).lt(lit(start + OFFSETS_AT_ONCE)));
-        let run = async {
-            read_session(PARALLELISM)
-                .read_table(Arc::clone(rows))?
-                .filter(wanted)?
-                .select(vec![ident(OFFSET), ident(OFFSET_END)])?
-                .sort(vec![ident(OFFSET).sort(true, true)])?
-                .collect()
-                .await
-        };
-        for batch in run.await.map_err(BatchError::engine(&topic.name, "looked through"))? {
-            let [offsets, ends] = [0, 1].map(|column| batch.column(column).as_primitive::<Int64Type>());
-            for row in 0..batch.num_rows() {
-                let found = offsets.value(row);
-                if found != expected {
-                    breaks.push(Break { log: bounds.log.clone(), partition: bounds.partition, expected, found });
-                }
-                expected = expected.max(1 + if ends.is_valid(row) { ends.value(row) } else { found });
-            }
-        }
-        start += OFFSETS_AT_ONCE;
-    }
-    Ok(expected)
 }
 
 /// Rows that are missing at the end leave no hole; the commits know how far they went.

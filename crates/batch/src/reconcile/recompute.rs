@@ -52,17 +52,23 @@ pub(super) async fn recompute(
     engine: &Engine,
     wanted: &[(&Metric, TimeRange)],
 ) -> std::result::Result<Vec<std::result::Result<RecordBatch, BatchError>>, BatchError> {
+    // To make a session takes as long as to plan a query, so that all queries of a kind have one.
+    let failed = BatchError::engine(&topic.name, "planned");
+    let (alone, shared) = (engine.session().map_err(&failed)?, single(engine.session().map_err(&failed)?));
     let mut queries = Vec::with_capacity(wanted.len());
     for (metric, range) in wanted {
-        queries.push(MetricQuery::plan(metric, topic, settings, engine, *range).await);
+        let windows = Windows::new(metric.window, settings.time_zone);
+        let shares = *engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;
+        let session = if shares { &shared } else { &alone };
+        queries.push(MetricQuery::plan(metric, topic, windows, session, *range, shares).await);
     }
-    let shared: Vec<&MetricQuery<'_>> = queries.iter().flatten().filter(|query| query.shares).collect();
-    let together = match run_together(topic, archive, engine, &shared).await {
+    let sharing: Vec<&MetricQuery<'_>> = queries.iter().flatten().filter(|query| query.shares).collect();
+    let together = match run_together(topic, archive, &shared, &sharing).await {
         Ok(outcomes) => outcomes,
         Err(error) if is_outage(&error) => return Err(BatchError::engine(&topic.name, "read")(error)),
         Err(error) => {
             let error = Arc::new(error);
-            shared.iter().map(|_| Err(DataFusionError::Shared(Arc::clone(&error)))).collect()
+            sharing.iter().map(|_| Err(DataFusionError::Shared(Arc::clone(&error)))).collect()
         }
     };
     let mut together = together.into_iter();
@@ -82,20 +88,21 @@ pub(super) async fn recompute(
 async fn run_together(
     topic: &Topic,
     archive: &Arc<dyn TableProvider>,
-    engine: &Engine,
+    session: &SessionContext,
     queries: &[&MetricQuery<'_>],
 ) -> Result<Vec<Result<RecordBatch>>> {
     let from_ms = queries.iter().map(|query| query.range.from_ms).min();
     let until_ms = queries.iter().map(|query| query.needed_until_ms()).max();
     let Some((from_ms, until_ms)) = from_ms.zip(until_ms) else { return Ok(Vec::new()) };
     let columns = queries.iter().flat_map(|query| &query.columns).copied().collect();
-    let session = single(engine.session()?);
-    let rows = counted(&session, topic, archive, &columns, from_ms, until_ms)?;
+    let rows = counted(session, topic, archive, &columns, from_ms, until_ms)?;
     let mut scan = SharedScan::open(rows).await?;
     let mut runs = Vec::with_capacity(queries.len());
     for query in queries {
-        let table = scan.table()?;
-        runs.push(async move { query.run(query.session.read_table(table)?).await });
+        let rows = session.read_table(scan.table()?)?;
+        // Planned one after the other, as they share the session; run together.
+        let planned = query.over(rows).await;
+        runs.push(async move { query.run(planned?).await });
     }
     let (scanned, outcomes) = join(scan.run(), join_all(runs)).await;
     scanned.map(|()| outcomes)
@@ -119,14 +126,12 @@ impl<'a> MetricQuery<'a> {
     async fn plan(
         metric: &'a Metric,
         topic: &'a Topic,
-        settings: &DomainSettings,
-        engine: &Engine,
+        windows: Windows,
+        session: &SessionContext,
         range: TimeRange,
+        shares: bool,
     ) -> Result<Self> {
-        let windows = Windows::new(metric.window, settings.time_zone);
-        let shares = *engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;
-        let session = engine.session()?;
-        let session = if shares { single(session) } else { session };
+        let session = session.clone();
         let mut fields = topic.schema().fields().to_vec();
         fields.push(Arc::new(Field::new(PANE_COLUMN, timestamp_type(), true)));
         let nothing = EmptyTable::new(Arc::new(Schema::new(fields)));
@@ -144,23 +149,28 @@ impl<'a> MetricQuery<'a> {
 
     async fn run_alone(&self, archive: &Arc<dyn TableProvider>) -> Result<RecordBatch> {
         let (from_ms, until_ms) = (self.range.from_ms, self.needed_until_ms());
-        self.run(counted(&self.session, self.topic, archive, &self.columns, from_ms, until_ms)?).await
+        let rows = counted(&self.session, self.topic, archive, &self.columns, from_ms, until_ms)?;
+        self.run(self.over(rows).await?).await
     }
 
-    /// The metric's rows from counted rows.
-    async fn run(&self, rows: DataFrame) -> Result<RecordBatch> {
+    /// The metric's statement over counted rows.
+    async fn over(&self, rows: DataFrame) -> Result<DataFrame> {
         let events = self.events(rows)?.into_view();
         let plan = statement(self.metric, self.topic, &self.session, events).await?;
-        let frame = DataFrame::new(self.session.state(), plan);
+        Ok(DataFrame::new(self.session.state(), plan))
+    }
+
+    /// The metric's rows, as it stores them.
+    async fn run(&self, planned: DataFrame) -> Result<RecordBatch> {
         // Not the frame's own types: before it is analysed, CASE has that of its first branch.
-        let rows = frame.execute_stream().await?;
+        let rows = planned.execute_stream().await?;
         let schema = rows.schema();
         let finished = concat_batches(&schema, &rows.try_collect::<Vec<_>>().await?)?;
         stored_rows(self.metric, &self.windows, &finished)
     }
 
     /// The rows, each once for every window of the range that it belongs to.
-    fn events(&self, rows: DataFrame) -> Result<DataFrame> {
+    fn events(&self, mut rows: DataFrame) -> Result<DataFrame> {
         let with = |start: Expr| {
             let mut columns: Vec<Expr> =
                 self.columns.iter().map(|index| ident(&self.topic.columns[*index].name)).collect();
@@ -178,12 +188,18 @@ impl<'a> MetricQuery<'a> {
         };
         // All rows of a pane are in the same windows.
         let pane_ms = self.windows.pane_end_ms(0);
+        let starts_with_pane = size_ms == slide_ms;
+        if starts_with_pane {
+            // Their time says whether the window is of the range: to compare it costs less than to compute its pane first.
+            let [from, until] = [self.range.from_ms, self.range.to_ms].map(|ms| at_or_after(ms, pane_ms));
+            rows = rows.filter(time.clone().gt_eq(from).and(time.clone().lt(until)))?;
+        }
         let mut rows = rows.select(with(start_of(pane_ms, time)))?;
         if self.ignores_duplicates {
             rows = rows.distinct()?;
         }
-        if size_ms == slide_ms {
-            return rows.filter(in_range);
+        if starts_with_pane {
+            return Ok(rows);
         }
         let rows = rows.select(with(starts_of(&self.windows, ident(PANE_COLUMN))))?;
         rows.unnest_columns(&[PANE_COLUMN])?.filter(in_range)
@@ -267,6 +283,11 @@ fn start_of(width_ms: i64, time: Expr) -> Expr {
     let width = IntervalMonthDayNano { months: 0, days: 0, nanoseconds: width_ms * 1_000_000 };
     let start = date_bin().call(vec![lit(ScalarValue::IntervalMonthDayNano(Some(width))), time]);
     cast(start, timestamp_type())
+}
+
+/// The first time that is a multiple of a width since the Unix epoch, at or after this one.
+fn at_or_after(ms: i64, width_ms: i64) -> Expr {
+    lit(instant((ms + width_ms - 1).div_euclid(width_ms) * width_ms * MICROS_PER_MS))
 }
 
 /// A session that computes with one thread at a time: the queries of a shared scan run side by side.

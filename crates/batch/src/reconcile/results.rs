@@ -17,11 +17,15 @@ use crate::error::BatchError;
 pub struct Run<'a> {
     /// [`vitral_schemas::reconciliation::BY_COMMAND`] or [`vitral_schemas::reconciliation::BY_ITSELF`].
     pub origin: &'a str,
+    /// The windows that were compared.
     pub range: TimeRange,
+    /// When, in milliseconds since the Unix epoch.
     pub ended_ms: i64,
+    /// How long it took.
     pub took_ms: i64,
     /// Breaks in the offsets of the archives that were compared with.
     pub breaks: usize,
+    /// Whether it proves that a repair succeeded.
     pub is_after_repair: bool,
 }
 
@@ -81,6 +85,7 @@ pub struct Results {
 }
 
 impl Results {
+    /// Those in this place.
     pub fn new(store: Location) -> Self {
         Self { store, table: None }
     }

@@ -1,0 +1,117 @@
+//! Walking through the offsets of several partitions, by one scan after the other.
+
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
+use datafusion::catalog::TableProvider;
+use datafusion::error::Result;
+use datafusion::logical_expr::{Expr, ident, lit};
+use futures::TryStreamExt;
+use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_store::read_session;
+
+use super::{Break, PartitionOffsets};
+use crate::error::BatchError;
+
+/// Offsets that are looked at together: sorted in memory, 16 bytes each.
+const OFFSETS_AT_ONCE: i64 = 4 << 20;
+
+/// A walk through the offsets of one partition.
+pub(super) struct Walk {
+    pub(super) bounds: PartitionOffsets,
+    /// The offset that should come next.
+    pub(super) expected: i64,
+    /// Where the next scan begins.
+    pub(super) start: i64,
+}
+
+/// Walks to the end of each partition; what does not continue as it should is added to `breaks`, partition by partition.
+pub(super) async fn all(
+    topic: &Topic,
+    rows: &Arc<dyn TableProvider>,
+    walks: &mut [Walk],
+    breaks: &mut Vec<Break>,
+) -> std::result::Result<(), BatchError> {
+    let mut found_breaks: Vec<Vec<Break>> = walks.iter().map(|_| Vec::new()).collect();
+    loop {
+        let unfinished = walks.iter().filter(|walk| !walk.is_done()).count();
+        let Ok(unfinished @ 1..) = i64::try_from(unfinished) else { break };
+        let length = OFFSETS_AT_ONCE / unfinished;
+        let found = next(rows, walks, length).await.map_err(BatchError::engine(&topic.name, "looked through"))?;
+        for ((walk, mut found), breaks) in walks.iter_mut().zip(found).zip(&mut found_breaks) {
+            if !walk.is_done() {
+                walk.check(&mut found, breaks);
+                walk.start += length;
+            }
+        }
+    }
+    breaks.extend(found_breaks.into_iter().flatten());
+    Ok(())
+}
+
+/// The first and last offset of each row that lies within the next so many offsets of an unfinished walk, by walk.
+async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Result<Vec<Vec<(i64, i64)>>> {
+    use archive_columns::*;
+    let wanted = walks.iter().filter(|walk| !walk.is_done()).map(|walk| walk.wants(length));
+    let Some(wanted) = wanted.reduce(Expr::or) else { return Ok(Vec::new()) };
+    // One part: what is found is sorted here.
+    let mut batches = read_session(1)
+        .read_table(Arc::clone(rows))?
+        .filter(wanted)?
+        .select([LOG, PARTITION, OFFSET, OFFSET_END].map(ident).to_vec())?
+        .execute_stream()
+        .await?;
+    let mut found: Vec<Vec<(i64, i64)>> = walks.iter().map(|_| Vec::new()).collect();
+    while let Some(batch) = batches.try_next().await? {
+        sort_out(&batch, walks, &mut found);
+    }
+    Ok(found)
+}
+
+/// Gives each row to its walk. Rows of a partition mostly follow each other.
+fn sort_out(batch: &RecordBatch, walks: &[Walk], found: &mut [Vec<(i64, i64)>]) {
+    let logs = batch.column(0).as_string::<i32>();
+    let partitions = batch.column(1).as_primitive::<Int32Type>();
+    let [offsets, ends] = [2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
+    let mut current = 0;
+    for row in 0..batch.num_rows() {
+        let (log, partition, offset) = (logs.value(row), partitions.value(row), offsets.value(row));
+        let is_of = |walk: &Walk| walk.bounds.partition == partition && walk.bounds.log == log;
+        if !walks.get(current).is_some_and(is_of) {
+            let Some(index) = walks.iter().position(is_of) else { continue };
+            current = index;
+        }
+        found[current].push((offset, if ends.is_valid(row) { ends.value(row) } else { offset }));
+    }
+}
+
+impl Walk {
+    fn is_done(&self) -> bool {
+        self.start >= self.bounds.next
+    }
+
+    /// Its rows within so many offsets.
+    fn wants(&self, length: i64) -> Expr {
+        use archive_columns::*;
+        ident(LOG)
+            .eq(lit(&self.bounds.log))
+            .and(ident(PARTITION).eq(lit(self.bounds.partition)))
+            .and(ident(OFFSET).gt_eq(lit(self.start)))
+            .and(ident(OFFSET).lt(lit(self.start + length)))
+    }
+
+    /// Goes on through rows, each with its first and last offset.
+    fn check(&mut self, found: &mut [(i64, i64)], breaks: &mut Vec<Break>) {
+        if !found.is_sorted() {
+            found.sort_unstable();
+        }
+        for (first, last) in found {
+            if *first != self.expected {
+                let PartitionOffsets { log, partition, .. } = &self.bounds;
+                breaks.push(Break { log: log.clone(), partition: *partition, expected: self.expected, found: *first });
+            }
+            self.expected = self.expected.max(*last + 1);
+        }
+    }
+}
