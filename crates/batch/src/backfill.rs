@@ -30,8 +30,13 @@ pub enum Backfilled {
     LeftToItsStream,
     /// There is nothing yet to compute it from.
     NoEvents,
-    /// It is there for windows that start before this; so many rows were added.
-    Until { until_ms: i64, rows: usize },
+    /// Its history is there.
+    Until {
+        /// Windows that start before this are there, in milliseconds since the Unix epoch.
+        until_ms: i64,
+        /// How many rows were added.
+        rows: usize,
+    },
 }
 
 /// Computes the windows of `metric` that the archive's M has closed, as far as its table does not have them.

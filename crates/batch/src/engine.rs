@@ -23,7 +23,10 @@ pub enum Engine {
     Local,
     /// The executors of a scheduler, `http://HOST:PORT`.
     #[cfg(feature = "distributed")]
-    Ballista { scheduler: url::Url },
+    Ballista {
+        /// Where the scheduler listens.
+        scheduler: url::Url,
+    },
 }
 
 impl Engine {

@@ -9,14 +9,20 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
+use bytes::Bytes;
 use deltalake::kernel::transaction::CommitBuilder;
 use deltalake::kernel::{Action, Add, LogicalFileView};
 use deltalake::parquet::arrow::ParquetRecordBatchStreamBuilder;
-use deltalake::parquet::arrow::async_reader::ParquetObjectReader;
+use deltalake::parquet::arrow::arrow_reader::ArrowReaderOptions;
+use deltalake::parquet::arrow::async_reader::AsyncFileReader;
+use deltalake::parquet::errors::{ParquetError, Result as ParquetResult};
+use deltalake::parquet::file::metadata::{ParquetMetaData, ParquetMetaDataReader};
 use deltalake::protocol::DeltaOperation;
 use deltalake::writer::{DeltaWriter, RecordBatchWriter};
 use deltalake::{DeltaResult, DeltaTableError};
-use futures::TryStreamExt;
+use futures::future::BoxFuture;
+use futures::{FutureExt, TryFutureExt, TryStreamExt};
+use object_store::{ObjectStore, ObjectStoreExt};
 
 use crate::error::StoreError;
 use crate::table::{Table, with_transactions};
@@ -103,8 +109,11 @@ impl Table {
         let mut writer = RecordBatchWriter::for_table(&self.delta)?.with_writer_properties(self.writer_properties());
         let schema = writer.arrow_schema();
         for file in files {
-            let reader = ParquetObjectReader::new(self.delta.object_store(), file.object_store_path())
-                .with_file_size(u64::try_from(file.size()).unwrap_or_default());
+            let reader = StoredFile {
+                store: self.delta.object_store(),
+                path: file.object_store_path(),
+                bytes: u64::try_from(file.size()).unwrap_or_default(),
+            };
             let builder = ParquetRecordBatchStreamBuilder::new(reader).await?;
             let mut rows = builder.with_batch_size(BATCH_ROWS).build()?;
             let mut read = 0;
@@ -118,6 +127,33 @@ impl Table {
             }
         }
         writer.flush().await
+    }
+}
+
+/// A file, for Parquet's reader.
+struct StoredFile {
+    store: Arc<dyn ObjectStore>,
+    path: object_store::path::Path,
+    bytes: u64,
+}
+
+impl AsyncFileReader for StoredFile {
+    fn get_bytes(&mut self, range: Range<u64>) -> BoxFuture<'_, ParquetResult<Bytes>> {
+        let bytes = async { self.store.get_range(&self.path, range).await };
+        bytes.map_err(|error| ParquetError::External(Box::new(error))).boxed()
+    }
+
+    fn get_byte_ranges(&mut self, ranges: Vec<Range<u64>>) -> BoxFuture<'_, ParquetResult<Vec<Bytes>>> {
+        let bytes = async move { self.store.get_ranges(&self.path, &ranges).await };
+        bytes.map_err(|error| ParquetError::External(Box::new(error))).boxed()
+    }
+
+    fn get_metadata<'a>(
+        &'a mut self,
+        _options: Option<&'a ArrowReaderOptions>,
+    ) -> BoxFuture<'a, ParquetResult<Arc<ParquetMetaData>>> {
+        let bytes = self.bytes;
+        async move { ParquetMetaDataReader::new().load_and_finish(self, bytes).await.map(Arc::new) }.boxed()
     }
 }
 

@@ -24,11 +24,14 @@ pub const TABLE: &str = "importacoes";
 /// What an import has come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub enum State {
+    /// Its rows are in.
     #[default]
     Imported,
     /// Cut short, or under way.
     Unfinished,
+    /// Its rows were taken back.
     Undone,
+    /// Another import took its place.
     Replaced,
 }
 

@@ -5,7 +5,7 @@ mod walk;
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::AsArray;
 use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::{max, min};

@@ -3,7 +3,7 @@
 mod json;
 mod values;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType};
 use chrono_tz::America::Sao_Paulo;
 use vitral_schemas::topic::{self, ColumnKind};

@@ -4,6 +4,7 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
 
 use super::super::*;
+use super::values::text;
 use super::{all_kinds, decode, refusal};
 
 fn assert_json_refused(payload: impl AsRef<[u8]>) {

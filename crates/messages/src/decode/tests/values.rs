@@ -24,7 +24,7 @@ fn column(name: &str, value: &str) -> Result<ArrayRef, Reason> {
     }
 }
 
-fn text(value: &str) -> Result<String, Reason> {
+pub(super) fn text(value: &str) -> Result<String, Reason> {
     column("t", value).map(|array| array.as_string::<i32>().value(0).to_owned())
 }
 
