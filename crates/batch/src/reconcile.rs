@@ -5,6 +5,7 @@
 mod compare;
 pub mod continuous;
 pub mod offsets;
+mod once_per_window;
 mod recompute;
 pub mod results;
 mod search;

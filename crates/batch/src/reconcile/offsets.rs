@@ -1,22 +1,22 @@
 //! The archive must have every offset once: rows and ranges of what was never delivered, without a hole and without an overlap.
 
+mod by_partition;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::AsArray;
-use arrow::datatypes::{Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
-use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{ident, lit};
+use futures::TryStreamExt;
 use vitral_schemas::topic::{Topic, archive_columns};
-use vitral_store::{Archive, ArchiveReader, Location, read_session};
+use vitral_store::{Archive, ArchiveReader, Location};
 
 use self::walk::Walk;
 use super::instant;
 use crate::error::BatchError;
-use crate::parallelism::PARALLELISM;
 
 /// Partitions whose offsets are read by one scan; more would make its condition slow.
 const PARTITIONS_AT_ONCE: usize = 16;
@@ -54,6 +54,19 @@ pub struct PartitionOffsets {
     pub newest_arrival_micros: i64,
 }
 
+impl PartitionOffsets {
+    fn nothing(log: &str, partition: i32) -> Self {
+        let (first, next, newest_arrival_micros) = (i64::MAX, i64::MIN, i64::MIN);
+        Self { log: log.to_owned(), partition, first, next, newest_arrival_micros }
+    }
+
+    fn add(&mut self, offset: i64, arrival_micros: i64) {
+        self.first = self.first.min(offset);
+        self.next = self.next.max(offset + 1);
+        self.newest_arrival_micros = self.newest_arrival_micros.max(arrival_micros);
+    }
+}
+
 /// What of a topic's archive was looked at already, so that a check costs what has come since and not what there is.
 #[derive(Debug, Clone, Default)]
 pub struct Seen(BTreeMap<(String, i32), PartitionOffsets>);
@@ -76,7 +89,7 @@ pub async fn check(
     store: &Location,
     seen: &Seen,
 ) -> Result<(Vec<PartitionOffsets>, Vec<Break>), BatchError> {
-    let Some(archive) = Archive::read(topic, store).await? else { return Ok(Default::default()) };
+    let Some(archive) = Archive::read(topic, &store.in_bulk()).await? else { return Ok(Default::default()) };
     let rows = archive.provider().await?;
     let mut breaks = Vec::new();
     let bounds = match grown(topic, &archive, &rows, seen).await? {
@@ -133,41 +146,32 @@ async fn bounds(
     since_micros: Option<i64>,
 ) -> Result<Vec<PartitionOffsets>, BatchError> {
     use archive_columns::*;
-    let offset = || ident(OFFSET);
     let wanted = since_micros.map(|micros| ident(ARRIVAL).gt_eq(lit(instant(micros))));
+    let mut found: Vec<PartitionOffsets> = Vec::new();
     let run = async {
-        let rows = read_session(PARALLELISM).read_table(Arc::clone(rows))?;
-        let rows = match wanted {
-            Some(wanted) => rows.filter(wanted)?,
-            None => rows,
-        };
-        rows.aggregate(
-            vec![ident(LOG), ident(PARTITION)],
-            vec![
-                min(offset()).alias("first"),
-                max(offset()).alias("last"),
-                max(ident(ARRIVAL)).alias("newest_arrival"),
-            ],
-        )?
-        .sort([LOG, PARTITION].map(|name| ident(name).sort(true, true)).to_vec())?
-        .collect()
-        .await
+        let mut batches = by_partition::read(rows, wanted, [OFFSET, ARRIVAL]).await?;
+        while let Some(batch) = batches.try_next().await? {
+            let offsets = batch.column(2).as_primitive::<Int64Type>().values();
+            let arrivals = batch.column(3).as_primitive::<TimestampMicrosecondType>().values();
+            let partitions: Vec<_> = by_partition::of_rows(&batch, |log, partition| {
+                let place = found.iter().position(|known| known.partition == partition && known.log == log);
+                Some(place.unwrap_or_else(|| {
+                    found.push(PartitionOffsets::nothing(log, partition));
+                    found.len() - 1
+                }))
+            })
+            .collect();
+            for ((partition, offset), arrival) in partitions.into_iter().zip(offsets).zip(arrivals) {
+                if let Some(partition) = partition {
+                    found[partition].add(*offset, *arrival);
+                }
+            }
+        }
+        Ok(())
     };
-    let batches = run.await.map_err(BatchError::engine(&topic.name, "looked through"))?;
-    let of_batch = batches.iter().flat_map(|batch| {
-        let logs = batch.column(0).as_string::<i32>();
-        let partitions = batch.column(1).as_primitive::<Int32Type>();
-        let [first, last] = [2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
-        let arrivals = batch.column(4).as_primitive::<TimestampMicrosecondType>();
-        (0..batch.num_rows()).map(move |row| PartitionOffsets {
-            log: logs.value(row).to_owned(),
-            partition: partitions.value(row),
-            first: first.value(row),
-            next: last.value(row) + 1,
-            newest_arrival_micros: arrivals.value(row),
-        })
-    });
-    Ok(of_batch.collect())
+    run.await.map_err(BatchError::engine(&topic.name, "looked through"))?;
+    found.sort_by(|a, b| (&a.log, a.partition).cmp(&(&b.log, b.partition)));
+    Ok(found)
 }
 
 /// Rows that are missing at the end leave no hole; the commits know how far they went.

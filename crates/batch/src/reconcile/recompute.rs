@@ -3,7 +3,7 @@
 //! By another code path than the stream's on purpose: the metric's SQL as one plain query, every row put into each of its windows, with
 //! DataFusion's own planner and optimiser. Nothing of panes, states or merges takes part; sums that do not fit fail here as they do
 //! there. Two things make it cheap: metrics whose windows are short read their rows by one scan, and where an aggregate does not see
-//! duplicates, rows that agree in everything it sees are put into their windows once.
+//! duplicates, rows that agree in everything it sees are put into their windows once ([`once_per_window`]).
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -32,6 +32,7 @@ use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::window::{Window, Windows};
 
+use super::once_per_window;
 use super::shared_scan::SharedScan;
 use super::{TimeRange, instant};
 use crate::engine::Engine;
@@ -186,6 +187,14 @@ impl<'a> MetricQuery<'a> {
             let rows = rows.select(with(starts_of(&self.windows, time)))?;
             return rows.unnest_columns(&[PANE_COLUMN])?.filter(in_range);
         };
+        if self.shares && self.ignores_duplicates && !self.columns.is_empty() {
+            let [from, until] = [self.range.from_ms, self.needed_until_ms()].map(|ms| lit(instant(ms * MICROS_PER_MS)));
+            let mut seen: Vec<Expr> =
+                self.columns.iter().map(|index| ident(&self.topic.columns[*index].name)).collect();
+            seen.push(time.clone());
+            let rows = rows.filter(time.clone().gt_eq(from).and(time.lt(until)))?.select(seen)?;
+            return self.session.read_table(once_per_window::table(rows, &self.windows, self.range)?);
+        }
         // All rows of a pane are in the same windows.
         let pane_ms = self.windows.pane_end_ms(0);
         let starts_with_pane = size_ms == slide_ms;

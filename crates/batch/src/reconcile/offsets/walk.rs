@@ -1,17 +1,17 @@
 //! Walking through the offsets of several partitions, by one scan after the other.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{Int32Type, Int64Type};
+use arrow::array::{Array, AsArray};
+use arrow::datatypes::Int64Type;
 use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ident, lit};
 use futures::TryStreamExt;
 use vitral_schemas::topic::{Topic, archive_columns};
-use vitral_store::read_session;
 
-use super::{Break, PartitionOffsets};
+use super::{Break, PartitionOffsets, by_partition};
 use crate::error::BatchError;
 
 /// Offsets that are looked at together: sorted in memory, 16 bytes each.
@@ -53,37 +53,29 @@ pub(super) async fn all(
 /// The first and last offset of each row that lies within the next so many offsets of an unfinished walk, by walk.
 async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Result<Vec<Vec<(i64, i64)>>> {
     use archive_columns::*;
-    let wanted = walks.iter().filter(|walk| !walk.is_done()).map(|walk| walk.wants(length));
-    let Some(wanted) = wanted.reduce(Expr::or) else { return Ok(Vec::new()) };
-    // One part: what is found is sorted here.
-    let mut batches = read_session(1)
-        .read_table(Arc::clone(rows))?
-        .filter(wanted)?
-        .select([LOG, PARTITION, OFFSET, OFFSET_END].map(ident).to_vec())?
-        .execute_stream()
-        .await?;
+    let unfinished = || walks.iter().filter(|walk| !walk.is_done());
+    let logs: BTreeSet<&str> = unfinished().map(|walk| walk.bounds.log.as_str()).collect();
+    // A log is looked for once, however many partitions it has.
+    let of_log = |log: &str| {
+        let of_partitions = unfinished().filter(|walk| walk.bounds.log == log).map(|walk| walk.wants(length));
+        Some(ident(LOG).eq(lit(log)).and(of_partitions.reduce(Expr::or)?))
+    };
+    let wanted = logs.into_iter().filter_map(of_log).reduce(Expr::or);
+    let mut batches = by_partition::read(rows, wanted, [OFFSET, OFFSET_END]).await?;
     let mut found: Vec<Vec<(i64, i64)>> = walks.iter().map(|_| Vec::new()).collect();
     while let Some(batch) = batches.try_next().await? {
-        sort_out(&batch, walks, &mut found);
+        let [offsets, ends] = [2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
+        let walk_of = |log: &str, partition| {
+            walks.iter().position(|walk| walk.bounds.partition == partition && walk.bounds.log == log)
+        };
+        for (row, walk) in by_partition::of_rows(&batch, walk_of).enumerate() {
+            if let Some(walk) = walk {
+                let offset = offsets.value(row);
+                found[walk].push((offset, if ends.is_valid(row) { ends.value(row) } else { offset }));
+            }
+        }
     }
     Ok(found)
-}
-
-/// Gives each row to its walk. Rows of a partition mostly follow each other.
-fn sort_out(batch: &RecordBatch, walks: &[Walk], found: &mut [Vec<(i64, i64)>]) {
-    let logs = batch.column(0).as_string::<i32>();
-    let partitions = batch.column(1).as_primitive::<Int32Type>();
-    let [offsets, ends] = [2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
-    let mut current = 0;
-    for row in 0..batch.num_rows() {
-        let (log, partition, offset) = (logs.value(row), partitions.value(row), offsets.value(row));
-        let is_of = |walk: &Walk| walk.bounds.partition == partition && walk.bounds.log == log;
-        if !walks.get(current).is_some_and(is_of) {
-            let Some(index) = walks.iter().position(is_of) else { continue };
-            current = index;
-        }
-        found[current].push((offset, if ends.is_valid(row) { ends.value(row) } else { offset }));
-    }
 }
 
 impl Walk {
@@ -91,12 +83,11 @@ impl Walk {
         self.start >= self.bounds.next
     }
 
-    /// Its rows within so many offsets.
+    /// Its rows within so many offsets, among those of its log.
     fn wants(&self, length: i64) -> Expr {
         use archive_columns::*;
-        ident(LOG)
-            .eq(lit(&self.bounds.log))
-            .and(ident(PARTITION).eq(lit(self.bounds.partition)))
+        ident(PARTITION)
+            .eq(lit(self.bounds.partition))
             .and(ident(OFFSET).gt_eq(lit(self.start)))
             .and(ident(OFFSET).lt(lit(self.start + length)))
     }
