@@ -18,6 +18,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::{DataFusionError, Result};
 use datafusion::functions::datetime::date_bin;
+use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, ident, lit};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::parser::Statement as ParserStatement;
@@ -119,6 +120,8 @@ struct MetricQuery<'a> {
     /// The topic's columns that it names.
     columns: BTreeSet<usize>,
     ignores_duplicates: bool,
+    /// What it asks of rows before anything else.
+    condition: Option<Expr>,
     /// Whether it reads its rows together with others.
     shares: bool,
 }
@@ -139,7 +142,8 @@ impl<'a> MetricQuery<'a> {
         let plan = statement(metric, topic, &session, Arc::new(nothing)).await?;
         let (columns, ignores_duplicates) = seen_by(&plan, topic)?;
         let ignores_duplicates = ignores_duplicates && !columns.contains(&topic.event_time);
-        Ok(Self { metric, topic, session, windows, range, columns, ignores_duplicates, shares })
+        let condition = first_condition(&plan, topic)?;
+        Ok(Self { metric, topic, session, windows, range, columns, ignores_duplicates, condition, shares })
     }
 
     /// Events at or after this time are in no window that starts in the range.
@@ -192,7 +196,10 @@ impl<'a> MetricQuery<'a> {
             let mut seen: Vec<Expr> =
                 self.columns.iter().map(|index| ident(&self.topic.columns[*index].name)).collect();
             seen.push(time.clone());
-            let rows = rows.filter(time.clone().gt_eq(from).and(time.lt(until)))?.select(seen)?;
+            // Rows that the statement leaves out anyway need no number.
+            let wanted = time.clone().gt_eq(from).and(time.lt(until));
+            let wanted = self.condition.iter().cloned().fold(wanted, Expr::and);
+            let rows = rows.filter(wanted)?.select(seen)?;
             return self.session.read_table(once_per_window::table(rows, &self.windows, self.range)?);
         }
         // All rows of a pane are in the same windows.
@@ -249,6 +256,26 @@ fn seen_by(plan: &LogicalPlan, topic: &Topic) -> Result<(BTreeSet<usize>, bool)>
         Ok(TreeNodeRecursion::Continue)
     })?;
     Ok((columns, ignores_duplicates))
+}
+
+/// The condition on rows that a plan begins with, if it reads them once and the condition rests on them alone.
+fn first_condition(plan: &LogicalPlan, topic: &Topic) -> Result<Option<Expr>> {
+    let (mut scans, mut condition) = (0, None);
+    plan.apply_with_subqueries(|node| {
+        match node {
+            LogicalPlan::TableScan(_) => scans += 1,
+            LogicalPlan::Filter(filter) if matches!(*filter.input, LogicalPlan::TableScan(_)) => {
+                condition = Some(unnormalize_col(filter.predicate.clone()));
+            }
+            _ => {}
+        }
+        Ok(TreeNodeRecursion::Continue)
+    })?;
+    let is_of_rows = |condition: &Expr| {
+        let is_known = |name: &str| topic.columns.iter().any(|column| column.name == name);
+        scans == 1 && !condition.is_volatile() && condition.column_refs().iter().all(|column| is_known(&column.name))
+    };
+    Ok(condition.filter(is_of_rows))
 }
 
 fn is_idempotent(aggregate: &Expr) -> bool {
