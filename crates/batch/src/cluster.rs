@@ -45,15 +45,15 @@ use crate::parallelism::PARALLELISM;
 const PARTITIONS: usize = 16;
 /// Anything but 0 makes an executor that starts before its scheduler wait for it.
 const CONNECT_SECONDS: u16 = 60;
-/// Rows between the stages of a query, and its answer, are kept so long, in seconds; it is looked for older ones so often. Who asked
-/// writes what it fetches, so the answer may be needed for hours.
+/// How long rows between the stages of a query, and its answer, are kept, and how often expired ones are removed, in seconds. The process
+/// that asked writes what it fetches, so the answer may be needed for hours.
 const STAGES_KEPT_SECONDS: u64 = 6 * 3_600;
 const CLEAN_UP_SECONDS: u64 = 600;
-/// An executor tells that it is there so often, in seconds; after so many without a word its parts are given to others.
+/// How often an executor sends a heartbeat, and after how long without one its parts are given to others, in seconds.
 const HEARTBEAT_SECONDS: u64 = 5;
 const LOST_AFTER_SECONDS: u64 = 20;
 
-/// Executors ask for their parts. A scheduler that pushes them forgets cores of theirs when another executor is lost, in the end all.
+/// Executors ask for their parts. A scheduler that pushes them loses track of their cores whenever another executor is lost, eventually of all.
 const POLICY: TaskSchedulingPolicy = TaskSchedulingPolicy::PullStaged;
 
 /// A session whose queries the scheduler gets.

@@ -59,7 +59,7 @@ impl Engine {
         }
     }
 
-    /// The rows of a query of the session, computed there, to go on with here.
+    /// The rows of a query of the session, computed there, for further work here.
     pub(crate) fn here(&self, rows: DataFrame) -> Result<DataFrame> {
         match self {
             Self::Local => Ok(rows),

@@ -112,7 +112,7 @@ pub enum BatchError {
         /// The place that was looked at.
         folder: String,
     },
-    /// What a replay has changed is not known any more.
+    /// What a replay has changed is no longer known.
     #[error("{file} in {folder} is damaged: delete it and run vitral reconcile --repair")]
     PendingReplay {
         /// The file that says what a replay has yet to do.

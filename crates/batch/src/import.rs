@@ -74,7 +74,7 @@ pub struct Import {
     pub target: ImportTarget,
     /// The file's column to the topic's, as the user says.
     pub named: BTreeMap<String, String>,
-    /// As the user says; else it is found out for each file.
+    /// As the user says; otherwise it is found for each file.
     pub numbers: Option<Numbers>,
     /// Likewise.
     pub dates: Option<Dates>,
@@ -226,7 +226,7 @@ impl Import {
             taken.push(id.to_owned());
         }
 
-        // What is in: nothing is looked for where there is nothing.
+        // What is in: without a history there is nothing to search.
         let known = Known::new(self.ask.is_by_item());
         let (mut known, mut legacy) = (known, Legacy::new(&self.topic, &self.target));
         let is_first = history.is_empty()? && archive.is_none();

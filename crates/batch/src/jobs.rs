@@ -63,7 +63,7 @@ pub struct Done {
     pub refused: u64,
     /// Rows that the warehouse's database cannot take.
     pub set_aside: u64,
-    /// Days that have changed and are left as they are: not all of their events are there any more.
+    /// Days that have changed and are left as they are, as some of their events have expired.
     pub left: usize,
     /// Of many days that were named, those of which no row is stored, neither from messages nor from files.
     pub empty: Vec<Days>,

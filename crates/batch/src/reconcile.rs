@@ -115,7 +115,7 @@ struct Subject<'a> {
 
 /// What was stored at one moment.
 ///
-/// The tables are looked at before the archive: what they call closed gains no row after, however far a running stream goes on.
+/// The tables are read before the archive: windows that they call closed gain no row afterwards, however far a running stream gets.
 struct Stored {
     /// In the order of the metrics.
     tables: Vec<Published>,
@@ -248,7 +248,7 @@ impl Progress<'_> {
         };
         let failed = |source: ArrowError| BatchError::engine(&metric.name, "compared")(source.into());
         Ok(MetricComparison {
-            // A running stream goes on meanwhile: what every step saw as published is what was compared.
+            // A running stream continues meanwhile: only what every step saw as published was compared.
             published_through_ms: steps.iter().map(|step| step.published_through_ms).min().flatten(),
             windows: steps.iter().map(|step| step.windows).sum(),
             expected: one(|step| &step.expected).map_err(failed)?,

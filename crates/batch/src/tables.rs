@@ -145,7 +145,7 @@ impl<'a> Tables<'a> {
 
     /// What a query names, by itself and by its views.
     fn named_by(&self, query: &Query) -> BTreeSet<String> {
-        // What it cannot read is said where it is planned.
+        // Names that it cannot read are reported where it is planned.
         let needs = self.names.needs(query, &Position::file("catalog"), Scope::History).unwrap_or_default();
         let tables = needs.names.into_iter().filter_map(|name| match name {
             Name::Table(table) => Some(table),

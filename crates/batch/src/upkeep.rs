@@ -75,7 +75,7 @@ impl RetentionPolicy {
     }
 }
 
-/// What retention would do to one topic's archive, to be looked at before it is done.
+/// What retention would do to one topic's archive, for review before it is done.
 #[derive(Debug)]
 pub struct PlannedRetention<'a> {
     topic: &'a Topic,

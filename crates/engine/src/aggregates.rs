@@ -1,4 +1,4 @@
-//! Aggregates that stand in the place of DataFusion's own, or that rules put there.
+//! Aggregates that replace DataFusion's own, or that rules put there.
 
 use std::sync::Arc;
 

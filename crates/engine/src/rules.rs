@@ -1,7 +1,7 @@
 //! What a topic's declaration says of decoded rows beyond their types: `DEFAULT`, `CHECK`, and how far ahead of the clock a row may be.
 //!
 //! An expression that fails on a row refuses that row alone. Whether it fails there does not depend on the rows around it: what cannot
-//! be computed for many rows is computed for fewer, in the end for each by itself.
+//! be computed for many rows is computed for fewer, if need be for each by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -7,7 +7,7 @@
 //! 2. `Json`: not exactly one object in UTF-8 as RFC 8259 has it (no byte order mark, no lone surrogates), or nested
 //!    deeper than [`NESTING_MAX`] levels. Unknown fields are ignored, but they too must be JSON.
 //! 3. Then by column, in the topic's order. Of a key that occurs twice the last value counts, as in most JSON
-//!    libraries, and an earlier one is not looked at; `null` is as good as absent, and so is a text without anything but blanks. Other texts
+//!    libraries, and an earlier one is ignored; `null` is as good as absent, and so is a text without anything but blanks. Other texts
 //!    keep their blanks, and `"null"` or `"undefined"` are texts like any other, but in the event id: there they say that there is none.
 //!    - `MissingField`: a needed field is absent.
 //!    - `Type`: text comes from a string (where the column says so, also from a number, as it is written); an integer from a number;

@@ -38,7 +38,7 @@ const SLOT_BYTES: usize = 25;
 /// New ids that are kept apart; beyond that, everything is rewritten.
 const NEW_MAX: usize = 2 << 20;
 
-/// Ids whose places are looked for together.
+/// Ids whose slots are looked up together.
 const REMEMBERED_TOGETHER: usize = 256;
 
 /// Ids older than the bound are dropped this much event time at once.

@@ -85,9 +85,9 @@ pub struct TaskHealth {
 /// How long something may take before the process is not ready.
 #[derive(Debug, Clone, Copy)]
 pub struct Bounds {
-    /// Rows may wait for their commit, and a failing commit may be tried again, for so long.
+    /// How long rows may wait for their commit, and a failing commit may be retried.
     pub commit: Duration,
-    /// A partition with more to read may stand still for so long.
+    /// How long a partition with more to read may stand still.
     pub still: Duration,
 }
 

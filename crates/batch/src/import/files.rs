@@ -185,7 +185,7 @@ impl Files {
     }
 }
 
-/// A pipe would be waited for without end. What is not there any more fails when it is opened.
+/// Reading a pipe could wait forever. A file that has disappeared fails when it is opened.
 fn is_readable(path: &Path) -> bool {
     std::fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }

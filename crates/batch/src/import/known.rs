@@ -266,7 +266,7 @@ impl Known {
         marks.event_id.is_none_or(|id| self.accepted_ids.insert(id, ()).is_none())
     }
 
-    /// Whether the file's next row of these marks, which is refused, stands in the ledger already.
+    /// Whether the file's next row of these marks, which is refused, is in the ledger already.
     pub(super) fn is_refused_again(&mut self, marks: &Marks) -> bool {
         let Some(cells) = self.cells.get_mut(&marks.cells) else { return false };
         cells.refused_asked += 1;

@@ -88,7 +88,7 @@ impl Mapping {
         Ok(())
     }
 
-    /// What was found wrong with the message, and the cell as it stands in the file, so that people find it there.
+    /// What was found wrong with the message, and the cell as the file has it, so that people find it there.
     pub(super) fn explain(&self, row: &Row, detail: &str) -> String {
         let blamed = |name: &str| detail.strip_prefix(name).is_some_and(|rest| rest.starts_with([':', ' ']));
         let found = self.filled().find(|(_, name)| blamed(name));
@@ -297,7 +297,7 @@ fn shown(number: f64) -> String {
     rounded.unwrap_or(number).to_string()
 }
 
-/// The same of a text that is a binary fraction; one that is not exact any more stays as it is.
+/// The same of a text that is a binary fraction; one that is no longer exact stays as it is.
 pub(super) fn shortest(text: &str) -> String {
     match text.parse::<f64>() {
         Ok(number) if number.is_finite() && (number.fract() != 0.0 || number.abs() <= EXACT_MAX) => shown(number),

@@ -222,7 +222,7 @@ impl<'a> Reader<'a> {
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 
-    /// A row as it stands in the file, for the person who corrects it.
+    /// A row as the file has it, for the person who corrects it.
     fn content(&self, row: &Row) -> String {
         let cell = |(index, cell): (usize, &Option<Cell>)| {
             let name = heading(self.header.get(index).map_or("", String::as_str), index);

@@ -263,7 +263,7 @@ pub(super) async fn newest(store: &Location) -> Result<BTreeMap<String, Record>,
     for batch in run.await.map_err(&failed)? {
         for row in 0..batch.num_rows() {
             let mut record = read(&batch, row).map_err(&failed)?;
-            // What was taken back, or repeated in vain, was still imported when it was.
+            // An import that was taken back, or repeated without effect, was still imported when it was.
             if let Some(before) = records.get(&record.id)
                 && (record.state != State::Imported || record.counted == 0)
             {

@@ -1,4 +1,4 @@
-//! Files of rows: a header, then cells as they stand in the file, whatever its format.
+//! Files of rows: a header, then cells as the file has them, whatever its format.
 //!
 //! Architecture invariant: nothing here interprets what somebody wrote. A source says where a cell stands, what stands in it, and
 //! what kind of value the format itself declares; forms of dates and numbers are found above, from whole columns.

@@ -13,7 +13,7 @@ use crate::error::BatchError;
 pub struct Undone {
     /// As it was before.
     pub record: Record,
-    /// False if there was nothing of it any more.
+    /// False if none of its rows were left.
     pub is_changed: bool,
     /// Imports of the same file into other tables that were taken back with it, as they were before.
     pub along: Vec<Record>,

@@ -31,11 +31,11 @@ pub struct Run {
     pub ended: DateTime<Utc>,
     /// What became of the table.
     pub done: Done,
-    /// Whether it was for all that had changed, so that the next of its kind goes on behind it.
+    /// Whether it was for all that had changed, so that the next such run continues after it.
     pub is_by_change: bool,
     /// What it was computed from.
     pub moment: Moment,
-    /// The identity of the table that was written: one that takes its place has nothing of it.
+    /// The identity of the table that was written: a table that replaces it does not have these rows.
     pub target_id: String,
 }
 

@@ -23,7 +23,7 @@ use crate::error::BatchError;
 pub(super) const CONTENT: &str = "_conteudo";
 pub(super) const EVENT_TIME: &str = "_tempo";
 
-/// Of a longer payload the beginning and the end are looked at: what was cut for its size says so at its end.
+/// Of a longer payload only the beginning and the end are read: what was cut for its size says so at its end.
 const BYTES_MAX: usize = 64 * 1024;
 const END_BYTES: usize = 128;
 const CUT: &str = "[cut by vitral: ";
@@ -32,7 +32,7 @@ const EXCERPT_CHARS: usize = 60;
 /// So far ahead of every event that none is of its future.
 const FAR_AHEAD_MS: i64 = 1 << 52;
 
-/// As much of a payload as is looked at: others are not held in memory whole.
+/// As much of a payload as is read: longer ones are not held in memory whole.
 pub(super) fn part_of(payload: Expr) -> Expr {
     let run = |arguments: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;

@@ -9,7 +9,7 @@ use vitral_schemas::verdict::{Reason, Unread, Verdict};
 /// Which rows of the ledger.
 #[derive(Debug, Clone, Default)]
 pub struct LedgerFilter {
-    /// Rows that stand in the ledger for this reason; every refused and every late row if none.
+    /// Rows that are in the ledger for this reason; every refused and every late row if none.
     pub cause: Option<Cause>,
     /// Arrived at or after this time, in milliseconds.
     pub from_ms: Option<i64>,

@@ -2,7 +2,7 @@
 //!
 //! A refused message is decoded again, by what the catalog says now; a late row counts, because somebody asked for it. What has a
 //! counted row's event id is a duplicate. Each row takes the place of the one with its offset, verdict and all, in one commit, so that
-//! every offset has one row at any moment, and a replay that is cut short goes on with what is left. The windows that the rows belong
+//! every offset has one row at any moment, and a replay that is cut short continues with what is left. The windows that the rows belong
 //! to are noted before the commit and published again by [`finish`], at the latest when the next process starts.
 //!
 //! Only for the owner of the archive: a running stream has folded what the archive said when it read it, and stops when it finds a

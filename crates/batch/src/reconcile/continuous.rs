@@ -121,7 +121,7 @@ impl ContinuousReconciliation {
             for found in &found {
                 tracing::error!(topic = topic.name, ?found, "the archive's offsets do not go on as they should");
             }
-            // What is wrong is looked at again, so that it is reported until it is repaired.
+            // What is wrong is checked again, so that it is reported until it is repaired.
             if found.is_empty() {
                 seen.learn(partitions);
             }

@@ -26,7 +26,7 @@ const PARTITIONS_BEHIND: i32 = 16;
 /// partition is seen once the clock has passed the time that it had.
 const CLOCK_SET_BACK_MICROS: i64 = 3_600_000_000;
 
-/// Where the offsets of a partition do not go on as they should.
+/// Where the offsets of a partition do not continue as they should.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Break {
     /// The topic's log, by its identity.
@@ -67,17 +67,17 @@ impl PartitionOffsets {
     }
 }
 
-/// What of a topic's archive was looked at already, so that a check costs what has come since and not what there is.
+/// What of a topic's archive was checked already, so that the next check costs what has come since, not what there is.
 #[derive(Debug, Clone, Default)]
 pub struct Seen(BTreeMap<(String, i32), PartitionOffsets>);
 
 impl Seen {
-    /// Nothing was looked at yet.
+    /// Nothing was checked yet.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// What a check has found to be right is not looked at again.
+    /// What a check has found to be right is not checked again.
     pub fn learn(&mut self, partitions: Vec<PartitionOffsets>) {
         self.0.extend(partitions.into_iter().map(|known| ((known.log.clone(), known.partition), known)));
     }

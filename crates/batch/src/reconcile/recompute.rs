@@ -110,7 +110,7 @@ async fn run_together(
     scanned.map(|()| outcomes)
 }
 
-/// A metric's statement, and what of the rows it sees.
+/// A metric's statement, and which parts of the rows it sees.
 struct MetricQuery<'a> {
     metric: &'a Metric,
     topic: &'a Topic,

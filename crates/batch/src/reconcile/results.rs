@@ -12,7 +12,7 @@ use vitral_store::{AppendTable, Layout, Location, read_session};
 use super::{MetricComparison, TimeRange};
 use crate::error::BatchError;
 
-/// What is said of a whole run.
+/// What is recorded of a whole run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
     /// [`vitral_schemas::reconciliation::BY_COMMAND`] or [`vitral_schemas::reconciliation::BY_ITSELF`].

@@ -1,6 +1,6 @@
 //! The texts of states, spread over buckets by their hash.
 //!
-//! Equal texts share a bucket, so that buckets can be looked at one after the other, each with a small table: a window with
+//! Equal texts share a bucket, so that buckets can be worked through one after the other, each with a small table: a window with
 //! millions of texts is counted in the memory of its states and little more.
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};

@@ -95,7 +95,7 @@ pub(super) fn read(cell: &str) -> Option<Moment> {
     Some(Moment { date, clock: parts.clock, offset: parts.offset })
 }
 
-/// What stands in a cell.
+/// What a cell holds.
 #[derive(Debug, Default)]
 struct Parts {
     /// Numbers of the date, with how many digits each has.

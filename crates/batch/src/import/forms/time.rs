@@ -19,7 +19,7 @@ pub(in crate::import) struct TimeForm {
 /// What is wrong with such a time.
 pub(in crate::import) const NOT_TWELVE: &str = "is not on a clock of 12 hours, as others of the column are";
 
-/// A time of day, for a date that stands in another column.
+/// A time of day, for a date in another column.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::import) struct Clock(moment::Clock);
 

@@ -1,9 +1,9 @@
-//! What stands in a cell.
+//! The content of a cell.
 
-/// What stands in a cell, and what the format says that it is.
+/// The content of a cell, and what the format says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::import) struct Cell {
-    /// As it stands in the file. What the format stores in binary is written plainly: numbers with a point, times as in RFC 3339
+    /// As the file has it. What the format stores in binary is written plainly: numbers with a point, times as in RFC 3339
     /// (without an offset where they have no zone).
     pub(in crate::import) text: String,
     pub(in crate::import) kind: Kind,

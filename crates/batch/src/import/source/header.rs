@@ -2,7 +2,7 @@
 
 use std::collections::{HashMap, HashSet};
 
-/// Rows that are looked at to find the header.
+/// Rows that are searched for the header.
 pub(super) const CANDIDATES: usize = 64;
 
 /// How well a row serves as a header.
@@ -38,7 +38,7 @@ pub(super) fn find(rows: &[Vec<String>], headings: &dyn Headings) -> Option<usiz
     barely.or_else(|| rows.iter().position(|row| cells(row) == most))
 }
 
-/// A heading as it stands, without blanks around it and without the byte order mark of a file that was put behind another.
+/// A heading as written, without surrounding blanks, and without the byte order mark of a file that was appended to another.
 pub(super) fn clean(cell: &str) -> &str {
     cell.trim().trim_start_matches('\u{feff}').trim()
 }
@@ -67,7 +67,7 @@ pub(in crate::import) fn distinct(header: &[String]) -> Vec<String> {
     named.collect()
 }
 
-/// What is said to people of lines above the header.
+/// What is reported about lines above the header.
 pub(super) fn above(line: i64, first: i64) -> Option<String> {
     (line > first).then(|| format!("the header is line {line}; what stands above it is not read"))
 }

@@ -14,7 +14,7 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use super::{Break, PartitionOffsets, by_partition};
 use crate::error::BatchError;
 
-/// Offsets that are looked at together: sorted in memory, 16 bytes each.
+/// Offsets that are checked together: sorted in memory, 16 bytes each.
 const OFFSETS_AT_ONCE: i64 = 4 << 20;
 
 /// A walk through the offsets of one partition.

@@ -1,7 +1,7 @@
 //! Records of separated cells: lines, joined where quotes hold a line break.
 //!
 //! A quote that never closes would make one cell of all that follows, and a pair of stray quotes one of all that stands between. Both
-//! are found: the line where the quote opened is a broken record, and reading goes on with the line after it.
+//! are found: the line where the quote opened is a broken record, and reading continues with the line after it.
 
 use std::io::{self, Read};
 
