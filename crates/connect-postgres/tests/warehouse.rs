@@ -1,6 +1,6 @@
 //! What every warehouse does, whatever keeps it.
 
-#[path = "../../store/tests/places/mod.rs"]
+#[path = "../../store/tests/common/places.rs"]
 mod places;
 
 use std::sync::Arc;

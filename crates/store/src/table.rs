@@ -1,10 +1,14 @@
 //! A Delta table that takes appends together with application transactions.
 
+mod columns;
+mod encoding;
+mod files;
+mod rewrites;
+
 use std::sync::Arc;
-use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{DataType, Schema, SchemaRef};
+use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
@@ -12,18 +16,13 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use datafusion::logical_expr::Expr;
+use deltalake::DeltaTable;
 use deltalake::kernel::Transaction;
-use deltalake::kernel::engine::arrow_conversion::{TryIntoArrow, TryIntoKernel};
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
-use deltalake::operations::vacuum::VacuumMode;
-use deltalake::parquet::basic::{Compression, Encoding};
-use deltalake::parquet::file::properties::{EnabledStatistics, WriterProperties};
-use deltalake::parquet::schema::types::ColumnPath;
 use deltalake::protocol::{DeltaOperation, SaveMode};
-use deltalake::{DeltaTable, DeltaTableError, StructField};
 use futures::TryStreamExt;
 
+use self::columns::{delta_fields, stored_schema};
 use crate::error::StoreError;
 use crate::location::{Location, Reading};
 use crate::session::{bulk_session, read_session};
@@ -41,18 +40,6 @@ pub(crate) struct Table {
     unique: Option<String>,
     location: Location,
 }
-
-/// A writer holds one row group in memory, and so does a reader: small ones keep merges small beside the stream.
-const ROW_GROUP_ROWS: usize = 128 * 1024;
-
-/// The application whose transactions tell of rewrites.
-const REWRITES: &str = "vitral/rewrites";
-
-/// Readers that began before a merge still find its old files for this long.
-const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
-/// Files that no commit names are left by killed writers, or are the first of a write that is still under way: a job over years, or a
-/// move to a bucket, takes hours. To keep the former for days costs space, to delete the latter loses rows.
-const UNNAMED_FILES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Table {
     /// Opens the table at `location` as it is, for reading; none if there is none.
@@ -119,31 +106,6 @@ impl Table {
     pub(crate) fn with_unique(mut self, column: Option<&str>) -> Self {
         self.unique = column.map(str::to_owned);
         self
-    }
-
-    /// Cheap compression: the archive is written once and merged twice, and its share of the stream's work is bounded. Times and
-    /// integers, offsets above all, are packed by their differences, which costs less than looking each up in a dictionary. Nothing
-    /// is found by the smallest and largest text of a file.
-    pub(crate) fn writer_properties(&self) -> WriterProperties {
-        let mut properties = WriterProperties::builder()
-            .set_compression(Compression::SNAPPY)
-            .set_max_row_group_row_count(Some(ROW_GROUP_ROWS));
-        for field in self.schema.fields() {
-            let column = ColumnPath::new(vec![field.name().clone()]);
-            properties = match field.data_type() {
-                DataType::Int32 | DataType::Int64 | DataType::Timestamp(..) => properties
-                    .set_column_dictionary_enabled(column.clone(), false)
-                    .set_column_encoding(column, Encoding::DELTA_BINARY_PACKED),
-                DataType::Utf8 | DataType::Binary => {
-                    let is_unique = self.unique.as_deref() == Some(field.name().as_str());
-                    properties
-                        .set_column_statistics_enabled(column.clone(), EnabledStatistics::None)
-                        .set_column_dictionary_enabled(column, !is_unique)
-                }
-                _ => properties,
-            };
-        }
-        properties.build()
     }
 
     /// Every committed row, as of the last commit seen here.
@@ -231,87 +193,6 @@ impl Table {
         Ok(self.version() == before.map(|version| version + 1))
     }
 
-    /// One commit: the rows that `wanted` names go, these come. Appends that come between are kept; another rewrite is a conflict.
-    pub(crate) async fn replace(
-        &mut self,
-        wanted: Expr,
-        rows: RecordBatch,
-        transactions: &[(String, i64)],
-    ) -> Result<(), StoreError> {
-        let failed = StoreError::table(&self.name, "repaired");
-        let properties = with_transactions(&[transactions, &[self.rewrite()]].concat());
-        let session = Arc::clone(&self.session) as _;
-        self.delta = if rows.num_rows() == 0 {
-            let delete = self.delta.clone().delete().with_predicate(wanted).with_session_state(session);
-            delete
-                .with_writer_properties(self.writer_properties())
-                .with_commit_properties(properties)
-                .await
-                .map_err(&failed)?
-                .0
-        } else {
-            self.delta
-                .clone()
-                .write(vec![rows])
-                .with_save_mode(SaveMode::Overwrite)
-                .with_replace_where(wanted)
-                .with_session_state(session)
-                .with_writer_properties(self.writer_properties())
-                .with_commit_properties(properties)
-                .await
-                .map_err(&failed)?
-        };
-        Ok(())
-    }
-
-    /// One commit: the rows that `wanted` names go, those of `rows` come, batch by batch; how many. What else was committed to those rows
-    /// in the meantime is a conflict.
-    pub(crate) async fn replace_by_plan(&mut self, wanted: Expr, rows: DataFrame) -> Result<u64, StoreError> {
-        self.replace_by_plan_with(wanted, rows, &[]).await
-    }
-
-    /// The same, with transactions.
-    pub(crate) async fn replace_by_plan_with(
-        &mut self,
-        wanted: Expr,
-        rows: DataFrame,
-        transactions: &[(String, i64)],
-    ) -> Result<u64, StoreError> {
-        let failed = StoreError::table(&self.name, "replaced in part");
-        let (state, plan) = rows.into_parts();
-        let before = self.version();
-        self.delta = self
-            .delta
-            .clone()
-            .write(Vec::new())
-            .with_input_plan(plan)
-            .with_save_mode(SaveMode::Overwrite)
-            .with_replace_where(wanted)
-            .with_session_state(Arc::new(state) as _)
-            .with_writer_properties(self.writer_properties())
-            .with_commit_properties(with_transactions(&[transactions, &[self.rewrite()]].concat()))
-            .await
-            .map_err(&failed)?;
-        tracing::debug!(table = self.name, ?before, after = ?self.version(), "replaced in part");
-        self.written_rows().await
-    }
-
-    /// One commit: the rows that `wanted` names go.
-    pub(crate) async fn delete(&mut self, wanted: Expr) -> Result<(), StoreError> {
-        self.delta = self
-            .delta
-            .clone()
-            .delete()
-            .with_predicate(wanted)
-            .with_session_state(Arc::clone(&self.session) as _)
-            .with_writer_properties(self.writer_properties())
-            .with_commit_properties(with_transactions(&[self.rewrite()]))
-            .await
-            .map_err(StoreError::table(&self.name, "cleared in part"))?
-            .0;
-        Ok(())
-    }
-
     /// One commit: the rows of a plan, batch by batch, and the transactions; how many rows.
     pub(crate) async fn append_by_plan(
         &mut self,
@@ -337,12 +218,6 @@ impl Table {
         &self.schema
     }
 
-    /// What every commit carries that takes files away. Of two that were under way together only one comes through: delta-rs itself does
-    /// not see that a merge has taken away what another commit takes away too, and both would leave its rows (docs/adr/0016).
-    pub(crate) fn rewrite(&self) -> (String, i64) {
-        (REWRITES.to_owned(), self.version().and_then(|version| i64::try_from(version).ok()).unwrap_or_default())
-    }
-
     /// How many rows the last commit wrote, as it says itself.
     async fn written_rows(&self) -> Result<u64, StoreError> {
         let failed = StoreError::table(&self.name, "asked for its last commit");
@@ -351,95 +226,10 @@ impl Table {
         let written = metrics.and_then(|metrics| metrics.get("num_added_rows").cloned());
         Ok(written.and_then(|rows| rows.as_u64().or_else(|| rows.as_str()?.parse().ok())).unwrap_or_default())
     }
-
-    /// How many files hold its rows.
-    pub(crate) fn file_count(&self) -> Result<usize, StoreError> {
-        let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "counted"))?;
-        Ok(state.log_data().iter().count())
-    }
-
-    /// Deletes the files that commits have taken out, once no reader can need them; how many.
-    pub(crate) async fn vacuum(&mut self) -> Result<usize, StoreError> {
-        self.delete_files(VacuumMode::Lite, OLD_FILES_KEPT).await
-    }
-
-    /// Deletes the files that killed writers have left, once no writer can still be about to name them; how many.
-    pub(crate) async fn delete_unnamed_files(&mut self) -> Result<usize, StoreError> {
-        self.delete_files(VacuumMode::Full, UNNAMED_FILES_KEPT).await
-    }
-
-    async fn delete_files(&mut self, mode: VacuumMode, kept: Duration) -> Result<usize, StoreError> {
-        self.refresh().await?;
-        let (delta, metrics) = self
-            .delta
-            .clone()
-            .vacuum()
-            .with_mode(mode)
-            .with_retention_period(deltalake_duration(kept))
-            .with_enforce_retention_duration(false)
-            .await
-            .map_err(StoreError::table(&self.name, "vacuumed"))?;
-        tracing::debug!(table = self.name, files = metrics.files_deleted.len(), "old files deleted");
-        self.delta = delta;
-        Ok(metrics.files_deleted.len())
-    }
-
-    /// Refuses a column of another type or one that the catalog dropped; adds a column that the table lacks.
-    async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
-        let failed = StoreError::table(&self.name, "compared with the catalog");
-        let stored = stored_schema(&self.delta).map_err(&failed)?;
-        let mut missing = Vec::new();
-        for field in self.schema.fields() {
-            match stored.field_with_name(field.name()) {
-                Ok(found) if found.data_type() == field.data_type() => {}
-                Ok(found) => {
-                    return Err(StoreError::Incompatible {
-                        table: self.name.clone(),
-                        column: field.name().clone(),
-                        found: found.data_type().to_string(),
-                        wanted: field.data_type().to_string(),
-                    });
-                }
-                Err(_) => missing.push(field.as_ref().clone().with_nullable(true)),
-            }
-        }
-        if let Some(dropped) = stored.fields().iter().find(|field| self.schema.field_with_name(field.name()).is_err()) {
-            return Err(StoreError::Incompatible {
-                table: self.name.clone(),
-                column: dropped.name().clone(),
-                found: dropped.data_type().to_string(),
-                wanted: "missing".to_owned(),
-            });
-        }
-        if missing.is_empty() {
-            return Ok(());
-        }
-        let fields = delta_fields(&Schema::new(missing)).map_err(|source| failed(source.into()))?;
-        self.delta = self
-            .delta
-            .clone()
-            .add_columns()
-            .with_fields(fields)
-            .await
-            .map_err(StoreError::table(&self.name, "given its new columns"))?;
-        Ok(())
-    }
 }
 
 pub(crate) fn with_transactions(transactions: &[(String, i64)]) -> CommitProperties {
     CommitProperties::default().with_application_transactions(
         transactions.iter().map(|(application, version)| Transaction::new(application, *version)).collect(),
     )
-}
-
-fn stored_schema(delta: &DeltaTable) -> Result<Schema, DeltaTableError> {
-    Ok(delta.snapshot()?.schema().as_ref().try_into_arrow()?)
-}
-
-fn deltalake_duration(duration: Duration) -> chrono::Duration {
-    chrono::Duration::from_std(duration).unwrap_or_else(|_| chrono::Duration::hours(1))
-}
-
-fn delta_fields(schema: &Schema) -> Result<Vec<StructField>, arrow::error::ArrowError> {
-    schema.fields().iter().map(|field| field.as_ref().try_into_kernel()).collect()
 }

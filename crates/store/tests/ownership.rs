@@ -1,5 +1,6 @@
 //! Two processes with one archive: the one that was replaced must stop, whatever brings it up to date.
 
+#[path = "common/places.rs"]
 mod places;
 
 use std::collections::BTreeMap;

@@ -1,5 +1,6 @@
 //! What is old becomes cold, and what is too old goes away, while readers and the archive's owner find each row once.
 
+#[path = "common/places.rs"]
 mod places;
 
 use std::collections::BTreeMap;

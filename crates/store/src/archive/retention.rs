@@ -4,22 +4,23 @@
 //! note of it, in a commit that excludes replays and repairs that began before; its rows are copied as of that commit; the copy is
 //! read back; it is told. At the end the rows that were moved leave the hot table.
 
-use std::collections::{BTreeMap, BTreeSet};
+mod arrivals;
+mod copy;
+
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{DataType, Int64Type, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
-use datafusion::common::ScalarValue;
-use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Expr, cast, ident, lit, when};
-use futures::TryStreamExt;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
-use super::cold::{Extent, Step, Steps, Through, columns, rows_place, through};
+use self::arrivals::{arrivals, parts};
+use self::copy::{copy, prove};
+use super::cold::{Extent, Step, Steps, Through, rows_place, through};
 use super::hot_place;
 use crate::error::StoreError;
 use crate::location::Location;
@@ -206,81 +207,6 @@ fn merge(into: &mut Through, more: Through) {
     }
 }
 
-/// A partition's offsets that came on one day.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Arrivals {
-    log: String,
-    partition: i32,
-    day: i64,
-    first: i64,
-    last: i64,
-    /// The first of them that came at or after the limit.
-    recent: Option<i64>,
-}
-
-async fn arrivals(rows: Arc<dyn TableProvider>, wanted: Expr, limit_ms: i64, now_ms: i64) -> Result<Vec<Arrivals>> {
-    use archive_columns::*;
-    let instant = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
-    let limit = instant(limit_ms.saturating_mul(1_000));
-    let believed = ident(ARRIVAL).lt(instant(now_ms.saturating_mul(1_000).saturating_add(DAY_MICROS)));
-    let recent = when(ident(ARRIVAL).gt_eq(limit), ident(OFFSET)).end()?;
-    let day = cast(ident(ARRIVAL), DataType::Int64) / lit(DAY_MICROS);
-    let batches = read_session(1)
-        .read_table(rows)?
-        .filter(wanted.and(believed))?
-        .aggregate(
-            vec![ident(LOG), ident(PARTITION), day.alias("day")],
-            vec![min(ident(OFFSET)).alias("first"), max(ident(OFFSET)).alias("last"), min(recent).alias("recent")],
-        )?
-        .collect()
-        .await?;
-    let mut found = Vec::new();
-    for batch in &batches {
-        let logs = batch.column(0).as_string::<i32>();
-        let partitions = batch.column(1).as_primitive::<Int32Type>();
-        let [day, first, last, recent] = [2, 3, 4, 5].map(|column| batch.column(column).as_primitive::<Int64Type>());
-        found.extend((0..batch.num_rows()).map(|row| Arrivals {
-            log: logs.value(row).to_owned(),
-            partition: partitions.value(row),
-            day: day.value(row),
-            first: first.value(row),
-            last: last.value(row),
-            recent: recent.is_valid(row).then(|| recent.value(row)),
-        }));
-    }
-    Ok(found)
-}
-
-/// Of each partition the offsets before the first row that came at or after the limit, or through the last that came before it, cut where
-/// days end: each part holds the one before it.
-fn parts(found: &[Arrivals]) -> Vec<Through> {
-    let mut partitions = BTreeMap::<(&str, i32), BTreeMap<i64, &Arrivals>>::new();
-    for arrivals in found {
-        partitions.entry((&arrivals.log, arrivals.partition)).or_default().insert(arrivals.day, arrivals);
-    }
-    let days: BTreeSet<i64> = found.iter().map(|arrivals| arrivals.day).collect();
-    let mut parts: Vec<Through> = Vec::new();
-    for day in days {
-        let mut part = parts.last().cloned().unwrap_or_default();
-        for ((log, partition), by_day) in &partitions {
-            let first = by_day.values().map(|on| on.first).min().unwrap_or_default();
-            let recent = by_day.values().filter_map(|on| on.recent).min();
-            // A day's last offset may lie behind the next day's first, where clocks were set.
-            let later = by_day.range(day + 1..).map(|(_, on)| on.first).min();
-            let last = by_day.values().map(|on| on.last).max().unwrap_or_default();
-            let end = [recent, later].into_iter().flatten().map(|offset| offset - 1).min().unwrap_or(last);
-            if end >= first {
-                let known = part.entry((*log).to_owned()).or_default().entry(*partition).or_insert(end);
-                *known = end.max(*known);
-            }
-        }
-        if !part.is_empty() && parts.last() != Some(&part) {
-            parts.push(part);
-        }
-    }
-    parts
-}
-
 /// How many rows have each verdict, and the first and last event time of those that counted, hour by hour.
 async fn gone(
     topic: &Topic,
@@ -314,59 +240,6 @@ async fn gone(
         }
     }
     Ok((counts, times))
-}
-
-/// The step's rows, which the cold table has after it once, whatever happens; how many were copied now.
-async fn copy(hot: &Table, cold: &mut Table, wanted: Expr, number: i64) -> Result<u64, StoreError> {
-    if cold.transaction(MOVED).await? >= Some(number) {
-        return Ok(0);
-    }
-    let failed = StoreError::read(&cold.name);
-    let there = read_session(1).read_table(cold.provider().await?).and_then(|frame| frame.filter(wanted.clone()));
-    if there.map_err(&failed)?.count().await.map_err(&failed)? > 0 {
-        cold.delete(wanted.clone()).await?;
-    }
-    let provider = hot.provider().await?;
-    let found = columns(cold.schema(), &provider.schema());
-    let rows = |frame: DataFrame| frame.filter(wanted)?.select(found);
-    let rows = read_session(1).read_table(provider).and_then(rows).map_err(&failed)?;
-    cold.append_by_plan(rows, &[(MOVED.to_owned(), number)]).await
-}
-
-/// Reads all that was copied, every column of it, and sees that it is what the hot table has.
-async fn prove(topic: &Topic, hot: &Table, cold: &Table, wanted: Expr) -> Result<(), StoreError> {
-    use archive_columns::*;
-    let failed = StoreError::read(&topic.name);
-    let frame = |provider| read_session(1).read_table(provider).and_then(|frame| frame.filter(wanted.clone()));
-    let ours = [LOG, PARTITION, OFFSET].map(ident).to_vec();
-    let expected = frame(hot.provider().await?).and_then(|frame| frame.select(ours)).map_err(&failed)?;
-    let expected = tally(expected).await.map_err(&failed)?;
-    let found = tally(frame(cold.provider().await?).map_err(&failed)?).await.map_err(&failed)?;
-    if expected == found {
-        return Ok(());
-    }
-    let rows = |tally: &Tally| tally.values().map(|(rows, _)| rows).sum();
-    Err(StoreError::NotReadBack { topic: topic.name.clone(), expected: rows(&expected), found: rows(&found) })
-}
-
-/// By log and partition: how many rows, and the sum of their offsets.
-type Tally = BTreeMap<(String, i32), (u64, i64)>;
-
-async fn tally(rows: DataFrame) -> Result<Tally> {
-    use archive_columns::*;
-    let mut tally = Tally::new();
-    let mut batches = rows.execute_stream().await?;
-    while let Some(batch) = batches.try_next().await? {
-        let column = |name| Ok::<_, datafusion::error::DataFusionError>(batch.column(batch.schema().index_of(name)?));
-        let logs = column(LOG)?.as_string::<i32>();
-        let partitions = column(PARTITION)?.as_primitive::<Int32Type>();
-        let offsets = column(OFFSET)?.as_primitive::<Int64Type>();
-        for row in 0..batch.num_rows() {
-            let of = tally.entry((logs.value(row).to_owned(), partitions.value(row))).or_default();
-            *of = (of.0 + 1, of.1.wrapping_add(offsets.value(row)));
-        }
-    }
-    Ok(tally)
 }
 
 /// Takes out of both tables what readers no longer look at there.

@@ -1,6 +1,9 @@
+//! Retention: steps that are cut short, copies that are damaged, clocks that are wrong.
+
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use vitral_catalog::{Catalog, DomainSettings};
 
+use super::arrivals::Arrivals;
 use super::*;
 use crate::archive::{Archive, ArchiveBatch};
 

@@ -1,0 +1,99 @@
+//! The one commit of an archive: what it carries, on top of what it is made, and what an error leaves open.
+
+use std::collections::BTreeSet;
+use std::sync::atomic::Ordering;
+
+use super::{Archive, ArchiveCommit, REPLAYS};
+use crate::error::StoreError;
+
+impl Archive {
+    /// The one commit. After an error whose outcome is unknown, what the table says decides.
+    pub async fn commit(&mut self, commit: &ArchiveCommit) -> Result<(), StoreError> {
+        for (partition, (from, _)) in &commit.offsets {
+            self.check_continuity(*partition, *from, self.next_offsets.get(partition).copied())?;
+        }
+        let mut transactions: Vec<(String, i64)> =
+            commit.offsets.iter().map(|(partition, (_, to))| (self.partition_application(*partition), *to)).collect();
+        transactions.extend(commit.effective_ms.map(|effective_ms| (self.watermark_application(), effective_ms)));
+        transactions.push((self.commit_application(), commit.token));
+        // An attempt before this one may have come through though its outcome could not be asked for: nobody else has its token.
+        if self.table.version() != self.checked_version && self.is_stored(&transactions).await? {
+            self.committed(commit);
+            return Ok(());
+        }
+        self.check_owner(commit).await?;
+        let carried = [transactions.as_slice(), &[(REPLAYS.to_owned(), self.replays)]].concat();
+        match self.table.append(commit.rows.clone(), &carried).await {
+            Ok(true) => self.checked_version = self.table.version(),
+            // Another process wrote between, such as a compaction: see that it was not for our partitions.
+            Ok(false) => {
+                self.cold_is_old.store(true, Ordering::SeqCst);
+                self.check_offsets(commit, |(_, to)| Some(to)).await?;
+            }
+            Err(error) => {
+                self.cold_is_old.store(true, Ordering::SeqCst);
+                self.table.refresh().await?;
+                if !self.is_stored(&transactions).await? {
+                    self.check_offsets(commit, |(from, _)| from).await?;
+                    return Err(error);
+                }
+                tracing::warn!(topic = self.topic.name, %error, "a commit that reported an error had succeeded");
+            }
+        }
+        self.committed(commit);
+        Ok(())
+    }
+
+    fn committed(&mut self, commit: &ArchiveCommit) {
+        self.next_offsets.extend(commit.offsets.iter().map(|(partition, (_, to))| (*partition, *to)));
+        self.effective_ms = commit.effective_ms.or(self.effective_ms);
+    }
+
+    /// Sees that the snapshot on which the next commit is built is where this process left it: tidying, and looking again after an
+    /// error, bring in what others have committed.
+    async fn check_owner(&mut self, commit: &ArchiveCommit) -> Result<(), StoreError> {
+        if self.table.version() == self.checked_version {
+            return Ok(());
+        }
+        let partitions: BTreeSet<i32> = self.next_offsets.keys().chain(commit.offsets.keys()).copied().collect();
+        for partition in partitions {
+            let found = self.table.transaction(&self.partition_application(partition)).await?;
+            self.check_continuity(partition, self.next_offsets.get(&partition).copied(), found)?;
+        }
+        let found_ms = self.table.transaction(&self.watermark_application()).await?;
+        if found_ms > self.effective_ms {
+            return Err(StoreError::Overtaken { table: self.topic.name.clone() });
+        }
+        self.refuse_replays().await?;
+        self.checked_version = self.table.version();
+        Ok(())
+    }
+
+    async fn is_stored(&self, transactions: &[(String, i64)]) -> Result<bool, StoreError> {
+        for (application, version) in transactions {
+            if self.table.transaction(application).await? != Some(*version) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
+    async fn check_offsets(
+        &self,
+        commit: &ArchiveCommit,
+        expected: impl Fn((Option<i64>, i64)) -> Option<i64>,
+    ) -> Result<(), StoreError> {
+        for (partition, range) in &commit.offsets {
+            let found = self.table.transaction(&self.partition_application(*partition)).await?;
+            self.check_continuity(*partition, expected(*range), found)?;
+        }
+        Ok(())
+    }
+
+    fn check_continuity(&self, partition: i32, expected: Option<i64>, found: Option<i64>) -> Result<(), StoreError> {
+        if expected == found {
+            return Ok(());
+        }
+        Err(StoreError::Fenced { topic: self.topic.name.clone(), partition, expected, found })
+    }
+}

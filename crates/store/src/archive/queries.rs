@@ -1,0 +1,135 @@
+//! What a stream asks its archive when it starts, and what telemetry asks.
+
+use std::collections::BTreeMap;
+
+use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, TimestampMicrosecondType};
+use datafusion::common::ScalarValue;
+use datafusion::dataframe::DataFrame;
+use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::expr_fn::{max, min};
+use datafusion::logical_expr::{Expr, col, ident, lit};
+use datafusion::physical_plan::SendableRecordBatchStream;
+use vitral_schemas::topic::archive_columns;
+use vitral_schemas::verdict::Verdict;
+
+use super::counts::{count_verdicts, offsets_in, skipped_ranges};
+use super::{Archive, Counts, this_log};
+use crate::error::StoreError;
+use crate::session::read_session;
+
+impl Archive {
+    /// The logs that the archive holds rows of.
+    pub async fn logs(&self) -> Result<Vec<String>, StoreError> {
+        let rows = self.collect(|frame| frame.aggregate(vec![ident(archive_columns::LOG)], vec![])).await?;
+        let logs = rows.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
+        Ok(logs.map(str::to_owned).collect())
+    }
+
+    /// How many offsets have each verdict.
+    pub async fn counts(&self) -> Result<Counts, StoreError> {
+        let gone = self.with_cold(|cold| cold.extent.gone_counts).await?;
+        let counted = count_verdicts(self.frame().await?, gone).await;
+        counted.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// The ranges of this log that were skipped on somebody's word: partition, first and last offset.
+    pub async fn skipped(&self) -> Result<Vec<(i32, i64, i64)>, StoreError> {
+        let of_log = self.frame().await?.filter(this_log(&self.log));
+        let ranges = async { skipped_ranges(of_log?).await };
+        ranges.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// How many offsets were skipped on somebody's word, in whatever log.
+    pub async fn skipped_count(&self) -> Result<u64, StoreError> {
+        let ranges = skipped_ranges(self.frame().await?).await;
+        Ok(offsets_in(&ranges.map_err(StoreError::read(&self.topic.name))?))
+    }
+
+    /// The newest accepted event of each partition, in microseconds.
+    pub async fn newest_events(&self) -> Result<BTreeMap<i32, i64>, StoreError> {
+        let time = ident(&self.topic.columns[self.topic.event_time].name);
+        let rows = self
+            .collect(|frame| {
+                frame
+                    .filter(this_log(&self.log).and(time.clone().is_not_null()))?
+                    .aggregate(vec![ident(archive_columns::PARTITION)], vec![max(time).alias("newest")])
+            })
+            .await?;
+        let mut newest = BTreeMap::new();
+        for batch in &rows {
+            let partitions = batch.column(0).as_primitive::<Int32Type>();
+            let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
+            newest.extend(partitions.values().iter().copied().zip(times.values().iter().copied()));
+        }
+        Ok(newest)
+    }
+
+    /// The counted rows whose event time is at or after `since_micros` and before `until_micros` (no bound if none): the partition, then
+    /// the topic's columns.
+    pub async fn counted(
+        &self,
+        since_micros: Option<i64>,
+        until_micros: Option<i64>,
+    ) -> Result<SendableRecordBatchStream, StoreError> {
+        let frame = self.frame().await?;
+        let wanted = self.is_counted(since_micros, until_micros);
+        let mut columns = vec![ident(archive_columns::PARTITION)];
+        columns.extend(self.topic.columns.iter().map(|column| ident(&column.name)));
+        let run = async { frame.filter(wanted)?.select(columns)?.execute_stream().await };
+        run.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    /// The event time, in microseconds, of the oldest counted row at or after `since_micros`.
+    pub async fn oldest_counted(&self, since_micros: Option<i64>) -> Result<Option<i64>, StoreError> {
+        let time = ident(&self.topic.columns[self.topic.event_time].name);
+        let wanted = self.is_counted(since_micros, None);
+        let rows =
+            self.collect(|frame| frame.filter(wanted)?.aggregate(vec![], vec![min(time).alias("oldest")])).await?;
+        let oldest =
+            |batch: &RecordBatch| arrow::compute::min(batch.column(0).as_primitive::<TimestampMicrosecondType>());
+        Ok(rows.iter().find_map(oldest))
+    }
+
+    fn is_counted(&self, since_micros: Option<i64>, until_micros: Option<i64>) -> Expr {
+        let time = || ident(&self.topic.columns[self.topic.event_time].name);
+        let instant = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+        let mut wanted = col(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+        if let Some(since) = since_micros {
+            wanted = wanted.and(time().gt_eq(instant(since)));
+        }
+        if let Some(until) = until_micros {
+            wanted = wanted.and(time().lt(instant(until)));
+        }
+        wanted
+    }
+
+    /// Every row of this log at or behind these offsets, and all of other partitions: the partition, the verdict, then the topic's
+    /// columns.
+    pub async fn rows_behind(&self, offsets: &BTreeMap<i32, i64>) -> Result<SendableRecordBatchStream, StoreError> {
+        let frame = self.frame().await?;
+        let partition = || ident(archive_columns::PARTITION);
+        let known = offsets.keys().map(|known| lit(*known)).collect();
+        let behind = offsets
+            .iter()
+            .map(|(known, offset)| partition().eq(lit(*known)).and(ident(archive_columns::OFFSET).gt_eq(lit(*offset))));
+        let wanted = behind.fold(partition().in_list(known, true), Expr::or).and(this_log(&self.log));
+        let mut columns = vec![partition(), ident(archive_columns::VERDICT)];
+        columns.extend(self.topic.columns.iter().map(|column| ident(&column.name)));
+        let run = async { frame.filter(wanted)?.select(columns)?.execute_stream().await };
+        run.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    async fn collect(
+        &self,
+        query: impl FnOnce(DataFrame) -> Result<DataFrame, DataFusionError>,
+    ) -> Result<Vec<RecordBatch>, StoreError> {
+        let frame = self.frame().await?;
+        let run = async { query(frame)?.collect().await };
+        run.await.map_err(StoreError::read(&self.topic.name))
+    }
+
+    async fn frame(&self) -> Result<DataFrame, StoreError> {
+        read_session(1).read_table(self.provider().await?).map_err(StoreError::read(&self.topic.name))
+    }
+}

@@ -1,0 +1,138 @@
+//! One version of an archive for readers, and the replay of its rows.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{AsArray, RecordBatch};
+use datafusion::catalog::TableProvider;
+use datafusion::logical_expr::{Expr, ident, lit};
+use vitral_schemas::topic::{Topic, archive_columns};
+
+use super::cold::{Cold, through};
+use super::counts::{count_verdicts, offsets_in, skipped_ranges};
+use super::{ArchiveBatch, Counts, REPLAYS, Spans, hot_place, partition_application, this_log, watermark_application};
+use crate::error::StoreError;
+use crate::location::Location;
+use crate::session::read_session;
+use crate::table::Table;
+
+/// One version of an archive, whatever the stream goes on to write.
+#[derive(Debug)]
+pub struct ArchiveReader {
+    kafka_topic: String,
+    table: Table,
+    cold: Cold,
+}
+
+impl ArchiveReader {
+    pub(super) async fn open(topic: &Topic, store: &Location) -> Result<Option<Self>, StoreError> {
+        let Some(table) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
+        let cold = Cold::read(store, topic).await?;
+        Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), table, cold }))
+    }
+
+    /// Every row that is not gone, in the archive's schema.
+    pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
+        self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))
+    }
+
+    /// The newest event time of rows that are gone, in microseconds: what lies before it is not whole any more.
+    pub fn gone_micros(&self) -> Option<i64> {
+        self.cold.extent.gone_micros
+    }
+
+    /// The event times of rows that are gone: a day that none of them touches is whole, also one before the archive began.
+    pub fn gone_times(&self) -> Spans {
+        self.cold.extent.gone_times()
+    }
+
+    /// The last offset of a partition of which all rows are gone through it; none if none are.
+    pub fn gone_through(&self, log: &str, partition: i32) -> Option<i64> {
+        self.cold.extent.gone.get(log)?.get(&partition).copied()
+    }
+
+    /// The partitions of a log of which rows are gone.
+    pub fn gone_partitions(&self, log: &str) -> impl Iterator<Item = i32> + use<> {
+        let partitions = self.cold.extent.gone.get(log).map(|gone| gone.keys().copied().collect::<Vec<_>>());
+        partitions.unwrap_or_default().into_iter()
+    }
+
+    /// The logs of which rows are gone.
+    pub fn gone_logs(&self) -> impl Iterator<Item = &str> {
+        self.cold.extent.gone.keys().map(String::as_str)
+    }
+
+    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold ones cannot, and none while some are moved: the
+    /// copy would keep their old verdicts.
+    pub async fn replayable(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
+        if self.cold.is_moving {
+            return Err(StoreError::Moving { topic: self.table.name.clone() });
+        }
+        self.rows(wanted.and(!through(&self.cold.extent.cold))).await
+    }
+
+    /// The rows that `wanted` names, in the archive's schema.
+    pub async fn rows(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
+        let frame = read_session(1).read_table(self.provider().await?).map_err(StoreError::read(&self.table.name))?;
+        let run = async { frame.filter(wanted)?.collect().await };
+        run.await.map_err(StoreError::read(&self.table.name))
+    }
+
+    /// How many offsets have each verdict, and how many were skipped on somebody's word.
+    pub async fn counts(&self) -> Result<(Counts, u64), StoreError> {
+        let failed = StoreError::read(&self.table.name);
+        let frame = || async { read_session(1).read_table(self.provider().await?).map_err(&failed) };
+        let counts = count_verdicts(frame().await?, self.cold.extent.gone_counts).await.map_err(&failed)?;
+        let skipped = skipped_ranges(frame().await?).await.map_err(&failed)?;
+        Ok((counts, offsets_in(&skipped)))
+    }
+
+    /// One commit: each row takes the place of the one with its offset. A stream that goes on after it finds that it must start again.
+    pub async fn replay(&mut self, rows: ArchiveBatch) -> Result<(), StoreError> {
+        let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
+        let wanted = offsets_of(&rows);
+        match self.table.replace(wanted, rows.into_rows(), &[(REPLAYS.to_owned(), replays)]).await {
+            Err(error) if error.is_conflict() => Err(StoreError::StreamRuns { topic: self.table.name.clone() }),
+            outcome => outcome,
+        }
+    }
+
+    /// How often rows were replayed: each time verdicts changed.
+    pub async fn replays(&self) -> Result<i64, StoreError> {
+        Ok(self.table.transaction(REPLAYS).await?.unwrap_or_default())
+    }
+
+    /// The committed effective watermark, in milliseconds: the topic's, whichever log it came from.
+    pub async fn effective_ms(&self) -> Result<Option<i64>, StoreError> {
+        let failed = StoreError::read(&self.table.name);
+        let frame = read_session(1).read_table(self.table.delta_provider().await?).map_err(&failed)?;
+        let run = async { frame.aggregate(vec![ident(archive_columns::LOG)], vec![])?.collect().await };
+        let hot = run.await.map_err(&failed)?;
+        let hot = hot.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
+        let mut effective_ms = None;
+        for log in hot.chain(self.cold.extent.cold.keys().map(String::as_str)).collect::<BTreeSet<_>>() {
+            let application = watermark_application(log, &self.kafka_topic);
+            effective_ms = effective_ms.max(self.table.transaction(&application).await?);
+        }
+        Ok(effective_ms)
+    }
+
+    /// The next offset of a partition, as its commits have it.
+    pub async fn next_offset(&self, log: &str, partition: i32) -> Result<Option<i64>, StoreError> {
+        self.table.transaction(&partition_application(log, &self.kafka_topic, partition)).await
+    }
+}
+
+/// Names the rows' offsets.
+fn offsets_of(rows: &ArchiveBatch) -> Expr {
+    let (partitions, offsets, logs) = (rows.partitions(), rows.offsets(), rows.logs());
+    let mut known = BTreeMap::<(&str, i32), Vec<Expr>>::new();
+    for row in 0..rows.len() {
+        known.entry((logs.value(row), partitions.value(row))).or_default().push(lit(offsets.value(row)));
+    }
+    let each = known.into_iter().map(|((log, partition), offsets)| {
+        let of_partition = this_log(log).and(ident(archive_columns::PARTITION).eq(lit(partition)));
+        of_partition.and(ident(archive_columns::OFFSET).in_list(offsets, false))
+    });
+    each.reduce(Expr::or).unwrap_or(lit(false))
+}
