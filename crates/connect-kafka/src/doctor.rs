@@ -25,11 +25,11 @@ pub async fn examine(kafka: &KafkaConfig, topics: Vec<String>) -> Vec<Finding> {
     }
     if reached == 0 {
         if named.is_empty() {
-            findings.push(Finding::fail(ABOUT, "kafka.brokers names none", "kafka.brokers = \"host:9092\""));
+            findings.push(Finding::fail(ABOUT, "the connection names no broker", "set its url to kafka://host:9092"));
         }
         return findings;
     }
-    findings.push(Finding::ok(ABOUT, format!("{reached} of {} brokers of kafka.brokers can be reached", named.len())));
+    findings.push(Finding::ok(ABOUT, format!("{reached} of {} brokers of the connection can be reached", named.len())));
     let asked_with = kafka.clone();
     let probed = tokio::task::spawn_blocking(move || probe(&asked_with, &topics)).await;
     let cluster = match probed {
@@ -73,7 +73,7 @@ async fn reach(broker: &str) -> Result<(), Finding> {
             return Err(Finding::fail(
                 ABOUT,
                 format!("{address}: {error}"),
-                "correct the name in kafka.brokers, or its DNS",
+                "correct the name in the connection's url, or its DNS",
             ));
         }
         Err(_) => {
@@ -85,7 +85,7 @@ async fn reach(broker: &str) -> Result<(), Finding> {
         Ok(Err(error)) => Err(Finding::fail(
             ABOUT,
             format!("{address}: {error}"),
-            "start the broker, or correct its port in kafka.brokers",
+            "start the broker, or correct its port in the connection's url",
         )),
         Err(_) => Err(Finding::fail(ABOUT, format!("{address}: no answer"), "let this machine through the firewall")),
     }
@@ -96,13 +96,14 @@ fn remedy(reason: &str) -> String {
     let reason = reason.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     let remedy = if has(&["certificate", "ssl handshake", "ssl alert", "ssl.ca.location"]) {
-        "kafka.options: \"ssl.ca.location\" must hold the authority that signed the broker's certificate, and the name asked for must be in it"
+        "the connection's option \"ssl.ca.location\" must name the CA that signed the broker's certificate, and the certificate must contain the \
+         broker's name as the url has it"
     } else if has(&["authentication", "sasl"]) {
-        "kafka.options: look at \"security.protocol\", \"sasl.mechanism\", \"sasl.username\" and \"sasl.password\""
+        "look at the connection's \"security.protocol\", \"sasl.mechanism\", \"sasl.username\" and \"sasl.password\""
     } else if has(&["disconnected", "apiversion", "timed out", "transport"]) {
-        "the broker may want encryption: kafka.options \"security.protocol\" = \"SASL_SSL\" or \"SSL\"; or it is not a Kafka broker"
+        "the broker may require encryption: set the connection's option \"security.protocol\" to \"SASL_SSL\" or \"SSL\"; or it is not a Kafka broker"
     } else {
-        "look at kafka.brokers and kafka.options, and at the broker's log"
+        "look at the connection's url and options, and at the broker's log"
     };
     remedy.to_owned()
 }

@@ -12,7 +12,7 @@ pub enum ClientError {
     /// The same where the client library has said why.
     #[error("kafka at {brokers}: {action} failed: {problem}")]
     Connection { brokers: String, action: &'static str, problem: Problem },
-    #[error("kafka.options: {0}")]
+    #[error("the connection to kafka: {0}")]
     Settings(String),
     #[error("kafka: topic {topic} cannot be described: {reason}")]
     Describe { topic: String, reason: String },

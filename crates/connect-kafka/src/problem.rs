@@ -97,7 +97,7 @@ impl fmt::Display for Problem {
             ),
             ProblemKind::OtherHostName => (
                 "certificate verify failed: the broker's certificate is of another host name",
-                "use a name in kafka.brokers that it holds, or have one issued that holds this name",
+                "use a host name in the connection's url that it contains, or have one issued that contains this name",
             ),
             ProblemKind::CertificateExpired => {
                 ("certificate verify failed: the broker's certificate has expired", "renew it at the broker")
@@ -142,7 +142,7 @@ impl fmt::Display for Problem {
                 "the user may not use this topic",
                 "give it the rights Read and Describe, and Create and Write for the topic's .dlq",
             ),
-            ProblemKind::Unreachable => ("the broker is not reached", "see whether kafka.brokers is right and up"),
+            ProblemKind::Unreachable => ("the broker is not reached", "check that the connection's url is right and the broker is up"),
         };
         write!(f, "{what}: {remedy} ({})", self.detail)
     }

@@ -1,4 +1,4 @@
-//! What is wrong with `kafka.options`, before any connection; and which of them are not the client library's.
+//! What is wrong with a connection's settings, found before anything is connected; and which of them are not the client library's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -79,7 +79,7 @@ pub(crate) fn check(config: &KafkaConfig) -> Result<(), ClientError> {
 
 fn check_with(KafkaConfig { brokers, options }: &KafkaConfig, has_tls: bool) -> Result<(), String> {
     if brokers.contains('@') {
-        return Err("kafka.brokers holds an @: it is host:port alone; set sasl.username and sasl.password".to_owned());
+        return Err("the list of brokers contains an @: it is host:port alone; set sasl.username and sasl.password".to_owned());
     }
     let protocol = Protocol::of(options)?;
     let mechanism = mechanism(options);

@@ -7,13 +7,13 @@ use chrono::Utc;
 use vitral_schemas::finding::{Finding, clock};
 use vitral_store::doctor::{bucket, chain};
 
-use crate::open::{WarehouseConfig, as_postgres};
+use crate::open::WarehouseConfig;
 use crate::probe::probe;
-use crate::sql::Connection;
+use crate::database_url::DatabaseUrl;
 
 const ANSWER: Duration = Duration::from_secs(20);
 
-/// The database that `warehouse.url` names, its copy and its stage; `shown` makes of a URL what may be printed.
+/// The warehouse's database, its replica and its stage; `shown` makes of a URL what may be printed.
 pub async fn examine(
     config: &WarehouseConfig,
     options: &BTreeMap<String, String>,
@@ -21,9 +21,9 @@ pub async fn examine(
 ) -> Vec<Finding> {
     const ABOUT: &str = "warehouse";
     let Some(url) = &config.url else { return vec![Finding::ok(ABOUT, "Delta tables in the store")] };
-    let mut findings = database(ABOUT, url, &shown(url)).await;
+    let mut findings = database(ABOUT, url, &shown(url.expose())).await;
     if let Some(replica) = &config.replica_url {
-        findings.extend(database("replica", replica, &shown(replica)).await);
+        findings.extend(database("replica", replica, &shown(replica.expose())).await);
     }
     if let Some(stage) = &config.stage {
         findings.extend(bucket("stage", "warehouse.stage", stage, options).await);
@@ -31,9 +31,8 @@ pub async fn examine(
     findings
 }
 
-async fn database(about: &'static str, url: &str, shown: &str) -> Vec<Finding> {
-    let connection = Connection { url: as_postgres(url), replica_url: None, connections: 1 };
-    let probed = match tokio::time::timeout(ANSWER, probe(&connection)).await {
+async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Finding> {
+    let probed = match tokio::time::timeout(ANSWER, probe(url)).await {
         Ok(Ok(probed)) => probed,
         Ok(Err(error)) => {
             let remedy = "look at host, user and password of the URL, and at the database's log";
@@ -55,7 +54,7 @@ async fn database(about: &'static str, url: &str, shown: &str) -> Vec<Finding> {
             ),
         ));
     }
-    if probed.is_encrypted == Some(false) && !is_local(url) {
+    if probed.is_encrypted == Some(false) && !is_local(url.expose()) {
         findings.push(Finding::warn(about, "the connection is not encrypted", "add ?sslmode=require to the URL"));
     }
     let ahead_ms = probed.now_ms.map(|now_ms| now_ms - Utc::now().timestamp_millis());
@@ -76,7 +75,7 @@ mod tests {
 
     #[tokio::test]
     async fn a_database_that_is_away() {
-        let url = Some("postgresql://u:secret@127.0.0.1:9/d?sslmode=disable".into());
+        let url = Some(DatabaseUrl::new("postgresql://u:secret@127.0.0.1:9/d?sslmode=disable"));
         let config = WarehouseConfig { url, ..WarehouseConfig::default() };
         let findings = examine(&config, &BTreeMap::new(), |_| "postgresql://u@127.0.0.1".to_owned()).await;
         assert!(findings[0].state == State::Fail && !findings[0].found.contains("secret"), "{findings:?}");

@@ -2,6 +2,7 @@
 //!
 //! Architecture invariant: only this crate knows a database's driver.
 
+mod database_url;
 mod doctor;
 mod open;
 mod postgres;
@@ -10,9 +11,11 @@ mod redshift;
 mod sql;
 mod tls;
 
+
 pub use doctor::examine;
-pub use open::{OpenError, WarehouseConfig, as_postgres, open};
+pub use open::{OpenError, WarehouseConfig, open};
 pub use postgres::PostgresWarehouse;
 pub use probe::{ProbedDatabase, probe};
 pub use redshift::RedshiftWarehouse;
-pub use sql::Connection;
+pub use sql::DatabaseConfig;
+pub use database_url::DatabaseUrl;

@@ -7,17 +7,18 @@ use vitral_store::{Layout, Location, StoreError};
 
 use crate::postgres::PostgresWarehouse;
 use crate::redshift::RedshiftWarehouse;
-use crate::sql::Connection;
+use crate::sql::DatabaseConfig;
+use crate::database_url::DatabaseUrl;
 
 /// Where the warehouse is; in the store itself, unless a database is named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WarehouseConfig {
-    /// `postgresql://...` or `redshift://...`.
-    pub url: Option<String>,
-    /// A copy of the database for reading.
-    pub replica_url: Option<String>,
-    /// Connections at most.
-    pub connections: usize,
+    /// The database.
+    pub url: Option<DatabaseUrl>,
+    /// A replica of it for reading, which may lag behind.
+    pub replica_url: Option<DatabaseUrl>,
+    /// The largest number of open connections, to each of the two.
+    pub pool_size: usize,
     /// Redshift alone: where in S3 rows wait for its `COPY`, which reads them in a role.
     pub stage: Option<String>,
     /// That role.
@@ -28,7 +29,7 @@ pub struct WarehouseConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is of another kind.
-    #[error("configuration: warehouse.url must begin with postgresql:// or redshift://, not {0}://")]
+    #[error("configuration: the URL of the warehouse's connection must begin with postgresql:// or redshift://, not {0}://")]
     Scheme(String),
     /// Redshift needs more.
     #[error(
@@ -50,28 +51,17 @@ pub async fn open(
     store: &Location,
 ) -> Result<Box<dyn Warehouse>, OpenError> {
     let Some(url) = &config.url else { return Ok(Box::new(DeltaWarehouse::new(Layout::of(store).warehouse()))) };
-    let connection = Connection {
-        url: as_postgres(url),
-        replica_url: config.replica_url.as_deref().map(as_postgres),
-        connections: config.connections,
-    };
-    match url.split_once("://").map_or("", |(scheme, _)| scheme) {
-        "postgresql" | "postgres" => Ok(Box::new(PostgresWarehouse::open(&connection).await.map_err(OpenError::Open)?)),
+    let database =
+        DatabaseConfig { url: url.clone(), replica_url: config.replica_url.clone(), pool_size: config.pool_size };
+    match url.scheme() {
+        "postgresql" | "postgres" => Ok(Box::new(PostgresWarehouse::open(&database).await.map_err(OpenError::Open)?)),
         "redshift" => {
             let (Some(stage), Some(iam_role)) = (&config.stage, &config.iam_role) else {
                 return Err(OpenError::Redshift);
             };
             let stage = Location::bucket(stage, options).map_err(OpenError::Stage)?;
-            Ok(Box::new(RedshiftWarehouse::open(&connection, stage, iam_role).await.map_err(OpenError::Open)?))
+            Ok(Box::new(RedshiftWarehouse::open(&database, stage, iam_role).await.map_err(OpenError::Open)?))
         }
         scheme => Err(OpenError::Scheme(scheme.to_owned())),
-    }
-}
-
-/// Redshift speaks PostgreSQL's protocol.
-pub fn as_postgres(url: &str) -> String {
-    match url.strip_prefix("redshift://") {
-        Some(rest) => format!("postgresql://{rest}"),
-        None => url.to_owned(),
     }
 }

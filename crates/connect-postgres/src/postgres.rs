@@ -13,7 +13,7 @@ use futures::{SinkExt, StreamExt, pin_mut};
 use vitral_store::StoreError;
 use vitral_store::warehouse::{Capacity, WarehouseTable};
 
-use crate::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, columns, literal, quoted};
+use crate::sql::{DatabaseConfig, Dialect, NEW_ROWS, SqlWarehouse, columns, literal, quoted};
 
 /// Names the locks of this program.
 const LOCKS: &str = "vitral ";
@@ -23,10 +23,12 @@ pub type PostgresWarehouse = SqlWarehouse<Postgres>;
 
 impl PostgresWarehouse {
     /// Brings the database up to date; tables are made in the first schema of the user's search path.
-    pub async fn open(connection: &Connection) -> Result<Self, StoreError> {
-        Self::open_with(connection, Postgres).await
+    pub async fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
+        Self::open_with(config, Postgres).await
     }
 }
+
+/// What is PostgreSQL's own.
 pub struct Postgres;
 
 #[async_trait]

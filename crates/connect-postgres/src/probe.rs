@@ -2,7 +2,8 @@
 
 use vitral_store::StoreError;
 
-use crate::sql::{Connection, client, pool, texts};
+use crate::sql::{client, pool, texts};
+use crate::database_url::DatabaseUrl;
 
 /// What a database says of itself and of the user: what `vitral doctor` asks. Changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,9 +21,9 @@ pub struct ProbedDatabase {
 }
 
 /// Connects once and asks; an error if no connection comes about.
-pub async fn probe(connection: &Connection) -> Result<ProbedDatabase, StoreError> {
+pub async fn probe(url: &DatabaseUrl) -> Result<ProbedDatabase, StoreError> {
     const OF: &str = "database";
-    let pool = pool(&connection.url, 1)?;
+    let pool = pool(url, 1)?;
     let client = client(&pool, OF).await?;
     let ask = async |sql: &str| -> Option<String> {
         let rows = client.simple_query(sql).await.ok()?;

@@ -15,7 +15,7 @@ use uuid::Uuid;
 use vitral_store::warehouse::{Capacity, WarehouseTable};
 use vitral_store::{Location, StoreError};
 
-use crate::sql::{Connection, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted};
+use crate::sql::{DatabaseConfig, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted};
 
 /// Of a file that is staged: the nodes load several at the same time.
 const FILE_BYTES: usize = 64 << 20;
@@ -25,11 +25,12 @@ pub type RedshiftWarehouse = SqlWarehouse<Redshift>;
 
 impl RedshiftWarehouse {
     /// Brings the database up to date. `stage` is a place in S3 that the cluster may read in the role `iam_role`.
-    pub async fn open(connection: &Connection, stage: Location, iam_role: &str) -> Result<Self, StoreError> {
-        Self::open_with(connection, Redshift { stage, iam_role: iam_role.to_owned() }).await
+    pub async fn open(config: &DatabaseConfig, stage: Location, iam_role: &str) -> Result<Self, StoreError> {
+        Self::open_with(config, Redshift { stage, iam_role: iam_role.to_owned() }).await
     }
 }
 
+/// What is Redshift's own.
 pub struct Redshift {
     stage: Location,
     iam_role: String,

@@ -23,6 +23,7 @@ use vitral_store::StoreError;
 use vitral_store::warehouse::{Capacity, Days, Replaced, SetAside, Warehouse, WarehouseTable};
 
 use crate::tls::{Secured, secured};
+use crate::database_url::DatabaseUrl;
 
 /// Where rows wait; each session has its own.
 pub(crate) const NEW_ROWS: &str = "vitral_novas";
@@ -32,13 +33,13 @@ const POOL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// How a database is reached.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Connection {
-    /// `postgresql://user@host/database`, with `sslmode`, `sslrootcert`, `sslcert` and `sslkey` where needed.
-    pub url: String,
-    /// A copy for reading, which may be behind.
-    pub replica_url: Option<String>,
-    /// How many there are at most, to each.
-    pub connections: usize,
+pub struct DatabaseConfig {
+    /// Where it is, with `sslmode`, `sslrootcert`, `sslcert` and `sslkey` where needed.
+    pub url: DatabaseUrl,
+    /// A replica for reading, which may lag behind.
+    pub replica_url: Option<DatabaseUrl>,
+    /// The largest number of open connections, to each of the two.
+    pub pool_size: usize,
 }
 
 /// What differs between databases.
@@ -80,10 +81,10 @@ pub struct SqlWarehouse<D> {
 
 impl<D: Dialect> SqlWarehouse<D> {
     /// Brings the database up to date.
-    pub(crate) async fn open_with(connection: &Connection, dialect: D) -> Result<Self, StoreError> {
-        let to = |url: &String| pool(url, connection.connections);
-        let replica = connection.replica_url.as_ref().map(to).transpose()?;
-        let warehouse = Self { pool: to(&connection.url)?, replica, dialect };
+    pub(crate) async fn open_with(config: &DatabaseConfig, dialect: D) -> Result<Self, StoreError> {
+        let to = |url: &DatabaseUrl| pool(url, config.pool_size);
+        let replica = config.replica_url.as_ref().map(to).transpose()?;
+        let warehouse = Self { pool: to(&config.url)?, replica, dialect };
         warehouse.migrate().await?;
         Ok(warehouse)
     }
@@ -348,9 +349,9 @@ pub(crate) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreErro
 }
 
 /// Connections are made when they are needed.
-pub(crate) fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
+pub(crate) fn pool(url: &DatabaseUrl, size: usize) -> Result<Pool, StoreError> {
     let wrong = |reason: String| StoreError::WarehouseUrl { reason };
-    let Secured { mut config, tls } = secured(url).map_err(wrong)?;
+    let Secured { mut config, tls } = secured(url.as_postgres().expose()).map_err(wrong)?;
     config.application_name("vitral").connect_timeout(CONNECT_TIMEOUT);
     let recycling = ManagerConfig { recycling_method: RecyclingMethod::Verified };
     let manager = match tls {
@@ -358,7 +359,7 @@ pub(crate) fn pool(url: &str, connections: usize) -> Result<Pool, StoreError> {
         Some(tls) => Manager::from_config(config, MakeRustlsConnect::new(tls), recycling),
     };
     Pool::builder(manager)
-        .max_size(connections.max(1))
+        .max_size(size.max(1))
         .runtime(Runtime::Tokio1)
         .wait_timeout(Some(POOL_TIMEOUT))
         .build()

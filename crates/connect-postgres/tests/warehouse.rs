@@ -13,7 +13,7 @@ use arrow::compute::{SortColumn, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{DataType, Date32Type, Field, Schema, SchemaRef, TimeUnit};
 use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
-use vitral_connect_postgres::{Connection, PostgresWarehouse};
+use vitral_connect_postgres::{DatabaseConfig, DatabaseUrl, PostgresWarehouse};
 use vitral_store::read_session;
 use vitral_store::warehouse::{Days, DeltaWarehouse, Warehouse, WarehouseTable};
 
@@ -32,9 +32,12 @@ async fn warehouses() -> (tempfile::TempDir, Vec<(&'static str, Arc<dyn Warehous
 }
 
 /// The server that `scripts/services` has started; in CI it must be there.
-fn postgres() -> Option<Connection> {
+fn postgres() -> Option<DatabaseConfig> {
     match std::env::var("VITRAL_TEST_POSTGRES") {
-        Ok(url) => Some(Connection { replica_url: Some(url.clone()), url, connections: 3 }),
+        Ok(url) => {
+            let url = DatabaseUrl::new(url);
+            Some(DatabaseConfig { replica_url: Some(url.clone()), url, pool_size: 3 })
+        }
         Err(_) if std::env::var_os("CI").is_some() => panic!("VITRAL_TEST_POSTGRES is missing"),
         Err(_) => {
             eprintln!(
@@ -239,13 +242,13 @@ async fn a_database_keeps_the_key() {
 }
 
 /// The server of `postgres()`, as one that is asked for TLS.
-fn by_tls(host: &str, settings: &str) -> Option<Connection> {
+fn by_tls(host: &str, settings: &str) -> Option<DatabaseConfig> {
     let plain = postgres()?.url;
     let tls =
         std::env::var("VITRAL_TEST_POSTGRES_TLS").expect("VITRAL_TEST_POSTGRES_TLS: restart it by scripts/services");
-    let (address, _) = plain.split_once('?').expect("settings");
+    let (address, _) = plain.expose().split_once('?').expect("settings");
     let url = format!("{}?{}", address.replace("127.0.0.1", host), settings.replace("TLS", &tls));
-    Some(Connection { url, replica_url: None, connections: 1 })
+    Some(DatabaseConfig { url: DatabaseUrl::new(url), replica_url: None, pool_size: 1 })
 }
 
 fn causes(error: &dyn std::error::Error) -> String {
@@ -294,7 +297,8 @@ async fn who_strips_tls_from_the_way_gets_nothing() {
     let root = certificates.path().join("ca.pem");
     std::fs::write(&root, CERTIFICATE).expect("a certificate");
     let url = format!("postgresql://vitral:hush@127.0.0.1:{port}/shop?sslmode=require&sslrootcert={}", root.display());
-    let error = PostgresWarehouse::open(&Connection { url, replica_url: None, connections: 1 }).await.err();
+    let config = DatabaseConfig { url: DatabaseUrl::new(url), replica_url: None, pool_size: 1 };
+    let error = PostgresWarehouse::open(&config).await.err();
     let error = causes(&error.expect("a refusal"));
     assert!(error.contains("TLS") && !error.contains("hush"), "{error}");
     assert_eq!(heard.await.expect("an end"), b"");

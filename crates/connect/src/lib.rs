@@ -17,6 +17,7 @@
 
 #[cfg(feature = "conformance")]
 pub mod conformance;
+mod connections;
 mod connector;
 mod dead_letters;
 mod decorators;
@@ -28,6 +29,7 @@ pub mod retry;
 mod sink;
 mod source;
 
+pub use connections::{Connection, ConnectionError, Connections, Secret};
 pub use connector::Connector;
 pub use dead_letters::{DeadLetter, DeadLetters, Delivery};
 pub use decorators::{Retrying, TimedOut};

@@ -60,7 +60,7 @@ pub enum StoreError {
     OtherDays { table: String, rows: u64, from: NaiveDate, to: NaiveDate },
     #[error("store.url {url} cannot be used: {reason}")]
     Location { url: String, reason: String },
-    #[error("warehouse.url cannot be used: {reason}")]
+    #[error("the url of the warehouse's connection cannot be used: {reason}")]
     WarehouseUrl { reason: String },
     #[error("{path} cannot be {action}")]
     Object { path: String, action: &'static str, source: Box<object_store::Error> },

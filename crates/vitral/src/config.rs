@@ -1,5 +1,6 @@
 //! The configuration: defaults < `vitral.toml` < environment (`VITRAL__SECTION__KEY`) < flags.
 
+mod connections;
 mod query;
 mod retention;
 
@@ -14,8 +15,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use vitral_api::ServeConfig;
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
-use vitral_connect_kafka::KafkaConfig;
-use vitral_connect_postgres::WarehouseConfig;
+use vitral_connect::Connection;
 use vitral_schemas::health::Bounds;
 use vitral_store::Location;
 use vitral_stream::{Limits, StreamConfig};
@@ -40,6 +40,8 @@ pub struct Config {
     /// The earlier name of `domain`.
     #[serde(skip_serializing_if = "is_unset")]
     pub shop: DomainOptions,
+    /// Outside systems, under the names by which settings and SQL refer to them.
+    pub connections: BTreeMap<String, Connection>,
     pub kafka: Kafka,
     pub store: Store,
     pub warehouse: Warehouse,
@@ -67,10 +69,14 @@ pub struct CatalogSources {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
-    /// Where the cluster is first asked: `host:port`, several separated by commas.
-    pub brokers: String,
-    /// Further settings of the Kafka client (librdkafka), such as `"security.protocol" = "SASL_SSL"`.
-    pub options: BTreeMap<String, String>,
+    /// The connection to the cluster. Until `[connections.kafka]` is declared, it is `kafka://127.0.0.1:9092`.
+    pub connection: String,
+    /// What `connections.NAME.url` has replaced, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    brokers: Option<String>,
+    /// What `connections.NAME.options` and `.secrets` have replaced, for one release.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    options: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -85,12 +91,21 @@ pub struct Store {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Warehouse {
-    /// The database that jobs write to: `postgresql://...` or `redshift://...`; without it, they write Delta tables next to the archive.
-    pub url: Option<String>,
-    /// A replica of that database, for reading.
-    pub replica_url: Option<String>,
-    /// How many connections to the database may be open.
-    pub connections: usize,
+    /// The connection to the database that jobs write to, PostgreSQL or Redshift; without it, they write Delta tables next to the archive.
+    pub connection: Option<String>,
+    /// The connection to a replica of that database, for reading.
+    pub replica_connection: Option<String>,
+    /// How many connections to the database may be open, and as many to the replica.
+    pub pool_size: usize,
+    /// What `connections.NAME.url` has replaced, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    url: Option<String>,
+    /// The same for the replica.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    replica_url: Option<String>,
+    /// The former name of `warehouse.pool_size`, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    connections: Option<usize>,
     /// Redshift only: where in S3 rows wait for its `COPY`; `store.options` apply there too.
     pub stage: Option<String>,
     /// Redshift only: the role in which it reads `stage`.
@@ -166,7 +181,16 @@ impl Default for CatalogSources {
 
 impl Default for Warehouse {
     fn default() -> Self {
-        Self { url: None, replica_url: None, connections: 4, stage: None, iam_role: None }
+        Self {
+            connection: None,
+            replica_connection: None,
+            pool_size: 4,
+            url: None,
+            replica_url: None,
+            connections: None,
+            stage: None,
+            iam_role: None,
+        }
     }
 }
 
@@ -178,7 +202,7 @@ impl Default for Reconcile {
 
 impl Default for Kafka {
     fn default() -> Self {
-        Self { brokers: "127.0.0.1:9092".to_owned(), options: BTreeMap::new() }
+        Self { connection: connections::KAFKA.to_owned(), brokers: None, options: BTreeMap::new() }
     }
 }
 
@@ -233,17 +257,23 @@ impl Config {
             bail!("{} is no file: name another with --config, or leave it out", file.display());
         }
         let toml = file.map_or_else(|| Toml::file(DEFAULT_FILE), Toml::file_exact);
-        let figment = Figment::from(Serialized::defaults(Self::default())).merge(toml).merge(
-            Env::prefixed(ENV_PREFIX).filter(|key| !key.as_str().to_lowercase().contains("__options__")).split("__"),
-        );
+        // What is not read by figment is taken below as it stands.
+        let is_for_figment = |key: &str| !key.contains("__options__") && !key.starts_with("connections__");
+        let environment = Env::prefixed(ENV_PREFIX).filter(move |key| is_for_figment(&key.as_str().to_lowercase()));
+        let figment =
+            Figment::from(Serialized::defaults(Self::default())).merge(toml).merge(environment.split("__"));
         let mut config: Self = figment.extract().map_err(|error| {
             let lines: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
             anyhow!("configuration: {}", lines.join("; "))
         })?;
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
-        config.take_options(std::env::vars_os().filter_map(text));
+        let variables: Vec<(String, String)> = std::env::vars_os().filter_map(text).collect();
+        config.take_options(&variables);
+        config.take_connections(&variables)?;
         config.take_former_keys();
+        config.take_former_connections()?;
         config.settings()?;
+        config.check_connections()?;
         for (name, value, least) in [
             ("stream.batch_rows", config.stream.batch_rows, 1),
             ("stream.uncommitted_bytes", config.stream.uncommitted_bytes, 1 << 20),
@@ -263,12 +293,12 @@ impl Config {
 
     /// The clients' own settings from the environment, as they stand there: a password may be all digits.
     /// `VITRAL__KAFKA__OPTIONS__SASL_PASSWORD` is `sasl.password`, `VITRAL__STORE__OPTIONS__AWS_REGION` is `aws_region`.
-    fn take_options(&mut self, variables: impl Iterator<Item = (String, String)>) {
+    fn take_options(&mut self, variables: &[(String, String)]) {
         for (name, value) in variables {
             if let Some(key) = name.strip_prefix(KAFKA_OPTIONS_ENV) {
-                self.kafka.options.insert(key.to_lowercase().replace('_', "."), value);
+                self.kafka.options.insert(key.to_lowercase().replace('_', "."), value.clone());
             } else if let Some(key) = name.strip_prefix(STORE_OPTIONS_ENV) {
-                self.store.options.insert(key.to_lowercase(), value);
+                self.store.options.insert(key.to_lowercase(), value.clone());
             }
         }
     }
@@ -309,10 +339,6 @@ impl Config {
         Catalog::load(&self.catalog.dirs, &self.settings()?).context("the catalog is broken")
     }
 
-    pub fn kafka(&self) -> KafkaConfig {
-        KafkaConfig { brokers: self.kafka.brokers.clone(), options: self.kafka.options.clone() }
-    }
-
     /// Where archive, metric tables and snapshots are.
     pub fn location(&self, data_dir: &Path) -> anyhow::Result<Location> {
         let location = match &self.store.url {
@@ -320,12 +346,6 @@ impl Config {
             None => Location::folder(data_dir),
         };
         location.context("configuration")
-    }
-
-    /// Where jobs put their tables.
-    pub fn warehouse(&self) -> WarehouseConfig {
-        let Warehouse { url, replica_url, connections, stage, iam_role } = self.warehouse.clone();
-        WarehouseConfig { url, replica_url, connections, stage, iam_role }
     }
 
     pub fn stream(&self, store: Location) -> StreamConfig {
@@ -372,11 +392,9 @@ impl Config {
 
     fn without_secrets(&self) -> Self {
         let mut shown = self.clone();
-        redacted::options(&mut shown.kafka.options, redacted::KAFKA_OPTIONS);
+        shown.connections = self.shown_connections();
         redacted::options(&mut shown.store.options, redacted::STORE_OPTIONS);
-        shown.kafka.brokers = redacted::brokers(&shown.kafka.brokers);
-        let warehouse = &mut shown.warehouse;
-        for url in [&mut shown.store.url, &mut warehouse.url, &mut warehouse.replica_url, &mut warehouse.stage] {
+        for url in [&mut shown.store.url, &mut shown.warehouse.stage] {
             *url = url.take().map(|url| redacted::url(&url));
         }
         shown
@@ -407,7 +425,7 @@ fn stream_defaults() -> StreamConfig {
 mod tests {
     use super::*;
 
-    fn load(text: &str) -> anyhow::Result<Config> {
+    pub(super) fn load(text: &str) -> anyhow::Result<Config> {
         let dir = tempfile::tempdir()?;
         let file = dir.path().join("vitral.toml");
         std::fs::write(&file, text)?;
@@ -495,31 +513,34 @@ mod tests {
     #[test]
     fn what_is_not_known_to_be_harmless_is_hidden() {
         let config = load(
-            "[kafka]\nbrokers = 'user:hush@h:9092,h2:9092'\n[kafka.options]\n'sasl.password' = 'hush'\n'client.id' = 'shop'\n\
-             'sasl.oauthbearer.config' = 'hush'\n'ssl.key.pem' = 'hush'\n\
+            "[connections.kafka]\nurl = 'kafka://h:9092,h2:9092'\n[connections.kafka.options]\n'sasl.password' = 'hush'\n\
+             'client.id' = 'shop'\n'sasl.oauthbearer.config' = 'hush'\n'ssl.key.pem' = 'hush'\n\
+             [connections.loja]\nurl = 'postgresql://u:hush@h/d?sslmode=require&options=hush'\noptions = { options = 'hush' }\n\
+             [connections.replica]\nurl = 'postgresql://h/d?user=u&password=hush'\n\
+             [connections.other]\nurl = 'mongodb://u:hush@h,h2/d'\noptions = { any = 'hush' }\n\
              [store]\nurl = 's3://hush@bucket/prefix'\n\
              [store.options]\nazure_storage_connection_string = 'hush'\naws_region = 'sa-east-1'\naws_endpoint = 'http://u:hush@h'\n\
-             [warehouse]\nurl = 'postgresql://u:hush@h/d?sslmode=require&options=hush'\n\
-             replica_url = 'postgresql://h/d?user=u&password=hush'\nstage = 's3://hush:hush@stage/x'",
+             [warehouse]\nconnection = 'loja'\nreplica_connection = 'replica'\nstage = 's3://hush:hush@stage/x'",
         )
         .expect("valid");
-        let shown = format!("{:?}", config.without_secrets());
+        assert!(!format!("{:?}", config.connections).contains("hush"));
+        let shown = toml::to_string_pretty(&config.without_secrets()).expect("shown");
         assert!(!shown.contains("hush"), "{shown}");
-        for harmless in ["\"client.id\": \"shop\"", "sslmode=require", "sa-east-1", "h2:9092", "bucket/prefix"] {
+        for harmless in ["\"client.id\" = \"shop\"", "sslmode=require", "sa-east-1", "h2:9092", "bucket/prefix"] {
             assert!(shown.contains(harmless), "{harmless}: {shown}");
         }
     }
 
     #[test]
     fn a_client_s_settings_come_from_the_environment_as_they_stand_there() {
-        let mut config = load("[kafka.options]\n'sasl.username' = 'of the file'").expect("valid");
+        let mut config = Config::default();
         let variables = [
             ("VITRAL__KAFKA__OPTIONS__SASL_PASSWORD", "007"),
             ("VITRAL__KAFKA__OPTIONS__SASL_USERNAME", "u"),
             ("VITRAL__STORE__OPTIONS__AWS_REGION", "sa-east-1"),
             ("OTHER", "x"),
         ];
-        config.take_options(variables.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())));
+        config.take_options(&variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
         let options = &config.kafka.options;
         assert_eq!((options["sasl.password"].as_str(), options["sasl.username"].as_str()), ("007", "u"));
         assert_eq!((options.len(), config.store.options["aws_region"].as_str()), (2, "sa-east-1"));

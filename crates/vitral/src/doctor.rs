@@ -9,7 +9,7 @@ use crate::args::Common;
 use crate::config::{Config, redacted};
 
 /// Everything, in the order in which things depend on each other.
-pub async fn examine(config: &Config, common: &Common) -> Vec<Finding> {
+pub async fn examine(config: &Config, common: &Common) -> anyhow::Result<Vec<Finding>> {
     let (mut findings, catalog) = machine::catalog(config);
     findings.extend(machine::examine(config, &common.data_dir));
     let topics = catalog.iter().flat_map(|catalog| &catalog.topics).map(|topic| topic.kafka_topic.clone()).collect();
@@ -19,7 +19,7 @@ pub async fn examine(config: &Config, common: &Common) -> Vec<Finding> {
             None => vec![Finding::ok("store", "the data directory")],
         }
     };
-    let (kafka, warehouse) = (config.kafka(), config.warehouse());
+    let (kafka, warehouse) = (config.kafka()?, config.warehouse()?);
     let (kafka, store, warehouse, api) = tokio::join!(
         vitral_connect_kafka::examine(&kafka, topics),
         store,
@@ -27,5 +27,5 @@ pub async fn examine(config: &Config, common: &Common) -> Vec<Finding> {
         machine::api(config),
     );
     findings.extend(kafka.into_iter().chain(store).chain(warehouse).chain(api));
-    findings
+    Ok(findings)
 }

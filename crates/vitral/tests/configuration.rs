@@ -122,7 +122,7 @@ fn kind(name: &str, of: &str) -> &'static str {
         "bool" => "`true` or `false`",
         "usize" | "u64" | "u32" | "u16" => "number",
         "Vec<String>" | "Vec<PathBuf>" => "list of strings",
-        "BTreeMap<String, String>" => "table of strings",
+        "BTreeMap<String, String>" | "BTreeMap<String, Secret>" => "table of strings",
         _ => "string",
     }
 }
@@ -130,7 +130,7 @@ fn kind(name: &str, of: &str) -> &'static str {
 /// The fields of every struct of the configuration's sources, with their comments.
 fn structs() -> BTreeMap<String, Vec<Field>> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = vec![src.join("config.rs"), src.join("../../catalog/src/domain.rs")];
+    let mut files = vec![src.join("config.rs"), src.join("../../catalog/src/domain.rs"), src.join("../../connect/src/connections.rs")];
     let parts = std::fs::read_dir(src.join("config")).expect("its parts");
     files.extend(parts.map(|part| part.expect("a part").path()));
     let mut structs = BTreeMap::new();
@@ -181,7 +181,9 @@ fn render(keys: &[Key], defaults: &Value) -> String {
     let mut text = HEADER.to_owned();
     let mut section = "";
     for key in keys {
-        let (of, name) = key.name.split_once('.').expect("a section");
+        let sections = if key.name.contains(".NAME.") { 2 } else { 1 };
+        let (end, _) = key.name.match_indices('.').nth(sections - 1).expect("a section");
+        let (of, name) = (&key.name[..end], &key.name[end + 1..]);
         if of != section {
             section = of;
             write!(text, "\n## `[{section}]`\n\n| Key | Default | Kind | Meaning |\n|---|---|---|---|\n")

@@ -192,7 +192,7 @@ fn the_doctor_looks_at_everything_beside_a_stream() {
         let mut command = vitral(&dir);
         command
             .args(["doctor", "--format", format])
-            .env("VITRAL__KAFKA__BROKERS", &kafka)
+            .env("VITRAL__CONNECTIONS__KAFKA__URL", format!("kafka://{kafka}"))
             .env("VITRAL__API__LISTEN", &api);
         command.output().expect("ended")
     };

@@ -2,7 +2,7 @@
 
 use vitral_batch::jobs::Wanted;
 use vitral_batch::{BatchError, checks};
-use vitral_connect_postgres::{Connection, PostgresWarehouse};
+use vitral_connect_postgres::{DatabaseConfig, DatabaseUrl, PostgresWarehouse};
 use vitral_store::Quarantine;
 use vitral_store::warehouse::Days;
 
@@ -99,8 +99,8 @@ async fn what_a_database_cannot_take_is_set_aside_and_the_rest_goes_on() {
             return;
         }
     };
-    let connection = Connection { url, replica_url: None, connections: 3 };
-    let warehouse = PostgresWarehouse::open(&connection).await.expect("a database");
+    let config = DatabaseConfig { url: DatabaseUrl::new(url), replica_url: None, pool_size: 3 };
+    let warehouse = PostgresWarehouse::open(&config).await.expect("a database");
     let world = World::new();
     let letters = (0..6_000_u32).map(|n| char::from(b'a' + (n.wrapping_mul(2_654_435_761) >> 25) as u8 % 26));
     let long = letters.collect::<String>();

@@ -7,7 +7,7 @@ use vitral_batch::BatchError;
 use vitral_batch::import::records::{self, State};
 use vitral_batch::jobs::{Jobs, Wanted};
 use vitral_catalog::DomainSettings;
-use vitral_connect_postgres::{Connection, PostgresWarehouse};
+use vitral_connect_postgres::{DatabaseConfig, DatabaseUrl, PostgresWarehouse};
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 
 use crate::world::{World, day, show};
@@ -168,9 +168,9 @@ async fn an_id_that_is_not_there_is_an_error_that_says_where_to_look() {
 }
 
 /// The server that `scripts/services` has started; in CI it must be there.
-fn postgres() -> Option<Connection> {
+fn postgres() -> Option<DatabaseConfig> {
     match std::env::var("VITRAL_TEST_POSTGRES") {
-        Ok(url) => Some(Connection { replica_url: None, url, connections: 2 }),
+        Ok(url) => Some(DatabaseConfig { url: DatabaseUrl::new(url), replica_url: None, pool_size: 2 }),
         Err(_) if std::env::var_os("CI").is_some() => panic!("VITRAL_TEST_POSTGRES is missing"),
         Err(_) => {
             eprintln!("left out: no PostgreSQL; scripts/services start postgres");

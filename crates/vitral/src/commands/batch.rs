@@ -151,7 +151,7 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         found.extend(checks::quarantined(&store, days).await?);
         return show_checks(&found, from, to);
     }
-    let warehouse = vitral_connect_postgres::open(&config.warehouse(), &config.store.options, &store).await?;
+    let warehouse = vitral_connect_postgres::open(&config.warehouse()?, &config.store.options, &store).await?;
     let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref(), allow_open: flags.allow_open };
     let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
     let done = loop {

@@ -35,7 +35,7 @@ pub struct Unwell(usize, usize);
 
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    let findings = runtime.block_on(doctor::examine(config, common));
+    let findings = runtime.block_on(doctor::examine(config, common))?;
     // A client library may still be trying to connect.
     runtime.shutdown_background();
     let count = |state| findings.iter().filter(|finding| finding.state == state).count();

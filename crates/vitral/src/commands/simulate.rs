@@ -69,7 +69,7 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
         None if flags.start.is_none() => Pace::EventTime { start_ms },
         None => Pace::Unlimited,
     };
-    let producer = EventProducer::new(&config.kafka(), &flags.topic)?;
+    let producer = EventProducer::new(&config.kafka()?, &flags.topic)?;
     let began = Instant::now();
     play(messages, pace, &AtomicBool::new(false), |message| producer.send(&message.key, &message.payload))?;
     producer.flush(Duration::from_secs(60))?;

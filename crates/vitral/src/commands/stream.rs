@@ -25,7 +25,7 @@ pub struct Flags {
     /// Where to serve the API and the page (default: api.listen).
     #[arg(long, value_name = "ADDR")]
     api: Option<SocketAddr>,
-    /// Kafka's brokers (default: kafka.brokers).
+    /// Kafka's brokers (default: those of the connection kafka.connection).
     #[arg(long, value_name = "HOST:PORT,...")]
     kafka: Option<String>,
     /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
@@ -65,7 +65,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
             .parse()
             .with_context(|| format!("configuration: api.listen is {:?}", config.api.listen))?,
     };
-    let mut kafka = config.kafka();
+    let mut kafka = config.kafka()?;
     if let Some(brokers) = flags.kafka {
         kafka.brokers = brokers;
     }

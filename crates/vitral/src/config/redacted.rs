@@ -84,8 +84,8 @@ pub(super) const STORE_OPTIONS: &[&str] = &[
     "timeout",
 ];
 
-/// Of a database's URL.
-const QUERY: &[&str] = &[
+/// Parameters of a database's URL that hold no secret.
+pub(super) const DATABASE_OPTIONS: &[&str] = &[
     "application_name",
     "connect_timeout",
     "host",
@@ -100,15 +100,18 @@ const QUERY: &[&str] = &[
 
 pub(super) fn options(options: &mut BTreeMap<String, String>, harmless: &[&str]) {
     for (key, value) in options {
-        let key = key.to_lowercase();
-        let is_harmless =
-            harmless.iter().any(|known| key == *known || (known.ends_with('.') && key.starts_with(known)));
-        if !is_harmless {
+        if !is_harmless(key, harmless) {
             *value = HIDDEN.to_owned();
         } else if value.contains("://") {
             *value = url(value);
         }
     }
+}
+
+/// Whether an option is known to hold no secret.
+pub(super) fn is_harmless(key: &str, harmless: &[&str]) -> bool {
+    let key = key.to_lowercase();
+    harmless.iter().any(|known| key == *known || (known.ends_with('.') && key.starts_with(known)))
 }
 
 /// `host:port` each, whatever stands before an `@`.
@@ -128,8 +131,9 @@ pub(crate) fn url(text: &str) -> String {
     let is_database = matches!(shown.scheme(), "postgres" | "postgresql" | "redshift");
     let kept: Vec<(String, String)> = shown
         .query_pairs()
+        .filter(|(key, _)| key != "password")
         .map(|(key, value)| {
-            let value = if QUERY.contains(&&*key) { value.into_owned() } else { HIDDEN.to_owned() };
+            let value = if DATABASE_OPTIONS.contains(&&*key) { value.into_owned() } else { HIDDEN.to_owned() };
             (key.into_owned(), value)
         })
         .collect();
