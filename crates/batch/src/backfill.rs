@@ -64,7 +64,7 @@ pub async fn backfill(
     let windows = Windows::new(metric.window, settings.time_zone);
     let end_ms = windows.first_open_ms(effective_ms - topic.lateness_ms);
     // Windows that lack events are not computed: they could not be proved.
-    let whole_from_ms = archive.gone_micros().map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
+    let whole_from_ms = archive.purged_micros().map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
     let done_ms = table.backfilled_until_ms().await?;
     if let Some(from_ms) = whole_from_ms.filter(|from_ms| done_ms.is_none_or(|done_ms| done_ms < *from_ms)) {
         table.begin_at(from_ms, done_ms).await?;

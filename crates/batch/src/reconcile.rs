@@ -178,8 +178,8 @@ impl Subject<'_> {
 
     /// For each metric, the part of the range whose events are all there and whose windows are published.
     fn comparable<'a>(&self, metrics: &[&'a Metric], stored: Option<&Stored>, range: TimeRange) -> Vec<Progress<'a>> {
-        let gone_micros = stored.and_then(|stored| stored.archive.as_ref()?.gone_micros());
-        let whole_from_ms = gone_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
+        let purged_micros = stored.and_then(|stored| stored.archive.as_ref()?.purged_micros());
+        let whole_from_ms = purged_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
         let from_ms = whole_from_ms.unwrap_or(range.from_ms).max(range.from_ms);
         let tables = stored.map(|stored| stored.tables.as_slice()).unwrap_or_default();
         let each = metrics.iter().enumerate().map(|(index, metric)| {

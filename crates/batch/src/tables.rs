@@ -77,7 +77,7 @@ impl<'a> Tables<'a> {
             let mut stored = Stored::default();
             if let Some(archive) = Archive::read(topic, store).await? {
                 stored.replays = archive.replays().await?;
-                stored.expired = archive.gone_times();
+                stored.expired = archive.purged_times();
                 stored.archive = Some(archive.provider().await?);
                 stored.reader = Some(Arc::new(archive));
             }

@@ -125,8 +125,8 @@ impl<'a> PlannedRetention<'a> {
         };
         LastRetention::record(store, topic, limits, done).await?;
         if done != Retained::default() {
-            let Retained { moved, gone } = done;
-            let after = json!({ "linhas": total - gone.min(total), "movidas": moved, "apagadas": gone });
+            let Retained { moved, purged } = done;
+            let after = json!({ "linhas": total - purged.min(total), "movidas": moved, "apagadas": purged });
             act().after(after.to_string()).record(store).await?;
         }
         Ok(Some(done))

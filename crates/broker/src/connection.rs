@@ -121,7 +121,7 @@ impl Connection {
         Ok(written.map_err(|_| End::Unread(self.shared.topics.limits.patience))??)
     }
 
-    /// What clients are told to connect to: where it listens, or, if that is everywhere, where this client found it.
+    /// The address that clients should connect to: the one it listens on, or, if that is every address, the one this client used.
     pub fn advertised(&self) -> (StrBytes, i32) {
         let address = self.shared.address;
         let ip = match self.stream.local_addr() {

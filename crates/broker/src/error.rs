@@ -13,7 +13,7 @@ pub enum BrokerError {
     #[error("the broker's log in {} cannot be {action}", path.display())]
     Log { action: &'static str, path: PathBuf, source: io::Error },
     #[error(
-        "{} cannot be read: {reason}. It names the topics of the logs beside it; move the folder {} away to begin with empty topics",
+        "{} cannot be read: {reason}. It names the topics of the logs next to it; move the folder {} away to start with empty topics",
         path.display(),
         path.parent().unwrap_or(path).display()
     )]

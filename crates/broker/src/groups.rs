@@ -73,13 +73,13 @@ impl Groups {
         loop {
             let deadline = {
                 let mut groups = self.lock();
-                let gone = || (ResponseError::UnknownMemberId, member.clone());
-                let group = groups.get_mut(name).ok_or_else(gone)?;
+                let unknown = || (ResponseError::UnknownMemberId, member.clone());
+                let group = groups.get_mut(name).ok_or_else(unknown)?;
                 if group.complete(Instant::now()) {
                     self.changed.send_replace(());
                 }
                 if !group.has(&member) {
-                    return Err(gone());
+                    return Err(unknown());
                 }
                 if let Some(joined) = group.joined(&member, Some(before)) {
                     return Ok(joined);

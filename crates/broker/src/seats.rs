@@ -1,7 +1,7 @@
 //! The connections that are open, and which of them gives way when there is no room for another.
 //!
 //! On one machine all clients have the same address, so a share for each address would help nobody. What tells clients apart is what
-//! they do: whoever opens connections and asks nothing holds none of them against one that asks.
+//! they do: a client that opens connections and sends nothing gives them up to one that sends requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};

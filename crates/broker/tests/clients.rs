@@ -161,7 +161,7 @@ fn topics_are_made_deleted_and_made_anew() {
         create(3).await.expect("made");
         assert!(create(3).await.is_err(), "it is there");
         admin.delete_topics(&["made"], &options).await.expect("an answer").remove(0).expect("deleted");
-        create(5).await.expect("made anew");
+        create(5).await.expect("created again");
     });
     let metadata = admin.inner().fetch_metadata(Some("made"), PATIENCE).expect("metadata");
     assert_eq!(metadata.topics()[0].partitions().len(), 5);

@@ -36,7 +36,10 @@ impl TryFrom<&Connection> for KafkaConfig {
             return wrong("is not kafka://host:port: name the brokers, and put settings among the options");
         }
         let secrets = connection.secrets.iter().map(|(key, secret)| (key.clone(), secret.expose().to_owned()));
-        Ok(Self { brokers: brokers.to_owned(), options: connection.options.clone().into_iter().chain(secrets).collect() })
+        Ok(Self {
+            brokers: brokers.to_owned(),
+            options: connection.options.clone().into_iter().chain(secrets).collect(),
+        })
     }
 }
 
@@ -60,7 +63,10 @@ mod tests {
         connection.secrets.insert("sasl.password".to_owned(), Secret::new("hush".to_owned()));
         let config = KafkaConfig::try_from(&connection).expect("valid");
         assert_eq!(config.brokers, "a:9092,b:9093");
-        assert_eq!((config.options["sasl.username"].as_str(), config.options["sasl.password"].as_str()), ("shop", "hush"));
+        assert_eq!(
+            (config.options["sasl.username"].as_str(), config.options["sasl.password"].as_str()),
+            ("shop", "hush")
+        );
         let shown = format!("{config:?}");
         assert!(!shown.contains("hush") && shown.contains("sasl.password"), "{shown}");
     }

@@ -142,7 +142,9 @@ impl fmt::Display for Problem {
                 "the user may not use this topic",
                 "give it the rights Read and Describe, and Create and Write for the topic's .dlq",
             ),
-            ProblemKind::Unreachable => ("the broker is not reached", "check that the connection's url is right and the broker is up"),
+            ProblemKind::Unreachable => {
+                ("the broker is not reached", "check that the connection's url is right and the broker is up")
+            }
         };
         write!(f, "{what}: {remedy} ({})", self.detail)
     }

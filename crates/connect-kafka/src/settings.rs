@@ -79,7 +79,9 @@ pub(crate) fn check(config: &KafkaConfig) -> Result<(), ClientError> {
 
 fn check_with(KafkaConfig { brokers, options }: &KafkaConfig, has_tls: bool) -> Result<(), String> {
     if brokers.contains('@') {
-        return Err("the list of brokers contains an @: it is host:port alone; set sasl.username and sasl.password".to_owned());
+        return Err(
+            "the list of brokers contains an @: it is host:port alone; set sasl.username and sasl.password".to_owned()
+        );
     }
     let protocol = Protocol::of(options)?;
     let mechanism = mechanism(options);

@@ -55,7 +55,9 @@ impl TryFrom<&Connection> for DatabaseUrl {
         }
         let secret = connection.secrets.get(PASSWORD);
         if secret.is_some() && url.password().is_some() {
-            return Err(connection.error("url", "has a password, and secrets.password is set too: take it out of the URL"));
+            return Err(
+                connection.error("url", "has a password, and secrets.password is set too: take it out of the URL")
+            );
         }
         let options = connection.options.iter().map(|(key, value)| (key.as_str(), value.as_str()));
         let pairs: Vec<_> = options.chain(secret.map(|secret| (PASSWORD, secret.expose()))).collect();
@@ -90,7 +92,8 @@ mod tests {
         // Signs that mean something in a URL.
         let password = "a+b c&d=e%40@:/?#ç";
         for scheme in ["postgresql", "redshift"] {
-            let mut connection = connection(&format!("{scheme}://shop@localhost:5433/vendas?connect_timeout=3"), Some(password));
+            let mut connection =
+                connection(&format!("{scheme}://shop@localhost:5433/vendas?connect_timeout=3"), Some(password));
             connection.options.insert("sslmode".to_owned(), "disable".to_owned());
             connection.options.insert("options".to_owned(), "-c search_path=loja".to_owned());
             let url = DatabaseUrl::try_from(&connection).expect("valid");

@@ -7,9 +7,9 @@ use chrono::Utc;
 use vitral_schemas::finding::{Finding, clock};
 use vitral_store::doctor::{bucket, chain};
 
+use crate::database_url::DatabaseUrl;
 use crate::open::WarehouseConfig;
 use crate::probe::probe;
-use crate::database_url::DatabaseUrl;
 
 const ANSWER: Duration = Duration::from_secs(20);
 

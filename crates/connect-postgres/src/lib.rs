@@ -11,11 +11,10 @@ mod redshift;
 mod sql;
 mod tls;
 
-
+pub use database_url::DatabaseUrl;
 pub use doctor::examine;
 pub use open::{OpenError, WarehouseConfig, open};
 pub use postgres::PostgresWarehouse;
 pub use probe::{ProbedDatabase, probe};
 pub use redshift::RedshiftWarehouse;
 pub use sql::DatabaseConfig;
-pub use database_url::DatabaseUrl;

@@ -5,10 +5,10 @@ use std::collections::BTreeMap;
 use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 use vitral_store::{Layout, Location, StoreError};
 
+use crate::database_url::DatabaseUrl;
 use crate::postgres::PostgresWarehouse;
 use crate::redshift::RedshiftWarehouse;
 use crate::sql::DatabaseConfig;
-use crate::database_url::DatabaseUrl;
 
 /// Where the warehouse is; in the store itself, unless a database is named.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -29,7 +29,9 @@ pub struct WarehouseConfig {
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
     /// The URL is of another kind.
-    #[error("configuration: the URL of the warehouse's connection must begin with postgresql:// or redshift://, not {0}://")]
+    #[error(
+        "configuration: the URL of the warehouse's connection must begin with postgresql:// or redshift://, not {0}://"
+    )]
     Scheme(String),
     /// Redshift needs more.
     #[error(

@@ -2,8 +2,8 @@
 
 use vitral_store::StoreError;
 
-use crate::sql::{client, pool, texts};
 use crate::database_url::DatabaseUrl;
+use crate::sql::{client, pool, texts};
 
 /// What a database says of itself and of the user: what `vitral doctor` asks. Changes nothing.
 #[derive(Debug, Clone, PartialEq, Eq)]

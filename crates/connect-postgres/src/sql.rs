@@ -22,8 +22,8 @@ use uuid::Uuid;
 use vitral_store::StoreError;
 use vitral_store::warehouse::{Capacity, Days, Replaced, SetAside, Warehouse, WarehouseTable};
 
-use crate::tls::{Secured, secured};
 use crate::database_url::DatabaseUrl;
+use crate::tls::{Secured, secured};
 
 /// Where rows wait; each session has its own.
 pub(crate) const NEW_ROWS: &str = "vitral_novas";

@@ -177,13 +177,16 @@ fn is_name(name: &str) -> bool {
 mod tests {
     use super::*;
 
-    fn connections(declared: impl IntoIterator<Item = (&'static str, Connection)>) -> Result<Connections, ConnectionError> {
+    fn connections(
+        declared: impl IntoIterator<Item = (&'static str, Connection)>,
+    ) -> Result<Connections, ConnectionError> {
         Connections::new(declared.into_iter().map(|(name, connection)| (name.to_owned(), connection)).collect())
     }
 
     #[test]
     fn a_name_that_is_not_declared_is_refused_with_those_that_are() {
-        let known = connections([("kafka", Connection::to("kafka://a:9092")), ("armazem", Connection::to("postgresql://b/c"))]);
+        let known =
+            connections([("kafka", Connection::to("kafka://a:9092")), ("armazem", Connection::to("postgresql://b/c"))]);
         let known = known.expect("valid");
         assert_eq!(known.get("kafka").expect("declared").scheme(), "kafka");
         let error = known.get("kafak").expect_err("misspelt").to_string();

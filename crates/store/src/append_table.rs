@@ -1,4 +1,4 @@
-//! A table to which several processes append and in which nobody changes a row, such as that of reconciliations.
+//! A table to which several processes append rows that never change, such as the table of reconciliations.
 
 use std::sync::Arc;
 
@@ -10,7 +10,7 @@ use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;
 
-/// A table that only grows, whoever appends to it.
+/// A table that only grows; any number of processes may append to it.
 #[derive(Debug)]
 pub struct AppendTable(Table);
 
@@ -28,7 +28,7 @@ impl AppendTable {
     /// Appends the rows in one commit, and merges small files now and then.
     pub async fn append(&mut self, rows: RecordBatch) -> Result<(), StoreError> {
         self.0.append(vec![rows], &[]).await?;
-        // Rows come seldom, so files stay few: merging them now and then is enough.
+        // Appends are rare, so files stay few: an occasional merge is enough.
         self.0.compact().await.map(|_| ())
     }
 

@@ -1,9 +1,9 @@
 //! The archive of a topic: one row for every Kafka offset, and the one commit that everything else is derived from.
 //!
-//! A commit appends a cycle's rows and carries, for every partition, the next offset, and the effective watermark M. It
-//! is made only on top of the offsets that this process committed or read last: whoever finds others has been replaced
-//! by another process and stops. So each offset is committed exactly once, by whatever processes run. A commit also carries how many
-//! replays its process knows of: a replay and a commit that were under way together exclude each other, on whatever hosts they run.
+//! A commit appends the rows of a commit interval and carries, for every partition, the next offset, and the effective watermark. It
+//! is made only on top of the offsets that this process committed or read last: a process that finds others has been replaced
+//! and stops. So each offset is committed exactly once, however many processes run. A commit also carries how many
+//! replays its process knows of: a replay and a commit that are under way together exclude each other, even on different hosts.
 
 mod caution;
 mod cold;
@@ -37,16 +37,16 @@ use crate::layout::Layout;
 use crate::location::Location;
 use crate::table::Table;
 
-/// What one cycle adds.
+/// What one commit adds.
 #[derive(Debug, Clone, Default)]
 pub struct ArchiveCommit {
     /// In the archive's schema.
     pub rows: Vec<RecordBatch>,
     /// For each partition with rows: the offset that the archive must be at, and the one after the last row.
     pub offsets: BTreeMap<i32, (Option<i64>, i64)>,
-    /// M in milliseconds.
+    /// The effective watermark, in milliseconds.
     pub effective_ms: Option<i64>,
-    /// Drawn at random for each commit: after an error it tells whether it was this one that came through.
+    /// Drawn at random for each commit: after an error it shows whether this commit succeeded.
     pub token: i64,
 }
 
@@ -55,19 +55,19 @@ pub struct ArchiveCommit {
 pub struct Archive {
     topic: Topic,
     store: Location,
-    /// Identity of the topic's log: a topic that was made anew has another.
+    /// Identity of the topic's log: a topic that was recreated has another.
     log: String,
     table: Table,
-    /// Shared by clones: to an older version of the table a newer cold part fits.
+    /// Shared by clones: a newer cold part fits an older version of the table.
     cold: Arc<Mutex<Cold>>,
-    /// Another process has written to the table since the cold part was looked at.
-    cold_is_old: Arc<AtomicBool>,
+    /// Another process has written to the table since the cold part was read.
+    cold_part_stale: Arc<AtomicBool>,
     /// The next offset of each partition, as of the table's snapshot.
     next_offsets: BTreeMap<i32, i64>,
     effective_ms: Option<i64>,
     /// How many replays the rows that this process has folded had seen.
     replays: i64,
-    /// The version of the table that was last seen to be at these offsets and this M.
+    /// The version of the table that was last seen at these offsets and this watermark.
     checked_version: Option<u64>,
 }
 
@@ -87,14 +87,14 @@ impl Archive {
             log: log.to_owned(),
             table: table.with_unique(unique),
             cold: Arc::default(),
-            cold_is_old: Arc::new(AtomicBool::new(true)),
+            cold_part_stale: Arc::new(AtomicBool::new(true)),
             next_offsets: BTreeMap::new(),
             effective_ms: None,
             replays: 0,
             checked_version: None,
         };
         archive.replays = archive.stored_replays().await?;
-        // M is the topic's: it survives a log made anew.
+        // The watermark is the topic's: it survives the recreation of its log.
         for log in archive.logs().await?.iter().map(String::as_str).chain([log]) {
             let application = watermark_application(log, &topic.kafka_topic);
             archive.effective_ms = archive.effective_ms.max(archive.table.transaction(&application).await?);
@@ -110,15 +110,15 @@ impl Archive {
         ArchiveReader::open(topic, store).await
     }
 
-    /// Sees what has been committed since; true if something was.
+    /// Reads what has been committed since; true if anything was.
     pub async fn refresh(&mut self) -> Result<bool, StoreError> {
         let before = self.table.version();
-        self.cold_is_old.store(true, Ordering::SeqCst);
+        self.cold_part_stale.store(true, Ordering::SeqCst);
         self.table.refresh().await?;
         Ok(self.table.version() != before)
     }
 
-    /// Sees that no rows were replayed since the archive was opened: what this process has folded would lack them.
+    /// Fails if rows were replayed since the archive was opened: what this process has folded would lack them.
     pub async fn check_replays(&mut self) -> Result<(), StoreError> {
         self.refresh().await?;
         self.refuse_replays().await
@@ -154,7 +154,7 @@ impl Archive {
         &self.log
     }
 
-    /// The identity of the table: one that was deleted and read anew is another.
+    /// The identity of the table: one that was deleted and recreated has another.
     pub fn id(&self) -> Result<&str, StoreError> {
         self.table.id()
     }
@@ -169,23 +169,23 @@ impl Archive {
         self.effective_ms
     }
 
-    /// Every committed row that is not gone, in the archive's schema.
+    /// Every committed row that retention has not purged, in the archive's schema.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         let hot = self.table.provider().await?;
         self.with_cold(|cold| cold.with(hot)).await?.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// The newest event time of rows that are gone, in microseconds: what lies before it is not whole any more.
-    pub async fn gone_micros(&self) -> Result<Option<i64>, StoreError> {
-        self.with_cold(|cold| cold.extent.gone_micros).await
+    /// The newest event time of purged rows, in microseconds: what lies before it is no longer complete.
+    pub async fn purged_micros(&self) -> Result<Option<i64>, StoreError> {
+        self.with_cold(|cold| cold.extent.purged_micros).await
     }
 
-    /// Looks at the cold part again if it may be older than the table.
+    /// Reads the cold part again if it may be older than the table.
     async fn with_cold<T>(&self, use_it: impl FnOnce(&Cold) -> T) -> Result<T, StoreError> {
         let mut cold = self.cold.lock().await;
-        if self.cold_is_old.load(Ordering::SeqCst) {
+        if self.cold_part_stale.load(Ordering::SeqCst) {
             *cold = Cold::read(&self.store, &self.topic).await?;
-            self.cold_is_old.store(false, Ordering::SeqCst);
+            self.cold_part_stale.store(false, Ordering::SeqCst);
         }
         Ok(use_it(&cold))
     }
@@ -194,7 +194,7 @@ impl Archive {
     pub async fn compact(&mut self) -> Result<bool, StoreError> {
         let compacted = self.table.compact().await;
         if !matches!(compacted, Ok(false)) {
-            self.cold_is_old.store(true, Ordering::SeqCst);
+            self.cold_part_stale.store(true, Ordering::SeqCst);
         }
         compacted
     }

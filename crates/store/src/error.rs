@@ -80,7 +80,7 @@ pub enum StoreError {
     Moving { topic: String },
     #[error(
         "the cold part of {topic} does not give back what was moved there ({found} of {expected} rows, or others): the rows are still where \
-         they were, nothing is lost; run it again, and they are moved anew"
+         they were, nothing is lost; run it again, and they are moved again"
     )]
     NotReadBack { topic: String, expected: u64, found: u64 },
 }

@@ -1,4 +1,4 @@
-//! The port between what was imported from files and whoever reads it beside a topic's messages.
+//! The port between imported rows and those who read them together with a topic's messages.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -1,7 +1,7 @@
 //! The history of a topic: rows that were imported from files.
 //!
-//! Every commit is made on top of the last one that its writer has seen, and carries its number: of two that were under way together only
-//! one comes through, and the other looks again at what is in. Rows are taken back by one commit too, which leaves a row for each quarter of
+//! Every commit builds on the last one that its writer has seen, and carries its number: of two that are under way together only
+//! one succeeds, and the other looks again at what is stored. Rows are taken back by one commit too, which leaves a row for each quarter of
 //! an hour that lost some, so that jobs compute those days again.
 
 mod commits;
@@ -53,7 +53,7 @@ impl History {
         self.table.provider().await
     }
 
-    /// Sees what others have changed; true if they have.
+    /// Reads what other processes have changed; true if they have changed anything.
     pub async fn refresh(&mut self) -> Result<bool, StoreError> {
         let before = self.table.version();
         self.table.refresh().await?;
@@ -70,8 +70,8 @@ impl History {
         Ok(self.table.file_count()? == 0)
     }
 
-    /// What tells apart the rows that came with commits after number `after`: import, verdict, cells, key, the event id, null where the topic
-    /// has none, and the item.
+    /// The identities of the rows of commits after number `after`: import, verdict, cells, key, the event id (null where the topic has
+    /// none), and the item.
     pub async fn identities(&self, after: i64) -> Result<SendableRecordBatchStream, StoreError> {
         use history_columns::*;
         let event_id = match self.topic.event_id {
@@ -102,7 +102,7 @@ impl History {
         run.await.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// Rows of versions that kept no identities, wholly.
+    /// Rows of versions that kept no identities, with all their columns.
     pub async fn rows_without_identity(&self) -> Result<SendableRecordBatchStream, StoreError> {
         use history_columns::*;
         let run = async {

@@ -1,4 +1,4 @@
-//! Shows what is imported, by whatever process, to readers.
+//! Shows readers what any process has imported.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -18,7 +18,7 @@ use crate::location::Location;
 /// How often to poll for new rows.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 
-/// Looks again and again for what imports have added.
+/// Polls for rows that imports have added.
 pub struct HistoryPoller {
     topics: Vec<Topic>,
     store: Location,
@@ -37,7 +37,7 @@ impl HistoryPoller {
         (Self { topics, store, health, opened: BTreeMap::new(), shown }, receiver)
     }
 
-    /// Runs until it is dropped. Failures are reported and tried again.
+    /// Runs until it is dropped. Failures are logged, and polling goes on.
     pub async fn run(&mut self) {
         loop {
             match self.poll().await {

@@ -1,12 +1,12 @@
-//! Who does what with a store, whatever host they are on: a lease is held by one process at a time, for one purpose.
+//! Who does what with a store, on any host: a lease is held by one process at a time, for one purpose.
 //!
-//! In a folder it is a lock of the operating system, which is free once its process has ended. In a bucket it is a row of objects,
-//! `leases/PURPOSE/0000000042.json`, of which the one with the largest number says who holds it. Whoever takes or renews it puts the next
-//! number, "if absent", which of two that do so together lets one come through. A lease that was not renewed for a minute, by the
+//! In a folder it is a lock of the operating system, which is free once its process has ended. In a bucket it is a series of objects,
+//! `leases/PURPOSE/0000000042.json`, of which the one with the highest number says who holds it. To take or renew it, a process puts the
+//! next number "if absent", so that of two that do so at once only one succeeds. A lease that was not renewed for a minute, by the
 //! clock of the store itself, is free.
 //!
-//! A process that stands still for longer than that may go on after another has taken over. So a lease spares those who respect it
-//! from getting in each other's way, and what could lose rows is guarded by the commits themselves.
+//! A process that is suspended for longer than that may go on after another has taken over. So leases keep processes out of each
+//! other's way, and what could lose rows is guarded by the commits themselves.
 
 mod bucket;
 mod folder;
@@ -27,21 +27,21 @@ pub use self::holder::Holder;
 use crate::error::StoreError;
 use crate::location::Location;
 
-/// The purpose of whoever reads topics and writes their archives.
+/// The purpose of the process that reads topics and writes their archives.
 pub const STREAM: &str = "stream";
-/// The purpose of whoever moves, deletes, merges or replays rows that are stored.
+/// The purpose of a process that moves, deletes, merges or replays stored rows.
 pub const UPKEEP: &str = "upkeep";
 
 const FOLDER: &str = "leases";
-/// Without lease: how often it is looked for one that is free.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
+/// How often a process that waits for a lease checks whether it is free.
+const POLL_EVERY: Duration = Duration::from_secs(1);
 
-/// When a lease is renewed, and when it is free without that.
+/// When a lease is renewed, and when it expires.
 #[derive(Debug, Clone, Copy)]
 pub struct Timing {
     /// How often its holder renews it.
     pub renewed_every: Duration,
-    /// How long after the last renewal others may take it.
+    /// How long after the last renewal other processes may take it.
     pub free_after: Duration,
 }
 
@@ -51,13 +51,13 @@ impl Default for Timing {
     }
 }
 
-/// What stands in a lease.
+/// The contents of a lease.
 #[derive(Debug, Clone, Serialize, Deserialize)]
 struct Held {
     id: String,
     name: String,
     since_ms: i64,
-    /// Of this lease alone: whoever takes it anew has another.
+    /// Unique to this lease: one that is taken again has another.
     token: Uuid,
     is_released: bool,
 }
@@ -74,7 +74,7 @@ impl Held {
     }
 }
 
-/// Held until it is released; in a bucket, what is dropped without that is free a minute later.
+/// Held until it is released; in a bucket, one that is dropped without that is free a minute later.
 #[derive(Debug)]
 pub struct Lease(Kind);
 
@@ -86,8 +86,8 @@ enum Kind {
 }
 
 impl Lease {
-    /// Takes the lease for `purpose`. Waits for one whose holder is silent, until it is free; for one whose holder is alive as long as
-    /// `patience`, then it is an error that names the holder.
+    /// Takes the lease for `purpose`. If its holder has stopped renewing it, waits until it is free; if its holder is alive, waits for
+    /// `patience` and then fails with an error that names the holder.
     pub async fn take(
         store: &Location,
         purpose: &'static str,
@@ -125,7 +125,7 @@ impl Lease {
         }
     }
 
-    /// Frees it. What fails is told: it is free later then.
+    /// Frees it. A failure is logged: then it is free once it expires.
     pub async fn release(self) {
         let Kind::Bucket { objects, held, renewing, .. } = self.0 else { return };
         renewing.abort();
@@ -145,7 +145,7 @@ impl Lease {
         }
     }
 
-    /// Does the work while it is held; the work is broken off when it is lost.
+    /// Does the work while it is held; the work is cancelled when it is lost.
     pub async fn during<T, E: From<StoreError>>(self, work: impl Future<Output = Result<T, E>>) -> Result<T, E> {
         let done = tokio::select! {
             done = work => done,
@@ -156,7 +156,7 @@ impl Lease {
     }
 }
 
-/// What somebody who must wait is told.
+/// The error that a process gets that has to wait.
 fn leased(purpose: &str, place: &Location, held: Option<&Held>) -> StoreError {
     let since = held.and_then(|held| DateTime::from_timestamp_millis(held.since_ms));
     StoreError::Leased {
@@ -172,9 +172,9 @@ fn leased(purpose: &str, place: &Location, held: Option<&Held>) -> StoreError {
     }
 }
 
-fn tell(told: &mut bool, error: &StoreError) {
-    if !std::mem::replace(told, true) {
-        tracing::warn!(%error, "waiting for it");
+fn warn_once(warned: &mut bool, error: &StoreError) {
+    if !std::mem::replace(warned, true) {
+        tracing::warn!(%error, "waiting for a lease");
     }
 }
 

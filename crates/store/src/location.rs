@@ -35,7 +35,7 @@ pub(crate) enum Reading {
     Delta,
     /// By it too, most rows of most files.
     Bulk,
-    /// As the Parquet files that they consist of, which other processes can be told of.
+    /// As the plain Parquet files that they consist of, which a plan can name to other processes.
     Files,
 }
 
@@ -51,7 +51,8 @@ impl Location {
     pub fn folder(path: &Path) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { path: path.to_owned(), source };
         let path = std::path::absolute(path).map_err(io)?;
-        let url = Url::from_directory_path(&path).map_err(|()| io(std::io::Error::other("is no folder's path")))?;
+        let url = Url::from_directory_path(&path)
+            .map_err(|()| io(std::io::Error::other("not a path that a folder can have")))?;
         Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url, reading: Reading::Delta })
     }
 
@@ -115,7 +116,7 @@ impl Location {
         url
     }
 
-    /// Makes the files here known to whoever runs plans that name them.
+    /// Registers the store with an environment that runs plans over its files.
     pub fn register(&self, environment: &RuntimeEnv) {
         environment.register_object_store(&self.url, Arc::clone(&self.store));
     }

@@ -1,4 +1,4 @@
-//! Upkeep of every table that is stored, whatever it is of.
+//! Maintenance of every stored table, whatever it holds.
 
 use crate::error::StoreError;
 use crate::location::Location;
@@ -20,8 +20,8 @@ pub struct Compacted {
     pub deleted: usize,
 }
 
-/// Makes large files of the small ones of every table below `store`, and deletes those that no reader can need any more. Beside streams, jobs
-/// and readers. A table that fails does not keep the others from it.
+/// Merges the small files of every table below `store` into large ones, and deletes files that no reader can need any more. Safe while
+/// streams, jobs and readers run. A table that fails does not stop the others.
 pub async fn compact(store: &Location) -> Result<Vec<(String, Result<Compacted, StoreError>)>, StoreError> {
     let mut compacted = Vec::new();
     for (name, location) in tables(store).await? {

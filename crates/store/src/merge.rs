@@ -1,6 +1,6 @@
 //! Small files of a table become large ones, in one commit.
 //!
-//! Not by delta-rs' own OPTIMIZE, beside which another rewrite goes unseen (docs/adr/0016).
+//! Not by delta-rs' own OPTIMIZE, which does not notice a concurrent rewrite (docs/adr/0016).
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -287,7 +287,7 @@ mod tests {
         one.replace(wanted(), put(), &[]).await.expect("repaired");
         let late = files(&other);
         assert!(other.rewrite_files(late, size).await.is_err(), "a merge after a repair");
-        // An append after a repair is told to look again, and comes through.
+        // An append after a repair is refused until it has refreshed, and then succeeds.
         assert!(other.append(vec![rows(60..70, 2)], &[]).await.expect_err("it has not looked").is_conflict());
         other.refresh().await.expect("refreshed");
         other.append(vec![rows(60..70, 2)], &[]).await.expect("appended");

@@ -3,7 +3,7 @@
 //! A commit appends the rows of whole windows and carries how far the metric is published. It is derived from committed
 //! rows of the archive only: after a crash before it, the same windows are published from there.
 //!
-//! A version that began after events were gone has no windows of their time. Those stay what the version before it has published.
+//! A version that began after events were purged has no windows of their time. There, what the version before it published still holds.
 
 mod earlier;
 mod published;
@@ -21,12 +21,12 @@ use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;
 
-/// A stream that merges files meanwhile gets in the way of a repair.
+/// A stream that merges files at the same time causes conflicts with a repair.
 const REPAIR_ATTEMPTS: usize = 5;
 
-/// Beside a version's rows: the statement that declares it.
+/// Next to a version's rows: the statement that declares it.
 const DEFINITION_FILE: &str = "_definition.sql";
-/// Beside them while the version is set aside: since when, in milliseconds, and on the next line why.
+/// There too while the version is set aside: since when, in milliseconds, and on the next line why.
 const FAILURE_FILE: &str = "_failure";
 
 /// The published rows of one version of a metric, and up to when they are published.
@@ -39,7 +39,7 @@ pub struct MetricTable {
     application: String,
     table: Table,
     published_through_ms: Option<i64>,
-    /// The version of the table that was last seen to be published so far.
+    /// The version of the table that was last seen to be published through there.
     checked_version: Option<u64>,
     /// Windows from before it had events; none if it had all of them.
     earlier: Option<Earlier>,
@@ -76,8 +76,8 @@ impl MetricTable {
         Ok(opened)
     }
 
-    /// Windows that start before `from_ms` cannot be computed any more, as their events are gone: but for those before `done_ms`, which
-    /// are there, they are those of the versions before. To be called before a history is computed that begins there.
+    /// Windows that start before `from_ms` can no longer be computed, as their events are purged. Except for those before `done_ms`, which
+    /// the version already has, they are taken from earlier versions. To be called before a history that begins there is computed.
     pub async fn begin_at(&mut self, from_ms: i64, done_ms: Option<i64>) -> Result<(), StoreError> {
         let mut transactions = vec![(earlier::from(&self.application), from_ms)];
         // A version that was left and is declared again has its own windows from before it was left.
@@ -152,7 +152,7 @@ impl MetricTable {
         Ok(versions)
     }
 
-    /// The rows of a metric's version below `location` as they are now, and through which M they are published; none if there are none.
+    /// The rows of a metric's version below `location` as they are now, and through which watermark they are published; none if there are none.
     pub async fn read(
         metric: &str,
         version: &str,
@@ -184,7 +184,7 @@ impl MetricTable {
         Ok(Some((rows, published_through_ms)))
     }
 
-    /// Replaces the rows that `wanted` names, in one commit and beside a running stream. What is published stays as far as it is.
+    /// Replaces the rows that `wanted` names, in one commit, while a stream may be running. How far the metric is published does not change.
     pub async fn replace(
         metric: &str,
         version: &str,
@@ -269,7 +269,7 @@ impl MetricTable {
         format!("backfill/{}", self.application)
     }
 
-    /// Sees what another process has written; true if it has.
+    /// Reads what another process has written; true if it has written anything.
     pub async fn refresh(&mut self) -> Result<bool, StoreError> {
         let before = self.table.version();
         self.table.refresh().await?;

@@ -30,7 +30,7 @@ use crate::location::Location;
 /// Changes with every change of what the files hold; the golden files under `tests/` are of this version.
 const SEGMENT_HEAD: &[u8] = b"vitral segment 1\n";
 const MANIFEST_HEAD: &str = "vitral snapshot 1 ";
-/// Rows encoded at once: what is in memory beside the state itself stays small.
+/// Rows encoded at once: what is in memory on top of the state itself stays small.
 const ROWS_AT_ONCE: usize = 32 * 1024;
 /// Parts that wait to be written.
 const PARTS_IN_FLIGHT: usize = 2;
@@ -102,7 +102,7 @@ impl Snapshots {
         let range = block.offset..block.offset.saturating_add(block.bytes);
         let bytes = self.location.store().get_range(&file, range).await.map_err(self.failed(&name, "read"))?;
         if bytes.len() as u64 != block.bytes || crc32fast::hash(&bytes) != block.crc32 {
-            return Err(self.damaged(&name, "a block has not the bytes that were written"));
+            return Err(self.damaged(&name, "a block does not have the bytes that were written"));
         }
         let batch = decode(&bytes).map_err(|error| self.damaged(&name, &error.to_string()))?;
         if batch.num_rows() as u64 != block.rows {
@@ -139,7 +139,7 @@ impl Snapshots {
         Ok(Some((number, body)))
     }
 
-    /// The largest number that any file bears, so that a new one overwrites nothing.
+    /// The highest file number, so that a new file overwrites nothing.
     pub async fn last_number(&self) -> Result<u64, StoreError> {
         let numbers = |name: &String| number_of(name, "manifest-").or(number_of(name, "segment-"));
         let last = self.files().await?.iter().filter_map(numbers).max().unwrap_or_default();

@@ -36,7 +36,7 @@ pub(crate) struct Table {
     pub(crate) delta: DeltaTable,
     session: Arc<SessionState>,
     schema: SchemaRef,
-    /// A column in which every text is another: to look for it in a dictionary is in vain.
+    /// A column of unique values, for which dictionary encoding is useless.
     unique: Option<String>,
     location: Location,
 }
@@ -73,10 +73,10 @@ impl Table {
                 .create()
                 .with_table_name(name)
                 .with_columns(fields)
-                // Of two that create it one comes through: a second attempt would give the other's table another identity.
+                // Of two that create it at once, one succeeds: a retry would give the other's table another identity.
                 .with_commit_properties(CommitProperties::default().with_max_retries(0))
                 .with_configuration([
-                    // Each commit is one file of the log; a checkpoint spares readers from all before it.
+                    // Each commit is one file of the log; a checkpoint saves readers from reading all files before it.
                     ("delta.checkpointInterval".to_owned(), Some("50".to_owned())),
                     ("delta.logRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
                     ("delta.deletedFileRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
@@ -102,7 +102,7 @@ impl Table {
         Ok(table)
     }
 
-    /// Says that every text of a column is another.
+    /// Declares that the values of a column are unique.
     pub(crate) fn with_unique(mut self, column: Option<&str>) -> Self {
         self.unique = column.map(str::to_owned);
         self
@@ -117,7 +117,7 @@ impl Table {
         }
     }
 
-    /// The same by Delta's own scan, however others are to read it.
+    /// The same by Delta's own scan, whatever the location's way of reading.
     pub(crate) async fn delta_provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         self.scan(Arc::clone(&self.session)).await
     }
@@ -151,7 +151,7 @@ impl Table {
         self.delta.update_state().await.map_err(StoreError::table(&self.name, "refreshed"))
     }
 
-    /// What tells it from any other table, also from one that takes its place.
+    /// What distinguishes it from any other table, including one that takes its place.
     pub(crate) fn id(&self) -> Result<&str, StoreError> {
         let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "asked for its identity"))?;
         Ok(state.metadata().id())
@@ -161,7 +161,7 @@ impl Table {
         self.delta.version()
     }
 
-    /// One commit: the rows, if any, and the transactions. True if no other commit came between.
+    /// One commit: the rows, if any, and the transactions. True if there was no other commit in between.
     pub(crate) async fn append(
         &mut self,
         rows: Vec<RecordBatch>,

@@ -113,7 +113,7 @@ async fn a_commit_that_came_through_is_known_again() {
         let mut before = open(&topic, &place).await;
         let commit = next_offset(&topic, None);
         before.clone().commit(&commit).await.expect("committed");
-        // Whoever did not hear of it builds on the table as it was.
+        // A process that has not seen it builds on the table as it was.
         before.commit(&commit).await.expect("it is read back");
         let rows = open(&topic, &place).await.counts().await.expect("counted");
         assert_eq!(rows.empty, 1, "{place}");

@@ -87,7 +87,7 @@ async fn rows_become_cold_and_go_away() {
         let mut stream = open(&topic, &place).await;
         add(&mut stream, &topic, 0..100).await;
         let done = retain(&topic, &place, limits(40, Some(0))).await.expect("moved");
-        assert_eq!(done, Some(Retained { moved: 40, gone: 0 }), "{place}");
+        assert_eq!(done, Some(Retained { moved: 40, purged: 0 }), "{place}");
         let again = retain(&topic, &place, limits(40, Some(0))).await.expect("again");
         assert_eq!(again, Some(Retained::default()), "{place}");
 
@@ -102,7 +102,7 @@ async fn rows_become_cold_and_go_away() {
         assert_eq!(replayable, 80, "{place}: cold rows are not replayed");
 
         let done = retain(&topic, &place, limits(60, Some(30))).await.expect("deleted");
-        assert_eq!(done, Some(Retained { moved: 20, gone: 30 }), "{place}");
+        assert_eq!(done, Some(Retained { moved: 20, purged: 30 }), "{place}");
         for archive in [&stream, &open(&topic, &place).await] {
             let mut archive = archive.clone();
             archive.refresh().await.expect("refreshed");
@@ -111,15 +111,15 @@ async fn rows_become_cold_and_go_away() {
                 (30..120).collect::<Vec<_>>(),
                 "{place}"
             );
-            assert_eq!(archive.counts().await.expect("counts").counted, 120, "{place}: what is gone has counted");
-            assert_eq!(archive.gone_micros().await.expect("known"), Some(29_000_000), "{place}");
+            assert_eq!(archive.counts().await.expect("counts").counted, 120, "{place}: purged rows have counted");
+            assert_eq!(archive.purged_micros().await.expect("known"), Some(29_000_000), "{place}");
         }
         let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
-        assert_eq!(reader.gone_times().within(i64::MIN, i64::MAX), Some((0, 29_000_000)), "{place}");
+        assert_eq!(reader.purged_times().within(i64::MIN, i64::MAX), Some((0, 29_000_000)), "{place}");
         add(&mut stream, &topic, 120..130).await;
         assert_eq!(offsets(stream.provider().await.expect("rows")).await, (30..130).collect::<Vec<_>>(), "{place}");
         let held = retain(&topic, &place, limits(90, None)).await.expect("held");
-        assert_eq!(held, Some(Retained { moved: 30, gone: 0 }), "{place}: nothing goes under legal hold");
+        assert_eq!(held, Some(Retained { moved: 30, purged: 0 }), "{place}: nothing goes under legal hold");
     }
 }
 

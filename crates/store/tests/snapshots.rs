@@ -75,7 +75,7 @@ async fn every_truncation_and_flipped_bit_is_an_error() {
             std::fs::write(&path, &flipped).expect("flipped");
             assert!(is_damaged(&snapshots, &blocks[0]).await, "{} flipped at {place}", path.display());
         }
-        std::fs::write(&path, &whole).expect("mended");
+        std::fs::write(&path, &whole).expect("restored");
         assert!(!is_damaged(&snapshots, &blocks[0]).await);
     }
 }

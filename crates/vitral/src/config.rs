@@ -260,8 +260,7 @@ impl Config {
         // What is not read by figment is taken below as it stands.
         let is_for_figment = |key: &str| !key.contains("__options__") && !key.starts_with("connections__");
         let environment = Env::prefixed(ENV_PREFIX).filter(move |key| is_for_figment(&key.as_str().to_lowercase()));
-        let figment =
-            Figment::from(Serialized::defaults(Self::default())).merge(toml).merge(environment.split("__"));
+        let figment = Figment::from(Serialized::defaults(Self::default())).merge(toml).merge(environment.split("__"));
         let mut config: Self = figment.extract().map_err(|error| {
             let lines: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
             anyhow!("configuration: {}", lines.join("; "))

@@ -130,7 +130,11 @@ fn kind(name: &str, of: &str) -> &'static str {
 /// The fields of every struct of the configuration's sources, with their comments.
 fn structs() -> BTreeMap<String, Vec<Field>> {
     let src = Path::new(env!("CARGO_MANIFEST_DIR")).join("src");
-    let mut files = vec![src.join("config.rs"), src.join("../../catalog/src/domain.rs"), src.join("../../connect/src/connections.rs")];
+    let mut files = vec![
+        src.join("config.rs"),
+        src.join("../../catalog/src/domain.rs"),
+        src.join("../../connect/src/connections.rs"),
+    ];
     let parts = std::fs::read_dir(src.join("config")).expect("its parts");
     files.extend(parts.map(|part| part.expect("a part").path()));
     let mut structs = BTreeMap::new();

@@ -128,7 +128,7 @@ async fn grown(
     let mut grown = Vec::with_capacity(seen.0.len());
     for (key, known) in &seen.0 {
         let (log, partition) = (key.0.as_str(), key.1);
-        if archive.gone_through(log, partition).is_some_and(|last| last >= known.next) {
+        if archive.purged_through(log, partition).is_some_and(|last| last >= known.next) {
             return Ok(None);
         }
         let next = archive.next_offset(log, partition).await?.unwrap_or(known.next);
@@ -180,16 +180,17 @@ async fn check_ends(
     partitions: &[PartitionOffsets],
     breaks: &mut Vec<Break>,
 ) -> Result<(), BatchError> {
-    let logs = partitions.iter().map(|known| known.log.as_str()).chain(archive.gone_logs()).collect::<BTreeSet<_>>();
+    let logs = partitions.iter().map(|known| known.log.as_str()).chain(archive.purged_logs()).collect::<BTreeSet<_>>();
     for log in logs {
         let of_log = || partitions.iter().filter(|known| known.log == log);
-        let last = of_log().map(|known| known.partition).chain(archive.gone_partitions(log)).max().unwrap_or_default();
+        let last =
+            of_log().map(|known| known.partition).chain(archive.purged_partitions(log)).max().unwrap_or_default();
         for partition in 0..=last + PARTITIONS_BEHIND {
             let Some(expected) = archive.next_offset(log, partition).await? else { continue };
             let found = match of_log().find(|known| known.partition == partition) {
                 Some(known) => known.next,
                 // All of its rows have expired, the last of which may have stood for several offsets.
-                None if archive.gone_through(log, partition).is_some_and(|last| last < expected) => continue,
+                None if archive.purged_through(log, partition).is_some_and(|last| last < expected) => continue,
                 None => 0,
             };
             if expected != found {

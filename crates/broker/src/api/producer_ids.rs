@@ -35,7 +35,7 @@ pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<By
     request.encode(&answer)
 }
 
-/// What a transactional producer asks first, so it is told here. Clients of older versions give up only on an error of rights, and show
+/// The first request of a transactional producer, so the refusal is sent here. Clients of older versions give up only on an error of rights, and show
 /// the words that come with it; newer ones show the words of any error.
 fn no_transactions(version: i16) -> Refused {
     let reason =

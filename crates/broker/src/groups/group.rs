@@ -177,7 +177,7 @@ impl Group {
         self.protocol_type = join.protocol_type;
         match self.state {
             State::Joining { .. } => {}
-            // Its answer was lost: the round stands. A leader that joins again wants to assign anew.
+            // Its answer was lost: the round stands. A leader that joins again wants to assign partitions again.
             State::Assigning if is_same => return Ok(id),
             State::Stable if is_same && id != self.leader => return Ok(id),
             _ => self.begin_round(now),

@@ -7,13 +7,13 @@ use crate::random::{Random, mix};
 const OFFER_MS: i64 = 15 * 60_000;
 /// Of the looks at products, per mille, how many the offer draws.
 const OFFER_PER_MILLE: u64 = 30;
-/// Of a shopper's looks, per mille, how many stay in the department of the last one.
+/// How many of a shopper's views, per mille, stay in the department of the last one.
 const SAME_DEPARTMENT_PER_MILLE: u64 = 600;
 
 /// A prime above every `u32`, so that multiplying by it permutes the numbers below any count.
 const SCATTER: u64 = 4_294_967_311;
 
-/// `rank` to a number below `count`, one to one: whoever is popular or busy has no low number.
+/// `rank` to a number below `count`, one to one: popular or busy ones do not have low numbers.
 pub(super) fn scatter(rank: u32, count: u32) -> u32 {
     ((u64::from(rank) * SCATTER + 17) % u64::from(count)) as u32
 }

@@ -1,5 +1,5 @@
-//! Whether more would be deleted than the last run lets expect: a number too many in the configuration, or a clock that is years ahead,
-//! shall not empty an archive before somebody has looked.
+//! Whether a run would purge more than the last one suggests: a digit too few in the configuration, or a clock that is years ahead,
+//! must not empty an archive before somebody has looked.
 
 use std::fmt;
 
@@ -12,32 +12,33 @@ use crate::layout::Layout;
 use crate::location::Location;
 
 const DAY_MS: i64 = 24 * 3_600_000;
-/// Of more than this part of all rows it is asked whether it is meant, if it is also more than twice as many as before.
+/// A run asks before it purges more than a tenth of all rows, if that is also more than twice as many as the last run purged.
 const LARGE_PART: u64 = 10;
 
 /// What the last run over a topic's archive was for, and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LastRetention {
     ran_ms: i64,
-    /// The time between it and the one before.
+    /// The time between that run and the one before it.
     elapsed_ms: Option<i64>,
-    /// Rows that came before this were deleted; none if nothing was to be.
+    /// Rows that arrived before this were purged; none if none were to be.
     cut_off_ms: Option<i64>,
-    gone: u64,
+    #[serde(rename = "gone")]
+    purged: u64,
 }
 
-/// Why it is asked whether rows are to be deleted.
+/// Why a run asks before it purges rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Reason {
-    /// None was ever deleted under these settings, or nothing is known of it.
+    /// No run under these settings has purged any, as far as is known.
     First,
-    /// The days that rows are kept became fewer by so many.
+    /// Rows are kept for this many days less than at the last run.
     FewerDays(i64),
-    /// Many times as many as by the last run, and a large part of all.
+    /// Many times as many as in the last run, and a large part of all.
     ManyRows {
-        /// Rows that would be deleted.
+        /// Rows that would be purged.
         going: u64,
-        /// Rows that the last run deleted.
+        /// Rows that the last run purged.
         before: u64,
         /// Rows of the archive.
         total: u64,
@@ -63,7 +64,7 @@ impl LastRetention {
     pub async fn read(store: &Location, topic: &Topic) -> Result<Option<Self>, StoreError> {
         let place = Layout::of(store).cold();
         let text = place.read_text(&file(topic)).await?;
-        // One that cannot be read is as good as none: then it is asked.
+        // One that cannot be read counts as none: then the run asks.
         Ok(text.and_then(|text| serde_json::from_str(&text).ok()))
     }
 
@@ -74,7 +75,7 @@ impl LastRetention {
             ran_ms: limits.now_ms,
             elapsed_ms: before.map(|before| limits.now_ms - before.ran_ms),
             cut_off_ms: limits.cold_ms,
-            gone: done.gone,
+            purged: done.purged,
         };
         let text = serde_json::to_string(&last).unwrap_or_default();
         Layout::of(store).cold().write_text(&file(topic), &text).await
@@ -93,10 +94,10 @@ impl LastRetention {
         }
         // After a pause there is more to delete.
         let times = last.elapsed_ms.filter(|ms| *ms > 0).map_or(1, |ms| (passed_ms / ms).max(1));
-        let usual = last.gone.saturating_mul(2).saturating_mul(u64::try_from(times).unwrap_or(1));
+        let usual = last.purged.saturating_mul(2).saturating_mul(u64::try_from(times).unwrap_or(1));
         let is_large = outlook.going.saturating_mul(LARGE_PART) > outlook.total;
         let Outlook { going, total, .. } = *outlook;
-        (going > usual && is_large).then_some(Reason::ManyRows { going, before: last.gone, total })
+        (going > usual && is_large).then_some(Reason::ManyRows { going, before: last.purged, total })
     }
 }
 
@@ -115,12 +116,12 @@ mod tests {
         Limits { hot_ms: 0, cold_ms: kept_days.map(|days| now_ms - days * DAY_MS), now_ms }
     }
 
-    fn last(kept_days: Option<i64>, gone: u64) -> LastRetention {
+    fn last(kept_days: Option<i64>, purged: u64) -> LastRetention {
         LastRetention {
             ran_ms: NOW_MS,
             elapsed_ms: Some(7 * DAY_MS),
             cut_off_ms: kept_days.map(|days| NOW_MS - days * DAY_MS),
-            gone,
+            purged,
         }
     }
 

@@ -1,10 +1,10 @@
-//! The older part of an archive: rows that were moved below another prefix, and what is known of those that are gone.
+//! The older part of an archive: rows that were moved below another prefix, and what is known of those that retention has purged.
 //!
-//! `archive/TOPIC` has the rows that came last, `cold/archive/TOPIC` those before them, and `cold/steps/TOPIC` tells where the border is. A
-//! step is planned there, its rows are appended to the cold table and read back, and then it is told: with that one commit readers switch.
-//! Only then do the rows leave the other table. Whoever was killed goes on with what was planned.
+//! `archive/TOPIC` has the newest rows, `cold/archive/TOPIC` those before them, and `cold/steps/TOPIC` says where the border is. A
+//! step is planned there, its rows are appended to the cold table and read back, and then it is marked as done: with that one commit
+//! readers switch. Only then do the rows leave the hot table. After a kill the next run goes on with what was planned.
 //!
-//! Readers look at the hot table first, then at the steps, then at the cold table. So they find each row once, wherever a step is.
+//! Readers open the hot table first, then the steps, then the cold table. So they find each row once, at any point of a step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -28,7 +28,7 @@ use crate::session::read_session;
 use crate::table::Table;
 
 const STEP: &str = "passo";
-const TOLD: &str = "feito";
+const DONE: &str = "feito";
 const EXTENT: &str = "alcance";
 
 /// Offsets through which rows have something in common, by log and partition.
@@ -39,20 +39,24 @@ pub(super) type Through = BTreeMap<String, BTreeMap<i32, i64>>;
 pub(super) struct Extent {
     /// Rows through these are in the cold table, no longer in the hot one.
     pub(super) cold: Through,
-    /// Rows through these are gone.
-    pub(super) gone: Through,
-    /// The verdicts of those that are gone.
-    pub(super) gone_counts: Counts,
-    /// The newest event time among those that are gone and had counted, in microseconds.
-    pub(super) gone_micros: Option<i64>,
-    /// The event times that those had. None where nothing is gone, or where a version deleted rows that did not write them down.
-    pub(super) gone_times: Option<Spans>,
+    /// Rows through these are purged.
+    #[serde(rename = "gone")]
+    pub(super) purged: Through,
+    /// Their verdicts.
+    #[serde(rename = "gone_counts")]
+    pub(super) purged_counts: Counts,
+    /// The newest event time among those of them that had counted, in microseconds.
+    #[serde(rename = "gone_micros")]
+    pub(super) purged_micros: Option<i64>,
+    /// The event times of those. None where nothing is purged, or where a version purged rows that did not record them.
+    #[serde(rename = "gone_times")]
+    pub(super) purged_times: Option<Spans>,
 }
 
 impl Extent {
-    /// Which event times rows that are gone and had counted may have had.
-    pub(super) fn gone_times(&self) -> Spans {
-        match (&self.gone_times, self.gone_micros) {
+    /// The event times that purged rows which had counted may have had.
+    pub(super) fn purged_times(&self) -> Spans {
+        match (&self.purged_times, self.purged_micros) {
             (Some(spans), _) => spans.clone(),
             (None, Some(newest)) => Spans::through(newest),
             (None, None) => Spans::default(),
@@ -60,19 +64,19 @@ impl Extent {
     }
 }
 
-/// A step as it was planned or told.
+/// A step, planned or done.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Step {
     pub(super) number: i64,
-    pub(super) is_told: bool,
+    pub(super) is_done: bool,
     pub(super) extent: Extent,
 }
 
-/// The cold part as of one moment.
+/// The cold part at one moment.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Cold {
     pub(super) extent: Extent,
-    /// Whether a step is planned and not yet told: its rows are being copied.
+    /// Whether a step is planned and not yet done: its rows are being copied.
     pub(super) is_moving: bool,
     rows: Option<Arc<dyn TableProvider>>,
 }
@@ -82,12 +86,12 @@ pub(super) fn rows_place(store: &Location, topic: &Topic) -> Location {
 }
 
 impl Cold {
-    /// To be called after the hot table was looked at.
+    /// To be called after the hot table was opened.
     pub(super) async fn read(store: &Location, topic: &Topic) -> Result<Self, StoreError> {
         let Some(steps) = Steps::read(store, topic).await? else { return Ok(Self::default()) };
-        let extent = steps.told().await?;
+        let extent = steps.current().await?;
         let last = steps.last().await?;
-        let is_moving = last.number > 0 && !last.is_told && last.extent.cold != extent.cold;
+        let is_moving = last.number > 0 && !last.is_done && last.extent.cold != extent.cold;
         let rows = match Table::read(&topic.name, &rows_place(store, topic)).await? {
             Some(table) if !extent.cold.is_empty() => Some(table.provider().await?),
             _ => None,
@@ -95,7 +99,7 @@ impl Cold {
         Ok(Self { extent, is_moving, rows })
     }
 
-    /// Every row, whichever table it is in.
+    /// Every row, in either table.
     pub(super) fn with(&self, hot: Arc<dyn TableProvider>) -> Result<Arc<dyn TableProvider>> {
         if self.extent == Extent::default() {
             return Ok(hot);
@@ -106,7 +110,7 @@ impl Cold {
             .filter(still_hot)?
             .project(columns(&schema, &schema))?;
         if let Some(rows) = &self.rows {
-            let there = through(&self.extent.cold).and(!through(&self.extent.gone));
+            let there = through(&self.extent.cold).and(!through(&self.extent.purged));
             let found = columns(&schema, &rows.schema());
             let cold = LogicalPlanBuilder::scan("cold", provider_as_source(Arc::clone(rows)), None)?;
             plan = plan.union(cold.filter(there)?.project(found)?.build()?)?;
@@ -141,14 +145,14 @@ pub(super) struct Steps(Table);
 
 impl Steps {
     fn place(store: &Location, topic: &Topic) -> Location {
-        // Read by this process alone.
+        // Read by this process alone, never by a plan that is sent away.
         Layout::of(store).cold_steps(topic).as_delta()
     }
 
     fn schema() -> SchemaRef {
         Arc::new(Schema::new(vec![
             Field::new(STEP, DataType::Int64, false),
-            Field::new(TOLD, DataType::Boolean, false),
+            Field::new(DONE, DataType::Boolean, false),
             Field::new(EXTENT, DataType::Utf8, false),
         ]))
     }
@@ -166,17 +170,17 @@ impl Steps {
         Ok(self.newest(lit(true)).await?.unwrap_or_default())
     }
 
-    /// What the newest step that was told says.
-    pub(super) async fn told(&self) -> Result<Extent, StoreError> {
-        Ok(self.newest(ident(TOLD)).await?.unwrap_or_default().extent)
+    /// What the newest step that is done says: what readers go by.
+    pub(super) async fn current(&self) -> Result<Extent, StoreError> {
+        Ok(self.newest(ident(DONE)).await?.unwrap_or_default().extent)
     }
 
     async fn newest(&self, wanted: Expr) -> Result<Option<Step>, StoreError> {
         let failed = StoreError::read(&self.0.name);
         let frame = read_session(1).read_table(self.0.provider().await?).map_err(&failed)?;
         let run = async {
-            // Of a step's two rows the later says that it is told.
-            let order = vec![ident(STEP).sort(false, false), ident(TOLD).sort(false, false)];
+            // Of a step's two rows the later one says that it is done.
+            let order = vec![ident(STEP).sort(false, false), ident(DONE).sort(false, false)];
             frame.filter(wanted)?.sort(order)?.limit(0, Some(1))?.collect().await
         };
         let batches = run.await.map_err(&failed)?;
@@ -184,19 +188,19 @@ impl Steps {
         let extent = serde_json::from_str(row.column(2).as_string::<i32>().value(0));
         Ok(Some(Step {
             number: row.column(0).as_primitive::<Int64Type>().value(0),
-            is_told: row.column(1).as_boolean().value(0),
+            is_done: row.column(1).as_boolean().value(0),
             extent: extent.map_err(|error| failed(DataFusionError::External(Box::new(error))))?,
         }))
     }
 
-    /// Of two processes that plan or tell at the same time, one comes through.
+    /// Of two processes that write the same step at the same time, one succeeds.
     pub(super) async fn write(&mut self, step: &Step) -> Result<(), StoreError> {
         let failed = StoreError::read(&self.0.name);
         let extent = serde_json::to_string(&step.extent);
         let extent = extent.map_err(|error| failed(DataFusionError::External(Box::new(error))))?;
         let columns: Vec<ArrayRef> = vec![
             Arc::new(Int64Array::from(vec![step.number])),
-            Arc::new(BooleanArray::from(vec![step.is_told])),
+            Arc::new(BooleanArray::from(vec![step.is_done])),
             Arc::new(StringArray::from(vec![extent])),
         ];
         let rows = RecordBatch::try_new(Self::schema(), columns).map_err(|error| failed(error.into()))?;

@@ -1,4 +1,4 @@
-//! The one commit of an archive: what it carries, on top of what it is made, and what an error leaves open.
+//! The one commit of an archive: what it carries, what it builds on, and what is done when its outcome is unknown.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -16,7 +16,7 @@ impl Archive {
             commit.offsets.iter().map(|(partition, (_, to))| (self.partition_application(*partition), *to)).collect();
         transactions.extend(commit.effective_ms.map(|effective_ms| (self.watermark_application(), effective_ms)));
         transactions.push((self.commit_application(), commit.token));
-        // An attempt before this one may have come through though its outcome could not be asked for: nobody else has its token.
+        // An earlier attempt may have succeeded although its outcome was unknown: nobody else has its token.
         if self.table.version() != self.checked_version && self.is_stored(&transactions).await? {
             self.committed(commit);
             return Ok(());
@@ -25,13 +25,13 @@ impl Archive {
         let carried = [transactions.as_slice(), &[(REPLAYS.to_owned(), self.replays)]].concat();
         match self.table.append(commit.rows.clone(), &carried).await {
             Ok(true) => self.checked_version = self.table.version(),
-            // Another process wrote between, such as a compaction: see that it was not for our partitions.
+            // Another process wrote in between, such as a compaction: check that it did not touch our partitions.
             Ok(false) => {
-                self.cold_is_old.store(true, Ordering::SeqCst);
+                self.cold_part_stale.store(true, Ordering::SeqCst);
                 self.check_offsets(commit, |(_, to)| Some(to)).await?;
             }
             Err(error) => {
-                self.cold_is_old.store(true, Ordering::SeqCst);
+                self.cold_part_stale.store(true, Ordering::SeqCst);
                 self.table.refresh().await?;
                 if !self.is_stored(&transactions).await? {
                     self.check_offsets(commit, |(from, _)| from).await?;
@@ -49,7 +49,7 @@ impl Archive {
         self.effective_ms = commit.effective_ms.or(self.effective_ms);
     }
 
-    /// Sees that the snapshot on which the next commit is built is where this process left it: tidying, and looking again after an
+    /// Fails unless the snapshot that the next commit builds on is where this process left it: maintenance, and a refresh after an
     /// error, bring in what others have committed.
     async fn check_owner(&mut self, commit: &ArchiveCommit) -> Result<(), StoreError> {
         if self.table.version() == self.checked_version {

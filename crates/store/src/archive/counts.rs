@@ -44,10 +44,10 @@ impl Counts {
     }
 }
 
-pub(super) async fn count_verdicts(rows: DataFrame, gone: Counts) -> Result<Counts, DataFusionError> {
+pub(super) async fn count_verdicts(rows: DataFrame, purged: Counts) -> Result<Counts, DataFusionError> {
     let verdict = || ident(archive_columns::VERDICT);
     let rows = rows.aggregate(vec![verdict()], vec![count(lit(1)).alias("rows")])?.collect().await?;
-    let mut counts = gone;
+    let mut counts = purged;
     for batch in &rows {
         let verdicts = batch.column(0).as_string::<i32>();
         let numbers = batch.column(1).as_primitive::<Int64Type>();

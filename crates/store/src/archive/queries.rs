@@ -1,4 +1,4 @@
-//! What a stream asks its archive when it starts, and what telemetry asks.
+//! The questions that a stream asks its archive when it starts, and those of telemetry.
 
 use std::collections::BTreeMap;
 
@@ -28,19 +28,19 @@ impl Archive {
 
     /// How many offsets have each verdict.
     pub async fn counts(&self) -> Result<Counts, StoreError> {
-        let gone = self.with_cold(|cold| cold.extent.gone_counts).await?;
-        let counted = count_verdicts(self.frame().await?, gone).await;
+        let purged = self.with_cold(|cold| cold.extent.purged_counts).await?;
+        let counted = count_verdicts(self.frame().await?, purged).await;
         counted.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// The ranges of this log that were skipped on somebody's word: partition, first and last offset.
+    /// The ranges of this log that an operator has skipped: partition, first and last offset.
     pub async fn skipped(&self) -> Result<Vec<(i32, i64, i64)>, StoreError> {
         let of_log = self.frame().await?.filter(this_log(&self.log));
         let ranges = async { skipped_ranges(of_log?).await };
         ranges.await.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// How many offsets were skipped on somebody's word, in whatever log.
+    /// How many offsets an operator has skipped, in any log.
     pub async fn skipped_count(&self) -> Result<u64, StoreError> {
         let ranges = skipped_ranges(self.frame().await?).await;
         Ok(offsets_in(&ranges.map_err(StoreError::read(&self.topic.name))?))

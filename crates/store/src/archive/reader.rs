@@ -16,7 +16,7 @@ use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
 
-/// One version of an archive, whatever the stream goes on to write.
+/// One version of an archive, which stays as it is while the stream goes on writing.
 #[derive(Debug)]
 pub struct ArchiveReader {
     kafka_topic: String,
@@ -31,39 +31,39 @@ impl ArchiveReader {
         Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), table, cold }))
     }
 
-    /// Every row that is not gone, in the archive's schema.
+    /// Every row that retention has not purged, in the archive's schema.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))
     }
 
-    /// The newest event time of rows that are gone, in microseconds: what lies before it is not whole any more.
-    pub fn gone_micros(&self) -> Option<i64> {
-        self.cold.extent.gone_micros
+    /// The newest event time of purged rows, in microseconds: what lies before it is no longer complete.
+    pub fn purged_micros(&self) -> Option<i64> {
+        self.cold.extent.purged_micros
     }
 
-    /// The event times of rows that are gone: a day that none of them touches is whole, also one before the archive began.
-    pub fn gone_times(&self) -> Spans {
-        self.cold.extent.gone_times()
+    /// The event times of purged rows: a day that none of them touches is complete, even one before the archive began.
+    pub fn purged_times(&self) -> Spans {
+        self.cold.extent.purged_times()
     }
 
-    /// The last offset of a partition of which all rows are gone through it; none if none are.
-    pub fn gone_through(&self, log: &str, partition: i32) -> Option<i64> {
-        self.cold.extent.gone.get(log)?.get(&partition).copied()
+    /// The last offset of a partition through which its rows are purged; none if none are.
+    pub fn purged_through(&self, log: &str, partition: i32) -> Option<i64> {
+        self.cold.extent.purged.get(log)?.get(&partition).copied()
     }
 
-    /// The partitions of a log of which rows are gone.
-    pub fn gone_partitions(&self, log: &str) -> impl Iterator<Item = i32> + use<> {
-        let partitions = self.cold.extent.gone.get(log).map(|gone| gone.keys().copied().collect::<Vec<_>>());
+    /// The partitions of a log that have purged rows.
+    pub fn purged_partitions(&self, log: &str) -> impl Iterator<Item = i32> + use<> {
+        let partitions = self.cold.extent.purged.get(log).map(|purged| purged.keys().copied().collect::<Vec<_>>());
         partitions.unwrap_or_default().into_iter()
     }
 
-    /// The logs of which rows are gone.
-    pub fn gone_logs(&self) -> impl Iterator<Item = &str> {
-        self.cold.extent.gone.keys().map(String::as_str)
+    /// The logs that have purged rows.
+    pub fn purged_logs(&self) -> impl Iterator<Item = &str> {
+        self.cold.extent.purged.keys().map(String::as_str)
     }
 
-    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold ones cannot, and none while some are moved: the
-    /// copy would keep their old verdicts.
+    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold rows cannot, and none can while some are being
+    /// moved, as the copy would keep their old verdicts.
     pub async fn replayable(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
         if self.cold.is_moving {
             return Err(StoreError::Moving { topic: self.table.name.clone() });
@@ -78,16 +78,16 @@ impl ArchiveReader {
         run.await.map_err(StoreError::read(&self.table.name))
     }
 
-    /// How many offsets have each verdict, and how many were skipped on somebody's word.
+    /// How many offsets have each verdict, and how many an operator has skipped.
     pub async fn counts(&self) -> Result<(Counts, u64), StoreError> {
         let failed = StoreError::read(&self.table.name);
         let frame = || async { read_session(1).read_table(self.provider().await?).map_err(&failed) };
-        let counts = count_verdicts(frame().await?, self.cold.extent.gone_counts).await.map_err(&failed)?;
+        let counts = count_verdicts(frame().await?, self.cold.extent.purged_counts).await.map_err(&failed)?;
         let skipped = skipped_ranges(frame().await?).await.map_err(&failed)?;
         Ok((counts, offsets_in(&skipped)))
     }
 
-    /// One commit: each row takes the place of the one with its offset. A stream that goes on after it finds that it must start again.
+    /// One commit: each row takes the place of the one with its offset. A running stream finds out at its next commit, and has to start again.
     pub async fn replay(&mut self, rows: ArchiveBatch) -> Result<(), StoreError> {
         let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
         let wanted = offsets_of(&rows);

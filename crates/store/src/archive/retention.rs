@@ -1,8 +1,8 @@
-//! What is old goes to a colder place, and what is too old goes away.
+//! Old rows move to the cold table, and rows that are too old are purged.
 //!
-//! Rows are moved in steps of a day of arrivals, so that no single write goes on for hours. Each step: it is planned; the hot table takes
-//! note of it, in a commit that excludes replays and repairs that began before; its rows are copied as of that commit; the copy is
-//! read back; it is told. At the end the rows that were moved leave the hot table.
+//! Rows are moved in steps of one day of arrivals, so that no single write takes hours. A step is planned; the hot table notes
+//! it in a commit that excludes replays and repairs that began before; its rows are copied as of that commit; the copy is
+//! read back; the step is marked as done. At the end the moved rows leave the hot table.
 
 mod arrivals;
 mod copy;
@@ -27,43 +27,43 @@ use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
 
-/// Streams that merge files, and compaction, get in the way.
+/// Streams that merge files, and compaction, cause conflicts.
 const ATTEMPTS: usize = 20;
 /// The application that says which step's rows the cold table has.
 const MOVED: &str = "vitral/moved";
-/// The application that says for which step the hot table was last noted to be read.
+/// The application that says for which step the hot table is being read.
 const MOVING: &str = "vitral/moving";
 const HOUR_MICROS: i64 = 3_600_000_000;
 const DAY_MICROS: i64 = 24 * HOUR_MICROS;
 
-/// Rows that came before these, in milliseconds.
+/// Rows that arrived before these times, in milliseconds since the epoch, ...
 #[derive(Debug, Clone, Copy)]
 pub struct Limits {
-    /// ... become cold.
+    /// ... are moved.
     pub hot_ms: i64,
-    /// ... go away; none if nothing may.
+    /// ... are purged; none if no row may be.
     pub cold_ms: Option<i64>,
-    /// The time now. What claims to have come more than a day later was stamped by a wrong clock, and is as old as its neighbours.
+    /// The time now. A row stamped more than a day later was stamped by a wrong clock, and counts as old as its neighbours.
     pub now_ms: i64,
 }
 
 /// What one run has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Retained {
-    /// Rows that became cold.
+    /// Rows that were moved to the cold table.
     pub moved: u64,
-    /// Rows that were deleted.
-    pub gone: u64,
+    /// Rows that were purged.
+    pub purged: u64,
 }
 
 /// What a run would do.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub struct Outlook {
-    /// Rows that would become cold.
+    /// Rows that would be moved to the cold table.
     pub moving: u64,
-    /// Rows that would be deleted.
+    /// Rows that would be purged.
     pub going: u64,
-    /// All rows that the archive has, whichever part they are in.
+    /// All rows of the archive, hot and cold.
     pub total: u64,
 }
 
@@ -73,75 +73,75 @@ pub async fn outlook(topic: &Topic, store: &Location, limits: Limits) -> Result<
     let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
     let steps = Steps::open(store, topic).await?;
     let cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
-    let told = steps.told().await?;
+    let current = steps.current().await?;
     let last = steps.last().await?;
-    let going = match last.is_told || last.number == 0 {
-        true => going(topic, &cold, &told, limits).await.map_err(&failed)?,
+    let going = match last.is_done || last.number == 0 {
+        true => going(topic, &cold, &current, limits).await.map_err(&failed)?,
         // It was planned before, and agreed to.
-        false => told.clone(),
+        false => current.clone(),
     };
-    let moving = moving(&hot, &told, limits).await.map_err(&failed)?.pop().unwrap_or_default();
+    let moving = moving(&hot, &current, limits).await.map_err(&failed)?.pop().unwrap_or_default();
     let count = async |table: &Table, wanted: Expr| -> Result<u64> {
         let rows = read_session(1).read_table(table.provider().await.map_err(external)?)?.filter(wanted)?;
         Ok(rows.count().await? as u64)
     };
     let run = async {
-        let still_hot = || !through(&told.cold);
-        let there = through(&told.cold).and(!through(&told.gone));
+        let still_hot = || !through(&current.cold);
+        let there = through(&current.cold).and(!through(&current.purged));
         Ok(Outlook {
             moving: count(&hot, still_hot().and(through(&moving))).await?,
-            going: going.gone_counts.read() - told.gone_counts.read(),
+            going: going.purged_counts.read() - current.purged_counts.read(),
             total: count(&hot, still_hot()).await? + count(&cold, there).await?,
         })
     };
     run.await.map(Some).map_err(failed)
 }
 
-/// Beside streams, jobs and readers; none if there is no archive. What is moved is always a partition's oldest offsets.
+/// Moves and purges rows while streams, jobs and readers run; none if there is no archive. A run always takes a partition's oldest offsets.
 pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<Option<Retained>, StoreError> {
     let failed = StoreError::read(&topic.name);
     let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
     let mut steps = Steps::open(store, topic).await?;
     let cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
-    let mut told = steps.told().await?;
-    let began_at = told.clone();
+    let mut current = steps.current().await?;
+    let began_at = current.clone();
     let mut moved = 0;
     let last = steps.last().await?;
-    if last.number > 0 && !last.is_told {
-        moved += carry_out(topic, store, &mut steps, &mut told, last).await?;
+    if last.number > 0 && !last.is_done {
+        moved += carry_out(topic, store, &mut steps, &mut current, last).await?;
     } else {
-        let mut extent = going(topic, &cold, &told, limits).await.map_err(&failed)?;
-        let mut parts = moving(&hot, &told, limits).await.map_err(&failed)?;
-        if parts.is_empty() && extent != told {
+        let mut extent = going(topic, &cold, &current, limits).await.map_err(&failed)?;
+        let mut parts = moving(&hot, &current, limits).await.map_err(&failed)?;
+        if parts.is_empty() && extent != current {
             parts.push(Through::new());
         }
         for part in parts {
             merge(&mut extent.cold, part);
             let number = steps.last().await?.number + 1;
-            let step = Step { number, is_told: false, extent: extent.clone() };
+            let step = Step { number, is_done: false, extent: extent.clone() };
             steps.write(&step).await?;
-            moved += carry_out(topic, store, &mut steps, &mut told, step).await?;
+            moved += carry_out(topic, store, &mut steps, &mut current, step).await?;
         }
     }
-    clean(topic, store, &told).await?;
-    Ok(Some(Retained { moved, gone: told.gone_counts.read() - began_at.gone_counts.read() }))
+    clean(topic, store, &current).await?;
+    Ok(Some(Retained { moved, purged: current.purged_counts.read() - began_at.purged_counts.read() }))
 }
 
-/// A planned step, to where readers switch; how many rows were copied for it.
+/// Carries a planned step out, up to where readers switch; how many rows were copied for it.
 async fn carry_out(
     topic: &Topic,
     store: &Location,
     steps: &mut Steps,
-    told: &mut Extent,
+    current: &mut Extent,
     mut step: Step,
 ) -> Result<u64, StoreError> {
     let mut moved = 0;
-    if step.extent.cold != told.cold {
+    if step.extent.cold != current.cold {
         let hot = note(topic, store, &step).await?;
-        let wanted = through(&step.extent.cold).and(!through(&told.cold));
+        let wanted = through(&step.extent.cold).and(!through(&current.cold));
         let mut cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
         if cold.transaction(MOVED).await? >= Some(step.number) {
-            // Another run copied it and was killed. What it left may be from before a replay, or not be readable: then it is copied anew.
+            // Another run copied it and was killed. What it left may be from before a replay, or unreadable: then it is copied again.
             if prove(topic, &hot, &cold, wanted.clone()).await.is_err() {
                 step.number += 1;
                 steps.write(&step).await?;
@@ -151,12 +151,12 @@ async fn carry_out(
         cold.refresh().await?;
         prove(topic, &hot, &cold, wanted).await?;
     }
-    steps.write(&Step { is_told: true, ..step.clone() }).await?;
-    *told = step.extent;
+    steps.write(&Step { is_done: true, ..step.clone() }).await?;
+    *current = step.extent;
     Ok(moved)
 }
 
-/// The hot table as of a commit that says that it is being moved. A replay or repair that has not seen this commit is refused by it, one
+/// The hot table as of a commit that says that rows are being moved. A replay or repair that has not seen this commit is refused; one
 /// that comes later finds the planned step.
 async fn note(topic: &Topic, store: &Location, step: &Step) -> Result<Table, StoreError> {
     let mut attempt = 1;
@@ -175,29 +175,29 @@ async fn note(topic: &Topic, store: &Location, step: &Step) -> Result<Table, Sto
 }
 
 /// Until where each partition's rows become cold, day by day of their arrival; the last is the whole of it.
-async fn moving(hot: &Table, told: &Extent, limits: Limits) -> Result<Vec<Through>> {
+async fn moving(hot: &Table, current: &Extent, limits: Limits) -> Result<Vec<Through>> {
     let rows = hot.provider().await.map_err(external)?;
-    Ok(parts(&arrivals(rows, !through(&told.cold), limits.hot_ms, limits.now_ms).await?))
+    Ok(parts(&arrivals(rows, !through(&current.cold), limits.hot_ms, limits.now_ms).await?))
 }
 
-/// The extent with everything that is too old gone; what is cold stays as it is.
-async fn going(topic: &Topic, cold: &Table, told: &Extent, limits: Limits) -> Result<Extent> {
-    let mut extent = told.clone();
+/// The extent once everything that is too old is purged; the border between hot and cold stays.
+async fn going(topic: &Topic, cold: &Table, current: &Extent, limits: Limits) -> Result<Extent> {
+    let mut extent = current.clone();
     let Some(cold_ms) = limits.cold_ms else { return Ok(extent) };
-    let there = through(&told.cold).and(!through(&told.gone));
+    let there = through(&current.cold).and(!through(&current.purged));
     let provider = || async { cold.provider().await.map_err(external) };
     let found = arrivals(provider().await?, there.clone(), cold_ms, limits.now_ms).await?;
     let going = parts(&found).pop().unwrap_or_default();
-    let (counts, times) = gone(topic, provider().await?, there.and(through(&going))).await?;
+    let (counts, times) = purged(topic, provider().await?, there.and(through(&going))).await?;
     for (verdict, rows) in counts {
-        extent.gone_counts.add(verdict, rows);
+        extent.purged_counts.add(verdict, rows);
     }
     if !times.is_empty() {
         let newest = times.iter().map(|(_, last)| *last).max();
-        extent.gone_times = Some(extent.gone_times().and(times));
-        extent.gone_micros = extent.gone_micros.max(newest);
+        extent.purged_times = Some(extent.purged_times().and(times));
+        extent.purged_micros = extent.purged_micros.max(newest);
     }
-    merge(&mut extent.gone, going);
+    merge(&mut extent.purged, going);
     Ok(extent)
 }
 
@@ -208,7 +208,7 @@ fn merge(into: &mut Through, more: Through) {
 }
 
 /// How many rows have each verdict, and the first and last event time of those that counted, hour by hour.
-async fn gone(
+async fn purged(
     topic: &Topic,
     rows: Arc<dyn TableProvider>,
     wanted: Expr,
@@ -244,7 +244,7 @@ async fn gone(
 
 /// Takes out of both tables what readers no longer look at there.
 async fn clean(topic: &Topic, store: &Location, extent: &Extent) -> Result<(), StoreError> {
-    for (place, offsets) in [(hot_place(store, topic), &extent.cold), (rows_place(store, topic), &extent.gone)] {
+    for (place, offsets) in [(hot_place(store, topic), &extent.cold), (rows_place(store, topic), &extent.purged)] {
         if offsets.is_empty() {
             continue;
         }

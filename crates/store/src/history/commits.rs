@@ -1,4 +1,4 @@
-//! The commits of a history: rows come, rows are taken back, each on top of what its writer has seen.
+//! The commits of a history: rows are added or taken back, always on top of what their writer has seen.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,14 +18,14 @@ use super::{History, ImportedRows, SEQUENCE, external};
 use crate::error::StoreError;
 use crate::session::read_session;
 
-/// The application whose version is drawn at random for each commit: after an error it tells whether it was this one that came through.
+/// The application whose version is drawn at random for each commit: after an error it shows whether this commit succeeded.
 const COMMIT: &str = "commit";
-/// Merges of files, and imports that run at the same time, get in each other's way.
+/// Merges of files, and imports that run at the same time, conflict with each other.
 const ATTEMPTS: usize = 20;
 
 impl History {
-    /// Adds rows, in the history's columns without its first, on top of the last commit that was seen here. Where another has come since,
-    /// it is seen, and that is the error [`StoreError::Overtaken`].
+    /// Adds rows, in the history's columns without its first, on top of the last commit that was seen here. If there has been another
+    /// since, it is read, and the error is [`StoreError::Overtaken`].
     pub async fn append(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
         let last = self.sequence().await?;
         let rows = self.numbered(rows, last + 1)?;
@@ -43,7 +43,7 @@ impl History {
         }
     }
 
-    /// Takes back what these imports have added, in one commit; false if there was nothing of them.
+    /// Takes back what these imports have added, in one commit; false if nothing of them was stored.
     pub async fn take_back(&mut self, imports: &[&str]) -> Result<bool, StoreError> {
         let mut attempt = 1;
         loop {
@@ -63,8 +63,8 @@ impl History {
         }
     }
 
-    /// One commit: what these imports have added goes, and the rows of a Parquet file come, which are of one of them and in the history's
-    /// columns without its first. On top of the last commit that was seen here, as in [`Self::append`].
+    /// One commit: removes what these imports have added and adds the rows of a Parquet file, which belong to one of them and are in the
+    /// history's columns without its first. On top of the last commit that was seen here, as in [`Self::append`].
     pub async fn replace(&mut self, imports: &[&str], rows: &Path) -> Result<(), StoreError> {
         self.put_in_place_of(imports, Some(rows)).await
     }
@@ -103,7 +103,7 @@ impl History {
         }
     }
 
-    /// After an error: the error where trying again cannot help. Sees what is committed.
+    /// After an error: the error if another attempt cannot help. Reads what is committed.
     async fn is_to_be_tried_again(
         &mut self,
         error: StoreError,
@@ -134,7 +134,7 @@ impl History {
         Ok(self.table.transaction(COMMIT).await? == Some(token))
     }
 
-    /// Takes refused rows out whose cells were read rightly since.
+    /// Removes refused rows whose cells have since been read correctly.
     pub async fn forget_refused(&mut self, cells: &BTreeSet<u128>) -> Result<(), StoreError> {
         let failed = StoreError::read(&self.topic.name);
         let hashes = BinaryArray::from_iter_values(cells.iter().map(|cells| cells.to_be_bytes()));

@@ -1,4 +1,4 @@
-//! What is in a history, by import.
+//! What a history holds, import by import.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use super::History;
 use crate::error::StoreError;
 use crate::session::read_session;
 
-/// What is in of one import.
+/// What is stored of one import.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportedRows {
     /// The name of the file that they came from.
@@ -26,7 +26,7 @@ pub struct ImportedRows {
     pub refused: u64,
     /// The oldest and newest event time of rows that count, in microseconds.
     pub period_micros: Option<(i64, i64)>,
-    /// When its last rows came, in microseconds.
+    /// When its last rows arrived, in microseconds.
     pub arrival_micros: Option<i64>,
     /// Whether rows of it were taken back.
     pub is_undone: bool,
@@ -42,7 +42,7 @@ impl ImportedRows {
 }
 
 impl History {
-    /// What is in, by import.
+    /// What is stored, by import.
     pub async fn imports(&self) -> Result<BTreeMap<String, ImportedRows>, StoreError> {
         use history_columns::*;
         let provider = self.provider().await?;

@@ -1,4 +1,4 @@
-//! What stays of rows that are taken back: when they were, so that jobs compute those days again.
+//! What remains of rows that are taken back: their times, so that jobs compute those days again.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::session::read_session;
 const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
 
 impl History {
-    /// What is left of rows that are taken back: for each import the quarters of an hour in which some had counted, now or before.
+    /// What remains of rows that are taken back: for each import the quarters of an hour in which some count or had counted.
     pub(super) async fn marks(&self, imports: &[&str], sequence: i64) -> Result<RecordBatch, StoreError> {
         use history_columns::*;
         let failed = StoreError::read(&self.topic.name);

@@ -1,4 +1,4 @@
-//! A lease on a bucket: a row of objects, of which the newest says who holds it.
+//! A lease on a bucket: a series of objects, of which the newest says who holds it.
 
 use std::time::{Duration, Instant};
 
@@ -8,11 +8,11 @@ use object_store::{ObjectStoreExt, PutMode, PutOptions};
 use tokio::sync::watch;
 use uuid::Uuid;
 
-use super::{FOLDER, Held, Kind, LOOK_EVERY, Lease, Timing, leased, tell};
+use super::{FOLDER, Held, Kind, Lease, POLL_EVERY, Timing, leased, warn_once};
 use crate::error::StoreError;
 use crate::location::Location;
 
-/// How long a bucket may fail while a lease is taken, and how soon it is asked again.
+/// How long a bucket may fail while a lease is taken, and the pause before the next attempt.
 const OUTAGE_PATIENCE: Duration = Duration::from_secs(120);
 const OUTAGE_RETRY: Duration = Duration::from_secs(2);
 
@@ -32,7 +32,7 @@ impl Objects {
     }
 
     pub(super) async fn take(self, held: Held, patience: Duration) -> Result<Lease, StoreError> {
-        let (began, mut told) = (Instant::now(), false);
+        let (began, mut warned) = (Instant::now(), false);
         let mut first_seen = None;
         loop {
             let in_hands = match self.try_to_take(&held).await {
@@ -51,14 +51,14 @@ impl Objects {
             if is_alive && began.elapsed() >= patience {
                 return Err(error);
             }
-            tell(&mut told, &error);
-            // Who holds it for longer than that is alive, and is asked seldom.
-            let pause = if began.elapsed() > 2 * self.timing.free_after { 10 * LOOK_EVERY } else { LOOK_EVERY };
+            warn_once(&mut warned, &error);
+            // A holder that has kept it for longer than that is alive, so it is checked less often.
+            let pause = if began.elapsed() > 2 * self.timing.free_after { 10 * POLL_EVERY } else { POLL_EVERY };
             tokio::time::sleep(pause.min(self.timing.renewed_every)).await;
         }
     }
 
-    /// None once it is taken; else who holds it, under which number.
+    /// None once it is taken; otherwise who holds it, and under which number.
     async fn try_to_take(&self, held: &Held) -> Result<Option<(u64, Held)>, StoreError> {
         loop {
             let newest = self.newest().await?;
@@ -107,7 +107,7 @@ impl Objects {
             Some((_, newest)) => return Ok(Some(newest.name)),
             None => 0,
         };
-        // Where somebody was faster, the next look tells.
+        // If another process was faster, the next renewal finds out.
         self.put(number + 1, mine).await?;
         self.delete_before(number + 1).await?;
         Ok(None)
@@ -120,7 +120,7 @@ impl Objects {
             let Some(text) = self.place.read_text(&file(number)).await? else { continue };
             let damaged = |_| StoreError::Snapshot {
                 path: format!("{}{}", self.place, file(number)),
-                reason: "it is no lease: delete it".to_owned(),
+                reason: "it is not a lease: delete it".to_owned(),
             };
             return Ok(Some((number, serde_json::from_str(&text).map_err(damaged)?)));
         }
@@ -145,7 +145,7 @@ impl Objects {
         let options = PutOptions::from(PutMode::Create);
         match self.place.store().put_opts(&self.place.file(&name)?, text.clone().into_bytes().into(), options).await {
             Ok(_) => Ok(true),
-            // A client that did not hear of its success has asked twice.
+            // A client that never received the answer to its first request has sent it twice.
             Err(object_store::Error::AlreadyExists { .. }) => {
                 Ok(self.place.read_text(&name).await?.is_some_and(|there| there == text))
             }
@@ -163,7 +163,7 @@ impl Objects {
         Ok(())
     }
 
-    /// Whether this number was put so long ago that it is no longer held, by the clock that stamps objects.
+    /// Whether this number was put so long ago that it has expired, by the clock that stamps objects.
     async fn is_silent(&self, number: u64) -> Result<bool, StoreError> {
         let Some(then) = self.stamp(&file(number)).await? else { return Ok(false) };
         let probe = format!("clock-{}", Uuid::new_v4().simple());

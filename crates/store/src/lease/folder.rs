@@ -5,7 +5,7 @@ use std::io::Write;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
-use super::{Held, Kind, LOOK_EVERY, Lease, leased, tell};
+use super::{Held, Kind, Lease, POLL_EVERY, leased, warn_once};
 use crate::error::StoreError;
 use crate::location::Location;
 
@@ -20,7 +20,7 @@ pub(super) async fn take_in_folder(
     let failed = |source| StoreError::Io { path: path.clone(), source };
     std::fs::create_dir_all(folder).map_err(failed)?;
     let mut file = File::options().create(true).truncate(false).read(true).write(true).open(&path).map_err(failed)?;
-    let (began, mut told) = (Instant::now(), false);
+    let (began, mut warned) = (Instant::now(), false);
     loop {
         match file.try_lock() {
             Ok(()) => break,
@@ -31,8 +31,8 @@ pub(super) async fn take_in_folder(
                 if began.elapsed() >= patience {
                     return Err(error);
                 }
-                tell(&mut told, &error);
-                tokio::time::sleep(LOOK_EVERY.min(patience)).await;
+                warn_once(&mut warned, &error);
+                tokio::time::sleep(POLL_EVERY.min(patience)).await;
             }
         }
     }

@@ -9,7 +9,7 @@ use crate::error::StoreError;
 /// Names a data directory, so that its next process takes over at once what the last one held.
 const IDENTITY_FILE: &str = "identity";
 
-/// Who wants it.
+/// A process that takes a lease.
 #[derive(Debug, Clone)]
 pub struct Holder {
     pub(super) id: String,
@@ -32,7 +32,7 @@ impl Holder {
                 identity
             }
         };
-        // A directory that was copied to another host is another one.
+        // A copy of the directory on another host is another holder.
         Ok(Self { id: format!("{identity}@{}", host()), name: format!("{}, {}", process(), dir.display()) })
     }
 

@@ -29,7 +29,7 @@ fn refused(outcome: Result<Lease, StoreError>) -> String {
 }
 
 #[tokio::test]
-async fn one_holds_it_and_the_next_is_told_who() {
+async fn one_holds_it_and_the_next_learns_who() {
     let (_dir, store) = place();
     let one = take(&store, "one", Duration::ZERO).await.expect("free");
     let said = refused(take(&store, "other", Duration::ZERO).await);
@@ -42,7 +42,7 @@ async fn one_holds_it_and_the_next_is_told_who() {
 }
 
 #[tokio::test]
-async fn whoever_is_silent_has_lost_it() {
+async fn a_silent_holder_has_lost_it() {
     let (_dir, store) = place();
     let killed = take(&store, "killed", Duration::ZERO).await.expect("free");
     let Kind::Bucket { renewing, .. } = &killed.0 else { panic!("objects") };
@@ -80,7 +80,7 @@ async fn of_many_at_once_one_has_it() {
 }
 
 #[tokio::test]
-async fn in_a_folder_it_is_free_once_its_process_is_gone() {
+async fn in_a_folder_it_is_free_once_its_process_has_ended() {
     let (dir, store) = place();
     let holder = Holder::of_data_dir(dir.path()).expect("an identity");
     let take = || Lease::take(&store, UPKEEP, &holder, Duration::ZERO);

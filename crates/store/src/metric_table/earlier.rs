@@ -56,7 +56,7 @@ impl Earlier {
                     until = %shown(until_ms),
                     version = piece.version,
                     column,
-                    "windows before this time are not shown: their events are gone, and the version that published them has no such column; \
+                    "windows before this time are not shown: their events are purged, and the version that published them lacks this column; \
                      it is still stored"
                 );
                 return Ok(Self { from_ms, parts, since_ms });
@@ -70,7 +70,7 @@ impl Earlier {
             }
         }
         if let Some(since_ms) = since_ms {
-            tracing::warn!(metric, until = %shown(since_ms), "windows before this time cannot be computed: their events are gone");
+            tracing::warn!(metric, until = %shown(since_ms), "windows before this time cannot be computed: their events are purged");
         }
         Ok(Self { from_ms, parts, since_ms })
     }
@@ -99,7 +99,7 @@ impl Earlier {
         Ok(Arc::new(PublishedWindows::new(plan, earlier_until_ms, self.since_ms)))
     }
 
-    /// Sees where their rows lie now; true if that is somewhere else.
+    /// Finds out where their rows are now; true if they have moved.
     pub(super) async fn refresh(&mut self) -> Result<bool, StoreError> {
         let mut changed = false;
         for part in &mut self.parts {
@@ -117,7 +117,7 @@ struct Piece {
     table: Table,
     /// Its first window; none if it had all events.
     from_ms: Option<i64>,
-    /// When it ended.
+    /// Where it ended.
     through_ms: i64,
 }
 
@@ -140,7 +140,7 @@ async fn pieces(metric: &str, version: &str, location: &Location) -> Result<Vec<
     Ok(pieces)
 }
 
-/// The application whose version is the first window, in milliseconds, that a version's rows have, if events were gone when it began.
+/// The application whose version is the first window, in milliseconds, that a version's rows have, if events were purged when it began.
 pub(super) fn from(application: &str) -> String {
     format!("from/{application}")
 }
@@ -150,7 +150,7 @@ pub(super) fn left_at(application: &str) -> String {
     format!("left-at/{application}")
 }
 
-/// The same version's first window then, if events were gone already.
+/// The same version's first window at that time, if events were purged by then.
 pub(super) fn first_from(application: &str) -> String {
     format!("first-from/{application}")
 }
@@ -173,7 +173,7 @@ fn windows(
     rows.project(schema.fields().iter().map(|field| ident(field.name())).collect::<Vec<_>>())
 }
 
-/// The first column that a version has not, or has in another type.
+/// The first column that a version lacks, or has with another type.
 fn lacking(wanted: &SchemaRef, found: &SchemaRef) -> Option<String> {
     let is_there = |field: &&arrow::datatypes::FieldRef| {
         found.field_with_name(field.name()).is_ok_and(|found| found.data_type() == field.data_type())

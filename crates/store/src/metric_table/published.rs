@@ -1,4 +1,4 @@
-//! Published windows of which the first are an earlier version's, or are not there: the events that they were computed from are gone.
+//! Published windows of which the first come from an earlier version, or are missing, because their events are purged.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -15,9 +15,9 @@ use datafusion::physical_plan::ExecutionPlan;
 #[derive(Debug)]
 pub struct PublishedWindows {
     rows: ViewTable,
-    /// Windows that start before this, in milliseconds, were computed by an earlier version of the metric; none if there are none of those.
+    /// Windows that start before this, in milliseconds, were computed by an earlier version of the metric; none if no window was.
     pub earlier_until_ms: Option<i64>,
-    /// Windows that start before this, in milliseconds, are not there; none if all are.
+    /// Windows that start before this, in milliseconds, are missing; none if none are.
     pub since_ms: Option<i64>,
 }
 

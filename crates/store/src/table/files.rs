@@ -10,7 +10,7 @@ use crate::error::StoreError;
 /// Readers that began before a merge still find its old files for this long.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
 /// Files that no commit names are left by killed writers, or are the first of a write that is still under way: a job over years, or a
-/// move to a bucket, takes hours. To keep the former for days costs space, to delete the latter loses rows.
+/// move to a bucket, takes hours. Keeping the former for days costs space, deleting the latter loses rows.
 const UNNAMED_FILES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Table {
@@ -20,7 +20,7 @@ impl Table {
         Ok(state.log_data().iter().count())
     }
 
-    /// Deletes the files that commits have taken out, once no reader can need them; how many.
+    /// Deletes the files that commits have removed, once no reader can need them; how many.
     pub(crate) async fn vacuum(&mut self) -> Result<usize, StoreError> {
         self.delete_files(VacuumMode::Lite, OLD_FILES_KEPT).await
     }

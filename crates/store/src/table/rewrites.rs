@@ -1,4 +1,4 @@
-//! Commits that take files away. Of two that were under way together, one comes through (docs/adr/0016).
+//! Commits that remove files. Of two that are under way together, only one succeeds (docs/adr/0016).
 
 use std::sync::Arc;
 
@@ -10,11 +10,11 @@ use deltalake::protocol::SaveMode;
 use super::{Table, with_transactions};
 use crate::error::StoreError;
 
-/// The application whose transactions tell of rewrites.
+/// The application whose transactions mark rewrites.
 const REWRITES: &str = "vitral/rewrites";
 
 impl Table {
-    /// One commit: the rows that `wanted` names go, these come. Appends that come between are kept; another rewrite is a conflict.
+    /// One commit: removes the rows that `wanted` names and adds these. Appends in between are kept; another rewrite is a conflict.
     pub(crate) async fn replace(
         &mut self,
         wanted: Expr,
@@ -47,7 +47,7 @@ impl Table {
         Ok(())
     }
 
-    /// One commit: the rows that `wanted` names go, those of `rows` come, batch by batch; how many. What else was committed to those rows
+    /// One commit: removes the rows that `wanted` names and adds those of `rows`, batch by batch; how many. Another commit to those rows
     /// in the meantime is a conflict.
     pub(crate) async fn replace_by_plan(&mut self, wanted: Expr, rows: DataFrame) -> Result<u64, StoreError> {
         self.replace_by_plan_with(wanted, rows, &[]).await
@@ -79,7 +79,7 @@ impl Table {
         self.written_rows().await
     }
 
-    /// One commit: the rows that `wanted` names go.
+    /// One commit: removes the rows that `wanted` names.
     pub(crate) async fn delete(&mut self, wanted: Expr) -> Result<(), StoreError> {
         self.delta = self
             .delta
@@ -95,8 +95,8 @@ impl Table {
         Ok(())
     }
 
-    /// What every commit carries that takes files away. Of two that were under way together only one comes through: delta-rs itself does
-    /// not see that a merge has taken away what another commit takes away too, and both would leave its rows (docs/adr/0016).
+    /// What every commit carries that removes files. Of two that are under way together only one succeeds: delta-rs itself does
+    /// not notice that a merge has removed what another commit removes too, and both would leave its rows (docs/adr/0016).
     pub(crate) fn rewrite(&self) -> (String, i64) {
         (REWRITES.to_owned(), self.version().and_then(|version| i64::try_from(version).ok()).unwrap_or_default())
     }

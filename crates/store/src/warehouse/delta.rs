@@ -1,4 +1,4 @@
-//! The warehouse as Delta tables, beside the archive.
+//! The warehouse as Delta tables, next to the archive.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Date32Type;

@@ -93,7 +93,9 @@ impl Config {
                 [name, kind @ ("options" | "secrets"), key] => {
                     settings.push((name.to_owned(), kind == "secrets", key.to_owned(), value));
                 }
-                _ => bail!("configuration: {variable} is not a key: a connection has __URL, __OPTIONS__KEY and __SECRETS__KEY"),
+                _ => bail!(
+                    "configuration: {variable} is not a key: a connection has __URL, __OPTIONS__KEY and __SECRETS__KEY"
+                ),
             }
         }
         for (name, is_secret, key, value) in settings {
@@ -135,7 +137,10 @@ impl Config {
                     }
                 }
             }
-            self.warn_of_former("kafka.options", &format!("connections.{name}.options, or connections.{name}.secrets for passwords"));
+            self.warn_of_former(
+                "kafka.options",
+                &format!("connections.{name}.options, or connections.{name}.secrets for passwords"),
+            );
         }
         let (url, replica_url) = (self.warehouse.url.take(), self.warehouse.replica_url.take());
         if let Some(url) = url {
@@ -164,8 +169,7 @@ impl Config {
     }
 
     fn warn_of_former(&mut self, former: &str, current: &str) {
-        self.warnings
-            .push(format!("{former} is {current} now: move it, the next release does not know the old key"));
+        self.warnings.push(format!("{former} is {current} now: move it, the next release does not know the old key"));
     }
 
     /// The connections for printing.
@@ -192,7 +196,8 @@ mod tests {
     use crate::config::tests::load;
 
     fn environment(config: &mut Config, variables: &[(&str, &str)]) -> anyhow::Result<()> {
-        let variables: Vec<_> = variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
+        let variables: Vec<_> =
+            variables.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect();
         config.take_connections(&variables)
     }
 
@@ -212,7 +217,10 @@ mod tests {
         assert_eq!((warehouse.replica_url, warehouse.pool_size), (None, 7));
         assert_eq!(config.warnings(), &[] as &[String]);
         let shown = toml::to_string_pretty(&config.effective().expect("sound")).expect("shown");
-        assert!(!shown.contains("hush") && shown.contains("kafka://a:9092,b:9092") && shown.contains("(hidden)"), "{shown}");
+        assert!(
+            !shown.contains("hush") && shown.contains("kafka://a:9092,b:9092") && shown.contains("(hidden)"),
+            "{shown}"
+        );
     }
 
     #[test]
@@ -233,7 +241,10 @@ mod tests {
             ("[connections.kafka]\noptions = { acks = '1' }", ["connections.kafka.url", "missing"]),
             ("[connections.kafka]\nurl = 'postgresql://u:hush@db/x'", ["connections.kafka.url", "kafka://"]),
             ("[connections.kafka]\nurl = 'kafka://u:hush@a:9092'", ["connections.kafka.url", "sasl.password"]),
-            ("[connections.db]\nurl = 'kafka://a'\n[warehouse]\nconnection = 'db'", ["connections.db.url", "postgresql://"]),
+            (
+                "[connections.db]\nurl = 'kafka://a'\n[warehouse]\nconnection = 'db'",
+                ["connections.db.url", "postgresql://"],
+            ),
             ("[connections.Kafka]\nurl = 'kafka://a:9092'", ["connections.Kafka", "lower-case"]),
             ("[connections.kafka]\nurl = 'kafka://a'\npassword = 'hush'", ["connections.kafka", "unknown field"]),
         ] {
@@ -270,9 +281,13 @@ mod tests {
         assert_eq!(kafka.options["sasl.password"], "007");
         let url = config.warehouse().expect("a database").url.expect("one");
         assert!(url.expose().contains("password=123") && url.expose().contains("connect_timeout=3"));
-        let error = environment(&mut config, &[("VITRAL__CONNECTIONS__KAFKA__PASSWORD", "hush")]).expect_err("no such key");
+        let error =
+            environment(&mut config, &[("VITRAL__CONNECTIONS__KAFKA__PASSWORD", "hush")]).expect_err("no such key");
         let error = error.to_string();
-        assert!(error.contains("KAFKA__PASSWORD") && error.contains("__SECRETS__") && !error.contains("hush"), "{error}");
+        assert!(
+            error.contains("KAFKA__PASSWORD") && error.contains("__SECRETS__") && !error.contains("hush"),
+            "{error}"
+        );
     }
 
     #[test]
@@ -288,7 +303,8 @@ mod tests {
         assert_eq!(warehouse.url.map(|url| url.expose().to_owned()).as_deref(), Some("postgresql://u:hush@db/loja"));
         assert_eq!((warehouse.replica_url.is_some(), warehouse.pool_size), (true, 9));
         let warnings = config.warnings();
-        for key in ["kafka.brokers", "kafka.options", "warehouse.url", "warehouse.replica_url", "warehouse.connections"] {
+        for key in ["kafka.brokers", "kafka.options", "warehouse.url", "warehouse.replica_url", "warehouse.connections"]
+        {
             assert_eq!(warnings.iter().filter(|warning| warning.starts_with(key)).count(), 1, "{key}: {warnings:?}");
         }
         assert!(!warnings.iter().any(|warning| warning.contains("hush")), "{warnings:?}");
@@ -312,7 +328,10 @@ mod tests {
             ),
         ] {
             let error = format!("{:#}", load(text).expect_err(text));
-            assert!(error.contains(&format!("remove it from {key}")) || error.contains(&format!("remove {key}")), "{error}");
+            assert!(
+                error.contains(&format!("remove it from {key}")) || error.contains(&format!("remove {key}")),
+                "{error}"
+            );
             assert!(!error.contains("hush"), "{error}");
         }
         // The same said twice is no contradiction.

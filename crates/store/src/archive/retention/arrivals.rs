@@ -16,7 +16,7 @@ use super::DAY_MICROS;
 use crate::archive::cold::Through;
 use crate::session::read_session;
 
-/// A partition's offsets that came on one day.
+/// A partition's offsets that arrived on one day.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Arrivals {
     pub(super) log: String,
@@ -24,7 +24,7 @@ pub(super) struct Arrivals {
     pub(super) day: i64,
     pub(super) first: i64,
     pub(super) last: i64,
-    /// The first of them that came at or after the limit.
+    /// The first of them that arrived at or after the limit.
     pub(super) recent: Option<i64>,
 }
 
@@ -66,8 +66,8 @@ pub(super) async fn arrivals(
     Ok(found)
 }
 
-/// Of each partition the offsets before the first row that came at or after the limit, or through the last that came before it, cut where
-/// days end: each part holds the one before it.
+/// For each partition the offsets before the first row that arrived at or after the limit, or through the last that arrived before it,
+/// cut where days end: each part includes the one before it.
 pub(super) fn parts(found: &[Arrivals]) -> Vec<Through> {
     let mut partitions = BTreeMap::<(&str, i32), BTreeMap<i64, &Arrivals>>::new();
     for arrivals in found {

@@ -16,7 +16,7 @@ use crate::error::StoreError;
 use crate::session::read_session;
 use crate::table::Table;
 
-/// The step's rows, which the cold table has after it once, whatever happens; how many were copied now.
+/// Copies the step's rows, each of which the cold table has exactly once afterwards; how many were copied now.
 pub(super) async fn copy(hot: &Table, cold: &mut Table, wanted: Expr, number: i64) -> Result<u64, StoreError> {
     if cold.transaction(MOVED).await? >= Some(number) {
         return Ok(0);
@@ -33,7 +33,7 @@ pub(super) async fn copy(hot: &Table, cold: &mut Table, wanted: Expr, number: i6
     cold.append_by_plan(rows, &[(MOVED.to_owned(), number)]).await
 }
 
-/// Reads all that was copied, every column of it, and sees that it is what the hot table has.
+/// Reads every column of what was copied, and fails unless it is what the hot table has.
 pub(super) async fn prove(topic: &Topic, hot: &Table, cold: &Table, wanted: Expr) -> Result<(), StoreError> {
     use archive_columns::*;
     let failed = StoreError::read(&topic.name);

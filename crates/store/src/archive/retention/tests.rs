@@ -72,7 +72,7 @@ async fn plan(topic: &Topic, store: &Location) -> (Table, Steps, Step) {
     let hot = Table::read(&topic.name, &hot_place(store, topic)).await.expect("read").expect("a table");
     let mut steps = Steps::open(store, topic).await.expect("opened");
     let cold = moving(&hot, &Extent::default(), LIMITS).await.expect("planned").pop().expect("a part");
-    let step = Step { number: 1, is_told: false, extent: Extent { cold, ..Extent::default() } };
+    let step = Step { number: 1, is_done: false, extent: Extent { cold, ..Extent::default() } };
     steps.write(&step).await.expect("planned");
     (note(topic, store, &step).await.expect("noted"), steps, step)
 }
@@ -95,7 +95,7 @@ async fn a_step_that_was_cut_short_is_ended() {
             expected[2] = 60;
         }
         if parts > 2 {
-            steps.write(&Step { is_told: true, ..step.clone() }).await.expect("told");
+            steps.write(&Step { is_done: true, ..step.clone() }).await.expect("done");
         }
         assert_eq!(found(&topic, &store).await, expected, "after {parts} parts");
         let later = Limits { hot_ms: 80, ..LIMITS };
@@ -115,7 +115,7 @@ async fn of_two_runs_at_once_one_comes_through() {
     assert_eq!(found(&topic, &store).await, [100, 40, 60]);
 }
 
-/// A replay that began before the move is refused by it, one that comes in between is told to wait; nobody's verdicts are lost.
+/// A replay that began before the move is refused by it, one that comes in between has to wait; no verdict is lost.
 #[tokio::test]
 async fn a_replay_and_a_move_exclude_each_other() {
     let Place { topic, store, _dir } = place();
@@ -129,7 +129,7 @@ async fn a_replay_and_a_move_exclude_each_other() {
     let between = Archive::read(&topic, &store).await.expect("read").expect("an archive");
     let refused = between.replayable(lit(true)).await.expect_err("rows are being moved");
     assert!(matches!(refused, StoreError::Moving { .. }), "{refused}");
-    steps.write(&Step { is_told: true, ..step }).await.expect("told");
+    steps.write(&Step { is_done: true, ..step }).await.expect("done");
     let after = Archive::read(&topic, &store).await.expect("read").expect("an archive");
     let left: usize = after.replayable(lit(true)).await.expect("rows").iter().map(RecordBatch::num_rows).sum();
     assert_eq!(left, 40);
@@ -146,7 +146,7 @@ async fn rows_leave_their_place_only_after_their_copy_was_read() {
     cold.delete(ident(archive_columns::OFFSET).eq(lit(7_i64))).await.expect("a row is lost");
     let lost = prove(&topic, &hot, &cold, through(&step.extent.cold)).await.expect_err("a row less");
     assert!(matches!(lost, StoreError::NotReadBack { expected: 60, found: 59, .. }), "{lost}");
-    retain(&topic, &store, LIMITS).await.expect("copied anew");
+    retain(&topic, &store, LIMITS).await.expect("copied again");
     assert_eq!(found(&topic, &store).await, [100, 40, 60]);
 }
 
@@ -188,20 +188,20 @@ async fn a_stamp_far_ahead_holds_nothing_back() {
     assert_eq!(done.moved, 5, "what came before the limit, and what lies between");
     assert_eq!(found(&topic, &store).await, [7, 2, 5]);
     let done = retain(&topic, &store, Limits { hot_ms: 95, cold_ms: Some(95), ..LIMITS }).await.expect("moved");
-    assert_eq!(done, Some(Retained { moved: 1, gone: 5 }), "the last one is not old for all that is known");
+    assert_eq!(done, Some(Retained { moved: 1, purged: 5 }), "the last one is not old for all that is known");
 }
 
 /// What older versions wrote down: since when rows were deleted is not known, and stays so.
 #[test]
 fn deletions_of_older_versions_reach_back_without_end() {
-    let written = Extent { gone_micros: Some(90 * DAY_MICROS), ..Extent::default() };
+    let written = Extent { purged_micros: Some(90 * DAY_MICROS), ..Extent::default() };
     let mut written = serde_json::to_value(&written).expect("JSON");
     written.as_object_mut().expect("an object").remove("gone_times").expect("what they lack");
     let found: Extent = serde_json::from_value(written).expect("it is read");
-    assert_eq!(found.gone_times().within(0, DAY_MICROS), Some((0, DAY_MICROS - 1)));
-    assert_eq!(found.gone_times().within(91 * DAY_MICROS, 92 * DAY_MICROS), None);
-    let more = found.gone_times().and([(100 * DAY_MICROS, 100 * DAY_MICROS)]);
+    assert_eq!(found.purged_times().within(0, DAY_MICROS), Some((0, DAY_MICROS - 1)));
+    assert_eq!(found.purged_times().within(91 * DAY_MICROS, 92 * DAY_MICROS), None);
+    let more = found.purged_times().and([(100 * DAY_MICROS, 100 * DAY_MICROS)]);
     assert_eq!(more.within(91 * DAY_MICROS, 100 * DAY_MICROS), None, "and later ones are known");
     assert!(more.within(0, DAY_MICROS).is_some());
-    assert_eq!(Extent::default().gone_times().within(i64::MIN, i64::MAX), None);
+    assert_eq!(Extent::default().purged_times().within(i64::MIN, i64::MAX), None);
 }

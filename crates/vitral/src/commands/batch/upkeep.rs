@@ -77,8 +77,8 @@ async fn of_topic(topic: &Topic, planned: PlannedRetention<'_>, store: &Location
         );
     }
     let held = if planned.is_held { "; under legal hold, none may go" } else { "" };
-    if let Some(Retained { moved, gone }) = planned.apply(store).await? {
-        answer(&format!("{}: {moved} rows moved to the cold part, {gone} deleted from it{held}", topic.name));
+    if let Some(Retained { moved, purged }) = planned.apply(store).await? {
+        answer(&format!("{}: {moved} rows moved to the cold part, {purged} deleted from it{held}", topic.name));
     }
     Ok(())
 }
