@@ -13,7 +13,10 @@ use crate::problem::{Problem, ProblemKind};
 
 const TIMEOUT: Duration = Duration::from_secs(10);
 
-/// Makes the topic, with the broker's default replication, unless it exists.
+/// Creates the topic with the broker's default replication, unless it exists.
+///
+/// # Errors
+/// The broker is away, or the user may not create topics.
 pub async fn create_topic(
     config: &KafkaConfig,
     name: &str,

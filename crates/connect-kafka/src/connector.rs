@@ -18,6 +18,7 @@ pub struct KafkaConnector {
 }
 
 impl KafkaConnector {
+    /// Nothing is connected or checked until a topic is opened.
     pub fn new(config: KafkaConfig) -> Self {
         Self { config }
     }

@@ -18,6 +18,7 @@ use crate::tokens::TokenKeeper;
 
 const SENDING: &str = "sending a dead letter";
 
+/// Dead letters in a topic of the cluster that messages are read from.
 pub struct KafkaDeadLetters {
     // Before the producer, which it uses.
     _tokens: Option<TokenKeeper>,
@@ -28,6 +29,10 @@ pub struct KafkaDeadLetters {
 }
 
 impl KafkaDeadLetters {
+    /// A producer for the dead-letter topic `topic`, which must exist before the first letter.
+    ///
+    /// # Errors
+    /// Settings that cannot connect, or of which the client library has none.
     pub fn new(config: &KafkaConfig, topic: String) -> Result<Self, ClientError> {
         let connection = Connection::new(config)?;
         let producer: FutureProducer<Connection> = crate::client(config)

@@ -5,7 +5,9 @@ use vitral_connect::{ConnectError, RetryHint};
 
 use crate::problem::Problem;
 
+/// Why a client of Kafka failed.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "the message of each variant says what it is")]
 pub enum ClientError {
     #[error("kafka at {brokers}: {action} failed")]
     Kafka { brokers: String, action: &'static str, source: KafkaError },
@@ -21,6 +23,7 @@ pub enum ClientError {
 }
 
 impl ClientError {
+    /// Whether, and for how long, another attempt is worth it.
     pub fn retry_hint(&self) -> RetryHint {
         match self {
             Self::Connection { problem, .. } if problem.is_refusal() => RetryHint::Permanent,

@@ -11,8 +11,8 @@ use crate::error::ClientError;
 
 const TIMEOUT_MS: i32 = 10_000;
 
-/// The UUID that the broker gave the topic when it was made. A topic deleted and made again under the same name has another, so its
-/// offsets are never mistaken for the old ones.
+/// The UUID that the broker gave the topic when it was created. A topic that is deleted and recreated under the same name has another, so
+/// its offsets are never mistaken for the old ones.
 pub fn log_identity<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<String, ClientError> {
     let failed = |reason: String| ClientError::Describe { topic: topic.to_owned(), reason };
     let name = CString::new(topic).map_err(|_| failed("its name holds a zero byte".to_owned()))?;

@@ -1,9 +1,11 @@
 //! Kafka behind the ports of [`vitral_connect`]: [`KafkaConnector`] opens sources and dead letters; [`EventProducer`] sends events.
 //!
 //! Partitions are assigned by hand and read from the offsets that the caller has committed with its work; Kafka's own committed offsets
-//! play no part. Dead letters are sent at least once.
+//! are not used. Dead letters are sent at least once.
 //!
 //! Architecture invariant: only this crate knows Kafka's client library.
+
+#![warn(missing_docs)]
 
 mod admin;
 mod attendant;

@@ -22,13 +22,15 @@ const LOOKED_INTO: Duration = Duration::from_secs(1);
 pub struct ProbedCluster {
     /// The addresses under which it says that its brokers are: those that clients use after the first answer.
     pub brokers: Vec<(String, u16)>,
+    /// What it says of the topics that were asked about.
     pub topics: Vec<ProbedTopic>,
 }
 
 #[derive(Debug, Clone, Default)]
 pub struct ProbedTopic {
+    /// Its name.
     pub name: String,
-    /// None if it does not exist.
+    /// How many partitions it has; 0 if it does not exist, or may not be described.
     pub partitions: usize,
     /// The topic's identity, or why it cannot be asked.
     pub identity: Option<Result<String, String>>,

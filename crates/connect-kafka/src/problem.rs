@@ -7,31 +7,47 @@ use rdkafka::error::RDKafkaErrorCode as Code;
 /// A connection that ends sooner than this after it was up was refused rather than lost.
 const REFUSED_WITHIN_MS: u64 = 2_000;
 
+/// What is in the way. Its remedy is part of how a [`Problem`] is displayed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum ProblemKind {
-    /// Which check failed is not known.
+    /// The broker's certificate is not accepted; which check fails is not known.
     Certificate,
+    /// No CA that is trusted here has signed the broker's certificate.
     UnknownCa,
+    /// The broker's certificate is for another host name.
     OtherHostName,
+    /// The broker's certificate has expired.
     CertificateExpired,
+    /// The broker's certificate is not valid yet, by this machine's clock.
     CertificateNotYetValid,
+    /// The broker requires a client certificate, or does not accept ours.
     ClientCertificate,
+    /// The broker does not speak TLS at this port.
     NotTls,
+    /// The broker closes connections without TLS at once: it may require TLS.
     PerhapsTls,
+    /// The broker closes connections after the handshake: it may require authentication.
     PerhapsSasl,
+    /// The broker refuses the user or the password.
     Password,
+    /// The broker does not support this SASL mechanism here.
     Mechanism,
     /// The token endpoint refused the client, or the broker its token.
     Token,
+    /// The token endpoint does not answer.
     TokenEndpointAway,
+    /// The user may not use the topic.
     TopicAuthorization,
+    /// No broker can be reached.
     Unreachable,
 }
 
+/// Why a broker cannot be used. Displays as what is wrong, with a remedy and what the client library said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
+    /// What is in the way.
     pub kind: ProblemKind,
-    /// What was said.
+    /// What the client library said, without what changes from time to time.
     pub detail: String,
 }
 
@@ -40,7 +56,7 @@ impl Problem {
         Self { kind, detail: detail.into() }
     }
 
-    /// None for what says nothing about the way to the broker.
+    /// What a message of the client library says about reaching the broker; none if it says nothing about that.
     pub(crate) fn of(code: Option<Code>, text: &str) -> Option<Self> {
         let lower = text.to_lowercase();
         let says = |part: &str| lower.contains(part);

@@ -15,6 +15,7 @@ use crate::connection::Connection;
 use crate::error::ClientError;
 use crate::tokens::TokenKeeper;
 
+/// Sends events to one topic, many at once, and counts what the broker acknowledges.
 pub struct EventProducer {
     // Before the producer, which it uses.
     _tokens: Option<TokenKeeper>,
@@ -61,6 +62,10 @@ impl ProducerContext for Outcomes {
 }
 
 impl EventProducer {
+    /// A producer for `topic`, which need not exist yet.
+    ///
+    /// # Errors
+    /// Settings that cannot connect, or that the client library does not know.
     pub fn new(config: &KafkaConfig, topic: &str) -> Result<Self, ClientError> {
         let connection = Connection::new(config)?;
         let outcomes = Outcomes { connection, delivered: Arc::default(), failed: Arc::default() };
@@ -76,7 +81,10 @@ impl EventProducer {
         Ok(Self { _tokens: tokens, producer, outcomes, topic: topic.to_owned() })
     }
 
-    /// Queues one event; waits while the queue is full.
+    /// Queues one event; blocks while the queue is full.
+    ///
+    /// # Errors
+    /// The client library did not take it. Whether the broker does shows in [`Self::undelivered`].
     pub fn send(&self, key: &str, payload: &[u8]) -> Result<(), ClientError> {
         let mut record = BaseRecord::to(&self.topic).key(key).payload(payload);
         loop {
@@ -91,15 +99,20 @@ impl EventProducer {
         }
     }
 
-    /// Waits until the broker has answered for every event.
+    /// Waits until the broker has answered for every event, for at most `timeout`.
+    ///
+    /// # Errors
+    /// Events were still without an answer after that time.
     pub fn flush(&self, timeout: Duration) -> Result<(), ClientError> {
         self.producer.flush(timeout).map_err(|source| self.failed("sending", source))
     }
 
+    /// How many events the broker has acknowledged.
     pub fn delivered(&self) -> u64 {
         self.outcomes.delivered.load(Ordering::Relaxed)
     }
 
+    /// How many events the broker has refused, or not acknowledged in time.
     pub fn undelivered(&self) -> u64 {
         self.outcomes.failed.load(Ordering::Relaxed)
     }

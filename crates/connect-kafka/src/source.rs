@@ -25,6 +25,7 @@ use crate::problem::{Problem, ProblemKind};
 /// librdkafka unpacks a batch of zstd to no more than it would receive; what is highly compressible is a thousand times larger.
 const UNPACKED_BYTES_MAX: usize = 1 << 30;
 
+/// Reads one topic of a cluster.
 pub struct KafkaSource {
     /// Before the consumer: the library wants its handles back in this order.
     queue: Queue,
@@ -54,6 +55,10 @@ impl Drop for Queue {
 }
 
 impl KafkaSource {
+    /// A consumer of `topic`, whose messages have at most `message_bytes_max` bytes. Nothing is read until partitions are assigned.
+    ///
+    /// # Errors
+    /// Settings that cannot connect, or that the client library does not know.
     pub fn new(config: &KafkaConfig, topic: &str, message_bytes_max: usize) -> Result<Self, ClientError> {
         // Messages over the limit must arrive to be refused.
         let received_bytes_max = (100_000_000 + 4 * message_bytes_max).max(UNPACKED_BYTES_MAX).to_string();

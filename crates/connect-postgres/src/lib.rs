@@ -2,6 +2,8 @@
 //!
 //! Architecture invariant: only this crate knows a database's driver.
 
+#![warn(missing_docs)]
+
 mod database_url;
 mod doctor;
 mod open;

@@ -1,4 +1,4 @@
-//! The warehouse that a configuration names.
+//! Opens the warehouse that a configuration names.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::postgres::PostgresWarehouse;
 use crate::redshift::RedshiftWarehouse;
 use crate::sql::DatabaseConfig;
 
-/// Where the warehouse is; in the store itself, unless a database is named.
+/// Where the warehouse is: in the store itself, unless there is a database.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct WarehouseConfig {
     /// The database.
@@ -19,21 +19,21 @@ pub struct WarehouseConfig {
     pub replica_url: Option<DatabaseUrl>,
     /// The largest number of open connections, to each of the two.
     pub pool_size: usize,
-    /// Redshift alone: where in S3 rows wait for its `COPY`, which reads them in a role.
+    /// Redshift only: where in S3 rows wait for its `COPY`.
     pub stage: Option<String>,
-    /// That role.
+    /// Redshift only: the role in which `COPY` reads them.
     pub iam_role: Option<String>,
 }
 
-/// Why there is no warehouse to work with.
+/// Why the warehouse cannot be opened.
 #[derive(Debug, thiserror::Error)]
 pub enum OpenError {
-    /// The URL is of another kind.
+    /// The URL has another scheme.
     #[error(
         "configuration: the URL of the warehouse's connection must begin with postgresql:// or redshift://, not {0}://"
     )]
     Scheme(String),
-    /// Redshift needs more.
+    /// Redshift needs a stage and a role.
     #[error(
         "configuration: for Redshift, warehouse.stage (s3://bucket/prefix) and warehouse.iam_role (arn:aws:iam::...) are needed"
     )]
@@ -46,7 +46,10 @@ pub enum OpenError {
     Open(#[source] StoreError),
 }
 
-/// Opens it; `options` are the object store's, for the stage.
+/// Opens the warehouse; `options` are those of the object store's client, for the stage.
+///
+/// # Errors
+/// The URL or the stage cannot be used, or the database refuses or does not answer.
 pub async fn open(
     config: &WarehouseConfig,
     options: &BTreeMap<String, String>,

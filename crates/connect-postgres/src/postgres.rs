@@ -22,7 +22,10 @@ const LOCKS: &str = "vitral ";
 pub type PostgresWarehouse = SqlWarehouse<Postgres>;
 
 impl PostgresWarehouse {
-    /// Brings the database up to date; tables are made in the first schema of the user's search path.
+    /// Connects, and migrates the database. Tables are created in the first schema of the user's search path.
+    ///
+    /// # Errors
+    /// The database refuses or does not answer, or a later version of Vitral has migrated it.
     pub async fn open(config: &DatabaseConfig) -> Result<Self, StoreError> {
         Self::open_with(config, Postgres).await
     }
@@ -70,7 +73,7 @@ impl Dialect for Postgres {
         if table.key.is_empty() {
             statements.push(format!("CREATE INDEX ON {name} ({date})"));
         } else {
-            // Its partitions must be told apart by it; the date comes first where days are looked for.
+            // It must distinguish the partitions; the date comes first because queries select days.
             let rest = table.key.iter().filter(|column| **column != table.date).map(|column| quoted(column));
             let key: Vec<String> = std::iter::once(date).chain(rest).collect();
             statements.push(format!("CREATE UNIQUE INDEX ON {name} ({}) NULLS NOT DISTINCT", key.join(", ")));
@@ -108,7 +111,7 @@ impl Dialect for Postgres {
     }
 }
 
-/// Rows as `COPY` reads them: cells apart by tabs, nothing as `\N`.
+/// Rows in the text format of `COPY`: cells separated by tabs, null as `\N`.
 fn copy_lines(batch: &RecordBatch) -> Result<Bytes, ArrowError> {
     let options =
         FormatOptions::new().with_display_error(false).with_timestamp_tz_format(Some("%Y-%m-%d %H:%M:%S%.6f%:z"));

@@ -1,4 +1,4 @@
-//! What a warehouse's database says when it is asked by `vitral doctor`.
+//! What `vitral doctor` asks the warehouse's database.
 
 use vitral_store::StoreError;
 
@@ -10,17 +10,20 @@ use crate::sql::{client, pool, texts};
 pub struct ProbedDatabase {
     /// What the server says of its version.
     pub version: String,
-    /// The user as whom we are connected.
+    /// The user that is connected.
     pub user: String,
-    /// Whether jobs may make their tables.
+    /// Whether jobs may create their tables.
     pub may_create: bool,
-    /// None where the server does not say.
+    /// Whether the connection is encrypted; none where the server does not say.
     pub is_encrypted: Option<bool>,
-    /// Milliseconds since the epoch, by its own clock.
+    /// The time by its own clock, in milliseconds since the epoch.
     pub now_ms: Option<i64>,
 }
 
-/// Connects once and asks; an error if no connection comes about.
+/// Connects once and asks.
+///
+/// # Errors
+/// No connection, or the server does not say its version.
 pub async fn probe(url: &DatabaseUrl) -> Result<ProbedDatabase, StoreError> {
     const OF: &str = "database";
     let pool = pool(url, 1)?;

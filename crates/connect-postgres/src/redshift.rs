@@ -1,6 +1,6 @@
 //! Amazon Redshift: rows go to S3 as Parquet, and by `COPY` from there; tables are spread by their key and sorted by their date.
 //!
-//! Its keys are not enforced: that no two rows share one is the job's query's doing, and the checks'.
+//! Its keys are not enforced: that no two rows share one is up to the job's query, and to the checks.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use async_trait::async_trait;
@@ -17,14 +17,17 @@ use vitral_store::{Location, StoreError};
 
 use crate::sql::{DatabaseConfig, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted};
 
-/// Of a file that is staged: the nodes load several at the same time.
+/// The size of a staged file: the nodes load several at the same time.
 const FILE_BYTES: usize = 64 << 20;
 
 /// A warehouse in Amazon Redshift.
 pub type RedshiftWarehouse = SqlWarehouse<Redshift>;
 
 impl RedshiftWarehouse {
-    /// Brings the database up to date. `stage` is a place in S3 that the cluster may read in the role `iam_role`.
+    /// Connects, and migrates the database. `stage` is a place in S3 that the cluster may read in the role `iam_role`.
+    ///
+    /// # Errors
+    /// The database refuses or does not answer, or a later version of Vitral has migrated it.
     pub async fn open(config: &DatabaseConfig, stage: Location, iam_role: &str) -> Result<Self, StoreError> {
         Self::open_with(config, Redshift { stage, iam_role: iam_role.to_owned() }).await
     }
@@ -74,7 +77,7 @@ impl Dialect for Redshift {
             columns.iter().map(|(name, data_type)| format!("{} {data_type}", quoted(name))).collect();
         let rest: Vec<String> =
             table.key.iter().filter(|column| **column != table.date).map(|column| quoted(column)).collect();
-        // By the first column of the key that is not the date: one day's rows shall not all be at one node.
+        // By the first column of the key that is not the date, so that one day's rows are spread over all nodes.
         let spread = rest.first().map_or_else(|| "DISTSTYLE EVEN".to_owned(), |column| format!("DISTKEY ({column})"));
         let sorted: Vec<String> = std::iter::once(date).chain(rest).collect();
         vec![format!("CREATE TABLE {name} ({}) {spread} COMPOUND SORTKEY ({})", typed.join(", "), sorted.join(", "))]
@@ -101,7 +104,7 @@ impl Dialect for Redshift {
         };
         for file in files {
             if let Err(error) = place.delete(&file).await {
-                tracing::warn!(table = table.name, file, %error, "a file of rows that were sent is left");
+                tracing::warn!(table = table.name, file, %error, "a staged file could not be deleted");
             }
         }
         copied

@@ -51,19 +51,19 @@ pub trait Dialect: Send + Sync {
     /// What a row may hold.
     fn capacity(&self) -> Capacity;
 
-    /// What brings an older database up to date, from the first on. Never changed, only added to.
+    /// What migrates an older database, from the first on. Never changed, only added to.
     fn migrations(&self) -> &'static [&'static str];
 
-    /// Held until the transaction's end by the one that changes the table, or, without one, the database.
+    /// The lock that a transaction holds while it changes the table, or, without one, the database.
     fn lock(&self, table: Option<&str>) -> String;
 
-    /// Makes a table with these columns and their types.
+    /// Creates a table with these columns and their types.
     fn create(&self, table: &WarehouseTable, columns: &[(String, String)]) -> Vec<String>;
 
-    /// What must be there before rows of these months come.
+    /// What must exist before rows of these months are added.
     fn make_room(&self, table: &WarehouseTable, months: &[NaiveDate]) -> Vec<String>;
 
-    /// Brings rows to [`NEW_ROWS`].
+    /// Writes rows to [`NEW_ROWS`].
     async fn stage(
         &self,
         client: &Client,
@@ -72,7 +72,7 @@ pub trait Dialect: Send + Sync {
     ) -> Result<(), StoreError>;
 }
 
-/// A warehouse in the database that the dialect is of.
+/// A warehouse in a database of this dialect.
 pub struct SqlWarehouse<D> {
     pool: Pool,
     replica: Option<Pool>,
@@ -80,7 +80,7 @@ pub struct SqlWarehouse<D> {
 }
 
 impl<D: Dialect> SqlWarehouse<D> {
-    /// Brings the database up to date.
+    /// Migrates the database.
     pub(crate) async fn open_with(config: &DatabaseConfig, dialect: D) -> Result<Self, StoreError> {
         let to = |url: &DatabaseUrl| pool(url, config.pool_size);
         let replica = config.replica_url.as_ref().map(to).transpose()?;
@@ -98,7 +98,7 @@ impl<D: Dialect> SqlWarehouse<D> {
                  CREATE TABLE IF NOT EXISTS vitral.versao (versao integer NOT NULL, desde timestamp with time zone NOT NULL)",
             )
             .await
-            // Two that make the same at the same time: the second finds it there.
+            // Of two that create it at once, the second finds it there.
             .or_else(|error| if is_already_there(&error) { Ok(()) } else { Err(failed(error)) })?;
         let transaction = client.transaction().await.map_err(&failed)?;
         transaction.batch_execute(&self.dialect.lock(None)).await.map_err(&failed)?;
@@ -130,7 +130,7 @@ impl<D: Dialect> SqlWarehouse<D> {
         columns.collect()
     }
 
-    /// Adds the columns that an older table lacks; refuses those that are others.
+    /// Adds the columns that an older table lacks; refuses columns of another type.
     async fn compare(
         &self,
         transaction: &Transaction<'_>,
@@ -220,7 +220,7 @@ impl<D: Dialect> Warehouse for SqlWarehouse<D> {
         let months: Vec<NaiveDate> = months.iter().filter_map(|row| row[0].as_ref()?.parse().ok()).collect();
         let room = self.dialect.make_room(table, &months);
         if !room.is_empty() {
-            // By itself: readers wait while a partition is added, and shall not wait for the rows too.
+            // In a transaction of its own: readers wait while a partition is added, and should not wait for the rows too.
             let transaction = client.transaction().await.map_err(&failed)?;
             transaction.batch_execute(&self.dialect.lock(Some(&table.name))).await.map_err(&failed)?;
             for statement in room {

@@ -1,6 +1,6 @@
-//! Whether and how the way to a database is encrypted.
+//! Whether and how the connection to a database is encrypted.
 //!
-//! A server elsewhere is reached by TLS or not at all, and only if its certificate is of its name and signed by a known CA: what
+//! A server on another machine is reached by TLS or not at all, and only if its certificate is for its name and signed by a known CA: what
 //! PostgreSQL calls `verify-full`. It takes `sslmode=disable` to send passwords and rows in the clear.
 
 use std::net::IpAddr;
@@ -12,14 +12,14 @@ use rustls::{ClientConfig, RootCertStore};
 use tokio_postgres::config::{Host, SslMode};
 use url::Url;
 
-/// A database's URL with what it says of TLS.
+/// A database's URL, and what it says about TLS.
 pub(crate) struct Secured {
     pub(crate) config: tokio_postgres::Config,
     /// None for a connection in the clear.
     pub(crate) tls: Option<ClientConfig>,
 }
 
-/// What of the URL is ours: the PostgreSQL client knows neither files nor the modes that verify.
+/// The parameters that are handled here: the PostgreSQL client knows neither files nor the modes that verify.
 #[derive(Default)]
 struct Settings {
     mode: Option<String>,

@@ -27,11 +27,13 @@ const POLL_WAIT: Duration = Duration::from_millis(50);
 
 /// A topic of two empty partitions, and a way to write into it.
 pub trait TestTopic {
+    /// What opens the topic's sources and dead letters.
     fn connector(&self) -> &dyn Connector;
 
+    /// The topic as a catalog declares it.
     fn topic(&self) -> &Topic;
 
-    /// Returns once the message can be read. No payload is a tombstone.
+    /// Appends a message, and returns once it can be read. A message without a payload is a tombstone.
     fn append(&self, partition: PartitionId, key: Option<&[u8]>, payload: Option<&[u8]>);
 }
 

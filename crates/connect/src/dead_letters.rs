@@ -11,8 +11,12 @@ use crate::ConnectError;
 /// Resolves when the letter is kept.
 pub type Delivery = BoxFuture<'static, Result<(), ConnectError>>;
 
+/// Takes the refused messages of one topic.
 pub trait DeadLetters: Send {
-    /// Sends a refused message on. Waits while as many as may be are under way: the reading waits with it.
+    /// Sends a refused message on. Blocks while the largest number of letters is under way, and so pauses the reading.
+    ///
+    /// # Errors
+    /// The letter was not accepted for sending. What fails later is the error of the [`Delivery`].
     fn send(&mut self, letter: &DeadLetter<'_>) -> Result<Delivery, ConnectError>;
 }
 
@@ -21,20 +25,27 @@ pub trait DeadLetters: Send {
 pub struct DeadLetter<'a> {
     /// The name that the topic has where it was read.
     pub topic: &'a str,
+    /// The partition that it was read from.
     pub partition: PartitionId,
+    /// Its offset there.
     pub offset: Offset,
+    /// Its key, if it has one.
     pub key: Option<&'a [u8]>,
+    /// Its payload, or the beginning of it.
     pub payload: &'a [u8],
     /// How many bytes the payload had, if this is only its beginning.
     pub truncated_bytes: Option<usize>,
+    /// Why it was refused.
     pub reason: Reason,
+    /// What is wrong with it, for people.
     pub detail: &'a str,
 }
 
 impl DeadLetter<'_> {
+    /// The header with the length in bytes of a payload that was cut.
     pub const TRUNCATED: &'static str = "vitral.truncated";
 
-    /// Names and values that travel with the payload, the same for every implementation.
+    /// Names and values of the headers, the same for every implementation.
     pub fn headers(&self) -> Vec<(&'static str, String)> {
         let mut headers = vec![
             ("vitral.reason", self.reason.name().to_owned()),

@@ -1,4 +1,4 @@
-//! What can be put around any implementation of a port.
+//! Decorators for any implementation of a port: retries and time limits.
 
 use std::time::Duration;
 
@@ -8,7 +8,7 @@ use async_trait::async_trait;
 
 use crate::{ConnectError, Epoch, Lookup, Notification, Notifier, RetryPolicy, Sink, retry};
 
-/// Tries again what may pass.
+/// Repeats what failed with an error that may pass.
 #[derive(Debug)]
 pub struct Retrying<T> {
     inner: T,
@@ -16,6 +16,7 @@ pub struct Retrying<T> {
 }
 
 impl<T> Retrying<T> {
+    /// Repeats calls of `inner` by `policy`.
     pub fn new(inner: T, policy: RetryPolicy) -> Self {
         Self { inner, policy }
     }
@@ -29,6 +30,7 @@ pub struct TimedOut<T> {
 }
 
 impl<T> TimedOut<T> {
+    /// Gives each call of `inner` at most `limit`; what takes longer is an error that may pass.
     pub fn new(inner: T, limit: Duration) -> Self {
         Self { inner, limit }
     }

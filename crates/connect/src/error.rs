@@ -1,4 +1,4 @@
-//! What every port fails with: the cause in words, and whether another attempt may succeed.
+//! The error of every port: its cause, and whether another attempt may succeed.
 
 use std::error::Error;
 use std::fmt;
@@ -8,13 +8,13 @@ use std::fmt;
 pub enum RetryHint {
     /// The other side is away and may come back at any time: worth trying for as long as it takes.
     Outage,
-    /// The answer may be of the moment: worth some attempts.
+    /// The failure may be transient: worth a few attempts.
     Passing,
     /// Nothing changes until somebody changes a setting, a right, or what is asked for.
     Permanent,
 }
 
-/// Why a port failed. It reads like its cause, which [`Self::cause`] has with its type.
+/// Why a port failed. It displays as its cause, which [`Self::cause`] returns with its type.
 #[derive(Debug)]
 pub struct ConnectError {
     hint: RetryHint,
@@ -22,31 +22,37 @@ pub struct ConnectError {
 }
 
 impl ConnectError {
+    /// An error with this hint.
     pub fn new(hint: RetryHint, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self { hint, cause: cause.into() }
     }
 
+    /// The other side is away: [`RetryHint::Outage`].
     pub fn outage(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(RetryHint::Outage, cause)
     }
 
+    /// May be transient: [`RetryHint::Passing`].
     pub fn passing(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(RetryHint::Passing, cause)
     }
 
+    /// Waiting cannot help: [`RetryHint::Permanent`].
     pub fn permanent(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(RetryHint::Permanent, cause)
     }
 
+    /// Whether, and for how long, another attempt is worth it.
     pub fn retry_hint(&self) -> RetryHint {
         self.hint
     }
 
-    /// Whether another attempt may succeed without anybody changing anything.
+    /// Whether another attempt may succeed although nobody changes anything.
     pub fn is_worth_a_retry(&self) -> bool {
         self.hint != RetryHint::Permanent
     }
 
+    /// Whether the other side is away.
     pub fn is_outage(&self) -> bool {
         self.hint == RetryHint::Outage
     }

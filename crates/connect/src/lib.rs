@@ -9,11 +9,15 @@
 //! | [`Sink`] | writes rows, idempotently by epoch |
 //! | [`Notifier`] | delivers a notification at least once, under a stable id |
 //!
-//! A trait holds what an implementation must do; what callers want besides is in an extension trait ([`LookupExt`], [`SinkExt`],
+//! A trait holds what an implementation must do; what callers want on top of it is in an extension trait ([`LookupExt`], [`SinkExt`],
 //! [`NotifierExt`]), which works for every implementation. [`memory`] is production code: most tests of the stream run on it.
 //! `conformance` holds one suite for each port, which every implementation passes.
 //!
+//! [`Connections`] names outside systems, so that settings and SQL refer to them without addresses or secrets.
+//!
 //! Architecture invariant: no client library and no protocol here; `dyn` is called per batch, never per row.
+
+#![warn(missing_docs)]
 
 #[cfg(feature = "conformance")]
 pub mod conformance;

@@ -10,22 +10,27 @@ use async_trait::async_trait;
 use crate::decorators::{Retrying, TimedOut};
 use crate::{ConnectError, RetryPolicy};
 
+/// Finds rows by key, many at once.
 #[async_trait]
 pub trait Lookup: fmt::Debug + Send + Sync {
-    /// Of what is found; every column may be null.
+    /// The columns of what is found; all are nullable.
     fn schema(&self) -> SchemaRef;
 
-    /// One row for each key, in the keys' order; of a key that is null or not known, nulls.
+    /// One row for each key, in the keys' order; a row of nulls for a key that is null or unknown.
+    ///
+    /// # Errors
+    /// The other side failed or did not answer. Then no key has a row.
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError>;
 }
 
 /// What callers put around a look-up.
 pub trait LookupExt: Lookup + Sized {
+    /// Repeats calls that failed with an error that may pass.
     fn retrying(self, policy: RetryPolicy) -> Retrying<Self> {
         Retrying::new(self, policy)
     }
 
-    /// What takes longer fails as something that may pass.
+    /// Calls that take longer than `limit` fail with an error that may pass.
     fn timed_out(self, limit: Duration) -> TimedOut<Self> {
         TimedOut::new(self, limit)
     }

@@ -6,6 +6,7 @@ use backon::{BackoffBuilder, ExponentialBackoff, ExponentialBuilder};
 
 use crate::{ConnectError, RetryHint};
 
+/// How often and for how long attempts are repeated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct RetryPolicy {
     /// The first wait; jitter adds up to as much again.
@@ -17,11 +18,12 @@ pub struct RetryPolicy {
 }
 
 impl RetryPolicy {
-    /// Attempts without end: for what must not be given up, such as a commit.
+    /// Attempts without end, for what must not be given up, such as a commit.
     pub const fn endless(first: Duration, longest: Duration) -> Self {
         Self { first, longest, patience: None }
     }
 
+    /// Attempts for as long as `patience`, with waits from `first` to `longest`.
     pub const fn within(patience: Duration, first: Duration, longest: Duration) -> Self {
         Self { first, longest, patience: Some(patience) }
     }
@@ -62,7 +64,10 @@ impl Attempts {
     }
 }
 
-/// Works until it succeeds, patience is over, or the error says that waiting cannot help.
+/// Repeats `work` until it succeeds, patience runs out, or the error says that waiting cannot help.
+///
+/// # Errors
+/// The error of the last attempt.
 pub async fn retry<T, F: Future<Output = Result<T, ConnectError>>>(
     policy: &RetryPolicy,
     mut work: impl FnMut() -> F,

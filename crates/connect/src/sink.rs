@@ -1,4 +1,4 @@
-//! The port for rows that leave.
+//! The port for rows that are written to other systems.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,27 +9,35 @@ use async_trait::async_trait;
 use crate::decorators::{Retrying, TimedOut};
 use crate::{ConnectError, RetryPolicy};
 
-/// A number that rises with each write. What it stands for is fixed before it is written, so a repeat writes the same.
+/// A number that rises with each write. What it covers is fixed before it is written, so that a repeat writes the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
+/// Writes rows to another system, each epoch once however often it is repeated.
 #[async_trait]
 pub trait Sink: fmt::Debug + Send + Sync {
-    /// The last epoch whose rows are there, whole; none before the first.
+    /// The last epoch whose rows are all there; none before the first.
+    ///
+    /// # Errors
+    /// The other side failed or did not answer.
     async fn last_epoch(&self) -> Result<Option<Epoch>, ConnectError>;
 
     /// Writes the rows of an epoch, all or none. An epoch that is there already, or is older than one that is, changes nothing: after
     /// a crash the writer repeats the last one.
+    ///
+    /// # Errors
+    /// The other side failed or did not answer. The epoch may be there all the same; a repeat finds out.
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError>;
 }
 
 /// What callers put around a sink.
 pub trait SinkExt: Sink + Sized {
+    /// Repeats calls that failed with an error that may pass.
     fn retrying(self, policy: RetryPolicy) -> Retrying<Self> {
         Retrying::new(self, policy)
     }
 
-    /// What takes longer fails as something that may pass.
+    /// Calls that take longer than `limit` fail with an error that may pass.
     fn timed_out(self, limit: Duration) -> TimedOut<Self> {
         TimedOut::new(self, limit)
     }

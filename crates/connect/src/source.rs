@@ -18,30 +18,37 @@ pub trait Source: Send {
     /// Questions about the topic's log, which may be asked on any thread alongside the reading.
     fn log(&self) -> Arc<dyn TopicLog>;
 
-    /// Reads exactly these partitions from now on, each from its offset, or from its beginning. None of them is held back.
+    /// Reads exactly these partitions from now on, each from its offset, or from its beginning without one. None of them is held back.
+    ///
+    /// # Errors
+    /// The client refused the assignment. Offsets that do not exist show at the next poll, as [`Trouble`].
     fn assign(&mut self, positions: &BTreeMap<PartitionId, Option<Offset>>) -> Result<(), ConnectError>;
 
-    /// Waits for messages, at most for `wait`, and hands out `max` of them at most. Not to poll is the pause: a source reads ahead
-    /// within a bound of its own, and then waits too.
+    /// Waits for messages for at most `wait`, and hands out at most `max` of them. Not polling is how a caller pauses: a source reads
+    /// ahead within a bound of its own, and then waits too.
+    ///
+    /// # Errors
+    /// Reading cannot go on. What concerns one partition alone is [`Polled::trouble`].
     fn poll(&mut self, wait: Duration, max: usize) -> Result<Polled, ConnectError>;
 
     /// The offset behind the last message of a partition, as of the last fetch; none before any.
     fn known_end(&self, partition: PartitionId) -> Option<Offset>;
 
-    /// Holds back these partitions and no others: what was fetched of them waits, and a bounded amount is fetched.
+    /// Holds back these partitions and no others: what was fetched of them waits, and only a bounded amount is fetched.
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>);
 
+    /// Whether a partition is held back.
     fn is_held(&self, partition: PartitionId) -> bool;
 
-    /// What was last in the way to the broker, since it last answered.
+    /// The last problem with reaching the broker since it last answered.
     fn problem(&self) -> Option<ConnectError> {
         None
     }
 }
 
-/// What can be asked about a topic's log.
+/// Answers questions about a topic's log. Every question fails if the broker is away, refuses, or does not answer.
 pub trait TopicLog: Send + Sync {
-    /// In ascending order; none while the topic does not exist.
+    /// Its partitions in ascending order; none while the topic does not exist.
     fn partitions(&self) -> Result<Vec<PartitionId>, ConnectError>;
 
     /// From the first offset that is there to the one behind the last message that can be read: where a transaction is open, that of
@@ -74,6 +81,7 @@ pub struct Polled {
 }
 
 impl Polled {
+    /// How many messages all batches have together.
     pub fn message_count(&self) -> usize {
         self.batches.iter().map(PartitionBatch::len).sum()
     }
@@ -81,25 +89,30 @@ impl Polled {
 
 /// Messages of one partition, in ascending order of their offsets.
 pub struct PartitionBatch {
+    /// The partition that they are from.
     pub partition: PartitionId,
     messages: Box<dyn Messages>,
-    /// Those before were left out.
+    /// Messages before this row were left out.
     first: usize,
 }
 
 /// Messages as their source keeps them, so that no payload is copied. Called once a batch, but for the few that are refused.
 pub trait Messages: Send {
+    /// How many there are.
     fn len(&self) -> usize;
 
+    /// Whether there are none.
     fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// The offset of a message; rows count from 0.
     fn offset(&self, row: usize) -> Offset;
 
-    /// None is a tombstone.
+    /// Its payload; none for a tombstone.
     fn payload(&self, row: usize) -> Option<&[u8]>;
 
+    /// Its key, if it has one.
     fn key(&self, row: usize) -> Option<&[u8]>;
 
     /// Appends offset and payload of these rows.
@@ -110,26 +123,32 @@ pub trait Messages: Send {
 }
 
 impl PartitionBatch {
+    /// All of `messages`, which are from `partition` and in ascending order of their offsets.
     pub fn new(partition: PartitionId, messages: Box<dyn Messages>) -> Self {
         Self { partition, messages, first: 0 }
     }
 
+    /// How many messages are left in it.
     pub fn len(&self) -> usize {
         self.messages.len() - self.first
     }
 
+    /// Whether none are.
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
+    /// The offset of a message; rows count from 0.
     pub fn offset(&self, row: usize) -> Offset {
         self.messages.offset(self.first + row)
     }
 
+    /// Its payload; none for a tombstone.
     pub fn payload(&self, row: usize) -> Option<&[u8]> {
         self.messages.payload(self.first + row)
     }
 
+    /// Its key, if it has one.
     pub fn key(&self, row: usize) -> Option<&[u8]> {
         self.messages.key(self.first + row)
     }
@@ -139,7 +158,7 @@ impl PartitionBatch {
         self.messages.append_to(self.first..self.messages.len(), offsets, payloads);
     }
 
-    /// Leaves out the messages before an offset; returns how many that were.
+    /// Leaves out the messages before an offset; returns how many there were.
     pub fn skip_before(&mut self, offset: Offset) -> usize {
         let skipped = (0..self.len()).take_while(|row| self.offset(*row) < offset).count();
         self.first += skipped;
@@ -150,6 +169,7 @@ impl PartitionBatch {
 /// The end of a partition was reached.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct End {
+    /// The partition that ends.
     pub partition: PartitionId,
     /// The offset after the last one, delivered or not.
     pub next_offset: Offset,
@@ -157,20 +177,24 @@ pub struct End {
     pub is_high_watermark: bool,
 }
 
-/// What does not pass by itself.
+/// Why a partition cannot be read on. It does not pass by itself.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Trouble {
+    /// The partition.
     pub partition: PartitionId,
     /// Where reading stands, or where the unreadable batch begins.
     pub offset: Offset,
+    /// What kind of trouble it is.
     pub kind: TroubleKind,
+    /// What was found, for people.
     pub reason: String,
 }
 
+/// Why a partition cannot be read on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum TroubleKind {
-    /// The log does not have the offset.
+    /// The log does not have the offset: it was deleted, or never written.
     OffsetsGone,
-    /// A batch is damaged or packed in a way that is not known.
+    /// A batch is damaged, or compressed by an unknown codec.
     Unreadable,
 }

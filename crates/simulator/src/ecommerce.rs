@@ -26,7 +26,7 @@ mod tests;
 
 pub use shop::{Product, Region, products, regions, write_reference_csv};
 
-/// Where its messages go.
+/// The topic of its messages.
 pub const TOPIC: &str = "eventos_clientes";
 
 /// Late events come at most 22 minutes after they happened, well within the lateness of an hour.
@@ -54,8 +54,10 @@ const REFUNDS_MAX: usize = 65_536;
 const COUPON_PER_MILLE: u64 = 80;
 const CURRENCY_PER_MILLE: u64 = 30;
 
+/// What a shop is like, and how well its messages travel.
 #[derive(Debug, Clone, PartialEq)]
 pub struct SimulatorConfig {
+    /// Decides, with the start, every choice that is made.
     pub seed: u64,
     /// Simulated time of the start, in milliseconds since the Unix epoch.
     pub start_ms: i64,
@@ -63,15 +65,17 @@ pub struct SimulatorConfig {
     pub rate: f64,
     /// Whether the rate follows the shop's day: quiet at 4 h, busy at lunch and from 20 to 22 h, `rate` on average.
     pub rhythm: bool,
+    /// How many products the shop has; at least 1 is taken.
     pub products: u32,
+    /// How many users it has; at least 1 is taken.
     pub users: u32,
-    /// Shares of all messages. Late, but still to be counted.
+    /// The share of all messages, from 0 to 1, that are late but still count.
     pub late_share: f64,
-    /// Later than the lateness of one hour.
+    /// The share of those later than the lateness of one hour.
     pub too_late_share: f64,
-    /// Exact repetitions of an earlier message.
+    /// The share of those that repeat an earlier message exactly.
     pub duplicate_share: f64,
-    /// To be refused.
+    /// The share of those that must be refused.
     pub malformed_share: f64,
     /// The shop's zone, for the daily rhythm and for the clients that write local time.
     pub zone: Tz,
@@ -119,6 +123,7 @@ pub struct Simulator {
 }
 
 impl Simulator {
+    /// The messages of this configuration, from its start on.
     pub fn new(config: SimulatorConfig) -> Self {
         let run = mix(config.seed ^ mix(config.start_ms as u64));
         let mut random = Random::new(mix(run));

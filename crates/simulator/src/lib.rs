@@ -6,6 +6,8 @@
 //! Architecture invariant: generators have no clock, no randomness from outside, and no I/O but the reference tables;
 //! where messages go is the caller's. Memory is bounded whatever the rate.
 
+#![warn(missing_docs)]
+
 pub mod ecommerce;
 mod message;
 mod pace;

@@ -10,13 +10,17 @@ const WAIT_MIN: Duration = Duration::from_millis(2);
 /// How soon a stop is noticed while waiting.
 const WAIT_MAX: Duration = Duration::from_millis(50);
 
+/// When messages are sent.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum Pace {
     /// As fast as they are taken.
     Unlimited,
-    /// As far apart as their times are; one of `start_ms` goes at once.
-    EventTime { start_ms: i64 },
-    /// So many a second, evenly.
+    /// As far apart as their times are.
+    EventTime {
+        /// The time of a message that is sent at once, in milliseconds since the Unix epoch.
+        start_ms: i64,
+    },
+    /// This many per second, evenly spaced.
     PerSecond(f64),
 }
 
@@ -34,6 +38,9 @@ impl Pace {
 }
 
 /// Gives `messages` to `send` at their pace until they end, `stop` is set, or one cannot be sent. Blocks.
+///
+/// # Errors
+/// The error of `send`, after which nothing more is sent.
 pub fn play<E>(
     messages: impl IntoIterator<Item = Message>,
     pace: Pace,

@@ -1,4 +1,4 @@
-//! Topics in memory, with a broker's manners: partitions, offsets, retention, gaps, an identity, damage, outages.
+//! Topics in memory that behave like a broker's: partitions, offsets, retention, gaps, an identity, damage, outages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -13,14 +13,14 @@ use vitral_schemas::topic::Topic;
 use super::{MemoryDeadLetters, MemorySource};
 use crate::{ConnectError, Connector, DeadLetters, Source, TopicLog};
 
-/// Handles share the broker.
+/// A broker in memory; clones share it.
 #[derive(Clone, Default)]
 pub struct MemoryBroker(Arc<Shared>);
 
 #[derive(Default)]
 struct Shared {
     state: Mutex<State>,
-    /// Something has come, or can be read now.
+    /// Signals that a message was appended, or can now be read.
     changed: Condvar,
 }
 
@@ -44,48 +44,55 @@ pub(super) struct Partition {
     pub(super) damaged: Vec<Range<Offset>>,
 }
 
+/// A message of a [`MemoryBroker`].
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct MemoryMessage {
+    /// Its key, if it has one.
     pub key: Option<Arc<[u8]>>,
-    /// None is a tombstone.
+    /// Its payload; none for a tombstone.
     pub payload: Option<Arc<[u8]>>,
+    /// Names and values.
     pub headers: Vec<(String, String)>,
 }
 
 impl MemoryMessage {
+    /// A message with this payload, without key and headers.
     pub fn new(payload: &[u8]) -> Self {
         Self { payload: Some(payload.into()), ..Self::default() }
     }
 
+    /// The same message with a key.
     pub fn with_key(self, key: &[u8]) -> Self {
         Self { key: Some(key.into()), ..self }
     }
 
+    /// The value of the first header of this name.
     pub fn header(&self, name: &str) -> Option<&str> {
         self.headers.iter().find(|(key, _)| key == name).map(|(_, value)| value.as_str())
     }
 }
 
 impl MemoryBroker {
+    /// A broker without topics.
     pub fn new() -> Self {
         Self::default()
     }
 
-    /// Makes a topic; one of that name is deleted first, with all that it held.
+    /// Creates a topic; one of that name is deleted first, with everything in it.
     pub fn create_topic(&self, name: &str, partitions: usize) {
         let partitions = std::iter::repeat_with(Partition::default).take(partitions).collect();
         let log = Log { identity: uuid::Uuid::new_v4().to_string(), partitions };
         self.change(|state| state.topics.insert(name.to_owned(), log));
     }
 
-    /// The same unless there is one of that name.
+    /// Creates a topic unless there is one of that name.
     pub fn ensure_topic(&self, name: &str, partitions: usize) {
         if !self.lock().topics.contains_key(name) {
             self.create_topic(name, partitions);
         }
     }
 
-    /// The topic has `count` partitions more; nothing happens without the topic.
+    /// Adds `count` partitions to a topic; does nothing without the topic.
     pub fn add_partitions(&self, name: &str, count: usize) {
         self.change(|state| {
             if let Some(log) = state.topics.get_mut(name) {
@@ -117,7 +124,7 @@ impl MemoryBroker {
         })
     }
 
-    /// Takes so many offsets that are never delivered, as an aborted transaction does.
+    /// Uses up `count` offsets that are never delivered, as an aborted transaction does.
     pub fn append_gap(&self, topic: &str, partition: PartitionId, count: i64) -> Result<(), ConnectError> {
         self.change(|state| {
             let partition = state.partition_mut(topic, partition)?;
@@ -126,7 +133,7 @@ impl MemoryBroker {
         })
     }
 
-    /// Deletes what lies before an offset, as retention does.
+    /// Deletes the messages before an offset, as retention does.
     pub fn delete_before(&self, topic: &str, partition: PartitionId, offset: Offset) -> Result<(), ConnectError> {
         self.change(|state| {
             let partition = state.partition_mut(topic, partition)?;
@@ -136,7 +143,7 @@ impl MemoryBroker {
         })
     }
 
-    /// Makes a range of offsets unreadable, as a damaged batch is.
+    /// Makes a range of offsets unreadable, like a damaged batch.
     pub fn damage(&self, topic: &str, partition: PartitionId, offsets: Range<Offset>) -> Result<(), ConnectError> {
         self.change(|state| {
             state.partition_mut(topic, partition)?.damaged.push(offsets);
@@ -144,12 +151,12 @@ impl MemoryBroker {
         })
     }
 
-    /// While it is away nothing is answered or delivered.
+    /// While the broker is away, nothing is answered or delivered.
     pub fn set_away(&self, is_away: bool) {
         self.change(|state| state.is_away = is_away);
     }
 
-    /// None without the topic.
+    /// How many partitions a topic has; 0 without the topic.
     pub fn partition_count(&self, topic: &str) -> usize {
         self.lock().topics.get(topic).map_or(0, |log| log.partitions.len())
     }
@@ -170,7 +177,7 @@ impl MemoryBroker {
         self.0.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Waits until something changes, or for so long.
+    /// Waits until something changes, for at most `limit`.
     pub(super) fn wait<'a>(&'a self, state: MutexGuard<'a, State>, limit: Duration) -> MutexGuard<'a, State> {
         self.0.changed.wait_timeout(state, limit).unwrap_or_else(PoisonError::into_inner).0
     }

@@ -6,13 +6,14 @@ use vitral_schemas::position::PartitionId;
 use super::{MemoryBroker, MemoryMessage};
 use crate::{ConnectError, DeadLetter, DeadLetters, Delivery};
 
+/// Dead letters in a topic of a [`MemoryBroker`].
 pub struct MemoryDeadLetters {
     broker: MemoryBroker,
     topic: String,
 }
 
 impl MemoryDeadLetters {
-    /// Into the topic's first partition.
+    /// Letters go to the topic's first partition.
     pub fn new(broker: MemoryBroker, topic: String) -> Self {
         Self { broker, topic }
     }

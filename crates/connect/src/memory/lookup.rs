@@ -10,15 +10,19 @@ use async_trait::async_trait;
 
 use crate::{ConnectError, Lookup};
 
+/// A look-up over the rows of one batch.
 #[derive(Debug)]
 pub struct MemoryLookup {
     rows: RecordBatch,
-    /// The row of each key, as text.
+    /// The row of each key, which is compared as a string.
     by_key: HashMap<String, u64>,
 }
 
 impl MemoryLookup {
-    /// Of rows with the same key the last counts; those without one are not found.
+    /// Finds `rows` by the column `key`. Of rows with the same key the last one is found; rows without a key are not.
+    ///
+    /// # Errors
+    /// `rows` has no such column, or its values cannot be written as strings.
     pub fn new(rows: &RecordBatch, key: &str) -> Result<Self, ConnectError> {
         let index = rows.schema().index_of(key).map_err(ConnectError::permanent)?;
         let keys = texts(rows.column(index))?;
@@ -31,7 +35,7 @@ impl MemoryLookup {
     }
 }
 
-/// Keys of any type are compared as texts.
+/// Keys of any type are compared as strings.
 fn texts(keys: &ArrayRef) -> Result<ArrayRef, ConnectError> {
     cast(keys, &DataType::Utf8).map_err(ConnectError::permanent)
 }

@@ -1,4 +1,4 @@
-//! Notifications kept in the order they came.
+//! Notifications kept in the order in which they were delivered.
 
 use std::sync::{Mutex, PoisonError};
 
@@ -6,10 +6,12 @@ use async_trait::async_trait;
 
 use crate::{ConnectError, Notification, Notifier};
 
+/// Keeps every notification.
 #[derive(Debug, Default)]
 pub struct MemoryNotifier(Mutex<Vec<Notification>>);
 
 impl MemoryNotifier {
+    /// Nothing has been delivered yet.
     pub fn new() -> Self {
         Self::default()
     }

@@ -8,10 +8,12 @@ use async_trait::async_trait;
 
 use crate::{ConnectError, Epoch, Sink};
 
+/// Keeps the rows of each epoch.
 #[derive(Debug, Default)]
 pub struct MemorySink(Mutex<BTreeMap<Epoch, Vec<RecordBatch>>>);
 
 impl MemorySink {
+    /// A sink without rows.
     pub fn new() -> Self {
         Self::default()
     }

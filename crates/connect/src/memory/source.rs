@@ -10,13 +10,14 @@ use super::broker::{MemoryLog, Partition, State};
 use super::{MemoryBroker, MemoryMessage};
 use crate::{ConnectError, End, Messages, PartitionBatch, Polled, Source, TopicLog, Trouble, TroubleKind};
 
+/// A source over a topic of a [`MemoryBroker`].
 pub struct MemorySource {
     broker: MemoryBroker,
     topic: String,
-    /// Where reading stands; none before anything of a partition was fetched that is read from its beginning.
+    /// The next offset of each partition; none for one that is read from its beginning, until something of it was fetched.
     positions: BTreeMap<PartitionId, Option<Offset>>,
     held: BTreeSet<PartitionId>,
-    /// The ends that were handed out last.
+    /// The ends that were reported last.
     marked: BTreeMap<PartitionId, Offset>,
     /// Where partitions ended when they were last looked at.
     ends: BTreeMap<PartitionId, Offset>,
@@ -55,7 +56,7 @@ impl MemorySource {
         }
     }
 
-    /// What can be handed out now: at most `max` messages, as many of each partition.
+    /// What can be handed out now: at most `max` messages, shared evenly between partitions.
     fn fetch(&mut self, state: &State, max: usize) -> Polled {
         let mut polled = Polled::default();
         if state.is_away() {

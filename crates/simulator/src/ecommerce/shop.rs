@@ -11,18 +11,25 @@ use super::SimulatorConfig;
 use super::departments::{DEPARTMENTS, Department};
 use crate::random::{mix, scale};
 
+/// A product of the shop.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Product {
+    /// As in the events' `id_produto`.
     pub id_produto: String,
+    /// Its name for shoppers.
     pub nome: String,
+    /// As in the events' `categoria`.
     pub categoria: &'static str,
+    /// Its usual price, in hundredths of the currency.
     pub preco_cents: i64,
 }
 
+/// A region that the shop delivers to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Region {
     /// The federal unit's letters, as in the events' `regiao`.
     pub regiao: &'static str,
+    /// Its name for people.
     pub nome: &'static str,
     /// How many of the shop's users live there, relative to the others (population in 100,000s).
     pub(super) weight: u64,
@@ -62,7 +69,7 @@ pub(super) const REGIONS: [Region; 27] = [
     region("RR", "Roraima", 6),
 ];
 
-/// Every product of the shop; events name no other.
+/// Every product of the shop; events refer to no other.
 pub fn products(config: &SimulatorConfig) -> impl Iterator<Item = Product> + use<> {
     (0..config.products.max(1)).map(|index| {
         let item = Item::new(index);
@@ -81,6 +88,9 @@ pub fn regions() -> impl Iterator<Item = Region> {
 }
 
 /// Writes `produtos.csv` (`id_produto,nome,categoria`) and `regioes.csv` (`regiao,nome`) into `dir`.
+///
+/// # Errors
+/// A file cannot be written.
 pub fn write_reference_csv(dir: &Path, config: &SimulatorConfig) -> io::Result<()> {
     fs::create_dir_all(dir)?;
     let mut file = BufWriter::new(File::create(dir.join("produtos.csv"))?);
