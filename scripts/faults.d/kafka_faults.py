@@ -64,7 +64,8 @@ def replies_after_the_deadline(world: World) -> str:
 
 def delayed(world: World, seconds: float, **client: object) -> str:
     world.topic()
-    world.configure("kafka.options", **{name: str(value) for name, value in client.items()})
+    world.configure("connections.kafka", url=f"kafka://{by_proxy(world.kafka)}")
+    world.configure("connections.kafka.options", **{name: str(value) for name, value in client.items()})
     proxy = proxied(world, world.kafka)
     stream = world.stream(by_proxy(world.kafka)).ready()
     with world.pour(2000):
@@ -80,7 +81,8 @@ def delayed(world: World, seconds: float, **client: object) -> str:
 def replies_dropped(world: World) -> str:
     """What the broker answers is lost on the way, for 6 s, three times"""
     world.topic()
-    world.configure("kafka.options", **{"socket.timeout.ms": "3000"})
+    world.configure("connections.kafka", url=f"kafka://{by_proxy(world.kafka)}")
+    world.configure("connections.kafka.options", **{"socket.timeout.ms": "3000"})
     proxy = proxied(world, world.kafka)
     stream = world.stream(by_proxy(world.kafka)).ready()
     with world.pour(2000):

@@ -58,7 +58,7 @@ def soak(world: World, minutes: int, rate: int) -> str:
     stream = world.stream().ready()
     began = datetime.now(timezone.utc)
     command = [VITRAL, "simulate", "--rate", rate, "--count", rate * 60 * minutes, "--topic", world.kafka_topic]
-    environment = os.environ | {"VITRAL__KAFKA__BROKERS": world.kafka.address}
+    environment = os.environ | {"VITRAL__CONNECTIONS__KAFKA__URL": f"kafka://{world.kafka.address}"}
     load = subprocess.Popen(list(map(str, command)), env=environment, cwd=world.folder, stdout=subprocess.PIPE, text=True)
     try:
         memory = watch(world, stream, load, minutes)

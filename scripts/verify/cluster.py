@@ -101,7 +101,7 @@ def fill(data: Path, count: int) -> None:
         known = dict(line.split("=", 1) for line in environment.splitlines() if "=" in line)
         known = {name: value.strip("'\"") for name, value in known.items()}
         simulate = ["simulate", "--seed", "7", "--start", START, "--count", str(count), "--rate", "1", "--to", "kafka"]
-        subprocess.run([VITRAL, *simulate], check=True, env=os.environ | {"VITRAL__KAFKA__BROKERS": known["VITRAL_KAFKA"]}, stdout=subprocess.DEVNULL)
+        subprocess.run([VITRAL, *simulate], check=True, env=os.environ | {"VITRAL__CONNECTIONS__KAFKA__URL": "kafka://" + known["VITRAL_KAFKA"]}, stdout=subprocess.DEVNULL)
 
         def is_read() -> bool:
             with urllib.request.urlopen(f"{known['VITRAL_API_URL']}/metricas/ticket_medio?limite=1", timeout=10) as answer:

@@ -127,7 +127,7 @@ def check(folder: Path, form: str, postgres: str | None, bucket: tuple[str, dict
         database.execute(statement)
     files = {"vendas": write(database, folder, "sale", form), "reembolsos": write(database, folder, "refund", form)}
     database.execute(MOVEMENTS)
-    environment = os.environ | ({"VITRAL__WAREHOUSE__URL": postgres} if postgres else {})
+    environment = os.environ | ({"VITRAL__CONNECTIONS__WAREHOUSE__URL": postgres, "VITRAL__WAREHOUSE__CONNECTION": "warehouse"} if postgres else {})
     if bucket:
         environment |= bucket[1] | {"VITRAL__STORE__URL": bucket[0]}
 

@@ -334,7 +334,7 @@ mod tests {
             );
             assert!(!error.contains("hush"), "{error}");
         }
-        // The same said twice is no contradiction.
+        // Saying the same thing twice does not contradict it.
         load("[connections.kafka]\nurl = 'kafka://a:9092'\n[kafka]\nbrokers = 'a:9092'").expect("the same");
     }
 }
