@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::connection::{Connection, End};
 use crate::topics::Topic;
 
-/// The oldest and newest version of each. The client library that much else is built on looks for version 0 of `Produce` before it
-/// compresses; Apache Kafka 4 says so for its sake, too, and nobody sends it.
+/// The oldest and newest version of each. librdkafka, on which many clients are built, compresses only where version 0 of `Produce` is
+/// listed, so Apache Kafka 4 lists it too; no client sends it.
 pub const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 0, 13),
     (ApiKey::Fetch, 4, 16),
@@ -52,7 +52,7 @@ pub struct Request {
     body: Bytes,
 }
 
-/// The answer, framed; nothing where the client waits for none.
+/// The response, framed; none where the client expects none.
 pub async fn answer(connection: &mut Connection, frame: Bytes) -> Result<Option<Bytes>, End> {
     let Some((key, version)) =
         frame.first_chunk().map(|&[a, b, c, d]| (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d])))

@@ -61,13 +61,13 @@ impl Head {
         Self { base_offset, ..self }
     }
 
-    /// The offset behind the batch.
+    /// The offset after the batch.
     pub fn next_offset(&self) -> i64 {
         self.base_offset.saturating_add(i64::from(self.last_offset_delta)).saturating_add(1)
     }
 
     pub fn last_sequence(&self) -> i32 {
-        // They begin again at 0.
+        // Sequences wrap to 0.
         self.base_sequence.wrapping_add(self.last_offset_delta) & i32::MAX
     }
 
@@ -88,7 +88,7 @@ impl Head {
     }
 }
 
-/// Why a batch is not taken: the error that the client gets, and the reason in words.
+/// Why a batch is refused: the error that the client gets, and the reason in words.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Refused {
     pub error: ResponseError,
@@ -101,7 +101,7 @@ impl Refused {
     }
 }
 
-/// The head of what a producer sent for one partition: exactly one whole batch that consumers will be able to take apart.
+/// The head of what a producer sent for one partition: exactly one whole batch that consumers will be able to decode.
 pub fn check(records: &[u8], bytes_max: usize) -> Result<Head, Refused> {
     // An older format has its own version at the same place.
     if let Some(magic @ (0 | 1)) = records.get(16) {

@@ -16,9 +16,9 @@ use crate::seats::Seat;
 use crate::server::Shared;
 
 const READ_BYTES: usize = 64 * 1024;
-/// Frames and answers above it are few at a time.
+/// Frames and responses larger than this are limited to a few at a time.
 pub const LARGE_BYTES: usize = 1024 * 1024;
-/// A frame that keeps coming gets longer than one that stands still: as long as this rate takes.
+/// A frame that keeps arriving gets more time than one that stalls: as long as it takes at this rate.
 const SLOWEST_BYTES_PER_SECOND: usize = 256 * 1024;
 
 /// Why a connection ends that its client did not close.
@@ -64,11 +64,11 @@ impl Connection {
             let deadline = self.deadline(length);
             while self.received.len() < length {
                 if self.received.len() >= LARGE_BYTES && large.is_none() {
-                    // So that what requests hold together is bounded; it is asked for only once so much has come.
+                    // Bounds what all requests hold together; asked for only once this much has arrived.
                     let permit = timeout_at(deadline, shared.large_requests.acquire()).await;
                     large = Some(permit.map_err(|_| self.slow())?.map_err(io::Error::other)?);
                 }
-                // Not the whole length at once: it is only what a client says.
+                // Not the whole length at once: it is only what the client claims.
                 let missing = length - self.received.len();
                 self.received.reserve(missing.min(READ_BYTES.max(self.received.len())));
                 let read = timeout_at(deadline, self.stream.read_buf(&mut self.received)).await;

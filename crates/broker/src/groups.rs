@@ -21,7 +21,7 @@ use crate::error::BrokerError;
 pub use group::{Group, Join, Joined};
 pub use offsets::{Committed, Offsets};
 
-/// How often members that are quiet too long are looked for, and offsets are written.
+/// How often silent members are removed, and offsets are written.
 pub const INTERVAL: Duration = Duration::from_secs(1);
 const GROUPS: usize = 1000;
 
@@ -38,11 +38,11 @@ impl Groups {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
-        // A panic elsewhere leaves a group between two steps, from which its members' next requests lead on.
+        // A panic elsewhere leaves a group between two steps, from which its members' next requests recover.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What `act` makes of a group that is there.
+    /// The result of `act` on a group that exists.
     pub fn with<T>(&self, name: &str, act: impl FnOnce(&mut Group) -> T) -> Option<T> {
         let acted = self.lock().get_mut(name).map(act);
         self.changed.send_replace(());
@@ -86,7 +86,7 @@ impl Groups {
                 }
                 group.round_end().unwrap_or_else(|| Instant::now() + INTERVAL)
             };
-            // Either is a reason to look again.
+            // Either is a reason to check again.
             let _ = timeout_at(deadline, changed.changed()).await;
         }
     }
@@ -115,7 +115,7 @@ impl Groups {
                     return Ok(assigned);
                 }
             }
-            // Either is a reason to look again.
+            // Either is a reason to check again.
             let _ = timeout_at(Instant::now() + INTERVAL, changed.changed()).await;
         }
     }
@@ -131,7 +131,7 @@ impl Groups {
         listed.into_iter().map(|(name, (state, protocol_type))| (name, state, protocol_type)).collect()
     }
 
-    /// Forgets a group without members, its offsets too.
+    /// Removes a group without members, and its offsets.
     pub fn delete(&self, name: &str) -> Result<(), ResponseError> {
         let mut groups = self.lock();
         if groups.get(name).is_some_and(|group| !group.is_empty()) {

@@ -4,7 +4,7 @@
 //! is unpacked here. One process, one node, no replicas, no transactions, no access control: it listens on loopback.
 //!
 //! **Guarantee.** A batch is acknowledged when the operating system has it: a process that is killed loses nothing, a machine that loses
-//! power may lose the last seconds. A stop in order flushes. What a crash tore is cut off at the next start.
+//! power may lose the last seconds. An orderly stop flushes. A write that a crash has torn is cut off at the next start.
 //!
 //! **Architecture invariant:** nothing here knows what messages mean, and nothing here depends on another crate of the workspace.
 

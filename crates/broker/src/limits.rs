@@ -1,4 +1,4 @@
-//! What a broker takes at most, and how long it keeps it.
+//! How much a broker accepts, and how long it keeps it.
 
 use std::time::Duration;
 
@@ -16,17 +16,17 @@ pub struct Limits {
     pub fetch_bytes: usize,
     /// Open connections; more are turned away.
     pub connections: usize,
-    /// Topics that there may be.
+    /// The largest number of topics.
     pub topics: usize,
-    /// Over all topics: each that was written to holds a file open.
+    /// Partitions of all topics together: each one that was written to holds a file open.
     pub partitions: usize,
-    /// Of a topic that a client makes by naming it.
+    /// Partitions of a topic that a client creates by naming it.
     pub default_partitions: i32,
-    /// A connection without requests is closed after this.
+    /// A connection without requests is closed after this time.
     pub idle: Duration,
-    /// The first request, and the rest of any that has begun, must come within this; an answer must be read within it.
+    /// The first request, and the rest of any that has begun, must arrive within this time; a response must be read within it.
     pub patience: Duration,
-    /// What is deleted at once. Small, so that the size of the whole log can be held.
+    /// The unit of deletion. Small, so that the size of the whole log can be kept within its bound.
     pub segment_bytes: u64,
     /// The age at which a segment is closed, however small.
     pub segment_age: Duration,

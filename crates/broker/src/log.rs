@@ -15,7 +15,7 @@ pub struct PartitionLog {
     dir: PathBuf,
     segments: VecDeque<Segment>,
     producers: Producers,
-    /// Where a log without segments goes on.
+    /// Where a log without segments continues.
     end_offset: i64,
 }
 
@@ -62,7 +62,7 @@ impl PartitionLog {
         Ok(log)
     }
 
-    /// The first offset that is there.
+    /// The first offset that still exists.
     pub fn start_offset(&self) -> i64 {
         self.segments.front().map_or(self.end_offset, |segment| segment.base_offset)
     }
@@ -76,7 +76,7 @@ impl PartitionLog {
         self.segments.iter().map(|segment| segment.bytes).sum()
     }
 
-    /// Writes a checked batch behind the others, unless its producer had sent it before.
+    /// Appends a checked batch, unless its producer has sent it before.
     pub fn append(&mut self, batch: &[u8], head: &Head, limits: &Limits) -> Result<Appended, AppendError> {
         if head.is_idempotent()
             && let Some(base_offset) = self.producers.known(head).map_err(AppendError::Refused)?
@@ -135,7 +135,7 @@ impl PartitionLog {
         self.segments.front().filter(|segment| segment.bytes > 0).map(|segment| segment.written)
     }
 
-    /// Deletes the oldest segment; the bytes that are free now. Offsets go on where they were.
+    /// Deletes the oldest segment; the bytes that this frees. Offsets continue where they were.
     pub fn delete_oldest(&mut self) -> io::Result<u64> {
         if self.segments.len() == 1 {
             // The name of an empty one keeps the offset over a restart.
@@ -159,6 +159,6 @@ impl PartitionLog {
 }
 
 pub fn age(since: SystemTime) -> Duration {
-    // A clock that was put back makes nothing old.
+    // A clock that was set back makes nothing old.
     SystemTime::now().duration_since(since).unwrap_or_default()
 }

@@ -45,7 +45,7 @@ impl Manifest {
                 Ok(manifest)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => {
-                // Logs whose names are lost are not thrown away.
+                // Logs whose names are lost are not deleted.
                 if !log_dirs(dir).map_err(BrokerError::log("read", dir))?.is_empty() {
                     return Err(refused("it is not there".to_owned()));
                 }
@@ -58,7 +58,7 @@ impl Manifest {
         }
     }
 
-    /// Replaces the file whole.
+    /// Replaces the whole file.
     pub fn store(&self, dir: &Path) -> io::Result<()> {
         let partial = dir.join(format!(".{FILE}.partial"));
         let mut file = File::create(&partial)?;

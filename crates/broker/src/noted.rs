@@ -1,4 +1,4 @@
-//! Where messages of certain clients lie: the program around the broker may want to tell its own from those of others.
+//! Where the messages of certain clients are: the surrounding program may want to distinguish its own from those of others.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};
@@ -6,7 +6,7 @@ use std::sync::{Mutex, PoisonError};
 /// Ranges; beyond them the oldest are forgotten.
 const NOTED: usize = 10_000;
 
-/// Messages that one request brought to a partition.
+/// The messages of one request to a partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Noted {
     /// The topic.

@@ -1,4 +1,4 @@
-//! What idempotent producers sent to a partition last: an attempt made again is known, a gap is refused.
+//! What idempotent producers sent to a partition last: a repeated attempt is recognised, a gap is refused.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -6,9 +6,9 @@ use kafka_protocol::ResponseError;
 
 use crate::batch::{Head, Refused};
 
-/// As many as a producer may have under way.
+/// As many batches as a producer may have in flight.
 const RECENT: usize = 5;
-/// A partition's; beyond it those that were quiet longest are forgotten, a tenth at a time.
+/// Producers of one partition; beyond it those that were silent longest are forgotten, a tenth at a time.
 const PRODUCERS: usize = 10_000;
 
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ struct Sent {
 impl Producers {
     /// The base offset of the batch if it is stored already; nothing if it is the next one.
     pub fn known(&self, head: &Head) -> Result<Option<i64>, Refused> {
-        // One that was never seen or was forgotten begins wherever it is.
+        // A producer that is unknown or forgotten starts at any sequence.
         let Some(producer) = self.by_id.get(&head.producer_id) else { return Ok(None) };
         let (id, sequence) = (head.producer_id, head.base_sequence);
         if head.producer_epoch < producer.epoch {

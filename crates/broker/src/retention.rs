@@ -1,4 +1,4 @@
-//! What is old enough, or too much, is deleted in whole segments.
+//! Deletes whole segments once they are old enough, or once all logs together are too large.
 
 use std::time::{Duration, Instant, SystemTime};
 
@@ -7,10 +7,10 @@ use crate::topics::Topics;
 
 pub const INTERVAL: Duration = Duration::from_secs(30);
 
-/// Deletes what may go; the bytes that are free now. Offsets go on where they were, whatever is deleted.
+/// Deletes what may be deleted; the bytes that this frees. Offsets continue where they were.
 pub fn run(topics: &Topics, up_since: Instant) -> u64 {
     let limits = &topics.limits;
-    // What a reader of this process had not read when it ended is not taken from it because of the time it was not running.
+    // What a reader had not read when this process ended is not deleted because of the time during which it did not run.
     if up_since.elapsed() < limits.grace {
         return 0;
     }
@@ -36,7 +36,7 @@ pub fn run(topics: &Topics, up_since: Instant) -> u64 {
     freed
 }
 
-/// The segment that was quiet longest, over all topics.
+/// Of all topics, the segment that was last written to longest ago.
 fn oldest(topics: &Topics) -> Option<(SystemTime, std::sync::Arc<crate::topics::Topic>, i32)> {
     let mut found: Option<(SystemTime, _, i32)> = None;
     for topic in topics.all() {

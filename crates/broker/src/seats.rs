@@ -1,4 +1,4 @@
-//! The connections that are open, and which of them gives way when there is no room for another.
+//! The open connections, and which of them is closed when there is no room for another.
 //!
 //! On one machine all clients have the same address, so a share for each address would help nobody. What tells clients apart is what
 //! they do: a client that opens connections and sends nothing gives them up to one that sends requests.
@@ -9,10 +9,10 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// A client that has asked before and waits between two requests is not sent away sooner; one that was sent away connects again.
+/// A client that waits between two requests is not disconnected sooner; one that was disconnected connects again.
 const IDLE: Duration = Duration::from_secs(10);
 
-/// Room for so many connections.
+/// Room for a number of connections.
 pub struct Seats {
     max: usize,
     taken: Mutex<Taken>,
@@ -96,7 +96,7 @@ impl Seat {
         *lock(&self.state.doing) = Doing::Idle(now);
     }
 
-    /// Once the connection must give way to another.
+    /// Resolves once the connection must give way to another.
     pub async fn given_away(&self) {
         self.state.leave.notified().await;
     }
@@ -108,7 +108,7 @@ impl Drop for Seat {
     }
 }
 
-/// A panic between lock and unlock leaves plain values behind.
+/// A panic while the lock is held leaves plain values behind.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }

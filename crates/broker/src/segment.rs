@@ -1,4 +1,4 @@
-//! One file of a partition's log: whole record batches, one behind the other, and where some of them begin.
+//! One file of a partition's log: whole record batches, one after the other, and an index of where some of them begin.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -9,7 +9,7 @@ use std::time::SystemTime;
 
 use crate::batch::{HEAD_BYTES, Head};
 
-/// A place is noted this often, so at most this much is read in vain.
+/// A position is indexed this often, so at most this much is read needlessly.
 const INDEX_BYTES: u64 = 4096;
 const SCAN_BYTES: usize = 256 * 1024;
 
@@ -220,7 +220,7 @@ impl Stretch {
             end += head.bytes;
         }
         if end == begin {
-            // It would have fitted, had less been read in vain.
+            // It would have fitted, had less been read needlessly.
             bytes.resize(begin + first.bytes, 0);
             self.file.read_exact_at(&mut bytes[begin..], position)?;
             end = begin + first.bytes;

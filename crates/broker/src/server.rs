@@ -1,4 +1,4 @@
-//! The broker as a whole: its listeners, its connections within their bound, its end.
+//! The broker as a whole: its listeners, its connections within their bound, its shutdown.
 
 use std::io;
 use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr, TcpListener};
@@ -19,15 +19,15 @@ use crate::retention;
 use crate::seats::{Seat, Seats};
 use crate::topics::Topics;
 
-/// Its files are read and written on these, so that a slow disk holds nothing else of the process.
+/// The threads that read and write its files, so that a slow disk delays nothing else in the process.
 const THREADS: usize = 2;
 const STOP: Duration = Duration::from_secs(5);
-/// After an accept that failed, usually for want of file descriptors.
+/// The pause after a failed accept, usually because file descriptors ran out.
 const PAUSE: Duration = Duration::from_millis(100);
-/// How often it is said that connections are turned away.
+/// How often a warning says that connections are turned away.
 const REPORT: Duration = Duration::from_secs(10);
 
-/// A broker that runs, until [`Broker::stop`].
+/// A running broker, until [`Broker::stop`].
 pub struct Broker {
     address: SocketAddr,
     shared: Arc<Shared>,
@@ -43,7 +43,7 @@ pub struct Shared {
     pub groups: Groups,
     pub notebook: Notebook,
     pub address: SocketAddr,
-    /// So that what is under way is bounded: requests of more than a MiB at once, and answers.
+    /// Bounds what is under way: requests of more than a MiB, and responses.
     pub large_requests: Semaphore,
     pub large_answers: Arc<Semaphore>,
 }
@@ -85,7 +85,7 @@ impl Broker {
         self.address
     }
 
-    /// Makes the topic if it is not there.
+    /// Creates the topic unless it exists.
     pub fn ensure_topic(&self, name: &str, partitions: i32) -> Result<(), BrokerError> {
         if self.shared.topics.get(name).is_some() {
             return Ok(());
@@ -94,17 +94,17 @@ impl Broker {
         self.shared.topics.create(name, partitions).map(drop).map_err(|refused| failed(refused.reason))
     }
 
-    /// Notes, from now on, where the messages of all clients but this one lie.
+    /// Records, from now on, where the messages of all clients but this one are.
     pub fn note_messages_not_from(&self, client_id: &str) {
         self.shared.notebook.begin(client_id);
     }
 
-    /// What was noted since the last call.
+    /// What was recorded since the last call.
     pub fn take_noted(&self) -> Vec<Noted> {
         self.shared.notebook.take()
     }
 
-    /// Deletes what is old or too much, as it also happens every half minute; the bytes that are free now.
+    /// Deletes what is old or too much, which also happens every half minute; the bytes that this frees.
     pub fn delete_old(&self) -> u64 {
         retention::run(&self.shared.topics, self.up_since)
     }

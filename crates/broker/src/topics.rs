@@ -1,4 +1,4 @@
-//! The topics: made, found, deleted, and kept over restarts.
+//! The topics: created, found, deleted, and kept across restarts.
 
 use std::collections::BTreeMap;
 use std::fs::DirBuilder;
@@ -19,7 +19,7 @@ use crate::log::{AppendError, Appended, PartitionLog};
 use crate::manifest::{Entry, Manifest, log_dirs};
 
 const NAME_BYTES_MAX: usize = 249;
-/// As many producer ids are noted as given out at once.
+/// How many producer ids are reserved at once.
 const PRODUCER_IDS: i64 = 1000;
 
 #[derive(Debug)]
@@ -27,7 +27,7 @@ pub struct Topics {
     dir: PathBuf,
     pub limits: Limits,
     pub cluster_id: String,
-    /// Held while topics are made and deleted.
+    /// Held while topics are created and deleted.
     manifest: Mutex<Manifest>,
     by_name: RwLock<BTreeMap<String, Arc<Topic>>>,
     /// Ids below the manifest's that are not in use yet.
@@ -72,7 +72,7 @@ impl Topics {
         let made = DirBuilder::new().recursive(true).mode(0o700).create(&dir);
         made.map_err(BrokerError::log("made", &dir))?;
         let manifest = Manifest::load(&dir)?;
-        // What a delete that was interrupted left.
+        // The remains of an interrupted delete.
         for (id, path) in log_dirs(&dir).map_err(BrokerError::log("read", &dir))? {
             if !manifest.topics.values().any(|topic| topic.id == id) {
                 std::fs::remove_dir_all(&path).map_err(BrokerError::log("deleted", path))?;
@@ -111,7 +111,7 @@ impl Topics {
         self.by_name.read().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }
 
-    /// If a topic could be made; -1 partitions stand for the default.
+    /// Whether a topic could be created; -1 partitions stand for the default.
     pub fn check_new(&self, name: &str, partitions: i32) -> Result<Entry, Refused> {
         check_name(name)?;
         let partitions = if partitions == -1 { self.limits.default_partitions } else { partitions };
@@ -145,7 +145,7 @@ impl Topics {
         Ok(topic)
     }
 
-    /// The topic of that name, made if it is not there.
+    /// The topic of that name, created if it does not exist.
     pub fn get_or_create(&self, name: &str) -> Result<Arc<Topic>, Refused> {
         if let Some(topic) = self.get(name) {
             return Ok(topic);
@@ -156,7 +156,7 @@ impl Topics {
                 tracing::info!(topic = name, partitions, "a client named a topic that was not there, and it was made");
                 Ok(topic)
             }
-            // By another client, meanwhile.
+            // Created by another client in the meantime.
             Err(refused) if refused.error == ResponseError::TopicAlreadyExists => self.get(name).ok_or(refused),
             Err(refused) => Err(refused),
         }
@@ -214,7 +214,7 @@ impl Topics {
         self.bytes.fetch_sub(bytes, Ordering::Relaxed);
     }
 
-    /// One that no producer has had, over restarts too.
+    /// An id that no producer has had, even before a restart.
     pub fn producer_id(&self) -> Result<i64, Refused> {
         let mut ids = lock(&self.producer_ids);
         if ids.is_empty() {

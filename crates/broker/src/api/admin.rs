@@ -1,4 +1,4 @@
-//! Topics are made and deleted by clients, and tools ask for settings.
+//! Clients create and delete topics, and tools ask for settings.
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -20,7 +20,7 @@ use crate::limits::Limits;
 
 const TOPIC: i8 = 2;
 const BROKER: i8 = 4;
-/// A setting that nobody made.
+/// A setting at its default.
 const DEFAULT: i8 = 5;
 
 pub fn create_topics(connection: &Connection, mut request: Request) -> Result<Option<Bytes>, End> {
@@ -30,7 +30,7 @@ pub fn create_topics(connection: &Connection, mut request: Request) -> Result<Op
         .topics
         .into_iter()
         .map(|topic| {
-            // Settings are not kept: the limits of the broker hold for every topic.
+            // Settings are not kept: the limits of the broker apply to every topic.
             let partitions = match topic.assignments.len() {
                 0 => topic.num_partitions,
                 assigned => i32::try_from(assigned).unwrap_or(i32::MAX),

@@ -1,4 +1,4 @@
-//! Messages go out: what is there at once, or what comes while the client waits.
+//! Fetch: what is available at once, or what arrives while the client waits.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -14,7 +14,7 @@ use super::{Request, find_topic};
 use crate::connection::{Connection, End, LARGE_BYTES};
 use crate::topics::Topic;
 
-/// From here on topics go by their identity.
+/// From this version on, topics are named by their identity.
 const TOPIC_IDS: i16 = 13;
 
 struct Found {
@@ -24,11 +24,11 @@ struct Found {
     failed: bool,
 }
 
-/// Every request is answered whole: no session is kept, which clients know by its id of 0.
+/// Every request is answered in full: there are no sessions, which clients recognise by the id 0.
 pub async fn answer(connection: &mut Connection, mut request: Request) -> Result<Option<Bytes>, End> {
     let asked: FetchRequest = request.decode()?;
     if asked.session_id != 0 {
-        // Of another broker at this address; the client begins again without.
+        // The session of another broker at this address; the client starts again without one.
         let answer = FetchResponse::default().with_error_code(ResponseError::FetchSessionIdNotFound.code());
         return request.encode(&answer);
     }
@@ -39,7 +39,7 @@ pub async fn answer(connection: &mut Connection, mut request: Request) -> Result
     let bytes_max = usize::try_from(asked.max_bytes).unwrap_or_default().min(limits.fetch_bytes);
     let mut appended = connection.shared.topics.appended();
     loop {
-        // Nobody waits for the right to a large answer: there is always a smaller one.
+        // No client waits for a permit for a large response: there is always a smaller one.
         let large = Arc::clone(&connection.shared.large_answers).try_acquire_owned().ok();
         let bytes_max = if large.is_some() { bytes_max } else { bytes_max.min(LARGE_BYTES) };
         let found = find(connection, &request, &asked, bytes_max);
@@ -116,7 +116,7 @@ fn read(topic: &Arc<Topic>, asked: &FetchPartition, rest: usize, first: bool) ->
         ResponseError::KafkaStorageError
     };
     let stretch = log.stretch(asked.fetch_offset).map_err(failed)?;
-    // What is read stays as it is: others may write behind it meanwhile.
+    // What is read does not change: others may append behind it meanwhile.
     drop(log);
     let bytes_max = usize::try_from(asked.partition_max_bytes).unwrap_or_default().min(rest);
     let records = stretch

@@ -1,4 +1,4 @@
-//! How far a group has read: said by its members, and asked for when they begin.
+//! How far a group has read: its members commit it, and ask for it when they start.
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -20,7 +20,7 @@ use crate::connection::{Connection, End};
 use crate::groups::Committed;
 
 const METADATA_BYTES_MAX: usize = 4096;
-/// From here on several groups can be asked for at once.
+/// From this version on, several groups can be asked for at once.
 const MANY_GROUPS: i16 = 8;
 
 pub fn commit(connection: &Connection, mut request: Request) -> Result<Option<Bytes>, End> {
@@ -45,7 +45,7 @@ pub fn commit(connection: &Connection, mut request: Request) -> Result<Option<By
     request.encode(&OffsetCommitResponse::default().with_topics(topics))
 }
 
-/// Members do, of their generation; and anybody while there are none: consumers without a group protocol, and tools.
+/// Members of the current generation may commit; anybody may while there are no members: consumers without a group protocol, and tools.
 fn may_commit(connection: &Connection, asked: &OffsetCommitRequest) -> Result<(), ResponseError> {
     if asked.group_id.is_empty() {
         return Err(ResponseError::InvalidGroupId);

@@ -19,7 +19,7 @@ use super::{Request, text};
 use crate::connection::{Connection, End};
 use crate::groups::Join;
 
-/// From here on a new client comes again with the id that it is given.
+/// From this version on, a new client joins again with the id that it is given.
 const ID_FIRST: i16 = 4;
 
 pub async fn join(
@@ -165,7 +165,7 @@ pub fn describe(connection: &Connection, mut request: Request) -> Result<Option<
                     .with_protocol_data(text(group.protocol()))
                     .with_members(members.collect())
             });
-            // One that nobody is in, or that never was: as Apache Kafka answers.
+            // A group without members, or one that never existed: the same answer as from Apache Kafka.
             let state =
                 if connection.shared.groups.offsets.groups().contains(&name.to_string()) { "Empty" } else { "Dead" };
             described.unwrap_or_else(|| DescribedGroup::default().with_group_state(text(state))).with_group_id(name)

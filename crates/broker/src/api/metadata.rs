@@ -98,7 +98,7 @@ pub fn describe(connection: &Connection, mut request: Request) -> Result<Option<
         asked.topics.into_iter().map(|topic| topic.name).collect()
     };
     named.sort();
-    // All in one answer: their number is bounded, so no cursor is ever given out.
+    // All in one response: their number is bounded, so there is never a cursor.
     let answers = named
         .into_iter()
         .map(|name| match topics.get(&name) {

@@ -1,4 +1,4 @@
-//! Which offsets a partition has, by place and by time.
+//! Which offsets a partition has, by position and by time.
 
 use bytes::Bytes;
 use kafka_protocol::ResponseError;
@@ -77,7 +77,7 @@ fn find(topic: Option<&Topic>, partition: i32, timestamp: i64) -> Result<(i64, i
     Ok(found.unwrap_or((NONE, NONE)))
 }
 
-/// All is of one epoch, which ends at the log's end.
+/// There is one epoch, which ends at the log's end.
 pub fn for_leader_epoch(connection: &Connection, mut request: Request) -> Result<Option<Bytes>, End> {
     let asked: OffsetForLeaderEpochRequest = request.decode()?;
     let topics = asked

@@ -1,4 +1,4 @@
-//! Messages come in.
+//! Produce: batches are checked and appended.
 
 use std::sync::Arc;
 
@@ -13,11 +13,11 @@ use crate::batch::{self, Refused};
 use crate::connection::{Connection, End};
 use crate::topics::{Topic, unknown_partition};
 
-/// From here on an answer has its reasons in words.
+/// From this version on, a response has its reasons in words.
 const WORDS: i16 = 8;
-/// From here on a producer knows that its consumers read Zstandard.
+/// From this version on, a producer may assume that consumers read Zstandard.
 const ZSTD: i16 = 7;
-/// From here on topics go by their identity.
+/// From this version on, topics are named by their identity.
 const TOPIC_IDS: i16 = 13;
 
 pub fn answer(connection: &Connection, mut request: Request, client: Option<&str>) -> Result<Option<Bytes>, End> {
@@ -70,7 +70,7 @@ pub fn answer(connection: &Connection, mut request: Request, client: Option<&str
         );
     }
     if asked.acks == 0 {
-        // A producer that waits for no answer learns of an error by the end of its connection.
+        // A producer that expects no response learns of an error when its connection is closed.
         return failed.map_or(Ok(None), |reason| Err(End::NotUnderstood(reason)));
     }
     request.encode(&ProduceResponse::default().with_responses(topics))

@@ -14,7 +14,7 @@ use crate::batch::Refused;
 use crate::connection::{Connection, End};
 
 const OF_TRANSACTIONS: i8 = 1;
-/// From here on several can be asked for at once.
+/// From this version on, several can be asked for at once.
 const BATCHES: i16 = 4;
 
 pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<Bytes>, End> {
@@ -35,8 +35,8 @@ pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<By
     request.encode(&answer)
 }
 
-/// The first request of a transactional producer, so the refusal is sent here. Clients of older versions give up only on an error of rights, and show
-/// the words that come with it; newer ones show the words of any error.
+/// The first request of a transactional producer, so the refusal is sent here. Older clients give up only on an authorization error,
+/// and show its message; newer ones show the message of any error.
 fn no_transactions(version: i16) -> Refused {
     let reason =
         "the demo's broker has no transactions: leave out transactional.id, or use Apache Kafka and vitral stream";

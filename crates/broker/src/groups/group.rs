@@ -1,4 +1,4 @@
-//! One group, step by step, without waiting: who is in it, which generation it has, what each member was assigned.
+//! The state of one group, without waiting: its members, its generation, what each member was assigned.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 /// The kind of all groups but those of Kafka Connect.
 pub const CONSUMER: &str = "consumer";
-/// A new group waits for more members that start together, and for clients that learn of a topic's partitions meanwhile: some assign
+/// A new group waits for members that start together, and for clients that are still learning of a topic's partitions: some assign
 /// nothing when they are let in at once.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MEMBERS: usize = 250;
@@ -48,7 +48,7 @@ pub struct Member {
     pub client: String,
     session: Duration,
     rebalance: Duration,
-    /// Names, most liked first, and what the leader needs to know.
+    /// Names of protocols, the preferred one first, and what the leader needs to know.
     protocols: Vec<(String, Bytes)>,
     pub assignment: Bytes,
     seen: Instant,
@@ -65,7 +65,7 @@ pub struct Join {
     pub rebalance_ms: i32,
     pub protocol_type: String,
     pub protocols: Vec<(String, Bytes)>,
-    /// If a new client is to come again with its id, so that one that went away leaves no member behind.
+    /// Whether a new client has to join again with its id, so that one that went away leaves no member behind.
     pub id_first: bool,
 }
 
@@ -76,7 +76,7 @@ pub struct Joined {
     pub protocol_type: String,
     pub protocol: String,
     pub leader: String,
-    /// For the leader: everybody's id, instance and what they said of themselves.
+    /// For the leader: the id, instance and metadata of every member.
     pub members: Vec<(String, Option<String>, Bytes)>,
 }
 
@@ -114,13 +114,13 @@ impl Group {
         }
     }
 
-    /// When the round of joining can end without another member's doing.
+    /// When the round of joining ends even if no other member acts.
     pub fn round_end(&self) -> Option<Instant> {
         let State::Joining { at_least, until } = self.state else { return None };
         Some(if self.members.values().all(|member| member.has_joined) { at_least } else { until })
     }
 
-    /// Takes a member in, or in again; its id. The error comes with the id to use next.
+    /// Adds a member, or a returning one; its id. The error comes with the id to use next.
     pub fn join(&mut self, join: Join, now: Instant) -> Result<String, (ResponseError, String)> {
         let refused = |error| Err((error, join.member.clone()));
         if !SESSION.contains(&join.session_ms) {
@@ -157,7 +157,7 @@ impl Group {
             }
             join.member.clone()
         };
-        // A client that came back under the same name takes the place of itself.
+        // A client that returns under the same instance replaces its former self.
         if let Some(instance) = &join.instance {
             self.members.retain(|other, member| *other == id || member.instance.as_ref() != Some(instance));
         }
@@ -219,7 +219,7 @@ impl Group {
         true
     }
 
-    /// What all speak; the one that most like best.
+    /// The protocol that all members speak and most prefer.
     fn common_protocol(&self) -> String {
         let is_common =
             |name: &str| self.members.values().all(|member| member.protocols.iter().any(|(own, _)| own == name));
@@ -231,7 +231,7 @@ impl Group {
         votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(name, _)| name.to_owned()).unwrap_or_default()
     }
 
-    /// What a member that joined is answered, once its round is over: a later generation than `before`.
+    /// The response to a member that joined, once its round is over: a later generation than `before`.
     pub fn joined(&self, id: &str, before: Option<i32>) -> Option<Joined> {
         let is_over = matches!(self.state, State::Assigning | State::Stable);
         let is_later = before.is_none_or(|before| self.generation > before);
@@ -253,7 +253,7 @@ impl Group {
         })
     }
 
-    /// Notes that a member is alive, if it is one of this generation.
+    /// Records that a member is alive, if it belongs to this generation.
     pub fn seen(
         &mut self,
         id: &str,
@@ -283,7 +283,7 @@ impl Group {
         self.state == State::Assigning
     }
 
-    /// Takes what the leader assigns; others assign nothing.
+    /// Accepts what the leader assigns; what other members assign is ignored.
     pub fn assign(&mut self, id: &str, assignments: Vec<(String, Bytes)>) {
         if self.state != State::Assigning || id != self.leader {
             return;
@@ -296,7 +296,7 @@ impl Group {
         self.state = State::Stable;
     }
 
-    /// A member's part, with the kind and name of the protocol; nothing while the leader has not assigned.
+    /// A member's assignment, with the kind and name of the protocol; none while the leader has not assigned.
     pub fn assigned(&self, id: &str) -> Result<Option<(Bytes, String, String)>, ResponseError> {
         let member = self.members.get(id).ok_or(ResponseError::UnknownMemberId)?;
         match self.state {
@@ -323,7 +323,7 @@ impl Group {
         Ok(())
     }
 
-    /// Removes members that were quiet too long. True if there were some.
+    /// Removes members that have been silent for too long. True if there were any.
     pub fn expire(&mut self, now: Instant) -> bool {
         self.pending.retain(|_, until| *until > now);
         let before = self.members.len();

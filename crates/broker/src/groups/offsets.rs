@@ -1,6 +1,6 @@
 //! How far groups have read, kept on disk.
 //!
-//! What is committed is on disk within a second, and at a stop in order: after a crash a group may read the last second again.
+//! What is committed is on disk within a second, and after an orderly stop: after a crash a group may read the last second again.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -86,7 +86,7 @@ impl Offsets {
         state.is_stored = false;
     }
 
-    /// Writes what is new, replacing the file whole.
+    /// Writes what is new, replacing the whole file.
     pub fn store(&self) -> io::Result<()> {
         let mut state = self.lock();
         if state.is_stored {
