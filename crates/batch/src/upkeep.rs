@@ -4,7 +4,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use vitral_catalog::Catalog;
 use vitral_schemas::topic::Topic;
-use vitral_store::archive::{self, LastRetention, Limits, Outlook, Retained, RetentionConcern};
+use vitral_store::archive::{self, LastRetention, Limits, Outlook, RetentionConcern, RetentionReport};
 use vitral_store::lease::{Holder, Lease, UPKEEP};
 use vitral_store::maintenance::{self, Compacted};
 use vitral_store::{Act, Location, StoreError};
@@ -109,7 +109,7 @@ impl<'a> PlannedRetention<'a> {
     }
 
     /// Does it, and records that; none if the archive went away meanwhile.
-    pub async fn apply(self, store: &Location) -> Result<Option<Retained>, BatchError> {
+    pub async fn apply(self, store: &Location) -> Result<Option<RetentionReport>, BatchError> {
         let Self { topic, limits, outlook: Outlook { total, .. }, .. } = self;
         let act = || {
             let before = json!({ "linhas": total }).to_string();
@@ -124,8 +124,8 @@ impl<'a> PlannedRetention<'a> {
             }
         };
         LastRetention::record(store, topic, limits, done).await?;
-        if done != Retained::default() {
-            let Retained { moved, purged } = done;
+        if done != RetentionReport::default() {
+            let RetentionReport { moved, purged } = done;
             let after = json!({ "linhas": total - purged.min(total), "movidas": moved, "apagadas": purged });
             act().after(after.to_string()).record(store).await?;
         }

@@ -1,4 +1,4 @@
-//! Making topics.
+//! Creates topics.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -25,7 +25,7 @@ pub async fn create_topic(
 ) -> Result<(), ClientError> {
     let admin = Arc::new(connection::admin(config)?);
     let failed = |source| admin.connection().failed("making a topic", source);
-    // To ask for all topics makes none, and who may not make topics may use those that are there.
+    // Asking for all topics creates none, and users who may not create topics may still use those that exist.
     let asked = Arc::clone(&admin);
     let known = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT)).await;
     let known = known.map_err(|_| ClientError::Ended("the question for topics"))?.map_err(failed)?;

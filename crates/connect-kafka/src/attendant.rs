@@ -1,5 +1,5 @@
-//! Serves what a client of the library has to say, for those whose owner does not: consumers that are only asked, and those that are
-//! read in batches, which pass over everything but messages.
+//! Serves the events of clients whose owner does not: consumers that only answer questions, and those that are
+//! read in batches, which skip everything but messages.
 
 use std::ffi::CStr;
 use std::ptr::{NonNull, null, null_mut};
@@ -17,10 +17,10 @@ use crate::error::ClientError;
 
 const POLL_MS: i32 = 1_000;
 
-/// Must go before its client does.
+/// Must be dropped before its client.
 ///
-/// Only what the client logs comes here, which says all that its errors say and more. Its main queue stays as it is: a consumer's is part
-/// of how it is closed, and one whose main queue was led elsewhere does not end.
+/// Only the client's log arrives here, which says all that its errors say and more. Its main queue stays as it is: closing a consumer needs
+/// it, and a consumer whose main queue is forwarded elsewhere never ends.
 pub(crate) struct Attendant {
     client: Client,
     events: Arc<Queue>,
@@ -48,7 +48,7 @@ impl Drop for Queue {
 }
 
 impl Attendant {
-    /// `client` lives longer than what is returned.
+    /// `client` must outlive what is returned.
     pub(crate) fn start(connection: &Connection, client: *mut ffi::rd_kafka_t) -> Result<Self, ClientError> {
         // SAFETY: the client is alive; the handle is given back when it is dropped.
         let events = unsafe { ffi::rd_kafka_queue_new(client) };
@@ -102,7 +102,7 @@ fn serve_one(queue: &Queue, connection: &Connection) {
                 let code = ffi::rd_kafka_event_error(event);
                 connection.error(KafkaError::Global(code.into()), &text(ffi::rd_kafka_event_error_string(event)));
             }
-            // Tokens come unasked: see `TokenKeeper`.
+            // Tokens are provided without being requested: see `TokenKeeper`.
             _ => {}
         }
         ffi::rd_kafka_event_destroy(event);

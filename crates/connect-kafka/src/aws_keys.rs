@@ -1,4 +1,4 @@
-//! The keys by which this process is known to AWS, from where AWS's other clients find them.
+//! The AWS keys of this process, found where AWS's other clients find them.
 
 use std::error::Error;
 
@@ -10,17 +10,17 @@ pub(crate) struct AwsKeys {
     pub(crate) id: String,
     /// The secret access key.
     pub(crate) secret: String,
-    /// Of keys that end.
+    /// The session token of temporary keys.
     pub(crate) session: Option<String>,
 }
 
-/// Of the environment: keys, a web identity (EKS), the container's role (ECS, EKS), or else the machine's (EC2).
+/// From the environment: keys, a web identity (EKS), the container's role (ECS, EKS), or else the machine's (EC2).
 pub(crate) async fn aws_keys(region: &str) -> Result<AwsKeys, String> {
     let failed = |error: object_store::Error| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();
         format!("the keys for AWS cannot be found in the environment or the machine's role: {error}{cause}")
     };
-    // The bucket is never asked for anything.
+    // The bucket is never used.
     let builder = AmazonS3Builder::from_env().with_region(region).with_bucket_name("none");
     let keys = builder.build().map_err(failed)?.credentials().get_credential().await.map_err(failed)?;
     Ok(AwsKeys { id: keys.key_id.clone(), secret: keys.secret_key.clone(), session: keys.token.clone() })

@@ -14,7 +14,7 @@ use crate::problem::{Problem, ProblemKind};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same problem with what a second look at the broker says; as it was where that says nothing.
+/// The same problem, made specific by a second connection to the broker; unchanged if that finds nothing.
 pub(crate) fn examine(options: &BTreeMap<String, String>, problem: Problem) -> Problem {
     let Some(address) = address(&problem.detail) else { return problem };
     let Some(error) = roots(options).and_then(|roots| fault(&address, roots)) else { return problem };
@@ -38,13 +38,13 @@ fn address(detail: &str) -> Option<String> {
     Some(rest.split_once('/')?.0.to_owned())
 }
 
-/// The CAs that the client trusts; none where they are not known.
+/// The CAs that the client trusts; none if they cannot be read.
 pub(crate) fn roots(options: &BTreeMap<String, String>) -> Option<RootCertStore> {
     let named = |ca: &str| (options.get(&format!("{ca}.location")), options.get(&format!("{ca}.pem")));
     roots_of(named("ssl.ca"))
 }
 
-/// CAs of a file, or of a text, or those of the system.
+/// CAs from a file or a string, or else those of the system.
 pub(crate) fn roots_of((location, pem): (Option<&String>, Option<&String>)) -> Option<RootCertStore> {
     let certificates: Vec<CertificateDer<'static>> = match (location, pem) {
         (Some(path), _) if path != "probe" => {

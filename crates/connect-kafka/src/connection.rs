@@ -1,4 +1,4 @@
-//! What all clients of one kind share: checked settings, what the client library says, and why the broker is not reached.
+//! What all clients share: checked settings, what the client library reports, and why the broker cannot be reached.
 
 use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -35,7 +35,7 @@ struct State {
     problem: Option<Problem>,
     /// What was logged last, and when.
     said: Option<(String, Instant)>,
-    /// When it was looked into which check of the broker's certificate fails.
+    /// When the broker's certificate was last examined.
     examined: Option<Instant>,
 }
 
@@ -49,12 +49,12 @@ impl Connection {
         &self.0.config
     }
 
-    /// The last that was seen since the broker answered.
+    /// The last problem since the broker answered.
     pub(crate) fn problem(&self) -> Option<Problem> {
         self.state().problem.clone()
     }
 
-    /// The broker has answered a question that takes fewer rights than reading.
+    /// The broker has answered a question that needs fewer rights than reading.
     pub(super) fn let_in(&self) {
         let mut state = self.state();
         if state.problem.as_ref().is_some_and(|problem| problem.kind != ProblemKind::TopicAuthorization) {
@@ -87,7 +87,7 @@ impl Connection {
             drop(state);
             return self.examine(problem);
         }
-        // "Not reached" often follows in the wake of what says more.
+        // "Not reached" often follows a problem that says more.
         if !problem.is_refusal() && state.problem.as_ref().is_some_and(Problem::is_refusal) {
             return;
         }
@@ -102,7 +102,7 @@ impl Connection {
         }
     }
 
-    /// Finds out alongside the client's work which check of the broker's certificate fails.
+    /// Finds out which check of the broker's certificate fails, on a thread of its own.
     fn examine(&self, problem: Problem) {
         let connection = self.clone();
         let examine = move || {
@@ -116,7 +116,7 @@ impl Connection {
         }
     }
 
-    /// Whether this was not logged a moment ago.
+    /// Whether this was not logged recently.
     fn is_news(&self, text: &str) -> bool {
         let now = Instant::now();
         let mut state = self.state();
@@ -135,7 +135,7 @@ impl Connection {
     }
 }
 
-/// Whether an error can come from what was in the way to the broker.
+/// Whether a problem with reaching the broker can be the cause of an error.
 fn is_of_the_way(error: &KafkaError) -> bool {
     let code = match error {
         KafkaError::AdminOp(code) => Some(*code),
@@ -184,9 +184,9 @@ impl ClientContext for Connection {
     }
 }
 
-/// A client that does not serve its own events, with what does it.
+/// A client that does not serve its own events, with the attendant that does.
 pub(crate) struct Attended<T> {
-    // Both before the client, which they use.
+    // Both are dropped before the client, which they use.
     _tokens: Option<TokenKeeper>,
     _attendant: Attendant,
     client: T,

@@ -1,4 +1,4 @@
-//! Kafka as what pipelines read from and send refused messages to.
+//! The connector of pipelines to Kafka: sources, and dead letters.
 
 use std::fmt;
 
@@ -8,7 +8,7 @@ use vitral_schemas::topic::Topic;
 
 use crate::{KafkaConfig, KafkaDeadLetters, KafkaSource, create_topic};
 
-/// A refused message may be larger than the topic it came from allows others to be.
+/// A refused message may be larger than its topic allows.
 const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
 
 /// One cluster, as one user.
@@ -24,7 +24,7 @@ impl KafkaConnector {
     }
 }
 
-/// Without its options, among which are passwords.
+/// Without its options, which contain passwords.
 impl fmt::Debug for KafkaConnector {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaConnector").field("brokers", &self.config.brokers).finish_non_exhaustive()

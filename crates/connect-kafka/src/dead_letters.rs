@@ -20,11 +20,11 @@ const SENDING: &str = "sending a dead letter";
 
 /// Dead letters in a topic of the cluster that messages are read from.
 pub struct KafkaDeadLetters {
-    // Before the producer, which it uses.
+    // Dropped before the producer, which it uses.
     _tokens: Option<TokenKeeper>,
     producer: FutureProducer<Connection>,
     connection: Connection,
-    /// Where they go.
+    /// The topic that they go to.
     topic: String,
 }
 
@@ -32,14 +32,14 @@ impl KafkaDeadLetters {
     /// A producer for the dead-letter topic `topic`, which must exist before the first letter.
     ///
     /// # Errors
-    /// Settings that cannot connect, or of which the client library has none.
+    /// Settings that cannot connect, or that the client library does not know.
     pub fn new(config: &KafkaConfig, topic: String) -> Result<Self, ClientError> {
         let connection = Connection::new(config)?;
         let producer: FutureProducer<Connection> = crate::client(config)
             .set("enable.idempotence", "false")
             .set("acks", "all")
             .set("linger.ms", "20")
-            // Until the broker has it: the commit waits, and with it the reading.
+            // No limit: the commit waits until the broker has it, and the reading waits for the commit.
             .set("message.timeout.ms", "0")
             .set("message.max.bytes", "100000000")
             .create_with_context(connection.clone())
@@ -48,7 +48,7 @@ impl KafkaDeadLetters {
         Ok(Self { _tokens: tokens, producer, connection, topic })
     }
 
-    /// Resolves once the broker has answered for a letter that it took.
+    /// Resolves once the broker has acknowledged a letter.
     async fn delivered(
         producer: FutureProducer<Connection>,
         connection: Connection,
@@ -81,11 +81,11 @@ impl DeadLetters for KafkaDeadLetters {
                     return Ok(Box::pin(Self::delivered(producer, connection, delivery)));
                 }
                 Err((KafkaError::MessageProduction(RDKafkaErrorCode::QueueFull), back)) => {
-                    // The reading waits with it: its bound is the producer's queue.
+                    // Blocks the reading: the bound is the producer's queue.
                     std::thread::sleep(Duration::from_millis(20));
                     record = back;
                 }
-                // More than this producer sends at all.
+                // Larger than anything that this producer sends.
                 Err((error, back)) if is_too_large(&error) && record_bytes(&back) > 0 => {
                     let bytes = record_bytes(&back).to_string();
                     let headers = back.headers.unwrap_or_default();
@@ -109,7 +109,7 @@ fn is_too_large(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
-/// The dead-letter topic refuses the message's size: what it was is said without its bytes, which the archive keeps.
+/// The dead-letter topic refuses the size of the message: the letter is sent without its bytes, which the archive keeps.
 async fn without_payload(producer: &FutureProducer<Connection>, message: OwnedMessage) -> Result<(), KafkaError> {
     let bytes = message.payload().map_or(0, <[u8]>::len).to_string();
     let headers = message.headers().cloned().unwrap_or_default();

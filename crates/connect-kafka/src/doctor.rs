@@ -59,7 +59,7 @@ pub async fn examine(kafka: &KafkaConfig, topics: Vec<String>) -> Vec<Finding> {
     findings
 }
 
-/// Its name is known, and something listens there.
+/// Whether its name resolves and something listens there.
 async fn reach(broker: &str) -> Result<(), Finding> {
     let address = broker.rsplit_once("://").map_or(broker, |(_, address)| address);
     let address = if address.rsplit_once(':').is_some_and(|(_, port)| port.parse::<u16>().is_ok()) {
@@ -91,7 +91,7 @@ async fn reach(broker: &str) -> Result<(), Finding> {
     }
 }
 
-/// By the words of the client library.
+/// Found by the words of the client library.
 fn remedy(reason: &str) -> String {
     let reason = reason.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));

@@ -1,4 +1,4 @@
-//! Why a Kafka client fails, with whether another attempt may succeed.
+//! Why a Kafka client fails, and whether another attempt may succeed.
 
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use vitral_connect::{ConnectError, RetryHint};

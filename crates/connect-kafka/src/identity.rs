@@ -17,7 +17,7 @@ pub fn log_identity<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str)
     let failed = |reason: String| ClientError::Describe { topic: topic.to_owned(), reason };
     let name = CString::new(topic).map_err(|_| failed("its name holds a zero byte".to_owned()))?;
     let client = consumer.client().native_ptr();
-    // SAFETY: every handle made here is destroyed here, after its last use; texts are copied before that.
+    // SAFETY: every handle created here is destroyed here, after its last use; texts are copied before that.
     unsafe {
         let queue = ffi::rd_kafka_queue_new(client);
         let mut names = [name.as_ptr()];

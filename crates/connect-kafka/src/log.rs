@@ -27,14 +27,14 @@ pub(crate) struct KafkaLog {
     topic: String,
     config: KafkaConfig,
     message_bytes_max: usize,
-    /// A connection of its own for the identity, which is asked for with each commit: on the reader's it would wait for fetches.
+    /// A connection of its own for the identity, which each commit asks for: on the reader's connection it would wait for fetches.
     identity: Mutex<Option<Attended<BaseConsumer>>>,
 }
 
 impl TopicLog for KafkaLog {
     fn partitions(&self) -> Result<Vec<PartitionId>, ConnectError> {
         self.known_partitions().map_err(|error| {
-            // Whatever else is wrong, the topic may be there the next time.
+            // Whatever else is wrong, the topic may exist the next time.
             let hint = match error.retry_hint() {
                 RetryHint::Permanent if !self.is_refused() => RetryHint::Passing,
                 _ if self.is_refused() => RetryHint::Permanent,
@@ -101,7 +101,7 @@ impl KafkaLog {
         Ok(ids)
     }
 
-    /// Asks in parts of the time, so that nobody waits longer for a broker that refuses us.
+    /// Splits the wait, so that no caller waits longer than necessary for a broker that refuses us.
     fn metadata(&self) -> KafkaResult<Metadata> {
         let deadline = Instant::now() + METADATA_TIMEOUT;
         loop {

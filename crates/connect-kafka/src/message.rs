@@ -10,8 +10,8 @@ use vitral_schemas::position::{Offset, PartitionId};
 
 /// A message owned by the client library; its bytes are not copied.
 ///
-/// What every row is asked for several times stands here: the library's own structs lie far apart, and a batch of them is larger than
-/// the processor's caches.
+/// What is read several times for every row is copied here: the library's own structs are scattered in memory, and a batch of them is
+/// larger than the processor's caches.
 pub(crate) struct Message {
     raw: NonNull<ffi::rd_kafka_message_t>,
     partition: i32,
@@ -24,9 +24,9 @@ pub(crate) struct Message {
 unsafe impl Send for Message {}
 
 impl Message {
-    /// Takes a message over.
+    /// Takes ownership of a message.
     pub(crate) fn new(raw: NonNull<ffi::rd_kafka_message_t>) -> Self {
-        // SAFETY: the library handed the message out, so all of it is there.
+        // SAFETY: the library handed the message out, so all of it is valid.
         let message = unsafe { raw.as_ref() };
         Self {
             raw,
@@ -45,7 +45,7 @@ impl Message {
         Offset(self.offset)
     }
 
-    /// None is a tombstone.
+    /// None for a tombstone.
     pub(crate) fn payload(&self) -> Option<&[u8]> {
         bytes(self.payload, self.payload_bytes)
     }

@@ -1,7 +1,7 @@
-//! Tokens for Amazon MSK with IAM: a signed request to connect, as AWS's own libraries make it.
+//! Tokens for Amazon MSK with IAM: a signed request to connect, like those of AWS's own libraries.
 //!
-//! Made here from the keys that the object store's client finds anyway: the AWS SDK, which the usual crate needs, is more packages
-//! than everything else that speaks Kafka.
+//! Made from the keys that the object store's client finds anyway: the AWS SDK, which the usual crate needs, has more packages
+//! than everything else here that speaks Kafka.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
@@ -15,7 +15,7 @@ use crate::aws_keys::{AwsKeys, aws_keys};
 use crate::problem::{Problem, ProblemKind};
 use crate::tokens::Token;
 
-/// As long as AWS takes such a request for.
+/// How long AWS accepts such a request.
 const LIFETIME: Duration = Duration::from_secs(900);
 const SERVICE: &str = "kafka-cluster";
 
@@ -31,7 +31,7 @@ impl MskIam {
             .or_else(|| region_of(brokers))
             .or_else(|| std::env::var("AWS_REGION").ok())
             .ok_or("sasl.oauthbearer.method = aws-msk-iam needs a region: set aws.region")?;
-        // It becomes a part of a host's name.
+        // It becomes part of a host name.
         let is_plain = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'-';
         if region.is_empty() || !region.bytes().all(is_plain) {
             return Err(format!("aws.region is {region:?}: write it as sa-east-1"));
@@ -58,7 +58,7 @@ fn region_of(brokers: &str) -> Option<String> {
     Some(region.to_owned())
 }
 
-/// By version 4 of AWS's signatures, in the query. `time` is `20250514T120000Z`.
+/// Signed with AWS Signature Version 4, in the query. `time` is `20250514T120000Z`.
 fn signed(keys: &AwsKeys, region: &str, time: &str) -> String {
     let date = &time[..8];
     let scope = format!("{date}/{region}/{SERVICE}/aws4_request");
@@ -96,13 +96,13 @@ fn sha256(bytes: &[u8]) -> String {
 
 fn hex(bytes: &[u8]) -> String {
     bytes.iter().fold(String::new(), |mut text, byte| {
-        // Writing to a text cannot fail.
+        // Writing to a string cannot fail.
         let _ = write!(text, "{byte:02x}");
         text
     })
 }
 
-/// As signatures want it: all but letters, digits and `-_.~`.
+/// Percent-encodes as signatures require: everything but letters, digits and `-_.~`.
 fn encoded(text: &str) -> String {
     text.bytes().fold(String::new(), |mut encoded, byte| {
         if byte.is_ascii_alphanumeric() || b"-_.~".contains(&byte) {

@@ -1,4 +1,4 @@
-//! Tokens from an OIDC provider, by the client's own credentials.
+//! Tokens from an OIDC provider, for the client's own credentials.
 //!
 //! Neither the secret nor a token is ever part of an error or a log.
 
@@ -18,7 +18,7 @@ use crate::tokens::Token;
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);
 const ANSWER_BYTES_MAX: usize = 256 << 10;
-/// What an answer without a lifetime is good for.
+/// The lifetime of a token whose response names none.
 const LIFETIME_UNSAID: Duration = Duration::from_secs(300);
 
 pub(crate) struct Oidc {
@@ -94,7 +94,7 @@ impl Oidc {
             .use_preconfigured_tls(tls)
             .connect_timeout(CONNECT_TIMEOUT)
             .timeout(TIMEOUT)
-            // The secret goes to the endpoint that was named alone.
+            // The secret is sent only to the endpoint that was named.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent("vitral")
             .build()
@@ -109,7 +109,7 @@ impl Oidc {
         })
     }
 
-    /// Waits for the endpoint. Not for a thread of the runtime's.
+    /// Blocks until the endpoint answers; not to be called on a thread of the runtime.
     pub(crate) fn token(&self) -> Result<Token, Problem> {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| self.away(error.to_string()))?;
@@ -179,7 +179,7 @@ impl Oidc {
     }
 }
 
-/// What a token says about itself; nothing for one that only its broker can read.
+/// The claims of a token; none for one that only its broker can read.
 fn claims(token: &str) -> Claims {
     let payload =
         token.split('.').nth(1).and_then(|part| BASE64_URL_SAFE_NO_PAD.decode(part.trim_end_matches('=')).ok());

@@ -1,4 +1,4 @@
-//! What a Kafka cluster answers to this configuration: what `vitral doctor` asks.
+//! What `vitral doctor` asks a Kafka cluster.
 
 use std::time::{Duration, Instant};
 
@@ -20,13 +20,14 @@ const LOOKED_INTO: Duration = Duration::from_secs(1);
 /// A cluster that has answered.
 #[derive(Debug, Clone, Default)]
 pub struct ProbedCluster {
-    /// The addresses under which it says that its brokers are: those that clients use after the first answer.
+    /// The addresses that its brokers advertise, which clients use after the first response.
     pub brokers: Vec<(String, u16)>,
-    /// What it says of the topics that were asked about.
+    /// What it says about the topics that were asked for.
     pub topics: Vec<ProbedTopic>,
 }
 
 #[derive(Debug, Clone, Default)]
+/// A topic of a cluster that has answered.
 pub struct ProbedTopic {
     /// Its name.
     pub name: String,
@@ -40,12 +41,12 @@ pub struct ProbedTopic {
     pub newest_ms: Option<i64>,
 }
 
-/// Asks, and reads one message of each topic without leaving a trace. The error says what was in the way to the brokers.
+/// Asks, and reads one message of each topic without leaving a trace. The error says why no broker could be reached.
 pub fn probe(config: &KafkaConfig, topics: &[String]) -> Result<ProbedCluster, String> {
     let settings = [("group.id", "vitral-doctor"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
     let consumer = connection::consumer(config, &settings).map_err(|error| with_causes(&error))?;
     let said = |error: KafkaError| {
-        // Which check of a certificate fails is found out alongside the client's work.
+        // Which check of a certificate fails is found out on another thread.
         std::thread::sleep(LOOKED_INTO);
         with_causes(&consumer.connection().failed("asking for the cluster", error))
     };

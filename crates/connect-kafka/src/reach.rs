@@ -1,4 +1,4 @@
-//! How far a batch reaches that cannot be read: the client library says only where it begins.
+//! Where an unreadable batch ends: the client library says only where it begins.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -10,9 +10,9 @@ use vitral_schemas::position::{Offset, PartitionId};
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_WAIT: Duration = Duration::from_millis(100);
 
-/// The offset after a batch that cannot be read, which holds `first`, or none if that is not found out in time; the partition ends
-/// before `end`. A batch is handed out whole wherever one begins to read in it, so reading is tried at offsets behind, ever farther,
-/// then between.
+/// The offset after the unreadable batch that holds `first`, or none if that is not found in time; the partition ends
+/// before `end`. A batch is delivered whole wherever reading starts in it, so this is a search: reading is tried at ever larger offsets,
+/// then in between.
 pub(crate) fn unreadable_until(
     source: &mut dyn Source,
     partition: PartitionId,

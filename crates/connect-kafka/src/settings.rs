@@ -9,12 +9,12 @@ use rdkafka::config::RDKafkaLogLevel;
 use crate::config::KafkaConfig;
 use crate::error::ClientError;
 
-/// Without the feature, what needs it is an error that names it.
+/// Without the feature, settings that need it are an error that names it.
 const HAS_TLS: bool = cfg!(feature = "kafka-tls");
 
-/// Tokens are fetched here: the client library would need libcurl for it.
+/// Settings for tokens, which are fetched here: the client library would need libcurl for that.
 const OURS: [&str; 3] = ["sasl.oauthbearer.", "https.ca.", "aws."];
-/// What of these the library itself knows.
+/// Those of them that the library knows itself.
 const STILL_THEIRS: [&str; 1] = ["sasl.oauthbearer.config"];
 
 const FILES: [&str; 5] =
@@ -24,9 +24,9 @@ const FILES: [&str; 5] =
 pub fn client(config: &KafkaConfig) -> ClientConfig {
     let mut client = ClientConfig::new();
     client.set("bootstrap.servers", &config.brokers).set("client.id", "vitral");
-    // All that it says comes to `Connection`, which knows what to show.
+    // Everything that it logs goes to `Connection`, which decides what to show.
     client.set_log_level(RDKafkaLogLevel::Info);
-    // OpenSSL, which is built in, has no CAs of its own: the system's are looked for where systems keep them.
+    // OpenSSL, which is built in, has no CAs of its own: `probe` looks for the system's in the usual places.
     let names_ca = |key: &String| key.starts_with("ssl.ca.");
     if HAS_TLS
         && Protocol::of(&config.options).is_ok_and(|protocol| protocol.tls)
@@ -66,13 +66,13 @@ impl Protocol {
     }
 }
 
-/// The way to authenticate, in capitals.
+/// The SASL mechanism, in capitals.
 pub(crate) fn mechanism(options: &BTreeMap<String, String>) -> Option<String> {
     let named = options.get("sasl.mechanism").or_else(|| options.get("sasl.mechanisms"));
     named.map(|name| name.trim().to_uppercase())
 }
 
-/// Refuses what could not connect, or would not do what it seems to say.
+/// Refuses settings that could not connect, or that would have no effect.
 pub(crate) fn check(config: &KafkaConfig) -> Result<(), ClientError> {
     check_with(config, HAS_TLS).map_err(ClientError::Settings)
 }
@@ -120,7 +120,7 @@ fn check_with(KafkaConfig { brokers, options }: &KafkaConfig, has_tls: bool) -> 
     }
     let needed: &[&str] = match mechanism.as_deref() {
         Some("PLAIN" | "SCRAM-SHA-256" | "SCRAM-SHA-512") => &["sasl.username", "sasl.password"],
-        // What a token needs is checked where it is fetched.
+        // The settings of tokens are checked where tokens are fetched.
         Some("OAUTHBEARER") => &["sasl.oauthbearer.method"],
         Some("GSSAPI") => return Err("sasl.mechanism is GSSAPI: Kerberos is not built in".to_owned()),
         Some(name) => {

@@ -22,16 +22,16 @@ use crate::log::KafkaLog;
 use crate::message::{Fetched, Message};
 use crate::problem::{Problem, ProblemKind};
 
-/// librdkafka unpacks a batch of zstd to no more than it would receive; what is highly compressible is a thousand times larger.
+/// librdkafka decompresses a zstd batch to at most what it would receive; highly compressible data is a thousand times larger.
 const UNPACKED_BYTES_MAX: usize = 1 << 30;
 
 /// Reads one topic of a cluster.
 pub struct KafkaSource {
-    /// Before the consumer: the library wants its handles back in this order.
+    /// Dropped before the consumer: the library requires its handles back in this order.
     queue: Queue,
-    /// Partitions whose messages wait in queues of their own, which are not polled.
+    /// Partitions that are held back: their messages wait in queues of their own, which are not polled.
     held: BTreeMap<PartitionId, Queue>,
-    /// Whether any partition ever was: the client library forgets where such a queue leads when it is assigned again.
+    /// Whether any partition ever was: the client library forgets where such a queue is forwarded when partitions are assigned again.
     has_held: bool,
     message_bytes_max: usize,
     config: KafkaConfig,
@@ -73,12 +73,12 @@ impl KafkaSource {
                 ("enable.partition.eof", "true"),
                 // Read ahead, but within bounds: this is what a paused pipeline may hold.
                 ("queued.max.messages.kbytes", "8192"),
-                // The default, a second, leaves the pipeline waiting each time that the bound was reached.
+                // The default, a second, makes the pipeline wait each time the bound is reached.
                 ("fetch.queue.backoff.ms", "5"),
-                // Of each partition; all that a broker leads come in one answer, which should fit into memory that is used again.
+                // For each partition; all that a broker leads come in one response, which should fit into memory that is reused.
                 ("fetch.message.max.bytes", "1048576"),
                 ("fetch.wait.max.ms", "50"),
-                // A batch that was damaged on the broker's disk is not to be taken for messages.
+                // A batch that was damaged on the broker's disk must not be taken for messages.
                 ("check.crcs", "true"),
                 ("receive.message.max.bytes", &received_bytes_max),
             ],
@@ -108,7 +108,7 @@ impl KafkaSource {
         End { partition: message.partition(), next_offset: message.offset(), is_high_watermark }
     }
 
-    /// The client library goes on after most errors by itself; some mean that messages are lost or cannot be read.
+    /// The client library recovers from most errors by itself; some mean that messages are lost or cannot be read.
     fn classify_consumer_error(
         &self,
         message: &Message,
@@ -126,7 +126,7 @@ impl KafkaSource {
             RDKafkaRespErr::RD_KAFKA_RESP_ERR__FATAL | RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART => {
                 Err(self.failed("reading", KafkaError::MessageConsumption(error.into())))
             }
-            // Taken away meanwhile: the client goes on once it is given back.
+            // Revoked meanwhile: the client goes on once it is assigned again.
             RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED => {
                 let detail = format!("topic {}, partition {}: {reason}", self.topic, message.partition());
                 self.consumer.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
@@ -165,7 +165,7 @@ impl Source for KafkaSource {
         (answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(Offset(high))
     }
 
-    /// No more is fetched once what waits is `queued.max.messages.kbytes`. Not to poll a queue is the one safe pause (docs/adr/0006).
+    /// No more is fetched once what waits is `queued.max.messages.kbytes`. Not polling a queue is the only safe way to pause (docs/adr/0006).
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>) {
         let released: Vec<PartitionId> = self.held.keys().copied().filter(|held| !partitions.contains(held)).collect();
         for partition in released {
@@ -201,7 +201,7 @@ impl Source for KafkaSource {
 
     fn assign(&mut self, positions: &BTreeMap<PartitionId, Option<Offset>>) -> Result<(), ConnectError> {
         if self.has_held {
-            // Questions may still be asked through the old client; it must fetch nothing more.
+            // The old client may still answer questions; it must not fetch anything more.
             self.consumer.unassign().map_err(|source| self.failed("assigning partitions", source))?;
             *self = Self::new(&self.config, &self.topic, self.message_bytes_max)?;
         }
@@ -230,7 +230,7 @@ impl Source for KafkaSource {
             .map_err(|_| self.failed("reading", KafkaError::MessageConsumption(last_error().into())))?;
         let mut polled = Polled::default();
         let mut by_partition: Vec<(PartitionId, Vec<Message>)> = Vec::new();
-        // All are owned before any is looked at, so that an error leaks none.
+        // All are owned before any is inspected, so that an error leaks none.
         let messages: Vec<Message> =
             self.slots[..count].iter().filter_map(|message| NonNull::new(*message)).map(Message::new).collect();
         for message in messages {
@@ -257,7 +257,7 @@ impl Source for KafkaSource {
         }
         by_partition.sort_by_key(|(partition, _)| *partition);
         for (partition, mut messages) in by_partition {
-            // They are in order already; what is sorted costs one look at each.
+            // They are in order already; sorting what is sorted costs one comparison for each.
             messages.sort_by_key(Message::offset);
             polled.batches.push(PartitionBatch::new(partition, Box::new(Fetched(messages))));
         }

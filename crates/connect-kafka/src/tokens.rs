@@ -1,6 +1,6 @@
-//! Gives a client of the library its tokens of OAUTHBEARER, each before the last one ends.
+//! Gives a client of the library its OAUTHBEARER tokens, each before the last one expires.
 //!
-//! Not by the library's own callback: that comes by a queue which only some clients serve, and has no way to give the extensions
+//! Not through the library's own callback: that arrives on a queue which only some clients serve, and cannot pass the extensions
 //! by which some brokers tell clusters and pools apart.
 
 use std::ffi::CString;
@@ -21,10 +21,10 @@ use crate::settings;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(30);
-/// A token is replaced when this part of its life is over.
+/// A token is replaced after this part of its lifetime.
 const LIFE_USED: f64 = 0.8;
 
-/// Must go before its client does.
+/// Must be dropped before its client.
 pub(crate) struct TokenKeeper {
     client: Arc<Mutex<Option<Client>>>,
     /// Wakes the keeper when it is dropped.
@@ -45,7 +45,7 @@ pub(crate) struct Token {
 }
 
 impl TokenKeeper {
-    /// None for a client that needs no tokens. `client` lives longer than what is returned.
+    /// None for a client that needs no tokens. `client` must outlive what is returned.
     pub(crate) fn start(connection: &Connection, client: *mut ffi::rd_kafka_t) -> Result<Option<Self>, ClientError> {
         let config = connection.config();
         if settings::mechanism(&config.options).as_deref() != Some("OAUTHBEARER") {
@@ -131,7 +131,7 @@ impl TokenSource {
     }
 }
 
-/// Nothing is done for a client that is on its way out.
+/// Does nothing for a client that is being closed.
 fn give(client: &Mutex<Option<Client>>, token: &Token) -> Result<(), Problem> {
     let refused = |reason: String| Problem::new(ProblemKind::Token, reason);
     let text = |text: &str| CString::new(text).map_err(|_| refused("the token holds a zero byte".to_owned()));

@@ -1,4 +1,4 @@
-//! The implementations in memory conform, and keep a broker's manners.
+//! The implementations in memory conform, and the broker in memory behaves like one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

@@ -42,7 +42,7 @@ const DUPLICATE_DOUBLINGS: u64 = 7;
 /// At high rates the oldest repetition goes out early rather than waiting in memory (300 bytes each).
 const DUPLICATES_MAX: usize = 1_024;
 
-/// Of the orders, per mille, from how many a line is given back.
+/// How many orders, per mille, have a line refunded.
 const REFUND_PER_MILLE: u64 = 45;
 /// Refunds follow after 3 minutes to 8.5 days.
 const REFUND_AFTER_MS: i64 = 180_000;
@@ -50,7 +50,7 @@ const REFUND_DOUBLINGS: u64 = 12;
 /// At high rates the refund due first goes out early (200 bytes each); dropping some would lower their share instead.
 const REFUNDS_MAX: usize = 65_536;
 
-/// Of the orders, per mille, how many use a coupon for everything in them.
+/// How many orders, per mille, use a coupon for everything in them.
 const COUPON_PER_MILLE: u64 = 80;
 const CURRENCY_PER_MILLE: u64 = 30;
 
@@ -128,7 +128,7 @@ impl Simulator {
         let run = mix(config.seed ^ mix(config.start_ms as u64));
         let mut random = Random::new(mix(run));
         let mut clock = Clock::new(config.start_ms, config.rate, config.rhythm, config.zone);
-        // The day's rhythm makes the first message wait too.
+        // The day's rhythm delays the first message too.
         clock.advance(&mut random);
         let mut market = Market::new(config.products.max(1));
         market.turn_to(clock.now_ms());

@@ -29,7 +29,7 @@ pub use self::caution::{LastRetention, Reason as RetentionConcern};
 use self::cold::Cold;
 pub use self::counts::Counts;
 pub use self::reader::ArchiveReader;
-pub use self::retention::{Limits, Outlook, Retained, outlook, retain};
+pub use self::retention::{Limits, Outlook, RetentionReport, outlook, retain};
 pub use self::rows::ArchiveBatch;
 pub use self::spans::Spans;
 use crate::error::StoreError;

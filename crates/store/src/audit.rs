@@ -1,7 +1,7 @@
-//! The audit trail, table `auditoria`: one row for every act that changes data or access, by whichever front it came.
+//! The audit trail, table `auditoria`: one row for every act that changes data or access, from any front.
 //!
-//! It is only ever appended to. An act is recorded after it was done, with what was there before and after; one that failed is
-//! recorded too, with its reason as the result.
+//! It is append-only. An act is recorded once it is done, with the state before and after it; an act that failed is recorded too, with the
+//! reason as its result.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -92,8 +92,8 @@ impl Act {
     }
 }
 
-/// Who runs this process, by the system and not by the environment, which anybody may set: `os:maria@caixa-1`, or the user's number
-/// where it has no name.
+/// Who runs this process, according to the system and not to the environment, which anybody can set: `os:maria@caixa-1`, or the user's
+/// number if it has no name.
 fn principal() -> String {
     let user = std::fs::metadata("/proc/self").map(|process| process.uid()).ok();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

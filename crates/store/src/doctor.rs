@@ -1,4 +1,4 @@
-//! The object store, looked at step by step.
+//! Checks the object store step by step.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -8,7 +8,7 @@ use vitral_schemas::finding::{Finding, clock};
 use crate::location::Location;
 use crate::probe::{StoreProbe, probe};
 
-/// A bucket that the setting `key` names, such as `store.url`.
+/// Findings about the bucket that the setting `key` names, such as `store.url`.
 pub async fn bucket(about: &'static str, key: &str, url: &str, options: &BTreeMap<String, String>) -> Vec<Finding> {
     match Location::bucket(url, options) {
         Ok(location) => stored(about, &location, &probe(&location).await),
@@ -32,23 +32,23 @@ fn remedy(step: &str, reason: &str) -> String {
     let reason = reason.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
     if has(&["timed out", "no answer", "connect", "dns"]) {
-        return "look at the network, and at aws_endpoint in store.options".to_owned();
+        return "check the network, and aws_endpoint in store.options".to_owned();
     }
     if has(&["nosuchbucket", "container not found"]) {
-        return "make the bucket, or correct its name in store.url".to_owned();
+        return "create the bucket, or correct its name in store.url".to_owned();
     }
     let right = match step {
         "list" => "s3:ListBucket",
         "read" => "s3:GetObject",
         "delete" => "s3:DeleteObject",
         "write if absent" => {
-            return "every commit rests on \"put if absent\": use a store that has it (If-None-Match: *), and a version that is recent enough"
+            return "every commit depends on \"put if absent\": use a store that supports it (If-None-Match: *), in a version that is recent enough"
                 .to_owned();
         }
         _ => "s3:PutObject",
     };
     format!(
-        "give these credentials the right to {step} ({right} or its like); look at them in store.options and the environment"
+        "give these credentials the right to {step} ({right} or its equivalent); they come from store.options and the environment"
     )
 }
 
@@ -81,7 +81,7 @@ mod tests {
         assert_eq!(findings.iter().map(|finding| finding.state).collect::<Vec<_>>(), [State::Fail, State::Warn]);
         assert!(findings[0].remedy.as_ref().is_some_and(|remedy| remedy.contains("s3:PutObject")), "{findings:?}");
         assert!(remedy("list", "error sending request: connect refused").contains("network"));
-        assert!(remedy("list", "NoSuchBucket").contains("make the bucket"));
+        assert!(remedy("list", "NoSuchBucket").contains("create the bucket"));
         assert!(remedy("write if absent", "it wrote over").contains("put if absent"));
     }
 }

@@ -1,4 +1,4 @@
-//! What can go wrong while keeping rows.
+//! Why the store fails.
 
 use std::path::PathBuf;
 
@@ -64,11 +64,11 @@ pub enum StoreError {
     WarehouseUrl { reason: String },
     #[error("{path} cannot be {action}")]
     Object { path: String, action: &'static str, source: Box<object_store::Error> },
-    #[error("the snapshot {path} is damaged: {reason}")]
-    Snapshot { path: String, reason: String },
+    #[error("{path} is damaged: {reason}")]
+    Damaged { path: String, reason: String },
     #[error("{path} is in use by another {role} process: stop it, or choose another --data-dir")]
     Locked { path: PathBuf, role: String },
-    #[error("{purpose} of {place} is in the hands of {holder} since {since}: {remedy}")]
+    #[error("{purpose} of {place} is held by {holder} since {since}: {remedy}")]
     Leased { purpose: String, place: String, holder: String, since: String, remedy: &'static str },
     #[error(
         "{purpose} of {place} was taken over by {holder}, as this process had not renewed its lease in time: stop one of them"
@@ -86,7 +86,7 @@ pub enum StoreError {
 }
 
 impl StoreError {
-    /// Whether trying again cannot help.
+    /// Whether another attempt cannot help.
     pub fn is_final(&self) -> bool {
         matches!(
             self,
@@ -107,7 +107,7 @@ impl StoreError {
         )
     }
 
-    /// Whether another commit came between: trying again may help.
+    /// Whether there was another commit in between, so that another attempt may succeed.
     pub(crate) fn is_conflict(&self) -> bool {
         let Self::Table { source, .. } = self else { return false };
         matches!(**source, DeltaTableError::Transaction { .. }) || source.to_string().contains("oncurrent")
@@ -123,7 +123,7 @@ impl StoreError {
         }
     }
 
-    /// What failed on the way to the warehouse's database.
+    /// An error of the warehouse's database.
     pub fn database<E: std::error::Error + Send + Sync + 'static>(
         table: &str,
         action: &'static str,
@@ -132,7 +132,7 @@ impl StoreError {
         move |source| Self::Database { table: table.clone(), action, source: Box::new(source) }
     }
 
-    /// What failed while rows were read or computed.
+    /// An error while rows were read or computed.
     pub fn read(table: &str) -> impl Fn(DataFusionError) -> Self + use<> {
         let table = table.to_owned();
         move |source| Self::Read { table: table.clone(), source: Box::new(source) }

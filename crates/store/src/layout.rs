@@ -1,4 +1,4 @@
-//! Where everything lies below a store's place: the only file that knows the folders' names.
+//! Where everything is in a store: the only file that knows the folders' names.
 
 use vitral_schemas::topic::Topic;
 
@@ -9,7 +9,7 @@ use crate::location::Location;
 pub struct Layout<'a>(&'a Location);
 
 impl<'a> Layout<'a> {
-    /// Those below this place.
+    /// The folders of the store at this place.
     pub fn of(store: &'a Location) -> Self {
         Self(store)
     }
@@ -19,7 +19,7 @@ impl<'a> Layout<'a> {
         self.0.join("archive").join(&topic.name)
     }
 
-    /// What retention has moved, and its notes.
+    /// What retention has moved, and its records.
     pub fn cold(self) -> Location {
         self.0.join("cold")
     }
@@ -29,7 +29,7 @@ impl<'a> Layout<'a> {
         self.cold().join("archive").join(&topic.name)
     }
 
-    /// The steps by which rows became cold or were deleted.
+    /// The steps by which rows were moved or purged.
     pub fn cold_steps(self, topic: &Topic) -> Location {
         self.cold().join("steps").join(&topic.name)
     }
@@ -39,17 +39,17 @@ impl<'a> Layout<'a> {
         self.0.join("history").join(&topic.name)
     }
 
-    /// Of all metrics' tables, each of which has a folder for every version below its own.
+    /// The tables of all metrics: a folder for each metric, and below it one for each of its versions.
     pub fn metrics(self) -> Location {
         self.0.join("metrics")
     }
 
-    /// Of the open state of a topic's pipeline.
+    /// Snapshots of the open state of a topic's pipeline.
     pub fn snapshots(self, topic: &Topic) -> Location {
         self.0.join("snapshots").join(&topic.name)
     }
 
-    /// The jobs' tables, unless a database has them.
+    /// The jobs' tables, unless they are in a database.
     pub fn warehouse(self) -> Location {
         self.0.join("warehouse")
     }

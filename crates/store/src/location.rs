@@ -25,24 +25,24 @@ pub struct Location {
     store: Arc<dyn ObjectStore>,
     /// Ends with a slash.
     url: Url,
-    reading: Reading,
+    read_mode: ReadMode,
 }
 
 /// How tables are read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Reading {
+pub(crate) enum ReadMode {
     /// By Delta's own scan, which knows the smallest and largest values of each file.
     Delta,
-    /// By it too, most rows of most files.
-    Bulk,
+    /// By the same scan, tuned for reading most rows of most files.
+    BulkScan,
     /// As the plain Parquet files that they consist of, which a plan can name to other processes.
-    Files,
+    PlainParquet,
 }
 
 /// Schemes of buckets. All of them offer "put if absent", on which the one commit rests.
 const BUCKET_SCHEMES: [&str; 5] = ["s3", "gs", "az", "abfs", "abfss"];
 
-/// How often a bucket is asked for a table's log, and how long after a failure.
+/// How often loading a table's log from a bucket is attempted, and the pause after a failure.
 const LOAD_ATTEMPTS: u32 = 6;
 const LOAD_RETRY: Duration = Duration::from_millis(100);
 
@@ -53,7 +53,7 @@ impl Location {
         let path = std::path::absolute(path).map_err(io)?;
         let url = Url::from_directory_path(&path)
             .map_err(|()| io(std::io::Error::other("not a path that a folder can have")))?;
-        Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url, reading: Reading::Delta })
+        Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url, read_mode: ReadMode::Delta })
     }
 
     /// A prefix of a bucket, `s3://bucket/prefix`, with the settings of object_store's clients; what is not among them is taken from
@@ -76,35 +76,35 @@ impl Location {
         if let Ok(scheme) = Url::parse(&format!("{scheme}://")) {
             logstore_factories().insert(scheme, Arc::new(ConditionalPuts));
         }
-        Ok(Self { store: store.into(), url: parsed, reading: Reading::Delta })
+        Ok(Self { store: store.into(), url: parsed, read_mode: ReadMode::Delta })
     }
 
-    /// The place of this name below.
+    /// The place with this name below it.
     pub fn join(&self, name: &str) -> Self {
         let mut url = self.url.clone();
         // Only URLs that cannot be a base have no segments, and those are refused above.
         if let Ok(mut segments) = url.path_segments_mut() {
             segments.pop_if_empty().push(name).push("");
         }
-        Self { store: Arc::clone(&self.store), url, reading: self.reading }
+        Self { store: Arc::clone(&self.store), url, read_mode: self.read_mode }
     }
 
-    /// The same place, whose tables are read by sessions for much (`bulk_session`): their texts are `Utf8View`, not `Utf8`.
+    /// The same place, whose tables are read in bulk (`bulk_session`): their strings are `Utf8View`, not `Utf8`.
     pub fn in_bulk(&self) -> Self {
-        Self { reading: Reading::Bulk, ..self.clone() }
+        Self { read_mode: ReadMode::BulkScan, ..self.clone() }
     }
 
     /// The same place, whose tables are read as plain Parquet files: such a plan can be sent to other processes.
     pub fn as_plain_files(&self) -> Self {
-        Self { reading: Reading::Files, ..self.clone() }
+        Self { read_mode: ReadMode::PlainParquet, ..self.clone() }
     }
 
     pub(crate) fn as_delta(&self) -> Self {
-        Self { reading: Reading::Delta, ..self.clone() }
+        Self { read_mode: ReadMode::Delta, ..self.clone() }
     }
 
-    pub(crate) fn reading(&self) -> Reading {
-        self.reading
+    pub(crate) fn read_mode(&self) -> ReadMode {
+        self.read_mode
     }
 
     /// The URL of a file here, by its path from here.
@@ -126,18 +126,18 @@ impl Location {
         self.as_folder().is_none_or(|folder| folder.is_dir())
     }
 
-    /// Makes the folder, if this is one.
+    /// Creates the folder, if this is one.
     pub(crate) fn make(&self) -> Result<(), StoreError> {
         let Some(path) = self.as_folder() else { return Ok(()) };
         std::fs::create_dir_all(&path).map_err(|source| StoreError::Io { path, source })
     }
 
-    /// The table here; without a version if none was made.
+    /// The table here; without a version if it does not exist.
     pub(crate) async fn table(&self) -> DeltaResult<DeltaTable> {
         let mut attempt = 1;
         loop {
             match self.load_table().await {
-                // A list that breaks off in the middle is nothing that the client asks for again.
+                // The client does not retry a listing that breaks off in the middle.
                 Err(error) if attempt < LOAD_ATTEMPTS && self.as_folder().is_none() => {
                     tracing::warn!(location = %self, %error, attempt, "a table's log cannot be read; trying again");
                     tokio::time::sleep(LOAD_RETRY * attempt).await;
@@ -184,12 +184,12 @@ impl Location {
         Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
     }
 
-    /// Writes a small file here, in the place of one of its name.
+    /// Writes a small file here, replacing one of this name.
     pub async fn write_text(&self, name: &str, text: &str) -> Result<(), StoreError> {
         self.write(name, text.to_owned().into_bytes()).await
     }
 
-    /// Writes a file here, in the place of one of its name.
+    /// Writes a file here, replacing one of this name.
     pub async fn write(&self, name: &str, bytes: Vec<u8>) -> Result<(), StoreError> {
         let path = self.file(name)?;
         let put = self.store.put(&path, bytes.into()).await;

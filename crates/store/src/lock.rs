@@ -12,7 +12,7 @@ pub struct DataDirLock {
 }
 
 impl DataDirLock {
-    /// Locks `dir`, made if missing, for the role (`stream`). An error if another process holds it.
+    /// Locks `dir`, which is created if missing, for the role (`stream`). Fails if another process holds it.
     pub fn acquire(dir: &Path, role: &str) -> Result<Self, StoreError> {
         let failed = |path: &Path| {
             let path = path.to_owned();

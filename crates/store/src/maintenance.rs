@@ -4,12 +4,12 @@ use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;
 
-/// A stream that merges files meanwhile gets in the way.
+/// A stream that merges files at the same time causes conflicts.
 const ATTEMPTS: usize = 5;
-/// How deep tables lie: `metrics/NAME/VERSION`.
+/// How deep tables are nested: `metrics/NAME/VERSION`.
 const DEPTH: usize = 3;
 
-/// What became of one table.
+/// What compaction did to one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Compacted {
     /// Live files before the merge.

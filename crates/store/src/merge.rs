@@ -1,4 +1,4 @@
-//! Small files of a table become large ones, in one commit.
+//! Merges the small files of a table into large ones, in one commit.
 //!
 //! Not by delta-rs' own OPTIMIZE, which does not notice a concurrent rewrite (docs/adr/0016).
 
@@ -27,12 +27,12 @@ use object_store::{ObjectStore, ObjectStoreExt};
 use crate::error::StoreError;
 use crate::table::{Table, with_transactions};
 
-/// Small files are merged in two steps, so that a row is rewritten twice and not with every merge.
+/// Small files are merged in two steps, so that a row is rewritten twice and not at every merge.
 const MERGES: [Merge; 2] = [
     Merge { files: 24, bytes: 0..4 << 20, target_bytes: 32 << 20 },
     Merge { files: 12, bytes: 4 << 20..64 << 20, target_bytes: 512 << 20 },
 ];
-/// Without the stream's hurry, what is smaller than half of the largest.
+/// Outside of the stream there is time to merge every file that is smaller than half of the largest.
 const WHOLLY: Merge = Merge { files: 2, bytes: 0..256 << 20, target_bytes: 512 << 20 };
 const BATCH_ROWS: usize = 8 * 1024;
 
@@ -44,7 +44,7 @@ struct Merge {
 }
 
 impl Table {
-    /// Merges small files if there are many; true if the table is another one than before, by this or by another process.
+    /// Merges small files if there are many; true if the table has changed, by this process or another.
     pub(crate) async fn compact(&mut self) -> Result<bool, StoreError> {
         let before = self.version();
         for merge in &MERGES {
@@ -157,7 +157,7 @@ impl AsyncFileReader for StoredFile {
     }
 }
 
-/// Files that follow each other, up to the target together; a file alone stays as it is.
+/// Groups of consecutive files, each up to the target size; a single file stays as it is.
 fn bins(files: Vec<LogicalFileView>, target_bytes: i64) -> Vec<Vec<LogicalFileView>> {
     let mut bins: Vec<Vec<LogicalFileView>> = Vec::new();
     let mut bytes = 0;
@@ -177,7 +177,7 @@ fn bins(files: Vec<LogicalFileView>, target_bytes: i64) -> Vec<Vec<LogicalFileVi
     bins
 }
 
-/// In the table's columns, of which an older file may lack some.
+/// Converts to the table's columns, of which an older file may lack some.
 fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let columns = schema.fields().iter().map(|field| -> Result<ArrayRef, ArrowError> {
         match batch.column_by_name(field.name()) {
@@ -260,7 +260,7 @@ mod tests {
         assert_eq!((wide.file_count().expect("counted"), numbers(dir.path()).await.len()), (1, 20));
     }
 
-    /// What began before another rewrite was committed must not come through, in whatever order; appends must.
+    /// A rewrite that began before another one was committed must fail, in any order; appends must succeed.
     #[tokio::test]
     async fn of_two_rewrites_at_once_one_comes_through() {
         let dir = tempfile::tempdir().expect("a folder");

@@ -1,5 +1,5 @@
-//! Delta's scan gives a filter to the Parquet files itself, and DataFusion pushes it down to them once more. Every condition would be
-//! evaluated twice, and every column of theirs read twice for it.
+//! Removes duplicate conditions from Parquet scans. Delta's scan hands a filter to the files itself, and DataFusion pushes it down once
+//! more; every condition would be evaluated twice, and every column in it read twice.
 
 use std::sync::Arc;
 
@@ -13,7 +13,7 @@ use datafusion::physical_expr::utils::{conjunction, split_conjunction};
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 
-/// Leaves each condition of a Parquet scan there once.
+/// Keeps each condition of a Parquet scan once.
 #[derive(Debug)]
 pub(crate) struct ConditionsOnce;
 

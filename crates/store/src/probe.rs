@@ -1,4 +1,4 @@
-//! Whether a place in an object store can do what Vitral needs of it: what `vitral doctor` asks.
+//! Whether a place in an object store supports what Vitral needs, for `vitral doctor`.
 
 use std::time::Duration;
 
@@ -9,12 +9,12 @@ use uuid::Uuid;
 
 use crate::location::Location;
 
-/// What was tried, in its order, up to the first step that failed.
+/// The steps that were tried, in order, up to the first that failed.
 #[derive(Debug, Clone)]
 pub struct StoreProbe {
     /// What each step does, and its error as text.
     pub steps: Vec<(&'static str, Result<(), String>)>,
-    /// How far the store's clock is before this machine's, in milliseconds.
+    /// How far the store's clock is ahead of this machine's, in milliseconds.
     pub clock_ahead_ms: Option<i64>,
 }
 
@@ -48,7 +48,7 @@ pub async fn probe(location: &Location) -> StoreProbe {
     let after = Utc::now();
     let written = tokio::time::timeout(TIMEOUT, store.head(&file)).await;
     probe.clock_ahead_ms = written.ok().and_then(Result::ok).map(|found| ahead_ms(found.last_modified, before, after));
-    // The one commit rests on this.
+    // The one commit depends on this.
     let again = async {
         match write().await {
             Err(object_store::Error::AlreadyExists { .. }) => Ok(()),
@@ -78,7 +78,7 @@ impl StoreProbe {
     }
 }
 
-/// Stores' times have whole seconds.
+/// Stores report whole seconds.
 fn ahead_ms(written: DateTime<Utc>, before: DateTime<Utc>, after: DateTime<Utc>) -> i64 {
     let (written, before, after) = (written.timestamp_millis(), before.timestamp_millis(), after.timestamp_millis());
     if written + 1000 < before { written + 1000 - before } else { (written - after).max(0) }

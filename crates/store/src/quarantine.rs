@@ -1,6 +1,6 @@
 //! Rows that the warehouse's database cannot take, table `quarentena`: kept with the reason, so that the rest of their table goes on.
 //!
-//! A row is here until its day is computed again and it fits, because the job's query was changed or the row was taken back.
+//! A row stays here until its day is computed again and it fits, because the job's query was changed or the row was taken back.
 
 use std::sync::Arc;
 
@@ -20,7 +20,7 @@ use crate::warehouse::{Days, SetAside};
 
 /// The table's name, and its folder in the store.
 pub const QUARANTINE_TABLE: &str = "quarentena";
-/// Jobs, and merges of files, may get in each other's way.
+/// Jobs, and merges of files, may conflict with each other.
 const ATTEMPTS: usize = 10;
 
 /// The rows that are set aside in one store.
@@ -52,7 +52,7 @@ impl Quarantine {
         run.await.map_err(StoreError::read(QUARANTINE_TABLE))
     }
 
-    /// One commit: what was set aside of these days of the warehouse's table is this now.
+    /// One commit: replaces what was set aside of these days of the warehouse's table.
     pub async fn replace(&self, table: &str, days: Days, set_aside: &SetAside) -> Result<(), StoreError> {
         let mut attempt = 1;
         loop {
@@ -111,7 +111,7 @@ fn rows(table: &str, days: Days, set_aside: &SetAside) -> Result<RecordBatch, ar
     let text = |text: &dyn Fn(usize) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values((0..rows.len()).map(text)))
     };
-    // A row without a day of these stands with the first, so that it goes with them.
+    // A row without one of these days is kept under the first, so that it is replaced together with them.
     let day = |row: usize| rows[row].day.filter(|day| (days.from..days.to).contains(day)).unwrap_or(days.from);
     let now = TimestampMicrosecondArray::from_value(Utc::now().timestamp_micros(), rows.len()).with_timezone("UTC");
     let columns: Vec<ArrayRef> = vec![

@@ -1,4 +1,4 @@
-//! The sessions that tables are read and written with: the engine's, with what Delta needs.
+//! The sessions for reading and writing tables: the engine's, with what Delta needs.
 
 use std::sync::Arc;
 
@@ -11,7 +11,7 @@ use crate::predicates::ConditionsOnce;
 /// Few enough that a batch's columns stay in the processor's caches while one expression after the other is computed.
 const BULK_BATCH_ROWS: usize = 16 * 1024;
 
-/// For tables as they are stored.
+/// A session for tables as they are stored.
 pub fn read_session(target_partitions: usize) -> SessionContext {
     // Delta's writer plans nodes of its own.
     let state = table_state(target_partitions)
@@ -20,9 +20,9 @@ pub fn read_session(target_partitions: usize) -> SessionContext {
     SessionContext::new_with_state(state.build())
 }
 
-/// For tables that are read in bulk (`Location::in_bulk`): texts are views of what was read, and the rows that are wanted, which are most of
-/// them, are looked for after reading. To look for them before the other columns are read costs more than it saves, as files and row
-/// groups of other days are passed over anyway.
+/// A session for tables that are read in bulk (`Location::in_bulk`): strings are views into what was read, and rows are filtered after
+/// reading, as most of them are wanted. Filtering before the other columns are read costs more than it saves, as files and row
+/// groups of other days are skipped anyway.
 pub fn bulk_session(target_partitions: usize) -> SessionContext {
     let mut state = read_session(target_partitions).state();
     let config = state.config_mut();

@@ -1,4 +1,4 @@
-//! Files that spare a restart from rebuilding its state: segments of record batches, and a manifest that names what is alive.
+//! Files that save a restart from rebuilding its state: segments of record batches, and a manifest that names those in use.
 //!
 //! A snapshot is only an accelerator. Whatever is missing, torn, altered, or of another format is an error here, and its reader
 //! rebuilds from the archive.
@@ -9,7 +9,7 @@
 //! ```
 //!
 //! A manifest is put after all its segments, and is whole or absent. Segments that no manifest names are deleted after the next one;
-//! what another process has written since this one looked first is left to that process.
+//! what another process has written since this one first looked is left to that process.
 
 use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -27,7 +27,7 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::location::Location;
 
-/// Changes with every change of what the files hold; the golden files under `tests/` are of this version.
+/// Changes whenever the format of the files changes; the golden files under `tests/` have this version.
 const SEGMENT_HEAD: &[u8] = b"vitral segment 1\n";
 const MANIFEST_HEAD: &str = "vitral snapshot 1 ";
 /// Rows encoded at once: what is in memory on top of the state itself stays small.
@@ -42,7 +42,7 @@ pub struct Snapshots {
     own: Arc<Mutex<Own>>,
 }
 
-/// Which numbers this process may delete: those that were there when it came, and its own.
+/// The numbers that this process may delete: those that it found at its start, and its own.
 #[derive(Debug, Default)]
 struct Own {
     found: Option<u64>,
@@ -88,7 +88,7 @@ impl Snapshots {
                 Ok(blocks)
             }
             Err(error) => {
-                // What was uploaded is of no use; that it cannot be taken back is not worse than the error.
+                // What was uploaded is useless; a failure to remove it is no worse than the error.
                 let _ = segment.upload.abort().await;
                 Err(self.damaged(&name, &error.to_string()))
             }
@@ -111,7 +111,7 @@ impl Snapshots {
         Ok(batch)
     }
 
-    /// Writes the manifest of snapshot `number`, with its checksum: from then on the snapshot is there.
+    /// Writes the manifest of snapshot `number`, with its checksum: from then on the snapshot exists.
     pub async fn write_manifest<T: Serialize>(&self, number: u64, body: &T) -> Result<(), StoreError> {
         let name = manifest_name(number);
         self.with_own(|own| own.written.insert(number));
@@ -183,7 +183,7 @@ impl Snapshots {
     }
 
     fn damaged(&self, name: &str, reason: &str) -> StoreError {
-        StoreError::Snapshot { path: format!("{}{name}", self.location), reason: reason.to_owned() }
+        StoreError::Damaged { path: format!("{}{name}", self.location), reason: reason.to_owned() }
     }
 }
 
@@ -239,7 +239,7 @@ fn decode(bytes: &Bytes) -> Result<RecordBatch, arrow::error::ArrowError> {
     concat_batches(&schema, &batches)
 }
 
-/// What stands behind an intact head.
+/// The body after an intact head.
 fn body(bytes: &[u8]) -> Option<&[u8]> {
     let rest = bytes.strip_prefix(MANIFEST_HEAD.as_bytes())?;
     let (crc32, rest) = rest.split_at_checked(9)?;

@@ -24,7 +24,7 @@ use futures::TryStreamExt;
 
 use self::columns::{delta_fields, stored_schema};
 use crate::error::StoreError;
-use crate::location::{Location, Reading};
+use crate::location::{Location, ReadMode};
 use crate::session::{bulk_session, read_session};
 
 /// A Delta table.
@@ -110,10 +110,10 @@ impl Table {
 
     /// Every committed row, as of the last commit seen here.
     pub(crate) async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
-        match self.location.reading() {
-            Reading::Delta => self.scan(Arc::clone(&self.session)).await,
-            Reading::Bulk => self.scan(Arc::new(bulk_session(1).state())).await,
-            Reading::Files => self.files().map_err(StoreError::read(&self.name)),
+        match self.location.read_mode() {
+            ReadMode::Delta => self.scan(Arc::clone(&self.session)).await,
+            ReadMode::BulkScan => self.scan(Arc::new(bulk_session(1).state())).await,
+            ReadMode::PlainParquet => self.files().map_err(StoreError::read(&self.name)),
         }
     }
 

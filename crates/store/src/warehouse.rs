@@ -1,7 +1,7 @@
-//! The port of the warehouse: where batch jobs put their tables, for readers of SQL; and the warehouse as Delta tables.
+//! The port of the warehouse, where batch jobs put their tables for SQL readers; and the warehouse as Delta tables.
 //!
-//! A job recomputes whole days or months. What it replaces and what it writes is one transaction, so that readers see the one or the
-//! other, and a job that is killed, repeated, or run twice at once leaves the same rows.
+//! A job recomputes whole days or months. It replaces their rows in one transaction, so that readers see the old rows or the new ones,
+//! and a job that is killed, repeated, or run twice at once leaves the same rows.
 
 mod delta;
 mod set_aside;
@@ -24,11 +24,11 @@ pub struct WarehouseTable {
     pub schema: SchemaRef,
     /// The column with the row's day.
     pub date: String,
-    /// Columns that no two rows share; none if rows may be alike.
+    /// The columns of the unique key; none if rows may be equal.
     pub key: Vec<String>,
 }
 
-/// Days from the first, up to and without the last.
+/// Days from the first up to, but without, the last.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Days {
     /// The first day.
@@ -37,7 +37,7 @@ pub struct Days {
     pub to: NaiveDate,
 }
 
-/// What became of the rows of some days.
+/// What [`Warehouse::replace`] did.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replaced {
     /// Rows that were written.
@@ -49,11 +49,12 @@ pub struct Replaced {
 /// One kind of warehouse; all of them pass the same suite of tests.
 #[async_trait::async_trait]
 pub trait Warehouse: Send + Sync {
-    /// Makes the table if there is none, and gives an older one the columns that it lacks. What tells it from any other, also from one
-    /// that takes its place.
+    /// Creates the table if it does not exist, and adds the columns that an older one lacks. Returns its identity, which distinguishes it
+    /// from any other table, including one that takes its place.
     async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError>;
 
-    /// One transaction: the rows of `days` go, `rows` come, but for those that the database cannot take. Rows of other days are an error.
+    /// One transaction: removes the rows of `days` and adds `rows`, except for those that the database cannot take. Rows of other days are
+    /// an error.
     async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError>;
 
     /// The rows of `days`.

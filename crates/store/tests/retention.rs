@@ -14,7 +14,7 @@ use datafusion::logical_expr::lit;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
-use vitral_store::archive::{Limits, Retained, retain};
+use vitral_store::archive::{Limits, RetentionReport, retain};
 use vitral_store::{Archive, ArchiveCommit, Location, read_session};
 
 use self::places::places;
@@ -87,9 +87,9 @@ async fn rows_become_cold_and_go_away() {
         let mut stream = open(&topic, &place).await;
         add(&mut stream, &topic, 0..100).await;
         let done = retain(&topic, &place, limits(40, Some(0))).await.expect("moved");
-        assert_eq!(done, Some(Retained { moved: 40, purged: 0 }), "{place}");
+        assert_eq!(done, Some(RetentionReport { moved: 40, purged: 0 }), "{place}");
         let again = retain(&topic, &place, limits(40, Some(0))).await.expect("again");
-        assert_eq!(again, Some(Retained::default()), "{place}");
+        assert_eq!(again, Some(RetentionReport::default()), "{place}");
 
         // The stream goes on, and sees what was moved once it looks.
         add(&mut stream, &topic, 100..120).await;
@@ -102,7 +102,7 @@ async fn rows_become_cold_and_go_away() {
         assert_eq!(replayable, 80, "{place}: cold rows are not replayed");
 
         let done = retain(&topic, &place, limits(60, Some(30))).await.expect("deleted");
-        assert_eq!(done, Some(Retained { moved: 20, purged: 30 }), "{place}");
+        assert_eq!(done, Some(RetentionReport { moved: 20, purged: 30 }), "{place}");
         for archive in [&stream, &open(&topic, &place).await] {
             let mut archive = archive.clone();
             archive.refresh().await.expect("refreshed");
@@ -119,7 +119,7 @@ async fn rows_become_cold_and_go_away() {
         add(&mut stream, &topic, 120..130).await;
         assert_eq!(offsets(stream.provider().await.expect("rows")).await, (30..130).collect::<Vec<_>>(), "{place}");
         let held = retain(&topic, &place, limits(90, None)).await.expect("held");
-        assert_eq!(held, Some(Retained { moved: 30, purged: 0 }), "{place}: nothing goes under legal hold");
+        assert_eq!(held, Some(RetentionReport { moved: 30, purged: 0 }), "{place}: nothing goes under legal hold");
     }
 }
 

@@ -89,7 +89,7 @@ async fn is_damaged(snapshots: &Snapshots, block: &Block) -> bool {
                 .as_ref()
                 .is_ok_and(|found| found.as_ref().is_some_and(|(_, blocks)| blocks == std::slice::from_ref(block)))
     );
-    let known = |error: &StoreError| matches!(error, StoreError::Snapshot { .. } | StoreError::Object { .. });
+    let known = |error: &StoreError| matches!(error, StoreError::Damaged { .. } | StoreError::Object { .. });
     assert!(
         manifest.as_ref().err().is_none_or(known) && rows.as_ref().err().is_none_or(known),
         "{manifest:?} {rows:?}"

@@ -9,7 +9,7 @@ use vitral_schemas::verdict::Reason;
 use super::{Read, TestTopic};
 use crate::DeadLetter;
 
-/// Keeps payload and key, in the order they came, before a delivery resolves.
+/// Payload and key are kept, in the order in which they were sent, before a delivery resolves.
 pub async fn dead_letters_conform(test: &impl TestTopic) {
     let topic = test.topic();
     let mut dead_letters = test.connector().dead_letters(topic).await.expect("dead letters");

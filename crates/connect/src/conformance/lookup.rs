@@ -6,7 +6,7 @@ use arrow::array::{Array, ArrayRef, AsArray, StringArray};
 
 use crate::Lookup;
 
-/// The look-up knows `a` with the text `1` and `b` with the text `2` in `column`, and nothing else.
+/// The look-up must know `a` with the string `1` and `b` with the string `2` in `column`, and nothing else.
 pub async fn lookup_conforms(lookup: &impl Lookup, column: &str) {
     let keys: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some("unknown"), Some("a"), Some("b")]));
     let rows = lookup.get(&keys).await.expect("rows");

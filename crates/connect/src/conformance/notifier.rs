@@ -2,7 +2,7 @@
 
 use crate::{Notification, Notifier};
 
-/// Delivers what it is given under the id that it bears; `ids` asks the other side for those that arrived.
+/// Notifications are delivered under their ids; `ids` asks the other side which ids have arrived.
 pub async fn notifier_conforms(notifier: &impl Notifier, ids: impl AsyncFn() -> Vec<String>) {
     let notification =
         |id: &str| Notification { id: id.to_owned(), title: "Ruptura".to_owned(), text: "p1".to_owned() };

@@ -13,7 +13,7 @@ fn rows(numbers: &[i64]) -> RecordBatch {
     RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(numbers.to_vec()))]).expect("rows")
 }
 
-/// Epochs are written once, whatever is repeated; `sum` asks the sink's other side for the sum of `numero` over all rows.
+/// Each epoch is written once, however often it is repeated; `sum` asks the other side for the sum of `numero` over all rows.
 pub async fn sink_conforms(sink: &impl Sink, sum: impl AsyncFn() -> i64) {
     assert_eq!(sink.last_epoch().await.expect("no epoch"), None);
     sink.write(Epoch(3), &[rows(&[1, 2]), rows(&[3])]).await.expect("written");

@@ -9,7 +9,7 @@ use super::{PATIENCE, POLL_WAIT, Read, TestTopic};
 const FIRST: PartitionId = PartitionId(0);
 const SECOND: PartitionId = PartitionId(1);
 
-/// Reads from any position, in order and each once; marks ends; holds partitions back and loses nothing of them.
+/// Messages are read from any position, in order and once each; ends are marked; partitions that are held back lose nothing.
 pub fn source_conforms(test: &impl TestTopic) {
     let mut source = test.connector().source(test.topic()).expect("a source");
     let log = source.log();

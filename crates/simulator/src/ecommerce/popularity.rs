@@ -1,11 +1,11 @@
-//! Which product a shopper looks at next: power-law popularity, departments, and the offer of the moment.
+//! Which product a shopper views next: power-law popularity, departments, and the offer of the moment.
 
 use super::departments::DEPARTMENTS;
 use super::shop::Item;
 use crate::random::{Random, mix};
 
 const OFFER_MS: i64 = 15 * 60_000;
-/// Of the looks at products, per mille, how many the offer draws.
+/// How many product views, per mille, the offer attracts.
 const OFFER_PER_MILLE: u64 = 30;
 /// How many of a shopper's views, per mille, stay in the department of the last one.
 const SAME_DEPARTMENT_PER_MILLE: u64 = 600;
@@ -18,7 +18,7 @@ pub(super) fn scatter(rank: u32, count: u32) -> u32 {
     ((u64::from(rank) * SCATTER + 17) % u64::from(count)) as u32
 }
 
-/// A product that is cheaper for a quarter of an hour and much looked at meanwhile.
+/// A product that is cheaper for a quarter of an hour and gets many views meanwhile.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Offer {
     pub(super) product: u32,
@@ -28,13 +28,13 @@ pub(super) struct Offer {
 #[derive(Debug)]
 pub(super) struct Market {
     shelves: Vec<Shelf>,
-    /// Weights of the departments, summed up to each.
+    /// Cumulative weights of the departments.
     sums: Vec<u64>,
     offer: Offer,
     offer_slot: i64,
 }
 
-/// A department's products, most popular first, with their weights summed up to each.
+/// A department's products, most popular first, with their cumulative weights.
 #[derive(Debug, Default)]
 struct Shelf {
     products: Vec<u32>,
@@ -72,7 +72,7 @@ impl Market {
         self.offer
     }
 
-    /// What a shopper who last looked at `last` looks at next.
+    /// What a shopper whose last view was `last` views next.
     pub(super) fn next_look(&self, random: &mut Random, last: Option<u32>) -> u32 {
         if random.per_mille(OFFER_PER_MILLE) {
             return self.offer.product;
@@ -122,7 +122,7 @@ mod tests {
         let mut looks = vec![0u32; 2_000];
         (0..1_000_000).for_each(|_| looks[market.popular(&mut random) as usize] += 1);
         looks.sort_unstable_by(|a, b| b.cmp(a));
-        // Ten times the rank, about a tenth of the looks.
+        // Ten times the rank, about a tenth of the views.
         let ratio = f64::from(looks[20]) / f64::from(looks[200]);
         assert!((7.0..12.0).contains(&ratio), "{ratio}");
         let top: u32 = looks[..200].iter().sum();

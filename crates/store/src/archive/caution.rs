@@ -6,7 +6,7 @@ use std::fmt;
 use serde::{Deserialize, Serialize};
 use vitral_schemas::topic::Topic;
 
-use super::retention::{Limits, Outlook, Retained};
+use super::retention::{Limits, Outlook, RetentionReport};
 use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::location::Location;
@@ -69,7 +69,12 @@ impl LastRetention {
     }
 
     /// Keeps what a run has done.
-    pub async fn record(store: &Location, topic: &Topic, limits: Limits, done: Retained) -> Result<(), StoreError> {
+    pub async fn record(
+        store: &Location,
+        topic: &Topic,
+        limits: Limits,
+        done: RetentionReport,
+    ) -> Result<(), StoreError> {
         let before = Self::read(store, topic).await?;
         let last = Self {
             ran_ms: limits.now_ms,

@@ -49,7 +49,7 @@ pub struct Limits {
 
 /// What one run has done.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
-pub struct Retained {
+pub struct RetentionReport {
     /// Rows that were moved to the cold table.
     pub moved: u64,
     /// Rows that were purged.
@@ -98,7 +98,7 @@ pub async fn outlook(topic: &Topic, store: &Location, limits: Limits) -> Result<
 }
 
 /// Moves and purges rows while streams, jobs and readers run; none if there is no archive. A run always takes a partition's oldest offsets.
-pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<Option<Retained>, StoreError> {
+pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<Option<RetentionReport>, StoreError> {
     let failed = StoreError::read(&topic.name);
     let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
     let mut steps = Steps::open(store, topic).await?;
@@ -124,7 +124,7 @@ pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<O
         }
     }
     clean(topic, store, &current).await?;
-    Ok(Some(Retained { moved, purged: current.purged_counts.read() - began_at.purged_counts.read() }))
+    Ok(Some(RetentionReport { moved, purged: current.purged_counts.read() - began_at.purged_counts.read() }))
 }
 
 /// Carries a planned step out, up to where readers switch; how many rows were copied for it.

@@ -118,7 +118,7 @@ impl Objects {
             let Some(number) = self.numbers().await?.into_iter().max() else { return Ok(None) };
             // It may have been replaced by the next since.
             let Some(text) = self.place.read_text(&file(number)).await? else { continue };
-            let damaged = |_| StoreError::Snapshot {
+            let damaged = |_| StoreError::Damaged {
                 path: format!("{}{}", self.place, file(number)),
                 reason: "it is not a lease: delete it".to_owned(),
             };

@@ -13,7 +13,7 @@ use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
 
-/// Jobs, and merges of files, may get in each other's way.
+/// Jobs, and merges of files, may conflict with each other.
 const ATTEMPTS: usize = 10;
 
 /// A warehouse of Delta tables in a folder or a bucket.
@@ -23,7 +23,7 @@ pub struct DeltaWarehouse {
 }
 
 impl DeltaWarehouse {
-    /// Tables lie below `location`, each in a folder of its name.
+    /// Tables are below `location`, each in a folder of its name.
     pub fn new(location: Location) -> Self {
         Self { location }
     }

@@ -1,4 +1,4 @@
-//! Rows that a database cannot take are found before they are sent: one of them would fail its whole table, every time.
+//! Finds rows that a database cannot take before they are sent: one of them would fail its whole table, every time.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -10,13 +10,13 @@ use vitral_schemas::verdict::Reason;
 
 use super::WarehouseTable;
 
-/// Rows and bytes that are kept of those that are set aside at once; beyond them they are counted. They are all in the archive too.
+/// How many rows and bytes are kept of those that are set aside at once; further ones are only counted. All are in the archive too.
 const ROWS_KEPT: usize = 100_000;
 const BYTES_KEPT: usize = 64 << 20;
-/// Of a text in a row that is kept.
+/// Characters kept of a string.
 const TEXT_KEPT: usize = 1_000;
 
-/// What a database takes.
+/// The largest values that a database takes.
 #[derive(Debug, Clone, Copy)]
 pub struct Capacity {
     /// Bytes of one text.
@@ -34,7 +34,7 @@ pub struct AsideRow {
     pub reason: Reason,
     /// The column, and what is wrong with its value.
     pub detail: String,
-    /// As JSON, its longest texts cut.
+    /// As JSON, with long strings cut.
     pub row: String,
 }
 
@@ -49,7 +49,7 @@ pub struct SetAside {
 }
 
 impl SetAside {
-    /// Takes out of the batch what the database cannot take.
+    /// Removes from the batch what the database cannot take.
     pub fn take_from(
         &mut self,
         batch: RecordBatch,
@@ -114,7 +114,7 @@ fn cut(text: String) -> String {
     }
 }
 
-/// What is looked at row by row is only a column of which something offends.
+/// Only a column with an offending value is checked row by row.
 fn check(name: &str, column: &ArrayRef, capacity: Capacity, offend: &mut impl FnMut(usize, Reason, String)) {
     let rows = || (0..column.len()).filter(|row| column.is_valid(*row));
     match column.data_type() {
@@ -175,7 +175,7 @@ fn check(name: &str, column: &ArrayRef, capacity: Capacity, offend: &mut impl Fn
     }
 }
 
-/// The first and the last day that every database and every reader of dates writes alike.
+/// The first and the last day that all databases and parsers of dates write in the same way.
 fn calendar() -> [NaiveDate; 2] {
     let day = |year, month, day| NaiveDate::from_ymd_opt(year, month, day).unwrap_or_default();
     [day(1, 1, 1), day(9999, 12, 31)]
@@ -267,7 +267,7 @@ mod tests {
         assert_eq!(aside.count, 6);
         assert!(aside.rows[1].detail.contains("data, categoria") && aside.rows[1].row.contains("casa e jardim"));
         assert_eq!(aside.rows[0].day, NaiveDate::from_ymd_opt(2024, 10, 5));
-        // A slice's texts are those of its rows alone.
+        // Only the strings of a slice's own rows count.
         let slice = rows(&mixed).slice(0, 1);
         assert_eq!(aside.take_from(slice.clone(), &table(), CAPACITY).expect("split"), slice);
     }

@@ -188,7 +188,7 @@ async fn a_stamp_far_ahead_holds_nothing_back() {
     assert_eq!(done.moved, 5, "what came before the limit, and what lies between");
     assert_eq!(found(&topic, &store).await, [7, 2, 5]);
     let done = retain(&topic, &store, Limits { hot_ms: 95, cold_ms: Some(95), ..LIMITS }).await.expect("moved");
-    assert_eq!(done, Some(Retained { moved: 1, purged: 5 }), "the last one is not old for all that is known");
+    assert_eq!(done, Some(RetentionReport { moved: 1, purged: 5 }), "the last one is not old for all that is known");
 }
 
 /// What older versions wrote down: since when rows were deleted is not known, and stays so.

@@ -8,7 +8,7 @@ use vitral_batch::upkeep::{self, PlannedRetention, RetentionPolicy};
 use vitral_catalog::Catalog;
 use vitral_schemas::topic::Topic;
 use vitral_store::Location;
-use vitral_store::archive::{Outlook, Retained};
+use vitral_store::archive::{Outlook, RetentionReport};
 use vitral_store::maintenance::Compacted;
 
 use crate::output::answer;
@@ -77,7 +77,7 @@ async fn of_topic(topic: &Topic, planned: PlannedRetention<'_>, store: &Location
         );
     }
     let held = if planned.is_held { "; under legal hold, none may go" } else { "" };
-    if let Some(Retained { moved, purged }) = planned.apply(store).await? {
+    if let Some(RetentionReport { moved, purged }) = planned.apply(store).await? {
         answer(&format!("{}: {moved} rows moved to the cold part, {purged} deleted from it{held}", topic.name));
     }
     Ok(())
