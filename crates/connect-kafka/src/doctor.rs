@@ -169,7 +169,7 @@ mod tests {
             "{findings:?}"
         );
         let none = KafkaConfig { brokers: String::new(), ..KafkaConfig::default() };
-        assert!(examine(&none, Vec::new()).await[0].found.contains("names none"));
+        assert!(examine(&none, Vec::new()).await[0].found.contains("names no broker"));
     }
 
     #[test]
