@@ -247,9 +247,14 @@ mod tests {
             ),
             ("[connections.Kafka]\nurl = 'kafka://a:9092'", ["connections.Kafka", "lower-case"]),
             ("[connections.kafka]\nurl = 'kafka://a'\npassword = 'hush'", ["connections.kafka", "unknown field"]),
+            (
+                "[connections.kafka]\nurl = 'kafka://a'\nsecrets = { pin = 4711 }",
+                ["connections.kafka.secrets.pin", "quotes"],
+            ),
         ] {
             let error = format!("{:#}", load(text).expect_err(text));
             assert!(words.iter().all(|word| error.contains(word)) && !error.contains("hush"), "{text}: {error}");
+            assert!(!error.contains("4711"), "{error}");
         }
     }
 
