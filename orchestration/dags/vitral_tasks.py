@@ -1,4 +1,4 @@
-"""What all DAGs share: a task is one `vitral` command, tried again, told of when it fails.
+"""What all DAGs share: a task is one `vitral` command, retried, and reported when it fails.
 
 Settings, as Airflow variables or environment (`AIRFLOW_VAR_VITRAL_COMMAND`, ...):
 

@@ -228,7 +228,7 @@ def compressed_giant_90(world: World) -> str:
 
 @fault("`tamanho`, its beginning is a dead letter, the stream goes on")
 def compressed_giant_102(world: World) -> str:
-    """The same of 102 MB, more than the client library receives unless told"""
+    """The same of 102 MB, more than the client library receives by default"""
     return giant(world, 102)
 
 
@@ -328,7 +328,7 @@ def aborted_transactions(world: World) -> str:
 
 
 def ranges_to(world: World, end: int) -> int:
-    """How many ranges the archive has, once the last goes to this end, which is no offset yet."""
+    """How many ranges the archive has, once the last goes to this end, which is not an offset yet."""
     ranges = world.undelivered()
     return len(ranges) if ranges and max(last for _, last in ranges) == end - 1 else 0
 

@@ -192,7 +192,7 @@ def dead_letters_refused(world: World) -> str:
     world.kafka.ask(lambda admin: admin.incremental_alter_configs([resource]))
     stream = stream if stream.alive else world.stream()
     outcome = world.judge(stream, refused=1)
-    expect(len(world.dead_letters()) == 1, "the refused message is no dead letter")
+    expect(len(world.dead_letters()) == 1, "the refused message is not a dead letter")
     return f"{state}; {outcome}"
 
 
@@ -218,7 +218,7 @@ def offset_out_of_range(world: World) -> str:
 
 
 @fault("exit 1 that names the topic and the command; the archive is as it was; with the command the new topic is read")
-def topic_made_anew(world: World) -> str:
+def topic_recreated(world: World) -> str:
     """The topic is deleted and made again while the stream is down"""
     world.topic()
     world.send(world.traffic.take(2000))
@@ -237,7 +237,7 @@ def topic_made_anew(world: World) -> str:
 
 
 @fault("it ends with exit 1, by itself or at its next start; nothing of the new topic is in the archive")
-def topic_made_anew_while_read(world: World) -> str:
+def topic_recreated_while_read(world: World) -> str:
     """The topic is deleted and made again while the stream reads it"""
     world.topic()
     world.send(world.traffic.take(2000))
@@ -259,7 +259,7 @@ def topic_made_anew_while_read(world: World) -> str:
     if stream.alive:
         stream.kill()
     rows = archived()
-    expect(rows == 2000, f"{rows} rows in the archive, 2000 of them of the topic that is gone")
+    expect(rows == 2000, f"{rows} rows in the archive, 2000 of them of the topic that was deleted")
     return f"{state}; then {world.stream().refused('created again')!r}"
 
 

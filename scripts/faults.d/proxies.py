@@ -120,7 +120,7 @@ class Server(ThreadingHTTPServer):
     proxy: HttpProxy
 
     def handle_error(self, *_) -> None:
-        """A client that was killed, or a store that is gone: both are meant."""
+        """A client that was killed, or a store that went away: both are meant."""
 
 
 class Handler(BaseHTTPRequestHandler):

@@ -53,7 +53,7 @@ def run(name: str, services: Services, keep: bool) -> str:
         outcome, words = "left out", reason
     except (Failed, SystemExit) as reason:
         outcome, words = "FAILED", reason
-    except Exception:  # A fault in here is no survival either.
+    except Exception:  # A fault in this program does not count as survival either.
         outcome, words = "FAILED", traceback.format_exc(limit=-3)
     world.close(keep=keep and outcome == "FAILED")
     print(f"{outcome:<8} {name:<{WIDTH}} {words} [{time.monotonic() - started:.0f} s]", flush=True)

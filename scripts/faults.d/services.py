@@ -49,7 +49,7 @@ class Service:
     def kill(self) -> None:
         pid = int((ROOT / self.name / "pid").read_text().split()[0])
         os.kill(pid, signal.SIGKILL)
-        until(f"{self.name} is gone", lambda: ended(pid))
+        until(f"{self.name} has ended", lambda: ended(pid))
 
 
 def ended(pid: int) -> bool:
@@ -60,7 +60,7 @@ def ended(pid: int) -> bool:
 
 
 class Kafka(Service):
-    """A broker. Clients that come by `proxy_port` are told that it is there: a proxy to `proxied_port` must be."""
+    """A broker. Clients that connect to `proxy_port` are directed to that port: a proxy to `proxied_port` must be there."""
 
     @property
     def address(self) -> str:
@@ -96,7 +96,7 @@ class Kafka(Service):
 
     def delete(self, topic: str) -> None:
         self.ask(lambda admin: admin.delete_topics([topic]))
-        until(f"{topic} is gone", lambda: topic not in self.topics())
+        until(f"{topic} is deleted", lambda: topic not in self.topics())
 
     def grow(self, topic: str, partitions: int) -> None:
         self.ask(lambda admin: admin.create_partitions([NewPartitions(topic, partitions)]))
@@ -132,7 +132,7 @@ class Services:
     @cached_property
     def second_kafka(self) -> Kafka:
         _ = self.kafka
-        # What it has may be of a cluster that is gone.
+        # What it has may be of an earlier cluster.
         return Kafka("kafka-second", fresh=True)
 
     def close(self) -> None:

@@ -217,14 +217,14 @@ def files(line: str) -> tuple[int, int]:
 
 
 @fault("the stream goes on, files become fewer, every number stays")
-def compacted_beside(world: World) -> str:
+def compacted_alongside(world: World) -> str:
     """`vitral batch run compactacao` ten times while the stream runs"""
     world.topic()
     return compacted(world)
 
 
 @fault("the stream goes on, files become fewer, every number stays")
-def compacted_beside_in_a_bucket(world: World) -> str:
+def compacted_alongside_in_a_bucket(world: World) -> str:
     """The same on an object store"""
     world.topic()
     store(world)
@@ -252,14 +252,14 @@ def retained(world: World) -> str:
 
 
 @fault("the stream goes on, also from cold rows alone, every number stays")
-def retained_beside(world: World) -> str:
+def retained_alongside(world: World) -> str:
     """`vitral batch run retencao` ten times while the stream runs, for all that has come"""
     world.topic()
     return retained(world)
 
 
 @fault("the stream goes on, also from cold rows alone, every number stays")
-def retained_beside_in_a_bucket(world: World) -> str:
+def retained_alongside_in_a_bucket(world: World) -> str:
     """The same on an object store"""
     world.topic()
     store(world)

@@ -90,7 +90,7 @@ class Sender:
 
 
 class Pour:
-    """Sends traffic at a pace, beside whatever else happens, until the block ends."""
+    """Sends traffic at a pace in the background until the block ends."""
 
     def __init__(self, sender: Sender, traffic: Traffic, rate: int):
         self.sender, self.traffic, self.rate = sender, traffic, rate

@@ -1,13 +1,13 @@
 # Apache Kafka: one node in KRaft mode, broker and controller in one process. Sourced by ../services.
 #
-# Beside the plain listener there is one with TLS and passwords or tokens, one for client certificates, and one whose certificate has
+# Next to the plain listener there is one with TLS and passwords or tokens, one for client certificates, and one whose certificate has
 # expired. Users: `vitral` may do everything, `stranger` nothing.
 
 source "$definitions/certificates.bash"
 
 port=${VITRAL_KAFKA_PORT:-19092}
 if alive; then port=$(<"$home/port"); fi
-# What connects at the port after the next is told that the broker is at this one: a proxy may stand there.
+# Clients that connect two ports further are directed to this one, where a proxy may stand.
 proxied=${VITRAL_KAFKA_PROXIED_PORT:-$((port + 3))}
 address=127.0.0.1:$port
 secured=127.0.0.1:$((port + 4)) mutual=127.0.0.1:$((port + 5)) expired=127.0.0.1:$((port + 6))

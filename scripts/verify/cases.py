@@ -269,7 +269,7 @@ def a_line_that_names_the_separator(store):
 
 @case
 def titles_above_and_totals_below(store):
-    """the header is found, the total is no sale"""
+    """the header is found, the total is not a sale"""
     store.add("report.csv", ok=(0, 3)).are("id_pedido valor", [("R1", "10.00"), ("R2", "30.00")])
     must(len(store.refused()) == 1, f"{store.refused()}")
 
@@ -328,7 +328,7 @@ def forms_of_amounts(store):
 
 @case
 def words_among_numbers(store):
-    """a comment is no evidence of decimal commas"""
+    """a comment does not suggest decimal commas"""
     store.add("words.csv", ok=(0, 3)).are("id_pedido valor", [("V1", "12.50"), ("V3", "7.00")])
 
 
@@ -431,13 +431,13 @@ def days_from_1904(store):
 
 @case
 def numbers_and_dates_as_text(store):
-    """beside real ones"""
+    """along with real ones"""
     store.add("as_text.xlsx").are("id_pedido valor quantidade", [("N1", "1234.56", 1), ("N2", "1234.56", 2), ("N3", "10.00", 3), ("404", "0.30", 1)])
 
 
 @case
 def bare_serial_numbers(store):
-    """a date without its format: told, or 2025-05-14 19:16"""
+    """a date without its format: reported, or 2025-05-14 19:16"""
     store.add("serials.xlsx", ok=None)
     found = store.sales("momento")
     must(found == [("2025-05-14T22:16:00",)] or (not found and "date" in store.text), f"{found}, {store.text[-300:]}")

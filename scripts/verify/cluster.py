@@ -3,7 +3,7 @@
     scripts/verify/venv scripts/verify/cluster.py [--count N]
 
 A demo takes hours of events in seconds and is stopped; from then on its data directory stands still. Of two copies one is worked on by
-`--engine local`, the other by `--engine ballista`. Then the history of every metric is computed anew in two copies without it. At last one
+`--engine local`, the other by `--engine ballista`. Then the history of every metric is recomputed in two copies without it. At last one
 of the executors is killed during a job, which must end; if it says that it failed, as the answer was at the executor, the same job must
 succeed with the other. The rows are the same. The last line is the verdict. Needs a vitral (VITRAL) built with the feature `distributed`.
 """

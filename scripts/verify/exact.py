@@ -19,7 +19,7 @@ def parse(text: str) -> object:
 
 
 def refuse_constant(name: str) -> None:
-    raise ValueError(f"{name} is no JSON")
+    raise ValueError(f"{name} is not JSON")
 
 
 STRICT = json.JSONDecoder(parse_int=Number, parse_float=Number, parse_constant=refuse_constant)

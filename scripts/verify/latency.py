@@ -1,4 +1,4 @@
-"""How long an event takes from its producer to the API, beside a steady load.
+"""How long an event takes from its producer to the API, under a steady load.
 
     vitral stream --kafka ADDR --api 127.0.0.1:8080 &
     vitral simulate --rate 1000 &                                      the load, of now and at its pace

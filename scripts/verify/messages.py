@@ -158,6 +158,6 @@ def parse_object(value: bytes) -> dict:
     if not isinstance(document, dict):
         raise ValueError("not an object")
     if b"\\u" in value:
-        # Half of a surrogate pair is no text.
+        # Half of a surrogate pair is not valid text.
         json.dumps(document, ensure_ascii=False).encode()
     return document

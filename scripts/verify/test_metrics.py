@@ -53,7 +53,7 @@ EVENTS = [
     # A tombstone.
     (0, None, None),
     (0, "contada", event("u2", "adicao_carrinho", "22:20:00Z")),
-    # An empty text is no id.
+    # An empty text is not an id.
     (0, "contada", event("u2", "inicio_checkout", "22:59:59Z", '"id_evento":""')),
     (0, "contada", event("u2", "inicio_checkout", "22:59:59Z", '"id_evento":""')),
     # An id is known in its own partition only; half of 0.01 is 0.01.

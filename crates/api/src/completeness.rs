@@ -28,7 +28,7 @@ pub(crate) struct Figures<'a> {
     recusadas: u64,
     puladas: u64,
     particoes_ociosas: &'a [i32],
-    /// Windows that start before this are not there: their events are gone.
+    /// Windows that start before this are missing: their events were deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     desde: Option<String>,
     /// Windows that start before this are those of an earlier version of the metric.

@@ -32,7 +32,7 @@ pub struct ApiConfig {
     pub bounds: Bounds,
     /// Open live streams, each of which holds a connection for hours; one client gets half of them.
     pub live_streams_max: usize,
-    /// Messages that did not count and that a newcomer should be told of.
+    /// Messages that did not count and that a newcomer should hear about.
     pub notices: NoticeReceiver,
 }
 

@@ -1,4 +1,4 @@
-//! `GET /avisos`: messages that came but do not count, as far as a newcomer should be told; the page shows them.
+//! `GET /avisos`: messages that arrived but do not count, as far as they concern a newcomer; the page shows them.
 
 use std::sync::Arc;
 

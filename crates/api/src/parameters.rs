@@ -89,7 +89,7 @@ impl Parameters {
         let Some(text) = self.text(name) else { return Ok(None) };
         micros(text).map(Some).ok_or_else(|| {
             Problem::invalid_parameter(
-                format!("{name} is '{text}', which is no RFC 3339 time"),
+                format!("{name} is '{text}', which is not an RFC 3339 time"),
                 format!(
                     "give {name} with date, time and offset, such as 2025-05-14T22:16:00Z or 2025-05-14T19:16:00-03:00"
                 ),

@@ -44,7 +44,7 @@ impl Problem {
         } else {
             format!("remove {name}; this address takes {}", allowed.join(", "))
         };
-        Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", format!("{name} is no parameter here"), remedy)
+        Self::new(StatusCode::BAD_REQUEST, "unknown_parameter", format!("{name} is not a parameter here"), remedy)
     }
 
     pub(crate) fn repeated_parameter(name: &str) -> Self {

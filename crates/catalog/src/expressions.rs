@@ -1,6 +1,6 @@
 //! The expressions within a statement.
 //!
-//! A walk is compiled anew, for every kind of node that SQL has, for each type that it calls. Here are the only two.
+//! A walk is compiled for every kind of node that SQL has, and again for each type that it calls. These are the only two.
 
 use std::ops::ControlFlow;
 

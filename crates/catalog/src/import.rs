@@ -32,7 +32,7 @@ impl ImportTarget {
         let mut aliases = BTreeMap::new();
         for pair in names.split(',').map(str::trim).filter(|pair| !pair.is_empty()) {
             let (theirs, column) = pair.split_once('=').ok_or_else(|| {
-                at.error(format!("import: {pair} is no pair"), "write theirs=column, separated by commas".into())
+                at.error(format!("import: {pair} is not a pair"), "write theirs=column, separated by commas".into())
             })?;
             aliases.insert(theirs.trim().to_owned(), column.trim().to_owned());
         }
@@ -74,7 +74,7 @@ impl ImportTarget {
     }
 }
 
-/// The parts of a conjunction, or the one that is no equality.
+/// The parts of a conjunction, or the one that is not an equality.
 fn equalities<'a>(condition: &'a Expr, found: &mut Vec<(String, String)>) -> Result<(), &'a Expr> {
     match condition {
         Expr::Nested(inner) => equalities(inner, found),

@@ -1,7 +1,7 @@
 //! Batch work as SQL: tables of the warehouse, and checks of quality.
 //!
 //! `CREATE TABLE name WITH (connector = 'warehouse', per = 'day', date = 'data', key = 'data, regiao') AS SELECT ...` is a table that is
-//! computed anew for whole days or months of the domain's zone. Its query sees the rows of those days alone.
+//! recomputed for whole days or months of the domain's zone. Its query sees the rows of those days alone.
 //!
 //! `CREATE VIEW name WITH (check = 'what is wrong with each row', history = '28 days') AS SELECT ...` selects rows that offend. Its query
 //! sees the days that are checked and those of the history before; `$de` and `$ate` are the first of them, and the day after the last.
@@ -106,7 +106,7 @@ impl Check {
         let history_days = match options.take_text("history")? {
             None => 0,
             Some((text, at)) => days(&text).ok_or_else(|| {
-                at.error(format!("history = '{text}' is no number of days"), "write for example '28 days'".into())
+                at.error(format!("history = '{text}' is not a number of days"), "write for example '28 days'".into())
             })?,
         };
         options.finish()?;

@@ -209,7 +209,7 @@ impl Catalog {
             if self.topic(&metric.topic).is_none() && !self.is_unread(&metric.topic) {
                 let known: Vec<_> = self.topics.iter().map(|topic| topic.name.as_str()).collect();
                 errors.push(metric.topic_position.error(
-                    format!("metric {} reads {}, which is no topic", metric.name, metric.topic),
+                    format!("metric {} reads {}, which is not a topic", metric.name, metric.topic),
                     format!("read one of the topics: {}", known.join(", ")),
                 ));
             }
@@ -229,7 +229,7 @@ impl Catalog {
                     continue;
                 }
                 errors.push(view.source.error(
-                    format!("files cannot be imported into {}, which is no topic", target.topic),
+                    format!("files cannot be imported into {}, which is not a topic", target.topic),
                     "select from a topic, or leave import out".into(),
                 ));
                 continue;

@@ -28,7 +28,7 @@ pub const WINDOW_START_COLUMN: &str = "janela_inicio";
 pub const WINDOW_END_COLUMN: &str = "janela_fim";
 const WINDOW_ALIAS: &str = "janela";
 /// Functions of ours by all their names, and their versions. A new version belongs here when it gives other rows, or columns of another
-/// type, for rows that the last one had an answer to: then the metrics that call it, and no others, are computed anew.
+/// type, for rows that the last one had an answer to: then the metrics that call it, and no others, are recomputed.
 static CHANGED_FUNCTIONS: [(&[&str], u32); 1] = [
     // The average of integers is a decimal.
     (&["avg", "mean"], 2),
@@ -337,7 +337,7 @@ fn window_of(function: &Function, at: &Position) -> Result<Option<Window>, Diagn
         ("hop", [Length::Days(1), Length::Days(size)]) if *size > 0 => Window::Days { size: *size },
         _ => {
             return Err(at.error(
-                format!("{function} is no supported window"),
+                format!("{function} is not a supported window"),
                 "write tumble(INTERVAL '1 minute'), tumble of '1 day' or '1 month', hop(INTERVAL '1 minute', INTERVAL '5 minutes') with the slide first, or hop(INTERVAL '1 day', INTERVAL 'n days')".into(),
             ));
         }
@@ -370,7 +370,7 @@ enum Length {
 }
 
 fn length(arg: &FunctionArg, at: &Position) -> Result<Length, Diagnostic> {
-    let wrong = || at.error(format!("{arg} is no interval"), "write INTERVAL '1 minute'".into());
+    let wrong = || at.error(format!("{arg} is not an interval"), "write INTERVAL '1 minute'".into());
     let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Interval(interval))) = arg else { return Err(wrong()) };
     let value = text_literal(&interval.value)
         .or_else(|| match interval.value.as_ref() {

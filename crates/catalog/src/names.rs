@@ -61,7 +61,7 @@ impl EngineTable {
         matches!(self, Self::Ledger | Self::Reconciliation)
     }
 
-    /// Whether endpoints may read it; the others are for whoever has the stored files.
+    /// Whether endpoints may read it; the others are only for those who have the stored files.
     fn is_served(self) -> bool {
         matches!(self, Self::Ledger | Self::Reconciliation)
     }

@@ -85,7 +85,7 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
         .position(|column| column.name == event_time && column.kind == ColumnKind::Timestamp && column.needed)
         .ok_or_else(|| {
             at.error(
-                format!("event_time = '{event_time}' is no TIMESTAMP NOT NULL column of {name}"),
+                format!("event_time = '{event_time}' is not a TIMESTAMP NOT NULL column of {name}"),
                 "name a column of that type".into(),
             )
         })?;
@@ -97,7 +97,7 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
                 .position(|column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8)
                 .ok_or_else(|| {
                     at.error(
-                        format!("event_id = '{id}' is no TEXT column of {name}"),
+                        format!("event_id = '{id}' is not a TEXT column of {name}"),
                         "name a column of that type".into(),
                     )
                 })?,
@@ -106,7 +106,7 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
     let mut duration = |key: &str, default_ms: i64| match options.take_text(key)? {
         None => Ok(default_ms),
         Some((text, at)) => duration_ms(&text).ok_or_else(|| {
-            at.error(format!("{key} = '{text}' is no duration"), "write for example '10 seconds'".into())
+            at.error(format!("{key} = '{text}' is not a duration"), "write for example '10 seconds'".into())
         }),
     };
     let (watermark_ms, lateness_ms) = (duration("watermark", 10_000)?, duration("lateness", 3_600_000)?);

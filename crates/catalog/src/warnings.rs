@@ -126,7 +126,7 @@ impl Suspect {
                     && !matches!(kind_of_type(data_type), Kind::Text | Kind::Other);
                 can_fail.then(|| {
                     at.error(
-                        format!("the cast fails where {operand} is a text that is no {data_type}"),
+                        format!("the cast fails where {operand} is a text that is not a valid {data_type}"),
                         format!("try_cast({operand} AS {data_type}) gives null there"),
                     )
                 })
@@ -241,7 +241,7 @@ fn kind_of_column(name: &str, columns: &[&Column]) -> Kind {
     })
 }
 
-/// By its name: SQL has too many. A text that is no truth value fails as one that is no number does.
+/// By its name: SQL has too many. A text that is not a truth value fails like one that is not a number.
 fn kind_of_type(data_type: &DataType) -> Kind {
     let name = data_type.to_string().to_uppercase();
     let is_one_of = |names: &[&str]| names.iter().any(|known| name.starts_with(known));

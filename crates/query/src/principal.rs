@@ -4,7 +4,7 @@
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 #[non_exhaustive]
 pub enum Principal {
-    /// Nobody has said who asks: whoever reaches the listener.
+    /// Nobody has said who asks: anyone who reaches the listener.
     #[default]
     Anonymous,
     /// The user of this machine who can read the stored files anyway.

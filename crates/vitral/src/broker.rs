@@ -53,7 +53,7 @@ impl DemoBroker {
         vitral_connect_kafka::KafkaConfig { brokers: self.address.to_string(), ..Default::default() }
     }
 
-    /// The same for the simulator, whose messages are told from those of others by the name of its client.
+    /// The same for the simulator, whose messages are recognised by the name of its client.
     pub fn simulator(&self) -> vitral_connect_kafka::KafkaConfig {
         let mut client = self.client();
         client.options.insert("client.id".to_owned(), SIMULATOR.to_owned());

@@ -254,7 +254,7 @@ impl Config {
         if let Some(file) = file
             && !file.is_file()
         {
-            bail!("{} is no file: name another with --config, or leave it out", file.display());
+            bail!("{} is not a file: name another with --config, or leave it out", file.display());
         }
         let toml = file.map_or_else(|| Toml::file(DEFAULT_FILE), Toml::file_exact);
         // What is not read by figment is taken below as it stands.

@@ -1,7 +1,7 @@
-//! Tells whoever tries the demo which of their messages do not count, and why: on its terminal and, by the API, on its page.
+//! Shows those who try the demo which of their messages do not count, and why: on the terminal and, by the API, on the page.
 //!
-//! The simulator sends some late and some malformed messages on purpose; only those of other producers are told of. Which those are
-//! is known by where the broker put them.
+//! The simulator sends some late and some malformed messages on purpose; only those of other producers are reported. Which those are
+//! is known from where the broker put them.
 
 mod kept;
 
@@ -25,9 +25,9 @@ use vitral_store::Location;
 use crate::broker::DemoBroker;
 
 const LOOK: Duration = Duration::from_secs(2);
-/// So long after they came, messages have their verdict in the archive.
+/// Within this time after their arrival, messages have their verdict in the archive.
 const FOLLOWED: Duration = Duration::from_secs(120);
-/// A kind is told of on the terminal once in this time, however many come.
+/// A kind is reported on the terminal once in this time, however many arrive.
 const AGAIN: Duration = Duration::from_secs(300);
 /// The view knows of rows before the archive does: each change is looked into until a commit has brought them.
 const LOOKS: u32 = 4;
@@ -41,7 +41,7 @@ pub struct Notices {
     shown: NoticeSender,
     /// By topic: what others sent and that has no verdict yet, and since when.
     followed: BTreeMap<String, Vec<(i32, Range<i64>, Instant)>>,
-    /// By topic: how many did not count when it was last looked, and how often it is looked again.
+    /// By topic: how many did not count at the last look, and how many more looks are due.
     not_counted: BTreeMap<String, (u64, u32)>,
     /// By topic, verdict and reason.
     kinds: BTreeMap<(String, String, Option<String>), Kind>,
@@ -49,14 +49,14 @@ pub struct Notices {
 
 struct Kind {
     notice: Notice,
-    /// When this run told of it last on the terminal,
-    told: Option<Instant>,
-    /// and how many of its messages have been told of.
-    told_messages: u64,
+    /// When this run last reported it on the terminal,
+    reported: Option<Instant>,
+    /// and how many of its messages have been reported.
+    reported_messages: u64,
 }
 
 impl Notices {
-    /// Begins with what earlier runs have told of.
+    /// Begins with what earlier runs have reported.
     pub fn new(
         catalog: Arc<Catalog>,
         store: Location,
@@ -66,8 +66,8 @@ impl Notices {
     ) -> Self {
         let earlier = kept::load(&data_dir, Utc::now().timestamp_millis());
         let earlier = earlier.into_iter().map(|notice| {
-            let told_messages = notice.messages;
-            (key(&notice), Kind { notice, told: None, told_messages })
+            let reported_messages = notice.messages;
+            (key(&notice), Kind { notice, reported: None, reported_messages })
         });
         let (followed, not_counted, kinds) = (BTreeMap::new(), BTreeMap::new(), earlier.collect());
         let notices = Self { catalog, store, data_dir, view, shown, followed, not_counted, kinds };
@@ -146,14 +146,14 @@ impl Notices {
             self.kinds
                 .entry(key(&found))
                 .and_modify(|kind| kind.notice = Notice { messages: kind.notice.messages + 1, ..found.clone() })
-                .or_insert(Kind { notice: found, told: None, told_messages: 0 });
+                .or_insert(Kind { notice: found, reported: None, reported_messages: 0 });
             is_changed = true;
         }
         for kind in self.kinds.values_mut().filter(|kind| kind.notice.topic == topic.name) {
-            let is_due = kind.told.is_none_or(|at| at.elapsed() > AGAIN);
-            if is_due && kind.notice.messages > kind.told_messages {
-                (kind.told, kind.told_messages) = (Some(Instant::now()), kind.notice.messages);
-                tell(topic, &kind.notice);
+            let is_due = kind.reported.is_none_or(|at| at.elapsed() > AGAIN);
+            if is_due && kind.notice.messages > kind.reported_messages {
+                (kind.reported, kind.reported_messages) = (Some(Instant::now()), kind.notice.messages);
+                report(topic, &kind.notice);
             }
         }
         if is_changed {
@@ -179,7 +179,7 @@ fn remove(followed: &mut Vec<(i32, Range<i64>, Instant)>, partition: i32, offset
     true
 }
 
-fn tell(topic: &Topic, notice: &Notice) {
+fn report(topic: &Topic, notice: &Notice) {
     crate::output::answer_over_status(&words(topic, notice));
 }
 

@@ -20,9 +20,9 @@ pub fn describe(error: &anyhow::Error) -> String {
     text
 }
 
-/// What the command answers, to standard output. A terminal obeys nothing that stands in it.
+/// What the command answers, to standard output. No control characters in it reach a terminal.
 ///
-/// Whoever reads it may have had enough, as `head` does: then the command goes on with its work in silence.
+/// The reader may have had enough, as `head` does: then the command goes on with its work in silence.
 pub fn answer(text: &str) {
     put(&visible(text));
 }

@@ -1,4 +1,4 @@
-//! What `demo` and `stream` share: pipelines of all topics, the API beside them, and their ordered end.
+//! What `demo` and `stream` share: the pipelines of all topics, the API, and an orderly shutdown of both.
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
@@ -42,7 +42,7 @@ pub struct Server {
     streams: Vec<StreamHandle>,
     /// Work that only reads, but for the results of the hourly check, which are one commit each.
     background: Supervisor,
-    /// Over once its end was told.
+    /// Terminated once its end has been reported.
     api: Fuse<JoinHandle<std::io::Result<()>>>,
     _api_runtime: ApiRuntime,
     shutdown: CancellationToken,

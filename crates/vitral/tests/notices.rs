@@ -1,4 +1,4 @@
-//! Beside the simulator, a newcomer's message that does not count is told of: on the demo's terminal and at `GET /avisos`.
+//! While the simulator runs, a newcomer's message that does not count is reported: on the demo's terminal and at `GET /avisos`.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -12,13 +12,13 @@ use vitral_connect_kafka::{EventProducer, KafkaConfig};
 const PATIENCE: Duration = Duration::from_secs(90);
 
 #[test]
-fn messages_of_others_that_do_not_count_are_told_of() {
+fn messages_of_others_that_do_not_count_are_reported() {
     let dir = tempfile::tempdir().expect("a folder");
     let data = dir.path().join("data");
     let terminal = dir.path().join("terminal");
     let mut demo = Demo::start(&data, &terminal, "100");
     let api = value(&data, "VITRAL_API_URL");
-    // What the simulator sends late and malformed on purpose is not told of.
+    // What the simulator sends late and malformed on purpose is not reported.
     until("the simulator's own are refused", || {
         let page = get(&api, "/metricas/ticket_medio?limite=1");
         (page["completude"]["recusadas"].as_u64()? > 0 && page["completude"]["atrasadas"].as_u64()? > 0).then_some(())
@@ -32,14 +32,14 @@ fn messages_of_others_that_do_not_count_are_told_of() {
         producer.send("u123", message.as_bytes()).expect("sent");
     }
     producer.flush(PATIENCE).expect("flushed");
-    let told = until("both kinds are told of", || {
-        let told = get(&api, "/avisos");
-        let messages: u64 = told.as_array()?.iter().filter_map(|notice| notice["mensagens"].as_u64()).sum();
-        (messages == 3).then_some(told)
+    let reported = until("both kinds are reported", || {
+        let reported = get(&api, "/avisos");
+        let messages: u64 = reported.as_array()?.iter().filter_map(|notice| notice["mensagens"].as_u64()).sum();
+        (messages == 3).then_some(reported)
     });
-    assert_eq!((&told[0]["veredito"], &told[0]["mensagens"]), (&"atrasada".into(), &2.into()), "{told}");
-    assert_eq!(told[0]["instante"], "2025-05-14T22:16:00Z", "{told}");
-    assert_eq!((&told[1]["veredito"], &told[1]["motivo"]), (&"recusada".into(), &"json".into()), "{told}");
+    assert_eq!((&reported[0]["veredito"], &reported[0]["mensagens"]), (&"atrasada".into(), &2.into()), "{reported}");
+    assert_eq!(reported[0]["instante"], "2025-05-14T22:16:00Z", "{reported}");
+    assert_eq!((&reported[1]["veredito"], &reported[1]["motivo"]), (&"recusada".into(), &"json".into()), "{reported}");
     let shown = until("the terminal shows both", || {
         let shown = std::fs::read_to_string(&terminal).ok()?;
         (shown.contains("NOT COUNTED, late") && shown.contains("NOT COUNTED, refused (recusada, json)"))
@@ -50,7 +50,7 @@ fn messages_of_others_that_do_not_count_are_told_of() {
     assert!(Path::new(&data).join("broker").is_dir());
 
     let mut demo = Demo::start(&data, &terminal, "0");
-    assert_eq!(get(&value(&data, "VITRAL_API_URL"), "/avisos"), told, "a restart forgets nothing");
+    assert_eq!(get(&value(&data, "VITRAL_API_URL"), "/avisos"), reported, "a restart forgets nothing");
     demo.stop();
 }
 

@@ -183,7 +183,7 @@ fn a_part_that_fails_ends_the_process() {
 }
 
 #[test]
-fn the_doctor_looks_at_everything_beside_a_stream() {
+fn the_doctor_looks_at_everything_while_a_stream_runs() {
     let parent = tempfile::tempdir().expect("a folder");
     let dir = data(&parent);
     let stream = Stream::start(&dir);

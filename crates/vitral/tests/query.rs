@@ -100,7 +100,7 @@ fn wrong_statements_are_wrong_arguments_with_their_place() {
         assert_eq!(said.code, Some(2), "{sql}: {}", said.err);
         assert!(said.err.contains(words) && said.err.contains("remedy: "), "{sql}: {}", said.err);
     }
-    // What fails on the rows is no mistake of the arguments.
+    // What fails on the rows is not a mistake in the arguments.
     let said = query(&data, "SELECT 1 / (quantidade - quantidade) AS x FROM vendas", "json");
     assert_eq!(said.code, Some(1), "{}", said.err);
 }

@@ -141,8 +141,8 @@ export class Chart {
         el('p', { class: 'tip-line' }, el('span', {}, key ? el('i', { class: `key ${key}` }) : null, name), el('b', {}, text))),
     );
     const width = this.plot.over.clientWidth;
-    const beside = left + 14 + this.tip.offsetWidth > width ? left - 14 - this.tip.offsetWidth : left + 14;
-    this.tip.style.transform = `translate(${Math.round(Math.max(0, beside))}px, 6px)`;
+    const tipLeft = left + 14 + this.tip.offsetWidth > width ? left - 14 - this.tip.offsetWidth : left + 14;
+    this.tip.style.transform = `translate(${Math.round(Math.max(0, tipLeft))}px, 6px)`;
   }
 
   destroy() {

@@ -75,7 +75,7 @@ function read(row) {
   };
 }
 
-/** The last check of each metric, and every earlier difference whose period no later check has gone over again. */
+/** The last check of each metric, and every earlier difference whose period no later check has covered again. */
 function standing(checks) {
   const later = new Map();
   return checks.filter((check) => {

@@ -37,7 +37,7 @@ export class WindowStore {
     this.loaded = false;
   }
 
-  /** Takes an answer that covers everything from `from` on: what it lacks is gone (a repair may remove a window). */
+  /** Takes an answer that covers everything from `from` on: what it lacks was removed (a repair may remove a window). */
   replaceSince(from, rows) {
     const fresh = readRows(rows).filter((row) => row.start >= from);
     this.rows = this.rows.filter((row) => row.start < from).concat(fresh).sort(byStart);

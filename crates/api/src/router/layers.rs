@@ -54,7 +54,7 @@ pub(super) async fn observe(State(shared): State<Arc<Shared>>, request: Request,
     headers
         .entry(CONTENT_SECURITY_POLICY)
         .or_insert(HeaderValue::from_static("default-src 'none'; frame-ancestors 'none'"));
-    // Numbers are of this moment; whoever may be kept says so itself.
+    // Numbers are current; an answer that may be cached says so itself.
     headers.entry(CACHE_CONTROL).or_insert(HeaderValue::from_static("no-store"));
     response
 }

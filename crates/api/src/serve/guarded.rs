@@ -13,7 +13,7 @@ use tokio::time::{Instant, Sleep};
 use super::ServeConfig;
 use super::occupied::Connection;
 
-/// What a client must take of its answer in one period. The kernel takes more than this at once from whoever reads at all.
+/// What a client must take of its answer in one period. If it reads at all, the kernel takes more than this at once.
 const LEAST_BYTES: usize = 16 << 10;
 
 pub(super) struct Guarded {

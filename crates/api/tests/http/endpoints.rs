@@ -50,7 +50,7 @@ async fn sales_summary() {
 }
 
 #[tokio::test]
-async fn imported_sales_count_beside_the_streams() {
+async fn imported_sales_count_along_with_the_streams() {
     let world = World::new(shop());
     let catalog = catalog(None);
     let topic = catalog.topic("eventos_clientes").expect("the topic");

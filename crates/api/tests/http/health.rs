@@ -54,7 +54,7 @@ async fn what_is_wrong_is_named() {
     }
     health.task("hourly check", |task| task.down = Some((long_ago, "it panicked".into())));
     assert_eq!(world.get("/readyz").await.status, 503);
-    assert_eq!(world.get("/healthz").await.status, 200, "to start it again would mend nothing");
+    assert_eq!(world.get("/healthz").await.status, 200, "a restart would not help");
 }
 
 #[tokio::test]

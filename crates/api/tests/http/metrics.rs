@@ -95,7 +95,7 @@ async fn one_metric() {
     );
 }
 
-/// What was published stays, and readers are told why there is no more.
+/// What was published stays, and readers learn why there is no more.
 #[tokio::test]
 async fn a_metric_that_fails_says_so() {
     let mut view = windows_view(vec![views("2025-05-14T21:00:00Z", &[("p1", 7)])], Vec::new());

@@ -131,7 +131,7 @@ async fn no_other_parameter() {
     assert!(answer.body.contains("takes ate, de, limite, metrica, veredito"), "{}", answer.body);
 }
 
-/// The table is there for every query, beside topics and metrics.
+/// The table is there for every query, like topics and metrics.
 #[tokio::test]
 async fn a_further_catalog_reads_them() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -75,9 +75,9 @@ impl<'a> Walk<'a> {
         complete
     }
 
-    /// What tells of all tables has to know them.
+    /// A table that lists all others has to know them.
     fn add_all(&mut self, name: &Name, needs: &mut Needs, errors: &mut Vec<Diagnostic>) -> bool {
-        // A view that told of all tables would tell of itself.
+        // A view that listed all tables would list itself.
         if self.scope != Scope::Stored || !self.path.is_empty() {
             let (query, position) = self.statement;
             let at = place_of(query, name, position);

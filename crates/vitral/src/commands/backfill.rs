@@ -35,7 +35,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         let mut failed = Vec::new();
         for metric in wanted {
             let Some(topic) = catalog.topic(&metric.topic) else { continue };
-            // One metric's failure is no reason to leave the others out.
+            // When one metric fails, the others are still done.
             match backfill(metric, topic, &settings, &store, &engine).await {
                 Ok(done) => answer(&format!("{}: {}", metric.name, shown(done))),
                 Err(error) => {

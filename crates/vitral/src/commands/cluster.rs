@@ -85,7 +85,7 @@ pub fn run(config: &Config, common: &Common, command: Command) -> anyhow::Result
     })
 }
 
-/// The name that others are told.
+/// The name by which others reach this process.
 fn reached_as(host: Option<String>, listen: SocketAddr) -> anyhow::Result<String> {
     match host {
         Some(host) => Ok(host),

@@ -1,4 +1,4 @@
-//! `vitral doctor`: what is wrong with everything that Vitral stands on, each with its remedy; beside a running stream too.
+//! `vitral doctor`: what is wrong with everything that Vitral depends on, each with its remedy; also while a stream runs.
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;

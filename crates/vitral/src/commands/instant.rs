@@ -1,4 +1,4 @@
-//! Times as commands are told them.
+//! Times as commands take them.
 
 use chrono::{DateTime, Utc};
 

@@ -16,7 +16,7 @@ use crate::args::{BadArguments, Common};
 use crate::config::Config;
 use crate::server::REFERENCE_DIR;
 
-/// Nothing waits behind it, and whoever asked can stop it.
+/// Nothing waits behind it, and the user can stop it.
 const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 #[derive(Debug, Args)]

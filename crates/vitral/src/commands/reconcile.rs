@@ -175,7 +175,7 @@ fn verdict(compared: &[MetricComparison], breaks: &[(String, Break)]) -> anyhow:
     bail!("{differing} of {} metrics differ, {} breaks in the archive's offsets", compared.len(), breaks.len())
 }
 
-/// What there is to compare, for whoever has named a time without any.
+/// What there is to compare, for a user who named a time without any.
 fn whence(first_ms: Option<i64>, zone: Tz) -> String {
     match first_ms.and_then(DateTime::from_timestamp_millis) {
         None => "nothing that counts was archived yet, and nothing is published".to_owned(),
@@ -217,7 +217,7 @@ fn show(compared: &[MetricComparison], breaks: &[(String, Break)], range: TimeRa
     let provable_ms =
         compared.iter().map(|metric| metric.range.from_ms).max().filter(|from_ms| *from_ms > range.from_ms);
     if let Some(from) = provable_ms.and_then(DateTime::from_timestamp_millis) {
-        answer(&format!("windows before {} are not compared: their events are gone", from.to_rfc3339()));
+        answer(&format!("windows before {} are not compared: their events were deleted", from.to_rfc3339()));
     }
     for metric in compared {
         if let Some((since, reason)) = &metric.set_aside {

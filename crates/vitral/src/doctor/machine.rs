@@ -137,7 +137,7 @@ fn descriptors() -> Finding {
     }
 }
 
-/// What the kernel knows of whoever sets its clock.
+/// Whether the kernel says that its clock is synchronised.
 fn synchronised() -> Finding {
     let mut asked = std::mem::MaybeUninit::<libc::timex>::zeroed();
     // SAFETY: with no modes set, the call only fills the struct.
@@ -180,7 +180,7 @@ pub async fn api(config: &Config) -> Vec<Finding> {
     if !address.ip().is_loopback() {
         findings.push(Finding::warn(
             ABOUT,
-            format!("whoever reaches {address} may read everything: the API asks nobody who they are"),
+            format!("anyone who can reach {address} may read everything: the API does not ask who they are"),
             "listen on 127.0.0.1 behind a proxy that does, or let a firewall choose who reaches it",
         ));
     }

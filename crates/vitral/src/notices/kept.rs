@@ -1,4 +1,4 @@
-//! What was told of is told again after a restart: it is kept in a file of the data directory.
+//! What was reported is shown again after a restart: it is kept in a file of the data directory.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 use vitral_schemas::notice::Notice;
 
 const FILE: &str = "avisos.json";
-/// What came before that is nobody's question any more.
+/// Nobody asks about older ones any more.
 const KEPT_MS: i64 = 7 * 24 * 3_600_000;
 
 #[derive(Serialize, Deserialize)]

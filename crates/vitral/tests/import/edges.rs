@@ -8,7 +8,7 @@ fn a_bad_file_of_a_folder_does_not_stop_the_others() {
     let dir = tempfile::tempdir().expect("a folder");
     write(dir.path(), "maio/a.csv", "pedido,valor,data\nA1,10.00,2025-05-14\n");
     write(dir.path(), "maio/b.csv", "pedido,valor,data\nB1,10.00,01/02/2025\n");
-    write(dir.path(), "maio/c.xlsx", "this is not a workbook");
+    write(dir.path(), "maio/c.xlsx", "not a workbook at all");
     write(dir.path(), "maio/d.csv", "pedido,valor,data\nD1,1.50,2025-05-14\n");
     write(dir.path(), "maio/leia-me.pdf", "x");
     write(dir.path(), "maio/.e.csv", "pedido,valor,data\nE1,10.00,2025-05-14\n");

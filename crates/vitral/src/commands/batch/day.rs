@@ -1,4 +1,4 @@
-//! Days as commands are told them.
+//! Days as commands take them.
 
 use std::str::FromStr;
 

@@ -41,7 +41,7 @@ pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
 }
 
 pub(super) async fn undo(world: &World<'_>, id: &str) -> anyhow::Result<()> {
-    // An id that names none changes nothing, and is no act.
+    // An unknown id changes nothing, so there is nothing to record.
     records::find(&world.catalog, &world.store, id).await?;
     let act = Act::of_command("desfazer_importacao", id);
     let undone = match take_back::undo(&world.catalog, &world.store, id).await {

@@ -48,7 +48,7 @@ pub(super) async fn write(rows: RowStream, flags: &Flags) -> anyhow::Result<()> 
     };
     let written = written.and_then(|()| to.flush().map_err(anyhow::Error::from));
     match written {
-        // Whoever reads it may have had enough, as `head` does.
+        // The reader may have had enough, as `head` does.
         Err(error) if is_broken_pipe(&error) => Ok(()),
         outcome => outcome,
     }
