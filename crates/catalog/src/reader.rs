@@ -279,7 +279,8 @@ impl Options {
         match self.0.first() {
             None => Ok(()),
             Some((key, _, position)) => {
-                Err(position.error(format!("option {key} is not known here"), "remove it or correct its spelling".into()))
+                Err(position
+                    .error(format!("option {key} is not known here"), "remove it or correct its spelling".into()))
             }
         }
     }
