@@ -17,8 +17,10 @@ use vitral_store::HistoryReceiver;
 
 use crate::Telemetry;
 
+/// What is set for the API: its bounds, and what its answers depend on.
 #[derive(Debug, Clone)]
 pub struct ApiConfig {
+    /// The domains in use, with their zone and currency.
     pub settings: DomainSettings,
     /// Where the files of the catalog's reference tables lie.
     pub reference_dir: PathBuf,
@@ -37,6 +39,7 @@ pub struct ApiConfig {
 }
 
 impl ApiConfig {
+    /// The bounds as they are without a configuration; answers of up to 64 MiB.
     pub fn new(settings: DomainSettings, reference_dir: PathBuf) -> Self {
         Self {
             settings,
@@ -54,15 +57,19 @@ impl ApiConfig {
 /// What the binary hands in.
 #[derive(Debug)]
 pub struct ApiInputs {
+    /// What is declared: metrics and endpoints are served as it says.
     pub catalog: Arc<Catalog>,
+    /// What the stream shows.
     pub view: ViewReceiver,
     /// What reconciliations have found; without rows before the first.
     pub reconciliations: ReconciliationReceiver,
     /// What was imported alongside the topics' messages.
     pub histories: HistoryReceiver,
+    /// The time of requests.
     pub clock: Arc<dyn Clock>,
     /// Answers `/metrics`; complete, with [`Telemetry`] and every other crate's registered in it.
     pub registry: Arc<Registry>,
+    /// The API's own.
     pub telemetry: Telemetry,
     /// Ends the live streams, and makes `/readyz` say no.
     pub shutdown: CancellationToken,

@@ -3,10 +3,13 @@
 use vitral_catalog::Diagnostics;
 use vitral_query::QueryError;
 
+/// Why the API does not start.
 #[derive(Debug, thiserror::Error)]
 pub enum ApiError {
+    /// What is wrong with the catalog, each error with its place and remedy.
     #[error("the catalog cannot be served")]
     Catalog(#[source] Diagnostics),
+    /// What the query engine says.
     #[error("the query engine cannot be set up")]
     Engine(#[source] QueryError),
 }

@@ -5,6 +5,8 @@
 //! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's.
 //! Only this crate knows axum.
 
+#![warn(missing_docs)]
+
 mod accept;
 mod answer;
 mod completeness;

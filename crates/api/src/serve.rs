@@ -43,13 +43,14 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: applicat
     {\"type\":\"about:blank\",\"title\":\"Service Unavailable\",\"status\":503,\"code\":\"too_many_connections\",\
     \"detail\":\"all connections are busy\",\"remedio\":\"ask again in a moment; the server's setting is api.connections\"}\n";
 
+/// How many connections are served, and how long a client may take.
 #[derive(Debug, Clone, Copy)]
 pub struct ServeConfig {
     /// Open connections at most; one client gets half of them.
     pub connections: usize,
     /// How long a request's head may take, from its first byte, or from the connection's begin.
     pub head: Duration,
-    /// How long a connection may lie idle between requests: longer than proxies commonly keep theirs, 60 seconds.
+    /// How long a connection may be idle between requests: longer than proxies commonly keep theirs, 60 seconds.
     pub idle: Duration,
     /// A client that takes less than 16 KiB of its answer in this time is cut off.
     pub write: Duration,

@@ -18,6 +18,7 @@ pub use self::health::register_health;
 /// From an answer out of memory to the time limit of a query.
 const SECONDS: [f64; 10] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.1, 0.25, 1.0, 2.5, 10.0];
 
+/// What the API counts of itself: requests, live streams and connections.
 #[derive(Debug, Clone)]
 pub struct Telemetry {
     requests: Family<Request, Counter>,
