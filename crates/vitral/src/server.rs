@@ -140,7 +140,7 @@ impl Server {
             },
             ended = &mut self.api => match ended {
                 Ok(Err(error)) => anyhow::Error::new(error).context("the API ended"),
-                Err(error) => anyhow::Error::new(error).context("the API ended badly"),
+                Err(error) => anyhow::Error::new(error).context("the API failed"),
                 Ok(Ok(())) => anyhow::anyhow!("the API ended"),
             },
         }
@@ -169,7 +169,7 @@ impl Server {
         }
         self.shutdown.cancel();
         if !self.api.is_terminated() {
-            self.api.await.context("the API ended badly")?.context("the API ended badly")?;
+            self.api.await.context("the API failed")?.context("the API failed")?;
         }
         outcome
     }

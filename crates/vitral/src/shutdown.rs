@@ -41,7 +41,7 @@ pub fn listen(patience: Duration) -> anyhow::Result<CancellationToken> {
             process::exit(1);
         });
     };
-    std::thread::Builder::new().name("signals".to_owned()).spawn(run).context("signals cannot be heeded")?;
+    std::thread::Builder::new().name("signals".to_owned()).spawn(run).context("signals cannot be handled")?;
     Ok(stop)
 }
 

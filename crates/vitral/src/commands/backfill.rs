@@ -46,7 +46,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
             }
         }
         if !failed.is_empty() {
-            bail!("the history could not be computed of {}", failed.join(", "));
+            bail!("the history of {} could not be computed", failed.join(", "));
         }
         Ok(())
     })

@@ -248,7 +248,7 @@ struct Done {
     refused: u64,
     accepted: u64,
     known: u64,
-    /// What to say of files of which more rows were refused than allowed.
+    /// What to say of files with more refused rows than allowed.
     above: Vec<String>,
     /// Files that could not be imported, or not wholly, and why.
     failed: Vec<(String, String)>,
@@ -346,7 +346,7 @@ async fn recorded(
     world: &World<'_>,
 ) -> anyhow::Result<Imported> {
     let act = Act { before, ..act };
-    match outcome.with_context(|| format!("{} is not wholly imported", file.name)) {
+    match outcome.with_context(|| format!("{} was not imported completely", file.name)) {
         Ok(imported) => {
             let after = json!({
                 "arquivo": file.name, "contadas": imported.own_before + imported.accepted,

@@ -127,7 +127,7 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
     let settings = config.settings()?;
     let wanted = flags.wanted()?;
     if matches!(wanted.cause, Some(Cause::Unread(_))) {
-        bail!("offsets that were passed over were never read: there is nothing to feed again");
+        bail!("skipped offsets were never read: there is nothing to replay");
     }
     // A running stream has folded what the archive said: it is stopped for a replay, and rebuilds its open windows afterwards.
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;

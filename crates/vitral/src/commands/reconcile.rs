@@ -100,7 +100,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     })
 }
 
-/// Keeps who put which rows in the place of which.
+/// Records who replaced which rows, and with what.
 async fn record_repair(repaired: &MetricComparison, store: &Location) -> anyhow::Result<()> {
     let MetricComparison { metric, range, differences, expected, .. } = repaired;
     let sides = differences.column_by_name(SIDE_COLUMN).and_then(|sides| sides.as_primitive_opt::<Int64Type>());

@@ -88,7 +88,7 @@ fn disk(dir: &Path) -> Vec<Finding> {
     let there =
         std::path::absolute(dir).ok().and_then(|dir| dir.ancestors().find(|dir| dir.exists()).map(Path::to_owned));
     let Some((bytes, inodes)) = there.as_deref().and_then(free) else {
-        return vec![Finding::warn("disk", "how much is free is not known", "look at df")];
+        return vec![Finding::warn("disk", "the free space is unknown", "look at df")];
     };
     let shown = format!("{:.1} GiB free", bytes as f64 / GIB);
     let remedy =
@@ -133,7 +133,7 @@ fn descriptors() -> Finding {
             format!("only {limit} may be open"),
             "raise the hard limit (ulimit -Hn, LimitNOFILE= of the service) to 65536: the API takes fewer connections",
         ),
-        None => Finding::warn(ABOUT, "the bound is not known", "look at ulimit -n"),
+        None => Finding::warn(ABOUT, "the limit is unknown", "look at ulimit -n"),
     }
 }
 
@@ -148,8 +148,8 @@ fn synchronised() -> Finding {
             "nothing keeps this machine's clock right",
             "timedatectl set-ntp true, or chrony: events are late or early by what it is wrong",
         ),
-        ..0 => Finding::warn("clock", "whether it is kept right is not known", "look at timedatectl"),
-        _ => Finding::ok("clock", "is kept right by NTP"),
+        ..0 => Finding::warn("clock", "whether it is synchronised is unknown", "look at timedatectl"),
+        _ => Finding::ok("clock", "is synchronised by NTP"),
     }
 }
 

@@ -5,7 +5,7 @@ use std::str::FromStr;
 use chrono::{DateTime, Datelike, NaiveDate, Utc};
 use chrono_tz::Tz;
 
-/// A day of the domain's zone, which who names it need not know.
+/// A day in the domain's zone; the user need not know which that is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Day {
     Date(NaiveDate),

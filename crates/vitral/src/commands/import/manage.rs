@@ -89,7 +89,7 @@ pub(super) async fn replace(
     let table = match table {
         Some(table) => table,
         None if !record.table.is_empty() => record.table.as_str(),
-        None => bail!("it is not known into which table {} was imported: say --table T", record.short_id()),
+        None => bail!("the table that {} was imported into is unknown: name it with --table T", record.short_id()),
     };
     let mut files = Files::new(&[file.to_owned()], &world.config.store.options).await?;
     if files.len() != 1 {
