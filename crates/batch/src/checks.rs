@@ -102,7 +102,7 @@ async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result
     let batches = frame.collect().await.map_err(BatchError::engine(&check.name, "run"))?;
     let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let Some(first) = batches.first().filter(|_| count > 0) else {
-        let unchecked = tables.unfilled_reference(&check.query);
+        let unchecked = tables.unfilled_reference(&check.query, &check.position);
         return Ok(Found { unchecked, ..Found::nothing(check) });
     };
     let rows = concat_batches(&first.schema(), &batches)

@@ -107,7 +107,7 @@ impl Jobs<'_> {
                 let days = changes::days_since(tables, before.as_ref(), self.zone).await?;
                 let (days, expired): (Vec<_>, Vec<_>) = days.into_iter().partition(|day| {
                     let period = Days { from: table.per.first(*day), to: table.per.next(*day) };
-                    tables.expired_within(&table.query, self.span(period)).is_none()
+                    tables.expired_within(&table.query, &table.position, self.span(period)).is_none()
                 });
                 left = expired.len();
                 let days = together(table.per, days);
@@ -162,7 +162,7 @@ impl Jobs<'_> {
     /// How the days are computed: of many, those far from any row that is stored at once.
     async fn parts(&self, table: &JobTable, days: Days, tables: &Tables<'_>) -> Result<Parts, BatchError> {
         // What reads no topic has rows for days that no event is of.
-        if !are_many(days) || tables.read_by(&table.query).next().is_none() {
+        if !are_many(days) || tables.read_by(&table.query, &table.position).next().is_none() {
             return Ok(Parts { filled: at_once(table.per, days), empty: Vec::new() });
         }
         let with_rows = changes::days_with_rows(table, tables, self.span(days), self.zone).await?;
@@ -171,7 +171,9 @@ impl Jobs<'_> {
 
     /// What a table has of days of which rows were deleted is all that is left of them.
     fn refuse_gone(&self, table: &JobTable, days: Days, tables: &Tables<'_>) -> Result<(), BatchError> {
-        let Some((first, last)) = tables.expired_within(&table.query, self.span(days)) else { return Ok(()) };
+        let Some((first, last)) = tables.expired_within(&table.query, &table.position, self.span(days)) else {
+            return Ok(());
+        };
         let day = |micros| civil_day(self.zone, micros);
         let (from, to) = (days.from, days.to.pred_opt().unwrap_or(days.to));
         let (first, last) = (day(first).unwrap_or(from), day(last).unwrap_or(to));
@@ -181,7 +183,7 @@ impl Jobs<'_> {
     /// A day is over for a topic once the committed watermark has passed its end by the lateness: from then on no event of it counts.
     async fn refuse_open(&self, table: &JobTable, last: NaiveDate, tables: &Tables<'_>) -> Result<(), BatchError> {
         let end_ms = day_start_ms(self.zone, next_day(last));
-        for (topic, stored) in tables.read_by(&table.query) {
+        for (topic, stored) in tables.read_by(&table.query, &table.position) {
             let Some(archive) = &stored.reader else { continue };
             let closes_ms = end_ms + topic.lateness_ms;
             // Before the first event there is no watermark, and the clock is all that is known.

@@ -6,15 +6,16 @@ use std::sync::Arc;
 
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
-use datafusion::catalog::TableProvider;
-use datafusion::common::ScalarValue;
+use datafusion::catalog::{MemorySchemaProvider, TableProvider};
+use datafusion::common::{ScalarValue, TableReference};
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::datasource::{MemTable, ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::prelude::{DataFrame, SessionContext};
+use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Query;
-use vitral_catalog::names::{ORIGIN_COLUMN, statement};
+use vitral_catalog::names::{self, ORIGIN_COLUMN, statement};
 use vitral_catalog::{Catalog, Diagnostics, Meaning, Name, Names, Position, Scope, planning_errors, reference};
 use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates};
 use vitral_schemas::time::MICROS_PER_MS;
@@ -125,28 +126,28 @@ impl<'a> Tables<'a> {
 
     /// The first and last event time, in microseconds, of rows that a query would read in this span and that have expired; none if all are
     /// there.
-    pub(crate) fn expired_within(&self, query: &Query, span: Span) -> Option<(i64, i64)> {
+    pub(crate) fn expired_within(&self, query: &Query, position: &Position, span: Span) -> Option<(i64, i64)> {
         let micros = |ms: i64| ms.saturating_mul(MICROS_PER_MS);
         let (from, to) = (micros(span.from_ms), micros(span.to_ms));
-        let expired = self.read_by(query).filter_map(|(_, stored)| stored.expired.within(from, to));
+        let expired = self.read_by(query, position).filter_map(|(_, stored)| stored.expired.within(from, to));
         expired.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }
 
     /// The topics that a query reads, by itself and by its views.
-    pub(crate) fn read_by(&self, query: &Query) -> impl Iterator<Item = (&'a Topic, &Stored)> {
-        let named = self.named_by(query);
+    pub(crate) fn read_by(&self, query: &Query, position: &Position) -> impl Iterator<Item = (&'a Topic, &Stored)> {
+        let named = self.named_by(query, position);
         self.topics().filter(move |(topic, _)| named.contains(&topic.name))
     }
 
     /// Why a reference table that a query reads has no rows; none if all have some.
-    pub(crate) fn unfilled_reference(&self, query: &Query) -> Option<String> {
-        self.named_by(query).iter().find_map(|name| self.unfilled.get(name).cloned())
+    pub(crate) fn unfilled_reference(&self, query: &Query, position: &Position) -> Option<String> {
+        self.named_by(query, position).iter().find_map(|name| self.unfilled.get(name).cloned())
     }
 
     /// What a query names, by itself and by its views.
-    fn named_by(&self, query: &Query) -> BTreeSet<String> {
+    fn named_by(&self, query: &Query, position: &Position) -> BTreeSet<String> {
         // Names that it cannot read are reported where it is planned.
-        let needs = self.names.needs(query, &Position::file("catalog"), Scope::History).unwrap_or_default();
+        let needs = self.names.needs(query, position, Scope::History).unwrap_or_default();
         let tables = needs.names.into_iter().filter_map(|name| match name {
             Name::Table(table) => Some(table),
             _ => None,
@@ -170,7 +171,8 @@ impl<'a> Tables<'a> {
             let Name::Table(name) = name else { continue };
             let table: Arc<dyn TableProvider> = match self.names.get(name) {
                 Some(Meaning::View(view)) => {
-                    let plan = plan_query(&context, &view.query).await;
+                    let schema = self.names.schema_of(&view.position);
+                    let plan = plan_in(&context, &view.query, schema).await;
                     Arc::new(ViewTable::new(plan.map_err(|source| unplanned(&view.position, &source))?, None))
                 }
                 Some(Meaning::Topic) => {
@@ -182,9 +184,11 @@ impl<'a> Tables<'a> {
                     Arc::clone(table)
                 }
             };
-            context.register_table(name.as_str(), table).map_err(failed)?;
+            for schema in self.names.schemas_with(name) {
+                register(&context, schema, names::plain(name), Arc::clone(&table)).map_err(failed)?;
+            }
         }
-        let plan = plan_query(&context, query).await.map_err(failed)?;
+        let plan = plan_in(&context, query, needs.schema()).await.map_err(failed)?;
         Ok(DataFrame::new(context.state(), plan))
     }
 }
@@ -193,6 +197,43 @@ fn names(catalog: &Catalog) -> Result<Names, BatchError> {
     let session = Engine::Local.session().map_err(BatchError::engine("the catalog", "planned"))?;
     let functions: Vec<String> = session.state().table_functions().keys().cloned().collect();
     Ok(Names::new(catalog, functions))
+}
+
+/// Puts a table into a schema, which is made if it is not there.
+pub(crate) fn register(
+    context: &SessionContext,
+    schema: &str,
+    name: &str,
+    table: Arc<dyn TableProvider>,
+) -> PlanResult<()> {
+    let state = context.state();
+    let catalog = state.catalog_list().catalog(&state.config_options().catalog.default_catalog);
+    if let Some(catalog) = catalog.filter(|catalog| catalog.schema(schema).is_none()) {
+        catalog.register_schema(schema, Arc::new(MemorySchemaProvider::new()))?;
+    }
+    context.register_table(TableReference::partial(schema, name), table)?;
+    Ok(())
+}
+
+/// Puts a table where a query expects it, with its domain or without.
+pub(crate) fn register_as_written(
+    context: &SessionContext,
+    query: &Query,
+    name: &str,
+    table: Arc<dyn TableProvider>,
+) -> PlanResult<()> {
+    let (written, _) = resolve_table_references(&statement(query), true)?;
+    for written in written.iter().filter(|written| written.table() == name) {
+        register(context, written.schema().unwrap_or(names::SCHEMA), name, Arc::clone(&table))?;
+    }
+    Ok(())
+}
+
+/// Plans a query whose plain names are looked up in a schema.
+async fn plan_in(context: &SessionContext, query: &Query, schema: &str) -> PlanResult<LogicalPlan> {
+    let mut state = context.state();
+    schema.clone_into(&mut state.config_mut().options_mut().catalog.default_schema);
+    state.statement_to_plan(statement(query)).await
 }
 
 pub(crate) async fn plan_query(context: &SessionContext, query: &Query) -> PlanResult<LogicalPlan> {

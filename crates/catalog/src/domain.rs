@@ -3,14 +3,16 @@
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
+use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::builtin::SETTINGS_FILE;
+use super::domains::RESERVED;
 use super::{Diagnostic, Diagnostics, Position, SourceFile, builtin};
 
 /// The domain that is in use where none is chosen.
 pub const DEFAULT_DOMAIN: &str = "ecommerce";
 
-pub(super) const FILE: &str = "domain.toml";
 /// As diagnostics name what does not come from a file of the catalog.
 const CONFIGURATION: &str = "configuration";
 
@@ -32,14 +34,19 @@ pub struct DomainOptions {
     pub currency: Option<String>,
 }
 
-/// The built-in domains in use, and what holds for the whole catalog. Its files read zone and currency by
+/// The domains in use, and what holds for the whole catalog. Its files read zone and currency by
 /// `current_setting('domain.time_zone')` and `current_setting('domain.currency')`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainSettings {
-    /// In order: the first is the one that the page is of.
+    /// In order: the first is the one that the page is of, and whose names need no domain before them.
     pub domains: Vec<String>,
+    /// Folders of the configuration that are domains of their own.
+    pub(super) folders: Vec<(PathBuf, String)>,
+    /// The title that people see.
     pub title: String,
+    /// The zone in which days and months begin.
     pub time_zone: Tz,
+    /// The currency of amounts that name none: three capital letters, ISO 4217.
     pub currency: String,
 }
 
@@ -53,10 +60,12 @@ impl Default for DomainSettings {
 }
 
 impl DomainSettings {
-    /// Those of built-in domains, with what the `domain.toml` of catalog folders says over them, and `configured` over all. One
-    /// process has one zone and one currency: domains that differ need a word of the configuration.
+    /// Those of the domains, with what the `domain.toml` of other catalog folders says over them, and `configured` over all. A folder whose
+    /// `domain.toml` has a name is a domain, after the named ones if it is not among them. One process has one zone and one currency:
+    /// domains that differ need a word of the configuration.
     pub fn load(domains: &[String], dirs: &[PathBuf], configured: &DomainOptions) -> Result<Self, Diagnostics> {
         let mut layers = Layers::default();
+        let folders = dirs.iter().filter_map(|dir| layers.read_folder(dir)).collect::<Vec<_>>();
         for (index, domain) in domains.iter().enumerate() {
             if domains[..index].contains(domain) {
                 let error = format!("catalog.domains names {domain} twice");
@@ -65,20 +74,61 @@ impl DomainSettings {
             }
             match builtin::settings_file(domain) {
                 Some(file) => layers.add_domain(&file),
+                None if named(&folders, domain).next().is_some() => {}
                 None => layers.errors.push(unknown(domain)),
             }
+            named(&folders, domain)
+                .for_each(|folder| layers.add_options(folder.position.clone(), folder.options.clone()));
         }
-        for dir in dirs {
-            layers.add_folder(dir);
+        let mut order = domains.to_vec();
+        for folder in &folders {
+            match &folder.name {
+                Some(name) if order.contains(name) => {}
+                Some(name) => {
+                    order.push(name.clone());
+                    layers.add_options(folder.position.clone(), folder.options.clone());
+                }
+                None => layers.put_over(folder.position.clone(), folder.options.clone()),
+            }
         }
         layers.put_over(Position::file(CONFIGURATION), configured.clone());
-        layers.finish(domains)
+        let named = folders.into_iter().filter_map(|folder| Some((folder.dir, folder.name?)));
+        layers.finish(order, named.collect())
+    }
+
+    /// The domain that a folder of the configuration is; none if it goes over all of them.
+    pub(super) fn domain_of(&self, dir: &Path) -> Option<&str> {
+        self.folders.iter().find(|(folder, _)| folder == dir).map(|(_, domain)| domain.as_str())
     }
 
     /// The first domain in use; empty without one.
     pub fn domain(&self) -> &str {
         self.domains.first().map_or("", String::as_str)
     }
+}
+
+/// What a `domain.toml` of the configuration's folders may say.
+#[derive(Debug, Default, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+struct FolderFile {
+    /// If the folder is a domain of its own.
+    name: Option<String>,
+    title: Option<String>,
+    time_zone: Option<String>,
+    currency: Option<String>,
+}
+
+/// A folder of the configuration that has a `domain.toml`.
+struct Folder {
+    dir: PathBuf,
+    position: Position,
+    name: Option<String>,
+    options: DomainOptions,
+}
+
+/// The folders that are this domain.
+fn named<'a>(folders: &'a [Folder], domain: &'a str) -> impl Iterator<Item = &'a Folder> {
+    folders.iter().filter(move |folder| folder.name.as_deref() == Some(domain))
 }
 
 /// An option with the place that said it.
@@ -89,18 +139,20 @@ struct Layers {
     title: Said,
     time_zone: Said,
     currency: Said,
-    /// Options of which a domain says something else than one before it, unless a folder or the configuration decides.
+    /// Options on which a domain differs from one before it, unless a folder or the configuration decides.
     differing: Vec<(&'static str, Diagnostic)>,
     errors: Vec<Diagnostic>,
 }
 
 impl Layers {
     fn add_domain(&mut self, file: &SourceFile) {
-        let options = match read(file) {
-            Ok(options) => options,
-            Err(error) => return self.errors.push(error),
-        };
-        let position = Position::file(&file.path);
+        match read(file) {
+            Ok(options) => self.add_options(Position::file(&file.path), options),
+            Err(error) => self.errors.push(error),
+        }
+    }
+
+    fn add_options(&mut self, position: Position, options: DomainOptions) {
         self.title = self.title.take().or(options.title.map(|title| (position.clone(), title)));
         let parts =
             [("time_zone", &mut self.time_zone, options.time_zone), ("currency", &mut self.currency, options.currency)];
@@ -120,19 +172,33 @@ impl Layers {
         }
     }
 
-    fn add_folder(&mut self, dir: &Path) {
-        let path = dir.join(FILE);
+    /// None if the folder has no `domain.toml`, or one with an error.
+    fn read_folder(&mut self, dir: &Path) -> Option<Folder> {
+        let path = dir.join(SETTINGS_FILE);
         let shown = path.display().to_string();
-        match std::fs::read_to_string(&path) {
-            Ok(text) => match read(&SourceFile { path: shown.clone(), text }) {
-                Ok(options) => self.put_over(Position::file(shown), options),
-                Err(error) => self.errors.push(error),
-            },
+        let position = Position::file(&shown);
+        let file = match std::fs::read_to_string(&path) {
+            Ok(text) => read::<FolderFile>(&SourceFile { path: shown, text }),
             // A folder may have none; one that is not there itself is found where its SQL is read.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {}
-            Err(error) => self.errors.push(
-                Position::file(shown).error(format!("cannot be read: {error}"), "let this user read it".to_owned()),
-            ),
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
+            Err(error) => Err(position.error(format!("cannot be read: {error}"), "let this user read it".to_owned())),
+        };
+        let file = file.and_then(|file| match &file.name {
+            Some(name) if !is_name(name) => Err(position.error(
+                format!("name is {name:?}, which a domain cannot be called"),
+                format!("use small letters, digits and _, and another name than {}", RESERVED.join(", ")),
+            )),
+            _ => Ok(file),
+        });
+        match file {
+            Ok(FolderFile { name, title, time_zone, currency }) => {
+                let options = DomainOptions { title, time_zone, currency };
+                Some(Folder { dir: dir.to_owned(), position, name, options })
+            }
+            Err(error) => {
+                self.errors.push(error);
+                None
+            }
         }
     }
 
@@ -151,14 +217,14 @@ impl Layers {
         }
     }
 
-    fn finish(mut self, domains: &[String]) -> Result<DomainSettings, Diagnostics> {
+    fn finish(mut self, domains: Vec<String>, folders: Vec<(PathBuf, String)>) -> Result<DomainSettings, Diagnostics> {
         let zone = self.time_zone.as_ref().map_or(Ok(Tz::UTC), |(position, name)| zone(position, name));
         let currency = self.currency.as_ref().map_or(Ok(NO_CURRENCY.to_owned()), |(at, code)| currency(at, code));
         self.errors.extend(self.differing.into_iter().map(|(_, error)| error));
         match (zone, currency) {
             (Ok(time_zone), Ok(currency)) if self.errors.is_empty() => {
                 let title = self.title.map_or_else(|| "Vitral".to_owned(), |(_, title)| title);
-                Ok(DomainSettings { domains: domains.to_vec(), title, time_zone, currency })
+                Ok(DomainSettings { domains, folders, title, time_zone, currency })
             }
             (zone, currency) => {
                 self.errors.extend(zone.err().into_iter().chain(currency.err()));
@@ -183,22 +249,31 @@ fn currency(position: &Position, code: &str) -> Result<String, Diagnostic> {
     Err(position.error(format!("currency is {code:?}, which is not a code of three capital letters"), remedy))
 }
 
-fn read(file: &SourceFile) -> Result<DomainOptions, Diagnostic> {
+/// Whether a domain can be called so: SQL looks for names in small letters.
+fn is_name(name: &str) -> bool {
+    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
+    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_part) && !RESERVED.contains(&name)
+}
+
+fn read<T: DeserializeOwned>(file: &SourceFile) -> Result<T, Diagnostic> {
     toml::from_str(&file.text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let before = file.text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let line = before.matches('\n').count() as u64 + 1;
         let column = before[line_start..].chars().count() as u64 + 1;
-        let remedy = "a domain has title, time_zone and currency, each a text in quotes".to_owned();
-        Position::file(&file.path).at_line(line, column).error(error.message(), remedy)
+        let remedy = "a domain has title, time_zone and currency, and in a folder of catalog.dirs a name; each is a text in quotes";
+        Position::file(&file.path).at_line(line, column).error(error.message(), remedy.to_owned())
     })
 }
 
 fn unknown(domain: &str) -> Diagnostic {
     Position::file(CONFIGURATION).error(
-        format!("catalog.domains names {domain}, which is not a built-in domain"),
-        format!("name {}, or have its folder in catalog.dirs", builtin::domains().join(", ")),
+        format!("catalog.domains names {domain}, which is not a domain"),
+        format!(
+            "name {}, or a folder in catalog.dirs whose {SETTINGS_FILE} says name = \"{domain}\"",
+            builtin::domains().join(", ")
+        ),
     )
 }
 
@@ -213,7 +288,7 @@ mod tests {
 
     fn folder(text: &str) -> tempfile::TempDir {
         let dir = tempfile::tempdir().expect("a folder");
-        std::fs::write(dir.path().join(FILE), text).expect("written");
+        std::fs::write(dir.path().join(SETTINGS_FILE), text).expect("written");
         dir
     }
 
@@ -259,7 +334,7 @@ mod tests {
             layers.add_domain(&file("a/domain.toml", "time_zone = 'UTC'\ncurrency = 'EUR'"));
             layers.add_domain(&file("b/domain.toml", "time_zone = 'UTC'\ncurrency = 'USD'"));
             layers.put_over(Position::file(CONFIGURATION), configured);
-            layers.finish(&[]).map_err(|errors| errors.to_string())
+            layers.finish(Vec::new(), Vec::new()).map_err(|errors| errors.to_string())
         };
         let error = both(DomainOptions::default()).expect_err("two currencies");
         assert!(error.contains("b/domain.toml: currency is USD, but EUR in a/domain.toml"), "{error}");

@@ -8,21 +8,25 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{Expr, Query, Value};
 
-use super::reader::Options;
+use super::syntax::Options;
 use super::{Diagnostic, Position, expressions};
 
+/// A path of the API and the statement that answers it.
 #[derive(Debug, Clone)]
 pub struct Endpoint {
+    /// The view's name, in diagnostics.
     pub name: String,
     /// The URL's path, `/orders/summary`.
     pub path: String,
     /// What it answers, for the API's description.
     pub description: String,
+    /// The statement, its placeholders included.
     pub query: Box<Query>,
     /// The names of its placeholders, without `$`.
     pub parameters: BTreeSet<String>,
     /// `$limite` when the request gives none.
     pub limit_default: usize,
+    /// Where it is declared.
     pub position: Position,
 }
 

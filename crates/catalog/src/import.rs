@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Spanned, TableFactor};
 
-use super::reader::{Options, text_literal};
+use super::syntax::{Options, ident_text, text_literal};
 use super::{Diagnostic, Position};
 use crate::position::InFile;
 
 /// How a row of a file becomes one of a topic.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ImportTarget {
+    /// The name of the topic.
     pub topic: String,
     /// Columns that every row has, and their texts.
     pub constants: Vec<(String, String)>,
@@ -21,9 +22,11 @@ pub struct ImportTarget {
     pub key: Vec<String>,
     /// Columns that files need not have though messages must.
     pub optional: Vec<String>,
-    /// The view's columns that are summed up when files are in, by which of its columns, and of which the largest are shown.
+    /// The view's columns that are summed up after an import.
     pub sums: Vec<String>,
+    /// By which of the view's columns the sums are shown.
     pub sums_by: Vec<String>,
+    /// The column whose values with the largest sums are shown.
     pub top: Option<String>,
 }
 
@@ -57,7 +60,8 @@ impl ImportTarget {
                 )
             })?;
         }
-        Ok(Self { topic: name.to_string(), constants, aliases, ..Self::default() })
+        let parts: Vec<_> = name.0.iter().filter_map(|part| part.as_ident()).map(ident_text).collect();
+        Ok(Self { topic: parts.join("."), constants, aliases, ..Self::default() })
     }
 
     /// Takes the further options that a view with `import` may have.

@@ -9,13 +9,15 @@
 use chrono::{Datelike, Days, Months, NaiveDate};
 use datafusion::sql::sqlparser::ast::Query;
 
-use super::reader::Options;
+use super::syntax::Options;
 use super::{Diagnostic, Position};
 
 /// What is computed together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Period {
+    /// Day by day.
     Day,
+    /// Each month as a whole.
     Month,
 }
 
@@ -42,27 +44,34 @@ impl Period {
 /// One table of a job.
 #[derive(Debug, Clone)]
 pub struct JobTable {
+    /// The job that it belongs to: what `vitral batch run` calls it.
     pub job: String,
     /// Its name in the warehouse.
     pub table: String,
+    /// The time that is computed together.
     pub per: Period,
     /// The column with the first day of the row's period, or with its day.
     pub date: String,
     /// Columns that no two rows share; none if rows may be alike.
     pub key: Vec<String>,
+    /// What computes the rows.
     pub query: Box<Query>,
+    /// Where it is declared.
     pub position: Position,
 }
 
 /// Rows that should not be.
 #[derive(Debug, Clone)]
 pub struct Check {
+    /// What results and errors call it.
     pub name: String,
     /// What is wrong with a row that it selects.
     pub words: String,
     /// Days before those that are checked which its query sees too.
     pub history_days: u64,
+    /// What computes the rows.
     pub query: Box<Query>,
+    /// Where it is declared.
     pub position: Position,
 }
 

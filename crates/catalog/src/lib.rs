@@ -14,12 +14,16 @@
 //! Parsing checks everything that can be said of the text alone; what needs types is checked where it is planned.
 //! Every error is a [`Diagnostic`] that names file, line, column and remedy.
 
+#![warn(missing_docs)]
+
 mod builtin;
 mod domain;
+mod domains;
 mod endpoint;
 mod expressions;
 mod import;
 mod job;
+mod layers;
 mod metric;
 pub mod names;
 mod planning;
@@ -28,6 +32,7 @@ mod profile;
 mod reader;
 pub mod reference;
 mod statement;
+mod syntax;
 mod table;
 mod warnings;
 
@@ -38,6 +43,7 @@ use datafusion::sql::sqlparser::ast::Query;
 
 pub use self::builtin::{domains as builtin_domains, files as builtin_files};
 pub use self::domain::{DEFAULT_DOMAIN, DomainOptions, DomainSettings};
+use self::domains::Domains;
 pub use self::endpoint::Endpoint;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
@@ -55,85 +61,71 @@ use vitral_schemas::topic::Topic;
 pub struct SourceFile {
     /// As shown in diagnostics.
     pub path: String,
+    /// All of its SQL.
     pub text: String,
 }
 
 /// A plain view: SQL over topics, metrics and reference tables, evaluated when it is read.
 #[derive(Debug, Clone)]
 pub struct View {
+    /// As the catalog calls it: `domain.name` if another domain has the plain name.
     pub name: String,
+    /// The statement that gives its rows.
     pub query: Box<Query>,
     /// If files can be imported into it.
     pub import: Option<ImportTarget>,
+    /// Where it is declared.
     pub source: Position,
 }
 
+/// Everything that is declared, later layers over earlier ones.
 #[derive(Debug, Clone, Default)]
 pub struct Catalog {
+    /// Topics of Kafka, by the names of their tables.
     pub topics: Vec<Topic>,
+    /// Tables that are read from files.
     pub references: Vec<Reference>,
+    /// Plain views, some of which take files.
     pub views: Vec<View>,
+    /// Windowed metrics.
     pub metrics: Vec<Metric>,
+    /// Paths of the API.
     pub endpoints: Vec<Endpoint>,
+    /// Tables of the warehouse.
     pub job_tables: Vec<JobTable>,
+    /// Checks of quality.
     pub checks: Vec<Check>,
     /// Expressions that may fail on data: see [`Self::warnings`].
     suspects: Vec<warnings::Suspect>,
+    /// How the files of other programs become rows.
     pub profiles: Vec<Profile>,
     topic_positions: BTreeMap<String, Position>,
+    domains: Domains,
     /// The text of what could not be read: names that stand there are not missing.
     unread: String,
 }
 
-/// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part of the engine.
-const ENGINE_ENDPOINTS: [&str; 2] = ["/livro", "/reconciliacao"];
-
 impl Catalog {
-    /// The built-in domains in use with the folders merged over them, in order: a later statement replaces an earlier
-    /// file's of the same kind and name. Two domains cannot have the same name.
+    /// The domains in use with the other folders over them, in order: a later statement replaces an earlier file's of the same domain,
+    /// kind and name. What is stored or served under its name (topics, metrics, tables of the warehouse, paths, checks, profiles) cannot have
+    /// the same one in two domains; views and reference tables can.
     pub fn load(dirs: &[PathBuf], settings: &DomainSettings) -> Result<Self, Diagnostics> {
-        let mut layers = vec![builtin::files(&settings.domains)];
-        for dir in dirs {
-            layers.push(read_dir(dir)?);
-        }
-        Self::parse(&layers, settings)
-    }
-
-    /// Parses layers of files; a name may stand once in each layer.
-    pub fn parse(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> Result<Self, Diagnostics> {
-        let (catalog, errors) = Self::read_layers(layers, settings);
+        let (catalog, errors) = Self::load_part(dirs, settings);
         if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
     }
 
     /// The same with what could be read, so that it can be checked further, and every error.
     pub fn load_part(dirs: &[PathBuf], settings: &DomainSettings) -> (Self, Vec<Diagnostic>) {
-        let mut layers = vec![builtin::files(&settings.domains)];
-        let mut unreadable = Vec::new();
-        for dir in dirs {
-            match read_dir(dir) {
-                Ok(files) => layers.push(files),
-                Err(Diagnostics(errors)) => unreadable.extend(errors),
-            }
-        }
-        let (catalog, errors) = Self::read_layers(&layers, settings);
-        unreadable.extend(errors);
-        (catalog, unreadable)
+        let (layers, mut errors) = layers::configured(dirs, settings);
+        let (catalog, found) = Self::read_layers(&layers, settings);
+        errors.extend(found);
+        (catalog, errors)
     }
 
-    fn read_layers(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> (Self, Vec<Diagnostic>) {
-        let mut catalog = Self::default();
-        let mut errors = Vec::new();
-        for layer in layers {
-            let mut above = Self::default();
-            for file in layer {
-                if let Err(found) = reader::read(file, settings, &mut above) {
-                    errors.extend(found);
-                }
-            }
-            errors.extend(catalog.merge(above));
-        }
-        catalog.check_references(&mut errors);
-        (catalog, errors)
+    /// Parses layers of files; a name may stand once in each layer. Files of a built-in domain are of that domain, all others go over it.
+    pub fn parse(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> Result<Self, Diagnostics> {
+        let (catalog, errors) = Self::read_layers(&layers::of_files(layers), settings);
+        if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
     }
 
     /// Where a topic of the catalog is declared.
@@ -141,15 +133,17 @@ impl Catalog {
         self.topic_positions.get(&topic.name).cloned().unwrap_or_else(|| Position::file("catalog"))
     }
 
+    /// The topic whose table has this name.
     pub fn topic(&self, name: &str) -> Option<&Topic> {
         self.topics.iter().find(|topic| topic.name == name)
     }
 
+    /// The metric of this name.
     pub fn metric(&self, name: &str) -> Option<&Metric> {
         self.metrics.iter().find(|metric| metric.name == name)
     }
 
-    /// How files are imported into what bears this name, a topic or a view of one.
+    /// How files are imported into the topic of this name, or into a view of one.
     pub fn import_target(&self, name: &str) -> Option<(&Topic, ImportTarget)> {
         if let Some(topic) = self.topic(name) {
             return Some((topic, ImportTarget { topic: name.to_owned(), ..ImportTarget::default() }));
@@ -158,13 +152,15 @@ impl Catalog {
         Some((self.topic(&target.topic)?, target))
     }
 
+    /// The metrics that read a topic.
     pub fn metrics_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Metric> {
         self.metrics.iter().filter(move |metric| metric.topic == topic)
     }
 
     /// The metric of an earlier catalog, from its [`Metric::definition`]; none if this catalog's topics do not have what it reads.
     pub fn older_metric(&self, definition: &str, settings: &DomainSettings) -> Option<Metric> {
-        let mut catalog = Self { topics: self.topics.clone(), ..Self::default() };
+        let (topics, domains) = (self.topics.clone(), self.domains.clone());
+        let mut catalog = Self { topics, domains, ..Self::default() };
         let file = SourceFile { path: "an earlier definition".to_owned(), text: definition.to_owned() };
         reader::read(&file, settings, &mut catalog).ok()?;
         let mut errors = Vec::new();
@@ -172,41 +168,37 @@ impl Catalog {
         catalog.metrics.pop().filter(|_| errors.is_empty())
     }
 
-    /// What is above replaces what has the same name; what it cannot replace is an error.
-    fn merge(&mut self, above: Self) -> Vec<Diagnostic> {
-        let is_fixed = |endpoint: &&Endpoint| {
-            ENGINE_ENDPOINTS.contains(&endpoint.path.as_str())
-                && self.endpoints.iter().any(|below| below.path == endpoint.path)
-        };
-        let errors = above.endpoints.iter().filter(is_fixed).map(|endpoint| {
-            endpoint
-                .position
-                .error(format!("path '{}' is the engine's own", endpoint.path), "choose another path".to_owned())
-        });
-        let errors = errors.collect();
-        replace(&mut self.topics, above.topics, |topic| &topic.name);
-        replace(&mut self.references, above.references, |reference| &reference.name);
-        replace(&mut self.views, above.views, |view| &view.name);
-        replace(&mut self.metrics, above.metrics, |metric| &metric.name);
-        replace(&mut self.endpoints, above.endpoints, |endpoint| &endpoint.path);
-        replace(&mut self.job_tables, above.job_tables, |table| &table.table);
-        replace(&mut self.checks, above.checks, |check| &check.name);
-        self.suspects.extend(above.suspects);
-        replace(&mut self.profiles, above.profiles, |profile| &profile.name);
-        self.topic_positions.extend(above.topic_positions);
-        self.unread.push_str(&above.unread);
-        errors
-    }
-
     /// Whether a name stands in what could not be read.
     fn is_unread(&self, name: &str) -> bool {
         names::is_word_of(name, &self.unread)
     }
 
+    /// What metrics, imports and profiles name as `domain.name` is from here on what the catalog calls it.
+    fn resolve_references(&mut self) {
+        let domains = &self.domains;
+        let resolve = |written: &mut String, position: &Position| {
+            if let Some(id) = domains.find_written(domains.of_file(&position.file), written) {
+                *written = id.to_owned();
+            }
+        };
+        for metric in &mut self.metrics {
+            resolve(&mut metric.topic, &metric.position);
+        }
+        for profile in &mut self.profiles {
+            resolve(&mut profile.table, &profile.source);
+        }
+        for view in &mut self.views {
+            if let Some(target) = &mut view.import {
+                resolve(&mut target.topic, &view.source);
+            }
+        }
+    }
+
     /// Metrics read topics of the catalog, and what can be imported goes into one.
-    fn check_references(&self, errors: &mut Vec<Diagnostic>) {
+    fn check_references(&mut self, errors: &mut Vec<Diagnostic>) {
+        self.resolve_references();
         for metric in &self.metrics {
-            if self.topic(&metric.topic).is_none() && !self.is_unread(&metric.topic) {
+            if self.topic(&metric.topic).is_none() && !self.is_unread(domains::plain(&metric.topic)) {
                 let known: Vec<_> = self.topics.iter().map(|topic| topic.name.as_str()).collect();
                 errors.push(metric.topic_position.error(
                     format!("metric {} reads {}, which is not a topic", metric.name, metric.topic),
@@ -215,7 +207,7 @@ impl Catalog {
             }
         }
         for profile in &self.profiles {
-            if self.import_target(&profile.table).is_none() && !self.is_unread(&profile.table) {
+            if self.import_target(&profile.table).is_none() && !self.is_unread(domains::plain(&profile.table)) {
                 errors.push(profile.source.error(
                     format!("profile_for = '{}': files cannot be imported into that", profile.table),
                     "name a topic, or a view with the option import".into(),
@@ -225,7 +217,7 @@ impl Catalog {
         for view in &self.views {
             let Some(target) = &view.import else { continue };
             let Some(topic) = self.topic(&target.topic) else {
-                if self.is_unread(&target.topic) {
+                if self.is_unread(domains::plain(&target.topic)) {
                     continue;
                 }
                 errors.push(view.source.error(
@@ -242,15 +234,6 @@ impl Catalog {
                     "name columns of the topic".into(),
                 ));
             }
-        }
-    }
-}
-
-fn replace<T>(below: &mut Vec<T>, above: Vec<T>, name: impl Fn(&T) -> &String) {
-    for item in above {
-        match below.iter_mut().find(|old| name(old) == name(&item)) {
-            Some(old) => *old = item,
-            None => below.push(item),
         }
     }
 }

@@ -3,28 +3,33 @@
 //! The window call is taken out of the SQL: what remains groups by the plain column [`PANE_COLUMN`], so the same
 //! statement can be folded pane by pane, merged per window, or run as one plain aggregate over history.
 
+mod window;
+
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::{
     ast::{
-        Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, LimitClause, OrderByKind,
-        Query, Select, SelectItem, SetExpr, Spanned, TableFactor, Value,
+        Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr,
+        Spanned, TableFactor,
     },
     tokenizer::Span,
 };
 use sha2::{Digest, Sha256};
 
-use super::reader::{Options, simple_name, text_literal};
-use super::table::duration_ms;
+use self::window::window_of;
+pub(super) use self::window::windows_per_event;
+use super::syntax::{Options, ident_text, simple_name};
 use super::{Diagnostic, DomainSettings, Position, expressions};
 use crate::position::InFile;
 use vitral_schemas::window::Window;
 
 /// The column that stands for the window in a metric's rewritten SQL: the start of the row's pane.
 pub const PANE_COLUMN: &str = "_pane";
+/// The column with the first moment of a row's window.
 pub const WINDOW_START_COLUMN: &str = "janela_inicio";
+/// The column with the end of a row's window, which is not in it any more.
 pub const WINDOW_END_COLUMN: &str = "janela_fim";
 const WINDOW_ALIAS: &str = "janela";
 /// Functions of ours by all their names, and their versions. A new version belongs here when it gives other rows, or columns of another
@@ -34,14 +39,18 @@ static CHANGED_FUNCTIONS: [(&[&str], u32); 1] = [
     (&["avg", "mean"], 2),
 ];
 
+/// A windowed metric, its statement taken apart.
 #[derive(Debug, Clone)]
 pub struct Metric {
+    /// Its table, its folder and its path in the API.
     pub name: String,
     /// The comment at the head of its file: what it means and by which formula.
     pub description: String,
     /// The topic it reads, by its table name.
     pub topic: String,
+    /// Where the topic is named.
     pub topic_position: Position,
+    /// How its windows lie in time.
     pub window: Window,
     /// The SQL with the window call replaced by [`PANE_COLUMN`], without ORDER BY and LIMIT.
     pub query: Box<Query>,
@@ -49,13 +58,17 @@ pub struct Metric {
     pub order: Vec<OrderColumn>,
     /// LIMIT: how many rows of each window are kept, in that order.
     pub limit: Option<usize>,
+    /// Where it is declared.
     pub position: Position,
     text: String,
 }
 
+/// A column of ORDER BY.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct OrderColumn {
+    /// The column.
     pub name: String,
+    /// Whether the largest come first.
     pub descending: bool,
 }
 
@@ -214,23 +227,32 @@ fn refuse_extras(query: &Query, position: &Position) -> Result<(), Diagnostic> {
     }
 }
 
-fn topic_of(select: &Select, position: &Position) -> Result<(String, Position), Diagnostic> {
+/// The topic, as it is written; from here on the query names it without its domain.
+fn topic_of(select: &mut Select, position: &Position) -> Result<(String, Position), Diagnostic> {
     let remedy = "read one topic; join its rows with other tables when reading, in a view or an endpoint";
     if select.distinct.is_some() {
         return Err(position.error("SELECT DISTINCT cannot stand in a metric", "group by the columns instead".into()));
     }
-    let [from] = select.from.as_slice() else {
+    let [from] = select.from.as_mut_slice() else {
         let at = select.from.get(1).map_or_else(|| position.clone(), |second| position.at(second.span()));
         return Err(at.error("a metric reads exactly one topic", remedy.into()));
     };
     if let Some(join) = from.joins.first() {
         return Err(position.at(join.relation.span()).error("a metric cannot join", remedy.into()));
     }
-    let TableFactor::Table { name, .. } = &from.relation else {
+    let TableFactor::Table { name, .. } = &mut from.relation else {
         return Err(position.at(from.relation.span()).error("a metric reads a topic, not a subquery", remedy.into()));
     };
     let at = position.at(name.span());
-    Ok((simple_name(name, &at)?, at))
+    let domain = match name.0.as_slice() {
+        [ObjectNamePart::Identifier(domain), _] => Some(ident_text(domain)),
+        _ => None,
+    };
+    if domain.is_some() {
+        name.0.remove(0);
+    }
+    let topic = simple_name(name, &at)?;
+    Ok((domain.map_or_else(|| topic.clone(), |domain| format!("{domain}.{topic}")), at))
 }
 
 /// Replaces `tumble(...) AS janela` and the grouping by it with the pane column.
@@ -315,81 +337,4 @@ fn is_window_alias(ident: &Ident) -> bool {
 
 fn pane() -> Expr {
     Expr::Identifier(Ident::with_span(Span::empty(), PANE_COLUMN))
-}
-
-/// `tumble(size)` or `hop(slide, size)`, as in Arroyo.
-fn window_of(function: &Function, at: &Position) -> Result<Option<Window>, Diagnostic> {
-    let name = function.name.to_string().to_lowercase();
-    if name != "tumble" && name != "hop" {
-        return Ok(None);
-    }
-    let FunctionArguments::List(list) = &function.args else {
-        return Err(at.error(format!("{name} has no arguments"), "write tumble(INTERVAL '1 minute')".into()));
-    };
-    let lengths: Vec<Length> = list.args.iter().map(|arg| length(arg, at)).collect::<Result<_, _>>()?;
-    let window = match (name.as_str(), lengths.as_slice()) {
-        ("tumble", [Length::Ms(size_ms)]) if *size_ms > 0 => Window::Fixed { size_ms: *size_ms, slide_ms: *size_ms },
-        ("tumble", [Length::Days(1)]) => Window::Days { size: 1 },
-        ("tumble", [Length::Months(1)]) => Window::Month,
-        ("hop", [Length::Ms(slide_ms), Length::Ms(size_ms)]) if *slide_ms > 0 && slide_ms <= size_ms => {
-            Window::Fixed { size_ms: *size_ms, slide_ms: *slide_ms }
-        }
-        ("hop", [Length::Days(1), Length::Days(size)]) if *size > 0 => Window::Days { size: *size },
-        _ => {
-            return Err(at.error(
-                format!("{function} is not a supported window"),
-                "write tumble(INTERVAL '1 minute'), tumble of '1 day' or '1 month', hop(INTERVAL '1 minute', INTERVAL '5 minutes') with the slide first, or hop(INTERVAL '1 day', INTERVAL 'n days')".into(),
-            ));
-        }
-    };
-    if windows_per_event(window) > MAX_WINDOWS_PER_PANE {
-        return Err(at.error(
-            format!("{function} puts each event into more than {MAX_WINDOWS_PER_PANE} windows"),
-            "slide by a longer step".into(),
-        ));
-    }
-    Ok(Some(window))
-}
-
-/// Every row of a pane is merged once for each window that holds it.
-const MAX_WINDOWS_PER_PANE: i64 = 1_000;
-
-/// How many windows hold each event.
-pub(super) fn windows_per_event(window: Window) -> i64 {
-    match window {
-        Window::Fixed { size_ms, slide_ms } => size_ms / slide_ms,
-        Window::Days { size } => i64::from(size),
-        Window::Month => 1,
-    }
-}
-
-enum Length {
-    Ms(i64),
-    Days(u32),
-    Months(u32),
-}
-
-fn length(arg: &FunctionArg, at: &Position) -> Result<Length, Diagnostic> {
-    let wrong = || at.error(format!("{arg} is not an interval"), "write INTERVAL '1 minute'".into());
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Interval(interval))) = arg else { return Err(wrong()) };
-    let value = text_literal(&interval.value)
-        .or_else(|| match interval.value.as_ref() {
-            Expr::Value(value) => match &value.value {
-                Value::Number(number, _) => Some(number.clone()),
-                _ => None,
-            },
-            _ => None,
-        })
-        .ok_or_else(wrong)?;
-    let text = match &interval.leading_field {
-        Some(field) => format!("{value} {}", field.to_string().to_lowercase()),
-        None => value,
-    };
-    let (count, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
-    let civil = |count: &str| count.parse::<u32>().map_err(|_| wrong());
-    match unit.trim().trim_end_matches('s') {
-        "day" => Ok(Length::Days(civil(count)?)),
-        "month" => Ok(Length::Months(civil(count)?)),
-        _ => duration_ms(&text).map(Length::Ms).ok_or_else(wrong),
-    }
 }

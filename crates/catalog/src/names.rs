@@ -1,9 +1,11 @@
 //! What names stand for: the one resolver of everything that SQL may read.
 //!
-//! Topics, reference tables, metrics, views and the engine's own tables share one namespace. Callers that plan a statement ask here
-//! what it reads, views seen through, and provide that and nothing else.
+//! Topics, reference tables, metrics, views and the engine's own tables share one namespace, in which each domain has a schema of its
+//! own. Callers that plan a statement ask here what it reads, views seen through, and provide that and nothing else.
 
+mod engine_table;
 mod place;
+mod schemas;
 mod walk;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -13,59 +15,15 @@ use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{self, Query};
 
+pub use self::engine_table::EngineTable;
 use self::place::place_of;
 use self::walk::Walk;
+use crate::domains::Domains;
+pub use crate::domains::{INFORMATION_SCHEMA, NOW_SCHEMA, SCHEMA, plain};
 use crate::{Catalog, Diagnostic, Position};
-
-/// Where topics, metrics, reference tables and views are.
-pub const SCHEMA: &str = "public";
-/// `agora.metric` is the newest window of a metric that has begun. To ask the metric itself for it would mean reading its whole
-/// history for the last start, at each request.
-pub const NOW_SCHEMA: &str = "agora";
-/// The names and columns of everything, as every SQL client expects them.
-pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// Where a row of a topic came from; a column for jobs and checks alone.
 pub const ORIGIN_COLUMN: &str = "_origem";
-
-/// Tables that the engine itself keeps.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
-pub enum EngineTable {
-    /// Every row of every topic that did not count.
-    Ledger,
-    /// What reconciliations have found.
-    Reconciliation,
-    /// What was imported, and taken back.
-    Imports,
-    /// Rows that the warehouse's database cannot take.
-    Quarantine,
-    /// What was done to data, and by whom.
-    Audit,
-}
-
-impl EngineTable {
-    pub const ALL: [Self; 5] = [Self::Ledger, Self::Reconciliation, Self::Imports, Self::Quarantine, Self::Audit];
-
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Ledger => "livro",
-            Self::Reconciliation => vitral_schemas::reconciliation::TABLE,
-            Self::Imports => "importacoes",
-            Self::Quarantine => "quarentena",
-            Self::Audit => "auditoria",
-        }
-    }
-
-    /// Whether it can be read before anything is in it.
-    pub fn is_always_there(self) -> bool {
-        matches!(self, Self::Ledger | Self::Reconciliation)
-    }
-
-    /// Whether endpoints may read it; the others are only for those who have the stored files.
-    fn is_served(self) -> bool {
-        matches!(self, Self::Ledger | Self::Reconciliation)
-    }
-}
 
 /// Which of the names a statement may read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -81,16 +39,27 @@ pub enum Scope {
 /// What a name stands for.
 #[derive(Debug)]
 pub enum Meaning {
+    /// A table of counted events.
     Topic,
+    /// A table that is read from a file.
     Reference,
-    Metric { topic: String },
+    /// A metric.
+    Metric {
+        /// The one that it reads.
+        topic: String,
+    },
+    /// A statement that gives the rows when it is read.
     View(ViewQuery),
+    /// A table that the engine keeps.
     Engine(EngineTable),
 }
 
+/// The statement of a view.
 #[derive(Debug)]
 pub struct ViewQuery {
+    /// What gives its rows.
     pub query: Box<Query>,
+    /// Where the view is declared.
     pub position: Position,
     /// What the query names; none if that cannot be said.
     reads: Vec<Name>,
@@ -99,6 +68,7 @@ pub struct ViewQuery {
 /// What a statement may name.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Name {
+    /// A topic, reference table, metric, view or table of the engine, as the catalog calls it.
     Table(String),
     /// The newest window of a metric.
     Newest(String),
@@ -111,10 +81,19 @@ pub enum Name {
 pub struct Needs {
     /// Each after those that it is made of.
     pub names: Vec<Name>,
+    /// The topics that all of it is made of.
     pub topics: BTreeSet<String>,
+    /// The domain of the statement, if it is not the first.
+    pub domain: Option<String>,
 }
 
 impl Needs {
+    /// Where the statement's plain names are looked up.
+    pub fn schema(&self) -> &str {
+        self.domain.as_deref().unwrap_or(SCHEMA)
+    }
+
+    /// Whether what the catalog calls so is read.
     pub fn table(&self, name: &str) -> bool {
         self.names.iter().any(|known| matches!(known, Name::Table(table) if table == name))
     }
@@ -124,6 +103,7 @@ impl Needs {
 #[derive(Debug)]
 pub struct Names {
     declared: BTreeMap<String, (Meaning, Option<Position>)>,
+    domains: Domains,
     /// Table functions, which look like tables.
     functions: BTreeSet<String>,
     /// Statements that could not be read: what they declare is not missing.
@@ -137,6 +117,7 @@ impl Names {
     pub fn new(catalog: &Catalog, functions: impl IntoIterator<Item = String>) -> Self {
         let mut names = Self {
             declared: BTreeMap::new(),
+            domains: catalog.domains.clone(),
             functions: functions.into_iter().collect(),
             unread: catalog.unread.clone(),
             errors: Vec::new(),
@@ -163,7 +144,6 @@ impl Names {
             };
             names.declare(&view.name, Meaning::View(meaning), &view.source);
         }
-        // Only now is every name known.
         for view in &catalog.views {
             if let Err(errors) = names.needs(&view.query, &view.source, Scope::Served) {
                 for error in errors {
@@ -181,6 +161,7 @@ impl Names {
         &self.errors
     }
 
+    /// What the catalog calls so: a name, or that of another domain, `domain.name`, if the plain one is taken.
     pub fn get(&self, name: &str) -> Option<&Meaning> {
         self.declared.get(name).map(|(meaning, _)| meaning)
     }
@@ -195,7 +176,7 @@ impl Names {
     /// declared by statements that could not be read.
     pub fn needs(&self, query: &Query, position: &Position, scope: Scope) -> Result<Needs, Vec<Diagnostic>> {
         let (names, mut errors) = self.named_by(query, position);
-        let mut needs = Needs::default();
+        let mut needs = Needs { domain: self.domains.of_file(&position.file).map(str::to_owned), ..Needs::default() };
         let Some(names) = names else { return Err(errors) };
         let mut complete = errors.is_empty();
         for name in &names {
@@ -223,7 +204,7 @@ impl Names {
                     "topics, reference tables, metrics and views share one namespace: rename one of the two".into(),
                 )
             }
-            None if self.functions.contains(name) => {
+            None if self.functions.contains(plain(name)) => {
                 position.error(format!("{name} is a table function"), "choose another name".into())
             }
             None => {
@@ -236,21 +217,28 @@ impl Names {
 
     /// The tables that a query names itself, common table expressions and table functions left out; and what cannot be the name of one.
     fn named_by(&self, query: &Query, position: &Position) -> (Option<Vec<Name>>, Vec<Diagnostic>) {
-        let remedy = || format!("write a table's name alone, or {NOW_SCHEMA}.metric for its newest window");
+        let remedy =
+            || format!("write a table's name alone, domain.name, or {NOW_SCHEMA}.metric for a metric's newest window");
         let tables = match resolve_table_references(&statement(query), true) {
             Ok((tables, _)) => tables,
             Err(error) => return (None, vec![position.error(error.strip_backtrace(), remedy())]),
         };
         let (mut names, mut errors) = (Vec::new(), Vec::new());
+        let home = self.domains.of_file(&position.file);
         for table in tables {
-            let name = table.table().to_owned();
-            match (table.catalog(), table.schema()) {
-                (None, None) if self.functions.contains(&name) => {}
-                (None, None | Some(SCHEMA)) => names.push(Name::Table(name)),
-                (None, Some(NOW_SCHEMA)) => names.push(Name::Newest(name)),
-                (None, Some(INFORMATION_SCHEMA)) => names.push(Name::Information(name)),
-                _ => errors
-                    .push(elsewhere(&table, query, position).error(format!("there is no table {table}"), remedy())),
+            let name = table.table();
+            let found = match (table.catalog(), table.schema()) {
+                (None, None) if self.functions.contains(name) => continue,
+                (None, None) => self.resolve(home, name),
+                (None, Some(SCHEMA)) => self.resolve(None, name),
+                (None, Some(NOW_SCHEMA)) => Ok(Name::Newest(name.to_owned())),
+                (None, Some(INFORMATION_SCHEMA)) => Ok(Name::Information(name.to_owned())),
+                (None, Some(domain)) if self.domains().any(|known| known == domain) => self.resolve_in(domain, name),
+                _ => Err((format!("there is no table {table}"), remedy())),
+            };
+            match found {
+                Ok(name) => names.push(name),
+                Err((message, remedy)) => errors.push(elsewhere(&table, query, position).error(message, remedy)),
             }
         }
         (Some(names), errors)
@@ -263,7 +251,8 @@ impl Names {
         }
         let kind = if only_metrics { "metric" } else { "table" };
         let fits = |meaning: &Meaning| !only_metrics || matches!(meaning, Meaning::Metric { .. });
-        let known: Vec<_> = self.of(scope).filter(|(_, meaning)| fits(meaning)).map(|(name, _)| name).collect();
+        let known = self.of(scope).filter(|(_, meaning)| fits(meaning)).map(|(id, _)| self.written(id));
+        let known: Vec<_> = known.collect();
         Some(at.error(format!("there is no {kind} {name}"), format!("read one of {}, or declare it", known.join(", "))))
     }
 }
@@ -343,6 +332,7 @@ pub fn reads_origin(query: &Query) -> bool {
     is_word_of(ORIGIN_COLUMN, &query.to_string())
 }
 
+/// The query as a statement that can be planned.
 pub fn statement(query: &Query) -> Statement {
     Statement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))))
 }

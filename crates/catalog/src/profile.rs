@@ -13,18 +13,20 @@ use datafusion::sql::sqlparser::ast::{
     SelectItem, SetExpr, TableFactor, Value,
 };
 
-use super::reader::Options;
+use super::syntax::Options;
 use super::{Diagnostic, Position, expressions};
 
 /// The file, in a profile's query.
 pub const FILE_TABLE: &str = "arquivo";
 /// The file's line, and its sheet if it has any, among that table's columns.
 pub const LINE_COLUMN: &str = "linha";
+/// The sheet of a row, if its file has any.
 pub const SHEET_COLUMN: &str = "planilha";
 
 /// Its name in SQL, for a heading that a file need not have.
 const OPTIONAL: &str = "optional";
 
+/// One view of a profile: the rows that the files of a program have for one table.
 #[derive(Debug, Clone)]
 pub struct Profile {
     /// The view's own name.
@@ -41,8 +43,11 @@ pub struct Profile {
     pub is_by_item: bool,
     /// How the program writes dates and numbers, if it says nothing of it itself: values of `--dates` and `--numbers`.
     pub dates: Option<String>,
+    /// The same of its numbers.
     pub numbers: Option<String>,
+    /// What makes rows of the table out of those of the file.
     pub query: Box<Query>,
+    /// Where it is declared.
     pub source: Position,
 }
 

@@ -1,15 +1,13 @@
 //! One catalog file: statements told apart, settings put in, duplicates refused.
 
 use datafusion::sql::sqlparser::{
-    ast::{
-        CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, ObjectName, ObjectNamePart, Spanned,
-        SqlOption, Statement, Value,
-    },
+    ast::{CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Statement, Value},
     dialect::GenericDialect,
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
 
+use super::syntax::{Options, push_new, simple_name, text_literal};
 use super::{
     Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, Metric, Position, Profile, SourceFile, View,
     expressions, table, warnings,
@@ -158,35 +156,6 @@ fn add(
     }
 }
 
-pub(super) fn push_new<T>(
-    items: &mut Vec<T>,
-    item: T,
-    name: impl Fn(&T) -> &String,
-    position: &Position,
-) -> Result<(), Vec<Diagnostic>> {
-    if items.iter().any(|old| name(old) == name(&item)) {
-        return Err(vec![position.error(
-            format!("{} is declared twice in this folder", name(&item)),
-            "rename or remove one of the two; a further folder of catalog.dirs may replace it".into(),
-        )]);
-    }
-    items.push(item);
-    Ok(())
-}
-
-pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<String, Diagnostic> {
-    match name.0.as_slice() {
-        // Folders and addresses are called by it.
-        [ObjectNamePart::Identifier(ident)] if !ident.value.chars().all(|c| c.is_alphanumeric() || c == '_') => {
-            Err(position.error(format!("{name} has signs that a name cannot have"), "use letters, digits and _".into()))
-        }
-        [ObjectNamePart::Identifier(ident)] => {
-            Ok(if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() })
-        }
-        _ => Err(position.error(format!("{name} is not a simple name"), "write a name without dots".into())),
-    }
-}
-
 /// Replaces `current_setting('domain...')` by the setting's value. `shop.` is their earlier name.
 pub(super) fn put_settings_in(
     statement: &mut Statement,
@@ -216,72 +185,5 @@ fn text_argument(args: &FunctionArguments) -> Option<String> {
     match list.args.as_slice() {
         [FunctionArg::Unnamed(FunctionArgExpr::Expr(expr))] => text_literal(expr),
         _ => None,
-    }
-}
-
-pub(super) fn text_literal(expr: &Expr) -> Option<String> {
-    match expr {
-        Expr::Value(value) => match &value.value {
-            Value::SingleQuotedString(text) => Some(text.clone()),
-            _ => None,
-        },
-        _ => None,
-    }
-}
-
-/// The options of a `WITH (key = value, ...)`; each must be taken, so that an unknown one is an error.
-#[derive(Default)]
-pub(super) struct Options(Vec<(String, Expr, Position)>);
-
-impl Options {
-    pub(super) fn read(options: &[SqlOption], position: &Position) -> Result<Self, Diagnostic> {
-        options
-            .iter()
-            .map(|option| match option {
-                SqlOption::KeyValue { key, value } => {
-                    Ok((key.value.to_lowercase(), value.clone(), position.at(key.span)))
-                }
-                other => Err(position.error(format!("option {other} has no value"), "write key = value".into())),
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map(Self)
-    }
-
-    pub(super) fn contains(&self, key: &str) -> bool {
-        self.0.iter().any(|(name, ..)| name == key)
-    }
-
-    fn take(&mut self, key: &str) -> Option<(Expr, Position)> {
-        let index = self.0.iter().position(|(name, ..)| name == key)?;
-        let (_, value, position) = self.0.remove(index);
-        Some((value, position))
-    }
-
-    pub(super) fn take_text(&mut self, key: &str) -> Result<Option<(String, Position)>, Diagnostic> {
-        let Some((value, position)) = self.take(key) else { return Ok(None) };
-        match text_literal(&value) {
-            Some(text) => Ok(Some((text, position))),
-            None => Err(position.error(format!("option {key} is {value}, not a text"), format!("write {key} = '...'"))),
-        }
-    }
-
-    pub(super) fn take_count(&mut self, key: &str) -> Result<Option<usize>, Diagnostic> {
-        let Some((value, position)) = self.take(key) else { return Ok(None) };
-        value
-            .to_string()
-            .parse()
-            .map(Some)
-            .map_err(|_| position.error(format!("option {key} is {value}, not a count"), format!("write {key} = 100")))
-    }
-
-    /// Errors on an option that nobody took.
-    pub(super) fn finish(self) -> Result<(), Diagnostic> {
-        match self.0.first() {
-            None => Ok(()),
-            Some((key, _, position)) => {
-                Err(position
-                    .error(format!("option {key} is not known here"), "remove it or correct its spelling".into()))
-            }
-        }
     }
 }

@@ -11,7 +11,9 @@ const FILE: &str = "SQL";
 /// A statement that only reads.
 #[derive(Debug, Clone)]
 pub struct ReadStatement {
+    /// What is to be planned.
     pub query: Box<Query>,
+    /// The place that its errors name.
     pub position: Position,
 }
 

@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{
     TimezoneInfo,
 };
 
-use super::reader::{Options, push_new, simple_name};
+use super::syntax::{Options, push_new, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position};
 use crate::position::InFile;
 use vitral_schemas::topic::{Column, ColumnKind, TEXT_BYTES_MAX, Topic};
@@ -13,10 +13,13 @@ use vitral_schemas::topic::{Column, ColumnKind, TEXT_BYTES_MAX, Topic};
 /// A table read from a file below the data directory's `reference` folder.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
+    /// As the catalog calls it: `domain.name` if another domain has the plain name.
     pub name: String,
     /// Relative to the reference folder.
     pub path: String,
+    /// Its columns, in the order of their declaration.
     pub columns: Vec<Column>,
+    /// Where it is declared.
     pub position: Position,
 }
 

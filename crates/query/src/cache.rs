@@ -27,6 +27,7 @@ const QUICK: Duration = Duration::from_millis(250);
 /// Where answers are kept. An implementation may forget any of them at any time.
 #[async_trait]
 pub trait Cache: std::fmt::Debug + Send + Sync {
+    /// The answer that is kept for this, however old.
     async fn get(&self, key: &Key) -> Option<Arc<Entry>>;
 
     /// Keeps an answer in the place of the one before.
@@ -36,10 +37,13 @@ pub trait Cache: std::fmt::Debug + Send + Sync {
 /// Who asked for what, and how it is written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Key {
+    /// Who asked.
     pub principal: Principal,
     /// Of the endpoint.
     pub path: String,
+    /// What was given, by name.
     pub parameters: Vec<(String, String)>,
+    /// How the rows are written.
     pub format: Format,
 }
 
@@ -48,6 +52,7 @@ pub struct Key {
 pub struct KeptAnswer {
     /// As in HTTP: 200, or what was wrong.
     pub status: u16,
+    /// The rows, or the problem, as they are sent.
     pub body: Bytes,
     /// How complete it was.
     pub completeness: Vec<(String, String)>,
@@ -64,6 +69,7 @@ impl KeptAnswer {
 /// A kept answer, and what it was made of.
 #[derive(Debug)]
 pub struct Entry {
+    /// What is given again.
     pub answer: KeptAnswer,
     state: State,
     took: Duration,
@@ -77,6 +83,7 @@ pub enum Freshness {
     Current,
     /// It is so old, and it took longer than that.
     Aged(Duration),
+    /// It has to be computed again.
     Stale,
 }
 
@@ -87,6 +94,7 @@ impl Entry {
         (!is_large).then(|| Self { answer, state, took, computed: Instant::now() })
     }
 
+    /// Whether it may be given now that this is the state of what it was made of.
     pub fn freshness(&self, now: &State) -> Freshness {
         if self.answer.is_good() && self.state == *now {
             return Freshness::Current;

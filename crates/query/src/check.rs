@@ -23,9 +23,10 @@ use vitral_schemas::topic::Topic;
 use crate::error::QueryError;
 use crate::limits::Limits;
 use crate::placeholders::{LIMIT_MAX, placeholder_values};
+use crate::plan::statement_error;
 use crate::principal::Principal;
 use crate::read_point::ReadPoint;
-use crate::reader::{Reader, statement_error};
+use crate::reader::Reader;
 use crate::reference::References;
 use crate::time_range::TimeRange;
 
@@ -54,6 +55,23 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
         Ok::<_, QueryError>(())
     })?;
     Ok(in_order(errors))
+}
+
+impl Reader {
+    /// For the endpoints and metrics of a catalog. Everything that it serves is planned, so that a wrong name or column is an error
+    /// now, and not at the first request.
+    pub fn served(
+        catalog: Arc<Catalog>,
+        settings: &DomainSettings,
+        references: References,
+        limits: Limits,
+    ) -> Result<Self, QueryError> {
+        let errors = served_errors(&catalog, settings)?;
+        if !errors.is_empty() {
+            return Err(QueryError::Catalog(Diagnostics(errors)));
+        }
+        Self::new(catalog, references, limits, Scope::Served)
+    }
 }
 
 /// Each error once, in the order of files and lines.

@@ -8,16 +8,20 @@ use vitral_catalog::Diagnostics;
 use vitral_panes::PanesError;
 use vitral_store::StoreError;
 
+/// Why there is no answer; fronts make of it what their protocol has.
 #[derive(Debug, thiserror::Error)]
+#[expect(missing_docs, reason = "each message says what the fields of its variant are")]
 pub enum QueryError {
     /// What the catalog declares cannot be served.
     #[error("the catalog cannot be served")]
     Catalog(#[source] Diagnostics),
-    /// The statement cannot be planned: it is the asker's to correct.
+    /// The statement cannot be planned: the user has to correct it.
     #[error("{0}")]
     Statement(Diagnostics),
+    /// A topic or metric that the catalog declares and the stream does not show.
     #[error("{0} is not in the view")]
     Unavailable(String),
+    /// The same, and why.
     #[error("topic {topic} cannot be read yet: {reason}")]
     TopicWaiting { topic: String, reason: String },
     /// Windows of another version are stored, and none of the catalog's.
@@ -30,21 +34,30 @@ pub enum QueryError {
         "there is nothing stored of {names} in {place}: name the data directory of a stream or demo with --data-dir, or its bucket in the \
          configuration"
     )]
+    /// A wrong place, or one that nothing has been written to yet.
     NothingStored { names: String, place: String },
+    /// It took longer than [`crate::Limits::timeout`], waiting included.
     #[error("the query ran out of time")]
     Timeout,
+    /// More than [`crate::Limits::waiting_max`] would wait.
     #[error("too many queries wait already")]
     Busy,
+    /// More bytes than an answer may have.
     #[error("the answer would be larger than {0} bytes")]
     TooLarge(usize),
+    /// What the query engine says of the rows.
     #[error("the query failed")]
     Engine(#[source] DataFusionError),
+    /// Batches that do not fit together.
     #[error("rows could not be put together")]
     Rows(#[from] ArrowError),
+    /// A file that is not what its table declares.
     #[error("the file {path} of a reference table cannot be read")]
     Reference { path: PathBuf, source: ArrowError },
+    /// What the store says.
     #[error("stored tables cannot be read")]
     Store(#[from] StoreError),
+    /// What is wrong with a metric's statement.
     #[error("a metric cannot be planned")]
     Metric(#[from] PanesError),
 }

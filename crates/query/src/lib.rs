@@ -6,6 +6,8 @@
 //! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's. Nothing here
 //! writes: sessions refuse everything but queries. Nothing here knows HTTP.
 
+#![warn(missing_docs)]
+
 mod cache;
 mod check;
 mod error;
@@ -15,6 +17,7 @@ pub mod metric_rows;
 mod namespace;
 mod permits;
 mod placeholders;
+mod plan;
 mod principal;
 mod read_point;
 mod reader;

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+/// What the queries of a process may use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
     /// What all queries together may hold; one that needs more is refused, none spills to disk.

@@ -14,47 +14,26 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::window::Window;
 
 use crate::error::QueryError;
-use crate::reader::{Reader, frame};
+use crate::plan::frame;
 use crate::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
 use crate::time_range::TimeRange;
 
 /// Which rows of a metric are wanted, in its order.
 #[derive(Debug, Default)]
 pub struct RowFilter<'a> {
+    /// The starts of the windows.
     pub range: TimeRange,
     /// Text columns and the values that they must have.
     pub filters: BTreeMap<&'a str, &'a str>,
+    /// How many of the first rows are left out.
     pub skip: usize,
     /// All of them if there is none.
     pub count: Option<usize>,
 }
 
-impl Reader {
-    /// The rows of a metric that are wanted, in its order.
-    pub async fn metric_rows(
-        &self,
-        metric: &Metric,
-        view: &MetricView,
-        wanted: &RowFilter<'_>,
-    ) -> Result<RecordBatch, QueryError> {
-        read(self.state(), metric, view, wanted).await
-    }
-
-    /// The newest published window that has begun; without rows if there is none.
-    pub async fn newest_published_window(
-        &self,
-        metric: &Metric,
-        view: &MetricView,
-        now_ms: i64,
-        count: Option<usize>,
-    ) -> Result<RecordBatch, QueryError> {
-        newest_published(self.state(), metric, view, now_ms, count).await
-    }
-}
-
 /// Looks at recent windows first: the newest rows of a long history cost no more than those of a short one. As the
 /// order is by window, what fills the count from a part of them is what all of them would give.
-async fn read(
+pub(crate) async fn read(
     state: &SessionState,
     metric: &Metric,
     view: &MetricView,
@@ -87,7 +66,7 @@ fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
     starts.filter(|start| wanted.range.from.is_none_or(|from| from < *start)).collect()
 }
 
-/// The newest open window that has begun. Open windows are newer than published ones, and at hand in their order.
+/// The newest open window that has begun. Open windows are newer than published ones, and already in order.
 pub fn newest_open(view: &MetricView, now_ms: i64, count: Option<usize>) -> Result<Option<RecordBatch>, QueryError> {
     let Some((_, rows)) = view.open.range(..=now_ms).next_back() else { return Ok(None) };
     let rows = rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())));

@@ -1,4 +1,5 @@
-//! The names of a catalog over one read point, as the engine asks for them: each table is made when a statement names it.
+//! The names of a catalog over one read point, as the engine asks for them: a schema for plain names, one for each domain, and each table
+//! is made when a statement names it.
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -14,8 +15,8 @@ use vitral_catalog::names::{NOW_SCHEMA, SCHEMA};
 use vitral_catalog::{Catalog, EngineTable, Meaning, Names, Scope};
 
 use crate::error::QueryError;
+use crate::plan::{plan_query, statement_error};
 use crate::read_point::ReadPoint;
-use crate::reader::{plan_query, statement_error};
 use crate::reference::References;
 use crate::{ledger, metric_rows, tables};
 
@@ -30,13 +31,20 @@ pub(crate) struct Shared {
     pub scope: Scope,
 }
 
-/// The names that are written alone.
+/// Tables by what the catalog calls them.
 #[derive(Debug)]
 pub(crate) struct Namespace {
     shared: Arc<Shared>,
     point: ReadPoint,
     /// Plans views. It holds this namespace, not the other way round.
     session: OnceLock<Weak<SessionState>>,
+}
+
+/// The names as statements of one domain write them; [`SCHEMA`] is the first domain's.
+#[derive(Debug)]
+struct DomainSchema {
+    name: String,
+    namespace: Arc<Namespace>,
 }
 
 /// `agora`: the newest windows of metrics.
@@ -72,7 +80,8 @@ impl Namespace {
             }
             Some(Meaning::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
             Some(Meaning::View(declared)) => {
-                let planned = plan_query(self.session()?.as_ref(), &declared.query).await;
+                let schema = names.schema_of(&declared.position);
+                let planned = plan_query(self.session()?.as_ref(), &declared.query, schema).await;
                 planned.map_err(|source| statement_error(source, &declared.position))?
             }
             Some(Meaning::Reference) => {
@@ -115,25 +124,36 @@ impl Namespace {
     }
 }
 
+impl DomainSchema {
+    /// What the catalog calls a table of this schema.
+    fn find<'a>(&'a self, name: &'a str) -> Option<&'a str> {
+        self.namespace.shared.names.in_schema(&self.name, name)
+    }
+}
+
 #[async_trait]
-impl SchemaProvider for Namespace {
+impl SchemaProvider for DomainSchema {
     fn table_names(&self) -> Vec<String> {
-        self.names().map(|(name, _)| name.to_owned()).collect()
+        let Shared { names, scope, .. } = self.namespace.shared.as_ref();
+        names.listed(&self.name, *scope).into_iter().map(|(name, _)| name.to_owned()).collect()
     }
 
     async fn table(&self, name: &str) -> EngineResult<Option<Arc<dyn TableProvider>>> {
-        Ok(self.provide(name).await?)
+        match self.find(name) {
+            Some(name) => Ok(self.namespace.provide(name).await?),
+            None => Ok(None),
+        }
     }
 
     async fn table_type(&self, name: &str) -> EngineResult<Option<TableType>> {
-        Ok(self.shared.names.get(name).map(|meaning| match meaning {
+        Ok(self.find(name).and_then(|name| self.namespace.shared.names.get(name)).map(|meaning| match meaning {
             Meaning::View(_) => TableType::View,
             _ => TableType::Base,
         }))
     }
 
     fn table_exist(&self, name: &str) -> bool {
-        self.names().any(|(known, _)| known == name)
+        self.find(name).is_some_and(|found| self.namespace.names().any(|(known, _)| known == found))
     }
 }
 
@@ -160,12 +180,16 @@ impl SchemaProvider for NewestWindows {
 fn catalogs(namespace: &Arc<Namespace>) -> Arc<dyn CatalogProviderList> {
     let catalog = MemoryCatalogProvider::new();
     let newest = Arc::new(NewestWindows(Arc::clone(namespace)));
-    let schemas: [(&str, Arc<dyn SchemaProvider>); 2] = [(SCHEMA, Arc::clone(namespace) as _), (NOW_SCHEMA, newest)];
-    for (name, schema) in schemas {
-        // It refuses nothing.
-        let _ = catalog.register_schema(name, schema);
+    // It refuses nothing.
+    let _ = catalog.register_schema(NOW_SCHEMA, newest);
+    for name in [SCHEMA].into_iter().chain(namespace.shared.names.domains()) {
+        let schema = DomainSchema { name: name.to_owned(), namespace: Arc::clone(namespace) };
+        let _ = catalog.register_schema(name, Arc::new(schema));
     }
     let catalogs = MemoryCatalogProviderList::new();
     catalogs.register_catalog(CATALOG.to_owned(), Arc::new(catalog));
     Arc::new(catalogs)
 }
+
+#[cfg(test)]
+mod tests;

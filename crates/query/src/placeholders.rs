@@ -9,8 +9,11 @@ use vitral_schemas::time::MICROS_PER_MS;
 use crate::tables::utc;
 use crate::time_range::TimeRange;
 
+/// The first moment that is asked for.
 pub const FROM: &str = "de";
+/// The end of what is asked for, which is not in it.
 pub const UNTIL: &str = "ate";
+/// How many rows are asked for at most.
 pub const LIMIT: &str = "limite";
 /// The time of the request: a placeholder that no request gives.
 pub const NOW: &str = "agora";

@@ -12,9 +12,12 @@ use vitral_store::Histories;
 
 use crate::principal::Principal;
 
+/// One moment of everything that can be read; published and open windows of it fit together.
 #[derive(Debug, Clone)]
 pub struct ReadPoint {
+    /// Who asks.
     pub principal: Principal,
+    /// What the stream showed, or what is stored.
     pub view: Arc<View>,
     /// What was imported alongside the topics' messages.
     pub histories: Arc<Histories>,
@@ -22,6 +25,7 @@ pub struct ReadPoint {
     pub reconciliations: Arc<RecordBatch>,
     /// Tables of the engine that only readers of stored files have.
     pub engine_tables: Arc<BTreeMap<EngineTable, Arc<dyn TableProvider>>>,
+    /// The time of the request, in milliseconds since the epoch.
     pub now_ms: i64,
 }
 

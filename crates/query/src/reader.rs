@@ -3,34 +3,30 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
-use datafusion::error::{DataFusionError, Result as EngineResult};
-use datafusion::execution::SendableRecordBatchStream;
-use datafusion::execution::SessionState;
-use datafusion::execution::context::SQLOptions;
+use datafusion::execution::{SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::Query;
-use vitral_catalog::names::{SCHEMA, statement};
-use vitral_catalog::{
-    Catalog, Diagnostics, DomainSettings, EngineTable, Meaning, Name, Names, Needs, Position, Scope, planning_errors,
-};
+use vitral_catalog::names::SCHEMA;
+use vitral_catalog::{Catalog, Diagnostics, EngineTable, Meaning, Metric, Name, Names, Needs, Position, Scope};
 use vitral_engine::query_state;
+use vitral_panes::view::MetricView;
 
-use crate::check;
 use crate::error::QueryError;
 use crate::limits::Limits;
+use crate::metric_rows;
 use crate::namespace::{self, Namespace};
 use crate::permits::{Permit, Permits};
+use crate::plan::{frame, plan_query, statement_error};
 use crate::read_point::ReadPoint;
 use crate::reference::References;
 
 /// Rows of the ledger that are read together: each may have a content as large as a message may be.
 const LEDGER_BATCH_ROWS: usize = 128;
 
-const REMEDY: &str =
-    "correct the query; `vitral query \"SELECT * FROM information_schema.columns\"` lists all there is to read";
-
+/// Plans and runs queries of one scope over the namespace of a catalog.
 #[derive(Debug)]
 pub struct Reader {
     state: SessionState,
@@ -43,6 +39,7 @@ pub struct Reader {
 /// A statement's plan, placeholders left in it, and the session that runs it.
 #[derive(Debug)]
 pub struct Planned {
+    /// What is to be run, once its placeholders have values.
     pub plan: LogicalPlan,
     state: Arc<SessionState>,
 }
@@ -62,29 +59,7 @@ impl Planned {
     }
 }
 
-/// Runs `plan` in a session of its own kind.
-pub(crate) fn frame(state: &SessionState, plan: LogicalPlan) -> DataFrame {
-    let mut state = state.clone();
-    state.mark_start_execution();
-    DataFrame::new(state, plan)
-}
-
 impl Reader {
-    /// For the endpoints and metrics of a catalog. Everything that it serves is planned, so that a wrong name or column is an error
-    /// now, and not at the first request.
-    pub fn served(
-        catalog: Arc<Catalog>,
-        settings: &DomainSettings,
-        references: References,
-        limits: Limits,
-    ) -> Result<Self, QueryError> {
-        let errors = check::served_errors(&catalog, settings)?;
-        if !errors.is_empty() {
-            return Err(QueryError::Catalog(Diagnostics(errors)));
-        }
-        Self::new(catalog, references, limits, Scope::Served)
-    }
-
     /// For any statement over what is stored.
     pub fn stored(catalog: Arc<Catalog>, references: References, limits: Limits) -> Result<Self, QueryError> {
         Self::new(catalog, references, limits, Scope::Stored)
@@ -191,11 +166,11 @@ impl Reader {
             *config = config.clone().with_batch_size(LEDGER_BATCH_ROWS);
         }
         let state = Namespace::over(&self.namespace, point.clone(), state);
-        let plan = plan_query(&state, query).await?;
+        let plan = plan_query(&state, query, needs.schema()).await?;
         Ok(Planned { plan, state })
     }
 
-    /// The same for a statement whose errors are the asker's.
+    /// The same for a statement whose errors are the user's to correct.
     pub async fn plan_statement(
         &self,
         point: &ReadPoint,
@@ -211,29 +186,25 @@ impl Reader {
     }
 }
 
-/// What the engine says of a statement, as errors with their places.
-pub(crate) fn statement_error(error: DataFusionError, position: &Position) -> QueryError {
-    match QueryError::from(error) {
-        QueryError::Engine(source) if is_of_planning(&source) => {
-            QueryError::Statement(Diagnostics(planning_errors(&source, position, REMEDY)))
-        }
-        other => other,
+impl Reader {
+    /// The rows of a metric that are wanted, in its order.
+    pub async fn metric_rows(
+        &self,
+        metric: &Metric,
+        view: &MetricView,
+        wanted: &metric_rows::RowFilter<'_>,
+    ) -> Result<RecordBatch, QueryError> {
+        metric_rows::read(self.state(), metric, view, wanted).await
     }
-}
 
-pub(crate) async fn plan_query(state: &SessionState, query: &Query) -> EngineResult<LogicalPlan> {
-    let plan = state.statement_to_plan(statement(query)).await?;
-    SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false).verify_plan(&plan)?;
-    Ok(plan)
-}
-
-/// Whether the statement is wrong, rather than what it reads.
-fn is_of_planning(error: &DataFusionError) -> bool {
-    !matches!(
-        error.find_root(),
-        DataFusionError::ObjectStore(_)
-            | DataFusionError::IoError(_)
-            | DataFusionError::ResourcesExhausted(_)
-            | DataFusionError::External(_)
-    )
+    /// The newest published window that has begun; without rows if there is none.
+    pub async fn newest_published_window(
+        &self,
+        metric: &Metric,
+        view: &MetricView,
+        now_ms: i64,
+        count: Option<usize>,
+    ) -> Result<RecordBatch, QueryError> {
+        metric_rows::newest_published(self.state(), metric, view, now_ms, count).await
+    }
 }

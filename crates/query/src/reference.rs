@@ -13,6 +13,7 @@ use vitral_catalog::reference;
 
 use crate::error::QueryError;
 
+/// The reference tables' files, read again when they change.
 #[derive(Debug)]
 pub struct References {
     /// None: every table is without rows.

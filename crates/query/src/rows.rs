@@ -12,20 +12,26 @@ pub use self::csv::CsvRows;
 pub use self::json::{JsonRows, utc_text};
 pub use self::parquet::write_parquet;
 
+/// How rows are written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Format {
+    /// An array of objects.
     Json,
+    /// A header and lines, as RFC 4180 has them.
     Csv,
 }
 
 /// Writes batches row by row.
 #[derive(Debug)]
 pub enum Rows {
+    /// Objects, separated by commas.
     Json(JsonRows),
+    /// Lines.
     Csv(CsvRows),
 }
 
 impl Rows {
+    /// A writer of rows with these columns.
     pub fn new(format: Format, schema: &Schema) -> Self {
         match format {
             Format::Json => Self::Json(JsonRows::new()),
@@ -41,6 +47,7 @@ impl Rows {
         }
     }
 
+    /// How many bytes wait to be sent.
     pub fn waiting(&self) -> usize {
         match self {
             Self::Json(rows) => rows.waiting(),
@@ -56,6 +63,7 @@ impl Rows {
         }
     }
 
+    /// What still waits, and the end.
     pub fn finish(self) -> Vec<u8> {
         match self {
             Self::Json(rows) => rows.finish(),

@@ -18,6 +18,7 @@ use crate::error::QueryError;
 use crate::principal::Principal;
 use crate::read_point::ReadPoint;
 
+/// What is stored, to be read without a server.
 #[derive(Debug)]
 pub struct Store {
     catalog: Arc<Catalog>,
@@ -26,6 +27,7 @@ pub struct Store {
 }
 
 impl Store {
+    /// The tables of a catalog in a data directory or bucket; nothing is opened yet.
     pub fn new(catalog: Arc<Catalog>, settings: DomainSettings, location: Location) -> Self {
         Self { catalog, settings, location }
     }

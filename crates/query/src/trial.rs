@@ -19,8 +19,9 @@ use vitral_schemas::topic::Topic;
 
 use crate::error::QueryError;
 use crate::placeholders::placeholder_values;
+use crate::plan::frame;
 use crate::read_point::ReadPoint;
-use crate::reader::{Reader, frame};
+use crate::reader::Reader;
 use crate::tables::{self, utc};
 use crate::time_range::TimeRange;
 
@@ -30,8 +31,11 @@ const BATCH_ROWS: usize = 64 << 10;
 /// What a metric has made of the events.
 #[derive(Debug)]
 pub struct MetricTrial {
+    /// Its name.
     pub metric: String,
+    /// How many were read.
     pub events: usize,
+    /// How many they fell into.
     pub windows: usize,
     /// The rows of the newest windows.
     pub rows: RecordBatch,
@@ -42,7 +46,9 @@ pub struct MetricTrial {
 /// What an endpoint has answered.
 #[derive(Debug)]
 pub struct EndpointTrial {
+    /// The first rows.
     pub rows: RecordBatch,
+    /// Planning included.
     pub took: Duration,
 }
 

@@ -12,7 +12,7 @@ use vitral_store::{History, Layout, Location};
 
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::tables::plan_query;
+use crate::tables::{plan_query, register_as_written};
 
 /// Rows of a list.
 const TOP: usize = 5;
@@ -46,7 +46,7 @@ pub async fn of_import(
         let columns: Vec<Expr> = topic.columns.iter().map(|column| ident(&column.name)).collect();
         let rows = LogicalPlanBuilder::scan("linhas", provider_as_source(provider), None)?;
         let rows = rows.filter(wanted)?.project(columns)?.build()?;
-        context.register_table(topic.name.as_str(), Arc::new(ViewTable::new(rows, None)))?;
+        register_as_written(&context, &view.query, &topic.name, Arc::new(ViewTable::new(rows, None)))?;
         let plan = plan_query(&context, &view.query).await?;
         context.register_table("importadas", Arc::new(ViewTable::new(plan, None)))?;
         let sums = |by: &[String]| {

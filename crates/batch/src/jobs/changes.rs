@@ -102,7 +102,7 @@ pub(super) async fn days_with_rows(
     zone: Tz,
 ) -> Result<Vec<NaiveDate>, BatchError> {
     let mut days = BTreeSet::new();
-    for (topic, stored) in tables.read_by(&job.query) {
+    for (topic, stored) in tables.read_by(&job.query, &job.position) {
         let time = topic.columns[topic.event_time].name.as_str();
         for table in [&stored.archive, &stored.history].into_iter().flatten() {
             let counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));

@@ -1,6 +1,7 @@
 //! Imported history, the jobs and the checks over it.
 
 mod changes;
+mod domains;
 mod identity;
 mod import;
 mod jobs;

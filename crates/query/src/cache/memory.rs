@@ -11,6 +11,7 @@ use super::{Cache, Entry, Key};
 /// Answers that are kept; beyond these the one that was not asked for the longest goes.
 const KEPT_MAX: usize = 64;
 
+/// Answers kept in this process.
 #[derive(Debug, Default)]
 pub struct MemoryCache(Mutex<HashMap<Key, (Arc<Entry>, Instant)>>);
 

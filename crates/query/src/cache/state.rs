@@ -28,6 +28,7 @@ impl fmt::Debug for State {
 }
 
 impl State {
+    /// The state of what a statement needs, at this moment.
     pub fn of(point: &ReadPoint, needs: &Needs) -> Self {
         let mut state = Self { places: Vec::new(), _kept: Vec::new() };
         for topic in &needs.topics {

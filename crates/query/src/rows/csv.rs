@@ -8,10 +8,12 @@ use super::json::{columns, plain};
 
 const END: &[u8] = b"\r\n";
 
+/// Lines that wait to be sent.
 #[derive(Debug)]
 pub struct CsvRows(Vec<u8>);
 
 impl CsvRows {
+    /// Begins with the header.
     pub fn new(schema: &Schema) -> Self {
         let mut out = Vec::new();
         for (index, field) in schema.fields().iter().enumerate() {

@@ -31,6 +31,7 @@ impl Default for JsonRows {
 }
 
 impl JsonRows {
+    /// Begins with the array's bracket.
     pub fn new() -> Self {
         Self { out: vec![b'['], has_rows: false }
     }
@@ -70,6 +71,7 @@ impl JsonRows {
         std::mem::take(&mut self.out)
     }
 
+    /// What still waits, and the closing bracket.
     pub fn finish(mut self) -> Vec<u8> {
         self.out.push(b']');
         self.out
@@ -212,7 +214,7 @@ fn time<T: ArrowPrimitiveType<Native = i64> + arrow::datatypes::ArrowTimestampTy
     let values = array.as_primitive::<T>();
     Box::new(move |out, row| {
         let time = as_datetime::<T>(values.value(row));
-        // A time without a zone is nobody's instant: it gets no Z.
+        // A time without a zone is not an instant: it gets no Z.
         let text =
             time.map(
                 |time| {

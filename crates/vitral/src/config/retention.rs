@@ -17,7 +17,7 @@ pub struct Retention {
     pub hot_days: Days,
     /// How long they stay there before they are deleted, or `"never"`; 0 deletes them at the next run.
     pub cold_days: Days,
-    /// The topics of which nothing is deleted.
+    /// Topics from which nothing is deleted.
     pub legal_hold: Vec<String>,
 }
 

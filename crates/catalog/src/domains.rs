@@ -1,0 +1,203 @@
+//! Which domain a name belongs to, and what a name means where it is written.
+//!
+//! `domain.name` is that domain's. A plain name is looked up in the domain of the statement, then in the first domain in use, then in
+//! all others: if several of these have it, the statement must say which.
+
+use std::collections::BTreeMap;
+
+use super::{Diagnostic, Position};
+
+/// Where statements of the first domain, and of none, look up plain names. Those of another domain have the schema of its name.
+pub const SCHEMA: &str = "public";
+/// `agora.metric` is the newest window of a metric that has begun. To ask the metric itself for it would mean reading its whole
+/// history for the last start, at each request.
+pub const NOW_SCHEMA: &str = "agora";
+/// The names and columns of everything, as every SQL client expects them.
+pub const INFORMATION_SCHEMA: &str = "information_schema";
+
+/// Names that no domain can have, as SQL uses them for something else.
+pub(super) const RESERVED: [&str; 4] = [SCHEMA, NOW_SCHEMA, INFORMATION_SCHEMA, "vitral"];
+
+/// The domains in use, and what they declare.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Domains {
+    /// Names of the first need no domain before them.
+    order: Vec<String>,
+    /// By domain: each name as the domain writes it, and what the catalog calls it.
+    members: BTreeMap<String, BTreeMap<String, String>>,
+    /// The domains of files, where these are not of the first.
+    files: BTreeMap<String, String>,
+    owners: BTreeMap<(Space, String), Owner>,
+}
+
+#[derive(Debug, Clone)]
+struct Owner {
+    domain: Option<String>,
+    position: Position,
+}
+
+/// What a statement declares.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Kind {
+    Topic,
+    Metric,
+    Reference,
+    View,
+    Endpoint,
+    Job,
+    Check,
+    Profile,
+}
+
+/// Things that may not have the same name.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+enum Space {
+    Tables,
+    Endpoints,
+    Jobs,
+    Checks,
+    Profiles,
+}
+
+/// What a plain name may mean.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) enum Found<'a> {
+    One(&'a str),
+    /// All of them, each with its domain.
+    Several(Vec<String>),
+    /// A name of no domain, or of nothing.
+    None,
+}
+
+impl Kind {
+    fn space(self) -> Space {
+        match self {
+            Self::Topic | Self::Metric | Self::Reference | Self::View => Space::Tables,
+            Self::Endpoint => Space::Endpoints,
+            Self::Job => Space::Jobs,
+            Self::Check => Space::Checks,
+            Self::Profile => Space::Profiles,
+        }
+    }
+
+    /// Whether two domains can have one of the same name. All others are stored, served or reported under their names.
+    fn may_repeat(self) -> bool {
+        matches!(self, Self::Reference | Self::View)
+    }
+}
+
+impl Domains {
+    pub(super) fn in_order(order: &[String]) -> Self {
+        Self { order: order.to_vec(), ..Self::default() }
+    }
+
+    pub(super) fn all(&self) -> impl Iterator<Item = &str> {
+        self.order.iter().map(String::as_str)
+    }
+
+    fn first(&self) -> Option<&str> {
+        self.order.first().map(String::as_str)
+    }
+
+    /// The domain of the statements in this file; none for the first one and for statements of no file.
+    pub(super) fn of_file(&self, file: &str) -> Option<&str> {
+        self.files.get(file).map(String::as_str)
+    }
+
+    pub(super) fn add_file(&mut self, file: &str, domain: &str) {
+        if self.first() != Some(domain) {
+            self.files.insert(file.to_owned(), domain.to_owned());
+        }
+    }
+
+    /// What the catalog calls a domain's own name.
+    pub(super) fn member(&self, domain: &str, name: &str) -> Option<&str> {
+        self.members.get(domain)?.get(name).map(String::as_str)
+    }
+
+    /// The names of a domain, each with what the catalog calls it.
+    pub(super) fn members(&self, domain: &str) -> impl Iterator<Item = (&str, &str)> {
+        self.members.get(domain).into_iter().flatten().map(|(name, id)| (name.as_str(), id.as_str()))
+    }
+
+    /// What a plain name means in a statement of this domain, or in one of the first.
+    pub(super) fn find(&self, domain: Option<&str>, name: &str) -> Found<'_> {
+        if let Some(id) = domain.into_iter().chain(self.first()).find_map(|domain| self.member(domain, name)) {
+            return Found::One(id);
+        }
+        let all: Vec<_> = self.all().filter_map(|domain| Some((domain, self.member(domain, name)?))).collect();
+        match all.as_slice() {
+            [] => Found::None,
+            [(_, id)] => Found::One(id),
+            all => Found::Several(all.iter().map(|(domain, _)| format!("{domain}.{name}")).collect()),
+        }
+    }
+
+    /// What the catalog calls `name` or `domain.name`; none if there is no such member, or several.
+    pub(super) fn find_written(&self, domain: Option<&str>, written: &str) -> Option<&str> {
+        match written.split_once('.') {
+            Some((domain, name)) => self.member(domain, name),
+            None => match self.find(domain, written) {
+                Found::One(id) => Some(id),
+                Found::Several(_) | Found::None => None,
+            },
+        }
+    }
+
+    /// What the catalog calls something that is declared, by this domain or over all of them. Of two domains' views or reference tables
+    /// of one name the later one is called `domain.name`.
+    pub(super) fn place(
+        &mut self,
+        kind: Kind,
+        name: &str,
+        domain: Option<&str>,
+        position: &Position,
+    ) -> Result<String, Diagnostic> {
+        let space = kind.space();
+        let owner = self.owners.get(&(space, name.to_owned()));
+        let own = domain.filter(|_| space == Space::Tables).and_then(|domain| self.member(domain, name));
+        let id = match (domain, own) {
+            (_, Some(own)) => own.to_owned(),
+            (None, None) if space == Space::Tables => match self.find(None, name) {
+                Found::One(id) => id.to_owned(),
+                Found::None => name.to_owned(),
+                Found::Several(candidates) => {
+                    return Err(position.error(
+                        format!("{name} would replace a table of several domains: {}", candidates.join(", ")),
+                        "give this folder a domain.toml with the name of one of them".to_owned(),
+                    ));
+                }
+            },
+            (None, None) => name.to_owned(),
+            (Some(domain), None) => match owner {
+                Some(owner) if owner.domain.as_deref() != Some(domain) => format!("{domain}.{name}"),
+                _ => name.to_owned(),
+            },
+        };
+        if id != name && !kind.may_repeat() {
+            let other = owner.map(|owner| format!(" and at {}", owner.position)).unwrap_or_default();
+            return Err(position.error(
+                format!("{name} is declared by two domains: here{other}"),
+                "rename one of the two: domains may share the names of views and reference tables alone".to_owned(),
+            ));
+        }
+        let domain = domain.map(str::to_owned);
+        let domain = domain.or_else(|| self.owners.get(&(space, id.clone()))?.domain.clone());
+        let domain = domain.or_else(|| self.first().map(str::to_owned));
+        if space == Space::Tables
+            && let Some(domain) = &domain
+        {
+            self.members.entry(domain.clone()).or_default().insert(name.to_owned(), id.clone());
+        }
+        self.owners.insert((space, id.clone()), Owner { domain, position: position.clone() });
+        Ok(id)
+    }
+}
+
+/// The name without its domain.
+pub fn plain(id: &str) -> &str {
+    id.rsplit_once('.').map_or(id, |(_, name)| name)
+}
+
+#[cfg(test)]
+mod tests;

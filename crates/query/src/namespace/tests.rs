@@ -1,0 +1,75 @@
+use std::fs;
+
+use datafusion::arrow::util::pretty::pretty_format_batches;
+use futures::TryStreamExt;
+use vitral_catalog::{DomainOptions, DomainSettings, ReadStatement};
+use vitral_panes::view::View;
+
+use super::*;
+use crate::limits::Limits;
+use crate::principal::Principal;
+use crate::reader::Reader;
+
+/// Two domains without events, each with a view of the same name; in the second, one over its own.
+fn two_domains() -> (tempfile::TempDir, Reader, DomainSettings) {
+    let dir = tempfile::tempdir().expect("a folder");
+    let folders = [
+        ("pagamentos", "CREATE VIEW limites AS SELECT 1 AS x; CREATE VIEW taxas AS SELECT 7 AS x;"),
+        ("credito", "CREATE VIEW limites AS SELECT 2 AS x; CREATE VIEW dobro AS SELECT 2 * x AS x FROM limites;"),
+    ];
+    let dirs = folders.map(|(name, text)| {
+        let folder = dir.path().join(name);
+        fs::create_dir(&folder).expect("made");
+        fs::write(folder.join("domain.toml"), format!("name = '{name}'")).expect("written");
+        fs::write(folder.join("a.sql"), text).expect("written");
+        folder
+    });
+    let settings = DomainSettings::load(&[], &dirs, &DomainOptions::default()).expect("settings");
+    let catalog = Arc::new(Catalog::load(&dirs, &settings).expect("a catalog"));
+    let reader = Reader::stored(catalog, References::without_rows(), Limits::default()).expect("a reader");
+    (dir, reader, settings)
+}
+
+async fn rows(reader: &Reader, settings: &DomainSettings, sql: &str) -> Result<String, QueryError> {
+    let ReadStatement { query, position } = ReadStatement::parse(sql, settings).expect("a statement");
+    let needs = reader.needs(&query, &position)?;
+    let point = ReadPoint::new(Principal::Operator, Arc::new(View::default()), 0);
+    let planned = reader.plan_statement(&point, &query, &needs, &position).await?;
+    let batches: Vec<_> = planned.run(&position).await?.try_collect().await?;
+    Ok(pretty_format_batches(&batches)?.to_string())
+}
+
+#[tokio::test]
+async fn each_domain_is_a_schema_and_its_statements_mean_its_own_tables() {
+    let (_dir, reader, settings) = two_domains();
+    for (sql, wanted) in [
+        ("SELECT x FROM limites", "| 1 |"),
+        ("SELECT x FROM pagamentos.limites", "| 1 |"),
+        ("SELECT credito.limites.x FROM credito.limites", "| 2 |"),
+        ("SELECT a.x + b.x AS x FROM limites AS a, credito.limites AS b", "| 3 |"),
+        // The view's own `limites` is that of its domain, whoever reads it.
+        ("SELECT x FROM dobro", "| 4 |"),
+        ("SELECT x FROM credito.dobro", "| 4 |"),
+        ("WITH limites AS (SELECT 9 AS x) SELECT x FROM limites", "| 9 |"),
+    ] {
+        let found = rows(&reader, &settings, sql).await.expect(sql);
+        assert!(found.contains(wanted), "{sql}\n{found}");
+    }
+    let error = rows(&reader, &settings, "SELECT x FROM credito.taxas").await.expect_err("not its own").to_string();
+    assert!(error.contains("SQL:1:15: there is no table credito.taxas"), "{error}");
+}
+
+#[tokio::test]
+async fn each_table_is_listed_once_where_it_can_be_read() {
+    let (_dir, reader, settings) = two_domains();
+    let sql = "SELECT table_schema || '.' || table_name AS t FROM information_schema.tables \
+               WHERE table_schema <> 'information_schema' AND table_name IN ('limites', 'taxas', 'dobro', 'livro') ORDER BY t";
+    let found = rows(&reader, &settings, sql).await.expect("a list");
+    let listed: Vec<&str> =
+        found.lines().filter(|line| line.contains('.')).map(|line| line.trim_matches(['|', ' '])).collect();
+    assert_eq!(
+        listed,
+        ["credito.limites", "public.dobro", "public.limites", "public.livro", "public.taxas"],
+        "{found}"
+    );
+}
