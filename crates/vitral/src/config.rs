@@ -59,9 +59,9 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogSources {
-    /// Built-in domains in use. The first is the one that the page is of.
+    /// Domains in use: built-in ones, and folders of `dirs` that have a name. The first has the page, and its tables need no prefix.
     pub domains: Vec<String>,
-    /// Folders of SQL files, merged over the built-in catalog in order; one with a `domain.toml` has its title, zone and currency.
+    /// Folders of SQL files, merged over the domains in order; a `domain.toml` sets title, zone and currency, and with a `name` makes the folder a domain.
     pub dirs: Vec<PathBuf>,
 }
 
