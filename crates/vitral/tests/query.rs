@@ -49,6 +49,11 @@ fn stored_tables_give_what_the_api_had_said() {
     assert_eq!(counts[0]["n"], answers["completude"]["contadas"]);
     let ledger = json(&data, "SELECT count(*) AS n FROM livro WHERE veredito = 'recusada'");
     assert_eq!(ledger[0]["n"], answers["completude"]["recusadas"]);
+    // The same table with its domain, alone and in a join with a view.
+    let sql = "SELECT count(*) AS n FROM ecommerce.eventos_clientes AS e JOIN (SELECT 1 AS um) AS u ON u.um = 1";
+    assert_eq!(json(&data, sql), counts);
+    let both = json(&data, "SELECT (SELECT count(*) FROM ecommerce.vendas) = (SELECT count(*) FROM vendas) AS iguais");
+    assert_eq!(both[0]["iguais"], true);
     // Views are seen through, and reference tables are there.
     let sales = json(&data, "SELECT count(*) AS n FROM vendas LEFT JOIN produtos USING (id_produto)");
     assert!(sales[0]["n"].as_u64() > Some(0), "{sales}");
@@ -90,6 +95,8 @@ fn wrong_statements_are_wrong_arguments_with_their_place() {
     let (data, _) = kept();
     for (sql, words) in [
         ("SELECT * FROM vendidas", "SQL:1:15: there is no table vendidas"),
+        ("SELECT * FROM ecommerce.vendidas", "SQL:1:15: there is no table ecommerce.vendidas"),
+        ("SELECT * FROM loja.vendas", "SQL:1:15: there is no table loja.vendas"),
         ("SELECT presso\nFROM vendas", "SQL:1:8: "),
         ("SELECT count(*)\nFORM vendas", "SQL:2:6: "),
         ("DELETE FROM vendas", "DELETE is not a query"),

@@ -47,7 +47,7 @@ async fn each_domain_is_a_schema_and_its_statements_mean_its_own_tables() {
         ("SELECT x FROM pagamentos.limites", "| 1 |"),
         ("SELECT credito.limites.x FROM credito.limites", "| 2 |"),
         ("SELECT a.x + b.x AS x FROM limites AS a, credito.limites AS b", "| 3 |"),
-        // The view's own `limites` is that of its domain, whoever reads it.
+        // The view's own `limites` is that of its domain, from wherever it is read.
         ("SELECT x FROM dobro", "| 4 |"),
         ("SELECT x FROM credito.dobro", "| 4 |"),
         ("WITH limites AS (SELECT 9 AS x) SELECT x FROM limites", "| 9 |"),
