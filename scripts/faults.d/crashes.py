@@ -147,7 +147,7 @@ def disk_full(world: World) -> str:
         raise LeftOut(f"nothing can be mounted here: {mounted.stderr.strip()}")
     world.at_end.callback(subprocess.run, ["umount", "--lazy", world.data], check=True)
     world.topic()
-    world.traffic.padding = 600
+    world.traffic.padding = 500
     stream = world.stream()
     with world.pour(3000):
         words = stream.refused("no space", within=120)

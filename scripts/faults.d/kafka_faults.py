@@ -160,7 +160,7 @@ def dead_letters_too_large(world: World) -> str:
     """The dead-letter topic takes 500 bytes, the refused messages have 5,000"""
     world.topic()
     world.kafka.create(f"{world.kafka_topic}.dlq", config={"max.message.bytes": "500"})
-    world.traffic.refused_share, world.traffic.padding = 0.1, 5000
+    world.traffic.refused_share, world.traffic.refused_padding = 0.1, 5000
     stream = world.stream()
     world.send(world.traffic.take(4000))
     stream.until_read(4000)
@@ -207,7 +207,7 @@ def offset_out_of_range(world: World) -> str:
     skip = f"{world.kafka_topic}/1:1000-1499"
     words = world.stream().refused("partition 1", "offset 1000", f"vitral stream --skip {skip}")
     stream = world.stream(None, "--skip", skip).until_read(3500)
-    expect(stream.completeness()["puladas"] == 500, f"{stream.completeness()}")
+    expect(int(stream.completeness()["puladas"]) == 500, f"{stream.completeness()}")
     world.send(world.traffic.take(1000))
     stream.until_read(4500).stop()
     expect((1000, 1499) in world.undelivered(), f"{world.undelivered()}")

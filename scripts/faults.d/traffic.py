@@ -28,6 +28,8 @@ class Traffic:
     def __init__(self, partitions: int, step: float = 0.25, start: datetime = START):
         self.partitions, self.step, self.start = partitions, step, start
         self.padding = 0
+        # Of those that are refused, which may be longer than a field.
+        self.refused_padding = 0
         # Of all events, that many are no JSON.
         self.refused_share = 0.0
         self.draw = random.Random(1)
@@ -45,13 +47,15 @@ class Traffic:
         self.count += 1
         partition = number % self.partitions
         if draw.random() < self.refused_share:
-            return partition, b'{"id_usuario":"u1",' + b"x" * self.padding
+            return partition, b'{"id_usuario":"u1",' + b"x" * (self.refused_padding or self.padding)
         kind = draw.choice(KINDS)
         fields = f'"id_evento":"e{number}","id_produto":"p{draw.randrange(40)}","canal":"app"'
         if kind in ("compra", "reembolso"):
             fields += f',"id_pedido":"o{number // 3}","quantidade":{draw.randint(1, 5)},"preco":{draw.randrange(99999) / 100:.2f}'
         if self.padding:
-            fields += f',"id_sessao":"{draw.randbytes(self.padding // 2).hex()}"'
+            # A field holds 256 bytes.
+            text, half = draw.randbytes(self.padding // 2).hex(), self.padding // 2
+            fields += f',"id_sessao":"{text[:half]}","id_afiliado":"{text[half:]}"'
         return partition, event(at(number * self.step, self.start), f"u{draw.randrange(500)}", kind, fields)
 
 

@@ -66,6 +66,16 @@ def key_of(text):
         return None
 
 
+def send_zeros(size, kafka, codec, partition):
+    """One message of so many zeros, which a producer that allows it sends as very few bytes."""
+    options = {"bootstrap.servers": kafka, "acks": "all", "message.max.bytes": 1_000_000_000, "compression.type": codec}
+    producer, failed = Producer(options), []
+    producer.produce(TOPIC, value=bytes(size), partition=partition, on_delivery=lambda error, _: failed.append(error) if error else None)
+    if producer.flush(60) or failed:
+        raise RuntimeError(f"not delivered: {failed[:1]}")
+    return 1
+
+
 def send(path, kafka, codec=None, idempotent=False, partition=None):
     """Sends the file's messages, and says how many they were once the broker has all of them."""
     options = {"bootstrap.servers": kafka, "acks": "all", "message.max.bytes": 4 << 20, "enable.idempotence": idempotent}

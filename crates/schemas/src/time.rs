@@ -5,7 +5,9 @@ mod civil_days;
 use std::sync::OnceLock;
 use std::time::Instant;
 
-use chrono::{DateTime, Duration, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Utc};
+use chrono::{
+    DateTime, Duration, MappedLocalTime, NaiveDate, NaiveDateTime, NaiveTime, TimeDelta, TimeZone, Timelike, Utc,
+};
 use chrono_tz::Tz;
 
 pub use civil_days::civil_days;
@@ -77,14 +79,25 @@ pub fn local_to_utc(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
     Utc.from_utc_datetime(&(local - before))
 }
 
-/// The first instant of a civil day of `zone`, in milliseconds since the epoch.
+/// The first instant of a civil day of `zone`, in milliseconds since the epoch. Days follow one another without overlap: where a day
+/// begins twice, as in St. John's until 2011, when its clocks went back from 00:01 to 23:01, it begins the second time.
 pub fn day_start_ms(zone: Tz, day: NaiveDate) -> i64 {
-    local_to_utc(zone, day.and_time(NaiveTime::MIN)).timestamp_millis()
+    let midnight = day.and_time(NaiveTime::MIN);
+    if let MappedLocalTime::Ambiguous(_, second) = zone.from_local_datetime(&midnight)
+        && (second.clone() - TimeDelta::microseconds(1)).date_naive() < day
+    {
+        return second.timestamp_millis();
+    }
+    local_to_utc(zone, midnight).timestamp_millis()
 }
 
-/// The civil day of `zone` that an instant falls into.
+/// The civil day of `zone` that an instant falls into, as [`day_start_ms`] delimits it.
 pub fn civil_day(zone: Tz, micros: i64) -> Option<NaiveDate> {
-    Some(DateTime::from_timestamp_micros(micros)?.with_timezone(&zone).date_naive())
+    let local = DateTime::from_timestamp_micros(micros)?.with_timezone(&zone);
+    let day = local.date_naive();
+    // Only a day that begins twice has instants before its start, and they are close behind its first midnight.
+    let is_early = local.hour() == 0 && micros < day_start_ms(zone, day).saturating_mul(MICROS_PER_MS);
+    if is_early { day.pred_opt() } else { Some(day) }
 }
 
 #[cfg(test)]
@@ -118,6 +131,24 @@ mod tests {
         // Samoa skipped a whole day.
         let zone = chrono_tz::Pacific::Apia;
         assert_eq!(local_to_utc(zone, local("2011-12-30T12:00:00")), utc("2011-12-30T22:00:00Z"));
+    }
+
+    #[test]
+    fn a_day_that_begins_twice_begins_the_second_time() {
+        let zone = chrono_tz::America::St_Johns;
+        let date = |day| NaiveDate::from_ymd_opt(2006, 10, day).expect("a date");
+        // Clocks went back from 00:01 on the 29th to 23:01 on the 28th.
+        let second = utc("2006-10-29T03:30:00Z");
+        assert_eq!(day_start_ms(zone, date(29)), second.timestamp_millis());
+        let day = |time: DateTime<Utc>| civil_day(zone, time.timestamp_micros()).expect("a day");
+        let minutes = |minutes| TimeDelta::minutes(minutes);
+        let days: Vec<_> = [-61, -60, -59, -30, -1, 0, 1].map(|before| day(second + minutes(before))).to_vec();
+        assert_eq!(days, [28, 28, 28, 28, 28, 29, 29].map(date));
+        // Havana's clocks go back from 01:00 to 00:00 of the same day: it begins the first time.
+        let zone = chrono_tz::America::Havana;
+        let first = utc("2024-11-03T04:00:00Z");
+        assert_eq!(day_start_ms(zone, NaiveDate::from_ymd_opt(2024, 11, 3).expect("a date")), first.timestamp_millis());
+        assert_eq!(civil_day(zone, first.timestamp_micros()), NaiveDate::from_ymd_opt(2024, 11, 3));
     }
 
     #[test]

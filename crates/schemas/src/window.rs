@@ -220,6 +220,20 @@ mod tests {
         );
     }
 
+    /// Clocks that go back over midnight, from 00:01 to 23:01, cut no day in two.
+    #[test]
+    fn days_that_begin_twice_are_whole() {
+        let windows = Windows::new(Window::Days { size: 1 }, chrono_tz::America::St_Johns);
+        let (before, after) = (ms("2006-10-28T02:30:00Z"), ms("2006-10-29T03:30:00Z"));
+        for minute in 0..180 {
+            let at_ms = ms("2006-10-29T01:30:00Z") + minute * 60_000;
+            let pane_ms = windows.pane_start_ms(at_ms * 1000);
+            assert_eq!(pane_ms, if at_ms < after { before } else { after }, "minute {minute}");
+            assert!(at_ms < windows.pane_end_ms(pane_ms), "minute {minute}");
+        }
+        assert_eq!(windows.bounds(before), Bounds { start_ms: before, end_ms: after });
+    }
+
     fn any_window() -> impl Strategy<Value = Window> {
         prop_oneof![
             (1i64..500, 1i64..500).prop_map(|(a, b)| Window::Fixed { size_ms: a.max(b) * 7, slide_ms: a.min(b) * 7 }),
@@ -232,7 +246,7 @@ mod tests {
         #[test]
         fn an_event_lies_in_its_pane_and_in_each_of_its_windows(
             window in any_window(),
-            zone in prop_oneof![Just(SAO_PAULO), Just(chrono_tz::America::New_York), Just(chrono_tz::Pacific::Apia), Just(chrono_tz::UTC)],
+            zone in prop_oneof![Just(SAO_PAULO), Just(chrono_tz::America::New_York), Just(chrono_tz::Pacific::Apia), Just(chrono_tz::America::St_Johns), Just(chrono_tz::UTC)],
             micros in 0i64..2_000_000_000_000_000,
         ) {
             let windows = Windows::new(window, zone);

@@ -45,6 +45,9 @@ const BUCKET_SCHEMES: [&str; 5] = ["s3", "gs", "az", "abfs", "abfss"];
 /// How often loading a table's log from a bucket is attempted, and the pause after a failure.
 const LOAD_ATTEMPTS: u32 = 6;
 const LOAD_RETRY: Duration = Duration::from_millis(100);
+/// How often a small file is asked for whose body is cut, which the bucket's client does not try again, and how long after that.
+const BODY_ATTEMPTS: u32 = 6;
+const BODY_RETRY: Duration = Duration::from_millis(100);
 
 impl Location {
     /// A local folder, which need not exist yet.
@@ -176,12 +179,20 @@ impl Location {
     pub async fn read_text(&self, name: &str) -> Result<Option<String>, StoreError> {
         let path = self.file(name)?;
         let failed = |source| StoreError::Object { path: path.to_string(), action: "read", source: Box::new(source) };
-        let bytes = match self.store.get(&path).await {
-            Ok(found) => found.bytes().await.map_err(failed)?,
-            Err(object_store::Error::NotFound { .. }) => return Ok(None),
-            Err(error) => return Err(failed(error)),
-        };
-        Ok(Some(String::from_utf8_lossy(&bytes).into_owned()))
+        let mut attempt = 1;
+        loop {
+            let found = match self.store.get(&path).await {
+                Ok(found) => found,
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error) => return Err(failed(error)),
+            };
+            match found.bytes().await {
+                Ok(bytes) => return Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
+                Err(_) if attempt < BODY_ATTEMPTS => tokio::time::sleep(BODY_RETRY * attempt).await,
+                Err(error) => return Err(failed(error)),
+            }
+            attempt += 1;
+        }
     }
 
     /// Writes a small file here, replacing one of this name.

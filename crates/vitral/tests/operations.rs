@@ -10,8 +10,13 @@ struct Said {
 }
 
 fn vitral(dir: &Path, arguments: &[&str]) -> Said {
+    vitral_with(dir, &[], arguments)
+}
+
+fn vitral_with(dir: &Path, settings: &[(&str, &str)], arguments: &[&str]) -> Said {
     let output = Command::new(env!("CARGO_BIN_EXE_vitral"))
         .current_dir(dir)
+        .envs(settings.iter().copied())
         .args(["--data-dir", "data"])
         .args(arguments)
         .output()
@@ -115,4 +120,65 @@ fn an_id_that_names_no_import_changes_nothing() {
     let lines = listed();
     assert!(lines.len() == 2 && lines[0].contains("undone") && lines[0].ends_with("b.csv"), "{lines:?}");
     assert!(lines[1].ends_with("a.csv"), "{lines:?}");
+}
+
+/// A data directory that a demo left: 600 messages, 591 of which count.
+fn kept_data(dir: &Path) {
+    let kept = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/upgrade/0.1-2026-11-24/data");
+    let copied = Command::new("cp").arg("-r").arg(kept).arg(dir.join("data")).status().expect("cp runs");
+    assert!(copied.success());
+}
+
+#[test]
+fn retention_that_deletes_more_than_before_waits_for_a_yes() {
+    let dir = folder();
+    kept_data(dir.path());
+    let settings = [("VITRAL__RETENTION__HOT_DAYS", "0"), ("VITRAL__RETENTION__COLD_DAYS", "0")];
+    let retain = |more: &[(&str, &str)], yes: &[&str]| {
+        let settings: Vec<_> = settings.iter().chain(more).copied().collect();
+        vitral_with(dir.path(), &settings, &[&["batch", "run", "retencao"], yes].concat())
+    };
+    let counted = || {
+        let said = vitral(dir.path(), &["query", "--format", "csv", "SELECT count(*) AS n FROM eventos_clientes"]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.out.lines().nth(1).expect("a row").to_owned()
+    };
+    // What is moved first is not deleted in the same run.
+    let said = retain(&[], &[]);
+    assert!(said.code == Some(0) && said.out.contains("600 rows moved"), "{} {}", said.out, said.err);
+    assert_eq!(counted(), "591");
+
+    let said = retain(&[], &[]);
+    assert!(said.code == Some(1) && said.err.contains("--yes"), "{} {}", said.out, said.err);
+    assert_eq!(counted(), "591", "nobody has agreed");
+
+    let held = [("VITRAL__RETENTION__LEGAL_HOLD", r#"["eventos_clientes"]"#)];
+    let said = retain(&held, &["--yes"]);
+    assert!(said.code == Some(0) && said.out.contains("legal hold"), "{} {}", said.out, said.err);
+    assert_eq!(counted(), "591", "under legal hold");
+
+    let said = retain(&[], &["--yes"]);
+    assert!(said.code == Some(0) && said.out.contains("600 deleted"), "{} {}", said.out, said.err);
+    assert_eq!(counted(), "0");
+}
+
+/// A job that nobody schedules is a table that grows old in silence.
+#[test]
+fn every_job_of_the_catalog_is_in_a_dag() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let dag = std::fs::read_to_string(root.join("orchestration/dags/vitral_horario.py")).expect("the hourly DAG");
+    let dir = folder();
+    let said = vitral(dir.path(), &["batch", "list"]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let jobs: Vec<&str> = said.out.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
+    assert!(jobs.contains(&"limpeza"), "{}", said.out);
+    // Upkeep and checks have DAGs of their own.
+    let others = ["compactacao", "retencao", "verificacoes"];
+    for job in jobs.iter().filter(|job| !others.contains(job)) {
+        assert!(dag.contains(&format!("\"{job}\"")), "{job} is not in the hourly DAG");
+    }
+    for job in others {
+        let file = root.join(format!("orchestration/dags/vitral_{job}.py"));
+        assert!(std::fs::read_to_string(&file).expect("its DAG").contains(job), "{}", file.display());
+    }
 }

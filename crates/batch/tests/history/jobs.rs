@@ -149,14 +149,25 @@ async fn checks_find_what_should_not_be() {
     let bad = world.write("ruim.csv", "id_pedido,id_produto,quantidade,valor,timestamp\nA2,p1,1,5.0,2026-01-01T00:00:00-03:00\nA9,p1,1,9999999.00,2026-01-01\n");
     world.import(&bad, "vendas").await.expect("imported");
     world.write("reference/produtos.csv", "id_produto,nome\np1,Copo\n");
-    assert_eq!(
-        offending(&world).await,
-        [
-            ("vendas_repetidas".to_owned(), 1),
-            ("vendas_fora_da_faixa".to_owned(), 1),
-            ("produtos_desconhecidos".to_owned(), 1)
-        ]
-    );
+    let mut wrong = vec![
+        ("vendas_repetidas".to_owned(), 1),
+        ("vendas_fora_da_faixa".to_owned(), 1),
+        ("produtos_desconhecidos".to_owned(), 1),
+    ];
+    wrong.sort();
+    let found = async || {
+        let mut found = offending(&world).await;
+        found.sort();
+        found
+    };
+    assert_eq!(found().await, wrong);
+    // Given back: nothing, and more than was paid.
+    let refunds = "id_pedido,id_produto,valor,timestamp,regiao,categoria\nA1,p2,0.00,2026-01-01,Sul,jogos\nA2,p1,10.01,2026-01-01,Sul,casa\n";
+    let refunds = world.write("devolvidos.csv", refunds);
+    world.import(&refunds, "reembolsos").await.expect("imported");
+    wrong.extend([("reembolsos_acima_da_venda".to_owned(), 1), ("reembolsos_sem_valor".to_owned(), 1)]);
+    wrong.sort();
+    assert_eq!(found().await, wrong);
 }
 
 #[tokio::test]

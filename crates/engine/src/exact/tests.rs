@@ -71,6 +71,32 @@ fn sums_beyond_their_type_are_errors() {
     }
 }
 
+#[test]
+fn averages_of_decimals_do_not_wrap() {
+    let largest = 10_i128.pow(38) - 1;
+    let g = || ("g", integers(&[Some(1), Some(1)]));
+    for (sql, x, average) in [
+        ("SELECT avg(x) FROM t", decimals(&[largest - 4, largest], 38, 4), None),
+        ("SELECT avg(x) FROM t GROUP BY g", decimals(&[largest, largest], 38, 0), None),
+        // The total is beyond 38 digits, the average is not.
+        (
+            "SELECT avg(x) FROM t",
+            decimals(&[largest / 10_000 - 2, largest / 10_000], 38, 0),
+            Some(largest / 10_000 - 1),
+        ),
+        ("SELECT avg(x) FROM t GROUP BY g", decimals(&[10_i128.pow(25) - 1; 2], 25, 2), Some(10_i128.pow(25) - 1)),
+    ] {
+        let found = run(&session(vec![g(), ("x", x)]), sql);
+        match average {
+            Some(average) => {
+                let digits = found.expect(sql)[0].replace('.', "");
+                assert_eq!(digits, format!("{average}0000"), "{sql}");
+            }
+            None => assert!(found.is_err(), "{sql}: {found:?}"),
+        }
+    }
+}
+
 /// That a part of the rows does not fit says nothing about all of them.
 #[test]
 fn sums_of_integers_do_not_depend_on_the_order() {

@@ -14,6 +14,8 @@ use crate::location::Location;
 const DAY_MS: i64 = 24 * 3_600_000;
 /// A run asks before it purges more than a tenth of all rows, if that is also more than twice as many as the last run purged.
 const LARGE_PART: u64 = 10;
+/// A pause explains so many times the usual number, and no more: a clock that is a year ahead looks like a pause of a year.
+const LONGEST_PAUSE: i64 = 4;
 
 /// What the last run over a topic's archive was for, and did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -98,7 +100,7 @@ impl LastRetention {
             return Some(Reason::FewerDays(shorter_ms / DAY_MS));
         }
         // After a pause there is more to delete.
-        let times = last.elapsed_ms.filter(|ms| *ms > 0).map_or(1, |ms| (passed_ms / ms).max(1));
+        let times = last.elapsed_ms.filter(|ms| *ms > 0).map_or(1, |ms| (passed_ms / ms).clamp(1, LONGEST_PAUSE));
         let usual = last.purged.saturating_mul(2).saturating_mul(u64::try_from(times).unwrap_or(1));
         let is_large = outlook.going.saturating_mul(LARGE_PART) > outlook.total;
         let Outlook { going, total, .. } = *outlook;
@@ -142,9 +144,14 @@ mod tests {
         assert_eq!(of(None, week(), 1), Some(Reason::First));
         assert_eq!(of(Some(last(None, 0)), week(), 1), Some(Reason::First), "until now rows were kept for ever");
         assert_eq!(of(Some(last(Some(395), 10)), limits(7, Some(29)), 12), Some(Reason::FewerDays(366)));
-        let many = Some(Reason::ManyRows { going: 500, before: 10, total: 1_000 });
-        assert_eq!(of(Some(last(Some(395), 10)), week(), 500), many);
-        assert_eq!(of(Some(last(Some(395), 10)), limits(700, Some(395)), 500), None, "100 weeks later");
+        let many = |going| Some(Reason::ManyRows { going, before: 10, total: 1_000 });
+        assert_eq!(of(Some(last(Some(395), 10)), week(), 500), many(500));
+        assert_eq!(of(Some(last(Some(395), 60)), limits(28, Some(395)), 400), None, "four weeks later");
+        assert_eq!(
+            of(Some(last(Some(395), 10)), limits(365, Some(395)), 530),
+            many(530),
+            "a clock that is a year ahead"
+        );
         assert_eq!(of(Some(last(Some(395), 10)), limits(7, None), 0), None);
     }
 }

@@ -7,6 +7,7 @@ use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use datafusion::prelude::SessionContext;
 use vitral_catalog::{Diagnostic, FILE_TABLE, MissingHeading, Profile};
+use vitral_engine::add_functions;
 use vitral_schemas::topic::Topic;
 
 use super::columns;
@@ -61,8 +62,9 @@ pub fn recognise(
 /// Plans a profile's query over a file of just its headings, and looks whether its columns are those of what it is for.
 pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Diagnostic>> {
     let wrong = |message: String, remedy: &str| Box::new(profile.source.error(message, remedy.to_owned()));
-    let context = SessionContext::new();
+    let mut context = SessionContext::new();
     let planned = async {
+        add_functions(&mut context)?;
         let file = EmptyTable::new(schema_of(&profile.headings));
         context.register_table(FILE_TABLE, Arc::new(file))?;
         let query = profile.over(&profile.headings, key);

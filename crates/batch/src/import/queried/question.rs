@@ -18,6 +18,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::sqlparser::ast::Query;
 use tokio_stream::StreamExt;
 use vitral_catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, SHEET_COLUMN, rows_where};
+use vitral_engine::add_functions;
 
 use super::file_table::{FileStream, schema_of};
 use super::{Ask, Opener, WAITING};
@@ -110,7 +111,8 @@ impl Question {
         let runtime = RuntimeEnvBuilder::new().with_memory_limit(MEMORY_BYTES, 1.0).build_arc()?;
         let mut config = SessionConfig::new().with_target_partitions(1);
         config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-        let context = SessionContext::new_with_config_rt(config, runtime);
+        let mut context = SessionContext::new_with_config_rt(config, runtime);
+        add_functions(&mut context)?;
         let file = FileStream {
             schema: Arc::clone(&schema),
             opener: Arc::clone(&self.opener),
