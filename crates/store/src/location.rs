@@ -45,9 +45,9 @@ const BUCKET_SCHEMES: [&str; 5] = ["s3", "gs", "az", "abfs", "abfss"];
 /// How often loading a table's log from a bucket is attempted, and the pause after a failure.
 const LOAD_ATTEMPTS: u32 = 6;
 const LOAD_RETRY: Duration = Duration::from_millis(100);
-/// How often a small file is asked for whose body is cut, which the bucket's client does not try again, and how long after that.
-const BODY_ATTEMPTS: u32 = 6;
-const BODY_RETRY: Duration = Duration::from_millis(100);
+/// How often a small file is asked for when the answer is cut, which the bucket's client does not try again, and how long after that.
+const READ_ATTEMPTS: u32 = 6;
+const READ_RETRY: Duration = Duration::from_millis(100);
 
 impl Location {
     /// A local folder, which need not exist yet.
@@ -181,14 +181,14 @@ impl Location {
         let failed = |source| StoreError::Object { path: path.to_string(), action: "read", source: Box::new(source) };
         let mut attempt = 1;
         loop {
-            let found = match self.store.get(&path).await {
-                Ok(found) => found,
-                Err(object_store::Error::NotFound { .. }) => return Ok(None),
-                Err(error) => return Err(failed(error)),
-            };
-            match found.bytes().await {
+            let read = async { self.store.get(&path).await?.bytes().await };
+            match read.await {
                 Ok(bytes) => return Ok(Some(String::from_utf8_lossy(&bytes).into_owned())),
-                Err(_) if attempt < BODY_ATTEMPTS => tokio::time::sleep(BODY_RETRY * attempt).await,
+                Err(object_store::Error::NotFound { .. }) => return Ok(None),
+                Err(error @ object_store::Error::Generic { .. }) if attempt < READ_ATTEMPTS => {
+                    tracing::warn!(%path, %error, attempt, "a file cannot be read; trying again");
+                    tokio::time::sleep(READ_RETRY * attempt).await;
+                }
                 Err(error) => return Err(failed(error)),
             }
             attempt += 1;
