@@ -1,4 +1,4 @@
-//! One client's connection: requests come in as frames and are answered in order, one at a time, as Apache Kafka does.
+//! One client's connection: requests arrive as frames, and responses leave as frames, within the bounds of size and time.
 
 use std::io;
 use std::sync::Arc;
@@ -11,9 +11,7 @@ use tokio::net::TcpStream;
 use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::{Instant, timeout_at};
 
-use crate::api;
-use crate::seats::Seat;
-use crate::server::Shared;
+use crate::shared::Shared;
 
 const READ_BYTES: usize = 64 * 1024;
 /// Frames and responses larger than this are limited to a few at a time.
@@ -40,6 +38,14 @@ pub enum End {
     NotUnderstood(String),
 }
 
+/// A request as it came.
+pub struct Frame {
+    pub bytes: Bytes,
+    /// For a request of more than a MiB, held until it is answered.
+    _large: Option<OwnedSemaphorePermit>,
+}
+
+/// The stream of one client, and what connections share.
 pub struct Connection {
     stream: TcpStream,
     received: BytesMut,
@@ -49,42 +55,31 @@ pub struct Connection {
 }
 
 impl Connection {
-    pub fn new(stream: TcpStream, shared: Arc<Shared>) -> Self {
-        Self { stream, received: BytesMut::new(), shared, large: None }
+    pub fn new(stream: TcpStream, shared: Arc<Shared>) -> io::Result<Self> {
+        stream.set_nodelay(true)?;
+        Ok(Self { stream, received: BytesMut::new(), shared, large: None })
     }
 
-    /// Until the client closes it.
-    pub async fn run(mut self, seat: &Seat) -> Result<(), End> {
-        self.stream.set_nodelay(true)?;
-        let mut quiet_for = self.shared.topics.limits.patience;
-        loop {
-            let shared = Arc::clone(&self.shared);
-            let mut large = None;
-            let Some(length) = self.length(quiet_for).await? else { return Ok(()) };
-            let deadline = self.deadline(length);
-            while self.received.len() < length {
-                if self.received.len() >= LARGE_BYTES && large.is_none() {
-                    // Bounds what all requests hold together; asked for only once this much has arrived.
-                    let permit = timeout_at(deadline, shared.large_requests.acquire()).await;
-                    large = Some(permit.map_err(|_| self.slow())?.map_err(io::Error::other)?);
-                }
-                // Not the whole length at once: it is only what the client claims.
-                let missing = length - self.received.len();
-                self.received.reserve(missing.min(READ_BYTES.max(self.received.len())));
-                let read = timeout_at(deadline, self.stream.read_buf(&mut self.received)).await;
-                if read.map_err(|_| self.slow())?? == 0 {
-                    return Ok(());
-                }
+    /// The next request; none once the client has closed the connection.
+    pub async fn request(&mut self, quiet_for: Duration) -> Result<Option<Frame>, End> {
+        let mut large = None;
+        let Some(length) = self.length(quiet_for).await? else { return Ok(None) };
+        let deadline = self.deadline(length);
+        while self.received.len() < length {
+            if self.received.len() >= LARGE_BYTES && large.is_none() {
+                // Bounds what all requests hold together; asked for only once this much has arrived.
+                let permit = timeout_at(deadline, Arc::clone(&self.shared.large_requests).acquire_owned()).await;
+                large = Some(permit.map_err(|_| self.slow())?.map_err(io::Error::other)?);
             }
-            seat.served();
-            let frame = self.received.split_to(length).freeze();
-            if let Some(answer) = api::answer(&mut self, frame).await? {
-                self.write(answer).await?;
+            // Not the whole length at once: it is only what the client claims.
+            let missing = length - self.received.len();
+            self.received.reserve(missing.min(READ_BYTES.max(self.received.len())));
+            let read = timeout_at(deadline, self.stream.read_buf(&mut self.received)).await;
+            if read.map_err(|_| self.slow())?? == 0 {
+                return Ok(None);
             }
-            self.large = None;
-            seat.idle(std::time::Instant::now());
-            quiet_for = self.shared.topics.limits.idle;
         }
+        Ok(Some(Frame { bytes: self.received.split_to(length).freeze(), _large: large }))
     }
 
     /// Of the next frame; nothing at the connection's end.
@@ -115,7 +110,8 @@ impl Connection {
         End::Slow(self.shared.topics.limits.patience)
     }
 
-    async fn write(&mut self, answer: Bytes) -> Result<(), End> {
+    /// Writes a framed response.
+    pub async fn write(&mut self, answer: Bytes) -> Result<(), End> {
         let deadline = self.deadline(answer.len());
         let written = timeout_at(deadline, self.stream.write_all(&answer)).await;
         Ok(written.map_err(|_| End::Unread(self.shared.topics.limits.patience))??)

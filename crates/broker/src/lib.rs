@@ -25,6 +25,8 @@ mod retention;
 mod seats;
 mod segment;
 mod server;
+mod session;
+mod shared;
 mod topics;
 
 pub use error::BrokerError;

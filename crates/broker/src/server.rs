@@ -10,13 +10,15 @@ use tokio::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::{Semaphore, watch};
 
-use crate::connection::{Connection, End};
+use crate::connection::End;
 use crate::error::BrokerError;
 use crate::groups::{self, Groups};
 use crate::limits::Limits;
 use crate::noted::{Notebook, Noted};
 use crate::retention;
 use crate::seats::{Seat, Seats};
+use crate::session;
+use crate::shared::Shared;
 use crate::topics::Topics;
 
 /// The threads that read and write its files, so that a slow disk delays nothing else in the process.
@@ -37,17 +39,7 @@ pub struct Broker {
     up_since: Instant,
 }
 
-/// What every connection has.
-pub struct Shared {
-    pub topics: Topics,
-    pub groups: Groups,
-    pub notebook: Notebook,
-    pub address: SocketAddr,
-    /// Bounds what is under way: requests of more than a MiB, and responses.
-    pub large_requests: Semaphore,
-    pub large_answers: Arc<Semaphore>,
-}
-
+/// How many large requests are read at once, and how many large responses written.
 const LARGE: usize = 4;
 
 impl Broker {
@@ -60,7 +52,7 @@ impl Broker {
         let other = other_loopback(address).and_then(|other| TcpListener::bind(other).ok());
         let topics = Topics::open(dir.to_owned(), limits)?;
         let groups = Groups::open(dir.to_owned())?;
-        let (large_requests, large_answers) = (Semaphore::new(LARGE), Arc::new(Semaphore::new(LARGE)));
+        let [large_requests, large_answers] = [LARGE, LARGE].map(|permits| Arc::new(Semaphore::new(permits)));
         let shared =
             Arc::new(Shared { topics, groups, notebook: Notebook::default(), address, large_requests, large_answers });
         let (stop, up_since) = (watch::Sender::new(false), Instant::now());
@@ -174,7 +166,7 @@ async fn accept(listener: TcpListener, shared: Arc<Shared>, seats: Arc<Seats>, m
 
 async fn serve(stream: TcpStream, shared: Arc<Shared>, seat: Seat, mut stop: watch::Receiver<bool>) {
     let ended = tokio::select! {
-        ended = Connection::new(stream, shared).run(&seat) => ended,
+        ended = session::run(stream, shared, &seat) => ended,
         () = seat.given_away() => Err(End::GaveWay),
         _ = stop.wait_for(|stop| *stop) => return,
     };

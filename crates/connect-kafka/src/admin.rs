@@ -6,8 +6,8 @@ use std::time::Duration;
 use rdkafka::admin::{AdminOptions, NewTopic, TopicReplication};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
+use crate::attended;
 use crate::config::KafkaConfig;
-use crate::connection;
 use crate::error::ClientError;
 use crate::problem::{Problem, ProblemKind};
 
@@ -23,7 +23,7 @@ pub async fn create_topic(
     partitions: i32,
     settings: &[(&str, &str)],
 ) -> Result<(), ClientError> {
-    let admin = Arc::new(connection::admin(config)?);
+    let admin = Arc::new(attended::admin(config)?);
     let failed = |source| admin.connection().failed("making a topic", source);
     // Asking for all topics creates none, and users who may not create topics may still use those that exist.
     let asked = Arc::clone(&admin);

@@ -1,22 +1,16 @@
 //! What all clients share: checked settings, what the client library reports, and why the broker cannot be reached.
 
-use std::ops::Deref;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use rdkafka::ClientContext;
-use rdkafka::admin::AdminClient;
-use rdkafka::client::DefaultClientContext;
 use rdkafka::config::RDKafkaLogLevel;
-use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
-use crate::attendant::Attendant;
 use crate::config::KafkaConfig;
 use crate::error::ClientError;
 use crate::problem::{Problem, ProblemKind};
 use crate::settings;
-use crate::tokens::TokenKeeper;
 
 /// The library repeats itself several times a second.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
@@ -182,48 +176,4 @@ impl ClientContext for Connection {
             },
         }
     }
-}
-
-/// A client that does not serve its own events, with the attendant that does.
-pub(crate) struct Attended<T> {
-    // Both are dropped before the client, which they use.
-    _tokens: Option<TokenKeeper>,
-    _attendant: Attendant,
-    client: T,
-    connection: Connection,
-}
-
-impl<T> Attended<T> {
-    pub(crate) fn connection(&self) -> &Connection {
-        &self.connection
-    }
-}
-
-impl<T> Deref for Attended<T> {
-    type Target = T;
-
-    fn deref(&self) -> &T {
-        &self.client
-    }
-}
-
-pub(crate) fn consumer(config: &KafkaConfig, settings: &[(&str, &str)]) -> Result<Attended<BaseConsumer>, ClientError> {
-    let connection = Connection::new(config)?;
-    let mut client = settings::client(config);
-    for (key, value) in settings {
-        client.set(*key, *value);
-    }
-    let client: BaseConsumer = client.create().map_err(|source| connection.failed("connecting", source))?;
-    let handle = client.client().native_ptr();
-    let tokens = TokenKeeper::start(&connection, handle)?;
-    Ok(Attended { _tokens: tokens, _attendant: Attendant::start(&connection, handle)?, client, connection })
-}
-
-pub(crate) fn admin(config: &KafkaConfig) -> Result<Attended<AdminClient<DefaultClientContext>>, ClientError> {
-    let connection = Connection::new(config)?;
-    let client: AdminClient<_> =
-        settings::client(config).create().map_err(|source| connection.failed("connecting", source))?;
-    let handle = client.inner().native_ptr();
-    let tokens = TokenKeeper::start(&connection, handle)?;
-    Ok(Attended { _tokens: tokens, _attendant: Attendant::start(&connection, handle)?, client, connection })
 }

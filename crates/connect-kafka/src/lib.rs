@@ -9,6 +9,7 @@
 
 mod admin;
 mod attendant;
+mod attended;
 #[cfg(feature = "kafka-tls")]
 mod aws_keys;
 #[cfg(feature = "kafka-tls")]

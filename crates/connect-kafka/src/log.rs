@@ -7,26 +7,28 @@ use std::time::{Duration, Instant};
 use rdkafka::consumer::{BaseConsumer, Consumer};
 use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
 use rdkafka::metadata::{Metadata, MetadataTopic};
-use vitral_connect::{ConnectError, RetryHint, TopicLog};
+use vitral_connect::{ConnectError, RetryHint, Source, TopicLog};
 use vitral_schemas::position::{Offset, PartitionId};
 
+use crate::attended::{self, Attended};
 use crate::config::KafkaConfig;
-use crate::connection::{self, Attended};
 use crate::error::ClientError;
 use crate::identity::log_identity;
 use crate::problem::{Problem, ProblemKind};
 use crate::reach::unreadable_until;
-use crate::source::KafkaSource;
 
 const METADATA_TIMEOUT: Duration = Duration::from_secs(10);
 const METADATA_WAIT: Duration = Duration::from_secs(3);
+
+/// Opens the topic once more, for what only reading finds out.
+pub(crate) type Reopen = Box<dyn Fn() -> Result<Box<dyn Source>, ConnectError> + Send + Sync>;
 
 /// A topic's log as its broker describes it.
 pub(crate) struct KafkaLog {
     consumer: Arc<Attended<BaseConsumer>>,
     topic: String,
     config: KafkaConfig,
-    message_bytes_max: usize,
+    reopen: Reopen,
     /// A connection of its own for the identity, which each commit asks for: on the reader's connection it would wait for fetches.
     identity: Mutex<Option<Attended<BaseConsumer>>>,
 }
@@ -54,7 +56,7 @@ impl TopicLog for KafkaLog {
     fn identity(&self) -> Result<String, ConnectError> {
         let mut identity = self.identity.lock().unwrap_or_else(PoisonError::into_inner);
         if identity.is_none() {
-            *identity = Some(connection::consumer(&self.config, &[])?);
+            *identity = Some(attended::consumer(&self.config, &[])?);
         }
         let consumer =
             identity.as_ref().ok_or(ClientError::Ended("the connection that asks for a topic's identity"))?;
@@ -67,8 +69,8 @@ impl TopicLog for KafkaLog {
         within: Offset,
         end: Offset,
     ) -> Result<Option<Offset>, ConnectError> {
-        let mut source = KafkaSource::new(&self.config, &self.topic, self.message_bytes_max)?;
-        unreadable_until(&mut source, partition, within, end)
+        let mut source = (self.reopen)()?;
+        unreadable_until(source.as_mut(), partition, within, end)
     }
 }
 
@@ -77,9 +79,9 @@ impl KafkaLog {
         consumer: Arc<Attended<BaseConsumer>>,
         topic: String,
         config: KafkaConfig,
-        message_bytes_max: usize,
+        reopen: Reopen,
     ) -> Self {
-        Self { consumer, topic, config, message_bytes_max, identity: Mutex::new(None) }
+        Self { consumer, topic, config, reopen, identity: Mutex::new(None) }
     }
 
     fn known_partitions(&self) -> Result<Vec<PartitionId>, ClientError> {

@@ -10,8 +10,8 @@ use rdkafka::{Message as _, TopicPartitionList};
 
 use vitral_connect::with_causes;
 
+use crate::attended;
 use crate::config::KafkaConfig;
-use crate::connection;
 use crate::identity::log_identity;
 
 const TIMEOUT: Duration = Duration::from_secs(8);
@@ -44,7 +44,7 @@ pub struct ProbedTopic {
 /// Asks, and reads one message of each topic without leaving a trace. The error says why no broker could be reached.
 pub fn probe(config: &KafkaConfig, topics: &[String]) -> Result<ProbedCluster, String> {
     let settings = [("group.id", "vitral-doctor"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
-    let consumer = connection::consumer(config, &settings).map_err(|error| with_causes(&error))?;
+    let consumer = attended::consumer(config, &settings).map_err(|error| with_causes(&error))?;
     let said = |error: KafkaError| {
         // Which check of a certificate fails is found out on another thread.
         std::thread::sleep(LOOKED_INTO);

@@ -15,8 +15,8 @@ use rdkafka::types::RDKafkaRespErr;
 use vitral_connect::{ConnectError, End, PartitionBatch, Polled, RetryHint, Source, TopicLog, Trouble, TroubleKind};
 use vitral_schemas::position::{Offset, PartitionId};
 
+use crate::attended::{self, Attended};
 use crate::config::KafkaConfig;
-use crate::connection::{self, Attended};
 use crate::error::ClientError;
 use crate::log::KafkaLog;
 use crate::message::{Fetched, Message};
@@ -62,7 +62,7 @@ impl KafkaSource {
     pub fn new(config: &KafkaConfig, topic: &str, message_bytes_max: usize) -> Result<Self, ClientError> {
         // Messages over the limit must arrive to be refused.
         let received_bytes_max = (100_000_000 + 4 * message_bytes_max).max(UNPACKED_BYTES_MAX).to_string();
-        let consumer = connection::consumer(
+        let consumer = attended::consumer(
             config,
             &[
                 ("group.id", "vitral"),
@@ -147,7 +147,11 @@ impl KafkaSource {
 impl Source for KafkaSource {
     fn log(&self) -> Arc<dyn TopicLog> {
         let consumer = Arc::clone(&self.consumer);
-        Arc::new(KafkaLog::new(consumer, self.topic.clone(), self.config.clone(), self.message_bytes_max))
+        let (config, topic, message_bytes_max) = (self.config.clone(), self.topic.clone(), self.message_bytes_max);
+        let reopen = move || -> Result<Box<dyn Source>, ConnectError> {
+            Ok(Box::new(Self::new(&config, &topic, message_bytes_max)?))
+        };
+        Arc::new(KafkaLog::new(consumer, self.topic.clone(), self.config.clone(), Box::new(reopen)))
     }
 
     fn known_end(&self, partition: PartitionId) -> Option<Offset> {
