@@ -50,7 +50,7 @@ pub async fn backfill(
     let archive = Archive::read(topic, store)
         .await?
         .ok_or_else(|| BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() })?;
-    let Some(effective_ms) = archive.effective_ms().await? else { return Ok(Backfilled::NoEvents) };
+    let Some(watermark) = archive.watermark().await? else { return Ok(Backfilled::NoEvents) };
     let session = engine_session(EngineConfig::default()).map_err(BatchError::engine(&metric.name, "planned"))?;
     let plan = MetricPlan::new(metric, topic, settings, &session)?;
     let version = metric.version(settings, topic.lateness_ms);
@@ -62,7 +62,7 @@ pub async fn backfill(
     }
     let mut table = MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &location).await?;
     let windows = Windows::new(metric.window, settings.time_zone);
-    let end_ms = windows.first_open_ms(effective_ms - topic.lateness_ms);
+    let end_ms = windows.first_open_ms(watermark.late_before(topic.lateness_ms).ms());
     // Windows that lack events are not computed: they could not be proved.
     let whole_from_ms = archive.purged_micros().map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
     let done_ms = table.backfilled_until_ms().await?;

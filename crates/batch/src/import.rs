@@ -218,7 +218,9 @@ impl Import {
         let mut history = History::open(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
         let stream_from_ms = match &archive {
-            Some(archive) => archive.effective_ms().await?.map(|effective_ms| effective_ms - self.topic.lateness_ms),
+            Some(archive) => {
+                archive.watermark().await?.map(|watermark| watermark.late_before(self.topic.lateness_ms).ms())
+            }
             None => None,
         };
         let mut taken: Vec<String> = replaced.map(str::to_owned).into_iter().collect();

@@ -16,6 +16,7 @@ use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{cast, ident};
 use vitral_catalog::{Catalog, JobTable};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::time::{civil_day, day_start_ms};
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 use vitral_store::{Location, Quarantine};
@@ -187,7 +188,7 @@ impl Jobs<'_> {
             let Some(archive) = &stored.reader else { continue };
             let closes_ms = end_ms + topic.lateness_ms;
             // Before the first event there is no watermark, and the clock is all that is known.
-            let reached_ms = archive.effective_ms().await?.unwrap_or_else(|| Utc::now().timestamp_millis());
+            let reached_ms = archive.watermark().await?.map_or_else(|| Utc::now().timestamp_millis(), Watermark::ms);
             if reached_ms < closes_ms {
                 return Err(BatchError::OpenDay {
                     table: table.table.clone(),

@@ -13,6 +13,8 @@ use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::window::{Bounds, Windows};
 
@@ -31,7 +33,7 @@ const FINISHED_TOGETHER_BYTES: usize = if cfg!(test) { 512 } else { 4 << 20 };
 #[derive(Debug)]
 pub struct MetricPanes {
     plan: Arc<MetricPlan>,
-    partitions: BTreeMap<i32, Vec<Run>>,
+    partitions: BTreeMap<PartitionId, Vec<Run>>,
     /// Starts of the windows that were touched since they were last read.
     dirty: BTreeSet<i64>,
     reservation: MemoryReservation,
@@ -76,19 +78,24 @@ impl MetricPanes {
     }
 
     /// Folds counted rows of one partition; `panes` is [`pane_column`] of their event times.
-    pub fn fold(&mut self, partition: i32, batch: &RecordBatch, panes: &ArrayRef) -> Result<(), PanesError> {
+    pub fn fold(&mut self, partition: PartitionId, batch: &RecordBatch, panes: &ArrayRef) -> Result<(), PanesError> {
         self.add_rows(partition, batch, panes)?;
         self.settle(partition)
     }
 
     /// The first half of [`Self::fold`]: the rows are in the states, or, after an error, none of them is.
-    pub fn add_rows(&mut self, partition: i32, batch: &RecordBatch, panes: &ArrayRef) -> Result<(), PanesError> {
+    pub fn add_rows(
+        &mut self,
+        partition: PartitionId,
+        batch: &RecordBatch,
+        panes: &ArrayRef,
+    ) -> Result<(), PanesError> {
         let states = self.plan.fold(batch, panes)?;
         self.add(partition, states).map(|_| ())
     }
 
     /// The second half: merges runs and accounts for them. After an error all states are as they were, and it may be tried again.
-    pub fn settle(&mut self, partition: i32) -> Result<(), PanesError> {
+    pub fn settle(&mut self, partition: PartitionId) -> Result<(), PanesError> {
         if let Some(runs) = self.partitions.get_mut(&partition) {
             compact(&self.plan, runs, &mut self.next_run)?;
         }
@@ -96,7 +103,7 @@ impl MetricPanes {
     }
 
     /// Takes back a run that [`Self::runs`] gave, in this or an earlier process; its number here, none if it has no rows.
-    pub fn restore(&mut self, partition: i32, states: RecordBatch) -> Result<Option<u64>, PanesError> {
+    pub fn restore(&mut self, partition: PartitionId, states: RecordBatch) -> Result<Option<u64>, PanesError> {
         if states.schema() != *self.plan.state_schema() {
             return Err(PanesError::State { metric: self.plan.metric.name.clone() });
         }
@@ -106,12 +113,12 @@ impl MetricPanes {
     }
 
     /// Every run: its partition, its number and its states, which share their memory with this.
-    pub fn runs(&self) -> impl Iterator<Item = (i32, u64, &RecordBatch)> {
+    pub fn runs(&self) -> impl Iterator<Item = (PartitionId, u64, &RecordBatch)> {
         let runs = self.partitions.iter().flat_map(|(partition, runs)| runs.iter().map(|run| (*partition, run)));
         runs.map(|(partition, run)| (partition, run.number, &run.states))
     }
 
-    fn add(&mut self, partition: i32, states: RecordBatch) -> Result<Option<u64>, PanesError> {
+    fn add(&mut self, partition: PartitionId, states: RecordBatch) -> Result<Option<u64>, PanesError> {
         let Some(run) = Run::new(&self.plan, states, next(&mut self.next_run))? else { return Ok(None) };
         for pane in &run.panes {
             self.dirty.extend(self.plan.windows.windows_of(pane.pane_ms).map(|bounds| bounds.start_ms));
@@ -172,10 +179,10 @@ impl MetricPanes {
             .map_err(|source| failed(&self.plan, "arranged", source))
     }
 
-    /// Drops the panes that no open window needs: those whose last window ended at least `lateness_ms` before M.
-    pub fn evict(&mut self, effective_ms: i64, lateness_ms: i64) -> Result<(), PanesError> {
+    /// Drops the panes that no open window needs: those whose last window is closed.
+    pub fn evict(&mut self, watermark: Watermark, lateness_ms: i64) -> Result<(), PanesError> {
         let windows = self.plan.windows;
-        let open = |pane_ms: i64| windows.last_end_ms(pane_ms) + lateness_ms > effective_ms;
+        let open = |pane_ms: i64| !watermark.closes(windows.last_end_ms(pane_ms), lateness_ms);
         for runs in self.partitions.values_mut() {
             for run in std::mem::take(runs) {
                 match run.panes.iter().find(|pane| open(pane.pane_ms)).map(|pane| pane.rows.start) {

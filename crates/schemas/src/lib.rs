@@ -7,6 +7,7 @@
 
 pub mod diagnostic;
 pub mod event_id;
+pub mod event_time;
 pub mod finding;
 pub mod health;
 pub mod kept_payload;

@@ -1,7 +1,7 @@
 //! The archive of a topic: one row for every Kafka offset, and the one commit that everything else is derived from.
 //!
-//! A commit appends the rows of a commit interval and carries, for every partition, the next offset, and the effective watermark. It
-//! is made only on top of the offsets that this process committed or read last: a process that finds others has been replaced
+//! A commit appends the rows of a commit interval and carries, for every partition, the next offset and the watermark, and the
+//! topic's watermark. It is made only on top of the offsets that this process committed or read last: a process that finds others has been replaced
 //! and stops. So each offset is committed exactly once, however many processes run. A commit also carries how many
 //! replays its process knows of: a replay and a commit that are under way together exclude each other, even on different hosts.
 
@@ -14,6 +14,7 @@ mod reader;
 mod retention;
 mod rows;
 mod spans;
+mod watermarks;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -23,6 +24,7 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{Expr, col, lit};
 use tokio::sync::Mutex;
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::{Topic, archive_columns};
 
 pub use self::caution::{LastRetention, Reason as RetentionConcern};
@@ -32,6 +34,7 @@ pub use self::reader::ArchiveReader;
 pub use self::retention::{Limits, Outlook, RetentionReport, outlook, retain};
 pub use self::rows::ArchiveBatch;
 pub use self::spans::Spans;
+use self::watermarks::Watermarks;
 use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::location::Location;
@@ -44,8 +47,10 @@ pub struct ArchiveCommit {
     pub rows: Vec<RecordBatch>,
     /// For each partition with rows: the offset that the archive must be at, and the one after the last row.
     pub offsets: BTreeMap<i32, (Option<i64>, i64)>,
-    /// The effective watermark, in milliseconds.
-    pub effective_ms: Option<i64>,
+    /// What the topic has come to.
+    pub watermark: Option<Watermark>,
+    /// What partitions have come to; those that are not named stay where they are.
+    pub watermarks: BTreeMap<i32, Watermark>,
     /// Drawn at random for each commit: after an error it shows whether this commit succeeded.
     pub token: i64,
 }
@@ -64,7 +69,7 @@ pub struct Archive {
     cold_part_stale: Arc<AtomicBool>,
     /// The next offset of each partition, as of the table's snapshot.
     next_offsets: BTreeMap<i32, i64>,
-    effective_ms: Option<i64>,
+    watermarks: Watermarks,
     /// How many replays the rows that this process has folded had seen.
     replays: i64,
     /// The version of the table that was last seen at these offsets and this watermark.
@@ -89,16 +94,14 @@ impl Archive {
             cold: Arc::default(),
             cold_part_stale: Arc::new(AtomicBool::new(true)),
             next_offsets: BTreeMap::new(),
-            effective_ms: None,
+            watermarks: Watermarks::default(),
             replays: 0,
             checked_version: None,
         };
         archive.replays = archive.stored_replays().await?;
-        // The watermark is the topic's: it survives the recreation of its log.
-        for log in archive.logs().await?.iter().map(String::as_str).chain([log]) {
-            let application = watermark_application(log, &topic.kafka_topic);
-            archive.effective_ms = archive.effective_ms.max(archive.table.transaction(&application).await?);
-        }
+        let known = archive.logs().await?;
+        let logs = known.iter().map(String::as_str).chain([log]);
+        archive.watermarks = Watermarks::of_topic(&archive.table, logs, &topic.kafka_topic).await?;
         for partition in partitions {
             archive.add_partition(partition).await?;
         }
@@ -141,6 +144,7 @@ impl Archive {
         if let Some(next) = next {
             self.next_offsets.insert(partition, next);
         }
+        self.watermarks.learn(&self.table, &self.log, &self.topic.kafka_topic, partition).await?;
         Ok(next)
     }
 
@@ -164,9 +168,14 @@ impl Archive {
         self.replays
     }
 
-    /// The committed effective watermark, in milliseconds.
-    pub fn effective_ms(&self) -> Option<i64> {
-        self.effective_ms
+    /// The topic's committed watermark.
+    pub fn watermark(&self) -> Option<Watermark> {
+        self.watermarks.topic()
+    }
+
+    /// A partition's committed watermark, which is never behind the topic's.
+    pub fn partition_watermark(&self, partition: i32) -> Option<Watermark> {
+        self.watermarks.partition(partition)
     }
 
     /// Every committed row that retention has not purged, in the archive's schema.
@@ -211,10 +220,6 @@ impl Archive {
     fn commit_application(&self) -> String {
         format!("{}/{}/commit", self.log, self.topic.kafka_topic)
     }
-
-    fn watermark_application(&self) -> String {
-        watermark_application(&self.log, &self.topic.kafka_topic)
-    }
 }
 
 fn hot_place(store: &Location, topic: &Topic) -> Location {
@@ -226,10 +231,6 @@ pub(crate) const REPLAYS: &str = "replays";
 
 fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String {
     format!("{log}/{kafka_topic}/{partition}")
-}
-
-fn watermark_application(log: &str, kafka_topic: &str) -> String {
-    format!("{log}/{kafka_topic}/M")
 }
 
 fn this_log(log: &str) -> Expr {

@@ -11,6 +11,7 @@ use arrow::array::{
     ArrayRef, Int32Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray, new_null_array,
 };
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, ArchiveCommit, Location, StoreError};
@@ -48,8 +49,8 @@ fn next_offset(topic: &Topic, from: Option<i64>) -> ArchiveCommit {
     ArchiveCommit {
         rows: vec![RecordBatch::try_new(schema, columns).expect("the archive's schema")],
         offsets: BTreeMap::from([(0, (from, offset + 1))]),
-        effective_ms: None,
         token: token(),
+        ..ArchiveCommit::default()
     }
 }
 
@@ -85,22 +86,22 @@ async fn a_stale_owner_stays_fenced_when_its_table_is_tidied() {
     }
 }
 
-/// M without rows is a commit too.
+/// A watermark without rows is a commit too.
 #[tokio::test]
-async fn a_stale_owner_never_sets_m_back() {
+async fn a_stale_owner_never_sets_the_watermark_back() {
     let topic = topic();
-    let move_m =
-        |effective_ms| ArchiveCommit { effective_ms: Some(effective_ms), token: token(), ..ArchiveCommit::default() };
+    let move_to =
+        |ms| ArchiveCommit { watermark: Some(Watermark::from_ms(ms)), token: token(), ..ArchiveCommit::default() };
     let (_dir, places) = places();
     for place in places {
         let mut stale = open(&topic, &place).await;
         let mut owner = open(&topic, &place).await;
-        owner.commit(&move_m(2_000)).await.expect("committed");
-        stale.commit(&move_m(1_000)).await.expect_err("another has moved it");
+        owner.commit(&move_to(2_000)).await.expect("committed");
+        stale.commit(&move_to(1_000)).await.expect_err("another has moved it");
         // A committer tries again what failed.
-        let outcome = stale.commit(&move_m(1_000)).await;
+        let outcome = stale.commit(&move_to(1_000)).await;
         assert!(matches!(outcome, Err(StoreError::Overtaken { .. })), "{place}: {outcome:?}");
-        assert_eq!(open(&topic, &place).await.effective_ms(), Some(2_000), "{place}");
+        assert_eq!(open(&topic, &place).await.watermark(), Some(Watermark::from_ms(2_000)), "{place}");
     }
 }
 
@@ -118,5 +119,65 @@ async fn a_commit_that_came_through_is_known_again() {
         let rows = open(&topic, &place).await.counts().await.expect("counted");
         assert_eq!(rows.empty, 1, "{place}");
         before.commit(&next_offset(&topic, Some(1))).await.expect("it goes on");
+    }
+}
+
+/// Each partition's is committed with its rows; the topic's is their minimum for whoever reads.
+#[tokio::test]
+async fn watermarks_of_partitions_are_committed_and_never_go_back() {
+    let topic = topic();
+    let ms = Watermark::from_ms;
+    let (_dir, places) = places();
+    for place in places {
+        let mut owner = Archive::open(&topic, "log", [0, 1], &place).await.expect("opened");
+        let commit = ArchiveCommit {
+            watermark: Some(ms(1_000)),
+            watermarks: BTreeMap::from([(0, ms(3_000)), (1, ms(1_000))]),
+            ..next_offset(&topic, None)
+        };
+        owner.commit(&commit).await.expect("committed");
+        let commit = ArchiveCommit {
+            watermark: Some(ms(2_000)),
+            watermarks: BTreeMap::from([(0, ms(2_500)), (1, ms(2_000))]),
+            ..next_offset(&topic, Some(1))
+        };
+        owner.commit(&commit).await.expect("committed");
+        let again = Archive::open(&topic, "log", [0, 1, 2], &place).await.expect("opened");
+        let of_partitions = [0, 1, 2].map(|partition| again.partition_watermark(partition));
+        assert_eq!(of_partitions, [3_000, 2_000, 2_000].map(|at| Some(ms(at))), "{place}");
+        assert_eq!(again.watermark(), Some(ms(2_000)), "{place}");
+        let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
+        assert_eq!(reader.watermark().await.expect("read"), Some(ms(2_000)), "{place}");
+        // Another log of the same topic goes on from there.
+        let again = Archive::open(&topic, "another log", [0], &place).await.expect("opened");
+        assert_eq!((again.watermark(), again.partition_watermark(0)), (Some(ms(2_000)), Some(ms(2_000))), "{place}");
+    }
+}
+
+/// As an older version left it, and as it goes on after this one.
+#[tokio::test]
+async fn a_watermark_of_the_topic_alone_is_that_of_all_partitions() {
+    let topic = topic();
+    let ms = Watermark::from_ms;
+    let (_dir, places) = places();
+    for place in places {
+        let mut older = open(&topic, &place).await;
+        let commit = ArchiveCommit { watermark: Some(ms(1_000)), ..next_offset(&topic, None) };
+        older.commit(&commit).await.expect("committed");
+        let mut owner = open(&topic, &place).await;
+        assert_eq!(owner.partition_watermark(0), Some(ms(1_000)), "{place}");
+        let commit = ArchiveCommit {
+            watermark: Some(ms(2_000)),
+            watermarks: BTreeMap::from([(0, ms(2_000))]),
+            ..next_offset(&topic, Some(1))
+        };
+        owner.commit(&commit).await.expect("committed");
+        let mut older = open(&topic, &place).await;
+        let commit = ArchiveCommit { watermark: Some(ms(4_000)), ..next_offset(&topic, Some(2)) };
+        older.commit(&commit).await.expect("committed");
+        let again = open(&topic, &place).await;
+        assert_eq!((again.watermark(), again.partition_watermark(0)), (Some(ms(4_000)), Some(ms(4_000))), "{place}");
+        let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
+        assert_eq!(reader.watermark().await.expect("read"), Some(ms(4_000)), "{place}");
     }
 }

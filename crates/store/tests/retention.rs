@@ -50,8 +50,8 @@ async fn add(archive: &mut Archive, topic: &Topic, offsets: std::ops::Range<i64>
     let commit = ArchiveCommit {
         rows: vec![RecordBatch::try_new(schema, columns).expect("the archive's schema")],
         offsets: BTreeMap::from([(0, (from, offsets.end))]),
-        effective_ms: None,
         token: offsets.end,
+        ..ArchiveCommit::default()
     };
     // Rows that went away make it look again, as everything does that comes between.
     if archive.commit(&commit).await.is_err() {

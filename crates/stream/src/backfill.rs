@@ -16,11 +16,11 @@ use vitral_connect::RetryPolicy;
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, MetricTable};
 
-use crate::archive_batches::{ArchiveBatches, by_partition};
+use crate::archive_batches::ArchiveBatches;
 use crate::error::StreamError;
 
 /// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
@@ -38,7 +38,7 @@ pub struct Backfill {
     pub archive: Archive,
     pub table: MetricTable,
     /// Windows whose end plus lateness is at or before this watermark are computed, as far as the table does not have them.
-    pub through_ms: i64,
+    pub through: Watermark,
     pub memory_bytes: usize,
 }
 
@@ -82,9 +82,10 @@ impl Backfill {
         let plan = Arc::new(MetricPlan::new(&self.metric, &self.topic, &self.settings, &session)?);
         let windows = plan.windows;
         // No step goes beyond what is closed: the next start, at a later watermark, goes on where this one ended.
-        let first_open_ms = |m_ms: i64| windows.first_open_ms(m_ms - self.topic.lateness_ms);
-        let end_ms = first_open_ms(self.through_ms);
-        let published_until_ms = self.table.published_through_ms().map(first_open_ms);
+        let first_open_ms =
+            |watermark: Watermark| windows.first_open_ms(watermark.late_before(self.topic.lateness_ms).ms());
+        let end_ms = first_open_ms(self.through);
+        let published_until_ms = self.table.published_through_ms().map(Watermark::from_ms).map(first_open_ms);
         // Windows that lack events are not computed: they could not be proved.
         let purged_micros = self.archive.purged_micros().await?;
         let whole_from_ms = purged_micros.map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
@@ -99,24 +100,22 @@ impl Backfill {
             }
             // Files that the stream has merged meanwhile are deleted eventually.
             self.archive.refresh().await?;
-            let Some(oldest_micros) = self.archive.oldest_counted(from_ms.map(|ms| ms * MICROS_PER_MS)).await? else {
-                break;
-            };
-            let first_ms = windows.first_open_ms(oldest_micros.div_euclid(MICROS_PER_MS));
+            let Some(oldest) = self.archive.oldest_counted(from_ms.map(EventTime::from_ms)).await? else { break };
+            let first_ms = windows.first_open_ms(oldest.ms());
             let first_ms = from_ms.map_or(first_ms, |from_ms| first_ms.max(from_ms));
             if first_ms >= end_ms {
                 break;
             }
             let until_ms = end_ms.min(first_ms + STEP_MS.max(STEP_WINDOWS * windows.longest_ms()));
             let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, self.memory_bytes);
-            let since = Some(first_ms * MICROS_PER_MS);
-            let until = Some((until_ms + windows.longest_ms()) * MICROS_PER_MS);
+            let since = Some(EventTime::from_ms(first_ms));
+            let until = Some(EventTime::from_ms(until_ms + windows.longest_ms()));
             let mut rows = ArchiveBatches::of(self.archive.counted(since, until).await?);
             while let Some(batch) = rows.next().await.map_err(failed)? {
                 if stop.load(Ordering::SeqCst) {
                     return Ok(false);
                 }
-                for (partition, batch) in by_partition(&self.topic, batch).map_err(failed)? {
+                for (partition, batch) in batch.by_partition(&self.topic).map_err(failed)? {
                     let times = batch.column(self.topic.event_time).as_primitive::<TimestampMicrosecondType>();
                     panes.fold(partition, &batch, &pane_column(&windows, times))?;
                 }
@@ -125,7 +124,7 @@ impl Backfill {
             self.table.backfill(rows, until_ms).await?;
             from_ms = Some(until_ms);
         }
-        self.table.publish(Vec::new(), self.through_ms).await?;
+        self.table.publish(Vec::new(), self.through.ms()).await?;
         Ok(true)
     }
 }

@@ -14,6 +14,7 @@ use datafusion::catalog::TableProvider;
 use tokio::sync::mpsc;
 use vitral_connect::retry::Attempts;
 use vitral_connect::{Delivery, RetryPolicy, TopicLog, with_causes};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::health::Health;
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::position::{Offset, PartitionId};
@@ -32,7 +33,7 @@ pub enum Job {
     /// Rows of windows that closed with the committed watermark.
     Publish {
         windows: Vec<(MetricVersionId, Vec<RecordBatch>)>,
-        watermark_ms: i64,
+        watermark: Watermark,
     },
     AddPartition(PartitionId),
     /// The table of a metric that has its whole history now.
@@ -49,7 +50,7 @@ pub enum CommitterEvent {
     },
     Published {
         tables: Vec<(MetricVersionId, Arc<dyn TableProvider>)>,
-        watermark_ms: i64,
+        watermark: Watermark,
     },
     Adopted {
         version: MetricVersionId,
@@ -58,6 +59,7 @@ pub enum CommitterEvent {
     PartitionAdded {
         partition: PartitionId,
         next_offset: Option<Offset>,
+        watermark: Option<Watermark>,
     },
     /// Small files were merged: these no longer read the old ones, which will be deleted. No answer to a job.
     Maintained {
@@ -70,7 +72,7 @@ pub enum CommitterEvent {
 /// What is left of a commit once it is done.
 #[derive(Debug, Clone, Copy)]
 pub struct CommitReceipt {
-    pub watermark_ms: Option<i64>,
+    pub watermark: Option<Watermark>,
 }
 
 pub struct Committer {
@@ -172,7 +174,7 @@ impl Committer {
     async fn serve(&mut self, job: Job) -> Result<CommitterEvent, StreamError> {
         match job {
             Job::Archive { commit, dead_letters } => self.commit(commit, dead_letters).await,
-            Job::Publish { windows, watermark_ms } => self.publish(windows, watermark_ms).await,
+            Job::Publish { windows, watermark } => self.publish(windows, watermark).await,
             Job::Adopt { version, table } => {
                 let provider = retry!(self.attempts(), table.provider());
                 self.tables.insert(version.clone(), *table);
@@ -180,7 +182,8 @@ impl Committer {
             }
             Job::AddPartition(partition) => {
                 let next_offset = retry!(self.attempts(), self.archive.add_partition(partition.0));
-                Ok(CommitterEvent::PartitionAdded { partition, next_offset: next_offset.map(Offset) })
+                let watermark = self.archive.partition_watermark(partition.0);
+                Ok(CommitterEvent::PartitionAdded { partition, next_offset: next_offset.map(Offset), watermark })
             }
         }
     }
@@ -202,13 +205,13 @@ impl Committer {
         self.telemetry.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.telemetry.commits.get_or_create(&self.label).inc();
         let archive = retry!(self.attempts(), self.archive.provider());
-        Ok(CommitterEvent::Archived { archive, receipt: CommitReceipt { watermark_ms: commit.effective_ms } })
+        Ok(CommitterEvent::Archived { archive, receipt: CommitReceipt { watermark: commit.watermark } })
     }
 
     async fn publish(
         &mut self,
         windows: Vec<(MetricVersionId, Vec<RecordBatch>)>,
-        watermark_ms: i64,
+        watermark: Watermark,
     ) -> Result<CommitterEvent, StreamError> {
         // Rows that were fed again since belong to these windows too.
         retry!(self.attempts(), self.archive.check_replays());
@@ -217,12 +220,12 @@ impl Committer {
         for (version, rows) in windows {
             let (first, second) = (self.attempts(), self.attempts());
             let Some(table) = self.tables.get_mut(&version) else { continue };
-            retry!(first, table.publish(rows.clone(), watermark_ms));
+            retry!(first, table.publish(rows.clone(), watermark.ms()));
             tables.push((version, retry!(second, table.provider())));
             failpoint!("publish.between");
         }
         failpoint!("publish.after");
-        Ok(CommitterEvent::Published { tables, watermark_ms })
+        Ok(CommitterEvent::Published { tables, watermark })
     }
 
     fn attempts(&self) -> StoreAttempts {

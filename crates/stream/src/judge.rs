@@ -1,7 +1,7 @@
 //! The verdict of every message, decided once for all metrics.
 //!
-//! Order: decode (refuse), deduplicate, lateness. Late and known are judged against the effective watermark as it stood when
-//! the batch began.
+//! Order: decode (refuse), deduplicate, lateness. What is late, and which ids are known, goes by the topic's watermark as it
+//! stood when the batch began.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +14,8 @@ use vitral_engine::rules::RowRules;
 use vitral_messages::decode::{Decoded, Refusal};
 use vitral_messages::known_ids::KnownIds;
 use vitral_panes::PanesError;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::event_time::{EventTime, Watermark};
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 
@@ -25,7 +26,7 @@ pub struct Judge {
     topic: Topic,
     rules: RowRules,
     id_key: (u64, u64),
-    known: BTreeMap<i32, KnownIds>,
+    known: BTreeMap<PartitionId, KnownIds>,
     known_bytes_max: usize,
 }
 
@@ -42,7 +43,8 @@ pub struct Judged {
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     pub now_ms: i64,
-    pub effective_ms: Option<i64>,
+    /// Of the topic, as it stood when the batch began.
+    pub watermark: Option<Watermark>,
 }
 
 impl Judge {
@@ -70,7 +72,7 @@ impl Judge {
     }
 
     /// Learns ids that were counted before a restart, with their times.
-    pub fn remember<'a>(&mut self, partition: i32, ids: impl Iterator<Item = (&'a str, i64)>) {
+    pub fn remember<'a>(&mut self, partition: PartitionId, ids: impl Iterator<Item = (&'a str, i64)>) {
         let id_key = self.id_key;
         self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).remember(ids);
     }
@@ -81,11 +83,11 @@ impl Judge {
         if self.topic.event_id.is_none() {
             return Ok(());
         }
-        let mut coming = BTreeMap::<i32, usize>::new();
+        let mut coming = BTreeMap::<PartitionId, usize>::new();
         for PartitionRows { partition, rows } in partitions {
-            *coming.entry(partition.0).or_default() += rows.len();
+            *coming.entry(*partition).or_default() += rows.len();
         }
-        let bytes = |known: &BTreeMap<i32, KnownIds>| -> usize {
+        let bytes = |known: &BTreeMap<PartitionId, KnownIds>| -> usize {
             known
                 .iter()
                 .map(|(partition, ids)| ids.bytes_with(coming.get(partition).copied().unwrap_or_default()))
@@ -94,8 +96,8 @@ impl Judge {
         if bytes(&self.known) <= self.known_bytes_max {
             return Ok(());
         }
-        if let Some(effective_ms) = moment.effective_ms {
-            let bound_ms = effective_ms - self.topic.lateness_ms;
+        if let Some(watermark) = moment.watermark {
+            let bound_ms = watermark.late_before(self.topic.lateness_ms).ms();
             self.known.values_mut().for_each(|known| known.sweep_now(bound_ms));
         }
         if bytes(&self.known) <= self.known_bytes_max {
@@ -119,13 +121,13 @@ impl Judge {
     }
 
     /// Takes back ids that [`Self::take_new_ids`] gave, under the same key.
-    pub fn restore_ids(&mut self, partition: i32, ids: &RecordBatch) {
+    pub fn restore_ids(&mut self, partition: PartitionId, ids: &RecordBatch) {
         let id_key = self.id_key;
         self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).restore(ids);
     }
 
     /// Ids that came since the last call, or all, by partition, and whether it is all.
-    pub fn take_new_ids(&mut self, all: bool) -> Result<Vec<(i32, RecordBatch, bool)>, StreamError> {
+    pub fn take_new_ids(&mut self, all: bool) -> Result<Vec<(PartitionId, RecordBatch, bool)>, StreamError> {
         let taken = self.known.iter_mut().map(|(partition, known)| {
             let (ids, all) =
                 known.take_new(all).map_err(|source| failed(&self.topic, "written down", source.into()))?;
@@ -139,10 +141,9 @@ impl Judge {
     }
 
     /// Forgets ids that can no longer count.
-    pub fn sweep(&mut self, effective_ms: i64) {
-        for known in self.known.values_mut() {
-            known.sweep(effective_ms - self.topic.lateness_ms);
-        }
+    pub fn sweep(&mut self, watermark: Watermark) {
+        let bound_ms = watermark.late_before(self.topic.lateness_ms).ms();
+        self.known.values_mut().for_each(|known| known.sweep(bound_ms));
     }
 
     pub fn known_id_count(&self) -> usize {
@@ -166,16 +167,15 @@ impl Judge {
         is_empty: impl Fn(usize) -> bool,
         moment: Moment,
     ) -> Vec<Verdict> {
-        let bound_micros = moment
-            .effective_ms
-            .map_or(i64::MIN, |effective_ms| (effective_ms - self.topic.lateness_ms).saturating_mul(MICROS_PER_MS));
+        let bound = moment.watermark.map_or(EventTime::MIN, |watermark| watermark.late_before(self.topic.lateness_ms));
+        let bound_micros = bound.micros();
         let times = rows.column(self.topic.event_time).as_primitive::<TimestampMicrosecondType>();
         let ids = self.topic.event_id.map(|index| rows.column(index).as_string::<i32>());
         let mut refused = refused.iter().map(|refusal| refusal.row).peekable();
         let mut verdicts = Vec::with_capacity(rows.num_rows());
         for PartitionRows { partition, rows } in partitions {
             let id_key = self.id_key;
-            let known = self.known.entry(partition.0).or_insert_with(|| KnownIds::new(id_key));
+            let known = self.known.entry(*partition).or_insert_with(|| KnownIds::new(id_key));
             for row in rows.clone() {
                 let verdict = if refused.next_if_eq(&row).is_some() {
                     Verdict::Refused

@@ -106,9 +106,9 @@ impl Pipeline {
         let clock = &self.context.clock;
         let watermarks = &mut self.state.watermarks;
         if watermarks.advance(clock.now_ms(), clock.steady_ms())
-            && let Some(watermark_ms) = watermarks.effective_ms()
+            && let Some(watermark) = watermarks.of_topic()
         {
-            self.state.judge.sweep(watermark_ms);
+            self.state.judge.sweep(watermark);
         }
     }
 

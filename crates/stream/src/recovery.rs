@@ -7,13 +7,14 @@ use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, Counts, Snapshots};
 
-use crate::archive_batches::{ArchiveBatches, by_partition};
+use crate::archive_batches::ArchiveBatches;
 use crate::error::StreamError;
 use crate::judge::Judge;
 use crate::snapshot::{self, Loaded};
@@ -47,8 +48,8 @@ pub async fn recover(
             recovery.state.counts = counts;
         }
         None => {
-            for (partition, newest_micros) in archive.newest_events().await? {
-                recovery.state.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+            for (partition, newest) in archive.newest_events().await? {
+                recovery.state.watermarks.observe_event(PartitionId(partition), newest);
             }
             let all = recovery.ids(|_| true);
             if !recovery.rebuild(&all, true).await? {
@@ -87,23 +88,19 @@ impl Recovery<'_> {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(None);
             }
-            let verdicts = batch.column(1).as_string::<i32>();
-            for verdict in verdicts.iter().flatten().filter_map(Verdict::from_name) {
-                counts.add(verdict, 1);
-            }
+            let verdicts: Vec<Option<Verdict>> = batch.verdicts().map_err(failed)?.collect();
+            verdicts.iter().flatten().for_each(|verdict| counts.add(*verdict, 1));
             let is_counted: BooleanArray =
-                verdicts.iter().map(|verdict| Some(verdict == Some(Verdict::Counted.name()))).collect();
-            let columns: Vec<usize> = (0..batch.num_columns()).filter(|column| *column != 1).collect();
-            let rows = batch.project(&columns).map_err(|source| failed(source.into()))?;
-            for (partition, rows) in by_partition(topic, rows.clone()).map_err(failed)? {
+                verdicts.iter().map(|verdict| Some(*verdict == Some(Verdict::Counted))).collect();
+            let counted = batch.filter(&is_counted).map_err(failed)?;
+            for (partition, rows) in batch.by_partition(topic).map_err(failed)? {
                 // Rows that did not count have moved the watermark too.
-                if let Some(newest_micros) = newest(topic, &rows) {
-                    self.state.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+                if let Some(newest) = newest(topic, &rows) {
+                    self.state.watermarks.observe_event(partition, newest);
                 }
             }
-            let counted = compute::filter_record_batch(&rows, &is_counted).map_err(|source| failed(source.into()))?;
-            self.rows += counted.num_rows() as u64;
-            let parts = by_partition(topic, counted).map_err(failed)?;
+            self.rows += counted.len() as u64;
+            let parts = counted.by_partition(topic).map_err(failed)?;
             self.fold(&parts, Some(None), |id| loaded.restored.contains(id).then_some(parts.as_slice()));
         }
         Ok(Some(counts))
@@ -118,31 +115,30 @@ impl Recovery<'_> {
         let topic = self.topic;
         let failed =
             |source: DataFusionError| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
-        let ids_since_ms = self.archive.effective_ms().map(|effective_ms| effective_ms - topic.lateness_ms);
+        let ids_since = self.archive.watermark().map(|watermark| watermark.late_before(topic.lateness_ms));
         let panes = &self.state.panes;
-        let needed_since_ms = |id| Some((id, panes.needed_since_ms(panes.get(id)?)));
-        let needed: BTreeMap<&MetricVersionId, Option<i64>> = metrics.iter().filter_map(needed_since_ms).collect();
+        let needed_since = |id| Some((id, panes.needed_since(panes.get(id)?)));
+        let needed: BTreeMap<&MetricVersionId, Option<EventTime>> = metrics.iter().filter_map(needed_since).collect();
         // None, "all of it", is the smallest.
-        let since_ms = needed.values().copied().chain(ids.then_some(ids_since_ms)).min().flatten();
+        let since = needed.values().copied().chain(ids.then_some(ids_since)).min().flatten();
         // Metrics that need the same rows are folded together.
-        let wants: BTreeSet<Option<i64>> = needed.values().copied().collect();
-        let since_micros = since_ms.map(|since_ms| since_ms * MICROS_PER_MS);
-        let mut rows = ArchiveBatches::of(self.archive.counted(since_micros, None).await?);
+        let wants: BTreeSet<Option<EventTime>> = needed.values().copied().collect();
+        let mut rows = ArchiveBatches::of(self.archive.counted(since, None).await?);
         while let Some(batch) = rows.next().await.map_err(failed)? {
             if self.stop.load(Ordering::SeqCst) {
                 return Ok(false);
             }
-            self.rows += batch.num_rows() as u64;
-            let parts = by_partition(topic, batch).map_err(failed)?;
-            let mut wanted = BTreeMap::<Option<i64>, Parts>::new();
-            for since_ms in &wants {
+            self.rows += batch.len() as u64;
+            let parts = batch.by_partition(topic).map_err(failed)?;
+            let mut wanted = BTreeMap::<Option<EventTime>, Parts>::new();
+            for since in &wants {
                 for (partition, rows) in &parts {
-                    let newer = newer(topic, rows, *since_ms).map_err(failed)?;
-                    wanted.entry(*since_ms).or_default().push((*partition, newer));
+                    let newer = newer(topic, rows, *since).map_err(failed)?;
+                    wanted.entry(*since).or_default().push((*partition, newer));
                 }
             }
-            let rows_of = |id: &MetricVersionId| needed.get(id).and_then(|since_ms| wanted.get(since_ms));
-            self.fold(&parts, ids.then_some(ids_since_ms), |id| rows_of(id).map(Vec::as_slice));
+            let rows_of = |id: &MetricVersionId| needed.get(id).and_then(|since| wanted.get(since));
+            self.fold(&parts, ids.then_some(ids_since), |id| rows_of(id).map(Vec::as_slice));
         }
         Ok(true)
     }
@@ -150,16 +146,16 @@ impl Recovery<'_> {
     /// Folds what `rows_of` names for each metric and, at the same time, remembers the ids of `parts` since that time, if so wanted.
     fn fold<'a>(
         &mut self,
-        parts: &[(i32, RecordBatch)],
-        ids_since_ms: Option<Option<i64>>,
-        rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(i32, RecordBatch)]> + Send + Sync,
+        parts: &[(PartitionId, RecordBatch)],
+        ids_since: Option<Option<EventTime>>,
+        rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(PartitionId, RecordBatch)]> + Send + Sync,
     ) {
         let Self { topic, state, .. } = self;
         let TopicState { panes, judge, .. } = &mut **state;
         let remember = || {
-            let Some(since_ms) = ids_since_ms else { return };
+            let Some(since) = ids_since else { return };
             for (partition, rows) in parts {
-                remember_ids(topic, judge, *partition, rows, since_ms);
+                remember_ids(topic, judge, *partition, rows, since);
             }
         };
         rayon::join(|| panes.fold_large(rows_of), remember);
@@ -167,15 +163,14 @@ impl Recovery<'_> {
 }
 
 /// Rows by partition.
-type Parts = Vec<(i32, RecordBatch)>;
+type Parts = Vec<(PartitionId, RecordBatch)>;
 
-fn newest(topic: &Topic, rows: &RecordBatch) -> Option<i64> {
-    compute::max(rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>())
+fn newest(topic: &Topic, rows: &RecordBatch) -> Option<EventTime> {
+    compute::max(rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>()).map(EventTime::from_micros)
 }
 
-fn newer(topic: &Topic, batch: &RecordBatch, since_ms: Option<i64>) -> Result<RecordBatch, DataFusionError> {
-    let Some(since_ms) = since_ms else { return Ok(batch.clone()) };
-    let since_micros = since_ms * MICROS_PER_MS;
+fn newer(topic: &Topic, batch: &RecordBatch, since: Option<EventTime>) -> Result<RecordBatch, DataFusionError> {
+    let Some(since_micros) = since.map(EventTime::micros) else { return Ok(batch.clone()) };
     let times = batch.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
     if times.values().iter().all(|time| *time >= since_micros) {
         return Ok(batch.clone());
@@ -184,9 +179,15 @@ fn newer(topic: &Topic, batch: &RecordBatch, since_ms: Option<i64>) -> Result<Re
     Ok(compute::filter_record_batch(batch, &mask)?)
 }
 
-fn remember_ids(topic: &Topic, judge: &mut Judge, partition: i32, batch: &RecordBatch, since_ms: Option<i64>) {
+fn remember_ids(
+    topic: &Topic,
+    judge: &mut Judge,
+    partition: PartitionId,
+    batch: &RecordBatch,
+    since: Option<EventTime>,
+) {
     let Some(index) = topic.event_id else { return };
-    let since_micros = since_ms.map_or(i64::MIN, |since_ms| since_ms * MICROS_PER_MS);
+    let since_micros = since.unwrap_or(EventTime::MIN).micros();
     let times = batch.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
     let ids = batch.column(index).as_string::<i32>().iter().zip(times.values());
     let open = ids.filter_map(|(id, time)| id.filter(|_| *time >= since_micros).zip(Some(*time)));

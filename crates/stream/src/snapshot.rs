@@ -18,8 +18,9 @@ use std::time::{Duration, Instant};
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::Int64Type;
 use tokio::task::JoinHandle;
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
 use vitral_store::{Archive, Snapshots, StoreError};
@@ -128,8 +129,8 @@ impl Snapshotter {
         let TopicState { panes, judge, watermarks, counts, .. } = state;
         self.began = Instant::now();
         let lateness_ms = self.subject.topic.lateness_ms;
-        let oldest_micros = watermarks.effective_ms().map_or(i64::MIN, |ms| (ms - lateness_ms) * MICROS_PER_MS);
-        self.ids.retain(|ids| ids.newest_micros >= oldest_micros);
+        let oldest = watermarks.of_topic().map_or(EventTime::MIN, |watermark| watermark.late_before(lateness_ms));
+        self.ids.retain(|ids| ids.newest_micros >= oldest.micros());
         if self.must_write_all || self.is_mostly_dead(self.living_runs(panes)) {
             self.runs.clear();
         }
@@ -147,7 +148,7 @@ impl Snapshotter {
             replays: Some(*replays),
             offsets,
             counts: *counts,
-            newest_event_ms: watermarks.newest_events().collect(),
+            newest_event_ms: watermarks.newest_events().map(|(partition, newest)| (partition.0, newest.ms())).collect(),
             metrics,
             id_key: judge.id_key(),
             ids: self.ids.clone(),
@@ -174,13 +175,13 @@ impl Snapshotter {
                         Block::default()
                     }
                 };
-                runs.push(RunBlock { partition, block });
+                runs.push(RunBlock { partition: partition.0, block });
                 numbers.push(key);
             }
             metrics.push(MetricState {
                 name: live.id.metric.to_string(),
                 version: live.id.version.to_string(),
-                published_through_ms: live.published_through_ms,
+                published_through_ms: live.published_through.map(Watermark::ms),
                 runs,
             });
         }
@@ -256,13 +257,13 @@ impl Snapshotter {
 }
 
 /// Adds ids, by partition, behind those that are `known`, or in the place of all of their partition.
-fn add_ids(taken: Vec<(i32, RecordBatch, bool)>, known: &mut Vec<IdBlock>, new: &mut Vec<New>) {
+fn add_ids(taken: Vec<(PartitionId, RecordBatch, bool)>, known: &mut Vec<IdBlock>, new: &mut Vec<New>) {
     // First what goes: the places of what comes must stay as they are.
-    known.retain(|ids| !taken.iter().any(|(partition, _, is_all)| *is_all && *partition == ids.partition));
+    known.retain(|ids| !taken.iter().any(|(partition, _, is_all)| *is_all && partition.0 == ids.partition));
     for (partition, ids, _) in taken {
         let Some(newest_micros) = arrow::compute::max(ids.column(2).as_primitive::<Int64Type>()) else { continue };
         new.push(New { rows: ids, place: Place::Ids { index: known.len() } });
-        known.push(IdBlock { partition, newest_micros, block: Block::default() });
+        known.push(IdBlock { partition: partition.0, newest_micros, block: Block::default() });
     }
 }
 
@@ -299,11 +300,11 @@ mod tests {
 
     use super::*;
 
-    fn taken(partition: i32, all: bool) -> (i32, RecordBatch, bool) {
+    fn taken(partition: i32, all: bool) -> (PartitionId, RecordBatch, bool) {
         let mut ids = KnownIds::new((1, 2));
         ids.insert("a", i64::from(partition), i64::MIN);
         let (rows, _) = ids.take_new(all).expect("a batch");
-        (partition, rows, all)
+        (PartitionId(partition), rows, all)
     }
 
     /// Which partition each new block's place belongs to.

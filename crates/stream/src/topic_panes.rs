@@ -16,7 +16,9 @@ use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::view::MetricFailure;
 use vitral_panes::{PanesError, split_by_window};
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::metric_version::MetricVersionId;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::Clock;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::window::{Bounds, Windows};
@@ -38,7 +40,7 @@ pub struct LiveMetric {
     /// By which its table is named.
     pub id: MetricVersionId,
     /// Windows through this watermark are published.
-    pub published_through_ms: Option<i64>,
+    pub published_through: Option<Watermark>,
     /// Provisional rows by window start.
     pub open: Arc<BTreeMap<i64, RecordBatch>>,
     pub state: VersionState,
@@ -54,7 +56,7 @@ pub enum VersionState {
     /// What the catalog declares, with its whole history.
     Active,
     /// What the catalog declares, while its windows through this watermark are still computed from the archive.
-    Backfilling { through_ms: i64 },
+    Backfilling { through: Watermark },
     /// What an earlier catalog declared; it serves until its successor has its history.
     Superseded,
     /// What the catalog declares, but it failed: nothing is added until the next start, which tries again.
@@ -76,7 +78,7 @@ impl LiveMetric {
         Self {
             panes,
             id,
-            published_through_ms: None,
+            published_through: None,
             open: Arc::default(),
             state,
             failure: None,
@@ -85,10 +87,10 @@ impl LiveMetric {
     }
 
     /// Windows through this watermark take no more rows here: they are published, or another computes them.
-    fn settled_through_ms(&self) -> Option<i64> {
+    fn settled_through(&self) -> Option<Watermark> {
         match self.state {
-            VersionState::Backfilling { through_ms } => self.published_through_ms.max(Some(through_ms)),
-            _ => self.published_through_ms,
+            VersionState::Backfilling { through } => self.published_through.max(Some(through)),
+            _ => self.published_through,
         }
     }
 
@@ -166,7 +168,7 @@ impl TopicPanes {
     }
 
     /// Folds counted rows of one partition into every metric.
-    pub fn fold(&mut self, partition: i32, rows: &RecordBatch) {
+    pub fn fold(&mut self, partition: PartitionId, rows: &RecordBatch) {
         if rows.num_rows() == 0 {
             return;
         }
@@ -193,7 +195,10 @@ impl TopicPanes {
 
     /// Folds a restart's large batches, with the processors at a metric each: `rows_of` has a metric's rows by partition, none if it
     /// wants none.
-    pub fn fold_large<'a>(&mut self, rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(i32, RecordBatch)]> + Sync) {
+    pub fn fold_large<'a>(
+        &mut self,
+        rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(PartitionId, RecordBatch)]> + Sync,
+    ) {
         let event_time = self.event_time;
         let metrics = self.metrics.par_iter_mut().enumerate().with_max_len(1);
         let halted: Vec<(usize, Halt)> = metrics
@@ -221,8 +226,8 @@ impl TopicPanes {
             }
             let mut dirty = metric.panes.take_dirty();
             let windows = metric.plan().windows;
-            let settled_through_ms = metric.settled_through_ms();
-            dirty.retain(|start_ms| !is_closed(windows.bounds(*start_ms), settled_through_ms, lateness_ms));
+            let settled_through = metric.settled_through();
+            dirty.retain(|start_ms| !is_closed(windows.bounds(*start_ms), settled_through, lateness_ms));
             if !dirty.is_empty() {
                 self.refresh_windows(index, &dirty);
                 changed = true;
@@ -263,7 +268,7 @@ impl TopicPanes {
     }
 
     /// For each metric with windows that closed since its last publication, their rows, which may be none.
-    pub fn closed(&mut self, watermark_ms: i64) -> Vec<(MetricVersionId, Vec<RecordBatch>)> {
+    pub fn closed(&mut self, watermark: Watermark) -> Vec<(MetricVersionId, Vec<RecordBatch>)> {
         let lateness_ms = self.lateness_ms;
         let mut closed = Vec::new();
         for index in 0..self.metrics.len() {
@@ -272,14 +277,14 @@ impl TopicPanes {
                 continue;
             }
             let windows = &metric.plan().windows;
-            let step = |through_ms: i64| windows.pane_start_ms((through_ms - lateness_ms) * 1_000);
-            if metric.published_through_ms.is_some_and(|through_ms| step(through_ms) == step(watermark_ms)) {
+            let step = |through: Watermark| windows.pane_start_ms(through.late_before(lateness_ms).micros());
+            if metric.published_through.is_some_and(|through| step(through) == step(watermark)) {
                 continue;
             }
             let rows = self.insist_or_set_aside(index, |metric| {
                 metric.panes.rows_of(|bounds| {
-                    is_closed(bounds, Some(watermark_ms), lateness_ms)
-                        && !is_closed(bounds, metric.published_through_ms, lateness_ms)
+                    is_closed(bounds, Some(watermark), lateness_ms)
+                        && !is_closed(bounds, metric.published_through, lateness_ms)
                 })
             });
             closed.extend(rows.map(|rows| (self.metrics[index].id.clone(), rows)));
@@ -288,10 +293,10 @@ impl TopicPanes {
     }
 
     /// The windows through this watermark are published: their panes and provisional rows go.
-    pub fn published(&mut self, id: &MetricVersionId, watermark_ms: i64) {
+    pub fn published(&mut self, id: &MetricVersionId, watermark: Watermark) {
         let Some(index) = self.index_of(id) else { return };
         let metric = &mut self.metrics[index];
-        metric.published_through_ms = metric.published_through_ms.max(Some(watermark_ms));
+        metric.published_through = metric.published_through.max(Some(watermark));
         self.evict(index);
     }
 
@@ -303,12 +308,12 @@ impl TopicPanes {
     fn evict(&mut self, index: usize) {
         let lateness_ms = self.lateness_ms;
         let metric = &mut self.metrics[index];
-        let Some(watermark_ms) = metric.settled_through_ms().filter(|_| metric.is_active()) else { return };
+        let Some(watermark) = metric.settled_through().filter(|_| metric.is_active()) else { return };
         let windows = metric.panes.plan().windows;
-        let is_open = |start_ms: i64| !is_closed(windows.bounds(start_ms), Some(watermark_ms), lateness_ms);
+        let is_open = |start_ms: i64| !is_closed(windows.bounds(start_ms), Some(watermark), lateness_ms);
         Arc::make_mut(&mut metric.open).retain(|start_ms, _| is_open(*start_ms));
         metric.unfinished.retain(|start_ms| is_open(*start_ms));
-        let evicted = metric.panes.evict(watermark_ms, lateness_ms).and_then(|()| metric.account_for_open());
+        let evicted = metric.panes.evict(watermark, lateness_ms).and_then(|()| metric.account_for_open());
         if let Err(error) = evicted {
             self.set_aside_at(index, error.reason());
         }
@@ -319,9 +324,9 @@ impl TopicPanes {
     pub fn has_history(&mut self, id: &MetricVersionId) -> bool {
         let Some(index) = self.index_of(id) else { return false };
         // Set aside meanwhile, it has a history that ends: the next start goes on from there.
-        let VersionState::Backfilling { through_ms } = self.metrics[index].state else { return false };
+        let VersionState::Backfilling { through } = self.metrics[index].state else { return false };
         self.metrics[index].state = VersionState::Active;
-        self.metrics[index].published_through_ms = Some(through_ms);
+        self.metrics[index].published_through = Some(through);
         self.forget_failure_if_over(index);
         for metric in &mut self.metrics {
             if metric.state == VersionState::Superseded && metric.id.metric == id.metric {
@@ -343,10 +348,10 @@ impl TopicPanes {
         }
     }
 
-    /// The oldest event time that unpublished windows of the metric can hold, in milliseconds; none if all can.
-    pub fn needed_since_ms(&self, metric: &LiveMetric) -> Option<i64> {
-        let through_ms = metric.settled_through_ms()?;
-        Some(through_ms - self.lateness_ms - metric.plan().windows.longest_ms())
+    /// The oldest event time that unpublished windows of the metric can hold; none if all can.
+    pub fn needed_since(&self, metric: &LiveMetric) -> Option<EventTime> {
+        let closed_until = metric.settled_through()?.late_before(self.lateness_ms);
+        Some(EventTime::from_ms(closed_until.ms().saturating_sub(metric.plan().windows.longest_ms())))
     }
 
     pub fn memory_bytes(&self) -> usize {
@@ -376,9 +381,9 @@ fn made_rows(metric: &mut LiveMetric, wanted: &BTreeSet<i64>) -> Result<BTreeMap
     Ok(made)
 }
 
-/// Whether a window takes no more rows once the watermark has come to `through_ms`.
-fn is_closed(bounds: Bounds, through_ms: Option<i64>, lateness_ms: i64) -> bool {
-    through_ms.is_some_and(|through_ms| bounds.end_ms + lateness_ms <= through_ms)
+/// Whether a window takes no more rows once the watermark has come to `through`.
+fn is_closed(bounds: Bounds, through: Option<Watermark>, lateness_ms: i64) -> bool {
+    through.is_some_and(|through| through.closes(bounds.end_ms, lateness_ms))
 }
 
 #[cfg(test)]

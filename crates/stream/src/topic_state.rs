@@ -2,6 +2,7 @@
 
 use vitral_panes::view::Completeness;
 use vitral_panes::watermark::Watermarks;
+use vitral_schemas::event_time::Watermark;
 use vitral_store::Counts;
 
 use crate::judge::Judge;
@@ -22,14 +23,14 @@ impl TopicState {
     pub fn completeness(&self, steady_ms: i64) -> Completeness {
         let Counts { counted, duplicate, late, refused, .. } = self.counts;
         Completeness {
-            watermark_ms: self.watermarks.effective_ms(),
+            watermark_ms: self.watermarks.of_topic().map(Watermark::ms),
             read: self.counts.read(),
             counted,
             duplicate,
             late,
             refused,
             skipped: self.skipped,
-            idle_partitions: self.watermarks.idle_partitions(steady_ms).collect(),
+            idle_partitions: self.watermarks.idle_partitions(steady_ms).map(|partition| partition.0).collect(),
         }
     }
 }

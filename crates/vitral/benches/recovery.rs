@@ -20,6 +20,7 @@ use vitral_catalog::{Catalog, DomainSettings};
 use vitral_connect::Connector;
 use vitral_connect_kafka::{EventProducer, KafkaConfig, KafkaConnector, create_topic};
 use vitral_panes::view::View;
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
@@ -183,7 +184,13 @@ async fn make_archive(topic: &Topic, log: &str, dir: &Path, rows: i64, users: i6
         let to = from.unwrap_or(0) + batch.num_rows() as i64;
         next.insert(partition, to);
         let offsets = BTreeMap::from([(partition, (from, to))]);
-        let commit = ArchiveCommit { rows: vec![batch], offsets, effective_ms: Some(first_ms), token: first };
+        let commit = ArchiveCommit {
+            rows: vec![batch],
+            offsets,
+            watermark: Some(Watermark::from_ms(first_ms)),
+            token: first,
+            ..ArchiveCommit::default()
+        };
         archive.commit(&commit).await.expect("committed");
     }
 }

@@ -17,6 +17,7 @@ use vitral_connect_kafka::{EventProducer, KafkaConfig, KafkaConnector, create_to
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
 use vitral_panes::view::View;
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::Topic;
@@ -197,19 +198,19 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
     let mut newest = i64::MIN;
     for batch in payloads.chunks(BATCH_ROWS) {
         let decoded = decoder.decode(batch.iter().map(|payload| Some(payload.as_slice())));
-        let effective_ms = (newest > i64::MIN).then(|| newest / 1_000 - topic.watermark_ms);
-        let moment = Moment { now_ms: chrono::Utc::now().timestamp_millis(), effective_ms };
+        let watermark = (newest > i64::MIN).then(|| Watermark::from_ms(newest / 1_000 - topic.watermark_ms));
+        let moment = Moment { now_ms: chrono::Utc::now().timestamp_millis(), watermark };
         let partitions = [PartitionRows { partition: PartitionId(0), rows: 0..batch.len() }];
         let judged = judge.judge(decoded, &partitions, |_| false, moment).expect("judged");
         let rows = counted(&judged.rows, &judged.verdicts).expect("filtered");
-        panes.fold(0, &rows);
+        panes.fold(PartitionId(0), &rows);
         let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
         newest = newest.max(arrow::compute::max(times).unwrap_or(newest));
         // Windows close as in the stream.
-        if let Some(effective_ms) = effective_ms {
-            judge.sweep(effective_ms);
-            for (version, _) in panes.closed(effective_ms) {
-                panes.published(&version, effective_ms);
+        if let Some(watermark) = watermark {
+            judge.sweep(watermark);
+            for (version, _) in panes.closed(watermark) {
+                panes.published(&version, watermark);
             }
         }
     }

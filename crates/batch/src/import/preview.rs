@@ -57,7 +57,9 @@ impl Import {
         let history = History::read(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
         let stream_from_ms = match &archive {
-            Some(archive) => archive.effective_ms().await?.map(|effective_ms| effective_ms - self.topic.lateness_ms),
+            Some(archive) => {
+                archive.watermark().await?.map(|watermark| watermark.late_before(self.topic.lateness_ms).ms())
+            }
             None => None,
         };
         let known = Known::new(self.ask.is_by_item());

@@ -3,6 +3,7 @@
 use vitral_batch::checks;
 use vitral_batch::import::Numbers;
 use vitral_catalog::DomainSettings;
+use vitral_schemas::event_time::Watermark;
 use vitral_store::warehouse::Days;
 
 use crate::world::{World, day};
@@ -141,7 +142,11 @@ f2,p1,9.00,2026-01-01T11:00:00Z
     // Once the watermark has passed, the row counts and leaves the ledger.
     let topic = &world.catalog.topics[0];
     let mut archive = vitral_store::Archive::open(topic, "log", [0], &world.store).await.expect("opened");
-    let commit = vitral_store::ArchiveCommit { effective_ms: Some(1_767_268_801_000), token: 2, ..Default::default() };
+    let commit = vitral_store::ArchiveCommit {
+        watermark: Some(Watermark::from_ms(1_767_268_801_000)),
+        token: 2,
+        ..Default::default()
+    };
     archive.commit(&commit).await.expect("committed");
     assert_eq!(world.ledger().await.len(), 1);
     let later = world.import(&path, "vendas").await.expect("imported");

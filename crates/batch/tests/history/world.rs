@@ -20,6 +20,7 @@ use vitral_batch::jobs::{Done, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
 use vitral_catalog::{Catalog, DomainSettings, Profile, ReadStatement};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
 use vitral_store::{Archive, ArchiveCommit, Location};
@@ -128,13 +129,19 @@ impl World {
     }
 
     /// Archives sales as the stream does, each an event id and a local time of 2026, and says how far its watermark has come.
-    pub async fn stream(&self, sales: &[(&str, &str)], effective_ms: i64) {
+    pub async fn stream(&self, sales: &[(&str, &str)], watermark_ms: i64) {
         let topic = &self.catalog.topics[0];
         let rows = archived(topic, sales).await;
         let mut archive = Archive::open(topic, "log", [0], &self.store).await.expect("opened");
         let next = i64::try_from(sales.len()).expect("few");
         let offsets = BTreeMap::from([(0, (None, next))]);
-        let commit = ArchiveCommit { rows: vec![rows], offsets, effective_ms: Some(effective_ms), token: 1 };
+        let commit = ArchiveCommit {
+            rows: vec![rows],
+            offsets,
+            watermark: Some(Watermark::from_ms(watermark_ms)),
+            token: 1,
+            ..ArchiveCommit::default()
+        };
         archive.commit(&commit).await.expect("committed");
     }
 
@@ -288,8 +295,9 @@ impl World {
         let commit = ArchiveCommit {
             rows: vec![RecordBatch::try_new(schema.clone(), columns.collect()).expect("the archive's schema")],
             offsets: BTreeMap::from([(partition, (from, first + count as i64))]),
-            effective_ms: Some(micros(watermark) / 1_000),
+            watermark: Some(Watermark::from_ms(micros(watermark) / 1_000)),
             token: i64::from(partition) << 32 | (first + 1),
+            ..ArchiveCommit::default()
         };
         archive.commit(&commit).await.expect("committed");
     }

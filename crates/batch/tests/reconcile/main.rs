@@ -22,6 +22,8 @@ use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, Metric, SourceFile
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::window::Windows;
 use vitral_store::{Archive, ArchiveCommit, Location, MetricTable};
@@ -73,7 +75,13 @@ impl Shop {
         let rows = rows(self.topic()).await;
         let mut archive = Archive::open(self.topic(), "log", [0], &self.store()).await.expect("opened");
         let offsets = BTreeMap::from([(0, (None, next))]);
-        let commit = ArchiveCommit { rows: vec![rows.clone()], offsets, effective_ms: Some(LAST_MS), token: 1 };
+        let commit = ArchiveCommit {
+            rows: vec![rows.clone()],
+            offsets,
+            watermark: Some(Watermark::from_ms(LAST_MS)),
+            token: 1,
+            ..ArchiveCommit::default()
+        };
         archive.commit(&commit).await.expect("committed");
         rows
     }
@@ -87,7 +95,7 @@ impl Shop {
             let plan = MetricPlan::new(metric, self.topic(), &self.settings, &session).expect("planned");
             let plan = Arc::new(plan);
             let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, 1 << 30);
-            panes.fold(0, &events, &pane_column(&plan.windows, times)).expect("folded");
+            panes.fold(PartitionId(0), &events, &pane_column(&plan.windows, times)).expect("folded");
             let rows = panes.rows_of(|_| true).expect("rows");
             self.table(metric, &plan).await.publish(rows, LAST_MS).await.expect("published");
         }

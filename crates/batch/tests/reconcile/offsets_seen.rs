@@ -21,7 +21,8 @@ async fn commit(shop: &Shop, log: &str, partition: i32, (from, next): (Option<i6
     columns.extend(others.map(|field| new_null_array(field.data_type(), count)));
     let rows = RecordBatch::try_new(schema, columns).expect("rows");
     let offsets = BTreeMap::from([(partition, (from, next))]);
-    let commit = ArchiveCommit { rows: vec![rows], offsets, effective_ms: None, token: next + i64::from(partition) };
+    let commit =
+        ArchiveCommit { rows: vec![rows], offsets, token: next + i64::from(partition), ..ArchiveCommit::default() };
     let mut archive = Archive::open(shop.topic(), log, [partition], &shop.store()).await.expect("opened");
     archive.commit(&commit).await.expect("committed");
 }

@@ -45,7 +45,13 @@ async fn what_is_fed_again_counts_and_is_published() {
     let rows = with_two_that_do_not_count(shop.topic()).await;
     let mut archive = Archive::open(shop.topic(), "log", [0], &shop.store()).await.expect("opened");
     let offsets = BTreeMap::from([(0, (None, 8))]);
-    let commit = ArchiveCommit { rows: vec![rows.clone()], offsets, effective_ms: Some(LAST_MS), token: 1 };
+    let commit = ArchiveCommit {
+        rows: vec![rows.clone()],
+        offsets,
+        watermark: Some(Watermark::from_ms(LAST_MS)),
+        token: 1,
+        ..ArchiveCommit::default()
+    };
     archive.commit(&commit).await.expect("committed");
     let counts: BooleanArray = (0..rows.num_rows()).map(|row| Some(row < LATE)).collect();
     shop.publish(&filter_record_batch(&rows, &counts).expect("counted rows")).await;

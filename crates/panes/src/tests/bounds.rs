@@ -6,6 +6,8 @@ use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use vitral_catalog::DomainSettings;
 
+use vitral_schemas::position::PartitionId;
+
 use super::rows::{Event, all_rows, batch, fold, panes, plan, text};
 use crate::plan::MetricPlan;
 use crate::state::{MetricPanes, pane_column};
@@ -57,11 +59,11 @@ fn states_survive_a_lack_of_memory() {
         let rows = batch(&topic, &[event(folded)]);
         let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
         let column = pane_column(&plan.windows, times);
-        if let Err(error) = panes.add_rows(0, &rows, &column) {
+        if let Err(error) = panes.add_rows(PartitionId(0), &rows, &column) {
             break error;
         }
         folded += 1;
-        if let Err(error) = panes.settle(0) {
+        if let Err(error) = panes.settle(PartitionId(0)) {
             break error;
         }
     };

@@ -1,6 +1,7 @@
 //! Every supported shape gives what DataFusion's plain aggregate gives, however the rows are split.
 
 use proptest::prelude::*;
+use vitral_schemas::event_time::Watermark;
 
 use super::rows::{Event, all_rows, batch, fold, panes, plain, plan, text};
 
@@ -107,7 +108,7 @@ fn runs_are_merged_and_old_panes_dropped() {
     let rows = all_rows(&panes);
     assert_eq!(rows.num_rows(), 60);
     let noon = 1_740_787_200_000 + 30 * 60_000;
-    panes.evict(noon, 60_000).expect("evicted");
+    panes.evict(Watermark::from_ms(noon), 60_000).expect("evicted");
     let rows = all_rows(&panes);
     assert_eq!(rows.num_rows(), 31, "the minutes that end after 00:29");
     assert_eq!(panes.take_dirty().len(), 60);

@@ -10,6 +10,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::datasource::MemTable;
 use datafusion::prelude::SessionContext;
 use vitral_catalog::{Catalog, DomainSettings, PANE_COLUMN, SourceFile};
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
@@ -89,7 +90,7 @@ pub fn fold(panes: &mut MetricPanes, topic: &Topic, partition: i32, batch: &Reco
     }
     let times = batch.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
     let column = pane_column(&panes.plan().windows, times);
-    panes.fold(partition, batch, &column).unwrap_or_else(|error| panic!("{error}"));
+    panes.fold(PartitionId(partition), batch, &column).unwrap_or_else(|error| panic!("{error}"));
 }
 
 /// The metric by DataFusion alone: each row once for each of its windows, one plain aggregate.

@@ -3,6 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
+use vitral_schemas::event_time::Watermark;
+
+use super::watermarks::topic_application;
 use super::{Archive, ArchiveCommit, REPLAYS};
 use crate::error::StoreError;
 
@@ -14,7 +17,8 @@ impl Archive {
         }
         let mut transactions: Vec<(String, i64)> =
             commit.offsets.iter().map(|(partition, (_, to))| (self.partition_application(*partition), *to)).collect();
-        transactions.extend(commit.effective_ms.map(|effective_ms| (self.watermark_application(), effective_ms)));
+        let ArchiveCommit { watermark, watermarks, .. } = commit;
+        transactions.extend(self.watermarks.raising(&self.log, &self.topic.kafka_topic, *watermark, watermarks));
         transactions.push((self.commit_application(), commit.token));
         // An earlier attempt may have succeeded although its outcome was unknown: nobody else has its token.
         if self.table.version() != self.checked_version && self.is_stored(&transactions).await? {
@@ -46,7 +50,7 @@ impl Archive {
 
     fn committed(&mut self, commit: &ArchiveCommit) {
         self.next_offsets.extend(commit.offsets.iter().map(|(partition, (_, to))| (*partition, *to)));
-        self.effective_ms = commit.effective_ms.or(self.effective_ms);
+        self.watermarks.raise(commit.watermark, &commit.watermarks);
     }
 
     /// Fails unless the snapshot that the next commit builds on is where this process left it: maintenance, and a refresh after an
@@ -60,8 +64,8 @@ impl Archive {
             let found = self.table.transaction(&self.partition_application(partition)).await?;
             self.check_continuity(partition, self.next_offsets.get(&partition).copied(), found)?;
         }
-        let found_ms = self.table.transaction(&self.watermark_application()).await?;
-        if found_ms > self.effective_ms {
+        let found = self.table.transaction(&topic_application(&self.log, &self.topic.kafka_topic)).await?;
+        if found.map(Watermark::from_ms) > self.watermark() {
             return Err(StoreError::Overtaken { table: self.topic.name.clone() });
         }
         self.refuse_replays().await?;

@@ -10,6 +10,7 @@ use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, col, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::archive_columns;
 use vitral_schemas::verdict::Verdict;
 
@@ -46,8 +47,8 @@ impl Archive {
         Ok(offsets_in(&ranges.map_err(StoreError::read(&self.topic.name))?))
     }
 
-    /// The newest accepted event of each partition, in microseconds.
-    pub async fn newest_events(&self) -> Result<BTreeMap<i32, i64>, StoreError> {
+    /// The newest accepted event of each partition.
+    pub async fn newest_events(&self) -> Result<BTreeMap<i32, EventTime>, StoreError> {
         let time = ident(&self.topic.columns[self.topic.event_time].name);
         let rows = self
             .collect(|frame| {
@@ -60,45 +61,46 @@ impl Archive {
         for batch in &rows {
             let partitions = batch.column(0).as_primitive::<Int32Type>();
             let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
-            newest.extend(partitions.values().iter().copied().zip(times.values().iter().copied()));
+            let times = times.values().iter().copied().map(EventTime::from_micros);
+            newest.extend(partitions.values().iter().copied().zip(times));
         }
         Ok(newest)
     }
 
-    /// The counted rows whose event time is at or after `since_micros` and before `until_micros` (no bound if none): the partition, then
+    /// The counted rows whose event time is at or after `since` and before `until` (no bound if none): the partition, then
     /// the topic's columns.
     pub async fn counted(
         &self,
-        since_micros: Option<i64>,
-        until_micros: Option<i64>,
+        since: Option<EventTime>,
+        until: Option<EventTime>,
     ) -> Result<SendableRecordBatchStream, StoreError> {
         let frame = self.frame().await?;
-        let wanted = self.is_counted(since_micros, until_micros);
+        let wanted = self.is_counted(since, until);
         let mut columns = vec![ident(archive_columns::PARTITION)];
         columns.extend(self.topic.columns.iter().map(|column| ident(&column.name)));
         let run = async { frame.filter(wanted)?.select(columns)?.execute_stream().await };
         run.await.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// The event time, in microseconds, of the oldest counted row at or after `since_micros`.
-    pub async fn oldest_counted(&self, since_micros: Option<i64>) -> Result<Option<i64>, StoreError> {
+    /// The event time of the oldest counted row at or after `since`.
+    pub async fn oldest_counted(&self, since: Option<EventTime>) -> Result<Option<EventTime>, StoreError> {
         let time = ident(&self.topic.columns[self.topic.event_time].name);
-        let wanted = self.is_counted(since_micros, None);
+        let wanted = self.is_counted(since, None);
         let rows =
             self.collect(|frame| frame.filter(wanted)?.aggregate(vec![], vec![min(time).alias("oldest")])).await?;
         let oldest =
             |batch: &RecordBatch| arrow::compute::min(batch.column(0).as_primitive::<TimestampMicrosecondType>());
-        Ok(rows.iter().find_map(oldest))
+        Ok(rows.iter().find_map(oldest).map(EventTime::from_micros))
     }
 
-    fn is_counted(&self, since_micros: Option<i64>, until_micros: Option<i64>) -> Expr {
+    fn is_counted(&self, since: Option<EventTime>, until: Option<EventTime>) -> Expr {
         let time = || ident(&self.topic.columns[self.topic.event_time].name);
-        let instant = |micros| lit(ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into())));
+        let instant = |at: EventTime| lit(ScalarValue::TimestampMicrosecond(Some(at.micros()), Some("UTC".into())));
         let mut wanted = col(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
-        if let Some(since) = since_micros {
+        if let Some(since) = since {
             wanted = wanted.and(time().gt_eq(instant(since)));
         }
-        if let Some(until) = until_micros {
+        if let Some(until) = until {
             wanted = wanted.and(time().lt(instant(until)));
         }
         wanted

@@ -6,11 +6,12 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{Expr, ident, lit};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use super::cold::{Cold, through};
 use super::counts::{count_verdicts, offsets_in, skipped_ranges};
-use super::{ArchiveBatch, Counts, REPLAYS, Spans, hot_place, partition_application, this_log, watermark_application};
+use super::{ArchiveBatch, Counts, REPLAYS, Spans, hot_place, partition_application, this_log, watermarks};
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
@@ -102,19 +103,18 @@ impl ArchiveReader {
         Ok(self.table.transaction(REPLAYS).await?.unwrap_or_default())
     }
 
-    /// The committed effective watermark, in milliseconds: the topic's, whichever log it came from.
-    pub async fn effective_ms(&self) -> Result<Option<i64>, StoreError> {
+    /// The topic's committed watermark, whichever log it came from.
+    pub async fn watermark(&self) -> Result<Option<Watermark>, StoreError> {
         let failed = StoreError::read(&self.table.name);
         let frame = read_session(1).read_table(self.table.delta_provider().await?).map_err(&failed)?;
         let run = async { frame.aggregate(vec![ident(archive_columns::LOG)], vec![])?.collect().await };
         let hot = run.await.map_err(&failed)?;
         let hot = hot.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
-        let mut effective_ms = None;
+        let mut watermark = None;
         for log in hot.chain(self.cold.extent.cold.keys().map(String::as_str)).collect::<BTreeSet<_>>() {
-            let application = watermark_application(log, &self.kafka_topic);
-            effective_ms = effective_ms.max(self.table.transaction(&application).await?);
+            watermark = watermark.max(watermarks::stored(&self.table, log, &self.kafka_topic).await?);
         }
-        Ok(effective_ms)
+        Ok(watermark)
     }
 
     /// The next offset of a partition, as its commits have it.

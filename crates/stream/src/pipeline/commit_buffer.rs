@@ -5,6 +5,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, RecordBatch};
 use vitral_connect::Delivery;
+use vitral_panes::watermark::Watermarks;
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_store::ArchiveCommit;
 
@@ -104,8 +105,8 @@ impl CommitBuffer {
         self.bytes + self.committing_bytes
     }
 
-    /// Takes the rows out for a commit.
-    pub(super) fn take(&mut self, watermark_ms: Option<i64>) -> (ArchiveCommit, Vec<Delivery>) {
+    /// Takes the rows out for a commit, which carries how far event time has come.
+    pub(super) fn take(&mut self, watermarks: &Watermarks) -> (ArchiveCommit, Vec<Delivery>) {
         self.committing_since = (!self.rows.is_empty()).then_some(self.began);
         let offsets = self.next_offsets.iter().filter_map(|(partition, next)| {
             let from = self.taken_offsets.get(partition).copied().flatten();
@@ -115,7 +116,8 @@ impl CommitBuffer {
         let commit = ArchiveCommit {
             offsets: offsets.collect(),
             rows: std::mem::take(&mut self.rows),
-            effective_ms: watermark_ms,
+            watermark: watermarks.of_topic(),
+            watermarks: watermarks.by_partition().map(|(partition, watermark)| (partition.0, watermark)).collect(),
             token: token(),
         };
         self.taken_offsets = self.next_offsets.clone();
@@ -165,9 +167,10 @@ mod tests {
             buffer.is_past(zero, Offset(11)) && !buffer.is_past(zero, Offset(12)) && !buffer.is_past(one, Offset(0))
         );
         assert_eq!(buffer.advance(one, Offset(40), 1), None, "a new partition begins where its log begins");
-        let (commit, _) = buffer.take(None);
+        let watermarks = Watermarks::new(0, 0, None);
+        let (commit, _) = buffer.take(&watermarks);
         assert_eq!(commit.offsets, BTreeMap::from([(0, (Some(5), 12)), (1, (None, 41))]));
-        let (commit, _) = buffer.take(None);
+        let (commit, _) = buffer.take(&watermarks);
         assert!(commit.offsets.is_empty());
     }
 }

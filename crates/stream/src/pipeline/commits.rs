@@ -4,6 +4,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::mpsc;
 
+use vitral_schemas::event_time::Watermark;
+
 use super::{Pipeline, Timing};
 use crate::committer::{CommitterEvent, Job};
 use crate::error::StreamError;
@@ -14,16 +16,16 @@ pub(super) struct CommitterLink {
     events: mpsc::UnboundedReceiver<CommitterEvent>,
     /// A job that the committer has not answered yet.
     is_busy: bool,
-    pub(super) committed_watermark_ms: Option<i64>,
+    pub(super) committed_watermark: Option<Watermark>,
 }
 
 impl CommitterLink {
     pub(super) fn new(
         jobs: mpsc::Sender<Job>,
         events: mpsc::UnboundedReceiver<CommitterEvent>,
-        committed_watermark_ms: Option<i64>,
+        committed_watermark: Option<Watermark>,
     ) -> Self {
-        Self { jobs, events, is_busy: false, committed_watermark_ms }
+        Self { jobs, events, is_busy: false, committed_watermark }
     }
 
     pub(super) fn is_busy(&self) -> bool {
@@ -44,15 +46,15 @@ impl Pipeline {
             return Ok(());
         }
         let config = &self.context.config;
-        let watermark_ms = self.state.watermarks.effective_ms();
+        let watermarks = &self.state.watermarks;
         let is_due = timing == Timing::Now
             || self.buffer.age() >= config.commit_interval
             || self.buffer.bytes() >= config.limits.uncommitted_bytes / 2;
-        let has_news = !self.buffer.is_empty() || watermark_ms != self.committer.committed_watermark_ms;
+        let has_news = !self.buffer.is_empty() || watermarks.of_topic() != self.committer.committed_watermark;
         if !is_due || !has_news {
             return Ok(());
         }
-        let (commit, dead_letters) = self.buffer.take(watermark_ms);
+        let (commit, dead_letters) = self.buffer.take(watermarks);
         self.snapshotter.poll(&self.context.runtime);
         if self.snapshotter.is_due(&self.state.judge) {
             self.cut_snapshot()?;
@@ -90,15 +92,15 @@ impl Pipeline {
         }
         match event {
             CommitterEvent::Archived { archive, receipt } => {
-                self.committer.committed_watermark_ms = receipt.watermark_ms;
+                self.committer.committed_watermark = receipt.watermark;
                 self.buffer.committed();
                 self.snapshotter.committed(&self.context.runtime);
                 self.publisher.view.archive = archive;
                 self.publish_closed()?;
             }
-            CommitterEvent::Published { tables, watermark_ms } => {
+            CommitterEvent::Published { tables, watermark } => {
                 for (version, table) in tables {
-                    self.state.panes.published(&version, watermark_ms);
+                    self.state.panes.published(&version, watermark);
                     self.publisher.view.published.insert(version, table);
                 }
             }
@@ -106,8 +108,8 @@ impl Pipeline {
                 self.publisher.view.published.insert(version.clone(), table);
                 self.has_history(&version)?;
             }
-            CommitterEvent::PartitionAdded { partition, next_offset } => {
-                self.state.watermarks.add_partition(partition.0);
+            CommitterEvent::PartitionAdded { partition, next_offset, watermark } => {
+                self.state.watermarks.add_partition(partition, watermark);
                 self.buffer.add_partition(partition, next_offset);
                 self.reader.source.assign(self.buffer.next_offsets())?;
                 return Ok(());

@@ -56,8 +56,7 @@ impl Pipeline {
         let now_ms = self.context.clock.steady_ms();
         for partition in self.state.watermarks.at_end() {
             // What is behind waits for a transaction, or comes with the next poll.
-            let id = PartitionId(partition);
-            if self.reader.source.known_end(id).is_some_and(|end| self.read_to(id) < end) {
+            if self.reader.source.known_end(partition).is_some_and(|end| self.read_to(partition) < end) {
                 self.state.watermarks.observe_more(partition, now_ms);
             }
         }
@@ -71,7 +70,7 @@ impl Pipeline {
         if !self.reader.is_caught_up || self.reader.is_paused || has_failed || ends.question.is_some() {
             return Ok(());
         }
-        let wanted: Vec<_> = self.state.watermarks.unchecked(now_ms).into_iter().map(PartitionId).collect();
+        let wanted = self.state.watermarks.unchecked(now_ms);
         if !wanted.is_empty() {
             let log = self.reader.source.log();
             let mut answers = self.context.runtime.spawn_blocking(move || ask(&log, wanted));
@@ -90,7 +89,7 @@ impl Pipeline {
         let at_end = self.state.watermarks.at_end();
         for (partition, answer) in answers.map_err(|_| StreamError::Ended("the question for partitions' ends"))? {
             let read_to = self.read_to(partition);
-            let is_at_end = at_end.contains(&partition.0);
+            let is_at_end = at_end.contains(&partition);
             let known_end = self.reader.source.known_end(partition);
             let watermarks = &mut self.state.watermarks;
             self.discovery.ends.is_unanswered = answer.is_err();
@@ -99,11 +98,11 @@ impl Pipeline {
                 // The broker says what can be read; a fetch, what is there: a transaction that is open holds the rest back.
                 Ok(end) if end == read_to && known_end.is_none_or(|known| known <= end) => {
                     // One that was read to its end only since is there from now on.
-                    watermarks.observe_end(partition.0, if is_at_end { asked_ms } else { now_ms });
+                    watermarks.observe_end(partition, if is_at_end { asked_ms } else { now_ms });
                 }
                 // It was read beyond the answer, to an end that is newer.
                 Ok(end) if end < read_to && is_at_end => {}
-                Ok(_) => watermarks.observe_more(partition.0, asked_ms),
+                Ok(_) => watermarks.observe_more(partition, asked_ms),
                 Err(error) => {
                     let topic = &self.context.topic.name;
                     tracing::debug!(topic, %partition, %error, "the partition's end is not known right now");

@@ -6,7 +6,9 @@ use arrow::array::{Array, AsArray};
 use arrow::datatypes::TimestampMicrosecondType;
 use vitral_connect::{DeadLetter, DeadLetters, End, PartitionBatch, Polled};
 use vitral_messages::decode::Decoder;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::event_time::EventTime;
+use vitral_schemas::kept_payload::Kept;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::verdict::Verdict;
 
 use super::Pipeline;
@@ -15,7 +17,6 @@ use crate::batch::{MessageBatch, PartitionRows};
 use crate::error::StreamError;
 use crate::judge::{Judged, Moment, counted};
 use crate::telemetry::VerdictLabels;
-use vitral_schemas::kept_payload::Kept;
 
 /// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
 /// must not multiply in memory.
@@ -63,12 +64,12 @@ impl Pipeline {
     /// Classify, fold, advance the watermark, in this order.
     fn process_batch(&mut self, batch: &MessageBatch<'_>, now_ms: i64) -> Result<(), StreamError> {
         let decoded = self.processor.decoder.decode(batch.payloads.iter().copied());
-        let moment = Moment { now_ms, effective_ms: self.state.watermarks.effective_ms() };
+        let moment = Moment { now_ms, watermark: self.state.watermarks.of_topic() };
         let is_empty = |row: usize| batch.payloads[row].is_none();
         let judged = self.state.judge.judge(decoded, &batch.partitions, is_empty, moment)?;
         self.send_refusals(batch, &judged)?;
         for PartitionRows { partition, rows } in &batch.partitions {
-            self.fold(partition.0, rows.clone(), &judged)?;
+            self.fold(*partition, rows.clone(), &judged)?;
         }
         self.count_verdicts(&judged.verdicts);
         let rows = self.processor.archive_rows.delivered(batch, &judged, now_ms);
@@ -99,12 +100,12 @@ impl Pipeline {
     }
 
     /// Folds the rows of a partition that count, and sees how far its event time has come.
-    fn fold(&mut self, partition: i32, rows: Range<usize>, judged: &Judged) -> Result<(), StreamError> {
+    fn fold(&mut self, partition: PartitionId, rows: Range<usize>, judged: &Judged) -> Result<(), StreamError> {
         let times = judged.rows.column(self.context.topic.event_time).as_primitive::<TimestampMicrosecondType>();
         let newest_micros = rows.clone().filter(|row| times.is_valid(*row)).map(|row| times.value(row)).max();
         self.state.watermarks.observe_delivery(partition);
         if let Some(newest_micros) = newest_micros {
-            self.state.watermarks.observe_event(partition, newest_micros.div_euclid(MICROS_PER_MS));
+            self.state.watermarks.observe_event(partition, EventTime::from_micros(newest_micros));
         }
         let part = counted(&judged.rows.slice(rows.start, rows.len()), &judged.verdicts[rows]);
         let part = part.map_err(|source| self.context.failed("filtered", source))?;
@@ -140,7 +141,7 @@ impl Pipeline {
         let gap = self.buffer.advance(partition, next_offset, 0);
         self.discovery.ends.mark(partition, next_offset);
         if is_high_watermark {
-            self.state.watermarks.observe_end(partition.0, self.context.clock.steady_ms());
+            self.state.watermarks.observe_end(partition, self.context.clock.steady_ms());
         }
         gap
     }

@@ -1,6 +1,7 @@
 //! Publishing: closed windows to their tables, and the picture that readers take.
 
 use vitral_panes::view::Completeness;
+use vitral_schemas::event_time::Watermark;
 
 use super::Pipeline;
 use super::view_builder::TopicViewBuilder;
@@ -12,33 +13,33 @@ pub(super) struct Publisher {
     /// What the open windows shown now were made of; none before the first are made.
     pub(super) live: Option<Completeness>,
     /// Windows through this watermark are published or being published.
-    submitted_watermark_ms: Option<i64>,
+    submitted_watermark: Option<Watermark>,
 }
 
 impl Publisher {
     pub(super) fn new(view: TopicViewBuilder) -> Self {
-        Self { view, live: None, submitted_watermark_ms: None }
+        Self { view, live: None, submitted_watermark: None }
     }
 
     /// Windows that have closed already must be looked at again: another metric has come.
     pub(super) fn look_again(&mut self) {
-        self.submitted_watermark_ms = None;
+        self.submitted_watermark = None;
     }
 }
 
 impl Pipeline {
     /// Publishes the windows that the committed watermark has closed.
     pub(super) fn publish_closed(&mut self) -> Result<(), StreamError> {
-        let committed_ms = self.committer.committed_watermark_ms;
-        let Some(watermark_ms) = committed_ms.filter(|_| self.publisher.submitted_watermark_ms != committed_ms) else {
+        let committed = self.committer.committed_watermark;
+        let Some(watermark) = committed.filter(|_| self.publisher.submitted_watermark != committed) else {
             return Ok(());
         };
-        self.publisher.submitted_watermark_ms = committed_ms;
-        let windows = self.state.panes.closed(watermark_ms);
+        self.publisher.submitted_watermark = committed;
+        let windows = self.state.panes.closed(watermark);
         if windows.is_empty() {
             return Ok(());
         }
-        self.committer.submit(Job::Publish { windows, watermark_ms })
+        self.committer.submit(Job::Publish { windows, watermark })
     }
 
     /// Shows what is there; nothing before the first windows are made.

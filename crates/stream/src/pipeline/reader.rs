@@ -1,6 +1,5 @@
 //! Reading: the source, and when it is not polled.
 
-use std::collections::BTreeSet;
 use std::time::Instant;
 
 use vitral_connect::{Polled, Source};
@@ -58,15 +57,13 @@ impl Pipeline {
             return;
         }
         self.reader.paced = Instant::now();
-        let newest_ms = self.state.watermarks.newest_events().collect();
+        let newest = self.state.watermarks.newest_events().collect();
         let source = &self.reader.source;
         // One whose broker has not said what it has keeps nobody waiting.
-        let has_more = |partition: i32| {
-            let partition = PartitionId(partition);
+        let has_more = |partition: PartitionId| {
             source.is_held(partition) || source.known_end(partition).is_some_and(|end| self.read_to(partition) < end)
         };
-        let held = pace::held(&newest_ms, has_more, self.reader.ahead_max_ms);
-        let held: BTreeSet<PartitionId> = held.into_iter().map(PartitionId).collect();
+        let held = pace::held(&newest, has_more, self.reader.ahead_max_ms);
         for partition in held.iter().filter(|partition| !source.is_held(**partition)) {
             tracing::info!(
                 topic = self.context.topic.name,

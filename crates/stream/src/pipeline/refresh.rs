@@ -2,6 +2,8 @@
 
 use std::time::{Duration, Instant};
 
+use vitral_schemas::event_time::Watermark;
+
 use super::reader::TopicReader;
 use super::{Pipeline, Timing};
 use crate::config::StreamConfig;
@@ -53,6 +55,6 @@ impl Pipeline {
         gauges.pane_groups.get_or_create(label).set(gauge(state.panes.group_count()));
         gauges.known_ids.get_or_create(label).set(gauge(state.judge.known_id_count()));
         gauges.uncommitted_bytes.get_or_create(label).set(gauge(self.buffer.bytes()));
-        gauges.watermark_ms.get_or_create(label).set(state.watermarks.effective_ms().unwrap_or_default());
+        gauges.watermark_ms.get_or_create(label).set(state.watermarks.of_topic().map_or(0, Watermark::ms));
     }
 }

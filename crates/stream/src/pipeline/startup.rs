@@ -120,8 +120,10 @@ impl Startup<'_> {
             failures::show(context, &live.id.metric, panes.failure_of(live).is_some());
         }
         let topic = &context.topic;
-        let mut watermarks = Watermarks::new(topic.watermark_ms, topic.idle_ms, archive.effective_ms());
-        open.partitions.iter().for_each(|partition| watermarks.add_partition(partition.0));
+        let mut watermarks = Watermarks::new(topic.watermark_ms, topic.idle_ms, archive.watermark());
+        for partition in &open.partitions {
+            watermarks.add_partition(*partition, archive.partition_watermark(partition.0));
+        }
         let skipped = self.wait(archive.skipped_count())?;
         let mut state = TopicState { panes, judge, watermarks, counts: Counts::default(), skipped };
         let Some(snapshotter) = self.recover(&archive, &mut state)? else { return Ok(None) };
@@ -250,7 +252,7 @@ impl Startup<'_> {
         health: &HealthReporter,
     ) -> CommitterLink {
         let context = self.context;
-        let committed_watermark_ms = archive.effective_ms();
+        let committed_watermark = archive.watermark();
         let committer = Committer {
             archive,
             tables,
@@ -263,7 +265,7 @@ impl Startup<'_> {
         let (jobs, job_receiver) = mpsc::channel(1);
         let (event_sender, events) = mpsc::unbounded_channel();
         context.runtime.spawn(committer.run(job_receiver, event_sender));
-        CommitterLink::new(jobs, events, committed_watermark_ms)
+        CommitterLink::new(jobs, events, committed_watermark)
     }
 
     /// What may take as long as a store is away, unless it is to stop.

@@ -7,6 +7,7 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use vitral_panes::view::{Completeness, MetricView, TopicView, View};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::metric_version::MetricVersionId;
 
 use super::context::TopicContext;
@@ -53,7 +54,7 @@ impl TopicViewBuilder {
                     window: plan.metric.window,
                     schema: Arc::clone(plan.rows_schema()),
                     published: self.published.get(&metric.id).cloned().unwrap_or_else(nothing),
-                    published_through_ms: metric.published_through_ms,
+                    published_through_ms: metric.published_through.map(Watermark::ms),
                     open: if has_gap { Arc::default() } else { Arc::clone(&metric.open) },
                     completeness: live.clone(),
                     failure: panes.failure_of(metric).cloned(),

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use vitral_connect::Source;
 use vitral_panes::view::{Completeness, View};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::position::PartitionId;
 use vitral_store::{Archive, Counts, Layout, MetricTable, StoreError};
 
@@ -91,13 +92,13 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
     let mut published = BTreeMap::new();
     for live in panes.metrics_mut() {
         let found = MetricTable::read(&live.id.metric, &live.id.version, &Layout::of(store).metrics()).await?;
-        live.published_through_ms = found.as_ref().and_then(|(_, through_ms)| *through_ms);
+        live.published_through = found.as_ref().and_then(|(_, through_ms)| through_ms.map(Watermark::from_ms));
         published.extend(found.map(|(rows, _)| (live.id.clone(), rows)));
     }
     let (counts, skipped) = archive.counts().await?;
     let Counts { counted, duplicate, late, refused, .. } = counts;
     let completeness = Completeness {
-        watermark_ms: archive.effective_ms().await?,
+        watermark_ms: archive.watermark().await?.map(Watermark::ms),
         read: counts.read(),
         counted,
         duplicate,

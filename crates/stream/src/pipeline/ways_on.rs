@@ -112,7 +112,7 @@ impl WaysOn<'_> {
         let rows = vec![rows.map_err(|source| context.failed("archived", source.into()))?];
         let moves =
             passed.iter().map(|passed| (passed.gap.partition.0, (passed.from.map(|from| from.0), passed.next.0)));
-        let commit = ArchiveCommit { rows, offsets: moves.collect(), effective_ms: None, token: token() };
+        let commit = ArchiveCommit { rows, offsets: moves.collect(), token: token(), ..ArchiveCommit::default() };
         self.archive.commit(&commit).await?;
         if let Err(error) = act.record(&context.config.store).await {
             // It is done, and stands in the archive: to fail now would not undo it.

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::metric_version::MetricVersionId;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
 use vitral_store::{Archive, Counts, Snapshots};
@@ -44,7 +46,7 @@ pub async fn load(snapshots: &Snapshots, topic: &Topic, archive: &Archive, state
     match restore(snapshots, &manifest, &mut state.panes, &mut state.judge).await {
         Ok(mut loaded) => {
             for (partition, newest_ms) in &manifest.newest_event_ms {
-                state.watermarks.observe_event(*partition, *newest_ms);
+                state.watermarks.observe_event(PartitionId(*partition), EventTime::from_ms(*newest_ms));
             }
             loaded.segments = manifest.segments();
             Some(loaded)
@@ -96,14 +98,14 @@ async fn restore(
         let is_this = |state: &&MetricState| *state.version == *id.version && *state.name == *id.metric;
         let Some(state) = manifest.metrics.iter().find(is_this) else { continue };
         // A table that was set back needs panes that the snapshot has no more.
-        if live.published_through_ms < state.published_through_ms {
+        if live.published_through < state.published_through_ms.map(Watermark::from_ms) {
             continue;
         }
         let mut blocks = Vec::new();
         let mut outcome = Ok(());
         for run in &state.runs {
             let states = snapshots.read(&run.block).await?;
-            match live.panes.restore(run.partition, states) {
+            match live.panes.restore(PartitionId(run.partition), states) {
                 Ok(number) => blocks.extend(number.map(|number| ((id.clone(), number), run.block.clone()))),
                 Err(error) => {
                     outcome = Err(error);
@@ -124,7 +126,7 @@ async fn restore(
     }
     judge.start_over(manifest.id_key);
     for ids in &manifest.ids {
-        judge.restore_ids(ids.partition, &snapshots.read(&ids.block).await?);
+        judge.restore_ids(PartitionId(ids.partition), &snapshots.read(&ids.block).await?);
     }
     Ok(Loaded {
         offsets: manifest.offsets.clone(),

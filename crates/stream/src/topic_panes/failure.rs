@@ -15,6 +15,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use vitral_panes::PanesError;
 use vitral_panes::view::MetricFailure;
 use vitral_schemas::metric_version::MetricVersionId;
+use vitral_schemas::position::PartitionId;
 
 use super::{LiveMetric, TopicPanes, VersionState, panes_of};
 
@@ -28,7 +29,7 @@ pub(super) struct Halt {
 /// Folds rows by partition; `panes` gives those of a part.
 pub(super) fn fold_parts(
     metric: &mut LiveMetric,
-    parts: &[(i32, RecordBatch)],
+    parts: &[(PartitionId, RecordBatch)],
     panes: impl Fn(&RecordBatch) -> ArrayRef,
 ) -> Result<(), Halt> {
     if !metric.is_active() {
@@ -116,7 +117,7 @@ impl TopicPanes {
     }
 
     /// Goes on with the parts after folding stopped, or sets the metric aside.
-    pub(super) fn go_on_folding(&mut self, index: usize, parts: &[(i32, RecordBatch)], mut halt: Halt) {
+    pub(super) fn go_on_folding(&mut self, index: usize, parts: &[(PartitionId, RecordBatch)], mut halt: Halt) {
         let (event_time, windows) = (self.event_time, self.metrics[index].plan().windows);
         loop {
             let Halt { next, error } = halt;

@@ -8,6 +8,7 @@ use proptest::prelude::*;
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::watermark::Watermarks;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::ManualClock;
 
 use super::*;
@@ -43,28 +44,27 @@ impl Engine {
 
     /// One batch: fold, advance the watermark, publish what closed.
     fn take(&mut self, partition: i32, events: &[(i64, u8)]) {
-        let bound = self.watermarks.effective_ms().map_or(i64::MIN, |ms| ms - LATENESS_MS);
-        assert!(events.iter().all(|(ms, _)| *ms >= bound), "the order allows no late row");
+        let bound = self.watermarks.of_topic().map_or(EventTime::MIN, |watermark| watermark.late_before(LATENESS_MS));
+        assert!(events.iter().all(|(ms, _)| EventTime::from_ms(*ms) >= bound), "the order allows no late row");
         let rows = rows(&self.topic, events);
-        self.panes.fold(partition, &rows);
+        self.panes.fold(PartitionId(partition), &rows);
         for (ms, _) in events {
-            self.watermarks.observe_event(partition, *ms);
+            self.watermarks.observe_event(PartitionId(partition), EventTime::from_ms(*ms));
         }
         // Live results in between must not disturb.
         self.panes.refresh();
         if self.watermarks.advance(i64::MAX / 4, 0) {
-            let effective_ms = self.watermarks.effective_ms().expect("it moved");
-            self.publish(effective_ms);
+            self.publish(self.watermarks.of_topic().expect("it moved"));
         }
     }
 
-    fn publish(&mut self, effective_ms: i64) {
-        for (id, rows) in self.panes.closed(effective_ms) {
+    fn publish(&mut self, watermark: Watermark) {
+        for (id, rows) in self.panes.closed(watermark) {
             let published = self.published.entry(id.clone()).or_default();
             for (start_ms, rows) in rows.iter().flat_map(|rows| split_by_window(rows).expect("split")) {
                 assert!(published.insert(start_ms, rows).is_none(), "a window is published once");
             }
-            self.panes.published(&id, effective_ms);
+            self.panes.published(&id, watermark);
         }
     }
 
@@ -227,7 +227,7 @@ fn a_metric_that_cannot_be_folded_is_set_aside_alone() {
             if large {
                 engine.panes.fold_large(|_| Some(&parts));
             } else {
-                engine.panes.fold(0, &parts[0].1);
+                engine.panes.fold(PartitionId(0), &parts[0].1);
             }
         }
         let reason = with.reason("por_numero").expect("a failure");
@@ -257,7 +257,7 @@ fn the_metric_with_the_most_memory_is_set_aside_for_lack_of_it() {
                 if large {
                     engine.panes.fold_large(|_| Some(&parts));
                 } else {
-                    engine.panes.fold(0, &parts[0].1);
+                    engine.panes.fold(PartitionId(0), &parts[0].1);
                     engine.panes.refresh();
                 }
             }
@@ -277,7 +277,7 @@ fn provisional_rows_are_accounted_for() {
     let mut engine = Engine::with(RATIO, 1 << 30);
     let index = engine.index("vendas_por_minuto");
     let rows = rows(&engine.topic, &[(START_MS, SALE), (START_MS + MINUTE_MS, SALE)]);
-    engine.panes.fold(0, &rows);
+    engine.panes.fold(PartitionId(0), &rows);
     let before = engine.panes.metrics[index].panes.memory_bytes();
     engine.panes.refresh();
     let open: usize = engine.panes.metrics[index].open.values().map(RecordBatch::get_array_memory_size).sum();
@@ -290,7 +290,7 @@ fn provisional_rows_are_accounted_for() {
 fn a_successor_that_fails_leaves_its_predecessor_serving() {
     let mut engine = Engine::with(RATIO, 1 << 30);
     let index = engine.index("conversao");
-    engine.panes.metrics[index].state = VersionState::Backfilling { through_ms: START_MS };
+    engine.panes.metrics[index].state = VersionState::Backfilling { through: Watermark::from_ms(START_MS) };
     let mut other = Engine::with(RATIO, 1 << 30);
     let mut superseded = other.panes.metrics.remove(index);
     superseded.state = VersionState::Superseded;

@@ -21,4 +21,5 @@ mod restart;
 mod skips;
 mod snapshots;
 mod waiting;
+mod watermarks;
 mod world;

@@ -131,6 +131,12 @@ impl<B: TestBroker> Shop<B> {
         (vitral_stream::start(context, self.topic.clone()).expect("started"), view)
     }
 
+    /// The identity of the topic's log.
+    pub fn log(&self) -> String {
+        let source = self.connector.source(&self.topic).expect("a source");
+        source.log().identity().expect("an identity")
+    }
+
     /// Sends keyed messages, as shops do.
     pub fn produce<K: AsRef<str>, P: AsRef<[u8]>>(&self, messages: &[(K, P)]) {
         let messages: Vec<_> = messages.iter().map(|(key, payload)| (key.as_ref(), payload.as_ref())).collect();

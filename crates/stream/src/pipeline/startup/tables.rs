@@ -8,6 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::execution::context::SessionContext;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::view::MetricFailure;
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_store::{Archive, Layout, MetricTable, PublishedVersion, StoreError};
 
@@ -68,13 +69,13 @@ async fn open_table(
     let table = MetricTable::open(name, &version, Arc::clone(plan.rows_schema()), &location).await?;
     let failure = MetricTable::failure(name, &version, &location).await?;
     MetricTable::define(name, &version, &location, &plan.metric.definition()).await?;
-    live.published_through_ms = table.published_through_ms();
+    live.published_through = table.published_through_ms().map(Watermark::from_ms);
     let last = MetricTable::versions(name, &location).await?.pop();
     // A version that was left and is declared again lacks what came since.
-    let overtaker = last.filter(|last| Some(last.published_through_ms) > live.published_through_ms);
-    let lacks_history = live.published_through_ms.is_none() || overtaker.is_some() || failure.is_some();
-    let Some(through_ms) = archive.effective_ms().filter(|_| lacks_history) else { return Ok((table, None)) };
-    live.state = VersionState::Backfilling { through_ms };
+    let overtaker = last.filter(|last| Some(Watermark::from_ms(last.published_through_ms)) > live.published_through);
+    let lacks_history = live.published_through.is_none() || overtaker.is_some() || failure.is_some();
+    let Some(through) = archive.watermark().filter(|_| lacks_history) else { return Ok((table, None)) };
+    live.state = VersionState::Backfilling { through };
     live.failure = failure.map(|(since_ms, reason)| {
         tracing::info!(metric = name, reason, "it was set aside; trying again");
         MetricFailure { reason, since_ms, is_set_aside: true }
@@ -93,7 +94,7 @@ fn older_version(context: &TopicContext, session: &SessionContext, last: Publish
     };
     let memory_bytes = context.config.limits.panes_memory_bytes;
     let mut live = LiveMetric::new(plan, &last.version, VersionState::Superseded, session, memory_bytes);
-    live.published_through_ms = Some(last.published_through_ms);
+    live.published_through = Some(Watermark::from_ms(last.published_through_ms));
     Some(live)
 }
 
@@ -123,7 +124,7 @@ pub(super) fn start_histories(
 ) -> (Tables, Histories) {
     let mut histories = Histories::default();
     for live in panes.metrics() {
-        let VersionState::Backfilling { through_ms } = live.state else { continue };
+        let VersionState::Backfilling { through } = live.state else { continue };
         let Some(table) = tables.remove(&live.id) else { continue };
         let (topic, metric) = (&context.topic.name, &live.id.metric);
         tracing::info!(topic, %metric, "its history is computed from the archive");
@@ -133,7 +134,7 @@ pub(super) fn start_histories(
             settings: context.settings.clone(),
             archive: archive.clone(),
             table,
-            through_ms,
+            through,
             memory_bytes: context.config.limits.panes_memory_bytes,
         };
         let (runtime, stop) = (context.runtime.clone(), Arc::clone(stop));
