@@ -1,5 +1,7 @@
 //! Messages that are refused.
 
+use std::path::Path;
+
 use vitral_batch::ledger::LedgerFilter;
 use vitral_batch::ledger::replay::{Replayed, replay};
 use vitral_catalog::DomainSettings;
@@ -7,11 +9,15 @@ use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;
 
-use crate::world::{Shop, archived, end, event, product_views, views, wait_for};
+use crate::world::{Shop, TestBroker, archived, end, event, product_views, views, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn refused_messages_go_to_the_dead_letter_topic_with_their_reason() {
-    let shop = Shop::new(1);
+    a_refusal_is_sent_on(Shop::new(1)).await;
+}
+
+/// On a topic of one partition.
+pub async fn a_refusal_is_sent_on<B: TestBroker>(shop: Shop<B>) {
     let dir = tempfile::tempdir().expect("a folder");
     let (stream, mut view) = shop.start(dir.path());
     shop.produce(&[("k", b"{broken".to_vec()), ("k", event(1, "p", "clique"))]);
@@ -91,6 +97,19 @@ async fn poison_is_refused_with_its_reason_and_the_next_message_counts() {
 async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
     let shop = Shop::new(1);
     let dir = tempfile::tempdir().expect("a folder");
+    one_byte_too_large(&shop, dir.path()).await;
+
+    // Fed again under a larger limit it is still not a message, though its beginning alone would be.
+    let store = Location::folder(dir.path()).expect("a location");
+    let topic = Topic { message_bytes_max: 8 << 20, ..shop.topic.clone() };
+    let filter = LedgerFilter::default();
+    let now_ms = chrono::Utc::now().timestamp_millis();
+    let fed = replay(&topic, &DomainSettings::default(), &store, &filter, now_ms).await;
+    assert_eq!(fed.expect("fed again"), Replayed { refused: 1, cut: 1, ..Replayed::default() });
+}
+
+/// On a topic of one partition that takes such messages.
+pub async fn one_byte_too_large<B: TestBroker>(shop: &Shop<B>, data_dir: &Path) {
     let bytes_max = shop.topic.message_bytes_max;
     // Blanks behind an object are JSON.
     let sized = |id: usize, bytes: usize| {
@@ -99,7 +118,7 @@ async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
         event
     };
     let messages = [sized(0, bytes_max), sized(1, bytes_max + 1), event(2, "p1", "clique")];
-    let (stream, mut view) = shop.start(dir.path());
+    let (stream, mut view) = shop.start(data_dir);
     shop.produce(&messages.map(|payload| ("k", payload)));
     let seen = wait_for(&mut view, "all are read", |seen| seen.read == 3).await;
     assert_eq!((seen.counted, seen.refused), (2, 1), "{seen:?}");
@@ -116,12 +135,4 @@ async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
         "{} bytes, {note}",
         dead.payload.len()
     );
-
-    // Fed again under a larger limit it is still not a message, though its beginning alone would be.
-    let store = Location::folder(dir.path()).expect("a location");
-    let topic = Topic { message_bytes_max: 8 << 20, ..shop.topic.clone() };
-    let filter = LedgerFilter::default();
-    let now_ms = chrono::Utc::now().timestamp_millis();
-    let fed = replay(&topic, &DomainSettings::default(), &store, &filter, now_ms).await;
-    assert_eq!(fed.expect("fed again"), Replayed { refused: 1, cut: 1, ..Replayed::default() });
 }

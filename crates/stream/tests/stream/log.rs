@@ -4,7 +4,7 @@ use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::verdict::{Unread, Verdict};
 use vitral_stream::{AcceptedLogs, Skip, StreamConfig, StreamError};
 
-use crate::world::{Archived, Shop, acts, archived, end, event, failure, product_views, views, wait_for};
+use crate::world::{Archived, Shop, TestBroker, acts, archived, end, event, failure, product_views, views, wait_for};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_topic_that_was_created_again_is_refused() {
@@ -49,6 +49,12 @@ fn delete_before(shop: &Shop, offset: i64) {
 #[tokio::test(flavor = "multi_thread")]
 async fn messages_that_are_gone_before_they_were_read_stop_the_stream() {
     let shop = Shop::new(1);
+    let log = shop.clone();
+    lost_messages_stop_the_stream(shop, async |offset| delete_before(&log, offset)).await;
+}
+
+/// On a topic of one partition, whose messages before an offset can be deleted as retention would.
+pub async fn lost_messages_stop_the_stream<B: TestBroker>(shop: Shop<B>, delete_before: impl AsyncFn(i64)) {
     let dir = tempfile::tempdir().expect("a folder");
     let events: Vec<Vec<u8>> = (0..10).map(|id| event(id, "p1", "clique")).collect();
     let (stream, mut view) = shop.start(dir.path());
@@ -57,7 +63,7 @@ async fn messages_that_are_gone_before_they_were_read_stop_the_stream() {
     end(stream).await;
 
     // What was read may go.
-    delete_before(&shop, 5);
+    delete_before(5).await;
     let (stream, mut view) = shop.start(dir.path());
     shop.produce_to(0, &events[5..6]);
     wait_for(&mut view, "one more is read", |seen| seen.read == 6).await;
@@ -65,7 +71,7 @@ async fn messages_that_are_gone_before_they_were_read_stop_the_stream() {
     assert_eq!(archived(&view).await.len(), 6);
 
     shop.produce_to(0, &events[6..]);
-    delete_before(&shop, 8);
+    delete_before(8).await;
     let (stream, _view) = shop.start(dir.path());
     let error = failure(stream).await;
     assert!(matches!(error, StreamError::OffsetsGone { partition: PartitionId(0), offset: Offset(6), .. }), "{error}");

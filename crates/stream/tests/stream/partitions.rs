@@ -4,11 +4,24 @@ use std::time::Duration;
 
 use vitral_stream::StreamConfig;
 
-use crate::world::{HOUR_MS, MINUTE_MS, Shop, archived, end, event, event_at, product_views, views, wait_for};
+use crate::world::{
+    HOUR_MS, MINUTE_MS, Shop, TestBroker, archived, end, event, event_at, product_views, views, wait_for,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_added_while_running_are_read_from_their_beginning() {
     let shop = Shop::new(1);
+    let to = shop.clone();
+    let add_two = async || to.broker.add_partitions(&to.topic.kafka_topic, 2);
+    added_partitions_are_read(shop, add_two, |partition, events| to.produce_to(partition, events)).await;
+}
+
+/// On a topic of one partition, which gains two.
+pub async fn added_partitions_are_read<B: TestBroker>(
+    shop: Shop<B>,
+    add_two: impl AsyncFnOnce(),
+    produce_to: impl Fn(i32, &[Vec<u8>]),
+) {
     let dir = tempfile::tempdir().expect("a folder");
     let (stream, mut view) =
         shop.start_with(StreamConfig { partitions_every: Duration::from_millis(200), ..shop.config(dir.path()) });
@@ -16,16 +29,16 @@ async fn partitions_added_while_running_are_read_from_their_beginning() {
     shop.produce_to(0, &events[..10]);
     wait_for(&mut view, "the first partition is read", |seen| seen.read == 10).await;
 
-    shop.broker.add_partitions(&shop.topic.kafka_topic, 2);
+    add_two().await;
     for (partition, events) in [(1, &events[10..20]), (2, &events[20..30])] {
-        shop.produce_to(partition, events);
+        produce_to(partition, events);
     }
     let seen = wait_for(&mut view, "all partitions are read", |seen| seen.read == 30).await;
     assert_eq!(seen.counted, 30, "{seen:?}");
     end(stream).await;
 
     let (stream, mut view) = shop.start(dir.path());
-    shop.produce_to(2, &events[30..]);
+    produce_to(2, &events[30..]);
     let seen = wait_for(&mut view, "a restart goes on in all of them", |seen| seen.read == 40).await;
     assert_eq!(seen.counted, 40, "{seen:?}");
     end(stream).await;

@@ -5,11 +5,17 @@ use std::time::{Duration, Instant};
 use vitral_schemas::verdict::Verdict;
 use vitral_stream::StreamConfig;
 
-use crate::world::{Shop, archived, completeness, end, event, key, product_views, views, wait_for, with_verdict};
+use crate::world::{
+    Shop, TestBroker, archived, completeness, end, event, key, product_views, views, wait_for, with_verdict,
+};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_offset_gets_one_verdict_and_a_restart_goes_on() {
-    let shop = Shop::new(4);
+    verdicts_over_a_restart(Shop::new(4)).await;
+}
+
+/// On a topic of four partitions.
+pub async fn verdicts_over_a_restart<B: TestBroker>(shop: Shop<B>) {
     let dir = tempfile::tempdir().expect("a folder");
 
     let (stream, mut view) = shop.start(dir.path());

@@ -7,49 +7,30 @@ use rdkafka::admin::{AdminOptions, NewPartitions};
 use vitral_connect::Source;
 use vitral_connect_kafka::KafkaSource;
 use vitral_schemas::position::{Offset, PartitionId};
-use vitral_stream::StreamConfig;
 
 use super::world::kafka;
-use crate::world::{PATIENCE, Shop, archived, end, event, product_views, views, wait_for};
+use crate::partitions::added_partitions_are_read;
+use crate::world::{PATIENCE, Shop, event};
 
 #[tokio::test(flavor = "multi_thread")]
 async fn partitions_added_while_running_are_read_from_their_beginning() {
     let Some(kafka) = kafka() else { return };
     let shop = Shop::on(kafka, 1).await;
-    let dir = tempfile::tempdir().expect("a folder");
-    let (stream, mut view) =
-        shop.start_with(StreamConfig { partitions_every: Duration::from_millis(200), ..shop.config(dir.path()) });
-    let events: Vec<Vec<u8>> = (0..40).map(|id| event(id, "p1", "clique")).collect();
-    shop.produce_to(0, &events[..10]);
-    wait_for(&mut view, "the first partition is read", |seen| seen.read == 10).await;
-
-    let topic = shop.topic.kafka_topic.as_str();
-    let made = shop.broker.admin().create_partitions(&[NewPartitions::new(topic, 3)], &AdminOptions::new()).await;
-    for outcome in made.expect("answered") {
-        outcome.expect("made");
-    }
-    let source = KafkaSource::new(&shop.broker.config, topic, 1 << 20).expect("a source");
-    let began = Instant::now();
-    while source.log().partitions().expect("the partitions").len() < 3 {
-        assert!(began.elapsed() < PATIENCE, "the broker does not know its new partitions");
-    }
+    let to = shop.clone();
+    let add_two = async || {
+        let topic = to.topic.kafka_topic.as_str();
+        let made = to.broker.admin().create_partitions(&[NewPartitions::new(topic, 3)], &AdminOptions::new()).await;
+        for outcome in made.expect("answered") {
+            outcome.expect("made");
+        }
+        let source = KafkaSource::new(&to.broker.config, topic, 1 << 20).expect("a source");
+        let began = Instant::now();
+        while source.log().partitions().expect("the partitions").len() < 3 {
+            assert!(began.elapsed() < PATIENCE, "the broker does not know its new partitions");
+        }
+    };
     // A producer that is there already learns of them later.
-    for (partition, events) in [(1, &events[10..20]), (2, &events[20..30])] {
-        shop.produce_with(&[], partition, events);
-    }
-    let seen = wait_for(&mut view, "all partitions are read", |seen| seen.read == 30).await;
-    assert_eq!(seen.counted, 30, "{seen:?}");
-    end(stream).await;
-
-    let (stream, mut view) = shop.start(dir.path());
-    shop.produce_with(&[], 2, &events[30..]);
-    let seen = wait_for(&mut view, "a restart goes on in all of them", |seen| seen.read == 40).await;
-    assert_eq!(seen.counted, 40, "{seen:?}");
-    end(stream).await;
-    assert_eq!(product_views(&view).await, views([("p1", 40)]));
-    let rows = archived(&view).await;
-    let of = |partition: i32| rows.iter().filter(|row| row.partition == partition).count();
-    assert_eq!([of(0), of(1), of(2)], [10, 10, 20]);
+    added_partitions_are_read(shop, add_two, |partition, events| to.produce_with(&[], partition, events)).await;
 }
 
 /// What a partition that is held back has is read once it goes on, and each message once.
