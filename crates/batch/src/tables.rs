@@ -16,8 +16,9 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::names::{self, ORIGIN_COLUMN, statement};
-use vitral_catalog::{Catalog, Diagnostics, Meaning, Name, Names, Position, Scope, planning_errors, reference};
-use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates};
+use vitral_catalog::{Catalog, Diagnostics, Meaning, Name, Names, Needs, Position, Scope, planning_errors, reference};
+use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates, committed_watermark};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
@@ -58,6 +59,8 @@ pub(crate) struct Stored {
     pub replays: i64,
     /// The number of the history's last commit.
     pub sequence: i64,
+    /// The committed watermark.
+    pub watermark: Option<Watermark>,
     /// What else is known of the archive.
     pub reader: Option<Arc<ArchiveReader>>,
     /// The event times of rows of the archive that have expired.
@@ -79,6 +82,7 @@ impl<'a> Tables<'a> {
             if let Some(archive) = Archive::read(topic, store).await? {
                 stored.replays = archive.replays().await?;
                 stored.expired = archive.purged_times();
+                stored.watermark = archive.watermark().await?;
                 stored.archive = Some(archive.provider().await?);
                 stored.reader = Some(Arc::new(archive));
             }
@@ -155,6 +159,12 @@ impl<'a> Tables<'a> {
         tables.collect()
     }
 
+    /// The smallest committed watermark of the topics that are read; none while one has none.
+    fn watermark(&self, needs: &Needs) -> Option<Watermark> {
+        let read = self.topics().filter(|(topic, _)| needs.topics.contains(&topic.name));
+        read.map(|(_, stored)| stored.watermark).min().flatten()
+    }
+
     /// Plans a query of the catalog over the counted events of `span` alone, with what it reads and nothing else.
     pub async fn plan(&self, query: &Query, position: &Position, span: Option<Span>) -> Result<DataFrame, BatchError> {
         let failed = |source| unplanned(position, &source);
@@ -164,6 +174,7 @@ impl<'a> Tables<'a> {
         if matches!(self.engine, Engine::Local) {
             context.state_ref().write().config_mut().options_mut().sql_parser.collect_spans = true;
         }
+        context.register_udf(committed_watermark(self.watermark(&needs)));
         context.add_analyzer_rule(Arc::new(DistinctTexts::default()));
         context.add_analyzer_rule(Arc::new(CivilDates));
         context.add_analyzer_rule(Arc::new(TruncatedDates));

@@ -5,6 +5,7 @@ mod divide_half_up;
 mod rewrite;
 mod text_of_bytes;
 mod truncated_dates;
+mod watermark;
 mod window_starts;
 
 use std::sync::Arc;
@@ -19,6 +20,7 @@ pub use self::divide_half_up::divide_half_up;
 pub use self::text_of_bytes::text_of_bytes;
 pub use self::truncated_dates::TruncatedDates;
 use self::truncated_dates::first_of;
+pub use self::watermark::{WATERMARK_FUNCTION, committed_watermark};
 pub use self::window_starts::starts_of;
 use self::window_starts::window_starts;
 use crate::exact::{exact_functions, make_exact};

@@ -17,5 +17,8 @@ pub use aggregates::aggregates;
 pub use distinct::{count_distinct_text, count_distinct_text_of_batches};
 pub use distinct_texts::DistinctTexts;
 pub use exact::{exact_aggregates, make_exact};
-pub use functions::{CivilDates, TruncatedDates, add_functions, divide_half_up, functions, starts_of, text_of_bytes};
+pub use functions::{
+    CivilDates, TruncatedDates, WATERMARK_FUNCTION, add_functions, committed_watermark, divide_half_up, functions,
+    starts_of, text_of_bytes,
+};
 pub use session::{EngineConfig, engine_session, query_state, table_state};

@@ -1,4 +1,4 @@
-//! The port between the stream and whoever reads: one consistent picture of every topic and metric.
+//! The port between the stream and its readers: one consistent picture of every topic and metric.
 //!
 //! The stream replaces the whole picture at each refresh and each commit; a reader takes one and uses it for its whole
 //! answer, so that published and provisional rows never overlap and never leave a gap.
@@ -11,8 +11,11 @@ use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use tokio::sync::watch;
 
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::health::Health;
 use vitral_schemas::window::Window;
+
+use crate::open_windows::OpenWindows;
 
 /// Readers hold the receiving end; it starts with an empty view and closes when the stream has stopped.
 pub type ViewReceiver = watch::Receiver<Arc<View>>;
@@ -31,6 +34,8 @@ pub struct View {
     pub topics_waiting: BTreeMap<String, String>,
     /// By metric name.
     pub metrics: BTreeMap<String, MetricView>,
+    /// Of each topic that has one, the watermark of its last commit, by table name: what `marca_dagua()` gives.
+    pub committed_watermarks: BTreeMap<String, Watermark>,
     /// Of the process: the same in each view, and written to between views too.
     pub health: Arc<Health>,
 }
@@ -67,15 +72,25 @@ pub struct MetricView {
     pub published: Arc<dyn TableProvider>,
     /// Every window whose end plus lateness is at or before this is published.
     pub published_through_ms: Option<i64>,
-    /// Provisional rows of the windows that are still open, by window start in milliseconds, in the metric's order.
-    pub open: Arc<BTreeMap<i64, RecordBatch>>,
+    /// The windows that are still open: their states, and their rows once somebody has asked for them.
+    pub open: Arc<OpenWindows>,
     /// Of the topic, at the moment the open windows were made: while much is read at once they may be older than its tail.
     pub completeness: Completeness,
-    /// Why windows are missing, if some are.
+    /// Why windows are missing, if the stream knows of some: see [`Self::failure`].
     pub failure: Option<MetricFailure>,
 }
 
 impl MetricView {
+    /// Why windows are missing, if some are; it asks for the rows of the open ones.
+    pub fn failure(&self) -> Option<MetricFailure> {
+        let of_open = || {
+            let (_, unfinished) = self.open.unfinished().next()?;
+            let reason = unfinished.reason.clone();
+            Some(MetricFailure { reason, since_ms: unfinished.since_ms, is_set_aside: false })
+        };
+        self.failure.clone().or_else(of_open)
+    }
+
     /// Whether nothing more is published of it.
     pub fn is_set_aside(&self) -> bool {
         self.failure.as_ref().is_some_and(|failure| failure.is_set_aside)

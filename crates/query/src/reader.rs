@@ -5,14 +5,15 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
-use datafusion::execution::{SendableRecordBatchStream, SessionState};
+use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::names::SCHEMA;
 use vitral_catalog::{Catalog, Diagnostics, EngineTable, Meaning, Metric, Name, Names, Needs, Position, Scope};
-use vitral_engine::query_state;
+use vitral_engine::{WATERMARK_FUNCTION, committed_watermark, query_state};
 use vitral_panes::view::MetricView;
+use vitral_schemas::event_time::Watermark;
 
 use crate::error::QueryError;
 use crate::limits::Limits;
@@ -135,8 +136,17 @@ impl Reader {
     /// Whether the names, views seen through, give the same rows from the same tables whenever they are asked.
     pub fn is_steady(&self, query: &Query, needs: &Needs) -> bool {
         /// Functions whose value is of the moment, and the start of their text.
-        const OF_THE_MOMENT: [&str; 8] =
-            ["now(", "current_date", "current_time", "localtime", "random(", "uuid(", "today(", "to_local_time("];
+        const OF_THE_MOMENT: [&str; 9] = [
+            "now(",
+            "current_date",
+            "current_time",
+            "localtime",
+            "random(",
+            "uuid(",
+            "today(",
+            "to_local_time(",
+            WATERMARK_FUNCTION,
+        ];
         let is_steady = |query: &Query| {
             let text = query.to_string().to_lowercase();
             !OF_THE_MOMENT.iter().any(|function| text.contains(function))
@@ -165,10 +175,12 @@ impl Reader {
             let config = state.config_mut();
             *config = config.clone().with_batch_size(LEDGER_BATCH_ROWS);
         }
+        state.register_udf(Arc::new(committed_watermark(smallest_watermark(point, needs))))?;
         let state = Namespace::over(&self.namespace, point.clone(), state);
         let plan = plan_query(&state, query, needs.schema()).await?;
         Ok(Planned { plan, state })
     }
+
 
     /// The same for a statement whose errors are the user's to correct.
     pub async fn plan_statement(
@@ -207,4 +219,10 @@ impl Reader {
     ) -> Result<RecordBatch, QueryError> {
         metric_rows::newest_published(self.state(), metric, view, now_ms, count).await
     }
+}
+
+/// The smallest committed watermark of the topics that a statement reads; none while one of them has none.
+fn smallest_watermark(point: &ReadPoint, needs: &Needs) -> Option<Watermark> {
+    // None is the smallest.
+    needs.topics.iter().map(|topic| point.view.committed_watermarks.get(topic).copied()).min().flatten()
 }

@@ -44,7 +44,11 @@ impl Store {
                 missing.push(topic.name.clone());
             }
             let rows: Arc<dyn TableProvider> = match archive {
-                Some(archive) => archive.provider().await?,
+                Some(archive) => {
+                    let watermark = archive.watermark().await?;
+                    view.committed_watermarks.extend(watermark.map(|watermark| (topic.name.clone(), watermark)));
+                    archive.provider().await?
+                }
                 None => Arc::new(EmptyTable::new(topic.archive_schema())),
             };
             let shown = TopicView { archive: rows, tail: Arc::from([]), completeness: Completeness::default() };
@@ -64,6 +68,12 @@ impl Store {
             {
                 let shown = self.metric_view(metric, topic, reads_all).await?;
                 view.metrics.insert(metric.name.clone(), shown);
+                if !view.committed_watermarks.contains_key(&topic.name)
+                    && let Some(archive) = Archive::read(topic, &self.location).await?
+                {
+                    let watermark = archive.watermark().await?;
+                    view.committed_watermarks.extend(watermark.map(|watermark| (topic.name.clone(), watermark)));
+                }
             }
         }
         let mut engine_tables = BTreeMap::new();

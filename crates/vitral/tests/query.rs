@@ -65,6 +65,19 @@ fn stored_tables_give_what_the_api_had_said() {
     assert!(columns.as_array().expect("rows").iter().any(|row| row["column_name"] == "provisoria"), "{columns}");
 }
 
+/// Of the kept directory, which has the topic's watermark alone.
+#[test]
+fn the_committed_watermark_is_a_value_of_what_is_stored() {
+    let (data, _) = kept();
+    let of = |sql: &str| json(&data, sql)[0].clone();
+    let row = of(
+        "SELECT count(*) > 0 AS tem, max(timestamp) > max(marca_dagua()) AS atras, max(marca_dagua()) AS m FROM eventos_clientes",
+    );
+    assert_eq!((&row["tem"], &row["atras"]), (&true.into(), &true.into()), "it trails the newest event: {row}");
+    let of_metric = of("SELECT max(marca_dagua()) AS m FROM vendas_por_minuto");
+    assert_eq!(of_metric["m"], row["m"]);
+}
+
 #[test]
 fn every_format_has_the_same_rows() {
     let (data, _) = kept();

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, new_null_array};
 use vitral_panes::view::View;
+use vitral_schemas::event_time::Watermark;
 
 use crate::world::{
     Event, SALE, World, archived, catalog, completeness, events, ms, table, times, topic_view, view_of, views,
@@ -235,6 +236,34 @@ async fn a_further_catalog_adds_views_and_endpoints() {
         body.starts_with(r#"[{"nome":"zebra \"Z\"","data":"2025-05-14","unidades":3,"media":0.05,"canal":null,"#),
         "{body}"
     );
+}
+
+#[tokio::test]
+async fn the_committed_watermark_is_a_value_in_views() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let sql = "
+        CREATE VIEW assentadas AS SELECT * FROM vendas WHERE timestamp < marca_dagua() - INTERVAL '30 minutes';
+        CREATE VIEW ate WITH (path = '/assentadas') AS
+            SELECT count(*) AS n, max(marca_dagua()) AS ate, max(marca_dagua()) IS NULL AS indefinida FROM assentadas;
+        CREATE VIEW janelas WITH (path = '/janelas') AS
+            SELECT count(*) AS n FROM produtos_mais_vistos WHERE janela_fim <= marca_dagua();";
+    std::fs::write(dir.path().join("x.sql"), sql).expect("written");
+    let at = |time: Option<&str>| {
+        let mut view = shop();
+        let committed = time.map(|time| ("eventos_clientes".to_owned(), Watermark::from_ms(ms(time))));
+        view.committed_watermarks.extend(committed);
+        view
+    };
+    let world = World::with(at(Some("2025-05-14T23:00:00Z")), catalog(Some(dir.path())), |_| {});
+    let body = world.body("/assentadas").await;
+    assert!(body.contains(r#""ate":"2025-05-14T23:00:00Z","indefinida":false"#), "{body}");
+    // The same tables with a later watermark are not answered from what is kept.
+    world.show(at(Some("2025-05-15T01:00:00Z")));
+    let later = world.body("/assentadas").await;
+    assert!(later.contains(r#""ate":"2025-05-15T01:00:00Z""#), "{later}");
+    world.show(at(None));
+    assert_eq!(world.body("/assentadas").await, r#"[{"n":0,"ate":null,"indefinida":true}]"#);
+    assert_eq!(world.body("/janelas").await, r#"[{"n":0}]"#);
 }
 
 #[tokio::test]

@@ -154,6 +154,18 @@ f2,p1,9.00,2026-01-01T11:00:00Z
     assert_eq!(world.ledger().await, Vec::<String>::new());
 }
 
+/// Jobs and checks see how far the stream had come.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_committed_watermark_is_a_value_in_queries() {
+    let world = World::new();
+    let sql = "SELECT count(*) AS n, max(marca_dagua()) AS m FROM vendas";
+    world.sql(&format!("{sql} WHERE marca_dagua() IS NULL")).await;
+    world.stream(&[("e1", "2026-01-01T11:30:00Z")], 1_767_268_800_000).await;
+    let rows = world.sql(sql).await;
+    assert!(rows.contains("2026-01-01T12:00:00"), "{rows}");
+    assert!(world.sql("SELECT count(*) AS n FROM vendas WHERE timestamp < marca_dagua()").await.contains("| 1 |"));
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn honest_lines_that_are_alike_all_count_and_no_check_is_red() {
     let world = World::new();

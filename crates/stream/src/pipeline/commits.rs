@@ -96,6 +96,7 @@ impl Pipeline {
                 self.buffer.committed();
                 self.snapshotter.committed(&self.context.runtime);
                 self.publisher.view.archive = archive;
+                self.publisher.view.watermark = receipt.watermark;
                 self.publish_closed()?;
             }
             CommitterEvent::Published { tables, watermark } => {

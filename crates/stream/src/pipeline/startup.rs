@@ -219,6 +219,7 @@ impl Startup<'_> {
             topics: context.catalog.topics.len(),
             archive: self.wait(archive.provider())?,
             published: self.wait(providers(&tables, &state.panes))?,
+            watermark: archive.watermark(),
             is_earlier: false,
         };
         let (tables, histories) = start_histories(context, &archive, &state.panes, tables, self.stop);

@@ -20,6 +20,8 @@ pub(super) struct TopicViewBuilder {
     pub(super) archive: Arc<dyn TableProvider>,
     /// Of versions that have something to show.
     pub(super) published: BTreeMap<MetricVersionId, Arc<dyn TableProvider>>,
+    /// The topic's, as of the last commit.
+    pub(super) watermark: Option<Watermark>,
     /// They are as an earlier run left them: the topic cannot be read yet.
     pub(super) is_earlier: bool,
 }
@@ -40,6 +42,7 @@ impl TopicViewBuilder {
         context.view.send_modify(|view| {
             let mut next = View::clone(view);
             next.topics.insert(topic.name.clone(), of_topic);
+            next.committed_watermarks.extend(self.watermark.map(|watermark| (topic.name.clone(), watermark)));
             if !self.is_earlier {
                 next.topics_waiting.remove(&topic.name);
             }

@@ -97,8 +97,9 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
     }
     let (counts, skipped) = archive.counts().await?;
     let Counts { counted, duplicate, late, refused, .. } = counts;
+    let watermark = archive.watermark().await?;
     let completeness = Completeness {
-        watermark_ms: archive.watermark().await?.map(Watermark::ms),
+        watermark_ms: watermark.map(Watermark::ms),
         read: counts.read(),
         counted,
         duplicate,
@@ -108,7 +109,8 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
         idle_partitions: Vec::new(),
     };
     let topics = context.catalog.topics.len();
-    let earlier = TopicViewBuilder { topics, archive: archive.provider().await?, published, is_earlier: true };
+    let earlier =
+        TopicViewBuilder { topics, archive: archive.provider().await?, published, watermark, is_earlier: true };
     earlier.publish(context, panes, Vec::new(), completeness.clone(), &completeness);
     Ok(())
 }
