@@ -26,21 +26,21 @@ struct Document<'a> {
     linhas: Box<RawValue>,
     completude: Figures<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    falha: Option<Failure<'a>>,
+    falha: Option<Failure>,
 }
 
 /// Why windows of a metric are missing.
 #[derive(Serialize)]
-struct Failure<'a> {
-    motivo: &'a str,
+struct Failure {
+    motivo: String,
     desde: Option<String>,
 }
 
-impl<'a> Failure<'a> {
-    fn of(shown: &'a MetricView) -> Option<Self> {
-        let failure = shown.failure.as_ref()?;
+impl Failure {
+    fn of(shown: &MetricView) -> Option<Self> {
+        let failure = shown.failure()?;
         let desde = failure.since_ms.checked_mul(MICROS_PER_MS).and_then(utc_text);
-        Some(Self { motivo: &failure.reason, desde })
+        Some(Self { motivo: failure.reason, desde })
     }
 }
 

@@ -4,21 +4,39 @@ use datafusion::error::DataFusionError;
 use datafusion::execution::memory_pool::{MemoryLimit, MemoryPool};
 use vitral_catalog::Diagnostic;
 
+/// Planning, folding or finishing a metric failed; each variant names the metric.
 #[derive(Debug, thiserror::Error)]
 pub enum PanesError {
     /// The SQL of a metric cannot be folded pane by pane, or that of a column not planned.
     #[error("{0}")]
     Unsupported(Box<Diagnostic>),
+    /// The engine refused a step, most often on the data: a division by zero, a number that does not fit.
     #[error("metric {metric} cannot be {action}")]
-    Engine { metric: String, action: &'static str, source: DataFusionError },
-    #[error("states of metric {metric} have not the columns of its plan")]
-    State { metric: String },
+    Engine {
+        /// The metric's name.
+        metric: String,
+        /// What was tried: planned, folded, merged, finished.
+        action: &'static str,
+        /// What the engine says.
+        source: DataFusionError,
+    },
+    /// States that were kept are not of this plan.
+    #[error("states of metric {metric} do not have the columns of its plan")]
+    State {
+        /// The metric's name.
+        metric: String,
+    },
     /// The open panes, and what is computed from them, outgrow the memory they may use.
     #[error(
         "the open panes of metric {metric} need more than the {limit_bytes} bytes of panes.memory_bytes: raise it, or \
          group the metric by fewer keys"
     )]
-    Memory { metric: String, limit_bytes: usize },
+    Memory {
+        /// The metric's name.
+        metric: String,
+        /// What all open panes may use together.
+        limit_bytes: usize,
+    },
 }
 
 impl From<Box<Diagnostic>> for PanesError {

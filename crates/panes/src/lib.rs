@@ -6,7 +6,11 @@
 //! Architecture invariant: no I/O, no clock and no tasks here; time is an argument. Given the same rows, every split
 //! into batches and partitions gives the same results.
 
+#![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
+
 mod error;
+pub mod open_windows;
 pub mod plan;
 mod rows;
 pub mod state;

@@ -39,7 +39,9 @@ use vitral_engine::count_distinct_text;
 /// How a metric is folded, merged and finished.
 #[derive(Debug)]
 pub struct MetricPlan {
+    /// What the catalog declares.
     pub metric: Metric,
+    /// The metric's windows in the domain's zone.
     pub windows: Windows,
     context: Arc<TaskContext>,
     /// The topic's columns and the pane.
@@ -48,10 +50,7 @@ pub struct MetricPlan {
     projection: Vec<usize>,
     /// From the aggregate's input down to the leaf, which is not in it.
     below: Vec<Arc<dyn ExecutionPlan>>,
-    group_by: PhysicalGroupBy,
-    aggregates: Vec<Arc<AggregateFunctionExpr>>,
-    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
-    input_schema: SchemaRef,
+    aggregation: Aggregation,
     state_schema: SchemaRef,
     /// Which of the state's columns is the pane.
     pane_index: usize,
@@ -59,6 +58,16 @@ pub struct MetricPlan {
     above: Vec<Arc<dyn ExecutionPlan>>,
     /// The stored rows of a window.
     rows_schema: SchemaRef,
+}
+
+/// What the three steps of the aggregate share.
+#[derive(Debug)]
+struct Aggregation {
+    group_by: PhysicalGroupBy,
+    aggregates: Vec<Arc<AggregateFunctionExpr>>,
+    filters: Vec<Option<Arc<dyn PhysicalExpr>>>,
+    /// Of the rows that the first step takes.
+    input_schema: SchemaRef,
 }
 
 impl MetricPlan {
@@ -109,10 +118,7 @@ impl MetricPlan {
             leaf_schema,
             projection,
             below,
-            group_by,
-            aggregates,
-            filters,
-            input_schema,
+            aggregation: Aggregation { group_by, aggregates, filters, input_schema },
             state_schema: Arc::new(Schema::empty()),
             pane_index,
             above,
@@ -176,12 +182,12 @@ impl MetricPlan {
         for node in self.below.iter().rev() {
             plan = over(node, plan)?;
         }
-        self.aggregate(AggregateMode::Partial, self.group_by.clone(), plan)
+        self.aggregate(AggregateMode::Partial, self.aggregation.group_by.clone(), plan)
     }
 
     fn aggregate_states(&self, mode: AggregateMode, states: Vec<RecordBatch>) -> Result<Arc<dyn ExecutionPlan>> {
         let input = rows(states, &self.state_schema, None)?;
-        self.aggregate(mode, self.group_by.as_final(), input)
+        self.aggregate(mode, self.aggregation.group_by.as_final(), input)
     }
 
     fn aggregate(
@@ -193,10 +199,10 @@ impl MetricPlan {
         let aggregate = AggregateExec::try_new(
             mode,
             group_by,
-            self.aggregates.clone(),
-            self.filters.clone(),
+            self.aggregation.aggregates.clone(),
+            self.aggregation.filters.clone(),
             input,
-            Arc::clone(&self.input_schema),
+            Arc::clone(&self.aggregation.input_schema),
         )?;
         Ok(Arc::new(aggregate))
     }

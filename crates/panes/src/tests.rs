@@ -3,4 +3,5 @@
 mod bounds;
 mod differential;
 mod golden;
+mod open_windows;
 pub(crate) mod rows;

@@ -5,7 +5,7 @@
 //! to. The topic's watermark is the smallest of all: it is undefined, so that nothing is late and nothing closes, until every partition
 //! has one. While all are idle, nothing moves.
 //!
-//! Each partition's watermark is committed with its rows, so that whoever reads the archive takes the smallest, whichever process
+//! Each partition's watermark is committed with its rows, so that a reader of the archive takes the smallest, whichever process
 //! wrote which.
 
 use std::collections::BTreeMap;

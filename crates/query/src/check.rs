@@ -16,6 +16,7 @@ use vitral_catalog::{
 use vitral_engine::rules::RowRules;
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::PanesError;
+use vitral_panes::open_windows::OpenWindows;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::view::{Completeness, MetricView, TopicView, View};
 use vitral_schemas::topic::Topic;
@@ -182,7 +183,7 @@ fn empty_point(catalog: &Catalog, schemas: &BTreeMap<String, SchemaRef>) -> Read
         published: Arc::new(EmptyTable::new(Arc::clone(schema))),
         published_through_ms: None,
         // With a window that has begun, nothing needs to run to know the newest.
-        open: Arc::new(BTreeMap::from([(0, RecordBatch::new_empty(Arc::clone(schema)))])),
+        open: Arc::new(OpenWindows::of_rows(BTreeMap::from([(0, RecordBatch::new_empty(Arc::clone(schema)))]))),
         completeness: Completeness::default(),
         failure: None,
     };

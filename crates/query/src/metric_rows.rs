@@ -14,6 +14,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::window::Window;
 
 use crate::error::QueryError;
+use crate::open_rows::make_open_rows;
 use crate::plan::frame;
 use crate::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
 use crate::time_range::TimeRange;
@@ -39,6 +40,7 @@ pub(crate) async fn read(
     view: &MetricView,
     wanted: &RowFilter<'_>,
 ) -> Result<RecordBatch, QueryError> {
+    make_open_rows(view).await?;
     for from in starts(view, wanted) {
         let range = TimeRange { from: Some(from), ..wanted.range };
         let rows = read_range(state, metric, view, wanted, range).await?;
@@ -53,12 +55,13 @@ pub(crate) async fn read(
 /// count, then eight times as far, and again.
 fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
     let Some(count) = wanted.count else { return Vec::new() };
-    let last_open = view.open.last_key_value().map(|(start_ms, _)| *start_ms);
+    let open = view.open.rows();
+    let last_open = open.last_key_value().map(|(start_ms, _)| *start_ms);
     let newest = last_open.max(view.published_through_ms).and_then(|ms| ms.checked_mul(MICROS_PER_MS));
     let Some(newest) = newest else { return Vec::new() };
     let end = wanted.range.until.map_or(newest, |until| until.min(newest));
-    let open_rows: usize = view.open.values().map(RecordBatch::num_rows).sum();
-    let rows_per_window = (open_rows / view.open.len().max(1)).max(1);
+    let open_rows: usize = open.values().map(RecordBatch::num_rows).sum();
+    let rows_per_window = (open_rows / open.len().max(1)).max(1);
     let windows = i64::try_from((wanted.skip + count).div_ceil(rows_per_window)).unwrap_or(i64::MAX);
     let span =
         |factor: i64| windows.checked_add(2)?.checked_mul(factor)?.checked_mul(step_ms(view.window) * MICROS_PER_MS);
@@ -67,8 +70,13 @@ fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
 }
 
 /// The newest open window that has begun. Open windows are newer than published ones, and already in order.
-pub fn newest_open(view: &MetricView, now_ms: i64, count: Option<usize>) -> Result<Option<RecordBatch>, QueryError> {
-    let Some((_, rows)) = view.open.range(..=now_ms).next_back() else { return Ok(None) };
+pub async fn newest_open(
+    view: &MetricView,
+    now_ms: i64,
+    count: Option<usize>,
+) -> Result<Option<RecordBatch>, QueryError> {
+    make_open_rows(view).await?;
+    let Some((_, rows)) = view.open.rows().range(..=now_ms).next_back() else { return Ok(None) };
     let rows = rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())));
     let mut fields = rows.schema().fields().to_vec();
     fields.push(Arc::new(Field::new(PROVISIONAL_COLUMN, DataType::Boolean, false)));

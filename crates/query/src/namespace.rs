@@ -15,6 +15,7 @@ use vitral_catalog::names::{NOW_SCHEMA, SCHEMA};
 use vitral_catalog::{Catalog, EngineTable, Meaning, Names, Scope};
 
 use crate::error::QueryError;
+use crate::open_rows::make_open_rows;
 use crate::plan::{plan_query, statement_error};
 use crate::read_point::ReadPoint;
 use crate::reference::References;
@@ -78,7 +79,11 @@ impl Namespace {
                 let shown = view.topics.get(name).ok_or_else(unavailable)?;
                 tables::topic_plan(topic, shown, histories.get(name))?
             }
-            Some(Meaning::Metric { .. }) => tables::metric_plan(view.metrics.get(name).ok_or_else(unavailable)?)?,
+            Some(Meaning::Metric { .. }) => {
+                let shown = view.metrics.get(name).ok_or_else(unavailable)?;
+                make_open_rows(shown).await?;
+                tables::metric_plan(shown)?
+            }
             Some(Meaning::View(declared)) => {
                 let schema = names.schema_of(&declared.position);
                 let planned = plan_query(self.session()?.as_ref(), &declared.query, schema).await;
@@ -103,7 +108,7 @@ impl Namespace {
         let Some(metric) = self.shared.catalog.metric(name) else { return Ok(None) };
         let shown = self.point.view.metrics.get(name).ok_or_else(|| self.unavailable(name))?;
         let now_ms = self.point.now_ms;
-        let rows = match metric_rows::newest_open(shown, now_ms, None)? {
+        let rows = match metric_rows::newest_open(shown, now_ms, None).await? {
             Some(rows) => rows,
             None => metric_rows::newest_published(self.session()?.as_ref(), metric, shown, now_ms, None).await?,
         };

@@ -44,7 +44,7 @@ pub(crate) fn topic_plan(
     rows.build()
 }
 
-/// The rows of a metric, those of open windows marked as provisional.
+/// The rows of a metric, those of open windows marked as provisional; these should have been made.
 pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
     let rows = |builder: LogicalPlanBuilder, found: &Schema, provisional: bool| {
         let mut columns = columns(&view.schema, found)?;
@@ -52,10 +52,11 @@ pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
         builder.project(columns)
     };
     let published = rows(scan(Arc::clone(&view.published))?, &view.published.schema(), false)?;
-    if view.open.is_empty() {
+    let open = view.open.rows();
+    if open.is_empty() {
         return published.build();
     }
-    let open = in_memory(&view.schema, view.open.values().cloned().collect())?;
+    let open = in_memory(&view.schema, open.values().cloned().collect())?;
     published.union(rows(open, &view.schema, true)?.build()?)?.build()
 }
 

@@ -15,6 +15,7 @@ use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::split_by_window;
 use vitral_panes::state::{MetricPanes, pane_column};
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::Topic;
 
 use crate::error::QueryError;
@@ -100,7 +101,7 @@ impl Reader {
             for (_, panes, folding) in &mut tried {
                 let began = cpu();
                 let windows = panes.plan().windows;
-                panes.fold(0, &batch, &pane_column(&windows, times))?;
+                panes.fold(PartitionId(0), &batch, &pane_column(&windows, times))?;
                 *folding += cpu().saturating_sub(began);
             }
         }

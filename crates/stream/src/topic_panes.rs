@@ -4,7 +4,7 @@
 
 mod failure;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch};
@@ -12,10 +12,11 @@ use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::context::SessionContext;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_panes::PanesError;
+use vitral_panes::open_windows::OpenWindows;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_panes::view::MetricFailure;
-use vitral_panes::{PanesError, split_by_window};
 use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::position::PartitionId;
@@ -25,6 +26,7 @@ use vitral_schemas::window::{Bounds, Windows};
 
 use self::failure::{Halt, fold_parts};
 
+/// The metrics of one topic, by version.
 pub struct TopicPanes {
     /// Each version once; where one stands here is known to nobody else.
     metrics: Vec<LiveMetric>,
@@ -35,19 +37,24 @@ pub struct TopicPanes {
     news: BTreeSet<MetricVersionId>,
 }
 
+/// One version of a metric, as the pipeline keeps it.
 pub struct LiveMetric {
+    /// The states of its open panes.
     pub panes: MetricPanes,
     /// By which its table is named.
     pub id: MetricVersionId,
     /// Windows through this watermark are published.
     pub published_through: Option<Watermark>,
-    /// Provisional rows by window start.
-    pub open: Arc<BTreeMap<i64, RecordBatch>>,
+    /// Windows that are not published, as of the last refresh.
+    pub open: Arc<OpenWindows>,
+    /// What this version is there for.
     pub state: VersionState,
     /// Why it was set aside, or why open windows of it cannot be shown. It stays until the windows are there.
     pub failure: Option<MetricFailure>,
-    /// Open windows that could not be finished when they were last touched.
+    /// Open windows that could not be finished when somebody last asked for them.
     unfinished: BTreeSet<i64>,
+    /// Whether what came of asking for the open windows is known here: how large their rows are, and which are missing.
+    is_open_known: bool,
 }
 
 /// What a metric's version is there for: active, or on the way there or away.
@@ -56,7 +63,10 @@ pub enum VersionState {
     /// What the catalog declares, with its whole history.
     Active,
     /// What the catalog declares, while its windows through this watermark are still computed from the archive.
-    Backfilling { through: Watermark },
+    Backfilling {
+        /// What the pipeline leaves to the history.
+        through: Watermark,
+    },
     /// What an earlier catalog declared; it serves until its successor has its history.
     Superseded,
     /// What the catalog declares, but it failed: nothing is added until the next start, which tries again.
@@ -66,6 +76,7 @@ pub enum VersionState {
 }
 
 impl LiveMetric {
+    /// Without states; nothing of it is published.
     pub fn new(
         plan: Arc<MetricPlan>,
         version: &str,
@@ -83,6 +94,7 @@ impl LiveMetric {
             state,
             failure: None,
             unfinished: BTreeSet::new(),
+            is_open_known: true,
         }
     }
 
@@ -94,6 +106,7 @@ impl LiveMetric {
         }
     }
 
+    /// How it is folded, merged and finished.
     pub fn plan(&self) -> &Arc<MetricPlan> {
         self.panes.plan()
     }
@@ -110,10 +123,15 @@ impl LiveMetric {
         self.unfinished.clear();
     }
 
-    /// Accounts for the provisional rows.
+    /// Shows the states as they are now; these windows have changed since the last refresh.
+    fn show(&mut self, touched: BTreeSet<i64>, now_ms: i64) {
+        self.open = Arc::new(self.open.refreshed(self.panes.states(), touched, now_ms));
+        self.is_open_known = false;
+    }
+
+    /// Accounts for the provisional rows that are there.
     fn account_for_open(&mut self) -> Result<(), PanesError> {
-        let bytes = self.open.values().map(RecordBatch::get_array_memory_size).sum();
-        self.panes.account_for(bytes)
+        self.panes.account_for(self.open.row_bytes())
     }
 }
 
@@ -141,14 +159,17 @@ impl TopicPanes {
         })
     }
 
+    /// Every version.
     pub fn metrics(&self) -> &[LiveMetric] {
         &self.metrics
     }
 
+    /// The same, to be changed.
     pub fn metrics_mut(&mut self) -> &mut [LiveMetric] {
         &mut self.metrics
     }
 
+    /// The version with this name; none if it is not among them.
     pub fn get(&self, id: &MetricVersionId) -> Option<&LiveMetric> {
         self.metrics.iter().find(|metric| metric.id == *id)
     }
@@ -215,56 +236,36 @@ impl TopicPanes {
         }
     }
 
-    /// Makes the provisional rows of every window that was touched since the last call; true if any was.
+    /// Shows the states of every window that was touched since the last call; true if any was. Their rows are made when somebody asks.
     pub fn refresh(&mut self) -> bool {
-        let mut changed = false;
+        let mut has_changed = false;
         for index in 0..self.metrics.len() {
-            let lateness_ms = self.lateness_ms;
-            let metric = &mut self.metrics[index];
-            if !metric.is_active() {
-                continue;
-            }
-            let mut dirty = metric.panes.take_dirty();
-            let windows = metric.plan().windows;
-            let settled_through = metric.settled_through();
-            dirty.retain(|start_ms| !is_closed(windows.bounds(*start_ms), settled_through, lateness_ms));
-            if !dirty.is_empty() {
-                self.refresh_windows(index, &dirty);
-                changed = true;
+            self.learn_from_readers(index);
+            if self.metrics[index].is_active() {
+                has_changed |= self.refresh_metric(index);
             }
         }
-        changed
+        has_changed
     }
 
-    fn refresh_windows(&mut self, index: usize, dirty: &BTreeSet<i64>) {
-        let made = self.insist(index, |metric| made_rows(metric, dirty));
-        match made {
-            Some(Ok(made)) => self.show_windows(index, dirty, made),
-            // Some of them may be well.
-            Some(Err(_)) => {
-                for start_ms in dirty {
-                    let window = BTreeSet::from([*start_ms]);
-                    match self.insist(index, |metric| made_rows(metric, &window)) {
-                        Some(Ok(made)) => self.show_windows(index, &window, made),
-                        Some(Err(error)) => self.cannot_finish(index, *start_ms, &error),
-                        None => return,
-                    }
-                }
-            }
-            None => return,
-        }
-        self.insist_or_set_aside(index, LiveMetric::account_for_open);
-    }
-
-    fn show_windows(&mut self, index: usize, dirty: &BTreeSet<i64>, made: BTreeMap<i64, RecordBatch>) {
+    fn refresh_metric(&mut self, index: usize) -> bool {
+        let (lateness_ms, now_ms) = (self.lateness_ms, self.clock.now_ms());
         let metric = &mut self.metrics[index];
-        let open = Arc::make_mut(&mut metric.open);
-        for start_ms in dirty {
-            open.remove(start_ms);
-            metric.unfinished.remove(start_ms);
+        let windows = metric.plan().windows;
+        let settled_through = metric.settled_through();
+        let mut touched = metric.panes.take_dirty();
+        touched.retain(|start_ms| !is_closed(windows.bounds(*start_ms), settled_through, lateness_ms));
+        let has_changed = !touched.is_empty();
+        // Those that nobody has asked for are shown as they are now: what was merged or dropped meanwhile need not be kept for them.
+        if has_changed || !metric.open.is_made() {
+            metric.show(touched, now_ms);
         }
-        open.extend(made);
-        self.forget_failure_if_over(index);
+        // Whether a failure is over is looked into, even if nobody asks.
+        if metric.open.has_pending(&metric.unfinished) {
+            metric.open.rows();
+            self.learn_from_readers(index);
+        }
+        has_changed
     }
 
     /// For each metric with windows that closed since its last publication, their rows, which may be none.
@@ -309,10 +310,11 @@ impl TopicPanes {
         let lateness_ms = self.lateness_ms;
         let metric = &mut self.metrics[index];
         let Some(watermark) = metric.settled_through().filter(|_| metric.is_active()) else { return };
-        let windows = metric.panes.plan().windows;
-        let is_open = |start_ms: i64| !is_closed(windows.bounds(start_ms), Some(watermark), lateness_ms);
-        Arc::make_mut(&mut metric.open).retain(|start_ms, _| is_open(*start_ms));
-        metric.unfinished.retain(|start_ms| is_open(*start_ms));
+        let first_open_ms = metric.plan().windows.first_open_ms(watermark.late_before(lateness_ms).ms());
+        if let Some(open) = metric.open.since(first_open_ms) {
+            metric.open = Arc::new(open);
+        }
+        metric.unfinished.retain(|start_ms| *start_ms >= first_open_ms);
         let evicted = metric.panes.evict(watermark, lateness_ms).and_then(|()| metric.account_for_open());
         if let Err(error) = evicted {
             self.set_aside_at(index, error.reason());
@@ -354,10 +356,12 @@ impl TopicPanes {
         Some(EventTime::from_ms(closed_until.ms().saturating_sub(metric.plan().windows.longest_ms())))
     }
 
+    /// Bytes of all states, and of what was made from them.
     pub fn memory_bytes(&self) -> usize {
         self.metrics.iter().map(|metric| metric.panes.memory_bytes()).sum()
     }
 
+    /// How many state rows are kept.
     pub fn group_count(&self) -> usize {
         self.metrics.iter().map(|metric| metric.panes.group_count()).sum()
     }
@@ -366,19 +370,6 @@ impl TopicPanes {
 /// The pane of each row.
 fn panes_of(windows: &Windows, event_time: usize, rows: &RecordBatch) -> ArrayRef {
     pane_column(windows, rows.column(event_time).as_primitive::<TimestampMicrosecondType>())
-}
-
-/// The rows of these windows, by their starts.
-fn made_rows(metric: &mut LiveMetric, wanted: &BTreeSet<i64>) -> Result<BTreeMap<i64, RecordBatch>, PanesError> {
-    let mut made = BTreeMap::new();
-    for rows in metric.panes.rows_of(|bounds| wanted.contains(&bounds.start_ms))? {
-        made.extend(split_by_window(&rows).map_err(|source| PanesError::Engine {
-            metric: metric.plan().metric.name.clone(),
-            action: "split by window",
-            source,
-        })?);
-    }
-    Ok(made)
 }
 
 /// Whether a window takes no more rows once the watermark has come to `through`.

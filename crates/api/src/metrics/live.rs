@@ -139,17 +139,17 @@ impl Live {
 
     async fn message(&mut self, shown: &MetricView, now_ms: i64) -> Result<Option<String>, QueryError> {
         let rows = self.newest_window(shown, now_ms).await?;
-        if self.sent.as_ref().is_some_and(|(sent, failure)| *sent == rows && *failure == shown.failure) {
+        if self.sent.as_ref().is_some_and(|(sent, failure)| *sent == rows && *failure == shown.failure()) {
             return Ok(None);
         }
         let message = document(&self.name, shown, &rows, self.shared.answer_bytes)?;
-        self.sent = Some((rows, shown.failure.clone()));
+        self.sent = Some((rows, shown.failure()));
         // JSON is made of texts alone.
         Ok(Some(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?))
     }
 
     async fn newest_window(&mut self, shown: &MetricView, now_ms: i64) -> Result<RecordBatch, QueryError> {
-        if let Some(rows) = metric_rows::newest_open(shown, now_ms, Some(LIMIT_MAX))? {
+        if let Some(rows) = metric_rows::newest_open(shown, now_ms, Some(LIMIT_MAX)).await? {
             return Ok(rows);
         }
         if let Some((table, rows)) = &self.published
@@ -168,7 +168,7 @@ impl Live {
 
 /// A window that a client's fast clock opened ahead of time becomes the newest when its start comes.
 async fn until_next_window(view: &View, name: &str, now_ms: i64) {
-    let next = view.metrics.get(name).and_then(|shown| shown.open.range(now_ms + 1..).next());
+    let next = view.metrics.get(name).and_then(|shown| shown.open.rows().range(now_ms + 1..).next());
     match next {
         Some((start_ms, _)) => {
             let wait_ms = u64::try_from(start_ms - now_ms).unwrap_or_default();

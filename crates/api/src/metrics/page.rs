@@ -10,7 +10,7 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use vitral_panes::view::MetricView;
 use vitral_query::metric_rows::RowFilter;
-use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, Rows, UNTIL};
+use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, Rows, UNTIL, make_open_rows};
 use vitral_schemas::time::MICROS_PER_MS;
 
 use super::cursor::Cursor;
@@ -44,6 +44,9 @@ pub(crate) async fn page(
     let limit = parameters.limit(LIMIT_DEFAULT)?;
     let question = parameters.question(&name);
     let cursor = parameters.text(CURSOR).map(|text| Cursor::read(text, &question)).transpose()?;
+    if cursor.is_some() {
+        shared.reader.bounded(make_open_rows(shown)).await?;
+    }
     let resumed = cursor.map(|cursor| resume(cursor, shown));
     if let Some(cursor) = resumed {
         let end = cursor.window.saturating_add(1);
@@ -84,7 +87,7 @@ fn csv(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
 
 /// A window that has been closed since is begun again: see [`super::cursor`].
 fn resume(cursor: Cursor, view: &MetricView) -> Cursor {
-    let closed = !view.open.contains_key(&cursor.window.div_euclid(MICROS_PER_MS));
+    let closed = !view.open.rows().contains_key(&cursor.window.div_euclid(MICROS_PER_MS));
     if cursor.provisional && closed { Cursor { rows: 0, provisional: false, ..cursor } } else { cursor }
 }
 

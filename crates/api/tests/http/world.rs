@@ -22,6 +22,7 @@ use tokio_util::sync::CancellationToken;
 use tower::ServiceExt;
 use vitral_api::{ApiConfig, ApiInputs, ServeConfig, Telemetry};
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_panes::open_windows::OpenWindows;
 use vitral_panes::view::{Completeness, MetricView, TopicView, View, ViewSender};
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
@@ -272,7 +273,7 @@ pub fn metric_view(name: &str, schema: SchemaRef, windows: Windows) -> MetricVie
         schema: schema.clone(),
         published: table(schema, vec![one]),
         published_through_ms: last.map(|start| start + 60_000),
-        open: Arc::new(open),
+        open: Arc::new(OpenWindows::of_rows(open)),
         completeness: completeness(),
         failure: None,
     }

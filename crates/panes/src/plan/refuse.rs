@@ -32,7 +32,7 @@ pub(super) fn planning_error(metric: &Metric, source: &DataFusionError) -> Panes
     at(
         &position,
         format!("metric {}: {message}", metric.name),
-        "mend the expression; the topic's file lists its columns",
+        "correct the expression; the topic's file lists its columns",
     )
 }
 
@@ -78,7 +78,7 @@ fn check_aggregate(metric: &Metric, aggregate: &Aggregate) -> Result<(), PanesEr
             inner = &alias.expr;
         }
         let Expr::AggregateFunction(function) = inner else {
-            return Err(error(metric, &format!("{expr} is no plain aggregate"), "use one of the plain aggregates"));
+            return Err(error(metric, &format!("{expr} is not a plain aggregate"), "use one of the plain aggregates"));
         };
         let name = function.func.name();
         let position = metric.function_position(name);

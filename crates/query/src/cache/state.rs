@@ -45,7 +45,8 @@ impl State {
             let (Name::Table(name) | Name::Newest(name) | Name::Information(name)) = name;
             if let Some(metric) = point.view.metrics.get(name) {
                 state.add(&metric.published);
-                metric.open.values().for_each(|rows| state.add_rows(rows));
+                // One for each refresh in which something has changed.
+                state.add(&metric.open);
             }
             state.places.push(usize::MAX);
         }

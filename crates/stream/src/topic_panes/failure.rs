@@ -13,6 +13,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch};
 use vitral_panes::PanesError;
+use vitral_panes::open_windows::Unfinished;
 use vitral_panes::view::MetricFailure;
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::position::PartitionId;
@@ -156,16 +157,41 @@ impl TopicPanes {
         chosen != index
     }
 
-    /// An open window cannot be finished with the rows that it has.
-    pub(super) fn cannot_finish(&mut self, index: usize, start_ms: i64, error: &PanesError) {
-        let since_ms = self.clock.now_ms();
+    /// Takes in what came of it if somebody has asked for the open windows since the last refresh.
+    pub(super) fn learn_from_readers(&mut self, index: usize) {
         let metric = &mut self.metrics[index];
-        Arc::make_mut(&mut metric.open).remove(&start_ms);
-        metric.unfinished.insert(start_ms);
-        if metric.failure.is_none() {
-            metric.failure = Some(MetricFailure { reason: error.reason(), since_ms, is_set_aside: false });
+        if metric.is_open_known || !metric.is_active() || !metric.open.is_made() {
+            return;
+        }
+        metric.is_open_known = true;
+        let open = Arc::clone(&metric.open);
+        metric.unfinished = open.known_unfinished().map(|(start_ms, _)| start_ms).collect();
+        let lacking =
+            open.known_unfinished().filter_map(|(start_ms, window)| Some((start_ms, window.memory_limit_bytes?)));
+        let lacking: Vec<(i64, usize)> = lacking.collect();
+        if let Some((_, limit_bytes)) = lacking.first() {
+            let limit_bytes = *limit_bytes;
+            let error = PanesError::Memory { metric: metric.plan().metric.name.clone(), limit_bytes };
+            if !self.make_room(index, error) {
+                return;
+            }
+            // There may be enough now.
+            let starts = lacking.iter().map(|(start_ms, _)| *start_ms);
+            self.metrics[index].panes.touch(starts.clone());
+            for start_ms in starts {
+                self.metrics[index].unfinished.remove(&start_ms);
+            }
+        }
+        let metric = &mut self.metrics[index];
+        let of_rows = open.known_unfinished().find(|(start_ms, _)| metric.unfinished.contains(start_ms));
+        if let Some((_, Unfinished { reason, since_ms, .. })) = of_rows
+            && metric.failure.is_none()
+        {
+            metric.failure = Some(MetricFailure { reason: reason.clone(), since_ms: *since_ms, is_set_aside: false });
             self.news.insert(metric.id.clone());
         }
+        self.forget_failure_if_over(index);
+        self.insist_or_set_aside(index, LiveMetric::account_for_open);
     }
 
     /// A failure ends when every open window can be shown again and the history is there.

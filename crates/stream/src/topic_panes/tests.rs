@@ -52,10 +52,19 @@ impl Engine {
             self.watermarks.observe_event(PartitionId(partition), EventTime::from_ms(*ms));
         }
         // Live results in between must not disturb.
-        self.panes.refresh();
+        self.look();
         if self.watermarks.advance(i64::MAX / 4, 0) {
             self.publish(self.watermarks.of_topic().expect("it moved"));
         }
+    }
+
+    /// Readers ask for every open window after a refresh; the next one knows what came of it.
+    fn look(&mut self) {
+        self.panes.refresh();
+        for metric in &self.panes.metrics {
+            metric.open.rows();
+        }
+        self.panes.refresh();
     }
 
     fn publish(&mut self, watermark: Watermark) {
@@ -81,7 +90,7 @@ impl Engine {
         self.panes.refresh();
         let all = self.panes.metrics.iter().map(|metric| {
             let mut windows = self.published.remove(&metric.id).unwrap_or_default();
-            for (start_ms, rows) in metric.open.iter() {
+            for (start_ms, rows) in metric.open.rows() {
                 assert!(windows.insert(*start_ms, rows.clone()).is_none(), "a window is open or published");
             }
             let rows: Vec<RecordBatch> = windows.into_values().collect();
@@ -143,7 +152,7 @@ proptest! {
         whole.take(0, &events);
         let mut split = Engine::new();
         for partition in [0, 1] {
-            split.watermarks.add_partition(partition);
+            split.watermarks.add_partition(PartitionId(partition), None);
         }
         let mut order = shuffle(events, &choices).into_iter().peekable();
         let mut size = cuts.iter().cycle();
@@ -185,7 +194,11 @@ fn an_open_window_that_cannot_be_finished_is_not_shown_until_it_can() {
     let reason = engine.reason("conversao").expect("a failure");
     assert!(reason.contains("Divide by zero") && reason.contains("nullif"), "{reason}");
     assert_eq!(engine.panes.take_news().collect::<Vec<_>>(), [engine.panes.metrics[index].id.clone()]);
-    assert_eq!(engine.panes.metrics[index].open.keys().copied().collect::<Vec<_>>(), [START_MS], "the other window is");
+    assert_eq!(
+        engine.panes.metrics[index].open.rows().keys().copied().collect::<Vec<_>>(),
+        [START_MS],
+        "the other window is"
+    );
     engine.take(0, &[(START_MS + MINUTE_MS, CLICK)]);
     assert_eq!(engine.reason("conversao"), None);
     assert_eq!(
@@ -193,7 +206,7 @@ fn an_open_window_that_cannot_be_finished_is_not_shown_until_it_can() {
         [engine.panes.metrics[index].id.clone()],
         "that it ended is news too"
     );
-    assert_eq!(engine.panes.metrics[index].open.len(), 2);
+    assert_eq!(engine.panes.metrics[index].open.rows().len(), 2);
 }
 
 #[test]
@@ -208,7 +221,7 @@ fn a_metric_that_cannot_be_published_is_set_aside_alone() {
         }
     }
     let metric = &with.panes.metrics[index];
-    assert_eq!((metric.state, metric.panes.memory_bytes(), metric.open.len()), (VersionState::SetAside, 0, 0));
+    assert_eq!((metric.state, metric.panes.memory_bytes(), metric.open.rows().len()), (VersionState::SetAside, 0, 0));
     assert!(with.panes.is_shown(&with.panes.metrics[index]) && with.reason("conversao").is_some());
     // What comes later changes nothing for it, and is taken by the others.
     for engine in [&mut with, &mut without] {
@@ -223,7 +236,7 @@ fn a_metric_that_cannot_be_folded_is_set_aside_alone() {
     for large in [false, true] {
         let (mut with, mut without) = (Engine::with(CAST, 1 << 30), Engine::new());
         for engine in [&mut with, &mut without] {
-            let parts = [(0, rows(&engine.topic, &[(START_MS, CLICK), (START_MS, SALE)]))];
+            let parts = [(PartitionId(0), rows(&engine.topic, &[(START_MS, CLICK), (START_MS, SALE)]))];
             if large {
                 engine.panes.fold_large(|_| Some(&parts));
             } else {
@@ -252,13 +265,13 @@ fn the_metric_with_the_most_memory_is_set_aside_for_lack_of_it() {
             let mut columns = rows.columns().to_vec();
             let texts = (0..1_000).map(|row| format!("{batch}-{row}-{}", "s".repeat(2_000)));
             columns[session] = Arc::new(StringArray::from_iter_values(texts));
-            let parts = [(0, RecordBatch::try_new(rows.schema(), columns).expect("rows"))];
+            let parts = [(PartitionId(0), RecordBatch::try_new(rows.schema(), columns).expect("rows"))];
             for engine in [&mut with, &mut without] {
                 if large {
                     engine.panes.fold_large(|_| Some(&parts));
                 } else {
                     engine.panes.fold(PartitionId(0), &parts[0].1);
-                    engine.panes.refresh();
+                    engine.look();
                 }
             }
         }
@@ -280,7 +293,9 @@ fn provisional_rows_are_accounted_for() {
     engine.panes.fold(PartitionId(0), &rows);
     let before = engine.panes.metrics[index].panes.memory_bytes();
     engine.panes.refresh();
-    let open: usize = engine.panes.metrics[index].open.values().map(RecordBatch::get_array_memory_size).sum();
+    assert_eq!(engine.panes.metrics[index].panes.memory_bytes(), before, "nobody has asked for them");
+    engine.look();
+    let open: usize = engine.panes.metrics[index].open.rows().values().map(RecordBatch::get_array_memory_size).sum();
     assert!(open > 0);
     assert_eq!(engine.panes.metrics[index].panes.memory_bytes(), before + open);
 }

@@ -14,12 +14,12 @@ use crate::world::{
 const FAILING: &str = "CREATE MATERIALIZED VIEW conversao AS SELECT tumble(INTERVAL '1 minute') AS janela,
     count(*) FILTER (WHERE tipo_evento = 'compra') * 100 / count(*) FILTER (WHERE tipo_evento = 'clique') AS por_cento
     FROM eventos_clientes GROUP BY janela;";
-const MENDED: &str = "CREATE MATERIALIZED VIEW conversao AS SELECT tumble(INTERVAL '1 minute') AS janela,
+const FIXED: &str = "CREATE MATERIALIZED VIEW conversao AS SELECT tumble(INTERVAL '1 minute') AS janela,
     count(*) FILTER (WHERE tipo_evento = 'compra') * 100 / nullif(count(*) FILTER (WHERE tipo_evento = 'clique'), 0) AS por_cento
     FROM eventos_clientes GROUP BY janela;";
 
-fn reason(view: &View) -> Option<&str> {
-    view.metrics.get("conversao")?.failure.as_ref().map(|failure| failure.reason.as_str())
+fn reason(view: &View) -> Option<String> {
+    Some(view.metrics.get("conversao")?.failure()?.reason)
 }
 
 /// What a shop's other metrics show, read on a data directory of its own.
@@ -33,7 +33,7 @@ async fn expected(shop: &Shop, dir: &Path, sent: usize) -> BTreeMap<String, Vec<
 #[tokio::test(flavor = "multi_thread")]
 async fn a_metric_that_divides_by_zero_is_set_aside_alone() {
     let (shop, clock) = Shop::at_noon(1);
-    let (failing, mended) = (shop.with_catalog(FAILING), shop.with_catalog(MENDED));
+    let (failing, fixed) = (shop.with_catalog(FAILING), shop.with_catalog(FIXED));
     let [dir, fresh] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     let telemetry = StreamTelemetry::register(&mut Registry::default());
 
@@ -77,9 +77,9 @@ async fn a_metric_that_divides_by_zero_is_set_aside_alone() {
     let [again, other] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
     assert_eq!(found, expected(&shop, again.path(), sent.len()).await);
 
-    // Mended, it is another version, with every window.
-    let complete = expected(&mended, other.path(), sent.len()).await;
-    let (stream, mut view) = mended.start(dir.path());
+    // Once fixed, it is another version, with every window.
+    let complete = expected(&fixed, other.path(), sent.len()).await;
+    let (stream, mut view) = fixed.start(dir.path());
     let is_whole =
         |view: &View| view.ready && reason(view).is_none() && view.metrics["conversao"].published_through_ms.is_some();
     wait_until(&mut view, "its history", is_whole).await;
@@ -111,13 +111,13 @@ async fn a_metric_over_its_memory_comes_back_under_a_higher_bound() {
     let (stream, mut view) = wide.start_with(config.clone());
     wait_until(&mut view, "ready", |view| view.ready).await;
     wide.produce_to(0, &events);
-    let is_set_aside = |view: &View| view.metrics.get("por_sessao").is_some_and(|metric| metric.failure.is_some());
+    let is_set_aside = |view: &View| view.metrics.get("por_sessao").is_some_and(|metric| metric.failure().is_some());
     let failed = wait_until(&mut view, "set aside", is_set_aside).await;
-    let failure = failed.metrics["por_sessao"].failure.clone().expect("a failure");
+    let failure = failed.metrics["por_sessao"].failure().expect("a failure");
     assert!(failure.reason.contains("panes.memory_bytes"), "{}", failure.reason);
     wait_for(&mut view, "the others go on", |seen| seen.read == events.len() as u64).await;
     end(stream).await;
-    let others = view.borrow().metrics.values().filter(|metric| metric.failure.is_some()).count();
+    let others = view.borrow().metrics.values().filter(|metric| metric.failure().is_some()).count();
     assert_eq!(others, 1);
 
     // The same bound is not met again by the whole.

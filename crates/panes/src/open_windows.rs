@@ -1,0 +1,191 @@
+//! The rows of a metric's open windows: made from its states when somebody asks for them, once for all who do.
+//!
+//! A refresh of the stream makes no rows. It shows the states as they are then ([`PaneStates`], which share their memory with the panes),
+//! with the rows that were made earlier of windows that nothing has touched since. The first reader has the touched windows finished; all
+//! other readers of the same refresh get the same rows, and the next refresh goes on from them. While nobody asks, nothing is
+//! finished, and only the starts of touched windows add up.
+//!
+//! What it costs: the rows, as long as their windows are open, and until the rows are made, or the next refresh, the runs that were
+//! merged or dropped since the last one ([`MetricPanes::memory_bytes`](crate::state::MetricPanes::memory_bytes) counts them).
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::{Arc, Mutex, OnceLock, PoisonError};
+
+use arrow::array::RecordBatch;
+
+use crate::error::PanesError;
+use crate::state::PaneStates;
+
+/// The rows of a metric's open windows as of one refresh. Without states: rows that are there, or nothing.
+#[derive(Debug, Default)]
+pub struct OpenWindows {
+    refresh: Arc<Refresh>,
+    /// Windows that start before this, in milliseconds, have been published since; none if no window has.
+    first_open_ms: Option<i64>,
+    rows: OnceLock<BTreeMap<i64, RecordBatch>>,
+}
+
+/// An open window that cannot be finished with the rows that it has.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Unfinished {
+    /// A sentence for people, with the way on.
+    pub reason: String,
+    /// When its rows were looked at, in milliseconds since the epoch.
+    pub since_ms: i64,
+    /// The limit, in bytes, if only memory was lacking: it may go well once others use less.
+    pub memory_limit_bytes: Option<usize>,
+}
+
+/// What all who ask of one refresh share.
+#[derive(Debug, Default)]
+struct Refresh {
+    /// In milliseconds since the epoch.
+    at_ms: i64,
+    /// None once the rows are made, or if they are there from the beginning.
+    states: Mutex<Option<PaneStates>>,
+    /// Windows whose rows must be made, by their starts.
+    touched: BTreeSet<i64>,
+    /// What an earlier refresh has of the others.
+    untouched: Made,
+    made: OnceLock<Made>,
+}
+
+#[derive(Debug, Clone, Default)]
+struct Made {
+    rows: BTreeMap<i64, RecordBatch>,
+    unfinished: BTreeMap<i64, Unfinished>,
+}
+
+impl OpenWindows {
+    /// Rows that are there, by window start in milliseconds.
+    pub fn of_rows(rows: BTreeMap<i64, RecordBatch>) -> Self {
+        let made = OnceLock::from(Made { rows, unfinished: BTreeMap::new() });
+        Self { refresh: Arc::new(Refresh { made, ..Refresh::default() }), ..Self::default() }
+    }
+
+    /// The next refresh, in which these windows have been touched.
+    pub fn refreshed(&self, states: PaneStates, touched: BTreeSet<i64>, at_ms: i64) -> Self {
+        let before = &self.refresh;
+        let (mut untouched, touched) = match before.made.get() {
+            Some(made) => (made.clone(), touched),
+            None => (before.untouched.clone(), &touched | &before.touched),
+        };
+        let is_kept = |start_ms: &i64| self.is_open(*start_ms) && !touched.contains(start_ms);
+        untouched.rows.retain(|start_ms, _| is_kept(start_ms));
+        untouched.unfinished.retain(|start_ms, _| is_kept(start_ms));
+        let touched = touched.into_iter().filter(|start_ms| self.is_open(*start_ms)).collect();
+        let refresh = Refresh { at_ms, states: Mutex::new(Some(states)), touched, untouched, made: OnceLock::new() };
+        Self { refresh: Arc::new(refresh), first_open_ms: self.first_open_ms, rows: OnceLock::new() }
+    }
+
+    /// The same refresh without windows that start before `first_open_ms`; none if there are none of these.
+    pub fn since(&self, first_open_ms: i64) -> Option<Self> {
+        let Refresh { touched, untouched, made, .. } = &*self.refresh;
+        let known = made.get().unwrap_or(untouched);
+        let first = [touched.first(), known.rows.keys().next(), known.unfinished.keys().next()];
+        let first = first.into_iter().flatten().copied().filter(|start_ms| self.is_open(*start_ms)).min();
+        if first.is_none_or(|start_ms| start_ms >= first_open_ms) {
+            return None;
+        }
+        // What is there already is shared without them; else readers leave them out.
+        let refresh = match made.get() {
+            None => Arc::clone(&self.refresh),
+            Some(made) => {
+                let made = OnceLock::from(made.since(first_open_ms));
+                Arc::new(Refresh { at_ms: self.refresh.at_ms, made, ..Refresh::default() })
+            }
+        };
+        Some(Self { refresh, first_open_ms: Some(first_open_ms), rows: OnceLock::new() })
+    }
+
+    fn is_open(&self, start_ms: i64) -> bool {
+        self.first_open_ms.is_none_or(|first_open_ms| start_ms >= first_open_ms)
+    }
+
+    /// Whether the rows are there: then asking takes no time.
+    pub fn is_made(&self) -> bool {
+        self.refresh.made.get().is_some() || self.refresh.touched.is_empty()
+    }
+
+    /// The provisional rows, by window start in milliseconds, in the metric's order. The first reader computes them on its
+    /// own thread, the others wait for it.
+    pub fn rows(&self) -> &BTreeMap<i64, RecordBatch> {
+        let made = self.refresh.made();
+        match self.first_open_ms {
+            None => &made.rows,
+            Some(first_open_ms) => self.rows.get_or_init(|| made.since(first_open_ms).rows),
+        }
+    }
+
+    /// Open windows that are missing among the rows, and why; it asks for these.
+    pub fn unfinished(&self) -> impl Iterator<Item = (i64, &Unfinished)> {
+        self.refresh.made();
+        self.known_unfinished()
+    }
+
+    /// The same, as far as somebody has asked for the rows.
+    pub fn known_unfinished(&self) -> impl Iterator<Item = (i64, &Unfinished)> {
+        let known = self.refresh.made.get().unwrap_or(&self.refresh.untouched);
+        let open = known.unfinished.range(self.first_open_ms.unwrap_or(i64::MIN)..);
+        open.map(|(start_ms, unfinished)| (*start_ms, unfinished))
+    }
+
+    /// Whether one of these windows waits for somebody to ask for its rows.
+    pub fn has_pending(&self, starts: &BTreeSet<i64>) -> bool {
+        !self.is_made() && self.refresh.touched.iter().any(|start_ms| starts.contains(start_ms))
+    }
+
+    /// Bytes of the rows that are there.
+    pub fn row_bytes(&self) -> usize {
+        let known = self.refresh.made.get().unwrap_or(&self.refresh.untouched);
+        let open = known.rows.range(self.first_open_ms.unwrap_or(i64::MIN)..);
+        open.map(|(_, rows)| rows.get_array_memory_size()).sum()
+    }
+}
+
+impl Made {
+    /// Without windows that start before this.
+    fn since(&self, first_open_ms: i64) -> Self {
+        let mut open = self.clone();
+        Self { rows: open.rows.split_off(&first_open_ms), unfinished: open.unfinished.split_off(&first_open_ms) }
+    }
+}
+
+impl Refresh {
+    fn made(&self) -> &Made {
+        self.made.get_or_init(|| {
+            let states = || self.states.lock().unwrap_or_else(PoisonError::into_inner);
+            let mut made = self.untouched.clone();
+            let known = states().clone();
+            if let Some(known) = known {
+                self.finish(&known, &mut made);
+            }
+            // Only now: a reader after one that panicked needs them.
+            *states() = None;
+            made
+        })
+    }
+
+    /// All touched windows together, or, if some cannot be finished, each for itself.
+    fn finish(&self, states: &PaneStates, made: &mut Made) {
+        match states.windows(&self.touched) {
+            Ok(rows) => made.rows.extend(rows),
+            Err(_) => {
+                for start_ms in &self.touched {
+                    match states.windows(&BTreeSet::from([*start_ms])) {
+                        Ok(rows) => made.rows.extend(rows),
+                        Err(error) => drop(made.unfinished.insert(*start_ms, self.unfinished(&error))),
+                    }
+                }
+            }
+        }
+    }
+
+    fn unfinished(&self, error: &PanesError) -> Unfinished {
+        let memory_limit_bytes = match error {
+            PanesError::Memory { limit_bytes, .. } => Some(*limit_bytes),
+            _ => None,
+        };
+        Unfinished { reason: error.reason(), since_ms: self.at_ms, memory_limit_bytes }
+    }
+}
