@@ -8,7 +8,9 @@ use vitral_schemas::position::{Offset, PartitionId};
 /// The rows of a batch that are of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionRows {
+    /// Their partition.
     pub partition: PartitionId,
+    /// Where they are in the batch.
     pub rows: Range<usize>,
 }
 

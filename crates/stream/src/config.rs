@@ -7,6 +7,7 @@ use vitral_store::Location;
 
 use crate::skip::Skip;
 
+/// How the pipelines of a process read, commit and refresh.
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
     /// Holds the archives, `archive/TOPIC`, the metric tables, `metrics/NAME/VERSION`, and the snapshots, `snapshots/TOPIC`.
@@ -18,7 +19,9 @@ pub struct StreamConfig {
     /// Messages decoded together. Larger batches are cheaper per row, smaller ones are seen sooner; a batch that is not
     /// full waits `batch_wait` at most.
     pub batch_rows: usize,
+    /// How long a batch that is not full waits for more messages.
     pub batch_wait: Duration,
+    /// How much memory each topic may use.
     pub limits: Limits,
     /// How often the open state is written down for a quicker restart; none for never.
     pub snapshot: Option<Duration>,
@@ -55,6 +58,7 @@ pub enum AcceptedLogs {
 }
 
 impl StreamConfig {
+    /// The defaults, over this store.
     pub fn new(store: Location) -> Self {
         Self {
             store,

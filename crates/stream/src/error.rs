@@ -16,9 +16,21 @@ pub enum WayOn {
     /// With this range passed over.
     Skip(Skip),
     /// Where the range ends is not known; it begins here.
-    SkipFrom { topic: String, partition: PartitionId, first: Offset },
+    SkipFrom {
+        /// The topic's name in Kafka.
+        topic: String,
+        /// The partition that cannot be read.
+        partition: PartitionId,
+        /// The first offset of the range.
+        first: Offset,
+    },
     /// The log ends before the offset: the broker has lost messages that were read already.
-    LogIsShorter { topic: String, end: Offset },
+    LogIsShorter {
+        /// The topic's name in Kafka.
+        topic: String,
+        /// Where the partition ends.
+        end: Offset,
+    },
 }
 
 impl fmt::Display for WayOn {
@@ -38,8 +50,10 @@ impl fmt::Display for WayOn {
     }
 }
 
+/// Why a topic's pipeline stops, with the remedy where there is one. Topics are named as in Kafka where the command line takes them.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
+    /// The broker, or what stands between.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The broker no longer has offsets that were not read yet.
@@ -54,20 +68,25 @@ pub enum StreamError {
          snappy, lz4 and zstd, or unpacks by zstd to more than 1 GiB. What came before it is committed. {way_on}"
     )]
     Unreadable { topic: String, partition: PartitionId, offset: Offset, reason: String, way_on: WayOn },
+    /// Offsets mean other messages now.
     #[error(
         "topic {topic} was deleted and created again: its identity is {found}, the archive holds rows of {known}. If that was meant, keep what was \
          counted and go on with the new one from its beginning: vitral stream --accept-new-log {topic}"
     )]
     NewLog { topic: String, known: String, found: String },
+    /// A range that was to be passed over cannot be.
     #[error("--skip {skip} cannot be done: {reason}")]
     Skip { skip: Skip, reason: String },
     /// Not an error: somebody asked for it while something was awaited.
     #[error("stopped")]
     Stopped,
+    /// A metric, in a way that concerns all of them.
     #[error(transparent)]
     Panes(#[from] PanesError),
+    /// The archive, a metric's table or a snapshot.
     #[error(transparent)]
     Store(#[from] StoreError),
+    /// Rows could not be processed.
     #[error("a batch of topic {topic} cannot be {action}")]
     Batch { topic: String, action: &'static str, source: DataFusionError },
     /// More ids are known than may be kept; to forget one would count its duplicates.
@@ -76,8 +95,10 @@ pub enum StreamError {
          raise it (57 bytes for each id at most), or shorten the topic's lateness"
     )]
     KnownIds { topic: String, ids: usize, limit_bytes: usize },
+    /// A task or thread of the pipeline has ended though it should not.
     #[error("{0} stopped unexpectedly")]
     Ended(&'static str),
+    /// The store took too long at the stop.
     #[error("what was read could not be committed within {0:?} at the stop; it will be read again")]
     ShutdownTimeout(std::time::Duration),
 }

@@ -22,6 +22,7 @@ use vitral_schemas::verdict::Verdict;
 use crate::batch::PartitionRows;
 use crate::error::StreamError;
 
+/// Gives every message of a topic its verdict.
 pub struct Judge {
     topic: Topic,
     rules: RowRules,
@@ -34,14 +35,16 @@ pub struct Judge {
 pub struct Judged {
     /// The topic's columns; those of refused rows and tombstones are null.
     pub rows: RecordBatch,
+    /// One for each row.
     pub verdicts: Vec<Verdict>,
-    /// Ascending by row.
+    /// Why rows were refused, ascending by row.
     pub refused: Vec<Refusal>,
 }
 
 /// What a judgement depends on besides the rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
+    /// The wall clock, in milliseconds since the epoch.
     pub now_ms: i64,
     /// Of the topic, as it stood when the batch began.
     pub watermark: Option<Watermark>,
@@ -110,6 +113,7 @@ impl Judge {
         })
     }
 
+    /// The key by which ids are hashed.
     pub fn id_key(&self) -> (u64, u64) {
         self.id_key
     }
@@ -136,6 +140,7 @@ impl Judge {
         taken.collect()
     }
 
+    /// How many ids came since the last [`Self::take_new_ids`].
     pub fn new_id_count(&self) -> usize {
         self.known.values().map(KnownIds::new_count).sum()
     }
@@ -146,6 +151,7 @@ impl Judge {
         self.known.values_mut().for_each(|known| known.sweep(bound_ms));
     }
 
+    /// How many ids are kept.
     pub fn known_id_count(&self) -> usize {
         self.known.values().map(KnownIds::count).sum()
     }

@@ -6,6 +6,9 @@
 //!
 //! Architecture invariant: nothing here knows Kafka, or a domain; topics come through the ports of [`vitral_connect`].
 
+#![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
+
 #[macro_use]
 mod failpoint;
 

@@ -8,8 +8,11 @@ use std::str::FromStr;
 pub struct Skip {
     /// The topic's name in the catalog or in Kafka.
     pub topic: String,
+    /// The partition's number.
     pub partition: i32,
+    /// The first offset that is passed over.
     pub first: i64,
+    /// The last one.
     pub last: i64,
 }
 
@@ -22,6 +25,7 @@ pub(crate) enum Left {
     From(i64),
 }
 
+/// A text that is not a [`Skip`].
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 #[error("{0:?} is not a range of offsets such as TOPIC/0:120-140, both included")]
 pub struct NotASkip(String);

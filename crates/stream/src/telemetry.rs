@@ -7,50 +7,75 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
 
+/// Of one topic.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct TopicLabel {
+    /// Its table's name.
     pub topic: String,
 }
 
+/// Of one kind of message of a topic.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct VerdictLabels {
+    /// The topic's table name.
     pub topic: String,
+    /// The verdict's name, as the archive has it.
     pub verdict: &'static str,
     /// Why a message was refused; empty otherwise.
     pub reason: &'static str,
 }
 
+/// Of one metric.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
 pub struct MetricLabels {
+    /// The table name of the topic that it is computed from.
     pub topic: String,
+    /// Its name.
     pub metric: String,
 }
 
+/// What all pipelines of a process report.
 #[derive(Debug, Clone)]
 pub struct StreamTelemetry {
+    /// Messages that were classified.
     pub messages: Family<VerdictLabels, Counter>,
+    /// Where each topic stands.
     pub gauges: TopicGauges,
+    /// Commits of the archive.
     pub commits: Family<TopicLabel, Counter>,
+    /// 1 while a metric lacks windows, otherwise 0.
     pub metric_failed: Family<MetricLabels, Gauge>,
+    /// How often a metric began to lack windows.
     pub metric_failures: Family<MetricLabels, Counter>,
+    /// How often reading paused for lack of room.
     pub pauses: Family<TopicLabel, Counter>,
+    /// How long a commit takes.
     pub commit_seconds: Histogram,
+    /// How long a refresh keeps the pipeline; the rows of open windows are made by those who read them.
     pub refresh_seconds: Histogram,
 }
 
 /// Where a topic stands.
 #[derive(Debug, Clone, Default)]
 pub struct TopicGauges {
+    /// The topic's watermark in milliseconds since the epoch; 0 while it has none.
     pub watermark_ms: Family<TopicLabel, Gauge>,
+    /// Bytes of open panes, of the rows made from them, and of former states that a view still has.
     pub pane_bytes: Family<TopicLabel, Gauge>,
+    /// State rows of open panes.
     pub pane_groups: Family<TopicLabel, Gauge>,
+    /// Event ids that can still come again.
     pub known_ids: Family<TopicLabel, Gauge>,
+    /// Bytes of decoded rows that wait for their commit.
     pub uncommitted_bytes: Family<TopicLabel, Gauge>,
+    /// Rows of the archive that the last start folded.
     pub recovered_rows: Family<TopicLabel, Gauge>,
+    /// Partitions that wait because they are far ahead of the slowest.
     pub held_partitions: Family<TopicLabel, Gauge>,
 }
 
 impl StreamTelemetry {
+    /// Registers everything under its name at `/metrics`.
     pub fn register(registry: &mut Registry) -> Self {
         let seconds = || Histogram::new(exponential_buckets(0.001, 2.0, 14));
         let telemetry = Self {
@@ -85,7 +110,7 @@ impl StreamTelemetry {
 impl TopicGauges {
     fn register(&self, registry: &mut Registry) {
         for (name, help, gauge) in [
-            ("vitral_watermark_milliseconds", "Effective watermark since the Unix epoch", &self.watermark_ms),
+            ("vitral_watermark_milliseconds", "Watermark of the topic since the Unix epoch", &self.watermark_ms),
             ("vitral_pane_groups", "State rows of open panes", &self.pane_groups),
             ("vitral_known_ids", "Event ids kept for deduplication", &self.known_ids),
             (

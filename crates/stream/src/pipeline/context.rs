@@ -17,14 +17,21 @@ use crate::telemetry::{StreamTelemetry, TopicLabel};
 /// What all pipelines of a process share.
 #[derive(Clone)]
 pub struct Context {
+    /// How they read, commit and refresh.
     pub config: StreamConfig,
     /// Where topics are read and refused messages go.
     pub connector: Arc<dyn Connector>,
+    /// What is declared: topics and metrics.
     pub catalog: Arc<Catalog>,
+    /// The domain's zone and currency.
     pub settings: DomainSettings,
+    /// What "now" is, for clocks on the wall and for lengths of time.
     pub clock: Arc<dyn Clock>,
+    /// Where readers learn what there is.
     pub view: ViewSender,
+    /// What the process reports at `/metrics`.
     pub telemetry: StreamTelemetry,
+    /// Where commits, questions to brokers and snapshots run; pipelines have threads of their own.
     pub runtime: tokio::runtime::Handle,
 }
 

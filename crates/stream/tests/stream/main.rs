@@ -18,6 +18,7 @@ mod order;
 mod partitions;
 mod replay;
 mod restart;
+mod sizes;
 mod skips;
 mod snapshots;
 mod waiting;

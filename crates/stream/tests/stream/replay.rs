@@ -51,6 +51,6 @@ async fn what_is_fed_again_counts_once() {
     let rows = archived(&view).await;
     assert_eq!((rows.len(), with_verdict(&rows, Verdict::Counted)), (6, 3), "one row for each offset");
     let shown = product_views(&view).await;
-    // The closed window of the late row is published anew by whoever asked for the replay.
+    // The closed window of the late row is published again by the one who asked for the replay.
     assert!(shown == views([("p1", 1), ("p3", 1)]) || shown == views([("p1", 1), ("p2", 1), ("p3", 1)]), "{shown:?}");
 }

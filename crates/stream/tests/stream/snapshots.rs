@@ -55,7 +55,7 @@ async fn a_restart_goes_on_from_a_snapshot_or_rebuilds() {
     assert_eq!(recovered_rows(&shop, dir.path()).await, 0, "the stop wrote everything down");
     // Each file damaged in turn: cut, and with a flipped bit.
     for index in 0..files(&shop, dir.path()).len() {
-        for damage in ["cut", "flipped", "gone"] {
+        for damage in ["cut", "flipped", "missing"] {
             let files = files(&shop, dir.path());
             let Some(file) = files.get(index) else { continue };
             let mut bytes = std::fs::read(file).expect("the file");
@@ -68,7 +68,7 @@ async fn a_restart_goes_on_from_a_snapshot_or_rebuilds() {
                 _ => {}
             }
             std::fs::write(file, &bytes).expect("damaged");
-            if damage == "gone" {
+            if damage == "missing" {
                 std::fs::remove_file(file).expect("removed");
             }
             let rows = recovered_rows(&shop, dir.path()).await;

@@ -71,7 +71,8 @@ async fn a_partition_that_was_idle_goes_on_after_a_stop_from_where_it_followed_t
     let later_ms = clock.now_ms() + HOUR_MS;
     clock.set_ms(later_ms);
     let (stream, mut view) = shop.start(dir.path());
-    let read = completeness(&wait_until(&mut view, "it goes on", |view| view.ready).await).read;
+    let ready = wait_until(&mut view, "it goes on", |view| view.ready).await;
+    let read = completeness(&ready).read;
     let stood_ms = stood.expect("a watermark");
     let oldest_ms = stood_ms - shop.topic.lateness_ms;
     shop.produce_to(1, &[event_at(10, "p1", "clique", oldest_ms - 1), event_at(11, "p1", "clique", oldest_ms)]);

@@ -49,7 +49,7 @@ pub async fn published(view: &ViewReceiver, metric: &str) -> Vec<RecordBatch> {
 
 /// Provisional and final rows of a metric.
 pub async fn rows_of(view: &ViewReceiver, metric: &str) -> Vec<RecordBatch> {
-    let mut batches: Vec<RecordBatch> = view.borrow().metrics[metric].open.values().cloned().collect();
+    let mut batches: Vec<RecordBatch> = view.borrow().metrics[metric].open.rows().values().cloned().collect();
     batches.extend(published(view, metric).await);
     batches
 }

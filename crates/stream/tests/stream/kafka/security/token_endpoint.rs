@@ -97,7 +97,7 @@ fn reply(mut stream: TcpStream, answer: Answer, key: &Path) {
         Answer::Away => ("503 Service Unavailable", String::new()),
     };
     let head = format!("HTTP/1.1 {status}\r\ncontent-length: {}\r\nconnection: close\r\n\r\n", body.len());
-    // A client that has gone needs no answer.
+    // A client that has left needs no answer.
     let _ = stream.write_all((head + &body).as_bytes());
 }
 
