@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::value::RawValue;
-use vitral_panes::view::MetricView;
+use vitral_panes::view::{MetricFailure, MetricView};
 use vitral_query::{JsonRows, QueryError, utc_text};
 use vitral_schemas::time::MICROS_PER_MS;
 
@@ -37,10 +37,9 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(shown: &MetricView) -> Option<Self> {
-        let failure = shown.failure()?;
+    fn of(failure: MetricFailure) -> Self {
         let desde = failure.since_ms.checked_mul(MICROS_PER_MS).and_then(utc_text);
-        Some(Self { motivo: failure.reason, desde })
+        Self { motivo: failure.reason, desde }
     }
 }
 
@@ -52,7 +51,8 @@ fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize
     let external = |error| ArrowError::ExternalError(error);
     let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
     let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
-    let document = Document { nome: name, linhas, completude: Figures::of(shown), falha: Failure::of(shown) };
+    let document =
+        Document { nome: name, linhas, completude: Figures::of(shown), falha: shown.failure().map(Failure::of) };
     Ok(serde_json::to_vec(&document).map_err(|error| external(error.into()))?)
 }
 

@@ -117,13 +117,7 @@ impl OpenWindows {
         }
     }
 
-    /// Open windows that are missing among the rows, and why; it asks for these.
-    pub fn unfinished(&self) -> impl Iterator<Item = (i64, &Unfinished)> {
-        self.refresh.made();
-        self.known_unfinished()
-    }
-
-    /// The same, as far as somebody has asked for the rows.
+    /// Open windows that are missing among the rows, and why, as far as somebody has asked for these.
     pub fn known_unfinished(&self) -> impl Iterator<Item = (i64, &Unfinished)> {
         let known = self.refresh.made.get().unwrap_or(&self.refresh.untouched);
         let open = known.unfinished.range(self.first_open_ms.unwrap_or(i64::MIN)..);

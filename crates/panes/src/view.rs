@@ -83,8 +83,14 @@ pub struct MetricView {
 impl MetricView {
     /// Why windows are missing, if some are; it asks for the rows of the open ones.
     pub fn failure(&self) -> Option<MetricFailure> {
+        self.open.rows();
+        self.known_failure()
+    }
+
+    /// The same, as far as somebody has asked for these rows.
+    pub fn known_failure(&self) -> Option<MetricFailure> {
         let of_open = || {
-            let (_, unfinished) = self.open.unfinished().next()?;
+            let (_, unfinished) = self.open.known_unfinished().next()?;
             let reason = unfinished.reason.clone();
             Some(MetricFailure { reason, since_ms: unfinished.since_ms, is_set_aside: false })
         };
@@ -111,7 +117,7 @@ pub struct MetricFailure {
 /// What became of a topic's messages since its archive began, the rows not committed yet included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Completeness {
-    /// The effective watermark in milliseconds since the epoch.
+    /// The topic's watermark, in milliseconds since the epoch.
     pub watermark_ms: Option<i64>,
     /// Offsets that were read.
     pub read: u64,

@@ -61,22 +61,56 @@ pub enum StreamError {
         "topic {topic}, partition {partition}: the broker no longer has offset {offset} where reading must go on ({reason}); the messages \
          from there are lost. Keep them longer on the broker (retention.ms). {way_on}"
     )]
-    OffsetsGone { topic: String, partition: PartitionId, offset: Offset, reason: String, way_on: WayOn },
+    OffsetsGone {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// Where reading stopped.
+        offset: Offset,
+        /// What the source, or the check, says.
+        reason: String,
+        /// How to go on.
+        way_on: WayOn,
+    },
     /// Nothing behind such a batch could be read.
     #[error(
         "topic {topic}, partition {partition}: the batch at offset {offset} cannot be read ({reason}). It is damaged, of a codec other than gzip, \
          snappy, lz4 and zstd, or unpacks by zstd to more than 1 GiB. What came before it is committed. {way_on}"
     )]
-    Unreadable { topic: String, partition: PartitionId, offset: Offset, reason: String, way_on: WayOn },
+    Unreadable {
+        /// The topic's name.
+        topic: String,
+        /// The partition.
+        partition: PartitionId,
+        /// Where reading stopped.
+        offset: Offset,
+        /// What the source, or the check, says.
+        reason: String,
+        /// How to go on.
+        way_on: WayOn,
+    },
     /// Offsets mean other messages now.
     #[error(
         "topic {topic} was deleted and created again: its identity is {found}, the archive holds rows of {known}. If that was meant, keep what was \
          counted and go on with the new one from its beginning: vitral stream --accept-new-log {topic}"
     )]
-    NewLog { topic: String, known: String, found: String },
+    NewLog {
+        /// The topic's name.
+        topic: String,
+        /// The identity of the log whose rows the archive has.
+        known: String,
+        /// The identity of the log that is there now.
+        found: String,
+    },
     /// A range that was to be passed over cannot be.
     #[error("--skip {skip} cannot be done: {reason}")]
-    Skip { skip: Skip, reason: String },
+    Skip {
+        /// The range that was asked for.
+        skip: Skip,
+        /// What the source, or the check, says.
+        reason: String,
+    },
     /// Not an error: somebody asked for it while something was awaited.
     #[error("stopped")]
     Stopped,
@@ -88,13 +122,27 @@ pub enum StreamError {
     Store(#[from] StoreError),
     /// Rows could not be processed.
     #[error("a batch of topic {topic} cannot be {action}")]
-    Batch { topic: String, action: &'static str, source: DataFusionError },
+    Batch {
+        /// The topic's name.
+        topic: String,
+        /// What was tried.
+        action: &'static str,
+        /// What the engine says.
+        source: DataFusionError,
+    },
     /// More ids are known than may be kept; to forget one would count its duplicates.
     #[error(
         "topic {topic}: the {ids} event ids that can still come again need more than the {limit_bytes} bytes of stream.known_ids_bytes: \
          raise it (57 bytes for each id at most), or shorten the topic's lateness"
     )]
-    KnownIds { topic: String, ids: usize, limit_bytes: usize },
+    KnownIds {
+        /// The topic's name.
+        topic: String,
+        /// How many ids.
+        ids: usize,
+        /// What they may use.
+        limit_bytes: usize,
+    },
     /// A task or thread of the pipeline has ended though it should not.
     #[error("{0} stopped unexpectedly")]
     Ended(&'static str),

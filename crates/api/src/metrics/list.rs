@@ -27,7 +27,7 @@ struct Entry<'a> {
     colunas: Vec<Column>,
     url: String,
     #[serde(skip_serializing_if = "Option::is_none")]
-    falha: Option<Failure<'a>>,
+    falha: Option<Failure>,
 }
 
 #[derive(Serialize)]
@@ -47,7 +47,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
             janela: window_text(metric.window),
             colunas: columns(&shown.schema),
             url: path_of(&metric.name),
-            falha: Failure::of(shown),
+            falha: shown.known_failure().map(Failure::of),
         })
     });
     let mut response = Json(entries.collect::<Vec<_>>()).into_response();

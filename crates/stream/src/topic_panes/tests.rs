@@ -7,6 +7,7 @@ use arrow::util::pretty::pretty_format_batches;
 use proptest::prelude::*;
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
+use vitral_panes::split_by_window;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::ManualClock;
