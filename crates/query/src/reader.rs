@@ -181,7 +181,6 @@ impl Reader {
         Ok(Planned { plan, state })
     }
 
-
     /// The same for a statement whose errors are the user's to correct.
     pub async fn plan_statement(
         &self,
