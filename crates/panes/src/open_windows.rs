@@ -48,6 +48,7 @@ struct Refresh {
     /// What an earlier refresh has of the others.
     untouched: Made,
     made: OnceLock<Made>,
+    first_reader: tokio::sync::Mutex<()>,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -74,7 +75,7 @@ impl OpenWindows {
         untouched.rows.retain(|start_ms, _| is_kept(start_ms));
         untouched.unfinished.retain(|start_ms, _| is_kept(start_ms));
         let touched = touched.into_iter().filter(|start_ms| self.is_open(*start_ms)).collect();
-        let refresh = Refresh { at_ms, states: Mutex::new(Some(states)), touched, untouched, made: OnceLock::new() };
+        let refresh = Refresh { at_ms, states: Mutex::new(Some(states)), touched, untouched, ..Refresh::default() };
         Self { refresh: Arc::new(refresh), first_open_ms: self.first_open_ms, rows: OnceLock::new() }
     }
 
@@ -127,6 +128,11 @@ impl OpenWindows {
     /// Whether one of these windows waits for somebody to ask for its rows.
     pub fn has_pending(&self, starts: &BTreeSet<i64>) -> bool {
         !self.is_made() && self.refresh.touched.iter().any(|start_ms| starts.contains(start_ms))
+    }
+
+    /// Held by the reader that has the rows made, so that others wait for them without a thread each.
+    pub fn first_reader(&self) -> &tokio::sync::Mutex<()> {
+        &self.refresh.first_reader
     }
 
     /// Bytes of the rows that are there.

@@ -12,6 +12,10 @@ pub async fn make_open_rows(view: &MetricView) -> Result<(), QueryError> {
     if view.open.is_made() {
         return Ok(());
     }
+    let _first = view.open.first_reader().lock().await;
+    if view.open.is_made() {
+        return Ok(());
+    }
     let open = Arc::clone(&view.open);
     let made = tokio::task::spawn_blocking(move || {
         open.rows();
