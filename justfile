@@ -68,6 +68,11 @@ check-catalog:
 cases:
     VITRAL="$(realpath {{target}})/debug/vitral" scripts/verify/cases
 
+# The page in a browser, its numbers against the API's, and what its scripts make of numbers and times.
+page:
+    node --test scripts/verify/page.test.mjs
+    scripts/verify/page "$(realpath {{target}})/debug/vitral"
+
 # The README's commands, from an empty folder.
 readme:
     scripts/verify/readme "$(realpath {{target}})/debug/vitral"
@@ -76,6 +81,14 @@ readme:
 cluster:
     cargo build --locked --bins {{features}}
     VITRAL="$(realpath {{target}})/debug/vitral" scripts/verify/venv scripts/verify/cluster.py
+
+# Inputs that break what must hold of bytes from outside, looked for: minutes for each way in (`scripts/fuzz --help`).
+fuzz *flags:
+    scripts/fuzz {{flags}}
+
+# Which lines of our crates the tests run, against a floor.
+coverage *flags:
+    scripts/coverage {{flags}}
 
 # Everything that CI runs.
 ci:

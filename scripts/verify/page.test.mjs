@@ -26,23 +26,22 @@ globalThis.location = { origin: 'http://localhost' };
 
 /** The page's files are modules without saying so in a package.json. */
 const loaded = new Map();
-async function load(name) {
-  const path = new URL(`../../crates/api/page/modules/${name}`, import.meta.url);
-  if (!loaded.has(name)) {
+async function load(path) {
+  if (!loaded.has(path.href)) {
     let text = await readFile(path, 'utf8');
-    for (const [whole, other] of text.matchAll(/from '\.\/([\w.]+)'/g)) text = text.replace(whole, `from '${await load(other)}'`);
-    loaded.set(name, `data:text/javascript;base64,${Buffer.from(text).toString('base64')}`);
+    for (const [whole, other] of text.matchAll(/from '(\.[^']+)'/g)) text = text.replace(whole, `from '${await load(new URL(other, path))}'`);
+    loaded.set(path.href, `data:text/javascript;base64,${Buffer.from(text).toString('base64')}`);
   }
-  return loaded.get(name);
+  return loaded.get(path.href);
 }
-const page = async (name) => import(await load(name));
+const page = async (name) => import(await load(new URL(`../../dashboards/live/${name}`, import.meta.url)));
 
 const MINUTE = 60_000;
 const EDGE = Date.parse('2026-11-28T12:00:00Z');
 
 async function tiles({ users, orders }) {
-  const { Tiles } = await page('tiles.js');
-  const { WindowStore } = await page('windows.js');
+  const { Tiles } = await page('ecommerce/tiles.js');
+  const { WindowStore } = await page('shared/windows.js');
   const at = (ms) => new Date(ms).toISOString();
   const store = (rows) => {
     const made = new WindowStore();
@@ -79,7 +78,8 @@ test('changes against few users or orders are not shown, and huge ones are cappe
 });
 
 test('a time of another year has its year, one of another day its day', async () => {
-  const { moment, period } = await page('format.js');
+  const { configure, moment, period } = await page('shared/format.js');
+  configure({ zone: 'America/Sao_Paulo', currency: 'BRL' });
   const now = Date.parse('2026-11-28T12:00:00Z');
   assert.equal(moment(Date.parse('2026-11-28T11:30:00Z'), now), '08:30');
   assert.equal(moment(Date.parse('2026-11-27T11:30:00Z'), now), '27/11 08:30');
@@ -88,7 +88,7 @@ test('a time of another year has its year, one of another day its day', async ()
 });
 
 test('a window that ended longer ago than it lasts is not the current one', async () => {
-  const { isPast } = await page('windows.js');
+  const { isPast } = await page('shared/windows.js');
   const window = { start: EDGE - 2 * MINUTE, end: EDGE - MINUTE };
   assert.equal(isPast(window, EDGE - 30_000), false);
   assert.equal(isPast(window, EDGE), false);

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/checks/vendas.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/endpoints/produtos_mais_vendidos.sql

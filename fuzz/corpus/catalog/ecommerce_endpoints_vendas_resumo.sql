@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/endpoints/vendas_resumo.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/imports/mercado_livre.sql

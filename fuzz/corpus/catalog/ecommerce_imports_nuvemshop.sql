@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/imports/nuvemshop.sql

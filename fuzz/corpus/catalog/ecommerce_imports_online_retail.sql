@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/imports/online_retail.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/imports/vtex.sql

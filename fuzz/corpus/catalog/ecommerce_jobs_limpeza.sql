@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/jobs/limpeza.sql

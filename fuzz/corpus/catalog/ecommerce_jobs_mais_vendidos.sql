@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/jobs/mais_vendidos.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/jobs/receita_mensal.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/jobs/vendas_por_categoria.sql

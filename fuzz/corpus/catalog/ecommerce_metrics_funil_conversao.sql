@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/metrics/funil_conversao.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/metrics/produtos_mais_vistos.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/metrics/ticket_medio.sql

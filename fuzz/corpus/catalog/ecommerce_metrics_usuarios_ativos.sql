@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/metrics/usuarios_ativos.sql

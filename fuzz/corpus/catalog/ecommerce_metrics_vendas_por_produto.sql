@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/metrics/vendas_por_produto.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/reference/regioes.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/topics/eventos_clientes.sql

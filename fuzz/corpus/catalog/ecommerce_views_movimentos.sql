@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/views/movimentos.sql

@@ -1,0 +1,1 @@
+../../../catalog/ecommerce/views/reembolsos.sql

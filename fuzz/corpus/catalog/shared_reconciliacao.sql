@@ -1,0 +1,1 @@
+../../../catalog/shared/reconciliacao.sql
