@@ -85,7 +85,7 @@ async function look({ name, ...options }, api, expected) {
     compared += figures.length;
   }
   for (const metric of expected.metrics) {
-    await page.getByRole('link', { name: new RegExp(`^${metric.name}\\b`) }).first().click();
+    await page.locator(`#metrics a.metric-open:has(.metric-name:text-is("${metric.name}"))`).click();
     await eventually(`${name}: the table of ${metric.name}`, async () => {
       assert.equal(await page.locator('#detail h3').textContent(), metric.name);
       assert.deepEqual(await shown(page, { rows: '#detail table.rows tbody tr', parts: metric.columns.map((column) => `td:nth-child(${column})`) }), metric.figures);
