@@ -95,8 +95,9 @@ fn ask(target: &str, accept: Option<&HeaderValue>) -> Option<Answer> {
     if let Some(accept) = accept {
         request.headers_mut().insert(ACCEPT, accept.clone());
     }
+    let router = API.0.clone();
     wait(async {
-        let (head, body) = API.0.clone().oneshot(request).await.expect("an answer").into_parts();
+        let (head, body) = router.oneshot(request).await.expect("an answer").into_parts();
         let header = |headers: &HeaderMap, name| headers.get(name).cloned();
         let kind = header(&head.headers, CONTENT_TYPE);
         if kind.as_ref().is_some_and(|kind| kind.as_bytes().starts_with(b"text/event-stream")) {

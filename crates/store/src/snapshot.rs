@@ -15,8 +15,10 @@ use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
+use arrow::buffer::Buffer;
 use arrow::compute::concat_batches;
-use arrow::ipc::reader::StreamReader;
+use arrow::error::ArrowError;
+use arrow::ipc::reader::StreamDecoder;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use futures::TryStreamExt;
@@ -104,7 +106,7 @@ impl Snapshots {
         if bytes.len() as u64 != block.bytes || crc32fast::hash(&bytes) != block.crc32 {
             return Err(self.damaged(&name, "a block does not have the bytes that were written"));
         }
-        let batch = decode(&bytes).map_err(|error| self.damaged(&name, &error.to_string()))?;
+        let batch = decode(bytes).map_err(|error| self.damaged(&name, &error.to_string()))?;
         if batch.num_rows() as u64 != block.rows {
             return Err(self.damaged(&name, "a block has another number of rows"));
         }
@@ -232,10 +234,16 @@ impl SegmentWriter {
     }
 }
 
-fn decode(bytes: &Bytes) -> Result<RecordBatch, arrow::error::ArrowError> {
-    let reader = StreamReader::try_new(bytes.as_ref(), None)?;
-    let schema = reader.schema();
-    let batches = reader.collect::<Result<Vec<_>, _>>()?;
+/// Lengths in the stream are believed only as far as there are bytes: a reader of streams would make room for them first.
+fn decode(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
+    let mut decoder = StreamDecoder::new();
+    let mut rest = Buffer::from(bytes);
+    let mut batches = Vec::new();
+    while !rest.is_empty() {
+        batches.extend(decoder.decode(&mut rest)?);
+    }
+    decoder.finish()?;
+    let schema = decoder.schema().ok_or_else(|| ArrowError::IpcError("a stream without a schema".to_owned()))?;
     concat_batches(&schema, &batches)
 }
 
