@@ -12,6 +12,7 @@
 //! what another process has written since this one first looked is left to that process.
 
 use std::collections::BTreeSet;
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::RecordBatch;
@@ -234,8 +235,14 @@ impl SegmentWriter {
     }
 }
 
-/// Lengths in the stream are believed only as far as there are bytes: a reader of streams would make room for them first.
+/// What is damaged makes the decoder fail, or panic.
 fn decode(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
+    let damaged = |_| Err(ArrowError::IpcError("not a stream of record batches".to_owned()));
+    catch_unwind(AssertUnwindSafe(|| decode_stream(bytes))).unwrap_or_else(damaged)
+}
+
+/// Lengths in the stream are believed only as far as there are bytes: a reader of streams would make room for them first.
+fn decode_stream(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
     let mut decoder = StreamDecoder::new();
     let mut rest = Buffer::from(bytes);
     let mut batches = Vec::new();

@@ -4,6 +4,7 @@
 //! what kind of value the format itself declares; forms of dates and numbers are found above, from whole columns.
 
 mod cell;
+mod damage;
 mod delimited;
 mod header;
 mod parquet;

@@ -18,6 +18,7 @@ use datafusion::parquet::arrow::arrow_reader::{
 use datafusion::parquet::basic::Type as PhysicalType;
 use datafusion::parquet::errors::ParquetError;
 
+use super::damage::caught;
 use super::{Row, Source, batch_rows, header};
 use crate::import::ImportError;
 
@@ -40,7 +41,7 @@ impl Columns {
     pub(super) fn open(path: &Path, name: &str) -> Result<Self, ImportError> {
         let failed = ImportError::read(name);
         let file = File::open(path).map_err(&failed)?;
-        let (metadata, int96) = metadata(&file).map_err(|error| failed(io::Error::other(error)))?;
+        let (metadata, int96) = caught(&failed, || metadata(&file).map_err(|error| failed(io::Error::other(error))))?;
         let fields = metadata.schema().fields();
         let names: Vec<_> = fields.iter().map(|field| header::clean(field.name()).to_owned()).collect();
         let readable = fields.iter().enumerate().filter(|(_, field)| cells::is_readable(field.data_type()));
@@ -49,7 +50,8 @@ impl Columns {
         let read_columns: BTreeMap<_, _> =
             readable.map(|(index, _)| (index, is_spark && int96.contains(&index))).collect();
         let rows = u64::try_from(of_file.num_rows()).unwrap_or_default();
-        let reader = reader(file, &metadata, &read_columns).map_err(|error| failed(io::Error::other(error)))?;
+        let open = || reader(file, &metadata, &read_columns).map_err(|error| failed(io::Error::other(error)));
+        let reader = caught(&failed, open)?;
         let (name, path, header) = (name.to_owned(), path.to_owned(), header::distinct(&names));
         Ok(Self { name, path, metadata, reader, header, read_columns, read: 0, rows })
     }
@@ -87,16 +89,18 @@ impl Source for Columns {
 
     fn next(&mut self) -> Result<Vec<Row>, ImportError> {
         let failed = ImportError::read(&self.name);
-        let Some(batch) = self.reader.next() else { return Ok(Vec::new()) };
-        let rows = batch.and_then(|batch| self.rows_of(&batch));
-        rows.map_err(|error| failed(io::Error::other(error)))
+        caught(&failed, || {
+            let Some(batch) = self.reader.next() else { return Ok(Vec::new()) };
+            let rows = batch.and_then(|batch| self.rows_of(&batch));
+            rows.map_err(|error| failed(io::Error::other(error)))
+        })
     }
 
     fn rewind(&mut self) -> Result<(), ImportError> {
         let failed = ImportError::read(&self.name);
         let file = File::open(&self.path).map_err(&failed)?;
-        let reader = reader(file, &self.metadata, &self.read_columns);
-        self.reader = reader.map_err(|error| failed(io::Error::other(error)))?;
+        let open = || reader(file, &self.metadata, &self.read_columns);
+        self.reader = caught(&failed, || open().map_err(|error| failed(io::Error::other(error))))?;
         self.read = 0;
         Ok(())
     }

@@ -18,6 +18,7 @@ use std::thread;
 use calamine::{Xlsx, XlsxError, open_workbook};
 
 use self::sheets::{Chosen, Sheet, Workbook};
+use super::damage::caught;
 use super::{Opening, Row, SerialEpoch, Source, batch_rows, header};
 use crate::import::ImportError;
 
@@ -47,10 +48,15 @@ enum Part {
 impl Spreadsheet {
     pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Self, ImportError> {
         let failed = ImportError::read(name);
-        bounds::check(path).map_err(&failed)?;
-        let mut workbook: Workbook = open_workbook(path).map_err(|error: XlsxError| failed(io::Error::other(error)))?;
+        let (workbook, chosen) = caught(&failed, || {
+            bounds::check(path).map_err(&failed)?;
+            let mut workbook: Workbook =
+                open_workbook(path).map_err(|error: XlsxError| failed(io::Error::other(error)))?;
+            let chosen = sheets::choose(&mut workbook, name, opening)?;
+            Ok((workbook, chosen))
+        })?;
         let epoch = if workbook.has_1904_epoch() { SerialEpoch::From1904 } else { SerialEpoch::From1900 };
-        let Chosen { heading, sheets, notes } = sheets::choose(&mut workbook, name, opening)?;
+        let Chosen { heading, sheets, notes } = chosen;
         let header = header::distinct(&heading);
         let rows = sheets.iter().map(|sheet| sheet.rows).sum();
         let (readings, asked) = mpsc::channel();
@@ -59,7 +65,8 @@ impl Spreadsheet {
         let run = move || {
             while let Ok(parts) = asked.recv() {
                 // A reader that hung up wants nothing more, not even errors.
-                let _ = match reading.run(&parts) {
+                let read = caught(|error| Stopped::Failed(XlsxError::Io(error)), || reading.run(&parts));
+                let _ = match read {
                     Ok(()) => parts.send(Ok(Part::End)),
                     Err(Stopped::Failed(error)) => parts.send(Err(error)),
                     Err(Stopped::HungUp) => Ok(()),
