@@ -58,7 +58,7 @@ console.log(`page: ${compared} figures equal the API's on ${SCREENS.length} scre
 async function fill({ VITRAL_KAFKA, VITRAL_API_URL }) {
   const start = new Date(Date.now() - STARTED_MINUTES_AGO * 60_000).toISOString();
   const words = ['simulate', '--seed', '7', '--start', start, '--count', String(MESSAGES), '--rate', String(RATE), '--to', 'kafka'];
-  execFileSync(PROGRAM, words, { env: { ...process.env, VITRAL__KAFKA__BROKERS: VITRAL_KAFKA }, stdio: ['ignore', 'ignore', 'inherit'], cwd: folder });
+  execFileSync(PROGRAM, words, { env: { ...process.env, VITRAL__CONNECTIONS__KAFKA__URL: `kafka://${VITRAL_KAFKA}` }, stdio: ['ignore', 'ignore', 'inherit'], cwd: folder });
   let before = '';
   await eventually('all messages are read, and nothing moves', async () => {
     const names = (await (await fetch(`${VITRAL_API_URL}/metricas`)).json()).map(({ nome }) => nome);
