@@ -243,7 +243,7 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
     let failed = |path: &Path, source: std::io::Error| {
         Diagnostics(vec![Position::file(path.display().to_string()).error(
             format!("cannot be read: {source}"),
-            "point catalog.dirs at folders of SQL files that this user may read".into(),
+            "name folders of SQL files that this user may read; relative ones begin where vitral is started".into(),
         )])
     };
     let mut files = Vec::new();

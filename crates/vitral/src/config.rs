@@ -2,9 +2,11 @@
 
 mod api;
 mod connections;
+mod errors;
 mod query;
 mod retention;
 mod stream;
+mod values;
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -159,15 +161,14 @@ impl Config {
         {
             bail!("{} is not a file: name another with --config, or leave it out", file.display());
         }
-        let toml = file.map_or_else(|| Toml::file(DEFAULT_FILE), Toml::file_exact);
+        // Exactly this one: a file of a folder above is another installation's.
+        let toml = Toml::file_exact(file.unwrap_or_else(|| Path::new(DEFAULT_FILE)));
         // What is not read by figment is taken below as it stands.
         let is_for_figment = |key: &str| !key.contains("__options__") && !key.starts_with("connections__");
         let environment = Env::prefixed(ENV_PREFIX).filter(move |key| is_for_figment(&key.as_str().to_lowercase()));
         let figment = Figment::from(Serialized::defaults(Self::default())).merge(toml).merge(environment.split("__"));
-        let mut config: Self = figment.extract().map_err(|error| {
-            let lines: Vec<String> = error.into_iter().map(|error| error.to_string()).collect();
-            anyhow!("configuration: {}", lines.join("; "))
-        })?;
+        let mut config: Self =
+            figment.extract().map_err(|error| anyhow!("configuration: {}", errors::describe(error)))?;
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let variables: Vec<(String, String)> = std::env::vars_os().filter_map(text).collect();
         config.take_options(&variables);
@@ -176,20 +177,7 @@ impl Config {
         config.take_former_connections()?;
         config.settings()?;
         config.check_connections()?;
-        for (name, value, least) in [
-            ("stream.batch_rows", config.stream.batch_rows, 1),
-            ("stream.uncommitted_bytes", config.stream.uncommitted_bytes, 1 << 20),
-            ("panes.memory_bytes", config.panes.memory_bytes, 1 << 20),
-            ("api.connections", config.api.connections, 2),
-            ("api.answer_bytes", config.api.answer_bytes, 1 << 20),
-            ("query.memory_bytes", config.query.memory_bytes, 1 << 20),
-            ("query.timeout_seconds", usize::try_from(config.query.timeout_seconds).unwrap_or(usize::MAX), 1),
-            ("query.running_max", config.query.running_max, 1),
-        ] {
-            if value < least {
-                bail!("configuration: {name} is {value}, it must be at least {least}");
-            }
-        }
+        values::check(&config)?;
         Ok(config)
     }
 

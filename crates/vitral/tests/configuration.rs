@@ -5,6 +5,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
+use std::process::Command;
 
 use serde_json::Value;
 use vitral::config::Config;
@@ -13,7 +14,8 @@ const HEADER: &str = "# Configuration
 
 Every key, as the code has it (`crates/vitral/tests/configuration.rs` writes this page and compares it). Defaults < `vitral.toml` < environment < flags: the key
 `stream.snapshot_seconds` is `VITRAL__STREAM__SNAPSHOT_SECONDS` in the environment. A key that is not listed here is an error that names it; a
-renamed one goes on working for one release, with a warning. `vitral config show` prints what is in force, secrets hidden. [examples/vitral.toml](../examples/vitral.toml) is a file to start from.
+renamed one goes on working for one release, with a warning. `vitral.toml` is looked for in the folder where `vitral` is started, and nowhere above; relative
+paths begin there too. `vitral config show` prints what is in force, secrets hidden. [examples/vitral.toml](../examples/vitral.toml) is a file to start from.
 ";
 
 #[test]
@@ -55,6 +57,22 @@ fn the_sample_is_a_configuration() {
     });
     assert_ne!(proposed, text, "nothing is proposed");
     load(&proposed).unwrap_or_else(|error| panic!("what the sample proposes: {error}"));
+}
+
+#[test]
+fn a_file_of_a_folder_above_is_another_installations() {
+    let outer = tempfile::tempdir().expect("a folder");
+    std::fs::write(outer.path().join("vitral.toml"), "[domain]\ntitle = 'Outer'").expect("written");
+    let inner = outer.path().join("inner");
+    std::fs::create_dir(&inner).expect("a folder");
+    let shown = |folder: &Path| {
+        let output = Command::new(env!("CARGO_BIN_EXE_vitral")).args(["config", "show"]).current_dir(folder).output();
+        let output = output.expect("it runs");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("text")
+    };
+    assert!(shown(outer.path()).contains("Outer"));
+    assert!(!shown(&inner).contains("Outer"));
 }
 
 #[test]

@@ -246,7 +246,7 @@ mod tests {
                 ["connections.db.url", "postgresql://"],
             ),
             ("[connections.Kafka]\nurl = 'kafka://a:9092'", ["connections.Kafka", "lower-case"]),
-            ("[connections.kafka]\nurl = 'kafka://a'\npassword = 'hush'", ["connections.kafka", "unknown field"]),
+            ("[connections.kafka]\nurl = 'kafka://a'\npassword = 'hush'", ["connections.kafka", "is not a key"]),
             (
                 "[connections.kafka]\nurl = 'kafka://a'\nsecrets = { pin = 4711 }",
                 ["connections.kafka.secrets.pin", "quotes"],
