@@ -1,6 +1,8 @@
 //! What an import would do, with nothing written: how each column is understood, the first rows as they would come in, and what would be
 //! refused and why.
 
+mod unused;
+
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
@@ -8,6 +10,7 @@ use vitral_schemas::topic::history_columns;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Layout, Location};
 
+pub use self::unused::Unused;
 use super::forms::{Form, Numbers};
 use super::known::{Known, Standing};
 use super::legacy::Legacy;
@@ -26,6 +29,8 @@ pub struct Preview {
     pub columns: Vec<Column>,
     /// The first rows that would count, in the topic's columns that have a value in any of them.
     pub rows: RecordBatch,
+    /// The file's columns that would not be used.
+    pub unused: Vec<Unused>,
     /// Counts of the rows that were looked at, and why some would be refused.
     pub imported: Imported,
     /// Whether that is every row of the file.
@@ -70,6 +75,7 @@ impl Import {
 
         let header = source.header().to_vec();
         let notes = [source.notes(), &mapping.hints].concat();
+        let mut unused = unused::Counter::new(&header, &mapping.unused);
         let mut imported = Imported { unused: mapping.unused.clone(), notes, ..Imported::default() };
         let mut columns: Vec<(usize, Column)> = mapping
             .filled()
@@ -97,6 +103,7 @@ impl Import {
                 break;
             }
             fill_examples(&mut columns, &rows);
+            unused.count(&rows);
             let mut new = Vec::with_capacity(rows.len());
             for row in rows {
                 let marks = marker.marks(&row);
@@ -129,7 +136,8 @@ impl Import {
             })
             .collect();
         let rows = rows.project(&kept).map_err(engine)?;
-        Ok(Preview { columns: columns.into_iter().map(|(_, column)| column).collect(), rows, imported, is_whole })
+        let columns = columns.into_iter().map(|(_, column)| column).collect();
+        Ok(Preview { columns, rows, unused: unused.end(), imported, is_whole })
     }
 
     fn words(&self, form: Form) -> String {

@@ -9,7 +9,7 @@ mod report;
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
 
-use anyhow::{Context, bail};
+use anyhow::{Context as _, bail};
 use chrono::Utc;
 use chrono_tz::Tz;
 use clap::{Args, Subcommand, ValueEnum};
@@ -234,8 +234,10 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
             Err(error) => {
                 let error = describe(&error);
                 let name = one_line(&files.name(index)).into_owned();
-                answer(&format!("{name}: failed: {error}"));
-                done.failed.push((name, error));
+                // Most errors begin with the file's name.
+                let error = error.strip_prefix(&name).map_or_else(|| format!(": {error}"), str::to_owned);
+                answer(&format!("{name}{error}"));
+                done.failed.push(format!("{name}{error}"));
             }
         }
     }
@@ -251,7 +253,7 @@ struct Done {
     /// What to say of files with more refused rows than allowed.
     above: Vec<String>,
     /// Files that could not be imported, or not wholly, and why.
-    failed: Vec<(String, String)>,
+    failed: Vec<String>,
 }
 
 impl Done {
@@ -266,10 +268,8 @@ impl Done {
             ));
         }
         if !failed.is_empty() {
-            let shown = failed
-                .iter()
-                .map(|(file, error)| format!("\n{file}: {error}"))
-                .chain(above.iter().map(|above| format!("\n{above}")));
+            let shown =
+                failed.iter().map(|failed| format!("\n{failed}")).chain(above.iter().map(|above| format!("\n{above}")));
             bail!("{} of {files} files failed:{}", failed.len(), shown.collect::<String>());
         }
         if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
@@ -340,13 +340,13 @@ fn progress(file: &File) -> impl FnMut(u64, u64) + use<> {
 /// Writes the act down, whatever came of it.
 async fn recorded(
     act: Act,
-    outcome: Result<Imported, vitral_batch::BatchError>,
+    outcome: Result<Imported, BatchError>,
     file: &File,
     before: Option<String>,
     world: &World<'_>,
 ) -> anyhow::Result<Imported> {
     let act = Act { before, ..act };
-    match outcome.with_context(|| format!("{} was not imported completely", file.name)) {
+    match outcome.map_err(|error| of_file(error, &file.name)) {
         Ok(imported) => {
             let after = json!({
                 "arquivo": file.name, "contadas": imported.own_before + imported.accepted,
@@ -365,6 +365,13 @@ async fn recorded(
             Err(error)
         }
     }
+}
+
+/// The error, with the file's name if it does not begin with it.
+fn of_file(error: BatchError, file: &str) -> anyhow::Error {
+    let is_named = error.to_string().starts_with(file);
+    let error = anyhow::Error::from(error);
+    if is_named { error } else { error.context(format!("{file} was not imported completely")) }
 }
 
 /// Counts by name, for the audit trail.

@@ -38,6 +38,22 @@ fn headings_are_alike_whatever_their_case_accents_and_signs() {
 }
 
 #[test]
+fn numbers_and_codes_are_known_by_the_headings_of_brazilian_reports() {
+    for order in ["Nº Pedido", "N. do pedido", "Nº do Pedido", "Número do Pedido", "Código do pedido"] {
+        let expected = [
+            (order, "id_pedido"),
+            ("Data", "timestamp"),
+            ("Cód. Produto", "id_produto"),
+            ("Valor", "valor_total"),
+            ("UF", "regiao"),
+        ];
+        assert_eq!(filled(&[order, "Data", "Cód. Produto", "Valor", "UF"], &[]), pairs(&expected));
+    }
+    let error = mapped(&["Data", "Código do Produto", "Produto", "Valor"], &[]).expect_err("a code and a name");
+    assert!(error.contains("--map \"Código do Produto=id_produto\""), "{error}");
+}
+
+#[test]
 fn what_the_user_names_goes_before_what_is_alike() {
     let header = ["Pedido", "Valor", "Data", "Data da Venda"];
     let expected = [("Pedido", "id_pedido"), ("Valor", "valor_total"), ("Data da Venda", "timestamp")];

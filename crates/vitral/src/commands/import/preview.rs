@@ -18,8 +18,17 @@ pub(super) fn show(import: &Import, file: &str, preview: &Preview) -> anyhow::Re
         answer(&format!("  {theirs}{pad} -> {}{form}, first {:?}", column.ours, column.example));
     }
     answer(&format!("  currency {} where a row names none, time zone {}", import.currency, import.zone));
-    if !preview.imported.unused.is_empty() {
-        answer(&format!("  not used: {}", one_line(&listed(&preview.imported.unused))));
+    if !preview.unused.is_empty() {
+        let shown = preview.unused.iter().map(|unused| {
+            let values = unused.values.iter().map(|(value, rows)| format!("{value} {rows}"));
+            let values = values.collect::<Vec<_>>().join(", ");
+            if values.is_empty() { unused.name.clone() } else { format!("{} ({values})", unused.name) }
+        });
+        answer(&format!("  not used: {}", one_line(&listed(shown))));
+        // Of the first rows alone it may be no more than chance.
+        if preview.is_whole && preview.unused.iter().any(|unused| !unused.values.is_empty()) {
+            answer("  if one of their values says that a row does not count, leave such rows out with --where");
+        }
     }
     for note in &preview.imported.notes {
         answer(&format!("  {}", one_line(note)));
