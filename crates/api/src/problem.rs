@@ -85,11 +85,19 @@ impl Problem {
     }
 
     pub(crate) fn not_found(path: &str) -> Self {
+        let remedy = "GET /metricas lists the metrics; the page at / links to the rest";
+        Self::new(StatusCode::NOT_FOUND, "not_found", format!("nothing answers at {path}"), remedy)
+    }
+
+    /// The same, with the catalog's endpoints.
+    pub(crate) fn unknown_path<'a>(path: &str, known: impl Iterator<Item = &'a str>) -> Self {
+        let mut known: Vec<_> = known.collect();
+        known.sort_unstable();
         Self::new(
             StatusCode::NOT_FOUND,
             "not_found",
             format!("nothing answers at {path}"),
-            "GET /metricas lists the metrics; the page at / links to the rest",
+            format!("use one of {}, or of the metrics that GET /metricas lists", known.join(", ")),
         )
     }
 

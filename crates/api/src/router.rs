@@ -93,8 +93,8 @@ async fn telemetry(State(shared): State<Arc<Shared>>) -> Result<Response, Proble
     Ok(([(CONTENT_TYPE, "application/openmetrics-text; version=1.0.0; charset=utf-8")], text).into_response())
 }
 
-async fn not_found(uri: Uri) -> Problem {
-    Problem::not_found(uri.path())
+async fn not_found(State(shared): State<Arc<Shared>>, uri: Uri) -> Problem {
+    Problem::unknown_path(uri.path(), shared.catalog.endpoints.iter().map(|endpoint| endpoint.path.as_str()))
 }
 
 async fn method_not_allowed(method: Method, uri: Uri) -> Problem {

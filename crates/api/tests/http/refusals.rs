@@ -86,6 +86,7 @@ async fn wrong_addresses_and_methods() {
     ] {
         problem(&world.get(path).await, 404, "not_found", "GET /metricas");
     }
+    problem(&world.get("/vendas").await, 404, "not_found", "/vendas/resumo");
     for path in ["/metricas/nada", "/metricas/nada/ao_vivo"] {
         problem(&world.get(path).await, 404, "unknown_metric", "produtos_mais_vistos");
     }
