@@ -7,6 +7,9 @@ import { HOUR, MINUTE, floorTo, sumMoney, sumOf, valueAt } from '../shared/windo
 const ACTIVE_SPAN = 5 * MINUTE;
 /** Smaller changes than this show as no change. */
 const FLAT = 0.0005;
+/** Longer figures than these are written smaller, so that millions fit a phone's tile. */
+const LONG = 12;
+const VERY_LONG = 14;
 /** A change against fewer users or orders than this says nothing. */
 const LEAST_BASE = 20;
 
@@ -50,7 +53,7 @@ export class Tiles {
     const whole = known(edge - 2 * HOUR);
     this.show('hour', {
       value: started ? money(hour, currency) : null,
-      when: known(edge - HOUR) ? period(edge - HOUR, edge, now) : started ? `${period(dataSince, edge, now)}, parcial` : '',
+      when: known(edge - HOUR) ? period(edge - HOUR, edge, now) : started && dataSince < edge ? `${period(dataSince, edge, now)}, parcial` : '',
       previous: begun ? money(hourBefore, currency) : null,
       previousLabel: whole || !begun ? '60 min anteriores' : '60 min anteriores, incompletos',
       ratio: whole ? ratio(hour, hourBefore, sumOf(rows, edge - 2 * HOUR, edge - HOUR, 'pedidos')) : null,
@@ -72,6 +75,8 @@ export class Tiles {
   show(id, { value, when, previous, previousLabel, ratio: delta }) {
     const tile = this.tiles.get(id);
     setText(tile.value, value ?? '—');
+    const { length } = value ?? '';
+    tile.value.dataset.length = length > VERY_LONG ? 'very-long' : length > LONG ? 'long' : 'short';
     setText(tile.when, value === null ? '' : when);
     setText(tile.previous, previous === null ? `${previousLabel}: sem dados` : `${previousLabel}: ${previous}`);
     const shown = delta !== null && value !== null;

@@ -14,6 +14,9 @@ const REASONS = {
   valor: 'um campo tem um valor não permitido',
 };
 
+/** More than these are folded away: on a phone they would hide the numbers. */
+const OPEN = 3;
+
 export class Notices {
   /** `reasons` name a domain's own fields. */
   constructor(host, reasons = {}) {
@@ -28,16 +31,31 @@ export class Notices {
     if (state === this.shown) return;
     this.shown = state;
     this.host.hidden = !rows.length;
-    this.host.replaceChildren(...rows.map((row) => el('p', {}, el('strong', {}, title(row, now)), ' ', this.text(row, now))));
+    const lines = rows.map((row) => el('p', {}, el('strong', {}, title(row, now)), ' ', ...this.text(row, now)));
+    const folded = lines.splice(OPEN);
+    if (folded.length) {
+      const isOpen = Boolean(this.more?.open);
+      const others = folded.length === 1 ? 'mais um motivo' : `mais ${integer(folded.length)} motivos`;
+      this.more = el('details', { open: isOpen }, el('summary', {}, others), ...folded);
+      lines.push(this.more);
+    }
+    this.host.replaceChildren(...lines);
   }
 
+  /** Pieces of a line: texts and commands. */
   text({ veredito, motivo, instante, particao, deslocamento }, now) {
     const place = `(partição ${particao}, deslocamento ${deslocamento})`;
     if (veredito === 'atrasada') {
       const at = instante ? ` ${moment(parseTime(instante), now, true)}` : '';
-      return `O horário${at} ${place} ficou para trás dos eventos mais novos, e as janelas dele já fecharam. Envie horários atuais; para eventos do passado, comece vitral demo --rate 0 com outro --data-dir, ou use vitral import.`;
+      return [
+        `O horário${at} ${place} ficou para trás dos eventos mais novos, e as janelas dele já fecharam. Envie horários atuais; para eventos do passado, comece `,
+        el('code', {}, 'vitral demo --rate 0'), ' com outro ', el('code', {}, '--data-dir'), ', ou use ', el('code', {}, 'vitral import'), '.',
+      ];
     }
-    return `Motivo: ${this.reasons[motivo] ?? motivo} ${place}. Corrija o produtor e envie de novo.`;
+    return [
+      `Motivo: ${this.reasons[motivo] ?? motivo} ${place}. Corrija o produtor e envie de novo; `,
+      el('code', {}, 'vitral ledger list'), ' mostra a causa exata.',
+    ];
   }
 }
 

@@ -40,10 +40,11 @@ export class Origin {
       table.append(root);
       this.rows.set(verdict.name, { piece, count, part, root });
     }
+    this.readLabel = el('span');
     this.watermark = el('dd');
     this.idle = el('dd');
     host.append(
-      el('p', { class: 'origin-head' }, this.read, ' mensagens lidas', this.rate),
+      el('p', { class: 'origin-head' }, this.read, this.readLabel, this.rate),
       this.strip,
       table,
       el('dl', { class: 'origin-facts' },
@@ -59,6 +60,7 @@ export class Origin {
     const counts = Object.fromEntries(VERDICTS.map(({ name }) => [name, Number(completeness[name] ?? 0)]));
     counts.outras = Math.max(0, read - counts.contadas - counts.duplicadas - counts.atrasadas - counts.recusadas);
     setText(this.read, integer(read));
+    setText(this.readLabel, read === 1 ? ' mensagem lida' : ' mensagens lidas');
     setText(this.rate, this.rateText(read, now));
     for (const [name, row] of this.rows) {
       row.root.hidden = name === 'outras' && counts.outras === 0;
