@@ -21,23 +21,64 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A plain level is ours; the engines say much that only their developers need.
+/// A plain level is that of all our crates, whose names begin alike; the engines say much that only their developers need. What the
+/// Kafka library calls an error is logged by `vitral_connect_kafka`, in words that say what to do.
 fn directives(level: &str) -> String {
-    const OURS: [&str; 10] = [
-        "vitral",
-        "vitral_api",
-        "vitral_batch",
-        "vitral_broker",
-        "vitral_connect",
-        "vitral_connect_kafka",
-        "vitral_panes",
-        "vitral_schemas",
-        "vitral_store",
-        "vitral_stream",
-    ];
     if level.contains(['=', ',']) {
         return level.to_owned();
     }
-    let ours: Vec<String> = OURS.iter().map(|name| format!("{name}={level}")).collect();
-    format!("warn,librdkafka=off,deltalake_core::writer=error,buoyant_kernel::snapshot=off,{}", ours.join(","))
+    format!(
+        "warn,librdkafka=off,rdkafka::client=off,deltalake_core::writer=error,buoyant_kernel::snapshot=off,vitral={level}"
+    )
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Result, Write};
+    use std::sync::{Arc, Mutex, PoisonError};
+
+    use super::*;
+
+    #[derive(Clone, Default)]
+    struct Kept(Arc<Mutex<Vec<u8>>>);
+
+    impl Write for Kept {
+        fn write(&mut self, bytes: &[u8]) -> Result<usize> {
+            self.0.lock().unwrap_or_else(PoisonError::into_inner).write(bytes)
+        }
+
+        fn flush(&mut self) -> Result<()> {
+            Ok(())
+        }
+    }
+
+    fn logged(level: &str, events: impl FnOnce()) -> String {
+        let kept = Kept::default();
+        let writer = kept.clone();
+        let filter = EnvFilter::builder().parse(directives(level)).expect("directives");
+        let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(move || writer.clone()).finish();
+        tracing::subscriber::with_default(subscriber, events);
+        let bytes = kept.0.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        String::from_utf8(bytes).expect("text")
+    }
+
+    #[test]
+    fn a_plain_level_is_that_of_all_our_crates() {
+        let said = logged("debug", || {
+            tracing::debug!(target: "vitral_query::reader", "of the queries");
+            tracing::debug!(target: "vitral_connect_postgres", "of the warehouse");
+            tracing::debug!(target: "datafusion", "of the engine");
+        });
+        assert!(said.contains("of the queries") && said.contains("of the warehouse"), "{said}");
+        assert!(!said.contains("of the engine"), "{said}");
+    }
+
+    #[test]
+    fn the_kafka_librarys_own_errors_are_not_said_twice() {
+        let said = logged("info", || {
+            tracing::error!(target: "rdkafka::client", "librdkafka: Global error: PartitionEOF");
+            tracing::warn!(target: "vitral_connect_kafka::connection", "kafka: the broker is not reached");
+        });
+        assert!(!said.contains("PartitionEOF") && said.contains("the broker is not reached"), "{said}");
+    }
 }
