@@ -143,6 +143,7 @@ fn what_can_fail_on_data_is_warned_of_with_its_place() {
     let warned = [
         (metric("count(*) FILTER (WHERE tipo_evento = 'compra') * 100 / count(*)"), 3, "divide_half_up"),
         (metric("sum(quantidade % (quantidade - 1))"), 3, "nullif(quantidade - 1, 0)"),
+        (metric("sum(quantidade % (quantidade - 1))"), 3, "quantidade % (quantidade - 1) fails where"),
         (metric("sum(preco / 0)"), 3, "0 is 0"),
         (metric("sum(CAST(id_produto AS BIGINT))"), 3, "try_cast(id_produto AS BIGINT)"),
         (metric("max(split_part(id_produto, '-', 2)::INT)"), 3, "try_cast"),

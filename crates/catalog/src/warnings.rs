@@ -107,6 +107,7 @@ impl Suspect {
                 if is_float || is_never_zero(divisor) {
                     return None;
                 }
+                let written = divisor;
                 let divisor = match divisor {
                     Expr::Nested(inner) => inner,
                     other => other,
@@ -118,7 +119,7 @@ impl Suspect {
                     ),
                     _ => format!("{dividend} {operator} nullif({divisor}, 0) gives null at 0"),
                 };
-                Some(at.error(format!("{dividend} {operator} {divisor} fails where {divisor} is 0"), remedy))
+                Some(at.error(format!("{dividend} {operator} {written} fails where {divisor} is 0"), remedy))
             }
             Self::Cast { at, operand, data_type } => {
                 let can_fail = kind_of(operand, columns) == Kind::Text

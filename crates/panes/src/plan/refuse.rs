@@ -82,11 +82,19 @@ fn check_aggregate(metric: &Metric, aggregate: &Aggregate) -> Result<(), PanesEr
         };
         let name = function.func.name();
         let position = metric.function_position(name);
-        if !ORDERLESS.contains(&name) || !function.params.order_by.is_empty() {
+        if !ORDERLESS.contains(&name) {
+            return Err(at(
+                &position,
+                format!("metric {}: {name} is not an aggregate of metrics", metric.name),
+                "use count, sum, avg, min, max, bool_and, bool_or, bit_and, bit_or, bit_xor or approx_distinct: they give the same \
+                 answer for the rows in any order and any split",
+            ));
+        }
+        if !function.params.order_by.is_empty() {
             return Err(at(
                 &position,
                 format!("metric {}: {name} depends on the order of the rows", metric.name),
-                "use count, sum, avg, min, max, bool_and, bool_or, bit_and, bit_or, bit_xor or approx_distinct",
+                "leave ORDER BY out of the aggregate",
             ));
         }
         if function.params.distinct && name != "count" {

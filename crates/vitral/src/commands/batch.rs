@@ -160,6 +160,11 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
                 tracing::info!(%error, "waiting");
                 tokio::time::sleep(WAIT).await;
             }
+            // Those of this process are names of jobs too.
+            Err(BatchError::NoJob { job, known }) => {
+                let known = [known.as_str(), CHECKS, COMPACTION, RETENTION].join(", ");
+                return Err(BatchError::NoJob { job, known: known.trim_start_matches(", ").to_owned() }.into());
+            }
             done => break done.with_context(|| format!("job {} failed", flags.job))?,
         }
     };

@@ -7,6 +7,7 @@ use std::sync::Arc;
 
 use anyhow::Context;
 use clap::Args;
+use vitral_batch::import::wording::counted;
 use vitral_batch::planning;
 use vitral_catalog::{Catalog, Diagnostic, Diagnostics};
 use vitral_query::{in_order, served_errors};
@@ -40,20 +41,19 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         crate::output::answer(&format!("warning: {warning}"));
     }
     let text = format!(
-        "{} topics, {} metrics, {} views, {} endpoints, {} reference tables, {} tables of jobs, {} checks, {} profiles: all parse and plan",
-        catalog.topics.len(),
-        catalog.metrics.len(),
-        catalog.views.len(),
-        catalog.endpoints.len(),
-        catalog.references.len(),
-        catalog.job_tables.len(),
-        catalog.checks.len(),
-        catalog.profiles.len()
+        "{}, {}, {}, {}, {}, {}, {}, {}: all parse and plan",
+        counted(catalog.topics.len() as u64, "topic"),
+        counted(catalog.metrics.len() as u64, "metric"),
+        counted(catalog.views.len() as u64, "view"),
+        counted(catalog.endpoints.len() as u64, "endpoint"),
+        counted(catalog.references.len() as u64, "reference table"),
+        counted(catalog.job_tables.len() as u64, "job table"),
+        counted(catalog.checks.len() as u64, "check"),
+        counted(catalog.profiles.len() as u64, "profile")
     );
     let text = match warnings.len() {
         0 => text,
-        1 => format!("{text}; 1 warning"),
-        count => format!("{text}; {count} warnings"),
+        count => format!("{text}; {}", counted(count as u64, "warning")),
     };
     crate::output::answer(&text);
     match flags.try_on {

@@ -26,18 +26,18 @@ use crate::output::terminal::table;
 
 #[derive(Debug, Subcommand)]
 pub enum Command {
-    /// Show them, the newest first.
+    /// Show the rows that did not count, the newest first.
     List(ListFlags),
-    /// Feed them again: refused messages by what the catalog says now, late ones as if they had come in time.
+    /// Feed them to the metrics again: refused messages by what the catalog says now, late ones as if they had come in time.
     Replay(Flags),
 }
 
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// Only those: a reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada; to list, also pulado or log_novo.
+    /// Only rows with this reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada; `list` also takes pulado and log_novo.
     #[arg(long, value_name = "R")]
     reason: Option<String>,
-    /// That arrived at or after this time (RFC 3339) ...
+    /// Only rows that arrived at or after this time (RFC 3339) ...
     #[arg(long, value_name = "T", value_parser = instant)]
     from: Option<DateTime<Utc>>,
     /// ... and before this one.
@@ -49,7 +49,7 @@ pub struct Flags {
 pub struct ListFlags {
     #[command(flatten)]
     flags: Flags,
-    /// At most so many of each topic.
+    /// At most this many rows of each topic.
     #[arg(long, value_name = "N", default_value_t = 100)]
     limit: usize,
 }

@@ -93,7 +93,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         let outcome = verdict(&compared, &breaks);
         if outcome.as_ref().is_err_and(|error| error.is::<NothingToCompare>()) {
             let first_ms = first_ms(&catalog, &settings, &store, LONG_AGO_MS).await?;
-            answer(&whence(first_ms, settings.time_zone));
+            answer(&whence(first_ms, range, settings.time_zone));
             answer("VERDICT: nothing to compare");
         }
         outcome
@@ -176,11 +176,18 @@ fn verdict(compared: &[MetricComparison], breaks: &[(String, Break)]) -> anyhow:
 }
 
 /// What there is to compare, for a user who named a time without any.
-fn whence(first_ms: Option<i64>, zone: Tz) -> String {
+fn whence(first_ms: Option<i64>, range: TimeRange, zone: Tz) -> String {
     match first_ms.and_then(DateTime::from_timestamp_millis) {
         None => "nothing that counts was archived yet, and nothing is published".to_owned(),
         Some(first) => {
+            let is_within = (range.from_ms..range.to_ms).contains(&first.timestamp_millis());
             let first = first.with_timezone(&zone).to_rfc3339();
+            if is_within {
+                return format!(
+                    "there are events of this time since {first}, but none of its windows is final yet: a window is published once the \
+                     watermark has passed its end by the topic's lateness, which is an hour unless the topic's file says otherwise"
+                );
+            }
             format!(
                 "no window of this time is published; the first that holds events or is published starts at {first}"
             )

@@ -1,7 +1,7 @@
 //! `vitral simulate`: synthetic events to Kafka or a file.
 
 use std::fs::File;
-use std::io::BufWriter;
+use std::io::{BufWriter, ErrorKind};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -31,7 +31,7 @@ pub struct Flags {
     /// Messages sent to Kafka a second, however far apart their event times are (default: as fast as it goes).
     #[arg(long, value_name = "N")]
     pace: Option<f64>,
-    /// `kafka`, or a file that gets one message a line.
+    /// `kafka`, or a file that gets one message a line; `-` is standard output.
     #[arg(long, value_name = "kafka|FILE", default_value = "kafka")]
     to: String,
     /// The topic, when sending to Kafka.
@@ -59,6 +59,14 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
         ..SimulatorConfig::default()
     });
     let messages = simulator.take(flags.count);
+    if flags.to == "-" {
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        return match write_lines(messages, &mut out) {
+            // Whoever reads it has had enough, as `head` does.
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
+            written => written.context("standard output cannot be written to"),
+        };
+    }
     if flags.to != "kafka" {
         let failed = || format!("{} cannot be written", flags.to);
         let mut file = BufWriter::new(File::create(&flags.to).with_context(failed)?);

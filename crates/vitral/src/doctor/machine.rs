@@ -12,6 +12,7 @@ use std::time::Duration;
 use chrono::{Offset, Utc};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use vitral_batch::import::wording::counted;
 use vitral_catalog::Catalog;
 use vitral_schemas::finding::Finding;
 
@@ -36,7 +37,11 @@ pub fn catalog(config: &Config) -> (Vec<Finding>, Option<Catalog>) {
     });
     match read {
         Ok(catalog) => {
-            let found = format!("{} topics and {} metrics parse and plan", catalog.topics.len(), catalog.metrics.len());
+            let found = format!(
+                "{} and {} parse and plan",
+                counted(catalog.topics.len() as u64, "topic"),
+                counted(catalog.metrics.len() as u64, "metric")
+            );
             (vec![Finding::ok("configuration", "is read"), Finding::ok("catalog", found)], Some(catalog))
         }
         Err(error) => {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 use arrow::util::pretty::pretty_format_batches;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
+use vitral_batch::import::wording::counted;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_query::{Limits, QueryError, Reader, References, Store};
 
@@ -65,8 +66,10 @@ pub(super) async fn run(
         for metric in tried {
             let nanos = metric.folding.as_nanos() / (metric.events.max(1) as u128);
             answer(&format!(
-                "\n{}: {} events, {} windows, {nanos} ns of CPU time for each event",
-                metric.metric, metric.events, metric.windows
+                "\n{}: {}, {}, {nanos} ns of CPU time for each event",
+                metric.metric,
+                counted(metric.events as u64, "event"),
+                counted(metric.windows as u64, "window")
             ));
             answer(&pretty_format_batches(&[metric.rows]).context("the rows cannot be shown")?.to_string());
         }
@@ -88,7 +91,7 @@ pub(super) async fn run(
 fn time(micros: Option<i64>) -> String {
     micros
         .and_then(DateTime::from_timestamp_micros)
-        .map_or_else(|| "the beginning".to_owned(), |time| time.to_rfc3339())
+        .map_or_else(|| "the beginning".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
 }
 
 fn cause(error: &QueryError) -> String {
