@@ -84,6 +84,30 @@ fn checks_without_their_reference_tables_are_not_ok() {
 }
 
 #[test]
+fn a_job_over_a_folder_that_is_not_there_says_so() {
+    let dir = folder();
+    let said = vitral(dir.path(), &["batch", "run", "receita_mensal"]);
+    assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
+    assert!(said.out.contains("there was nothing at data: name"), "{}", said.out);
+    import(dir.path(), "a.csv", "pedido,produto,valor,data\nA1,p1,10.00,2025-05-14\n");
+    let said = vitral(dir.path(), &["batch", "run", "receita_mensal"]);
+    assert!(said.code == Some(0) && !said.out.contains("there was nothing"), "{} {}", said.out, said.err);
+}
+
+#[test]
+fn events_can_be_piped() {
+    let dir = folder();
+    let said = vitral(dir.path(), &["simulate", "--count", "3", "--to", "-"]);
+    assert!(
+        said.code == Some(0) && said.out.lines().count() == 3 && said.out.starts_with('{'),
+        "{} {}",
+        said.out,
+        said.err
+    );
+    assert!(!dir.path().join("-").exists());
+}
+
+#[test]
 fn a_job_for_all_days_says_which_have_rows() {
     let dir = folder();
     import(dir.path(), "a.csv", "pedido,produto,valor,data\nA1,p1,10.00,2025-05-14\n");

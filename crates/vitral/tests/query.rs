@@ -100,6 +100,11 @@ fn every_format_has_the_same_rows() {
     assert_eq!((said.code, said.out.as_str()), (Some(0), ""), "{}", said.err);
     let bytes = std::fs::read(&file).expect("written");
     assert!(bytes.starts_with(b"PAR1") && bytes.ends_with(b"PAR1"));
+    // A file's ending says what it is, if nothing else does.
+    let file = dir.path().join("rows.CSV");
+    let said = vitral(&data, &["query", sql, "--output", file.to_str().expect("a path")]);
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    assert_eq!(std::fs::read_to_string(&file).expect("written"), query(&data, sql, "csv").out);
     assert_eq!(query(&data, "SELECT 1 AS n WHERE false", "json").out, "[]\n");
 }
 

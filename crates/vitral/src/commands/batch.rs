@@ -151,6 +151,8 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         found.extend(checks::quarantined(&store, days).await?);
         return show_checks(&found, from, to);
     }
+    // A job over nothing is done at once, and makes the folder: somebody who has mistyped it would never know.
+    let is_missing = config.store.url.is_none() && !common.data_dir.is_dir();
     let warehouse = vitral_connect_postgres::open(&config.warehouse()?, &config.store.options, &store).await?;
     let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref(), allow_open: flags.allow_open };
     let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
@@ -170,6 +172,12 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
     };
     for table in &done {
         show(table);
+    }
+    if is_missing {
+        let dir = common.data_dir.display();
+        answer(&format!(
+            "there was nothing at {dir}: name the data directory of a stream, demo or import with --data-dir"
+        ));
     }
     Ok(())
 }

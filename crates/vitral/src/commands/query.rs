@@ -2,7 +2,8 @@
 
 mod output;
 
-use std::path::PathBuf;
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,8 +24,9 @@ const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Flags {
     /// One SELECT over topics, metrics, views, reference tables, livro and the engine's other tables. information_schema.tables lists them.
     sql: String,
-    #[arg(long, value_enum, default_value_t = Format::Table)]
-    format: Format,
+    /// How rows are written; else as the ending of --output says, or as a table.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
     /// Write to this file instead of standard output.
     #[arg(long, value_name = "FILE")]
     output: Option<PathBuf>,
@@ -37,6 +39,14 @@ enum Format {
     Csv,
     Json,
     Parquet,
+}
+
+impl Flags {
+    fn format(&self) -> Format {
+        let ending = self.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
+        let by_name = || ending.and_then(|ending| Format::from_str(ending, true).ok());
+        self.format.or_else(by_name).unwrap_or(Format::Table)
+    }
 }
 
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {

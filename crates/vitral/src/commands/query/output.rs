@@ -20,7 +20,7 @@ const PIECE_BYTES: usize = 64 << 10;
 /// Bytes of a file would only disturb a terminal.
 pub(super) fn check(flags: &Flags) -> Result<(), BadArguments> {
     let is_shown = flags.output.is_none() && io::stdout().is_terminal();
-    if flags.format == Format::Parquet && is_shown {
+    if flags.format() == Format::Parquet && is_shown {
         return Err(BadArguments("parquet is not for terminals: name a file with --output, or redirect".to_owned()));
     }
     Ok(())
@@ -28,7 +28,7 @@ pub(super) fn check(flags: &Flags) -> Result<(), BadArguments> {
 
 pub(super) async fn write(rows: RowStream, flags: &Flags) -> anyhow::Result<()> {
     let to: Box<dyn Write + Send> = match &flags.output {
-        None if flags.format == Format::Table => return table(rows, answer).await,
+        None if flags.format() == Format::Table => return table(rows, answer).await,
         None => Box::new(io::stdout()),
         Some(path) => {
             let file = File::create(path).with_context(|| format!("{} cannot be written", path.display()))?;
@@ -36,7 +36,7 @@ pub(super) async fn write(rows: RowStream, flags: &Flags) -> anyhow::Result<()> 
         }
     };
     let mut to = BufWriter::new(to);
-    let written = match flags.format {
+    let written = match flags.format() {
         Format::Table => {
             let mut text = String::new();
             table(rows, |part| text.push_str(&format!("{part}\n"))).await?;
