@@ -16,6 +16,8 @@ const REASONS = {
 
 /** More than these are folded away: on a phone they would hide the numbers. */
 const OPEN = 3;
+/** Where the browser keeps what its reader has hidden. */
+const HIDDEN = 'vitral-avisos-ocultos';
 
 export class Notices {
   /** `reasons` name a domain's own fields. */
@@ -30,7 +32,7 @@ export class Notices {
     const state = JSON.stringify(rows);
     if (state === this.shown) return;
     this.shown = state;
-    this.host.hidden = !rows.length;
+    this.host.hidden = !rows.length || hidden() === state;
     const lines = rows.map((row) => el('p', {}, el('strong', {}, title(row, now)), ' ', ...this.text(row, now)));
     const folded = lines.splice(OPEN);
     if (folded.length) {
@@ -39,7 +41,12 @@ export class Notices {
       this.more = el('details', { open: isOpen }, el('summary', {}, others), ...folded);
       lines.push(this.more);
     }
-    this.host.replaceChildren(...lines);
+    const hide = el('button', { type: 'button', title: 'Até que outra mensagem não conte' }, 'Ocultar');
+    hide.addEventListener('click', () => {
+      keepHidden(state);
+      this.host.hidden = true;
+    });
+    this.host.replaceChildren(...lines, hide);
   }
 
   /** Pieces of a line: texts and commands. */
@@ -56,6 +63,23 @@ export class Notices {
       `Motivo: ${this.reasons[motivo] ?? motivo} ${place}. Corrija o produtor e envie de novo; `,
       el('code', {}, 'vitral ledger list'), ' mostra a causa exata.',
     ];
+  }
+}
+
+function hidden() {
+  try {
+    return localStorage.getItem(HIDDEN);
+  } catch {
+    return null;
+  }
+}
+
+/** A browser that keeps nothing shows them again when the page is loaded. */
+function keepHidden(state) {
+  try {
+    localStorage.setItem(HIDDEN, state);
+  } catch {
+    // Hidden until then.
   }
 }
 
