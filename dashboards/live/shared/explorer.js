@@ -76,17 +76,12 @@ function item(metric) {
   const link = el(
     'a',
     { class: 'metric-open', href: `${HASH}${encodeURIComponent(metric.nome)}`, title: metric.descricao },
-    el('span', { class: 'metric-name' }, ...breakable(metric.nome)),
+    el('span', { class: 'metric-name' }, metric.nome),
     el('span', { class: 'metric-window' }, windowText(metric.janela)),
     el('span', { class: 'metric-columns' }, columns.map(({ name }) => name).join(', ')),
   );
   const root = el('li', {}, link, el('a', { class: 'json', href: metricUrl(metric), 'aria-label': `JSON de ${metric.nome}` }, 'JSON'));
   return { root, link };
-}
-
-/** A name that breaks after its underscores, and inside a word only where nothing else fits. */
-function breakable(name) {
-  return name.split('_').flatMap((part, index) => (index ? ['_', el('wbr'), part] : [part]));
 }
 
 /** The metric's own address, if it is one a link may follow. */
