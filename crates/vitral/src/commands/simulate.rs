@@ -62,7 +62,7 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     if flags.to == "-" {
         let mut out = BufWriter::new(std::io::stdout().lock());
         return match write_lines(messages, &mut out) {
-            // Whoever reads it has had enough, as `head` does.
+            // The reader has seen enough, as `head` has.
             Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
             written => written.context("standard output cannot be written to"),
         };
