@@ -122,7 +122,7 @@ async fn a_commit_that_came_through_is_known_again() {
     }
 }
 
-/// Each partition's is committed with its rows; the topic's is their minimum for whoever reads.
+/// Each partition's is committed with its rows; readers get the topic's, which is their minimum.
 #[tokio::test]
 async fn watermarks_of_partitions_are_committed_and_never_go_back() {
     let topic = topic();
