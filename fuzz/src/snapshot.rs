@@ -54,7 +54,7 @@ fn write(dir: &Path, name: &str, bytes: &[u8]) {
 fn refused_or_read(found: Result<RecordBatch, StoreError>) -> Option<RecordBatch> {
     match found {
         Ok(batch) => Some(batch),
-        Err(StoreError::Snapshot { .. } | StoreError::Object { .. }) => None,
+        Err(StoreError::Damaged { .. } | StoreError::Object { .. }) => None,
         Err(error) => panic!("a damaged snapshot is another error: {error}"),
     }
 }
