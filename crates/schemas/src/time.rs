@@ -84,7 +84,7 @@ pub fn local_to_utc(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
 pub fn day_start_ms(zone: Tz, day: NaiveDate) -> i64 {
     let midnight = day.and_time(NaiveTime::MIN);
     if let MappedLocalTime::Ambiguous(_, second) = zone.from_local_datetime(&midnight)
-        && (second.clone() - TimeDelta::microseconds(1)).date_naive() < day
+        && (second - TimeDelta::microseconds(1)).date_naive() < day
     {
         return second.timestamp_millis();
     }
