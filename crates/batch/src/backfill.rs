@@ -63,13 +63,8 @@ pub async fn backfill(
     let mut table = MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &location).await?;
     let windows = Windows::new(metric.window, settings.time_zone);
     let end_ms = windows.first_open_ms(watermark.late_before(topic.lateness_ms).ms());
-    // Windows that lack events are not computed: they could not be proved.
-    let whole_from_ms = archive.purged_micros().map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
     let done_ms = table.backfilled_until_ms().await?;
-    if let Some(from_ms) = whole_from_ms.filter(|from_ms| done_ms.is_none_or(|done_ms| done_ms < *from_ms)) {
-        table.begin_at(from_ms, done_ms).await?;
-    }
-    let done_ms = done_ms.max(whole_from_ms);
+    let done_ms = table.begin_where_whole(&windows, archive.purged_micros(), done_ms).await?;
     let next = async |from_ms: i64| next_ms(metric, topic, settings, store, from_ms).await;
     let mut from_ms = done_ms;
     let mut first_ms = next(done_ms.unwrap_or(LONG_AGO_MS)).await?;

@@ -14,6 +14,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::Expr;
+use vitral_schemas::window::Windows;
 
 use self::earlier::Earlier;
 pub use self::published::PublishedWindows;
@@ -76,14 +77,32 @@ impl MetricTable {
         Ok(opened)
     }
 
-    /// Windows that start before `from_ms` can no longer be computed, as their events are purged. Except for those before `done_ms`, which
-    /// the version already has, they are taken from earlier versions. To be called before a history that begins there is computed.
-    pub async fn begin_at(&mut self, from_ms: i64, done_ms: Option<i64>) -> Result<(), StoreError> {
-        let mut transactions = vec![(earlier::from(&self.application), from_ms)];
-        // A version that was left and is declared again has its own windows from before it was left.
-        if let Some(done_ms) = done_ms {
-            let first_ms = self.table.transaction(&earlier::from(&self.application)).await?;
-            transactions.push((earlier::left_at(&self.application), done_ms));
+    /// Takes windows that lack events from earlier versions: they can no longer be computed. Those are the windows that start before the
+    /// first pane after `purged_micros`, the newest event that is purged, except for those before `done_ms`, which the version already
+    /// has. To be called before a history is computed, which begins where this says, or at the oldest event.
+    pub async fn begin_where_whole(
+        &mut self,
+        windows: &Windows,
+        purged_micros: Option<i64>,
+        done_ms: Option<i64>,
+    ) -> Result<Option<i64>, StoreError> {
+        let whole_from_ms = purged_micros.map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
+        if let Some(from_ms) = whole_from_ms.filter(|from_ms| done_ms < Some(*from_ms)) {
+            self.begin_at(from_ms, done_ms).await?;
+        }
+        Ok(done_ms.max(whole_from_ms))
+    }
+
+    async fn begin_at(&mut self, from_ms: i64, done_ms: Option<i64>) -> Result<(), StoreError> {
+        let (from, left_at) = (earlier::from(&self.application), earlier::left_at(&self.application));
+        let mut transactions = vec![(from.clone(), from_ms)];
+        // A version that was left and is declared again has its own windows from before it was left. One that was cut short before it
+        // had computed any begins again, and knows already which those are.
+        if let Some(done_ms) = done_ms
+            && self.table.transaction(&left_at).await? != Some(done_ms)
+        {
+            let first_ms = self.table.transaction(&from).await?;
+            transactions.push((left_at, done_ms));
             transactions.extend(first_ms.map(|ms| (earlier::first_from(&self.application), ms)));
         }
         self.table.append(Vec::new(), &transactions).await?;

@@ -86,14 +86,9 @@ impl Backfill {
             |watermark: Watermark| windows.first_open_ms(watermark.late_before(self.topic.lateness_ms).ms());
         let end_ms = first_open_ms(self.through);
         let published_until_ms = self.table.published_through_ms().map(Watermark::from_ms).map(first_open_ms);
-        // Windows that lack events are not computed: they could not be proved.
-        let purged_micros = self.archive.purged_micros().await?;
-        let whole_from_ms = purged_micros.map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
         let done_ms = self.table.backfilled_until_ms().await?.max(published_until_ms);
-        if let Some(from_ms) = whole_from_ms.filter(|from_ms| done_ms.is_none_or(|done_ms| done_ms < *from_ms)) {
-            self.table.begin_at(from_ms, done_ms).await?;
-        }
-        let mut from_ms = done_ms.max(whole_from_ms);
+        let purged_micros = self.archive.purged_micros().await?;
+        let mut from_ms = self.table.begin_where_whole(&windows, purged_micros, done_ms).await?;
         loop {
             if stop.load(Ordering::SeqCst) {
                 return Ok(false);

@@ -5,9 +5,11 @@ use std::path::Path;
 use std::time::{Duration, Instant};
 
 use arrow::array::AsArray;
-use arrow::datatypes::Int64Type;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use vitral_panes::view::ViewReceiver;
 use vitral_schemas::time::Clock;
+use vitral_store::Location;
+use vitral_store::archive::{Limits, retain};
 
 use crate::world::{
     HOUR_MS, MINUTE_MS, NOON_MS, PATIENCE, Shop, all_rows, end, event_at, published, rows_of, wait_for, wait_until,
@@ -100,6 +102,64 @@ fn total(batches: &[arrow::array::RecordBatch]) -> i64 {
     views.map(|views| views.values().iter().sum::<i64>()).sum()
 }
 
+/// The views of each window, by its start.
+fn views_by_window(batches: &[arrow::array::RecordBatch]) -> BTreeMap<i64, i64> {
+    let mut windows = BTreeMap::new();
+    for batch in batches {
+        let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>();
+        let views = batch.column_by_name("visualizacoes").expect("a column").as_primitive::<Int64Type>();
+        for (start, views) in starts.values().iter().zip(views.values()) {
+            *windows.entry(*start).or_default() += views;
+        }
+    }
+    windows
+}
+
+/// Retention has purged the older events: their windows stay what the version before has published.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_changed_metric_keeps_the_windows_whose_events_are_purged() {
+    const METRIC: &str = "produtos_mais_vistos";
+    let (shop, clock) = Shop::at_noon(1);
+    let later = shop.with_catalog(CHANGED);
+    let dir = tempfile::tempdir().expect("a folder");
+    let old = events();
+    shop.produce_to(0, &old);
+    read_all(&shop, dir.path(), old.len()).await;
+    clock.set_ms(NOON_MS + 24 * HOUR_MS);
+    let recent: Vec<_> =
+        (0..144).map(|id| event_at(10_000 + id, "p9", "clique", NOON_MS + id as i64 * 10 * MINUTE_MS)).collect();
+    shop.produce_to(0, &recent);
+    let (stream, mut view) = shop.start(dir.path());
+    wait_for(&mut view, "all", |seen| seen.read == (old.len() + recent.len()) as u64).await;
+    end(stream).await;
+    let shown = total(&rows_of(&view, METRIC).await);
+    let before = views_by_window(&published(&view, METRIC).await);
+
+    // What came before this is purged.
+    let limit_ms = NOON_MS + HOUR_MS;
+    let limits = Limits { hot_ms: limit_ms, cold_ms: Some(limit_ms), now_ms: clock.now_ms() };
+    let store = Location::folder(dir.path()).expect("a folder");
+    retain(&shop.topic, &store, limits).await.expect("moved");
+    let done = retain(&shop.topic, &store, limits).await.expect("purged").expect("an archive");
+    assert_eq!(done.purged, old.len() as u64, "{done:?}");
+
+    let is_purged = |start: i64| start < NOON_MS * 1_000;
+    let expected: BTreeMap<i64, i64> =
+        before.iter().map(|(start, views)| (*start, if is_purged(*start) { *views } else { 10 * *views })).collect();
+    let kept: i64 = before.iter().filter(|(start, _)| is_purged(**start)).map(|(_, views)| views).sum();
+    assert!(kept > 0 && kept < shown, "{kept} of {shown}");
+    let (stream, mut view) = later.start(dir.path());
+    wait_until(&mut view, "ready", |view| view.ready).await;
+    wait_for_history(&view, shown, kept + 10 * (shown - kept)).await;
+    end(stream).await;
+    assert_eq!(views_by_window(&published(&view, METRIC).await), expected);
+    // It is known at the next start too.
+    let (stream, mut view) = later.start(dir.path());
+    wait_until(&mut view, "ready again", |view| view.ready).await;
+    end(stream).await;
+    assert_eq!(views_by_window(&published(&view, METRIC).await), expected);
+}
+
 /// Stops between the steps of a backfill cost no row and give none twice, also when the watermark moves on from start to start: each
 /// step is one commit, and none goes beyond what is closed.
 #[tokio::test(flavor = "multi_thread")]
@@ -142,7 +202,7 @@ async fn a_backfill_that_is_cut_short_goes_on() {
 fn searches(batches: &[arrow::array::RecordBatch]) -> BTreeMap<i64, i64> {
     let mut totals = BTreeMap::new();
     for batch in batches {
-        let starts = batch.column(0).as_primitive::<arrow::datatypes::TimestampMicrosecondType>();
+        let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>();
         let counts = batch.column_by_name("buscas").expect("a column").as_primitive::<Int64Type>();
         for (start, count) in starts.values().iter().zip(counts.values()) {
             assert!(totals.insert(*start, *count).is_none(), "a window is there once");
