@@ -135,3 +135,45 @@ fn is_outage(error: &StreamError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::pin::pin;
+
+    use vitral_catalog::Catalog;
+    use vitral_store::{Layout, Location};
+
+    use super::*;
+
+    /// The first wait of [`RETRIES`] is longer than both limits together.
+    #[tokio::test(flavor = "multi_thread")]
+    async fn an_outage_is_tried_again_until_it_is_to_stop_and_then_left_at_once() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let store = Location::folder(dir.path()).expect("a place");
+        let settings = DomainSettings::default();
+        let catalog = Catalog::load(&[], &settings).expect("the built-in catalog");
+        let topic = catalog.topics[0].clone();
+        let metric = catalog.metrics_of(&topic.name).next().expect("a metric").clone();
+        let session = engine_session(EngineConfig::default()).expect("a session");
+        let plan = MetricPlan::new(&metric, &topic, &settings, &session).expect("planned");
+        let version = metric.version(&settings, topic.lateness_ms);
+        let metrics = Layout::of(&store).metrics();
+        let table = MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &metrics);
+        let table = table.await.expect("opened");
+        let archive = Archive::open(&topic, "log", [0], &store).await.expect("opened");
+        // A file in its folder's place keeps the archive from being read.
+        let folder = dir.path().join("archive").join(&topic.name);
+        std::fs::rename(&folder, dir.path().join("aside")).expect("moved aside");
+        std::fs::write(&folder, b"").expect("a file");
+
+        let backfill =
+            Backfill { metric, topic, settings, archive, table, through: Watermark::from_ms(0), memory_bytes: 1 << 30 };
+        let stop = AtomicBool::new(false);
+        let mut finish = pin!(backfill.finish(&stop));
+        let gave_up = tokio::time::timeout(Duration::from_millis(500), &mut finish).await;
+        assert!(gave_up.is_err(), "an outage is waited for: {gave_up:?}");
+        stop.store(true, Ordering::SeqCst);
+        let stopped = tokio::time::timeout(Duration::from_millis(1_000), finish).await.expect("an end at once");
+        assert!(stopped.expect("no failure").is_none(), "a history that is not whole");
+    }
+}

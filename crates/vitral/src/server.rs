@@ -225,3 +225,30 @@ pub fn run(life: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()>
     runtime.shutdown_timeout(LEFT_AFTER);
     outcome
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::mpsc;
+    use std::time::Instant;
+
+    use super::*;
+
+    /// A history that is being computed is not waited for, whether the server's life ended well or badly.
+    #[test]
+    fn work_that_does_not_heed_the_end_is_left() {
+        let (until, goes_on) = mpsc::channel::<()>();
+        let began = Instant::now();
+        let failed = run(async move {
+            let (sender, has_begun) = tokio::sync::oneshot::channel();
+            tokio::task::spawn_blocking(move || {
+                let _ = sender.send(());
+                goes_on.recv_timeout(Duration::from_secs(30))
+            });
+            has_begun.await?;
+            anyhow::bail!("the stream failed")
+        });
+        assert_eq!(failed.expect_err("its outcome").to_string(), "the stream failed");
+        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
+        assert!(until.send(()).is_ok(), "it was still at work");
+    }
+}
