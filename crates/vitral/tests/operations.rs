@@ -1,7 +1,12 @@
 //! Commands of operations as people use them, where there is little or nothing to work on.
 
+use std::io::{BufRead, BufReader};
 use std::path::Path;
-use std::process::Command;
+use std::process::{Command, Stdio};
+use std::time::Duration;
+
+use vitral_store::lease::{Holder, Lease, STREAM, UPKEEP};
+use vitral_store::{DataDirLock, Location};
 
 struct Said {
     code: Option<i32>,
@@ -205,4 +210,36 @@ fn every_job_of_the_catalog_is_in_a_dag() {
         let file = root.join(format!("orchestration/dags/vitral_{job}.py"));
         assert!(std::fs::read_to_string(&file).expect("its DAG").contains(job), "{}", file.display());
     }
+}
+
+/// A replay changes verdicts that a stream has folded, and rows that upkeep moves.
+#[test]
+fn a_replay_excludes_streams_and_waits_for_upkeep() {
+    let dir = folder();
+    let data = dir.path().join("data");
+    let (store, holder) = (Location::folder(&data).expect("a place"), Holder::of_process());
+    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");
+    let take = |purpose| runtime.block_on(Lease::take(&store, purpose, &holder, Duration::ZERO)).expect("it is free");
+    let replay = || vitral(dir.path(), &["ledger", "replay"]);
+
+    let lock = DataDirLock::acquire(&data, "stream").expect("it is free");
+    let said = replay();
+    assert!(said.code == Some(1) && said.err.contains("stop it, or choose another --data-dir"), "{}", said.err);
+    drop(lock);
+    let stream = take(STREAM);
+    let said = replay();
+    assert!(said.code == Some(1) && said.err.contains("stop it, or name another store.url"), "{}", said.err);
+    drop(stream);
+
+    let upkeep = take(UPKEEP);
+    let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
+    command.current_dir(dir.path()).args(["--data-dir", "data", "ledger", "replay"]).env_remove("RUST_LOG");
+    let mut waiting = command.stdout(Stdio::null()).stderr(Stdio::piped()).spawn().expect("it runs");
+    let mut said = BufReader::new(waiting.stderr.take().expect("its log")).lines().map_while(Result::ok);
+    let waits = said.find(|line| line.contains("waiting for a lease")).expect("it did not wait");
+    assert!(waits.contains("upkeep of"), "{waits}");
+    assert!(waiting.try_wait().expect("a state").is_none(), "it waits");
+    drop(upkeep);
+    assert!(waiting.wait().expect("ended").success());
+    assert_eq!(replay().code, Some(0));
 }
