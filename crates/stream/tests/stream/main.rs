@@ -10,6 +10,7 @@ mod dead_letters;
 mod duplicates;
 mod failures;
 mod fencing;
+mod health;
 mod idleness;
 mod kafka;
 mod lateness;
