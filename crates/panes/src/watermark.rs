@@ -19,6 +19,8 @@ pub struct Watermarks {
     delay_ms: i64,
     idle_after_ms: i64,
     of_topic: Option<Watermark>,
+    /// The oldest of the events that were observed before the topic had a watermark.
+    first_event: Option<EventTime>,
     partitions: BTreeMap<PartitionId, Progress>,
 }
 
@@ -38,7 +40,7 @@ impl Watermarks {
     /// Of a topic whose partitions trail their newest events by `delay_ms`, and are idle after `idle_after_ms` at their ends; `of_topic`
     /// is what was committed last, if anything was.
     pub fn new(delay_ms: i64, idle_after_ms: i64, of_topic: Option<Watermark>) -> Self {
-        Self { delay_ms, idle_after_ms, of_topic, partitions: BTreeMap::new() }
+        Self { delay_ms, idle_after_ms, of_topic, first_event: None, partitions: BTreeMap::new() }
     }
 
     /// Adds a partition of the topic, with what was committed of it. One that has nothing committed is raised to the topic's watermark,
@@ -67,6 +69,9 @@ impl Watermarks {
     pub fn observe_event(&mut self, partition: PartitionId, event: EventTime) {
         let progress = self.progress(partition);
         progress.newest_event = progress.newest_event.max(Some(event));
+        if self.of_topic.is_none() {
+            self.first_event = Some(self.first_event.map_or(event, |first| first.min(event)));
+        }
     }
 
     /// Something was delivered from the partition: it was not at its end.
@@ -114,6 +119,16 @@ impl Watermarks {
     /// The newest event of each partition that has seen one.
     pub fn newest_events(&self) -> impl Iterator<Item = (PartitionId, EventTime)> + '_ {
         self.partitions.iter().filter_map(|(id, progress)| Some((*id, progress.newest_event?)))
+    }
+
+    /// The newest event of every partition; none if it has seen none.
+    pub fn reached(&self) -> impl Iterator<Item = (PartitionId, Option<EventTime>)> + '_ {
+        self.partitions.iter().map(|(id, progress)| (*id, progress.newest_event))
+    }
+
+    /// The time from which windows may be open: the topic's watermark, or before there is one, the first event.
+    pub fn open_since(&self) -> Option<EventTime> {
+        self.of_topic.map(|watermark| EventTime::from_ms(watermark.ms())).or(self.first_event)
     }
 
     /// Partitions that do not hold back the topic's watermark.

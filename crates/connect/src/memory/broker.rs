@@ -1,10 +1,10 @@
-//! Topics in memory that behave like a broker's: partitions, offsets, retention, gaps, an identity, damage, outages.
+//! Topics in memory that behave like a broker's: partitions, offsets, retention, gaps, an identity, damage, delays, outages.
 
 use std::collections::BTreeMap;
 use std::fmt;
 use std::ops::Range;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
 use vitral_schemas::position::{Offset, PartitionId};
@@ -27,6 +27,8 @@ struct Shared {
 #[derive(Default)]
 pub(super) struct State {
     is_away: bool,
+    /// How long a question about a partition's range waits for its answer.
+    delay: Duration,
     topics: BTreeMap<String, Log>,
 }
 
@@ -42,6 +44,10 @@ pub(super) struct Partition {
     pub(super) messages: BTreeMap<Offset, MemoryMessage>,
     /// Ranges that cannot be read.
     pub(super) damaged: Vec<Range<Offset>>,
+    /// Its end is known, but nothing is delivered.
+    pub(super) is_withheld: bool,
+    /// Questions about its range fail.
+    is_silent: bool,
 }
 
 /// A message of a [`MemoryBroker`].
@@ -156,6 +162,27 @@ impl MemoryBroker {
         self.change(|state| state.is_away = is_away);
     }
 
+    /// Answers questions about ranges only after `delay`, whatever the caller's own limit is. Questions that already wait follow it too.
+    pub fn delay_answers(&self, delay: Duration) {
+        self.change(|state| state.delay = delay);
+    }
+
+    /// While a partition is withheld, sources know where it ends, but nothing of it is delivered.
+    pub fn withhold(&self, topic: &str, partition: PartitionId, is_withheld: bool) -> Result<(), ConnectError> {
+        self.change(|state| {
+            state.partition_mut(topic, partition)?.is_withheld = is_withheld;
+            Ok(())
+        })
+    }
+
+    /// While a partition is silent, questions about its range fail.
+    pub fn silence(&self, topic: &str, partition: PartitionId, is_silent: bool) -> Result<(), ConnectError> {
+        self.change(|state| {
+            state.partition_mut(topic, partition)?.is_silent = is_silent;
+            Ok(())
+        })
+    }
+
     /// How many partitions a topic has; 0 without the topic.
     pub fn partition_count(&self, topic: &str) -> usize {
         self.lock().topics.get(topic).map_or(0, |log| log.partitions.len())
@@ -226,9 +253,16 @@ impl TopicLog for MemoryLog {
     }
 
     fn range(&self, partition: PartitionId, _: Duration) -> Result<Range<Offset>, ConnectError> {
-        let state = self.broker.lock();
+        let asked = Instant::now();
+        let mut state = self.broker.lock();
+        while let Some(left) = state.delay.checked_sub(asked.elapsed()).filter(|left| !left.is_zero()) {
+            state = self.broker.wait(state, left);
+        }
         state.answer()?;
         let found = state.partition(&self.topic, partition).ok_or_else(|| unknown(&self.topic, partition))?;
+        if found.is_silent {
+            return Err(ConnectError::outage(format!("partition {partition} in memory is silent")));
+        }
         Ok(found.begin..found.end)
     }
 

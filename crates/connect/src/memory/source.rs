@@ -75,6 +75,9 @@ impl MemorySource {
     /// How many messages of the partition were added.
     fn fetch_partition(&mut self, polled: &mut Polled, id: PartitionId, partition: &Partition, max: usize) -> usize {
         self.ends.insert(id, partition.end);
+        if partition.is_withheld {
+            return 0;
+        }
         let position = self.positions.get(&id).copied().flatten().unwrap_or(partition.begin);
         if position < partition.begin || position > partition.end {
             let reason = format!("it has {} to {}", partition.begin, partition.end);

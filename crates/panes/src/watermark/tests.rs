@@ -34,6 +34,21 @@ fn undefined_until_every_partition_is_known() {
 }
 
 #[test]
+fn windows_are_open_from_the_first_event_until_there_is_a_watermark() {
+    let mut watermarks = two_partitions();
+    assert_eq!(watermarks.open_since(), None);
+    watermarks.observe_event(PartitionId(0), EventTime::from_ms(500_000));
+    watermarks.observe_event(PartitionId(0), EventTime::from_ms(700_000));
+    assert_eq!(watermarks.open_since(), Some(EventTime::from_ms(500_000)));
+    let reached = [(PartitionId(0), Some(EventTime::from_ms(700_000))), (PartitionId(1), None)];
+    assert_eq!(watermarks.reached().collect::<Vec<_>>(), reached);
+    watermarks.observe_event(PartitionId(1), EventTime::from_ms(600_000));
+    assert!(watermarks.advance(NOW, NOW));
+    watermarks.observe_event(PartitionId(1), EventTime::from_ms(100_000));
+    assert_eq!(watermarks.open_since(), Some(EventTime::from_ms(590_000)));
+}
+
+#[test]
 fn never_goes_back_and_never_passes_the_clock() {
     let mut watermarks = two_partitions();
     watermarks.observe_event(PartitionId(0), EventTime::from_ms(NOW + 59 * 60_000));

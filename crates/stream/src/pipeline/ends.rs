@@ -1,7 +1,7 @@
 //! Where partitions end: those that were read to their end are watched, and the broker is asked now and then, since a source marks an end
 //! once, whatever begins there later and however long the broker is away.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -24,6 +24,8 @@ pub(super) struct Ends {
     question: Option<Question>,
     /// When a partition's end was asked for in vain.
     failed: Option<Instant>,
+    /// Partitions whose end was asked for in vain, and which have delivered nothing since.
+    silent: BTreeSet<PartitionId>,
     /// The last question, for ends or for partitions, was not answered.
     pub(super) is_unanswered: bool,
 }
@@ -39,11 +41,24 @@ type Answers = Vec<(PartitionId, Result<Offset, ConnectError>)>;
 
 impl Ends {
     pub(super) fn new() -> Self {
-        Self { marked: BTreeMap::new(), question: None, failed: None, is_unanswered: false }
+        Self { marked: BTreeMap::new(), question: None, failed: None, silent: BTreeSet::new(), is_unanswered: false }
     }
 
     pub(super) fn mark(&mut self, partition: PartitionId, end: Offset) {
         self.marked.insert(partition, end);
+    }
+
+    /// Whether the broker failed to say where the partition ends.
+    pub(super) fn is_silent(&self, partition: PartitionId) -> bool {
+        self.silent.contains(&partition)
+    }
+
+    /// The broker has delivered something of these partitions.
+    pub(super) fn delivered(&mut self, partitions: impl Iterator<Item = PartitionId>) {
+        for partition in partitions {
+            self.is_unanswered = false;
+            self.silent.remove(&partition);
+        }
     }
 
     pub(super) fn forget_question(&mut self) {
@@ -70,7 +85,9 @@ impl Pipeline {
         if !self.reader.is_caught_up || self.reader.is_paused || has_failed || ends.question.is_some() {
             return Ok(());
         }
-        let wanted = self.state.watermarks.unchecked(now_ms);
+        let mut wanted = self.state.watermarks.unchecked(now_ms);
+        // Questions end at the first that is not answered: those that were not answered before come last.
+        wanted.sort_by_key(|partition| ends.is_silent(*partition));
         if !wanted.is_empty() {
             let log = self.reader.source.log();
             let mut answers = self.context.runtime.spawn_blocking(move || ask(&log, wanted));
@@ -94,6 +111,11 @@ impl Pipeline {
             let watermarks = &mut self.state.watermarks;
             self.discovery.ends.is_unanswered = answer.is_err();
             self.health.end(partition, answer.as_ref().ok().copied());
+            if answer.is_err() {
+                self.discovery.ends.silent.insert(partition);
+            } else {
+                self.discovery.ends.silent.remove(&partition);
+            }
             match answer {
                 // The broker says what can be read; a fetch, what is there: a transaction that is open holds the rest back.
                 Ok(end) if end == read_to && known_end.is_none_or(|known| known <= end) => {

@@ -31,9 +31,7 @@ pub(super) struct Processor {
 
 impl Pipeline {
     pub(super) fn process(&mut self, mut polled: Polled) -> Result<(), StreamError> {
-        if !polled.batches.is_empty() {
-            self.discovery.ends.is_unanswered = false;
-        }
+        self.discovery.ends.delivered(polled.batches.iter().map(|batch| batch.partition));
         polled.batches.iter_mut().for_each(|batch| self.leave_out_repeats(batch));
         let now_ms = self.context.clock.now_ms();
         let mut gaps = Vec::new();
@@ -102,10 +100,13 @@ impl Pipeline {
     /// Folds the rows of a partition that count, and sees how far its event time has come.
     fn fold(&mut self, partition: PartitionId, rows: Range<usize>, judged: &Judged) -> Result<(), StreamError> {
         let times = judged.rows.column(self.context.topic.event_time).as_primitive::<TimestampMicrosecondType>();
-        let newest_micros = rows.clone().filter(|row| times.is_valid(*row)).map(|row| times.value(row)).max();
-        self.state.watermarks.observe_delivery(partition);
-        if let Some(newest_micros) = newest_micros {
-            self.state.watermarks.observe_event(partition, EventTime::from_micros(newest_micros));
+        let accepted = || rows.clone().filter(|row| times.is_valid(*row)).map(|row| times.value(row));
+        let watermarks = &mut self.state.watermarks;
+        watermarks.observe_delivery(partition);
+        // Until the topic has a watermark, windows are open from its oldest event.
+        let oldest_micros = if watermarks.of_topic().is_none() { accepted().min() } else { None };
+        for micros in oldest_micros.into_iter().chain(accepted().max()) {
+            watermarks.observe_event(partition, EventTime::from_micros(micros));
         }
         let part = counted(&judged.rows.slice(rows.start, rows.len()), &judged.verdicts[rows]);
         let part = part.map_err(|source| self.context.failed("filtered", source))?;

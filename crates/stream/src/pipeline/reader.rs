@@ -6,7 +6,7 @@ use vitral_connect::{Polled, Source};
 use vitral_schemas::position::PartitionId;
 
 use super::Pipeline;
-use super::pace::{self, PACE_EVERY};
+use super::pace::{PACE_EVERY, Reached};
 use crate::config::StreamConfig;
 use crate::error::StreamError;
 
@@ -57,13 +57,16 @@ impl Pipeline {
             return;
         }
         self.reader.paced = Instant::now();
-        let newest = self.state.watermarks.newest_events().collect();
+        let watermarks = &self.state.watermarks;
+        let reached = Reached { newest: watermarks.reached().collect(), open_since: watermarks.open_since() };
         let source = &self.reader.source;
-        // One whose broker has not said what it has keeps nobody waiting.
+        // One whose broker has not said what it has keeps nobody waiting, nor does one without events whose broker does not answer.
         let has_more = |partition: PartitionId| {
-            source.is_held(partition) || source.known_end(partition).is_some_and(|end| self.read_to(partition) < end)
+            let is_silent = reached.newest[&partition].is_none() && self.discovery.ends.is_silent(partition);
+            let is_behind = || source.known_end(partition).is_some_and(|end| self.read_to(partition) < end);
+            source.is_held(partition) || (!is_silent && is_behind())
         };
-        let held = pace::held(&newest, has_more, self.reader.ahead_max_ms);
+        let held = reached.held(has_more, self.reader.ahead_max_ms);
         for partition in held.iter().filter(|partition| !source.is_held(**partition)) {
             tracing::info!(
                 topic = self.context.topic.name,

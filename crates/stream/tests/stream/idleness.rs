@@ -5,8 +5,8 @@ use std::time::Duration;
 use vitral_stream::{Limits, StreamConfig};
 
 use crate::world::{
-    HOUR_MS, MINUTE_MS, NOON_MS, Shop, archived, completeness, end, event_at, go_on, go_on_until, product_views,
-    published, views, views_in, wait_for, wait_until,
+    HOUR_MS, MINUTE_MS, NOON_MS, PATIENCE, Shop, archived, completeness, end, event_at, go_on, go_on_until,
+    product_views, published, views, views_in, wait_for, wait_until,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -119,4 +119,27 @@ async fn a_partition_without_events_is_idle_again_after_a_pause() {
     assert_eq!(seen.read, seen.counted);
     end(stream).await;
     archived(&view).await;
+}
+
+/// Where partitions end is asked alongside the reading, however long the answer takes.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_slow_answer_about_a_partitions_end_keeps_no_other_from_being_read() {
+    let (shop, clock) = Shop::at_noon(2);
+    let dir = tempfile::tempdir().expect("a folder");
+    let (stream, mut view) = shop.start(dir.path());
+    shop.produce_to(0, &[event_at(0, "p1", "clique", NOON_MS)]);
+    wait_for(&mut view, "the first is read", |seen| seen.read == 1).await;
+    shop.broker.delay_answers(2 * PATIENCE);
+    // It is time to ask for partition 1 again, before the second event is read at the latest.
+    clock.set_ms(NOON_MS + shop.topic.idle_ms);
+    for id in 1..5 {
+        shop.produce_to(0, &[event_at(id, "p1", "clique", NOON_MS)]);
+        let seen = wait_for(&mut view, "partition 0 goes on", |seen| seen.read == id as u64 + 1).await;
+        assert!(seen.watermark_ms.is_none() && seen.idle_partitions.is_empty(), "{seen:?}");
+    }
+
+    shop.broker.delay_answers(Duration::ZERO);
+    let what = "the answer is taken when it comes";
+    go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark_ms.is_some()).await;
+    end(stream).await;
 }

@@ -1,11 +1,15 @@
 //! Partitions that a topic gains while it is read, and those that are far ahead of others.
 
-use std::time::Duration;
+use std::ops::Range;
+use std::time::{Duration, Instant};
 
-use vitral_stream::StreamConfig;
+use prometheus_client::registry::Registry;
+use vitral_schemas::position::PartitionId;
+use vitral_stream::{StreamConfig, StreamTelemetry, TopicLabel};
 
 use crate::world::{
-    HOUR_MS, MINUTE_MS, Shop, TestBroker, archived, end, event, event_at, product_views, views, wait_for,
+    HOUR_MS, MINUTE_MS, NOON_MS, PATIENCE, Shop, TestBroker, archived, completeness, end, event, event_at,
+    product_views, views, wait_for, wait_for_archive,
 };
 
 #[tokio::test(flavor = "multi_thread")]
@@ -72,4 +76,83 @@ async fn a_backlog_of_days_counts_whole_however_uneven_it_is_read() {
     assert_eq!((seen.counted, seen.late), (2 * EVENTS as u64, 0), "{seen:?}");
     end(stream).await;
     assert_eq!(product_views(&view).await, views([("p1", 2 * EVENTS as i64)]));
+}
+
+/// One event of the partition for each of these hours, which begin 40 days before noon.
+fn hourly(partition: usize, hours: Range<usize>) -> Vec<Vec<u8>> {
+    let time_ms = |hour: usize| NOON_MS - 40 * 24 * HOUR_MS + hour as i64 * HOUR_MS;
+    hours.map(|hour| event_at(10 * hour + partition, "p1", "clique", time_ms(hour))).collect()
+}
+
+/// Waits until so many partitions are held back.
+async fn wait_for_held(shop: &Shop, telemetry: &StreamTelemetry, count: i64) {
+    let held = telemetry.gauges.held_partitions.get_or_create_owned(&TopicLabel { topic: shop.topic.name.clone() });
+    let began = Instant::now();
+    while held.get() != count {
+        assert!(began.elapsed() < PATIENCE, "{} partitions are held, not {count}", held.get());
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// Partition 0 is read in no time, partition 1 slowly; 2 is at its end. Whether 1 has seen an event yet makes no difference.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_far_ahead_of_a_slow_one_is_not_read_until_that_has_come_nearer() {
+    const HOURS: usize = 400;
+    const SLOW: PartitionId = PartitionId(1);
+    for begun in [1, 0] {
+        let (shop, _clock) = Shop::at_noon(3);
+        let dir = tempfile::tempdir().expect("a folder");
+        let telemetry = StreamTelemetry::register(&mut Registry::default());
+        let (stream, mut view) = shop.start_observed(shop.config(dir.path()), telemetry.clone());
+        shop.produce_to(1, &hourly(1, 0..begun));
+        shop.produce_to(2, &hourly(2, 0..1));
+        wait_for(&mut view, "they have begun", |seen| seen.read == begun as u64 + 1).await;
+        shop.broker.withhold(&shop.topic.kafka_topic, SLOW, true).expect("withheld");
+        shop.produce_to(1, &hourly(1, begun..HOURS));
+        shop.produce_to(0, &hourly(0, 0..HOURS));
+        wait_for_held(&shop, &telemetry, 1).await;
+
+        // What comes now is left where it is, though others are read.
+        shop.produce_to(0, &hourly(0, HOURS..HOURS + 1));
+        shop.produce_to(2, &hourly(2, 1..2));
+        wait_for_archive(&mut view, 2, 2).await;
+        let rows = archived(&view).await;
+        assert!(!rows.iter().any(|row| row.partition == 0 && row.last >= HOURS as i64), "{begun}: {:?}", rows.last());
+        let seen = completeness(&view.borrow());
+        assert_eq!(seen.late, 0, "{seen:?}");
+
+        shop.broker.withhold(&shop.topic.kafka_topic, SLOW, false).expect("let go");
+        let sent = (2 * HOURS + 3) as u64;
+        let seen = wait_for(&mut view, "all is read", |seen| seen.read == sent).await;
+        assert_eq!((seen.counted, seen.late), (sent, 0), "{begun}: {seen:?}");
+        wait_for_held(&shop, &telemetry, 0).await;
+        end(stream).await;
+        assert_eq!(product_views(&view).await, views([("p1", sent as i64)]));
+    }
+}
+
+/// Nobody knows when more of it will come, or whether.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_partition_without_events_keeps_nobody_waiting_while_its_broker_does_not_answer() {
+    const HOURS: usize = 400;
+    const SILENT: PartitionId = PartitionId(1);
+    let (shop, clock) = Shop::at_noon(2);
+    let dir = tempfile::tempdir().expect("a folder");
+    let telemetry = StreamTelemetry::register(&mut Registry::default());
+    let (stream, mut view) = shop.start_observed(shop.config(dir.path()), telemetry.clone());
+    shop.broker.withhold(&shop.topic.kafka_topic, SILENT, true).expect("withheld");
+    shop.produce_to(1, &hourly(1, 0..10));
+    shop.produce_to(0, &hourly(0, 0..HOURS));
+    wait_for_held(&shop, &telemetry, 1).await;
+    shop.broker.silence(&shop.topic.kafka_topic, SILENT, true).expect("silenced");
+    clock.set_ms(NOON_MS + shop.topic.idle_ms);
+    wait_for_held(&shop, &telemetry, 0).await;
+    shop.produce_to(0, &hourly(0, HOURS..2 * HOURS));
+    wait_for(&mut view, "the other is read", |seen| seen.read == 2 * HOURS as u64).await;
+
+    shop.broker.silence(&shop.topic.kafka_topic, SILENT, false).expect("it speaks");
+    shop.broker.withhold(&shop.topic.kafka_topic, SILENT, false).expect("let go");
+    let seen = wait_for(&mut view, "both are read", |seen| seen.read == 2 * HOURS as u64 + 10).await;
+    assert_eq!((seen.counted, seen.late), (seen.read, 0), "{seen:?}");
+    end(stream).await;
 }
