@@ -2,7 +2,7 @@
 //!
 //! The watermark is the slowest partition's: what the others are ahead of it stays in memory, as open panes and known event ids. With a
 //! backlog of days that is days of both, so a partition that is further ahead than its windows need is held back until the slowest has
-//! come nearer. The slowest is never held, and one that was read to its end holds nobody: something is always read.
+//! come nearer. The slowest is never held, and one that has read what there was a moment ago holds nobody: something is always read.
 //!
 //! A partition without any accepted event holds the watermark back too, and how far it has come is not known. While there is more of
 //! it to read, it counts as if it stood where the oldest open windows may begin. It is never held itself.
@@ -32,7 +32,7 @@ pub(super) struct Reached {
 }
 
 impl Reached {
-    /// Which partitions must wait, by whether more of each waits on the broker.
+    /// Which partitions must wait, by whether each is behind what the broker has.
     pub(super) fn held(&self, has_more: impl Fn(PartitionId) -> bool, ahead_max_ms: i64) -> BTreeSet<PartitionId> {
         let with_more = self.newest.iter().filter(|(partition, _)| has_more(**partition));
         let slowest = with_more.filter_map(|(_, newest)| newest.or(self.open_since)).min();

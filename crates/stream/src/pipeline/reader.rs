@@ -1,9 +1,10 @@
 //! Reading: the source, and when it is not polled.
 
+use std::collections::BTreeMap;
 use std::time::Instant;
 
 use vitral_connect::{Polled, Source};
-use vitral_schemas::position::PartitionId;
+use vitral_schemas::position::{Offset, PartitionId};
 
 use super::Pipeline;
 use super::pace::{PACE_EVERY, Reached};
@@ -16,14 +17,16 @@ pub(super) struct TopicReader {
     pub(super) is_paused: bool,
     /// The last poll brought everything that was there.
     pub(super) is_caught_up: bool,
-    /// How far a partition may be ahead of the slowest, and when that was last looked at.
+    /// How far a partition may be ahead of the slowest, when that was last looked at, and where partitions ended then.
     ahead_max_ms: i64,
     paced: Instant,
+    paced_ends: BTreeMap<PartitionId, Offset>,
 }
 
 impl TopicReader {
     pub(super) fn new(source: Box<dyn Source>, ahead_max_ms: i64) -> Self {
-        Self { source, is_paused: false, is_caught_up: false, ahead_max_ms, paced: Instant::now() }
+        let (paced, paced_ends) = (Instant::now(), BTreeMap::new());
+        Self { source, is_paused: false, is_caught_up: false, ahead_max_ms, paced, paced_ends }
     }
 
     pub(super) fn poll(&mut self, config: &StreamConfig) -> Result<Polled, StreamError> {
@@ -60,13 +63,15 @@ impl Pipeline {
         let watermarks = &self.state.watermarks;
         let reached = Reached { newest: watermarks.reached().collect(), open_since: watermarks.open_since() };
         let source = &self.reader.source;
-        // One whose broker has not said what it has keeps nobody waiting, nor does one without events whose broker does not answer.
+        // One whose broker has not said what it has keeps nobody waiting, nor does one that keeps up with what comes, nor one without
+        // events whose broker does not answer.
         let has_more = |partition: PartitionId| {
             let is_silent = reached.newest[&partition].is_none() && self.discovery.ends.is_silent(partition);
-            let is_behind = || source.known_end(partition).is_some_and(|end| self.read_to(partition) < end);
+            let is_behind = || self.reader.paced_ends.get(&partition).is_some_and(|end| self.read_to(partition) < *end);
             source.is_held(partition) || (!is_silent && is_behind())
         };
         let held = reached.held(has_more, self.reader.ahead_max_ms);
+        let ends = reached.newest.keys().filter_map(|id| Some((*id, source.known_end(*id)?))).collect();
         for partition in held.iter().filter(|partition| !source.is_held(**partition)) {
             tracing::info!(
                 topic = self.context.topic.name,
@@ -75,6 +80,7 @@ impl Pipeline {
             );
         }
         let count = i64::try_from(held.len()).unwrap_or(i64::MAX);
+        self.reader.paced_ends = ends;
         self.reader.source.hold(&held);
         self.context.telemetry.gauges.held_partitions.get_or_create(&self.context.label).set(count);
     }
