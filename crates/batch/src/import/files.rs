@@ -67,10 +67,15 @@ impl Files {
             }
             let path = Path::new(word);
             let failed = ImportError::read(word);
-            if std::fs::metadata(path).map_err(&failed)?.is_dir() {
+            let metadata = std::fs::metadata(path).map_err(&failed)?;
+            if metadata.is_dir() {
                 files.add_folder(path, &mut folders).map_err(&failed)?;
-            } else {
+            } else if metadata.is_file() {
                 files.names.push(Named::Local(path.to_owned()));
+            } else {
+                // It is read more than once, and a pipe may be waited for without end.
+                let why = "it is a pipe or a device: write what comes out of it to a file, and import that";
+                files.names.push(Named::Unreadable(path.to_owned(), why.to_owned()));
             }
         }
         Ok(files)
@@ -209,6 +214,18 @@ mod tests {
         std::os::unix::fs::symlink(dir.path(), dir.path().join("maio/volta")).expect("linked");
         let files = Files::new(&[dir.path().display().to_string()], &BTreeMap::new()).await.expect("found");
         assert_eq!(files.len(), 1);
+    }
+
+    #[tokio::test]
+    #[cfg(unix)]
+    async fn a_device_or_pipe_is_not_waited_for() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let link = dir.path().join("a.csv");
+        std::os::unix::fs::symlink("/dev/zero", &link).expect("linked");
+        let mut files = Files::new(&[link.display().to_string()], &BTreeMap::new()).await.expect("found");
+        let error = files.at_hand(0).await.expect_err("refused");
+        let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+        assert!(format!("{error} {source}").contains("a pipe or a device"), "{error}: {source}");
     }
 
     #[tokio::test]

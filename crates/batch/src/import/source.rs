@@ -8,6 +8,7 @@ mod damage;
 mod delimited;
 mod header;
 mod parquet;
+mod signature;
 mod spreadsheet;
 
 use std::path::Path;
@@ -122,6 +123,9 @@ pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Box
     };
     if let Some(flag) = unused {
         return Err(ImportError::Flag { file: name.to_owned(), flag });
+    }
+    if is_known(name) {
+        signature::check(path, name, &ending)?;
     }
     match ending.as_str() {
         "csv" | "tsv" | "txt" => Ok(Box::new(delimited::Delimited::open(path, name, opening)?)),

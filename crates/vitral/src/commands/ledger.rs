@@ -12,11 +12,11 @@ use vitral_batch::import::ROW_REASON;
 use vitral_batch::import::wording::counted;
 use vitral_batch::ledger::replay::{self, Replayed};
 use vitral_batch::ledger::{self, Cause, LedgerFilter};
-use vitral_batch::upkeep;
+use vitral_batch::{BatchError, upkeep};
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::lease::{Holder, Lease, STREAM};
-use vitral_store::{Act, DataDirLock, Location};
+use vitral_store::{Act, Archive, DataDirLock, Location};
 
 use super::instant::instant;
 use crate::args::Common;
@@ -129,9 +129,16 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
     if matches!(wanted.cause, Some(Cause::Unread(_))) {
         bail!("skipped offsets were never read: there is nothing to replay");
     }
+    let store = config.location(&common.data_dir)?;
+    let mut has_archive = false;
+    for topic in &catalog.topics {
+        has_archive |= Archive::read(topic, &store).await?.is_some();
+    }
+    if let (false, Some(topic)) = (has_archive, catalog.topics.first()) {
+        return Err(BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() }.into());
+    }
     // A running stream has folded what the archive said: it is stopped for a replay, and rebuilds its open windows afterwards.
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
-    let store = config.location(&common.data_dir)?;
     let stream = Lease::take(&store, STREAM, &Holder::of_data_dir(&common.data_dir)?, Duration::ZERO).await?;
     let upkeep = upkeep::lease(&store).await;
     let replayed = match upkeep {

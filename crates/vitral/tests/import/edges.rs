@@ -99,3 +99,28 @@ fn ten_thousand_columns_take_seconds() {
         }
     }
 }
+
+#[test]
+fn content_that_its_name_does_not_tell_of_is_refused_with_a_way_on() {
+    let dir = tempfile::tempdir().expect("a folder");
+    for (name, bytes, words) in [
+        ("a.csv", b"PK\x03\x04\x14\0\0\0\0\0pedido,valor,data\nA1,10.00,2025-05-14\n".as_slice(), "name it .xlsx"),
+        ("b.csv", b"\x1f\x8b\x08\0\0\0\0\0", "unpack it first"),
+        ("c.xlsx", b"pedido,valor,data\nA1,10.00,2025-05-14\n", "save it as .xlsx"),
+        ("d.csv", b"<!DOCTYPE html><html>", "export it as CSV"),
+    ] {
+        write(dir.path(), name, bytes);
+        let said = vitral(dir.path(), &["import", name, "--table", "vendas"]);
+        assert!(said.code == Some(1) && said.err.contains(words), "{name}: {}", said.err);
+    }
+    let said = vitral(dir.path(), &["import", "/dev/zero", "--table", "vendas"]);
+    assert!(said.code == Some(1) && said.err.contains("a pipe or a device"), "{}", said.err);
+}
+
+#[test]
+fn a_replay_of_a_folder_without_an_archive_is_a_mistake() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let said = vitral(dir.path(), &["ledger", "replay"]);
+    assert!(said.code == Some(1) && said.err.contains("no archive"), "{}{}", said.out, said.err);
+    assert!(!dir.path().join("data").exists(), "nothing is made");
+}
