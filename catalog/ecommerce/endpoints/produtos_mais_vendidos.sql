@@ -10,7 +10,7 @@ FROM (
     SELECT id_produto, sum(quantidade) AS total_vendido, sum(valor) AS receita
     FROM vendas
     WHERE
-        moeda = coalesce($moeda, current_setting('domain.currency'))
+        moeda = coalesce(upper(nullif($moeda, '')), current_setting('domain.currency'))
         AND ($de IS NULL OR timestamp >= $de)
         AND ($ate IS NULL OR timestamp < $ate)
         AND ($categoria IS NULL OR categoria = $categoria)

@@ -7,7 +7,7 @@ SELECT
     count(DISTINCT id_pedido) + count(*) FILTER (WHERE id_pedido IS NULL) AS pedidos
 FROM vendas
 WHERE
-    moeda = coalesce($moeda, current_setting('domain.currency'))
+    moeda = coalesce(upper(nullif($moeda, '')), current_setting('domain.currency'))
     AND ($de IS NULL OR timestamp >= $de)
     AND ($ate IS NULL OR timestamp < $ate)
     AND ($categoria IS NULL OR categoria = $categoria)
