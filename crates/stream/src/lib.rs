@@ -29,7 +29,7 @@ pub mod topic_panes;
 mod topic_state;
 
 pub use config::{AcceptedLogs, Limits, StreamConfig};
-pub use error::StreamError;
+pub use error::{StreamError, WayOn};
 pub use pipeline::{StreamHandle, start};
 pub use skip::{NotASkip, Skip};
 pub use telemetry::{MetricLabels, StreamTelemetry, TopicGauges, TopicLabel};

@@ -1,4 +1,4 @@
-//! While the simulator runs, a newcomer's message that does not count is reported: on the demo's terminal and at `GET /avisos`.
+//! What the demo says of messages that do not count, and of those that nobody can read: the way on is one that the demo has.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -51,6 +51,97 @@ fn messages_of_others_that_do_not_count_are_reported() {
 
     let mut demo = Demo::start(&data, &terminal, "0");
     assert_eq!(get(&value(&data, "VITRAL_API_URL"), "/avisos"), reported, "a restart forgets nothing");
+    demo.stop();
+}
+
+/// A batch whose head and checksum are right, of a codec that its bytes are not of: any client can send one.
+fn undecodable() -> Vec<u8> {
+    let mut behind_checksum = Vec::new();
+    behind_checksum.extend_from_slice(&1_i16.to_be_bytes());
+    behind_checksum.extend_from_slice(&0_i32.to_be_bytes());
+    for time in [1_795_000_000_000_i64; 2] {
+        behind_checksum.extend_from_slice(&time.to_be_bytes());
+    }
+    behind_checksum.extend_from_slice(&(-1_i64).to_be_bytes());
+    behind_checksum.extend_from_slice(&(-1_i16).to_be_bytes());
+    behind_checksum.extend_from_slice(&(-1_i32).to_be_bytes());
+    behind_checksum.extend_from_slice(&1_i32.to_be_bytes());
+    behind_checksum.extend_from_slice(b"not compressed by gzip");
+    let mut batch = 0_i64.to_be_bytes().to_vec();
+    batch.extend_from_slice(&(behind_checksum.len() as i32 + 9).to_be_bytes());
+    batch.extend_from_slice(&0_i32.to_be_bytes());
+    batch.push(2);
+    batch.extend_from_slice(&crc32c(&behind_checksum).to_be_bytes());
+    batch.extend_from_slice(&behind_checksum);
+    batch
+}
+
+fn crc32c(bytes: &[u8]) -> u32 {
+    !bytes.iter().fold(u32::MAX, |checksum, byte| {
+        (0..8).fold(checksum ^ u32::from(*byte), |checksum, _| {
+            (checksum >> 1) ^ if checksum & 1 == 1 { 0x82f6_3b78 } else { 0 }
+        })
+    })
+}
+
+/// Sends it to the first partition, as version 7 of the request has it.
+fn produce(kafka: &str, batch: &[u8]) {
+    let text = |text: &str| [&(text.len() as i16).to_be_bytes(), text.as_bytes()].concat();
+    let body = [
+        [0_i16.to_be_bytes(), 7_i16.to_be_bytes()].concat(),
+        1_i32.to_be_bytes().to_vec(),
+        text("test"),
+        (-1_i16).to_be_bytes().to_vec(),
+        (-1_i16).to_be_bytes().to_vec(),
+        5_000_i32.to_be_bytes().to_vec(),
+        1_i32.to_be_bytes().to_vec(),
+        text("eventos_clientes"),
+        1_i32.to_be_bytes().to_vec(),
+        0_i32.to_be_bytes().to_vec(),
+        (batch.len() as i32).to_be_bytes().to_vec(),
+        batch.to_vec(),
+    ]
+    .concat();
+    let mut connection = TcpStream::connect(kafka).expect("the broker");
+    connection.write_all(&(body.len() as i32).to_be_bytes()).expect("sent");
+    connection.write_all(&body).expect("sent");
+    let mut length = [0; 4];
+    connection.read_exact(&mut length).expect("acknowledged");
+}
+
+#[test]
+fn the_demo_goes_on_past_a_batch_that_nobody_can_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (data, terminal) = (dir.path().join("data"), dir.path().join("terminal"));
+    let mut demo = Demo::start(&data, &terminal, "0");
+    produce(&value(&data, "VITRAL_KAFKA"), &undecodable());
+    let ended = demo.0.wait().expect("an end");
+    assert!(!ended.success());
+
+    let start = |arguments: &[&str]| {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
+        command.args(["demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data-dir"]);
+        command.arg(&data).args(arguments);
+        command
+    };
+    let said = start(&[]).output().expect("it runs");
+    let words = String::from_utf8_lossy(&said.stderr).into_owned();
+    let skip = words.split("`vitral demo --skip ").nth(1).and_then(|rest| rest.split('`').next());
+    let skip = skip.unwrap_or_else(|| panic!("a way on: {words}")).to_owned();
+
+    let file = std::fs::File::create(&terminal).expect("a file");
+    let mut demo = Demo(start(&["--skip", &skip]).stdout(file).spawn().expect("it starts"));
+    let kafka = KafkaConfig { brokers: value(&data, "VITRAL_KAFKA"), ..KafkaConfig::default() };
+    let producer = EventProducer::new(&kafka, "eventos_clientes").expect("a producer");
+    let event = r#"{"id_usuario":"u1","tipo_evento":"clique","id_produto":"p1","timestamp":"2025-05-14T19:16:00"}"#;
+    producer.send("u1", event.as_bytes()).expect("sent");
+    producer.flush(PATIENCE).expect("flushed");
+    let api = value(&data, "VITRAL_API_URL");
+    until("the next message counts", || {
+        let page = get(&api, "/metricas/ticket_medio?limite=1");
+        let count = |name: &str| page["completude"][name].as_u64();
+        (count("contadas")? == 1 && count("puladas")? == 1).then_some(())
+    });
     demo.stop();
 }
 

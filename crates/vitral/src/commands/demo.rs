@@ -18,9 +18,10 @@ use vitral_simulator::ecommerce::{Simulator, SimulatorConfig, TOPIC, write_refer
 use vitral_simulator::{Message, Pace, play};
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
-use vitral_stream::AcceptedLogs;
+use vitral_stream::{AcceptedLogs, Skip, StreamError, WayOn};
 
 use super::check;
+use super::stream::check_topics;
 use crate::args::Common;
 use crate::broker::DemoBroker;
 use crate::config::Config;
@@ -44,10 +45,14 @@ pub struct Flags {
     /// Simulated events a second; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
+    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
+    #[arg(long, value_name = "TOPIC/PARTITION:FROM-TO")]
+    skip: Vec<Skip>,
 }
 
 pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
+    check_topics(&catalog, flags.skip.iter().map(|skip| (&skip.topic, "--skip")))?;
     check::plan(&catalog, &config)?;
     let stop = shutdown::listen(shutdown::patience(&config))?;
     process::make_private_dir(&common.data_dir)?;
@@ -76,6 +81,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
         let connector = Arc::new(KafkaConnector::new(broker.client()));
         let mut stream = config.stream(config.location(&data_dir)?);
+        stream.skips = flags.skip;
         stream.accepted_logs = AcceptedLogs::All;
         let store = stream.store.clone();
         let holder = Holder::of_data_dir(&data_dir)?;
@@ -105,8 +111,25 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         let stopped = server.stop().await;
         lease.release().await;
         broker.stop().await;
-        outcome.and(stopped).map_err(|error| if_disk_is_full(&data_dir, error))
+        outcome.and(stopped).map_err(|error| with_its_way_on(if_disk_is_full(&data_dir, error)))
     })
+}
+
+/// The demo's broker ends with it: no stream could read past what stops this one.
+fn with_its_way_on(error: anyhow::Error) -> anyhow::Error {
+    let way_on = error.chain().find_map(|cause| match cause.downcast_ref() {
+        Some(StreamError::Unreadable { way_on, .. } | StreamError::OffsetsGone { way_on, .. }) => Some(way_on.clone()),
+        _ => None,
+    });
+    match way_on {
+        Some(WayOn::Skip(skip)) => {
+            error.context(format!("a batch cannot be read; start again with `vitral demo --skip {skip}` to go on without it"))
+        }
+        Some(WayOn::SkipFrom { .. }) => {
+            error.context("messages cannot be read; to go on without them, give the range that is named below to `vitral demo --skip`")
+        }
+        _ => error,
+    }
 }
 
 /// The broker's own words for a full disk say nothing; whether there is room is seen by trying.

@@ -36,26 +36,27 @@ pub struct Flags {
     accept_new_log: Vec<String>,
 }
 
-impl Flags {
-    /// A flag for a topic that is not there would be passed over in silence.
-    fn check_topics(&self, catalog: &Catalog) -> Result<(), BadArguments> {
-        let skips = self.skip.iter().map(|skip| (&skip.topic, "--skip"));
-        for (name, flag) in skips.chain(self.accept_new_log.iter().map(|name| (name, "--accept-new-log"))) {
-            if !catalog.topics.iter().any(|topic| topic.name == *name || topic.kafka_topic == *name) {
-                let known: Vec<_> = catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
-                return Err(BadArguments(format!(
-                    "{flag} {name}: the catalog has no such topic: name one of {}",
-                    known.join(", ")
-                )));
-            }
+/// A flag for a topic that is not there would be passed over in silence.
+pub(super) fn check_topics<'a>(
+    catalog: &Catalog,
+    named: impl Iterator<Item = (&'a String, &'static str)>,
+) -> Result<(), BadArguments> {
+    for (name, flag) in named {
+        if !catalog.topics.iter().any(|topic| topic.name == *name || topic.kafka_topic == *name) {
+            let known: Vec<_> = catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
+            return Err(BadArguments(format!(
+                "{flag} {name}: the catalog has no such topic: name one of {}",
+                known.join(", ")
+            )));
         }
-        Ok(())
     }
+    Ok(())
 }
 
 pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
-    flags.check_topics(&catalog)?;
+    let skips = flags.skip.iter().map(|skip| (&skip.topic, "--skip"));
+    check_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
     check::plan(&catalog, &config)?;
     let api = match flags.api {
         Some(api) => api,
