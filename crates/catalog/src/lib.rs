@@ -17,6 +17,7 @@
 #![warn(missing_docs)]
 
 mod builtin;
+mod depth;
 mod domain;
 mod domains;
 mod endpoint;
@@ -241,10 +242,13 @@ impl Catalog {
 /// Every `.sql` file below `dir`, in the order of their paths.
 fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
     let failed = |path: &Path, source: std::io::Error| {
-        Diagnostics(vec![Position::file(path.display().to_string()).error(
-            format!("cannot be read: {source}"),
-            "name folders of SQL files that this user may read; relative ones begin where vitral is started".into(),
-        )])
+        let remedy = match source.kind() {
+            std::io::ErrorKind::InvalidData => "save it as UTF-8",
+            std::io::ErrorKind::NotADirectory => "name the folder that the file is in",
+            _ => "point catalog.dirs at folders of SQL files that this user may read",
+        };
+        let place = Position::file(path.display().to_string());
+        Diagnostics(vec![place.error(format!("cannot be read: {source}"), remedy.into())])
     };
     let mut files = Vec::new();
     let mut folders = vec![dir.to_path_buf()];
@@ -253,8 +257,10 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
             let path = entry.map_err(|source| failed(&folder, source))?.path();
             if path.is_dir() {
                 folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension == "sql") {
+            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
                 let text = std::fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
+                // Some editors put a byte order mark first.
+                let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
                 files.push(SourceFile { path: path.display().to_string(), text });
             }
         }

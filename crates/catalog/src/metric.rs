@@ -182,7 +182,9 @@ fn take_order(query: &mut Query, position: &Position) -> Result<Vec<OrderColumn>
             // All rows of a window share it.
             Expr::Identifier(ident) if is_window_alias(ident) => {}
             Expr::Identifier(ident) => {
-                order.push(OrderColumn { name: ident.value.clone(), descending: item.options.asc == Some(false) })
+                // As SQL looks it up.
+                let name = if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() };
+                order.push(OrderColumn { name, descending: item.options.asc == Some(false) })
             }
             other => {
                 return Err(at.error(

@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::{
 use super::syntax::{Options, push_new, simple_name, text_literal};
 use super::{
     Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, Metric, Position, Profile, SourceFile, View,
-    expressions, table, warnings,
+    depth, expressions, table, warnings,
 };
 use crate::position::InFile;
 
@@ -76,6 +76,12 @@ fn declare(
 }
 
 fn parse(tokens: &[TokenWithSpan], whole: &Position) -> Result<Vec<Statement>, Diagnostic> {
+    if let Some(place) = depth::too_deep(tokens) {
+        return Err(whole.at_location(place).error(
+            format!("more than {} operators in one expression", depth::LEVELS_MAX),
+            "write x IN (a, b, ...) for x = a OR x = b, or keep the values in a reference table and join it".into(),
+        ));
+    }
     let parsed = Parser::new(&GenericDialect {}).with_tokens_with_locations(tokens.to_vec()).parse_statements();
     parsed.map_err(|error| {
         let text = match error {

@@ -5,6 +5,9 @@ use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, S
 use super::{Diagnostic, Position};
 use crate::position::InFile;
 
+/// Of what a catalog declares.
+const NAME_BYTES_MAX: usize = 128;
+
 pub(super) fn push_new<T>(
     items: &mut Vec<T>,
     item: T,
@@ -27,6 +30,11 @@ pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<Stri
         [ObjectNamePart::Identifier(ident)] if !ident.value.chars().all(|c| c.is_alphanumeric() || c == '_') => {
             Err(position.error(format!("{name} has signs that a name cannot have"), "use letters, digits and _".into()))
         }
+        // With what is put before and behind it, a folder's name holds 255 bytes.
+        [ObjectNamePart::Identifier(ident)] if ident.value.len() > NAME_BYTES_MAX => Err(position.error(
+            format!("a name of {} bytes is too long", ident.value.len()),
+            format!("use at most {NAME_BYTES_MAX}: folders, addresses and tables of databases are called by it"),
+        )),
         [ObjectNamePart::Identifier(ident)] => Ok(ident_text(ident)),
         _ => Err(position.error(format!("{name} is not a simple name"), "write a name without dots".into())),
     }

@@ -284,3 +284,36 @@ fn names_and_paths_stay_in_their_folders() {
     }
     parse("CREATE TABLE t (a TEXT) WITH (connector = 'file', path = 'brands/t.csv')").expect("below");
 }
+
+#[test]
+fn a_name_that_no_folder_can_have_is_too_long() {
+    let metric = |name: &str| {
+        parse(&format!(
+            "CREATE MATERIALIZED VIEW {name} AS SELECT tumble(INTERVAL '1 day') AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela"
+        ))
+    };
+    assert!(metric(&"a".repeat(128)).is_ok());
+    let error = metric(&"a".repeat(300)).expect_err("too long").to_string();
+    assert!(error.contains("shop.sql:1:26") && error.contains("at most 128"), "{error}");
+}
+
+#[test]
+fn sql_that_goes_too_deep_has_its_place_and_a_way_out() {
+    let conditions = vec!["id_produto = 'p1'"; 3_000].join(" OR ");
+    let error = parse(&format!("CREATE VIEW v AS SELECT id_produto FROM vendas WHERE {conditions}"));
+    let error = error.expect_err("too deep").to_string();
+    assert!(error.contains("shop.sql:1:") && error.contains("IN (a, b, ...)"), "{error}");
+}
+
+#[test]
+fn files_of_other_editors_are_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let metric = "CREATE MATERIALIZED VIEW buscas AS SELECT tumble(INTERVAL '1 day') AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela;";
+    std::fs::write(dir.path().join("BUSCAS.SQL"), format!("\u{feff}{metric}")).expect("written");
+    let dirs = [dir.path().to_owned()];
+    let catalog = Catalog::load(&dirs, &DomainSettings::default()).unwrap_or_else(|errors| panic!("{errors}"));
+    assert!(catalog.metric("buscas").is_some());
+    std::fs::write(dir.path().join("b.sql"), b"-- a\xe7\xe3o\nSELECT 1;").expect("written");
+    let error = Catalog::load(&dirs, &DomainSettings::default()).expect_err("not UTF-8").to_string();
+    assert!(error.contains("b.sql") && error.contains("save it as UTF-8"), "{error}");
+}

@@ -29,6 +29,7 @@ use crate::principal::Principal;
 use crate::read_point::ReadPoint;
 use crate::reader::Reader;
 use crate::reference::References;
+use crate::tables::PROVISIONAL_COLUMN;
 use crate::time_range::TimeRange;
 
 /// First parts of paths that the API answers itself.
@@ -146,6 +147,26 @@ impl Planner {
     }
 }
 
+/// What keeps the rows of a metric that can be computed from being answered.
+fn unservable(metric: &Metric, schema: &SchemaRef) -> Vec<Diagnostic> {
+    let name = &metric.name;
+    let unknown = metric.order.iter().filter(|column| schema.field_with_name(&column.name).is_err()).map(|column| {
+        metric.position.error(
+            format!("metric {name}: ORDER BY {}, which is not one of its columns", column.name),
+            "order by columns that it selects".into(),
+        )
+    });
+    let taken = schema.field_with_name(PROVISIONAL_COLUMN).is_ok().then(|| {
+        metric.position.error(
+            format!(
+                "metric {name}: every metric has a column {PROVISIONAL_COLUMN}, of whether its window can still change"
+            ),
+            "give this one another name".into(),
+        )
+    });
+    unknown.chain(taken).collect()
+}
+
 /// The columns of every metric that can be planned.
 fn metric_schemas(
     catalog: &Catalog,
@@ -160,7 +181,10 @@ fn metric_schemas(
         }
         for metric in catalog.metrics_of(&topic.name) {
             match MetricPlan::new(metric, topic, settings, &session) {
-                Ok(plan) => drop(schemas.insert(metric.name.clone(), Arc::clone(plan.rows_schema()))),
+                Ok(plan) => {
+                    errors.extend(unservable(metric, plan.rows_schema()));
+                    schemas.insert(metric.name.clone(), Arc::clone(plan.rows_schema()));
+                }
                 Err(PanesError::Unsupported(error)) => errors.push(*error),
                 Err(error) => return Err(error.into()),
             }

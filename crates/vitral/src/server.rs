@@ -175,6 +175,9 @@ impl Server {
     }
 }
 
+/// What planning the deepest SQL that a catalog may hold takes; only what is used of it is memory.
+const STACK_BYTES: usize = 16 << 20;
+
 /// Threads of the API alone, behind all others: queries take what the stream leaves, and commits never wait for them.
 struct ApiRuntime(Option<Runtime>);
 
@@ -185,6 +188,7 @@ impl ApiRuntime {
             .worker_threads(threads)
             .thread_name("api")
             .on_thread_start(process::go_behind_others)
+            .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
         Ok(Self(Some(runtime)))
@@ -220,7 +224,7 @@ const LEFT_AFTER: Duration = Duration::from_secs(1);
 
 /// Runs a server's life on a runtime of its own, and returns with its outcome whatever still runs on it.
 pub fn run(life: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()?;
     let outcome = runtime.block_on(life);
     runtime.shutdown_timeout(LEFT_AFTER);
     outcome

@@ -89,3 +89,19 @@ fn what_an_import_sums_up_must_be_a_number_of_the_view() {
     assert!(view("valor").contains("v has no column valor"), "{}", view("valor"));
     assert!(view("regiao").contains("regiao is Utf8"), "{}", view("regiao"));
 }
+
+#[test]
+fn rows_that_could_not_be_answered_are_errors_of_their_metric() {
+    let metric = |select: &str, end: &str| {
+        let text = format!(
+            "CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, {select} FROM eventos_clientes GROUP BY janela{end};"
+        );
+        errors(&[("m.sql", &text)])
+    };
+    let order = metric("count(*) AS n", " ORDER BY nope");
+    assert!(order.contains("m.sql:1:") && order.contains("ORDER BY nope"), "{order}");
+    let taken = metric("count(*) AS provisoria", "");
+    assert!(taken.contains("m.sql:1:") && taken.contains("column provisoria"), "{taken}");
+    assert_eq!(metric("count(*) AS n", " ORDER BY n DESC"), "");
+    assert_eq!(metric("count(*) AS Pedidos", " ORDER BY PEDIDOS"), "", "whatever its case");
+}
