@@ -90,6 +90,8 @@ pub struct Import {
     pub understood: Option<Understood>,
     /// The zone of times without one.
     pub zone: Tz,
+    /// Whether the user says that the files' times are in this zone.
+    pub is_zone_named: bool,
     /// The wall clock, in milliseconds since the Unix epoch.
     pub now_ms: i64,
 }

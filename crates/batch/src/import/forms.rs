@@ -6,9 +6,11 @@ mod evidence;
 mod moment;
 pub(super) mod number;
 pub(super) mod time;
+mod unused;
 mod words;
+pub(super) mod zone;
 
-pub(super) use self::evidence::Evidence;
+pub(super) use self::evidence::{Evidence, Here};
 use self::time::TimeForm;
 
 /// How decimals and thousands are written.

@@ -9,8 +9,9 @@ use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::Topic;
 
 pub(super) use self::assign::Names;
-pub(super) use self::names::key;
+pub(super) use self::names::{key, plain};
 use super::ImportError;
+use super::forms::currency;
 use super::wording::listed;
 
 /// What stands for the time of day in `--map`, if the topic has no such column: `--map "Hora local=hora"`.
@@ -53,6 +54,12 @@ pub(super) struct Mapping {
     pub(super) hints: Vec<String>,
     /// The column of the event time.
     time: usize,
+    /// What currency the heading of an amount names, for each of the file's columns.
+    pub(super) currencies: Vec<Option<String>>,
+    /// The columns that the user leaves out.
+    left_out: Vec<usize>,
+    /// Whether rows have amounts, and nothing says what currency they are in.
+    lacks_currency: bool,
 }
 
 impl Mapping {
@@ -77,8 +84,30 @@ impl Mapping {
         let unused = header.iter().zip(&columns).filter(|(name, column)| column.is_none() && !name.is_empty());
         let unused: Vec<String> = unused.map(|(name, _)| name.clone()).collect();
         let hints = names.hints(header, &columns);
-        let mapping =
-            Self { header: header.to_vec(), columns, constants: target.constants.clone(), unused, hints, time };
+        let currencies: Vec<Option<String>> = header
+            .iter()
+            .zip(&columns)
+            .map(|(name, filled)| {
+                let is_amount = filled.as_ref().is_some_and(|filled| filled.role == Role::Decimal);
+                is_amount.then(|| currency::of_heading(name)).flatten()
+            })
+            .collect();
+        let says_currency = columns.iter().flatten().any(|filled| filled.name == currency::COLUMN)
+            || target.constants.iter().any(|(constant, _)| constant == currency::COLUMN)
+            || currencies.iter().any(Option::is_some)
+            || !topic.columns.iter().any(|column| column.name == currency::COLUMN);
+        let has_amounts = columns.iter().flatten().any(|filled| filled.role == Role::Decimal);
+        let mapping = Self {
+            header: header.to_vec(),
+            columns,
+            constants: target.constants.clone(),
+            unused,
+            hints,
+            time,
+            currencies,
+            left_out: names.left_out(header),
+            lacks_currency: has_amounts && !says_currency,
+        };
         let filled = |name: &str| mapping.filled().any(|(_, filled)| filled == name);
         let needed = topic.columns.iter().filter(|column| column.needed && !target.optional.contains(&column.name));
         let is_constant = |name: &str| target.constants.iter().any(|(constant, _)| constant == name);
@@ -121,6 +150,18 @@ impl Mapping {
 
     pub(super) fn width(&self) -> usize {
         self.header.len()
+    }
+
+    pub(super) fn headings(&self) -> impl Iterator<Item = &str> {
+        self.header.iter().map(String::as_str).filter(|heading| !heading.is_empty())
+    }
+
+    pub(super) fn is_left_out(&self, index: usize) -> bool {
+        self.left_out.contains(&index)
+    }
+
+    pub(super) fn lacks_currency(&self) -> bool {
+        self.lacks_currency
     }
 
     pub(super) fn time(&self) -> usize {

@@ -4,20 +4,21 @@ use serde_json::Value;
 use vitral_schemas::verdict::Reason;
 
 use super::ROW_REASON;
+use super::forms::currency::COLUMN as CURRENCY;
 use super::forms::number::{self, Amount};
 use super::forms::time::{self, Clock};
 use super::forms::{Form, Forms, Numbers, currency};
 use super::mapping::{Filled, Mapping, Role};
 use super::source::{Cell, Kind, Row};
 
-/// The column that says what currency a row's amounts are in.
-const CURRENCY: &str = "moeda";
 /// Digits that a binary fraction holds for sure; what is behind them is its error.
 const DIGITS: usize = 15;
 /// Whole numbers up to here are exact in a binary fraction.
 const EXACT_MAX: f64 = (1_u64 << 53) as f64;
 /// Programs write a smaller year where nobody has filled in a date.
 const YEAR_MIN: i32 = 1900;
+/// As formats of spreadsheets show it.
+const PERCENT: &str = "%";
 /// How much of a cell an explanation shows.
 const EXCERPT_CHARS: usize = 80;
 
@@ -72,6 +73,9 @@ impl Mapping {
             let clock = clock.as_ref().filter(|_| index == self.time());
             let value = value(cell, filled, forms.columns[index], clock, row.sheet.is_some(), &mut signs);
             let value = value.map_err(|(reason, why)| Refused::new(reason, self.said(index, cell, &why)))?;
+            if let Some(code) = &self.currencies[index] {
+                signs.push(code.clone());
+            }
             put(message, &filled.name, &value)?;
             if filled.name == CURRENCY
                 && let Value::String(text) = value
@@ -141,7 +145,8 @@ impl Mapping {
                 (filled, _) => {
                     let row_has = filled.as_deref().unwrap_or(currency);
                     let cells = row.cells.iter().flatten().map(|cell| excerpt(&cell.text));
-                    let cell = cells.into_iter().find(|text| text.contains(sign.as_str())).unwrap_or_default();
+                    let cell =
+                        cells.into_iter().find(|text| text.contains(sign.as_str())).unwrap_or_else(|| sign.clone());
                     return Err(Refused::new(
                         Reason::Value,
                         format!(
@@ -211,8 +216,12 @@ fn amount(cell: &Cell, form: Form, signs: &mut Vec<String>) -> Result<String, (R
     let refused = |why: &str| Err((Reason::Type, why.to_owned()));
     let numbers = match (cell.kind, form) {
         (Kind::Float, _) => {
-            return match cell.text.parse::<f64>() {
-                Ok(number) if number.is_finite() => Ok(shown(number)),
+            return match (cell.text.parse::<f64>(), cell.sign.as_deref()) {
+                (Ok(_), Some(PERCENT)) => refused("is shown as a percentage, and not an amount"),
+                (Ok(number), sign) if number.is_finite() => {
+                    signs.extend(sign.filter(|sign| currency::meant(sign).is_some()).map(str::to_owned));
+                    Ok(shown(number))
+                }
                 _ => refused("is not a number"),
             };
         }

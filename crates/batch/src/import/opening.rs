@@ -1,6 +1,6 @@
 //! A file at its first row: what its columns fill, how they are written, and which of its rows are left out.
 
-use super::forms::{Asked, Evidence, Forms};
+use super::forms::{Asked, Evidence, Form, Forms, Here, zone};
 use super::identity::Marker;
 use super::known::Known;
 use super::left_out::{Left, LeftOut};
@@ -37,7 +37,7 @@ pub fn understand(imports: &mut [Import], file: &File, mut progress: impl FnMut(
     let mut seen = Vec::new();
     for import in imports.iter() {
         let Looked { mut source, mapping, .. } = import.look(file)?;
-        let mut evidence = Evidence::new(&mapping);
+        let mut evidence = Evidence::new(&mapping, import.here());
         loop {
             let rows = source.next()?;
             if rows.is_empty() {
@@ -67,7 +67,7 @@ impl Import {
         progress: &mut impl FnMut(u64, u64),
     ) -> Result<Opened, ImportError> {
         let Looked { mut source, mut mapping, mut marker } = self.look(file)?;
-        let mut evidence = Evidence::new(&mapping);
+        let mut evidence = Evidence::new(&mapping, self.here());
         let (mut left, mut notes) = (Vec::new(), Vec::new());
         let mut left_out =
             (with_left && known.is_some()).then(|| source.all(&marker.lasting()).map(LeftOut::new)).flatten();
@@ -99,6 +99,14 @@ impl Import {
         if !forms.has_clock {
             mapping.drop_clock();
         }
+        if let Some(Form::Time(time)) = forms.columns.get(mapping.time())
+            && let Some(minutes) = time.offset_minutes
+        {
+            let (heading, offset) = (mapping.heading(mapping.time()), zone::shown(minutes));
+            notes.push(format!(
+                "the times of {heading} are read as UTC{offset}, as it says; --time-zone would say otherwise"
+            ));
+        }
         source.rewind()?;
         Ok(Opened { source, mapping, marker, forms, left, notes })
     }
@@ -126,6 +134,10 @@ impl Import {
             source.keep(&mapping.roles().map(|role| role.is_some()).collect::<Vec<_>>())?;
         }
         Ok(Looked { source, mapping, marker })
+    }
+
+    fn here(&self) -> Here {
+        Here { zone: self.zone, is_zone_named: self.is_zone_named, currency: self.currency.clone() }
     }
 
     /// How its columns are written, as the user or the profile says.

@@ -11,7 +11,7 @@ use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Layout, Location};
 
 pub use self::unused::Unused;
-use super::forms::{Form, Numbers};
+use super::forms::{Form, Numbers, zone};
 use super::known::{Known, Standing};
 use super::legacy::Legacy;
 use super::reader::Reader;
@@ -150,7 +150,10 @@ impl Import {
                     (None, Some(dates)) => format!("dates as {}", dates.words()),
                     (None, None) => "dates as yyyy-mm-dd".to_owned(),
                 };
-                format!("{order}, {} where no offset stands", self.zone)
+                let zone = time
+                    .offset_minutes
+                    .map_or_else(|| self.zone.to_string(), |minutes| format!("UTC{}", zone::shown(minutes)));
+                format!("{order}, {zone} where no offset stands")
             }
             Form::WholeFloats => "whole numbers, written as 123.0".to_owned(),
             Form::Clock { .. } | Form::Any => String::new(),

@@ -23,8 +23,8 @@ use super::identity::{Marks, heading};
 use super::known::Known;
 use super::legacy::Legacy;
 use super::mapping::Mapping;
-use super::source::{Cell, Row};
-use super::{Import, Imported, RefusedRow};
+use super::source::{Cell, Kind, Row};
+use super::{Import, Imported, ROW_REASON, RefusedRow};
 use crate::error::BatchError;
 
 /// Refused rows that are shown for each reason.
@@ -51,6 +51,29 @@ type Refused = (String, String);
 pub(super) struct Values {
     pub(super) values: RecordBatch,
     pub(super) refused: BTreeMap<usize, Refused>,
+}
+
+/// The words that a row of totals begins with: reports put such rows, with a date too, among or behind those that they sum up.
+fn totals(row: &Row) -> Option<&str> {
+    const WORDS: [&str; 12] = [
+        "total",
+        "totais",
+        "totals",
+        "totales",
+        "total geral",
+        "total general",
+        "grand total",
+        "subtotal",
+        "sub-total",
+        "subtotais",
+        "soma",
+        "suma",
+    ];
+    let first = row.cells.iter().flatten().next().filter(|cell| cell.kind == Kind::Written)?.text.trim();
+    // Most rows begin with a number.
+    let may_be = first.starts_with(['t', 'T', 's', 'S', 'g', 'G']);
+    let is_total = |first: &str| WORDS.contains(&first.trim_end_matches(':').trim_end().to_lowercase().as_str());
+    (may_be && is_total(first)).then_some(first)
 }
 
 fn read_failed(source: DataFusionError) -> BatchError {
@@ -104,10 +127,23 @@ impl<'a> Reader<'a> {
         let mut found: BTreeMap<usize, (Reason, String)> = decoded.collect();
         found.extend(forbidden);
         if !found.is_empty() {
-            for (row, cells) in rows.enumerate() {
+            for (row, cells) in rows.clone().enumerate() {
                 if let (Some((reason, detail)), None) = (found.get(&row), refused.get(&row)) {
                     refused.insert(row, (reason.name().to_owned(), self.mapping.explain(cells, detail)));
                 }
+            }
+        }
+        for (row, cells) in rows.enumerate() {
+            if let Some(words) = totals(cells)
+                && !refused.contains_key(&row)
+            {
+                refused.insert(
+                    row,
+                    (
+                        ROW_REASON.to_owned(),
+                        format!("a row of totals, and not a row of its own: it begins with {words}"),
+                    ),
+                );
             }
         }
         Ok(Values { values, refused })
@@ -229,5 +265,24 @@ impl<'a> Reader<'a> {
             Some((name, Value::String(cell.as_ref()?.text.clone())))
         };
         Value::Object(row.cells.iter().enumerate().filter_map(cell).collect::<Map<_, _>>()).to_string()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rows_of_totals_are_known_by_their_first_word() {
+        let row = |cells: &[&str]| {
+            let cells = cells.iter().map(|text| Cell::written((*text).to_owned())).collect();
+            Row { sheet: None, line: 2, cells, broken: None }
+        };
+        for cells in [["TOTAL GERAL", "", "31/01/2025"], ["", "Total:", "3"], ["", "", "Subtotal"]] {
+            assert!(totals(&row(&cells)).is_some(), "{cells:?}");
+        }
+        for cells in [["1", "Total", "3"], ["Total 90 creme", "1", "2"], ["Somas", "1", "2"], ["", "", ""]] {
+            assert_eq!(totals(&row(&cells)), None, "{cells:?}");
+        }
     }
 }

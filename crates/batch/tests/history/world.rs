@@ -101,6 +101,7 @@ impl World {
             header_row: read.header_row,
             sheets: read.sheets.iter().map(|sheet| (*sheet).to_owned()).collect(),
             zone,
+            is_zone_named: false,
             currency,
             ask: read.ask,
             understood: None,

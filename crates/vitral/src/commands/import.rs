@@ -177,6 +177,7 @@ impl Forms {
             header_row: self.header_row,
             sheets: self.sheet.clone(),
             zone: self.time_zone.unwrap_or(settings.time_zone),
+            is_zone_named: self.time_zone.is_some(),
             currency: settings.currency,
             ask,
             understood: None,

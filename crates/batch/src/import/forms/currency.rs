@@ -1,5 +1,7 @@
 //! Signs of currencies: which they can mean.
 
+/// The column that says what currency a row's amounts are in.
+pub(in crate::import) const COLUMN: &str = "moeda";
 /// Countries whose money is called dollar or peso.
 const DOLLARS: &[&str] =
     &["USD", "ARS", "AUD", "BRL", "CAD", "CLP", "COP", "CVE", "DOP", "HKD", "MXN", "NZD", "SGD", "UYU"];
@@ -30,9 +32,50 @@ pub(in crate::import) fn meant(sign: &str) -> Option<Vec<String>> {
     Some(known.iter().map(|code| (*code).to_owned()).collect())
 }
 
+/// The currencies of ISO 4217 that are in use, without those whose codes are words of lists: ALL, CUP, MOP, TOP.
+const CODES: &str = "AED AFN AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC \
+    CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY \
+    KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR \
+    NZD OMR PAB PEN PGK PHP PKR PLN PYG QAR RON RSD RUB RWF SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP STN SYP SZL THB TJS TMT TND TRY \
+    TTD TWD TZS UAH UGX USD UYU UZS VED VES VND VUV WST XAF XCD XOF XPF YER ZAR ZMW ZWG";
+
+/// Whether three letters are a currency, and not a unit or a word.
+fn is_known(code: &str) -> bool {
+    code.len() == 3 && CODES.split_ascii_whitespace().any(|known| known == code)
+}
+
+/// The one currency that a cell names, by its sign or code.
+pub(in crate::import) fn named(text: &str) -> Option<String> {
+    let [only] = <[String; 1]>::try_from(meant(text.trim())?).ok()?;
+    is_known(&only).then_some(only)
+}
+
+/// The currency that a heading names behind everything else: `Preço (US$)`, `valor_total_usd`, `Total in EUR`.
+pub(in crate::import) fn of_heading(heading: &str) -> Option<String> {
+    let last = heading.trim().trim_end_matches([')', ']']);
+    named(last.rsplit(['(', '[', ' ', '_', '-', '/', '.']).next()?)
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn headings_name_currencies_at_their_end() {
+        let of = |heading| of_heading(heading);
+        for (heading, code) in [
+            ("Preço (US$)", "USD"),
+            ("Preço [R$]", "BRL"),
+            ("valor_total_usd", "USD"),
+            ("Total in EUR", "EUR"),
+            ("Price (in £)", "GBP"),
+        ] {
+            assert_eq!(of(heading).as_deref(), Some(code), "{heading}");
+        }
+        for heading in ["Preço", "Preço (und)", "Preço ($)", "Valor (SKU)", "Total de compras", ""] {
+            assert_eq!(of(heading), None, "{heading}");
+        }
+    }
 
     #[test]
     fn signs_mean_one_currency_or_several() {

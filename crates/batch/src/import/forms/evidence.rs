@@ -3,22 +3,48 @@
 //! One cell that can be read in one way only proves the form of its column. Columns of numbers without such a cell are like the others.
 //! Two proofs against each other in one column, or cells that mean different things in each form and no proof, are asked about.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
+
+use chrono_tz::Tz;
 
 use super::bare::Count;
 use super::moment::{self, Date, Dial};
 use super::number::{self, Evidence as NumberEvidence};
-use super::time::TimeForm;
+use super::time::{self, TimeForm};
+use super::unused::OfUnused;
+use super::zone::{self, Named};
 use super::{Asked, Dates, Form, Forms, Numbers};
 use crate::import::ImportError;
 use crate::import::mapping::{Mapping, Role};
 use crate::import::source::{Cell, Kind, Row, SerialEpoch};
 
 /// A cell that shows something, and where it stands.
-type Example = (String, String);
+pub(super) type Example = (String, String);
+
+/// What holds where a file does not say.
+#[derive(Debug, Clone)]
+pub(in crate::import) struct Here {
+    pub(in crate::import) zone: Tz,
+    /// Whether the user says that it is the zone of the files' times.
+    pub(in crate::import) is_zone_named: bool,
+    pub(in crate::import) currency: String,
+}
+
+impl Here {
+    /// Whether a word is what people call the currency.
+    pub(super) fn names_currency(&self, word: &str) -> bool {
+        let word = word.to_lowercase();
+        self.currency == "BRL"
+            && ["real", "reais", "real brasileiro", "reais (r$)", "brazilian real"].contains(&word.as_str())
+    }
+}
 
 pub(in crate::import) struct Evidence {
     columns: Vec<Column>,
+    here: Here,
+    headings: HashSet<String>,
+    /// Where the headings stand in another order: another table begins there.
+    other_table: Option<String>,
 }
 
 enum Column {
@@ -26,6 +52,7 @@ enum Column {
     Time(Box<OfTimes>),
     Clock { is_twelve: bool },
     Text(OfTexts),
+    Unused(OfUnused),
     Other,
 }
 
@@ -59,23 +86,30 @@ struct OfTimes {
     has_clock: bool,
     /// Whether a time of day proves a clock of 12 hours.
     is_twelve: bool,
+    /// Whether a time stands without an offset.
+    has_local: bool,
 }
 
 impl Evidence {
-    pub(in crate::import) fn new(mapping: &Mapping) -> Self {
-        let column = |role: Option<Role>| match role {
+    pub(in crate::import) fn new(mapping: &Mapping, here: Here) -> Self {
+        let column = |(index, role): (usize, Option<Role>)| match role {
             Some(Role::Decimal | Role::Integer) => Column::Numbers(OfNumbers::default()),
             Some(Role::Time) => Column::Time(Box::default()),
             Some(Role::Clock) => Column::Clock { is_twelve: false },
             Some(Role::Text) => Column::Text(OfTexts::default()),
+            None => OfUnused::new(mapping, index, &here).map_or(Column::Other, Column::Unused),
             _ => Column::Other,
         };
-        Self { columns: mapping.roles().map(column).collect() }
+        let columns = mapping.roles().enumerate().map(column).collect();
+        Self { columns, here, headings: mapping.headings().map(str::to_owned).collect(), other_table: None }
     }
 
     pub(in crate::import) fn see(&mut self, row: &Row) {
         if row.broken.is_some() {
             return;
+        }
+        if self.other_table.is_none() && self.is_header(row) {
+            self.other_table = Some(row.place());
         }
         for (cell, column) in row.cells.iter().zip(&mut self.columns) {
             match (cell, column) {
@@ -85,9 +119,21 @@ impl Evidence {
                     *is_twelve = moment::clock(&cell.text).is_some_and(|clock| clock.dial == Dial::Twelve);
                 }
                 (Some(cell), Column::Text(seen)) if !seen.others => seen.see(cell),
+                (Some(cell), Column::Unused(seen)) => seen.see(cell, row, &self.here),
                 _ => {}
             }
         }
+    }
+
+    /// Whether most of a row's cells are headings, in another order than the header: that one is known to the source.
+    fn is_header(&self, row: &Row) -> bool {
+        let is_heading = |cell: &Cell| cell.kind == Kind::Written && self.headings.contains(cell.text.trim());
+        let mut cells = row.cells.iter().flatten();
+        if !cells.next().is_some_and(is_heading) {
+            return false;
+        }
+        let (is, all) = cells.fold((1, 1), |(is, all), cell| (is + usize::from(is_heading(cell)), all + 1));
+        all >= 3 && 3 * is >= 2 * all
     }
 
     /// The form of each column; `others` is what the same file shows where it fills other tables.
@@ -106,10 +152,18 @@ impl Evidence {
                 _ => None,
             })
         };
+        if let Some(place) = &self.other_table {
+            return Err(ImportError::Form {
+                file: file.to_owned(),
+                reason: format!("{place} holds headings in another order, so that another table begins there"),
+                remedy: "have each table in a file of its own".to_owned(),
+            });
+        }
         let proves_plain = numbers().any(|seen| seen.plain.is_some());
         let proves_brazilian = numbers().any(|seen| seen.brazilian.is_some());
         let mut columns = Vec::new();
         let mut has_clock = mapping.has_clock();
+        let has_local = self.columns.iter().any(|column| matches!(column, Column::Time(seen) if seen.has_local));
         for (index, column) in self.columns.iter().enumerate() {
             let failed = |reason: String, flag: &str| ImportError::Form {
                 file: file.to_owned(),
@@ -118,6 +172,10 @@ impl Evidence {
             };
             columns.push(match column {
                 Column::Text(OfTexts { whole_floats: true, others: false }) => Form::WholeFloats,
+                Column::Unused(seen) => match seen.question(mapping.heading(index), &self.here, has_local) {
+                    Some((reason, remedy)) => return Err(failed(reason, &remedy)),
+                    None => Form::Any,
+                },
                 Column::Text(_) | Column::Other => Form::Any,
                 Column::Clock { is_twelve } => Form::Clock { is_twelve: *is_twelve },
                 Column::Numbers(seen) => {
@@ -140,11 +198,32 @@ impl Evidence {
                     let dates = dates.map_err(|(reason, remedy)| failed(reason, &remedy))?;
                     // A time of day that the user did not name is not needed where the dates have one.
                     has_clock &= !seen.has_clock || mapping.is_clock_named() || index != mapping.time();
-                    Form::Time(TimeForm { dates, count: seen.count(), epoch, is_twelve: seen.is_twelve })
+                    let offset =
+                        self.offset(mapping.heading(index)).map_err(|(reason, remedy)| failed(reason, remedy))?;
+                    // A day alone is a day of the shop.
+                    let offset_minutes = offset.filter(|_| seen.has_clock || mapping.has_clock());
+                    let (count, is_twelve) = (seen.count(), seen.is_twelve);
+                    Form::Time(TimeForm { dates, count, epoch, is_twelve, offset_minutes })
                 }
             });
         }
         Ok(Forms { columns, has_clock })
+    }
+
+    /// The offset of times without one, as their heading names it and the user does not.
+    fn offset(&self, heading: &str) -> Result<Option<i32>, (String, &'static str)> {
+        let remedy = "say --time-zone and the zone's whole name, such as America/New_York";
+        match zone::of_heading(heading) {
+            _ if self.here.is_zone_named => Ok(None),
+            Some(Named::Offset(minutes)) => Ok(Some(minutes)),
+            Some(Named::Zone(zone)) if zone != self.here.zone => {
+                Err((format!("names the zone {zone}, and times would be read in {}", self.here.zone), remedy))
+            }
+            Some(Named::Unclear(name)) => {
+                Err((format!("names the zone {name}, and times would be read in {}", self.here.zone), remedy))
+            }
+            _ => Ok(None),
+        }
     }
 }
 
@@ -212,6 +291,7 @@ impl OfTimes {
         if cell.kind == Kind::Time {
             self.dates = true;
             self.has_clock |= cell.text.find('T').is_some_and(|at| !cell.text[at + 1..].starts_with("00:00:00"));
+            self.has_local |= !time::has_offset(&cell.text);
             return;
         }
         let example = || (cell.text.clone(), row.place());
@@ -228,6 +308,7 @@ impl OfTimes {
             return;
         };
         self.dates = true;
+        self.has_local |= moment.offset.is_none();
         self.has_clock |= moment.clock.as_ref().is_some_and(|clock| !clock.is_midnight());
         self.is_twelve |= moment.clock.is_some_and(|clock| clock.dial == Dial::Twelve);
         let Date::Open { has_hyphens, .. } = moment.date else { return };

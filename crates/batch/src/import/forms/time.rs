@@ -1,7 +1,7 @@
 //! A cell of a column of times as a message writes it.
 
 use super::bare::Count;
-use super::{Dates, moment};
+use super::{Dates, moment, zone};
 use crate::import::source::{Cell, Kind, SerialEpoch};
 
 /// How a column writes its times.
@@ -14,6 +14,8 @@ pub(in crate::import) struct TimeForm {
     pub(in crate::import) epoch: SerialEpoch,
     /// Whether the column proves that its hours are counted from 1 to 12: 19:16 PM among them is a slip, and not a time.
     pub(in crate::import) is_twelve: bool,
+    /// What times without an offset have, in minutes east of UTC, where the heading says so.
+    pub(in crate::import) offset_minutes: Option<i32>,
 }
 
 /// What is wrong with such a time.
@@ -48,8 +50,21 @@ impl Clock {
     }
 }
 
+/// Whether a time of RFC 3339 has an offset.
+pub(in crate::import) fn has_offset(time: &str) -> bool {
+    time.split_once('T').is_some_and(|(_, clock)| clock.contains(['Z', '+', '-']))
+}
+
 /// The time in RFC 3339, local without an offset; a date alone is its first moment. Else why it cannot be read.
 pub(in crate::import) fn read(cell: &Cell, form: TimeForm, clock: Option<&Clock>) -> Result<String, String> {
+    let time = local(cell, form, clock)?;
+    Ok(match form.offset_minutes {
+        Some(minutes) if !has_offset(&time) => time + &zone::shown(minutes),
+        _ => time,
+    })
+}
+
+fn local(cell: &Cell, form: TimeForm, clock: Option<&Clock>) -> Result<String, String> {
     if let (Kind::Time, None) = (cell.kind, clock) {
         return Ok(if cell.text.contains('T') { cell.text.clone() } else { format!("{}T00:00:00", cell.text) });
     }
@@ -103,7 +118,13 @@ mod tests {
 
     #[test]
     fn a_time_of_day_in_a_column_of_its_own() {
-        let form = TimeForm { dates: Some(Dates::Dmy), count: None, epoch: SerialEpoch::From1900, is_twelve: false };
+        let form = TimeForm {
+            dates: Some(Dates::Dmy),
+            count: None,
+            epoch: SerialEpoch::From1900,
+            is_twelve: false,
+            offset_minutes: None,
+        };
         let both = |date: &Cell, clock: &Cell| read(date, form, Some(&Clock::read(clock).expect("a time of day")));
         let date = written("14/05/2025");
         assert_eq!(both(&date, &written("7:16 PM")), Ok("2025-05-14T19:16:00".to_owned()));
@@ -122,7 +143,13 @@ mod tests {
 
     #[test]
     fn hours_of_a_day_among_those_of_a_12_hour_clock_are_slips() {
-        let form = |is_twelve| TimeForm { dates: None, count: None, epoch: SerialEpoch::From1900, is_twelve };
+        let form = |is_twelve| TimeForm {
+            dates: None,
+            count: None,
+            epoch: SerialEpoch::From1900,
+            is_twelve,
+            offset_minutes: None,
+        };
         for (cell, hour) in [("2025-05-14 13:00 PM", 13), ("2025-05-14 00:30 AM", 0)] {
             let time = read(&written(cell), form(false), None).expect("a time");
             assert!(time.starts_with(&format!("2025-05-14T{hour:02}")), "{time}");
@@ -134,7 +161,13 @@ mod tests {
 
     #[test]
     fn numbers_are_times_only_where_the_column_has_no_others() {
-        let form = |count| TimeForm { dates: None, count, epoch: SerialEpoch::From1900, is_twelve: false };
+        let form = |count| TimeForm {
+            dates: None,
+            count,
+            epoch: SerialEpoch::From1900,
+            is_twelve: false,
+            offset_minutes: None,
+        };
         let serial = written("45791.8027777778");
         assert_eq!(read(&serial, form(Some(Count::Days)), None), Ok("2025-05-14T19:16:00".to_owned()));
         let error = read(&serial, form(None), None).expect_err("refused");

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, HashMap, HashSet};
 use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
-use super::names::{key, without_unit, words};
+use super::names::{is_scaled, key, without_unit, words};
 use super::{CLOCK, CLOCKS, Filled, Role};
 use crate::import::source::{Fit, Headings, distinct};
 
@@ -68,9 +68,24 @@ impl<'a> Names<'a> {
         self.meanings.get(&key(name)).copied()
     }
 
-    /// What a heading stands for, with what stands in parentheses at its end or without.
+    /// What a heading stands for, with what stands in parentheses at its end or without. `Desconto %` and `Preço (R$ mil)` are numbers of
+    /// another kind: only the user can say what they are.
     fn meaning_of(&self, heading: &str, base: &str) -> Option<Meaning> {
-        self.meaning(base).or_else(|| self.meaning(without_unit(heading)?))
+        let meaning = self.meaning(base).or_else(|| self.meaning(without_unit(heading)?))?;
+        match meaning {
+            Meaning::Column { index, .. } if self.is_number(index) && is_scaled(heading) => None,
+            meaning => Some(meaning),
+        }
+    }
+
+    fn is_number(&self, index: usize) -> bool {
+        matches!(self.topic.columns[index].kind, ColumnKind::Decimal { .. } | ColumnKind::Integer)
+    }
+
+    /// The places of the columns that the user leaves out.
+    pub(super) fn left_out(&self, header: &[String]) -> Vec<usize> {
+        let left_out = self.named.iter().filter(|(_, ours)| ours.is_empty());
+        left_out.filter_map(|(theirs, _)| self.place(header, theirs)).collect()
     }
 
     fn is_constant(&self, column: &str) -> bool {

@@ -4,7 +4,7 @@ use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
 /// Lower case, without accents, words joined by underscores; composed letters and decomposed ones are the same.
-pub(super) fn plain(name: &str) -> String {
+pub(in crate::import) fn plain(name: &str) -> String {
     let mut plain = String::new();
     for character in name.trim().nfkd().filter(|character| !is_combining_mark(*character)) {
         match character {
@@ -28,6 +28,28 @@ pub(super) fn without_unit(name: &str) -> Option<&str> {
     (rest.ends_with([')', ']']) && !name.trim().is_empty()).then(|| name.trim())
 }
 
+/// Whether numbers below the heading are shares, or so many times as large or small as they look.
+pub(super) fn is_scaled(name: &str) -> bool {
+    const SCALES: [&str; 14] = [
+        "mil",
+        "milhar",
+        "milhares",
+        "milhao",
+        "milhoes",
+        "thousand",
+        "thousands",
+        "million",
+        "millions",
+        "k",
+        "mm",
+        "centavos",
+        "cents",
+        "percent",
+    ];
+    let unit = without_unit(name).map(|rest| plain(&name.trim()[rest.len()..])).unwrap_or_default();
+    name.contains('%') || unit.split('_').any(|word| SCALES.contains(&word))
+}
+
 /// Words that say something.
 pub(super) fn words(name: &str) -> Vec<String> {
     plain(name).split('_').filter(|word| word.len() > 3).map(str::to_owned).collect()
@@ -48,5 +70,9 @@ mod tests {
         assert_eq!(key("ID-Pedido"), key("id pedido"));
         assert_eq!(without_unit("Preço Unitário (R$)"), Some("Preço Unitário"));
         assert_eq!(without_unit("(R$)"), None);
+        assert_eq!(
+            ["Preço (R$ mil)", "% Desconto", "Valor (em milhares)", "Preço (R$)", "Camisa mil (un)"].map(is_scaled),
+            [true, true, true, false, false]
+        );
     }
 }

@@ -132,3 +132,14 @@ fn titles_above_the_header_are_not_headers() {
     assert_eq!(names.fit(&texts(&["Data", "Pedido"])), Fit::No, "what the user names is not in it");
     assert_eq!(names.fit(&texts(&["Data", "N.º de venda"])), Fit::Well);
 }
+
+#[test]
+fn numbers_of_another_scale_are_not_taken_for_amounts() {
+    for heading in ["Valor (R$ mil)", "Valor %", "% Valor"] {
+        let error = mapped(&["Data", "Pedido", heading], &[]).expect_err("asked");
+        assert!(error.contains("no column gives an amount") && error.contains("--map"), "{heading}: {error}");
+        assert!(mapped(&["Data", "Pedido", heading], &[(heading, "valor_total")]).is_ok(), "the user says so");
+    }
+    let mapping = mapped(&["Data", "Valor", "Desconto %"], &[]).expect("mapped");
+    assert_eq!(mapping.unused, ["Desconto %"]);
+}

@@ -5,7 +5,7 @@ use vitral_catalog::{Catalog, DomainSettings};
 
 use super::*;
 use crate::import::ImportError;
-use crate::import::forms::{Asked, Dates, Evidence};
+use crate::import::forms::{Asked, Dates, Evidence, Here};
 use crate::import::source::SerialEpoch;
 
 const HEADER: [&str; 6] = ["Pedido", "Qtd", "Valor", "Data", "Moeda", "Obs"];
@@ -25,9 +25,13 @@ fn rows(rows: &[&[&str]]) -> Vec<Row> {
     rows.iter().enumerate().map(row).collect()
 }
 
+fn here() -> Here {
+    Here { zone: chrono_tz::America::Sao_Paulo, is_zone_named: false, currency: "BRL".to_owned() }
+}
+
 fn understood(header: &[&str], rows: &[Row], asked: Asked) -> Result<Vec<Result<Value, Refused>>, ImportError> {
     let mapping = mapping(header);
-    let mut evidence = Evidence::new(&mapping);
+    let mut evidence = Evidence::new(&mapping, here());
     rows.iter().for_each(|row| evidence.see(row));
     let forms = evidence.decide("a.csv", &mapping, asked, SerialEpoch::From1900, &[])?;
     let message = |row: &Row| {
@@ -64,6 +68,81 @@ fn dates(cells: &[&str], dates: Option<Dates>, amount: &str) -> Vec<Result<Strin
 
 fn times(expected: &[&str]) -> Vec<Result<String, &'static str>> {
     expected.iter().map(|time| Ok((*time).to_owned())).collect()
+}
+
+#[test]
+fn an_amount_is_in_the_currency_that_its_heading_names() {
+    let read = messages(&["Data", "Preço (US$)"], &[&["2025-05-14", "1.50"]]);
+    assert_eq!(read[0]["moeda"], "USD");
+    let read = messages(&["Data", "Preço (R$)"], &[&["2025-05-14", "1.50"]]);
+    assert_eq!(read[0].get("moeda"), None, "the shop's own");
+    let rows = rows(&[&["2025-05-14", "R$ 1.50"], &["2025-05-14", "US$ 1.50"]]);
+    let read = understood(&["Data", "Preço (US$)"], &rows, Asked::default()).expect("understood");
+    assert!(read[0].as_ref().is_err_and(|refused| refused.detail.contains("another currency")), "{read:?}");
+    assert!(read[1].is_ok(), "{read:?}");
+}
+
+#[test]
+fn a_currency_that_nothing_uses_is_asked_about() {
+    let asked = |heading: &str, cells: &[&str]| {
+        let cells: Vec<[&str; 3]> = cells.iter().map(|cell| ["2025-05-14", "1.50", *cell]).collect();
+        let cells: Vec<&[&str]> = cells.iter().map(<[&str; 3]>::as_slice).collect();
+        let read = understood(&["Data", "Valor", heading], &rows(&cells), Asked::default());
+        read.err().map(|error| error.to_string())
+    };
+    let error = asked("Currency", &["BRL", "", "usd"]).expect("asked");
+    assert!(error.contains("usd (line 4)") && error.contains("--map \"Currency=moeda\""), "{error}");
+    assert!(asked("Moeda do pedido", &["Dólar"]).is_some());
+    assert!(asked("Cód", &["EUR", "USD"]).is_some(), "by its cells alone");
+    for (heading, cells) in [
+        ("Currency", ["BRL", "brl"]),
+        ("Moeda do pedido", ["Real", "R$"]),
+        ("Currency rate", ["5,10", "1"]),
+        ("Cód", ["USD", "kit"]),
+        ("Cód", ["UND", "CXA"]),
+    ] {
+        assert_eq!(asked(heading, &cells), None, "{heading}");
+    }
+}
+
+#[test]
+fn a_heading_says_the_zone_of_its_times() {
+    let read = |heading: &str, cell: &str| {
+        understood(&[heading, "Valor"], &rows(&[&[cell, "1.50"]]), Asked::default())
+            .map(|read| read[0].as_ref().expect("a message")["timestamp"].as_str().expect("a time").to_owned())
+            .map_err(|error| error.to_string())
+    };
+    assert_eq!(read("Data (UTC)", "2025-05-14 10:00"), Ok("2025-05-14T10:00:00+00:00".to_owned()));
+    assert_eq!(read("Data (GMT-5)", "2025-05-14 10:00"), Ok("2025-05-14T10:00:00-05:00".to_owned()));
+    assert_eq!(read("Data (UTC)", "2025-05-14T10:00:00-03:00"), Ok("2025-05-14T10:00:00-03:00".to_owned()));
+    assert_eq!(read("Data (UTC)", "2025-05-14"), Ok("2025-05-14T00:00:00".to_owned()), "a day of the shop");
+    assert_eq!(read("Data", "2025-05-14 10:00"), Ok("2025-05-14T10:00:00".to_owned()));
+    let error = read("Data (PST)", "2025-05-14 10:00").expect_err("asked");
+    assert!(error.contains("PST") && error.contains("--time-zone"), "{error}");
+    assert!(read("Data (America/New_York)", "2025-05-14 10:00").is_err());
+    assert!(read("Data (America/Sao_Paulo)", "2025-05-14 10:00").is_ok());
+}
+
+#[test]
+fn a_zone_beside_times_is_asked_about() {
+    let asked = |time: &str, zone: &str| {
+        let rows = rows(&[&[time, "1.50", zone]]);
+        understood(&["Data", "Valor", "Time Zone"], &rows, Asked::default()).err().map(|error| error.to_string())
+    };
+    assert!(asked("2025-05-14 10:00", "Eastern Time (US & Canada)").is_some_and(|error| error.contains("--time-zone")));
+    assert_eq!(asked("2025-05-14 10:00", "America/Sao_Paulo"), None);
+    assert_eq!(asked("2025-05-14T10:00:00Z", "Eastern Time (US & Canada)"), None, "each time says its own");
+}
+
+#[test]
+fn headings_in_another_order_begin_another_table() {
+    let header = ["Pedido", "Data", "Valor"];
+    let read =
+        |cells: &[&[&str]]| understood(&header, &rows(cells), Asked::default()).err().map(|error| error.to_string());
+    let row: &[&str] = &["1", "2025-05-14", "1.50"];
+    let error = read(&[row, &["Valor", "Pedido", "Data"], &["9.00", "2", "2025-05-14"]]).expect("asked");
+    assert!(error.contains("line 3") && error.contains("another table"), "{error}");
+    assert_eq!(read(&[row, &["Valor", "2025-05-14", "1.50"]]), None, "a word that is a heading too");
 }
 
 #[test]

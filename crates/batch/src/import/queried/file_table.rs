@@ -16,7 +16,7 @@ use super::{Opener, Shared, WAITING};
 use crate::import::ImportError;
 use crate::import::mapping::key;
 use crate::import::message::shortest;
-use crate::import::source::{Kind, Row};
+use crate::import::source::{Cell, Kind, Row};
 
 /// The file's columns, its lines and its sheets.
 pub(super) fn schema_of<'a>(header: impl IntoIterator<Item = &'a String>) -> SchemaRef {
@@ -99,6 +99,17 @@ fn with_unusable(mut row: Row, is_needed: &[bool]) -> Row {
     row
 }
 
+/// A number as a text, with the sign that its format shows if that makes another number of it.
+fn number(cell: &Cell) -> String {
+    let number = shortest(&cell.text);
+    match cell.sign.as_deref() {
+        // What a shop's own amounts show too, so that conditions on them go on being numbers.
+        None | Some("R$" | "$") => number,
+        Some("%") => format!("{number} %"),
+        Some(sign) => format!("{sign} {number}"),
+    }
+}
+
 /// `places`: for each of the file's columns in the schema its place in a row.
 fn batch_of(schema: &SchemaRef, places: &[Option<usize>], rows: &[Row]) -> PlanResult<RecordBatch> {
     let mut lines = Int64Builder::with_capacity(rows.len());
@@ -115,7 +126,7 @@ fn batch_of(schema: &SchemaRef, places: &[Option<usize>], rows: &[Row]) -> PlanR
                 // NaN is how programs write that there is none; an unusable cell of an optional column is none either.
                 Some(cell) if cell.kind == Kind::Float && cell.text == "NaN" => texts.append_null(),
                 Some(cell) if cell.kind == Kind::Unusable => texts.append_null(),
-                Some(cell) if cell.kind == Kind::Float => texts.append_value(shortest(&cell.text)),
+                Some(cell) if cell.kind == Kind::Float => texts.append_value(number(cell)),
                 Some(cell) => texts.append_value(&cell.text),
                 None => texts.append_null(),
             }

@@ -1,5 +1,7 @@
 //! The content of a cell.
 
+use std::sync::Arc;
+
 /// The content of a cell, and what the format says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::import) struct Cell {
@@ -7,6 +9,8 @@ pub(in crate::import) struct Cell {
     /// (without an offset where they have no zone).
     pub(in crate::import) text: String,
     pub(in crate::import) kind: Kind,
+    /// What the format of a number shows beside it: the sign of a currency, or that of a percentage.
+    pub(in crate::import) sign: Option<Arc<str>>,
 }
 
 /// What the format says that a cell is.
@@ -29,11 +33,15 @@ pub(in crate::import) enum Kind {
 impl Cell {
     /// None where nothing but blanks stands.
     pub(in crate::import) fn written(text: String) -> Option<Self> {
-        (!text.trim().is_empty()).then_some(Self { text, kind: Kind::Written })
+        (!text.trim().is_empty()).then_some(Self::new(text, Kind::Written))
     }
 
     pub(in crate::import) fn new(text: String, kind: Kind) -> Self {
-        Self { text, kind }
+        Self { text, kind, sign: None }
+    }
+
+    pub(in crate::import) fn shown_with(self, sign: Option<&Arc<str>>) -> Self {
+        Self { sign: sign.cloned(), ..self }
     }
 
     pub(in crate::import) fn float(number: f64) -> Self {

@@ -17,6 +17,7 @@ use std::thread;
 
 use calamine::{Xlsx, XlsxError, open_workbook};
 
+use self::cells::Look;
 use self::sheets::{Chosen, Sheet, Workbook};
 use super::damage::caught;
 use super::{Opening, Row, SerialEpoch, Source, batch_rows, header};
@@ -138,7 +139,7 @@ struct Reading {
     workbook: Workbook,
     heading: Vec<String>,
     sheets: Vec<Sheet>,
-    /// The workbook once more, for the formats of its cells, where one fills up with zeros.
+    /// The workbook once more, for the formats of its cells, where one adds something to what it holds.
     styled: Option<Workbook>,
 }
 
@@ -148,9 +149,9 @@ impl Reading {
         for sheet in &self.sheets {
             let mut batch = Batch { parts, heading: &self.heading, sheet, before, rows: Vec::new() };
             let mut cells = self.workbook.worksheet_cells_reader(&sheet.name)?;
-            let widths: Vec<Option<usize>> =
-                cells.styles().iter().map(|style| cells::zeros(&style.number_format.as_ref()?.format_code)).collect();
-            let mut styles = match widths.iter().any(Option::is_some) {
+            let looks: Vec<Option<Look>> =
+                cells.styles().iter().map(|style| Look::of(&style.number_format.as_ref()?.format_code)).collect();
+            let mut styles = match looks.iter().any(Option::is_some) {
                 false => None,
                 true => {
                     if self.styled.is_none() {
@@ -177,11 +178,11 @@ impl Reading {
                         None => styles = None,
                     }
                 }
-                let zeros = next_style.filter(|(row, column, _)| (*row, *column) == record.pos);
-                let zeros = zeros.and_then(|(_, _, style)| widths.get(style).copied().flatten());
+                let style = next_style.filter(|(row, column, _)| (*row, *column) == record.pos);
+                let look = style.and_then(|(_, _, style)| looks.get(style)?.as_ref());
                 // What stands right of the header belongs to nothing.
                 if let Some(Some(column)) = sheet.columns.get(column as usize) {
-                    row.cells[*column] = cells::cell(record.pos, &record.value, record.formula.as_ref(), zeros);
+                    row.cells[*column] = cells::cell(record.pos, &record.value, record.formula.as_ref(), look);
                 }
             }
             batch.push(row)?;
