@@ -14,7 +14,7 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use super::{Break, PartitionOffsets, by_partition};
 use crate::error::BatchError;
 
-/// Offsets that are checked together: sorted in memory, 16 bytes each.
+/// Offsets that are checked together. Their runs are sorted in memory: 16 bytes for each run, and a run for each offset at worst.
 const OFFSETS_AT_ONCE: i64 = 4 << 20;
 
 /// A walk through the offsets of one partition.
@@ -50,7 +50,8 @@ pub(super) async fn all(
     Ok(())
 }
 
-/// The first and last offset of each row that lies within the next so many offsets of an unfinished walk, by walk.
+/// Runs of offsets without a hole, each with its first and last offset, of the rows within the next so many offsets of each unfinished
+/// walk. A file's rows mostly make one run for each partition.
 async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Result<Vec<Vec<(i64, i64)>>> {
     use archive_columns::*;
     let unfinished = || walks.iter().filter(|walk| !walk.is_done());
@@ -71,7 +72,11 @@ async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Res
         for (row, walk) in by_partition::of_rows(&batch, walk_of).enumerate() {
             if let Some(walk) = walk {
                 let offset = offsets.value(row);
-                found[walk].push((offset, if ends.is_valid(row) { ends.value(row) } else { offset }));
+                let end = if ends.is_valid(row) { ends.value(row) } else { offset };
+                match found[walk].last_mut() {
+                    Some((_, last)) if *last + 1 == offset => *last = end,
+                    _ => found[walk].push((offset, end)),
+                }
             }
         }
     }
@@ -92,11 +97,9 @@ impl Walk {
             .and(ident(OFFSET).lt(lit(self.start + length)))
     }
 
-    /// Goes on through rows, each with its first and last offset.
+    /// Continues through runs, each with its first and last offset.
     fn check(&mut self, found: &mut [(i64, i64)], breaks: &mut Vec<Break>) {
-        if !found.is_sorted() {
-            found.sort_unstable();
-        }
+        found.sort_unstable();
         for (first, last) in found {
             if *first != self.expected {
                 let PartitionOffsets { log, partition, .. } = &self.bounds;
@@ -104,5 +107,24 @@ impl Walk {
             }
             self.expected = self.expected.max(*last + 1);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn holes_and_overlaps_are_found_in_whatever_order_files_come() {
+        let bounds =
+            PartitionOffsets { log: "log".to_owned(), partition: 3, first: 5, next: 40, newest_arrival_micros: 0 };
+        let mut walk = Walk { bounds, expected: 5, start: 5 };
+        let mut breaks = Vec::new();
+        walk.check(&mut [(20, 29), (5, 9), (10, 17), (12, 13)], &mut breaks);
+        // The next scan.
+        walk.check(&mut [(30, 39)], &mut breaks);
+        let shown: Vec<_> = breaks.iter().map(|found| (found.partition, found.expected, found.found)).collect();
+        assert_eq!(shown, [(3, 18, 12), (3, 18, 20)]);
+        assert_eq!(walk.expected, 40);
     }
 }
