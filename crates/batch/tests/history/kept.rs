@@ -101,11 +101,11 @@ async fn published_windows_outlive_their_events_and_their_version() {
     let again = metric(&world, "vendas DESC, categoria");
     let ms = |text: &str| text.parse::<chrono::DateTime<chrono::Utc>>().expect("a time").timestamp_millis();
     let hours = Windows::new(again.window, DomainSettings::default().time_zone);
-    let (gone, done_ms) = (ms("2025-05-16T23:10:00Z") * MICROS_PER_MS, ms("2025-05-14T17:00:00Z"));
+    let (expired_micros, done_ms) = (ms("2025-05-16T23:10:00Z") * MICROS_PER_MS, ms("2025-05-14T17:00:00Z"));
     // Cut short before anything was computed, it begins a second time.
     for _ in 0..2 {
         let mut left = table(&world, &again).await;
-        let from_ms = left.begin_where_whole(&hours, Some(gone), Some(done_ms)).await.expect("begun");
+        let from_ms = left.begin_where_whole(&hours, Some(expired_micros), Some(done_ms)).await.expect("begun");
         assert_eq!(from_ms, Some(ms("2025-05-17T00:00:00Z")));
     }
     let all = windows(&world, &again).await;
