@@ -15,6 +15,8 @@ use crate::import::wording::listed;
 
 pub(super) type Workbook = Xlsx<BufReader<File>>;
 
+/// As many as a sheet can have: A to XFD. A reference to a column behind them is damage, and would have to be made room for.
+const COLUMNS_MAX: u32 = 16_384;
 /// The word for every visible sheet.
 const ALL: &str = "all";
 /// Ways on.
@@ -145,6 +147,9 @@ fn survey(workbook: &mut Workbook) -> Result<Vec<Surveyed>, XlsxError> {
         let (mut lines, mut texts) = (Vec::new(), Vec::<Vec<String>>::new());
         while let Some(cell) = cells.next_cell()? {
             let (row, column) = cell.get_position();
+            if column >= COLUMNS_MAX {
+                return Err(XlsxError::Unexpected("a cell is to the right of XFD, the last column of a sheet"));
+            }
             let text = text(cell.get_value());
             if text.trim().is_empty() {
                 continue;
