@@ -158,7 +158,9 @@ fn parse(text: &str, numbers: Numbers) -> Option<String> {
             let groups: Vec<&str> = whole.split(between).collect();
             let is_first = (1..=3).contains(&groups[0].len()) && !groups[0].starts_with('0');
             let are_groups = is_first && groups[1..].iter().all(|group| group.len() == 3);
-            if !are_groups || !groups.iter().all(|group| is_digits(group)) {
+            if !(are_groups || (between == ',' && is_first && are_indian(&groups)))
+                || !groups.iter().all(|group| is_digits(group))
+            {
                 return None;
             }
             Cow::Owned(groups.concat())
@@ -183,6 +185,16 @@ fn parse(text: &str, numbers: Numbers) -> Option<String> {
     Some(number)
 }
 
+/// `12,34,567`: lakhs and crores.
+fn are_indian(groups: &[&str]) -> bool {
+    match groups {
+        [first, between @ .., last] if !between.is_empty() => {
+            first.len() <= 2 && last.len() == 3 && between.iter().all(|group| group.len() == 2)
+        }
+        _ => false,
+    }
+}
+
 /// JSON allows no zeros in front.
 fn plain(whole: &str, fraction: Option<&str>) -> String {
     let whole = whole.trim_start_matches('0');
@@ -199,6 +211,17 @@ mod tests {
 
     fn number(cell: &str, numbers: Numbers) -> Option<String> {
         read(cell, numbers).map(|amount| amount.number)
+    }
+
+    #[test]
+    fn lakhs_and_crores_are_thousands_too() {
+        let plain = |cell| number(cell, Numbers::Plain);
+        assert_eq!(plain("1,23,456.00").as_deref(), Some("123456.00"));
+        assert_eq!(plain("12,34,56,789").as_deref(), Some("123456789"));
+        for cell in ["1,23", "123,45,678", "1,2,345", "1,23,45"] {
+            assert_eq!(plain(cell), None, "{cell}");
+        }
+        assert_eq!(number("1,23,456", Numbers::Brazilian), None);
     }
 
     #[test]
