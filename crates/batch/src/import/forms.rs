@@ -99,4 +99,6 @@ pub(super) struct Forms {
     pub(super) columns: Vec<Form>,
     /// Whether the time of day comes from a column of its own.
     pub(super) has_clock: bool,
+    /// What people should know of how the file was read.
+    pub(super) notes: Vec<String>,
 }

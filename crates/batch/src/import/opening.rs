@@ -1,6 +1,6 @@
 //! A file at its first row: what its columns fill, how they are written, and which of its rows are left out.
 
-use super::forms::{Asked, Evidence, Form, Forms, Here, zone};
+use super::forms::{Asked, Evidence, Forms, Here};
 use super::identity::Marker;
 use super::known::Known;
 use super::left_out::{Left, LeftOut};
@@ -99,14 +99,7 @@ impl Import {
         if !forms.has_clock {
             mapping.drop_clock();
         }
-        if let Some(Form::Time(time)) = forms.columns.get(mapping.time())
-            && let Some(minutes) = time.offset_minutes
-        {
-            let (heading, offset) = (mapping.heading(mapping.time()), zone::shown(minutes));
-            notes.push(format!(
-                "the times of {heading} are read as UTC{offset}, as it says; --time-zone would say otherwise"
-            ));
-        }
+        notes.extend(forms.notes.iter().cloned());
         source.rewind()?;
         Ok(Opened { source, mapping, marker, forms, left, notes })
     }

@@ -74,7 +74,7 @@ impl Import {
         stored::learn(self, history.as_ref(), archive, &marker, &[], &mut known, &mut legacy).await?;
 
         let header = source.header().to_vec();
-        let notes = [source.notes(), &mapping.hints].concat();
+        let notes = [source.notes(), &forms.notes, &mapping.hints].concat();
         let mut unused = unused::Counter::new(&header, &mapping.unused);
         let mut imported = Imported { unused: mapping.unused.clone(), notes, ..Imported::default() };
         let mut columns: Vec<(usize, Column)> = mapping

@@ -207,7 +207,19 @@ impl Evidence {
                 }
             });
         }
-        Ok(Forms { columns, has_clock })
+        let mut notes: Vec<String> = Vec::new();
+        for (index, (column, form)) in self.columns.iter().zip(&columns).enumerate() {
+            let heading = mapping.heading(index);
+            match (column, form) {
+                (Column::Unused(seen), _) => notes.extend(seen.note(heading)),
+                (_, Form::Time(TimeForm { offset_minutes: Some(minutes), .. })) => notes.push(format!(
+                    "the times of {heading} are read as UTC{}, as it says; --time-zone would say otherwise",
+                    zone::shown(*minutes)
+                )),
+                _ => {}
+            }
+        }
+        Ok(Forms { columns, has_clock, notes })
     }
 
     /// The offset of times without one, as their heading names it and the user does not.

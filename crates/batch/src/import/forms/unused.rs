@@ -7,6 +7,23 @@ use crate::import::source::{Cell, Row};
 
 /// Words of headings.
 const CURRENCY_WORDS: [&str; 5] = ["moeda", "currency", "moneda", "divisa", "monnaie"];
+const STATE_WORDS: [&str; 4] = ["status", "situacao", "estado", "state"];
+/// How states of orders begin that are no sales, or none any more.
+const UNDONE: [&str; 13] = [
+    "cancel",
+    "anulad",
+    "void",
+    "refund",
+    "reembols",
+    "estorn",
+    "devol",
+    "returned",
+    "recusad",
+    "declined",
+    "failed",
+    "chargeback",
+    "expirad",
+];
 const ZONE_NAMES: [&str; 6] = ["time_zone", "timezone", "fuso", "fuso_horario", "zona_horaria", "tz"];
 
 /// What a column that is not used says, as far as it is read.
@@ -23,6 +40,7 @@ enum Says {
     /// If each cell is one.
     PerhapsCurrency,
     Zone,
+    State,
     Nothing,
 }
 
@@ -37,6 +55,8 @@ impl OfUnused {
             Says::Currency
         } else if !here.is_zone_named && ZONE_NAMES.contains(&heading.as_str()) {
             Says::Zone
+        } else if heading.split('_').any(|word| STATE_WORDS.contains(&word)) {
+            Says::State
         } else if mapping.lacks_currency() {
             Says::PerhapsCurrency
         } else {
@@ -49,6 +69,7 @@ impl OfUnused {
         let text = cell.text.trim();
         let is_other = match self.says {
             Says::Nothing => return,
+            Says::State => self.other.is_none() && plain(text).split('_').any(|word| is_undone(word)),
             Says::Zone => !text.parse().is_ok_and(|zone: chrono_tz::Tz| zone == here.zone),
             // A rate of exchange, or a column of codes that are something else.
             _ if text.bytes().any(|byte| byte.is_ascii_digit()) => {
@@ -72,12 +93,21 @@ impl OfUnused {
         }
     }
 
+    /// What people should know of rows that count all the same.
+    pub(super) fn note(&self, heading: &str) -> Option<String> {
+        let (cell, place) = self.other.as_ref().filter(|_| self.says == Says::State)?;
+        Some(format!(
+            "column {heading} holds {cell} ({place}), and such rows count too: --where \"\\\"{heading}\\\" <> '{cell}'\" leaves them out, \
+             --map \"{heading}=\" says that they are meant"
+        ))
+    }
+
     /// What is to be asked about the column, and how the user answers; `has_local`: times stand without an offset.
     pub(super) fn question(&self, heading: &str, here: &Here, has_local: bool) -> Option<(String, String)> {
         let (cell, place) = self.other.as_ref()?;
         let leave_out = format!("--map \"{heading}=\"");
         match self.says {
-            Says::Nothing => None,
+            Says::Nothing | Says::State => None,
             Says::Zone if !has_local => None,
             Says::Zone => {
                 let reason = format!("holds {cell} ({place}), and times would be read in {}", here.zone);
@@ -96,4 +126,8 @@ impl OfUnused {
             }
         }
     }
+}
+
+fn is_undone(word: &str) -> bool {
+    UNDONE.iter().any(|begins| word.starts_with(begins))
 }

@@ -124,6 +124,25 @@ fn a_heading_says_the_zone_of_its_times() {
 }
 
 #[test]
+fn states_that_are_no_sales_are_told_of_where_nothing_reads_them() {
+    let notes = |heading: &str, cell: &str| {
+        let header = ["Data", "Valor", heading];
+        let mapping = mapping(&header);
+        let mut evidence = Evidence::new(&mapping, here());
+        rows(&[&["2025-05-14", "1.50", "Pago"], &["2025-05-14", "1.50", cell]])
+            .iter()
+            .for_each(|row| evidence.see(row));
+        evidence.decide("a.csv", &mapping, Asked::default(), SerialEpoch::From1900, &[]).expect("understood").notes
+    };
+    for cell in ["Cancelado", "Pagamento recusado", "refunded", "DEVOLVIDO"] {
+        let notes = notes("Status do pedido", cell);
+        assert!(notes.len() == 1 && notes[0].contains(cell) && notes[0].contains("--where"), "{notes:?}");
+    }
+    assert_eq!(notes("Estado", "SP"), Vec::<String>::new());
+    assert_eq!(notes("Obs", "Cancelado"), Vec::<String>::new());
+}
+
+#[test]
 fn a_zone_beside_times_is_asked_about() {
     let asked = |time: &str, zone: &str| {
         let rows = rows(&[&[time, "1.50", zone]]);
