@@ -4,8 +4,8 @@
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 
-/// Some kilobytes of stack each, of the megabytes that threads have.
-pub const LEVELS_MAX: usize = 500;
+/// Some 20 kilobytes of stack each where nothing is optimised, of the megabytes that threads have.
+pub const LEVELS_MAX: usize = 250;
 
 /// Where a statement goes deeper than can be planned.
 pub(crate) fn too_deep(tokens: &[TokenWithSpan]) -> Option<Location> {
@@ -86,8 +86,8 @@ mod tests {
     #[test]
     fn long_rows_of_operators_are_deep_and_lists_are_not() {
         let conditions = |count: usize| vec!["id = 'a'"; count].join(" OR ");
-        assert!(!is_too_deep(&format!("SELECT 1 FROM t WHERE {}", conditions(400))));
-        assert!(is_too_deep(&format!("SELECT 1 FROM t WHERE {}", conditions(600))));
+        assert!(!is_too_deep(&format!("SELECT 1 FROM t WHERE {}", conditions(200))));
+        assert!(is_too_deep(&format!("SELECT 1 FROM t WHERE {}", conditions(300))));
         assert!(is_too_deep(&format!("SELECT 1{}", "+1".repeat(600))));
         assert!(is_too_deep(&vec!["SELECT a + 1 FROM t"; 600].join(" UNION ALL ")));
         let list = vec!["'a'"; 5_000].join(", ");
