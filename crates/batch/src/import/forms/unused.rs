@@ -1,4 +1,4 @@
-//! What columns that fill nothing tell all the same: the currency of the amounts, or the zone of the times, beside them.
+//! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of the times, next to them.
 
 use super::currency;
 use super::evidence::{Example, Here};

@@ -9,7 +9,7 @@ pub(in crate::import) struct Cell {
     /// (without an offset where they have no zone).
     pub(in crate::import) text: String,
     pub(in crate::import) kind: Kind,
-    /// What the format of a number shows beside it: the sign of a currency, or that of a percentage.
+    /// What the format of a number shows next to it: the sign of a currency, or that of a percentage.
     pub(in crate::import) sign: Option<Arc<str>>,
 }
 

@@ -44,7 +44,7 @@ fn mistaken(head: &[u8], ending: &str) -> Option<String> {
             let other = if is_parquet { "name it .parquet" } else { "save it as .xlsx, or name it .csv if it is text" };
             Some(format!("it is not a workbook: {other}"))
         }
-        "parquet" if !is_parquet => Some("it is not a Parquet file, or was cut short: write it anew".to_owned()),
+        "parquet" if !is_parquet => Some("it is not a Parquet file, or was cut short: write it again".to_owned()),
         "csv" | "tsv" | "txt" if is_zip => {
             Some("it is a workbook or a zip archive: name it .xlsx, or unpack it first".to_owned())
         }

@@ -85,7 +85,7 @@ fn moment(time: ExcelDateTime) -> Option<Cell> {
     Some(Cell::new(moment.format("%Y-%m-%dT%H:%M:%S%.f").to_string(), Kind::Time))
 }
 
-/// The sign of a currency that a format writes beside the number, or `%`. Where several countries have the sign, the format's language
+/// The sign of a currency that a format writes next to the number, or `%`. Where several countries have the sign, the format's language
 /// says which is meant.
 fn sign(format: &str) -> Option<String> {
     let mut literal = String::new();
