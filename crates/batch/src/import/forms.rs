@@ -3,6 +3,7 @@
 pub(super) mod bare;
 pub(super) mod currency;
 mod evidence;
+mod here;
 mod moment;
 pub(super) mod number;
 pub(super) mod time;
@@ -10,7 +11,8 @@ mod unused;
 mod words;
 pub(super) mod zone;
 
-pub(super) use self::evidence::{Evidence, Here};
+pub(super) use self::evidence::Evidence;
+pub(super) use self::here::Here;
 use self::time::TimeForm;
 
 /// How decimals and thousands are written.

@@ -5,9 +5,8 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use chrono_tz::Tz;
-
 use super::bare::Count;
+use super::here::{Example, Here};
 use super::moment::{self, Date, Dial};
 use super::number::{self, Evidence as NumberEvidence};
 use super::time::{self, TimeForm};
@@ -17,27 +16,6 @@ use super::{Asked, Dates, Form, Forms, Numbers};
 use crate::import::ImportError;
 use crate::import::mapping::{Mapping, Role};
 use crate::import::source::{Cell, Kind, Row, SerialEpoch};
-
-/// A cell that shows something, and where it stands.
-pub(super) type Example = (String, String);
-
-/// What holds where a file does not say.
-#[derive(Debug, Clone)]
-pub(in crate::import) struct Here {
-    pub(in crate::import) zone: Tz,
-    /// Whether the user says that it is the zone of the files' times.
-    pub(in crate::import) is_zone_named: bool,
-    pub(in crate::import) currency: String,
-}
-
-impl Here {
-    /// Whether a word is what people call the currency.
-    pub(super) fn names_currency(&self, word: &str) -> bool {
-        let word = word.to_lowercase();
-        self.currency == "BRL"
-            && ["real", "reais", "real brasileiro", "reais (r$)", "brazilian real"].contains(&word.as_str())
-    }
-}
 
 pub(in crate::import) struct Evidence {
     columns: Vec<Column>,

@@ -1,7 +1,7 @@
 //! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of the times, next to them.
 
 use super::currency;
-use super::evidence::{Example, Here};
+use super::here::{Example, Here};
 use crate::import::mapping::{Mapping, plain};
 use crate::import::source::{Cell, Row};
 

@@ -20,7 +20,15 @@ pub struct Unused {
 
 /// Counts the values of unused columns, row by row.
 pub(super) struct Counter {
-    columns: Vec<(usize, Unused, Option<BTreeMap<String, u64>>)>,
+    columns: Vec<Counted>,
+}
+
+struct Counted {
+    /// Its place among the file's columns.
+    place: usize,
+    name: String,
+    /// By value; none once there are too many, or one is too long.
+    counts: Option<BTreeMap<String, u64>>,
 }
 
 impl Counter {
@@ -28,13 +36,13 @@ impl Counter {
     pub(super) fn new(header: &[String], unused: &[String]) -> Self {
         let place = |name: &String| header.iter().position(|heading| heading == name);
         let columns = unused.iter().filter_map(|name| {
-            Some((place(name)?, Unused { name: name.clone(), values: Vec::new() }, Some(BTreeMap::new())))
+            Some(Counted { place: place(name)?, name: name.clone(), counts: Some(BTreeMap::new()) })
         });
         Self { columns: columns.collect() }
     }
 
     pub(super) fn count(&mut self, rows: &[Row]) {
-        for (place, _, counts) in &mut self.columns {
+        for Counted { place, counts, .. } in &mut self.columns {
             for text in rows.iter().filter_map(|row| Some(row.cells.get(*place)?.as_ref()?.text.trim())) {
                 let Some(known) = counts else { break };
                 let is_new = !known.contains_key(text);
@@ -48,12 +56,12 @@ impl Counter {
     }
 
     pub(super) fn end(self) -> Vec<Unused> {
-        let end = |(_, unused, counts): (usize, Unused, Option<BTreeMap<String, u64>>)| {
+        let end = |Counted { name, counts, .. }: Counted| {
             let mut values: Vec<_> = counts.unwrap_or_default().into_iter().collect();
             values.sort_by_key(|(_, count)| std::cmp::Reverse(*count));
             // One value says nothing of a row, nor does one that is another in each.
             let is_kind = values.len() > 1 && values.iter().any(|(_, count)| *count > 1);
-            Unused { values: if is_kind { values } else { Vec::new() }, ..unused }
+            Unused { name, values: if is_kind { values } else { Vec::new() } }
         };
         self.columns.into_iter().map(end).collect()
     }
