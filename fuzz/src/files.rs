@@ -66,6 +66,7 @@ fn import() -> Import {
         ask: Ask::default(),
         understood: None,
         zone: time_zone,
+        is_zone_named: false,
         now_ms: NOW_MS,
     }
 }
