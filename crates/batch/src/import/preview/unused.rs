@@ -77,7 +77,7 @@ mod tests {
         let mut counter = Counter::new(&["Data".to_owned(), name.clone()], &[name]);
         let rows: Vec<Row> = cells
             .iter()
-            .map(|text| Cell { text: (*text).to_owned(), kind: Kind::Written })
+            .map(|text| Cell { text: (*text).to_owned(), kind: Kind::Written, sign: None })
             .map(|cell| Row { sheet: None, line: 2, cells: vec![None, Some(cell)], broken: None })
             .collect();
         for rows in rows.chunks(2) {
