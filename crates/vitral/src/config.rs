@@ -162,7 +162,11 @@ impl Config {
             bail!("{} is not a file: name another with --config, or leave it out", file.display());
         }
         // Exactly this one: a file of a folder above is another installation's.
-        let toml = Toml::file_exact(file.unwrap_or_else(|| Path::new(DEFAULT_FILE)));
+        let default = Path::new(DEFAULT_FILE);
+        let toml = match file.or(default.exists().then_some(default)) {
+            Some(file) => Toml::file_exact(file),
+            None => Toml::string(""),
+        };
         // What is not read by figment is taken below as it stands.
         let is_for_figment = |key: &str| !key.contains("__options__") && !key.starts_with("connections__");
         let environment = Env::prefixed(ENV_PREFIX).filter(move |key| is_for_figment(&key.as_str().to_lowercase()));
