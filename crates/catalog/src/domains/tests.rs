@@ -99,15 +99,15 @@ fn what_is_stored_under_its_name_cannot_have_it_in_two_domains() {
 
 #[test]
 fn a_folder_s_statements_replace_those_of_its_own_domain() {
-    let view = |column: &str| format!("CREATE VIEW vendas AS SELECT 1 AS {column};");
+    let view = |column: &str| format!("CREATE VIEW movimentos AS SELECT 1 AS {column};");
     let (first, second) = (view("um"), view("dois"));
     let catalog = load(&["ecommerce"], &[("p", PAYMENTS, &first), ("q", PAYMENTS, &second), ("r", "", &view("tres"))]);
     let catalog = catalog.expect("a catalog");
     let text = |name: &str| catalog.views.iter().find(|view| view.name == name).expect("the view").query.to_string();
-    assert!(text("pagamentos.vendas").contains("dois") && text("vendas").contains("tres"));
+    assert!(text("pagamentos.movimentos").contains("dois") && text("movimentos").contains("tres"));
     // A folder can also be part of a built-in domain.
     let part = load(&["ecommerce"], &[("e", "name = 'ecommerce'", &first)]).expect("a catalog");
-    assert!(part.views.iter().any(|view| view.name == "vendas" && view.query.to_string().contains("um")));
+    assert!(part.views.iter().any(|view| view.name == "movimentos" && view.query.to_string().contains("um")));
 }
 
 #[test]

@@ -103,7 +103,7 @@ fn with_unusable(mut row: Row, is_needed: &[bool]) -> Row {
 fn number(cell: &Cell) -> String {
     let number = shortest(&cell.text);
     match cell.sign.as_deref() {
-        // What a shop's own amounts show too, so that conditions on them go on being numbers.
+        // What amounts of the domain's own currency show too, so that conditions on them go on being numbers.
         None | Some("R$" | "$") => number,
         Some("%") => format!("{number} %"),
         Some(sign) => format!("{sign} {number}"),

@@ -92,7 +92,7 @@ fn sign(format: &str) -> Option<String> {
     let mut rest = format.split(';').next()?.chars();
     while let Some(character) = rest.next() {
         match character {
-            // `[$R$-416]`: a sign and the number of a language; `[Red]` and conditions are neither.
+            // `[$€-407]`: a sign and the number of a language; `[Red]` and conditions are neither.
             '[' => {
                 let inside: String = rest.by_ref().take_while(|inside| *inside != ']').collect();
                 let Some(symbol) = inside.strip_prefix('$') else { continue };
