@@ -245,7 +245,7 @@ fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
         let remedy = match source.kind() {
             std::io::ErrorKind::InvalidData => "save it as UTF-8",
             std::io::ErrorKind::NotADirectory => "name the folder that the file is in",
-            _ => "point catalog.dirs at folders of SQL files that this user may read",
+            _ => "name folders of SQL files that this user may read; relative ones begin where vitral is started",
         };
         let place = Position::file(path.display().to_string());
         Diagnostics(vec![place.error(format!("cannot be read: {source}"), remedy.into())])

@@ -216,6 +216,7 @@ fn every_job_of_the_catalog_is_in_a_dag() {
 #[test]
 fn a_replay_excludes_streams_and_waits_for_upkeep() {
     let dir = folder();
+    kept_data(dir.path());
     let data = dir.path().join("data");
     let (store, holder) = (Location::folder(&data).expect("a place"), Holder::of_process());
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().expect("a runtime");

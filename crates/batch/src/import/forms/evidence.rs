@@ -178,7 +178,7 @@ impl Evidence {
                     has_clock &= !seen.has_clock || mapping.is_clock_named() || index != mapping.time();
                     let offset =
                         self.offset(mapping.heading(index)).map_err(|(reason, remedy)| failed(reason, remedy))?;
-                    // A day alone is a day of the shop.
+                    // A day alone is a day of the domain's zone.
                     let offset_minutes = offset.filter(|_| seen.has_clock || mapping.has_clock());
                     let (count, is_twelve) = (seen.count(), seen.is_twelve);
                     Form::Time(TimeForm { dates, count, epoch, is_twelve, offset_minutes })
