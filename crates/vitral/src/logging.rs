@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn the_kafka_librarys_own_errors_are_not_said_twice() {
+    fn errors_of_the_kafka_library_are_not_said_twice() {
         let said = logged("info", || {
             tracing::error!(target: "rdkafka::client", "librdkafka: Global error: PartitionEOF");
             tracing::warn!(target: "vitral_connect_kafka::connection", "kafka: the broker is not reached");

@@ -69,7 +69,7 @@ impl OfUnused {
         let text = cell.text.trim();
         let is_other = match self.says {
             Says::Nothing => return,
-            Says::State => self.other.is_none() && plain(text).split('_').any(|word| is_undone(word)),
+            Says::State => self.other.is_none() && plain(text).split('_').any(is_undone),
             Says::Zone => !text.parse().is_ok_and(|zone: chrono_tz::Tz| zone == here.zone),
             // A rate of exchange, or a column of codes that are something else.
             _ if text.bytes().any(|byte| byte.is_ascii_digit()) => {
