@@ -63,10 +63,13 @@ async function fill({ VITRAL_KAFKA, VITRAL_API_URL }) {
   await eventually('all messages are read, and nothing moves', async () => {
     const names = (await (await fetch(`${VITRAL_API_URL}/metricas`)).json()).map(({ nome }) => nome);
     const answers = await Promise.all(names.map(async (name) => (await fetch(`${VITRAL_API_URL}/metricas/${name}?limite=1000`)).json()));
-    const now = JSON.stringify(answers);
+    // The ledger shows what is committed, a moment after it is counted.
+    const ledger = await (await fetch(`${VITRAL_API_URL}/livro?limite=1000`)).json();
+    const { recusadas, duplicadas, atrasadas } = answers[0].completude;
+    const now = JSON.stringify([answers, ledger]);
     const still = now === before;
     before = now;
-    assert.ok(answers.every(({ completude }) => completude.lidas === MESSAGES) && still);
+    assert.ok(answers.every(({ completude }) => completude.lidas === MESSAGES) && ledger.length >= recusadas + duplicadas + atrasadas && still);
   });
 }
 
