@@ -3,7 +3,7 @@
 //! Each partition has a watermark of its own, which never goes back: the newest event, or the wall clock if that is earlier, less the
 //! topic's delay. A partition that is idle follows the smallest of those that are not; when it wakes, it goes on from where it followed
 //! to. The topic's watermark is the smallest of all: it is undefined, so that nothing is late and nothing closes, until every partition
-//! has one. While all are idle, nothing moves.
+//! has one. While all are idle, nothing moves, except that those without an event join the smallest of the others.
 //!
 //! Each partition's watermark is committed with its rows, so that a reader of the archive takes the smallest, whichever process
 //! wrote which.
@@ -150,8 +150,11 @@ impl Watermarks {
             progress.watermark = progress.watermark.max(own);
             progress.watermark
         });
-        // None, "not known yet", is the smallest: there is nothing to follow then.
-        let followed = raised.min().flatten();
+        // None, "not known yet", is the smallest: there is nothing to follow then. If all became idle at once, there is nobody left to
+        // follow, and a partition that has had no accepted event would hold the others for ever.
+        let of_active = raised.min();
+        let followed =
+            of_active.unwrap_or_else(|| self.partitions.values().filter_map(|progress| progress.watermark).min());
         for progress in self.partitions.values_mut().filter(|progress| is_idle(progress)) {
             progress.watermark = progress.watermark.max(followed);
         }

@@ -116,6 +116,25 @@ fn stays_when_all_are_idle() {
 }
 
 #[test]
+fn partitions_without_an_event_join_the_others_when_all_become_idle_at_once() {
+    let mut watermarks = two_partitions();
+    for partition in [0, 1] {
+        watermarks.observe_end(PartitionId(partition), NOW);
+        watermarks.observe_end(PartitionId(partition), NOW + 30_000);
+    }
+    assert!(!watermarks.advance(NOW + 30_000, NOW + 30_000), "nobody has had an event");
+    let mut watermarks = two_partitions();
+    watermarks.observe_event(PartitionId(0), EventTime::from_ms(500_000));
+    watermarks.advance(NOW, NOW);
+    for partition in [0, 1] {
+        watermarks.observe_end(PartitionId(partition), NOW);
+        watermarks.observe_end(PartitionId(partition), NOW + 30_000);
+    }
+    assert!(watermarks.advance(NOW + 30_000, NOW + 30_000));
+    assert_eq!(of_topic_ms(&watermarks), Some(490_000));
+}
+
+#[test]
 fn an_idle_partition_follows_the_others_and_goes_on_from_there() {
     let mut watermarks = two_partitions();
     watermarks.observe_event(PartitionId(0), EventTime::from_ms(500_000));
@@ -217,6 +236,11 @@ proptest! {
             let idle: Vec<_> = watermarks.idle_partitions(steady_ms).collect();
             watermarks.advance(NOW, steady_ms);
             reference.advance(|partition| idle.contains(&PartitionId(partition)));
+            if idle.len() == 3 && reference.of_topic_ms.is_none() {
+                // The former rule had no watermark for ever where all became idle at once.
+                prop_assert_eq!(watermarks.of_topic().is_some(), reference.newest_ms.iter().any(Option::is_some));
+                reference.of_topic_ms = of_topic_ms(&watermarks);
+            }
             prop_assert_eq!(of_topic_ms(&watermarks), reference.of_topic_ms);
             for (partition, watermark) in before {
                 prop_assert!(of_partition_ms(&watermarks, partition.0) >= Some(watermark.ms()));
