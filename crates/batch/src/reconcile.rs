@@ -12,6 +12,7 @@ mod search;
 mod shared_scan;
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -20,6 +21,7 @@ use arrow::error::ArrowError;
 use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use vitral_catalog::{Catalog, DomainSettings, Metric};
+use vitral_panes::in_order;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::window::Windows;
@@ -85,6 +87,12 @@ impl MetricComparison {
 
 /// Windows that are recomputed together: a long range is compared in steps, so that memory is bounded by the busiest of them.
 const STEP_MS: i64 = 6 * 3_600_000;
+/// A step costs as much as a million rows, whatever it has, so that it is longer where there are few: the first of these whose events are
+/// no more than [`FEW_EVENTS`].
+const LONGER_STEPS_MS: [i64; 2] = [24 * 3_600_000, 12 * 3_600_000];
+const FEW_EVENTS: usize = 4_000_000;
+/// How long a table is read as it was when it was opened: its files are kept for an hour after they were merged.
+const READ_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
 /// Compares the published windows of every metric, or of the one named, with the archive, which `engine` recomputes them from.
 pub async fn reconcile(
@@ -117,9 +125,24 @@ struct Subject<'a> {
 ///
 /// The tables are read before the archive: windows that they call closed gain no row afterwards, however far a running stream gets.
 struct Stored {
+    read_at: Instant,
     /// In the order of the metrics.
     tables: Vec<Published>,
     archive: Option<ArchiveReader>,
+}
+
+impl Stored {
+    /// How much of the time from here on is compared at once.
+    fn step_ms(&self, from_ms: i64) -> i64 {
+        let has_few = |step_ms: &i64| {
+            let micros = from_ms * MICROS_PER_MS..(from_ms + step_ms) * MICROS_PER_MS;
+            self.archive
+                .as_ref()
+                .and_then(|archive| archive.rows_within(&micros))
+                .is_some_and(|rows| rows <= FEW_EVENTS)
+        };
+        LONGER_STEPS_MS.into_iter().find(has_few).unwrap_or(STEP_MS)
+    }
 }
 
 /// A metric's rows, and through which watermark they are published; none if there is no table.
@@ -136,21 +159,19 @@ struct Progress<'a> {
 
 impl Subject<'_> {
     async fn reconcile(&self, metrics: &[&Metric], range: TimeRange) -> Result<Vec<MetricComparison>, BatchError> {
-        let mut stored = Some(self.stored(metrics).await?);
-        let mut all = self.comparable(metrics, stored.as_ref(), range);
+        let mut stored = self.stored(metrics).await?;
+        let mut all = self.comparable(metrics, &stored, range);
         let ends =
             |all: &[Progress<'_>]| all.iter().filter(|each| each.failure.is_none()).map(|each| each.range.to_ms).max();
         let mut from_ms = all.iter().map(|each| each.range.from_ms).min().unwrap_or(range.to_ms);
         while let Some(end_ms) = ends(&all).filter(|end_ms| from_ms < *end_ms) {
-            let step = TimeRange { from_ms, to_ms: end_ms.min(from_ms + STEP_MS) };
-            // Files that are merged meanwhile are not kept for ever, so each step looks again.
-            let now = match stored.take() {
-                Some(stored) => stored,
-                None => self.stored(metrics).await?,
-            };
-            let is_empty = self.step(&mut all, &now, step).await?;
+            let step = TimeRange { from_ms, to_ms: end_ms.min(from_ms + stored.step_ms(from_ms)) };
+            if stored.read_at.elapsed() > READ_AGAIN_AFTER {
+                stored = self.stored(metrics).await?;
+            }
+            let rows = self.step(&mut all, &stored, step).await?;
             from_ms = step.to_ms;
-            if is_empty && from_ms < end_ms {
+            if rows == 0 && from_ms < end_ms {
                 // Years without events are skipped at once.
                 from_ms = self.next_ms(metrics, from_ms).await?.unwrap_or(end_ms).max(from_ms);
             }
@@ -173,17 +194,16 @@ impl Subject<'_> {
             tables.push(MetricTable::read(&metric.name, &version, &location).await?);
         }
         let archive = Archive::read(self.topic, &self.engine.readable(&self.store.in_bulk())).await?;
-        Ok(Stored { tables, archive })
+        Ok(Stored { read_at: Instant::now(), tables, archive })
     }
 
     /// For each metric, the part of the range whose events are all there and whose windows are published.
-    fn comparable<'a>(&self, metrics: &[&'a Metric], stored: Option<&Stored>, range: TimeRange) -> Vec<Progress<'a>> {
-        let purged_micros = stored.and_then(|stored| stored.archive.as_ref()?.purged_micros());
+    fn comparable<'a>(&self, metrics: &[&'a Metric], stored: &Stored, range: TimeRange) -> Vec<Progress<'a>> {
+        let purged_micros = stored.archive.as_ref().and_then(|archive| archive.purged_micros());
         let whole_from_ms = purged_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
         let from_ms = whole_from_ms.unwrap_or(range.from_ms).max(range.from_ms);
-        let tables = stored.map(|stored| stored.tables.as_slice()).unwrap_or_default();
-        let each = metrics.iter().enumerate().map(|(index, metric)| {
-            let through_ms = tables.get(index).and_then(|table| table.as_ref()?.1);
+        let each = metrics.iter().zip(&stored.tables).map(|(metric, table)| {
+            let through_ms = table.as_ref().and_then(|table| table.1);
             let windows = Windows::new(metric.window, self.settings.time_zone);
             let closed_until_ms = through_ms.map(|ms| windows.first_open_ms(ms - self.topic.lateness_ms));
             let to_ms = closed_until_ms.unwrap_or(range.to_ms).min(range.to_ms);
@@ -192,8 +212,8 @@ impl Subject<'_> {
         each.collect()
     }
 
-    /// Compares the windows that start in a step; true if no metric had one there.
-    async fn step(&self, all: &mut [Progress<'_>], stored: &Stored, step: TimeRange) -> Result<bool, BatchError> {
+    /// Compares the windows that start in a step; how many rows they have, and that differ.
+    async fn step(&self, all: &mut [Progress<'_>], stored: &Stored, step: TimeRange) -> Result<usize, BatchError> {
         let archive = stored.archive.as_ref().ok_or_else(|| self.no_archive())?.provider().await?;
         let mut due: Vec<(&mut Progress<'_>, &Published, TimeRange)> = all
             .iter_mut()
@@ -206,7 +226,7 @@ impl Subject<'_> {
             .collect();
         let wanted: Vec<(&Metric, TimeRange)> = due.iter().map(|(each, _, range)| (each.metric, *range)).collect();
         let recomputed = recompute::recompute(self.topic, self.settings, &archive, self.engine, &wanted).await?;
-        let mut is_empty = true;
+        let mut found = 0;
         for ((each, table, range), rows) in due.iter_mut().zip(recomputed) {
             let compared = match rows {
                 Ok(rows) => compare::compare(each.metric, self.topic, table, rows, *range).await,
@@ -214,7 +234,7 @@ impl Subject<'_> {
             };
             match compared {
                 Ok(compared) => {
-                    is_empty &= compared.windows == 0 && !compared.differs();
+                    found += compared.expected.num_rows() + compared.differences.num_rows();
                     each.steps.push(compared);
                 }
                 // One metric's failure says nothing about the others.
@@ -225,7 +245,7 @@ impl Subject<'_> {
                 Err(error) => return Err(error),
             }
         }
-        Ok(is_empty)
+        Ok(found)
     }
 
     fn no_archive(&self) -> BatchError {
@@ -258,7 +278,7 @@ impl Progress<'_> {
     }
 }
 
-/// The rows of one metric's windows that start in the range, in the schema of its table, from the archive as it is now.
+/// The rows of one metric's windows that start in the range, in the schema and the order of its table, from the archive as it is now.
 pub(crate) async fn recompute_one(
     metric: &Metric,
     topic: &Topic,
@@ -271,7 +291,12 @@ pub(crate) async fn recompute_one(
     let archive = Archive::read(topic, &engine.readable(&store.in_bulk())).await?;
     let archive = archive.ok_or_else(|| subject.no_archive())?.provider().await?;
     let mut rows = recompute::recompute(topic, settings, &archive, engine, &[(metric, range)]).await?;
-    rows.swap_remove(0)
+    ordered(metric, &rows.swap_remove(0)?)
+}
+
+/// The rows in the order in which a stream stores them.
+fn ordered(metric: &Metric, rows: &RecordBatch) -> Result<RecordBatch, BatchError> {
+    in_order(metric, rows).map_err(BatchError::engine(&metric.name, "ordered"))
 }
 
 /// Puts what must be there into the tables of the metrics that differ; how many did.
@@ -287,7 +312,7 @@ pub async fn repair(
         let Some(topic) = catalog.topic(&metric.topic) else { continue };
         let wanted = compare::closed(topic, found.range, found.published_through_ms);
         let version = metric.version(settings, topic.lateness_ms);
-        let rows = found.expected.clone();
+        let rows = ordered(metric, &found.expected)?;
         MetricTable::replace(&metric.name, &version, &Layout::of(store).metrics(), wanted, rows).await?;
         repaired += 1;
     }

@@ -18,7 +18,7 @@ pub mod view;
 pub mod watermark;
 
 pub use error::PanesError;
-pub use rows::{split_by_window, stored_rows};
+pub use rows::{in_order, split_by_window, stored_rows};
 
 #[cfg(test)]
 mod tests;

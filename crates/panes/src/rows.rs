@@ -38,9 +38,11 @@ fn stored_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// The stored rows of windows that were computed elsewhere: `finished` is what the metric's query gives.
+/// The stored rows of windows that were computed elsewhere, in any order: `finished` is what the metric's query gives.
 pub fn stored_rows(metric: &Metric, windows: &Windows, finished: &RecordBatch) -> Result<RecordBatch> {
-    arrange(metric, windows, &rows_schema(&finished.schema()), finished)
+    let rows = with_ends(windows, &rows_schema(&finished.schema()), finished)?;
+    // To order many rows costs as much as to compute them; a LIMIT needs it.
+    if metric.limit.is_some() { limit(metric, in_order(metric, &rows)?) } else { Ok(rows) }
 }
 
 /// Adds the windows' ends, orders the rows and keeps the metric's LIMIT of each window.
@@ -50,6 +52,10 @@ pub(crate) fn arrange(
     schema: &SchemaRef,
     finished: &RecordBatch,
 ) -> Result<RecordBatch> {
+    limit(metric, in_order(metric, &with_ends(windows, schema, finished)?)?)
+}
+
+fn with_ends(windows: &Windows, schema: &SchemaRef, finished: &RecordBatch) -> Result<RecordBatch> {
     let start_index = finished.schema().index_of(WINDOW_START_COLUMN)?;
     let starts = compute::cast(finished.column(start_index), &timestamp_type())?;
     let mut known = BTreeMap::new();
@@ -62,12 +68,11 @@ pub(crate) fn arrange(
     for (field, index) in schema.fields().iter().skip(2).zip((0..).filter(|index| *index != start_index)) {
         columns.push(compute::cast(finished.column(index), field.data_type())?);
     }
-    let batch = RecordBatch::try_new(Arc::clone(schema), columns)?;
-    limit(metric, sort(metric, &batch)?)
+    Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
 }
 
 /// By window, then by the metric's ORDER BY, then by every other column: the same rows always in the same order.
-fn sort(metric: &Metric, batch: &RecordBatch) -> Result<RecordBatch> {
+pub fn in_order(metric: &Metric, batch: &RecordBatch) -> Result<RecordBatch> {
     let schema = batch.schema();
     let mut columns = vec![SortColumn { values: Arc::clone(batch.column(0)), options: None }];
     let mut taken = vec![0, 1];

@@ -2,6 +2,7 @@
 
 mod columns;
 mod encoding;
+mod extent;
 mod files;
 mod rewrites;
 

@@ -40,7 +40,7 @@ fn main() {
     let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
     let context = pipeline::Context {
         config: StreamConfig::new(store.clone()),
-        connector: Arc::new(broker),
+        connector: Arc::new(broker.clone()),
         catalog: Arc::clone(&catalog),
         settings: settings.clone(),
         clock: Arc::new(SystemClock),

@@ -29,6 +29,9 @@ const HOUR_MS: i64 = 3_600_000;
 const RUN_MS: i64 = 24 * HOUR_MS;
 /// How often to poll for hours that became final, and for results of commands.
 const POLL_EVERY: Duration = Duration::from_secs(5);
+/// While a stream catches up, hours become final at each poll, and more follow. They are compared together, after so many polls at the
+/// latest: what each comparison costs beside its rows is paid once.
+const POLLS_TOGETHER: usize = 12;
 /// Results that are shown; a week of hours of six metrics.
 const SHOWN: usize = 1_008;
 
@@ -73,8 +76,14 @@ impl ContinuousReconciliation {
         if self.view.wait_for(|view| view.ready).await.is_err() {
             return;
         }
+        let mut waited = 0;
+        let mut final_until_ms = None;
         loop {
-            match self.poll().await {
+            let before_ms = std::mem::replace(&mut final_until_ms, self.final_until_ms(&self.view.borrow()));
+            let waits = final_until_ms > before_ms && waited < POLLS_TOGETHER;
+            waited = if waits { waited + 1 } else { 0 };
+            let polled = if waits { self.show().await } else { self.poll().await };
+            match polled {
                 Ok(()) => {
                     let health = Arc::clone(&self.view.borrow().health);
                     health.task(Self::NAME, TaskHealth::done);

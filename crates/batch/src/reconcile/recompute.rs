@@ -44,7 +44,7 @@ const SHARED_WINDOW_MS: i64 = 3_600_000;
 /// Aggregates of which a row that is there twice changes nothing; `count(DISTINCT ...)` is another.
 const IDEMPOTENT: [&str; 7] = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
 
-/// The rows of each metric's windows that start in its range, in the schema of its table, from the archive's rows.
+/// The rows of each metric's windows that start in its range, in the schema of its table and in any order, from the archive's rows.
 ///
 /// An outage is everybody's error, others are of one metric.
 pub(super) async fn recompute(

@@ -86,6 +86,10 @@ pub(super) fn rows_place(store: &Location, topic: &Topic) -> Location {
 }
 
 impl Cold {
+    pub(super) fn has_rows(&self) -> bool {
+        self.rows.is_some()
+    }
+
     /// To be called after the hot table was opened.
     pub(super) async fn read(store: &Location, topic: &Topic) -> Result<Self, StoreError> {
         let Some(steps) = Steps::read(store, topic).await? else { return Ok(Self::default()) };

@@ -1,6 +1,7 @@
 //! One version of an archive for readers, and the replay of its rows.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
@@ -21,6 +22,7 @@ use crate::table::Table;
 #[derive(Debug)]
 pub struct ArchiveReader {
     kafka_topic: String,
+    event_time: String,
     table: Table,
     cold: Cold,
 }
@@ -29,12 +31,18 @@ impl ArchiveReader {
     pub(super) async fn open(topic: &Topic, store: &Location) -> Result<Option<Self>, StoreError> {
         let Some(table) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
         let cold = Cold::read(store, topic).await?;
-        Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), table, cold }))
+        let event_time = topic.columns[topic.event_time].name.clone();
+        Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), event_time, table, cold }))
     }
 
     /// Every row that retention has not purged, in the archive's schema.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))
+    }
+
+    /// How many rows at most have an event time within, in microseconds; none if the files do not tell, or if there are cold ones.
+    pub fn rows_within(&self, micros: &Range<i64>) -> Option<usize> {
+        if self.cold.has_rows() { None } else { self.table.rows_within(&self.event_time, micros) }
     }
 
     /// The newest event time of purged rows, in microseconds: what lies before it is no longer complete.
