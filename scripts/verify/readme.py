@@ -56,8 +56,6 @@ def script(blocks: list[tuple[str, str]]) -> str:
         match language:
             case "sh":
                 lines.append(f"{{\n{text}}} > answer-{number}")
-            case "python":
-                lines.append(f"{{\npython - <<'PYTHON'\n{text}PYTHON\n}} > answer-{number}")
             case "json":
                 pass
             case _:

@@ -1,4 +1,4 @@
-//! Reference tables: CSV files below one folder. A missing file is an empty table.
+//! Reference tables: CSV files below one folder, with commas, semicolons or tabs. A missing file is an empty table.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -28,11 +28,16 @@ pub fn read(folder: &Path, reference: &Reference) -> Result<Vec<RecordBatch>, Ar
     let mut file = BufReader::new(file);
     skip_byte_order_mark(&mut file)?;
     let start = file.stream_position()?;
-    let (header, _) = Format::default().with_header(true).infer_schema(&mut file, Some(0))?;
+    let separator = separator(&mut file)?;
+    file.seek(SeekFrom::Start(start))?;
+    let format = Format::default().with_header(true).with_delimiter(separator);
+    let (header, _) = format.infer_schema(&mut file, Some(0))?;
     file.seek(SeekFrom::Start(start))?;
     let mut needed = reference.columns.iter().filter(|column| column.needed);
     if let Some(missing) = needed.find(|column| header.index_of(&column.name).is_err()) {
-        return Err(ArrowError::CsvError(format!("the header has no column {}", missing.name)));
+        let found: Vec<&str> = header.fields().iter().map(|field| field.name().as_str()).collect();
+        let found = found.join(", ");
+        return Err(ArrowError::CsvError(format!("the header has no column {}; it has {found}", missing.name)));
     }
     let schema = schema(reference);
     let typed = header.fields().iter().map(|field| {
@@ -40,7 +45,7 @@ pub fn read(folder: &Path, reference: &Reference) -> Result<Vec<RecordBatch>, Ar
         Field::new(field.name(), data_type, true)
     });
     let typed = Schema::new(typed.collect::<Vec<_>>());
-    let reader = ReaderBuilder::new(Arc::new(typed)).with_header(true).build(file)?;
+    let reader = ReaderBuilder::new(Arc::new(typed)).with_header(true).with_delimiter(separator).build(file)?;
     reader.map(|batch| arrange(&batch?, &schema)).collect()
 }
 
@@ -53,6 +58,15 @@ fn arrange(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, Arrow
     let columns = schema.fields().iter().map(column).collect();
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
+}
+
+/// What stands most often in the header: spreadsheets of many countries write semicolons.
+fn separator(file: &mut BufReader<File>) -> Result<u8, ArrowError> {
+    let mut header = Vec::new();
+    file.read_until(b'\n', &mut header)?;
+    let count = |separator: u8| header.iter().filter(|byte| **byte == separator).count();
+    // Of those that stand there equally often, the last one named.
+    Ok([b'\t', b';', b','].into_iter().max_by_key(|separator| count(*separator)).unwrap_or(b','))
 }
 
 /// Spreadsheets write one; it would become part of the first column's name.

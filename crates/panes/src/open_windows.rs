@@ -83,9 +83,13 @@ impl OpenWindows {
     pub fn since(&self, first_open_ms: i64) -> Option<Self> {
         let Refresh { touched, untouched, made, .. } = &*self.refresh;
         let known = made.get().unwrap_or(untouched);
-        let first = [touched.first(), known.rows.keys().next(), known.unfinished.keys().next()];
-        let first = first.into_iter().flatten().copied().filter(|start_ms| self.is_open(*start_ms)).min();
-        if first.is_none_or(|start_ms| start_ms >= first_open_ms) {
+        // Those before `self.first_open_ms` may be there still: what is shared is filtered by its readers.
+        let closing = self.first_open_ms.unwrap_or(i64::MIN)..first_open_ms;
+        let has_closing = !closing.is_empty()
+            && (touched.range(closing.clone()).next().is_some()
+                || known.rows.range(closing.clone()).next().is_some()
+                || known.unfinished.range(closing).next().is_some());
+        if !has_closing {
             return None;
         }
         // What is there already is shared without them; else readers leave them out.

@@ -114,6 +114,10 @@ mod tests {
         let text = rows(&references).await.expect("rows");
         assert!(text.contains("12.50") && !text.contains("p2"), "{text}");
 
+        std::fs::write(&path, "id_produto;nome;preco\np1;Café, moído;7.5\n").expect("written");
+        let text = rows(&references).await.expect("rows");
+        assert!(text.contains("| p1         | Café, moído | 7.50  |"), "{text}");
+
         std::fs::write(&path, "produto\np1\n").expect("written");
         assert!(matches!(rows(&references).await, Err(QueryError::Reference { .. })));
     }

@@ -5,6 +5,7 @@ mod encoding;
 mod extent;
 mod files;
 mod rewrites;
+mod scan;
 
 use std::sync::Arc;
 
@@ -24,6 +25,7 @@ use deltalake::protocol::{DeltaOperation, SaveMode};
 use futures::TryStreamExt;
 
 use self::columns::{delta_fields, stored_schema};
+use self::scan::TableScan;
 use crate::error::StoreError;
 use crate::location::{Location, ReadMode};
 use crate::session::{bulk_session, read_session};
@@ -124,7 +126,8 @@ impl Table {
     }
 
     async fn scan(&self, session: Arc<SessionState>) -> Result<Arc<dyn TableProvider>, StoreError> {
-        self.delta.table_provider().with_session(session).await.map_err(StoreError::read(&self.name))
+        let scan = self.delta.table_provider().with_session(session).await.map_err(StoreError::read(&self.name))?;
+        Ok(Arc::new(TableScan(scan)))
     }
 
     /// The files of the last commit seen here, as a table.
