@@ -30,7 +30,7 @@ const RUN_MS: i64 = 24 * HOUR_MS;
 /// How often to poll for hours that became final, and for results of commands.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 /// While a stream catches up, hours become final at each poll, and more follow. They are compared together, after so many polls at the
-/// latest: what each comparison costs beside its rows is paid once.
+/// latest: what a comparison costs whatever its rows is paid once.
 const POLLS_TOGETHER: usize = 12;
 /// Results that are shown; a week of hours of six metrics.
 const SHOWN: usize = 1_008;
