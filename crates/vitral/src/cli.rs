@@ -4,20 +4,20 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 use vitral_batch::BatchError;
-
-use crate::allocator;
-use crate::args::{BadArguments, Common};
+use vitral_commands::args::{BadArguments, Common};
 #[cfg(feature = "distributed")]
-use crate::commands::cluster;
+use vitral_commands::cluster;
+use vitral_commands::{backfill, batch, check, doctor, import, ledger, query, reconcile, show_config, simulate};
+use vitral_config::Config;
+use vitral_process as process;
+use vitral_process::output::describe;
+use vitral_process::output::terminal::visible;
+
 #[cfg(feature = "demo")]
-use crate::commands::demo;
-use crate::commands::{
-    backfill, batch, check, doctor, import, ledger, query, reconcile, show_config, simulate, stream,
-};
-use crate::config::Config;
-use crate::output::describe;
-use crate::output::terminal::visible;
-use crate::process;
+use crate::demo;
+#[cfg(feature = "distributed")]
+use crate::shutdown;
+use crate::{allocator, logging, stream};
 
 /// Real-time e-commerce analytics: every number on the dashboard is provable.
 #[derive(Debug, Parser)]
@@ -84,8 +84,8 @@ pub fn run() -> ExitCode {
     if let Command::Batch(_) = command {
         allocator::start_for_history();
     }
-    let outcome = Config::load(common.config.as_deref()).and_then(|config| {
-        crate::logging::start(&config.log)?;
+    let outcome = Config::load(common.config.as_deref()).map_err(anyhow::Error::from).and_then(|config| {
+        logging::start(&config.log)?;
         config.warnings().iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
         process::keep_files_private();
         process::raise_descriptor_limit();
@@ -96,7 +96,7 @@ pub fn run() -> ExitCode {
             Command::Reconcile(flags) => reconcile::run(&config, &common, &flags),
             Command::Backfill(flags) => backfill::run(&config, &common, &flags),
             #[cfg(feature = "distributed")]
-            Command::Cluster(command) => cluster::run(&config, &common, command),
+            Command::Cluster(command) => cluster::run(&config, &common, command, || shutdown::listen(shutdown::GRACE)),
             #[cfg(not(feature = "distributed"))]
             Command::Cluster { words } => Err(BadArguments(format!(
                 "this vitral has no `cluster{}{}`: build it with --features distributed",
@@ -117,7 +117,7 @@ pub fn run() -> ExitCode {
     match outcome {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
-            eprintln!("vitral: {}", visible(&describe(&error)));
+            eprintln!("vitral: {}", visible(&describe(error.as_ref())));
             let is_of_arguments = error.chain().any(|cause| {
                 cause.is::<BadArguments>() || matches!(cause.downcast_ref(), Some(BatchError::NoJob { .. }))
             });

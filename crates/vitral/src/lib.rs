@@ -1,23 +1,13 @@
-//! The binary's parts: commands, configuration, logs, shutdown and the demo.
+//! The binary's parts: the arguments of this process, its logs and allocator, and the supervisor of what it serves.
+//!
+//! What commands take, do and print is `vitral_commands`', what can be configured `vitral_config`'s.
 
 mod allocator;
-mod args;
-#[cfg(feature = "demo")]
-mod broker;
 pub mod cli;
-mod commands;
-pub mod config;
-mod doctor;
-mod engine;
-mod listening;
-mod logging;
 #[cfg(feature = "demo")]
-mod notices;
-mod output;
-mod process;
+mod demo;
+mod logging;
 mod server;
 mod shutdown;
-#[cfg(feature = "demo")]
-mod status;
+mod stream;
 mod supervisor;
-mod telemetry;

@@ -4,8 +4,7 @@ use std::io::IsTerminal;
 
 use anyhow::Context;
 use tracing_subscriber::EnvFilter;
-
-use crate::config::Log;
+use vitral_config::Log;
 
 /// Logs go to standard error: standard output belongs to the command's answer.
 pub fn start(log: &Log) -> anyhow::Result<()> {

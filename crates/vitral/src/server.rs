@@ -10,27 +10,23 @@ use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
-use tokio::runtime::Runtime;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
+use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
+use vitral_process::runtimes::ApiRuntime;
+use vitral_process::{descriptor_limit, listening, telemetry};
 use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
 use vitral_store::HistoryPoller;
 use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
 
-use crate::config::Config;
-use crate::listening;
 use crate::supervisor::Supervisor;
-use crate::{process, telemetry};
-
-/// Reference tables are read from here, below the data directory.
-pub const REFERENCE_DIR: &str = "reference";
 
 pub struct Server {
     pub api_address: SocketAddr,
@@ -72,7 +68,8 @@ impl Server {
         let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
         let health = Arc::clone(&view.borrow().health);
         let mut registry = Registry::default();
-        telemetry::register(&mut registry, Arc::clone(&health), config.bounds());
+        vitral_api::register_health(&mut registry, Arc::clone(&health), config.bounds());
+        telemetry::register(&mut registry);
         let stream_telemetry = StreamTelemetry::register(&mut registry);
         let api_telemetry = Telemetry::register(&mut registry);
         let shutdown = CancellationToken::new();
@@ -103,7 +100,7 @@ impl Server {
         api_config.bounds = config.bounds();
         api_config.notices = notices.subscribe();
         let router = vitral_api::router(api_config, inputs)?;
-        let serve = config.serve(process::descriptor_limit());
+        let serve = config.serve(descriptor_limit());
         let api_runtime = ApiRuntime::start()?;
         let until = shutdown.clone();
         let api = api_runtime
@@ -172,87 +169,5 @@ impl Server {
             self.api.await.context("the API failed")?.context("the API failed")?;
         }
         outcome
-    }
-}
-
-/// What planning the deepest SQL that a catalog may hold takes; only what is used of it is memory.
-const STACK_BYTES: usize = 16 << 20;
-
-/// Threads of the API alone, behind all others: queries take what the stream leaves, and commits never wait for them.
-struct ApiRuntime(Option<Runtime>);
-
-impl ApiRuntime {
-    fn start() -> anyhow::Result<Self> {
-        let threads = std::thread::available_parallelism().map_or(2, |threads| threads.get().max(2));
-        let runtime = tokio::runtime::Builder::new_multi_thread()
-            .worker_threads(threads)
-            .thread_name("api")
-            .on_thread_start(process::go_behind_others)
-            .thread_stack_size(STACK_BYTES)
-            .enable_all()
-            .build()?;
-        Ok(Self(Some(runtime)))
-    }
-
-    /// Spawns what `serve` makes of the listener, whose connections belong to these threads too.
-    fn spawn<F>(
-        &self,
-        listener: TcpListener,
-        serve: impl FnOnce(TcpListener) -> F,
-    ) -> anyhow::Result<JoinHandle<F::Output>>
-    where
-        F: Future<Output: Send> + Send + 'static,
-    {
-        let runtime = self.0.as_ref().context("the API's threads have ended")?;
-        let _context = runtime.enter();
-        let listener = TcpListener::from_std(listener.into_std()?)?;
-        Ok(runtime.spawn(serve(listener)))
-    }
-}
-
-/// Whatever runs still is left: the process is about to end.
-impl Drop for ApiRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
-    }
-}
-
-/// How long threads that do not heed the end, such as those that compute a history, are waited for. They go on at the next start.
-const LEFT_AFTER: Duration = Duration::from_secs(1);
-
-/// Runs a server's life on a runtime of its own, and returns with its outcome whatever still runs on it.
-pub fn run(life: impl Future<Output = anyhow::Result<()>>) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()?;
-    let outcome = runtime.block_on(life);
-    runtime.shutdown_timeout(LEFT_AFTER);
-    outcome
-}
-
-#[cfg(test)]
-mod tests {
-    use std::sync::mpsc;
-    use std::time::Instant;
-
-    use super::*;
-
-    /// A history that is being computed is not waited for, whether the server's life ended well or badly.
-    #[test]
-    fn work_that_does_not_heed_the_end_is_left() {
-        let (until, goes_on) = mpsc::channel::<()>();
-        let began = Instant::now();
-        let failed = run(async move {
-            let (sender, has_begun) = tokio::sync::oneshot::channel();
-            tokio::task::spawn_blocking(move || {
-                let _ = sender.send(());
-                goes_on.recv_timeout(Duration::from_secs(30))
-            });
-            has_begun.await?;
-            anyhow::bail!("the stream failed")
-        });
-        assert_eq!(failed.expect_err("its outcome").to_string(), "the stream failed");
-        assert!(began.elapsed() < Duration::from_secs(10), "{:?}", began.elapsed());
-        assert!(until.send(()).is_ok(), "it was still at work");
     }
 }

@@ -9,8 +9,7 @@ use std::time::Duration;
 use anyhow::Context;
 use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio_util::sync::CancellationToken;
-
-use crate::config::Config;
+use vitral_config::Config;
 
 /// What an ordered end may take beyond `stream.shutdown_seconds`: requests that run are answered.
 pub const GRACE: Duration = Duration::from_secs(15);

@@ -66,6 +66,21 @@ fn times_that_are_not_written_as_times_are_told_how() {
 
 #[cfg(not(feature = "distributed"))]
 #[test]
+fn a_configuration_of_a_folder_above_is_another_installations() {
+    let outer = folder();
+    std::fs::write(outer.path().join("vitral.toml"), "[domain]\ntitle = 'Outer'").expect("written");
+    let inner = outer.path().join("inner");
+    std::fs::create_dir(&inner).expect("a folder");
+    let shown = |folder: &Path| {
+        let said = vitral(folder, &["config", "show"]);
+        assert_eq!(said.code, Some(0), "{}", said.err);
+        said.out
+    };
+    assert!(shown(outer.path()).contains("Outer"));
+    assert!(!shown(&inner).contains("Outer"));
+}
+
+#[test]
 fn what_needs_another_build_names_its_feature() {
     let dir = folder();
     for arguments in [["cluster"].as_slice(), &["cluster", "--help"], &["cluster", "scheduler", "--listen", "x"]] {

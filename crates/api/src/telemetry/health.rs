@@ -119,3 +119,36 @@ fn encode(metric: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> Resul
 fn age(now: Instant, since: Instant) -> f64 {
     now.checked_duration_since(since).unwrap_or(Duration::ZERO).as_secs_f64()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn figures_are_encoded_with_their_units() {
+        let health = Arc::new(Health::default());
+        let now = Instant::now();
+        health.topic("eventos", |topic| {
+            topic.committed = Some(now);
+            topic.failed("503");
+            topic.reads(2, 5, Some(9), now);
+        });
+        health.task("hourly check", |task| task.done());
+        let mut registry = Registry::default();
+        let bounds = Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(60) };
+        register_health(&mut registry, health, bounds);
+        let mut text = String::new();
+        prometheus_client::encoding::text::encode(&mut text, &registry).expect("encoded");
+        for line in [
+            "# UNIT vitral_commit_age_seconds seconds",
+            "vitral_commit_age_seconds{topic=\"eventos\"} 0.",
+            "vitral_uncommitted_age_seconds{topic=\"eventos\"} 0.0",
+            "vitral_failed_attempts_total{topic=\"eventos\"} 1",
+            "vitral_partition_lag_messages{topic=\"eventos\",partition=\"2\"} 4",
+            "vitral_task_done_age_seconds{task=\"hourly check\"} 0.",
+            "vitral_troubles{subject=\"eventos\",code=\"starting\"} 1",
+        ] {
+            assert!(text.contains(line), "{line} is not in\n{text}");
+        }
+    }
+}

@@ -1,0 +1,264 @@
+//! `vitral batch list|run|quarantine`: jobs of the warehouse, checks of quality, and upkeep of what is stored.
+
+pub(crate) mod day;
+mod upkeep;
+
+use std::time::Duration;
+
+use anyhow::{Context, bail};
+use chrono::{Days as ChronoDays, NaiveDate, Utc};
+use chrono_tz::Tz;
+use clap::{Args, Subcommand};
+use vitral_batch::jobs::{Done, Jobs, Wanted};
+use vitral_batch::tables::Tables;
+use vitral_batch::{BatchError, checks};
+use vitral_catalog::{Catalog, Period};
+use vitral_config::{Config, REFERENCE_DIR};
+use vitral_process::output::answer;
+use vitral_process::output::terminal::table;
+use vitral_store::warehouse::Days;
+use vitral_store::{Location, Quarantine};
+
+use self::day::Day;
+use crate::args::{BadArguments, Common};
+use crate::engine;
+
+/// The job that runs the checks of quality.
+const CHECKS: &str = "verificacoes";
+/// The job that moves what is old, and deletes what is too old.
+const RETENTION: &str = "retencao";
+/// The job that makes large files of small ones.
+const COMPACTION: &str = "compactacao";
+/// Spans of days without rows that are named.
+const EMPTY_SHOWN: usize = 5;
+/// How often it is looked whether a day is over.
+const WAIT: Duration = Duration::from_secs(20);
+
+/// What is done with jobs.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Every job, and what it writes.
+    List,
+    /// Run one, for the days that are named or for those that have changed since its last run.
+    Run(Flags),
+    /// The rows that the warehouse's database could not take.
+    Quarantine,
+}
+
+/// Which job, and for which days.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// The job.
+    job: String,
+    /// For this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time (RFC 3339) is in.
+    #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
+    date: Option<Day>,
+    /// For so many days through that one.
+    #[arg(long, value_name = "N", requires = "date", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
+    days: u64,
+    /// For the days from this one ...
+    #[arg(long, value_name = "D", requires = "to")]
+    from: Option<Day>,
+    /// ... through this one.
+    #[arg(long, value_name = "D", requires = "from")]
+    to: Option<Day>,
+    /// Wait until the days that are named are over, so that no event of theirs can count any more.
+    #[arg(long, conflicts_with = "allow_open")]
+    wait: bool,
+    /// Compute days that are not over from what is there.
+    #[arg(long)]
+    allow_open: bool,
+    /// retencao: delete more than by the last run, without being asked.
+    #[arg(long)]
+    yes: bool,
+    #[command(flatten)]
+    engine: engine::Flags,
+}
+
+impl Flags {
+    fn days(&self, zone: Tz) -> anyhow::Result<Option<(NaiveDate, NaiveDate)>> {
+        let day = |day: Option<Day>| day.map(|day| day.in_zone(zone, Utc::now()));
+        let through = |last: NaiveDate| {
+            let first = last.checked_sub_days(ChronoDays::new(self.days - 1));
+            first.map(|first| (first, last)).ok_or_else(|| BadArguments(format!("{} days are too many", self.days)))
+        };
+        let days = match day(self.date) {
+            Some(last) => Some(through(last)?),
+            None => day(self.from).zip(day(self.to)),
+        };
+        if let Some((from, to)) = days
+            && from > to
+        {
+            bail!(BadArguments(format!("--from {from} is after --to {to}")));
+        }
+        Ok(days)
+    }
+}
+
+/// Lists jobs, runs one, or shows what was set aside.
+pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Result<()> {
+    let catalog = config.catalog()?;
+    match command {
+        Command::List => {
+            list(&catalog);
+            Ok(())
+        }
+        Command::Run(flags) => runtime()?.block_on(job(config, common, &catalog, flags)),
+        Command::Quarantine => {
+            let store = config.location(&common.data_dir)?;
+            runtime()?.block_on(quarantine(&store))
+        }
+    }
+}
+
+fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
+    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+fn list(catalog: &Catalog) {
+    answer(&format!("{:<24} {:<24} {}", "job", "table", "computed by"));
+    for table in &catalog.job_tables {
+        let per = match table.per {
+            Period::Day => "day",
+            Period::Month => "month",
+        };
+        answer(&format!("{:<24} {:<24} {per}", table.job, table.table));
+    }
+    answer(&format!("{COMPACTION:<24} {:<24} at once: small files of every table become large ones", "all"));
+    answer(&format!("{RETENTION:<24} {:<24} at once: archived rows become cold, then go away", "archives"));
+    answer(&format!("{CHECKS:<24} {:<24} {} checks of quality; exit 1 if rows offend", "", catalog.checks.len()));
+}
+
+async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags) -> anyhow::Result<()> {
+    let store = config.location(&common.data_dir)?;
+    let engine = flags.engine.engine()?;
+    if [COMPACTION, RETENTION].contains(&flags.job.as_str()) && !flags.engine.is_local() {
+        bail!(BadArguments(format!("{} moves files, which this process does: leave --engine out", flags.job)));
+    }
+    if flags.job == COMPACTION {
+        return upkeep::compact(&store).await;
+    }
+    if flags.job == RETENTION {
+        return upkeep::retain(&config.retention.policy(), catalog, &store, flags.yes).await;
+    }
+    let zone = config.settings()?.time_zone;
+    let reference_dir = common.data_dir.join(REFERENCE_DIR);
+    let open = || Tables::open(catalog, &store, &reference_dir, engine.clone());
+    let days = flags.days(zone)?;
+    if flags.job == CHECKS {
+        let today = Utc::now().with_timezone(&zone).date_naive();
+        let (from, to) = days.unwrap_or((today, today));
+        let days = Days { from, to: to.succ_opt().unwrap_or(to) };
+        let mut found = checks::run(catalog, zone, days, &open().await?).await?;
+        found.extend(checks::quarantined(&store, days).await?);
+        return show_checks(&found, from, to);
+    }
+    // A job over nothing is done at once, and makes the folder: somebody who has mistyped it would never know.
+    let is_missing = config.store.url.is_none() && !common.data_dir.is_dir();
+    let warehouse = vitral_connect_postgres::open(&config.warehouse()?, &config.store.options, &store).await?;
+    let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref(), allow_open: flags.allow_open };
+    let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
+    let done = loop {
+        match jobs.run(&flags.job, wanted, &open().await?).await {
+            Err(error @ BatchError::OpenDay { .. }) if flags.wait => {
+                tracing::info!(%error, "waiting");
+                tokio::time::sleep(WAIT).await;
+            }
+            // Those of this process are names of jobs too.
+            Err(BatchError::NoJob { job, known }) => {
+                let known = [known.as_str(), CHECKS, COMPACTION, RETENTION].join(", ");
+                return Err(BatchError::NoJob { job, known: known.trim_start_matches(", ").to_owned() }.into());
+            }
+            done => break done.with_context(|| format!("job {} failed", flags.job))?,
+        }
+    };
+    for table in &done {
+        show(table);
+    }
+    if is_missing {
+        let dir = common.data_dir.display();
+        answer(&format!(
+            "there was nothing at {dir}: name the data directory of a stream, demo or import with --data-dir"
+        ));
+    }
+    Ok(())
+}
+
+async fn quarantine(store: &Location) -> anyhow::Result<()> {
+    let rows = Quarantine::of(store).rows().await?;
+    let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
+    answer(&format!("{count} rows are set aside"));
+    if count > 0 {
+        answer(&table(&rows)?);
+    }
+    Ok(())
+}
+
+fn show(done: &Done) {
+    let Done { table, days, read, written, refused, set_aside, left, empty } = done;
+    let days = days.map_or_else(|| "nothing has changed".to_owned(), through);
+    answer(&format!("{table}: {days}; {read} rows read, {written} written"));
+    if *refused > 0 {
+        answer(&format!(
+            "  {refused} refused messages and rows of files arrived on these days, whichever days they are of: vitral ledger list shows them"
+        ));
+    }
+    if !empty.is_empty() {
+        let shown: Vec<String> = empty.iter().take(EMPTY_SHOWN).map(|days| through(*days)).collect();
+        let more = if empty.len() > EMPTY_SHOWN { ", and others" } else { "" };
+        answer(&format!("  no rows are stored of {}{more}", shown.join(", ")));
+    }
+    if *set_aside > 0 {
+        answer(&format!(
+            "  {set_aside} rows were set aside, as the warehouse's database cannot take them: vitral batch quarantine shows them and why"
+        ));
+    }
+    if *left > 0 {
+        answer(&format!(
+            "  {left} days that have changed are left as they are: retention has deleted events of theirs"
+        ));
+    }
+}
+
+fn through(days: Days) -> String {
+    format!("{} to {}", days.from, days.to.pred_opt().unwrap_or(days.to))
+}
+
+fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyhow::Result<()> {
+    answer(&format!("{from} to {to}"));
+    answer(&format!("{:<32} {:>11}  {}", "check", "offending", "what is wrong with them"));
+    for check in found {
+        let count = if check.unchecked.is_some() { "not checked".to_owned() } else { check.count.to_string() };
+        answer(&format!("{:<32} {count:>11}  {}", check.name, check.words));
+    }
+    let offending: Vec<_> = found.iter().filter(|check| check.count > 0).collect();
+    for check in &offending {
+        let rows = table(std::slice::from_ref(&check.rows))?;
+        answer(&format!("\n{} ({} of {}):\n{rows}", check.name, check.rows.num_rows(), check.count));
+    }
+    let failed: Vec<_> = found.iter().filter_map(|check| Some((&check.name, check.failure.as_ref()?))).collect();
+    for (name, reason) in &failed {
+        answer(&format!("\n{name} cannot be run: {reason}"));
+    }
+    let unchecked: Vec<_> = found.iter().filter_map(|check| Some((&check.name, check.unchecked.as_ref()?))).collect();
+    for (name, reason) in &unchecked {
+        answer(&format!("\n{name} is not checked: {reason}"));
+    }
+    if offending.is_empty() && failed.is_empty() {
+        answer(&match unchecked.len() {
+            0 => "VERDICT: ok".to_owned(),
+            some => format!("VERDICT: ok, but {some} of {} not checked", found.len()),
+        });
+        return Ok(());
+    }
+    answer("VERDICT: failed");
+    if !failed.is_empty() {
+        bail!(
+            "{} of {} checks cannot be run, {} have found rows that should not be",
+            failed.len(),
+            found.len(),
+            offending.len()
+        );
+    }
+    bail!("{} of {} checks have found rows that should not be", offending.len(), found.len())
+}

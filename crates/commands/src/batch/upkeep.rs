@@ -1,0 +1,96 @@
+//! `vitral batch run retencao|compactacao`: what is stored becomes cold, goes away, or becomes fewer files.
+
+use std::io::{IsTerminal, Write, stderr, stdin};
+
+use anyhow::bail;
+use chrono::{SecondsFormat, Utc};
+use vitral_batch::upkeep::{self, PlannedRetention, RetentionPolicy};
+use vitral_catalog::Catalog;
+use vitral_process::output::answer;
+use vitral_schemas::topic::Topic;
+use vitral_store::Location;
+use vitral_store::archive::{Outlook, RetentionReport};
+use vitral_store::maintenance::Compacted;
+
+pub async fn compact(store: &Location) -> anyhow::Result<()> {
+    let mut failed = Vec::new();
+    for (table, outcome) in upkeep::compact(store).await? {
+        match outcome {
+            Ok(Compacted { files_before, files_after, deleted }) => {
+                answer(&format!("{table}: {files_before} files became {files_after}, {deleted} old ones deleted"));
+            }
+            Err(error) => {
+                let error = anyhow::Error::new(error);
+                answer(&format!("{table}: failed: {error:#}"));
+                failed.push(table);
+            }
+        }
+    }
+    if !failed.is_empty() {
+        bail!("{} tables could not be compacted, all others were: {}", failed.len(), failed.join(", "));
+    }
+    Ok(())
+}
+
+pub async fn retain(policy: &RetentionPolicy, catalog: &Catalog, store: &Location, yes: bool) -> anyhow::Result<()> {
+    if let Some(unknown) = policy.unknown_hold(catalog) {
+        bail!("configuration: retention.legal_hold names {unknown}, which is not a topic's table");
+    }
+    upkeep::lease(store).await?.during(retain_all(policy, catalog, store, yes)).await
+}
+
+async fn retain_all(policy: &RetentionPolicy, catalog: &Catalog, store: &Location, yes: bool) -> anyhow::Result<()> {
+    let now = Utc::now();
+    let mut problems = Vec::new();
+    for topic in &catalog.topics {
+        let outcome = async {
+            let Some(planned) = PlannedRetention::plan(topic, policy, store, now).await? else { return Ok(()) };
+            of_topic(topic, planned, store, yes).await
+        };
+        if let Err(error) = outcome.await {
+            problems.push(format!("{}: {error:#}", topic.name));
+        }
+    }
+    if !problems.is_empty() {
+        bail!("{}", problems.join("\n"));
+    }
+    Ok(())
+}
+
+async fn of_topic(topic: &Topic, planned: PlannedRetention<'_>, store: &Location, yes: bool) -> anyhow::Result<()> {
+    let Outlook { going, total, .. } = planned.outlook;
+    if going > 0 {
+        let cut_off = planned.cut_off().map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
+        answer(&format!(
+            "of {} {going} of {total} rows go, which came before {}",
+            topic.name,
+            cut_off.unwrap_or_default()
+        ));
+    }
+    if let Some(reason) = planned.concern
+        && !yes
+        && !is_agreed(topic, &planned.outlook, &reason.to_string())?
+    {
+        bail!(
+            "nothing is moved or deleted, as {reason}: if that is meant, run it with --yes; else correct retention.hot_days and retention.cold_days (\"never\" keeps rows for ever)"
+        );
+    }
+    let held = if planned.is_held { "; under legal hold, none may go" } else { "" };
+    if let Some(RetentionReport { moved, purged }) = planned.apply(store).await? {
+        answer(&format!("{}: {moved} rows moved to the cold part, {purged} deleted from it{held}", topic.name));
+    }
+    Ok(())
+}
+
+/// Asks at a terminal; elsewhere nobody can agree.
+fn is_agreed(topic: &Topic, outlook: &Outlook, reason: &str) -> anyhow::Result<bool> {
+    if !stdin().is_terminal() || !stderr().is_terminal() {
+        return Ok(false);
+    }
+    let Outlook { going, total, .. } = outlook;
+    eprint!("{reason}. Delete {going} of {total} rows of {} for good? Write yes: ", topic.name);
+    stderr().flush()?;
+    let mut answer = String::new();
+    stdin().read_line(&mut answer)?;
+    Ok(answer.trim().eq_ignore_ascii_case("yes"))
+}

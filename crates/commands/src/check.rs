@@ -1,0 +1,75 @@
+//! `vitral check [DIR]`: parse and plan a catalog, and warn of what can fail on data.
+
+mod trial;
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use anyhow::Context;
+use clap::Args;
+use vitral_batch::import::wording::counted;
+use vitral_batch::planning;
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics};
+use vitral_config::Config;
+use vitral_query::{in_order, served_errors};
+
+use self::trial::Span;
+use crate::args::Common;
+
+/// Which catalog, and what to try it on.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// A further folder of SQL files, besides catalog.dirs.
+    dir: Option<PathBuf>,
+    /// Also try it on the last events of the data directory or bucket (1d, 6h, 30m): the first rows of each metric and endpoint, and the
+    /// CPU time of each event.
+    #[arg(long = "try", value_name = "TIME")]
+    try_on: Option<Span>,
+}
+
+/// Plans a catalog and says everything that is wrong with it.
+pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
+    config.catalog.dirs.extend(flags.dir);
+    let settings = config.settings()?;
+    // What can be read is planned, whatever else is wrong: one run names every error of every file.
+    let (catalog, mut errors) = Catalog::load_part(&config.catalog.dirs, &settings);
+    let catalog = Arc::new(catalog);
+    errors.extend(served_errors(&catalog, &settings)?);
+    let runtime = tokio::runtime::Runtime::new()?;
+    errors.extend(runtime.block_on(planning::errors(&catalog, settings.time_zone))?);
+    broken(errors)?;
+    let warnings = catalog.warnings();
+    for warning in &warnings {
+        vitral_process::output::answer(&format!("warning: {warning}"));
+    }
+    let text = format!(
+        "{}, {}, {}, {}, {}, {}, {}, {}: all parse and plan",
+        counted(catalog.topics.len() as u64, "topic"),
+        counted(catalog.metrics.len() as u64, "metric"),
+        counted(catalog.views.len() as u64, "view"),
+        counted(catalog.endpoints.len() as u64, "endpoint"),
+        counted(catalog.references.len() as u64, "reference table"),
+        counted(catalog.job_tables.len() as u64, "job table"),
+        counted(catalog.checks.len() as u64, "check"),
+        counted(catalog.profiles.len() as u64, "profile")
+    );
+    let text = match warnings.len() {
+        0 => text,
+        count => format!("{text}; {}", counted(count as u64, "warning")),
+    };
+    vitral_process::output::answer(&text);
+    match flags.try_on {
+        Some(span) => runtime.block_on(trial::run(&catalog, &settings, (&config, common), span)),
+        None => Ok(()),
+    }
+}
+
+/// Plans everything that a stream and its API serve.
+pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
+    broken(served_errors(catalog, &config.settings()?)?)
+}
+
+fn broken(errors: Vec<Diagnostic>) -> anyhow::Result<()> {
+    let errors = in_order(errors);
+    if errors.is_empty() { Ok(()) } else { Err(Diagnostics(errors)).context("the catalog is broken") }
+}

@@ -1,0 +1,111 @@
+//! `vitral check --try 1d`: what the catalog makes of the last stored events, and what each event costs.
+
+use std::str::FromStr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use arrow::util::pretty::pretty_format_batches;
+use chrono::{DateTime, SecondsFormat, Utc};
+use vitral_batch::import::wording::counted;
+use vitral_catalog::{Catalog, DomainSettings};
+use vitral_config::{Config, REFERENCE_DIR};
+use vitral_process::output::answer;
+use vitral_process::thread_cpu_time;
+use vitral_query::{Limits, QueryError, Reader, References, Store};
+
+use crate::args::Common;
+
+/// Rows that are shown of each.
+const SHOWN: usize = 5;
+
+/// How far back from the newest event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Span(Duration);
+
+impl FromStr for Span {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let wrong = || format!("{text} is not a length of time: write for example 1d, 6h or 30m");
+        let unit = text.chars().next_back().ok_or_else(wrong)?;
+        let seconds = match unit {
+            'd' => 86_400,
+            'h' => 3_600,
+            'm' => 60,
+            _ => return Err(wrong()),
+        };
+        let count: u64 = text[..text.len() - unit.len_utf8()].parse().map_err(|_| wrong())?;
+        let span = count.checked_mul(seconds).filter(|span| (1..=366 * 86_400).contains(span)).ok_or_else(wrong)?;
+        Ok(Self(Duration::from_secs(span)))
+    }
+}
+
+pub(super) async fn run(
+    catalog: &Arc<Catalog>,
+    settings: &DomainSettings,
+    (config, common): (&Config, &Common),
+    span: Span,
+) -> anyhow::Result<()> {
+    let references = References::new(common.data_dir.join(REFERENCE_DIR));
+    let limits = Limits { timeout: Duration::MAX, ..config.query.limits() };
+    let reader = Reader::stored(Arc::clone(catalog), references, limits)?;
+    let store = Store::new(Arc::clone(catalog), settings.clone(), config.location(&common.data_dir)?);
+    let point = store.read_point(&reader.everything(), Utc::now().timestamp_millis()).await?;
+    let mut widest = None;
+    for topic in &catalog.topics {
+        let Some(range) = reader.last_events(&point, topic, span.0).await? else {
+            answer(&format!("{}: nothing is stored of it yet", topic.name));
+            continue;
+        };
+        widest = Some(range);
+        answer(&format!("{}: events from {} to {}", topic.name, time(range.from), time(range.until)));
+        let tried = reader.try_metrics(&point, (catalog, topic), settings, range, SHOWN, thread_cpu_time).await?;
+        for metric in tried {
+            let nanos = metric.folding.as_nanos() / (metric.events.max(1) as u128);
+            answer(&format!(
+                "\n{}: {}, {}, {nanos} ns of CPU time for each event",
+                metric.metric,
+                counted(metric.events as u64, "event"),
+                counted(metric.windows as u64, "window")
+            ));
+            answer(&pretty_format_batches(&[metric.rows]).context("the rows cannot be shown")?.to_string());
+        }
+    }
+    let range = widest.unwrap_or_default();
+    for endpoint in &catalog.endpoints {
+        match reader.try_endpoint(&point, endpoint, range, SHOWN).await {
+            Ok(tried) => {
+                answer(&format!("\n{}: answered in {} ms", endpoint.path, tried.took.as_millis()));
+                answer(&pretty_format_batches(&[tried.rows]).context("the rows cannot be shown")?.to_string());
+            }
+            // One that fails on the data says nothing about the others.
+            Err(error) => answer(&format!("\n{}: fails on these rows: {}", endpoint.path, cause(&error))),
+        }
+    }
+    Ok(())
+}
+
+fn time(micros: Option<i64>) -> String {
+    micros
+        .and_then(DateTime::from_timestamp_micros)
+        .map_or_else(|| "the beginning".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
+}
+
+fn cause(error: &QueryError) -> String {
+    std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lengths_of_time() {
+        let seconds = |text: &str| text.parse::<Span>().map(|span| span.0.as_secs());
+        assert_eq!((seconds("1d"), seconds("6h"), seconds("30m")), (Ok(86_400), Ok(21_600), Ok(1_800)));
+        for wrong in ["", "d", "1", "-1d", "0h", "1 d", "1.5h", "1w", "99999999999999999999d", "1é"] {
+            assert!(seconds(wrong).is_err(), "{wrong}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! What the commands take, do and print, one file or folder for each. Those that serve until they are stopped, `stream` and `demo`, are
+//! the binary's, as is how all of them end.
+
+#![warn(missing_docs)]
+
+pub mod args;
+pub mod backfill;
+pub mod batch;
+pub mod check;
+#[cfg(feature = "distributed")]
+pub mod cluster;
+pub mod doctor;
+mod engine;
+pub mod import;
+mod instant;
+pub mod ledger;
+pub mod query;
+pub mod reconcile;
+pub mod show_config;
+pub mod simulate;

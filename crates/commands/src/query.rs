@@ -1,0 +1,87 @@
+//! `vitral query "SELECT ..."`: any table of a data directory or bucket, without a server.
+
+mod output;
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Context, anyhow};
+use chrono::Utc;
+use clap::{Args, ValueEnum};
+use vitral_catalog::{Diagnostics, ReadStatement};
+use vitral_config::{Config, REFERENCE_DIR};
+use vitral_query::{Limits, QueryError, Reader, References, Store};
+
+use crate::args::{BadArguments, Common};
+
+/// Nothing waits behind it, and the user can stop it.
+const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// The statement, and how its rows are written.
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// One SELECT over topics, metrics, views, reference tables, livro and the engine's other tables. information_schema.tables lists them.
+    sql: String,
+    /// How rows are written; else as the ending of --output says, or as a table.
+    #[arg(long, value_enum)]
+    format: Option<Format>,
+    /// Write to this file instead of standard output.
+    #[arg(long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Format {
+    /// For reading; the first 10,000 rows.
+    Table,
+    Csv,
+    Json,
+    Parquet,
+}
+
+impl Flags {
+    fn format(&self) -> Format {
+        let ending = self.output.as_deref().and_then(Path::extension).and_then(OsStr::to_str);
+        let by_name = || ending.and_then(|ending| Format::from_str(ending, true).ok());
+        self.format.or_else(by_name).unwrap_or(Format::Table)
+    }
+}
+
+/// Runs one statement over what is stored.
+pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    let settings = config.settings()?;
+    let wrong = |errors| BadArguments(Diagnostics(errors).to_string());
+    let statement = ReadStatement::parse(&flags.sql, &settings).map_err(wrong)?;
+    output::check(flags)?;
+    let catalog = Arc::new(config.catalog()?);
+    let limits = Limits { timeout: NO_TIMEOUT, ..config.query.limits() };
+    let references = References::new(common.data_dir.join(REFERENCE_DIR));
+    let reader = Reader::stored(Arc::clone(&catalog), references, limits).map_err(failed)?;
+    let needs = reader.needs(&statement.query, &statement.position).map_err(failed)?;
+    let store = Store::new(catalog, settings, config.location(&common.data_dir)?);
+    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    runtime.block_on(async {
+        let point = store.read_point(&needs, Utc::now().timestamp_millis()).await.map_err(failed)?;
+        let planned = reader.plan_statement(&point, &statement.query, &needs, &statement.position).await;
+        let planned = planned.map_err(failed)?;
+        let rows = planned.run(&statement.position).await.map_err(failed)?;
+        output::write(rows, flags).await
+    })
+}
+
+/// What is wrong with the statement is wrong with the arguments.
+fn failed(error: QueryError) -> anyhow::Error {
+    match error {
+        QueryError::Statement(errors) => BadArguments(errors.to_string()).into(),
+        error if error.is_memory() => anyhow!(error)
+            .context("the query needs more memory than query.memory_bytes: raise it, or read fewer rows or columns"),
+        other => other.into(),
+    }
+}
+
+/// For errors while rows are written.
+fn broken<T>(result: Result<T, impl Into<QueryError>>) -> anyhow::Result<T> {
+    result.map_err(|error| failed(error.into())).context("the query ended before its last row")
+}

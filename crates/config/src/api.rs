@@ -1,0 +1,58 @@
+//! At which address the API answers, and within which bounds.
+
+use serde::{Deserialize, Serialize};
+use vitral_api::ServeConfig;
+
+use super::Config;
+
+/// Where the API answers, and within which bounds.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Api {
+    /// The address at which `vitral stream` serves the API and the page.
+    pub listen: String,
+    /// The names of this server, besides `localhost` and addresses: requests for other hosts are refused.
+    pub hosts: Vec<String>,
+    /// How many connections may be open, within what the process's file descriptors allow.
+    pub connections: usize,
+    /// How long one answer may be.
+    pub answer_bytes: usize,
+}
+
+impl Default for Api {
+    fn default() -> Self {
+        Self {
+            listen: "127.0.0.1:8080".to_owned(),
+            hosts: Vec::new(),
+            connections: ServeConfig::default().connections,
+            answer_bytes: 64 << 20,
+        }
+    }
+}
+
+impl Config {
+    /// The API's bounds, for a process that may have so many descriptors.
+    pub fn serve(&self, descriptor_limit: Option<u64>) -> ServeConfig {
+        let within = descriptor_limit.map_or(usize::MAX, connections_within);
+        let connections = self.api.connections.min(within);
+        ServeConfig { connections, ..ServeConfig::default() }
+    }
+}
+
+/// Descriptors for connections, out of all: archive, Kafka and logs need theirs whatever clients do.
+fn connections_within(limit: u64) -> usize {
+    const OTHERS: u64 = 256;
+    usize::try_from(limit.saturating_sub(OTHERS).max(limit / 4)).unwrap_or(usize::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn connections_leave_descriptors_for_the_rest() {
+        assert_eq!(connections_within(1024), 768);
+        assert_eq!(connections_within(256), 64);
+        assert_eq!(connections_within(0), 0);
+    }
+}

@@ -1,0 +1,138 @@
+//! How the stream reads, keeps and commits, and what proves its numbers.
+
+use std::path::Path;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+use vitral_schemas::health::Bounds;
+use vitral_store::Location;
+use vitral_stream::{Limits, StreamConfig};
+
+use super::Config;
+
+/// How the stream reads, keeps and commits.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Stream {
+    /// The time between commits to the archive.
+    pub commit_interval_ms: u64,
+    /// The time between refreshes of live results.
+    pub live_refresh_ms: u64,
+    /// The former name of `stream.commit_interval_ms`, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    cycle_ms: Option<u64>,
+    /// The former name of `stream.live_refresh_ms`, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    refresh_ms: Option<u64>,
+    /// How many messages are decoded together at most.
+    pub batch_rows: usize,
+    /// How long a batch waits for further messages.
+    pub batch_wait_ms: u64,
+    /// How much decoded data may wait for its commit; beyond it, reading pauses.
+    pub uncommitted_bytes: usize,
+    /// How much memory the ids of events that can still arrive twice may use; a stream that needs more stops and says so.
+    pub known_ids_bytes: usize,
+    /// The time between snapshots of the open state; 0 for none.
+    pub snapshot_seconds: u64,
+    /// How long an orderly stop may take.
+    pub shutdown_seconds: u64,
+}
+
+/// What open windows may use.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Panes {
+    /// How much memory open windows may use.
+    pub memory_bytes: usize,
+}
+
+/// What proves the stream's numbers.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Reconcile {
+    /// Whether each hour is recomputed from the archive and compared once it is final.
+    pub hourly: bool,
+}
+
+impl Default for Stream {
+    fn default() -> Self {
+        let defaults = stream_defaults();
+        let ms = |duration: Duration| u64::try_from(duration.as_millis()).unwrap_or(u64::MAX);
+        Self {
+            commit_interval_ms: ms(defaults.commit_interval),
+            live_refresh_ms: ms(defaults.live_refresh),
+            cycle_ms: None,
+            refresh_ms: None,
+            batch_rows: defaults.batch_rows,
+            batch_wait_ms: ms(defaults.batch_wait),
+            uncommitted_bytes: defaults.limits.uncommitted_bytes,
+            known_ids_bytes: defaults.limits.known_ids_bytes,
+            snapshot_seconds: defaults.snapshot.map_or(0, |every| every.as_secs()),
+            shutdown_seconds: defaults.shutdown.as_secs(),
+        }
+    }
+}
+
+impl Default for Panes {
+    fn default() -> Self {
+        Self { memory_bytes: stream_defaults().limits.panes_memory_bytes }
+    }
+}
+
+impl Default for Reconcile {
+    fn default() -> Self {
+        Self { hourly: true }
+    }
+}
+
+impl Stream {
+    /// Keys that were renamed hold under their former name, with a warning, until the next release.
+    pub(super) fn take_former_keys(&mut self) -> Vec<String> {
+        let mut warnings = Vec::new();
+        for (former, value, key, current) in [
+            ("cycle_ms", &mut self.cycle_ms, "commit_interval_ms", &mut self.commit_interval_ms),
+            ("refresh_ms", &mut self.refresh_ms, "live_refresh_ms", &mut self.live_refresh_ms),
+        ] {
+            if let Some(value) = value.take() {
+                *current = value;
+                warnings.push(format!(
+                    "stream.{former} is called stream.{key} now: rename it, the next release does not know the old name"
+                ));
+            }
+        }
+        warnings
+    }
+}
+
+impl Config {
+    /// How a stream on this store runs.
+    pub fn stream(&self, store: Location) -> StreamConfig {
+        StreamConfig {
+            commit_interval: Duration::from_millis(self.stream.commit_interval_ms),
+            live_refresh: Duration::from_millis(self.stream.live_refresh_ms),
+            batch_rows: self.stream.batch_rows,
+            batch_wait: Duration::from_millis(self.stream.batch_wait_ms),
+            shutdown: Duration::from_secs(self.stream.shutdown_seconds),
+            limits: Limits {
+                uncommitted_bytes: self.stream.uncommitted_bytes,
+                panes_memory_bytes: self.panes.memory_bytes,
+                known_ids_bytes: self.stream.known_ids_bytes,
+            },
+            snapshot: (self.stream.snapshot_seconds > 0).then(|| Duration::from_secs(self.stream.snapshot_seconds)),
+            ..StreamConfig::new(store)
+        }
+    }
+
+    /// How long something may take before the process is not ready: many commit intervals.
+    pub fn bounds(&self) -> Bounds {
+        let commit =
+            Duration::from_millis(self.stream.commit_interval_ms.saturating_mul(30)).max(Duration::from_secs(60));
+        Bounds { commit, still: commit * 2 }
+    }
+}
+
+/// The folder is not looked at.
+fn stream_defaults() -> StreamConfig {
+    let nowhere = Location::folder(Path::new("/")).unwrap_or_else(|_| unreachable!("the root is a folder"));
+    StreamConfig::new(nowhere)
+}

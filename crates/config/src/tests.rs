@@ -1,0 +1,118 @@
+use super::*;
+
+pub(super) fn load(text: &str) -> Result<Config, ConfigError> {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("vitral.toml");
+    std::fs::write(&file, text).expect("written");
+    Config::load(Some(&file))
+}
+
+#[test]
+fn an_unknown_key_is_named() {
+    let error = load("[shop]\ncurency = 'BRL'").expect_err("a wrong key").to_string();
+    assert!(error.contains("curency") && error.contains("shop"), "{error}");
+    let error = load("[shopp]\ncurrency = 'BRL'").expect_err("a wrong section").to_string();
+    assert!(error.contains("shopp"), "{error}");
+}
+
+#[test]
+fn values_are_checked() {
+    assert!(load("[shop]\ntime_zone = 'Mars/Olympus'").expect_err("no zone").to_string().contains("Mars/Olympus"));
+    assert!(load("[shop]\ncurrency = 'R$'").expect_err("no code").to_string().contains("R$"));
+    let config = load("[domain]\ntime_zone = 'UTC'\n[stream]\ncommit_interval_ms = 5").expect("valid");
+    let settings = config.settings().expect("sound");
+    assert_eq!((settings.time_zone.name(), config.stream.commit_interval_ms), ("UTC", 5));
+    assert_eq!(settings.currency, "BRL");
+}
+
+#[test]
+fn the_domain_has_an_earlier_name() {
+    let settings = |text: &str| load(text).and_then(|config| config.settings());
+    let same = settings("[shop]\ntime_zone = 'UTC'\n[domain]\ntime_zone = 'UTC'\ncurrency = 'EUR'").expect("the same");
+    assert_eq!((same.time_zone.name(), same.currency.as_str()), ("UTC", "EUR"));
+    assert_eq!(settings("[shop]\ncurrency = 'USD'").expect("the earlier name").currency, "USD");
+    let error = settings("[shop]\ncurrency = 'USD'\n[domain]\ncurrency = 'EUR'").expect_err("two").to_string();
+    assert!(error.contains("USD") && error.contains("EUR") && error.contains("keep domain.currency"), "{error}");
+}
+
+#[test]
+fn domains_can_be_left_out() {
+    let config = load("[catalog]\ndomains = []\n[domain]\ncurrency = 'EUR'").expect("valid");
+    let catalog = config.catalog().expect("sound");
+    assert!(catalog.topics.is_empty() && catalog.metrics.is_empty());
+    assert!(catalog.endpoints.iter().any(|endpoint| endpoint.path == "/livro"), "what every catalog has");
+    let error = load("[catalog]\ndomains = ['comercio']").expect_err("unknown").to_string();
+    assert!(error.contains("comercio") && error.contains("ecommerce"), "{error}");
+}
+
+#[test]
+fn what_is_shown_is_what_holds() {
+    let config = load("[shop]\ncurrency = 'USD'").expect("valid");
+    let shown = toml::to_string_pretty(&config.effective().expect("sound")).expect("shown");
+    assert!(shown.contains("[domain]") && shown.contains("currency = \"USD\"") && !shown.contains("[shop]"), "{shown}");
+    assert!(shown.contains("America/Sao_Paulo") && shown.contains("domains = [\"ecommerce\"]"), "{shown}");
+}
+
+#[test]
+fn keys_that_were_renamed_hold_under_their_former_name_with_a_warning() {
+    let config = load("[stream]\ncycle_ms = 5\nrefresh_ms = 7").expect("valid");
+    assert_eq!((config.stream.commit_interval_ms, config.stream.live_refresh_ms), (5, 7));
+    assert_eq!(config.warnings.len(), 2);
+    assert!(config.warnings[0].contains("stream.commit_interval_ms"), "{:?}", config.warnings);
+    let shown = toml::to_string_pretty(&config).expect("shown");
+    assert!(!shown.contains("cycle_ms") && shown.contains("live_refresh_ms = 7"), "{shown}");
+    assert!(load("").expect("the defaults").warnings.is_empty());
+}
+
+#[test]
+fn rows_are_kept_for_days_or_for_ever() {
+    let days = |text: &str| load(&format!("[retention]\n{text}")).map(|config| config.retention.days());
+    assert_eq!(days("").expect("the defaults"), (Some(30), Some(395)));
+    // The sum of two large numbers is their sum.
+    assert_eq!(days("hot_days = 36500\ncold_days = 36500").expect("valid"), (Some(36_500), Some(73_000)));
+    assert_eq!(days("cold_days = 'never'").expect("valid"), (Some(30), None));
+    assert_eq!(days("hot_days = 'never'\ncold_days = 0").expect("valid"), (None, None));
+    assert_eq!(days("hot_days = 0\ncold_days = 0").expect("valid"), (Some(0), Some(0)));
+    for wrong in ["65535", "65506", "-1", "'always'", "1.5", "true"] {
+        let error = days(&format!("cold_days = {wrong}")).expect_err(wrong).to_string();
+        assert!(error.contains("never") && error.contains("cold_days"), "{wrong}: {error}");
+    }
+    let shown = toml::to_string_pretty(&load("[retention]\ncold_days = 'never'").expect("valid")).expect("shown");
+    assert!(shown.contains("cold_days = \"never\"") && shown.contains("hot_days = 30"), "{shown}");
+}
+
+#[test]
+fn what_is_not_known_to_be_harmless_is_hidden() {
+    let config = load(
+        "[connections.kafka]\nurl = 'kafka://h:9092,h2:9092'\n[connections.kafka.options]\n'sasl.password' = 'hush'\n\
+         'client.id' = 'shop'\n'sasl.oauthbearer.config' = 'hush'\n'ssl.key.pem' = 'hush'\n\
+         [connections.loja]\nurl = 'postgresql://u:hush@h/d?sslmode=require&options=hush'\noptions = { options = 'hush' }\n\
+         [connections.replica]\nurl = 'postgresql://h/d?user=u&password=hush'\n\
+         [connections.other]\nurl = 'mongodb://u:hush@h,h2/d'\noptions = { any = 'hush' }\n\
+         [store]\nurl = 's3://hush@bucket/prefix'\n\
+         [store.options]\nazure_storage_connection_string = 'hush'\naws_region = 'sa-east-1'\naws_endpoint = 'http://u:hush@h'\n\
+         [warehouse]\nconnection = 'loja'\nreplica_connection = 'replica'\nstage = 's3://hush:hush@stage/x'",
+    )
+    .expect("valid");
+    assert!(!format!("{:?}", config.connections).contains("hush"));
+    let shown = toml::to_string_pretty(&config.without_secrets()).expect("shown");
+    assert!(!shown.contains("hush"), "{shown}");
+    for harmless in ["\"client.id\" = \"shop\"", "sslmode=require", "sa-east-1", "h2:9092", "bucket/prefix"] {
+        assert!(shown.contains(harmless), "{harmless}: {shown}");
+    }
+}
+
+#[test]
+fn a_client_s_settings_come_from_the_environment_as_they_stand_there() {
+    let mut config = Config::default();
+    let variables = [
+        ("VITRAL__KAFKA__OPTIONS__SASL_PASSWORD", "007"),
+        ("VITRAL__KAFKA__OPTIONS__SASL_USERNAME", "u"),
+        ("VITRAL__STORE__OPTIONS__AWS_REGION", "sa-east-1"),
+        ("OTHER", "x"),
+    ];
+    config.take_options(&variables.map(|(name, value)| (name.to_owned(), value.to_owned())));
+    let options = &config.kafka.options;
+    assert_eq!((options["sasl.password"].as_str(), options["sasl.username"].as_str()), ("007", "u"));
+    assert_eq!((options.len(), config.store.options["aws_region"].as_str()), (2, "sa-east-1"));
+}

@@ -1,0 +1,15 @@
+//! What `vitral demo` has besides a stream: a broker and a simulator in the process, and what it says of messages that do not count.
+
+#![warn(missing_docs)]
+
+mod broker;
+pub mod env_file;
+mod notices;
+pub mod simulation;
+mod status;
+pub mod ways_on;
+
+pub use broker::DemoBroker;
+pub use notices::Notices;
+pub use simulation::Simulation;
+pub use status::Status;

@@ -1,0 +1,50 @@
+//! What commands say: answers on standard output, and the words of an error.
+
+pub mod terminal;
+
+use std::error::Error;
+use std::io::IsTerminal;
+
+use self::terminal::visible;
+
+/// The error and its causes, each said once.
+pub fn describe(error: &(dyn Error + 'static)) -> String {
+    let mut text = String::new();
+    let chain = std::iter::successors(Some(error), |error| (*error).source());
+    for cause in chain.map(ToString::to_string) {
+        if text.is_empty() {
+            text = cause;
+        } else if !text.contains(&cause) {
+            text = format!("{text}\n  caused by: {cause}");
+        }
+    }
+    text
+}
+
+/// What the command answers, to standard output. No control characters in it reach a terminal.
+///
+/// The reader may have had enough, as `head` does: then the command goes on with its work in silence.
+pub fn answer(text: &str) {
+    put(&visible(text));
+}
+
+/// The same, over the status line of a terminal, which is drawn again below.
+pub fn answer_over_status(text: &str) {
+    let clear = if std::io::stdout().is_terminal() { "\r\x1b[2K" } else { "" };
+    put(&format!("{clear}{}\n", visible(text)));
+}
+
+/// The same as JSON.
+pub fn answer_json(value: &impl serde::Serialize) -> serde_json::Result<()> {
+    put(&terminal::visible_json(&serde_json::to_string_pretty(value)?));
+    Ok(())
+}
+
+fn put(text: &str) {
+    use std::io::Write as _;
+    if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")
+        && error.kind() != std::io::ErrorKind::BrokenPipe
+    {
+        tracing::warn!(%error, "standard output cannot be written to");
+    }
+}

@@ -1,0 +1,125 @@
+//! `vitral demo`: the whole product in one process.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use vitral_commands::args::Common;
+use vitral_commands::check;
+use vitral_config::{Config, REFERENCE_DIR};
+use vitral_connect_kafka::KafkaConnector;
+use vitral_demo::{DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
+use vitral_process::make_private_dir;
+use vitral_process::output::answer;
+use vitral_process::runtimes;
+use vitral_store::DataDirLock;
+use vitral_store::lease::{Holder, Lease, STREAM};
+use vitral_stream::{AcceptedLogs, Skip};
+
+use crate::server::Server;
+use crate::shutdown;
+use crate::stream::check_topics;
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Where the Kafka-protocol broker listens.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
+    kafka: SocketAddr,
+    /// Where the API and the page are served.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
+    api: SocketAddr,
+    /// Simulated events a second; 0 for none.
+    #[arg(long, value_name = "N", default_value_t = 200.0)]
+    rate: f64,
+    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
+    #[arg(long, value_name = "TOPIC/PARTITION:FROM-TO")]
+    skip: Vec<Skip>,
+}
+
+pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
+    let catalog = Arc::new(config.catalog()?);
+    check_topics(&catalog, flags.skip.iter().map(|skip| (&skip.topic, "--skip")))?;
+    check::plan(&catalog, &config)?;
+    let stop = shutdown::listen(shutdown::patience(&config))?;
+    make_private_dir(&common.data_dir)?;
+    let _lock = DataDirLock::acquire(&common.data_dir, "demo")?;
+    let _stream_lock = DataDirLock::acquire(&common.data_dir, "stream")?;
+    let data_dir = common.data_dir.canonicalize()?;
+    env_file::remove(&data_dir)?;
+    let simulated = simulation::plan(&catalog, flags.rate, config.settings()?.time_zone);
+    let reference_dir = data_dir.join(REFERENCE_DIR);
+    std::fs::create_dir_all(&reference_dir)?;
+    if let Some(simulated) = &simulated {
+        simulation::write_references(&reference_dir, simulated)?;
+    }
+
+    runtimes::run::<anyhow::Error>(async {
+        let topics: Vec<String> =
+            catalog.topics.iter().flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()]).collect();
+        let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
+        let connector = Arc::new(KafkaConnector::new(broker.client()));
+        let mut stream = config.stream(config.location(&data_dir)?);
+        stream.skips = flags.skip;
+        stream.accepted_logs = AcceptedLogs::All;
+        let store = stream.store.clone();
+        let holder = Holder::of_data_dir(&data_dir)?;
+        let lease = tokio::select! {
+            lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,
+            () = stop.cancelled() => {
+                broker.stop().await;
+                return Ok(());
+            }
+        };
+        let mut server = tokio::select! {
+            server = Server::start(&config, Arc::clone(&catalog), connector, stream, flags.api, data_dir.clone()) => server?,
+            () = stop.cancelled() => {
+                lease.release().await;
+                broker.stop().await;
+                return Ok(());
+            }
+        };
+        let notices = Notices::new(catalog, store, data_dir.clone(), server.view.clone(), server.notices.clone());
+        let outcome = tokio::select! {
+            outcome = until_a_part_fails(&broker, &mut server, &data_dir, simulated, notices) => outcome,
+            () = stop.cancelled() => Ok(()),
+            lost = lease.lost() => Err(lost.into()),
+        };
+        answer("\nstopping: committing what was read");
+        env_file::remove(&data_dir)?;
+        let stopped = server.stop().await;
+        lease.release().await;
+        broker.stop().await;
+        outcome.and(stopped).map_err(|error| ways_on::explained(&data_dir, error))
+    })
+}
+
+async fn until_a_part_fails(
+    broker: &DemoBroker,
+    server: &mut Server,
+    data_dir: &Path,
+    simulated: Option<simulation::Plan>,
+    mut notices: Notices,
+) -> anyhow::Result<()> {
+    let mut view = server.view.clone();
+    tokio::select! {
+        ready = view.wait_for(|view| view.ready && view.topics_waiting.is_empty()) => { ready.context("the stream ended")?; }
+        error = server.failed() => return Err(error),
+    }
+    let _simulation = simulated.map(|plan| Simulation::start(broker.simulator(), plan)).transpose()?;
+    env_file::write(data_dir, broker.address, server.api_address)?;
+    answer(&format!(
+        "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",
+        broker.address,
+        data_dir.display(),
+        api = server.api_address
+    ));
+    let mut status = Status::new(server.view.clone());
+    tokio::select! {
+        () = status.show() => Ok(()),
+        () = notices.watch(broker) => Ok(()),
+        error = server.failed() => Err(error),
+    }
+}

@@ -1,0 +1,116 @@
+//! `vitral stream`: the stream processor alone, with its API.
+
+use std::collections::BTreeSet;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::Context;
+use clap::Args;
+use vitral_catalog::Catalog;
+use vitral_commands::args::{BadArguments, Common};
+use vitral_commands::check;
+use vitral_config::Config;
+use vitral_connect_kafka::KafkaConnector;
+use vitral_process::make_private_dir;
+use vitral_process::runtimes;
+use vitral_store::DataDirLock;
+use vitral_store::lease::{Holder, Lease, STREAM};
+use vitral_stream::{AcceptedLogs, Skip};
+
+use crate::server::Server;
+use crate::shutdown;
+
+#[derive(Debug, Args)]
+pub struct Flags {
+    /// Where to serve the API and the page (default: api.listen).
+    #[arg(long, value_name = "ADDR")]
+    api: Option<SocketAddr>,
+    /// Kafka's brokers (default: those of the connection kafka.connection).
+    #[arg(long, value_name = "HOST:PORT,...")]
+    kafka: Option<String>,
+    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
+    #[arg(long, value_name = "TOPIC/PARTITION:FROM-TO")]
+    skip: Vec<Skip>,
+    /// The topic was deleted and created again, and that was meant: read the new one, and keep what was counted. May be given again.
+    #[arg(long, value_name = "TOPIC")]
+    accept_new_log: Vec<String>,
+}
+
+/// A flag for a topic that is not there would be passed over in silence.
+pub fn check_topics<'a>(
+    catalog: &Catalog,
+    named: impl Iterator<Item = (&'a String, &'static str)>,
+) -> Result<(), BadArguments> {
+    for (name, flag) in named {
+        if !catalog.topics.iter().any(|topic| topic.name == *name || topic.kafka_topic == *name) {
+            let known: Vec<_> = catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
+            return Err(BadArguments(format!(
+                "{flag} {name}: the catalog has no such topic: name one of {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
+}
+
+pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
+    let catalog = Arc::new(config.catalog()?);
+    let skips = flags.skip.iter().map(|skip| (&skip.topic, "--skip"));
+    check_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
+    check::plan(&catalog, &config)?;
+    let api = match flags.api {
+        Some(api) => api,
+        None => config
+            .api
+            .listen
+            .parse()
+            .with_context(|| format!("configuration: api.listen is {:?}", config.api.listen))?,
+    };
+    let mut kafka = config.kafka()?;
+    if let Some(brokers) = flags.kafka {
+        kafka.brokers = brokers;
+    }
+    let patience = shutdown::patience(&config);
+    let stop = shutdown::listen(patience)?;
+    make_private_dir(&common.data_dir)?;
+    let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
+    let data_dir = common.data_dir.canonicalize()?;
+    runtimes::run::<anyhow::Error>(async {
+        let connector = Arc::new(KafkaConnector::new(kafka));
+        let mut stream = config.stream(config.location(&data_dir)?);
+        stream.skips = flags.skip;
+        stream.accepted_logs = AcceptedLogs::Of(BTreeSet::from_iter(flags.accept_new_log));
+        // Of two streams on one store, whatever hosts they are on, the second stops before it reads.
+        let holder = Holder::of_data_dir(&data_dir)?;
+        let lease = tokio::select! {
+            lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,
+            () = stop.cancelled() => return Ok(()),
+        };
+        let mut server = tokio::select! {
+            server = Server::start(&config, catalog, connector, stream, api, data_dir) => server?,
+            () = stop.cancelled() => {
+                lease.release().await;
+                return Ok(());
+            }
+        };
+        tracing::info!(api = %server.api_address, "serving");
+        let outcome = tokio::select! {
+            () = stop.cancelled() => {
+                tracing::info!("stopping: committing what was read");
+                server.stop().await
+            }
+            error = server.failed() => {
+                tracing::error!(error = format!("{error:#}"), "stopping: a part has failed; the others commit what they have read");
+                server.stop_within(patience).await;
+                Err(error)
+            }
+            lost = lease.lost() => {
+                server.stop_within(patience).await;
+                Err(lost.into())
+            }
+        };
+        lease.release().await;
+        outcome
+    })
+}
