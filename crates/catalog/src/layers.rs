@@ -3,9 +3,7 @@
 use std::path::PathBuf;
 
 use super::domains::{Domains, Kind};
-use super::{
-    Catalog, Diagnostic, Diagnostics, DomainSettings, Endpoint, Position, SourceFile, builtin, read_dir, reader,
-};
+use super::{Catalog, Diagnostic, DomainSettings, Endpoint, Position, SourceFile, builtin, read_dir, reader};
 
 /// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part of the engine.
 const ENGINE_ENDPOINTS: [&str; 2] = ["/livro", "/reconciliacao"];
@@ -24,10 +22,9 @@ pub(super) fn configured(dirs: &[PathBuf], settings: &DomainSettings) -> (Vec<La
     layers.extend(domains.map(|domain| Layer { domain: Some(domain.clone()), files: builtin::files_of(domain) }));
     let mut errors = Vec::new();
     for dir in dirs {
-        match read_dir(dir) {
-            Ok(files) => layers.push(Layer { domain: settings.domain_of(dir).map(str::to_owned), files }),
-            Err(Diagnostics(found)) => errors.extend(found),
-        }
+        let (files, found) = read_dir(dir);
+        layers.push(Layer { domain: settings.domain_of(dir).map(str::to_owned), files });
+        errors.extend(found);
     }
     (layers, errors)
 }

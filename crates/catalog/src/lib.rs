@@ -37,7 +37,7 @@ mod syntax;
 mod table;
 mod warnings;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use datafusion::sql::sqlparser::ast::Query;
@@ -239,34 +239,48 @@ impl Catalog {
     }
 }
 
-/// Every `.sql` file below `dir`, in the order of their paths.
-fn read_dir(dir: &Path) -> Result<Vec<SourceFile>, Diagnostics> {
+/// Every `.sql` file below `dir`, in the order of their paths, and what cannot be read. Hidden files and folders are not a catalog's: a
+/// mounted one has its files in such a folder once more.
+fn read_dir(dir: &Path) -> (Vec<SourceFile>, Vec<Diagnostic>) {
     let failed = |path: &Path, source: std::io::Error| {
         let remedy = match source.kind() {
             std::io::ErrorKind::InvalidData => "save it as UTF-8",
             std::io::ErrorKind::NotADirectory => "name the folder that the file is in",
             _ => "name folders of SQL files that this user may read; relative ones begin where vitral is started",
         };
-        let place = Position::file(path.display().to_string());
-        Diagnostics(vec![place.error(format!("cannot be read: {source}"), remedy.into())])
+        Position::file(path.display().to_string()).error(format!("cannot be read: {source}"), remedy.into())
     };
-    let mut files = Vec::new();
+    let (mut files, mut errors) = (Vec::new(), Vec::new());
     let mut folders = vec![dir.to_path_buf()];
+    let mut seen = BTreeSet::new();
     while let Some(folder) = folders.pop() {
-        for entry in std::fs::read_dir(&folder).map_err(|source| failed(&folder, source))? {
-            let path = entry.map_err(|source| failed(&folder, source))?.path();
+        // A link to a folder above leads here again.
+        if folder.canonicalize().is_ok_and(|place| !seen.insert(place)) {
+            continue;
+        }
+        let entries = std::fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
+        let entries = entries.unwrap_or_else(|source| {
+            errors.push(failed(&folder, source));
+            Vec::new()
+        });
+        for entry in entries.into_iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
+            let path = entry.path();
             if path.is_dir() {
                 folders.push(path);
             } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
-                let text = std::fs::read_to_string(&path).map_err(|source| failed(&path, source))?;
-                // Some editors put a byte order mark first.
-                let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-                files.push(SourceFile { path: path.display().to_string(), text });
+                match std::fs::read_to_string(&path) {
+                    Ok(text) => {
+                        // Some editors put a byte order mark first.
+                        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
+                        files.push(SourceFile { path: path.display().to_string(), text });
+                    }
+                    Err(source) => errors.push(failed(&path, source)),
+                }
             }
         }
     }
     files.sort_by(|a, b| a.path.cmp(&b.path));
-    Ok(files)
+    (files, errors)
 }
 
 #[cfg(test)]

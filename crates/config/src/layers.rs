@@ -51,13 +51,22 @@ fn line(error: &Error) -> String {
             let found = if is_secret { "of another kind".to_owned() } else { found_text(found) };
             format!("{key}{place} is {found}, and has to be {}", expected_text(expected))
         }
-        // The parser shows the line and the place in it.
+        // The parser says where, and what is wrong.
         kind if key.is_empty() => format!(
-            "{}{kind}",
-            place.trim_start().strip_prefix("in ").map(|file| format!("{file}: ")).unwrap_or_default()
+            "{}{}",
+            place.trim_start().strip_prefix("in ").map(|file| format!("{file}: ")).unwrap_or_default(),
+            without_source(&kind.to_string())
         ),
         kind => format!("{key}{place}: {kind}"),
     }
+}
+
+/// The parser's words without the lines of the file that it shows: a password may stand in them.
+fn without_source(text: &str) -> String {
+    let is_source = |line: &str| {
+        line.trim_start().trim_start_matches(|char: char| char.is_ascii_digit()).trim_start().starts_with('|')
+    };
+    text.lines().filter(|line| !is_source(line) && !line.is_empty()).collect::<Vec<_>>().join(": ")
 }
 
 fn found_text(found: &Actual) -> String {
@@ -123,5 +132,21 @@ mod tests {
         assert!(secret.contains("store.options.aws_secret_access_key") && !secret.contains("4711"), "{secret}");
         assert!(problem("[reconcile]\nhourly = 1").ends_with("is 1, and has to be true or false"));
         assert!(problem("[api\n").contains("vitral.toml: TOML parse error"), "{}", problem("[api\n"));
+    }
+
+    #[test]
+    fn an_error_of_syntax_names_its_place_and_shows_no_secret() {
+        for line in [
+            "password = \"SEGREDO123",
+            "password = SEGREDO123",
+            "password = \"SEGREDO123\" and more",
+            "password = \"SEGREDO123\\q\"",
+            "password = \"SEGREDO123\"\npassword = \"SEGREDO123\"",
+            "options = { password = \"SEGREDO123\", = }",
+        ] {
+            let shown = problem(&format!("[connections.kafka.secrets]\n{line}\n"));
+            assert!(!shown.contains("SEGREDO123"), "{shown}");
+            assert!(shown.contains("vitral.toml: TOML parse error at line "), "{shown}");
+        }
     }
 }

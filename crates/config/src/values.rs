@@ -33,6 +33,14 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
                 "write a bucket's URL, such as s3://bucket/prefix, gs://bucket or az://container",
             );
         }
+        // Everything that names the place would print them.
+        if let Some(url) = url.as_deref().filter(|url| has_credentials(url)) {
+            is_wrong(
+                key,
+                &redacted::url(url),
+                "write the bucket alone, and keys in [store.options] or the environment",
+            );
+        }
     }
     if problems.is_empty() { Ok(()) } else { Err(ConfigError::Wrong(problems.join("\nconfiguration: "))) }
 }
@@ -60,6 +68,12 @@ fn has_port(broker: &str) -> bool {
         Some((host, port)) if !address.ends_with(']') => !host.is_empty() && port.parse::<u16>().is_ok(),
         _ => !address.is_empty(),
     }
+}
+
+/// Whether something stands before an `@` or behind a `?`.
+fn has_credentials(url: &str) -> bool {
+    let place = url.split_once("://").map_or(url, |(_, place)| place);
+    place.contains('?') || place.split('/').next().is_some_and(|host| host.contains('@'))
 }
 
 fn scheme(url: &str) -> Option<&str> {
@@ -105,6 +119,14 @@ mod tests {
         config(|config| config.store.url = Some("s3://bucket/prefix".to_owned())).expect("a bucket");
         let error = config(|config| config.store.url = Some("bucket".to_owned())).expect_err("no URL").to_string();
         assert!(error.contains("store.url is") && error.contains("s3://bucket/prefix"), "{error}");
+    }
+
+    #[test]
+    fn keys_in_a_store_s_url_are_refused_and_not_shown() {
+        for url in ["s3://KEY:SEGREDO123@bucket/x", "az://container/x?sig=SEGREDO123", "gs://SEGREDO123@bucket"] {
+            let error = config(|config| config.store.url = Some(url.to_owned())).expect_err(url).to_string();
+            assert!(error.contains("[store.options]") && !error.contains("SEGREDO123"), "{error}");
+        }
     }
 
     #[test]

@@ -58,7 +58,7 @@ pub enum QueryError {
     #[error("stored tables cannot be read")]
     Store(#[from] StoreError),
     /// What is wrong with a metric's statement.
-    #[error("a metric cannot be planned")]
+    #[error("the metric cannot be computed")]
     Metric(#[from] PanesError),
 }
 

@@ -46,4 +46,4 @@ pub use rows::{CsvRows, Format, JsonRows, Rows, utc_text, write_parquet};
 pub use stored::Store;
 pub use tables::{PROVISIONAL_COLUMN, utc};
 pub use time_range::TimeRange;
-pub use trial::{EndpointTrial, MetricTrial};
+pub use trial::{EndpointTrial, MetricTrial, TriedWindows};

@@ -36,12 +36,27 @@ pub struct MetricTrial {
     pub metric: String,
     /// How many were read.
     pub events: usize,
-    /// How many they fell into.
-    pub windows: usize,
-    /// The rows of the newest windows.
-    pub rows: RecordBatch,
+    /// What it made of them; its error says nothing about the other metrics.
+    pub outcome: Result<TriedWindows, QueryError>,
     /// To fold the events, without reading them.
     pub folding: Duration,
+}
+
+/// A metric's windows of the events.
+#[derive(Debug)]
+pub struct TriedWindows {
+    /// How many there are.
+    pub count: usize,
+    /// The rows of the newest.
+    pub rows: RecordBatch,
+}
+
+/// A metric on its way through the events.
+struct Trying<'a> {
+    metric: &'a Metric,
+    panes: MetricPanes,
+    failure: Option<QueryError>,
+    folding: Duration,
 }
 
 /// What an endpoint has answered.
@@ -51,6 +66,15 @@ pub struct EndpointTrial {
     pub rows: RecordBatch,
     /// Planning included.
     pub took: Duration,
+}
+
+/// The rows of the newest windows, at most `count`; the newest window first, each in its own order.
+fn newest_windows(panes: &MetricPanes, count: usize) -> Result<TriedWindows, QueryError> {
+    let rows = concat_batches(panes.plan().rows_schema(), &panes.rows_of(|_| true)?)?;
+    let windows = split_by_window(&rows)?;
+    let newest: Vec<RecordBatch> = windows.values().rev().take(count).cloned().collect();
+    let rows = concat_batches(panes.plan().rows_schema(), &newest)?;
+    Ok(TriedWindows { count: windows.len(), rows: rows.slice(0, rows.num_rows().min(count)) })
 }
 
 impl Reader {
@@ -90,31 +114,27 @@ impl Reader {
         let plans = catalog.metrics_of(&topic.name).map(|metric| {
             let plan = Arc::new(MetricPlan::new(metric, topic, settings, &session)?);
             let panes = MetricPanes::new(plan, &session.runtime_env().memory_pool, memory_bytes);
-            Ok((metric, panes, Duration::ZERO))
+            Ok(Trying { metric, panes, failure: None, folding: Duration::ZERO })
         });
-        let mut tried = plans.collect::<Result<Vec<(&Metric, MetricPanes, Duration)>, QueryError>>()?;
+        let mut tried = plans.collect::<Result<Vec<Trying<'_>>, QueryError>>()?;
         let mut count_events = 0;
         let mut batches = self.batches(events, topic, range).await?;
         while let Some(batch) = batches.next().await.transpose()? {
             count_events += batch.num_rows();
             let times = batch.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
-            for (_, panes, folding) in &mut tried {
+            for trying in tried.iter_mut().filter(|trying| trying.failure.is_none()) {
                 let began = cpu();
-                let windows = panes.plan().windows;
-                panes.fold(PartitionId(0), &batch, &pane_column(&windows, times))?;
-                *folding += cpu().saturating_sub(began);
+                let windows = trying.panes.plan().windows;
+                let folded = trying.panes.fold(PartitionId(0), &batch, &pane_column(&windows, times));
+                trying.failure = folded.err().map(QueryError::from);
+                trying.folding += cpu().saturating_sub(began);
             }
         }
-        let rows = tried.into_iter().map(|(metric, panes, folding)| {
-            let rows = concat_batches(panes.plan().rows_schema(), &panes.rows_of(|_| true)?)?;
-            let windows = split_by_window(&rows)?;
-            // The newest first, each in its own order.
-            let newest: Vec<RecordBatch> = windows.values().rev().take(count).cloned().collect();
-            let rows = concat_batches(panes.plan().rows_schema(), &newest)?;
-            let rows = rows.slice(0, rows.num_rows().min(count));
-            Ok(MetricTrial { metric: metric.name.clone(), events: count_events, windows: windows.len(), rows, folding })
+        let tried = tried.into_iter().map(|Trying { metric, panes, failure, folding }| {
+            let outcome = failure.map_or_else(|| newest_windows(&panes, count), Err);
+            MetricTrial { metric: metric.name.clone(), events: count_events, outcome, folding }
         });
-        rows.collect()
+        Ok(tried.collect())
     }
 
     /// Runs an endpoint for a range, if it takes one, and at most `count` rows.

@@ -10,9 +10,10 @@ use chrono::{DateTime, SecondsFormat, Utc};
 use vitral_batch::import::wording::counted;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_config::{Config, REFERENCE_DIR};
+use vitral_connect::with_causes;
 use vitral_process::output::answer;
 use vitral_process::thread_cpu_time;
-use vitral_query::{Limits, QueryError, Reader, References, Store};
+use vitral_query::{Limits, Reader, References, Store};
 
 use crate::args::Common;
 
@@ -63,13 +64,20 @@ pub(super) async fn run(
         let tried = reader.try_metrics(&point, (catalog, topic), settings, range, SHOWN, thread_cpu_time).await?;
         for metric in tried {
             let nanos = metric.folding.as_nanos() / (metric.events.max(1) as u128);
+            let windows = match metric.outcome {
+                Ok(windows) => windows,
+                Err(error) => {
+                    answer(&format!("\n{}: fails on these events: {}", metric.metric, with_causes(&error)));
+                    continue;
+                }
+            };
             answer(&format!(
                 "\n{}: {}, {}, {nanos} ns of CPU time for each event",
                 metric.metric,
                 counted(metric.events as u64, "event"),
-                counted(metric.windows as u64, "window")
+                counted(windows.count as u64, "window")
             ));
-            answer(&pretty_format_batches(&[metric.rows]).context("the rows cannot be shown")?.to_string());
+            answer(&pretty_format_batches(&[windows.rows]).context("the rows cannot be shown")?.to_string());
         }
     }
     let range = widest.unwrap_or_default();
@@ -80,7 +88,7 @@ pub(super) async fn run(
                 answer(&pretty_format_batches(&[tried.rows]).context("the rows cannot be shown")?.to_string());
             }
             // One that fails on the data says nothing about the others.
-            Err(error) => answer(&format!("\n{}: fails on these rows: {}", endpoint.path, cause(&error))),
+            Err(error) => answer(&format!("\n{}: fails on these rows: {}", endpoint.path, with_causes(&error))),
         }
     }
     Ok(())
@@ -90,10 +98,6 @@ fn time(micros: Option<i64>) -> String {
     micros
         .and_then(DateTime::from_timestamp_micros)
         .map_or_else(|| "the beginning".to_owned(), |time| time.to_rfc3339_opts(SecondsFormat::Millis, true))
-}
-
-fn cause(error: &QueryError) -> String {
-    std::error::Error::source(error).map_or_else(|| error.to_string(), |source| format!("{error}: {source}"))
 }
 
 #[cfg(test)]
