@@ -33,7 +33,8 @@ pub(crate) use self::search::next_ms;
 use crate::engine::Engine;
 use crate::error::{BatchError, is_outage};
 
-/// Windows that start in `from_ms..to_ms`.
+/// Windows that start in `from_ms..to_ms`, and sessions that end after `from_ms` and not after `to_ms`: a session is final when it ends,
+/// however long ago it began.
 #[derive(Debug, Clone, Copy)]
 pub struct TimeRange {
     /// The first possible start, in milliseconds since the Unix epoch.
@@ -205,7 +206,16 @@ impl Subject<'_> {
         let each = metrics.iter().zip(&stored.tables).map(|(metric, table)| {
             let through_ms = table.as_ref().and_then(|table| table.1);
             let windows = Windows::new(metric.window, self.settings.time_zone);
-            let closed_until_ms = through_ms.map(|ms| windows.first_open_ms(ms - self.topic.lateness_ms));
+            let is_sessions = metric.window.session_gap_micros().is_some();
+            let closed_until_ms = through_ms.map(|ms| ms - self.topic.lateness_ms);
+            let closed_until_ms =
+                closed_until_ms.map(|ms| if is_sessions { ms } else { windows.first_open_ms(ms) });
+            // A day that lacks events has no session that is known to be whole.
+            let whole_day_ms = purged_micros.filter(|_| is_sessions).map(|micros| {
+                let day_ms = windows.pane_start_ms(micros);
+                windows.pane_end_ms(day_ms)
+            });
+            let from_ms = whole_day_ms.map_or(from_ms, |ms| ms.max(from_ms));
             let to_ms = closed_until_ms.unwrap_or(range.to_ms).min(range.to_ms);
             Progress { metric, range: TimeRange { from_ms, to_ms }, steps: Vec::new(), failure: None }
         });
@@ -218,11 +228,11 @@ impl Subject<'_> {
         let mut due: Vec<(&mut Progress<'_>, &Published, TimeRange)> = all
             .iter_mut()
             .zip(&stored.tables)
-            .filter(|(each, _)| each.failure.is_none() && each.range.to_ms > step.from_ms)
             .map(|(each, table)| {
-                let range = TimeRange { to_ms: step.to_ms.min(each.range.to_ms), ..step };
-                (each, table, range)
+                let (from_ms, to_ms) = (step.from_ms.max(each.range.from_ms), step.to_ms.min(each.range.to_ms));
+                (each, table, TimeRange { from_ms, to_ms })
             })
+            .filter(|(each, _, range)| each.failure.is_none() && range.to_ms > range.from_ms)
             .collect();
         let wanted: Vec<(&Metric, TimeRange)> = due.iter().map(|(each, _, range)| (each.metric, *range)).collect();
         let recomputed = recompute::recompute(self.topic, self.settings, &archive, self.engine, &wanted).await?;
@@ -310,7 +320,7 @@ pub async fn repair(
     for found in compared.iter().filter(|found| found.differs()) {
         let Some(metric) = catalog.metric(&found.metric) else { continue };
         let Some(topic) = catalog.topic(&metric.topic) else { continue };
-        let wanted = compare::closed(topic, found.range, found.published_through_ms);
+        let wanted = compare::closed(metric, topic, found.range, found.published_through_ms);
         let version = metric.version(settings, topic.lateness_ms);
         let rows = ordered(metric, &found.expected)?;
         MetricTable::replace(&metric.name, &version, &Layout::of(store).metrics(), wanted, rows).await?;

@@ -3,6 +3,8 @@
 //! The window call is taken out of the SQL: what remains groups by the plain column [`PANE_COLUMN`], so the same
 //! statement can be folded pane by pane, merged per window, or run as one plain aggregate over history.
 
+mod length;
+mod session;
 mod window;
 
 use std::collections::BTreeSet;
@@ -18,6 +20,8 @@ use datafusion::sql::sqlparser::{
 };
 use sha2::{Digest, Sha256};
 
+pub use self::session::SESSION_LAST_COLUMN;
+use self::session::Cut;
 use self::window::window_of;
 pub(super) use self::window::windows_per_event;
 use super::syntax::{Options, ident_text, simple_name};
@@ -52,6 +56,8 @@ pub struct Metric {
     pub topic_position: Position,
     /// How its windows lie in time.
     pub window: Window,
+    /// Of sessions, the topic's columns that tell whose they are.
+    pub session_keys: Vec<String>,
     /// The SQL with the window call replaced by [`PANE_COLUMN`], without ORDER BY and LIMIT.
     pub query: Box<Query>,
     /// ORDER BY: the order of the rows within each window.
@@ -76,12 +82,18 @@ impl Metric {
     pub(super) fn read(
         name: String,
         query: Query,
-        options: Options,
+        mut options: Options,
         file_text: &str,
         position: &Position,
     ) -> Result<Self, Vec<Diagnostic>> {
-        options.finish().map_err(|error| vec![error])?;
-        Self::read_query(name, query, file_text, position).map_err(|error| vec![error])
+        let read = || {
+            let cut = Cut::take(&mut options)?;
+            options.finish()?;
+            let metric = Self::read_query(name, query, file_text, position)?;
+            cut.check(metric.window)?;
+            Ok(metric)
+        };
+        read().map_err(|error| vec![error])
     }
 
     fn read_query(name: String, mut query: Query, file_text: &str, position: &Position) -> Result<Self, Diagnostic> {
@@ -99,13 +111,20 @@ impl Metric {
             return Err(position.error("a metric is one SELECT", "write SELECT ... FROM topic GROUP BY janela".into()));
         };
         let (topic, topic_position) = topic_of(select, position)?;
-        let window = take_window(select, position)?;
+        let (window, session_keys) = take_window(select, position)?;
+        if limit.is_some() && !session_keys.is_empty() {
+            return Err(position.error(
+                "LIMIT cannot stand in a metric of sessions: each of them is a window of its own",
+                "limit the rows when reading, in a view or an endpoint".into(),
+            ));
+        }
         Ok(Self {
             name,
             description: head_comment(file_text),
             topic,
             topic_position,
             window,
+            session_keys,
             query: Box::new(query),
             order,
             limit,
@@ -257,15 +276,15 @@ fn topic_of(select: &mut Select, position: &Position) -> Result<(String, Positio
     Ok((domain.map_or_else(|| topic.clone(), |domain| format!("{domain}.{topic}")), at))
 }
 
-/// Replaces `tumble(...) AS janela` and the grouping by it with the pane column.
-fn take_window(select: &mut Select, position: &Position) -> Result<Window, Diagnostic> {
+/// Replaces `tumble(...) AS janela` and the grouping by it with the pane column; of sessions, the keys come with the window.
+fn take_window(select: &mut Select, position: &Position) -> Result<(Window, Vec<String>), Diagnostic> {
     let missing = || {
         position.error(
             "a metric needs exactly one window",
-            "start the SELECT with tumble(INTERVAL '1 minute') AS janela, or hop(INTERVAL '1 minute', INTERVAL '5 minutes') AS janela".into(),
+            "start the SELECT with tumble(INTERVAL '1 minute') AS janela, hop(INTERVAL '1 minute', INTERVAL '5 minutes') AS janela, or session(INTERVAL '30 minutes', key) AS janela".into(),
         )
     };
-    let mut window = None;
+    let (mut window, mut keys) = (None, Vec::new());
     for item in &mut select.projection {
         let (expr, alias) = match item {
             SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias)),
@@ -280,18 +299,29 @@ fn take_window(select: &mut Select, position: &Position) -> Result<Window, Diagn
         if !alias.is_some_and(|alias| is_window_alias(alias)) {
             return Err(at.error("the window is not called janela", format!("write {expr} AS janela")));
         }
+        if found.session_gap_micros().is_some() {
+            keys = session::keys(function, &at)?;
+        }
         if window.replace((found, expr.to_string())).is_some() {
             return Err(at.error("a metric has one window", "remove this one".into()));
         }
         *item = SelectItem::ExprWithAlias { expr: pane(), alias: Ident::new(WINDOW_START_COLUMN) };
     }
     let (window, call) = window.ok_or_else(missing)?;
+    group_by_pane(select, &call, &keys, position)?;
+    refuse_leftovers(select, position)?;
+    Ok((window, keys))
+}
+
+/// Groups by the pane column where the statement groups by `janela` or by the call itself.
+fn group_by_pane(select: &mut Select, call: &str, keys: &[String], position: &Position) -> Result<(), Diagnostic> {
     let GroupByExpr::Expressions(groups, modifiers) = &mut select.group_by else {
         return Err(position.error("GROUP BY ALL is not supported", "name the columns to group by".into()));
     };
     if !modifiers.is_empty() {
         return Err(position.error("grouping sets cannot stand in a metric", "write one metric for each".into()));
     }
+    let mut groups = std::mem::take(groups);
     let mut grouped = false;
     for group in groups.iter_mut() {
         let is_window = match &*group {
@@ -309,8 +339,11 @@ fn take_window(select: &mut Select, position: &Position) -> Result<Window, Diagn
     if !grouped {
         return Err(position.error("the metric is not grouped by its window", "add GROUP BY janela".into()));
     }
-    refuse_leftovers(select, position)?;
-    Ok(window)
+    if !keys.is_empty() {
+        session::add_last(select, &mut groups, keys, position)?;
+    }
+    select.group_by = GroupByExpr::Expressions(groups, Vec::new());
+    Ok(())
 }
 
 /// After the rewriting, no window call and no `janela` may be left anywhere.

@@ -11,8 +11,10 @@
 
 mod error;
 pub mod open_windows;
+mod pane_column;
 pub mod plan;
 mod rows;
+mod sessions;
 pub mod state;
 pub mod view;
 pub mod watermark;

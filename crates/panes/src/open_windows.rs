@@ -11,7 +11,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::filter_record_batch;
+use arrow::datatypes::TimestampMicrosecondType;
+use vitral_schemas::time::MICROS_PER_MS;
 
 use crate::error::PanesError;
 use crate::state::PaneStates;
@@ -22,6 +25,8 @@ pub struct OpenWindows {
     refresh: Arc<Refresh>,
     /// Windows that start before this, in milliseconds, have been published since; none if no window has.
     first_open_ms: Option<i64>,
+    /// Sessions that end at or before this, in microseconds, have been published too; none of other windows. They are kept by day.
+    ended_micros: Option<i64>,
     rows: OnceLock<BTreeMap<i64, RecordBatch>>,
 }
 
@@ -76,7 +81,27 @@ impl OpenWindows {
         untouched.unfinished.retain(|start_ms, _| is_kept(start_ms));
         let touched = touched.into_iter().filter(|start_ms| self.is_open(*start_ms)).collect();
         let refresh = Refresh { at_ms, states: Mutex::new(Some(states)), touched, untouched, ..Refresh::default() };
-        Self { refresh: Arc::new(refresh), first_open_ms: self.first_open_ms, rows: OnceLock::new() }
+        let (first_open_ms, ended_micros) = (self.first_open_ms, self.ended_micros);
+        Self { refresh: Arc::new(refresh), first_open_ms, ended_micros, rows: OnceLock::new() }
+    }
+
+    /// The same refresh without sessions that end at or before `ended_micros`, which is never before the time of an earlier call.
+    pub fn ended(&self, first_open_ms: i64, ended_micros: i64) -> Self {
+        Self { ended_micros: Some(ended_micros), ..self.since(first_open_ms).unwrap_or_else(|| self.shared()) }
+    }
+
+    fn shared(&self) -> Self {
+        let (refresh, rows) = (Arc::clone(&self.refresh), OnceLock::new());
+        Self { refresh, first_open_ms: self.first_open_ms, ended_micros: self.ended_micros, rows }
+    }
+
+    /// Whether a row among those of [`Self::rows`] begins at this time, in microseconds.
+    pub fn begins_at(&self, start_micros: i64) -> bool {
+        let Some((_, rows)) = self.rows().range(..=start_micros.div_euclid(MICROS_PER_MS)).next_back() else {
+            return false;
+        };
+        let starts = rows.column(0).as_primitive_opt::<TimestampMicrosecondType>();
+        starts.is_some_and(|starts| starts.values().binary_search(&start_micros).is_ok())
     }
 
     /// The same refresh without windows that start before `first_open_ms`; none if there are none of these.
@@ -100,7 +125,8 @@ impl OpenWindows {
                 Arc::new(Refresh { at_ms: self.refresh.at_ms, made, ..Refresh::default() })
             }
         };
-        Some(Self { refresh, first_open_ms: Some(first_open_ms), rows: OnceLock::new() })
+        let first_open_ms = Some(first_open_ms);
+        Some(Self { refresh, first_open_ms, ended_micros: self.ended_micros, rows: OnceLock::new() })
     }
 
     fn is_open(&self, start_ms: i64) -> bool {
@@ -116,9 +142,15 @@ impl OpenWindows {
     /// own thread, the others wait for it.
     pub fn rows(&self) -> &BTreeMap<i64, RecordBatch> {
         let made = self.refresh.made();
-        match self.first_open_ms {
-            None => &made.rows,
-            Some(first_open_ms) => self.rows.get_or_init(|| made.since(first_open_ms).rows),
+        match (self.first_open_ms, self.ended_micros) {
+            (None, None) => &made.rows,
+            (Some(first_open_ms), None) => self.rows.get_or_init(|| made.since(first_open_ms).rows),
+            (first_open_ms, Some(ended_micros)) => self.rows.get_or_init(|| {
+                let mut rows = made.since(first_open_ms.unwrap_or(i64::MIN)).rows;
+                rows.values_mut().for_each(|rows| leave_out_ended(rows, ended_micros));
+                rows.retain(|_, rows| rows.num_rows() > 0);
+                rows
+            }),
         }
     }
 
@@ -152,6 +184,19 @@ impl Made {
     fn since(&self, first_open_ms: i64) -> Self {
         let mut open = self.clone();
         Self { rows: open.rows.split_off(&first_open_ms), unfinished: open.unfinished.split_off(&first_open_ms) }
+    }
+}
+
+/// Leaves out sessions that end at or before this time.
+fn leave_out_ended(rows: &mut RecordBatch, ended_micros: i64) {
+    let Some(ends) = rows.column(1).as_primitive_opt::<TimestampMicrosecondType>() else { return };
+    let open: BooleanArray = ends.values().iter().map(|end| Some(*end > ended_micros)).collect();
+    if open.true_count() == rows.num_rows() {
+        return;
+    }
+    // It fails only if there are not as many truth values as rows.
+    if let Ok(left) = filter_record_batch(rows, &open) {
+        *rows = left;
     }
 }
 

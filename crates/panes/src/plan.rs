@@ -9,6 +9,7 @@
 
 mod leaf;
 mod refuse;
+mod session;
 
 use std::sync::Arc;
 
@@ -27,11 +28,12 @@ use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceC
 use datafusion::physical_plan::{ExecutionPlan, collect};
 use datafusion::sql::parser::Statement as ParserStatement;
 use datafusion::sql::sqlparser::ast::Statement;
-use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN, WINDOW_START_COLUMN};
+use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN, SESSION_LAST_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::window::Windows;
 
 use self::leaf::{LeafTable, rows};
+pub(crate) use self::session::SessionPlan;
 use crate::error::PanesError;
 use crate::rows::rows_schema;
 use vitral_engine::count_distinct_text;
@@ -44,7 +46,7 @@ pub struct MetricPlan {
     /// The metric's windows in the domain's zone.
     pub windows: Windows,
     context: Arc<TaskContext>,
-    /// The topic's columns and the pane.
+    /// The topic's columns and the pane; of sessions, the last event too.
     leaf_schema: SchemaRef,
     /// The leaf's columns that the plan reads.
     projection: Vec<usize>,
@@ -58,6 +60,14 @@ pub struct MetricPlan {
     above: Vec<Arc<dyn ExecutionPlan>>,
     /// The stored rows of a window.
     rows_schema: SchemaRef,
+    session: Option<SessionPlan>,
+}
+
+/// What the engine plans for a metric.
+struct Planned {
+    physical: Arc<dyn ExecutionPlan>,
+    /// Of sessions, what the aggregate reads.
+    source: Option<Arc<dyn ExecutionPlan>>,
 }
 
 /// What the three steps of the aggregate share.
@@ -78,18 +88,19 @@ impl MetricPlan {
         settings: &DomainSettings,
         session: &SessionContext,
     ) -> Result<Self, PanesError> {
-        let leaf_schema = leaf_schema(topic);
-        let physical = futures::executor::block_on(plan(metric, &leaf_schema, session))?;
-        Self::cut(metric, settings, session, leaf_schema, physical)
+        let leaf_schema = leaf_schema(topic, metric);
+        let planned = futures::executor::block_on(plan(metric, &leaf_schema, session))?;
+        Self::cut(metric, topic, settings, session, leaf_schema, planned)
             .map_err(|source| engine_error(metric, "cut at its aggregate", source, session))
     }
 
     fn cut(
         metric: &Metric,
+        topic: &Topic,
         settings: &DomainSettings,
         session: &SessionContext,
         leaf_schema: SchemaRef,
-        physical: Arc<dyn ExecutionPlan>,
+        Planned { physical, source }: Planned,
     ) -> Result<Self> {
         let rows_schema = rows_schema(&physical.schema());
         let (above, last) = chain_until(physical, |node| node.downcast_ref::<AggregateExec>().is_some())?;
@@ -111,6 +122,12 @@ impl MetricPlan {
             .iter()
             .position(|(expr, _)| expr.downcast_ref::<Column>().is_some_and(|column| column.name() == PANE_COLUMN));
         let Some(pane_index) = pane else { return exec_err!("not grouped by its pane") };
+        let sessions = match metric.window.session_gap_micros().zip(source) {
+            None => None,
+            Some((gap, source)) => {
+                Some(SessionPlan::new(gap, &metric.session_keys, topic, &group_by, source, &leaf_schema)?)
+            }
+        };
         let mut plan = Self {
             metric: metric.clone(),
             windows: Windows::new(metric.window, settings.time_zone),
@@ -123,6 +140,7 @@ impl MetricPlan {
             pane_index,
             above,
             rows_schema,
+            session: sessions,
         };
         plan.state_schema = plan.partial_over(Vec::new())?.schema();
         Ok(plan)
@@ -144,6 +162,9 @@ impl MetricPlan {
 
     /// Folds rows of the topic, whose panes are `panes`, into one state.
     pub fn fold(&self, batch: &RecordBatch, panes: &ArrayRef) -> Result<RecordBatch, PanesError> {
+        if let Some(session) = &self.session {
+            return self.fold_fragments(session, batch, panes).map_err(|source| self.failed("folded", source));
+        }
         let with_panes = || {
             let mut columns = batch.columns().to_vec();
             columns.push(Arc::clone(panes));
@@ -154,8 +175,19 @@ impl MetricPlan {
             .map_err(|source| self.failed("folded", source))
     }
 
-    /// Merges states into one, with each group once.
+    /// Merges states into one, with each group once; fragments that belong together are one afterwards.
     pub fn merge(&self, states: Vec<RecordBatch>) -> Result<RecordBatch, PanesError> {
+        let states = match &self.session {
+            None => states,
+            Some(session) => {
+                let joined = || {
+                    let spans = self.spans(session, &states)?;
+                    let both = states.iter().zip(&spans);
+                    both.map(|(states, spans)| self.in_sessions(session, states, spans)).collect::<Result<_>>()
+                };
+                joined().map_err(|source| self.failed("merged", source))?
+            }
+        };
         self.aggregate_states(AggregateMode::PartialReduce, states)
             .and_then(|plan| self.run(&plan))
             .map_err(|source| self.failed("merged", source))
@@ -220,10 +252,13 @@ impl MetricPlan {
     }
 }
 
-/// The topic's columns, then the pane.
-fn leaf_schema(topic: &Topic) -> SchemaRef {
+/// The topic's columns, then the pane, then, of sessions, the last event.
+fn leaf_schema(topic: &Topic, metric: &Metric) -> SchemaRef {
     let mut fields: Vec<FieldRef> = topic.schema().fields().iter().cloned().collect();
     fields.push(Arc::new(Field::new(PANE_COLUMN, timestamp_type(), false)));
+    if metric.window.session_gap_micros().is_some() {
+        fields.push(Arc::new(Field::new(SESSION_LAST_COLUMN, timestamp_type(), false)));
+    }
     Arc::new(Schema::new(fields))
 }
 
@@ -231,7 +266,7 @@ async fn plan(
     metric: &Metric,
     leaf_schema: &SchemaRef,
     session: &SessionContext,
-) -> Result<Arc<dyn ExecutionPlan>, PanesError> {
+) -> Result<Planned, PanesError> {
     // The session is shared by metrics whose topics may bear the same name in turn.
     let _ = session.deregister_table(metric.topic.as_str());
     session
@@ -241,10 +276,14 @@ async fn plan(
     let state = session.state();
     let logical = state.statement_to_plan(statement).await.map_err(|source| refuse::planning_error(metric, &source))?;
     refuse::unsupported(metric, &logical)?;
-    let physical =
-        state.create_physical_plan(&logical).await.map_err(|source| refuse::planning_error(metric, &source))?;
+    let failed = |source| refuse::planning_error(metric, &source);
+    let physical = state.create_physical_plan(&logical).await.map_err(failed)?;
+    let source = match session::source(&logical).filter(|_| metric.window.session_gap_micros().is_some()) {
+        Some(source) => Some(state.create_physical_plan(source).await.map_err(failed)?),
+        None => None,
+    };
     match physical.schema().field_with_name(WINDOW_START_COLUMN).map(Field::data_type) {
-        Ok(DataType::Timestamp(..)) => Ok(physical),
+        Ok(DataType::Timestamp(..)) => Ok(Planned { physical, source }),
         _ => Err(refuse::error(metric, "the window's start is not a time", "select the window once, as janela")),
     }
 }

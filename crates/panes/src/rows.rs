@@ -20,9 +20,14 @@ pub(crate) fn rows_schema(output: &Schema) -> SchemaRef {
         Field::new(WINDOW_START_COLUMN, timestamp_type(), false),
         Field::new(WINDOW_END_COLUMN, timestamp_type(), false),
     ];
-    let others = output.fields().iter().filter(|field| field.name() != WINDOW_START_COLUMN);
+    let others = output.fields().iter().filter(|field| !is_of_window(field));
     fields.extend(others.map(|field| Field::new(field.name(), stored_type(field.data_type()), true)));
     Arc::new(Schema::new(fields))
+}
+
+/// Whether it says which window a row is of: sessions come with their last event as their end.
+fn is_of_window(field: &Field) -> bool {
+    [WINDOW_START_COLUMN, WINDOW_END_COLUMN].contains(&field.name().as_str())
 }
 
 /// Delta tables know no unsigned integers, views or nanoseconds.
@@ -58,17 +63,43 @@ pub(crate) fn arrange(
 fn with_ends(windows: &Windows, schema: &SchemaRef, finished: &RecordBatch) -> Result<RecordBatch> {
     let start_index = finished.schema().index_of(WINDOW_START_COLUMN)?;
     let starts = compute::cast(finished.column(start_index), &timestamp_type())?;
-    let mut known = BTreeMap::new();
-    let ends = starts.as_primitive::<TimestampMicrosecondType>().values().iter().map(|start| {
-        let end = || windows.bounds(start / MICROS_PER_MS).end_ms * MICROS_PER_MS;
-        *known.entry(*start).or_insert_with(end)
-    });
-    let ends = TimestampMicrosecondArray::from_iter_values(ends).with_timezone("UTC");
-    let mut columns: Vec<ArrayRef> = vec![starts, Arc::new(ends)];
-    for (field, index) in schema.fields().iter().skip(2).zip((0..).filter(|index| *index != start_index)) {
+    let ends = match windows.window.session_gap_micros() {
+        None => window_ends(windows, starts.as_primitive()),
+        Some(_) => {
+            let lasts = finished.column(finished.schema().index_of(WINDOW_END_COLUMN)?);
+            session_ends(windows, compute::cast(lasts, &timestamp_type())?.as_primitive())
+        }
+    };
+    let mut columns: Vec<ArrayRef> = vec![starts, Arc::new(ends.with_timezone("UTC"))];
+    let found = finished.schema();
+    let others = (0..found.fields().len()).filter(|index| !is_of_window(found.field(*index)));
+    for (field, index) in schema.fields().iter().skip(2).zip(others) {
         columns.push(compute::cast(finished.column(index), field.data_type())?);
     }
     Ok(RecordBatch::try_new(Arc::clone(schema), columns)?)
+}
+
+fn window_ends(windows: &Windows, starts: &TimestampMicrosecondArray) -> TimestampMicrosecondArray {
+    let mut known = BTreeMap::new();
+    let ends = starts.values().iter().map(|start| {
+        let end = || windows.bounds(start / MICROS_PER_MS).end_ms * MICROS_PER_MS;
+        *known.entry(*start).or_insert_with(end)
+    });
+    TimestampMicrosecondArray::from_iter_values(ends)
+}
+
+fn session_ends(windows: &Windows, lasts: &TimestampMicrosecondArray) -> TimestampMicrosecondArray {
+    // Neighbours mostly share a day, and with it what the calendar says.
+    let gap = windows.window.session_gap_micros().unwrap_or_default();
+    let mut day = 0..0;
+    let ends = lasts.values().iter().map(|last| {
+        if !day.contains(last) {
+            let start_ms = windows.pane_start_ms(*last);
+            day = start_ms * MICROS_PER_MS..windows.pane_end_ms(start_ms) * MICROS_PER_MS;
+        }
+        last.saturating_add(gap).min(day.end)
+    });
+    TimestampMicrosecondArray::from_iter_values(ends)
 }
 
 /// By window, then by the metric's ORDER BY, then by every other column: the same rows always in the same order.

@@ -5,21 +5,22 @@
 //! the runs.
 
 mod run;
+mod sessions;
 mod states;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Weak};
 
-use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::memory_pool::{MemoryConsumer, MemoryPool, MemoryReservation};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::position::PartitionId;
-use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::window::{Bounds, Windows};
+use vitral_schemas::window::Bounds;
 
 use self::run::Run;
 pub use self::states::PaneStates;
 use crate::error::PanesError;
+pub use crate::pane_column::pane_column;
 use crate::plan::MetricPlan;
 
 /// How many runs of one size are merged into one of the next: fewer merges against more runs to read.
@@ -138,8 +139,9 @@ impl MetricPanes {
         self.states().rows_of(wanted)
     }
 
-    /// Drops the panes that no open window needs: those whose last window is closed.
+    /// Drops the panes that no open window needs: those whose last window is closed; and fragments of sessions that have ended.
     pub fn evict(&mut self, watermark: Watermark, lateness_ms: i64) -> Result<(), PanesError> {
+        self.evict_sessions(watermark, lateness_ms)?;
         let windows = self.plan.windows;
         let open = |pane_ms: i64| !watermark.closes(windows.last_end_ms(pane_ms), lateness_ms);
         for runs in self.partitions.values_mut() {
@@ -154,6 +156,25 @@ impl MetricPanes {
         }
         self.partitions.retain(|_, runs| !runs.is_empty());
         self.account()
+    }
+
+    fn evict_sessions(&mut self, watermark: Watermark, lateness_ms: i64) -> Result<(), PanesError> {
+        let Self { plan, partitions, retired, .. } = self;
+        let Some(session) = plan.session() else { return Ok(()) };
+        let kept = sessions::ended(plan, session, partitions.values().flatten(), watermark, lateness_ms)?;
+        for runs in partitions.values_mut() {
+            for run in std::mem::take(runs) {
+                match kept.get(&run.number) {
+                    None => runs.push(run),
+                    Some(rows) => {
+                        let left = run.with(plan, rows)?;
+                        retire(retired, &run);
+                        runs.extend(left);
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Forgets all that was folded.
@@ -223,20 +244,4 @@ fn retire(retired: &mut Vec<Weak<Run>>, run: &Arc<Run>) {
 fn next(number: &mut u64) -> u64 {
     *number += 1;
     *number
-}
-
-/// The pane of each event time.
-pub fn pane_column(windows: &Windows, event_times: &TimestampMicrosecondArray) -> ArrayRef {
-    // Neighbouring events mostly share a pane.
-    let mut last: Option<(i64, i64)> = None;
-    let panes = event_times.values().iter().map(|micros| match last {
-        Some((start, end)) if (start..end).contains(micros) => start,
-        _ => {
-            let start_ms = windows.pane_start_ms(*micros);
-            let (start, end) = (start_ms * MICROS_PER_MS, windows.pane_end_ms(start_ms) * MICROS_PER_MS);
-            last = Some((start, end));
-            start
-        }
-    });
-    Arc::new(TimestampMicrosecondArray::from_iter_values(panes).with_timezone("UTC"))
 }

@@ -108,7 +108,8 @@ fn step_ms(window: Window) -> i64 {
     const DAY_MS: i64 = 86_400_000;
     match window {
         Window::Fixed { slide_ms, .. } => slide_ms,
-        Window::Days { .. } => DAY_MS,
+        // Those that are open are kept by day.
+        Window::Days { .. } | Window::Session { .. } => DAY_MS,
         Window::Month => 31 * DAY_MS,
     }
 }

@@ -26,6 +26,22 @@ pub enum Window {
     },
     /// Calendar months of the domain's zone.
     Month,
+    /// Sessions of a key: events nearer to each other than the gap, cut at the civil days of the domain's zone. Where they begin and end is in
+    /// the rows; what is known without them is of the days that they are cut at.
+    Session {
+        /// An event this much after the last one begins a new session.
+        gap_ms: i64,
+    },
+}
+
+impl Window {
+    /// The gap of sessions, in microseconds; none of windows that lie in time by themselves.
+    pub fn session_gap_micros(self) -> Option<i64> {
+        match self {
+            Self::Session { gap_ms } => Some(gap_ms * MICROS_PER_MS),
+            Self::Fixed { .. } | Self::Days { .. } | Self::Month => None,
+        }
+    }
 }
 
 /// A window's bounds in milliseconds since the epoch: `start <= event time < end`.
@@ -59,7 +75,9 @@ impl Windows {
                 let pane = gcd(size_ms, slide_ms);
                 event_micros.div_euclid(pane * MICROS_PER_MS) * pane
             }
-            Window::Days { .. } | Window::Month => day_start_ms(self.zone, self.day(event_micros)),
+            Window::Days { .. } | Window::Month | Window::Session { .. } => {
+                day_start_ms(self.zone, self.day(event_micros))
+            }
         }
     }
 
@@ -67,7 +85,7 @@ impl Windows {
     pub fn pane_end_ms(&self, pane_ms: i64) -> i64 {
         match self.window {
             Window::Fixed { size_ms, slide_ms } => pane_ms + gcd(size_ms, slide_ms),
-            Window::Days { .. } | Window::Month => {
+            Window::Days { .. } | Window::Month | Window::Session { .. } => {
                 day_start_ms(self.zone, self.day(pane_ms * MICROS_PER_MS) + Days::new(1))
             }
         }
@@ -78,7 +96,7 @@ impl Windows {
         match self.window {
             Window::Fixed { size_ms, slide_ms } => usize::try_from((size_ms + slide_ms - 1) / slide_ms).unwrap_or(1),
             Window::Days { size } => size as usize,
-            Window::Month => 1,
+            Window::Month | Window::Session { .. } => 1,
         }
     }
 
@@ -104,6 +122,9 @@ impl Windows {
                     end_ms: day_start_ms(self.zone, first + Months::new(1)),
                 }
             }),
+            Window::Session { .. } => {
+                (nth == 0).then(|| Bounds { start_ms: pane_ms, end_ms: self.pane_end_ms(pane_ms) })
+            }
         }
     }
 
@@ -131,6 +152,7 @@ impl Windows {
                 day_start_ms(self.zone, self.day(start_ms * MICROS_PER_MS) + Days::new(size.into()))
             }
             Window::Month => day_start_ms(self.zone, self.day(start_ms * MICROS_PER_MS) + Months::new(1)),
+            Window::Session { .. } => self.pane_end_ms(start_ms),
         };
         Bounds { start_ms, end_ms }
     }
@@ -142,6 +164,16 @@ impl Windows {
             Window::Fixed { size_ms, .. } => size_ms,
             Window::Days { size } => i64::from(size) * DAY_MS,
             Window::Month => 31 * DAY_MS,
+            Window::Session { .. } => DAY_MS,
+        }
+    }
+
+    /// How much event time is open behind the newest event, for partitions that are ahead of others: that of the longest window. A session
+    /// goes on as long as its key does, but what is kept of it does not grow with it.
+    pub fn spread_ms(&self) -> i64 {
+        match self.window {
+            Window::Session { gap_ms } => gap_ms,
+            Window::Fixed { .. } | Window::Days { .. } | Window::Month => self.longest_ms(),
         }
     }
 
@@ -161,6 +193,7 @@ impl std::fmt::Display for Window {
             Self::Days { size: 1 } => f.write_str("1 day"),
             Self::Days { size } => write!(f, "{size} days sliding by 1 day"),
             Self::Month => f.write_str("1 month"),
+            Self::Session { gap_ms } => write!(f, "sessions with a gap of {}", duration_text(gap_ms)),
         }
     }
 }
@@ -239,6 +272,7 @@ mod tests {
             (1i64..500, 1i64..500).prop_map(|(a, b)| Window::Fixed { size_ms: a.max(b) * 7, slide_ms: a.min(b) * 7 }),
             (1u32..40).prop_map(|size| Window::Days { size }),
             Just(Window::Month),
+            (1i64..500).prop_map(|seconds| Window::Session { gap_ms: seconds * 1_000 }),
         ]
     }
 

@@ -3,7 +3,10 @@
 //! The windows that were closed when the process started are computed with the metric's own plan, some hours of event time at once,
 //! so that memory stays bounded by the busiest of them. Each step is one commit that says how far it came: a backfill that is cut
 //! short goes on there. Later windows stay open in the pipeline until the history is complete.
+//!
+//! Sessions are computed day by day, as no session is of two; of the last day those that were closed, in the commit that ends the history.
 
+use std::ops::Range;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
@@ -11,13 +14,16 @@ use std::time::Duration;
 use arrow::array::AsArray;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
+use datafusion::execution::context::SessionContext;
 use vitral_catalog::{DomainSettings, Metric};
 use vitral_connect::RetryPolicy;
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_schemas::event_time::{EventTime, Watermark};
+use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
+use vitral_schemas::window::Bounds;
 use vitral_store::{Archive, MetricTable};
 
 use crate::archive_batches::ArchiveBatches;
@@ -87,7 +93,9 @@ impl Backfill {
         let end_ms = first_open_ms(self.through);
         let published_until_ms = self.table.published_through_ms().map(Watermark::from_ms).map(first_open_ms);
         let done_ms = self.table.backfilled_until_ms().await?.max(published_until_ms);
+        let published_through = self.table.published_through_ms().map(Watermark::from_ms);
         let purged_micros = self.archive.purged_micros().await?;
+        let is_sessions = windows.window.session_gap_micros().is_some();
         let mut from_ms = self.table.begin_where_whole(&windows, purged_micros, done_ms).await?;
         loop {
             if stop.load(Ordering::SeqCst) {
@@ -101,26 +109,62 @@ impl Backfill {
             if first_ms >= end_ms {
                 break;
             }
-            let until_ms = end_ms.min(first_ms + STEP_MS.max(STEP_WINDOWS * windows.longest_ms()));
-            let mut panes = MetricPanes::new(Arc::clone(&plan), &session.runtime_env().memory_pool, self.memory_bytes);
-            let since = Some(EventTime::from_ms(first_ms));
-            let until = Some(EventTime::from_ms(until_ms + windows.longest_ms()));
-            let mut rows = ArchiveBatches::of(self.archive.counted(since, until).await?);
-            while let Some(batch) = rows.next().await.map_err(failed)? {
-                if stop.load(Ordering::SeqCst) {
-                    return Ok(false);
-                }
-                for (partition, batch) in batch.by_partition(&self.topic).map_err(failed)? {
-                    let times = batch.column(self.topic.event_time).as_primitive::<TimestampMicrosecondType>();
-                    panes.fold(partition, &batch, &pane_column(&windows, times))?;
-                }
-            }
-            let rows = panes.rows_of(|bounds| (first_ms..until_ms).contains(&bounds.start_ms))?;
+            let (until_ms, needed_ms) = if is_sessions {
+                (end_ms.min(windows.pane_end_ms(windows.pane_start_ms(first_ms * MICROS_PER_MS))), 0)
+            } else {
+                (end_ms.min(first_ms + STEP_MS.max(STEP_WINDOWS * windows.longest_ms())), windows.longest_ms())
+            };
+            let Some(panes) = self.fold(stop, &plan, &session, first_ms..until_ms + needed_ms).await? else {
+                return Ok(false);
+            };
+            let rows = panes.rows_of(|bounds| {
+                // Of the day of an earlier publication, sessions that it had are there.
+                (first_ms..until_ms).contains(&bounds.start_ms)
+                    && !(is_sessions && self.is_closed(bounds, published_through))
+            })?;
             self.table.backfill(rows, until_ms).await?;
             from_ms = Some(until_ms);
         }
-        self.table.publish(Vec::new(), self.through.ms()).await?;
+        let mut last = Vec::new();
+        if is_sessions {
+            let first_ms = end_ms.max(from_ms.unwrap_or(end_ms));
+            let day = first_ms..windows.pane_end_ms(end_ms).max(first_ms);
+            let Some(panes) = self.fold(stop, &plan, &session, day).await? else { return Ok(false) };
+            last = panes.rows_of(|bounds| {
+                self.is_closed(bounds, Some(self.through)) && !self.is_closed(bounds, published_through)
+            })?;
+        }
+        self.table.publish(last, self.through.ms()).await?;
         Ok(true)
+    }
+
+    fn is_closed(&self, bounds: Bounds, through: Option<Watermark>) -> bool {
+        through.is_some_and(|through| through.closes(bounds.end_ms, self.topic.lateness_ms))
+    }
+
+    /// The states of the archive's rows of this time, in milliseconds; none if it was stopped.
+    async fn fold(
+        &self,
+        stop: &AtomicBool,
+        plan: &Arc<MetricPlan>,
+        session: &SessionContext,
+        time_ms: Range<i64>,
+    ) -> Result<Option<MetricPanes>, StreamError> {
+        let topic = &self.topic;
+        let failed = |source| StreamError::Batch { topic: topic.name.clone(), action: "backfilled", source };
+        let mut panes = MetricPanes::new(Arc::clone(plan), &session.runtime_env().memory_pool, self.memory_bytes);
+        let (since, until) = (EventTime::from_ms(time_ms.start), EventTime::from_ms(time_ms.end));
+        let mut rows = ArchiveBatches::of(self.archive.counted(Some(since), Some(until)).await?);
+        while let Some(batch) = rows.next().await.map_err(failed)? {
+            if stop.load(Ordering::SeqCst) {
+                return Ok(None);
+            }
+            for (partition, batch) in batch.by_partition(topic).map_err(failed)? {
+                let times = batch.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
+                panes.fold(partition, &batch, &pane_column(&plan.windows, times))?;
+            }
+        }
+        Ok(Some(panes))
     }
 }
 

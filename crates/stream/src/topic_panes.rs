@@ -277,8 +277,8 @@ impl TopicPanes {
             if !matches!(metric.state, VersionState::Active | VersionState::Superseded) {
                 continue;
             }
-            let windows = &metric.plan().windows;
-            let step = |through: Watermark| windows.pane_start_ms(through.late_before(lateness_ms).micros());
+            let windows = metric.plan().windows;
+            let step = |through: Watermark| publication_step(&windows, through.late_before(lateness_ms));
             if metric.published_through.is_some_and(|through| step(through) == step(watermark)) {
                 continue;
             }
@@ -310,8 +310,13 @@ impl TopicPanes {
         let lateness_ms = self.lateness_ms;
         let metric = &mut self.metrics[index];
         let Some(watermark) = metric.settled_through().filter(|_| metric.is_active()) else { return };
-        let first_open_ms = metric.plan().windows.first_open_ms(watermark.late_before(lateness_ms).ms());
-        if let Some(open) = metric.open.since(first_open_ms) {
+        let (windows, closed_until) = (metric.plan().windows, watermark.late_before(lateness_ms));
+        let first_open_ms = windows.first_open_ms(closed_until.ms());
+        let open = match windows.window.session_gap_micros() {
+            None => metric.open.since(first_open_ms),
+            Some(_) => Some(metric.open.ended(first_open_ms, closed_until.micros())),
+        };
+        if let Some(open) = open {
             metric.open = Arc::new(open);
         }
         metric.unfinished.retain(|start_ms| *start_ms >= first_open_ms);
@@ -353,7 +358,13 @@ impl TopicPanes {
     /// The oldest event time that unpublished windows of the metric can hold; none if all can.
     pub fn needed_since(&self, metric: &LiveMetric) -> Option<EventTime> {
         let closed_until = metric.settled_through()?.late_before(self.lateness_ms);
-        Some(EventTime::from_ms(closed_until.ms().saturating_sub(metric.plan().windows.longest_ms())))
+        let windows = metric.plan().windows;
+        let since_ms = match windows.window.session_gap_micros() {
+            None => closed_until.ms().saturating_sub(windows.longest_ms()),
+            // Every session that is open then is of this day or a later one.
+            Some(_) => windows.first_open_ms(closed_until.ms()),
+        };
+        Some(EventTime::from_ms(since_ms))
     }
 
     /// Bytes of all states, and of what was made from them.
@@ -370,6 +381,17 @@ impl TopicPanes {
 /// The pane of each row.
 fn panes_of(windows: &Windows, event_time: usize, rows: &RecordBatch) -> ArrayRef {
     pane_column(windows, rows.column(event_time).as_primitive::<TimestampMicrosecondType>())
+}
+
+/// Windows are published once a pane is over, sessions so often.
+const SESSION_STEP_MS: i64 = 60_000;
+
+/// Until this time says otherwise, nothing that is worth a commit has closed.
+fn publication_step(windows: &Windows, closed_until: EventTime) -> i64 {
+    match windows.window.session_gap_micros() {
+        None => windows.pane_start_ms(closed_until.micros()),
+        Some(_) => closed_until.ms().div_euclid(SESSION_STEP_MS),
+    }
 }
 
 /// Whether a window takes no more rows once the watermark has come to `through`.

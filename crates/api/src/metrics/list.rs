@@ -95,6 +95,7 @@ fn window_text(window: Window) -> String {
         Window::Days { size: 1 } => "1 dia".into(),
         Window::Days { size } => format!("{size} dias a cada 1 dia"),
         Window::Month => "1 mês".into(),
+        Window::Session { gap_ms } => format!("sessão até {} sem eventos", length_text(gap_ms)),
     }
 }
 

@@ -94,7 +94,11 @@ pub async fn replay(
 pub async fn finish(catalog: &Catalog, settings: &DomainSettings, store: &Location) -> Result<usize, BatchError> {
     let Some(Pending { oldest_ms, newest_ms }) = Pending::read(store).await? else { return Ok(0) };
     let longest = catalog.metrics.iter().map(|metric| Windows::new(metric.window, settings.time_zone).longest_ms());
-    let range = TimeRange { from_ms: oldest_ms - longest.max().unwrap_or_default(), to_ms: newest_ms + 1 };
+    let longest_ms = longest.max().unwrap_or_default();
+    // A session that a row joins, or extends, may end with the row's day.
+    let has_sessions = catalog.metrics.iter().any(|metric| metric.window.session_gap_micros().is_some());
+    let to_ms = newest_ms + 1 + if has_sessions { longest_ms } else { 0 };
+    let range = TimeRange { from_ms: oldest_ms - longest_ms, to_ms };
     let compared = reconcile(catalog, settings, store, &Engine::Local, range, None).await?;
     let changed = repair(catalog, settings, store, &compared).await?;
     Pending::clear(store).await?;

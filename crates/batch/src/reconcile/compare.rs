@@ -31,7 +31,7 @@ pub(super) async fn compare(
 ) -> std::result::Result<MetricComparison, BatchError> {
     let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
     let schema = recomputed.schema();
-    let closed = || closed(topic, range, published_through_ms);
+    let closed = || closed(metric, topic, range, published_through_ms);
     let columns: Vec<Expr> = schema.fields().iter().map(|field| ident(field.name())).collect();
     // One part: to hand rows to another would cost more than to compare them.
     let session = read_session(1);
@@ -76,9 +76,12 @@ pub(super) async fn compare(
 }
 
 /// Which rows of a metric's table are of the range and final.
-pub(super) fn closed(topic: &Topic, range: TimeRange, published_through_ms: Option<i64>) -> Expr {
+pub(super) fn closed(metric: &Metric, topic: &Topic, range: TimeRange, published_through_ms: Option<i64>) -> Expr {
     let last_end = published_through_ms.map_or(i64::MIN, |ms| (ms - topic.lateness_ms) * MICROS_PER_MS);
-    ident(WINDOW_START_COLUMN)
-        .between(lit(instant(range.from_ms * MICROS_PER_MS)), lit(instant(range.to_ms * MICROS_PER_MS - 1)))
-        .and(ident(WINDOW_END_COLUMN).lt_eq(lit(instant(last_end))))
+    let [from, to] = [range.from_ms, range.to_ms].map(|ms| ms * MICROS_PER_MS);
+    let of_range = match metric.window.session_gap_micros() {
+        None => ident(WINDOW_START_COLUMN).between(lit(instant(from)), lit(instant(to - 1))),
+        Some(_) => ident(WINDOW_END_COLUMN).between(lit(instant(from + 1)), lit(instant(to))),
+    };
+    of_range.and(ident(WINDOW_END_COLUMN).lt_eq(lit(instant(last_end))))
 }

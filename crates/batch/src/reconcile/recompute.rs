@@ -3,7 +3,10 @@
 //! By another code path than the stream's on purpose: the metric's SQL as one plain query, every row put into each of its windows, with
 //! DataFusion's own planner and optimiser. Nothing of panes, states or merges takes part; sums that do not fit fail here as they do
 //! there. Two things make it cheap: metrics whose windows are short read their rows by one scan, and where an aggregate does not see
-//! duplicates, rows that agree in everything it sees are put into their windows once ([`once_per_window`]).
+//! duplicates, rows that agree in everything it sees are put into their windows once ([`once_per_window`]). Sessions have no windows to
+//! put rows into: [`sessions`] finds them.
+
+mod sessions;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -33,6 +36,7 @@ use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::window::{Window, Windows};
 
+use self::sessions::SessionQuery;
 use super::once_per_window;
 use super::shared_scan::SharedScan;
 use super::{TimeRange, instant};
@@ -44,7 +48,8 @@ const SHARED_WINDOW_MS: i64 = 3_600_000;
 /// Aggregates of which a row that is there twice changes nothing; `count(DISTINCT ...)` is another.
 const IDEMPOTENT: [&str; 7] = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
 
-/// The rows of each metric's windows that start in its range, in the schema of its table and in any order, from the archive's rows.
+/// The rows of each metric's windows that start in its range, or sessions that end in it, in the schema of its table and in any order, from
+/// the archive's rows.
 ///
 /// An outage is everybody's error, others are of one metric.
 pub(super) async fn recompute(
@@ -60,11 +65,19 @@ pub(super) async fn recompute(
     let mut queries = Vec::with_capacity(wanted.len());
     for (metric, range) in wanted {
         let windows = Windows::new(metric.window, settings.time_zone);
+        if metric.window.session_gap_micros().is_some() {
+            queries.push(Query::OfSessions(SessionQuery { metric, topic, windows, engine: alone.clone() }));
+            continue;
+        }
         let shares = *engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;
         let session = if shares { &shared } else { &alone };
-        queries.push(MetricQuery::plan(metric, topic, windows, session, *range, shares).await);
+        queries.push(Query::OfWindows(MetricQuery::plan(metric, topic, windows, session, *range, shares).await));
     }
-    let sharing: Vec<&MetricQuery<'_>> = queries.iter().flatten().filter(|query| query.shares).collect();
+    let of_windows = queries.iter().filter_map(|query| match query {
+        Query::OfWindows(Ok(query)) => Some(query),
+        Query::OfWindows(Err(_)) | Query::OfSessions(_) => None,
+    });
+    let sharing: Vec<&MetricQuery<'_>> = of_windows.filter(|query| query.shares).collect();
     let together = match run_together(topic, archive, &shared, &sharing).await {
         Ok(outcomes) => outcomes,
         Err(error) if is_outage(&error) => return Err(BatchError::engine(&topic.name, "read")(error)),
@@ -75,15 +88,24 @@ pub(super) async fn recompute(
     };
     let mut together = together.into_iter();
     let mut recomputed = Vec::with_capacity(queries.len());
-    for (query, (metric, _)) in queries.into_iter().zip(wanted) {
+    for (query, (metric, range)) in queries.into_iter().zip(wanted) {
         let rows = match query {
-            Ok(query) if query.shares => together.next().unwrap_or_else(|| internal_err!("a query has no answer")),
-            Ok(query) => query.run_alone(archive).await,
-            Err(error) => Err(error),
+            Query::OfWindows(Ok(query)) if query.shares => {
+                together.next().unwrap_or_else(|| internal_err!("a query has no answer"))
+            }
+            Query::OfWindows(Ok(query)) => query.run_alone(archive).await,
+            Query::OfWindows(Err(error)) => Err(error),
+            Query::OfSessions(query) => query.rows(archive, *range).await,
         };
         recomputed.push(rows.map_err(BatchError::engine(&metric.name, "recomputed")));
     }
     Ok(recomputed)
+}
+
+/// How a metric is recomputed.
+enum Query<'a> {
+    OfWindows(Result<MetricQuery<'a>>),
+    OfSessions(SessionQuery<'a>),
 }
 
 /// Runs the queries over one scan of all that they need. The outer error is the scan's.

@@ -7,7 +7,7 @@ use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::catalog::TableProvider;
 use datafusion::functions_aggregate::expr_fn::min;
 use datafusion::logical_expr::{Expr, ident, lit};
-use vitral_catalog::{Catalog, DomainSettings, Metric, WINDOW_START_COLUMN};
+use vitral_catalog::{Catalog, DomainSettings, Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
@@ -70,8 +70,13 @@ impl Subject<'_> {
             let first_window_ms = event_ms.map(|event_ms| windows.first_open_ms(event_ms));
             let published_ms = match table {
                 Some((table, _)) => {
-                    let wanted = ident(WINDOW_START_COLUMN).gt_eq(from());
-                    oldest(&metric.name, table, WINDOW_START_COLUMN, wanted).await?
+                    // Sessions are looked for where they end, which is after where the search goes on.
+                    let (column, before_ms) = match metric.window.session_gap_micros() {
+                        None => (WINDOW_START_COLUMN, 0),
+                        Some(_) => (WINDOW_END_COLUMN, 1),
+                    };
+                    let wanted = ident(column).gt_eq(from());
+                    oldest(&metric.name, table, column, wanted).await?.map(|ms| (ms - before_ms).max(from_ms))
                 }
                 None => None,
             };

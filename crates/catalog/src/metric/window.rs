@@ -1,15 +1,18 @@
-//! `tumble(...)` and `hop(...)`: how a metric's windows lie in time.
+//! `tumble(...)`, `hop(...)` and `session(...)`: how a metric's windows lie in time.
 
-use datafusion::sql::sqlparser::ast::{Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Value};
+use datafusion::sql::sqlparser::ast::{Function, FunctionArguments};
 use vitral_schemas::window::Window;
 
-use crate::syntax::text_literal;
-use crate::table::duration_ms;
+use super::length::{Length, length};
+use super::session;
 use crate::{Diagnostic, Position};
 
-/// `tumble(size)` or `hop(slide, size)`, as in Arroyo.
+/// `tumble(size)`, `hop(slide, size)` or `session(gap, key, ...)`, as in Arroyo.
 pub(super) fn window_of(function: &Function, at: &Position) -> Result<Option<Window>, Diagnostic> {
     let name = function.name.to_string().to_lowercase();
+    if name == "session" {
+        return session::window_of(function, at).map(Some);
+    }
     if name != "tumble" && name != "hop" {
         return Ok(None);
     }
@@ -49,37 +52,6 @@ pub(crate) fn windows_per_event(window: Window) -> i64 {
     match window {
         Window::Fixed { size_ms, slide_ms } => size_ms / slide_ms,
         Window::Days { size } => i64::from(size),
-        Window::Month => 1,
-    }
-}
-
-enum Length {
-    Ms(i64),
-    Days(u32),
-    Months(u32),
-}
-
-fn length(arg: &FunctionArg, at: &Position) -> Result<Length, Diagnostic> {
-    let wrong = || at.error(format!("{arg} is not an interval"), "write INTERVAL '1 minute'".into());
-    let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Interval(interval))) = arg else { return Err(wrong()) };
-    let value = text_literal(&interval.value)
-        .or_else(|| match interval.value.as_ref() {
-            Expr::Value(value) => match &value.value {
-                Value::Number(number, _) => Some(number.clone()),
-                _ => None,
-            },
-            _ => None,
-        })
-        .ok_or_else(wrong)?;
-    let text = match &interval.leading_field {
-        Some(field) => format!("{value} {}", field.to_string().to_lowercase()),
-        None => value,
-    };
-    let (count, unit) = text.trim().split_once(char::is_whitespace).ok_or_else(wrong)?;
-    let civil = |count: &str| count.parse::<u32>().map_err(|_| wrong());
-    match unit.trim().trim_end_matches('s') {
-        "day" => Ok(Length::Days(civil(count)?)),
-        "month" => Ok(Length::Months(civil(count)?)),
-        _ => duration_ms(&text).map(Length::Ms).ok_or_else(wrong),
+        Window::Month | Window::Session { .. } => 1,
     }
 }

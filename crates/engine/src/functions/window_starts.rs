@@ -29,6 +29,8 @@ pub fn starts_of(windows: &Windows, time: Expr) -> Expr {
     let (kind, size, slide) = match windows.window {
         Window::Fixed { size_ms, slide_ms } => (FIXED, size_ms, slide_ms),
         Window::Days { size } => (DAYS, size.into(), 0),
+        // The days that sessions are cut at.
+        Window::Session { .. } => (DAYS, 1, 0),
         Window::Month => (MONTH, 0, 0),
     };
     window_starts().call(vec![time, lit(kind), lit(size), lit(slide), lit(windows.zone.name())])

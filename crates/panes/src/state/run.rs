@@ -3,7 +3,7 @@
 use std::ops::Range;
 use std::sync::Arc;
 
-use arrow::array::{AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{Array, AsArray, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::error::DataFusionError;
@@ -11,6 +11,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 
 use super::RUNS_PER_SIZE;
 use crate::error::PanesError;
+use crate::pane_column::pane_column;
 use crate::plan::MetricPlan;
 use crate::rows::{copy, u32_of};
 
@@ -33,11 +34,10 @@ pub(super) struct PaneRows {
 impl Run {
     /// None without rows.
     pub(super) fn new(plan: &MetricPlan, states: RecordBatch, number: u64) -> Result<Option<Self>, PanesError> {
-        let index = plan.pane_index();
-        let states = ordered_by_pane(states, index).map_err(|source| plan.failed("ordered", source))?;
+        let (states, of_rows) = ordered_by_pane(plan, states).map_err(|source| plan.failed("ordered", source))?;
         let mut panes = Vec::new();
         let mut start = 0;
-        for same in panes_of(&states, index).values().chunk_by(|a, b| a == b) {
+        for same in of_rows.values().chunk_by(|a, b| a == b) {
             let rows = start..start + same.len();
             start = rows.end;
             panes.push(PaneRows { pane_ms: same[0] / MICROS_PER_MS, rows });
@@ -86,6 +86,18 @@ impl Run {
         }
     }
 
+    /// What is left of it with these rows alone; none if it has none of them.
+    pub(super) fn with(
+        &self,
+        plan: &MetricPlan,
+        rows: &arrow::array::BooleanArray,
+    ) -> Result<Option<Arc<Self>>, PanesError> {
+        let kept = compute::filter_record_batch(&self.states, rows);
+        let kept = kept.map_err(|source| plan.failed("evicted", source.into()))?;
+        // The same run with fewer rows: what restores it evicts them again.
+        Ok(Self::new(plan, kept, self.number)?.map(Arc::new))
+    }
+
     pub(super) fn bytes(&self) -> usize {
         self.states.get_array_memory_size()
     }
@@ -96,16 +108,27 @@ impl Run {
     }
 }
 
-fn ordered_by_pane(states: RecordBatch, pane_index: usize) -> Result<RecordBatch, DataFusionError> {
-    let panes = panes_of(&states, pane_index).values();
-    if panes.is_sorted() {
-        return Ok(states);
+/// The states in the order of their panes, and these.
+fn ordered_by_pane(
+    plan: &MetricPlan,
+    states: RecordBatch,
+) -> Result<(RecordBatch, TimestampMicrosecondArray), DataFusionError> {
+    let panes = panes_of(plan, &states);
+    if panes.values().is_sorted() {
+        return Ok((states, panes));
     }
     let mut order: Vec<u32> = (0..u32_of(panes.len())?).collect();
-    order.sort_by_key(|row| panes[*row as usize]);
-    Ok(compute::take_record_batch(&states, &UInt32Array::from(order))?)
+    order.sort_by_key(|row| panes.value(*row as usize));
+    let order = UInt32Array::from(order);
+    let panes = compute::take(&panes, &order, None)?.as_primitive().clone();
+    Ok((compute::take_record_batch(&states, &order)?, panes))
 }
 
-fn panes_of(states: &RecordBatch, pane_index: usize) -> &TimestampMicrosecondArray {
-    states.column(pane_index).as_primitive::<TimestampMicrosecondType>()
+/// The pane of each state; that of a session's fragment is the day that it is cut at.
+fn panes_of(plan: &MetricPlan, states: &RecordBatch) -> TimestampMicrosecondArray {
+    let panes = states.column(plan.pane_index()).as_primitive::<TimestampMicrosecondType>();
+    match plan.session() {
+        None => panes.clone(),
+        Some(_) => pane_column(&plan.windows, panes).as_primitive().clone(),
+    }
 }

@@ -6,8 +6,8 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use vitral_schemas::window::Bounds;
 
-use super::FINISHED_TOGETHER_BYTES;
 use super::run::Run;
+use super::{FINISHED_TOGETHER_BYTES, sessions};
 use crate::error::PanesError;
 use crate::plan::MetricPlan;
 use crate::rows::{arrange, split_by_window};
@@ -26,7 +26,13 @@ impl PaneStates {
     }
 
     /// The rows of the windows with these starts, in milliseconds, by start.
+    ///
+    /// Sessions come by the days that they are cut at.
     pub fn windows(&self, starts: &BTreeSet<i64>) -> Result<BTreeMap<i64, RecordBatch>, PanesError> {
+        if let Some(session) = self.plan.session() {
+            let is_wanted_day = |day_ms: i64| starts.contains(&day_ms);
+            return sessions::rows_by_day(&self.plan, session, &self.runs, is_wanted_day, |_| true);
+        }
         let mut windows = BTreeMap::new();
         for rows in self.rows_of(|bounds| starts.contains(&bounds.start_ms))? {
             windows.extend(split_by_window(&rows).map_err(|source| self.plan.failed("split by window", source))?);
@@ -36,6 +42,10 @@ impl PaneStates {
 
     /// The rows of the wanted windows, ordered by window; no window's rows are in two batches.
     pub fn rows_of(&self, wanted: impl Fn(Bounds) -> bool) -> Result<Vec<RecordBatch>, PanesError> {
+        if let Some(session) = self.plan.session() {
+            let by_day = sessions::rows_by_day(&self.plan, session, &self.runs, |_| true, wanted)?;
+            return Ok(by_day.into_values().collect());
+        }
         let mut bytes = BTreeMap::<i64, usize>::new();
         for run in &self.runs {
             let row_bytes = run.bytes() / run.states.num_rows();

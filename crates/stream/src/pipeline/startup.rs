@@ -224,8 +224,8 @@ impl Startup<'_> {
         };
         let (tables, histories) = start_histories(context, &archive, &state.panes, tables, self.stop);
         source.assign(buffer.next_offsets())?;
-        let longest_ms = state.panes.metrics().iter().map(|live| live.plan().windows.longest_ms()).max();
-        let ahead_max_ms = ahead_max_ms(longest_ms.unwrap_or_default(), context.topic.lateness_ms);
+        let spread_ms = state.panes.metrics().iter().map(|live| live.plan().windows.spread_ms()).max();
+        let ahead_max_ms = ahead_max_ms(spread_ms.unwrap_or_default(), context.topic.lateness_ms);
         let is_any_log = context.config.accepted_logs == AcceptedLogs::All;
         let identity = LogIdentity { known: identity, log: (!is_any_log).then_some(log) };
         let health = HealthReporter::new(context);

@@ -1,0 +1,158 @@
+//! Sessions by plain SQL, gaps and islands: an event that does not follow another of its key closely begins an island, and the rest is the
+//! metric's own statement. A session is of the range that it ends in.
+//!
+//! A session that ends in the range has begun on the same day, most often not long before. Events are read from a few hours before the
+//! range, and from earlier ones only if a session may have begun there.
+
+use std::sync::Arc;
+
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+use datafusion::catalog::TableProvider;
+use datafusion::common::internal_err;
+use datafusion::dataframe::DataFrame;
+use datafusion::datasource::empty::EmptyTable;
+use datafusion::error::Result;
+use datafusion::logical_expr::{cast, ident};
+use datafusion::prelude::SessionContext;
+use datafusion::sql::sqlparser::ast::SetExpr;
+use futures::TryStreamExt;
+use vitral_catalog::{Metric, PANE_COLUMN, SESSION_LAST_COLUMN};
+use vitral_engine::starts_of;
+use vitral_panes::stored_rows;
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::{Topic, timestamp_type};
+use vitral_schemas::window::Windows;
+
+use super::super::TimeRange;
+use super::{counted, seen_by, statement};
+
+/// Sessions that end within this time are computed together: their events are sorted in memory.
+const STEP_MS: i64 = 3 * 3_600_000;
+/// How long before it events are read at first.
+const BEFORE_MS: i64 = 3 * 3_600_000;
+
+/// What is computed, and in which session of the engine.
+pub(super) struct SessionQuery<'a> {
+    pub(super) metric: &'a Metric,
+    pub(super) topic: &'a Topic,
+    pub(super) windows: Windows,
+    pub(super) engine: SessionContext,
+}
+
+impl SessionQuery<'_> {
+    /// The rows of all sessions that end in the range, in the metric's order.
+    pub(super) async fn rows(&self, archive: &Arc<dyn TableProvider>, range: TimeRange) -> Result<RecordBatch> {
+        let mut found = Vec::new();
+        let mut from_ms = range.from_ms;
+        while from_ms < range.to_ms || found.is_empty() {
+            let step = TimeRange { from_ms, to_ms: range.to_ms.min(from_ms + STEP_MS) };
+            found.push(self.step(archive, step).await?);
+            from_ms = step.to_ms;
+        }
+        let rows = concat_batches(&found[0].schema(), &found)?;
+        // Each step is in order for itself, and sessions overlap: once more, as a table has them.
+        let order = arrow::compute::sort_to_indices(rows.column(0), None, None)?;
+        Ok(arrow::compute::take_record_batch(&rows, &order)?)
+    }
+
+    /// Looks further back until no session can have begun before what was read.
+    async fn step(&self, archive: &Arc<dyn TableProvider>, step: TimeRange) -> Result<RecordBatch> {
+        // A session of an earlier day has ended before.
+        let day_ms = self.windows.first_open_ms(step.from_ms);
+        let gap_micros = self.gap_micros();
+        // What HAVING leaves out of a part, it might not leave out of the whole.
+        let is_partial = |select: &datafusion::sql::sqlparser::ast::Select| select.having.is_none();
+        let looks_near = matches!(self.metric.query.body.as_ref(), SetExpr::Select(select) if is_partial(select));
+        let mut before_ms = BEFORE_MS.max(4 * gap_micros / MICROS_PER_MS);
+        loop {
+            let since_ms = if looks_near { day_ms.max(step.from_ms - before_ms) } else { day_ms };
+            let rows = self.since(archive, since_ms, step).await;
+            if since_ms <= day_ms {
+                return rows;
+            }
+            let may_have_begun = |start: &i64| {
+                *start < since_ms * MICROS_PER_MS + gap_micros && self.windows.pane_start_ms(*start) < since_ms
+            };
+            // Part of a session may fail where the whole does not.
+            if let Ok(rows) = rows
+                && !rows.column(0).as_primitive::<TimestampMicrosecondType>().values().iter().any(may_have_begun)
+            {
+                return Ok(rows);
+            }
+            before_ms *= 2;
+        }
+    }
+
+    /// The rows of the sessions that end in the step, as events since this time make them.
+    async fn since(&self, archive: &Arc<dyn TableProvider>, since_ms: i64, step: TimeRange) -> Result<RecordBatch> {
+        let mut fields = self.topic.schema().fields().to_vec();
+        for column in [PANE_COLUMN, SESSION_LAST_COLUMN] {
+            fields.push(Arc::new(Field::new(column, timestamp_type(), true)));
+        }
+        let nothing = Arc::new(EmptyTable::new(Arc::new(Schema::new(fields))));
+        let (columns, _) = seen_by(&statement(self.metric, self.topic, &self.engine, nothing).await?, self.topic)?;
+        let events = counted(&self.engine, self.topic, archive, &columns, since_ms, step.to_ms)?;
+        let islands = self.islands(events, step).await?.into_view();
+        let plan = statement(self.metric, self.topic, &self.engine, islands).await?;
+        let rows = DataFrame::new(self.engine.state(), plan).execute_stream().await?;
+        let schema = rows.schema();
+        let finished = concat_batches(&schema, &rows.try_collect::<Vec<_>>().await?)?;
+        let rows = stored_rows(self.metric, &self.windows, &finished)?;
+        let [from, to] = [step.from_ms, step.to_ms].map(|ms| ms.saturating_mul(MICROS_PER_MS));
+        let ends = rows.column(1).as_primitive::<TimestampMicrosecondType>().values();
+        let of_step: BooleanArray = ends.iter().map(|end| Some(*end > from && *end <= to)).collect();
+        Ok(filter_record_batch(&rows, &of_step)?)
+    }
+
+    /// Each event that the metric reads, with the first and the last of its session, of sessions that may end in the step.
+    async fn islands(&self, events: DataFrame, step: TimeRange) -> Result<DataFrame> {
+        let SetExpr::Select(select) = self.metric.query.body.as_ref() else {
+            return internal_err!("a metric that is not one SELECT");
+        };
+        let time = &self.topic.columns[self.topic.event_time].name;
+        let names: Vec<String> = events.schema().fields().iter().map(|field| field.name().clone()).collect();
+        let mut columns: Vec<_> = names.iter().map(ident).collect();
+        columns.push(cast(ident(time), arrow::datatypes::DataType::Int64).alias("_at"));
+        columns.push(starts_of(&self.windows, ident(time)).alias("_day"));
+        let events = events.select(columns)?.unnest_columns(&["_day"])?;
+        let from = select.from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
+        let condition = select.selection.as_ref().map_or_else(String::new, |condition| format!("WHERE {condition}"));
+        let gap = self.gap_micros();
+        let keys: Vec<String> = self.metric.session_keys.iter().map(|key| quoted(key)).collect();
+        let of_key = format!("PARTITION BY {}, _day", keys.join(", "));
+        let columns = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
+        let time = quoted(time);
+        let sql = format!(
+            "WITH lidos AS (SELECT {columns}, _at, _day FROM {from} {condition}),
+             marcados AS (
+                 SELECT *, CASE WHEN _at - lag(_at) OVER ({of_key} ORDER BY _at) < {gap} THEN 0 ELSE 1 END AS _new FROM lidos
+             ),
+             ilhas AS (
+                 SELECT *, sum(_new) OVER ({of_key} ORDER BY _at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS _island
+                 FROM marcados
+             ),
+             sessoes AS (
+                 SELECT {columns}, min({time}) OVER ({of_key}, _island) AS {PANE_COLUMN},
+                     max({time}) OVER ({of_key}, _island) AS {SESSION_LAST_COLUMN}, max(_at) OVER ({of_key}, _island) AS _last_at
+                 FROM ilhas
+             )
+             SELECT {columns}, {PANE_COLUMN}, {SESSION_LAST_COLUMN} FROM sessoes WHERE _last_at + {gap} > {first}",
+            first = step.from_ms.saturating_mul(MICROS_PER_MS),
+        );
+        let name = self.topic.name.as_str();
+        self.engine.register_table(name, events.into_view())?;
+        let islands = self.engine.sql(&sql).await;
+        self.engine.deregister_table(name)?;
+        islands
+    }
+
+    fn gap_micros(&self) -> i64 {
+        self.windows.window.session_gap_micros().unwrap_or_default()
+    }
+}
+
+fn quoted(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
