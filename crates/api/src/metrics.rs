@@ -1,5 +1,6 @@
 //! `/metricas`: the list of metrics, a metric's rows page by page, and its newest window as a live stream.
 
+mod changed_rows;
 mod cursor;
 mod list;
 mod live;

@@ -20,6 +20,7 @@ fn the_builtin_catalog_is_whole() {
         [
             "funil_conversao",
             "produtos_mais_vistos",
+            "sessoes",
             "ticket_medio",
             "usuarios_ativos",
             "vendas_por_minuto",
@@ -52,7 +53,7 @@ fn a_later_folder_adds_and_replaces() {
          FROM eventos_clientes WHERE tipo_evento = 'busca' GROUP BY janela",
     )
     .unwrap_or_else(|errors| panic!("{errors}"));
-    assert_eq!(catalog.metrics.len(), 7);
+    assert_eq!(catalog.metrics.len(), 8);
     let metric = catalog.metric("buscas").expect("added");
     assert_eq!((metric.window, metric.description.as_str()), (Window::Days { size: 1 }, "Searches."));
     assert_eq!(
@@ -316,4 +317,51 @@ fn files_of_other_editors_are_read() {
     std::fs::write(dir.path().join("b.sql"), b"-- a\xe7\xe3o\nSELECT 1;").expect("written");
     let error = Catalog::load(&dirs, &DomainSettings::default()).expect_err("not UTF-8").to_string();
     assert!(error.contains("b.sql") && error.contains("save it as UTF-8"), "{error}");
+}
+
+#[test]
+fn sessions_are_grouped_by_their_first_and_last_event() {
+    let catalog = parse(
+        "CREATE MATERIALIZED VIEW visitas WITH (cut = 'day') AS SELECT count(*) AS n, session(INTERVAL '10 minutes', id_usuario, canal) AS janela, \
+         canal FROM eventos_clientes WHERE regiao = 'SP' GROUP BY janela, id_usuario, canal",
+    )
+    .unwrap_or_else(|errors| panic!("{errors}"));
+    let metric = catalog.metric("visitas").expect("added");
+    assert_eq!(metric.window, Window::Session { gap_ms: 600_000 });
+    assert_eq!(metric.session_keys, ["id_usuario", "canal"]);
+    assert_eq!(
+        metric.query.to_string(),
+        "SELECT count(*) AS n, _pane AS janela_inicio, _last AS janela_fim, canal FROM eventos_clientes WHERE regiao = 'SP' GROUP BY _pane, \
+         id_usuario, canal, _last"
+    );
+    let again = catalog.older_metric(&metric.definition(), &DomainSettings::default()).expect("as it was written");
+    assert_eq!(again.window, metric.window);
+}
+
+#[test]
+fn what_is_wrong_with_sessions_is_said() {
+    let metric = |options: &str, call: &str, rest: &str| {
+        format!("CREATE MATERIALIZED VIEW v {options} AS SELECT {call} AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela{rest}")
+    };
+    let good = "session(INTERVAL '30 minutes', id_usuario)";
+    let cases = [
+        (metric("", good, ""), "does not group by"),
+        (metric("", "session(INTERVAL '30 minutes')", ""), "has no key"),
+        (metric("", "session()", ""), "has no gap"),
+        (metric("", "session(INTERVAL '0 minutes', id_usuario)", ", id_usuario"), "not a gap"),
+        (metric("", "session(INTERVAL '-5 minutes', id_usuario)", ", id_usuario"), "not an interval"),
+        (metric("", "session(INTERVAL '1 day', id_usuario)", ", id_usuario"), "not a gap"),
+        (metric("", "session(INTERVAL '24 hours', id_usuario)", ", id_usuario"), "not a gap"),
+        (metric("", "session(INTERVAL '1 hour', upper(id_usuario))", ", id_usuario"), "not a column"),
+        (metric("", "session(INTERVAL '1 hour', canal, canal)", ", canal"), "named twice"),
+        (metric("WITH (cut = 'week')", good, ", id_usuario"), "cannot be cut at 'week'"),
+        (metric("WITH (cut = 'day')", "tumble(INTERVAL '1 minute')", ""), "only sessions are cut"),
+        (metric("", good, ", id_usuario ORDER BY n LIMIT 3"), "LIMIT cannot stand"),
+        (metric("", &format!("1 + {good}"), ", id_usuario"), "exactly one window"),
+    ];
+    for (text, words) in cases {
+        let error = parse(&text).expect_err(&text).to_string();
+        assert!(error.contains(words) && error.contains("remedy: "), "{text}\n{error}");
+        assert!(error.starts_with("shop.sql:1:"), "{error}");
+    }
 }

@@ -5,3 +5,4 @@ mod differential;
 mod golden;
 mod open_windows;
 pub(crate) mod rows;
+mod sessions;

@@ -16,6 +16,7 @@ mod limits;
 pub mod metric_rows;
 mod namespace;
 mod open_rows;
+mod open_sessions;
 mod permits;
 mod placeholders;
 mod plan;

@@ -15,6 +15,7 @@ use vitral_schemas::window::Window;
 
 use crate::error::QueryError;
 use crate::open_rows::make_open_rows;
+use crate::open_sessions;
 use crate::plan::frame;
 use crate::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
 use crate::time_range::TimeRange;
@@ -69,15 +70,21 @@ fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
     starts.filter(|start| wanted.range.from.is_none_or(|from| from < *start)).collect()
 }
 
-/// The newest open window that has begun. Open windows are newer than published ones, and already in order.
+/// The newest open window that has begun. Open windows are newer than published ones, and already in order. Of sessions, all that are open
+/// and have begun, those with the newest events first.
 pub async fn newest_open(
     view: &MetricView,
     now_ms: i64,
     count: Option<usize>,
 ) -> Result<Option<RecordBatch>, QueryError> {
     make_open_rows(view).await?;
-    let Some((_, rows)) = view.open.rows().range(..=now_ms).next_back() else { return Ok(None) };
-    let rows = rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())));
+    let rows = match view.window.session_gap_micros() {
+        Some(_) => open_sessions::newest(view, now_ms, count)?,
+        None => {
+            let Some((_, rows)) = view.open.rows().range(..=now_ms).next_back() else { return Ok(None) };
+            rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())))
+        }
+    };
     let mut fields = rows.schema().fields().to_vec();
     fields.push(Arc::new(Field::new(PROVISIONAL_COLUMN, DataType::Boolean, false)));
     let mut columns = rows.columns().to_vec();

@@ -3,8 +3,8 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::{AsArray, RecordBatch};
-use arrow::compute::concat_batches;
+use arrow::array::{AsArray, RecordBatch, UInt64Array};
+use arrow::compute::{concat_batches, take_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::SessionState;
 use datafusion::functions_aggregate::expr_fn::max;
@@ -68,13 +68,19 @@ pub struct EndpointTrial {
     pub took: Duration,
 }
 
-/// The rows of the newest windows, at most `count`; the newest window first, each in its own order.
-fn newest_windows(panes: &MetricPanes, count: usize) -> Result<TriedWindows, QueryError> {
+/// The rows of the newest windows, at most `count_max`; the newest window first, each in its own order.
+fn newest_windows(panes: &MetricPanes, count_max: usize) -> Result<TriedWindows, QueryError> {
     let rows = concat_batches(panes.plan().rows_schema(), &panes.rows_of(|_| true)?)?;
+    if panes.plan().windows.window.session_gap_micros().is_some() {
+        // Each is a window of its own.
+        let count = rows.num_rows();
+        let newest = UInt64Array::from_iter_values((0..count as u64).rev().take(count_max));
+        return Ok(TriedWindows { count, rows: take_record_batch(&rows, &newest)? });
+    }
     let windows = split_by_window(&rows)?;
-    let newest: Vec<RecordBatch> = windows.values().rev().take(count).cloned().collect();
+    let newest: Vec<RecordBatch> = windows.values().rev().take(count_max).cloned().collect();
     let rows = concat_batches(panes.plan().rows_schema(), &newest)?;
-    Ok(TriedWindows { count: windows.len(), rows: rows.slice(0, rows.num_rows().min(count)) })
+    Ok(TriedWindows { count: windows.len(), rows: rows.slice(0, rows.num_rows().min(count_max)) })
 }
 
 impl Reader {

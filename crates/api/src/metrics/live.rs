@@ -1,4 +1,5 @@
-//! `GET /metricas/{nome}/ao_vivo`: the newest window that has begun, at once and again whenever its rows change.
+//! `GET /metricas/{nome}/ao_vivo`: the newest window that has begun, at once and again whenever its rows change. Of sessions, the rows that
+//! have changed among the `limite` open ones with the newest events.
 //!
 //! A reader that cannot follow misses states in between, never the last one. The stream ends when the view closes, at
 //! shutdown, or when a query fails; browsers open it again by themselves.
@@ -19,8 +20,9 @@ use axum::response::{IntoResponse, Response};
 use datafusion::catalog::TableProvider;
 use futures::{StreamExt, stream};
 use vitral_panes::view::{MetricFailure, MetricView, View, ViewReceiver};
-use vitral_query::{LIMIT_MAX, QueryError, metric_rows};
+use vitral_query::{LIMIT, LIMIT_MAX, QueryError, metric_rows};
 
+use super::changed_rows::ChangedRows;
 use super::document;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -29,6 +31,9 @@ use crate::telemetry::OpenStream;
 
 /// Shorter than the idle time after which proxies commonly close a connection, 30 or 60 seconds.
 const KEEP_ALIVE: Duration = Duration::from_secs(15);
+
+/// Sessions of a message where the request does not say.
+const SESSIONS_DEFAULT: usize = 100;
 
 pub(crate) async fn live(
     State(shared): State<Arc<Shared>>,
@@ -39,8 +44,11 @@ pub(crate) async fn live(
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(|_| Problem::not_found(uri.path()))?;
     let view = shared.view()?;
-    shared.metric(&view, &name)?;
-    Parameters::read(query.as_deref(), &[])?;
+    let (metric, _) = shared.metric(&view, &name)?;
+    let sessions = match metric.window.session_gap_micros() {
+        None => Parameters::read(query.as_deref(), &[]).map(|_| None)?,
+        Some(_) => Some(Parameters::read(query.as_deref(), &[LIMIT])?.limit(SESSIONS_DEFAULT)?),
+    };
     let place = shared.live_streams.enter(peer.map(|peer| peer.0.0.ip()))?;
     let shutdown = shared.shutdown.clone().cancelled_owned();
     let live = Live {
@@ -48,6 +56,8 @@ pub(crate) async fn live(
         counted: shared.telemetry.open_stream(),
         shared,
         name,
+        sessions,
+        changed: ChangedRows::default(),
         sent: None,
         published: None,
         _place: place,
@@ -103,6 +113,9 @@ struct Live {
     shared: Arc<Shared>,
     view: ViewReceiver,
     name: String,
+    /// Of a metric of sessions, how many a message may hold.
+    sessions: Option<usize>,
+    changed: ChangedRows,
     /// What the reader has.
     sent: Option<(RecordBatch, Option<MetricFailure>)>,
     /// The newest published window, and the table it was read from: needed only while no window is open.
@@ -139,17 +152,37 @@ impl Live {
 
     async fn message(&mut self, shown: &MetricView, now_ms: i64) -> Result<Option<String>, QueryError> {
         let rows = self.newest_window(shown, now_ms).await?;
+        if self.sessions.is_some() {
+            return self.changed_sessions(shown, &rows);
+        }
         if self.sent.as_ref().is_some_and(|(sent, failure)| *sent == rows && *failure == shown.failure()) {
             return Ok(None);
         }
-        let message = document(&self.name, shown, &rows, self.shared.answer_bytes)?;
+        let message = self.text(shown, &rows)?;
         self.sent = Some((rows, shown.failure()));
+        Ok(Some(message))
+    }
+
+    fn text(&self, shown: &MetricView, rows: &RecordBatch) -> Result<String, QueryError> {
+        let message = document(&self.name, shown, rows, self.shared.answer_bytes)?;
         // JSON is made of texts alone.
-        Ok(Some(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?))
+        Ok(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?)
+    }
+
+    fn changed_sessions(&mut self, shown: &MetricView, rows: &RecordBatch) -> Result<Option<String>, QueryError> {
+        let changed = self.changed.of(rows)?;
+        let is_first = self.sent.is_none();
+        let is_known = self.sent.as_ref().is_some_and(|(_, failure)| *failure == shown.failure());
+        if !is_first && is_known && changed.num_rows() == 0 {
+            return Ok(None);
+        }
+        self.sent = Some((changed.slice(0, 0), shown.failure()));
+        self.text(shown, &changed).map(Some)
     }
 
     async fn newest_window(&mut self, shown: &MetricView, now_ms: i64) -> Result<RecordBatch, QueryError> {
-        if let Some(rows) = metric_rows::newest_open(shown, now_ms, Some(LIMIT_MAX)).await? {
+        let most = self.sessions.unwrap_or(LIMIT_MAX);
+        if let Some(rows) = metric_rows::newest_open(shown, now_ms, Some(most)).await? {
             return Ok(rows);
         }
         if let Some((table, rows)) = &self.published

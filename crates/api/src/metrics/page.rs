@@ -11,7 +11,6 @@ use axum::response::{IntoResponse, Response};
 use vitral_panes::view::MetricView;
 use vitral_query::metric_rows::RowFilter;
 use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, Rows, UNTIL, make_open_rows};
-use vitral_schemas::time::MICROS_PER_MS;
 
 use super::cursor::Cursor;
 use super::{document, path_of};
@@ -87,7 +86,7 @@ fn csv(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
 
 /// A window that has been closed since is begun again: see [`super::cursor`].
 fn resume(cursor: Cursor, view: &MetricView) -> Cursor {
-    let closed = !view.open.rows().contains_key(&cursor.window.div_euclid(MICROS_PER_MS));
+    let closed = !view.open.begins_at(cursor.window);
     if cursor.provisional && closed { Cursor { rows: 0, provisional: false, ..cursor } } else { cursor }
 }
 

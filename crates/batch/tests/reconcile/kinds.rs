@@ -35,7 +35,7 @@ async fn every_kind_of_metric_is_recomputed_as_it_was_published() {
     let store = shop.store();
     let compared =
         reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, range, None).await.expect("compared");
-    assert_eq!(compared.len(), 12);
+    assert_eq!(compared.len(), 13);
     for metric in &compared {
         assert!(metric.failure.is_none() && metric.windows > 0 && metric.expected.num_rows() > 0, "{metric:?}");
         assert!(!metric.differs(), "{}: {:?}", metric.metric, metric.differences);

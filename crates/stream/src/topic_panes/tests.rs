@@ -23,6 +23,8 @@ struct Engine {
     panes: TopicPanes,
     watermarks: Watermarks,
     published: BTreeMap<MetricVersionId, BTreeMap<i64, RecordBatch>>,
+    /// Published sessions, each of which is a window of its own, though several may begin together.
+    sessions: Vec<RecordBatch>,
 }
 
 impl Engine {
@@ -40,7 +42,8 @@ impl Engine {
         let session = engine_session(EngineConfig { memory_bytes }).expect("a session");
         let clock = Arc::new(ManualClock::new(START_MS));
         let panes = TopicPanes::new(&catalog, &topic, &settings, &session, memory_bytes, clock).expect("planned");
-        Self { watermarks: Watermarks::new(DELAY_MS, 30_000, None), topic, panes, published: BTreeMap::new() }
+        let watermarks = Watermarks::new(DELAY_MS, 30_000, None);
+        Self { watermarks, topic, panes, published: BTreeMap::new(), sessions: Vec::new() }
     }
 
     /// One batch: fold, advance the watermark, publish what closed.
@@ -70,6 +73,11 @@ impl Engine {
 
     fn publish(&mut self, watermark: Watermark) {
         for (id, rows) in self.panes.closed(watermark) {
+            if is_of_sessions(self.panes.get(&id).expect("a version")) {
+                self.sessions.extend(rows);
+                self.panes.published(&id, watermark);
+                continue;
+            }
             let published = self.published.entry(id.clone()).or_default();
             for (start_ms, rows) in rows.iter().flat_map(|rows| split_by_window(rows).expect("split")) {
                 assert!(published.insert(start_ms, rows).is_none(), "a window is published once");
@@ -90,6 +98,14 @@ impl Engine {
     fn result(mut self) -> Vec<String> {
         self.panes.refresh();
         let all = self.panes.metrics.iter().map(|metric| {
+            if is_of_sessions(metric) {
+                let rows = self.sessions.iter().chain(metric.open.rows().values()).cloned().collect::<Vec<_>>();
+                let text = pretty_format_batches(&rows).expect("printable").to_string();
+                // In the order of their texts: they were published as they ended.
+                let mut lines: Vec<&str> = text.lines().filter(|line| line.contains("20")).collect();
+                lines.sort_unstable();
+                return lines.join("\n");
+            }
             let mut windows = self.published.remove(&metric.id).unwrap_or_default();
             for (start_ms, rows) in metric.open.rows() {
                 assert!(windows.insert(*start_ms, rows.clone()).is_none(), "a window is open or published");
@@ -99,6 +115,10 @@ impl Engine {
         });
         all.collect()
     }
+}
+
+fn is_of_sessions(metric: &LiveMetric) -> bool {
+    metric.plan().metric.window.session_gap_micros().is_some()
 }
 
 /// Events of a few users and products; `what` picks the rest.

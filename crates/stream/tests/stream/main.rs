@@ -19,6 +19,7 @@ mod order;
 mod partitions;
 mod replay;
 mod restart;
+mod sessions;
 mod sizes;
 mod skips;
 mod snapshots;

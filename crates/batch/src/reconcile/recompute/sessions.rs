@@ -127,10 +127,10 @@ impl SessionQuery<'_> {
         let sql = format!(
             "WITH lidos AS (SELECT {columns}, _at, _day FROM {from} {condition}),
              marcados AS (
-                 SELECT *, CASE WHEN _at - lag(_at) OVER ({of_key} ORDER BY _at) < {gap} THEN 0 ELSE 1 END AS _new FROM lidos
+                 SELECT *, CASE WHEN _at - lag(_at) OVER ({of_key} ORDER BY _at) < {gap} THEN NULL ELSE 1 END AS _new FROM lidos
              ),
              ilhas AS (
-                 SELECT *, sum(_new) OVER ({of_key} ORDER BY _at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS _island
+                 SELECT *, count(_new) OVER ({of_key} ORDER BY _at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS _island
                  FROM marcados
              ),
              sessoes AS (
