@@ -19,6 +19,7 @@ METRICS = (
     "usuarios_ativos",
     "ticket_medio",
     "funil_conversao",
+    "sessoes",
 )
 
 # What the oracle reads of the archive, under its own names. `end_offset` is the last, and set only for a range of

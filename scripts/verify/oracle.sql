@@ -186,3 +186,31 @@ JOIN (VALUES
     (3, 'inicio_checkout', 'inicio_checkout'), (4, 'compra', 'compra')
 ) AS step(ordem, etapa, event) ON tipo_evento = event
 GROUP BY ALL;
+
+-- Gaps and islands: an event begins a session if none of its user came less than half an hour before, on the same day of the shop.
+CREATE VIEW sessoes AS
+WITH marked AS (
+    SELECT
+        *, in_zone(time)::DATE AS day,
+        coalesce(time - lag(time) OVER (PARTITION BY id_usuario, in_zone(time)::DATE ORDER BY time) >= INTERVAL 30 MINUTES, true) AS begins
+    FROM counted
+), numbered AS (
+    SELECT *, sum(begins::INTEGER) OVER (PARTITION BY id_usuario, day ORDER BY time ROWS UNBOUNDED PRECEDING) AS island
+    FROM marked
+), bounded AS (
+    SELECT
+        *, min(time) OVER island_of AS janela_inicio,
+        least(max(time) OVER island_of + INTERVAL 30 MINUTES, from_local((day + 1)::TIMESTAMP)) AS janela_fim
+    FROM numbered
+    WINDOW island_of AS (PARTITION BY id_usuario, day, island)
+)
+SELECT
+    janela_inicio, janela_fim, id_usuario, count(*) AS eventos,
+    count(*) FILTER (tipo_evento IN ('clique', 'visualizacao')) AS visualizacoes,
+    count(*) FILTER (tipo_evento = 'adicao_carrinho') AS adicoes,
+    count(DISTINCT id_pedido) FILTER (tipo_evento = 'compra')
+        + count(*) FILTER (tipo_evento = 'compra' AND id_pedido IS NULL) AS pedidos,
+    sum(CASE WHEN tipo_evento = 'compra' THEN amount ELSE 0 END) AS receita,
+    moeda
+FROM bounded
+GROUP BY ALL;

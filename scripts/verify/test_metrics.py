@@ -63,7 +63,7 @@ EVENTS = [
 ]
 ARRIVAL = datetime(2025, 5, 15, 0, 30, tzinfo=UTC)
 
-# Start and length in minutes of the window, then the metric's columns. Worked out by hand.
+# Start, with seconds if it has any, and length in minutes of the window, then the metric's columns. Worked out by hand.
 COLUMNS = {
     "produtos_mais_vistos": ("id_produto", "visualizacoes"),
     "vendas_por_minuto": ("moeda", "pedidos", "unidades", "receita"),
@@ -71,6 +71,7 @@ COLUMNS = {
     "usuarios_ativos": ("usuarios",),
     "ticket_medio": ("moeda", "receita_liquida", "pedidos", "ticket"),
     "funil_conversao": ("ordem", "etapa", "usuarios"),
+    "sessoes": ("id_usuario", "eventos", "visualizacoes", "adicoes", "pedidos", "receita", "moeda"),
 }
 ROWS = {
     "produtos_mais_vistos": [("22:16", 1, '"p1"', "3"), ("22:16", 1, '"p9"', "1")],
@@ -94,6 +95,17 @@ ROWS = {
     "funil_conversao": [
         ("22:00", 60, "1", '"visualizacao"', "4"), ("22:00", 60, "2", '"adicao_carrinho"', "1"),
         ("22:00", 60, "3", '"inicio_checkout"', "1"), ("22:00", 60, "4", '"compra"', "3"),
+    ],
+    # Half an hour after the last event; u5 has events in two currencies.
+    "sessoes": [
+        ("22:16:00", 31 + 10 / 60, '"u1"', "4", "2", "0", "1", "26.05", '"BRL"'),
+        ("23:05:00", 30, '"u1"', "1", "0", "0", "0", "0.00", '"BRL"'),
+        ("22:16:30", 33.5, '"u2"', "2", "1", "1", "0", "0.00", '"BRL"'),
+        ("22:59:59", 30, '"u2"', "2", "0", "0", "0", "0.00", '"BRL"'),
+        ("22:17:59.900", 30, '"u3"', "1", "0", "0", "1", "0.25", '"BRL"'),
+        ("22:16:01", 30, '"u4"', "1", "1", "0", "0", "0.00", '"BRL"'),
+        ("22:16:59.500", 30 + 31.5 / 60, '"u5"', "1", "1", "0", "0", "0.00", '"BRL"'),
+        ("22:16:59.500", 30 + 31.5 / 60, '"u5"', "2", "0", "0", "2", "0.01", '"USD"'),
     ],
 }
 COMPLETENESS = '{"contadas":14,"duplicadas":1,"atrasadas":1,"recusadas":11}'
@@ -148,7 +160,8 @@ def write_archive(path: Path, rows: list[dict]) -> Path:
 
 def row_json(metric: str, row: tuple) -> str:
     start, minutes, *values = row
-    begins = datetime.fromisoformat(f"2025-05-14T{start}:00+00:00")
+    seconds = ":00" if start.count(":") == 1 else ""
+    begins = datetime.fromisoformat(f"2025-05-14T{start}{seconds}+00:00")
     window = f'"janela_inicio":"{begins.isoformat()}","janela_fim":"{(begins + timedelta(minutes=minutes)).isoformat()}"'
     fields = "".join(f',"{column}":{value}' for column, value in zip(COLUMNS[metric], values, strict=True))
     return f'{{{window}{fields},"provisoria":true}}'
