@@ -208,8 +208,7 @@ impl Subject<'_> {
             let windows = Windows::new(metric.window, self.settings.time_zone);
             let is_sessions = metric.window.session_gap_micros().is_some();
             let closed_until_ms = through_ms.map(|ms| ms - self.topic.lateness_ms);
-            let closed_until_ms =
-                closed_until_ms.map(|ms| if is_sessions { ms } else { windows.first_open_ms(ms) });
+            let closed_until_ms = closed_until_ms.map(|ms| if is_sessions { ms } else { windows.first_open_ms(ms) });
             // A day that lacks events has no session that is known to be whole.
             let whole_day_ms = purged_micros.filter(|_| is_sessions).map(|micros| {
                 let day_ms = windows.pane_start_ms(micros);

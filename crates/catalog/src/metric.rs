@@ -20,8 +20,8 @@ use datafusion::sql::sqlparser::{
 };
 use sha2::{Digest, Sha256};
 
-pub use self::session::SESSION_LAST_COLUMN;
 use self::session::Cut;
+pub use self::session::SESSION_LAST_COLUMN;
 use self::window::window_of;
 pub(super) use self::window::windows_per_event;
 use super::syntax::{Options, ident_text, simple_name};

@@ -341,7 +341,9 @@ fn sessions_are_grouped_by_their_first_and_last_event() {
 #[test]
 fn what_is_wrong_with_sessions_is_said() {
     let metric = |options: &str, call: &str, rest: &str| {
-        format!("CREATE MATERIALIZED VIEW v {options} AS SELECT {call} AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela{rest}")
+        format!(
+            "CREATE MATERIALIZED VIEW v {options} AS SELECT {call} AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela{rest}"
+        )
     };
     let good = "session(INTERVAL '30 minutes', id_usuario)";
     let cases = [

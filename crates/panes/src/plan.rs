@@ -262,11 +262,7 @@ fn leaf_schema(topic: &Topic, metric: &Metric) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-async fn plan(
-    metric: &Metric,
-    leaf_schema: &SchemaRef,
-    session: &SessionContext,
-) -> Result<Planned, PanesError> {
+async fn plan(metric: &Metric, leaf_schema: &SchemaRef, session: &SessionContext) -> Result<Planned, PanesError> {
     // The session is shared by metrics whose topics may bear the same name in turn.
     let _ = session.deregister_table(metric.topic.as_str());
     session

@@ -78,9 +78,10 @@ impl Spans {
 
 /// The schema of these columns, which may hold nulls.
 pub(crate) fn key_schema<'a>(types: impl IntoIterator<Item = &'a arrow::datatypes::DataType>) -> SchemaRef {
-    let fields = types.into_iter().enumerate().map(|(index, data_type)| {
-        arrow::datatypes::Field::new(index.to_string(), data_type.clone(), true)
-    });
+    let fields = types
+        .into_iter()
+        .enumerate()
+        .map(|(index, data_type)| arrow::datatypes::Field::new(index.to_string(), data_type.clone(), true));
     std::sync::Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
@@ -113,14 +114,24 @@ mod tests {
     fn a_distance_of_the_gap_begins_a_new_session() {
         let rows = [(1, at(0)), (2, at(5)), (1, at(9)), (1, at(19)), (1, at(28)), (0, at(3)), (0, at(12))];
         let session = |first, last| Span { first, last };
-        let expected =
-            [session(0, 9), session(5, 5), session(0, 9), session(19, 28), session(19, 28), session(3, 12), session(3, 12)];
+        let expected = [
+            session(0, 9),
+            session(5, 5),
+            session(0, 9),
+            session(19, 28),
+            session(19, 28),
+            session(3, 12),
+            session(3, 12),
+        ];
         assert_eq!(join(&rows), expected);
     }
 
     #[test]
     fn a_span_within_another_does_not_end_it() {
-        assert_eq!(join(&[(1, Span { first: 0, last: 30 }), (1, at(5)), (1, at(39))]), [Span { first: 0, last: 39 }; 3]);
+        assert_eq!(
+            join(&[(1, Span { first: 0, last: 30 }), (1, at(5)), (1, at(39))]),
+            [Span { first: 0, last: 39 }; 3]
+        );
     }
 
     proptest! {

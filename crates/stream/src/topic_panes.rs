@@ -3,6 +3,7 @@
 //! A metric that fails is set aside alone ([`failure`]); the others go on.
 
 mod failure;
+mod steps;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -278,7 +279,7 @@ impl TopicPanes {
                 continue;
             }
             let windows = metric.plan().windows;
-            let step = |through: Watermark| publication_step(&windows, through.late_before(lateness_ms));
+            let step = |through: Watermark| steps::publication(&windows, through.late_before(lateness_ms));
             if metric.published_through.is_some_and(|through| step(through) == step(watermark)) {
                 continue;
             }
@@ -358,13 +359,7 @@ impl TopicPanes {
     /// The oldest event time that unpublished windows of the metric can hold; none if all can.
     pub fn needed_since(&self, metric: &LiveMetric) -> Option<EventTime> {
         let closed_until = metric.settled_through()?.late_before(self.lateness_ms);
-        let windows = metric.plan().windows;
-        let since_ms = match windows.window.session_gap_micros() {
-            None => closed_until.ms().saturating_sub(windows.longest_ms()),
-            // Every session that is open then is of this day or a later one.
-            Some(_) => windows.first_open_ms(closed_until.ms()),
-        };
-        Some(EventTime::from_ms(since_ms))
+        Some(steps::needed_since(&metric.plan().windows, closed_until))
     }
 
     /// Bytes of all states, and of what was made from them.
@@ -381,17 +376,6 @@ impl TopicPanes {
 /// The pane of each row.
 fn panes_of(windows: &Windows, event_time: usize, rows: &RecordBatch) -> ArrayRef {
     pane_column(windows, rows.column(event_time).as_primitive::<TimestampMicrosecondType>())
-}
-
-/// Windows are published once a pane is over, sessions so often.
-const SESSION_STEP_MS: i64 = 60_000;
-
-/// Until this time says otherwise, nothing that is worth a commit has closed.
-fn publication_step(windows: &Windows, closed_until: EventTime) -> i64 {
-    match windows.window.session_gap_micros() {
-        None => windows.pane_start_ms(closed_until.micros()),
-        Some(_) => closed_until.ms().div_euclid(SESSION_STEP_MS),
-    }
 }
 
 /// Whether a window takes no more rows once the watermark has come to `through`.

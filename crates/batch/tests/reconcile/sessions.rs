@@ -11,7 +11,8 @@ const MINUTE_MS: i64 = 60_000;
 const DAY_MS: i64 = 24 * 60 * MINUTE_MS;
 /// Three hours before the first midnight of the shop that is among the events.
 const START_MS: i64 = 1_747_267_200_000;
-const METRICS: &str = "CREATE MATERIALIZED VIEW visitas AS SELECT session(INTERVAL '10 minutes', id_usuario) AS janela, id_usuario,
+const METRICS: &str =
+    "CREATE MATERIALIZED VIEW visitas AS SELECT session(INTERVAL '10 minutes', id_usuario) AS janela, id_usuario,
     count(*) AS n, sum(quantidade) AS unidades, max(timestamp) AS ultimo FROM eventos_clientes AS e
     WHERE e.tipo_evento IN ('compra', 'clique') GROUP BY janela, id_usuario HAVING count(*) > 1;";
 

@@ -40,7 +40,9 @@ impl Cut {
     /// Errors where there is nothing to cut.
     pub(super) fn check(self, window: Window) -> Result<(), Diagnostic> {
         match (self.0, window.session_gap_micros()) {
-            (Some(at), None) => Err(at.error("only sessions are cut", "remove the option, or write session(...)".into())),
+            (Some(at), None) => {
+                Err(at.error("only sessions are cut", "remove the option, or write session(...)".into()))
+            }
             _ => Ok(()),
         }
     }

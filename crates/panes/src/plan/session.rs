@@ -41,7 +41,7 @@ pub(crate) struct SessionPlan {
 /// What a metric's aggregate reads: the topic's rows that meet its condition.
 pub(super) fn source(plan: &LogicalPlan) -> Option<&LogicalPlan> {
     match plan {
-        LogicalPlan::Aggregate(aggregate) => Some(&aggregate.input),
+        LogicalPlan::Aggregate(aggregate) => Some(aggregate.input.as_ref()),
         _ => plan.inputs().into_iter().find_map(source),
     }
 }
@@ -149,7 +149,12 @@ impl MetricPlan {
     }
 
     /// The same states as parts of these sessions.
-    pub(crate) fn in_sessions(&self, session: &SessionPlan, states: &RecordBatch, spans: &[Span]) -> Result<RecordBatch> {
+    pub(crate) fn in_sessions(
+        &self,
+        session: &SessionPlan,
+        states: &RecordBatch,
+        spans: &[Span],
+    ) -> Result<RecordBatch> {
         with_spans(states, [self.pane_index, session.last_index], spans)
     }
 }

@@ -49,10 +49,7 @@ impl<'a> Day<'a> {
     /// In milliseconds, the whole session within.
     fn bounds(&self, session: &SessionPlan, span: Span) -> Bounds {
         let end_micros = self.end_micros(session, span);
-        Bounds {
-            start_ms: span.first.div_euclid(MICROS_PER_MS),
-            end_ms: -(-end_micros).div_euclid(MICROS_PER_MS),
-        }
+        Bounds { start_ms: span.first.div_euclid(MICROS_PER_MS), end_ms: -(-end_micros).div_euclid(MICROS_PER_MS) }
     }
 }
 

@@ -11,7 +11,8 @@ use super::rows::{Event, all_rows, batch, fold, panes, plan, text};
 /// 2025-03-01, 02:00 in the zone of the shop, which is three hours behind.
 const START_SECONDS: i64 = 1_740_805_200;
 const GAP_SECONDS: i64 = 600;
-const SQL: &str = "CREATE MATERIALIZED VIEW m AS SELECT session(INTERVAL '10 minutes', id_usuario) AS janela, id_usuario, moeda,
+const SQL: &str =
+    "CREATE MATERIALIZED VIEW m AS SELECT session(INTERVAL '10 minutes', id_usuario) AS janela, id_usuario, moeda,
     count(*) AS n, sum(quantidade) AS q, count(DISTINCT id_produto) AS p, max(preco) AS m
     FROM eventos_clientes WHERE tipo_evento <> 'busca' GROUP BY janela, id_usuario, moeda ORDER BY id_usuario, moeda";
 

@@ -81,7 +81,8 @@ async fn sessions_are_published_once_over_stops_and_rebuilds() {
 /// A metric that is declared later has the history that it would have had, and goes on from there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_new_metric_of_sessions_has_its_history() {
-    const VISITS: &str = "CREATE MATERIALIZED VIEW visitas AS SELECT session(INTERVAL '20 minutes', id_usuario) AS janela, id_usuario,
+    const VISITS: &str =
+        "CREATE MATERIALIZED VIEW visitas AS SELECT session(INTERVAL '20 minutes', id_usuario) AS janela, id_usuario,
         count(*) AS n FROM eventos_clientes WHERE tipo_evento <> 'compra' GROUP BY janela, id_usuario;";
     let mut found = Vec::new();
     for declared_in in [0, 4] {

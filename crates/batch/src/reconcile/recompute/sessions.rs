@@ -7,8 +7,8 @@
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
-use arrow::compute::{concat_batches, filter_record_batch};
-use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
+use arrow::compute::{SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::common::internal_err;
 use datafusion::dataframe::DataFrame;
@@ -25,8 +25,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::window::Windows;
 
-use super::super::TimeRange;
-use super::{counted, seen_by, statement};
+use super::{TimeRange, counted, seen_by, statement};
 
 /// Sessions that end within this time are computed together: their events are sorted in memory.
 const STEP_MS: i64 = 3 * 3_600_000;
@@ -42,7 +41,7 @@ pub(super) struct SessionQuery<'a> {
 }
 
 impl SessionQuery<'_> {
-    /// The rows of all sessions that end in the range, in the metric's order.
+    /// The rows of all sessions that end in the range.
     pub(super) async fn rows(&self, archive: &Arc<dyn TableProvider>, range: TimeRange) -> Result<RecordBatch> {
         let mut found = Vec::new();
         let mut from_ms = range.from_ms;
@@ -52,9 +51,10 @@ impl SessionQuery<'_> {
             from_ms = step.to_ms;
         }
         let rows = concat_batches(&found[0].schema(), &found)?;
-        // Each step is in order for itself, and sessions overlap: once more, as a table has them.
-        let order = arrow::compute::sort_to_indices(rows.column(0), None, None)?;
-        Ok(arrow::compute::take_record_batch(&rows, &order)?)
+        // Sessions overlap: they are in order of their ends' steps only.
+        let columns = rows.columns().iter().map(|values| SortColumn { values: Arc::clone(values), options: None });
+        let order = lexsort_to_indices(&columns.collect::<Vec<_>>(), None)?;
+        Ok(take_record_batch(&rows, &order)?)
     }
 
     /// Looks further back until no session can have begun before what was read.
@@ -63,8 +63,7 @@ impl SessionQuery<'_> {
         let day_ms = self.windows.first_open_ms(step.from_ms);
         let gap_micros = self.gap_micros();
         // What HAVING leaves out of a part, it might not leave out of the whole.
-        let is_partial = |select: &datafusion::sql::sqlparser::ast::Select| select.having.is_none();
-        let looks_near = matches!(self.metric.query.body.as_ref(), SetExpr::Select(select) if is_partial(select));
+        let looks_near = matches!(self.metric.query.body.as_ref(), SetExpr::Select(select) if select.having.is_none());
         let mut before_ms = BEFORE_MS.max(4 * gap_micros / MICROS_PER_MS);
         loop {
             let since_ms = if looks_near { day_ms.max(step.from_ms - before_ms) } else { day_ms };
@@ -114,7 +113,7 @@ impl SessionQuery<'_> {
         let time = &self.topic.columns[self.topic.event_time].name;
         let names: Vec<String> = events.schema().fields().iter().map(|field| field.name().clone()).collect();
         let mut columns: Vec<_> = names.iter().map(ident).collect();
-        columns.push(cast(ident(time), arrow::datatypes::DataType::Int64).alias("_at"));
+        columns.push(cast(ident(time), DataType::Int64).alias("_at"));
         columns.push(starts_of(&self.windows, ident(time)).alias("_day"));
         let events = events.select(columns)?.unnest_columns(&["_day"])?;
         let from = select.from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
