@@ -58,18 +58,31 @@ impl Subject<'_> {
         let whole_from_ms = purged_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
         let from_ms = whole_from_ms.unwrap_or(from_ms).max(from_ms);
         let from = || lit(instant(from_ms * MICROS_PER_MS));
+        let gaps = metrics.iter().map(|metric| metric.window.session_gap_micros().unwrap_or_default());
+        let gap_micros = gaps.max().unwrap_or_default();
         let time = self.topic.columns[self.topic.event_time].name.as_str();
-        let counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name())).and(ident(time).gt_eq(from()));
-        let event_ms = match &stored.archive {
-            Some(archive) => oldest(&self.topic.name, archive.provider().await?, time, counted).await?,
-            None => None,
+        let since = async |micros: i64| {
+            let Some(archive) = &stored.archive else { return Ok(None) };
+            let is_counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+            let wanted = is_counted.and(ident(time).gt_eq(lit(instant(micros))));
+            oldest(&self.topic.name, archive.provider().await?, time, wanted).await
+        };
+        let event_ms = since(from_ms * MICROS_PER_MS).await?;
+        // A session whose last event is before that ends a gap after it.
+        let session_ms = match gap_micros {
+            0 => event_ms,
+            gap => since(from_ms * MICROS_PER_MS - gap).await?,
         };
         let mut first = None;
-        for (metric, table) in metrics.iter().zip(stored.tables) {
+        for (metric, table) in metrics.iter().zip(&stored.tables) {
             let windows = Windows::new(metric.window, self.settings.time_zone);
-            let first_window_ms = event_ms.map(|event_ms| windows.first_open_ms(event_ms));
+            let first_window_ms = match metric.window.session_gap_micros() {
+                None => event_ms.map(|event_ms| windows.first_open_ms(event_ms)),
+                Some(_) => session_ms.map(|event_ms| event_ms.max(from_ms)),
+            };
             let published_ms = match table {
                 Some((table, _)) => {
+                    let table = Arc::clone(table);
                     // Sessions are looked for where they end, which is after where the search goes on.
                     let (column, before_ms) = match metric.window.session_gap_micros() {
                         None => (WINDOW_START_COLUMN, 0),

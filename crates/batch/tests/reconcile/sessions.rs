@@ -97,22 +97,20 @@ async fn table(shop: &Shop, metric: &Metric) -> String {
 
 #[tokio::test]
 async fn sessions_of_panes_are_those_of_plain_sql() {
-    let shop = Shop::with(&[("more.sql", METRICS)]);
     // In the midst of the second day, with sessions open.
     for through_ms in [START_MS + 36 * 60 * MINUTE_MS, START_MS + 3 * DAY_MS] {
-        let shop = Shop { dir: tempfile::tempdir().expect("a folder"), ..Shop::with(&[("more.sql", METRICS)]) };
+        let shop = Shop::with(&[("more.sql", METRICS)]);
         let rows = archived(&shop, through_ms).await;
         publish(&shop, &rows, through_ms).await;
         let compared = compare(&shop).await;
         assert_eq!(compared.len(), 2);
         for metric in &compared {
             let (count, differences) = (metric.expected.num_rows(), metric.differences.num_rows());
-            assert!(count > 100 && differences == 0 && metric.failure.is_none(), "{metric:?}");
+            assert!(count > 50 && differences == 0 && metric.failure.is_none(), "{metric:?}");
             let published = table(&shop, shop.catalog.metric(&metric.metric).expect("a metric")).await;
             assert_eq!(published.lines().count() - 4, count, "none is left out");
         }
     }
-    drop(shop);
 }
 
 #[tokio::test]

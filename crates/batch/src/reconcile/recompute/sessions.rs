@@ -27,8 +27,11 @@ use vitral_schemas::window::Windows;
 
 use super::{TimeRange, counted, seen_by, statement};
 
-/// Sessions that end within this time are computed together: their events are sorted in memory.
+/// Sessions that end within this time are computed together: their events are sorted in memory. Who asks for a longer time than
+/// [`BUSY_MS`] at once knows of few events, or takes what a day has.
 const STEP_MS: i64 = 3 * 3_600_000;
+const BUSY_MS: i64 = 6 * 3_600_000;
+const LONG_STEP_MS: i64 = 24 * 3_600_000;
 /// How long before it events are read at first.
 const BEFORE_MS: i64 = 3 * 3_600_000;
 
@@ -45,8 +48,9 @@ impl SessionQuery<'_> {
     pub(super) async fn rows(&self, archive: &Arc<dyn TableProvider>, range: TimeRange) -> Result<RecordBatch> {
         let mut found = Vec::new();
         let mut from_ms = range.from_ms;
+        let step_ms = if range.to_ms - range.from_ms > BUSY_MS { LONG_STEP_MS } else { STEP_MS };
         while from_ms < range.to_ms || found.is_empty() {
-            let step = TimeRange { from_ms, to_ms: range.to_ms.min(from_ms + STEP_MS) };
+            let step = TimeRange { from_ms, to_ms: range.to_ms.min(from_ms + step_ms) };
             found.push(self.step(archive, step).await?);
             from_ms = step.to_ms;
         }
