@@ -71,7 +71,7 @@ fn forget_snapshots(dir: &Path) {
 #[tokio::test(flavor = "multi_thread")]
 async fn sessions_are_published_once_over_stops_and_rebuilds() {
     let (whole, rows) = run(false, |_| false).await;
-    assert!(rows > 100, "{rows}");
+    assert!(rows > 50, "{rows}");
     let (stopped, rebuilt) = tokio::join!(run(true, |_| false), run(true, |phase| phase % 2 == 0));
     assert_eq!(stopped.0["sessoes"], whole["sessoes"]);
     assert_eq!(rebuilt.0["sessoes"], whole["sessoes"]);
