@@ -12,6 +12,7 @@ mod page;
 mod paging;
 mod reconciliacao;
 mod refusals;
+mod sessions;
 mod shutdown;
 mod stored;
 mod world;

@@ -149,3 +149,68 @@ fn fragments_become_one_as_runs_are_merged() {
     assert!(panes.group_count() < 60, "4000 fragments became {}", panes.group_count());
     assert_eq!(all_rows(&panes).num_rows(), 2, "{}", text(&all_rows(&panes)));
 }
+
+/// A million users are to fit into 600 MiB, with what is made of their sessions for readers.
+#[test]
+fn a_fragment_takes_little_memory() {
+    const USERS: usize = 20_000;
+    let sql = include_str!("../../../../catalog/ecommerce/metrics/sessoes.sql");
+    let (topic, plan) = plan(sql);
+    let mut panes = panes(&plan);
+    let events: Vec<Event> = (0..USERS)
+        .map(|user| {
+            let mut event = event((0, 0, 1));
+            event[0].1 = format!("usuario-{user:08}");
+            event
+        })
+        .collect();
+    fold(&mut panes, &topic, 0, &batch(&topic, &events));
+    let bytes = panes.memory_bytes() / USERS;
+    assert!(bytes <= 200, "{bytes} bytes a fragment");
+    assert_eq!(all_rows(&panes).num_rows(), USERS);
+}
+
+#[test]
+#[ignore]
+fn measure_a_million() {
+    let sql = include_str!("../../../../catalog/ecommerce/metrics/sessoes.sql");
+    let (topic, plan) = plan(sql);
+    let mut panes = panes(&plan);
+    let rss = |what: &str| {
+        let status = std::fs::read_to_string("/proc/self/status").expect("status");
+        let line = |name: &str| status.lines().find(|line| line.starts_with(name)).unwrap_or("").to_owned();
+        eprintln!("{what}: {} {}", line("VmRSS"), line("VmHWM"));
+    };
+    rss("start");
+    let mut took = std::time::Duration::ZERO;
+    for round in 0..3i64 {
+        for part in 0..50usize {
+            let events: Vec<Event> = (0..20_000)
+                .map(|user| {
+                    let mut event = event((round * 300, 0, 1));
+                    event[0].1 = format!("usuario-{:08}", part * 20_000 + user);
+                    event
+                })
+                .collect();
+            let rows = batch(&topic, &events);
+            drop(events);
+            let began = std::time::Instant::now();
+            fold(&mut panes, &topic, (part % 4) as i32, &rows);
+            took += began.elapsed();
+        }
+        eprintln!("{} MiB of states, {} fragments, folding {took:?}", panes.memory_bytes() >> 20, panes.group_count());
+        rss("folded");
+    }
+    let watermark = Watermark::from_ms((START_SECONDS + 100) * 1_000);
+    let began = std::time::Instant::now();
+    let closed = panes.rows_of(|bounds| watermark.closes(bounds.end_ms, 0)).expect("rows");
+    eprintln!("closed {} in {:?}", closed.len(), began.elapsed());
+    let began = std::time::Instant::now();
+    panes.evict(watermark, 0).expect("nothing has ended");
+    eprintln!("evict {:?}", began.elapsed());
+    rss("evicted");
+    let began = std::time::Instant::now();
+    let rows = all_rows(&panes);
+    eprintln!("rows {} of {} MiB in {:?}", rows.num_rows(), rows.get_array_memory_size() >> 20, began.elapsed());
+    rss("rows");
+}
