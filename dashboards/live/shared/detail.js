@@ -12,6 +12,8 @@ import { STATE_TEXT, WindowStore, newestStart, windowState } from './windows.js'
 const HISTORY_ROWS = 300;
 const TABLE_ROWS = 25;
 const BAR_ROWS = 10;
+/** Sessions come as far as they have changed: then the newest are asked for again, at most this often. */
+const SESSIONS_AGAIN_MS = 2_000;
 const LIVE_TEXT = { open: 'ao vivo', connecting: 'conectando' };
 
 export class Detail {
@@ -30,6 +32,10 @@ export class Detail {
     this.stream = new Stream(
       `${metricPath(this.name)}/ao_vivo`,
       (message) => {
+        if (this.isOfSessions()) {
+          this.loadSoon();
+          return;
+        }
         this.store.replaceWindows(message.linhas);
         this.draw();
       },
@@ -71,6 +77,17 @@ export class Detail {
     this.metric = metric;
   }
 
+  isOfSessions() {
+    return this.metric.janela.startsWith('sessão');
+  }
+
+  loadSoon() {
+    this.again ??= setTimeout(() => {
+      this.again = null;
+      if (!this.closed) this.load();
+    }, SESSIONS_AGAIN_MS);
+  }
+
   async load() {
     try {
       const { body } = await getJson(metricPath(this.name), { limite: HISTORY_ROWS });
@@ -104,6 +121,10 @@ export class Detail {
     const start = newestStart(this.store.rows, now) ?? this.store.rows.at(-1)?.start ?? null;
     const newest = this.store.rows.filter((row) => row.start === start);
 
+    if (this.isOfSessions()) {
+      this.showSessions(columns);
+      return;
+    }
     setText(this.sub, newest.length
       ? `janela mais nova: ${period(newest[0].start, newest[0].end, now)} · ${windowText(this.metric.janela)}`
       : windowText(this.metric.janela));
@@ -128,6 +149,22 @@ export class Detail {
     // A window of one row says little by itself: then the table has the windows before it too.
     if (roles.keys.length) this.showTable(columns, newest, false);
     else this.showTable(columns, this.store.rows.filter((row) => row.start <= (start ?? 0)).slice(-TABLE_ROWS).reverse(), true);
+  }
+
+  /** Each is a window of its own: the newest as a table, without a chart. */
+  showSessions(columns) {
+    const rows = this.store.rows.slice(-TABLE_ROWS).reverse();
+    setText(this.sub, windowText(this.metric.janela));
+    this.tag.hidden = true;
+    this.select.hidden = true;
+    this.barList.hidden = true;
+    this.chartHost.hidden = true;
+    setState(this.state, this.live === 'open' ? 'live' : 'connecting');
+    setText(this.state, LIVE_TEXT[this.live] ?? LIVE_TEXT.connecting);
+    const nothing = this.loaded ? 'Nenhuma sessão ainda' : 'Carregando…';
+    const empty = this.failure || (rows.length ? '' : nothing);
+    setOverlay(this.content, empty, this.failure || !this.loaded ? '' : 'A primeira aparece assim que houver eventos.');
+    this.showTable(columns, rows, true);
   }
 
   showMeasures(measures) {
@@ -192,6 +229,7 @@ export class Detail {
 
   close() {
     this.closed = true;
+    clearTimeout(this.again);
     this.stream.close();
     this.history?.destroy();
   }
