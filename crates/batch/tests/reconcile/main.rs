@@ -285,7 +285,8 @@ fn reconcile_rows(rows: &RecordBatch, plan: &MetricPlan, topic: &Topic) -> Recor
     let times = events.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
     let state = plan.fold(&events, &pane_column(&plan.windows, times)).expect("folded");
     let finished = plan.finish(vec![state]).expect("finished");
-    vitral_panes::stored_rows(&plan.metric, &plan.windows, &finished).expect("rows")
+    let rows = vitral_panes::stored_rows(&plan.metric, &plan.windows, &finished).expect("rows");
+    vitral_panes::in_order(&plan.metric, &rows).expect("ordered")
 }
 
 #[tokio::test]

@@ -18,7 +18,7 @@ use crate::{Diagnostic, Position};
 /// The column that stands for a session's last event in a metric's rewritten SQL; [`PANE_COLUMN`] is its first.
 pub const SESSION_LAST_COLUMN: &str = "_last";
 
-const FORM: &str = "write session(INTERVAL '30 minutes', id_usuario) AS janela";
+const FORM: &str = "write session(INTERVAL '30 minutes', key) AS janela, with a column of the topic as its key";
 const DAY_MS: i64 = 86_400_000;
 
 /// Where sessions end however long their key goes on.
