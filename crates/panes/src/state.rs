@@ -129,6 +129,13 @@ impl MetricPanes {
         self.dirty.extend(starts);
     }
 
+    /// The same for all that there are.
+    pub fn touch_all(&mut self) {
+        let panes = self.partitions.values().flatten().flat_map(|run| &run.panes);
+        self.dirty
+            .extend(panes.flat_map(|pane| self.plan.windows.windows_of(pane.pane_ms)).map(|window| window.start_ms));
+    }
+
     /// The states as they are now.
     pub fn states(&self) -> PaneStates {
         PaneStates::new(Arc::clone(&self.plan), self.partitions.values().flatten().map(Arc::clone).collect())

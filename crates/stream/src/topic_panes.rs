@@ -112,6 +112,11 @@ impl LiveMetric {
         self.panes.plan()
     }
 
+    /// Whether its windows are sessions.
+    pub fn is_of_sessions(&self) -> bool {
+        self.plan().windows.window.session_gap_micros().is_some()
+    }
+
     /// Whether rows are folded into it.
     pub fn is_active(&self) -> bool {
         !matches!(self.state, VersionState::SetAside | VersionState::Retired)
@@ -313,15 +318,20 @@ impl TopicPanes {
         let Some(watermark) = metric.settled_through().filter(|_| metric.is_active()) else { return };
         let (windows, closed_until) = (metric.plan().windows, watermark.late_before(lateness_ms));
         let first_open_ms = windows.first_open_ms(closed_until.ms());
-        let open = match windows.window.session_gap_micros() {
-            None => metric.open.since(first_open_ms),
-            Some(_) => Some(metric.open.ended(first_open_ms, closed_until.micros())),
+        let open = if metric.is_of_sessions() {
+            Some(metric.open.ended(first_open_ms, closed_until.micros()))
+        } else {
+            metric.open.since(first_open_ms)
         };
         if let Some(open) = open {
             metric.open = Arc::new(open);
         }
         metric.unfinished.retain(|start_ms| *start_ms >= first_open_ms);
         let evicted = metric.panes.evict(watermark, lateness_ms).and_then(|()| metric.account_for_open());
+        if metric.is_of_sessions() {
+            // What was shown may have taken a session for ended that goes on.
+            metric.panes.touch_all();
+        }
         if let Err(error) = evicted {
             self.set_aside_at(index, error.reason());
         }

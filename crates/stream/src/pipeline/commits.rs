@@ -9,6 +9,7 @@ use vitral_schemas::event_time::Watermark;
 use super::{Pipeline, Timing};
 use crate::committer::{CommitterEvent, Job};
 use crate::error::StreamError;
+use crate::topic_panes::LiveMetric;
 
 /// The pipeline's end of the committer, which serves one job at a time.
 pub(super) struct CommitterLink {
@@ -100,9 +101,15 @@ impl Pipeline {
                 self.publish_closed()?;
             }
             CommitterEvent::Published { tables, watermark } => {
+                let mut are_sessions = false;
                 for (version, table) in tables {
                     self.state.panes.published(&version, watermark);
+                    are_sessions |= self.state.panes.get(&version).is_some_and(LiveMetric::is_of_sessions);
                     self.publisher.view.published.insert(version, table);
+                }
+                // A session that was shown as ended may have gone on since the last refresh: it is neither published nor in that refresh.
+                if are_sessions && self.publisher.live.is_some() {
+                    self.refresh(Timing::Now);
                 }
             }
             CommitterEvent::Adopted { version, table } => {
