@@ -107,7 +107,7 @@ impl Pipeline {
                     are_sessions |= self.state.panes.get(&version).is_some_and(LiveMetric::is_of_sessions);
                     self.publisher.view.published.insert(version, table);
                 }
-                // A session that was shown as ended may have gone on since the last refresh: it is neither published nor in that refresh.
+                // A session that the last refresh took for ended may have grown since: it is neither published nor shown.
                 if are_sessions && self.publisher.live.is_some() {
                     self.refresh(Timing::Now);
                 }
