@@ -22,6 +22,7 @@ mod restart;
 mod sizes;
 mod skips;
 mod snapshots;
+mod tables;
 mod waiting;
 mod watermarks;
 mod world;
