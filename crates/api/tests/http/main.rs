@@ -14,4 +14,5 @@ mod reconciliacao;
 mod refusals;
 mod shutdown;
 mod stored;
+mod tables;
 mod world;
