@@ -29,6 +29,7 @@ mod keyed;
 mod layers;
 mod metric;
 pub mod names;
+mod newest;
 mod planning;
 mod position;
 mod profile;

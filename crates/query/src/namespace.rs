@@ -90,7 +90,7 @@ impl Namespace {
             }
             Some(Meaning::View(declared)) => {
                 let schema = names.schema_of(&declared.position);
-                let planned = plan_query(self.session()?.as_ref(), &declared.query, schema).await;
+                let planned = plan_query(self.session()?.as_ref(), catalog, &declared.query, schema).await;
                 planned.map_err(|source| statement_error(source, &declared.position))?
             }
             Some(Meaning::Reference) => {

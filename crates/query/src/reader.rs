@@ -178,7 +178,7 @@ impl Reader {
         }
         state.register_udf(Arc::new(committed_watermark(smallest_watermark(point, needs))))?;
         let state = Namespace::over(&self.namespace, point.clone(), state);
-        let plan = plan_query(&state, query, needs.schema()).await?;
+        let plan = plan_query(&state, &self.namespace.catalog, query, needs.schema()).await?;
         Ok(Planned { plan, state })
     }
 
