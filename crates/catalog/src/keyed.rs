@@ -60,6 +60,14 @@ pub struct KeyedColumn {
     call: Function,
 }
 
+/// What a SELECT consists of.
+struct Columns {
+    keys: Vec<String>,
+    /// Of the keys, in their order.
+    expressions: Vec<Expr>,
+    others: Vec<KeyedColumn>,
+}
+
 /// How states of a column merge, and what becomes of the merged one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Merge {
@@ -103,16 +111,16 @@ impl KeyedView {
             let remedy = "leave it out, and write WHERE in a view or an endpoint over the table";
             return Err(position.at(having.span()).error("HAVING cannot stand in a table that is kept", remedy.into()));
         }
-        let (keys, key_expressions, columns) = take_columns(&select, position)?;
+        let Columns { keys, expressions, others } = take_columns(&select, position)?;
         let view = Self {
             name,
             description: head_comment(file_text),
             topic,
             topic_position,
             keys,
-            columns,
+            columns: others,
             position: position.clone(),
-            key_expressions,
+            key_expressions: expressions,
             select,
             text,
         };
@@ -179,10 +187,7 @@ fn hash<'a>(parts: impl IntoIterator<Item = &'a str>) -> String {
 }
 
 /// Names and expressions of the keys, and the aggregates.
-fn take_columns(
-    select: &Select,
-    position: &Position,
-) -> Result<(Vec<String>, Vec<Expr>, Vec<KeyedColumn>), Diagnostic> {
+fn take_columns(select: &Select, position: &Position) -> Result<Columns, Diagnostic> {
     let GroupByExpr::Expressions(groups, modifiers) = &select.group_by else {
         return Err(position.error("GROUP BY ALL is not supported", "name the columns to group by".into()));
     };
@@ -225,7 +230,7 @@ fn take_columns(
             "a row is known by its key: select every column of GROUP BY".into(),
         ));
     }
-    Ok((keys, expressions, columns))
+    Ok(Columns { keys, expressions, others: columns })
 }
 
 /// Whether an item of GROUP BY means this one of the SELECT: by its number, its name or its expression.

@@ -7,6 +7,7 @@ use datafusion::prelude::concat_ws;
 use vitral_engine::text_bucket;
 
 use super::KeyedTable;
+use super::compute::Opening;
 use crate::archive::ArchiveReader;
 use crate::error::StoreError;
 use crate::history::History;
@@ -50,7 +51,7 @@ impl KeyedTable {
             let published = self.next_offset(&reached.log, reached.partition).await?;
             reached.next = published.unwrap_or_default().min(reached.next);
         }
-        let (opening, ranges, _) = self.opening(archive, &reach).await?;
+        let Opening { states: opening, ranges, .. } = self.opening(archive, &reach).await?;
         let ranges: Vec<Range> = ranges.into_iter().filter(|range| range.from < range.until).collect();
         self.learn_logs(archive, &ranges).await?;
         let of_stream = stream_rows(&self.plan.topic, archive, &ranges, &self.logs).await?;

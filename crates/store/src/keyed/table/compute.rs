@@ -9,11 +9,21 @@ use crate::archive::{ArchiveReader, Reached};
 use crate::error::StoreError;
 use crate::keyed::source::{Range, STREAM, stream_rows};
 
+/// Where a computation begins.
+pub(super) struct Opening {
+    /// The opening balances.
+    pub(super) states: Option<LogicalPlan>,
+    /// The offsets of the archive's rows behind them.
+    pub(super) ranges: Vec<Range>,
+    /// Since when both together are whole, in milliseconds; none if they are of all events.
+    pub(super) since_ms: Option<i64>,
+}
+
 impl KeyedTable {
     /// Replaces all that came from the stream by what the opening balances and the archive give.
     pub(super) async fn compute(&mut self, archive: &ArchiveReader, replays: i64) -> Result<(), StoreError> {
         let reach = archive.reach().await?;
-        let (opening, ranges, since_ms) = self.opening(archive, &reach).await?;
+        let Opening { states: opening, ranges, since_ms } = self.opening(archive, &reach).await?;
         self.learn_logs(archive, &ranges).await?;
         let rows = stream_rows(&self.plan.topic, archive, &ranges, &self.logs).await?;
         let mut states = self.plan.partial(rows).map_err(self.failed())?;
@@ -31,11 +41,7 @@ impl KeyedTable {
     }
 
     /// What is in before the archive's rows, the offsets of those, and since when both together are whole.
-    pub(super) async fn opening(
-        &self,
-        archive: &ArchiveReader,
-        reach: &[Reached],
-    ) -> Result<(Option<LogicalPlan>, Vec<Range>, Option<i64>), StoreError> {
+    pub(super) async fn opening(&self, archive: &ArchiveReader, reach: &[Reached]) -> Result<Opening, StoreError> {
         let balance = self.balance().await?;
         let mut since_ms = match &balance {
             Some(balance) => balance.since_ms().await?,
@@ -53,11 +59,11 @@ impl KeyedTable {
             }
             ranges.push(Range::new(reached, from.min(reached.next)));
         }
-        let opening = match &balance {
+        let states = match &balance {
             Some(balance) => Some(balance.states().await?),
             None => None,
         };
-        Ok((opening, ranges, since_ms))
+        Ok(Opening { states, ranges, since_ms })
     }
 }
 
