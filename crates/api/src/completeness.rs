@@ -38,8 +38,13 @@ pub(crate) struct Figures<'a> {
 
 impl<'a> Figures<'a> {
     pub(crate) fn of(metric: &'a MetricView) -> Self {
-        let completeness = &metric.completeness;
         let windows = PublishedWindows::of(&metric.published);
+        let of_topic = Self::of_topic(&metric.completeness, windows.and_then(|windows| windows.since_ms));
+        Self { versao_anterior_ate: watermark_text(windows.and_then(|windows| windows.earlier_until_ms)), ..of_topic }
+    }
+
+    /// Of a table that is whole for events since this time, or for all.
+    pub(crate) fn of_topic(completeness: &'a Completeness, since_ms: Option<i64>) -> Self {
         Self {
             marca_dagua: watermark_text(completeness.watermark_ms),
             lidas: completeness.read,
@@ -49,8 +54,8 @@ impl<'a> Figures<'a> {
             recusadas: completeness.refused,
             puladas: completeness.skipped,
             particoes_ociosas: &completeness.idle_partitions,
-            desde: watermark_text(windows.and_then(|windows| windows.since_ms)),
-            versao_anterior_ate: watermark_text(windows.and_then(|windows| windows.earlier_until_ms)),
+            desde: watermark_text(since_ms),
+            versao_anterior_ate: None,
         }
     }
 }
@@ -59,10 +64,10 @@ impl<'a> Figures<'a> {
 /// while one topic has none. With several topics an idle partition carries its topic's name.
 pub(crate) fn headers(view: &View, needs: &Needs) -> HeaderMap {
     let found = needs.topics.iter().filter_map(|name| Some((name.as_str(), of_topic(view, needs, name)?)));
-    of(&found.collect::<Vec<_>>())
+    of_topics(&found.collect::<Vec<_>>())
 }
 
-fn of(found: &[(&str, &Completeness)]) -> HeaderMap {
+pub(crate) fn of_topics(found: &[(&str, &Completeness)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
     if found.is_empty() {
         return headers;
@@ -93,7 +98,7 @@ fn of(found: &[(&str, &Completeness)]) -> HeaderMap {
 
 /// The same for one metric, whose JSON has them inside.
 pub(crate) fn of_metric(metric: &MetricView) -> HeaderMap {
-    of(&[(&metric.topic, &metric.completeness)])
+    of_topics(&[(&metric.topic, &metric.completeness)])
 }
 
 fn watermark_text(watermark_ms: Option<i64>) -> Option<String> {

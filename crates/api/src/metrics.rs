@@ -2,23 +2,29 @@
 
 mod changed_rows;
 mod cursor;
+mod keyed;
 mod list;
 mod live;
 mod page;
+mod streams;
 
 use arrow::array::RecordBatch;
 use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use vitral_panes::view::{MetricFailure, MetricView};
-use vitral_query::{JsonRows, QueryError, utc_text};
+use vitral_query::{Format, JsonRows, QueryError, Rows, utc_text};
 use vitral_schemas::time::MICROS_PER_MS;
 
 use crate::completeness::Figures;
 
 pub(crate) use self::list::list;
-pub(crate) use self::live::{LiveStreams, live};
+pub(crate) use self::live::live;
 pub(crate) use self::page::page;
+pub(crate) use self::streams::LiveStreams;
+
+/// Rows of a page.
+const LIMIT_DEFAULT: usize = 100;
 
 /// The answer for one metric, the same from a page and from a stream.
 #[derive(Serialize)]
@@ -45,6 +51,16 @@ impl Failure {
 }
 
 fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
+    json(name, rows, Figures::of(shown), shown.failure(), bytes_max)
+}
+
+fn json(
+    name: &str,
+    rows: &RecordBatch,
+    completude: Figures<'_>,
+    failure: Option<MetricFailure>,
+    bytes_max: usize,
+) -> Result<Vec<u8>, QueryError> {
     let mut linhas = JsonRows::new();
     if !linhas.push_within(rows, bytes_max)? {
         return Err(QueryError::TooLarge(bytes_max));
@@ -52,9 +68,14 @@ fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize
     let external = |error| ArrowError::ExternalError(error);
     let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
     let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
-    let document =
-        Document { nome: name, linhas, completude: Figures::of(shown), falha: shown.failure().map(Failure::of) };
+    let document = Document { nome: name, linhas, completude, falha: failure.map(Failure::of) };
     Ok(serde_json::to_vec(&document).map_err(|error| external(error.into()))?)
+}
+
+fn csv(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
+    let mut rows = Rows::new(Format::Csv, &batch.schema());
+    let is_whole = rows.push(batch, 0, bytes_max)? == batch.num_rows();
+    if is_whole { Ok(rows.finish()) } else { Err(QueryError::TooLarge(bytes_max)) }
 }
 
 /// A metric's path: its name may hold anything that a quoted identifier may.

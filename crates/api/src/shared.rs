@@ -5,7 +5,7 @@ use std::sync::Arc;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_catalog::{Catalog, DomainSettings, Metric};
-use vitral_panes::view::{MetricView, View, ViewReceiver};
+use vitral_panes::view::{KeyedTableView, MetricView, View, ViewReceiver};
 use vitral_query::{Principal, ReadPoint, Reader};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::notice::NoticeReceiver;
@@ -53,9 +53,19 @@ impl Shared {
         })
     }
 
+    /// A table with one row for each key.
+    pub(crate) fn keyed<'a>(&self, view: &'a View, name: &str) -> Result<&'a KeyedTableView, Problem> {
+        let topic = self.catalog.keyed_view(name).map_or(name, |keyed| keyed.topic.as_str());
+        view.keyed.get(name).ok_or_else(|| match view.topics_waiting.get(topic) {
+            Some(reason) => Problem::topic_waiting(topic, reason),
+            None => Problem::unavailable(name),
+        })
+    }
+
     pub(crate) fn metric<'a>(&'a self, view: &'a View, name: &str) -> Result<(&'a Metric, &'a MetricView), Problem> {
         let Some(metric) = self.catalog.metric(name) else {
-            let known: Vec<_> = self.catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
+            let known = self.catalog.metrics.iter().map(|metric| metric.name.as_str());
+            let known: Vec<_> = known.chain(self.catalog.keyed.iter().map(|view| view.name.as_str())).collect();
             return Err(Problem::unknown_metric(name, &known));
         };
         let shown = view.metrics.get(name).ok_or_else(|| match view.topics_waiting.get(&metric.topic) {

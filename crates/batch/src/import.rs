@@ -220,10 +220,11 @@ impl Import {
         let mut history = History::open(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
         let stream_from_ms = match &archive {
-            Some(archive) => {
+            // Where no row is ever late, order is by event time alone, whenever a row comes.
+            Some(archive) if !self.topic.is_never_late() => {
                 archive.watermark().await?.map(|watermark| watermark.late_before(self.topic.lateness_ms).ms())
             }
-            None => None,
+            _ => None,
         };
         let mut taken: Vec<String> = replaced.map(str::to_owned).into_iter().collect();
         if !taken.is_empty() && !taken.iter().any(|taken| taken == id) {

@@ -186,7 +186,8 @@ impl Jobs<'_> {
         let end_ms = day_start_ms(self.zone, next_day(last));
         for (topic, stored) in tables.read_by(&table.query, &table.position) {
             let Some(archive) = &stored.reader else { continue };
-            let closes_ms = end_ms + topic.lateness_ms;
+            // Rows that are never late come when they come: a day is over with its end.
+            let closes_ms = if topic.is_never_late() { end_ms } else { end_ms + topic.lateness_ms };
             // Before the first event there is no watermark, and the clock is all that is known.
             let reached_ms = archive.watermark().await?.map_or_else(|| Utc::now().timestamp_millis(), Watermark::ms);
             if reached_ms < closes_ms {

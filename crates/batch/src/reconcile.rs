@@ -4,6 +4,7 @@
 
 mod compare;
 pub mod continuous;
+mod keyed;
 pub mod offsets;
 mod once_per_window;
 mod recompute;
@@ -28,6 +29,7 @@ use vitral_schemas::window::Windows;
 use vitral_store::{Archive, ArchiveReader, Layout, Location, MetricTable};
 
 pub use self::compare::SIDE_COLUMN;
+pub use self::keyed::{BUCKETS, bring_up_to_date, keyed_plans, reconcile_keyed};
 pub use self::search::first_ms;
 pub(crate) use self::search::next_ms;
 use crate::engine::Engine;
@@ -317,6 +319,12 @@ pub async fn repair(
 ) -> Result<usize, BatchError> {
     let mut repaired = 0;
     for found in compared.iter().filter(|found| found.differs()) {
+        if let Some(view) = catalog.keyed_view(&found.metric)
+            && let Some(topic) = catalog.topic(&view.topic)
+        {
+            keyed::repair(view, topic, settings, store).await?;
+            repaired += 1;
+        }
         let Some(metric) = catalog.metric(&found.metric) else { continue };
         let Some(topic) = catalog.topic(&metric.topic) else { continue };
         let wanted = compare::closed(metric, topic, found.range, found.published_through_ms);

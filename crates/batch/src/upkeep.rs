@@ -1,13 +1,16 @@
 //! Upkeep of what is stored: small files become large ones, old rows become cold, and rows that are too old go away.
 
+use std::sync::Arc;
+
 use chrono::{DateTime, TimeDelta, Utc};
 use serde_json::json;
 use vitral_catalog::Catalog;
 use vitral_schemas::topic::Topic;
 use vitral_store::archive::{self, LastRetention, Limits, Outlook, RetentionConcern, RetentionReport};
+use vitral_store::keyed::keep_balances;
 use vitral_store::lease::{Holder, Lease, UPKEEP};
 use vitral_store::maintenance::{self, Compacted};
-use vitral_store::{Act, Location, StoreError};
+use vitral_store::{Act, KeyedPlan, Location, StoreError};
 
 use crate::error::BatchError;
 
@@ -109,8 +112,16 @@ impl<'a> PlannedRetention<'a> {
     }
 
     /// Does it, and records that; none if the archive went away meanwhile.
-    pub async fn apply(self, store: &Location) -> Result<Option<RetentionReport>, BatchError> {
-        let Self { topic, limits, outlook: Outlook { total, .. }, .. } = self;
+    /// First the opening balances of tables that are kept up to date are kept, if rows go.
+    pub async fn apply(
+        self,
+        tables: &[Arc<KeyedPlan>],
+        store: &Location,
+    ) -> Result<Option<RetentionReport>, BatchError> {
+        let Self { topic, limits, outlook: Outlook { total, going, .. }, .. } = self;
+        if going > 0 {
+            keep_balances(tables, store).await?;
+        }
         let act = || {
             let before = json!({ "linhas": total }).to_string();
             Act::of_command("reter", topic.name.clone()).before(before)

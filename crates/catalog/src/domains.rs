@@ -41,6 +41,7 @@ struct Owner {
 pub(super) enum Kind {
     Topic,
     Metric,
+    Keyed,
     Reference,
     View,
     Endpoint,
@@ -72,7 +73,7 @@ pub(super) enum Found<'a> {
 impl Kind {
     fn space(self) -> Space {
         match self {
-            Self::Topic | Self::Metric | Self::Reference | Self::View => Space::Tables,
+            Self::Topic | Self::Metric | Self::Keyed | Self::Reference | Self::View => Space::Tables,
             Self::Endpoint => Space::Endpoints,
             Self::Job => Space::Jobs,
             Self::Check => Space::Checks,

@@ -109,6 +109,7 @@ impl Catalog {
             |metric| &metric.name,
             |metric| place(Kind::Metric, &mut metric.name, &metric.position),
         );
+        put(&mut self.keyed, above.keyed, |view| &view.name, |view| place(Kind::Keyed, &mut view.name, &view.position));
         put(
             &mut self.references,
             above.references,

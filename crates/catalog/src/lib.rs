@@ -10,6 +10,7 @@
 //! | `CREATE VIEW name WITH (check = '...') AS SELECT ...` | a [`Check`] of quality |
 //! | `CREATE VIEW name WITH (profile_for = '...') AS SELECT ... FROM arquivo` | a [`Profile`] of files |
 //! | `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...` | a [`Metric`] |
+//! | `CREATE MATERIALIZED VIEW name AS SELECT key, ... GROUP BY key` | a [`KeyedView`] |
 //!
 //! Parsing checks everything that can be said of the text alone; what needs types is checked where it is planned.
 //! Every error is a [`Diagnostic`] that names file, line, column and remedy.
@@ -24,9 +25,11 @@ mod endpoint;
 mod expressions;
 mod import;
 mod job;
+mod keyed;
 mod layers;
 mod metric;
 pub mod names;
+mod newest;
 mod planning;
 mod position;
 mod profile;
@@ -48,6 +51,7 @@ use self::domains::Domains;
 pub use self::endpoint::Endpoint;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
+pub use self::keyed::{KeyedColumn, KeyedView, Merge, ORDER_PREFIX, ROW_ORDER_COLUMN, UPDATED_COLUMN};
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, SESSION_LAST_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
 pub use self::planning::planning_errors;
@@ -90,6 +94,8 @@ pub struct Catalog {
     pub views: Vec<View>,
     /// Windowed metrics.
     pub metrics: Vec<Metric>,
+    /// Tables that are kept up to date, one row for each key.
+    pub keyed: Vec<KeyedView>,
     /// Paths of the API.
     pub endpoints: Vec<Endpoint>,
     /// Tables of the warehouse.
@@ -144,6 +150,16 @@ impl Catalog {
         self.metrics.iter().find(|metric| metric.name == name)
     }
 
+    /// The table of this name that is kept up to date.
+    pub fn keyed_view(&self, name: &str) -> Option<&KeyedView> {
+        self.keyed.iter().find(|view| view.name == name)
+    }
+
+    /// The tables that are kept up to date from a topic.
+    pub fn keyed_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a KeyedView> {
+        self.keyed.iter().filter(move |view| view.topic == topic)
+    }
+
     /// How files are imported into the topic of this name, or into a view of one.
     pub fn import_target(&self, name: &str) -> Option<(&Topic, ImportTarget)> {
         if let Some(topic) = self.topic(name) {
@@ -185,6 +201,9 @@ impl Catalog {
         for metric in &mut self.metrics {
             resolve(&mut metric.topic, &metric.position);
         }
+        for view in &mut self.keyed {
+            resolve(&mut view.topic, &view.position);
+        }
         for profile in &mut self.profiles {
             resolve(&mut profile.table, &profile.source);
         }
@@ -198,12 +217,22 @@ impl Catalog {
     /// Metrics read topics of the catalog, and what can be imported goes into one.
     fn check_references(&mut self, errors: &mut Vec<Diagnostic>) {
         self.resolve_references();
-        for metric in &self.metrics {
-            if self.topic(&metric.topic).is_none() && !self.is_unread(domains::plain(&metric.topic)) {
+        let metrics = self.metrics.iter().map(|metric| ("metric", &metric.name, &metric.topic, &metric.topic_position));
+        let keyed = self.keyed.iter().map(|view| ("table", &view.name, &view.topic, &view.topic_position));
+        for (kind, name, topic, position) in metrics.chain(keyed) {
+            if self.topic(topic).is_none() && !self.is_unread(domains::plain(topic)) {
                 let known: Vec<_> = self.topics.iter().map(|topic| topic.name.as_str()).collect();
-                errors.push(metric.topic_position.error(
-                    format!("metric {} reads {}, which is not a topic", metric.name, metric.topic),
+                errors.push(position.error(
+                    format!("{kind} {name} reads {topic}, which is not a topic"),
                     format!("read one of the topics: {}", known.join(", ")),
+                ));
+            }
+        }
+        for metric in &self.metrics {
+            if self.topic(&metric.topic).is_some_and(Topic::is_never_late) {
+                errors.push(metric.topic_position.error(
+                    format!("metric {}: its windows never close, as no row of {} is late", metric.name, metric.topic),
+                    "give the topic a lateness such as '1 hour', or write a table with one row for each key: without janela".into(),
                 ));
             }
         }

@@ -14,7 +14,7 @@ use std::ops::ControlFlow;
 use datafusion::sql::sqlparser::{
     ast::{
         Expr, GroupByExpr, Ident, LimitClause, ObjectNamePart, OrderByKind, Query, Select, SelectItem, SetExpr,
-        Spanned, TableFactor,
+        Spanned, TableFactor, Visit,
     },
     tokenizer::Span,
 };
@@ -153,15 +153,7 @@ impl Metric {
 
     /// The functions that it calls and that give other rows than their first version did, each with its version.
     pub(super) fn changed_functions(&self) -> String {
-        let mut called = BTreeSet::new();
-        expressions::look(self.query.as_ref(), &mut |expr| {
-            if let Expr::Function(function) = expr {
-                let name = function.name.to_string().to_lowercase();
-                called.extend(CHANGED_FUNCTIONS.iter().filter(|(names, _)| names.contains(&name.as_str())));
-            }
-            ControlFlow::Continue(())
-        });
-        called.into_iter().map(|(names, version)| format!("{} {version};", names[0])).collect()
+        called_functions(self.query.as_ref())
     }
 
     /// The statement that declares it, as [`super::Catalog::older_metric`] reads it again.
@@ -183,8 +175,41 @@ impl Metric {
     }
 }
 
+/// The functions of ours that a statement calls and that give other rows than their first version did, each with its version.
+pub(super) fn called_functions<T: Visit>(statement: &T) -> String {
+    let mut called = BTreeSet::new();
+    expressions::look(statement, &mut |expr| {
+        if let Expr::Function(function) = expr {
+            let name = function.name.to_string().to_lowercase();
+            called.extend(CHANGED_FUNCTIONS.iter().filter(|(names, _)| names.contains(&name.as_str())));
+        }
+        ControlFlow::Continue(())
+    });
+    called.into_iter().map(|(names, version)| format!("{} {version};", names[0])).collect()
+}
+
+/// Whether a statement has a window: one that has none is a table with one row for each key.
+pub(super) fn has_window(query: &Query) -> bool {
+    let SetExpr::Select(select) = query.body.as_ref() else { return true };
+    let is_janela = |expr: &Expr| matches!(expr, Expr::Identifier(ident) if is_window_alias(ident));
+    let is_grouped = matches!(&select.group_by, GroupByExpr::Expressions(groups, _) if groups.iter().any(is_janela));
+    let is_selected = select.projection.iter().any(|item| match item {
+        SelectItem::ExprWithAlias { alias, .. } => is_window_alias(alias),
+        _ => false,
+    });
+    let mut is_called = false;
+    expressions::look(select.as_ref(), &mut |expr| match expr {
+        Expr::Function(function) if !matches!(window_of(function, &Position::file("")), Ok(None)) => {
+            is_called = true;
+            ControlFlow::Break(())
+        }
+        _ => ControlFlow::Continue(()),
+    });
+    is_grouped || is_selected || is_called
+}
+
 /// The comment lines at the head of a file, without their dashes.
-fn head_comment(text: &str) -> String {
+pub(super) fn head_comment(text: &str) -> String {
     let lines = text.lines().map(str::trim).take_while(|line| line.starts_with("--"));
     lines.map(|line| line.trim_start_matches('-').trim()).collect::<Vec<_>>().join(" ")
 }
@@ -229,7 +254,7 @@ fn take_limit(query: &mut Query, position: &Position) -> Result<Option<usize>, D
     })
 }
 
-fn refuse_extras(query: &Query, position: &Position) -> Result<(), Diagnostic> {
+pub(super) fn refuse_extras(query: &Query, position: &Position) -> Result<(), Diagnostic> {
     let found = if query.with.is_some() {
         Some("WITH")
     } else if query.fetch.is_some() {
@@ -249,7 +274,7 @@ fn refuse_extras(query: &Query, position: &Position) -> Result<(), Diagnostic> {
 }
 
 /// The topic, as it is written; from here on the query names it without its domain.
-fn topic_of(select: &mut Select, position: &Position) -> Result<(String, Position), Diagnostic> {
+pub(super) fn topic_of(select: &mut Select, position: &Position) -> Result<(String, Position), Diagnostic> {
     let remedy = "read one topic; join its rows with other tables when reading, in a view or an endpoint";
     if select.distinct.is_some() {
         return Err(position.error("SELECT DISTINCT cannot stand in a metric", "group by the columns instead".into()));

@@ -48,6 +48,11 @@ pub enum Meaning {
         /// The one that it reads.
         topic: String,
     },
+    /// A table that is kept up to date, one row for each key.
+    Keyed {
+        /// The one that it reads.
+        topic: String,
+    },
     /// A statement that gives the rows when it is read.
     View(ViewQuery),
     /// A table that the engine keeps.
@@ -133,6 +138,9 @@ impl Names {
         }
         for metric in &catalog.metrics {
             names.declare(&metric.name, Meaning::Metric { topic: metric.topic.clone() }, &metric.position);
+        }
+        for view in &catalog.keyed {
+            names.declare(&view.name, Meaning::Keyed { topic: view.topic.clone() }, &view.position);
         }
         for view in &catalog.views {
             let (reads, errors) = names.named_by(&view.query, &view.source);
@@ -263,7 +271,7 @@ impl Names {
             Meaning::Topic => {
                 needs.topics.insert(name.to_owned());
             }
-            Meaning::Metric { topic } => {
+            Meaning::Metric { topic } | Meaning::Keyed { topic } => {
                 needs.topics.insert(topic.clone());
             }
             Meaning::Engine(EngineTable::Ledger) => {
@@ -297,6 +305,9 @@ fn refusal(meaning: &Meaning, scope: Scope) -> Option<&'static str> {
             Some("is a table of the engine that is not served")
         }
         (Scope::History, Meaning::Metric { .. }) => Some("is a live metric, which jobs and checks cannot read"),
+        (Scope::History, Meaning::Keyed { .. }) => {
+            Some("is a table that is kept up to date, which jobs and checks cannot read")
+        }
         (Scope::History, Meaning::Engine(_)) => Some("is a table of the engine, which jobs and checks cannot read"),
         _ => None,
     }
@@ -307,6 +318,7 @@ fn kind(meaning: &Meaning) -> &'static str {
         Meaning::Topic => "a topic",
         Meaning::Reference => "a reference table",
         Meaning::Metric { .. } => "a metric",
+        Meaning::Keyed { .. } => "a table that is kept up to date",
         Meaning::View(_) => "a view",
         Meaning::Engine(_) => "a table of the engine",
     }

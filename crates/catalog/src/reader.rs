@@ -9,8 +9,8 @@ use datafusion::sql::sqlparser::{
 
 use super::syntax::{Options, push_new, simple_name, text_literal};
 use super::{
-    Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, Metric, Position, Profile, SourceFile, View,
-    depth, expressions, table, warnings,
+    Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, KeyedView, Metric, Position, Profile,
+    SourceFile, View, depth, expressions, metric, table, warnings,
 };
 use crate::position::InFile;
 
@@ -122,6 +122,10 @@ fn add(
                 CreateTableOptions::With(options) => Options::read(options, &position).map_err(|error| vec![error])?,
                 _ => Options::default(),
             };
+            if view.materialized && !metric::has_window(&view.query) {
+                let keyed = KeyedView::read(name, *view.query, options, &file.text, &position)?;
+                return push_new(&mut catalog.keyed, keyed, |keyed| &keyed.name, &position);
+            }
             if view.materialized {
                 let metric = Metric::read(name, *view.query, options, &file.text, &position)?;
                 return push_new(&mut catalog.metrics, metric, |metric| &metric.name, &position);

@@ -8,7 +8,7 @@ use datafusion::sql::sqlparser::ast::{
 use super::syntax::{Options, push_new, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position};
 use crate::position::InFile;
-use vitral_schemas::topic::{Column, ColumnKind, TEXT_BYTES_MAX, Topic};
+use vitral_schemas::topic::{Column, ColumnKind, LATENESS_NEVER_MS, TEXT_BYTES_MAX, Topic};
 
 /// A table read from a file below the data directory's `reference` folder.
 #[derive(Debug, Clone, PartialEq)]
@@ -112,8 +112,9 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
             at.error(format!("{key} = '{text}' is not a duration"), "write for example '10 seconds'".into())
         }),
     };
-    let (watermark_ms, lateness_ms) = (duration("watermark", 10_000)?, duration("lateness", 3_600_000)?);
+    let watermark_ms = duration("watermark", 10_000)?;
     let (ahead_ms, idle_ms) = (duration("ahead", 3_600_000)?, duration("idle", 30_000)?);
+    let lateness_ms = lateness(options, event_id.is_some())?;
     let message_bytes_max = options.take_count("message_bytes_max")?.unwrap_or(1 << 20);
     let keep_raw = match options.take_text("raw")? {
         None => false,
@@ -136,6 +137,25 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
         message_bytes_max,
         keep_raw,
     })
+}
+
+/// How late a row may be. Without a bound every id would have to be kept for ever.
+fn lateness(options: &mut Options, has_event_id: bool) -> Result<i64, Diagnostic> {
+    match options.take_text("lateness")? {
+        None => Ok(3_600_000),
+        Some((text, at)) if text.eq_ignore_ascii_case("never") && has_event_id => Err(at.error(
+            "a topic with event_id cannot have lateness = 'never'",
+            "leave event_id out, as the newest row of a key wins whatever comes twice, or give a lateness such as '1 hour'"
+                .into(),
+        )),
+        Some((text, _)) if text.eq_ignore_ascii_case("never") => Ok(LATENESS_NEVER_MS),
+        Some((text, at)) => duration_ms(&text).ok_or_else(|| {
+            at.error(
+                format!("lateness = '{text}' is not a duration"),
+                "write for example '1 hour', or 'never' if no row is ever too late".into(),
+            )
+        }),
+    }
 }
 
 fn columns(definitions: &[ColumnDef], position: &Position) -> Result<Vec<Column>, Vec<Diagnostic>> {

@@ -220,7 +220,7 @@ fn mistakes_are_named_with_their_place() {
         ),
         ("CREATE VIEW v WITH (path = 'Vendas') AS SELECT 1", (1, 21), "Vendas"),
         ("CREATE VIEW v AS SELECT current_setting('domain.colour')", (1, 25), "not a setting"),
-        (&metric("SELECT count(*) AS n FROM eventos_clientes"), (1, 26), "exactly one window"),
+        (&metric("SELECT count(*) AS n FROM eventos_clientes"), (1, 26), "a window or a key"),
         (
             &metric("SELECT tumble(INTERVAL '1 minute') AS w, count(*) FROM eventos_clientes GROUP BY 1"),
             (2, 8),

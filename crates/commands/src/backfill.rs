@@ -4,6 +4,7 @@ use anyhow::bail;
 use chrono::DateTime;
 use clap::Args;
 use vitral_batch::backfill::{Backfilled, backfill};
+use vitral_batch::reconcile::bring_up_to_date;
 use vitral_config::Config;
 use vitral_process::output::answer;
 
@@ -28,8 +29,11 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let store = config.location(&common.data_dir)?;
     let wanted: Vec<_> =
         catalog.metrics.iter().filter(|metric| flags.metric.as_ref().is_none_or(|only| metric.name == *only)).collect();
-    if wanted.is_empty() {
-        let known: Vec<_> = catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
+    let tables: Vec<_> =
+        catalog.keyed.iter().filter(|view| flags.metric.as_ref().is_none_or(|only| view.name == *only)).collect();
+    if wanted.is_empty() && tables.is_empty() {
+        let known = catalog.metrics.iter().map(|metric| metric.name.as_str());
+        let known: Vec<_> = known.chain(catalog.keyed.iter().map(|view| view.name.as_str())).collect();
         bail!("there is no metric {}: name one of {}", flags.metric.as_deref().unwrap_or_default(), known.join(", "));
     }
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
@@ -44,6 +48,17 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
                     let error = anyhow::Error::new(error);
                     answer(&format!("{}: its history could not be computed: {error:#}", metric.name));
                     failed.push(metric.name.as_str());
+                }
+            }
+        }
+        for view in tables {
+            let Some(topic) = catalog.topic(&view.topic) else { continue };
+            match bring_up_to_date(view, topic, &settings, &store).await {
+                Ok(()) => answer(&format!("{}: up to date", view.name)),
+                Err(error) => {
+                    let error = anyhow::Error::new(error);
+                    answer(&format!("{}: it could not be brought up to date: {error:#}", view.name));
+                    failed.push(view.name.as_str());
                 }
             }
         }

@@ -139,7 +139,7 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         return upkeep::compact(&store).await;
     }
     if flags.job == RETENTION {
-        return upkeep::retain(&config.retention.policy(), catalog, &store, flags.yes).await;
+        return upkeep::retain(&config.retention.policy(), (catalog, &config.settings()?), &store, flags.yes).await;
     }
     let zone = config.settings()?.time_zone;
     let reference_dir = common.data_dir.join(REFERENCE_DIR);

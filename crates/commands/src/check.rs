@@ -43,9 +43,10 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         vitral_process::output::answer(&format!("warning: {warning}"));
     }
     let text = format!(
-        "{}, {}, {}, {}, {}, {}, {}, {}: all parse and plan",
+        "{}, {}, {}, {}, {}, {}, {}, {}, {}: all parse and plan",
         counted(catalog.topics.len() as u64, "topic"),
         counted(catalog.metrics.len() as u64, "metric"),
+        counted(catalog.keyed.len() as u64, "table kept up to date"),
         counted(catalog.views.len() as u64, "view"),
         counted(catalog.endpoints.len() as u64, "endpoint"),
         counted(catalog.references.len() as u64, "reference table"),

@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::json;
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::results::{self, Run};
-use vitral_batch::reconcile::{MetricComparison, SIDE_COLUMN, TimeRange, first_ms, reconcile, repair};
+use vitral_batch::reconcile::{MetricComparison, SIDE_COLUMN, TimeRange, first_ms, reconcile, reconcile_keyed, repair};
 use vitral_catalog::Catalog;
 use vitral_config::Config;
 use vitral_process::output::answer;
@@ -64,8 +64,10 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let catalog = config.catalog()?;
     if let Some(name) = &flags.metric
         && catalog.metric(name).is_none()
+        && catalog.keyed_view(name).is_none()
     {
-        let known: Vec<_> = catalog.metrics.iter().map(|metric| metric.name.as_str()).collect();
+        let known = catalog.metrics.iter().map(|metric| metric.name.as_str());
+        let known: Vec<_> = known.chain(catalog.keyed.iter().map(|view| view.name.as_str())).collect();
         bail!(BadArguments(format!("there is no metric {name}: name one of {}", known.join(", "))));
     }
     let settings = config.settings()?;
@@ -73,7 +75,12 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = config.location(&common.data_dir)?;
     runtime.block_on(async {
-        let compare = || reconcile(&catalog, &settings, &store, &engine, range, flags.metric.as_deref());
+        let compare = async || {
+            let mut compared = reconcile(&catalog, &settings, &store, &engine, range, flags.metric.as_deref()).await?;
+            // Tables have no windows: they are compared whole, whatever the range.
+            compared.extend(reconcile_keyed(&catalog, &settings, &store, flags.metric.as_deref(), None).await?);
+            anyhow::Ok(compared)
+        };
         let started = Instant::now();
         let mut compared = compare().await?;
         let breaks = broken_offsets(&catalog, &store).await?;

@@ -1,8 +1,10 @@
-//! Scalar functions that SQL needs and DataFusion lacks.
+//! Functions that SQL needs and DataFusion lacks.
 
 mod civil_date;
 mod divide_half_up;
+mod latest;
 mod rewrite;
+mod row_order;
 mod text_of_bytes;
 mod truncated_dates;
 mod watermark;
@@ -17,6 +19,8 @@ use datafusion::logical_expr::ScalarUDF;
 pub use self::civil_date::CivilDates;
 use self::civil_date::civil_date;
 pub use self::divide_half_up::divide_half_up;
+pub use self::latest::{EARLIEST, LATEST, newest_and_oldest};
+pub use self::row_order::{row_order, text_bucket};
 pub use self::text_of_bytes::text_of_bytes;
 pub use self::truncated_dates::TruncatedDates;
 use self::truncated_dates::first_of;
@@ -37,6 +41,9 @@ pub fn add_functions(session: &mut impl FunctionRegistry) -> Result<()> {
     make_exact(session)?;
     for function in functions() {
         session.register_udf(Arc::new(function))?;
+    }
+    for function in newest_and_oldest() {
+        session.register_udaf(Arc::new(function))?;
     }
     Ok(())
 }

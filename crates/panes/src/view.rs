@@ -34,6 +34,8 @@ pub struct View {
     pub topics_waiting: BTreeMap<String, String>,
     /// By metric name.
     pub metrics: BTreeMap<String, MetricView>,
+    /// Tables that are kept up to date, by name.
+    pub keyed: BTreeMap<String, KeyedTableView>,
     /// Of each topic that has one, the watermark of its last commit, by table name: what `marca_dagua()` gives.
     pub committed_watermarks: BTreeMap<String, Watermark>,
     /// Of the process: the same in each view, and written to between views too.
@@ -101,6 +103,21 @@ impl MetricView {
     pub fn is_set_aside(&self) -> bool {
         self.failure.as_ref().is_some_and(|failure| failure.is_set_aside)
     }
+}
+
+/// What is known of a table with one row for each key.
+#[derive(Debug, Clone)]
+pub struct KeyedTableView {
+    /// The topic that it is computed from.
+    pub topic: String,
+    /// The columns that a row is known by, which come first.
+    pub keys: Vec<String>,
+    /// One row for each key, as of the last commit.
+    pub rows: Arc<dyn TableProvider>,
+    /// Rows of events before this, in milliseconds, are missing; none if none are.
+    pub since_ms: Option<i64>,
+    /// Why nothing is added any more, if so.
+    pub failure: Option<MetricFailure>,
 }
 
 /// A metric that fails on its data is set aside alone: what it has published stays, and nothing is added.

@@ -18,8 +18,9 @@ use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::PanesError;
 use vitral_panes::open_windows::OpenWindows;
 use vitral_panes::plan::MetricPlan;
-use vitral_panes::view::{Completeness, MetricView, TopicView, View};
+use vitral_panes::view::{Completeness, KeyedTableView, MetricView, TopicView, View};
 use vitral_schemas::topic::Topic;
+use vitral_store::KeyedPlan;
 
 use crate::error::QueryError;
 use crate::limits::Limits;
@@ -38,7 +39,14 @@ pub const ENGINE_PATHS: [&str; 8] = ["metricas", "assets", "healthz", "readyz", 
 /// Everything that is wrong with what the catalog serves, in the order of its files.
 pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Result<Vec<Diagnostic>, QueryError> {
     let mut errors = Vec::new();
-    let schemas = metric_schemas(catalog, settings, &mut errors)?;
+    let mut schemas = metric_schemas(catalog, settings, &mut errors)?;
+    for view in &catalog.keyed {
+        let Some(topic) = catalog.topic(&view.topic) else { continue };
+        match KeyedPlan::new(view, topic, settings) {
+            Ok(plan) => drop(schemas.insert(view.name.clone(), Arc::clone(plan.rows_schema()))),
+            Err(found) => errors.extend(found),
+        }
+    }
     let reader = Reader::new(Arc::clone(catalog), References::without_rows(), Limits::default(), Scope::Served)?;
     let planner = Planner { reader: reader.for_checking(), point: empty_point(catalog, &schemas) };
     errors.extend_from_slice(planner.reader.names().errors());
@@ -215,8 +223,14 @@ fn empty_point(catalog: &Catalog, schemas: &BTreeMap<String, SchemaRef>) -> Read
         let schema = schemas.get(&metric.name)?;
         Some((metric.name.clone(), metric_view(metric, schema)))
     });
+    let keyed = catalog.keyed.iter().filter_map(|view| {
+        let rows = Arc::new(EmptyTable::new(Arc::clone(schemas.get(&view.name)?)));
+        let (topic, keys) = (view.topic.clone(), view.keys.clone());
+        Some((view.name.clone(), KeyedTableView { topic, keys, rows, since_ms: None, failure: None }))
+    });
     let view = View {
         ready: true,
+        keyed: keyed.collect(),
         topics: catalog.topics.iter().map(|topic| (topic.name.clone(), topic_view(topic))).collect(),
         metrics: metrics.collect(),
         ..View::default()

@@ -11,6 +11,7 @@
 mod cache;
 mod check;
 mod error;
+mod keyed_rows;
 mod ledger;
 mod limits;
 pub mod metric_rows;
@@ -35,6 +36,7 @@ pub use check::{ENGINE_PATHS, in_order, served_errors};
 /// Rows as they are computed.
 pub use datafusion::execution::SendableRecordBatchStream as RowStream;
 pub use error::QueryError;
+pub use keyed_rows::KeyedFilter;
 pub use limits::Limits;
 pub use open_rows::make_open_rows;
 pub use permits::Permit;

@@ -84,9 +84,13 @@ impl Namespace {
                 make_open_rows(shown).await?;
                 tables::metric_plan(shown)?
             }
+            Some(Meaning::Keyed { .. }) => {
+                let shown = view.keyed.get(name).ok_or_else(unavailable)?;
+                return Ok(Some(Arc::clone(&shown.rows)));
+            }
             Some(Meaning::View(declared)) => {
                 let schema = names.schema_of(&declared.position);
-                let planned = plan_query(self.session()?.as_ref(), &declared.query, schema).await;
+                let planned = plan_query(self.session()?.as_ref(), catalog, &declared.query, schema).await;
                 planned.map_err(|source| statement_error(source, &declared.position))?
             }
             Some(Meaning::Reference) => {
@@ -117,7 +121,9 @@ impl Namespace {
 
     /// Why a topic or metric of the catalog is not in the view.
     fn unavailable(&self, name: &str) -> QueryError {
-        let topic = self.shared.catalog.metric(name).map_or(name, |metric| metric.topic.as_str());
+        let catalog = &self.shared.catalog;
+        let topic = catalog.metric(name).map(|metric| metric.topic.as_str());
+        let topic = topic.or_else(|| catalog.keyed_view(name).map(|view| view.topic.as_str())).unwrap_or(name);
         match self.point.view.topics_waiting.get(topic) {
             Some(reason) => QueryError::TopicWaiting { topic: topic.to_owned(), reason: reason.clone() },
             None => QueryError::Unavailable(name.to_owned()),

@@ -7,7 +7,7 @@ use datafusion::execution::context::SQLOptions;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::names::{SCHEMA, statement};
-use vitral_catalog::{Diagnostics, Position, planning_errors};
+use vitral_catalog::{Catalog, Diagnostics, Position, planning_errors};
 
 use crate::error::QueryError;
 
@@ -32,7 +32,14 @@ pub(crate) fn statement_error(error: DataFusionError, position: &Position) -> Qu
 }
 
 /// Plans a query whose plain names are looked up in a schema.
-pub(crate) async fn plan_query(state: &SessionState, query: &Query, schema: &str) -> EngineResult<LogicalPlan> {
+pub(crate) async fn plan_query(
+    state: &SessionState,
+    catalog: &Catalog,
+    query: &Query,
+    schema: &str,
+) -> EngineResult<LogicalPlan> {
+    let ordered = catalog.with_event_time(query);
+    let query = ordered.as_ref().unwrap_or(query);
     let plan = if schema == SCHEMA {
         state.statement_to_plan(statement(query)).await?
     } else {

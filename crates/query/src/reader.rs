@@ -12,10 +12,11 @@ use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::names::SCHEMA;
 use vitral_catalog::{Catalog, Diagnostics, EngineTable, Meaning, Metric, Name, Names, Needs, Position, Scope};
 use vitral_engine::{WATERMARK_FUNCTION, committed_watermark, query_state};
-use vitral_panes::view::MetricView;
+use vitral_panes::view::{KeyedTableView, MetricView};
 use vitral_schemas::event_time::Watermark;
 
 use crate::error::QueryError;
+use crate::keyed_rows;
 use crate::limits::Limits;
 use crate::metric_rows;
 use crate::namespace::{self, Namespace};
@@ -177,7 +178,7 @@ impl Reader {
         }
         state.register_udf(Arc::new(committed_watermark(smallest_watermark(point, needs))))?;
         let state = Namespace::over(&self.namespace, point.clone(), state);
-        let plan = plan_query(&state, query, needs.schema()).await?;
+        let plan = plan_query(&state, &self.namespace.catalog, query, needs.schema()).await?;
         Ok(Planned { plan, state })
     }
 
@@ -206,6 +207,15 @@ impl Reader {
         wanted: &metric_rows::RowFilter<'_>,
     ) -> Result<RecordBatch, QueryError> {
         metric_rows::read(self.state(), metric, view, wanted).await
+    }
+
+    /// The rows of a table with one row for each key that are wanted, in the order of their keys.
+    pub async fn keyed_rows(
+        &self,
+        view: &KeyedTableView,
+        wanted: &keyed_rows::KeyedFilter<'_>,
+    ) -> Result<RecordBatch, QueryError> {
+        keyed_rows::read(self.state(), view, wanted).await
     }
 
     /// The newest published window that has begun; without rows if there is none.

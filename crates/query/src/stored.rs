@@ -7,12 +7,14 @@ use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
-use vitral_catalog::{Catalog, DomainSettings, EngineTable, Metric, Name, Needs};
+use vitral_catalog::{Catalog, Diagnostics, DomainSettings, EngineTable, KeyedView, Metric, Name, Needs};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
-use vitral_panes::view::{Completeness, MetricView, TopicView, View};
+use vitral_panes::view::{Completeness, KeyedTableView, MetricView, TopicView, View};
 use vitral_schemas::topic::Topic;
-use vitral_store::{AppendTable, Archive, Histories, History, Layout, Location, MetricTable, Quarantine};
+use vitral_store::{
+    AppendTable, Archive, Histories, History, KeyedPlan, KeyedTable, Layout, Location, MetricTable, Quarantine,
+};
 
 use crate::error::QueryError;
 use crate::principal::Principal;
@@ -76,6 +78,10 @@ impl Store {
                 }
             }
         }
+        for keyed in self.catalog.keyed.iter().filter(|keyed| needs.table(&keyed.name)) {
+            let Some(topic) = self.catalog.topic(&keyed.topic) else { continue };
+            view.keyed.insert(keyed.name.clone(), self.keyed_view(keyed, topic, reads_all).await?);
+        }
         let mut engine_tables = BTreeMap::new();
         for table in EngineTable::ALL.into_iter().filter(|table| needs.table(table.name())) {
             match self.engine_table(table).await? {
@@ -124,6 +130,24 @@ impl Store {
             completeness: Completeness::default(),
             failure: None,
         })
+    }
+
+    async fn keyed_view(&self, keyed: &KeyedView, topic: &Topic, may_lack: bool) -> Result<KeyedTableView, QueryError> {
+        let plan = KeyedPlan::new(keyed, topic, &self.settings);
+        let plan = Arc::new(plan.map_err(|errors| QueryError::Catalog(Diagnostics(errors)))?);
+        let table = KeyedTable::read(&plan, &self.location).await?;
+        if table.is_none() && !may_lack {
+            if Archive::read(topic, &self.location).await?.is_none() {
+                let place = self.location.to_string();
+                return Err(QueryError::NothingStored { names: keyed.name.clone(), place });
+            }
+            return Err(QueryError::NotPublished { metric: keyed.name.clone() });
+        }
+        let (rows, since_ms): (Arc<dyn TableProvider>, _) = match &table {
+            Some(table) => (table.rows().await?, table.since_ms().await?),
+            None => (Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))), None),
+        };
+        Ok(KeyedTableView { topic: topic.name.clone(), keys: keyed.keys.clone(), rows, since_ms, failure: None })
     }
 
     async fn engine_table(&self, table: EngineTable) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {

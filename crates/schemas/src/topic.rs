@@ -83,6 +83,9 @@ pub struct Topic {
     pub keep_raw: bool,
 }
 
+/// `lateness = 'never'`: no row is too late.
+pub const LATENESS_NEVER_MS: i64 = i64::MAX;
+
 /// A field of a message.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Column {
@@ -152,6 +155,11 @@ impl ColumnKind {
 }
 
 impl Topic {
+    /// Whether rows count however late they are.
+    pub fn is_never_late(&self) -> bool {
+        self.lateness_ms == LATENESS_NEVER_MS
+    }
+
     /// The columns of a decoded message. All are nullable: a refused message has none of them.
     pub fn schema(&self) -> SchemaRef {
         Arc::new(Schema::new(self.fields()))

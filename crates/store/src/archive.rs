@@ -30,7 +30,7 @@ use vitral_schemas::topic::{Topic, archive_columns};
 pub use self::caution::{LastRetention, Reason as RetentionConcern};
 use self::cold::Cold;
 pub use self::counts::Counts;
-pub use self::reader::ArchiveReader;
+pub use self::reader::{ArchiveReader, Reached};
 pub use self::retention::{Limits, Outlook, RetentionReport, outlook, retain};
 pub use self::rows::ArchiveBatch;
 pub use self::spans::Spans;
@@ -233,6 +233,6 @@ fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String
     format!("{log}/{kafka_topic}/{partition}")
 }
 
-fn this_log(log: &str) -> Expr {
+pub(crate) fn this_log(log: &str) -> Expr {
     col(archive_columns::LOG).eq(lit(log))
 }

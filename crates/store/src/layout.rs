@@ -44,6 +44,11 @@ impl<'a> Layout<'a> {
         self.0.join("metrics")
     }
 
+    /// The tables that are kept up to date: a folder for each, and below it one for each of its versions.
+    pub fn keyed(self) -> Location {
+        self.0.join("tables")
+    }
+
     /// Snapshots of the open state of a topic's pipeline.
     pub fn snapshots(self, topic: &Topic) -> Location {
         self.0.join("snapshots").join(&topic.name)

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use vitral_connect::retry::Attempts;
 use vitral_connect::{Delivery, RetryPolicy, TopicLog, with_causes};
 use vitral_schemas::event_time::Watermark;
@@ -22,6 +22,7 @@ use vitral_store::{Archive, ArchiveCommit, MetricTable, StoreError};
 
 use self::maintenance::MaintenanceTimers;
 use crate::error::StreamError;
+use crate::pipeline::Offsets;
 use crate::telemetry::{StreamTelemetry, TopicLabel};
 
 pub enum Job {
@@ -83,6 +84,8 @@ pub struct Committer {
     pub telemetry: StreamTelemetry,
     pub health: Arc<Health>,
     pub label: TopicLabel,
+    /// Given the offsets after each commit of the archive.
+    pub committed: watch::Sender<Offsets>,
     /// How often tables are looked at for what others have written.
     pub maintenance_interval: Duration,
 }
@@ -202,6 +205,7 @@ impl Committer {
         retry!(self.attempts(), self.archive.commit(&commit));
         self.health.topic(&self.label.topic, |topic| topic.committed = Some(Instant::now()));
         failpoint!("archive.after");
+        self.committed.send_replace(self.archive.next_offsets().clone());
         self.telemetry.commit_seconds.observe(started.elapsed().as_secs_f64());
         self.telemetry.commits.get_or_create(&self.label).inc();
         let archive = retry!(self.attempts(), self.archive.provider());

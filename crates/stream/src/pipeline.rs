@@ -13,6 +13,7 @@ mod failures;
 mod handle;
 mod health;
 mod histories;
+mod keeper;
 mod pace;
 mod process;
 mod publisher;
@@ -34,6 +35,7 @@ use self::discovery::PartitionDiscovery;
 pub use self::handle::{StreamHandle, start};
 use self::health::HealthReporter;
 use self::histories::Histories;
+pub(crate) use self::keeper::Offsets;
 use self::process::Processor;
 use self::publisher::Publisher;
 use self::reader::TopicReader;
@@ -120,6 +122,7 @@ impl Pipeline {
             self.on_committer_events()?;
             self.submit_commit(Timing::Now)?;
             if !self.committer.is_busy() {
+                self.committer.keeper.wait(&self.context.runtime, deadline);
                 self.refresh(Timing::Now);
                 return self.last_snapshot(deadline);
             }

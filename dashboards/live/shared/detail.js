@@ -36,7 +36,9 @@ export class Detail {
           this.loadSoon();
           return;
         }
-        this.store.replaceWindows(message.linhas);
+        // A table without windows sends the rows that have changed, and keeps the others.
+        if (this.hasWindows()) this.store.replaceWindows(message.linhas);
+        else this.load();
         this.draw();
       },
       (state) => {
@@ -71,6 +73,10 @@ export class Detail {
         el('div', { class: 'detail-tools' }, this.tag, this.state, this.select)),
       this.content,
     );
+  }
+
+  hasWindows() {
+    return this.metric.colunas.some(({ nome }) => nome === 'janela_inicio');
   }
 
   setMetric(metric) {
@@ -125,10 +131,10 @@ export class Detail {
       this.showSessions(columns);
       return;
     }
-    setText(this.sub, newest.length
+    setText(this.sub, newest.length && this.hasWindows()
       ? `janela mais nova: ${period(newest[0].start, newest[0].end, now)} · ${windowText(this.metric.janela)}`
       : windowText(this.metric.janela));
-    this.tag.hidden = !newest.length;
+    this.tag.hidden = !newest.length || !this.hasWindows();
     if (newest.length) {
       const state = windowState(newest[0], watermark);
       setState(this.tag, state);
@@ -199,9 +205,9 @@ export class Detail {
   showTable(columns, rows, withWindow) {
     const { watermark, now } = this.context;
     const all = [
-      ...(withWindow ? [{ name: 'janela', text: (row) => period(row.start, row.end, now) }] : []),
+      ...(withWindow && this.hasWindows() ? [{ name: 'janela', text: (row) => period(row.start, row.end, now) }] : []),
       ...columns.map((column) => ({ name: column.name, text: ({ row }) => cellText(column, row) })),
-      ...(withWindow ? [{ name: 'situação', text: (row) => STATE_TEXT[windowState(row, watermark)] }] : []),
+      ...(withWindow && this.hasWindows() ? [{ name: 'situação', text: (row) => STATE_TEXT[windowState(row, watermark)] }] : []),
     ];
     const names = all.map(({ name }) => name).join();
     if (names !== this.columnNames) {

@@ -5,7 +5,7 @@ import { el, setOverlay, setState, setText } from './dom.js';
 import { integer, moment, period } from './format.js';
 
 const EQUAL = 'igual';
-const ORIGIN_TEXT = { comando: 'por comando', continua: 'contínua' };
+const ORIGIN_TEXT = { comando: 'por comando', continua: 'contínua', chaves: 'contínua, por chaves' };
 const COLUMNS = [
   { text: 'Métrica' },
   { text: 'Período' },

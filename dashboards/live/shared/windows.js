@@ -11,9 +11,10 @@ export const floorTo = (ms, step) => Math.floor(ms / step) * step;
 /** A row as the API gives it, with its times as numbers. */
 function read(row) {
   return {
-    start: parseTime(row.janela_inicio),
-    end: parseTime(row.janela_fim),
-    final: row.provisoria === false,
+    // A table without windows is one that has always been there.
+    start: row.janela_inicio === undefined ? 0 : parseTime(row.janela_inicio),
+    end: row.janela_fim === undefined ? 0 : parseTime(row.janela_fim),
+    final: row.provisoria === false || row.provisoria === undefined,
     currency: row.moeda ?? domainCurrency(),
     row,
   };

@@ -19,6 +19,9 @@ use crate::shared::Shared;
 const TIME_ZONE: HeaderName = HeaderName::from_static("vitral-time-zone");
 const CURRENCY: HeaderName = HeaderName::from_static("vitral-currency");
 
+/// What a table with one row for each key says for its window.
+const NO_WINDOW: &str = "sem janela";
+
 #[derive(Serialize)]
 struct Entry<'a> {
     nome: &'a str,
@@ -39,6 +42,18 @@ struct Column {
 pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
     Parameters::read(query.as_deref(), &[])?;
     let view = shared.view()?;
+    let keyed = shared.catalog.keyed.iter().filter_map(|keyed| {
+        let shown = view.keyed.get(&keyed.name)?;
+        let schema = shown.rows.schema();
+        Some(Entry {
+            nome: &keyed.name,
+            descricao: &keyed.description,
+            janela: NO_WINDOW.to_owned(),
+            colunas: schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect(),
+            url: path_of(&keyed.name),
+            falha: shown.failure.clone().map(Failure::of),
+        })
+    });
     let entries = shared.catalog.metrics.iter().filter_map(|metric| {
         let shown = view.metrics.get(&metric.name)?;
         Some(Entry {
@@ -50,7 +65,7 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
             falha: shown.known_failure().map(Failure::of),
         })
     });
-    let mut response = Json(entries.collect::<Vec<_>>()).into_response();
+    let mut response = Json(entries.chain(keyed).collect::<Vec<_>>()).into_response();
     let settings = &shared.settings;
     for (name, value) in [(TIME_ZONE, settings.time_zone.name()), (CURRENCY, settings.currency.as_str())] {
         if let Ok(value) = HeaderValue::from_str(value) {
@@ -62,10 +77,11 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
 
 fn columns(schema: &SchemaRef) -> Vec<Column> {
     let stored = schema.fields().iter().map(|field| (field.name().as_str(), field.data_type()));
-    stored
-        .chain([(PROVISIONAL_COLUMN, &DataType::Boolean)])
-        .map(|(name, data_type)| Column { nome: name.into(), tipo: type_text(data_type) })
-        .collect()
+    stored.chain([(PROVISIONAL_COLUMN, &DataType::Boolean)]).map(|(name, data_type)| column(name, data_type)).collect()
+}
+
+fn column(name: &str, data_type: &DataType) -> Column {
+    Column { nome: name.into(), tipo: type_text(data_type) }
 }
 
 /// The types' names in SQL.

@@ -4,10 +4,9 @@
 //! A reader that cannot follow misses states in between, never the last one. The stream ends when the view closes, at
 //! shutdown, or when a query fails; browsers open it again by themselves.
 
-use std::collections::HashMap;
 use std::convert::Infallible;
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -23,14 +22,12 @@ use vitral_panes::view::{MetricFailure, MetricView, View, ViewReceiver};
 use vitral_query::{LIMIT, LIMIT_MAX, QueryError, metric_rows};
 
 use super::changed_rows::ChangedRows;
-use super::document;
+use super::streams::{KEEP_ALIVE, Place};
+use super::{document, keyed};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::telemetry::OpenStream;
-
-/// Shorter than the idle time after which proxies commonly close a connection, 30 or 60 seconds.
-const KEEP_ALIVE: Duration = Duration::from_secs(15);
 
 /// Sessions of a message where the request does not say.
 const SESSIONS_DEFAULT: usize = 100;
@@ -44,12 +41,21 @@ pub(crate) async fn live(
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(|_| Problem::not_found(uri.path()))?;
     let view = shared.view()?;
-    let (metric, _) = shared.metric(&view, &name)?;
-    let sessions = match metric.window.session_gap_micros() {
+    let is_keyed = shared.catalog.keyed_view(&name).is_some();
+    let gap = if is_keyed {
+        shared.keyed(&view, &name)?;
+        None
+    } else {
+        shared.metric(&view, &name)?.0.window.session_gap_micros()
+    };
+    let sessions = match gap {
         None => Parameters::read(query.as_deref(), &[]).map(|_| None)?,
         Some(_) => Some(Parameters::read(query.as_deref(), &[LIMIT])?.limit(SESSIONS_DEFAULT)?),
     };
     let place = shared.live_streams.enter(peer.map(|peer| peer.0.0.ip()))?;
+    if is_keyed {
+        return Ok(keyed::live(shared, name, place));
+    }
     let shutdown = shared.shutdown.clone().cancelled_owned();
     let live = Live {
         view: shared.view.clone(),
@@ -66,47 +72,6 @@ pub(crate) async fn live(
         stream::unfold(live, |mut live| async { live.next().await.map(|event| (Ok::<_, Infallible>(event), live)) });
     let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
     Ok(Sse::new(events.take_until(shutdown)).keep_alive(keep_alive).into_response())
-}
-
-/// The open streams, by client.
-pub(crate) struct LiveStreams {
-    most: usize,
-    open: Mutex<HashMap<Option<IpAddr>, usize>>,
-}
-
-/// One open stream, as long as it lives.
-pub(crate) struct Place {
-    streams: Arc<LiveStreams>,
-    client: Option<IpAddr>,
-}
-
-impl LiveStreams {
-    pub(crate) fn new(most: usize) -> Arc<Self> {
-        Arc::new(Self { most, open: Mutex::default() })
-    }
-
-    /// A client gets half of all, one that is not known as many as there are.
-    fn enter(self: &Arc<Self>, client: Option<IpAddr>) -> Result<Place, Problem> {
-        let client = client.map(|client| client.to_canonical());
-        let mut open = self.open.lock().unwrap_or_else(PoisonError::into_inner);
-        let of_client = open.get(&client).copied().unwrap_or_default();
-        let most_of_client = if client.is_some() { self.most.div_ceil(2) } else { self.most };
-        if open.values().sum::<usize>() >= self.most || of_client >= most_of_client {
-            return Err(Problem::too_many_streams(self.most));
-        }
-        open.insert(client, of_client + 1);
-        Ok(Place { streams: Arc::clone(self), client })
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        let mut open = self.streams.open.lock().unwrap_or_else(PoisonError::into_inner);
-        match open.get_mut(&self.client) {
-            Some(count) if *count > 1 => *count -= 1,
-            _ => drop(open.remove(&self.client)),
-        }
-    }
 }
 
 struct Live {
@@ -208,23 +173,5 @@ async fn until_next_window(view: &View, name: &str, now_ms: i64) {
             tokio::time::sleep(Duration::from_millis(wait_ms)).await;
         }
         None => std::future::pending().await,
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn one_client_cannot_take_all_streams() {
-        let streams = LiveStreams::new(4);
-        let client = |number: u8| Some(IpAddr::from([10, 0, 0, number]));
-        let mine = [streams.enter(client(1)).expect("free"), streams.enter(client(1)).expect("free")];
-        assert!(streams.enter(client(1)).is_err());
-        let _other = (streams.enter(client(2)).expect("free"), streams.enter(client(3)).expect("free"));
-        assert!(streams.enter(client(4)).is_err(), "all are taken");
-        drop(mine);
-        assert!(streams.enter(client(1)).is_ok());
-        assert_eq!(streams.open.lock().expect("not poisoned").len(), 2);
     }
 }

@@ -10,10 +10,10 @@ use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use vitral_panes::view::MetricView;
 use vitral_query::metric_rows::RowFilter;
-use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, Rows, UNTIL, make_open_rows};
+use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, UNTIL, make_open_rows};
 
 use super::cursor::Cursor;
-use super::{document, path_of};
+use super::{LIMIT_DEFAULT, csv, document, keyed, path_of};
 use crate::accept::{content_type, format_of};
 use crate::answer;
 use crate::completeness;
@@ -21,7 +21,6 @@ use crate::parameters::{CURSOR, Parameters};
 use crate::problem::Problem;
 use crate::shared::Shared;
 
-const LIMIT_DEFAULT: usize = 100;
 const OWN_PARAMETERS: [&str; 4] = [FROM, UNTIL, LIMIT, CURSOR];
 
 pub(crate) async fn page(
@@ -33,6 +32,9 @@ pub(crate) async fn page(
 ) -> Result<Response, Problem> {
     let Path(name) = name.map_err(|_| Problem::not_found(uri.path()))?;
     let view = shared.view()?;
+    if shared.catalog.keyed_view(&name).is_some() {
+        return keyed::page(&shared, &view, &name, query.as_deref(), &request).await;
+    }
     let (metric, shown) = shared.metric(&view, &name)?;
 
     let format = format_of(&request)?;
@@ -76,12 +78,6 @@ pub(crate) async fn page(
         response.headers_mut().insert(LINK, parameters.next_link(&path_of(&name), &next.write(&question))?);
     }
     Ok(response)
-}
-
-fn csv(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
-    let mut rows = Rows::new(Format::Csv, &batch.schema());
-    let is_whole = rows.push(batch, 0, bytes_max)? == batch.num_rows();
-    if is_whole { Ok(rows.finish()) } else { Err(QueryError::TooLarge(bytes_max)) }
 }
 
 /// A window that has been closed since is begun again: see [`super::cursor`].

@@ -12,8 +12,8 @@ use crate::world::{World, catalog, ms, views, windows_view};
 
 const PATH: &str = "/metricas/produtos_mais_vistos/ao_vivo";
 
-async fn open(world: &World) -> BodyDataStream {
-    let request = Request::get(PATH)
+pub async fn open(world: &World, path: &str) -> BodyDataStream {
+    let request = Request::get(path)
         .header("host", "localhost")
         .header("accept-encoding", "gzip")
         .body(Body::empty())
@@ -26,7 +26,7 @@ async fn open(world: &World) -> BodyDataStream {
 }
 
 /// The next message, or `None` where the stream ends.
-async fn message(stream: &mut BodyDataStream) -> Option<Value> {
+pub async fn message(stream: &mut BodyDataStream) -> Option<Value> {
     let chunk = tokio::time::timeout(Duration::from_secs(10), stream.next()).await.expect("in time")?;
     let text = String::from_utf8(chunk.expect("a chunk").to_vec()).expect("text");
     let data = text.strip_prefix("data: ").and_then(|text| text.strip_suffix("\n\n")).expect("one event");
@@ -48,7 +48,7 @@ async fn the_newest_window_at_once_and_at_each_change() {
     let older = views("2025-05-14T22:29:00Z", &[("old", 9)]);
     let newest = |count| views("2025-05-14T22:30:00Z", &[("p1", count)]);
     let world = World::new(windows_view(Vec::new(), vec![older.clone(), newest(1)]));
-    let mut stream = open(&world).await;
+    let mut stream = open(&world, PATH).await;
     let first = message(&mut stream).await.expect("a message");
     assert_eq!(first["nome"], "produtos_mais_vistos");
     assert_eq!(first["completude"]["lidas"], 20);
@@ -73,7 +73,7 @@ async fn a_window_of_the_future_waits_for_its_time() {
     let future = views("2025-05-14T22:31:00Z", &[("fast clock", 1)]);
     let world = World::new(windows_view(Vec::new(), vec![now, future]));
     world.clock.set_ms(ms("2025-05-14T22:31:00Z") - 20);
-    let mut stream = open(&world).await;
+    let mut stream = open(&world, PATH).await;
     assert_eq!(rows(&message(&mut stream).await.expect("a message")), [("p1", 1, true)]);
     world.clock.set_ms(ms("2025-05-14T22:31:00Z"));
     assert_eq!(rows(&message(&mut stream).await.expect("a message")), [("fast clock", 1, true)]);
@@ -82,7 +82,7 @@ async fn a_window_of_the_future_waits_for_its_time() {
 #[tokio::test]
 async fn published_windows_when_none_is_open() {
     let world = World::new(windows_view(Vec::new(), Vec::new()));
-    let mut stream = open(&world).await;
+    let mut stream = open(&world, PATH).await;
     assert_eq!(rows(&message(&mut stream).await.expect("a message")), []);
     let published =
         vec![views("2025-05-14T20:00:00Z", &[("p1", 4), ("p2", 4)]), views("2025-05-14T19:00:00Z", &[("p3", 1)])];
@@ -94,13 +94,13 @@ async fn published_windows_when_none_is_open() {
 async fn streams_end_at_shutdown_and_with_the_view() {
     let view = || windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]);
     let world = World::new(view());
-    let mut stream = open(&world).await;
+    let mut stream = open(&world, PATH).await;
     assert!(message(&mut stream).await.is_some());
     world.shutdown.cancel();
     assert!(message(&mut stream).await.is_none());
 
     let world = World::new(view());
-    let mut stream = open(&world).await;
+    let mut stream = open(&world, PATH).await;
     assert!(message(&mut stream).await.is_some());
     let World { sender, .. } = world;
     drop(sender);
@@ -111,13 +111,13 @@ async fn streams_end_at_shutdown_and_with_the_view() {
 async fn streams_are_bounded() {
     let view = windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]);
     let world = World::with(view, catalog(None), |config| config.live_streams_max = 2);
-    let (first, mut second) = (open(&world).await, open(&world).await);
+    let (first, mut second) = (open(&world, PATH).await, open(&world, PATH).await);
     let refused = world.get(PATH).await;
     assert_eq!(refused.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(refused.body.contains("too_many_streams"), "{}", refused.body);
     assert!(refused.header("retry-after").is_some());
     assert!(world.body("/metrics").await.contains("vitral_http_live_streams 2"));
     drop(first);
-    let mut third = open(&world).await;
+    let mut third = open(&world, PATH).await;
     assert!(message(&mut third).await.is_some() && message(&mut second).await.is_some());
 }

@@ -15,4 +15,5 @@ mod refusals;
 mod sessions;
 mod shutdown;
 mod stored;
+mod tables;
 mod world;

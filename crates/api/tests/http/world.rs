@@ -36,7 +36,14 @@ pub fn ms(text: &str) -> i64 {
     text.parse::<DateTime<Utc>>().expect("a time").timestamp_millis()
 }
 
+/// Of the shop's events alone.
 pub fn catalog(dir: Option<&Path>) -> Catalog {
+    let mut catalog = whole_catalog(dir);
+    catalog.topics.retain(|topic| topic.name != "atualizacoes_estoque");
+    catalog
+}
+
+pub fn whole_catalog(dir: Option<&Path>) -> Catalog {
     let dirs: Vec<_> = dir.into_iter().map(Path::to_owned).collect();
     Catalog::load(&dirs, &DomainSettings::default()).expect("a catalog")
 }

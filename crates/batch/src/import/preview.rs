@@ -62,10 +62,11 @@ impl Import {
         let history = History::read(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
         let stream_from_ms = match &archive {
-            Some(archive) => {
+            // Where no row is ever late, order is by event time alone, whenever a row comes.
+            Some(archive) if !self.topic.is_never_late() => {
                 archive.watermark().await?.map(|watermark| watermark.late_before(self.topic.lateness_ms).ms())
             }
-            None => None,
+            _ => None,
         };
         let known = Known::new(self.ask.is_by_item());
         let (mut known, mut legacy) = (known, Legacy::new(&self.topic, &self.target));

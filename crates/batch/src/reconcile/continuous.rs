@@ -13,14 +13,14 @@ use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::view::{View, ViewReceiver};
 use vitral_schemas::health::TaskHealth;
-use vitral_schemas::reconciliation::{BY_ITSELF, ReconciliationReceiver, schema};
+use vitral_schemas::reconciliation::{BY_ITSELF, BY_KEYS, ReconciliationReceiver, schema};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::window::Windows;
 use vitral_store::Location;
 
 use super::offsets::{self, Seen};
 use super::results::{self, Results, Run};
-use super::{MetricComparison, TimeRange, first_ms, reconcile};
+use super::{BUCKETS, MetricComparison, TimeRange, first_ms, reconcile, reconcile_keyed};
 use crate::engine::Engine;
 use crate::error::BatchError;
 
@@ -50,6 +50,8 @@ pub struct ContinuousReconciliation {
     searches: bool,
     /// By topic.
     seen: BTreeMap<String, Seen>,
+    /// When tables with one row for each key were compared last.
+    tables_compared: Option<Instant>,
 }
 
 impl ContinuousReconciliation {
@@ -67,7 +69,19 @@ impl ContinuousReconciliation {
         let (shown, receiver) = watch::channel(Arc::new(RecordBatch::new_empty(schema())));
         let results = Results::new(store.clone());
         let (proved_until_ms, searches, seen) = (None, true, BTreeMap::new());
-        let check = Self { catalog, settings, store, view, hourly, results, shown, proved_until_ms, searches, seen };
+        let check = Self {
+            catalog,
+            settings,
+            store,
+            view,
+            hourly,
+            results,
+            shown,
+            proved_until_ms,
+            searches,
+            seen,
+            tables_compared: None,
+        };
         (check, receiver)
     }
 
@@ -100,6 +114,7 @@ impl ContinuousReconciliation {
     /// Compares every hour that has become final since the last call.
     pub async fn poll(&mut self) -> Result<(), BatchError> {
         self.show().await?;
+        self.compare_tables().await?;
         while let Some(range) = self.due().await? {
             let started = Instant::now();
             let compared = reconcile(&self.catalog, &self.settings, &self.store, &Engine::Local, range, None).await?;
@@ -119,6 +134,34 @@ impl ContinuousReconciliation {
             self.show().await?;
         }
         Ok(())
+    }
+
+    /// Compares a part of the keys of every table, another each hour.
+    async fn compare_tables(&mut self) -> Result<(), BatchError> {
+        let is_due =
+            self.tables_compared.is_none_or(|last| last.elapsed().as_millis() >= HOUR_MS.unsigned_abs().into());
+        if !self.hourly || !is_due || self.catalog.keyed.is_empty() {
+            return Ok(());
+        }
+        self.tables_compared = Some(Instant::now());
+        let started = Instant::now();
+        let now_ms = Utc::now().timestamp_millis();
+        let hour = now_ms.div_euclid(HOUR_MS);
+        let bucket = Some(hour.rem_euclid(BUCKETS));
+        let mut compared = reconcile_keyed(&self.catalog, &self.settings, &self.store, None, bucket).await?;
+        report(&compared);
+        let range = TimeRange { from_ms: hour * HOUR_MS, to_ms: (hour + 1) * HOUR_MS };
+        compared.iter_mut().for_each(|table| table.range = range);
+        let run = Run {
+            origin: BY_KEYS,
+            range,
+            ended_ms: Utc::now().timestamp_millis(),
+            took_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
+            breaks: 0,
+            is_after_repair: false,
+        };
+        results::record(&self.store, results::rows(&run, &compared)?).await?;
+        self.show().await
     }
 
     /// How many breaks the offsets have that came since the last call.

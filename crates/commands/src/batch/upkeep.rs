@@ -1,16 +1,18 @@
 //! `vitral batch run retencao|compactacao`: what is stored becomes cold, goes away, or becomes fewer files.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
+use std::sync::Arc;
 
 use anyhow::bail;
 use chrono::{SecondsFormat, Utc};
+use vitral_batch::reconcile::keyed_plans;
 use vitral_batch::upkeep::{self, PlannedRetention, RetentionPolicy};
-use vitral_catalog::Catalog;
+use vitral_catalog::{Catalog, DomainSettings};
 use vitral_process::output::answer;
 use vitral_schemas::topic::Topic;
-use vitral_store::Location;
 use vitral_store::archive::{Outlook, RetentionReport};
 use vitral_store::maintenance::Compacted;
+use vitral_store::{KeyedPlan, Location};
 
 pub async fn compact(store: &Location) -> anyhow::Result<()> {
     let mut failed = Vec::new();
@@ -32,20 +34,30 @@ pub async fn compact(store: &Location) -> anyhow::Result<()> {
     Ok(())
 }
 
-pub async fn retain(policy: &RetentionPolicy, catalog: &Catalog, store: &Location, yes: bool) -> anyhow::Result<()> {
+pub async fn retain(
+    policy: &RetentionPolicy,
+    (catalog, settings): (&Catalog, &DomainSettings),
+    store: &Location,
+    yes: bool,
+) -> anyhow::Result<()> {
     if let Some(unknown) = policy.unknown_hold(catalog) {
         bail!("configuration: retention.legal_hold names {unknown}, which is not a topic's table");
     }
-    upkeep::lease(store).await?.during(retain_all(policy, catalog, store, yes)).await
+    upkeep::lease(store).await?.during(retain_all(policy, (catalog, settings), store, yes)).await
 }
 
-async fn retain_all(policy: &RetentionPolicy, catalog: &Catalog, store: &Location, yes: bool) -> anyhow::Result<()> {
+async fn retain_all(
+    policy: &RetentionPolicy,
+    (catalog, settings): (&Catalog, &DomainSettings),
+    store: &Location,
+    yes: bool,
+) -> anyhow::Result<()> {
     let now = Utc::now();
     let mut problems = Vec::new();
     for topic in &catalog.topics {
         let outcome = async {
             let Some(planned) = PlannedRetention::plan(topic, policy, store, now).await? else { return Ok(()) };
-            of_topic(topic, planned, store, yes).await
+            of_topic(topic, planned, &keyed_plans(catalog, topic, settings)?, store, yes).await
         };
         if let Err(error) = outcome.await {
             problems.push(format!("{}: {error:#}", topic.name));
@@ -57,7 +69,13 @@ async fn retain_all(policy: &RetentionPolicy, catalog: &Catalog, store: &Locatio
     Ok(())
 }
 
-async fn of_topic(topic: &Topic, planned: PlannedRetention<'_>, store: &Location, yes: bool) -> anyhow::Result<()> {
+async fn of_topic(
+    topic: &Topic,
+    planned: PlannedRetention<'_>,
+    tables: &[Arc<KeyedPlan>],
+    store: &Location,
+    yes: bool,
+) -> anyhow::Result<()> {
     let Outlook { going, total, .. } = planned.outlook;
     if going > 0 {
         let cut_off = planned.cut_off().map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
@@ -76,7 +94,7 @@ async fn of_topic(topic: &Topic, planned: PlannedRetention<'_>, store: &Location
         );
     }
     let held = if planned.is_held { "; under legal hold, none may go" } else { "" };
-    if let Some(RetentionReport { moved, purged }) = planned.apply(store).await? {
+    if let Some(RetentionReport { moved, purged }) = planned.apply(tables, store).await? {
         answer(&format!("{}: {moved} rows moved to the cold part, {purged} deleted from it{held}", topic.name));
     }
     Ok(())

@@ -48,6 +48,9 @@ impl State {
                 // One for each refresh in which something has changed.
                 state.add(&metric.open);
             }
+            if let Some(keyed) = point.view.keyed.get(name) {
+                state.add(&keyed.rows);
+            }
             state.places.push(usize::MAX);
         }
         state.add_rows(&point.reconciliations);

@@ -5,8 +5,12 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
+use arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::catalog::TableProvider;
+use datafusion::error::DataFusionError;
+use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, ident, lit};
+use datafusion::prelude::coalesce;
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::{Topic, archive_columns};
 
@@ -17,6 +21,17 @@ use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
 use crate::table::Table;
+
+/// How far a partition of a log has come.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Reached {
+    /// The log's identity.
+    pub log: String,
+    /// The partition.
+    pub partition: i32,
+    /// The offset after its last row.
+    pub next: i64,
+}
 
 /// One version of an archive, which stays as it is while the stream goes on writing.
 #[derive(Debug)]
@@ -64,6 +79,66 @@ impl ArchiveReader {
     pub fn purged_partitions(&self, log: &str) -> impl Iterator<Item = i32> + use<> {
         let partitions = self.cold.extent.purged.get(log).map(|purged| purged.keys().copied().collect::<Vec<_>>());
         partitions.unwrap_or_default().into_iter()
+    }
+
+    /// How far each partition of each log has come: its next offset. Reads two columns of all rows.
+    pub async fn reach(&self) -> Result<Vec<Reached>, StoreError> {
+        use archive_columns::{LOG, OFFSET, OFFSET_END, PARTITION};
+        let run = async {
+            let provider = self.provider().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let last = coalesce(vec![ident(OFFSET_END), ident(OFFSET)]);
+            let frame = read_session(1).read_table(provider)?;
+            frame.aggregate(vec![ident(LOG), ident(PARTITION)], vec![max(last).alias("last")])?.collect().await
+        };
+        let mut reached = BTreeMap::new();
+        for (log, partitions) in &self.cold.extent.purged {
+            reached.extend(partitions.iter().map(|(partition, last)| ((log.clone(), *partition), last + 1)));
+        }
+        for batch in run.await.map_err(StoreError::read(&self.table.name))? {
+            let logs = batch.column(0).as_string::<i32>();
+            let partitions = batch.column(1).as_primitive::<Int32Type>();
+            let last = batch.column(2).as_primitive::<Int64Type>();
+            for row in 0..batch.num_rows() {
+                let next: &mut i64 = reached.entry((logs.value(row).to_owned(), partitions.value(row))).or_default();
+                *next = last.value(row).saturating_add(1).max(*next);
+            }
+        }
+        let reached = reached.into_iter().map(|((log, partition), next)| Reached { log, partition, next });
+        Ok(reached.collect())
+    }
+
+    /// How far the cold part goes, in which nothing is replayed any more, and of which retention purges.
+    pub fn cold_reach(&self) -> Vec<Reached> {
+        let all = self.cold.extent.cold.iter().flat_map(|(log, partitions)| {
+            let reached = |(partition, last): (&i32, &i64)| Reached {
+                log: log.clone(),
+                partition: *partition,
+                next: last.saturating_add(1),
+            };
+            partitions.iter().map(reached)
+        });
+        all.collect()
+    }
+
+    /// The logs that there are rows of, in the order in which their first rows came.
+    pub async fn logs_in_order(&self) -> Result<Vec<String>, StoreError> {
+        let run = async {
+            let provider = self.provider().await.map_err(|error| DataFusionError::External(Box::new(error)))?;
+            let first = min(ident(archive_columns::ARRIVAL)).alias("first");
+            let frame = read_session(1).read_table(provider)?;
+            let order = vec![ident("first").sort(true, true), ident(archive_columns::LOG).sort(true, true)];
+            frame.aggregate(vec![ident(archive_columns::LOG)], vec![first])?.sort(order)?.collect().await
+        };
+        let rows = run.await.map_err(StoreError::read(&self.table.name))?;
+        let logs = rows.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
+        Ok(logs.map(str::to_owned).collect())
+    }
+
+    /// Reads what was committed since.
+    pub async fn refresh(&mut self, topic: &Topic, store: &Location) -> Result<(), StoreError> {
+        self.table.refresh().await?;
+        self.cold = Cold::read(store, topic).await?;
+        Ok(())
     }
 
     /// The logs that have purged rows.

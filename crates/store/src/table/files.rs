@@ -20,6 +20,12 @@ impl Table {
         Ok(state.log_data().iter().count())
     }
 
+    /// How many rows its files say that they hold.
+    pub(crate) fn row_count(&self) -> Result<u64, StoreError> {
+        let state = self.delta.snapshot().map_err(StoreError::table(&self.name, "counted"))?;
+        Ok(state.log_data().iter().filter_map(|file| file.num_records()).map(|rows| rows as u64).sum())
+    }
+
     /// Deletes the files that commits have removed, once no reader can need them; how many.
     pub(crate) async fn vacuum(&mut self) -> Result<usize, StoreError> {
         self.delete_files(VacuumMode::Lite, OLD_FILES_KEPT).await

@@ -6,6 +6,7 @@ use tokio::sync::mpsc;
 
 use vitral_schemas::event_time::Watermark;
 
+use super::keeper::KeeperLink;
 use super::{Pipeline, Timing};
 use crate::committer::{CommitterEvent, Job};
 use crate::error::StreamError;
@@ -18,6 +19,8 @@ pub(super) struct CommitterLink {
     /// A job that the committer has not answered yet.
     is_busy: bool,
     pub(super) committed_watermark: Option<Watermark>,
+    /// What keeps tables up to date with the commits.
+    pub(super) keeper: KeeperLink,
 }
 
 impl CommitterLink {
@@ -25,8 +28,9 @@ impl CommitterLink {
         jobs: mpsc::Sender<Job>,
         events: mpsc::UnboundedReceiver<CommitterEvent>,
         committed_watermark: Option<Watermark>,
+        keeper: KeeperLink,
     ) -> Self {
-        Self { jobs, events, is_busy: false, committed_watermark }
+        Self { jobs, events, is_busy: false, committed_watermark, keeper }
     }
 
     pub(super) fn is_busy(&self) -> bool {

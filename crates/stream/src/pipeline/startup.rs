@@ -8,7 +8,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use datafusion::execution::context::SessionContext;
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use vitral_connect::{RetryHint, RetryPolicy, Source, TopicLog};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
@@ -26,6 +26,7 @@ use super::context::TopicContext;
 use super::discovery::PartitionDiscovery;
 use super::failures;
 use super::health::HealthReporter;
+use super::keeper::Keeper;
 use super::pace::ahead_max_ms;
 use super::process::Processor;
 use super::publisher::Publisher;
@@ -110,6 +111,7 @@ impl Startup<'_> {
     fn run(&self) -> Result<Option<Pipeline>, StreamError> {
         let context = self.context;
         let (session, mut panes, judge) = self.plan()?;
+        let keeper = self.wait(Keeper::open(context))?;
         let health = HealthReporter::new(context);
         let Some(open) = self.open_log(&health, &mut panes)? else { return Ok(None) };
         health.phase(Phase::Starting);
@@ -132,7 +134,7 @@ impl Startup<'_> {
             archive_rows: ArchiveRows::new(topic, &open.identity),
             dead_letters,
         };
-        let mut pipeline = self.assemble(open, archive, tables, state, processor, snapshotter)?;
+        let mut pipeline = self.assemble(open, (archive, tables, keeper), state, processor, snapshotter)?;
         // Windows that closed with a commit after which the process died.
         pipeline.publish_closed()?;
         while pipeline.committer.is_busy() && !self.stop.load(Ordering::SeqCst) {
@@ -204,8 +206,7 @@ impl Startup<'_> {
     fn assemble(
         &self,
         open: OpenLog,
-        archive: Archive,
-        tables: Tables,
+        (archive, tables, keeper): (Archive, Tables, Keeper),
         state: TopicState,
         processor: Processor,
         snapshotter: Snapshotter,
@@ -230,7 +231,7 @@ impl Startup<'_> {
         let identity = LogIdentity { known: identity, log: (!is_any_log).then_some(log) };
         let health = HealthReporter::new(context);
         Ok(Pipeline {
-            committer: self.spawn_committer(archive, tables, identity, &health),
+            committer: self.spawn_committer((archive, tables, keeper), identity, &health),
             context: context.clone(),
             reader: TopicReader::new(source, ahead_max_ms),
             discovery: PartitionDiscovery::new(),
@@ -247,13 +248,14 @@ impl Startup<'_> {
 
     fn spawn_committer(
         &self,
-        archive: Archive,
-        tables: Tables,
+        (archive, tables, keeper): (Archive, Tables, Keeper),
         identity: LogIdentity,
         health: &HealthReporter,
     ) -> CommitterLink {
         let context = self.context;
         let committed_watermark = archive.watermark();
+        let (committed, receiver) = watch::channel(archive.next_offsets().clone());
+        let keeper = keeper.start(archive.log(), receiver);
         let committer = Committer {
             archive,
             tables,
@@ -261,12 +263,13 @@ impl Startup<'_> {
             telemetry: context.telemetry.clone(),
             health: health.shared(),
             label: context.label.clone(),
+            committed,
             maintenance_interval: context.config.maintenance_interval,
         };
         let (jobs, job_receiver) = mpsc::channel(1);
         let (event_sender, events) = mpsc::unbounded_channel();
         context.runtime.spawn(committer.run(job_receiver, event_sender));
-        CommitterLink::new(jobs, events, committed_watermark)
+        CommitterLink::new(jobs, events, committed_watermark, keeper)
     }
 
     /// What may take as long as a store is away, unless it is to stop.

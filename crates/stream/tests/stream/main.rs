@@ -23,6 +23,7 @@ mod sessions;
 mod sizes;
 mod skips;
 mod snapshots;
+mod tables;
 mod waiting;
 mod watermarks;
 mod world;

@@ -1,0 +1,212 @@
+//! Tables with one row for each key: page by page in the order of their keys, and live, each row when it changes.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+
+use arrow::array::{Array, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::error::ArrowError;
+use arrow::util::display::array_value_to_string;
+use axum::http::HeaderMap;
+use axum::http::header::{CONTENT_TYPE, LINK};
+use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::response::{IntoResponse, Response};
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use datafusion::catalog::TableProvider;
+use datafusion::scalar::ScalarValue;
+use futures::{StreamExt, stream};
+use vitral_catalog::UPDATED_COLUMN;
+use vitral_panes::view::{Completeness, KeyedTableView, MetricFailure, View, ViewReceiver};
+use vitral_query::{Format, KeyedFilter, LIMIT, LIMIT_MAX, QueryError};
+
+use super::streams::{KEEP_ALIVE, Place};
+use super::{LIMIT_DEFAULT, csv, json, path_of};
+use crate::accept::{content_type, format_of};
+use crate::answer;
+use crate::completeness::{self, Figures};
+use crate::parameters::{CURSOR, Parameters};
+use crate::problem::Problem;
+use crate::shared::Shared;
+use crate::telemetry::OpenStream;
+
+const OWN_PARAMETERS: [&str; 2] = [LIMIT, CURSOR];
+
+pub(super) async fn page(
+    shared: &Shared,
+    view: &View,
+    name: &str,
+    query: Option<&str>,
+    request: &HeaderMap,
+) -> Result<Response, Problem> {
+    let shown = shared.keyed(view, name)?;
+    let format = format_of(request)?;
+    let filterable = text_columns(shown);
+    let allowed: Vec<&str> = OWN_PARAMETERS.into_iter().chain(filterable.iter().map(String::as_str)).collect();
+    let parameters = Parameters::read(query, &allowed)?;
+    let limit = parameters.limit(LIMIT_DEFAULT)?;
+    let question = parameters.question(name);
+    let after = parameters.text(CURSOR).map(|text| read_cursor(text, &question, shown)).transpose()?;
+    let filters = filterable.iter().filter_map(|column| Some((column.as_str(), parameters.text(column)?)));
+    // One row more than asked for tells whether there is a next page.
+    let wanted = KeyedFilter { filters: filters.collect(), after, updated_after: None, count: Some(limit + 1) };
+    let (found, permit) = shared
+        .reader
+        .admitted(async |permit| -> Result<_, QueryError> {
+            Ok((shared.reader.keyed_rows(shown, &wanted).await?, permit))
+        })
+        .await?;
+    let rows = found.slice(0, found.num_rows().min(limit));
+    let of_topic = completeness_of(view, shown);
+    let (body, headers) = match format {
+        Format::Json => (document(name, shown, &of_topic, &rows, shared.answer_bytes)?, HeaderMap::new()),
+        Format::Csv => (csv(&rows, shared.answer_bytes)?, completeness::of_topics(&[(&shown.topic, &of_topic)])),
+    };
+    let body = answer::of_bytes(body, permit);
+    let mut response = (headers, [(CONTENT_TYPE, content_type(format))], body).into_response();
+    if found.num_rows() > limit {
+        let next = write_cursor(&rows, shown.keys.len(), &question)?;
+        response.headers_mut().insert(LINK, parameters.next_link(&path_of(name), &next)?);
+    }
+    Ok(response)
+}
+
+fn completeness_of(view: &View, shown: &KeyedTableView) -> Completeness {
+    view.topics.get(&shown.topic).map(|topic| topic.completeness.clone()).unwrap_or_default()
+}
+
+fn document(
+    name: &str,
+    shown: &KeyedTableView,
+    of_topic: &Completeness,
+    rows: &RecordBatch,
+    bytes_max: usize,
+) -> Result<Vec<u8>, QueryError> {
+    json(name, rows, Figures::of_topic(of_topic, shown.since_ms), shown.failure.clone(), bytes_max)
+}
+
+/// The columns that a request may filter by.
+fn text_columns(shown: &KeyedTableView) -> Vec<String> {
+    let schema = shown.rows.schema();
+    let texts = schema
+        .fields()
+        .iter()
+        .filter(|field| matches!(field.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View));
+    let names = texts.map(|field| field.name().clone());
+    names.filter(|name| !OWN_PARAMETERS.contains(&name.as_str())).collect()
+}
+
+/// Where a page ended: the key of its last row. Rows that come or go meanwhile make no other row come twice or not at all.
+fn write_cursor(rows: &RecordBatch, keys: usize, question: &str) -> Result<String, QueryError> {
+    let last = rows.num_rows().saturating_sub(1);
+    let mut values = Vec::with_capacity(keys);
+    for column in rows.columns().iter().take(keys) {
+        let text = if column.is_null(last) { None } else { Some(array_value_to_string(column, last)?) };
+        values.push(text);
+    }
+    let text = serde_json::to_string(&(question, values)).map_err(|error| ArrowError::ExternalError(error.into()))?;
+    Ok(URL_SAFE_NO_PAD.encode(text))
+}
+
+fn read_cursor(text: &str, question: &str, shown: &KeyedTableView) -> Result<Vec<ScalarValue>, Problem> {
+    let none_of_ours = || Problem::invalid_cursor("cursor is none of ours");
+    let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| none_of_ours())?;
+    let (asked, values): (String, Vec<Option<String>>) = serde_json::from_slice(&bytes).map_err(|_| none_of_ours())?;
+    if asked != question {
+        return Err(Problem::invalid_cursor("cursor belongs to a request with other parameters"));
+    }
+    let schema = shown.rows.schema();
+    let types = shown.keys.iter().map(|key| schema.field_with_name(key).map(|field| field.data_type().clone()));
+    let types = types.collect::<Result<Vec<_>, _>>().map_err(|_| none_of_ours())?;
+    if types.len() != values.len() {
+        return Err(none_of_ours());
+    }
+    let values = values.into_iter().zip(types).map(|(value, data_type)| match value {
+        None => ScalarValue::try_from(&data_type),
+        Some(text) => ScalarValue::try_from_string(text, &data_type),
+    });
+    values.collect::<Result<_, _>>().map_err(|_| none_of_ours())
+}
+
+/// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`] of them together.
+pub(super) fn live(shared: Arc<Shared>, name: String, place: Place) -> Response {
+    let shutdown = shared.shutdown.clone().cancelled_owned();
+    let live = Live {
+        view: shared.view.clone(),
+        counted: shared.telemetry.open_stream(),
+        shared,
+        name,
+        seen: None,
+        updated: None,
+        _place: place,
+    };
+    let events =
+        stream::unfold(live, |mut live| async { live.next().await.map(|event| (Ok::<_, Infallible>(event), live)) });
+    Sse::new(events.take_until(shutdown)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+}
+
+struct Live {
+    shared: Arc<Shared>,
+    view: ViewReceiver,
+    name: String,
+    /// What was read last, and why nothing more came.
+    seen: Option<(Arc<dyn TableProvider>, Option<MetricFailure>)>,
+    /// The newest change among the rows that were sent, in microseconds.
+    updated: Option<i64>,
+    counted: OpenStream,
+    _place: Place,
+}
+
+impl Live {
+    /// Waits until there is something to send. `None` ends the stream.
+    async fn next(&mut self) -> Option<Event> {
+        loop {
+            let view = Arc::clone(&self.view.borrow_and_update());
+            if let Some(shown) = view.keyed.get(&self.name) {
+                match self.message(&view, shown).await {
+                    Ok(Some(message)) => {
+                        self.counted.sent();
+                        return Some(Event::default().data(message));
+                    }
+                    Ok(None) => {}
+                    Err(error) => {
+                        tracing::warn!(table = self.name, error = %error, "live stream ended");
+                        return None;
+                    }
+                }
+            }
+            self.view.changed().await.ok()?;
+        }
+    }
+
+    async fn message(&mut self, view: &View, shown: &KeyedTableView) -> Result<Option<String>, QueryError> {
+        let is_first = self.seen.is_none();
+        let has_failed = match &self.seen {
+            Some((rows, failure)) if Arc::ptr_eq(rows, &shown.rows) && *failure == shown.failure => return Ok(None),
+            Some((_, failure)) => *failure != shown.failure,
+            None => false,
+        };
+        let mut wanted = KeyedFilter { updated_after: self.updated, count: Some(LIMIT_MAX), ..KeyedFilter::default() };
+        let mut rows = self.read(shown, &wanted).await?;
+        if rows.num_rows() == 0 && !is_first && !has_failed {
+            // Rows were taken back: what is there now.
+            wanted.updated_after = None;
+            rows = self.read(shown, &wanted).await?;
+        }
+        self.seen = Some((Arc::clone(&shown.rows), shown.failure.clone()));
+        self.updated = self.updated.max(newest(&rows));
+        let of_topic = completeness_of(view, shown);
+        let message = document(&self.name, shown, &of_topic, &rows, self.shared.answer_bytes)?;
+        // JSON is made of texts alone.
+        Ok(Some(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?))
+    }
+
+    async fn read(&self, shown: &KeyedTableView, wanted: &KeyedFilter<'_>) -> Result<RecordBatch, QueryError> {
+        self.shared.reader.bounded(self.shared.reader.keyed_rows(shown, wanted)).await
+    }
+}
+
+fn newest(rows: &RecordBatch) -> Option<i64> {
+    let times = rows.column_by_name(UPDATED_COLUMN)?.as_primitive_opt::<TimestampMicrosecondType>()?;
+    arrow::compute::max(times)
+}

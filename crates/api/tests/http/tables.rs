@@ -1,0 +1,115 @@
+//! Tables with one row for each key: listed, page by page in the order of their keys, as CSV, in SQL of views, and live.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use serde_json::Value;
+use vitral_panes::view::{KeyedTableView, View};
+
+use crate::live::{message, open};
+use crate::world::{World, completeness, ms, table, topic_view, whole_catalog};
+
+const PATH: &str = "/metricas/estoque_por_armazem";
+
+/// Product, place, level, and in which second of the hour it changed.
+type Level = (&'static str, &'static str, i64, i64);
+
+fn view(levels: &[Level]) -> View {
+    let times = || -> ArrayRef {
+        let micros = levels.iter().map(|level| Some((ms("2025-05-14T22:00:00Z") + level.3 * 1_000) * 1_000));
+        Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+    };
+    let texts = |of: fn(&Level) -> &'static str| -> ArrayRef {
+        Arc::new(levels.iter().map(|level| Some(of(level))).collect::<StringArray>())
+    };
+    let rows = RecordBatch::try_from_iter([
+        ("id_produto", texts(|level| level.0)),
+        ("id_armazem", texts(|level| level.1)),
+        ("nivel_estoque", Arc::new(levels.iter().map(|level| level.2).collect::<Int64Array>()) as ArrayRef),
+        ("ultima_atualizacao", times()),
+        ("atualizado", times()),
+    ]);
+    let rows = rows.expect("rows");
+    let shown = KeyedTableView {
+        topic: "atualizacoes_estoque".to_owned(),
+        keys: vec!["id_produto".to_owned(), "id_armazem".to_owned()],
+        rows: table(rows.schema(), vec![rows]),
+        since_ms: Some(ms("2025-05-01T00:00:00Z")),
+        failure: None,
+    };
+    let schema = whole_catalog(None).topic("atualizacoes_estoque").expect("the topic").archive_schema();
+    let topic = topic_view(vec![RecordBatch::new_empty(schema)], Vec::new());
+    View {
+        ready: true,
+        topics: [("atualizacoes_estoque".to_owned(), topic)].into(),
+        keyed: [("estoque_por_armazem".to_owned(), shown)].into(),
+        ..View::default()
+    }
+}
+
+fn world(view: View) -> World {
+    World::with(view, whole_catalog(None), |_| {})
+}
+
+fn levels(document: &Value) -> Vec<(&str, &str, i64)> {
+    let rows = document["linhas"].as_array().expect("rows");
+    assert!(rows.iter().all(|row| row["atualizado"].is_string() && row.get("provisoria").is_none()), "{document}");
+    rows.iter()
+        .map(|row| {
+            let [product, place] = ["id_produto", "id_armazem"].map(|name| row[name].as_str().expect("a text"));
+            (product, place, row["nivel_estoque"].as_i64().expect("a level"))
+        })
+        .collect()
+}
+
+#[tokio::test]
+async fn pages_are_in_the_order_of_keys() {
+    let world = world(view(&[("p2", "a", 5, 1), ("p1", "b", -1, 2), ("p1", "a", 7, 3), ("p10", "a", 0, 4)]));
+    let first = world.get(&format!("{PATH}?limite=3")).await;
+    let document: Value = serde_json::from_str(&first.body).expect("JSON");
+    assert_eq!(levels(&document), [("p1", "a", 7), ("p1", "b", -1), ("p10", "a", 0)]);
+    assert_eq!(
+        (&document["completude"]["lidas"], document["nome"].as_str()),
+        (&20.into(), Some("estoque_por_armazem"))
+    );
+    assert_eq!(document["completude"]["desde"], "2025-05-01T00:00:00Z");
+    assert_eq!(completeness().read, 20);
+    let link = first.headers["link"].to_str().expect("a link");
+    let next = link.trim_start_matches('<').split('>').next().expect("an address");
+    // A row before the cursor comes meanwhile, and one goes: neither moves the others.
+    world.show(view(&[("p2", "a", 5, 1), ("p0", "a", 1, 5), ("p1", "b", -1, 2), ("p10", "a", 0, 4)]));
+    let second = world.get(next).await;
+    let document: Value = serde_json::from_str(&second.body).expect("JSON");
+    assert_eq!(levels(&document), [("p2", "a", 5)]);
+    assert!(!second.headers.contains_key("link"));
+    let one: Value = serde_json::from_str(&world.body(&format!("{PATH}?id_produto=p1")).await).expect("JSON");
+    assert_eq!(levels(&one), [("p1", "b", -1)]);
+    for refused in ["de=2025-05-14T22:16:00Z", "cursor=nada", "nivel_estoque=1"] {
+        assert_eq!(world.get(&format!("{PATH}?{refused}")).await.status, 400, "{refused}");
+    }
+}
+
+#[tokio::test]
+async fn it_is_listed_without_a_window() {
+    let world = world(view(&[("p1", "a", 7, 3)]));
+    let list: Value = serde_json::from_str(&world.body("/metricas").await).expect("JSON");
+    let entry = list.as_array().expect("a list").iter().find(|entry| entry["nome"] == "estoque_por_armazem");
+    let entry = entry.expect("it is listed");
+    assert_eq!((entry["janela"].as_str(), entry["url"].as_str()), (Some("sem janela"), Some(PATH)));
+    let columns: Vec<&str> =
+        entry["colunas"].as_array().expect("columns").iter().filter_map(|c| c["nome"].as_str()).collect();
+    assert_eq!(columns, ["id_produto", "id_armazem", "nivel_estoque", "ultima_atualizacao", "atualizado"]);
+}
+
+#[tokio::test]
+async fn live_it_sends_all_at_once_and_then_what_has_changed() {
+    let world = world(view(&[("p1", "a", 7, 1), ("p2", "a", 5, 2)]));
+    let mut stream = open(&world, &format!("{PATH}/ao_vivo")).await;
+    let first = message(&mut stream).await.expect("a message");
+    assert_eq!(levels(&first), [("p1", "a", 7), ("p2", "a", 5)]);
+    world.show(view(&[("p1", "a", 6, 3), ("p2", "a", 5, 2)]));
+    assert_eq!(levels(&message(&mut stream).await.expect("a message")), [("p1", "a", 6)]);
+    // A row is taken back: the others are all there is.
+    world.show(view(&[("p1", "a", 6, 3)]));
+    assert_eq!(levels(&message(&mut stream).await.expect("a message")), [("p1", "a", 6)]);
+}

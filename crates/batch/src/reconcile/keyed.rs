@@ -1,0 +1,189 @@
+//! Compares tables with one row for each key with what their topic's whole history says.
+//!
+//! What must be there is one plain aggregate over the opening balances, all rows of the archive behind them that the table says it has, and
+//! all imports; what is there was put together from the states of many commits, merged and compacted in between.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::{AsArray, RecordBatch, RecordBatchOptions};
+use arrow::compute::{concat_batches, filter_record_batch};
+use arrow::datatypes::{Int64Type, Schema};
+use datafusion::dataframe::DataFrame;
+use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::sum;
+use datafusion::logical_expr::{Expr, ident, lit};
+use futures::TryStreamExt;
+use vitral_catalog::{Catalog, Diagnostics, DomainSettings, KeyedView};
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::topic::Topic;
+use vitral_store::keyed::Freshness;
+use vitral_store::{Archive, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
+
+use super::{MetricComparison, SIDE_COLUMN, TimeRange};
+use crate::error::{BatchError, is_outage};
+
+/// How many parts the keys have: the continuous check proves one of them after the other.
+pub const BUCKETS: i64 = 16;
+/// Rows that differ and are kept, to be shown; more are not counted.
+const DIFFERENCES_MAX: usize = 100_000;
+/// A running stream takes in what was imported within seconds.
+const ATTEMPTS: usize = 5;
+const WAIT: Duration = Duration::from_secs(2);
+
+/// Compares every table, or the one named, for all keys or those of one of [`BUCKETS`].
+pub async fn reconcile_keyed(
+    catalog: &Catalog,
+    settings: &DomainSettings,
+    store: &Location,
+    only: Option<&str>,
+    bucket: Option<i64>,
+) -> std::result::Result<Vec<MetricComparison>, BatchError> {
+    let mut compared = Vec::new();
+    for view in catalog.keyed.iter().filter(|view| only.is_none_or(|only| view.name == only)) {
+        let Some(topic) = catalog.topic(&view.topic) else { continue };
+        compared.push(compare(view, topic, settings, store, bucket).await?);
+    }
+    Ok(compared)
+}
+
+/// Recomputes a table from what it was compared with.
+pub(super) async fn repair(
+    view: &KeyedView,
+    topic: &Topic,
+    settings: &DomainSettings,
+    store: &Location,
+) -> std::result::Result<(), BatchError> {
+    let plan = plan(view, topic, settings)?;
+    if let Some(archive) = Archive::read(topic, store).await? {
+        KeyedTable::open(&plan, store).await?.repair(&archive).await?;
+    }
+    Ok(())
+}
+
+/// Adds to a table what the archive and the imports have; what a running stream does meanwhile is not done twice.
+pub async fn bring_up_to_date(
+    view: &KeyedView,
+    topic: &Topic,
+    settings: &DomainSettings,
+    store: &Location,
+) -> std::result::Result<(), BatchError> {
+    let plan = plan(view, topic, settings)?;
+    let mut table = KeyedTable::open(&plan, store).await?;
+    if let Some(archive) = Archive::read(topic, store).await? {
+        table.catch_up(&archive, None).await?;
+    }
+    if let Some(history) = History::read(topic, &Layout::of(store).history(topic)).await? {
+        table.take_imports(&history).await?;
+    }
+    Ok(())
+}
+
+/// The plans of the tables of a topic.
+pub fn keyed_plans(
+    catalog: &Catalog,
+    topic: &Topic,
+    settings: &DomainSettings,
+) -> std::result::Result<Vec<Arc<KeyedPlan>>, BatchError> {
+    catalog.keyed_of(&topic.name).map(|view| plan(view, topic, settings)).collect()
+}
+
+fn plan(view: &KeyedView, topic: &Topic, settings: &DomainSettings) -> std::result::Result<Arc<KeyedPlan>, BatchError> {
+    let plan = KeyedPlan::new(view, topic, settings);
+    plan.map(Arc::new).map_err(|errors| BatchError::Unplanned(Diagnostics(errors)))
+}
+
+async fn compare(
+    view: &KeyedView,
+    topic: &Topic,
+    settings: &DomainSettings,
+    store: &Location,
+    bucket: Option<i64>,
+) -> std::result::Result<MetricComparison, BatchError> {
+    let plan = plan(view, topic, settings)?;
+    let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
+    let nothing = |failure: Option<String>| MetricComparison {
+        metric: view.name.clone(),
+        range: TimeRange { from_ms: i64::MIN, to_ms: i64::MAX },
+        published_through_ms: None,
+        windows: 0,
+        expected: empty.clone(),
+        differences: empty.clone(),
+        failure,
+        set_aside: None,
+    };
+    let bucket = bucket.map(|bucket| (bucket, BUCKETS));
+    for attempt in 1.. {
+        // The table before the archive: rows that it says it has are there.
+        let Some(mut table) = KeyedTable::read(&plan, store).await? else { return Ok(nothing(None)) };
+        let Some(archive) = Archive::read(topic, store).await? else { return Ok(nothing(None)) };
+        let history = History::read(topic, &Layout::of(store).history(topic)).await?;
+        let behind = match table.freshness(&archive, history.as_ref()).await? {
+            Freshness::Current => None,
+            Freshness::BehindHistory => Some("what was imported or taken back since is not in it yet"),
+            Freshness::BehindReplay => Some("rows that were fed again since are not in it yet"),
+        };
+        if let Some(behind) = behind {
+            if attempt < ATTEMPTS {
+                tokio::time::sleep(WAIT).await;
+                continue;
+            }
+            let remedy = "a running stream adds that within seconds, vitral backfill does so without one";
+            return Ok(nothing(Some(format!("{behind}: {remedy}"))));
+        }
+        let sides = table.sides(&archive, history.as_ref(), bucket).await;
+        let outcome = match sides {
+            Ok((published, expected)) => differences(published, expected).await.map_err(StoreError::read(&view.name)),
+            Err(error) => Err(error),
+        };
+        return match outcome {
+            Ok((rows, differences)) => {
+                let options = RecordBatchOptions::new().with_row_count(Some(rows));
+                let expected = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
+                Ok(MetricComparison {
+                    published_through_ms: archive.watermark().await?.map(Watermark::ms),
+                    windows: usize::from(rows + differences.num_rows() > 0),
+                    expected: expected.map_err(|error| StoreError::read(&view.name)(error.into()))?,
+                    differences,
+                    ..nothing(None)
+                })
+            }
+            // One table's failure says nothing about the others.
+            Err(StoreError::Read { source, .. }) if !is_outage(&source) => {
+                Ok(nothing(Some(format!("it cannot be recomputed: {}", source.find_root().strip_backtrace()))))
+            }
+            Err(error) => Err(error.into()),
+        };
+    }
+    Ok(nothing(None))
+}
+
+/// How many rows there must be, and those in which both sides differ.
+async fn differences(published: DataFrame, expected: DataFrame) -> Result<(usize, RecordBatch)> {
+    const SIDE: &str = "_sinal";
+    let names: Vec<String> = expected.schema().fields().iter().map(|field| field.name().clone()).collect();
+    let columns = || names.iter().map(ident).collect::<Vec<Expr>>();
+    let side = |frame: DataFrame, sign: i64| {
+        let mut typed = columns();
+        typed.push(lit(sign).alias(SIDE));
+        frame.select(typed)
+    };
+    let both = side(published, 1)?.union(side(expected, -1)?)?;
+    let mut shown = vec![ident(SIDE_COLUMN)];
+    shown.extend(columns());
+    let both = both.aggregate(columns(), vec![sum(ident(SIDE)).alias(SIDE_COLUMN)])?.select(shown)?;
+    let schema = Arc::new(both.schema().as_arrow().clone());
+    let (mut rows, mut found, mut differing) = (0, Vec::new(), 0);
+    let mut batches = both.execute_stream().await?;
+    while let Some(batch) = batches.try_next().await? {
+        let sides = batch.column(0).as_primitive::<Int64Type>();
+        rows += sides.values().iter().filter(|side| **side <= 0).count();
+        if differing < DIFFERENCES_MAX {
+            let differ = sides.iter().map(|side| Some(side != Some(0))).collect();
+            let batch = filter_record_batch(&batch, &differ)?;
+            differing += batch.num_rows();
+            found.push(batch);
+        }
+    }
+    Ok((rows, concat_batches(&schema, &found)?))
+}

@@ -1,0 +1,79 @@
+//! What a table must hold, computed again: for reconciliation.
+
+use arrow::datatypes::DataType;
+use datafusion::dataframe::DataFrame;
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
+use datafusion::prelude::concat_ws;
+use vitral_engine::text_bucket;
+
+use super::KeyedTable;
+use super::compute::Opening;
+use crate::archive::ArchiveReader;
+use crate::error::StoreError;
+use crate::history::History;
+use crate::keyed::source::{Range, imported_rows, stream_rows};
+
+/// Whether a table can be compared with what it was made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Freshness {
+    /// It has what the history has.
+    Current,
+    /// The history has changed since.
+    BehindHistory,
+    /// Rows of the archive were fed again since.
+    BehindReplay,
+}
+
+impl KeyedTable {
+    /// Whether what it was made of is still what there is, but for rows behind those that are in.
+    pub async fn freshness(&self, archive: &ArchiveReader, history: Option<&History>) -> Result<Freshness, StoreError> {
+        if self.transaction("replays").await? != Some(archive.replays().await?) {
+            return Ok(Freshness::BehindReplay);
+        }
+        let sequence = match history {
+            Some(history) => history.sequence().await?,
+            None => 0,
+        };
+        let is_current = self.transaction("importacoes").await?.unwrap_or_default() == sequence;
+        Ok(if is_current { Freshness::Current } else { Freshness::BehindHistory })
+    }
+
+    /// Both sides of a comparison: the rows that are read, and the same from the opening balances, all rows of the archive behind these
+    /// that are in, and all imports. Of one bucket of keys out of so many, or of all.
+    pub async fn sides(
+        &mut self,
+        archive: &ArchiveReader,
+        history: Option<&History>,
+        bucket: Option<(i64, i64)>,
+    ) -> Result<(DataFrame, DataFrame), StoreError> {
+        let mut reach = archive.reach().await?;
+        for reached in &mut reach {
+            let published = self.next_offset(&reached.log, reached.partition).await?;
+            reached.next = published.unwrap_or_default().min(reached.next);
+        }
+        let Opening { states: opening, ranges, .. } = self.opening(archive, &reach).await?;
+        let ranges: Vec<Range> = ranges.into_iter().filter(|range| range.from < range.until).collect();
+        self.learn_logs(archive, &ranges).await?;
+        let of_stream = stream_rows(&self.plan.topic, archive, &ranges, &self.logs).await?;
+        let mut states = LogicalPlanBuilder::from(self.plan.partial(of_stream).map_err(self.failed())?);
+        if let Some(opening) = opening {
+            states = states.union(opening).map_err(self.failed())?;
+        }
+        if let Some(history) = history {
+            let imported = imported_rows(&self.plan.topic, history, None).await?;
+            let imported = self.plan.partial(imported).map_err(self.failed())?;
+            states = states.union(imported).map_err(self.failed())?;
+        }
+        let expected = states.build().and_then(|states| self.plan.rows(states)).map_err(self.failed())?;
+        let published = self.plan.rows(self.states().await?).map_err(self.failed())?;
+        Ok((self.of_bucket(published, bucket)?, self.of_bucket(expected, bucket)?))
+    }
+
+    fn of_bucket(&self, rows: LogicalPlan, bucket: Option<(i64, i64)>) -> Result<DataFrame, StoreError> {
+        let frame = self.plan.frame(rows);
+        let Some((number, buckets)) = bucket else { return Ok(frame) };
+        let keys: Vec<Expr> = self.plan.view.keys.iter().map(|key| cast(ident(key), DataType::Utf8)).collect();
+        let of_key = text_bucket().call(vec![concat_ws(lit("/"), keys)]) % lit(buckets);
+        frame.filter(of_key.eq(lit(number))).map_err(self.failed())
+    }
+}

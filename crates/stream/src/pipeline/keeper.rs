@@ -1,0 +1,239 @@
+//! Tables that are kept up to date: what each commit of the archive has added is added to them, alongside the pipeline.
+//!
+//! A keeper reads what is committed and nothing else, so a kill at any point loses nothing and adds nothing twice: the next start goes on at
+//! the offsets that the table itself says (docs/adr/0040). A table that fails on its data is set aside alone.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use datafusion::error::DataFusionError;
+use tokio::sync::watch;
+use vitral_connect::with_causes;
+use vitral_panes::PanesError;
+use vitral_panes::view::{KeyedTableView, MetricFailure, View};
+use vitral_store::archive::Reached;
+use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, StoreError};
+
+use super::context::TopicContext;
+use crate::error::StreamError;
+
+/// How often imports and replays are looked for, and what failed is tried again.
+const POLL_EVERY: Duration = Duration::from_secs(5);
+const VACUUM_EVERY: Duration = Duration::from_secs(1800);
+
+/// The next offset of each partition of the topic's log.
+pub(crate) type Offsets = BTreeMap<i32, i64>;
+
+/// The pipeline's end of a keeper.
+pub(super) struct KeeperLink {
+    committed: watch::Receiver<Offsets>,
+    /// What the tables have. None if there are no tables.
+    reached: Option<watch::Receiver<Offsets>>,
+}
+
+/// The tables of one topic.
+pub(super) struct Keeper {
+    context: TopicContext,
+    tables: Vec<Kept>,
+    archive: Option<ArchiveReader>,
+    history: Option<History>,
+    /// When the history was looked at last: imports are rare, commits are not.
+    looked: Option<Instant>,
+    vacuumed: Instant,
+}
+
+struct Kept {
+    table: KeyedTable,
+    failure: Option<MetricFailure>,
+    /// Whether it has been brought to where the whole archive was.
+    is_begun: bool,
+}
+
+impl KeeperLink {
+    /// Waits until the tables have what is committed, as a stop should leave them; what is missing then, the next start adds.
+    pub(super) fn wait(&mut self, runtime: &tokio::runtime::Handle, deadline: Instant) {
+        let Some(reached) = &mut self.reached else { return };
+        let committed = self.committed.borrow().clone();
+        let wait = reached.wait_for(|reached| *reached == committed);
+        let until = deadline.into();
+        let outcome =
+            runtime.block_on(async { tokio::time::timeout_at(until, wait).await.map(|found| found.map(drop)) });
+        if !matches!(outcome, Ok(Ok(()))) {
+            tracing::warn!("tables that are kept up to date lack the last rows; the next start adds them");
+        }
+    }
+}
+
+impl Keeper {
+    /// Opens the tables of a topic, and shows what they hold.
+    pub(super) async fn open(context: &TopicContext) -> Result<Self, StreamError> {
+        let mut keeper = Self {
+            context: context.clone(),
+            tables: Vec::new(),
+            archive: None,
+            history: None,
+            looked: None,
+            vacuumed: Instant::now(),
+        };
+        for view in context.catalog.keyed_of(&context.topic.name) {
+            let plan = KeyedPlan::new(view, &context.topic, &context.settings).map_err(|mut errors| {
+                let first = errors.pop().unwrap_or_else(|| view.position.error("cannot be planned", String::new()));
+                PanesError::Unsupported(Box::new(first))
+            })?;
+            let table = KeyedTable::open(&Arc::new(plan), &context.config.store).await?;
+            let kept = Kept { table, failure: None, is_begun: false };
+            keeper.show(&kept).await?;
+            keeper.tables.push(kept);
+        }
+        Ok(keeper)
+    }
+
+    /// Keeps the tables up to date until the committer has ended.
+    pub(super) fn start(self, log: &str, committed: watch::Receiver<Offsets>) -> KeeperLink {
+        if self.tables.is_empty() {
+            return KeeperLink { committed, reached: None };
+        }
+        let (sender, reached) = watch::channel(Offsets::new());
+        let link = KeeperLink { committed: committed.clone(), reached: Some(reached) };
+        let runtime = self.context.runtime.clone();
+        runtime.spawn(self.run(log.to_owned(), committed, sender));
+        link
+    }
+
+    async fn run(mut self, log: String, mut committed: watch::Receiver<Offsets>, reached: watch::Sender<Offsets>) {
+        loop {
+            let offsets = committed.borrow_and_update().clone();
+            match self.step(&log, &offsets).await {
+                Ok(true) => drop(reached.send_replace(offsets)),
+                Ok(false) => {}
+                Err(error) => self.warn(&error),
+            }
+            match tokio::time::timeout(POLL_EVERY, committed.changed()).await {
+                Ok(Err(_)) => return,
+                Ok(Ok(())) | Err(_) => {}
+            }
+        }
+    }
+
+    /// Brings every table to where the archive and the history are; false if one has to be tried again.
+    async fn step(&mut self, log: &str, offsets: &Offsets) -> Result<bool, StoreError> {
+        let (topic, store) = (self.context.topic.clone(), self.context.config.store.clone());
+        match &mut self.archive {
+            Some(archive) => archive.refresh(&topic, &store).await?,
+            None => self.archive = Archive::read(&topic, &store).await?,
+        }
+        if self.looked.is_none_or(|last| last.elapsed() >= POLL_EVERY) {
+            match &mut self.history {
+                Some(history) => drop(history.refresh().await?),
+                None => self.history = History::read(&topic, &Layout::of(&store).history(&topic)).await?,
+            }
+            self.looked = Some(Instant::now());
+        }
+        let Some(archive) = &self.archive else { return Ok(true) };
+        let reach = offsets.iter();
+        let reach = reach.map(|(partition, next)| Reached { log: log.to_owned(), partition: *partition, next: *next });
+        let reach: Vec<Reached> = reach.collect();
+        let is_vacuum_due = self.vacuumed.elapsed() >= VACUUM_EVERY;
+        let mut all = true;
+        let mut changed = Vec::new();
+        for (index, kept) in self.tables.iter_mut().enumerate().filter(|(_, kept)| kept.failure.is_none()) {
+            // Logs that this process does not read are looked at once.
+            let within = kept.is_begun.then_some(reach.as_slice());
+            match kept.step(archive, within, self.history.as_ref(), is_vacuum_due).await {
+                Ok(has_changed) => {
+                    if has_changed || !kept.is_begun {
+                        changed.push(index);
+                    }
+                    kept.is_begun = true;
+                }
+                Err(error) if is_of_data(&error) => {
+                    let reason = with_causes(&error);
+                    tracing::error!(
+                        table = kept.table.plan().view.name,
+                        reason,
+                        "a table is set aside; all else goes on"
+                    );
+                    let since_ms = self.context.clock.now_ms();
+                    kept.failure = Some(MetricFailure { reason, since_ms, is_set_aside: true });
+                    changed.push(index);
+                }
+                Err(error) => {
+                    let table = &kept.table.plan().view.name;
+                    tracing::warn!(table, %error, source = ?error, "a table is not up to date; trying again");
+                    all = false;
+                }
+            }
+        }
+        if is_vacuum_due {
+            self.vacuumed = Instant::now();
+        }
+        for index in changed {
+            self.show(&self.tables[index]).await?;
+        }
+        Ok(all)
+    }
+
+    /// Puts the table's rows, as of its last commit, into the view.
+    async fn show(&self, kept: &Kept) -> Result<(), StoreError> {
+        let plan = kept.table.plan();
+        let shown = KeyedTableView {
+            topic: plan.topic.name.clone(),
+            keys: plan.view.keys.clone(),
+            rows: kept.table.rows().await?,
+            since_ms: kept.table.since_ms().await?,
+            failure: kept.failure.clone(),
+        };
+        self.context.view.send_modify(|view| {
+            let mut next = View::clone(view);
+            next.keyed.insert(plan.view.name.clone(), shown);
+            *view = Arc::new(next);
+        });
+        Ok(())
+    }
+
+    fn warn(&self, error: &StoreError) {
+        let topic = &self.context.topic.name;
+        tracing::warn!(topic, %error, source = ?error, "tables are not up to date; trying again");
+    }
+}
+
+impl Kept {
+    async fn step(
+        &mut self,
+        archive: &ArchiveReader,
+        reach: Option<&[Reached]>,
+        history: Option<&History>,
+        is_vacuum_due: bool,
+    ) -> Result<bool, StoreError> {
+        let table = &mut self.table;
+        let mut changed = table.refresh().await?;
+        failpoint!("table.before");
+        changed |= table.catch_up(archive, reach).await?;
+        failpoint!("table.after");
+        if let Some(history) = history {
+            changed |= table.take_imports(history).await?;
+        }
+        changed |= table.compact().await?;
+        if is_vacuum_due {
+            table.vacuum().await?;
+        }
+        Ok(changed)
+    }
+}
+
+/// Whether another attempt would fail in the same way: the rows, or the statement, are the cause.
+fn is_of_data(error: &StoreError) -> bool {
+    match error {
+        StoreError::Read { source, .. } => !matches!(
+            source.find_root(),
+            DataFusionError::ObjectStore(_)
+                | DataFusionError::IoError(_)
+                | DataFusionError::External(_)
+                | DataFusionError::ResourcesExhausted(_)
+                | DataFusionError::ParquetError(_)
+        ),
+        StoreError::Incompatible { .. } => true,
+        _ => false,
+    }
+}
