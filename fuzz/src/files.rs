@@ -67,6 +67,7 @@ fn import() -> Import {
         understood: None,
         zone: time_zone,
         is_zone_named: false,
+        lookups: Default::default(),
         now_ms: NOW_MS,
     }
 }

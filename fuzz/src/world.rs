@@ -71,6 +71,7 @@ pub async fn frozen_view() -> View {
             ..StreamConfig::new(Location::folder(dir.path()).expect("a folder"))
         },
         connector: Arc::new(broker),
+        lookups: Default::default(),
         catalog,
         settings: DomainSettings::default(),
         clock: Arc::new(ManualClock::new(NOW_MS)),

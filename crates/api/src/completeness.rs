@@ -1,9 +1,11 @@
 //! How complete an answer is: the counts of its topics, as JSON for metrics and as headers for arrays.
 
+use std::collections::BTreeMap;
+
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use vitral_catalog::{Name, Needs};
-use vitral_panes::view::{Completeness, MetricView, View};
+use vitral_panes::view::{Completeness, LookupCompleteness, MetricView, View};
 use vitral_query::utc_text;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::PublishedWindows;
@@ -28,12 +30,37 @@ pub(crate) struct Figures<'a> {
     recusadas: u64,
     puladas: u64,
     particoes_ociosas: &'a [i32],
+    /// What became of the look-ups of the topic's columns, by column.
+    #[serde(skip_serializing_if = "BTreeMap::is_empty")]
+    consultas: BTreeMap<&'a str, LookupFigures>,
     /// Windows that start before this are missing: their events were deleted.
     #[serde(skip_serializing_if = "Option::is_none")]
     desde: Option<String>,
     /// Windows that start before this are those of an earlier version of the metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     versao_anterior_ate: Option<String>,
+}
+
+/// What became of the look-ups of one column.
+#[derive(Debug, Serialize)]
+struct LookupFigures {
+    /// Rows that came before this have null.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    desde: Option<String>,
+    nao_encontradas: u64,
+    falhas: u64,
+    desatualizadas: u64,
+}
+
+impl LookupFigures {
+    fn of(lookup: &LookupCompleteness) -> Self {
+        Self {
+            desde: watermark_text(lookup.since_ms),
+            nao_encontradas: lookup.unknown,
+            falhas: lookup.failed,
+            desatualizadas: lookup.stale,
+        }
+    }
 }
 
 impl<'a> Figures<'a> {
@@ -54,6 +81,11 @@ impl<'a> Figures<'a> {
             recusadas: completeness.refused,
             puladas: completeness.skipped,
             particoes_ociosas: &completeness.idle_partitions,
+            consultas: completeness
+                .lookups
+                .iter()
+                .map(|(name, lookup)| (name.as_str(), LookupFigures::of(lookup)))
+                .collect(),
             desde: watermark_text(since_ms),
             versao_anterior_ate: None,
         }

@@ -29,10 +29,12 @@ pub mod wording;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use arrow::array::{AsArray, RecordBatch};
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
+use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use vitral_catalog::ImportTarget;
+use vitral_connect::TopicLookups;
 use vitral_schemas::topic::{Topic, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Layout, Location};
@@ -92,6 +94,8 @@ pub struct Import {
     pub zone: Tz,
     /// Whether the user says that the files' times are in this zone.
     pub is_zone_named: bool,
+    /// The topic's columns that are looked up.
+    pub lookups: TopicLookups,
     /// The wall clock, in milliseconds since the Unix epoch.
     pub now_ms: i64,
 }
@@ -292,6 +296,7 @@ impl Import {
             if count >= COMMIT_ROWS || (is_end && count > 0) {
                 let rows = concat_batches(reader.schema(), waiting.iter()).map_err(|source| failed(source.into()))?;
                 waiting.clear();
+                let rows = self.looked_up(rows).await?;
                 if !sink.put(&mut history, &rows, &mut known, &mut committed).await? {
                     return Ok(Attempt::Overtaken(committed));
                 }
@@ -321,6 +326,21 @@ impl Import {
         imported.known = imported.known.saturating_sub(earlier);
         imported.own_before = imported.known_of.get(id).copied().unwrap_or_default().saturating_sub(earlier);
         Ok(Attempt::Done(imported))
+    }
+
+    /// The rows with the columns that are looked up, where they count.
+    async fn looked_up(&self, rows: RecordBatch) -> Result<RecordBatch, BatchError> {
+        if self.lookups.is_empty() {
+            return Ok(rows);
+        }
+        let failed = |source: ArrowError| failed(source.into());
+        let first = rows.num_columns() - self.topic.columns.len();
+        let own: Vec<usize> = (first..rows.num_columns()).collect();
+        let verdicts = rows.column_by_name(history_columns::VERDICT).map(|column| column.as_string::<i32>());
+        let counts: BooleanArray =
+            verdicts.into_iter().flatten().map(|verdict| Some(verdict == Some(Verdict::Counted.name()))).collect();
+        let found = self.lookups.find(&rows.project(&own).map_err(failed)?, &counts).await.map_err(failed)?;
+        found.put_into(&rows, first).map_err(failed)
     }
 
     /// How its files are understood, for comparison with other imports.

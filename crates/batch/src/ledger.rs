@@ -2,6 +2,8 @@
 
 mod detail;
 mod filter;
+pub mod look_up_again;
+mod pending;
 pub mod replay;
 
 use std::sync::Arc;

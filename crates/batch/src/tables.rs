@@ -97,8 +97,9 @@ impl<'a> Tables<'a> {
             let failed = BatchError::engine(&declared.name, "read");
             let rows = reference::read(reference_dir, declared).map_err(|source| failed(source.into()))?;
             let rows = concat_batches(&reference::schema(declared), &rows).map_err(|source| failed(source.into()))?;
+            let Some(path) = &declared.path else { continue };
             if rows.num_rows() == 0 {
-                let file = reference_dir.join(&declared.path);
+                let file = reference_dir.join(path);
                 let words = if file.exists() { "has no rows" } else { "is not there" };
                 let reason = format!("its reference table {} is empty, as {} {words}", declared.name, file.display());
                 unfilled.insert(declared.name.clone(), reason);

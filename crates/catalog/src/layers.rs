@@ -114,7 +114,13 @@ impl Catalog {
             &mut self.references,
             above.references,
             |reference| &reference.name,
-            |reference| place(Kind::Reference, &mut reference.name, &reference.position),
+            |reference| {
+                let is_placed = place(Kind::Reference, &mut reference.name, &reference.position);
+                if let Some(lookup) = &mut reference.lookup {
+                    lookup.name.clone_from(&reference.name);
+                }
+                is_placed
+            },
         );
         put(&mut self.views, above.views, |view| &view.name, |view| place(Kind::View, &mut view.name, &view.source));
         put(

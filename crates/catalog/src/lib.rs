@@ -3,7 +3,7 @@
 //! | Statement | Declares |
 //! |---|---|
 //! | `CREATE TABLE ... WITH (connector = 'kafka', ...)` | a [`Topic`] |
-//! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table |
+//! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table; with a key, one to look columns of topics up in, as from `'postgres'` and `'http'` |
 //! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading; files may be imported into it |
 //! | `CREATE VIEW name WITH (path = '/...') AS SELECT ...` | an [`Endpoint`] of the API |
 //! | `CREATE TABLE name WITH (connector = 'warehouse', ...) AS SELECT ...` | a [`JobTable`] that a batch job computes |
@@ -27,6 +27,7 @@ mod import;
 mod job;
 mod keyed;
 mod layers;
+mod lookup;
 mod metric;
 pub mod names;
 mod newest;
@@ -88,7 +89,7 @@ pub struct View {
 pub struct Catalog {
     /// Topics of Kafka, by the names of their tables.
     pub topics: Vec<Topic>,
-    /// Tables that are read from files.
+    /// Tables that others keep: files, and systems in which rows are found by key.
     pub references: Vec<Reference>,
     /// Plain views, some of which take files.
     pub views: Vec<View>,
@@ -204,6 +205,11 @@ impl Catalog {
         for view in &mut self.keyed {
             resolve(&mut view.topic, &view.position);
         }
+        for topic in &mut self.topics {
+            for lookup in topic.columns.iter_mut().filter_map(|column| column.lookup.as_mut()) {
+                resolve(&mut lookup.table, &lookup.position);
+            }
+        }
         for profile in &mut self.profiles {
             resolve(&mut profile.table, &profile.source);
         }
@@ -217,6 +223,7 @@ impl Catalog {
     /// Metrics read topics of the catalog, and what can be imported goes into one.
     fn check_references(&mut self, errors: &mut Vec<Diagnostic>) {
         self.resolve_references();
+        self.check_lookups(errors);
         let metrics = self.metrics.iter().map(|metric| ("metric", &metric.name, &metric.topic, &metric.topic_position));
         let keyed = self.keyed.iter().map(|view| ("table", &view.name, &view.topic, &view.topic_position));
         for (kind, name, topic, position) in metrics.chain(keyed) {

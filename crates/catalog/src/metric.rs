@@ -273,6 +273,10 @@ pub(super) fn refuse_extras(query: &Query, position: &Position) -> Result<(), Di
     }
 }
 
+/// What was joined would be another value at each run, which nobody could prove.
+const JOIN_REMEDY: &str = "look the other table's column up in the topic's table, where it is archived with each row: column TYPE \
+    GENERATED ALWAYS AS (lookup('table', key, 'column')) STORED; or join when reading, in a view or an endpoint";
+
 /// The topic, as it is written; from here on the query names it without its domain.
 pub(super) fn topic_of(select: &mut Select, position: &Position) -> Result<(String, Position), Diagnostic> {
     let remedy = "read one topic; join its rows with other tables when reading, in a view or an endpoint";
@@ -284,7 +288,7 @@ pub(super) fn topic_of(select: &mut Select, position: &Position) -> Result<(Stri
         return Err(at.error("a metric reads exactly one topic", remedy.into()));
     };
     if let Some(join) = from.joins.first() {
-        return Err(position.at(join.relation.span()).error("a metric cannot join", remedy.into()));
+        return Err(position.at(join.relation.span()).error("a metric cannot join", JOIN_REMEDY.into()));
     }
     let TableFactor::Table { name, .. } = &mut from.relation else {
         return Err(position.at(from.relation.span()).error("a metric reads a topic, not a subquery", remedy.into()));

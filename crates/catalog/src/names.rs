@@ -43,6 +43,8 @@ pub enum Meaning {
     Topic,
     /// A table that is read from a file.
     Reference,
+    /// A table of another system, whose rows are found by key alone.
+    Lookup,
     /// A metric.
     Metric {
         /// The one that it reads.
@@ -134,7 +136,8 @@ impl Names {
             names.declare(&topic.name, Meaning::Topic, &catalog.position_of(topic));
         }
         for reference in &catalog.references {
-            names.declare(&reference.name, Meaning::Reference, &reference.position);
+            let meaning = if reference.path.is_some() { Meaning::Reference } else { Meaning::Lookup };
+            names.declare(&reference.name, meaning, &reference.position);
         }
         for metric in &catalog.metrics {
             names.declare(&metric.name, Meaning::Metric { topic: metric.topic.clone() }, &metric.position);
@@ -278,7 +281,7 @@ impl Names {
                 let topics = self.declared.iter().filter(|(_, (meaning, _))| matches!(meaning, Meaning::Topic));
                 needs.topics.extend(topics.map(|(topic, _)| topic.clone()));
             }
-            Meaning::Reference | Meaning::View(_) | Meaning::Engine(_) => {}
+            Meaning::Reference | Meaning::Lookup | Meaning::View(_) | Meaning::Engine(_) => {}
         }
     }
 
@@ -301,6 +304,7 @@ impl Names {
 /// Why statements of this scope cannot read it; none if they can.
 fn refusal(meaning: &Meaning, scope: Scope) -> Option<&'static str> {
     match (scope, meaning) {
+        (_, Meaning::Lookup) => Some("is a look-up table, whose rows are found by key alone"),
         (Scope::Served, Meaning::Engine(table)) if !table.is_served() => {
             Some("is a table of the engine that is not served")
         }
@@ -317,6 +321,7 @@ fn kind(meaning: &Meaning) -> &'static str {
     match meaning {
         Meaning::Topic => "a topic",
         Meaning::Reference => "a reference table",
+        Meaning::Lookup => "a look-up table",
         Meaning::Metric { .. } => "a metric",
         Meaning::Keyed { .. } => "a table that is kept up to date",
         Meaning::View(_) => "a view",

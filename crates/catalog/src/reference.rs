@@ -1,4 +1,4 @@
-//! Reference tables: CSV files below one folder, with commas, semicolons or tabs. A missing file is an empty table.
+//! Reference tables: CSV files, with commas, semicolons or tabs, and Parquet files, below one folder. A missing file is an empty table.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, ErrorKind, Seek, SeekFrom};
@@ -6,11 +6,13 @@ use std::path::Path;
 use std::sync::Arc;
 
 use crate::Reference;
-use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::compute::{CastOptions, cast_with_options};
 use arrow::csv::ReaderBuilder;
 use arrow::csv::reader::Format;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
+use datafusion::parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 
 /// The columns of a reference table.
 pub fn schema(reference: &Reference) -> SchemaRef {
@@ -21,10 +23,14 @@ pub fn schema(reference: &Reference) -> SchemaRef {
 /// The rows of the table's file in this folder, in its columns: they are found by the header's names, whatever their order; further
 /// ones are left out, absent ones are null. Blocks.
 pub fn read(folder: &Path, reference: &Reference) -> Result<Vec<RecordBatch>, ArrowError> {
-    let file = match File::open(folder.join(&reference.path)) {
+    let Some(path) = &reference.path else { return Ok(Vec::new()) };
+    let file = match File::open(folder.join(path)) {
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(Vec::new()),
         opened => opened?,
     };
+    if Path::new(path).extension().is_some_and(|extension| extension.eq_ignore_ascii_case("parquet")) {
+        return parquet(file, reference);
+    }
     let mut file = BufReader::new(file);
     skip_byte_order_mark(&mut file)?;
     let start = file.stream_position()?;
@@ -33,12 +39,7 @@ pub fn read(folder: &Path, reference: &Reference) -> Result<Vec<RecordBatch>, Ar
     let format = Format::default().with_header(true).with_delimiter(separator);
     let (header, _) = format.infer_schema(&mut file, Some(0))?;
     file.seek(SeekFrom::Start(start))?;
-    let mut needed = reference.columns.iter().filter(|column| column.needed);
-    if let Some(missing) = needed.find(|column| header.index_of(&column.name).is_err()) {
-        let found: Vec<&str> = header.fields().iter().map(|field| field.name().as_str()).collect();
-        let found = found.join(", ");
-        return Err(ArrowError::CsvError(format!("the header has no column {}; it has {found}", missing.name)));
-    }
+    has_needed(&header, reference)?;
     let schema = schema(reference);
     let typed = header.fields().iter().map(|field| {
         let data_type = schema.field_with_name(field.name()).map_or(DataType::Utf8, |known| known.data_type().clone());
@@ -49,13 +50,30 @@ pub fn read(folder: &Path, reference: &Reference) -> Result<Vec<RecordBatch>, Ar
     reader.map(|batch| arrange(&batch?, &schema)).collect()
 }
 
+fn parquet(file: File, reference: &Reference) -> Result<Vec<RecordBatch>, ArrowError> {
+    let reader = ParquetRecordBatchReaderBuilder::try_new(file)?;
+    has_needed(reader.schema(), reference)?;
+    let schema = schema(reference);
+    reader.build()?.map(|batch| arrange(&batch?, &schema)).collect()
+}
+
+fn has_needed(found: &Schema, reference: &Reference) -> Result<(), ArrowError> {
+    let mut needed = reference.columns.iter().filter(|column| column.needed);
+    let Some(missing) = needed.find(|column| found.index_of(&column.name).is_err()) else { return Ok(()) };
+    let found: Vec<&str> = found.fields().iter().map(|field| field.name().as_str()).collect();
+    let found = found.join(", ");
+    Err(ArrowError::CsvError(format!("the header has no column {}; it has {found}", missing.name)))
+}
+
 fn arrange(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     let rows = batch.num_rows();
-    let column = |field: &Arc<Field>| -> ArrayRef {
-        let found = batch.column_by_name(field.name());
-        found.map_or_else(|| new_null_array(field.data_type(), rows), Arc::clone)
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    let column = |field: &Arc<Field>| match batch.column_by_name(field.name()) {
+        None => Ok(new_null_array(field.data_type(), rows)),
+        Some(found) if found.data_type() == field.data_type() => Ok(Arc::clone(found)),
+        Some(found) => cast_with_options(found, field.data_type(), &exact),
     };
-    let columns = schema.fields().iter().map(column).collect();
+    let columns = schema.fields().iter().map(column).collect::<Result<_, _>>()?;
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     RecordBatch::try_new_with_options(Arc::clone(schema), columns, &options)
 }

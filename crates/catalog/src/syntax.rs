@@ -100,6 +100,12 @@ impl Options {
             .map_err(|_| position.error(format!("option {key} is {value}, not a count"), format!("write {key} = 100")))
     }
 
+    /// The same with its place.
+    pub(super) fn take_count_at(&mut self, key: &str) -> Result<Option<(usize, Position)>, Diagnostic> {
+        let at = self.0.iter().find(|(name, ..)| name == key).map(|(.., position)| position.clone());
+        Ok(self.take_count(key)?.zip(at))
+    }
+
     /// Errors on an option that nobody took.
     pub(super) fn finish(self) -> Result<(), Diagnostic> {
         match self.0.first() {
@@ -110,4 +116,26 @@ impl Options {
             }
         }
     }
+}
+
+/// `'10 seconds'`, `'1 hour'`: a count and a unit.
+pub(super) fn duration_ms(text: &str) -> Option<i64> {
+    let (count, unit) = text.trim().split_once(char::is_whitespace)?;
+    let count: i64 = count.parse().ok().filter(|count| *count >= 0)?;
+    let unit = unit.trim().to_lowercase();
+    let unit_ms = match unit.trim_end_matches('s') {
+        _ if unit == "ms" => 1,
+        "millisecond" => 1,
+        "second" => 1_000,
+        "minute" => 60_000,
+        "hour" => 3_600_000,
+        "day" => 86_400_000,
+        _ => return None,
+    };
+    count.checked_mul(unit_ms)
+}
+
+/// Whether a path stays within the folder that it starts from.
+pub(super) fn is_below(path: &str) -> bool {
+    std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
 }

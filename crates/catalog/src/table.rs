@@ -5,20 +5,27 @@ use datafusion::sql::sqlparser::ast::{
     TimezoneInfo,
 };
 
-use super::syntax::{Options, push_new, simple_name};
+use super::lookup;
+use super::syntax::{Options, duration_ms, push_new, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position};
 use crate::position::InFile;
+use vitral_schemas::lookup::LookupTable;
 use vitral_schemas::topic::{Column, ColumnKind, LATENESS_NEVER_MS, TEXT_BYTES_MAX, Topic};
 
-/// A table read from a file below the data directory's `reference` folder.
+/// Systems that rows are found in by key.
+const LOOKUP_CONNECTORS: [&str; 2] = ["postgres", "http"];
+
+/// A table that others keep: a file below the data directory's `reference` folder, or rows that are found by key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     /// As the catalog calls it: `domain.name` if another domain has the plain name.
     pub name: String,
-    /// Relative to the reference folder.
-    pub path: String,
+    /// Relative to the reference folder; none for a table of another system, whose rows are found by key alone.
+    pub path: Option<String>,
     /// Its columns, in the order of their declaration.
     pub columns: Vec<Column>,
+    /// How rows are found in it, if they are.
+    pub lookup: Option<LookupTable>,
     /// Where it is declared.
     pub position: Position,
 }
@@ -43,18 +50,26 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
             push_new(&mut catalog.topics, topic, |topic| &topic.name, &position)
         }
         Some((connector, _)) if connector == "file" => {
-            let path = match options.take_text("path").map_err(one)? {
-                Some((path, at)) if !is_below(&path) => {
-                    return Err(one(at.error(
-                        format!("path '{path}' leads out of the folder of reference tables"),
-                        "name a file in the data directory's folder reference, or below it".into(),
-                    )));
-                }
-                Some((path, _)) => path,
-                None => format!("{name}.csv"),
+            if let Some(lookup) = columns.iter().find_map(|column| column.lookup.as_ref()) {
+                return Err(one(lookup.position.error(
+                    format!("table {name} is a file, whose columns are not looked up"),
+                    "look columns up in a topic's table".into(),
+                )));
+            }
+            let (path, lookup) = if options.contains("key") {
+                let table = lookup::table(&name, "file", &columns, &mut options, &position).map_err(one)?;
+                (table.file().map(str::to_owned), Some(table))
+            } else {
+                (Some(lookup::file_path(&name, &mut options).map_err(one)?), None)
             };
             options.finish().map_err(one)?;
-            let table = Reference { name, path, columns, position: position.clone() };
+            let table = Reference { name, path, columns, lookup, position: position.clone() };
+            push_new(&mut catalog.references, table, |table| &table.name, &position)
+        }
+        Some((connector, _)) if LOOKUP_CONNECTORS.contains(&connector.as_str()) => {
+            let lookup = lookup::table(&name, &connector, &columns, &mut options, &position).map_err(one)?;
+            options.finish().map_err(one)?;
+            let table = Reference { name, path: None, columns, lookup: Some(lookup), position: position.clone() };
             push_new(&mut catalog.references, table, |table| &table.name, &position)
         }
         Some((connector, at)) if connector == "warehouse" => {
@@ -65,9 +80,10 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
             options.finish().map_err(one)?;
             push_new(&mut catalog.job_tables, table, |table| &table.table, &position)
         }
-        Some((connector, at)) => Err(one(
-            at.error(format!("connector {connector} is not known"), "use 'kafka', 'file' or 'warehouse'".into())
-        )),
+        Some((connector, at)) => Err(one(at.error(
+            format!("connector {connector} is not known"),
+            "use 'kafka', 'file', 'postgres', 'http' or 'warehouse'".into(),
+        ))),
         None => Err(one(position.error(
             format!("table {name} has no connector"),
             "add connector = 'kafka' or connector = 'file' to its WITH".into(),
@@ -83,6 +99,7 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
             "add event_time = '...' with the name of its TIMESTAMP column".into(),
         )
     })?;
+    not_looked_up(&columns, &event_time, "event_time", &at)?;
     let event_time = columns
         .iter()
         .position(|column| column.name == event_time && column.kind == ColumnKind::Timestamp && column.needed)
@@ -94,17 +111,17 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
         })?;
     let event_id = match options.take_text("event_id")? {
         None => None,
-        Some((id, at)) => Some(
-            columns
-                .iter()
-                .position(|column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8)
-                .ok_or_else(|| {
-                    at.error(
-                        format!("event_id = '{id}' is not a TEXT column of {name}"),
-                        "name a column of that type".into(),
-                    )
-                })?,
-        ),
+        Some((id, at)) => {
+            not_looked_up(&columns, &id, "event_id", &at)?;
+            let is_id =
+                |column: &Column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8;
+            Some(columns.iter().position(is_id).ok_or_else(|| {
+                at.error(
+                    format!("event_id = '{id}' is not a TEXT column of {name}"),
+                    "name a column of that type".into(),
+                )
+            })?)
+        }
     };
     let mut duration = |key: &str, default_ms: i64| match options.take_text(key)? {
         None => Ok(default_ms),
@@ -158,6 +175,17 @@ fn lateness(options: &mut Options, has_event_id: bool) -> Result<i64, Diagnostic
     }
 }
 
+/// What decides about a row is known before anything is looked up.
+fn not_looked_up(columns: &[Column], name: &str, option: &str, at: &Position) -> Result<(), Diagnostic> {
+    if columns.iter().any(|column| column.name == name && column.lookup.is_some()) {
+        return Err(at.error(
+            format!("{option} = '{name}' is a column that is looked up, once the row counts"),
+            "name a column of the message".into(),
+        ));
+    }
+    Ok(())
+}
+
 fn columns(definitions: &[ColumnDef], position: &Position) -> Result<Vec<Column>, Vec<Diagnostic>> {
     let mut columns: Vec<Column> = Vec::new();
     let mut errors = Vec::new();
@@ -170,6 +198,7 @@ fn columns(definitions: &[ColumnDef], position: &Position) -> Result<Vec<Column>
             Err(error) => errors.push(error),
         }
     }
+    errors.extend(lookup::misuses(definitions, &columns, position));
     if errors.is_empty() { Ok(columns) } else { Err(errors) }
 }
 
@@ -225,10 +254,11 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
             ColumnOption::NotNull => column.needed = true,
             ColumnOption::Default(expr) => column.default = Some(expr.to_string()),
             ColumnOption::Check(check) => column.check = Some(check.expr.to_string()),
+            generated @ ColumnOption::Generated { .. } => column.lookup = Some(lookup::generated(generated, position)?),
             other => {
                 return Err(position.error(
                     format!("column {} has {other}, which is not supported", column.name),
-                    "use NOT NULL, DEFAULT or CHECK".into(),
+                    "use NOT NULL, DEFAULT, CHECK or GENERATED ALWAYS AS (lookup(...)) STORED".into(),
                 ));
             }
         }
@@ -244,24 +274,4 @@ fn text_bound(bound: &str, column: &str, position: &Position) -> Result<usize, D
             "write for example VARCHAR(256)".into(),
         )
     })
-}
-
-/// `'10 seconds'`, `'1 hour'`: a count and a unit.
-pub(super) fn duration_ms(text: &str) -> Option<i64> {
-    let (count, unit) = text.trim().split_once(char::is_whitespace)?;
-    let count: i64 = count.parse().ok().filter(|count| *count >= 0)?;
-    let unit_ms = match unit.trim().to_lowercase().trim_end_matches('s') {
-        "millisecond" => 1,
-        "second" => 1_000,
-        "minute" => 60_000,
-        "hour" => 3_600_000,
-        "day" => 86_400_000,
-        _ => return None,
-    };
-    count.checked_mul(unit_ms)
-}
-
-/// Whether a path stays within the folder that it starts from.
-fn is_below(path: &str) -> bool {
-    std::path::Path::new(path).components().all(|part| matches!(part, std::path::Component::Normal(_)))
 }

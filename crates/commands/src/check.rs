@@ -15,6 +15,7 @@ use vitral_query::{in_order, served_errors};
 
 use self::trial::Span;
 use crate::args::Common;
+use crate::lookups;
 
 /// Which catalog, and what to try it on.
 #[derive(Debug, Args)]
@@ -35,6 +36,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     let (catalog, mut errors) = Catalog::load_part(&config.catalog.dirs, &settings);
     let catalog = Arc::new(catalog);
     errors.extend(served_errors(&catalog, &settings)?);
+    errors.extend(lookups::errors(&config, &catalog)?);
     let runtime = tokio::runtime::Runtime::new()?;
     errors.extend(runtime.block_on(planning::errors(&catalog, settings.time_zone))?);
     broken(errors)?;
@@ -67,7 +69,9 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
 
 /// Plans everything that a stream and its API serve.
 pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
-    broken(served_errors(catalog, &config.settings()?)?)
+    let mut errors = served_errors(catalog, &config.settings()?)?;
+    errors.extend(lookups::errors(config, catalog)?);
+    broken(errors)
 }
 
 fn broken(errors: Vec<Diagnostic>) -> anyhow::Result<()> {

@@ -19,13 +19,15 @@ use vitral_batch::BatchError;
 use vitral_batch::import::wording::{counted, listed};
 use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, understand};
 use vitral_catalog::Catalog;
-use vitral_config::Config;
+use vitral_config::{Config, REFERENCE_DIR};
+use vitral_connect::{Lookups, TopicLookups};
 use vitral_process::output::terminal::one_line;
 use vitral_process::output::{answer, describe};
 use vitral_store::{Act, Location, StoreError};
 
 use self::limit::Limit;
 use crate::args::{BadArguments, Common};
+use crate::lookups;
 
 /// Which files, and how they are to be understood.
 #[derive(Debug, Args)]
@@ -146,7 +148,8 @@ fn zone(text: &str) -> Result<Tz, String> {
 }
 
 impl Forms {
-    fn import(&self, config: &Config, catalog: &Catalog, table: &str, ask: Ask) -> anyhow::Result<Import> {
+    fn import(&self, world: &World<'_>, table: &str, ask: Ask) -> anyhow::Result<Import> {
+        let World { config, catalog, lookups, .. } = world;
         let Some((topic, target)) = catalog.import_target(table) else {
             let topics = catalog.topics.iter().map(|topic| topic.name.as_str());
             let views = catalog.views.iter().filter(|view| view.import.is_some()).map(|view| view.name.as_str());
@@ -182,6 +185,7 @@ impl Forms {
             currency: settings.currency,
             ask,
             understood: None,
+            lookups: TopicLookups::new(topic, lookups)?,
             now_ms: Utc::now().timestamp_millis(),
         })
     }
@@ -191,12 +195,15 @@ impl Forms {
 struct World<'a> {
     config: &'a Config,
     catalog: Catalog,
+    lookups: Lookups,
     store: Location,
 }
 
 /// Imports files, or says or changes what was imported.
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
-    let world = World { config, catalog: config.catalog()?, store: config.location(&common.data_dir)? };
+    let catalog = config.catalog()?;
+    let lookups = lookups::open(config, &catalog, &common.data_dir.join(REFERENCE_DIR))?;
+    let world = World { config, catalog, lookups, store: config.location(&common.data_dir)? };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match &flags.command {
@@ -213,7 +220,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
 async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
     let table = flags.table.as_deref().unwrap_or_default();
     // What is wrong with the table's name is said before any file is looked at.
-    flags.forms.import(world.config, &world.catalog, table, Ask::default())?;
+    flags.forms.import(world, table, Ask::default())?;
     let mut files = Files::new(&flags.files, &world.config.store.options).await?;
     if files.is_empty() {
         bail!(
@@ -317,7 +324,7 @@ fn is_of_all_files(error: &anyhow::Error) -> bool {
 /// How a file is to be understood for each of its tables. With several of them that is found out before any row comes into the first: none
 /// is filled if another has a question.
 fn imports(world: &World<'_>, forms: &Forms, file: &File, tasks: Vec<(String, Ask)>) -> anyhow::Result<Vec<Import>> {
-    let imports = tasks.into_iter().map(|(table, ask)| forms.import(world.config, &world.catalog, &table, ask));
+    let imports = tasks.into_iter().map(|(table, ask)| forms.import(world, &table, ask));
     let mut imports: Vec<Import> = imports.collect::<anyhow::Result<_>>()?;
     if imports.len() > 1 {
         understand(&mut imports, file, progress(file))?;

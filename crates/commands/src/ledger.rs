@@ -10,11 +10,13 @@ use clap::{Args, Subcommand};
 use serde_json::json;
 use vitral_batch::import::ROW_REASON;
 use vitral_batch::import::wording::counted;
+use vitral_batch::ledger::look_up_again::{LookedUpAgain, look_up_again};
 use vitral_batch::ledger::replay::{self, Replayed};
 use vitral_batch::ledger::{self, Cause, LedgerFilter};
 use vitral_batch::{BatchError, upkeep};
 use vitral_catalog::{Catalog, DomainSettings};
-use vitral_config::Config;
+use vitral_config::{Config, REFERENCE_DIR};
+use vitral_connect::{Lookups, TopicLookups};
 use vitral_process::output::answer;
 use vitral_process::output::terminal::table;
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
@@ -23,6 +25,7 @@ use vitral_store::{Act, Archive, DataDirLock, Location};
 
 use crate::args::Common;
 use crate::instant::instant;
+use crate::lookups;
 
 /// What is done with the rows.
 #[derive(Debug, Subcommand)]
@@ -30,7 +33,7 @@ pub enum Command {
     /// Show the rows that did not count, the newest first.
     List(ListFlags),
     /// Feed them to the metrics again: refused messages by what the catalog says now, late ones as if they had come in time.
-    Replay(Flags),
+    Replay(ReplayFlags),
 }
 
 /// Which rows.
@@ -45,6 +48,16 @@ pub struct Flags {
     /// ... and before this one.
     #[arg(long, value_name = "T", value_parser = instant)]
     to: Option<DateTime<Utc>>,
+}
+
+/// Which rows, and what is done with them.
+#[derive(Debug, Args)]
+pub struct ReplayFlags {
+    #[command(flatten)]
+    flags: Flags,
+    /// Instead, look the looked-up columns of rows that count up once more: what is found takes the place of what they have.
+    #[arg(long, conflicts_with = "reason")]
+    look_up_again: bool,
 }
 
 /// Which rows, and how many.
@@ -126,14 +139,15 @@ fn with_content(rows: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
     rows.iter().map(|rows| rows.project(&filled)).collect()
 }
 
-async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+async fn feed_again(config: &Config, common: &Common, flags: &ReplayFlags) -> anyhow::Result<()> {
     let catalog = config.catalog()?;
     let settings = config.settings()?;
-    let wanted = flags.wanted()?;
+    let wanted = flags.flags.wanted()?;
     if matches!(wanted.cause, Some(Cause::Unread(_))) {
         bail!("skipped offsets were never read: there is nothing to replay");
     }
     let store = config.location(&common.data_dir)?;
+    let lookups = lookups::open(config, &catalog, &common.data_dir.join(REFERENCE_DIR))?;
     let mut has_archive = false;
     for topic in &catalog.topics {
         has_archive |= Archive::read(topic, &store).await?.is_some();
@@ -146,7 +160,10 @@ async fn feed_again(config: &Config, common: &Common, flags: &Flags) -> anyhow::
     let stream = Lease::take(&store, STREAM, &Holder::of_data_dir(&common.data_dir)?, Duration::ZERO).await?;
     let upkeep = upkeep::lease(&store).await;
     let replayed = match upkeep {
-        Ok(upkeep) => upkeep.during(replay_all(&catalog, &settings, &store, &wanted)).await,
+        Ok(upkeep) if flags.look_up_again => {
+            upkeep.during(look_up_all_again(&catalog, &settings, &store, &lookups, &wanted)).await
+        }
+        Ok(upkeep) => upkeep.during(replay_all(&catalog, &settings, &store, &lookups, &wanted)).await,
         Err(error) => Err(error.into()),
     };
     stream.release().await;
@@ -157,13 +174,15 @@ async fn replay_all(
     catalog: &Catalog,
     settings: &DomainSettings,
     store: &Location,
+    lookups: &Lookups,
     wanted: &LedgerFilter,
 ) -> anyhow::Result<()> {
     for topic in &catalog.topics {
         let now_ms = Utc::now().timestamp_millis();
+        let lookups = TopicLookups::new(topic, lookups)?;
         let act = Act::of_command("reprocessar", topic.name.clone());
         let Replayed { counted, duplicate, refused, cut, .. } =
-            match replay::replay(topic, settings, store, wanted, now_ms).await {
+            match replay::replay(topic, settings, store, &lookups, wanted, now_ms).await {
                 Ok(replayed) => replayed,
                 Err(error) => {
                     // Batches before the one that failed may have been committed.
@@ -195,6 +214,35 @@ async fn replay_all(
                 topic.name
             ));
         }
+    }
+    let changed = replay::finish(catalog, settings, store).await?;
+    answer(&format!("{} published again", counted(changed as u64, "metric")));
+    Ok(())
+}
+
+async fn look_up_all_again(
+    catalog: &Catalog,
+    settings: &DomainSettings,
+    store: &Location,
+    lookups: &Lookups,
+    wanted: &LedgerFilter,
+) -> anyhow::Result<()> {
+    for topic in catalog.topics.iter().filter(|topic| topic.has_lookups()) {
+        let lookups = TopicLookups::new(topic, lookups)?;
+        let act = Act::of_command("consultar_de_novo", topic.name.clone());
+        let LookedUpAgain { rows, changed } = match look_up_again(topic, store, &lookups, wanted).await {
+            Ok(done) => done,
+            Err(error) => {
+                // Batches before the one that failed may have been committed.
+                let error = anyhow::Error::from(error);
+                act.failed(format!("{error:#}")).record(store).await?;
+                return Err(error);
+            }
+        };
+        if changed > 0 {
+            act.after(json!({ "consultadas": rows, "alteradas": changed }).to_string()).record(store).await?;
+        }
+        answer(&format!("{}: {} looked up, {changed} have other values now", topic.name, counted(rows as u64, "row")));
     }
     let changed = replay::finish(catalog, settings, store).await?;
     answer(&format!("{} published again", counted(changed as u64, "metric")));

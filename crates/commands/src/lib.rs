@@ -14,6 +14,7 @@ mod engine;
 pub mod import;
 mod instant;
 pub mod ledger;
+pub mod lookups;
 pub mod query;
 pub mod reconcile;
 pub mod show_config;

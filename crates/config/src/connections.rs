@@ -70,7 +70,13 @@ impl Config {
                 .into_iter()
                 .flatten()
                 .collect();
-        for name in self.connections.keys().filter(|name| !used.contains(name)) {
+        // The catalog may name databases and services.
+        let is_of_catalog = |name: &&String| {
+            let scheme = self.connections.get(*name).map(Connection::scheme).unwrap_or_default();
+            matches!(scheme, "postgresql" | "postgres" | "http" | "https")
+        };
+        let unused = self.connections.keys().filter(|name| !used.contains(name) && !is_of_catalog(name));
+        for name in unused {
             self.warnings.push(format!(
                 "connections.{name} is declared and nothing uses it: name it in kafka.connection or warehouse.connection, or remove it"
             ));

@@ -8,6 +8,7 @@
 mod api;
 mod connections;
 mod error;
+mod http;
 mod layers;
 mod query;
 pub mod redacted;
@@ -28,6 +29,7 @@ use vitral_store::Location;
 
 pub use self::api::Api;
 pub use self::error::ConfigError;
+pub use self::http::Http;
 pub use self::query::Query;
 pub use self::retention::{Days, Retention};
 pub use self::stream::{Panes, Reconcile, Stream};
@@ -71,6 +73,8 @@ pub struct Config {
     pub api: Api,
     /// What the queries of readers may use.
     pub query: Query,
+    /// Which services may be spoken to.
+    pub http: Http,
     /// What is logged.
     pub log: Log,
     /// What is to be logged once logs are written.

@@ -1,4 +1,5 @@
-//! The warehouse in a database that speaks PostgreSQL's protocol, behind the port [`vitral_store::warehouse::Warehouse`].
+//! The warehouse in a database that speaks PostgreSQL's protocol, behind the port [`vitral_store::warehouse::Warehouse`], and look-ups in
+//! one, behind [`vitral_connect::Lookup`].
 //!
 //! Architecture invariant: only this crate knows a database's driver.
 
@@ -6,6 +7,7 @@
 
 mod database_url;
 mod doctor;
+mod lookup;
 mod open;
 mod postgres;
 mod probe;
@@ -15,6 +17,7 @@ mod tls;
 
 pub use database_url::DatabaseUrl;
 pub use doctor::examine;
+pub use lookup::PostgresLookup;
 pub use open::{OpenError, WarehouseConfig, open};
 pub use postgres::PostgresWarehouse;
 pub use probe::{ProbedDatabase, probe};

@@ -52,6 +52,10 @@ impl<T: Lookup> Lookup for Retrying<T> {
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         retry(&self.policy, || self.inner.get(keys)).await
     }
+
+    fn is_stale(&self) -> bool {
+        self.inner.is_stale()
+    }
 }
 
 #[async_trait]
@@ -62,6 +66,10 @@ impl<T: Lookup> Lookup for TimedOut<T> {
 
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         self.within(self.inner.get(keys)).await
+    }
+
+    fn is_stale(&self) -> bool {
+        self.inner.is_stale()
     }
 }
 

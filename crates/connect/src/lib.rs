@@ -19,6 +19,8 @@
 
 #![warn(missing_docs)]
 
+mod breaker;
+mod cached;
 #[cfg(feature = "conformance")]
 pub mod conformance;
 mod connections;
@@ -27,19 +29,25 @@ mod dead_letters;
 mod decorators;
 mod error;
 mod lookup;
+mod lookups;
 pub mod memory;
 mod notifier;
 pub mod retry;
 mod sink;
 mod source;
+mod texts;
 
+pub use breaker::CircuitBreaker;
+pub use cached::{LookupCounts, TableLookup};
 pub use connections::{Connection, ConnectionError, Connections, Secret};
 pub use connector::Connector;
 pub use dead_letters::{DeadLetter, DeadLetters, Delivery};
 pub use decorators::{Retrying, TimedOut};
 pub use error::{ConnectError, RetryHint, with_causes};
 pub use lookup::{Lookup, LookupExt};
+pub use lookups::{Found, Lookups, TopicLookups};
 pub use notifier::{Notification, Notifier, NotifierExt};
 pub use retry::{RetryPolicy, retry};
 pub use sink::{Epoch, Sink, SinkExt};
 pub use source::{End, Messages, PartitionBatch, Polled, Source, TopicLog, Trouble, TroubleKind};
+pub use texts::{Texts, table_schema};

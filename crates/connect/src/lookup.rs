@@ -7,20 +7,26 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
+use crate::breaker::CircuitBreaker;
 use crate::decorators::{Retrying, TimedOut};
 use crate::{ConnectError, RetryPolicy};
 
 /// Finds rows by key, many at once.
 #[async_trait]
 pub trait Lookup: fmt::Debug + Send + Sync {
-    /// The columns of what is found; all are nullable.
+    /// The columns of what is found, the key's among them; all are nullable.
     fn schema(&self) -> SchemaRef;
 
-    /// One row for each key, in the keys' order; a row of nulls for a key that is null or unknown.
+    /// One row for each key, in the keys' order; a row of nulls for a key that is null or unknown, or whose row cannot be used.
     ///
     /// # Errors
     /// The other side failed or did not answer. Then no key has a row.
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError>;
+
+    /// Whether it knows that what it answers now is not what its system has, and answers all the same.
+    fn is_stale(&self) -> bool {
+        false
+    }
 }
 
 /// What callers put around a look-up.
@@ -34,6 +40,26 @@ pub trait LookupExt: Lookup + Sized {
     fn timed_out(self, limit: Duration) -> TimedOut<Self> {
         TimedOut::new(self, limit)
     }
+
+    /// After some failures in a row, calls fail at once for a while.
+    fn with_breaker(self) -> CircuitBreaker<Self> {
+        CircuitBreaker::new(self)
+    }
 }
 
 impl<T: Lookup> LookupExt for T {}
+
+#[async_trait]
+impl<T: Lookup + ?Sized> Lookup for Box<T> {
+    fn schema(&self) -> SchemaRef {
+        (**self).schema()
+    }
+
+    async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
+        (**self).get(keys).await
+    }
+
+    fn is_stale(&self) -> bool {
+        (**self).is_stale()
+    }
+}

@@ -15,17 +15,24 @@ pub struct RetryPolicy {
     pub longest: Duration,
     /// For how long attempts are made; none for as long as it takes.
     pub patience: Option<Duration>,
+    /// How many attempts may follow the first; none for as many as fit.
+    pub retries: Option<usize>,
 }
 
 impl RetryPolicy {
     /// Attempts without end, for what must not be given up, such as a commit.
     pub const fn endless(first: Duration, longest: Duration) -> Self {
-        Self { first, longest, patience: None }
+        Self { first, longest, patience: None, retries: None }
     }
 
     /// Attempts for as long as `patience`, with waits from `first` to `longest`.
     pub const fn within(patience: Duration, first: Duration, longest: Duration) -> Self {
-        Self { first, longest, patience: Some(patience) }
+        Self { first, longest, patience: Some(patience), retries: None }
+    }
+
+    /// So many attempts after the first, with waits from `first` to `longest`.
+    pub const fn times(retries: usize, first: Duration, longest: Duration) -> Self {
+        Self { first, longest, patience: None, retries: Some(retries) }
     }
 
     /// Begins a series of attempts.
@@ -36,7 +43,12 @@ impl RetryPolicy {
             .with_jitter()
             .without_max_times()
             .build();
-        Attempts { waits, deadline: self.patience.map(|patience| Instant::now() + patience), failed: 0 }
+        Attempts {
+            waits,
+            deadline: self.patience.map(|patience| Instant::now() + patience),
+            failed: 0,
+            retries: self.retries,
+        }
     }
 }
 
@@ -46,13 +58,15 @@ pub struct Attempts {
     waits: ExponentialBackoff,
     deadline: Option<Instant>,
     failed: usize,
+    retries: Option<usize>,
 }
 
 impl Attempts {
-    /// An attempt has failed: how long to wait before the next, or none if patience is over.
+    /// An attempt has failed: how long to wait before the next, or none if patience or the attempts are over.
     pub fn failed(&mut self) -> Option<Duration> {
         self.failed += 1;
-        if self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
+        let is_last = self.retries.is_some_and(|retries| self.failed > retries);
+        if is_last || self.deadline.is_some_and(|deadline| Instant::now() >= deadline) {
             return None;
         }
         self.waits.next()
@@ -121,6 +135,17 @@ mod tests {
         tried.set(0);
         retry(&policy, || attempt(RetryHint::Permanent, 3)).await.expect_err("a refusal");
         assert_eq!(tried.get(), 1);
+    }
+
+    #[tokio::test]
+    async fn attempts_are_counted() {
+        let tried = Cell::new(0);
+        let attempt = || {
+            tried.set(tried.get() + 1);
+            std::future::ready(Err::<(), _>(ConnectError::outage("away")))
+        };
+        retry(&RetryPolicy::times(2, MS, MS), attempt).await.expect_err("no success");
+        assert_eq!(tried.get(), 3, "the first and two more");
     }
 
     #[tokio::test]

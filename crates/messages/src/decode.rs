@@ -98,7 +98,8 @@ impl Decoder {
                     Column::new(column, earliest, topic.event_id == Some(index))
                 })
                 .collect(),
-            keys: Keys::new(names.iter().cloned()),
+            // What is looked up is not the message's to say.
+            keys: Keys::new(topic.columns.iter().map(|column| column.lookup.is_none().then(|| column.name.clone()))),
             names,
             message_bytes_max: topic.message_bytes_max,
             zone: Zone::new(zone),

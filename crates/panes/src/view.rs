@@ -148,6 +148,21 @@ pub struct Completeness {
     pub refused: u64,
     /// Offsets that were lost or could not be read, and were skipped on somebody's word; not among those read.
     pub skipped: u64,
+    /// Looked-up columns by their names, and what became of their look-ups.
+    pub lookups: BTreeMap<String, LookupCompleteness>,
     /// Partitions that do not hold back the watermark, as they are quiet.
     pub idle_partitions: Vec<i32>,
+}
+
+/// How complete a looked-up column is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct LookupCompleteness {
+    /// Rows that came before this have null, in milliseconds since the epoch; none if every row of the archive was looked up.
+    pub since_ms: Option<i64>,
+    /// Rows whose key was not found, since the process began.
+    pub unknown: u64,
+    /// Rows that have null because there was no answer, since the process began.
+    pub failed: u64,
+    /// Rows that have an older answer because there was no newer one, since the process began.
+    pub stale: u64,
 }

@@ -73,7 +73,7 @@ impl Namespace {
         let ReadPoint { view, histories, reconciliations, engine_tables, .. } = &self.point;
         let unavailable = || self.unavailable(name);
         let plan = match names.get(name) {
-            None => return Ok(None),
+            None | Some(Meaning::Lookup) => return Ok(None),
             Some(Meaning::Topic) => {
                 let topic = catalog.topic(name).ok_or_else(unavailable)?;
                 let shown = view.topics.get(name).ok_or_else(unavailable)?;

@@ -43,10 +43,10 @@ impl References {
     }
 
     pub(crate) async fn table(&self, declared: &Reference) -> Result<Arc<dyn TableProvider>, QueryError> {
-        let Some(dir) = &self.dir else {
+        let (Some(dir), Some(path)) = (&self.dir, &declared.path) else {
             return Ok(Arc::new(MemTable::try_new(reference::schema(declared), vec![Vec::new()])?));
         };
-        let path = dir.join(&declared.path);
+        let path = dir.join(path);
         let failed = |source: ArrowError| QueryError::Reference { path: path.clone(), source };
         let stamp = stamp(&path).await.map_err(|error| failed(error.into()))?;
         let known = self

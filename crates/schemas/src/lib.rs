@@ -11,6 +11,8 @@ pub mod event_time;
 pub mod finding;
 pub mod health;
 pub mod kept_payload;
+pub mod looked_up;
+pub mod lookup;
 pub mod metric_version;
 pub mod notice;
 pub mod position;

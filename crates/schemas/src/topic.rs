@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::looked_up::LookedUp;
+
 /// The archive's own columns; they come before the topic's.
 pub mod archive_columns {
     /// The partition of the offset.
@@ -101,6 +103,8 @@ pub struct Column {
     pub check: Option<String>,
     /// How many bytes a text may have: `VARCHAR(n)`, `TEXT_OR_NUMBER(n)`. Of no meaning for what is not a text.
     pub bytes_max: usize,
+    /// Where the column's values are looked up; messages and files cannot give them then.
+    pub lookup: Option<LookedUp>,
 }
 
 /// What a text column holds unless it says otherwise: the most that every warehouse has a type for.
@@ -113,7 +117,15 @@ pub const EVENT_MICROS_MIN: i64 = 0;
 impl Column {
     /// A column that may be absent, with no rules of its own.
     pub fn new(name: impl Into<String>, kind: ColumnKind) -> Self {
-        Self { name: name.into(), kind, needed: false, default: None, check: None, bytes_max: TEXT_BYTES_MAX }
+        Self {
+            name: name.into(),
+            kind,
+            needed: false,
+            default: None,
+            check: None,
+            bytes_max: TEXT_BYTES_MAX,
+            lookup: None,
+        }
     }
 }
 
@@ -202,6 +214,11 @@ impl Topic {
         ];
         fields.extend(self.fields());
         Arc::new(Schema::new(fields))
+    }
+
+    /// Whether some of its columns are looked up.
+    pub fn has_lookups(&self) -> bool {
+        self.columns.iter().any(|column| column.lookup.is_some())
     }
 
     /// The Kafka topic to which refused messages go.

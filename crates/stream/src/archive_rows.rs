@@ -26,6 +26,9 @@ pub struct Gap {
     pub last: Offset,
 }
 
+/// Where the topic's own columns begin among the archive's.
+pub(crate) const FIRST_OWN_COLUMN: usize = 8;
+
 /// Makes the rows of one topic's archive.
 pub struct ArchiveRows {
     schema: SchemaRef,

@@ -14,6 +14,7 @@ mod handle;
 mod health;
 mod histories;
 mod keeper;
+mod looking_up;
 mod pace;
 mod process;
 mod publisher;
@@ -75,7 +76,10 @@ impl Pipeline {
     }
 
     fn step(&mut self) -> Result<(), StreamError> {
-        if self.has_room() {
+        self.take_in_answered()?;
+        if self.processor.looking_up.is_full() {
+            self.wait_for_lookups(self.context.config.batch_wait)?;
+        } else if self.has_room() {
             self.read()?;
         } else {
             self.wait_for_committer(self.context.config.batch_wait)?;
@@ -118,6 +122,7 @@ impl Pipeline {
     fn drain(&mut self) -> Result<(), StreamError> {
         let shutdown = self.context.config.shutdown;
         let deadline = Instant::now() + shutdown;
+        self.finish_lookups()?;
         loop {
             self.on_committer_events()?;
             self.submit_commit(Timing::Now)?;

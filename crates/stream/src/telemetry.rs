@@ -6,6 +6,7 @@ use prometheus_client::metrics::family::Family;
 use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::{Histogram, exponential_buckets};
 use prometheus_client::registry::{Registry, Unit};
+use vitral_connect::LookupCounts;
 
 /// Of one topic.
 #[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
@@ -41,6 +42,8 @@ pub struct StreamTelemetry {
     pub messages: Family<VerdictLabels, Counter>,
     /// Where each topic stands.
     pub gauges: TopicGauges,
+    /// Rows that were looked up.
+    pub lookups: LookupTelemetry,
     /// Commits of the archive.
     pub commits: Family<TopicLabel, Counter>,
     /// 1 while a metric lacks windows, otherwise 0.
@@ -53,6 +56,32 @@ pub struct StreamTelemetry {
     pub commit_seconds: Histogram,
     /// How long a refresh keeps the pipeline; the rows of open windows are made by those who read them.
     pub refresh_seconds: Histogram,
+}
+
+/// Of one looked-up column.
+#[derive(Debug, Clone, Hash, PartialEq, Eq, EncodeLabelSet)]
+pub struct LookupLabels {
+    /// The topic's table name.
+    pub topic: String,
+    /// The column.
+    pub column: String,
+    /// `found`, `unknown`, `failed` or `stale`.
+    pub outcome: &'static str,
+}
+
+/// Rows that were looked up.
+#[derive(Debug, Clone, Default)]
+pub struct LookupTelemetry(Family<LookupLabels, Counter>);
+
+impl LookupTelemetry {
+    pub(crate) fn add(&self, topic: &str, column: &str, counts: LookupCounts) {
+        let LookupCounts { asked, unknown, failed, stale } = counts;
+        let found = asked.saturating_sub(unknown + failed + stale);
+        for (outcome, rows) in [("found", found), ("unknown", unknown), ("failed", failed), ("stale", stale)] {
+            let labels = LookupLabels { topic: topic.to_owned(), column: column.to_owned(), outcome };
+            self.0.get_or_create(&labels).inc_by(rows);
+        }
+    }
 }
 
 /// Where a topic stands.
@@ -81,6 +110,7 @@ impl StreamTelemetry {
         let telemetry = Self {
             messages: Family::default(),
             gauges: TopicGauges::default(),
+            lookups: LookupTelemetry::default(),
             commits: Family::default(),
             metric_failed: Family::default(),
             metric_failures: Family::default(),
@@ -91,6 +121,8 @@ impl StreamTelemetry {
         let help = "Messages by verdict and reason, since the process began";
         registry.register("vitral_messages", help, telemetry.messages.clone());
         telemetry.gauges.register(registry);
+        let help = "Rows that were looked up, by column and what became of their keys";
+        registry.register("vitral_lookups", help, telemetry.lookups.0.clone());
         registry.register("vitral_archive_commits", "Archive commits", telemetry.commits.clone());
         let help = "1 while a metric lacks windows because it fails on its data";
         registry.register("vitral_metric_failed", help, telemetry.metric_failed.clone());

@@ -6,6 +6,7 @@ use vitral_schemas::event_time::Watermark;
 use vitral_store::Counts;
 
 use crate::judge::Judge;
+use crate::lookups::LookedUpColumns;
 use crate::topic_panes::TopicPanes;
 
 pub struct TopicState {
@@ -16,21 +17,25 @@ pub struct TopicState {
     pub counts: Counts,
     /// Offsets that were skipped on somebody's word; it happens at the start alone.
     pub skipped: u64,
+    /// What became of look-ups, since the process began.
+    pub lookups: LookedUpColumns,
 }
 
 impl TopicState {
-    /// What became of the topic's messages; which partitions are idle goes by the steady clock.
-    pub fn completeness(&self, steady_ms: i64) -> Completeness {
+    /// What became of the topic's messages, of which those up to these watermarks are folded; which partitions are idle goes by the steady
+    /// clock.
+    pub fn completeness(&self, watermarks: &Watermarks, steady_ms: i64) -> Completeness {
         let Counts { counted, duplicate, late, refused, .. } = self.counts;
         Completeness {
-            watermark_ms: self.watermarks.of_topic().map(Watermark::ms),
+            watermark_ms: watermarks.of_topic().map(Watermark::ms),
             read: self.counts.read(),
             counted,
             duplicate,
             late,
             refused,
             skipped: self.skipped,
-            idle_partitions: self.watermarks.idle_partitions(steady_ms).map(|partition| partition.0).collect(),
+            lookups: self.lookups.completeness(),
+            idle_partitions: watermarks.idle_partitions(steady_ms).map(|partition| partition.0).collect(),
         }
     }
 }

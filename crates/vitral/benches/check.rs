@@ -41,6 +41,7 @@ fn main() {
     let context = pipeline::Context {
         config: StreamConfig::new(store.clone()),
         connector: Arc::new(broker.clone()),
+        lookups: Default::default(),
         catalog: Arc::clone(&catalog),
         settings: settings.clone(),
         clock: Arc::new(SystemClock),

@@ -116,6 +116,7 @@ impl Bench {
                 ..StreamConfig::new(store)
             },
             connector: Arc::new(KafkaConnector::new(self.kafka.clone())),
+            lookups: Default::default(),
             catalog: Arc::new(self.catalog.clone()),
             settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),

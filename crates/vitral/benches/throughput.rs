@@ -251,6 +251,7 @@ impl KafkaTopic {
         let context = pipeline::Context {
             config: StreamConfig { snapshot, ..StreamConfig::new(Location::folder(dir.path()).expect("a location")) },
             connector: Arc::new(KafkaConnector::new(self.kafka.clone())),
+            lookups: Default::default(),
             catalog: Arc::new(catalog),
             settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),

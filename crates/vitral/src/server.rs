@@ -16,6 +16,7 @@ use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
+use vitral_commands::lookups;
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
@@ -58,6 +59,7 @@ impl Server {
             !catalog.topics.is_empty(),
             "the catalog has no topic: name a domain in catalog.domains, or a folder that declares one in catalog.dirs"
         );
+        let lookups = lookups::open(config, &catalog, &data_dir.join(REFERENCE_DIR))?;
         replay::finish(&catalog, &config.settings()?, &stream.store).await?;
         let listener = TcpListener::bind(api_address).await.map_err(|error| {
             let words = listening::cannot(api_address, &error, "--api");
@@ -109,6 +111,7 @@ impl Server {
         let context = pipeline::Context {
             config: stream,
             connector,
+            lookups,
             catalog: Arc::clone(&catalog),
             settings,
             clock: Arc::new(SystemClock),

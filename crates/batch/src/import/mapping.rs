@@ -62,6 +62,12 @@ pub(super) struct Mapping {
     lacks_currency: bool,
 }
 
+/// The columns that a file can fill.
+fn listed_columns(topic: &Topic) -> String {
+    let columns = topic.columns.iter().filter(|column| column.lookup.is_none());
+    columns.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
 impl Mapping {
     pub(super) fn new(
         file: &str,
@@ -74,7 +80,7 @@ impl Mapping {
             file: file.to_owned(),
             reason,
             found: listed(header.iter().filter(|name| !name.is_empty())),
-            columns: topic.columns.iter().map(|column| column.name.as_str()).collect::<Vec<_>>().join(", "),
+            columns: listed_columns(topic),
         };
         let names = Names::new(topic, target, named);
         let columns = names.assign(header).map_err(&wrong)?;

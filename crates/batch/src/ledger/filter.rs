@@ -31,14 +31,20 @@ pub enum Cause {
 impl LedgerFilter {
     /// As a condition on the archive's rows.
     pub fn condition(&self) -> Expr {
-        use archive_columns::{ARRIVAL, REASON, VERDICT};
+        use archive_columns::{REASON, VERDICT};
         let is = |verdict: Verdict| ident(VERDICT).eq(lit(verdict.name()));
-        let mut wanted = match self.cause {
+        let wanted = match self.cause {
             Some(Cause::Refused(reason)) => is(Verdict::Refused).and(ident(REASON).eq(lit(reason.name()))),
             Some(Cause::Late) => is(Verdict::Late),
             Some(Cause::Unread(reason)) => is(Verdict::Undelivered).and(ident(REASON).eq(lit(reason.name()))),
             None => is(Verdict::Refused).or(is(Verdict::Late)),
         };
+        self.arrived(wanted)
+    }
+
+    /// Those of the rows that arrived in its time.
+    pub(super) fn arrived(&self, mut wanted: Expr) -> Expr {
+        use archive_columns::ARRIVAL;
         let instant = |ms: i64| lit(ScalarValue::TimestampMicrosecond(Some(ms * MICROS_PER_MS), Some("UTC".into())));
         if let Some(from_ms) = self.from_ms {
             wanted = wanted.and(ident(ARRIVAL).gt_eq(instant(from_ms)));

@@ -7,18 +7,19 @@
 //!
 //! Only for the owner of the archive: a running stream has folded what the archive said when it read it, and stops when it finds a
 //! replay.
-
-mod pending;
+//!
+//! Columns are looked up for rows that count now and were never looked up: what a row has once been given stays.
 
 use std::collections::BTreeSet;
 
-use arrow::array::{Array, AsArray, RecordBatch, UInt64Array};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::{concat_batches, interleave_record_batch, take_record_batch};
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ident, lit};
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_connect::TopicLookups;
 use vitral_engine::rules::RowRules;
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
@@ -31,8 +32,8 @@ use vitral_schemas::window::Windows;
 use vitral_store::archive::ArchiveBatch;
 use vitral_store::{Archive, ArchiveReader, Location};
 
-use self::pending::Pending;
 use super::LedgerFilter;
+use super::pending::Pending;
 use crate::engine::Engine;
 use crate::error::BatchError;
 use crate::reconcile::{TimeRange, reconcile, repair};
@@ -66,6 +67,7 @@ pub async fn replay(
     topic: &Topic,
     settings: &DomainSettings,
     store: &Location,
+    lookups: &TopicLookups,
     filter: &LedgerFilter,
     now_ms: i64,
 ) -> Result<Replayed, BatchError> {
@@ -78,7 +80,7 @@ pub async fn replay(
     let mut total = Replayed::default();
     for first in (0..found.len()).step_by(ROWS_AT_ONCE) {
         let rows = found.slice(first, ROWS_AT_ONCE.min(found.len() - first));
-        let batch = classify(topic, settings, &archive, &rows, now_ms).await?;
+        let batch = classify(topic, settings, &archive, lookups, &rows, now_ms).await?;
         if let Some((oldest_ms, newest_ms)) = batch.replayed.times_ms {
             Pending { oldest_ms, newest_ms }.add(store).await?;
         }
@@ -124,6 +126,7 @@ async fn classify(
     topic: &Topic,
     settings: &DomainSettings,
     archive: &ArchiveReader,
+    lookups: &TopicLookups,
     rows: &ArchiveBatch,
     now_ms: i64,
 ) -> Result<Batch, BatchError> {
@@ -166,7 +169,13 @@ async fn classify(
         return Ok(Batch { rows: None, replayed });
     }
     let changed = UInt64Array::from(changed);
-    let columns = take_record_batch(&columns, &changed).map_err(arrow_failed)?;
+    let mut columns = take_record_batch(&columns, &changed).map_err(arrow_failed)?;
+    if !lookups.is_empty() {
+        // Rows that did not count were never looked up.
+        let counts: BooleanArray = verdicts.iter().map(|verdict| Some(*verdict == Verdict::Counted)).collect();
+        let found = lookups.find(&columns, &counts).await.map_err(arrow_failed)?;
+        columns = found.put_into(&columns, 0).map_err(arrow_failed)?;
+    }
     let rows = rows.take(&changed).and_then(|rows| rows.with_verdicts(&verdicts, columns.columns()));
     Ok(Batch { rows: Some(rows.map_err(arrow_failed)?), replayed })
 }

@@ -105,6 +105,7 @@ impl World {
             currency,
             ask: read.ask,
             understood: None,
+            lookups: Default::default(),
             now_ms: NOW_MS,
         }
     }

@@ -62,7 +62,7 @@ async fn what_is_fed_again_counts_and_is_published() {
 
     let feed = async |cause: Option<Cause>, now_ms: i64| {
         let filter = LedgerFilter { cause, ..LedgerFilter::default() };
-        replay(shop.topic(), &shop.settings, &store, &filter, now_ms).await.expect("fed again")
+        replay(shop.topic(), &shop.settings, &store, &Default::default(), &filter, now_ms).await.expect("fed again")
     };
     let long_ago_ms = FIRST_MS - 24 * 3_600_000;
     let ahead = feed(Some(Cause::Refused(Reason::Future)), long_ago_ms).await;

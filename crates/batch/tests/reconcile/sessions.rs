@@ -169,7 +169,9 @@ async fn a_row_that_is_fed_again_joins_sessions() {
     let before = table(&shop, metric).await;
     assert_eq!(before.lines().count() - 4, 3, "{before}");
     let store = shop.store();
-    let fed = replay(shop.topic(), &shop.settings, &store, &LedgerFilter::default(), through_ms).await.expect("fed");
+    let filter = LedgerFilter::default();
+    let fed =
+        replay(shop.topic(), &shop.settings, &store, &Default::default(), &filter, through_ms).await.expect("fed");
     assert_eq!(fed.counted, 1);
     finish(&shop.catalog, &shop.settings, &store).await.expect("published");
     let after = table(&shop, metric).await;

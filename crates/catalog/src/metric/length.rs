@@ -2,8 +2,8 @@
 
 use datafusion::sql::sqlparser::ast::{Expr, FunctionArg, FunctionArgExpr, Value};
 
+use crate::syntax::duration_ms;
 use crate::syntax::text_literal;
-use crate::table::duration_ms;
 use crate::{Diagnostic, Position};
 
 pub(super) enum Length {

@@ -133,6 +133,7 @@ impl<'a> Walk<'a> {
             ),
         };
         let remedy = match self.scope {
+            _ if matches!(meaning, Meaning::Lookup) => "read the topic's columns that are looked up in it".to_owned(),
             Scope::History => "read topics, reference tables, and views of these".to_owned(),
             _ => "`vitral query` reads it".to_owned(),
         };

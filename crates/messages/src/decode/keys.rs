@@ -68,8 +68,10 @@ pub(super) struct Keys {
 impl Keys {
     pub const START: usize = 0;
 
-    pub fn new(names: impl IntoIterator<Item = String>) -> Self {
-        let columns = names.into_iter().enumerate().map(|(index, name)| (name.into_bytes(), index)).collect();
+    /// The names of the columns in their order; none for a column that no field can fill.
+    pub fn new(names: impl IntoIterator<Item = Option<String>>) -> Self {
+        let names = names.into_iter().enumerate();
+        let columns = names.filter_map(|(index, name)| Some((name?.into_bytes(), index))).collect();
         let mut keys = Self { columns, leads: Vec::new(), known: HashMap::new(), name: Vec::new() };
         keys.forget();
         keys

@@ -38,6 +38,8 @@ pub struct Reached {
 pub struct ArchiveReader {
     kafka_topic: String,
     event_time: String,
+    /// Of the archive, in their order.
+    columns: Vec<String>,
     table: Table,
     cold: Cold,
 }
@@ -47,7 +49,8 @@ impl ArchiveReader {
         let Some(table) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
         let cold = Cold::read(store, topic).await?;
         let event_time = topic.columns[topic.event_time].name.clone();
-        Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), event_time, table, cold }))
+        let columns = topic.archive_schema().fields().iter().map(|field| field.name().clone()).collect();
+        Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), event_time, columns, table, cold }))
     }
 
     /// Every row that retention has not purged, in the archive's schema.
@@ -158,7 +161,9 @@ impl ArchiveReader {
     /// The rows that `wanted` names, in the archive's schema.
     pub async fn rows(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
         let frame = read_session(1).read_table(self.provider().await?).map_err(StoreError::read(&self.table.name))?;
-        let run = async { frame.filter(wanted)?.collect().await };
+        // A column that was added later stands last in the table, wherever the catalog has it.
+        let columns: Vec<Expr> = self.columns.iter().map(ident).collect();
+        let run = async { frame.filter(wanted)?.select(columns)?.collect().await };
         run.await.map_err(StoreError::read(&self.table.name))
     }
 

@@ -105,10 +105,16 @@ impl CommitBuffer {
         self.bytes + self.committing_bytes
     }
 
-    /// Takes the rows out for a commit, which carries how far event time has come.
-    pub(super) fn take(&mut self, watermarks: &Watermarks) -> (ArchiveCommit, Vec<Delivery>) {
+    /// Takes the rows out for a commit, which carries how far event time has come. `standing` is how far reading had come before rows that
+    /// are not here yet; none if all that was read is here.
+    pub(super) fn take(
+        &mut self,
+        watermarks: &Watermarks,
+        standing: Option<&BTreeMap<PartitionId, Option<Offset>>>,
+    ) -> (ArchiveCommit, Vec<Delivery>) {
         self.committing_since = (!self.rows.is_empty()).then_some(self.began);
-        let offsets = self.next_offsets.iter().filter_map(|(partition, next)| {
+        let next_offsets = standing.unwrap_or(&self.next_offsets);
+        let offsets = next_offsets.iter().filter_map(|(partition, next)| {
             let from = self.taken_offsets.get(partition).copied().flatten();
             let next = next.filter(|next| Some(*next) != from)?;
             Some((partition.0, (from.map(|from| from.0), next.0)))
@@ -120,7 +126,8 @@ impl CommitBuffer {
             watermarks: watermarks.by_partition().map(|(partition, watermark)| (partition.0, watermark)).collect(),
             token: token(),
         };
-        self.taken_offsets = self.next_offsets.clone();
+        // A partition that was found meanwhile stays where it began.
+        self.taken_offsets.extend(next_offsets);
         self.committing = std::mem::take(&mut self.counted);
         self.committing_bytes = std::mem::take(&mut self.bytes);
         self.began = Instant::now();
@@ -146,7 +153,7 @@ pub(super) fn token() -> i64 {
 }
 
 /// The bytes of the rows alone: columns of constants are shared by all batches.
-fn bytes_of(rows: &RecordBatch) -> usize {
+pub(super) fn bytes_of(rows: &RecordBatch) -> usize {
     let bytes = |column: &ArrayRef| column.to_data().get_slice_memory_size().unwrap_or(column.get_array_memory_size());
     rows.columns().iter().map(bytes).sum()
 }
@@ -168,9 +175,12 @@ mod tests {
         );
         assert_eq!(buffer.advance(one, Offset(40), 1), None, "a new partition begins where its log begins");
         let watermarks = Watermarks::new(0, 0, None);
-        let (commit, _) = buffer.take(&watermarks);
-        assert_eq!(commit.offsets, BTreeMap::from([(0, (Some(5), 12)), (1, (None, 41))]));
-        let (commit, _) = buffer.take(&watermarks);
+        let before = BTreeMap::from([(zero, Some(Offset(9)))]);
+        let (commit, _) = buffer.take(&watermarks, Some(&before));
+        assert_eq!(commit.offsets, BTreeMap::from([(0, (Some(5), 9))]), "what waits is left for later");
+        let (commit, _) = buffer.take(&watermarks, None);
+        assert_eq!(commit.offsets, BTreeMap::from([(0, (Some(9), 12)), (1, (None, 41))]));
+        let (commit, _) = buffer.take(&watermarks, None);
         assert!(commit.offsets.is_empty());
     }
 }

@@ -51,7 +51,7 @@ impl Pipeline {
             return Ok(());
         }
         let config = &self.context.config;
-        let watermarks = &self.state.watermarks;
+        let watermarks = self.folded_watermarks();
         let is_due = timing == Timing::Now
             || self.buffer.age() >= config.commit_interval
             || self.buffer.bytes() >= config.limits.uncommitted_bytes / 2;
@@ -59,9 +59,16 @@ impl Pipeline {
         if !is_due || !has_news {
             return Ok(());
         }
-        let (commit, dead_letters) = self.buffer.take(watermarks);
         self.snapshotter.poll(&self.context.runtime);
-        if self.snapshotter.is_due(&self.state.judge) {
+        let has_snapshot = self.snapshotter.is_due(&self.state.judge);
+        if has_snapshot {
+            // It is of everything that was read.
+            self.finish_lookups()?;
+        }
+        let standing = self.processor.looking_up.standing();
+        let watermarks = standing.map_or(&self.state.watermarks, |standing| &standing.watermarks);
+        let (commit, dead_letters) = self.buffer.take(watermarks, standing.map(|standing| &standing.next_offsets));
+        if has_snapshot {
             self.cut_snapshot()?;
         }
         self.committer.submit(Job::Archive { commit, dead_letters })?;

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use vitral_catalog::{Catalog, DomainSettings};
-use vitral_connect::Connector;
+use vitral_connect::{Connector, Lookups};
 use vitral_panes::view::ViewSender;
 use vitral_schemas::time::Clock;
 use vitral_schemas::topic::Topic;
@@ -21,6 +21,8 @@ pub struct Context {
     pub config: StreamConfig,
     /// Where topics are read and refused messages go.
     pub connector: Arc<dyn Connector>,
+    /// The tables that columns are looked up in.
+    pub lookups: Lookups,
     /// What is declared: topics and metrics.
     pub catalog: Arc<Catalog>,
     /// The domain's zone and currency.

@@ -80,7 +80,7 @@ impl Pipeline {
         let broker = self.broker_trouble();
         self.health.shared.topic(&self.context.topic.name, |topic| {
             topic.kafka = broker;
-            topic.uncommitted = self.buffer.uncommitted_since();
+            topic.uncommitted = self.buffer.uncommitted_since().or(self.processor.looking_up.since());
             for (partition, position, end, is_held) in partitions {
                 topic.reads(partition, position, end, now);
                 topic.holds(partition, is_held);

@@ -109,9 +109,9 @@ impl Keeper {
                 Ok(false) => {}
                 Err(error) => self.warn(&error),
             }
-            match tokio::time::timeout(POLL_EVERY, committed.changed()).await {
-                Ok(Err(_)) => return,
-                Ok(Ok(())) | Err(_) => {}
+            // The pipeline has ended.
+            if let Ok(Err(_)) = tokio::time::timeout(POLL_EVERY, committed.changed()).await {
+                return;
             }
         }
     }

@@ -1,8 +1,8 @@
-//! The way of a batch: decode, classify, send refusals on, fold what counts, make archive rows.
+//! The way of a batch: decode, classify, send refusals on, make archive rows; then, once its look-ups are there, fold what counts.
 
 use std::ops::Range;
 
-use arrow::array::{Array, AsArray};
+use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use vitral_connect::{DeadLetter, DeadLetters, End, PartitionBatch, Polled};
 use vitral_messages::decode::Decoder;
@@ -12,6 +12,7 @@ use vitral_schemas::position::PartitionId;
 use vitral_schemas::verdict::Verdict;
 
 use super::Pipeline;
+use super::looking_up::{Classified, LookUpQueue, PollRows};
 use crate::archive_rows::{ArchiveRows, Gap};
 use crate::batch::{MessageBatch, PartitionRows};
 use crate::error::StreamError;
@@ -27,6 +28,7 @@ pub(super) struct Processor {
     pub(super) decoder: Decoder,
     pub(super) archive_rows: ArchiveRows,
     pub(super) dead_letters: Box<dyn DeadLetters>,
+    pub(super) looking_up: LookUpQueue,
 }
 
 impl Pipeline {
@@ -34,18 +36,30 @@ impl Pipeline {
         self.discovery.ends.delivered(polled.batches.iter().map(|batch| batch.partition));
         polled.batches.iter_mut().for_each(|batch| self.leave_out_repeats(batch));
         let now_ms = self.context.clock.now_ms();
-        let mut gaps = Vec::new();
+        let standing = self.standing_before();
+        let (mut gaps, mut waiting) = (Vec::new(), PollRows::default());
         for batch in MessageBatch::parts(&polled.batches, BATCH_BYTES) {
             for partition in &batch.partitions {
                 let runs = batch.runs(partition);
                 gaps.extend(runs.filter_map(|(first, count)| self.buffer.advance(partition.partition, first, count)));
             }
-            self.process_batch(&batch, now_ms)?;
+            let classified = self.classify(&batch, now_ms)?;
+            match standing {
+                Some(_) => waiting.batches.push(classified),
+                None => self.take_in(classified)?,
+            }
         }
         for end in polled.ends {
             gaps.extend(self.mark_end(end));
         }
-        self.archive_gaps(&gaps, now_ms)
+        let gaps = self.archived_gaps(&gaps, now_ms)?;
+        match standing {
+            Some(standing) => self.look_up(standing, PollRows { gaps, ..waiting }),
+            None => {
+                gaps.into_iter().for_each(|gaps| self.buffer.push(gaps));
+                Ok(())
+            }
+        }
     }
 
     /// Never seen with a source that keeps its promise; twice in the archive would be worse than a warning.
@@ -59,19 +73,29 @@ impl Pipeline {
         tracing::warn!(topic = self.context.topic.name, %partition, %first, repeated, "delivered again; left out");
     }
 
-    /// Classify, fold, advance the watermark, in this order.
-    fn process_batch(&mut self, batch: &MessageBatch<'_>, now_ms: i64) -> Result<(), StreamError> {
+    /// Classify, and see how far event time has come.
+    fn classify(&mut self, batch: &MessageBatch<'_>, now_ms: i64) -> Result<Classified, StreamError> {
         let decoded = self.processor.decoder.decode(batch.payloads.iter().copied());
         let moment = Moment { now_ms, watermark: self.state.watermarks.of_topic() };
         let is_empty = |row: usize| batch.payloads[row].is_none();
         let judged = self.state.judge.judge(decoded, &batch.partitions, is_empty, moment)?;
         self.send_refusals(batch, &judged)?;
         for PartitionRows { partition, rows } in &batch.partitions {
-            self.fold(*partition, rows.clone(), &judged)?;
+            self.observe(*partition, rows.clone(), &judged);
         }
-        self.count_verdicts(&judged.verdicts);
-        let rows = self.processor.archive_rows.delivered(batch, &judged, now_ms);
-        self.buffer.push(rows.map_err(|source| self.context.failed("archived", source.into()))?);
+        let archived = self.processor.archive_rows.delivered(batch, &judged, now_ms);
+        let archived = archived.map_err(|source| self.context.failed("archived", source.into()))?;
+        let Judged { rows, verdicts, .. } = judged;
+        Ok(Classified { rows, verdicts, partitions: batch.partitions.clone(), archived })
+    }
+
+    /// Folds what counts, and lets the rows wait for their commit.
+    pub(super) fn take_in(&mut self, batch: Classified) -> Result<(), StreamError> {
+        for PartitionRows { partition, rows } in &batch.partitions {
+            self.fold(*partition, rows.clone(), &batch)?;
+        }
+        self.count_verdicts(&batch.verdicts);
+        self.buffer.push(batch.archived);
         failpoint!("cycle.judged");
         Ok(())
     }
@@ -97,8 +121,8 @@ impl Pipeline {
         Ok(())
     }
 
-    /// Folds the rows of a partition that count, and sees how far its event time has come.
-    fn fold(&mut self, partition: PartitionId, rows: Range<usize>, judged: &Judged) -> Result<(), StreamError> {
+    /// Sees how far the event time of a partition has come.
+    fn observe(&mut self, partition: PartitionId, rows: Range<usize>, judged: &Judged) {
         let times = judged.rows.column(self.context.topic.event_time).as_primitive::<TimestampMicrosecondType>();
         let accepted = || rows.clone().filter(|row| times.is_valid(*row)).map(|row| times.value(row));
         let watermarks = &mut self.state.watermarks;
@@ -108,7 +132,11 @@ impl Pipeline {
         for micros in oldest_micros.into_iter().chain(accepted().max()) {
             watermarks.observe_event(partition, EventTime::from_micros(micros));
         }
-        let part = counted(&judged.rows.slice(rows.start, rows.len()), &judged.verdicts[rows]);
+    }
+
+    /// Folds the rows of a partition that count.
+    fn fold(&mut self, partition: PartitionId, rows: Range<usize>, batch: &Classified) -> Result<(), StreamError> {
+        let part = counted(&batch.rows.slice(rows.start, rows.len()), &batch.verdicts[rows]);
         let part = part.map_err(|source| self.context.failed("filtered", source))?;
         self.state.panes.fold(partition, &part);
         if part.num_rows() > 0 {
@@ -147,12 +175,12 @@ impl Pipeline {
         gap
     }
 
-    fn archive_gaps(&mut self, gaps: &[Gap], now_ms: i64) -> Result<(), StreamError> {
+    /// The gaps as the archive has them.
+    fn archived_gaps(&mut self, gaps: &[Gap], now_ms: i64) -> Result<Option<RecordBatch>, StreamError> {
         if gaps.is_empty() {
-            return Ok(());
+            return Ok(None);
         }
         let rows = self.processor.archive_rows.undelivered(gaps, None, now_ms);
-        self.buffer.push(rows.map_err(|source| self.context.failed("archived", source.into()))?);
-        Ok(())
+        rows.map(Some).map_err(|source| self.context.failed("archived", source.into()))
     }
 }

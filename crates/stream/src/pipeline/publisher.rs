@@ -42,10 +42,15 @@ impl Pipeline {
         self.committer.submit(Job::Publish { windows, watermark })
     }
 
+    /// What became of what is folded.
+    pub(super) fn completeness(&self) -> Completeness {
+        self.state.completeness(self.folded_watermarks(), self.context.clock.steady_ms())
+    }
+
     /// Shows what is there; nothing before the first windows are made.
     pub(super) fn publish_view(&self) {
         let Some(live) = &self.publisher.live else { return };
-        let now = self.state.completeness(self.context.clock.steady_ms());
+        let now = self.completeness();
         let tail = self.buffer.tail();
         self.publisher.view.publish(&self.context, &self.state.panes, tail, now, live);
     }

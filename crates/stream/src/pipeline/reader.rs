@@ -41,7 +41,8 @@ impl Pipeline {
     pub(super) fn has_room(&mut self) -> bool {
         let limit = self.context.config.limits.uncommitted_bytes;
         // Going on only at half lets the next commit become a large one.
-        let is_full = self.buffer.bytes() >= if self.reader.is_paused { limit.div_ceil(2) } else { limit };
+        let is_full = self.buffer.bytes() + self.processor.looking_up.bytes()
+            >= if self.reader.is_paused { limit.div_ceil(2) } else { limit };
         if is_full && !self.reader.is_paused {
             self.context.telemetry.pauses.get_or_create(&self.context.label).inc();
         }

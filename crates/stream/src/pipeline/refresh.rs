@@ -40,7 +40,7 @@ impl Pipeline {
         let started = Instant::now();
         self.state.panes.refresh();
         self.report_failures();
-        self.publisher.live = Some(self.state.completeness(self.context.clock.steady_ms()));
+        self.publisher.live = Some(self.completeness());
         self.publish_view();
         self.refresh = RefreshSchedule { last: Instant::now(), took: started.elapsed() };
         self.report_gauges();
@@ -55,6 +55,6 @@ impl Pipeline {
         gauges.pane_groups.get_or_create(label).set(gauge(state.panes.group_count()));
         gauges.known_ids.get_or_create(label).set(gauge(state.judge.known_id_count()));
         gauges.uncommitted_bytes.get_or_create(label).set(gauge(self.buffer.bytes()));
-        gauges.watermark_ms.get_or_create(label).set(state.watermarks.of_topic().map_or(0, Watermark::ms));
+        gauges.watermark_ms.get_or_create(label).set(self.folded_watermarks().of_topic().map_or(0, Watermark::ms));
     }
 }

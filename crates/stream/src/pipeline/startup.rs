@@ -9,7 +9,7 @@ use std::time::{Duration, Instant};
 
 use datafusion::execution::context::SessionContext;
 use tokio::sync::{mpsc, watch};
-use vitral_connect::{RetryHint, RetryPolicy, Source, TopicLog};
+use vitral_connect::{RetryHint, RetryPolicy, Source, TopicLog, TopicLookups};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
 use vitral_panes::watermark::Watermarks;
@@ -27,6 +27,7 @@ use super::discovery::PartitionDiscovery;
 use super::failures;
 use super::health::HealthReporter;
 use super::keeper::Keeper;
+use super::looking_up::LookUpQueue;
 use super::pace::ahead_max_ms;
 use super::process::Processor;
 use super::publisher::Publisher;
@@ -42,6 +43,7 @@ use crate::committer::{Committer, LogIdentity};
 use crate::config::AcceptedLogs;
 use crate::error::StreamError;
 use crate::judge::Judge;
+use crate::lookups::LookedUpColumns;
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshotter;
 use crate::topic_panes::TopicPanes;
@@ -117,6 +119,8 @@ impl Startup<'_> {
         health.phase(Phase::Starting);
         let dead_letters = context.runtime.block_on(context.connector.dead_letters(&context.topic))?;
         let archive = self.open_archive(&open)?;
+        let has_rows = !archive.next_offsets().is_empty();
+        let looking_up = LookUpQueue::new(TopicLookups::new(&context.topic, &context.lookups)?);
         let tables = self.wait(open_tables(context, &session, &archive, &mut panes))?;
         for live in panes.metrics() {
             failures::show(context, &live.id.metric, panes.failure_of(live).is_some());
@@ -127,12 +131,15 @@ impl Startup<'_> {
             watermarks.add_partition(*partition, archive.partition_watermark(partition.0));
         }
         let skipped = self.wait(archive.skipped_count())?;
-        let mut state = TopicState { panes, judge, watermarks, counts: Counts::default(), skipped };
+        let looked_up = LookedUpColumns::open(topic, &context.config.store, has_rows, context.clock.now_ms());
+        let lookups = self.wait(looked_up)?;
+        let mut state = TopicState { panes, judge, watermarks, counts: Counts::default(), skipped, lookups };
         let Some(snapshotter) = self.recover(&archive, &mut state)? else { return Ok(None) };
         let processor = Processor {
             decoder: Decoder::new(topic, context.settings.time_zone),
             archive_rows: ArchiveRows::new(topic, &open.identity),
             dead_letters,
+            looking_up,
         };
         let mut pipeline = self.assemble(open, (archive, tables, keeper), state, processor, snapshotter)?;
         // Windows that closed with a commit after which the process died.

@@ -106,6 +106,7 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
         late,
         refused,
         skipped,
+        lookups: BTreeMap::new(),
         idle_partitions: Vec::new(),
     };
     let topics = context.catalog.topics.len();

@@ -104,7 +104,7 @@ async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
     let topic = Topic { message_bytes_max: 8 << 20, ..shop.topic.clone() };
     let filter = LedgerFilter::default();
     let now_ms = chrono::Utc::now().timestamp_millis();
-    let fed = replay(&topic, &DomainSettings::default(), &store, &filter, now_ms).await;
+    let fed = replay(&topic, &DomainSettings::default(), &store, &Default::default(), &filter, now_ms).await;
     assert_eq!(fed.expect("fed again"), Replayed { refused: 1, cut: 1, ..Replayed::default() });
 }
 

@@ -24,7 +24,7 @@ async fn a_stream_stops_when_rows_were_fed_again_elsewhere() {
 
     let store = Location::folder(dir.path()).expect("a location");
     let (settings, filter) = (DomainSettings::default(), LedgerFilter::default());
-    let fed = replay(&shop.topic, &settings, &store, &filter, NOON_MS).await;
+    let fed = replay(&shop.topic, &settings, &store, &Default::default(), &filter, NOON_MS).await;
     let late_ms = NOON_MS - 3 * HOUR_MS;
     assert_eq!(
         fed.expect("fed again"),

@@ -15,6 +15,7 @@ mod idleness;
 mod kafka;
 mod lateness;
 mod log;
+mod lookups;
 mod order;
 mod partitions;
 mod replay;

@@ -33,7 +33,9 @@ async fn what_is_fed_again_counts_once() {
     let store = Location::folder(dir.path()).expect("a location");
     let feed = async |cause: Option<Cause>, now_ms: i64| {
         let filter = LedgerFilter { cause, ..LedgerFilter::default() };
-        replay(&shop.topic, &DomainSettings::default(), &store, &filter, now_ms).await.expect("fed again")
+        replay(&shop.topic, &DomainSettings::default(), &store, &Default::default(), &filter, now_ms)
+            .await
+            .expect("fed again")
     };
     let again = feed(Some(Cause::Refused(Reason::Future)), NOON_MS).await;
     assert_eq!(again, Replayed { refused: 1, ..Replayed::default() }, "it is still ahead");

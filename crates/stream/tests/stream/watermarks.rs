@@ -27,7 +27,7 @@ async fn open(shop: &Shop, data_dir: &Path) -> Archive {
 }
 
 /// A data directory as a kill leaves it: as it is at one moment.
-fn killed(data_dir: &Path) -> tempfile::TempDir {
+pub fn killed(data_dir: &Path) -> tempfile::TempDir {
     fn copy(from: &Path, to: &Path) {
         std::fs::create_dir_all(to).expect("a folder");
         let mut entries: Vec<_> =

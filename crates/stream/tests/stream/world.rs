@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 
 use prometheus_client::registry::Registry;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
-use vitral_connect::Connector;
 use vitral_connect::memory::{MemoryBroker, MemoryMessage};
+use vitral_connect::{Connector, Lookups, TableLookup};
 use vitral_panes::view::{Completeness, View, ViewReceiver};
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::{Clock, ManualClock, SystemClock};
@@ -47,6 +47,7 @@ pub struct Shop<B = MemoryBroker> {
     pub broker: B,
     connector: Arc<dyn Connector>,
     catalog: Arc<Catalog>,
+    lookups: Lookups,
     clock: Arc<dyn Clock>,
 }
 
@@ -78,7 +79,14 @@ impl<B: TestBroker> Shop<B> {
         catalog.topics.truncate(1);
         catalog.topics[0].kafka_topic = format!("eventos-{}", uuid::Uuid::new_v4());
         let topic = catalog.topics[0].clone();
-        Self { topic, broker, connector, catalog: Arc::new(catalog), clock: Arc::new(SystemClock) }
+        Self {
+            topic,
+            broker,
+            connector,
+            catalog: Arc::new(catalog),
+            lookups: Lookups::default(),
+            clock: Arc::new(SystemClock),
+        }
     }
 
     pub fn with_clock_at_noon(self) -> (Self, Arc<ManualClock>) {
@@ -94,6 +102,15 @@ impl<B: TestBroker> Shop<B> {
         catalog.topics.truncate(1);
         catalog.topics[0].kafka_topic = self.topic.kafka_topic.clone();
         Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
+    }
+
+    /// The same, with these look-up tables.
+    pub fn with_lookups(&self, tables: impl IntoIterator<Item = (String, TableLookup)>) -> Self {
+        Self { lookups: Lookups::new(tables), ..self.clone() }
+    }
+
+    pub fn catalog(&self) -> &Catalog {
+        &self.catalog
     }
 
     /// The same topic, read in another way.
@@ -124,6 +141,7 @@ impl<B: TestBroker> Shop<B> {
         let context = pipeline::Context {
             config,
             connector: Arc::clone(&self.connector),
+            lookups: self.lookups.clone(),
             catalog: Arc::clone(&self.catalog),
             settings: DomainSettings::default(),
             clock: Arc::clone(&self.clock),

@@ -41,7 +41,8 @@ impl<'a> Names<'a> {
         named: &'a BTreeMap<String, String>,
     ) -> Self {
         let mut meanings = HashMap::new();
-        let columns = || topic.columns.iter().enumerate();
+        // What is looked up is not the file's to say.
+        let columns = || topic.columns.iter().enumerate().filter(|(_, column)| column.lookup.is_none());
         for (index, column) in columns() {
             meanings.entry(key(&column.name)).or_insert(Meaning::Column { index, is_exact: true });
         }

@@ -1,7 +1,12 @@
 //! Windows that a replay has changed and that are not published again yet, kept in the store: the process that changed their rows may die
 //! before it recomputes them.
 
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{max, min};
+use arrow::datatypes::TimestampMicrosecondType;
 use serde::{Deserialize, Serialize};
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::Topic;
 use vitral_store::Location;
 
 use crate::error::BatchError;
@@ -17,6 +22,13 @@ pub(super) struct Pending {
 }
 
 impl Pending {
+    /// The event times of these rows; none without any.
+    pub(super) fn of(topic: &Topic, rows: &RecordBatch) -> Option<Self> {
+        let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
+        let (oldest_ms, newest_ms) = (min(times)?.div_euclid(MICROS_PER_MS), max(times)?.div_euclid(MICROS_PER_MS));
+        Some(Self { oldest_ms, newest_ms })
+    }
+
     pub(super) fn with(self, other: Self) -> Self {
         Self { oldest_ms: self.oldest_ms.min(other.oldest_ms), newest_ms: self.newest_ms.max(other.newest_ms) }
     }

@@ -1,0 +1,101 @@
+//! The tables that columns are looked up in: opened as the catalog declares them, by the configuration's connections.
+
+use std::path::Path;
+use std::time::Duration;
+
+use anyhow::Context as _;
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics, Reference};
+use vitral_config::Config;
+use vitral_connect::{Connection, ConnectionError, Connections, Lookup, LookupExt, Lookups, RetryPolicy, TableLookup};
+use vitral_connect_file::FileLookup;
+use vitral_connect_http::HttpLookup;
+use vitral_connect_postgres::PostgresLookup;
+use vitral_schemas::lookup::{LookupOrigin, LookupTable};
+
+/// Waits between attempts: what a busy system needs, and little of what a batch may take.
+const RETRY_FIRST: Duration = Duration::from_millis(50);
+const RETRY_LONGEST: Duration = Duration::from_secs(1);
+
+/// Opens the tables that the catalog's topics look columns up in. Files are read, and what is wrong with one is an error; other systems
+/// are reached when they are first asked.
+pub fn open(config: &Config, catalog: &Catalog, reference_dir: &Path) -> anyhow::Result<Lookups> {
+    let connections = config.connections()?;
+    let mut errors = Vec::new();
+    let mut tables = Vec::new();
+    for table in catalog.lookup_tables() {
+        let table = needed(catalog, table);
+        if let LookupOrigin::File { .. } = table.origin {
+            let lookup = open_file(catalog, &table, reference_dir)?;
+            tables.push((table.name, lookup));
+            continue;
+        }
+        match reach(config, &connections, &table) {
+            Ok(lookup) => {
+                let lookup = decorated(&table, lookup).context("a look-up table")?;
+                tables.push((table.name, lookup));
+            }
+            Err(error) => errors.extend(error),
+        }
+    }
+    if errors.is_empty() { Ok(Lookups::new(tables)) } else { Err(Diagnostics(errors)).context("the catalog is broken") }
+}
+
+/// Connections that look-up tables name and that are not there, or cannot be used for that.
+pub fn errors(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnostic>> {
+    let connections = config.connections()?;
+    let tables = catalog.references.iter().filter_map(|reference| reference.lookup.as_ref());
+    Ok(tables.filter_map(|table| reach(config, &connections, table).err()?).collect())
+}
+
+/// The error is none for a file, which is not reached by a connection.
+fn reach(
+    config: &Config,
+    connections: &Connections,
+    table: &LookupTable,
+) -> Result<Box<dyn Lookup>, Option<Diagnostic>> {
+    let Some(named) = table.connection() else { return Err(None) };
+    let outcome = connections.get(&named.name).and_then(|connection| match &table.origin {
+        LookupOrigin::File { .. } => Err(wrong_kind(connection)),
+        LookupOrigin::Postgres { table: name, .. } => {
+            PostgresLookup::new(table, name, connection).map(|lookup| Box::new(lookup) as Box<dyn Lookup>)
+        }
+        LookupOrigin::Http { path, .. } => HttpLookup::new(table, path, connection, &config.http.allowed_hosts)
+            .map(|lookup| Box::new(lookup) as Box<dyn Lookup>),
+    });
+    outcome.map_err(|error| {
+        Some(named.position.error(error.to_string(), "declare the connection in the configuration as it says".into()))
+    })
+}
+
+fn wrong_kind(connection: &Connection) -> ConnectionError {
+    connection.error("url", "does not name a file: leave the connection out")
+}
+
+fn open_file(catalog: &Catalog, table: &LookupTable, folder: &Path) -> anyhow::Result<TableLookup> {
+    let declared = catalog.references.iter().find(|reference| reference.name == table.name);
+    let declared = declared.with_context(|| format!("look-up table {} is not declared", table.name))?;
+    let declared = Reference { columns: table.columns.clone(), ..declared.clone() };
+    let lookup = FileLookup::open(folder, &declared)?;
+    Ok(TableLookup::direct(&table.name, Box::new(lookup), &table.key)?)
+}
+
+/// With bounds for what it may take, and for what it is asked while it is away.
+fn decorated(table: &LookupTable, lookup: Box<dyn Lookup>) -> Result<TableLookup, vitral_connect::ConnectError> {
+    let milliseconds = |ms: i64| Duration::from_millis(u64::try_from(ms).unwrap_or_default());
+    let policy = RetryPolicy::times(table.retries, RETRY_FIRST, RETRY_LONGEST);
+    let bounded = lookup.timed_out(milliseconds(table.timeout_ms)).retrying(policy).with_breaker();
+    TableLookup::cached(&table.name, Box::new(bounded), &table.key, milliseconds(table.cache_ms), table.on_failure)
+}
+
+/// The table with its key and the columns that some topic wants: others need not be sent.
+fn needed(catalog: &Catalog, table: &LookupTable) -> LookupTable {
+    let is_wanted = |name: &str| {
+        let columns = catalog.topics.iter().flat_map(|topic| &topic.columns);
+        let mut lookups = columns.filter_map(|column| column.lookup.as_ref());
+        lookups.any(|lookup| lookup.table == table.name && lookup.column == name)
+    };
+    let mut table = table.clone();
+    let key = table.key.clone();
+    table.columns.retain(|column| column.name == key || is_wanted(&column.name));
+    table
+}

@@ -1,0 +1,114 @@
+//! Look-ups in a table of PostgreSQL: the rows of many keys by one statement.
+
+use std::collections::BTreeSet;
+use std::fmt;
+
+use arrow::array::{ArrayRef, AsArray, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, SchemaRef};
+use async_trait::async_trait;
+use deadpool_postgres::Pool;
+use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Texts, table_schema};
+use vitral_schemas::lookup::LookupTable;
+use vitral_store::StoreError;
+
+use crate::database_url::DatabaseUrl;
+use crate::sql::{client, literal, pool, quoted, texts};
+
+/// Batches that are asked for at the same time.
+const POOL_SIZE: usize = 4;
+/// Keys of one statement.
+const KEYS_AT_ONCE: usize = 5_000;
+
+/// A look-up in a database's table or view.
+pub struct PostgresLookup {
+    table: LookupTable,
+    /// `SELECT ... FROM ... WHERE key = ANY (`.
+    select: String,
+    pool: Pool,
+}
+
+impl PostgresLookup {
+    /// Finds rows of `name`, a table or view of the connection's database, with its schema if that is not in the search path. Connects
+    /// when it is first asked.
+    ///
+    /// # Errors
+    /// The connection is not one of a database, or its settings cannot be used.
+    pub fn new(table: &LookupTable, name: &str, connection: &Connection) -> Result<Self, ConnectionError> {
+        let url = DatabaseUrl::try_from(connection)?;
+        let pool = pool(&url, POOL_SIZE).map_err(|error| match error {
+            StoreError::WarehouseUrl { reason } => connection.error("url", format!("cannot be used: {reason}")),
+            other => connection.error("url", format!("cannot be used: {other}")),
+        })?;
+        let name = name.split('.').map(quoted).collect::<Vec<_>>().join(".");
+        // As texts, which every server writes alike; numbers and times in it are read exactly.
+        let columns = table.columns.iter().map(|column| match column.kind.data_type() {
+            DataType::Timestamp(..) => {
+                format!("to_char({}, 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"')", quoted(&column.name))
+            }
+            _ => format!("{}::text", quoted(&column.name)),
+        });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let select = format!("SELECT {columns} FROM {name} WHERE {} = ANY (", quoted(&table.key));
+        Ok(Self { table: table.clone(), select, pool })
+    }
+
+    /// The statement for some keys, in which they are literals: the simple protocol works through every pooler.
+    fn statement(&self, keys: &[&str]) -> String {
+        let key = self.table.column(&self.table.key).map(|column| column.kind.data_type());
+        let (keys, array) = match key {
+            // They are numbers.
+            Some(DataType::Int64) => (keys.join(", "), "bigint[]"),
+            _ => (keys.iter().map(|key| escaped(key)).collect::<Vec<_>>().join(", "), "text[]"),
+        };
+        format!("{}ARRAY[{keys}]::{array})", self.select)
+    }
+}
+
+/// A literal that means the same whatever `standard_conforming_strings` is.
+fn escaped(text: &str) -> String {
+    match text.contains('\\') {
+        false => literal(text),
+        true => format!("E{}", literal(&text.replace('\\', "\\\\"))),
+    }
+}
+
+#[async_trait]
+impl Lookup for PostgresLookup {
+    fn schema(&self) -> SchemaRef {
+        table_schema(&self.table)
+    }
+
+    async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
+        let own = cast(keys, &DataType::Utf8).map_err(ConnectError::permanent)?;
+        // No text of PostgreSQL has a zero character: such a key is unknown.
+        let distinct: BTreeSet<&str> =
+            own.as_string::<i32>().iter().flatten().filter(|key| !key.contains('\0')).collect();
+        let distinct: Vec<&str> = distinct.into_iter().collect();
+        let mut rows = Vec::new();
+        if !distinct.is_empty() {
+            let client = client(&self.pool, &self.table.name).await.map_err(ConnectError::outage)?;
+            for keys in distinct.chunks(KEYS_AT_ONCE) {
+                let found = client.simple_query(&self.statement(keys)).await;
+                rows.extend(texts(found.map_err(|error| failed(&self.table.name, error))?));
+            }
+        }
+        Texts::new(&self.table, rows).for_keys(keys)
+    }
+}
+
+/// What the server refuses stays refused; what has no code is a connection that was lost.
+fn failed(table: &str, error: tokio_postgres::Error) -> ConnectError {
+    let is_refused = error.code().is_some_and(|code| {
+        // Syntax and access, data: nothing that another attempt changes.
+        ["42", "22", "0A"].iter().any(|class| code.code().starts_with(class))
+    });
+    let error = StoreError::database(table, "looked up in")(error);
+    if is_refused { ConnectError::permanent(error) } else { ConnectError::outage(error) }
+}
+
+impl fmt::Debug for PostgresLookup {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("PostgresLookup").field("table", &self.table.name).finish_non_exhaustive()
+    }
+}

@@ -1,0 +1,166 @@
+//! What a look-up's system says in texts, as typed columns: exact, or refused.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array, new_null_array};
+use arrow::compute::{CastOptions, cast, cast_with_options, take_record_batch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use vitral_schemas::lookup::LookupTable;
+use vitral_schemas::topic::ColumnKind;
+
+use crate::ConnectError;
+
+/// The columns of what is found in a look-up table.
+pub fn table_schema(table: &LookupTable) -> SchemaRef {
+    let fields = table.columns.iter().map(|column| Field::new(&column.name, column.kind.data_type(), true));
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
+}
+
+/// Rows of texts in a table's columns, to be ordered by keys.
+#[derive(Debug)]
+pub struct Texts<'a> {
+    table: &'a LookupTable,
+    rows: Vec<Vec<Option<String>>>,
+}
+
+impl<'a> Texts<'a> {
+    /// Rows with a text for each column of the table.
+    pub fn new(table: &'a LookupTable, rows: Vec<Vec<Option<String>>>) -> Self {
+        Self { table, rows }
+    }
+
+    /// One row for each key, in the keys' order; a row of nulls for a key that is not among the rows, or whose row cannot be used: with a
+    /// value that is not of its column's type, or not exactly, or with a second row of the key. Others are not touched by that.
+    ///
+    /// # Errors
+    /// The keys cannot be compared.
+    pub fn for_keys(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
+        let schema = table_schema(self.table);
+        let mut unusable = BTreeMap::new();
+        let columns = (0..self.table.columns.len()).map(|index| self.column(index, &mut unusable)).collect();
+        let rows = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(ConnectError::permanent)?;
+        let key = schema.index_of(&self.table.key).map_err(ConnectError::permanent)?;
+        // As texts, and as its type writes them: 007 is the number 7.
+        let own = cast(rows.column(key), &DataType::Utf8).map_err(ConnectError::permanent)?;
+        let mut by_key = HashMap::new();
+        for (row, key) in own.as_string::<i32>().iter().enumerate() {
+            if let Some(key) = key
+                && let Some(first) = by_key.insert(key, row)
+            {
+                let why = format!("two rows have the key {key}");
+                unusable.insert(first, why.clone());
+                unusable.insert(row, why);
+            }
+        }
+        if let Some(why) = unusable.values().next() {
+            tracing::warn!(table = self.table.name, rows = unusable.len(), why, "rows cannot be used in look-ups");
+        }
+        by_key.retain(|_, row| !unusable.contains_key(row));
+        let keys = cast(keys, &DataType::Utf8).map_err(ConnectError::permanent)?;
+        let place = |key: Option<&str>| key.and_then(|key| by_key.get(key)).map(|row| *row as u64);
+        let places: UInt64Array = keys.as_string::<i32>().iter().map(place).collect();
+        take_record_batch(&rows, &places).map_err(ConnectError::permanent)
+    }
+
+    /// A column with null in the rows that cannot be used.
+    fn column(&self, index: usize, unusable: &mut BTreeMap<usize, String>) -> ArrayRef {
+        let column = &self.table.columns[index];
+        let texts = || self.rows.iter().map(|row| row[index].as_deref());
+        if let Ok(values) = typed(&texts().collect(), column.kind) {
+            return values;
+        }
+        let each = texts().map(|text| typed(&std::iter::once(text).collect(), column.kind));
+        let mut usable = Vec::with_capacity(self.rows.len());
+        for (row, (text, outcome)) in texts().zip(each).enumerate() {
+            usable.push(text.filter(|_| outcome.is_ok()));
+            if let Err(why) = outcome {
+                unusable.insert(row, format!("column {}: {why}", column.name));
+            }
+        }
+        let nothing = || new_null_array(&column.kind.data_type(), self.rows.len());
+        typed(&usable.into_iter().collect(), column.kind).unwrap_or_else(|_| nothing())
+    }
+}
+
+fn typed(texts: &StringArray, kind: ColumnKind) -> Result<ArrayRef, String> {
+    if let ColumnKind::Decimal { scale, .. } = kind {
+        let scale = usize::try_from(scale).unwrap_or_default();
+        let is_finer =
+            |text: &&str| text.split_once('.').is_some_and(|(_, digits)| digits.trim_end_matches('0').len() > scale);
+        if let Some(text) = texts.iter().flatten().find(is_finer) {
+            return Err(format!("{text} has more than {scale} decimals"));
+        }
+    }
+    if texts.null_count() == texts.len() {
+        return Ok(new_null_array(&kind.data_type(), texts.len()));
+    }
+    let exact = CastOptions { safe: false, ..CastOptions::default() };
+    cast_with_options(texts, &kind.data_type(), &exact).map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use arrow::array::Int64Array;
+    use arrow::datatypes::Decimal128Type;
+    use vitral_schemas::lookup::{LookupOrigin, OnFailure};
+    use vitral_schemas::topic::Column;
+
+    use super::*;
+
+    fn table() -> LookupTable {
+        LookupTable {
+            name: "produtos".to_owned(),
+            columns: vec![
+                Column::new("id", ColumnKind::Integer),
+                Column::new("preco", ColumnKind::Decimal { precision: 18, scale: 2 }),
+                Column::new("desde", ColumnKind::Timestamp),
+            ],
+            key: "id".to_owned(),
+            origin: LookupOrigin::File { path: "produtos.csv".to_owned() },
+            cache_ms: 0,
+            timeout_ms: 0,
+            retries: 0,
+            on_failure: OnFailure::Null,
+        }
+    }
+
+    fn get(rows: &[[Option<&str>; 3]]) -> Result<RecordBatch, String> {
+        let rows = rows.iter().map(|row| row.iter().map(|text| text.map(str::to_owned)).collect()).collect();
+        let keys: ArrayRef = Arc::new(Int64Array::from(vec![Some(2), None, Some(9), Some(1)]));
+        let table = table();
+        Texts::new(&table, rows).for_keys(&keys).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn texts_become_typed_rows_in_the_keys_order() {
+        let rows = get(&[
+            [Some("1"), Some("10.500"), Some("2025-05-14T12:00:00Z")],
+            [Some("2"), None, None],
+            [None, Some("3"), None],
+        ])
+        .expect("rows");
+        let keys: Vec<_> = rows.column(0).as_primitive::<arrow::datatypes::Int64Type>().iter().collect();
+        assert_eq!(keys, [Some(2), None, None, Some(1)]);
+        assert_eq!(rows.column(1).as_primitive::<Decimal128Type>().value(3), 1_050);
+        assert!(rows.column(1).is_null(0) && rows.column(2).is_valid(3));
+    }
+
+    #[test]
+    fn a_row_that_cannot_be_used_is_left_out_alone() {
+        let good = [Some("2"), Some("3.10"), None];
+        for bad in [
+            vec![[Some("1"), Some("1.005"), None]],
+            vec![[Some("1"), Some("caro"), None]],
+            vec![[Some("1"), None, Some("ontem")]],
+            vec![[Some("1"), Some("1"), None], [Some("01"), Some("1"), None]],
+        ] {
+            let rows: Vec<_> = bad.iter().copied().chain([good]).collect();
+            let rows = get(&rows).expect("rows");
+            assert!((0..3).all(|column| rows.column(column).is_null(3)), "{bad:?}");
+            assert_eq!(rows.column(1).as_primitive::<Decimal128Type>().value(0), 310, "{bad:?}");
+        }
+        let rows = get(&[[Some("x"), Some("1"), None], good]).expect("rows");
+        assert!(rows.column(0).is_valid(0) && rows.column(0).is_null(3));
+    }
+}
