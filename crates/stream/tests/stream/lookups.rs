@@ -179,7 +179,7 @@ async fn rows_that_count_are_looked_up_once_and_kept() {
     let seen = lookups(&view);
     assert_eq!((seen.unknown, seen.failed, seen.stale, seen.since_ms), (unknown, 0, 0, None));
     let kept = in_archive(&view).await;
-    for ((verdict, user, found), _) in &kept {
+    for (verdict, user, found) in kept.keys() {
         let wanted = if verdict == "contada" { segment(user) } else { None };
         assert_eq!(*found, wanted, "{verdict} {user}");
     }
