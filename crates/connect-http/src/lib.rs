@@ -1,6 +1,6 @@
 //! Look-ups in services that answer by HTTP in JSON.
 //!
-//! A path with `{key}` in it is asked for once for each key: `GET /usuarios/u1` answers an object, or 404 for an unknown key. Any other
+//! A path with `{key}` in it is asked for once for each key: `GET /users/u1` answers an object, or 404 for an unknown key. Any other
 //! path is asked for many keys at once: `POST /perfis` with `{"keys": ["u1", "u2"]}` answers an array of objects, each with its key. The
 //! objects' fields are the table's columns; others are left out, absent ones are null.
 //!

@@ -8,7 +8,7 @@ use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
-/// Keys of both generations together: a shop's active users, at some tens of bytes each. Fewer would ask again for keys that come daily.
+/// Keys of both generations together: a large site's active users, at some tens of bytes each. Fewer would ask again for keys that come daily.
 const KEYS_MAX: usize = 200_000;
 /// Bytes of their rows, for tables with long texts.
 const BYTES_MAX: usize = 64 << 20;
