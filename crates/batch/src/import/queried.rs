@@ -99,7 +99,7 @@ impl Queried {
     pub(super) fn open(place: Place, ask: Ask, headings: &dyn Headings) -> Result<Self, ImportError> {
         // What finds the header need not outlive this: where it is is known from then on.
         let first = match &ask.profile {
-            Some(profile) => Self::open_by(&place, &ProfileHeadings(&[profile]))?,
+            Some(profile) => Self::open_by(&place, &ProfileHeadings::new(&[profile]))?,
             None => Self::open_by(&place, headings)?,
         };
         let opener: Opener = {

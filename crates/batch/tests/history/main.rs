@@ -10,4 +10,5 @@ mod late;
 mod profiles;
 mod reading;
 mod undo;
+mod workbooks;
 mod world;
