@@ -212,6 +212,11 @@ impl Known {
         self.cells.get(&cells).map_or(0, |cells| cells.in_file)
     }
 
+    /// Whether a row of the file has this key.
+    pub(super) fn has_key(&self, key: u128) -> bool {
+        self.keys.contains_key(&key)
+    }
+
     /// The import that has a row which the file leaves out, to be asked once for each, after all others.
     pub(super) fn left_out(&mut self, marks: &Marks) -> Option<&str> {
         let import = match marks.event_id {

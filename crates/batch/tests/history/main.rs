@@ -9,6 +9,7 @@ mod kept;
 mod late;
 mod profiles;
 mod reading;
+mod twice;
 mod undo;
 mod workbooks;
 mod world;
