@@ -16,6 +16,7 @@ mod left_out;
 mod legacy;
 mod mapping;
 mod message;
+mod oddities;
 mod opening;
 pub mod preview;
 mod queried;
@@ -326,7 +327,7 @@ impl Import {
             history.forget_refused(&read_rightly).await?;
         }
         history.compact().await?;
-        imported.notes = [source.notes(), &of_rows, &hints].concat();
+        imported.notes = [source.notes(), &of_rows, &hints, &reader.notes()].concat();
         imported.known_of = known.by_import();
         if let Some(meanings) = meanings {
             let archive = Archive::read(&self.topic, store).await?;

@@ -7,6 +7,7 @@ mod here;
 mod moment;
 pub(super) mod number;
 pub(super) mod time;
+mod undone;
 mod unused;
 mod words;
 pub(super) mod zone;
