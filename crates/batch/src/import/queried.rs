@@ -3,6 +3,7 @@
 //! The file is read as the query asks for rows, on a thread of its own, and the query's rows are taken as they come: memory is bounded by
 //! the query's own pool, which spills what it must sort.
 
+mod difference;
 mod file_table;
 mod profiles;
 mod question;

@@ -12,6 +12,7 @@ use vitral_engine::add_functions;
 use vitral_schemas::topic::Topic;
 
 use super::columns;
+use super::difference::difference;
 use super::file_table::schema_of;
 use crate::import::mapping::key;
 use crate::import::source::{Fit, Headings, Opening, distinct, open};
@@ -87,6 +88,7 @@ pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Di
     let mut context = SessionContext::new();
     let planned = async {
         add_functions(&mut context)?;
+        context.register_udf(difference());
         let file = EmptyTable::new(schema_of(&profile.headings));
         context.register_table(FILE_TABLE, Arc::new(file))?;
         let query = profile.over(&profile.headings, key);
