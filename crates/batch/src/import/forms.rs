@@ -6,6 +6,7 @@ mod evidence;
 mod here;
 mod moment;
 pub(super) mod number;
+mod of_times;
 pub(super) mod time;
 mod undone;
 mod unused;

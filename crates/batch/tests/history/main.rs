@@ -1,5 +1,6 @@
 //! Imported history, the jobs and the checks over it.
 
+mod asked;
 mod changes;
 mod domains;
 mod identity;
