@@ -297,7 +297,7 @@ impl Import {
             }
             if !new.is_empty() {
                 let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
-                read_rightly.extend(counted_cells(&batch, &known));
+                read_rightly.extend(known.read_rightly(&batch));
                 if let Some(meanings) = &mut meanings {
                     let without: HashSet<u128> =
                         differing.iter().filter(|(.., is_added)| *is_added).map(|(_, marks, _)| marks.cells).collect();
@@ -383,21 +383,6 @@ fn changed_in(
     });
     let candidates: Vec<_> = candidates.collect();
     changes.add(&candidates, &values).map_err(|source| failed(source.into()))
-}
-
-/// The cells of rows that count now and had been refused.
-fn counted_cells(batch: &RecordBatch, known: &Known) -> Vec<u128> {
-    let column = |name: &str| batch.column_by_name(name);
-    let (Some(verdicts), Some(cells)) = (column(history_columns::VERDICT), column(history_columns::CELLS)) else {
-        return Vec::new();
-    };
-    let rows = verdicts.as_string::<i32>().iter().zip(cells.as_binary::<i32>().iter());
-    let cells = rows.filter(|(verdict, _)| *verdict == Some(Verdict::Counted.name())).filter_map(|(_, cells)| {
-        let cells = u128::from_be_bytes(<[u8; 16]>::try_from(cells?).ok()?);
-        let marks = Marks { cells, key: 0, item: None, event_id: None };
-        known.was_refused(&marks).then_some(cells)
-    });
-    cells.collect()
 }
 
 fn failed(source: datafusion::error::DataFusionError) -> BatchError {
