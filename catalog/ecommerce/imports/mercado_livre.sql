@@ -15,7 +15,8 @@ WHERE "Unidades" IS NOT NULL
     AND lower(coalesce("Estado", '')) NOT LIKE 'pacote de %'
     AND lower(coalesce("Estado", '')) NOT LIKE '%cancel%';
 
--- What buyers got back, on the sale's own date, as the report has no other.
+-- What buyers got back, on the sale's own date, as the report has no other. An amount of letters alone comes along, and
+-- is refused by its cell.
 CREATE VIEW mercado_livre_reembolsos WITH (profile_for = 'reembolsos', profile = 'mercado_livre', identity = 'item') AS
 SELECT
     "N.º de venda" AS id_pedido,
@@ -29,4 +30,4 @@ FROM arquivo
 WHERE "Unidades" IS NOT NULL
     AND lower(coalesce("Estado", '')) NOT LIKE 'pacote de %'
     AND lower(coalesce("Estado", '')) NOT LIKE '%cancel%'
-    AND regexp_like(optional("Cancelamentos e reembolsos (BRL)"), '[1-9]');
+    AND regexp_like(optional("Cancelamentos e reembolsos (BRL)"), '[1-9]|^[^0-9]*[a-zA-Z][^0-9]*$');

@@ -34,19 +34,12 @@ CREATE VIEW nuvemshop_reembolsos WITH (profile_for = 'reembolsos', profile = 'nu
 SELECT
     "Número do Pedido" AS id_pedido,
     "Data" AS timestamp,
-    try_cast(subtotal AS DECIMAL(18, 2)) - coalesce(try_cast(desconto AS DECIMAL(18, 2)), 0) AS valor_total,
+    difference(optional("Subtotal"), optional("Desconto")) AS valor_total,
     optional("Moeda") AS moeda,
     optional("E-mail") AS id_usuario,
     optional("Estado") AS regiao,
     optional("Canal") AS canal
-FROM (
-    SELECT
-        *,
-        -- Amounts are written as 1300.00 or as 1.300,00, as the shop is set.
-        CASE WHEN optional("Subtotal") LIKE '%,%' THEN replace(replace(optional("Subtotal"), '.', ''), ',', '.') ELSE optional("Subtotal") END AS subtotal,
-        CASE WHEN optional("Desconto") LIKE '%,%' THEN replace(replace(optional("Desconto"), '.', ''), ',', '.') ELSE optional("Desconto") END AS desconto
-    FROM arquivo
-) AS linhas
+FROM arquivo
 WHERE "Data" IS NOT NULL
     AND lower(coalesce("Status do Pedido", '')) NOT LIKE 'cancelad%'
     AND lower("Status do Pagamento") IN ('estornado', 'reembolsado', 'devolvido');

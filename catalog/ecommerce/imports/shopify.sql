@@ -27,7 +27,8 @@ FROM (
 ) AS linhas
 WHERE cancelado IS NULL AND lower(situacao) IN ('paid', 'partially_paid', 'partially_refunded', 'refunded');
 
--- What was given back, as a sum for each order. The file does not say when, so it stands on the order's own date.
+-- What was given back, as a sum for each order. The file does not say when, so it stands on the order's own date. An amount of letters
+-- alone comes along, and is refused by its cell.
 CREATE VIEW shopify_reembolsos WITH (profile_for = 'reembolsos', profile = 'shopify', identity = 'item') AS
 SELECT
     "Name" AS id_pedido,
@@ -40,4 +41,4 @@ SELECT
 FROM arquivo
 WHERE optional("Cancelled at") IS NULL
     AND lower("Financial Status") IN ('partially_refunded', 'refunded')
-    AND regexp_like(optional("Refunded Amount"), '[1-9]');
+    AND regexp_like(optional("Refunded Amount"), '[1-9]|^[^0-9]*[a-zA-Z][^0-9]*$');

@@ -5,6 +5,7 @@
 //! in one commit for many. A row that is in already adds nothing, whatever file it comes in: an import that is repeated, or was cut short,
 //! or is of a file that grew, adds what is new.
 
+mod amounts;
 mod changes;
 pub(crate) mod error;
 mod files;
@@ -15,6 +16,7 @@ mod left_out;
 mod legacy;
 mod mapping;
 mod message;
+mod oddities;
 mod opening;
 pub mod preview;
 mod queried;
@@ -24,10 +26,11 @@ mod sink;
 mod source;
 mod stored;
 pub mod summary;
+mod twice;
 pub mod undo;
 pub mod wording;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, HashSet};
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::concat_batches;
@@ -54,6 +57,8 @@ pub use self::queried::{Ask, recognise};
 use self::reader::{Reader, Values};
 use self::sink::{Committed, Sink, Spool};
 use self::source::Row;
+use self::twice::Meanings;
+pub use self::twice::Twice;
 use crate::error::BatchError;
 
 /// A row whose cells are not those of the header.
@@ -129,6 +134,8 @@ pub struct Imported {
     pub unused: Vec<String>,
     /// What the file says otherwise than what is in, by the import that has it.
     pub changed: Vec<Changed>,
+    /// Rows that came in though what is in means the same, by the import that has it; under an empty name the stream.
+    pub twice: BTreeMap<String, Twice>,
     /// What else people should know of how the file was read.
     pub notes: Vec<String>,
     /// The first rows that were refused for each reason.
@@ -256,6 +263,7 @@ impl Import {
         } else {
             Sink::Replace { taken: taken.clone(), spool: Spool::new(reader.schema(), &file.name)? }
         };
+        let mut meanings = if is_first { None } else { Meanings::new(&self.topic, &self.target) };
         let mut waiting = Vec::new();
         let mut read_rightly = BTreeSet::new();
         loop {
@@ -289,7 +297,12 @@ impl Import {
             }
             if !new.is_empty() {
                 let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
-                read_rightly.extend(counted_cells(&batch, &known));
+                read_rightly.extend(known.read_rightly(&batch));
+                if let Some(meanings) = &mut meanings {
+                    let without: HashSet<u128> =
+                        differing.iter().filter(|(.., is_added)| *is_added).map(|(_, marks, _)| marks.cells).collect();
+                    meanings.add(&batch, &without).map_err(|source| failed(source.into()))?;
+                }
                 waiting.push(batch);
             }
             let count: usize = waiting.iter().map(RecordBatch::num_rows).sum();
@@ -314,8 +327,13 @@ impl Import {
             history.forget_refused(&read_rightly).await?;
         }
         history.compact().await?;
-        imported.notes = [source.notes(), &of_rows, &hints].concat();
+        imported.notes = [source.notes(), &of_rows, &hints, &reader.notes()].concat();
         imported.known_of = known.by_import();
+        if let Some(meanings) = meanings {
+            let archive = Archive::read(&self.topic, store).await?;
+            let of_no_use = [taken.as_slice(), &[id.to_owned()]].concat();
+            imported.twice = meanings.compare(&history, archive, &known, imported.period_micros, &of_no_use).await?;
+        }
         // The same file leaves out what its user wants of it now.
         let is_named = |import: &str| import != id || self.ask.condition.is_none();
         imported.changed = changes.compare(&history, &mut known, &left, &taken, is_named).await?;
@@ -365,21 +383,6 @@ fn changed_in(
     });
     let candidates: Vec<_> = candidates.collect();
     changes.add(&candidates, &values).map_err(|source| failed(source.into()))
-}
-
-/// The cells of rows that count now and had been refused.
-fn counted_cells(batch: &RecordBatch, known: &Known) -> Vec<u128> {
-    let column = |name: &str| batch.column_by_name(name);
-    let (Some(verdicts), Some(cells)) = (column(history_columns::VERDICT), column(history_columns::CELLS)) else {
-        return Vec::new();
-    };
-    let rows = verdicts.as_string::<i32>().iter().zip(cells.as_binary::<i32>().iter());
-    let cells = rows.filter(|(verdict, _)| *verdict == Some(Verdict::Counted.name())).filter_map(|(_, cells)| {
-        let cells = u128::from_be_bytes(<[u8; 16]>::try_from(cells?).ok()?);
-        let marks = Marks { cells, key: 0, item: None, event_id: None };
-        known.was_refused(&marks).then_some(cells)
-    });
-    cells.collect()
 }
 
 fn failed(source: datafusion::error::DataFusionError) -> BatchError {

@@ -102,7 +102,8 @@ struct Forms {
     /// as any other file.
     #[arg(long, value_name = "P")]
     profile: Option<String>,
-    /// A condition on the file's own columns, all of them texts, such as "\"Status\" <> 'cancelled'": other rows are left out.
+    /// A condition on the file's own columns, all of them texts, such as "coalesce(\"Status\", '') <> 'cancelled'": other rows are left
+    /// out. A blank cell is null.
     #[arg(long = "where", value_name = "SQL")]
     condition: Option<String>,
 }

@@ -212,6 +212,11 @@ impl Known {
         self.cells.get(&cells).map_or(0, |cells| cells.in_file)
     }
 
+    /// Whether a row of the file has this key.
+    pub(super) fn has_key(&self, key: u128) -> bool {
+        self.keys.contains_key(&key)
+    }
+
     /// The import that has a row which the file leaves out, to be asked once for each, after all others.
     pub(super) fn left_out(&mut self, marks: &Marks) -> Option<&str> {
         let import = match marks.event_id {
@@ -276,6 +281,18 @@ impl Known {
     /// Whether a row with these cells was refused before.
     pub(super) fn was_refused(&self, marks: &Marks) -> bool {
         self.cells.get(&marks.cells).is_some_and(|cells| cells.refused > 0)
+    }
+
+    /// The cells of rows of a batch that count now and had been refused.
+    pub(super) fn read_rightly(&self, batch: &RecordBatch) -> Vec<u128> {
+        let column = |name: &str| batch.column_by_name(name);
+        let (Some(verdicts), Some(cells)) = (column(history_columns::VERDICT), column(history_columns::CELLS)) else {
+            return Vec::new();
+        };
+        let rows = verdicts.as_string::<i32>().iter().zip(cells.as_binary::<i32>().iter());
+        let counted = rows.filter(|(verdict, _)| *verdict == Some(Verdict::Counted.name()));
+        let cells = counted.filter_map(|(_, cells)| <[u8; 16]>::try_from(cells?).ok().map(u128::from_be_bytes));
+        cells.filter(|cells| self.cells.get(cells).is_some_and(|cells| cells.refused > 0)).collect()
     }
 
     /// By import, how many rows of the file were in; under an empty name those that the stream has.

@@ -101,6 +101,7 @@ impl Mapping {
         let says_currency = columns.iter().flatten().any(|filled| filled.name == currency::COLUMN)
             || target.constants.iter().any(|(constant, _)| constant == currency::COLUMN)
             || currencies.iter().any(Option::is_some)
+            || names.is_unfilled(currency::COLUMN)
             || !topic.columns.iter().any(|column| column.name == currency::COLUMN);
         let has_amounts = columns.iter().flatten().any(|filled| filled.role == Role::Decimal);
         let mapping = Self {

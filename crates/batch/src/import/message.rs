@@ -136,8 +136,10 @@ impl Mapping {
         currency: &str,
     ) -> Result<Option<String>, Refused> {
         let mut filled = said.clone();
-        for sign in signs {
-            let meant = currency::meant(sign).unwrap_or_default();
+        let mut signs: Vec<_> = signs.iter().map(|sign| (sign, currency::meant(sign).unwrap_or_default())).collect();
+        // What can mean one only says what the others mean: `$30.50` below `Preço (US$)`.
+        signs.sort_by_key(|(_, meant)| meant.len());
+        for (sign, meant) in signs {
             match (&filled, meant.as_slice()) {
                 (Some(filled), meant) if meant.contains(filled) => {}
                 (None, meant) if meant.iter().any(|meant| meant == currency) => filled = Some(currency.to_owned()),

@@ -128,6 +128,10 @@ impl Import {
             progress(of + done, 2 * of);
         }
         imported.known_of = known.by_import();
+        // Of the first rows alone nothing is to be said.
+        if is_whole {
+            imported.notes.extend(reader.notes());
+        }
         let rows = concat_batches(reader.schema(), first.iter()).map_err(engine)?;
         let names: Vec<&str> = self.topic.columns.iter().map(|column| column.name.as_str()).collect();
         let kept: Vec<usize> = (0..rows.num_columns())

@@ -3,6 +3,7 @@
 //! The file is read as the query asks for rows, on a thread of its own, and the query's rows are taken as they come: memory is bounded by
 //! the query's own pool, which spills what it must sort.
 
+mod difference;
 mod file_table;
 mod profiles;
 mod question;
@@ -99,7 +100,7 @@ impl Queried {
     pub(super) fn open(place: Place, ask: Ask, headings: &dyn Headings) -> Result<Self, ImportError> {
         // What finds the header need not outlive this: where it is is known from then on.
         let first = match &ask.profile {
-            Some(profile) => Self::open_by(&place, &ProfileHeadings(&[profile]))?,
+            Some(profile) => Self::open_by(&place, &ProfileHeadings::new(&[profile]))?,
             None => Self::open_by(&place, headings)?,
         };
         let opener: Opener = {

@@ -23,6 +23,7 @@ use super::identity::{Marks, heading};
 use super::known::Known;
 use super::legacy::Legacy;
 use super::mapping::Mapping;
+use super::oddities::Oddities;
 use super::source::{Cell, Kind, Row};
 use super::{Import, Imported, ROW_REASON, RefusedRow};
 use crate::error::BatchError;
@@ -38,6 +39,7 @@ pub(super) struct Reader<'a> {
     forms: Forms,
     decoder: Decoder,
     rules: RowRules,
+    oddities: Oddities,
     header: Vec<String>,
     schema: Arc<Schema>,
     /// From this event time on, in milliseconds, rows are the stream's.
@@ -98,7 +100,8 @@ impl<'a> Reader<'a> {
         let schema = topic.history_schema();
         let schema = Arc::new(Schema::new(schema.fields()[1..].to_vec()));
         let decoder = Decoder::new(&topic, import.zone);
-        Ok(Self { import, file, id, mapping, forms, decoder, rules, header, schema, stream_from_ms })
+        let oddities = Oddities::new(&import.topic, &import.target, &mapping);
+        Ok(Self { import, file, id, mapping, forms, decoder, rules, oddities, header, schema, stream_from_ms })
     }
 
     /// The schema of what [`Self::read`] gives: the history's columns without its first.
@@ -185,12 +188,19 @@ impl<'a> Reader<'a> {
             });
         }
         self.report(rows, &refused, imported);
+        let counts = |row: usize| verdicts.get(row) == Some(&Some(Verdict::Counted));
+        self.oddities.see(rows.iter().map(|(row, _)| row), &values, counts).map_err(arrow)?;
         let batch = self.batch(rows, &values, &refused, &verdicts).map_err(arrow)?;
         if verdicts.iter().all(Option::is_some) {
             return Ok(batch);
         }
         let kept: BooleanArray = verdicts.iter().map(|verdict| Some(verdict.is_some())).collect();
         filter_record_batch(&batch, &kept).map_err(arrow)
+    }
+
+    /// What people should know of the rows that were read, once all are.
+    pub(super) fn notes(&mut self) -> Vec<String> {
+        self.oddities.notes()
     }
 
     /// Why a row of this event time is the stream's to count.

@@ -1,5 +1,6 @@
 //! Imported history, the jobs and the checks over it.
 
+mod asked;
 mod changes;
 mod domains;
 mod identity;
@@ -9,5 +10,7 @@ mod kept;
 mod late;
 mod profiles;
 mod reading;
+mod twice;
 mod undo;
+mod workbooks;
 mod world;

@@ -83,6 +83,37 @@ async fn sales_of_nuvemshop() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn amounts_of_profiles_are_read_like_any_other_or_refused_by_their_cell() {
+    let world = World::new();
+    let path = world.write(
+        "vendas.csv",
+        "Número do Pedido;E-mail;Data;Status do Pedido;Status do Pagamento;Subtotal;Desconto;Total;Nome do Produto;Valor do Produto;Quantidade Comprada;SKU;Moeda
+6001;a@example.com;14/05/2025 19:16:00;Aberto;Estornado;R$ 1.300,00;R$ 100,00;R$ 1.220,00;Sofá;R$ 1.300,00;1;SOFA;BRL
+6002;b@example.com;15/05/2025 19:16:00;Aberto;Estornado;1.200;20,50;1.179,50;Mesa;1.200,00;1;MESA;BRL
+6003;c@example.com;15/05/2025 19:16:00;Aberto;Estornado;oitenta;0,50;80,00;Boné;80,50;1;BON;BRL
+6004;d@example.com;15/05/2025 19:16:00;Aberto;Estornado;R$ 500,00;;500,00;Mala;500,00;1;MALA;BRL
+",
+    );
+    let (_, imported) = world.import_recognised(&path).await;
+    assert_eq!(rows(&world, REFUNDS).await, ["6001 1200.00 BRL", "6002 1179.50 BRL", "6004 500.00 BRL"]);
+    assert_eq!(imported[1].refused, 1, "{imported:?}");
+    assert!(imported[1].examples[0].detail.contains("oitenta"), "{imported:?}");
+
+    let world = World::new();
+    let path = world.write(
+        "orders.csv",
+        "Name,Financial Status,Currency,Created at,Lineitem quantity,Lineitem name,Lineitem price,Lineitem sku,Refunded Amount
+#1,refunded,USD,2025-05-14 12:00:00 -0300,2,Tote bag,30.00,TOTE-1,ten
+#2,refunded,USD,2025-05-14 12:00:00 -0300,2,Tote bag,30.00,TOTE-1,0.00
+#3,refunded,USD,2025-05-14 12:00:00 -0300,2,Tote bag,30.00,TOTE-1,7.00
+",
+    );
+    let (_, imported) = world.import_recognised(&path).await;
+    assert_eq!(rows(&world, REFUNDS).await, ["#3 7.00 USD"]);
+    assert!(imported[1].examples[0].detail.contains("ten"), "{imported:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn invoices_of_online_retail() {
     let world = World::new();
     let second = "Invoice,StockCode,Description,Quantity,InvoiceDate,Price,Customer ID,Country

@@ -132,6 +132,12 @@ impl World {
 
     /// Archives sales as the stream does, each an event id and a local time of 2026, and says how far its watermark has come.
     pub async fn stream(&self, sales: &[(&str, &str)], watermark_ms: i64) {
+        let sales: Vec<_> = sales.iter().map(|(id, time)| (*id, "", *time)).collect();
+        self.stream_orders(&sales, watermark_ms).await;
+    }
+
+    /// The same with their orders.
+    pub async fn stream_orders(&self, sales: &[(&str, &str, &str)], watermark_ms: i64) {
         let topic = &self.catalog.topics[0];
         let rows = archived(topic, sales).await;
         let mut archive = Archive::open(topic, "log", [0], &self.store).await.expect("opened");
@@ -334,10 +340,12 @@ pub struct Read<'a> {
 }
 
 /// Sales of 5.00 in the archive's schema.
-async fn archived(topic: &Topic, sales: &[(&str, &str)]) -> RecordBatch {
+async fn archived(topic: &Topic, sales: &[(&str, &str, &str)]) -> RecordBatch {
     use archive_columns::*;
-    let values: Vec<String> =
-        sales.iter().enumerate().map(|(offset, (id, time))| format!("({offset}, '{id}', '{time}')")).collect();
+    let value = |(offset, (id, order, time)): (usize, &(&str, &str, &str))| {
+        format!("({offset}, '{id}', nullif('{order}', ''), '{time}')")
+    };
+    let values: Vec<String> = sales.iter().enumerate().map(value).collect();
     let schema = topic.archive_schema();
     let columns = schema.fields().iter().map(|field| {
         let value: Expr = match field.name().as_str() {
@@ -350,13 +358,14 @@ async fn archived(topic: &Topic, sales: &[(&str, &str)]) -> RecordBatch {
             "valor_total" => lit("5.00"),
             "moeda" => lit("BRL"),
             "id_evento" => ident("id"),
+            "id_pedido" => ident("pedido"),
             "timestamp" => ident("time"),
             "id_usuario" => lit("u1"),
             _ => lit(ScalarValue::Null),
         };
         cast(value, field.data_type().clone()).alias(field.name())
     });
-    let rows = format!("SELECT * FROM (VALUES {}) AS vendas(o, id, time)", values.join(","));
+    let rows = format!("SELECT * FROM (VALUES {}) AS vendas(o, id, pedido, time)", values.join(","));
     let frame = vitral_store::read_session(1).sql(&rows).await.expect("rows").select(columns).expect("columns");
     let batches = frame.collect().await.expect("rows");
     let columns = arrow::compute::concat_batches(&batches[0].schema(), &batches).expect("one batch").columns().to_vec();

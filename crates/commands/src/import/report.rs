@@ -4,7 +4,7 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use vitral_batch::import::records::short;
 use vitral_batch::import::wording::{counted, listed};
-use vitral_batch::import::{Changed, Import, Imported, summary};
+use vitral_batch::import::{Changed, Import, Imported, Twice, summary};
 use vitral_process::output::answer;
 use vitral_process::output::terminal::{one_line, table};
 
@@ -39,6 +39,7 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
     }
     already_imported(imported, file);
     changed(imported, file);
+    twice(imported);
     if *accepted == 0 {
         return Ok(());
     }
@@ -124,6 +125,34 @@ fn changed(imported: &Imported, file: &str) {
                 "    but {} of import {import} not in this file would go: export one that has them too",
                 counted(*missing, "row")
             ));
+        }
+    }
+}
+
+/// What came in and means the same as what was in: only its cells, or its having no event id, say otherwise.
+fn twice(imported: &Imported) {
+    let id = short(&imported.id);
+    for (import, Twice { rows, examples }) in &imported.twice {
+        let rows = counted(*rows, "row");
+        if import.is_empty() {
+            answer(&format!(
+                "  warning: {rows} with the order, product, time and amount of rows that the stream has counted, which count twice now"
+            ));
+        } else {
+            answer(&format!(
+                "  warning: {rows} with the order, product, time and amount of rows of import {}, written in another way, which count twice now",
+                short(import)
+            ));
+        }
+        for example in examples {
+            answer(&format!("    {}", one_line(example)));
+        }
+        match import.as_str() {
+            "" => answer(&format!("    `vitral import undo {id}` takes this file back")),
+            import => answer(&format!(
+                "    `vitral import undo {id}` takes this file back, `vitral import undo {}` the other",
+                short(import)
+            )),
         }
     }
 }

@@ -3,16 +3,16 @@
 //! One cell that can be read in one way only proves the form of its column. Columns of numbers without such a cell are like the others.
 //! Two proofs against each other in one column, or cells that mean different things in each form and no proof, are asked about.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 
-use super::bare::Count;
 use super::here::{Example, Here};
-use super::moment::{self, Date, Dial};
+use super::moment::{self, Dial};
 use super::number::{self, Evidence as NumberEvidence};
-use super::time::{self, TimeForm};
+use super::of_times::OfTimes;
+use super::time::TimeForm;
 use super::unused::OfUnused;
 use super::zone::{self, Named};
-use super::{Asked, Dates, Form, Forms, Numbers};
+use super::{Asked, Dates, Form, Forms, Numbers, currency};
 use crate::import::ImportError;
 use crate::import::mapping::{Mapping, Role};
 use crate::import::source::{Cell, Kind, Row, SerialEpoch};
@@ -39,6 +39,12 @@ struct OfNumbers {
     plain: Option<Example>,
     brazilian: Option<Example>,
     either: Option<Example>,
+    /// Whether there are others, that are the same in each form.
+    has_others: bool,
+    /// Whether it is of whole numbers.
+    is_whole: bool,
+    /// The first amount with a dollar sign alone.
+    dollars: Option<Example>,
 }
 
 #[derive(Default)]
@@ -47,31 +53,12 @@ struct OfTexts {
     others: bool,
 }
 
-#[derive(Default)]
-struct OfTimes {
-    /// For each order the first date that cannot be in it.
-    excluded: [Option<Example>; 3],
-    /// The first dates that are different days in two orders: day or month first, then day or year, month or year.
-    differs: [Vec<Example>; 3],
-    /// Whether there are dates that the column must tell the order of.
-    has_open: bool,
-    /// Whether dates are separated by hyphens, as those with a short year in front are.
-    has_hyphens: bool,
-    /// Cells that are not plain numbers.
-    dates: bool,
-    counts: BTreeMap<Count, Example>,
-    /// Whether a date comes with a time of day.
-    has_clock: bool,
-    /// Whether a time of day proves a clock of 12 hours.
-    is_twelve: bool,
-    /// Whether a time stands without an offset.
-    has_local: bool,
-}
-
 impl Evidence {
     pub(in crate::import) fn new(mapping: &Mapping, here: Here) -> Self {
         let column = |(index, role): (usize, Option<Role>)| match role {
-            Some(Role::Decimal | Role::Integer) => Column::Numbers(OfNumbers::default()),
+            Some(role @ (Role::Decimal | Role::Integer)) => {
+                Column::Numbers(OfNumbers { is_whole: role == Role::Integer, ..OfNumbers::default() })
+            }
             Some(Role::Time) => Column::Time(Box::default()),
             Some(Role::Clock) => Column::Clock { is_twelve: false },
             Some(Role::Text) => Column::Text(OfTexts::default()),
@@ -158,8 +145,15 @@ impl Evidence {
                 Column::Clock { is_twelve } => Form::Clock { is_twelve: *is_twelve },
                 Column::Numbers(seen) => {
                     let numbers = asked.numbers.map_or_else(|| seen.decide(proves_plain, proves_brazilian), Ok);
-                    let remedy = "say --numbers plain (1,234.56) or --numbers brazilian (1.234,56)";
-                    Form::Numbers(numbers.map_err(|reason| failed(reason, remedy))?)
+                    let mut remedy = "say --numbers plain (1,234.56) or --numbers brazilian (1.234,56)".to_owned();
+                    if seen.is_whole {
+                        let heading = mapping.heading(index);
+                        remedy = format!(
+                            "{remedy} for all columns, or write whole numbers without zeros behind them, or leave the column out by \
+                             --map \"{heading}=\""
+                        );
+                    }
+                    Form::Numbers(numbers.map_err(|reason| failed(reason, &remedy))?)
                 }
                 Column::Time(seen) => {
                     let is_comma = asked.numbers == Some(Numbers::Brazilian) || (proves_brazilian && !proves_plain);
@@ -174,6 +168,12 @@ impl Evidence {
                     };
                     let dates = asked.dates.map_or_else(decided, |dates| Ok(Some(dates)));
                     let dates = dates.map_err(|(reason, remedy)| failed(reason, &remedy))?;
+                    if let (None, Some(reason)) = (asked.dates, seen.is_split()) {
+                        return Err(failed(
+                            reason,
+                            "correct those dates in the file, or say --dates dmy or --dates mdy, the order of the texts, if they are right",
+                        ));
+                    }
                     // A time of day that the user did not name is not needed where the dates have one.
                     has_clock &= !seen.has_clock || mapping.is_clock_named() || index != mapping.time();
                     let offset =
@@ -185,6 +185,11 @@ impl Evidence {
                 }
             });
         }
+        self.ask_dollars(mapping, &columns).map_err(|(reason, remedy)| ImportError::Form {
+            file: file.to_owned(),
+            reason,
+            remedy,
+        })?;
         let mut notes: Vec<String> = Vec::new();
         for (index, (column, form)) in self.columns.iter().zip(&columns).enumerate() {
             let heading = mapping.heading(index);
@@ -198,6 +203,31 @@ impl Evidence {
             }
         }
         Ok(Forms { columns, has_clock, notes })
+    }
+
+    /// Where dates have the month first, as in one country, a dollar sign may be that country's.
+    fn ask_dollars(&self, mapping: &Mapping, forms: &[Form]) -> Result<(), (String, String)> {
+        let is_month_first =
+            |form: &Form| matches!(form, Form::Time(TimeForm { dates: Some(Dates::Mdy), count: None, .. }));
+        if self.here.currency == "USD" || !mapping.lacks_currency() || !forms.iter().any(is_month_first) {
+            return Ok(());
+        }
+        for (index, column) in self.columns.iter().enumerate() {
+            if let Column::Numbers(OfNumbers { dollars: Some((cell, place)), .. }) = column {
+                let (heading, here) = (mapping.heading(index), &self.here.currency);
+                return Err((
+                    format!(
+                        "column {heading} holds {cell} ({place}), the dates have the month first, and amounts would be counted in {here}"
+                    ),
+                    format!(
+                        "name the currency in the heading, as in \"{heading} (US$)\", or in a column of its own; or say --map ={} if \
+                         amounts are in {here}",
+                        currency::COLUMN
+                    ),
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// The offset of times without one, as their heading names it and the user does not.
@@ -228,11 +258,17 @@ impl OfTexts {
 
 impl OfNumbers {
     fn see(&mut self, cell: &Cell, row: &Row) {
+        if self.dollars.is_none() && cell.text.contains('$') && number::is_in_dollars(&cell.text) {
+            self.dollars = Some((cell.text.clone(), row.place()));
+        }
         let place = match number::evidence(&cell.text) {
             NumberEvidence::Only(Numbers::Plain) => &mut self.plain,
             NumberEvidence::Only(Numbers::Brazilian) => &mut self.brazilian,
             NumberEvidence::Either => &mut self.either,
-            NumberEvidence::Nothing => return,
+            NumberEvidence::Nothing => {
+                self.has_others = true;
+                return;
+            }
         };
         place.get_or_insert_with(|| (cell.text.clone(), row.place()));
     }
@@ -247,117 +283,13 @@ impl OfNumbers {
             (None, None, None) => {
                 Ok(if proves_brazilian && !proves_plain { Numbers::Brazilian } else { Numbers::Plain })
             }
-            (None, None, Some(_)) if proves_plain != proves_brazilian => {
+            // How prices are written says nothing of weights or counts that have three places each, as some programs write them.
+            (None, None, Some(_)) if proves_plain != proves_brazilian && !(self.is_whole && !self.has_others) => {
                 Ok(if proves_plain { Numbers::Plain } else { Numbers::Brazilian })
             }
             (None, None, Some((either, place))) => {
                 Err(format!("holds {either} ({place}), which may be a thousand times as much, and nothing tells"))
             }
-        }
-    }
-}
-
-/// The pairs of orders that a date can be in.
-const PAIRS: [(Dates, Dates); 3] = [(Dates::Dmy, Dates::Mdy), (Dates::Dmy, Dates::Ymd), (Dates::Mdy, Dates::Ymd)];
-
-impl OfTimes {
-    /// What columns show together.
-    fn of_all<'a>(columns: impl Iterator<Item = &'a Self>) -> Self {
-        let mut all = Self::default();
-        for column in columns {
-            for (all, excluded) in all.excluded.iter_mut().zip(&column.excluded) {
-                *all = all.take().or_else(|| excluded.clone());
-            }
-            for (all, differs) in all.differs.iter_mut().zip(&column.differs) {
-                all.extend(differs.iter().cloned());
-            }
-            all.has_open |= column.has_open;
-            all.has_hyphens |= column.has_hyphens;
-        }
-        all
-    }
-
-    fn see(&mut self, cell: &Cell, row: &Row) {
-        if cell.kind == Kind::Time {
-            self.dates = true;
-            self.has_clock |= cell.text.find('T').is_some_and(|at| !cell.text[at + 1..].starts_with("00:00:00"));
-            self.has_local |= !time::has_offset(&cell.text);
-            return;
-        }
-        let example = || (cell.text.clone(), row.place());
-        if cell.kind != Kind::Written {
-            if let Some(count) = Count::of(&cell.text) {
-                self.counts.entry(count).or_insert_with(example);
-            }
-            return;
-        }
-        let Some(moment) = moment::read(&cell.text) else {
-            if let Some(count) = Count::of(&cell.text) {
-                self.counts.entry(count).or_insert_with(example);
-            }
-            return;
-        };
-        self.dates = true;
-        self.has_local |= moment.offset.is_none();
-        self.has_clock |= moment.clock.as_ref().is_some_and(|clock| !clock.is_midnight());
-        self.is_twelve |= moment.clock.is_some_and(|clock| clock.dial == Dial::Twelve);
-        let Date::Open { has_hyphens, .. } = moment.date else { return };
-        self.has_hyphens |= has_hyphens;
-        let days = Dates::ALL.map(|dates| moment.date.on(dates));
-        if days.iter().all(Option::is_none) {
-            return;
-        }
-        self.has_open = true;
-        for (day, excluded) in days.iter().zip(&mut self.excluded) {
-            if day.is_none() {
-                excluded.get_or_insert_with(example);
-            }
-        }
-        for ((one, other), differs) in PAIRS.iter().zip(&mut self.differs) {
-            let (one, other) = (days[*one as usize], days[*other as usize]);
-            if differs.len() < 2 && one.is_some() && other.is_some() && one != other {
-                differs.push(example());
-            }
-        }
-    }
-
-    /// The order of the numbers; `is_comma`: the file's decimals have commas, which nobody writes who puts the month first, or a short
-    /// year and a slash.
-    fn decide(&self, is_comma: bool) -> Result<Option<Dates>, (String, String)> {
-        if !self.has_open {
-            return Ok(None);
-        }
-        let fits = |dates: &Dates| self.excluded[*dates as usize].is_none();
-        let mut left: Vec<Dates> = Dates::ALL.into_iter().filter(fits).collect();
-        if left.is_empty() {
-            let shown = [(Dates::Dmy, "day"), (Dates::Mdy, "month")].into_iter().filter_map(|(dates, first)| {
-                let (cell, place) = self.excluded[dates as usize].as_ref()?;
-                Some(format!("{cell} ({place}), where the {first} is not first"))
-            });
-            let shown = shown.collect::<Vec<_>>().join(", and ");
-            let remedy =
-                "say --dates dmy or --dates mdy: the rows that are written otherwise are then refused".to_owned();
-            return Err((format!("holds {shown}"), remedy));
-        }
-        if is_comma && left.contains(&Dates::Dmy) {
-            left.retain(|dates| *dates == Dates::Dmy || (*dates == Dates::Ymd && self.has_hyphens));
-        }
-        for ((one, other), differs) in PAIRS.iter().zip(&self.differs) {
-            if left.contains(one) && left.contains(other) && !differs.is_empty() {
-                let cells: Vec<_> = differs.iter().map(|(cell, place)| format!("{cell} ({place})")).collect();
-                let orders: Vec<_> = left.iter().map(|dates| format!("--dates {}", dates.name())).collect();
-                let reason = format!("holds {}, and nothing tells which number is the day", cells.join(" and "));
-                return Err((reason, format!("say {}", orders.join(" or "))));
-            }
-        }
-        Ok(left.first().copied())
-    }
-
-    /// What plain numbers count, if there is nothing else and they are all alike.
-    fn count(&self) -> Option<Count> {
-        match (self.counts.first_key_value(), self.counts.len(), self.dates) {
-            (Some((count, _)), 1, false) => Some(*count),
-            _ => None,
         }
     }
 }

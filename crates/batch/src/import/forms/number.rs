@@ -27,9 +27,14 @@ pub(in crate::import) fn read(cell: &str, numbers: Numbers) -> Option<Amount> {
     Some(Amount { number, currency })
 }
 
+/// Whether a number stands with a dollar sign alone, which does not say whose.
+pub(super) fn is_in_dollars(cell: &str) -> bool {
+    core(cell).is_some_and(|core| core.currency.as_deref() == Some("$"))
+}
+
 /// What a cell tells of the form of its column.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Evidence {
+pub(in crate::import) enum Evidence {
     Only(Numbers),
     /// `1.234` is one thousand and more, or one and a bit; `1,234` likewise.
     Either,
@@ -37,7 +42,7 @@ pub(super) enum Evidence {
     Nothing,
 }
 
-pub(super) fn evidence(cell: &str) -> Evidence {
+pub(in crate::import) fn evidence(cell: &str) -> Evidence {
     if !cell.bytes().any(|byte| byte == b'.' || byte == b',') {
         return Evidence::Nothing;
     }

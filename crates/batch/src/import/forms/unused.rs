@@ -1,29 +1,14 @@
-//! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of the times, next to them.
+//! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of the times, next to them,
+//! or that rows are no sales.
 
 use super::currency;
 use super::here::{Example, Here};
+use super::undone::Undone;
 use crate::import::mapping::{Mapping, plain};
 use crate::import::source::{Cell, Row};
 
 /// Words of headings.
 const CURRENCY_WORDS: [&str; 5] = ["moeda", "currency", "moneda", "divisa", "monnaie"];
-const STATE_WORDS: [&str; 4] = ["status", "situacao", "estado", "state"];
-/// How states of orders begin that are no sales, or none any more.
-const UNDONE: [&str; 13] = [
-    "cancel",
-    "anulad",
-    "void",
-    "refund",
-    "reembols",
-    "estorn",
-    "devol",
-    "returned",
-    "recusad",
-    "declined",
-    "failed",
-    "chargeback",
-    "expirad",
-];
 const ZONE_NAMES: [&str; 6] = ["time_zone", "timezone", "fuso", "fuso_horario", "zona_horaria", "tz"];
 
 /// What a column that is not used says, as far as it is read.
@@ -31,6 +16,7 @@ pub(super) struct OfUnused {
     says: Says,
     /// The first cell that says otherwise than what is taken for granted.
     other: Option<Example>,
+    undone: Undone,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -40,7 +26,6 @@ enum Says {
     /// If each cell is one.
     PerhapsCurrency,
     Zone,
-    State,
     Nothing,
 }
 
@@ -55,21 +40,19 @@ impl OfUnused {
             Says::Currency
         } else if !here.is_zone_named && ZONE_NAMES.contains(&heading.as_str()) {
             Says::Zone
-        } else if heading.split('_').any(|word| STATE_WORDS.contains(&word)) {
-            Says::State
         } else if mapping.lacks_currency() {
             Says::PerhapsCurrency
         } else {
-            return None;
+            Says::Nothing
         };
-        Some(Self { says, other: None })
+        Some(Self { says, other: None, undone: Undone::new(&heading) })
     }
 
     pub(super) fn see(&mut self, cell: &Cell, row: &Row, here: &Here) {
+        self.undone.see(cell, row);
         let text = cell.text.trim();
         let is_other = match self.says {
             Says::Nothing => return,
-            Says::State => self.other.is_none() && plain(text).split('_').any(is_undone),
             Says::Zone => !text.parse().is_ok_and(|zone: chrono_tz::Tz| zone == here.zone),
             // A rate of exchange, or a column of codes that are something else.
             _ if text.bytes().any(|byte| byte.is_ascii_digit()) => {
@@ -95,11 +78,7 @@ impl OfUnused {
 
     /// What people should know of rows that count all the same.
     pub(super) fn note(&self, heading: &str) -> Option<String> {
-        let (cell, place) = self.other.as_ref().filter(|_| self.says == Says::State)?;
-        Some(format!(
-            "column {heading} holds {cell} ({place}), and such rows count too: --where \"\\\"{heading}\\\" <> '{cell}'\" leaves them out, \
-             --map \"{heading}=\" says that they are meant"
-        ))
+        self.undone.note(heading)
     }
 
     /// What is to be asked about the column, and how the user answers; `has_local`: times stand without an offset.
@@ -107,7 +86,7 @@ impl OfUnused {
         let (cell, place) = self.other.as_ref()?;
         let leave_out = format!("--map \"{heading}=\"");
         match self.says {
-            Says::Nothing | Says::State => None,
+            Says::Nothing => None,
             Says::Zone if !has_local => None,
             Says::Zone => {
                 let reason = format!("holds {cell} ({place}), and times would be read in {}", here.zone);
@@ -126,8 +105,4 @@ impl OfUnused {
             }
         }
     }
-}
-
-fn is_undone(word: &str) -> bool {
-    UNDONE.iter().any(|begins| word.starts_with(begins))
 }

@@ -199,7 +199,7 @@ impl<'a> Names<'a> {
     }
 
     /// Whether the user says that no column of the file fills this one.
-    fn is_unfilled(&self, name: &str) -> bool {
+    pub(super) fn is_unfilled(&self, name: &str) -> bool {
         let said = self.named.get("").and_then(|ours| self.meaning(ours));
         matches!(said, Some(Meaning::Column { index, .. }) if self.topic.columns[index].name == name)
     }

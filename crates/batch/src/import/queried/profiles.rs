@@ -1,6 +1,7 @@
 //! Which profile a file is of, by its headings, and whether a profile can be planned at all.
 
-use std::collections::HashSet;
+use std::cell::Cell;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use datafusion::datasource::empty::EmptyTable;
@@ -11,28 +12,45 @@ use vitral_engine::add_functions;
 use vitral_schemas::topic::Topic;
 
 use super::columns;
+use super::difference::difference;
 use super::file_table::schema_of;
 use crate::import::mapping::key;
 use crate::import::source::{Fit, Headings, Opening, distinct, open};
 use crate::import::{File, ImportError};
 
-/// The needed headings of a profile.
-pub(super) struct ProfileHeadings<'a>(pub(super) &'a [&'a Profile]);
+/// The headings that profiles know.
+pub(super) struct ProfileHeadings<'a> {
+    profiles: &'a [&'a Profile],
+    /// Whether any header that was looked at is one of theirs.
+    has_fitted: Cell<bool>,
+}
 
-impl ProfileHeadings<'_> {
+impl<'a> ProfileHeadings<'a> {
+    pub(super) fn new(profiles: &'a [&'a Profile]) -> Self {
+        Self { profiles, has_fitted: Cell::new(false) }
+    }
+
     fn has_all(profile: &Profile, keys: &HashSet<String>) -> bool {
         profile.headings.iter().all(|needed| keys.contains(&key(needed)))
     }
 }
 
 impl Headings for ProfileHeadings<'_> {
+    /// What profiles ask for: sheets that differ in other columns are alike to them.
     fn fills(&self, row: &[String]) -> Vec<Option<String>> {
-        row.iter().map(|name| (!name.is_empty()).then(|| key(name))).collect()
+        let keys = row.iter().map(|name| key(name)).collect();
+        let fitting = self.profiles.iter().filter(|it| Self::has_all(it, &keys));
+        let asked: BTreeSet<_> =
+            fitting.flat_map(|it| it.headings.iter().chain(&it.optional)).map(|name| key(name)).collect();
+        let is_asked = |key: &String| !key.is_empty() && (asked.is_empty() || asked.contains(key));
+        row.iter().map(|name| Some(key(name)).filter(is_asked)).collect()
     }
 
     fn fit(&self, row: &[String]) -> Fit {
         let keys = row.iter().map(|name| key(name)).collect();
-        if self.0.iter().any(|profile| Self::has_all(profile, &keys)) { Fit::Well } else { Fit::No }
+        let is_fit = self.profiles.iter().any(|profile| Self::has_all(profile, &keys));
+        self.has_fitted.set(self.has_fitted.get() || is_fit);
+        if is_fit { Fit::Well } else { Fit::No }
     }
 }
 
@@ -45,8 +63,13 @@ pub fn recognise(
     sheets: &[String],
 ) -> Result<Vec<Profile>, ImportError> {
     let all: Vec<&Profile> = profiles.iter().collect();
-    let opening = Opening { header_row, sheets, headings: &ProfileHeadings(&all) };
-    let source = open(&file.path, &file.name, &opening)?;
+    let headings = ProfileHeadings::new(&all);
+    let source = match open(&file.path, &file.name, &Opening { header_row, sheets, headings: &headings }) {
+        Ok(source) => source,
+        // What the sheets of a workbook that is of no profile have in common is another question.
+        Err(ImportError::Sheets { .. }) if !headings.has_fitted.get() => return Ok(Vec::new()),
+        Err(error) => return Err(error),
+    };
     let keys = source.header().iter().map(|name| key(name)).collect();
     let fitting: Vec<&Profile> = profiles.iter().filter(|it| ProfileHeadings::has_all(it, &keys)).collect();
     let most = fitting.iter().map(|profile| profile.headings.len()).max();
@@ -65,6 +88,7 @@ pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Di
     let mut context = SessionContext::new();
     let planned = async {
         add_functions(&mut context)?;
+        context.register_udf(difference());
         let file = EmptyTable::new(schema_of(&profile.headings));
         context.register_table(FILE_TABLE, Arc::new(file))?;
         let query = profile.over(&profile.headings, key);

@@ -20,6 +20,7 @@ use tokio_stream::StreamExt;
 use vitral_catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, SHEET_COLUMN, rows_where};
 use vitral_engine::add_functions;
 
+use super::difference::difference;
 use super::file_table::{FileStream, schema_of};
 use super::{Ask, Opener, WAITING};
 use crate::import::mapping::key;
@@ -113,6 +114,7 @@ impl Question {
         config.options_mut().sql_parser.map_string_types_to_utf8view = false;
         let mut context = SessionContext::new_with_config_rt(config, runtime);
         add_functions(&mut context)?;
+        context.register_udf(difference());
         let file = FileStream {
             schema: Arc::clone(&schema),
             opener: Arc::clone(&self.opener),

@@ -102,8 +102,12 @@ pub(super) fn choose(workbook: &mut Workbook, file: &str, opening: &Opening<'_>)
             false => failed(format!("all of its sheets are hidden; it has {}", names()), NAME),
         });
     };
-    let is_alike = |other: &Headed<'_>| other.fit > Fit::No && other.filled() == first.filled();
-    if !others.is_empty() && (first.fit == Fit::No || !others.iter().all(is_alike)) {
+    let is_alike = |other: &Headed<'_>| {
+        // Equal headings are the same columns, also where it is not known yet what they fill.
+        let is_equal = other.heading == first.heading && other.fit == first.fit;
+        is_equal || (other.fit.min(first.fit) > Fit::No && other.filled() == first.filled())
+    };
+    if !others.iter().all(is_alike) {
         let shown = headed.iter().map(|headed| format!("{} ({})", headed.sheet.name, listed(&headed.heading)));
         let shown = shown.collect::<Vec<_>>().join("; ");
         return Err(match opening.sheets {
