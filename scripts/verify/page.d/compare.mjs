@@ -118,11 +118,11 @@ function funnel(rows) {
     .map((row) => [STEPS[row.etapa], integer(row.usuarios)]);
 }
 
-/** What the explorer's table has: the newest window of a metric with keys, else the newest windows, each in a row. */
-function table({ nome, colunas }, all, currency) {
+/** What the explorer's table has: the newest window of a metric with keys, else the newest windows or sessions, each in a row. */
+function table({ nome, janela, colunas }, all, currency) {
   const columns = colunas.map((column) => column.nome ?? column).filter((column) => !WINDOW_COLUMNS.includes(column));
   const rows = all.slice(0, HISTORY_ROWS).sort((a, b) => start(a) - start(b));
-  const isKeyed = columns.some((column) => column !== 'moeda' && rows.some((row) => typeof row[column] === 'string'));
+  const isKeyed = !janela.startsWith('sessão') && columns.some((column) => column !== 'moeda' && rows.some((row) => typeof row[column] === 'string'));
   const newest = Math.max(...rows.map(start));
   const wanted = isKeyed ? rows.filter((row) => start(row) === newest).slice(0, TABLE_ROWS) : rows.slice(-TABLE_ROWS).reverse();
   const first = isKeyed ? 1 : 2;
