@@ -12,6 +12,7 @@ use vitral_connect::memory::{MemoryBroker, MemoryMessage};
 use vitral_panes::view::View;
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::ManualClock;
+use vitral_schemas::topic::Topic;
 use vitral_store::{Location, read_session};
 use vitral_stream::{StreamConfig, StreamTelemetry, pipeline};
 
@@ -58,7 +59,9 @@ pub async fn frozen_view() -> View {
     let catalog = Arc::clone(&CATALOG);
     let topic = catalog.topics[0].clone();
     let broker = MemoryBroker::new();
-    broker.create_topic(&topic.kafka_topic, 1);
+    for topic in &catalog.topics {
+        broker.create_topic(&topic.kafka_topic, 1);
+    }
     let events = events();
     let messages = events.iter().map(|event| MemoryMessage::new(event.as_bytes()));
     broker.append_all(&topic.kafka_topic, PartitionId(0), messages).expect("appended");
@@ -72,22 +75,25 @@ pub async fn frozen_view() -> View {
         },
         connector: Arc::new(broker),
         lookups: Default::default(),
-        catalog,
+        catalog: Arc::clone(&catalog),
         settings: DomainSettings::default(),
         clock: Arc::new(ManualClock::new(NOW_MS)),
         view: sender,
         telemetry: StreamTelemetry::register(&mut Registry::default()),
         runtime: tokio::runtime::Handle::current(),
     };
-    let mut stream = vitral_stream::start(context, topic.clone()).expect("a stream");
+    let start = |topic: &Topic| vitral_stream::start(context.clone(), topic.clone()).expect("a stream");
+    let streams: Vec<_> = catalog.topics.iter().map(start).collect();
     let began = Instant::now();
     while !is_whole(&view.borrow_and_update(), events.len() as u64) {
         assert!(began.elapsed() < PATIENCE, "the stream has not read its events");
         // Only a view that never comes runs into the time limit.
         let _ = tokio::time::timeout(WAIT, view.changed()).await;
     }
-    stream.stop();
-    stream.finished().await.expect("an ordered end");
+    for mut stream in streams {
+        stream.stop();
+        stream.finished().await.expect("an ordered end");
+    }
     let mut frozen = View::clone(&view.borrow());
     for topic in frozen.topics.values_mut() {
         topic.archive = in_memory(&topic.archive).await;
@@ -95,12 +101,17 @@ pub async fn frozen_view() -> View {
     for metric in frozen.metrics.values_mut() {
         metric.published = in_memory(&metric.published).await;
     }
+    for table in frozen.keyed.values_mut() {
+        table.rows = in_memory(&table.rows).await;
+    }
     frozen
 }
 
 /// All events are read, and windows are published.
 fn is_whole(view: &View, events: u64) -> bool {
-    view.topics.values().any(|topic| topic.completeness.read == events)
+    view.ready
+        && view.keyed.len() == CATALOG.keyed.len()
+        && view.topics.values().any(|topic| topic.completeness.read == events)
         && view.metrics.values().all(|metric| metric.published_through_ms.is_some())
 }
 

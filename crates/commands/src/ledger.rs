@@ -119,8 +119,16 @@ async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Re
     let store = config.location(&common.data_dir)?;
     let zone = config.settings()?.time_zone;
     let wanted = flags.flags.listed()?;
+    let mut missing = Vec::new();
     for topic in &catalog.topics {
-        let rows = ledger::newest(topic, zone, &store, wanted.clone(), flags.limit).await?;
+        let rows = match ledger::newest(topic, zone, &store, wanted.clone(), flags.limit).await {
+            // Nothing was ever read of it; where that holds for all of them, the folder is a wrong one.
+            Err(error @ BatchError::NoArchive { .. }) => {
+                missing.push(error);
+                continue;
+            }
+            rows => rows?,
+        };
         let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
         answer(&format!("{}: {}", topic.name, counted(count as u64, "row")));
         if count > 0 {
@@ -128,7 +136,10 @@ async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Re
             answer(&table(&rows)?);
         }
     }
-    Ok(())
+    if missing.len() < catalog.topics.len() {
+        return Ok(());
+    }
+    missing.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
 }
 
 /// Without the columns that are empty in all rows: messages have no file, and rows of files no offset.

