@@ -116,8 +116,9 @@ fn encode(metric: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> Resul
     }
 }
 
+/// In seconds, to the millisecond: what is shorter would be written with an exponent.
 fn age(now: Instant, since: Instant) -> f64 {
-    now.checked_duration_since(since).unwrap_or(Duration::ZERO).as_secs_f64()
+    now.checked_duration_since(since).unwrap_or(Duration::ZERO).as_millis() as f64 / 1_000.0
 }
 
 #[cfg(test)]

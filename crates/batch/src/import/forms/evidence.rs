@@ -284,7 +284,7 @@ impl OfNumbers {
                 Ok(if proves_brazilian && !proves_plain { Numbers::Brazilian } else { Numbers::Plain })
             }
             // How prices are written says nothing of weights or counts that have three places each, as some programs write them.
-            (None, None, Some(_)) if proves_plain != proves_brazilian && !(self.is_whole && !self.has_others) => {
+            (None, None, Some(_)) if proves_plain != proves_brazilian && (self.has_others || !self.is_whole) => {
                 Ok(if proves_plain { Numbers::Plain } else { Numbers::Brazilian })
             }
             (None, None, Some((either, place))) => {
