@@ -11,6 +11,7 @@ succeed with the other. The rows are the same. The last line is the verdict. Nee
 import argparse
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -25,7 +26,7 @@ import duckdb
 from deltalake import DeltaTable
 
 VITRAL = os.environ.get("VITRAL", "vitral")
-START = "2025-05-13T18:00:00Z"
+START = "2025-05-13T22:00:00Z"
 RANGE = ("--from", "2025-05-13T00:00:00Z", "--to", "2025-05-16T00:00:00Z")
 JOBS = {
     "limpeza": ["vendas", "reembolsos"],
@@ -35,6 +36,8 @@ JOBS = {
     "mais_vendidos": ["mais_vendidos"],
 }
 PATIENCE_SECONDS = 120
+# A backfill stops where the stream goes on: of sessions cut by day, at the last midnight.
+COMPLETE = re.compile(r"^(\w+): .*; complete for windows that start before (\S+)$", re.MULTILINE)
 
 
 def main() -> int:
@@ -52,8 +55,8 @@ def main() -> int:
         cluster, executors = start_cluster(Path(folder), processes)
         wrong = []
 
-        def compare(what: str, tables: list[str], one: Path, other: Path) -> None:
-            found = {table: (rows(one, table), rows(other, table)) for table in tables}
+        def compare(what: str, tables: list[str], one: Path, other: Path, complete: dict[str, str] | None = None) -> None:
+            found = {table: [rows(data, table, (complete or {}).get(table)) for data in (one, other)] for table in tables}
             differing = [table for table, (ours, theirs) in found.items() if ours != theirs or not ours or not ours[0][0]]
             wrong.extend(differing)
             total = sum(ours[0][0] for ours, _ in found.values() if ours)
@@ -61,19 +64,18 @@ def main() -> int:
 
         for job, tables in JOBS.items():
             for data, engine in ((here, []), (there, cluster)):
-                print(f"  {run(data, 'batch', 'run', job, *engine)}", flush=True)
+                print(f"  {last_line(run(data, 'batch', 'run', job, *engine))}", flush=True)
             compare(job, [f"warehouse/{table}" for table in tables], here, there)
         for data, engine in ((here, []), (there, cluster)):
-            said = run(data, "reconcile", *RANGE, *engine)
+            said = last_line(run(data, "reconcile", *RANGE, *engine))
             print(f"reconcile {' '.join(engine)}: {said}", flush=True)
             if said != "VERDICT: equal":
                 wrong.append("reconcile")
-        metrics = sorted(folder.name for folder in (shop / "metrics").iterdir())
-        for data, engine in ((before_here, []), (before_there, cluster)):
-            print(f"backfill {' '.join(engine)}: {run(data, 'backfill', *engine)}", flush=True)
-        versions = [f"metrics/{metric}/{version.name}" for metric in metrics for version in (shop / "metrics" / metric).iterdir()]
-        compare("backfilled there, and published by the stream", versions, before_there, shop)
-        compare("backfilled here, and published by the stream", versions, before_here, shop)
+        versions = {metric.name: [f"metrics/{metric.name}/{version.name}" for version in metric.iterdir()] for metric in (shop / "metrics").iterdir()}
+        for name, data, engine in (("there", before_there, cluster), ("here", before_here, [])):
+            complete = COMPLETE.findall(run(data, "backfill", *engine))
+            bounds = {table: until for metric, until in complete for table in versions[metric]}
+            compare(f"backfilled {name}, and published by the stream", sorted(sum(versions.values(), [])), data, shop, bounds)
         words = ("batch", "run", "vendas_por_categoria", "--from", "2025-05-13", "--to", "2025-05-15", "--allow-open", *cluster)
         job = start(there, *words)
         processes.callback(job.kill)
@@ -84,7 +86,7 @@ def main() -> int:
             code = job.wait(timeout=PATIENCE_SECONDS)
             print(f"an executor killed during a job: exit {code} {time.monotonic() - began:.1f} s later", flush=True)
             if code:
-                print(f"again: {run(there, *words)}", flush=True)
+                print(f"again: {last_line(run(there, *words))}", flush=True)
         except subprocess.TimeoutExpired:
             print(f"an executor killed during a job: the job has not ended after {PATIENCE_SECONDS} s", flush=True)
             wrong.append("the job")
@@ -133,24 +135,28 @@ def start_cluster(folder: Path, processes: ExitStack) -> tuple[list[str], list[s
     return ["--engine", "ballista", "--scheduler", url], executors
 
 
-def rows(data: Path, table: str) -> list[tuple]:
-    """How many, and a hash that does not depend on their order."""
+def rows(data: Path, table: str, until: str | None = None) -> list[tuple]:
+    """How many there are of windows that start before `until`, and a hash that does not depend on their order."""
     if not (data / table / "_delta_log").exists():
         return []
     files = DeltaTable(str(data / table)).file_uris()
     if not files:
         return []
-    return duckdb.execute(f"SELECT count(*), sum(hash(row)) FROM (SELECT * FROM read_parquet({files!r})) AS row").fetchall()
+    whole = f" WHERE janela_inicio < '{until}'" if until else ""
+    return duckdb.execute(f"SELECT count(*), sum(hash(row)) FROM (SELECT * FROM read_parquet({files!r}){whole}) AS row").fetchall()
 
 
 def run(data: Path, *words: str) -> str:
-    """The last line of its answer."""
     began = time.monotonic()
     done = subprocess.run([VITRAL, *words, "--data-dir", str(data)], capture_output=True, text=True, timeout=600)
     if done.returncode:
         raise SystemExit(f"{' '.join(words)}: exit {done.returncode}\n{done.stdout[-2000:]}{done.stderr[-2000:]}")
     print(f"  {' '.join(words[:3])}: {time.monotonic() - began:.1f} s", flush=True)
-    return done.stdout.rstrip().splitlines()[-1]
+    return done.stdout.rstrip()
+
+
+def last_line(answer: str) -> str:
+    return answer.splitlines()[-1]
 
 
 def start(data: Path, *words: str) -> subprocess.Popen:
