@@ -1,7 +1,8 @@
 //! What an event costs, against arrow-json decoding the same bytes into the same columns on one thread, in one run.
 //!
 //! `cargo bench --profile dev --bench throughput` (the profile of the demo and the tests). CPU time of the whole process. With
-//! `VITRAL_TEST_KAFKA` set, the whole way from Kafka to the committed archive is measured too.
+//! `VITRAL_TEST_KAFKA` set, the whole way from Kafka to the committed archive is measured too. `--without METRIC` leaves one out, and shows
+//! what it costs.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 
@@ -42,7 +43,10 @@ struct Cost {
 
 fn main() {
     // A name, or its part, picks one of the two inputs.
-    let wanted = std::env::args().skip(1).find(|argument| !argument.starts_with('-')).unwrap_or_default();
+    let without = left_out();
+    let mut wanted =
+        std::env::args().skip(1).filter(|argument| !argument.starts_with('-') && Some(argument) != without.as_ref());
+    let wanted = wanted.next().unwrap_or_default();
     let mix: Vec<Vec<u8>> =
         Simulator::new(SimulatorConfig::default()).take(EVENTS).map(|message| message.payload).collect();
     let four: Vec<Vec<u8>> = (0..EVENTS).map(four_fields).collect();
@@ -135,8 +139,17 @@ fn cpu_seconds_in(stat: impl AsRef<std::path::Path>) -> Option<f64> {
     Some(ticks as f64 / 100.0)
 }
 
+fn left_out() -> Option<String> {
+    std::env::args().skip_while(|argument| argument != "--without").nth(1)
+}
+
 fn shop() -> (Arc<Catalog>, Topic) {
-    let catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
+    let mut catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
+    if let Some(without) = left_out() {
+        let before = catalog.metrics.len();
+        catalog.metrics.retain(|metric| metric.name != without);
+        assert!(catalog.metrics.len() < before, "{without} is not a metric");
+    }
     let topic = catalog.topics[0].clone();
     (Arc::new(catalog), topic)
 }
@@ -228,7 +241,7 @@ impl KafkaTopic {
     fn new(brokers: String, payloads: &[Vec<u8>]) -> Self {
         let runtime = Builder::new_multi_thread().enable_all().build().expect("a runtime");
         let kafka = KafkaConfig { brokers, ..KafkaConfig::default() };
-        let mut catalog = Catalog::load(&[], &DomainSettings::default()).expect("the built-in catalog");
+        let mut catalog = Arc::unwrap_or_clone(shop().0);
         let name = format!("bench-{}", uuid::Uuid::new_v4());
         catalog.topics[0].kafka_topic = name.clone();
         runtime.block_on(create_topic(&kafka, &name, 4, &[])).expect("a topic");
