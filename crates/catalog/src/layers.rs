@@ -6,7 +6,7 @@ use super::domains::{Domains, Kind};
 use super::{Catalog, Diagnostic, DomainSettings, Endpoint, Position, SourceFile, builtin, read_dir, reader};
 
 /// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part of the engine.
-const ENGINE_ENDPOINTS: [&str; 2] = ["/livro", "/reconciliacao"];
+const ENGINE_ENDPOINTS: [&str; 3] = ["/livro", "/reconciliacao", "/alertas"];
 
 /// Files in which a name may stand once.
 pub(super) struct Layer {

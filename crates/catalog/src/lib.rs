@@ -5,6 +5,7 @@
 //! | `CREATE TABLE ... WITH (connector = 'kafka', ...)` | a [`Topic`] |
 //! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table; with a key, one to look columns of topics up in, as from `'postgres'` and `'http'` |
 //! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading; files may be imported into it |
+//! | `CREATE VIEW name WITH (alert = '...', ...)`, `WITH (report = '...', ...)` | a view of which people are notified: an [`Alert`], a [`Report`] |
 //! | `CREATE VIEW name WITH (path = '/...') AS SELECT ...` | an [`Endpoint`] of the API |
 //! | `CREATE TABLE name WITH (connector = 'warehouse', ...) AS SELECT ...` | a [`JobTable`] that a batch job computes |
 //! | `CREATE VIEW name WITH (check = '...') AS SELECT ...` | a [`Check`] of quality |
@@ -17,6 +18,7 @@
 
 #![warn(missing_docs)]
 
+mod alert;
 mod builtin;
 mod depth;
 mod domain;
@@ -46,6 +48,7 @@ use std::path::{Path, PathBuf};
 
 use datafusion::sql::sqlparser::ast::Query;
 
+pub use self::alert::{Alert, Audience, Report, Severity, WATERMARK_ALERT};
 pub use self::builtin::{domains as builtin_domains, files as builtin_files};
 pub use self::domain::{DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use self::domains::Domains;
@@ -58,6 +61,7 @@ pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
 pub use self::planning::planning_errors;
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 pub use self::statement::ReadStatement;
+pub use self::syntax::duration_ms;
 pub use self::table::Reference;
 pub use vitral_schemas::diagnostic::{Diagnostic, Diagnostics, Position};
 use vitral_schemas::topic::Topic;
@@ -80,6 +84,10 @@ pub struct View {
     pub query: Box<Query>,
     /// If files can be imported into it.
     pub import: Option<ImportTarget>,
+    /// If people are notified of its rows.
+    pub alert: Option<Alert>,
+    /// If its rows are sent each day.
+    pub report: Option<Report>,
     /// Where it is declared.
     pub source: Position,
 }
@@ -173,6 +181,16 @@ impl Catalog {
     /// The metrics that read a topic.
     pub fn metrics_of<'a>(&'a self, topic: &'a str) -> impl Iterator<Item = &'a Metric> {
         self.metrics.iter().filter(move |metric| metric.topic == topic)
+    }
+
+    /// The views that are alerts.
+    pub fn alerts(&self) -> impl Iterator<Item = (&View, &Alert)> {
+        self.views.iter().filter_map(|view| Some((view, view.alert.as_ref()?)))
+    }
+
+    /// The views that are reports.
+    pub fn reports(&self) -> impl Iterator<Item = (&View, &Report)> {
+        self.views.iter().filter_map(|view| Some((view, view.report.as_ref()?)))
     }
 
     /// The metric of an earlier catalog, from its [`Metric::definition`]; none if this catalog's topics do not have what it reads.

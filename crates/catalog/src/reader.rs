@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::{
 use super::syntax::{Options, push_new, simple_name, text_literal};
 use super::{
     Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, KeyedView, Metric, Position, Profile,
-    SourceFile, View, depth, expressions, metric, table, warnings,
+    SourceFile, View, alert, depth, expressions, metric, table, warnings,
 };
 use crate::position::InFile;
 
@@ -151,8 +151,9 @@ fn add(
                     Some(target.map_err(|error| vec![error])?)
                 }
             };
+            let (alert, report) = alert::read(&name, &mut options, &position).map_err(|error| vec![error])?;
             options.finish().map_err(|error| vec![error])?;
-            let view = View { name, query: view.query, import, source: position.clone() };
+            let view = View { name, query: view.query, import, alert, report, source: position.clone() };
             push_new(&mut catalog.views, view, |view| &view.name, &position)
         }
         other => {

@@ -118,8 +118,8 @@ impl Options {
     }
 }
 
-/// `'10 seconds'`, `'1 hour'`: a count and a unit.
-pub(super) fn duration_ms(text: &str) -> Option<i64> {
+/// `'10 seconds'`, `'1 hour'`: a count and a unit, in milliseconds.
+pub fn duration_ms(text: &str) -> Option<i64> {
     let (count, unit) = text.trim().split_once(char::is_whitespace)?;
     let count: i64 = count.parse().ok().filter(|count| *count >= 0)?;
     let unit = unit.trim().to_lowercase();

@@ -48,6 +48,20 @@ impl View {
         let waiting_alone = self.topics_waiting.keys().filter(|name| !self.topics.contains_key(*name));
         self.topics.len() + waiting_alone.count() == topics
     }
+
+    /// What is committed, and nothing else: topics without what waits for its commit, and metrics as they were then. Metrics of which that
+    /// is not known are left out.
+    pub fn at_commit(&self) -> Self {
+        let topic = |topic: &TopicView| TopicView { tail: Arc::from([]), ..topic.clone() };
+        let metric = |metric: &MetricView| {
+            Some(MetricView { open: Arc::clone(metric.open_at_commit.as_ref()?), ..metric.clone() })
+        };
+        Self {
+            topics: self.topics.iter().map(|(name, view)| (name.clone(), topic(view))).collect(),
+            metrics: self.metrics.iter().filter_map(|(name, view)| Some((name.clone(), metric(view)?))).collect(),
+            ..self.clone()
+        }
+    }
 }
 
 /// What is known of a topic.
@@ -76,6 +90,8 @@ pub struct MetricView {
     pub published_through_ms: Option<i64>,
     /// The windows that are still open: their states, and their rows once somebody has asked for them.
     pub open: Arc<OpenWindows>,
+    /// The same as of the last commit, for what must not act on more than that; none if nobody needs it, or before the first is known.
+    pub open_at_commit: Option<Arc<OpenWindows>>,
     /// Of the topic, at the moment the open windows were made: while much is read at once they may be older than its tail.
     pub completeness: Completeness,
     /// Why windows are missing, if the stream knows of some: see [`Self::failure`].

@@ -56,6 +56,7 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
             if !names::reads_origin(&view.query) {
                 errors.extend(planner.errors(&view.query, &view.source, None).await?);
                 errors.extend(planner.wrong_sums(view).await);
+                errors.extend(planner.wrong_key(view).await);
             }
         }
         for endpoint in &catalog.endpoints {
@@ -139,6 +140,29 @@ impl Planner {
         wrong.collect()
     }
 
+    /// The key of an alert must be among the rows, and be what a text can be made of.
+    async fn wrong_key(&self, view: &DeclaredView) -> Vec<Diagnostic> {
+        let Some(alert) = &view.alert else { return Vec::new() };
+        let Ok(needs) = self.reader.needs(&view.query, &view.source) else { return Vec::new() };
+        let Ok(planned) = self.reader.plan(&self.point, &view.query, &needs).await else { return Vec::new() };
+        let schema = planned.plan.schema().as_arrow();
+        let columns = || schema.fields().iter().map(|field| field.name().as_str()).collect::<Vec<_>>().join(", ");
+        let wrong = alert.key.iter().filter_map(|name| match schema.field_with_name(name) {
+            Err(_) => Some(alert.key_position.error(
+                format!("alert {}: its rows have no column {name}", view.name),
+                format!("name one of its columns: {}", columns()),
+            )),
+            Ok(field) if field.data_type().is_nested() || field.data_type().is_floating() => {
+                Some(alert.key_position.error(
+                    format!("alert {}: {name} is {}, which cannot tell rows apart", view.name, field.data_type()),
+                    "name a column of texts, whole numbers, dates or times".into(),
+                ))
+            }
+            Ok(_) => None,
+        });
+        wrong.collect()
+    }
+
     async fn plan(&self, query: &Query, position: &Position, endpoint: Option<&Endpoint>) -> Result<(), QueryError> {
         let needs = self.reader.needs(query, position)?;
         let planned = self.reader.plan_statement(&self.point, query, &needs, position).await?;
@@ -216,6 +240,7 @@ fn empty_point(catalog: &Catalog, schemas: &BTreeMap<String, SchemaRef>) -> Read
         published_through_ms: None,
         // With a window that has begun, nothing needs to run to know the newest.
         open: Arc::new(OpenWindows::of_rows(BTreeMap::from([(0, RecordBatch::new_empty(Arc::clone(schema)))]))),
+        open_at_commit: None,
         completeness: Completeness::default(),
         failure: None,
     };

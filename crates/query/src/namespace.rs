@@ -70,7 +70,7 @@ impl Namespace {
 
     async fn provide(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         let Shared { catalog, names, references, .. } = self.shared.as_ref();
-        let ReadPoint { view, histories, reconciliations, engine_tables, .. } = &self.point;
+        let ReadPoint { view, histories, reconciliations, alerts, engine_tables, .. } = &self.point;
         let unavailable = || self.unavailable(name);
         let plan = match names.get(name) {
             None | Some(Meaning::Lookup) => return Ok(None),
@@ -102,6 +102,9 @@ impl Namespace {
                 if !engine_tables.contains_key(&EngineTable::Reconciliation) =>
             {
                 return Ok(Some(tables::in_memory_table(reconciliations.as_ref().clone())?));
+            }
+            Some(Meaning::Engine(EngineTable::Alerts)) if !engine_tables.contains_key(&EngineTable::Alerts) => {
+                return Ok(Some(tables::in_memory_table(alerts.as_ref().clone())?));
             }
             Some(Meaning::Engine(table)) => return Ok(engine_tables.get(table).map(Arc::clone)),
         };

@@ -9,6 +9,7 @@ use vitral_catalog::EngineTable;
 use vitral_panes::view::View;
 use vitral_schemas::reconciliation;
 use vitral_store::Histories;
+use vitral_store::alerts::episode_schema;
 
 use crate::principal::Principal;
 
@@ -23,6 +24,8 @@ pub struct ReadPoint {
     pub histories: Arc<Histories>,
     /// The last results of reconciliations.
     pub reconciliations: Arc<RecordBatch>,
+    /// What alerts have seen.
+    pub alerts: Arc<RecordBatch>,
     /// Tables of the engine that only readers of stored files have.
     pub engine_tables: Arc<BTreeMap<EngineTable, Arc<dyn TableProvider>>>,
     /// The time of the request, in milliseconds since the epoch.
@@ -37,6 +40,7 @@ impl ReadPoint {
             view,
             histories: Arc::default(),
             reconciliations: Arc::new(RecordBatch::new_empty(reconciliation::schema())),
+            alerts: Arc::new(RecordBatch::new_empty(episode_schema())),
             engine_tables: Arc::default(),
             now_ms,
         }

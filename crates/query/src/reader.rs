@@ -67,6 +67,11 @@ impl Reader {
         Self::new(catalog, references, limits, Scope::Stored)
     }
 
+    /// For what reacts to committed rows, such as alerts: it reads what is served. The catalog was checked before.
+    pub fn reacting(catalog: Arc<Catalog>, references: References, limits: Limits) -> Result<Self, QueryError> {
+        Self::new(catalog, references, limits, Scope::Served)
+    }
+
     pub(crate) fn new(
         catalog: Arc<Catalog>,
         references: References,

@@ -12,6 +12,7 @@ use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::view::{Completeness, KeyedTableView, MetricView, TopicView, View};
 use vitral_schemas::topic::Topic;
+use vitral_store::alerts::{alerts_table, transitions_table};
 use vitral_store::{
     AppendTable, Archive, Histories, History, KeyedPlan, KeyedTable, Layout, Location, MetricTable, Quarantine,
 };
@@ -127,6 +128,7 @@ impl Store {
             published,
             published_through_ms,
             open: Arc::default(),
+            open_at_commit: None,
             completeness: Completeness::default(),
             failure: None,
         })
@@ -154,6 +156,8 @@ impl Store {
         match table {
             // Made of the topics' own tables.
             EngineTable::Ledger => Ok(None),
+            EngineTable::Alerts => Ok(alerts_table(&self.location).await?),
+            EngineTable::AlertTransitions => Ok(transitions_table(&self.location).await?),
             EngineTable::Quarantine => Ok(Quarantine::of(&self.location).provider().await?),
             EngineTable::Reconciliation | EngineTable::Imports | EngineTable::Audit => {
                 let name = table.name();

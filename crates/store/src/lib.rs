@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod alerts;
 mod append_table;
 pub mod archive;
 mod audit;
@@ -30,6 +31,7 @@ pub mod snapshot;
 mod table;
 pub mod warehouse;
 
+pub use alerts::{AlertLog, AlertReceiver};
 pub use append_table::AppendTable;
 pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use audit::{AUDIT_TABLE, Act, audit_schema, audit_trail};

@@ -6,6 +6,7 @@
 
 mod commit_buffer;
 mod commits;
+mod committed_windows;
 mod context;
 mod discovery;
 mod ends;

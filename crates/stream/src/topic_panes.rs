@@ -4,6 +4,7 @@
 
 mod failure;
 mod steps;
+mod still_open;
 
 use std::collections::BTreeSet;
 use std::sync::Arc;

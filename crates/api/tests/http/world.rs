@@ -284,6 +284,7 @@ pub fn metric_view(name: &str, schema: SchemaRef, windows: Windows) -> MetricVie
         published: table(schema, vec![one]),
         published_through_ms: last.map(|start| start + 60_000),
         open: Arc::new(OpenWindows::of_rows(open)),
+        open_at_commit: None,
         completeness: completeness(),
         failure: None,
     }

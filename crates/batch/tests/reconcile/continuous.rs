@@ -23,6 +23,7 @@ fn view(shop: &Shop, through_ms: i64) -> Arc<View> {
             published: Arc::new(EmptyTable::new(schema)),
             published_through_ms: Some(through_ms),
             open: Arc::default(),
+            open_at_commit: None,
             completeness: Completeness::default(),
             failure: None,
         };

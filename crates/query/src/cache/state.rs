@@ -5,7 +5,7 @@ use std::fmt;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use vitral_catalog::{Name, Needs};
+use vitral_catalog::{EngineTable, Name, Needs};
 
 use crate::read_point::ReadPoint;
 
@@ -54,6 +54,42 @@ impl State {
             state.places.push(usize::MAX);
         }
         state.add_rows(&point.reconciliations);
+        state.add_rows(&point.alerts);
+        state
+    }
+
+    /// The state of what a statement reads, and of nothing that its tables were made of: it stays the same when a metric's topic has new
+    /// rows that have not changed the metric.
+    pub fn of_rows_read(point: &ReadPoint, needs: &Needs) -> Self {
+        let mut state = Self { places: Vec::new(), _kept: Vec::new() };
+        let is_of_all_topics = needs.table(EngineTable::Ledger.name());
+        for (name, view) in &point.view.topics {
+            if is_of_all_topics || needs.table(name) {
+                state.add(&view.archive);
+                view.tail.iter().for_each(|rows| state.add_rows(rows));
+                if let Some(history) = point.histories.get(name) {
+                    state.add(history);
+                }
+            }
+            state.places.push(usize::MAX);
+        }
+        for name in &needs.names {
+            let (Name::Table(name) | Name::Newest(name) | Name::Information(name)) = name;
+            if let Some(metric) = point.view.metrics.get(name) {
+                state.add(&metric.published);
+                state.add(&metric.open);
+            }
+            if let Some(keyed) = point.view.keyed.get(name) {
+                state.add(&keyed.rows);
+            }
+            state.places.push(usize::MAX);
+        }
+        if needs.table(EngineTable::Reconciliation.name()) {
+            state.add_rows(&point.reconciliations);
+        }
+        if needs.table(EngineTable::Alerts.name()) {
+            state.add_rows(&point.alerts);
+        }
         state
     }
 

@@ -57,7 +57,7 @@ fn paths_of_the_engine_are_its_own() {
         assert!(found.contains("p.sql:1:13: ") && found.contains("the API's own"), "{found}");
     }
     let settings = DomainSettings::default();
-    for path in ["/livro", "/reconciliacao"] {
+    for path in ["/livro", "/reconciliacao", "/alertas"] {
         let text = format!("CREATE VIEW p WITH (path = '{path}') AS SELECT 1 AS x;");
         let file = SourceFile { path: "p.sql".into(), text };
         let refused =
@@ -104,4 +104,18 @@ fn rows_that_could_not_be_answered_are_errors_of_their_metric() {
     assert!(taken.contains("m.sql:1:") && taken.contains("column provisoria"), "{taken}");
     assert_eq!(metric("count(*) AS n", " ORDER BY n DESC"), "");
     assert_eq!(metric("count(*) AS Pedidos", " ORDER BY PEDIDOS"), "", "whatever its case");
+}
+
+#[test]
+fn the_key_of_an_alert_is_among_its_rows() {
+    let missing =
+        errors(&[("a.sql", "CREATE VIEW a\nWITH (alert = 'produto') AS SELECT id_produto, preco FROM vendas;")]);
+    assert!(missing.contains("a.sql:2:7: alert a: its rows have no column produto"), "{missing}");
+    assert!(missing.contains("name one of its columns: id_produto, preco"), "{missing}");
+    let float =
+        errors(&[("a.sql", "CREATE VIEW a WITH (alert = 'x') AS SELECT CAST(preco AS DOUBLE) AS x FROM vendas;")]);
+    assert!(float.contains("which cannot tell rows apart"), "{float}");
+    let sound =
+        "CREATE VIEW a WITH (alert = 'id_produto, regiao') AS SELECT id_produto, regiao FROM vendas WHERE preco < 0;";
+    assert_eq!(errors(&[("a.sql", sound)]), "");
 }

@@ -71,6 +71,7 @@ impl Pipeline {
         if has_snapshot {
             self.cut_snapshot()?;
         }
+        self.submit_windows();
         self.committer.submit(Job::Archive { commit, dead_letters })?;
         failpoint!("cycle.cut");
         Ok(())
@@ -109,6 +110,7 @@ impl Pipeline {
                 self.snapshotter.committed(&self.context.runtime);
                 self.publisher.view.archive = archive;
                 self.publisher.view.watermark = receipt.watermark;
+                self.publisher.view.committed.commit();
                 self.publish_closed()?;
             }
             CommitterEvent::Published { tables, watermark } => {
@@ -139,8 +141,23 @@ impl Pipeline {
             }
             CommitterEvent::Failed(error) => return Err(error),
         }
+        self.publisher.view.committed.leave_out_published(&self.state.panes);
         self.publish_view();
         Ok(())
+    }
+
+    /// All rows that were folded so far are in the commit that is submitted now.
+    fn submit_windows(&mut self) {
+        if self.publisher.view.committed.are_wanted() {
+            self.state.panes.refresh();
+            self.publisher.view.committed.submit(&self.state.panes);
+        }
+    }
+
+    /// After a start: the open windows are those of the archive as it is.
+    pub(super) fn begin_with_committed_windows(&mut self) {
+        self.submit_windows();
+        self.publisher.view.committed.commit();
     }
 
     /// What is read is committed; its state is written down so that the next start has nothing to rebuild.

@@ -22,6 +22,7 @@ use vitral_store::{Archive, Counts, Layout, MetricTable, Snapshots};
 use self::tables::{open_tables, providers, start_histories};
 use super::commit_buffer::CommitBuffer;
 use super::commits::CommitterLink;
+use super::committed_windows::CommittedWindows;
 use super::context::TopicContext;
 use super::discovery::PartitionDiscovery;
 use super::failures;
@@ -147,6 +148,7 @@ impl Startup<'_> {
         while pipeline.committer.is_busy() && !self.stop.load(Ordering::SeqCst) {
             pipeline.wait_for_committer(Duration::from_secs(1))?;
         }
+        pipeline.begin_with_committed_windows();
         pipeline.refresh(Timing::Now);
         pipeline.health.phase(Phase::Serving);
         Ok(Some(pipeline))
@@ -228,6 +230,7 @@ impl Startup<'_> {
             archive: self.wait(archive.provider())?,
             published: self.wait(providers(&tables, &state.panes))?,
             watermark: archive.watermark(),
+            committed: CommittedWindows::wanted_of(&context.catalog, &context.topic.name),
             is_earlier: false,
         };
         let (tables, histories) = start_histories(context, &archive, &state.panes, tables, self.stop);

@@ -10,6 +10,7 @@ use vitral_panes::view::{Completeness, MetricView, TopicView, View};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::metric_version::MetricVersionId;
 
+use super::committed_windows::CommittedWindows;
 use super::context::TopicContext;
 use crate::topic_panes::{TopicPanes, VersionState};
 
@@ -22,6 +23,8 @@ pub(super) struct TopicViewBuilder {
     pub(super) published: BTreeMap<MetricVersionId, Arc<dyn TableProvider>>,
     /// The topic's, as of the last commit.
     pub(super) watermark: Option<Watermark>,
+    /// Open windows of metrics, as of the last commit.
+    pub(super) committed: CommittedWindows,
     /// They are as an earlier run left them: the topic cannot be read yet.
     pub(super) is_earlier: bool,
 }
@@ -59,6 +62,7 @@ impl TopicViewBuilder {
                     published: self.published.get(&metric.id).cloned().unwrap_or_else(nothing),
                     published_through_ms: metric.published_through.map(Watermark::ms),
                     open: if has_gap { Arc::default() } else { Arc::clone(&metric.open) },
+                    open_at_commit: self.committed.of(&metric.id).filter(|_| !has_gap),
                     completeness: live.clone(),
                     failure: panes.failure_of(metric).cloned(),
                 };

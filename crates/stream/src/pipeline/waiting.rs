@@ -11,6 +11,7 @@ use vitral_schemas::event_time::Watermark;
 use vitral_schemas::position::PartitionId;
 use vitral_store::{Archive, Counts, Layout, MetricTable, StoreError};
 
+use super::committed_windows::CommittedWindows;
 use super::context::TopicContext;
 use super::health::HealthReporter;
 use super::view_builder::TopicViewBuilder;
@@ -110,8 +111,15 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
         idle_partitions: Vec::new(),
     };
     let topics = context.catalog.topics.len();
-    let earlier =
-        TopicViewBuilder { topics, archive: archive.provider().await?, published, watermark, is_earlier: true };
+    let committed = CommittedWindows::default();
+    let earlier = TopicViewBuilder {
+        topics,
+        archive: archive.provider().await?,
+        published,
+        watermark,
+        committed,
+        is_earlier: true,
+    };
     earlier.publish(context, panes, Vec::new(), completeness.clone(), &completeness);
     Ok(())
 }

@@ -5,6 +5,7 @@
 
 mod backfill;
 mod clock;
+mod committed;
 mod compaction;
 mod dead_letters;
 mod duplicates;
