@@ -25,6 +25,7 @@ mod log;
 mod message;
 #[cfg(feature = "kafka-tls")]
 mod msk;
+mod notifier;
 #[cfg(feature = "kafka-tls")]
 mod oidc;
 mod probe;
@@ -42,6 +43,7 @@ pub use dead_letters::KafkaDeadLetters;
 pub use doctor::examine;
 pub use error::ClientError;
 pub use identity::log_identity;
+pub use notifier::KafkaNotifier;
 pub use probe::{ProbedCluster, ProbedTopic, probe};
 pub use problem::{Problem, ProblemKind};
 pub use producer::EventProducer;

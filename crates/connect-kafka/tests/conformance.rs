@@ -1,12 +1,12 @@
 //! Kafka passes the suites of its ports: `scripts/services start kafka`, then `env $(scripts/services env) cargo test`.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use vitral_connect::Connector;
-use vitral_connect::conformance::{TestTopic, dead_letters_conform, source_conforms};
-use vitral_connect_kafka::{KafkaConfig, KafkaConnector, client, create_topic};
-use vitral_schemas::position::PartitionId;
+use vitral_connect::conformance::{TestTopic, dead_letters_conform, notifier_conforms, source_conforms};
+use vitral_connect_kafka::{KafkaConfig, KafkaConnector, KafkaNotifier, client, create_topic};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Column, ColumnKind, Topic};
 
 struct OnKafka {
@@ -79,4 +79,28 @@ async fn a_source_on_kafka_conforms() {
 async fn dead_letters_on_kafka_conform() {
     let Some(test) = OnKafka::new().await else { return };
     dead_letters_conform(&test).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_notifier_on_kafka_conforms() {
+    let Some(test) = OnKafka::new().await else { return };
+    let brokers = std::env::var("VITRAL_TEST_KAFKA").expect("it is set");
+    let config = KafkaConfig { brokers, ..KafkaConfig::default() };
+    let name = format!("alertas-{}", uuid::Uuid::new_v4());
+    let notifier = KafkaNotifier::new(&config, &name).expect("a notifier");
+    let keys = async || {
+        let mut source = test.connector.source(&topic(&name)).expect("a source");
+        source.assign(&[(PartitionId(0), Some(Offset(0)))].into()).expect("assigned");
+        let deadline = Instant::now() + Duration::from_secs(60);
+        let mut keys = Vec::new();
+        while keys.len() < 3 && Instant::now() < deadline {
+            let polled = source.poll(Duration::from_millis(100), 100).expect("a poll");
+            for batch in &polled.batches {
+                let of = |row| String::from_utf8_lossy(batch.key(row).expect("a key")).into_owned();
+                keys.extend((0..batch.len()).map(of));
+            }
+        }
+        keys
+    };
+    notifier_conforms(&notifier, keys).await;
 }

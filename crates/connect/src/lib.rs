@@ -46,7 +46,7 @@ pub use decorators::{Retrying, TimedOut};
 pub use error::{ConnectError, RetryHint, with_causes};
 pub use lookup::{Lookup, LookupExt};
 pub use lookups::{Found, Lookups, TopicLookups};
-pub use notifier::{Notification, Notifier, NotifierExt};
+pub use notifier::{Event, Notification, Notifier, NotifierExt};
 pub use retry::{RetryPolicy, retry};
 pub use sink::{Epoch, Sink, SinkExt};
 pub use source::{End, Messages, PartitionBatch, Polled, Source, TopicLog, Trouble, TroubleKind};
