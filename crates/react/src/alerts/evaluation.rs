@@ -1,0 +1,239 @@
+//! Which alerts and reports are evaluated, on what, and what they find.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use tokio::task::JoinSet;
+use vitral_panes::view::View;
+use vitral_query::{Principal, QueryError, ReadPoint, Reader, State};
+use vitral_schemas::event_time::Watermark;
+use vitral_store::Histories;
+use vitral_store::alerts::Transition;
+
+use super::Alerts;
+use crate::error::ReactError;
+use crate::found::{Found, read_report};
+use crate::report;
+use crate::rule::{Kind, Rule, is_not_there_yet, reason};
+use crate::state::{Moment, Policy};
+
+/// What reads a clock or a file is looked at this often, even if no row has changed.
+const UNSTEADY_EVERY_MS: i64 = 10_000;
+/// A report that failed is tried again after so long.
+const REPORT_RETRY_MS: i64 = 60_000;
+/// More rows of a report are counted and not sent.
+const REPORT_ROWS_MAX: usize = 50;
+
+/// What an alert's last evaluation was made of, and what it found.
+#[derive(Debug)]
+pub(super) struct Last {
+    read: State,
+    watermarks: Vec<Option<Watermark>>,
+    steady_ms: i64,
+    /// None if the query failed.
+    found: Option<Found>,
+}
+
+/// What came of a query: a sentence about it, if it failed.
+enum Outcome {
+    Found(Found),
+    Report { rows: i64, content: String },
+    Failed(String),
+    NotThereYet,
+}
+
+impl Alerts {
+    pub(super) async fn evaluate(&mut self) -> Result<(), ReactError> {
+        let view = Arc::clone(&self.inputs.view.borrow());
+        if !view.ready {
+            return Ok(());
+        }
+        let committed = Arc::new(view.at_commit());
+        let histories = Arc::clone(&self.inputs.histories.borrow());
+        // What was imported since is of the past: its effect is found on the rows of before, and nobody is notified.
+        if let Some((before, imported)) = self.evaluated.clone()
+            && !Arc::ptr_eq(&imported, &histories)
+        {
+            self.evaluate_on(&self.point(before, &histories), true).await?;
+        }
+        self.evaluate_on(&self.point(Arc::clone(&committed), &histories), false).await?;
+        if let (Some(corrected), Some(log)) = (self.corrected.take_if(|_| self.uncorrected.is_empty()), &self.log) {
+            log.set_corrections(&corrected).await?;
+        }
+        self.evaluated = Some((committed, histories));
+        self.look_for_standstill(&view).await
+    }
+
+    fn point(&self, view: Arc<View>, histories: &Arc<Histories>) -> ReadPoint {
+        ReadPoint {
+            histories: Arc::clone(histories),
+            reconciliations: Arc::clone(&self.inputs.reconciliations.borrow()),
+            alerts: Arc::clone(&self.shown.borrow()),
+            ..ReadPoint::new(Principal::Operator, view, self.inputs.clock.now_ms())
+        }
+    }
+
+    /// One round over all alerts and reports, and one commit.
+    async fn evaluate_on(&mut self, point: &ReadPoint, is_past: bool) -> Result<(), ReactError> {
+        let steady_ms = self.inputs.clock.steady_ms();
+        let mut running = JoinSet::new();
+        for rule in self.rules.iter().filter(|rule| self.is_to_run(rule, point, steady_ms)) {
+            running.spawn(run(Arc::clone(&self.reader), Arc::clone(rule), point.clone()));
+        }
+        let mut transitions = Vec::new();
+        let mut evaluated = BTreeSet::new();
+        while let Some(ended) = running.join_next().await {
+            let (rule, outcome) = match ended {
+                Ok(ended) => ended,
+                Err(error) => {
+                    tracing::error!(%error, "the evaluation of an alert ended");
+                    continue;
+                }
+            };
+            if matches!(outcome, Outcome::NotThereYet) {
+                continue;
+            }
+            let name = &rule.policy.alert;
+            let is_past = is_past || self.uncorrected.contains(name);
+            transitions.extend(self.follow(&rule, &outcome, point, is_past));
+            evaluated.insert(name.clone());
+            let last = Last {
+                read: State::of_rows_read(point, &rule.needs),
+                watermarks: watermarks(&rule, point),
+                steady_ms,
+                found: match outcome {
+                    Outcome::Found(found) => Some(found),
+                    _ => None,
+                },
+            };
+            self.last.insert(name.clone(), last);
+        }
+        transitions.extend(self.due(point, &evaluated));
+        self.commit(transitions).await?;
+        self.uncorrected.retain(|name| !evaluated.contains(name));
+        Ok(())
+    }
+
+    /// Whether an alert's input has changed, or a report is due.
+    fn is_to_run(&self, rule: &Rule, point: &ReadPoint, steady_ms: i64) -> bool {
+        let last = self.last.get(&rule.policy.alert);
+        if let Kind::Report { at } = rule.kind {
+            let state = self.states.get(&rule.policy.alert);
+            let Some(last_ms) = state.and_then(|state| state.last_ms()) else { return false };
+            let is_tried = state.is_some_and(|state| state.is_failing())
+                && last.is_some_and(|last| steady_ms - last.steady_ms < REPORT_RETRY_MS);
+            let zone = self.inputs.settings.time_zone;
+            return !rule.policy.destinations.is_empty()
+                && !is_tried
+                && report::due(at, zone, point.now_ms, last_ms).is_some();
+        }
+        let Some(last) = last else { return true };
+        last.read != State::of_rows_read(point, &rule.needs)
+            || !rule.is_steady
+                && (steady_ms - last.steady_ms >= UNSTEADY_EVERY_MS || last.watermarks != watermarks(rule, point))
+    }
+
+    /// What follows from what a query has found.
+    fn follow(&self, rule: &Rule, outcome: &Outcome, point: &ReadPoint, is_past: bool) -> Vec<Transition> {
+        let state = self.states.get(&rule.policy.alert).cloned().unwrap_or_default();
+        let moment = self.moment(is_past, versions(rule, point));
+        match outcome {
+            Outcome::Found(found) => self.step(&rule.policy, found, &moment),
+            Outcome::Report { rows, content } => {
+                let (Kind::Report { at }, Some(last_ms)) = (&rule.kind, state.last_ms()) else { return Vec::new() };
+                let Some(day) = report::due(*at, self.inputs.settings.time_zone, point.now_ms, last_ms) else {
+                    return Vec::new();
+                };
+                state.report(&rule.policy, &moment, &day.to_string(), *rows, content.clone())
+            }
+            Outcome::Failed(reason) => {
+                if !state.is_failing() {
+                    tracing::error!(
+                        alert = rule.policy.alert,
+                        reason,
+                        "the alert fails: it neither fires nor resolves"
+                    );
+                }
+                state.fail(&rule.policy, &moment, reason)
+            }
+            Outcome::NotThereYet => Vec::new(),
+        }
+    }
+
+    fn step(&self, policy: &Policy, found: &Found, moment: &Moment) -> Vec<Transition> {
+        let state = self.states.get(&policy.alert).cloned().unwrap_or_default();
+        let is_hushed = |key: &str| self.silences.cover(&policy.alert, key, moment.now_ms);
+        state.step(policy, found, moment, &is_hushed)
+    }
+
+    /// What follows from the time alone, for alerts that were not evaluated in this round: their rows are as they were. And the beginning
+    /// of reports.
+    fn due(&self, point: &ReadPoint, evaluated: &BTreeSet<String>) -> Vec<Transition> {
+        let moment = self.moment(false, String::new());
+        let mut transitions = Vec::new();
+        for rule in &self.rules {
+            let state = self.states.get(&rule.policy.alert);
+            let Kind::Alert { .. } = rule.kind else {
+                let begins = !rule.policy.destinations.is_empty() && !state.is_some_and(|state| state.has_begun());
+                if begins {
+                    transitions.extend(state.cloned().unwrap_or_default().begin(&rule.policy, &moment));
+                }
+                continue;
+            };
+            let last = self.last.get(&rule.policy.alert).filter(|_| !evaluated.contains(&rule.policy.alert));
+            let (Some(state), Some(found)) = (state, last.and_then(|last| last.found.as_ref())) else { continue };
+            if state.is_due(&rule.policy, moment.now_ms) {
+                let moment = Moment { versions: versions(rule, point), ..moment.clone() };
+                transitions.extend(self.step(&rule.policy, found, &moment));
+            }
+        }
+        transitions
+    }
+
+    async fn look_for_standstill(&mut self, view: &View) -> Result<(), ReactError> {
+        let found = self.standstill.look(view, self.inputs.clock.steady_ms());
+        let transitions = self.step(&self.standstill_policy, &found, &self.moment(false, "{}".to_owned()));
+        self.commit(transitions).await
+    }
+}
+
+async fn run(reader: Arc<Reader>, rule: Arc<Rule>, point: ReadPoint) -> (Arc<Rule>, Outcome) {
+    let work = reader.bounded(async {
+        let rows = rule.run(&reader, &point).await?;
+        match &rule.kind {
+            Kind::Alert { key } => {
+                let found = Found::read(rows, key).await?;
+                Ok::<_, QueryError>(found.map_or_else(Outcome::Failed, Outcome::Found))
+            }
+            Kind::Report { .. } => {
+                let (rows, content) = read_report(rows, REPORT_ROWS_MAX).await?;
+                Ok(Outcome::Report { rows, content })
+            }
+        }
+    });
+    let outcome = match work.await {
+        Ok(outcome) => outcome,
+        Err(error) if is_not_there_yet(&error) => Outcome::NotThereYet,
+        Err(error) => Outcome::Failed(reason(&error)),
+    };
+    (rule, outcome)
+}
+
+fn watermarks(rule: &Rule, point: &ReadPoint) -> Vec<Option<Watermark>> {
+    rule.needs.topics.iter().map(|topic| point.view.committed_watermarks.get(topic).copied()).collect()
+}
+
+/// How far what was read had come, as JSON.
+fn versions(rule: &Rule, point: &ReadPoint) -> String {
+    let mut versions = serde_json::Map::new();
+    for topic in &rule.needs.topics {
+        let watermark_ms = point.view.committed_watermarks.get(topic).map(|watermark| watermark.ms());
+        versions.insert(topic.clone(), serde_json::json!({ "marca_dagua_ms": watermark_ms }));
+    }
+    for (name, metric) in &point.view.metrics {
+        if rule.needs.names.iter().any(|known| matches!(known, vitral_catalog::Name::Table(table) if table == name)) {
+            versions.insert(name.clone(), serde_json::json!({ "publicada_ate_ms": metric.published_through_ms }));
+        }
+    }
+    serde_json::Value::Object(versions).to_string()
+}

@@ -1,0 +1,29 @@
+//! What follows from committed rows: alerts, which fire while a key is among a view's rows, and reports, which are sent each day.
+//!
+//! Alerts are evaluated on what is committed and on nothing else, when what they read has changed or a time of theirs has come. What an
+//! evaluation finds becomes transitions ([`AlertState`]), which are one commit together with what is to be sent because of them. They
+//! are facts: no later start decides them again. The outbox delivers what was committed, at least once, each notification under one id.
+//!
+//! Architecture invariant: nothing here knows a protocol or a domain. A receiver that is away holds up neither another one nor any
+//! evaluation, and an alert that fails holds up no other.
+
+#![warn(missing_docs)]
+
+mod alerts;
+mod corrections;
+mod destinations;
+mod error;
+mod found;
+mod outbox;
+mod report;
+mod rule;
+mod standstill;
+mod state;
+mod words;
+
+pub use alerts::{AlertInputs, Alerts};
+pub use destinations::{Destination, Notifiers};
+pub use error::ReactError;
+pub use found::Found;
+pub use state::{AlertState, Moment, Policy};
+pub use words::{notification, test_notification};

@@ -1,0 +1,192 @@
+//! A stream that shows what a test says, and what alerts make of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::{Duration, Instant};
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use datafusion::catalog::MemTable;
+use datafusion::datasource::empty::EmptyTable;
+use tempfile::TempDir;
+use tokio::sync::watch;
+use vitral_catalog::{Catalog, DomainSettings, SourceFile};
+use vitral_connect::Notifier;
+use vitral_connect::memory::MemoryNotifier;
+use vitral_panes::view::{Completeness, MetricView, TopicView, View};
+use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
+use vitral_schemas::reconciliation;
+use vitral_schemas::time::ManualClock;
+use vitral_store::{AlertReceiver, Histories, Location};
+
+const TOPIC: &str =
+    "CREATE TABLE eventos (p TEXT, n BIGINT, t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');\n";
+const PATIENCE: Duration = Duration::from_secs(60);
+
+pub struct World {
+    pub store: Location,
+    catalog: Arc<Catalog>,
+    settings: DomainSettings,
+    clock: Arc<ManualClock>,
+    view: watch::Sender<Arc<View>>,
+    histories: watch::Sender<Arc<Histories>>,
+    reconciliations: watch::Sender<Arc<RecordBatch>>,
+    seen: std::sync::Mutex<Option<AlertReceiver>>,
+    dir: TempDir,
+}
+
+impl World {
+    /// With one metric, `contagem(p, n)`.
+    pub fn new(sql: &str) -> Self {
+        Self::of(&format!("{}{sql}", metric("contagem")))
+    }
+
+    /// With several, `contagem_0` and so on.
+    pub fn with_metrics(sql: &str, count: usize) -> Self {
+        let metrics: String = (0..count).map(|index| metric(&format!("contagem_{index}"))).collect();
+        Self::of(&format!("{metrics}{sql}"))
+    }
+
+    fn of(sql: &str) -> Self {
+        let settings = DomainSettings::default();
+        let file = SourceFile { path: "a.sql".to_owned(), text: format!("{TOPIC}{sql}") };
+        let catalog = Catalog::parse(&[vec![file]], &settings).expect("a catalog");
+        let dir = tempfile::tempdir().expect("a folder");
+        Self {
+            store: Location::folder(dir.path()).expect("a store"),
+            catalog: Arc::new(catalog),
+            settings,
+            clock: Arc::new(ManualClock::new(1_000)),
+            view: watch::channel(Arc::default()).0,
+            histories: watch::channel(Arc::default()).0,
+            reconciliations: watch::channel(Arc::new(RecordBatch::new_empty(reconciliation::schema()))).0,
+            seen: std::sync::Mutex::default(),
+            dir,
+        }
+    }
+
+    pub fn set_now_ms(&self, now_ms: i64) {
+        self.clock.set_ms(now_ms);
+    }
+
+    /// A process's alerts.
+    pub fn alerts(&self, notifier: &Arc<MemoryNotifier>) -> Alerts {
+        self.alerts_telling(Arc::clone(notifier) as _)
+    }
+
+    pub fn alerts_telling(&self, notifier: Arc<dyn Notifier>) -> Alerts {
+        let mut notifiers = Notifiers::default();
+        let destination = Destination { connection: "operacao".to_owned(), topic: "alertas".to_owned() };
+        notifiers.add(destination, notifier);
+        let inputs = AlertInputs {
+            catalog: Arc::clone(&self.catalog),
+            settings: self.settings.clone(),
+            store: self.store.clone(),
+            reference_dir: self.dir.path().join("reference"),
+            view: self.view.subscribe(),
+            histories: self.histories.subscribe(),
+            reconciliations: self.reconciliations.subscribe(),
+            clock: Arc::clone(&self.clock) as _,
+            notify: Vec::new(),
+            notifiers,
+        };
+        let (alerts, seen) = Alerts::new(inputs).expect("alerts");
+        *self.seen.lock().expect("no panic") = Some(seen);
+        alerts
+    }
+
+    /// Commits these rows as those of every metric.
+    pub fn show(&self, rows: &[(&str, i64)]) {
+        let metrics = self.catalog.metrics.iter().map(|metric| (metric.name.clone(), self.metric_view(rows)));
+        self.send(metrics.collect());
+    }
+
+    /// The same for one of several metrics.
+    pub fn show_in(&self, index: usize, rows: &[(&str, i64)]) {
+        let mut metrics = self.view.borrow().metrics.clone();
+        metrics.insert(format!("contagem_{index}"), self.metric_view(rows));
+        self.send(metrics);
+    }
+
+    /// The metrics' committed windows are not known for a while.
+    pub fn hide(&self) {
+        let mut metrics = self.view.borrow().metrics.clone();
+        metrics.values_mut().for_each(|metric| metric.open_at_commit = None);
+        self.send(metrics);
+    }
+
+    fn send(&self, metrics: BTreeMap<String, MetricView>) {
+        let topic = &self.catalog.topics[0];
+        let of_topic = TopicView {
+            archive: Arc::new(EmptyTable::new(topic.archive_schema())),
+            tail: Arc::from([]),
+            completeness: Completeness::default(),
+        };
+        let topics = [(topic.name.clone(), of_topic)].into();
+        self.view.send_replace(Arc::new(View { ready: true, topics, metrics, ..View::default() }));
+    }
+
+    fn metric_view(&self, rows: &[(&str, i64)]) -> MetricView {
+        let time = |micros: i64| -> ArrayRef {
+            Arc::new(TimestampMicrosecondArray::from_value(micros, rows.len()).with_timezone("UTC"))
+        };
+        let batch = RecordBatch::try_from_iter([
+            ("janela_inicio", time(0)),
+            ("janela_fim", time(60_000_000)),
+            ("p", Arc::new(StringArray::from_iter_values(rows.iter().map(|row| row.0))) as ArrayRef),
+            ("n", Arc::new(Int64Array::from_iter_values(rows.iter().map(|row| row.1))) as ArrayRef),
+        ])
+        .expect("rows");
+        MetricView {
+            topic: self.catalog.topics[0].name.clone(),
+            window: self.catalog.metrics[0].window,
+            schema: batch.schema(),
+            published: Arc::new(MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("a table")),
+            published_through_ms: Some(0),
+            open: Arc::default(),
+            open_at_commit: Some(Arc::default()),
+            completeness: Completeness::default(),
+            failure: None,
+        }
+    }
+
+    /// What is shown: `key state rows`, sorted.
+    pub fn states(&self) -> Vec<String> {
+        let (keys, states) = (self.column("chave"), self.column("estado"));
+        let rows = self.seen().column_by_name("linhas").expect("a column").clone();
+        let rows = rows.as_primitive::<arrow::datatypes::Int64Type>().values().to_vec();
+        let mut shown: Vec<String> =
+            keys.iter().zip(&states).zip(rows).map(|((key, state), rows)| format!("{key} {state} {rows}")).collect();
+        shown.sort();
+        shown
+    }
+
+    /// A column of what is shown.
+    pub fn column(&self, name: &str) -> Vec<String> {
+        let seen = self.seen();
+        let column = seen.column_by_name(name).expect("a column").as_string::<i32>();
+        (0..column.len())
+            .map(|row| if column.is_valid(row) { column.value(row).to_owned() } else { String::new() })
+            .collect()
+    }
+
+    fn seen(&self) -> Arc<RecordBatch> {
+        let seen = self.seen.lock().expect("no panic");
+        Arc::clone(&seen.as_ref().expect("alerts").borrow())
+    }
+}
+
+fn metric(name: &str) -> String {
+    format!(
+        "CREATE MATERIALIZED VIEW {name} AS SELECT tumble(INTERVAL '1 minute') AS janela, p, count(*) AS n FROM eventos GROUP BY janela, p;\n"
+    )
+}
+
+/// Polls until that is so.
+pub async fn run_until(alerts: &mut Alerts, done: impl Fn() -> bool) {
+    let deadline = Instant::now() + PATIENCE;
+    while !done() {
+        assert!(Instant::now() < deadline, "what must come does not");
+        alerts.poll().await.expect("nothing is wrong");
+        tokio::task::yield_now().await;
+    }
+}
