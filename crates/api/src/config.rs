@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arrow::array::RecordBatch;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_catalog::{Catalog, DomainSettings};
@@ -13,7 +14,8 @@ use vitral_schemas::health::Bounds;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
-use vitral_store::HistoryReceiver;
+use vitral_store::alerts::episode_schema;
+use vitral_store::{AlertReceiver, HistoryReceiver, Location};
 
 use crate::Telemetry;
 
@@ -36,6 +38,10 @@ pub struct ApiConfig {
     pub live_streams_max: usize,
     /// Messages that did not count and that a newcomer should hear about.
     pub notices: NoticeReceiver,
+    /// What alerts have seen; without rows where none are run.
+    pub alerts: AlertReceiver,
+    /// The store in which silences are kept; none if nobody may ask for one.
+    pub silences: Option<Location>,
 }
 
 impl ApiConfig {
@@ -50,6 +56,8 @@ impl ApiConfig {
             bounds: Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(120) },
             live_streams_max: 256,
             notices: tokio::sync::watch::channel(Arc::from([])).1,
+            alerts: tokio::sync::watch::channel(Arc::new(RecordBatch::new_empty(episode_schema()))).1,
+            silences: None,
         }
     }
 }

@@ -22,6 +22,7 @@ mod problem;
 mod router;
 mod serve;
 mod shared;
+mod silences;
 mod telemetry;
 
 pub use config::{ApiConfig, ApiInputs};

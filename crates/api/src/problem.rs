@@ -165,6 +165,34 @@ impl Problem {
         )
     }
 
+    /// What changes something, asked for from elsewhere.
+    pub(crate) fn only_local() -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "only_local",
+            "this can be asked for from the server's own machine alone",
+            "ask there, at a loopback address and without a proxy, or use `vitral alerts silence`",
+        )
+    }
+
+    pub(crate) fn not_json(detail: &str) -> Self {
+        Self::new(
+            StatusCode::BAD_REQUEST,
+            "invalid_body",
+            detail,
+            "send {\"ate\": \"2025-05-14T12:00:00Z\"} as application/json, with chave and motivo if wanted",
+        )
+    }
+
+    pub(crate) fn unknown_alert(name: &str, known: &[&str]) -> Self {
+        Self::new(
+            StatusCode::NOT_FOUND,
+            "unknown_alert",
+            format!("there is no alert {name}"),
+            format!("use one of {}", known.join(", ")),
+        )
+    }
+
     pub(crate) fn starting() -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,

@@ -10,7 +10,7 @@ use axum::extract::{Path, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
-use axum::routing::get;
+use axum::routing::{get, post};
 use tower_http::catch_panic::CatchPanicLayer;
 use tower_http::compression::CompressionLayer;
 use vitral_query::{Reader, References};
@@ -22,7 +22,7 @@ use crate::metrics::LiveStreams;
 use crate::page::{INDEX, Page};
 use crate::problem::Problem;
 use crate::shared::Shared;
-use crate::{endpoints, health, metrics, notices};
+use crate::{endpoints, health, metrics, notices, silences};
 
 /// Resolves the catalog and builds the router. Live streams end when `inputs.shutdown` is cancelled or the view closes.
 pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> {
@@ -38,6 +38,8 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         reconciliations: inputs.reconciliations,
         histories: inputs.histories,
         notices: config.notices,
+        alerts: config.alerts,
+        silences: config.silences,
         clock: inputs.clock,
         reader,
         registry: inputs.registry,
@@ -53,6 +55,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
         .route("/metricas/{nome}", get(metrics::page))
         .route("/metricas/{nome}/ao_vivo", get(metrics::live))
         .route("/avisos", get(notices::list))
+        .route("/alertas/{alerta}/silencios", post(silences::add))
         .route("/healthz", get(health::live))
         .route("/readyz", get(health::ready))
         .route("/metrics", get(telemetry))

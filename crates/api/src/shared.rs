@@ -11,7 +11,7 @@ use vitral_schemas::health::Bounds;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
-use vitral_store::HistoryReceiver;
+use vitral_store::{AlertReceiver, HistoryReceiver, Location};
 
 use crate::metrics::LiveStreams;
 use crate::problem::Problem;
@@ -24,6 +24,8 @@ pub(crate) struct Shared {
     pub reconciliations: ReconciliationReceiver,
     pub histories: HistoryReceiver,
     pub notices: NoticeReceiver,
+    pub alerts: AlertReceiver,
+    pub silences: Option<Location>,
     pub clock: Arc<dyn Clock>,
     pub reader: Reader,
     pub registry: Arc<Registry>,
@@ -48,6 +50,7 @@ impl Shared {
             view: self.view()?,
             histories: Arc::clone(&self.histories.borrow()),
             reconciliations: Arc::clone(&self.reconciliations.borrow()),
+            alerts: Arc::clone(&self.alerts.borrow()),
             engine_tables: Arc::default(),
             now_ms: self.clock.now_ms(),
         })

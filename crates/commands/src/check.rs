@@ -15,7 +15,7 @@ use vitral_query::{in_order, served_errors};
 
 use self::trial::Span;
 use crate::args::Common;
-use crate::lookups;
+use crate::{lookups, notifiers};
 
 /// Which catalog, and what to try it on.
 #[derive(Debug, Args)]
@@ -37,6 +37,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     let catalog = Arc::new(catalog);
     errors.extend(served_errors(&catalog, &settings)?);
     errors.extend(lookups::errors(&config, &catalog)?);
+    errors.extend(notifiers::errors(&config, &catalog)?);
     let runtime = tokio::runtime::Runtime::new()?;
     errors.extend(runtime.block_on(planning::errors(&catalog, settings.time_zone))?);
     broken(errors)?;
@@ -71,6 +72,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
 pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
     let mut errors = served_errors(catalog, &config.settings()?)?;
     errors.extend(lookups::errors(config, catalog)?);
+    errors.extend(notifiers::errors(config, catalog)?);
     broken(errors)
 }
 

@@ -3,6 +3,7 @@
 
 #![warn(missing_docs)]
 
+pub mod alerts;
 pub mod args;
 pub mod backfill;
 pub mod batch;
@@ -15,6 +16,7 @@ pub mod import;
 mod instant;
 pub mod ledger;
 pub mod lookups;
+pub mod notifiers;
 pub mod query;
 pub mod reconcile;
 pub mod show_config;

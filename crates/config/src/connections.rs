@@ -64,13 +64,15 @@ impl Config {
     pub(super) fn check_connections(&mut self) -> Result<(), ConfigError> {
         self.kafka()?;
         self.warehouse()?;
+        self.check_receivers()?;
         let warehouse = &self.warehouse;
         let used: BTreeSet<&String> =
             [Some(&self.kafka.connection), warehouse.connection.as_ref(), warehouse.replica_connection.as_ref()]
                 .into_iter()
                 .flatten()
+                .chain(&self.alerts.notify)
                 .collect();
-        // The catalog may name databases and services.
+        // The catalog may name databases, services and who is notified.
         let is_of_catalog = |name: &&String| {
             let scheme = self.connections.get(*name).map(Connection::scheme).unwrap_or_default();
             matches!(scheme, "postgresql" | "postgres" | "http" | "https")
@@ -186,6 +188,7 @@ impl Config {
         for connection in shown.values_mut() {
             let harmless = match connection.scheme() {
                 KAFKA => redacted::KAFKA_OPTIONS,
+                "http" | "https" => redacted::RECEIVER_OPTIONS,
                 _ => redacted::DATABASE_OPTIONS,
             };
             redacted::options(&mut connection.options, harmless);

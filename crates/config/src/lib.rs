@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+mod alerts;
 mod api;
 mod connections;
 mod error;
@@ -27,6 +28,7 @@ use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use vitral_connect::Connection;
 use vitral_store::Location;
 
+pub use self::alerts::{Alerts, Receiver};
 pub use self::api::Api;
 pub use self::error::ConfigError;
 pub use self::http::Http;
@@ -75,6 +77,8 @@ pub struct Config {
     pub query: Query,
     /// Which services may be spoken to.
     pub http: Http,
+    /// Who is notified of alerts and reports.
+    pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
     /// What is to be logged once logs are written.

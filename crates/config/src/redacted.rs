@@ -55,6 +55,9 @@ pub(super) const KAFKA_OPTIONS: &[&str] = &[
     "topic.metadata.",
 ];
 
+/// Settings of receivers of notifications that hold no secret.
+pub(super) const RECEIVER_OPTIONS: &[&str] = &["format"];
+
 /// Settings of the object store's client that hold no secret.
 pub(super) const STORE_OPTIONS: &[&str] = &[
     "allow_http",

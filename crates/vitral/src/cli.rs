@@ -7,7 +7,9 @@ use vitral_batch::BatchError;
 use vitral_commands::args::{BadArguments, Common};
 #[cfg(feature = "distributed")]
 use vitral_commands::cluster;
-use vitral_commands::{backfill, batch, check, doctor, import, ledger, query, reconcile, show_config, simulate};
+use vitral_commands::{
+    alerts, backfill, batch, check, doctor, import, ledger, query, reconcile, show_config, simulate,
+};
 use vitral_config::Config;
 use vitral_process as process;
 use vitral_process::output::describe;
@@ -59,6 +61,9 @@ enum Command {
     /// The rows that did not count: show them, or feed them again.
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// What alerts have seen; silences; whether notifications arrive.
+    #[command(subcommand)]
+    Alerts(alerts::Command),
     /// Any table of the data directory or bucket by SQL, without a server; it only reads.
     Query(query::Flags),
     /// Parse and plan the catalog; exit 1 with every error if it is broken.
@@ -107,6 +112,7 @@ pub fn run() -> ExitCode {
             Command::Batch(command) => batch::run(&config, &common, &command),
             Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),
+            Command::Alerts(command) => alerts::run(&config, &common, &command),
             Command::Query(flags) => query::run(&config, &common, &flags),
             Command::Check(flags) => check::run(config, &common, flags),
             Command::Doctor(flags) => doctor::run(&config, &common, &flags),

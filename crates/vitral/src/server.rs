@@ -22,6 +22,7 @@ use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
 use vitral_process::runtimes::ApiRuntime;
 use vitral_process::{descriptor_limit, listening, telemetry};
+use vitral_react::{AlertInputs, Alerts};
 use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
 use vitral_store::HistoryPoller;
@@ -84,6 +85,18 @@ impl Server {
         );
         let (history_poller, histories) =
             HistoryPoller::new(catalog.topics.clone(), stream.store.clone(), Arc::clone(&health));
+        let (alerts, seen_by_alerts) = Alerts::new(AlertInputs {
+            catalog: Arc::clone(&catalog),
+            settings: settings.clone(),
+            store: stream.store.clone(),
+            reference_dir: data_dir.join(REFERENCE_DIR),
+            view: view.clone(),
+            histories: histories.clone(),
+            reconciliations: reconciliations.clone(),
+            clock: Arc::new(SystemClock),
+            notify: config.alerts.notify.clone(),
+            notifiers: vitral_commands::notifiers::notifiers(config, &catalog)?,
+        })?;
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
@@ -101,6 +114,8 @@ impl Server {
         api_config.limits = config.query.limits();
         api_config.bounds = config.bounds();
         api_config.notices = notices.subscribe();
+        api_config.alerts = seen_by_alerts;
+        api_config.silences = Some(stream.store.clone());
         let router = vitral_api::router(api_config, inputs)?;
         let serve = config.serve(descriptor_limit());
         let api_runtime = ApiRuntime::start()?;
@@ -127,6 +142,7 @@ impl Server {
         let mut background = Supervisor::new(health);
         background.start(reconciliation);
         background.start(history_poller);
+        background.start(alerts);
         Ok(Self { api_address, view, notices, streams, background, api, _api_runtime: api_runtime, shutdown })
     }
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::task::JoinSet;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
+use vitral_react::Alerts;
 use vitral_schemas::health::Health;
 use vitral_store::HistoryPoller;
 
@@ -70,6 +71,16 @@ async fn keep_running<W: Work>(mut work: W, health: Arc<Health>) {
 }
 
 impl Work for ContinuousReconciliation {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    async fn run(&mut self) {
+        self.run().await;
+    }
+}
+
+impl Work for Alerts {
     fn name(&self) -> &'static str {
         Self::NAME
     }

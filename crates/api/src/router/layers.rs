@@ -26,7 +26,7 @@ const SECURITY: [(HeaderName, &str); 4] = [
     (REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
-/// Nothing here reads a body; what a client sends all the same should not occupy the connection for long.
+/// What is asked for is short; what a client sends beyond that should not occupy the connection for long.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {

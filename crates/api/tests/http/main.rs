@@ -1,5 +1,6 @@
 //! The API as its clients see it: requests in, exact answers out, over views made by hand.
 
+mod alertas;
 mod bounds;
 mod connections;
 mod csv;

@@ -1,0 +1,74 @@
+//! Who is notified of alerts and reports that name nobody, and where notifications may go.
+
+use serde::{Deserialize, Serialize};
+use vitral_connect::ConnectionError;
+use vitral_connect_kafka::KafkaConfig;
+use vitral_connect_notify::HttpTarget;
+
+use crate::{Config, ConfigError};
+
+/// Who is notified of alerts and reports, and where notifications may go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Alerts {
+    /// The connections through which people are notified of alerts and reports that have no `notify`; without one, they are shown and not sent.
+    pub notify: Vec<String>,
+    /// The hosts to which notifications may be sent over HTTP, such as `hooks.slack.com`.
+    pub hosts: Vec<String>,
+}
+
+/// What people are notified through.
+#[derive(Debug)]
+pub enum Receiver {
+    /// A topic of this cluster.
+    Kafka(KafkaConfig),
+    /// This address.
+    Http(Box<HttpTarget>),
+}
+
+impl Config {
+    /// What a connection is, by its URL. Fails where nobody can be notified through it.
+    pub fn receiver(&self, name: &str) -> Result<Receiver, ConfigError> {
+        let connections = self.connections()?;
+        let connection = connections.get(name)?;
+        Ok(match connection.scheme() {
+            "kafka" => Receiver::Kafka(KafkaConfig::try_from(connection)?),
+            "http" | "https" => Receiver::Http(Box::new(HttpTarget::new(connection, &self.alerts.hosts)?)),
+            _ => {
+                return Err(not_a_receiver(connection).into());
+            }
+        })
+    }
+
+    /// Connections that are named for all alerts and through which nobody can be notified.
+    pub(crate) fn check_receivers(&self) -> Result<(), ConfigError> {
+        let wrong = |error| match error {
+            ConfigError::Connection(source) => ConfigError::NamedConnection { key: "alerts.notify", source },
+            other => other,
+        };
+        self.alerts.notify.iter().try_for_each(|name| self.receiver(name).map(|_| ()).map_err(wrong))
+    }
+}
+
+fn not_a_receiver(connection: &vitral_connect::Connection) -> ConnectionError {
+    let words = "is not one through which people can be notified: write https://host/path or kafka://host:port";
+    connection.error("url", words)
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::tests::load;
+
+    #[test]
+    fn connections_for_all_alerts_are_checked() {
+        let text = "[connections.operacao]\nurl = 'https://hooks.example.com/x'\n[connections.banco]\nurl = 'postgresql://a/b'\n\
+                    [alerts]\nhosts = ['hooks.example.com']\nnotify = ";
+        let config = load(&format!("{text}['operacao', 'kafka']")).expect("both are sound");
+        assert!(!config.warnings().iter().any(|warning| warning.contains("operacao")), "{:?}", config.warnings());
+        for (names, words) in [("['nada']", "there is no connection"), ("['banco']", "is not one through which")] {
+            let error = load(&format!("{text}{names}")).expect_err(names);
+            let error = format!("{error}: {:?}", std::error::Error::source(&error).map(ToString::to_string));
+            assert!(error.contains("alerts.notify") && error.contains(words), "{error}");
+        }
+    }
+}
