@@ -3,6 +3,7 @@
 // One metric leads: its completeness stands for the page, and its rows come by stream. All else is polled every two
 // seconds, or slower where it changes slowly; the open metric of the explorer has the second stream.
 
+import { Alerts } from './alerts.js';
 import { getJson, metricPath, parseTime, serverNow } from './api.js';
 import { nameMoney } from './columns.js';
 import { CurrencyChoice } from './currency.js';
@@ -23,9 +24,12 @@ import { HOUR } from './windows.js';
 export const WHOLE_EVERY_MS = 30_000;
 /** Checks come once an hour, and the ledger is for reading, not for watching. */
 const SLOW_EVERY_MS = 15_000;
+/** Those that stand come first. */
+const ALERT_ROWS = 50;
 /** Some days of checks, one of each metric an hour: a difference stays in sight that long. */
 const CHECK_ROWS = 500;
 const LEDGER_ROWS = 8;
+const ALERTS_EVERY_MS = 4_000;
 /** A short past keeps the search for the newest rows from going through the whole archive. */
 const LEDGER_SPAN_MS = 24 * HOUR;
 /** The parts of the page that are filled by requests. */
@@ -56,6 +60,7 @@ export class Page {
     this.watermark = null;
     this.checkRows = null;
     this.ledgerRows = null;
+    this.alertRows = null;
     this.noticeRows = null;
     this.stream = null;
     this.draw = oncePerFrame(() => this.show());
@@ -67,6 +72,7 @@ export class Page {
     this.origin = new Origin(byId('origin-body'), topic);
     this.reconciliation = new Reconciliation(byId('proof-body'), byId('proof-state'));
     this.ledger = new Ledger(byId('ledger-list'));
+    this.alerts = new Alerts(byId('alerts'), byId('alerts-list'), byId('alerts-state'));
     this.notices = new Notices(byId('notices'), reasons);
     this.explorer = new Explorer(byId('metrics'), byId('detail'), opened);
     nameMoney(money);
@@ -88,6 +94,7 @@ export class Page {
         { run: () => this.loadChecks(), everyMs: SLOW_EVERY_MS, failed: this.failed('proof') },
         { run: () => this.loadLedger(), everyMs: SLOW_EVERY_MS, failed: this.failed('ledger') },
         { run: () => this.loadNotices() },
+        { run: () => this.loadAlerts(), everyMs: ALERTS_EVERY_MS },
         { run: () => this.explorer.refresh(), everyMs: 4_000 },
       ],
       (polled) => {
@@ -162,6 +169,10 @@ export class Page {
     this.ledgerRows = (await getJson('/livro', { de: from, limite: LEDGER_ROWS })).body;
   }
 
+  async loadAlerts() {
+    this.alertRows = (await getJson('/alertas', { limite: ALERT_ROWS })).body;
+  }
+
   async loadNotices() {
     this.noticeRows = (await getJson('/avisos')).body;
   }
@@ -196,6 +207,7 @@ export class Page {
     else if (this.catalog && !this.catalog.length) setOverlay(byId('origin-body'), 'O catálogo ainda não tem métricas');
     if (this.checkRows) this.reconciliation.update({ ...context, rows: this.checkRows.filter((row) => this.has(row.metrica)) });
     if (this.ledgerRows) this.ledger.update({ ...context, rows: this.ledgerRows });
+    if (this.alertRows) this.alerts.update({ ...context, rows: this.alertRows });
     if (this.noticeRows) this.notices.update({ ...context, rows: this.noticeRows });
     this.explorer.update(context);
     const untouched = completeness && Number(completeness.lidas ?? 0) === 0 && !this.parts.hasEvents();
