@@ -42,9 +42,9 @@ build:
 test:
     cargo test --locked --workspace
 
-# The tests with a real Kafka, PostgreSQL and S3 store. They go on running: `scripts/services stop` ends them.
+# The tests with a real Kafka, PostgreSQL, S3 store, mail server and Alertmanager. They go on running: `scripts/services stop` ends them.
 test-services:
-    scripts/services start kafka postgres s3
+    scripts/services start kafka postgres s3 mail alertmanager
     env $(scripts/services env) {{just_executable()}} test
 
 # The tests of the oracle, which judges the numbers in scripts/verify.

@@ -23,6 +23,7 @@ pub fn notifier(config: &Config, destination: &Destination) -> anyhow::Result<Ar
     Ok(match config.receiver(&destination.connection)? {
         Receiver::Kafka(kafka) => Arc::new(KafkaNotifier::new(&kafka, &destination.topic)?),
         Receiver::Http(target) => vitral_connect_notify::notifier(*target)?.into(),
+        Receiver::Mail(target) => vitral_connect_notify::mail_notifier(*target)?.into(),
     })
 }
 
@@ -67,7 +68,7 @@ CREATE VIEW falta WITH (alert = 'p', notify = 'operacao, barramento, banco, nada
         ] {
             config.connections.insert(name.to_owned(), Connection::to(url));
         }
-        config.alerts.hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
+        config.http.allowed_hosts = hosts.iter().map(|host| (*host).to_owned()).collect();
         config
     }
 
@@ -82,6 +83,6 @@ CREATE VIEW falta WITH (alert = 'p', notify = 'operacao, barramento, banco, nada
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("a.sql:2:38: notify = 'banco': connections.banco.url is not one"), "{found:?}");
         assert!(found[1].contains("notify = 'nada': there is no connection \"nada\""), "{found:?}");
-        assert!(text(&[])[0].contains("alerts.hosts does not allow"));
+        assert!(text(&[])[0].contains("http.allowed_hosts does not allow"));
     }
 }

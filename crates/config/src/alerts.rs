@@ -1,20 +1,18 @@
-//! Who is notified of alerts and reports that name nobody, and where notifications may go.
+//! Who is notified of alerts and reports that name nobody.
 
 use serde::{Deserialize, Serialize};
 use vitral_connect::ConnectionError;
 use vitral_connect_kafka::KafkaConfig;
-use vitral_connect_notify::HttpTarget;
+use vitral_connect_notify::{HttpTarget, MailTarget};
 
 use crate::{Config, ConfigError};
 
-/// Who is notified of alerts and reports, and where notifications may go.
+/// Who is notified of alerts and reports.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
     /// The connections through which people are notified of alerts and reports that have no `notify`; without one, they are shown and not sent.
     pub notify: Vec<String>,
-    /// The hosts to which notifications may be sent over HTTP, such as `hooks.slack.com`.
-    pub hosts: Vec<String>,
 }
 
 /// What people are notified through.
@@ -24,6 +22,8 @@ pub enum Receiver {
     Kafka(KafkaConfig),
     /// This address.
     Http(Box<HttpTarget>),
+    /// This mail server.
+    Mail(Box<MailTarget>),
 }
 
 impl Config {
@@ -33,7 +33,8 @@ impl Config {
         let connection = connections.get(name)?;
         Ok(match connection.scheme() {
             "kafka" => Receiver::Kafka(KafkaConfig::try_from(connection)?),
-            "http" | "https" => Receiver::Http(Box::new(HttpTarget::new(connection, &self.alerts.hosts)?)),
+            "http" | "https" => Receiver::Http(Box::new(HttpTarget::new(connection, &self.http.allowed_hosts)?)),
+            "smtp" | "smtps" => Receiver::Mail(Box::new(MailTarget::new(connection)?)),
             _ => {
                 return Err(not_a_receiver(connection).into());
             }
@@ -51,7 +52,8 @@ impl Config {
 }
 
 fn not_a_receiver(connection: &vitral_connect::Connection) -> ConnectionError {
-    let words = "is not one through which people can be notified: write https://host/path or kafka://host:port";
+    let words =
+        "is not one through which people can be notified: write https://host/path, smtps://host or kafka://host:port";
     connection.error("url", words)
 }
 
@@ -62,8 +64,10 @@ mod tests {
     #[test]
     fn connections_for_all_alerts_are_checked() {
         let text = "[connections.operacao]\nurl = 'https://hooks.example.com/x'\n[connections.banco]\nurl = 'postgresql://a/b'\n\
-                    [alerts]\nhosts = ['hooks.example.com']\nnotify = ";
-        let config = load(&format!("{text}['operacao', 'kafka']")).expect("both are sound");
+                    [connections.correio]\nurl = 'smtps://mail.example.com'\n\
+                    options = { from = 'a@example.com', to = 'b@example.com' }\n\
+                    [http]\nallowed_hosts = ['hooks.example.com']\n[alerts]\nnotify = ";
+        let config = load(&format!("{text}['operacao', 'kafka', 'correio']")).expect("all are sound");
         assert!(!config.warnings().iter().any(|warning| warning.contains("operacao")), "{:?}", config.warnings());
         for (names, words) in [("['nada']", "there is no connection"), ("['banco']", "is not one through which")] {
             let error = load(&format!("{text}{names}")).expect_err(names);

@@ -75,7 +75,7 @@ impl Config {
         // The catalog may name databases, services and who is notified.
         let is_of_catalog = |name: &&String| {
             let scheme = self.connections.get(*name).map(Connection::scheme).unwrap_or_default();
-            matches!(scheme, "postgresql" | "postgres" | "http" | "https")
+            matches!(scheme, "postgresql" | "postgres" | "http" | "https" | "smtp" | "smtps" | "kafka")
         };
         let unused = self.connections.keys().filter(|name| !used.contains(name) && !is_of_catalog(name));
         for name in unused {

@@ -1,12 +1,18 @@
 //! Which notifier a receiver has.
 
-use vitral_connect::{ConnectError, Notifier};
+use std::time::Duration;
+
+use vitral_connect::{ConnectError, Notifier, NotifierExt};
 
 use crate::alertmanager::Alertmanager;
 use crate::http::Client;
+use crate::mail::{Mail, MailTarget};
 use crate::slack::Slack;
 use crate::target::{Format, HttpTarget};
 use crate::webhook::Webhook;
+
+/// For a whole conversation: a server may answer each command late.
+const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The notifier of a receiver. Fails where this machine's certificates cannot be read.
 pub fn notifier(target: HttpTarget) -> Result<Box<dyn Notifier>, ConnectError> {
@@ -17,4 +23,9 @@ pub fn notifier(target: HttpTarget) -> Result<Box<dyn Notifier>, ConnectError> {
         Format::Slack => Box::new(Slack::new(client)),
         Format::Alertmanager => Box::new(Alertmanager::new(client)?),
     })
+}
+
+/// The notifier of a mail server. Fails where certificates cannot be used.
+pub fn mail_notifier(target: MailTarget) -> Result<Box<dyn Notifier>, ConnectError> {
+    Ok(Box::new(Mail::new(target)?.timed_out(MAIL_TIMEOUT)))
 }

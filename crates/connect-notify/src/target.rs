@@ -53,7 +53,9 @@ impl HttpTarget {
         }
         let host = url.host_str().unwrap_or_default().to_owned();
         if !hosts.iter().any(|allowed| allowed.eq_ignore_ascii_case(&host)) {
-            return Err(wrong(&format!("is of the host {host}, which alerts.hosts does not allow: add it there")));
+            return Err(wrong(&format!(
+                "is of the host {host}, which http.allowed_hosts does not allow: add it there"
+            )));
         }
         if let Some(key) = connection.options.keys().find(|key| !OPTIONS.contains(&key.as_str())) {
             let reason = format!("is not an option of a receiver: it may be one of {}", OPTIONS.join(", "));
@@ -125,7 +127,7 @@ mod tests {
             (connection("hooks.example.com", &[], &[]), "is not a URL"),
             (connection("ftp://hooks.example.com", &[], &[]), "is not a URL"),
             (connection("https://u:hush@hooks.example.com", &[], &[]), "among the secrets"),
-            (connection("https://other.example.com/hook", &[], &[]), "alerts.hosts does not allow"),
+            (connection("https://other.example.com/hook", &[], &[]), "http.allowed_hosts does not allow"),
             (connection("https://hooks.example.com", &[("format", "sms")], &[]), "options.format is not known"),
             (connection("https://hooks.example.com", &[("form", "slack")], &[]), "options.\"form\""),
             (connection("https://hooks.example.com", &[], &[("password", "hush")]), "secrets.\"password\""),
