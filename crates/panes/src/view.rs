@@ -36,6 +36,9 @@ pub struct View {
     pub metrics: BTreeMap<String, MetricView>,
     /// Tables that are kept up to date, by name.
     pub keyed: BTreeMap<String, KeyedTableView>,
+    /// What these tables have taken in besides messages, once they are where the archive and the imports are; until then they are as an
+    /// earlier process has left them.
+    pub keyed_imports: BTreeMap<String, KeyedImports>,
     /// Of each topic that has one, the watermark of its last commit, by table name: what `marca_dagua()` gives.
     pub committed_watermarks: BTreeMap<String, Watermark>,
     /// Of the process: the same in each view, and written to between views too.
@@ -50,17 +53,41 @@ impl View {
     }
 
     /// What is committed, and nothing else: topics without what waits for its commit, and metrics as they were then. Metrics of which that
-    /// is not known are left out.
+    /// is not known are left out, and so are tables that are still brought up to date after a start.
     pub fn at_commit(&self) -> Self {
         let topic = |topic: &TopicView| TopicView { tail: Arc::from([]), ..topic.clone() };
+        let owned = |(name, view): (&String, &KeyedTableView)| (name.clone(), view.clone());
         let metric = |metric: &MetricView| {
             Some(MetricView { open: Arc::clone(metric.open_at_commit.as_ref()?), ..metric.clone() })
         };
         Self {
             topics: self.topics.iter().map(|(name, view)| (name.clone(), topic(view))).collect(),
             metrics: self.metrics.iter().filter_map(|(name, view)| Some((name.clone(), metric(view)?))).collect(),
+            keyed: self.keyed.iter().filter(|(name, _)| self.is_up_to_date(name)).map(owned).collect(),
             ..self.clone()
         }
+    }
+
+    /// Whether a table has been brought to where the archive is, or fails and shows that.
+    fn is_up_to_date(&self, table: &str) -> bool {
+        self.keyed_imports.contains_key(table) || self.keyed.get(table).is_some_and(|view| view.failure.is_some())
+    }
+
+    /// This view with the rows that tables had right before their last import, and with those right after it; none if no table has taken
+    /// one in since `seen`.
+    pub fn around_imports(&self, seen: &Self) -> Option<[Self; 2]> {
+        let is_known = |name: &str, count: u64| seen.keyed_imports.get(name).is_none_or(|known| known.count == count);
+        let mut around = None;
+        for (name, imports) in self.keyed_imports.iter().filter(|(name, imports)| !is_known(name, imports.count)) {
+            let Some(last) = &imports.last else { continue };
+            let views = around.get_or_insert_with(|| [self.clone(), self.clone()]);
+            for (view, rows) in views.iter_mut().zip(last) {
+                if let Some(table) = view.keyed.get_mut(name) {
+                    table.rows = Arc::clone(rows);
+                }
+            }
+        }
+        around
     }
 }
 
@@ -134,6 +161,15 @@ pub struct KeyedTableView {
     pub since_ms: Option<i64>,
     /// Why nothing is added any more, if so.
     pub failure: Option<MetricFailure>,
+}
+
+/// The imports, and the repairs, that a table has taken in since the process began: what changes by them is not news.
+#[derive(Debug, Clone, Default)]
+pub struct KeyedImports {
+    /// How often.
+    pub count: u64,
+    /// The table's rows right before the last time, and right after it.
+    pub last: Option<[Arc<dyn TableProvider>; 2]>,
 }
 
 /// A metric that fails on its data is set aside alone: what it has published stays, and nothing is added.

@@ -19,7 +19,7 @@ use vitral_store::alerts::{AlertLog, AlertReceiver, Episodes, Silences, Transiti
 use vitral_store::{Histories, HistoryReceiver, Location};
 
 use self::evaluation::Last;
-use crate::corrections::corrections;
+use crate::corrections::Corrections;
 use crate::destinations::{Destination, Notifiers};
 use crate::error::ReactError;
 use crate::found::Found;
@@ -78,11 +78,7 @@ pub struct Alerts {
     last: BTreeMap<String, Last>,
     /// The committed view and the imported rows that were evaluated last.
     evaluated: Option<(Arc<View>, Arc<Histories>)>,
-    /// Corrections of the past before this start, until every alert has taken them in.
-    corrected: Option<String>,
-    /// Alerts that have not: what they find first is of the past.
-    uncorrected: BTreeSet<String>,
-    is_correction_known: bool,
+    corrections: Corrections,
     episodes: Episodes,
     silences: Silences,
     silences_seen: Option<Instant>,
@@ -120,9 +116,7 @@ impl Alerts {
             states: BTreeMap::new(),
             last: BTreeMap::new(),
             evaluated: None,
-            corrected: None,
-            uncorrected: BTreeSet::new(),
-            is_correction_known: false,
+            corrections: Corrections::default(),
             episodes: Episodes::default(),
             silences_seen: None,
             shown,
@@ -151,18 +145,9 @@ impl Alerts {
     async fn open(&mut self) -> Result<(), ReactError> {
         let log = AlertLog::open(&self.inputs.store).await?;
         let (transitions, deliveries) = log.read().await?;
-        if !self.is_correction_known {
-            let corrected = corrections(&self.inputs.catalog, &self.inputs.store).await?;
-            if log.corrections().await?.as_deref() != Some(&corrected) {
-                let alerts = self.inputs.catalog.alerts().map(|(view, _)| view.name.clone());
-                (self.corrected, self.uncorrected) = (Some(corrected), alerts.collect());
-            }
-            self.is_correction_known = true;
-        }
+        self.corrections.look_once(&self.inputs.catalog, &self.inputs.store, &log).await?;
         self.states.clear();
-        for transition in &transitions {
-            self.states.entry(transition.alert.clone()).or_default().apply(transition);
-        }
+        transitions.iter().for_each(|transition| self.apply(transition));
         self.last.clear();
         self.evaluated = None;
         self.episodes = Episodes::of(&transitions, &deliveries);
@@ -171,6 +156,14 @@ impl Alerts {
         let removed = self.removed();
         self.commit(removed).await?;
         self.show()
+    }
+
+    /// How long ago it was is known by the clock on the wall alone, if an earlier process has made it; what seems to lie ahead is of now.
+    fn apply(&mut self, transition: &Transition) {
+        let clock = &self.inputs.clock;
+        let age_ms = clock.now_ms().saturating_sub(transition.at_ms).max(0);
+        let steady_ms = clock.steady_ms().saturating_sub(age_ms);
+        self.states.entry(transition.alert.clone()).or_default().apply(transition, steady_ms);
     }
 
     /// What alerts that the catalog does not have any more leave behind.
@@ -188,7 +181,8 @@ impl Alerts {
     }
 
     fn moment(&self, is_past: bool, versions: String) -> Moment {
-        Moment { now_ms: self.inputs.clock.now_ms(), is_past, versions }
+        let clock = &self.inputs.clock;
+        Moment { now_ms: clock.now_ms(), steady_ms: clock.steady_ms(), is_past, versions }
     }
 
     /// One commit of what was decided; only what is committed counts.
@@ -203,7 +197,7 @@ impl Alerts {
             return Err(error.into());
         }
         for transition in &transitions {
-            self.states.entry(transition.alert.clone()).or_default().apply(transition);
+            self.apply(transition);
             self.episodes.add(transition);
             self.outbox.add(transition);
         }

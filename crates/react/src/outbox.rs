@@ -12,7 +12,7 @@ use chrono::Utc;
 use chrono_tz::Tz;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
-use vitral_connect::{Notifier, RetryPolicy, retry, with_causes};
+use vitral_connect::{ConnectError, Notification, Notifier, RetryPolicy, retry, with_causes};
 use vitral_store::alerts::{Delivered, Transition};
 
 use crate::destinations::{Destination, Notifiers};
@@ -20,6 +20,8 @@ use crate::words::notification;
 
 /// One that is away is tried again, at last once a minute, for as long as it takes.
 const RETRIES: RetryPolicy = RetryPolicy::endless(Duration::from_secs(1), Duration::from_secs(60));
+/// Notifiers have shorter limits of their own; this one holds for any of them.
+const ATTEMPT_MAX: Duration = Duration::from_secs(120);
 /// How many notifications of a destination are kept in memory; the others wait in the table.
 const WAITING_MAX: usize = 1_000;
 /// How many are handed to a delivery at once.
@@ -38,6 +40,14 @@ pub(crate) struct Outbox {
     busy: BTreeSet<String>,
     deliveries: JoinSet<String>,
     accepted: (mpsc::Sender<Delivered>, mpsc::Receiver<Delivered>),
+    pace: Pace,
+}
+
+/// How attempts are made.
+#[derive(Debug, Clone, Copy)]
+struct Pace {
+    retries: RetryPolicy,
+    attempt_max: Duration,
 }
 
 impl Outbox {
@@ -50,6 +60,7 @@ impl Outbox {
             busy: BTreeSet::new(),
             deliveries: JoinSet::new(),
             accepted: mpsc::channel(ACCEPTED_MAX),
+            pace: Pace { retries: RETRIES, attempt_max: ATTEMPT_MAX },
         }
     }
 
@@ -116,7 +127,8 @@ impl Outbox {
             let handed = waiting.drain(..waiting.len().min(HANDED_MAX)).collect();
             let notifier = self.notifiers.get(&Destination::parse(destination)).map(Arc::clone);
             self.busy.insert(destination.clone());
-            self.deliveries.spawn(deliver(destination.clone(), notifier, handed, self.zone, self.accepted.0.clone()));
+            let delivery = Delivery { destination: destination.clone(), notifier, zone: self.zone, pace: self.pace };
+            self.deliveries.spawn(delivery.run(handed, self.accepted.0.clone()));
         }
     }
 
@@ -139,48 +151,59 @@ impl Outbox {
     }
 }
 
-/// Delivers in order; a destination that is away keeps the rest waiting.
-async fn deliver(
+/// What is handed to one destination.
+struct Delivery {
     destination: String,
+    /// None if the configuration does not have it any more.
     notifier: Option<Arc<dyn Notifier>>,
-    handed: Vec<Transition>,
     zone: Tz,
-    accepted: mpsc::Sender<Delivered>,
-) -> String {
-    for transition in handed {
-        let notification = notification(&transition, zone);
-        let attempts = AtomicI64::new(0);
-        let refusal = match &notifier {
-            None => Some("the configuration does not have this connection any more".to_owned()),
-            Some(notifier) => {
-                let attempt = || async {
-                    let attempt = attempts.fetch_add(1, Ordering::SeqCst) + 1;
-                    let outcome = notifier.deliver(&notification).await;
-                    if let Err(error) = &outcome {
-                        let error = with_causes(error);
-                        tracing::warn!(
-                            id = notification.id,
-                            destination,
-                            attempt,
-                            error,
-                            "a notification was not accepted"
-                        );
-                    }
-                    outcome
-                };
-                retry(&RETRIES, attempt).await.err().map(|error| with_causes(&error))
-            }
-        };
-        let delivered = Delivered {
-            id: notification.id,
-            destination: destination.clone(),
-            at_ms: Utc::now().timestamp_millis(),
-            refusal,
-            attempts: attempts.load(Ordering::SeqCst),
-        };
-        if accepted.send(delivered).await.is_err() {
-            break;
-        }
-    }
-    destination
+    pace: Pace,
 }
+
+impl Delivery {
+    /// Delivers in order; a destination that is away keeps the rest waiting.
+    async fn run(self, handed: Vec<Transition>, accepted: mpsc::Sender<Delivered>) -> String {
+        for transition in handed {
+            let notification = notification(&transition, self.zone);
+            let attempts = AtomicI64::new(0);
+            let refusal = match &self.notifier {
+                None => Some("the configuration does not have this connection any more".to_owned()),
+                Some(notifier) => {
+                    let attempt = || self.attempt(&**notifier, &notification, &attempts);
+                    retry(&self.pace.retries, attempt).await.err().map(|error| with_causes(&error))
+                }
+            };
+            let delivered = Delivered {
+                id: notification.id,
+                destination: self.destination.clone(),
+                at_ms: Utc::now().timestamp_millis(),
+                refusal,
+                attempts: attempts.load(Ordering::SeqCst),
+            };
+            if accepted.send(delivered).await.is_err() {
+                break;
+            }
+        }
+        self.destination
+    }
+
+    async fn attempt(
+        &self,
+        notifier: &dyn Notifier,
+        notification: &Notification,
+        attempts: &AtomicI64,
+    ) -> Result<(), ConnectError> {
+        let attempt = attempts.fetch_add(1, Ordering::SeqCst) + 1;
+        let limit = self.pace.attempt_max;
+        let outcome = tokio::time::timeout(limit, notifier.deliver(notification)).await;
+        let outcome = outcome.unwrap_or_else(|_| Err(ConnectError::outage(format!("no answer within {limit:?}"))));
+        if let Err(error) = &outcome {
+            let (id, destination, error) = (&notification.id, &self.destination, with_causes(error));
+            tracing::warn!(id, destination, attempt, error, "a notification was not accepted");
+        }
+        outcome
+    }
+}
+
+#[cfg(test)]
+mod tests;

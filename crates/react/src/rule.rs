@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use chrono::NaiveTime;
-use vitral_catalog::{Audience, Catalog, Needs, Position, View};
+use vitral_catalog::{Audience, Catalog, Name, Needs, Position, View};
 use vitral_connect::with_causes;
 use vitral_query::{QueryError, ReadPoint, Reader, RowStream};
 
@@ -57,6 +57,16 @@ impl Rule {
             Ok(Arc::new(Self { policy, kind, is_steady, needs, view: view.clone() }))
         });
         rules.collect()
+    }
+
+    /// Why rows of what it reads are missing, if some are known to be: a key that is not among the others has not left them.
+    pub fn failure_of_input(&self, point: &ReadPoint) -> Option<String> {
+        self.needs.names.iter().find_map(|name| {
+            let (Name::Table(name) | Name::Newest(name)) = name else { return None };
+            let of_metric = || point.view.metrics.get(name)?.known_failure();
+            let failure = of_metric().or_else(|| point.view.keyed.get(name)?.failure.clone())?;
+            Some(format!("{name} lacks rows: {}", failure.reason))
+        })
     }
 
     /// Runs the query.

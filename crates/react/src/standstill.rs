@@ -1,9 +1,9 @@
 //! The alert of the engine itself: a topic's committed watermark stands still though its partitions have more to read.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use vitral_panes::view::View;
-use vitral_schemas::health::PartitionHealth;
+use vitral_schemas::health::TopicHealth;
 
 use crate::found::Found;
 
@@ -15,28 +15,39 @@ pub(crate) const STILL_MS: i64 = 120_000;
 pub(crate) struct Standstill(BTreeMap<String, (Option<i64>, i64)>);
 
 impl Standstill {
-    /// The topics that stand still now; `steady_ms` never steps back.
-    pub fn look(&mut self, view: &View, steady_ms: i64) -> Found {
-        let mut found = Vec::new();
-        for (topic, health) in view.health.topics() {
+    /// The topics that stand still now; `steady_ms` never steps back. Of those that an earlier look, or an earlier process, has `found`, it
+    /// must be known that they have moved.
+    pub fn look(&mut self, view: &View, steady_ms: i64, found: &BTreeSet<String>) -> Found {
+        let health = view.health.topics();
+        let mut still = Vec::new();
+        let unknown = found.iter().filter(|topic| !health.contains_key(*topic));
+        still.extend(unknown.map(|topic| (topic.clone(), "{}".to_owned())));
+        for (topic, health) in health {
             let watermark_ms = view.committed_watermarks.get(&topic).map(|watermark| watermark.ms());
-            let behind: i64 = health.partitions.values().map(behind).sum();
-            let known = self.0.entry(topic.clone()).or_insert((watermark_ms, steady_ms));
-            if known.0 != watermark_ms || behind == 0 {
+            let behind = behind(&health);
+            let since_ms = if found.contains(&topic) { steady_ms - STILL_MS } else { steady_ms };
+            let known = self.0.entry(topic.clone()).or_insert((watermark_ms, since_ms));
+            let has_moved = known.0 != watermark_ms || behind == Some(0);
+            if has_moved {
                 *known = (watermark_ms, steady_ms);
-            } else if steady_ms - known.1 >= STILL_MS {
+            }
+            let stands = !has_moved && steady_ms - known.1 >= STILL_MS;
+            if stands && (behind.is_some() || found.contains(&topic)) {
                 let row =
                     serde_json::json!({ "topico": topic, "marca_dagua_ms": watermark_ms, "mensagens_por_ler": behind });
-                found.push((topic, row.to_string()));
+                still.push((topic, row.to_string()));
             }
         }
-        Found::of_rows(found)
+        Found::of_rows(still)
     }
 }
 
-/// How many messages a partition has that were not read.
-fn behind(partition: &PartitionHealth) -> i64 {
-    partition.end.map_or(0, |end| (end - partition.position).max(0))
+/// How many messages a topic has that were not read; none if that is not known of all partitions.
+fn behind(topic: &TopicHealth) -> Option<i64> {
+    if topic.partitions.is_empty() {
+        return None;
+    }
+    topic.partitions.values().map(|partition| Some((partition.end? - partition.position).max(0))).sum()
 }
 
 #[cfg(test)]
@@ -44,6 +55,7 @@ mod tests {
     use std::time::Instant;
 
     use vitral_schemas::event_time::Watermark;
+    use vitral_schemas::health::PartitionHealth;
 
     use super::*;
 
@@ -59,15 +71,30 @@ mod tests {
 
     #[test]
     fn a_topic_stands_still_only_while_it_has_more_to_read() {
-        let mut standstill = Standstill::default();
+        let (mut standstill, none) = (Standstill::default(), BTreeSet::new());
         let keys = |found: Found| found.keys().map(str::to_owned).collect::<Vec<_>>();
-        assert!(keys(standstill.look(&view(5, 20), 0)).is_empty());
-        assert!(keys(standstill.look(&view(5, 20), STILL_MS - 1)).is_empty());
-        let found = standstill.look(&view(5, 20), STILL_MS);
+        assert!(keys(standstill.look(&view(5, 20), 0, &none)).is_empty());
+        assert!(keys(standstill.look(&view(5, 20), STILL_MS - 1, &none)).is_empty());
+        let found = standstill.look(&view(5, 20), STILL_MS, &none);
         assert!(found.content("eventos").contains("\"mensagens_por_ler\":10"), "{}", found.content("eventos"));
         assert_eq!(keys(found), ["eventos"]);
-        assert!(keys(standstill.look(&view(6, 20), STILL_MS + 1)).is_empty(), "it has moved");
-        assert!(keys(standstill.look(&view(6, 10), 9 * STILL_MS)).is_empty(), "there is nothing to read");
-        assert!(keys(standstill.look(&view(6, 20), 9 * STILL_MS + 1)).is_empty(), "new messages have just come");
+        assert!(keys(standstill.look(&view(6, 20), STILL_MS + 1, &none)).is_empty(), "it has moved");
+        assert!(keys(standstill.look(&view(6, 10), 9 * STILL_MS, &none)).is_empty(), "there is nothing to read");
+        assert!(keys(standstill.look(&view(6, 20), 9 * STILL_MS + 1, &none)).is_empty(), "new messages have just come");
+    }
+
+    #[test]
+    fn a_start_does_not_end_what_an_earlier_process_has_found() {
+        let found = BTreeSet::from(["eventos".to_owned()]);
+        let keys = |found: Found| found.keys().map(str::to_owned).collect::<Vec<_>>();
+        let mut standstill = Standstill::default();
+        assert_eq!(keys(standstill.look(&View::default(), 0, &found)), ["eventos"], "nothing is known of it yet");
+        assert_eq!(keys(standstill.look(&view(5, 20), 1, &found)), ["eventos"], "it has more to read");
+        assert!(keys(standstill.look(&view(6, 20), 2, &found)).is_empty(), "it has moved");
+        let unread = view(6, 20);
+        unread.health.topic("eventos", |topic| topic.partitions.clear());
+        let mut standstill = Standstill::default();
+        assert_eq!(keys(standstill.look(&unread, 0, &found)), ["eventos"], "its partitions are not known yet");
+        assert!(keys(standstill.look(&view(6, 10), 1, &found)).is_empty(), "there is nothing to read");
     }
 }

@@ -26,6 +26,8 @@ pub struct Policy {
 pub struct Moment {
     /// In milliseconds since the epoch.
     pub now_ms: i64,
+    /// The same on a clock that nobody sets: lengths of time are measured by it.
+    pub steady_ms: i64,
     /// What comes in now is of the past: rows were corrected or imported.
     pub is_past: bool,
     /// What had been read, as JSON.
@@ -42,6 +44,8 @@ pub struct AlertState {
     failure: Option<Failure>,
     /// When a report was last made, or the alert began.
     last_ms: Option<i64>,
+    /// The day of the last report.
+    last_day: Option<String>,
 }
 
 /// A key that is among the rows.
@@ -52,7 +56,8 @@ struct Keyed {
     fires: bool,
     hush: Option<Hush>,
     recipients: Vec<String>,
-    notified_ms: i64,
+    /// When it came in, while it is pending, or was last notified of; on the steady clock.
+    counts_from_ms: i64,
     repeats: usize,
 }
 
@@ -63,8 +68,8 @@ struct Failure {
 }
 
 impl AlertState {
-    /// Takes in a transition that is committed.
-    pub fn apply(&mut self, transition: &Transition) {
+    /// Takes in a transition that is committed, and when it was made on the steady clock.
+    pub fn apply(&mut self, transition: &Transition, steady_ms: i64) {
         use TransitionKind::{
             Began, Failed, Fired, Notified, Pending, Recovered, Repeated, Reported, Resolved, Withdrawn,
         };
@@ -72,7 +77,7 @@ impl AlertState {
         let Transition { key, episode, at_ms, since_ms, destinations, hush, .. } = transition;
         match transition.kind {
             Began => (self.has_begun, self.last_ms) = (true, Some(*at_ms)),
-            Reported => self.last_ms = Some(*at_ms),
+            Reported => (self.last_ms, self.last_day) = (Some(*at_ms), Some(key.clone())),
             Pending | Fired => {
                 let keyed = Keyed {
                     episode: *episode,
@@ -80,7 +85,7 @@ impl AlertState {
                     fires: transition.kind == Fired,
                     hush: *hush,
                     recipients: destinations.clone(),
-                    notified_ms: *at_ms,
+                    counts_from_ms: steady_ms,
                     repeats: 0,
                 };
                 self.keys.insert(key.clone(), keyed);
@@ -88,7 +93,7 @@ impl AlertState {
             Notified | Repeated => {
                 if let Some(keyed) = self.keys.get_mut(key) {
                     keyed.repeats += usize::from(transition.kind == Repeated);
-                    (keyed.hush, keyed.recipients, keyed.notified_ms) = (None, destinations.clone(), *at_ms);
+                    (keyed.hush, keyed.recipients, keyed.counts_from_ms) = (None, destinations.clone(), steady_ms);
                 }
             }
             Withdrawn | Resolved => drop(self.keys.remove(key)),
@@ -107,18 +112,33 @@ impl AlertState {
         self.has_begun
     }
 
-    /// When a report was last made, or began.
-    pub fn last_ms(&self) -> Option<i64> {
-        self.last_ms
+    /// When a report was last made, or began; never after `now_ms`: then the clock was wrong, and was set back since.
+    pub fn last_ms(&self, now_ms: i64) -> Option<i64> {
+        self.last_ms.map(|last_ms| last_ms.min(now_ms))
+    }
+
+    /// The clock was set back behind what was done last: from here on it counts from now.
+    pub fn forget_future(&mut self, now_ms: i64) {
+        self.last_ms = self.last_ms(now_ms);
+    }
+
+    /// The day of the last report.
+    pub fn last_day(&self) -> Option<&str> {
+        self.last_day.as_deref()
+    }
+
+    /// The keys that are among the rows.
+    pub fn keys(&self) -> impl Iterator<Item = &str> {
+        self.keys.keys().map(String::as_str)
     }
 
     /// Whether something follows from the time alone.
-    pub fn is_due(&self, policy: &Policy, now_ms: i64) -> bool {
+    pub fn is_due(&self, policy: &Policy, steady_ms: i64) -> bool {
         self.keys.values().any(|keyed| match (keyed.fires, policy.repeat_ms) {
-            (false, _) => now_ms - keyed.since_ms >= policy.after_ms,
+            (false, _) => steady_ms - keyed.counts_from_ms >= policy.after_ms,
             // A silence may have ended.
             (true, _) if keyed.hush == Some(Hush::Silence) => true,
-            (true, Some(repeat_ms)) => !keyed.recipients.is_empty() && now_ms - keyed.notified_ms >= repeat_ms,
+            (true, Some(repeat_ms)) => !keyed.recipients.is_empty() && steady_ms - keyed.counts_from_ms >= repeat_ms,
             (true, None) => false,
         })
     }
@@ -148,7 +168,7 @@ impl AlertState {
                     fires: false,
                     hush: is_past.then_some(Hush::Past),
                     recipients: Vec::new(),
-                    notified_ms: moment.now_ms,
+                    counts_from_ms: moment.steady_ms,
                     repeats: 0,
                 },
             };
@@ -234,10 +254,11 @@ impl Maker<'_> {
     /// A key that is among the rows.
     fn present(&mut self, key: &str, keyed: &Keyed, is_new: bool, found: &Found, is_hushed: &dyn Fn(&str) -> bool) {
         use TransitionKind::{Fired, Notified, Pending, Repeated};
-        let (policy, now_ms) = (self.policy, self.moment.now_ms);
+        let policy = self.policy;
         let has_anybody = !policy.destinations.is_empty();
-        let is_ripe = now_ms - keyed.since_ms >= policy.after_ms;
-        let is_again = policy.repeat_ms.is_some_and(|repeat_ms| now_ms - keyed.notified_ms >= repeat_ms);
+        let passed_ms = self.moment.steady_ms - keyed.counts_from_ms;
+        let is_ripe = passed_ms >= policy.after_ms;
+        let is_again = policy.repeat_ms.is_some_and(|repeat_ms| passed_ms >= repeat_ms);
         let kind = match keyed {
             Keyed { fires: false, .. } if is_ripe => Fired,
             Keyed { fires: false, .. } if is_new => Pending,

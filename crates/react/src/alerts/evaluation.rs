@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use chrono::NaiveTime;
 use tokio::task::JoinSet;
 use vitral_panes::view::View;
 use vitral_query::{Principal, QueryError, ReadPoint, Reader, State};
@@ -10,12 +11,12 @@ use vitral_schemas::event_time::Watermark;
 use vitral_store::Histories;
 use vitral_store::alerts::Transition;
 
-use super::Alerts;
+use super::{AlertInputs, Alerts};
 use crate::error::ReactError;
 use crate::found::{Found, read_report};
 use crate::report;
 use crate::rule::{Kind, Rule, is_not_there_yet, reason};
-use crate::state::{Moment, Policy};
+use crate::state::{AlertState, Moment, Policy};
 
 /// What reads a clock or a file is looked at this often, even if no row has changed.
 const UNSTEADY_EVERY_MS: i64 = 10_000;
@@ -48,19 +49,28 @@ impl Alerts {
         if !view.ready {
             return Ok(());
         }
+        let now_ms = self.inputs.clock.now_ms();
+        self.states.values_mut().for_each(|state| state.forget_future(now_ms));
         let committed = Arc::new(view.at_commit());
         let histories = Arc::clone(&self.inputs.histories.borrow());
         // What was imported since is of the past: its effect is found on the rows of before, and nobody is notified.
-        if let Some((before, imported)) = self.evaluated.clone()
-            && !Arc::ptr_eq(&imported, &histories)
-        {
-            self.evaluate_on(&self.point(before, &histories), true).await?;
+        if let Some((before, imported)) = self.evaluated.clone() {
+            if !Arc::ptr_eq(&imported, &histories) {
+                self.evaluate_on(&self.point(Arc::clone(&before), &histories), true).await?;
+                self.corrections.changed(self.inputs.clock.steady_ms());
+            }
+            if let Some([without, with]) = committed.around_imports(&before) {
+                self.evaluate_on(&self.point(Arc::new(without), &histories), false).await?;
+                self.evaluate_on(&self.point(Arc::new(with), &histories), true).await?;
+                self.corrections.changed(self.inputs.clock.steady_ms());
+            }
         }
         self.evaluate_on(&self.point(Arc::clone(&committed), &histories), false).await?;
-        if let (Some(corrected), Some(log)) = (self.corrected.take_if(|_| self.uncorrected.is_empty()), &self.log) {
-            log.set_corrections(&corrected).await?;
-        }
         self.evaluated = Some((committed, histories));
+        if let Some(log) = &self.log {
+            let AlertInputs { catalog, store, clock, .. } = &self.inputs;
+            self.corrections.keep(catalog, store, log, clock.steady_ms()).await?;
+        }
         self.look_for_standstill(&view).await
     }
 
@@ -94,7 +104,7 @@ impl Alerts {
                 continue;
             }
             let name = &rule.policy.alert;
-            let is_past = is_past || self.uncorrected.contains(name);
+            let is_past = is_past || self.corrections.lack(name);
             transitions.extend(self.follow(&rule, &outcome, point, is_past));
             evaluated.insert(name.clone());
             let last = Last {
@@ -110,7 +120,7 @@ impl Alerts {
         }
         transitions.extend(self.due(point, &evaluated));
         self.commit(transitions).await?;
-        self.uncorrected.retain(|name| !evaluated.contains(name));
+        self.corrections.taken_in(&evaluated);
         Ok(())
     }
 
@@ -118,14 +128,11 @@ impl Alerts {
     fn is_to_run(&self, rule: &Rule, point: &ReadPoint, steady_ms: i64) -> bool {
         let last = self.last.get(&rule.policy.alert);
         if let Kind::Report { at } = rule.kind {
-            let state = self.states.get(&rule.policy.alert);
-            let Some(last_ms) = state.and_then(|state| state.last_ms()) else { return false };
-            let is_tried = state.is_some_and(|state| state.is_failing())
-                && last.is_some_and(|last| steady_ms - last.steady_ms < REPORT_RETRY_MS);
-            let zone = self.inputs.settings.time_zone;
+            let Some(state) = self.states.get(&rule.policy.alert) else { return false };
+            let is_tried = state.is_failing() && last.is_some_and(|last| steady_ms - last.steady_ms < REPORT_RETRY_MS);
             return !rule.policy.destinations.is_empty()
                 && !is_tried
-                && report::due(at, zone, point.now_ms, last_ms).is_some();
+                && self.day_due(at, state, point.now_ms).is_some();
         }
         let Some(last) = last else { return true };
         last.read != State::of_rows_read(point, &rule.needs)
@@ -140,11 +147,9 @@ impl Alerts {
         match outcome {
             Outcome::Found(found) => self.step(&rule.policy, found, &moment),
             Outcome::Report { rows, content } => {
-                let (Kind::Report { at }, Some(last_ms)) = (&rule.kind, state.last_ms()) else { return Vec::new() };
-                let Some(day) = report::due(*at, self.inputs.settings.time_zone, point.now_ms, last_ms) else {
-                    return Vec::new();
-                };
-                state.report(&rule.policy, &moment, &day.to_string(), *rows, content.clone())
+                let Kind::Report { at } = rule.kind else { return Vec::new() };
+                let Some(day) = self.day_due(at, &state, point.now_ms) else { return Vec::new() };
+                state.report(&rule.policy, &moment, &day, *rows, content.clone())
             }
             Outcome::Failed(reason) => {
                 if !state.is_failing() {
@@ -158,6 +163,12 @@ impl Alerts {
             }
             Outcome::NotThereYet => Vec::new(),
         }
+    }
+
+    /// The day whose report is to be made now; no day has two in a row, even if the clock is set back.
+    fn day_due(&self, at: NaiveTime, state: &AlertState, now_ms: i64) -> Option<String> {
+        let day = report::due(at, self.inputs.settings.time_zone, now_ms, state.last_ms(now_ms)?)?.to_string();
+        (state.last_day() != Some(&day)).then_some(day)
     }
 
     fn step(&self, policy: &Policy, found: &Found, moment: &Moment) -> Vec<Transition> {
@@ -182,7 +193,7 @@ impl Alerts {
             };
             let last = self.last.get(&rule.policy.alert).filter(|_| !evaluated.contains(&rule.policy.alert));
             let (Some(state), Some(found)) = (state, last.and_then(|last| last.found.as_ref())) else { continue };
-            if state.is_due(&rule.policy, moment.now_ms) {
+            if state.is_due(&rule.policy, moment.steady_ms) {
                 let moment = Moment { versions: versions(rule, point), ..moment.clone() };
                 transitions.extend(self.step(&rule.policy, found, &moment));
             }
@@ -191,13 +202,20 @@ impl Alerts {
     }
 
     async fn look_for_standstill(&mut self, view: &View) -> Result<(), ReactError> {
-        let found = self.standstill.look(view, self.inputs.clock.steady_ms());
+        let state = self.states.get(&self.standstill_policy.alert);
+        let is_topic = |key: &&str| self.inputs.catalog.topics.iter().any(|topic| topic.name == *key);
+        let firing: BTreeSet<String> =
+            state.iter().flat_map(|state| state.keys()).filter(is_topic).map(str::to_owned).collect();
+        let found = self.standstill.look(view, self.inputs.clock.steady_ms(), &firing);
         let transitions = self.step(&self.standstill_policy, &found, &self.moment(false, "{}".to_owned()));
         self.commit(transitions).await
     }
 }
 
 async fn run(reader: Arc<Reader>, rule: Arc<Rule>, point: ReadPoint) -> (Arc<Rule>, Outcome) {
+    if let Some(reason) = rule.failure_of_input(&point) {
+        return (rule, Outcome::Failed(reason));
+    }
     let work = reader.bounded(async {
         let rows = rule.run(&reader, &point).await?;
         match &rule.kind {
@@ -212,7 +230,8 @@ async fn run(reader: Arc<Reader>, rule: Arc<Rule>, point: ReadPoint) -> (Arc<Rul
         }
     });
     let outcome = match work.await {
-        Ok(outcome) => outcome,
+        // Now that its open windows were computed, more may be known of a metric.
+        Ok(outcome) => rule.failure_of_input(&point).map_or(outcome, Outcome::Failed),
         Err(error) if is_not_there_yet(&error) => Outcome::NotThereYet,
         Err(error) => Outcome::Failed(reason(&error)),
     };

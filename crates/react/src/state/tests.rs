@@ -12,6 +12,8 @@ struct World {
     state: AlertState,
     policy: Policy,
     hushed: Cell<bool>,
+    /// By how much the clock on the wall was set wrong.
+    wrong_ms: i64,
 }
 
 impl World {
@@ -23,16 +25,16 @@ impl World {
             repeat_ms,
             destinations: vec!["operacao/alertas".to_owned()],
         };
-        let mut world = Self { state: AlertState::default(), policy, hushed: Cell::new(false) };
+        let mut world = Self { state: AlertState::default(), policy, hushed: Cell::new(false), wrong_ms: 0 };
         world.step(0, &[]);
         world
     }
 
     fn step_on(&mut self, now_ms: i64, keys: &[&str], is_past: bool) -> Vec<Transition> {
         let found = Found::of_rows(keys.iter().map(|key| ((*key).to_owned(), "{}".to_owned())));
-        let moment = Moment { now_ms, is_past, versions: String::new() };
+        let moment = Moment { now_ms: now_ms + self.wrong_ms, steady_ms: now_ms, is_past, versions: String::new() };
         let made = self.state.step(&self.policy, &found, &moment, &|_| self.hushed.get());
-        made.iter().for_each(|transition| self.state.apply(transition));
+        made.iter().for_each(|transition| self.state.apply(transition, now_ms));
         made
     }
 
@@ -85,6 +87,31 @@ fn what_fires_is_told_again() {
 }
 
 #[test]
+fn lengths_of_time_do_not_follow_a_clock_that_is_set() {
+    for wrong_ms in [-3_600 * SECOND, 3_600 * SECOND] {
+        let mut world = World::new(120 * SECOND, Some(60 * SECOND));
+        world.step(SECOND, &["p1"]);
+        world.wrong_ms = wrong_ms;
+        assert!(world.step(120 * SECOND, &["p1"]).is_empty(), "not yet");
+        assert_eq!(world.step(121 * SECOND, &["p1"]), sent("ruptura/p1/2/disparo"));
+        world.wrong_ms = -wrong_ms;
+        assert!(world.step(180 * SECOND, &["p1"]).is_empty(), "not again yet");
+        assert_eq!(world.step(181 * SECOND, &["p1"]), sent("ruptura/p1/2/repeticao-1"));
+    }
+}
+
+#[test]
+fn a_report_that_was_made_ahead_of_time_does_not_hold_up_those_of_a_corrected_clock() {
+    let mut world = World::new(0, None);
+    let moment = Moment { now_ms: 900 * SECOND, ..Moment::default() };
+    let made = world.state.report(&world.policy, &moment, "2030-01-01", 1, "[]".to_owned());
+    made.iter().for_each(|transition| world.state.apply(transition, 0));
+    assert_eq!((world.state.last_ms(901 * SECOND), world.state.last_day()), (Some(900 * SECOND), Some("2030-01-01")));
+    world.state.forget_future(5 * SECOND);
+    assert_eq!(world.state.last_ms(901 * SECOND), Some(5 * SECOND));
+}
+
+#[test]
 fn a_new_alert_and_a_correction_are_silent_for_the_past() {
     let mut world = World::new(0, Some(60 * SECOND));
     world.state = AlertState::default();
@@ -117,7 +144,7 @@ fn a_failure_neither_fires_nor_resolves() {
     let moment = Moment { now_ms: 2 * SECOND, ..Moment::default() };
     let failed = world.state.fail(&world.policy, &moment, "a cast fails");
     assert_eq!((failed.len(), failed[0].kind, failed[0].content.as_str()), (1, TransitionKind::Failed, "a cast fails"));
-    failed.iter().for_each(|transition| world.state.apply(transition));
+    failed.iter().for_each(|transition| world.state.apply(transition, 2 * SECOND));
     assert!(world.state.fail(&world.policy, &moment, "a cast fails").is_empty(), "it is said once");
     let after = world.step_on(3 * SECOND, &["p1"], false);
     assert_eq!(after.iter().map(|made| made.kind).collect::<Vec<_>>(), [TransitionKind::Recovered]);
@@ -146,8 +173,8 @@ proptest! {
             if dies {
                 // The next start knows what was committed, and that alone.
                 let mut again = AlertState::default();
-                again.apply(&Transition { kind: TransitionKind::Began, ..log_start() });
-                log.iter().for_each(|transition| again.apply(transition));
+                again.apply(&Transition { kind: TransitionKind::Began, ..log_start() }, 0);
+                log.iter().for_each(|transition| again.apply(transition, transition.at_ms));
                 world.state = again;
             }
         }

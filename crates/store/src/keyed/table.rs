@@ -131,10 +131,14 @@ impl KeyedTable {
         Ok(())
     }
 
+    /// Whether the history has changed since it was taken in.
+    pub async fn lacks_imports(&self, history: &History) -> Result<bool, StoreError> {
+        Ok(history.sequence().await? != self.transaction("importacoes").await?.unwrap_or_default())
+    }
+
     /// Takes in what the history has changed since; true if it has.
     pub async fn take_imports(&mut self, history: &History) -> Result<bool, StoreError> {
-        let known = self.transaction("importacoes").await?.unwrap_or_default();
-        if history.sequence().await? == known {
+        if !self.lacks_imports(history).await? {
             return Ok(false);
         }
         let mut attempt = 1;

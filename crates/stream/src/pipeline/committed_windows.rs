@@ -1,6 +1,7 @@
-//! Open windows as they were when a commit was submitted: what alerts are evaluated on, which must not act on rows that are not committed.
+//! Open windows as they were when a commit was submitted: what alerts and reports are evaluated on, which must not act on rows that are not
+//! committed.
 //!
-//! Only metrics that an alert reads are kept; without any, nothing is done.
+//! Only metrics that one of them reads are kept; without any, nothing is done.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -23,13 +24,12 @@ pub(super) struct CommittedWindows {
 }
 
 impl CommittedWindows {
-    /// Of the topic's metrics that an alert reads.
+    /// Of the topic's metrics that an alert or a report reads.
     pub(super) fn wanted_of(catalog: &Catalog, topic: &str) -> Self {
-        let has_alerts = catalog.alerts().next().is_some();
         let mut wanted = BTreeSet::new();
-        if has_alerts && catalog.metrics_of(topic).next().is_some() {
+        if catalog.metrics_of(topic).next().is_some() {
             let names = Names::new(catalog, []);
-            for (view, _) in catalog.alerts() {
+            for view in catalog.views.iter().filter(|view| view.alert.is_some() || view.report.is_some()) {
                 match names.needs(&view.query, &view.source, Scope::Served) {
                     Ok(needs) => wanted.extend(needs.names.into_iter().filter_map(|name| match name {
                         Name::Table(name) | Name::Newest(name) => Some(name),

@@ -7,11 +7,12 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use datafusion::catalog::TableProvider;
 use datafusion::error::DataFusionError;
 use tokio::sync::watch;
 use vitral_connect::with_causes;
 use vitral_panes::PanesError;
-use vitral_panes::view::{KeyedTableView, MetricFailure, View};
+use vitral_panes::view::{KeyedImports, KeyedTableView, MetricFailure, View};
 use vitral_store::archive::Reached;
 use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, StoreError};
 
@@ -48,6 +49,10 @@ struct Kept {
     failure: Option<MetricFailure>,
     /// Whether it has been brought to where the whole archive was.
     is_begun: bool,
+    /// What it has taken in besides messages since then.
+    imports: KeyedImports,
+    /// Its rows, as they were shown last.
+    shown: Option<Arc<dyn TableProvider>>,
 }
 
 impl KeeperLink {
@@ -82,8 +87,9 @@ impl Keeper {
                 PanesError::Unsupported(Box::new(first))
             })?;
             let table = KeyedTable::open(&Arc::new(plan), &context.config.store).await?;
-            let kept = Kept { table, failure: None, is_begun: false };
-            keeper.show(&kept).await?;
+            let mut kept =
+                Kept { table, failure: None, is_begun: false, imports: KeyedImports::default(), shown: None };
+            kept.shown = Some(keeper.show(&kept).await?);
             keeper.tables.push(kept);
         }
         Ok(keeper)
@@ -169,27 +175,32 @@ impl Keeper {
             self.vacuumed = Instant::now();
         }
         for index in changed {
-            self.show(&self.tables[index]).await?;
+            let shown = self.show(&self.tables[index]).await?;
+            self.tables[index].shown = Some(shown);
         }
         Ok(all)
     }
 
     /// Puts the table's rows, as of its last commit, into the view.
-    async fn show(&self, kept: &Kept) -> Result<(), StoreError> {
+    async fn show(&self, kept: &Kept) -> Result<Arc<dyn TableProvider>, StoreError> {
         let plan = kept.table.plan();
+        let rows = kept.table.rows().await?;
         let shown = KeyedTableView {
             topic: plan.topic.name.clone(),
             keys: plan.view.keys.clone(),
-            rows: kept.table.rows().await?,
+            rows: Arc::clone(&rows),
             since_ms: kept.table.since_ms().await?,
             failure: kept.failure.clone(),
         };
         self.context.view.send_modify(|view| {
             let mut next = View::clone(view);
             next.keyed.insert(plan.view.name.clone(), shown);
+            if kept.is_begun {
+                next.keyed_imports.insert(plan.view.name.clone(), kept.imports.clone());
+            }
             *view = Arc::new(next);
         });
-        Ok(())
+        Ok(rows)
     }
 
     fn warn(&self, error: &StoreError) {
@@ -206,19 +217,34 @@ impl Kept {
         history: Option<&History>,
         is_vacuum_due: bool,
     ) -> Result<bool, StoreError> {
-        let table = &mut self.table;
-        let mut changed = table.refresh().await?;
-        failpoint!("table.before");
-        changed |= table.catch_up(archive, reach).await?;
-        failpoint!("table.after");
-        if let Some(history) = history {
-            changed |= table.take_imports(history).await?;
+        let mut changed = self.table.refresh().await?;
+        if changed && self.is_begun {
+            // Somebody has repaired it.
+            self.count_import(self.shown.clone()).await?;
         }
-        changed |= table.compact().await?;
+        failpoint!("table.before");
+        changed |= self.table.catch_up(archive, reach).await?;
+        failpoint!("table.after");
+        if let Some(history) = history
+            && self.table.lacks_imports(history).await?
+        {
+            let before = self.table.rows().await?;
+            changed |= self.table.take_imports(history).await?;
+            self.count_import(Some(before)).await?;
+        }
+        changed |= self.table.compact().await?;
         if is_vacuum_due {
-            table.vacuum().await?;
+            self.table.vacuum().await?;
         }
         Ok(changed)
+    }
+
+    async fn count_import(&mut self, before: Option<Arc<dyn TableProvider>>) -> Result<(), StoreError> {
+        if let Some(before) = before {
+            self.imports.count += 1;
+            self.imports.last = Some([before, self.table.rows().await?]);
+        }
+        Ok(())
     }
 }
 

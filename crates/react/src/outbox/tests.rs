@@ -1,0 +1,153 @@
+use std::sync::Mutex;
+use std::time::Instant;
+
+use vitral_store::alerts::TransitionKind;
+
+use super::*;
+
+/// Behaves as a test wants it, and keeps what it has accepted.
+#[derive(Debug)]
+struct Receiver {
+    behaviour: Behaviour,
+    attempts: AtomicI64,
+    accepted: Mutex<Vec<String>>,
+}
+
+#[derive(Debug, Clone, Copy)]
+enum Behaviour {
+    Accepts,
+    /// Answers 500 to so many attempts.
+    Fails(i64),
+    /// Takes what it gets and says nothing.
+    Hangs,
+    Panics,
+}
+
+impl Receiver {
+    fn new(behaviour: Behaviour) -> Arc<Self> {
+        Arc::new(Self { behaviour, attempts: AtomicI64::new(0), accepted: Mutex::default() })
+    }
+
+    fn accepted(&self) -> Vec<String> {
+        self.accepted.lock().expect("no panic").clone()
+    }
+}
+
+#[async_trait::async_trait]
+impl Notifier for Receiver {
+    async fn deliver(&self, notification: &Notification) -> Result<(), ConnectError> {
+        let attempt = self.attempts.fetch_add(1, Ordering::SeqCst);
+        match self.behaviour {
+            Behaviour::Fails(count) if attempt < count => {
+                return Err(ConnectError::outage("500 Internal Server Error"));
+            }
+            Behaviour::Hangs => std::future::pending().await,
+            Behaviour::Panics => panic!("a notifier with a mistake"),
+            Behaviour::Accepts | Behaviour::Fails(_) => {}
+        }
+        self.accepted.lock().expect("no panic").push(notification.id.clone());
+        Ok(())
+    }
+}
+
+fn outbox(receivers: &[(&str, &Arc<Receiver>)]) -> Outbox {
+    let mut notifiers = Notifiers::default();
+    for (name, receiver) in receivers {
+        notifiers.add(Destination::parse(name), Arc::clone(receiver) as _);
+    }
+    let (first, longest) = (Duration::from_millis(1), Duration::from_millis(2));
+    let pace = Pace { retries: RetryPolicy::endless(first, longest), attempt_max: Duration::from_millis(50) };
+    Outbox { pace, ..Outbox::new(notifiers, chrono_tz::UTC) }
+}
+
+fn transition(number: i64, destinations: &[&str]) -> Transition {
+    Transition {
+        alert: "ruptura".to_owned(),
+        key: format!("p{number}"),
+        episode: number,
+        number,
+        kind: TransitionKind::Fired,
+        at_ms: number,
+        since_ms: number,
+        severity: "warning".to_owned(),
+        rows: 0,
+        content: String::new(),
+        versions: String::new(),
+        destinations: destinations.iter().map(|name| (*name).to_owned()).collect(),
+        hush: None,
+        id: format!("ruptura/p{number}/{number}/disparo"),
+    }
+}
+
+/// Goes on until it holds; what was accepted or refused meanwhile.
+async fn run_until(outbox: &mut Outbox, holds: impl Fn(&[Delivered]) -> bool) -> Vec<Delivered> {
+    let (began, mut delivered) = (Instant::now(), Vec::new());
+    while !holds(&delivered) {
+        assert!(began.elapsed() < Duration::from_secs(30), "{} were delivered", delivered.len());
+        outbox.deliver();
+        let _ = tokio::time::timeout(Duration::from_millis(5), outbox.wait()).await;
+        delivered.extend(outbox.accepted());
+    }
+    delivered
+}
+
+#[tokio::test]
+async fn one_that_answers_500_for_long_gets_everything_later_and_in_order() {
+    let (failing, other) = (Receiver::new(Behaviour::Fails(70)), Receiver::new(Behaviour::Accepts));
+    let mut outbox = outbox(&[("falho/x", &failing), ("outro/x", &other)]);
+    (1..=3).for_each(|number| outbox.add(&transition(number, &["falho/x", "outro/x"])));
+    let delivered = run_until(&mut outbox, |delivered| delivered.len() == 6).await;
+    assert_eq!(failing.accepted(), other.accepted());
+    assert_eq!(failing.accepted().len(), 3);
+    let first = delivered.iter().find(|of| of.destination == "falho/x").expect("delivered");
+    assert_eq!((first.attempts, first.refusal.as_deref()), (71, None));
+    assert!(delivered[..3].iter().all(|of| of.destination == "outro/x"), "the other does not wait: {delivered:?}");
+}
+
+#[tokio::test]
+async fn one_that_hangs_holds_nobody_up_and_is_asked_again() {
+    let (hanging, other) = (Receiver::new(Behaviour::Hangs), Receiver::new(Behaviour::Accepts));
+    let mut outbox = outbox(&[("preso/x", &hanging), ("outro/x", &other)]);
+    // Far more than is kept in memory.
+    let all: Vec<Transition> = (1..=5_000).map(|number| transition(number, &["preso/x", "outro/x"])).collect();
+    let mut delivered = Vec::new();
+    for transition in &all {
+        outbox.add(transition);
+    }
+    assert!(outbox.waiting.values().all(|waiting| waiting.len() <= WAITING_MAX), "the rest waits in the table");
+    let began = Instant::now();
+    while other.accepted().len() < 5_000 {
+        assert!(began.elapsed() < Duration::from_secs(30), "{}", other.accepted().len());
+        delivered.extend(run_until(&mut outbox, |more| !more.is_empty()).await);
+        if outbox.wants_more() {
+            outbox.fill(&all, &delivered);
+        }
+        assert!(outbox.waiting.values().all(|waiting| waiting.len() <= WAITING_MAX));
+    }
+    let ids: BTreeSet<String> = other.accepted().into_iter().collect();
+    assert_eq!(ids.len(), 5_000, "each came once");
+    assert!(delivered.iter().all(|of| of.destination == "outro/x"));
+    let deadline = Instant::now();
+    while hanging.attempts.load(Ordering::SeqCst) < 3 {
+        assert!(deadline.elapsed() < Duration::from_secs(30), "an attempt without an answer ends");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+#[tokio::test]
+async fn a_notifier_that_panics_loses_nothing() {
+    let (panicking, other) = (Receiver::new(Behaviour::Panics), Receiver::new(Behaviour::Accepts));
+    let mut outbox = outbox(&[("quebrado/x", &panicking), ("outro/x", &other)]);
+    let all = [transition(1, &["quebrado/x", "outro/x"])];
+    outbox.add(&all[0]);
+    let delivered = run_until(&mut outbox, |delivered| delivered.len() == 1).await;
+    let began = Instant::now();
+    while !outbox.wants_more() {
+        assert!(began.elapsed() < Duration::from_secs(30), "it is read again from the table");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+        outbox.deliver();
+    }
+    outbox.fill(&all, &delivered);
+    assert_eq!(outbox.waiting["quebrado/x"].len(), 1);
+    assert_eq!(other.accepted().len(), 1);
+}
