@@ -1,5 +1,7 @@
 //! Alerts from committed rows to those who are notified, with processes that die in between.
 
+mod counted;
+mod levels;
 mod world;
 
 use std::collections::BTreeSet;
@@ -10,7 +12,7 @@ use vitral_connect::{ConnectError, Event, Notification, Notifier};
 use vitral_store::Act;
 use vitral_store::alerts::{Silence, TransitionKind, read_alerts};
 
-use self::world::{World, run_until};
+use self::world::{World, many_alerts, run_until};
 
 const RUPTURE: &str =
     "CREATE VIEW ruptura WITH (alert = 'p', notify = 'operacao') AS SELECT p, n FROM contagem WHERE n <= 0;";
@@ -243,17 +245,7 @@ async fn a_report_is_sent_once_a_day() {
 /// 1,000 alerts over 20 views, of which 50 change: only those are evaluated, and within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_has_changed_is_evaluated() {
-    let mut sql = String::new();
-    for view in 0..20 {
-        sql += &format!("CREATE VIEW v{view} AS SELECT p, n FROM contagem_{view};\n");
-    }
-    for alert in 0..1_000 {
-        let view = alert % 20;
-        sql += &format!(
-            "CREATE VIEW alerta_{alert} WITH (alert = 'p', notify = 'operacao') AS SELECT p, n FROM v{view} WHERE n = {alert};\n"
-        );
-    }
-    let world = World::with_metrics(&sql, 20);
+    let world = World::with_metrics(&many_alerts(), 20);
     let notifier = Arc::new(MemoryNotifier::new());
     let mut alerts = world.alerts(&notifier);
     world.show(&[("a", -1)]);

@@ -2,24 +2,30 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use datafusion::catalog::MemTable;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::datasource::empty::EmptyTable;
 use tempfile::TempDir;
 use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::Notifier;
 use vitral_connect::memory::MemoryNotifier;
-use vitral_panes::view::{Completeness, MetricView, TopicView, View};
+use vitral_panes::view::{Completeness, KeyedImports, KeyedTableView, MetricFailure, MetricView, TopicView, View};
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_store::{AlertReceiver, Histories, Location};
 
+use crate::counted::Counted;
+
 const TOPIC: &str =
     "CREATE TABLE eventos (p TEXT, n BIGINT, t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');\n";
+/// A table with one row for each key, and a view over it, as stock has them.
+const LEVELS: &str = "CREATE MATERIALIZED VIEW niveis AS SELECT p, latest(n) AS n FROM eventos GROUP BY p;
+CREATE VIEW estoque AS SELECT p, sum(n) AS n FROM niveis GROUP BY p;\n";
 const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct World {
@@ -31,6 +37,8 @@ pub struct World {
     histories: watch::Sender<Arc<Histories>>,
     reconciliations: watch::Sender<Arc<RecordBatch>>,
     seen: std::sync::Mutex<Option<AlertReceiver>>,
+    /// How often levels were read.
+    reads: Arc<AtomicUsize>,
     dir: TempDir,
 }
 
@@ -44,6 +52,11 @@ impl World {
     pub fn with_metrics(sql: &str, count: usize) -> Self {
         let metrics: String = (0..count).map(|index| metric(&format!("contagem_{index}"))).collect();
         Self::of(&format!("{metrics}{sql}"))
+    }
+
+    /// With a table of levels, and the view `estoque(p, n)` over it.
+    pub fn with_levels(sql: &str) -> Self {
+        Self::of(&format!("{}{LEVELS}{sql}", metric("contagem")))
     }
 
     fn of(sql: &str) -> Self {
@@ -60,6 +73,7 @@ impl World {
             histories: watch::channel(Arc::default()).0,
             reconciliations: watch::channel(Arc::new(RecordBatch::new_empty(reconciliation::schema()))).0,
             seen: std::sync::Mutex::default(),
+            reads: Arc::default(),
             dir,
         }
     }
@@ -114,6 +128,84 @@ impl World {
         self.send(metrics);
     }
 
+    /// Commits these levels as those of the table.
+    pub fn show_levels(&self, levels: &[(&str, i64)]) {
+        self.change_view(
+            |view, table| {
+                view.keyed.insert("niveis".to_owned(), table);
+                view.keyed_imports.entry("niveis".to_owned()).or_default();
+            },
+            levels,
+        );
+    }
+
+    /// The view is another, the levels are the same.
+    pub fn show_levels_again(&self) {
+        self.view.send_modify(|view| *view = Arc::new(View::clone(view)));
+    }
+
+    /// The same, as a process shows them that has just started: they are as an earlier one has left them.
+    pub fn show_earlier_levels(&self, levels: &[(&str, i64)]) {
+        self.change_view(
+            |view, table| {
+                view.keyed.insert("niveis".to_owned(), table);
+                view.keyed_imports.clear();
+            },
+            levels,
+        );
+    }
+
+    /// An import brings these levels; `now` has come by messages since.
+    pub fn import_levels(&self, imported: &[(&str, i64)], now: &[(&str, i64)]) {
+        let before = Arc::clone(&self.view.borrow().keyed["niveis"].rows);
+        let after = self.levels(imported);
+        self.change_view(
+            |view, table| {
+                view.keyed.insert("niveis".to_owned(), table);
+                let imports = view.keyed_imports.entry("niveis".to_owned()).or_default();
+                *imports = KeyedImports { count: imports.count + 1, last: Some([before, after]) };
+            },
+            now,
+        );
+    }
+
+    /// The table is set aside.
+    pub fn break_levels(&self) {
+        self.view.send_modify(|view| {
+            let mut next = View::clone(view);
+            let table = next.keyed.get_mut("niveis").expect("a table");
+            table.failure = Some(MetricFailure { reason: "overflow".to_owned(), since_ms: 0, is_set_aside: true });
+            *view = Arc::new(next);
+        });
+    }
+
+    /// How often levels were read.
+    pub fn reads(&self) -> usize {
+        self.reads.load(Ordering::SeqCst)
+    }
+
+    fn change_view(&self, change: impl FnOnce(&mut View, KeyedTableView), levels: &[(&str, i64)]) {
+        let rows = self.levels(levels);
+        let (topic, keys) = ("eventos".to_owned(), vec!["p".to_owned()]);
+        let table = KeyedTableView { topic, keys, rows, since_ms: None, failure: None };
+        self.view.send_modify(|view| {
+            let mut next = View { ready: true, ..View::clone(view) };
+            change(&mut next, table);
+            *view = Arc::new(next);
+        });
+    }
+
+    fn levels(&self, levels: &[(&str, i64)]) -> Arc<dyn TableProvider> {
+        let batch = RecordBatch::try_from_iter([
+            ("p", Arc::new(StringArray::from_iter_values(levels.iter().map(|level| level.0))) as ArrayRef),
+            ("n", Arc::new(Int64Array::from_iter_values(levels.iter().map(|level| level.1))) as ArrayRef),
+            ("atualizado", Arc::new(TimestampMicrosecondArray::from_value(0, levels.len()).with_timezone("UTC"))),
+        ])
+        .expect("levels");
+        let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("a table");
+        Arc::new(Counted::new(table, &self.reads))
+    }
+
     fn send(&self, metrics: BTreeMap<String, MetricView>) {
         let topic = &self.catalog.topics[0];
         let of_topic = TopicView {
@@ -122,7 +214,7 @@ impl World {
             completeness: Completeness::default(),
         };
         let topics = [(topic.name.clone(), of_topic)].into();
-        self.view.send_replace(Arc::new(View { ready: true, topics, metrics, ..View::default() }));
+        self.view.send_modify(|view| *view = Arc::new(View { ready: true, topics, metrics, ..View::clone(view) }));
     }
 
     fn metric_view(&self, rows: &[(&str, i64)]) -> MetricView {
@@ -179,6 +271,18 @@ fn metric(name: &str) -> String {
     format!(
         "CREATE MATERIALIZED VIEW {name} AS SELECT tumble(INTERVAL '1 minute') AS janela, p, count(*) AS n FROM eventos GROUP BY janela, p;\n"
     )
+}
+
+/// 1,000 alerts over 20 views, each view of a metric of its own: 50 alerts read each.
+pub fn many_alerts() -> String {
+    let views = (0..20).map(|view| format!("CREATE VIEW v{view} AS SELECT p, n FROM contagem_{view};\n"));
+    let alerts = (0..1_000).map(|alert| {
+        let view = alert % 20;
+        format!(
+            "CREATE VIEW alerta_{alert} WITH (alert = 'p', notify = 'operacao') AS SELECT p, n FROM v{view} WHERE n = {alert};\n"
+        )
+    });
+    views.chain(alerts).collect()
 }
 
 /// Polls until that is so.

@@ -3,6 +3,7 @@
 //!
 //! One binary, so that all is linked once; a file for each subject.
 
+mod alerts;
 mod backfill;
 mod clock;
 mod committed;

@@ -104,13 +104,28 @@ impl<B: TestBroker> Shop<B> {
         Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
     }
 
+    /// A topic of the built-in catalog, of which only these files are there, with these statements on top.
+    pub fn of_files(&self, files: &[&str], text: &str) -> Self {
+        let mut below = vitral_catalog::builtin_files(&[vitral_catalog::DEFAULT_DOMAIN]);
+        below.retain(|file| files.iter().any(|name| file.path.ends_with(name)));
+        assert_eq!(below.len(), files.len(), "the catalog has all of them");
+        let file = SourceFile { path: "above.sql".to_owned(), text: text.to_owned() };
+        let mut catalog = Catalog::parse(&[below, vec![file]], &DomainSettings::default()).expect("a catalog");
+        catalog.topics[0].kafka_topic = self.topic.kafka_topic.clone();
+        Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
+    }
+
     /// The same, with these look-up tables.
     pub fn with_lookups(&self, tables: impl IntoIterator<Item = (String, TableLookup)>) -> Self {
         Self { lookups: Lookups::new(tables), ..self.clone() }
     }
 
-    pub fn catalog(&self) -> &Catalog {
+    pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
+    }
+
+    pub fn clock(&self) -> &Arc<dyn Clock> {
+        &self.clock
     }
 
     /// The same topic, read in another way.
