@@ -1,6 +1,6 @@
 # Prometheus' Alertmanager, from Debian. Sourced by ../services.
 
-port=${VITRAL_ALERTMANAGER_PORT:-19093}
+port=${VITRAL_ALERTMANAGER_PORT:-19193}
 if alive; then port=$(<"$home/port"); fi
 address=127.0.0.1:$port
 command=(prometheus-alertmanager --config.file "$home/alertmanager.yml" --storage.path "$home/data" --web.listen-address "$address"

@@ -2,7 +2,7 @@
 
 source "$definitions/certificates.bash"
 
-port=${VITRAL_SMTP_PORT:-19025}
+port=${VITRAL_SMTP_PORT:-19125}
 if alive; then port=$(<"$home/port"); fi
 address=127.0.0.1:$port
 tls=$home/tls
