@@ -250,7 +250,7 @@ impl Subject<'_> {
                 }
                 // One metric's failure says nothing about the others.
                 Err(BatchError::Engine { what, action, source }) if !is_outage(&source) => {
-                    let reason = format!("{what} cannot be {action}: {}", source.find_root().strip_backtrace());
+                    let reason = format!("{what} cannot be {action}: {}", vitral_engine::words(&source));
                     each.failure = Some(reason);
                 }
                 Err(error) => return Err(error),

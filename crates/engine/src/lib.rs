@@ -12,6 +12,7 @@ mod exact;
 mod functions;
 pub mod rules;
 pub mod session;
+mod words;
 
 pub use aggregates::aggregates;
 pub use distinct::{count_distinct_text, count_distinct_text_of_batches};
@@ -22,3 +23,4 @@ pub use functions::{
     divide_half_up, functions, newest_and_oldest, row_order, starts_of, text_bucket, text_of_bytes,
 };
 pub use session::{EngineConfig, engine_session, query_state, table_state};
+pub use words::{plain, words};

@@ -9,6 +9,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder, RecordBatch, new_null_array};
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
+use arrow::util::display::array_value_to_string;
 use datafusion::common::{DFSchema, Result};
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
@@ -19,6 +20,11 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Reason;
 
+use crate::words;
+
+/// How much of a value is shown.
+const VALUE_CHARS: usize = 60;
+
 /// The rules of one topic's columns: their defaults, then their checks.
 #[derive(Debug)]
 pub struct RowRules {
@@ -27,8 +33,8 @@ pub struct RowRules {
     defaults: Vec<(usize, Arc<dyn PhysicalExpr>)>,
     /// The columns' names and expressions, for people.
     default_texts: Vec<String>,
-    /// `CHECK`: its column and text, and the expression; where it is false the row is refused.
-    checks: Vec<(String, Arc<dyn PhysicalExpr>)>,
+    /// `CHECK`: its column, its text with the column's name, and the expression; where it is false the row is refused.
+    checks: Vec<(usize, String, Arc<dyn PhysicalExpr>)>,
 }
 
 /// Rows that are refused, why, and the words for people.
@@ -39,7 +45,7 @@ impl RowRules {
     pub fn new(topic: &Topic, session: &SessionContext) -> Result<Self, Box<Diagnostic>> {
         let wrong = |column: &str, kind: &str, source: DataFusionError| {
             Box::new(Position::file(format!("topic {}", topic.name)).error(
-                format!("{kind} of column {column}: {}", source.strip_backtrace()),
+                format!("{kind} of column {column}: {}", words(&source)),
                 "correct the expression in the topic's file".to_owned(),
             ))
         };
@@ -62,7 +68,7 @@ impl RowRules {
                     session.create_physical_expr(check, &schema)
                 };
                 let text = format!("{}: {check}", column.name);
-                checks.push((text, plan().map_err(|source| wrong(&column.name, "CHECK", source))?));
+                checks.push((index, text, plan().map_err(|source| wrong(&column.name, "CHECK", source))?));
             }
         }
         Ok(Self { topic: topic.clone(), defaults, default_texts, checks })
@@ -87,7 +93,7 @@ impl RowRules {
                 forbidden.entry(row).or_insert((Reason::Value, detail));
             }
         };
-        for (text, check) in &self.checks {
+        for (index, text, check) in &self.checks {
             let (holds, failures) = evaluate(check, &rows)?;
             for (row, cause) in failures {
                 refuse(row, format!("{text} cannot be computed: {cause}"));
@@ -95,7 +101,10 @@ impl RowRules {
             let holds = holds.as_boolean();
             if holds.false_count() > 0 {
                 let fails = |row: &usize| holds.is_valid(*row) && !holds.value(*row);
-                (0..holds.len()).filter(fails).for_each(|row| refuse(row, format!("{text} does not hold")));
+                let value = |row: usize| shown(rows.column(*index), row);
+                (0..holds.len())
+                    .filter(fails)
+                    .for_each(|row| refuse(row, format!("{text} does not hold for {}", value(row))));
             }
         }
         let mut columns = rows.columns().to_vec();
@@ -121,6 +130,16 @@ impl RowRules {
     }
 }
 
+/// A value for people; of a long one the beginning.
+fn shown(column: &ArrayRef, row: usize) -> String {
+    let text = array_value_to_string(column, row).unwrap_or_default();
+    let text = if column.is_null(row) { "null".to_owned() } else { text };
+    match text.char_indices().nth(VALUE_CHARS) {
+        Some((end, _)) => format!("{}...", &text[..end]),
+        None => text,
+    }
+}
+
 /// The expression's values, and the rows on which it fails, with the cause; those are null.
 fn evaluate(expr: &Arc<dyn PhysicalExpr>, rows: &RecordBatch) -> Result<(ArrayRef, Vec<(usize, String)>)> {
     let mut failures = Vec::new();
@@ -139,7 +158,7 @@ fn evaluate_part(
     match expr.evaluate(rows).and_then(|values| values.into_array(count)) {
         Ok(values) => Ok(values),
         Err(cause) if count <= 1 => {
-            failures.push((first, cause.find_root().strip_backtrace()));
+            failures.push((first, words(&cause)));
             Ok(new_null_array(&expr.data_type(&rows.schema())?, count))
         }
         Err(_) => {

@@ -66,7 +66,7 @@ impl PanesError {
     pub fn reason(&self) -> String {
         match self {
             Self::Engine { action, source, .. } => {
-                let cause = source.find_root().strip_backtrace();
+                let cause = vitral_engine::words(source);
                 format!(
                     "it cannot be {action}: {cause}. Guard the expression (divide_half_up, nullif(divisor, 0), try_cast) or bound the \
                      column by a CHECK; the changed metric gets its whole history"

@@ -161,7 +161,7 @@ impl StreamError {
     pub fn reason(&self) -> String {
         match self {
             Self::Panes(error) => error.reason(),
-            Self::Batch { source, .. } => format!("{self}: {}", source.find_root().strip_backtrace()),
+            Self::Batch { source, .. } => format!("{self}: {}", vitral_engine::words(source)),
             other => other.to_string(),
         }
     }

@@ -150,7 +150,7 @@ async fn compare(
             }
             // One table's failure says nothing about the others.
             Err(StoreError::Read { source, .. }) if !is_outage(&source) => {
-                Ok(nothing(Some(format!("it cannot be recomputed: {}", source.find_root().strip_backtrace()))))
+                Ok(nothing(Some(format!("it cannot be recomputed: {}", vitral_engine::words(&source)))))
             }
             Err(error) => Err(error.into()),
         };

@@ -260,7 +260,7 @@ async fn a_metric_that_fails_is_alone() {
     assert_eq!(compared.len(), 9);
     for metric in &compared {
         let expected = match metric.metric.as_str() {
-            "razao" => Some("Divide by zero"),
+            "razao" => Some("division by zero"),
             "grande" => Some("verflow"),
             _ => None,
         };

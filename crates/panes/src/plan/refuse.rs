@@ -27,8 +27,8 @@ pub(super) fn planning_error(metric: &Metric, source: &DataFusionError) -> Panes
         position.line = span.start.line;
         position.column = span.start.column;
     }
-    let message = source.strip_backtrace();
-    let message = message.lines().next().unwrap_or_default();
+    let message = source.find_root().strip_backtrace();
+    let message = vitral_engine::plain(message.lines().next().unwrap_or_default());
     at(
         &position,
         format!("metric {}: {message}", metric.name),

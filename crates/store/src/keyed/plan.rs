@@ -251,7 +251,7 @@ fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
     });
     match (found, walked) {
         (Some(error), _) => Err(error),
-        (None, Err(source)) => Err(view.position.error(source.strip_backtrace(), REMEDY.into())),
+        (None, Err(source)) => Err(view.position.error(vitral_engine::words(&source), REMEDY.into())),
         (None, Ok(_)) => Ok(()),
     }
 }

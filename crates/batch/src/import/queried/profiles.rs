@@ -97,7 +97,7 @@ pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Di
     };
     let plan = planned.await.map_err(|error| {
         wrong(
-            error.strip_backtrace(),
+            vitral_engine::words(&error),
             "correct the query; the file's columns are texts, and its headings stand in double quotes",
         )
     })?;

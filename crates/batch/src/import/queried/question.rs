@@ -67,7 +67,7 @@ impl Question {
             Ok::<_, DataFusionError>(then(context, plan))
         };
         match std::thread::scope(|scope| scope.spawn(plan).join()) {
-            Ok(planned) => planned.map_err(|error| self.wrong(error.strip_backtrace())),
+            Ok(planned) => planned.map_err(|error| self.wrong(vitral_engine::words(&error))),
             Err(_) => Err(self.wrong("its planning broke off")),
         }
     }
@@ -154,7 +154,7 @@ impl Question {
                 .map_err(DataFusionError::from)
                 .and_then(|runtime| runtime.block_on(send_rows(&context, plan, &sender)));
             if let Err(error) = sent {
-                let reason = error.strip_backtrace();
+                let reason = vitral_engine::words(&error);
                 // A receiver that no longer listens has ended for a reason of its own.
                 let _ = sender.send(Err(ImportError::Query { file: name, what, reason }));
             }
