@@ -125,8 +125,8 @@ mod tests {
         let states = scan(in_memory_table(states).expect("a table")).expect("scanned");
         let states = states.build().expect("states");
         let merged = LogicalPlanBuilder::from(states.clone()).distinct().and_then(LogicalPlanBuilder::build);
-        let merged = KeyedRows::new(merged.expect("merged"), states, None);
-        for rows in [in_memory_table(rows).expect("a table"), Arc::new(merged)] {
+        let merged = KeyedRows { states, since_ms: None }.table(merged.expect("merged"));
+        for rows in [in_memory_table(rows).expect("a table"), merged] {
             pages(rows).await;
         }
     }

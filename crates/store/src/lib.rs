@@ -9,6 +9,7 @@ pub mod alerts;
 mod append_table;
 pub mod archive;
 mod audit;
+mod described_rows;
 pub mod doctor;
 mod durable;
 mod error;

@@ -81,11 +81,11 @@ impl KeyedTable {
         &self.plan
     }
 
-    /// One row for each key, as of the last commit seen here: a [`KeyedRows`].
+    /// One row for each key, as of the last commit seen here, with its [`KeyedRows`].
     pub async fn rows(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         let states = self.states().await?;
         let rows = self.plan.rows(states.clone()).map_err(self.failed())?;
-        Ok(Arc::new(KeyedRows::new(rows, states, self.since_ms().await?)))
+        Ok(KeyedRows { states, since_ms: self.since_ms().await? }.table(rows))
     }
 
     /// Adds the rows that the archive has behind those that are in, up to `reach` or all of them; true if the table has changed. Where rows

@@ -96,7 +96,7 @@ impl Earlier {
         let failed = StoreError::read("the windows of a metric's earlier versions");
         let plan = plan.map_err(&failed)?.ok_or_else(|| failed(datafusion::common::exec_datafusion_err!("no rows")))?;
         let earlier_until_ms = (!self.parts.is_empty()).then_some(self.from_ms);
-        Ok(Arc::new(PublishedWindows::new(plan, earlier_until_ms, self.since_ms)))
+        Ok(PublishedWindows { earlier_until_ms, since_ms: self.since_ms }.table(plan))
     }
 
     /// Finds out where their rows are now; true if they have moved.
