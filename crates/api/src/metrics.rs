@@ -6,6 +6,7 @@ mod keyed;
 mod list;
 mod live;
 mod page;
+mod sse;
 mod streams;
 
 use arrow::array::RecordBatch;

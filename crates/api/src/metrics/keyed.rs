@@ -1,26 +1,24 @@
 //! Tables with one row for each key: page by page in the order of their keys, and live, each row when it changes.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
-use axum::http::HeaderMap;
 use axum::http::header::{CONTENT_TYPE, LINK};
-use axum::response::sse::{Event, KeepAlive, Sse};
+use axum::http::HeaderMap;
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datafusion::catalog::TableProvider;
 use datafusion::scalar::ScalarValue;
-use futures::{StreamExt, stream};
 use vitral_catalog::UPDATED_COLUMN;
-use vitral_panes::view::{Completeness, KeyedTableView, MetricFailure, View, ViewReceiver};
+use vitral_panes::view::{Completeness, KeyedTableView, MetricFailure, View};
 use vitral_query::{Format, KeyedFilter, LIMIT, LIMIT_MAX, QueryError};
 
-use super::streams::{KEEP_ALIVE, Place};
+use super::sse::{self, Messages};
+use super::streams::Place;
 use super::{LIMIT_DEFAULT, csv, json, path_of};
 use crate::accept::{content_type, format_of};
 use crate::answer;
@@ -28,7 +26,6 @@ use crate::completeness::{self, Figures};
 use crate::parameters::{CURSOR, Parameters};
 use crate::problem::Problem;
 use crate::shared::Shared;
-use crate::telemetry::OpenStream;
 
 const OWN_PARAMETERS: [&str; 2] = [LIMIT, CURSOR];
 
@@ -129,57 +126,23 @@ fn read_cursor(text: &str, question: &str, shown: &KeyedTableView) -> Result<Vec
 }
 
 /// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`] of them together.
-pub(super) fn live(shared: Arc<Shared>, name: String, place: Place) -> Response {
-    let shutdown = shared.shutdown.clone().cancelled_owned();
-    let live = Live {
-        view: shared.view.clone(),
-        counted: shared.telemetry.open_stream(),
-        shared,
-        name,
-        seen: None,
-        updated: None,
-        _place: place,
-    };
-    let events =
-        stream::unfold(live, |mut live| async { live.next().await.map(|event| (Ok::<_, Infallible>(event), live)) });
-    Sse::new(events.take_until(shutdown)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()
+pub(super) fn live(shared: &Arc<Shared>, name: String, place: Place) -> Response {
+    let rows = ChangedKeys { shared: Arc::clone(shared), name: name.clone(), seen: None, updated: None };
+    sse::respond(shared, name, place, rows)
 }
 
-struct Live {
+struct ChangedKeys {
     shared: Arc<Shared>,
-    view: ViewReceiver,
     name: String,
     /// What was read last, and why nothing more came.
     seen: Option<(Arc<dyn TableProvider>, Option<MetricFailure>)>,
     /// The newest change among the rows that were sent, in microseconds.
     updated: Option<i64>,
-    counted: OpenStream,
-    _place: Place,
 }
 
-impl Live {
-    /// Waits until there is something to send. `None` ends the stream.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            let view = Arc::clone(&self.view.borrow_and_update());
-            if let Some(shown) = view.keyed.get(&self.name) {
-                match self.message(&view, shown).await {
-                    Ok(Some(message)) => {
-                        self.counted.sent();
-                        return Some(Event::default().data(message));
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::warn!(table = self.name, error = %error, "live stream ended");
-                        return None;
-                    }
-                }
-            }
-            self.view.changed().await.ok()?;
-        }
-    }
-
-    async fn message(&mut self, view: &View, shown: &KeyedTableView) -> Result<Option<String>, QueryError> {
+impl Messages for ChangedKeys {
+    async fn next(&mut self, view: &View) -> Result<Option<Vec<u8>>, QueryError> {
+        let Some(shown) = view.keyed.get(&self.name) else { return Ok(None) };
         let is_first = self.seen.is_none();
         let has_failed = match &self.seen {
             Some((rows, failure)) if Arc::ptr_eq(rows, &shown.rows) && *failure == shown.failure => return Ok(None),
@@ -196,11 +159,11 @@ impl Live {
         self.seen = Some((Arc::clone(&shown.rows), shown.failure.clone()));
         self.updated = self.updated.max(newest(&rows));
         let of_topic = completeness_of(view, shown);
-        let message = document(&self.name, shown, &of_topic, &rows, self.shared.answer_bytes)?;
-        // JSON is made of texts alone.
-        Ok(Some(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?))
+        document(&self.name, shown, &of_topic, &rows, self.shared.answer_bytes).map(Some)
     }
+}
 
+impl ChangedKeys {
     async fn read(&self, shown: &KeyedTableView, wanted: &KeyedFilter<'_>) -> Result<RecordBatch, QueryError> {
         self.shared.reader.bounded(self.shared.reader.keyed_rows(shown, wanted)).await
     }

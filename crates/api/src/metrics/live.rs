@@ -1,33 +1,25 @@
 //! `GET /metricas/{nome}/ao_vivo`: the newest window that has begun, at once and again whenever its rows change. Of sessions, the rows that
 //! have changed among the `limite` open ones with the newest events.
-//!
-//! A reader that cannot follow misses states in between, never the last one. The stream ends when the view closes, at
-//! shutdown, or when a query fails; browsers open it again by themselves.
 
-use std::convert::Infallible;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::error::ArrowError;
 use axum::Extension;
 use axum::extract::{ConnectInfo, Path, RawQuery, State, rejection::PathRejection};
 use axum::http::Uri;
-use axum::response::sse::{Event, KeepAlive, Sse};
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
 use datafusion::catalog::TableProvider;
-use futures::{StreamExt, stream};
-use vitral_panes::view::{MetricFailure, MetricView, View, ViewReceiver};
+use vitral_panes::view::{MetricFailure, MetricView, View};
 use vitral_query::{LIMIT, LIMIT_MAX, QueryError, metric_rows};
 
 use super::changed_rows::ChangedRows;
-use super::streams::{KEEP_ALIVE, Place};
+use super::sse::{self, Messages};
 use super::{document, keyed};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
-use crate::telemetry::OpenStream;
 
 /// Sessions of a message where the request does not say.
 const SESSIONS_DEFAULT: usize = 100;
@@ -54,29 +46,22 @@ pub(crate) async fn live(
     };
     let place = shared.live_streams.enter(peer.map(|peer| peer.0.0.ip()))?;
     if is_keyed {
-        return Ok(keyed::live(shared, name, place));
+        return Ok(keyed::live(&shared, name, place));
     }
-    let shutdown = shared.shutdown.clone().cancelled_owned();
-    let live = Live {
-        view: shared.view.clone(),
-        counted: shared.telemetry.open_stream(),
-        shared,
-        name,
+    let windows = NewestWindow {
+        shared: Arc::clone(&shared),
+        name: name.clone(),
         sessions,
         changed: ChangedRows::default(),
         sent: None,
         published: None,
-        _place: place,
+        now_ms: 0,
     };
-    let events =
-        stream::unfold(live, |mut live| async { live.next().await.map(|event| (Ok::<_, Infallible>(event), live)) });
-    let keep_alive = KeepAlive::new().interval(KEEP_ALIVE);
-    Ok(Sse::new(events.take_until(shutdown)).keep_alive(keep_alive).into_response())
+    Ok(sse::respond(&shared, name, place, windows))
 }
 
-struct Live {
+struct NewestWindow {
     shared: Arc<Shared>,
-    view: ViewReceiver,
     name: String,
     /// Of a metric of sessions, how many a message may hold.
     sessions: Option<usize>,
@@ -85,56 +70,45 @@ struct Live {
     sent: Option<(RecordBatch, Option<MetricFailure>)>,
     /// The newest published window, and the table it was read from: needed only while no window is open.
     published: Option<(Arc<dyn TableProvider>, RecordBatch)>,
-    counted: OpenStream,
-    _place: Place,
+    /// When the newest window was last looked for.
+    now_ms: i64,
 }
 
-impl Live {
-    /// Waits until there is something to send. `None` ends the stream.
-    async fn next(&mut self) -> Option<Event> {
-        loop {
-            let view = Arc::clone(&self.view.borrow_and_update());
-            let now_ms = self.shared.clock.now_ms();
-            if let Some(shown) = view.metrics.get(&self.name) {
-                match self.message(shown, now_ms).await {
-                    Ok(Some(message)) => {
-                        self.counted.sent();
-                        return Some(Event::default().data(message));
-                    }
-                    Ok(None) => {}
-                    Err(error) => {
-                        tracing::warn!(metric = self.name, error = %error, "live stream ended");
-                        return None;
-                    }
-                }
-            }
-            tokio::select! {
-                changed = self.view.changed() => changed.ok()?,
-                () = until_next_window(&view, &self.name, now_ms) => {}
-            }
-        }
-    }
-
-    async fn message(&mut self, shown: &MetricView, now_ms: i64) -> Result<Option<String>, QueryError> {
-        let rows = self.newest_window(shown, now_ms).await?;
+impl Messages for NewestWindow {
+    async fn next(&mut self, view: &View) -> Result<Option<Vec<u8>>, QueryError> {
+        self.now_ms = self.shared.clock.now_ms();
+        let Some(shown) = view.metrics.get(&self.name) else { return Ok(None) };
+        let rows = self.newest_window(shown, self.now_ms).await?;
         if self.sessions.is_some() {
             return self.changed_sessions(shown, &rows);
         }
         if self.sent.as_ref().is_some_and(|(sent, failure)| *sent == rows && *failure == shown.failure()) {
             return Ok(None);
         }
-        let message = self.text(shown, &rows)?;
+        let message = self.document(shown, &rows)?;
         self.sent = Some((rows, shown.failure()));
         Ok(Some(message))
     }
 
-    fn text(&self, shown: &MetricView, rows: &RecordBatch) -> Result<String, QueryError> {
-        let message = document(&self.name, shown, rows, self.shared.answer_bytes)?;
-        // JSON is made of texts alone.
-        Ok(String::from_utf8(message).map_err(|error| ArrowError::ExternalError(error.into()))?)
+    /// A window that a client's fast clock opened ahead of time becomes the newest when its start comes.
+    async fn due(&self, view: &View) {
+        let next = view.metrics.get(&self.name).and_then(|shown| shown.open.rows().range(self.now_ms + 1..).next());
+        match next {
+            Some((start_ms, _)) => {
+                let wait_ms = u64::try_from(start_ms - self.now_ms).unwrap_or_default();
+                tokio::time::sleep(Duration::from_millis(wait_ms)).await;
+            }
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl NewestWindow {
+    fn document(&self, shown: &MetricView, rows: &RecordBatch) -> Result<Vec<u8>, QueryError> {
+        document(&self.name, shown, rows, self.shared.answer_bytes)
     }
 
-    fn changed_sessions(&mut self, shown: &MetricView, rows: &RecordBatch) -> Result<Option<String>, QueryError> {
+    fn changed_sessions(&mut self, shown: &MetricView, rows: &RecordBatch) -> Result<Option<Vec<u8>>, QueryError> {
         let changed = self.changed.of(rows)?;
         let is_first = self.sent.is_none();
         let is_known = self.sent.as_ref().is_some_and(|(_, failure)| *failure == shown.failure());
@@ -142,7 +116,7 @@ impl Live {
             return Ok(None);
         }
         self.sent = Some((changed.slice(0, 0), shown.failure()));
-        self.text(shown, &changed).map(Some)
+        self.document(shown, &changed).map(Some)
     }
 
     async fn newest_window(&mut self, shown: &MetricView, now_ms: i64) -> Result<RecordBatch, QueryError> {
@@ -161,17 +135,5 @@ impl Live {
         let rows = reader.bounded(newest).await?;
         self.published = Some((Arc::clone(&shown.published), rows.clone()));
         Ok(rows)
-    }
-}
-
-/// A window that a client's fast clock opened ahead of time becomes the newest when its start comes.
-async fn until_next_window(view: &View, name: &str, now_ms: i64) {
-    let next = view.metrics.get(name).and_then(|shown| shown.open.rows().range(now_ms + 1..).next());
-    match next {
-        Some((start_ms, _)) => {
-            let wait_ms = u64::try_from(start_ms - now_ms).unwrap_or_default();
-            tokio::time::sleep(Duration::from_millis(wait_ms)).await;
-        }
-        None => std::future::pending().await,
     }
 }
