@@ -12,8 +12,8 @@ WHERE
     AND ($veredito IS NULL OR veredito = $veredito)
     AND ($motivo IS NULL OR motivo = $motivo)
     AND ($topico IS NULL OR topico = $topico)
-    AND ($particao IS NULL OR particao = TRY_CAST($particao AS INTEGER))
-    AND ($deslocamento IS NULL OR deslocamento = TRY_CAST($deslocamento AS BIGINT))
+    AND ($particao IS NULL OR particao = CAST($particao AS INTEGER))
+    AND ($deslocamento IS NULL OR deslocamento = CAST($deslocamento AS BIGINT))
     AND ($arquivo IS NULL OR arquivo = $arquivo)
 ORDER BY chegada DESC, topico, particao, deslocamento DESC, arquivo, linha
 LIMIT $limite;

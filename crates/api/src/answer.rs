@@ -8,11 +8,15 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use axum::body::{Body, Bytes};
+use axum::http::HeaderName;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::{Stream, StreamExt, stream};
 use tokio::time::Instant;
 
 use vitral_query::{Format, Permit, QueryError, Rows};
+
+/// There are more rows than the answer has.
+pub(crate) const TRUNCATED: HeaderName = HeaderName::from_static("vitral-truncated");
 
 /// What is built before the first byte goes out; less than this is sent with its length.
 const WHOLE_BYTES: usize = 1 << 20;

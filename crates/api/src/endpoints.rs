@@ -11,32 +11,30 @@ use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CONTENT_TYPE, LINK};
-use axum::http::{HeaderMap, HeaderName, HeaderValue};
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use datafusion::scalar::ScalarValue;
 use vitral_catalog::{Catalog, Endpoint, Needs};
 use vitral_query::{
-    Cache, Entry, Format, Freshness, KeptAnswer, Key, MemoryCache, NOW, Permit, ReadPoint, Reader, SingleFlight,
-    State as Tables, placeholder_values,
+    Cache, Entry, Format, Freshness, KeptAnswer, Key, MemoryCache, NOW, ParameterRule, Permit, ReadPoint, Reader,
+    SingleFlight, State as Tables, placeholder_values,
 };
 
 use self::pages::{AfterError, Cursor, Order};
 use crate::accept::{content_type, format_of};
-use crate::answer::{self, Answer, AnswerBody};
+use crate::answer::{self, Answer, AnswerBody, TRUNCATED};
 use crate::completeness;
 use crate::error::ApiError;
 use crate::parameters::{CURSOR, Parameters};
 use crate::problem::Problem;
 use crate::shared::Shared;
 
-/// There are more rows than the answer has.
-const TRUNCATED: HeaderName = HeaderName::from_static("vitral-truncated");
-
 /// An endpoint with what its query reads.
 pub(crate) struct Prepared {
     endpoint: Endpoint,
     needs: Needs,
+    rules: Vec<(String, ParameterRule)>,
     /// One row more than `limite` may be asked for, and further pages.
     is_paged: bool,
     /// The same tables give the same rows.
@@ -49,12 +47,13 @@ pub(crate) struct Prepared {
 pub(crate) fn prepare(catalog: &Catalog, reader: &Reader) -> Result<Vec<Prepared>, ApiError> {
     let prepared = catalog.endpoints.iter().map(|endpoint| {
         let needs = reader.needs(&endpoint.query, &endpoint.position)?;
+        let rules = reader.parameter_rules(catalog, endpoint, &needs);
         let has = |name: &str| endpoint.parameters.contains(name);
         let is_paged = pages::is_limited(&endpoint.query) && !has(CURSOR);
         let is_steady = !has(NOW) && reader.is_steady(&endpoint.query, &needs);
         let cache = Arc::new(MemoryCache::default());
         let flights = SingleFlight::default();
-        Ok(Prepared { endpoint: endpoint.clone(), needs, is_paged, is_steady, cache, flights })
+        Ok(Prepared { endpoint: endpoint.clone(), needs, rules, is_paged, is_steady, cache, flights })
     });
     prepared.collect()
 }
@@ -86,7 +85,7 @@ impl Prepared {
         let format = format_of(request)?;
         let own = self.endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW);
         let allowed: Vec<_> = own.chain(self.is_paged.then_some(CURSOR)).collect();
-        let parameters = Parameters::read(query, &allowed)?;
+        let parameters = Parameters::read(query, &allowed)?.held_against(&self.rules)?;
         let cursor = self.is_paged.then(|| parameters.text(CURSOR)).flatten();
         let cursor = cursor.map(|text| Cursor::read(text, &parameters.question(&self.endpoint.path))).transpose()?;
         let limit = parameters.limit(self.endpoint.limit_default)?;
@@ -185,8 +184,12 @@ impl Prepared {
                 })?,
             };
             let order = if self.is_paged { Order::of(&plan) } else { None };
-            let batches = planned.frame(plan.with_param_values(values)?).execute_stream().await?;
-            let answer = answer::of_rows(batches, format, limit, shared.answer_bytes, permit).await?;
+            let frame = planned.frame(plan.with_param_values(values)?);
+            let answer = async {
+                let batches = frame.execute_stream().await?;
+                answer::of_rows(batches, format, limit, shared.answer_bytes, permit).await
+            };
+            let answer = answer.await.map_err(|error| parameters.problem_of(error))?;
             Ok((answer, order))
         };
         let (answer, order) = reader.admitted(rows).await?;

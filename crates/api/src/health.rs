@@ -4,11 +4,13 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
 use serde::Serialize;
 use vitral_schemas::health::Trouble;
 
+use crate::parameters::Parameters;
+use crate::problem::Problem;
 use crate::shared::Shared;
 
 #[derive(Serialize)]
@@ -31,13 +33,18 @@ struct Problema {
     detalhe: String,
 }
 
-pub(crate) async fn live() -> Json<Live> {
-    Json(Live { vivo: true })
+pub(crate) async fn live(RawQuery(query): RawQuery) -> Result<Json<Live>, Problem> {
+    Parameters::none(query.as_deref())?;
+    Ok(Json(Live { vivo: true }))
 }
 
 /// No before recovery is done, from shutdown on, and while something does not go on as it should: numbers would be old. A topic that
 /// waits for Kafka is named, but does not take the others' answers away; where all of them wait there is nothing to answer.
-pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, Json<Ready>) {
+pub(crate) async fn ready(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+) -> Result<(StatusCode, Json<Ready>), Problem> {
+    Parameters::none(query.as_deref())?;
     let (is_recovered, health) = {
         let view = shared.view.borrow();
         let all_wait = !view.topics_waiting.is_empty() && view.topics_waiting.len() == shared.catalog.topics.len();
@@ -48,5 +55,5 @@ pub(crate) async fn ready(State(shared): State<Arc<Shared>>) -> (StatusCode, Jso
     let problema =
         |trouble: Trouble| Problema { assunto: trouble.subject, codigo: trouble.code, detalhe: trouble.detail };
     let status = if pronto { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Ready { pronto, problemas: troubles.into_iter().map(problema).collect() }))
+    Ok((status, Json(Ready { pronto, problemas: troubles.into_iter().map(problema).collect() })))
 }

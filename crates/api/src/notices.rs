@@ -3,10 +3,12 @@
 use std::sync::Arc;
 
 use axum::Json;
-use axum::extract::State;
+use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use vitral_query::utc_text;
 
+use crate::parameters::Parameters;
+use crate::problem::Problem;
 use crate::shared::Shared;
 
 #[derive(Serialize)]
@@ -21,7 +23,11 @@ pub(crate) struct Row {
     instante: Option<String>,
 }
 
-pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<Row>> {
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    RawQuery(query): RawQuery,
+) -> Result<Json<Vec<Row>>, Problem> {
+    Parameters::none(query.as_deref())?;
     let notices = Arc::clone(&shared.notices.borrow());
     let text = |ms: i64| utc_text(ms.saturating_mul(1000));
     let row = |notice: &vitral_schemas::notice::Notice| Row {
@@ -34,5 +40,5 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>) -> Json<Vec<Row>> {
         chegada: text(notice.arrival_ms),
         instante: notice.event_ms.and_then(text),
     };
-    Json(notices.iter().map(row).collect())
+    Ok(Json(notices.iter().map(row).collect()))
 }

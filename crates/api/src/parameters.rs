@@ -7,7 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Timelike};
 use sha2::{Digest, Sha256};
-use vitral_query::{FROM, LIMIT, LIMIT_MAX, TimeRange, UNTIL};
+use vitral_query::{FROM, LIMIT, LIMIT_MAX, ParameterRule, QueryError, TimeRange, UNTIL};
 
 use crate::problem::Problem;
 
@@ -29,6 +29,40 @@ impl Parameters {
             }
         }
         Ok(Self(given))
+    }
+
+    /// For what takes no parameters.
+    pub(crate) fn none(query: Option<&str>) -> Result<(), Problem> {
+        Self::read(query, &[]).map(|_| ())
+    }
+
+    /// Holds each text against what it may be. Currencies are in capitals from here on, as they are stored.
+    pub(crate) fn held_against(mut self, rules: &[(String, ParameterRule)]) -> Result<Self, Problem> {
+        for (name, rule) in rules {
+            let Some(text) = self.0.get_mut(name) else { continue };
+            if !rule.allows(text) {
+                return Err(Problem::invalid_parameter(
+                    format!("{name} is '{text}'"),
+                    format!("give {name} as {}, or leave it out", rule.allowed()),
+                ));
+            }
+            if *rule == ParameterRule::Currency {
+                text.make_ascii_uppercase();
+            }
+        }
+        Ok(self)
+    }
+
+    /// The problem that a failed query is: a text that could not be read as what the statement makes of it, if the engine names one.
+    pub(crate) fn problem_of(&self, error: QueryError) -> Problem {
+        let unreadable = error.unreadable_text().and_then(|said| {
+            let (name, text) = self.iter().find(|(_, text)| !text.is_empty() && said.contains(&format!("'{text}'")))?;
+            Some(Problem::invalid_parameter(
+                format!("{name} is '{text}', which cannot be read"),
+                format!("give {name} as what the statement takes it for, a number or a date perhaps, or leave it out"),
+            ))
+        });
+        unreadable.unwrap_or_else(|| error.into())
     }
 
     pub(crate) fn text(&self, name: &str) -> Option<&str> {

@@ -6,7 +6,7 @@ mod layers;
 use std::sync::Arc;
 
 use axum::Router;
-use axum::extract::{Path, State};
+use axum::extract::{Path, RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, Method, Uri};
 use axum::response::{IntoResponse, Response};
@@ -20,6 +20,7 @@ use crate::config::{ApiConfig, ApiInputs};
 use crate::error::ApiError;
 use crate::metrics::LiveStreams;
 use crate::page::{INDEX, Page};
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::{endpoints, health, metrics, notices, silences};
@@ -87,7 +88,8 @@ fn asset(page: &Page, path: &str, uri: &Uri, headers: &HeaderMap) -> Result<Resp
     page.answer(path, headers).ok_or_else(|| Problem::not_found(uri.path()))
 }
 
-async fn telemetry(State(shared): State<Arc<Shared>>) -> Result<Response, Problem> {
+async fn telemetry(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
+    Parameters::none(query.as_deref())?;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &shared.registry).map_err(|error| {
         tracing::error!(%error, "telemetry cannot be encoded");

@@ -6,7 +6,7 @@ use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
 use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_panes::view::{KeyedTableView, MetricView, View, ViewReceiver};
-use vitral_query::{Principal, ReadPoint, Reader};
+use vitral_query::{ParameterRule, Principal, ReadPoint, Reader, filter_rules};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
@@ -54,6 +54,12 @@ impl Shared {
             engine_tables: Arc::default(),
             now_ms: self.clock.now_ms(),
         })
+    }
+
+    /// What the filters of a metric or table over this topic may be.
+    pub(crate) fn filter_rules(&self, topic: &str, columns: &[impl AsRef<str>]) -> Vec<(String, ParameterRule)> {
+        let topic = self.catalog.topic(topic);
+        topic.map(|topic| filter_rules(topic, columns.iter().map(AsRef::as_ref))).unwrap_or_default()
     }
 
     /// A table with one row for each key.

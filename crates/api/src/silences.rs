@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 
 use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, State};
+use axum::extract::{ConnectInfo, Path, RawQuery, State};
 use axum::http::header::CONTENT_TYPE;
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
@@ -19,6 +19,7 @@ use vitral_query::utc_text;
 use vitral_store::Act;
 use vitral_store::alerts::Silence;
 
+use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
 
@@ -50,9 +51,11 @@ pub(crate) async fn add(
     State(shared): State<Arc<Shared>>,
     Path(alert): Path<String>,
     peer: Option<Extension<ConnectInfo<SocketAddr>>>,
+    RawQuery(query): RawQuery,
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Response, Problem> {
+    Parameters::none(query.as_deref())?;
     let is_local = peer.is_some_and(|Extension(ConnectInfo(peer))| peer.ip().is_loopback());
     if !is_local || OF_PROXIES.iter().any(|name| headers.contains_key(*name)) {
         return Err(Problem::only_local());

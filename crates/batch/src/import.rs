@@ -59,10 +59,11 @@ use self::sink::{Committed, Sink, Spool};
 use self::source::Row;
 use self::twice::Meanings;
 pub use self::twice::Twice;
+/// A row whose cells are not those of the header.
+pub use vitral_schemas::topic::history_columns::ROW_REASON;
+
 use crate::error::BatchError;
 
-/// A row whose cells are not those of the header.
-pub const ROW_REASON: &str = "linha";
 /// Rows of a commit.
 const COMMIT_ROWS: usize = 512 * 1024;
 /// Columns from which on a file is wide: most of them are not read where the format stores them apart.
@@ -332,7 +333,8 @@ impl Import {
         if let Some(meanings) = meanings {
             let archive = Archive::read(&self.topic, store).await?;
             let of_no_use = [taken.as_slice(), &[id.to_owned()]].concat();
-            imported.twice = meanings.compare(&history, archive, &known, imported.period_micros, &of_no_use).await?;
+            imported.twice =
+                meanings.compare(&history, archive, &known, imported.period_micros, &of_no_use).await?;
         }
         // The same file leaves out what its user wants of it now.
         let is_named = |import: &str| import != id || self.ask.condition.is_none();

@@ -3,13 +3,15 @@
 //! Placeholders are the query parameters: `$de` and `$ate` are times, `$limite` a count, `$agora` the time of the
 //! request, every other one a text. A parameter that was not given is null.
 
+mod uses;
+
 use std::collections::BTreeSet;
-use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Query, Value};
+use datafusion::sql::sqlparser::ast::Query;
 
+pub use self::uses::ParameterUses;
 use super::syntax::Options;
-use super::{Diagnostic, Position, expressions};
+use super::{Diagnostic, Position};
 
 /// A path of the API and the statement that answers it.
 #[derive(Debug, Clone)]
@@ -24,6 +26,8 @@ pub struct Endpoint {
     pub query: Box<Query>,
     /// The names of its placeholders, without `$`.
     pub parameters: BTreeSet<String>,
+    /// What the statement says of them.
+    pub uses: ParameterUses,
     /// `$limite` when the request gives none.
     pub limit_default: usize,
     /// Where it is declared.
@@ -55,28 +59,15 @@ impl Endpoint {
         let limit_default = options.take_count("limite").map_err(one)?.unwrap_or(100);
         let description = options.take_text("descricao").map_err(one)?.map(|(text, _)| text).unwrap_or_default();
         options.finish().map_err(one)?;
-        let parameters = placeholders(&query);
         Ok(Self {
             name,
             path,
             description,
+            parameters: uses::placeholders(&query).into_iter().collect(),
+            uses: ParameterUses::of(&query),
             query: Box::new(query),
-            parameters,
             limit_default,
             position: position.clone(),
         })
     }
-}
-
-fn placeholders(query: &Query) -> BTreeSet<String> {
-    let mut found = BTreeSet::new();
-    expressions::look(query, &mut |expr| {
-        if let Expr::Value(value) = expr
-            && let Value::Placeholder(name) = &value.value
-        {
-            found.insert(name.trim_start_matches('$').to_owned());
-        }
-        ControlFlow::Continue(())
-    });
-    found
 }

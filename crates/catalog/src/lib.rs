@@ -52,7 +52,7 @@ pub use self::alert::{Alert, Audience, Report, Severity, WATERMARK_ALERT};
 pub use self::builtin::{domains as builtin_domains, files as builtin_files};
 pub use self::domain::{DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use self::domains::Domains;
-pub use self::endpoint::Endpoint;
+pub use self::endpoint::{Endpoint, ParameterUses};
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
 pub use self::keyed::{KeyedColumn, KeyedView, Merge, ORDER_PREFIX, ROW_ORDER_COLUMN, UPDATED_COLUMN};

@@ -67,6 +67,18 @@ impl QueryError {
     pub fn is_memory(&self) -> bool {
         matches!(self, Self::Engine(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)))
     }
+
+    /// What the engine says of a text that it could not read as another type. The text is quoted in it.
+    pub fn unreadable_text(&self) -> Option<String> {
+        let Self::Engine(error) = self else { return None };
+        match error.find_root() {
+            DataFusionError::ArrowError(inner, _) => match inner.as_ref() {
+                ArrowError::CastError(said) | ArrowError::ParseError(said) => Some(said.replace('"', "'")),
+                _ => None,
+            },
+            _ => None,
+        }
+    }
 }
 
 /// What a table of the namespace says comes back through the engine, as itself.

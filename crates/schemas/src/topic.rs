@@ -50,6 +50,8 @@ pub mod history_columns {
     /// The verdict of what stands for rows that were taken back: one row for each quarter of an hour in which some had counted, so that
     /// jobs compute those days again. It has an event time and no other column of the topic.
     pub const UNDONE: &str = "desfeita";
+    /// The reason of a row that cannot be taken apart into cells; every other reason is one of messages too.
+    pub const ROW_REASON: &str = "linha";
     pub use super::archive_columns::{ARRIVAL, PAYLOAD, REASON, VERDICT};
 }
 

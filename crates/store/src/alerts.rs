@@ -254,6 +254,9 @@ async fn collect(table: Arc<dyn TableProvider>) -> datafusion::error::Result<Vec
     read_session(1).read_table(table)?.collect().await
 }
 
+/// What a row says in `estado`.
+pub const STATES: [&str; 4] = ["pendente", "disparado", "resolvido", "falha"];
+
 fn application(alert: &str) -> String {
     format!("alerta/{alert}")
 }

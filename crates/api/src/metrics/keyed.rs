@@ -7,7 +7,7 @@ use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use axum::http::header::{CONTENT_TYPE, LINK};
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -21,7 +21,7 @@ use super::sse::{self, Messages};
 use super::streams::Place;
 use super::{LIMIT_DEFAULT, csv, json, path_of};
 use crate::accept::{content_type, format_of};
-use crate::answer;
+use crate::answer::{self, TRUNCATED};
 use crate::completeness::{self, Figures};
 use crate::parameters::{CURSOR, Parameters};
 use crate::problem::Problem;
@@ -40,7 +40,8 @@ pub(super) async fn page(
     let format = format_of(request)?;
     let filterable = text_columns(shown);
     let allowed: Vec<&str> = OWN_PARAMETERS.into_iter().chain(filterable.iter().map(String::as_str)).collect();
-    let parameters = Parameters::read(query, &allowed)?;
+    let rules = shared.filter_rules(&shown.topic, &filterable);
+    let parameters = Parameters::read(query, &allowed)?.held_against(&rules)?;
     let limit = parameters.limit(LIMIT_DEFAULT)?;
     let question = parameters.question(name);
     let after = parameters.text(CURSOR).map(|text| read_cursor(text, &question, shown)).transpose()?;
@@ -63,7 +64,9 @@ pub(super) async fn page(
     let mut response = (headers, [(CONTENT_TYPE, content_type(format))], body).into_response();
     if found.num_rows() > limit {
         let next = write_cursor(&rows, shown.keys.len(), &question)?;
-        response.headers_mut().insert(LINK, parameters.next_link(&path_of(name), &next)?);
+        let headers = response.headers_mut();
+        headers.insert(TRUNCATED, HeaderValue::from_static("true"));
+        headers.insert(LINK, parameters.next_link(&path_of(name), &next)?);
     }
     Ok(response)
 }

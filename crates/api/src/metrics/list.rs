@@ -40,7 +40,7 @@ struct Column {
 }
 
 pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    Parameters::read(query.as_deref(), &[])?;
+    Parameters::none(query.as_deref())?;
     let view = shared.view()?;
     let keyed = shared.catalog.keyed.iter().filter_map(|keyed| {
         let shown = view.keyed.get(&keyed.name)?;

@@ -41,7 +41,7 @@ pub(crate) async fn live(
         shared.metric(&view, &name)?.0.window.session_gap_micros()
     };
     let sessions = match gap {
-        None => Parameters::read(query.as_deref(), &[]).map(|_| None)?,
+        None => Parameters::none(query.as_deref()).map(|()| None)?,
         Some(_) => Some(Parameters::read(query.as_deref(), &[LIMIT])?.limit(SESSIONS_DEFAULT)?),
     };
     let place = shared.live_streams.enter(peer.map(|peer| peer.0.0.ip()))?;

@@ -6,7 +6,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
 use axum::extract::{Path, RawQuery, State, rejection::PathRejection};
 use axum::http::header::{CONTENT_TYPE, LINK};
-use axum::http::{HeaderMap, Uri};
+use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use vitral_panes::view::MetricView;
 use vitral_query::metric_rows::RowFilter;
@@ -15,7 +15,7 @@ use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, UNTIL, m
 use super::cursor::Cursor;
 use super::{LIMIT_DEFAULT, csv, document, keyed, path_of};
 use crate::accept::{content_type, format_of};
-use crate::answer;
+use crate::answer::{self, TRUNCATED};
 use crate::completeness;
 use crate::parameters::{CURSOR, Parameters};
 use crate::problem::Problem;
@@ -40,7 +40,8 @@ pub(crate) async fn page(
     let format = format_of(&request)?;
     let filterable = text_columns(shown);
     let allowed: Vec<_> = OWN_PARAMETERS.into_iter().chain(filterable.iter().copied()).collect();
-    let parameters = Parameters::read(query.as_deref(), &allowed)?;
+    let rules = shared.filter_rules(&metric.topic, &filterable);
+    let parameters = Parameters::read(query.as_deref(), &allowed)?.held_against(&rules)?;
     let mut range = parameters.range()?;
     let limit = parameters.limit(LIMIT_DEFAULT)?;
     let question = parameters.question(&name);
@@ -75,7 +76,9 @@ pub(crate) async fn page(
     if found.num_rows() > limit
         && let Some(next) = end_of(&rows, resumed)
     {
-        response.headers_mut().insert(LINK, parameters.next_link(&path_of(&name), &next.write(&question))?);
+        let headers = response.headers_mut();
+        headers.insert(TRUNCATED, HeaderValue::from_static("true"));
+        headers.insert(LINK, parameters.next_link(&path_of(&name), &next.write(&question))?);
     }
     Ok(response)
 }

@@ -163,4 +163,7 @@ async fn periods_and_filters() {
     assert_eq!(units("id_produto=p2&ate=2025-05-14T19:11:00-03:00").await, [10]);
     assert_eq!(units("de=2025-05-14T22:20:00Z").await, [0_i64; 0]);
     assert_eq!(units("limite=1").await, [19]);
+    assert_eq!(units("moeda=usd&limite=1").await, [19], "in capitals, as everywhere");
+    let wrong = world.get("/metricas/vendas_por_produto?moeda=BRLX").await;
+    assert!(wrong.status == 400 && wrong.body.contains("a currency of three letters"), "{}", wrong.body);
 }

@@ -36,6 +36,7 @@ async fn follow(world: &World, path: &str, mut between: impl FnMut(usize) -> Opt
         assert!(!page.is_empty(), "{here} is empty");
         rows.extend(page.iter().cloned());
         path = answer.header("link").map(next);
+        assert_eq!(answer.header("vitral-truncated"), path.as_ref().map(|_| "true"), "{here}");
         if let Some(view) = between(number) {
             world.show(view);
         }

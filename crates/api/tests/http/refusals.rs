@@ -73,6 +73,71 @@ async fn wrong_parameters() {
     }
 }
 
+/// Of a value that can never be found, an empty answer would say that there is nothing.
+#[tokio::test]
+async fn values_outside_a_closed_set() {
+    let world = world();
+    let cases = [
+        ("/livro?veredito=x", "veredito as one of contada, duplicada, atrasada, recusada, vazia, nao_entregue"),
+        ("/livro?veredito=Recusada", "veredito as one of contada"),
+        ("/livro?veredito=", "veredito as one of contada"),
+        ("/livro?motivo=timeout", "json, campo_ausente, tipo, tempo, futuro, tamanho, valor, pulado, log_novo, linha"),
+        ("/livro?topico=eventos", "topico as one of eventos_clientes"),
+        ("/livro?particao=x", "particao as a whole number"),
+        ("/livro?particao=2147483648", "particao as a whole number within its bounds"),
+        ("/livro?deslocamento=1.5", "deslocamento as a whole number"),
+        ("/reconciliacao?veredito=recusada", "veredito as one of igual, diferente, falha"),
+        ("/reconciliacao?metrica=vendas_por_minutos", "vendas_por_minuto, vendas_por_produto"),
+        ("/alertas?estado=pendentes", "estado as one of pendente, disparado, resolvido, falha"),
+        ("/alertas?severidade=alta", "severidade as one of info, warning, critical"),
+        ("/alertas?alerta=nada", "marca_dagua_parada"),
+        ("/vendas/resumo?moeda=BRLX", "a currency of three letters"),
+        ("/produtos/mais_vendidos?moeda=R%24", "a currency of three letters"),
+        ("/metricas/produtos_mais_vistos?moeda=BRLX", "takes de, ate, limite, cursor, id_produto"),
+    ];
+    for (path, remedy) in cases {
+        let code = if path.starts_with("/metricas") { "unknown_parameter" } else { "invalid_parameter" };
+        problem(&world.get(path).await, 400, code, remedy);
+    }
+}
+
+/// What an endpoint casts is read before anything is computed, as far as possible; else when the query fails.
+#[tokio::test]
+async fn texts_that_a_cast_cannot_read() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let sql = "
+        CREATE VIEW a WITH (path = '/a') AS
+            SELECT id_produto FROM vendas WHERE quantidade >= CAST($n AS BIGINT) AND data = $dia::DATE;
+        CREATE VIEW b WITH (path = '/b') AS SELECT CAST(nullif($n, '') AS BIGINT) + CAST($d AS DECIMAL(4, 2)) AS soma;
+        CREATE VIEW c WITH (path = '/c') AS SELECT CASE WHEN $n = 'x' THEN 0 ELSE CAST($n AS INTEGER) END AS n;
+        CREATE VIEW d WITH (path = '/d') AS SELECT TRY_CAST($n AS INTEGER) AS n;";
+    std::fs::write(dir.path().join("casts.sql"), sql).expect("written");
+    let world = World::with(windows_view(Vec::new(), Vec::new()), catalog(Some(dir.path())), |_| {});
+    for (path, remedy) in [
+        ("/a?n=abc", "give n as a whole number"),
+        ("/a?n=", "give n as a whole number"),
+        ("/a?n=1&dia=ontem", "give dia as a value of type DATE"),
+        ("/b?d=123.45", "give d as a value of type DECIMAL(4,2)"),
+        ("/b?n=abc&d=1", "give n as what the statement takes it for"),
+        ("/c?n=abc", "give n as what the statement takes it for"),
+    ] {
+        problem(&world.get(path).await, 400, "invalid_parameter", remedy);
+    }
+    assert_eq!(world.body("/a?n=1&dia=2025-05-14").await, "[]");
+    assert_eq!(world.body("/b?n=&d=1").await, r#"[{"soma":null}]"#);
+    assert_eq!(world.body("/c?n=x").await, r#"[{"n":0}]"#);
+    assert_eq!(world.body("/d?n=x").await, r#"[{"n":null}]"#);
+}
+
+#[tokio::test]
+async fn what_takes_no_parameters_says_so() {
+    let world = world();
+    for path in ["/avisos", "/healthz", "/readyz", "/metrics", "/metricas"] {
+        problem(&world.get(&format!("{path}?x=1")).await, 400, "unknown_parameter", "takes no parameters");
+        assert_eq!(world.get(path).await.status, 200, "{path}");
+    }
+}
+
 #[tokio::test]
 async fn wrong_addresses_and_methods() {
     let world = world();
