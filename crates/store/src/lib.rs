@@ -27,6 +27,7 @@ pub mod metric_table;
 mod predicates;
 mod probe;
 mod quarantine;
+pub mod refusals;
 mod session;
 pub mod snapshot;
 mod table;

@@ -150,6 +150,22 @@ async fn long_contents_are_cut_and_whole_by_their_offset() {
 }
 
 #[tokio::test]
+async fn the_ledger_says_which_check_refused_a_message() {
+    let catalog = catalog(None);
+    let topic = catalog.topic("eventos_clientes").expect("the topic");
+    let refused = archived(topic, &[SALE], "recusada");
+    let mut columns = refused.columns().to_vec();
+    let place = |name: &str| refused.schema().index_of(name).expect("a column");
+    columns[place("_motivo")] = Arc::new(StringArray::from(vec!["valor"]));
+    let payload = r#"{"id_usuario":"u","tipo_evento":"compra","timestamp":"2025-05-14T22:16:00Z","quantidade":0}"#;
+    columns[place("_conteudo")] = Arc::new(BinaryArray::from_iter_values([payload]));
+    let refused = RecordBatch::try_new(refused.schema(), columns).expect("rows");
+    let world = World::new(view_of(topic_view(vec![refused], Vec::new()), Default::default()));
+    let row = world.json("/livro?motivo=valor").await[0].clone();
+    assert_eq!(row["detalhe"], "quantidade: quantidade BETWEEN 1 AND 1000000000 does not hold for 0", "{row}");
+}
+
+#[tokio::test]
 async fn the_ledger_holds_refused_rows_of_files() {
     let world = World::new(shop());
     let catalog = catalog(None);

@@ -1,21 +1,17 @@
 //! What the ledger says of messages beyond their reason, which is all that the archive keeps: they are decoded again.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int32Type, Int64Type, TimestampMicrosecondType};
-use chrono::{DateTime, SecondsFormat};
 use chrono_tz::Tz;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, Expr, Volatility};
 use datafusion::prelude::create_udf;
-use vitral_engine::rules::RowRules;
-use vitral_engine::{EngineConfig, engine_session};
-use vitral_messages::decode::Decoder;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
+use vitral_store::refusals::{Found, LOOKED_INTO_BYTES_MAX, NOTE_BYTES, Refusals, cut_note, length_text, time_text};
 
 use crate::error::BatchError;
 
@@ -24,13 +20,9 @@ pub(super) const CONTENT: &str = "_conteudo";
 pub(super) const EVENT_TIME: &str = "_tempo";
 
 /// Of a longer payload only the beginning and the end are read: what was cut for its size says so at its end.
-const BYTES_MAX: usize = 64 * 1024;
-const END_BYTES: usize = 128;
-const CUT: &str = "[cut by vitral: ";
+const BYTES_MAX: usize = LOOKED_INTO_BYTES_MAX;
 /// How much of a content is shown.
 const EXCERPT_CHARS: usize = 60;
-/// So far ahead of every event that none is of its future.
-const FAR_AHEAD_MS: i64 = 1 << 52;
 
 /// As much of a payload as is read: longer ones are not held in memory whole.
 pub(super) fn part_of(payload: Expr) -> Expr {
@@ -38,7 +30,7 @@ pub(super) fn part_of(payload: Expr) -> Expr {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;
         let payloads = cast(&arrays[0], &DataType::Binary)?;
         let part = |payload: &[u8]| match payload.len() > BYTES_MAX {
-            true => [&payload[..BYTES_MAX - END_BYTES], &payload[payload.len() - END_BYTES..]].concat(),
+            true => [&payload[..BYTES_MAX - NOTE_BYTES], &payload[payload.len() - NOTE_BYTES..]].concat(),
             false => payload.to_vec(),
         };
         let parts: BinaryArray = payloads.as_binary::<i32>().iter().map(|payload| payload.map(part)).collect();
@@ -70,7 +62,8 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
         let content = contents.is_valid(row).then(|| contents.value(row))?;
         (is_refused(row) && content.len() < BYTES_MAX).then_some(content)
     };
-    let refusals = refusals(topic, zone, (0..rows.num_rows()).map(whole))?;
+    let refusals = Refusals::new(topic, Some(zone)).map_err(&failed)?;
+    let looked = refusals.look((0..rows.num_rows()).map(whole)).map_err(&failed)?;
     let event_time = &topic.columns[topic.event_time].name;
     let detail = |row: usize| -> Option<String> {
         if details.is_valid(row) || files.is_valid(row) {
@@ -80,13 +73,13 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
         if is_refused(row) {
             let content = if contents.is_valid(row) { contents.value(row) } else { Default::default() };
             let note = cut_note(content).filter(|_| reason == Reason::Size.name());
-            return note.or_else(|| refused(topic, reason, refusals.get(&row), whole(row).is_some()));
+            return note.or_else(|| refused(&refusals, reason, looked.get(&row), whole(row).is_some()));
         }
         if verdicts.value(row) == Verdict::Late.name() {
-            let time = time(times.is_valid(row).then(|| times.value(row))?);
+            let time = time_text(times.is_valid(row).then(|| times.value(row))?);
             return Some(format!(
                 "{event_time} {time} lay more than {} behind the watermark",
-                words(topic.lateness_ms)
+                length_text(topic.lateness_ms)
             ));
         }
         let name = &topic.kafka_topic;
@@ -104,55 +97,12 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
     Ok([Arc::new(details), Arc::new(excerpts)])
 }
 
-/// What today's catalog says of a payload, or of one without a fault its event time.
-enum Found {
-    Refused(Reason, String),
-    Counts { event_micros: i64 },
-}
-
-fn refusals<'a>(
-    topic: &Topic,
-    zone: Tz,
-    payloads: impl Iterator<Item = Option<&'a [u8]>>,
-) -> Result<BTreeMap<usize, Found>, BatchError> {
-    let failed = BatchError::engine(&topic.name, "explained");
-    let decoded = Decoder::new(topic, zone).decode(payloads);
-    let times = Arc::clone(&decoded.columns[topic.event_time]);
-    let times = times.as_primitive::<TimestampMicrosecondType>();
-    let counts = (0..times.len()).filter(|row| times.is_valid(*row));
-    let mut found: BTreeMap<usize, Found> =
-        counts.map(|row| (row, Found::Counts { event_micros: times.value(row) })).collect();
-    let session = engine_session(EngineConfig::default()).map_err(&failed)?;
-    let rules = RowRules::new(topic, &session).map_err(BatchError::Catalog)?;
-    let (_, forbidden) = rules.apply(decoded.columns, FAR_AHEAD_MS).map_err(&failed)?;
-    found.extend(forbidden.into_iter().map(|(row, (reason, detail))| (row, Found::Refused(reason, detail))));
-    found.extend(
-        decoded.refused.into_iter().map(|refusal| (refusal.row, Found::Refused(refusal.reason, refusal.detail))),
-    );
-    Ok(found)
-}
-
-fn refused(topic: &Topic, reason: &str, found: Option<&Found>, is_whole: bool) -> Option<String> {
+fn refused(refusals: &Refusals, reason: &str, found: Option<&Found>, is_whole: bool) -> Option<String> {
     match found {
-        Some(Found::Refused(now, detail)) if now.name() == reason => Some(detail.clone()),
-        Some(Found::Refused(now, detail)) => Some(format!("would be refused as {now} now: {detail}")),
-        Some(Found::Counts { event_micros }) if reason == Reason::Future.name() => Some(format!(
-            "{} {} lay more than {} ahead of the clock when it came",
-            topic.columns[topic.event_time].name,
-            time(*event_micros),
-            words(topic.ahead_ms)
-        )),
-        Some(Found::Counts { .. }) => Some("would be accepted now: `vitral ledger replay` feeds it again".to_owned()),
+        Some(found) => Some(refusals.words(reason, found)),
         None if !is_whole => Some("too long to be looked into here: GET /livro has more of it".to_owned()),
         None => None,
     }
-}
-
-/// What was said when a payload was cut.
-fn cut_note(content: &[u8]) -> Option<String> {
-    let end = String::from_utf8_lossy(&content[content.len().saturating_sub(END_BYTES)..]).into_owned();
-    let (_, note) = end.strip_suffix(']')?.rsplit_once(CUT)?;
-    Some(format!("larger than the topic allows: {note}; its beginning was kept"))
 }
 
 /// The beginning, in one line.
@@ -167,18 +117,6 @@ fn excerpt(content: &[u8]) -> String {
         shown.push_str("...");
     }
     shown
-}
-
-fn time(micros: i64) -> String {
-    let time = DateTime::from_timestamp_micros(micros);
-    time.map_or_else(|| micros.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
-}
-
-fn words(ms: i64) -> String {
-    match ms {
-        ms if ms % 60_000 == 0 => format!("{} min", ms / 60_000),
-        ms => format!("{} s", ms as f64 / 1_000.0),
-    }
 }
 
 #[cfg(test)]
