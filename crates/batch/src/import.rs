@@ -334,7 +334,7 @@ impl Import {
             let archive = Archive::read(&self.topic, store).await?;
             let of_no_use = [taken.as_slice(), &[id.to_owned()]].concat();
             imported.twice =
-                meanings.compare(&history, archive, &known, imported.period_micros, &of_no_use).await?;
+                meanings.compare(Some(&history), archive, &known, imported.period_micros, &of_no_use).await?;
         }
         // The same file leaves out what its user wants of it now.
         let is_named = |import: &str| import != id || self.ask.condition.is_none();

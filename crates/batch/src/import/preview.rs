@@ -3,6 +3,8 @@
 
 mod unused;
 
+use std::collections::HashSet;
+
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{concat_batches, filter_record_batch};
 use arrow::error::ArrowError;
@@ -16,6 +18,7 @@ use super::known::{Known, Standing};
 use super::legacy::Legacy;
 use super::reader::Reader;
 use super::source::Row;
+use super::twice::Meanings;
 use super::{File, Import, Imported, Opened, stored};
 use crate::error::BatchError;
 
@@ -95,6 +98,7 @@ impl Import {
             .collect();
         let mut reader = Reader::new(self, (&file.name, ""), mapping, forms, header, stream_from_ms)?;
         let mut first: Vec<RecordBatch> = Vec::new();
+        let mut meanings = if is_whole { Meanings::new(&self.topic, &self.target) } else { None };
         loop {
             let mut rows = source.next()?;
             if !is_whole {
@@ -106,6 +110,7 @@ impl Import {
             fill_examples(&mut columns, &rows);
             unused.count(&rows);
             let mut new = Vec::with_capacity(rows.len());
+            let mut differing = HashSet::new();
             for row in rows {
                 let marks = marker.marks(&row);
                 let standing = if is_whole { known.standing(&marks) } else { Standing::New };
@@ -113,11 +118,17 @@ impl Import {
                     imported.known += 1;
                     imported.differing += u64::from(standing == Standing::InDiffering);
                 } else {
+                    if standing == Standing::NewAmounts {
+                        differing.insert(marks.cells);
+                    }
                     new.push((row, marks));
                 }
             }
             if !new.is_empty() {
                 let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
+                if let Some(meanings) = &mut meanings {
+                    meanings.add(&batch, &differing).map_err(engine)?;
+                }
                 let so_far: usize = first.iter().map(RecordBatch::num_rows).sum();
                 first.push(counted(&batch).map_err(engine)?.slice_most(SHOWN - so_far.min(SHOWN)));
             }
@@ -131,6 +142,10 @@ impl Import {
         // Of the first rows alone nothing is to be said.
         if is_whole {
             imported.notes.extend(reader.notes());
+        }
+        if let Some(meanings) = meanings {
+            let archive = Archive::read(&self.topic, store).await?;
+            imported.twice = meanings.compare(history.as_ref(), archive, &known, imported.period_micros, &[]).await?;
         }
         let rows = concat_batches(reader.schema(), first.iter()).map_err(engine)?;
         let names: Vec<&str> = self.topic.columns.iter().map(|column| column.name.as_str()).collect();

@@ -130,7 +130,7 @@ impl Meanings {
     /// to count, or are these.
     pub(super) async fn compare(
         mut self,
-        history: &History,
+        history: Option<&History>,
         archive: Option<ArchiveReader>,
         known: &Known,
         period_micros: Option<(i64, i64)>,
@@ -146,9 +146,10 @@ impl Meanings {
         let counted = |name: &str| ident(name).eq(lit(Verdict::Counted.name()));
 
         let not_taken = ident(history_columns::IMPORT).in_list(taken.iter().map(|id| lit(id.clone())).collect(), true);
-        let stored = history.provider().await?;
-        let of_history = wanted.clone().and(counted(history_columns::VERDICT)).and(not_taken);
-        self.find(stored, of_history, known, &mut twice).await?;
+        if let Some(history) = history {
+            let of_history = wanted.clone().and(counted(history_columns::VERDICT)).and(not_taken);
+            self.find(history.provider().await?, of_history, known, &mut twice).await?;
+        }
         if let Some(archive) = archive {
             let of_stream = wanted.and(counted(archive_columns::VERDICT));
             self.find(archive.provider().await?, of_stream, known, &mut twice).await?;

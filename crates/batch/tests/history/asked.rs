@@ -1,7 +1,7 @@
 //! What a file leaves unclear is asked about, and what looks like a mistake of it is pointed out: nothing passes in silence.
 
 use crate::world::{Read, World};
-use vitral_batch::import::{Dates, Numbers};
+use vitral_batch::import::{Ask, Dates, Numbers};
 
 async fn question(text: &str) -> String {
     let world = World::new();
@@ -98,37 +98,31 @@ async fn a_total_that_is_the_same_on_each_line_of_orders_is_pointed_out() {
     assert_eq!(notes(&format!("{header}{own}")).await, "");
 }
 
+/// What an import of the text points out, which proposes this condition, and how many rows come in under it.
+async fn proposed(text: &str, condition: &str) -> (String, u64) {
+    let found = notes(text).await;
+    assert!(found.contains(&condition.replace('"', "\\\"")), "{found}");
+    let world = World::new();
+    let condition = Some(Ask::parse_condition(condition).expect("a condition"));
+    let read = Read { ask: Ask { profile: None, condition }, ..Read::default() };
+    let imported = world.import_read(&world.write("a.csv", text), "vendas", read).await.expect("imported");
+    (found, imported.accepted)
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn sums_among_the_rows_are_pointed_out() {
     let text =
         "Data;Produto;Qtd;Valor do item\n13/02/2024;a;2;20,00\n13/02/2024;Total do dia;3;20,00\n14/02/2024;a;1;10,00\n";
-    let found = notes(text).await;
-    assert!(found.contains("1 row that may sum up others (line 3: Total do dia)"), "{found}");
     let condition = "coalesce(\"Produto\", '') NOT ILIKE 'total%'";
-    assert!(found.contains(&condition.replace('"', "\\\"")), "{found}");
-    let world = World::new();
-    let ask = vitral_batch::import::Ask {
-        profile: None,
-        condition: Some(vitral_batch::import::Ask::parse_condition(condition).expect("a condition")),
-    };
-    let read = Read { ask, ..Read::default() };
-    let imported = world.import_read(&world.write("a.csv", text), "vendas", read).await.expect("imported");
-    assert_eq!(imported.accepted, 2, "{imported:?}");
+    let (found, accepted) = proposed(text, condition).await;
+    assert!(found.contains("1 row that may sum up others (line 3: Total do dia)"), "{found}");
+    assert_eq!(accepted, 2);
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_proposed_condition_leaves_out_all_that_was_undone_and_keeps_what_says_nothing() {
     let text = "Pedido;Data;Produto;Qtd;Preço;Situação\n1;13/02/2024;a;1;10,00;Pago\n2;13/02/2024;b;1;5,00;\n\
         3;13/02/2024;c;1;7,00;CANCELADO\n4;13/02/2024;c;1;7,00;cancelado\n5;13/02/2024;c;1;7,00;Estornado\n";
-    let found = notes(text).await;
     let condition = "coalesce(\"Situação\", '') NOT IN ('CANCELADO', 'cancelado', 'Estornado')";
-    assert!(found.contains(&condition.replace('"', "\\\"")), "{found}");
-    let world = World::new();
-    let ask = vitral_batch::import::Ask {
-        profile: None,
-        condition: Some(vitral_batch::import::Ask::parse_condition(condition).expect("a condition")),
-    };
-    let read = Read { ask, ..Read::default() };
-    let imported = world.import_read(&world.write("a.csv", text), "vendas", read).await.expect("imported");
-    assert_eq!(imported.accepted, 2, "{imported:?}");
+    assert_eq!(proposed(text, condition).await.1, 2);
 }

@@ -66,3 +66,18 @@ async fn sales_that_the_stream_has_counted_are_named_where_no_event_id_tells() {
     assert_eq!(twice(&imported), [("", 1)], "{imported:?}");
     assert!(imported.twice[""].examples[0].contains("id_pedido 9001"), "{imported:?}");
 }
+
+/// Before anything is written, while there is still a choice.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_preview_names_sales_that_would_count_twice() {
+    let world = World::new();
+    let first = world.import(&world.write("a.csv", BY_DAY), "vendas").await.expect("imported");
+    let other = "Pedido;Data;Produto;Qtd;Preço\n1;2025-02-13;a;2;10,00\n2;2025-02-17;b;1;5,50\n3;15/02/2025;c;1;1,00\n";
+    let path = world.write("b.csv", other);
+    let preview = world.preview(&path, "vendas").await;
+    assert_eq!((preview.imported.accepted, preview.imported.known), (2, 1), "{:?}", preview.imported);
+    assert_eq!(twice(&preview.imported), [(first.id.as_str(), 1)], "{:?}", preview.imported);
+    let imported = world.import(&path, "vendas").await.expect("imported");
+    assert_eq!(imported.twice, preview.imported.twice, "as it comes in");
+    assert_eq!(world.preview(&path, "vendas").await.imported.twice.len(), 0, "it is in");
+}

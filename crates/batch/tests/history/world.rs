@@ -13,6 +13,7 @@ use chrono::{DateTime, NaiveDate, Utc};
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, cast, ident, lit, when};
 use tempfile::TempDir;
+use vitral_batch::import::preview::Preview;
 use vitral_batch::import::records::{self, Record, State};
 use vitral_batch::import::undo::{self, Undone};
 use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, recognise, understand};
@@ -117,6 +118,13 @@ impl World {
             .replace(id, &file, &self.store, |_, _| {})
             .await
             .expect("replaced")
+    }
+
+    /// What an import of the whole file would do.
+    pub async fn preview(&self, path: &std::path::Path, table: &str) -> Preview {
+        let file = File { name: path.display().to_string(), path: path.to_owned() };
+        let import = self.understood(table, Read::default());
+        import.preview(&file, &self.store, true, &mut |_, _| {}).await.expect("looked at")
     }
 
     pub async fn undo(&self, id: &str) -> Undone {

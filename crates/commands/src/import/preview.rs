@@ -6,7 +6,7 @@ use vitral_batch::import::wording::{counted, listed};
 use vitral_process::output::answer;
 use vitral_process::output::terminal::{one_line, table};
 
-use super::report::without_rows;
+use super::report::{twice, without_rows};
 
 pub(super) fn show(import: &Import, file: &str, preview: &Preview) -> anyhow::Result<()> {
     answer(&format!("{file}, for {}:", import.table));
@@ -60,4 +60,5 @@ pub(super) fn show_counts(file: &str, import: &Import, preview: &Preview) {
             answer(&format!("    {}line {}: {}", one_line(&sheet), row.line, one_line(&row.detail)));
         }
     }
+    twice(imported, "would count twice");
 }

@@ -39,7 +39,8 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
     }
     already_imported(imported, file);
     changed(imported, file);
-    twice(imported);
+    twice(imported, "count twice now");
+    taken_back(imported);
     if *accepted == 0 {
         return Ok(());
     }
@@ -54,7 +55,10 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
             answer(&table(&sums.top)?);
         }
     }
-    answer("  compare this with your own report of the same time; `vitral import undo` takes an import back");
+    answer(&format!(
+        "  compare this with your own report of the same time; `vitral import undo {}` takes this import back",
+        short(id)
+    ));
     answer(&format!(
         "  the page shows it within seconds where `vitral demo` or `vitral stream` runs: http://{}/",
         world.config.api.listen
@@ -129,24 +133,30 @@ fn changed(imported: &Imported, file: &str) {
     }
 }
 
-/// What came in and means the same as what was in: only its cells, or its having no event id, say otherwise.
-fn twice(imported: &Imported) {
-    let id = short(&imported.id);
+/// What comes in and means the same as what was in: only its cells, or its having no event id, say otherwise.
+pub(super) fn twice(imported: &Imported, count: &str) {
     for (import, Twice { rows, examples }) in &imported.twice {
         let rows = counted(*rows, "row");
         if import.is_empty() {
             answer(&format!(
-                "  warning: {rows} with the order, product, time and amount of rows that the stream has counted, which count twice now"
+                "  warning: {rows} with the order, product, time and amount of rows that the stream has counted, which {count}"
             ));
         } else {
             answer(&format!(
-                "  warning: {rows} with the order, product, time and amount of rows of import {}, written in another way, which count twice now",
+                "  warning: {rows} with the order, product, time and amount of rows of import {}, written in another way, which {count}",
                 short(import)
             ));
         }
         for example in examples {
             answer(&format!("    {}", one_line(example)));
         }
+    }
+}
+
+/// How rows that count twice are taken out again.
+fn taken_back(imported: &Imported) {
+    let id = short(&imported.id);
+    for import in imported.twice.keys() {
         match import.as_str() {
             "" => answer(&format!("    `vitral import undo {id}` takes this file back")),
             import => answer(&format!(

@@ -32,6 +32,11 @@ pub(in crate::import) fn meant(sign: &str) -> Option<Vec<String>> {
     Some(known.iter().map(|code| (*code).to_owned()).collect())
 }
 
+/// Whether a currency that some call dollar or peso is written with another sign than `$` at home.
+pub(super) fn has_own_sign(code: &str) -> bool {
+    ["BRL", "CVE"].contains(&code)
+}
+
 /// The currencies of ISO 4217 that are in use, without those whose codes are words of lists: ALL, CUP, MOP, TOP.
 const CODES: &str = "AED AFN AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC \
     CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY \

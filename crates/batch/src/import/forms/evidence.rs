@@ -45,6 +45,8 @@ struct OfNumbers {
     is_whole: bool,
     /// The first amount with a dollar sign alone.
     dollars: Option<Example>,
+    /// The first number that a spreadsheet shows with one.
+    shown_in_dollars: Option<Example>,
 }
 
 #[derive(Default)]
@@ -79,6 +81,7 @@ impl Evidence {
         for (cell, column) in row.cells.iter().zip(&mut self.columns) {
             match (cell, column) {
                 (Some(cell), Column::Numbers(seen)) if cell.kind == Kind::Written => seen.see(cell, row),
+                (Some(cell), Column::Numbers(seen)) => seen.see_sign(cell, row),
                 (Some(cell), Column::Time(seen)) => seen.see(cell, row),
                 (Some(cell), Column::Clock { is_twelve }) if !*is_twelve && cell.kind == Kind::Written => {
                     *is_twelve = moment::clock(&cell.text).is_some_and(|clock| clock.dial == Dial::Twelve);
@@ -205,27 +208,34 @@ impl Evidence {
         Ok(Forms { columns, has_clock, notes })
     }
 
-    /// Where dates have the month first, as in one country, a dollar sign may be that country's.
+    /// Where dates have the month first, as in one country, a dollar sign may be that country's. So may one that only the format of a number
+    /// shows, where the shop's own currency has another sign: its spreadsheet programs would show that.
     fn ask_dollars(&self, mapping: &Mapping, forms: &[Form]) -> Result<(), (String, String)> {
         let is_month_first =
             |form: &Form| matches!(form, Form::Time(TimeForm { dates: Some(Dates::Mdy), count: None, .. }));
-        if self.here.currency == "USD" || !mapping.lacks_currency() || !forms.iter().any(is_month_first) {
+        if self.here.currency == "USD" || !mapping.lacks_currency() {
             return Ok(());
         }
+        let is_month_first = forms.iter().any(is_month_first);
+        let has_own_sign = currency::has_own_sign(&self.here.currency);
         for (index, column) in self.columns.iter().enumerate() {
-            if let Column::Numbers(OfNumbers { dollars: Some((cell, place)), .. }) = column {
-                let (heading, here) = (mapping.heading(index), &self.here.currency);
-                return Err((
-                    format!(
-                        "column {heading} holds {cell} ({place}), the dates have the month first, and amounts would be counted in {here}"
-                    ),
-                    format!(
-                        "name the currency in the heading, as in \"{heading} (US$)\", or in a column of its own; or say --map ={} if \
-                         amounts are in {here}",
-                        currency::COLUMN
-                    ),
-                ));
-            }
+            let Column::Numbers(seen) = column else { continue };
+            let written = seen.dollars.as_ref().filter(|_| is_month_first);
+            let shown = seen.shown_in_dollars.as_ref().filter(|_| is_month_first || has_own_sign);
+            let why = match (written, shown) {
+                (Some((cell, place)), _) => format!("{cell} ({place}), the dates have the month first"),
+                (None, Some((cell, place))) => format!("{cell}, which its format shows with $ ({place})"),
+                (None, None) => continue,
+            };
+            let (heading, here) = (mapping.heading(index), &self.here.currency);
+            return Err((
+                format!("column {heading} holds {why}, and amounts would be counted in {here}"),
+                format!(
+                    "name the currency in the heading, as in \"{heading} (US$)\", or in a column of its own; or say --map ={} if \
+                     amounts are in {here}",
+                    currency::COLUMN
+                ),
+            ));
         }
         Ok(())
     }
@@ -257,6 +267,13 @@ impl OfTexts {
 }
 
 impl OfNumbers {
+    /// Of a number that the file holds as one.
+    fn see_sign(&mut self, cell: &Cell, row: &Row) {
+        if self.shown_in_dollars.is_none() && cell.sign.as_deref() == Some("$") {
+            self.shown_in_dollars = Some((cell.text.clone(), row.place()));
+        }
+    }
+
     fn see(&mut self, cell: &Cell, row: &Row) {
         if self.dollars.is_none() && cell.text.contains('$') && number::is_in_dollars(&cell.text) {
             self.dollars = Some((cell.text.clone(), row.place()));

@@ -82,6 +82,25 @@ fn an_amount_is_in_the_currency_that_its_heading_names() {
     assert!(read[1].is_ok(), "{read:?}");
 }
 
+/// In Brazil spreadsheet programs show `R$`: a `$` alone comes from elsewhere. `US$` says whose it is.
+#[test]
+fn a_dollar_sign_in_the_format_of_numbers_is_asked_about() {
+    let read = |sign: &str, heading: &str| {
+        let mut rows = rows(&[&["2025-05-14", "1.5"]]);
+        rows[0].cells[1] = Some(Cell::float(1.5).shown_with(Some(&sign.into())));
+        understood(&["Data", heading], &rows, Asked::default())
+    };
+    let question = read("$", "Preço").expect_err("asked").to_string();
+    assert!(question.contains("column Preço holds 1.5, which its format shows with $ (line 2)"), "{question}");
+    assert!(question.contains("Preço (US$)") && question.contains("--map =moeda"), "{question}");
+    let currency = |read: Result<Vec<Result<Value, Refused>>, ImportError>| {
+        read.expect("understood").remove(0).expect("a message").get("moeda").cloned()
+    };
+    assert_eq!(currency(read("$", "Preço (US$)")), Some(json!("USD")));
+    assert_eq!(currency(read("US$", "Preço")), Some(json!("USD")));
+    assert_eq!(currency(read("R$", "Preço")), None, "the shop's own");
+}
+
 #[test]
 fn a_currency_that_nothing_uses_is_asked_about() {
     let asked = |heading: &str, cells: &[&str]| {

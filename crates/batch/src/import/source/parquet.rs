@@ -22,8 +22,9 @@ use super::damage::caught;
 use super::{Row, Source, batch_rows, header};
 use crate::import::ImportError;
 
-/// What Spark writes into its files. Its `INT96` times are in UTC, unlike those of other programs, which are local.
-const SPARK: &str = "org.apache.spark.version";
+/// What Spark writes into its files. Its `INT96` times are in UTC. Those of other programs may be in UTC or local, and nothing tells: they
+/// are read like every other time without a zone, and that is said.
+const SPARK: &str = "org.apache.spark.";
 
 pub(super) struct Columns {
     name: String,
@@ -31,6 +32,7 @@ pub(super) struct Columns {
     metadata: ArrowReaderMetadata,
     reader: ParquetRecordBatchReader,
     header: Vec<String>,
+    notes: Vec<String>,
     /// The columns that are read, and of each whether its times are in UTC though it has no zone.
     read_columns: BTreeMap<usize, bool>,
     read: u64,
@@ -46,14 +48,23 @@ impl Columns {
         let names: Vec<_> = fields.iter().map(|field| header::clean(field.name()).to_owned()).collect();
         let readable = fields.iter().enumerate().filter(|(_, field)| cells::is_readable(field.data_type()));
         let of_file = metadata.metadata().file_metadata();
-        let is_spark = of_file.key_value_metadata().is_some_and(|pairs| pairs.iter().any(|pair| pair.key == SPARK));
+        let is_spark =
+            of_file.key_value_metadata().is_some_and(|pairs| pairs.iter().any(|pair| pair.key.starts_with(SPARK)));
         let read_columns: BTreeMap<_, _> =
             readable.map(|(index, _)| (index, is_spark && int96.contains(&index))).collect();
         let rows = u64::try_from(of_file.num_rows()).unwrap_or_default();
         let open = || reader(file, &metadata, &read_columns).map_err(|error| failed(io::Error::other(error)));
         let reader = caught(&failed, open)?;
         let (name, path, header) = (name.to_owned(), path.to_owned(), header::distinct(&names));
-        Ok(Self { name, path, metadata, reader, header, read_columns, read: 0, rows })
+        let of_unknown_zone = int96.iter().filter(|_| !is_spark).map(|index| {
+            format!(
+                "the times of {} (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, say \
+                 --time-zone UTC",
+                header[*index]
+            )
+        });
+        let notes = of_unknown_zone.collect();
+        Ok(Self { name, path, metadata, reader, header, notes, read_columns, read: 0, rows })
     }
 
     fn rows_of(&mut self, batch: &RecordBatch) -> Result<Vec<Row>, ArrowError> {
@@ -75,6 +86,10 @@ impl Columns {
 impl Source for Columns {
     fn header(&self) -> &[String] {
         &self.header
+    }
+
+    fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     fn nested(&self) -> Vec<usize> {

@@ -6,6 +6,7 @@
 
 mod bounds;
 mod cells;
+mod layout;
 mod sheets;
 
 use std::fs::File;
@@ -49,15 +50,17 @@ enum Part {
 impl Spreadsheet {
     pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Self, ImportError> {
         let failed = ImportError::read(name);
-        let (workbook, chosen) = caught(&failed, || {
+        let (workbook, chosen, seen) = caught(&failed, || {
             bounds::check(path).map_err(&failed)?;
             let mut workbook: Workbook =
                 open_workbook(path).map_err(|error: XlsxError| failed(io::Error::other(error)))?;
             let chosen = sheets::choose(&mut workbook, name, opening)?;
-            Ok((workbook, chosen))
+            let seen = layout::notes(path, &chosen.sheets).map_err(&failed)?;
+            Ok((workbook, chosen, seen))
         })?;
         let epoch = if workbook.has_1904_epoch() { SerialEpoch::From1904 } else { SerialEpoch::From1900 };
-        let Chosen { heading, sheets, notes } = chosen;
+        let Chosen { heading, sheets, mut notes } = chosen;
+        notes.extend(seen);
         let header = header::distinct(&heading);
         let rows = sheets.iter().map(|sheet| sheet.rows).sum();
         let (readings, asked) = mpsc::channel();

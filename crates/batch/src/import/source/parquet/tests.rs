@@ -126,7 +126,7 @@ fn columns_that_hold_no_cells_or_are_not_used_are_not_read() {
 }
 
 /// Times in the type that older programs write.
-fn int96(metadata: Option<Vec<KeyValue>>) -> Vec<Option<Cell>> {
+fn int96(metadata: Option<Vec<KeyValue>>) -> (Vec<Option<Cell>>, Vec<String>) {
     let path = path();
     let schema = Arc::new(parse_message_type("message m { required int96 a; }").expect("a schema"));
     let properties = WriterProperties::builder().set_key_value_metadata(metadata).build();
@@ -145,13 +145,21 @@ fn int96(metadata: Option<Vec<KeyValue>>) -> Vec<Option<Cell>> {
     column.close().expect("closed");
     rows.close().expect("closed");
     writer.close().expect("closed");
-    let rows = Columns::open(&path, "a.parquet").expect("opened").next().expect("rows");
-    rows.into_iter().map(|mut row| row.cells.remove(0)).collect()
+    let mut file = Columns::open(&path, "a.parquet").expect("opened");
+    let cells = file.next().expect("rows").into_iter().map(|mut row| row.cells.remove(0)).collect();
+    (cells, file.notes().to_vec())
 }
 
 #[test]
 fn times_of_older_programs_are_local_and_those_of_spark_in_utc() {
-    assert_eq!(int96(None), expected(Kind::Time, &["2025-05-14T19:16:00", "0001-01-01T00:00:00"]));
-    let spark = vec![KeyValue::new(SPARK.to_owned(), "3.5.1".to_owned())];
-    assert_eq!(int96(Some(spark)), expected(Kind::Time, &["2025-05-14T19:16:00Z", "0001-01-01T00:00:00Z"]));
+    let (cells, notes) = int96(None);
+    assert_eq!(cells, expected(Kind::Time, &["2025-05-14T19:16:00", "0001-01-01T00:00:00"]));
+    let said = "the times of a (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, say \
+        --time-zone UTC";
+    assert_eq!(notes, [said]);
+    for key in ["version", "sql.parquet.row.metadata"] {
+        let (cells, notes) = int96(Some(vec![KeyValue::new(format!("{SPARK}{key}"), "3.5.1".to_owned())]));
+        assert_eq!(cells, expected(Kind::Time, &["2025-05-14T19:16:00Z", "0001-01-01T00:00:00Z"]));
+        assert_eq!(notes, [""; 0]);
+    }
 }

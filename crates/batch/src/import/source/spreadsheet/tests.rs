@@ -74,7 +74,11 @@ fn workbook(properties: &str, sheets: &[SheetOf<'_>]) -> PathBuf {
     for (index, (_, _, rows)) in sheets.iter().enumerate() {
         parts.push((
             format!("xl/worksheets/sheet{}.xml", index + 1),
-            format!(r#"<worksheet {main}><sheetData>{rows}</sheetData></worksheet>"#),
+            // What follows the rows stands behind a line of its own.
+            {
+                let (rows, rest) = rows.split_once("\n---\n").unwrap_or((rows, ""));
+                format!(r#"<worksheet {main}><sheetData>{rows}</sheetData>{rest}</worksheet>"#)
+            },
         ));
     }
     let mut zip = ZipWriter::new(File::create(&path).expect("a file"));
@@ -264,4 +268,28 @@ fn sheets_that_are_asked_for_and_differ_are_named_with_the_way_on() {
     let mut both = open(&alike, &["all", "Hid"], None).expect("opened");
     assert_eq!(both.next().expect("rows").len(), 1);
     assert_eq!(both.next().expect("rows").len(), 1);
+}
+
+/// A filter hides rows, and nobody sees that they count; of merged cells nobody sees that all but one are empty.
+#[test]
+fn hidden_rows_and_merged_cells_are_said() {
+    let rows = format!(
+        r#"{HEADER}<row r="2"><c r="A2"><v>1</v></c><c r="C2" s="1"><v>45791</v></c></row>
+        <row r="3" hidden="1"><c r="A3"><v>2</v></c></row><row hidden='true' r="4"><c r="A4"><v>3</v></c></row><row r="5" hidden="0"/>
+---
+<mergeCells count="3"><mergeCell ref="A1:C1"/><mergeCell ref="C2:C4"/><mergeCell ref="A6:B6"/></mergeCells>"#
+    );
+    let path = workbook("", &[("A &amp; B", "visible", &rows)]);
+    let mut sheet = open(&path, &[], None).expect("a workbook");
+    assert_eq!(
+        sheet.notes(),
+        [
+            "sheet A & B: 2 rows are hidden, by a filter perhaps (the first is line 3), and they are read like all others",
+            "sheet A & B: cells C2:C4 and one other range are merged: the value counts for the first row and column of each alone, and the \
+             rest is empty",
+        ]
+    );
+    assert_eq!(sheet.next().expect("rows").len(), 3);
+    let plain = workbook("", &[("Vendas", "visible", &order(1, 2))]);
+    assert_eq!(open(&plain, &[], None).expect("a workbook").notes(), [""; 0]);
 }
