@@ -49,6 +49,11 @@ pub(super) fn domain_of(file: &SourceFile) -> Option<&'static str> {
     CATALOG.get_file(path).map(|_| domain)
 }
 
+/// Whether a file, as diagnostics name it, is built in.
+pub(super) fn is_shipped(path: &str) -> bool {
+    path.strip_prefix(PREFIX).is_some_and(|path| CATALOG.get_file(path).is_some())
+}
+
 pub(super) fn settings_file(domain: &str) -> Option<SourceFile> {
     let folder = folder(domain)?;
     let file = folder.get_file(folder.path().join(SETTINGS_FILE))?;

@@ -1,5 +1,6 @@
 //! Domains: which are in use, and what their `domain.toml` says for all of their tables.
 
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
@@ -77,8 +78,7 @@ impl DomainSettings {
                 None if named(&folders, domain).next().is_some() => {}
                 None => layers.errors.push(unknown(domain)),
             }
-            named(&folders, domain)
-                .for_each(|folder| layers.add_options(folder.position.clone(), folder.options.clone()));
+            named(&folders, domain).for_each(|folder| layers.add_options(&folder.place, folder.options.clone()));
         }
         let mut order = domains.to_vec();
         for folder in &folders {
@@ -86,12 +86,12 @@ impl DomainSettings {
                 Some(name) if order.contains(name) => {}
                 Some(name) => {
                     order.push(name.clone());
-                    layers.add_options(folder.position.clone(), folder.options.clone());
+                    layers.add_options(&folder.place, folder.options.clone());
                 }
-                None => layers.put_over(folder.position.clone(), folder.options.clone()),
+                None => layers.put_over(&folder.place, folder.options.clone()),
             }
         }
-        layers.put_over(Position::file(CONFIGURATION), configured.clone());
+        layers.put_over(&Place::configuration(), configured.clone());
         let named = folders.into_iter().filter_map(|folder| Some((folder.dir, folder.name?)));
         layers.finish(order, named.collect())
     }
@@ -118,10 +118,36 @@ struct FolderFile {
     currency: Option<String>,
 }
 
+/// Where options were said: a file's text tells the line of each.
+#[derive(Debug, Clone)]
+struct Place {
+    file: Position,
+    text: String,
+}
+
+impl Place {
+    fn of(file: &SourceFile) -> Self {
+        Self { file: Position::file(&file.path), text: file.text.clone() }
+    }
+
+    fn configuration() -> Self {
+        Self { file: Position::file(CONFIGURATION), text: String::new() }
+    }
+
+    fn of_key(&self, key: &str) -> Position {
+        let begins =
+            |line: &str| line.trim_start().strip_prefix(key).is_some_and(|rest| rest.trim_start().starts_with('='));
+        let found = self.text.lines().zip(1..).find(|(line, _)| begins(line));
+        let at =
+            |(line, number): (&str, u64)| self.file.at_line(number, (line.len() - line.trim_start().len() + 1) as u64);
+        found.map_or_else(|| self.file.clone(), at)
+    }
+}
+
 /// A folder of the configuration that has a `domain.toml`.
 struct Folder {
     dir: PathBuf,
-    position: Position,
+    place: Place,
     name: Option<String>,
     options: DomainOptions,
 }
@@ -147,21 +173,21 @@ struct Layers {
 impl Layers {
     fn add_domain(&mut self, file: &SourceFile) {
         match read(file) {
-            Ok(options) => self.add_options(Position::file(&file.path), options),
+            Ok(options) => self.add_options(&Place::of(file), options),
             Err(error) => self.errors.push(error),
         }
     }
 
-    fn add_options(&mut self, position: Position, options: DomainOptions) {
-        self.title = self.title.take().or(options.title.map(|title| (position.clone(), title)));
+    fn add_options(&mut self, place: &Place, options: DomainOptions) {
+        self.title = self.title.take().or(options.title.map(|title| (place.of_key("title"), title)));
         let parts =
             [("time_zone", &mut self.time_zone, options.time_zone), ("currency", &mut self.currency, options.currency)];
         for (key, first, value) in parts {
             let Some(value) = value else { continue };
             match first {
-                None => *first = Some((position.clone(), value)),
+                None => *first = Some((place.of_key(key), value)),
                 Some((at, other)) if *other != value => {
-                    let error = position.error(
+                    let error = place.of_key(key).error(
                         format!("{key} is {value}, but {other} in {}: both domains are in use", at.file),
                         format!("set domain.{key} in the configuration, or run the domains apart"),
                     );
@@ -176,15 +202,18 @@ impl Layers {
     fn read_folder(&mut self, dir: &Path) -> Option<Folder> {
         let path = dir.join(SETTINGS_FILE);
         let shown = path.display().to_string();
-        let position = Position::file(&shown);
+        let mut place = Place { file: Position::file(&shown), text: String::new() };
         let file = match std::fs::read_to_string(&path) {
-            Ok(text) => read::<FolderFile>(&SourceFile { path: shown, text }),
-            // A folder may have none; one that is not there itself is found where its SQL is read.
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return None,
-            Err(error) => Err(position.error(format!("cannot be read: {error}"), "let this user read it".to_owned())),
+            Ok(text) => {
+                place.text.clone_from(&text);
+                read::<FolderFile>(&SourceFile { path: shown, text })
+            }
+            // A folder may have none; one that is not there itself, or is a file, is found where its SQL is read.
+            Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
+            Err(error) => Err(place.file.error(format!("cannot be read: {error}"), "let this user read it".to_owned())),
         };
         let file = file.and_then(|file| match &file.name {
-            Some(name) if !is_name(name) => Err(position.error(
+            Some(name) if !is_name(name) => Err(place.of_key("name").error(
                 format!("name is {name:?}, which a domain cannot be called"),
                 format!("use small letters, digits and _, and another name than {}", RESERVED.join(", ")),
             )),
@@ -193,7 +222,7 @@ impl Layers {
         match file {
             Ok(FolderFile { name, title, time_zone, currency }) => {
                 let options = DomainOptions { title, time_zone, currency };
-                Some(Folder { dir: dir.to_owned(), position, name, options })
+                Some(Folder { dir: dir.to_owned(), place, name, options })
             }
             Err(error) => {
                 self.errors.push(error);
@@ -202,17 +231,21 @@ impl Layers {
         }
     }
 
-    fn put_over(&mut self, position: Position, options: DomainOptions) {
+    fn put_over(&mut self, place: &Place, options: DomainOptions) {
         let DomainOptions { title, time_zone, currency } = options;
         for (key, value) in [("time_zone", &time_zone), ("currency", &currency)] {
             if value.is_some() {
                 self.differing.retain(|(differs, _)| *differs != key);
             }
         }
-        let parts = [(&mut self.title, title), (&mut self.time_zone, time_zone), (&mut self.currency, currency)];
-        for (said, value) in parts {
+        let parts = [
+            ("title", &mut self.title, title),
+            ("time_zone", &mut self.time_zone, time_zone),
+            ("currency", &mut self.currency, currency),
+        ];
+        for (key, said, value) in parts {
             if let Some(value) = value {
-                *said = Some((position.clone(), value));
+                *said = Some((place.of_key(key), value));
             }
         }
     }
@@ -237,7 +270,8 @@ impl Layers {
 fn zone(position: &Position, name: &str) -> Result<Tz, Diagnostic> {
     name.parse().map_err(|_| {
         let remedy = "write its name as America/New_York, Europe/Lisbon or UTC".to_owned();
-        position.error(format!("time_zone is {name:?}, which is not an IANA time zone"), remedy)
+        let key = shown(position, "time_zone");
+        position.error(format!("{key} is {name:?}, which is not an IANA time zone"), remedy)
     })
 }
 
@@ -246,7 +280,13 @@ fn currency(position: &Position, code: &str) -> Result<String, Diagnostic> {
         return Ok(code.to_owned());
     }
     let remedy = "write its ISO 4217 code, such as USD or EUR".to_owned();
-    Err(position.error(format!("currency is {code:?}, which is not a code of three capital letters"), remedy))
+    let key = shown(position, "currency");
+    Err(position.error(format!("{key} is {code:?}, which is not a code of three capital letters"), remedy))
+}
+
+/// A key as people find it: the configuration has it in a section, whether a file, the environment or a flag says it.
+fn shown(position: &Position, key: &str) -> String {
+    if position.file == CONFIGURATION { format!("domain.{key}") } else { key.to_owned() }
 }
 
 /// Whether a domain can be called so: SQL looks for names in small letters.
@@ -323,7 +363,14 @@ mod tests {
         assert!(error.contains("domain.toml:2:3: ") && error.contains("zone"), "{error}");
         let dir = folder("time_zone = 'Mars/Olympus'\ncurrency = 'R$'");
         let error = load(&[], &[dir.path().to_owned()], DomainOptions::default()).expect_err("wrong values");
-        assert!(error.contains("domain.toml: ") && error.contains("Mars/Olympus") && error.contains("R$"), "{error}");
+        assert!(error.contains("domain.toml:1:1: time_zone is \"Mars/Olympus\""), "{error}");
+        assert!(error.contains("domain.toml:2:1: currency is \"R$\""), "{error}");
+        let dir = folder("title = 'x'\n\n name = 'A b'");
+        let error = load(&[], &[dir.path().to_owned()], DomainOptions::default()).expect_err("a wrong name");
+        assert!(error.contains("domain.toml:3:2: name is \"A b\""), "{error}");
+        let configured = DomainOptions { currency: Some("R$".into()), time_zone: Some("x".into()), title: None };
+        let error = load(&[], &[], configured).expect_err("wrong values");
+        assert!(error.contains("domain.currency is \"R$\"") && error.contains("domain.time_zone is \"x\""), "{error}");
     }
 
     #[test]
@@ -333,11 +380,11 @@ mod tests {
             let mut layers = Layers::default();
             layers.add_domain(&file("a/domain.toml", "time_zone = 'UTC'\ncurrency = 'EUR'"));
             layers.add_domain(&file("b/domain.toml", "time_zone = 'UTC'\ncurrency = 'USD'"));
-            layers.put_over(Position::file(CONFIGURATION), configured);
+            layers.put_over(&Place::configuration(), configured);
             layers.finish(Vec::new(), Vec::new()).map_err(|errors| errors.to_string())
         };
         let error = both(DomainOptions::default()).expect_err("two currencies");
-        assert!(error.contains("b/domain.toml: currency is USD, but EUR in a/domain.toml"), "{error}");
+        assert!(error.contains("b/domain.toml:2:1: currency is USD, but EUR in a/domain.toml"), "{error}");
         let settled = both(DomainOptions { currency: Some("GBP".to_owned()), ..DomainOptions::default() });
         assert_eq!(settled.expect("settled").currency, "GBP");
     }

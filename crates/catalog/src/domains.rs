@@ -4,7 +4,9 @@
 //! all others: if several of these have it, the statement must say which.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
+use super::builtin::is_shipped;
 use super::{Diagnostic, Position};
 
 /// Where statements of the first domain, and of none, look up plain names. Those of another domain have the schema of its name.
@@ -28,6 +30,28 @@ pub(super) struct Domains {
     /// The domains of files, where these are not of the first.
     files: BTreeMap<String, String>,
     owners: BTreeMap<(Space, String), Owner>,
+    pub(super) replaced: Vec<Replaced>,
+}
+
+/// A statement in the place of an earlier file's.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replaced {
+    /// What both declare.
+    pub what: &'static str,
+    /// Its name, or its path.
+    pub name: String,
+    /// Where it is declared.
+    pub position: Position,
+    /// Where the other was.
+    pub earlier: Position,
+}
+
+impl fmt::Display for Replaced {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { what, name, position, earlier } = self;
+        let shipped = if is_shipped(&earlier.file) { "the shipped one" } else { "that" };
+        write!(f, "{position}: the {what} {name} replaces {shipped} of {}", earlier.file)
+    }
 }
 
 #[derive(Debug, Clone)]
@@ -71,6 +95,20 @@ pub(super) enum Found<'a> {
 }
 
 impl Kind {
+    fn word(self) -> &'static str {
+        match self {
+            Self::Topic => "topic",
+            Self::Metric => "metric",
+            Self::Keyed => "table",
+            Self::Reference => "reference table",
+            Self::View => "view",
+            Self::Endpoint => "endpoint",
+            Self::Job => "job table",
+            Self::Check => "check",
+            Self::Profile => "profile",
+        }
+    }
+
     fn space(self) -> Space {
         match self {
             Self::Topic | Self::Metric | Self::Keyed | Self::Reference | Self::View => Space::Tables,
@@ -190,7 +228,12 @@ impl Domains {
         {
             self.members.entry(domain.clone()).or_default().insert(name.to_owned(), id.clone());
         }
-        self.owners.insert((space, id.clone()), Owner { domain, position: position.clone() });
+        let earlier = self.owners.insert((space, id.clone()), Owner { domain, position: position.clone() });
+        if let Some(Owner { position: earlier, .. }) = earlier.filter(|earlier| earlier.position.file != position.file)
+        {
+            let (what, name) = (kind.word(), id.clone());
+            self.replaced.push(Replaced { what, name, position: position.clone(), earlier });
+        }
         Ok(id)
     }
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 
 use super::domains::{Domains, Kind};
-use super::{Catalog, Diagnostic, DomainSettings, Endpoint, Position, SourceFile, builtin, read_dir, reader};
+use super::{
+    Catalog, Diagnostic, DomainSettings, Endpoint, Position, Reference, SourceFile, builtin, read_dir, reader,
+};
 
 /// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part of the engine.
 const ENGINE_ENDPOINTS: [&str; 3] = ["/livro", "/reconciliacao", "/alertas"];
@@ -79,8 +81,7 @@ impl Catalog {
         });
         let endpoints = endpoints.collect();
         let domains = &mut self.domains;
-        let mut place = |kind, name: &mut String, position: &Position| match domains.place(kind, name, domain, position)
-        {
+        let place: &mut Place<'_> = &mut |kind, name, position| match domains.place(kind, name, domain, position) {
             Ok(id) => {
                 *name = id;
                 true
@@ -93,60 +94,22 @@ impl Catalog {
                 false
             }
         };
-        put(
-            &mut self.topics,
-            above.topics,
-            |topic| &topic.name,
-            |topic| {
-                let position =
-                    above.topic_positions.get(&topic.name).cloned().unwrap_or_else(|| Position::file("catalog"));
-                place(Kind::Topic, &mut topic.name, &position)
-            },
-        );
-        put(
-            &mut self.metrics,
-            above.metrics,
-            |metric| &metric.name,
-            |metric| place(Kind::Metric, &mut metric.name, &metric.position),
-        );
-        put(&mut self.keyed, above.keyed, |view| &view.name, |view| place(Kind::Keyed, &mut view.name, &view.position));
-        put(
-            &mut self.references,
-            above.references,
-            |reference| &reference.name,
-            |reference| {
-                let is_placed = place(Kind::Reference, &mut reference.name, &reference.position);
-                if let Some(lookup) = &mut reference.lookup {
-                    lookup.name.clone_from(&reference.name);
-                }
-                is_placed
-            },
-        );
-        put(&mut self.views, above.views, |view| &view.name, |view| place(Kind::View, &mut view.name, &view.source));
-        put(
-            &mut self.endpoints,
-            endpoints,
-            |endpoint| &endpoint.path,
-            |endpoint| place(Kind::Endpoint, &mut endpoint.path, &endpoint.position),
-        );
-        put(
-            &mut self.job_tables,
-            above.job_tables,
-            |table| &table.table,
-            |table| place(Kind::Job, &mut table.table, &table.position),
-        );
-        put(
-            &mut self.checks,
-            above.checks,
-            |check| &check.name,
-            |check| place(Kind::Check, &mut check.name, &check.position),
-        );
-        put(
-            &mut self.profiles,
-            above.profiles,
-            |profile| &profile.name,
-            |profile| place(Kind::Profile, &mut profile.name, &profile.source),
-        );
+        let of_topic = |name: &String| above.topic_positions.get(name).cloned();
+        put(Kind::Topic, &mut self.topics, above.topics, place, |it| {
+            let position = of_topic(&it.name).unwrap_or_else(|| Position::file("catalog"));
+            (&mut it.name, position)
+        });
+        put(Kind::Metric, &mut self.metrics, above.metrics, place, |it| (&mut it.name, it.position.clone()));
+        put(Kind::Keyed, &mut self.keyed, above.keyed, place, |it| (&mut it.name, it.position.clone()));
+        put(Kind::Reference, &mut self.references, above.references, place, |it| (&mut it.name, it.position.clone()));
+        put(Kind::View, &mut self.views, above.views, place, |it| (&mut it.name, it.source.clone()));
+        put(Kind::Endpoint, &mut self.endpoints, endpoints, place, |it| (&mut it.path, it.position.clone()));
+        put(Kind::Job, &mut self.job_tables, above.job_tables, place, |it| (&mut it.table, it.position.clone()));
+        put(Kind::Check, &mut self.checks, above.checks, place, |it| (&mut it.name, it.position.clone()));
+        put(Kind::Profile, &mut self.profiles, above.profiles, place, |it| (&mut it.name, it.source.clone()));
+        for Reference { name, lookup, .. } in &mut self.references {
+            lookup.iter_mut().for_each(|lookup| lookup.name.clone_from(name));
+        }
         errors.append(&mut refused);
         self.suspects.extend(above.suspects);
         self.topic_positions.extend(above.topic_positions);
@@ -163,14 +126,25 @@ impl Catalog {
     }
 }
 
-/// Puts each item that is accepted in the place of the one with its name, or at the end.
-fn put<T>(below: &mut Vec<T>, above: Vec<T>, name: impl Fn(&T) -> &String, mut accept: impl FnMut(&mut T) -> bool) {
+/// Gives what is declared the name that the catalog calls it; false if it cannot have it.
+type Place<'a> = dyn FnMut(Kind, &mut String, &Position) -> bool + 'a;
+
+/// Puts each item that is accepted in the place of the one with its name, or at the end. `parts` are its name and where it is declared.
+fn put<T>(
+    kind: Kind,
+    below: &mut Vec<T>,
+    above: Vec<T>,
+    place: &mut Place<'_>,
+    parts: impl Fn(&mut T) -> (&mut String, Position),
+) {
     for mut item in above {
-        if accept(&mut item) {
-            match below.iter_mut().find(|old| name(old) == name(&item)) {
-                Some(old) => *old = item,
-                None => below.push(item),
-            }
+        let (name, position) = parts(&mut item);
+        if !place(kind, name, &position) {
+            continue;
+        }
+        match below.iter_mut().position(|old| parts(old).0 == name) {
+            Some(place) => below[place] = item,
+            None => below.push(item),
         }
     }
 }

@@ -52,6 +52,7 @@ pub use self::alert::{Alert, Audience, Report, Severity, WATERMARK_ALERT};
 pub use self::builtin::{domains as builtin_domains, files as builtin_files};
 pub use self::domain::{DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use self::domains::Domains;
+pub use self::domains::Replaced;
 pub use self::endpoint::{Endpoint, ParameterUses};
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
@@ -142,6 +143,11 @@ impl Catalog {
     pub fn parse(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> Result<Self, Diagnostics> {
         let (catalog, errors) = Self::read_layers(&layers::of_files(layers), settings);
         if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
+    }
+
+    /// Statements of later files in the place of earlier ones.
+    pub fn replaced(&self) -> &[Replaced] {
+        &self.domains.replaced
     }
 
     /// Where a topic of the catalog is declared.
@@ -296,10 +302,15 @@ impl Catalog {
 /// Every `.sql` file below `dir`, in the order of their paths, and what cannot be read. Hidden files and folders are not a catalog's: a
 /// mounted one has its files in such a folder once more.
 fn read_dir(dir: &Path) -> (Vec<SourceFile>, Vec<Diagnostic>) {
+    if dir.is_file() {
+        let folder = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
+        let remedy = format!("name the folder that it is in: {}", folder.display());
+        let error = "is a file, and catalogs are folders of SQL files".to_owned();
+        return (Vec::new(), vec![Position::file(dir.display().to_string()).error(error, remedy)]);
+    }
     let failed = |path: &Path, source: std::io::Error| {
         let remedy = match source.kind() {
             std::io::ErrorKind::InvalidData => "save it as UTF-8",
-            std::io::ErrorKind::NotADirectory => "name the folder that the file is in",
             _ => "name folders of SQL files that this user may read; relative ones begin where vitral is started",
         };
         Position::file(path.display().to_string()).error(format!("cannot be read: {source}"), remedy.into())

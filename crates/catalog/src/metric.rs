@@ -256,6 +256,7 @@ fn take_window(select: &mut Select, position: &Position) -> Result<(Window, Vec<
     };
     let (mut window, mut keys) = (None, Vec::new());
     for item in &mut select.projection {
+        refuse_own_ends(item, position)?;
         let (expr, alias) = match item {
             SelectItem::ExprWithAlias { expr, alias } => (expr, Some(alias)),
             SelectItem::UnnamedExpr(expr) => (expr, None),
@@ -281,6 +282,22 @@ fn take_window(select: &mut Select, position: &Position) -> Result<(Window, Vec<
     group_by_pane(select, &call, &keys, position)?;
     refuse_leftovers(select, position)?;
     Ok((window, keys))
+}
+
+/// Both ends of the window have columns, which no other column may be called like.
+fn refuse_own_ends(item: &SelectItem, position: &Position) -> Result<(), Diagnostic> {
+    let name = match item {
+        SelectItem::ExprWithAlias { alias, .. } => ident_text(alias),
+        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => ident_text(ident),
+        _ => return Ok(()),
+    };
+    if ![WINDOW_START_COLUMN, WINDOW_END_COLUMN].contains(&name.as_str()) {
+        return Ok(());
+    }
+    Err(position.at(item.span()).error(
+        format!("a metric has a column {name} already: {WINDOW_ALIAS} stands for both ends of the window"),
+        "give this column another name, or leave it out".into(),
+    ))
 }
 
 /// Groups by the pane column where the statement groups by `janela` or by the call itself.

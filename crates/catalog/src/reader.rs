@@ -25,12 +25,15 @@ pub(super) fn read(file: &SourceFile, settings: &DomainSettings, catalog: &mut C
     let mut is_empty = true;
     // Statement by statement: after one that cannot be read the next one is.
     for tokens in tokens.split_inclusive(|token| token.token == Token::SemiColon) {
+        let first = tokens.iter().find(|token| !matches!(token.token, Token::Whitespace(_)));
+        // Statements that no catalog holds have no place of their own.
+        let start = first.map_or_else(|| whole.clone(), |first| whole.at(first.span));
         let text = || tokens.iter().map(|token| token.token.to_string()).collect::<String>() + "\n";
         match parse(tokens, &whole) {
             Ok(statements) => {
                 for statement in statements {
                     is_empty = false;
-                    if let Err(found) = declare(statement, file, settings, &whole, catalog) {
+                    if let Err(found) = declare(statement, file, settings, &start, catalog) {
                         catalog.unread.push_str(&text());
                         errors.extend(found);
                     }
@@ -66,10 +69,10 @@ fn declare(
     mut statement: Statement,
     file: &SourceFile,
     settings: &DomainSettings,
-    whole: &Position,
+    start: &Position,
     catalog: &mut Catalog,
 ) -> Result<(), Vec<Diagnostic>> {
-    let position = whole.at(statement.span());
+    let position = start.at(statement.span());
     put_settings_in(&mut statement, settings, &position).map_err(|error| vec![error])?;
     catalog.suspects.extend(warnings::suspects(&statement, &position));
     add(statement, file, &position, catalog)

@@ -203,6 +203,9 @@ fn mistakes_are_named_with_their_place() {
     let metric = |body: &str| format!("CREATE MATERIALIZED VIEW m AS\n{body}");
     let cases = [
         ("SELECT 1", (1, 1), "declares nothing"),
+        ("-- A comment.\n\n  DROP TABLE vendas;", (3, 3), "DROP TABLE vendas ... declares nothing"),
+        ("CREATE VIEW v AS SELECT 1 AS n;\nSET x = 1;", (2, 1), "declares nothing"),
+        ("CREATE VIEW v AS SELECT 1 AS n; TRUNCATE TABLE vendas", (1, 33), "declares nothing"),
         ("CREATE TABEL x (a TEXT)", (1, 8), "TABEL"),
         ("CREATE VIEW v AS SELECT 'unclosed", (1, 25), "Unterminated"),
         ("CREATE TABLE t (a TEXT)", (1, 14), "does not say where"),
@@ -239,6 +242,20 @@ fn mistakes_are_named_with_their_place() {
             "slide first",
         ),
         (&metric("SELECT tumble(INTERVAL '1 minute') AS janela FROM eventos_clientes"), (1, 26), "not grouped"),
+        (
+            &metric(
+                "SELECT tumble(INTERVAL '1 minute') AS janela, min(timestamp) AS janela_inicio FROM eventos_clientes GROUP BY janela",
+            ),
+            (2, 47),
+            "a metric has a column janela_inicio already",
+        ),
+        (
+            &metric(
+                "SELECT max(timestamp) AS JANELA_FIM, tumble(INTERVAL '1 minute') AS janela FROM eventos_clientes GROUP BY janela",
+            ),
+            (2, 8),
+            "a metric has a column janela_fim already",
+        ),
         (&metric("SELECT tumble(INTERVAL '1 minute') AS janela FROM nowhere GROUP BY janela"), (2, 51), "nowhere"),
         (
             &metric(
@@ -317,6 +334,17 @@ fn files_of_other_editors_are_read() {
     std::fs::write(dir.path().join("b.sql"), b"-- a\xe7\xe3o\nSELECT 1;").expect("written");
     let error = Catalog::load(&dirs, &DomainSettings::default()).expect_err("not UTF-8").to_string();
     assert!(error.contains("b.sql") && error.contains("save it as UTF-8"), "{error}");
+}
+
+#[test]
+fn a_file_in_the_place_of_a_folder_says_what_to_name() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("v.sql");
+    std::fs::write(&file, "CREATE VIEW v AS SELECT 1 AS n;").expect("written");
+    let settings = DomainSettings::load(&["ecommerce".to_owned()], std::slice::from_ref(&file), &Default::default());
+    let error = Catalog::load(&[file], &settings.expect("settings")).expect_err("a file").to_string();
+    let folder = format!("name the folder that it is in: {}", dir.path().display());
+    assert!(error.contains("v.sql: is a file") && error.contains(&folder), "{error}");
 }
 
 #[test]

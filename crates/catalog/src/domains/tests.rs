@@ -155,3 +155,14 @@ fn the_domains_in_use_have_an_order() {
     let error = load(&["credito"], configured()).expect_err("unknown");
     assert!(error.contains("catalog.domains names credito") && error.contains("name = \"credito\""), "{error}");
 }
+
+#[test]
+fn what_replaces_a_shipped_statement_is_named() {
+    let text = "CREATE VIEW vendas AS SELECT id_produto FROM eventos_clientes; CREATE VIEW mine AS SELECT 1 AS n;";
+    let said = |catalog: Catalog| catalog.replaced().iter().map(ToString::to_string).collect::<Vec<_>>();
+    let said_of_own = said(load(&["ecommerce"], &[("own", "title = 'Own'", text)]).expect("a catalog"));
+    let [one] = said_of_own.as_slice() else { panic!("{said_of_own:?}") };
+    let words = "own/a.sql:1:13: the view vendas replaces the shipped one of catalog/ecommerce/views/vendas.sql";
+    assert!(one.ends_with(words), "{one}");
+    assert!(said(load(&["ecommerce"], &[]).expect("the built-in catalog")).is_empty());
+}

@@ -4,14 +4,13 @@
 //! folded fragment by fragment, or run as one plain aggregate over rows that say which session they are of.
 
 use datafusion::sql::sqlparser::ast::{
-    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem, Spanned,
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
 };
 use datafusion::sql::sqlparser::tokenizer::Span;
 use vitral_schemas::window::Window;
 
 use super::length::{Length, length};
 use super::{PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
-use crate::position::InFile;
 use crate::syntax::{Options, ident_text};
 use crate::{Diagnostic, Position};
 
@@ -103,17 +102,6 @@ pub(super) fn add_last(
         return Err(position.error(
             format!("the sessions are of {key}, which the metric does not group by"),
             format!("add {key} to GROUP BY: each session is of one {key}"),
-        ));
-    }
-    let own_end = |item: &&SelectItem| match item {
-        SelectItem::ExprWithAlias { alias, .. } => ident_text(alias) == WINDOW_END_COLUMN,
-        SelectItem::UnnamedExpr(Expr::Identifier(ident)) => ident_text(ident) == WINDOW_END_COLUMN,
-        _ => false,
-    };
-    if let Some(item) = select.projection.iter().find(own_end) {
-        return Err(position.at(item.span()).error(
-            format!("{WINDOW_END_COLUMN} is there already"),
-            "give this column another name: janela stands for both ends of the session".into(),
         ));
     }
     let is_start = |item: &SelectItem| {
