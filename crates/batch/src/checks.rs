@@ -18,7 +18,7 @@ use vitral_store::warehouse::Days;
 use vitral_store::{Location, QUARANTINE_TABLE, Quarantine, read_session};
 
 use crate::error::{BatchError, is_outage};
-use crate::tables::{Span, Tables, unplanned};
+use crate::tables::{NoRows, Span, Tables, unplanned};
 
 /// What one check has found.
 #[derive(Debug)]
@@ -54,7 +54,7 @@ pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -
         found.push(match one(check, zone, days, tables).await {
             // A check that fails on the data says nothing about the others.
             Err(BatchError::Engine { source, .. }) if !is_outage(&source) => {
-                Found { failure: Some(source.find_root().strip_backtrace()), ..Found::nothing(check) }
+                Found { failure: Some(vitral_engine::words(&source)), ..Found::nothing(check) }
             }
             outcome => outcome?,
         });
@@ -62,10 +62,27 @@ pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -
     Ok(found)
 }
 
+/// The events that a check sees: those of the days, and of its history before.
+fn span_of(check: &Check, zone: Tz, days: Days) -> Span {
+    let first = days.from.checked_sub_days(ChronoDays::new(check.history_days)).unwrap_or(NaiveDate::MIN);
+    Span { from_ms: day_start_ms(zone, first), to_ms: day_start_ms(zone, days.to) }
+}
+
+/// Why a check that found nothing says nothing.
+async fn unchecked(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Option<String>, BatchError> {
+    if let Some(reason) = tables.unfilled_reference(&check.query, &check.position) {
+        return Ok(Some(reason));
+    }
+    let found = tables.no_rows((&check.query, &check.position), span_of(check, zone, days), zone).await?;
+    Ok(found.map(|NoRows { topics, newest }| {
+        let newest = newest.map_or_else(|| "none is stored at all".to_owned(), |day| format!("the newest is of {day}"));
+        format!("no event of {} is stored of these days; {newest}", topics.join(", "))
+    }))
+}
+
 pub(crate) async fn planned(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<DataFrame, BatchError> {
     let failed = |source| unplanned(&check.position, &source);
-    let first = days.from.checked_sub_days(ChronoDays::new(check.history_days)).unwrap_or(NaiveDate::MIN);
-    let span = Span { from_ms: day_start_ms(zone, first), to_ms: day_start_ms(zone, days.to) };
+    let span = span_of(check, zone, days);
     let (state, plan) = tables.plan(&check.query, &check.position, Some(span)).await?.into_parts();
     let day = |day| ScalarValue::Date32(Some(Date32Type::from_naive_date(day))).into();
     let values = HashMap::from([("de".to_owned(), day(days.from)), ("ate".to_owned(), day(days.to))]);
@@ -102,7 +119,7 @@ async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result
     let batches = frame.collect().await.map_err(BatchError::engine(&check.name, "run"))?;
     let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let Some(first) = batches.first().filter(|_| count > 0) else {
-        let unchecked = tables.unfilled_reference(&check.query, &check.position);
+        let unchecked = unchecked(check, zone, days, tables).await?;
         return Ok(Found { unchecked, ..Found::nothing(check) });
     };
     let rows = concat_batches(&first.schema(), &batches)

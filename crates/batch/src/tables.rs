@@ -1,5 +1,7 @@
 //! What batch SQL can name: topics, what was imported into them, reference tables, and the catalog's views.
 
+mod presence;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
@@ -25,6 +27,7 @@ use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::Spans;
 use vitral_store::{Archive, ArchiveReader, History, Layout, Location};
 
+pub(crate) use self::presence::NoRows;
 use crate::engine::Engine;
 use crate::error::BatchError;
 

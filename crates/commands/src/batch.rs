@@ -241,12 +241,21 @@ fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyho
         answer(&format!("\n{name} cannot be run: {reason}"));
     }
     let unchecked: Vec<_> = found.iter().filter_map(|check| Some((&check.name, check.unchecked.as_ref()?))).collect();
+    let mut by_reason: Vec<(&String, Vec<&str>)> = Vec::new();
     for (name, reason) in &unchecked {
-        answer(&format!("\n{name} is not checked: {reason}"));
+        match by_reason.iter_mut().find(|(known, _)| known == reason) {
+            Some((_, names)) => names.push(name),
+            None => by_reason.push((reason, vec![name])),
+        }
+    }
+    for (reason, names) in by_reason {
+        let are = if names.len() == 1 { "is" } else { "are" };
+        answer(&format!("\n{} {are} not checked: {reason}", names.join(", ")));
     }
     if offending.is_empty() && failed.is_empty() {
         answer(&match unchecked.len() {
             0 => "VERDICT: ok".to_owned(),
+            all if all == found.len() => format!("VERDICT: nothing was checked from {from} to {to}"),
             some => format!("VERDICT: ok, but {some} of {} not checked", found.len()),
         });
         return Ok(());

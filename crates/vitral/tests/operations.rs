@@ -101,6 +101,11 @@ fn checks_without_their_reference_tables_are_not_ok() {
     {
         assert!(said.out.contains(words), "{words}: {}", said.out);
     }
+    let said = vitral(dir.path(), &["batch", "run", "verificacoes", "--date", "2020-01-01"]);
+    assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
+    let words = "no event of eventos_clientes is stored of these days; the newest is of 2025-05-14";
+    assert!(said.out.contains(words), "{}", said.out);
+    assert!(said.out.contains("VERDICT: nothing was checked from 2020-01-01 to 2020-01-01"), "{}", said.out);
 }
 
 #[test]

@@ -135,6 +135,23 @@ async fn what_has_no_reference_table_is_not_checked() {
     assert_eq!(unchecked().await, []);
 }
 
+/// That nothing offends among no rows says nothing; a check that looks back sees the rows of before.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_without_an_event_are_not_checked() {
+    let world = shop().await;
+    let unchecked = async |from: &str, to: &str| {
+        let (days, tables) = (Days { from: day(from), to: day(to) }, world.tables().await);
+        let found = checks::run(&world.catalog, DomainSettings::default().time_zone, days, &tables).await;
+        let unchecked = found.expect("checked").into_iter().filter_map(|check| Some((check.name, check.unchecked?)));
+        unchecked.collect::<std::collections::BTreeMap<_, _>>()
+    };
+    let found = unchecked("2026-01-03", "2026-01-04").await;
+    let said = "no event of eventos_clientes is stored of these days; the newest is of 2026-01-01";
+    assert_eq!(found.get("reembolsos_sem_valor").map(String::as_str), Some(said), "{found:?}");
+    assert!(!found.contains_key("volume_incomum"), "the weeks before have rows: {found:?}");
+    assert_eq!(unchecked("2020-01-01", "2020-01-02").await.len(), world.catalog.checks.len());
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn checks_find_what_should_not_be() {
     let world = shop().await;
