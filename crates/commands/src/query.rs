@@ -12,7 +12,8 @@ use chrono::Utc;
 use clap::{Args, ValueEnum};
 use vitral_catalog::{Diagnostics, ReadStatement};
 use vitral_config::{Config, REFERENCE_DIR};
-use vitral_query::{Limits, QueryError, Reader, References, Store};
+use vitral_process::output::note;
+use vitral_query::{Limits, QueryError, Reader, References, Store, without_windows};
 
 use crate::args::{BadArguments, Common};
 
@@ -60,14 +61,19 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let references = References::new(common.data_dir.join(REFERENCE_DIR));
     let reader = Reader::stored(Arc::clone(&catalog), references, limits).map_err(failed)?;
     let needs = reader.needs(&statement.query, &statement.position).map_err(failed)?;
-    let store = Store::new(catalog, settings, config.location(&common.data_dir)?);
+    let store = Store::new(Arc::clone(&catalog), settings.clone(), config.location(&common.data_dir)?);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let point = store.read_point(&needs, Utc::now().timestamp_millis()).await.map_err(failed)?;
         let planned = reader.plan_statement(&point, &statement.query, &needs, &statement.position).await;
         let planned = planned.map_err(failed)?;
         let rows = planned.run(&statement.position).await.map_err(failed)?;
-        output::write(rows, flags).await
+        output::write(rows, flags).await?;
+        // Whatever the rows are written as, this is not among them.
+        for sentence in without_windows(&catalog, &settings, &point, &needs) {
+            note(&sentence);
+        }
+        Ok(())
     })
 }
 

@@ -33,20 +33,26 @@ const LONG_AGO_MS: i64 = -(1 << 48);
 
 /// No window was compared: nothing differs, and nothing is proved.
 #[derive(Debug, thiserror::Error)]
-#[error("no window was compared: name a time that has published windows with --from and --to, or --date")]
-pub struct NothingToCompare;
+pub enum NothingToCompare {
+    /// Of the time that was named.
+    #[error("no window was compared: name a time that has published windows with --from and --to, or --date")]
+    InRange,
+    /// Of all time.
+    #[error("no window was compared: none is published yet")]
+    AtAll,
+}
 
 /// Which windows, and what is done about differences.
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// Windows that start at or after this time (RFC 3339) ...
+    /// Windows that start at or after this time (RFC 3339); without a time or day, all of them ...
     #[arg(long, value_name = "T", requires = "to", value_parser = instant)]
     from: Option<DateTime<Utc>>,
     /// ... and before this one.
     #[arg(long, value_name = "T", requires = "from", value_parser = instant)]
     to: Option<DateTime<Utc>>,
     /// Windows that start on this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time is in.
-    #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"], required_unless_present = "from")]
+    #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
     date: Option<Day>,
     /// Put what was recomputed in the place of what differs, and compare again.
     #[arg(long)]
@@ -60,7 +66,7 @@ pub struct Flags {
 
 /// Compares what was published with what the archive gives, and says the verdict.
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
-    let range = range(flags, config.settings()?.time_zone)?;
+    let asked = range(flags, config.settings()?.time_zone)?;
     let catalog = config.catalog()?;
     if let Some(name) = &flags.metric
         && catalog.metric(name).is_none()
@@ -75,6 +81,10 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     let store = config.location(&common.data_dir)?;
     runtime.block_on(async {
+        let range = match asked {
+            Some(range) => range,
+            None => everything(first_ms(&catalog, &settings, &store, LONG_AGO_MS).await?),
+        };
         let compare = async || {
             let mut compared = reconcile(&catalog, &settings, &store, &engine, range, flags.metric.as_deref()).await?;
             // Tables have no windows: they are compared whole, whatever the range.
@@ -99,7 +109,8 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
                 record(&store, range, started, &compared, &breaks, true).await?;
             }
         }
-        let outcome = verdict(&compared, &breaks);
+        let nothing = if asked.is_some() { NothingToCompare::InRange } else { NothingToCompare::AtAll };
+        let outcome = verdict(&compared, &breaks, nothing);
         if outcome.as_ref().is_err_and(|error| error.is::<NothingToCompare>()) {
             let first_ms = first_ms(&catalog, &settings, &store, LONG_AGO_MS).await?;
             answer(&whence(first_ms, range, settings.time_zone));
@@ -124,7 +135,14 @@ async fn record_repair(repaired: &MetricComparison, store: &Location) -> anyhow:
     Ok(act.after(after.to_string()).record(store).await?)
 }
 
-fn range(flags: &Flags, zone: Tz) -> anyhow::Result<TimeRange> {
+/// From the first event, or window that is published, until now.
+fn everything(first_ms: Option<i64>) -> TimeRange {
+    let now_ms = Utc::now().timestamp_millis();
+    TimeRange { from_ms: first_ms.unwrap_or(now_ms).min(now_ms - 1), to_ms: now_ms }
+}
+
+/// None for all of them.
+fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Option<TimeRange>> {
     let range = match (flags.date, flags.from, flags.to) {
         (Some(day), ..) => {
             let day = day.in_zone(zone, Utc::now());
@@ -132,13 +150,13 @@ fn range(flags: &Flags, zone: Tz) -> anyhow::Result<TimeRange> {
             TimeRange { from_ms: day_start_ms(zone, day), to_ms: day_start_ms(zone, next) }
         }
         (None, Some(from), Some(to)) => TimeRange { from_ms: from.timestamp_millis(), to_ms: to.timestamp_millis() },
-        _ => bail!(BadArguments("name a time by --from and --to, or a day by --date".to_owned())),
+        _ => return Ok(None),
     };
     let time = |ms: i64| DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.to_rfc3339());
     if range.from_ms >= range.to_ms {
         bail!(BadArguments(format!("--from {} is not before --to {}", time(range.from_ms), time(range.to_ms))));
     }
-    Ok(range)
+    Ok(Some(range))
 }
 
 /// Keeps the result, for the API and the page.
@@ -161,7 +179,7 @@ async fn record(
     results::record(store, results::rows(&run, compared)?).await.context("the result could not be stored")
 }
 
-fn verdict(compared: &[MetricComparison], breaks: &[(String, Break)]) -> anyhow::Result<()> {
+fn verdict(compared: &[MetricComparison], breaks: &[(String, Break)], nothing: NothingToCompare) -> anyhow::Result<()> {
     let differing = compared.iter().filter(|metric| metric.differs()).count();
     let failed = compared.iter().filter(|metric| metric.failure.is_some()).count();
     if differing == 0 && breaks.is_empty() {
@@ -170,7 +188,7 @@ fn verdict(compared: &[MetricComparison], breaks: &[(String, Break)]) -> anyhow:
             bail!("{failed} of {} metrics cannot be recomputed; the others are equal", compared.len());
         }
         if compared.iter().all(|metric| metric.windows == 0) {
-            bail!(NothingToCompare);
+            bail!(nothing);
         }
         let without: Vec<_> =
             compared.iter().filter(|each| each.windows == 0).map(|each| each.metric.as_str()).collect();

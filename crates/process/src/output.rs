@@ -40,6 +40,13 @@ pub fn answer_json(value: &impl serde::Serialize) -> serde_json::Result<()> {
     Ok(())
 }
 
+/// What people should know of an answer and programs that read it need not, to standard error.
+pub fn note(text: &str) {
+    use std::io::Write as _;
+    // There is nobody to report it to.
+    let _ = writeln!(std::io::stderr().lock(), "{}", visible(text));
+}
+
 fn put(text: &str) {
     use std::io::Write as _;
     if let Err(error) = writeln!(std::io::stdout().lock(), "{text}")

@@ -65,6 +65,35 @@ fn stored_tables_give_what_the_api_had_said() {
     assert!(columns.as_array().expect("rows").iter().any(|row| row["column_name"] == "provisoria"), "{columns}");
 }
 
+/// A metric that nobody has computed yet has no rows, which is not said by an empty table.
+#[test]
+fn a_metric_without_a_window_says_when_its_first_one_closes() {
+    let (data, _) = kept();
+    let dir = tempfile::tempdir().expect("a folder");
+    let metric = "CREATE MATERIALIZED VIEW nova AS SELECT tumble(INTERVAL '1 hour') AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela";
+    std::fs::write(dir.path().join("nova.sql"), metric).expect("written");
+    let ask = |sql: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_vitral"))
+            .current_dir(dir.path())
+            .env("VITRAL__CATALOG__DIRS", format!("[{:?}]", dir.path().display().to_string()))
+            .args(["--data-dir", &data.display().to_string(), "query", sql, "--format", "json"])
+            .output()
+            .expect("it runs");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (out, err) = ask("SELECT * FROM nova");
+    assert_eq!(out.trim(), "[]", "{err}");
+    for words in [
+        "nova has no final window yet: the watermark of eventos_clientes stands at 2026-11-24T",
+        "by 60 minutes",
+        "vitral backfill",
+    ] {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    let (_, err) = ask("SELECT * FROM vendas_por_minuto WHERE receita < 0");
+    assert!(!err.contains("no final window"), "{err}");
+}
+
 /// Of the kept directory, which has the topic's watermark alone.
 #[test]
 fn the_committed_watermark_is_a_value_of_what_is_stored() {
