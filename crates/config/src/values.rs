@@ -46,7 +46,10 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
 }
 
 fn at_least(config: &Config) -> Vec<String> {
+    let wide = |number: u64| usize::try_from(number).unwrap_or(usize::MAX);
     let bounds = [
+        ("stream.commit_interval_ms", wide(config.stream.commit_interval_ms), 1),
+        ("stream.live_refresh_ms", wide(config.stream.live_refresh_ms), 1),
         ("stream.batch_rows", config.stream.batch_rows, 1),
         ("stream.uncommitted_bytes", config.stream.uncommitted_bytes, 1 << 20),
         ("panes.memory_bytes", config.panes.memory_bytes, 1 << 20),
@@ -54,7 +57,7 @@ fn at_least(config: &Config) -> Vec<String> {
         ("api.answer_bytes", config.api.answer_bytes, 1 << 20),
         ("warehouse.pool_size", config.warehouse.pool_size, 1),
         ("query.memory_bytes", config.query.memory_bytes, 1 << 20),
-        ("query.timeout_seconds", usize::try_from(config.query.timeout_seconds).unwrap_or(usize::MAX), 1),
+        ("query.timeout_seconds", wide(config.query.timeout_seconds), 1),
         ("query.running_max", config.query.running_max, 1),
     ];
     let below = bounds.into_iter().filter(|(_, value, least)| value < least);
@@ -134,11 +137,13 @@ mod tests {
         let error = config(|config| {
             config.api.listen = "here".to_owned();
             config.query.running_max = 0;
+            config.stream.commit_interval_ms = 0;
+            config.stream.live_refresh_ms = 0;
         });
-        let error = error.expect_err("two").to_string();
-        assert!(
-            error.contains("api.listen") && error.contains("query.running_max is 0, it must be at least 1"),
-            "{error}"
-        );
+        let error = error.expect_err("several").to_string();
+        for key in ["query.running_max", "stream.commit_interval_ms", "stream.live_refresh_ms"] {
+            assert!(error.contains(&format!("{key} is 0, it must be at least 1")), "{key}: {error}");
+        }
+        assert!(error.contains("api.listen"), "{error}");
     }
 }

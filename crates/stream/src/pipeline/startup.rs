@@ -195,16 +195,19 @@ impl Startup<'_> {
         let snapshots = Snapshots::new(Layout::of(&context.config.store).snapshots(&context.topic));
         let recovered = self.wait(recover(self.stop, &context.topic, archive, &snapshots, state))?;
         let Some(Recovered { rows, snapshot }) = recovered else { return Ok(None) };
-        tracing::info!(
-            topic = context.topic.name,
-            rows,
-            from_snapshot = snapshot.is_some(),
-            archived = state.counts.read(),
-            open_groups = state.panes.group_count(),
-            known_ids = state.judge.known_id_count(),
-            seconds = started.elapsed().as_secs_f64(),
-            "open panes are there again"
-        );
+        // Of a first start there is nothing to recover.
+        if state.counts.read() > 0 {
+            tracing::info!(
+                topic = context.topic.name,
+                rows,
+                from_snapshot = snapshot.is_some(),
+                archived = state.counts.read(),
+                open_groups = state.panes.group_count(),
+                known_ids = state.judge.known_id_count(),
+                seconds = started.elapsed().as_secs_f64(),
+                "open panes are there again"
+            );
+        }
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);
         context.telemetry.gauges.recovered_rows.get_or_create(&context.label).set(rows);
         let last = self.wait(snapshots.last_number())?;
