@@ -4,7 +4,8 @@
 //! is unpacked here. One process, one node, no replicas, no transactions, no access control: it listens on loopback.
 //!
 //! **Guarantee.** A batch is acknowledged when the operating system has it: a process that is killed loses nothing, a machine that loses
-//! power may lose the last seconds. An orderly stop flushes. A write that a crash has torn is cut off at the next start.
+//! power may lose the last seconds. An orderly stop flushes. A write that a crash has torn is cut off at the next start. What a reader had
+//! of messages that are lost is said at the start, so that their offsets are not given to others.
 //!
 //! **Architecture invariant:** nothing here knows what messages mean, and nothing here depends on another crate of the workspace.
 
@@ -18,6 +19,7 @@ mod groups;
 mod guard;
 mod limits;
 mod log;
+mod lost_tail;
 mod manifest;
 mod noted;
 mod producers;
@@ -31,6 +33,7 @@ mod topics;
 
 pub use error::BrokerError;
 pub use limits::Limits;
+pub use lost_tail::{LostTail, Reached};
 pub use noted::Noted;
 pub use server::Broker;
 

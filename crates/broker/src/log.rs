@@ -110,6 +110,22 @@ impl PartitionLog {
         self.segments.back_mut().ok_or_else(|| io::Error::other("a log without segments"))
     }
 
+    /// Continues at this offset, if the log ends before it; where it ended.
+    pub fn continue_at(&mut self, offset: i64) -> io::Result<Option<i64>> {
+        let ended = self.end_offset;
+        if offset <= ended {
+            return Ok(None);
+        }
+        // Its name keeps the offset over a restart.
+        let next = Segment::create(&self.dir, offset)?;
+        if let Some(last) = self.segments.back_mut() {
+            last.finish();
+        }
+        self.segments.push_back(next);
+        self.end_offset = offset;
+        Ok(Some(ended))
+    }
+
     /// Where the batch with this offset is, or the next one: nothing at the log's end.
     pub fn stretch(&self, offset: i64) -> io::Result<Option<Stretch>> {
         let index = self.segments.partition_point(|segment| segment.end_offset <= offset);

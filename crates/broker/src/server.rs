@@ -14,6 +14,7 @@ use crate::connection::End;
 use crate::error::BrokerError;
 use crate::groups::{self, Groups};
 use crate::limits::Limits;
+use crate::lost_tail::{LostTail, Reached};
 use crate::noted::{Notebook, Noted};
 use crate::retention;
 use crate::seats::{Seat, Seats};
@@ -46,11 +47,22 @@ impl Broker {
     /// Opens the log in `dir`, which may take seconds, and listens at `address` (port 0 picks one). What stands for one loopback address is served on the other
     /// too: `localhost` may mean either.
     pub fn start(address: SocketAddr, dir: &Path, limits: Limits) -> Result<Self, BrokerError> {
+        Self::start_behind(address, dir, limits, &|_, _, _| Ok(None)).map(|(broker, _)| broker)
+    }
+
+    /// The same for a log of which a reader has had messages: where the log lost some of them, it continues behind them.
+    pub fn start_behind(
+        address: SocketAddr,
+        dir: &Path,
+        limits: Limits,
+        reached: Reached<'_>,
+    ) -> Result<(Self, Vec<LostTail>), BrokerError> {
         let refused = |source| BrokerError::Listen { address, source };
         let listener = TcpListener::bind(address).map_err(refused)?;
         let address = listener.local_addr().map_err(refused)?;
         let other = other_loopback(address).and_then(|other| TcpListener::bind(other).ok());
         let topics = Topics::open(dir.to_owned(), limits)?;
+        let lost = topics.continue_behind(reached)?;
         let groups = Groups::open(dir.to_owned())?;
         let [large_requests, large_answers] = [LARGE, LARGE].map(|permits| Arc::new(Semaphore::new(permits)));
         let shared =
@@ -69,7 +81,7 @@ impl Broker {
             runtime.spawn(accept(listener, shared, seats, stop));
         }
         runtime.spawn(maintain(Arc::clone(&shared), up_since, stop.subscribe()));
-        Ok(Self { address, shared, runtime: Some(runtime), stop, up_since })
+        Ok((Self { address, shared, runtime: Some(runtime), stop, up_since }, lost))
     }
 
     /// Where it listens, with the port that was picked.

@@ -16,6 +16,7 @@ use crate::batch::{Head, Refused};
 use crate::error::BrokerError;
 use crate::limits::Limits;
 use crate::log::{AppendError, Appended, PartitionLog};
+use crate::lost_tail::{LostTail, Reached};
 use crate::manifest::{Entry, Manifest, log_dirs};
 
 const NAME_BYTES_MAX: usize = 249;
@@ -96,6 +97,24 @@ impl Topics {
             bytes: AtomicU64::new(bytes),
             appended: watch::Sender::new(()),
         })
+    }
+
+    /// Has logs that end before what a reader has had of them continue behind that: offsets never mean other messages than they did.
+    pub fn continue_behind(&self, reached: Reached<'_>) -> Result<Vec<LostTail>, BrokerError> {
+        let mut lost = Vec::new();
+        for topic in self.all() {
+            for (partition, mut log) in (0..).zip(topic.partitions()) {
+                let failed = |error| BrokerError::log("continued", log.dir())(error);
+                let Some(next) = reached(&topic.name, &topic.id.to_string(), partition).map_err(failed)? else {
+                    continue;
+                };
+                let path = log.dir().to_owned();
+                if let Some(end) = log.continue_at(next).map_err(BrokerError::log("continued", path))? {
+                    lost.push(LostTail { topic: topic.name.clone(), partition, end, next });
+                }
+            }
+        }
+        Ok(lost)
     }
 
     pub fn get(&self, name: &str) -> Option<Arc<Topic>> {

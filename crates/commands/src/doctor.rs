@@ -2,6 +2,7 @@
 
 mod examination;
 mod machine;
+mod running_demo;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;

@@ -3,8 +3,10 @@
 use std::net::SocketAddr;
 use std::path::Path;
 
-use vitral_broker::{Broker, BrokerError, Limits, Noted};
+use vitral_broker::{Broker, BrokerError, Limits, LostTail, Noted};
 use vitral_process::{listening, output};
+
+use crate::archived::Archived;
 
 /// In the data directory.
 const DIR: &str = "broker";
@@ -22,7 +24,12 @@ pub struct DemoBroker {
 
 impl DemoBroker {
     /// Starts the broker at `address` (port 0 picks one) and makes the topics.
-    pub async fn start(address: SocketAddr, data_dir: &Path, topics: &[String]) -> anyhow::Result<Self> {
+    pub async fn start(
+        address: SocketAddr,
+        data_dir: &Path,
+        topics: &[String],
+        archived: Archived,
+    ) -> anyhow::Result<Self> {
         let (dir, old) = (data_dir.join(DIR), data_dir.join(OLD_FILE));
         if old.exists() && !dir.exists() {
             output::answer(&format!(
@@ -34,7 +41,9 @@ impl DemoBroker {
         let topics = topics.to_vec();
         // Opening reads the whole log.
         let start = move || {
-            let broker = Broker::start(address, &dir, Limits::default())?;
+            let reached = |topic: &str, id: &str, partition: i32| archived.reached(topic, id, partition);
+            let (broker, lost) = Broker::start_behind(address, &dir, Limits::default(), &reached)?;
+            lost.iter().for_each(say);
             topics.iter().try_for_each(|topic| broker.ensure_topic(topic, PARTITIONS))?;
             Ok(broker)
         };
@@ -75,4 +84,13 @@ impl DemoBroker {
             Err(error) => tracing::error!(%error, "the broker did not stop in order"),
         }
     }
+}
+
+/// What was lost was counted before, or it would not be known.
+fn say(lost: &LostTail) {
+    let LostTail { topic, partition, end, next } = lost;
+    output::answer(&format!(
+        "the broker's log of {topic}, partition {partition}, ends at offset {end}, and the archive has the messages before {next}: a power cut \
+         has taken the end of the log. They stay counted, and the log continues at {next}"
+    ));
 }

@@ -2,6 +2,7 @@
 
 #![warn(missing_docs)]
 
+mod archived;
 mod broker;
 pub mod env_file;
 mod notices;
@@ -9,6 +10,7 @@ pub mod simulation;
 mod status;
 pub mod ways_on;
 
+pub use archived::Archived;
 pub use broker::DemoBroker;
 pub use notices::Notices;
 pub use simulation::Simulation;

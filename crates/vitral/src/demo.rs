@@ -11,7 +11,7 @@ use vitral_commands::args::Common;
 use vitral_commands::check;
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect_kafka::KafkaConnector;
-use vitral_demo::{DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
+use vitral_demo::{Archived, DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
 use vitral_process::make_private_dir;
 use vitral_process::output::answer;
 use vitral_process::runtimes;
@@ -59,9 +59,11 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     runtimes::run::<anyhow::Error>(async {
         let topics: Vec<String> =
             catalog.topics.iter().flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()]).collect();
-        let broker = DemoBroker::start(flags.kafka, &data_dir, &topics).await?;
+        let location = config.location(&data_dir)?;
+        let archived = Archived::read(&catalog.topics, &location).await?;
+        let broker = DemoBroker::start(flags.kafka, &data_dir, &topics, archived).await?;
         let connector = Arc::new(KafkaConnector::new(broker.client()));
-        let mut stream = config.stream(config.location(&data_dir)?);
+        let mut stream = config.stream(location);
         stream.skips = flags.skip;
         stream.accepted_logs = AcceptedLogs::All;
         let store = stream.store.clone();

@@ -2,7 +2,7 @@
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::{Child, Command};
 use std::time::{Duration, Instant};
 
@@ -143,6 +143,41 @@ fn the_demo_goes_on_past_a_batch_that_nobody_can_read() {
         (count("contadas")? == 1 && count("puladas")? == 1).then_some(())
     });
     demo.stop();
+}
+
+/// A machine that lost power may lose the end of the broker's log, though the archive has its messages.
+#[test]
+fn the_demo_goes_on_where_its_broker_lost_the_end_of_the_log() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let (data, terminal) = (dir.path().join("data"), dir.path().join("terminal"));
+    let mut demo = Demo::start(&data, &terminal, "500");
+    let counted = |least: u64| {
+        let api = value(&data, "VITRAL_API_URL");
+        until("so many are read", || {
+            let page = get(&api, "/metricas/ticket_medio?limite=1");
+            page["completude"]["lidas"].as_u64().filter(|read| *read >= least)
+        })
+    };
+    let before = counted(2_000);
+    demo.stop();
+    for log in logs(&data.join("broker")) {
+        let file = std::fs::OpenOptions::new().write(true).open(log).expect("a log");
+        file.set_len(file.metadata().expect("its length").len() / 2).expect("cut");
+    }
+    let mut demo = Demo::start(&data, &terminal, "500");
+    counted(before + 2_000);
+    let shown = std::fs::read_to_string(&terminal).expect("the terminal");
+    assert!(shown.contains("the broker's log of eventos_clientes, partition 0, ends at offset"), "{shown}");
+    demo.stop();
+    let command = Command::new(env!("CARGO_BIN_EXE_vitral")).args(["reconcile", "--data-dir"]).arg(&data).output();
+    let said = String::from_utf8_lossy(&command.expect("it runs").stdout).into_owned();
+    assert!(said.contains("VERDICT: ") && !said.contains("different") && !said.contains("is next, found"), "{said}");
+}
+
+fn logs(dir: &Path) -> Vec<PathBuf> {
+    let entries = std::fs::read_dir(dir).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let each = |path: PathBuf| if path.is_dir() { logs(&path) } else { vec![path] };
+    entries.flat_map(each).filter(|path| path.extension().is_some_and(|end| end == "log")).collect()
 }
 
 /// One of the demo's settings, once it is up.

@@ -5,11 +5,17 @@ use vitral_schemas::finding::Finding;
 use vitral_store::doctor;
 
 use super::machine;
+use super::running_demo::RunningDemo;
 use crate::args::Common;
 
 /// Everything, in the order in which things depend on each other.
 pub async fn examine(config: &Config, common: &Common) -> anyhow::Result<Vec<Finding>> {
+    let mut config = config.clone();
+    let demo = RunningDemo::of(&common.data_dir).await;
+    demo.iter().for_each(|demo| demo.put_into(&mut config));
+    let config = &config;
     let (mut findings, catalog) = machine::catalog(config);
+    findings.extend(demo.as_ref().map(RunningDemo::finding));
     findings.extend(machine::examine(config, &common.data_dir));
     let topics = catalog.iter().flat_map(|catalog| &catalog.topics).map(|topic| topic.kafka_topic.clone()).collect();
     let store = async {
@@ -18,7 +24,9 @@ pub async fn examine(config: &Config, common: &Common) -> anyhow::Result<Vec<Fin
             None => vec![Finding::ok("store", "the data directory")],
         }
     };
-    let (kafka, warehouse) = (config.kafka()?, config.warehouse()?);
+    // What the configuration says of another broker, its certificates perhaps, is not for the demo's.
+    let kafka = demo.as_ref().map_or_else(|| config.kafka(), |demo| Ok(demo.kafka()))?;
+    let warehouse = config.warehouse()?;
     let (kafka, store, warehouse, api) = tokio::join!(
         vitral_connect_kafka::examine(&kafka, topics),
         store,

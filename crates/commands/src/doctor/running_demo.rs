@@ -1,0 +1,77 @@
+//! A demo that runs on the data directory: it listens where its flags say, and not where the configuration does.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::time::Duration;
+
+use tokio::net::TcpStream;
+use vitral_config::Config;
+use vitral_connect_kafka::KafkaConfig;
+use vitral_schemas::finding::Finding;
+
+/// In the data directory, while a demo runs.
+const FILE: &str = "demo.env";
+const ANSWER: Duration = Duration::from_secs(2);
+
+/// Where it listens.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct RunningDemo {
+    kafka: String,
+    api: SocketAddr,
+}
+
+impl RunningDemo {
+    /// None if there is none: one that was killed may have left its file.
+    pub(super) async fn of(data_dir: &Path) -> Option<Self> {
+        let demo = Self::parse(&std::fs::read_to_string(data_dir.join(FILE)).ok()?)?;
+        let connected = tokio::time::timeout(ANSWER, TcpStream::connect(demo.api)).await;
+        matches!(connected, Ok(Ok(_))).then_some(demo)
+    }
+
+    fn parse(text: &str) -> Option<Self> {
+        let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
+        let api = value("VITRAL_API_URL")?.trim_start_matches("http://").trim_end_matches('/').parse().ok()?;
+        Some(Self { kafka: value("VITRAL_KAFKA")?.to_owned(), api })
+    }
+
+    pub(super) fn finding(&self) -> Finding {
+        let Self { kafka, api } = self;
+        Finding::ok(
+            "demo",
+            format!("runs on this data directory, Kafka at {kafka} and the API at {api}: these are examined"),
+        )
+    }
+
+    /// What a client of its broker needs to know.
+    pub(super) fn kafka(&self) -> KafkaConfig {
+        KafkaConfig { brokers: self.kafka.clone(), ..KafkaConfig::default() }
+    }
+
+    /// The configuration as the demo has it.
+    pub(super) fn put_into(&self, config: &mut Config) {
+        config.api.listen = self.api.to_string();
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::net::TcpListener;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn one_that_answers_is_examined_where_it_listens() {
+        let dir = tempfile::tempdir().expect("a folder");
+        assert_eq!(RunningDemo::of(dir.path()).await, None);
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let api = listener.local_addr().expect("an address");
+        let text = format!("VITRAL_KAFKA=127.0.0.1:19092\nVITRAL_API_URL=http://{api}\n");
+        std::fs::write(dir.path().join(FILE), text).expect("written");
+        let demo = RunningDemo::of(dir.path()).await.expect("a demo");
+        let mut config = Config::default();
+        demo.put_into(&mut config);
+        assert_eq!((config.api.listen, demo.kafka().brokers), (api.to_string(), "127.0.0.1:19092".to_owned()));
+        drop(listener);
+        assert_eq!(RunningDemo::of(dir.path()).await, None, "what a kill left");
+    }
+}
