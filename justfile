@@ -34,6 +34,7 @@ documents:
 # Licences, sources and known faults of everything that is built in.
 deny:
     scripts/deny
+    scripts/third-party --check
 
 build:
     cargo build --locked --workspace --all-targets
