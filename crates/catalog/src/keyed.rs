@@ -4,8 +4,10 @@
 //! The statement is taken apart into keys and aggregates. [`KeyedView::partial`] puts them together again as one that gives, for rows of
 //! any part of history, states of plain SQL values; states of several parts merge into one.
 
+mod changes;
 mod statement;
 
+pub use self::changes::{PLACE_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -44,6 +46,8 @@ pub struct KeyedView {
     pub columns: Vec<KeyedColumn>,
     /// Where it is declared.
     pub position: Position,
+    /// Whether it is a topic with a primary key, whose messages replace and delete rows.
+    pub is_of_changes: bool,
     /// The expressions of the keys, in their order.
     key_expressions: Vec<Expr>,
     select: Box<Select>,
@@ -81,6 +85,8 @@ pub enum Merge {
     Counts,
     /// The values themselves, each once; they are counted when the table is read.
     Distinct,
+    /// The value of the newest row, whether it has one or not.
+    Newest,
 }
 
 impl KeyedView {
@@ -120,6 +126,7 @@ impl KeyedView {
             keys,
             columns: others,
             position: position.clone(),
+            is_of_changes: false,
             key_expressions: expressions,
             select,
             text,

@@ -3,6 +3,7 @@
 //! | Statement | Declares |
 //! |---|---|
 //! | `CREATE TABLE ... WITH (connector = 'kafka', ...)` | a [`Topic`] |
+//! | the same with `primary_key` | a [`Topic`], and a [`KeyedView`] of its name |
 //! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table; with a key, one to look columns of topics up in, as from `'postgres'` and `'http'` |
 //! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading; files may be imported into it |
 //! | `CREATE VIEW name WITH (alert = '...', ...)`, `WITH (report = '...', ...)` | a view of which people are notified: an [`Alert`], a [`Report`] |
@@ -20,6 +21,7 @@
 
 mod alert;
 mod builtin;
+mod changes;
 mod depth;
 mod domain;
 mod domains;
@@ -56,7 +58,10 @@ pub use self::domains::Replaced;
 pub use self::endpoint::{Endpoint, ParameterUses};
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
-pub use self::keyed::{KeyedColumn, KeyedView, Merge, ORDER_PREFIX, ROW_ORDER_COLUMN, UPDATED_COLUMN};
+pub use self::keyed::{
+    KeyedColumn, KeyedView, Merge, ORDER_PREFIX, PLACE_COLUMN, ROW_ORDER_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN,
+    UPDATED_COLUMN,
+};
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, SESSION_LAST_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
 pub use self::planning::planning_errors;
@@ -178,6 +183,9 @@ impl Catalog {
     /// How files are imported into the topic of this name, or into a view of one.
     pub fn import_target(&self, name: &str) -> Option<(&Topic, ImportTarget)> {
         if let Some(topic) = self.topic(name) {
+            if topic.changes.is_some() {
+                return None;
+            }
             return Some((topic, ImportTarget { topic: name.to_owned(), ..ImportTarget::default() }));
         }
         let target = self.views.iter().find(|view| view.name == name)?.import.clone()?;
@@ -248,6 +256,7 @@ impl Catalog {
     fn check_references(&mut self, errors: &mut Vec<Diagnostic>) {
         self.resolve_references();
         self.check_lookups(errors);
+        self.add_tables_of_changes(errors);
         let metrics = self.metrics.iter().map(|metric| ("metric", &metric.name, &metric.topic, &metric.topic_position));
         let keyed = self.keyed.iter().map(|view| ("table", &view.name, &view.topic, &view.topic_position));
         for (kind, name, topic, position) in metrics.chain(keyed) {
@@ -260,7 +269,7 @@ impl Catalog {
             }
         }
         for metric in &self.metrics {
-            if self.topic(&metric.topic).is_some_and(Topic::is_never_late) {
+            if self.topic(&metric.topic).is_some_and(|topic| topic.is_never_late() && topic.changes.is_none()) {
                 errors.push(metric.topic_position.error(
                     format!("metric {}: its windows never close, as no row of {} is late", metric.name, metric.topic),
                     "give the topic a lateness such as '1 hour', or write a table with one row for each key: without janela".into(),

@@ -132,7 +132,8 @@ impl Names {
         for table in EngineTable::ALL {
             names.declared.insert(table.name().to_owned(), (Meaning::Engine(table), None));
         }
-        for topic in &catalog.topics {
+        // A topic with a primary key is the table of its rows, below.
+        for topic in catalog.topics.iter().filter(|topic| topic.changes.is_none()) {
             names.declare(&topic.name, Meaning::Topic, &catalog.position_of(topic));
         }
         for reference in &catalog.references {
@@ -278,7 +279,11 @@ impl Names {
                 needs.topics.insert(topic.clone());
             }
             Meaning::Engine(EngineTable::Ledger) => {
-                let topics = self.declared.iter().filter(|(_, (meaning, _))| matches!(meaning, Meaning::Topic));
+                let topics = self.declared.iter().filter(|(name, (meaning, _))| match meaning {
+                    Meaning::Topic => true,
+                    Meaning::Keyed { topic } => topic == *name,
+                    _ => false,
+                });
                 needs.topics.extend(topics.map(|(topic, _)| topic.clone()));
             }
             Meaning::Reference | Meaning::Lookup | Meaning::View(_) | Meaning::Engine(_) => {}

@@ -58,7 +58,9 @@ impl Catalog {
         let [from] = select.from.as_slice() else { return };
         let TableFactor::Table { name, .. } = &from.relation else { return };
         let Some(name) = name.0.last().and_then(|part| part.as_ident()).map(ident_text) else { return };
-        let Some(topic) = self.topics.iter().find(|topic| from.joins.is_empty() && plain(&topic.name) == name) else {
+        // Rows of a topic with a primary key have no event time.
+        let mut events = self.topics.iter().filter(|topic| topic.changes.is_none());
+        let Some(topic) = events.find(|topic| from.joins.is_empty() && plain(&topic.name) == name) else {
             return;
         };
         let time = Expr::Identifier(Ident::with_quote('"', &topic.columns[topic.event_time].name));

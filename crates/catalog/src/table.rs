@@ -5,7 +5,7 @@ use datafusion::sql::sqlparser::ast::{
     TimezoneInfo,
 };
 
-use super::lookup;
+use super::{changes, lookup};
 use super::syntax::{Options, duration_ms, push_new, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position};
 use crate::position::InFile;
@@ -91,38 +91,19 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
     }
 }
 
-fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &Position) -> Result<Topic, Diagnostic> {
+fn topic(
+    name: String,
+    mut columns: Vec<Column>,
+    options: &mut Options,
+    position: &Position,
+) -> Result<Topic, Diagnostic> {
     let kafka_topic = options.take_text("topic")?.map_or_else(|| name.clone(), |(topic, _)| topic);
-    let (event_time, at) = options.take_text("event_time")?.ok_or_else(|| {
-        position.error(
-            format!("topic {name} has no event time"),
-            "add event_time = '...' with the name of its TIMESTAMP column".into(),
-        )
-    })?;
-    not_looked_up(&columns, &event_time, "event_time", &at)?;
-    let event_time = columns
-        .iter()
-        .position(|column| column.name == event_time && column.kind == ColumnKind::Timestamp && column.needed)
-        .ok_or_else(|| {
-            at.error(
-                format!("event_time = '{event_time}' is not a TIMESTAMP NOT NULL column of {name}"),
-                "name a column of that type".into(),
-            )
-        })?;
-    let event_id = match options.take_text("event_id")? {
-        None => None,
-        Some((id, at)) => {
-            not_looked_up(&columns, &id, "event_id", &at)?;
-            let is_id =
-                |column: &Column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8;
-            Some(columns.iter().position(is_id).ok_or_else(|| {
-                at.error(
-                    format!("event_id = '{id}' is not a TEXT column of {name}"),
-                    "name a column of that type".into(),
-                )
-            })?)
-        }
+    let changes = changes::read(&name, &mut columns, options, position)?;
+    let event_time = match changes.as_ref().and_then(|changes| changes.debezium) {
+        Some(debezium) => debezium.instant,
+        None => event_time(&name, &columns, options, position)?,
     };
+    let event_id = event_id(&name, &columns, options)?;
     let mut duration = |key: &str, default_ms: i64| match options.take_text(key)? {
         None => Ok(default_ms),
         Some((text, at)) => duration_ms(&text).ok_or_else(|| {
@@ -131,7 +112,10 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
     };
     let watermark_ms = duration("watermark", 10_000)?;
     let (ahead_ms, idle_ms) = (duration("ahead", 3_600_000)?, duration("idle", 30_000)?);
-    let lateness_ms = lateness(options, event_id.is_some())?;
+    let lateness_ms = match changes {
+        Some(_) => LATENESS_NEVER_MS,
+        None => lateness(options, event_id.is_some())?,
+    };
     let message_bytes_max = options.take_count("message_bytes_max")?.unwrap_or(1 << 20);
     let keep_raw = match options.take_text("raw")? {
         None => false,
@@ -153,6 +137,41 @@ fn topic(name: String, columns: Vec<Column>, options: &mut Options, position: &P
         idle_ms,
         message_bytes_max,
         keep_raw,
+        changes,
+    })
+}
+
+/// The index of the column that holds the event time.
+fn event_time(
+    name: &str,
+    columns: &[Column],
+    options: &mut Options,
+    position: &Position,
+) -> Result<usize, Diagnostic> {
+    let (event_time, at) = options.take_text("event_time")?.ok_or_else(|| {
+        position.error(
+            format!("topic {name} has no event time"),
+            "add event_time = '...' with the name of its TIMESTAMP column".into(),
+        )
+    })?;
+    not_looked_up(columns, &event_time, "event_time", &at)?;
+    let is_time =
+        |column: &Column| column.name == event_time && column.kind == ColumnKind::Timestamp && column.needed;
+    columns.iter().position(is_time).ok_or_else(|| {
+        at.error(
+            format!("event_time = '{event_time}' is not a TIMESTAMP NOT NULL column of {name}"),
+            "name a column of that type".into(),
+        )
+    })
+}
+
+/// The index of the column that identifies an event, if there is one.
+fn event_id(name: &str, columns: &[Column], options: &mut Options) -> Result<Option<usize>, Diagnostic> {
+    let Some((id, at)) = options.take_text("event_id")? else { return Ok(None) };
+    not_looked_up(columns, &id, "event_id", &at)?;
+    let is_id = |column: &Column| column.name == id && column.kind.data_type() == arrow::datatypes::DataType::Utf8;
+    columns.iter().position(is_id).map(Some).ok_or_else(|| {
+        at.error(format!("event_id = '{id}' is not a TEXT column of {name}"), "name a column of that type".into())
     })
 }
 

@@ -66,6 +66,7 @@ fn topic(name: &str) -> Topic {
         idle_ms: 0,
         message_bytes_max: 1 << 20,
         keep_raw: false,
+        changes: None,
     }
 }
 

@@ -68,6 +68,7 @@ fn topic() -> Topic {
         idle_ms: 0,
         message_bytes_max: 1 << 20,
         keep_raw: false,
+        changes: None,
     }
 }
 

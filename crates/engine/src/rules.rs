@@ -79,7 +79,20 @@ impl RowRules {
     pub fn apply(&self, columns: Vec<ArrayRef>, now_ms: i64) -> Result<(RecordBatch, Forbidden)> {
         let rows = RecordBatch::try_new(self.topic.schema(), columns)?;
         let times = rows.column(self.topic.event_time);
-        let is_decoded = compute::is_not_null(times)?;
+        let has_time = compute::is_not_null(times)?;
+        // What deletes a row has its key, and perhaps a time, but nothing to check.
+        let (is_decoded, is_row) = match &self.topic.changes {
+            None => (has_time.clone(), has_time),
+            Some(changes) => {
+                let has_key = changes.key.first().map(|key| compute::is_not_null(rows.column(*key))).transpose()?;
+                let is_deleted = changes.debezium.map(|debezium| rows.column(debezium.deleted).as_boolean());
+                let is_row = match is_deleted {
+                    Some(is_deleted) => compute::and_not(&has_time, is_deleted)?,
+                    None => has_time.clone(),
+                };
+                (has_key.unwrap_or(has_time), is_row)
+            }
+        };
         let latest = (now_ms + self.topic.ahead_ms).saturating_mul(MICROS_PER_MS);
         let mut forbidden = Forbidden::new();
         for (row, time) in times.as_primitive::<TimestampMicrosecondType>().iter().enumerate() {
@@ -89,7 +102,7 @@ impl RowRules {
             }
         }
         let mut refuse = |row: usize, detail: String| {
-            if is_decoded.value(row) {
+            if is_row.value(row) {
                 forbidden.entry(row).or_insert((Reason::Value, detail));
             }
         };

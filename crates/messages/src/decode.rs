@@ -19,14 +19,19 @@
 //!    - `Value`: a text with a zero character; a currency that is not three letters, which are kept in upper case; a number that its column cannot hold exactly. Numbers are read from their text, so `5.0` and `50e-1`
 //!      are the integer 5, `10.500` has two decimals, and `1e2` is 100.
 //!
+//! A topic with a primary key is decoded by [`Decoder::decode_changes`]: a message without a value has the key that it deletes, and where
+//! the topic is Debezium's, the row is within an envelope.
+//!
 //! Architecture invariant: no recursion over the payload, no floating point, no unsafe code, and no I/O.
 
+mod changes;
 mod column;
 mod keys;
 mod number;
 #[cfg(test)]
 mod random_tests;
 mod scan;
+mod schema;
 #[cfg(test)]
 mod tests;
 mod time;
@@ -35,6 +40,7 @@ use arrow::array::ArrayRef;
 use vitral_schemas::topic::{EVENT_MICROS_MIN, Topic};
 use vitral_schemas::verdict::Reason;
 
+use changes::Changes;
 use column::Column;
 use keys::Keys;
 use scan::{Fault, Kind, Raw, Scanner};
@@ -80,6 +86,8 @@ pub struct Decoder {
     message_bytes_max: usize,
     keys: Keys,
     zone: Zone,
+    /// If messages replace and delete rows.
+    changes: Option<Box<Changes>>,
     /// Holds a string without its escapes.
     scratch: Vec<u8>,
 }
@@ -98,8 +106,12 @@ impl Decoder {
                     Column::new(column, earliest, topic.event_id == Some(index))
                 })
                 .collect(),
-            // What is looked up is not the message's to say.
-            keys: Keys::new(topic.columns.iter().map(|column| column.lookup.is_none().then(|| column.name.clone()))),
+            keys: Keys::new(topic.columns.iter().enumerate().map(|(index, column)| {
+                let is_declared = topic.changes.as_ref().is_none_or(|changes| changes.is_declared(index));
+                // What is looked up is not the message's to say.
+                (column.lookup.is_none() && is_declared).then(|| column.name.clone())
+            })),
+            changes: topic.changes.as_ref().map(|changes| Box::new(Changes::new(changes, topic))),
             names,
             message_bytes_max: topic.message_bytes_max,
             zone: Zone::new(zone),
@@ -112,18 +124,42 @@ impl Decoder {
     /// # Panics
     /// If the payloads that are not refused for their size have more than [`BATCH_BYTES_MAX`] bytes.
     pub fn decode<'a>(&mut self, payloads: impl IntoIterator<Item = Option<&'a [u8]>>) -> Decoded {
-        self.decode_all(&mut payloads.into_iter())
+        self.decode_all(&mut payloads.into_iter(), None)
+    }
+
+    /// The same with the message key of each row, which says what a message deletes. Of a topic without a primary key it says nothing.
+    ///
+    /// # Panics
+    /// As [`Self::decode`].
+    pub fn decode_changes<'a>(
+        &mut self,
+        payloads: impl IntoIterator<Item = Option<&'a [u8]>>,
+        key: impl Fn(usize) -> Option<&'a [u8]>,
+    ) -> Decoded {
+        self.decode_all(&mut payloads.into_iter(), Some(&key))
     }
 
     /// Generic in nothing, so that it is compiled here, where everything is optimised, and not in each caller.
-    fn decode_all(&mut self, payloads: &mut dyn Iterator<Item = Option<&[u8]>>) -> Decoded {
+    fn decode_all<'a>(
+        &mut self,
+        payloads: &mut dyn Iterator<Item = Option<&'a [u8]>>,
+        key: Option<&dyn Fn(usize) -> Option<&'a [u8]>>,
+    ) -> Decoded {
         let mut slots = vec![Raw::ABSENT; self.columns.len()];
         let mut refused = Vec::new();
         let mut bytes = 0;
         self.keys.forget_if_full();
         for (row, payload) in payloads.enumerate() {
             let Some(payload) = payload else {
-                self.push_nulls();
+                match key.filter(|_| self.changes.is_some()) {
+                    Some(key) => {
+                        if let Err((reason, detail)) = self.tombstone(key(row), row, &mut slots) {
+                            self.push_nulls();
+                            refused.push(Refusal { row, reason, detail });
+                        }
+                    }
+                    None => self.push_nulls(),
+                }
                 continue;
             };
             let done = if payload.len() > self.message_bytes_max {
@@ -131,7 +167,10 @@ impl Decoder {
             } else {
                 bytes += payload.len();
                 assert!(bytes <= BATCH_BYTES_MAX, "a batch of more than {BATCH_BYTES_MAX} bytes");
-                self.message(payload, row, &mut slots)
+                match self.changes.as_ref().is_some_and(|changes| changes.is_debezium()) {
+                    false => self.message(payload, row, &mut slots),
+                    true => self.envelope(payload, key.and_then(|key| key(row)), row, &mut slots),
+                }
             };
             if let Err((reason, detail)) = done {
                 self.push_nulls();

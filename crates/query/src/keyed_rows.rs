@@ -33,8 +33,29 @@ pub(crate) async fn read(
     view: &KeyedTableView,
     wanted: &KeyedFilter<'_>,
 ) -> Result<RecordBatch, QueryError> {
+    let Some(count) = wanted.count else { return read_until(state, view, wanted, None).await };
+    // A topic's rows that were deleted have states and no row: a page takes more keys until it is full.
+    let mut keys = count;
+    loop {
+        let last = last_key(state, view, wanted, keys).await?;
+        let is_all = last.is_none();
+        let rows = read_until(state, view, wanted, last).await?;
+        if is_all || rows.num_rows() >= count {
+            return Ok(rows);
+        }
+        keys = keys.saturating_mul(4);
+    }
+}
+
+/// The rows as far as this key.
+async fn read_until(
+    state: &SessionState,
+    view: &KeyedTableView,
+    wanted: &KeyedFilter<'_>,
+    last: Option<Vec<ScalarValue>>,
+) -> Result<RecordBatch, QueryError> {
     let updated = wanted.updated_after.map(|micros| ident(UPDATED_COLUMN).gt(lit(utc(Some(micros)))));
-    let until = last_key(state, view, wanted).await?.map(|last| !behind(&view.keys, &last));
+    let until = last.map(|last| !behind(&view.keys, &last));
     let mut builder = scan(std::sync::Arc::clone(&view.rows))?;
     if let Some(filter) = conditions(view, wanted).chain(updated).chain(until).reduce(Expr::and) {
         builder = builder.filter(filter)?;
@@ -52,14 +73,15 @@ fn conditions<'a>(view: &'a KeyedTableView, wanted: &'a KeyedFilter<'_>) -> impl
     filters.chain(wanted.after.as_ref().map(|after| behind(&view.keys, after)))
 }
 
-/// The key of the last row that is wanted, so that states of no other keys need be merged, whatever their number. None if all rows from
+/// The key number `count` of those that are wanted, so that states of no other keys need be merged, whatever their number. None if all rows from
 /// the first on are wanted, or if the states do not tell which are.
 async fn last_key(
     state: &SessionState,
     view: &KeyedTableView,
     wanted: &KeyedFilter<'_>,
+    count: usize,
 ) -> Result<Option<Vec<ScalarValue>>, QueryError> {
-    let (Some(rows), Some(count)) = (KeyedRows::of(&view.rows), wanted.count) else { return Ok(None) };
+    let Some(rows) = KeyedRows::of(&view.rows) else { return Ok(None) };
     let is_of_keys = wanted.filters.keys().all(|column| view.keys.iter().any(|key| key == column));
     if !is_of_keys || wanted.updated_after.is_some() {
         return Ok(None);

@@ -5,6 +5,7 @@
 
 #![warn(missing_docs)]
 
+pub mod changes;
 pub mod diagnostic;
 pub mod event_id;
 pub mod event_time;

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
+use crate::changes::Changes;
 use crate::looked_up::LookedUp;
 
 /// The archive's own columns; they come before the topic's.
@@ -85,6 +86,8 @@ pub struct Topic {
     pub message_bytes_max: usize,
     /// Whether the archive keeps every payload whole, or only those of refused messages.
     pub keep_raw: bool,
+    /// If it has one row for each primary key, and not events.
+    pub changes: Option<Changes>,
 }
 
 /// `lateness = 'never'`: no row is too late.

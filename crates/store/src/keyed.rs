@@ -4,6 +4,7 @@
 //! SQL values, and any number of states of a key merge into one, in any order: readers merge them, and so does compaction. So nothing has
 //! to be in memory, and a restart goes on at the offsets of the last commit, with the rows behind them from the archive.
 
+mod changes;
 mod plan;
 mod rows;
 mod source;

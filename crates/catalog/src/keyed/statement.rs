@@ -20,7 +20,11 @@ impl KeyedView {
         let mut items = vec![named(origin, ORIGIN_COLUMN)];
         items.extend(self.keys.iter().zip(&self.key_expressions).map(|(name, expr)| named(expr.clone(), name)));
         let groups = 1..=items.len();
-        for column in &self.columns {
+        if self.is_of_changes {
+            items.extend(self.newest()?);
+            select.selection = self.has_key();
+        }
+        for column in self.columns.iter().filter(|column| column.merge != Merge::Newest) {
             items.push(named(state(&column.call, column.merge)?, &column.name));
             if let Some(name) = Self::order_column(column) {
                 items.push(named(order(&column.call, column.merge)?, &name));
@@ -58,7 +62,7 @@ fn state(call: &Function, merge: Merge) -> Result<Expr, ParserError> {
         Merge::Latest => format!("latest(_a, {ROW_ORDER_COLUMN}) FILTER (WHERE _f)"),
         Merge::Earliest => format!("earliest(_a, {ROW_ORDER_COLUMN}) FILTER (WHERE _f)"),
         Merge::Distinct => "array_agg(DISTINCT _a) FILTER (WHERE _f)".to_owned(),
-        Merge::By(_) | Merge::Counts => return Ok(Expr::Function(call.clone())),
+        Merge::By(_) | Merge::Counts | Merge::Newest => return Ok(Expr::Function(call.clone())),
     };
     with_value(&template, call)
 }
@@ -100,11 +104,11 @@ fn put(within: &mut Expr, name: &str, value: &Expr) {
     });
 }
 
-fn named(expr: Expr, name: &str) -> SelectItem {
+pub(super) fn named(expr: Expr, name: &str) -> SelectItem {
     SelectItem::ExprWithAlias { expr, alias: Ident::with_quote('"', name) }
 }
 
-fn expression(text: &str) -> Result<Expr, ParserError> {
+pub(super) fn expression(text: &str) -> Result<Expr, ParserError> {
     Parser::new(&GenericDialect {}).try_with_sql(text)?.parse_expr()
 }
 

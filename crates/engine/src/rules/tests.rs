@@ -30,6 +30,7 @@ fn topic(number: Column) -> Topic {
         idle_ms: 0,
         message_bytes_max: 1 << 20,
         keep_raw: false,
+        changes: None,
     }
 }
 

@@ -13,7 +13,7 @@ use vitral_schemas::verdict::Reason;
 
 use super::number::{self, scaled};
 use super::scan::{Kind, Raw, number_end, unescape};
-use super::time::{Zone, micros};
+use super::time::{Zone, is_shown, micros};
 
 /// Why a value does not fit its column.
 pub(super) type Misfit = (Reason, &'static str);
@@ -158,6 +158,35 @@ impl Column {
                 Kind::False => values.append(false),
                 _ => return Err((Reason::Type, "is not true or false")),
             },
+        }
+        self.valid.append_non_null();
+        Ok(())
+    }
+
+    /// Appends a time in microseconds.
+    pub fn push_micros(&mut self, micros: i64) -> Result<(), Misfit> {
+        let earliest = match &self.values {
+            Values::Timestamp { earliest, .. } => *earliest,
+            _ => i64::MIN,
+        };
+        if micros < earliest {
+            return Err((Reason::Time, "lies before 1970-01-01T00:00:00Z"));
+        }
+        if !is_shown(micros) {
+            return Err((Reason::Time, "is not within the years 0001 to 9999"));
+        }
+        self.push_integer(Some(micros))
+    }
+
+    /// Appends an integer, or none, to a column of integers or times.
+    pub fn push_integer(&mut self, value: Option<i64>) -> Result<(), Misfit> {
+        let Some(value) = value else { return self.push_absent() };
+        if self.nulls > 0 {
+            self.settle_nulls();
+        }
+        match &mut self.values {
+            Values::Integer(values) | Values::Timestamp { values, .. } => values.push(value),
+            _ => return Err((Reason::Type, "is a number")),
         }
         self.valid.append_non_null();
         Ok(())

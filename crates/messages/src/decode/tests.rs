@@ -26,6 +26,7 @@ pub(super) fn topic(columns: &[(&str, ColumnKind, bool)]) -> Topic {
         idle_ms: 0,
         message_bytes_max: 1 << 20,
         keep_raw: false,
+        changes: None,
     }
 }
 

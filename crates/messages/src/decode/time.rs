@@ -110,6 +110,11 @@ pub(super) fn micros(text: &[u8], zone: &mut Zone) -> Result<i64, &'static str> 
     Ok(seconds * MICROS + fraction)
 }
 
+/// Whether every reader of the archive can show the time.
+pub(super) fn is_shown(micros: i64) -> bool {
+    (SECONDS_MIN..=SECONDS_MAX).contains(&micros.div_euclid(MICROS))
+}
+
 /// The fraction's microseconds, and what follows it.
 #[inline(always)]
 fn fraction(rest: &[u8]) -> Result<(i64, &[u8]), &'static str> {

@@ -25,6 +25,7 @@ use vitral_catalog::{
 use vitral_engine::{EARLIEST, LATEST, add_functions};
 use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 
+use super::changes;
 use crate::session::read_session;
 
 /// What merging may use; more is spilled to disk.
@@ -114,7 +115,10 @@ impl KeyedPlan {
 
     /// What is read of states: one row for each key.
     pub(crate) fn rows(&self, states: LogicalPlan) -> Result<LogicalPlan> {
-        let merged = LogicalPlanBuilder::from(self.merged(states, false)?);
+        let mut merged = LogicalPlanBuilder::from(self.merged(states, false)?);
+        if self.view.is_of_changes {
+            merged = merged.filter(changes::is_there())?;
+        }
         let mut columns: Vec<Expr> = self.view.keys.iter().map(ident).collect();
         columns.extend(self.view.columns.iter().map(|column| match column.merge {
             Merge::Distinct => {
@@ -131,7 +135,10 @@ impl KeyedPlan {
         let origin = by_origin.then(|| ORIGIN_COLUMN.to_owned());
         let groups: Vec<Expr> = origin.iter().chain(&self.view.keys).map(ident).collect();
         let mut merges = Vec::new();
-        for column in &self.view.columns {
+        if self.view.is_of_changes {
+            merges.extend(changes::merges(&self.view)?);
+        }
+        for column in self.view.columns.iter().filter(|column| column.merge != Merge::Newest) {
             merges.extend(self.merges(column)?);
         }
         merges.push(max(ident(UPDATED_COLUMN)).alias(UPDATED_COLUMN));
@@ -197,6 +204,9 @@ pub(super) fn leaf_schema(topic: &Topic) -> SchemaRef {
     fields.push(Arc::new(Field::new(ORIGIN_COLUMN, DataType::Utf8, true)));
     fields.push(Arc::new(Field::new(archive_columns::ARRIVAL, timestamp_type(), true)));
     fields.push(Arc::new(Field::new(ROW_ORDER_COLUMN, DataType::Binary, true)));
+    if topic.changes.is_some() {
+        changes::add_fields(&mut fields);
+    }
     Arc::new(Schema::new(fields))
 }
 

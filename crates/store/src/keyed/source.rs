@@ -11,6 +11,7 @@ use vitral_engine::{row_order, text_bucket};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 
+use super::changes;
 use super::plan::leaf_schema;
 use crate::archive::{ArchiveReader, Reached, this_log};
 use crate::error::StoreError;
@@ -59,13 +60,20 @@ pub(super) async fn stream_rows(
         let counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
         let partition = || cast(ident(archive_columns::PARTITION), DataType::Int64);
         let origin = concat(vec![lit(STREAM), cast(partition(), DataType::Utf8)]);
-        let order = row_order().call(vec![
-            ident(&topic.columns[topic.event_time].name),
-            generation(logs)?,
-            partition(),
-            ident(archive_columns::OFFSET),
-        ]);
-        scan(provider)?.filter(counted.and(wanted))?.project(columns(topic, origin, order))?.build()
+        let place = [generation(logs)?, partition(), ident(archive_columns::OFFSET)];
+        if let Some(of) = &topic.changes {
+            let mut own = columns(topic, &origin, &lit(false));
+            for (field, expr) in leaf_schema(topic).fields().iter().zip(&mut own) {
+                if let Some(value) = changes::column(topic, of, field.name(), &place)? {
+                    *expr = value.alias(field.name());
+                }
+            }
+            return scan(provider)?.filter(changes::is_read().and(wanted))?.project(own)?.build();
+        }
+        let mut order = vec![ident(&topic.columns[topic.event_time].name)];
+        order.extend(place);
+        let order = row_order().call(order);
+        scan(provider)?.filter(counted.and(wanted))?.project(columns(topic, &origin, &order))?.build()
     };
     plan().map_err(StoreError::read(&topic.name))
 }
@@ -96,11 +104,15 @@ pub(super) async fn imported_rows(
             ident(history_columns::LINE),
             sheet,
         ]);
-        let found = provider.schema();
-        let columns = columns(topic, origin, order).into_iter().map(|column| match &column {
+        // Rows with a primary key are their source's alone: what files had before the topic gained one is not among them.
+        if topic.changes.is_some() {
+            wanted = lit(false);
+        }
+        let (found, leaf) = (provider.schema(), leaf_schema(topic));
+        let columns = columns(topic, &origin, &order).into_iter().map(|column| match &column {
             // A table of an older version lacks columns that its topic has gained since.
             Expr::Column(name) if found.field_with_name(&name.name).is_err() => {
-                let data_type = topic.schema().field_with_name(&name.name).map(|field| field.data_type().clone());
+                let data_type = leaf.field_with_name(&name.name).map(|field| field.data_type().clone());
                 let null = cast(lit(datafusion::common::ScalarValue::Null), data_type.unwrap_or(DataType::Null));
                 null.alias(&name.name)
             }
@@ -111,7 +123,7 @@ pub(super) async fn imported_rows(
     plan().map_err(StoreError::read(&topic.name))
 }
 
-fn columns(topic: &Topic, origin: Expr, order: Expr) -> Vec<Expr> {
+fn columns(topic: &Topic, origin: &Expr, order: &Expr) -> Vec<Expr> {
     let leaf = leaf_schema(topic);
     let own = leaf.fields().iter().map(|field| match field.name().as_str() {
         ORIGIN_COLUMN => origin.clone().alias(ORIGIN_COLUMN),

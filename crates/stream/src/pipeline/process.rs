@@ -75,7 +75,7 @@ impl Pipeline {
 
     /// Classify, and see how far event time has come.
     fn classify(&mut self, batch: &MessageBatch<'_>, now_ms: i64) -> Result<Classified, StreamError> {
-        let decoded = self.processor.decoder.decode(batch.payloads.iter().copied());
+        let decoded = self.processor.decoder.decode_changes(batch.payloads.iter().copied(), |row| batch.key(row));
         let moment = Moment { now_ms, watermark: self.state.watermarks.of_topic() };
         let is_empty = |row: usize| batch.payloads[row].is_none();
         let judged = self.state.judge.judge(decoded, &batch.partitions, is_empty, moment)?;

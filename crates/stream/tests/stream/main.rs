@@ -5,6 +5,7 @@
 
 mod alerts;
 mod backfill;
+mod changes;
 mod clock;
 mod committed;
 mod compaction;

@@ -115,6 +115,14 @@ impl<B: TestBroker> Shop<B> {
         Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
     }
 
+    /// The topic that this statement declares, and nothing else, on a topic of its own, which is not made.
+    pub fn with_topic(&self, text: &str) -> Self {
+        let file = SourceFile { path: "topic.sql".to_owned(), text: text.to_owned() };
+        let mut catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
+        catalog.topics[0].kafka_topic = format!("mudancas-{}", uuid::Uuid::new_v4());
+        Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
+    }
+
     /// The same, with these look-up tables.
     pub fn with_lookups(&self, tables: impl IntoIterator<Item = (String, TableLookup)>) -> Self {
         Self { lookups: Lookups::new(tables), ..self.clone() }

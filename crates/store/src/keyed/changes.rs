@@ -1,0 +1,80 @@
+//! Tables of topics with a primary key: where the messages of a key stand among each other, and what becomes of the last.
+//!
+//! A row counts until one that is behind it in the topic's order takes its place. A message without a value has no place in that order:
+//! it deletes what its log has before it, so a state keeps the place of the last one next to that of its row.
+
+use std::sync::Arc;
+
+use arrow::datatypes::{DataType, Field, FieldRef};
+use datafusion::error::Result;
+use datafusion::functions_aggregate::expr_fn::{last_value, max};
+use datafusion::logical_expr::{Expr, ExprFunctionExt, cast, ident, lit, when};
+use datafusion::prelude::coalesce;
+use vitral_catalog::{KeyedView, PLACE_COLUMN, ROW_ORDER_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN};
+use vitral_engine::row_order;
+use vitral_schemas::changes::{ChangeOrder, Changes, change_columns};
+use vitral_schemas::topic::{Topic, archive_columns};
+use vitral_schemas::verdict::Verdict;
+
+/// What a table's statement reads of such a topic, besides what it reads of others.
+pub(super) fn add_fields(fields: &mut Vec<FieldRef>) {
+    let mut add = |name: &str, data_type: DataType| {
+        if fields.iter().all(|field| field.name() != name) {
+            fields.push(Arc::new(Field::new(name, data_type, true)));
+        }
+    };
+    add(change_columns::DELETED, DataType::Boolean);
+    add(PLACE_COLUMN, DataType::Binary);
+    add(TOMBSTONE_COLUMN, DataType::Binary);
+}
+
+/// Which rows of the archive say something of a key: also those of messages without a value.
+pub(super) fn is_read() -> Expr {
+    let verdicts = [Verdict::Counted, Verdict::Empty].map(|verdict| lit(verdict.name()));
+    ident(archive_columns::VERDICT).in_list(verdicts.to_vec(), false)
+}
+
+/// The value of a column that the archive does not have; none if it has it. `place` is what rows of other topics are ordered by behind
+/// their event time: generation, partition and offset.
+pub(super) fn column(topic: &Topic, changes: &Changes, name: &str, place: &[Expr]) -> Result<Option<Expr>> {
+    let is_row = || ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
+    let all = || row_order().call(place.to_vec());
+    Ok(match name {
+        PLACE_COLUMN => Some(all()),
+        TOMBSTONE_COLUMN => Some(when(is_row().is_false(), all()).end()?),
+        ROW_ORDER_COLUMN => {
+            let order = match changes.order {
+                ChangeOrder::Offset => all(),
+                ChangeOrder::Column(index) => {
+                    let position = cast(ident(&topic.columns[index].name), DataType::Int64);
+                    let mut order = vec![coalesce(vec![position, lit(0_i64)])];
+                    order.extend_from_slice(place);
+                    row_order().call(order)
+                }
+            };
+            Some(when(is_row(), order).end()?)
+        }
+        change_columns::DELETED if changes.debezium.is_none() => Some(lit(false)),
+        _ => None,
+    })
+}
+
+/// The aggregates that merge states.
+pub(super) fn merges(view: &KeyedView) -> Result<Vec<Expr>> {
+    let columns = view.columns.iter().map(|column| column.name.as_str());
+    let mut merges = Vec::new();
+    for name in columns.chain([change_columns::DELETED, PLACE_COLUMN]) {
+        let newest = last_value(ident(name), vec![ident(STATE_ORDER_COLUMN).sort(true, true)]);
+        merges.push(newest.filter(ident(STATE_ORDER_COLUMN).is_not_null()).build()?.alias(name));
+    }
+    merges.push(max(ident(STATE_ORDER_COLUMN)).alias(STATE_ORDER_COLUMN));
+    merges.push(max(ident(TOMBSTONE_COLUMN)).alias(TOMBSTONE_COLUMN));
+    Ok(merges)
+}
+
+/// Whether a merged state is of a row that is there.
+pub(super) fn is_there() -> Expr {
+    let is_kept = coalesce(vec![ident(change_columns::DELETED), lit(false)]).is_false();
+    let is_behind = ident(TOMBSTONE_COLUMN).is_null().or(ident(TOMBSTONE_COLUMN).lt(ident(PLACE_COLUMN)));
+    ident(STATE_ORDER_COLUMN).is_not_null().and(is_kept).and(is_behind)
+}
