@@ -147,7 +147,8 @@ impl Catalog {
     /// events, and cannot be made of it.
     pub(super) fn add_tables_of_changes(&mut self, errors: &mut Vec<Diagnostic>) {
         let of_rows = |name: &str| self.topic(name).is_some_and(|topic| topic.changes.is_some());
-        let remedy = "write CREATE VIEW name AS SELECT ... over it: a row that changes, or goes, changes what is computed of it";
+        let remedy =
+            "write CREATE VIEW name AS SELECT ... over it: a row that changes, or goes, changes what is computed of it";
         let reads = |kind: &str, name: &str, topic: &str| {
             format!("{kind} {name}: {topic} has a primary key, and so one row for each key, which are not events")
         };

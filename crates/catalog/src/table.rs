@@ -5,9 +5,9 @@ use datafusion::sql::sqlparser::ast::{
     TimezoneInfo,
 };
 
-use super::{changes, lookup};
 use super::syntax::{Options, duration_ms, push_new, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position};
+use super::{changes, lookup};
 use crate::position::InFile;
 use vitral_schemas::lookup::LookupTable;
 use vitral_schemas::topic::{Column, ColumnKind, LATENESS_NEVER_MS, TEXT_BYTES_MAX, Topic};
@@ -142,12 +142,7 @@ fn topic(
 }
 
 /// The index of the column that holds the event time.
-fn event_time(
-    name: &str,
-    columns: &[Column],
-    options: &mut Options,
-    position: &Position,
-) -> Result<usize, Diagnostic> {
+fn event_time(name: &str, columns: &[Column], options: &mut Options, position: &Position) -> Result<usize, Diagnostic> {
     let (event_time, at) = options.take_text("event_time")?.ok_or_else(|| {
         position.error(
             format!("topic {name} has no event time"),
@@ -155,8 +150,7 @@ fn event_time(
         )
     })?;
     not_looked_up(columns, &event_time, "event_time", &at)?;
-    let is_time =
-        |column: &Column| column.name == event_time && column.kind == ColumnKind::Timestamp && column.needed;
+    let is_time = |column: &Column| column.name == event_time && column.kind == ColumnKind::Timestamp && column.needed;
     columns.iter().position(is_time).ok_or_else(|| {
         at.error(
             format!("event_time = '{event_time}' is not a TIMESTAMP NOT NULL column of {name}"),

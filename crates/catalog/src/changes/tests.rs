@@ -52,7 +52,10 @@ fn a_topic_of_debezium_is_a_table() {
 fn another_order_is_another_table() {
     let version = |options: &str| {
         let catalog = topic(options).expect(options);
-        (catalog.topics[0].changes.as_ref().expect("changes").order, table(&catalog).version(&DomainSettings::default()))
+        (
+            catalog.topics[0].changes.as_ref().expect("changes").order,
+            table(&catalog).version(&DomainSettings::default()),
+        )
     };
     let (offset, plain) = version("event_time = 'quando', primary_key = 'id'");
     let (column, ordered) = version("event_time = 'quando', primary_key = 'id', order = 'versao'");

@@ -32,12 +32,8 @@ impl KeyedView {
             })
             .collect();
         let keys: Vec<String> = changes.key.iter().map(|index| quoted(&topic.columns[*index].name)).collect();
-        let text = format!(
-            "SELECT {} FROM {} GROUP BY {}",
-            columns.join(", "),
-            quoted(plain(&topic.name)),
-            keys.join(", ")
-        );
+        let text =
+            format!("SELECT {} FROM {} GROUP BY {}", columns.join(", "), quoted(plain(&topic.name)), keys.join(", "));
         let query = Parser::new(&GenericDialect {}).try_with_sql(&text).and_then(|mut parser| parser.parse_query());
         let query = query.map_err(|error| position.error(error.to_string(), "rename the columns".into()))?;
         let mut view = Self::read_query(topic.name.clone(), *query, "", position)?;

@@ -89,7 +89,10 @@ impl Changes {
             _ => return Err((Reason::Value, misfit("op", op, "is none of c, u, r and d"))),
         };
         if !deletes && after.kind != Kind::Object {
-            return Err((Reason::MissingField, misfit("after", after, "is not the row that is there after the change")));
+            return Err((
+                Reason::MissingField,
+                misfit("after", after, "is not the row that is there after the change"),
+            ));
         }
         if source.kind != Kind::Object {
             return Err((Reason::MissingField, misfit("source", source, "does not say where the change was made")));

@@ -16,7 +16,8 @@ use crate::world::{Shop, end, wait_for};
 
 const DEBEZIUM: &str = "CREATE TABLE clientes (id BIGINT, nome TEXT CHECK (nome <> 'proibido'), pontos BIGINT)
     WITH (connector = 'kafka', format = 'debezium', primary_key = 'id')";
-const ROWS: &str = "CREATE TABLE clientes (id BIGINT, nome TEXT, pontos BIGINT, versao BIGINT NOT NULL, quando TIMESTAMP NOT NULL)
+const ROWS: &str =
+    "CREATE TABLE clientes (id BIGINT, nome TEXT, pontos BIGINT, versao BIGINT NOT NULL, quando TIMESTAMP NOT NULL)
     WITH (connector = 'kafka', event_time = 'quando', primary_key = 'id', order = 'versao')";
 const NOON: &str = "2025-05-14T12:00:00Z";
 

@@ -65,10 +65,15 @@ fn integer(column: &ArrayRef, row: usize) -> Option<i64> {
 
 #[test]
 fn envelopes_without_a_schema() {
-    let create = format!(r#"{{"before":null,"after":{{"id":1,"nome":"Anne","saldo":"12.50","criado":1559033904863123}},{SOURCE},"op":"c","ts_ms":1559033904900}}"#);
-    let update = format!(r#"{{"op":"u","ts_ms":1,{SOURCE},"after":{{"id":1,"nome":"Anne Marie","saldo":null,"criado":"2019-05-28T08:58:24.5Z"}},"before":{{"id":1,"nome":"Anne"}}}}"#);
+    let create = format!(
+        r#"{{"before":null,"after":{{"id":1,"nome":"Anne","saldo":"12.50","criado":1559033904863123}},{SOURCE},"op":"c","ts_ms":1559033904900}}"#
+    );
+    let update = format!(
+        r#"{{"op":"u","ts_ms":1,{SOURCE},"after":{{"id":1,"nome":"Anne Marie","saldo":null,"criado":"2019-05-28T08:58:24.5Z"}},"before":{{"id":1,"nome":"Anne"}}}}"#
+    );
     let read = create.replace("\"op\":\"c\"", "\"op\":\"r\"").replace("24023128", "9");
-    let delete = format!(r#"{{"before":{{"id":1,"nome":null,"saldo":null,"criado":null}},"after":null,{SOURCE},"op":"d"}}"#);
+    let delete =
+        format!(r#"{{"before":{{"id":1,"nome":null,"saldo":null,"criado":null}},"after":null,{SOURCE},"op":"d"}}"#);
     let messages = [create, update, read, delete];
     let messages: Vec<_> = messages.iter().map(|message| (None, Some(message.as_str()))).collect();
     let decoded = decode(&topic(Some(NumericTime::Micros)), &messages);
@@ -82,7 +87,10 @@ fn envelopes_without_a_schema() {
     assert_eq!(times, [Some(1_559_033_904_863_123), Some(1_559_033_904_500_000), times[0], None]);
     let instants: Vec<_> = instant.as_primitive::<TimestampMicrosecondType>().iter().flatten().collect();
     assert_eq!(instants, [1_559_033_904_863_000; 4]);
-    assert_eq!([0, 1, 2, 3].map(|row| integer(position, row)), [Some(24_023_128), Some(24_023_128), Some(9), Some(24_023_128)]);
+    assert_eq!(
+        [0, 1, 2, 3].map(|row| integer(position, row)),
+        [Some(24_023_128), Some(24_023_128), Some(9), Some(24_023_128)]
+    );
     let deleted: Vec<_> = deleted.as_boolean().iter().map(Option::unwrap_or_default).collect();
     assert_eq!(deleted, [false, false, false, true]);
 }
