@@ -51,7 +51,7 @@ pub(super) fn read(
         Some((order, at)) if debezium.is_some() => {
             return Err(at.error(
                 format!("order = '{order}': changes of Debezium are in the order of the source's log"),
-                format!("leave it out, or write order = '{OFFSET}' if the source's log began anew"),
+                format!("leave it out, or write order = '{OFFSET}' if the source's log has begun again"),
             ));
         }
         Some((order, at)) => Some(order_column(name, &order, columns, &at)?),

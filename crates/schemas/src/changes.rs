@@ -1,7 +1,5 @@
 //! Topics whose messages change rows that they name by a primary key: what is known of such a topic besides its columns.
 
-use crate::topic::{Column, ColumnKind};
-
 /// Columns that a topic of Debezium has besides those that are declared; they come behind them.
 pub mod change_columns {
     /// When the source made the change, by its own clock: the event time.
@@ -71,15 +69,6 @@ impl NumericTime {
 }
 
 impl Debezium {
-    /// Appends the columns that such a topic has besides those that are declared.
-    pub fn add_columns(columns: &mut Vec<Column>, times: Option<NumericTime>) -> Self {
-        let first = columns.len();
-        columns.push(Column { needed: true, ..Column::new(change_columns::INSTANT, ColumnKind::Timestamp) });
-        columns.push(Column::new(change_columns::POSITION, ColumnKind::Integer));
-        columns.push(Column::new(change_columns::DELETED, ColumnKind::Boolean));
-        Self { instant: first, position: first + 1, deleted: first + 2, times }
-    }
-
     /// Whether a column of this index is one of those.
     pub fn is_own(&self, index: usize) -> bool {
         index >= self.instant

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::changes::Changes;
+use crate::changes::{Changes, Debezium, change_columns};
 use crate::looked_up::LookedUp;
 
 /// The archive's own columns; they come before the topic's.
@@ -131,6 +131,17 @@ impl Column {
             bytes_max: TEXT_BYTES_MAX,
             lookup: None,
         }
+    }
+}
+
+impl Debezium {
+    /// Appends the columns that such a topic has besides those that are declared.
+    pub fn add_columns(columns: &mut Vec<Column>, times: Option<NumericTime>) -> Self {
+        let first = columns.len();
+        columns.push(Column { needed: true, ..Column::new(change_columns::INSTANT, ColumnKind::Timestamp) });
+        columns.push(Column::new(change_columns::POSITION, ColumnKind::Integer));
+        columns.push(Column::new(change_columns::DELETED, ColumnKind::Boolean));
+        Self { instant: first, position: first + 1, deleted: first + 2, times }
     }
 }
 

@@ -286,7 +286,7 @@ fn object<'a>(text: &'a [u8], keys: &mut Keys, slots: &mut [Raw<'a>]) -> Result<
     scan(text, keys, slots).map_err(|fault| (Reason::Json, format!("byte {}: {}", fault.at, fault.what)))
 }
 
-/// A key that is no object: a JSON text, or bytes as other serializers write them.
+/// A key that is not an object: a JSON text, or bytes as other serializers write them.
 fn scalar(key: &[u8], kind: ColumnKind) -> Result<Raw<'_>, Refused> {
     if key.first() == Some(&b'"') {
         let mut scanner = Scanner::new(key, 0);
