@@ -24,7 +24,7 @@ install() {
 prepare() {
   echo "$port" >"$home/port"
   command=(${as_owner[@]+"${as_owner[@]}"} "$(programs)/postgres" -D "$data" -p "$port" -h 127.0.0.1 -k ''
-    -c fsync=off -c max_connections=200 -c ssl=on -c ssl_cert_file=server.crt -c ssl_key_file=server.key)
+    -c fsync=off -c max_connections=200 -c wal_level=logical -c ssl=on -c ssl_cert_file=server.crt -c ssl_key_file=server.key)
   make_certificates "$tls"
   # What earlier versions made has no certificate.
   [[ -f $data/server.key ]] || rm -rf "$home/data"
