@@ -113,8 +113,8 @@ class Postgres:
 
     def change(self, changes: int) -> None:
         """In two sessions at once, each in many transactions, so that the LSNs of their changes interleave."""
-        statement = "SELECT mudar(100)"
-        command = ["psql", self.url, "-XAtq", "-v", "ON_ERROR_STOP=1"] + ["-c", statement] * (changes // 200)
+        statement = "SELECT mudar(20)"
+        command = ["psql", self.url, "-XAtq", "-v", "ON_ERROR_STOP=1"] + ["-c", statement] * (changes // 40)
         sessions = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
         for session in sessions:
             _, error = session.communicate()
