@@ -78,3 +78,6 @@ pub(super) fn is_there() -> Expr {
     let is_behind = ident(TOMBSTONE_COLUMN).is_null().or(ident(TOMBSTONE_COLUMN).lt(ident(PLACE_COLUMN)));
     ident(STATE_ORDER_COLUMN).is_not_null().and(is_kept).and(is_behind)
 }
+
+#[cfg(test)]
+mod tests;

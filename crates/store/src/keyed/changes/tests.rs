@@ -1,0 +1,244 @@
+//! Tables of topics with a primary key over an archive that grows, is merged, moved and purged, against a plain model.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray,
+    TimestampMicrosecondArray, new_null_array,
+};
+use arrow::datatypes::Int64Type;
+use vitral_catalog::{Catalog, DomainSettings, SourceFile};
+use vitral_schemas::changes::change_columns;
+use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::topic::{Topic, archive_columns};
+
+use crate::archive::{Limits, retain};
+use crate::keyed::{KeyedPlan, KeyedTable, keep_balances};
+use crate::{Archive, ArchiveCommit, Location, read_session};
+
+const DEBEZIUM: &str = "CREATE TABLE clientes (id BIGINT, pontos BIGINT)
+    WITH (connector = 'kafka', format = 'debezium', primary_key = 'id')";
+const BY_OFFSET: &str = "CREATE TABLE clientes (id BIGINT, pontos BIGINT, quando TIMESTAMP NOT NULL)
+    WITH (connector = 'kafka', event_time = 'quando', primary_key = 'id')";
+const NOON_MS: i64 = 1_747_224_000_000;
+const DAY_MS: i64 = 86_400_000;
+
+#[derive(Debug, Clone, Copy, PartialEq)]
+enum Kind {
+    Row,
+    Delete,
+    Tombstone,
+}
+
+#[derive(Debug, Clone)]
+struct Message {
+    /// The log's generation, the partition, the offset.
+    place: (i64, i64, i64),
+    lsn: Option<i64>,
+    id: i64,
+    points: Option<i64>,
+    kind: Kind,
+    time_ms: i64,
+}
+
+struct World {
+    _dir: tempfile::TempDir,
+    store: Location,
+    topic: Topic,
+    plan: Arc<KeyedPlan>,
+    messages: Vec<Message>,
+    is_debezium: bool,
+    seed: u64,
+}
+
+impl World {
+    fn new(declaration: &str) -> Self {
+        let dir = tempfile::tempdir().expect("a folder");
+        let file = SourceFile { path: "t.sql".into(), text: declaration.into() };
+        let settings = DomainSettings::default();
+        let catalog = Catalog::parse(&[vec![file]], &settings).expect("a catalog");
+        let plan = KeyedPlan::new(&catalog.keyed[0], &catalog.topics[0], &settings).expect("planned");
+        Self {
+            store: Location::folder(dir.path()).expect("a place"),
+            _dir: dir,
+            topic: catalog.topics[0].clone(),
+            plan: Arc::new(plan),
+            messages: Vec::new(),
+            is_debezium: declaration == DEBEZIUM,
+            seed: 5,
+        }
+    }
+
+    fn random(&mut self, below: u64) -> i64 {
+        self.seed = self.seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        i64::try_from((self.seed >> 33) % below).expect("a small number")
+    }
+
+    fn message(&mut self, place: (i64, i64, i64), time_ms: i64) -> Message {
+        let kind = match self.random(6) {
+            0 => Kind::Tombstone,
+            1 if self.is_debezium => Kind::Delete,
+            _ => Kind::Row,
+        };
+        // They go back and forth, and many are the same.
+        let lsn = Some(100 + self.random(20)).filter(|_| self.is_debezium && kind != Kind::Tombstone);
+        // A key stays in its partition.
+        let id = self.random(12) * 2 + place.1;
+        let points = Some(self.random(1_000)).filter(|points| kind == Kind::Row && *points < 800);
+        Message { place, lsn, id, points, kind, time_ms }
+    }
+
+    async fn commit(&mut self, log: &str, generation: i64, count: i64, time_ms: i64) {
+        let mut archive = Archive::open(&self.topic, log, [0, 1], &self.store).await.expect("opened");
+        let (mut messages, mut offsets) = (Vec::new(), BTreeMap::new());
+        for partition in [0, 1] {
+            let from = archive.next_offsets().get(&partition).copied();
+            let first = from.unwrap_or_default();
+            for offset in first..first + count {
+                messages.push(self.message((generation, i64::from(partition), offset), time_ms));
+            }
+            offsets.insert(partition, (from, first + count));
+        }
+        let rows = vec![self.archived(log, &messages)];
+        let commit = ArchiveCommit { rows, offsets, token: self.random(1 << 30), ..ArchiveCommit::default() };
+        archive.commit(&commit).await.expect("committed");
+        self.messages.extend(messages);
+    }
+
+    fn archived(&self, log: &str, messages: &[Message]) -> RecordBatch {
+        let schema = self.topic.archive_schema();
+        let integers = |of: &dyn Fn(&Message) -> Option<i64>| -> ArrayRef {
+            Arc::new(messages.iter().map(of).collect::<Int64Array>())
+        };
+        let times = |of: &dyn Fn(&Message) -> bool| -> ArrayRef {
+            let micros = messages.iter().map(|message| of(message).then_some(message.time_ms * MICROS_PER_MS));
+            Arc::new(micros.collect::<TimestampMicrosecondArray>().with_timezone("UTC"))
+        };
+        let columns = schema.fields().iter().map(|field| -> ArrayRef {
+            use archive_columns::*;
+            match field.name().as_str() {
+                PARTITION => Arc::new(messages.iter().map(|row| Some(row.place.1 as i32)).collect::<Int32Array>()),
+                OFFSET => integers(&|message| Some(message.place.2)),
+                LOG => Arc::new(messages.iter().map(|_| Some(log)).collect::<StringArray>()),
+                VERDICT => {
+                    let verdict = |message: &Message| if message.kind == Kind::Tombstone { "vazia" } else { "contada" };
+                    Arc::new(messages.iter().map(|message| Some(verdict(message))).collect::<StringArray>())
+                }
+                ARRIVAL => times(&|_| true),
+                change_columns::INSTANT | "quando" => times(&|message| message.kind != Kind::Tombstone),
+                change_columns::POSITION => integers(&|message| message.lsn),
+                change_columns::DELETED => {
+                    let deletes =
+                        |message: &Message| (message.kind != Kind::Tombstone).then_some(message.kind == Kind::Delete);
+                    Arc::new(messages.iter().map(deletes).collect::<BooleanArray>())
+                }
+                "id" => integers(&|message| Some(message.id)),
+                "pontos" => integers(&|message| message.points),
+                _ => new_null_array(field.data_type(), messages.len()),
+            }
+        });
+        RecordBatch::try_new(Arc::clone(&schema), columns.collect()).expect("rows")
+    }
+
+    fn expected(&self) -> BTreeMap<i64, Option<i64>> {
+        let mut by_id = BTreeMap::<i64, Vec<&Message>>::new();
+        for message in &self.messages {
+            by_id.entry(message.id).or_default().push(message);
+        }
+        let row = |messages: Vec<&Message>| {
+            let rows = messages.iter().filter(|message| message.kind != Kind::Tombstone);
+            let newest = rows.max_by_key(|message| (message.lsn.unwrap_or_default(), message.place))?;
+            let tombstones = messages.iter().filter(|message| message.kind == Kind::Tombstone);
+            let is_behind = tombstones.map(|message| message.place).max() < Some(newest.place);
+            (newest.kind == Kind::Row && is_behind).then_some(newest.points)
+        };
+        by_id.into_iter().filter_map(|(id, messages)| Some((id, row(messages)?))).collect()
+    }
+
+    async fn open(&self) -> KeyedTable {
+        KeyedTable::open(&self.plan, &self.store).await.expect("opened")
+    }
+
+    async fn check(&self, table: &mut KeyedTable, when: &str) {
+        table.refresh().await.expect("refreshed");
+        let archive = Archive::read(&self.topic, &self.store).await.expect("read").expect("an archive");
+        table.catch_up(&archive, None).await.expect("added");
+        let rows = read_session(1).read_table(table.rows().await.expect("rows")).expect("a frame");
+        let (published, recomputed) = table.sides(&archive, None, None).await.expect("both sides");
+        for (what, frame) in [("read", rows), ("published", published), ("recomputed", recomputed)] {
+            let batches = frame.collect().await.expect("rows");
+            let names: Vec<&str> = batches
+                .iter()
+                .flat_map(|batch| batch.schema_ref().fields())
+                .map(|f| f.name().as_str())
+                .take(2)
+                .collect();
+            assert!(names.is_empty() || names == ["id", "pontos"], "{names:?}");
+            let mut found = BTreeMap::new();
+            for batch in &batches {
+                let (ids, points) =
+                    (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
+                for row in 0..batch.num_rows() {
+                    let before = found.insert(ids.value(row), points.is_valid(row).then(|| points.value(row)));
+                    assert!(before.is_none(), "one row for each key");
+                }
+            }
+            assert_eq!(found, self.expected(), "{when}, {what}");
+        }
+    }
+}
+
+async fn equals_its_source(declaration: &str) {
+    let mut world = World::new(declaration);
+    let mut table = world.open().await;
+    for round in 0..24 {
+        // The topic was recreated: what it has deletes what the old one had.
+        let (log, generation) = if round < 16 { ("a", 0) } else { ("b", 1) };
+        world.commit(log, generation, 4, NOON_MS + round * 1_000).await;
+        if round % 3 == 0 {
+            world.check(&mut table, "between commits").await;
+        }
+        table.compact().await.expect("merged");
+    }
+    world.check(&mut table, "after many commits").await;
+    assert!(table.table.row_count().expect("counted") < 100, "states were merged by key");
+    let mut again = world.open().await;
+    world.check(&mut again, "after a restart").await;
+}
+
+#[tokio::test]
+async fn a_table_in_the_order_of_a_log_equals_its_source() {
+    equals_its_source(DEBEZIUM).await;
+}
+
+#[tokio::test]
+async fn a_table_in_the_order_of_its_messages_equals_its_source() {
+    equals_its_source(BY_OFFSET).await;
+}
+
+#[tokio::test]
+async fn balances_keep_what_was_deleted_as_well() {
+    let mut world = World::new(DEBEZIUM);
+    for day in 0..4 {
+        world.commit("a", 0, 15, NOON_MS + day * DAY_MS).await;
+    }
+    let mut table = world.open().await;
+    world.check(&mut table, "begun").await;
+    let now_ms = NOON_MS + 4 * DAY_MS;
+    for (hot_days, cold_days) in [(1, 100), (1, 2), (0, 1)] {
+        let before = |days: i64| now_ms - days * DAY_MS + 1;
+        keep_balances(&[Arc::clone(&world.plan)], &world.store).await.expect("kept");
+        let limits = Limits { hot_ms: before(hot_days), cold_ms: Some(before(cold_days)), now_ms };
+        retain(&world.topic, &world.store, limits).await.expect("done");
+    }
+    let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
+    assert!(archive.purged_through("a", 0).is_some_and(|last| last >= 29), "{:?}", archive.purged_through("a", 0));
+    // What comes again with an older LSN brings nothing back.
+    world.commit("a", 0, 10, now_ms).await;
+    world.check(&mut table, "after retention").await;
+    let folder = crate::Layout::of(&world.store).keyed().join("clientes").join(&world.plan.version);
+    std::fs::remove_dir_all(folder.as_folder().expect("a folder")).expect("removed");
+    let mut other = world.open().await;
+    world.check(&mut other, "recomputed").await;
+}
