@@ -167,9 +167,10 @@ impl Decoder {
             } else {
                 bytes += payload.len();
                 assert!(bytes <= BATCH_BYTES_MAX, "a batch of more than {BATCH_BYTES_MAX} bytes");
-                match self.changes.as_ref().is_some_and(|changes| changes.is_debezium()) {
-                    false => self.message(payload, row, &mut slots),
-                    true => self.envelope(payload, key.and_then(|key| key(row)), row, &mut slots),
+                if self.changes.as_ref().is_some_and(|changes| changes.is_debezium()) {
+                    self.envelope(payload, key.and_then(|key| key(row)), row, &mut slots)
+                } else {
+                    self.message(payload, row, &mut slots)
                 }
             };
             if let Err((reason, detail)) = done {
