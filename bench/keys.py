@@ -30,7 +30,7 @@ DATA_BYTES, ABOVE_BYTES_MAX, MEMORY_MIB_MAX, START_SECONDS_MAX = 24, 150, 2048, 
 class Stream:
     def __init__(self, address: str, folder: Path):
         config = folder / "vitral.toml"
-        config.write_text(f'[catalog]\ndomains = []\ndirs = ["{CATALOG}"]\n[query]\ntimeout_ms = 120000\n')
+        config.write_text(f'[catalog]\ndomains = []\ndirs = ["{CATALOG}"]\n[query]\ntimeout_seconds = 120\n')
         self.data = folder / "data"
         self.command = [VITRAL, "stream", "--config", str(config), "--kafka", address, "--api", API, "--data-dir", str(self.data)]
         self.log = open(folder / "log", "a")

@@ -118,7 +118,7 @@ class Postgres:
         sessions = [subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE) for _ in range(2)]
         for session in sessions:
             _, error = session.communicate()
-            # Two sessions that wait for each other's rows are told so; what they had changed in that transaction is undone.
+            # Of two sessions that wait for each other's rows one is ended, and what it had changed in that transaction undone.
             if session.returncode and b"deadlock" not in error:
                 raise SystemExit(f"psql: {error.decode()}")
 
