@@ -22,18 +22,23 @@ const NARROW: &str = "CREATE TABLE narrow (
     w TIMESTAMP NOT NULL, k TEXT_OR_NUMBER(8), t VARCHAR(4) NOT NULL, i BIGINT CHECK (i * 1000 > -5000), d DECIMAL(5, 2) DEFAULT 1,
     n DECIMAL(38, 10), c CURRENCY DEFAULT 'EUR', b BOOLEAN, u TIMESTAMP
 ) WITH (connector = 'kafka', event_time = 'w', event_id = 'k');";
+/// Envelopes. Of a row that is deleted only its key is known.
+const FOLLOWED: &str = "CREATE TABLE followed (id BIGINT, t VARCHAR(4), d DECIMAL(5, 2), u TIMESTAMP, b BOOLEAN)
+    WITH (connector = 'kafka', format = 'debezium', primary_key = 'id', times = 'millis');";
 const NARROW_BYTES_MAX: usize = 200;
 
 static TOPICS: LazyLock<Vec<(Topic, RowRules)>> = LazyLock::new(|| {
-    let file = SourceFile { path: "narrow.sql".to_owned(), text: NARROW.to_owned() };
-    let narrow = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
-    let narrow = narrow.topics.into_iter().map(|topic| Topic { message_bytes_max: NARROW_BYTES_MAX, ..topic });
+    let parsed = |text: &str| {
+        let file = SourceFile { path: "topics.sql".to_owned(), text: text.to_owned() };
+        Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog").topics
+    };
+    let narrow = parsed(NARROW).into_iter().map(|topic| Topic { message_bytes_max: NARROW_BYTES_MAX, ..topic });
     let session = engine_session(EngineConfig::default()).expect("a session");
     let with_rules = |topic: Topic| {
         let rules = RowRules::new(&topic, &session).expect("rules");
         (topic, rules)
     };
-    CATALOG.topics.iter().cloned().chain(narrow).map(with_rules).collect()
+    CATALOG.topics.iter().cloned().chain(narrow).chain(parsed(FOLLOWED)).map(with_rules).collect()
 });
 
 pub fn check(data: &[u8]) {
