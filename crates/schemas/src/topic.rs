@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 
-use crate::changes::{Changes, Debezium, change_columns};
+use crate::changes::{Changes, Debezium, NumericTime, change_columns};
 use crate::looked_up::LookedUp;
 
 /// The archive's own columns; they come before the topic's.
