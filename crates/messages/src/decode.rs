@@ -149,28 +149,24 @@ impl Decoder {
         let mut refused = Vec::new();
         let mut bytes = 0;
         self.keys.forget_if_full();
+        let mut changes = self.changes.take();
         for (row, payload) in payloads.enumerate() {
-            let Some(payload) = payload else {
-                match key.filter(|_| self.changes.is_some()) {
-                    Some(key) => {
-                        if let Err((reason, detail)) = self.tombstone(key(row), row, &mut slots) {
-                            self.push_nulls();
-                            refused.push(Refusal { row, reason, detail });
-                        }
+            let done = match (payload, &mut changes) {
+                (None, changes) => match changes.as_deref_mut().zip(key) {
+                    Some((changes, key)) => self.tombstone(changes, key(row), row, &mut slots),
+                    None => {
+                        self.push_nulls();
+                        continue;
                     }
-                    None => self.push_nulls(),
-                }
-                continue;
-            };
-            let done = if payload.len() > self.message_bytes_max {
-                Err(self.too_large(payload.len()))
-            } else {
-                bytes += payload.len();
-                assert!(bytes <= BATCH_BYTES_MAX, "a batch of more than {BATCH_BYTES_MAX} bytes");
-                if self.changes.as_ref().is_some_and(|changes| changes.is_debezium()) {
-                    self.envelope(payload, key.and_then(|key| key(row)), row, &mut slots)
-                } else {
-                    self.message(payload, row, &mut slots)
+                },
+                (Some(payload), _) if payload.len() > self.message_bytes_max => Err(self.too_large(payload.len())),
+                (Some(payload), changes) => {
+                    bytes += payload.len();
+                    assert!(bytes <= BATCH_BYTES_MAX, "a batch of more than {BATCH_BYTES_MAX} bytes");
+                    match changes.as_deref_mut().and_then(|changes| Some((changes.debezium()?, changes))) {
+                        None => self.message(payload, row, &mut slots),
+                        Some(known) => self.envelope(known, payload, key.and_then(|key| key(row)), row, &mut slots),
+                    }
                 }
             };
             if let Err((reason, detail)) = done {
@@ -178,6 +174,7 @@ impl Decoder {
                 refused.push(Refusal { row, reason, detail });
             }
         }
+        self.changes = changes;
         Decoded { columns: self.columns.iter_mut().map(Column::finish).collect(), refused }
     }
 

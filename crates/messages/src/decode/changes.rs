@@ -59,8 +59,9 @@ impl Changes {
         }
     }
 
-    pub fn is_debezium(&self) -> bool {
-        self.debezium.is_some()
+    /// Where messages are envelopes.
+    pub fn debezium(&self) -> Option<Debezium> {
+        self.debezium
     }
 
     fn read<'a>(&mut self, payload: &'a [u8]) -> Result<Change<'a>, Refused> {
@@ -116,37 +117,33 @@ impl Decoder {
     #[cold]
     pub(super) fn tombstone<'a>(
         &mut self,
+        changes: &mut Changes,
         key: Option<&'a [u8]>,
         row: usize,
         slots: &mut [Raw<'a>],
     ) -> Result<(), Refused> {
         slots.fill(Raw::ABSENT);
-        self.message_key(key, slots)?;
-        self.push_key(row, slots)
+        self.message_key(changes, key, slots)?;
+        self.push_key(changes, row, slots)
     }
 
     /// Appends the row of an envelope, or nothing where it is refused.
     pub(super) fn envelope<'a>(
         &mut self,
+        (debezium, changes): (Debezium, &mut Changes),
         payload: &'a [u8],
         key: Option<&'a [u8]>,
         row: usize,
         slots: &mut [Raw<'a>],
     ) -> Result<(), Refused> {
-        let Some(changes) = &mut self.changes else { return self.message(payload, row, slots) };
-        let Some(debezium) = changes.debezium else { return self.message(payload, row, slots) };
         let change = changes.read(payload)?;
         slots.fill(Raw::ABSENT);
         if change.row.kind == Kind::Object {
             object(change.row.text, &mut self.keys, slots)?;
         }
-        if change.deletes {
-            let lacks_key = |slots: &[Raw<'_>]| changes.key.iter().any(|index| slots[*index].kind == Kind::Absent);
-            if lacks_key(slots) {
-                self.message_key(key, slots)?;
-            }
+        if change.deletes && changes.key.iter().any(|index| slots[*index].kind == Kind::Absent) {
+            self.message_key(changes, key, slots)?;
         }
-        let Some(changes) = &mut self.changes else { return Ok(()) };
         let forms = changes.forms.of(change.schema);
         for (index, column) in self.columns.iter_mut().enumerate() {
             let raw = slots[index];
@@ -181,10 +178,9 @@ impl Decoder {
     }
 
     /// Appends the primary key alone.
-    fn push_key(&mut self, row: usize, slots: &[Raw<'_>]) -> Result<(), Refused> {
-        let key = self.changes.as_ref().map(|changes| changes.key.clone()).unwrap_or_default();
+    fn push_key(&mut self, changes: &Changes, row: usize, slots: &[Raw<'_>]) -> Result<(), Refused> {
         for index in 0..self.columns.len() {
-            if !key.contains(&index) {
+            if !changes.key.contains(&index) {
                 self.columns[index].push_null();
                 continue;
             }
@@ -199,8 +195,12 @@ impl Decoder {
 
     /// Puts the primary key as the message's key has it into its slots: the object that Debezium writes, with or without its schema, or,
     /// of a key of one column, its text alone.
-    fn message_key<'a>(&mut self, key: Option<&'a [u8]>, slots: &mut [Raw<'a>]) -> Result<(), Refused> {
-        let Some(changes) = &mut self.changes else { return Ok(()) };
+    fn message_key<'a>(
+        &mut self,
+        changes: &mut Changes,
+        key: Option<&'a [u8]>,
+        slots: &mut [Raw<'a>],
+    ) -> Result<(), Refused> {
         let Some(key) = key.filter(|key| !key.is_empty()) else {
             let what = "the message has neither a value nor a key that says which row it deletes";
             return Err((Reason::MissingField, what.to_owned()));
@@ -215,11 +215,11 @@ impl Decoder {
             };
             return object(fields, &mut self.keys, slots);
         }
-        let [index] = changes.key.as_slice() else {
+        let &[index] = changes.key.as_slice() else {
             let what = "the message's key is not an object with the columns of the primary key";
             return Err((Reason::Type, what.to_owned()));
         };
-        slots[*index] = scalar(key, changes.kinds[*index])?;
+        slots[index] = scalar(key, changes.kinds[index])?;
         Ok(())
     }
 
