@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef};
 use datafusion::error::Result;
-use datafusion::functions_aggregate::expr_fn::{last_value, max};
+use datafusion::functions_aggregate::expr_fn::max;
+use datafusion::functions_aggregate::first_last::last_value_udaf;
 use datafusion::logical_expr::{Expr, ExprFunctionExt, cast, ident, lit, when};
 use datafusion::prelude::coalesce;
 use vitral_catalog::{KeyedView, PLACE_COLUMN, ROW_ORDER_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN};
@@ -64,7 +65,8 @@ pub(super) fn merges(view: &KeyedView) -> Result<Vec<Expr>> {
     let columns = view.columns.iter().map(|column| column.name.as_str());
     let mut merges = Vec::new();
     for name in columns.chain([change_columns::DELETED, PLACE_COLUMN]) {
-        let newest = last_value(ident(name), vec![ident(STATE_ORDER_COLUMN).sort(true, true)]);
+        let by_order = vec![ident(STATE_ORDER_COLUMN).sort(true, true)];
+        let newest = last_value_udaf().call(vec![ident(name)]).order_by(by_order);
         merges.push(newest.filter(ident(STATE_ORDER_COLUMN).is_not_null()).build()?.alias(name));
     }
     merges.push(max(ident(STATE_ORDER_COLUMN)).alias(STATE_ORDER_COLUMN));
