@@ -219,7 +219,7 @@ def main() -> int:
     parser.add_argument("--events", type=int, default=5_000_000, help="of the backlog; default: %(default)s")
     parser.add_argument("--backlog-rate", type=int, default=100_000, help="events for each second of the backlog's time; default: %(default)s")
     parser.add_argument("--rate", type=int, default=20_000, help="events per second of the second part; default: %(default)s")
-    parser.add_argument("--seconds", type=int, default=60, help="of the second part; default: %(default)s")
+    parser.add_argument("--seconds", type=int, default=150, help="of the second part, in which windows are final after some 70; default: %(default)s")
     options = parser.parse_args()
     admin = AdminClient({"bootstrap.servers": options.kafka})
     if TOPIC in admin.list_topics(timeout=30).topics:
