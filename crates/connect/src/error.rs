@@ -75,8 +75,10 @@ impl Error for ConnectError {
     }
 }
 
-/// An error and its causes, in one line.
+/// An error and its causes, in one line; a cause with which an error's own words end is not repeated.
 pub fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    causes
+        .map(ToString::to_string)
+        .fold(error.to_string(), |text, cause| if text.ends_with(&cause) { text } else { format!("{text}: {cause}") })
 }

@@ -55,7 +55,7 @@ async fn rows_of_an_earlier_process_are_not_news_until_they_are_brought_up_to_da
     world.show_levels(&[("a", 0)]);
     run_until(&mut alerts, || ids(&notifier).len() == 1).await;
     drop(alerts);
-    // The table is computed anew: at first it is empty.
+    // The table is computed again: at first it is empty.
     let mut alerts = world.alerts(&notifier);
     world.show_earlier_levels(&[]);
     alerts.poll().await.expect("nothing is wrong");

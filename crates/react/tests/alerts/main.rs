@@ -242,6 +242,30 @@ async fn a_report_is_sent_once_a_day() {
     assert_eq!(reports.map(|made| made.key.as_str()).collect::<Vec<_>>(), ["2024-10-04", "2024-10-05"]);
 }
 
+#[tokio::test]
+async fn a_watermark_that_stands_still_is_reported_until_it_moves() {
+    let world = World::new(RUPTURE).with_default_receiver();
+    let notifier = Arc::new(MemoryNotifier::new());
+    world.show(&[]);
+    world.stand_at(5, 20);
+    let mut alerts = world.alerts(&notifier);
+    alerts.poll().await.expect("nothing is wrong");
+    world.set_now_ms(1_000 + 119_999);
+    alerts.poll().await.expect("nothing is wrong");
+    assert!(ids(&notifier).is_empty(), "a batch may take so long");
+    world.set_now_ms(1_000 + 120_000);
+    run_until(&mut alerts, || ids(&notifier).len() == 1).await;
+    assert_eq!(ids(&notifier), ["marca_dagua_parada/eventos/2/disparo"]);
+    alerts.poll().await.expect("nothing is wrong");
+    drop(alerts);
+    let mut alerts = world.alerts(&notifier);
+    alerts.poll().await.expect("nothing is wrong");
+    assert_eq!(world.states(), ["eventos disparado 1"], "a start is not progress");
+    world.stand_at(6, 20);
+    run_until(&mut alerts, || distinct(&notifier) == 2).await;
+    assert_eq!(world.states(), ["eventos resolvido 1"]);
+}
+
 /// 1,000 alerts over 20 views, of which 50 change: only those are evaluated, and within a second.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_what_has_changed_is_evaluated() {

@@ -15,6 +15,8 @@ use vitral_connect::Notifier;
 use vitral_connect::memory::MemoryNotifier;
 use vitral_panes::view::{Completeness, KeyedImports, KeyedTableView, MetricFailure, MetricView, TopicView, View};
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::health::PartitionHealth;
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_store::{AlertReceiver, Histories, Location};
@@ -39,6 +41,8 @@ pub struct World {
     seen: std::sync::Mutex<Option<AlertReceiver>>,
     /// How often levels were read.
     reads: Arc<AtomicUsize>,
+    /// Who is notified of what names nobody.
+    notify: Vec<String>,
     dir: TempDir,
 }
 
@@ -74,8 +78,28 @@ impl World {
             reconciliations: watch::channel(Arc::new(RecordBatch::new_empty(reconciliation::schema()))).0,
             seen: std::sync::Mutex::default(),
             reads: Arc::default(),
+            notify: Vec::new(),
             dir,
         }
+    }
+
+    /// The same, and `operacao` is notified of what names nobody.
+    pub fn with_default_receiver(self) -> Self {
+        Self { notify: vec!["operacao".to_owned()], ..self }
+    }
+
+    /// The topic's committed watermark, and how many messages its partition has that were not read.
+    pub fn stand_at(&self, watermark_ms: i64, unread: i64) {
+        self.view.send_modify(|view| {
+            let mut next = View { ready: true, ..View::clone(view) };
+            next.committed_watermarks.insert("eventos".to_owned(), Watermark::from_ms(watermark_ms));
+            next.health.topic("eventos", |topic| {
+                let partition =
+                    PartitionHealth { position: 10, end: Some(10 + unread), moved: Instant::now(), held: false };
+                topic.partitions.insert(0, partition);
+            });
+            *view = Arc::new(next);
+        });
     }
 
     pub fn set_now_ms(&self, now_ms: i64) {
@@ -100,7 +124,7 @@ impl World {
             histories: self.histories.subscribe(),
             reconciliations: self.reconciliations.subscribe(),
             clock: Arc::clone(&self.clock) as _,
-            notify: Vec::new(),
+            notify: self.notify.clone(),
             notifiers,
         };
         let (alerts, seen) = Alerts::new(inputs).expect("alerts");
