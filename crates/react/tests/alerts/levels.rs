@@ -114,7 +114,7 @@ async fn whenever_processes_die_a_product_that_runs_out_is_reported_once_and_so_
         for (level, count) in [(0, 1), (7, 2)] {
             world.show_levels(&[("a", level), ("b", 3)]);
             for _ in 0..below(3) {
-                live(world.alerts(&notifier), Duration::from_micros(below(40_000))).await;
+                live(world.alerts(&notifier), Duration::from_micros(below(20_000))).await;
             }
             let mut last = world.alerts(&notifier);
             run_until(&mut last, || distinct(&notifier) == count).await;

@@ -223,7 +223,10 @@ impl World {
         let batch = RecordBatch::try_from_iter([
             ("p", Arc::new(StringArray::from_iter_values(levels.iter().map(|level| level.0))) as ArrayRef),
             ("n", Arc::new(Int64Array::from_iter_values(levels.iter().map(|level| level.1))) as ArrayRef),
-            ("atualizado", Arc::new(TimestampMicrosecondArray::from_value(0, levels.len()).with_timezone("UTC"))),
+            (
+                "atualizado",
+                Arc::new(TimestampMicrosecondArray::from_value(0, levels.len()).with_timezone("UTC")) as ArrayRef,
+            ),
         ])
         .expect("levels");
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("a table");
