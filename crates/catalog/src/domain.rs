@@ -1,14 +1,15 @@
 //! Domains: which are in use, and what their `domain.toml` says for all of their tables.
 
+use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
 use chrono_tz::Tz;
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
 use super::builtin::SETTINGS_FILE;
 use super::domains::RESERVED;
+use super::settings::{PutSettings, Setting, Settings};
 use super::{Diagnostic, Diagnostics, Position, SourceFile, builtin};
 
 /// The domain that is in use where none is chosen.
@@ -20,9 +21,9 @@ const CONFIGURATION: &str = "configuration";
 /// ISO 4217's code for amounts without a currency: that of a catalog which names none.
 const NO_CURRENCY: &str = "XXX";
 
-/// What a `domain.toml` may say, and the configuration over it.
+/// What the configuration may say of the domains in use.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
+#[serde(default)]
 pub struct DomainOptions {
     /// The title that people see.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -33,10 +34,14 @@ pub struct DomainOptions {
     /// The currency of amounts that name none: three letters, ISO 4217.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
+    /// A setting of a domain's own, by the name that its `domain.toml` gives it below `[settings]`. `cover_days` of `ecommerce` (3): how
+    /// many days of sales a product's stock should last; with less, it is reported as running out.
+    #[serde(flatten)]
+    pub settings: BTreeMap<String, Setting>,
 }
 
 /// The domains in use, and what holds for the whole catalog. Its files read zone and currency by
-/// `current_setting('domain.time_zone')` and `current_setting('domain.currency')`.
+/// `current_setting('domain.time_zone')` and `current_setting('domain.currency')`, and likewise the settings of a domain's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainSettings {
     /// In order: the first is the one that the page is of, and whose names need no domain before them.
@@ -49,6 +54,8 @@ pub struct DomainSettings {
     pub time_zone: Tz,
     /// The currency of amounts that name none: three capital letters, ISO 4217.
     pub currency: String,
+    /// What the domains declare for their own files.
+    pub settings: BTreeMap<String, Setting>,
 }
 
 impl Default for DomainSettings {
@@ -88,10 +95,10 @@ impl DomainSettings {
                     order.push(name.clone());
                     layers.add_options(&folder.place, folder.options.clone());
                 }
-                None => layers.put_over(&folder.place, folder.options.clone()),
+                None => layers.put_over(&folder.place, folder.options.clone(), Settings::redeclare),
             }
         }
-        layers.put_over(&Place::configuration(), configured.clone());
+        layers.put_over(&Place::configuration(), configured.clone(), Settings::change);
         let named = folders.into_iter().filter_map(|folder| Some((folder.dir, folder.name?)));
         layers.finish(order, named.collect())
     }
@@ -107,15 +114,24 @@ impl DomainSettings {
     }
 }
 
-/// What a `domain.toml` of the configuration's folders may say.
+/// What a `domain.toml` may say.
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
-struct FolderFile {
-    /// If the folder is a domain of its own.
+struct DomainFile {
+    /// If it is of a folder that is a domain of its own.
     name: Option<String>,
     title: Option<String>,
     time_zone: Option<String>,
     currency: Option<String>,
+    /// Declared here; the configuration may say otherwise.
+    settings: BTreeMap<String, Setting>,
+}
+
+impl DomainFile {
+    fn options(self) -> DomainOptions {
+        let Self { title, time_zone, currency, settings, .. } = self;
+        DomainOptions { title, time_zone, currency, settings }
+    }
 }
 
 /// Where options were said: a file's text tells the line of each.
@@ -165,6 +181,7 @@ struct Layers {
     title: Said,
     time_zone: Said,
     currency: Said,
+    settings: Settings,
     /// Options on which a domain differs from one before it, unless a folder or the configuration decides.
     differing: Vec<(&'static str, Diagnostic)>,
     errors: Vec<Diagnostic>,
@@ -173,13 +190,14 @@ struct Layers {
 impl Layers {
     fn add_domain(&mut self, file: &SourceFile) {
         match read(file) {
-            Ok(options) => self.add_options(&Place::of(file), options),
+            Ok(said) => self.add_options(&Place::of(file), said.options()),
             Err(error) => self.errors.push(error),
         }
     }
 
     fn add_options(&mut self, place: &Place, options: DomainOptions) {
         self.title = self.title.take().or(options.title.map(|title| (place.of_key("title"), title)));
+        self.errors.extend(self.settings.declare(&place.file, options.settings));
         let parts =
             [("time_zone", &mut self.time_zone, options.time_zone), ("currency", &mut self.currency, options.currency)];
         for (key, first, value) in parts {
@@ -206,7 +224,7 @@ impl Layers {
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => {
                 place.text.clone_from(&text);
-                read::<FolderFile>(&SourceFile { path: shown, text })
+                read(&SourceFile { path: shown, text })
             }
             // A folder may have none; one that is not there itself, or is a file, is found where its SQL is read.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
@@ -220,9 +238,9 @@ impl Layers {
             _ => Ok(file),
         });
         match file {
-            Ok(FolderFile { name, title, time_zone, currency }) => {
-                let options = DomainOptions { title, time_zone, currency };
-                Some(Folder { dir: dir.to_owned(), place, name, options })
+            Ok(mut file) => {
+                let name = file.name.take();
+                Some(Folder { dir: dir.to_owned(), place, name, options: file.options() })
             }
             Err(error) => {
                 self.errors.push(error);
@@ -231,8 +249,9 @@ impl Layers {
         }
     }
 
-    fn put_over(&mut self, place: &Place, options: DomainOptions) {
-        let DomainOptions { title, time_zone, currency } = options;
+    fn put_over(&mut self, place: &Place, options: DomainOptions, put_settings: PutSettings) {
+        let DomainOptions { title, time_zone, currency, settings } = options;
+        self.errors.extend(put_settings(&mut self.settings, &place.file, settings));
         for (key, value) in [("time_zone", &time_zone), ("currency", &currency)] {
             if value.is_some() {
                 self.differing.retain(|(differs, _)| *differs != key);
@@ -257,7 +276,8 @@ impl Layers {
         match (zone, currency) {
             (Ok(time_zone), Ok(currency)) if self.errors.is_empty() => {
                 let title = self.title.map_or_else(|| "Vitral".to_owned(), |(_, title)| title);
-                Ok(DomainSettings { domains, folders, title, time_zone, currency })
+                let settings = self.settings.finish();
+                Ok(DomainSettings { domains, folders, title, time_zone, currency, settings })
             }
             (zone, currency) => {
                 self.errors.extend(zone.err().into_iter().chain(currency.err()));
@@ -295,14 +315,15 @@ fn is_name(name: &str) -> bool {
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_part) && !RESERVED.contains(&name)
 }
 
-fn read<T: DeserializeOwned>(file: &SourceFile) -> Result<T, Diagnostic> {
+fn read(file: &SourceFile) -> Result<DomainFile, Diagnostic> {
     toml::from_str(&file.text).map_err(|error| {
         let start = error.span().map_or(0, |span| span.start);
         let before = file.text.get(..start).unwrap_or_default();
         let line_start = before.rfind('\n').map_or(0, |end| end + 1);
         let line = before.matches('\n').count() as u64 + 1;
         let column = before[line_start..].chars().count() as u64 + 1;
-        let remedy = "a domain has title, time_zone and currency, and in a folder of catalog.dirs a name; each is a text in quotes";
+        let remedy = "a domain has title, time_zone and currency, and in a folder of catalog.dirs a name; each is a text in quotes; below \
+                      [settings] it has texts and numbers of its own";
         Position::file(&file.path).at_line(line, column).error(error.message(), remedy.to_owned())
     })
 }
@@ -380,7 +401,7 @@ mod tests {
             let mut layers = Layers::default();
             layers.add_domain(&file("a/domain.toml", "time_zone = 'UTC'\ncurrency = 'EUR'"));
             layers.add_domain(&file("b/domain.toml", "time_zone = 'UTC'\ncurrency = 'USD'"));
-            layers.put_over(&Place::configuration(), configured);
+            layers.put_over(&Place::configuration(), configured, Settings::change);
             layers.finish(Vec::new(), Vec::new()).map_err(|errors| errors.to_string())
         };
         let error = both(DomainOptions::default()).expect_err("two currencies");

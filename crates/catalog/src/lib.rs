@@ -40,6 +40,7 @@ mod position;
 mod profile;
 mod reader;
 pub mod reference;
+mod settings;
 mod statement;
 mod syntax;
 mod table;
@@ -66,6 +67,7 @@ pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, SESSION_LAST_COLUMN, WI
 pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
 pub use self::planning::planning_errors;
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
+pub use self::settings::{Decimal, Setting};
 pub use self::statement::ReadStatement;
 pub use self::syntax::duration_ms;
 pub use self::table::Reference;

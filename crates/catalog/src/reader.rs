@@ -9,7 +9,7 @@ use datafusion::sql::sqlparser::{
 
 use super::syntax::{Options, push_new, simple_name, text_literal};
 use super::{
-    Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, KeyedView, Metric, Position, Profile,
+    Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, KeyedView, Metric, Position, Profile, Setting,
     SourceFile, View, alert, depth, expressions, metric, table, warnings,
 };
 use crate::position::InFile;
@@ -181,15 +181,20 @@ pub(super) fn put_settings_in(
         if !function.name.to_string().eq_ignore_ascii_case("current_setting") {
             return Ok(());
         }
-        let value = match text_argument(&function.args).as_deref() {
-            Some("domain.time_zone" | "shop.time_zone") => settings.time_zone.name().to_owned(),
-            Some("domain.currency" | "shop.currency") => settings.currency.clone(),
-            _ => {
-                let remedy = "read 'domain.time_zone' or 'domain.currency'";
-                return Err(position.at(expr.span()).error(format!("{expr} is not a setting"), remedy.into()));
-            }
+        let name = text_argument(&function.args);
+        let name = name.as_deref().and_then(|name| name.strip_prefix("domain.").or(name.strip_prefix("shop.")));
+        let text = |text: &str| Expr::Value(Value::SingleQuotedString(text.to_owned()).into());
+        let value = match name {
+            Some("time_zone") => Some(text(settings.time_zone.name())),
+            Some("currency") => Some(text(&settings.currency)),
+            name => name.and_then(|name| settings.settings.get(name)).map(Setting::expression),
         };
-        *expr = Expr::Value(Value::SingleQuotedString(value).into());
+        let Some(value) = value else {
+            let own = settings.settings.keys().map(|name| format!(", 'domain.{name}'")).collect::<String>();
+            let remedy = format!("read one of 'domain.time_zone', 'domain.currency'{own}");
+            return Err(position.at(expr.span()).error(format!("{expr} is not a setting"), remedy));
+        };
+        *expr = value;
         Ok(())
     })
 }

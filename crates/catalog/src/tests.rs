@@ -89,7 +89,8 @@ fn a_version_follows_the_sql_and_the_zone() {
 fn settings_have_an_earlier_name() {
     let text = |prefix: &str| {
         format!(
-            "CREATE VIEW v AS SELECT current_setting('{prefix}.time_zone'), current_setting('{prefix}.currency') FROM eventos_clientes"
+            "CREATE VIEW v AS SELECT current_setting('{prefix}.time_zone'), current_setting('{prefix}.currency'), \
+             current_setting('{prefix}.cover_days') FROM eventos_clientes"
         )
     };
     let query = |prefix: &str| {
@@ -97,7 +98,7 @@ fn settings_have_an_earlier_name() {
         catalog.views.iter().find(|view| view.name == "v").expect("the view").query.to_string()
     };
     assert_eq!(query("domain"), query("shop"));
-    assert!(query("domain").contains("'America/Sao_Paulo', 'BRL'"), "{}", query("domain"));
+    assert!(query("domain").contains("'America/Sao_Paulo', 'BRL', 3"), "{}", query("domain"));
 }
 
 #[test]

@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
-use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
+use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings, Setting};
 use vitral_connect::Connection;
 use vitral_store::Location;
 
@@ -241,6 +241,7 @@ impl Config {
             title: under_one_name("title", &domain.title, &shop.title)?,
             time_zone: under_one_name("time_zone", &domain.time_zone, &shop.time_zone)?,
             currency: under_one_name("currency", &domain.currency, &shop.currency)?,
+            settings: own_settings(&domain.settings, &shop.settings)?,
         };
         Ok(DomainSettings::load(&self.catalog.domains, &self.catalog.dirs, &configured)?)
     }
@@ -261,11 +262,12 @@ impl Config {
 
     /// For printing: what holds, wherever it is said, without secrets.
     pub fn effective(&self) -> Result<Self, ConfigError> {
-        let DomainSettings { title, time_zone, currency, .. } = self.settings()?;
+        let DomainSettings { title, time_zone, currency, settings, .. } = self.settings()?;
         let domain = DomainOptions {
             title: Some(title),
             time_zone: Some(time_zone.name().to_owned()),
             currency: Some(currency),
+            settings,
         };
         Ok(Self { domain, shop: DomainOptions::default(), ..self.without_secrets() })
     }
@@ -293,6 +295,25 @@ fn under_one_name(key: &str, domain: &Option<String>, shop: &Option<String>) -> 
         ))),
         (new, old) => Ok(new.clone().or_else(|| old.clone())),
     }
+}
+
+/// The settings of domains of their own, of which each may stand under `shop` too.
+fn own_settings(
+    domain: &BTreeMap<String, Setting>,
+    shop: &BTreeMap<String, Setting>,
+) -> Result<BTreeMap<String, Setting>, ConfigError> {
+    let mut all = domain.clone();
+    for (key, old) in shop {
+        match all.insert(key.clone(), old.clone()) {
+            Some(new) if new != *old => {
+                return Err(ConfigError::Wrong(format!(
+                    "domain.{key} and shop.{key}, its earlier name, differ: keep domain.{key} alone"
+                )));
+            }
+            _ => {}
+        }
+    }
+    Ok(all)
 }
 
 #[cfg(test)]

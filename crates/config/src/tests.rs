@@ -36,6 +36,22 @@ fn the_domain_has_an_earlier_name() {
 }
 
 #[test]
+fn settings_of_a_domain_can_be_changed() {
+    let days = |text: &str| Ok::<_, ConfigError>(load(text)?.settings()?.settings["cover_days"].clone());
+    assert_eq!(days("").expect("as shipped"), Setting::Integer(3));
+    for text in
+        ["[domain]\ncover_days = 5", "[shop]\ncover_days = 5", "[shop]\ncover_days = 5\n[domain]\ncover_days = 5"]
+    {
+        assert_eq!(days(text).expect("changed"), Setting::Integer(5), "{text}");
+    }
+    for wrong in ["[shop]\ncover_days = 5\n[domain]\ncover_days = 6", "[shop]\ncover_days = 'five'"] {
+        assert!(days(wrong).expect_err(wrong).to_string().contains("cover_days"));
+    }
+    let shown = toml::to_string_pretty(&load("").and_then(|config| config.effective()).expect("sound")).expect("shown");
+    assert!(shown.contains("cover_days = 3"), "{shown}");
+}
+
+#[test]
 fn domains_can_be_left_out() {
     let config = load("[catalog]\ndomains = []\n[domain]\ncurrency = 'EUR'").expect("valid");
     let catalog = config.catalog().expect("sound");
