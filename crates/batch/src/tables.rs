@@ -163,10 +163,10 @@ impl<'a> Tables<'a> {
         tables.collect()
     }
 
-    /// The smallest committed watermark of the topics that are read; none while one has none.
-    fn watermark(&self, needs: &Needs) -> Option<Watermark> {
+    /// The committed watermark of each topic that is read.
+    fn watermarks(&self, needs: &Needs) -> BTreeMap<String, Option<Watermark>> {
         let read = self.topics().filter(|(topic, _)| needs.topics.contains(&topic.name));
-        read.map(|(_, stored)| stored.watermark).min().flatten()
+        read.map(|(topic, stored)| (topic.name.clone(), stored.watermark)).collect()
     }
 
     /// Plans a query of the catalog over the counted events of `span` alone, with what it reads and nothing else.
@@ -178,7 +178,7 @@ impl<'a> Tables<'a> {
         if matches!(self.engine, Engine::Local) {
             context.state_ref().write().config_mut().options_mut().sql_parser.collect_spans = true;
         }
-        context.register_udf(committed_watermark(self.watermark(&needs)));
+        context.register_udf(committed_watermark(self.watermarks(&needs)));
         context.add_analyzer_rule(Arc::new(DistinctTexts::default()));
         context.add_analyzer_rule(Arc::new(CivilDates));
         context.add_analyzer_rule(Arc::new(TruncatedDates));

@@ -1,5 +1,6 @@
 //! Read-only queries over one read point, within the limits of all.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -181,7 +182,7 @@ impl Reader {
             let config = state.config_mut();
             *config = config.clone().with_batch_size(LEDGER_BATCH_ROWS);
         }
-        state.register_udf(Arc::new(committed_watermark(smallest_watermark(point, needs))))?;
+        state.register_udf(Arc::new(committed_watermark(watermarks(point, needs))))?;
         let state = Namespace::over(&self.namespace, point.clone(), state);
         let plan = plan_query(&state, &self.namespace.catalog, query, needs.schema()).await?;
         Ok(Planned { plan, state })
@@ -235,8 +236,8 @@ impl Reader {
     }
 }
 
-/// The smallest committed watermark of the topics that a statement reads; none while one of them has none.
-fn smallest_watermark(point: &ReadPoint, needs: &Needs) -> Option<Watermark> {
-    // None is the smallest.
-    needs.topics.iter().map(|topic| point.view.committed_watermarks.get(topic).copied()).min().flatten()
+/// The committed watermark of each topic that a statement reads.
+fn watermarks(point: &ReadPoint, needs: &Needs) -> BTreeMap<String, Option<Watermark>> {
+    let of_topic = |topic: &String| (topic.clone(), point.view.committed_watermarks.get(topic).copied());
+    needs.topics.iter().map(of_topic).collect()
 }
