@@ -278,19 +278,21 @@ impl KeyedTable {
         let imports = history.changed_after(known).await?;
         let origins = imports.iter().map(|import| lit(format!("{IMPORT}{import}"))).collect();
         let wanted = ident(ORIGIN_COLUMN).in_list(origins, false);
-        let rows = imported_rows(&self.plan.topic, history, Some(&imports)).await?;
-        let states = self.plan.partial(rows).map_err(self.failed())?;
         let transactions = [(self.name("importacoes"), history.sequence().await?)];
         if imports.is_empty() {
             return self.table.append(Vec::new(), &transactions).await.map(|_| ());
         }
+        let rows = imported_rows(&self.plan.topic, history, Some(&imports)).await?;
+        let count = self.plan.frame(rows.clone()).count().await.map_err(self.failed())?;
+        let is_few = i64::try_from(count).is_ok_and(|count| count <= FEW_OFFSETS);
+        let states = self.plan.partial(rows).map_err(self.failed())?;
         let provider = self.table.provider().await?;
         let replaced =
             async { read_session(1).read_table(provider)?.filter(wanted.clone())?.limit(0, Some(1))?.count().await };
         if replaced.await.map_err(self.failed())? == 0 {
-            return self.append(states, true, &transactions).await;
+            return self.append(states, is_few, &transactions).await;
         }
-        self.replace(wanted, states, true, &transactions).await
+        self.replace(wanted, states, is_few, &transactions).await
     }
 
     /// Numbers the logs of the ranges. What was numbered once keeps its number for ever: it stands in the states.
