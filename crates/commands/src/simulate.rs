@@ -1,7 +1,7 @@
-//! `vitral simulate`: synthetic events to Kafka or a file.
+//! `vitral simulate`: synthetic events to Kafka or a file, and the stock that goes with them.
 
 use std::fs::File;
-use std::io::{BufWriter, ErrorKind};
+use std::io::{BufWriter, ErrorKind, Write};
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -10,10 +10,15 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use vitral_config::Config;
 use vitral_connect_kafka::EventProducer;
-use vitral_simulator::ecommerce::{Simulator, SimulatorConfig, TOPIC};
-use vitral_simulator::{Pace, play, write_lines};
+use vitral_simulator::ecommerce::{AllTopics, STOCK_TOPIC, SimulatorConfig, TOPIC};
+use vitral_simulator::{Message, Pace, play, write_lines};
 
 use crate::instant::instant;
+
+/// What `--to` calls Kafka.
+const KAFKA: &str = "kafka";
+/// What `--stock` calls no place at all.
+const NOWHERE: &str = "none";
 
 /// Which events, and where they go.
 #[derive(Debug, Args)]
@@ -23,7 +28,7 @@ pub struct Flags {
     /// Event time of the first event, RFC 3339. Without it, events are of now and are sent at their pace.
     #[arg(long, value_name = "T", value_parser = instant)]
     start: Option<DateTime<Utc>>,
-    /// How many messages.
+    /// How many messages of customers.
     #[arg(long, value_name = "N", default_value_t = 1_000_000)]
     count: usize,
     /// Mean events per second of event time.
@@ -33,11 +38,15 @@ pub struct Flags {
     #[arg(long, value_name = "N")]
     pace: Option<f64>,
     /// `kafka`, or a file that gets one message a line; `-` is standard output.
-    #[arg(long, value_name = "kafka|FILE", default_value = "kafka")]
+    #[arg(long, value_name = "kafka|FILE", default_value = KAFKA)]
     to: String,
     /// The topic, when sending to Kafka.
     #[arg(long, default_value = TOPIC)]
     topic: String,
+    /// Where stock levels go: a topic, if events go to Kafka, else a file; `none` for nowhere [default: the topic of stock levels if events
+    /// go to theirs, else none]
+    #[arg(long, value_name = "TOPIC|FILE|none")]
+    stock: Option<String>,
     /// How many products and users there are.
     #[arg(long, default_value_t = 2_000)]
     products: u32,
@@ -45,12 +54,23 @@ pub struct Flags {
     users: u32,
 }
 
+impl Flags {
+    /// Where stock levels go, if anywhere.
+    fn stock(&self) -> Option<&str> {
+        match self.stock.as_deref() {
+            Some(NOWHERE) => None,
+            None => (self.to == KAFKA && self.topic == TOPIC).then_some(STOCK_TOPIC),
+            named => named,
+        }
+    }
+}
+
 /// Makes events and sends or writes them.
 pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     ensure!(flags.rate > 0.0, "--rate must be above 0");
     ensure!(flags.pace.is_none_or(|pace| pace > 0.0), "--pace must be above 0");
     let start_ms = flags.start.unwrap_or_else(Utc::now).timestamp_millis();
-    let simulator = Simulator::new(SimulatorConfig {
+    let all = AllTopics::new(SimulatorConfig {
         seed: flags.seed,
         start_ms,
         rate: flags.rate,
@@ -60,34 +80,69 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
         zone: config.settings()?.time_zone,
         ..SimulatorConfig::default()
     });
-    let messages = simulator.take(flags.count);
+    let has_stock = flags.stock().is_some();
+    let messages = all.of_customers(flags.count).filter(|message| has_stock || message.topic != STOCK_TOPIC);
+    if flags.to == KAFKA { send(&config, flags, messages, start_ms) } else { write(flags, messages) }
+}
+
+fn write(flags: &Flags, messages: impl Iterator<Item = Message>) -> anyhow::Result<()> {
+    let create =
+        |path: &str| File::create(path).map(BufWriter::new).with_context(|| format!("{path} cannot be written"));
+    let mut stock = flags.stock().map(|path| Ok::<_, anyhow::Error>((path, create(path)?))).transpose()?;
+    let mut failed = None;
+    let events = messages.filter(|message| match &mut stock {
+        Some((_, file)) if message.topic == STOCK_TOPIC => {
+            let written = file.write_all(&message.payload).and_then(|()| file.write_all(b"\n"));
+            failed = failed.take().or(written.err());
+            false
+        }
+        _ => true,
+    });
     if flags.to == "-" {
         let mut out = BufWriter::new(std::io::stdout().lock());
-        return match write_lines(messages, &mut out) {
+        match write_lines(events, &mut out) {
             // The reader has seen enough, as `head` has.
-            Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-            written => written.context("standard output cannot be written to"),
-        };
+            Err(error) if error.kind() == ErrorKind::BrokenPipe => {}
+            written => written.context("standard output cannot be written to")?,
+        }
+    } else {
+        write_lines(events, &mut create(&flags.to)?).with_context(|| format!("{} cannot be written", flags.to))?;
     }
-    if flags.to != "kafka" {
-        let failed = || format!("{} cannot be written", flags.to);
-        let mut file = BufWriter::new(File::create(&flags.to).with_context(failed)?);
-        return write_lines(messages, &mut file).with_context(failed);
+    match stock {
+        Some((path, mut file)) => {
+            let written = failed.map_or_else(|| file.flush(), Err);
+            written.with_context(|| format!("{path} cannot be written"))
+        }
+        None => Ok(()),
     }
+}
+
+fn send(config: &Config, flags: &Flags, messages: impl Iterator<Item = Message>, start_ms: i64) -> anyhow::Result<()> {
     let pace = match flags.pace {
         Some(rate) => Pace::PerSecond(rate),
         None if flags.start.is_none() => Pace::EventTime { start_ms },
         None => Pace::Unlimited,
     };
-    let producer = EventProducer::new(&config.kafka()?, &flags.topic)?;
+    let kafka = config.kafka()?;
+    let events = EventProducer::new(&kafka, &flags.topic)?;
+    let stock = flags.stock().map(|topic| EventProducer::new(&kafka, topic)).transpose()?;
     let began = Instant::now();
-    play(messages, pace, &AtomicBool::new(false), |message| producer.send(&message.key, &message.payload))?;
-    producer.flush(Duration::from_secs(60))?;
-    let (delivered, undelivered) = (producer.delivered(), producer.undelivered());
-    vitral_process::output::answer(&format!(
-        "{delivered} delivered, {undelivered} not, in {:.1} s",
-        began.elapsed().as_secs_f64()
-    ));
+    play(messages, pace, &AtomicBool::new(false), |message| match &stock {
+        Some(stock) if message.topic == STOCK_TOPIC => stock.send(&message.key, &message.payload),
+        _ => events.send(&message.key, &message.payload),
+    })?;
+    let mut undelivered = 0;
+    for (producer, what) in [(Some(&events), ""), (stock.as_ref(), " of stock")] {
+        let Some(producer) = producer else { continue };
+        producer.flush(Duration::from_secs(60))?;
+        undelivered += producer.undelivered();
+        vitral_process::output::answer(&format!(
+            "{} delivered{what}, {} not, in {:.1} s",
+            producer.delivered(),
+            producer.undelivered(),
+            began.elapsed().as_secs_f64()
+        ));
+    }
     ensure!(undelivered == 0, "the broker did not take {undelivered} messages");
     Ok(())
 }

@@ -1,4 +1,5 @@
-//! Believable shoppers of a Brazilian shop, as messages of topic `eventos_clientes`.
+//! Believable shoppers of a Brazilian shop, as messages of topic `eventos_clientes`; what they leave in stock ([`AllTopics`]), and what was sold
+//! before ([`write_past_sales`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -17,14 +18,19 @@ mod clock;
 mod crowd;
 mod departments;
 mod event;
+mod json;
 mod malformed;
+mod past;
 mod popularity;
 mod shop;
 mod shopper;
+mod stock;
 #[cfg(test)]
 mod tests;
 
+pub use past::write_past_sales;
 pub use shop::{Product, Region, products, regions, write_reference_csv};
+pub use stock::{AllTopics, STOCK_TOPIC};
 
 /// The topic of its messages.
 pub const TOPIC: &str = "eventos_clientes";
@@ -120,6 +126,8 @@ pub struct Simulator {
     duplicates: VecDeque<Message>,
     /// The chance that a sent event will be repeated.
     duplicate_chance: f64,
+    /// What the last message sold.
+    sold: Option<Line>,
 }
 
 impl Simulator {
@@ -150,12 +158,14 @@ impl Simulator {
             refunds: BTreeMap::new(),
             duplicates: VecDeque::new(),
             duplicate_chance,
+            sold: None,
             config,
         }
     }
 
     fn step(&mut self) -> Message {
         let now_ms = self.clock.now_ms();
+        self.sold = None;
         if self.random.chance(self.config.malformed_share) {
             return self.malformed(now_ms);
         }
@@ -164,6 +174,7 @@ impl Simulator {
             return Message { event_ms: now_ms, ..duplicate };
         }
         let (event, kind) = self.next_event(now_ms);
+        self.sold = event.sold();
         let message = self.message(&event, kind);
         if kind != MessageKind::TooLate && self.random.chance(self.duplicate_chance) {
             let due_ms = now_ms + self.random.span_ms(DUPLICATE_AFTER_MS, DUPLICATE_DOUBLINGS);
@@ -177,16 +188,20 @@ impl Simulator {
         if let Some(line) = self.order_lines.pop_front() {
             return line;
         }
-        let due = self.refunds.first_key_value().is_some_and(|((due_ms, _), _)| *due_ms <= now_ms);
-        if (due || self.refunds.len() > REFUNDS_MAX)
-            && let Some((_, mut refund)) = self.refunds.pop_first()
-        {
+        if let Some((_, mut refund)) = self.due_refund(now_ms) {
             refund.time_ms = now_ms - refund.visitor.lag_ms;
             return (refund, MessageKind::Prompt);
         }
         let (visitor, action) = self.crowd.act(&mut self.random, &self.market);
         let (kind, lag_ms) = self.lag();
         (self.event(visitor, action, now_ms - visitor.lag_ms - lag_ms, kind), kind)
+    }
+
+    /// The next refund that is due, or that has no room to wait; with the time at which it is due.
+    fn due_refund(&mut self, now_ms: i64) -> Option<(i64, Event)> {
+        let ((due_ms, _), _) = self.refunds.first_key_value()?;
+        let is_due = *due_ms <= now_ms || self.refunds.len() > REFUNDS_MAX;
+        is_due.then(|| self.refunds.pop_first()).flatten().map(|((due_ms, _), refund)| (due_ms, refund))
     }
 
     /// Late events are dated back instead of held back: a demo shows them from its start, and none waits in memory.
@@ -258,6 +273,7 @@ impl Simulator {
         let id = event_id(event.time_ms, self.run, self.events);
         self.events += 1;
         Message {
+            topic: TOPIC,
             key: format!("u{}", u64::from(event.visitor.user) + 1),
             payload: event.json(&id, self.clock.offset_ms()),
             event_ms: self.clock.now_ms(),

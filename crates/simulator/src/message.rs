@@ -20,6 +20,8 @@ pub enum MessageKind {
 /// One message of a generator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Message {
+    /// The topic that it belongs to.
+    pub topic: &'static str,
     /// The message's key in Kafka; repetitions share their original's, and thus its partition.
     pub key: String,
     /// One JSON object, except where it is malformed on purpose.

@@ -71,7 +71,7 @@ mod tests {
     use crate::MessageKind;
 
     fn message(event_ms: i64) -> Message {
-        Message { key: String::new(), payload: Vec::new(), event_ms, kind: MessageKind::Prompt }
+        Message { topic: "", key: String::new(), payload: Vec::new(), event_ms, kind: MessageKind::Prompt }
     }
 
     #[test]

@@ -97,6 +97,13 @@ impl Crowd {
         self.visits[nth].visitor
     }
 
+    /// Somebody who comes once and is not followed any further.
+    pub(super) fn passer_by(&mut self, random: &mut Random) -> Visitor {
+        let visitor = self.enter(random).visitor;
+        self.leave(visitor.user);
+        visitor
+    }
+
     #[cfg(test)]
     pub(super) fn visits(&self) -> impl Iterator<Item = u64> {
         self.visits.iter().map(|shopper| shopper.visitor.visit)

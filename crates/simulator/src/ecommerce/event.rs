@@ -1,9 +1,8 @@
 //! An event of topic `eventos_clientes` and its JSON, written straight into a buffer.
 
-use chrono::{DateTime, Datelike, Timelike};
-
+use super::json::Json;
 use super::shop::{Item, REGIONS};
-use super::shopper::Visitor;
+use super::shopper::{Line, Visitor};
 use crate::random::mix;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -19,7 +18,7 @@ pub(super) enum EventKind {
 }
 
 impl EventKind {
-    fn name(self) -> &'static str {
+    pub(super) fn name(self) -> &'static str {
         match self {
             Self::Click => "clique",
             Self::View => "visualizacao",
@@ -69,6 +68,12 @@ impl Event {
             price_cents: None,
             quantity: None,
         }
+    }
+
+    /// What leaves the stock with it.
+    pub(super) fn sold(&self) -> Option<Line> {
+        let line = |product| Line { product, quantity: self.quantity.unwrap_or(1) };
+        self.product.filter(|_| self.kind == EventKind::Purchase).map(line)
     }
 
     /// The event as JSON. `offset_ms` is the shop's offset from UTC, `id` comes from [`event_id`].
@@ -169,94 +174,6 @@ pub(super) fn token(prefix: u8, mut number: u64) -> [u8; 14] {
     text
 }
 
-/// Builds one flat JSON object. The texts it is given need no escaping, which the tests of the shop's words check.
-struct Json(Vec<u8>);
-
-impl Json {
-    fn new() -> Self {
-        // Most events have less than 350 bytes.
-        Self(Vec::with_capacity(384))
-    }
-
-    fn bytes(&mut self, bytes: &[u8]) {
-        self.0.extend_from_slice(bytes);
-    }
-
-    fn key(&mut self, key: &[u8]) {
-        self.bytes(if self.0.is_empty() { b"{\"" } else { b",\"" });
-        self.bytes(key);
-        self.bytes(b"\":");
-    }
-
-    fn text(&mut self, key: &[u8], value: &[u8]) {
-        self.key(key);
-        self.bytes(b"\"");
-        self.bytes(value);
-        self.bytes(b"\"");
-    }
-
-    fn integer(&mut self, mut value: u64) {
-        let mut digits = [0; 20];
-        let mut start = digits.len();
-        loop {
-            start -= 1;
-            digits[start] = b'0' + (value % 10) as u8;
-            value /= 10;
-            if value == 0 {
-                return self.bytes(&digits[start..]);
-            }
-        }
-    }
-
-    fn two_digits(&mut self, value: u32) {
-        self.bytes(&[b'0' + (value / 10 % 10) as u8, b'0' + (value % 10) as u8]);
-    }
-
-    fn money(&mut self, key: &[u8], cents: i64, quoted: bool) {
-        let cents = cents.unsigned_abs();
-        self.key(key);
-        self.bytes(if quoted { b"\"" } else { b"" });
-        self.integer(cents / 100);
-        self.bytes(b".");
-        self.two_digits((cents % 100) as u32);
-        self.bytes(if quoted { b"\"" } else { b"" });
-    }
-
-    fn time(&mut self, ms: i64) {
-        // Only a year beyond 262,000 is out of range.
-        let time = DateTime::from_timestamp_millis(ms).unwrap_or_default();
-        let year = time.year().unsigned_abs();
-        self.two_digits(year / 100);
-        self.two_digits(year % 100);
-        self.bytes(b"-");
-        self.two_digits(time.month());
-        self.bytes(b"-");
-        self.two_digits(time.day());
-        self.bytes(b"T");
-        self.two_digits(time.hour());
-        self.bytes(b":");
-        self.two_digits(time.minute());
-        self.bytes(b":");
-        self.two_digits(time.second());
-        let ms = time.timestamp_subsec_millis();
-        self.bytes(&[b'.', b'0' + (ms / 100 % 10) as u8]);
-        self.two_digits(ms % 100);
-    }
-
-    fn offset(&mut self, offset_ms: i64) {
-        let minutes = (offset_ms.unsigned_abs() / 60_000) as u32;
-        self.bytes(if offset_ms < 0 { b"-" } else { b"+" });
-        self.two_digits(minutes / 60);
-        self.bytes(b":");
-        self.two_digits(minutes % 60);
-    }
-
-    fn finish(mut self) -> Vec<u8> {
-        self.bytes(b"}");
-        self.0
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::super::departments::DEPARTMENTS;
@@ -279,17 +196,5 @@ mod tests {
         assert_eq!(&id(1_469_922_850_259, 1, 1)[..10], "01ARZ3NDEK");
         assert_ne!(id(0, 1, 1), id(0, 1, 2));
         assert_ne!(id(0, 1, 2), id(0, 2, 1));
-    }
-
-    #[test]
-    fn numbers_and_times() {
-        let mut json = Json::new();
-        json.money(b"a", 1_000_005, false);
-        json.money(b"b", 90, true);
-        json.key(b"c");
-        json.time(1_747_191_600_007);
-        json.offset(-10_800_000);
-        json.offset(20_700_000);
-        assert_eq!(json.0, b"{\"a\":10000.05,\"b\":\"0.90\",\"c\":2025-05-14T03:00:00.007-03:00+05:45");
     }
 }

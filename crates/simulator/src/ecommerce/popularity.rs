@@ -25,6 +25,11 @@ pub(super) struct Offer {
     pub(super) percent: i64,
 }
 
+/// How popular the product of this rank is: Zipf's law with exponent 1. The constant keeps the first few from dwarfing all others.
+pub(super) fn weight(rank: u32) -> u64 {
+    (1 << 40) / (10 * u64::from(rank) + 27)
+}
+
 #[derive(Debug)]
 pub(super) struct Market {
     shelves: Vec<Shelf>,
@@ -47,10 +52,8 @@ impl Market {
         for rank in 0..products {
             let product = scatter(rank, products);
             let shelf = &mut shelves[Item::new(product).department_index()];
-            // Zipf's law with exponent 1; the constant keeps the first few from dwarfing all others.
-            let weight = (1 << 40) / (10 * u64::from(rank) + 27);
             shelf.products.push(product);
-            shelf.sums.push(shelf.sums.last().unwrap_or(&0) + weight);
+            shelf.sums.push(shelf.sums.last().unwrap_or(&0) + weight(rank));
         }
         let sums = running_sums(shelves.iter().map(|shelf| shelf.sums.last().copied().unwrap_or(0)));
         let mut market = Self { shelves, sums, offer: Offer { product: 0, percent: 0 }, offer_slot: i64::MIN };

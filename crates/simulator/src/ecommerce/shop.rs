@@ -108,7 +108,7 @@ pub fn write_reference_csv(dir: &Path, config: &SimulatorConfig) -> io::Result<(
 }
 
 /// Quoted as RFC 4180 has it: some names hold inches and commas.
-fn csv_text(text: &str) -> String {
+pub(super) fn csv_text(text: &str) -> String {
     if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 

@@ -113,11 +113,11 @@ impl Cart {
         self.lines().count() == CART_LINES
     }
 
-    fn holds(&self, product: u32) -> bool {
+    pub(super) fn holds(&self, product: u32) -> bool {
         self.lines().any(|line| line.product == product)
     }
 
-    fn add(&mut self, line: Line) {
+    pub(super) fn add(&mut self, line: Line) {
         if let Some(place) = self.lines.iter_mut().find(|place| place.is_none()) {
             *place = Some(line);
         }
@@ -192,7 +192,7 @@ impl Shopper {
         match self.viewed {
             _ if random.per_mille(80) => Some(self.search(random)),
             Some(product) if !self.cart.holds(product) && random.per_mille(self.add_per_mille()) => {
-                let line = Line { product, quantity: self.quantity(random, product) };
+                let line = Line { product, quantity: quantity(random, product) };
                 self.cart.add(line);
                 Some(Action::Add(line))
             }
@@ -202,19 +202,6 @@ impl Shopper {
 
     fn add_per_mille(&self) -> u64 {
         if self.keen { 390 } else { 130 }
-    }
-
-    fn quantity(&self, random: &mut Random, product: u32) -> u32 {
-        if Item::new(product).price_cents() >= DEAR_CENTS {
-            return 1;
-        }
-        match random.below(100) {
-            0..80 => 1,
-            80..93 => 2,
-            93..97 => 3,
-            97..99 => 4,
-            _ => 6,
-        }
     }
 
     fn search(&mut self, random: &mut Random) -> Action {
@@ -235,5 +222,19 @@ impl Shopper {
         self.stage = Stage::Browsing;
         self.viewed = Some(product);
         Action::View { product }
+    }
+}
+
+/// How many pieces of a product somebody takes.
+pub(super) fn quantity(random: &mut Random, product: u32) -> u32 {
+    if Item::new(product).price_cents() >= DEAR_CENTS {
+        return 1;
+    }
+    match random.below(100) {
+        0..80 => 1,
+        80..93 => 2,
+        93..97 => 3,
+        97..99 => 4,
+        _ => 6,
     }
 }
