@@ -15,6 +15,7 @@ mod reconciliacao;
 mod refusals;
 mod sessions;
 mod shutdown;
+mod stock;
 mod stored;
 mod tables;
 mod world;
