@@ -16,7 +16,7 @@ use vitral_catalog::{Catalog, Period};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_process::output::answer;
 use vitral_process::output::terminal::table;
-use vitral_store::warehouse::Days;
+use vitral_store::warehouse::{Days, Warehouse};
 use vitral_store::{Location, Quarantine};
 
 use self::day::Day;
@@ -155,7 +155,7 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
     }
     // A job over nothing is done at once, and makes the folder: somebody who has mistyped it would never know.
     let is_missing = config.store.url.is_none() && !common.data_dir.is_dir();
-    let warehouse = vitral_connect_postgres::open(&config.warehouse()?, &config.store.options, &store).await?;
+    let warehouse = warehouse(config, &store).await?;
     let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref(), allow_open: flags.allow_open };
     let wanted = days.map_or(Wanted::Changed, |(from, to)| Wanted::Days(from, to));
     let done = loop {
@@ -182,6 +182,11 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         ));
     }
     Ok(())
+}
+
+/// What has the tables of jobs: Delta tables, or the database that the configuration names.
+pub async fn warehouse(config: &Config, store: &Location) -> anyhow::Result<Box<dyn Warehouse>> {
+    Ok(vitral_connect_postgres::open(&config.warehouse()?, &config.store.options, store).await?)
 }
 
 async fn quarantine(store: &Location) -> anyhow::Result<()> {

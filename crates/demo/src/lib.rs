@@ -1,10 +1,12 @@
-//! What `vitral demo` has besides a stream: a broker and a simulator in the process, and what it says of messages that do not count.
+//! What `vitral demo` has besides a stream: a broker and a simulator in the process, what was sold before, and what it says of messages
+//! that do not count.
 
 #![warn(missing_docs)]
 
 mod archived;
 mod broker;
 pub mod env_file;
+pub mod history;
 mod notices;
 pub mod simulation;
 mod status;

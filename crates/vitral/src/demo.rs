@@ -7,21 +7,27 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
+use vitral_catalog::Catalog;
 use vitral_commands::args::Common;
-use vitral_commands::check;
+use vitral_commands::{batch, check, lookups};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect_kafka::KafkaConnector;
+use vitral_demo::history::{self, Importing, Past};
 use vitral_demo::{Archived, DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
 use vitral_process::make_private_dir;
 use vitral_process::output::answer;
 use vitral_process::runtimes;
-use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
+use vitral_store::{DataDirLock, Location};
 use vitral_stream::{AcceptedLogs, Skip};
 
 use crate::server::Server;
 use crate::shutdown;
 use crate::stream::check_topics;
+
+const HISTORY_DAYS: u32 = 90;
+/// Ten years.
+const HISTORY_DAYS_MAX: i64 = 3_653;
 
 #[derive(Debug, Args)]
 pub struct Flags {
@@ -34,6 +40,10 @@ pub struct Flags {
     /// Simulated events a second; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
+    /// Days of simulated sales before the first start, imported in the background into a new data directory; 0 for none [default: 90, and 0
+    /// without simulated events]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=HISTORY_DAYS_MAX))]
+    history: Option<u32>,
     /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
     #[arg(long, value_name = "TOPIC/PARTITION:FROM-TO")]
     skip: Vec<Skip>,
@@ -67,6 +77,11 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
         stream.skips = flags.skip;
         stream.accepted_logs = AcceptedLogs::All;
         let store = stream.store.clone();
+        let days = flags.history.or((flags.rate > 0.0).then_some(HISTORY_DAYS));
+        let past = match (&simulated, days) {
+            (Some(simulated), Some(days)) => Past::plan(days, simulated, &catalog, &store, &data_dir).await?,
+            _ => None,
+        };
         let holder = Holder::of_data_dir(&data_dir)?;
         let lease = tokio::select! {
             lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,
@@ -83,9 +98,10 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
                 return Ok(());
             }
         };
+        let demo = Demo { config: &config, catalog: Arc::clone(&catalog), store: store.clone(), data_dir: &data_dir };
         let notices = Notices::new(catalog, store, data_dir.clone(), server.view.clone(), server.notices.clone());
         let outcome = tokio::select! {
-            outcome = until_a_part_fails(&broker, &mut server, &data_dir, simulated, notices) => outcome,
+            outcome = until_a_part_fails(&demo, &broker, &mut server, simulated, past, notices) => outcome,
             () = stop.cancelled() => Ok(()),
             lost = lease.lost() => Err(lost.into()),
         };
@@ -98,19 +114,56 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     })
 }
 
+/// What all of a demo's parts are of.
+struct Demo<'a> {
+    config: &'a Config,
+    catalog: Arc<Catalog>,
+    store: Location,
+    data_dir: &'a Path,
+}
+
+impl Demo<'_> {
+    async fn import(&self, past: Past) -> anyhow::Result<Importing> {
+        let Self { config, catalog, store, data_dir } = self;
+        let reference_dir = data_dir.join(REFERENCE_DIR);
+        let world = history::World {
+            catalog: Arc::clone(catalog),
+            settings: config.settings()?,
+            lookups: lookups::open(config, catalog, &reference_dir)?,
+            store: store.clone(),
+            data_dir: data_dir.to_path_buf(),
+            reference_dir,
+            warehouse: match batch::warehouse(config, store).await {
+                Ok(warehouse) => Some(warehouse),
+                Err(error) => {
+                    tracing::warn!(
+                        error = format!("{error:#}"),
+                        "the warehouse cannot be reached; `vitral batch run` fills it"
+                    );
+                    None
+                }
+            },
+        };
+        Importing::start(past, world)
+    }
+}
+
 async fn until_a_part_fails(
+    demo: &Demo<'_>,
     broker: &DemoBroker,
     server: &mut Server,
-    data_dir: &Path,
     simulated: Option<simulation::Plan>,
+    past: Option<Past>,
     mut notices: Notices,
 ) -> anyhow::Result<()> {
+    let data_dir = demo.data_dir;
     let mut view = server.view.clone();
     tokio::select! {
         ready = view.wait_for(|view| view.ready && view.topics_waiting.is_empty()) => { ready.context("the stream ended")?; }
         error = server.failed() => return Err(error),
     }
-    let _simulation = simulated.map(|plan| Simulation::start(broker.simulator(), plan)).transpose()?;
+    let simulated = simulated.map(|plan| Simulation::start(&broker.simulator(), plan, &demo.catalog));
+    let _simulation = simulated.transpose()?;
     env_file::write(data_dir, broker.address, server.api_address)?;
     answer(&format!(
         "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",
@@ -118,6 +171,10 @@ async fn until_a_part_fails(
         data_dir.display(),
         api = server.api_address
     ));
+    let _importing = match past {
+        Some(past) => Some(demo.import(past).await?),
+        None => None,
+    };
     let mut status = Status::new(server.view.clone());
     tokio::select! {
         () = status.show() => Ok(()),
