@@ -77,6 +77,7 @@ page:
 # The README's commands, from an empty folder.
 readme:
     scripts/verify/readme "$(realpath {{target}})/debug/vitral"
+    scripts/verify/recipes "$(realpath {{target}})/debug/vitral"
 
 # Jobs and reconciliation on a cluster of this machine.
 cluster:

@@ -90,7 +90,9 @@ export async function expectations(api) {
 }
 
 const label = (row) => row.nome ?? row.id_produto ?? '(sem produto)';
-const start = (row) => Date.parse(row.janela_inicio);
+/** Rows of tables without windows are all of now. */
+const start = (row) => (row.janela_inicio === undefined ? 0 : Date.parse(row.janela_inicio));
+const isTime = (value) => typeof value === 'string' && /^\d{4}-\d\d-\d\dT/.test(value);
 const end = (row) => Date.parse(row.janela_fim);
 const cents = (value) => Math.round(value * 100);
 
@@ -122,14 +124,17 @@ function funnel(rows) {
 function table({ nome, janela, colunas }, all, currency) {
   const columns = colunas.map((column) => column.nome ?? column).filter((column) => !WINDOW_COLUMNS.includes(column));
   const rows = all.slice(0, HISTORY_ROWS).sort((a, b) => start(a) - start(b));
-  const isKeyed = !janela.startsWith('sessão') && columns.some((column) => column !== 'moeda' && rows.some((row) => typeof row[column] === 'string'));
+  const hasWindows = colunas.some((column) => column.nome === 'janela_inicio');
+  const isKeyed = !janela.startsWith('sessão') && columns.some((column) => column !== 'moeda' && rows.some((row) => typeof row[column] === 'string' && !isTime(row[column])));
   const newest = Math.max(...rows.map(start));
   const wanted = isKeyed ? rows.filter((row) => start(row) === newest).slice(0, TABLE_ROWS) : rows.slice(-TABLE_ROWS).reverse();
-  const first = isKeyed ? 1 : 2;
+  const first = isKeyed || !hasWindows ? 1 : 2;
+  // Times are written as seen from now, which goes on.
+  const places = columns.map((column, index) => ({ column, place: index + first })).filter(({ column }) => !rows.some((row) => isTime(row[column])));
   return {
     name: nome,
-    columns: columns.map((_, index) => index + first),
-    figures: wanted.map((row) => columns.map((column) => cell(column, row, currency))),
+    columns: places.map(({ place }) => place),
+    figures: wanted.map((row) => places.map(({ column }) => cell(column, row, currency))),
   };
 }
 
