@@ -1,6 +1,9 @@
 -- Products that are out of stock or soon will be: a level of zero or less over all places, or fewer days of cover than
--- `domain.cover_days`. Days of cover are level / (units sold in seven days / 7), rounded half up to a tenth, and null without sales.
-CREATE VIEW ruptura_estoque AS
+-- `domain.cover_days`. Days of cover are level / (units sold in seven days / 7), rounded half up to a tenth, and null without sales. It is
+-- an alert too: people are notified of what stays so for two minutes, again every four hours, and when it is over.
+CREATE VIEW ruptura_estoque WITH (
+    alert = 'id_produto', severity = 'warning', after = '2 minutes', repeat = '4 hours'
+) AS
 SELECT id_produto, nome, nivel_estoque, velocidade_dia, dias_cobertura, ultima_atualizacao
 FROM (
     SELECT

@@ -121,13 +121,13 @@ async fn what_runs_out_is_reported_with_its_days_of_cover() {
     let world = world(shop(&levels, &sales, NOW));
     let expected = concat!(
         r#"[{"id_produto":"p2","nome":"Bule","nivel_estoque":-5,"velocidade_dia":1.00,"dias_cobertura":-5.0,"#,
-        r#""estado":"disparado","desde":"2025-05-14T22:00:00Z"},"#,
+        r#""estado":"pendente","desde":"2025-05-14T22:00:00Z"},"#,
         r#"{"id_produto":"p1","nome":"Caneca","nivel_estoque":4,"velocidade_dia":2.00,"dias_cobertura":2.0,"#,
-        r#""estado":"disparado","desde":"2025-05-14T22:00:00Z"},"#,
+        r#""estado":"pendente","desde":"2025-05-14T22:00:00Z"},"#,
         r#"{"id_produto":"p6","nome":null,"nivel_estoque":2949,"velocidade_dia":1000.00,"dias_cobertura":2.9,"#,
-        r#""estado":"disparado","desde":"2025-05-14T22:00:00Z"},"#,
+        r#""estado":"pendente","desde":"2025-05-14T22:00:00Z"},"#,
         r#"{"id_produto":"p3","nome":null,"nivel_estoque":0,"velocidade_dia":0.00,"dias_cobertura":null,"#,
-        r#""estado":"disparado","desde":"2025-05-14T22:00:00Z"}]"#
+        r#""estado":"pendente","desde":"2025-05-14T22:00:00Z"}]"#
     );
     assert_eq!(world.body(PATH).await, expected);
     let one = world.json(&format!("{PATH}?id_produto=p1")).await;
