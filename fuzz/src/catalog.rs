@@ -37,7 +37,7 @@ pub fn check(data: &[u8]) {
     };
     drop(catalog.warnings());
     let served = served_errors(&catalog, &settings).expect("errors have places, and planning does not fail");
-    let planned = wait(planning::errors(&catalog, settings.time_zone)).expect("the same of jobs, checks and profiles");
+    let planned = wait(planning::errors(&catalog, &settings)).expect("the same of jobs, checks and profiles");
     served.iter().chain(&planned).for_each(|error| is_helpful(error, lines));
     if served.is_empty() {
         definitions_are_read_again(&catalog, &settings);

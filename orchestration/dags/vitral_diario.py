@@ -9,8 +9,22 @@ with DAG("vitral_diario", doc_md=__doc__, **settings("30 2 * * *")):
     clean = vitral("limpeza", f"batch run limpeza --date {DAY} --wait")
     tables = [
         vitral(job, f"batch run {job} --date {DAY} --wait")
-        for job in ["vendas_por_regiao", "vendas_por_categoria", "receita_mensal", "mais_vendidos"]
+        for job in [
+            "vendas_por_regiao",
+            "vendas_por_categoria",
+            "receita_mensal",
+            "mais_vendidos",
+            "receita_por_segmento",
+            "reembolsos_por_dia",
+            "conversao",
+        ]
+    ]
+    # Of the whole history, whatever the day.
+    whole = [
+        vitral(job, f"batch run {job}")
+        for job in ["novos_e_recorrentes", "rfm", "coortes", "usuarios_ativos_por_dia", "giro_estoque"]
     ]
     # What a check finds does not go away by trying again.
     checks = vitral("verificacoes", f"batch run verificacoes --date {DAY}", retries=0)
     clean >> tables >> checks
+    clean >> whole

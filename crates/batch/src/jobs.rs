@@ -7,6 +7,7 @@ mod changes;
 mod days;
 mod runs;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -15,16 +16,16 @@ use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{cast, ident};
-use vitral_catalog::{Catalog, JobTable};
+use vitral_catalog::{Catalog, JobTable, Period};
 use vitral_schemas::event_time::Watermark;
-use vitral_schemas::time::{civil_day, day_start_ms};
+use vitral_schemas::time::{MICROS_PER_MS, civil_day, day_start_ms};
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 use vitral_store::{Location, Quarantine};
 
 use self::days::{Parts, are_many, around, at_once, next_day, together, whole};
 use self::runs::Run;
 use crate::error::BatchError;
-use crate::tables::{Span, Tables, unplanned};
+use crate::tables::{KeptRows, Published, Span, Tables, unplanned};
 
 /// Which days a job is for.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -56,6 +57,8 @@ pub struct Done {
     pub table: String,
     /// The days that were computed; none if nothing had changed.
     pub days: Option<Days>,
+    /// Whether the table is computed as a whole, so that the days are those of a calendar.
+    pub is_whole: bool,
     /// Rows that the query gave.
     pub read: u64,
     /// Rows that the table took.
@@ -68,49 +71,88 @@ pub struct Done {
     pub left: usize,
     /// Of many days that were named, those of which no row is stored, neither from messages nor from files.
     pub empty: Vec<Days>,
+    /// Of a table that is computed as a whole, the last day with events that have expired.
+    pub since: Option<NaiveDate>,
+}
+
+impl Done {
+    fn of(table: &JobTable) -> Self {
+        Self {
+            table: table.table.clone(),
+            days: None,
+            is_whole: table.per == Period::All,
+            read: 0,
+            written: 0,
+            refused: 0,
+            set_aside: 0,
+            left: 0,
+            empty: Vec::new(),
+            since: None,
+        }
+    }
 }
 
 impl Jobs<'_> {
-    /// Runs the job of this name over one moment of everything that is stored.
+    /// Runs the job of this name over one moment of everything that is stored. A table that fails keeps none of the others from being
+    /// computed; its error is returned in the end, the first of several.
     pub async fn run(&self, job: &str, wanted: Wanted, tables: &Tables<'_>) -> Result<Vec<Done>, BatchError> {
         let of_job: Vec<&JobTable> = self.catalog.job_tables.iter().filter(|table| table.job == job).collect();
         if of_job.is_empty() {
-            let mut known: Vec<&str> = self.catalog.job_tables.iter().map(|table| table.job.as_str()).collect();
-            known.dedup();
+            let known = self.catalog.jobs();
             return Err(BatchError::NoJob { job: job.to_owned(), known: known.join(", ") });
         }
-        let mut done = Vec::new();
+        let (mut done, mut failed) = (Vec::new(), None);
         for table in of_job {
-            done.push(self.table(table, wanted, tables).await?);
+            match self.table(table, wanted, tables).await {
+                Ok(table) => done.push(table),
+                Err(error) => {
+                    if let Some(earlier) = &failed {
+                        tracing::error!(job, table = table.table, error = %error, %earlier, "another table failed too");
+                    } else {
+                        failed = Some(error);
+                    }
+                }
+            }
         }
-        Ok(done)
+        match failed {
+            Some(error) => {
+                for Done { table, written, .. } in &done {
+                    tracing::info!(job, table, written, "computed all the same");
+                }
+                Err(error)
+            }
+            None => Ok(done),
+        }
     }
 
     async fn table(&self, table: &JobTable, wanted: Wanted, tables: &Tables<'_>) -> Result<Done, BatchError> {
         let began = Utc::now();
-        let moment = changes::moment(tables).await?;
+        let kept = tables.kept_by(&table.query, &table.position).await?;
+        let moment = changes::moment(tables, &kept).await?;
+        let is_whole = table.per == Period::All;
         if let Wanted::Days(_, last) = wanted
-            && !self.allow_open
+            && !(self.allow_open || is_whole)
         {
             self.refuse_open(table, last, tables).await?;
+            self.refuse_unpublished(table, last, &kept)?;
         }
         let target = target(table, tables).await?;
         let target_id = self.warehouse.prepare(&target).await?;
-        let mut left = 0;
+        let mut done = Done::of(table);
         let parts = match wanted {
             Wanted::Days(first, last) => {
                 let days = whole(table.per, Days { from: first, to: next_day(last) });
                 self.refuse_gone(table, days, tables)?;
-                self.parts(table, days, tables).await?
+                self.parts(table, days, tables, &kept).await?
             }
             Wanted::Changed => {
                 let before = runs::last_moment(self.store, &target_id).await?;
-                let days = changes::days_since(tables, before.as_ref(), self.zone).await?;
+                let days = changes::days_since(table, (tables, &kept), before.as_ref(), self.zone).await?;
                 let (days, expired): (Vec<_>, Vec<_>) = days.into_iter().partition(|day| {
                     let period = Days { from: table.per.first(*day), to: table.per.next(*day) };
-                    tables.expired_within(&table.query, &table.position, self.span(period)).is_none()
+                    is_whole || tables.expired_within(&table.query, &table.position, self.span(period)).is_none()
                 });
-                left = expired.len();
+                done.left = expired.len();
                 let days = together(table.per, days);
                 Parts {
                     filled: days.into_iter().flat_map(|days| at_once(table.per, days)).collect(),
@@ -118,34 +160,10 @@ impl Jobs<'_> {
                 }
             }
         };
-        let mut done = Done {
-            table: table.table.clone(),
-            days: None,
-            read: 0,
-            written: 0,
-            refused: 0,
-            set_aside: 0,
-            left,
-            empty: parts.empty.clone(),
-        };
+        done.empty.clone_from(&parts.empty);
         // Days of which nothing is stored are computed too: what the table has of them goes.
         for days in parts.filled.into_iter().chain(parts.empty) {
-            let started = Instant::now();
-            let counts = changes::counts(tables, self.span(days)).await?;
-            let counted = started.elapsed();
-            let rows = self.rows(table, days, &target, tables).await?;
-            let planned = started.elapsed();
-            let replaced = self.warehouse.replace(&target, days, rows).await?;
-            Quarantine::of(self.store).replace(&table.table, days, &replaced.set_aside).await?;
-            done.written += replaced.written;
-            done.set_aside += replaced.set_aside.count;
-            tracing::debug!(table = table.table, ?days, ?counted, ?planned, replaced = ?started.elapsed(), "computed");
-            done.read += counts.counted;
-            done.refused += counts.refused;
-            done.days = Some(match done.days {
-                None => days,
-                Some(before) => Days { from: before.from.min(days.from), to: before.to.max(days.to) },
-            });
+            self.compute(table, days, (&target, tables), &mut done).await?;
         }
         let run = Run {
             job: table.job.clone(),
@@ -160,18 +178,62 @@ impl Jobs<'_> {
         Ok(done)
     }
 
+    /// Puts the rows of these days into the warehouse.
+    async fn compute(
+        &self,
+        table: &JobTable,
+        days: Days,
+        (target, tables): (&WarehouseTable, &Tables<'_>),
+        done: &mut Done,
+    ) -> Result<(), BatchError> {
+        let started = Instant::now();
+        // Of final windows and tables nobody asks how many events they are of.
+        let reads_events = tables.read_by(&table.query, &table.position).next().is_some();
+        let counts =
+            if reads_events { changes::counts(tables, self.span(days)).await? } else { changes::Counts::default() };
+        let counted = started.elapsed();
+        let rows = self.rows(table, days, target, tables).await?;
+        let planned = started.elapsed();
+        let replaced = self.warehouse.replace(target, days, rows).await?;
+        Quarantine::of(self.store).replace(&table.table, days, &replaced.set_aside).await?;
+        done.written += replaced.written;
+        done.set_aside += replaced.set_aside.count;
+        tracing::debug!(table = table.table, ?days, ?counted, ?planned, replaced = ?started.elapsed(), "computed");
+        done.read += if reads_events { counts.counted } else { replaced.written };
+        done.refused += counts.refused;
+        if done.is_whole {
+            let expired = tables.expired_within(&table.query, &table.position, self.span(days));
+            done.since = expired.and_then(|(_, last)| civil_day(self.zone, last));
+        }
+        done.days = Some(match done.days {
+            None => days,
+            Some(before) => Days { from: before.from.min(days.from), to: before.to.max(days.to) },
+        });
+        Ok(())
+    }
+
     /// How the days are computed: of many, those far from any row that is stored at once.
-    async fn parts(&self, table: &JobTable, days: Days, tables: &Tables<'_>) -> Result<Parts, BatchError> {
+    async fn parts(
+        &self,
+        table: &JobTable,
+        days: Days,
+        tables: &Tables<'_>,
+        kept: &BTreeMap<String, KeptRows>,
+    ) -> Result<Parts, BatchError> {
+        let reads_nothing = kept.is_empty() && tables.read_by(&table.query, &table.position).next().is_none();
         // What reads no topic has rows for days that no event is of.
-        if !are_many(days) || tables.read_by(&table.query, &table.position).next().is_none() {
+        if !are_many(days) || table.per == Period::All || reads_nothing {
             return Ok(Parts { filled: at_once(table.per, days), empty: Vec::new() });
         }
-        let with_rows = changes::days_with_rows(table, tables, self.span(days), self.zone).await?;
+        let with_rows = changes::days_with_rows(table, (tables, kept), self.span(days), self.zone).await?;
         Ok(around(table.per, days, &with_rows))
     }
 
     /// What a table has of days of which rows were deleted is all that is left of them.
     fn refuse_gone(&self, table: &JobTable, days: Days, tables: &Tables<'_>) -> Result<(), BatchError> {
+        if table.per == Period::All {
+            return Ok(());
+        }
         let Some((first, last)) = tables.expired_within(&table.query, &table.position, self.span(days)) else {
             return Ok(());
         };
@@ -195,6 +257,32 @@ impl Jobs<'_> {
                     table: table.table.clone(),
                     day: last,
                     topic: topic.name.clone(),
+                    closes: self.local(closes_ms),
+                    watermark: self.local(reached_ms),
+                });
+            }
+        }
+        Ok(())
+    }
+
+    /// The same for metrics: the last window that begins on the day must be final.
+    fn refuse_unpublished(
+        &self,
+        table: &JobTable,
+        last: NaiveDate,
+        kept: &BTreeMap<String, KeptRows>,
+    ) -> Result<(), BatchError> {
+        let end_ms = day_start_ms(self.zone, next_day(last));
+        for (name, rows) in kept {
+            let Some(Published { windows, lateness_ms, .. }) = rows.published(self.zone) else { continue };
+            let pane_ms = windows.pane_start_ms((end_ms - 1) * MICROS_PER_MS);
+            let closes_ms = windows.last_end_ms(pane_ms).max(end_ms) + lateness_ms;
+            let reached_ms = rows.through_ms().unwrap_or_else(|| Utc::now().timestamp_millis());
+            if reached_ms < closes_ms {
+                return Err(BatchError::OpenDay {
+                    table: table.table.clone(),
+                    day: last,
+                    topic: name.clone(),
                     closes: self.local(closes_ms),
                     watermark: self.local(reached_ms),
                 });

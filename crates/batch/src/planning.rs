@@ -1,8 +1,7 @@
 //! Whether the catalog's jobs, checks and profiles can be planned, before any of them is run.
 
 use chrono::NaiveDate;
-use chrono_tz::Tz;
-use vitral_catalog::{Catalog, Diagnostic, Diagnostics};
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics, DomainSettings};
 use vitral_store::warehouse::Days;
 
 use crate::error::BatchError;
@@ -11,8 +10,8 @@ use crate::tables::Tables;
 use crate::{checks, jobs};
 
 /// What is wrong with them, all at once.
-pub async fn errors(catalog: &Catalog, zone: Tz) -> Result<Vec<Diagnostic>, BatchError> {
-    let tables = Tables::empty(catalog)?;
+pub async fn errors(catalog: &Catalog, settings: &DomainSettings) -> Result<Vec<Diagnostic>, BatchError> {
+    let (tables, zone) = (Tables::empty(catalog, settings)?, settings.time_zone);
     let day = NaiveDate::default();
     let mut outcomes = Vec::new();
     for table in &catalog.job_tables {

@@ -1,4 +1,7 @@
-//! What batch SQL can name: topics, what was imported into them, reference tables, and the catalog's views.
+//! What batch SQL can name: topics, what was imported into them, metrics, tables that are kept up to date, reference tables, and the
+//! catalog's views.
+
+mod kept;
 
 mod presence;
 
@@ -18,7 +21,9 @@ use datafusion::prelude::{DataFrame, SessionContext};
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::names::{self, ORIGIN_COLUMN, statement};
-use vitral_catalog::{Catalog, Diagnostics, Meaning, Name, Names, Needs, Position, Scope, planning_errors, reference};
+use vitral_catalog::{
+    Catalog, Diagnostics, DomainSettings, Meaning, Name, Names, Needs, Position, Scope, planning_errors, reference,
+};
 use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates, committed_watermark};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -27,6 +32,8 @@ use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::Spans;
 use vitral_store::{Archive, ArchiveReader, History, Layout, Location};
 
+use self::kept::Kept;
+pub(crate) use self::kept::{Changed, KeptRows, Progress, Published};
 pub(crate) use self::presence::NoRows;
 use crate::engine::Engine;
 use crate::error::BatchError;
@@ -49,6 +56,7 @@ pub struct Tables<'a> {
     references: Vec<(String, Arc<dyn TableProvider>)>,
     /// Reference tables without a row, and why they have none.
     unfilled: BTreeMap<String, String>,
+    kept: Kept<'a>,
 }
 
 /// What is stored of a topic; none if nothing is.
@@ -74,6 +82,7 @@ impl<'a> Tables<'a> {
     /// Takes the moment, to be computed with by `engine`.
     pub async fn open(
         catalog: &'a Catalog,
+        settings: &'a DomainSettings,
         store: &Location,
         reference_dir: &Path,
         engine: Engine,
@@ -109,11 +118,12 @@ impl<'a> Tables<'a> {
             }
             references.push((declared.name.clone(), engine.table(rows).map_err(&failed)?));
         }
-        Ok(Self { names: names(catalog)?, engine, topics, references, unfilled })
+        let kept = Kept::new(catalog, settings, Some(store.clone()));
+        Ok(Self { names: names(catalog)?, engine, topics, references, unfilled, kept })
     }
 
     /// Tables without a row, for planning alone.
-    pub fn empty(catalog: &'a Catalog) -> Result<Self, BatchError> {
+    pub fn empty(catalog: &'a Catalog, settings: &'a DomainSettings) -> Result<Self, BatchError> {
         let topics = catalog.topics.iter().map(|topic| (topic, Stored::default())).collect();
         let references = catalog.references.iter().map(|declared| {
             let table = MemTable::try_new(reference::schema(declared), vec![Vec::new()]);
@@ -121,7 +131,14 @@ impl<'a> Tables<'a> {
             Ok((declared.name.clone(), Arc::new(table) as _))
         });
         let references = references.collect::<Result<_, BatchError>>()?;
-        Ok(Self { names: names(catalog)?, engine: Engine::Local, topics, references, unfilled: BTreeMap::new() })
+        Ok(Self {
+            names: names(catalog)?,
+            engine: Engine::Local,
+            topics,
+            references,
+            unfilled: BTreeMap::new(),
+            kept: Kept::new(catalog, settings, None),
+        })
     }
 
     pub(crate) fn engine(&self) -> &Engine {
@@ -141,10 +158,25 @@ impl<'a> Tables<'a> {
         expired.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }
 
-    /// The topics that a query reads, by itself and by its views.
+    /// The topics whose rows a query reads, by itself and by its views.
     pub(crate) fn read_by(&self, query: &Query, position: &Position) -> impl Iterator<Item = (&'a Topic, &Stored)> {
         let named = self.named_by(query, position);
         self.topics().filter(move |(topic, _)| named.contains(&topic.name))
+    }
+
+    /// The metrics and tables that are kept up to date which a query reads, by itself and by its views.
+    pub(crate) async fn kept_by(
+        &self,
+        query: &Query,
+        position: &Position,
+    ) -> Result<BTreeMap<String, KeptRows>, BatchError> {
+        let mut found = BTreeMap::new();
+        for name in self.named_by(query, position) {
+            if let Some(rows) = self.kept.rows(&name).await? {
+                found.insert(name, rows);
+            }
+        }
+        Ok(found)
     }
 
     /// Why a reference table that a query reads has no rows; none if all have some.
@@ -169,7 +201,8 @@ impl<'a> Tables<'a> {
         read.map(|(topic, stored)| (topic.name.clone(), stored.watermark)).collect()
     }
 
-    /// Plans a query of the catalog over the counted events of `span` alone, with what it reads and nothing else.
+    /// Plans a query of the catalog over the counted events of `span` alone, and the windows that begin in it, with what it reads and nothing
+    /// else.
     pub async fn plan(&self, query: &Query, position: &Position, span: Option<Span>) -> Result<DataFrame, BatchError> {
         let failed = |source| unplanned(position, &source);
         let needs = self.names.needs(query, position, Scope::History);
@@ -193,6 +226,17 @@ impl<'a> Tables<'a> {
                 Some(Meaning::Topic) => {
                     let Some((topic, stored)) = self.topics().find(|(topic, _)| topic.name == *name) else { continue };
                     Arc::new(ViewTable::new(counted(topic, stored, span).map_err(failed)?, None))
+                }
+                Some(Meaning::Metric { .. }) => {
+                    let Some(kept) = self.kept.rows(name).await? else { continue };
+                    match span {
+                        Some(span) => kept::within(&kept.rows, span).map_err(failed)?,
+                        None => kept.rows,
+                    }
+                }
+                Some(Meaning::Keyed { .. }) => {
+                    let Some(kept) = self.kept.rows(name).await? else { continue };
+                    kept.rows
                 }
                 _ => {
                     let Some((_, table)) = self.references.iter().find(|(known, _)| known == name) else { continue };
@@ -296,6 +340,6 @@ pub(crate) fn instant(ms: i64) -> Expr {
 
 /// The errors of planning a statement, with their places.
 pub(crate) fn unplanned(position: &Position, source: &DataFusionError) -> BatchError {
-    let remedy = "correct the query; it can name topics, reference tables and views that read no live metric";
+    let remedy = "correct the query; it can name topics, metrics, tables that are kept up to date, reference tables, and views of these";
     BatchError::Unplanned(Diagnostics(planning_errors(source, position, remedy)))
 }

@@ -1,7 +1,8 @@
 //! Batch work as SQL: tables of the warehouse, and checks of quality.
 //!
 //! `CREATE TABLE name WITH (connector = 'warehouse', per = 'day', date = 'data', key = 'data, regiao') AS SELECT ...` is a table that is
-//! recomputed for whole days or months of the domain's zone. Its query sees the rows of those days alone.
+//! recomputed for whole days or months of the domain's zone. Its query sees the rows of those days alone. With `per = 'all'` it is recomputed as a
+//! whole, of everything.
 //!
 //! `CREATE VIEW name WITH (check = 'what is wrong with each row', history = '28 days') AS SELECT ...` selects rows that offend. Its query
 //! sees the days that are checked and those of the history before; `$de` and `$ate` are the first of them, and the day after the last.
@@ -19,6 +20,8 @@ pub enum Period {
     Day,
     /// Each month as a whole.
     Month,
+    /// Everything there is.
+    All,
 }
 
 impl Period {
@@ -27,6 +30,7 @@ impl Period {
         match self {
             Self::Day => day,
             Self::Month => day.with_day(1).unwrap_or(day),
+            Self::All => NaiveDate::from_ymd_opt(1, 1, 1).unwrap_or(NaiveDate::MIN),
         }
     }
 
@@ -36,6 +40,7 @@ impl Period {
         let next = match self {
             Self::Day => first.checked_add_days(Days::new(1)),
             Self::Month => first.checked_add_months(Months::new(1)),
+            Self::All => NaiveDate::from_ymd_opt(10_000, 1, 1),
         };
         next.unwrap_or(NaiveDate::MAX)
     }
@@ -86,8 +91,9 @@ impl JobTable {
             None => Period::Day,
             Some((per, _)) if per == "day" => Period::Day,
             Some((per, _)) if per == "month" => Period::Month,
+            Some((per, _)) if per == "all" => Period::All,
             Some((per, at)) => {
-                return Err(at.error(format!("per = '{per}' is not known"), "use 'day' or 'month'".into()));
+                return Err(at.error(format!("per = '{per}' is not known"), "use 'day', 'month' or 'all'".into()));
             }
         };
         let (date, _) = options.take_text("date")?.ok_or_else(|| {

@@ -87,6 +87,8 @@ pub enum Merge {
     Distinct,
     /// The value of the newest row, whether it has one or not.
     Newest,
+    /// The rows since the newest one at which the sum begins again; they are summed up when the table is read.
+    Since,
 }
 
 impl KeyedView {
@@ -250,8 +252,7 @@ fn is_same(group: &Expr, expr: &Expr, name: &str, index: usize) -> bool {
 }
 
 fn aggregate(name: String, expr: &Expr, at: &Position) -> Result<KeyedColumn, Diagnostic> {
-    const KNOWN: &str =
-        "latest, earliest, count, count(DISTINCT ...), sum, min, max, bool_and, bool_or, bit_and, bit_or or bit_xor";
+    const KNOWN: &str = "latest, earliest, count, count(DISTINCT ...), sum, sum_since, min, max, bool_and, bool_or, bit_and, bit_or or bit_xor";
     let not_one = || {
         at.error(
             format!("{expr} is neither a column of GROUP BY nor one aggregate"),
@@ -278,6 +279,7 @@ fn aggregate(name: String, expr: &Expr, at: &Position) -> Result<KeyedColumn, Di
         ("count", false) => Merge::Counts,
         ("count", true) => Merge::Distinct,
         ("sum", false) => Merge::By("sum"),
+        ("sum_since", false) => Merge::Since,
         ("min", _) => Merge::By("min"),
         ("max", _) => Merge::By("max"),
         ("bool_and", _) => Merge::By("bool_and"),
@@ -299,7 +301,19 @@ fn aggregate(name: String, expr: &Expr, at: &Position) -> Result<KeyedColumn, Di
         let remedy = format!("write {function}(value): event time says which row is the newest");
         return Err(at.error(format!("{expr} does not have exactly one argument"), remedy));
     }
+    if merge == Merge::Since && arguments(call).len() != 2 {
+        let remedy =
+            "write sum_since(value, condition): the rows behind the newest one for which the condition is true";
+        return Err(at.error(format!("{expr} does not have exactly two arguments"), remedy.into()));
+    }
     Ok(KeyedColumn { name, merge, call: call.clone() })
+}
+
+fn arguments(call: &Function) -> &[FunctionArg] {
+    match &call.args {
+        FunctionArguments::List(list) => &list.args,
+        _ => &[],
+    }
 }
 
 /// The only argument of a call.

@@ -66,6 +66,7 @@ impl Catalog {
             catalog.put_over(above, domain.as_deref(), &mut errors);
         }
         catalog.check_references(&mut errors);
+        catalog.add_final_windows(settings, &mut errors);
         (catalog, errors)
     }
 

@@ -27,6 +27,7 @@ mod domain;
 mod domains;
 mod endpoint;
 mod expressions;
+mod final_windows;
 mod import;
 mod job;
 mod keyed;
@@ -57,6 +58,7 @@ pub use self::domain::{DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use self::domains::Domains;
 pub use self::domains::Replaced;
 pub use self::endpoint::{Endpoint, ParameterUses};
+pub use self::final_windows::LIVE_JOB;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
 pub use self::keyed::{
@@ -192,6 +194,17 @@ impl Catalog {
         }
         let target = self.views.iter().find(|view| view.name == name)?.import.clone()?;
         Some((self.topic(&target.topic)?, target))
+    }
+
+    /// The names of jobs, each once, in the order in which they are declared.
+    pub fn jobs(&self) -> Vec<&str> {
+        let mut jobs: Vec<&str> = Vec::new();
+        for table in &self.job_tables {
+            if !jobs.contains(&table.job.as_str()) {
+                jobs.push(&table.job);
+            }
+        }
+        jobs
     }
 
     /// The metrics that read a topic.

@@ -30,7 +30,7 @@ pub const ORIGIN_COLUMN: &str = "_origem";
 pub enum Scope {
     /// What the API serves.
     Served,
-    /// What jobs and checks are computed from: rows of topics, and nothing that is live.
+    /// What jobs and checks are computed from: what is committed, and of metrics their final windows.
     History,
     /// Everything that is stored.
     Stored,
@@ -312,10 +312,6 @@ fn refusal(meaning: &Meaning, scope: Scope) -> Option<&'static str> {
         (_, Meaning::Lookup) => Some("is a look-up table, whose rows are found by key alone"),
         (Scope::Served, Meaning::Engine(table)) if !table.is_served() => {
             Some("is a table of the engine that is not served")
-        }
-        (Scope::History, Meaning::Metric { .. }) => Some("is a live metric, which jobs and checks cannot read"),
-        (Scope::History, Meaning::Keyed { .. }) => {
-            Some("is a table that is kept up to date, which jobs and checks cannot read")
         }
         (Scope::History, Meaning::Engine(_)) => Some("is a table of the engine, which jobs and checks cannot read"),
         _ => None,

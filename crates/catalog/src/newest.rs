@@ -1,4 +1,4 @@
-//! `latest(x)` and `earliest(x)` in a statement over one topic: by its event time, as in a table that is kept up to date.
+//! `latest(x)`, `earliest(x)` and `sum_since(x, y)` in a statement over one topic: by its event time, as in a table that is kept up to date.
 
 use std::ops::ControlFlow;
 
@@ -11,8 +11,8 @@ use crate::syntax::ident_text;
 use crate::{Catalog, expressions};
 
 impl Catalog {
-    /// The query with the event time for what rows are ordered by, where `latest(x)` or `earliest(x)` of a topic's rows says nothing else; none
-    /// if it has neither.
+    /// The query with the event time for what rows are ordered by, where `latest(x)`, `earliest(x)` or `sum_since(x, y)` of a topic's rows says
+    /// nothing else; none if it has none of them.
     pub fn with_event_time(&self, query: &Query) -> Option<Query> {
         let mut is_called = false;
         expressions::look(query, &mut |expr| {
@@ -77,11 +77,12 @@ impl Catalog {
     }
 }
 
-/// Whether it is one of both, without what rows are ordered by.
+/// Whether it is one of them, without what rows are ordered by.
 fn is_unordered(call: &Function) -> bool {
+    const ARGUMENTS: [(&str, usize); 3] = [("latest", 1), ("earliest", 1), ("sum_since", 2)];
     let name = call.name.to_string();
-    let is_one = name.eq_ignore_ascii_case("latest") || name.eq_ignore_ascii_case("earliest");
-    is_one && matches!(&call.args, FunctionArguments::List(list) if list.args.len() == 1)
+    let arguments = ARGUMENTS.iter().find(|(known, _)| name.eq_ignore_ascii_case(known)).map(|(_, count)| *count);
+    matches!(&call.args, FunctionArguments::List(list) if Some(list.args.len()) == arguments)
 }
 
 #[cfg(test)]
@@ -102,6 +103,9 @@ mod tests {
         let inner = format!("WITH x AS ({topic}) SELECT * FROM x UNION ALL SELECT * FROM ({topic}) AS y");
         assert_eq!(changed(&inner).expect("changed").matches("(preco, \"timestamp\")").count(), 4);
         assert_eq!(changed("SELECT latest(preco, valor_total) AS a FROM eventos_clientes"), None);
+        let since = "SELECT sum_since(quantidade, tipo_evento = 'compra') AS a FROM eventos_clientes";
+        let expected = since.replace("'compra')", "'compra', \"timestamp\")");
+        assert_eq!(changed(since).as_deref(), Some(expected.as_str()));
         let other = "SELECT latest(nome) AS a FROM produtos";
         assert_eq!(changed(other).as_deref(), Some(other), "the engine says what is missing");
     }

@@ -117,10 +117,12 @@ fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
 
 fn list(catalog: &Catalog) {
     answer(&format!("{:<24} {:<24} {}", "job", "table", "computed by"));
-    for table in &catalog.job_tables {
+    let of_job = |job: &'_ str| catalog.job_tables.iter().filter(move |table| table.job == job).collect::<Vec<_>>();
+    for table in catalog.jobs().into_iter().flat_map(of_job) {
         let per = match table.per {
             Period::Day => "day",
             Period::Month => "month",
+            Period::All => "whole",
         };
         answer(&format!("{:<24} {:<24} {per}", table.job, table.table));
     }
@@ -141,9 +143,10 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
     if flags.job == RETENTION {
         return upkeep::retain(&config.retention.policy(), (catalog, &config.settings()?), &store, flags.yes).await;
     }
-    let zone = config.settings()?.time_zone;
+    let settings = config.settings()?;
+    let zone = settings.time_zone;
     let reference_dir = common.data_dir.join(REFERENCE_DIR);
-    let open = || Tables::open(catalog, &store, &reference_dir, engine.clone());
+    let open = || Tables::open(catalog, &settings, &store, &reference_dir, engine.clone());
     let days = flags.days(zone)?;
     if flags.job == CHECKS {
         let today = Utc::now().with_timezone(&zone).date_naive();
@@ -200,13 +203,20 @@ async fn quarantine(store: &Location) -> anyhow::Result<()> {
 }
 
 fn show(done: &Done) {
-    let Done { table, days, read, written, refused, set_aside, left, empty } = done;
-    let days = days.map_or_else(|| "nothing has changed".to_owned(), through);
+    let Done { table, days, is_whole, read, written, refused, set_aside, left, empty, since } = done;
+    let days = match days {
+        None => "nothing has changed".to_owned(),
+        Some(_) if *is_whole => "all of it".to_owned(),
+        Some(days) => through(*days),
+    };
     answer(&format!("{table}: {days}; {read} rows read, {written} written"));
     if *refused > 0 {
         answer(&format!(
             "  {refused} refused messages and rows of files arrived on these days, whichever days they are of: vitral ledger list shows them"
         ));
+    }
+    if let Some(since) = since {
+        answer(&format!("  it lacks events of {since} and before, which retention has deleted"));
     }
     if !empty.is_empty() {
         let shown: Vec<String> = empty.iter().take(EMPTY_SHOWN).map(|days| through(*days)).collect();

@@ -39,7 +39,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     errors.extend(lookups::errors(&config, &catalog)?);
     errors.extend(notifiers::errors(&config, &catalog)?);
     let runtime = tokio::runtime::Runtime::new()?;
-    errors.extend(runtime.block_on(planning::errors(&catalog, settings.time_zone))?);
+    errors.extend(runtime.block_on(planning::errors(&catalog, &settings))?);
     // Said before the errors: what is wrong with a shipped file is often that another took the place of what it reads.
     for replaced in catalog.replaced() {
         vitral_process::output::answer(&replaced.to_string());

@@ -7,3 +7,5 @@ COPY vitral_novas FROM 's3://bucket/stage/vendas_por_regiao/0a1b/' IAM_ROLE 'arn
 LOCK vitral.versao;
 DELETE FROM "vendas_por_regiao" WHERE "data" >= '2025-05-01' AND "data" < '2025-06-01';
 INSERT INTO "vendas_por_regiao" ("data", "regiao", "pedidos", "receita", "quando", "taxa", "aberta") SELECT "data", "regiao", "pedidos", "receita", "quando", "taxa", "aberta" FROM vitral_novas;
+DELETE FROM "vendas_por_regiao" WHERE "data" >= '0001-01-01' AND "data" < '10000-01-01';
+INSERT INTO "vendas_por_regiao" ("data", "regiao", "pedidos", "receita", "quando", "taxa", "aberta") SELECT "data", "regiao", "pedidos", "receita", "quando", "taxa", "aberta" FROM vitral_novas;

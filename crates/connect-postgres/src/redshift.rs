@@ -209,6 +209,9 @@ mod tests {
         said.push(copy("s3://bucket/stage/vendas_por_regiao/0a1b/", &redshift.iam_role));
         said.push(redshift.lock(Some("vendas_por_regiao")));
         said.extend(merge(&table(&[]), days));
+        // A table that is replaced as a whole.
+        let whole = Days { from: "0001-01-01".parse().expect("a day"), to: "+10000-01-01".parse().expect("a day") };
+        said.extend(merge(&table(&["data"]), whole));
         said.splice(0..0, redshift.migrations().iter().map(|migration| (*migration).to_owned()));
         let said = said.iter().map(|statement| format!("{statement};\n")).collect::<String>();
         assert_eq!(said, include_str!("redshift.golden.sql"));

@@ -5,6 +5,7 @@ mod divide_half_up;
 mod latest;
 mod rewrite;
 mod row_order;
+mod sum_since;
 mod text_of_bytes;
 mod truncated_dates;
 mod watermark;
@@ -21,6 +22,7 @@ use self::civil_date::civil_date;
 pub use self::divide_half_up::divide_half_up;
 pub use self::latest::{EARLIEST, LATEST, newest_and_oldest};
 pub use self::row_order::{row_order, text_bucket};
+pub use self::sum_since::{SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, sum_since_value, sums_since};
 pub use self::text_of_bytes::text_of_bytes;
 pub use self::truncated_dates::TruncatedDates;
 use self::truncated_dates::first_of;
@@ -33,6 +35,7 @@ use crate::exact::{exact_functions, make_exact};
 pub fn functions() -> Vec<ScalarUDF> {
     let mut functions = exact_functions();
     functions.extend([divide_half_up(), window_starts(), civil_date(), first_of(), text_of_bytes()]);
+    functions.push(sum_since_value());
     functions
 }
 
@@ -42,7 +45,7 @@ pub fn add_functions(session: &mut impl FunctionRegistry) -> Result<()> {
     for function in functions() {
         session.register_udf(Arc::new(function))?;
     }
-    for function in newest_and_oldest() {
+    for function in newest_and_oldest().into_iter().chain(sums_since()) {
         session.register_udaf(Arc::new(function))?;
     }
     Ok(())

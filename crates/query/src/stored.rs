@@ -71,17 +71,13 @@ impl Store {
             {
                 let shown = self.metric_view(metric, topic, reads_all).await?;
                 view.metrics.insert(metric.name.clone(), shown);
-                if !view.committed_watermarks.contains_key(&topic.name)
-                    && let Some(archive) = Archive::read(topic, &self.location).await?
-                {
-                    let watermark = archive.watermark().await?;
-                    view.committed_watermarks.extend(watermark.map(|watermark| (topic.name.clone(), watermark)));
-                }
+                self.add_watermark(topic, &mut view).await?;
             }
         }
         for keyed in self.catalog.keyed.iter().filter(|keyed| needs.table(&keyed.name)) {
             let Some(topic) = self.catalog.topic(&keyed.topic) else { continue };
             view.keyed.insert(keyed.name.clone(), self.keyed_view(keyed, topic, reads_all).await?);
+            self.add_watermark(topic, &mut view).await?;
         }
         let mut engine_tables = BTreeMap::new();
         for table in EngineTable::ALL.into_iter().filter(|table| needs.table(table.name())) {
@@ -99,6 +95,17 @@ impl Store {
             engine_tables: Arc::new(engine_tables),
             ..ReadPoint::new(Principal::Operator, Arc::new(view), now_ms)
         })
+    }
+
+    /// The committed watermark of a topic of which only what is made of it is read.
+    async fn add_watermark(&self, topic: &Topic, view: &mut View) -> Result<(), QueryError> {
+        if !view.committed_watermarks.contains_key(&topic.name)
+            && let Some(archive) = Archive::read(topic, &self.location).await?
+        {
+            let watermark = archive.watermark().await?;
+            view.committed_watermarks.extend(watermark.map(|watermark| (topic.name.clone(), watermark)));
+        }
+        Ok(())
     }
 
     fn reads_rows(&self, topic: &Topic, needs: &Needs) -> bool {

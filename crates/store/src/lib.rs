@@ -46,7 +46,7 @@ pub use layout::Layout;
 pub use lease::{Holder, Lease};
 pub use location::Location;
 pub use lock::DataDirLock;
-pub use metric_table::{MetricTable, PublishedVersion, PublishedWindows};
+pub use metric_table::{MetricProgress, MetricTable, PublishedVersion, PublishedWindows};
 pub use probe::{StoreProbe, probe};
 pub use quarantine::{QUARANTINE_TABLE, Quarantine};
 pub use session::{bulk_session, read_session};

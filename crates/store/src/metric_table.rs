@@ -6,6 +6,7 @@
 //! A version that began after events were purged has no windows of their time. There, what the version before it published still holds.
 
 mod earlier;
+mod progress;
 mod published;
 
 use std::sync::Arc;
@@ -17,6 +18,8 @@ use datafusion::logical_expr::Expr;
 use vitral_schemas::window::Windows;
 
 use self::earlier::Earlier;
+pub use self::progress::MetricProgress;
+use self::progress::corrections;
 pub use self::published::PublishedWindows;
 use crate::error::StoreError;
 use crate::location::Location;
@@ -216,7 +219,9 @@ impl MetricTable {
             let Some(mut table) = Table::read(metric, &location.join(metric).join(version)).await? else {
                 return Ok(());
             };
-            match table.replace(wanted.clone(), rows.clone(), &[]).await {
+            let counter = corrections(&application(metric, version));
+            let number = table.transaction(&counter).await?.unwrap_or_default() + 1;
+            match table.replace(wanted.clone(), rows.clone(), &[(counter, number)]).await {
                 Err(error) if attempt < REPAIR_ATTEMPTS => {
                     tracing::warn!(metric, attempt, %error, source = ?error, "not repaired; trying again");
                     attempt += 1;

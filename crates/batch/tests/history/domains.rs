@@ -13,7 +13,7 @@ async fn errors(text: &str) -> Vec<String> {
     let (domains, dirs) = (["ecommerce".to_owned()], [dir.path().to_owned()]);
     let settings = DomainSettings::load(&domains, &dirs, &DomainOptions::default()).expect("settings");
     let catalog = Catalog::load(&dirs, &settings).expect("a catalog");
-    let errors = planning::errors(&catalog, settings.time_zone).await.expect("looked at");
+    let errors = planning::errors(&catalog, &settings).await.expect("looked at");
     errors.iter().map(ToString::to_string).collect()
 }
 

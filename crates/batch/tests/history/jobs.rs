@@ -191,14 +191,14 @@ async fn checks_find_what_should_not_be() {
 async fn what_cannot_be_planned_is_named_before_it_runs() {
     let settings = DomainSettings::default();
     let built_in = Catalog::load(&[], &settings).expect("the built-in catalog");
-    let errors = planning::errors(&built_in, settings.time_zone).await.expect("planned");
+    let errors = planning::errors(&built_in, &settings).await.expect("planned");
     assert!(errors.is_empty(), "{errors:?}");
     let dir = tempfile::tempdir().expect("a folder");
     let job = "CREATE TABLE a WITH (connector = 'warehouse', date = 'data') AS SELECT data, nada FROM movimentos;";
     let check = "CREATE VIEW b WITH (check = 'x') AS SELECT * FROM ninguem;";
     std::fs::write(dir.path().join("a.sql"), format!("{job}\n{check}\n")).expect("written");
     let catalog = Catalog::load(&[dir.path().to_owned()], &settings).expect("it parses");
-    let errors = planning::errors(&catalog, settings.time_zone).await.expect("looked at");
+    let errors = planning::errors(&catalog, &settings).await.expect("looked at");
     let said: Vec<String> = errors.iter().map(ToString::to_string).collect();
     assert_eq!(said.len(), 2, "{said:?}");
     assert!(said[0].contains("a.sql") && said[0].contains("nada"), "{said:?}");

@@ -8,6 +8,7 @@ mod import;
 mod jobs;
 mod kept;
 mod late;
+mod live;
 mod profiles;
 mod reading;
 mod twice;

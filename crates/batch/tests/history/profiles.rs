@@ -249,7 +249,7 @@ async fn profiles_are_planned_by_a_check_of_the_catalog() {
     let errors = async |sql: &str| {
         let file = SourceFile { path: "p.sql".to_owned(), text: sql.to_owned() };
         let catalog = Catalog::parse(&[builtin_files(&[DEFAULT_DOMAIN]), vec![file]], &settings).expect("parsed");
-        let errors = vitral_batch::planning::errors(&catalog, settings.time_zone).await.expect("planned");
+        let errors = vitral_batch::planning::errors(&catalog, &settings).await.expect("planned");
         errors.into_iter().map(|error| error.to_string()).collect::<Vec<_>>()
     };
     let right = r#"CREATE VIEW p WITH (profile_for = 'vendas') AS SELECT "A" AS id_pedido, optional("B") AS preco FROM arquivo"#;

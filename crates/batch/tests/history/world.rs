@@ -32,15 +32,17 @@ const NOW_MS: i64 = 1_793_491_200_000;
 pub struct World {
     pub dir: TempDir,
     pub catalog: Catalog,
+    pub settings: DomainSettings,
     pub store: Location,
 }
 
 impl World {
     pub fn new() -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let catalog = Catalog::load(&[], &DomainSettings::default()).expect("the catalog");
+        let settings = DomainSettings::default();
+        let catalog = Catalog::load(&[], &settings).expect("the catalog");
         let store = Location::folder(dir.path()).expect("a folder");
-        Self { dir, catalog, store }
+        Self { dir, catalog, settings, store }
     }
 
     pub fn write(&self, name: &str, text: &str) -> PathBuf {
@@ -243,7 +245,7 @@ impl World {
     }
 
     pub async fn tables(&self) -> Tables<'_> {
-        Tables::open(&self.catalog, &self.store, &self.dir.path().join("reference"), Engine::Local)
+        Tables::open(&self.catalog, &self.settings, &self.store, &self.dir.path().join("reference"), Engine::Local)
             .await
             .expect("the tables")
     }

@@ -2,7 +2,10 @@
 
 use std::ops::ControlFlow;
 
-use datafusion::sql::sqlparser::ast::{Expr, Function, GroupByExpr, Ident, Query, Select, SelectItem, SetExpr, Value};
+use datafusion::sql::sqlparser::ast::{
+    Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, GroupByExpr, Ident, ObjectName, Query, Select,
+    SelectItem, SetExpr, Value,
+};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
@@ -15,6 +18,18 @@ impl KeyedView {
     /// The query that gives states: the origin, the keys, each column with its place in order where it has one, and when the last row
     /// came. It reads the topic's columns, the origin, the arrival and the place of each row, from a table of the topic's name.
     pub fn partial(&self) -> Result<Query, ParserError> {
+        self.query(state)
+    }
+
+    /// The same with sums in the place of their states where these do not tell their type.
+    pub fn whole(&self) -> Result<Query, ParserError> {
+        self.query(|call, merge| match merge {
+            Merge::Since => Ok(Expr::Function(in_order(call, "sum_since"))),
+            _ => state(call, merge),
+        })
+    }
+
+    fn query(&self, state: impl Fn(&Function, Merge) -> Result<Expr, ParserError>) -> Result<Query, ParserError> {
         let mut select: Select = Select::clone(&self.select);
         let origin = Expr::Identifier(Ident::new(ORIGIN_COLUMN));
         let mut items = vec![named(origin, ORIGIN_COLUMN)];
@@ -35,7 +50,7 @@ impl KeyedView {
         let groups = groups.map(|number| Expr::Value(Value::Number(number.to_string(), false).into()));
         select.group_by = GroupByExpr::Expressions(groups.collect(), Vec::new());
         // Everything else of a plain query is as a parser leaves it.
-        let mut query = query("SELECT 1")?;
+        let mut query = plain_query("SELECT 1")?;
         *query.body = SetExpr::Select(Box::new(select));
         Ok(query)
     }
@@ -62,9 +77,21 @@ fn state(call: &Function, merge: Merge) -> Result<Expr, ParserError> {
         Merge::Latest => format!("latest(_a, {ROW_ORDER_COLUMN}) FILTER (WHERE _f)"),
         Merge::Earliest => format!("earliest(_a, {ROW_ORDER_COLUMN}) FILTER (WHERE _f)"),
         Merge::Distinct => "array_agg(DISTINCT _a) FILTER (WHERE _f)".to_owned(),
+        Merge::Since => return Ok(Expr::Function(in_order(call, "sum_since_state"))),
         Merge::By(_) | Merge::Counts | Merge::Newest => return Ok(Expr::Function(call.clone())),
     };
     with_value(&template, call)
+}
+
+/// The call as one of this function, with the place of each row behind its arguments.
+fn in_order(call: &Function, function: &str) -> Function {
+    let mut call = call.clone();
+    call.name = ObjectName::from(vec![Ident::new(function)]);
+    if let FunctionArguments::List(list) = &mut call.args {
+        let order = Expr::Identifier(Ident::new(ROW_ORDER_COLUMN));
+        list.args.push(FunctionArg::Unnamed(FunctionArgExpr::Expr(order)));
+    }
+    call
 }
 
 /// The place in order of the value that a state holds.
@@ -112,6 +139,6 @@ pub(super) fn expression(text: &str) -> Result<Expr, ParserError> {
     Parser::new(&GenericDialect {}).try_with_sql(text)?.parse_expr()
 }
 
-fn query(text: &str) -> Result<Query, ParserError> {
+fn plain_query(text: &str) -> Result<Query, ParserError> {
     Parser::new(&GenericDialect {}).try_with_sql(text)?.parse_query().map(|query| *query)
 }

@@ -18,17 +18,19 @@ fn keyed(view: &str) -> KeyedView {
 fn keys_and_aggregates_are_told_apart() {
     let view = keyed(
         "-- The level.\nCREATE MATERIALIZED VIEW nivel AS SELECT upper(id) AS id_maior, latest(nivel) AS nivel, lugar,
-         count(DISTINCT nivel) FILTER (WHERE nivel > 0) AS niveis, count(*) AS vezes FROM estoques GROUP BY lugar, 1",
+         count(DISTINCT nivel) FILTER (WHERE nivel > 0) AS niveis, count(*) AS vezes,
+         sum_since(nivel, lugar = 'x') FILTER (WHERE nivel > 1) AS desde FROM estoques GROUP BY lugar, 1",
     );
     assert_eq!(view.keys, ["id_maior", "lugar"]);
     let merges: Vec<Merge> = view.columns.iter().map(|column| column.merge).collect();
-    assert_eq!(merges, [Merge::Latest, Merge::Distinct, Merge::Counts]);
+    assert_eq!(merges, [Merge::Latest, Merge::Distinct, Merge::Counts, Merge::Since]);
     let partial = view.partial().expect("a query").to_string();
     for part in [
         "_origem AS \"_origem\", upper(id) AS \"id_maior\", lugar AS \"lugar\"",
         "latest(nivel, _ordem) FILTER (WHERE (nivel) IS NOT NULL) AS \"nivel\"",
         "max(_ordem) FILTER (WHERE (nivel) IS NOT NULL) AS \"_ordem_nivel\"",
         "array_agg(DISTINCT nivel) FILTER (WHERE ((nivel) IS NOT NULL) AND (nivel > 0)) AS \"niveis\"",
+        "sum_since_state(nivel, lugar = 'x', _ordem) FILTER (WHERE nivel > 1) AS \"desde\"",
         "max(_chegada) AS \"atualizado\" FROM estoques GROUP BY 1, 2, 3",
     ] {
         assert!(partial.contains(part), "{part} in {partial}");
@@ -45,6 +47,7 @@ fn what_cannot_be_kept_is_refused_with_its_place() {
         ("id, avg(nivel) AS a FROM estoques GROUP BY id", "keep a sum and a count"),
         ("id, latest(nivel) - 1 AS a FROM estoques GROUP BY id", "nor one aggregate"),
         ("id, latest(nivel, timestamp) AS a FROM estoques GROUP BY id", "exactly one argument"),
+        ("id, sum_since(nivel) AS a FROM estoques GROUP BY id", "exactly two arguments"),
         ("id, nivel AS a FROM estoques GROUP BY id", "nor one aggregate"),
         ("id, count(*) FROM estoques GROUP BY id", "has no name"),
         ("count(*) AS n FROM estoques GROUP BY id", "does not have each column"),

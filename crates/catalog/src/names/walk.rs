@@ -3,7 +3,7 @@
 use datafusion::sql::sqlparser::ast::Query;
 
 use super::place::place_of;
-use super::{INFORMATION_SCHEMA, Meaning, Name, Names, Needs, Scope, ViewQuery, push_new, refusal};
+use super::{INFORMATION_SCHEMA, Meaning, NOW_SCHEMA, Name, Names, Needs, Scope, ViewQuery, push_new, refusal};
 use crate::{Diagnostic, Position};
 
 /// The way from a statement through views to what they read.
@@ -35,7 +35,7 @@ impl<'a> Walk<'a> {
                     needs.topics.insert(topic.clone());
                     true
                 }
-                Some(meaning @ Meaning::Metric { .. }) => self.refuse(metric, meaning, errors),
+                Some(Meaning::Metric { .. }) => self.refuse_newest(metric, at, errors),
                 _ => self.miss(metric, true, at, errors),
             },
             Name::Table(table) => match self.names.get(table) {
@@ -121,6 +121,14 @@ impl<'a> Walk<'a> {
         false
     }
 
+    /// Jobs and checks see windows that are final; the newest one seldom is.
+    fn refuse_newest(&self, metric: &str, at: &dyn Fn() -> Position, errors: &mut Vec<Diagnostic>) -> bool {
+        let message =
+            format!("{NOW_SCHEMA}.{metric} is a window that can still change, which jobs and checks cannot read");
+        push_new(errors, at().error(message, format!("read {metric}, whose windows are final here")));
+        false
+    }
+
     /// The statement itself is what must change, not the views on the way.
     fn refuse(&self, name: &str, meaning: &Meaning, errors: &mut Vec<Diagnostic>) -> bool {
         let Some(why) = refusal(meaning, self.scope) else { return true };
@@ -134,7 +142,9 @@ impl<'a> Walk<'a> {
         };
         let remedy = match self.scope {
             _ if matches!(meaning, Meaning::Lookup) => "read the topic's columns that are looked up in it".to_owned(),
-            Scope::History => "read topics, reference tables, and views of these".to_owned(),
+            Scope::History => {
+                "read topics, metrics, tables that are kept up to date, reference tables, and views of these".to_owned()
+            }
             _ => "`vitral query` reads it".to_owned(),
         };
         push_new(errors, at.error(format!("{name}{through} {why}"), remedy));

@@ -1,8 +1,10 @@
 //! How a table's states are made of rows, merged, and turned into what is read.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef, TimeUnit};
+use datafusion::common::ScalarValue;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
@@ -18,11 +20,13 @@ use datafusion::logical_expr::{
     Expr, ExprFunctionExt, ExprSchemable, LogicalPlan, LogicalPlanBuilder, Volatility, cast, ident, lit,
 };
 use datafusion::prelude::coalesce;
+use datafusion::sql::sqlparser::ast::Query;
+use datafusion::sql::sqlparser::parser::ParserError;
 use vitral_catalog::names::{ORIGIN_COLUMN, statement};
 use vitral_catalog::{
     Diagnostic, DomainSettings, KeyedColumn, KeyedView, Merge, ROW_ORDER_COLUMN, UPDATED_COLUMN, planning_errors,
 };
-use vitral_engine::{EARLIEST, LATEST, add_functions};
+use vitral_engine::{EARLIEST, LATEST, SUM_SINCE_MERGE, add_functions, sum_since_value};
 use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 
 use super::changes;
@@ -47,6 +51,8 @@ pub struct KeyedPlan {
     /// Over a table without rows, in whose place the rows are put.
     partial: LogicalPlan,
     state_schema: SchemaRef,
+    /// What sums are in the end, by column, where a state does not tell.
+    sum_types: BTreeMap<String, DataType>,
     rows_schema: SchemaRef,
 }
 
@@ -57,13 +63,20 @@ impl KeyedPlan {
         let session = session().map_err(failed)?;
         let leaf = Arc::new(EmptyTable::new(leaf_schema(topic)));
         session.register_table(view.topic.as_str(), leaf).map_err(failed)?;
-        let query = view.partial().map_err(|error| vec![view.position.error(error.to_string(), REMEDY.into())])?;
+        let unreadable = |error: ParserError| vec![view.position.error(error.to_string(), REMEDY.into())];
         let state = session.state();
-        let partial = futures::executor::block_on(state.statement_to_plan(statement(&query))).map_err(failed)?;
+        let planned = |query: &Query| futures::executor::block_on(state.statement_to_plan(statement(query)));
+        let partial = planned(&view.partial().map_err(unreadable)?).map_err(failed)?;
         refuse(view, &partial).map_err(|error| vec![error])?;
         let fields = partial.schema().fields().iter();
         let fields = fields.map(|field| Field::new(field.name(), stored_type(field.data_type()), true));
         let state_schema = Arc::new(Schema::new(fields.collect::<Vec<_>>()));
+        let mut sum_types = BTreeMap::new();
+        if view.columns.iter().any(|column| column.merge == Merge::Since) {
+            let whole = planned(&view.whole().map_err(unreadable)?).map_err(failed)?;
+            let types = whole.schema().fields().iter().map(|field| (field.name().clone(), field.data_type().clone()));
+            sum_types.extend(types);
+        }
         let mut plan = Self {
             view: view.clone(),
             topic: topic.clone(),
@@ -72,6 +85,7 @@ impl KeyedPlan {
             session: state,
             partial,
             state_schema,
+            sum_types,
             rows_schema: Arc::new(Schema::empty()),
         };
         let nothing = provider_as_source(Arc::new(EmptyTable::new(Arc::clone(&plan.state_schema))));
@@ -120,13 +134,19 @@ impl KeyedPlan {
             merged = merged.filter(changes::is_there())?;
         }
         let mut columns: Vec<Expr> = self.view.keys.iter().map(ident).collect();
-        columns.extend(self.view.columns.iter().map(|column| match column.merge {
-            Merge::Distinct => {
-                let count = coalesce(vec![cast(cardinality(ident(&column.name)), DataType::Int64), lit(0_i64)]);
-                count.alias(&column.name)
-            }
-            _ => ident(&column.name),
-        }));
+        for column in &self.view.columns {
+            columns.push(match (column.merge, self.sum_types.get(&column.name)) {
+                (Merge::Distinct, _) => {
+                    let count = coalesce(vec![cast(cardinality(ident(&column.name)), DataType::Int64), lit(0_i64)]);
+                    count.alias(&column.name)
+                }
+                (Merge::Since, Some(of_type)) => {
+                    let of_type = lit(ScalarValue::try_from(of_type)?);
+                    sum_since_value().call(vec![ident(&column.name), of_type]).alias(&column.name)
+                }
+                _ => ident(&column.name),
+            });
+        }
         columns.push(ident(UPDATED_COLUMN));
         merged.project(columns)?.build()
     }
@@ -170,6 +190,7 @@ impl KeyedPlan {
                 let all = array_agg(value()).filter(value().is_not_null()).build()?;
                 merges.push(all.alias(&column.name));
             }
+            (Merge::Since, _) => merges.push(aggregate(SUM_SINCE_MERGE, vec![value()])?.alias(&column.name)),
             _ => merges.push(aggregate("sum", vec![value()])?.alias(&column.name)),
         }
         Ok(merges)

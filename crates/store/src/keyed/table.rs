@@ -154,6 +154,11 @@ impl KeyedTable {
         }
     }
 
+    /// The number of the last commit seen here: rows are the same as long as it is.
+    pub fn commit(&self) -> Option<u64> {
+        self.table.version()
+    }
+
     /// Sees what others have committed; true if they have.
     pub async fn refresh(&mut self) -> Result<bool, StoreError> {
         let before = self.table.version();

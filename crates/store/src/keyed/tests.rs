@@ -21,7 +21,8 @@ const SQL: &str =
     WITH (connector = 'kafka', event_time = 'timestamp', lateness = 'never');
     CREATE MATERIALIZED VIEW niveis AS
     SELECT id, latest(nivel) AS nivel, earliest(nivel) FILTER (WHERE nivel > 2) AS primeiro, count(*) AS vezes,
-           count(DISTINCT nivel) AS niveis, sum(valor) AS valor, max(timestamp) AS ate
+           count(DISTINCT nivel) AS niveis, sum(valor) AS valor, max(timestamp) AS ate,
+           sum_since(valor, nivel = 0) AS desde_zero, sum_since(nivel, nivel = 1) FILTER (WHERE nivel < 6) AS desde_um
     FROM estoques WHERE nivel IS NULL OR nivel < 9 GROUP BY id;";
 /// 2025-05-14T12:00:00Z
 const NOON_MS: i64 = 1_747_224_000_000;
@@ -158,11 +159,18 @@ impl World {
             let first = rows.iter().filter_map(|row| row.nivel).find(|nivel| *nivel > 2);
             let levels: BTreeSet<i64> = rows.iter().filter_map(|row| row.nivel).collect();
             let cents: i64 = rows.iter().map(|row| row.cents).sum();
+            let since = |restart: i64, of: &dyn Fn(&Row) -> Option<i64>| {
+                let behind = rows.iter().rposition(|row| row.nivel == Some(restart)).map_or(0, |at| at + 1);
+                rows[behind..].iter().filter_map(|row| of(row)).reduce(|sum, value| sum + value)
+            };
+            let since_zero = since(0, &|row| Some(row.cents));
+            let since_zero = since_zero.map(|cents| format!("{}.{:02}", cents / 100, cents % 100)).unwrap_or_default();
+            let since_one = since(1, &|row| row.nivel.filter(|nivel| *nivel < 6));
             let until = rows.iter().map(|row| row.time_ms).max().expect("a row");
             let updated = rows.iter().map(|row| row.arrival_ms).max().expect("a row");
             let time = |ms| chrono::DateTime::from_timestamp_millis(ms).expect("a time").format("%Y-%m-%dT%H:%M:%SZ");
             format!(
-                "{id}|{}|{}|{}|{}|{}.{:02}|{}|{}",
+                "{id}|{}|{}|{}|{}|{}.{:02}|{}|{since_zero}|{}|{}",
                 text(latest),
                 text(first),
                 rows.len(),
@@ -170,6 +178,7 @@ impl World {
                 cents / 100,
                 cents % 100,
                 time(until),
+                text(since_one),
                 time(updated)
             )
         });
