@@ -4,7 +4,8 @@
 
 Sends events to `vitral demo --rate 0`: N of the simulator's (1,000,000), over four months; or with --completejourney a year of real sales
 (`completejourney`, a `compra` each, and a refund for every 40th line) in disorder of up to 50 minutes. And 20,000 updates of stock in no order at
-all, each key's in one partition. Then a last event for each partition, days later, so that every session before it is final.
+all, each key's in one partition. What is open then is asked of the API; then a last event for each partition comes,
+months later, so that every session before it is final.
 
 What counts is what the archive says (`scripts/verify/metrics.py` checks that); everything else is computed from its Parquet files once more, by other
 SQL: what the API answers, what `vitral query` reads, and what the jobs put into the warehouse. Every job is run twice, the second time
@@ -126,15 +127,16 @@ EXPECTED = {
     "rfm": """
         WITH scored AS (SELECT id_usuario, 1 + by_time * 5 // all_of_them AS r, 2 + by_orders * 5 // all_of_them + by_money * 5 // all_of_them AS fm FROM less),
         grouped AS (SELECT id_usuario, arg_max(name, at_least) AS name FROM scored JOIN rfm_group AS g ON g.r = scored.r AND fm >= at_least GROUP BY ALL)
-        SELECT (SELECT max(d) FROM event) AS data, u.id_usuario, (data - b.last_day)::BIGINT AS recencia, coalesce(b.orders, 0) AS frequencia,
+        SELECT today.d AS data, u.id_usuario, (today.d - b.last_day)::BIGINT AS recencia, coalesce(b.orders, 0) AS frequencia,
             coalesce(b.money, 0)::DECIMAL(38, 2) AS valor, coalesce(g.name, 'prospectos') AS grupo
-        FROM (SELECT DISTINCT id_usuario FROM event) AS u LEFT JOIN buyer AS b USING (id_usuario) LEFT JOIN grouped AS g USING (id_usuario)""",
+        FROM (SELECT DISTINCT id_usuario FROM event) AS u CROSS JOIN (SELECT max(d) AS d FROM event) AS today
+        LEFT JOIN buyer AS b USING (id_usuario) LEFT JOIN grouped AS g USING (id_usuario)""",
     "coortes": """
         WITH seen AS (SELECT DISTINCT id_usuario, date_trunc('month', d)::DATE AS month FROM event),
         first AS (SELECT id_usuario, min(month) AS coorte FROM seen GROUP BY ALL)
-        SELECT coorte, date_diff('month', coorte, month) AS periodo, (SELECT count(*) FROM first AS f WHERE f.coorte = first.coorte) AS usuarios,
-            count(*) AS retidos, share(retidos, usuarios) AS taxa
-        FROM seen JOIN first USING (id_usuario) GROUP BY coorte, month""",
+        SELECT f.coorte, date_diff('month', f.coorte, month) AS periodo, size.n AS usuarios, count(*) AS retidos, share(count(*), size.n) AS taxa
+        FROM seen JOIN first AS f USING (id_usuario) JOIN (SELECT coorte, count(*) AS n FROM first GROUP BY ALL) AS size USING (coorte)
+        GROUP BY f.coorte, month, size.n""",
     "novos_e_recorrentes": """
         SELECT d AS data, CASE WHEN d = first THEN 'novo' ELSE 'recorrente' END AS tipo, moeda, count(DISTINCT id_usuario) AS clientes,
             count(DISTINCT id_pedido) + count(*) FILTER (id_pedido IS NULL) AS pedidos, sum(v)::DECIMAL(38, 2) AS receita
@@ -245,13 +247,14 @@ def check(folder: Path, options: argparse.Namespace) -> int:
         count = send(demo, options)
         print(f"{count} events sent after {time.monotonic() - began:.0f} s", flush=True)
         send_stock(demo, options.seed)
-        count += finish_windows(demo, database, options)
         seconds = wait_for(demo.api, count)
-        print(f"all of them archived {seconds:.0f} s later", flush=True)
-        committed = wait_for_tables(demo.api)
+        print(f"all of them read {seconds:.0f} s later", flush=True)
         comparison = Comparison(database)
-        load(database, folder, committed)
+        load(database, folder, wait_for_tables(demo.api))
         from_api(comparison, demo.api)
+        count += finish_windows(demo, options)
+        wait_for(demo.api, count)
+        load(database, folder, wait_for_tables(demo.api))
     profiles(database, folder)
     jobs(comparison, folder, options.postgres)
     stored(comparison, folder, options.postgres)
@@ -337,7 +340,7 @@ def send_stock(demo: Demo, seed: int) -> None:
         raise SystemExit(f"{unsent} updates were not taken")
 
 
-def finish_windows(demo: Demo, database: duckdb.DuckDBPyConnection, options: argparse.Namespace) -> int:
+def finish_windows(demo: Demo, options: argparse.Namespace) -> int:
     """An event for each partition that is days behind all others; how many."""
     partitions = AdminClient({"bootstrap.servers": demo.kafka}).list_topics(EVENTS, timeout=30).topics[EVENTS].partitions
     if options.completejourney:
@@ -366,14 +369,14 @@ def wait_for(api: Api, count: int) -> float:
 
 
 def wait_for_tables(api: Api) -> str:
-    """Until the watermark stands still and the tables have every commit; the watermark."""
-    before = None
-    while True:
-        now = (completeness(api, "ticket_medio")["marca_dagua"], api.get("/metricas/carrinhos?limite=1")[0]["linhas"])
-        if now == before:
-            return now[0]
-        before = now
-        time.sleep(8)
+    """Until the watermark stands still, longer than partitions take to be idle, and the tables have every commit; the watermark."""
+    before, since = None, time.monotonic()
+    while time.monotonic() - since < 40:
+        now = completeness(api, "ticket_medio")["marca_dagua"]
+        if now != before:
+            before, since = now, time.monotonic()
+        time.sleep(2)
+    return before
 
 
 def archive(folder: Path, topic: str) -> str:
@@ -381,6 +384,9 @@ def archive(folder: Path, topic: str) -> str:
 
 
 def load(database: duckdb.DuckDBPyConnection, folder: Path, committed: str) -> None:
+    """What counts by now, and what follows from it."""
+    for table in ("event", "session", "cart", "buyer", "less", "rfm_group", "place", "stock"):
+        database.execute(f"DROP TABLE IF EXISTS {table}")
     for name in ("mark", "committed"):
         database.execute(f"SET VARIABLE {name} = (SELECT '{committed}'::TIMESTAMPTZ::TIMESTAMP)")
     database.execute(COUNTED.format(files=archive(folder, EVENTS)))
@@ -410,7 +416,7 @@ def profiles(database: duckdb.DuckDBPyConnection, folder: Path) -> None:
     """Segments of two users of three."""
     database.execute("""
         CREATE TABLE profile AS
-        SELECT id_usuario, ['vip', 'regular', 'novo'][1 + hash(id_usuario, 'segment') % 3] AS segmento, 'Recife' AS cidade
+        SELECT id_usuario, ['vip', 'regular', 'novo'][(1 + hash(id_usuario, 'segment') % 3)::BIGINT] AS segmento, 'Recife' AS cidade
         FROM (SELECT DISTINCT id_usuario FROM event) WHERE hash(id_usuario) % 3 > 0""")
     (data(folder) / "reference").mkdir(exist_ok=True)
     database.execute(f"COPY profile TO '{data(folder) / 'reference' / 'perfis_usuarios.csv'}' (HEADER)")
