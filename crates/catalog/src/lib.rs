@@ -7,6 +7,7 @@
 //! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table; with a key, one to look columns of topics up in, as from `'postgres'` and `'http'` |
 //! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading; files may be imported into it |
 //! | `CREATE VIEW name WITH (alert = '...', ...)`, `WITH (report = '...', ...)` | a view of which people are notified: an [`Alert`], a [`Report`] |
+//! | `CREATE VIEW name WITH (connector = '...', key = '...', ...)` | a view that is copied to another system: a [`Sink`] |
 //! | `CREATE VIEW name WITH (path = '/...') AS SELECT ...` | an [`Endpoint`] of the API |
 //! | `CREATE TABLE name WITH (connector = 'warehouse', ...) AS SELECT ...` | a [`JobTable`] that a batch job computes |
 //! | `CREATE VIEW name WITH (check = '...') AS SELECT ...` | a [`Check`] of quality |
@@ -42,6 +43,7 @@ mod profile;
 mod reader;
 pub mod reference;
 mod settings;
+mod sink;
 mod statement;
 mod syntax;
 mod table;
@@ -70,6 +72,7 @@ pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
 pub use self::planning::planning_errors;
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 pub use self::settings::{Decimal, Setting};
+pub use self::sink::{Sink, SinkConnector};
 pub use self::statement::ReadStatement;
 pub use self::syntax::duration_ms;
 pub use self::table::Reference;
@@ -98,6 +101,8 @@ pub struct View {
     pub alert: Option<Alert>,
     /// If its rows are sent each day.
     pub report: Option<Report>,
+    /// If its rows are copied to another system.
+    pub sink: Option<Sink>,
     /// Where it is declared.
     pub source: Position,
 }
@@ -222,6 +227,11 @@ impl Catalog {
         self.views.iter().filter_map(|view| Some((view, view.report.as_ref()?)))
     }
 
+    /// The views of which something follows once their rows are committed.
+    pub fn reacting(&self) -> impl Iterator<Item = &View> {
+        self.views.iter().filter(|view| view.alert.is_some() || view.report.is_some() || view.sink.is_some())
+    }
+
     /// The metric of an earlier catalog, from its [`Metric::definition`]; none if this catalog's topics do not have what it reads.
     pub fn older_metric(&self, definition: &str, settings: &DomainSettings) -> Option<Metric> {
         let (topics, domains) = (self.topics.clone(), self.domains.clone());
@@ -270,6 +280,7 @@ impl Catalog {
     /// Metrics read topics of the catalog, and what can be imported goes into one.
     fn check_references(&mut self, errors: &mut Vec<Diagnostic>) {
         self.resolve_references();
+        self.check_sinks(errors);
         self.check_lookups(errors);
         self.add_tables_of_changes(errors);
         let metrics = self.metrics.iter().map(|metric| ("metric", &metric.name, &metric.topic, &metric.topic_position));

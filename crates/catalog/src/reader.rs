@@ -1,7 +1,9 @@
 //! One catalog file: statements told apart, settings put in, duplicates refused.
 
 use datafusion::sql::sqlparser::{
-    ast::{CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned, Statement, Value},
+    ast::{
+        CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Spanned, Statement, Value,
+    },
     dialect::GenericDialect,
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
@@ -10,7 +12,7 @@ use datafusion::sql::sqlparser::{
 use super::syntax::{Options, push_new, simple_name, text_literal};
 use super::{
     Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, KeyedView, Metric, Position, Profile, Setting,
-    SourceFile, View, alert, depth, expressions, metric, table, warnings,
+    Sink, SourceFile, View, alert, depth, expressions, metric, table, warnings,
 };
 use crate::position::InFile;
 
@@ -145,18 +147,7 @@ fn add(
                 let profile = Profile::read(name, view.query, options, &position).map_err(|error| vec![error])?;
                 return push_new(&mut catalog.profiles, profile, |profile| &profile.name, &position);
             }
-            let mut options = options;
-            let import = match options.take_text("import").map_err(|error| vec![error])? {
-                None => None,
-                Some((names, at)) => {
-                    let target = ImportTarget::read(&names, &view.query, &position, &at);
-                    let target = target.and_then(|target| target.with_options(&mut options));
-                    Some(target.map_err(|error| vec![error])?)
-                }
-            };
-            let (alert, report) = alert::read(&name, &mut options, &position).map_err(|error| vec![error])?;
-            options.finish().map_err(|error| vec![error])?;
-            let view = View { name, query: view.query, import, alert, report, source: position.clone() };
+            let view = plain_view(name, view.query, options, &position).map_err(|error| vec![error])?;
             push_new(&mut catalog.views, view, |view| &view.name, &position)
         }
         other => {
@@ -168,6 +159,28 @@ fn add(
             )])
         }
     }
+}
+
+/// A view that is evaluated when it is read, and what else may be done with its rows.
+fn plain_view(name: String, query: Box<Query>, mut options: Options, position: &Position) -> Result<View, Diagnostic> {
+    let import = match options.take_text("import")? {
+        None => None,
+        Some((names, at)) => {
+            let target = ImportTarget::read(&names, &query, position, &at);
+            Some(target.and_then(|target| target.with_options(&mut options))?)
+        }
+    };
+    let is_told = options.contains("alert") || options.contains("report");
+    let sink = Sink::read(&name, &mut options, position)?;
+    if sink.is_some() && is_told {
+        return Err(position.error(
+            format!("{name} is copied, and people are notified of it"),
+            "declare two views, one of which selects from the other".into(),
+        ));
+    }
+    let (alert, report) = alert::read(&name, &mut options, position)?;
+    options.finish()?;
+    Ok(View { name, query, import, alert, report, sink, source: position.clone() })
 }
 
 /// Replaces `current_setting('domain...')` by the setting's value. `shop.` is their earlier name.

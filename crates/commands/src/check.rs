@@ -15,7 +15,7 @@ use vitral_query::{in_order, served_errors};
 
 use self::trial::Span;
 use crate::args::Common;
-use crate::{lookups, notifiers};
+use crate::{lookups, notifiers, sinks};
 
 /// Which catalog, and what to try it on.
 #[derive(Debug, Args)]
@@ -38,6 +38,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     errors.extend(served_errors(&catalog, &settings)?);
     errors.extend(lookups::errors(&config, &catalog)?);
     errors.extend(notifiers::errors(&config, &catalog)?);
+    errors.extend(sinks::errors(&config, &catalog)?);
     let runtime = tokio::runtime::Runtime::new()?;
     errors.extend(runtime.block_on(planning::errors(&catalog, &settings))?);
     // Said before the errors: what is wrong with a shipped file is often that another took the place of what it reads.
@@ -77,6 +78,7 @@ pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
     let mut errors = served_errors(catalog, &config.settings()?)?;
     errors.extend(lookups::errors(config, catalog)?);
     errors.extend(notifiers::errors(config, catalog)?);
+    errors.extend(sinks::errors(config, catalog)?);
     broken(errors)
 }
 

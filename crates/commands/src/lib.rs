@@ -21,3 +21,4 @@ pub mod query;
 pub mod reconcile;
 pub mod show_config;
 pub mod simulate;
+pub mod sinks;

@@ -72,10 +72,10 @@ impl Config {
                 .flatten()
                 .chain(&self.alerts.notify)
                 .collect();
-        // The catalog may name databases, services and who is notified.
+        // The catalog may name databases, services, who is notified and where views are copied to.
         let is_of_catalog = |name: &&String| {
             let scheme = self.connections.get(*name).map(Connection::scheme).unwrap_or_default();
-            matches!(scheme, "postgresql" | "postgres" | "http" | "https" | "smtp" | "smtps" | "kafka")
+            matches!(scheme, "postgresql" | "postgres" | "redshift" | "http" | "https" | "smtp" | "smtps" | KAFKA)
         };
         let unused = self.connections.keys().filter(|name| !used.contains(name) && !is_of_catalog(name));
         for name in unused {
@@ -276,10 +276,12 @@ mod tests {
 
     #[test]
     fn a_connection_that_nothing_uses_is_reported() {
-        // The catalog's look-ups may name databases and services.
-        let config = load("[connections.armazem]\nurl = 'postgresql://db/loja'").expect("valid");
-        assert!(config.warnings().is_empty(), "{:?}", config.warnings());
-        let config = load("[connections.armazem]\nurl = 'kafka://armazem:9092'").expect("valid");
+        // The catalog's look-ups and sinks may name databases, services and clusters.
+        for url in ["postgresql://db/loja", "redshift://db/loja", "kafka://armazem:9092"] {
+            let config = load(&format!("[connections.armazem]\nurl = '{url}'")).expect("valid");
+            assert!(config.warnings().is_empty(), "{:?}", config.warnings());
+        }
+        let config = load("[connections.armazem]\nurl = 'amqp://armazem'").expect("valid");
         assert!(config.warnings()[0].contains("connections.armazem"), "{:?}", config.warnings());
     }
 

@@ -1,4 +1,5 @@
-//! Kafka behind the ports of [`vitral_connect`]: [`KafkaConnector`] opens sources and dead letters; [`EventProducer`] sends events.
+//! Kafka behind the ports of [`vitral_connect`]: [`KafkaConnector`] opens sources and dead letters; [`EventProducer`] sends events,
+//! [`KafkaSink`] rows of views that are copied.
 //!
 //! Partitions are assigned by hand and read from the offsets that the caller has committed with its work; Kafka's own committed offsets
 //! are not used. Dead letters are sent at least once.
@@ -33,6 +34,7 @@ mod problem;
 mod producer;
 mod reach;
 mod settings;
+mod sink;
 mod source;
 mod tokens;
 
@@ -48,4 +50,5 @@ pub use probe::{ProbedCluster, ProbedTopic, probe};
 pub use problem::{Problem, ProblemKind};
 pub use producer::EventProducer;
 pub use settings::client;
+pub use sink::KafkaSink;
 pub use source::KafkaSource;

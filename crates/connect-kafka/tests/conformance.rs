@@ -1,11 +1,15 @@
 //! Kafka passes the suites of its ports: `scripts/services start kafka`, then `env $(scripts/services env) cargo test`.
 
+use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use vitral_connect::Connector;
-use vitral_connect::conformance::{TestTopic, dead_letters_conform, notifier_conforms, source_conforms};
-use vitral_connect_kafka::{KafkaConfig, KafkaConnector, KafkaNotifier, client, create_topic};
+use vitral_connect::conformance::{
+    TestTopic, dead_letters_conform, keyed_sink_conforms, notifier_conforms, source_conforms,
+};
+use vitral_connect::{Epoch, Sink};
+use vitral_connect_kafka::{KafkaConfig, KafkaConnector, KafkaNotifier, KafkaSink, client, create_topic};
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Column, ColumnKind, Topic};
 
@@ -104,4 +108,54 @@ async fn a_notifier_on_kafka_conforms() {
         keys
     };
     notifier_conforms(&notifier, keys).await;
+}
+
+/// What a topic holds for readers of committed messages, the newest of each key.
+fn newest(connector: &KafkaConnector, name: &str) -> Vec<(String, i64)> {
+    let mut source = connector.source(&topic(name)).expect("a source");
+    source.assign(&[(PartitionId(0), Some(Offset(0)))].into()).expect("assigned");
+    let deadline = Instant::now() + Duration::from_secs(60);
+    let mut newest = BTreeMap::new();
+    loop {
+        assert!(Instant::now() < deadline, "the topic's end does not come");
+        let polled = source.poll(Duration::from_millis(100), 100).expect("a poll");
+        for batch in &polled.batches {
+            for row in 0..batch.len() {
+                let key = String::from_utf8_lossy(batch.key(row).expect("a key")).into_owned();
+                match batch.payload(row) {
+                    None => drop(newest.remove(&key)),
+                    Some(payload) => {
+                        let text = String::from_utf8_lossy(payload);
+                        let number = text.rsplit_once(':').expect("an object").1.trim_end_matches('}');
+                        newest.insert(key, number.parse().expect("a number"));
+                    }
+                }
+            }
+        }
+        if !polled.ends.is_empty() {
+            return newest.into_iter().collect();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_sink_on_kafka_conforms_and_is_fenced_by_its_successor() {
+    let Some(test) = OnKafka::new().await else { return };
+    let brokers = std::env::var("VITRAL_TEST_KAFKA").expect("it is set");
+    let config = KafkaConfig { brokers, ..KafkaConfig::default() };
+    let name = format!("copia-{}", uuid::Uuid::new_v4());
+    let new_process = || KafkaSink::new(&config, "copia", &name, &["chave".to_owned()]);
+    let first = new_process();
+    let found = async || {
+        let (connector, name) = (test.connector.clone(), name.clone());
+        tokio::task::spawn_blocking(move || newest(&connector, &name)).await.expect("read")
+    };
+    keyed_sink_conforms(&first, found).await;
+    let before = found().await;
+    // Another process knows what was sent; the first can send nothing any more.
+    let second = new_process();
+    assert_eq!(second.last_epoch().await.expect("an answer"), Some(Epoch(8)));
+    first.write(Epoch(9), &[]).await.expect_err("it is fenced");
+    second.write(Epoch(9), &[]).await.expect("it goes on");
+    assert_eq!((second.last_epoch().await.expect("an answer"), found().await), (Some(Epoch(9)), before));
 }

@@ -12,6 +12,7 @@ mod open;
 mod postgres;
 mod probe;
 mod redshift;
+mod sink;
 mod sql;
 mod tls;
 
@@ -22,4 +23,5 @@ pub use open::{OpenError, WarehouseConfig, open};
 pub use postgres::PostgresWarehouse;
 pub use probe::{ProbedDatabase, probe};
 pub use redshift::RedshiftWarehouse;
+pub use sink::{PostgresSink, RedshiftSink, SqlSink};
 pub use sql::DatabaseConfig;

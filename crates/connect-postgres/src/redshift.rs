@@ -29,7 +29,13 @@ impl RedshiftWarehouse {
     /// # Errors
     /// The database refuses or does not answer, or a later version of Vitral has migrated it.
     pub async fn open(config: &DatabaseConfig, stage: Location, iam_role: &str) -> Result<Self, StoreError> {
-        Self::open_with(config, Redshift { stage, iam_role: iam_role.to_owned() }).await
+        Self::open_with(config, Redshift::new(stage, iam_role)).await
+    }
+}
+
+impl Redshift {
+    pub(crate) fn new(stage: Location, iam_role: &str) -> Self {
+        Self { stage, iam_role: iam_role.to_owned() }
     }
 }
 

@@ -334,7 +334,7 @@ pub(crate) fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>
     rows.collect()
 }
 
-fn is_already_there(error: &tokio_postgres::Error) -> bool {
+pub(crate) fn is_already_there(error: &tokio_postgres::Error) -> bool {
     use tokio_postgres::error::SqlState;
     error.code().is_some_and(|code| {
         [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_TABLE].contains(code)

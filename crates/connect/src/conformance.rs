@@ -18,7 +18,7 @@ use crate::{Connector, Polled, Source};
 pub use dead_letters::dead_letters_conform;
 pub use lookup::lookup_conforms;
 pub use notifier::notifier_conforms;
-pub use sink::sink_conforms;
+pub use sink::{keyed_sink_conforms, sink_conforms};
 pub use source::source_conforms;
 
 /// How long a suite waits for what must come.

@@ -1,10 +1,15 @@
-//! The port for rows that are written to other systems.
+//! The port for rows that are written to other systems, and the form that they have.
+//!
+//! A batch has the columns of what is copied, each of a type that [`written_type`] gives. Rows are known by a key, which an implementation
+//! is made with; a row replaces the one with its key. A batch may have one more column, [`DELETED_COLUMN`]: where that is true, the row is
+//! deleted, and all but its key is null. An epoch has each key once.
 
 use std::fmt;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
+use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use async_trait::async_trait;
+pub use vitral_schemas::written::{DELETED_COLUMN, EPOCH_COLUMN, written_type};
 
 use crate::decorators::{Retrying, TimedOut};
 use crate::{ConnectError, RetryPolicy};
@@ -12,6 +17,11 @@ use crate::{ConnectError, RetryPolicy};
 /// A number that rises with each write. What it covers is fixed before it is written, so that a repeat writes the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
+
+/// Which rows of a batch are deleted; none if it does not say.
+pub fn deleted(batch: &RecordBatch) -> Option<&BooleanArray> {
+    batch.column_by_name(DELETED_COLUMN)?.as_boolean_opt()
+}
 
 /// Writes rows to another system, each epoch once however often it is repeated.
 #[async_trait]

@@ -116,6 +116,17 @@ async fn a_sink_in_memory_conforms() {
 }
 
 #[tokio::test]
+async fn a_sink_in_memory_conforms_by_key() {
+    let sink = MemorySink::new();
+    let found = async || {
+        let number = |row: &str| row.rsplit_once(':').and_then(|(_, end)| end.trim_end_matches('}').parse().ok());
+        let rows = sink.rows(&["chave".to_owned()]);
+        rows.into_iter().map(|(key, row)| (key, number(&row).expect("a number"))).collect()
+    };
+    conformance::keyed_sink_conforms(&sink, found).await;
+}
+
+#[tokio::test]
 async fn a_sink_with_decorators_writes_an_epoch_once() {
     let policy = RetryPolicy::endless(Duration::from_millis(1), Duration::from_millis(1));
     let sink = MemorySink::new().retrying(policy).timed_out(Duration::from_secs(5));

@@ -3,6 +3,8 @@
 //! Plans are made over tables without rows, by the same namespace that answers requests: what is wrong with a column is said before
 //! anything starts, with its place, and not at the first request.
 
+mod sinks;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -57,6 +59,7 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
                 errors.extend(planner.errors(&view.query, &view.source, None).await?);
                 errors.extend(planner.wrong_sums(view).await);
                 errors.extend(planner.wrong_key(view).await);
+                errors.extend(planner.wrong_sink(view).await);
             }
         }
         for endpoint in &catalog.endpoints {

@@ -14,6 +14,29 @@ pub struct Health {
     topics: Mutex<BTreeMap<String, TopicHealth>>,
     /// By what they do: `hourly check`.
     tasks: Mutex<BTreeMap<String, TaskHealth>>,
+    /// By the name of the view that is copied.
+    sinks: Mutex<BTreeMap<String, SinkHealth>>,
+}
+
+/// How the copy of a view in another system fares. One that is behind keeps nothing from being ready.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct SinkHealth {
+    /// The last epoch: changes that are fixed, and to be sent.
+    pub committed: u64,
+    /// The last one that the other side has taken.
+    pub sent: u64,
+    /// Since when changes have waited to be taken; none if nothing waits.
+    pub waiting: Option<Instant>,
+    /// The rows that the other side holds, or need not hold.
+    pub rows: u64,
+    /// Rows without a whole key, which are not sent.
+    pub keyless: u64,
+    /// Keys that several rows have, which are not sent.
+    pub repeated: u64,
+    /// Attempts that failed and were made again.
+    pub failures: u64,
+    /// What fails now, in words.
+    pub failing: Option<String>,
 }
 
 /// How the pipeline of one topic fares.
@@ -126,6 +149,16 @@ impl Health {
     /// Changes a task's part; the first change makes it known.
     pub fn task<T>(&self, name: &str, change: impl FnOnce(&mut TaskHealth) -> T) -> T {
         change(lock(&self.tasks).entry(name.into()).or_default())
+    }
+
+    /// Every sink's part as it is now.
+    pub fn sinks(&self) -> BTreeMap<String, SinkHealth> {
+        lock(&self.sinks).clone()
+    }
+
+    /// Changes a sink's part; the first change makes it known.
+    pub fn sink<T>(&self, name: &str, change: impl FnOnce(&mut SinkHealth) -> T) -> T {
+        change(lock(&self.sinks).entry(name.into()).or_default())
     }
 
     /// Everything that is wrong at `now`.

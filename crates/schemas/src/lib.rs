@@ -22,3 +22,4 @@ pub mod time;
 pub mod topic;
 pub mod verdict;
 pub mod window;
+pub mod written;

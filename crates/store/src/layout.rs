@@ -59,6 +59,11 @@ impl<'a> Layout<'a> {
         self.0.join("warehouse")
     }
 
+    /// What was sent, and is to be sent, to the target of a view that is copied.
+    pub fn sink(self, view: &str) -> Location {
+        self.0.join("sinks").join(view)
+    }
+
     /// A table of what was done: the audit trail, imports, runs, reconciliations, rows that were set aside.
     pub fn table(self, name: &str) -> Location {
         self.0.join(name)

@@ -29,6 +29,7 @@ mod probe;
 mod quarantine;
 pub mod refusals;
 mod session;
+pub mod sinks;
 pub mod snapshot;
 mod table;
 pub mod warehouse;

@@ -22,7 +22,7 @@ use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
 use vitral_process::runtimes::ApiRuntime;
 use vitral_process::{descriptor_limit, listening, telemetry};
-use vitral_react::{AlertInputs, Alerts};
+use vitral_react::{AlertInputs, Alerts, SinkInputs, Sinks};
 use vitral_schemas::notice::NoticeSender;
 use vitral_schemas::time::SystemClock;
 use vitral_store::HistoryPoller;
@@ -97,6 +97,17 @@ impl Server {
             notify: config.alerts.notify.clone(),
             notifiers: vitral_commands::notifiers::notifiers(config, &catalog)?,
         })?;
+        let sinks = Sinks::new(SinkInputs {
+            catalog: Arc::clone(&catalog),
+            store: stream.store.clone(),
+            reference_dir: data_dir.join(REFERENCE_DIR),
+            view: view.clone(),
+            histories: histories.clone(),
+            reconciliations: reconciliations.clone(),
+            alerts: seen_by_alerts.clone(),
+            clock: Arc::new(SystemClock),
+            targets: vitral_commands::sinks::targets(config, &catalog)?,
+        })?;
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
@@ -143,6 +154,9 @@ impl Server {
         background.start(reconciliation);
         background.start(history_poller);
         background.start(alerts);
+        if !sinks.is_empty() {
+            background.start(sinks);
+        }
         Ok(Self { api_address, view, notices, streams, background, api, _api_runtime: api_runtime, shutdown })
     }
 

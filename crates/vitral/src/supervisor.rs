@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::task::JoinSet;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
-use vitral_react::Alerts;
+use vitral_react::{Alerts, Sinks};
 use vitral_schemas::health::Health;
 use vitral_store::HistoryPoller;
 
@@ -81,6 +81,16 @@ impl Work for ContinuousReconciliation {
 }
 
 impl Work for Alerts {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    async fn run(&mut self) {
+        self.run().await;
+    }
+}
+
+impl Work for Sinks {
     fn name(&self) -> &'static str {
         Self::NAME
     }

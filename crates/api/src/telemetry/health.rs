@@ -1,5 +1,7 @@
 //! What `/metrics` says of how the stream and background work fare, read when it is asked for.
 
+mod sinks;
+
 use std::fmt::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -93,6 +95,7 @@ impl Collector for HealthCollector {
             MetricType::Counter,
             &|task| Some(task.restarts as f64),
         )?;
+        sinks::encode(&mut encoder, &self.health, now)?;
         let mut metric = encoder.encode_descriptor(
             "vitral_troubles",
             "What /readyz names as wrong, by its code",
@@ -135,6 +138,11 @@ mod tests {
             topic.reads(2, 5, Some(9), now);
         });
         health.task("hourly check", |task| task.done());
+        health.sink("vendas_ao_vivo", |sink| {
+            (sink.committed, sink.sent, sink.waiting) = (7, 6, Some(now));
+            (sink.rows, sink.keyless, sink.failures) = (12, 3, 2);
+            sink.failing = Some("away".to_owned());
+        });
         let mut registry = Registry::default();
         let bounds = Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(60) };
         register_health(&mut registry, health, bounds);
@@ -147,6 +155,12 @@ mod tests {
             "vitral_failed_attempts_total{topic=\"eventos\"} 1",
             "vitral_partition_lag_messages{topic=\"eventos\",partition=\"2\"} 4",
             "vitral_task_done_age_seconds{task=\"hourly check\"} 0.",
+            "vitral_sink_lag_epochs{sink=\"vendas_ao_vivo\"} 1",
+            "vitral_sink_lag_seconds{sink=\"vendas_ao_vivo\"} 0.",
+            "vitral_sink_rows{sink=\"vendas_ao_vivo\"} 12",
+            "vitral_sink_failing{sink=\"vendas_ao_vivo\"} 1",
+            "vitral_sink_failed_attempts_total{sink=\"vendas_ao_vivo\"} 2",
+            "vitral_sink_set_aside_rows{sink=\"vendas_ao_vivo\",reason=\"chave_nula\"} 3",
             "vitral_troubles{subject=\"eventos\",code=\"starting\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

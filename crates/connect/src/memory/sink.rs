@@ -6,7 +6,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use arrow::array::RecordBatch;
 use async_trait::async_trait;
 
-use crate::{ConnectError, Epoch, Sink};
+use crate::{ConnectError, Epoch, Sink, deleted, key_text, row_json};
 
 /// Keeps the rows of each epoch.
 #[derive(Debug, Default)]
@@ -21,6 +21,23 @@ impl MemorySink {
     /// What was written, by epoch.
     pub fn written(&self) -> BTreeMap<Epoch, Vec<RecordBatch>> {
         self.lock().clone()
+    }
+
+    /// What is there: each row as JSON, by the text of its key.
+    pub fn rows(&self, key: &[String]) -> BTreeMap<String, String> {
+        let mut rows = BTreeMap::new();
+        for batch in self.lock().values().flatten() {
+            let deleted = deleted(batch);
+            for row in 0..batch.num_rows() {
+                let text = key_text(batch, key, row);
+                if deleted.is_some_and(|deleted| deleted.value(row)) {
+                    rows.remove(&text);
+                } else {
+                    rows.insert(text, String::from_utf8_lossy(&row_json(batch, row)).into_owned());
+                }
+            }
+        }
+        rows
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<Epoch, Vec<RecordBatch>>> {

@@ -119,3 +119,24 @@ fn the_key_of_an_alert_is_among_its_rows() {
         "CREATE VIEW a WITH (alert = 'id_produto, regiao') AS SELECT id_produto, regiao FROM vendas WHERE preco < 0;";
     assert_eq!(errors(&[("a.sql", sound)]), "");
 }
+
+#[test]
+fn a_sink_has_a_key_among_its_rows_and_columns_that_can_be_copied() {
+    let sink = |key: &str, columns: &str| {
+        let text = format!("CREATE VIEW a\nWITH (connector = 'kafka', key = '{key}') AS SELECT {columns} FROM vendas;");
+        errors(&[("a.sql", text.as_str())])
+    };
+    let missing = sink("produto", "id_produto, preco");
+    assert!(
+        missing.contains("a.sql:2:7: sink a: its rows have no column produto")
+            || missing.contains("a.sql:2:28: sink a: its rows have no column produto"),
+        "{missing}"
+    );
+    assert!(missing.contains("name one of its columns: id_produto, preco"), "{missing}");
+    assert!(sink("x", "CAST(preco AS DOUBLE) AS x").contains("which cannot tell rows apart"));
+    assert!(sink("x", "NULL AS x").contains("is always null"));
+    assert!(sink("id_produto", "id_produto, id_produto AS _epoch").contains("_epoch is a column of every copy"));
+    assert!(sink("id_produto", "id_produto, make_array(preco) AS x").contains("column x is List"));
+    assert!(sink("id_produto", "id_produto, sumido").contains("sumido"), "a column that is missing");
+    assert_eq!(sink("id_produto, regiao", "id_produto, regiao, preco"), "");
+}

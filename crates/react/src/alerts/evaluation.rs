@@ -17,6 +17,7 @@ use crate::found::{Found, read_report};
 use crate::report;
 use crate::rule::{Kind, Rule, is_not_there_yet, reason};
 use crate::state::{AlertState, Moment, Policy};
+use crate::versions::versions;
 
 /// What reads a clock or a file is looked at this often, even if no row has changed.
 const UNSTEADY_EVERY_MS: i64 = 10_000;
@@ -143,7 +144,7 @@ impl Alerts {
     /// What follows from what a query has found.
     fn follow(&self, rule: &Rule, outcome: &Outcome, point: &ReadPoint, is_past: bool) -> Vec<Transition> {
         let state = self.states.get(&rule.policy.alert).cloned().unwrap_or_default();
-        let moment = self.moment(is_past, versions(rule, point));
+        let moment = self.moment(is_past, versions(&rule.needs, point));
         match outcome {
             Outcome::Found(found) => self.step(&rule.policy, found, &moment),
             Outcome::Report { rows, content } => {
@@ -194,7 +195,7 @@ impl Alerts {
             let last = self.last.get(&rule.policy.alert).filter(|_| !evaluated.contains(&rule.policy.alert));
             let (Some(state), Some(found)) = (state, last.and_then(|last| last.found.as_ref())) else { continue };
             if state.is_due(&rule.policy, moment.steady_ms) {
-                let moment = Moment { versions: versions(rule, point), ..moment.clone() };
+                let moment = Moment { versions: versions(&rule.needs, point), ..moment.clone() };
                 transitions.extend(self.step(&rule.policy, found, &moment));
             }
         }
@@ -240,19 +241,4 @@ async fn run(reader: Arc<Reader>, rule: Arc<Rule>, point: ReadPoint) -> (Arc<Rul
 
 fn watermarks(rule: &Rule, point: &ReadPoint) -> Vec<Option<Watermark>> {
     rule.needs.topics.iter().map(|topic| point.view.committed_watermarks.get(topic).copied()).collect()
-}
-
-/// How far what was read had come, as JSON.
-fn versions(rule: &Rule, point: &ReadPoint) -> String {
-    let mut versions = serde_json::Map::new();
-    for topic in &rule.needs.topics {
-        let watermark_ms = point.view.committed_watermarks.get(topic).map(|watermark| watermark.ms());
-        versions.insert(topic.clone(), serde_json::json!({ "marca_dagua_ms": watermark_ms }));
-    }
-    for (name, metric) in &point.view.metrics {
-        if rule.needs.names.iter().any(|known| matches!(known, vitral_catalog::Name::Table(table) if table == name)) {
-            versions.insert(name.clone(), serde_json::json!({ "publicada_ate_ms": metric.published_through_ms }));
-        }
-    }
-    serde_json::Value::Object(versions).to_string()
 }

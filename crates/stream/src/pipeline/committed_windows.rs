@@ -1,4 +1,4 @@
-//! Open windows as they were when a commit was submitted: what alerts and reports are evaluated on, which must not act on rows that are not
+//! Open windows as they were when a commit was submitted: what alerts, reports and sinks see, which must not act on rows that are not
 //! committed.
 //!
 //! Only metrics that one of them reads are kept; without any, nothing is done.
@@ -24,12 +24,12 @@ pub(super) struct CommittedWindows {
 }
 
 impl CommittedWindows {
-    /// Of the topic's metrics that an alert or a report reads.
+    /// Of the topic's metrics that an alert, a report or a sink reads.
     pub(super) fn wanted_of(catalog: &Catalog, topic: &str) -> Self {
         let mut wanted = BTreeSet::new();
         if catalog.metrics_of(topic).next().is_some() {
             let names = Names::new(catalog, []);
-            for view in catalog.views.iter().filter(|view| view.alert.is_some() || view.report.is_some()) {
+            for view in catalog.reacting() {
                 match names.needs(&view.query, &view.source, Scope::Served) {
                     Ok(needs) => wanted.extend(needs.names.into_iter().filter_map(|name| match name {
                         Name::Table(name) | Name::Newest(name) => Some(name),

@@ -43,16 +43,19 @@ async fn alerts_see_open_windows_as_they_were_at_the_commit() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn reports_see_them_too() {
-    let shop = Shop::new(1).with_catalog(
-        "CREATE VIEW vistos WITH (report = '08:00') AS SELECT id_produto, visualizacoes FROM produtos_mais_vistos;",
-    );
-    let dir = tempfile::tempdir().expect("a folder");
-    let (stream, mut view) = shop.start(dir.path());
-    shop.produce_to(0, &[event(0, "p1", "clique")]);
-    let is_committed = |view: &View| committed(view) == Some(vec![("p1".to_owned(), 1)]);
-    wait_until(&mut view, "it is committed", is_committed).await;
-    end(stream).await;
+async fn reports_and_sinks_see_them_too() {
+    for options in ["report = '08:00'", "connector = 'kafka', key = 'id_produto'"] {
+        let view = format!(
+            "CREATE VIEW vistos WITH ({options}) AS SELECT id_produto, visualizacoes FROM produtos_mais_vistos;"
+        );
+        let shop = Shop::new(1).with_catalog(&view);
+        let dir = tempfile::tempdir().expect("a folder");
+        let (stream, mut view) = shop.start(dir.path());
+        shop.produce_to(0, &[event(0, "p1", "clique")]);
+        let is_committed = |view: &View| committed(view) == Some(vec![("p1".to_owned(), 1)]);
+        wait_until(&mut view, "it is committed", is_committed).await;
+        end(stream).await;
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

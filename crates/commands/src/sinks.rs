@@ -1,0 +1,167 @@
+//! The other sides of views that are copied, and what is wrong with the connections that they name.
+
+use std::sync::Arc;
+
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics, SinkConnector, View};
+use vitral_config::{Config, ConfigError};
+use vitral_connect::{Connection, ConnectionError, Sink};
+use vitral_connect_kafka::{KafkaConfig, KafkaSink};
+use vitral_connect_postgres::{DatabaseUrl, PostgresSink, RedshiftSink};
+use vitral_react::Targets;
+use vitral_store::{Location, StoreError};
+
+/// Every sink's target; nothing is connected yet.
+pub fn targets(config: &Config, catalog: &Catalog) -> anyhow::Result<Targets> {
+    let (targets, errors) = opened(config, catalog)?;
+    if errors.is_empty() { Ok(targets) } else { Err(Diagnostics(errors).into()) }
+}
+
+/// Connections that are named and that cannot take rows, each where it is named.
+pub fn errors(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnostic>> {
+    Ok(opened(config, catalog)?.1)
+}
+
+fn opened(config: &Config, catalog: &Catalog) -> anyhow::Result<(Targets, Vec<Diagnostic>)> {
+    let (mut targets, mut errors) = (Targets::new(), Vec::new());
+    for (view, sink) in catalog.sinks() {
+        match target(config, view, sink) {
+            Ok(target) => drop(targets.insert(view.name.clone(), target)),
+            Err(Failure::Connection(error)) => {
+                let name = sink.connection.as_deref().unwrap_or("kafka");
+                let remedy = format!("correct [connections.{name}] of the configuration, or name another connection");
+                errors.push(sink.connection_position.error(format!("sink {}: {error}", view.name), remedy));
+            }
+            Err(Failure::Redshift) => errors.push(sink.connection_position.error(
+                format!("sink {}: Redshift takes rows by way of S3 alone", view.name),
+                "set warehouse.stage (s3://bucket/prefix) and warehouse.iam_role (arn:aws:iam::...) in the configuration"
+                    .into(),
+            )),
+            Err(Failure::Other(error)) => return Err(error),
+        }
+    }
+    Ok((targets, errors))
+}
+
+/// Why a target cannot be had.
+enum Failure {
+    Connection(ConnectionError),
+    Redshift,
+    Other(anyhow::Error),
+}
+
+impl From<ConnectionError> for Failure {
+    fn from(error: ConnectionError) -> Self {
+        Self::Connection(error)
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        match error {
+            ConfigError::Connection(error) => Self::Connection(error),
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+impl Failure {
+    /// Of a URL that is of the right kind.
+    fn of_url(connection: &Connection, error: StoreError) -> Self {
+        match error {
+            StoreError::WarehouseUrl { reason } => connection.error("url", format!("cannot be used: {reason}")).into(),
+            other => Self::Other(other.into()),
+        }
+    }
+}
+
+fn target(config: &Config, view: &View, sink: &vitral_catalog::Sink) -> Result<Arc<dyn Sink>, Failure> {
+    let connections = config.connections()?;
+    let Some(name) = &sink.connection else {
+        return Ok(Arc::new(KafkaSink::new(&config.kafka()?, &view.name, &sink.target, &sink.key)));
+    };
+    let connection = connections.get(name)?;
+    Ok(match sink.connector {
+        SinkConnector::Kafka => {
+            let config = KafkaConfig::try_from(connection)?;
+            Arc::new(KafkaSink::new(&config, &view.name, &sink.target, &sink.key))
+        }
+        SinkConnector::MongoDb => {
+            let words = "cannot take rows: this build has no MongoDB; copy the view to postgres or kafka";
+            return Err(connection.error("url", words).into());
+        }
+        SinkConnector::Postgres => {
+            let url = database(connection, &["postgresql", "postgres"], "postgresql://user@host/database")?;
+            let target = PostgresSink::new(&url, &sink.target, &sink.key);
+            Arc::new(target.map_err(|error| Failure::of_url(connection, error))?)
+        }
+        SinkConnector::Redshift => {
+            let url = database(connection, &["redshift"], "redshift://user@host/database")?;
+            let warehouse = config.warehouse()?;
+            let (Some(stage), Some(iam_role)) = (&warehouse.stage, &warehouse.iam_role) else {
+                return Err(Failure::Redshift);
+            };
+            let stage = Location::bucket(stage, &config.store.options).map_err(|error| Failure::Other(error.into()))?;
+            let target = RedshiftSink::new(&url, stage, iam_role, &sink.target, &sink.key);
+            Arc::new(target.map_err(|error| Failure::of_url(connection, error))?)
+        }
+    })
+}
+
+fn database(connection: &Connection, schemes: &[&str], form: &str) -> Result<DatabaseUrl, ConnectionError> {
+    let url = DatabaseUrl::try_from(connection)?;
+    if schemes.contains(&url.scheme()) {
+        return Ok(url);
+    }
+    Err(connection.error("url", format!("is of another kind of database: write {form}")))
+}
+
+#[cfg(test)]
+mod tests {
+    use vitral_catalog::{DomainSettings, SourceFile};
+
+    use super::*;
+
+    const SQL: &str =
+        "CREATE TABLE eventos (p TEXT, t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');
+CREATE VIEW a WITH (connector = 'postgres', connection = 'banco', key = 'p') AS SELECT p FROM eventos;
+CREATE VIEW b WITH (connector = 'postgres', connection = 'barramento', key = 'p') AS SELECT p FROM eventos;
+CREATE VIEW c WITH (connector = 'kafka', connection = 'nada', key = 'p') AS SELECT p FROM eventos;
+CREATE VIEW d WITH (connector = 'redshift', connection = 'banco', key = 'p') AS SELECT p FROM eventos;
+CREATE VIEW e WITH (connector = 'redshift', connection = 'armazem', key = 'p') AS SELECT p FROM eventos;
+CREATE VIEW f WITH (connector = 'kafka', key = 'p') AS SELECT p FROM eventos;";
+
+    fn config() -> Config {
+        let mut config = Config::default();
+        for (name, url) in [
+            ("barramento", "kafka://a:9092"),
+            ("banco", "postgresql://a/b"),
+            ("armazem", "redshift://a/b"),
+            ("kafka", "kafka://a:9092"),
+        ] {
+            config.connections.insert(name.to_owned(), Connection::to(url));
+        }
+        config
+    }
+
+    #[tokio::test]
+    async fn connections_that_cannot_take_rows_are_errors_where_they_are_named() {
+        let file = SourceFile { path: "a.sql".to_owned(), text: SQL.to_owned() };
+        let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("sound");
+        let mut config = config();
+        let found: Vec<String> =
+            errors(&config, &catalog).expect("connections").iter().map(ToString::to_string).collect();
+        assert_eq!(found.len(), 4, "{found:?}");
+        for (error, (line, words)) in found.iter().zip([
+            (3, "sink b: connections.barramento.url does not begin with postgresql://"),
+            (4, "sink c: there is no connection \"nada\""),
+            (5, "sink d: connections.banco.url is of another kind of database: write redshift://"),
+            (6, "sink e: Redshift takes rows by way of S3 alone"),
+        ]) {
+            assert!(error.starts_with(&format!("a.sql:{line}:")) && error.contains(words), "{error}");
+        }
+        assert!(targets(&config, &catalog).is_err());
+        config.warehouse.stage = Some("s3://bucket/stage".to_owned());
+        config.warehouse.iam_role = Some("arn:aws:iam::123456789012:role/warehouse".to_owned());
+        assert_eq!(errors(&config, &catalog).expect("connections").len(), 3);
+    }
+}

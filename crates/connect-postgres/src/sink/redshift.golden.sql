@@ -1,0 +1,12 @@
+CREATE SCHEMA IF NOT EXISTS vitral; CREATE TABLE IF NOT EXISTS vitral.destinos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL, instante timestamp with time zone NOT NULL) DISTSTYLE ALL;
+CREATE TABLE "vendas_ao_vivo" ("janela_inicio" timestamp with time zone, "moeda" character varying(65535), "pedidos" bigint, "receita" numeric(38,2), "local" timestamp without time zone, "_epoch" bigint) DISTKEY ("janela_inicio") COMPOUND SORTKEY ("janela_inicio", "moeda");
+ALTER TABLE "vendas_ao_vivo" ADD COLUMN "moeda" character varying(65535);
+ALTER TABLE "vendas_ao_vivo" ADD COLUMN "pedidos" bigint;
+ALTER TABLE "vendas_ao_vivo" ADD COLUMN "receita" numeric(38,2);
+ALTER TABLE "vendas_ao_vivo" ADD COLUMN "local" timestamp without time zone;
+ALTER TABLE "vendas_ao_vivo" ADD COLUMN "_epoch" bigint;
+DROP TABLE IF EXISTS vitral_novas;
+CREATE TEMPORARY TABLE vitral_novas ("janela_inicio" timestamp with time zone, "moeda" character varying(65535), "pedidos" bigint, "receita" numeric(38,2), "local" timestamp without time zone, "_apagada" boolean);
+LOCK vitral.destinos;
+DELETE FROM "vendas_ao_vivo" USING vitral_novas WHERE "vendas_ao_vivo"."janela_inicio" = vitral_novas."janela_inicio" AND "vendas_ao_vivo"."moeda" = vitral_novas."moeda" AND coalesce("vendas_ao_vivo"."_epoch", -1) < 42;
+INSERT INTO "vendas_ao_vivo" ("janela_inicio", "moeda", "pedidos", "receita", "local", "_epoch") SELECT "janela_inicio", "moeda", "pedidos", "receita", "local", 42 FROM vitral_novas WHERE NOT "_apagada";
