@@ -389,7 +389,12 @@ mod tests {
         let dir = folder("title = 'x'\n\n name = 'A b'");
         let error = load(&[], &[dir.path().to_owned()], DomainOptions::default()).expect_err("a wrong name");
         assert!(error.contains("domain.toml:3:2: name is \"A b\""), "{error}");
-        let configured = DomainOptions { currency: Some("R$".into()), time_zone: Some("x".into()), title: None };
+        let configured = DomainOptions {
+            currency: Some("R$".into()),
+            time_zone: Some("x".into()),
+            title: None,
+            ..DomainOptions::default()
+        };
         let error = load(&[], &[], configured).expect_err("wrong values");
         assert!(error.contains("domain.currency is \"R$\"") && error.contains("domain.time_zone is \"x\""), "{error}");
     }

@@ -179,14 +179,14 @@ impl Decoder {
 
     /// Appends the primary key alone.
     fn push_key(&mut self, changes: &Changes, row: usize, slots: &[Raw<'_>]) -> Result<(), Refused> {
-        for index in 0..self.columns.len() {
+        for (index, slot) in slots.iter().copied().enumerate().take(self.columns.len()) {
             if !changes.key.contains(&index) {
                 self.columns[index].push_null();
                 continue;
             }
-            if let Err((reason, what)) = self.columns[index].push(slots[index], &mut self.zone, &mut self.scratch) {
+            if let Err((reason, what)) = self.columns[index].push(slot, &mut self.zone, &mut self.scratch) {
                 self.columns[..index].iter_mut().for_each(|column| column.truncate(row));
-                let (reason, detail) = self.does_not_fit(index, slots[index], reason, what);
+                let (reason, detail) = self.does_not_fit(index, slot, reason, what);
                 return Err((reason, format!("the message's key: {detail}")));
             }
         }

@@ -33,11 +33,14 @@ pub(super) enum Form {
     },
 }
 
+/// A schema's text, and the forms that it says.
+type Known = (Box<[u8]>, Arc<[Form]>);
+
 /// The forms of a topic's columns, by schema.
 pub(super) struct Forms {
     names: Vec<String>,
     /// The last one that was used is the first.
-    known: Vec<(Box<[u8]>, Arc<[Form]>)>,
+    known: Vec<Known>,
 }
 
 impl Forms {

@@ -263,7 +263,7 @@ impl Stock {
 
 /// What there is of a product at the start. Where it is kept, and whether it is scarce, depend on the product alone.
 fn holding(random: &mut Random, product: u32, per_hour: f64) -> Holding {
-    let hash = mix(u64::from(product) ^ 0x7374_6f63_6b);
+    let hash = mix(u64::from(product) ^ 0x0073_746f_636b);
     let is_scarce = scale(hash, 1_000) < SCARCE_PER_MILLE;
     let places = match scale(mix(hash ^ 1), 100) {
         0..50 => 1,
