@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, new_empty_array};
 use arrow::datatypes::{DataType, Decimal128Type, Field, FieldRef, Int64Type};
 use arrow::row::{RowConverter, SortField};
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, exec_err, plan_err};
@@ -129,7 +129,9 @@ impl Stretch {
             return Ok(());
         }
         match self.values.entry(place.to_vec()) {
-            Entry::Vacant(entry) => drop(entry.insert(value)),
+            Entry::Vacant(entry) => {
+                entry.insert(value);
+            }
             // Only what is ordered by a time alone has rows in the same place.
             Entry::Occupied(mut entry) => {
                 let sum = entry.get().checked_add(value).ok_or_else(does_not_fit)?;
@@ -321,13 +323,7 @@ impl ScalarUDFImpl for SumSinceValue {
             sums.push(typed(stretch.sum()?, &output)?);
         }
         if sums.is_empty() {
-            return Ok(ColumnarValue::Array(match &output {
-                DataType::Int64 => Arc::new(Int64Array::from(Vec::<i64>::new())),
-                DataType::Decimal128(precision, scale) => {
-                    Arc::new(Decimal128Array::from(Vec::<i128>::new()).with_precision_and_scale(*precision, *scale)?)
-                }
-                other => arrow::array::new_empty_array(other),
-            }));
+            return Ok(ColumnarValue::Array(new_empty_array(&output)));
         }
         Ok(ColumnarValue::Array(ScalarValue::iter_to_array(sums)?))
     }
