@@ -260,10 +260,8 @@ async fn fill_warehouse(world: &World) -> anyhow::Result<()> {
     };
     let zone = settings.time_zone;
     let jobs = Jobs { catalog, zone, store, warehouse: warehouse.as_ref(), allow_open: false };
-    let mut names: Vec<&str> = catalog.job_tables.iter().map(|table| table.job.as_str()).collect();
-    names.dedup();
-    for job in names {
-        let tables = Tables::open(catalog, store, reference_dir, Engine::Local).await?;
+    for job in catalog.jobs() {
+        let tables = Tables::open(catalog, settings, store, reference_dir, Engine::Local).await?;
         if let Err(error) = jobs.run(job, Wanted::Changed, &tables).await {
             tracing::warn!(
                 job,
