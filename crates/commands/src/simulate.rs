@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io::{BufWriter, ErrorKind, Write};
+use std::path::PathBuf;
 use std::sync::atomic::AtomicBool;
 use std::time::{Duration, Instant};
 
@@ -10,7 +11,7 @@ use chrono::{DateTime, Utc};
 use clap::Args;
 use vitral_config::Config;
 use vitral_connect_kafka::EventProducer;
-use vitral_simulator::ecommerce::{AllTopics, STOCK_TOPIC, SimulatorConfig, TOPIC};
+use vitral_simulator::ecommerce::{AllTopics, STOCK_TOPIC, SimulatorConfig, TOPIC, write_reference_csv};
 use vitral_simulator::{Message, Pace, play, write_lines};
 
 use crate::instant::instant;
@@ -52,6 +53,9 @@ pub struct Flags {
     products: u32,
     #[arg(long, default_value_t = 20_000)]
     users: u32,
+    /// Also writes the reference tables that go with the events, as CSV files, into this folder.
+    #[arg(long, value_name = "DIR")]
+    reference: Option<PathBuf>,
 }
 
 impl Flags {
@@ -70,7 +74,7 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
     ensure!(flags.rate > 0.0, "--rate must be above 0");
     ensure!(flags.pace.is_none_or(|pace| pace > 0.0), "--pace must be above 0");
     let start_ms = flags.start.unwrap_or_else(Utc::now).timestamp_millis();
-    let all = AllTopics::new(SimulatorConfig {
+    let simulated = SimulatorConfig {
         seed: flags.seed,
         start_ms,
         rate: flags.rate,
@@ -79,7 +83,11 @@ pub fn run(config: Config, flags: &Flags) -> anyhow::Result<()> {
         users: flags.users,
         zone: config.settings()?.time_zone,
         ..SimulatorConfig::default()
-    });
+    };
+    if let Some(dir) = &flags.reference {
+        write_reference_csv(dir, &simulated).with_context(|| format!("{} cannot be written to", dir.display()))?;
+    }
+    let all = AllTopics::new(simulated);
     let has_stock = flags.stock().is_some();
     let messages = all.of_customers(flags.count).filter(|message| has_stock || message.topic != STOCK_TOPIC);
     if flags.to == KAFKA { send(&config, flags, messages, start_ms) } else { write(flags, messages) }

@@ -22,6 +22,8 @@ mod json;
 mod malformed;
 mod past;
 mod popularity;
+mod profiles;
+mod reference;
 mod shop;
 mod shopper;
 mod stock;
@@ -29,7 +31,9 @@ mod stock;
 mod tests;
 
 pub use past::write_past_sales;
-pub use shop::{Product, Region, products, regions, write_reference_csv};
+pub use profiles::{Profile, profiles};
+pub use reference::write_reference_csv;
+pub use shop::{Product, Region, products, regions};
 pub use stock::{AllTopics, STOCK_TOPIC};
 
 /// The topic of its messages.

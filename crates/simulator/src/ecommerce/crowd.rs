@@ -1,7 +1,7 @@
 //! The visits that go on at the same time, and who acts next.
 
-use super::popularity::{Market, running_sums, scatter};
-use super::shop::REGIONS;
+use super::popularity::{Market, scatter};
+use super::profiles::region_sums;
 use super::shopper::{Action, Shopper, Visitor};
 use crate::random::{Random, mix};
 
@@ -38,7 +38,7 @@ impl Crowd {
             target: 1,
             begun: 0,
             present: vec![0; users as usize / 64 + 1],
-            region_sums: running_sums(REGIONS.iter().map(|region| region.weight)),
+            region_sums: region_sums(),
         }
     }
 

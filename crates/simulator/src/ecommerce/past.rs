@@ -3,7 +3,8 @@
 use std::io::{self, Write};
 
 use super::event::{Event, event_id, token};
-use super::shop::{Item, REGIONS, csv_text};
+use super::reference::csv_text;
+use super::shop::{Item, REGIONS};
 use super::shopper::{Action, Cart, Line, Visitor, quantity};
 use super::{Simulator, SimulatorConfig};
 use crate::MessageKind;

@@ -1,11 +1,7 @@
-//! What the simulated shop sells and where it sells: products and regions, and the reference tables of both.
+//! What the simulated shop sells and where it sells: products and regions.
 //!
 //! A product depends on its number alone. Every seed thus plays in the same shop, the first products of a larger shop
 //! are those of a smaller one, and no table of products is held in memory.
-
-use std::fs::{self, File};
-use std::io::{self, BufWriter, Write};
-use std::path::Path;
 
 use super::SimulatorConfig;
 use super::departments::{DEPARTMENTS, Department};
@@ -31,42 +27,44 @@ pub struct Region {
     pub regiao: &'static str,
     /// Its name for people.
     pub nome: &'static str,
+    /// Its largest city, where the shop's users of the region live.
+    pub(super) cidade: &'static str,
     /// How many of the shop's users live there, relative to the others (population in 100,000s).
     pub(super) weight: u64,
 }
 
-const fn region(regiao: &'static str, nome: &'static str, weight: u64) -> Region {
-    Region { regiao, nome, weight }
+const fn region(regiao: &'static str, nome: &'static str, cidade: &'static str, weight: u64) -> Region {
+    Region { regiao, nome, cidade, weight }
 }
 
 pub(super) const REGIONS: [Region; 27] = [
-    region("SP", "São Paulo", 444),
-    region("MG", "Minas Gerais", 205),
-    region("RJ", "Rio de Janeiro", 161),
-    region("BA", "Bahia", 141),
-    region("PR", "Paraná", 114),
-    region("RS", "Rio Grande do Sul", 109),
-    region("PE", "Pernambuco", 91),
-    region("CE", "Ceará", 88),
-    region("PA", "Pará", 81),
-    region("SC", "Santa Catarina", 76),
-    region("GO", "Goiás", 71),
-    region("MA", "Maranhão", 68),
-    region("PB", "Paraíba", 40),
-    region("AM", "Amazonas", 39),
-    region("ES", "Espírito Santo", 38),
-    region("MT", "Mato Grosso", 37),
-    region("RN", "Rio Grande do Norte", 33),
-    region("PI", "Piauí", 33),
-    region("AL", "Alagoas", 31),
-    region("DF", "Distrito Federal", 28),
-    region("MS", "Mato Grosso do Sul", 28),
-    region("SE", "Sergipe", 22),
-    region("RO", "Rondônia", 16),
-    region("TO", "Tocantins", 15),
-    region("AC", "Acre", 8),
-    region("AP", "Amapá", 7),
-    region("RR", "Roraima", 6),
+    region("SP", "São Paulo", "São Paulo", 444),
+    region("MG", "Minas Gerais", "Belo Horizonte", 205),
+    region("RJ", "Rio de Janeiro", "Rio de Janeiro", 161),
+    region("BA", "Bahia", "Salvador", 141),
+    region("PR", "Paraná", "Curitiba", 114),
+    region("RS", "Rio Grande do Sul", "Porto Alegre", 109),
+    region("PE", "Pernambuco", "Recife", 91),
+    region("CE", "Ceará", "Fortaleza", 88),
+    region("PA", "Pará", "Belém", 81),
+    region("SC", "Santa Catarina", "Joinville", 76),
+    region("GO", "Goiás", "Goiânia", 71),
+    region("MA", "Maranhão", "São Luís", 68),
+    region("PB", "Paraíba", "João Pessoa", 40),
+    region("AM", "Amazonas", "Manaus", 39),
+    region("ES", "Espírito Santo", "Serra", 38),
+    region("MT", "Mato Grosso", "Cuiabá", 37),
+    region("RN", "Rio Grande do Norte", "Natal", 33),
+    region("PI", "Piauí", "Teresina", 33),
+    region("AL", "Alagoas", "Maceió", 31),
+    region("DF", "Distrito Federal", "Brasília", 28),
+    region("MS", "Mato Grosso do Sul", "Campo Grande", 28),
+    region("SE", "Sergipe", "Aracaju", 22),
+    region("RO", "Rondônia", "Porto Velho", 16),
+    region("TO", "Tocantins", "Palmas", 15),
+    region("AC", "Acre", "Rio Branco", 8),
+    region("AP", "Amapá", "Macapá", 7),
+    region("RR", "Roraima", "Boa Vista", 6),
 ];
 
 /// Every product of the shop; events refer to no other.
@@ -85,31 +83,6 @@ pub fn products(config: &SimulatorConfig) -> impl Iterator<Item = Product> + use
 /// Every region that events may name.
 pub fn regions() -> impl Iterator<Item = Region> {
     REGIONS.into_iter()
-}
-
-/// Writes `produtos.csv` (`id_produto,nome,categoria`) and `regioes.csv` (`regiao,nome`) into `dir`.
-///
-/// # Errors
-/// A file cannot be written.
-pub fn write_reference_csv(dir: &Path, config: &SimulatorConfig) -> io::Result<()> {
-    fs::create_dir_all(dir)?;
-    let mut file = BufWriter::new(File::create(dir.join("produtos.csv"))?);
-    writeln!(file, "id_produto,nome,categoria")?;
-    for product in products(config) {
-        writeln!(file, "{},{},{}", product.id_produto, csv_text(&product.nome), csv_text(product.categoria))?;
-    }
-    file.flush()?;
-    let mut file = BufWriter::new(File::create(dir.join("regioes.csv"))?);
-    writeln!(file, "regiao,nome")?;
-    for region in regions() {
-        writeln!(file, "{},{}", region.regiao, csv_text(region.nome))?;
-    }
-    file.flush()
-}
-
-/// Quoted as RFC 4180 has it: some names hold inches and commas.
-pub(super) fn csv_text(text: &str) -> String {
-    if text.contains([',', '"', '\n']) { format!("\"{}\"", text.replace('"', "\"\"")) } else { text.to_owned() }
 }
 
 /// A product's attributes, computed from its number.
@@ -193,19 +166,5 @@ mod tests {
     #[test]
     fn a_larger_shop_begins_with_the_smaller_one() {
         assert!(products(&config(50)).eq(products(&config(500)).take(50)));
-    }
-
-    #[test]
-    fn reference_tables_are_quoted() {
-        assert_eq!(csv_text("Monitor 24\", 75 Hz"), "\"Monitor 24\"\", 75 Hz\"");
-        let folder = tempfile::tempdir().expect("a folder");
-        let dir = folder.path().join("reference");
-        write_reference_csv(&dir, &config(300)).expect("written");
-        let products = fs::read_to_string(dir.join("produtos.csv")).expect("read");
-        assert!(products.starts_with("id_produto,nome,categoria\np1,"));
-        assert_eq!(products.lines().count(), 301);
-        let regions = fs::read_to_string(dir.join("regioes.csv")).expect("read");
-        assert!(regions.starts_with("regiao,nome\nSP,São Paulo\n"));
-        assert_eq!(regions.lines().count(), 28);
     }
 }

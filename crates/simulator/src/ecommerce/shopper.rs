@@ -3,7 +3,8 @@
 //! Architecture invariant: a shopper views a product before adding it, adds before removing or checking out, and buys
 //! only straight after a checkout.
 
-use super::popularity::{Market, weighted};
+use super::popularity::Market;
+use super::profiles::{habits, home};
 use super::shop::Item;
 use crate::random::{Random, mix, scale};
 
@@ -38,8 +39,8 @@ pub(super) struct Visitor {
 impl Visitor {
     /// A visit of `user`. Home and habits depend on the user alone, so that returning users are recognisable.
     pub(super) fn new(random: &mut Random, user: u32, visit: u64, region_sums: &[u64]) -> Self {
-        let hash = mix(u64::from(user) ^ 0x7573_6572);
-        let region = weighted(&mut Random::new(hash), region_sums) as u8;
+        let hash = habits(user);
+        let region = home(hash, region_sums) as u8;
         let usual = match scale(mix(hash ^ 1), 100) {
             0..42 => APP,
             42..72 => SITE,
