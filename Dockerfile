@@ -19,18 +19,18 @@ RUN cargo chef prepare --recipe-path recipe.json
 # Each with the features of what is built on it: others would build parts of it twice. The C compiler, make and perl are in the image.
 FROM chef AS dependencies
 COPY --from=plan /vitral/recipe.json .
-RUN cargo chef cook --locked --profile dist --package vitral --no-default-features --features kafka-tls --recipe-path recipe.json
+RUN cargo chef cook --locked --profile dist --package vitral --no-default-features --features kafka-tls,mongodb --recipe-path recipe.json
 
 FROM dependencies AS dependencies-demo
-RUN cargo chef cook --locked --profile dist --package vitral --recipe-path recipe.json
+RUN cargo chef cook --locked --profile dist --package vitral --features mongodb --recipe-path recipe.json
 
 FROM dependencies AS build
 COPY . .
-RUN cargo build --locked --profile dist --package vitral --bin vitral --no-default-features --features kafka-tls
+RUN cargo build --locked --profile dist --package vitral --bin vitral --no-default-features --features kafka-tls,mongodb
 
 FROM dependencies-demo AS build-demo
 COPY . .
-RUN cargo build --locked --profile dist --package vitral --bin vitral
+RUN cargo build --locked --profile dist --package vitral --bin vitral --features mongodb
 
 FROM debian:12.12-slim AS base
 RUN apt-get update \

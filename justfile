@@ -6,6 +6,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 # Of every package: other features would build the engines again.
 features := "--workspace --features vitral/distributed"
 target := env("CARGO_TARGET_DIR", "target")
+# The crate with MongoDB's driver, by itself: that changes features of crates below the engine, which would be built again. Unoptimised, as
+# it waits for a server.
+mongodb := "--locked -p vitral-connect-mongodb --features mongodb --target-dir " + quote(target / "mongodb") + " --profile mongodb --config 'profile.mongodb.inherits=\"release\"' --config profile.mongodb.opt-level=0"
 
 _list:
     @{{just_executable()}} --list --unsorted
@@ -48,11 +51,17 @@ test-services:
     scripts/services start kafka postgres s3 mail alertmanager
     env $(scripts/services env) {{just_executable()}} test
 
+# Clippy and the tests of the crate with MongoDB's driver, with a server that speaks its protocol.
+test-mongodb:
+    cargo clippy {{mongodb}} --all-targets -- --deny warnings
+    scripts/services start mongodb
+    env $(scripts/services env) cargo test {{mongodb}}
+
 # The tests of the oracle, which judges the numbers in scripts/verify.
 test-oracle:
     scripts/verify/venv -m pytest --quiet scripts/verify
 
-# Clippy, with every feature and with as few as the image has.
+# Clippy, with every feature and with as few as can be.
 lint:
     cargo clippy --locked {{features}} --all-targets -- --deny warnings
     cargo clippy --locked --workspace --no-default-features --features vitral/distributed,vitral/kafka-tls -- --deny warnings

@@ -130,7 +130,7 @@ pub(super) fn table(
             "name a column of one of these types".into(),
         ));
     }
-    let origin = origin(name, connector, options, position)?;
+    let origin = origin(name, connector, &key, options, position)?;
     let is_file = matches!(origin, LookupOrigin::File { .. });
     let mut table = LookupTable {
         name: name.to_owned(),
@@ -149,7 +149,13 @@ pub(super) fn table(
     Ok(table)
 }
 
-fn origin(name: &str, connector: &str, options: &mut Options, position: &Position) -> Result<LookupOrigin, Diagnostic> {
+fn origin(
+    name: &str,
+    connector: &str,
+    key: &str,
+    options: &mut Options,
+    position: &Position,
+) -> Result<LookupOrigin, Diagnostic> {
     if connector == "file" {
         return Ok(LookupOrigin::File { path: file_path(name, options)? });
     }
@@ -164,6 +170,9 @@ fn origin(name: &str, connector: &str, options: &mut Options, position: &Positio
         let table = options.take_text("table")?.map_or_else(|| plain(name).to_owned(), |(table, _)| table);
         return Ok(LookupOrigin::Postgres { connection, table });
     }
+    if connector == "mongodb" {
+        return mongodb(name, connection, key, options);
+    }
     let Some((path, at)) = options.take_text("path")? else {
         return Err(position.error(
             format!("the look-up table {name} has no path"),
@@ -177,6 +186,26 @@ fn origin(name: &str, connector: &str, options: &mut Options, position: &Positio
         ));
     }
     Ok(LookupOrigin::Http { connection, path })
+}
+
+fn mongodb(
+    name: &str,
+    connection: NamedConnection,
+    key: &str,
+    options: &mut Options,
+) -> Result<LookupOrigin, Diagnostic> {
+    let collection = options.take_text("collection")?.map_or_else(|| plain(name).to_owned(), |(found, _)| found);
+    let key_field = match options.take_text("key_field")? {
+        None => key.to_owned(),
+        Some((field, at)) if field.is_empty() || field.starts_with('$') || field.contains('.') => {
+            return Err(at.error(
+                format!("key_field = '{field}' is not the name of a field"),
+                "write what documents call the key, such as '_id'".into(),
+            ));
+        }
+        Some((field, _)) => field,
+    };
+    Ok(LookupOrigin::MongoDb { connection, collection, key_field })
 }
 
 /// The path of a table's file below the reference folder.

@@ -6,14 +6,14 @@ use datafusion::sql::sqlparser::ast::{
 };
 
 use super::syntax::{Options, duration_ms, push_new, simple_name};
-use super::{Catalog, Diagnostic, JobTable, Position};
+use super::{Catalog, Diagnostic, JobTable, Position, RowLog};
 use super::{changes, lookup};
 use crate::position::InFile;
 use vitral_schemas::lookup::LookupTable;
 use vitral_schemas::topic::{Column, ColumnKind, LATENESS_NEVER_MS, TEXT_BYTES_MAX, Topic};
 
 /// Systems that rows are found in by key.
-const LOOKUP_CONNECTORS: [&str; 2] = ["postgres", "http"];
+const LOOKUP_CONNECTORS: [&str; 3] = ["postgres", "mongodb", "http"];
 
 /// A table that others keep: a file below the data directory's `reference` folder, or rows that are found by key.
 #[derive(Debug, Clone, PartialEq)]
@@ -66,6 +66,12 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
             let table = Reference { name, path, columns, lookup, position: position.clone() };
             push_new(&mut catalog.references, table, |table| &table.name, &position)
         }
+        Some((connector, _)) if connector == "mongodb" && create.query.is_some() => {
+            let Some(query) = create.query else { return Ok(()) };
+            let log = RowLog::read(name, *query, &mut options, &position).map_err(one)?;
+            options.finish().map_err(one)?;
+            push_new(&mut catalog.row_logs, log, |log| &log.name, &position)
+        }
         Some((connector, _)) if LOOKUP_CONNECTORS.contains(&connector.as_str()) => {
             let lookup = lookup::table(&name, &connector, &columns, &mut options, &position).map_err(one)?;
             options.finish().map_err(one)?;
@@ -82,7 +88,7 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
         }
         Some((connector, at)) => Err(one(at.error(
             format!("connector {connector} is not known"),
-            "use 'kafka', 'file', 'postgres', 'http' or 'warehouse'".into(),
+            "use 'kafka', 'file', 'postgres', 'mongodb', 'http' or 'warehouse'".into(),
         ))),
         None => Err(one(position.error(
             format!("table {name} has no connector"),

@@ -10,7 +10,7 @@ use vitral_connect::{Connection, ConnectionError, Connections, Lookup, LookupExt
 use vitral_connect_file::FileLookup;
 use vitral_connect_http::HttpLookup;
 use vitral_connect_postgres::PostgresLookup;
-use vitral_schemas::lookup::{LookupOrigin, LookupTable};
+use vitral_schemas::lookup::{LookupOrigin, LookupTable, NamedConnection};
 
 /// Waits between attempts: what a busy system needs, and little of what a batch may take.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -54,10 +54,16 @@ fn reach(
     table: &LookupTable,
 ) -> Result<Box<dyn Lookup>, Option<Diagnostic>> {
     let Some(named) = table.connection() else { return Err(None) };
+    if matches!(table.origin, LookupOrigin::MongoDb { .. }) && !vitral_connect_mongodb::IS_BUILT_IN {
+        return Err(Some(without_driver(named, &format!("{} is looked up in MongoDB", table.name))));
+    }
     let outcome = connections.get(&named.name).and_then(|connection| match &table.origin {
         LookupOrigin::File { .. } => Err(wrong_kind(connection)),
         LookupOrigin::Postgres { table: name, .. } => {
             PostgresLookup::new(table, name, connection).map(|lookup| Box::new(lookup) as Box<dyn Lookup>)
+        }
+        LookupOrigin::MongoDb { collection, key_field, .. } => {
+            vitral_connect_mongodb::lookup(table, collection, key_field, connection)
         }
         LookupOrigin::Http { path, .. } => HttpLookup::new(table, path, connection, &config.http.allowed_hosts)
             .map(|lookup| Box::new(lookup) as Box<dyn Lookup>),
@@ -65,6 +71,14 @@ fn reach(
     outcome.map_err(|error| {
         Some(named.position.error(error.to_string(), "declare the connection in the configuration as it says".into()))
     })
+}
+
+/// What is said where a catalog needs MongoDB and the program does not have it.
+pub(crate) fn without_driver(named: &NamedConnection, what: &str) -> Diagnostic {
+    named.position.error(
+        format!("{what}, and this program was built without the feature mongodb"),
+        "use one that has it: an image, or cargo build --features mongodb".into(),
+    )
 }
 
 fn wrong_kind(connection: &Connection) -> ConnectionError {
@@ -98,4 +112,29 @@ fn needed(catalog: &Catalog, table: &LookupTable) -> LookupTable {
     let key = table.key.clone();
     table.columns.retain(|column| column.name == key || is_wanted(&column.name));
     table
+}
+
+/// `crates/connect-mongodb` has its own tests with the driver.
+#[cfg(all(test, not(feature = "mongodb")))]
+mod tests {
+    use vitral_catalog::{DomainSettings, SourceFile};
+
+    use super::*;
+
+    #[test]
+    fn a_collection_without_the_driver_is_refused_by_the_name_of_the_feature() {
+        let text =
+            "CREATE TABLE perfis (id TEXT NOT NULL) WITH (connector = 'mongodb', connection = 'clientes', key = 'id');
+CREATE TABLE e (t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');
+CREATE TABLE registros WITH (connector = 'mongodb', connection = 'clientes') AS SELECT t FROM e;";
+        let file = SourceFile { path: "a.sql".into(), text: text.into() };
+        let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
+        let found = errors(&Config::default(), &catalog).expect("connections");
+        let text = Diagnostics(found).to_string();
+        assert!(text.contains("a.sql:1:") && text.contains("perfis is looked up in MongoDB"), "{text}");
+        assert!(text.contains("built without the feature mongodb") && text.contains("remedy: "), "{text}");
+        let found = crate::row_logs::errors(&Config::default(), &catalog).expect("connections");
+        let text = Diagnostics(found).to_string();
+        assert!(text.contains("a.sql:3:") && text.contains("registros is written into MongoDB"), "{text}");
+    }
 }

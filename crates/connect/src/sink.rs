@@ -54,3 +54,14 @@ pub trait SinkExt: Sink + Sized {
 }
 
 impl<T: Sink> SinkExt for T {}
+
+#[async_trait]
+impl<T: Sink + ?Sized> Sink for Box<T> {
+    async fn last_epoch(&self) -> Result<Option<Epoch>, ConnectError> {
+        (**self).last_epoch().await
+    }
+
+    async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
+        (**self).write(epoch, batches).await
+    }
+}

@@ -39,6 +39,15 @@ pub enum LookupOrigin {
         /// The table, with its schema if it is not in the search path.
         table: String,
     },
+    /// A collection of MongoDB.
+    MongoDb {
+        /// How the database is reached.
+        connection: NamedConnection,
+        /// The collection.
+        collection: String,
+        /// What its documents call the table's key.
+        key_field: String,
+    },
     /// A service that answers by HTTP in JSON.
     Http {
         /// Where the service is.
@@ -71,7 +80,9 @@ impl LookupTable {
     pub fn connection(&self) -> Option<&NamedConnection> {
         match &self.origin {
             LookupOrigin::File { .. } => None,
-            LookupOrigin::Postgres { connection, .. } | LookupOrigin::Http { connection, .. } => Some(connection),
+            LookupOrigin::Postgres { connection, .. }
+            | LookupOrigin::MongoDb { connection, .. }
+            | LookupOrigin::Http { connection, .. } => Some(connection),
         }
     }
 
@@ -79,7 +90,7 @@ impl LookupTable {
     pub fn file(&self) -> Option<&str> {
         match &self.origin {
             LookupOrigin::File { path } => Some(path),
-            LookupOrigin::Postgres { .. } | LookupOrigin::Http { .. } => None,
+            LookupOrigin::Postgres { .. } | LookupOrigin::MongoDb { .. } | LookupOrigin::Http { .. } => None,
         }
     }
 

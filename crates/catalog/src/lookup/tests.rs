@@ -1,6 +1,6 @@
 //! Look-ups that are declared well, and every mistake with its place and a remedy.
 
-use vitral_schemas::lookup::OnFailure;
+use vitral_schemas::lookup::{LookupOrigin, OnFailure};
 
 use crate::{Catalog, DomainSettings, SourceFile};
 
@@ -56,6 +56,33 @@ fn tables_and_columns_are_read() {
     assert_eq!(table.on_failure, OnFailure::Last);
     assert_eq!(table.connection().expect("one").name, "clientes");
     assert_eq!(catalog.references.len(), 3);
+}
+
+#[test]
+fn a_collection_is_named_like_its_table_and_keyed_like_it_unless_it_says_otherwise() {
+    let perfis = |options: &str| {
+        let with = format!("(connector = 'mongodb', connection = 'clientes', key = 'id_usuario'{options})");
+        parse(&format!("CREATE TABLE perfis (id_usuario TEXT NOT NULL, segmento TEXT) WITH {with};"))
+    };
+    let origin = |options: &str| {
+        let catalog = perfis(options).expect("a catalog");
+        match &catalog.references[0].lookup.as_ref().expect("a look-up table").origin {
+            LookupOrigin::MongoDb { connection, collection, key_field } => {
+                (connection.name.clone(), collection.clone(), key_field.clone())
+            }
+            other => panic!("{other:?}"),
+        }
+    };
+    let is = |name: &str, collection: &str, field: &str| (name.to_owned(), collection.to_owned(), field.to_owned());
+    assert_eq!(origin(""), is("clientes", "perfis", "id_usuario"));
+    assert_eq!(
+        origin(", collection = 'crm.perfis', key_field = '_id', cache = '5 minutes'"),
+        is("clientes", "crm.perfis", "_id")
+    );
+    let error = perfis(", key_field = 'a.b'").expect_err("a path");
+    assert!(error.contains("key_field = 'a.b' is not the name of a field"), "{error}");
+    let error = perfis(", table = 'perfis'").expect_err("it has none");
+    assert!(error.contains("option table is not known here"), "{error}");
 }
 
 #[test]
