@@ -75,6 +75,7 @@ pub async fn frozen_view() -> View {
         },
         connector: Arc::new(broker),
         lookups: Default::default(),
+        row_sinks: Default::default(),
         catalog: Arc::clone(&catalog),
         settings: DomainSettings::default(),
         clock: Arc::new(ManualClock::new(NOW_MS)),

@@ -66,6 +66,7 @@ pub(super) enum Kind {
     Topic,
     Metric,
     Keyed,
+    RowLog,
     Reference,
     View,
     Endpoint,
@@ -100,6 +101,7 @@ impl Kind {
             Self::Topic => "topic",
             Self::Metric => "metric",
             Self::Keyed => "table",
+            Self::RowLog => "log",
             Self::Reference => "reference table",
             Self::View => "view",
             Self::Endpoint => "endpoint",
@@ -111,7 +113,7 @@ impl Kind {
 
     fn space(self) -> Space {
         match self {
-            Self::Topic | Self::Metric | Self::Keyed | Self::Reference | Self::View => Space::Tables,
+            Self::Topic | Self::Metric | Self::Keyed | Self::RowLog | Self::Reference | Self::View => Space::Tables,
             Self::Endpoint => Space::Endpoints,
             Self::Job => Space::Jobs,
             Self::Check => Space::Checks,

@@ -102,6 +102,7 @@ impl Catalog {
         });
         put(Kind::Metric, &mut self.metrics, above.metrics, place, |it| (&mut it.name, it.position.clone()));
         put(Kind::Keyed, &mut self.keyed, above.keyed, place, |it| (&mut it.name, it.position.clone()));
+        put(Kind::RowLog, &mut self.row_logs, above.row_logs, place, |it| (&mut it.name, it.position.clone()));
         put(Kind::Reference, &mut self.references, above.references, place, |it| (&mut it.name, it.position.clone()));
         put(Kind::View, &mut self.views, above.views, place, |it| (&mut it.name, it.source.clone()));
         put(Kind::Endpoint, &mut self.endpoints, endpoints, place, |it| (&mut it.path, it.position.clone()));

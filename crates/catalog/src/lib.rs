@@ -42,6 +42,7 @@ mod position;
 mod profile;
 mod reader;
 pub mod reference;
+mod row_log;
 mod settings;
 mod sink;
 mod statement;
@@ -71,6 +72,7 @@ pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, SESSION_LAST_COLUMN, WI
 pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
 pub use self::planning::planning_errors;
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
+pub use self::row_log::{EXPIRES_COLUMN, ROW_LOG_KEY, RowLog};
 pub use self::settings::{Decimal, Setting};
 pub use self::sink::{Sink, SinkConnector};
 pub use self::statement::ReadStatement;
@@ -120,6 +122,8 @@ pub struct Catalog {
     pub metrics: Vec<Metric>,
     /// Tables that are kept up to date, one row for each key.
     pub keyed: Vec<KeyedView>,
+    /// Logs in other systems, into which a topic's rows are written.
+    pub row_logs: Vec<RowLog>,
     /// Paths of the API.
     pub endpoints: Vec<Endpoint>,
     /// Tables of the warehouse.
@@ -262,6 +266,9 @@ impl Catalog {
         for view in &mut self.keyed {
             resolve(&mut view.topic, &view.position);
         }
+        for log in &mut self.row_logs {
+            resolve(&mut log.topic, &log.position);
+        }
         for topic in &mut self.topics {
             for lookup in topic.columns.iter_mut().filter_map(|column| column.lookup.as_mut()) {
                 resolve(&mut lookup.table, &lookup.position);
@@ -285,7 +292,8 @@ impl Catalog {
         self.add_tables_of_changes(errors);
         let metrics = self.metrics.iter().map(|metric| ("metric", &metric.name, &metric.topic, &metric.topic_position));
         let keyed = self.keyed.iter().map(|view| ("table", &view.name, &view.topic, &view.topic_position));
-        for (kind, name, topic, position) in metrics.chain(keyed) {
+        let logs = self.row_logs.iter().map(|log| ("log", &log.name, &log.topic, &log.topic_position));
+        for (kind, name, topic, position) in metrics.chain(keyed).chain(logs) {
             if self.topic(topic).is_none() && !self.is_unread(domains::plain(topic)) {
                 let known: Vec<_> = self.topics.iter().map(|topic| topic.name.as_str()).collect();
                 errors.push(position.error(
@@ -302,6 +310,7 @@ impl Catalog {
                 ));
             }
         }
+        self.check_row_logs(errors);
         for profile in &self.profiles {
             if self.import_target(&profile.table).is_none() && !self.is_unread(domains::plain(&profile.table)) {
                 errors.push(profile.source.error(

@@ -19,6 +19,7 @@ pub mod lookups;
 pub mod notifiers;
 pub mod query;
 pub mod reconcile;
+pub mod row_logs;
 pub mod show_config;
 pub mod simulate;
 pub mod sinks;

@@ -6,6 +6,7 @@ use vitral_catalog::{Catalog, Diagnostic, Diagnostics, SinkConnector, View};
 use vitral_config::{Config, ConfigError};
 use vitral_connect::{Connection, ConnectionError, Sink};
 use vitral_connect_kafka::{KafkaConfig, KafkaSink};
+use vitral_connect_mongodb::SinkTarget;
 use vitral_connect_postgres::{DatabaseUrl, PostgresSink, RedshiftSink};
 use vitral_react::Targets;
 use vitral_store::{Location, StoreError};
@@ -86,8 +87,9 @@ fn target(config: &Config, view: &View, sink: &vitral_catalog::Sink) -> Result<A
             Arc::new(KafkaSink::new(&config, &view.name, &sink.target, &sink.key))
         }
         SinkConnector::MongoDb => {
-            let words = "cannot take rows: this build has no MongoDB; copy the view to postgres or kafka";
-            return Err(connection.error("url", words).into());
+            let (name, collection, key) = (view.name.clone(), sink.target.clone(), sink.key.clone());
+            let target = SinkTarget { name, collection, key, expires: None };
+            Arc::from(vitral_connect_mongodb::sink(target, connection)?)
         }
         SinkConnector::Postgres => {
             let url = database(connection, &["postgresql", "postgres"], "postgresql://user@host/database")?;

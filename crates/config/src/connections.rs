@@ -75,7 +75,10 @@ impl Config {
         // The catalog may name databases, services, who is notified and where views are copied to.
         let is_of_catalog = |name: &&String| {
             let scheme = self.connections.get(*name).map(Connection::scheme).unwrap_or_default();
-            matches!(scheme, "postgresql" | "postgres" | "redshift" | "mongodb" | "http" | "https" | "smtp" | "smtps" | KAFKA)
+            matches!(
+                scheme,
+                "postgresql" | "postgres" | "redshift" | "mongodb" | "http" | "https" | "smtp" | "smtps" | KAFKA
+            )
         };
         let unused = self.connections.keys().filter(|name| !used.contains(name) && !is_of_catalog(name));
         for name in unused {

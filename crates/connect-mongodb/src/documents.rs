@@ -8,15 +8,14 @@ use arrow::datatypes::{
     DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit, TimestampMicrosecondType,
 };
 use mongodb::bson::{Bson, DateTime, Decimal128, Document};
+use vitral_connect::{DELETED_COLUMN as DELETED, EPOCH_COLUMN};
 
 use crate::error::MongoError;
 use crate::target::SinkTarget;
 use crate::texts::ID;
 
-/// The column that says that a row is deleted; of such a row there is nothing but its key.
-const DELETED: &str = "_apagada";
 /// The field with the number of the write that a document is of.
-pub(crate) const EPOCH: &str = "_epoch";
+pub(crate) const EPOCH: &str = EPOCH_COLUMN;
 
 /// What an epoch changes, each key once; of rows with the same key the last one counts.
 #[derive(Debug, Default)]

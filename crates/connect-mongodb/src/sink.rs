@@ -230,7 +230,7 @@ fn refusals(collection: &str, reply: &Document) -> Result<Vec<usize>, MongoError
     let mut taken = Vec::new();
     let errors = reply.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
     for error in errors.iter().filter_map(Bson::as_document) {
-        if error.get_i32("code") != Ok(commands::DUPLICATE_KEY) {
+        if error.get_i32("code").ok() != Some(commands::DUPLICATE_KEY) {
             return Err(refused(error));
         }
         taken.extend(error.get_i32("index").ok().and_then(|index| usize::try_from(index).ok()));

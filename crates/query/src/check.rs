@@ -23,6 +23,7 @@ use vitral_panes::plan::MetricPlan;
 use vitral_panes::view::{Completeness, KeyedTableView, MetricView, TopicView, View};
 use vitral_schemas::topic::Topic;
 use vitral_store::KeyedPlan;
+use vitral_store::row_log::RowLogPlan;
 
 use crate::error::QueryError;
 use crate::limits::Limits;
@@ -48,6 +49,10 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
             Ok(plan) => drop(schemas.insert(view.name.clone(), Arc::clone(plan.rows_schema()))),
             Err(found) => errors.extend(found),
         }
+    }
+    for log in &catalog.row_logs {
+        let Some(topic) = catalog.topic(&log.topic) else { continue };
+        errors.extend(RowLogPlan::new(log, topic).err().unwrap_or_default());
     }
     let reader = Reader::new(Arc::clone(catalog), References::without_rows(), Limits::default(), Scope::Served)?;
     let planner = Planner { reader: reader.for_checking(), point: empty_point(catalog, &schemas) };

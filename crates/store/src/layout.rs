@@ -49,6 +49,11 @@ impl<'a> Layout<'a> {
         self.0.join("tables")
     }
 
+    /// How far logs of rows have been written into other systems: a file for each.
+    pub fn row_logs(self) -> Location {
+        self.0.join("logs")
+    }
+
     /// Snapshots of the open state of a topic's pipeline.
     pub fn snapshots(self, topic: &Topic) -> Location {
         self.0.join("snapshots").join(&topic.name)

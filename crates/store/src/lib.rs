@@ -28,6 +28,7 @@ mod predicates;
 mod probe;
 mod quarantine;
 pub mod refusals;
+pub mod row_log;
 mod session;
 pub mod sinks;
 pub mod snapshot;

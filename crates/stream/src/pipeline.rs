@@ -21,6 +21,7 @@ mod process;
 mod publisher;
 mod reader;
 mod refresh;
+mod row_logs;
 mod startup;
 mod view_builder;
 mod waiting;

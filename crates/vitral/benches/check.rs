@@ -42,6 +42,7 @@ fn main() {
         config: StreamConfig::new(store.clone()),
         connector: Arc::new(broker.clone()),
         lookups: Default::default(),
+        row_sinks: Default::default(),
         catalog: Arc::clone(&catalog),
         settings: settings.clone(),
         clock: Arc::new(SystemClock),

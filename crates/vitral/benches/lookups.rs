@@ -120,6 +120,7 @@ impl Bench {
             },
             connector: Arc::new(self.broker.clone()),
             lookups: Lookups::new(table.map(|table| ("perfis".to_owned(), table))),
+            row_sinks: Default::default(),
             catalog: Arc::clone(&catalog),
             settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),

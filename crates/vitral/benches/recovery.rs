@@ -117,6 +117,7 @@ impl Bench {
             },
             connector: Arc::new(KafkaConnector::new(self.kafka.clone())),
             lookups: Default::default(),
+            row_sinks: Default::default(),
             catalog: Arc::new(self.catalog.clone()),
             settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),

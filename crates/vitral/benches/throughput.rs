@@ -265,6 +265,7 @@ impl KafkaTopic {
             config: StreamConfig { snapshot, ..StreamConfig::new(Location::folder(dir.path()).expect("a location")) },
             connector: Arc::new(KafkaConnector::new(self.kafka.clone())),
             lookups: Default::default(),
+            row_sinks: Default::default(),
             catalog: Arc::new(catalog),
             settings: DomainSettings::default(),
             clock: Arc::new(SystemClock),

@@ -16,7 +16,7 @@ use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
-use vitral_commands::lookups;
+use vitral_commands::{lookups, row_logs};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
@@ -138,6 +138,7 @@ impl Server {
             config: stream,
             connector,
             lookups,
+            row_sinks: row_logs::open(config, &catalog)?,
             catalog: Arc::clone(&catalog),
             settings,
             clock: Arc::new(SystemClock),

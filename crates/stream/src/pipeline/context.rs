@@ -1,11 +1,12 @@
 //! What pipelines are given.
 
+use std::collections::BTreeMap;
 use std::ops::Deref;
 use std::sync::Arc;
 
 use datafusion::error::DataFusionError;
 use vitral_catalog::{Catalog, DomainSettings};
-use vitral_connect::{Connector, Lookups};
+use vitral_connect::{Connector, Lookups, Sink};
 use vitral_panes::view::ViewSender;
 use vitral_schemas::time::Clock;
 use vitral_schemas::topic::Topic;
@@ -23,6 +24,8 @@ pub struct Context {
     pub connector: Arc<dyn Connector>,
     /// The tables that columns are looked up in.
     pub lookups: Lookups,
+    /// Where logs of rows are written to, by the logs' names.
+    pub row_sinks: BTreeMap<String, Arc<dyn Sink>>,
     /// What is declared: topics and metrics.
     pub catalog: Arc<Catalog>,
     /// The domain's zone and currency.

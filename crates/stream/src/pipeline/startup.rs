@@ -34,6 +34,7 @@ use super::process::Processor;
 use super::publisher::Publisher;
 use super::reader::TopicReader;
 use super::refresh::RefreshSchedule;
+use super::row_logs::RowLogWriter;
 use super::view_builder::TopicViewBuilder;
 use super::waiting::{does_not_answer, show_reason, wait_for_topic};
 use super::ways_on::WaysOn;
@@ -101,6 +102,9 @@ struct Startup<'a> {
     stop: &'a Arc<AtomicBool>,
 }
 
+/// What reads each commit: tables that are kept up to date, and logs in other systems.
+type Alongside = (Keeper, Vec<RowLogWriter>);
+
 /// A topic's log that can be read.
 struct OpenLog {
     source: Box<dyn Source>,
@@ -114,7 +118,7 @@ impl Startup<'_> {
     fn run(&self) -> Result<Option<Pipeline>, StreamError> {
         let context = self.context;
         let (session, mut panes, judge) = self.plan()?;
-        let keeper = self.wait(Keeper::open(context))?;
+        let alongside = (self.wait(Keeper::open(context))?, RowLogWriter::all(context)?);
         let health = HealthReporter::new(context);
         let Some(open) = self.open_log(&health, &mut panes)? else { return Ok(None) };
         health.phase(Phase::Starting);
@@ -142,7 +146,7 @@ impl Startup<'_> {
             dead_letters,
             looking_up,
         };
-        let mut pipeline = self.assemble(open, (archive, tables, keeper), state, processor, snapshotter)?;
+        let mut pipeline = self.assemble(open, (archive, tables, alongside), state, processor, snapshotter)?;
         // Windows that closed with a commit after which the process died.
         pipeline.publish_closed()?;
         while pipeline.committer.is_busy() && !self.stop.load(Ordering::SeqCst) {
@@ -218,7 +222,7 @@ impl Startup<'_> {
     fn assemble(
         &self,
         open: OpenLog,
-        (archive, tables, keeper): (Archive, Tables, Keeper),
+        (archive, tables, alongside): (Archive, Tables, Alongside),
         state: TopicState,
         processor: Processor,
         snapshotter: Snapshotter,
@@ -244,7 +248,7 @@ impl Startup<'_> {
         let identity = LogIdentity { known: identity, log: (!is_any_log).then_some(log) };
         let health = HealthReporter::new(context);
         Ok(Pipeline {
-            committer: self.spawn_committer((archive, tables, keeper), identity, &health),
+            committer: self.spawn_committer((archive, tables, alongside), identity, &health),
             context: context.clone(),
             reader: TopicReader::new(source, ahead_max_ms),
             discovery: PartitionDiscovery::new(),
@@ -261,13 +265,17 @@ impl Startup<'_> {
 
     fn spawn_committer(
         &self,
-        (archive, tables, keeper): (Archive, Tables, Keeper),
+        (archive, tables, alongside): (Archive, Tables, Alongside),
         identity: LogIdentity,
         health: &HealthReporter,
     ) -> CommitterLink {
         let context = self.context;
         let committed_watermark = archive.watermark();
         let (committed, receiver) = watch::channel(archive.next_offsets().clone());
+        let (keeper, row_logs) = alongside;
+        for writer in row_logs {
+            writer.start(archive.log(), receiver.clone());
+        }
         let keeper = keeper.start(archive.log(), receiver);
         let committer = Committer {
             archive,

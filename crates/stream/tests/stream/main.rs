@@ -23,6 +23,7 @@ mod order;
 mod partitions;
 mod replay;
 mod restart;
+mod row_logs;
 mod sessions;
 mod sizes;
 mod skips;

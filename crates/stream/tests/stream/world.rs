@@ -2,6 +2,7 @@
 
 mod questions;
 
+use std::collections::BTreeMap;
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::path::Path;
 use std::sync::Arc;
@@ -10,7 +11,7 @@ use std::time::{Duration, Instant};
 use prometheus_client::registry::Registry;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::memory::{MemoryBroker, MemoryMessage};
-use vitral_connect::{Connector, Lookups, TableLookup};
+use vitral_connect::{Connector, Lookups, Sink, TableLookup};
 use vitral_panes::view::{Completeness, View, ViewReceiver};
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::{Clock, ManualClock, SystemClock};
@@ -48,6 +49,7 @@ pub struct Shop<B = MemoryBroker> {
     connector: Arc<dyn Connector>,
     catalog: Arc<Catalog>,
     lookups: Lookups,
+    row_sinks: BTreeMap<String, Arc<dyn Sink>>,
     clock: Arc<dyn Clock>,
 }
 
@@ -85,6 +87,7 @@ impl<B: TestBroker> Shop<B> {
             connector,
             catalog: Arc::new(catalog),
             lookups: Lookups::default(),
+            row_sinks: BTreeMap::new(),
             clock: Arc::new(SystemClock),
         }
     }
@@ -128,6 +131,11 @@ impl<B: TestBroker> Shop<B> {
         Self { lookups: Lookups::new(tables), ..self.clone() }
     }
 
+    /// The same, with this place for a log of rows.
+    pub fn with_row_sink(&self, log: &str, sink: Arc<dyn Sink>) -> Self {
+        Self { row_sinks: BTreeMap::from([(log.to_owned(), sink)]), ..self.clone() }
+    }
+
     pub fn catalog(&self) -> &Arc<Catalog> {
         &self.catalog
     }
@@ -165,6 +173,7 @@ impl<B: TestBroker> Shop<B> {
             config,
             connector: Arc::clone(&self.connector),
             lookups: self.lookups.clone(),
+            row_sinks: self.row_sinks.clone(),
             catalog: Arc::clone(&self.catalog),
             settings: DomainSettings::default(),
             clock: Arc::clone(&self.clock),
