@@ -19,8 +19,10 @@ use vitral_connect::{ConnectError, Event, Notification, Notifier};
 pub use self::target::MailTarget;
 use self::target::Protection;
 
-/// A server that does not answer a command in this time is away.
-const ANSWER_TIMEOUT: Duration = Duration::from_secs(15);
+/// A server that does not take a connection in this time is away.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
+/// For a whole conversation: servers keep strangers waiting for some seconds before they greet.
+const TIMEOUT: Duration = Duration::from_secs(30);
 /// A line of a message has 998 bytes at most, and a `Message-ID` cannot be broken.
 const ID_BYTES_MAX: usize = 200;
 /// By RFC 3834: nobody's absence is to be answered.
@@ -56,7 +58,7 @@ impl Mail {
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(self.target.host.clone())
             .port(self.target.port)
             .tls(self.tls.clone())
-            .timeout(Some(ANSWER_TIMEOUT));
+            .timeout(Some(CONNECT_TIMEOUT));
         if let Some((user, password)) = &self.target.sign_in {
             builder = builder.credentials(Credentials::new(user.clone(), password.expose().to_owned()));
         }
@@ -109,7 +111,10 @@ impl Mail {
 impl Notifier for Mail {
     async fn deliver(&self, notification: &Notification) -> Result<(), ConnectError> {
         let message = self.message(notification).map_err(|error| ConnectError::permanent(error.to_string()))?;
-        self.transport().send(message).await.map(drop).map_err(|error| self.failed(&error))
+        match tokio::time::timeout(TIMEOUT, self.transport().send(message)).await {
+            Ok(outcome) => outcome.map(drop).map_err(|error| self.failed(&error)),
+            Err(_) => Err(ConnectError::outage(format!("{}: no answer within {TIMEOUT:?}", self.target.place()))),
+        }
     }
 }
 

@@ -1,8 +1,6 @@
 //! Which notifier a receiver has.
 
-use std::time::Duration;
-
-use vitral_connect::{ConnectError, Notifier, NotifierExt};
+use vitral_connect::{ConnectError, Notifier};
 
 use crate::alertmanager::Alertmanager;
 use crate::http::Client;
@@ -10,9 +8,6 @@ use crate::mail::{Mail, MailTarget};
 use crate::slack::Slack;
 use crate::target::{Format, HttpTarget};
 use crate::webhook::Webhook;
-
-/// For a whole conversation: a server may answer each command late.
-const MAIL_TIMEOUT: Duration = Duration::from_secs(60);
 
 /// The notifier of a receiver. Fails where this machine's certificates cannot be read.
 pub fn notifier(target: HttpTarget) -> Result<Box<dyn Notifier>, ConnectError> {
@@ -27,5 +22,5 @@ pub fn notifier(target: HttpTarget) -> Result<Box<dyn Notifier>, ConnectError> {
 
 /// The notifier of a mail server. Fails where certificates cannot be used.
 pub fn mail_notifier(target: MailTarget) -> Result<Box<dyn Notifier>, ConnectError> {
-    Ok(Box::new(Mail::new(target)?.timed_out(MAIL_TIMEOUT)))
+    Ok(Box::new(Mail::new(target)?))
 }

@@ -169,7 +169,7 @@ async fn a_server_that_is_away_or_hangs_is_waited_for() {
     away.options.insert("tls".to_owned(), "off".to_owned());
     let error = notifier(&away).deliver(&fired()).await.expect_err("nobody is there");
     assert!(error.is_outage() && error.to_string().starts_with(&address), "{error}");
-    // One that takes connections and says nothing: the time limit of commands ends it.
+    // One that takes connections and says nothing.
     let silent = TcpListener::bind("127.0.0.1:0").await.expect("a port");
     let address = silent.local_addr().expect("an address").to_string();
     let mut hangs = connection(&address);
@@ -177,6 +177,7 @@ async fn a_server_that_is_away_or_hangs_is_waited_for() {
     let began = Instant::now();
     let error = notifier(&hangs).deliver(&fired()).await.expect_err("it says nothing");
     assert!(error.is_outage() && began.elapsed() < Duration::from_secs(50), "{error}");
+    assert!(error.to_string().starts_with(&address), "{error}");
 }
 
 /// The real server's address, its folder of mail, and the certificate that it is known by; none where there is no such server.

@@ -29,6 +29,7 @@ async fn it_is_evaluated_when_the_table_has_changed_and_only_then() {
     let world = World::with_levels(OUT);
     let notifier = Arc::new(MemoryNotifier::new());
     let mut alerts = world.alerts(&notifier);
+    world.show(&[("a", 0)]);
     world.show_levels(&[("a", 5)]);
     alerts.poll().await.expect("nothing is wrong");
     let reads = world.reads();
