@@ -9,14 +9,14 @@ use vitral_store::{Archive, ArchiveReader, Location};
 
 /// The archives that there are, by the topic's name in Kafka.
 #[derive(Debug)]
-pub struct Archived {
+pub(crate) struct Archived {
     archives: BTreeMap<String, ArchiveReader>,
     runtime: Handle,
 }
 
 impl Archived {
     /// Those of these topics.
-    pub async fn read(topics: &[Topic], store: &Location) -> anyhow::Result<Self> {
+    pub(crate) async fn read(topics: &[Topic], store: &Location) -> anyhow::Result<Self> {
         let mut archives = BTreeMap::new();
         for topic in topics {
             if let Some(archive) = Archive::read(topic, store).await? {

@@ -5,6 +5,8 @@ use std::path::Path;
 
 use vitral_broker::{Broker, BrokerError, Limits, LostTail, Noted};
 use vitral_process::{listening, output};
+use vitral_schemas::topic::Topic;
+use vitral_store::Location;
 
 use crate::archived::Archived;
 
@@ -23,12 +25,12 @@ pub struct DemoBroker {
 }
 
 impl DemoBroker {
-    /// Starts the broker at `address` (port 0 picks one) and makes the topics.
+    /// Starts the broker at `address` (port 0 picks one) and makes the topics, behind what is archived of them in `store`.
     pub async fn start(
         address: SocketAddr,
         data_dir: &Path,
-        topics: &[String],
-        archived: Archived,
+        topics: &[Topic],
+        store: &Location,
     ) -> anyhow::Result<Self> {
         let (dir, old) = (data_dir.join(DIR), data_dir.join(OLD_FILE));
         if old.exists() && !dir.exists() {
@@ -38,7 +40,9 @@ impl DemoBroker {
                 old.display()
             ));
         }
-        let topics = topics.to_vec();
+        let archived = Archived::read(topics, store).await?;
+        let both = |topic: &Topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()];
+        let topics: Vec<String> = topics.iter().flat_map(both).collect();
         // Opening reads the whole log.
         let start = move || {
             let reached = |topic: &str, id: &str, partition: i32| archived.reached(topic, id, partition);

@@ -12,7 +12,6 @@ pub mod simulation;
 mod status;
 pub mod ways_on;
 
-pub use archived::Archived;
 pub use broker::DemoBroker;
 pub use notices::Notices;
 pub use simulation::Simulation;

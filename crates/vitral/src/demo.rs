@@ -13,7 +13,7 @@ use vitral_commands::{batch, check, lookups};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect_kafka::KafkaConnector;
 use vitral_demo::history::{self, Importing, Past};
-use vitral_demo::{Archived, DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
+use vitral_demo::{DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
 use vitral_process::make_private_dir;
 use vitral_process::output::answer;
 use vitral_process::runtimes;
@@ -67,13 +67,9 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     }
 
     runtimes::run::<anyhow::Error>(async {
-        let topics: Vec<String> =
-            catalog.topics.iter().flat_map(|topic| [topic.kafka_topic.clone(), topic.dead_letter_topic()]).collect();
-        let location = config.location(&data_dir)?;
-        let archived = Archived::read(&catalog.topics, &location).await?;
-        let broker = DemoBroker::start(flags.kafka, &data_dir, &topics, archived).await?;
+        let mut stream = config.stream(config.location(&data_dir)?);
+        let broker = DemoBroker::start(flags.kafka, &data_dir, &catalog.topics, &stream.store).await?;
         let connector = Arc::new(KafkaConnector::new(broker.client()));
-        let mut stream = config.stream(location);
         stream.skips = flags.skip;
         stream.accepted_logs = AcceptedLogs::All;
         let store = stream.store.clone();
