@@ -124,6 +124,11 @@ impl Alerts {
         Ok((alerts, receiver))
     }
 
+    /// What they are evaluated on.
+    pub(crate) fn inputs(&self) -> &AlertInputs {
+        &self.inputs
+    }
+
     /// Every destination that the alerts and reports of a catalog name, or that the configuration names for the others.
     pub fn destinations(catalog: &Catalog, notify: &[String]) -> BTreeSet<Destination> {
         let audiences = catalog.alerts().map(|(_, alert)| &alert.audience);

@@ -26,6 +26,7 @@ use vitral_store::alerts::AlertReceiver;
 use vitral_store::{HistoryReceiver, Location, StoreError};
 
 use self::copying::Copying;
+use crate::alerts::Alerts;
 
 /// What all sinks together may use: a part of what queries of clients have.
 const LIMITS: Limits =
@@ -55,6 +56,24 @@ pub struct SinkInputs {
     pub clock: Arc<dyn Clock>,
     /// To where.
     pub targets: Targets,
+}
+
+impl SinkInputs {
+    /// The same that alerts are evaluated on, and what these have seen.
+    pub fn alongside(alerts: &Alerts, seen: &AlertReceiver, targets: Targets) -> Self {
+        let inputs = alerts.inputs();
+        Self {
+            catalog: Arc::clone(&inputs.catalog),
+            store: inputs.store.clone(),
+            reference_dir: inputs.reference_dir.clone(),
+            view: inputs.view.clone(),
+            histories: inputs.histories.clone(),
+            reconciliations: inputs.reconciliations.clone(),
+            alerts: seen.clone(),
+            clock: Arc::clone(&inputs.clock),
+            targets,
+        }
+    }
 }
 
 /// Why a sink does not go on. All but the last may pass.

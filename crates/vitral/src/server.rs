@@ -97,17 +97,8 @@ impl Server {
             notify: config.alerts.notify.clone(),
             notifiers: vitral_commands::notifiers::notifiers(config, &catalog)?,
         })?;
-        let sinks = Sinks::new(SinkInputs {
-            catalog: Arc::clone(&catalog),
-            store: stream.store.clone(),
-            reference_dir: data_dir.join(REFERENCE_DIR),
-            view: view.clone(),
-            histories: histories.clone(),
-            reconciliations: reconciliations.clone(),
-            alerts: seen_by_alerts.clone(),
-            clock: Arc::new(SystemClock),
-            targets: vitral_commands::sinks::targets(config, &catalog)?,
-        })?;
+        let targets = vitral_commands::sinks::targets(config, &catalog)?;
+        let sinks = Sinks::new(SinkInputs::alongside(&alerts, &seen_by_alerts, targets))?;
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
