@@ -141,7 +141,7 @@ impl Shape {
     }
 
     /// Keys, each with its row's hash.
-    pub fn base<'a>(&self, rows: &[(&'a [u8], u128)]) -> Result<RecordBatch, ArrowError> {
+    pub fn base(&self, rows: &[(&[u8], u128)]) -> Result<RecordBatch, ArrowError> {
         let mut columns = self.key_columns(rows.iter().map(|row| row.0))?;
         let names = self.key.iter().map(|place| self.written.field(*place).clone());
         let mut fields: Vec<Field> = names.collect();

@@ -118,7 +118,8 @@ async fn rows(view: &View) -> Rows {
 
 async fn assert_proved(shop: &Shop, dir: &Path, count: usize) {
     let store = Location::folder(dir).expect("a folder");
-    let compared = reconcile_keyed(shop.catalog(), &Default::default(), &store, Some("clientes"), None);
+    let settings = Default::default();
+    let compared = reconcile_keyed(shop.catalog(), &settings, &store, Some("clientes"), None);
     let compared = compared.await.expect("compared").pop().expect("the table");
     assert!(compared.failure.is_none() && !compared.differs(), "{compared:?}");
     assert_eq!(compared.expected.num_rows(), count, "{compared:?}");
