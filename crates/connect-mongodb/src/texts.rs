@@ -8,6 +8,9 @@ use vitral_schemas::topic::ColumnKind;
 pub(crate) const ID: &str = "_id";
 /// No decimal column holds numbers beyond this many places.
 const EXPONENT_MAX: i32 = 40;
+/// Of times, the years 0 to 9999 can be written: from the first to 1970, and to the end of the last.
+const YEAR_0_MS: i64 = 62_167_219_200_000;
+const YEAR_10000_MS: i64 = YEAR_0_MS + 253_402_300_800_000;
 
 /// The text of a value for a column of this kind; none for nothing. The error says what does not fit.
 pub(crate) fn text(value: RawBsonRef<'_>, kind: ColumnKind) -> Result<Option<String>, String> {
@@ -29,7 +32,14 @@ pub(crate) fn text(value: RawBsonRef<'_>, kind: ColumnKind) -> Result<Option<Str
             if kind == Integer { whole(&text) } else { text }
         }
         (RawBsonRef::Boolean(is_true), Boolean) => is_true.to_string(),
-        (RawBsonRef::DateTime(time), Timestamp) => time.try_to_rfc3339_string().map_err(|error| error.to_string())?,
+        (RawBsonRef::DateTime(time), Timestamp)
+            if (0..YEAR_10000_MS).contains(&time.timestamp_millis().saturating_add(YEAR_0_MS)) =>
+        {
+            time.try_to_rfc3339_string().map_err(|error| error.to_string())?
+        }
+        (RawBsonRef::DateTime(time), Timestamp) => {
+            return Err(format!("{} ms since 1970 are in no year of four digits", time.timestamp_millis()));
+        }
         (other, _) => return Err(format!("{:?} is not of its type", other.element_type())),
     };
     Ok(Some(text))
