@@ -129,18 +129,20 @@ function table({ nome, janela, colunas }, all, currency) {
   const newest = Math.max(...rows.map(start));
   const wanted = isKeyed ? rows.filter((row) => start(row) === newest).slice(0, TABLE_ROWS) : rows.slice(-TABLE_ROWS).reverse();
   const first = isKeyed || !hasWindows ? 1 : 2;
+  // Of rows that say their currency, every column of cents is an amount.
+  const amounts = new Set(colunas.filter(({ tipo }) => /decimal\(\d+,\s*2\)/i.test(tipo)).map(({ nome: column }) => column));
   // Times are written as seen from now, which goes on.
   const places = columns.map((column, index) => ({ column, place: index + first })).filter(({ column }) => !rows.some((row) => isTime(row[column])));
   return {
     name: nome,
     columns: places.map(({ place }) => place),
-    figures: wanted.map((row) => places.map(({ column }) => cell(column, row, currency))),
+    figures: wanted.map((row) => places.map(({ column }) => cell(column, amounts.has(column) && row.moeda, row, currency))),
   };
 }
 
-function cell(column, row, currency) {
+function cell(column, isAmount, row, currency) {
   const value = row[column];
   if (value === null || value === undefined) return '—';
   if (typeof value === 'string') return clean(value);
-  return MONEY.includes(column) ? money(value, row.moeda ?? currency) : integer(value);
+  return isAmount || MONEY.includes(column) ? money(value, row.moeda ?? currency) : integer(value);
 }
