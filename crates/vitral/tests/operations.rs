@@ -215,7 +215,9 @@ fn retention_that_deletes_more_than_before_waits_for_a_yes() {
 #[test]
 fn every_job_of_the_catalog_is_in_a_dag() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let dag = std::fs::read_to_string(root.join("orchestration/dags/vitral_horario.py")).expect("the hourly DAG");
+    let of =
+        |name: &str| std::fs::read_to_string(root.join(format!("orchestration/dags/vitral_{name}.py"))).expect("a DAG");
+    let dags = of("horario") + &of("diario");
     let dir = folder();
     let said = vitral(dir.path(), &["batch", "list"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
@@ -224,7 +226,7 @@ fn every_job_of_the_catalog_is_in_a_dag() {
     // Upkeep and checks have DAGs of their own.
     let others = ["compactacao", "retencao", "verificacoes"];
     for job in jobs.iter().filter(|job| !others.contains(job)) {
-        assert!(dag.contains(&format!("\"{job}\"")), "{job} is not in the hourly DAG");
+        assert!(dags.contains(&format!("\"{job}\"")), "{job} is neither in the hourly DAG nor in the daily one");
     }
     for job in others {
         let file = root.join(format!("orchestration/dags/vitral_{job}.py"));

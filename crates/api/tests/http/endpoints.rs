@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StringViewArray, new_null_array};
 use vitral_panes::view::View;
 use vitral_schemas::event_time::Watermark;
 
@@ -156,7 +156,7 @@ async fn the_ledger_says_which_check_refused_a_message() {
     let refused = archived(topic, &[SALE], "recusada");
     let mut columns = refused.columns().to_vec();
     let place = |name: &str| refused.schema().index_of(name).expect("a column");
-    columns[place("_motivo")] = Arc::new(StringArray::from(vec!["valor"]));
+    columns[place("_motivo")] = Arc::new(StringViewArray::from(vec!["valor"]));
     let payload = r#"{"id_usuario":"u","tipo_evento":"compra","timestamp":"2025-05-14T22:16:00Z","quantidade":0}"#;
     columns[place("_conteudo")] = Arc::new(BinaryArray::from_iter_values([payload]));
     let refused = RecordBatch::try_new(refused.schema(), columns).expect("rows");

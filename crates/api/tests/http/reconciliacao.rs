@@ -116,7 +116,7 @@ async fn newest_first_and_filtered() {
     assert_eq!(rows(&world, "?limite=2").await, all[..2]);
     assert_eq!(rows(&world, "?veredito=diferente").await, [different.clone(), different.clone()]);
     assert_eq!(rows(&world, "?metrica=usuarios_ativos").await, [users]);
-    assert!(rows(&world, "?metrica=nada").await.is_empty());
+    assert_eq!(world.get("/reconciliacao?metrica=nada").await.status, 400, "there is no such metric");
     assert_eq!(rows(&world, "?de=2025-05-14T23:20:00Z").await, all[..2]);
     assert_eq!(rows(&world, "?ate=2025-05-14T20:20:00-03:00").await, all[2..]);
     world.reconciliations.send_replace(nothing_reconciled());
