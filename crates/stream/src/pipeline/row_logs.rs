@@ -181,7 +181,10 @@ async fn opened(
         Some(progress) => progress,
         None => {
             let begun = if plan.log.has_history { first_offsets(archive).await? } else { there.clone() };
-            RowLogProgress { taken: begun.clone(), begun, replays, ..RowLogProgress::default() }
+            let progress = RowLogProgress { taken: begun.clone(), begun, replays, ..RowLogProgress::default() };
+            // Before the other side is asked: where a log begins does not depend on whether that is away.
+            progress.save(store, name).await?;
+            progress
         }
     };
     // The other side may be ahead where this store was recreated or restored: a write of an older number would change nothing there.
