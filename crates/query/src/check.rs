@@ -57,7 +57,8 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
     let reader = Reader::new(Arc::clone(catalog), References::without_rows(), Limits::default(), Scope::Served)?;
     let planner = Planner { reader: reader.for_checking(), point: empty_point(catalog, &schemas) };
     errors.extend_from_slice(planner.reader.names().errors());
-    futures::executor::block_on(async {
+    // Within a task that has used up its budget, the runtime's parts would wait for a turn that never comes while this thread is held.
+    futures::executor::block_on(tokio::task::unconstrained(async {
         for view in &catalog.views {
             // Jobs and checks alone know where a row came from: such a view is planned where one of them reads it.
             if !names::reads_origin(&view.query) {
@@ -72,7 +73,7 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
             errors.extend(planner.errors(&endpoint.query, &endpoint.position, Some(endpoint)).await?);
         }
         Ok::<_, QueryError>(())
-    })?;
+    }))?;
     Ok(in_order(errors))
 }
 

@@ -43,15 +43,16 @@ pub fn catalog(dir: Option<&Path>) -> Catalog {
     catalog
 }
 
-/// What is built in is read once: some tests ask for it thousands of times.
-pub fn whole_catalog(dir: Option<&Path>) -> Catalog {
+/// The built-in catalog, read once: some tests look into it at every page.
+pub fn built_in() -> &'static Catalog {
     static BUILT_IN: LazyLock<Catalog> =
         LazyLock::new(|| Catalog::load(&[], &DomainSettings::default()).expect("a catalog"));
-    if dir.is_none() {
-        return BUILT_IN.clone();
-    }
-    let dirs: Vec<_> = dir.into_iter().map(Path::to_owned).collect();
-    Catalog::load(&dirs, &DomainSettings::default()).expect("a catalog")
+    &BUILT_IN
+}
+
+pub fn whole_catalog(dir: Option<&Path>) -> Catalog {
+    let Some(dir) = dir else { return built_in().clone() };
+    Catalog::load(&[dir.to_owned()], &DomainSettings::default()).expect("a catalog")
 }
 
 pub struct World {
@@ -259,10 +260,9 @@ pub fn completeness() -> Completeness {
 }
 
 pub fn topic_view(archive: Vec<RecordBatch>, tail: Vec<RecordBatch>) -> TopicView {
-    let schema = archive.first().map_or_else(
-        || catalog(None).topic("eventos_clientes").expect("the topic").archive_schema(),
-        RecordBatch::schema,
-    );
+    let schema = archive
+        .first()
+        .map_or_else(|| built_in().topic("eventos_clientes").expect("the topic").archive_schema(), RecordBatch::schema);
     TopicView { archive: table(schema, archive), tail: tail.into(), completeness: completeness() }
 }
 
@@ -274,8 +274,7 @@ pub struct Windows {
 }
 
 pub fn metric_view(name: &str, schema: SchemaRef, windows: Windows) -> MetricView {
-    let catalog = catalog(None);
-    let metric = catalog.metric(name).expect("the metric");
+    let metric = built_in().metric(name).expect("the metric");
     let start_ms = |batch: &RecordBatch| {
         let starts = batch.column(0).as_any().downcast_ref::<TimestampMicrosecondArray>().expect("times");
         starts.value(0) / 1000
