@@ -35,6 +35,8 @@ pub(super) struct RowLogWriter {
     progress: Option<RowLogProgress>,
     /// What the archive had when this process began, of logs that it does not read too.
     known: LogOffsets,
+    /// Where the topic's own log was then: a new log of rows has what is committed from here on.
+    began: Offsets,
 }
 
 /// Why a log is not written further.
@@ -63,13 +65,16 @@ impl RowLogWriter {
                 archive: None,
                 progress: None,
                 known: LogOffsets::new(),
+                began: Offsets::new(),
             });
         }
         Ok(writers)
     }
 
     /// Writes until the committer has ended. What is missing then, the next start writes.
-    pub(super) fn start(self, log: &str, committed: watch::Receiver<Offsets>) {
+    pub(super) fn start(mut self, log: &str, committed: watch::Receiver<Offsets>) {
+        // Now, as the pipeline may commit before the first step.
+        self.began.clone_from(&committed.borrow());
         let runtime = self.context.runtime.clone();
         runtime.spawn(self.run(log.to_owned(), committed));
     }
@@ -126,7 +131,11 @@ impl RowLogWriter {
         let replays = archive.replays().await?;
         let mut progress = match self.progress.take() {
             Some(progress) => progress,
-            None => opened(&self.plan, &self.sink, &store, archive, &there, replays).await?,
+            None => {
+                let mut now = self.known.clone();
+                now.insert(log.to_owned(), self.began.clone());
+                opened(&self.plan, &self.sink, &store, archive, now, replays).await?
+            }
         };
         if progress.pending.is_none() && progress.replays != replays {
             progress.restart(archive, replays);
@@ -173,14 +182,14 @@ async fn opened(
     sink: &Arc<dyn Sink>,
     store: &Location,
     archive: &ArchiveReader,
-    there: &LogOffsets,
+    now: LogOffsets,
     replays: i64,
 ) -> Result<RowLogProgress, RowLogError> {
     let name = &plan.log.name;
     let mut progress = match RowLogProgress::load(store, name).await? {
         Some(progress) => progress,
         None => {
-            let begun = if plan.log.has_history { first_offsets(archive).await? } else { there.clone() };
+            let begun = if plan.log.has_history { first_offsets(archive).await? } else { now };
             let progress = RowLogProgress { taken: begun.clone(), begun, replays, ..RowLogProgress::default() };
             // Before the other side is asked: where a log begins does not depend on whether that is away.
             progress.save(store, name).await?;
