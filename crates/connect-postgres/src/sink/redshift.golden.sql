@@ -9,4 +9,4 @@ DROP TABLE IF EXISTS vitral_novas;
 CREATE TEMPORARY TABLE vitral_novas ("janela_inicio" timestamp with time zone, "moeda" character varying(65535), "pedidos" bigint, "receita" numeric(38,2), "local" timestamp without time zone, "_apagada" boolean);
 LOCK vitral.destinos;
 DELETE FROM "vendas_ao_vivo" USING vitral_novas WHERE "vendas_ao_vivo"."janela_inicio" = vitral_novas."janela_inicio" AND "vendas_ao_vivo"."moeda" = vitral_novas."moeda" AND coalesce("vendas_ao_vivo"."_epoch", -1) < 42;
-INSERT INTO "vendas_ao_vivo" ("janela_inicio", "moeda", "pedidos", "receita", "local", "_epoch") SELECT "janela_inicio", "moeda", "pedidos", "receita", "local", 42 FROM vitral_novas WHERE NOT "_apagada";
+INSERT INTO "vendas_ao_vivo" ("janela_inicio", "moeda", "pedidos", "receita", "local", "_epoch") SELECT "janela_inicio", "moeda", "pedidos", "receita", "local", 42 FROM vitral_novas WHERE "_apagada" IS NOT TRUE;

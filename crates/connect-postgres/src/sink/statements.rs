@@ -67,7 +67,7 @@ impl SinkDialect for Postgres {
             statements.delete(&format!("{NEW_ROWS}.{} AND ", quoted(DELETED_COLUMN)), epoch),
             format!(
                 "INSERT INTO {table} ({columns}, {epoch_column}) SELECT {columns}, {epoch} FROM {NEW_ROWS} \
-                 WHERE NOT {deleted} ON CONFLICT ({key}) DO UPDATE SET {set}{epoch_column} = excluded.{epoch_column} \
+                 WHERE {deleted} IS NOT TRUE ON CONFLICT ({key}) DO UPDATE SET {set}{epoch_column} = excluded.{epoch_column} \
                  WHERE coalesce({table}.{epoch_column}, -1) < excluded.{epoch_column}",
                 deleted = quoted(DELETED_COLUMN),
                 key = statements.key_columns(),
@@ -101,7 +101,7 @@ impl SinkDialect for Redshift {
         vec![
             statements.delete("", epoch),
             format!(
-                "INSERT INTO {table} ({columns}, {}) SELECT {columns}, {epoch} FROM {NEW_ROWS} WHERE NOT {}",
+                "INSERT INTO {table} ({columns}, {}) SELECT {columns}, {epoch} FROM {NEW_ROWS} WHERE {} IS NOT TRUE",
                 quoted(EPOCH_COLUMN),
                 quoted(DELETED_COLUMN)
             ),
