@@ -28,11 +28,13 @@ prepare() {
   make_certificates "$tls"
   # What earlier versions made has no certificate.
   [[ -f $data/server.key ]] || rm -rf "$home/data"
-  [[ -d $home/data ]] && [[ -d $data ]] && return
-  rm -rf "$data"
-  mkdir -p "$home/data" "$data"
-  if ((EUID == 0)); then chown postgres:postgres "$data"; fi
-  ${as_owner[@]+"${as_owner[@]}"} "$(programs)/initdb" -D "$data" --auth trust --username vitral --encoding UTF8 --locale C.UTF-8 >&2
+  if [[ ! -d $home/data || ! -d $data ]]; then
+    rm -rf "$data"
+    mkdir -p "$home/data" "$data"
+    if ((EUID == 0)); then chown postgres:postgres "$data"; fi
+    ${as_owner[@]+"${as_owner[@]}"} "$(programs)/initdb" -D "$data" --auth trust --username vitral --encoding UTF8 --locale C.UTF-8 >&2
+  fi
+  # Each time: another folder's services may have made these data.
   command install --mode 600 ${as_owner[@]+--owner=postgres} "$tls/server.crt" "$tls/server.key" "$data"
 }
 
