@@ -1,6 +1,6 @@
 //! Views that tell people: alerts, which fire while a key is among the rows, and reports, whose rows are sent each day.
 //!
-//! `CREATE VIEW name WITH (alert = 'id_produto', severity = 'warning', after = '2 minutes', repeat = '4 hours', notify = 'operacao') AS
+//! `CREATE VIEW name WITH (alert = 'column', severity = 'warning', after = '2 minutes', repeat = '4 hours', notify = 'operacao') AS
 //! SELECT ...` and `CREATE VIEW name WITH (report = '08:00', notify = 'operacao') AS SELECT ...`. Either is a view like others, too.
 
 use std::fmt;
@@ -111,8 +111,7 @@ impl Alert {
         if key.is_empty() {
             return Err(key_position.error(
                 format!("alert {name} has no key"),
-                "name the column that says what each row is about, such as alert = 'id_produto', or several columns"
-                    .into(),
+                "name the column that says what each row is about, such as alert = 'region', or several columns".into(),
             ));
         }
         if let Some(twice) = key.iter().enumerate().find(|(index, column)| key[..*index].contains(column)) {

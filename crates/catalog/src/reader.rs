@@ -74,7 +74,9 @@ fn declare(
     start: &Position,
     catalog: &mut Catalog,
 ) -> Result<(), Vec<Diagnostic>> {
-    let position = start.at(statement.span());
+    // Of what no catalog holds, the parser's place may be that of a table in it.
+    let is_declared = matches!(statement, Statement::CreateTable(_) | Statement::CreateView(_));
+    let position = if is_declared { start.at(statement.span()) } else { start.clone() };
     put_settings_in(&mut statement, settings, &position).map_err(|error| vec![error])?;
     catalog.suspects.extend(warnings::suspects(&statement, &position));
     add(statement, file, &position, catalog)

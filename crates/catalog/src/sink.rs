@@ -1,7 +1,6 @@
 //! Views that are copied to other systems, row by row under a key.
 //!
-//! `CREATE VIEW vendas_ao_vivo WITH (connector = 'postgres', connection = 'loja', table = 'vendas_por_minuto', key = 'janela_inicio, moeda')
-//! AS SELECT * FROM vendas_por_minuto`. Such a view is a view like others, too.
+//! `CREATE VIEW name WITH (connector = 'postgres', connection = 'name', table = 'name', key = 'janela_inicio, region') AS SELECT ...`. Such a view is a view like others, too.
 
 use super::syntax::Options;
 use super::{Catalog, Diagnostic, Position};
@@ -89,7 +88,7 @@ impl Sink {
         if connection.is_none() && connector != SinkConnector::Kafka {
             return Err(position.error(
                 format!("sink {name} has no connection"),
-                "name one of the configuration, such as connection = 'loja'".into(),
+                "name one of the configuration, such as connection = 'reports'".into(),
             ));
         }
         let option = connector.target_option();

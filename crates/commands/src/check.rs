@@ -55,7 +55,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         "{}, {}, {}, {}, {}, {}, {}, {}, {}: all parse and plan",
         counted(catalog.topics.len() as u64, "topic"),
         counted(catalog.metrics.len() as u64, "metric"),
-        counted(catalog.keyed.len() as u64, "table kept up to date"),
+        counted(catalog.keyed.len() as u64, "kept table"),
         counted(catalog.views.len() as u64, "view"),
         counted(catalog.endpoints.len() as u64, "endpoint"),
         counted(catalog.references.len() as u64, "reference table"),

@@ -124,9 +124,9 @@ mod tests {
     #[test]
     fn a_collection_without_the_driver_is_refused_by_the_name_of_the_feature() {
         let text =
-            "CREATE TABLE perfis (id TEXT NOT NULL) WITH (connector = 'mongodb', connection = 'clientes', key = 'id');
+            "CREATE TABLE perfis (id TEXT NOT NULL) WITH (connector = 'mongodb', connection = 'people', key = 'id');
 CREATE TABLE e (t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');
-CREATE TABLE registros WITH (connector = 'mongodb', connection = 'clientes') AS SELECT t FROM e;";
+CREATE TABLE registros WITH (connector = 'mongodb', connection = 'people') AS SELECT t FROM e;";
         let file = SourceFile { path: "a.sql".into(), text: text.into() };
         let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
         let found = errors(&Config::default(), &catalog).expect("connections");

@@ -233,7 +233,7 @@ G3;p1;1;10,00;14/05/2025 10:20;Atendido
     assert!(Ask::parse_condition("a = 1; DROP TABLE x").is_err());
     let read = Read { ask: ask("CAST(\"Qtd\" AS BIGINT) + 9223372036854775807 < 0"), ..Read::default() };
     let error = world.import_read(&path, "vendas", read).await.expect_err("integers do not wrap").to_string();
-    assert!(error.contains("verflow"), "{error}");
+    assert!(error.contains("beyond what its type holds"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]

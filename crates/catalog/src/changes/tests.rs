@@ -77,7 +77,7 @@ fn what_a_topic_with_a_primary_key_cannot_say_is_refused_with_its_place() {
         ("format = 'debezium', primary_key = 'id', order = 'versao'", "order of the source's log"),
         ("format = 'debezium', primary_key = 'id', times = 'seconds'", "'millis', 'micros' or 'nanos'"),
         ("event_time = 'quando', primary_key = 'id', times = 'micros'", "Debezium alone"),
-        ("event_time = 'quando', primary_key = 'id', order = 'versao'", "versao is not a column of"),
+        ("event_time = 'quando', primary_key = 'id', order = 'idade'", "idade is not a column of"),
         ("event_time = 'quando', primary_key = 'id', order = 'nome'", "neither a BIGINT nor a TIMESTAMP"),
         ("event_time = 'quando', primary_key = 'id', event_id = 'nome'", "no event_id"),
         ("event_time = 'quando', primary_key = 'id', lateness = '1 hour'", "too late"),

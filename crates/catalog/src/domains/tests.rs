@@ -130,7 +130,7 @@ fn metrics_imports_and_profiles_name_tables_of_other_domains() {
 fn a_domain_has_a_name_that_sql_can_write() {
     for name in ["agora", "public", "information_schema", "vitral", "Loja", "a.b", "1a", "", "são"] {
         let error = load(&[], &[("p", &format!("name = '{name}'"), TOPIC)]).expect_err(name);
-        assert!(error.contains("domain.toml: name is") && error.contains("small letters"), "{name}: {error}");
+        assert!(error.contains("domain.toml:1:1: name is") && error.contains("small letters"), "{name}: {error}");
     }
 }
 
@@ -158,7 +158,8 @@ fn the_domains_in_use_have_an_order() {
 
 #[test]
 fn what_replaces_a_shipped_statement_is_named() {
-    let text = "CREATE VIEW vendas AS SELECT id_produto FROM eventos_clientes; CREATE VIEW mine AS SELECT 1 AS n;";
+    let text =
+        "CREATE VIEW vendas WITH (import = '') AS SELECT * FROM eventos_clientes; CREATE VIEW mine AS SELECT 1 AS n;";
     let said = |catalog: Catalog| catalog.replaced().iter().map(ToString::to_string).collect::<Vec<_>>();
     let said_of_own = said(load(&["ecommerce"], &[("own", "title = 'Own'", text)]).expect("a catalog"));
     let [one] = said_of_own.as_slice() else { panic!("{said_of_own:?}") };

@@ -209,7 +209,7 @@ impl Evidence {
     }
 
     /// Where dates have the month first, as in one country, a dollar sign may be that country's. So may one that only the format of a number
-    /// shows, where the shop's own currency has another sign: its spreadsheet programs would show that.
+    /// shows, where the domain's currency has another sign: its spreadsheet programs would show that.
     fn ask_dollars(&self, mapping: &Mapping, forms: &[Form]) -> Result<(), (String, String)> {
         let is_month_first =
             |form: &Form| matches!(form, Form::Time(TimeForm { dates: Some(Dates::Mdy), count: None, .. }));
