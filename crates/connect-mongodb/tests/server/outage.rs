@@ -1,6 +1,7 @@
 //! A server that stops, hangs and comes back under load: nothing stalls, rows without an answer are counted, copies are whole.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -139,10 +140,14 @@ async fn a_copy_is_whole_and_without_doubles_after_its_server_was_away() {
         expires: None,
     };
     let own: Arc<dyn Sink> = Arc::from(sink(target, &server.connection()).expect("a sink"));
+    let back = Arc::new(AtomicBool::new(false));
+    let ends = Arc::clone(&back);
     let writer = tokio::spawn(async move {
         let policy = RetryPolicy::endless(PAUSE, Duration::from_millis(200));
-        let mut failures = 0;
-        for epoch in 1..=80 {
+        let (mut failures, mut epoch) = (0, 0);
+        // However fast the server is, it is stopped while rows are written.
+        while !ends.load(Ordering::Relaxed) {
+            epoch += 1;
             let rows = [epoch_rows(epoch)];
             let attempt = || {
                 let (own, rows) = (Arc::clone(&own), rows.clone());
@@ -163,7 +168,7 @@ async fn a_copy_is_whole_and_without_doubles_after_its_server_was_away() {
             .expect("it comes back");
             failures += tried - 1;
         }
-        (own, failures)
+        (own, failures, epoch)
     });
     let url = server.url();
     let written = async |at_least: u64| {
@@ -180,12 +185,14 @@ async fn a_copy_is_whole_and_without_doubles_after_its_server_was_away() {
     // Away for longer than an attempt waits for it.
     tokio::time::sleep(Duration::from_secs(6)).await;
     server.start_again().await;
-    let (own, failures) = writer.await.expect("the writer");
+    written(4_000).await;
+    back.store(true, Ordering::Relaxed);
+    let (own, failures, last) = writer.await.expect("the writer");
     assert!(failures > 0, "it was away");
-    assert_eq!(own.last_epoch().await.expect("an epoch"), Some(Epoch(80)));
+    assert_eq!(own.last_epoch().await.expect("an epoch"), Some(Epoch(last)));
     let documents = database(&server.url()).await.collection::<Document>("registros");
-    assert_eq!(documents.count_documents(doc! {}).await.expect("a count"), 8_000);
-    for offset in [100, 3_333, 8_099] {
+    assert_eq!(documents.count_documents(doc! {}).await.expect("a count"), last * 100);
+    for offset in [100, 3_333, 4_099] {
         let found = documents.find_one(doc! { "_id": format!("eventos/{offset}") }).await.expect("found");
         assert_eq!(found.expect("it is there").get_i64("deslocamento").ok(), Some(offset));
     }
