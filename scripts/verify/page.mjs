@@ -25,7 +25,7 @@ const SCREENS = [
   { name: 'wide, browser in English', viewport: { width: 1600, height: 1000 }, locale: 'en-US', timezoneId: 'Asia/Tokyo' },
 ];
 const HEADINGS = [
-  'Vendas por minuto', 'Usuários ativos', 'Produtos mais vistos', 'Produtos mais vendidos', 'Funil de conversão',
+  'Vendas por minuto', 'Usuários ativos', 'Produtos mais vistos', 'Produtos mais vendidos', 'Funil de conversão', 'Estoque em falta',
   'De onde vêm os números', 'Reconciliação', 'Livro', 'Todas as métricas',
 ];
 /** States of alerts that have a panel of their own, while there are any. */

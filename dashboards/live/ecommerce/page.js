@@ -10,6 +10,7 @@ import { Page, WHOLE_EVERY_MS } from '../shared/page.js';
 import { HOUR, MINUTE, WindowStore, floorTo, isPast, readRows } from '../shared/windows.js';
 import { Funnel } from './funnel.js';
 import { SalesChart } from './sales_chart.js';
+import { Stock } from './stock.js';
 import { Tiles } from './tiles.js';
 import { UsersChart } from './users_chart.js';
 
@@ -21,6 +22,10 @@ const VIEWED = 'produtos_mais_vistos';
 
 /** The most rows one answer may have. */
 const MOST_ROWS = 1000;
+/** Stock is reported now and then. */
+const STOCK_EVERY_MS = 10_000;
+/** Products in the list of those that run short. */
+const MOST_SHORT = 50;
 /** The newest minutes change all the time and are asked for in every cycle; late events reach the others now and then. */
 const TAIL_MS = 6 * MINUTE;
 /** The tiles compare 60 minutes with the 60 before them; one hour more tells a quiet start from missing data. */
@@ -38,6 +43,7 @@ const model = {
   viewedRows: null,
   viewedWindow: null,
   soldRows: null,
+  shortRows: [],
 };
 
 const page = new Page({
@@ -58,6 +64,7 @@ const usersChart = new UsersChart(byId('users-chart'));
 const viewed = new Bars(byId('viewed-bars'), { text: 'Nenhum produto visto agora', hint: 'Conta os eventos clique e visualizacao com id_produto.' });
 const sold = new Bars(byId('sold-bars'), { text: 'Nenhum produto vendido', hint: 'Conta os eventos compra com id_produto.' });
 const funnel = new Funnel(byId('funnel-steps'));
+const stock = new Stock(byId('stock'), byId('stock-rows'), byId('stock-state'));
 
 // What the page asks for
 
@@ -107,6 +114,10 @@ async function loadSold() {
   if (wanted === model.sold && currency === page.currency.shown()) model.soldRows = { currency, rows: body };
 }
 
+async function loadStock() {
+  model.shortRows = (await getJson('/estoque/alertas', { limite: MOST_SHORT })).body;
+}
+
 // What the page shows
 
 /** The end of the charts: the current minute, or the watermark where that is far behind. */
@@ -137,6 +148,7 @@ function show(shared) {
   }
   if (model.soldRows) sold.update(model.soldRows.rows.map((row) => soldItem(row, model.soldRows.currency)));
   if (page.ready(FUNNEL, model.funnel, byId('funnel-steps'))) funnel.update({ ...context, rows: model.funnel.rows });
+  stock.update(model.shortRows, MOST_SHORT);
 }
 
 function viewedPeriod(window, now) {
@@ -185,6 +197,7 @@ page.start({
     { run: () => loadNewest(FUNNEL, model.funnel, 24), failed: page.failed('funnel') },
     { run: loadViewed, failed: page.failed('viewed') },
     soldProducts,
+    { run: loadStock, everyMs: STOCK_EVERY_MS, failed: page.failed('stock') },
   ],
   loading: ['sales-chart', 'users-chart', 'viewed-bars', 'sold-bars', 'funnel-steps'],
   currencies: () => [...model.sales.currencies(), ...model.ticket.currencies()],

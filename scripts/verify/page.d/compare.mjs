@@ -5,6 +5,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const LEDGER_ROWS = 8;
+const STOCK_ROWS = 50;
 const TABLE_ROWS = 25;
 /** As many as the page loads of an opened metric. */
 const HISTORY_ROWS = 300;
@@ -22,6 +23,7 @@ const VERDICTS = {
 export const clean = (text) => text.replace(/[\s\u00a0\u202f]+/g, ' ').trim();
 
 const integer = (value) => new Intl.NumberFormat(LOCALE).format(value);
+const decimal = (value, digits) => new Intl.NumberFormat(LOCALE, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 const money = (value, currency) => clean(new Intl.NumberFormat(LOCALE, { style: 'currency', currency }).format(value));
 
 /** The texts of the parts of each row that can be seen. */
@@ -49,6 +51,7 @@ export async function expectations(api) {
   const from = new Date(Date.now() - DAY).toISOString();
   const ledger = await get(`/livro?de=${from}&limite=${LEDGER_ROWS}`);
   const viewed = await get('/produtos/mais_vistos?limite=10');
+  const stock = await get(`/estoque/alertas?limite=${STOCK_ROWS}`);
   const others = metrics.vendas_por_minuto.linhas.map(({ moeda }) => moeda).filter((code) => code !== currency);
   const sold = { rows: '#sold-bars > li.bar', parts: ['.bar-rank', '.bar-label', '.bar-text', '.bar-note'] };
   const soldIn = async (code) => (await get(`/produtos/mais_vendidos?limite=10&moeda=${code}`)).map((row, index) => [
@@ -74,6 +77,14 @@ export async function expectations(api) {
       },
       { what: 'products sold', select: sold, figures: await soldIn(currency) },
       { what: 'the funnel', select: { rows: '#funnel-steps > li.step', parts: ['.step-label', '.step-users'] }, figures: funnel(metrics.funil_conversao.linhas) },
+      {
+        what: 'products that run short',
+        // What the alert makes of them changes with time.
+        select: { rows: '#stock-rows > tr', parts: [1, 2, 3, 4].map((column) => `td:nth-child(${column})`) },
+        figures: stock.map((row) => [
+          label(row), integer(row.nivel_estoque), decimal(row.velocidade_dia, 2), row.dias_cobertura === null ? '—' : decimal(row.dias_cobertura, 1),
+        ]),
+      },
       {
         what: 'the ledger',
         select: { rows: '#ledger-list > li.entry', parts: ['b', '.sub'] },
