@@ -27,10 +27,12 @@ RUN cargo chef cook --locked --profile dist --package vitral --features mongodb 
 FROM dependencies AS build
 COPY . .
 RUN cargo build --locked --profile dist --package vitral --bin vitral --no-default-features --features kafka-tls,mongodb
+RUN mkdir /notices && cp LICENSE /notices && scripts/third-party /notices
 
 FROM dependencies-demo AS build-demo
 COPY . .
 RUN cargo build --locked --profile dist --package vitral --bin vitral --features mongodb
+RUN mkdir /notices && cp LICENSE /notices && scripts/third-party /notices
 
 FROM debian:12.12-slim AS base
 RUN apt-get update \
@@ -45,9 +47,11 @@ ENTRYPOINT ["vitral"]
 
 FROM base AS vitral-demo
 COPY --from=build-demo /vitral/target/dist/vitral /usr/local/bin/
+COPY --from=build-demo /notices /usr/share/doc/vitral
 # Within the container everywhere: what of it can be reached is what `docker run --publish` says.
 CMD ["demo", "--kafka", "0.0.0.0:9092", "--api", "0.0.0.0:8080"]
 
 # Last, and so what `docker build .` makes.
 FROM base AS vitral
 COPY --from=build /vitral/target/dist/vitral /usr/local/bin/
+COPY --from=build /notices /usr/share/doc/vitral
