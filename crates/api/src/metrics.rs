@@ -2,6 +2,7 @@
 
 mod changed_rows;
 mod cursor;
+mod followed;
 mod keyed;
 mod list;
 mod live;
@@ -32,6 +33,9 @@ const LIMIT_DEFAULT: usize = 100;
 struct Document<'a> {
     nome: &'a str,
     linhas: Box<RawValue>,
+    /// Of a table without a window that is sent live: the keys whose rows were removed.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    removidas: Option<Box<RawValue>>,
     completude: Figures<'a>,
     #[serde(skip_serializing_if = "Option::is_none")]
     falha: Option<Failure>,
@@ -52,25 +56,31 @@ impl Failure {
 }
 
 fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
-    json(name, rows, Figures::of(shown), shown.failure(), bytes_max)
+    json(name, rows, None, Figures::of(shown), shown.failure(), bytes_max)
 }
 
 fn json(
     name: &str,
     rows: &RecordBatch,
+    removed: Option<&RecordBatch>,
     completude: Figures<'_>,
     failure: Option<MetricFailure>,
     bytes_max: usize,
 ) -> Result<Vec<u8>, QueryError> {
-    let mut linhas = JsonRows::new();
-    if !linhas.push_within(rows, bytes_max)? {
+    let linhas = raw(rows, bytes_max)?;
+    let removidas =
+        removed.filter(|removed| removed.num_rows() > 0).map(|removed| raw(removed, bytes_max)).transpose()?;
+    let document = Document { nome: name, linhas, removidas, completude, falha: failure.map(Failure::of) };
+    Ok(serde_json::to_vec(&document).map_err(|error| ArrowError::ExternalError(error.into()))?)
+}
+
+fn raw(rows: &RecordBatch, bytes_max: usize) -> Result<Box<RawValue>, QueryError> {
+    let mut written = JsonRows::new();
+    if !written.push_within(rows, bytes_max)? {
         return Err(QueryError::TooLarge(bytes_max));
     }
-    let external = |error| ArrowError::ExternalError(error);
-    let text = String::from_utf8(linhas.finish()).map_err(|error| external(error.into()))?;
-    let linhas = RawValue::from_string(text).map_err(|error| external(error.into()))?;
-    let document = Document { nome: name, linhas, completude, falha: failure.map(Failure::of) };
-    Ok(serde_json::to_vec(&document).map_err(|error| external(error.into()))?)
+    let text = String::from_utf8(written.finish()).map_err(|error| ArrowError::ExternalError(error.into()))?;
+    Ok(RawValue::from_string(text).map_err(|error| ArrowError::ExternalError(error.into()))?)
 }
 
 fn csv(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {

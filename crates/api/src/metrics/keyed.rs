@@ -17,6 +17,7 @@ use vitral_catalog::UPDATED_COLUMN;
 use vitral_panes::view::{Completeness, KeyedTableView, MetricFailure, View};
 use vitral_query::{Format, KeyedFilter, LIMIT, LIMIT_MAX, QueryError};
 
+use super::followed::Followed;
 use super::sse::{self, Messages};
 use super::streams::Place;
 use super::{LIMIT_DEFAULT, csv, json, path_of};
@@ -82,7 +83,7 @@ fn document(
     rows: &RecordBatch,
     bytes_max: usize,
 ) -> Result<Vec<u8>, QueryError> {
-    json(name, rows, Figures::of_topic(of_topic, shown.since_ms), shown.failure.clone(), bytes_max)
+    json(name, rows, None, Figures::of_topic(of_topic, shown.since_ms), shown.failure.clone(), bytes_max)
 }
 
 /// The columns that a request may filter by.
@@ -128,9 +129,10 @@ fn read_cursor(text: &str, question: &str, shown: &KeyedTableView) -> Result<Vec
     values.collect::<Result<_, _>>().map_err(|_| none_of_ours())
 }
 
-/// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`] of them together.
+/// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`] of them together. Removed keys are sent of
+/// tables that have no more rows than that.
 pub(super) fn live(shared: &Arc<Shared>, name: String, place: Place) -> Response {
-    let rows = ChangedKeys { shared: Arc::clone(shared), name: name.clone(), seen: None, updated: None };
+    let rows = ChangedKeys { shared: Arc::clone(shared), name: name.clone(), seen: None, sent: Sent::Nothing };
     sse::respond(shared, name, place, rows)
 }
 
@@ -139,36 +141,84 @@ struct ChangedKeys {
     name: String,
     /// What was read last, and why nothing more came.
     seen: Option<(Arc<dyn TableProvider>, Option<MetricFailure>)>,
-    /// The newest change among the rows that were sent, in microseconds.
-    updated: Option<i64>,
+    sent: Sent,
+}
+
+/// What the reader has.
+enum Sent {
+    Nothing,
+    /// The whole table.
+    All(Followed),
+    /// A part of a larger one; the newest change among the rows that were sent, in microseconds.
+    UpTo(Option<i64>),
 }
 
 impl Messages for ChangedKeys {
     async fn next(&mut self, view: &View) -> Result<Option<Vec<u8>>, QueryError> {
         let Some(shown) = view.keyed.get(&self.name) else { return Ok(None) };
-        let is_first = self.seen.is_none();
-        let has_failed = match &self.seen {
+        let is_known = match &self.seen {
             Some((rows, failure)) if Arc::ptr_eq(rows, &shown.rows) && *failure == shown.failure => return Ok(None),
-            Some((_, failure)) => *failure != shown.failure,
+            Some((_, failure)) => *failure == shown.failure,
             None => false,
         };
-        let mut wanted = KeyedFilter { updated_after: self.updated, count: Some(LIMIT_MAX), ..KeyedFilter::default() };
-        let mut rows = self.read(shown, &wanted).await?;
-        if rows.num_rows() == 0 && !is_first && !has_failed {
-            // Rows were taken back: what is there now.
-            wanted.updated_after = None;
-            rows = self.read(shown, &wanted).await?;
-        }
+        let (rows, removed) = self.changes(shown, is_known).await?;
         self.seen = Some((Arc::clone(&shown.rows), shown.failure.clone()));
-        self.updated = self.updated.max(newest(&rows));
+        if is_known && rows.num_rows() == 0 && removed.as_ref().is_none_or(|removed| removed.num_rows() == 0) {
+            return Ok(None);
+        }
         let of_topic = completeness_of(view, shown);
-        document(&self.name, shown, &of_topic, &rows, self.shared.answer_bytes).map(Some)
+        let figures = Figures::of_topic(&of_topic, shown.since_ms);
+        json(&self.name, &rows, removed.as_ref(), figures, shown.failure.clone(), self.shared.answer_bytes).map(Some)
     }
 }
 
 impl ChangedKeys {
-    async fn read(&self, shown: &KeyedTableView, wanted: &KeyedFilter<'_>) -> Result<RecordBatch, QueryError> {
-        self.shared.reader.bounded(self.shared.reader.keyed_rows(shown, wanted)).await
+    /// The rows that the reader does not have as they are, and the keys that were removed, if that can be known.
+    async fn changes(
+        &mut self,
+        shown: &KeyedTableView,
+        is_known: bool,
+    ) -> Result<(RecordBatch, Option<RecordBatch>), QueryError> {
+        if let Sent::UpTo(updated) = self.sent {
+            return Ok((self.newer(shown, updated, is_known).await?, None));
+        }
+        let rows = self.read(shown, None, LIMIT_MAX + 1).await?;
+        if rows.num_rows() > LIMIT_MAX {
+            let rows = rows.slice(0, LIMIT_MAX);
+            self.sent = Sent::UpTo(newest(&rows));
+            return Ok((rows, None));
+        }
+        if matches!(self.sent, Sent::Nothing) {
+            self.sent = Sent::All(Followed::new(&rows.schema(), shown.keys.len())?);
+        }
+        let Sent::All(followed) = &mut self.sent else { return Ok((rows, None)) };
+        let changes = followed.update(&rows)?;
+        Ok((changes.rows, Some(changes.removed)))
+    }
+
+    async fn newer(
+        &mut self,
+        shown: &KeyedTableView,
+        updated: Option<i64>,
+        is_known: bool,
+    ) -> Result<RecordBatch, QueryError> {
+        let mut rows = self.read(shown, updated, LIMIT_MAX).await?;
+        if rows.num_rows() == 0 && is_known {
+            // Rows were taken back: what is there now.
+            rows = self.read(shown, None, LIMIT_MAX).await?;
+        }
+        self.sent = Sent::UpTo(updated.max(newest(&rows)));
+        Ok(rows)
+    }
+
+    async fn read(
+        &self,
+        shown: &KeyedTableView,
+        updated_after: Option<i64>,
+        most: usize,
+    ) -> Result<RecordBatch, QueryError> {
+        let wanted = KeyedFilter { updated_after, count: Some(most), ..KeyedFilter::default() };
+        self.shared.reader.bounded(self.shared.reader.keyed_rows(shown, &wanted)).await
     }
 }
 

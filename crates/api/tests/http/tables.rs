@@ -109,7 +109,14 @@ async fn live_it_sends_all_at_once_and_then_what_has_changed() {
     assert_eq!(levels(&first), [("p1", "a", 7), ("p2", "a", 5)]);
     world.show(view(&[("p1", "a", 6, 3), ("p2", "a", 5, 2)]));
     assert_eq!(levels(&message(&mut stream).await.expect("a message")), [("p1", "a", 6)]);
-    // A row is taken back: the others are all there is.
+    // A row goes while another comes.
+    world.show(view(&[("p1", "a", 6, 3), ("p3", "a", 1, 4)]));
+    let third = message(&mut stream).await.expect("a message");
+    assert_eq!(levels(&third), [("p3", "a", 1)]);
+    assert_eq!(third["removidas"], serde_json::json!([{ "id_produto": "p2", "id_armazem": "a" }]));
+    // And one alone.
     world.show(view(&[("p1", "a", 6, 3)]));
-    assert_eq!(levels(&message(&mut stream).await.expect("a message")), [("p1", "a", 6)]);
+    let fourth = message(&mut stream).await.expect("a message");
+    assert!(levels(&fourth).is_empty());
+    assert_eq!(fourth["removidas"], serde_json::json!([{ "id_produto": "p3", "id_armazem": "a" }]));
 }
