@@ -3,9 +3,13 @@
 //! Pipelines write their topic's part about once a second and at each commit; instants are of the monotonic clock, so that a wall
 //! clock that is set cannot hide that nothing moves.
 
+mod copies;
+
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
+
+pub use self::copies::{RowLogHealth, SinkHealth};
 
 /// Shared by the pipelines, the supervisor of background tasks, and the API.
 #[derive(Debug, Default)]
@@ -16,27 +20,8 @@ pub struct Health {
     tasks: Mutex<BTreeMap<String, TaskHealth>>,
     /// By the name of the view that is copied.
     sinks: Mutex<BTreeMap<String, SinkHealth>>,
-}
-
-/// How the copy of a view in another system fares. One that is behind keeps nothing from being ready.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct SinkHealth {
-    /// The last epoch: changes that are fixed, and to be sent.
-    pub committed: u64,
-    /// The last one that the other side has taken.
-    pub sent: u64,
-    /// Since when changes have waited to be taken; none if nothing waits.
-    pub waiting: Option<Instant>,
-    /// The rows that the other side holds, or need not hold.
-    pub rows: u64,
-    /// Rows without a whole key, which are not sent.
-    pub keyless: u64,
-    /// Keys that several rows have, which are not sent.
-    pub repeated: u64,
-    /// Attempts that failed and were made again.
-    pub failures: u64,
-    /// What fails now, in words.
-    pub failing: Option<String>,
+    /// By the name of the log.
+    row_logs: Mutex<BTreeMap<String, RowLogHealth>>,
 }
 
 /// How the pipeline of one topic fares.
@@ -159,6 +144,16 @@ impl Health {
     /// Changes a sink's part; the first change makes it known.
     pub fn sink<T>(&self, name: &str, change: impl FnOnce(&mut SinkHealth) -> T) -> T {
         change(lock(&self.sinks).entry(name.into()).or_default())
+    }
+
+    /// Every part of logs of rows as it is now.
+    pub fn row_logs(&self) -> BTreeMap<String, RowLogHealth> {
+        lock(&self.row_logs).clone()
+    }
+
+    /// Changes the part of a log of rows; the first change makes it known.
+    pub fn row_log(&self, name: &str, change: impl FnOnce(&mut RowLogHealth)) {
+        change(lock(&self.row_logs).entry(name.into()).or_default());
     }
 
     /// Everything that is wrong at `now`.

@@ -98,6 +98,17 @@ impl RowLogProgress {
         has_more
     }
 
+    /// How many offsets of what there is have not been written.
+    pub fn behind(&self, there: &LogOffsets) -> u64 {
+        let partitions = there.iter().flat_map(|(log, partitions)| {
+            partitions.iter().map(move |(partition, next)| {
+                let taken = self.taken.get(log).and_then(|known| known.get(partition)).copied().unwrap_or_default();
+                u64::try_from(next.saturating_sub(taken)).unwrap_or_default()
+            })
+        });
+        partitions.sum()
+    }
+
     /// The write that was begun is there.
     pub fn end(&mut self) {
         if let Some(until) = self.pending.take() {
@@ -283,7 +294,9 @@ mod tests {
             RowLogProgress { taken: offsets(&[(0, 5)]), begun: offsets(&[(0, 5)]), ..Default::default() };
         assert!(progress.begin(&offsets(&[(0, 25), (1, 3)]), 10));
         assert_eq!((progress.epoch, &progress.pending), (1, &Some(offsets(&[(0, 15), (1, 3)]))));
+        assert_eq!(progress.behind(&offsets(&[(0, 25), (1, 3)])), 23);
         progress.end();
+        assert_eq!(progress.behind(&offsets(&[(0, 25), (1, 3)])), 10);
         assert!(progress.begin(&offsets(&[(0, 25), (1, 3)]), 10));
         progress.end();
         assert!(!progress.begin(&offsets(&[(0, 25), (1, 3)]), 10), "all is written");

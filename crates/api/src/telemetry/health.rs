@@ -1,5 +1,6 @@
 //! What `/metrics` says of how the stream and background work fare, read when it is asked for.
 
+mod row_logs;
 mod sinks;
 
 use std::fmt::Error;
@@ -96,6 +97,7 @@ impl Collector for HealthCollector {
             &|task| Some(task.restarts as f64),
         )?;
         sinks::encode(&mut encoder, &self.health, now)?;
+        row_logs::encode(&mut encoder, &self.health, now)?;
         let mut metric = encoder.encode_descriptor(
             "vitral_troubles",
             "What /readyz names as wrong, by its code",
@@ -143,6 +145,9 @@ mod tests {
             (sink.rows, sink.keyless, sink.failures) = (12, 3, 2);
             sink.failing = Some("away".to_owned());
         });
+        health.row_log("registros_cliques", |log| {
+            (log.behind, log.waiting, log.missed, log.failures) = (40, Some(now), 3, 2);
+        });
         let mut registry = Registry::default();
         let bounds = Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(60) };
         register_health(&mut registry, health, bounds);
@@ -161,6 +166,11 @@ mod tests {
             "vitral_sink_failing{sink=\"vendas_ao_vivo\"} 1",
             "vitral_sink_failed_attempts_total{sink=\"vendas_ao_vivo\"} 2",
             "vitral_sink_set_aside_rows{sink=\"vendas_ao_vivo\",reason=\"chave_nula\"} 3",
+            "vitral_row_log_lag_messages{log=\"registros_cliques\"} 40",
+            "vitral_row_log_lag_seconds{log=\"registros_cliques\"} 0.",
+            "vitral_row_log_failing{log=\"registros_cliques\"} 0",
+            "vitral_row_log_failed_attempts_total{log=\"registros_cliques\"} 2",
+            "vitral_row_log_missed_messages_total{log=\"registros_cliques\"} 3",
             "vitral_troubles{subject=\"eventos\",code=\"starting\"} 1",
         ] {
             assert!(text.contains(line), "{line} is not in\n{text}");

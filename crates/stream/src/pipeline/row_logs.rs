@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use vitral_connect::{ConnectError, Epoch, RetryPolicy, Sink, with_causes};
 use vitral_panes::PanesError;
+use vitral_schemas::health::RowLogHealth;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::row_log::{LogOffsets, RowLogPlan, RowLogProgress, first_offsets};
 use vitral_store::{Archive, ArchiveReader, Location, StoreError};
@@ -84,10 +85,17 @@ impl RowLogWriter {
         loop {
             let offsets = committed.borrow_and_update().clone();
             match self.step(&log, &offsets).await {
-                Ok(()) => attempts = RETRIES.attempts(),
+                Ok(()) => {
+                    attempts = RETRIES.attempts();
+                    self.health(|health| health.failing = None);
+                }
                 Err(error) => {
                     let name = &self.plan.log.name;
                     let error = with_causes(&error);
+                    self.health(|health| {
+                        health.failures += 1;
+                        health.failing = Some(error.clone());
+                    });
                     let wait = attempts.failed().unwrap_or(RETRIES.longest);
                     tracing::warn!(
                         log = name,
@@ -134,7 +142,12 @@ impl RowLogWriter {
             None => {
                 let mut now = self.known.clone();
                 now.insert(log.to_owned(), self.began.clone());
-                opened(&self.plan, &self.sink, &store, archive, now, replays).await?
+                let mut progress = loaded(&self.plan, &store, archive, now, replays).await?;
+                // Before the other side is asked, which may be away.
+                self.report(&progress, &there);
+                number_after(&self.sink, &mut progress).await?;
+                progress.save(&store, name).await?;
+                progress
             }
         };
         if progress.pending.is_none() && progress.replays != replays {
@@ -147,17 +160,33 @@ impl RowLogWriter {
                 }
                 progress.save(&store, name).await?;
             }
+            self.report(&progress, &there);
             self.write(archive, &progress).await?;
             progress.end();
         }
+        self.report(&progress, &there);
         progress.save(&store, name).await?;
         self.progress = Some(progress);
         Ok(())
     }
 
+    /// What telemetry says of the log.
+    fn health(&self, change: impl FnOnce(&mut RowLogHealth)) {
+        let health = Arc::clone(&self.context.view.borrow().health);
+        health.row_log(&self.plan.log.name, change);
+    }
+
+    fn report(&self, progress: &RowLogProgress, there: &LogOffsets) {
+        let behind = progress.behind(there);
+        self.health(|health| {
+            health.behind = behind;
+            health.waiting = (behind > 0).then(|| health.waiting.unwrap_or_else(Instant::now));
+        });
+    }
+
     async fn write(&self, archive: &ArchiveReader, progress: &RowLogProgress) -> Result<(), RowLogError> {
         let Some(until) = &progress.pending else { return Ok(()) };
-        warn_of_purged(&self.plan.log.name, archive, &progress.taken);
+        let missed = purged(&self.plan.log.name, archive, &progress.taken, until);
         // What has expired would be deleted at once.
         let since = self.plan.log.expires_ms.map(|ms| (self.context.clock.now_ms() - ms).saturating_mul(MICROS_PER_MS));
         let began = Instant::now();
@@ -166,6 +195,7 @@ impl RowLogWriter {
         failpoint!("rowlog.before");
         self.sink.write(Epoch(progress.epoch), &rows).await?;
         failpoint!("rowlog.after");
+        self.health(|health| health.missed += missed);
         tracing::debug!(
             log = self.plan.log.name,
             rows = count,
@@ -177,50 +207,54 @@ impl RowLogWriter {
 }
 
 /// How far the log has come; where it begins, if it is new.
-async fn opened(
+async fn loaded(
     plan: &RowLogPlan,
-    sink: &Arc<dyn Sink>,
     store: &Location,
     archive: &ArchiveReader,
     now: LogOffsets,
     replays: i64,
 ) -> Result<RowLogProgress, RowLogError> {
     let name = &plan.log.name;
-    let mut progress = match RowLogProgress::load(store, name).await? {
-        Some(progress) => progress,
-        None => {
-            let begun = if plan.log.has_history { first_offsets(archive).await? } else { now };
-            let progress = RowLogProgress { taken: begun.clone(), begun, replays, ..RowLogProgress::default() };
-            // Before the other side is asked: where a log begins does not depend on whether that is away.
-            progress.save(store, name).await?;
-            progress
-        }
-    };
-    // The other side may be ahead where this store was recreated or restored: a write of an older number would change nothing there.
+    if let Some(progress) = RowLogProgress::load(store, name).await? {
+        return Ok(progress);
+    }
+    let begun = if plan.log.has_history { first_offsets(archive).await? } else { now };
+    let progress = RowLogProgress { taken: begun.clone(), begun, replays, ..RowLogProgress::default() };
+    // At once: where a log begins does not depend on whether the other side is away.
+    progress.save(store, name).await?;
+    Ok(progress)
+}
+
+/// The other side may be ahead where this store was recreated or restored: a write of an older number would change nothing there.
+async fn number_after(sink: &Arc<dyn Sink>, progress: &mut RowLogProgress) -> Result<(), RowLogError> {
     let last = sink.last_epoch().await?.map_or(0, |epoch| epoch.0);
     let is_ahead = if progress.pending.is_some() { last > progress.epoch } else { last >= progress.epoch };
     if is_ahead {
         progress.epoch = last + u64::from(progress.pending.is_some());
     }
-    progress.save(store, name).await?;
-    Ok(progress)
+    Ok(())
 }
 
-/// Rows that retention has deleted before they were written.
-fn warn_of_purged(log: &str, archive: &ArchiveReader, taken: &LogOffsets) {
+/// How many messages were deleted by retention before they were written.
+fn purged(log: &str, archive: &ArchiveReader, taken: &LogOffsets, until: &LogOffsets) -> u64 {
+    let mut missed = 0;
     for (topic_log, partitions) in taken {
         for (partition, from) in partitions {
-            if let Some(through) = archive.purged_through(topic_log, *partition).filter(|through| through >= from) {
-                tracing::error!(
-                    log,
-                    partition,
-                    from,
-                    through,
-                    "rows were deleted by retention before they were written into the log"
-                );
-            }
+            let Some(through) = archive.purged_through(topic_log, *partition).filter(|through| through >= from) else {
+                continue;
+            };
+            let next = until.get(topic_log).and_then(|partitions| partitions.get(partition)).unwrap_or(from);
+            missed += next.min(&through.saturating_add(1)).abs_diff(*from);
+            tracing::error!(
+                log,
+                partition,
+                from,
+                through,
+                "rows were deleted by retention before they were written into the log"
+            );
         }
     }
+    missed
 }
 
 async fn ended(committed: &mut watch::Receiver<Offsets>) {

@@ -14,6 +14,7 @@ use vitral_batch::ledger::LedgerFilter;
 use vitral_batch::ledger::replay::replay;
 use vitral_catalog::DomainSettings;
 use vitral_connect::{ConnectError, Epoch, Sink, TopicLookups};
+use vitral_schemas::health::RowLogHealth;
 use vitral_store::Location;
 use vitral_stream::StreamConfig;
 
@@ -155,8 +156,18 @@ async fn a_system_that_is_away_holds_nothing_up_and_gets_everything_later() {
     }
     wait_until(&mut view, "committed", |view| view.topics.values().all(|topic| topic.tail.is_empty())).await;
     assert!(documents.state().rows.is_empty());
+    let health = Arc::clone(&view.borrow().health);
+    let fares = async |as_expected: fn(&RowLogHealth) -> bool| {
+        let began = Instant::now();
+        while !health.row_logs().get("registros_cliques").is_some_and(as_expected) {
+            assert!(began.elapsed() < PATIENCE, "{:?}", health.row_logs());
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    fares(|log| log.behind == 100 && log.waiting.is_some() && log.failing.is_some() && log.failures > 0).await;
     documents.is_away.store(false, Ordering::SeqCst);
     documents.has(100).await;
+    fares(|log| log.behind == 0 && log.waiting.is_none() && log.failing.is_none() && log.missed == 0).await;
     end(stream).await;
 
     // A store that begins again under the same log writes on top of what is there.
