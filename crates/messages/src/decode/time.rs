@@ -198,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn forms() {
+    fn times_are_read_in_these_forms() {
         for (text, expected) in [
             ("2025-05-14T19:16:00", "2025-05-14T22:16:00Z"),
             ("2025-05-14 19:16:00", "2025-05-14T22:16:00Z"),
