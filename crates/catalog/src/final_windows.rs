@@ -16,7 +16,9 @@ impl Catalog {
     /// Adds a table for each metric, but for those whose name a table of the warehouse has already.
     pub(super) fn add_final_windows(&mut self, settings: &DomainSettings, errors: &mut Vec<Diagnostic>) {
         for metric in &self.metrics {
-            if self.job_tables.iter().any(|table| table.table == metric.name) {
+            // A metric of a topic that there is not has its own error.
+            let is_known = self.topic(&metric.topic).is_some();
+            if !is_known || self.job_tables.iter().any(|table| table.table == metric.name) {
                 continue;
             }
             match final_windows(metric, settings) {

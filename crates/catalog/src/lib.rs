@@ -70,7 +70,7 @@ pub use self::keyed::{
 };
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, SESSION_LAST_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
-pub use self::planning::planning_errors;
+pub use self::planning::{planning_errors, ungrouped};
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 pub use self::row_log::{EXPIRES_COLUMN, ROW_LOG_KEY, RowLog};
 pub use self::settings::{Decimal, Setting};

@@ -100,12 +100,6 @@ impl Metric {
         let text = query.to_string();
         let order = take_order(&mut query, position)?;
         let limit = take_limit(&mut query, position)?;
-        if limit.is_some() && order.is_empty() {
-            return Err(position.error(
-                "LIMIT without ORDER BY keeps arbitrary rows",
-                "add ORDER BY; both apply within each window".into(),
-            ));
-        }
         refuse_extras(&query, position)?;
         let SetExpr::Select(select) = query.body.as_mut() else {
             return Err(position.error("a metric is one SELECT", "write SELECT ... FROM topic GROUP BY janela".into()));
@@ -116,6 +110,12 @@ impl Metric {
             return Err(position.error(
                 "LIMIT cannot stand in a metric of sessions: each of them is a window of its own",
                 "limit the rows when reading, in a view or an endpoint".into(),
+            ));
+        }
+        if limit.is_some() && order.is_empty() {
+            return Err(position.error(
+                "LIMIT without ORDER BY keeps arbitrary rows",
+                "add ORDER BY; both apply within each window".into(),
             ));
         }
         Ok(Self {

@@ -8,7 +8,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
 use tokio::runtime::Runtime;
-use vitral_catalog::{Catalog, WATERMARK_ALERT, duration_ms};
+use vitral_catalog::{Catalog, WATERMARK_ALERT};
 use vitral_config::Config;
 use vitral_connect::with_causes;
 use vitral_process::output::answer;
@@ -18,6 +18,7 @@ use vitral_store::alerts::{Episode, Episodes, Silence, Silences, episode_rows, r
 use vitral_store::{Act, Location};
 
 use crate::args::{BadArguments, Common};
+use crate::length::length_ms;
 
 /// What is done with alerts.
 #[derive(Debug, Subcommand)]
@@ -135,8 +136,9 @@ async fn silence(catalog: &Catalog, store: &Location, flags: &SilenceFlags) -> a
     let silence = Silence::new(alert, flags.key.clone(), (now_ms, until_ms), flags.reason.clone());
     let act = Act::of_command("silenciar", alert).after(serde_json::json!({ "ate": time(until_ms) }).to_string());
     let silence = silence.record(store, act).await?;
+    let what = flags.key.as_ref().map_or_else(|| alert.clone(), |key| format!("{alert} for {key}"));
     answer(&format!(
-        "nobody is notified of {alert} until {}; `vitral alerts silence --end {}` ends it",
+        "nobody is notified of {what} until {}; `vitral alerts silence --end {}` ends it",
         time(until_ms),
         silence.id
     ));
@@ -194,7 +196,5 @@ fn time(ms: i64) -> String {
 
 /// In milliseconds.
 fn duration(text: &str) -> Result<i64, String> {
-    duration_ms(text)
-        .filter(|ms| *ms > 0)
-        .ok_or_else(|| format!("{text} is not a length of time: write for example '2 hours'"))
+    length_ms(text).ok_or_else(|| format!("{text} is not a length of time: write for example 2h or '2 hours'"))
 }

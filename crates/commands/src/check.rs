@@ -81,6 +81,11 @@ pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
     errors.extend(notifiers::errors(config, catalog)?);
     errors.extend(sinks::errors(config, catalog)?);
     errors.extend(row_logs::errors(config, catalog)?);
+    if !errors.is_empty() {
+        for replaced in catalog.replaced() {
+            tracing::warn!("{replaced}");
+        }
+    }
     broken(errors)
 }
 

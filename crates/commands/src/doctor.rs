@@ -2,7 +2,6 @@
 
 mod examination;
 mod machine;
-mod running_demo;
 
 use clap::{Args, ValueEnum};
 use serde::Serialize;

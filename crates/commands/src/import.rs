@@ -8,6 +8,7 @@ mod report;
 
 use std::collections::BTreeMap;
 use std::io::IsTerminal as _;
+use std::path::Path;
 
 use anyhow::{Context as _, bail};
 use chrono::Utc;
@@ -198,13 +199,15 @@ struct World<'a> {
     catalog: Catalog,
     lookups: Lookups,
     store: Location,
+    data_dir: &'a Path,
 }
 
 /// Imports files, or says or changes what was imported.
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
     let catalog = config.catalog()?;
     let lookups = lookups::open(config, &catalog, &common.data_dir.join(REFERENCE_DIR))?;
-    let world = World { config, catalog, lookups, store: config.location(&common.data_dir)? };
+    let world =
+        World { config, catalog, lookups, store: config.location(&common.data_dir)?, data_dir: &common.data_dir };
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         match &flags.command {

@@ -13,7 +13,12 @@ pub(super) enum Length {
 }
 
 pub(super) fn length(arg: &FunctionArg, at: &Position) -> Result<Length, Diagnostic> {
-    let wrong = || at.error(format!("{arg} is not an interval"), "write INTERVAL '1 minute'".into());
+    let wrong = || {
+        at.error(
+            format!("{arg} is not an interval"),
+            "write a count of seconds, minutes, hours, days or months: INTERVAL '1 minute'".into(),
+        )
+    };
     let FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Interval(interval))) = arg else { return Err(wrong()) };
     let value = text_literal(&interval.value)
         .or_else(|| match interval.value.as_ref() {

@@ -5,8 +5,8 @@ use vitral_schemas::finding::Finding;
 use vitral_store::doctor;
 
 use super::machine;
-use super::running_demo::RunningDemo;
 use crate::args::Common;
+use crate::running_demo::RunningDemo;
 
 /// Everything, in the order in which things depend on each other.
 pub async fn examine(config: &Config, common: &Common) -> anyhow::Result<Vec<Finding>> {

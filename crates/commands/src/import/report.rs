@@ -9,6 +9,7 @@ use vitral_process::output::answer;
 use vitral_process::output::terminal::{one_line, table};
 
 use super::World;
+use crate::running_demo::RunningDemo;
 
 pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, imported: &Imported) -> anyhow::Result<()> {
     let Imported { id, accepted, duplicate, refused, known, unused, notes, examples, .. } = imported;
@@ -59,9 +60,10 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
         "  compare this with your own report of the same time; `vitral import undo {}` takes this import back",
         short(id)
     ));
+    let demo = RunningDemo::of(world.data_dir).await;
+    let listen = demo.map_or_else(|| world.config.api.listen.clone(), |demo| demo.api().to_string());
     answer(&format!(
-        "  the page shows it within seconds where `vitral demo` or `vitral stream` runs: http://{}/",
-        world.config.api.listen
+        "  the page shows it within seconds where `vitral demo` or `vitral stream` runs: http://{listen}/"
     ));
     Ok(())
 }

@@ -3,7 +3,7 @@
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Volatility};
-use vitral_catalog::{Metric, Position};
+use vitral_catalog::{Metric, Position, ungrouped};
 
 use crate::error::PanesError;
 
@@ -29,11 +29,11 @@ pub(super) fn planning_error(metric: &Metric, source: &DataFusionError) -> Panes
     }
     let message = source.find_root().strip_backtrace();
     let message = vitral_engine::plain(message.lines().next().unwrap_or_default());
-    at(
-        &position,
-        format!("metric {}: {message}", metric.name),
-        "correct the expression; the topic's file lists its columns",
-    )
+    let said = |message: &str, remedy: &str| at(&position, format!("metric {}: {message}", metric.name), remedy);
+    match ungrouped(&message) {
+        Some((message, remedy)) => said(&message, &remedy),
+        None => said(&message, "correct the expression; the topic's file lists its columns"),
+    }
 }
 
 /// Errors unless the plan is one order-independent aggregate over one topic.

@@ -39,7 +39,12 @@ pub(super) fn wait_for_topic(
         let partitions = source.log().partitions();
         health.waits_for_topic(&partitions);
         let reason = match partitions {
-            Ok(partitions) if !partitions.is_empty() => return Ok(Some(partitions)),
+            Ok(partitions) if !partitions.is_empty() => {
+                if is_reported {
+                    tracing::info!(topic = topic.name, partitions = partitions.len(), "the topic is there and is read");
+                }
+                return Ok(Some(partitions));
+            }
             Ok(_) => format!("topic {} does not exist in Kafka yet", topic.kafka_topic),
             Err(error) if !error.is_worth_a_retry() => {
                 refusals += 1;

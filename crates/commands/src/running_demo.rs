@@ -15,14 +15,14 @@ const ANSWER: Duration = Duration::from_secs(2);
 
 /// Where it listens.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) struct RunningDemo {
+pub(crate) struct RunningDemo {
     kafka: String,
     api: SocketAddr,
 }
 
 impl RunningDemo {
     /// None if there is none: one that was killed may have left its file.
-    pub(super) async fn of(data_dir: &Path) -> Option<Self> {
+    pub(crate) async fn of(data_dir: &Path) -> Option<Self> {
         let demo = Self::parse(&std::fs::read_to_string(data_dir.join(FILE)).ok()?)?;
         let connected = tokio::time::timeout(ANSWER, TcpStream::connect(demo.api)).await;
         matches!(connected, Ok(Ok(_))).then_some(demo)
@@ -34,7 +34,7 @@ impl RunningDemo {
         Some(Self { kafka: value("VITRAL_KAFKA")?.to_owned(), api })
     }
 
-    pub(super) fn finding(&self) -> Finding {
+    pub(crate) fn finding(&self) -> Finding {
         let Self { kafka, api } = self;
         Finding::ok(
             "demo",
@@ -43,12 +43,17 @@ impl RunningDemo {
     }
 
     /// What a client of its broker needs to know.
-    pub(super) fn kafka(&self) -> KafkaConfig {
+    pub(crate) fn kafka(&self) -> KafkaConfig {
         KafkaConfig { brokers: self.kafka.clone(), ..KafkaConfig::default() }
     }
 
+    /// Where its API and page are.
+    pub(crate) fn api(&self) -> SocketAddr {
+        self.api
+    }
+
     /// The configuration as the demo has it.
-    pub(super) fn put_into(&self, config: &mut Config) {
+    pub(crate) fn put_into(&self, config: &mut Config) {
         config.api.listen = self.api.to_string();
     }
 }
