@@ -77,7 +77,7 @@ fn reach(
 pub(crate) fn without_driver(named: &NamedConnection, what: &str) -> Diagnostic {
     named.position.error(
         format!("{what}, and this program was built without the feature mongodb"),
-        "use one that has it: an image, or cargo build --features mongodb".into(),
+        "use one that has it: a release archive, an image, or cargo build --features mongodb".into(),
     )
 }
 
