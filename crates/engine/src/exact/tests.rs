@@ -109,6 +109,31 @@ fn sums_of_integers_do_not_depend_on_the_order() {
     assert_eq!(run(&session, sliding), Ok(vec!["-1".to_owned()]));
 }
 
+/// With nearly as many groups as rows, rows become states one by one.
+#[test]
+fn rows_that_are_hardly_grouped_have_the_same_totals() {
+    let numbers = || (0..4_000_i64).map(Some).collect::<Vec<_>>();
+    let rows = RecordBatch::try_from_iter([
+        ("g", integers(&numbers().into_iter().map(|n| n.map(|n| n / 2)).collect::<Vec<_>>())),
+        ("x", integers(&numbers())),
+        ("d", decimals(&(0..4_000).collect::<Vec<_>>(), 18, 2)),
+    ]);
+    let rows = rows.expect("rows");
+    let parts = [0, 2_000].map(|first| (0..20).map(|part| rows.slice(first + part * 100, 100)).collect()).to_vec();
+    let mut config = SessionConfig::new().with_target_partitions(2);
+    config.options_mut().execution.skip_partial_aggregation_probe_rows_threshold = 1;
+    config.options_mut().execution.skip_partial_aggregation_probe_ratio_threshold = 0.1;
+    let mut session = SessionContext::new_with_config(config);
+    make_exact(&mut session).expect("exact");
+    let table = MemTable::try_new(rows.schema(), parts).expect("a table");
+    session.register_table("t", Arc::new(table)).expect("registered");
+    let grouped = "SELECT g, sum(x) AS x, sum(x) FILTER (WHERE x % 4 = 0) AS f, avg(x) FILTER (WHERE x % 4 = 0) AS a, sum(d) AS d,
+        sum(d) FILTER (WHERE x % 4 = 0) AS df FROM t GROUP BY g";
+    let sql = format!("SELECT count(*), sum(x), sum(f), sum(a), sum(d), sum(df), count(f), count(df) FROM ({grouped})");
+    let expected = ["2000", "7998000", "1998000", "1998000.000000", "79980.00", "19980.00", "1000", "1000"];
+    assert_eq!(run(&session, &sql).expect("totals"), expected);
+}
+
 #[test]
 fn averages_of_integers_are_exact_decimals() {
     // No double is 2^53 + 1.

@@ -15,7 +15,7 @@ use datafusion::common::utils::SingleRowListArrayBuilder;
 use datafusion::common::{DataFusionError, Result, ScalarValue, exec_datafusion_err, internal_err};
 use datafusion::logical_expr::{Accumulator, EmitTo, GroupsAccumulator};
 use datafusion_functions_aggregate_common::aggregate::groups_accumulator::accumulate::NullState;
-use datafusion_functions_aggregate_common::aggregate::groups_accumulator::nulls::apply_filter_as_nulls;
+use datafusion_functions_aggregate_common::aggregate::groups_accumulator::nulls::filtered_null_mask;
 
 /// Decimals of an average of integers.
 pub(super) const AVERAGE_SCALE: i8 = 6;
@@ -228,7 +228,15 @@ impl GroupsAccumulator for Totals {
     }
 
     fn convert_to_state(&self, values: &[ArrayRef], opt_filter: Option<&BooleanArray>) -> Result<Vec<ArrayRef>> {
-        let totals = compute::cast(&apply_filter_as_nulls(&values[0], opt_filter)?, &self.total.state_type())?;
+        let values = compute::cast(&values[0], &self.total.state_type())?;
+        let nulls = filtered_null_mask(opt_filter, &values);
+        let totals: ArrayRef = match values.as_primitive_opt::<Decimal128Type>() {
+            Some(values) => {
+                let kept = PrimitiveArray::<Decimal128Type>::try_new(values.values().clone(), nulls)?;
+                Arc::new(kept.with_data_type(self.total.state_type()))
+            }
+            None => return internal_err!("no total of {}", values.data_type()),
+        };
         let mut state = vec![Arc::clone(&totals)];
         if self.total.averages() {
             let counts = (0..totals.len()).map(|row| u64::from(totals.is_valid(row)));
