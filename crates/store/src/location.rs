@@ -1,7 +1,7 @@
 //! Where tables and snapshots lie: a folder, or a prefix of a bucket.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -53,7 +53,7 @@ impl Location {
     /// A local folder, which need not exist yet.
     pub fn folder(path: &Path) -> Result<Self, StoreError> {
         let io = |source| StoreError::Io { path: path.to_owned(), source };
-        let path = std::path::absolute(path).map_err(io)?;
+        let path = std::path::absolute(path).and_then(without_parents).map_err(io)?;
         let url = Url::from_directory_path(&path)
             .map_err(|()| io(std::io::Error::other("not a path that a folder can have")))?;
         Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url, read_mode: ReadMode::Delta })
@@ -289,9 +289,39 @@ impl LogStoreFactory for ConditionalPuts {
     }
 }
 
+/// A path without `..`, which a URL cannot have; links in it count. What is not there yet lies in what is.
+fn without_parents(path: PathBuf) -> std::io::Result<PathBuf> {
+    if !path.components().any(|part| part == Component::ParentDir) {
+        return Ok(path);
+    }
+    match path.canonicalize() {
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => match (path.parent(), path.file_name()) {
+            (Some(parent), Some(name)) => Ok(without_parents(parent.to_owned())?.join(name)),
+            _ => Err(error),
+        },
+        found => found,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_folder_may_be_named_from_its_parent() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let real = dir.path().canonicalize().expect("a path");
+        std::fs::create_dir(real.join("a")).expect("a folder");
+        for (named, meant) in [("a/../b", "b"), ("a/../b/c", "b/c"), ("a/..", "")] {
+            let folder = Location::folder(&real.join(named)).expect("a folder");
+            assert_eq!(
+                folder.to_string(),
+                Location::folder(&real.join(meant)).expect("a folder").to_string(),
+                "{named}"
+            );
+        }
+        assert!(Location::folder(&real.join("x/../b")).is_err(), "there is no x");
+    }
 
     #[test]
     fn names_are_joined() {
