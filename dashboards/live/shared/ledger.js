@@ -28,7 +28,7 @@ export class Ledger {
     this.entries = [];
   }
 
-  /** Takes the rows of `GET /livro`, newest first. */
+  /** Takes rows of `GET /livro`, in the order in which they are shown. */
   update({ rows, now }) {
     setOverlay(this.list, rows.length ? '' : 'Nada ficou de fora', 'Nenhuma mensagem das últimas 24 horas deixou de contar.');
     this.fit(rows.length);

@@ -5,6 +5,7 @@ const MINUTE = 60_000;
 const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const LEDGER_ROWS = 8;
+const LEDGER_ORDER = [['nao_entregue', 'recusada', 'atrasada'], ['duplicada', 'vazia']];
 const STOCK_ROWS = 50;
 const TABLE_ROWS = 25;
 /** As many as the page loads of an opened metric. */
@@ -49,7 +50,11 @@ export async function expectations(api) {
   const watermark = Date.parse(completude.marca_dagua);
 
   const from = new Date(Date.now() - DAY).toISOString();
-  const ledger = await get(`/livro?de=${from}&limite=${LEDGER_ROWS}`);
+  const ledger = [];
+  for (const verdicts of LEDGER_ORDER) {
+    const answers = await Promise.all(verdicts.map((verdict) => get(`/livro?de=${from}&veredito=${verdict}&limite=${LEDGER_ROWS}`)));
+    ledger.push(...answers.flat().sort((a, b) => Date.parse(b.chegada) - Date.parse(a.chegada)));
+  }
   const viewed = await get('/produtos/mais_vistos?limite=10');
   const stock = await get(`/estoque/alertas?limite=${STOCK_ROWS}`);
   const others = metrics.vendas_por_minuto.linhas.map(({ moeda }) => moeda).filter((code) => code !== currency);
@@ -88,7 +93,7 @@ export async function expectations(api) {
       {
         what: 'the ledger',
         select: { rows: '#ledger-list > li.entry', parts: ['b', '.sub'] },
-        figures: ledger.map((row) => [
+        figures: ledger.slice(0, LEDGER_ROWS).map((row) => [
           row.veredito[0].toUpperCase() + row.veredito.slice(1),
           `${row.topico} · partição ${row.particao} · deslocamento ${row.deslocamento}`,
         ]),
