@@ -96,6 +96,8 @@ async function look({ name, ...options }, api, expected) {
     await eventually(`${name}: the table of ${metric.name}`, async () => {
       assert.equal(await page.locator('#detail h3').textContent(), metric.name);
       assert.deepEqual(await shown(page, { rows: '#detail table.rows tbody tr', parts: metric.columns.map((column) => `td:nth-child(${column})`) }), metric.figures);
+      assert.deepEqual((await page.locator('#detail .note').allTextContents()).map(clean), [metric.description, metric.note]);
+      assert.ok(!metric.isUnranked || !(await page.locator('#detail .bars').isVisible()), 'a part of the rows is not ranked');
     });
     compared += metric.figures.length;
   }

@@ -24,6 +24,8 @@ export class Detail {
     this.store = new WindowStore();
     this.context = null;
     this.loaded = false;
+    /** Whether there are more rows than were loaded. */
+    this.truncated = false;
     this.closed = false;
     this.live = 'connecting';
     this.draw = oncePerFrame(() => this.show());
@@ -53,6 +55,7 @@ export class Detail {
   build() {
     this.title = el('h3', {}, this.name);
     this.sub = el('p', { class: 'sub' });
+    this.description = el('p', { class: 'note' });
     this.tag = el('span', { class: 'tag', hidden: true });
     this.state = el('span', { class: 'state small', 'data-state': 'connecting' });
     this.select = el('select', { 'aria-label': 'Coluna do gráfico' });
@@ -70,9 +73,11 @@ export class Detail {
     this.host.replaceChildren(
       el('div', { class: 'detail-head' },
         el('div', {}, this.title, this.sub),
-        el('div', { class: 'detail-tools' }, this.tag, this.state, this.select)),
+        el('div', { class: 'detail-tools' }, this.tag, this.state, this.select),
+        this.description),
       this.content,
     );
+    this.setMetric(this.metric);
   }
 
   hasWindows() {
@@ -81,6 +86,9 @@ export class Detail {
 
   setMetric(metric) {
     this.metric = metric;
+    // Names are in backticks, as in the comment that it comes from.
+    const pieces = (metric.descricao ?? '').split('`');
+    this.description.replaceChildren(...pieces.map((text, index) => (index % 2 ? el('code', {}, text) : text)));
   }
 
   isOfSessions() {
@@ -96,9 +104,10 @@ export class Detail {
 
   async load() {
     try {
-      const { body } = await getJson(metricPath(this.name), { limite: HISTORY_ROWS });
+      const { body, headers } = await getJson(metricPath(this.name), { limite: HISTORY_ROWS });
       if (this.closed) return;
       this.store.replaceAll(body.linhas);
+      this.truncated = headers.get('Vitral-Truncated') === 'true';
       this.loaded = true;
       this.failure = '';
     } catch (error) {
@@ -126,6 +135,9 @@ export class Detail {
     const roles = rolesOf(columns, all);
     const start = newestStart(this.store.rows, now) ?? this.store.rows.at(-1)?.start ?? null;
     const newest = this.store.rows.filter((row) => row.start === start);
+    const isPart = this.truncated && this.store.rows[0]?.start === start;
+    // A window comes in the order of its metric, a table without windows by key: there the largest may be in the rest.
+    const isUnranked = isPart && !this.hasWindows();
 
     if (this.isOfSessions()) {
       this.showSessions(columns);
@@ -144,16 +156,19 @@ export class Detail {
     setText(this.state, LIVE_TEXT[this.live] ?? LIVE_TEXT.connecting);
     this.showMeasures(roles.measures);
 
-    const empty = this.failure || (this.loaded && !newest.length ? 'Nenhuma janela ainda' : !this.loaded && !newest.length ? 'Carregando…' : '');
+    const nothing = this.hasWindows() ? 'Nenhuma janela ainda' : 'Nenhuma linha ainda';
+    const empty = this.failure || (newest.length ? '' : this.loaded ? nothing : 'Carregando…');
     setOverlay(this.content, empty, this.failure || !this.loaded ? '' : 'A primeira aparece assim que houver eventos.');
     const measure = roles.measures.find(({ name }) => name === this.select.value) ?? roles.measures[0];
     const wanted = (row) => !roles.byCurrency || row.currency === currency;
-    if (measure && roles.keys.length) this.showBars(newest.filter(wanted), measure, roles);
-    else if (measure) this.showHistory(this.store.rows.filter(wanted), measure, currency);
-    this.barList.hidden = !(measure && roles.keys.length && newest.length);
+    const ranked = measure && roles.keys.length && newest.length && !isUnranked;
+    if (ranked) this.showBars(newest.filter(wanted), measure, roles);
+    else if (measure && !roles.keys.length) this.showHistory(this.store.rows.filter(wanted), measure, currency);
+    this.barList.hidden = !ranked;
+    this.select.hidden ||= isUnranked;
     this.chartHost.hidden = !(measure && !roles.keys.length && newest.length);
     // A window of one row says little by itself: then the table has the windows before it too.
-    if (roles.keys.length) this.showTable(columns, newest, false);
+    if (roles.keys.length) this.showTable(columns, newest, false, isPart);
     else this.showTable(columns, this.store.rows.filter((row) => row.start <= (start ?? 0)).slice(-TABLE_ROWS).reverse(), true);
   }
 
@@ -202,7 +217,8 @@ export class Detail {
     this.history.update({ rows, measure, axis, text: (row) => cellText(measure, row), watermark: this.context.watermark, now: this.context.now });
   }
 
-  showTable(columns, rows, withWindow) {
+  /** Where `rows` are a part of the window, nobody has counted the others. */
+  showTable(columns, rows, withWindow, isPart = false) {
     const { watermark, now } = this.context;
     const all = [
       ...(withWindow && this.hasWindows() ? [{ name: 'janela', text: (row) => period(row.start, row.end, now) }] : []),
@@ -230,7 +246,8 @@ export class Detail {
     });
     this.tableHost.hidden = !shown.length;
     const left = rows.length - shown.length;
-    setText(this.more, left > 0 ? `Mais ${integer(left)} linhas nesta janela, no JSON.` : '');
+    if (isPart) setText(this.more, `As primeiras ${integer(shown.length)} linhas${this.hasWindows() ? ' desta janela' : ', por chave'}; há mais no JSON.`);
+    else setText(this.more, left > 0 ? `Mais ${integer(left)} linhas${this.hasWindows() ? ' nesta janela' : ''}, no JSON.` : '');
   }
 
   close() {

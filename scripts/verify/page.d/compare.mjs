@@ -137,13 +137,15 @@ function funnel(rows) {
 }
 
 /** What the explorer's table has: the newest window of a metric with keys, else the newest windows or sessions, each in a row. */
-function table({ nome, janela, colunas }, all, currency) {
+function table({ nome, descricao, janela, colunas }, all, currency) {
   const columns = colunas.map((column) => column.nome ?? column).filter((column) => !WINDOW_COLUMNS.includes(column));
   const rows = all.slice(0, HISTORY_ROWS).sort((a, b) => start(a) - start(b));
   const hasWindows = colunas.some((column) => column.nome === 'janela_inicio');
   const isKeyed = !janela.startsWith('sessão') && columns.some((column) => column !== 'moeda' && rows.some((row) => typeof row[column] === 'string' && !isTime(row[column])));
   const newest = Math.max(...rows.map(start));
-  const wanted = isKeyed ? rows.filter((row) => start(row) === newest).slice(0, TABLE_ROWS) : rows.slice(-TABLE_ROWS).reverse();
+  const window = rows.filter((row) => start(row) === newest);
+  const wanted = isKeyed ? window.slice(0, TABLE_ROWS) : rows.slice(-TABLE_ROWS).reverse();
+  const isPart = isKeyed && all.length > HISTORY_ROWS && window.length === rows.length;
   const first = isKeyed || !hasWindows ? 1 : 2;
   // Of rows that say their currency, every column of cents is an amount.
   const amounts = new Set(colunas.filter(({ tipo }) => /decimal\(\d+,\s*2\)/i.test(tipo)).map(({ nome: column }) => column));
@@ -151,9 +153,18 @@ function table({ nome, janela, colunas }, all, currency) {
   const places = columns.map((column, index) => ({ column, place: index + first })).filter(({ column }) => !rows.some((row) => isTime(row[column])));
   return {
     name: nome,
+    description: clean(descricao.replaceAll('`', '')),
+    isUnranked: isPart && !hasWindows,
+    note: note(hasWindows, isPart, isKeyed ? window.length - TABLE_ROWS : 0),
     columns: places.map(({ place }) => place),
     figures: wanted.map((row) => places.map(({ column }) => cell(column, amounts.has(column) && row.moeda, row, currency))),
   };
+}
+
+/** What is said of the rows that are not in the table. */
+function note(hasWindows, isPart, left) {
+  if (isPart) return `As primeiras ${TABLE_ROWS} linhas${hasWindows ? ' desta janela' : ', por chave'}; há mais no JSON.`;
+  return left > 0 ? `Mais ${integer(left)} linhas${hasWindows ? ' nesta janela' : ''}, no JSON.` : '';
 }
 
 function cell(column, isAmount, row, currency) {
