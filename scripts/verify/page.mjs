@@ -10,7 +10,7 @@ import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 
-import { clean, expectations, shown } from './page.d/compare.mjs';
+import { alerts, clean, expectations, shown } from './page.d/compare.mjs';
 
 const { chromium } = createRequire(`${process.env.VITRAL_PAGE_MODULES}/`)('playwright-core');
 
@@ -25,11 +25,9 @@ const SCREENS = [
   { name: 'wide, browser in English', viewport: { width: 1600, height: 1000 }, locale: 'en-US', timezoneId: 'Asia/Tokyo' },
 ];
 const HEADINGS = [
-  'Vendas por minuto', 'Usuários ativos', 'Produtos mais vistos', 'Produtos mais vendidos', 'Funil de conversão', 'Estoque em falta',
+  'Alertas', 'Vendas por minuto', 'Usuários ativos', 'Produtos mais vistos', 'Produtos mais vendidos', 'Funil de conversão', 'Estoque em falta',
   'De onde vêm os números', 'Reconciliação', 'Livro', 'Todas as métricas',
 ];
-/** States of alerts that have a panel of their own, while there are any. */
-const STANDING = ['falha', 'disparado', 'pendente'];
 
 const began = performance.now();
 const folder = await mkdtemp(join(tmpdir(), 'vitral-page-'));
@@ -116,18 +114,31 @@ async function look({ name, ...options }, api, expected) {
   for (const leftover of ['{{', 'undefined', 'NaN', '[object', 'Carregando', 'Invalid Date']) {
     assert.ok(!visible.includes(leftover), `${name}: the page says ${leftover}`);
   }
-  await eventually(`${name}: its panels`, async () => {
-    const alerts = await (await fetch(`${api}/alertas?limite=1000`)).json();
-    const stand = alerts.some(({ estado }) => STANDING.includes(estado));
-    const headings = (await page.locator('main section h2[id]:visible').allTextContents()).map(clean);
-    assert.deepEqual(headings, [...(stand ? ['Alertas'] : []), ...HEADINGS]);
+  compared += await eventually(`${name}: its alerts`, async () => {
+    const standing = await alerts(api);
+    assert.ok(standing.length, 'what runs short is an alert a moment later');
+    assert.equal(await page.locator('#alerts-list > li').count(), standing.length);
+    let figures = 0;
+    for (const alert of standing) figures += await unfolded(page, alert);
+    return figures;
   });
+  assert.deepEqual((await page.locator('main section h2[id]:visible').allTextContents()).map(clean), HEADINGS, `${name}: its panels`);
   const { wide, spilled, blank } = await page.evaluate(layout);
   assert.deepEqual({ wide, spilled, blank }, { wide: false, spilled: [], blank: [] }, `${name}: layout`);
   assert.deepEqual(errors, [], `${name}: the console and the requests`);
   const fixed = await page.locator('main h2, main .sub code, .legend li, .tile-label, dt, footer').allTextContents();
   await context.close();
   return fixed.map(clean);
+}
+
+/** An alert's line, and its keys below it; how many figures were compared. */
+async function unfolded(page, { name, counts, columns, figures }) {
+  const line = `#alerts-list > li:has(b:text-is("${name}"))`;
+  assert.deepEqual(await shown(page, { rows: `${line} summary`, parts: ['span'] }), [[counts]]);
+  const isOpen = await page.locator(`${line} details`).evaluate((details) => details.open);
+  if (!isOpen) await page.locator(`${line} summary`).press('Enter');
+  assert.deepEqual(await shown(page, { rows: `${line} tbody tr`, parts: columns.map((column) => `td:nth-child(${column})`) }), figures);
+  return figures.length + 1;
 }
 
 /** In the browser: what is wider than the screen, and charts that have drawn nothing. */

@@ -59,6 +59,8 @@ const page = new Page({
   },
 });
 const tiles = new Tiles(byId('tiles'));
+// In sight on the first screen, and below the key figures.
+byId('tiles').after(byId('alerts'));
 const salesChart = new SalesChart(byId('sales-chart'));
 const usersChart = new UsersChart(byId('users-chart'));
 const viewed = new Bars(byId('viewed-bars'), { text: 'Nenhum produto visto agora', hint: 'Conta os eventos clique e visualizacao com id_produto.' });

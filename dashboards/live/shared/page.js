@@ -25,7 +25,7 @@ export const WHOLE_EVERY_MS = 30_000;
 /** Checks come once an hour, and the ledger is for reading, not for watching. */
 const SLOW_EVERY_MS = 15_000;
 /** Those that stand come first. */
-const ALERT_ROWS = 50;
+const ALERT_ROWS = 200;
 /** Some days of checks, one of each metric an hour: a difference stays in sight that long. */
 const CHECK_ROWS = 500;
 const LEDGER_ROWS = 8;
@@ -74,7 +74,7 @@ export class Page {
     this.origin = new Origin(byId('origin-body'), topic);
     this.reconciliation = new Reconciliation(byId('proof-body'), byId('proof-state'));
     this.ledger = new Ledger(byId('ledger-list'));
-    this.alerts = new Alerts(byId('alerts'), byId('alerts-list'), byId('alerts-state'));
+    this.alerts = new Alerts(byId('alerts'), byId('alerts-list'), byId('alerts-sub'));
     this.notices = new Notices(byId('notices'), reasons);
     this.explorer = new Explorer(byId('metrics'), byId('detail'), opened);
     nameMoney(money);
@@ -215,7 +215,7 @@ export class Page {
     else if (this.catalog && !this.catalog.length) setOverlay(byId('origin-body'), 'O catálogo ainda não tem métricas');
     if (this.checkRows) this.reconciliation.update({ ...context, rows: this.checkRows.filter((row) => this.has(row.metrica)) });
     if (this.ledgerRows) this.ledger.update({ ...context, rows: this.ledgerRows });
-    if (this.alertRows) this.alerts.update({ ...context, rows: this.alertRows });
+    if (this.alertRows) this.alerts.update({ ...context, rows: this.alertRows, most: ALERT_ROWS });
     if (this.noticeRows) this.notices.update({ ...context, rows: this.noticeRows });
     this.explorer.update(context);
     const untouched = completeness && Number(completeness.lidas ?? 0) === 0 && !this.parts.hasEvents();

@@ -6,6 +6,9 @@ const HOUR = 60 * MINUTE;
 const DAY = 24 * HOUR;
 const LEDGER_ROWS = 8;
 const LEDGER_ORDER = [['nao_entregue', 'recusada', 'atrasada'], ['duplicada', 'vazia']];
+const ALERT_ROWS = 200;
+/** States of alerts that have not passed, with their names for one and for several. */
+const STANDING = { disparado: ['disparado', 'disparados'], pendente: ['pendente', 'pendentes'], falha: ['a consulta falha', 'consultas falham'] };
 const STOCK_ROWS = 50;
 const TABLE_ROWS = 25;
 /** As many as the page loads of an opened metric. */
@@ -103,6 +106,25 @@ export async function expectations(api) {
     metrics: catalog.map((metric) => table(metric, metrics[metric.nome].linhas, currency)),
     otherCurrency: others.length ? { code: others[0], select: sold, figures: await soldIn(others[0]) } : null,
   };
+}
+
+/** What the page has to show of alerts, each in a line that unfolds to its keys. A key that waits fires by itself after a while. */
+export async function alerts(api) {
+  const all = await (await fetch(`${api}/alertas?limite=${ALERT_ROWS}`)).json();
+  const standing = all.filter(({ estado }) => estado in STANDING);
+  return [...new Set(standing.map(({ alerta }) => alerta))].map((name) => {
+    const keys = standing.filter(({ alerta }) => alerta === name);
+    const counts = Object.entries(STANDING).map(([state, words]) => [keys.filter(({ estado }) => estado === state).length, words]);
+    const rows = keys.flatMap(({ estado, conteudo }) => JSON.parse(conteudo).map((row) => ({ row, estado })));
+    const columns = Object.keys(rows[0].row);
+    const places = columns.map((column, index) => ({ column, place: index + 1 })).filter(({ column }) => !rows.some(({ row }) => isTime(row[column])));
+    return {
+      name,
+      counts: counts.filter(([count]) => count).map(([count, [one, many]]) => `· ${integer(count)} ${count === 1 ? one : many}`).join(' '),
+      columns: [...places.map(({ place }) => place), columns.length + 1],
+      figures: rows.map(({ row, estado }) => [...places.map(({ column }) => cell(column, false, row)), STANDING[estado][0]]),
+    };
+  });
 }
 
 const label = (row) => row.nome ?? row.id_produto ?? '(sem produto)';
