@@ -2,7 +2,7 @@
 
 use vitral_catalog::duration_ms;
 
-/// In milliseconds; none if it is no length of time.
+/// In milliseconds; none if it is not a length of time.
 pub(crate) fn length_ms(text: &str) -> Option<i64> {
     duration_ms(text).or_else(|| short_ms(text)).filter(|ms| *ms > 0)
 }
