@@ -1,7 +1,7 @@
 //! A server that stops, hangs and comes back under load: nothing stalls, rows without an answer are counted, copies are whole.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch, StringArray};
@@ -77,18 +77,17 @@ async fn batch(look_ups: &TopicLookups, number: usize) -> LookupCounts {
     counts
 }
 
-/// Batches until one has all its answers again; how many had none.
-async fn recovers(look_ups: &TopicLookups, number: &mut usize) -> u64 {
-    let (began, mut without) = (Instant::now(), 0);
+/// Batches until one has all its answers. On a busy machine the first may come too late for that.
+async fn answers(look_ups: &TopicLookups, number: &mut usize) {
+    let began = Instant::now();
     loop {
         *number += 1;
         let counts = batch(look_ups, *number).await;
         if counts.failed == 0 {
             assert_eq!(counts.unknown, 0);
-            return without;
+            return;
         }
-        without += 1;
-        assert!(began.elapsed() < RECOVERY_MAX, "it is back, and not found");
+        assert!(began.elapsed() < RECOVERY_MAX, "it is there, and not found");
     }
 }
 
@@ -103,7 +102,7 @@ async fn look_ups_go_on_without_a_server_and_with_one_that_hangs() {
     let Some(mut server) = OwnServer::start().await else { return };
     fill(&server).await;
     let (look_ups, mut number) = (look_ups(&server.connection()), 0);
-    assert_eq!(recovers(&look_ups, &mut number).await, 0);
+    answers(&look_ups, &mut number).await;
     server.stop();
     for _ in 0..50 {
         number += 1;
@@ -111,14 +110,14 @@ async fn look_ups_go_on_without_a_server_and_with_one_that_hangs() {
         assert_eq!((counts.asked, counts.failed), (1_000, 1_000));
     }
     server.start_again().await;
-    recovers(&look_ups, &mut number).await;
+    answers(&look_ups, &mut number).await;
     server.signal("STOP");
     for _ in 0..50 {
         number += 1;
         assert_eq!(batch(&look_ups, number).await.failed, 1_000);
     }
     server.signal("CONT");
-    recovers(&look_ups, &mut number).await;
+    answers(&look_ups, &mut number).await;
 }
 
 fn epoch_rows(epoch: u64) -> RecordBatch {
@@ -142,9 +141,11 @@ async fn a_copy_is_whole_and_without_doubles_after_its_server_was_away() {
     let own: Arc<dyn Sink> = Arc::from(sink(target, &server.connection()).expect("a sink"));
     let back = Arc::new(AtomicBool::new(false));
     let ends = Arc::clone(&back);
+    let failures = Arc::new(AtomicUsize::new(0));
+    let failed = Arc::clone(&failures);
     let writer = tokio::spawn(async move {
         let policy = RetryPolicy::endless(PAUSE, Duration::from_millis(200));
-        let (mut failures, mut epoch) = (0, 0);
+        let mut epoch = 0;
         // However fast the server is, it is stopped while rows are written.
         while !ends.load(Ordering::Relaxed) {
             epoch += 1;
@@ -159,16 +160,16 @@ async fn a_copy_is_whole_and_without_doubles_after_its_server_was_away() {
                     if limit.is_zero() { own.write(Epoch(epoch), &rows).await } else { outcome.expect("in time") }
                 }
             };
-            let mut tried = 0;
+            let mut is_repeat = false;
             retry(&policy, || {
-                tried += 1;
+                failed.fetch_add(usize::from(is_repeat), Ordering::Relaxed);
+                is_repeat = true;
                 attempt()
             })
             .await
             .expect("it comes back");
-            failures += tried - 1;
         }
-        (own, failures, epoch)
+        (own, epoch)
     });
     let url = server.url();
     let written = async |at_least: u64| {
@@ -182,13 +183,18 @@ async fn a_copy_is_whole_and_without_doubles_after_its_server_was_away() {
     };
     written(500).await;
     server.stop();
-    // Away for longer than an attempt waits for it.
+    // Away for longer than an attempt waits for it, and until one has failed: an attempt that was given up half-way waits first, and what
+    // follows it only then.
+    let stopped = Instant::now();
     tokio::time::sleep(Duration::from_secs(6)).await;
+    while failures.load(Ordering::Relaxed) == 0 {
+        assert!(stopped.elapsed() < RECOVERY_MAX, "no write fails");
+        tokio::time::sleep(PAUSE).await;
+    }
     server.start_again().await;
     written(4_000).await;
     back.store(true, Ordering::Relaxed);
-    let (own, failures, last) = writer.await.expect("the writer");
-    assert!(failures > 0, "it was away");
+    let (own, last) = writer.await.expect("the writer");
     assert_eq!(own.last_epoch().await.expect("an epoch"), Some(Epoch(last)));
     let documents = database(&server.url()).await.collection::<Document>("registros");
     assert_eq!(documents.count_documents(doc! {}).await.expect("a count"), last * 100);
