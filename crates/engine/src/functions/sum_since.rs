@@ -68,9 +68,7 @@ impl AggregateUDFImpl for SumSince {
         match (self.step, arguments) {
             (Step::Merge, [_]) => Ok(vec![DataType::Binary]),
             // Numbers would pass for conditions: 0 is false, and anything else true.
-            (Step::Whole | Step::State, [_, condition, _, ..])
-                if *condition != DataType::Boolean && !condition.is_null() =>
-            {
+            (Step::Whole, [_, condition, _, ..]) if *condition != DataType::Boolean && !condition.is_null() => {
                 plan_err!(
                     "{SUM_SINCE} begins again where its second argument is true, which is {condition} and not BOOLEAN: \
                      write a condition, such as kind = 'prize'"
