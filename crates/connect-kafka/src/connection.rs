@@ -115,6 +115,7 @@ impl Connection {
     /// Whether this was not logged recently.
     fn is_news(&self, text: &str) -> bool {
         let now = Instant::now();
+        let text = text.rsplit_once(" (after ").map_or(text, |(text, _)| text);
         let text: String = text.chars().filter(|sign| !sign.is_ascii_digit()).collect();
         let mut state = self.state();
         let said = &mut state.said;

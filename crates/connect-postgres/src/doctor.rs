@@ -67,13 +67,14 @@ async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Fi
 
 /// What is in the way, and what to do.
 fn unreached(error: &StoreError, url: &DatabaseUrl) -> (String, String) {
-    let mut causes = std::iter::successors(Some(error as &(dyn Error + 'static)), |error| (*error).source());
-    match causes.find_map(|cause| cause.downcast_ref::<DbError>()) {
-        Some(refusal) => (refusal.to_string(), refused(refusal.code(), url)),
-        None => {
-            (chain(error), "start the database, or correct host and port of the URL; its log may say more".to_owned())
-        }
+    let causes = || std::iter::successors(Some(error as &(dyn Error + 'static)), |error| (*error).source());
+    if let Some(refusal) = causes().find_map(|cause| cause.downcast_ref::<DbError>()) {
+        return (refusal.to_string(), refused(refusal.code(), url));
     }
+    // What stands before it says no more than that there is a database.
+    let client = causes().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+    let found = client.map_or_else(|| chain(error), |client| chain(client));
+    (found, "start the database, or correct host and port of the URL; its log may say more".to_owned())
 }
 
 /// What to do where the server answers and lets nobody in.
