@@ -7,7 +7,8 @@ use std::fmt;
 
 use chrono::NaiveTime;
 
-use super::syntax::{Options, duration_ms};
+use super::options::Options;
+use super::syntax::{duration_like, duration_ms};
 use super::{Diagnostic, Position};
 
 /// The alert that every process has: a watermark that stands still though there is more to read.
@@ -75,6 +76,14 @@ impl Severity {
             Self::Critical => "critical",
         }
     }
+
+    fn read(options: &mut Options) -> Result<Self, Diagnostic> {
+        let Some((text, at)) = options.take_text("severity")? else { return Ok(Self::default()) };
+        let known = [Self::Info, Self::Warning, Self::Critical];
+        known.into_iter().find(|severity| severity.name() == text).ok_or_else(|| {
+            at.error(format!("severity = '{text}' is not known"), "use 'info', 'warning' or 'critical'".into())
+        })
+    }
 }
 
 impl fmt::Display for Severity {
@@ -84,85 +93,88 @@ impl fmt::Display for Severity {
 }
 
 impl Audience {
-    fn read(options: &mut Options, position: &Position) -> Result<Self, Diagnostic> {
-        let topic = options.take_text("topic")?.map_or_else(|| TOPIC_DEFAULT.to_owned(), |(topic, _)| topic);
-        let Some((notify, at)) = options.take_text("notify")? else {
-            return Ok(Self { connections: None, topic, position: position.clone() });
-        };
-        let names = names(&notify);
-        if names.is_empty() {
-            return Err(at.error(
+    fn read(options: &mut Options, position: &Position) -> Self {
+        let topic = options.gather(|options| options.take_text("topic"));
+        let topic = topic.map_or_else(|| TOPIC_DEFAULT.to_owned(), |(topic, _)| topic);
+        let notify = options.gather(|options| match options.take_text("notify")? {
+            Some((notify, at)) if names(&notify).is_empty() => Err(at.error(
                 "notify names nobody",
                 "name connections, such as notify = 'operacao', or leave it out: then alerts.notify of the configuration decides".into(),
-            ));
+            )),
+            notify => Ok(notify),
+        });
+        match notify {
+            None => Self { connections: None, topic, position: position.clone() },
+            Some((notify, at)) => Self { connections: Some(names(&notify)), topic, position: at },
         }
-        Ok(Self { connections: Some(names), topic, position: at })
     }
 }
 
 impl Alert {
     /// None if the view is not an alert.
-    pub(super) fn read(name: &str, options: &mut Options, position: &Position) -> Result<Option<Self>, Diagnostic> {
-        let Some((key, key_position)) = options.take_text("alert")? else { return Ok(None) };
-        if name == WATERMARK_ALERT {
-            return Err(position.error(format!("{name} is an alert of the engine"), "choose another name".into()));
+    fn read(name: &str, options: &mut Options, position: &Position) -> Option<Self> {
+        if !options.contains("alert") {
+            return None;
         }
+        if name == WATERMARK_ALERT {
+            options.refuse(position.error(format!("{name} is an alert of the engine"), "choose another name".into()));
+        }
+        let key = options.gather(|options| Self::read_key(name, options));
+        let (key, key_position) = key.unwrap_or_else(|| (Vec::new(), position.clone()));
+        let severity = options.gather(Severity::read);
+        let after_ms = options.gather(|options| duration(options, "after", 0)).unwrap_or_default();
+        let repeat_ms = options.gather(|options| duration(options, "repeat", REPEAT_MIN_MS));
+        let audience = Audience::read(options, position);
+        Some(Self { key, key_position, severity, after_ms, repeat_ms, audience })
+    }
+
+    fn read_key(name: &str, options: &mut Options) -> Result<Option<(Vec<String>, Position)>, Diagnostic> {
+        let Some((key, at)) = options.take_text("alert")? else { return Ok(None) };
         let key = names(&key);
         if key.is_empty() {
-            return Err(key_position.error(
+            return Err(at.error(
                 format!("alert {name} has no key"),
                 "name the column that says what each row is about, such as alert = 'region', or several columns".into(),
             ));
         }
-        if let Some(twice) = key.iter().enumerate().find(|(index, column)| key[..*index].contains(column)) {
-            return Err(key_position.error(format!("alert {name} names {} twice", twice.1), "name it once".into()));
+        if let Some((_, twice)) = key.iter().enumerate().find(|(index, column)| key[..*index].contains(column)) {
+            return Err(at.error(format!("alert {name} names {twice} twice"), "name it once".into()));
         }
-        let severity = match options.take_text("severity")? {
-            None => Severity::default(),
-            Some((text, at)) => [Severity::Info, Severity::Warning, Severity::Critical]
-                .into_iter()
-                .find(|severity| severity.name() == text)
-                .ok_or_else(|| {
-                    at.error(format!("severity = '{text}' is not known"), "use 'info', 'warning' or 'critical'".into())
-                })?,
-        };
-        let after_ms = duration(options, "after", 0)?.unwrap_or_default();
-        let repeat_ms = duration(options, "repeat", REPEAT_MIN_MS)?;
-        let audience = Audience::read(options, position)?;
-        Ok(Some(Self { key, key_position, severity, after_ms, repeat_ms, audience }))
+        Ok(Some((key, at)))
     }
 }
 
 impl Report {
     /// None if the view is not a report.
-    pub(super) fn read(options: &mut Options, position: &Position) -> Result<Option<Self>, Diagnostic> {
-        let Some((text, at)) = options.take_text("report")? else { return Ok(None) };
-        let time = NaiveTime::parse_from_str(&text, "%H:%M").map_err(|_| {
-            at.error(format!("report = '{text}' is not a time of day"), "write for example '08:00'".into())
-        })?;
-        Ok(Some(Self { at: time, audience: Audience::read(options, position)? }))
+    fn read(options: &mut Options, position: &Position) -> Option<Self> {
+        if !options.contains("report") {
+            return None;
+        }
+        let at = options.gather(|options| {
+            let Some((text, at)) = options.take_text("report")? else { return Ok(NaiveTime::default()) };
+            NaiveTime::parse_from_str(&text, "%H:%M").map_err(|_| {
+                at.error(format!("report = '{text}' is not a time of day"), "write for example '08:00'".into())
+            })
+        });
+        Some(Self { at, audience: Audience::read(options, position) })
     }
 }
 
 /// What both need: a view is one of them at most.
-pub(super) fn read(
-    name: &str,
-    options: &mut Options,
-    position: &Position,
-) -> Result<(Option<Alert>, Option<Report>), Diagnostic> {
+pub(super) fn read(name: &str, options: &mut Options, position: &Position) -> (Option<Alert>, Option<Report>) {
     if options.contains("alert") && options.contains("report") {
-        return Err(position.error(
+        options.refuse(position.error(
             format!("{name} is an alert and a report"),
             "declare two views, one of which selects from the other".into(),
         ));
     }
-    Ok((Alert::read(name, options, position)?, Report::read(options, position)?))
+    (Alert::read(name, options, position), Report::read(options, position))
 }
 
 fn duration(options: &mut Options, key: &str, min_ms: i64) -> Result<Option<i64>, Diagnostic> {
     let Some((text, at)) = options.take_text(key)? else { return Ok(None) };
     match duration_ms(&text) {
-        None => Err(at.error(format!("{key} = '{text}' is not a duration"), "write for example '2 minutes'".into())),
+        None => Err(at.error(format!("{key} = '{text}' is not a duration"), duration_like("2 minutes"))),
         Some(ms) if ms < min_ms => {
             Err(at.error(format!("{key} = '{text}' is too short"), "write '1 minute' or more, or leave it out".into()))
         }

@@ -1,6 +1,6 @@
 //! Topics whose messages change rows (`primary_key`, `format = 'debezium'`): what their options say, and what cannot read them.
 
-use super::syntax::Options;
+use super::options::Options;
 use super::{Catalog, Diagnostic, KeyedView, Position};
 use vitral_schemas::changes::{ChangeOrder, Changes, Debezium, NumericTime};
 use vitral_schemas::topic::{Column, ColumnKind};
@@ -22,8 +22,8 @@ pub(super) fn read(
         }
         _ => None,
     };
-    let times = times(options, debezium.is_some())?;
-    let order = options.take_text("order")?;
+    let times = options.gather(|options| times(options, debezium.is_some()));
+    let order = options.gather(|options| options.take_text("order"));
     let Some((key, key_at)) = options.take_text("primary_key")? else {
         return match (debezium, order) {
             (Some(at), _) => Err(at.error(
@@ -37,25 +37,23 @@ pub(super) fn read(
             (None, None) => Ok(None),
         };
     };
-    refuse_events(name, options, debezium.is_some())?;
-    let key = primary_key(name, &key, columns, &key_at)?;
+    refuse_events(name, options, debezium.is_some());
+    let key = options.gather(|_| primary_key(name, &key, columns, &key_at));
     if let Some(column) = columns.iter().find(|column| column.name == super::UPDATED_COLUMN) {
-        return Err(position.error(
+        options.refuse(position.error(
             format!("topic {name}: {} is the column of every such table that says when a row came", column.name),
             "leave it out, or have the source send it under another name".into(),
         ));
     }
-    let order = match order {
-        None => None,
-        Some((order, _)) if debezium.is_some() && order == OFFSET => Some(ChangeOrder::Offset),
-        Some((order, at)) if debezium.is_some() => {
-            return Err(at.error(
-                format!("order = '{order}': changes of Debezium are in the order of the source's log"),
-                format!("leave it out, or write order = '{OFFSET}' if the source's log has begun again"),
-            ));
-        }
-        Some((order, at)) => Some(order_column(name, &order, columns, &at)?),
-    };
+    let order = options.gather(|_| match order {
+        None => Ok(None),
+        Some((order, _)) if debezium.is_some() && order == OFFSET => Ok(Some(ChangeOrder::Offset)),
+        Some((order, at)) if debezium.is_some() => Err(at.error(
+            format!("order = '{order}': changes of Debezium are in the order of the source's log"),
+            format!("leave it out, or write order = '{OFFSET}' if the source's log has begun again"),
+        )),
+        Some((order, at)) => order_column(name, &order, columns, &at).map(Some),
+    });
     let debezium = debezium.map(|_| Debezium::add_columns(columns, times));
     let order = match (order, debezium) {
         (Some(order), _) => order,
@@ -66,28 +64,27 @@ pub(super) fn read(
 }
 
 /// Options that speak of events, which come once and belong to a time.
-fn refuse_events(name: &str, options: &mut Options, is_debezium: bool) -> Result<(), Diagnostic> {
-    if let Some((_, at)) = options.take_text("event_id")? {
-        return Err(at.error(
+fn refuse_events(name: &str, options: &mut Options, is_debezium: bool) {
+    if let Some((_, at)) = options.gather(|options| options.take_text("event_id")) {
+        options.refuse(at.error(
             format!("topic {name} has a primary key, and no event_id"),
             "leave event_id out: a change that comes twice changes nothing".into(),
         ));
     }
-    if let Some((lateness, at)) = options.take_text("lateness")?
+    if let Some((lateness, at)) = options.gather(|options| options.take_text("lateness"))
         && !lateness.eq_ignore_ascii_case("never")
     {
-        return Err(at.error(
+        options.refuse(at.error(
             format!("topic {name} has a primary key, so no change of it is too late"),
             "leave lateness out".into(),
         ));
     }
-    if is_debezium && let Some((_, at)) = options.take_text("event_time")? {
-        return Err(at.error(
+    if is_debezium && let Some((_, at)) = options.gather(|options| options.take_text("event_time")) {
+        options.refuse(at.error(
             format!("topic {name} of Debezium has its event time from the source"),
             "leave event_time out".into(),
         ));
     }
-    Ok(())
 }
 
 fn times(options: &mut Options, is_debezium: bool) -> Result<Option<NumericTime>, Diagnostic> {

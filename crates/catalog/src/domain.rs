@@ -1,5 +1,7 @@
 //! Domains: which are in use, and what their `domain.toml` says for all of their tables.
 
+mod file;
+
 use std::collections::BTreeMap;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
@@ -7,8 +9,8 @@ use std::path::{Path, PathBuf};
 use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 
+use self::file::DomainFile;
 use super::builtin::SETTINGS_FILE;
-use super::domains::RESERVED;
 use super::settings::{PutSettings, Setting, Settings};
 use super::{Diagnostic, Diagnostics, Position, SourceFile, builtin};
 
@@ -16,7 +18,7 @@ use super::{Diagnostic, Diagnostics, Position, SourceFile, builtin};
 pub const DEFAULT_DOMAIN: &str = "ecommerce";
 
 /// As diagnostics name what does not come from a file of the catalog.
-const CONFIGURATION: &str = "configuration";
+pub const CONFIGURATION: &str = "configuration";
 
 /// ISO 4217's code for amounts without a currency: that of a catalog which names none.
 const NO_CURRENCY: &str = "XXX";
@@ -56,6 +58,8 @@ pub struct DomainSettings {
     pub currency: String,
     /// What the domains declare for their own files.
     pub settings: BTreeMap<String, Setting>,
+    /// Whether all that is said of them could be read: else a setting that is missing may stand there.
+    pub(super) is_whole: bool,
 }
 
 impl Default for DomainSettings {
@@ -72,6 +76,12 @@ impl DomainSettings {
     /// `domain.toml` has a name is a domain, after the named ones if it is not among them. One process has one zone and one currency:
     /// domains that differ need a word of the configuration.
     pub fn load(domains: &[String], dirs: &[PathBuf], configured: &DomainOptions) -> Result<Self, Diagnostics> {
+        let (settings, errors) = Self::load_part(domains, dirs, configured);
+        if errors.is_empty() { Ok(settings) } else { Err(Diagnostics(errors)) }
+    }
+
+    /// The same with what could be read, so that the catalog can be checked further, and every error.
+    pub fn load_part(domains: &[String], dirs: &[PathBuf], configured: &DomainOptions) -> (Self, Vec<Diagnostic>) {
         let mut layers = Layers::default();
         let folders = dirs.iter().filter_map(|dir| layers.read_folder(dir)).collect::<Vec<_>>();
         for (index, domain) in domains.iter().enumerate() {
@@ -111,26 +121,6 @@ impl DomainSettings {
     /// The first domain in use; empty without one.
     pub fn domain(&self) -> &str {
         self.domains.first().map_or("", String::as_str)
-    }
-}
-
-/// What a `domain.toml` may say.
-#[derive(Debug, Default, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-struct DomainFile {
-    /// If it is of a folder that is a domain of its own.
-    name: Option<String>,
-    title: Option<String>,
-    time_zone: Option<String>,
-    currency: Option<String>,
-    /// Declared here; the configuration may say otherwise.
-    settings: BTreeMap<String, Setting>,
-}
-
-impl DomainFile {
-    fn options(self) -> DomainOptions {
-        let Self { title, time_zone, currency, settings, .. } = self;
-        DomainOptions { title, time_zone, currency, settings }
     }
 }
 
@@ -189,10 +179,9 @@ struct Layers {
 
 impl Layers {
     fn add_domain(&mut self, file: &SourceFile) {
-        match read(file) {
-            Ok(said) => self.add_options(&Place::of(file), said.options()),
-            Err(error) => self.errors.push(error),
-        }
+        let DomainFile { options, errors, .. } = DomainFile::read(file);
+        self.errors.extend(errors);
+        self.add_options(&Place::of(file), options);
     }
 
     fn add_options(&mut self, place: &Place, options: DomainOptions) {
@@ -216,37 +205,24 @@ impl Layers {
         }
     }
 
-    /// None if the folder has no `domain.toml`, or one with an error.
+    /// None if the folder has no `domain.toml`, or one that cannot be opened.
     fn read_folder(&mut self, dir: &Path) -> Option<Folder> {
         let path = dir.join(SETTINGS_FILE);
         let shown = path.display().to_string();
-        let mut place = Place { file: Position::file(&shown), text: String::new() };
         let file = match std::fs::read_to_string(&path) {
-            Ok(text) => {
-                place.text.clone_from(&text);
-                read(&SourceFile { path: shown, text })
-            }
+            Ok(text) => SourceFile { path: shown, text },
             // A folder may have none; one that is not there itself, or is a file, is found where its SQL is read.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
-            Err(error) => Err(place.file.error(format!("cannot be read: {error}"), "let this user read it".to_owned())),
-        };
-        let file = file.and_then(|file| match &file.name {
-            Some(name) if !is_name(name) => Err(place.of_key("name").error(
-                format!("name is {name:?}, which a domain cannot be called"),
-                format!("use small letters, digits and _, and another name than {}", RESERVED.join(", ")),
-            )),
-            _ => Ok(file),
-        });
-        match file {
-            Ok(mut file) => {
-                let name = file.name.take();
-                Some(Folder { dir: dir.to_owned(), place, name, options: file.options() })
-            }
             Err(error) => {
+                let error =
+                    Position::file(&shown).error(format!("cannot be read: {error}"), "let this user read it".into());
                 self.errors.push(error);
-                None
+                return None;
             }
-        }
+        };
+        let DomainFile { name, options, errors } = DomainFile::read(&file);
+        self.errors.extend(errors);
+        Some(Folder { dir: dir.to_owned(), place: Place::of(&file), name, options })
     }
 
     fn put_over(&mut self, place: &Place, options: DomainOptions, put_settings: PutSettings) {
@@ -269,21 +245,23 @@ impl Layers {
         }
     }
 
-    fn finish(mut self, domains: Vec<String>, folders: Vec<(PathBuf, String)>) -> Result<DomainSettings, Diagnostics> {
+    fn finish(mut self, domains: Vec<String>, folders: Vec<(PathBuf, String)>) -> (DomainSettings, Vec<Diagnostic>) {
         let zone = self.time_zone.as_ref().map_or(Ok(Tz::UTC), |(position, name)| zone(position, name));
         let currency = self.currency.as_ref().map_or(Ok(NO_CURRENCY.to_owned()), |(at, code)| currency(at, code));
-        self.errors.extend(self.differing.into_iter().map(|(_, error)| error));
-        match (zone, currency) {
-            (Ok(time_zone), Ok(currency)) if self.errors.is_empty() => {
-                let title = self.title.map_or_else(|| "Vitral".to_owned(), |(_, title)| title);
-                let settings = self.settings.finish();
-                Ok(DomainSettings { domains, folders, title, time_zone, currency, settings })
-            }
-            (zone, currency) => {
-                self.errors.extend(zone.err().into_iter().chain(currency.err()));
-                Err(Diagnostics(self.errors))
-            }
-        }
+        let mut errors = self.errors;
+        errors.extend(self.differing.into_iter().map(|(_, error)| error));
+        let time_zone = zone.unwrap_or_else(|error| {
+            errors.push(error);
+            Tz::UTC
+        });
+        let currency = currency.unwrap_or_else(|error| {
+            errors.push(error);
+            NO_CURRENCY.to_owned()
+        });
+        let title = self.title.take().map_or_else(|| "Vitral".to_owned(), |(_, title)| title);
+        let settings = self.settings.finish();
+        let is_whole = errors.is_empty();
+        (DomainSettings { domains, folders, title, time_zone, currency, settings, is_whole }, errors)
     }
 }
 
@@ -307,25 +285,6 @@ fn currency(position: &Position, code: &str) -> Result<String, Diagnostic> {
 /// A key as people find it: the configuration has it in a section, whether a file, the environment or a flag says it.
 fn shown(position: &Position, key: &str) -> String {
     if position.file == CONFIGURATION { format!("domain.{key}") } else { key.to_owned() }
-}
-
-/// Whether a domain can be called so: SQL looks for names in small letters.
-fn is_name(name: &str) -> bool {
-    let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
-    name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_part) && !RESERVED.contains(&name)
-}
-
-fn read(file: &SourceFile) -> Result<DomainFile, Diagnostic> {
-    toml::from_str(&file.text).map_err(|error| {
-        let start = error.span().map_or(0, |span| span.start);
-        let before = file.text.get(..start).unwrap_or_default();
-        let line_start = before.rfind('\n').map_or(0, |end| end + 1);
-        let line = before.matches('\n').count() as u64 + 1;
-        let column = before[line_start..].chars().count() as u64 + 1;
-        let remedy = "a domain has title, time_zone and currency, and in a folder of catalog.dirs a name; each is a text in quotes; below \
-                      [settings] it has texts and numbers of its own";
-        Position::file(&file.path).at_line(line, column).error(error.message(), remedy.to_owned())
-    })
 }
 
 fn unknown(domain: &str) -> Diagnostic {

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use datafusion::sql::sqlparser::ast::Query;
 
 pub use self::uses::ParameterUses;
-use super::syntax::Options;
-use super::{Diagnostic, Position};
+use super::Position;
+use super::options::{Options, Read};
 
 /// A path of the API and the statement that answers it.
 #[derive(Debug, Clone)]
@@ -35,15 +35,9 @@ pub struct Endpoint {
 }
 
 impl Endpoint {
-    pub(super) fn read(
-        name: String,
-        query: Query,
-        mut options: Options,
-        position: &Position,
-    ) -> Result<Self, Vec<Diagnostic>> {
-        let one = |error| vec![error];
-        let (path, at) =
-            options.take_text("path").map_err(one)?.unwrap_or_else(|| (format!("/{name}"), position.clone()));
+    pub(super) fn read(name: String, query: Query, mut options: Options, position: &Position) -> Read<Self> {
+        let given = options.gather(|options| options.take_text("path"));
+        let (path, at) = given.unwrap_or_else(|| (format!("/{name}"), position.clone()));
         let valid = path.starts_with('/')
             && path.len() > 1
             && path.split('/').skip(1).all(|part| {
@@ -51,23 +45,23 @@ impl Endpoint {
                     && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b"_-".contains(&b))
             });
         if !valid {
-            return Err(one(at.error(
+            options.refuse(at.error(
                 format!("path '{path}' is not usable"),
                 "write lower-case words separated by slashes, such as '/orders/summary'".into(),
-            )));
+            ));
         }
-        let limit_default = options.take_count("limite").map_err(one)?.unwrap_or(100);
-        let description = options.take_text("descricao").map_err(one)?.map(|(text, _)| text).unwrap_or_default();
-        options.finish().map_err(one)?;
-        Ok(Self {
+        let limit_default = options.gather(|options| options.take_count("limite")).unwrap_or(100);
+        let description = options.gather(|options| options.take_text("descricao"));
+        let endpoint = Self {
             name,
             path,
-            description,
+            description: description.map(|(text, _)| text).unwrap_or_default(),
             parameters: uses::placeholders(&query).into_iter().collect(),
             uses: ParameterUses::of(&query),
             query: Box::new(query),
             limit_default,
             position: position.clone(),
-        })
+        };
+        options.finish(Ok(endpoint))
     }
 }

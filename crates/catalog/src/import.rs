@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 
 use datafusion::sql::sqlparser::ast::{BinaryOperator, Expr, Query, SetExpr, Spanned, TableFactor};
 
-use super::syntax::{Options, ident_text, text_literal};
+use super::options::Options;
+use super::syntax::{ident_text, text_literal};
 use super::{Diagnostic, Position};
 use crate::position::InFile;
 
@@ -65,16 +66,16 @@ impl ImportTarget {
     }
 
     /// Takes the further options that a view with `import` may have.
-    pub(super) fn with_options(self, options: &mut Options) -> Result<Self, Diagnostic> {
+    pub(super) fn with_options(self, options: &mut Options) -> Self {
         let mut names = |key: &str| {
-            let text = options.take_text(key)?.map(|(text, _)| text).unwrap_or_default();
+            let text = options.gather(|options| options.take_text(key)).map(|(text, _)| text).unwrap_or_default();
             let names = text.split(',').map(str::trim).filter(|name| !name.is_empty());
-            Ok(names.map(str::to_owned).collect::<Vec<_>>())
+            names.map(str::to_owned).collect::<Vec<_>>()
         };
-        let (key, optional) = (names("import_key")?, names("import_optional")?);
-        let (sums, sums_by) = (names("import_sums")?, names("import_sums_by")?);
-        let top = names("import_top")?.into_iter().next();
-        Ok(Self { key, optional, sums, sums_by, top, ..self })
+        let (key, optional) = (names("import_key"), names("import_optional"));
+        let (sums, sums_by) = (names("import_sums"), names("import_sums_by"));
+        let top = names("import_top").into_iter().next();
+        Self { key, optional, sums, sums_by, top, ..self }
     }
 }
 

@@ -10,7 +10,7 @@
 use chrono::{Datelike, Days, Months, NaiveDate};
 use datafusion::sql::sqlparser::ast::Query;
 
-use super::syntax::Options;
+use super::options::{Options, Read};
 use super::{Diagnostic, Position};
 
 /// What is computed together.
@@ -25,6 +25,18 @@ pub enum Period {
 }
 
 impl Period {
+    fn read(options: &mut Options) -> Result<Self, Diagnostic> {
+        match options.take_text("per")? {
+            None => Ok(Self::Day),
+            Some((per, _)) if per == "day" => Ok(Self::Day),
+            Some((per, _)) if per == "month" => Ok(Self::Month),
+            Some((per, _)) if per == "all" => Ok(Self::All),
+            Some((per, at)) => {
+                Err(at.error(format!("per = '{per}' is not known"), "use 'day', 'month' or 'all'".into()))
+            }
+        }
+    }
+
     /// The first day of the period of this day.
     pub fn first(self, day: NaiveDate) -> NaiveDate {
         match self {
@@ -81,51 +93,38 @@ pub struct Check {
 }
 
 impl JobTable {
-    pub(super) fn read(
-        name: String,
-        query: Box<Query>,
-        options: &mut Options,
-        position: &Position,
-    ) -> Result<Self, Diagnostic> {
-        let per = match options.take_text("per")? {
-            None => Period::Day,
-            Some((per, _)) if per == "day" => Period::Day,
-            Some((per, _)) if per == "month" => Period::Month,
-            Some((per, _)) if per == "all" => Period::All,
-            Some((per, at)) => {
-                return Err(at.error(format!("per = '{per}' is not known"), "use 'day', 'month' or 'all'".into()));
-            }
-        };
-        let (date, _) = options.take_text("date")?.ok_or_else(|| {
-            position.error(
-                format!("table {name} has no date"),
-                "add date = '...' with the name of the column that holds the row's day, or its month's first".into(),
-            )
-        })?;
-        let key = options.take_text("key")?.map(|(key, _)| key).unwrap_or_default();
+    pub(super) fn read(name: String, query: Box<Query>, mut options: Options, position: &Position) -> Read<Self> {
+        let per = options.gather_or(Period::Day, Period::read);
+        let mut text = |key: &str| options.gather(|options| options.take_text(key)).map(|(text, _)| text);
+        let (key, job, table) = (text("key").unwrap_or_default(), text("job"), text("table"));
         let key = key.split(',').map(|column| column.trim().to_owned()).filter(|column| !column.is_empty()).collect();
-        let job = options.take_text("job")?.map_or_else(|| name.clone(), |(job, _)| job);
-        let table = options.take_text("table")?.map_or(name, |(table, _)| table);
-        Ok(Self { job, table, per, date, key, query, position: position.clone() })
+        let date = options.take_text("date").and_then(|date| {
+            date.ok_or_else(|| {
+                position.error(
+                    format!("table {name} has no date"),
+                    "add date = '...' with the name of the column that holds the row's day, or its month's first"
+                        .into(),
+                )
+            })
+        });
+        let job = job.unwrap_or_else(|| name.clone());
+        let table = table.unwrap_or(name);
+        let position = position.clone();
+        options.finish(date.map(|(date, _)| Self { job, table, per, date, key, query, position }))
     }
 }
 
 impl Check {
-    pub(super) fn read(
-        name: String,
-        query: Box<Query>,
-        mut options: Options,
-        position: &Position,
-    ) -> Result<Self, Diagnostic> {
-        let words = options.take_text("check")?.map(|(words, _)| words).unwrap_or_default();
-        let history_days = match options.take_text("history")? {
-            None => 0,
+    pub(super) fn read(name: String, query: Box<Query>, mut options: Options, position: &Position) -> Read<Self> {
+        let words = options.gather(|options| options.take_text("check"));
+        let words = words.map(|(words, _)| words).unwrap_or_default();
+        let history_days = options.gather(|options| match options.take_text("history")? {
+            None => Ok(0),
             Some((text, at)) => days(&text).ok_or_else(|| {
                 at.error(format!("history = '{text}' is not a number of days"), "write for example '28 days'".into())
-            })?,
-        };
-        options.finish()?;
-        Ok(Self { name, words, history_days, query, position: position.clone() })
+            }),
+        });
+        options.finish(Ok(Self { name, words, history_days, query, position: position.clone() }))
     }
 }
 

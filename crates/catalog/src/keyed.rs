@@ -18,7 +18,8 @@ use datafusion::sql::sqlparser::ast::{
 use sha2::{Digest, Sha256};
 
 use super::metric::{called_functions, head_comment, refuse_extras, topic_of};
-use super::syntax::{Options, ident_text};
+use super::options::{Options, Read};
+use super::syntax::ident_text;
 use super::{Diagnostic, DomainSettings, Position};
 use crate::position::InFile;
 
@@ -98,9 +99,8 @@ impl KeyedView {
         options: Options,
         file_text: &str,
         position: &Position,
-    ) -> Result<Self, Vec<Diagnostic>> {
-        options.finish().map_err(|error| vec![error])?;
-        Self::read_query(name, query, file_text, position).map_err(|error| vec![error])
+    ) -> Read<Self> {
+        options.finish(Self::read_query(name, query, file_text, position))
     }
 
     fn read_query(name: String, query: Query, file_text: &str, position: &Position) -> Result<Self, Diagnostic> {

@@ -23,6 +23,7 @@
 mod alert;
 mod builtin;
 mod changes;
+mod connections;
 mod depth;
 mod domain;
 mod domains;
@@ -37,6 +38,7 @@ mod lookup;
 mod metric;
 pub mod names;
 mod newest;
+mod options;
 mod planning;
 mod position;
 mod profile;
@@ -57,7 +59,7 @@ use datafusion::sql::sqlparser::ast::Query;
 
 pub use self::alert::{Alert, Audience, Report, Severity, WATERMARK_ALERT};
 pub use self::builtin::{domains as builtin_domains, files as builtin_files};
-pub use self::domain::{DEFAULT_DOMAIN, DomainOptions, DomainSettings};
+pub use self::domain::{CONFIGURATION, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use self::domains::Domains;
 pub use self::domains::Replaced;
 pub use self::endpoint::{Endpoint, ParameterUses};

@@ -11,7 +11,8 @@ use vitral_schemas::lookup::{LookupOrigin, LookupTable, NamedConnection, OnFailu
 use vitral_schemas::topic::{Column, ColumnKind, Topic};
 
 use super::domains::plain;
-use super::syntax::{Options, duration_ms, ident_text, is_below, text_literal};
+use super::options::Options;
+use super::syntax::{duration_like, duration_ms, ident_text, is_below, text_literal};
 use super::{Catalog, Diagnostic, Position, expressions};
 use crate::position::InFile;
 
@@ -103,20 +104,37 @@ pub(super) fn misuses(definitions: &[ColumnDef], columns: &[Column], position: &
     errors
 }
 
-/// The look-up table of a `WITH (connector = ..., key = ...)`.
+/// The look-up table of a `WITH (connector = ..., key = ...)`; none without a key, or a place where its rows are.
 pub(super) fn table(
     name: &str,
     connector: &str,
     columns: &[Column],
     options: &mut Options,
     position: &Position,
-) -> Result<LookupTable, Diagnostic> {
+) -> Option<LookupTable> {
     if let Some(lookup) = columns.iter().find_map(|column| column.lookup.as_ref()) {
-        return Err(lookup.position.error(
+        options.refuse(lookup.position.error(
             format!("the look-up table {name} cannot have columns that are looked up themselves"),
             "look up both columns in the topic's table".into(),
         ));
     }
+    let key = options.gather(|options| key_column(name, columns, options, position).map(Some));
+    let named_key = key.as_deref().unwrap_or_default();
+    let origin = origin(name, connector, named_key, options, position);
+    // A file is in memory: nothing of it is waited for.
+    let waiting = if connector == "file" { Waiting::default() } else { Waiting::read(options) };
+    let Waiting { cache_ms, timeout_ms, retries, on_failure } = waiting;
+    let (name, columns) = (name.to_owned(), columns.to_vec());
+    Some(LookupTable { name, columns, key: key?, origin: origin?, cache_ms, timeout_ms, retries, on_failure })
+}
+
+/// The column that tells the table's rows apart.
+fn key_column(
+    name: &str,
+    columns: &[Column],
+    options: &mut Options,
+    position: &Position,
+) -> Result<String, Diagnostic> {
     let Some((key, at)) = options.take_text("key")? else {
         return Err(position.error(
             format!("the look-up table {name} has no key"),
@@ -124,55 +142,51 @@ pub(super) fn table(
         ));
     };
     let is_key = |column: &&Column| matches!(column.kind.data_type(), DataType::Utf8 | DataType::Int64);
-    if columns.iter().filter(is_key).all(|column| column.name != key) {
-        return Err(at.error(
-            format!("key = '{key}' is not a TEXT or BIGINT column of {name}"),
-            "name a column of one of these types".into(),
-        ));
+    if columns.iter().filter(is_key).any(|column| column.name == key) {
+        return Ok(key);
     }
-    let origin = origin(name, connector, &key, options, position)?;
-    let is_file = matches!(origin, LookupOrigin::File { .. });
-    let mut table = LookupTable {
-        name: name.to_owned(),
-        columns: columns.to_vec(),
-        key,
-        origin,
-        cache_ms: CACHE_MS,
-        timeout_ms: TIMEOUT_MS,
-        retries: RETRIES,
-        on_failure: OnFailure::Null,
-    };
-    // A file is in memory: nothing of it is waited for.
-    if !is_file {
-        waiting(&mut table, options)?;
-    }
-    Ok(table)
+    Err(at.error(
+        format!("key = '{key}' is not a TEXT or BIGINT column of {name}"),
+        "name a column of one of these types".into(),
+    ))
 }
 
-fn origin(
-    name: &str,
-    connector: &str,
-    key: &str,
-    options: &mut Options,
-    position: &Position,
-) -> Result<LookupOrigin, Diagnostic> {
+/// Where its rows are; none if that is not said, or wrong.
+fn origin(name: &str, connector: &str, key: &str, options: &mut Options, position: &Position) -> Option<LookupOrigin> {
     if connector == "file" {
-        return Ok(LookupOrigin::File { path: file_path(name, options)? });
+        let path = options.gather(|options| file_path(name, options).map(Some));
+        return path.map(|path| LookupOrigin::File { path });
     }
-    let Some((connection, at)) = options.take_text("connection")? else {
-        return Err(position.error(
+    let connection = options.gather(|options| match options.take_text("connection")? {
+        Some((name, position)) => Ok(Some(NamedConnection { name, position })),
+        None => Err(position.error(
             format!("the look-up table {name} does not say where its rows are"),
             "add connection = 'NAME', and [connections.NAME] to the configuration".into(),
-        ));
+        )),
+    });
+    let named = |option: &str, options: &mut Options| {
+        let given = options.gather(|options| options.take_text(option));
+        given.map_or_else(|| plain(name).to_owned(), |(found, _)| found)
     };
-    let connection = NamedConnection { name: connection, position: at };
-    if connector == "postgres" {
-        let table = options.take_text("table")?.map_or_else(|| plain(name).to_owned(), |(table, _)| table);
-        return Ok(LookupOrigin::Postgres { connection, table });
+    match connector {
+        "postgres" => {
+            let table = named("table", options);
+            Some(LookupOrigin::Postgres { connection: connection?, table })
+        }
+        "mongodb" => {
+            let collection = named("collection", options);
+            let key_field = options.gather(|options| key_field(key, options));
+            Some(LookupOrigin::MongoDb { connection: connection?, collection, key_field })
+        }
+        _ => {
+            let path = options.gather(|options| http_path(name, options, position).map(Some));
+            Some(LookupOrigin::Http { connection: connection?, path: path? })
+        }
     }
-    if connector == "mongodb" {
-        return mongodb(name, connection, key, options);
-    }
+}
+
+/// Where the connection's host answers.
+fn http_path(name: &str, options: &mut Options, position: &Position) -> Result<String, Diagnostic> {
     let Some((path, at)) = options.take_text("path")? else {
         return Err(position.error(
             format!("the look-up table {name} has no path"),
@@ -185,27 +199,19 @@ fn origin(
             format!("begin it with one /, and leave out ? and #; {KEY_PLACE} stands for the key"),
         ));
     }
-    Ok(LookupOrigin::Http { connection, path })
+    Ok(path)
 }
 
-fn mongodb(
-    name: &str,
-    connection: NamedConnection,
-    key: &str,
-    options: &mut Options,
-) -> Result<LookupOrigin, Diagnostic> {
-    let collection = options.take_text("collection")?.map_or_else(|| plain(name).to_owned(), |(found, _)| found);
-    let key_field = match options.take_text("key_field")? {
-        None => key.to_owned(),
-        Some((field, at)) if field.is_empty() || field.starts_with('$') || field.contains('.') => {
-            return Err(at.error(
-                format!("key_field = '{field}' is not the name of a field"),
-                "write what documents call the key, such as '_id'".into(),
-            ));
-        }
-        Some((field, _)) => field,
-    };
-    Ok(LookupOrigin::MongoDb { connection, collection, key_field })
+/// What documents call the key.
+fn key_field(key: &str, options: &mut Options) -> Result<String, Diagnostic> {
+    match options.take_text("key_field")? {
+        None => Ok(key.to_owned()),
+        Some((field, at)) if field.is_empty() || field.starts_with('$') || field.contains('.') => Err(at.error(
+            format!("key_field = '{field}' is not the name of a field"),
+            "write what documents call the key, such as '_id'".into(),
+        )),
+        Some((field, _)) => Ok(field),
+    }
 }
 
 /// The path of a table's file below the reference folder.
@@ -220,38 +226,58 @@ pub(super) fn file_path(name: &str, options: &mut Options) -> Result<String, Dia
     }
 }
 
-fn waiting(table: &mut LookupTable, options: &mut Options) -> Result<(), Diagnostic> {
-    let mut duration = |key: &str, default_ms: i64, max_ms: i64| match options.take_text(key)? {
-        None => Ok(default_ms),
-        Some((text, at)) => duration_ms(&text).filter(|ms| *ms <= max_ms).ok_or_else(|| {
-            let most =
-                if max_ms < i64::MAX { format!(", at most '{} seconds'", max_ms / 1_000) } else { String::new() };
-            at.error(
-                format!("{key} = '{text}' is not a duration that a look-up may have"),
-                format!("write for example '200 milliseconds' or '5 minutes'{most}"),
-            )
-        }),
-    };
-    table.cache_ms = duration("cache", CACHE_MS, i64::MAX)?;
-    table.timeout_ms = duration("timeout", TIMEOUT_MS, TIMEOUT_MS_MAX)?.max(1);
-    if let Some((retries, at)) = options.take_count_at("retries")? {
-        if retries > RETRIES_MAX {
-            return Err(at.error(
+/// How rows wait for an answer, and what they have without one.
+struct Waiting {
+    cache_ms: i64,
+    timeout_ms: i64,
+    retries: usize,
+    on_failure: OnFailure,
+}
+
+impl Default for Waiting {
+    fn default() -> Self {
+        Self { cache_ms: CACHE_MS, timeout_ms: TIMEOUT_MS, retries: RETRIES, on_failure: OnFailure::Null }
+    }
+}
+
+impl Waiting {
+    fn read(options: &mut Options) -> Self {
+        let mut duration = |key: &str, default_ms: i64, max_ms: i64| {
+            options.gather_or(default_ms, |options| match options.take_text(key)? {
+                None => Ok(default_ms),
+                Some((text, at)) => duration_ms(&text).filter(|ms| *ms <= max_ms).ok_or_else(|| {
+                    let most = if max_ms < i64::MAX {
+                        format!(", at most '{} seconds'", max_ms / 1_000)
+                    } else {
+                        String::new()
+                    };
+                    at.error(
+                        format!("{key} = '{text}' is not a duration that a look-up may have"),
+                        duration_like("200 milliseconds") + &most,
+                    )
+                }),
+            })
+        };
+        let cache_ms = duration("cache", CACHE_MS, i64::MAX);
+        let timeout_ms = duration("timeout", TIMEOUT_MS, TIMEOUT_MS_MAX).max(1);
+        let retries = options.gather_or(RETRIES, |options| match options.take_count_at("retries")? {
+            None => Ok(RETRIES),
+            Some((retries, at)) if retries > RETRIES_MAX => Err(at.error(
                 format!("retries = {retries} would let rows wait for too long"),
                 format!("write a number up to {RETRIES_MAX}"),
-            ));
-        }
-        table.retries = retries;
+            )),
+            Some((retries, _)) => Ok(retries),
+        });
+        let on_failure = options.gather_or(OnFailure::Null, |options| match options.take_text("on_failure")? {
+            None => Ok(OnFailure::Null),
+            Some((text, _)) if text == "null" => Ok(OnFailure::Null),
+            Some((text, _)) if text == "last" => Ok(OnFailure::Last),
+            Some((text, at)) => {
+                Err(at.error(format!("on_failure = '{text}' is not known"), "use 'null' or 'last'".into()))
+            }
+        });
+        Self { cache_ms, timeout_ms, retries, on_failure }
     }
-    table.on_failure = match options.take_text("on_failure")? {
-        None => OnFailure::Null,
-        Some((text, _)) if text == "null" => OnFailure::Null,
-        Some((text, _)) if text == "last" => OnFailure::Last,
-        Some((text, at)) => {
-            return Err(at.error(format!("on_failure = '{text}' is not known"), "use 'null' or 'last'".into()));
-        }
-    };
-    Ok(())
 }
 
 impl Catalog {

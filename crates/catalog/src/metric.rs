@@ -24,7 +24,8 @@ use self::session::Cut;
 pub use self::session::SESSION_LAST_COLUMN;
 use self::window::window_of;
 pub(super) use self::window::windows_per_event;
-use super::syntax::{Options, ident_text, simple_name};
+use super::options::{Options, Read};
+use super::syntax::{ident_text, simple_name};
 use super::{Diagnostic, DomainSettings, Position, expressions};
 use crate::position::InFile;
 use vitral_schemas::window::Window;
@@ -85,39 +86,43 @@ impl Metric {
         mut options: Options,
         file_text: &str,
         position: &Position,
-    ) -> Result<Self, Vec<Diagnostic>> {
-        let read = || {
-            let cut = Cut::take(&mut options)?;
-            options.finish()?;
-            let metric = Self::read_query(name, query, file_text, position)?;
-            cut.check(metric.window)?;
-            Ok(metric)
-        };
-        read().map_err(|error| vec![error])
+    ) -> Read<Self> {
+        let cut = options.gather(Cut::take);
+        let metric = Self::read_query(name, query, file_text, position, &mut options);
+        if let Ok(metric) = &metric {
+            options.gather(|_| cut.check(metric.window));
+        }
+        options.finish(metric)
     }
 
-    fn read_query(name: String, mut query: Query, file_text: &str, position: &Position) -> Result<Self, Diagnostic> {
+    /// Errors that leave the rest of the statement readable go to those of its options.
+    fn read_query(
+        name: String,
+        mut query: Query,
+        file_text: &str,
+        position: &Position,
+        errors: &mut Options,
+    ) -> Result<Self, Diagnostic> {
         let text = query.to_string();
-        let order = take_order(&mut query, position)?;
-        let limit = take_limit(&mut query, position)?;
-        refuse_extras(&query, position)?;
+        let order = errors.gather(|_| take_order(&mut query, position).map(Some));
+        let limit = errors.gather(|_| take_limit(&mut query, position));
+        errors.gather(|_| refuse_extras(&query, position));
         let SetExpr::Select(select) = query.body.as_mut() else {
             return Err(position.error("a metric is one SELECT", "write SELECT ... FROM topic GROUP BY janela".into()));
         };
         let (topic, topic_position) = topic_of(select, position)?;
-        let (window, session_keys) = take_window(select, position)?;
-        if limit.is_some() && !session_keys.is_empty() {
-            return Err(position.error(
+        if limit.is_some() && session::is_called(select) {
+            errors.refuse(position.error(
                 "LIMIT cannot stand in a metric of sessions: each of them is a window of its own",
                 "limit the rows when reading, in a view or an endpoint".into(),
             ));
-        }
-        if limit.is_some() && order.is_empty() {
-            return Err(position.error(
+        } else if limit.is_some() && order.as_ref().is_some_and(Vec::is_empty) {
+            errors.refuse(position.error(
                 "LIMIT without ORDER BY keeps arbitrary rows",
                 "add ORDER BY; both apply within each window".into(),
             ));
         }
+        let (window, session_keys) = take_window(select, position, errors)?;
         Ok(Self {
             name,
             description: head_comment(file_text),
@@ -126,7 +131,7 @@ impl Metric {
             window,
             session_keys,
             query: Box::new(query),
-            order,
+            order: order.unwrap_or_default(),
             limit,
             position: position.clone(),
             text,
@@ -247,7 +252,11 @@ pub(super) fn topic_of(select: &mut Select, position: &Position) -> Result<(Stri
 }
 
 /// Replaces `tumble(...) AS janela` and the grouping by it with the pane column; of sessions, the keys come with the window.
-fn take_window(select: &mut Select, position: &Position) -> Result<(Window, Vec<String>), Diagnostic> {
+fn take_window(
+    select: &mut Select,
+    position: &Position,
+    errors: &mut Options,
+) -> Result<(Window, Vec<String>), Diagnostic> {
     let missing = || {
         position.error(
             "a metric needs exactly one window",
@@ -266,7 +275,16 @@ fn take_window(select: &mut Select, position: &Position) -> Result<(Window, Vec<
         };
         let Expr::Function(function) = &*expr else { continue };
         let at = position.at(expr.span());
-        let Some(found) = window_of(function, &at)? else { continue };
+        let found = match window_of(function, &at) {
+            Ok(Some(found)) => found,
+            Ok(None) => continue,
+            Err(error) => {
+                if session::is(function) {
+                    errors.gather(|_| session::keys(function, &at));
+                }
+                return Err(error);
+            }
+        };
         if !alias.is_some_and(|alias| is_window_alias(alias)) {
             return Err(at.error("the window is not called janela", format!("write {expr} AS janela")));
         }

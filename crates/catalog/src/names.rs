@@ -113,6 +113,8 @@ pub struct Names {
     domains: Domains,
     /// Table functions, which look like tables.
     functions: BTreeSet<String>,
+    /// Tables of the warehouse, which no statement reads, and the job of each.
+    warehouse: BTreeMap<String, String>,
     /// Statements that could not be read: what they declare is not missing.
     unread: String,
     errors: Vec<Diagnostic>,
@@ -126,6 +128,7 @@ impl Names {
             declared: BTreeMap::new(),
             domains: catalog.domains.clone(),
             functions: functions.into_iter().collect(),
+            warehouse: catalog.job_tables.iter().map(|table| (table.table.clone(), table.job.clone())).collect(),
             unread: catalog.unread.clone(),
             errors: Vec::new(),
         };
@@ -260,6 +263,15 @@ impl Names {
     fn unknown(&self, name: &str, only_metrics: bool, scope: Scope, at: &Position) -> Option<Diagnostic> {
         if is_word_of(name, &self.unread) {
             return None;
+        }
+        if let Some(job) = self.warehouse.get(name).filter(|_| !only_metrics) {
+            return Some(at.error(
+                format!("{name} is a table of the warehouse, which the job {job} writes"),
+                format!(
+                    "read it there: in the database of warehouse.connection, or, without one, the Delta table warehouse/{name} of the data \
+                     directory or bucket"
+                ),
+            ));
         }
         let kind = if only_metrics { "metric" } else { "table" };
         let fits = |meaning: &Meaning| !only_metrics || matches!(meaning, Meaning::Metric { .. });

@@ -13,7 +13,7 @@ use datafusion::sql::sqlparser::ast::{
     SelectItem, SetExpr, TableFactor, Value,
 };
 
-use super::syntax::Options;
+use super::options::{Options, Read};
 use super::{Diagnostic, Position, expressions};
 
 /// The file, in a profile's query.
@@ -52,39 +52,52 @@ pub struct Profile {
 }
 
 impl Profile {
-    pub(super) fn read(
-        name: String,
-        mut query: Box<Query>,
-        mut options: Options,
-        position: &Position,
-    ) -> Result<Self, Diagnostic> {
-        let mut text = |key: &str, known: &[&str]| match options.take_text(key)? {
-            Some((text, at)) if !known.is_empty() && !known.contains(&text.as_str()) => {
-                Err(at.error(format!("{key} = '{text}' is not known"), format!("use one of {}", known.join(", "))))
-            }
-            found => Ok(found.map(|(text, _)| text)),
+    pub(super) fn read(name: String, mut query: Box<Query>, mut options: Options, position: &Position) -> Read<Self> {
+        let mut text = |key: &str, known: &[&str]| {
+            options.gather(|options| match options.take_text(key)? {
+                Some((text, at)) if !known.is_empty() && !known.contains(&text.as_str()) => {
+                    Err(at.error(format!("{key} = '{text}' is not known"), format!("use one of {}", known.join(", "))))
+                }
+                found => Ok(found.map(|(text, _)| text)),
+            })
         };
-        let table = text("profile_for", &[])?.unwrap_or_default();
-        let profile = text("profile", &[])?.unwrap_or_else(|| name.clone());
-        let dates = text("dates", &["dmy", "mdy", "ymd"])?;
-        let numbers = text("numbers", &["plain", "brazilian"])?;
-        let is_by_item = text("identity", &["item", "amounts"])?.as_deref() == Some("item");
-        options.finish()?;
-        let (headings, optional) = headings(&query);
+        let table = text("profile_for", &[]).unwrap_or_default();
+        let profile = text("profile", &[]).unwrap_or_else(|| name.clone());
+        let dates = text("dates", &["dmy", "mdy", "ymd"]);
+        let numbers = text("numbers", &["plain", "brazilian"]);
+        let is_by_item = text("identity", &["item", "amounts"]).as_deref() == Some("item");
+        let rows = Self::rows(&name, &mut query, position);
+        let source = position.clone();
+        options.finish(rows.map(|(headings, optional)| Self {
+            name,
+            profile,
+            table,
+            headings,
+            optional,
+            is_by_item,
+            dates,
+            numbers,
+            query,
+            source,
+        }))
+    }
+
+    /// The headings that its query names; each of its rows keeps the line that it is of.
+    fn rows(name: &str, query: &mut Query, position: &Position) -> Result<(Vec<String>, Vec<String>), Diagnostic> {
+        let (headings, optional) = headings(query);
         if headings.is_empty() {
             return Err(position.error(
                 format!("profile {name} names no heading of a file"),
                 "write the file's headings in double quotes, such as \"Order Number\"".into(),
             ));
         }
-        if !keep_rows(&mut query) {
+        if !keep_rows(query) {
             return Err(position.error(
                 format!("profile {name} puts rows of the file together, so that none could be traced to its line"),
                 format!("select from {FILE_TABLE} without GROUP BY, DISTINCT or joins; window functions keep the rows"),
             ));
         }
-        let source = position.clone();
-        Ok(Self { name, profile, table, headings, optional, is_by_item, dates, numbers, query, source })
+        Ok((headings, optional))
     }
 
     /// The query over a file with these headings: each quoted name becomes the heading that is alike by `alike`, and a missing optional one

@@ -2,14 +2,16 @@
 
 use datafusion::sql::sqlparser::{
     ast::{
-        CreateTableOptions, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Spanned, Statement, Value,
+        CreateTableOptions, CreateView, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Query, Spanned,
+        Statement, Value,
     },
     dialect::GenericDialect,
     parser::{Parser, ParserError},
     tokenizer::{Location, Token, TokenWithSpan, Tokenizer},
 };
 
-use super::syntax::{Options, push_new, simple_name, text_literal};
+use super::options::{Options, Read, push_read};
+use super::syntax::{simple_name, text_literal};
 use super::{
     Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, KeyedView, Metric, Position, Profile, Setting,
     Sink, SourceFile, View, alert, depth, expressions, metric, table, warnings,
@@ -122,36 +124,7 @@ fn add(
 ) -> Result<(), Vec<Diagnostic>> {
     match statement {
         Statement::CreateTable(create) => table::add(create, position, catalog),
-        Statement::CreateView(view) => {
-            let position = position.at(view.name.span());
-            let name = simple_name(&view.name, &position).map_err(|error| vec![error])?;
-            let options = match &view.options {
-                CreateTableOptions::With(options) => Options::read(options, &position).map_err(|error| vec![error])?,
-                _ => Options::default(),
-            };
-            if view.materialized && !metric::has_window(&view.query) {
-                let keyed = KeyedView::read(name, *view.query, options, &file.text, &position)?;
-                return push_new(&mut catalog.keyed, keyed, |keyed| &keyed.name, &position);
-            }
-            if view.materialized {
-                let metric = Metric::read(name, *view.query, options, &file.text, &position)?;
-                return push_new(&mut catalog.metrics, metric, |metric| &metric.name, &position);
-            }
-            if options.contains("path") {
-                let endpoint = Endpoint::read(name, *view.query, options, &position)?;
-                return push_new(&mut catalog.endpoints, endpoint, |endpoint| &endpoint.path, &position);
-            }
-            if options.contains("check") {
-                let check = Check::read(name, view.query, options, &position).map_err(|error| vec![error])?;
-                return push_new(&mut catalog.checks, check, |check| &check.name, &position);
-            }
-            if options.contains("profile_for") {
-                let profile = Profile::read(name, view.query, options, &position).map_err(|error| vec![error])?;
-                return push_new(&mut catalog.profiles, profile, |profile| &profile.name, &position);
-            }
-            let view = plain_view(name, view.query, options, &position).map_err(|error| vec![error])?;
-            push_new(&mut catalog.views, view, |view| &view.name, &position)
-        }
+        Statement::CreateView(view) => add_view(view, file, position, catalog),
         other => {
             let text = other.to_string();
             let start: String = text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
@@ -163,26 +136,62 @@ fn add(
     }
 }
 
-/// A view that is evaluated when it is read, and what else may be done with its rows.
-fn plain_view(name: String, query: Box<Query>, mut options: Options, position: &Position) -> Result<View, Diagnostic> {
-    let import = match options.take_text("import")? {
-        None => None,
-        Some((names, at)) => {
-            let target = ImportTarget::read(&names, &query, position, &at);
-            Some(target.and_then(|target| target.with_options(&mut options))?)
-        }
+fn add_view(
+    view: CreateView,
+    file: &SourceFile,
+    position: &Position,
+    catalog: &mut Catalog,
+) -> Result<(), Vec<Diagnostic>> {
+    let position = &position.at(view.name.span());
+    let name = simple_name(&view.name, position).map_err(|error| vec![error])?;
+    let options = match &view.options {
+        CreateTableOptions::With(options) => Options::read(options, position),
+        _ => Options::default(),
     };
+    let query = view.query;
+    if view.materialized && !metric::has_window(&query) {
+        let keyed = KeyedView::read(name, *query, options, &file.text, position);
+        return push_read(&mut catalog.keyed, keyed, |keyed| &keyed.name, position);
+    }
+    if view.materialized {
+        let metric = Metric::read(name, *query, options, &file.text, position);
+        return push_read(&mut catalog.metrics, metric, |metric| &metric.name, position);
+    }
+    if options.contains("path") {
+        let endpoint = Endpoint::read(name, *query, options, position);
+        return push_read(&mut catalog.endpoints, endpoint, |endpoint| &endpoint.path, position);
+    }
+    if options.contains("check") {
+        let check = Check::read(name, query, options, position);
+        return push_read(&mut catalog.checks, check, |check| &check.name, position);
+    }
+    if options.contains("profile_for") {
+        let profile = Profile::read(name, query, options, position);
+        return push_read(&mut catalog.profiles, profile, |profile| &profile.name, position);
+    }
+    push_read(&mut catalog.views, plain_view(name, query, options, position), |view| &view.name, position)
+}
+
+/// A view that is evaluated when it is read, and what else may be done with its rows.
+fn plain_view(name: String, query: Box<Query>, mut options: Options, position: &Position) -> Read<View> {
+    let import = options.gather(|options| match options.take_text("import")? {
+        None => Ok(None),
+        Some((names, at)) => ImportTarget::read(&names, &query, position, &at).map(Some),
+    });
+    let import = import.map(|target| target.with_options(&mut options));
     let is_told = options.contains("alert") || options.contains("report");
-    let sink = Sink::read(&name, &mut options, position)?;
+    let sink = options.gather(|options| Sink::read(&name, options, position));
     if sink.is_some() && is_told {
-        return Err(position.error(
+        options.refuse(position.error(
             format!("{name} is copied, and people are notified of it"),
             "declare two views, one of which selects from the other".into(),
         ));
     }
-    let (alert, report) = alert::read(&name, &mut options, position)?;
-    options.finish()?;
-    Ok(View { name, query, import, alert, report, sink, source: position.clone() })
+    let (alert, report) = alert::read(&name, &mut options, position);
+    if sink.is_none() && !is_told {
+        options.know(&["alert", "check", "path", "profile_for", "report"]);
+    }
+    options.finish(Ok(View { name, query, import, alert, report, sink, source: position.clone() }))
 }
 
 /// Replaces `current_setting('domain...')` by the setting's value. `shop.` is their earlier name.
@@ -205,6 +214,11 @@ pub(super) fn put_settings_in(
             name => name.and_then(|name| settings.settings.get(name)).map(Setting::expression),
         };
         let Some(value) = value else {
+            // It may stand in a domain.toml that cannot be read, whose error says so.
+            if name.is_some() && !settings.is_whole {
+                *expr = Expr::Value(Value::Null.into());
+                return Ok(());
+            }
             let own = settings.settings.keys().map(|name| format!(", 'domain.{name}'")).collect::<String>();
             let remedy = format!("read one of 'domain.time_zone', 'domain.currency'{own}");
             return Err(position.at(expr.span()).error(format!("{expr} is not a setting"), remedy));

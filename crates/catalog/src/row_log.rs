@@ -16,7 +16,8 @@ use vitral_schemas::topic::{Topic, archive_columns};
 
 use super::domains::plain;
 use super::metric::{refuse_extras, topic_of};
-use super::syntax::{Options, duration_ms, ident_text};
+use super::options::{Options, Read};
+use super::syntax::{duration_like, duration_ms, ident_text};
 use super::{Catalog, Diagnostic, Position, expressions};
 use crate::position::InFile;
 
@@ -51,35 +52,44 @@ pub struct RowLog {
 }
 
 impl RowLog {
-    pub(super) fn read(
-        name: String,
-        query: Query,
-        options: &mut Options,
-        position: &Position,
-    ) -> Result<Self, Diagnostic> {
-        let Some((connection, at)) = options.take_text("connection")? else {
-            return Err(position.error(
+    pub(super) fn read(name: String, query: Query, mut options: Options, position: &Position) -> Read<Self> {
+        let connection = options.gather(|options| match options.take_text("connection")? {
+            Some((name, position)) => Ok(Some(NamedConnection { name, position })),
+            None => Err(position.error(
                 format!("log {name} does not say where its rows go"),
                 "add connection = 'NAME', and [connections.NAME] to the configuration".into(),
-            ));
-        };
-        let collection = options.take_text("collection")?.map_or_else(|| plain(&name).to_owned(), |(found, _)| found);
-        let expires_ms = match options.take_text("expires")? {
-            None => None,
-            Some((text, at)) => Some(duration_ms(&text).filter(|ms| *ms > 0).ok_or_else(|| {
-                at.error(format!("expires = '{text}' is not a duration"), "write for example '90 days'".into())
-            })?),
-        };
-        let has_history = match options.take_text("history")? {
-            None => false,
-            Some((text, _)) if text == "all" => true,
-            Some((text, at)) => {
-                return Err(at.error(
-                    format!("history = '{text}' is not known"),
-                    "write history = 'all' to write what is there already, or leave it out".into(),
-                ));
-            }
-        };
+            )),
+        });
+        let collection = options.gather(|options| options.take_text("collection"));
+        let collection = collection.map_or_else(|| plain(&name).to_owned(), |(found, _)| found);
+        let expires_ms = options.gather(|options| match options.take_text("expires")? {
+            None => Ok(None),
+            Some((text, at)) => duration_ms(&text)
+                .filter(|ms| *ms > 0)
+                .map(Some)
+                .ok_or_else(|| at.error(format!("expires = '{text}' is not a duration"), duration_like("90 days"))),
+        });
+        let has_history = options.gather(|options| match options.take_text("history")? {
+            None => Ok(false),
+            Some((text, _)) if text == "all" => Ok(true),
+            Some((text, at)) => Err(at.error(
+                format!("history = '{text}' is not known"),
+                "write history = 'all' to write what is there already, or leave it out".into(),
+            )),
+        });
+        let read = Self::read_query(query, position).and_then(|(select, topic, topic_position)| {
+            let Some(connection) = connection else { return Ok(None) };
+            let position = position.clone();
+            let log =
+                Self { name, topic, topic_position, connection, collection, expires_ms, has_history, position, select };
+            log.check_names().map(|()| Some(log))
+        });
+        let (log, errors) = options.finish(read);
+        (log.flatten(), errors)
+    }
+
+    /// The SELECT, its topic, and where that is named.
+    fn read_query(query: Query, position: &Position) -> Result<(Box<Select>, String, Position), Diagnostic> {
         refuse_extras(&query, position)?;
         if query.order_by.is_some() || query.limit_clause.is_some() {
             return Err(position.error("ORDER BY and LIMIT cannot stand in a log of rows", REMEDY.into()));
@@ -92,12 +102,7 @@ impl RowLog {
             return Err(position.error("a log has each row by itself", REMEDY.into()));
         }
         let (topic, topic_position) = topic_of(&mut select, position)?;
-        let connection = NamedConnection { name: connection, position: at };
-        let position = position.clone();
-        let log =
-            Self { name, topic, topic_position, connection, collection, expires_ms, has_history, position, select };
-        log.check_names()?;
-        Ok(log)
+        Ok((select, topic, topic_position))
     }
 
     /// The columns of the SELECT have names that nothing else has.

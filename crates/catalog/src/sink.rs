@@ -2,7 +2,7 @@
 //!
 //! `CREATE VIEW name WITH (connector = 'postgres', connection = 'name', table = 'name', key = 'janela_inicio, region') AS SELECT ...`. Such a view is a view like others, too.
 
-use super::syntax::Options;
+use super::options::Options;
 use super::{Catalog, Diagnostic, Position};
 
 /// PostgreSQL cuts longer names.
@@ -78,39 +78,54 @@ impl Sink {
     /// None if the view is not copied.
     pub(super) fn read(name: &str, options: &mut Options, position: &Position) -> Result<Option<Self>, Diagnostic> {
         let Some((text, at)) = options.take_text("connector")? else { return Ok(None) };
-        let names = || SinkConnector::ALL.map(|connector| format!("'{}'", connector.name())).join(", ");
-        let connector = SinkConnector::ALL.into_iter().find(|connector| connector.name() == text).ok_or_else(|| {
-            at.error(format!("{name} cannot be copied to connector = '{text}'"), format!("use one of {}", names()))
-        })?;
-        let connection = options.take_text("connection")?;
-        let connection_position = connection.as_ref().map_or(position, |(_, at)| at).clone();
-        let connection = connection.map(|(connection, _)| connection);
-        if connection.is_none() && connector != SinkConnector::Kafka {
-            return Err(position.error(
+        let key = options.gather(|options| Self::read_key(name, options, position).map(Some));
+        let (key, key_position) = key.unwrap_or_else(|| (Vec::new(), position.clone()));
+        let has_history = options.gather(Self::read_history);
+        let Some(connector) = SinkConnector::ALL.into_iter().find(|connector| connector.name() == text) else {
+            let names = SinkConnector::ALL.map(|connector| format!("'{}'", connector.name())).join(", ");
+            let message = format!("{name} cannot be copied to connector = '{text}'");
+            return Err(options.stop(at.error(message, format!("use one of {names}"))));
+        };
+        let connection = options.gather(|options| match options.take_text("connection")? {
+            None if connector != SinkConnector::Kafka => Err(position.error(
                 format!("sink {name} has no connection"),
                 "name one of the configuration, such as connection = 'reports'".into(),
-            ));
-        }
-        let option = connector.target_option();
-        let (target, target_at) = options.take_text(option)?.unwrap_or_else(|| (name.to_owned(), position.clone()));
-        if !connector.takes_name(&target) {
-            return Err(target_at.error(
-                format!("{option} = '{target}' is not a name that {text} takes here"),
-                "use letters, digits and _; a topic may have . and - too".into(),
-            ));
-        }
-        let (key, key_position) = Self::read_key(name, options, position)?;
-        let has_history = match options.take_text("history")? {
-            None => false,
-            Some((text, _)) if text == "all" => true,
-            Some((text, at)) => {
-                return Err(at.error(
-                    format!("history = '{text}' is not known"),
-                    "write history = 'all' to copy what is there already, or leave it out".into(),
-                ));
-            }
-        };
+            )),
+            connection => Ok(connection),
+        });
+        let connection_position = connection.as_ref().map_or(position, |(_, at)| at).clone();
+        let connection = connection.map(|(connection, _)| connection);
+        let target =
+            options.gather_or(name.to_owned(), |options| Self::read_target(name, connector, options, position));
         Ok(Some(Self { connector, connection, connection_position, target, key, key_position, has_history }))
+    }
+
+    fn read_target(
+        name: &str,
+        connector: SinkConnector,
+        options: &mut Options,
+        position: &Position,
+    ) -> Result<String, Diagnostic> {
+        let option = connector.target_option();
+        let (target, at) = options.take_text(option)?.unwrap_or_else(|| (name.to_owned(), position.clone()));
+        if connector.takes_name(&target) {
+            return Ok(target);
+        }
+        Err(at.error(
+            format!("{option} = '{target}' is not a name that {} takes here", connector.name()),
+            "use letters, digits and _; a topic may have . and - too".into(),
+        ))
+    }
+
+    fn read_history(options: &mut Options) -> Result<bool, Diagnostic> {
+        match options.take_text("history")? {
+            None => Ok(false),
+            Some((text, _)) if text == "all" => Ok(true),
+            Some((text, at)) => Err(at.error(
+                format!("history = '{text}' is not known"),
+                "write history = 'all' to copy what is there already, or leave it out".into(),
+            )),
+        }
     }
 
     fn read_key(name: &str, options: &mut Options, position: &Position) -> Result<(Vec<String>, Position), Diagnostic> {

@@ -1,9 +1,8 @@
-//! What all kinds of statements are made of: names, texts, and the options of `WITH`.
+//! What all kinds of statements are made of: names, texts and lengths of time.
 
-use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, SqlOption, Value};
+use datafusion::sql::sqlparser::ast::{Expr, Ident, ObjectName, ObjectNamePart, Value};
 
 use super::{Diagnostic, Position};
-use crate::position::InFile;
 
 /// Of what a catalog declares.
 const NAME_BYTES_MAX: usize = 128;
@@ -55,67 +54,9 @@ pub(super) fn text_literal(expr: &Expr) -> Option<String> {
     }
 }
 
-/// The options of a `WITH (key = value, ...)`; each must be taken, so that an unknown one is an error.
-#[derive(Default)]
-pub(super) struct Options(Vec<(String, Expr, Position)>);
-
-impl Options {
-    pub(super) fn read(options: &[SqlOption], position: &Position) -> Result<Self, Diagnostic> {
-        options
-            .iter()
-            .map(|option| match option {
-                SqlOption::KeyValue { key, value } => {
-                    Ok((key.value.to_lowercase(), value.clone(), position.at(key.span)))
-                }
-                other => Err(position.error(format!("option {other} has no value"), "write key = value".into())),
-            })
-            .collect::<Result<Vec<_>, _>>()
-            .map(Self)
-    }
-
-    pub(super) fn contains(&self, key: &str) -> bool {
-        self.0.iter().any(|(name, ..)| name == key)
-    }
-
-    fn take(&mut self, key: &str) -> Option<(Expr, Position)> {
-        let index = self.0.iter().position(|(name, ..)| name == key)?;
-        let (_, value, position) = self.0.remove(index);
-        Some((value, position))
-    }
-
-    pub(super) fn take_text(&mut self, key: &str) -> Result<Option<(String, Position)>, Diagnostic> {
-        let Some((value, position)) = self.take(key) else { return Ok(None) };
-        match text_literal(&value) {
-            Some(text) => Ok(Some((text, position))),
-            None => Err(position.error(format!("option {key} is {value}, not a text"), format!("write {key} = '...'"))),
-        }
-    }
-
-    pub(super) fn take_count(&mut self, key: &str) -> Result<Option<usize>, Diagnostic> {
-        let Some((value, position)) = self.take(key) else { return Ok(None) };
-        value
-            .to_string()
-            .parse()
-            .map(Some)
-            .map_err(|_| position.error(format!("option {key} is {value}, not a count"), format!("write {key} = 100")))
-    }
-
-    /// The same with its place.
-    pub(super) fn take_count_at(&mut self, key: &str) -> Result<Option<(usize, Position)>, Diagnostic> {
-        let at = self.0.iter().find(|(name, ..)| name == key).map(|(.., position)| position.clone());
-        Ok(self.take_count(key)?.zip(at))
-    }
-
-    /// Errors on an option that nobody took.
-    pub(super) fn finish(self) -> Result<(), Diagnostic> {
-        match self.0.first() {
-            None => Ok(()),
-            Some((key, _, position)) => {
-                Err(position
-                    .error(format!("option {key} is not known here"), "remove it or correct its spelling".into()))
-            }
-        }
-    }
+/// What to write for a length of time, with an example.
+pub(super) fn duration_like(example: &str) -> String {
+    format!("write a count of milliseconds, seconds, minutes, hours or days, such as '{example}'")
 }
 
 /// `'10 seconds'`, `'1 hour'`: a count and a unit, in milliseconds.

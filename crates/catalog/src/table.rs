@@ -1,11 +1,15 @@
 //! `CREATE TABLE`: Kafka topics, reference tables and tables of the warehouse.
 
+mod rules;
+
 use datafusion::sql::sqlparser::ast::{
     CharacterLength, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, ExactNumberInfo, Spanned,
     TimezoneInfo,
 };
 
-use super::syntax::{Options, duration_ms, push_new, simple_name};
+use super::names::is_word_of;
+use super::options::{Options, Read, push_read};
+use super::syntax::{duration_like, duration_ms, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position, RowLog};
 use super::{changes, lookup};
 use crate::position::InFile;
@@ -30,71 +34,133 @@ pub struct Reference {
     pub position: Position,
 }
 
+/// What a `CREATE TABLE` begins with, whatever its connector.
+struct Declared {
+    name: String,
+    columns: Vec<Column>,
+    /// What is wrong with columns and constraints.
+    errors: Vec<Diagnostic>,
+    /// Columns that could not be read: options that name them are not wrong for that.
+    unread: Vec<String>,
+    position: Position,
+}
+
+impl Declared {
+    /// Adds the table if its columns could be read too; errors if anything is wrong with it.
+    fn push<T>(
+        self,
+        items: &mut Vec<T>,
+        (item, found): Read<T>,
+        name: impl Fn(&T) -> &String,
+    ) -> Result<(), Vec<Diagnostic>> {
+        let is_unread = |error: &Diagnostic| self.unread.iter().any(|column| is_word_of(column, &error.message));
+        let item = item.filter(|_| self.errors.is_empty());
+        let mut errors = self.errors;
+        errors.extend(found.into_iter().filter(|error| !is_unread(error)));
+        push_read(items, (item, errors), name, &self.position)
+    }
+
+    /// Nothing can be said of its other options.
+    fn refuse(self, mut options: Options, error: Diagnostic) -> Result<(), Vec<Diagnostic>> {
+        let error = options.stop(error);
+        let (_, found) = options.finish::<()>(Err(error));
+        self.push(&mut Vec::<String>::new(), (None, found), |name| name)
+    }
+}
+
 pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
-    let one = |error| vec![error];
     let position = position.at(create.name.span());
-    let name = simple_name(&create.name, &position).map_err(one)?;
+    let name = simple_name(&create.name, &position).map_err(|error| vec![error])?;
     let CreateTableOptions::With(options) = &create.table_options else {
-        return Err(one(position.error(
+        return Err(vec![position.error(
             format!("table {name} does not say where its rows come from"),
             "add WITH (connector = 'kafka', topic = '...', event_time = '...') or WITH (connector = 'file', path = '...')".into(),
-        )));
+        )]);
     };
-    let mut options = Options::read(options, &position).map_err(one)?;
-    let columns = columns(&create.columns, &position)?;
-    match options.take_text("connector").map_err(one)? {
-        Some((connector, _)) if connector == "kafka" => {
-            let topic = topic(name, columns, &mut options, &position).map_err(one)?;
-            options.finish().map_err(one)?;
-            catalog.topic_positions.insert(topic.name.clone(), position.clone());
-            push_new(&mut catalog.topics, topic, |topic| &topic.name, &position)
-        }
-        Some((connector, _)) if connector == "file" => {
-            if let Some(lookup) = columns.iter().find_map(|column| column.lookup.as_ref()) {
-                return Err(one(lookup.position.error(
-                    format!("table {name} is a file, whose columns are not looked up"),
-                    "look columns up in a topic's table".into(),
-                )));
-            }
-            let (path, lookup) = if options.contains("key") {
-                let table = lookup::table(&name, "file", &columns, &mut options, &position).map_err(one)?;
-                (table.file().map(str::to_owned), Some(table))
-            } else {
-                (Some(lookup::file_path(&name, &mut options).map_err(one)?), None)
-            };
-            options.finish().map_err(one)?;
-            let table = Reference { name, path, columns, lookup, position: position.clone() };
-            push_new(&mut catalog.references, table, |table| &table.name, &position)
-        }
-        Some((connector, _)) if connector == "mongodb" && create.query.is_some() => {
+    let mut options = Options::read(options, &position);
+    let connector = options.take_text("connector");
+    let is_topic = matches!(&connector, Ok(Some((connector, _))) if connector == "kafka");
+    let (columns, mut errors) = columns(&create.columns, &position);
+    let is_read = |definition: &&ColumnDef| columns.iter().any(|column| column.name == definition.name.value);
+    let unread = create.columns.iter().filter(|definition| !is_read(definition));
+    let unread: Vec<String> = unread.map(|definition| definition.name.value.clone()).collect();
+    errors.extend(rules::unenforced(&create, is_topic, &name, &position));
+    let table = Declared { name, columns, errors, unread, position };
+    match connector {
+        Ok(Some((connector, _))) if connector == "kafka" => add_topic(table, options, catalog),
+        Ok(Some((connector, _))) if connector == "file" => add_file(table, options, catalog),
+        Ok(Some((connector, _))) if connector == "mongodb" && create.query.is_some() => {
             let Some(query) = create.query else { return Ok(()) };
-            let log = RowLog::read(name, *query, &mut options, &position).map_err(one)?;
-            options.finish().map_err(one)?;
-            push_new(&mut catalog.row_logs, log, |log| &log.name, &position)
+            let log = RowLog::read(table.name.clone(), *query, options, &table.position);
+            table.push(&mut catalog.row_logs, log, |log| &log.name)
         }
-        Some((connector, _)) if LOOKUP_CONNECTORS.contains(&connector.as_str()) => {
-            let lookup = lookup::table(&name, &connector, &columns, &mut options, &position).map_err(one)?;
-            options.finish().map_err(one)?;
-            let table = Reference { name, path: None, columns, lookup: Some(lookup), position: position.clone() };
-            push_new(&mut catalog.references, table, |table| &table.name, &position)
+        Ok(Some((connector, _))) if LOOKUP_CONNECTORS.contains(&connector.as_str()) => {
+            let lookup = lookup::table(&table.name, &connector, &table.columns, &mut options, &table.position);
+            let (name, columns, position) = (table.name.clone(), table.columns.clone(), table.position.clone());
+            let reference = |lookup| Reference { name, path: None, columns, lookup: Some(lookup), position };
+            let (read, errors) = options.finish(Ok(lookup.map(reference)));
+            table.push(&mut catalog.references, (read.flatten(), errors), |table| &table.name)
         }
-        Some((connector, at)) if connector == "warehouse" => {
-            let Some(query) = create.query else {
-                return Err(one(at.error(format!("table {name} has no query"), "add AS SELECT ...".into())));
-            };
-            let table = JobTable::read(name, query, &mut options, &position).map_err(one)?;
-            options.finish().map_err(one)?;
-            push_new(&mut catalog.job_tables, table, |table| &table.table, &position)
+        Ok(Some((connector, at))) if connector == "warehouse" => match create.query {
+            Some(query) => {
+                let job = JobTable::read(table.name.clone(), query, options, &table.position);
+                table.push(&mut catalog.job_tables, job, |table| &table.table)
+            }
+            None => {
+                let error = at.error(format!("table {} has no query", table.name), "add AS SELECT ...".into());
+                table.refuse(options, error)
+            }
+        },
+        Ok(Some((connector, at))) => table.refuse(
+            options,
+            at.error(
+                format!("connector {connector} is not known"),
+                "use 'kafka', 'file', 'postgres', 'mongodb', 'http' or 'warehouse'".into(),
+            ),
+        ),
+        Ok(None) => {
+            let error = table.position.error(
+                format!("table {} has no connector", table.name),
+                "add connector = 'kafka' or connector = 'file' to its WITH".into(),
+            );
+            table.refuse(options, error)
         }
-        Some((connector, at)) => Err(one(at.error(
-            format!("connector {connector} is not known"),
-            "use 'kafka', 'file', 'postgres', 'mongodb', 'http' or 'warehouse'".into(),
-        ))),
-        None => Err(one(position.error(
-            format!("table {name} has no connector"),
-            "add connector = 'kafka' or connector = 'file' to its WITH".into(),
-        ))),
+        Err(error) => table.refuse(options, error),
     }
+}
+
+fn add_topic(mut table: Declared, mut options: Options, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
+    let columns = std::mem::take(&mut table.columns);
+    let topic = topic(table.name.clone(), columns, &mut options, &table.position);
+    let (topic, errors) = options.finish(topic);
+    // Without its key nothing can be made of rows that change.
+    let topic = topic.filter(|topic| topic.changes.as_ref().is_none_or(|changes| !changes.key.is_empty()));
+    if let Some(topic) = &topic {
+        catalog.topic_positions.insert(topic.name.clone(), table.position.clone());
+    }
+    table.push(&mut catalog.topics, (topic, errors), |topic| &topic.name)
+}
+
+fn add_file(table: Declared, mut options: Options, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
+    let Declared { name, columns, position, .. } = &table;
+    let read = if options.contains("key") {
+        let lookup = lookup::table(name, "file", columns, &mut options, position);
+        lookup.map(|lookup| (lookup.file().map(str::to_owned), Some(lookup)))
+    } else {
+        if let Some(lookup) = columns.iter().find_map(|column| column.lookup.as_ref()) {
+            options.refuse(lookup.position.error(
+                format!("table {name} is a file, whose columns are not looked up"),
+                "look columns up in a topic's table".into(),
+            ));
+        }
+        options.know(&["key"]);
+        let path = options.gather(|options| lookup::file_path(name, options).map(Some));
+        path.map(|path| (Some(path), None))
+    };
+    let (name, columns, position) = (name.clone(), columns.clone(), position.clone());
+    let reference = |(path, lookup)| Reference { name, path, columns, lookup, position };
+    let (read, errors) = options.finish(Ok(read.map(reference)));
+    table.push(&mut catalog.references, (read.flatten(), errors), |table| &table.name)
 }
 
 fn topic(
@@ -103,34 +169,40 @@ fn topic(
     options: &mut Options,
     position: &Position,
 ) -> Result<Topic, Diagnostic> {
-    let kafka_topic = options.take_text("topic")?.map_or_else(|| name.clone(), |(topic, _)| topic);
-    let changes = changes::read(&name, &mut columns, options, position)?;
+    let kafka_topic = options.gather(|options| options.take_text("topic"));
+    let kafka_topic = kafka_topic.map_or_else(|| name.clone(), |(topic, _)| topic);
+    let mut duration = |key: &str, default_ms: i64| {
+        options.gather_or(default_ms, |options| match options.take_text(key)? {
+            None => Ok(default_ms),
+            Some((text, at)) => duration_ms(&text)
+                .ok_or_else(|| at.error(format!("{key} = '{text}' is not a duration"), duration_like("10 seconds"))),
+        })
+    };
+    let watermark_ms = duration("watermark", 10_000);
+    let (ahead_ms, idle_ms) = (duration("ahead", 3_600_000), duration("idle", 30_000));
+    let message_bytes_max = options.gather(|options| options.take_count("message_bytes_max")).unwrap_or(1 << 20);
+    let keep_raw = options.gather(|options| match options.take_text("raw")? {
+        None => Ok(false),
+        Some((text, _)) if text == "keep" => Ok(true),
+        Some((text, _)) if text == "refused" => Ok(false),
+        Some((text, at)) => Err(at.error(format!("raw = '{text}' is not known"), "use 'keep' or 'refused'".into())),
+    });
+    // What the other options may be depends on whether its messages change rows.
+    let changes = changes::read(&name, &mut columns, options, position);
+    let changes = changes.map_err(|error| options.stop(error))?;
     let event_time = match changes.as_ref().and_then(|changes| changes.debezium) {
-        Some(debezium) => debezium.instant,
-        None => event_time(&name, &columns, options, position)?,
+        Some(debezium) => Ok(debezium.instant),
+        None => event_time(&name, &columns, options, position),
     };
-    let event_id = event_id(&name, &columns, options)?;
-    let mut duration = |key: &str, default_ms: i64| match options.take_text(key)? {
-        None => Ok(default_ms),
-        Some((text, at)) => duration_ms(&text).ok_or_else(|| {
-            at.error(format!("{key} = '{text}' is not a duration"), "write for example '10 seconds'".into())
-        }),
-    };
-    let watermark_ms = duration("watermark", 10_000)?;
-    let (ahead_ms, idle_ms) = (duration("ahead", 3_600_000)?, duration("idle", 30_000)?);
-    let lateness_ms = match changes {
-        Some(_) => LATENESS_NEVER_MS,
-        None => lateness(options, event_id.is_some())?,
-    };
-    let message_bytes_max = options.take_count("message_bytes_max")?.unwrap_or(1 << 20);
-    let keep_raw = match options.take_text("raw")? {
-        None => false,
-        Some((text, _)) if text == "keep" => true,
-        Some((text, _)) if text == "refused" => false,
-        Some((text, at)) => {
-            return Err(at.error(format!("raw = '{text}' is not known"), "use 'keep' or 'refused'".into()));
+    let (event_id, lateness_ms) = match changes {
+        Some(_) => (None, LATENESS_NEVER_MS),
+        None => {
+            let event_id = options.gather(|options| event_id(&name, &columns, options));
+            let lateness_ms = options.gather(|options| lateness(options, event_id.is_some()));
+            (event_id, lateness_ms)
         }
     };
+    let event_time = event_time?;
     Ok(Topic {
         name,
         kafka_topic,
@@ -188,7 +260,7 @@ fn lateness(options: &mut Options, has_event_id: bool) -> Result<i64, Diagnostic
         Some((text, at)) => duration_ms(&text).ok_or_else(|| {
             at.error(
                 format!("lateness = '{text}' is not a duration"),
-                "write for example '1 hour', or 'never' if no row is ever too late".into(),
+                duration_like("1 hour") + ", or 'never' if no row is ever too late",
             )
         }),
     }
@@ -205,7 +277,8 @@ fn not_looked_up(columns: &[Column], name: &str, option: &str, at: &Position) ->
     Ok(())
 }
 
-fn columns(definitions: &[ColumnDef], position: &Position) -> Result<Vec<Column>, Vec<Diagnostic>> {
+/// The columns that can be read, and what is wrong with any.
+fn columns(definitions: &[ColumnDef], position: &Position) -> (Vec<Column>, Vec<Diagnostic>) {
     let mut columns: Vec<Column> = Vec::new();
     let mut errors = Vec::new();
     for definition in definitions {
@@ -218,7 +291,7 @@ fn columns(definitions: &[ColumnDef], position: &Position) -> Result<Vec<Column>
         }
     }
     errors.extend(lookup::misuses(definitions, &columns, position));
-    if errors.is_empty() { Ok(columns) } else { Err(errors) }
+    (columns, errors)
 }
 
 fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnostic> {

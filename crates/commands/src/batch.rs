@@ -34,12 +34,16 @@ const EMPTY_SHOWN: usize = 5;
 /// How often it is looked whether a day is over.
 const WAIT: Duration = Duration::from_secs(20);
 
+const RUN_EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, or rows offend checks of verificacoes, 2 wrong arguments. Days without anything to check \
+    are no failure of verificacoes: it says what it could not check, and ends with 0";
+
 /// What is done with jobs.
 #[derive(Debug, Subcommand)]
 pub enum Command {
     /// Every job, and what it writes.
     List,
     /// Run one, for the days that are named or for those that have changed since its last run.
+    #[command(after_help = RUN_EXIT_CODES)]
     Run(Flags),
     /// The rows that the warehouse's database could not take.
     Quarantine,

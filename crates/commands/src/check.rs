@@ -31,9 +31,10 @@ pub struct Flags {
 /// Plans a catalog and says everything that is wrong with it.
 pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     config.catalog.dirs.extend(flags.dir);
-    let settings = config.settings()?;
     // What can be read is planned, whatever else is wrong: one run names every error of every file.
-    let (catalog, mut errors) = Catalog::load_part(&config.catalog.dirs, &settings);
+    let (settings, mut errors) = config.settings_part()?;
+    let (catalog, found) = Catalog::load_part(&config.catalog.dirs, &settings);
+    errors.extend(found);
     let catalog = Arc::new(catalog);
     errors.extend(served_errors(&catalog, &settings)?);
     errors.extend(lookups::errors(&config, &catalog)?);
@@ -47,7 +48,9 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         vitral_process::output::answer(&replaced.to_string());
     }
     broken(errors)?;
-    let warnings = catalog.warnings();
+    let of_files = catalog.warnings().into_iter().map(|warning| warning.to_string());
+    let unused = config.unused_connections(&catalog).into_iter().map(|words| format!("configuration: {words}"));
+    let warnings: Vec<String> = of_files.chain(unused).collect();
     for warning in &warnings {
         vitral_process::output::answer(&format!("warning: {warning}"));
     }
@@ -71,6 +74,13 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     match flags.try_on {
         Some(span) => runtime.block_on(trial::run(&catalog, &settings, (&config, common), span)),
         None => Ok(()),
+    }
+}
+
+/// Warns of connections that nothing uses.
+pub fn warn_of_unused(catalog: &Catalog, config: &Config) {
+    for words in config.unused_connections(catalog) {
+        tracing::warn!("configuration: {words}");
     }
 }
 

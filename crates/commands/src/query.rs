@@ -13,7 +13,7 @@ use clap::{Args, ValueEnum};
 use vitral_catalog::{Diagnostics, ReadStatement};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_process::output::note;
-use vitral_query::{Limits, QueryError, Reader, References, Store, without_windows};
+use vitral_query::{Limits, QueryError, Reader, References, Store, notes_on_windows};
 
 use crate::args::{BadArguments, Common};
 
@@ -70,7 +70,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         let rows = planned.run(&statement.position).await.map_err(failed)?;
         output::write(rows, flags).await?;
         // Whatever the rows are written as, this is not among them.
-        for sentence in without_windows(&catalog, &settings, &point, &needs) {
+        for sentence in notes_on_windows(&catalog, &settings, &point, &needs) {
             note(&sentence);
         }
         Ok(())

@@ -42,8 +42,12 @@ pub enum NothingToCompare {
     AtAll,
 }
 
+const EXIT_CODES: &str = "Exit codes: 0 what was compared is equal, 1 something differs or cannot be recomputed, 2 wrong arguments, 4 nothing was \
+    compared. What had nothing to compare next to others that had is named, and ends with 0";
+
 /// Which windows, and what is done about differences.
 #[derive(Debug, Args)]
+#[command(after_help = EXIT_CODES)]
 pub struct Flags {
     /// Windows that start at or after this time (RFC 3339); without a time or day, all of them ...
     #[arg(long, value_name = "T", requires = "to", value_parser = instant)]

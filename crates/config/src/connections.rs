@@ -1,7 +1,8 @@
 //! Named connections: those that are declared, those that the environment sets, and those that earlier keys still describe.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
+use vitral_catalog::Catalog;
 use vitral_connect::{Connection, Connections, Secret};
 use vitral_connect_kafka::KafkaConfig;
 use vitral_connect_postgres::{DatabaseUrl, WarehouseConfig};
@@ -60,33 +61,28 @@ impl Config {
         })
     }
 
-    /// Refuses connections that cannot be used, and warns of those that nothing uses.
-    pub(super) fn check_connections(&mut self) -> Result<(), ConfigError> {
+    /// Refuses connections that cannot be used.
+    pub(super) fn check_connections(&self) -> Result<(), ConfigError> {
         self.kafka()?;
         self.warehouse()?;
-        self.check_receivers()?;
+        self.check_receivers()
+    }
+
+    /// A sentence on each connection that neither the configuration nor this catalog names.
+    pub fn unused_connections(&self, catalog: &Catalog) -> Vec<String> {
+        let mut used = catalog.connections();
         let warehouse = &self.warehouse;
-        let used: BTreeSet<&String> =
-            [Some(&self.kafka.connection), warehouse.connection.as_ref(), warehouse.replica_connection.as_ref()]
-                .into_iter()
-                .flatten()
-                .chain(&self.alerts.notify)
-                .collect();
-        // The catalog may name databases, services, who is notified and where views are copied to.
-        let is_of_catalog = |name: &&String| {
-            let scheme = self.connections.get(*name).map(Connection::scheme).unwrap_or_default();
-            matches!(
-                scheme,
-                "postgresql" | "postgres" | "redshift" | "mongodb" | "http" | "https" | "smtp" | "smtps" | KAFKA
+        used.insert(&self.kafka.connection);
+        used.extend(warehouse.connection.iter().chain(&warehouse.replica_connection).map(String::as_str));
+        used.extend(self.alerts.notify.iter().map(String::as_str));
+        let unused = self.connections.keys().filter(|name| !used.contains(name.as_str()));
+        let said = unused.map(|name| {
+            format!(
+                "connections.{name} is declared and nothing uses it: name it in the configuration (kafka.connection, warehouse.connection, \
+                 alerts.notify) or in a statement of the catalog, or remove it"
             )
-        };
-        let unused = self.connections.keys().filter(|name| !used.contains(name) && !is_of_catalog(name));
-        for name in unused {
-            self.warnings.push(format!(
-                "connections.{name} is declared and nothing uses it: name it in kafka.connection or warehouse.connection, or remove it"
-            ));
-        }
-        Ok(())
+        });
+        said.collect()
     }
 
     /// Connections from the environment, as they stand there: a password may be all digits.
@@ -211,6 +207,8 @@ fn named<'a>(connections: &'a Connections, name: &str, key: &'static str) -> Res
 
 #[cfg(test)]
 mod tests {
+    use vitral_catalog::{DomainSettings, SourceFile};
+
     use super::*;
     use crate::tests::load;
 
@@ -279,13 +277,21 @@ mod tests {
 
     #[test]
     fn a_connection_that_nothing_uses_is_reported() {
-        // The catalog's look-ups and sinks may name databases, services and clusters.
-        for url in ["postgresql://db/loja", "redshift://db/loja", "kafka://armazem:9092"] {
-            let config = load(&format!("[connections.armazem]\nurl = '{url}'")).expect("valid");
-            assert!(config.warnings().is_empty(), "{:?}", config.warnings());
-        }
-        let config = load("[connections.armazem]\nurl = 'amqp://armazem'").expect("valid");
-        assert!(config.warnings()[0].contains("connections.armazem"), "{:?}", config.warnings());
+        let config = load(
+            "[connections.pg]\nurl = 'no url'\n[connections.fora]\nurl = 'postgresql://db/loja'\n[connections.gente]\nurl = 'kafka://a'\n\
+             [connections.armazem]\nurl = 'postgresql://db/loja'\n[connections.todos]\nurl = 'kafka://a'\n\
+             [warehouse]\nconnection = 'armazem'\n[alerts]\nnotify = ['todos']",
+        )
+        .expect("valid");
+        let text = "CREATE TABLE e (u TEXT, t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');
+            CREATE VIEW s WITH (connector = 'postgres', connection = 'pg', key = 'u') AS SELECT u FROM e;
+            CREATE VIEW a WITH (alert = 'u', notify = 'gente') AS SELECT u FROM e;";
+        let file = SourceFile { path: "a.sql".to_owned(), text: text.to_owned() };
+        let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
+        let unused = config.unused_connections(&catalog);
+        assert!(unused.len() == 1 && unused[0].contains("connections.fora is declared"), "{unused:?}");
+        let none = Catalog::parse(&[], &DomainSettings::default()).expect("a catalog");
+        assert_eq!(config.unused_connections(&none).len(), 3);
     }
 
     #[test]

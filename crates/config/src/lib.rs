@@ -24,7 +24,9 @@ use std::path::{Path, PathBuf};
 use figment::Figment;
 use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
-use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings, Setting};
+use vitral_catalog::{
+    CONFIGURATION, Catalog, DEFAULT_DOMAIN, Diagnostic, Diagnostics, DomainOptions, DomainSettings, Setting,
+};
 use vitral_connect::Connection;
 use vitral_store::Location;
 
@@ -211,7 +213,7 @@ impl Config {
         config.take_connections(&variables)?;
         config.warnings.extend(config.stream.take_former_keys());
         config.take_former_connections()?;
-        config.settings()?;
+        config.check_domain()?;
         config.check_connections()?;
         values::check(&config)?;
         Ok(config)
@@ -236,6 +238,23 @@ impl Config {
 
     /// What holds for the catalog in use.
     pub fn settings(&self) -> Result<DomainSettings, ConfigError> {
+        let (settings, errors) = self.settings_part()?;
+        match errors.iter().any(is_of_configuration) {
+            _ if errors.is_empty() => Ok(settings),
+            true => Err(Diagnostics(errors).into()),
+            false => Err(ConfigError::Catalog(Diagnostics(errors))),
+        }
+    }
+
+    /// Refuses what the configuration itself says of domains. What a `domain.toml` says is among the errors of the catalog, which all
+    /// that read one name.
+    fn check_domain(&self) -> Result<(), ConfigError> {
+        let (_, errors) = self.settings_part()?;
+        if errors.iter().any(is_of_configuration) { Err(Diagnostics(errors).into()) } else { Ok(()) }
+    }
+
+    /// The same with what could be read, and every error.
+    pub fn settings_part(&self) -> Result<(DomainSettings, Vec<Diagnostic>), ConfigError> {
         let (domain, shop) = (&self.domain, &self.shop);
         let configured = DomainOptions {
             title: under_one_name("title", &domain.title, &shop.title)?,
@@ -243,7 +262,7 @@ impl Config {
             currency: under_one_name("currency", &domain.currency, &shop.currency)?,
             settings: own_settings(&domain.settings, &shop.settings)?,
         };
-        Ok(DomainSettings::load(&self.catalog.domains, &self.catalog.dirs, &configured)?)
+        Ok(DomainSettings::load_part(&self.catalog.domains, &self.catalog.dirs, &configured))
     }
 
     /// All domains and folders in use, read and resolved.
@@ -281,6 +300,10 @@ impl Config {
         }
         shown
     }
+}
+
+fn is_of_configuration(error: &Diagnostic) -> bool {
+    error.position.file == CONFIGURATION
 }
 
 fn is_unset(options: &DomainOptions) -> bool {

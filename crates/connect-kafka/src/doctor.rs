@@ -54,7 +54,7 @@ pub async fn examine(kafka: &KafkaConfig, topics: Vec<String>) -> Vec<Finding> {
         }
     }
     findings.push(Finding::ok(ABOUT, format!("a cluster of {advertised} brokers answers")));
-    findings.extend(cluster.topics.iter().map(topic));
+    findings.extend(cluster.topics.iter().map(|probed| topic(probed, named[0])));
     findings.extend(cluster.topics.iter().filter_map(newest));
     findings
 }
@@ -95,7 +95,10 @@ async fn reach(broker: &str) -> Result<(), Finding> {
 fn remedy(reason: &str) -> String {
     let reason = reason.to_lowercase();
     let has = |words: &[&str]| words.iter().any(|word| reason.contains(word));
-    let remedy = if has(&["certificate", "ssl handshake", "ssl alert", "ssl.ca.location"]) {
+    let remedy = if has(&["does not speak tls", "plaintext broker listener", "wrong version number"]) {
+        "the url names a port without TLS: set the connection's option \"security.protocol\" to \"PLAINTEXT\" or \"SASL_PLAINTEXT\", or the url's \
+         port to that of the broker's TLS listener"
+    } else if has(&["certificate", "ssl handshake", "ssl alert", "ssl.ca.location"]) {
         "the connection's option \"ssl.ca.location\" must name the CA that signed the broker's certificate, and the certificate must contain the \
          broker's name as the url has it"
     } else if has(&["authentication", "sasl"]) {
@@ -108,14 +111,16 @@ fn remedy(reason: &str) -> String {
     remedy.to_owned()
 }
 
-fn topic(probed: &ProbedTopic) -> Finding {
+/// A topic as it was found; remedies are commands for this broker.
+fn topic(probed: &ProbedTopic, broker: &str) -> Finding {
     let name = &probed.name;
     if let Some(reason) = &probed.unreadable {
         return Finding::fail(
             ABOUT,
             format!("topic {name} cannot be read: {reason}"),
             format!(
-                "grant this user READ and DESCRIBE on topic {name} (kafka-acls --add --operation Read --topic {name})"
+                "grant this user READ and DESCRIBE on topic {name} (kafka-acls --bootstrap-server {broker} --add --allow-principal User:NAME \
+                 --operation Read --operation Describe --topic {name})"
             ),
         );
     }
@@ -124,7 +129,8 @@ fn topic(probed: &ProbedTopic) -> Finding {
             ABOUT,
             format!("topic {name} does not exist yet, or this user may not see it"),
             format!(
-                "make it (kafka-topics --create --topic {name} --partitions 4), or grant DESCRIBE; the stream waits for it"
+                "make it (kafka-topics --bootstrap-server {broker} --create --topic {name} --partitions 4), or grant DESCRIBE; the stream \
+                 waits for it"
             ),
         ),
         (Some(Err(reason)), _) => Finding::fail(
@@ -176,6 +182,11 @@ mod tests {
     fn remedies_by_what_the_library_says() {
         for (reason, word) in [
             ("ssl://b:9093: SSL handshake failed: certificate verify failed", "ssl.ca.location"),
+            ("the broker does not speak TLS at this port (SSL handshake failed)", "\"PLAINTEXT\""),
+            (
+                "ssl://b:9092: SSL handshake failed: Disconnected: connecting to a PLAINTEXT broker listener?",
+                "\"PLAINTEXT\"",
+            ),
             ("sasl_ssl://b:9093: SASL authentication error: Authentication failed", "sasl.password"),
             ("b:9093: Disconnected while requesting ApiVersion", "security.protocol"),
             ("something else", "the broker's log"),
@@ -192,8 +203,11 @@ mod tests {
             identity: Some(Ok("id".into())),
             ..ProbedTopic::default()
         };
+        let topic = |probed: &ProbedTopic| topic(probed, "b:9092");
         assert_eq!(topic(&good).state, State::Ok);
-        assert_eq!(topic(&ProbedTopic { partitions: 0, identity: None, ..good.clone() }).state, State::Warn);
+        let absent = topic(&ProbedTopic { partitions: 0, identity: None, ..good.clone() });
+        let remedy = absent.remedy.unwrap_or_default();
+        assert!(absent.state == State::Warn && remedy.contains("--bootstrap-server b:9092 --create"), "{remedy}");
         let refused = ProbedTopic { unreadable: Some("Topic authorization failed".into()), ..good.clone() };
         assert!(topic(&refused).remedy.is_some_and(|remedy| remedy.contains("READ")));
         let future = ProbedTopic { newest_ms: Some(SystemClock.now_ms() + 60_000), ..good.clone() };

@@ -1,10 +1,13 @@
 //! The warehouse's database, looked at step by step.
 
 use std::collections::BTreeMap;
+use std::error::Error;
 use std::time::Duration;
 
 use chrono::Utc;
+use tokio_postgres::error::{DbError, SqlState};
 use vitral_schemas::finding::{Finding, clock};
+use vitral_store::StoreError;
 use vitral_store::doctor::{bucket, chain};
 
 use crate::database_url::DatabaseUrl;
@@ -35,8 +38,8 @@ async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Fi
     let probed = match tokio::time::timeout(ANSWER, probe(url)).await {
         Ok(Ok(probed)) => probed,
         Ok(Err(error)) => {
-            let remedy = "look at host, user and password of the URL, and at the database's log";
-            return vec![Finding::fail(about, format!("{shown}: {}", chain(&error)), remedy)];
+            let (found, remedy) = unreached(&error, url);
+            return vec![Finding::fail(about, format!("{shown}: {found}"), remedy)];
         }
         Err(_) => {
             return vec![Finding::fail(about, format!("{shown}: no answer"), "look at the host and the firewall")];
@@ -62,6 +65,39 @@ async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Fi
     findings
 }
 
+/// What is in the way, and what to do.
+fn unreached(error: &StoreError, url: &DatabaseUrl) -> (String, String) {
+    let causes = || std::iter::successors(Some(error as &(dyn Error + 'static)), |error| (*error).source());
+    if let Some(refusal) = causes().find_map(|cause| cause.downcast_ref::<DbError>()) {
+        return (refusal.to_string(), refused(refusal.code(), url));
+    }
+    // What stands before it says no more than that there is a database.
+    let client = causes().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
+    let found = client.map_or_else(|| chain(error), |client| chain(client));
+    (found, "start the database, or correct host and port of the URL; its log may say more".to_owned())
+}
+
+/// What to do where the server answers and lets nobody in.
+fn refused(code: &SqlState, url: &DatabaseUrl) -> String {
+    let parsed = url::Url::parse(url.expose()).ok();
+    let database = parsed.as_ref().map_or("", |url| url.path().trim_start_matches('/')).to_owned();
+    if *code == SqlState::INVALID_CATALOG_NAME {
+        return format!(
+            "make it (createdb {database}), or correct the name of the database at the end of the URL's path"
+        );
+    }
+    let remedy = if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) {
+        "correct user and password of the connection; pg_hba.conf of the server says who may come from where"
+    } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
+        "GRANT CONNECT ON DATABASE ... TO the user of the connection"
+    } else if *code == SqlState::TOO_MANY_CONNECTIONS {
+        "raise the server's max_connections, or lower warehouse.pool_size"
+    } else {
+        "look at the database's log"
+    };
+    remedy.to_owned()
+}
+
 fn is_local(url: &str) -> bool {
     let host = url::Url::parse(url).ok().and_then(|url| url.host_str().map(str::to_owned)).unwrap_or_default();
     host.is_empty() || host == "localhost" || host.parse().is_ok_and(|host: std::net::IpAddr| host.is_loopback())
@@ -79,6 +115,20 @@ mod tests {
         let config = WarehouseConfig { url, ..WarehouseConfig::default() };
         let findings = examine(&config, &BTreeMap::new(), |_| "postgresql://u@127.0.0.1".to_owned()).await;
         assert!(findings[0].state == State::Fail && !findings[0].found.contains("secret"), "{findings:?}");
+        assert!(findings[0].remedy.as_ref().is_some_and(|remedy| remedy.contains("host and port")), "{findings:?}");
         assert!(is_local("postgresql://u@localhost/d") && !is_local("postgresql://u@db.example.com/d"));
+    }
+    #[test]
+    fn what_the_server_refuses_has_its_own_remedy() {
+        let url = DatabaseUrl::new("postgresql://u:secret@127.0.0.1/loja?sslmode=disable");
+        for (code, words) in [
+            (SqlState::INVALID_CATALOG_NAME, "createdb loja"),
+            (SqlState::INVALID_PASSWORD, "user and password"),
+            (SqlState::TOO_MANY_CONNECTIONS, "max_connections"),
+            (SqlState::CANNOT_CONNECT_NOW, "log"),
+        ] {
+            let remedy = refused(&code, &url);
+            assert!(remedy.contains(words) && !remedy.contains("secret"), "{remedy}");
+        }
     }
 }

@@ -198,10 +198,10 @@ async fn bring_in(past: &Past, world: &World) -> anyhow::Result<()> {
     remove(&path)?;
     remove(&world.data_dir.join(PLAN_FILE))?;
     answer_over_status(&format!(
-        "history  {} lines of simulated sales of the last {} days, in {:.1} s: `vitral import list` shows them, `vitral import undo {}` \
+        "history  {} lines of simulated sales of the last {}, in {:.1} s: `vitral import list` shows them, `vitral import undo {}` \
          takes them back, and `--history 0` with a new --data-dir does without",
         imported.accepted + imported.own_before,
-        past.days,
+        vitral_batch::import::wording::counted(past.days.into(), "day"),
         began.elapsed().as_secs_f64(),
         vitral_batch::import::records::short(&imported.id),
     ));

@@ -15,10 +15,21 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
         if text.is_empty() {
             text = cause;
         } else if !text.contains(&cause) {
-            text = format!("{text}\n  caused by: {cause}");
+            text = format!("{text}\n  caused by: {}", each_a_cause(&cause));
         }
     }
     text
+}
+
+/// Of several errors in one text each ends with its remedy: what follows one is a cause like the first.
+fn each_a_cause(text: &str) -> String {
+    let mut is_behind_remedy = false;
+    let lines = text.lines().map(|line| {
+        let begins = is_behind_remedy && !line.starts_with(' ');
+        is_behind_remedy = line.starts_with("    remedy: ");
+        if begins { format!("  caused by: {line}") } else { line.to_owned() }
+    });
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// What the command answers, to standard output. No control characters in it reach a terminal.
@@ -53,5 +64,27 @@ fn put(text: &str) {
         && error.kind() != std::io::ErrorKind::BrokenPipe
     {
         tracing::warn!(%error, "standard output cannot be written to");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("the catalog is broken")]
+    struct Broken(#[source] Several);
+
+    #[derive(Debug, thiserror::Error)]
+    #[error("a.sql:1:2: one\n    remedy: do this\nb.sql:3:4: two\nof two lines\n    remedy: do that")]
+    struct Several;
+
+    #[test]
+    fn each_of_several_errors_is_a_cause() {
+        assert_eq!(
+            describe(&Broken(Several)),
+            "the catalog is broken\n  caused by: a.sql:1:2: one\n    remedy: do this\n  caused by: b.sql:3:4: two\nof two lines\n    \
+             remedy: do that"
+        );
     }
 }

@@ -40,7 +40,7 @@ pub use datafusion::execution::SendableRecordBatchStream as RowStream;
 pub use error::QueryError;
 pub use keyed_rows::KeyedFilter;
 pub use limits::Limits;
-pub use not_yet::without_windows;
+pub use not_yet::notes_on_windows;
 pub use open_rows::make_open_rows;
 pub use parameter_rules::{ParameterRule, filter_rules};
 pub use permits::Permit;

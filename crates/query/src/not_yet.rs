@@ -1,4 +1,4 @@
-//! Why a metric that is stored has no rows yet, for people who ask for them.
+//! What people should know who ask a store, and not a server, for a metric's rows.
 
 use chrono::{DateTime, SecondsFormat};
 use vitral_catalog::{Catalog, DomainSettings, Metric, Name, Needs};
@@ -8,21 +8,19 @@ use crate::read_point::ReadPoint;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A sentence for each metric that a statement reads and of which no window was published.
-pub fn without_windows(catalog: &Catalog, settings: &DomainSettings, point: &ReadPoint, needs: &Needs) -> Vec<String> {
+/// A sentence for each metric that a statement reads and of which no window was published; of others one for all, that their open windows
+/// are elsewhere.
+pub fn notes_on_windows(catalog: &Catalog, settings: &DomainSettings, point: &ReadPoint, needs: &Needs) -> Vec<String> {
     let is_read = |metric: &&Metric| {
         needs.names.iter().any(|name| matches!(name, Name::Table(table) | Name::Newest(table) if *table == metric.name))
     };
     let is_new = |metric: &&Metric| {
         point.view.metrics.get(&metric.name).is_some_and(|shown| shown.published_through_ms.is_none())
     };
-    catalog
-        .metrics
-        .iter()
-        .filter(is_read)
-        .filter(is_new)
-        .map(|metric| sentence(catalog, settings, point, metric))
-        .collect()
+    let (new, begun): (Vec<_>, Vec<_>) = catalog.metrics.iter().filter(is_read).partition(is_new);
+    let paths: Vec<String> = begun.iter().map(|metric| format!("GET /metricas/{}", metric.name)).collect();
+    let elsewhere = (!paths.is_empty()).then(|| format!("open windows are not here: {}", paths.join(", ")));
+    new.into_iter().map(|metric| sentence(catalog, settings, point, metric)).chain(elsewhere).collect()
 }
 
 fn sentence(catalog: &Catalog, settings: &DomainSettings, point: &ReadPoint, metric: &Metric) -> String {

@@ -21,9 +21,12 @@ use crate::demo;
 use crate::shutdown;
 use crate::{allocator, logging, stream};
 
+const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed or something is wrong, 2 wrong arguments, 3 more rows refused than allowed (import), 4 \
+    nothing to compare (reconcile)";
+
 /// Real-time e-commerce analytics: every number on the dashboard is provable.
 #[derive(Debug, Parser)]
-#[command(name = "vitral", version)]
+#[command(name = "vitral", version, after_help = EXIT_CODES)]
 struct Cli {
     #[command(flatten)]
     common: Common,

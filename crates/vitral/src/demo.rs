@@ -53,6 +53,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     let catalog = Arc::new(config.catalog()?);
     check_topics(&catalog, flags.skip.iter().map(|skip| (&skip.topic, "--skip")))?;
     check::plan(&catalog, &config)?;
+    check::warn_of_unused(&catalog, &config);
     let stop = shutdown::listen(shutdown::patience(&config))?;
     make_private_dir(&common.data_dir)?;
     let _lock = DataDirLock::acquire(&common.data_dir, "demo")?;

@@ -59,6 +59,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     let skips = flags.skip.iter().map(|skip| (&skip.topic, "--skip"));
     check_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
     check::plan(&catalog, &config)?;
+    check::warn_of_unused(&catalog, &config);
     let api = match flags.api {
         Some(api) => api,
         None => config

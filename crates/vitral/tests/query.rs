@@ -92,6 +92,12 @@ fn a_metric_without_a_window_says_when_its_first_one_closes() {
     }
     let (_, err) = ask("SELECT * FROM vendas_por_minuto WHERE receita < 0");
     assert!(!err.contains("no final window"), "{err}");
+    assert_eq!(err.trim(), "open windows are not here: GET /metricas/vendas_por_minuto");
+    let (_, err) = ask(
+        "SELECT a.receita FROM vendas_por_minuto AS a, agora.vendas_por_minuto AS b, agora.ticket_medio AS c LIMIT 1",
+    );
+    assert_eq!(err.trim(), "open windows are not here: GET /metricas/ticket_medio, GET /metricas/vendas_por_minuto");
+    assert_eq!(ask("SELECT count(*) AS n FROM vendas").1, "");
 }
 
 /// Of the kept directory, which has the topic's watermark alone.
@@ -174,6 +180,11 @@ fn wrong_statements_are_wrong_arguments_with_their_place() {
     let (data, _) = kept();
     for (sql, words) in [
         ("SELECT * FROM vendidas", "SQL:1:15: there is no table vendidas"),
+        (
+            "SELECT * FROM receita_mensal",
+            "SQL:1:15: receita_mensal is a table of the warehouse, which the job receita_mensal writes",
+        ),
+        ("SELECT * FROM ecommerce.receita_mensal", "SQL:1:15: "),
         ("SELECT * FROM ecommerce.vendidas", "SQL:1:15: there is no table ecommerce.vendidas"),
         ("SELECT * FROM loja.vendas", "SQL:1:15: there is no table loja.vendas"),
         ("SELECT presso\nFROM vendas", "SQL:1:8: "),

@@ -3,6 +3,8 @@
 //! The call becomes two columns to group by, the first and the last event time of the row's session, so that the same statement can be
 //! folded fragment by fragment, or run as one plain aggregate over rows that say which session they are of.
 
+use std::ops::ControlFlow;
+
 use datafusion::sql::sqlparser::ast::{
     Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, Select, SelectItem,
 };
@@ -11,8 +13,9 @@ use vitral_schemas::window::Window;
 
 use super::length::{Length, length};
 use super::{PANE_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
-use crate::syntax::{Options, ident_text};
-use crate::{Diagnostic, Position};
+use crate::options::Options;
+use crate::syntax::ident_text;
+use crate::{Diagnostic, Position, expressions};
 
 /// The column that stands for a session's last event in a metric's rewritten SQL; [`PANE_COLUMN`] is its first.
 pub const SESSION_LAST_COLUMN: &str = "_last";
@@ -21,6 +24,7 @@ const FORM: &str = "write session(INTERVAL '30 minutes', key) AS janela, with a 
 const DAY_MS: i64 = 86_400_000;
 
 /// Where sessions end however long their key goes on.
+#[derive(Default)]
 pub(super) struct Cut(Option<Position>);
 
 impl Cut {
@@ -45,6 +49,21 @@ impl Cut {
             _ => Ok(()),
         }
     }
+}
+
+/// Whether this is a call of it.
+pub(super) fn is(function: &Function) -> bool {
+    function.name.to_string().eq_ignore_ascii_case("session")
+}
+
+/// Whether a statement calls it.
+pub(super) fn is_called(select: &Select) -> bool {
+    let mut found = false;
+    expressions::look(select, &mut |expr| {
+        found |= matches!(expr, Expr::Function(function) if is(function));
+        ControlFlow::Continue(())
+    });
+    found
 }
 
 /// `session(gap, key, ...)`: the gap.

@@ -67,6 +67,13 @@ impl AggregateUDFImpl for SumSince {
     fn coerce_types(&self, arguments: &[DataType]) -> Result<Vec<DataType>> {
         match (self.step, arguments) {
             (Step::Merge, [_]) => Ok(vec![DataType::Binary]),
+            // Numbers would pass for conditions: 0 is false, and anything else true.
+            (Step::Whole, [_, condition, _, ..]) if *condition != DataType::Boolean && !condition.is_null() => {
+                plan_err!(
+                    "{SUM_SINCE} begins again where its second argument is true, which is {condition} and not BOOLEAN: \
+                     write a condition, such as kind = 'prize'"
+                )
+            }
             (Step::Whole | Step::State, [value, _, orders @ ..]) if !orders.is_empty() => {
                 let value = match value {
                     DataType::Decimal128(..) => value.clone(),

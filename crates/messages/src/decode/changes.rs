@@ -13,7 +13,7 @@ use super::keys::Keys;
 use super::number::scaled;
 use super::scan::{Kind, Raw, Scanner, number_end, unescape};
 use super::schema::{Form, Forms, decimal_text, variable_decimal};
-use super::{Decoder, misfit, scan};
+use super::{Decoder, misfit, scan, time};
 
 type Refused = (Reason, String);
 
@@ -262,6 +262,10 @@ fn converted(
             unit.micros(number).map(Converted::Micros).ok_or((Reason::Time, "is not a possible time"))
         }
         (_, Kind::Text) if raw.text == UNAVAILABLE => Err((Reason::Value, NOT_SENT)),
+        // `io.debezium.time.IsoDate`, whose times of day are as other producers write them.
+        (ColumnKind::Timestamp, Kind::Text) => {
+            Ok(time::midnight_micros(raw.text).map_or(Converted::Same, Converted::Micros))
+        }
         (_, Kind::Text) => match form {
             Form::Decimal { scale } => {
                 decimal_text(raw.text, scale, out)?;

@@ -110,6 +110,12 @@ pub(super) fn micros(text: &[u8], zone: &mut Zone) -> Result<i64, &'static str> 
     Ok(seconds * MICROS + fraction)
 }
 
+/// Where a date alone, `2025-05-14` or `2025-05-14Z`, begins in UTC; none of another text.
+pub(super) fn midnight_micros(text: &[u8]) -> Option<i64> {
+    let date: &[u8; 10] = text.strip_suffix(b"Z").unwrap_or(text).try_into().ok()?;
+    Some(days_before(date).ok()? * DAY_SECONDS * MICROS)
+}
+
 /// Whether every reader of the archive can show the time.
 pub(super) fn is_shown(micros: i64) -> bool {
     (SECONDS_MIN..=SECONDS_MAX).contains(&micros.div_euclid(MICROS))

@@ -51,6 +51,22 @@ fn every_error_of_every_file_is_found_at_once_and_each_once() {
 }
 
 #[test]
+fn a_sum_begins_again_where_a_condition_holds() {
+    let table = |condition: &str| {
+        errors(&[(
+            "t.sql",
+            &format!(
+                "CREATE MATERIALIZED VIEW t AS SELECT id_usuario,\nsum_since(valor_total, {condition}) AS n FROM eventos_clientes GROUP BY id_usuario;"
+            ),
+        )])
+    };
+    assert_eq!(table("quantidade > 1"), "");
+    let found = table("quantidade");
+    assert!(found.contains("t.sql:2:1: table t: the sum begins again where Int64 is true"), "{found}");
+    assert!(found.contains("remedy: write a condition"), "{found}");
+}
+
+#[test]
 fn paths_of_the_engine_are_its_own() {
     for first in ENGINE_PATHS {
         let found = errors(&[("p.sql", &format!("CREATE VIEW p WITH (path = '/{first}') AS SELECT 1 AS x;"))]);

@@ -26,7 +26,7 @@ use vitral_catalog::names::{ORIGIN_COLUMN, statement};
 use vitral_catalog::{
     Diagnostic, DomainSettings, KeyedColumn, KeyedView, Merge, ROW_ORDER_COLUMN, UPDATED_COLUMN, planning_errors,
 };
-use vitral_engine::{EARLIEST, LATEST, SUM_SINCE_MERGE, add_functions, sum_since_value};
+use vitral_engine::{EARLIEST, LATEST, SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, add_functions, sum_since_value};
 use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 
 use super::changes;
@@ -265,6 +265,15 @@ fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
                         if types.any(|data_type| data_type.is_floating()) {
                             let message = "sum of floating-point numbers depends on the order of the rows".to_owned();
                             found = Some(error("sum", message, "cast to DECIMAL first"));
+                        }
+                    }
+                    Expr::AggregateFunction(call) if call.func.name() == SUM_SINCE_STATE => {
+                        let condition = call.params.args.get(1).zip(input.as_ref());
+                        let of_type = condition.and_then(|(arg, schema)| arg.get_type(schema.as_ref()).ok());
+                        if let Some(of_type) = of_type.filter(|of_type| *of_type != DataType::Boolean) {
+                            // Numbers would pass for conditions: 0 is false, and anything else true.
+                            let message = format!("the sum begins again where {of_type} is true, which is not BOOLEAN");
+                            found = Some(error(SUM_SINCE, message, "write a condition, such as kind = 'prize'"));
                         }
                     }
                     Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {

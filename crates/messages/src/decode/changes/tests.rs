@@ -128,6 +128,19 @@ fn a_schema_says_units_and_scales() {
 }
 
 #[test]
+fn a_date_as_text_is_its_midnight() {
+    let messages = ["2024-01-01Z", "2024-01-01", "2024-01-01T00:00:00Z", "2024-02-30Z", "2024-01-01Y"].map(|date| {
+        format!(r#"{{"before":null,"after":{{"id":1,"nome":"Anne","criado":"{date}"}},{SOURCE},"op":"c"}}"#)
+    });
+    let messages: Vec<_> = messages.iter().map(|message| (None, Some(message.as_str()))).collect();
+    let decoded = decode(&topic(None), &messages);
+    let refused: Vec<_> = decoded.refused.iter().map(|refusal| (refusal.row, refusal.reason)).collect();
+    assert_eq!(refused, [(3, Reason::Time), (4, Reason::Time)], "{:?}", decoded.refused);
+    let times: Vec<_> = decoded.columns[3].as_primitive::<TimestampMicrosecondType>().iter().take(3).collect();
+    assert_eq!(times, [Some(1_704_067_200_000_000); 3]);
+}
+
+#[test]
 fn what_says_nothing_of_one_row_is_refused_with_its_reason() {
     let refused = |payload: &str| refusal(&topic(None), Some(r#"{"id":1}"#), Some(payload));
     let after = r#""after":{"id":1,"nome":"Anne"}"#;
