@@ -113,15 +113,21 @@ pub(super) fn refusal(status: StatusCode, is_one_key: bool) -> ConnectError {
         status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     let hint = if may_pass { RetryHint::Passing } else { RetryHint::Permanent };
     let error = ConnectError::new(hint, format!("the service answers {status}"));
-    let is_of_keys = match status {
-        StatusCode::BAD_REQUEST
-        | StatusCode::PAYLOAD_TOO_LARGE
-        | StatusCode::URI_TOO_LONG
-        | StatusCode::UNPROCESSABLE_ENTITY
-        | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => true,
-        // A service may stumble over one key; over many, it is more often itself in trouble.
-        StatusCode::INTERNAL_SERVER_ERROR | StatusCode::GONE => is_one_key,
-        _ => false,
+    let is_of_keys = match is_one_key {
+        true => {
+            // A service may stumble over one key; over many, it is more often itself in trouble.
+            let is_of_service =
+                matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) || may_pass;
+            !is_of_service || status == StatusCode::INTERNAL_SERVER_ERROR
+        }
+        false => matches!(
+            status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::URI_TOO_LONG
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        ),
     };
     if is_of_keys { error.of_keys() } else { error }
 }

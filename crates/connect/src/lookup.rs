@@ -16,7 +16,7 @@ use crate::{ConnectError, RetryPolicy};
 pub struct Portion {
     /// Keys of one call.
     pub keys: usize,
-    /// Calls that wait for their answers at the same time, whoever makes them.
+    /// Calls that wait for their answers at the same time, of all callers together.
     pub calls: usize,
 }
 

@@ -1,7 +1,8 @@
 //! What a look-up's system says in texts, as typed columns: exact, or refused.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
 use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
 use arrow::compute::{cast, take_record_batch};
@@ -10,6 +11,9 @@ use vitral_schemas::exact;
 use vitral_schemas::lookup::LookupTable;
 
 use crate::ConnectError;
+
+/// How often rows of a table that cannot be used are said in the log.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// The columns of what is found in a look-up table.
 pub fn table_schema(table: &LookupTable) -> SchemaRef {
@@ -68,7 +72,9 @@ impl<'a> Texts<'a> {
                 unusable.insert(row, why);
             }
         }
-        if let Some(why) = unusable.values().next() {
+        if let Some(why) = unusable.values().next()
+            && may_say(&self.table.name)
+        {
             tracing::warn!(table = self.table.name, rows = unusable.len(), why, "rows cannot be used in look-ups");
         }
         by_key.retain(|_, row| !unusable.contains_key(row));
@@ -87,6 +93,17 @@ impl<'a> Texts<'a> {
             .extend(misfits.into_iter().map(|misfit| (misfit.row, format!("column {}: {}", column.name, misfit.why))));
         values
     }
+}
+
+/// Whether unusable rows of this table were not said for a while: where each key is asked for by itself, each may have one.
+fn may_say(table: &str) -> bool {
+    static SAID: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_due = said.get(table).is_none_or(|said| said.elapsed() >= SAY_EVERY);
+    if is_due {
+        said.insert(table.to_owned(), Instant::now());
+    }
+    is_due
 }
 
 #[cfg(test)]

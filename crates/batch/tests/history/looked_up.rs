@@ -96,7 +96,7 @@ async fn imported_rows_without_an_answer_are_counted_and_filled_by_a_second_impo
     is_away.store(false, Ordering::SeqCst);
     let again = import(&world, &is_away).replace(&first.id, &file, &world.store, |_, _| {}).await.expect("replaced");
     assert_eq!((again.accepted, again.id == first.id), (3, true));
-    assert!(again.unanswered.is_empty(), "an unknown product is no failure: {}", again.unanswered);
+    assert!(again.unanswered.is_empty(), "an unknown product has its answer: {}", again.unanswered);
     let rows = world.sql(BRANDS).await;
     assert!(rows.contains("| A2        | beta  |") && rows.contains("| A4        |       |"), "{rows}");
 }
