@@ -14,6 +14,7 @@ mod identity;
 mod known;
 mod left_out;
 mod legacy;
+mod looking_up;
 mod mapping;
 mod message;
 mod oddities;
@@ -32,14 +33,12 @@ pub mod wording;
 
 use std::collections::{BTreeMap, BTreeSet, HashSet};
 
-use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use arrow::error::ArrowError;
 use chrono_tz::Tz;
 use vitral_catalog::ImportTarget;
 use vitral_connect::TopicLookups;
-use vitral_schemas::topic::{Topic, history_columns};
-use vitral_schemas::verdict::Verdict;
+use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, History, Layout, Location};
 
 pub use self::changes::Changed;
@@ -63,6 +62,7 @@ pub use self::twice::Twice;
 pub use vitral_schemas::topic::history_columns::ROW_REASON;
 
 use crate::error::BatchError;
+use crate::unanswered::Unanswered;
 
 /// Rows of a commit.
 const COMMIT_ROWS: usize = 512 * 1024;
@@ -141,6 +141,8 @@ pub struct Imported {
     pub notes: Vec<String>,
     /// The first rows that were refused for each reason.
     pub examples: Vec<RefusedRow>,
+    /// Accepted rows that could not be looked up.
+    pub unanswered: Unanswered,
 }
 
 /// A row that could not be understood.
@@ -228,7 +230,7 @@ impl Import {
         mut committed: Committed,
         progress: &mut impl FnMut(u64, u64),
     ) -> Result<Attempt, BatchError> {
-        let before = committed;
+        let before = committed.clone();
         let mut history = History::open(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
         let stream_from_ms = match &archive {
@@ -310,10 +312,11 @@ impl Import {
             if count >= COMMIT_ROWS || (is_end && count > 0) {
                 let rows = concat_batches(reader.schema(), waiting.iter()).map_err(|source| failed(source.into()))?;
                 waiting.clear();
-                let rows = self.looked_up(rows).await?;
-                if !sink.put(&mut history, &rows, &mut known, &mut committed).await? {
+                let (rows, unanswered) = self.looked_up(rows).await?;
+                if !sink.put(&mut history, (&rows, &unanswered), &mut known, &mut committed).await? {
                     return Ok(Attempt::Overtaken(committed));
                 }
+                imported.unanswered.add(&unanswered);
             }
             let (done, of) = source.progress();
             progress(of + done, 2 * of);
@@ -342,25 +345,11 @@ impl Import {
         // What an earlier attempt of this run has committed is known to the last one, and came with this run all the same.
         imported.accepted += before.counted;
         imported.duplicate += before.duplicate;
+        imported.unanswered.add(&before.unanswered);
         let earlier = before.counted + before.duplicate;
         imported.known = imported.known.saturating_sub(earlier);
         imported.own_before = imported.known_of.get(id).copied().unwrap_or_default().saturating_sub(earlier);
         Ok(Attempt::Done(imported))
-    }
-
-    /// The rows with the columns that are looked up, where they count.
-    async fn looked_up(&self, rows: RecordBatch) -> Result<RecordBatch, BatchError> {
-        if self.lookups.is_empty() {
-            return Ok(rows);
-        }
-        let failed = |source: ArrowError| failed(source.into());
-        let first = rows.num_columns() - self.topic.columns.len();
-        let own: Vec<usize> = (first..rows.num_columns()).collect();
-        let verdicts = rows.column_by_name(history_columns::VERDICT).map(|column| column.as_string::<i32>());
-        let counts: BooleanArray =
-            verdicts.into_iter().flatten().map(|verdict| Some(verdict == Some(Verdict::Counted.name()))).collect();
-        let found = self.lookups.find(&rows.project(&own).map_err(failed)?, &counts).await.map_err(failed)?;
-        found.put_into(&rows, first).map_err(failed)
     }
 
     /// How its files are understood, for comparison with other imports.

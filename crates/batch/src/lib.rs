@@ -17,7 +17,9 @@ mod parallelism;
 pub mod planning;
 pub mod reconcile;
 pub mod tables;
+mod unanswered;
 pub mod upkeep;
 
 pub use engine::Engine;
 pub use error::BatchError;
+pub use unanswered::Unanswered;

@@ -10,7 +10,7 @@ use clap::Args;
 use vitral_batch::import::wording::counted;
 use vitral_batch::planning;
 use vitral_catalog::{Catalog, Diagnostic, Diagnostics};
-use vitral_config::Config;
+use vitral_config::{Config, REFERENCE_DIR};
 use vitral_query::{in_order, served_errors};
 
 use self::trial::Span;
@@ -38,6 +38,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     let catalog = Arc::new(catalog);
     errors.extend(served_errors(&catalog, &settings)?);
     errors.extend(lookups::errors(&config, &catalog)?);
+    errors.extend(lookups::file_errors(&catalog, &common.data_dir.join(REFERENCE_DIR))?);
     errors.extend(notifiers::errors(&config, &catalog)?);
     errors.extend(sinks::errors(&config, &catalog)?);
     errors.extend(row_logs::errors(&config, &catalog)?);

@@ -268,11 +268,13 @@ struct Done {
     above: Vec<String>,
     /// Files that could not be imported, or not wholly, and why.
     failed: Vec<String>,
+    /// What to say of rows that could not be looked up.
+    unanswered: Vec<String>,
 }
 
 impl Done {
     fn end(self, files: usize, is_preview: bool) -> anyhow::Result<()> {
-        let Self { refused, accepted, known, above, failed } = self;
+        let Self { refused, accepted, known, above, failed, unanswered } = self;
         if !is_preview {
             let failed = if failed.is_empty() { String::new() } else { format!(", {} failed", failed.len()) };
             answer(&format!(
@@ -282,9 +284,11 @@ impl Done {
             ));
         }
         if !failed.is_empty() {
-            let shown =
-                failed.iter().map(|failed| format!("\n{failed}")).chain(above.iter().map(|above| format!("\n{above}")));
+            let shown = failed.iter().chain(&unanswered).chain(&above).map(|each| format!("\n{each}"));
             bail!("{} of {files} files failed:{}", failed.len(), shown.collect::<String>());
+        }
+        if !unanswered.is_empty() {
+            bail!("{}", [unanswered, above].concat().join("\n"));
         }
         if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
     }
@@ -312,6 +316,7 @@ async fn one(world: &World<'_>, flags: &Flags, file: &File, table: &str, done: &
         done.known += imported.known;
         let name = one_line(&file.name);
         done.above.extend(limit.exceeded_by(&name, &imported));
+        done.unanswered.extend(report::without_answer(&name, &imported));
         report::show(world, &import, &name, &imported).await?;
     }
     Ok(())

@@ -13,15 +13,16 @@ use vitral_batch::import::wording::counted;
 use vitral_batch::ledger::look_up_again::{LookedUpAgain, look_up_again};
 use vitral_batch::ledger::replay::{self, Replayed};
 use vitral_batch::ledger::{self, Cause, LedgerFilter};
-use vitral_batch::{BatchError, upkeep};
+use vitral_batch::{BatchError, Unanswered, upkeep};
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::{Lookups, TopicLookups};
 use vitral_process::output::answer;
 use vitral_process::output::terminal::table;
+use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::lease::{Holder, Lease, STREAM};
-use vitral_store::{Act, Archive, DataDirLock, Location};
+use vitral_store::{Act, Archive, DataDirLock, History, Layout, Location};
 
 use crate::args::Common;
 use crate::instant::instant;
@@ -55,7 +56,8 @@ pub struct Flags {
 pub struct ReplayFlags {
     #[command(flatten)]
     flags: Flags,
-    /// Instead, look the looked-up columns of rows that count up once more: what is found takes the place of what they have.
+    /// Instead, look the looked-up columns of rows that count up once more: what is found takes the place of what they have. Exit 1 if some
+    /// could not be looked up. Rows of files are looked up again by `import replace`.
     #[arg(long, conflicts_with = "reason")]
     look_up_again: bool,
 }
@@ -188,11 +190,12 @@ async fn replay_all(
     lookups: &Lookups,
     wanted: &LedgerFilter,
 ) -> anyhow::Result<()> {
+    let mut unanswered = Vec::new();
     for topic in &catalog.topics {
         let now_ms = Utc::now().timestamp_millis();
         let lookups = TopicLookups::new(topic, lookups)?;
         let act = Act::of_command("reprocessar", topic.name.clone());
-        let Replayed { counted, duplicate, refused, cut, .. } =
+        let Replayed { counted, duplicate, refused, cut, unanswered: of_topic, .. } =
             match replay::replay(topic, settings, store, &lookups, wanted, now_ms).await {
                 Ok(replayed) => replayed,
                 Err(error) => {
@@ -204,13 +207,16 @@ async fn replay_all(
             };
         if counted + duplicate > 0 {
             let before = json!({ "no_livro": counted + duplicate + refused });
-            let after = json!({ "contadas": counted, "duplicadas": duplicate, "recusadas": refused });
+            let after = json!({
+                "contadas": counted, "duplicadas": duplicate, "recusadas": refused, "falhas": of_topic.rows(),
+            });
             act.before(before.to_string()).after(after.to_string()).record(store).await?;
         }
         answer(&format!(
             "{}: {counted} count now, {duplicate} are duplicates, {refused} are refused again",
             topic.name
         ));
+        unanswered.extend(without_answer(topic, &of_topic));
         if cut > 0 {
             answer(&format!(
                 "{cut} of those refused cannot be fed again: they are larger than the topic allows, and only their beginning was kept"
@@ -226,9 +232,7 @@ async fn replay_all(
             ));
         }
     }
-    let changed = replay::finish(catalog, settings, store).await?;
-    answer(&format!("{} published again", counted(changed as u64, "metric")));
-    Ok(())
+    published_again(catalog, settings, store, unanswered).await
 }
 
 async fn look_up_all_again(
@@ -238,24 +242,55 @@ async fn look_up_all_again(
     lookups: &Lookups,
     wanted: &LedgerFilter,
 ) -> anyhow::Result<()> {
+    let mut unanswered = Vec::new();
     for topic in catalog.topics.iter().filter(|topic| topic.has_lookups()) {
         let lookups = TopicLookups::new(topic, lookups)?;
         let act = Act::of_command("consultar_de_novo", topic.name.clone());
-        let LookedUpAgain { rows, changed } = match look_up_again(topic, store, &lookups, wanted).await {
-            Ok(done) => done,
-            Err(error) => {
-                // Batches before the one that failed may have been committed.
-                let error = anyhow::Error::from(error);
-                act.failed(format!("{error:#}")).record(store).await?;
-                return Err(error);
-            }
-        };
+        let LookedUpAgain { rows, changed, unanswered: of_topic } =
+            match look_up_again(topic, store, &lookups, wanted).await {
+                Ok(done) => done,
+                Err(error) => {
+                    // Batches before the one that failed may have been committed.
+                    let error = anyhow::Error::from(error);
+                    act.failed(format!("{error:#}")).record(store).await?;
+                    return Err(error);
+                }
+            };
         if changed > 0 {
-            act.after(json!({ "consultadas": rows, "alteradas": changed }).to_string()).record(store).await?;
+            let after = json!({ "consultadas": rows, "alteradas": changed, "falhas": of_topic.rows() });
+            act.after(after.to_string()).record(store).await?;
         }
         answer(&format!("{}: {} looked up, {changed} have other values now", topic.name, counted(rows as u64, "row")));
+        unanswered.extend(without_answer(topic, &of_topic));
+        if History::read(topic, &Layout::of(store).history(topic)).await?.is_some() {
+            answer(&format!(
+                "{}: rows of files are left as they are: `vitral import replace` looks theirs up again",
+                topic.name
+            ));
+        }
     }
+    published_again(catalog, settings, store, unanswered).await
+}
+
+/// What to say of rows that could not be looked up; none if all could.
+fn without_answer(topic: &Topic, unanswered: &Unanswered) -> Option<String> {
+    (!unanswered.is_empty()).then(|| format!("{}: {unanswered} could not be looked up", topic.name))
+}
+
+/// Publishes what has changed; an error if some rows could not be looked up.
+async fn published_again(
+    catalog: &Catalog,
+    settings: &DomainSettings,
+    store: &Location,
+    unanswered: Vec<String>,
+) -> anyhow::Result<()> {
     let changed = replay::finish(catalog, settings, store).await?;
     answer(&format!("{} published again", counted(changed as u64, "metric")));
-    Ok(())
+    if unanswered.is_empty() {
+        return Ok(());
+    }
+    bail!(
+        "{}; these rows keep what they had: once their system answers, `vitral ledger replay --look-up-again` fills them",
+        unanswered.join("\n")
+    )
 }

@@ -4,7 +4,8 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::Context as _;
-use vitral_catalog::{Catalog, Diagnostic, Diagnostics, Reference};
+use vitral_catalog::reference::Place;
+use vitral_catalog::{Catalog, Diagnostic, Diagnostics, Position, Reference};
 use vitral_config::Config;
 use vitral_connect::{Connection, ConnectionError, Connections, Lookup, LookupExt, Lookups, RetryPolicy, TableLookup};
 use vitral_connect_file::FileLookup;
@@ -15,8 +16,10 @@ use vitral_schemas::lookup::{LookupOrigin, LookupTable, NamedConnection};
 /// Waits between attempts: what a busy system needs, and little of what a batch may take.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LONGEST: Duration = Duration::from_secs(1);
+/// Errors of one file that are shown: more are of one kind.
+const ERRORS_OF_A_FILE: usize = 20;
 
-/// Opens the tables that the catalog's topics look columns up in. Files are read, and what is wrong with one is an error; other systems
+/// Opens the tables that the catalog's topics look columns up in. Files are read, and what is wrong with one is said in the log; other systems
 /// are reached when they are first asked.
 pub fn open(config: &Config, catalog: &Catalog, reference_dir: &Path) -> anyhow::Result<Lookups> {
     let connections = config.connections()?;
@@ -45,6 +48,30 @@ pub fn errors(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnost
     let connections = config.connections()?;
     let tables = catalog.references.iter().filter_map(|reference| reference.lookup.as_ref());
     Ok(tables.filter_map(|table| reach(config, &connections, table).err()?).collect())
+}
+
+/// What is wrong with the files that columns are looked up in.
+pub fn file_errors(catalog: &Catalog, folder: &Path) -> anyhow::Result<Vec<Diagnostic>> {
+    let mut errors = Vec::new();
+    for table in catalog.lookup_tables().filter(|table| table.file().is_some()) {
+        let table = needed(catalog, table);
+        let problems = FileLookup::problems(folder, &declared(catalog, &table)?)?;
+        let more = problems.len().saturating_sub(ERRORS_OF_A_FILE);
+        for (index, problem) in problems.into_iter().take(ERRORS_OF_A_FILE).enumerate() {
+            let mut at = Position::file(problem.path.display().to_string());
+            let mut why = format!("look-up table {}: {}", table.name, problem.why);
+            match problem.place {
+                Some(Place::Line(line)) => at = at.at_line(line, 1),
+                Some(place @ Place::Row(_)) => why = format!("look-up table {}: {place}: {}", table.name, problem.why),
+                None => {}
+            }
+            if index + 1 == ERRORS_OF_A_FILE && more > 0 {
+                why = format!("{why}; {more} more rows cannot be used either");
+            }
+            errors.push(at.error(why, "correct the file; it is read again while a stream runs".into()));
+        }
+    }
+    Ok(errors)
 }
 
 /// The error is none for a file, which is not reached by a connection.
@@ -86,11 +113,15 @@ fn wrong_kind(connection: &Connection) -> ConnectionError {
 }
 
 fn open_file(catalog: &Catalog, table: &LookupTable, folder: &Path) -> anyhow::Result<TableLookup> {
+    let lookup = FileLookup::open(folder, &declared(catalog, table)?)?;
+    Ok(TableLookup::direct(&table.name, Box::new(lookup), &table.key)?)
+}
+
+/// The table's declaration, with its own columns.
+fn declared(catalog: &Catalog, table: &LookupTable) -> anyhow::Result<Reference> {
     let declared = catalog.references.iter().find(|reference| reference.name == table.name);
     let declared = declared.with_context(|| format!("look-up table {} is not declared", table.name))?;
-    let declared = Reference { columns: table.columns.clone(), ..declared.clone() };
-    let lookup = FileLookup::open(folder, &declared)?;
-    Ok(TableLookup::direct(&table.name, Box::new(lookup), &table.key)?)
+    Ok(Reference { columns: table.columns.clone(), ..declared.clone() })
 }
 
 /// With bounds for what it may take, and for what it is asked while it is away.

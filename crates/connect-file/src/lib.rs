@@ -1,24 +1,26 @@
 //! Look-ups in a file, CSV or Parquet, which is read again when it changes.
 //!
-//! All of its rows are in memory. A file that cannot be used any more, or has two rows of one key, changes nothing: what was read last
-//! goes on being answered, and counts as stale until the file is right again.
+//! All of its rows are in memory. A file that cannot be used, as it lacks a column or has two rows of one key, changes nothing: what was
+//! read last goes on being answered, and counts as stale until the file is right again. Where nothing was read before, nothing is answered,
+//! and that counts as failing. A row with a value that its column cannot hold exactly is left out alone.
 
 #![warn(missing_docs)]
 
-use std::collections::HashSet;
-use std::io::ErrorKind;
-use std::path::{Path, PathBuf};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant, SystemTime};
+mod table_file;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{cast, concat_batches};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::error::ArrowError;
+use std::path::Path;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use vitral_catalog::{Reference, reference};
 use vitral_connect::memory::MemoryLookup;
 use vitral_connect::{ConnectError, Lookup, with_causes};
+
+pub use self::table_file::{FileError, Problem};
+use self::table_file::{Stamp, TableFile};
 
 /// How often the file is looked at: rows of this much later have what it says now.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
@@ -33,75 +35,41 @@ pub struct FileLookup {
 }
 
 #[derive(Debug)]
-struct TableFile {
-    folder: PathBuf,
-    path: PathBuf,
-    table: Reference,
-    key: String,
-}
-
-#[derive(Debug)]
 struct State {
-    rows: Arc<MemoryLookup>,
-    /// Of the file as it was looked at last, whether it could be used or not.
-    stamp: Stamp,
+    /// None as long as the file could not be used even once.
+    rows: Option<Arc<MemoryLookup>>,
+    /// Of the file as it was read last, whether it could be used or not; none to read it whatever it is.
+    stamp: Option<Stamp>,
     looked: Instant,
     is_reading: bool,
-    /// The file has changed, and cannot be used as it is now.
-    is_stale: bool,
-}
-
-/// Tells one state of a file from the next; none is a missing file, which is an empty table.
-type Stamp = Option<(SystemTime, u64)>;
-
-/// Why a file cannot be looked up in.
-#[derive(Debug, thiserror::Error)]
-pub enum FileError {
-    /// It cannot be read, or its columns are others.
-    #[error("{path}, the file of look-up table {table}, cannot be read")]
-    Read {
-        /// The table.
-        table: String,
-        /// The file.
-        path: PathBuf,
-        /// What is wrong.
-        #[source]
-        source: ArrowError,
-    },
-    /// Nobody could say which of them is meant.
-    #[error("{path}, the file of look-up table {table}, has two rows with the {key} {value}: leave one of them out")]
-    Twice {
-        /// The table.
-        table: String,
-        /// The file.
-        path: PathBuf,
-        /// The key's column.
-        key: String,
-        /// The key.
-        value: String,
-    },
-    /// The declaration has no file or no key.
-    #[error("{0} is not a look-up table of a file")]
-    NotAFile(String),
+    /// What keeps the file, as it is now, from being used.
+    problem: Option<String>,
 }
 
 impl FileLookup {
-    /// Reads the table's file in the folder of reference tables. Blocks.
+    /// Reads the table's file in the folder of reference tables. Blocks. A file that cannot be used is said in the log, and read again when
+    /// it changes.
     ///
     /// # Errors
-    /// The file cannot be read, lacks a needed column, or has two rows of one key.
+    /// The declaration is not of a file, or has no key.
     pub fn open(folder: &Path, table: &Reference) -> Result<Self, FileError> {
-        let (Some(path), Some(lookup)) = (&table.path, &table.lookup) else {
-            return Err(FileError::NotAFile(table.name.clone()));
-        };
-        let (folder, path, key) = (folder.to_owned(), folder.join(path), lookup.key.clone());
-        let file = Arc::new(TableFile { folder, path, table: table.clone(), key });
-        let stamp = file.stamp()?;
-        let rows = Arc::new(file.read()?);
-        let fields = reference::schema(table).fields().iter().map(|field| Field::clone(field)).collect::<Vec<_>>();
-        let state = State { rows, stamp, looked: Instant::now(), is_reading: false, is_stale: false };
-        let schema = Arc::new(Schema::new(fields));
-        Ok(Self { file, schema, look_every: LOOK_EVERY, state: Arc::new(Mutex::new(state)) })
+        let file = Arc::new(TableFile::new(folder, table)?);
+        let state = State { rows: None, stamp: None, looked: Instant::now(), is_reading: true, problem: None };
+        let state = Arc::new(Mutex::new(state));
+        read_if_changed(&file, &state);
+        Ok(Self { file, schema: reference::schema(table), look_every: LOOK_EVERY, state })
+    }
+
+    /// Everything that is wrong with the table's file. Blocks.
+    ///
+    /// # Errors
+    /// The declaration is not of a file, or has no key.
+    pub fn problems(folder: &Path, table: &Reference) -> Result<Vec<Problem>, FileError> {
+        let file = TableFile::new(folder, table)?;
+        Ok(match file.read() {
+            Ok(read) => read.problems,
+            Err(error) => vec![error.problem()],
+        })
     }
 
     /// Begins to read the file again if it has changed; until that is done, what was read before is answered.
@@ -114,72 +82,66 @@ impl FileLookup {
             state.is_reading = true;
         }
         let (file, state) = (Arc::clone(&self.file), Arc::clone(&self.state));
-        tokio::task::spawn_blocking(move || {
-            let outcome = file.stamp().map(|stamp| (stamp, lock(&state).stamp != stamp));
-            let outcome = match outcome {
-                Ok((stamp, true)) => file.read().map(|rows| Some((stamp, rows))).map_err(|error| (Some(stamp), error)),
-                Ok((_, false)) => Ok(None),
-                Err(error) => Err((None, error)),
-            };
-            let mut state = lock(&state);
-            state.is_reading = false;
-            state.looked = Instant::now();
-            match outcome {
-                Ok(None) => {}
-                Ok(Some((stamp, rows))) => {
-                    tracing::info!(table = file.table.name, file = %file.path.display(), "look-up table read again");
-                    (state.stamp, state.rows, state.is_stale) = (stamp, Arc::new(rows), false);
-                }
-                Err((stamp, error)) => {
-                    // The same file is not read again and again.
-                    state.stamp = stamp.unwrap_or(state.stamp);
-                    state.is_stale = true;
-                    tracing::error!(
-                        table = file.table.name,
-                        error = with_causes(&error),
-                        "look-up table cannot be read again: what was read before is used"
-                    );
-                }
-            }
-        });
+        tokio::task::spawn_blocking(move || read_if_changed(&file, &state));
     }
 }
 
-impl TableFile {
-    fn stamp(&self) -> Result<Stamp, FileError> {
-        match std::fs::metadata(&self.path).and_then(|found| Ok((found.modified()?, found.len()))) {
-            Ok(stamp) => Ok(Some(stamp)),
-            Err(error) if error.kind() == ErrorKind::NotFound => Ok(None),
-            Err(error) => Err(self.unread(error.into())),
+fn read_if_changed(file: &TableFile, state: &Mutex<State>) {
+    let stamp = file.stamp();
+    let known = lock(state).stamp;
+    let outcome = match &stamp {
+        Ok(stamp) if known == Some(*stamp) => None,
+        Ok(_) => Some(file.read()),
+        Err(_) => None,
+    };
+    let mut state = lock(state);
+    state.is_reading = false;
+    state.looked = Instant::now();
+    match (stamp, outcome) {
+        (Ok(stamp), Some(Ok(read))) => {
+            if known.is_some() {
+                tracing::info!(table = file.name(), file = %file.path().display(), "look-up table read again");
+            }
+            say_unusable(file, &read.problems);
+            (state.stamp, state.rows, state.problem) = (Some(stamp), Some(Arc::new(read.rows)), None);
+        }
+        (Ok(stamp), Some(Err(error))) => {
+            // The same content is not read again and again; what could not be opened is tried again.
+            state.stamp = (!error.is_of_access()).then_some(stamp);
+            state.fail(file, &error);
+        }
+        (Ok(_), None) => {}
+        (Err(error), _) => {
+            state.stamp = None;
+            state.fail(file, &error);
         }
     }
+}
 
-    fn read(&self) -> Result<MemoryLookup, FileError> {
-        let rows = reference::read(&self.folder, &self.table).map_err(|source| self.unread(source))?;
-        let rows = concat_batches(&reference::schema(&self.table), &rows).map_err(|source| self.unread(source))?;
-        self.refuse_twice(&rows)?;
-        MemoryLookup::new(&rows, &self.key).map_err(|error| self.unread(ArrowError::ExternalError(Box::new(error))))
-    }
+/// Rows that cannot be used are left out.
+fn say_unusable(file: &TableFile, problems: &[Problem]) {
+    let Some(first) = problems.first() else { return };
+    tracing::error!(
+        table = file.name(),
+        file = %file.path().display(),
+        rows = problems.len(),
+        first = %first.words(),
+        "rows of a look-up table cannot be used: their keys are unknown"
+    );
+}
 
-    fn refuse_twice(&self, rows: &RecordBatch) -> Result<(), FileError> {
-        let Some(keys) = rows.column_by_name(&self.key) else {
-            return Err(FileError::NotAFile(self.table.name.clone()));
-        };
-        let keys = cast(keys, &DataType::Utf8).map_err(|source| self.unread(source))?;
-        let mut seen = HashSet::new();
-        match keys.as_string::<i32>().iter().flatten().find(|key| !seen.insert(*key)) {
-            None => Ok(()),
-            Some(value) => Err(FileError::Twice {
-                table: self.table.name.clone(),
-                path: self.path.clone(),
-                key: self.key.clone(),
-                value: value.to_owned(),
-            }),
+impl State {
+    /// Says what is wrong, once for each problem.
+    fn fail(&mut self, file: &TableFile, error: &FileError) {
+        let words = with_causes(error);
+        if self.problem.as_ref() != Some(&words) {
+            let then = match self.rows {
+                Some(_) => "look-up table cannot be read again: what was read before is used",
+                None => "look-up table cannot be read: its columns are null until it can",
+            };
+            tracing::error!(table = file.name(), error = words, "{then}");
         }
-    }
-
-    fn unread(&self, source: ArrowError) -> FileError {
-        FileError::Read { table: self.table.name.clone(), path: self.path.clone(), source }
+        self.problem = Some(words);
     }
 }
 
@@ -191,12 +153,21 @@ impl Lookup for FileLookup {
 
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         self.look();
-        let rows = Arc::clone(&lock(&self.state).rows);
+        let rows = {
+            let state = lock(&self.state);
+            match (&state.rows, &state.problem) {
+                (Some(rows), _) => Arc::clone(rows),
+                (None, problem) => {
+                    let why = problem.as_deref().unwrap_or("the file was not read yet").to_owned();
+                    return Err(ConnectError::permanent(why));
+                }
+            }
+        };
         rows.get(keys).await
     }
 
     fn is_stale(&self) -> bool {
-        lock(&self.state).is_stale
+        lock(&self.state).problem.is_some()
     }
 }
 

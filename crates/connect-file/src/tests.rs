@@ -1,6 +1,7 @@
 //! Files that are there, change, break, and are fixed.
 
-use arrow::array::StringArray;
+use arrow::array::{Array, AsArray, StringArray};
+use arrow::datatypes::Decimal128Type;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::conformance::lookup_conforms;
 
@@ -76,14 +77,72 @@ async fn a_file_changes_breaks_and_is_fixed() {
 }
 
 #[tokio::test]
-async fn two_rows_of_one_key_and_a_missing_column_are_refused_and_a_missing_file_is_empty() {
-    let error = Place::with("id_anuncio,campanha\na,1\nb,2\na,3\n").open().expect_err("twice").to_string();
-    assert!(error.contains("campanhas.csv") && error.contains("two rows with the id_anuncio a"), "{error}");
-    let error = Place::with("campanha\n1\n").open().expect_err("no key");
-    assert!(with_causes(&error).contains("id_anuncio"), "{error:?}");
+async fn a_file_that_cannot_be_used_at_the_start_answers_nothing_until_it_is_right() {
+    for (bad, words) in [
+        ("id_anuncio,campanha\na,1\nb,2\na,3\n", "two rows with the id_anuncio a, line 2 and line 4"),
+        ("campanha\n1\n", "no column id_anuncio"),
+        ("id_anuncio,nome\na,1\n", "no column campanha"),
+        ("id_anuncio,campanha\na,1,2\n", "campanhas.csv"),
+    ] {
+        let place = Place::with(bad);
+        let lookup = place.open().expect("the start goes on");
+        let key: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
+        let error = lookup.get(&key).await.expect_err("no row").to_string();
+        assert!(error.contains(words) && error.contains("campanhas.csv"), "{error}");
+        let problems = FileLookup::problems(place.dir.path(), &table()).expect("a table of a file");
+        assert_eq!(problems.len(), 1, "{problems:?}");
+        place.write("id_anuncio,campanha\na,right at last\n");
+        let began = Instant::now();
+        while lookup.get(&key).await.is_err() {
+            assert!(began.elapsed() < PATIENCE, "it is not read again: {words}");
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(of(&lookup, "a").await.as_deref(), Some("right at last"));
+        assert!(!lookup.is_stale());
+    }
+}
+
+#[tokio::test]
+async fn a_missing_file_is_an_empty_table() {
     let place = Place { dir: tempfile::tempdir().expect("a folder") };
     let lookup = place.open().expect("an empty table");
     assert_eq!(of(&lookup, "a").await, None);
+    assert_eq!(FileLookup::problems(place.dir.path(), &table()).expect("a table of a file"), []);
     place.write("id_anuncio,campanha\na,1\n");
     until(&lookup, "a", Some("1")).await;
+}
+
+#[tokio::test]
+async fn a_column_that_is_renamed_leaves_what_was_read_before() {
+    let place = Place::with("id_anuncio,campanha\na,1\n");
+    let lookup = place.open().expect("a look-up");
+    place.write("id_anuncio,nome_da_campanha\na,segunda\n");
+    let began = Instant::now();
+    while !lookup.is_stale() {
+        assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"), "what was read last");
+        assert!(began.elapsed() < PATIENCE, "the missing column is not seen");
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"));
+}
+
+#[tokio::test]
+async fn a_row_with_a_value_that_is_not_exact_is_left_out_alone() {
+    let text = "CREATE TABLE precos (id BIGINT NOT NULL, preco DECIMAL(18, 2)) WITH (connector = 'file', key = 'id');";
+    let file = SourceFile { path: "a.sql".into(), text: text.into() };
+    let table = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog").references.remove(0);
+    let dir = tempfile::tempdir().expect("a folder");
+    std::fs::write(dir.path().join("precos.csv"), "id,preco\n1,3.50\n2,3.509\n3,-0.009\n4,caro\n5,\n")
+        .expect("written");
+    let lookup = FileLookup::open(dir.path(), &table).expect("a look-up");
+    let keys: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![1, 2, 3, 4, 5]));
+    let rows = lookup.get(&keys).await.expect("rows");
+    let prices: Vec<_> = rows.column(1).as_primitive::<Decimal128Type>().iter().collect();
+    assert_eq!(prices, [Some(350), None, None, None, None]);
+    let is_known: Vec<bool> = (0..5).map(|row| rows.column(0).is_valid(row)).collect();
+    assert_eq!(is_known, [true, false, false, false, true], "as of any other system's row");
+    let problems = FileLookup::problems(dir.path(), &table).expect("a table of a file");
+    let words: Vec<String> = problems.iter().map(Problem::words).collect();
+    assert_eq!(words.len(), 3);
+    assert_eq!(words[0], "line 3: id 2, column preco: 3.509 has more than 2 decimals");
 }

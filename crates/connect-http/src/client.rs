@@ -9,7 +9,6 @@ use reqwest::{RequestBuilder, StatusCode};
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::{ClientConfig, RootCertStore};
-use serde_json::Value;
 use url::{Host, Url};
 use vitral_connect::{ConnectError, Connection, ConnectionError, RetryHint, with_causes};
 
@@ -100,24 +99,37 @@ impl Client {
         let mut body = Vec::new();
         while let Some(part) = answer.chunk().await.map_err(away)? {
             if body.len() + part.len() > BODY_BYTES_MAX {
-                return Err(ConnectError::permanent(format!("an answer of more than {BODY_BYTES_MAX} bytes")));
+                return Err(ConnectError::permanent(format!("an answer of more than {BODY_BYTES_MAX} bytes")).of_keys());
             }
             body.extend_from_slice(&part);
         }
         Ok((answer.status(), body))
     }
+}
 
-    /// The body of an answer that succeeded.
-    pub(super) fn json(&self, status: StatusCode, body: &[u8]) -> Result<Value, ConnectError> {
-        if status != StatusCode::OK {
-            let may_pass = status.is_server_error()
-                || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
-            let hint = if may_pass { RetryHint::Passing } else { RetryHint::Permanent };
-            return Err(ConnectError::new(hint, format!("the service answers {status}")));
+/// What an answer's status says: of the keys that were asked for, or of who asks and whether the service is there.
+pub(super) fn refusal(status: StatusCode, is_one_key: bool) -> ConnectError {
+    let may_pass =
+        status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
+    let hint = if may_pass { RetryHint::Passing } else { RetryHint::Permanent };
+    let error = ConnectError::new(hint, format!("the service answers {status}"));
+    let is_of_keys = match is_one_key {
+        true => {
+            // A service may stumble over one key; over many, it is more often itself in trouble.
+            let is_of_service =
+                matches!(status, StatusCode::UNAUTHORIZED | StatusCode::PROXY_AUTHENTICATION_REQUIRED) || may_pass;
+            !is_of_service || status == StatusCode::INTERNAL_SERVER_ERROR
         }
-        serde_json::from_slice(body)
-            .map_err(|error| ConnectError::permanent(format!("the answer is not JSON: {error}")))
-    }
+        false => matches!(
+            status,
+            StatusCode::BAD_REQUEST
+                | StatusCode::PAYLOAD_TOO_LARGE
+                | StatusCode::URI_TOO_LONG
+                | StatusCode::UNPROCESSABLE_ENTITY
+                | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE
+        ),
+    };
+    if is_of_keys { error.of_keys() } else { error }
 }
 
 fn tls(connection: &Connection) -> Result<ClientConfig, ConnectionError> {

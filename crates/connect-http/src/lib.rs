@@ -9,6 +9,7 @@
 
 #![warn(missing_docs)]
 
+mod answer;
 mod client;
 
 use std::collections::BTreeSet;
@@ -19,19 +20,22 @@ use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use futures::{StreamExt, TryStreamExt};
 use reqwest::StatusCode;
-use serde_json::{Map, Value, json};
+use serde_json::json;
 use url::Url;
-use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Texts, table_schema};
+use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Portion, Texts, table_schema};
 use vitral_schemas::lookup::LookupTable;
 
-use self::client::Client;
+use self::answer::Row;
+use self::client::{Client, refusal};
 
 /// In a path: a request for each key.
 const KEY_PLACE: &str = "{key}";
 /// Requests that wait for their answers at the same time.
 const AT_ONCE: usize = 16;
-/// Keys of one request: some tens of kilobytes, which every server takes.
-const KEYS_AT_ONCE: usize = 1_000;
+/// Requests for many keys each: what a service's database takes.
+const BATCHES_AT_ONCE: usize = 4;
+/// Keys of one request: some tens of kilobytes, which every server takes, and few enough to be answered in time.
+const KEYS_AT_ONCE: usize = 500;
 
 /// A look-up in a service.
 #[derive(Debug)]
@@ -60,14 +64,18 @@ impl HttpLookup {
         Ok(Self { table: table.clone(), client, base, path })
     }
 
-    async fn one_by_one(&self, keys: &[String]) -> Result<Vec<Vec<Option<String>>>, ConnectError> {
+    fn is_one_by_one(&self) -> bool {
+        self.path.contains(KEY_PLACE)
+    }
+
+    async fn one_by_one(&self, keys: &[String]) -> Result<Vec<Row>, ConnectError> {
         let rows = futures::stream::iter(keys.to_vec()).map(|key| async move { self.one(&key).await });
         let rows = rows.buffer_unordered(AT_ONCE);
         let rows: Vec<_> = rows.try_collect().await?;
         Ok(rows.into_iter().flatten().collect())
     }
 
-    async fn one(&self, key: &str) -> Result<Option<Vec<Option<String>>>, ConnectError> {
+    async fn one(&self, key: &str) -> Result<Option<Row>, ConnectError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
             // A key's own signs, a slash among them, do not lead to another path; `.` and `..` would.
@@ -77,47 +85,28 @@ impl HttpLookup {
         if matches!(key, "." | "..") {
             return Ok(None);
         }
-        let (status, body) = self.client.get(url).await?;
-        if status == StatusCode::NOT_FOUND {
-            return Ok(None);
-        }
-        match self.client.json(status, &body)? {
-            Value::Object(mut fields) => {
-                // Whose row it is was asked for.
-                fields.insert(self.table.key.clone(), Value::String(key.to_owned()));
-                self.row(&fields).map(Some)
+        match self.client.get(url).await? {
+            (StatusCode::OK, body) => {
+                let row = answer::one(&self.table, key, &body);
+                row.map(Some).map_err(|why| self.wrong(&why).of_keys())
             }
-            other => Err(self.wrong(&format!("{} is not an object", start(&other.to_string())))),
+            (StatusCode::NOT_FOUND, _) => Ok(None),
+            (status, _) => Err(refusal(status, true)),
         }
     }
 
-    async fn many(&self, keys: &[String]) -> Result<Vec<Vec<Option<String>>>, ConnectError> {
+    async fn many(&self, keys: &[String]) -> Result<Vec<Row>, ConnectError> {
         let mut rows = Vec::new();
         for keys in keys.chunks(KEYS_AT_ONCE) {
             let mut url = self.base.clone();
             url.set_path(&self.path);
             let (status, body) = self.client.post(url, json!({ "keys": keys }).to_string()).await?;
-            let Value::Array(found) = self.client.json(status, &body)? else {
-                return Err(self.wrong("an array of objects was expected"));
-            };
-            for each in found {
-                match each {
-                    Value::Object(fields) => rows.push(self.row(&fields)?),
-                    other => return Err(self.wrong(&format!("{} is not an object", start(&other.to_string())))),
-                }
+            if status != StatusCode::OK {
+                return Err(refusal(status, keys.len() == 1));
             }
+            rows.extend(answer::many(&self.table, &body).map_err(|why| self.wrong(&why).of_keys())?);
         }
         Ok(rows)
-    }
-
-    fn row(&self, fields: &Map<String, Value>) -> Result<Vec<Option<String>>, ConnectError> {
-        let text = |name: &String| match fields.get(name) {
-            None | Some(Value::Null) => Ok(None),
-            Some(Value::String(text)) => Ok(Some(text.clone())),
-            Some(value @ (Value::Number(_) | Value::Bool(_))) => Ok(Some(value.to_string())),
-            Some(_) => Err(self.wrong(&format!("the field {name} is not a single value"))),
-        };
-        self.table.columns.iter().map(|column| text(&column.name)).collect()
     }
 
     fn wrong(&self, what: &str) -> ConnectError {
@@ -135,18 +124,23 @@ impl Lookup for HttpLookup {
         let texts = cast(keys, &DataType::Utf8).map_err(ConnectError::permanent)?;
         let distinct: BTreeSet<&str> = texts.as_string::<i32>().iter().flatten().collect();
         let distinct: Vec<String> = distinct.into_iter().map(str::to_owned).collect();
-        let rows = if self.path.contains(KEY_PLACE) {
-            self.one_by_one(&distinct).await?
-        } else {
-            self.many(&distinct).await?
-        };
-        Texts::new(&self.table, rows).for_keys(keys)
+        let rows = if self.is_one_by_one() { self.one_by_one(&distinct).await? } else { self.many(&distinct).await? };
+        let mut texts = Texts::new(&self.table, Vec::new());
+        for row in rows {
+            match row {
+                Row::Of(values) => texts.add(values),
+                Row::Unusable { key, why } => texts.add_unusable(key, why),
+            }
+        }
+        texts.for_keys(keys)
     }
-}
 
-/// For an error's words.
-fn start(text: &str) -> String {
-    text.chars().take(80).collect()
+    fn portion(&self) -> Portion {
+        match self.is_one_by_one() {
+            true => Portion { keys: 1, calls: AT_ONCE },
+            false => Portion { keys: KEYS_AT_ONCE, calls: BATCHES_AT_ONCE },
+        }
+    }
 }
 
 #[cfg(test)]

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use arrow::array::StringArray;
+use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vitral_connect::RetryHint;
@@ -104,6 +105,34 @@ async fn a_service_that_takes_one_key_conforms() {
     let keys: ArrayRef = Arc::new(StringArray::from(vec!["../usuarios/a", "a?x=1", ".."]));
     let rows = lookup.get(&keys).await.expect("rows");
     assert_eq!(rows.column(0).null_count(), 3, "a key's signs lead nowhere else");
+}
+
+#[tokio::test]
+async fn a_row_that_cannot_be_used_costs_no_other_its_answer() {
+    let service: Service = |_, _| {
+        (200, r#"[{"chave": "a", "valor": [1]}, {"chave": "b", "valor": 1234567890123456.78}, 7, {"chave": "c", "valor": "x"}]"#.to_owned())
+    };
+    let lookup = lookup(&serve(service).await, "/perfis");
+    let keys: ArrayRef = Arc::new(StringArray::from(vec!["a", "b", "c"]));
+    let rows = lookup.get(&keys).await.expect("rows");
+    let values: Vec<_> = rows.column(1).as_string::<i32>().iter().collect();
+    assert_eq!(values, [None, Some("1234567890123456.78"), Some("x")]);
+}
+
+#[tokio::test]
+async fn an_error_of_keys_is_told_from_one_of_the_service() {
+    let of_keys = async |service: Service, path: &str| error(service, path).await.is_of_keys();
+    for path in ["/perfis/{key}", "/perfis"] {
+        assert!(of_keys(|_, _| (400, String::new()), path).await, "a bad request, {path}");
+        assert!(of_keys(|_, _| (422, String::new()), path).await, "what cannot be processed, {path}");
+        assert!(of_keys(|_, _| (200, "<html>".to_owned()), path).await, "no JSON, {path}");
+        assert!(!of_keys(|_, _| (401, String::new()), path).await, "a wrong token, {path}");
+        assert!(!of_keys(|_, _| (503, String::new()), path).await, "an outage, {path}");
+        assert!(!of_keys(|_, _| (429, String::new()), path).await, "too many requests, {path}");
+    }
+    assert!(of_keys(|_, _| (200, "[1]".to_owned()), "/perfis/{key}").await, "no object");
+    let lookup = lookup("http://127.0.0.1:1", "/perfis/{key}");
+    assert_eq!(lookup.portion().keys, 1, "each key has its own time and attempts");
 }
 
 #[tokio::test]

@@ -69,9 +69,9 @@ impl From<MongoError> for ConnectError {
             MongoError::Refused { code, .. } if PERMANENT.contains(code) => Self::permanent(error),
             MongoError::Refused { .. } | MongoError::Contended { .. } => Self::passing(error),
             MongoError::Ended { .. } => Self::outage(error),
-            MongoError::Foreign { .. } | MongoError::Value { .. } | MongoError::TooMany { .. } => {
-                Self::permanent(error)
-            }
+            MongoError::Foreign { .. } | MongoError::Value { .. } => Self::permanent(error),
+            // One key has them all.
+            MongoError::TooMany { .. } => Self::permanent(error).of_keys(),
         }
     }
 }

@@ -10,7 +10,7 @@ use async_trait::async_trait;
 use futures::TryStreamExt;
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Database};
-use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Texts, table_schema};
+use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Portion, Texts, table_schema};
 use vitral_schemas::lookup::LookupTable;
 use vitral_schemas::topic::ColumnKind;
 
@@ -20,8 +20,10 @@ use crate::texts::{ID, keys, text};
 
 /// Batches that are asked for at the same time, those that nobody waits for any more included.
 const QUERIES_MAX: usize = 8;
-/// Keys of one query.
-const KEYS_AT_ONCE: usize = 5_000;
+/// Queries that are waited for at the same time.
+const CALLS: usize = 4;
+/// Keys of one query: few enough to be answered in time.
+const KEYS_AT_ONCE: usize = 500;
 
 /// A look-up in a collection.
 #[derive(Debug)]
@@ -139,6 +141,10 @@ impl Lookup for MongoLookup {
             rows.extend(self.find(keys).await?);
         }
         Texts::new(&self.table, rows).for_keys(keys)
+    }
+
+    fn portion(&self) -> Portion {
+        Portion { keys: KEYS_AT_ONCE, calls: CALLS }
     }
 }
 

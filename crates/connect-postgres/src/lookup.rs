@@ -8,17 +8,17 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
 use deadpool_postgres::Pool;
-use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Texts, table_schema};
+use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Portion, Texts, table_schema};
 use vitral_schemas::lookup::LookupTable;
 use vitral_store::StoreError;
 
 use crate::database_url::DatabaseUrl;
 use crate::sql::{client, literal, pool, quoted, texts};
 
-/// Batches that are asked for at the same time.
+/// Statements that wait for their answers at the same time.
 const POOL_SIZE: usize = 4;
-/// Keys of one statement.
-const KEYS_AT_ONCE: usize = 5_000;
+/// Keys of one statement: few enough to be answered in time where the table is a view.
+const KEYS_AT_ONCE: usize = 500;
 
 /// A look-up in a database's table or view.
 pub struct PostgresLookup {
@@ -95,16 +95,23 @@ impl Lookup for PostgresLookup {
         }
         Texts::new(&self.table, rows).for_keys(keys)
     }
+
+    fn portion(&self) -> Portion {
+        Portion { keys: KEYS_AT_ONCE, calls: POOL_SIZE }
+    }
 }
 
 /// What the server refuses stays refused; what has no code is a connection that was lost.
 fn failed(table: &str, error: tokio_postgres::Error) -> ConnectError {
-    let is_refused = error.code().is_some_and(|code| {
-        // Syntax and access, data: nothing that another attempt changes.
-        ["42", "22", "0A"].iter().any(|class| code.code().starts_with(class))
-    });
+    let is_of_class = |class: &str| error.code().is_some_and(|code| code.code().starts_with(class));
+    // Data: a row of a view that cannot be computed, which others can. Syntax and access: nothing that another attempt changes.
+    let (is_of_data, is_refused) = (is_of_class("22"), is_of_class("42") || is_of_class("0A"));
     let error = StoreError::database(table, "looked up in")(error);
-    if is_refused { ConnectError::permanent(error) } else { ConnectError::outage(error) }
+    match (is_of_data, is_refused) {
+        (true, _) => ConnectError::permanent(error).of_keys(),
+        (_, true) => ConnectError::permanent(error),
+        _ => ConnectError::outage(error),
+    }
 }
 
 impl fmt::Debug for PostgresLookup {

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
-use crate::{ConnectError, Lookup};
+use crate::{ConnectError, Lookup, Portion};
 
 /// Failures in a row after which nothing is asked. Fewer would take one lost answer for an outage; each of more is a batch that waited
 /// out all its attempts.
@@ -46,7 +46,7 @@ impl<T> CircuitBreaker<T> {
         let now = Instant::now();
         match state.open_until {
             Some(until) if now < until => {
-                Err(ConnectError::outage(format!("not asked: it failed {} times in a row", state.failures)))
+                Err(ConnectError::unasked(format!("not asked: it failed {} times in a row", state.failures)))
             }
             Some(_) => {
                 state.open_until = Some(now + self.pause);
@@ -83,12 +83,17 @@ impl<T: Lookup> Lookup for CircuitBreaker<T> {
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         self.enter()?;
         let outcome = self.inner.get(keys).await;
-        self.leave(outcome.is_err());
+        // What refuses a key is there.
+        self.leave(outcome.as_ref().is_err_and(|error| !error.is_of_keys()));
         outcome
     }
 
     fn is_stale(&self) -> bool {
         self.inner.is_stale()
+    }
+
+    fn portion(&self) -> Portion {
+        self.inner.portion()
     }
 }
 
@@ -119,6 +124,30 @@ mod tests {
                 true => Ok(RecordBatch::new_empty(self.schema())),
                 false => Err(ConnectError::outage("away")),
             }
+        }
+    }
+
+    /// Refuses every key, and is there.
+    #[derive(Debug)]
+    struct Choosy;
+
+    #[async_trait]
+    impl Lookup for Choosy {
+        fn schema(&self) -> SchemaRef {
+            Schema::empty().into()
+        }
+
+        async fn get(&self, _: &ArrayRef) -> Result<RecordBatch, ConnectError> {
+            Err(ConnectError::permanent("not this key").of_keys())
+        }
+    }
+
+    #[tokio::test]
+    async fn keys_that_are_refused_open_nothing() {
+        let breaker = CircuitBreaker::with_pause(Choosy, Duration::from_secs(3600));
+        for _ in 0..10 {
+            let error = breaker.get(&new_null_array(&DataType::Utf8, 1)).await.expect_err("refused");
+            assert!(error.is_of_keys(), "{error}");
         }
     }
 

@@ -4,17 +4,21 @@
 //! of what fits: when the young one is full it becomes the old one, and what the old one had is forgotten.
 
 mod memory;
+mod portions;
 
 use std::collections::HashMap;
 use std::sync::{Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, StringArray, UInt64Array, new_null_array};
-use arrow::compute::{cast, interleave_record_batch, take};
+use arrow::compute::{cast, filter_record_batch, interleave_record_batch, take};
 use arrow::datatypes::DataType;
+use arrow::error::ArrowError;
+use tokio::sync::Semaphore;
 use vitral_schemas::lookup::OnFailure;
 
 use self::memory::{Memory, Remembered};
+use self::portions::{Gathered, gather};
 use crate::{ConnectError, Lookup, with_causes};
 
 /// How often a look-up that fails is logged.
@@ -28,6 +32,8 @@ pub struct TableLookup {
     /// The column of what is found that holds its key.
     key: usize,
     cache: Option<Cache>,
+    /// Of calls that wait for their answers.
+    permits: Semaphore,
     logged: Mutex<Option<Instant>>,
 }
 
@@ -84,7 +90,8 @@ impl TableLookup {
     /// It has no column `key`.
     pub fn direct(name: &str, inner: Box<dyn Lookup>, key: &str) -> Result<Self, ConnectError> {
         let key = inner.schema().index_of(key).map_err(ConnectError::permanent)?;
-        Ok(Self { name: name.to_owned(), inner, key, cache: None, logged: Mutex::default() })
+        let permits = Semaphore::new(inner.portion().calls.max(1));
+        Ok(Self { name: name.to_owned(), inner, key, cache: None, permits, logged: Mutex::default() })
     }
 
     /// Remembers what `inner` answers, and believes it for so long.
@@ -115,8 +122,8 @@ impl TableLookup {
             Some(cache) => self.recall(cache, keys).await,
         };
         outcome.unwrap_or_else(|error| {
-            self.log(&error);
             let asked = (keys.len() - keys.null_count()) as u64;
+            self.log(&error, asked);
             let counts = LookupCounts { asked, failed: asked, ..LookupCounts::default() };
             Answers { rows: self.nothing(keys.len()), counts }
         })
@@ -143,13 +150,14 @@ impl TableLookup {
         if !missing.first_rows.is_empty() {
             let wanted = UInt64Array::from(missing.first_rows.clone());
             let wanted = take(keys, &wanted, None).map_err(ConnectError::permanent)?;
-            match self.found(&wanted).await {
-                Ok(rows) => self.learn(cache, texts, &missing, &rows, &mut places, &mut counts),
-                Err(error) => {
-                    self.log(&error);
-                    fall_back(cache, &missing, &mut places, &mut counts);
-                }
+            let found = gather(&*self.inner, &self.permits, &wanted, self.nothing(1)).await?;
+            if let Some(error) = &found.error {
+                self.log(error, (wanted.len() - found.is_answered.true_count()) as u64);
             }
+            if let Err(error) = self.learn(cache, texts, &missing, &found) {
+                self.log(&ConnectError::permanent(error), 0);
+            }
+            self.fill(cache, &missing, found, &mut places, &mut counts);
         }
         let batches: Vec<&RecordBatch> = places.batches.iter().collect();
         let rows = interleave_record_batch(&batches, &places.of_rows).map_err(ConnectError::permanent)?;
@@ -191,31 +199,40 @@ impl TableLookup {
         (Places { batches, of_rows }, missing)
     }
 
-    fn learn(
-        &self,
-        cache: &Cache,
-        keys: &StringArray,
-        missing: &Missing,
-        rows: &RecordBatch,
-        places: &mut Places,
-        counts: &mut LookupCounts,
-    ) {
-        let found = rows.column(self.key);
+    /// Remembers the keys that have an answer.
+    fn learn(&self, cache: &Cache, keys: &StringArray, missing: &Missing, found: &Gathered) -> Result<(), ArrowError> {
+        let answered = &found.is_answered;
+        let rows = match answered.false_count() {
+            0 => found.rows.clone(),
+            _ => filter_record_batch(&found.rows, answered)?,
+        };
+        let is_known = rows.column(self.key);
+        let is_known: BooleanArray = (0..rows.num_rows()).map(|row| Some(is_known.is_valid(row))).collect();
+        let names = missing.first_rows.iter().zip(answered.values()).filter(|(_, is_answered)| *is_answered);
+        let names = names.map(|(row, _)| keys.value(usize::try_from(*row).unwrap_or_default()));
+        let mut memory = cache.memory.lock().unwrap_or_else(PoisonError::into_inner);
+        memory.learn(names, &rows, &is_known, Instant::now())
+    }
+
+    /// Gives the rows that wait what was found for their keys, or what there is without an answer.
+    fn fill(&self, cache: &Cache, missing: &Missing, found: Gathered, places: &mut Places, counts: &mut LookupCounts) {
         let batch = places.batches.len();
-        places.batches.push(rows.clone());
+        let keys = found.rows.column(self.key);
         for (row, number) in &missing.waiting {
-            if found.is_null(*number) {
-                counts.unknown += 1;
-            } else {
-                places.of_rows[*row] = (batch, *number);
+            if found.is_answered.value(*number) {
+                counts.unknown += u64::from(keys.is_null(*number));
+                places.of_rows[*row] = if keys.is_null(*number) { NOTHING } else { (batch, *number) };
+                continue;
+            }
+            match missing.earlier[*number].filter(|_| cache.on_failure == OnFailure::Last) {
+                Some(earlier) => {
+                    counts.stale += 1;
+                    places.of_rows[*row] = earlier.place.unwrap_or(NOTHING);
+                }
+                None => counts.failed += 1,
             }
         }
-        let is_known: BooleanArray = (0..found.len()).map(|number| Some(found.is_valid(number))).collect();
-        let names = missing.first_rows.iter().map(|row| keys.value(usize::try_from(*row).unwrap_or_default()));
-        let mut memory = cache.memory.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Err(error) = memory.learn(names, rows, &is_known, Instant::now()) {
-            self.log(&ConnectError::permanent(error));
-        }
+        places.batches.push(found.rows);
     }
 
     async fn found(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
@@ -232,27 +249,13 @@ impl TableLookup {
         RecordBatch::try_new(schema, columns).expect("nullable columns of one length")
     }
 
-    fn log(&self, error: &ConnectError) {
+    fn log(&self, error: &ConnectError, keys: u64) {
         let mut logged = self.logged.lock().unwrap_or_else(PoisonError::into_inner);
         if logged.is_some_and(|logged| logged.elapsed() < LOG_EVERY) {
             return;
         }
         *logged = Some(Instant::now());
-        tracing::warn!(table = self.name, error = with_causes(error), "look-ups fail; rows go on without");
-    }
-}
-
-/// What rows get whose keys have no answer.
-fn fall_back(cache: &Cache, missing: &Missing, places: &mut Places, counts: &mut LookupCounts) {
-    for (row, number) in &missing.waiting {
-        let earlier = missing.earlier[*number].filter(|_| cache.on_failure == OnFailure::Last);
-        match earlier {
-            Some(earlier) => {
-                counts.stale += 1;
-                places.of_rows[*row] = earlier.place.unwrap_or(NOTHING);
-            }
-            None => counts.failed += 1,
-        }
+        tracing::warn!(table = self.name, keys, error = with_causes(error), "look-ups fail; rows go on without");
     }
 }
 

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 
-use crate::{ConnectError, Epoch, Lookup, Notification, Notifier, RetryPolicy, Sink, retry};
+use crate::{ConnectError, Epoch, Lookup, Notification, Notifier, Portion, RetryPolicy, Sink, retry};
 
 /// Repeats what failed with an error that may pass.
 #[derive(Debug)]
@@ -56,6 +56,10 @@ impl<T: Lookup> Lookup for Retrying<T> {
     fn is_stale(&self) -> bool {
         self.inner.is_stale()
     }
+
+    fn portion(&self) -> Portion {
+        self.inner.portion()
+    }
 }
 
 #[async_trait]
@@ -70,6 +74,10 @@ impl<T: Lookup> Lookup for TimedOut<T> {
 
     fn is_stale(&self) -> bool {
         self.inner.is_stale()
+    }
+
+    fn portion(&self) -> Portion {
+        self.inner.portion()
     }
 }
 

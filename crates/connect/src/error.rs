@@ -14,17 +14,29 @@ pub enum RetryHint {
     Permanent,
 }
 
+/// What an error is about.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Of {
+    /// The other side as a whole.
+    System,
+    /// What was asked for: the other side is there, and answers others.
+    Keys,
+    /// Nothing: the other side was left alone.
+    Unasked,
+}
+
 /// Why a port failed. It displays as its cause, which [`Self::cause`] returns with its type.
 #[derive(Debug)]
 pub struct ConnectError {
     hint: RetryHint,
+    of: Of,
     cause: Box<dyn Error + Send + Sync + 'static>,
 }
 
 impl ConnectError {
     /// An error with this hint.
     pub fn new(hint: RetryHint, cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
-        Self { hint, cause: cause.into() }
+        Self { hint, of: Of::System, cause: cause.into() }
     }
 
     /// The other side is away: [`RetryHint::Outage`].
@@ -40,6 +52,27 @@ impl ConnectError {
     /// Waiting cannot help: [`RetryHint::Permanent`].
     pub fn permanent(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
         Self::new(RetryHint::Permanent, cause)
+    }
+
+    /// The same, about what was asked for: the other side is there, and may answer for others.
+    #[must_use]
+    pub fn of_keys(self) -> Self {
+        Self { of: Of::Keys, ..self }
+    }
+
+    /// The other side is believed to be away and was not asked.
+    pub(crate) fn unasked(cause: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self { of: Of::Unasked, ..Self::outage(cause) }
+    }
+
+    /// Whether it is about what was asked for alone.
+    pub fn is_of_keys(&self) -> bool {
+        self.of == Of::Keys
+    }
+
+    /// Whether the other side was left alone.
+    pub(crate) fn is_unasked(&self) -> bool {
+        self.of == Of::Unasked
     }
 
     /// Whether, and for how long, another attempt is worth it.

@@ -46,7 +46,7 @@ pub use dead_letters::{DeadLetter, DeadLetters, Delivery};
 pub use decorators::{Retrying, TimedOut};
 pub use error::{ConnectError, RetryHint, with_causes};
 pub use json::{key_text, row_json};
-pub use lookup::{Lookup, LookupExt};
+pub use lookup::{Lookup, LookupExt, Portion};
 pub use lookups::{Found, Lookups, TopicLookups};
 pub use notifier::{Event, Notification, Notifier, NotifierExt};
 pub use retry::{RetryPolicy, retry};

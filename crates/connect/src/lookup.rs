@@ -11,6 +11,20 @@ use crate::breaker::CircuitBreaker;
 use crate::decorators::{Retrying, TimedOut};
 use crate::{ConnectError, RetryPolicy};
 
+/// How much is asked for at once. What is more is asked for in portions, each with a time limit and attempts of its own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Portion {
+    /// Keys of one call.
+    pub keys: usize,
+    /// Calls that wait for their answers at the same time, of all callers together.
+    pub calls: usize,
+}
+
+impl Portion {
+    /// All keys by one call.
+    pub const WHOLE: Self = Self { keys: usize::MAX, calls: 16 };
+}
+
 /// Finds rows by key, many at once.
 #[async_trait]
 pub trait Lookup: fmt::Debug + Send + Sync {
@@ -20,12 +34,18 @@ pub trait Lookup: fmt::Debug + Send + Sync {
     /// One row for each key, in the keys' order; a row of nulls for a key that is null or unknown, or whose row cannot be used.
     ///
     /// # Errors
-    /// The other side failed or did not answer. Then no key has a row.
+    /// The other side failed or did not answer. Then no key has a row. An error [of keys](ConnectError::of_keys) says that fewer of them
+    /// may be answered.
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError>;
 
     /// Whether it knows that what it answers now is not what its system has, and answers all the same.
     fn is_stale(&self) -> bool {
         false
+    }
+
+    /// How much it is asked for at once.
+    fn portion(&self) -> Portion {
+        Portion::WHOLE
     }
 }
 
@@ -61,5 +81,9 @@ impl<T: Lookup + ?Sized> Lookup for Box<T> {
 
     fn is_stale(&self) -> bool {
         (**self).is_stale()
+    }
+
+    fn portion(&self) -> Portion {
+        (**self).portion()
     }
 }

@@ -1,15 +1,19 @@
 //! What a look-up's system says in texts, as typed columns: exact, or refused.
 
 use std::collections::{BTreeMap, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array, new_null_array};
-use arrow::compute::{CastOptions, cast, cast_with_options, take_record_batch};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
+use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use vitral_schemas::exact;
 use vitral_schemas::lookup::LookupTable;
-use vitral_schemas::topic::ColumnKind;
 
 use crate::ConnectError;
+
+/// How often rows of a table that cannot be used are said in the log.
+const SAY_EVERY: Duration = Duration::from_secs(60);
 
 /// The columns of what is found in a look-up table.
 pub fn table_schema(table: &LookupTable) -> SchemaRef {
@@ -22,12 +26,27 @@ pub fn table_schema(table: &LookupTable) -> SchemaRef {
 pub struct Texts<'a> {
     table: &'a LookupTable,
     rows: Vec<Vec<Option<String>>>,
+    /// Rows that cannot be used, and why.
+    unusable: BTreeMap<usize, String>,
 }
 
 impl<'a> Texts<'a> {
     /// Rows with a text for each column of the table.
     pub fn new(table: &'a LookupTable, rows: Vec<Vec<Option<String>>>) -> Self {
-        Self { table, rows }
+        Self { table, rows, unusable: BTreeMap::new() }
+    }
+
+    /// A row more, with a text for each column.
+    pub fn add(&mut self, row: Vec<Option<String>>) {
+        self.rows.push(row);
+    }
+
+    /// A row that is there and cannot be used, and why: its key has no row.
+    pub fn add_unusable(&mut self, key: Option<String>, why: String) {
+        let columns = self.table.columns.iter();
+        let row = columns.map(|column| key.clone().filter(|_| column.name == self.table.key)).collect();
+        self.unusable.insert(self.rows.len(), why);
+        self.rows.push(row);
     }
 
     /// One row for each key, in the keys' order; a row of nulls for a key that is not among the rows, or whose row cannot be used: with a
@@ -37,7 +56,7 @@ impl<'a> Texts<'a> {
     /// The keys cannot be compared.
     pub fn for_keys(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         let schema = table_schema(self.table);
-        let mut unusable = BTreeMap::new();
+        let mut unusable = self.unusable.clone();
         let columns = (0..self.table.columns.len()).map(|index| self.column(index, &mut unusable)).collect();
         let rows = RecordBatch::try_new(Arc::clone(&schema), columns).map_err(ConnectError::permanent)?;
         let key = schema.index_of(&self.table.key).map_err(ConnectError::permanent)?;
@@ -53,7 +72,9 @@ impl<'a> Texts<'a> {
                 unusable.insert(row, why);
             }
         }
-        if let Some(why) = unusable.values().next() {
+        if let Some(why) = unusable.values().next()
+            && may_say(&self.table.name)
+        {
             tracing::warn!(table = self.table.name, rows = unusable.len(), why, "rows cannot be used in look-ups");
         }
         by_key.retain(|_, row| !unusable.contains_key(row));
@@ -66,45 +87,31 @@ impl<'a> Texts<'a> {
     /// A column with null in the rows that cannot be used.
     fn column(&self, index: usize, unusable: &mut BTreeMap<usize, String>) -> ArrayRef {
         let column = &self.table.columns[index];
-        let texts = || self.rows.iter().map(|row| row[index].as_deref());
-        if let Ok(values) = typed(&texts().collect(), column.kind) {
-            return values;
-        }
-        let each = texts().map(|text| typed(&std::iter::once(text).collect(), column.kind));
-        let mut usable = Vec::with_capacity(self.rows.len());
-        for (row, (text, outcome)) in texts().zip(each).enumerate() {
-            usable.push(text.filter(|_| outcome.is_ok()));
-            if let Err(why) = outcome {
-                unusable.insert(row, format!("column {}: {why}", column.name));
-            }
-        }
-        let nothing = || new_null_array(&column.kind.data_type(), self.rows.len());
-        typed(&usable.into_iter().collect(), column.kind).unwrap_or_else(|_| nothing())
+        let texts: StringArray = self.rows.iter().map(|row| row[index].as_deref()).collect();
+        let (values, misfits) = exact::values(&texts, column.kind);
+        unusable
+            .extend(misfits.into_iter().map(|misfit| (misfit.row, format!("column {}: {}", column.name, misfit.why))));
+        values
     }
 }
 
-fn typed(texts: &StringArray, kind: ColumnKind) -> Result<ArrayRef, String> {
-    if let ColumnKind::Decimal { scale, .. } = kind {
-        let scale = usize::try_from(scale).unwrap_or_default();
-        let is_finer =
-            |text: &&str| text.split_once('.').is_some_and(|(_, digits)| digits.trim_end_matches('0').len() > scale);
-        if let Some(text) = texts.iter().flatten().find(is_finer) {
-            return Err(format!("{text} has more than {scale} decimals"));
-        }
+/// Whether unusable rows of this table were not said for a while: where each key is asked for by itself, each may have one.
+fn may_say(table: &str) -> bool {
+    static SAID: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
+    let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);
+    let is_due = said.get(table).is_none_or(|said| said.elapsed() >= SAY_EVERY);
+    if is_due {
+        said.insert(table.to_owned(), Instant::now());
     }
-    if texts.null_count() == texts.len() {
-        return Ok(new_null_array(&kind.data_type(), texts.len()));
-    }
-    let exact = CastOptions { safe: false, ..CastOptions::default() };
-    cast_with_options(texts, &kind.data_type(), &exact).map_err(|error| error.to_string())
+    is_due
 }
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::Int64Array;
+    use arrow::array::{Array, Int64Array};
     use arrow::datatypes::Decimal128Type;
     use vitral_schemas::lookup::{LookupOrigin, OnFailure};
-    use vitral_schemas::topic::Column;
+    use vitral_schemas::topic::{Column, ColumnKind};
 
     use super::*;
 

@@ -9,6 +9,7 @@ pub mod changes;
 pub mod diagnostic;
 pub mod event_id;
 pub mod event_time;
+pub mod exact;
 pub mod finding;
 pub mod health;
 pub mod kept_payload;

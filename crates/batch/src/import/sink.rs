@@ -15,12 +15,14 @@ use vitral_store::{History, StoreError};
 use super::known::Known;
 use super::{ImportError, failed};
 use crate::error::BatchError;
+use crate::unanswered::Unanswered;
 
 /// Rows that a run has committed so far.
-#[derive(Debug, Clone, Copy, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Committed {
     pub(super) counted: u64,
     pub(super) duplicate: u64,
+    pub(super) unanswered: Unanswered,
 }
 
 #[expect(clippy::large_enum_variant, reason = "one for each file")]
@@ -51,11 +53,11 @@ impl Spool {
 }
 
 impl Sink {
-    /// Takes rows; false where another import has changed what is known of the file.
+    /// Takes rows, and which could not be looked up; false where another import has changed what is known of the file.
     pub(super) async fn put(
         &mut self,
         history: &mut History,
-        rows: &RecordBatch,
+        (rows, unanswered): (&RecordBatch, &Unanswered),
         known: &mut Known,
         committed: &mut Committed,
     ) -> Result<bool, BatchError> {
@@ -68,6 +70,7 @@ impl Sink {
                 let is_in = append(history, rows, seen, known, *is_first).await?;
                 if is_in {
                     committed.add(rows);
+                    committed.unanswered.add(unanswered);
                 }
                 Ok(is_in)
             }

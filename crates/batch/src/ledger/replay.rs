@@ -37,12 +37,13 @@ use super::pending::Pending;
 use crate::engine::Engine;
 use crate::error::BatchError;
 use crate::reconcile::{TimeRange, reconcile, repair};
+use crate::unanswered::Unanswered;
 
 /// Rows of one commit: each is named in it by its offset.
 const ROWS_AT_ONCE: usize = 10_000;
 
 /// What became of the rows.
-#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Replayed {
     /// Rows that count now.
     pub counted: usize,
@@ -54,6 +55,8 @@ pub struct Replayed {
     pub cut: usize,
     /// The oldest and newest event time of those that count now, in milliseconds.
     pub times_ms: Option<(i64, i64)>,
+    /// Of those that count now, rows that could not be looked up.
+    pub unanswered: Unanswered,
 }
 
 /// Rows that are ready to take their places, and what becomes of them.
@@ -111,12 +114,15 @@ impl Replayed {
     fn and(self, other: Self) -> Self {
         let times = self.times_ms.into_iter().chain(other.times_ms);
         let times_ms = times.reduce(|(oldest, newest), (a, b)| (oldest.min(a), newest.max(b)));
+        let mut unanswered = self.unanswered;
+        unanswered.add(&other.unanswered);
         Self {
             counted: self.counted + other.counted,
             duplicate: self.duplicate + other.duplicate,
             refused: self.refused + other.refused,
             cut: self.cut + other.cut,
             times_ms,
+            unanswered,
         }
     }
 }
@@ -174,6 +180,7 @@ async fn classify(
         // Rows that did not count were never looked up.
         let counts: BooleanArray = verdicts.iter().map(|verdict| Some(*verdict == Verdict::Counted)).collect();
         let found = lookups.find(&columns, &counts).await.map_err(arrow_failed)?;
+        replayed.unanswered.add_found(topic, &found);
         columns = found.put_into(&columns, 0).map_err(arrow_failed)?;
     }
     let rows = rows.take(&changed).and_then(|rows| rows.with_verdicts(&verdicts, columns.columns()));

@@ -9,6 +9,7 @@ mod jobs;
 mod kept;
 mod late;
 mod live;
+mod looked_up;
 mod profiles;
 mod reading;
 mod twice;

@@ -111,7 +111,7 @@ pub(super) async fn replace(
             None => staying_ones.push(sibling),
         }
     }
-    let mut above = Vec::new();
+    let (mut above, mut unanswered) = (Vec::new(), Vec::new());
     for (import, sibling) in imports.iter().zip(replaced) {
         let of = if import.table == table { Some(record.clone()) } else { sibling };
         let (outcome, before) = match &of {
@@ -134,8 +134,12 @@ pub(super) async fn replace(
             elsewhere(&take_back::elsewhere(&world.catalog, &world.store, &of.id).await?);
         }
         above.extend(refused.max_refused.unwrap_or_default().exceeded_by(&name, &imported));
+        unanswered.extend(report::without_answer(&name, &imported));
     }
     staying(&staying_ones);
+    if !unanswered.is_empty() {
+        bail!("{}", [unanswered, above].concat().join("\n"));
+    }
     if above.is_empty() { Ok(()) } else { Err(TooManyRefused(above.join("\n")).into()) }
 }
 

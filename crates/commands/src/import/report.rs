@@ -68,6 +68,18 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
     Ok(())
 }
 
+/// What to say of rows that are in and could not be looked up; none if all could.
+pub(super) fn without_answer(file: &str, imported: &Imported) -> Option<String> {
+    let Imported { id, unanswered, .. } = imported;
+    (!unanswered.is_empty()).then(|| {
+        format!(
+            "{file}: imported, but {unanswered} could not be looked up: once their system answers, `vitral import replace {} {file}` with the \
+             same flags fills them",
+            short(id)
+        )
+    })
+}
+
 /// What to say of a file from which no row has come.
 pub(super) fn without_rows(import: &Import) -> &'static str {
     if import.ask.is_empty() {

@@ -7,9 +7,11 @@ use std::sync::Arc;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{Int32Type, Int64Type};
 use datafusion::catalog::TableProvider;
+use datafusion::dataframe::DataFrame;
 use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, ident, lit};
+use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::coalesce;
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::{Topic, archive_columns};
@@ -158,13 +160,25 @@ impl ArchiveReader {
         self.rows(wanted.and(!through(&self.cold.extent.cold))).await
     }
 
+    /// The same as [`Self::replayable`], a batch at a time: of this version, whatever is committed meanwhile.
+    pub async fn replayable_stream(&self, wanted: Expr) -> Result<SendableRecordBatchStream, StoreError> {
+        if self.cold.is_moving {
+            return Err(StoreError::Moving { topic: self.table.name.clone() });
+        }
+        let frame = self.frame(wanted.and(!through(&self.cold.extent.cold))).await?;
+        frame.execute_stream().await.map_err(StoreError::read(&self.table.name))
+    }
+
     /// The rows that `wanted` names, in the archive's schema.
     pub async fn rows(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
+        self.frame(wanted).await?.collect().await.map_err(StoreError::read(&self.table.name))
+    }
+
+    async fn frame(&self, wanted: Expr) -> Result<DataFrame, StoreError> {
         let frame = read_session(1).read_table(self.provider().await?).map_err(StoreError::read(&self.table.name))?;
         // A column that was added later stands last in the table, wherever the catalog has it.
         let columns: Vec<Expr> = self.columns.iter().map(ident).collect();
-        let run = async { frame.filter(wanted)?.select(columns)?.collect().await };
-        run.await.map_err(StoreError::read(&self.table.name))
+        frame.filter(wanted).and_then(|frame| frame.select(columns)).map_err(StoreError::read(&self.table.name))
     }
 
     /// How many offsets have each verdict, and how many an operator has skipped.
