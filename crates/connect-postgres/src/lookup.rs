@@ -103,7 +103,7 @@ fn failed(table: &str, error: tokio_postgres::Error) -> ConnectError {
         // Syntax and access, data: nothing that another attempt changes.
         ["42", "22", "0A"].iter().any(|class| code.code().starts_with(class))
     });
-    let error = StoreError::database(table, "looked up in")(error);
+    let error = StoreError::database(table, "looked up")(error);
     if is_refused { ConnectError::permanent(error) } else { ConnectError::outage(error) }
 }
 
