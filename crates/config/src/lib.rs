@@ -7,6 +7,7 @@
 
 mod alerts;
 mod api;
+mod cluster;
 mod connections;
 mod error;
 mod http;
@@ -26,6 +27,7 @@ use figment::providers::{Env, Format, Serialized, Toml};
 use serde::{Deserialize, Serialize};
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainOptions, DomainSettings, Setting};
 use vitral_connect::Connection;
+use vitral_connect_kafka::KafkaConfig;
 use vitral_store::Location;
 
 pub use self::alerts::{Alerts, Receiver};
@@ -81,6 +83,9 @@ pub struct Config {
     pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
+    /// The cluster that topics are read from, if it is not the connection's.
+    #[serde(skip)]
+    cluster: Option<KafkaConfig>,
     /// What is to be logged once logs are written.
     #[serde(skip)]
     warnings: Vec<String>,

@@ -9,11 +9,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 use crate::error::ClientError;
-use crate::problem::{Problem, ProblemKind};
-use crate::settings;
+use crate::problem::{Problem, ProblemKind, without_state};
+use crate::{said, settings};
 
-/// The library repeats itself several times a second.
-const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
+/// A certificate is not examined more often.
+const EXAMINED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Receives a client's events.
 #[derive(Clone)]
@@ -27,8 +27,6 @@ struct Shared {
 #[derive(Default)]
 struct State {
     problem: Option<Problem>,
-    /// What was logged last, and when.
-    said: Option<(String, Instant)>,
     /// When the broker's certificate was last examined.
     examined: Option<Instant>,
 }
@@ -72,7 +70,7 @@ impl Connection {
     pub(crate) fn observe(&self, problem: Problem) {
         let mut state = self.state();
         if problem.kind == ProblemKind::Certificate {
-            let is_known = state.examined.is_some_and(|examined| examined.elapsed() < SAID_AGAIN_AFTER);
+            let is_known = state.examined.is_some_and(|examined| examined.elapsed() < EXAMINED_AGAIN_AFTER);
             if is_known && state.problem.is_some() {
                 return;
             }
@@ -112,16 +110,7 @@ impl Connection {
 
     /// Whether this was not logged recently.
     fn is_news(&self, text: &str) -> bool {
-        let now = Instant::now();
-        let mut state = self.state();
-        let is_known = state
-            .said
-            .as_ref()
-            .is_some_and(|(said, when)| said == text && now.duration_since(*when) < SAID_AGAIN_AFTER);
-        if !is_known {
-            state.said = Some((text.to_owned(), now));
-        }
-        !is_known
+        said::is_news(&self.0.config.brokers, without_state(text))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
