@@ -14,11 +14,14 @@ use vitral_connect::with_causes;
 use vitral_process::output::answer;
 use vitral_process::output::terminal::table;
 use vitral_react::{Alerts, Destination, test_notification};
-use vitral_store::alerts::{Episode, Episodes, Silence, Silences, episode_rows, read_alerts};
+use vitral_store::alerts::{Episode, Silence, Silences, episode_rows, read_episodes};
 use vitral_store::{Act, Location};
 
 use crate::args::{BadArguments, Common};
 use crate::length::length_ms;
+
+/// So many keys are named to somebody who may have mistyped one.
+const KEYS_NAMED_MAX: usize = 10;
 
 /// What is done with alerts.
 #[derive(Debug, Subcommand)]
@@ -78,11 +81,10 @@ pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Resul
 }
 
 async fn list(store: &Location, flags: &ListFlags) -> anyhow::Result<()> {
-    let Some((transitions, deliveries)) = read_alerts(store).await? else {
+    let Some(episodes) = read_episodes(store).await? else {
         answer("no alert has been evaluated here yet");
         return Ok(());
     };
-    let episodes = Episodes::of(&transitions, &deliveries);
     let (mut over, mut standing): (Vec<&Episode>, Vec<&Episode>) =
         episodes.all().partition(|episode| episode.resolved_ms.is_some());
     standing.sort_by_key(|episode| episode.last.since_ms);
@@ -132,6 +134,9 @@ async fn silence(catalog: &Catalog, store: &Location, flags: &SilenceFlags) -> a
         let known = known.into_iter().collect::<Vec<_>>().join(", ");
         return Err(BadArguments(format!("there is no alert {alert}: name one of {known}")).into());
     }
+    if let Some(key) = &flags.key {
+        warn_of_unknown_key(store, alert, key).await?;
+    }
     let until_ms = now_ms.saturating_add(duration);
     let silence = Silence::new(alert, flags.key.clone(), (now_ms, until_ms), flags.reason.clone());
     let act = Act::of_command("silenciar", alert).after(serde_json::json!({ "ate": time(until_ms) }).to_string());
@@ -142,6 +147,25 @@ async fn silence(catalog: &Catalog, store: &Location, flags: &SilenceFlags) -> a
         time(until_ms),
         silence.id
     ));
+    Ok(())
+}
+
+/// A key may be silenced before it comes for the first time; one that is mistyped never comes.
+async fn warn_of_unknown_key(store: &Location, alert: &str, key: &str) -> anyhow::Result<()> {
+    let episodes = read_episodes(store).await?;
+    let of_alert = || episodes.iter().flat_map(|episodes| episodes.all()).filter(|episode| episode.last.alert == alert);
+    if of_alert().any(|episode| episode.last.key == key) {
+        return Ok(());
+    }
+    let standing = of_alert().filter(|episode| episode.resolved_ms.is_none()).map(|episode| episode.last.key.as_str());
+    let standing: BTreeSet<&str> = standing.filter(|key| !key.is_empty()).collect();
+    let shown = standing.iter().take(KEYS_NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
+    let others = match (standing.len(), standing.len().saturating_sub(KEYS_NAMED_MAX)) {
+        (0, _) => "none stands now".to_owned(),
+        (_, 0) => format!("those that stand now: {shown}"),
+        (_, more) => format!("those that stand now: {shown} and {more} more"),
+    };
+    answer(&format!("warning: {alert} has never had the key {key}; it is silenced all the same ({others})"));
     Ok(())
 }
 

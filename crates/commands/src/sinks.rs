@@ -17,9 +17,33 @@ pub fn targets(config: &Config, catalog: &Catalog) -> anyhow::Result<Targets> {
     if errors.is_empty() { Ok(targets) } else { Err(Diagnostics(errors).into()) }
 }
 
-/// Connections that are named and that cannot take rows, each where it is named.
+/// Connections that are named and that cannot take rows, each where it is named, and tables that are a job's.
 pub fn errors(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnostic>> {
-    Ok(opened(config, catalog)?.1)
+    let mut errors = opened(config, catalog)?.1;
+    errors.extend(tables_of_jobs(config, catalog)?);
+    Ok(errors)
+}
+
+/// A job replaces the rows of its table, and would take a sink's for its own.
+fn tables_of_jobs(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnostic>> {
+    let (connections, Some(warehouse)) = (config.connections()?, config.warehouse()?.url) else {
+        return Ok(Vec::new());
+    };
+    let of_job = |(view, sink): (&View, &vitral_catalog::Sink)| {
+        let connection = connections.get(sink.connection.as_deref()?).ok()?;
+        let url = DatabaseUrl::try_from(connection).ok()?;
+        let job = catalog.job_tables.iter().find(|table| table.table == sink.target)?;
+        warehouse.has_tables_of(&url).then(|| {
+            sink.connection_position.error(
+                format!(
+                    "sink {}: its table {} is one of the job {} ({}), in the same database",
+                    view.name, sink.target, job.job, job.position
+                ),
+                "give the sink another table = '...', or leave it out: it is the view's name then".into(),
+            )
+        })
+    };
+    Ok(catalog.sinks().filter_map(of_job).collect())
 }
 
 fn opened(config: &Config, catalog: &Catalog) -> anyhow::Result<(Targets, Vec<Diagnostic>)> {
@@ -165,5 +189,24 @@ CREATE VIEW f WITH (connector = 'kafka', key = 'p') AS SELECT p FROM eventos;";
         config.warehouse.stage = Some("s3://bucket/stage".to_owned());
         config.warehouse.iam_role = Some("arn:aws:iam::123456789012:role/warehouse".to_owned());
         assert_eq!(errors(&config, &catalog).expect("connections").len(), 3);
+    }
+
+    #[test]
+    fn a_table_of_a_job_is_refused_where_the_warehouse_is_in_the_same_database() {
+        let sql = "CREATE TABLE eventos (p TEXT, t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');
+CREATE MATERIALIZED VIEW por_minuto AS SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos GROUP BY janela;
+CREATE VIEW copia WITH (connector = 'postgres', connection = 'banco', table = 'por_minuto', key = 'janela_inicio') AS SELECT * FROM por_minuto;
+CREATE VIEW outra WITH (connector = 'postgres', connection = 'banco', key = 'janela_inicio') AS SELECT * FROM por_minuto;";
+        let file = SourceFile { path: "a.sql".to_owned(), text: sql.to_owned() };
+        let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("sound");
+        let mut config = config();
+        assert!(errors(&config, &catalog).expect("connections").is_empty(), "the warehouse is elsewhere");
+        config.connections.insert("armazem_postgres".to_owned(), Connection::to("postgresql://outro@a/b"));
+        config.warehouse.connection = Some("armazem_postgres".to_owned());
+        let found = errors(&config, &catalog).expect("connections");
+        let [error] = &found[..] else { panic!("{found:?}") };
+        let error = error.to_string();
+        assert!(error.starts_with("a.sql:3:") && error.contains("sink copia: its table por_minuto"), "{error}");
+        assert!(error.contains("the job tempo_real (a.sql:2"), "{error}");
     }
 }

@@ -29,13 +29,24 @@ impl Config {
     fn declared(&self) -> BTreeMap<String, Connection> {
         let mut declared = self.connections.clone();
         if self.kafka.connection == KAFKA {
-            declared.entry(KAFKA.to_owned()).or_insert_with(|| Connection::to(KAFKA_HERE));
+            let here = || match &self.cluster {
+                Some(cluster) => {
+                    let mut connection = Connection::to(format!("{KAFKA}://{}", cluster.brokers));
+                    connection.options.clone_from(&cluster.options);
+                    connection
+                }
+                None => Connection::to(KAFKA_HERE),
+            };
+            declared.entry(KAFKA.to_owned()).or_insert_with(here);
         }
         declared
     }
 
     /// The cluster that topics are read from.
     pub fn kafka(&self) -> Result<KafkaConfig, ConfigError> {
+        if let Some(cluster) = &self.cluster {
+            return Ok(cluster.clone());
+        }
         let connections = self.connections()?;
         Ok(KafkaConfig::try_from(named(&connections, &self.kafka.connection, "kafka.connection")?)?)
     }

@@ -7,6 +7,7 @@
 
 mod alerts;
 mod api;
+mod cluster;
 mod connections;
 mod error;
 mod http;
@@ -28,6 +29,7 @@ use vitral_catalog::{
     CONFIGURATION, Catalog, DEFAULT_DOMAIN, Diagnostic, Diagnostics, DomainOptions, DomainSettings, Setting,
 };
 use vitral_connect::Connection;
+use vitral_connect_kafka::KafkaConfig;
 use vitral_store::Location;
 
 pub use self::alerts::{Alerts, Receiver};
@@ -83,6 +85,9 @@ pub struct Config {
     pub alerts: Alerts,
     /// What is logged.
     pub log: Log,
+    /// The cluster that topics are read from, if it is not the connection's.
+    #[serde(skip)]
+    cluster: Option<KafkaConfig>,
     /// What is to be logged once logs are written.
     #[serde(skip)]
     warnings: Vec<String>,

@@ -9,13 +9,11 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 
 use crate::config::KafkaConfig;
 use crate::error::ClientError;
-use crate::problem::{Problem, ProblemKind};
-use crate::settings;
+use crate::problem::{Problem, ProblemKind, without_state};
+use crate::{said, settings};
 
-/// The library repeats itself several times a second.
-const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
-/// Lines in that time: one cause has several texts by turns, and each broker its own.
-const SAID_MAX: usize = 16;
+/// A certificate is not examined more often.
+const EXAMINED_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Receives a client's events.
 #[derive(Clone)]
@@ -29,8 +27,6 @@ struct Shared {
 #[derive(Default)]
 struct State {
     problem: Option<Problem>,
-    /// What was logged lately, and when: without digits, which count attempts and tell threads apart.
-    said: Vec<(String, Instant)>,
     /// When the broker's certificate was last examined.
     examined: Option<Instant>,
 }
@@ -74,7 +70,7 @@ impl Connection {
     pub(crate) fn observe(&self, problem: Problem) {
         let mut state = self.state();
         if problem.kind == ProblemKind::Certificate {
-            let is_known = state.examined.is_some_and(|examined| examined.elapsed() < SAID_AGAIN_AFTER);
+            let is_known = state.examined.is_some_and(|examined| examined.elapsed() < EXAMINED_AGAIN_AFTER);
             if is_known && state.problem.is_some() {
                 return;
             }
@@ -114,17 +110,7 @@ impl Connection {
 
     /// Whether this was not logged recently.
     fn is_news(&self, text: &str) -> bool {
-        let now = Instant::now();
-        let text = text.rsplit_once(" (after ").map_or(text, |(text, _)| text);
-        let text: String = text.chars().filter(|sign| !sign.is_ascii_digit()).collect();
-        let mut state = self.state();
-        let said = &mut state.said;
-        said.retain(|(_, when)| now.duration_since(*when) < SAID_AGAIN_AFTER);
-        if said.iter().any(|(known, _)| *known == text) || said.len() >= SAID_MAX {
-            return false;
-        }
-        said.push((text, now));
-        true
+        said::is_news(&self.0.config.brokers, without_state(text))
     }
 
     fn state(&self) -> MutexGuard<'_, State> {
@@ -178,22 +164,5 @@ impl ClientContext for Connection {
                 None => {}
             },
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn what_repeats_by_turns_is_logged_once() {
-        let connection = Connection::new(&KafkaConfig::default()).expect("a client");
-        let said = |text: &str| connection.is_news(text);
-        assert!(said("ssl://b:9092/1: handshake failed (after 2ms)") && said("ssl://b:9092/1: wrong version number"));
-        assert!(
-            !said("ssl://b:9092/1: handshake failed (after 11ms)") && !said("ssl://b:9092/2: wrong version number")
-        );
-        let lines = (b'a'..=b'z').filter(|letter| said(&char::from(*letter).to_string())).count();
-        assert_eq!(lines, SAID_MAX - 2, "however many texts there are");
     }
 }

@@ -33,6 +33,7 @@ mod probe;
 mod problem;
 mod producer;
 mod reach;
+mod said;
 mod settings;
 mod sink;
 mod source;

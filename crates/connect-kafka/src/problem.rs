@@ -173,10 +173,10 @@ fn up_for_ms(text: &str) -> Option<u64> {
 }
 
 /// The same problem has the same text, whenever it comes and on whichever thread.
-fn without_state(text: &str) -> String {
+pub(crate) fn without_state(text: &str) -> &str {
     let text = text.rsplit_once(" (after ").map_or(text, |(text, _)| text);
     let text = text.strip_prefix("[thrd:").and_then(|text| text.split_once("]: ")).map_or(text, |(_, text)| text);
-    text.trim().to_owned()
+    text.trim()
 }
 
 #[cfg(test)]

@@ -93,7 +93,12 @@ impl Client {
             StatusCode::REQUEST_TIMEOUT | StatusCode::TOO_EARLY | StatusCode::TOO_MANY_REQUESTS => {
                 ConnectError::outage(words)
             }
-            status if status.is_server_error() || waits => ConnectError::outage(words),
+            StatusCode::BAD_GATEWAY | StatusCode::SERVICE_UNAVAILABLE | StatusCode::GATEWAY_TIMEOUT => {
+                ConnectError::outage(words)
+            }
+            _ if waits => ConnectError::outage(words),
+            // It is there: others may be what it takes.
+            status if status.is_server_error() => ConnectError::passing(words),
             _ => ConnectError::permanent(words),
         }
     }

@@ -145,6 +145,8 @@ async fn what_is_worth_another_attempt() {
     for head in ["503 Service Unavailable", "429 Too Many Requests", "408 Request Timeout", "502 Bad Gateway"] {
         assert_eq!(failure(head).await.retry_hint(), RetryHint::Outage, "{head}");
     }
+    assert_eq!(failure("500 Internal Server Error").await.retry_hint(), RetryHint::Passing, "it is not away");
+    assert_eq!(failure("500 Oops\r\nretry-after: 9").await.retry_hint(), RetryHint::Outage, "it says so");
     for head in ["404 Not Found", "400 Bad Request", "401 Unauthorized"] {
         let error = failure(head).await;
         assert_eq!(error.retry_hint(), RetryHint::Permanent, "{head}");

@@ -6,6 +6,8 @@ use url::Url;
 use vitral_connect::{Connection, ConnectionError};
 
 const SCHEMES: [&str; 3] = ["postgresql", "postgres", "redshift"];
+/// Parameters that say which tables are meant.
+const OF_PLACE: [&str; 5] = ["host", "hostaddr", "port", "dbname", "options"];
 /// The one secret that databases take.
 const PASSWORD: &str = "password";
 
@@ -27,6 +29,24 @@ impl DatabaseUrl {
     /// The part before `://`; empty where there is none.
     pub fn scheme(&self) -> &str {
         self.0.split_once("://").map_or("", |(scheme, _)| scheme)
+    }
+
+    /// Whether a table of some name is the same table by both: in one database, by one search path.
+    pub fn has_tables_of(&self, other: &Self) -> bool {
+        let places = [self, other].map(Self::place);
+        places[0].is_some() && places[0] == places[1]
+    }
+
+    /// Host, port, database, and parameters that say where tables are looked for.
+    fn place(&self) -> Option<(String, u16, String, Vec<(String, String)>)> {
+        let url = Url::parse(&self.0).ok()?;
+        let host = url.host_str().unwrap_or_default().to_lowercase();
+        let host = if ["127.0.0.1", "[::1]"].contains(&host.as_str()) { "localhost".to_owned() } else { host };
+        let default = if self.scheme() == "redshift" { 5439 } else { 5432 };
+        let pairs = url.query_pairs().into_owned();
+        let mut of_place: Vec<_> = pairs.filter(|(key, _)| OF_PLACE.contains(&key.as_str())).collect();
+        of_place.sort_unstable();
+        Some((host, url.port().unwrap_or(default), url.path().to_owned(), of_place))
     }
 
     /// The same for a client of PostgreSQL, whose protocol Redshift speaks.
@@ -104,6 +124,20 @@ mod tests {
             assert_eq!((config.get_user(), config.get_dbname()), (Some("shop"), Some("vendas")));
             assert_eq!(config.get_connect_timeout().map(|wait| wait.as_secs()), Some(3));
             assert_eq!(config.get_options(), Some("-c search_path=loja"));
+        }
+    }
+
+    #[test]
+    fn urls_of_one_database_and_one_search_path_have_the_same_tables() {
+        let url = DatabaseUrl::new("postgresql://vitral:a@127.0.0.1/loja?sslmode=disable");
+        for (other, is_same) in [
+            ("postgres://outro@LOCALHOST:5432/loja", true),
+            ("postgresql://vitral@localhost:5433/loja", false),
+            ("postgresql://vitral@localhost/outra", false),
+            ("postgresql://vitral@localhost/loja?options=-csearch_path%3Dpublic", false),
+            ("postgresql://vitral@db.example.com/loja", false),
+        ] {
+            assert_eq!(url.has_tables_of(&DatabaseUrl::new(other)), is_same, "{other}");
         }
     }
 

@@ -106,7 +106,7 @@ fn failed(table: &str, error: tokio_postgres::Error) -> ConnectError {
     let is_of_class = |class: &str| error.code().is_some_and(|code| code.code().starts_with(class));
     // Data: a row of a view that cannot be computed, which others can. Syntax and access: nothing that another attempt changes.
     let (is_of_data, is_refused) = (is_of_class("22"), is_of_class("42") || is_of_class("0A"));
-    let error = StoreError::database(table, "looked up in")(error);
+    let error = StoreError::database(table, "looked up")(error);
     match (is_of_data, is_refused) {
         (true, _) => ConnectError::permanent(error).of_keys(),
         (_, true) => ConnectError::permanent(error),

@@ -51,6 +51,8 @@ struct Ready {
     has_epochs: bool,
     /// The columns that the table has.
     columns: Option<SchemaRef>,
+    /// Through which epoch its rows lack values, if they do; none if that is not known.
+    incomplete: Option<Option<u64>>,
 }
 
 impl PostgresSink {
@@ -133,7 +135,7 @@ impl<D: SinkDialect> SqlSink<D> {
         let statements = match batches.first() {
             Some(batch) => {
                 let statements = self.statements(&batch.schema())?;
-                self.prepare(&mut client, &batch.schema(), &statements).await?;
+                self.prepare(&mut client, &batch.schema(), &statements, noted.map(|_| epoch)).await?;
                 self.stage(&client, batches, &statements).await?;
                 Some(statements)
             }
@@ -154,7 +156,14 @@ impl<D: SinkDialect> SqlSink<D> {
              INSERT INTO vitral.destinos VALUES ({name}, {epoch}, current_timestamp)"
         );
         transaction.batch_execute(&note).await.map_err(&failed)?;
+        if self.ready.lock().await.incomplete != Some(None) {
+            let whole = format!("DELETE FROM vitral.destinos_incompletos WHERE tabela = {name} AND epoca < {epoch}");
+            transaction.batch_execute(&whole).await.map_err(&failed)?;
+        }
         transaction.commit().await.map_err(&failed)?;
+        let mut ready = self.ready.lock().await;
+        ready.incomplete = ready.incomplete.map(|through| through.filter(|through| *through >= epoch));
+        drop(ready);
         client.batch_execute(&format!("DROP TABLE IF EXISTS {NEW_ROWS}")).await.map_err(&failed)
     }
 
@@ -183,12 +192,14 @@ impl<D: SinkDialect> SqlSink<D> {
         Ok(Statements { table: self.table.clone(), key: self.key.clone(), columns: columns.collect::<Result<_, _>>()? })
     }
 
-    /// Creates the table, or adds the columns that it lacks; once for the same columns.
+    /// Creates the table, or adds the columns that it lacks; once for the same columns. Where earlier epochs were written, their rows have
+    /// nothing in these: that is noted together with them, as of the epoch that comes.
     async fn prepare(
         &self,
         client: &mut Client,
         schema: &SchemaRef,
         statements: &Statements,
+        after_others: Option<u64>,
     ) -> Result<(), StoreError> {
         let failed = StoreError::database(&self.table, "prepared");
         if self.ready.lock().await.columns.as_ref() == Some(schema) {
@@ -203,11 +214,18 @@ impl<D: SinkDialect> SqlSink<D> {
             true => self.dialect.create_copy(statements),
             false => statements.missing(&found)?,
         };
+        let incomplete = after_others.filter(|_| !found.is_empty() && !wanted.is_empty());
         for statement in wanted {
             transaction.batch_execute(&statement).await.map_err(&failed)?;
         }
+        if let Some(epoch) = incomplete {
+            let note = format!("INSERT INTO vitral.destinos_incompletos VALUES ({}, {epoch})", literal(&self.table));
+            transaction.batch_execute(&note).await.map_err(&failed)?;
+        }
         transaction.commit().await.map_err(&failed)?;
-        self.ready.lock().await.columns = Some(SchemaRef::clone(schema));
+        let mut ready = self.ready.lock().await;
+        ready.columns = Some(SchemaRef::clone(schema));
+        ready.incomplete = incomplete.map(Some).or(ready.incomplete);
         Ok(())
     }
 
@@ -245,9 +263,14 @@ impl<D: SinkDialect> Sink for SqlSink<D> {
             let client = self.client().await?;
             let (noted, is_there) = self.noted(&client).await?;
             if noted.is_some() && !is_there {
-                let forget = format!("DELETE FROM vitral.destinos WHERE tabela = {}", literal(&self.table));
+                let name = literal(&self.table);
+                let forget = format!(
+                    "DELETE FROM vitral.destinos WHERE tabela = {name}; \
+                     DELETE FROM vitral.destinos_incompletos WHERE tabela = {name}"
+                );
                 client.batch_execute(&forget).await.map_err(StoreError::database(&self.table, "forgotten"))?;
-                self.ready.lock().await.columns = None;
+                let mut ready = self.ready.lock().await;
+                (ready.columns, ready.incomplete) = (None, Some(None));
             }
             Ok(noted.filter(|_| is_there))
         };
@@ -256,6 +279,22 @@ impl<D: SinkDialect> Sink for SqlSink<D> {
 
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
         self.within(self.write_epoch(epoch.0, batches)).await
+    }
+
+    async fn lacks_values(&self) -> Result<bool, ConnectError> {
+        if let Some(known) = self.ready.lock().await.incomplete {
+            return Ok(known.is_some());
+        }
+        let ask = async {
+            let client = self.client().await?;
+            let name = literal(&self.table);
+            let noted = format!("SELECT max(epoca) FROM vitral.destinos_incompletos WHERE tabela = {name}");
+            let failed = StoreError::database(&self.table, "asked whether its rows are whole");
+            let through = number(client.simple_query(&noted).await.map_err(failed)?);
+            self.ready.lock().await.incomplete = Some(through);
+            Ok(through.is_some())
+        };
+        self.within(ask).await
     }
 }
 

@@ -138,11 +138,12 @@ impl<D: Dialect> SqlWarehouse<D> {
         wanted: &[(String, String)],
         found: &[Vec<Option<String>>],
     ) -> Result<(), StoreError> {
-        let other = |column: &str, found: &str, wanted: &str| StoreError::Incompatible {
+        let other = |column: &str, found: &str, wanted: &str| StoreError::OtherColumn {
             table: table.name.clone(),
             column: column.to_owned(),
             found: found.to_owned(),
             wanted: wanted.to_owned(),
+            of: "job",
         };
         let stored: Vec<(&str, &str)> =
             found.iter().filter_map(|row| Some((row[0].as_deref()?, row[1].as_deref()?))).collect();

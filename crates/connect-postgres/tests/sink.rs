@@ -114,6 +114,7 @@ async fn a_table_may_gain_columns_and_keeps_those_of_others() {
     query(&url, &format!("ALTER TABLE {table} ALTER COLUMN taxa TYPE text")).await;
     let error = sink(&url, &table, "chave").write(Epoch(2), &[everything("a")]).await.expect_err("another type");
     assert!(error.to_string().contains("taxa") && !error.is_worth_a_retry(), "{error}");
+    assert!(error.to_string().contains("give the copy another table"), "{error}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -128,4 +129,27 @@ async fn of_a_table_that_was_dropped_nothing_is_known() {
     assert_eq!(sink.last_epoch().await.expect("an answer"), None);
     sink.write(Epoch(5), &[everything("a"), everything("b")]).await.expect("written");
     assert_eq!(query(&url, &format!("SELECT count(*) FROM {table}")).await, [vec!["2".to_owned()]]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn of_a_column_that_was_dropped_it_is_known_that_its_values_are_missing() {
+    let Some(url) = server() else { return };
+    let table = new_table();
+    let first = sink(&url, &table, "chave");
+    first.write(Epoch(1), &[everything("a"), everything("b")]).await.expect("written");
+    assert!(!first.lacks_values().await.expect("an answer"));
+    query(&url, &format!("ALTER TABLE {table} DROP COLUMN taxa")).await;
+    // A process that has used the column finds out by failing.
+    first.write(Epoch(2), &[everything("b")]).await.expect_err("the column is not there");
+    first.write(Epoch(2), &[everything("b")]).await.expect("it is added again");
+    assert!(first.lacks_values().await.expect("an answer"));
+    drop(first);
+    let second = sink(&url, &table, "chave");
+    assert!(second.lacks_values().await.expect("an answer"), "the next process knows it, too");
+    let values = async || query(&url, &format!("SELECT chave, taxa FROM {table} ORDER BY chave")).await;
+    assert_eq!(values().await, [["a", "null"].map(str::to_owned).to_vec(), ["b", "0.1"].map(str::to_owned).to_vec()]);
+    second.write(Epoch(3), &[everything("a"), everything("b")]).await.expect("all rows");
+    assert!(!second.lacks_values().await.expect("an answer"));
+    assert!(!sink(&url, &table, "chave").lacks_values().await.expect("an answer"));
+    assert_eq!(values().await, [["a", "0.1"].map(str::to_owned).to_vec(), ["b", "0.1"].map(str::to_owned).to_vec()]);
 }

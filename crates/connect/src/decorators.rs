@@ -90,6 +90,10 @@ impl<T: Sink> Sink for Retrying<T> {
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
         retry(&self.policy, || self.inner.write(epoch, batches)).await
     }
+
+    async fn lacks_values(&self) -> Result<bool, ConnectError> {
+        retry(&self.policy, || self.inner.lacks_values()).await
+    }
 }
 
 #[async_trait]
@@ -100,6 +104,10 @@ impl<T: Sink> Sink for TimedOut<T> {
 
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
         self.within(self.inner.write(epoch, batches)).await
+    }
+
+    async fn lacks_values(&self) -> Result<bool, ConnectError> {
+        self.within(self.inner.lacks_values()).await
     }
 }
 

@@ -38,6 +38,15 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// # Errors
     /// The other side failed or did not answer. The epoch may be there all the same; a repeat finds out.
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError>;
+
+    /// Whether rows of earlier epochs have lost some of their values, as a column was dropped and added again: all rows are to be sent once
+    /// more. It stays so until an epoch after that is written.
+    ///
+    /// # Errors
+    /// The other side failed or did not answer.
+    async fn lacks_values(&self) -> Result<bool, ConnectError> {
+        Ok(false)
+    }
 }
 
 /// What callers put around a sink.
@@ -63,5 +72,9 @@ impl<T: Sink + ?Sized> Sink for Box<T> {
 
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
         (**self).write(epoch, batches).await
+    }
+
+    async fn lacks_values(&self) -> Result<bool, ConnectError> {
+        (**self).lacks_values().await
     }
 }

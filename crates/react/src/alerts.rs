@@ -15,7 +15,9 @@ use vitral_panes::view::{View, ViewReceiver};
 use vitral_query::{Limits, Reader, References};
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
-use vitral_store::alerts::{AlertLog, AlertReceiver, Episodes, Silences, Transition, episode_rows, episode_schema};
+use vitral_store::alerts::{
+    AlertLog, AlertReceiver, Delay, Episodes, Silences, Transition, episode_rows, episode_schema,
+};
 use vitral_store::{Histories, HistoryReceiver, Location};
 
 use self::evaluation::Last;
@@ -83,6 +85,8 @@ pub struct Alerts {
     silences: Silences,
     silences_seen: Option<Instant>,
     outbox: Outbox,
+    /// The ids of the notifications of which is noted that they are behind others; none before the first time.
+    noted: Option<Vec<String>>,
     shown: watch::Sender<Arc<RecordBatch>>,
 }
 
@@ -119,6 +123,7 @@ impl Alerts {
             corrections: Corrections::default(),
             episodes: Episodes::default(),
             silences_seen: None,
+            noted: None,
             shown,
         };
         Ok((alerts, receiver))
@@ -212,17 +217,22 @@ impl Alerts {
     /// Commits what was accepted, and hands on what waits.
     async fn deliver(&mut self) -> Result<(), ReactError> {
         self.outbox.deliver();
-        let accepted = self.outbox.accepted();
+        let (accepted, failed) = (self.outbox.accepted(), self.outbox.failed());
         let Some(log) = &mut self.log else { return Ok(()) };
-        if !accepted.is_empty() {
-            if let Err(error) = log.delivered(&accepted).await {
-                // It is delivered again.
-                self.log = None;
-                return Err(error.into());
-            }
-            accepted.iter().for_each(|delivered| self.episodes.deliver(delivered));
+        if !accepted.is_empty()
+            && let Err(error) = log.delivered(&accepted).await
+        {
+            // It is delivered again.
+            self.log = None;
+            return Err(error.into());
+        }
+        self.outbox.committed(&accepted);
+        failed.iter().for_each(|delay| self.episodes.delay(delay));
+        accepted.iter().for_each(|delivered| self.episodes.deliver(delivered));
+        if !accepted.is_empty() || !failed.is_empty() {
             self.show()?;
         }
+        self.note_passed_over().await?;
         if self.outbox.wants_more()
             && let Some(log) = &self.log
         {
@@ -230,6 +240,20 @@ impl Alerts {
             self.outbox.fill(&transitions, &deliveries);
         }
         self.outbox.deliver();
+        self.outbox.report(&self.inputs.view.borrow().health);
+        Ok(())
+    }
+
+    /// Other processes, such as commands, see what is behind the others from what is noted.
+    async fn note_passed_over(&mut self) -> Result<(), ReactError> {
+        let passed_over = self.outbox.passed_over();
+        let ids = |delays: &[Delay]| delays.iter().map(|delay| delay.id.clone()).collect::<Vec<_>>();
+        if let Some(log) = &self.log
+            && self.noted.as_ref().map_or(!passed_over.is_empty(), |noted| *noted != ids(&passed_over))
+        {
+            log.set_delays(&passed_over).await?;
+            self.noted = Some(ids(&passed_over));
+        }
         Ok(())
     }
 

@@ -1,22 +1,25 @@
 //! What an alert's query has found: its keys, each with its rows.
 
 use std::collections::BTreeMap;
+use std::hash::Hasher;
 use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{Array, ArrayRef, RecordBatch};
 use arrow::datatypes::Schema;
+use arrow::error::ArrowError;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use futures::StreamExt;
+use siphasher::sip128::{Hasher128, SipHasher13};
 use vitral_query::{Format, QueryError, RowStream, Rows};
 
 /// More keys are rather a query without a condition than so many alerts.
 const KEYS_MAX: usize = 10_000;
 /// More rows of one key are counted and not shown.
 const SHOWN_ROWS_MAX: usize = 10;
-/// A longer text cannot be a key.
+/// A longer key is shortened: it stands in ids, headers and tables. Anybody's texts may be keys, so that none may stop an alert.
 const KEY_BYTES_MAX: usize = 512;
 const CONTENT_BYTES_MAX: usize = 64 << 10;
-/// How a key is written that is null.
+/// How a key is written that is null. A text that looks like it begins with a backslash.
 const NULL: &str = "(nulo)";
 
 /// Keys and their rows.
@@ -65,14 +68,11 @@ impl Found {
             column.ok_or_else(|| QueryError::Unavailable(name.clone()))
         });
         let columns = columns.collect::<Result<Vec<_>, _>>()?;
-        let cells = columns.into_iter().map(|column| ArrayFormatter::try_new(column, &options));
-        let cells = cells.collect::<Result<Vec<_>, _>>()?;
+        let cells = columns.into_iter().map(|column| Ok((column, ArrayFormatter::try_new(column, &options)?)));
+        let cells = cells.collect::<Result<Vec<_>, ArrowError>>()?;
         let index = self.batches.len();
         for row in 0..batch.num_rows() {
-            let key = key_of(&cells, row);
-            if key.len() > KEY_BYTES_MAX {
-                return Ok(Err(format!("a key of {} bytes is too long: {KEY_BYTES_MAX} are allowed", key.len())));
-            }
+            let key = shortened(key_of(&cells, row));
             if self.keys.len() >= KEYS_MAX && !self.keys.contains_key(&key) {
                 return Ok(Err(format!("its rows have more than {KEYS_MAX} keys: give the query a condition")));
             }
@@ -138,19 +138,47 @@ fn json(batches: impl Iterator<Item = RecordBatch>) -> Option<String> {
 }
 
 /// One column is its text; several are joined so that no two keys come to the same.
-fn key_of(cells: &[ArrayFormatter<'_>], row: usize) -> String {
+fn key_of(cells: &[(&ArrayRef, ArrayFormatter<'_>)], row: usize) -> String {
+    let text = |(column, cell): &(&ArrayRef, ArrayFormatter<'_>)| {
+        let text = cell.value(row).to_string();
+        // Null and a text that says so are two keys.
+        let looks_null = column.is_valid(row) && text.trim_start_matches('\\') == NULL;
+        (text, looks_null)
+    };
     match cells {
-        [cell] => cell.value(row).to_string(),
+        [cell] => match text(cell) {
+            (text, true) => format!(r"\{text}"),
+            (text, false) => text,
+        },
         cells => {
-            let parts = cells.iter().map(|cell| cell.value(row).to_string().replace('\\', r"\\").replace('|', r"\|"));
+            let parts = cells.iter().map(|cell| {
+                let (text, looks_null) = text(cell);
+                let text = text.replace('\\', r"\\").replace('|', r"\|");
+                if looks_null { format!(r"\{text}") } else { text }
+            });
             parts.collect::<Vec<_>>().join("|")
         }
     }
 }
 
+/// A key that is too long is its beginning and a hash of all of it.
+fn shortened(key: String) -> String {
+    if key.len() <= KEY_BYTES_MAX {
+        return key;
+    }
+    let mut hasher = SipHasher13::new();
+    hasher.write(key.as_bytes());
+    let hash = format!("...{:032x}", hasher.finish128().as_u128());
+    let mut end = KEY_BYTES_MAX - hash.len();
+    while !key.is_char_boundary(end) {
+        end -= 1;
+    }
+    format!("{}{hash}", &key[..end])
+}
+
 #[cfg(test)]
 mod tests {
-    use arrow::array::{ArrayRef, Decimal128Array, StringArray};
+    use arrow::array::{Decimal128Array, StringArray};
 
     use super::*;
 
@@ -173,6 +201,37 @@ mod tests {
         assert_eq!(found(&["a"]).keys().collect::<Vec<_>>(), ["(nulo)", "x", "x|y"]);
         let both = found(&["a", "b"]);
         assert_eq!(both.keys().collect::<Vec<_>>(), ["(nulo)|z", r"x\|y|z", r"x|y\|z"]);
+    }
+
+    fn keys(texts: &[&[Option<&str>]]) -> Vec<String> {
+        let columns = texts
+            .iter()
+            .enumerate()
+            .map(|(index, texts)| (format!("c{index}"), Arc::new(StringArray::from(texts.to_vec())) as ArrayRef));
+        let batch = RecordBatch::try_from_iter(columns).expect("a batch");
+        let key: Vec<String> = (0..texts.len()).map(|index| format!("c{index}")).collect();
+        let mut found = Found::default();
+        found.add(batch, &key).expect("columns").expect("few keys");
+        found.keys().map(str::to_owned).collect()
+    }
+
+    #[test]
+    fn null_and_a_text_that_says_so_are_two_keys() {
+        let texts = [None, Some("(nulo)"), Some(r"\(nulo)"), Some(r"\\(nulo)"), Some("x")];
+        assert_eq!(keys(&[&texts]).len(), 5, "{:?}", keys(&[&texts]));
+        assert_eq!(keys(&[&[None, Some("(nulo)")]]), ["(nulo)", r"\(nulo)"]);
+        assert_eq!(keys(&[&texts, &[Some("y"); 5]]).len(), 5);
+    }
+
+    #[test]
+    fn a_long_key_is_shortened_and_stays_apart_from_others() {
+        let (long, other) = ("ç".repeat(400), format!("{}x", "ç".repeat(400)));
+        let found = keys(&[&[Some(&long), Some(&other), Some("p1")]]);
+        assert_eq!((found.len(), found[0].as_str()), (3, "p1"));
+        assert!(found[1..].iter().all(|key| key.starts_with("çç") && key.len() <= KEY_BYTES_MAX), "{found:?}");
+        let half = "p".repeat(256);
+        assert_eq!(keys(&[&[Some(&half)], &[Some(&half)]]).len(), 1, "two columns of the longest texts");
+        assert_eq!(keys(&[&[Some(&"p".repeat(512))]]), ["p".repeat(512)], "what fits is as it was");
     }
 
     #[test]

@@ -61,12 +61,7 @@ impl Rule {
 
     /// Why rows of what it reads are missing, if some are known to be: a key that is not among the others has not left them.
     pub fn failure_of_input(&self, point: &ReadPoint) -> Option<String> {
-        self.needs.names.iter().find_map(|name| {
-            let (Name::Table(name) | Name::Newest(name)) = name else { return None };
-            let of_metric = || point.view.metrics.get(name)?.known_failure();
-            let failure = of_metric().or_else(|| point.view.keyed.get(name)?.failure.clone())?;
-            Some(format!("{name} lacks rows: {}", failure.reason))
-        })
+        failure_of_input(&self.needs, point)
     }
 
     /// Runs the query.
@@ -75,6 +70,16 @@ impl Rule {
         let planned = reader.plan(point, &self.view.query, &self.needs).await?;
         planned.run(position).await
     }
+}
+
+/// Why rows of what a query reads are missing, if some are known to be.
+pub(crate) fn failure_of_input(needs: &Needs, point: &ReadPoint) -> Option<String> {
+    needs.names.iter().find_map(|name| {
+        let (Name::Table(name) | Name::Newest(name)) = name else { return None };
+        let of_metric = || point.view.metrics.get(name)?.known_failure();
+        let failure = of_metric().or_else(|| point.view.keyed.get(name)?.failure.clone())?;
+        Some(format!("{name} lacks rows: {}", failure.reason))
+    })
 }
 
 /// Why a query has no rows, for people.

@@ -91,6 +91,9 @@ pub enum SinkError {
     /// Rows that do not fit together.
     #[error("its rows cannot be put together")]
     Rows(#[from] arrow::error::ArrowError),
+    /// Rows of what the view reads are missing: what is not among the others is not deleted.
+    #[error("{0}")]
+    Input(String),
     /// Somebody has to change the catalog.
     #[error("{0}")]
     Declared(String),

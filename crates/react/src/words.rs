@@ -19,6 +19,9 @@ pub fn notification(transition: &Transition, zone: Tz) -> Notification {
         text.push(format!("severidade {}, desde {}", transition.severity, local(transition.since_ms, zone)));
     }
     text.extend(lines(&transition.content));
+    if event == Event::Reported && transition.rows == 0 {
+        text.push("sem linhas".to_owned());
+    }
     let shown = i64::try_from(text.len()).unwrap_or(i64::MAX) - i64::from(event != Event::Reported);
     if transition.rows > shown {
         text.push(format!("e mais {} linhas", transition.rows - shown));
@@ -144,5 +147,7 @@ mod tests {
         assert_eq!(fired.text, "severidade warning, desde 31/12/1969 21:00:00\nn: 0\ne mais 2 linhas");
         let report = notification(&transition(TransitionKind::Reported, r#"[{"n":0}]"#), chrono_tz::UTC);
         assert_eq!(report.text, "n: 0\ne mais 2 linhas");
+        let empty = Transition { rows: 0, ..transition(TransitionKind::Reported, "[]") };
+        assert_eq!(notification(&empty, chrono_tz::UTC).text, "sem linhas");
     }
 }

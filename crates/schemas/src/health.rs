@@ -9,7 +9,7 @@ use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-pub use self::copies::{RowLogHealth, SinkHealth};
+pub use self::copies::{NotificationHealth, RowLogHealth, SinkHealth};
 
 /// Shared by the pipelines, the supervisor of background tasks, and the API.
 #[derive(Debug, Default)]
@@ -22,6 +22,8 @@ pub struct Health {
     sinks: Mutex<BTreeMap<String, SinkHealth>>,
     /// By the name of the log.
     row_logs: Mutex<BTreeMap<String, RowLogHealth>>,
+    /// By their destination.
+    notifications: Mutex<BTreeMap<String, NotificationHealth>>,
 }
 
 /// How the pipeline of one topic fares.
@@ -154,6 +156,16 @@ impl Health {
     /// Changes the part of a log of rows; the first change makes it known.
     pub fn row_log(&self, name: &str, change: impl FnOnce(&mut RowLogHealth)) {
         change(lock(&self.row_logs).entry(name.into()).or_default());
+    }
+
+    /// How the notifications of every destination fare now.
+    pub fn notifications(&self) -> BTreeMap<String, NotificationHealth> {
+        lock(&self.notifications).clone()
+    }
+
+    /// Says how those of a destination fare.
+    pub fn notification(&self, destination: &str, now: NotificationHealth) {
+        lock(&self.notifications).insert(destination.to_owned(), now);
     }
 
     /// Everything that is wrong at `now`.

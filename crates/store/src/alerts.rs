@@ -4,6 +4,7 @@
 //! `txn(alerta/NAME, number)`, and never decided again. Everything that is known of alerts is made from these rows ([`episodes`]). What has
 //! been delivered is noted afterwards, so that a process that dies in between delivers it again, under the same id.
 
+mod delays;
 mod episodes;
 mod rows;
 mod silences;
@@ -34,6 +35,8 @@ const DELIVERIES: &str = "alertas_entregas";
 const WRITER: &str = "alertas/escrita";
 /// Next to the transitions: which corrections of the past had been taken in when alerts were last evaluated.
 const CORRECTIONS_FILE: &str = "_corrections";
+/// Next to them: which notifications fail while others are accepted.
+const DELAYS_FILE: &str = "_waiting";
 /// Whether the transition was committed is looked up after an error, so often.
 const LOOKS: usize = 3;
 
@@ -122,6 +125,19 @@ pub struct Delivered {
     pub attempts: i64,
 }
 
+/// A notification that was not accepted, and is tried again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Delay {
+    /// The transition's id.
+    pub id: String,
+    /// To whom.
+    pub destination: String,
+    /// How many attempts there were.
+    pub attempts: i64,
+    /// Why the last one failed.
+    pub reason: String,
+}
+
 /// The transitions of all alerts of a store, and what was delivered of them. One process writes it: the stream's.
 #[derive(Debug)]
 pub struct AlertLog {
@@ -148,6 +164,11 @@ impl AlertLog {
     /// Alerts have been evaluated with these corrections.
     pub async fn set_corrections(&self, corrections: &str) -> Result<(), StoreError> {
         self.place.write_text(CORRECTIONS_FILE, corrections).await
+    }
+
+    /// These notifications fail while others are accepted.
+    pub async fn set_delays(&self, delays: &[Delay]) -> Result<(), StoreError> {
+        self.place.write_text(DELAYS_FILE, &delays::written(delays)).await
     }
 
     /// Every transition, each alert's in order, and every delivery.
@@ -215,11 +236,20 @@ pub async fn read_alerts(store: &Location) -> Result<Option<(Vec<Transition>, Ve
     read(transitions.provider().await?, deliveries).await.map(Some)
 }
 
-/// What alerts have seen, as a table; none before the first.
-pub async fn alerts_table(store: &Location) -> Result<Option<Arc<dyn TableProvider>>, StoreError> {
+/// What alerts have seen; none before the first.
+pub async fn read_episodes(store: &Location) -> Result<Option<Episodes>, StoreError> {
     let Some((transitions, deliveries)) = read_alerts(store).await? else { return Ok(None) };
+    let mut episodes = Episodes::of(&transitions, &deliveries);
+    let delays = Layout::of(store).table(TRANSITIONS).read_text(DELAYS_FILE).await?;
+    delays::read(delays.as_deref().unwrap_or_default()).iter().for_each(|delay| episodes.delay(delay));
+    Ok(Some(episodes))
+}
+
+/// The same as a table.
+pub async fn alerts_table(store: &Location) -> Result<Option<Arc<dyn TableProvider>>, StoreError> {
+    let Some(episodes) = read_episodes(store).await? else { return Ok(None) };
     let failed = StoreError::read(TRANSITIONS);
-    let rows = episode_rows(Episodes::of(&transitions, &deliveries).all()).map_err(|error| failed(error.into()))?;
+    let rows = episode_rows(episodes.all()).map_err(|error| failed(error.into()))?;
     Ok(Some(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]]).map_err(&failed)?)))
 }
 

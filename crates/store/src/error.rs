@@ -40,17 +40,22 @@ pub enum StoreError {
     )]
     Incompatible { table: String, column: String, found: String, wanted: String },
     #[error(
+        "column {column} of table {table} is {found} in the database and {wanted} in the {of}'s rows: change it there, or give the {of} \
+         another table"
+    )]
+    OtherColumn { table: String, column: String, found: String, wanted: String, of: &'static str },
+    #[error(
         "no space is left for table {table}: free some on its disk and start again; nothing that was acknowledged is lost"
     )]
     DiskFull { table: String },
-    #[error("table {table} cannot be {action} in the warehouse's database")]
+    #[error("table {table} cannot be {action} in its database")]
     Database { table: String, action: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(
         "the warehouse's database is of version {found}, this program knows {known}: use the newer one that wrote it"
     )]
     NewerDatabase { found: usize, known: usize },
     #[error(
-        "column {column} of table {table} is {data_type}, which the warehouse has no type for: cast it in the job's query"
+        "column {column} of table {table} is {data_type}, which its database has no type for: cast it in the query of its rows"
     )]
     UnknownColumnType { table: String, column: String, data_type: String },
     #[error(
@@ -96,6 +101,7 @@ impl StoreError {
                 | Self::StreamRuns { .. }
                 | Self::DiskFull { .. }
                 | Self::Incompatible { .. }
+                | Self::OtherColumn { .. }
                 | Self::Locked { .. }
                 | Self::Leased { .. }
                 | Self::LeaseLost { .. }
@@ -123,7 +129,7 @@ impl StoreError {
         }
     }
 
-    /// An error of the warehouse's database.
+    /// An error of a database: the warehouse's, or one that rows are copied to or looked up in.
     pub fn database<E: std::error::Error + Send + Sync + 'static>(
         table: &str,
         action: &'static str,

@@ -49,7 +49,7 @@ pub struct Flags {
     skip: Vec<Skip>,
 }
 
-pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
+pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
     check_topics(&catalog, flags.skip.iter().map(|skip| (&skip.topic, "--skip")))?;
     check::plan(&catalog, &config)?;
@@ -70,6 +70,7 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
     runtimes::run::<anyhow::Error>(async {
         let mut stream = config.stream(config.location(&data_dir)?);
         let broker = DemoBroker::start(flags.kafka, &data_dir, &catalog.topics, &stream.store).await?;
+        config.set_cluster(broker.client());
         let connector = Arc::new(KafkaConnector::new(broker.client()));
         stream.skips = flags.skip;
         stream.accepted_logs = AcceptedLogs::All;

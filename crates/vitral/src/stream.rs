@@ -54,7 +54,7 @@ pub fn check_topics<'a>(
     Ok(())
 }
 
-pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
+pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
     let skips = flags.skip.iter().map(|skip| (&skip.topic, "--skip"));
     check_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
@@ -68,10 +68,11 @@ pub fn run(config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> 
             .parse()
             .with_context(|| format!("configuration: api.listen is {:?}", config.api.listen))?,
     };
-    let mut kafka = config.kafka()?;
-    if let Some(brokers) = flags.kafka {
-        kafka.brokers = brokers;
+    if let Some(brokers) = &flags.kafka {
+        // Of sinks and notifiers that name no other cluster, too.
+        config.set_brokers(brokers);
     }
+    let kafka = config.kafka()?;
     let patience = shutdown::patience(&config);
     let stop = shutdown::listen(patience)?;
     make_private_dir(&common.data_dir)?;

@@ -1,5 +1,6 @@
 //! What `/metrics` says of how the stream and background work fare, read when it is asked for.
 
+mod notifications;
 mod row_logs;
 mod sinks;
 
@@ -98,6 +99,7 @@ impl Collector for HealthCollector {
         )?;
         sinks::encode(&mut encoder, &self.health, now)?;
         row_logs::encode(&mut encoder, &self.health, now)?;
+        notifications::encode(&mut encoder, &self.health, now)?;
         let mut metric = encoder.encode_descriptor(
             "vitral_troubles",
             "What /readyz names as wrong, by its code",
@@ -128,6 +130,8 @@ fn age(now: Instant, since: Instant) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use vitral_schemas::health::NotificationHealth;
+
     use super::*;
 
     #[test]
@@ -145,6 +149,8 @@ mod tests {
             (sink.rows, sink.keyless, sink.failures) = (12, 3, 2);
             sink.failing = Some("away".to_owned());
         });
+        let waiting = NotificationHealth { waiting: 3, oldest: Some(now), refused: 1, ..NotificationHealth::default() };
+        health.notification("operacao/alertas", waiting);
         health.row_log("registros_cliques", |log| {
             (log.behind, log.waiting, log.missed, log.failures) = (40, Some(now), 3, 2);
         });
@@ -166,6 +172,11 @@ mod tests {
             "vitral_sink_failing{sink=\"vendas_ao_vivo\"} 1",
             "vitral_sink_failed_attempts_total{sink=\"vendas_ao_vivo\"} 2",
             "vitral_sink_set_aside_rows{sink=\"vendas_ao_vivo\",reason=\"chave_nula\"} 3",
+            "vitral_notifications_waiting{destination=\"operacao/alertas\"} 3",
+            "vitral_notifications_waiting_age_seconds{destination=\"operacao/alertas\"} 0.",
+            "vitral_notifications_passed_over{destination=\"operacao/alertas\"} 0",
+            "vitral_notifications_refused_total{destination=\"operacao/alertas\"} 1",
+            "vitral_notifications_failed_attempts_total{destination=\"operacao/alertas\"} 0",
             "vitral_row_log_lag_messages{log=\"registros_cliques\"} 40",
             "vitral_row_log_lag_seconds{log=\"registros_cliques\"} 0.",
             "vitral_row_log_failing{log=\"registros_cliques\"} 0",

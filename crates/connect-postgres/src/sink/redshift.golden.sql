@@ -1,4 +1,4 @@
-CREATE SCHEMA IF NOT EXISTS vitral; CREATE TABLE IF NOT EXISTS vitral.destinos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL, instante timestamp with time zone NOT NULL) DISTSTYLE ALL;
+CREATE SCHEMA IF NOT EXISTS vitral; CREATE TABLE IF NOT EXISTS vitral.destinos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL, instante timestamp with time zone NOT NULL) DISTSTYLE ALL; CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL) DISTSTYLE ALL;
 CREATE TABLE "vendas_ao_vivo" ("janela_inicio" timestamp with time zone, "moeda" character varying(65535), "pedidos" bigint, "receita" numeric(38,2), "local" timestamp without time zone, "_epoch" bigint) DISTKEY ("janela_inicio") COMPOUND SORTKEY ("janela_inicio", "moeda");
 ALTER TABLE "vendas_ao_vivo" ADD COLUMN "moeda" character varying(65535);
 ALTER TABLE "vendas_ao_vivo" ADD COLUMN "pedidos" bigint;

@@ -20,7 +20,7 @@ pub struct Statements {
 
 /// What differs between databases.
 pub trait SinkDialect: Dialect {
-    /// Creates the table of epochs unless it is there.
+    /// Creates the table of epochs unless it is there, and that of tables whose rows of before an epoch lack values.
     fn epochs(&self) -> &'static str;
 
     /// Of two that write to a table at once, one waits.
@@ -45,7 +45,8 @@ impl SinkDialect for Postgres {
     fn epochs(&self) -> &'static str {
         "CREATE SCHEMA IF NOT EXISTS vitral; \
          CREATE TABLE IF NOT EXISTS vitral.destinos (tabela text PRIMARY KEY, epoca bigint NOT NULL, \
-         instante timestamp with time zone NOT NULL)"
+         instante timestamp with time zone NOT NULL); \
+         CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela text NOT NULL, epoca bigint NOT NULL)"
     }
 
     fn hold(&self, table: &str) -> String {
@@ -80,7 +81,8 @@ impl SinkDialect for Redshift {
     fn epochs(&self) -> &'static str {
         "CREATE SCHEMA IF NOT EXISTS vitral; \
          CREATE TABLE IF NOT EXISTS vitral.destinos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL, \
-         instante timestamp with time zone NOT NULL) DISTSTYLE ALL"
+         instante timestamp with time zone NOT NULL) DISTSTYLE ALL; \
+         CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL) DISTSTYLE ALL"
     }
 
     /// There are no locks by name: sinks wait for each other, whatever their tables.
@@ -128,11 +130,12 @@ impl Statements {
             match found.iter().find(|(column, _)| column == name) {
                 Some((_, found)) if found == data_type => {}
                 Some((_, found)) => {
-                    return Err(StoreError::Incompatible {
+                    return Err(StoreError::OtherColumn {
                         table: self.table.clone(),
                         column: name.clone(),
                         found: (*found).to_owned(),
                         wanted: data_type.clone(),
+                        of: "copy",
                     });
                 }
                 None => {

@@ -29,7 +29,7 @@ impl Planner {
             Ok(field) if field.data_type().is_nested() || field.data_type().is_floating() => {
                 Some(sink.key_position.error(
                     format!("sink {name}: {column} is {}, which cannot tell rows apart", field.data_type()),
-                    "name columns of texts, whole numbers, dates or times".into(),
+                    "name columns of texts, whole numbers, decimals, truth values, dates or times".into(),
                 ))
             }
             Ok(_) => None,

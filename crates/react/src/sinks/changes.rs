@@ -102,6 +102,11 @@ impl Known {
         self.rows.len()
     }
 
+    /// Every row is another one from here on; the keys stay known.
+    pub fn forget_values(&mut self) {
+        self.rows.values_mut().for_each(|row| row.hash = 0);
+    }
+
     pub fn round(&mut self) -> Round<'_> {
         self.round += 1;
         Round { known: self, fresh: HashSet::new(), repeated: HashSet::new(), changed: Vec::new(), keyless: 0 }

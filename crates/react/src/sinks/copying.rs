@@ -11,7 +11,7 @@ use vitral_store::sinks::SinkEpoch;
 use super::changes::{Changes, Known};
 use super::open::{Open, base_of};
 use super::{Shared, SinkError};
-use crate::rule::is_not_there_yet;
+use crate::rule::{failure_of_input, is_not_there_yet};
 use crate::versions::versions;
 
 /// How often to look for a commit.
@@ -32,6 +32,8 @@ const REDSHIFT_ROWS_MAX: usize = 500_000;
 pub(super) struct Copying {
     view: View,
     key: Vec<String>,
+    /// As the view names it.
+    connection: Option<String>,
     has_history: bool,
     pace: Pace,
     needs: Needs,
@@ -65,8 +67,8 @@ impl Copying {
             }
             _ => Pace { every_ms: EPOCH_EVERY_MS, rows_max: EPOCH_ROWS_MAX, is_strict: false },
         };
-        let (view, key) = (view.clone(), sink.key.clone());
-        Ok(Self { view, key, has_history: sink.has_history, pace, needs, is_steady, target, open: None })
+        let (view, key, connection) = (view.clone(), sink.key.clone(), sink.connection.clone());
+        Ok(Self { view, key, connection, has_history: sink.has_history, pace, needs, is_steady, target, open: None })
     }
 
     pub fn name(&self) -> &str {
@@ -78,6 +80,7 @@ impl Copying {
         // What an earlier run left may be half done.
         self.open = None;
         let mut attempts = RETRIES.attempts();
+        let mut said = String::new();
         loop {
             let started = Instant::now();
             let wait = match self.poll(shared).await {
@@ -85,6 +88,7 @@ impl Copying {
                     if attempts.have_failed() {
                         tracing::info!(sink = self.name(), "the sink goes on");
                         attempts = RETRIES.attempts();
+                        said.clear();
                     }
                     shared.health().task(super::Sinks::NAME, vitral_schemas::health::TaskHealth::done);
                     // Comparisons take half of one processor at most.
@@ -92,8 +96,10 @@ impl Copying {
                 }
                 Err(error) => {
                     let reason = with_causes(&error);
-                    if !attempts.have_failed() {
-                        tracing::error!(sink = self.name(), reason, "the sink does not go on; trying again");
+                    if reason != said {
+                        let (sink, place, connection) = (self.name(), self.view.source.to_string(), &self.connection);
+                        tracing::error!(sink, place, connection, reason, "the sink does not go on; trying again");
+                        said = reason;
                     }
                     attempts.failed().unwrap_or(RETRIES.longest)
                 }
@@ -143,7 +149,7 @@ impl Copying {
         if !open.is_asked {
             open.ask(self.target.as_ref(), &self.view.name).await?;
         }
-        open.send(self.target.as_ref()).await?;
+        open.send(self.target.as_ref(), &self.view.name).await?;
         let Some((changes, versions, state)) = self.compare(shared, self.pace.rows_max).await? else {
             return Ok(false);
         };
@@ -158,7 +164,7 @@ impl Copying {
             health.rows = open.known.as_ref().map_or(0, Known::len) as u64;
             health.committed = open.last.unwrap_or_default();
         });
-        open.send(self.target.as_ref()).await?;
+        open.send(self.target.as_ref(), &self.view.name).await?;
         open.rebase(shared.inputs.clock.now_ms()).await?;
         Ok(has_more)
     }
@@ -180,6 +186,12 @@ impl Copying {
     async fn compare(&mut self, shared: &Shared, max: usize) -> Result<Option<(Changes, String, State)>, SinkError> {
         let Some(point) = shared.point() else { return Ok(None) };
         let Some(open) = &mut self.open else { return Ok(None) };
+        let lacking = || failure_of_input(&self.needs, &point).map(SinkError::Input);
+        if let Some(error) = lacking() {
+            // Once it is well again, it is read again.
+            open.read = None;
+            return Err(error);
+        }
         let state = State::of_rows_read(&point, &self.needs);
         let since_ms = open.read_steady_ms.map(|last| shared.inputs.clock.steady_ms().saturating_sub(last));
         if let Some(since_ms) = since_ms {
@@ -192,6 +204,10 @@ impl Copying {
         let work = open.changes(shared, &self.view, &self.needs, &self.key, &point, max);
         match shared.reader.bounded(work).await {
             Ok(changes) => {
+                // Now that its open windows were computed, more may be known of a metric.
+                if let Some(error) = lacking() {
+                    return Err(error);
+                }
                 let before = shared.health().sink(&self.view.name, |health| {
                     let before = (health.keyless, health.repeated);
                     (health.keyless, health.repeated) = (changes.keyless, changes.repeated);

@@ -29,6 +29,8 @@ pub(super) struct Open {
     pub known: Option<Known>,
     /// Whether the target has said what it has.
     pub is_asked: bool,
+    /// Whether the target's rows lack values, so that all are sent again.
+    lacks_values: bool,
     /// Since the last base.
     pub epochs: usize,
     pub changes: usize,
@@ -53,6 +55,7 @@ impl Open {
             stored,
             known: None,
             is_asked: false,
+            lacks_values: false,
             read: None,
             read_steady_ms: None,
         })
@@ -85,7 +88,20 @@ impl Open {
                 self.sent = Some(number);
             }
         }
+        self.look_for_lost_values(target, view).await?;
         self.is_asked = true;
+        Ok(())
+    }
+
+    /// Whether what the target has taken is still whole there.
+    async fn look_for_lost_values(&mut self, target: &dyn Sink, view: &str) -> Result<(), SinkError> {
+        if !self.lacks_values && target.lacks_values().await? {
+            tracing::warn!(
+                sink = view,
+                "a column was missing in the target, as it is new or was dropped there: it was added, and all rows are sent again"
+            );
+            (self.lacks_values, self.read, self.read_steady_ms) = (true, None, None);
+        }
         Ok(())
     }
 
@@ -109,10 +125,11 @@ impl Open {
         Ok(())
     }
 
-    pub async fn send(&mut self, target: &dyn Sink) -> Result<(), SinkError> {
+    pub async fn send(&mut self, target: &dyn Sink, view: &str) -> Result<(), SinkError> {
         if let Some(epoch) = &self.waiting {
             target.write(Epoch(epoch.number), &epoch.rows).await?;
             self.taken().await?;
+            self.look_for_lost_values(target, view).await?;
         }
         Ok(())
     }
@@ -147,6 +164,15 @@ impl Open {
                 self.known.insert(known)
             }
         };
+        if self.lacks_values
+            && self.waiting.is_none()
+            && let Some(number) = self.last
+        {
+            // Kept before anything more is sent: a process that dies in between goes on with it.
+            known.forget_values();
+            self.log.replace(&base_of(known, number, point.now_ms)?).await?;
+            (self.lacks_values, self.epochs, self.changes) = (false, 0, 0);
+        }
         let mut rows = planned.run(position).await?;
         let mut round = known.round();
         while let Some(batch) = rows.next().await.transpose().map_err(QueryError::from)? {

@@ -7,10 +7,11 @@ mod world;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use arrow::array::{Array, AsArray};
 use vitral_connect::memory::MemoryNotifier;
 use vitral_connect::{ConnectError, Event, Notification, Notifier};
 use vitral_store::Act;
-use vitral_store::alerts::{Silence, TransitionKind, read_alerts};
+use vitral_store::alerts::{Silence, TransitionKind, episode_rows, read_alerts, read_episodes};
 
 use self::world::{World, many_alerts, run_until};
 
@@ -36,6 +37,20 @@ struct Refusing;
 impl Notifier for Refusing {
     async fn deliver(&self, _: &Notification) -> Result<(), ConnectError> {
         Err(ConnectError::permanent("not here"))
+    }
+}
+
+/// Answers one key with an error, however often it comes.
+#[derive(Debug, Default)]
+struct Picky(MemoryNotifier);
+
+#[async_trait::async_trait]
+impl Notifier for Picky {
+    async fn deliver(&self, notification: &Notification) -> Result<(), ConnectError> {
+        match notification.key.as_str() {
+            "x" => Err(ConnectError::passing("500 Internal Server Error")),
+            _ => self.0.deliver(notification).await,
+        }
     }
 }
 
@@ -209,6 +224,45 @@ async fn a_refusal_is_kept_and_holds_up_nothing() {
     run_until(&mut alerts, || world.column("notificacao") == ["recusada: not here"]).await;
     let (_, deliveries) = read_alerts(&world.store).await.expect("read").expect("tables");
     assert_eq!((deliveries.len(), deliveries[0].refusal.as_deref()), (1, Some("not here")));
+}
+
+#[tokio::test]
+async fn what_a_receiver_does_not_take_holds_back_nothing_else_and_shows() {
+    let world = World::new(RUPTURE);
+    let notifier = Arc::new(Picky::default());
+    world.show(&[]);
+    let mut alerts = world.alerts_telling(Arc::clone(&notifier) as _);
+    alerts.poll().await.expect("nothing is wrong");
+    world.show(&[("x", 0)]);
+    run_until(&mut alerts, || world.column("notificacao") == ["pendente: 500 Internal Server Error"]).await;
+    world.show(&[("x", 0), ("a", 0), ("b", 0), ("c", 0)]);
+    run_until(&mut alerts, || ids(&notifier.0).len() == 3).await;
+    let shown = || {
+        let mut shown: Vec<String> = world
+            .column("chave")
+            .into_iter()
+            .zip(world.column("notificacao"))
+            .map(|(key, of)| format!("{key} {of}"))
+            .collect();
+        shown.sort();
+        shown
+    };
+    let expected = ["a entregue", "b entregue", "c entregue", "x pendente: 500 Internal Server Error"];
+    run_until(&mut alerts, || shown() == expected).await;
+    // Commands see it, too.
+    let seen = async || {
+        let rows =
+            episode_rows(read_episodes(&world.store).await.expect("read").expect("episodes").all()).expect("rows");
+        let column = rows.column_by_name("notificacao").expect("a column").as_string::<i32>().clone();
+        (0..column.len()).any(|row| column.is_valid(row) && column.value(row).starts_with("pendente: 500"))
+    };
+    let began = std::time::Instant::now();
+    while !seen().await {
+        assert!(began.elapsed() < std::time::Duration::from_secs(60), "it is noted");
+        alerts.poll().await.expect("nothing is wrong");
+    }
+    let waiting = world.notifications();
+    assert_eq!((waiting.waiting, waiting.passed_over, waiting.refused), (1, 1, 0), "{waiting:?}");
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use vitral_connect::memory::MemoryNotifier;
 use vitral_panes::view::{Completeness, KeyedImports, KeyedTableView, MetricFailure, MetricView, TopicView, View};
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
 use vitral_schemas::event_time::Watermark;
-use vitral_schemas::health::PartitionHealth;
+use vitral_schemas::health::{NotificationHealth, PartitionHealth};
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_store::{AlertReceiver, Histories, Location};
@@ -266,6 +266,11 @@ impl World {
             completeness: Completeness::default(),
             failure: None,
         }
+    }
+
+    /// How the notifications of the one receiver fare.
+    pub fn notifications(&self) -> NotificationHealth {
+        self.view.borrow().health.notifications().remove("operacao/alertas").unwrap_or_default()
     }
 
     /// What is shown: `key state rows`, sorted.

@@ -219,3 +219,45 @@ async fn what_was_sent_gives_way_to_what_is_there() {
     assert_eq!(target.rows(), [row("b", 204), row("c", 1)]);
     assert_eq!(target.sizes().last(), Some(&2));
 }
+
+#[tokio::test]
+async fn rows_of_a_metric_that_is_set_aside_are_not_deleted_and_the_sink_says_why() {
+    let world = World::new(COPY);
+    let target = Arc::new(Target::default());
+    let mut sinks = world.copying_to(&target);
+    world.show(&[(Some("a"), 1), (Some("b"), 2)]);
+    poll(&mut sinks).await;
+    world.break_metric(&[(Some("a"), 1)]);
+    let reason = poll_in_vain(&mut sinks, "copia").await;
+    assert_eq!(reason, "contagem lacks rows: overflow");
+    let health = world.health("copia");
+    assert!(health.failing == Some(reason) && health.waiting.is_some(), "{health:?}");
+    assert_eq!(target.rows(), [row("a", 1), row("b", 2)]);
+    world.show(&[(Some("a"), 1)]);
+    poll(&mut sinks).await;
+    assert_eq!((target.rows(), world.health("copia").failing), (vec![row("a", 1)], None));
+}
+
+#[tokio::test]
+async fn a_target_whose_rows_lack_values_gets_all_of_them_again() {
+    let world = World::new(COPY);
+    let target = Arc::new(Target::default());
+    let mut sinks = world.copying_to(&target);
+    world.show(&[(Some("a"), 1), (Some("b"), 2), (Some("c"), 3)]);
+    poll(&mut sinks).await;
+    // It shows when the next epoch is written, which deletes a row, too.
+    target.lacks_values.store(true, Ordering::SeqCst);
+    world.show(&[(Some("a"), 1), (Some("b"), 5)]);
+    poll(&mut sinks).await;
+    assert_eq!(target.sizes(), [3, 2]);
+    // The process may end before all rows have been sent.
+    drop(sinks);
+    let mut sinks = world.copying_to(&target);
+    poll(&mut sinks).await;
+    target.lacks_values.store(false, Ordering::SeqCst);
+    assert_eq!((target.rows(), target.sizes()), (vec![row("a", 1), row("b", 5)], vec![3, 2, 2]));
+    poll(&mut sinks).await;
+    world.show(&[(Some("a"), 1)]);
+    poll(&mut sinks).await;
+    assert_eq!((target.rows(), target.sizes().last()), (vec![row("a", 1)], Some(&1)));
+}

@@ -1,7 +1,7 @@
 //! A stream that shows what a test says, and targets that fail as a test says.
 
 use std::collections::BTreeMap;
-use std::sync::atomic::{AtomicU8, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU8, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::memory::MemorySink;
 use vitral_connect::{ConnectError, Epoch, Sink};
-use vitral_panes::view::{Completeness, MetricView, TopicView, View};
+use vitral_panes::view::{Completeness, MetricFailure, MetricView, TopicView, View};
 use vitral_react::{SinkInputs, Sinks, Targets};
 use vitral_schemas::health::SinkHealth;
 use vitral_schemas::reconciliation;
@@ -39,6 +39,8 @@ pub const SILENT: u8 = 2;
 pub struct Target {
     pub kept: MemorySink,
     pub mode: AtomicU8,
+    /// Whether somebody has dropped a column and it was added again.
+    pub lacks_values: AtomicBool,
     attempts: Mutex<BTreeMap<u64, Vec<RecordBatch>>>,
 }
 
@@ -64,6 +66,10 @@ impl Sink for Target {
         }
         self.kept.write(epoch, batches).await?;
         if mode == SILENT { Err(ConnectError::passing("no answer")) } else { Ok(()) }
+    }
+
+    async fn lacks_values(&self) -> Result<bool, ConnectError> {
+        Ok(self.lacks_values.load(Ordering::SeqCst))
     }
 }
 
@@ -139,6 +145,12 @@ impl World {
     /// The metric's committed windows are not known for a while.
     pub fn hide(&self) {
         self.send(MetricView { open_at_commit: None, ..self.metric_view(&[]) });
+    }
+
+    /// The metric is set aside: rows are missing.
+    pub fn break_metric(&self, rows: &[(Option<&str>, i64)]) {
+        let failure = MetricFailure { reason: "overflow".to_owned(), since_ms: 0, is_set_aside: true };
+        self.send(MetricView { failure: Some(failure), ..self.metric_view(rows) });
     }
 
     fn send(&self, metric: MetricView) {

@@ -1,4 +1,4 @@
-//! How copies in other systems fare: of views, and of rows. One that is behind keeps nothing from being ready.
+//! How what is sent to other systems fares: copies of views and of rows, and notifications. What is behind keeps nothing from being ready.
 
 use std::time::Instant;
 
@@ -35,5 +35,22 @@ pub struct RowLogHealth {
     /// Attempts that failed and were made again.
     pub failures: u64,
     /// What fails now, in words.
+    pub failing: Option<String>,
+}
+
+/// How the notifications for one destination fare.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct NotificationHealth {
+    /// Those that it has neither accepted nor refused for good.
+    pub waiting: u64,
+    /// Since when the oldest of them has waited.
+    pub oldest: Option<Instant>,
+    /// Those of them that fail while others are accepted.
+    pub passed_over: u64,
+    /// Those that were refused for good or set aside, of this process.
+    pub refused: u64,
+    /// Attempts that failed and are made again.
+    pub failures: u64,
+    /// What failed last, in words; none since one was accepted.
     pub failing: Option<String>,
 }

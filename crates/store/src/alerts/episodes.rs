@@ -8,7 +8,8 @@ use arrow::datatypes::{DataType, Field, SchemaRef};
 use arrow::error::ArrowError;
 
 use super::{
-    Delivered, Hush, Transition, TransitionKind, maybe_texts, numbers, schema_of, text_field, texts, time_field, times,
+    Delay, Delivered, Hush, Transition, TransitionKind, maybe_texts, numbers, schema_of, text_field, texts, time_field,
+    times,
 };
 
 /// One time that a key was among an alert's rows, or that its query failed.
@@ -24,6 +25,8 @@ pub struct Episode {
     pub hush: Option<Hush>,
     /// Notifications that nobody has accepted or refused yet, as `id` and destination.
     waiting: BTreeSet<(String, String)>,
+    /// Of one of them: why it has not been accepted yet.
+    delay: Option<Delay>,
     /// How many were accepted.
     accepted: usize,
     /// Why one was refused for good.
@@ -68,6 +71,7 @@ impl Episodes {
             resolved_ms: None,
             hush: None,
             waiting: BTreeSet::new(),
+            delay: None,
             accepted: 0,
             refusal: None,
         });
@@ -90,10 +94,21 @@ impl Episodes {
         }
     }
 
+    /// Takes in that an attempt has failed, and is made again.
+    pub fn delay(&mut self, delay: &Delay) {
+        let Some(place) = self.of_id.get(&delay.id) else { return };
+        let Some(episode) = self.known.get_mut(place) else { return };
+        if episode.waiting.contains(&(delay.id.clone(), delay.destination.clone())) {
+            episode.delay = Some(delay.clone());
+        }
+    }
+
     /// Takes in that a notification was accepted or refused for good.
     pub fn deliver(&mut self, delivered: &Delivered) {
         let Some(place) = self.of_id.get(&delivered.id) else { return };
         let Some(episode) = self.known.get_mut(place) else { return };
+        let is_of = |delay: &Delay| (&delay.id, &delay.destination) == (&delivered.id, &delivered.destination);
+        episode.delay.take_if(|delay| is_of(delay));
         if episode.waiting.remove(&(delivered.id.clone(), delivered.destination.clone())) {
             match &delivered.refusal {
                 Some(refusal) => episode.refusal = Some(refusal.clone()),
@@ -140,7 +155,8 @@ impl Episode {
     /// What became of its notifications, in a word; none if there are none.
     pub(super) fn notification(&self) -> Option<String> {
         if !self.waiting.is_empty() {
-            return Some("pendente".to_owned());
+            let delay = self.delay.as_ref();
+            return Some(delay.map_or_else(|| "pendente".to_owned(), |delay| format!("pendente: {}", delay.reason)));
         }
         let refused = self.refusal.as_ref().map(|refusal| format!("recusada: {refusal}"));
         refused.or_else(|| (self.accepted > 0).then(|| "entregue".to_owned()))

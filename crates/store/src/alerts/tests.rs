@@ -50,6 +50,25 @@ async fn what_was_committed_is_read_back_in_order() {
 }
 
 #[tokio::test]
+async fn other_processes_see_which_notifications_are_behind_others() {
+    let (_dir, store) = store();
+    assert!(read_episodes(&store).await.expect("nothing yet").is_none());
+    let mut log = AlertLog::open(&store).await.expect("open");
+    let fired = transition(1, TransitionKind::Fired, &["operacao/alertas"]);
+    log.append(std::slice::from_ref(&fired)).await.expect("one");
+    let reason = "hooks answers 500: \"não\"".to_owned();
+    let delay = Delay { id: fired.id.clone(), destination: "operacao/alertas".to_owned(), attempts: 9, reason };
+    log.set_delays(std::slice::from_ref(&delay)).await.expect("noted");
+    let seen = async || {
+        let episodes = read_episodes(&store).await.expect("read").expect("episodes");
+        episodes.all().next().and_then(Episode::notification)
+    };
+    assert_eq!(seen().await.as_deref(), Some("pendente: hooks answers 500: \"não\""));
+    log.set_delays(&[]).await.expect("noted");
+    assert_eq!(seen().await.as_deref(), Some("pendente"));
+}
+
+#[tokio::test]
 async fn of_two_writers_the_second_is_stopped() {
     let (_dir, store) = store();
     let mut one = AlertLog::open(&store).await.expect("open");
@@ -75,6 +94,12 @@ fn an_episode_says_what_became_of_it() {
         |to: &str| Delivered { id: fired.id.clone(), destination: to.to_owned(), at_ms: 9, refusal: None, attempts: 1 };
     episodes.deliver(&accepted("operacao/alertas"));
     assert_eq!(state(&episodes), ("disparado", Some("pendente".to_owned())));
+    let delay =
+        |to: &str| Delay { id: fired.id.clone(), destination: to.to_owned(), attempts: 3, reason: "500".to_owned() };
+    episodes.delay(&delay("operacao/alertas"));
+    assert_eq!(state(&episodes).1.as_deref(), Some("pendente"), "that one was accepted since");
+    episodes.delay(&delay("kafka/alertas"));
+    assert_eq!(state(&episodes).1.as_deref(), Some("pendente: 500"));
     episodes.deliver(&Delivered { refusal: Some("404".to_owned()), ..accepted("kafka/alertas") });
     assert_eq!(state(&episodes), ("disparado", Some("recusada: 404".to_owned())));
     episodes.add(&transition(2, TransitionKind::Resolved, &[]));
