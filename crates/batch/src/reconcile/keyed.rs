@@ -17,6 +17,7 @@ use futures::TryStreamExt;
 use vitral_catalog::{Catalog, Diagnostics, DomainSettings, KeyedView};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::Topic;
+use vitral_store::archive::Reached;
 use vitral_store::keyed::Freshness;
 use vitral_store::{Archive, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
 
@@ -27,9 +28,9 @@ use crate::error::{BatchError, is_outage};
 pub const BUCKETS: i64 = 16;
 /// Rows that differ and are kept, to be shown; more are not counted.
 const DIFFERENCES_MAX: usize = 100_000;
-/// A running stream takes in what was imported within seconds.
-const ATTEMPTS: usize = 5;
-const WAIT: Duration = Duration::from_secs(2);
+/// A running stream takes in what was archived or imported within seconds.
+const ATTEMPTS: usize = 20;
+const WAIT: Duration = Duration::from_millis(500);
 
 /// Compares every table, or the one named, for all keys or those of one of [`BUCKETS`].
 pub async fn reconcile_keyed(
@@ -56,6 +57,7 @@ pub(super) async fn repair(
 ) -> std::result::Result<(), BatchError> {
     let plan = plan(view, topic, settings)?;
     if let Some(archive) = Archive::read(topic, store).await? {
+        archive.check_columns(topic)?;
         KeyedTable::open(&plan, store).await?.repair(&archive).await?;
     }
     Ok(())
@@ -69,13 +71,18 @@ pub async fn bring_up_to_date(
     store: &Location,
 ) -> std::result::Result<(), BatchError> {
     let plan = plan(view, topic, settings)?;
+    let archive = Archive::read(topic, store).await?;
+    if let Some(archive) = &archive {
+        archive.check_columns(topic)?;
+    }
     let mut table = KeyedTable::open(&plan, store).await?;
-    if let Some(archive) = Archive::read(topic, store).await? {
-        table.catch_up(&archive, None).await?;
+    if let Some(archive) = &archive {
+        table.catch_up(archive, None).await?;
     }
     if let Some(history) = History::read(topic, &Layout::of(store).history(topic)).await? {
         table.take_imports(&history).await?;
     }
+    table.set_failure(None).await?;
     Ok(())
 }
 
@@ -113,15 +120,28 @@ async fn compare(
         set_aside: None,
     };
     let bucket = bucket.map(|bucket| (bucket, BUCKETS));
+    let mut began: Option<(Vec<Reached>, Option<Watermark>)> = None;
     for attempt in 1.. {
         // The table before the archive: rows that it says it has are there.
         let Some(mut table) = KeyedTable::read(&plan, store).await? else { return Ok(nothing(None)) };
+        let set_aside = table.failure().await?;
+        if set_aside.is_some() {
+            let failure = Some("its rows are not whole while it is set aside".to_owned());
+            return Ok(MetricComparison { set_aside, ..nothing(failure) });
+        }
         let Some(archive) = Archive::read(topic, store).await? else { return Ok(nothing(None)) };
         let history = History::read(topic, &Layout::of(store).history(topic)).await?;
+        // What was there when this began must be in by now, however far a running stream gets meanwhile.
+        let (reach, watermark) = match &mut began {
+            Some(began) => began,
+            None => began.insert((archive.reach().await?, archive.watermark().await?)),
+        };
         let behind = match table.freshness(&archive, history.as_ref()).await? {
-            Freshness::Current => None,
-            Freshness::BehindHistory => Some("what was imported or taken back since is not in it yet"),
-            Freshness::BehindReplay => Some("rows that were fed again since are not in it yet"),
+            Freshness::Current => {
+                table.lack(reach).await?.map(|lacking| format!("{lacking} are archived and not in it"))
+            }
+            Freshness::BehindHistory => Some("what was imported or taken back since is not in it yet".to_owned()),
+            Freshness::BehindReplay => Some("rows that were fed again since are not in it yet".to_owned()),
         };
         if let Some(behind) = behind {
             if attempt < ATTEMPTS {
@@ -141,7 +161,7 @@ async fn compare(
                 let options = RecordBatchOptions::new().with_row_count(Some(rows));
                 let expected = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
                 Ok(MetricComparison {
-                    published_through_ms: archive.watermark().await?.map(Watermark::ms),
+                    published_through_ms: watermark.map(Watermark::ms),
                     windows: usize::from(rows + differences.num_rows() > 0),
                     expected: expected.map_err(|error| StoreError::read(&view.name)(error.into()))?,
                     differences,
