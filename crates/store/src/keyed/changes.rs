@@ -2,7 +2,7 @@
 //!
 //! A row counts until one that is behind it in the topic's order takes its place. A message without a value has no place in that order:
 //! it deletes what its log has before it, so a state keeps the place of the last one next to that of its row. Where a column orders rows,
-//! what is before it does not count any more: the newest row is among those behind it, as a row that comes again may be numbered anew.
+//! what is before it does not count any more: the newest row is among those behind it, as a row that is created again may be numbered from the start.
 //!
 //! A state is of all offsets of some stretch, so its row is the newest behind its own tombstone, and a tombstone of a later stretch is
 //! behind all of its rows: states merge into what the rows of all stretches give.

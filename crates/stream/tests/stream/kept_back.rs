@@ -123,9 +123,9 @@ async fn a_start_that_is_refused_leaves_nothing_behind() {
     }
     // As the error says.
     send(&shop, &[("y", 2)]);
-    let mended = shop.with_changed_topic(&ROWS.replace("DECIMAL(18, 2)", "DECIMAL(18, 2), novo TEXT"));
-    assert_eq!(rows(&run(&mended, 2).await, "px", 4).await, ["x|1|1.50|", "y|2|1.50|x"]);
-    let found = compared(&mended, dir.path(), "px").await;
+    let fixed = shop.with_changed_topic(&ROWS.replace("DECIMAL(18, 2)", "DECIMAL(18, 2), novo TEXT"));
+    assert_eq!(rows(&run(&fixed, 2).await, "px", 4).await, ["x|1|1.50|", "y|2|1.50|x"]);
+    let found = compared(&fixed, dir.path(), "px").await;
     assert!(found.failure.is_none() && !found.differs() && found.expected.num_rows() == 2, "{found:?}");
 }
 

@@ -15,7 +15,6 @@ use crate::archive::{Archive, ArchiveReader, Reached};
 use crate::error::StoreError;
 use crate::keyed::plan::KeyedPlan;
 use crate::keyed::source::STREAM;
-use crate::layout::Layout;
 use crate::location::Location;
 use crate::table::Table;
 
@@ -44,18 +43,20 @@ pub async fn keep_balances(plans: &[Arc<KeyedPlan>], store: &Location) -> Result
 impl KeyedTable {
     async fn open_balance(plan: &Arc<KeyedPlan>, store: &Location) -> Result<Self, StoreError> {
         let id = versions::balanced(plan, store).await?;
-        let place = place(plan, store, &id);
+        let place = versions::balance_place(plan, store, &id);
         let table = Table::open(&plan.view.name, &place, Arc::clone(plan.state_schema())).await?;
-        Ok(Self::of(plan, store, table, application(plan, &id)))
+        Ok(Self::of(plan, store, table, versions::balance_application(plan, &id)))
     }
 
     /// The opening balances of this table's statement; none if nothing was ever purged.
     pub(super) async fn balance(&self) -> Result<Option<Self>, StoreError> {
         let id = versions::balanced(&self.plan, &self.store).await?;
-        let Some(table) = Table::read(&self.plan.view.name, &place(&self.plan, &self.store, &id)).await? else {
+        let Some(table) =
+            Table::read(&self.plan.view.name, &versions::balance_place(&self.plan, &self.store, &id)).await?
+        else {
             return Ok(None);
         };
-        Ok(Some(Self::of(&self.plan, &self.store, table, application(&self.plan, &id))))
+        Ok(Some(Self::of(&self.plan, &self.store, table, versions::balance_application(&self.plan, &id))))
     }
 
     /// Whether rows behind those that are in were purged, and opening balances are of all that were.
@@ -113,12 +114,4 @@ impl KeyedTable {
         }
         balance.replace(of_partitions, states, false, &transactions).await
     }
-}
-
-pub(super) fn place(plan: &KeyedPlan, store: &Location, id: &str) -> Location {
-    Layout::of(store).keyed().join(&plan.view.name).join(&format!("saldo_{id}"))
-}
-
-pub(super) fn application(plan: &KeyedPlan, id: &str) -> String {
-    format!("saldo/{}@{id}", plan.view.name)
 }

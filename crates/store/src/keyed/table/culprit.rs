@@ -1,4 +1,4 @@
-//! Which row of a commit a table cannot take in, for whoever has to correct it.
+//! Which row of a commit a table cannot take in, for people who have to correct it.
 
 use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;

@@ -1,4 +1,4 @@
-//! Whether sums still fit their types when states merge: found by the commit that would make one not fit, not by whoever reads it.
+//! Whether sums still fit their types when states merge: found by the commit that would make one not fit, not by its readers.
 //!
 //! States are never read before more are appended. What is known instead is a bound: no sum of any key is larger than the sizes of all
 //! states added up, or than the largest merged one and the sizes of those that came since. Only where that nears a type's limit are
@@ -82,7 +82,10 @@ impl KeyedTable {
     async fn sizes(&self, sums: &[Summed]) -> Result<Vec<f64>, StoreError> {
         let mut bounds = vec![0.0; sums.len()];
         let columns = |states: LogicalPlan| {
-            let columns = sums.iter().map(|sum| ident(self.plan.state_schema().field(sum.index).name()));
+            let columns = sums.iter().map(|sum| {
+                let field = self.plan.state_schema().field(sum.index);
+                cast(ident(field.name()), field.data_type().clone()).alias(field.name())
+            });
             LogicalPlanBuilder::from(states).project(columns.collect::<Vec<_>>())?.build()
         };
         let columns = columns(self.states().await?).map_err(self.failed())?;

@@ -1,13 +1,13 @@
 //! Under which names a table's states, and its opening balances, are stored.
 //!
 //! Earlier programs left the types of states out of their names, and took a topic with a primary key for another table whenever it gained a
-//! column. What they have written is gone on with: states where they are, and of such a topic its opening balances, from which, with the
+//! column. What they have written is still used: states where they are, and of such a topic its opening balances, from which, with the
 //! archive's rows behind them, its states are made again.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::{DEFINITION_FILE, KeyedTable, balance, place};
+use super::{DEFINITION_FILE, KeyedTable, place};
 use crate::error::StoreError;
 use crate::keyed::plan::KeyedPlan;
 use crate::layout::Layout;
@@ -17,6 +17,16 @@ use crate::table::Table;
 /// Before the names of a version's transactions.
 pub(super) fn application(plan: &KeyedPlan, version: &str) -> String {
     format!("{}@{version}", plan.view.name)
+}
+
+/// Where the opening balances of a definition are.
+pub(super) fn balance_place(plan: &KeyedPlan, store: &Location, id: &str) -> Location {
+    Layout::of(store).keyed().join(&plan.view.name).join(&format!("saldo_{id}"))
+}
+
+/// Before the names of their transactions.
+pub(super) fn balance_application(plan: &KeyedPlan, id: &str) -> String {
+    format!("saldo/{}@{id}", plan.view.name)
 }
 
 /// The states of the plan's version, and what they are called; none if there are none of its types.
@@ -80,11 +90,11 @@ pub(super) async fn balanced(plan: &Arc<KeyedPlan>, store: &Location) -> Result<
 
 /// Opening balances that anything was ever added to.
 async fn begun(plan: &Arc<KeyedPlan>, store: &Location, id: &str) -> Result<Option<KeyedTable>, StoreError> {
-    let Some(table) = Table::read(&plan.view.name, &balance::place(plan, store, id)).await? else { return Ok(None) };
+    let Some(table) = Table::read(&plan.view.name, &balance_place(plan, store, id)).await? else { return Ok(None) };
     if !fits(plan, &table) {
         return Ok(None);
     }
-    let balance = KeyedTable::of(plan, store, table, balance::application(plan, id));
+    let balance = KeyedTable::of(plan, store, table, balance_application(plan, id));
     Ok(balance.transaction("desde").await?.map(|_| balance))
 }
 

@@ -61,7 +61,7 @@ async fn a_sum_that_does_not_fit_is_found_by_the_commit_that_makes_it() {
     {
         assert!(words.contains(part), "{part} in {words}");
     }
-    // It stays as it was, whatever comes; and whoever opens it again finds the same.
+    // It stays as it was, whatever comes; and who opens it again finds the same.
     assert_eq!(world.shown(&table).await, before);
     world.send(&[(0, "e", 1)]).await;
     let mut again = world.open().await;
@@ -166,7 +166,7 @@ async fn a_table_that_was_left_takes_opening_balances() {
 }
 
 #[tokio::test]
-async fn states_are_gone_on_with_under_their_old_name_if_their_types_are_the_same() {
+async fn states_are_continued_under_their_old_name_if_their_types_are_the_same() {
     let mut world = World::new();
     let settings = DomainSettings::default();
     let mut old = KeyedPlan::new(&world.plan.view, &world.topic, &settings).expect("planned");
@@ -180,7 +180,7 @@ async fn states_are_gone_on_with_under_their_old_name_if_their_types_are_the_sam
     assert_eq!(table.version(), old_version);
     world.commit("a", 0, 12, NOON_MS).await;
     world.bring_up_to_date(&mut table).await;
-    world.check(&table, "gone on with").await;
+    world.check(&table, "continued").await;
     // Another type of a column is another version, and leaves that as it is.
     let file = SourceFile { path: "t.sql".into(), text: SQL.replace("DECIMAL(18, 2)", "DECIMAL(18, 4)") };
     let catalog = Catalog::parse(&[vec![file]], &settings).expect("a catalog");
