@@ -74,12 +74,11 @@ pub(super) async fn page(
 
 /// Why rows cannot be read: of a table that is set aside, as its states do not merge.
 fn failed(name: &str, shown: &KeyedTableView, error: QueryError) -> QueryError {
-    match (&shown.failure, &error) {
-        (Some(MetricFailure { reason, .. }), QueryError::Engine(_)) if !error.is_memory() => {
-            QueryError::SetAside { table: name.to_owned(), reason: reason.clone() }
-        }
-        _ => error,
+    let Some(MetricFailure { reason, .. }) = &shown.failure else { return error };
+    if error.is_memory() || !matches!(error, QueryError::Engine(_)) {
+        return error;
     }
+    QueryError::SetAside { table: name.to_owned(), reason: reason.clone() }
 }
 
 fn completeness_of(view: &View, shown: &KeyedTableView) -> Completeness {

@@ -19,7 +19,7 @@ use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::Topic;
 use vitral_store::archive::Reached;
 use vitral_store::keyed::Freshness;
-use vitral_store::{Archive, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
+use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
 
 use super::{MetricComparison, SIDE_COLUMN, TimeRange};
 use crate::error::{BatchError, is_outage};
@@ -108,17 +108,7 @@ async fn compare(
     bucket: Option<i64>,
 ) -> std::result::Result<MetricComparison, BatchError> {
     let plan = plan(view, topic, settings)?;
-    let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
-    let nothing = |failure: Option<String>| MetricComparison {
-        metric: view.name.clone(),
-        range: TimeRange { from_ms: i64::MIN, to_ms: i64::MAX },
-        published_through_ms: None,
-        windows: 0,
-        expected: empty.clone(),
-        differences: empty.clone(),
-        failure,
-        set_aside: None,
-    };
+    let nothing = |failure: Option<String>| nothing(&view.name, failure);
     let bucket = bucket.map(|bucket| (bucket, BUCKETS));
     let mut began: Option<(Vec<Reached>, Option<Watermark>)> = None;
     for attempt in 1.. {
@@ -132,19 +122,14 @@ async fn compare(
         let Some(archive) = Archive::read(topic, store).await? else { return Ok(nothing(None)) };
         let history = History::read(topic, &Layout::of(store).history(topic)).await?;
         // What was there when this began must be in by now, however far a running stream gets meanwhile.
-        let (reach, watermark) = match &mut began {
+        let (reach, watermark) = match began.take() {
             Some(began) => began,
-            None => began.insert((archive.reach().await?, archive.watermark().await?)),
+            None => (archive.reach().await?, archive.watermark().await?),
         };
-        let behind = match table.freshness(&archive, history.as_ref()).await? {
-            Freshness::Current => {
-                table.lack(reach).await?.map(|lacking| format!("{lacking} are archived and not in it"))
-            }
-            Freshness::BehindHistory => Some("what was imported or taken back since is not in it yet".to_owned()),
-            Freshness::BehindReplay => Some("rows that were fed again since are not in it yet".to_owned()),
-        };
+        let behind = behind(&table, &archive, history.as_ref(), &reach).await?;
         if let Some(behind) = behind {
             if attempt < ATTEMPTS {
+                began = Some((reach, watermark));
                 tokio::time::sleep(WAIT).await;
                 continue;
             }
@@ -176,6 +161,36 @@ async fn compare(
         };
     }
     Ok(nothing(None))
+}
+
+fn nothing(table: &str, failure: Option<String>) -> MetricComparison {
+    let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
+    MetricComparison {
+        metric: table.to_owned(),
+        range: TimeRange { from_ms: i64::MIN, to_ms: i64::MAX },
+        published_through_ms: None,
+        windows: 0,
+        expected: empty.clone(),
+        differences: empty,
+        failure,
+        set_aside: None,
+    }
+}
+
+/// What a table does not have yet of what there is; of the archive, up to `reach`.
+async fn behind(
+    table: &KeyedTable,
+    archive: &ArchiveReader,
+    history: Option<&History>,
+    reach: &[Reached],
+) -> std::result::Result<Option<String>, StoreError> {
+    Ok(match table.freshness(archive, history).await? {
+        Freshness::Current => {
+            table.lack(reach).await?.map(|lacking| format!("{lacking} are archived and not in it yet"))
+        }
+        Freshness::BehindHistory => Some("what was imported or taken back since is not in it yet".to_owned()),
+        Freshness::BehindReplay => Some("rows that were fed again since are not in it yet".to_owned()),
+    })
 }
 
 /// How many rows there must be, and those in which both sides differ.

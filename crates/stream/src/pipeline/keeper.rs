@@ -181,7 +181,7 @@ impl Keeper {
     /// Puts the table's rows, as of its last commit, into the view.
     fn show(&self, kept: &Kept) {
         let plan = &kept.plan;
-        let nothing = || (Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as _, None);
+        let nothing = || (Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as Arc<dyn TableProvider>, None);
         let (rows, since_ms) = kept.shown.clone().unwrap_or_else(nothing);
         let shown = KeyedTableView {
             topic: plan.topic.name.clone(),
