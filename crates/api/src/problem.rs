@@ -223,6 +223,16 @@ impl Problem {
         .retry_after(5)
     }
 
+    /// A table that is kept up to date lacks rows that it could not take in.
+    pub(crate) fn table_set_aside(table: &str, reason: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "table_set_aside",
+            format!("table {table} is set aside, so nothing is computed from it: {reason}"),
+            format!("do what detail says; GET /metricas/{table} has its rows as they were before"),
+        )
+    }
+
     pub(crate) fn too_many_streams(streams_max: usize) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -304,6 +314,7 @@ impl From<QueryError> for Problem {
         match &error {
             QueryError::Unavailable(name) => return Self::unavailable(name),
             QueryError::TopicWaiting { topic, reason } => return Self::topic_waiting(topic, reason),
+            QueryError::SetAside { table, reason } => return Self::table_set_aside(table, reason),
             QueryError::Timeout => return Self::query_timeout(),
             QueryError::Busy => return Self::busy(),
             QueryError::TooLarge(bytes_max) => return Self::answer_too_large(*bytes_max),

@@ -102,6 +102,14 @@ pub enum BatchError {
         /// The engine's error.
         source: Box<DataFusionError>,
     },
+    /// The stream has set a table aside: what it has is not all.
+    #[error("{table} is set aside, so nothing is computed from it: {reason}")]
+    SetAside {
+        /// The table that is kept up to date.
+        table: String,
+        /// Why, with the way on.
+        reason: String,
+    },
     /// Nothing of the topic is stored.
     #[error(
         "there is no archive of topic {topic} in {folder}: name the data directory of a stream or demo with --data-dir"

@@ -7,7 +7,7 @@
 mod changes;
 mod statement;
 
-pub use self::changes::{PLACE_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN};
+pub use self::changes::{LAST_TOMBSTONE, PLACE_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN};
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -49,10 +49,14 @@ pub struct KeyedView {
     pub position: Position,
     /// Whether it is a topic with a primary key, whose messages replace and delete rows.
     pub is_of_changes: bool,
+    /// Of such a topic, whether a message without a value makes its key new: rows before it do not count, whatever their order.
+    pub is_new_after_tombstone: bool,
     /// The expressions of the keys, in their order.
     key_expressions: Vec<Expr>,
     select: Box<Select>,
     text: String,
+    /// Of a topic with a primary key, what its rows are apart from its columns: its keys, and which message of a key is the newest.
+    lineage: Option<String>,
 }
 
 /// A column that is not a key.
@@ -129,9 +133,11 @@ impl KeyedView {
             columns: others,
             position: position.clone(),
             is_of_changes: false,
+            is_new_after_tombstone: false,
             key_expressions: expressions,
             select,
             text,
+            lineage: None,
         };
         view.check_names()?;
         Ok(view)
@@ -142,22 +148,48 @@ impl KeyedView {
         matches!(column.merge, Merge::Latest | Merge::Earliest).then(|| format!("{ORDER_PREFIX}{}", column.name))
     }
 
-    /// Identifies what it means, whatever the version of our functions: states of the same definition are of the same rows.
+    /// Identifies what it means, whatever the version of our functions: states of the same definition are of the same rows. A topic with a
+    /// primary key means the same when it gains a column.
     pub fn definition_id(&self, settings: &DomainSettings) -> String {
-        hash([self.text.as_str(), settings.time_zone.name()])
+        let text = self.lineage.as_deref().unwrap_or(&self.text);
+        hash([text, settings.time_zone.name()])
     }
 
-    /// Identifies what it computes: its definition and the versions of our own functions which it calls. Its states are plain values, so a
-    /// new version of the engine changes nothing.
-    pub fn version(&self, settings: &DomainSettings) -> String {
+    /// Identifies what it computes: its definition, the versions of our own functions which it calls, and the types of its states, as
+    /// `types` spells them. Its states are plain values, so a new version of the engine changes nothing. Of a topic with a primary key a
+    /// new column is none of it: rows have null in it until they come again.
+    pub fn version(&self, settings: &DomainSettings, types: &str) -> String {
+        let zone = settings.time_zone.name();
+        if let Some(lineage) = &self.lineage {
+            return hash([lineage.as_str(), zone, "estados"]);
+        }
+        let functions = called_functions(&self.select);
+        hash([self.text.as_str(), zone, functions.as_str(), types].into_iter().filter(|part| !part.is_empty()))
+    }
+
+    /// The same as programs named it that knew no types and took a new column for another table.
+    pub fn untyped_version(&self, settings: &DomainSettings) -> String {
         let functions = called_functions(&self.select);
         let parts = [self.text.as_str(), settings.time_zone.name(), functions.as_str()];
         hash(parts.into_iter().filter(|part| !part.is_empty()))
     }
 
+    /// What such programs called the meaning of a statement that has the same rows as this one, perhaps with fewer columns; none of another.
+    /// Only topics with a primary key have such.
+    pub fn earlier_definition_id(&self, definition: &str, settings: &DomainSettings) -> Option<String> {
+        self.lineage.as_ref()?;
+        let text = definition.strip_prefix(&self.declaration())?.trim_end().strip_suffix(';')?;
+        let source = |text: &str| text.rfind(" FROM ").map(|at| text[at..].to_owned());
+        (source(text) == source(&self.text)).then(|| hash([text, settings.time_zone.name()]))
+    }
+
     /// The statement that declares it.
     pub fn definition(&self) -> String {
-        format!("CREATE MATERIALIZED VIEW {} AS {};\n", self.name, self.text)
+        format!("{}{};\n", self.declaration(), self.text)
+    }
+
+    fn declaration(&self) -> String {
+        format!("CREATE MATERIALIZED VIEW {} AS ", self.name)
     }
 
     fn check_names(&self) -> Result<(), Diagnostic> {

@@ -67,8 +67,8 @@ pub use self::final_windows::LIVE_JOB;
 pub use self::import::ImportTarget;
 pub use self::job::{Check, JobTable, Period};
 pub use self::keyed::{
-    KeyedColumn, KeyedView, Merge, ORDER_PREFIX, PLACE_COLUMN, ROW_ORDER_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN,
-    UPDATED_COLUMN,
+    KeyedColumn, KeyedView, LAST_TOMBSTONE, Merge, ORDER_PREFIX, PLACE_COLUMN, ROW_ORDER_COLUMN, STATE_ORDER_COLUMN,
+    TOMBSTONE_COLUMN, UPDATED_COLUMN,
 };
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, SESSION_LAST_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};

@@ -54,12 +54,12 @@ mod tests {
         let mut lines = 0;
         for second in 0..180 {
             let now = begin + Duration::from_secs(second);
-            for text in ["ipv4 refused", "ipv6 refused", "1/1 brokers are down"] {
+            for text in ["refused", "timed out", "1/1 brokers are down"] {
                 lines += u64::from(said.is_news("a:9092", text, now));
             }
         }
         assert_eq!(lines, 9);
-        assert!(said.is_news("b:9092", "ipv4 refused", begin + Duration::from_secs(180)), "of another cluster");
+        assert!(said.is_news("b:9092", "refused", begin + Duration::from_secs(180)), "of another cluster");
         let letters = ('a'..='z').map(String::from);
         let lines = letters.filter(|text| said.is_news("c:9092", text, begin)).count();
         assert_eq!(lines, LINES_MAX, "however many texts there are");

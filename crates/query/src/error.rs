@@ -30,6 +30,11 @@ pub enum QueryError {
          computes it"
     )]
     NotPublished { metric: String },
+    /// The stream has set a table aside: what it has is not all.
+    #[error(
+        "table {table} is set aside, so nothing is computed from it: {reason}. GET /metricas/{table} has its rows as they were before"
+    )]
+    SetAside { table: String, reason: String },
     #[error(
         "there is nothing stored of {names} in {place}: name the data directory of a stream or demo with --data-dir, or its bucket in the \
          configuration"
@@ -88,6 +93,10 @@ impl From<DataFusionError> for QueryError {
             DataFusionError::External(inner) => match inner.downcast::<Self>() {
                 Ok(own) => *own,
                 Err(other) => Self::Engine(DataFusionError::External(other)),
+            },
+            DataFusionError::Context(said, inner) => match Self::from(*inner) {
+                Self::Engine(inner) => Self::Engine(DataFusionError::Context(said, Box::new(inner))),
+                own => own,
             },
             other => Self::Engine(other),
         }

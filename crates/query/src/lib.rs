@@ -28,6 +28,7 @@ mod read_point;
 mod reader;
 mod reference;
 mod rows;
+mod set_aside;
 mod stored;
 mod tables;
 mod time_range;

@@ -19,7 +19,7 @@ use crate::open_rows::make_open_rows;
 use crate::plan::{plan_query, statement_error};
 use crate::read_point::ReadPoint;
 use crate::reference::References;
-use crate::{ledger, metric_rows, tables};
+use crate::{ledger, metric_rows, set_aside, tables};
 
 pub(crate) const CATALOG: &str = "vitral";
 
@@ -86,7 +86,7 @@ impl Namespace {
             }
             Some(Meaning::Keyed { .. }) => {
                 let shown = view.keyed.get(name).ok_or_else(unavailable)?;
-                return Ok(Some(Arc::clone(&shown.rows)));
+                return Ok(Some(set_aside::or_rows(name, shown)));
             }
             Some(Meaning::View(declared)) => {
                 let schema = names.schema_of(&declared.position);

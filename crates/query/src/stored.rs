@@ -10,7 +10,7 @@ use datafusion::datasource::empty::EmptyTable;
 use vitral_catalog::{Catalog, Diagnostics, DomainSettings, EngineTable, KeyedView, Metric, Name, Needs};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
-use vitral_panes::view::{Completeness, KeyedTableView, MetricView, TopicView, View};
+use vitral_panes::view::{Completeness, KeyedTableView, MetricFailure, MetricView, TopicView, View};
 use vitral_schemas::topic::Topic;
 use vitral_store::alerts::{alerts_table, transitions_table};
 use vitral_store::{
@@ -152,11 +152,17 @@ impl Store {
             }
             return Err(QueryError::NotPublished { metric: keyed.name.clone() });
         }
-        let (rows, since_ms): (Arc<dyn TableProvider>, _) = match &table {
-            Some(table) => (table.rows().await?, table.since_ms().await?),
-            None => (Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))), None),
+        let (mut since_ms, mut failure) = (None, None);
+        let rows: Arc<dyn TableProvider> = match &table {
+            Some(table) => {
+                since_ms = table.since_ms().await?;
+                failure = table.failure().await?;
+                table.rows().await?
+            }
+            None => Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))),
         };
-        Ok(KeyedTableView { topic: topic.name.clone(), keys: keyed.keys.clone(), rows, since_ms, failure: None })
+        let failure = failure.map(|(since_ms, reason)| MetricFailure { reason, since_ms, is_set_aside: true });
+        Ok(KeyedTableView { topic: topic.name.clone(), keys: keyed.keys.clone(), rows, since_ms, failure })
     }
 
     async fn engine_table(&self, table: EngineTable) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {

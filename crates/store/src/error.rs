@@ -45,6 +45,12 @@ pub enum StoreError {
     )]
     OtherColumn { table: String, column: String, found: String, wanted: String, of: &'static str },
     #[error(
+        "table {table} cannot take in {which}: {reason}. Change its statement so that such rows do not fail: cast what is summed up, as in \
+         sum(CAST(x AS DECIMAL(38, 0))), use nullif(x, 0) and try_cast, or leave them out by WHERE; a changed statement has its whole history \
+         again, and a start tries this one once more"
+    )]
+    NotKept { table: String, which: String, reason: String },
+    #[error(
         "no space is left for table {table}: free some on its disk and start again; nothing that was acknowledged is lost"
     )]
     DiskFull { table: String },

@@ -52,7 +52,7 @@ pub(super) async fn page(
     let (found, permit) = shared
         .reader
         .admitted(async |permit| -> Result<_, QueryError> {
-            Ok((shared.reader.keyed_rows(shown, &wanted).await?, permit))
+            Ok((shared.reader.keyed_rows(shown, &wanted).await.map_err(|error| failed(name, shown, error))?, permit))
         })
         .await?;
     let rows = found.slice(0, found.num_rows().min(limit));
@@ -70,6 +70,15 @@ pub(super) async fn page(
         headers.insert(LINK, parameters.next_link(&path_of(name), &next)?);
     }
     Ok(response)
+}
+
+/// Why rows cannot be read: of a table that is set aside, as its states do not merge.
+fn failed(name: &str, shown: &KeyedTableView, error: QueryError) -> QueryError {
+    let Some(MetricFailure { reason, .. }) = &shown.failure else { return error };
+    if error.is_memory() || !matches!(error, QueryError::Engine(_)) {
+        return error;
+    }
+    QueryError::SetAside { table: name.to_owned(), reason: reason.clone() }
 }
 
 fn completeness_of(view: &View, shown: &KeyedTableView) -> Completeness {

@@ -17,8 +17,9 @@ use futures::TryStreamExt;
 use vitral_catalog::{Catalog, Diagnostics, DomainSettings, KeyedView};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::Topic;
+use vitral_store::archive::Reached;
 use vitral_store::keyed::Freshness;
-use vitral_store::{Archive, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
+use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
 
 use super::{MetricComparison, SIDE_COLUMN, TimeRange};
 use crate::error::{BatchError, is_outage};
@@ -27,9 +28,9 @@ use crate::error::{BatchError, is_outage};
 pub const BUCKETS: i64 = 16;
 /// Rows that differ and are kept, to be shown; more are not counted.
 const DIFFERENCES_MAX: usize = 100_000;
-/// A running stream takes in what was imported within seconds.
-const ATTEMPTS: usize = 5;
-const WAIT: Duration = Duration::from_secs(2);
+/// A running stream takes in what was archived or imported within seconds.
+const ATTEMPTS: usize = 20;
+const WAIT: Duration = Duration::from_millis(500);
 
 /// Compares every table, or the one named, for all keys or those of one of [`BUCKETS`].
 pub async fn reconcile_keyed(
@@ -56,6 +57,7 @@ pub(super) async fn repair(
 ) -> std::result::Result<(), BatchError> {
     let plan = plan(view, topic, settings)?;
     if let Some(archive) = Archive::read(topic, store).await? {
+        archive.check_columns(topic)?;
         KeyedTable::open(&plan, store).await?.repair(&archive).await?;
     }
     Ok(())
@@ -69,13 +71,18 @@ pub async fn bring_up_to_date(
     store: &Location,
 ) -> std::result::Result<(), BatchError> {
     let plan = plan(view, topic, settings)?;
+    let archive = Archive::read(topic, store).await?;
+    if let Some(archive) = &archive {
+        archive.check_columns(topic)?;
+    }
     let mut table = KeyedTable::open(&plan, store).await?;
-    if let Some(archive) = Archive::read(topic, store).await? {
-        table.catch_up(&archive, None).await?;
+    if let Some(archive) = &archive {
+        table.catch_up(archive, None).await?;
     }
     if let Some(history) = History::read(topic, &Layout::of(store).history(topic)).await? {
         table.take_imports(&history).await?;
     }
+    table.set_failure(None).await?;
     Ok(())
 }
 
@@ -101,30 +108,28 @@ async fn compare(
     bucket: Option<i64>,
 ) -> std::result::Result<MetricComparison, BatchError> {
     let plan = plan(view, topic, settings)?;
-    let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
-    let nothing = |failure: Option<String>| MetricComparison {
-        metric: view.name.clone(),
-        range: TimeRange { from_ms: i64::MIN, to_ms: i64::MAX },
-        published_through_ms: None,
-        windows: 0,
-        expected: empty.clone(),
-        differences: empty.clone(),
-        failure,
-        set_aside: None,
-    };
+    let nothing = |failure: Option<String>| nothing(&view.name, failure);
     let bucket = bucket.map(|bucket| (bucket, BUCKETS));
+    let mut began: Option<(Vec<Reached>, Option<Watermark>)> = None;
     for attempt in 1.. {
         // The table before the archive: rows that it says it has are there.
         let Some(mut table) = KeyedTable::read(&plan, store).await? else { return Ok(nothing(None)) };
+        let set_aside = table.failure().await?;
+        if set_aside.is_some() {
+            let failure = Some("its rows are not whole while it is set aside".to_owned());
+            return Ok(MetricComparison { set_aside, ..nothing(failure) });
+        }
         let Some(archive) = Archive::read(topic, store).await? else { return Ok(nothing(None)) };
         let history = History::read(topic, &Layout::of(store).history(topic)).await?;
-        let behind = match table.freshness(&archive, history.as_ref()).await? {
-            Freshness::Current => None,
-            Freshness::BehindHistory => Some("what was imported or taken back since is not in it yet"),
-            Freshness::BehindReplay => Some("rows that were fed again since are not in it yet"),
+        // What was there when this began must be in by now, however far a running stream gets meanwhile.
+        let (reach, watermark) = match began.take() {
+            Some(began) => began,
+            None => (archive.reach().await?, archive.watermark().await?),
         };
+        let behind = behind(&table, &archive, history.as_ref(), &reach).await?;
         if let Some(behind) = behind {
             if attempt < ATTEMPTS {
+                began = Some((reach, watermark));
                 tokio::time::sleep(WAIT).await;
                 continue;
             }
@@ -141,7 +146,7 @@ async fn compare(
                 let options = RecordBatchOptions::new().with_row_count(Some(rows));
                 let expected = RecordBatch::try_new_with_options(Arc::new(Schema::empty()), Vec::new(), &options);
                 Ok(MetricComparison {
-                    published_through_ms: archive.watermark().await?.map(Watermark::ms),
+                    published_through_ms: watermark.map(Watermark::ms),
                     windows: usize::from(rows + differences.num_rows() > 0),
                     expected: expected.map_err(|error| StoreError::read(&view.name)(error.into()))?,
                     differences,
@@ -156,6 +161,36 @@ async fn compare(
         };
     }
     Ok(nothing(None))
+}
+
+fn nothing(table: &str, failure: Option<String>) -> MetricComparison {
+    let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
+    MetricComparison {
+        metric: table.to_owned(),
+        range: TimeRange { from_ms: i64::MIN, to_ms: i64::MAX },
+        published_through_ms: None,
+        windows: 0,
+        expected: empty.clone(),
+        differences: empty,
+        failure,
+        set_aside: None,
+    }
+}
+
+/// What a table does not have yet of what there is; of the archive, up to `reach`.
+async fn behind(
+    table: &KeyedTable,
+    archive: &ArchiveReader,
+    history: Option<&History>,
+    reach: &[Reached],
+) -> std::result::Result<Option<String>, StoreError> {
+    Ok(match table.freshness(archive, history).await? {
+        Freshness::Current => {
+            table.lack(reach).await?.map(|lacking| format!("{lacking} are archived and not in it yet"))
+        }
+        Freshness::BehindHistory => Some("what was imported or taken back since is not in it yet".to_owned()),
+        Freshness::BehindReplay => Some("rows that were fed again since are not in it yet".to_owned()),
+    })
 }
 
 /// How many rows there must be, and those in which both sides differ.

@@ -174,7 +174,10 @@ impl<'a> Kept<'a> {
         };
         let (rows, progress): (Arc<dyn TableProvider>, _) = match table {
             Some(table) => {
-                let progress = Progress::Rows { version: plan.version.clone(), commit: table.commit() };
+                if let Some((_, reason)) = table.failure().await? {
+                    return Err(BatchError::SetAside { table: view.name.clone(), reason });
+                }
+                let progress = Progress::Rows { version: table.version().to_owned(), commit: table.commit() };
                 (table.rows().await?, Some(progress))
             }
             None => (Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))), None),

@@ -1,12 +1,13 @@
 //! The table that a topic with a primary key is: its newest row for each key, as a whole, unless that is deleted.
 
-use datafusion::sql::sqlparser::ast::{Expr, SelectItem};
+use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, TableWithJoins};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 
 use super::statement::{expression, named};
 use super::{KeyedView, Merge, ROW_ORDER_COLUMN};
 use crate::domains::plain;
+use crate::names::ORIGIN_COLUMN;
 use crate::{Diagnostic, Position};
 use vitral_schemas::changes::{ChangeOrder, change_columns};
 use vitral_schemas::topic::Topic;
@@ -17,6 +18,9 @@ pub const PLACE_COLUMN: &str = "_lugar";
 pub const TOMBSTONE_COLUMN: &str = "_lapide";
 /// In states, the place in order of the row that they hold.
 pub const STATE_ORDER_COLUMN: &str = "_ordem_linha";
+
+/// While states are made: the last tombstone of a row's key.
+pub const LAST_TOMBSTONE: &str = "_ultima_lapide";
 
 impl KeyedView {
     /// The table of a topic with a primary key, under the topic's name.
@@ -43,27 +47,53 @@ impl KeyedView {
         view.is_of_changes = true;
         view.columns.iter_mut().for_each(|column| column.merge = Merge::Newest);
         // Rows of another order are another table.
-        match changes.order {
-            ChangeOrder::Offset => view.text += " /* by offset */",
-            ChangeOrder::Column(index) => view.text += &format!(" /* by {} */", topic.columns[index].name),
-        }
+        let order = match changes.order {
+            ChangeOrder::Offset => " /* by offset */".to_owned(),
+            ChangeOrder::Column(index) => format!(" /* by {} */", topic.columns[index].name),
+        };
+        view.text += &order;
+        // Numbers of rows begin again with a row that was deleted and comes again; places in a source's log never do.
+        view.is_new_after_tombstone = changes.debezium.is_none() && matches!(changes.order, ChangeOrder::Column(_));
+        let behind = if view.is_new_after_tombstone { " behind tombstones" } else { "" };
+        view.lineage = Some(format!("{} FROM {}{order}{behind}", keys.join(", "), quoted(plain(&topic.name))));
         Ok(view)
     }
 
     /// The aggregates of a state: each column of the newest row, whether that deletes, and where it and the last tombstone stand.
     pub(super) fn newest(&self) -> Result<Vec<SelectItem>, ParserError> {
         let columns = self.columns.iter().map(|column| column.name.as_str());
+        let mut counts = format!("{ROW_ORDER_COLUMN} IS NOT NULL");
+        if self.is_new_after_tombstone {
+            counts += &format!(" AND ({LAST_TOMBSTONE} IS NULL OR {PLACE_COLUMN} > {LAST_TOMBSTONE})");
+        }
         let mut items = Vec::new();
         for name in columns.chain([change_columns::DELETED, PLACE_COLUMN]) {
-            let quoted = quoted(name);
-            let newest = format!(
-                "last_value({quoted} ORDER BY {ROW_ORDER_COLUMN}) FILTER (WHERE {ROW_ORDER_COLUMN} IS NOT NULL)"
-            );
+            let newest = format!("last_value({} ORDER BY {ROW_ORDER_COLUMN}) FILTER (WHERE {counts})", quoted(name));
             items.push(named(expression(&newest)?, name));
         }
-        items.push(named(expression(&format!("max({ROW_ORDER_COLUMN})"))?, STATE_ORDER_COLUMN));
+        let order = match self.is_new_after_tombstone {
+            true => format!("max({ROW_ORDER_COLUMN}) FILTER (WHERE {counts})"),
+            false => format!("max({ROW_ORDER_COLUMN})"),
+        };
+        items.push(named(expression(&order)?, STATE_ORDER_COLUMN));
         items.push(named(expression(&format!("max({TOMBSTONE_COLUMN})"))?, TOMBSTONE_COLUMN));
         Ok(items)
+    }
+
+    /// The topic's rows, each with the last tombstone of its key among those of its origin.
+    pub(super) fn with_last_tombstone(&self) -> Result<Vec<TableWithJoins>, ParserError> {
+        let keys: Vec<String> = self.key_expressions.iter().map(ToString::to_string).collect();
+        let topic = quoted(plain(&self.topic));
+        let text = format!(
+            "SELECT 1 FROM (SELECT *, max({TOMBSTONE_COLUMN}) OVER (PARTITION BY {ORIGIN_COLUMN}, {}) AS {LAST_TOMBSTONE} FROM {topic}) \
+             AS {topic}",
+            keys.join(", ")
+        );
+        let query = Parser::new(&GenericDialect {}).try_with_sql(&text)?.parse_query()?;
+        match *query.body {
+            SetExpr::Select(select) => Ok(select.from),
+            _ => Err(ParserError::ParserError(format!("{topic} is not a table"))),
+        }
     }
 
     /// A message whose key could not be known is of no row.

@@ -38,6 +38,9 @@ impl KeyedView {
         if self.is_of_changes {
             items.extend(self.newest()?);
             select.selection = self.has_key();
+            if self.is_new_after_tombstone {
+                select.from = self.with_last_tombstone()?;
+            }
         }
         for column in self.columns.iter().filter(|column| column.merge != Merge::Newest) {
             items.push(named(state(&column.call, column.merge)?, &column.name));

@@ -80,7 +80,9 @@ fn a_version_is_of_what_is_computed() {
     let settings = DomainSettings::default();
     let view = "CREATE MATERIALIZED VIEW v AS SELECT id, sum(nivel) AS n FROM estoques GROUP BY id";
     let (one, other) = (keyed(view), keyed(&view.replace("sum", "max")));
-    assert_eq!(one.version(&settings), keyed(&format!("-- Said.\n{view}")).version(&settings));
-    assert_ne!(one.version(&settings), other.version(&settings));
+    assert_eq!(one.version(&settings, ""), keyed(&format!("-- Said.\n{view}")).version(&settings, ""));
+    assert_ne!(one.version(&settings, ""), other.version(&settings, ""));
+    assert_ne!(one.version(&settings, "n Int64"), one.version(&settings, "n Int32"));
+    assert_eq!(one.untyped_version(&settings), one.version(&settings, ""));
     assert_ne!(one.definition_id(&settings), other.definition_id(&settings));
 }

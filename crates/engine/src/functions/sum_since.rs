@@ -38,6 +38,13 @@ pub fn sum_since_value() -> ScalarUDF {
     ScalarUDF::from(SumSinceValue { signature: Signature::any(2, Volatility::Immutable) })
 }
 
+/// No sum over some of a state's rows is larger, whatever its sign.
+pub fn sum_since_bound(state: &[u8]) -> Result<f64> {
+    let mut stretch = Stretch::default();
+    stretch.merge(state)?;
+    Ok(stretch.values.values().map(|value| value.unsigned_abs() as f64).sum())
+}
+
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Step {
     Whole,

@@ -1,9 +1,12 @@
 use std::fs;
 
+use datafusion::arrow::array::RecordBatch;
+use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::util::pretty::pretty_format_batches;
+use datafusion::datasource::MemTable;
 use futures::TryStreamExt;
-use vitral_catalog::{DomainOptions, DomainSettings, ReadStatement};
-use vitral_panes::view::View;
+use vitral_catalog::{DomainOptions, DomainSettings, ReadStatement, SourceFile};
+use vitral_panes::view::{KeyedTableView, MetricFailure, View};
 
 use super::*;
 use crate::limits::Limits;
@@ -72,4 +75,51 @@ async fn each_table_is_listed_once_where_it_can_be_read() {
         ["credito.limites", "public.dobro", "public.limites", "public.livro", "public.taxas"],
         "{found}"
     );
+}
+
+#[tokio::test]
+async fn a_table_that_is_set_aside_is_refused_by_whatever_reads_it() {
+    let file = SourceFile {
+        path: "t.sql".into(),
+        text: "CREATE TABLE ex (a TEXT NOT NULL, n BIGINT, ts TIMESTAMP NOT NULL)
+            WITH (connector = 'kafka', event_time = 'ts', lateness = 'never');
+            CREATE MATERIALIZED VIEW kn AS SELECT a, sum(n) AS s FROM ex GROUP BY a;
+            CREATE VIEW acima AS SELECT a FROM kn WHERE s > 1;"
+            .into(),
+    };
+    let settings = DomainSettings::default();
+    let catalog = Arc::new(Catalog::parse(&[vec![file]], &settings).expect("a catalog"));
+    let reader = Reader::stored(Arc::clone(&catalog), References::without_rows(), Limits::default()).expect("a reader");
+    let columns = [("a", DataType::Utf8), ("s", DataType::Int64)];
+    let schema = Schema::new(columns.map(|(name, data_type)| Field::new(name, data_type, true)).to_vec());
+    let nothing = MemTable::try_new(Arc::new(schema.clone()), vec![vec![RecordBatch::new_empty(Arc::new(schema))]]);
+    let mut shown = KeyedTableView {
+        topic: "ex".to_owned(),
+        keys: vec!["a".to_owned()],
+        rows: Arc::new(nothing.expect("a table")),
+        since_ms: None,
+        failure: None,
+    };
+    let ask = async |shown: &KeyedTableView, sql: &str| {
+        let ReadStatement { query, position } = ReadStatement::parse(sql, &settings).expect("a statement");
+        let needs = reader.needs(&query, &position)?;
+        let view = View { keyed: [("kn".to_owned(), shown.clone())].into(), ..View::default() };
+        let point = ReadPoint::new(Principal::Operator, Arc::new(view), 0);
+        let planned = reader.plan_statement(&point, &query, &needs, &position).await?;
+        Ok::<Vec<RecordBatch>, QueryError>(planned.run(&position).await?.try_collect().await?)
+    };
+    let statements = ["SELECT * FROM kn", "SELECT count(*) FROM acima", "SELECT 1 WHERE EXISTS (SELECT 1 FROM kn)"];
+    for sql in statements {
+        ask(&shown, sql).await.expect(sql);
+    }
+    let reason = "it does not fit".to_owned();
+    shown.failure = Some(MetricFailure { reason, since_ms: 0, is_set_aside: true });
+    for sql in statements {
+        let refused = ask(&shown, sql).await.expect_err(sql);
+        let said = refused.to_string();
+        assert!(matches!(refused, QueryError::SetAside { table, reason } if table == "kn" && said.contains(&reason)));
+    }
+    // What there is can be listed all the same.
+    let columns = "SELECT column_name FROM information_schema.columns WHERE table_name = 'kn'";
+    ask(&shown, columns).await.expect(columns);
 }

@@ -55,6 +55,11 @@ impl ArchiveReader {
         Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), event_time, columns, table, cold }))
     }
 
+    /// Refuses a column that has another type there than in the catalog: nothing is made of its rows.
+    pub fn check_columns(&self, topic: &Topic) -> Result<(), StoreError> {
+        self.table.check_types(&topic.archive_schema())
+    }
+
     /// Every row that retention has not purged, in the archive's schema.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))

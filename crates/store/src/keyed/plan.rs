@@ -45,8 +45,11 @@ pub struct KeyedPlan {
     pub topic: Topic,
     /// What it computes: its table has this name.
     pub version: String,
+    /// The name that earlier programs gave it.
+    pub(crate) earlier_version: String,
     /// What it means.
     pub definition_id: String,
+    pub(crate) settings: DomainSettings,
     session: SessionState,
     /// Over a table without rows, in whose place the rows are put.
     partial: LogicalPlan,
@@ -54,6 +57,16 @@ pub struct KeyedPlan {
     /// What sums are in the end, by column, where a state does not tell.
     sum_types: BTreeMap<String, DataType>,
     rows_schema: SchemaRef,
+}
+
+/// A column of a state that is added up.
+#[derive(Debug)]
+pub(crate) struct Summed {
+    pub(crate) index: usize,
+    /// Whether it is rows that are added up when they are read.
+    pub(crate) is_since: bool,
+    pub(crate) largest: f64,
+    pub(crate) data_type: DataType,
 }
 
 impl KeyedPlan {
@@ -77,10 +90,13 @@ impl KeyedPlan {
             let types = whole.schema().fields().iter().map(|field| (field.name().clone(), field.data_type().clone()));
             sum_types.extend(types);
         }
+        let types = state_schema.fields().iter().map(|field| format!("{} {}", field.name(), field.data_type()));
         let mut plan = Self {
             view: view.clone(),
             topic: topic.clone(),
-            version: view.version(settings),
+            settings: settings.clone(),
+            version: view.version(settings, &types.collect::<Vec<_>>().join(", ")),
+            earlier_version: view.untyped_version(settings),
             definition_id: view.definition_id(settings),
             session: state,
             partial,
@@ -151,9 +167,53 @@ impl KeyedPlan {
         merged.project(columns)?.build()
     }
 
+    /// States merged: one for each key.
+    pub(crate) fn merge_keys(&self, states: LogicalPlan) -> Result<LogicalPlan> {
+        self.merged(states, false)
+    }
+
+    /// The sums of a state, by their column's number: the largest that their type holds, as a number of its last digit, and the types.
+    pub(crate) fn sums(&self) -> Vec<Summed> {
+        let columns = self.view.columns.iter().filter(|column| matches!(column.merge, Merge::By("sum") | Merge::Since));
+        let sums = columns.filter_map(|column| {
+            let index = self.state_schema.index_of(&column.name).ok()?;
+            let data_type = match column.merge {
+                Merge::Since => self.sum_types.get(&column.name)?,
+                _ => self.state_schema.field(index).data_type(),
+            };
+            let largest = match data_type {
+                DataType::Int64 => 2_f64.powi(63),
+                DataType::Decimal128(digits, _) => 10_f64.powi(i32::from(*digits)),
+                _ => return None,
+            };
+            Some(Summed { index, is_since: column.merge == Merge::Since, largest, data_type: data_type.clone() })
+        });
+        sums.collect()
+    }
+
+    /// The keys of rows, without their origin: what can still be known where their states cannot be made.
+    pub(crate) fn keys_of(&self, rows: LogicalPlan) -> Result<LogicalPlan> {
+        let states = self.partial(rows)?;
+        let mut keys = None;
+        states.apply(|node| {
+            if let LogicalPlan::Aggregate(aggregate) = node {
+                let own = aggregate.group_expr.iter().skip(1).zip(&self.view.keys);
+                let own = own.map(|(key, name)| key.clone().alias(name)).collect::<Vec<_>>();
+                keys = Some(LogicalPlanBuilder::from(Arc::clone(&aggregate.input)).project(own)?.build()?);
+                return Ok(TreeNodeRecursion::Stop);
+            }
+            Ok(TreeNodeRecursion::Continue)
+        })?;
+        keys.ok_or_else(|| DataFusionError::Internal("a table's states are not grouped".to_owned()))
+    }
+
     fn merged(&self, states: LogicalPlan, by_origin: bool) -> Result<LogicalPlan> {
         let origin = by_origin.then(|| ORIGIN_COLUMN.to_owned());
         let groups: Vec<Expr> = origin.iter().chain(&self.view.keys).map(ident).collect();
+        let mut states = LogicalPlanBuilder::from(states);
+        if self.view.is_new_after_tombstone {
+            states = states.window(vec![changes::last_tombstone(&groups)?])?;
+        }
         let mut merges = Vec::new();
         if self.view.is_of_changes {
             merges.extend(changes::merges(&self.view)?);
@@ -165,7 +225,7 @@ impl KeyedPlan {
         let fields = self.state_schema.fields().iter();
         let fields = fields.filter(|field| by_origin || field.name() != ORIGIN_COLUMN).cloned();
         let schema = Arc::new(Schema::new(fields.collect::<Vec<FieldRef>>()));
-        LogicalPlanBuilder::from(states).aggregate(groups, merges)?.project(self.stored(&schema)?)?.build()
+        states.aggregate(groups, merges)?.project(self.stored(&schema)?)?.build()
     }
 
     /// The aggregates that merge states of a column, under the names that these have.

@@ -7,29 +7,33 @@
 mod balance;
 mod check;
 mod compute;
+mod culprit;
+mod failure;
+mod imports;
+mod sums;
+mod versions;
 
 use std::sync::Arc;
 
-use arrow::array::AsArray;
 use arrow::compute::concat_batches;
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::provider_as_source;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
+use datafusion::scalar::ScalarValue;
 use vitral_catalog::names::ORIGIN_COLUMN;
-use vitral_schemas::topic::history_columns;
+use vitral_schemas::time::MICROS_PER_MS;
 
 pub use self::balance::keep_balances;
 pub use self::check::Freshness;
 use super::plan::KeyedPlan;
 use super::rows::KeyedRows;
-use super::source::{IMPORT, Range, imported_rows, stream_rows};
+use super::source::{Range, stream_rows};
 use crate::archive::{ArchiveReader, Reached};
 use crate::error::StoreError;
 use crate::history::History;
 use crate::layout::Layout;
 use crate::location::Location;
-use crate::session::read_session;
 use crate::table::Table;
 
 /// Next to a version's states: the statement that declares it.
@@ -47,33 +51,47 @@ pub struct KeyedTable {
     plan: Arc<KeyedPlan>,
     store: Location,
     pub(super) table: Table,
+    /// How its states are called: the folder that they are in.
+    version: String,
     application: String,
     /// The topic's logs in the order of their generations, as far as they were needed.
     logs: Vec<String>,
+    /// No sum of any key is larger than these, as far as that is known.
+    bounds: Option<Vec<f64>>,
 }
 
 impl KeyedTable {
-    /// Opens the table in `store`, or creates it.
+    /// Opens the table in `store`, or creates it. To be called once the archive's columns are known to be those of the catalog.
     pub async fn open(plan: &Arc<KeyedPlan>, store: &Location) -> Result<Self, StoreError> {
-        let place = place(plan, store);
+        let version = versions::to_write(plan, store).await?;
+        let place = place(plan, store, &version);
         let table = Table::open(&plan.view.name, &place, Arc::clone(plan.state_schema())).await?;
         let definition = plan.view.definition();
         if place.read_text(DEFINITION_FILE).await?.as_deref() != Some(definition.as_str()) {
             place.write_text(DEFINITION_FILE, &definition).await?;
         }
-        let application = format!("{}@{}", plan.view.name, plan.version);
-        Ok(Self::of(plan, store, table, application))
+        Ok(Self::of_version(plan, store, table, version))
     }
 
     /// Opens the table in `store` for reading; none if it never began.
     pub async fn read(plan: &Arc<KeyedPlan>, store: &Location) -> Result<Option<Self>, StoreError> {
-        let Some(table) = Table::read(&plan.view.name, &place(plan, store)).await? else { return Ok(None) };
-        let application = format!("{}@{}", plan.view.name, plan.version);
-        Ok(Some(Self::of(plan, store, table, application)))
+        let found = versions::stored(plan, store).await?;
+        Ok(found.map(|(table, version)| Self::of_version(plan, store, table, version)))
+    }
+
+    fn of_version(plan: &Arc<KeyedPlan>, store: &Location, table: Table, version: String) -> Self {
+        let application = versions::application(plan, &version);
+        Self { version, ..Self::of(plan, store, table, application) }
     }
 
     fn of(plan: &Arc<KeyedPlan>, store: &Location, table: Table, application: String) -> Self {
-        Self { plan: Arc::clone(plan), store: store.clone(), table, application, logs: Vec::new() }
+        let (plan, store) = (Arc::clone(plan), store.clone());
+        Self { plan, store, table, version: String::new(), application, logs: Vec::new(), bounds: None }
+    }
+
+    /// What its states are called.
+    pub fn version(&self) -> &str {
+        &self.version
     }
 
     /// How it is computed.
@@ -89,26 +107,37 @@ impl KeyedTable {
     }
 
     /// Adds the rows that the archive has behind those that are in, up to `reach` or all of them; true if the table has changed. Where rows
-    /// were replayed since, or nothing was added yet, it is recomputed.
+    /// were replayed since, or nothing was added yet, or rows behind those that are in were purged and an opening balance has them, it is
+    /// recomputed. Rows that nothing has any more are missing from here on, and the table says so ([`Self::since_ms`]).
     pub async fn catch_up(&mut self, archive: &ArchiveReader, reach: Option<&[Reached]>) -> Result<bool, StoreError> {
         let mut attempt = 1;
         loop {
             let replays = archive.replays().await?;
             let is_current = self.transaction("replays").await? == Some(replays);
             let outcome = match (is_current, reach) {
-                (true, Some(reach)) => self.add(archive, reach, Vec::new()).await,
-                (true, None) => self.add(archive, &archive.reach().await?, Vec::new()).await,
+                (true, Some(reach)) => self.go_on(archive, reach, replays).await,
+                (true, None) => self.go_on(archive, &archive.reach().await?, replays).await,
                 (false, _) => self.compute(archive, replays).await.map(|()| true),
             };
             match outcome {
                 Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
                     tracing::debug!(table = self.table.name, attempt, %error, "not added yet; trying again");
-                    self.table.refresh().await?;
+                    self.see_others().await?;
                     attempt += 1;
                 }
-                outcome => return outcome,
+                outcome => {
+                    let has_changed = outcome?;
+                    return self.check_sums().await.map(|()| has_changed);
+                }
             }
         }
+    }
+
+    async fn go_on(&mut self, archive: &ArchiveReader, reach: &[Reached], replays: i64) -> Result<bool, StoreError> {
+        if self.is_whole_in_balance(archive, reach).await? {
+            return self.compute(archive, replays).await.map(|()| true);
+        }
+        self.add(archive, reach, Vec::new()).await
     }
 
     /// Recomputes what came from the stream and from imports: after this it is what the archive says.
@@ -117,7 +146,7 @@ impl KeyedTable {
         loop {
             match self.compute(archive, archive.replays().await?).await {
                 Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
-                    self.table.refresh().await?;
+                    self.see_others().await?;
                     attempt += 1;
                 }
                 Err(error) => return Err(error),
@@ -128,30 +157,7 @@ impl KeyedTable {
         if let Some(history) = history {
             self.take_imports_since(&history, 0).await?;
         }
-        Ok(())
-    }
-
-    /// Whether the history has changed since it was taken in.
-    pub async fn lacks_imports(&self, history: &History) -> Result<bool, StoreError> {
-        Ok(history.sequence().await? != self.transaction("importacoes").await?.unwrap_or_default())
-    }
-
-    /// Takes in what the history has changed since; true if it has.
-    pub async fn take_imports(&mut self, history: &History) -> Result<bool, StoreError> {
-        if !self.lacks_imports(history).await? {
-            return Ok(false);
-        }
-        let mut attempt = 1;
-        loop {
-            let known = self.transaction("importacoes").await?.unwrap_or_default();
-            match self.take_imports_since(history, known).await {
-                Err(error) if error.is_conflict() && attempt < ATTEMPTS => {
-                    self.table.refresh().await?;
-                    attempt += 1;
-                }
-                outcome => return outcome.map(|()| true),
-            }
-        }
+        self.check_sums().await
     }
 
     /// The number of the last commit seen here: rows are the same as long as it is.
@@ -162,8 +168,17 @@ impl KeyedTable {
     /// Sees what others have committed; true if they have.
     pub async fn refresh(&mut self) -> Result<bool, StoreError> {
         let before = self.table.version();
-        self.table.refresh().await?;
+        self.see_others().await?;
         Ok(self.table.version() != before)
+    }
+
+    async fn see_others(&mut self) -> Result<(), StoreError> {
+        let before = self.table.version();
+        self.table.refresh().await?;
+        if self.table.version() != before {
+            self.bounds = None;
+        }
+        Ok(())
     }
 
     /// Merges states of the same key if there are many, or else small files; true if the table has changed.
@@ -204,7 +219,20 @@ impl KeyedTable {
 
     async fn states(&self) -> Result<LogicalPlan, StoreError> {
         let provider = self.table.provider().await?;
-        let plan = || LogicalPlanBuilder::scan("estados", provider_as_source(provider), None)?.build();
+        let found = provider.schema();
+        let plan = || {
+            let states = LogicalPlanBuilder::scan("estados", provider_as_source(provider), None)?;
+            let wanted = self.plan.state_schema().fields();
+            if wanted.iter().map(|field| field.name()).eq(found.fields().iter().map(|field| field.name())) {
+                return states.build();
+            }
+            // Columns that the topic has gained are the last in the table, or not there yet.
+            let columns = wanted.iter().map(|field| match found.field_with_name(field.name()) {
+                Ok(_) => Ok(ident(field.name())),
+                Err(_) => Ok(lit(ScalarValue::try_from(field.data_type())?).alias(field.name())),
+            });
+            states.project(columns.collect::<Result<Vec<Expr>>>()?)?.build()
+        };
         plan().map_err(self.failed())
     }
 
@@ -215,22 +243,43 @@ impl KeyedTable {
         reach: &[Reached],
         mut transactions: Vec<(String, i64)>,
     ) -> Result<bool, StoreError> {
-        let mut ranges = Vec::new();
+        let (mut ranges, mut holes) = (Vec::new(), Vec::new());
         for reached in reach {
             let from = self.next_offset(&reached.log, reached.partition).await?.unwrap_or_default();
             if from < reached.next {
+                if archive.purged_through(&reached.log, reached.partition) >= Some(from) {
+                    holes.push(reached.partition);
+                }
                 ranges.push(Range::new(reached, from));
             }
         }
         if ranges.is_empty() {
             return Ok(false);
         }
+        if !holes.is_empty() {
+            let since_ms = archive.purged_micros().map_or(i64::MIN, |micros| micros.div_euclid(MICROS_PER_MS) + 1);
+            let since_ms = self.since_ms().await?.unwrap_or(i64::MIN).max(since_ms);
+            self.found_balance(reach, &holes, since_ms).await?;
+            transactions.retain(|(name, _)| *name != self.name("desde"));
+            transactions.push((self.name("desde"), since_ms));
+        }
         self.learn_logs(archive, &ranges).await?;
-        let rows = stream_rows(&self.plan.topic, archive, &ranges, &self.logs).await?;
-        let states = self.plan.partial(rows).map_err(self.failed())?;
         transactions.extend(self.through(&ranges));
-        self.append(states, is_few(&ranges), &transactions).await?;
-        Ok(true)
+        if !is_few(&ranges) {
+            let rows = stream_rows(&self.plan.topic, archive, &ranges, &self.logs).await?;
+            let states = self.plan.partial(rows).map_err(self.failed())?;
+            self.append(states, false, &transactions).await?;
+            return Ok(true);
+        }
+        match self.states_that_fit(archive, &ranges).await {
+            Ok((states, bounds)) => {
+                self.table.append(states, &transactions).await?;
+                self.insist(&transactions).await?;
+                self.bounds = Some(bounds);
+                Ok(true)
+            }
+            Err(error) => Err(self.explained(archive, &ranges, error).await),
+        }
     }
 
     async fn append(
@@ -240,11 +289,12 @@ impl KeyedTable {
         transactions: &[(String, i64)],
     ) -> Result<(), StoreError> {
         let frame = self.plan.frame(states);
+        self.bounds = None;
         if is_few {
             let rows = frame.collect().await.map_err(self.failed())?;
             self.table.append(rows, transactions).await?;
-        } else {
-            self.table.append_by_plan(frame, transactions).await?;
+        } else if let Err(error) = self.table.append_by_plan(frame.clone(), transactions).await {
+            return Err(self.error_of_rows(frame, error).await);
         }
         self.insist(transactions).await
     }
@@ -258,13 +308,14 @@ impl KeyedTable {
         transactions: &[(String, i64)],
     ) -> Result<(), StoreError> {
         let frame = self.plan.frame(states);
+        self.bounds = None;
         if is_few {
             let rows = frame.collect().await.map_err(self.failed())?;
             let rows = concat_batches(self.plan.state_schema(), &rows);
             let rows = rows.map_err(|error| self.failed()(error.into()))?;
             self.table.replace(wanted, rows, transactions).await?;
-        } else {
-            self.table.replace_by_plan_with(wanted, frame, transactions).await?;
+        } else if let Err(error) = self.table.replace_by_plan_with(wanted, frame.clone(), transactions).await {
+            return Err(self.error_of_rows(frame, error).await);
         }
         self.insist(transactions).await
     }
@@ -277,27 +328,6 @@ impl KeyedTable {
             }
         }
         Ok(())
-    }
-
-    async fn take_imports_since(&mut self, history: &History, known: i64) -> Result<(), StoreError> {
-        let imports = history.changed_after(known).await?;
-        let origins = imports.iter().map(|import| lit(format!("{IMPORT}{import}"))).collect();
-        let wanted = ident(ORIGIN_COLUMN).in_list(origins, false);
-        let transactions = [(self.name("importacoes"), history.sequence().await?)];
-        if imports.is_empty() {
-            return self.table.append(Vec::new(), &transactions).await.map(|_| ());
-        }
-        let rows = imported_rows(&self.plan.topic, history, Some(&imports)).await?;
-        let count = self.plan.frame(rows.clone()).count().await.map_err(self.failed())?;
-        let is_few = i64::try_from(count).is_ok_and(|count| count <= FEW_OFFSETS);
-        let states = self.plan.partial(rows).map_err(self.failed())?;
-        let provider = self.table.provider().await?;
-        let replaced =
-            async { read_session(1).read_table(provider)?.filter(wanted.clone())?.limit(0, Some(1))?.count().await };
-        if replaced.await.map_err(self.failed())? == 0 {
-            return self.append(states, is_few, &transactions).await;
-        }
-        self.replace(wanted, states, is_few, &transactions).await
     }
 
     /// Numbers the logs of the ranges. What was numbered once keeps its number for ever: it stands in the states.
@@ -342,23 +372,8 @@ impl KeyedTable {
     }
 }
 
-impl History {
-    /// The imports of which commits after this number have changed anything.
-    async fn changed_after(&self, sequence: i64) -> Result<Vec<String>, StoreError> {
-        let provider = self.provider().await?;
-        let run = async {
-            let changed = ident(history_columns::SEQUENCE).gt(lit(sequence));
-            let frame = read_session(1).read_table(provider)?.filter(changed)?;
-            frame.aggregate(vec![ident(history_columns::IMPORT)], vec![])?.collect().await
-        };
-        let rows = run.await.map_err(StoreError::read("the history"))?;
-        let imports = rows.iter().flat_map(|batch| batch.column(0).as_string::<i32>().iter().flatten());
-        Ok(imports.map(str::to_owned).collect())
-    }
-}
-
-fn place(plan: &KeyedPlan, store: &Location) -> Location {
-    Layout::of(store).keyed().join(&plan.view.name).join(&plan.version)
+fn place(plan: &KeyedPlan, store: &Location, version: &str) -> Location {
+    Layout::of(store).keyed().join(&plan.view.name).join(version)
 }
 
 fn is_few(ranges: &[Range]) -> bool {

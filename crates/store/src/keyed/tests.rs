@@ -1,5 +1,7 @@
 //! Tables over an archive that grows, is merged, moved and purged: their rows are always those of a plain model.
 
+mod kept_back;
+
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
@@ -50,8 +52,12 @@ struct World {
 
 impl World {
     fn new() -> Self {
+        Self::of(SQL)
+    }
+
+    fn of(declarations: &str) -> Self {
         let dir = tempfile::tempdir().expect("a folder");
-        let file = SourceFile { path: "t.sql".into(), text: SQL.into() };
+        let file = SourceFile { path: "t.sql".into(), text: declarations.into() };
         let settings = DomainSettings::default();
         let catalog = Catalog::parse(&[vec![file]], &settings).expect("a catalog");
         let plan = KeyedPlan::new(&catalog.keyed[0], &catalog.topics[0], &settings).expect("planned");
@@ -86,25 +92,36 @@ impl World {
     /// Commits rows of two partitions of a log; some do not count.
     async fn commit(&mut self, log: &str, generation: i64, count: i64, arrival_ms: i64) {
         let mut archive = Archive::open(&self.topic, log, [0, 1], &self.store).await.expect("opened");
-        let (mut rows, mut verdicts, mut offsets) = (Vec::new(), Vec::new(), BTreeMap::new());
+        let (mut rows, mut verdicts) = (Vec::new(), Vec::new());
         for partition in [0, 1] {
-            let from = archive.next_offsets().get(&partition).copied();
-            let first = from.unwrap_or_default();
+            let first = archive.next_offsets().get(&partition).copied().unwrap_or_default();
             for offset in first..first + count {
                 rows.push(self.row((generation, i64::from(partition), offset), arrival_ms));
                 verdicts.push(if self.random(5) == 0 { "duplicada" } else { "contada" });
             }
-            offsets.insert(partition, (from, first + count));
         }
+        self.archive(&mut archive, log, &rows, &verdicts).await;
+        let counted = rows.into_iter().zip(verdicts).filter(|(_, verdict)| *verdict == "contada");
+        self.rows.extend(counted.map(|(row, _)| row));
+    }
+
+    /// One commit of these rows.
+    async fn archive(&mut self, archive: &mut Archive, log: &str, rows: &[Row], verdicts: &[&str]) {
+        let next = |partition: i32| {
+            let of_partition = rows.iter().filter(|row| row.place.1 == i64::from(partition));
+            of_partition.map(|row| row.place.2 + 1).max()
+        };
+        let known = archive.next_offsets().clone();
+        let offsets = [0, 1]
+            .into_iter()
+            .filter_map(|partition| Some((partition, (known.get(&partition).copied(), next(partition)?))));
         let commit = ArchiveCommit {
-            rows: vec![self.archived(log, &rows, &verdicts)],
-            offsets,
+            rows: vec![self.archived(log, rows, verdicts)],
+            offsets: offsets.collect(),
             token: self.random(1 << 30),
             ..ArchiveCommit::default()
         };
         archive.commit(&commit).await.expect("committed");
-        let counted = rows.into_iter().zip(verdicts).filter(|(_, verdict)| *verdict == "contada");
-        self.rows.extend(counted.map(|(row, _)| row));
     }
 
     fn archived(&self, log: &str, rows: &[Row], verdicts: &[&str]) -> RecordBatch {

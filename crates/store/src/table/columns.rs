@@ -12,21 +12,10 @@ impl Table {
     pub(super) async fn add_missing_columns(&mut self) -> Result<(), StoreError> {
         let failed = StoreError::table(&self.name, "compared with the catalog");
         let stored = stored_schema(&self.delta).map_err(&failed)?;
-        let mut missing = Vec::new();
-        for field in self.schema.fields() {
-            match stored.field_with_name(field.name()) {
-                Ok(found) if found.data_type() == field.data_type() => {}
-                Ok(found) => {
-                    return Err(StoreError::Incompatible {
-                        table: self.name.clone(),
-                        column: field.name().clone(),
-                        found: found.data_type().to_string(),
-                        wanted: field.data_type().to_string(),
-                    });
-                }
-                Err(_) => missing.push(field.as_ref().clone().with_nullable(true)),
-            }
-        }
+        self.check_types(&self.schema)?;
+        let is_missing = |name: &str| stored.field_with_name(name).is_err();
+        let missing = self.schema.fields().iter().filter(|field| is_missing(field.name()));
+        let missing: Vec<_> = missing.map(|field| field.as_ref().clone().with_nullable(true)).collect();
         if let Some(dropped) = stored.fields().iter().find(|field| self.schema.field_with_name(field.name()).is_err()) {
             return Err(StoreError::Incompatible {
                 table: self.name.clone(),
@@ -46,6 +35,26 @@ impl Table {
             .with_fields(fields)
             .await
             .map_err(StoreError::table(&self.name, "given its new columns"))?;
+        Ok(())
+    }
+}
+
+impl Table {
+    /// Refuses a column that has another type there than in `wanted`.
+    pub(crate) fn check_types(&self, wanted: &Schema) -> Result<(), StoreError> {
+        let stored = stored_schema(&self.delta).map_err(StoreError::table(&self.name, "compared with the catalog"))?;
+        for field in wanted.fields() {
+            if let Ok(found) = stored.field_with_name(field.name())
+                && found.data_type() != field.data_type()
+            {
+                return Err(StoreError::Incompatible {
+                    table: self.name.clone(),
+                    column: field.name().clone(),
+                    found: found.data_type().to_string(),
+                    wanted: field.data_type().to_string(),
+                });
+            }
+        }
         Ok(())
     }
 }

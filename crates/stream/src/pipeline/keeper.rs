@@ -8,13 +8,14 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use datafusion::catalog::TableProvider;
+use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
 use tokio::sync::watch;
 use vitral_connect::with_causes;
 use vitral_panes::PanesError;
 use vitral_panes::view::{KeyedImports, KeyedTableView, MetricFailure, View};
 use vitral_store::archive::Reached;
-use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, StoreError};
+use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
 
 use super::context::TopicContext;
 use crate::error::StreamError;
@@ -45,14 +46,18 @@ pub(super) struct Keeper {
 }
 
 struct Kept {
-    table: KeyedTable,
+    plan: Arc<KeyedPlan>,
+    /// None before the first step: nothing is created, or given columns, before the archive was compared with the catalog.
+    table: Option<KeyedTable>,
     failure: Option<MetricFailure>,
+    /// Why an earlier process had set it aside: readers hear of it until it was tried again.
+    earlier: Option<MetricFailure>,
     /// Whether it has been brought to where the whole archive was.
     is_begun: bool,
     /// What it has taken in besides messages since then.
     imports: KeyedImports,
-    /// Its rows, as they were shown last.
-    shown: Option<Arc<dyn TableProvider>>,
+    /// Its rows, as they were shown last, and since when they are whole.
+    shown: Option<(Arc<dyn TableProvider>, Option<i64>)>,
 }
 
 impl KeeperLink {
@@ -86,10 +91,8 @@ impl Keeper {
                 let first = errors.pop().unwrap_or_else(|| view.position.error("cannot be planned", String::new()));
                 PanesError::Unsupported(Box::new(first))
             })?;
-            let table = KeyedTable::open(&Arc::new(plan), &context.config.store).await?;
-            let mut kept =
-                Kept { table, failure: None, is_begun: false, imports: KeyedImports::default(), shown: None };
-            kept.shown = Some(keeper.show(&kept).await?);
+            let kept = Kept::read(plan, &context.config.store).await?;
+            keeper.show(&kept);
             keeper.tables.push(kept);
         }
         Ok(keeper)
@@ -146,7 +149,8 @@ impl Keeper {
         for (index, kept) in self.tables.iter_mut().enumerate().filter(|(_, kept)| kept.failure.is_none()) {
             // Logs that this process does not read are looked at once.
             let within = kept.is_begun.then_some(reach.as_slice());
-            match kept.step(archive, within, self.history.as_ref(), is_vacuum_due).await {
+            let outcome = kept.step(archive, within, (self.history.as_ref(), &store), is_vacuum_due).await;
+            match outcome {
                 Ok(has_changed) => {
                     if has_changed || !kept.is_begun {
                         changed.push(index);
@@ -154,18 +158,11 @@ impl Keeper {
                     kept.is_begun = true;
                 }
                 Err(error) if is_of_data(&error) => {
-                    let reason = with_causes(&error);
-                    tracing::error!(
-                        table = kept.table.plan().view.name,
-                        reason,
-                        "a table is set aside; all else goes on"
-                    );
-                    let since_ms = self.context.clock.now_ms();
-                    kept.failure = Some(MetricFailure { reason, since_ms, is_set_aside: true });
+                    kept.set_aside(&error, self.context.clock.now_ms()).await;
                     changed.push(index);
                 }
                 Err(error) => {
-                    let table = &kept.table.plan().view.name;
+                    let table = &kept.plan.view.name;
                     tracing::warn!(table, %error, source = ?error, "a table is not up to date; trying again");
                     all = false;
                 }
@@ -175,22 +172,23 @@ impl Keeper {
             self.vacuumed = Instant::now();
         }
         for index in changed {
-            let shown = self.show(&self.tables[index]).await?;
-            self.tables[index].shown = Some(shown);
+            self.tables[index].look().await?;
+            self.show(&self.tables[index]);
         }
         Ok(all)
     }
 
     /// Puts the table's rows, as of its last commit, into the view.
-    async fn show(&self, kept: &Kept) -> Result<Arc<dyn TableProvider>, StoreError> {
-        let plan = kept.table.plan();
-        let rows = kept.table.rows().await?;
+    fn show(&self, kept: &Kept) {
+        let plan = &kept.plan;
+        let nothing = || (Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as Arc<dyn TableProvider>, None);
+        let (rows, since_ms) = kept.shown.clone().unwrap_or_else(nothing);
         let shown = KeyedTableView {
             topic: plan.topic.name.clone(),
             keys: plan.view.keys.clone(),
-            rows: Arc::clone(&rows),
-            since_ms: kept.table.since_ms().await?,
-            failure: kept.failure.clone(),
+            rows,
+            since_ms,
+            failure: kept.failure.clone().or_else(|| kept.earlier.clone()),
         };
         self.context.view.send_modify(|view| {
             let mut next = View::clone(view);
@@ -200,7 +198,6 @@ impl Keeper {
             }
             *view = Arc::new(next);
         });
-        Ok(rows)
     }
 
     fn warn(&self, error: &StoreError) {
@@ -210,41 +207,102 @@ impl Keeper {
 }
 
 impl Kept {
+    /// What is stored, as it is.
+    async fn read(plan: KeyedPlan, store: &Location) -> Result<Self, StoreError> {
+        let plan = Arc::new(plan);
+        let (mut earlier, mut shown) = (None, None);
+        if let Some(table) = KeyedTable::read(&plan, store).await? {
+            let failure = table.failure().await?;
+            earlier = failure.map(|(since_ms, reason)| MetricFailure { reason, since_ms, is_set_aside: true });
+            shown = Some((table.rows().await?, table.since_ms().await?));
+        }
+        let imports = KeyedImports::default();
+        Ok(Self { plan, table: None, failure: None, earlier, is_begun: false, imports, shown })
+    }
+
     async fn step(
         &mut self,
         archive: &ArchiveReader,
         reach: Option<&[Reached]>,
-        history: Option<&History>,
+        (history, store): (Option<&History>, &Location),
         is_vacuum_due: bool,
     ) -> Result<bool, StoreError> {
-        let mut changed = self.table.refresh().await?;
-        if changed && self.is_begun {
-            // Somebody has repaired it.
-            self.count_import(self.shown.clone()).await?;
-        }
-        failpoint!("table.before");
-        changed |= self.table.catch_up(archive, reach).await?;
-        failpoint!("table.after");
-        if let Some(history) = history
-            && self.table.lacks_imports(history).await?
-        {
-            let before = self.table.rows().await?;
-            changed |= self.table.take_imports(history).await?;
-            self.count_import(Some(before)).await?;
-        }
-        changed |= self.table.compact().await?;
+        let mut table = match self.table.take() {
+            Some(table) => table,
+            None => KeyedTable::open(&self.plan, store).await?,
+        };
+        let outcome = self.step_with(&mut table, archive, reach, history).await;
+        self.table = Some(table);
+        let mut changed = outcome?;
+        let Some(table) = &mut self.table else { return Ok(changed) };
+        changed |= table.compact().await?;
         if is_vacuum_due {
-            self.table.vacuum().await?;
+            table.vacuum().await?;
+        }
+        if !self.is_begun {
+            table.set_failure(None).await?;
+            self.earlier = None;
         }
         Ok(changed)
     }
 
-    async fn count_import(&mut self, before: Option<Arc<dyn TableProvider>>) -> Result<(), StoreError> {
+    async fn step_with(
+        &mut self,
+        table: &mut KeyedTable,
+        archive: &ArchiveReader,
+        reach: Option<&[Reached]>,
+        history: Option<&History>,
+    ) -> Result<bool, StoreError> {
+        let mut changed = table.refresh().await?;
+        if changed && self.is_begun {
+            // Somebody has repaired it.
+            let before = self.shown.as_ref().map(|(rows, _)| Arc::clone(rows));
+            self.count_import(before, table).await?;
+        }
+        failpoint!("table.before");
+        changed |= table.catch_up(archive, reach).await?;
+        failpoint!("table.after");
+        if let Some(history) = history
+            && table.lacks_imports(history).await?
+        {
+            let before = table.rows().await?;
+            changed |= table.take_imports(history).await?;
+            self.count_import(Some(before), table).await?;
+        }
+        Ok(changed)
+    }
+
+    async fn count_import(
+        &mut self,
+        before: Option<Arc<dyn TableProvider>>,
+        table: &KeyedTable,
+    ) -> Result<(), StoreError> {
         if let Some(before) = before {
             self.imports.count += 1;
-            self.imports.last = Some([before, self.table.rows().await?]);
+            self.imports.last = Some([before, table.rows().await?]);
         }
         Ok(())
+    }
+
+    /// Looks at its rows as of its last commit.
+    async fn look(&mut self) -> Result<(), StoreError> {
+        if let Some(table) = &self.table {
+            self.shown = Some((table.rows().await?, table.since_ms().await?));
+        }
+        Ok(())
+    }
+
+    /// Leaves it as it is until the next start, and says so to this process's readers and to others.
+    async fn set_aside(&mut self, error: &StoreError, now_ms: i64) {
+        let (table, reason) = (&self.plan.view.name, with_causes(error));
+        tracing::error!(table, reason, "a table is set aside; all else goes on");
+        let since_ms = self.earlier.as_ref().map_or(now_ms, |earlier| earlier.since_ms);
+        if let Some(stored) = &self.table
+            && let Err(error) = stored.set_failure(Some((since_ms, &reason))).await
+        {
+            tracing::warn!(table, %error, source = ?error, "that a table is set aside is not known to other processes");
+        }
+        self.failure = Some(MetricFailure { reason, since_ms, is_set_aside: true });
     }
 }
 
@@ -259,7 +317,7 @@ fn is_of_data(error: &StoreError) -> bool {
                 | DataFusionError::ResourcesExhausted(_)
                 | DataFusionError::ParquetError(_)
         ),
-        StoreError::Incompatible { .. } => true,
+        StoreError::Incompatible { .. } | StoreError::NotKept { .. } => true,
         _ => false,
     }
 }

@@ -16,6 +16,7 @@ mod fencing;
 mod health;
 mod idleness;
 mod kafka;
+mod kept_back;
 mod lateness;
 mod log;
 mod lookups;

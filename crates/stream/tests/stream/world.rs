@@ -126,6 +126,14 @@ impl<B: TestBroker> Shop<B> {
         Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
     }
 
+    /// The topic that this statement declares now, on the same topic.
+    pub fn with_changed_topic(&self, text: &str) -> Self {
+        let changed = self.with_topic(text);
+        let mut catalog = Catalog::clone(&changed.catalog);
+        catalog.topics[0].kafka_topic.clone_from(&self.topic.kafka_topic);
+        Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..changed }
+    }
+
     /// The same, with these look-up tables.
     pub fn with_lookups(&self, tables: impl IntoIterator<Item = (String, TableLookup)>) -> Self {
         Self { lookups: Lookups::new(tables), ..self.clone() }

@@ -21,6 +21,9 @@ const DEBEZIUM: &str = "CREATE TABLE clientes (id BIGINT, pontos BIGINT)
     WITH (connector = 'kafka', format = 'debezium', primary_key = 'id')";
 const BY_OFFSET: &str = "CREATE TABLE clientes (id BIGINT, pontos BIGINT, quando TIMESTAMP NOT NULL)
     WITH (connector = 'kafka', event_time = 'quando', primary_key = 'id')";
+const BY_COLUMN: &str =
+    "CREATE TABLE clientes (id BIGINT, pontos BIGINT, versao BIGINT NOT NULL, quando TIMESTAMP NOT NULL)
+    WITH (connector = 'kafka', event_time = 'quando', primary_key = 'id', order = 'versao')";
 const NOON_MS: i64 = 1_747_224_000_000;
 const DAY_MS: i64 = 86_400_000;
 
@@ -35,7 +38,8 @@ enum Kind {
 struct Message {
     /// The log's generation, the partition, the offset.
     place: (i64, i64, i64),
-    lsn: Option<i64>,
+    /// The LSN of a source's log, or the version of a row.
+    number: Option<i64>,
     id: i64,
     points: Option<i64>,
     kind: Kind,
@@ -49,6 +53,7 @@ struct World {
     plan: Arc<KeyedPlan>,
     messages: Vec<Message>,
     is_debezium: bool,
+    is_by_column: bool,
     seed: u64,
 }
 
@@ -66,6 +71,7 @@ impl World {
             plan: Arc::new(plan),
             messages: Vec::new(),
             is_debezium: declaration == DEBEZIUM,
+            is_by_column: declaration == BY_COLUMN,
             seed: 5,
         }
     }
@@ -82,11 +88,12 @@ impl World {
             _ => Kind::Row,
         };
         // They go back and forth, and many are the same.
-        let lsn = Some(100 + self.random(20)).filter(|_| self.is_debezium && kind != Kind::Tombstone);
+        let is_numbered = self.is_debezium || self.is_by_column;
+        let number = Some(100 + self.random(20)).filter(|_| is_numbered && kind != Kind::Tombstone);
         // A key stays in its partition.
         let id = self.random(12) * 2 + place.1;
         let points = Some(self.random(1_000)).filter(|points| kind == Kind::Row && *points < 800);
-        Message { place, lsn, id, points, kind, time_ms }
+        Message { place, number, id, points, kind, time_ms }
     }
 
     async fn commit(&mut self, log: &str, generation: i64, count: i64, time_ms: i64) {
@@ -127,7 +134,7 @@ impl World {
                 }
                 ARRIVAL => times(&|_| true),
                 change_columns::INSTANT | "quando" => times(&|message| message.kind != Kind::Tombstone),
-                change_columns::POSITION => integers(&|message| message.lsn),
+                change_columns::POSITION | "versao" => integers(&|message| message.number),
                 change_columns::DELETED => {
                     let deletes =
                         |message: &Message| (message.kind != Kind::Tombstone).then_some(message.kind == Kind::Delete);
@@ -147,10 +154,13 @@ impl World {
             by_id.entry(message.id).or_default().push(message);
         }
         let row = |messages: Vec<&Message>| {
-            let rows = messages.iter().filter(|message| message.kind != Kind::Tombstone);
-            let newest = rows.max_by_key(|message| (message.lsn.unwrap_or_default(), message.place))?;
             let tombstones = messages.iter().filter(|message| message.kind == Kind::Tombstone);
-            let is_behind = tombstones.map(|message| message.place).max() < Some(newest.place);
+            let last = tombstones.map(|message| message.place).max();
+            let rows = messages.iter().filter(|message| message.kind != Kind::Tombstone);
+            // A row that comes again may be numbered from the start; the numbers of a source's log only rise.
+            let rows = rows.filter(|message| !self.is_by_column || last < Some(message.place));
+            let newest = rows.max_by_key(|message| (message.number.unwrap_or_default(), message.place))?;
+            let is_behind = last < Some(newest.place);
             (newest.kind == Kind::Row && is_behind).then_some(newest.points)
         };
         by_id.into_iter().filter_map(|(id, messages)| Some((id, row(messages)?))).collect()
@@ -215,6 +225,74 @@ async fn a_table_in_the_order_of_a_log_equals_its_source() {
 #[tokio::test]
 async fn a_table_in_the_order_of_its_messages_equals_its_source() {
     equals_its_source(BY_OFFSET).await;
+}
+
+#[tokio::test]
+async fn a_row_that_comes_again_may_be_numbered_anew() {
+    equals_its_source(BY_COLUMN).await;
+}
+
+/// Messages of three days and what retention leaves of them, with the opening balances of `plan`.
+async fn purged(world: &mut World, plan: &Arc<KeyedPlan>) {
+    for day in 0..3 {
+        world.commit("a", 0, 15, NOON_MS + day * DAY_MS).await;
+    }
+    let now_ms = NOON_MS + 3 * DAY_MS;
+    for (hot_days, cold_days) in [(1, 100), (0, 1)] {
+        let before = |days: i64| now_ms - days * DAY_MS + 1;
+        keep_balances(std::slice::from_ref(plan), &world.store).await.expect("kept");
+        let limits = Limits { hot_ms: before(hot_days), cold_ms: Some(before(cold_days)), now_ms };
+        retain(&world.topic, &world.store, limits).await.expect("done");
+    }
+    let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
+    assert!(archive.purged_through("a", 0).is_some_and(|last| last >= 14), "{:?}", archive.purged_through("a", 0));
+}
+
+async fn gains_a_column(declaration: &str) {
+    let mut world = World::new(declaration);
+    // As programs named it that took each column for a part of what the table is.
+    let settings = DomainSettings::default();
+    let mut old = KeyedPlan::new(&world.plan.view, &world.topic, &settings).expect("planned");
+    old.version = old.earlier_version.clone();
+    let statement = old.view.definition();
+    old.definition_id = old.view.earlier_definition_id(&statement, &settings).expect("a definition");
+    assert!(old.version != world.plan.version && old.definition_id != world.plan.definition_id);
+    let old = Arc::new(old);
+    purged(&mut world, &old).await;
+    let mut table = KeyedTable::open(&old, &world.store).await.expect("opened");
+    world.check(&mut table, "of an old program").await;
+    // Until this program has written its own, it reads that.
+    let found = KeyedTable::read(&world.plan, &world.store).await.expect("read").expect("a table");
+    assert_eq!(found.version(), old.version);
+
+    let catalog = |text: String| {
+        let file = SourceFile { path: "t.sql".into(), text };
+        Catalog::parse(&[vec![file]], &settings).expect("a catalog")
+    };
+    for column in ["novo TEXT", "novo TEXT, outro BIGINT"] {
+        let catalog = catalog(declaration.replace("pontos BIGINT", &format!("pontos BIGINT, {column}")));
+        world.topic = catalog.topics[0].clone();
+        world.plan = Arc::new(KeyedPlan::new(&catalog.keyed[0], &world.topic, &settings).expect("planned"));
+        world.commit("a", 0, 5, NOON_MS + 3 * DAY_MS).await;
+        let mut table = world.open().await;
+        world.check(&mut table, column).await;
+        assert_eq!(table.since_ms().await.expect("known"), None, "it is whole");
+        let rows = table.rows().await.expect("rows").schema();
+        assert!(rows.field_with_name(column.rsplit(' ').nth(1).expect("a name")).is_ok(), "{rows}");
+        keep_balances(&[Arc::clone(&world.plan)], &world.store).await.expect("kept");
+        let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
+        table.repair(&archive).await.expect("computed again");
+        world.check(&mut table, "computed again").await;
+        table.compact().await.expect("merged");
+        world.check(&mut table, "merged").await;
+    }
+}
+
+#[tokio::test]
+async fn a_topic_that_gains_a_column_keeps_what_was_purged() {
+    gains_a_column(DEBEZIUM).await;
+    gains_a_column(BY_OFFSET).await;
+    gains_a_column(BY_COLUMN).await;
 }
 
 #[tokio::test]

@@ -8,7 +8,7 @@ use vitral_engine::text_bucket;
 
 use super::KeyedTable;
 use super::compute::Opening;
-use crate::archive::ArchiveReader;
+use crate::archive::{ArchiveReader, Reached};
 use crate::error::StoreError;
 use crate::history::History;
 use crate::keyed::source::{Range, imported_rows, stream_rows};
@@ -36,6 +36,17 @@ impl KeyedTable {
         };
         let is_current = self.transaction("importacoes").await?.unwrap_or_default() == sequence;
         Ok(if is_current { Freshness::Current } else { Freshness::BehindHistory })
+    }
+
+    /// What is archived up to `reach` and not in it, in words; none if all of it is.
+    pub async fn lack(&self, reach: &[Reached]) -> Result<Option<String>, StoreError> {
+        for Reached { log, partition, next } in reach {
+            let own = self.next_offset(log, *partition).await?.unwrap_or_default();
+            if own < *next {
+                return Ok(Some(format!("offsets {own} to {} of partition {partition}", next - 1)));
+            }
+        }
+        Ok(None)
     }
 
     /// Both sides of a comparison: the rows that are read, and the same from the opening balances, all rows of the archive behind these

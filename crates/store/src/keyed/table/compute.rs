@@ -35,7 +35,10 @@ impl KeyedTable {
         transactions.push((self.name("replays"), replays));
         transactions.push((self.name("desde"), since_ms.unwrap_or(i64::MIN)));
         if self.table.file_count()? == 0 {
-            return self.append(states, is_few(&ranges), &transactions).await;
+            return match self.append(states, is_few(&ranges), &transactions).await {
+                Err(error) if is_few(&ranges) => Err(self.explained(archive, &ranges, error).await),
+                outcome => outcome,
+            };
         }
         self.replace(of_stream(), states, is_few(&ranges), &transactions).await
     }
