@@ -2,7 +2,7 @@
 //!
 //! A notification that fails holds back what follows it of its own key, and nothing else. Whether the receiver is away or does not take this
 //! one alone shows in whether it accepts others meanwhile: what it answers with an error again and again while it accepts others is set
-//! aside with the reason. While it accepts nothing, everything waits, in its order.
+//! aside with the reason. While it accepts nothing, everything waits, and goes in order afterwards, but perhaps for the one that found it back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
