@@ -43,7 +43,8 @@ async fn rows(view: &View, table: &str, columns: usize) -> Vec<String> {
 
 async fn compared(shop: &Shop, dir: &Path, table: &str) -> MetricComparison {
     let store = Location::folder(dir).expect("a folder");
-    let compared = reconcile_keyed(shop.catalog(), &Default::default(), &store, Some(table), None);
+    let settings = Default::default();
+    let compared = reconcile_keyed(shop.catalog(), &settings, &store, Some(table), None);
     compared.await.expect("compared").pop().expect("the table")
 }
 
@@ -114,7 +115,8 @@ async fn a_start_that_is_refused_leaves_nothing_behind() {
         view.borrow().clone()
     };
     send(&shop, &[("x", 1)]);
-    assert_eq!(rows(&run(&shop, 1).await, "px", 3).await, ["x|1|1.50"]);
+    let shown = run(&shop, 1).await;
+    assert_eq!(rows(&shown, "px", 3).await, ["x|1|1.50"]);
     for wrong in ["DECIMAL(18, 4), novo TEXT", "DECIMAL(18, 4)"] {
         let wrong = shop.with_changed_topic(&ROWS.replace("DECIMAL(18, 2)", wrong));
         let (stream, _view) = wrong.start(dir.path());
@@ -124,7 +126,8 @@ async fn a_start_that_is_refused_leaves_nothing_behind() {
     // As the error says.
     send(&shop, &[("y", 2)]);
     let fixed = shop.with_changed_topic(&ROWS.replace("DECIMAL(18, 2)", "DECIMAL(18, 2), novo TEXT"));
-    assert_eq!(rows(&run(&fixed, 2).await, "px", 4).await, ["x|1|1.50|", "y|2|1.50|x"]);
+    let shown = run(&fixed, 2).await;
+    assert_eq!(rows(&shown, "px", 4).await, ["x|1|1.50|", "y|2|1.50|x"]);
     let found = compared(&fixed, dir.path(), "px").await;
     assert!(found.failure.is_none() && !found.differs() && found.expected.num_rows() == 2, "{found:?}");
 }
