@@ -67,7 +67,9 @@ pub enum FileError {
     },
     /// Nobody could say which of them is meant.
     #[error(
-        "{path}, the file of look-up table {table}, has two rows with the {key} {value}, {first} and {second}: leave one of them out"
+        "{path}, the file of look-up table {table}, has two rows with the {key} {value}, {} and {}: leave one of them out",
+        .places[0],
+        .places[1]
     )]
     Twice {
         /// The table.
@@ -78,10 +80,8 @@ pub enum FileError {
         key: String,
         /// The key.
         value: String,
-        /// The first of them.
-        first: Place,
-        /// The second.
-        second: Place,
+        /// The first of them, and the second.
+        places: Box<[Place; 2]>,
     },
     /// The declaration has no file or no key.
     #[error("{0} is not a look-up table of a file")]
@@ -98,9 +98,10 @@ impl FileError {
     pub(super) fn problem(&self) -> Problem {
         match self {
             Self::Read { path, .. } => Problem { path: path.clone(), place: None, why: with_causes(self) },
-            Self::Twice { path, first, second, key, value, .. } => {
+            Self::Twice { path, places, key, value, .. } => {
+                let [first, second] = **places;
                 let why = format!("a second row has the {key} {value}, which {first} has");
-                Problem { path: path.clone(), place: Some(*second), why }
+                Problem { path: path.clone(), place: Some(second), why }
             }
             Self::NotAFile(name) => Problem { path: PathBuf::from(name), place: None, why: self.to_string() },
         }
@@ -186,8 +187,7 @@ impl TableFile {
                     path: self.path.clone(),
                     key: self.key.clone(),
                     value: key.to_owned(),
-                    first: read.place(first),
-                    second: read.place(row),
+                    places: Box::new([read.place(first), read.place(row)]),
                 });
             }
         }

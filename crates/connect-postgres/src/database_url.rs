@@ -37,16 +37,15 @@ impl DatabaseUrl {
         places[0].is_some() && places[0] == places[1]
     }
 
-    /// Host, port, database, and parameters that say where tables are looked for.
-    fn place(&self) -> Option<(String, u16, String, Vec<(String, String)>)> {
+    fn place(&self) -> Option<Place> {
         let url = Url::parse(&self.0).ok()?;
         let host = url.host_str().unwrap_or_default().to_lowercase();
         let host = if ["127.0.0.1", "[::1]"].contains(&host.as_str()) { "localhost".to_owned() } else { host };
         let default = if self.scheme() == "redshift" { 5439 } else { 5432 };
         let pairs = url.query_pairs().into_owned();
-        let mut of_place: Vec<_> = pairs.filter(|(key, _)| OF_PLACE.contains(&key.as_str())).collect();
-        of_place.sort_unstable();
-        Some((host, url.port().unwrap_or(default), url.path().to_owned(), of_place))
+        let mut search: Vec<_> = pairs.filter(|(key, _)| OF_PLACE.contains(&key.as_str())).collect();
+        search.sort_unstable();
+        Some(Place { host, port: url.port().unwrap_or(default), database: url.path().to_owned(), search })
     }
 
     /// The same for a client of PostgreSQL, whose protocol Redshift speaks.
@@ -56,6 +55,16 @@ impl DatabaseUrl {
             None => self.clone(),
         }
     }
+}
+
+/// Where the tables of a URL are.
+#[derive(PartialEq, Eq)]
+struct Place {
+    host: String,
+    port: u16,
+    database: String,
+    /// The parameters that say where tables are looked for.
+    search: Vec<(String, String)>,
 }
 
 impl TryFrom<&Connection> for DatabaseUrl {

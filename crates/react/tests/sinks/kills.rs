@@ -31,10 +31,12 @@ async fn lives(seed: u64) {
     let target = Arc::new(Target::default());
     let mut expected = Vec::new();
     for _ in 0..ROUNDS {
-        let rows: Vec<(&str, i64)> = KEYS
-            .into_iter()
-            .filter_map(|key| (chance.below(3) > 0).then(|| (key, i64::try_from(chance.below(4)).expect("small"))))
-            .collect();
+        let mut rows: Vec<(&str, i64)> = Vec::new();
+        for key in KEYS {
+            if chance.below(3) > 0 {
+                rows.push((key, i64::try_from(chance.below(4)).expect("small")));
+            }
+        }
         world.show(&rows.iter().map(|(key, number)| (Some(*key), *number)).collect::<Vec<_>>());
         expected = rows.iter().map(|(key, number)| row(key, *number)).collect();
         target.mode.store([FINE, FINE, AWAY, SILENT][chance.below(4) as usize], Ordering::SeqCst);
