@@ -1,7 +1,7 @@
 //! Delivery of what was committed: at least once to each destination, each destination for itself, and of each alert's key in order.
 //!
 //! A notification leaves the outbox when the other side has accepted it and that is committed in turn. A process that dies in between
-//! delivers it again at its next start, under the same id: over HTTP or SMTP nobody can do better. What is tried when: [`line`].
+//! delivers it again at its next start, under the same id: over HTTP or SMTP nobody can do better. What is tried when: [`mod@line`].
 
 mod delivery;
 mod line;
