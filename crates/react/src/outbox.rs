@@ -50,6 +50,8 @@ pub(crate) struct Outbox {
     busy: BTreeSet<String>,
     deliveries: JoinSet<(String, Round)>,
     accepted: (mpsc::Sender<Delivered>, mpsc::Receiver<Delivered>),
+    /// What was taken out of these by waiting for it.
+    first: Option<Delivered>,
     /// What was set aside, until it is taken with what was accepted.
     set_aside: Vec<Delivered>,
     /// What has failed since the last call of [`Self::failed`].
@@ -89,6 +91,7 @@ impl Outbox {
             busy: BTreeSet::new(),
             deliveries: JoinSet::new(),
             accepted: mpsc::channel(ACCEPTED_MAX),
+            first: None,
             set_aside: Vec::new(),
             failed: Vec::new(),
             figures: BTreeMap::new(),
@@ -218,7 +221,7 @@ impl Outbox {
     /// What was accepted or refused for good since the last call, to be committed.
     pub fn accepted(&mut self) -> Vec<Delivered> {
         let mut found = std::mem::take(&mut self.set_aside);
-        while let Ok(delivered) = self.accepted.1.try_recv() {
+        while let Some(delivered) = self.first.take().or_else(|| self.accepted.1.try_recv().ok()) {
             if let (Some(reason), Some(figures)) = (&delivered.refusal, self.figures.get_mut(&delivered.destination)) {
                 let (id, destination) = (&delivered.id, &delivered.destination);
                 tracing::error!(id, destination, reason, "a notification was refused for good");
@@ -269,10 +272,9 @@ impl Outbox {
 
     /// Waits until something is there.
     pub async fn wait(&mut self) {
-        let (sender, receiver) = &mut self.accepted;
-        if let Some(first) = receiver.recv().await {
-            // There is room: it came from there.
-            let _ = sender.try_send(first);
+        // It is kept here: a sender that waits for room in the channel has taken its place there.
+        if self.first.is_none() {
+            self.first = self.accepted.1.recv().await;
         }
     }
 }

@@ -223,3 +223,27 @@ async fn a_notifier_that_panics_loses_nothing() {
     }
     assert_eq!(other.accepted().len(), 1);
 }
+
+#[tokio::test]
+async fn what_was_waited_for_is_kept_where_others_wait_for_room() {
+    let mut outbox = outbox(&[]);
+    let (sender, count) = (outbox.accepted.0.clone(), ACCEPTED_MAX + 10);
+    let of = |number: usize| Delivered {
+        id: number.to_string(),
+        destination: "outro/x".to_owned(),
+        at_ms: 0,
+        refusal: None,
+        attempts: 1,
+    };
+    let sending = tokio::spawn(async move {
+        for number in 0..count {
+            sender.send(of(number)).await.expect("somebody takes it");
+        }
+    });
+    while outbox.accepted.0.capacity() > 0 {
+        tokio::task::yield_now().await;
+    }
+    let delivered = run_until(&mut outbox, |delivered| delivered.len() == count).await;
+    sending.await.expect("all are sent");
+    assert!(delivered.iter().enumerate().all(|(number, of)| of.id == number.to_string()), "in their order");
+}
