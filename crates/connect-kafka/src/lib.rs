@@ -37,6 +37,7 @@ mod said;
 mod settings;
 mod sink;
 mod source;
+mod token;
 mod tokens;
 
 pub use admin::create_topic;

@@ -13,7 +13,7 @@ use base64::prelude::BASE64_URL_SAFE_NO_PAD;
 
 use crate::aws_keys::{AwsKeys, aws_keys};
 use crate::problem::{Problem, ProblemKind};
-use crate::tokens::Token;
+use crate::token::Token;
 
 /// How long AWS accepts such a request.
 const LIFETIME: Duration = Duration::from_secs(900);

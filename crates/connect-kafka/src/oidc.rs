@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::certificate;
 use crate::problem::{Problem, ProblemKind};
-use crate::tokens::Token;
+use crate::token::Token;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
 const TIMEOUT: Duration = Duration::from_secs(10);

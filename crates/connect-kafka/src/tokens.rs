@@ -16,8 +16,13 @@ use rdkafka::types::RDKafkaRespErr;
 use crate::config::KafkaConfig;
 use crate::connection::Connection;
 use crate::error::ClientError;
+#[cfg(feature = "kafka-tls")]
+use crate::msk::MskIam;
+#[cfg(feature = "kafka-tls")]
+use crate::oidc::Oidc;
 use crate::problem::{Problem, ProblemKind};
 use crate::settings;
+use crate::token::Token;
 
 const RETRY_FIRST: Duration = Duration::from_secs(1);
 const RETRY_LAST: Duration = Duration::from_secs(30);
@@ -35,14 +40,6 @@ struct Client(*mut ffi::rd_kafka_t);
 
 // SAFETY: the library's clients may be used from any thread.
 unsafe impl Send for Client {}
-
-pub(crate) struct Token {
-    pub(crate) token: String,
-    pub(crate) principal: String,
-    pub(crate) lifetime: Duration,
-    /// Names and values, which are sent to the broker along with the token.
-    pub(crate) extensions: Vec<(String, String)>,
-}
 
 impl TokenKeeper {
     /// None for a client that needs no tokens. `client` must outlive what is returned.
@@ -91,8 +88,8 @@ impl Drop for TokenKeeper {
 /// Where tokens come from.
 #[cfg(feature = "kafka-tls")]
 enum TokenSource {
-    Oidc(crate::oidc::Oidc),
-    MskIam(crate::msk::MskIam),
+    Oidc(Oidc),
+    MskIam(MskIam),
 }
 
 #[cfg(feature = "kafka-tls")]
@@ -101,8 +98,8 @@ impl TokenSource {
         let KafkaConfig { brokers, options } = connection.config();
         let method = options.get("sasl.oauthbearer.method").map_or("", String::as_str).to_lowercase();
         let source = match method.as_str() {
-            "oidc" => crate::oidc::Oidc::new(options).map(Self::Oidc),
-            "aws-msk-iam" => crate::msk::MskIam::new(brokers, options).map(Self::MskIam),
+            "oidc" => Oidc::new(options).map(Self::Oidc),
+            "aws-msk-iam" => MskIam::new(brokers, options).map(Self::MskIam),
             _ => Err(format!("sasl.oauthbearer.method is {method:?}: set it to oidc or aws-msk-iam")),
         };
         source.map_err(ClientError::Settings)

@@ -57,6 +57,11 @@ impl TopicContext {
     pub(super) fn failed(&self, action: &'static str, source: DataFusionError) -> StreamError {
         StreamError::Batch { topic: self.topic.name.clone(), action, source }
     }
+
+    /// Why a topic waits whose broker is away.
+    pub(super) fn does_not_answer(&self) -> String {
+        format!("{} does not answer", self.connector.name())
+    }
 }
 
 impl Deref for TopicContext {

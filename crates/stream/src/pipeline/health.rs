@@ -11,7 +11,6 @@ use vitral_schemas::position::{Offset, PartitionId};
 
 use super::Pipeline;
 use super::context::TopicContext;
-use super::waiting::does_not_answer;
 
 const REPORT_EVERY: Duration = Duration::from_secs(1);
 
@@ -93,7 +92,7 @@ impl Pipeline {
         let problem = self.reader.source.problem();
         match problem.filter(|problem| !problem.is_worth_a_retry() || is_unanswered) {
             Some(problem) => Some(format!("{} cannot be read: {problem}", self.context.connector.name())),
-            None => is_unanswered.then(|| does_not_answer(&self.context)),
+            None => is_unanswered.then(|| self.context.does_not_answer()),
         }
     }
 }

@@ -36,7 +36,7 @@ use super::reader::TopicReader;
 use super::refresh::RefreshSchedule;
 use super::row_logs::RowLogWriter;
 use super::view_builder::TopicViewBuilder;
-use super::waiting::{does_not_answer, show_reason, wait_for_topic};
+use super::waiting::{show_reason, wait_for_topic};
 use super::ways_on::WaysOn;
 use super::{Context, Pipeline, Timing};
 use crate::archive_rows::ArchiveRows;
@@ -86,7 +86,7 @@ pub(super) fn start_through_outages(
         let what = if is_of_broker { "the broker" } else { "the store" };
         tracing::warn!(topic = topic.name, %error, source = ?error, "{what} failed at the start; trying again");
         if is_of_broker {
-            show_reason(&context, &does_not_answer(&context));
+            show_reason(&context, &context.does_not_answer());
         }
         health.failed(&error);
         std::thread::sleep(wait);

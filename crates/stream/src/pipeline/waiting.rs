@@ -55,7 +55,7 @@ pub(super) fn wait_for_topic(
             }
             Err(error) => {
                 tracing::debug!(topic = topic.name, %error, "the broker does not answer");
-                does_not_answer(context)
+                context.does_not_answer()
             }
         };
         show_reason(context, &reason);
@@ -69,10 +69,6 @@ pub(super) fn wait_for_topic(
         std::thread::sleep(TOPIC_RETRY);
     }
     Ok(None)
-}
-
-pub(super) fn does_not_answer(context: &TopicContext) -> String {
-    format!("{} does not answer", context.connector.name())
 }
 
 /// Says in the view why a topic waits.
