@@ -64,7 +64,7 @@ impl Client {
         }
         let authorization = connection.secrets.get(AUTHORIZATION_SECRET).map(|secret| {
             let mut value = HeaderValue::from_str(secret.expose())
-                .map_err(|_| connection.error("secrets.authorization", "has signs that a header cannot have"))?;
+                .map_err(|_| connection.error("secrets.authorization", "has characters that a header cannot have"))?;
             value.set_sensitive(true);
             Ok(value)
         });
@@ -112,7 +112,7 @@ pub(super) fn refusal(status: StatusCode, is_one_key: bool) -> ConnectError {
     let may_pass =
         status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     let hint = if may_pass { RetryHint::Passing } else { RetryHint::Permanent };
-    let error = ConnectError::new(hint, format!("the service answers {status}"));
+    let error = ConnectError::new(hint, format!("the service answered {status}"));
     let is_of_keys = match is_one_key {
         true => {
             // A service may stumble over one key; over many, it is more often itself in trouble.

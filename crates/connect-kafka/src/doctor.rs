@@ -77,7 +77,7 @@ async fn reach(broker: &str) -> Result<(), Finding> {
             ));
         }
         Err(_) => {
-            return Err(Finding::fail(ABOUT, format!("{address}: no answer of the DNS"), "look at /etc/resolv.conf"));
+            return Err(Finding::fail(ABOUT, format!("{address}: no answer from DNS"), "look at /etc/resolv.conf"));
         }
     };
     match tokio::time::timeout(CONNECT, TcpStream::connect(found.as_slice())).await {
@@ -129,7 +129,7 @@ fn topic(probed: &ProbedTopic, broker: &str) -> Finding {
             ABOUT,
             format!("topic {name} does not exist yet, or this user may not see it"),
             format!(
-                "make it (kafka-topics --bootstrap-server {broker} --create --topic {name} --partitions 4), or grant DESCRIBE; the stream \
+                "create it (kafka-topics --bootstrap-server {broker} --create --topic {name} --partitions 4), or grant DESCRIBE; the stream \
                  waits for it"
             ),
         ),

@@ -112,7 +112,7 @@ fn check_with(KafkaConfig { brokers, options }: &KafkaConfig, has_tls: bool) -> 
     for file in FILES {
         let is_absent = |path: &&String| path.as_str() != "probe" && !Path::new(path).exists();
         if let Some(path) = options.get(file).filter(is_absent) {
-            return Err(format!("{file} is {path}, which does not exist or may not be looked at"));
+            return Err(format!("{file} is {path}, which does not exist or may not be read"));
         }
     }
     if !protocol.sasl {

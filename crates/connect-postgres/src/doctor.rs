@@ -50,7 +50,7 @@ async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Fi
     if about == "warehouse" && !probed.may_create {
         findings.push(Finding::fail(
             about,
-            format!("user {} may not make tables", probed.user),
+            format!("user {} may not create tables", probed.user),
             format!(
                 "GRANT CREATE ON SCHEMA public TO {user}; GRANT CREATE, TEMP ON DATABASE ... TO {user}",
                 user = probed.user
@@ -83,11 +83,11 @@ fn refused(code: &SqlState, url: &DatabaseUrl) -> String {
     let database = parsed.as_ref().map_or("", |url| url.path().trim_start_matches('/')).to_owned();
     if *code == SqlState::INVALID_CATALOG_NAME {
         return format!(
-            "make it (createdb {database}), or correct the name of the database at the end of the URL's path"
+            "create it (createdb {database}), or correct the name of the database at the end of the URL's path"
         );
     }
     let remedy = if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) {
-        "correct user and password of the connection; pg_hba.conf of the server says who may come from where"
+        "correct user and password of the connection; pg_hba.conf of the server says who may connect from where"
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         "GRANT CONNECT ON DATABASE ... TO the user of the connection"
     } else if *code == SqlState::TOO_MANY_CONNECTIONS {

@@ -47,7 +47,7 @@ pub enum ConnectionError {
     },
     /// The environment could not name it, or SQL would have to quote it.
     #[error(
-        "connections.{name}: a connection's name begins with a lower-case letter and goes on with lower-case letters, digits and single \
+        "connections.{name}: a connection's name begins with a lower-case letter and continues with lower-case letters, digits and single \
          underscores; rename it"
     )]
     Name {

@@ -250,7 +250,7 @@ fn escaped_end(text: &[u8], start: usize, mut at: usize) -> Result<usize, Fault>
                 Err(what) => return Err(Fault { at, what }),
             },
             Some(_) => return Err(Fault { at, what: "a control character in a string" }),
-            None => return Err(Fault { at, what: "a string without end" }),
+            None => return Err(Fault { at, what: "an unterminated string" }),
         }
         (at, _) = plain_end(text, at);
     }
