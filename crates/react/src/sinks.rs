@@ -89,7 +89,7 @@ pub enum SinkError {
     #[error("the target did not take its rows")]
     Target(#[from] ConnectError),
     /// Rows that do not fit together.
-    #[error("its rows cannot be put together")]
+    #[error("its rows cannot be assembled")]
     Rows(#[from] arrow::error::ArrowError),
     /// Rows of what the view reads are missing: what is not among the others is not deleted.
     #[error("{0}")]

@@ -47,7 +47,7 @@ pub enum StoreError {
     #[error(
         "table {table} cannot take in {which}: {reason}. Change its statement so that such rows do not fail: cast what is summed up, as in \
          sum(CAST(x AS DECIMAL(38, 0))), use nullif(x, 0) and try_cast, or leave them out by WHERE; a changed statement has its whole history \
-         again, and a start tries this one once more"
+         recomputed, and a restart tries this one again"
     )]
     NotKept { table: String, which: String, reason: String },
     #[error(
@@ -65,8 +65,8 @@ pub enum StoreError {
     )]
     UnknownColumnType { table: String, column: String, data_type: String },
     #[error(
-        "{rows} rows for table {table} are not of the days from {from} to {to}, without the last: let the job's query select its \
-         period's rows alone"
+        "{rows} rows for table {table} are not of the days from {from} to {to}, excluding the last: make the job's query select only \
+         its period's rows"
     )]
     OtherDays { table: String, rows: u64, from: NaiveDate, to: NaiveDate },
     #[error("store.url {url} cannot be used: {reason}")]

@@ -22,7 +22,7 @@ use crate::error::StreamError;
 const OFFSETS_AT_ONCE: i64 = 10_000;
 /// How long a commit waits for the next one, so that rows are written in bulk.
 const GATHER: Duration = Duration::from_secs(1);
-/// Rows that were fed again are looked for so often; what failed is tried again.
+/// Rows that were fed again are looked for this often; what failed is tried again.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 /// A system that is away is tried again, at last once a minute, for as long as it takes.
 const RETRIES: RetryPolicy = RetryPolicy::endless(Duration::from_secs(1), Duration::from_secs(60));

@@ -57,7 +57,8 @@ async fn a_sum_that_does_not_fit_is_found_by_the_commit_that_makes_it() {
     assert_eq!(world.shown(&table).await, before);
     world.send(&[(0, "a", 7), (1, "d", 3), (1, "b", 2), (1, "a", 1)]).await;
     let words = said(world.catch_up(&mut table).await);
-    for part in ["table somas cannot take in", "offset 4 of partition 1", "id = 'b'", "DECIMAL(38, 0)", "a start tries"]
+    for part in
+        ["table somas cannot take in", "offset 4 of partition 1", "id = 'b'", "DECIMAL(38, 0)", "a restart tries"]
     {
         assert!(words.contains(part), "{part} in {words}");
     }
