@@ -312,8 +312,8 @@ impl Names {
             _ => Position::file("catalog"),
         };
         at.error(
-            format!("the view {name} is made of itself: {} -> {name}", turned.join(" -> ")),
-            "take one of these views out of the circle".into(),
+            format!("the view {name} depends on itself: {} -> {name}", turned.join(" -> ")),
+            "remove one of these views from the cycle".into(),
         )
     }
 }

@@ -129,7 +129,7 @@ fn add(
             let text = other.to_string();
             let start: String = text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
             Err(vec![position.error(
-                format!("{start} ... declares nothing that a catalog holds"),
+                format!("{start} ... is not a statement that a catalog can have"),
                 "use CREATE TABLE, CREATE VIEW or CREATE MATERIALIZED VIEW".into(),
             )])
         }

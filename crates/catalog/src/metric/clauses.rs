@@ -58,7 +58,7 @@ pub(in super::super) fn refuse_extras(query: &Query, position: &Position) -> Res
     match found {
         None => Ok(()),
         Some(clause) => Err(position.at(query.span()).error(
-            format!("{clause} cannot stand in a metric"),
+            format!("{clause} cannot be used in a metric"),
             "write one SELECT with one GROUP BY over one topic".into(),
         )),
     }

@@ -44,7 +44,7 @@ impl Planner {
             }
             written_type(field.data_type()).is_none().then(|| {
                 view.source.error(
-                    format!("sink {name}: column {column} is {}, of which a copy has no form", field.data_type()),
+                    format!("sink {name}: column {column} is {}, which a copy has no form for", field.data_type()),
                     "leave it out, or cast it to a text, a number, a date or a time".into(),
                 )
             })
