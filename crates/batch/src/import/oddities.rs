@@ -203,7 +203,9 @@ impl Oddities {
                 false => String::new(),
             };
             let rows = counted(*rows, "row");
-            notes.push(format!("{rows} that may sum up others ({first}), and count: --where{way} leaves them out"));
+            notes.push(format!(
+                "{rows} that may be totals of others ({first}), and count: --where{way} leaves them out"
+            ));
         }
         notes
     }

@@ -123,8 +123,8 @@ impl Evidence {
         if let Some(place) = &self.other_table {
             return Err(ImportError::Form {
                 file: file.to_owned(),
-                reason: format!("{place} holds headings in another order, so that another table begins there"),
-                remedy: "have each table in a file of its own".to_owned(),
+                reason: format!("{place} holds headings in another order, so another table begins there"),
+                remedy: "put each table in a file of its own".to_owned(),
             });
         }
         let proves_plain = numbers().any(|seen| seen.plain.is_some());
@@ -152,7 +152,7 @@ impl Evidence {
                     if seen.is_whole {
                         let heading = mapping.heading(index);
                         remedy = format!(
-                            "{remedy} for all columns, or write whole numbers without zeros behind them, or leave the column out by \
+                            "{remedy} for all columns, or write whole numbers without zeros after them, or leave the column out by \
                              --map \"{heading}=\""
                         );
                     }
@@ -199,7 +199,7 @@ impl Evidence {
             match (column, form) {
                 (Column::Unused(seen), _) => notes.extend(seen.note(heading)),
                 (_, Form::Time(TimeForm { offset_minutes: Some(minutes), .. })) => notes.push(format!(
-                    "the times of {heading} are read as UTC{}, as it says; --time-zone would say otherwise",
+                    "the times of {heading} are read as UTC{}, as it says; --time-zone overrides that",
                     zone::shown(*minutes)
                 )),
                 _ => {}
@@ -242,7 +242,7 @@ impl Evidence {
 
     /// The offset of times without one, as their heading names it and the user does not.
     fn offset(&self, heading: &str) -> Result<Option<i32>, (String, &'static str)> {
-        let remedy = "say --time-zone and the zone's whole name, such as America/New_York";
+        let remedy = "say --time-zone and the zone's full name, such as America/New_York";
         match zone::of_heading(heading) {
             _ if self.here.is_zone_named => Ok(None),
             Some(Named::Offset(minutes)) => Ok(Some(minutes)),
@@ -304,9 +304,9 @@ impl OfNumbers {
             (None, None, Some(_)) if proves_plain != proves_brazilian && (self.has_others || !self.is_whole) => {
                 Ok(if proves_plain { Numbers::Plain } else { Numbers::Brazilian })
             }
-            (None, None, Some((either, place))) => {
-                Err(format!("holds {either} ({place}), which may be a thousand times as much, and nothing tells"))
-            }
+            (None, None, Some((either, place))) => Err(format!(
+                "holds {either} ({place}), which may be a thousand times as much, and nothing shows which is meant"
+            )),
         }
     }
 }

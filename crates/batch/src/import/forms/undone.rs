@@ -96,7 +96,7 @@ impl Undone {
         };
         let meant = if is_pasteable(heading) { format!("--map \"{heading}=\"") } else { "--map".to_owned() };
         Some(format!(
-            "column {heading} holds {first} ({place}), and such rows count too: {way}, {meant} says that they are meant"
+            "column {heading} holds {first} ({place}), and such rows count too: {way}, {meant} confirms that they should count"
         ))
     }
 

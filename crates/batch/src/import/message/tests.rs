@@ -78,7 +78,7 @@ fn an_amount_is_in_the_currency_that_its_heading_names() {
     assert_eq!(read[0].get("moeda"), None, "the shop's own");
     let rows = rows(&[&["2025-05-14", "R$ 1.50"], &["2025-05-14", "US$ 1.50"]]);
     let read = understood(&["Data", "Preço (US$)"], &rows, Asked::default()).expect("understood");
-    assert!(read[0].as_ref().is_err_and(|refused| refused.detail.contains("another currency")), "{read:?}");
+    assert!(read[0].as_ref().is_err_and(|refused| refused.detail.contains("a different currency")), "{read:?}");
     assert!(read[1].is_ok(), "{read:?}");
 }
 

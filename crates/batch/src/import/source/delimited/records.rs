@@ -143,7 +143,7 @@ impl<R: Read> Records<R> {
         }
         let said = |what: &str| {
             let last = rest[rest.len() - 1].number;
-            Some(format!("a quote opens in it and closes in line {last}, {what}: either does not belong there"))
+            Some(format!("a quote opens in it and closes in line {last}, {what}: one of the two does not belong there"))
         };
         if self.is_text_behind_quote() {
             return said("in the middle of a cell");
