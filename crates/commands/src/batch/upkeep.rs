@@ -90,10 +90,10 @@ async fn of_topic(
         && !is_agreed(topic, &planned.outlook, &reason.to_string())?
     {
         bail!(
-            "nothing is moved or deleted, as {reason}: if that is meant, run it with --yes; else correct retention.hot_days and retention.cold_days (\"never\" keeps rows for ever)"
+            "nothing is moved or deleted, as {reason}: if that is intended, run it with --yes; else correct retention.hot_days and retention.cold_days (\"never\" keeps rows forever)"
         );
     }
-    let held = if planned.is_held { "; under legal hold, none may go" } else { "" };
+    let held = if planned.is_held { "; under legal hold, none may be deleted" } else { "" };
     if let Some(RetentionReport { moved, purged }) = planned.apply(tables, store).await? {
         answer(&format!("{}: {moved} rows moved to the cold part, {purged} deleted from it{held}", topic.name));
     }

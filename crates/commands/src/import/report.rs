@@ -104,7 +104,7 @@ fn already_imported(imported: &Imported, file: &str) {
     }
     for other in &imported.understood_otherwise {
         answer(&format!(
-            "  rows of this file came with import {0}, which understood its columns, numbers or times in another way; to have them as now: \
+            "  rows of this file came with import {0}, which understood its columns, numbers or times in another way; to import them as now: \
              `vitral import replace {0} {file}` with the same flags",
             short(other)
         ));
@@ -130,17 +130,17 @@ fn changed(imported: &Imported, file: &str) {
         }
         if *left_out > 0 {
             answer(&format!(
-                "  warning: {} of import {import} left out of this file now, as where an order was cancelled; what was imported still counts",
+                "  warning: {} of import {import} missing from this file, for example because an order was cancelled; what was imported still counts",
                 counted(*left_out, "row")
             ));
         }
         for example in examples {
             answer(&format!("    {}", one_line(example)));
         }
-        answer(&format!("    `vitral import replace {import} {file}` takes what this file says"));
+        answer(&format!("    `vitral import replace {import} {file}` uses what this file says"));
         if *missing > 0 {
             answer(&format!(
-                "    but {} of import {import} not in this file would go: export one that has them too",
+                "    but {} of import {import} not in this file would be deleted: export one that has them too",
                 counted(*missing, "row")
             ));
         }
