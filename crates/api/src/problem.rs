@@ -263,7 +263,7 @@ impl Problem {
         .retry_after(5)
     }
 
-    /// The cause stands in the log, never in the answer.
+    /// The cause is in the log, never in the answer.
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -159,7 +159,7 @@ impl KeyedView {
 
     /// Identifies what it computes: its definition, the versions of our own functions which it calls, and the types of its states, as
     /// `types` spells them. Its states are plain values, so a new version of the engine changes nothing. Of a topic with a primary key a
-    /// new column is none of it: rows have null in it until they come again.
+    /// new column is not part of it: rows have null in it until they come again.
     pub fn version(&self, settings: &DomainSettings, types: &str) -> String {
         let zone = settings.time_zone.name();
         if let Some(lineage) = &self.lineage {

@@ -249,7 +249,7 @@ impl Catalog {
         catalog.metrics.pop().filter(|_| errors.is_empty())
     }
 
-    /// Whether a name stands in what could not be read.
+    /// Whether a name is in what could not be read.
     fn is_unread(&self, name: &str) -> bool {
         names::is_word_of(name, &self.unread)
     }

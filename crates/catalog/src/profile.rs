@@ -169,7 +169,7 @@ fn rename(
             None => {}
         }
     };
-    // An argument is changed before the call that it stands in.
+    // An argument is changed before the call that it is in.
     let changed = expressions::change(query, &mut |expr| {
         match expr {
             Expr::Identifier(ident) => named(ident),

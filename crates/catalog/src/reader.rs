@@ -214,7 +214,7 @@ pub(super) fn put_settings_in(
             name => name.and_then(|name| settings.settings.get(name)).map(Setting::expression),
         };
         let Some(value) = value else {
-            // It may stand in a domain.toml that cannot be read, whose error says so.
+            // It may be in a domain.toml that cannot be read, whose error says so.
             if name.is_some() && !settings.is_whole {
                 *expr = Expr::Value(Value::Null.into());
                 return Ok(());

@@ -49,7 +49,7 @@ const OF_ALL: [&str; 3] = ["title", "time_zone", "currency"];
 pub(super) struct Settings(BTreeMap<String, (Position, Setting)>);
 
 impl Setting {
-    /// As it stands in SQL.
+    /// As it is written in SQL.
     pub(super) fn expression(&self) -> Expr {
         let value = match self {
             Self::Integer(number) => Value::Number(number.to_string(), false),

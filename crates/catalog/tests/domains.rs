@@ -1,4 +1,4 @@
-//! The engine knows no domain: a shop's words stand in `catalog/`, in the folders of `dashboards/` and in the simulator alone.
+//! The engine knows no domain: a shop's words are only in `catalog/`, in the folders of `dashboards/` and in the simulator.
 
 use std::collections::BTreeSet;
 use std::fs;

@@ -35,7 +35,7 @@ const EMPTY_SHOWN: usize = 5;
 const WAIT: Duration = Duration::from_secs(20);
 
 const RUN_EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, or rows break a check of verificacoes, 2 wrong arguments. Days without anything to check \
-    are no failure of verificacoes: it says what it could not check, and ends with 0";
+    do not fail verificacoes: it says what it could not check, and ends with 0";
 
 /// What is done with jobs.
 #[derive(Debug, Subcommand)]

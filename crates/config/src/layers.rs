@@ -1,4 +1,4 @@
-//! What is wrong with a layer of the configuration, by the names that stand in it.
+//! What is wrong with a layer of the configuration, by the names that are in it.
 
 use figment::Source;
 use figment::error::{Actual, Error, Kind};
@@ -12,7 +12,7 @@ const FORMER: [(&str, &[&str]); 4] = [
     ("kafka", &["brokers", "options"]),
     ("warehouse", &["url", "replica_url", "connections"]),
 ];
-/// What stands below them can be secret.
+/// What is below them can be secret.
 const SECRET: [&str; 3] = ["options", "secrets", "url"];
 
 /// All errors, one after another.
@@ -61,7 +61,7 @@ fn line(error: &Error) -> String {
     }
 }
 
-/// The parser's words without the lines of the file that it shows: a password may stand in them.
+/// The parser's words without the lines of the file that it shows: a password may be in them.
 fn without_source(text: &str) -> String {
     let is_source = |line: &str| {
         line.trim_start().trim_start_matches(|char: char| char.is_ascii_digit()).trim_start().starts_with('|')

@@ -60,7 +60,7 @@ fn at_least(config: &Config) -> Vec<String> {
     below.map(|(key, value, least)| format!("{key} is {value}, it must be at least {least}")).collect()
 }
 
-/// A port may be left out, but what stands in its place has to be one.
+/// A port may be left out, but what is in its place has to be one.
 fn has_port(broker: &str) -> bool {
     let address = broker.rsplit_once("://").map_or(broker, |(_, address)| address);
     match address.rsplit_once(':') {

@@ -53,7 +53,7 @@ impl fmt::Display for WayOn {
 /// Why a topic's pipeline stops, with the remedy where there is one. Topics are named as in Kafka where the command line takes them.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// The broker, or what stands between.
+    /// The broker, or what is between.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The broker no longer has offsets that were not read yet.

@@ -53,7 +53,7 @@ impl fmt::Display for Skip {
 }
 
 impl Skip {
-    /// What is left of it where reading stands at `at`, the partition ends before `end`, and these ranges of the partition were skipped
+    /// What is left of it where reading is at `at`, the partition ends before `end`, and these ranges of the partition were skipped
     /// already. Nothing that can be read is passed over unless it is named, and nothing that does not exist yet.
     pub(crate) fn left(&self, at: i64, end: i64, skipped: &[(i64, i64)]) -> Result<Left, String> {
         if skipped.iter().any(|(first, last)| self.first <= *first && *last == self.last) {

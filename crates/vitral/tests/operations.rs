@@ -157,7 +157,7 @@ fn an_id_that_names_no_import_changes_nothing() {
         let said = vitral(dir.path(), &["import", "undo", id]);
         assert!(said.code == Some(1) && said.err.contains("vitral import list"), "{id}: {}", said.err);
     }
-    // What was imported last stands at the end, also when the first is taken back or repeated.
+    // What was imported last is at the end, also when the first is taken back or repeated.
     let listed = || -> Vec<String> {
         let said = vitral(dir.path(), &["import", "list"]);
         said.out.lines().map(str::to_owned).collect()

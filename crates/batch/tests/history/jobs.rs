@@ -135,7 +135,7 @@ async fn what_has_no_reference_table_is_not_checked() {
     assert_eq!(unchecked().await, []);
 }
 
-/// That nothing offends among no rows says nothing; a check that looks back sees the rows of before.
+/// That nothing offends among no rows says nothing; a check that looks back sees the earlier rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn days_without_an_event_are_not_checked() {
     let world = shop().await;

@@ -80,7 +80,7 @@ impl DomainFile {
     }
 }
 
-/// Whether a domain can be called so: SQL looks for names in small letters.
+/// Whether a domain can have this name: SQL looks for names in small letters.
 fn is_name(name: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_part) && !RESERVED.contains(&name)

@@ -1,4 +1,4 @@
-//! Keys of bytes: where a row stands in an order, and in which bucket a text is.
+//! Keys of bytes: where a row comes in an order, and in which bucket a text is.
 
 use std::sync::Arc;
 

@@ -1,6 +1,6 @@
 //! Logs of rows in other systems: what each commit of the archive has added is written there, alongside the pipeline.
 //!
-//! A writer reads what is committed and nothing else; how far it has come stands in the store. A system that is away holds nothing up: its log
+//! A writer reads what is committed and nothing else; how far it has come is kept in the store. A system that is away holds nothing up: its log
 //! catches up once it is back. A log without a place to write to is left alone.
 
 use std::sync::Arc;

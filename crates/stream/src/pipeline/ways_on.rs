@@ -115,7 +115,7 @@ impl WaysOn<'_> {
         let commit = ArchiveCommit { rows, offsets: moves.collect(), token: token(), ..ArchiveCommit::default() };
         self.archive.commit(&commit).await?;
         if let Err(error) = act.record(&context.config.store).await {
-            // It is done, and stands in the archive: to fail now would not undo it.
+            // It is done, and is in the archive: to fail now would not undo it.
             let (action, target) = (act.action, act.target);
             tracing::error!(topic = topic.name, %error, action, target, "the action could not be recorded");
         }

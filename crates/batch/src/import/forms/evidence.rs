@@ -21,7 +21,7 @@ pub(in crate::import) struct Evidence {
     columns: Vec<Column>,
     here: Here,
     headings: HashSet<String>,
-    /// Where the headings stand in another order: another table begins there.
+    /// Where the headings are in another order: another table begins there.
     other_table: Option<String>,
 }
 

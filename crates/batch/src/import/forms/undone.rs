@@ -32,7 +32,7 @@ const NAMED: usize = 12;
 /// Longer cells are texts that happen to have such a word, in bytes.
 const LENGTH: usize = 48;
 
-/// What a column says of rows that are no sales.
+/// What a column says of rows that are not sales.
 pub(super) struct Undone {
     reads: Reads,
     /// The cells that say so, each once, in the order in which they come.

@@ -1,5 +1,5 @@
 //! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of the times, next to them,
-//! or that rows are no sales.
+//! or that rows are not sales.
 
 use super::currency;
 use super::here::{Example, Here};

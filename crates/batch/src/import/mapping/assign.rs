@@ -69,7 +69,7 @@ impl<'a> Names<'a> {
         self.meanings.get(&key(name)).copied()
     }
 
-    /// What a heading stands for, with what stands in parentheses at its end or without. `Desconto %` and `Preço (mil)` are numbers of
+    /// What a heading stands for, with what is in parentheses at its end or without. `Desconto %` and `Preço (mil)` are numbers of
     /// another kind: only the user can say what they are.
     fn meaning_of(&self, heading: &str, base: &str) -> Option<Meaning> {
         let meaning = self.meaning(base).or_else(|| self.meaning(without_unit(heading)?))?;

@@ -134,7 +134,7 @@ impl<R: Read> Records<R> {
         Ok(())
     }
 
-    /// Whether the quotes of the open lines seem to be none: what stands behind a closing one is not a separator, or each of the lines
+    /// Whether the quotes of the open lines seem to be none: what follows a closing one is not a separator, or each of the lines
     /// is a whole row by itself, like the first.
     fn stray_quotes(&self, cells: usize) -> Option<String> {
         let (first, rest) = self.open.split_first()?;
