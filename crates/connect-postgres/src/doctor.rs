@@ -71,7 +71,7 @@ fn unreached(error: &StoreError, url: &DatabaseUrl) -> (String, String) {
     if let Some(refusal) = causes().find_map(|cause| cause.downcast_ref::<DbError>()) {
         return (refusal.to_string(), refused(refusal.code(), url));
     }
-    // What stands before it says no more than that there is a database.
+    // What comes before it says no more than that there is a database.
     let client = causes().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
     let found = client.map_or_else(|| chain(error), |client| chain(client));
     (found, "start the database, or correct host and port of the URL; its log may say more".to_owned())

@@ -1,4 +1,4 @@
-//! What stands around a metric's SELECT: its ORDER BY and LIMIT, and what cannot stand there.
+//! What is around a metric's SELECT: its ORDER BY and LIMIT, and what cannot be used there.
 
 use datafusion::sql::sqlparser::ast::{Expr, LimitClause, OrderByKind, Query, Spanned};
 

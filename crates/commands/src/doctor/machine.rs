@@ -150,7 +150,7 @@ fn synchronised() -> Finding {
     match state {
         libc::TIME_ERROR => Finding::warn(
             "clock",
-            "this machine's clock is not synchronized",
+            "this machine's clock is not synchronised",
             "timedatectl set-ntp true, or chrony: events will be off by the clock's error",
         ),
         ..0 => Finding::warn("clock", "whether it is synchronised is unknown", "look at timedatectl"),

@@ -183,7 +183,7 @@ impl Reading {
                 }
                 let style = next_style.filter(|(row, column, _)| (*row, *column) == record.pos);
                 let look = style.and_then(|(_, _, style)| looks.get(style)?.as_ref());
-                // What stands right of the header belongs to nothing.
+                // What is to the right of the header belongs to nothing.
                 if let Some(Some(column)) = sheet.columns.get(column as usize) {
                     row.cells[*column] = cells::cell(record.pos, &record.value, record.formula.as_ref(), look);
                 }

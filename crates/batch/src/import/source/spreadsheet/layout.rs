@@ -75,7 +75,7 @@ fn each_tag(archive: &mut Archive, name: &str, see: &mut dyn FnMut(Tag<'_>)) -> 
     }
 }
 
-/// What stands between `<` and `>`.
+/// What is between `<` and `>`.
 #[derive(Clone, Copy)]
 struct Tag<'a>(&'a [u8]);
 
