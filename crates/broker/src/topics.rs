@@ -188,7 +188,7 @@ impl Topics {
     pub fn delete(&self, topic: &Topic) -> Result<(), Refused> {
         let mut manifest = lock(&self.manifest);
         let Some(entry) = manifest.topics.remove(&topic.name) else {
-            return Err(Refused::new(ResponseError::UnknownTopicOrPartition, "the topic is not there"));
+            return Err(Refused::new(ResponseError::UnknownTopicOrPartition, "the topic does not exist"));
         };
         if let Err(error) = manifest.store(&self.dir) {
             manifest.topics.insert(topic.name.clone(), entry);

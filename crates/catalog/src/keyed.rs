@@ -209,7 +209,7 @@ impl KeyedView {
             if let Some(wrong) = wrong {
                 return Err(self.position.error(
                     format!("table {}: the column {name} {wrong}", self.name),
-                    "give it another name, by AS".into(),
+                    "give it another name, with AS".into(),
                 ));
             }
         }

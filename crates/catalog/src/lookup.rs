@@ -94,7 +94,7 @@ pub(super) fn misuses(definitions: &[ColumnDef], columns: &[Column], position: &
                             "the {rule} of {} uses {ident}, which is looked up only once the row counts",
                             definition.name
                         ),
-                        "use columns of the message alone".into(),
+                        "use only columns of the message".into(),
                     ));
                 }
                 ControlFlow::Continue(())

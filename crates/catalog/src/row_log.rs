@@ -122,7 +122,7 @@ impl RowLog {
                 return Err(at.error(
                     format!("log {}: the column {name} cannot have this name", self.name),
                     format!(
-                        "give it another name, by AS; {} and {EXPIRES_COLUMN} are columns of every log",
+                        "give it another name, with AS; {} and {EXPIRES_COLUMN} are columns of every log",
                         ROW_LOG_KEY.join(", ")
                     ),
                 ));

@@ -24,7 +24,7 @@ const LOOKUP_CONNECTORS: [&str; 3] = ["postgres", "mongodb", "http"];
 pub struct Reference {
     /// As the catalog calls it: `domain.name` if another domain has the plain name.
     pub name: String,
-    /// Relative to the reference folder; none for a table of another system, whose rows are found by key alone.
+    /// Relative to the reference folder; none for a table of another system, whose rows are found only by key.
     pub path: Option<String>,
     /// Its columns, in the order of their declaration.
     pub columns: Vec<Column>,

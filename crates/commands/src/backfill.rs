@@ -1,4 +1,4 @@
-//! `vitral backfill`: the history of metrics that no stream has begun with.
+//! `vitral backfill`: the history of metrics that no stream has started on.
 
 use anyhow::bail;
 use chrono::DateTime;

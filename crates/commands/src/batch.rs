@@ -45,7 +45,7 @@ pub enum Command {
     /// Run one, for the days that are named or for those that have changed since its last run.
     #[command(after_help = RUN_EXIT_CODES)]
     Run(Flags),
-    /// The rows that the warehouse's database could not take.
+    /// The rows that the warehouse's database could not store.
     Quarantine,
 }
 

@@ -57,10 +57,10 @@ pub(super) fn allowed(connection: &Connection, allowed_hosts: &[String]) -> Resu
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self, ConnectionError> {
         if let Some(key) = connection.secrets.keys().find(|key| *key != AUTHORIZATION_SECRET) {
-            return Err(connection.error(format!("secrets.{key:?}"), "is not known: HTTP takes authorization"));
+            return Err(connection.error(format!("secrets.{key:?}"), "is not known: HTTP accepts authorization"));
         }
         if let Some(key) = connection.options.keys().find(|key| *key != CA_OPTION) {
-            return Err(connection.error(format!("options.{key:?}"), "is not known: HTTP takes ca, a file"));
+            return Err(connection.error(format!("options.{key:?}"), "is not known: HTTP accepts ca, a file"));
         }
         let authorization = connection.secrets.get(AUTHORIZATION_SECRET).map(|secret| {
             let mut value = HeaderValue::from_str(secret.expose())

@@ -101,7 +101,7 @@ fn check_with(KafkaConfig { brokers, options }: &KafkaConfig, has_tls: bool) -> 
         && let Some(key) = only_with("sasl.")
     {
         return Err(format!(
-            "{key} is set, but security.protocol takes no user: set that to SASL_SSL (or SASL_PLAINTEXT)"
+            "{key} is set, but security.protocol has no user: set that to SASL_SSL (or SASL_PLAINTEXT)"
         ));
     }
     if !protocol.tls

@@ -42,7 +42,7 @@ async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Fi
             return vec![Finding::fail(about, format!("{shown}: {found}"), remedy)];
         }
         Err(_) => {
-            return vec![Finding::fail(about, format!("{shown}: no answer"), "look at the host and the firewall")];
+            return vec![Finding::fail(about, format!("{shown}: no answer"), "check the host and the firewall")];
         }
     };
     let version = probed.version.split(" on ").next().unwrap_or_default().to_owned();
@@ -93,7 +93,7 @@ fn refused(code: &SqlState, url: &DatabaseUrl) -> String {
     } else if *code == SqlState::TOO_MANY_CONNECTIONS {
         "raise the server's max_connections, or lower warehouse.pool_size"
     } else {
-        "look at the database's log"
+        "check the database's log"
     };
     remedy.to_owned()
 }

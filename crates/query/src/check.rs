@@ -164,7 +164,7 @@ impl Planner {
             Ok(field) if field.data_type().is_nested() || field.data_type().is_floating() => {
                 Some(alert.key_position.error(
                     format!("alert {}: {name} is {}, which cannot tell rows apart", view.name, field.data_type()),
-                    "name a column of texts, whole numbers, decimals, truth values, dates or times".into(),
+                    "name a column of strings, whole numbers, decimals, booleans, dates or times".into(),
                 ))
             }
             Ok(_) => None,

@@ -274,7 +274,7 @@ fn refuse(log: &RowLog, plan: &LogicalPlan) -> Result<(), Diagnostic> {
         (None, Ok(_), Some(field)) => Err(error(
             log.position.clone(),
             &format!("column {} is {}, which a document has no form for", field.name(), field.data_type()),
-            "leave it out, or cast it to a text, a number or a time",
+            "leave it out, or cast it to a string, a number or a time",
         )),
         (None, Ok(_), None) => Ok(()),
     }

@@ -64,7 +64,7 @@ pub enum ImportError {
     /// A column that is used holds more than one value in a cell.
     #[error(
         "{file}: column {column} holds lists or structures and would fill {ours}: have the program that writes the file write their parts \
-         as columns, and --map one of them to {ours}, or leave it out by --map \"{column}=\""
+         as columns, and --map one of them to {ours}, or leave it out with --map \"{column}=\""
     )]
     Nested {
         /// The file, as people call it.
@@ -84,7 +84,7 @@ pub enum ImportError {
     },
     /// Which of its columns are the topic's is unclear.
     #[error(
-        "{file}: {reason}. It has the columns {found}; say which is which by --map THEIRS=OURS, ours being {columns}"
+        "{file}: {reason}. It has the columns {found}; say which is which with --map THEIRS=OURS, where OURS is one of {columns}"
     )]
     Mapping {
         /// The file, as people call it.

@@ -80,7 +80,7 @@ async fn of_topic(
     if going > 0 {
         let cut_off = planned.cut_off().map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
         answer(&format!(
-            "of {} {going} of {total} rows go, which came before {}",
+            "{going} of {total} rows of {}, received before {}, will be deleted",
             topic.name,
             cut_off.unwrap_or_default()
         ));

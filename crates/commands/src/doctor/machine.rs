@@ -93,7 +93,7 @@ fn disk(dir: &Path) -> Vec<Finding> {
     let there =
         std::path::absolute(dir).ok().and_then(|dir| dir.ancestors().find(|dir| dir.exists()).map(Path::to_owned));
     let Some((bytes, inodes)) = there.as_deref().and_then(free) else {
-        return vec![Finding::warn("disk", "the free space is unknown", "look at df")];
+        return vec![Finding::warn("disk", "the free space is unknown", "check df")];
     };
     let shown = format!("{:.1} GiB free", bytes as f64 / GIB);
     let remedy =
@@ -138,7 +138,7 @@ fn descriptors() -> Finding {
             format!("only {limit} may be open"),
             "raise the hard limit (ulimit -Hn, LimitNOFILE= of the service) to 65536: the API accepts fewer connections",
         ),
-        None => Finding::warn(ABOUT, "the limit is unknown", "look at ulimit -n"),
+        None => Finding::warn(ABOUT, "the limit is unknown", "check ulimit -n"),
     }
 }
 
@@ -153,7 +153,7 @@ fn synchronised() -> Finding {
             "this machine's clock is not synchronised",
             "timedatectl set-ntp true, or chrony: events will be off by the clock's error",
         ),
-        ..0 => Finding::warn("clock", "whether it is synchronised is unknown", "look at timedatectl"),
+        ..0 => Finding::warn("clock", "whether it is synchronised is unknown", "check timedatectl"),
         _ => Finding::ok("clock", "is synchronised by NTP"),
     }
 }

@@ -98,13 +98,13 @@ fn already_imported(imported: &Imported, file: &str) {
     }
     if imported.differing > 0 {
         answer(&format!(
-            "  of the rows already imported, {} with other cells in this file; what was imported is left as it is",
+            "  of the rows already imported, {} with different cells in this file; what was imported is left as it is",
             imported.differing
         ));
     }
     for other in &imported.understood_otherwise {
         answer(&format!(
-            "  rows of this file came with import {0}, which understood its columns, numbers or times in another way; to import them as now: \
+            "  rows of this file came with import {0}, which understood its columns, numbers or times differently; to import them as now: \
              `vitral import replace {0} {file}` with the same flags",
             short(other)
         ));
@@ -117,7 +117,7 @@ fn changed(imported: &Imported, file: &str) {
         let import = short(import);
         if *amounts > 0 {
             answer(&format!(
-                "  warning: {} with other amounts here than in import {import}, which stay as they are",
+                "  warning: {} with different amounts here than in import {import}, which stay as they are",
                 counted(*amounts, "row")
             ));
         }
@@ -157,7 +157,7 @@ pub(super) fn twice(imported: &Imported, count: &str) {
             ));
         } else {
             answer(&format!(
-                "  warning: {rows} with the order, product, time and amount of rows of import {}, written in another way, which {count}",
+                "  warning: {rows} with the order, product, time and amount of rows of import {}, written differently, which {count}",
                 short(import)
             ));
         }

@@ -45,7 +45,7 @@ pub(super) struct RowLogWriter {
 enum RowLogError {
     #[error("the archive's rows cannot be read, or progress cannot be kept")]
     Store(#[from] StoreError),
-    #[error("the other system did not take its rows")]
+    #[error("the other system did not accept its rows")]
     Sink(#[from] ConnectError),
 }
 

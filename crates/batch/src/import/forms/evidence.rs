@@ -148,11 +148,11 @@ impl Evidence {
                 Column::Clock { is_twelve } => Form::Clock { is_twelve: *is_twelve },
                 Column::Numbers(seen) => {
                     let numbers = asked.numbers.map_or_else(|| seen.decide(proves_plain, proves_brazilian), Ok);
-                    let mut remedy = "say --numbers plain (1,234.56) or --numbers brazilian (1.234,56)".to_owned();
+                    let mut remedy = "use --numbers plain (1,234.56) or --numbers brazilian (1.234,56)".to_owned();
                     if seen.is_whole {
                         let heading = mapping.heading(index);
                         remedy = format!(
-                            "{remedy} for all columns, or write whole numbers without zeros after them, or leave the column out by \
+                            "{remedy} for all columns, or write whole numbers without zeros after them, or leave the column out with \
                              --map \"{heading}=\""
                         );
                     }
@@ -174,7 +174,7 @@ impl Evidence {
                     if let (None, Some(reason)) = (asked.dates, seen.is_split()) {
                         return Err(failed(
                             reason,
-                            "correct those dates in the file, or say --dates dmy or --dates mdy, the order of the texts, if they are right",
+                            "correct those dates in the file, or use --dates dmy or --dates mdy, whichever the texts follow, if they are right",
                         ));
                     }
                     // A time of day that the user did not name is not needed where the dates have one.
@@ -231,7 +231,7 @@ impl Evidence {
             return Err((
                 format!("column {heading} holds {why}, and amounts would be counted in {here}"),
                 format!(
-                    "name the currency in the heading, as in \"{heading} (US$)\", or in a column of its own; or say --map ={} if \
+                    "name the currency in the heading, as in \"{heading} (US$)\", or in a column of its own; or use --map ={} if \
                      amounts are in {here}",
                     currency::COLUMN
                 ),
@@ -242,7 +242,7 @@ impl Evidence {
 
     /// The offset of times without one, as their heading names it and the user does not.
     fn offset(&self, heading: &str) -> Result<Option<i32>, (String, &'static str)> {
-        let remedy = "say --time-zone and the zone's full name, such as America/New_York";
+        let remedy = "use --time-zone and the zone's full name, such as America/New_York";
         match zone::of_heading(heading) {
             _ if self.here.is_zone_named => Ok(None),
             Some(Named::Offset(minutes)) => Ok(Some(minutes)),

@@ -114,7 +114,7 @@ impl OfTimes {
             });
             let shown = shown.collect::<Vec<_>>().join(", and ");
             let remedy =
-                "say --dates dmy or --dates mdy: the rows that are written differently are then refused".to_owned();
+                "use --dates dmy or --dates mdy: the rows that are written differently are then refused".to_owned();
             return Err((format!("holds {shown}"), remedy));
         }
         if is_comma && left.contains(&Dates::Dmy) {

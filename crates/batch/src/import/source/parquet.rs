@@ -58,7 +58,7 @@ impl Columns {
         let (name, path, header) = (name.to_owned(), path.to_owned(), header::distinct(&names));
         let of_unknown_zone = int96.iter().filter(|_| !is_spark).map(|index| {
             format!(
-                "the times of {} (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, say \
+                "the times of {} (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, use \
                  --time-zone UTC",
                 header[*index]
             )

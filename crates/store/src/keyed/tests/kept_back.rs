@@ -191,7 +191,7 @@ async fn states_are_continued_under_their_old_name_if_their_types_are_the_same()
     assert!(KeyedTable::read(&other, &world.store).await.expect("read").is_none());
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
     let refused = archive.check_columns(&other.topic).expect_err("another type");
-    assert!(refused.to_string().contains("give it back its type"), "{refused}");
+    assert!(refused.to_string().contains("restore its type"), "{refused}");
     assert_ne!(KeyedTable::open(&other, &world.store).await.expect("opened").version(), old_version);
     let mut table = world.open().await;
     world.bring_up_to_date(&mut table).await;
