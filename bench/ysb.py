@@ -1,7 +1,7 @@
 """The Yahoo Streaming Benchmark: 100 campaigns of 10 advertisements, views counted for each campaign and window of ten seconds.
 
 By its protocol: seven fields, three types of events of which one is counted, times up to 50 ms early or late, and one event in a hundred
-thousand up to a minute late. Other than there, times are RFC 3339 texts, and the campaign of an advertisement is looked up in a file and not in
+thousand up to a minute late. Other than there, times are RFC 3339 strings, and the campaign of an advertisement is looked up in a file and not in
 Redis. Two parts, both on one topic with eight partitions:
 
 - A backlog that is read as fast as it can be: events per second and per second of CPU time, start and commits included.

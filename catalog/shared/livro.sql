@@ -1,5 +1,5 @@
 -- What did not count, newest first: refused, late, duplicate and empty messages, offsets that were never delivered, and rows of files that
--- were refused or duplicate. Of long contents the beginning; more of one message by its topic, partition and offset.
+-- were refused or duplicate. Long contents are cut; one message, by its topic, partition and offset, has more.
 CREATE VIEW livro_recente WITH (path = '/livro', limite = 100, descricao = 'The ledger: messages and rows of files that did not count') AS
 SELECT
     topico, particao, deslocamento, deslocamento_fim, veredito, motivo, chegada,

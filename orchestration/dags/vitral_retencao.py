@@ -1,4 +1,4 @@
-"""Each Sunday: old rows of the archives become cold, those that are too old go away."""
+"""Each Sunday: old rows of the archives become cold, those that are too old are deleted."""
 
 from airflow import DAG
 

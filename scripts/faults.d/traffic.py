@@ -30,7 +30,7 @@ class Traffic:
         self.padding = 0
         # Of those that are refused, which may be longer than a field.
         self.refused_padding = 0
-        # Of all events, that many are no JSON.
+        # Of all events, that many are not JSON.
         self.refused_share = 0.0
         self.draw = random.Random(1)
         self.count = 0

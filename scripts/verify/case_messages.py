@@ -1,4 +1,4 @@
-"""Messages of a case, as they stand in its file, sent to Kafka in order.
+"""Messages of a case, as they are in its file, sent to Kafka in order.
 
 In FILE.jsonl each line is one message, once `@{...}` was replaced:
 

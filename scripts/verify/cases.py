@@ -247,7 +247,7 @@ def twelve_hour_clocks(store):
 
 @case
 def the_smallest_date(store):
-    """01/01/0001 stands where nobody filled in a date: refused, and no job fails for it"""
+    """01/01/0001 is where nobody filled in a date: refused, and no job fails for it"""
     store.add("min_date.csv", ok=(0, 3)).are("id_pedido", [("D1",)])
     must(store.refused() == {3: "tempo"}, f"{store.refused()}")
     for words in (("vendas_por_regiao",), ("receita_mensal", "--from", "0001-01-01", "--to", "0001-01-31"), ("limpeza",)):

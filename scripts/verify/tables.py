@@ -88,7 +88,7 @@ def rows(api: Api) -> dict[tuple, tuple]:
     read = {}
     for row in api.metric(TABLE):
         key = (row["id_produto"], row["id_armazem"])
-        assert key not in read, f"{key} is there twice"
+        assert key not in read, f"{key} occurs twice"
         read[key] = (int(str(row["nivel_estoque"])), datetime.fromisoformat(row["ultima_atualizacao"]))
     return read
 

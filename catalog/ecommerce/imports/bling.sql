@@ -1,4 +1,4 @@
--- Sales orders as Bling exports them, a line for each product. Cancelled orders and drafts are left out; an order's discount stands once,
+-- Sales orders as Bling exports them, a line for each product. Cancelled orders and drafts are left out; an order's discount appears once,
 -- on its first line.
 CREATE VIEW bling WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT

@@ -1,5 +1,5 @@
 -- Sales as Nuvemshop (Tiendanube) exports them. An order's further products have only its number and what is of the product.
--- Cancelled orders, and those whose payment did not come, are left out; an order's discount stands once, on its first line.
+-- Cancelled orders, and those whose payment did not come, are left out; an order's discount appears once, on its first line.
 CREATE VIEW nuvemshop WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Número do Pedido" AS id_pedido,

@@ -1,4 +1,4 @@
--- Order items of the Olist data set, joined with its orders (`order_purchase_timestamp` stands in those). One line is one unit.
+-- Order items of the Olist data set, joined with its orders (`order_purchase_timestamp` is in those). One line is one unit.
 -- Orders that were cancelled or could not be delivered are left out.
 CREATE VIEW olist WITH (profile_for = 'vendas') AS
 SELECT

@@ -1,5 +1,5 @@
 -- The data sets Online Retail and Online Retail II of UCI: pounds, one line for each product of an invoice.
--- Invoices that begin with C are cancellations, and lines with less than nothing give goods back: both are refunds.
+-- Invoices that begin with C are cancellations, and lines with a negative quantity give goods back: both are refunds.
 CREATE VIEW online_retail WITH (profile_for = 'vendas') AS
 SELECT
     coalesce(optional("InvoiceNo"), optional("Invoice")) AS id_pedido,

@@ -1,5 +1,5 @@
 -- Orders as Shopify exports them. An order's first line has what is of the order; its further lines have only their product.
--- Unpaid, voided and cancelled orders are left out; an order's discount stands once, on its first line.
+-- Unpaid, voided and cancelled orders are left out; an order's discount appears once, on its first line.
 CREATE VIEW shopify WITH (profile_for = 'vendas', identity = 'item') AS
 SELECT
     "Name" AS id_pedido,
@@ -27,7 +27,7 @@ FROM (
 ) AS linhas
 WHERE cancelado IS NULL AND lower(situacao) IN ('paid', 'partially_paid', 'partially_refunded', 'refunded');
 
--- What was given back, as a sum for each order. The file does not say when, so it stands on the order's own date. An amount of letters
+-- What was given back, as a sum for each order. The file does not say when, so it counts on the order's own date. An amount of letters
 -- alone comes along, and is refused by its cell.
 CREATE VIEW shopify_reembolsos WITH (profile_for = 'reembolsos', profile = 'shopify', identity = 'item') AS
 SELECT

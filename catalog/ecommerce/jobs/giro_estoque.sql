@@ -1,5 +1,5 @@
 -- Sell-through of each product: sold / (sold + on hand), of the 30 days up to the newest sale; null if there is neither. Less than nothing on
--- hand is nothing. `data` is the day of the last update of the stock.
+-- hand counts as none. `data` is the day of the last update of the stock.
 CREATE TABLE giro_estoque WITH (connector = 'warehouse', per = 'all', date = 'data', key = 'data, id_produto') AS
 SELECT
     data,

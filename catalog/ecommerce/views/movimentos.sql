@@ -1,4 +1,4 @@
--- Sales and refunds as one list: what was sold, what was taken off, what was given back. A refund stands on its own date. Net sales are
+-- Sales and refunds as one list: what was sold, what was taken off, what was given back. A refund counts on its own date. Net sales are
 -- `receita` - `desconto` - `reembolso`.
 CREATE VIEW movimentos AS
 SELECT

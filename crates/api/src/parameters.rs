@@ -59,7 +59,7 @@ impl Parameters {
             let (name, text) = self.iter().find(|(_, text)| !text.is_empty() && said.contains(&format!("'{text}'")))?;
             Some(Problem::invalid_parameter(
                 format!("{name} is '{text}', which cannot be read"),
-                format!("give {name} as what the statement takes it for, a number or a date perhaps, or leave it out"),
+                format!("give {name} in the type that the statement expects, or leave it out"),
             ))
         });
         unreadable.unwrap_or_else(|| error.into())
@@ -103,7 +103,7 @@ impl Parameters {
         {
             return Err(Problem::invalid_parameter(
                 "de is not before ate",
-                "give a de that is earlier than ate: rows with de <= time < ate are answered",
+                "give a de that is earlier than ate: rows with de <= time < ate are returned",
             ));
         }
         Ok(TimeRange { from, until })

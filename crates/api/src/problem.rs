@@ -62,7 +62,7 @@ impl Problem {
 
     /// A cursor that the query does not know.
     pub(crate) fn foreign_cursor() -> Self {
-        Self::invalid_cursor("cursor is none of ours")
+        Self::invalid_cursor("cursor is not one of ours")
     }
 
     pub(crate) fn invalid_cursor(detail: &str) -> Self {
@@ -70,8 +70,8 @@ impl Problem {
             StatusCode::BAD_REQUEST,
             "invalid_cursor",
             detail,
-            "take cursor, with all other parameters, from the Link header of the page before; \
-             leave it out to begin with the newest window",
+            "take cursor, with all other parameters, from the Link header of the previous page; \
+             leave it out to start with the newest window",
         )
     }
 
@@ -105,7 +105,7 @@ impl Problem {
         Self::new(
             StatusCode::METHOD_NOT_ALLOWED,
             "method_not_allowed",
-            format!("{path} does not answer {method}"),
+            format!("{path} does not support {method}"),
             "use one of the methods of the Allow header",
         )
     }
@@ -141,8 +141,8 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "busy",
-            "too many requests wait for their queries already",
-            "ask again in some seconds, and for shorter periods with de and ate",
+            "too many requests are already waiting for their queries",
+            "ask again in a few seconds, and for shorter periods with de and ate",
         )
         .retry_after(2)
     }
@@ -170,7 +170,7 @@ impl Problem {
         Self::new(
             StatusCode::FORBIDDEN,
             "only_local",
-            "this can be asked for from the server's own machine alone",
+            "this can only be requested from the server's own machine",
             "ask there, at a loopback address and without a proxy, or use `vitral alerts silence`",
         )
     }
@@ -208,7 +208,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "unavailable",
             format!("{name} is in the catalog, but nothing feeds it yet"),
-            "ask again in a moment; if it stays, the stream runs with another catalog",
+            "ask again in a moment; if this persists, the stream is running a different catalog",
         )
         .retry_after(5)
     }
@@ -218,7 +218,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "topic_waiting",
             format!("topic {topic} cannot be read yet: {reason}"),
-            "create the topic, or see that its broker answers; everything else is served, and this as soon as it can be read",
+            "create the topic, or check that its broker answers; everything else is served, and this will be as soon as it can be read",
         )
         .retry_after(5)
     }
@@ -237,7 +237,7 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "too_many_streams",
-            format!("all live streams are taken: there are {streams_max}, half of them for one client"),
+            format!("all live streams are taken: there are {streams_max}, and one client may use half of them"),
             "close another stream, or ask for the metric itself every few seconds",
         )
         .retry_after(10)
@@ -248,7 +248,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "query_timeout",
             "the query took too long and was stopped",
-            "ask for a shorter period with de and ate, or again when there is less to do",
+            "ask for a shorter period with de and ate, or ask again when the server is less busy",
         )
         .retry_after(5)
     }
@@ -257,13 +257,13 @@ impl Problem {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
             "query_memory",
-            "the query needed more memory than all queries may take together",
-            "ask for a shorter period with de and ate, or again when there is less to do",
+            "the query needed more memory than all queries may use together",
+            "ask for a shorter period with de and ate, or ask again when the server is less busy",
         )
         .retry_after(5)
     }
 
-    /// The cause stands in the log, never in the answer.
+    /// The cause is in the log, never in the answer.
     pub(crate) fn internal() -> Self {
         Self::new(
             StatusCode::INTERNAL_SERVER_ERROR,

@@ -89,7 +89,7 @@ pub(crate) async fn add(
     };
     let silence = silence.record(store, act).await.map_err(|error| {
         let error: &dyn std::error::Error = &error;
-        tracing::error!(error, "a silence cannot be kept");
+        tracing::error!(error, "a silence cannot be stored");
         Problem::internal()
     })?;
     Ok((StatusCode::CREATED, Json(kept(&silence))).into_response())
@@ -109,7 +109,7 @@ fn kept(silence: &Silence) -> Kept {
 
 fn until(text: &str, now_ms: i64) -> Result<i64, Problem> {
     let time = DateTime::parse_from_rfc3339(text)
-        .map_err(|_| Problem::not_json("ate is not a time of RFC 3339, such as 2025-05-14T12:00:00Z"))?;
+        .map_err(|_| Problem::not_json("ate is not an RFC 3339 time such as 2025-05-14T12:00:00Z"))?;
     let until_ms = time.with_timezone(&Utc).timestamp_millis();
     if until_ms <= now_ms || until_ms > now_ms.saturating_add(DAYS_MAX * 86_400_000) {
         return Err(Problem::not_json(&format!("ate is not within the next {DAYS_MAX} days")));

@@ -78,8 +78,9 @@ async fn unchecked(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> 
     }
     let found = tables.no_rows((&check.query, &check.position), span_of(check, zone, days), zone).await?;
     Ok(found.map(|NoRows { topics, newest }| {
-        let newest = newest.map_or_else(|| "none is stored at all".to_owned(), |day| format!("the newest is of {day}"));
-        format!("no event of {} is stored of these days; {newest}", topics.join(", "))
+        let newest =
+            newest.map_or_else(|| "none are stored at all".to_owned(), |day| format!("the newest is from {day}"));
+        format!("no {} events are stored for these days; {newest}", topics.join(", "))
     }))
 }
 
@@ -109,7 +110,7 @@ pub async fn quarantined(store: &Location, days: Days) -> Result<Option<Found>, 
     let rows = rows.map_err(|source| failed(source.into()))?;
     Ok(Some(Found {
         name: QUARANTINE_TABLE.to_owned(),
-        words: "a row that the warehouse's database cannot take: it is in none of its tables".to_owned(),
+        words: "a row that the warehouse's database cannot store: it is in none of its tables".to_owned(),
         count,
         rows: rows.unwrap_or_else(|| RecordBatch::new_empty(Arc::new(Schema::empty()))),
         failure: None,

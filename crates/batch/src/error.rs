@@ -22,23 +22,23 @@ pub enum BatchError {
     Panes(#[from] PanesError),
     /// Other imports added rows of the same file, again and again.
     #[error(
-        "other imports go on adding rows of the same file: wait for them, then import again, which adds nothing twice"
+        "other imports are still adding rows of the same file: wait for them, then import again, which adds nothing twice"
     )]
     ImportedMeanwhile,
     /// The place has no imports to list.
-    #[error("nothing was imported yet into {store}: name another place with --data-dir or store.url")]
+    #[error("nothing has been imported into {store} yet: name another place with --data-dir or store.url")]
     NothingImported {
         /// The place.
         store: String,
     },
     /// An id that stands for no import.
-    #[error("no import has an id that begins with {id:?}: `vitral import list` names them")]
+    #[error("no import has an id that begins with {id:?}: `vitral import list` shows them")]
     NoImport {
         /// The id as it was given.
         id: String,
     },
     /// The beginning of an id that stands for several imports.
-    #[error("several imports begin with {id}: give more of the id, as `vitral import list` has it")]
+    #[error("several imports begin with {id}: give more of the id, as `vitral import list` shows it")]
     ImportIds {
         /// The id as it was given.
         id: String,
@@ -59,7 +59,7 @@ pub enum BatchError {
     },
     /// To recompute these days would lose what the table has of events that retention has deleted.
     #[error(
-        "{table} is not computed again for {from} to {to}: retention has deleted events of {first} to {last}, and what the table has of them \
+        "{table} is not recomputed for {from} to {to}: retention has deleted events from {first} to {last}, and what the table has of them \
          would be lost; name other days, or run the job without days for all others that have changed"
     )]
     Expired {

@@ -117,7 +117,7 @@ impl Jobs<'_> {
         match failed {
             Some(error) => {
                 for Done { table, written, .. } in &done {
-                    tracing::info!(job, table, written, "computed all the same");
+                    tracing::info!(job, table, written, "computed anyway");
                 }
                 Err(error)
             }
@@ -335,7 +335,7 @@ pub(crate) async fn target(table: &JobTable, tables: &Tables<'_>) -> Result<Ware
     match schema.field_with_name(&table.date).map(Field::data_type) {
         Ok(DataType::Date32) => {}
         Ok(other) => {
-            return Err(wrong(format!("column {} is {other}, no DATE", table.date), "CAST(... AS DATE)"));
+            return Err(wrong(format!("column {} is {other}, not a DATE", table.date), "CAST(... AS DATE)"));
         }
         Err(_) => {
             return Err(wrong(format!("there is no column {}", table.date), "select it, or name another as date"));

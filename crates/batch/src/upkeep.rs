@@ -1,4 +1,4 @@
-//! Upkeep of what is stored: small files become large ones, old rows become cold, and rows that are too old go away.
+//! Upkeep of what is stored: small files become large ones, old rows become cold, and rows that are too old are deleted.
 
 use std::sync::Arc;
 

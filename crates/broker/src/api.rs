@@ -57,7 +57,7 @@ pub async fn answer(connection: &mut Connection, frame: Bytes) -> Result<Option<
     let Some((key, version)) =
         frame.first_chunk().map(|&[a, b, c, d]| (i16::from_be_bytes([a, b]), i16::from_be_bytes([c, d])))
     else {
-        return Err(End::NotUnderstood("a request without a head".to_owned()));
+        return Err(End::NotUnderstood("a request without a header".to_owned()));
     };
     let served = SERVED.iter().find(|(api, ..)| *api as i16 == key);
     let Some(&(api, oldest, newest)) = served else {

@@ -105,14 +105,14 @@ impl Refused {
 pub fn check(records: &[u8], bytes_max: usize) -> Result<Head, Refused> {
     // An older format has its own version at the same place.
     if let Some(magic @ (0 | 1)) = records.get(16) {
-        let reason = format!("record format version {magic}; this broker takes version 2, of Kafka 0.11 and newer");
+        let reason = format!("record format version {magic}; this broker accepts version 2, of Kafka 0.11 and newer");
         return Err(Refused::new(ResponseError::UnsupportedForMessageFormat, reason));
     }
     let corrupt = |reason: &str| Refused::new(ResponseError::CorruptMessage, reason);
     let invalid = |reason: &str| Refused::new(ResponseError::InvalidRecord, reason);
     let head = Head::read(records).ok_or_else(|| corrupt("not a record batch"))?;
     if head.bytes > bytes_max {
-        let reason = format!("a record batch of {} bytes; at most {bytes_max} are taken", head.bytes);
+        let reason = format!("a record batch of {} bytes; at most {bytes_max} are accepted", head.bytes);
         return Err(Refused::new(ResponseError::MessageTooLarge, reason));
     }
     match records.len() {
@@ -136,7 +136,7 @@ pub fn check(records: &[u8], bytes_max: usize) -> Result<Head, Refused> {
         return Err(invalid("a record batch of a transaction; this broker has none"));
     }
     if head.attributes & CODEC > ZSTD {
-        return Err(invalid("an unknown compression"));
+        return Err(invalid("an unknown compression codec"));
     }
     if head.is_idempotent() && (head.producer_epoch < 0 || head.base_sequence < 0) {
         return Err(invalid("a producer id without an epoch or a sequence"));

@@ -24,15 +24,15 @@ const SLOWEST_BYTES_PER_SECOND: usize = 256 * 1024;
 pub enum End {
     #[error("it could not be read or written: {0}")]
     Io(#[from] io::Error),
-    #[error("nothing came for {} s", .0.as_secs())]
+    #[error("nothing arrived for {} s", .0.as_secs())]
     Quiet(Duration),
-    #[error("a request did not come whole within {} s", .0.as_secs())]
+    #[error("a request did not arrive completely within {} s", .0.as_secs())]
     Slow(Duration),
     #[error("an answer was not read within {} s", .0.as_secs())]
     Unread(Duration),
-    #[error("a request of {bytes} bytes; at most {bytes_max} are taken")]
+    #[error("a request of {bytes} bytes; at most {bytes_max} are accepted")]
     TooLarge { bytes: i64, bytes_max: usize },
-    #[error("others needed its place, and it had nothing to be answered")]
+    #[error("others needed its place, and it had no request to answer")]
     GaveWay,
     #[error("{0}")]
     NotUnderstood(String),

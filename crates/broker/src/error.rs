@@ -20,7 +20,7 @@ pub enum BrokerError {
     Manifest { path: PathBuf, reason: String },
     #[error("{} cannot be read: {error}. It holds what consumer groups have read; without it they begin again", path.display())]
     Offsets { path: PathBuf, error: serde_json::Error },
-    #[error("the topic {topic} cannot be made: {reason}")]
+    #[error("the topic {topic} cannot be created: {reason}")]
     Topic { topic: String, reason: String },
     #[error("the broker's threads cannot be started")]
     Threads(#[source] io::Error),

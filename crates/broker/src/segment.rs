@@ -92,7 +92,7 @@ impl Segment {
         let torn = metadata.len() - segment.bytes;
         if torn > 0 {
             let file_name = segment.path.display();
-            tracing::warn!(file = %file_name, bytes = torn, "the end of a log file is not whole and is left out");
+            tracing::warn!(file = %file_name, bytes = torn, "the end of a log file is incomplete and is left out");
         }
         if newest {
             if torn > 0 {

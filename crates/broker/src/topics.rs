@@ -139,7 +139,7 @@ impl Topics {
         }
         let topics = self.all();
         if topics.iter().any(|topic| topic.name == name) {
-            return Err(Refused::new(ResponseError::TopicAlreadyExists, format!("the topic {name} exists")));
+            return Err(Refused::new(ResponseError::TopicAlreadyExists, format!("the topic {name} already exists")));
         }
         let there: usize = topics.iter().map(|topic| topic.partitions.len()).sum();
         let room = self.limits.partitions.saturating_sub(there);
@@ -172,7 +172,11 @@ impl Topics {
         match self.create(name, -1) {
             Ok(topic) => {
                 let partitions = topic.partition_count();
-                tracing::info!(topic = name, partitions, "a client named a topic that was not there, and it was made");
+                tracing::info!(
+                    topic = name,
+                    partitions,
+                    "a client named a topic that did not exist, and it was created"
+                );
                 Ok(topic)
             }
             // Created by another client in the meantime.
@@ -184,7 +188,7 @@ impl Topics {
     pub fn delete(&self, topic: &Topic) -> Result<(), Refused> {
         let mut manifest = lock(&self.manifest);
         let Some(entry) = manifest.topics.remove(&topic.name) else {
-            return Err(Refused::new(ResponseError::UnknownTopicOrPartition, "the topic is not there"));
+            return Err(Refused::new(ResponseError::UnknownTopicOrPartition, "the topic does not exist"));
         };
         if let Err(error) = manifest.store(&self.dir) {
             manifest.topics.insert(topic.name.clone(), entry);
@@ -203,7 +207,7 @@ impl Topics {
     pub fn append(&self, topic: &Topic, partition: i32, batch: &[u8], head: &Head) -> Result<Appended, Refused> {
         if self.bytes.load(Ordering::Relaxed) >= self.limits.log_bytes {
             let reason = format!(
-                "the broker's log is full with {} bytes; messages are deleted from {} minutes on after they came",
+                "the broker's log is full with {} bytes; messages are deleted once {} minutes have passed since they arrived",
                 self.limits.log_bytes,
                 self.limits.grace.as_secs() / 60
             );

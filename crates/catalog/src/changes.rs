@@ -28,7 +28,7 @@ pub(super) fn read(
         return match (debezium, order) {
             (Some(at), _) => Err(at.error(
                 format!("topic {name} of Debezium has no primary key"),
-                "add primary_key = 'column, ...': what the source knows a row by".into(),
+                "add primary_key = 'column, ...': what identifies a row in its source".into(),
             )),
             (None, Some((_, at))) => Err(at.error(
                 "order is of no use without a primary key".to_owned(),
@@ -41,7 +41,7 @@ pub(super) fn read(
     let key = options.gather(|_| primary_key(name, &key, columns, &key_at));
     if let Some(column) = columns.iter().find(|column| column.name == super::UPDATED_COLUMN) {
         options.refuse(position.error(
-            format!("topic {name}: {} is the column of every such table that says when a row came", column.name),
+            format!("topic {name}: {} is the column of every such table that says when a row arrived", column.name),
             "leave it out, or have the source send it under another name".into(),
         ));
     }
@@ -81,7 +81,7 @@ fn refuse_events(name: &str, options: &mut Options, is_debezium: bool) {
     }
     if is_debezium && let Some((_, at)) = options.gather(|options| options.take_text("event_time")) {
         options.refuse(at.error(
-            format!("topic {name} of Debezium has its event time from the source"),
+            format!("topic {name} of Debezium takes its event time from the source"),
             "leave event_time out".into(),
         ));
     }
@@ -90,7 +90,7 @@ fn refuse_events(name: &str, options: &mut Options, is_debezium: bool) {
 fn times(options: &mut Options, is_debezium: bool) -> Result<Option<NumericTime>, Diagnostic> {
     let Some((times, at)) = options.take_text("times")? else { return Ok(None) };
     if !is_debezium {
-        return Err(at.error("times is of topics of Debezium alone", "leave it out: times are RFC 3339 texts".into()));
+        return Err(at.error("times is for topics of Debezium only", "leave it out: times are RFC 3339 strings".into()));
     }
     match times.as_str() {
         "millis" => Ok(Some(NumericTime::Millis)),
@@ -107,8 +107,8 @@ fn primary_key(name: &str, key: &str, columns: &mut [Column], at: &Position) -> 
         let found = columns.iter().position(|column| column.name == part);
         let wrong = match found {
             None => format!("{part} is not a column of {name}"),
-            Some(index) if columns[index].lookup.is_some() => format!("{part} is looked up, once the row counts"),
-            Some(index) if indexes.contains(&index) => format!("{part} is there twice"),
+            Some(index) if columns[index].lookup.is_some() => format!("{part} is looked up only once the row counts"),
+            Some(index) if indexes.contains(&index) => format!("{part} is named twice"),
             Some(index) => {
                 columns[index].needed = true;
                 indexes.push(index);
@@ -128,8 +128,8 @@ fn order_column(name: &str, order: &str, columns: &[Column], at: &Position) -> R
         Some(column) if !matches!(column.kind, ColumnKind::Integer | ColumnKind::Timestamp) => {
             "is neither a BIGINT nor a TIMESTAMP of"
         }
-        Some(column) if column.lookup.is_some() => "is looked up, once the row counts, in",
-        Some(column) if !column.needed => "can be absent, as it is not NOT NULL, in",
+        Some(column) if column.lookup.is_some() => "is looked up only once the row counts, in",
+        Some(column) if !column.needed => "can be absent, as it is not declared NOT NULL, in",
         Some(_) => return Ok(ChangeOrder::Column(index.unwrap_or_default())),
     };
     Err(at.error(
@@ -144,8 +144,7 @@ impl Catalog {
     /// events, and cannot be made of it.
     pub(super) fn add_tables_of_changes(&mut self, errors: &mut Vec<Diagnostic>) {
         let of_rows = |name: &str| self.topic(name).is_some_and(|topic| topic.changes.is_some());
-        let remedy =
-            "write CREATE VIEW name AS SELECT ... over it: a row that changes, or goes, changes what is computed of it";
+        let remedy = "write CREATE VIEW name AS SELECT ... over it: a row that changes, or is deleted, changes what is computed from it";
         let reads = |kind: &str, name: &str, topic: &str| {
             format!("{kind} {name}: {topic} has a primary key, and so one row for each key, which are not events")
         };

@@ -196,7 +196,7 @@ impl Layers {
                 Some((at, other)) if *other != value => {
                     let error = place.of_key(key).error(
                         format!("{key} is {value}, but {other} in {}: both domains are in use", at.file),
-                        format!("set domain.{key} in the configuration, or run the domains apart"),
+                        format!("set domain.{key} in the configuration, or run the domains separately"),
                     );
                     self.differing.push((key, error));
                 }

@@ -219,7 +219,7 @@ impl Domains {
             let other = owner.map(|owner| format!(" and at {}", owner.position)).unwrap_or_default();
             return Err(position.error(
                 format!("{name} is declared by two domains: here{other}"),
-                "rename one of the two: domains may share the names of views and reference tables alone".to_owned(),
+                "rename one of the two: domains may share only the names of views and reference tables".to_owned(),
             ));
         }
         let domain = domain.map(str::to_owned);

@@ -111,7 +111,7 @@ impl KeyedView {
         let text = query.to_string();
         let in_view = "keep the rows as they are, and order and limit them in a view or an endpoint over the table";
         if query.order_by.is_some() || query.limit_clause.is_some() {
-            return Err(position.error("ORDER BY and LIMIT cannot stand in a table that is kept", in_view.into()));
+            return Err(position.error("ORDER BY and LIMIT cannot be used in a table that is kept", in_view.into()));
         }
         refuse_extras(&query, position)?;
         let SetExpr::Select(mut select) = *query.body else {
@@ -121,7 +121,9 @@ impl KeyedView {
         let (topic, topic_position) = topic_of(&mut select, position)?;
         if let Some(having) = select.having.take() {
             let remedy = "leave it out, and write WHERE in a view or an endpoint over the table";
-            return Err(position.at(having.span()).error("HAVING cannot stand in a table that is kept", remedy.into()));
+            return Err(position
+                .at(having.span())
+                .error("HAVING cannot be used in a table that is kept", remedy.into()));
         }
         let Columns { keys, expressions, others } = take_columns(&select, position)?;
         let view = Self {
@@ -157,7 +159,7 @@ impl KeyedView {
 
     /// Identifies what it computes: its definition, the versions of our own functions which it calls, and the types of its states, as
     /// `types` spells them. Its states are plain values, so a new version of the engine changes nothing. Of a topic with a primary key a
-    /// new column is none of it: rows have null in it until they come again.
+    /// new column is not part of it: rows have null in it until they come again.
     pub fn version(&self, settings: &DomainSettings, types: &str) -> String {
         let zone = settings.time_zone.name();
         if let Some(lineage) = &self.lineage {
@@ -198,16 +200,16 @@ impl KeyedView {
             let wrong = if name.starts_with('_') {
                 Some("starts with an underscore, as the engine's own columns do")
             } else if name == UPDATED_COLUMN {
-                Some("is the column of every such table that says when a key's last row came")
+                Some("is the column of every such table that says when a key's last row arrived")
             } else if !known.insert(name) {
-                Some("is there twice")
+                Some("occurs twice")
             } else {
                 None
             };
             if let Some(wrong) = wrong {
                 return Err(self.position.error(
                     format!("table {}: the column {name} {wrong}", self.name),
-                    "give it another name, by AS".into(),
+                    "give it another name, with AS".into(),
                 ));
             }
         }
@@ -234,7 +236,7 @@ fn take_columns(select: &Select, position: &Position) -> Result<Columns, Diagnos
     };
     let is_set = |group: &Expr| matches!(group, Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_));
     if !modifiers.is_empty() || groups.iter().any(is_set) {
-        return Err(position.error("grouping sets cannot stand here", "write one table for each".into()));
+        return Err(position.error("grouping sets cannot be used here", "write one table for each".into()));
     }
     if groups.is_empty() {
         return Err(position.error(
@@ -267,8 +269,8 @@ fn take_columns(select: &Select, position: &Position) -> Result<Columns, Diagnos
     }
     if keys.len() != groups.len() {
         return Err(position.error(
-            "the SELECT does not have each column that is grouped by, once",
-            "a row is known by its key: select every column of GROUP BY".into(),
+            "the SELECT does not list each grouping column exactly once",
+            "a row is identified by its key: select every column of GROUP BY".into(),
         ));
     }
     Ok(Columns { keys, expressions, others: columns })

@@ -122,7 +122,7 @@ impl Catalog {
         let is_fixed = ENGINE_ENDPOINTS.contains(&endpoint.path.as_str())
             && self.endpoints.iter().any(|below| below.path == endpoint.path);
         is_fixed.then(|| {
-            let error = format!("path '{}' is the engine's own", endpoint.path);
+            let error = format!("path '{}' is reserved for the engine", endpoint.path);
             endpoint.position.error(error, "choose another path".to_owned())
         })
     }

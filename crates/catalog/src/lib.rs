@@ -249,7 +249,7 @@ impl Catalog {
         catalog.metrics.pop().filter(|_| errors.is_empty())
     }
 
-    /// Whether a name stands in what could not be read.
+    /// Whether a name is in what could not be read.
     fn is_unread(&self, name: &str) -> bool {
         names::is_word_of(name, &self.unread)
     }
@@ -357,7 +357,7 @@ fn read_dir(dir: &Path) -> (Vec<SourceFile>, Vec<Diagnostic>) {
     let failed = |path: &Path, source: std::io::Error| {
         let remedy = match source.kind() {
             std::io::ErrorKind::InvalidData => "save it as UTF-8",
-            _ => "name folders of SQL files that this user may read; relative ones begin where vitral is started",
+            _ => "name folders of SQL files that this user may read; relative ones start where vitral is started",
         };
         Position::file(path.display().to_string()).error(format!("cannot be read: {source}"), remedy.into())
     };

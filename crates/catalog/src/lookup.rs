@@ -94,7 +94,7 @@ pub(super) fn misuses(definitions: &[ColumnDef], columns: &[Column], position: &
                             "the {rule} of {} uses {ident}, which is looked up only once the row counts",
                             definition.name
                         ),
-                        "use columns of the message alone".into(),
+                        "use only columns of the message".into(),
                     ));
                 }
                 ControlFlow::Continue(())
@@ -263,7 +263,7 @@ impl Waiting {
         let retries = options.gather_or(RETRIES, |options| match options.take_count_at("retries")? {
             None => Ok(RETRIES),
             Some((retries, at)) if retries > RETRIES_MAX => Err(at.error(
-                format!("retries = {retries} would let rows wait for too long"),
+                format!("retries = {retries} would make rows wait too long"),
                 format!("write a number up to {RETRIES_MAX}"),
             )),
             Some((retries, _)) => Ok(retries),

@@ -113,7 +113,7 @@ impl Metric {
         let (topic, topic_position) = topic_of(select, position)?;
         if limit.is_some() && session::is_called(select) {
             errors.refuse(position.error(
-                "LIMIT cannot stand in a metric of sessions: each of them is a window of its own",
+                "LIMIT cannot be used in a metric of sessions: each of them is a window of its own",
                 "limit the rows when reading, in a view or an endpoint".into(),
             ));
         } else if limit.is_some() && order.as_ref().is_some_and(Vec::is_empty) {
@@ -227,7 +227,7 @@ const JOIN_REMEDY: &str = "look the other table's column up in the topic's table
 pub(super) fn topic_of(select: &mut Select, position: &Position) -> Result<(String, Position), Diagnostic> {
     let remedy = "read one topic; join its rows with other tables when reading, in a view or an endpoint";
     if select.distinct.is_some() {
-        return Err(position.error("SELECT DISTINCT cannot stand in a metric", "group by the columns instead".into()));
+        return Err(position.error("SELECT DISTINCT cannot be used in a metric", "group by the columns instead".into()));
     }
     let [from] = select.from.as_mut_slice() else {
         let at = select.from.get(1).map_or_else(|| position.clone(), |second| position.at(second.span()));
@@ -324,7 +324,7 @@ fn group_by_pane(select: &mut Select, call: &str, keys: &[String], position: &Po
         return Err(position.error("GROUP BY ALL is not supported", "name the columns to group by".into()));
     };
     if !modifiers.is_empty() {
-        return Err(position.error("grouping sets cannot stand in a metric", "write one metric for each".into()));
+        return Err(position.error("grouping sets cannot be used in a metric", "write one metric for each".into()));
     }
     let mut groups = std::mem::take(groups);
     let mut grouped = false;
@@ -334,7 +334,7 @@ fn group_by_pane(select: &mut Select, call: &str, keys: &[String], position: &Po
             other => other.to_string() == call,
         };
         if let Expr::Rollup(_) | Expr::Cube(_) | Expr::GroupingSets(_) = group {
-            return Err(position.error("grouping sets cannot stand in a metric", "write one metric for each".into()));
+            return Err(position.error("grouping sets cannot be used in a metric", "write one metric for each".into()));
         }
         if is_window {
             *group = pane();
@@ -357,7 +357,7 @@ fn refuse_leftovers(select: &mut Select, position: &Position) -> Result<(), Diag
         let at = position.at(expr.span());
         match expr {
             Expr::Function(function) if matches!(window_of(function, &at), Ok(Some(_)) | Err(_)) => {
-                Err(at.error("the window stands in another place", "use it in the SELECT only".into()))
+                Err(at.error("the window is used elsewhere", "use it in the SELECT only".into()))
             }
             Expr::Identifier(ident) if is_window_alias(ident) => Err(at.error(
                 "janela is not a column of the topic",

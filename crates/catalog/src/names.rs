@@ -43,7 +43,7 @@ pub enum Meaning {
     Topic,
     /// A table that is read from a file.
     Reference,
-    /// A table of another system, whose rows are found by key alone.
+    /// A table of another system, whose rows are found only by key.
     Lookup,
     /// A metric.
     Metric {
@@ -233,7 +233,7 @@ impl Names {
     /// The tables that a query names itself, common table expressions and table functions left out; and what cannot be the name of one.
     fn named_by(&self, query: &Query, position: &Position) -> (Option<Vec<Name>>, Vec<Diagnostic>) {
         let remedy =
-            || format!("write a table's name alone, domain.name, or {NOW_SCHEMA}.metric for a metric's newest window");
+            || format!("write only a table's name, domain.name, or {NOW_SCHEMA}.metric for a metric's newest window");
         let tables = match resolve_table_references(&statement(query), true) {
             Ok((tables, _)) => tables,
             Err(error) => return (None, vec![position.error(error.strip_backtrace(), remedy())]),
@@ -312,8 +312,8 @@ impl Names {
             _ => Position::file("catalog"),
         };
         at.error(
-            format!("the view {name} is made of itself: {} -> {name}", turned.join(" -> ")),
-            "take one of these views out of the circle".into(),
+            format!("the view {name} depends on itself: {} -> {name}", turned.join(" -> ")),
+            "remove one of these views from the cycle".into(),
         )
     }
 }
@@ -321,7 +321,7 @@ impl Names {
 /// Why statements of this scope cannot read it; none if they can.
 fn refusal(meaning: &Meaning, scope: Scope) -> Option<&'static str> {
     match (scope, meaning) {
-        (_, Meaning::Lookup) => Some("is a look-up table, whose rows are found by key alone"),
+        (_, Meaning::Lookup) => Some("is a look-up table, whose rows are found only by key"),
         (Scope::Served, Meaning::Engine(table)) if !table.is_served() => {
             Some("is a table of the engine that is not served")
         }

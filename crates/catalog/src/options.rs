@@ -33,7 +33,7 @@ impl Options {
             };
             let (name, at) = (key.value.to_lowercase(), position.at(key.span));
             if read.contains(&name) {
-                read.refuse(at.error(format!("option {name} is there twice"), "keep one of the two".into()));
+                read.refuse(at.error(format!("option {name} is given twice"), "keep one of the two".into()));
                 continue;
             }
             read.untaken.push((name, value.clone(), at));
@@ -56,7 +56,9 @@ impl Options {
         let Some((value, position)) = self.take(key) else { return Ok(None) };
         match text_literal(&value) {
             Some(text) => Ok(Some((text, position))),
-            None => Err(position.error(format!("option {key} is {value}, not a text"), format!("write {key} = '...'"))),
+            None => {
+                Err(position.error(format!("option {key} is {value}, not a string"), format!("write {key} = '...'")))
+            }
         }
     }
 
@@ -214,7 +216,7 @@ mod tests {
                 "option colour",
                 "is not a gap between sessions",
                 "n + 1 is not a column",
-                "LIMIT cannot stand",
+                "LIMIT cannot be used",
             ],
         );
     }
@@ -242,14 +244,14 @@ mod tests {
         let table = |options: &str| format!("CREATE TABLE r (u TEXT) WITH (connector = 'file', key = 'u', {options});");
         let [error] = errors(&table("cache = '1 minute'")).try_into().expect("one error");
         assert!(error.contains("option cache is not known here"), "{error}");
-        assert!(error.contains("take it out: look-ups in 'postgres', 'mongodb' and 'http' have it"), "{error}");
-        assert!(error.contains("connector, key and path are known here"), "{error}");
-        let [error] = errors(&table("farbe = 'red'")).try_into().expect("one error");
         assert!(
-            error.contains("correct its spelling or take it out: connector, key and path are known here"),
+            error.contains("remove it: this option belongs to look-ups in 'postgres', 'mongodb' and 'http'"),
             "{error}"
         );
+        assert!(error.contains("allowed here: connector, key and path"), "{error}");
+        let [error] = errors(&table("farbe = 'red'")).try_into().expect("one error");
+        assert!(error.contains("correct its spelling or remove it; allowed here: connector, key and path"), "{error}");
         let [error] = errors(&table("path = 'a.csv', path = 'b.csv'")).try_into().expect("one error");
-        assert!(error.contains("option path is there twice"), "{error}");
+        assert!(error.contains("option path is given twice"), "{error}");
     }
 }

@@ -41,7 +41,7 @@ fn parts(error: &DataFusionError) -> Vec<&DataFusionError> {
     found
 }
 
-/// The cause alone: what stands before it names parts of the engine.
+/// The cause alone: what comes before it names parts of the engine.
 fn words(error: &DataFusionError) -> String {
     let text = error.find_root().strip_backtrace();
     let text = text.trim();

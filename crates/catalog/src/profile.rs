@@ -93,7 +93,7 @@ impl Profile {
         }
         if !keep_rows(query) {
             return Err(position.error(
-                format!("profile {name} puts rows of the file together, so that none could be traced to its line"),
+                format!("profile {name} merges rows of the file, so none can be traced to its line"),
                 format!("select from {FILE_TABLE} without GROUP BY, DISTINCT or joins; window functions keep the rows"),
             ));
         }
@@ -169,7 +169,7 @@ fn rename(
             None => {}
         }
     };
-    // An argument is changed before the call that it stands in.
+    // An argument is changed before the call that it is in.
     let changed = expressions::change(query, &mut |expr| {
         match expr {
             Expr::Identifier(ident) => named(ident),

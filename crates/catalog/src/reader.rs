@@ -129,7 +129,7 @@ fn add(
             let text = other.to_string();
             let start: String = text.split_whitespace().take(3).collect::<Vec<_>>().join(" ");
             Err(vec![position.error(
-                format!("{start} ... declares nothing that a catalog holds"),
+                format!("{start} ... is not a statement that a catalog can have"),
                 "use CREATE TABLE, CREATE VIEW or CREATE MATERIALIZED VIEW".into(),
             )])
         }
@@ -214,7 +214,7 @@ pub(super) fn put_settings_in(
             name => name.and_then(|name| settings.settings.get(name)).map(Setting::expression),
         };
         let Some(value) = value else {
-            // It may stand in a domain.toml that cannot be read, whose error says so.
+            // It may be in a domain.toml that cannot be read, whose error says so.
             if name.is_some() && !settings.is_whole {
                 *expr = Expr::Value(Value::Null.into());
                 return Ok(());

@@ -181,7 +181,7 @@ fn values(found: &ArrayRef, column: &Column) -> Result<(ArrayRef, Vec<exact::Mis
     let is_misfit = |row: &usize| found.is_valid(*row) && values.is_null(*row);
     let misfits = (0..found.len())
         .filter(is_misfit)
-        .map(|row| exact::Misfit { row, why: format!("what stands there is not exactly a value of type {wanted}") });
+        .map(|row| exact::Misfit { row, why: format!("this is not exactly a value of type {wanted}") });
     let misfits = misfits.collect();
     Ok((values, misfits))
 }

@@ -92,14 +92,14 @@ impl RowLog {
     fn read_query(query: Query, position: &Position) -> Result<(Box<Select>, String, Position), Diagnostic> {
         refuse_extras(&query, position)?;
         if query.order_by.is_some() || query.limit_clause.is_some() {
-            return Err(position.error("ORDER BY and LIMIT cannot stand in a log of rows", REMEDY.into()));
+            return Err(position.error("ORDER BY and LIMIT cannot be used in a log of rows", REMEDY.into()));
         }
         let SetExpr::Select(mut select) = *query.body else {
             return Err(position.error("a log of rows is one SELECT", REMEDY.into()));
         };
         let is_grouped = !matches!(&select.group_by, GroupByExpr::Expressions(groups, modifiers) if groups.is_empty() && modifiers.is_empty());
         if is_grouped || select.having.is_some() || select.distinct.is_some() || select.qualify.is_some() {
-            return Err(position.error("a log has each row by itself", REMEDY.into()));
+            return Err(position.error("a log holds each row on its own", REMEDY.into()));
         }
         let (topic, topic_position) = topic_of(&mut select, position)?;
         Ok((select, topic, topic_position))
@@ -120,9 +120,9 @@ impl RowLog {
             };
             if name.starts_with('_') || name.starts_with('$') || name.contains('.') || !taken.insert(name.clone()) {
                 return Err(at.error(
-                    format!("log {}: the column {name} cannot be called so", self.name),
+                    format!("log {}: the column {name} cannot have this name", self.name),
                     format!(
-                        "give it another name, by AS; {} and {EXPIRES_COLUMN} are columns of every log",
+                        "give it another name, with AS; {} and {EXPIRES_COLUMN} are columns of every log",
                         ROW_LOG_KEY.join(", ")
                     ),
                 ));
@@ -180,7 +180,7 @@ impl Catalog {
         for log in &self.row_logs {
             if self.topic(&log.topic).is_some_and(|topic| topic.changes.is_some()) {
                 errors.push(log.topic_position.error(
-                    format!("log {}: rows of {} change, and a log has each row once", log.name, log.topic),
+                    format!("log {}: rows of {} change, and a log holds each row once", log.name, log.topic),
                     "write events into it, of a topic without a primary key".into(),
                 ));
             }
@@ -235,11 +235,11 @@ mod tests {
             (", connection = 'a', key = 't'", "SELECT t FROM eventos", "option key is not known here"),
             (CONNECTION, "SELECT * FROM eventos", "names its columns"),
             (CONNECTION, "SELECT upper(p) FROM eventos", "has no name"),
-            (CONNECTION, "SELECT p AS topico FROM eventos", "the column topico cannot be called so"),
-            (CONNECTION, "SELECT p, t AS p FROM eventos", "the column p cannot be called so"),
-            (CONNECTION, "SELECT p AS _id FROM eventos", "the column _id cannot be called so"),
-            (CONNECTION, "SELECT p FROM eventos GROUP BY p", "each row by itself"),
-            (CONNECTION, "SELECT DISTINCT p FROM eventos", "each row by itself"),
+            (CONNECTION, "SELECT p AS topico FROM eventos", "the column topico cannot have this name"),
+            (CONNECTION, "SELECT p, t AS p FROM eventos", "the column p cannot have this name"),
+            (CONNECTION, "SELECT p AS _id FROM eventos", "the column _id cannot have this name"),
+            (CONNECTION, "SELECT p FROM eventos GROUP BY p", "each row on its own"),
+            (CONNECTION, "SELECT DISTINCT p FROM eventos", "each row on its own"),
             (CONNECTION, "SELECT p FROM eventos ORDER BY p", "ORDER BY and LIMIT"),
             (CONNECTION, "SELECT p FROM outro", "log cliques reads outro, which is not a topic"),
         ] {

@@ -49,7 +49,7 @@ const OF_ALL: [&str; 3] = ["title", "time_zone", "currency"];
 pub(super) struct Settings(BTreeMap<String, (Position, Setting)>);
 
 impl Setting {
-    /// As it stands in SQL.
+    /// As it is written in SQL.
     pub(super) fn expression(&self) -> Expr {
         let value = match self {
             Self::Integer(number) => Value::Number(number.to_string(), false),
@@ -71,7 +71,7 @@ impl Settings {
         for (name, setting) in settings {
             match self.0.get(&name) {
                 _ if OF_ALL.contains(&name.as_str()) => errors.push(position.error(
-                    format!("{name} stands below [settings], and every domain has it"),
+                    format!("{name} is below [settings], but every domain has it"),
                     format!("write {name} above [settings]"),
                 )),
                 Some((at, other)) if *other != setting => errors.push(position.error(
@@ -106,7 +106,7 @@ impl Settings {
                     format!("the keys are {known}"),
                 )),
                 Some((_, declared)) if declared.is_text() != setting.is_text() => {
-                    let kind = if declared.is_text() { "a text in quotes" } else { "a number" };
+                    let kind = if declared.is_text() { "a string in quotes" } else { "a number" };
                     errors.push(position.error(format!("domain.{name} is not {kind}"), format!("write {kind}")));
                 }
                 Some((at, declared)) => (*at, *declared) = (position.clone(), setting),

@@ -112,7 +112,7 @@ impl Sink {
             return Ok(target);
         }
         Err(at.error(
-            format!("{option} = '{target}' is not a name that {} takes here", connector.name()),
+            format!("{option} = '{target}' is not a name that {} accepts here", connector.name()),
             "use letters, digits and _; a topic may have . and - too".into(),
         ))
     }

@@ -23,7 +23,7 @@ impl ReadStatement {
         let position = Position::file(FILE);
         let mut statements = reader::statements(text, &position).map_err(|error| vec![error])?;
         let (Some(mut statement), None) = (statements.pop(), statements.pop()) else {
-            let remedy = "write one SELECT; several can be put together with UNION ALL";
+            let remedy = "write one SELECT; several can be combined with UNION ALL";
             return Err(vec![position.error("this is not exactly one statement", remedy.into())]);
         };
         let position = position.at(statement.span());

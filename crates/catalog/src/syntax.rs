@@ -27,12 +27,13 @@ pub(super) fn simple_name(name: &ObjectName, position: &Position) -> Result<Stri
     match name.0.as_slice() {
         // Folders and addresses are called by it.
         [ObjectNamePart::Identifier(ident)] if !ident.value.chars().all(|c| c.is_alphanumeric() || c == '_') => {
-            Err(position.error(format!("{name} has signs that a name cannot have"), "use letters, digits and _".into()))
+            Err(position
+                .error(format!("{name} has characters that a name cannot have"), "use letters, digits and _".into()))
         }
         // With what is put before and behind it, a folder's name holds 255 bytes.
         [ObjectNamePart::Identifier(ident)] if ident.value.len() > NAME_BYTES_MAX => Err(position.error(
             format!("a name of {} bytes is too long", ident.value.len()),
-            format!("use at most {NAME_BYTES_MAX}: folders, addresses and tables of databases are called by it"),
+            format!("use at most {NAME_BYTES_MAX}: folders, addresses and tables of databases are named after it"),
         )),
         [ObjectNamePart::Identifier(ident)] => Ok(ident_text(ident)),
         _ => Err(position.error(format!("{name} is not a simple name"), "write a name without dots".into())),

@@ -24,7 +24,7 @@ const LOOKUP_CONNECTORS: [&str; 3] = ["postgres", "mongodb", "http"];
 pub struct Reference {
     /// As the catalog calls it: `domain.name` if another domain has the plain name.
     pub name: String,
-    /// Relative to the reference folder; none for a table of another system, whose rows are found by key alone.
+    /// Relative to the reference folder; none for a table of another system, whose rows are found only by key.
     pub path: Option<String>,
     /// Its columns, in the order of their declaration.
     pub columns: Vec<Column>,
@@ -253,7 +253,7 @@ fn lateness(options: &mut Options, has_event_id: bool) -> Result<i64, Diagnostic
         None => Ok(3_600_000),
         Some((text, at)) if text.eq_ignore_ascii_case("never") && has_event_id => Err(at.error(
             "a topic with event_id cannot have lateness = 'never'",
-            "leave event_id out, as the newest row of a key wins whatever comes twice, or give a lateness such as '1 hour'"
+            "leave event_id out, as the newest row of a key wins even if messages come twice, or give a lateness such as '1 hour'"
                 .into(),
         )),
         Some((text, _)) if text.eq_ignore_ascii_case("never") => Ok(LATENESS_NEVER_MS),
@@ -270,7 +270,7 @@ fn lateness(options: &mut Options, has_event_id: bool) -> Result<i64, Diagnostic
 fn not_looked_up(columns: &[Column], name: &str, option: &str, at: &Position) -> Result<(), Diagnostic> {
     if columns.iter().any(|column| column.name == name && column.lookup.is_some()) {
         return Err(at.error(
-            format!("{option} = '{name}' is a column that is looked up, once the row counts"),
+            format!("{option} = '{name}' is a column that is looked up only once the row counts"),
             "name a column of the message".into(),
         ));
     }

@@ -84,8 +84,8 @@ impl Catalog {
             if count > MANY_WINDOWS {
                 warnings.push(metric.position.error(
                     format!(
-                        "each event of metric {} is in {count} windows: the rows of all that are open are kept in memory, and computed again \
-                         at each refresh",
+                        "each event of metric {} is in {count} windows: the rows of all that are open are kept in memory, and recomputed at \
+                         each refresh",
                         metric.name
                     ),
                     "slide by a longer step, or group by fewer keys".into(),

@@ -1,4 +1,4 @@
-//! The engine knows no domain: a shop's words stand in `catalog/`, in the folders of `dashboards/` and in the simulator alone.
+//! The engine knows no domain: a shop's words are only in `catalog/`, in the folders of `dashboards/` and in the simulator.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -37,7 +37,7 @@ const WORDS: [&str; 27] = [
 
 /// Where such a word may stand, by a part of the line, and why. An entry that no line needs is an error too.
 const ALLOWED: &[(&str, &str, &str)] = &[
-    ("catalog/src/reader.rs", "shop.", "the settings' names of before go on working"),
+    ("catalog/src/reader.rs", "shop.", "the settings' earlier names keep working"),
     ("catalog/src/settings.rs", "[shop]", "as above"),
     ("config/src/lib.rs", "shop", "as above"),
     ("config/src/layers.rs", "&[\"shop\"]", "as above"),

@@ -28,9 +28,9 @@ const KEYS_NAMED_MAX: usize = 10;
 pub enum Command {
     /// Show what fires and what is pending, silences, and what is resolved.
     List(ListFlags),
-    /// Tell nobody of an alert, or of one of its keys, for a while. It goes on being evaluated and shown.
+    /// Notify nobody of an alert, or of one of its keys, for a while. It is still evaluated and shown.
     Silence(SilenceFlags),
-    /// Send a test notification to those whom an alert or a report tells; exit 1 if one does not accept it.
+    /// Send a test notification to those whom an alert or a report notifies; exit 1 if one does not accept it.
     Test(TestFlags),
 }
 
@@ -119,11 +119,11 @@ async fn silence(catalog: &Catalog, store: &Location, flags: &SilenceFlags) -> a
         let mut silences = Silences::of(store);
         silences.refresh().await?;
         let Some(known) = silences.standing(now_ms).find(|silence| silence.id == *id) else {
-            bail!("there is no silence {id} that holds: `vitral alerts list` shows those that do");
+            bail!("there is no active silence {id}: `vitral alerts list` shows those that are active");
         };
         let ended = Silence { until_ms: now_ms, ..known.clone() };
         let ended = ended.record(store, Act::of_command("silenciar", &known.alert).before("{\"ativo\":true}")).await?;
-        answer(&format!("{} is notified of again", ended.alert));
+        answer(&format!("notifications of {} are on again", ended.alert));
         return Ok(());
     }
     let (Some(alert), Some(duration)) = (&flags.alert, flags.duration) else {
@@ -161,11 +161,11 @@ async fn warn_of_unknown_key(store: &Location, alert: &str, key: &str) -> anyhow
     let standing: BTreeSet<&str> = standing.filter(|key| !key.is_empty()).collect();
     let shown = standing.iter().take(KEYS_NAMED_MAX).copied().collect::<Vec<_>>().join(", ");
     let others = match (standing.len(), standing.len().saturating_sub(KEYS_NAMED_MAX)) {
-        (0, _) => "none stands now".to_owned(),
-        (_, 0) => format!("those that stand now: {shown}"),
-        (_, more) => format!("those that stand now: {shown} and {more} more"),
+        (0, _) => "none is active now".to_owned(),
+        (_, 0) => format!("those that are active now: {shown}"),
+        (_, more) => format!("those that are active now: {shown} and {more} more"),
     };
-    answer(&format!("warning: {alert} has never had the key {key}; it is silenced all the same ({others})"));
+    answer(&format!("warning: {alert} has never had the key {key}; it is silenced anyway ({others})"));
     Ok(())
 }
 
@@ -192,7 +192,7 @@ async fn test(config: &Config, catalog: &Catalog, flags: &TestFlags) -> anyhow::
         }
     };
     if destinations.is_empty() {
-        bail!("{name} tells nobody: give it notify = '...', or set alerts.notify in the configuration");
+        bail!("{name} notifies nobody: give it notify = '...', or set alerts.notify in the configuration");
     }
     let notification = test_notification(name, Utc::now().timestamp_millis());
     let mut refused = Vec::new();
@@ -220,5 +220,5 @@ fn time(ms: i64) -> String {
 
 /// In milliseconds.
 fn duration(text: &str) -> Result<i64, String> {
-    length_ms(text).ok_or_else(|| format!("{text} is not a length of time: write for example 2h or '2 hours'"))
+    length_ms(text).ok_or_else(|| format!("{text} is not a duration: write for example 2h or '2 hours'"))
 }

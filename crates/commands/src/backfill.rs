@@ -1,4 +1,4 @@
-//! `vitral backfill`: the history of metrics that no stream has begun with.
+//! `vitral backfill`: the history of metrics that no stream has started on.
 
 use anyhow::bail;
 use chrono::DateTime;
@@ -73,7 +73,7 @@ fn shown(done: Backfilled) -> String {
     let time = |ms: i64| DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.to_rfc3339());
     match done {
         Backfilled::LeftToItsStream => {
-            "a stream has begun with it and computes its history; vitral reconcile compares it".to_owned()
+            "a stream has started on it and is computing its history; vitral reconcile compares it".to_owned()
         }
         Backfilled::NoEvents => "no window has closed yet".to_owned(),
         Backfilled::Until { until_ms, rows } => {

@@ -31,11 +31,11 @@ const RETENTION: &str = "retencao";
 const COMPACTION: &str = "compactacao";
 /// Spans of days without rows that are named.
 const EMPTY_SHOWN: usize = 5;
-/// How often it is looked whether a day is over.
+/// How often to check whether a day is over.
 const WAIT: Duration = Duration::from_secs(20);
 
-const RUN_EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, or rows offend checks of verificacoes, 2 wrong arguments. Days without anything to check \
-    are no failure of verificacoes: it says what it could not check, and ends with 0";
+const RUN_EXIT_CODES: &str = "Exit codes: 0 done, 1 failed, or rows break a check of verificacoes, 2 wrong arguments. Days without anything to check \
+    do not fail verificacoes: it says what it could not check, and ends with 0";
 
 /// What is done with jobs.
 #[derive(Debug, Subcommand)]
@@ -45,7 +45,7 @@ pub enum Command {
     /// Run one, for the days that are named or for those that have changed since its last run.
     #[command(after_help = RUN_EXIT_CODES)]
     Run(Flags),
-    /// The rows that the warehouse's database could not take.
+    /// The rows that the warehouse's database could not store.
     Quarantine,
 }
 
@@ -57,7 +57,7 @@ pub struct Flags {
     /// For this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time (RFC 3339) is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
     date: Option<Day>,
-    /// For so many days through that one.
+    /// For this many days, up to and including that one.
     #[arg(long, value_name = "N", requires = "date", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..))]
     days: u64,
     /// For the days from this one ...
@@ -66,13 +66,13 @@ pub struct Flags {
     /// ... through this one.
     #[arg(long, value_name = "D", requires = "from")]
     to: Option<Day>,
-    /// Wait until the days that are named are over, so that no event of theirs can count any more.
+    /// Wait until the days that are named are over, so that none of their events can still count.
     #[arg(long, conflicts_with = "allow_open")]
     wait: bool,
     /// Compute days that are not over from what is there.
     #[arg(long)]
     allow_open: bool,
-    /// retencao: delete more than by the last run, without being asked.
+    /// retencao: delete more than the last run did, without being asked.
     #[arg(long)]
     yes: bool,
     #[command(flatten)]
@@ -131,8 +131,11 @@ fn list(catalog: &Catalog) {
         answer(&format!("{:<24} {:<24} {per}", table.job, table.table));
     }
     answer(&format!("{COMPACTION:<24} {:<24} at once: small files of every table become large ones", "all"));
-    answer(&format!("{RETENTION:<24} {:<24} at once: archived rows become cold, then go away", "archives"));
-    answer(&format!("{CHECKS:<24} {:<24} {} checks of quality; exit 1 if rows offend", "", catalog.checks.len()));
+    answer(&format!(
+        "{RETENTION:<24} {:<24} at once: archived rows are moved to cold storage, then deleted",
+        "archives"
+    ));
+    answer(&format!("{CHECKS:<24} {:<24} {} checks of quality; exit 1 if rows break one", "", catalog.checks.len()));
 }
 
 async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags) -> anyhow::Result<()> {
@@ -225,16 +228,16 @@ fn show(done: &Done) {
     if !empty.is_empty() {
         let shown: Vec<String> = empty.iter().take(EMPTY_SHOWN).map(|days| through(*days)).collect();
         let more = if empty.len() > EMPTY_SHOWN { ", and others" } else { "" };
-        answer(&format!("  no rows are stored of {}{more}", shown.join(", ")));
+        answer(&format!("  no rows are stored for {}{more}", shown.join(", ")));
     }
     if *set_aside > 0 {
         answer(&format!(
-            "  {set_aside} rows were set aside, as the warehouse's database cannot take them: vitral batch quarantine shows them and why"
+            "  {set_aside} rows were set aside, as the warehouse's database cannot store them: vitral batch quarantine shows them and why"
         ));
     }
     if *left > 0 {
         answer(&format!(
-            "  {left} days that have changed are left as they are: retention has deleted events of theirs"
+            "  {left} days that have changed are left as they are: retention has deleted some of their events"
         ));
     }
 }
@@ -282,11 +285,11 @@ fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyho
     answer("VERDICT: failed");
     if !failed.is_empty() {
         bail!(
-            "{} of {} checks cannot be run, {} have found rows that should not be",
+            "{} of {} checks cannot be run, {} have found rows that should not exist",
             failed.len(),
             found.len(),
             offending.len()
         );
     }
-    bail!("{} of {} checks have found rows that should not be", offending.len(), found.len())
+    bail!("{} of {} checks have found rows that should not exist", offending.len(), found.len())
 }

@@ -37,7 +37,7 @@ pub struct SchedulerFlags {
 /// Whose parts it computes, and with what.
 #[derive(Debug, Args)]
 pub struct ExecutorFlags {
-    /// The scheduler; it is waited for.
+    /// The scheduler; this process waits for it.
     #[arg(long, value_name = "http://HOST:PORT", default_value = "http://127.0.0.1:50050")]
     scheduler: Url,
     /// Where other processes fetch its rows.
@@ -100,7 +100,7 @@ fn reached_as(host: Option<String>, listen: SocketAddr) -> anyhow::Result<String
         Some(host) => Ok(host),
         None if listen.ip().is_unspecified() => {
             bail!(BadArguments(format!(
-                "others cannot reach {}: say under which name they do with --host",
+                "others cannot reach {}: give the name by which they can with --host",
                 listen.ip()
             )))
         }

@@ -54,16 +54,16 @@ pub struct Flags {
 
 #[derive(Debug, Subcommand)]
 enum Command {
-    /// What was imported, what was imported last at the end.
+    /// What was imported, newest last.
     List,
     /// Take back what an import has added, in every table and answer.
     Undo {
-        /// Its id, or the beginning of it, as `list` has it.
+        /// Its id, or the beginning of it, as `list` shows it.
         id: String,
     },
-    /// Put a file in the place of what an import has added, such as the same file understood in another way.
+    /// Replace what an import has added with a file, such as the same file understood in another way.
     Replace {
-        /// The import's id, or the beginning of it, as `list` has it.
+        /// The import's id, or the beginning of it, as `list` shows it.
         id: String,
         /// CSV, Parquet or XLSX: a file, or a URL of a bucket.
         file: String,
@@ -80,26 +80,26 @@ enum Command {
 /// How files are to be understood.
 #[derive(Debug, Args)]
 struct Forms {
-    /// A column of the files, and the table's that it fills; names that are alike need none. What is said here wins: THEIRS= leaves a
+    /// A column of the files, and the table's that it fills; names that are alike need none. What is given here wins: THEIRS= leaves a
     /// column out, =OURS says that no column fills one. A name that occurs twice is Valor, then Valor_2; #5 is the fifth column; hora is the time of day of a date.
     #[arg(long, value_name = "THEIRS=OURS", value_parser = pair)]
     map: Vec<(String, String)>,
-    /// How numbers are written; else it is found from the whole column, or asked.
+    /// How numbers are written; otherwise this is inferred from the whole column, or asked for.
     #[arg(long, value_name = "FORM")]
     numbers: Option<Form>,
-    /// The order of day, month and year, where the year is not first in four digits; else it is found from the whole column, or asked.
+    /// The order of day, month and year, where the year is not first in four digits; otherwise this is inferred from the whole column, or asked for.
     #[arg(long, value_name = "ORDER")]
     dates: Option<Order>,
-    /// The zone of times without an offset, such as America/Manaus; else domain.time_zone.
+    /// The zone of times without an offset, such as America/Manaus; otherwise domain.time_zone.
     #[arg(long, value_name = "Z", value_parser = zone)]
     time_zone: Option<Tz>,
-    /// The line of the headings; else the first is taken that names the columns that are needed.
+    /// The line of the headings; otherwise the first that names the required columns.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     header_row: Option<u32>,
-    /// A sheet of the workbooks, once for each; all means every visible one. Else all visible ones, if they have the same columns.
+    /// A sheet of the workbooks, once for each; all means every visible one. Without it, all visible ones, if they have the same columns.
     #[arg(long, value_name = "S")]
     sheet: Vec<String>,
-    /// The program that wrote the files, such as shopify; else it is recognised by their headings, unless --map is given. none reads them
+    /// The program that wrote the files, such as shopify; otherwise it is recognised by their headings, unless --map is given. none reads them
     /// as any other file.
     #[arg(long, value_name = "P")]
     profile: Option<String>,
@@ -111,7 +111,7 @@ struct Forms {
 
 #[derive(Debug, Args)]
 struct Refused {
-    /// Exit 3 if more rows of a file are refused: a number, or a share such as 2%. The other rows are imported all the same.
+    /// Exit 3 if more rows of a file are refused: a number, or a share such as 2%. The other rows are imported anyway.
     /// [default: 1% of the rows, at most 100]
     #[arg(long, value_name = "N|N%")]
     max_refused: Option<Limit>,
@@ -162,7 +162,7 @@ impl Forms {
         let mut named = BTreeMap::new();
         for (theirs, ours) in &self.map {
             if let Some(before) = named.insert(theirs.clone(), ours.clone()).filter(|before| before != ours) {
-                let twice = format!("--map says both {theirs}={before} and {theirs}={ours}: say one of them");
+                let twice = format!("--map says both {theirs}={before} and {theirs}={ours}: give one of them");
                 return Err(BadArguments(twice).into());
             }
         }
@@ -233,7 +233,7 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
         );
     }
     if !files.others().is_empty() {
-        answer(&format!("not read, as they are of no known format: {}", listed(files.others())));
+        answer(&format!("not read, as their format is not known: {}", listed(files.others())));
     }
     let mut done = Done::default();
     for index in 0..files.len() {

@@ -40,7 +40,7 @@ pub enum Command {
 /// Which rows.
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// Only rows with this reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada; `list` also takes pulado and log_novo.
+    /// Only rows with this reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada; `list` also accepts pulado and log_novo.
     #[arg(long, value_name = "R")]
     reason: Option<String>,
     /// Only rows that arrived at or after this time (RFC 3339) ...
@@ -56,7 +56,7 @@ pub struct Flags {
 pub struct ReplayFlags {
     #[command(flatten)]
     flags: Flags,
-    /// Instead, look the looked-up columns of rows that count up once more: what is found takes the place of what they have. Exit 1 if some
+    /// Instead, look the looked-up columns of rows that count up once more: what is found replaces what they have. Exit 1 if some
     /// could not be looked up. Rows of files are looked up again by `import replace`.
     #[arg(long, conflicts_with = "reason")]
     look_up_again: bool,

@@ -25,7 +25,7 @@ const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 pub struct Flags {
     /// One SELECT over topics, metrics, views, reference tables, livro and the engine's other tables. information_schema.tables lists them.
     sql: String,
-    /// How rows are written; else as the ending of --output says, or as a table.
+    /// How rows are written; otherwise as the extension of --output says, or as a table.
     #[arg(long, value_enum)]
     format: Option<Format>,
     /// Write to this file instead of standard output.

@@ -43,7 +43,7 @@ pub enum NothingToCompare {
 }
 
 const EXIT_CODES: &str = "Exit codes: 0 what was compared is equal, 1 something differs or cannot be recomputed, 2 wrong arguments, 4 nothing was \
-    compared. What had nothing to compare next to others that had is named, and ends with 0";
+    compared. A metric with nothing to compare, next to others that had, is named, and the exit code is 0";
 
 /// Which windows, and what is done about differences.
 #[derive(Debug, Args)]
@@ -58,7 +58,7 @@ pub struct Flags {
     /// Windows that start on this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
     date: Option<Day>,
-    /// Put what was recomputed in the place of what differs, and compare again.
+    /// Replace what differs with what was recomputed, and compare again.
     #[arg(long)]
     repair: bool,
     /// This metric alone.

@@ -35,7 +35,7 @@ pub struct Flags {
     /// Mean events per second of event time.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
-    /// Messages sent to Kafka a second, however far apart their event times are (default: as fast as it goes).
+    /// Messages sent to Kafka a second, however far apart their event times are (default: as fast as possible).
     #[arg(long, value_name = "N")]
     pace: Option<f64>,
     /// `kafka`, or a file that gets one message a line; `-` is standard output.
@@ -151,6 +151,6 @@ fn send(config: &Config, flags: &Flags, messages: impl Iterator<Item = Message>,
             began.elapsed().as_secs_f64()
         ));
     }
-    ensure!(undelivered == 0, "the broker did not take {undelivered} messages");
+    ensure!(undelivered == 0, "the broker did not accept {undelivered} messages");
     Ok(())
 }

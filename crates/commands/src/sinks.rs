@@ -57,7 +57,7 @@ fn opened(config: &Config, catalog: &Catalog) -> anyhow::Result<(Targets, Vec<Di
                 errors.push(sink.connection_position.error(format!("sink {}: {error}", view.name), remedy));
             }
             Err(Failure::Redshift) => errors.push(sink.connection_position.error(
-                format!("sink {}: Redshift takes rows by way of S3 alone", view.name),
+                format!("sink {}: Redshift accepts rows only by way of S3", view.name),
                 "set warehouse.stage (s3://bucket/prefix) and warehouse.iam_role (arn:aws:iam::...) in the configuration"
                     .into(),
             )),
@@ -181,7 +181,7 @@ CREATE VIEW f WITH (connector = 'kafka', key = 'p') AS SELECT p FROM eventos;";
             (3, "sink b: connections.barramento.url does not begin with postgresql://"),
             (4, "sink c: there is no connection \"nada\""),
             (5, "sink d: connections.banco.url is of another kind of database: write redshift://"),
-            (6, "sink e: Redshift takes rows by way of S3 alone"),
+            (6, "sink e: Redshift accepts rows only by way of S3"),
         ]) {
             assert!(error.starts_with(&format!("a.sql:{line}:")) && error.contains(words), "{error}");
         }

@@ -189,7 +189,7 @@ impl Config {
     }
 
     fn warn_of_former(&mut self, former: &str, current: &str) {
-        self.warnings.push(format!("{former} is {current} now: move it, the next release does not know the old key"));
+        self.warnings.push(format!("{former} is {current} now: move it, the next release will not accept the old key"));
     }
 
     /// The connections for printing.

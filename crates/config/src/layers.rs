@@ -1,4 +1,4 @@
-//! What is wrong with a layer of the configuration, by the names that stand in it.
+//! What is wrong with a layer of the configuration, by the names that are in it.
 
 use figment::Source;
 use figment::error::{Actual, Error, Kind};
@@ -12,7 +12,7 @@ const FORMER: [(&str, &[&str]); 4] = [
     ("kafka", &["brokers", "options"]),
     ("warehouse", &["url", "replica_url", "connections"]),
 ];
-/// What stands below them can be secret.
+/// What is below them can be secret.
 const SECRET: [&str; 3] = ["options", "secrets", "url"];
 
 /// All errors, one after another.
@@ -61,7 +61,7 @@ fn line(error: &Error) -> String {
     }
 }
 
-/// The parser's words without the lines of the file that it shows: a password may stand in them.
+/// The parser's words without the lines of the file that it shows: a password may be in them.
 fn without_source(text: &str) -> String {
     let is_source = |line: &str| {
         line.trim_start().trim_start_matches(|char: char| char.is_ascii_digit()).trim_start().starts_with('|')
@@ -71,7 +71,7 @@ fn without_source(text: &str) -> String {
 
 fn found_text(found: &Actual) -> String {
     match found {
-        Actual::Str(text) => format!("the text {text:?}"),
+        Actual::Str(text) => format!("the string {text:?}"),
         Actual::Bool(value) => value.to_string(),
         Actual::Unsigned(value) => value.to_string(),
         Actual::Signed(value) => value.to_string(),
@@ -87,7 +87,7 @@ fn expected_text(expected: &str) -> &str {
     match expected {
         "u8" | "u16" | "u32" | "u64" | "usize" => "a whole number, 0 or more",
         "a boolean" => "true or false",
-        "a string" => "a text, in quotation marks",
+        "a string" => "a string, in quotation marks",
         "a sequence" => "a list, in brackets",
         other => other,
     }
@@ -125,7 +125,7 @@ mod tests {
         let shown = problem("[stream]\nsnapshot_seconds = 'often'");
         assert_eq!(
             shown,
-            "configuration: stream.snapshot_seconds in vitral.toml is the text \"often\", and has to be a whole number, 0 or more"
+            "configuration: stream.snapshot_seconds in vitral.toml is the string \"often\", and has to be a whole number, 0 or more"
         );
         assert!(problem("[catalog]\ndirs = 'metricas'").ends_with("and has to be a list, in brackets"));
         let secret = problem("[store.options]\naws_secret_access_key = 4711");

@@ -319,7 +319,7 @@ fn is_unset(options: &DomainOptions) -> bool {
 fn under_one_name(key: &str, domain: &Option<String>, shop: &Option<String>) -> Result<Option<String>, ConfigError> {
     match (domain, shop) {
         (Some(new), Some(old)) if new != old => Err(ConfigError::Wrong(format!(
-            "domain.{key} is {new:?} and shop.{key}, its earlier name, is {old:?}: keep domain.{key} alone"
+            "domain.{key} is {new:?} and shop.{key}, its earlier name, is {old:?}: keep only domain.{key}"
         ))),
         (new, old) => Ok(new.clone().or_else(|| old.clone())),
     }
@@ -335,7 +335,7 @@ fn own_settings(
         match all.insert(key.clone(), old.clone()) {
             Some(new) if new != *old => {
                 return Err(ConfigError::Wrong(format!(
-                    "domain.{key} and shop.{key}, its earlier name, differ: keep domain.{key} alone"
+                    "domain.{key} and shop.{key}, its earlier name, differ: keep only domain.{key}"
                 )));
             }
             _ => {}

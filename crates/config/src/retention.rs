@@ -83,14 +83,14 @@ impl Visitor<'_> for DaysVisitor {
         match u32::try_from(days) {
             Ok(few) if days <= DAYS_MAX => Ok(Days::After(few)),
             _ => Err(E::custom(format!(
-                "{days} days are more than a hundred years: write \"{NEVER}\" to keep rows for ever"
+                "{days} days are more than a hundred years: write \"{NEVER}\" to keep rows forever"
             ))),
         }
     }
 
     fn visit_i64<E: Error>(self, days: i64) -> Result<Days, E> {
         let days = u64::try_from(days).map_err(|_| {
-            E::custom(format!("{days} is not a number of days: write \"{NEVER}\" to keep rows for ever"))
+            E::custom(format!("{days} is not a number of days: write \"{NEVER}\" to keep rows forever"))
         })?;
         self.visit_u64(days)
     }

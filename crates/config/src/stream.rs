@@ -96,7 +96,7 @@ impl Stream {
             if let Some(value) = value.take() {
                 *current = value;
                 warnings.push(format!(
-                    "stream.{former} is called stream.{key} now: rename it, the next release does not know the old name"
+                    "stream.{former} is called stream.{key} now: rename it, the next release will not accept the old name"
                 ));
             }
         }

@@ -21,7 +21,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     }
     for host in &config.api.hosts {
         if host.is_empty() || host.contains(['/', '@']) || host.contains(char::is_whitespace) {
-            is_wrong("api.hosts", host, "write names alone, such as vitral.example.com, without https:// and paths");
+            is_wrong("api.hosts", host, "write only names, such as vitral.example.com, without https:// and paths");
         }
     }
     for (key, url) in [("store.url", &config.store.url), ("warehouse.stage", &config.warehouse.stage)] {
@@ -35,11 +35,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         }
         // Everything that names the place would print them.
         if let Some(url) = url.as_deref().filter(|url| has_credentials(url)) {
-            is_wrong(
-                key,
-                &redacted::url(url),
-                "write the bucket alone, and keys in [store.options] or the environment",
-            );
+            is_wrong(key, &redacted::url(url), "write only the bucket, and keys in [store.options] or the environment");
         }
     }
     if problems.is_empty() { Ok(()) } else { Err(ConfigError::Wrong(problems.join("\nconfiguration: "))) }
@@ -64,7 +60,7 @@ fn at_least(config: &Config) -> Vec<String> {
     below.map(|(key, value, least)| format!("{key} is {value}, it must be at least {least}")).collect()
 }
 
-/// A port may be left out, but what stands in its place has to be one.
+/// A port may be left out, but what is in its place has to be one.
 fn has_port(broker: &str) -> bool {
     let address = broker.rsplit_once("://").map_or(broker, |(_, address)| address);
     match address.rsplit_once(':') {

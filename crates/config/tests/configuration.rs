@@ -12,8 +12,8 @@ use vitral_config::Config;
 const HEADER: &str = "# Configuration
 
 Every key, as the code has it (`crates/config/tests/configuration.rs` writes this page and compares it). Defaults < `vitral.toml` < environment < flags: the key
-`stream.snapshot_seconds` is `VITRAL__STREAM__SNAPSHOT_SECONDS` in the environment, and a list stands in brackets: `VITRAL__CATALOG__DIRS='[\"metricas\"]'`.
-A key that is not listed here is an error that names it; a renamed one goes on working for one release, with a warning. `vitral.toml` is looked for in the folder
+`stream.snapshot_seconds` is `VITRAL__STREAM__SNAPSHOT_SECONDS` in the environment, and a list is in brackets: `VITRAL__CATALOG__DIRS='[\"metricas\"]'`.
+A key that is not listed here is an error that names it; a renamed one keeps working for one release, with a warning. `vitral.toml` is looked for in the folder
 where `vitral` is started, and nowhere above; relative paths begin there too. `vitral config show` prints what is in force, secrets hidden. [examples/vitral.toml](../examples/vitral.toml) is a file to start from.
 ";
 

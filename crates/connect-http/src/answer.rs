@@ -75,9 +75,9 @@ fn fields(value: &RawValue) -> Option<Fields<'_>> {
 fn text(value: &RawValue) -> Result<Option<String>, String> {
     let written = value.get();
     match written.as_bytes().first() {
-        Some(b'"') => {
-            serde_json::from_str(written).map(Some).map_err(|error| format!("is not a text that can be read: {error}"))
-        }
+        Some(b'"') => serde_json::from_str(written)
+            .map(Some)
+            .map_err(|error| format!("is not a string that can be read: {error}")),
         Some(b'[' | b'{') => Err("is not a single value".to_owned()),
         Some(b'n') => Ok(None),
         _ => Ok(Some(written.to_owned())),

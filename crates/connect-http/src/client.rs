@@ -57,14 +57,14 @@ pub(super) fn allowed(connection: &Connection, allowed_hosts: &[String]) -> Resu
 impl Client {
     pub(super) fn new(connection: &Connection) -> Result<Self, ConnectionError> {
         if let Some(key) = connection.secrets.keys().find(|key| *key != AUTHORIZATION_SECRET) {
-            return Err(connection.error(format!("secrets.{key:?}"), "is not known: HTTP takes authorization"));
+            return Err(connection.error(format!("secrets.{key:?}"), "is not known: HTTP accepts authorization"));
         }
         if let Some(key) = connection.options.keys().find(|key| *key != CA_OPTION) {
-            return Err(connection.error(format!("options.{key:?}"), "is not known: HTTP takes ca, a file"));
+            return Err(connection.error(format!("options.{key:?}"), "is not known: HTTP accepts ca, a file"));
         }
         let authorization = connection.secrets.get(AUTHORIZATION_SECRET).map(|secret| {
             let mut value = HeaderValue::from_str(secret.expose())
-                .map_err(|_| connection.error("secrets.authorization", "has signs that a header cannot have"))?;
+                .map_err(|_| connection.error("secrets.authorization", "has characters that a header cannot have"))?;
             value.set_sensitive(true);
             Ok(value)
         });
@@ -112,7 +112,7 @@ pub(super) fn refusal(status: StatusCode, is_one_key: bool) -> ConnectError {
     let may_pass =
         status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);
     let hint = if may_pass { RetryHint::Passing } else { RetryHint::Permanent };
-    let error = ConnectError::new(hint, format!("the service answers {status}"));
+    let error = ConnectError::new(hint, format!("the service answered {status}"));
     let is_of_keys = match is_one_key {
         true => {
             // A service may stumble over one key; over many, it is more often itself in trouble.

@@ -28,7 +28,7 @@ pub async fn create_topic(
     // Asking for all topics creates none, and users who may not create topics may still use those that exist.
     let asked = Arc::clone(&admin);
     let known = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT)).await;
-    let known = known.map_err(|_| ClientError::Ended("the question for topics"))?.map_err(failed)?;
+    let known = known.map_err(|_| ClientError::Ended("the request for topics"))?.map_err(failed)?;
     if known.topics().iter().any(|topic| topic.name() == name) {
         return Ok(());
     }
@@ -44,7 +44,7 @@ pub async fn create_topic(
                 name,
                 code @ (RDKafkaErrorCode::TopicAuthorizationFailed | RDKafkaErrorCode::ClusterAuthorizationFailed),
             )) => {
-                let detail = format!("topic {name} cannot be made: {code}");
+                let detail = format!("topic {name} cannot be created: {code}");
                 admin.connection().observe(Problem::new(ProblemKind::TopicAuthorization, detail));
                 return Err(failed(KafkaError::AdminOp(code)));
             }

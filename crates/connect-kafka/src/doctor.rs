@@ -77,7 +77,7 @@ async fn reach(broker: &str) -> Result<(), Finding> {
             ));
         }
         Err(_) => {
-            return Err(Finding::fail(ABOUT, format!("{address}: no answer of the DNS"), "look at /etc/resolv.conf"));
+            return Err(Finding::fail(ABOUT, format!("{address}: no answer from DNS"), "check /etc/resolv.conf"));
         }
     };
     match tokio::time::timeout(CONNECT, TcpStream::connect(found.as_slice())).await {
@@ -102,11 +102,11 @@ fn remedy(reason: &str) -> String {
         "the connection's option \"ssl.ca.location\" must name the CA that signed the broker's certificate, and the certificate must contain the \
          broker's name as the url has it"
     } else if has(&["authentication", "sasl"]) {
-        "look at the connection's \"security.protocol\", \"sasl.mechanism\", \"sasl.username\" and \"sasl.password\""
+        "check the connection's \"security.protocol\", \"sasl.mechanism\", \"sasl.username\" and \"sasl.password\""
     } else if has(&["disconnected", "apiversion", "timed out", "transport"]) {
         "the broker may require encryption: set the connection's option \"security.protocol\" to \"SASL_SSL\" or \"SSL\"; or it is not a Kafka broker"
     } else {
-        "look at the connection's url and options, and at the broker's log"
+        "check the connection's url and options, and at the broker's log"
     };
     remedy.to_owned()
 }
@@ -129,7 +129,7 @@ fn topic(probed: &ProbedTopic, broker: &str) -> Finding {
             ABOUT,
             format!("topic {name} does not exist yet, or this user may not see it"),
             format!(
-                "make it (kafka-topics --bootstrap-server {broker} --create --topic {name} --partitions 4), or grant DESCRIBE; the stream \
+                "create it (kafka-topics --bootstrap-server {broker} --create --topic {name} --partitions 4), or grant DESCRIBE; the stream \
                  waits for it"
             ),
         ),

@@ -145,7 +145,7 @@ impl Oidc {
         let lifetime = seconds.map_or(Ok(LIFETIME_UNSAID), |seconds| {
             let lifetime = Duration::try_from_secs_f64(seconds).ok().filter(|lifetime| !lifetime.is_zero());
             lifetime.ok_or_else(|| {
-                let reason = "its token has ended already: see whether this machine's clock is right";
+                let reason = "its token has already expired: check whether this machine's clock is right";
                 self.problem(ProblemKind::Token, reason.to_owned())
             })
         })?;

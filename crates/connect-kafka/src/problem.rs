@@ -104,7 +104,7 @@ impl fmt::Display for Problem {
         let (what, remedy) = match self.kind {
             ProblemKind::Certificate => (
                 "certificate verify failed",
-                "see that ssl.ca.location is the CA of the broker's certificate, and that this names the host and has not expired",
+                "check that ssl.ca.location is the CA of the broker's certificate, and that this names the host and has not expired",
             ),
             ProblemKind::UnknownCa => (
                 "certificate verify failed: the broker's certificate is not signed by ssl.ca.location, or without that by a CA that \
@@ -120,7 +120,7 @@ impl fmt::Display for Problem {
             }
             ProblemKind::CertificateNotYetValid => (
                 "certificate verify failed: the broker's certificate is not valid yet",
-                "see whether this machine's clock is right",
+                "check whether this machine's clock is right",
             ),
             ProblemKind::ClientCertificate => (
                 "the broker does not accept the client's certificate, or wants one",
@@ -143,7 +143,7 @@ impl fmt::Display for Problem {
                 "correct sasl.username, sasl.password or sasl.mechanism",
             ),
             ProblemKind::Mechanism => (
-                "the broker does not take this way to authenticate here",
+                "the broker does not accept this authentication method",
                 "set sasl.mechanism to one of the listener's, or security.protocol to the listener's",
             ),
             ProblemKind::Token => (
@@ -152,14 +152,14 @@ impl fmt::Display for Problem {
             ),
             ProblemKind::TokenEndpointAway => (
                 "the token endpoint does not answer",
-                "see whether sasl.oauthbearer.token.endpoint.url is right and up",
+                "check whether sasl.oauthbearer.token.endpoint.url is right and up",
             ),
             ProblemKind::TopicAuthorization => (
                 "the user may not use this topic",
                 "give it the rights Read and Describe, and Create and Write for the topic's .dlq",
             ),
             ProblemKind::Unreachable => {
-                ("the broker is not reached", "check that the connection's url is right and the broker is up")
+                ("the broker cannot be reached", "check that the connection's url is right and the broker is up")
             }
         };
         write!(f, "{what}: {remedy} ({})", self.detail)

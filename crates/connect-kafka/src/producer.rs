@@ -54,7 +54,7 @@ impl ProducerContext for Outcomes {
                 let failed = self.failed.fetch_add(1, Ordering::Relaxed) + 1;
                 // A broker that is away refuses thousands a second; all are counted.
                 if failed.is_power_of_two() {
-                    tracing::warn!(%error, failed, "events were not taken by the broker");
+                    tracing::warn!(%error, failed, "events were not accepted by the broker");
                 }
             }
         }

@@ -101,7 +101,7 @@ fn check_with(KafkaConfig { brokers, options }: &KafkaConfig, has_tls: bool) -> 
         && let Some(key) = only_with("sasl.")
     {
         return Err(format!(
-            "{key} is set, but security.protocol takes no user: set that to SASL_SSL (or SASL_PLAINTEXT)"
+            "{key} is set, but security.protocol has no user: set that to SASL_SSL (or SASL_PLAINTEXT)"
         ));
     }
     if !protocol.tls
@@ -112,7 +112,7 @@ fn check_with(KafkaConfig { brokers, options }: &KafkaConfig, has_tls: bool) -> 
     for file in FILES {
         let is_absent = |path: &&String| path.as_str() != "probe" && !Path::new(path).exists();
         if let Some(path) = options.get(file).filter(is_absent) {
-            return Err(format!("{file} is {path}, which does not exist or may not be looked at"));
+            return Err(format!("{file} is {path}, which does not exist or may not be read"));
         }
     }
     if !protocol.sasl {

@@ -159,7 +159,7 @@ impl Session {
                 tracing::warn!(
                     sink,
                     topic,
-                    "the broker takes no transactions from this client: rows come at least once"
+                    "the broker does not accept transactions from this client: rows are delivered at least once"
                 );
                 false
             }

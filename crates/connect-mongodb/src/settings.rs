@@ -30,7 +30,7 @@ impl TryFrom<&Connection> for Settings {
             _ => return Err(wrong("does not begin with mongodb://")),
         }
         if let Some(key) = connection.secrets.keys().find(|key| *key != PASSWORD) {
-            return Err(connection.error(format!("secrets.{key:?}"), "is not known: MongoDB takes password"));
+            return Err(connection.error(format!("secrets.{key:?}"), "is not known: MongoDB accepts password"));
         }
         let mut url = connection.url.trim().to_owned();
         if let Some(secret) = connection.secrets.get(PASSWORD) {

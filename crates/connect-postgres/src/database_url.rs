@@ -80,7 +80,7 @@ impl TryFrom<&Connection> for DatabaseUrl {
             return Err(connection.error("url", "cannot be read: write postgresql://user@host/database"));
         };
         if let Some(key) = connection.secrets.keys().find(|key| *key != PASSWORD) {
-            return Err(connection.error(format!("secrets.{key:?}"), "is not known: a database takes password"));
+            return Err(connection.error(format!("secrets.{key:?}"), "is not known: a database accepts password"));
         }
         let secret = connection.secrets.get(PASSWORD);
         if secret.is_some() && url.password().is_some() {

@@ -42,7 +42,7 @@ async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Fi
             return vec![Finding::fail(about, format!("{shown}: {found}"), remedy)];
         }
         Err(_) => {
-            return vec![Finding::fail(about, format!("{shown}: no answer"), "look at the host and the firewall")];
+            return vec![Finding::fail(about, format!("{shown}: no answer"), "check the host and the firewall")];
         }
     };
     let version = probed.version.split(" on ").next().unwrap_or_default().to_owned();
@@ -50,7 +50,7 @@ async fn database(about: &'static str, url: &DatabaseUrl, shown: &str) -> Vec<Fi
     if about == "warehouse" && !probed.may_create {
         findings.push(Finding::fail(
             about,
-            format!("user {} may not make tables", probed.user),
+            format!("user {} may not create tables", probed.user),
             format!(
                 "GRANT CREATE ON SCHEMA public TO {user}; GRANT CREATE, TEMP ON DATABASE ... TO {user}",
                 user = probed.user
@@ -71,7 +71,7 @@ fn unreached(error: &StoreError, url: &DatabaseUrl) -> (String, String) {
     if let Some(refusal) = causes().find_map(|cause| cause.downcast_ref::<DbError>()) {
         return (refusal.to_string(), refused(refusal.code(), url));
     }
-    // What stands before it says no more than that there is a database.
+    // What comes before it says no more than that there is a database.
     let client = causes().find_map(|cause| cause.downcast_ref::<tokio_postgres::Error>());
     let found = client.map_or_else(|| chain(error), |client| chain(client));
     (found, "start the database, or correct host and port of the URL; its log may say more".to_owned())
@@ -83,17 +83,17 @@ fn refused(code: &SqlState, url: &DatabaseUrl) -> String {
     let database = parsed.as_ref().map_or("", |url| url.path().trim_start_matches('/')).to_owned();
     if *code == SqlState::INVALID_CATALOG_NAME {
         return format!(
-            "make it (createdb {database}), or correct the name of the database at the end of the URL's path"
+            "create it (createdb {database}), or correct the name of the database at the end of the URL's path"
         );
     }
     let remedy = if [SqlState::INVALID_PASSWORD, SqlState::INVALID_AUTHORIZATION_SPECIFICATION].contains(code) {
-        "correct user and password of the connection; pg_hba.conf of the server says who may come from where"
+        "correct user and password of the connection; pg_hba.conf of the server says who may connect from where"
     } else if *code == SqlState::INSUFFICIENT_PRIVILEGE {
         "GRANT CONNECT ON DATABASE ... TO the user of the connection"
     } else if *code == SqlState::TOO_MANY_CONNECTIONS {
         "raise the server's max_connections, or lower warehouse.pool_size"
     } else {
-        "look at the database's log"
+        "check the database's log"
     };
     remedy.to_owned()
 }

@@ -249,7 +249,7 @@ impl<D: SinkDialect> SqlSink<D> {
         let fitting: Vec<Result<RecordBatch, datafusion::error::DataFusionError>> = fitting.collect();
         if let Some(first) = set_aside.rows.first() {
             let (table, rows, reason) = (&self.table, set_aside.count, &first.detail);
-            tracing::warn!(table, rows, reason, "rows are left out of the copy, as the database cannot take them");
+            tracing::warn!(table, rows, reason, "rows are left out of the copy, as the database cannot store them");
         }
         let stream = RecordBatchStreamAdapter::new(schema, futures::stream::iter(fitting));
         self.dialect.stage(client, &table, Box::pin(stream)).await

@@ -47,7 +47,7 @@ pub(crate) fn secured(url: &str) -> Result<Secured, String> {
             Ok(Secured { config, tls: Some(client_config(&settings)?) })
         }
         "prefer" | "allow" => Err(format!(
-            "sslmode={mode} falls back to no encryption when anybody between says so: set sslmode=require, or disable"
+            "sslmode={mode} falls back to no encryption when anybody in between says so: set sslmode=require, or disable"
         )),
         _ => Err(format!("sslmode={mode} is not known: set require, verify-full or disable")),
     }
@@ -123,7 +123,7 @@ fn client_config(settings: &Settings) -> Result<ClientConfig, String> {
             builder.with_client_auth_cert(chain, private).map_err(|error| format!("sslcert={certificate}: {error}"))
         }
         (None, None) => Ok(builder.with_no_client_auth()),
-        _ => Err("sslcert and sslkey belong together: set both, or none".to_owned()),
+        _ => Err("sslcert and sslkey belong together: set both, or neither".to_owned()),
     }
 }
 

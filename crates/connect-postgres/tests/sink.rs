@@ -125,7 +125,7 @@ async fn of_a_table_that_was_dropped_nothing_is_known() {
     sink.write(Epoch(4), &[everything("a")]).await.expect("written");
     assert_eq!(sink.last_epoch().await.expect("an answer"), Some(Epoch(4)));
     query(&url, &format!("DROP TABLE {table}")).await;
-    sink.write(Epoch(5), &[everything("b")]).await.expect_err("the rows of before are missing");
+    sink.write(Epoch(5), &[everything("b")]).await.expect_err("the earlier rows are missing");
     assert_eq!(sink.last_epoch().await.expect("an answer"), None);
     sink.write(Epoch(5), &[everything("a"), everything("b")]).await.expect("written");
     assert_eq!(query(&url, &format!("SELECT count(*) FROM {table}")).await, [vec!["2".to_owned()]]);

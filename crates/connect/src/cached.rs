@@ -255,7 +255,12 @@ impl TableLookup {
             return;
         }
         *logged = Some(Instant::now());
-        tracing::warn!(table = self.name, keys, error = with_causes(error), "look-ups fail; rows go on without");
+        tracing::warn!(
+            table = self.name,
+            keys,
+            error = with_causes(error),
+            "look-ups fail; rows continue without them"
+        );
     }
 }
 

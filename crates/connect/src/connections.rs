@@ -47,7 +47,7 @@ pub enum ConnectionError {
     },
     /// The environment could not name it, or SQL would have to quote it.
     #[error(
-        "connections.{name}: a connection's name begins with a lower-case letter and goes on with lower-case letters, digits and single \
+        "connections.{name}: a connection's name begins with a lower-case letter and continues with lower-case letters, digits and single \
          underscores; rename it"
     )]
     Name {
@@ -79,7 +79,7 @@ impl Connections {
                 return Err(connection.error("url", "is missing: write where the system is, such as kafka://host:9092"));
             }
             if let Some(key) = connection.secrets.keys().find(|key| connection.options.contains_key(*key)) {
-                let reason = "is among the options too: keep it among the secrets alone";
+                let reason = "is among the options too: keep it only among the secrets";
                 return Err(connection.error(format!("secrets.{key:?}"), reason));
             }
             connections.insert(name, connection);

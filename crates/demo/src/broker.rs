@@ -85,7 +85,7 @@ impl DemoBroker {
         match tokio::task::spawn_blocking(|| self.broker.stop()).await {
             Ok(Ok(())) => {}
             Ok(Err(error)) => tracing::error!(%error, "the broker's log could not be flushed"),
-            Err(error) => tracing::error!(%error, "the broker did not stop in order"),
+            Err(error) => tracing::error!(%error, "the broker did not stop cleanly"),
         }
     }
 }

@@ -164,7 +164,7 @@ impl Importing {
             if let Err(error) = on_threads_behind(past, &world, stopped) {
                 tracing::warn!(
                     error = format!("{error:#}"),
-                    "the simulated history is not in; the next start tries again"
+                    "the simulated history was not imported; the next start tries again"
                 );
             }
         };
@@ -239,7 +239,7 @@ async fn import(past: &Past, world: &World, path: &Path) -> anyhow::Result<Impor
             let after = serde_json::json!({"arquivo": file.name, "contadas": counted, "recusadas": imported.refused});
             let before = serde_json::json!({"contadas": imported.own_before});
             let act = Act { target: imported.id.clone(), ..act }.before(before.to_string()).after(after.to_string());
-            act.record(store).await.context("the history is in, but not in the audit trail")?;
+            act.record(store).await.context("the history was imported, but is not in the audit trail")?;
             Ok(imported)
         }
         Err(error) => {

@@ -117,7 +117,7 @@ impl Notices {
         match ledger::refused_and_late(topic, &self.store, wanted, ROWS).await {
             Ok(rows) => rows.iter().for_each(|rows| self.take(topic, rows)),
             // The numbers are right all the same; the next look may succeed.
-            Err(error) => tracing::debug!(%error, "messages that did not count are not looked for"),
+            Err(error) => tracing::debug!(%error, "messages that did not count cannot be looked for"),
         }
     }
 
@@ -201,7 +201,7 @@ fn words(topic: &Topic, notice: &Notice) -> String {
     }
     let reason = notice.reason.as_deref().unwrap_or_default();
     let why = match Reason::ALL.into_iter().find(|known| known.name() == reason) {
-        Some(Reason::MissingField) => format!("a needed field is absent ({})", needed_fields(topic)),
+        Some(Reason::MissingField) => format!("a required field is absent ({})", needed_fields(topic)),
         Some(reason) => explained(reason).to_owned(),
         None => "it cannot be read".to_owned(),
     };
@@ -220,7 +220,7 @@ fn needed_fields(topic: &Topic) -> String {
 fn explained(reason: Reason) -> &'static str {
     match reason {
         Reason::Json => "it is not one JSON object in UTF-8",
-        Reason::MissingField => "a needed field is absent",
+        Reason::MissingField => "a required field is absent",
         Reason::Type => "a field holds another JSON type than its column",
         Reason::Time => "its timestamp is not an RFC 3339 time such as 2025-05-14T12:34:56Z",
         Reason::Future => "its timestamp lies too far ahead of this machine's clock",

@@ -69,7 +69,7 @@ impl PanesError {
                 let cause = vitral_engine::words(source);
                 format!(
                     "it cannot be {action}: {cause}. Guard the expression (divide_half_up, nullif(divisor, 0), try_cast) or bound the \
-                     column by a CHECK; the changed metric gets its whole history"
+                     column by a CHECK; the changed metric has its whole history recomputed"
                 )
             }
             other => other.to_string(),

@@ -124,7 +124,7 @@ impl MetricPanes {
         std::mem::take(&mut self.dirty)
     }
 
-    /// Has windows looked at again as if rows of theirs had come, by their starts.
+    /// Has windows looked at again as if some of their rows had come, by their starts.
     pub fn touch(&mut self, starts: impl IntoIterator<Item = i64>) {
         self.dirty.extend(starts);
     }

@@ -14,7 +14,7 @@ pub fn why(address: SocketAddr, error: &io::Error) -> String {
     match error.kind() {
         io::ErrorKind::AddrInUse => format!("{address} is already in use"),
         io::ErrorKind::PermissionDenied => {
-            format!("{address} may not be used by this user, as ports below 1024 seldom may")
+            format!("{address} may not be used by this user, as is usual for ports below 1024")
         }
         io::ErrorKind::AddrNotAvailable => format!("{address} is not an address of this machine"),
         _ => format!("{address} cannot be used"),

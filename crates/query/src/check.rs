@@ -164,7 +164,7 @@ impl Planner {
             Ok(field) if field.data_type().is_nested() || field.data_type().is_floating() => {
                 Some(alert.key_position.error(
                     format!("alert {}: {name} is {}, which cannot tell rows apart", view.name, field.data_type()),
-                    "name a column of texts, whole numbers, decimals, truth values, dates or times".into(),
+                    "name a column of strings, whole numbers, decimals, booleans, dates or times".into(),
                 ))
             }
             Ok(_) => None,
@@ -200,7 +200,7 @@ fn unservable(metric: &Metric, schema: &SchemaRef) -> Vec<Diagnostic> {
     let taken = schema.field_with_name(PROVISIONAL_COLUMN).is_ok().then(|| {
         metric.position.error(
             format!(
-                "metric {name}: every metric has a column {PROVISIONAL_COLUMN}, of whether its window can still change"
+                "metric {name}: every metric has a column {PROVISIONAL_COLUMN}, which says whether its window can still change"
             ),
             "give this one another name".into(),
         )
@@ -278,7 +278,7 @@ fn out_of_bounds(endpoint: &Endpoint) -> Vec<Diagnostic> {
     let first = endpoint.path.split('/').nth(1).unwrap_or_default();
     if ENGINE_PATHS.contains(&first) {
         errors.push(endpoint.position.error(
-            format!("path '{}' is the API's own", endpoint.path),
+            format!("path '{}' is reserved for the API", endpoint.path),
             format!("begin the path with another word than {}", ENGINE_PATHS.join(", ")),
         ));
     }

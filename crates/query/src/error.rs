@@ -36,7 +36,7 @@ pub enum QueryError {
     )]
     SetAside { table: String, reason: String },
     #[error(
-        "there is nothing stored of {names} in {place}: name the data directory of a stream or demo with --data-dir, or its bucket in the \
+        "nothing is stored of {names} in {place}: name the data directory of a stream or demo with --data-dir, or its bucket in the \
          configuration"
     )]
     /// A wrong place, or one that nothing has been written to yet.
@@ -45,7 +45,7 @@ pub enum QueryError {
     #[error("the query ran out of time")]
     Timeout,
     /// More than [`crate::Limits::waiting_max`] would wait.
-    #[error("too many queries wait already")]
+    #[error("too many queries are already waiting")]
     Busy,
     /// More bytes than an answer may have.
     #[error("the answer would be larger than {0} bytes")]
@@ -54,7 +54,7 @@ pub enum QueryError {
     #[error("the query failed")]
     Engine(#[source] DataFusionError),
     /// Batches that do not fit together.
-    #[error("rows could not be put together")]
+    #[error("rows could not be assembled")]
     Rows(#[from] ArrowError),
     /// A file that is not what its table declares.
     #[error("the file {path} of a reference table cannot be read")]

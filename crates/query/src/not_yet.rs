@@ -30,10 +30,10 @@ fn sentence(catalog: &Catalog, settings: &DomainSettings, point: &ReadPoint, met
         return format!("{name} has no row yet: no event of {topic} is archived");
     };
     let reached_ms = watermark.ms();
-    let stands = format!("{name} has no final window yet: the watermark of {topic} stands at {}", time(reached_ms));
+    let stands = format!("{name} has no final window yet: the watermark of {topic} is at {}", time(reached_ms));
     let minutes = lateness_ms / MINUTE_MS;
     let way_on = format!(
-        "Until then GET /metricas/{name} has its open windows; those of before come from the stream that runs with this catalog, or from \
+        "Until then GET /metricas/{name} has its open windows; earlier windows come from the stream that runs with this catalog, or from \
          `vitral backfill`"
     );
     if window.session_gap_micros().is_some() {

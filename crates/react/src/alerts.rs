@@ -264,7 +264,7 @@ impl Alerts {
         self.silences_seen = Some(Instant::now());
         if let Err(error) = self.silences.refresh().await {
             let error: &dyn std::error::Error = &error;
-            tracing::warn!(error, "silences cannot be read; those that are known hold");
+            tracing::warn!(error, "silences cannot be read; those already known stay in force");
         }
     }
 

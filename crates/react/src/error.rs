@@ -13,6 +13,6 @@ pub enum ReactError {
     #[error("the table of alerts cannot be used")]
     Store(#[from] StoreError),
     /// Rows that do not fit together.
-    #[error("the rows of alerts cannot be put together")]
+    #[error("the rows of alerts cannot be assembled")]
     Rows(#[from] arrow::error::ArrowError),
 }

@@ -1,7 +1,7 @@
 //! What follows from committed rows: alerts, which fire while a key is among a view's rows, reports, which are sent each day, and sinks,
 //! which copy a view's rows to another system.
 //!
-//! Alerts are evaluated on what is committed and on nothing else, when what they read has changed or a time of theirs has come. What an
+//! Alerts are evaluated on what is committed and on nothing else, when what they read has changed or one of their times has come. What an
 //! evaluation finds becomes transitions ([`AlertState`]), which are one commit together with what is to be sent because of them. They
 //! are facts: no later start decides them again. The outbox delivers what was committed, at least once, each notification under one id.
 //!

@@ -36,7 +36,7 @@ const KEPT_MAX: usize = 4 * WAITING_MAX;
 const HANDED_MAX: usize = 50;
 /// What was accepted and is not committed yet.
 const ACCEPTED_MAX: usize = 1_024;
-/// A receiver that goes on failing for the same reason is logged so often.
+/// A receiver that goes on failing for the same reason is logged this often.
 const SAID_AGAIN_AFTER: Duration = Duration::from_secs(60);
 
 /// Notifications that nobody has accepted yet.
@@ -204,7 +204,13 @@ impl Outbox {
                 .as_ref()
                 .is_some_and(|(logged, at)| *logged == reason && at.elapsed() < SAID_AGAIN_AFTER);
             if !is_known {
-                tracing::warn!(id, destination, attempts, reason, "a notification was not accepted; it is tried again");
+                tracing::warn!(
+                    id,
+                    destination,
+                    attempts,
+                    reason,
+                    "a notification was not accepted; it will be retried"
+                );
                 figures.logged = Some((reason.clone(), Instant::now()));
             }
             self.failed.push(Delay { id, destination: destination.to_owned(), attempts, reason });

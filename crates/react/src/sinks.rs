@@ -86,10 +86,10 @@ pub enum SinkError {
     #[error("its epochs cannot be kept")]
     Store(#[from] StoreError),
     /// The other side failed or did not answer.
-    #[error("the target did not take its rows")]
+    #[error("the target did not accept its rows")]
     Target(#[from] ConnectError),
     /// Rows that do not fit together.
-    #[error("its rows cannot be put together")]
+    #[error("its rows cannot be assembled")]
     Rows(#[from] arrow::error::ArrowError),
     /// Rows of what the view reads are missing: what is not among the others is not deleted.
     #[error("{0}")]

@@ -302,7 +302,7 @@ impl Maker<'_> {
     }
 }
 
-/// `alert/key/episode/transition`, of visible ASCII alone: it stands in headers.
+/// `alert/key/episode/transition`, of visible ASCII alone: it is sent in headers.
 fn id(alert: &str, key: &str, episode: i64, transition: &str) -> String {
     let plain = |text: &str| -> String {
         let mut out = String::new();

@@ -4,7 +4,7 @@
 pub mod change_columns {
     /// When the source made the change, by its own clock: the event time.
     pub const INSTANT: &str = "_instante";
-    /// Where the change stands in the source's log: PostgreSQL's LSN. Null for sources without one.
+    /// Where the change is in the source's log: PostgreSQL's LSN. Null for sources without one.
     pub const POSITION: &str = "_posicao";
     /// Whether the change deletes its row.
     pub const DELETED: &str = "_apagada";

@@ -208,7 +208,7 @@ impl TopicHealth {
         self.retrying = None;
     }
 
-    /// Where reading stands in a partition, and where the broker's log ends.
+    /// Where reading is in a partition, and where the broker's log ends.
     pub fn reads(&mut self, partition: i32, position: i64, end: Option<i64>, now: Instant) {
         let known =
             self.partitions.entry(partition).or_insert(PartitionHealth { position, end, moved: now, held: false });

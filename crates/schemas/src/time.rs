@@ -39,12 +39,12 @@ impl Clock for SystemClock {
     }
 }
 
-/// A clock that stands where it is set.
+/// A clock that stays where it is set.
 #[derive(Debug, Default)]
 pub struct ManualClock(std::sync::atomic::AtomicI64);
 
 impl ManualClock {
-    /// Stands at `now_ms`.
+    /// Stays at `now_ms`.
     pub fn new(now_ms: i64) -> Self {
         Self(now_ms.into())
     }

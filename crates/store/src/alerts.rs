@@ -37,7 +37,7 @@ const WRITER: &str = "alertas/escrita";
 const CORRECTIONS_FILE: &str = "_corrections";
 /// Next to them: which notifications fail while others are accepted.
 const DELAYS_FILE: &str = "_waiting";
-/// Whether the transition was committed is looked up after an error, so often.
+/// Whether the transition was committed is looked up after an error, this often.
 const LOOKS: usize = 3;
 
 /// Readers hold the receiving end: what alerts have seen, in [`episode_schema`].

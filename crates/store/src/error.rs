@@ -35,7 +35,7 @@ pub enum StoreError {
     )]
     StreamRuns { topic: String },
     #[error(
-        "column {column} of table {table} is {found} there and {wanted} in the catalog: give it back its type, \
+        "column {column} of table {table} is {found} there and {wanted} in the catalog: restore its type, \
          or declare a topic of another name"
     )]
     Incompatible { table: String, column: String, found: String, wanted: String },
@@ -46,8 +46,8 @@ pub enum StoreError {
     OtherColumn { table: String, column: String, found: String, wanted: String, of: &'static str },
     #[error(
         "table {table} cannot take in {which}: {reason}. Change its statement so that such rows do not fail: cast what is summed up, as in \
-         sum(CAST(x AS DECIMAL(38, 0))), use nullif(x, 0) and try_cast, or leave them out by WHERE; a changed statement has its whole history \
-         again, and a start tries this one once more"
+         sum(CAST(x AS DECIMAL(38, 0))), use nullif(x, 0) and try_cast, or leave them out with WHERE; a changed statement has its whole history \
+         recomputed, and a restart tries this one again"
     )]
     NotKept { table: String, which: String, reason: String },
     #[error(
@@ -65,8 +65,8 @@ pub enum StoreError {
     )]
     UnknownColumnType { table: String, column: String, data_type: String },
     #[error(
-        "{rows} rows for table {table} are not of the days from {from} to {to}, without the last: let the job's query select its \
-         period's rows alone"
+        "{rows} rows for table {table} are not of the days from {from} to {to}, excluding the last: make the job's query select only \
+         its period's rows"
     )]
     OtherDays { table: String, rows: u64, from: NaiveDate, to: NaiveDate },
     #[error("store.url {url} cannot be used: {reason}")]

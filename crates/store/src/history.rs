@@ -90,7 +90,7 @@ impl History {
         run.await.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// Rows that count and have identities: these columns of theirs.
+    /// These columns of the rows that count and have identities.
     pub async fn counted(&self, columns: &[&str]) -> Result<SendableRecordBatchStream, StoreError> {
         use history_columns::*;
         let run = async {

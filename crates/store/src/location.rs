@@ -66,7 +66,7 @@ impl Location {
         let mut parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
         let scheme = parsed.scheme().to_owned();
         if !BUCKET_SCHEMES.contains(&scheme.as_str()) {
-            return Err(wrong(format!("its scheme is none of {}", BUCKET_SCHEMES.join(", "))));
+            return Err(wrong(format!("its scheme is not one of {}", BUCKET_SCHEMES.join(", "))));
         }
         if !parsed.path().ends_with('/') {
             parsed.set_path(&format!("{}/", parsed.path()));

@@ -74,7 +74,7 @@ impl Refusals {
                 let name = &self.topic.columns[self.topic.event_time].name;
                 let time = self.zone.map(|_| format!(" {}", time_text(*event_micros))).unwrap_or_default();
                 let ahead = length_text(self.topic.ahead_ms);
-                format!("{name}{time} lay more than {ahead} ahead of the clock when it came")
+                format!("{name}{time} was more than {ahead} ahead of the clock when it arrived")
             }
             Found::Counts { .. } => "would be accepted now: `vitral ledger replay` feeds it again".to_owned(),
         }
@@ -155,7 +155,7 @@ mod tests {
         let said: Vec<&str> = said.iter().map(|said| said.as_deref().unwrap_or("-")).collect();
         assert_eq!(said[0], "quantidade: quantidade BETWEEN 1 AND 1000000000 does not hold for 0");
         assert!(said[1].contains("preco"), "{said:?}");
-        assert_eq!(said[2], "timestamp lay more than 60 min ahead of the clock when it came");
+        assert_eq!(said[2], "timestamp was more than 60 min ahead of the clock when it arrived");
         assert!(said[3].starts_with("byte 0"), "{said:?}");
         assert_eq!(said[4..], ["-"; 3]);
     }

@@ -257,7 +257,7 @@ fn refuse(log: &RowLog, plan: &LogicalPlan) -> Result<(), Diagnostic> {
                         ));
                     }
                     Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {
-                        let message = "a subquery cannot stand here";
+                        let message = "a subquery cannot be used here";
                         found = Some(error(log.position.clone(), message, "filter by plain expressions"));
                     }
                     _ => {}
@@ -273,8 +273,8 @@ fn refuse(log: &RowLog, plan: &LogicalPlan) -> Result<(), Diagnostic> {
         (None, Err(source), _) => Err(log.position.error(source.strip_backtrace(), REMEDY.into())),
         (None, Ok(_), Some(field)) => Err(error(
             log.position.clone(),
-            &format!("column {} is {}, of which a document has no form", field.name(), field.data_type()),
-            "leave it out, or cast it to a text, a number or a time",
+            &format!("column {} is {}, which a document has no form for", field.name(), field.data_type()),
+            "leave it out, or cast it to a string, a number or a time",
         )),
         (None, Ok(_), None) => Ok(()),
     }

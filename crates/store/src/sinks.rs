@@ -21,7 +21,7 @@ use crate::table::Table;
 /// The application whose version tells one commit from the next.
 const WRITER: &str = "sink/escrita";
 const SENT_FILE: &str = "_sent";
-/// Whether the epoch was committed is looked up after an error, so often.
+/// Whether the epoch was committed is looked up after an error, this often.
 const LOOKS: usize = 3;
 
 /// Some changes of a view, fixed before they are sent.

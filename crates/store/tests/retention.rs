@@ -1,4 +1,4 @@
-//! What is old becomes cold, and what is too old goes away, while readers and the archive's owner find each row once.
+//! What is old becomes cold, and what is too old is deleted, while readers and the archive's owner find each row once.
 
 #[path = "common/places.rs"]
 mod places;

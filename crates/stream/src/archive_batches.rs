@@ -126,7 +126,7 @@ mod tests {
 
     use super::*;
 
-    /// Rows of partitions 1, 0, 1 whose columns stand in the order of `reversed`.
+    /// Rows of partitions 1, 0, 1 whose columns are in the order of `reversed`.
     fn rows(topic: &Topic, reversed: bool) -> ArchivedRows {
         let mut columns: Vec<(Arc<Field>, ArrayRef)> = vec![
             (

@@ -255,7 +255,7 @@ impl Committer {
                 tracing::debug!(topic = self.label.topic, %error, "the topic's identity is not known right now");
                 Ok(())
             }
-            Err(_) => Err(StreamError::Ended("the question for the topic's identity")),
+            Err(_) => Err(StreamError::Ended("the request for the topic's identity")),
         }
     }
 }

@@ -43,7 +43,7 @@ impl fmt::Display for WayOn {
             ),
             Self::LogIsShorter { topic, end } => write!(
                 f,
-                "The partition ends at offset {end}: the broker has lost messages that were read already. It goes on by itself once the \
+                "The partition ends at offset {end}: the broker has lost messages that were read already. It continues by itself once the \
                  partition is longer than that; to read all that comes, delete and create the topic, and start with --accept-new-log {topic}"
             ),
         }
@@ -53,12 +53,12 @@ impl fmt::Display for WayOn {
 /// Why a topic's pipeline stops, with the remedy where there is one. Topics are named as in Kafka where the command line takes them.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
-    /// The broker, or what stands between.
+    /// The broker, or what is between.
     #[error(transparent)]
     Connect(#[from] ConnectError),
     /// The broker no longer has offsets that were not read yet.
     #[error(
-        "topic {topic}, partition {partition}: the broker no longer has offset {offset} where reading must go on ({reason}); the messages \
+        "topic {topic}, partition {partition}: the broker no longer has offset {offset} where reading must continue ({reason}); the messages \
          from there are lost. Keep them longer on the broker (retention.ms). {way_on}"
     )]
     OffsetsGone {

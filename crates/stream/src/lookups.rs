@@ -8,7 +8,7 @@ use vitral_panes::view::LookupCompleteness;
 use vitral_schemas::topic::Topic;
 use vitral_store::{Location, StoreError};
 
-/// Since when rows have each looked-up column, kept in the store: the archive itself cannot tell a row of before from one that found
+/// Since when rows have each looked-up column, kept in the store: the archive itself cannot tell an earlier row from one that found
 /// nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]

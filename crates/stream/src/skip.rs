@@ -53,23 +53,23 @@ impl fmt::Display for Skip {
 }
 
 impl Skip {
-    /// What is left of it where reading stands at `at`, the partition ends before `end`, and these ranges of the partition were skipped
+    /// What is left of it where reading is at `at`, the partition ends before `end`, and these ranges of the partition were skipped
     /// already. Nothing that can be read is passed over unless it is named, and nothing that does not exist yet.
     pub(crate) fn left(&self, at: i64, end: i64, skipped: &[(i64, i64)]) -> Result<Left, String> {
         if skipped.iter().any(|(first, last)| self.first <= *first && *last == self.last) {
             return Ok(Left::Nothing);
         }
         if at > self.last {
-            return Err(format!("reading has passed it already and stands at offset {at}: leave the flag out"));
+            return Err(format!("reading has already passed it and is at offset {at}: leave the flag out"));
         }
         if at < self.first {
             return Err(format!(
-                "reading stands at offset {at}, and what lies between would be passed over unnamed: begin the range with {at}"
+                "reading is at offset {at}, and what lies between would be skipped without being listed: begin the range with {at}"
             ));
         }
         if self.last >= end {
             return Err(format!(
-                "the partition ends before offset {end}, and messages that come later would be passed over: end the range before it"
+                "the partition ends before offset {end}, and messages that come later would be skipped: end the range before it"
             ));
         }
         Ok(Left::From(at))
@@ -98,7 +98,7 @@ mod tests {
         assert_eq!(skip.left(10, 100, &[]), Ok(Left::From(10)));
         assert_eq!(skip.left(15, 100, &[]), Ok(Left::From(15)), "the first ones were read");
         assert_eq!(skip.left(19, 20, &[]), Ok(Left::From(19)));
-        assert!(skip.left(20, 100, &[]).expect_err("past").contains("stands at offset 20"));
+        assert!(skip.left(20, 100, &[]).expect_err("past").contains("is at offset 20"));
         assert!(skip.left(9, 100, &[]).expect_err("before").contains("begin the range with 9"));
         assert!(skip.left(10, 19, &[]).expect_err("beyond the end").contains("ends before offset 19"));
         assert_eq!(skip.left(20, 100, &[(10, 19)]), Ok(Left::Nothing), "the same command again");

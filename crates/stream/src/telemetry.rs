@@ -147,7 +147,7 @@ impl TopicGauges {
             ("vitral_known_ids", "Event ids kept for deduplication", &self.known_ids),
             (
                 "vitral_recovered_rows",
-                "Rows of the archive that the start folded, behind a snapshot or without one",
+                "Rows of the archive that the start folded, after a snapshot or without one",
                 &self.recovered_rows,
             ),
             (

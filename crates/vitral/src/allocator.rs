@@ -32,5 +32,5 @@ pub fn start_for_history() {
     let arguments: Vec<OsString> = std::env::args_os().skip(1).collect();
     let error = Command::new(program).args(arguments).env(OVERRIDES, HISTORY).exec();
     // Logs have not begun yet.
-    eprintln!("vitral: slower than it could be, as it cannot start with other settings of its allocator: {error}");
+    eprintln!("vitral: running slower: allocator settings could not be applied: {error}");
 }

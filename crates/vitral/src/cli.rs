@@ -43,7 +43,7 @@ enum Command {
     Stream(stream::Flags),
     /// Recompute what was published from the archive, by another code path; exit 1 on any difference.
     Reconcile(reconcile::Flags),
-    /// The history of metrics that no stream has begun with.
+    /// The history of metrics that no stream has started on.
     Backfill(backfill::Flags),
     /// The processes of a cluster, for --engine ballista.
     #[cfg(feature = "distributed")]

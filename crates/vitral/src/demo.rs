@@ -164,7 +164,7 @@ async fn until_a_part_fails(
     let _simulation = simulated.transpose()?;
     env_file::write(data_dir, broker.address, server.api_address)?;
     answer(&format!(
-        "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it goes on where it was\n",
+        "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it continues where it was\n",
         broker.address,
         data_dir.display(),
         api = server.api_address

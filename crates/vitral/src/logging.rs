@@ -76,8 +76,8 @@ mod tests {
     fn errors_of_the_kafka_library_are_not_said_twice() {
         let said = logged("info", || {
             tracing::error!(target: "rdkafka::client", "librdkafka: Global error: PartitionEOF");
-            tracing::warn!(target: "vitral_connect_kafka::connection", "kafka: the broker is not reached");
+            tracing::warn!(target: "vitral_connect_kafka::connection", "kafka: the broker cannot be reached");
         });
-        assert!(!said.contains("PartitionEOF") && said.contains("the broker is not reached"), "{said}");
+        assert!(!said.contains("PartitionEOF") && said.contains("the broker cannot be reached"), "{said}");
     }
 }

@@ -34,7 +34,7 @@ pub fn listen(patience: Duration) -> anyhow::Result<CancellationToken> {
             asked.cancel();
             let why = tokio::select! {
                 () = signals.next() => "stopped at once, at the second signal".to_owned(),
-                () = tokio::time::sleep(patience) => format!("an ordered end took longer than {} s", patience.as_secs()),
+                () = tokio::time::sleep(patience) => format!("an orderly shutdown took longer than {} s", patience.as_secs()),
             };
             eprintln!("vitral: {why}: what was not committed is read again at the next start");
             process::exit(1);

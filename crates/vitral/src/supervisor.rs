@@ -60,7 +60,7 @@ async fn keep_running<W: Work>(mut work: W, health: Arc<Health>) {
             Ok(()) => "it ended".to_owned(),
             Err(panic) => format!("it panicked: {}", text(panic.as_ref())),
         };
-        tracing::error!(task = name, reason, wait_seconds = wait.as_secs(), "background work is started again");
+        tracing::error!(task = name, reason, wait_seconds = wait.as_secs(), "background work is restarted");
         health.task(name, |task| {
             task.restarts += 1;
             task.down.get_or_insert((Instant::now(), String::new())).1 = reason;

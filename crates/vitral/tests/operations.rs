@@ -103,7 +103,7 @@ fn checks_without_their_reference_tables_are_not_ok() {
     }
     let said = vitral(dir.path(), &["batch", "run", "verificacoes", "--date", "2020-01-01"]);
     assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
-    let words = "no event of eventos_clientes is stored of these days; the newest is of 2025-05-14";
+    let words = "no eventos_clientes events are stored for these days; the newest is from 2025-05-14";
     assert!(said.out.contains(words), "{}", said.out);
     assert!(said.out.contains("VERDICT: nothing was checked from 2020-01-01 to 2020-01-01"), "{}", said.out);
 }
@@ -139,7 +139,7 @@ fn a_job_for_all_days_says_which_have_rows() {
     let said = vitral(dir.path(), &["batch", "run", "limpeza", "--from", "0001-01-01", "--to", "9999-12-31"]);
     assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
     let words = "vendas: 0001-01-01 to 9999-12-31; 1 rows read, 1 written\n  \
-                 no rows are stored of 0001-01-01 to 2025-05-13, 2025-05-15 to 9999-12-31\n";
+                 no rows are stored for 0001-01-01 to 2025-05-13, 2025-05-15 to 9999-12-31\n";
     assert!(said.out.contains(words), "{}", said.out);
 }
 
@@ -147,9 +147,9 @@ fn a_job_for_all_days_says_which_have_rows() {
 fn an_id_that_names_no_import_changes_nothing() {
     let dir = folder();
     let said = vitral(dir.path(), &["import", "list"]);
-    assert!(said.code == Some(0) && said.out.contains("nothing was imported yet into"), "{}", said.out);
+    assert!(said.code == Some(0) && said.out.contains("nothing has been imported into"), "{}", said.out);
     let said = vitral(dir.path(), &["import", "undo", "0123"]);
-    assert!(said.code == Some(1) && said.err.contains("nothing was imported yet into"), "{}", said.err);
+    assert!(said.code == Some(1) && said.err.contains("nothing has been imported into"), "{}", said.err);
     assert!(!dir.path().join("data/auditoria").exists(), "nothing was done that would be written down");
     import(dir.path(), "b.csv", "pedido,produto,valor,data\nB1,p1,10.00,2025-05-14\n");
     import(dir.path(), "a.csv", "pedido,produto,valor,data\nA1,p1,10.00,2025-05-15\n");
@@ -157,7 +157,7 @@ fn an_id_that_names_no_import_changes_nothing() {
         let said = vitral(dir.path(), &["import", "undo", id]);
         assert!(said.code == Some(1) && said.err.contains("vitral import list"), "{id}: {}", said.err);
     }
-    // What was imported last stands at the end, also when the first is taken back or repeated.
+    // What was imported last is at the end, also when the first is taken back or repeated.
     let listed = || -> Vec<String> {
         let said = vitral(dir.path(), &["import", "list"]);
         said.out.lines().map(str::to_owned).collect()

@@ -84,7 +84,7 @@ fn a_metric_without_a_window_says_when_its_first_one_closes() {
     let (out, err) = ask("SELECT * FROM nova");
     assert_eq!(out.trim(), "[]", "{err}");
     for words in [
-        "nova has no final window yet: the watermark of eventos_clientes stands at 2025-05-14T14:37:47Z",
+        "nova has no final window yet: the watermark of eventos_clientes is at 2025-05-14T14:37:47Z",
         "by 60 minutes",
         "vitral backfill",
     ] {
@@ -210,7 +210,7 @@ fn a_folder_without_anything_says_so() {
     {
         let said = query(dir.path(), sql, "table");
         assert_eq!(said.code, Some(1), "{sql}: {}", said.err);
-        assert!(said.err.contains("nothing stored") && said.err.contains("--data-dir"), "{sql}: {}", said.err);
+        assert!(said.err.contains("nothing is stored of") && said.err.contains("--data-dir"), "{sql}: {}", said.err);
     }
     assert_eq!(std::fs::read_dir(dir.path()).expect("a folder").count(), 0, "reading leaves nothing behind");
 }
@@ -241,7 +241,7 @@ fn check_names_every_error_of_every_file_at_once() {
         "b.sql:1:44: ",
         "c.sql:1:51: agora.ticket_medio is a window that can still change",
         "d.sql:1:",
-        "e.sql:1:13: path '/metrics' is the API's own",
+        "e.sql:1:13: path '/metrics' is reserved for the API",
     ] {
         assert!(said.err.contains(place), "{place}: {}", said.err);
     }

@@ -190,7 +190,7 @@ export class Page {
     this.poller.hurry(job);
   }
 
-  /** For a job's `failed`: its error stands at the foot of the panel. */
+  /** For a job's `failed`: its error is at the foot of the panel. */
   failed(panel, subject = '') {
     return (error) => setPanelError(byId(panel), error ? `${subject}${error.message}` : '');
   }

@@ -27,7 +27,7 @@ impl Cursor {
     }
 
     pub(super) fn read(text: &str, question: &str) -> Result<Self, Problem> {
-        let (cursor, asked) = parse(text).ok_or_else(|| Problem::invalid_cursor("cursor is none of ours"))?;
+        let (cursor, asked) = parse(text).ok_or_else(|| Problem::invalid_cursor("cursor is not one of ours"))?;
         if asked != question {
             return Err(Problem::invalid_cursor("cursor belongs to a request with other parameters"));
         }

@@ -119,7 +119,7 @@ fn write_cursor(rows: &RecordBatch, keys: usize, question: &str) -> Result<Strin
 }
 
 fn read_cursor(text: &str, question: &str, shown: &KeyedTableView) -> Result<Vec<ScalarValue>, Problem> {
-    let none_of_ours = || Problem::invalid_cursor("cursor is none of ours");
+    let none_of_ours = || Problem::invalid_cursor("cursor is not one of ours");
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| none_of_ours())?;
     let (asked, values): (String, Vec<Option<String>>) = serde_json::from_slice(&bytes).map_err(|_| none_of_ours())?;
     if asked != question {

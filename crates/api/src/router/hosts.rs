@@ -43,7 +43,7 @@ impl Hosts {
             return Err(Problem::bad_host("the request names more than one host"));
         }
         let authority = match (uri.authority(), named.iter().next()) {
-            // A target that is a whole URL stands above the header.
+            // A target that is a whole URL takes precedence over the header.
             (Some(authority), _) => authority.clone(),
             (None, Some(host)) => host
                 .to_str()

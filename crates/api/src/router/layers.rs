@@ -59,7 +59,7 @@ pub(super) async fn observe(State(shared): State<Arc<Shared>>, request: Request,
     response
 }
 
-/// The caller's own id, if it is one that may stand in a log.
+/// The caller's own id, if it is one that may be logged.
 fn correlation_id(headers: &HeaderMap) -> String {
     let given = headers.get(CORRELATION_ID).and_then(|id| id.to_str().ok());
     let usable = given.filter(|id| {

@@ -48,7 +48,7 @@ impl Guarded {
                 let (sleep, taken) = self.write.get_or_insert_with(|| (Box::pin(tokio::time::sleep(period)), 0));
                 while sleep.as_mut().poll(cx).is_ready() {
                     if std::mem::take(taken) < LEAST_BYTES {
-                        return Poll::Ready(Err(late("the client does not take its answer")));
+                        return Poll::Ready(Err(late("the client is not reading the response")));
                     }
                     sleep.as_mut().reset(Instant::now() + period);
                 }
@@ -79,7 +79,7 @@ impl AsyncRead for Guarded {
             Poll::Pending => {
                 if let Some(head) = &mut this.head {
                     ready!(head.as_mut().poll(cx));
-                    return Poll::Ready(Err(late("the request's head did not come")));
+                    return Poll::Ready(Err(late("the request's head did not arrive")));
                 }
                 Poll::Pending
             }

@@ -55,14 +55,14 @@ impl Collector for HealthCollector {
         )?;
         of_topics(
             "vitral_failed_attempts",
-            "Attempts at the store or at Kafka that failed and were made again",
+            "Attempts at the store or at Kafka that failed and were retried",
             None,
             MetricType::Counter,
             &|topic| Some(topic.retries as f64),
         )?;
         let mut metric = encoder.encode_descriptor(
             "vitral_partition_lag_messages",
-            "Offsets between where reading stands and the end of the broker's log",
+            "Offsets between the reading position and the end of the broker's log",
             None,
             MetricType::Gauge,
         )?;
@@ -92,7 +92,7 @@ impl Collector for HealthCollector {
         )?;
         of_tasks(
             "vitral_task_restarts",
-            "How often background work was started again",
+            "How often background work was restarted",
             None,
             MetricType::Counter,
             &|task| Some(task.restarts as f64),
@@ -102,7 +102,7 @@ impl Collector for HealthCollector {
         notifications::encode(&mut encoder, &self.health, now)?;
         let mut metric = encoder.encode_descriptor(
             "vitral_troubles",
-            "What /readyz names as wrong, by its code",
+            "What /readyz reports as wrong, by code",
             None,
             MetricType::Gauge,
         )?;

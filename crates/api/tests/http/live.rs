@@ -54,7 +54,7 @@ async fn the_newest_window_at_once_and_at_each_change() {
     assert_eq!(first["completude"]["lidas"], 20);
     assert_eq!(rows(&first), [("p1", 1, true)]);
 
-    // The same rows again, and a change of an older window, are no change; then one is.
+    // The same rows again, and a change of an older window, are not a change; then one is.
     world.show(windows_view(Vec::new(), vec![older, newest(1)]));
     world.show(windows_view(Vec::new(), vec![views("2025-05-14T22:29:00Z", &[("old", 10)]), newest(1)]));
     assert!(futures::poll!(std::pin::pin!(stream.next())).is_pending());

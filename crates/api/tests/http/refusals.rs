@@ -118,8 +118,8 @@ async fn texts_that_a_cast_cannot_read() {
         ("/a?n=", "give n as a whole number"),
         ("/a?n=1&dia=ontem", "give dia as a value of type DATE"),
         ("/b?d=123.45", "give d as a value of type DECIMAL(4,2)"),
-        ("/b?n=abc&d=1", "give n as what the statement takes it for"),
-        ("/c?n=abc", "give n as what the statement takes it for"),
+        ("/b?n=abc&d=1", "give n in the type that the statement expects"),
+        ("/c?n=abc", "give n in the type that the statement expects"),
     ] {
         problem(&world.get(path).await, 400, "invalid_parameter", remedy);
     }
@@ -232,8 +232,8 @@ async fn internal_errors_stay_inside() {
 #[test]
 fn wrong_catalogs() {
     let cases = [
-        ("CREATE VIEW x WITH (path = '/metricas/x') AS SELECT 1 AS x;", "the API's own"),
-        ("CREATE VIEW x WITH (path = '/avisos') AS SELECT 1 AS x;", "the API's own"),
+        ("CREATE VIEW x WITH (path = '/metricas/x') AS SELECT 1 AS x;", "reserved for the API"),
+        ("CREATE VIEW x WITH (path = '/avisos') AS SELECT 1 AS x;", "reserved for the API"),
         ("CREATE VIEW x WITH (path = '/x') AS SELECT presso FROM vendas;", "presso"),
         ("CREATE VIEW x WITH (path = '/x') AS SELECT sum(regiao) AS n FROM vendas WHERE quantidade > $limite;", "sum"),
         ("CREATE TABLE livro (a TEXT) WITH (connector = 'file');", "livro is a table of the engine"),

@@ -18,7 +18,7 @@ pub enum ImportError {
         file: String,
     },
     /// Neither its name nor its first bytes say what it is.
-    #[error("{file} is of no known format: name files that end in .csv, .tsv, .txt, .parquet or .xlsx")]
+    #[error("{file} is not in a known format: name files that end in .csv, .tsv, .txt, .parquet or .xlsx")]
     Format {
         /// The file, as people call it.
         file: String,
@@ -54,9 +54,7 @@ pub enum ImportError {
         remedy: &'static str,
     },
     /// A flag that its format has no use for.
-    #[error(
-        "{file}: {flag} does not apply to files of this format: leave it out, or import the file apart from others"
-    )]
+    #[error("{file}: {flag} does not apply to files of this format: leave it out, or import the file separately")]
     Flag {
         /// The file, as people call it.
         file: String,
@@ -65,8 +63,8 @@ pub enum ImportError {
     },
     /// A column that is used holds more than one value in a cell.
     #[error(
-        "{file}: column {column} holds lists or structures and would fill {ours}: have the program that writes the file make columns of their \
-         parts, and --map one of them to {ours}, or leave it out by --map \"{column}=\""
+        "{file}: column {column} holds lists or structures and would fill {ours}: have the program that writes the file write their parts \
+         as columns, and --map one of them to {ours}, or leave it out with --map \"{column}=\""
     )]
     Nested {
         /// The file, as people call it.
@@ -86,7 +84,7 @@ pub enum ImportError {
     },
     /// Which of its columns are the topic's is unclear.
     #[error(
-        "{file}: {reason}. It has the columns {found}; say which is which by --map THEIRS=OURS, ours being {columns}"
+        "{file}: {reason}. It has the columns {found}; say which is which with --map THEIRS=OURS, where OURS is one of {columns}"
     )]
     Mapping {
         /// The file, as people call it.

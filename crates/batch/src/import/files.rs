@@ -74,7 +74,7 @@ impl Files {
                 files.names.push(Named::Local(path.to_owned()));
             } else {
                 // It is read more than once, and a pipe may be waited for without end.
-                let why = "it is a pipe or a device: write what comes out of it to a file, and import that";
+                let why = "it is a pipe or a device: write its output to a file, and import that";
                 files.names.push(Named::Unreadable(path.to_owned(), why.to_owned()));
             }
         }

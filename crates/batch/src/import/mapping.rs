@@ -127,7 +127,7 @@ impl Mapping {
             }
             _ => match names.worthless(&mapping.columns) {
                 Some(amounts) => Err(wrong(format!(
-                    "no column gives an amount ({}), so that each row would be worth 0.00; if there is none, say --map ={}",
+                    "no column gives an amount ({}), so each row would be worth 0.00; if there is none, use --map ={}",
                     amounts.join(" or "),
                     amounts[0]
                 ))),

@@ -152,7 +152,7 @@ impl Mapping {
                     return Err(Refused::new(
                         Reason::Value,
                         format!(
-                            "{cell} is in another currency than {row_has}: have a column that says which, and --map it to {CURRENCY}"
+                            "{cell} is in a different currency from {row_has}: add a column that says which, and --map it to {CURRENCY}"
                         ),
                     ));
                 }
@@ -202,7 +202,7 @@ fn value(
             let time = time::read(cell, form, clock).map_err(|why| (Reason::Time, why))?;
             match time.get(..4).and_then(|year| year.parse::<i32>().ok()) {
                 Some(year) if year >= YEAR_MIN => Ok(Value::String(time)),
-                _ => Err((Reason::Time, format!("is before the year {YEAR_MIN}, as where nobody filled in a date"))),
+                _ => Err((Reason::Time, format!("is before the year {YEAR_MIN}, as if nobody had filled in a date"))),
             }
         }
         Role::Boolean => match cell.text.trim().to_lowercase().as_str() {
@@ -219,7 +219,7 @@ fn amount(cell: &Cell, form: Form, signs: &mut Vec<String>) -> Result<String, (R
     let numbers = match (cell.kind, form) {
         (Kind::Float, _) => {
             return match (cell.text.parse::<f64>(), cell.sign.as_deref()) {
-                (Ok(_), Some(PERCENT)) => refused("is shown as a percentage, and not an amount"),
+                (Ok(_), Some(PERCENT)) => refused("is shown as a percentage, not as an amount"),
                 (Ok(number), sign) if number.is_finite() => {
                     signs.extend(sign.filter(|sign| currency::meant(sign).is_some()).map(str::to_owned));
                     Ok(shown(number))
@@ -227,7 +227,7 @@ fn amount(cell: &Cell, form: Form, signs: &mut Vec<String>) -> Result<String, (R
                 _ => refused("is not a number"),
             };
         }
-        (Kind::Time | Kind::Clock, _) => return refused("is a date where a number is wanted"),
+        (Kind::Time | Kind::Clock, _) => return refused("is a date where a number is expected"),
         (Kind::Truth, _) => return refused("is not a number"),
         (Kind::Written, Form::Numbers(numbers)) => numbers,
         _ => Numbers::Plain,
@@ -239,11 +239,11 @@ fn amount(cell: &Cell, form: Form, signs: &mut Vec<String>) -> Result<String, (R
                 signs.push(sign);
                 Ok(number)
             }
-            None => refused("is not a number alone"),
+            None => refused("is not just a number"),
         },
         None => {
             let example = if numbers == Numbers::Plain { "1,234.56" } else { "1.234,56" };
-            Err((Reason::Type, format!("is not a number, written as in {example}")))
+            Err((Reason::Type, format!("is not a number written like {example}")))
         }
     }
 }
@@ -260,7 +260,7 @@ fn text(cell: &Cell, filled: &Filled, form: Form, is_sheet: bool) -> Result<Stri
             Ok(number) => shown(number),
             Err(_) => cell.text.clone(),
         },
-        Kind::Time if is_sheet => return refused("is a date where a text is wanted: format the column as text"),
+        Kind::Time if is_sheet => return refused("is a date where text is expected: format the column as text"),
         Kind::Written => {
             let text = unwrapped(&cell.text);
             if is_shortened(text) {

@@ -37,7 +37,7 @@ pub(super) struct Oddities {
     orders: u64,
     repeated: Found,
     sums: Found,
-    /// The text that the first of them stands in, and the word that it begins with.
+    /// The text that the first of them is in, and the word that it begins with.
     sums_in: Option<(usize, &'static str)>,
 }
 
@@ -119,7 +119,7 @@ impl Oddities {
             if let (Some(total), Some(price), Some(count), Some(_)) = (total, price, columns.count(index), &self.count)
             {
                 let product = price.saturating_mul(i128::from(count));
-                // A cent for each, as where prices are rounded.
+                // A cent for each, as when prices are rounded.
                 let differs = (total - product).abs() > i128::from(count).saturating_mul(10_i128.pow(SCALE - 2));
                 self.compared += u64::from(differs || count != 1);
                 if differs {
@@ -203,7 +203,9 @@ impl Oddities {
                 false => String::new(),
             };
             let rows = counted(*rows, "row");
-            notes.push(format!("{rows} that may sum up others ({first}), and count: --where{way} leaves them out"));
+            notes.push(format!(
+                "{rows} that may be totals of others ({first}), and count: --where{way} leaves them out"
+            ));
         }
         notes
     }

@@ -83,7 +83,7 @@ impl Import {
             if let (Some(both), Some(known)) = (&mut left_out, known.as_deref_mut())
                 && let Err(error) = leave_out(both, &rows, &mut marker, known, &mut left)
             {
-                notes.push(format!("it is not known which rows are left out now, though they are in: {error}"));
+                notes.push(format!("cannot tell which already imported rows this file now leaves out: {error}"));
                 left_out = None;
             }
             if rows.is_empty() {

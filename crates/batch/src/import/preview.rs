@@ -173,7 +173,7 @@ impl Import {
                 let zone = time
                     .offset_minutes
                     .map_or_else(|| self.zone.to_string(), |minutes| format!("UTC{}", zone::shown(minutes)));
-                format!("{order}, {zone} where no offset stands")
+                format!("{order}, {zone} where no offset is given")
             }
             Form::WholeFloats => "whole numbers, written as 123.0".to_owned(),
             Form::Clock { .. } | Form::Any => String::new(),

@@ -142,10 +142,7 @@ impl<'a> Reader<'a> {
             {
                 refused.insert(
                     row,
-                    (
-                        ROW_REASON.to_owned(),
-                        format!("a row of totals, and not a row of its own: it begins with {words}"),
-                    ),
+                    (ROW_REASON.to_owned(), format!("a row of totals, not a row of data: it begins with {words}")),
                 );
             }
         }
@@ -208,7 +205,7 @@ impl<'a> Reader<'a> {
         let from_ms = self.stream_from_ms.filter(|from_ms| micros >= from_ms.saturating_mul(MICROS_PER_MS))?;
         let from = DateTime::from_timestamp_millis(from_ms)?.with_timezone(&self.import.zone);
         let words = format!(
-            "still within reach of the stream, which takes events from {} on; import it later",
+            "still within reach of the stream, which accepts events from {} on; import it later",
             from.format("%Y-%m-%dT%H:%M:%S%:z")
         );
         Some((Reason::Time.name().to_owned(), words))

@@ -1,6 +1,6 @@
 //! Files of rows: a header, then cells as the file has them, whatever its format.
 //!
-//! Architecture invariant: nothing here interprets what somebody wrote. A source says where a cell stands, what stands in it, and
+//! Architecture invariant: nothing here interprets what somebody wrote. A source says where a cell is, what is in it, and
 //! what kind of value the format itself declares; forms of dates and numbers are found above, from whole columns.
 
 mod cell;

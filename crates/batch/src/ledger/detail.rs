@@ -78,7 +78,7 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
         if verdicts.value(row) == Verdict::Late.name() {
             let time = time_text(times.is_valid(row).then(|| times.value(row))?);
             return Some(format!(
-                "{event_time} {time} lay more than {} behind the watermark",
+                "{event_time} {time} was more than {} behind the watermark",
                 length_text(topic.lateness_ms)
             ));
         }
@@ -86,7 +86,7 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
         match () {
             () if reason == Unread::Skipped.name() => {
                 let (first, last) = (first.value(row), last.value(row));
-                Some(format!("passed over by --skip {name}/{}:{first}-{last}", partitions.value(row)))
+                Some(format!("skipped by --skip {name}/{}:{first}-{last}", partitions.value(row)))
             }
             () if reason == Unread::NewLog.name() => Some(format!("{name} was deleted and created again")),
             () => None,
@@ -100,7 +100,7 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
 fn refused(refusals: &Refusals, reason: &str, found: Option<&Found>, is_whole: bool) -> Option<String> {
     match found {
         Some(found) => Some(refusals.words(reason, found)),
-        None if !is_whole => Some("too long to be looked into here: GET /livro has more of it".to_owned()),
+        None if !is_whole => Some("too long to be examined here: GET /livro has more of it".to_owned()),
         None => None,
     }
 }
@@ -177,13 +177,13 @@ mod tests {
             "timestamp ",
             "timestamp: \"yesterday\" ",
             "preco",
-            "timestamp 2025-05-14T12:00:00Z lay more than 60 min ahead",
+            "timestamp 2025-05-14T12:00:00Z was more than 60 min ahead",
             "larger than the topic allows: 5000 bytes",
             "would be accepted now",
             "would be refused as campo_ausente now: timestamp ",
-            "too long to be looked into",
-            "timestamp 2025-05-14T12:00:00Z lay more than 60 min behind the watermark",
-            "passed over by --skip eventos_clientes/3:10-19",
+            "too long to be examined",
+            "timestamp 2025-05-14T12:00:00Z was more than 60 min behind the watermark",
+            "skipped by --skip eventos_clientes/3:10-19",
             "deleted and created again",
         ];
         for ((detail, _), words) in found.iter().zip(words) {

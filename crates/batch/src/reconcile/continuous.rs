@@ -104,7 +104,7 @@ impl ContinuousReconciliation {
                 }
                 Err(error) => {
                     let error: &dyn Error = &error;
-                    tracing::warn!(error, "the hourly check could not be made; trying again");
+                    tracing::warn!(error, "the hourly check could not be run; trying again");
                 }
             }
             tokio::time::sleep(POLL_EVERY).await;
@@ -171,7 +171,7 @@ impl ContinuousReconciliation {
             let seen = self.seen.entry(topic.name.clone()).or_default();
             let (partitions, found) = offsets::check(topic, &self.store, seen).await?;
             for found in &found {
-                tracing::error!(topic = topic.name, ?found, "the archive's offsets do not go on as they should");
+                tracing::error!(topic = topic.name, ?found, "the archive's offsets do not continue as they should");
             }
             // What is wrong is checked again, so that it is reported until it is repaired.
             if found.is_empty() {

@@ -116,7 +116,7 @@ async fn compare(
         let Some(mut table) = KeyedTable::read(&plan, store).await? else { return Ok(nothing(None)) };
         let set_aside = table.failure().await?;
         if set_aside.is_some() {
-            let failure = Some("its rows are not whole while it is set aside".to_owned());
+            let failure = Some("its rows are not complete while it is set aside".to_owned());
             return Ok(MetricComparison { set_aside, ..nothing(failure) });
         }
         let Some(archive) = Archive::read(topic, store).await? else { return Ok(nothing(None)) };

@@ -1,6 +1,6 @@
 //! Rows that agree in everything a metric sees, once for each window that any of them is in.
 //!
-//! For metrics whose aggregates a row that is there twice does not change. Rows are numbered by their values, and each pane has a bit for
+//! For metrics whose aggregates a repeated row does not change. Rows are numbered by their values, and each pane has a bit for
 //! each number, so that a window is the union of its panes' bits: memory is that of the different rows and of their bits. Windows come one
 //! after the other, so that the aggregate above holds one at a time.
 

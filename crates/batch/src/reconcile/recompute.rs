@@ -45,7 +45,7 @@ use crate::error::{BatchError, is_outage};
 
 /// Metrics whose windows are no longer than this read their rows together: none makes the others read much more than they need.
 const SHARED_WINDOW_MS: i64 = 3_600_000;
-/// Aggregates of which a row that is there twice changes nothing; `count(DISTINCT ...)` is another.
+/// Aggregates that a repeated row does not change; `count(DISTINCT ...)` is another.
 const IDEMPOTENT: [&str; 7] = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
 
 /// The rows of each metric's windows that start in its range, or sessions that end in it, in the schema of its table and in any order, from
@@ -259,7 +259,7 @@ async fn statement(
     plan
 }
 
-/// The topic's columns that a plan names, and whether a row that is there twice changes none of its aggregates.
+/// The topic's columns that a plan names, and whether a repeated row changes none of its aggregates.
 fn seen_by(plan: &LogicalPlan, topic: &Topic) -> Result<(BTreeSet<usize>, bool)> {
     let mut columns = BTreeSet::new();
     let mut ignores_duplicates = true;

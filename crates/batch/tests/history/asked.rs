@@ -115,7 +115,7 @@ async fn sums_among_the_rows_are_pointed_out() {
         "Data;Produto;Qtd;Valor do item\n13/02/2024;a;2;20,00\n13/02/2024;Total do dia;3;20,00\n14/02/2024;a;1;10,00\n";
     let condition = "coalesce(\"Produto\", '') NOT ILIKE 'total%'";
     let (found, accepted) = proposed(text, condition).await;
-    assert!(found.contains("1 row that may sum up others (line 3: Total do dia)"), "{found}");
+    assert!(found.contains("1 row that may be totals of others (line 3: Total do dia)"), "{found}");
     assert_eq!(accepted, 2);
 }
 

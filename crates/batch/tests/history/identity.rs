@@ -123,7 +123,7 @@ async fn an_event_id_counts_once() {
 #[tokio::test(flavor = "multi_thread")]
 async fn what_the_stream_has_counted_or_will_is_left_to_it() {
     let world = World::new();
-    // The watermark stands at 2026-01-01T12:00Z, and an hour of lateness is left.
+    // The watermark is at 2026-01-01T12:00Z, and an hour of lateness is left.
     world.stream(&[("s1", "2026-01-01T11:30:00Z"), ("s2", "2026-01-01T03:00:00Z")], 1_767_268_800_000).await;
     let text = "id_evento,id_produto,valor,timestamp
 s2,p1,5.00,2026-01-01T03:00:00Z

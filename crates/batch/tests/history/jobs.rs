@@ -135,7 +135,7 @@ async fn what_has_no_reference_table_is_not_checked() {
     assert_eq!(unchecked().await, []);
 }
 
-/// That nothing offends among no rows says nothing; a check that looks back sees the rows of before.
+/// That nothing offends among no rows says nothing; a check that looks back sees the earlier rows.
 #[tokio::test(flavor = "multi_thread")]
 async fn days_without_an_event_are_not_checked() {
     let world = shop().await;
@@ -146,7 +146,7 @@ async fn days_without_an_event_are_not_checked() {
         unchecked.collect::<std::collections::BTreeMap<_, _>>()
     };
     let found = unchecked("2026-01-03", "2026-01-04").await;
-    let said = "no event of eventos_clientes is stored of these days; the newest is of 2026-01-01";
+    let said = "no eventos_clientes events are stored for these days; the newest is from 2026-01-01";
     assert_eq!(found.get("reembolsos_sem_valor").map(String::as_str), Some(said), "{found:?}");
     assert!(!found.contains_key("volume_incomum"), "the weeks before have rows: {found:?}");
     assert_eq!(unchecked("2020-01-01", "2020-01-02").await.len(), world.catalog.checks.len());

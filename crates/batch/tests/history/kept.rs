@@ -171,7 +171,7 @@ async fn only_days_of_which_rows_were_deleted_are_left_as_they_are() {
     assert_eq!(named("2025-03-01", "2025-05-13").await.expect("nothing was deleted of them"), 2);
     assert_eq!(named("2025-05-15", "2025-06-19").await.expect("nor of these"), 1);
     let refused = named("2025-05-01", "2025-12-31").await.expect_err("of these it was").to_string();
-    assert!(refused.contains("has deleted events of 2025-05-14 to 2025-06-20"), "{refused}");
+    assert!(refused.contains("has deleted events from 2025-05-14 to 2025-06-20"), "{refused}");
     // Of a month, one day is enough.
     let months = world.job("receita_mensal", Wanted::Changed).await;
     assert_eq!((months[0].written, months[0].left), (1, 4), "{months:?}");

@@ -65,7 +65,7 @@ async fn a_report_with_titles_totals_and_a_second_header() {
         let world = if name == "a.csv" { &world } else { &World::new() };
         let came = imported(world, name, &bytes, Read::default()).await;
         assert_eq!((came.accepted, refused(&came)), (2, vec![(7, "linha"), (9, "campo_ausente")]), "{name}: {came:?}");
-        assert_eq!(came.notes, ["the header is line 5; what stands above it is not read"]);
+        assert_eq!(came.notes, ["the header is line 5; what is above it is not read"]);
         let expected = ["0001 0042 1 10.00 BRL 2025-05-14T13:00:00Z", "0002 0042 2 1030.00 BRL 2025-05-14T22:16:00Z"];
         assert_eq!(sales(world).await, expected, "{name}");
     }

@@ -232,7 +232,7 @@ async fn a_row_too_many_is_named_and_repaired() {
     let compared = compare().await.expect("compared");
     let differences = &compared[0].differences;
     let sides = differences.column_by_name(SIDE_COLUMN).expect("the side").as_primitive::<Int64Type>();
-    assert_eq!(sides.values().to_vec(), [1], "one row is there twice");
+    assert_eq!(sides.values().to_vec(), [1], "one row occurs twice");
     let repaired = repair(&shop.catalog, &shop.settings, &store, &compared).await.expect("repaired");
     assert_eq!(repaired, 1);
     let compared = compare().await.expect("compared");

@@ -76,7 +76,7 @@ fn delete(connection: &Connection, version: i16, name: Option<TopicName>, id: Uu
         None => topics.by_id(id).ok_or(ResponseError::UnknownTopicId),
     };
     let deleted = found
-        .map_err(|error| Refused::new(error, "the topic is not there"))
+        .map_err(|error| Refused::new(error, "the topic does not exist"))
         .and_then(|topic| topics.delete(&topic).map(|()| topic));
     let answer = DeletableTopicResult::default();
     match deleted {

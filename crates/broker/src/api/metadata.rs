@@ -67,7 +67,7 @@ pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<By
 }
 
 fn unknown_topic() -> Refused {
-    Refused::new(ResponseError::UnknownTopicOrPartition, "the topic is not there")
+    Refused::new(ResponseError::UnknownTopicOrPartition, "the topic does not exist")
 }
 
 fn not_described(name: Option<TopicName>, id: Uuid, refused: &Refused) -> MetadataResponseTopic {

@@ -42,7 +42,7 @@ pub fn answer(connection: &Connection, mut request: Request, client: Option<&str
             } else {
                 ResponseError::UnknownTopicOrPartition
             };
-            Refused::new(error, "the topic is not there")
+            Refused::new(error, "the topic does not exist")
         });
         let name: &TopicName = &data.name;
         let mut partitions = Vec::with_capacity(data.partition_data.len());

@@ -111,11 +111,11 @@ fn what_a_topic_with_a_primary_key_cannot_say_is_refused_with_its_place() {
         ("format = 'debezium'", "has no primary key"),
         ("event_time = 'quando', order = 'versao'", "without a primary key"),
         ("format = 'debezium', primary_key = 'codigo'", "codigo is not a column"),
-        ("format = 'debezium', primary_key = 'id, id'", "id is there twice"),
+        ("format = 'debezium', primary_key = 'id, id'", "id is named twice"),
         ("format = 'debezium', primary_key = 'id', event_time = 'quando'", "leave event_time out"),
         ("format = 'debezium', primary_key = 'id', order = 'versao'", "order of the source's log"),
         ("format = 'debezium', primary_key = 'id', times = 'seconds'", "'millis', 'micros' or 'nanos'"),
-        ("event_time = 'quando', primary_key = 'id', times = 'micros'", "Debezium alone"),
+        ("event_time = 'quando', primary_key = 'id', times = 'micros'", "Debezium only"),
         ("event_time = 'quando', primary_key = 'id', order = 'idade'", "idade is not a column of"),
         ("event_time = 'quando', primary_key = 'id', order = 'nome'", "neither a BIGINT nor a TIMESTAMP"),
         ("event_time = 'quando', primary_key = 'id', event_id = 'nome'", "no event_id"),
@@ -129,7 +129,7 @@ fn what_a_topic_with_a_primary_key_cannot_say_is_refused_with_its_place() {
     let error = parse(
         "CREATE TABLE t (id BIGINT, atualizado TIMESTAMP) WITH (connector = 'kafka', format = 'debezium', primary_key = 'id');",
     );
-    assert!(error.expect_err("a column of ours").contains("says when a row came"));
+    assert!(error.expect_err("a column of ours").contains("says when a row arrived"));
     let optional = topic("event_time = 'quando', primary_key = 'id', order = 'saldo'").expect_err("a decimal");
     assert!(optional.contains("neither"), "{optional}");
 }

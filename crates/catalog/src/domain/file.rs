@@ -10,8 +10,8 @@ use crate::settings::Setting;
 use crate::{Diagnostic, Position, SourceFile};
 
 const SETTINGS: &str = "settings";
-const FORM: &str = "a domain has title, time_zone and currency, and in a folder of catalog.dirs a name; each is a text in quotes; below \
-                    [settings] it has texts and numbers of its own";
+const FORM: &str = "a domain has title, time_zone and currency, and in a folder of catalog.dirs a name; each is a string in quotes; below \
+                    [settings] it has strings and numbers of its own";
 
 /// What a `domain.toml` says, and what is wrong with it.
 #[derive(Debug, Default)]
@@ -38,7 +38,7 @@ impl DomainFile {
             let at = place.of_key(&key);
             match (key.as_str(), value) {
                 ("name", Value::String(name)) if !is_name(&name) => read.errors.push(at.error(
-                    format!("name is {name:?}, which a domain cannot be called"),
+                    format!("name is {name:?}, which cannot be a domain's name"),
                     format!("use small letters, digits and _, and another name than {}", RESERVED.join(", ")),
                 )),
                 ("name", Value::String(name)) => read.name = Some(name),
@@ -46,9 +46,9 @@ impl DomainFile {
                 ("time_zone", Value::String(zone)) => read.options.time_zone = Some(zone),
                 ("currency", Value::String(code)) => read.options.currency = Some(code),
                 (SETTINGS, Value::Table(settings)) => read.options.settings = read.settings(settings, &place),
-                ("name" | "title" | "time_zone" | "currency", value) => read
-                    .errors
-                    .push(at.error(format!("{key} is {value}, which is not a text"), format!("write {key} = \"...\""))),
+                ("name" | "title" | "time_zone" | "currency", value) => read.errors.push(
+                    at.error(format!("{key} is {value}, which is not a string"), format!("write {key} = \"...\"")),
+                ),
                 (SETTINGS, value) => read.errors.push(at.error(
                     format!("{key} is {value}, which is not a section"),
                     format!("write [{SETTINGS}] above them"),
@@ -68,7 +68,7 @@ impl DomainFile {
                 Value::String(text) => Setting::Text(text),
                 other => {
                     self.errors.push(place.of_key(&name).error(
-                        format!("setting {name} is {other}, which is neither a number nor a text"),
+                        format!("setting {name} is {other}, which is neither a number nor a string"),
                         format!("write {name} = 3, {name} = 0.5 or {name} = \"...\""),
                     ));
                     continue;
@@ -80,7 +80,7 @@ impl DomainFile {
     }
 }
 
-/// Whether a domain can be called so: SQL looks for names in small letters.
+/// Whether a domain can have this name: SQL looks for names in small letters.
 fn is_name(name: &str) -> bool {
     let is_part = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     name.starts_with(|first: char| first.is_ascii_lowercase()) && name.bytes().all(is_part) && !RESERVED.contains(&name)
@@ -109,11 +109,11 @@ mod tests {
         errors.sort();
         assert_eq!(errors.len(), 5, "{errors:#?}");
         for (error, words) in errors.iter().zip([
-            "domain.toml:1:1: name is \"A b\", which a domain cannot be called",
-            "domain.toml:2:1: title is 3, which is not a text",
+            "domain.toml:1:1: name is \"A b\", which cannot be a domain's name",
+            "domain.toml:2:1: title is 3, which is not a string",
             "domain.toml:4:1: zone is not a key of a domain",
-            "domain.toml:6:1: setting cover is [1], which is neither a number nor a text",
-            "domain.toml:7:3: setting share is nan, which is neither a number nor a text",
+            "domain.toml:6:1: setting cover is [1], which is neither a number nor a string",
+            "domain.toml:7:3: setting share is nan, which is neither a number nor a string",
         ]) {
             assert!(error.starts_with(words) && error.contains("remedy: "), "{error}");
         }

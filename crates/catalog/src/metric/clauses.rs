@@ -1,4 +1,4 @@
-//! What stands around a metric's SELECT: its ORDER BY and LIMIT, and what cannot stand there.
+//! What is around a metric's SELECT: its ORDER BY and LIMIT, and what cannot be used there.
 
 use datafusion::sql::sqlparser::ast::{Expr, LimitClause, OrderByKind, Query, Spanned};
 
@@ -58,7 +58,7 @@ pub(in super::super) fn refuse_extras(query: &Query, position: &Position) -> Res
     match found {
         None => Ok(()),
         Some(clause) => Err(position.at(query.span()).error(
-            format!("{clause} cannot stand in a metric"),
+            format!("{clause} cannot be used in a metric"),
             "write one SELECT with one GROUP BY over one topic".into(),
         )),
     }

@@ -73,7 +73,7 @@ pub(super) fn window_of(function: &Function, at: &Position) -> Result<Window, Di
         Length::Ms(gap_ms) if gap_ms > 0 && gap_ms < DAY_MS => Ok(Window::Session { gap_ms }),
         _ => Err(at.error(
             format!("{gap} is not a gap between sessions"),
-            "give more than nothing and less than 24 hours, in hours or shorter units: sessions end at midnight".into(),
+            "give a positive gap under 24 hours, in hours or shorter units: sessions end at midnight".into(),
         )),
     }
 }
@@ -119,8 +119,8 @@ pub(super) fn add_last(
         |key: &String| groups.iter().any(|group| matches!(group, Expr::Identifier(ident) if ident_text(ident) == *key));
     if let Some(key) = keys.iter().find(|key| !is_grouped(key)) {
         return Err(position.error(
-            format!("the sessions are of {key}, which the metric does not group by"),
-            format!("add {key} to GROUP BY: each session is of one {key}"),
+            format!("the sessions are by {key}, which the metric does not group by"),
+            format!("add {key} to GROUP BY: each session belongs to one {key}"),
         ));
     }
     let is_start = |item: &SelectItem| {

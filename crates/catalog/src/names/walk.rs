@@ -82,8 +82,8 @@ impl<'a> Walk<'a> {
             let (query, position) = self.statement;
             let at = place_of(query, name, position);
             errors.push(at.error(
-                format!("{INFORMATION_SCHEMA} is not there for statements of the catalog"),
-                "name the tables that are wanted; `vitral query` reads it".into(),
+                format!("{INFORMATION_SCHEMA} is not available to statements of the catalog"),
+                "name the tables that you need; `vitral query` reads it".into(),
             ));
             return false;
         }

@@ -9,7 +9,7 @@ use crate::{Diagnostic, Position};
 pub(super) fn unenforced(create: &CreateTable, is_topic: bool, name: &str, position: &Position) -> Vec<Diagnostic> {
     let constraints = create.constraints.iter().map(|constraint| {
         let remedy = match constraint {
-            TableConstraint::Check(_) if is_topic => "write CHECK (...) behind the column that it is about",
+            TableConstraint::Check(_) if is_topic => "write CHECK (...) after the column that it is about",
             TableConstraint::PrimaryKey(_) | TableConstraint::Unique(_) if is_topic => {
                 "leave it out; with primary_key = 'column, ...' in its WITH the messages of a topic change rows"
             }
@@ -65,7 +65,7 @@ mod tests {
         let error = refused(
             "CREATE TABLE e (u TEXT, t TIMESTAMP NOT NULL, CHECK (u <> ''), PRIMARY KEY (u)) WITH (connector = 'kafka', event_time = 't');",
         );
-        assert!(error.contains("behind the column") && error.contains("primary_key = 'column, ...'"), "{error}");
+        assert!(error.contains("after the column") && error.contains("primary_key = 'column, ...'"), "{error}");
         let error = refused(
             "CREATE TABLE l (u TEXT DEFAULT 'x') WITH (connector = 'http', connection = 'c', path = '/x', key = 'u');",
         );

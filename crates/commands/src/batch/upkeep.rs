@@ -1,4 +1,4 @@
-//! `vitral batch run retencao|compactacao`: what is stored becomes cold, goes away, or becomes fewer files.
+//! `vitral batch run retencao|compactacao`: what is stored becomes cold, is deleted, or becomes fewer files.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::sync::Arc;
@@ -80,7 +80,7 @@ async fn of_topic(
     if going > 0 {
         let cut_off = planned.cut_off().map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true));
         answer(&format!(
-            "of {} {going} of {total} rows go, which came before {}",
+            "{going} of {total} rows of {}, received before {}, will be deleted",
             topic.name,
             cut_off.unwrap_or_default()
         ));
@@ -90,10 +90,10 @@ async fn of_topic(
         && !is_agreed(topic, &planned.outlook, &reason.to_string())?
     {
         bail!(
-            "nothing is moved or deleted, as {reason}: if that is meant, run it with --yes; else correct retention.hot_days and retention.cold_days (\"never\" keeps rows for ever)"
+            "nothing is moved or deleted, as {reason}: if that is intended, run it with --yes; else correct retention.hot_days and retention.cold_days (\"never\" keeps rows forever)"
         );
     }
-    let held = if planned.is_held { "; under legal hold, none may go" } else { "" };
+    let held = if planned.is_held { "; under legal hold, none may be deleted" } else { "" };
     if let Some(RetentionReport { moved, purged }) = planned.apply(tables, store).await? {
         answer(&format!("{}: {moved} rows moved to the cold part, {purged} deleted from it{held}", topic.name));
     }

@@ -33,7 +33,7 @@ impl FromStr for Span {
     fn from_str(text: &str) -> Result<Self, String> {
         let ms = length_ms(text).and_then(|ms| u64::try_from(ms).ok()).map(Duration::from_millis);
         ms.filter(|length| *length <= LONGEST).map(Self).ok_or_else(|| {
-            format!("{text} is not a length of time up to a year: write for example 1d, 6h or '30 minutes'")
+            format!("{text} is not a duration of up to a year: write for example 1d, 6h or '30 minutes'")
         })
     }
 }

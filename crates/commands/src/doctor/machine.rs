@@ -67,7 +67,7 @@ fn directory(dir: &Path) -> Finding {
         Ok(found) if found.is_dir() => found,
         Ok(_) => return Finding::fail(ABOUT, format!("{shown} is a file"), "name a folder with --data-dir"),
         Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Finding::ok(ABOUT, format!("{shown} is not there yet; the first start makes it"));
+            return Finding::ok(ABOUT, format!("{shown} does not exist yet; the first start creates it"));
         }
         Err(error) => {
             let remedy = "let this user enter the folders above it, or name another with --data-dir";
@@ -85,7 +85,7 @@ fn directory(dir: &Path) -> Finding {
         let remedy = format!("chmod 700 {shown}: the archive holds what people did");
         return Finding::warn(ABOUT, format!("{shown} may be read by others (mode {mode:o})"), remedy);
     }
-    Finding::ok(ABOUT, format!("{shown} is this user's alone"))
+    Finding::ok(ABOUT, format!("{shown} is accessible only to this user"))
 }
 
 fn disk(dir: &Path) -> Vec<Finding> {
@@ -93,7 +93,7 @@ fn disk(dir: &Path) -> Vec<Finding> {
     let there =
         std::path::absolute(dir).ok().and_then(|dir| dir.ancestors().find(|dir| dir.exists()).map(Path::to_owned));
     let Some((bytes, inodes)) = there.as_deref().and_then(free) else {
-        return vec![Finding::warn("disk", "the free space is unknown", "look at df")];
+        return vec![Finding::warn("disk", "the free space is unknown", "check df")];
     };
     let shown = format!("{:.1} GiB free", bytes as f64 / GIB);
     let remedy =
@@ -136,9 +136,9 @@ fn descriptors() -> Finding {
         Some(limit) => Finding::warn(
             ABOUT,
             format!("only {limit} may be open"),
-            "raise the hard limit (ulimit -Hn, LimitNOFILE= of the service) to 65536: the API takes fewer connections",
+            "raise the hard limit (ulimit -Hn, LimitNOFILE= of the service) to 65536: the API accepts fewer connections",
         ),
-        None => Finding::warn(ABOUT, "the limit is unknown", "look at ulimit -n"),
+        None => Finding::warn(ABOUT, "the limit is unknown", "check ulimit -n"),
     }
 }
 
@@ -150,10 +150,10 @@ fn synchronised() -> Finding {
     match state {
         libc::TIME_ERROR => Finding::warn(
             "clock",
-            "nothing keeps this machine's clock right",
-            "timedatectl set-ntp true, or chrony: events are late or early by what it is wrong",
+            "this machine's clock is not synchronised",
+            "timedatectl set-ntp true, or chrony: events will be off by the clock's error",
         ),
-        ..0 => Finding::warn("clock", "whether it is synchronised is unknown", "look at timedatectl"),
+        ..0 => Finding::warn("clock", "whether it is synchronised is unknown", "check timedatectl"),
         _ => Finding::ok("clock", "is synchronised by NTP"),
     }
 }

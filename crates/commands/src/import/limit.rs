@@ -73,7 +73,7 @@ impl Limit {
             accepted => format!("{accepted} rows were imported"),
         };
         let undo = if *accepted > 0 {
-            format!(" `vitral import undo {id}` takes what was imported back.")
+            format!(" `vitral import undo {id}` takes back what was imported.")
         } else {
             String::new()
         };

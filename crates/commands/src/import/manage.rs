@@ -15,7 +15,7 @@ pub(super) async fn list(world: &World<'_>) -> anyhow::Result<()> {
     let zone = world.config.settings()?.time_zone;
     let records = records::list(&world.catalog, &world.store).await?;
     if records.is_empty() {
-        answer(&format!("nothing was imported yet into {}", world.store));
+        answer(&format!("nothing has been imported into {} yet", world.store));
     }
     for record in &records {
         let Record { table, topic, file, counted, duplicate, refused, .. } = record;
@@ -70,7 +70,7 @@ pub(super) async fn undo(world: &World<'_>, id: &str) -> anyhow::Result<()> {
         }
     }
     if undone.is_changed {
-        answer("  the API leaves them out within seconds; jobs that run without dates compute their days again");
+        answer("  the API leaves them out within seconds; jobs that run without dates recompute their days");
     }
     staying(&undone.staying);
     elsewhere(&undone.elsewhere);
@@ -93,13 +93,13 @@ pub(super) async fn replace(
     };
     let mut files = Files::new(&[file.to_owned()], &world.config.store.options).await?;
     if files.len() != 1 {
-        bail!("{file} holds {}: an import is replaced by one", wording::counted(files.len() as u64, "file"));
+        bail!("{file} holds {}: an import is replaced by a single file", wording::counted(files.len() as u64, "file"));
     }
     let file = files.at_hand(0).await?;
     let tasks = profile::tasks(&world.catalog, forms, &file, table)?;
     let imports = imports(world, forms, &file, tasks)?;
     if let Some(import) = imports.iter().find(|import| import.table == table && import.topic.name != record.topic) {
-        bail!("{} was imported into {}, and {table} is of {}", record.short_id(), record.topic, import.topic.name);
+        bail!("{} was imported into {}, but {table} is of {}", record.short_id(), record.topic, import.topic.name);
     }
     // What came along with the import from its file is replaced with it, table by table.
     let Siblings { along, others } = records::siblings(&world.catalog, &world.store, &record).await?;
@@ -147,7 +147,7 @@ pub(super) async fn replace(
 fn staying(records: &[Record]) {
     for record in records {
         answer(&format!(
-            "  the rows of {} in {} stay, as import {}: name that too if they are not to",
+            "  the rows of {} in {} stay, as import {}: name that import too to remove them",
             one_line(&record.file),
             record.table,
             record.short_id()

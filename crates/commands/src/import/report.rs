@@ -98,13 +98,13 @@ fn already_imported(imported: &Imported, file: &str) {
     }
     if imported.differing > 0 {
         answer(&format!(
-            "  of the rows already imported, {} with other cells in this file; what was imported is left as it is",
+            "  of the rows already imported, {} with different cells in this file; what was imported is left as it is",
             imported.differing
         ));
     }
     for other in &imported.understood_otherwise {
         answer(&format!(
-            "  rows of this file came with import {0}, which understood its columns, numbers or times in another way; to have them as now: \
+            "  rows of this file came with import {0}, which understood its columns, numbers or times differently; to import them as now: \
              `vitral import replace {0} {file}` with the same flags",
             short(other)
         ));
@@ -117,7 +117,7 @@ fn changed(imported: &Imported, file: &str) {
         let import = short(import);
         if *amounts > 0 {
             answer(&format!(
-                "  warning: {} with other amounts here than in import {import}, which stay as they are",
+                "  warning: {} with different amounts here than in import {import}, which stay as they are",
                 counted(*amounts, "row")
             ));
         }
@@ -130,17 +130,17 @@ fn changed(imported: &Imported, file: &str) {
         }
         if *left_out > 0 {
             answer(&format!(
-                "  warning: {} of import {import} left out of this file now, as where an order was cancelled; what was imported still counts",
+                "  warning: {} of import {import} missing from this file, for example because an order was cancelled; what was imported still counts",
                 counted(*left_out, "row")
             ));
         }
         for example in examples {
             answer(&format!("    {}", one_line(example)));
         }
-        answer(&format!("    `vitral import replace {import} {file}` takes what this file says"));
+        answer(&format!("    `vitral import replace {import} {file}` uses what this file says"));
         if *missing > 0 {
             answer(&format!(
-                "    but {} of import {import} not in this file would go: export one that has them too",
+                "    but {} of import {import} not in this file would be deleted: export one that has them too",
                 counted(*missing, "row")
             ));
         }
@@ -157,7 +157,7 @@ pub(super) fn twice(imported: &Imported, count: &str) {
             ));
         } else {
             answer(&format!(
-                "  warning: {rows} with the order, product, time and amount of rows of import {}, written in another way, which {count}",
+                "  warning: {rows} with the order, product, time and amount of rows of import {}, written differently, which {count}",
                 short(import)
             ));
         }

@@ -109,7 +109,7 @@ fn server(connection: &Connection) -> Result<(String, Option<u16>), ConnectionEr
         return Err(wrong("contains a user or a password: set user among the options and password among the secrets"));
     }
     if !["", "/"].contains(&url.path()) || url.query().is_some() || url.fragment().is_some() {
-        return Err(wrong("goes on behind the server: write smtps://host:port, and the rest among the options"));
+        return Err(wrong("continues after the server: write smtps://host:port, and the rest among the options"));
     }
     let host = url.host_str().unwrap_or_default().trim_matches(['[', ']']).to_owned();
     if host.is_empty() {
@@ -184,7 +184,7 @@ mod tests {
             ("mail.example.com", &[], &[], "is not a URL"),
             ("smtps://", &[], &[], "has no host"),
             ("smtps://u:hush@mail.example.com", &[], &[], "among the secrets"),
-            ("smtps://mail.example.com/a@b", &[], &[], "goes on behind"),
+            ("smtps://mail.example.com/a@b", &[], &[], "continues after the server"),
             ("smtps://mail.example.com", &[("subject", "x")], &[], "options.\"subject\""),
             ("smtps://mail.example.com", &[], &[("token", "hush")], "secrets.\"token\""),
             ("smtps://mail.example.com", &[], password, "options.user is missing"),

@@ -17,7 +17,7 @@ use crate::{ConnectError, Lookup};
 /// Portions that may be refused before any key of the batch is answered: enough to find a hundred bad keys among a thousand, and few
 /// enough for a service that refuses everything.
 const REFUSED_MAX: usize = 255;
-/// So many more portions may fail than are answered: some lost answers are no outage, but nobody waits for all keys of a system that is
+/// This many more portions may fail than are answered: some lost answers are not an outage, but nobody waits for all keys of a system that is
 /// neither there nor away.
 const FAILED_MAX: usize = 32;
 

@@ -271,7 +271,7 @@ impl TopicLog for MemoryLog {
         state.answer()?;
         let log = state.topics.get(&self.topic);
         log.map(|log| log.identity.clone())
-            .ok_or_else(|| ConnectError::passing(format!("topic {} is not there", self.topic)))
+            .ok_or_else(|| ConnectError::passing(format!("topic {} does not exist", self.topic)))
     }
 
     fn unreadable_until(

@@ -190,7 +190,7 @@ impl DistinctAccumulator {
         let groups = groups.iter().flat_map(|groups| groups.as_primitive::<UInt64Type>().values());
         for (row, group) in groups.enumerate() {
             let place = &mut next[usize_of(*group)?];
-            order[*place] = u32::try_from(row).map_err(|_| exec_datafusion_err!("over 4 billion distinct texts"))?;
+            order[*place] = u32::try_from(row).map_err(|_| exec_datafusion_err!("over 4 billion distinct strings"))?;
             *place += 1;
         }
         Ok((offsets, compute::take(&texts, &UInt32Array::from(order), None)?))

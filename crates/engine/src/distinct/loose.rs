@@ -36,7 +36,7 @@ pub(super) fn by_group(groups: usize, loose: Vec<Loose>) -> Result<(OffsetBuffer
         (texts_before, bytes_before) = (texts_before + these, bytes_before + their_bytes);
     }
     if i32::try_from(bytes_before).is_err() {
-        return exec_err!("over 2 GiB of distinct texts at once: compute fewer days");
+        return exec_err!("over 2 GiB of distinct strings at once: compute fewer days");
     }
     let (mut ends, mut copied) = (vec![0; texts_before + 1], vec![0; bytes_before]);
     for Loose { texts, groups } in loose {

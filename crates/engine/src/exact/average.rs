@@ -54,7 +54,7 @@ impl AggregateUDFImpl for ExactAverage {
             integer if integer.is_integer() => DataType::Int64,
             DataType::Null | DataType::Float16 | DataType::Float32 | DataType::Float64 => DataType::Float64,
             other if other.is_decimal() || matches!(other, DataType::Duration(_)) => other.clone(),
-            other => return plan_err!("avg takes numbers and lengths of time, no {other}"),
+            other => return plan_err!("avg takes numbers and durations, not {other}"),
         }])
     }
 

@@ -36,7 +36,7 @@ pub(super) enum Outcome {
 /// What is accumulated, and under which name.
 #[derive(Debug, Clone)]
 pub(super) struct Total {
-    /// As it stands in the query, for errors.
+    /// As it is written in the query, for errors.
     pub(super) name: String,
     pub(super) outcome: Outcome,
 }

@@ -1,4 +1,4 @@
-//! Keys of bytes: where a row stands in an order, and in which bucket a text is.
+//! Keys of bytes: where a row comes in an order, and in which bucket a text is.
 
 use std::sync::Arc;
 
@@ -78,7 +78,7 @@ impl ScalarUDFImpl for TextBucket {
 
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
-        let [texts] = arrays.as_slice() else { return exec_err!("text_bucket takes one text") };
+        let [texts] = arrays.as_slice() else { return exec_err!("text_bucket takes one string") };
         let buckets = texts.as_string::<i32>().iter().map(|text| text.map_or(0, fnv));
         Ok(ColumnarValue::Array(Arc::new(Int64Array::from_iter_values(buckets)) as ArrayRef))
     }

@@ -39,7 +39,7 @@ impl CommittedWatermark {
     fn value(&self, topic: Option<Option<&str>>) -> Result<ScalarValue> {
         let micros = match topic {
             None => self.smallest,
-            Some(None) => return plan_err!("{WATERMARK_FUNCTION}(...) needs the name of a topic, as a text"),
+            Some(None) => return plan_err!("{WATERMARK_FUNCTION}(...) needs the name of a topic, as a string"),
             Some(Some(topic)) => match self.of_topics.get(topic) {
                 Some(micros) => *micros,
                 None => {

@@ -307,7 +307,7 @@ fn scalar(key: &[u8], kind: ColumnKind) -> Result<Raw<'_>, Refused> {
     if is_plain {
         return Ok(Raw { kind: Kind::Text, text: key });
     }
-    Err((Reason::Type, "the message's key is not a text".to_owned()))
+    Err((Reason::Type, "the message's key is not a string".to_owned()))
 }
 
 fn integer(raw: Raw<'_>) -> Option<i64> {

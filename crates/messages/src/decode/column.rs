@@ -149,7 +149,7 @@ impl Column {
                 let text = string(raw, scratch).ok_or((Reason::Type, "is not a string"))?;
                 let time = micros(text, zone).map_err(|what| (Reason::Time, what))?;
                 if time < *earliest {
-                    return Err((Reason::Time, "lies before 1970-01-01T00:00:00Z"));
+                    return Err((Reason::Time, "is before 1970-01-01T00:00:00Z"));
                 }
                 values.push(time);
             }
@@ -170,7 +170,7 @@ impl Column {
             _ => i64::MIN,
         };
         if micros < earliest {
-            return Err((Reason::Time, "lies before 1970-01-01T00:00:00Z"));
+            return Err((Reason::Time, "is before 1970-01-01T00:00:00Z"));
         }
         if !is_shown(micros) {
             return Err((Reason::Time, "is not within the years 0001 to 9999"));

@@ -90,7 +90,7 @@ impl Keys {
         }
     }
 
-    /// What stands at the start of `rest`, after the lead `from`, if it was seen there before.
+    /// What is at the start of `rest`, after the lead `from`, if it was seen there before.
     #[inline(always)]
     pub fn predicted(&mut self, from: usize, rest: &[u8]) -> Option<Predicted> {
         let tried = &self.leads[from].next;

@@ -250,7 +250,7 @@ fn escaped_end(text: &[u8], start: usize, mut at: usize) -> Result<usize, Fault>
                 Err(what) => return Err(Fault { at, what }),
             },
             Some(_) => return Err(Fault { at, what: "a control character in a string" }),
-            None => return Err(Fault { at, what: "a string without end" }),
+            None => return Err(Fault { at, what: "an unterminated string" }),
         }
         (at, _) = plain_end(text, at);
     }
@@ -258,7 +258,7 @@ fn escaped_end(text: &[u8], start: usize, mut at: usize) -> Result<usize, Fault>
     Ok(at)
 }
 
-/// Where the array or object ends that starts at `start`. The open levels stand in the bits of a word, innermost
+/// Where the array or object ends that starts at `start`. The open levels are the bits of a word, innermost
 /// lowest, 1 for an object; the message's own object is the level above them.
 #[cold]
 fn nested_end(text: &[u8], start: usize) -> Result<usize, Fault> {

@@ -1,4 +1,4 @@
-//! Texts on a terminal. Cells of files, names and payloads are other people's, and a terminal obeys what stands in them: it changes
+//! Texts on a terminal. Cells of files, names and payloads are other people's, and a terminal obeys what is in them: it changes
 //! colours, rewrites lines, sets its title or answers as if somebody had typed. So they are shown instead.
 
 use std::borrow::Cow;
@@ -10,7 +10,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches;
 
-/// A text of several lines, ours, with what stands in it: every character that a terminal would obey is written as its number, as in
+/// A text of several lines, ours, with what is in it: every character that a terminal would obey is written as its number, as in
 /// `\u{1b}`. Line ends and tabs stay.
 pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |character| !['\n', '\t'].contains(&character) && is_obeyed(character))

@@ -29,7 +29,7 @@ impl Planner {
             Ok(field) if field.data_type().is_nested() || field.data_type().is_floating() => {
                 Some(sink.key_position.error(
                     format!("sink {name}: {column} is {}, which cannot tell rows apart", field.data_type()),
-                    "name columns of texts, whole numbers, decimals, truth values, dates or times".into(),
+                    "name columns of strings, whole numbers, decimals, booleans, dates or times".into(),
                 ))
             }
             Ok(_) => None,
@@ -44,8 +44,8 @@ impl Planner {
             }
             written_type(field.data_type()).is_none().then(|| {
                 view.source.error(
-                    format!("sink {name}: column {column} is {}, of which a copy has no form", field.data_type()),
-                    "leave it out, or cast it to a text, a number, a date or a time".into(),
+                    format!("sink {name}: column {column} is {}, which a copy has no form for", field.data_type()),
+                    "leave it out, or cast it to a string, a number, a date or a time".into(),
                 )
             })
         });

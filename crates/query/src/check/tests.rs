@@ -70,7 +70,7 @@ fn a_sum_begins_again_where_a_condition_holds() {
 fn paths_of_the_engine_are_its_own() {
     for first in ENGINE_PATHS {
         let found = errors(&[("p.sql", &format!("CREATE VIEW p WITH (path = '/{first}') AS SELECT 1 AS x;"))]);
-        assert!(found.contains("p.sql:1:13: ") && found.contains("the API's own"), "{found}");
+        assert!(found.contains("p.sql:1:13: ") && found.contains("reserved for the API"), "{found}");
     }
     let settings = DomainSettings::default();
     for path in ["/livro", "/reconciliacao", "/alertas"] {
@@ -78,7 +78,7 @@ fn paths_of_the_engine_are_its_own() {
         let file = SourceFile { path: "p.sql".into(), text };
         let refused =
             Catalog::parse(&[builtin_files(&settings.domains), vec![file]], &settings).expect_err(path).to_string();
-        assert!(refused.contains("p.sql:1:13: ") && refused.contains("the engine's own"), "{refused}");
+        assert!(refused.contains("p.sql:1:13: ") && refused.contains("reserved for the engine"), "{refused}");
     }
     // The shop's endpoints may be replaced.
     assert_eq!(errors(&[("p.sql", "CREATE VIEW vendas_resumo WITH (path = '/vendas/resumo') AS SELECT 1 AS x;")]), "");

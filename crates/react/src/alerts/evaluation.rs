@@ -54,7 +54,7 @@ impl Alerts {
         self.states.values_mut().for_each(|state| state.forget_future(now_ms));
         let committed = Arc::new(view.at_commit());
         let histories = Arc::clone(&self.inputs.histories.borrow());
-        // What was imported since is of the past: its effect is found on the rows of before, and nobody is notified.
+        // What was imported since is of the past: its effect is found on the earlier rows, and nobody is notified.
         if let Some((before, imported)) = self.evaluated.clone() {
             if !Arc::ptr_eq(&imported, &histories) {
                 self.evaluate_on(&self.point(Arc::clone(&before), &histories), true).await?;

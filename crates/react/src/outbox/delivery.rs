@@ -62,14 +62,14 @@ impl Delivery {
 
     async fn attempt(&self, notification: &Notification) -> Result<(), ConnectError> {
         let Some(notifier) = &self.notifier else {
-            return Err(ConnectError::permanent("the configuration does not have this connection any more"));
+            return Err(ConnectError::permanent("the configuration no longer has this connection"));
         };
         let limit = self.attempt_max;
         let attempt = AssertUnwindSafe(notifier.deliver(notification)).catch_unwind();
         match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(outcome)) => outcome,
             // Of a mistake in a notifier the panic itself says more; the notification may be what it cannot take.
-            Ok(Err(_)) => Err(ConnectError::passing("the notifier has a mistake: it panicked")),
+            Ok(Err(_)) => Err(ConnectError::passing("the notifier panicked (a bug)")),
             Err(_) => Err(ConnectError::outage(format!("no answer within {limit:?}"))),
         }
     }

@@ -13,7 +13,7 @@ use vitral_store::alerts::{Delay, Transition};
 
 /// After so many failures in a row nothing more is tried for a while: the receiver seems to be away.
 pub(super) const IN_VAIN_MAX: usize = 3;
-/// So often others must have been accepted between attempts that failed before a notification is set aside: one that met a receiver which
+/// How often others must have been accepted between attempts that failed before a notification is set aside: one that met a receiver which
 /// comes and goes has been lucky by then.
 const OWN_FAILURES_MAX: u32 = 5;
 

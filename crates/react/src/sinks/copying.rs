@@ -86,7 +86,7 @@ impl Copying {
             let wait = match self.poll(shared).await {
                 Ok(has_more) => {
                     if attempts.have_failed() {
-                        tracing::info!(sink = self.name(), "the sink goes on");
+                        tracing::info!(sink = self.name(), "the sink has resumed");
                         attempts = RETRIES.attempts();
                         said.clear();
                     }
@@ -98,7 +98,7 @@ impl Copying {
                     let reason = with_causes(&error);
                     if reason != said {
                         let (sink, place, connection) = (self.name(), self.view.source.to_string(), &self.connection);
-                        tracing::error!(sink, place, connection, reason, "the sink does not go on; trying again");
+                        tracing::error!(sink, place, connection, reason, "the sink has stalled; trying again");
                         said = reason;
                     }
                     attempts.failed().unwrap_or(RETRIES.longest)
@@ -215,7 +215,7 @@ impl Copying {
                 });
                 let (keyless, repeated) = (changes.keyless, changes.repeated);
                 if (keyless, repeated) != before && keyless + repeated > 0 {
-                    let words = "rows without a whole key, or of a key that several rows have, are not copied";
+                    let words = "rows without a complete key, or with a key that several rows share, are not copied";
                     tracing::warn!(sink = self.view.name, keyless, repeated, "{words}");
                 }
                 Ok(Some((changes, versions(&self.needs, &point), state)))

@@ -153,7 +153,7 @@ impl Open {
                 let shape = Shape::new(planned.plan.schema().as_arrow(), key).map_err(declared)?;
                 if let Some(reason) = self.stored.columns().and_then(|columns| shape.differs_from(columns)) {
                     return Err(declared(format!(
-                        "{reason}; give it back, or give the view another name and target, which start afresh"
+                        "{reason}; restore it, or give the view another name and target, which start afresh"
                     )));
                 }
                 let known = Known::load(shape, &self.stored)?;

@@ -66,7 +66,7 @@ impl Shape {
         let (earlier, now) = (earlier["colunas"].as_object()?, now["colunas"].as_object()?);
         let mut differing = earlier.iter().filter(|(name, data_type)| now.get(*name) != Some(data_type));
         differing.next().map(|(name, data_type)| match now.get(name) {
-            None => format!("its column {name} was copied, and its rows do not have it any more"),
+            None => format!("its column {name} was copied, and its rows no longer have it"),
             Some(now) => format!("its column {name} was {data_type}, and now it is {now}"),
         })
     }

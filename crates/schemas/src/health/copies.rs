@@ -17,7 +17,7 @@ pub struct SinkHealth {
     pub keyless: u64,
     /// Keys that several rows have, which are not sent.
     pub repeated: u64,
-    /// Attempts that failed and were made again.
+    /// Attempts that failed and were retried.
     pub failures: u64,
     /// What fails now, in words.
     pub failing: Option<String>,
@@ -32,7 +32,7 @@ pub struct RowLogHealth {
     pub waiting: Option<Instant>,
     /// Messages that retention deleted before they were written.
     pub missed: u64,
-    /// Attempts that failed and were made again.
+    /// Attempts that failed and were retried.
     pub failures: u64,
     /// What fails now, in words.
     pub failing: Option<String>,

@@ -17,7 +17,7 @@ const ONE_LINE_PER_MILLE: u64 = 600;
 const TWO_LINES_PER_MILLE: u64 = 880;
 /// How many of the customers, per mille, had bought before the first day; the others come in the course of time.
 const KNOWN_PER_MILLE: u64 = 450;
-/// Somebody who is not a customer yet is passed over so often at most.
+/// Somebody who is not a customer yet is passed over this often at most.
 const TRIES: usize = 32;
 
 /// Lines of orders and of refunds in the order of their times, until an end.

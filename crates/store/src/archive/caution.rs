@@ -50,9 +50,9 @@ pub enum Reason {
 impl fmt::Display for Reason {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Self::First => write!(f, "no run before this one was to delete any"),
+            Self::First => write!(f, "no earlier run was due to delete any"),
             Self::FewerDays(days) => {
-                write!(f, "the time that rows are kept is {days} days shorter than at the last run")
+                write!(f, "rows are kept for {days} days less than at the last run")
             }
             Self::ManyRows { going, before, total } => {
                 write!(f, "the last run deleted {before} rows, this one would delete {going} of {total}")

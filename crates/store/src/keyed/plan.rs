@@ -338,7 +338,7 @@ fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
                     }
                     Expr::ScalarSubquery(_) | Expr::InSubquery(_) | Expr::Exists(_) => {
                         found = Some(view.position.error(
-                            format!("table {}: a subquery cannot stand here", view.name),
+                            format!("table {}: a subquery cannot be used here", view.name),
                             "filter by plain expressions".into(),
                         ));
                     }

@@ -330,7 +330,7 @@ impl KeyedTable {
         Ok(())
     }
 
-    /// Numbers the logs of the ranges. What was numbered once keeps its number for ever: it stands in the states.
+    /// Numbers the logs of the ranges. What was numbered once keeps its number for ever: it is in the states.
     async fn learn_logs(&mut self, archive: &ArchiveReader, ranges: &[Range]) -> Result<(), StoreError> {
         if ranges.iter().all(|range| self.logs.contains(&range.log)) {
             return Ok(());

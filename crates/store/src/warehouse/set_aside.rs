@@ -130,11 +130,11 @@ fn check(name: &str, column: &ArrayRef, capacity: Capacity, offend: &mut impl Fn
                         offend(
                             row,
                             Reason::Value,
-                            format!("{name} has a zero character, which the database does not take"),
+                            format!("{name} has a zero character, which the database does not accept"),
                         );
                     } else if text.len() > capacity.text_bytes {
                         let (has, takes) = (text.len(), capacity.text_bytes);
-                        offend(row, Reason::Size, format!("{name} has {has} bytes, the database takes {takes}"));
+                        offend(row, Reason::Size, format!("{name} has {has} bytes, the database accepts {takes}"));
                     }
                 }
             }
@@ -198,7 +198,7 @@ fn check_key(
         let has: usize = texts.iter().filter(|texts| texts.is_valid(row)).map(|texts| texts.value(row).len()).sum();
         if has > capacity.key_bytes {
             let (key, takes) = (table.key.join(", "), capacity.key_bytes);
-            offend(row, Reason::Size, format!("the key ({key}) has {has} bytes, the database takes {takes}"));
+            offend(row, Reason::Size, format!("the key ({key}) has {has} bytes, the database accepts {takes}"));
         }
     }
 }

@@ -40,7 +40,7 @@ impl Pipeline {
             return Ok(());
         };
         let answer = self.context.runtime.block_on(answer);
-        let answer = answer.map_err(|_| StreamError::Ended("the question for the topic's partitions"))?;
+        let answer = answer.map_err(|_| StreamError::Ended("the request for the topic's partitions"))?;
         self.discovery.ends.is_unanswered = answer.is_err();
         let known = match answer {
             Ok(partitions) => partitions,

@@ -104,7 +104,7 @@ impl Pipeline {
     fn take_answers(&mut self, asked_ms: i64, answers: Result<Answers, JoinError>) -> Result<(), StreamError> {
         let now_ms = self.context.clock.steady_ms();
         let at_end = self.state.watermarks.at_end();
-        for (partition, answer) in answers.map_err(|_| StreamError::Ended("the question for partitions' ends"))? {
+        for (partition, answer) in answers.map_err(|_| StreamError::Ended("the request for partitions' ends"))? {
             let read_to = self.read_to(partition);
             let is_at_end = at_end.contains(&partition);
             let known_end = self.reader.source.known_end(partition);

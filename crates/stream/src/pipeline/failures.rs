@@ -41,14 +41,14 @@ fn report(context: &TopicContext, live: &LiveMetric) {
                     topic = topic.name,
                     metric,
                     reason,
-                    "the metric is set aside; the archive and all other metrics go on"
+                    "the metric is set aside; the archive and all other metrics continue"
                 ),
                 false => {
                     tracing::error!(topic = topic.name, metric, reason, "open windows of the metric cannot be shown")
                 }
             }
         }
-        None => tracing::info!(topic = topic.name, metric, "the metric is whole again"),
+        None => tracing::info!(topic = topic.name, metric, "the metric is complete again"),
     }
     if live.failure.is_some() && !is_set_aside {
         return;
@@ -59,7 +59,7 @@ fn report(context: &TopicContext, live: &LiveMetric) {
         let failure = failure.as_ref().map(|failure| (failure.since_ms, failure.reason.as_str()));
         // Without the note the next start rebuilds the metric's windows from the archive at once: the same numbers, with more memory.
         if let Err(error) = MetricTable::set_failure(&metric, &version, &location, failure).await {
-            tracing::warn!(metric, %error, "that the metric is set aside was not noted");
+            tracing::warn!(metric, %error, "could not record that the metric is set aside");
         }
     });
 }

@@ -51,7 +51,7 @@ impl HealthReporter {
         self.shared.topic(&self.topic, |topic| topic.failed(with_causes(error)));
     }
 
-    /// The answer to the question for the topic's partitions, before there are any.
+    /// The answer to the request for the topic's partitions, before there are any.
     pub(super) fn waits_for_topic(&self, partitions: &Result<Vec<PartitionId>, ConnectError>) {
         let reason = match partitions {
             Ok(partitions) if !partitions.is_empty() => return,

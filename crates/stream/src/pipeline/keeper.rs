@@ -295,12 +295,12 @@ impl Kept {
     /// Leaves it as it is until the next start, and says so to this process's readers and to others.
     async fn set_aside(&mut self, error: &StoreError, now_ms: i64) {
         let (table, reason) = (&self.plan.view.name, with_causes(error));
-        tracing::error!(table, reason, "a table is set aside; all else goes on");
+        tracing::error!(table, reason, "a table is set aside; everything else continues");
         let since_ms = self.earlier.as_ref().map_or(now_ms, |earlier| earlier.since_ms);
         if let Some(stored) = &self.table
             && let Err(error) = stored.set_failure(Some((since_ms, &reason))).await
         {
-            tracing::warn!(table, %error, source = ?error, "that a table is set aside is not known to other processes");
+            tracing::warn!(table, %error, source = ?error, "other processes have not been informed that a table is set aside");
         }
         self.failure = Some(MetricFailure { reason, since_ms, is_set_aside: true });
     }

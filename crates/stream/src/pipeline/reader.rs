@@ -49,7 +49,7 @@ impl Pipeline {
         self.reader.is_paused = is_full;
         if is_full {
             self.state.watermarks.observe_pause();
-            // An answer of before the pause says nothing about what came in it.
+            // An answer from before the pause says nothing about what came in it.
             self.discovery.ends.forget_question();
         }
         !is_full

@@ -1,6 +1,6 @@
 //! Logs of rows in other systems: what each commit of the archive has added is written there, alongside the pipeline.
 //!
-//! A writer reads what is committed and nothing else; how far it has come stands in the store. A system that is away holds nothing up: its log
+//! A writer reads what is committed and nothing else; how far it has come is kept in the store. A system that is away holds nothing up: its log
 //! catches up once it is back. A log without a place to write to is left alone.
 
 use std::sync::Arc;
@@ -22,7 +22,7 @@ use crate::error::StreamError;
 const OFFSETS_AT_ONCE: i64 = 10_000;
 /// How long a commit waits for the next one, so that rows are written in bulk.
 const GATHER: Duration = Duration::from_secs(1);
-/// Rows that were fed again are looked for so often; what failed is tried again.
+/// Rows that were fed again are looked for this often; what failed is tried again.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 /// A system that is away is tried again, at last once a minute, for as long as it takes.
 const RETRIES: RetryPolicy = RetryPolicy::endless(Duration::from_secs(1), Duration::from_secs(60));
@@ -45,7 +45,7 @@ pub(super) struct RowLogWriter {
 enum RowLogError {
     #[error("the archive's rows cannot be read, or progress cannot be kept")]
     Store(#[from] StoreError),
-    #[error("the other system did not take its rows")]
+    #[error("the other system did not accept its rows")]
     Sink(#[from] ConnectError),
 }
 

@@ -209,7 +209,7 @@ impl Startup<'_> {
                 open_groups = state.panes.group_count(),
                 known_ids = state.judge.known_id_count(),
                 seconds = started.elapsed().as_secs_f64(),
-                "open panes are there again"
+                "open panes restored"
             );
         }
         let rows = i64::try_from(rows).unwrap_or(i64::MAX);

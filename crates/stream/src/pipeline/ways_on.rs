@@ -115,9 +115,9 @@ impl WaysOn<'_> {
         let commit = ArchiveCommit { rows, offsets: moves.collect(), token: token(), ..ArchiveCommit::default() };
         self.archive.commit(&commit).await?;
         if let Err(error) = act.record(&context.config.store).await {
-            // It is done, and stands in the archive: to fail now would not undo it.
+            // It is done, and is in the archive: to fail now would not undo it.
             let (action, target) = (act.action, act.target);
-            tracing::error!(topic = topic.name, %error, action, target, "the act could not be recorded");
+            tracing::error!(topic = topic.name, %error, action, target, "the action could not be recorded");
         }
         Ok(())
     }
@@ -125,7 +125,7 @@ impl WaysOn<'_> {
     async fn range(&self, partition: PartitionId) -> Result<Range<Offset>, StreamError> {
         let log = Arc::clone(self.log);
         let asked = tokio::task::spawn_blocking(move || log.range(partition, WAIT)).await;
-        Ok(asked.map_err(|_| StreamError::Ended("the question for a partition's end"))??)
+        Ok(asked.map_err(|_| StreamError::Ended("the request for a partition's end"))??)
     }
 }
 

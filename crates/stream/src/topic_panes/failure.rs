@@ -60,7 +60,7 @@ impl TopicPanes {
         }
         metric.clear();
         if metric.state == VersionState::Superseded {
-            tracing::warn!(metric = metric.plan().metric.name, reason, "its former version serves no more");
+            tracing::warn!(metric = metric.plan().metric.name, reason, "its previous version no longer serves");
             metric.state = VersionState::Retired;
             return;
         }

@@ -3,7 +3,7 @@
 use vitral_schemas::event_time::EventTime;
 use vitral_schemas::window::Windows;
 
-/// Windows are published once a pane is over, sessions so often.
+/// Windows are published once a pane is over, sessions at this interval.
 const SESSION_STEP_MS: i64 = 60_000;
 
 /// Until this differs, nothing that is worth a commit has closed.

@@ -302,7 +302,7 @@ async fn a_system_that_is_away_costs_values_and_nothing_else() {
     let plain = at_noon.clone();
     let dir = tempfile::tempdir().expect("a folder");
     clock.set_ms(NOON_MS + HOUR_MS);
-    // First without the column: rows of before have null, and completeness says since when they do not.
+    // First without the column: earlier rows have null, and completeness says since when they do not.
     let (stream, mut view) = plain.start(dir.path());
     plain.produce_to(0, &events(0..10, NOON_MS));
     wait_for(&mut view, "10 events", |seen| seen.read == 10).await;

@@ -62,7 +62,7 @@ async fn what_can_be_read_is_skipped_only_by_name_and_nothing_that_is_to_come() 
         StreamConfig { skips: vec![skip], ..shop.config(dir.path()) }
     };
     for (range, words) in [
-        ("0:3-7", "has passed it already"),
+        ("0:3-7", "has already passed it"),
         ("0:12-15", "begin the range with 10"),
         ("0:10-20", "ends before offset 20"),
         ("7:10-12", "1 partitions"),

@@ -86,7 +86,7 @@ async fn a_restart_goes_on_from_a_snapshot_or_rebuilds() {
     assert_eq!(archived(&view).await.len(), 2 * EVENTS + 100);
 }
 
-/// An archive that was deleted, and what took its place, have the same offsets: a snapshot of the one is none of the other.
+/// An archive that was deleted, and what took its place, have the same offsets: a snapshot of the one is not one of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_a_deleted_archive_is_not_taken() {
     let shop = Shop::new(1);

@@ -67,7 +67,7 @@ impl Shop {
         Self::of(broker.clone(), Arc::new(broker))
     }
 
-    /// A shop whose wall clock stands at [`NOON_MS`] until it is moved.
+    /// A shop whose wall clock stays at [`NOON_MS`] until it is moved.
     pub fn at_noon(partitions: usize) -> (Self, Arc<ManualClock>) {
         Self::new(partitions).with_clock_at_noon()
     }

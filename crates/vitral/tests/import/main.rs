@@ -108,9 +108,9 @@ fn what_a_later_export_says_otherwise_is_named_with_the_way_to_have_it() {
     let (sales, refunds) = (id("vendas"), id("reembolsos"));
     let said = vitral(dir.path(), &["import", "junho.csv", "--table", "vendas"]);
     for words in [
-        format!("1 row of import {sales} left out of this file now"),
+        format!("1 row of import {sales} missing from this file"),
         "id_pedido #1002 (line 3): counted, and left out here".to_owned(),
-        format!("1 row with other amounts here than in import {refunds}"),
+        format!("1 row with different amounts here than in import {refunds}"),
         "id_pedido #1001 (line 2): valor_total 10.00 here, 5.00 is in".to_owned(),
         format!("vitral import replace {sales} junho.csv"),
     ] {

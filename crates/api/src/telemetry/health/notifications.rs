@@ -55,7 +55,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, health: &Health, now: 
         counter,
         &|of| of.refused as f64,
     )?;
-    of_each("vitral_notifications_failed_attempts", "Attempts that failed and were made again", None, counter, &|of| {
+    of_each("vitral_notifications_failed_attempts", "Attempts that failed and were retried", None, counter, &|of| {
         of.failures as f64
     })
 }

@@ -35,7 +35,7 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, health: &Health, now: 
     of_logs("vitral_row_log_failing", "Whether the last attempt failed", None, gauge, &|log| {
         f64::from(u8::from(log.failing.is_some()))
     })?;
-    of_logs("vitral_row_log_failed_attempts", "Attempts that failed and were made again", None, counter, &|log| {
+    of_logs("vitral_row_log_failed_attempts", "Attempts that failed and were retried", None, counter, &|log| {
         log.failures as f64
     })?;
     of_logs(

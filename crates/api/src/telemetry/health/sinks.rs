@@ -28,33 +28,33 @@ pub(super) fn encode(encoder: &mut DescriptorEncoder<'_>, health: &Health, now: 
     let gauge = MetricType::Gauge;
     of_sinks(
         "vitral_sink_lag_epochs",
-        "Epochs that are fixed and that the target has not taken",
+        "Epochs that are fixed and that the target has not accepted",
         None,
         gauge,
         &|sink| sink.committed.saturating_sub(sink.sent) as f64,
     )?;
     of_sinks(
         "vitral_sink_lag",
-        "How long the oldest change has waited for the target, or for its view",
+        "How long the oldest change has been waiting for its target or view",
         Some(&Unit::Seconds),
         gauge,
         &|sink| sink.waiting.map_or(0.0, |since| age(now, since)),
     )?;
     of_sinks("vitral_sink_epoch", "The last epoch that was fixed", None, gauge, &|sink| sink.committed as f64)?;
-    of_sinks("vitral_sink_rows", "Rows that the target is to hold", None, gauge, &|sink| sink.rows as f64)?;
+    of_sinks("vitral_sink_rows", "Rows that the target should hold", None, gauge, &|sink| sink.rows as f64)?;
     of_sinks("vitral_sink_failing", "Whether the last attempt failed", None, gauge, &|sink| {
         f64::from(u8::from(sink.failing.is_some()))
     })?;
     of_sinks(
         "vitral_sink_failed_attempts",
-        "Attempts that failed and were made again",
+        "Attempts that failed and were retried",
         None,
         MetricType::Counter,
         &|sink| sink.failures as f64,
     )?;
     let mut metric = encoder.encode_descriptor(
         "vitral_sink_set_aside_rows",
-        "Rows that are not copied, by reason: without a whole key, or of a key that several rows have",
+        "Rows that are not copied, by reason: without a complete key, or with a key that several rows share",
         None,
         gauge,
     )?;

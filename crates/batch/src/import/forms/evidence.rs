@@ -21,7 +21,7 @@ pub(in crate::import) struct Evidence {
     columns: Vec<Column>,
     here: Here,
     headings: HashSet<String>,
-    /// Where the headings stand in another order: another table begins there.
+    /// Where the headings are in another order: another table begins there.
     other_table: Option<String>,
 }
 
@@ -123,8 +123,8 @@ impl Evidence {
         if let Some(place) = &self.other_table {
             return Err(ImportError::Form {
                 file: file.to_owned(),
-                reason: format!("{place} holds headings in another order, so that another table begins there"),
-                remedy: "have each table in a file of its own".to_owned(),
+                reason: format!("{place} holds headings in another order, so another table begins there"),
+                remedy: "put each table in a file of its own".to_owned(),
             });
         }
         let proves_plain = numbers().any(|seen| seen.plain.is_some());
@@ -148,11 +148,11 @@ impl Evidence {
                 Column::Clock { is_twelve } => Form::Clock { is_twelve: *is_twelve },
                 Column::Numbers(seen) => {
                     let numbers = asked.numbers.map_or_else(|| seen.decide(proves_plain, proves_brazilian), Ok);
-                    let mut remedy = "say --numbers plain (1,234.56) or --numbers brazilian (1.234,56)".to_owned();
+                    let mut remedy = "use --numbers plain (1,234.56) or --numbers brazilian (1.234,56)".to_owned();
                     if seen.is_whole {
                         let heading = mapping.heading(index);
                         remedy = format!(
-                            "{remedy} for all columns, or write whole numbers without zeros behind them, or leave the column out by \
+                            "{remedy} for all columns, or write whole numbers without zeros after them, or leave the column out with \
                              --map \"{heading}=\""
                         );
                     }
@@ -174,7 +174,7 @@ impl Evidence {
                     if let (None, Some(reason)) = (asked.dates, seen.is_split()) {
                         return Err(failed(
                             reason,
-                            "correct those dates in the file, or say --dates dmy or --dates mdy, the order of the texts, if they are right",
+                            "correct those dates in the file, or use --dates dmy or --dates mdy, whichever the texts follow, if they are right",
                         ));
                     }
                     // A time of day that the user did not name is not needed where the dates have one.
@@ -199,7 +199,7 @@ impl Evidence {
             match (column, form) {
                 (Column::Unused(seen), _) => notes.extend(seen.note(heading)),
                 (_, Form::Time(TimeForm { offset_minutes: Some(minutes), .. })) => notes.push(format!(
-                    "the times of {heading} are read as UTC{}, as it says; --time-zone would say otherwise",
+                    "the times of {heading} are read as UTC{}, as it says; --time-zone overrides that",
                     zone::shown(*minutes)
                 )),
                 _ => {}
@@ -231,7 +231,7 @@ impl Evidence {
             return Err((
                 format!("column {heading} holds {why}, and amounts would be counted in {here}"),
                 format!(
-                    "name the currency in the heading, as in \"{heading} (US$)\", or in a column of its own; or say --map ={} if \
+                    "name the currency in the heading, as in \"{heading} (US$)\", or in a column of its own; or use --map ={} if \
                      amounts are in {here}",
                     currency::COLUMN
                 ),
@@ -242,7 +242,7 @@ impl Evidence {
 
     /// The offset of times without one, as their heading names it and the user does not.
     fn offset(&self, heading: &str) -> Result<Option<i32>, (String, &'static str)> {
-        let remedy = "say --time-zone and the zone's whole name, such as America/New_York";
+        let remedy = "use --time-zone and the zone's full name, such as America/New_York";
         match zone::of_heading(heading) {
             _ if self.here.is_zone_named => Ok(None),
             Some(Named::Offset(minutes)) => Ok(Some(minutes)),
@@ -304,9 +304,9 @@ impl OfNumbers {
             (None, None, Some(_)) if proves_plain != proves_brazilian && (self.has_others || !self.is_whole) => {
                 Ok(if proves_plain { Numbers::Plain } else { Numbers::Brazilian })
             }
-            (None, None, Some((either, place))) => {
-                Err(format!("holds {either} ({place}), which may be a thousand times as much, and nothing tells"))
-            }
+            (None, None, Some((either, place))) => Err(format!(
+                "holds {either} ({place}), which may be a thousand times as much, and nothing shows which is meant"
+            )),
         }
     }
 }

@@ -61,7 +61,7 @@ fn digits(cell: &str) -> Option<&str> {
     (is_plain && (cell.len() == 1 || !cell.starts_with('0'))).then_some(cell)
 }
 
-/// A cell without what stands around its digits.
+/// A cell without what is around its digits.
 struct Core<'a> {
     is_negative: bool,
     digits: Cow<'a, str>,

@@ -114,7 +114,7 @@ impl OfTimes {
             });
             let shown = shown.collect::<Vec<_>>().join(", and ");
             let remedy =
-                "say --dates dmy or --dates mdy: the rows that are written otherwise are then refused".to_owned();
+                "use --dates dmy or --dates mdy: the rows that are written differently are then refused".to_owned();
             return Err((format!("holds {shown}"), remedy));
         }
         if is_comma && left.contains(&Dates::Dmy) {
@@ -124,7 +124,7 @@ impl OfTimes {
             if left.contains(one) && left.contains(other) && !differs.is_empty() {
                 let cells: Vec<_> = differs.iter().map(|(cell, place)| format!("{cell} ({place})")).collect();
                 let orders: Vec<_> = left.iter().map(|dates| format!("--dates {}", dates.name())).collect();
-                let reason = format!("holds {}, and nothing tells which number is the day", cells.join(" and "));
+                let reason = format!("holds {}, and nothing shows which number is the day", cells.join(" and "));
                 return Err((reason, format!("say {}", orders.join(" or "))));
             }
         }
@@ -147,7 +147,7 @@ impl OfTimes {
         let (cell, place) = dmy.xor(mdy).filter(|_| self.differs[0].is_empty())?;
         Some(format!(
             "holds texts such as {cell} ({place}), all of them with a day above 12, and dates such as {typed} ({at_typed}), all of them with a \
-             day up to 12, as where a program took their days for months"
+             day up to 12, as if a program took their days for months"
         ))
     }
 }

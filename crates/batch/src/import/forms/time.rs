@@ -19,7 +19,7 @@ pub(in crate::import) struct TimeForm {
 }
 
 /// What is wrong with such a time.
-pub(in crate::import) const NOT_TWELVE: &str = "is not on a clock of 12 hours, as others of the column are";
+pub(in crate::import) const NOT_TWELVE: &str = "is not on a 12-hour clock, as others in the column are";
 
 /// A time of day, for a date in another column.
 #[derive(Debug, Clone, PartialEq, Eq)]

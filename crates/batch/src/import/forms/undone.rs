@@ -32,7 +32,7 @@ const NAMED: usize = 12;
 /// Longer cells are texts that happen to have such a word, in bytes.
 const LENGTH: usize = 48;
 
-/// What a column says of rows that are no sales.
+/// What a column says of rows that are not sales.
 pub(super) struct Undone {
     reads: Reads,
     /// The cells that say so, each once, in the order in which they come.
@@ -96,7 +96,7 @@ impl Undone {
         };
         let meant = if is_pasteable(heading) { format!("--map \"{heading}=\"") } else { "--map".to_owned() };
         Some(format!(
-            "column {heading} holds {first} ({place}), and such rows count too: {way}, {meant} says that they are meant"
+            "column {heading} holds {first} ({place}), and such rows count too: {way}, {meant} confirms that they should count"
         ))
     }
 

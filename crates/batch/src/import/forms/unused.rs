@@ -1,5 +1,5 @@
 //! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of the times, next to them,
-//! or that rows are no sales.
+//! or that rows are not sales.
 
 use super::currency;
 use super::here::{Example, Here};
@@ -92,7 +92,7 @@ impl OfUnused {
                 let reason = format!("holds {cell} ({place}), and times would be read in {}", here.zone);
                 Some((
                     reason,
-                    format!("say --time-zone and the zone of all times, or {leave_out} if they are in {}", here.zone),
+                    format!("use --time-zone and the zone of all times, or {leave_out} if they are in {}", here.zone),
                 ))
             }
             Says::Currency | Says::PerhapsCurrency => {
@@ -100,7 +100,7 @@ impl OfUnused {
                 let fills = currency::COLUMN;
                 Some((
                     reason,
-                    format!("say --map \"{heading}={fills}\", or {leave_out} if amounts are in {}", here.currency),
+                    format!("use --map \"{heading}={fills}\", or {leave_out} if amounts are in {}", here.currency),
                 ))
             }
         }

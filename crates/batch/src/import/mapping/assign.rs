@@ -69,7 +69,7 @@ impl<'a> Names<'a> {
         self.meanings.get(&key(name)).copied()
     }
 
-    /// What a heading stands for, with what stands in parentheses at its end or without. `Desconto %` and `Preço (mil)` are numbers of
+    /// What a heading stands for, with what is in parentheses at its end or without. `Desconto %` and `Preço (mil)` are numbers of
     /// another kind: only the user can say what they are.
     fn meaning_of(&self, heading: &str, base: &str) -> Option<Meaning> {
         let meaning = self.meaning(base).or_else(|| self.meaning(without_unit(heading)?))?;
@@ -189,7 +189,7 @@ impl<'a> Names<'a> {
                 _ if name == CLOCK => {}
                 [first, second, ..] => {
                     let (first, second) = (&header[*first], &header[*second]);
-                    let ways = format!("--map \"{first}={name}\", or leave one out by --map \"{second}=\"");
+                    let ways = format!("--map \"{first}={name}\", or leave one out with --map \"{second}=\"");
                     return Err(format!("both {first} and {second} would fill {name}: name one by {ways}"));
                 }
                 [] => {}
@@ -224,7 +224,7 @@ impl<'a> Names<'a> {
             let heading = words(name);
             if let Some((column, _)) = open.iter().find(|(_, column)| is_like(&heading, column)) {
                 let condition = "if each row has its own, and not its order's";
-                hints.push(format!("{name} may be {column}: say --map \"{name}={column}\" {condition}"));
+                hints.push(format!("{name} may be {column}: use --map \"{name}={column}\" {condition}"));
             }
             if hints.len() == HINTS {
                 break;

@@ -22,7 +22,7 @@ pub(in crate::import) fn key(name: &str) -> String {
     plain(name).replace('_', "")
 }
 
-/// Without what stands in parentheses at the end, such as a currency or a unit.
+/// Without what is in parentheses at the end, such as a currency or a unit.
 pub(super) fn without_unit(name: &str) -> Option<&str> {
     let (name, rest) = name.trim().rsplit_once(['(', '['])?;
     (rest.ends_with([')', ']']) && !name.trim().is_empty()).then(|| name.trim())

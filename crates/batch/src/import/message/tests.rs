@@ -78,7 +78,7 @@ fn an_amount_is_in_the_currency_that_its_heading_names() {
     assert_eq!(read[0].get("moeda"), None, "the shop's own");
     let rows = rows(&[&["2025-05-14", "R$ 1.50"], &["2025-05-14", "US$ 1.50"]]);
     let read = understood(&["Data", "Preço (US$)"], &rows, Asked::default()).expect("understood");
-    assert!(read[0].as_ref().is_err_and(|refused| refused.detail.contains("another currency")), "{read:?}");
+    assert!(read[0].as_ref().is_err_and(|refused| refused.detail.contains("a different currency")), "{read:?}");
     assert!(read[1].is_ok(), "{read:?}");
 }
 
@@ -211,7 +211,7 @@ fn dates_that_nothing_tells_are_asked_about() {
     // As the user says; what is written otherwise is refused alone.
     let read = dates(&["13/05/2025", "05/13/2025", "06/05/2025"], Some(Dates::Dmy), "1.50");
     assert_eq!(read, [times(&["2025-05-13T00:00:00"]), vec![Err("tempo")], times(&["2025-05-06T00:00:00"])].concat());
-    // Words and impossible days are no evidence.
+    // Words and impossible days are not evidence.
     let read = dates(&["13/05/2025", "32/13/2025", "a combinar"], None, "1.50");
     assert_eq!(read, [times(&["2025-05-13T00:00:00"]), vec![Err("tempo"), Err("tempo")]].concat());
 }

@@ -98,7 +98,7 @@ pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Di
     let plan = planned.await.map_err(|error| {
         wrong(
             vitral_engine::words(&error),
-            "correct the query; the file's columns are texts, and its headings stand in double quotes",
+            "correct the query; the file's columns are text, and its headings go in double quotes",
         )
     })?;
     for (_, name) in columns(&plan) {
@@ -106,7 +106,7 @@ pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Di
             let known: Vec<_> = topic.columns.iter().map(|column| column.name.as_str()).collect();
             return Err(wrong(
                 format!("profile {}: {} has no column {name}", profile.name, profile.table),
-                &format!("name the query's columns by AS, as one of {}", known.join(", ")),
+                &format!("name the query's columns with AS, as one of {}", known.join(", ")),
             ));
         }
     }

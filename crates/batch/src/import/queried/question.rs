@@ -68,7 +68,7 @@ impl Question {
         };
         match std::thread::scope(|scope| scope.spawn(plan).join()) {
             Ok(planned) => planned.map_err(|error| self.wrong(vitral_engine::words(&error))),
-            Err(_) => Err(self.wrong("its planning broke off")),
+            Err(_) => Err(self.wrong("its planning panicked")),
         }
     }
 

@@ -6,7 +6,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 /// What is read, or the error; a panic is the error that `failed` makes of it. After one, what was read from is not to be used again.
 pub(super) fn caught<T, E>(failed: impl Fn(io::Error) -> E, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
-        Err(failed(io::Error::other("it is damaged, or not what its name ends in: export it, or copy it, once more")))
+        Err(failed(io::Error::other("it is damaged, or not what its extension says: export or copy it again")))
     })
 }
 

@@ -114,7 +114,7 @@ impl Delimited {
             }
         }
         if broken.is_none() && self.is_header(&cells) {
-            broken = Some("the header, once more".to_owned());
+            broken = Some("the header again".to_owned());
         }
         Row { sheet: None, line: record.line, cells, broken }
     }
@@ -267,9 +267,9 @@ mod tests {
         let (header, rows) = read(text);
         assert_eq!(header, ["id", "nome", "x"]);
         assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [5, 6, 7]);
-        assert_eq!(rows[1].broken.as_deref(), Some("the header, once more"));
+        assert_eq!(rows[1].broken.as_deref(), Some("the header again"));
         let file = open(text, None).expect("opened");
-        assert_eq!(file.notes, ["the header is line 4; what stands above it is not read"]);
+        assert_eq!(file.notes, ["the header is line 4; what is above it is not read"]);
         let asked = open(text, Some(5)).expect("opened");
         assert_eq!(asked.header, ["1", "a", "2"]);
         for row in [2, 90] {

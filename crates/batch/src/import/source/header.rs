@@ -69,7 +69,7 @@ pub(in crate::import) fn distinct(header: &[String]) -> Vec<String> {
 
 /// What is reported about lines above the header.
 pub(super) fn above(line: i64, first: i64) -> Option<String> {
-    (line > first).then(|| format!("the header is line {line}; what stands above it is not read"))
+    (line > first).then(|| format!("the header is line {line}; what is above it is not read"))
 }
 
 #[cfg(test)]

@@ -22,8 +22,8 @@ use super::damage::caught;
 use super::{Row, Source, batch_rows, header};
 use crate::import::ImportError;
 
-/// What Spark writes into its files. Its `INT96` times are in UTC. Those of other programs may be in UTC or local, and nothing tells: they
-/// are read like every other time without a zone, and that is said.
+/// What Spark writes into its files. Its `INT96` times are in UTC. Those of other programs may be in UTC or local, and nothing shows which:
+/// they are read like every other time without a zone, and that is said.
 const SPARK: &str = "org.apache.spark.";
 
 pub(super) struct Columns {
@@ -58,7 +58,7 @@ impl Columns {
         let (name, path, header) = (name.to_owned(), path.to_owned(), header::distinct(&names));
         let of_unknown_zone = int96.iter().filter(|_| !is_spark).map(|index| {
             format!(
-                "the times of {} (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, say \
+                "the times of {} (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, use \
                  --time-zone UTC",
                 header[*index]
             )

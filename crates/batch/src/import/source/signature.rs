@@ -50,7 +50,7 @@ fn mistaken(head: &[u8], ending: &str) -> Option<String> {
         }
         "csv" | "tsv" | "txt" if is_parquet => Some("it is a Parquet file: name it .parquet".to_owned()),
         "csv" | "tsv" | "txt" if is_page(head) => {
-            Some("it is a page of HTML, as a program may write instead of a table, or to ask for a password: export it as CSV".to_owned())
+            Some("it is an HTML page, which a program may write instead of a table, or to ask for a password: export it as CSV".to_owned())
         }
         _ => None,
     }

@@ -183,7 +183,7 @@ impl Reading {
                 }
                 let style = next_style.filter(|(row, column, _)| (*row, *column) == record.pos);
                 let look = style.and_then(|(_, _, style)| looks.get(style)?.as_ref());
-                // What stands right of the header belongs to nothing.
+                // What is to the right of the header belongs to nothing.
                 if let Some(Some(column)) = sheet.columns.get(column as usize) {
                     row.cells[*column] = cells::cell(record.pos, &record.value, record.formula.as_ref(), look);
                 }
@@ -218,7 +218,7 @@ impl Batch<'_> {
         }
         let cell = |index: usize| row.cells[index].as_ref().map_or("", |cell| cell.text.as_str());
         if (0..self.heading.len()).all(|index| header::clean(cell(index)) == self.heading[index]) {
-            row.broken = Some("the header, once more".to_owned());
+            row.broken = Some("the header again".to_owned());
         }
         self.rows.push(row);
         if self.rows.len() >= batch_rows(self.heading.len()) { self.send() } else { Ok(()) }

@@ -134,7 +134,7 @@ fn nesting_is_bounded() {
         }
     }
     assert_json_refused(nested(within + 1, "[", "]"));
-    // Many brothers are no depth.
+    // Many siblings are not depth.
     let flat = format!(r#"{{"n": "x", "other": [{}[]]}}"#, "[],{},".repeat(1_000));
     assert_eq!(refusal(flat), None);
 }

@@ -57,7 +57,8 @@ async fn a_sum_that_does_not_fit_is_found_by_the_commit_that_makes_it() {
     assert_eq!(world.shown(&table).await, before);
     world.send(&[(0, "a", 7), (1, "d", 3), (1, "b", 2), (1, "a", 1)]).await;
     let words = said(world.catch_up(&mut table).await);
-    for part in ["table somas cannot take in", "offset 4 of partition 1", "id = 'b'", "DECIMAL(38, 0)", "a start tries"]
+    for part in
+        ["table somas cannot take in", "offset 4 of partition 1", "id = 'b'", "DECIMAL(38, 0)", "a restart tries"]
     {
         assert!(words.contains(part), "{part} in {words}");
     }
@@ -190,7 +191,7 @@ async fn states_are_continued_under_their_old_name_if_their_types_are_the_same()
     assert!(KeyedTable::read(&other, &world.store).await.expect("read").is_none());
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
     let refused = archive.check_columns(&other.topic).expect_err("another type");
-    assert!(refused.to_string().contains("give it back its type"), "{refused}");
+    assert!(refused.to_string().contains("restore its type"), "{refused}");
     assert_ne!(KeyedTable::open(&other, &world.store).await.expect("opened").version(), old_version);
     let mut table = world.open().await;
     world.bring_up_to_date(&mut table).await;

@@ -51,7 +51,7 @@ pub(super) async fn open_tables(
                 tables.insert(live.id.clone(), table);
                 panes.add(live);
             }
-            Err(error) => tracing::warn!(metric, %error, "its former version cannot serve meanwhile"),
+            Err(error) => tracing::warn!(metric, %error, "its previous version cannot serve meanwhile"),
         }
     }
     Ok(tables)
@@ -88,7 +88,7 @@ fn older_version(context: &TopicContext, session: &SessionContext, last: Publish
     let plan = match MetricPlan::new(&metric, &context.topic, &context.settings, session) {
         Ok(plan) => Arc::new(plan),
         Err(error) => {
-            tracing::warn!(metric = metric.name, %error, "its former version cannot serve meanwhile");
+            tracing::warn!(metric = metric.name, %error, "its previous version cannot serve meanwhile");
             return None;
         }
     };

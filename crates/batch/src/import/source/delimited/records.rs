@@ -134,7 +134,7 @@ impl<R: Read> Records<R> {
         Ok(())
     }
 
-    /// Whether the quotes of the open lines seem to be none: what stands behind a closing one is not a separator, or each of the lines
+    /// Whether the quotes of the open lines seem to be none: what follows a closing one is not a separator, or each of the lines
     /// is a whole row by itself, like the first.
     fn stray_quotes(&self, cells: usize) -> Option<String> {
         let (first, rest) = self.open.split_first()?;
@@ -143,7 +143,7 @@ impl<R: Read> Records<R> {
         }
         let said = |what: &str| {
             let last = rest[rest.len() - 1].number;
-            Some(format!("a quote opens in it and closes in line {last}, {what}: either does not belong there"))
+            Some(format!("a quote opens in it and closes in line {last}, {what}: one of the two does not belong there"))
         };
         if self.is_text_behind_quote() {
             return said("in the middle of a cell");

@@ -90,7 +90,7 @@ pub(super) fn cells(column: &ArrayRef, is_utc: bool) -> Result<Vec<Option<Cell>>
         }
         DataType::Time64(_) => each::<Time64NanosecondType>(column, |value| clock(value, 1_000_000_000)),
         other => {
-            let unusable = Cell::new(format!("a value of type {other}, which nothing here has"), Kind::Unusable);
+            let unusable = Cell::new(format!("a value of type {other}, which no column can hold"), Kind::Unusable);
             (0..column.len()).map(|row| column.is_valid(row).then(|| unusable.clone())).collect()
         }
     })

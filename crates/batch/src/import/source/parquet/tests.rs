@@ -154,7 +154,7 @@ fn int96(metadata: Option<Vec<KeyValue>>) -> (Vec<Option<Cell>>, Vec<String>) {
 fn times_of_older_programs_are_local_and_those_of_spark_in_utc() {
     let (cells, notes) = int96(None);
     assert_eq!(cells, expected(Kind::Time, &["2025-05-14T19:16:00", "0001-01-01T00:00:00"]));
-    let said = "the times of a (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, say \
+    let said = "the times of a (INT96) do not say their zone, and are read like any local time; if the program wrote them in UTC, use \
         --time-zone UTC";
     assert_eq!(notes, [said]);
     for key in ["version", "sql.parquet.row.metadata"] {

@@ -6,7 +6,7 @@ use calamine::{DataRef, ExcelDateTime, XlsxFormulaMetadata};
 
 use crate::import::source::{Cell, Kind};
 
-/// A heading, or what stands above one.
+/// A heading, or what is above one.
 pub(super) fn text(value: &DataRef<'_>) -> String {
     cell((0, 0), value, None, None).map(|cell| cell.text).unwrap_or_default()
 }

@@ -75,7 +75,7 @@ fn each_tag(archive: &mut Archive, name: &str, see: &mut dyn FnMut(Tag<'_>)) -> 
     }
 }
 
-/// What stands between `<` and `>`.
+/// What is between `<` and `>`.
 #[derive(Clone, Copy)]
 struct Tag<'a>(&'a [u8]);
 
@@ -152,7 +152,7 @@ impl Layout {
         if self.hidden > 0 {
             let (rows, are) = if self.hidden == 1 { ("row is", "it is") } else { ("rows are", "they are") };
             notes.push(format!(
-                "sheet {sheet}: {} {rows} hidden, by a filter perhaps (the first is line {}), and {are} read like all others",
+                "sheet {sheet}: {} {rows} hidden, perhaps by a filter (the first is line {}), and {are} read like all others",
                 self.hidden, self.first_hidden
             ));
         }
@@ -163,7 +163,7 @@ impl Layout {
                 others => format!(" and {others} other ranges"),
             };
             notes.push(format!(
-                "sheet {sheet}: cells {}{others} are merged: the value counts for the first row and column of each alone, and the rest is empty",
+                "sheet {sheet}: cells {}{others} are merged: the value counts only for the first row and column of each, and the rest is empty",
                 self.first_merged
             ));
         }

@@ -141,7 +141,7 @@ fn cells_of_every_kind() {
     assert_eq!((texts(&rows[2])[3], kind(2, 3)), ("19:16:00", Some(Kind::Clock)));
     assert!(texts(&rows[3])[0].starts_with("cell A8 holds a formula without a value"), "{:?}", rows[3]);
     assert_eq!((kind(3, 0), texts(&rows[3])[1]), (Some(Kind::Unusable), "2"));
-    assert_eq!(rows[4].broken.as_deref(), Some("the header, once more"));
+    assert_eq!(rows[4].broken.as_deref(), Some("the header again"));
     assert_eq!(sheet.next().expect("the end"), []);
     sheet.rewind().expect("rewound");
     assert_eq!(sheet.next().expect("rows"), rows);
@@ -198,7 +198,7 @@ fn the_header_is_found_below_titles_and_merged_groups() {
     let path = workbook("", &[("S", "visible", rows)]);
     let mut sheet = open(&path, &[], None).expect("opened");
     assert_eq!(sheet.header(), ["Pedido", "Data"]);
-    assert_eq!(sheet.notes(), ["the header is line 4; what stands above it is not read"]);
+    assert_eq!(sheet.notes(), ["the header is line 4; what is above it is not read"]);
     assert_eq!(sheet.next().expect("rows")[0].line, 5);
     let asked = open(&path, &[], Some(3)).expect("opened");
     assert_eq!(asked.header(), ["Vendas", "", "", "Anúncios"]);
@@ -284,8 +284,8 @@ fn hidden_rows_and_merged_cells_are_said() {
     assert_eq!(
         sheet.notes(),
         [
-            "sheet A & B: 2 rows are hidden, by a filter perhaps (the first is line 3), and they are read like all others",
-            "sheet A & B: cells C2:C4 and one other range are merged: the value counts for the first row and column of each alone, and the \
+            "sheet A & B: 2 rows are hidden, perhaps by a filter (the first is line 3), and they are read like all others",
+            "sheet A & B: cells C2:C4 and one other range are merged: the value counts only for the first row and column of each, and the \
              rest is empty",
         ]
     );
