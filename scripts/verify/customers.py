@@ -90,13 +90,15 @@ moved AS (
 ), summed AS (
     SELECT m.id_usuario, m.moeda, sum(sign * quantidade) FILTER (sign <> 0 AND m.place > coalesce(b.place, 0)) AS items,
         sum(sign * v) FILTER (sign <> 0 AND m.place > coalesce(b.place, 0)) AS worth, max(m.t) AS active,
-        max(m.t) FILTER (sign = 1) AS added, max(m.t) FILTER (sign = -1) AS removed, any_value(b.t) AS bought
+        max(m.t) FILTER (sign = 1) AS added, max(m.t) FILTER (sign = -1) AS removed, max(m.t) FILTER (sign = 0) AS left_for,
+        any_value(b.t) AS bought, CASE WHEN left_for >= added AND left_for <= bought THEN left_for END AS paying
     FROM moved AS m LEFT JOIN bought AS b USING (id_usuario, moeda) GROUP BY m.id_usuario, m.moeda
 )
 SELECT id_usuario, CASE WHEN items IS NULL THEN bought ELSE active END AS desde, coalesce(items, 0)::BIGINT AS itens,
     coalesce(worth, 0)::DECIMAL(38, 2) AS valor, moeda,
     CASE WHEN items > 0 THEN CASE WHEN getvariable('committed') - active < INTERVAL 30 MINUTES THEN 'aberto' ELSE 'abandonado' END
-        WHEN items IS NULL AND bought - added >= INTERVAL 30 MINUTES AND (removed IS NULL OR removed <= added) THEN 'recuperado' END AS estado
+        WHEN items IS NULL AND (removed IS NULL OR removed <= added)
+            AND greatest(coalesce(paying, bought) - added, bought - coalesce(paying, added)) >= INTERVAL 30 MINUTES THEN 'recuperado' END AS estado
 FROM summed
 WHERE estado IS NOT NULL
 """
@@ -158,12 +160,26 @@ EXPECTED = {
             share(usuarios, usuarios_30_dias) AS aderencia
         FROM days JOIN seen ON seen.d BETWEEN days.d - 29 AND days.d GROUP BY days.d""",
     "conversao_por_dia": f"""
-        WITH one AS (SELECT local_day(janela_inicio) AS data, bool_or(pedidos > 0) AS bought, bool_or(adicoes > 0) AS added
+        WITH one AS (SELECT local_day(janela_inicio) AS data, bool_or(pedidos > 0) AS bought
             FROM session WHERE {FINAL} GROUP BY id_usuario, nth, janela_inicio)
-        SELECT data, count(*) AS sessoes, count(*) FILTER (bought) AS com_compra, share(com_compra, sessoes) AS taxa,
-            count(*) FILTER (added) AS carrinhos, count(*) FILTER (added AND bought) AS carrinhos_concluidos,
-            share(carrinhos - carrinhos_concluidos, carrinhos) AS taxa_abandono
+        SELECT data, count(*) AS sessoes, count(*) FILTER (bought) AS com_compra, share(com_compra, sessoes) AS taxa
         FROM one GROUP BY data""",
+    # Of each purchase, and of what no purchase follows: what lies behind the one before it.
+    "abandono_por_dia": """
+        WITH bought AS (SELECT id_usuario, moeda, t, lag(t) OVER (PARTITION BY id_usuario, moeda ORDER BY t, place) AS before
+            FROM event WHERE tipo_evento = 'compra' AND id_usuario IS NOT NULL),
+        ends AS (SELECT id_usuario, moeda, t, before FROM bought UNION ALL
+            SELECT id_usuario, moeda, NULL, max(t) FILTER (tipo_evento = 'compra') FROM event WHERE id_usuario IS NOT NULL GROUP BY ALL),
+        carts AS (SELECT e.t, min(m.t) FILTER (m.tipo_evento = 'adicao_carrinho') AS begun, max(m.t) AS touched,
+                sum(CASE m.tipo_evento WHEN 'adicao_carrinho' THEN quantidade WHEN 'remocao_carrinho' THEN -quantidade ELSE 0 END) AS items
+            FROM ends AS e JOIN event AS m ON m.id_usuario = e.id_usuario AND m.moeda IS NOT DISTINCT FROM e.moeda
+                AND (e.before IS NULL OR m.t > e.before) AND (e.t IS NULL OR m.t <= e.t)
+            WHERE m.tipo_evento IN ('adicao_carrinho', 'remocao_carrinho', 'inicio_checkout') GROUP BY e.id_usuario, e.moeda, e.t, e.before),
+        judged AS (SELECT local_day(begun) AS data, CASE WHEN t IS NOT NULL THEN 'done' WHEN items <= 0 THEN 'emptied'
+                WHEN touched > (SELECT max(t) FROM event) - INTERVAL 30 MINUTES THEN 'open' ELSE 'left' END AS state FROM carts WHERE begun IS NOT NULL)
+        SELECT data, count(*) FILTER (state IN ('done', 'left')) AS carrinhos, count(*) FILTER (state = 'done') AS concluidos,
+            count(*) FILTER (state = 'left') AS abandonados, count(*) FILTER (state = 'emptied') AS esvaziados, share(abandonados, carrinhos) AS taxa_abandono
+        FROM judged GROUP BY data""",
     "compradores_por_dia": """
         SELECT d AS data, count(DISTINCT id_usuario) AS usuarios, count(DISTINCT id_usuario) FILTER (tipo_evento = 'compra') AS compradores,
             share(compradores, usuarios) AS taxa

@@ -17,6 +17,7 @@ SELECT
     ) AS valor,
     max(timestamp) FILTER (WHERE tipo_evento = 'adicao_carrinho') AS ultima_adicao,
     max(timestamp) FILTER (WHERE tipo_evento = 'remocao_carrinho') AS ultima_remocao,
+    max(timestamp) FILTER (WHERE tipo_evento = 'inicio_checkout') AS ultimo_checkout,
     max(timestamp) FILTER (WHERE tipo_evento <> 'compra') AS ultima_atividade,
     max(timestamp) FILTER (WHERE tipo_evento = 'compra') AS ultima_compra
 FROM eventos_clientes
