@@ -6,6 +6,7 @@
 //! Architecture invariant: nothing depends on this crate, and nothing here writes outside folders of its own.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod catalog;
 mod decoder;

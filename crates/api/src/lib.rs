@@ -6,6 +6,7 @@
 //! Only this crate knows axum.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod accept;
 mod answer;

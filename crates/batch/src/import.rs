@@ -6,6 +6,7 @@
 //! or is of a file that grew, adds what is new.
 
 mod amounts;
+mod attempt;
 mod changes;
 pub(crate) mod error;
 mod files;
@@ -31,32 +32,24 @@ mod twice;
 pub mod undo;
 pub mod wording;
 
-use std::collections::{BTreeMap, BTreeSet, HashSet};
+use std::collections::BTreeMap;
 
-use arrow::array::RecordBatch;
-use arrow::compute::concat_batches;
 use chrono_tz::Tz;
 use vitral_catalog::ImportTarget;
 use vitral_connect::TopicLookups;
 use vitral_schemas::topic::Topic;
-use vitral_store::{Archive, History, Layout, Location};
+use vitral_store::{ArchiveReader, Location};
 
+use self::attempt::Outcome;
 pub use self::changes::Changed;
-use self::changes::{Candidate, Changes};
 pub use self::error::ImportError;
 pub use self::files::{File, Files};
 pub use self::forms::{Dates, Numbers};
-use self::identity::{Marker, Marks};
-use self::known::{Known, Standing};
-use self::legacy::Legacy;
-use self::opening::Opened;
+use self::known::Standing;
 pub use self::opening::{Understood, understand};
 pub(crate) use self::queried::check as check_profile;
 pub use self::queried::{Ask, recognise};
-use self::reader::{Reader, Values};
-use self::sink::{Committed, Sink, Spool};
-use self::source::Row;
-use self::twice::Meanings;
+use self::sink::Committed;
 pub use self::twice::Twice;
 /// A row whose cells are not those of the header.
 pub use vitral_schemas::topic::history_columns::ROW_REASON;
@@ -64,8 +57,6 @@ pub use vitral_schemas::topic::history_columns::ROW_REASON;
 use crate::error::BatchError;
 use crate::unanswered::Unanswered;
 
-/// Rows of a commit.
-const COMMIT_ROWS: usize = 512 * 1024;
 /// Columns from which on a file is wide: most of them are not read where the format stores them apart.
 const WIDE: usize = 200;
 /// Times that an import begins again because others have brought rows of its file in.
@@ -164,18 +155,18 @@ impl Imported {
         self.accepted + self.duplicate + self.refused + self.known
     }
 
+    /// Counts a row that is in already; whether it is.
+    fn count_known(&mut self, standing: Standing) -> bool {
+        let is_in = matches!(standing, Standing::In | Standing::InDiffering);
+        self.known += u64::from(is_in);
+        self.differing += u64::from(standing == Standing::InDiffering);
+        is_in
+    }
+
     fn extend_period(&mut self, micros: Option<i64>) {
         let times = self.period_micros.into_iter().chain(micros.map(|micros| (micros, micros)));
         self.period_micros = times.reduce(|(oldest, newest), (a, b)| (oldest.min(a), newest.max(b)));
     }
-}
-
-/// What one attempt came to.
-#[expect(clippy::large_enum_variant, reason = "one for each attempt")]
-enum Attempt {
-    Done(Imported),
-    /// Other imports have changed what is known of the file's rows. So many rows of it had been committed before.
-    Overtaken(Committed),
 }
 
 impl Import {
@@ -212,144 +203,25 @@ impl Import {
         for _ in 0..ATTEMPTS {
             let attempt = self.attempt((file, &id), store, replaced, committed, &mut progress).await?;
             match attempt {
-                Attempt::Done(mut imported) => {
+                Outcome::Done(mut imported) => {
                     imported.understood_otherwise = records::after(self, file, store, replaced, &imported).await?;
                     return Ok(imported);
                 }
-                Attempt::Overtaken(so_far) => committed = so_far,
+                Outcome::Overtaken(so_far) => committed = so_far,
             }
         }
         Err(BatchError::ImportedMeanwhile)
     }
 
-    async fn attempt(
-        &self,
-        (file, id): (&File, &str),
-        store: &Location,
-        replaced: Option<&str>,
-        mut committed: Committed,
-        progress: &mut impl FnMut(u64, u64),
-    ) -> Result<Attempt, BatchError> {
-        let before = committed.clone();
-        let mut history = History::open(&self.topic, &Layout::of(store).history(&self.topic)).await?;
-        let archive = Archive::read(&self.topic, store).await?;
-        let stream_from_ms = match &archive {
+    /// From which event time on, in milliseconds, rows are the stream's.
+    async fn stream_from_ms(&self, archive: Option<&ArchiveReader>) -> Result<Option<i64>, BatchError> {
+        match archive {
             // Where no row is ever late, order is by event time alone, whenever a row comes.
             Some(archive) if !self.topic.is_never_late() => {
-                archive.watermark().await?.map(|watermark| watermark.late_before(self.topic.lateness_ms).ms())
+                Ok(archive.watermark().await?.map(|watermark| watermark.late_before(self.topic.lateness_ms).ms()))
             }
-            _ => None,
-        };
-        let mut taken: Vec<String> = replaced.map(str::to_owned).into_iter().collect();
-        if !taken.is_empty() && !taken.iter().any(|taken| taken == id) {
-            taken.push(id.to_owned());
+            _ => Ok(None),
         }
-
-        // What is in: without a history there is nothing to search.
-        let known = Known::new(self.ask.is_by_item());
-        let (mut known, mut legacy) = (known, Legacy::new(&self.topic, &self.target));
-        let is_first = history.is_empty()? && archive.is_none();
-        let of_file = if is_first { None } else { Some(&mut known) };
-        let Opened { mut source, mapping, mut marker, forms, left, notes: of_rows } =
-            self.open(file, of_file, true, progress)?;
-        if !is_first {
-            stored::learn(self, Some(&history), archive, &marker, &taken, &mut known, &mut legacy).await?;
-        }
-
-        let header = source.header().to_vec();
-        let hints = mapping.hints.clone();
-        let mut imported = Imported { id: id.to_owned(), unused: mapping.unused.clone(), ..Imported::default() };
-        let mut changes = Changes::new(&self.topic, &mapping);
-        let mut reader = Reader::new(self, (&file.name, id), mapping, forms, header, stream_from_ms)?;
-        let mut sink = if taken.is_empty() {
-            Sink::Append { seen: history.sequence().await?, is_first }
-        } else {
-            Sink::Replace { taken: taken.clone(), spool: Spool::new(reader.schema(), &file.name)? }
-        };
-        let mut meanings = if is_first { None } else { Meanings::new(&self.topic, &self.target) };
-        let mut waiting = Vec::new();
-        let mut read_rightly = BTreeSet::new();
-        loop {
-            let rows = source.next()?;
-            let is_end = rows.is_empty();
-            let mut new = Vec::with_capacity(rows.len());
-            let mut differing = Vec::new();
-            for row in rows {
-                let marks = marker.marks(&row);
-                let standing = known.standing(&marks);
-                let is_new = matches!(standing, Standing::New | Standing::NewAmounts);
-                if !is_new {
-                    imported.known += 1;
-                    imported.differing += u64::from(standing == Standing::InDiffering);
-                    if known.was_refused(&marks) {
-                        read_rightly.insert(marks.cells);
-                    }
-                }
-                match standing {
-                    Standing::In => {}
-                    Standing::New => new.push((row, marks)),
-                    Standing::NewAmounts => {
-                        differing.push((row.clone(), marks, true));
-                        new.push((row, marks));
-                    }
-                    Standing::InDiffering => differing.push((row, marks, false)),
-                }
-            }
-            if !differing.is_empty() {
-                changed_in(&differing, &marker, &mut reader, &mut changes)?;
-            }
-            if !new.is_empty() {
-                let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
-                read_rightly.extend(known.read_rightly(&batch));
-                if let Some(meanings) = &mut meanings {
-                    let without: HashSet<u128> =
-                        differing.iter().filter(|(.., is_added)| *is_added).map(|(_, marks, _)| marks.cells).collect();
-                    meanings.add(&batch, &without).map_err(|source| failed(source.into()))?;
-                }
-                waiting.push(batch);
-            }
-            let count: usize = waiting.iter().map(RecordBatch::num_rows).sum();
-            if count >= COMMIT_ROWS || (is_end && count > 0) {
-                let rows = concat_batches(reader.schema(), waiting.iter()).map_err(|source| failed(source.into()))?;
-                waiting.clear();
-                let (rows, unanswered) = self.looked_up(rows).await?;
-                if !sink.put(&mut history, (&rows, &unanswered), &mut known, &mut committed).await? {
-                    return Ok(Attempt::Overtaken(committed));
-                }
-                imported.unanswered.add(&unanswered);
-            }
-            let (done, of) = source.progress();
-            progress(of + done, 2 * of);
-            if is_end {
-                break;
-            }
-        }
-        if !sink.finish(&mut history).await? {
-            return Ok(Attempt::Overtaken(committed));
-        }
-        if !read_rightly.is_empty() {
-            history.forget_refused(&read_rightly).await?;
-        }
-        history.compact().await?;
-        imported.notes = [source.notes(), &of_rows, &hints, &reader.notes()].concat();
-        imported.known_of = known.by_import();
-        if let Some(meanings) = meanings {
-            let archive = Archive::read(&self.topic, store).await?;
-            let of_no_use = [taken.as_slice(), &[id.to_owned()]].concat();
-            imported.twice =
-                meanings.compare(Some(&history), archive, &known, imported.period_micros, &of_no_use).await?;
-        }
-        // The same file leaves out what its user wants of it now.
-        let is_named = |import: &str| import != id || self.ask.condition.is_none();
-        imported.changed = changes.compare(&history, &mut known, &left, &taken, is_named).await?;
-        // What an earlier attempt of this run has committed is known to the last one, and came with this run all the same.
-        imported.accepted += before.counted;
-        imported.duplicate += before.duplicate;
-        imported.unanswered.add(&before.unanswered);
-        let earlier = before.counted + before.duplicate;
-        imported.known = imported.known.saturating_sub(earlier);
-        imported.own_before = imported.known_of.get(id).copied().unwrap_or_default().saturating_sub(earlier);
-        Ok(Attempt::Done(imported))
     }
 
     /// How its files are understood, for comparison with other imports.
@@ -357,23 +229,6 @@ impl Import {
         let profile = self.ask.profile.as_ref().map(|profile| profile.name.as_str()).unwrap_or_default();
         format!("{:?} {:?} {:?} {} {profile}", self.named, self.numbers, self.dates, self.zone)
     }
-}
-
-/// Keeps what rows say that are already in with other cells, or that come in alongside such rows.
-fn changed_in(
-    rows: &[(Row, Marks, bool)],
-    marker: &Marker,
-    reader: &mut Reader<'_>,
-    changes: &mut Changes,
-) -> Result<(), BatchError> {
-    let Values { values, refused } = reader.values(rows.iter().map(|(row, ..)| row))?;
-    let names: Vec<String> = rows.iter().map(|(row, ..)| marker.name(row)).collect();
-    let candidates = rows.iter().zip(&names).enumerate().map(|(index, ((row, marks, is_added), name))| {
-        let (marks, line, is_added) = (*marks, row.line, *is_added);
-        (!refused.contains_key(&index)).then_some(Candidate { marks, name, line, is_added })
-    });
-    let candidates: Vec<_> = candidates.collect();
-    changes.add(&candidates, &values).map_err(|source| failed(source.into()))
 }
 
 fn failed(source: datafusion::error::DataFusionError) -> BatchError {

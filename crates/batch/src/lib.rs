@@ -3,6 +3,7 @@
 //! Architecture invariant: nothing here shares state with the stream; they meet in the stored tables.
 
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod backfill;
 pub mod checks;

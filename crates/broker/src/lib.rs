@@ -10,6 +10,7 @@
 //! **Architecture invariant:** nothing here knows what messages mean, and nothing here depends on another crate of the workspace.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod api;
 mod batch;

@@ -19,6 +19,7 @@
 //! Every error is a [`Diagnostic`] that names file, line, column and remedy.
 
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 mod alert;
 mod builtin;

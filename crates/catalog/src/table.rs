@@ -302,16 +302,38 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
             "rename it: such names belong to the archive's own columns".into(),
         ));
     }
+    let (kind, bytes_max) = kind(&definition.data_type, &name, position)?;
+    let mut column = Column { bytes_max, ..Column::new(name, kind) };
+    for option in &definition.options {
+        match &option.option {
+            ColumnOption::Null => {}
+            ColumnOption::NotNull => column.needed = true,
+            ColumnOption::Default(expr) => column.default = Some(expr.to_string()),
+            ColumnOption::Check(check) => column.check = Some(check.expr.to_string()),
+            generated @ ColumnOption::Generated { .. } => column.lookup = Some(lookup::generated(generated, position)?),
+            other => {
+                return Err(position.error(
+                    format!("column {} has {other}, which is not supported", column.name),
+                    "use NOT NULL, DEFAULT, CHECK or GENERATED ALWAYS AS (lookup(...)) STORED".into(),
+                ));
+            }
+        }
+    }
+    Ok(column)
+}
+
+/// What a column of this type holds, and how many bytes where it is one of texts.
+fn kind(data_type: &DataType, name: &str, position: &Position) -> Result<(ColumnKind, usize), Diagnostic> {
     let mut bytes_max = TEXT_BYTES_MAX;
-    let kind = match &definition.data_type {
+    let kind = match data_type {
         DataType::Text | DataType::Varchar(None) | DataType::String(None) => ColumnKind::Text,
         DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. })) => {
-            bytes_max = text_bound(&length.to_string(), &name, position)?;
+            bytes_max = text_bound(&length.to_string(), name, position)?;
             ColumnKind::Text
         }
         DataType::Custom(custom, bound) if custom.to_string().eq_ignore_ascii_case("text_or_number") => {
             if let [bound, ..] = bound.as_slice() {
-                bytes_max = text_bound(bound, &name, position)?;
+                bytes_max = text_bound(bound, name, position)?;
             }
             ColumnKind::TextOrNumber
         }
@@ -339,23 +361,7 @@ fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnos
             ));
         }
     };
-    let mut column = Column { bytes_max, ..Column::new(name, kind) };
-    for option in &definition.options {
-        match &option.option {
-            ColumnOption::Null => {}
-            ColumnOption::NotNull => column.needed = true,
-            ColumnOption::Default(expr) => column.default = Some(expr.to_string()),
-            ColumnOption::Check(check) => column.check = Some(check.expr.to_string()),
-            generated @ ColumnOption::Generated { .. } => column.lookup = Some(lookup::generated(generated, position)?),
-            other => {
-                return Err(position.error(
-                    format!("column {} has {other}, which is not supported", column.name),
-                    "use NOT NULL, DEFAULT, CHECK or GENERATED ALWAYS AS (lookup(...)) STORED".into(),
-                ));
-            }
-        }
-    }
-    Ok(column)
+    Ok((kind, bytes_max))
 }
 
 /// How many bytes a text column may hold.

@@ -14,7 +14,7 @@ use vitral_config::{Config, REFERENCE_DIR};
 use vitral_query::{in_order, served_errors};
 
 use self::trial::Span;
-use crate::args::Common;
+use crate::args::{BadArguments, Common};
 use crate::{lookups, notifiers, row_logs, sinks};
 
 /// Which catalog, and what to try it on.
@@ -26,6 +26,23 @@ pub struct Flags {
     /// CPU time of each event.
     #[arg(long = "try", value_name = "TIME")]
     try_on: Option<Span>,
+}
+
+/// Refuses flags, each with the topic that it names, for topics that are not there: they would be passed over in silence.
+pub fn named_topics<'a>(
+    catalog: &Catalog,
+    named: impl Iterator<Item = (&'a String, &'static str)>,
+) -> Result<(), BadArguments> {
+    for (name, flag) in named {
+        if !catalog.topics.iter().any(|topic| topic.name == *name || topic.kafka_topic == *name) {
+            let known: Vec<_> = catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
+            return Err(BadArguments(format!(
+                "{flag} {name}: the catalog has no such topic: name one of {}",
+                known.join(", ")
+            )));
+        }
+    }
+    Ok(())
 }
 
 /// Plans a catalog and says everything that is wrong with it.

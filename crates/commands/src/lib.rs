@@ -2,6 +2,7 @@
 //! the binary's, as is how all of them end.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 pub mod alerts;
 pub mod args;

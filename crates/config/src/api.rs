@@ -1,7 +1,10 @@
 //! At which address the API answers, and within which bounds.
 
+use std::path::PathBuf;
+
 use serde::{Deserialize, Serialize};
-use vitral_api::ServeConfig;
+use vitral_api::{ApiConfig, ServeConfig};
+use vitral_catalog::DomainSettings;
 
 use super::Config;
 
@@ -31,6 +34,17 @@ impl Default for Api {
 }
 
 impl Config {
+    /// What the API's answers depend on, and their bounds; reference tables are read from this folder.
+    pub fn answers(&self, settings: DomainSettings, reference_dir: PathBuf) -> ApiConfig {
+        ApiConfig {
+            hosts: self.api.hosts.clone(),
+            answer_bytes: self.api.answer_bytes,
+            limits: self.query.limits(),
+            bounds: self.bounds(),
+            ..ApiConfig::new(settings, reference_dir)
+        }
+    }
+
     /// The API's bounds, for a process that may have so many descriptors.
     pub fn serve(&self, descriptor_limit: Option<u64>) -> ServeConfig {
         let within = descriptor_limit.map_or(usize::MAX, connections_within);

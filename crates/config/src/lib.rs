@@ -4,6 +4,7 @@
 //! What a section becomes, such as the limits of queries, belongs to the crate that is configured.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod alerts;
 mod api;

@@ -5,6 +5,7 @@
 //! and that counts as failing. A row with a value that its column cannot hold exactly is left out alone.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod table_file;
 

@@ -8,6 +8,7 @@
 //! machine is encrypted.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod answer;
 mod client;

@@ -7,6 +7,7 @@
 //! Architecture invariant: only this crate knows Kafka's client library.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod admin;
 mod attendant;

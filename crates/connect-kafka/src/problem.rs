@@ -101,68 +101,63 @@ impl Problem {
 
 impl fmt::Display for Problem {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (what, remedy) = match self.kind {
-            ProblemKind::Certificate => (
-                "certificate verify failed",
-                "check that ssl.ca.location is the CA of the broker's certificate, and that this names the host and has not expired",
-            ),
-            ProblemKind::UnknownCa => (
+        write!(f, "{}: {} ({})", self.kind.what(), self.kind.remedy(), self.detail)
+    }
+}
+
+impl ProblemKind {
+    /// What is wrong.
+    fn what(self) -> &'static str {
+        match self {
+            Self::Certificate => "certificate verify failed",
+            Self::UnknownCa => {
                 "certificate verify failed: the broker's certificate is not signed by ssl.ca.location, or without that by a CA that \
-                 this system knows",
-                "set ssl.ca.location to the file of the CA that signed it",
-            ),
-            ProblemKind::OtherHostName => (
-                "certificate verify failed: the broker's certificate is of another host name",
-                "use a host name in the connection's url that it contains, or have one issued that contains this name",
-            ),
-            ProblemKind::CertificateExpired => {
-                ("certificate verify failed: the broker's certificate has expired", "renew it at the broker")
+                 this system knows"
             }
-            ProblemKind::CertificateNotYetValid => (
-                "certificate verify failed: the broker's certificate is not valid yet",
-                "check whether this machine's clock is right",
-            ),
-            ProblemKind::ClientCertificate => (
-                "the broker does not accept the client's certificate, or wants one",
-                "set ssl.certificate.location and ssl.key.location to one that its CA has signed and that has not expired",
-            ),
-            ProblemKind::NotTls => (
-                "the broker does not speak TLS at this port",
-                "use the port of its TLS listener, or the security.protocol of this one",
-            ),
-            ProblemKind::PerhapsTls => (
-                "the broker closes the connection at once",
-                "if this is a TLS listener, set security.protocol to SSL or SASL_SSL",
-            ),
-            ProblemKind::PerhapsSasl => (
-                "the broker closes the connection at once",
-                "if this listener wants a password or token, set security.protocol to SASL_SSL",
-            ),
-            ProblemKind::Password => (
-                "the broker refuses the user or the password",
-                "correct sasl.username, sasl.password or sasl.mechanism",
-            ),
-            ProblemKind::Mechanism => (
-                "the broker does not accept this authentication method",
-                "set sasl.mechanism to one of the listener's, or security.protocol to the listener's",
-            ),
-            ProblemKind::Token => (
-                "no token that the broker accepts",
-                "correct the client and its rights at the token endpoint, and what the broker expects of tokens",
-            ),
-            ProblemKind::TokenEndpointAway => (
-                "the token endpoint does not answer",
-                "check whether sasl.oauthbearer.token.endpoint.url is right and up",
-            ),
-            ProblemKind::TopicAuthorization => (
-                "the user may not use this topic",
-                "give it the rights Read and Describe, and Create and Write for the topic's .dlq",
-            ),
-            ProblemKind::Unreachable => {
-                ("the broker cannot be reached", "check that the connection's url is right and the broker is up")
+            Self::OtherHostName => "certificate verify failed: the broker's certificate is of another host name",
+            Self::CertificateExpired => "certificate verify failed: the broker's certificate has expired",
+            Self::CertificateNotYetValid => "certificate verify failed: the broker's certificate is not valid yet",
+            Self::ClientCertificate => "the broker does not accept the client's certificate, or wants one",
+            Self::NotTls => "the broker does not speak TLS at this port",
+            Self::PerhapsTls | Self::PerhapsSasl => "the broker closes the connection at once",
+            Self::Password => "the broker refuses the user or the password",
+            Self::Mechanism => "the broker does not accept this authentication method",
+            Self::Token => "no token that the broker accepts",
+            Self::TokenEndpointAway => "the token endpoint does not answer",
+            Self::TopicAuthorization => "the user may not use this topic",
+            Self::Unreachable => "the broker cannot be reached",
+        }
+    }
+
+    /// What to do about it.
+    fn remedy(self) -> &'static str {
+        match self {
+            Self::Certificate => {
+                "check that ssl.ca.location is the CA of the broker's certificate, and that this names the host and has not expired"
             }
-        };
-        write!(f, "{what}: {remedy} ({})", self.detail)
+            Self::UnknownCa => "set ssl.ca.location to the file of the CA that signed it",
+            Self::OtherHostName => {
+                "use a host name in the connection's url that it contains, or have one issued that contains this name"
+            }
+            Self::CertificateExpired => "renew it at the broker",
+            Self::CertificateNotYetValid => "check whether this machine's clock is right",
+            Self::ClientCertificate => {
+                "set ssl.certificate.location and ssl.key.location to one that its CA has signed and that has not expired"
+            }
+            Self::NotTls => "use the port of its TLS listener, or the security.protocol of this one",
+            Self::PerhapsTls => "if this is a TLS listener, set security.protocol to SSL or SASL_SSL",
+            Self::PerhapsSasl => "if this listener wants a password or token, set security.protocol to SASL_SSL",
+            Self::Password => "correct sasl.username, sasl.password or sasl.mechanism",
+            Self::Mechanism => "set sasl.mechanism to one of the listener's, or security.protocol to the listener's",
+            Self::Token => {
+                "correct the client and its rights at the token endpoint, and what the broker expects of tokens"
+            }
+            Self::TokenEndpointAway => "check whether sasl.oauthbearer.token.endpoint.url is right and up",
+            Self::TopicAuthorization => {
+                "give it the rights Read and Describe, and Create and Write for the topic's .dlq"
+            }
+            Self::Unreachable => "check that the connection's url is right and the broker is up",
+        }
     }
 }
 

@@ -7,6 +7,7 @@
 //! them works too. Commands that write are made in `commands`, as documents.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 #[cfg(not(feature = "mongodb"))]
 mod absent;

@@ -5,6 +5,7 @@
 //! where the connection says.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod alertmanager;
 mod http;

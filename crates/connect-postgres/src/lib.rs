@@ -4,6 +4,7 @@
 //! Architecture invariant: only this crate knows a database's driver.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod database_url;
 mod doctor;

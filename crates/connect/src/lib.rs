@@ -18,6 +18,7 @@
 //! Architecture invariant: no client library and no protocol here; `dyn` is called per batch, never per row.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod breaker;
 mod cached;

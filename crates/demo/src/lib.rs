@@ -2,6 +2,7 @@
 //! that do not count.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod archived;
 mod broker;

@@ -4,6 +4,7 @@
 //! everywhere. No I/O and no tasks.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod aggregates;
 mod distinct;

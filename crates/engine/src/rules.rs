@@ -78,29 +78,8 @@ impl RowRules {
     /// topic's; rows without an event time are refused already.
     pub fn apply(&self, columns: Vec<ArrayRef>, now_ms: i64) -> Result<(RecordBatch, Forbidden)> {
         let rows = RecordBatch::try_new(self.topic.schema(), columns)?;
-        let times = rows.column(self.topic.event_time);
-        let has_time = compute::is_not_null(times)?;
-        // What deletes a row has its key, and perhaps a time, but nothing to check.
-        let (is_decoded, is_row) = match &self.topic.changes {
-            None => (has_time.clone(), has_time),
-            Some(changes) => {
-                let has_key = changes.key.first().map(|key| compute::is_not_null(rows.column(*key))).transpose()?;
-                let is_deleted = changes.debezium.map(|debezium| rows.column(debezium.deleted).as_boolean());
-                let is_row = match is_deleted {
-                    Some(is_deleted) => compute::and_not(&has_time, is_deleted)?,
-                    None => has_time.clone(),
-                };
-                (has_key.unwrap_or(has_time), is_row)
-            }
-        };
-        let latest = (now_ms + self.topic.ahead_ms).saturating_mul(MICROS_PER_MS);
-        let mut forbidden = Forbidden::new();
-        for (row, time) in times.as_primitive::<TimestampMicrosecondType>().iter().enumerate() {
-            if time.is_some_and(|time| time > latest) {
-                let name = &self.topic.columns[self.topic.event_time].name;
-                forbidden.insert(row, (Reason::Future, format!("{name} is too far ahead of the wall clock")));
-            }
-        }
+        let (is_decoded, is_row) = self.decoded(&rows)?;
+        let mut forbidden = self.too_far_ahead(&rows, now_ms);
         let mut refuse = |row: usize, detail: String| {
             if is_row.value(row) {
                 forbidden.entry(row).or_insert((Reason::Value, detail));
@@ -131,16 +110,49 @@ impl RowRules {
             }
         }
         if is_decoded.true_count() < rows.num_rows() || !forbidden.is_empty() {
-            let mut kept = BooleanBufferBuilder::new(rows.num_rows());
-            kept.append_buffer(is_decoded.values());
-            for row in forbidden.keys() {
-                kept.set_bit(*row, false);
-            }
-            let nothing = compute::not(&BooleanArray::new(kept.finish(), None))?;
+            let nothing = nothing_of(&is_decoded, &forbidden)?;
             columns = columns.iter().map(|column| compute::nullif(column, &nothing)).collect::<Result<_, _>>()?;
         }
         Ok((RecordBatch::try_new(self.topic.schema(), columns)?, forbidden))
     }
+
+    /// Which rows were decoded, and which of them are to be checked: what deletes a row has its key, and perhaps a time, but nothing to
+    /// check.
+    fn decoded(&self, rows: &RecordBatch) -> Result<(BooleanArray, BooleanArray)> {
+        let has_time = compute::is_not_null(rows.column(self.topic.event_time))?;
+        let Some(changes) = &self.topic.changes else { return Ok((has_time.clone(), has_time)) };
+        let has_key = changes.key.first().map(|key| compute::is_not_null(rows.column(*key))).transpose()?;
+        let is_deleted = changes.debezium.map(|debezium| rows.column(debezium.deleted).as_boolean());
+        let is_row = match is_deleted {
+            Some(is_deleted) => compute::and_not(&has_time, is_deleted)?,
+            None => has_time.clone(),
+        };
+        Ok((has_key.unwrap_or(has_time), is_row))
+    }
+
+    /// Rows whose event time the clock forbids.
+    fn too_far_ahead(&self, rows: &RecordBatch, now_ms: i64) -> Forbidden {
+        let times = rows.column(self.topic.event_time);
+        let latest = (now_ms + self.topic.ahead_ms).saturating_mul(MICROS_PER_MS);
+        let mut forbidden = Forbidden::new();
+        for (row, time) in times.as_primitive::<TimestampMicrosecondType>().iter().enumerate() {
+            if time.is_some_and(|time| time > latest) {
+                let name = &self.topic.columns[self.topic.event_time].name;
+                forbidden.insert(row, (Reason::Future, format!("{name} is too far ahead of the wall clock")));
+            }
+        }
+        forbidden
+    }
+}
+
+/// The rows of which nothing is kept.
+fn nothing_of(is_decoded: &BooleanArray, forbidden: &Forbidden) -> Result<BooleanArray> {
+    let mut kept = BooleanBufferBuilder::new(is_decoded.len());
+    kept.append_buffer(is_decoded.values());
+    for row in forbidden.keys() {
+        kept.set_bit(*row, false);
+    }
+    Ok(compute::not(&BooleanArray::new(kept.finish(), None))?)
 }
 
 /// A value for people; of a long one the beginning.

@@ -4,6 +4,7 @@
 //! quick as long as nothing generic of the engine is compiled into it.
 
 #![warn(missing_docs)]
+#![cfg_attr(not(test), warn(clippy::too_many_lines))]
 
 pub mod decode;
 pub mod known_ids;

@@ -1,6 +1,7 @@
 //! The process among others: its descriptors, its memory, whom its files are for, which of its threads go first, and what it writes.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 pub mod listening;
 pub mod output;

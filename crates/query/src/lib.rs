@@ -7,6 +7,7 @@
 //! writes: sessions refuse everything but queries. Nothing here knows HTTP.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod cache;
 mod check;

@@ -11,6 +11,7 @@
 //! evaluation, and an alert or a sink that fails holds up no other.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 mod alerts;
 mod corrections;

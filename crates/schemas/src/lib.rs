@@ -4,6 +4,7 @@
 //! Architecture invariant: this crate does no I/O, and depends on nothing of ours.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 pub mod changes;
 pub mod diagnostic;

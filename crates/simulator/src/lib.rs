@@ -7,6 +7,7 @@
 //! where messages go is the caller's. Memory is bounded whatever the rate.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 pub mod ecommerce;
 mod message;

@@ -4,6 +4,7 @@
 //! matters; a metric's table can be rebuilt from it.
 
 #![warn(missing_docs)]
+#![warn(clippy::too_many_lines)]
 
 pub mod alerts;
 mod append_table;

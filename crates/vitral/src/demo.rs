@@ -14,16 +14,14 @@ use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect_kafka::KafkaConnector;
 use vitral_demo::history::{self, Importing, Past};
 use vitral_demo::{DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
-use vitral_process::make_private_dir;
 use vitral_process::output::answer;
-use vitral_process::runtimes;
+use vitral_process::{make_private_dir, runtimes};
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_store::{DataDirLock, Location};
 use vitral_stream::{AcceptedLogs, Skip};
 
 use crate::server::Server;
 use crate::shutdown;
-use crate::stream::check_topics;
 
 const HISTORY_DAYS: u32 = 90;
 /// Ten years.
@@ -51,7 +49,7 @@ pub struct Flags {
 
 pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
-    check_topics(&catalog, flags.skip.iter().map(|skip| (&skip.topic, "--skip")))?;
+    check::named_topics(&catalog, flags.skip.iter().map(|skip| (&skip.topic, "--skip")))?;
     check::plan(&catalog, &config)?;
     check::warn_of_unused(&catalog, &config);
     let stop = shutdown::listen(shutdown::patience(&config))?;
@@ -124,23 +122,19 @@ impl Demo<'_> {
     async fn import(&self, past: Past) -> anyhow::Result<Importing> {
         let Self { config, catalog, store, data_dir } = self;
         let reference_dir = data_dir.join(REFERENCE_DIR);
+        let (settings, lookups) = (config.settings()?, lookups::open(config, catalog, &reference_dir)?);
+        let warehouse = batch::warehouse(config, store).await.inspect_err(|error| {
+            let error = format!("{error:#}");
+            tracing::warn!(error, "the warehouse cannot be reached; `vitral batch run` fills it");
+        });
         let world = history::World {
             catalog: Arc::clone(catalog),
-            settings: config.settings()?,
-            lookups: lookups::open(config, catalog, &reference_dir)?,
+            settings,
+            lookups,
             store: store.clone(),
             data_dir: data_dir.to_path_buf(),
             reference_dir,
-            warehouse: match batch::warehouse(config, store).await {
-                Ok(warehouse) => Some(warehouse),
-                Err(error) => {
-                    tracing::warn!(
-                        error = format!("{error:#}"),
-                        "the warehouse cannot be reached; `vitral batch run` fills it"
-                    );
-                    None
-                }
-            },
+            warehouse: warehouse.ok(),
         };
         Importing::start(past, world)
     }
@@ -154,7 +148,6 @@ async fn until_a_part_fails(
     past: Option<Past>,
     mut notices: Notices,
 ) -> anyhow::Result<()> {
-    let data_dir = demo.data_dir;
     let mut view = server.view.clone();
     tokio::select! {
         ready = view.wait_for(|view| view.ready && view.topics_waiting.is_empty()) => { ready.context("the stream ended")?; }
@@ -162,12 +155,10 @@ async fn until_a_part_fails(
     }
     let simulated = simulated.map(|plan| Simulation::start(&broker.simulator(), plan, &demo.catalog));
     let _simulation = simulated.transpose()?;
-    env_file::write(data_dir, broker.address, server.api_address)?;
+    env_file::write(demo.data_dir, broker.address, server.api_address)?;
+    let (api, kafka, data) = (server.api_address, broker.address, demo.data_dir.display());
     answer(&format!(
-        "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {}\ndata   {}\nCtrl-C stops; started again, it continues where it was\n",
-        broker.address,
-        data_dir.display(),
-        api = server.api_address
+        "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {kafka}\ndata   {data}\nCtrl-C stops; started again, it continues where it was\n"
     ));
     let _importing = match past {
         Some(past) => Some(demo.import(past).await?),

@@ -2,6 +2,8 @@
 //!
 //! What commands take, do and print is `vitral_commands`', what can be configured `vitral_config`'s.
 
+#![warn(clippy::too_many_lines)]
+
 mod allocator;
 pub mod cli;
 #[cfg(feature = "demo")]

@@ -1,5 +1,7 @@
 //! The `vitral` command.
 
+#![warn(clippy::too_many_lines)]
+
 use std::process::ExitCode;
 
 fn main() -> ExitCode {

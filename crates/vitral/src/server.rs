@@ -1,7 +1,7 @@
 //! What `demo` and `stream` share: the pipelines of all topics, the API, and an orderly shutdown of both.
 
 use std::net::SocketAddr;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +12,7 @@ use prometheus_client::registry::Registry;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
-use vitral_api::{ApiConfig, ApiInputs, Telemetry};
+use vitral_api::{ApiInputs, Telemetry};
 use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
@@ -23,10 +23,13 @@ use vitral_panes::view::{View, ViewReceiver};
 use vitral_process::runtimes::ApiRuntime;
 use vitral_process::{descriptor_limit, listening, telemetry};
 use vitral_react::{AlertInputs, Alerts, SinkInputs, Sinks};
+use vitral_schemas::health::Health;
 use vitral_schemas::notice::NoticeSender;
+use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::SystemClock;
-use vitral_store::HistoryPoller;
-use vitral_stream::{StreamConfig, StreamError, StreamHandle, StreamTelemetry, pipeline};
+use vitral_schemas::topic::Topic;
+use vitral_store::{AlertReceiver, HistoryPoller, HistoryReceiver, Location};
+use vitral_stream::{StreamConfig, StreamHandle, StreamTelemetry, pipeline};
 
 use crate::supervisor::Supervisor;
 
@@ -46,6 +49,67 @@ pub struct Server {
     shutdown: CancellationToken,
 }
 
+/// What is done besides streams and API, before its start, and what the API sees of it.
+struct Background {
+    reconciliation: ContinuousReconciliation,
+    reconciliations: ReconciliationReceiver,
+    history_poller: HistoryPoller,
+    histories: HistoryReceiver,
+    alerts: Alerts,
+    seen_by_alerts: AlertReceiver,
+    sinks: Sinks,
+}
+
+impl Background {
+    fn new(
+        config: &Config,
+        catalog: &Arc<Catalog>,
+        store: &Location,
+        reference_dir: &Path,
+        view: &ViewReceiver,
+    ) -> anyhow::Result<Self> {
+        let settings = config.settings()?;
+        let health = Arc::clone(&view.borrow().health);
+        let hourly = config.reconcile.hourly;
+        let (reconciliation, reconciliations) =
+            ContinuousReconciliation::new(Arc::clone(catalog), settings.clone(), store.clone(), view.clone(), hourly);
+        let (history_poller, histories) = HistoryPoller::new(catalog.topics.clone(), store.clone(), health);
+        let (alerts, seen_by_alerts) = Alerts::new(AlertInputs {
+            catalog: Arc::clone(catalog),
+            settings,
+            store: store.clone(),
+            reference_dir: reference_dir.to_owned(),
+            view: view.clone(),
+            histories: histories.clone(),
+            reconciliations: reconciliations.clone(),
+            clock: Arc::new(SystemClock),
+            notify: config.alerts.notify.clone(),
+            notifiers: vitral_commands::notifiers::notifiers(config, catalog)?,
+        })?;
+        let targets = vitral_commands::sinks::targets(config, catalog)?;
+        let sinks = Sinks::new(SinkInputs::alongside(&alerts, &seen_by_alerts, targets))?;
+        Ok(Self { reconciliation, reconciliations, history_poller, histories, alerts, seen_by_alerts, sinks })
+    }
+
+    fn start(self, health: Arc<Health>) -> Supervisor {
+        let mut supervisor = Supervisor::new(health);
+        supervisor.start(self.reconciliation);
+        supervisor.start(self.history_poller);
+        supervisor.start(self.alerts);
+        if !self.sinks.is_empty() {
+            supervisor.start(self.sinks);
+        }
+        supervisor
+    }
+}
+
+async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
+    TcpListener::bind(address).await.map_err(|error| {
+        let words = listening::cannot(address, &error, "--api");
+        anyhow::Error::from(error).context(words)
+    })
+}
+
 impl Server {
     /// Starts a pipeline for each topic and the API. The API answers from the first moment; `/readyz` turns ready after recovery.
     pub async fn start(
@@ -60,14 +124,12 @@ impl Server {
             !catalog.topics.is_empty(),
             "the catalog has no topic: name a domain in catalog.domains, or a folder that declares one in catalog.dirs"
         );
-        let lookups = lookups::open(config, &catalog, &data_dir.join(REFERENCE_DIR))?;
-        replay::finish(&catalog, &config.settings()?, &stream.store).await?;
-        let listener = TcpListener::bind(api_address).await.map_err(|error| {
-            let words = listening::cannot(api_address, &error, "--api");
-            anyhow::Error::from(error).context(words)
-        })?;
-        let api_address = listener.local_addr()?;
+        let reference_dir = data_dir.join(REFERENCE_DIR);
+        let lookups = lookups::open(config, &catalog, &reference_dir)?;
         let settings = config.settings()?;
+        replay::finish(&catalog, &settings, &stream.store).await?;
+        let listener = listen(api_address).await?;
+        let api_address = listener.local_addr()?;
         let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
         let health = Arc::clone(&view.borrow().health);
         let mut registry = Registry::default();
@@ -76,52 +138,25 @@ impl Server {
         let stream_telemetry = StreamTelemetry::register(&mut registry);
         let api_telemetry = Telemetry::register(&mut registry);
         let shutdown = CancellationToken::new();
-        let (reconciliation, reconciliations) = ContinuousReconciliation::new(
-            Arc::clone(&catalog),
-            settings.clone(),
-            stream.store.clone(),
-            view.clone(),
-            config.reconcile.hourly,
-        );
-        let (history_poller, histories) =
-            HistoryPoller::new(catalog.topics.clone(), stream.store.clone(), Arc::clone(&health));
-        let (alerts, seen_by_alerts) = Alerts::new(AlertInputs {
-            catalog: Arc::clone(&catalog),
-            settings: settings.clone(),
-            store: stream.store.clone(),
-            reference_dir: data_dir.join(REFERENCE_DIR),
-            view: view.clone(),
-            histories: histories.clone(),
-            reconciliations: reconciliations.clone(),
-            clock: Arc::new(SystemClock),
-            notify: config.alerts.notify.clone(),
-            notifiers: vitral_commands::notifiers::notifiers(config, &catalog)?,
-        })?;
-        let targets = vitral_commands::sinks::targets(config, &catalog)?;
-        let sinks = Sinks::new(SinkInputs::alongside(&alerts, &seen_by_alerts, targets))?;
+        let background = Background::new(config, &catalog, &stream.store, &reference_dir, &view)?;
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
             view: view.clone(),
-            reconciliations,
-            histories,
+            reconciliations: background.reconciliations.clone(),
+            histories: background.histories.clone(),
             clock: Arc::new(SystemClock),
             registry: Arc::new(registry),
             telemetry: api_telemetry.clone(),
             shutdown: shutdown.clone(),
         };
         let notices = NoticeSender::new(Arc::from([]));
-        let mut api_config = ApiConfig::new(settings.clone(), data_dir.join(REFERENCE_DIR));
-        api_config.hosts = config.api.hosts.clone();
-        api_config.answer_bytes = config.api.answer_bytes;
-        api_config.limits = config.query.limits();
-        api_config.bounds = config.bounds();
-        api_config.notices = notices.subscribe();
-        api_config.alerts = seen_by_alerts;
-        api_config.silences = Some(stream.store.clone());
-        let router = vitral_api::router(api_config, inputs)?;
-        let serve = config.serve(descriptor_limit());
+        let mut answers = config.answers(settings.clone(), reference_dir);
+        answers.notices = notices.subscribe();
+        answers.alerts = background.seen_by_alerts.clone();
+        answers.silences = Some(stream.store.clone());
+        let router = vitral_api::router(answers, inputs)?;
+        let (serve, until) = (config.serve(descriptor_limit()), shutdown.clone());
         let api_runtime = ApiRuntime::start()?;
-        let until = shutdown.clone();
         let api = api_runtime
             .spawn(listener, move |listener| vitral_api::serve(listener, router, serve, api_telemetry, until))?
             .fuse();
@@ -137,18 +172,9 @@ impl Server {
             telemetry: stream_telemetry,
             runtime: tokio::runtime::Handle::current(),
         };
-        let streams = catalog
-            .topics
-            .iter()
-            .map(|topic| vitral_stream::start(context.clone(), topic.clone()))
-            .collect::<Result<_, StreamError>>()?;
-        let mut background = Supervisor::new(health);
-        background.start(reconciliation);
-        background.start(history_poller);
-        background.start(alerts);
-        if !sinks.is_empty() {
-            background.start(sinks);
-        }
+        let start = |topic: &Topic| vitral_stream::start(context.clone(), topic.clone());
+        let streams = catalog.topics.iter().map(start).collect::<Result<_, _>>()?;
+        let background = background.start(health);
         Ok(Self { api_address, view, notices, streams, background, api, _api_runtime: api_runtime, shutdown })
     }
 

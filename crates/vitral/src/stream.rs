@@ -7,13 +7,11 @@ use std::time::Duration;
 
 use anyhow::Context;
 use clap::Args;
-use vitral_catalog::Catalog;
-use vitral_commands::args::{BadArguments, Common};
+use vitral_commands::args::Common;
 use vitral_commands::check;
 use vitral_config::Config;
 use vitral_connect_kafka::KafkaConnector;
-use vitral_process::make_private_dir;
-use vitral_process::runtimes;
+use vitral_process::{make_private_dir, runtimes};
 use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::{AcceptedLogs, Skip};
@@ -37,36 +35,16 @@ pub struct Flags {
     accept_new_log: Vec<String>,
 }
 
-/// A flag for a topic that is not there would be passed over in silence.
-pub fn check_topics<'a>(
-    catalog: &Catalog,
-    named: impl Iterator<Item = (&'a String, &'static str)>,
-) -> Result<(), BadArguments> {
-    for (name, flag) in named {
-        if !catalog.topics.iter().any(|topic| topic.name == *name || topic.kafka_topic == *name) {
-            let known: Vec<_> = catalog.topics.iter().map(|topic| topic.name.as_str()).collect();
-            return Err(BadArguments(format!(
-                "{flag} {name}: the catalog has no such topic: name one of {}",
-                known.join(", ")
-            )));
-        }
-    }
-    Ok(())
-}
-
 pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
     let catalog = Arc::new(config.catalog()?);
     let skips = flags.skip.iter().map(|skip| (&skip.topic, "--skip"));
-    check_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
+    check::named_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
     check::plan(&catalog, &config)?;
     check::warn_of_unused(&catalog, &config);
+    let listen = &config.api.listen;
     let api = match flags.api {
         Some(api) => api,
-        None => config
-            .api
-            .listen
-            .parse()
-            .with_context(|| format!("configuration: api.listen is {:?}", config.api.listen))?,
+        None => listen.parse().with_context(|| format!("configuration: api.listen is {listen:?}"))?,
     };
     if let Some(brokers) = &flags.kafka {
         // Of sinks and notifiers that name no other cluster, too.

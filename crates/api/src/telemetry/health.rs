@@ -4,6 +4,7 @@ mod notifications;
 mod row_logs;
 mod sinks;
 
+use std::collections::BTreeMap;
 use std::fmt::Error;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -12,7 +13,7 @@ use prometheus_client::collector::Collector;
 use prometheus_client::encoding::{DescriptorEncoder, MetricEncoder};
 use prometheus_client::metrics::MetricType;
 use prometheus_client::registry::{Registry, Unit};
-use vitral_schemas::health::{Bounds, Health, TaskHealth, TopicHealth};
+use vitral_schemas::health::{Bounds, Health, TaskHealth, TopicHealth, Trouble};
 
 /// Adds the figures of the stream and of background work.
 pub fn register_health(registry: &mut Registry, health: Arc<Health>, bounds: Bounds) {
@@ -29,91 +30,111 @@ impl Collector for HealthCollector {
     fn encode(&self, mut encoder: DescriptorEncoder) -> Result<(), Error> {
         let now = Instant::now();
         let topics = self.health.topics();
-        let mut of_topics =
-            |name: &str, help: &str, unit: Option<&Unit>, kind, value: &dyn Fn(&TopicHealth) -> Option<f64>| {
-                let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
-                for (topic, value) in topics.iter().filter_map(|(name, topic)| Some((name, value(topic)?))) {
-                    let labels = [("topic", topic.as_str())];
-                    let mut metric = metric.encode_family(&labels)?;
-                    encode(&mut metric, kind, value)?;
-                }
-                Ok(())
-            };
-        of_topics(
-            "vitral_commit_age",
-            "Time since the last archive commit of this process",
-            Some(&Unit::Seconds),
-            MetricType::Gauge,
-            &|topic| Some(age(now, topic.committed?)),
-        )?;
-        of_topics(
-            "vitral_uncommitted_age",
-            "How long the oldest row has waited for its commit",
-            Some(&Unit::Seconds),
-            MetricType::Gauge,
-            &|topic| Some(topic.uncommitted.map_or(0.0, |since| age(now, since))),
-        )?;
-        of_topics(
-            "vitral_failed_attempts",
-            "Attempts at the store or at Kafka that failed and were retried",
-            None,
-            MetricType::Counter,
-            &|topic| Some(topic.retries as f64),
-        )?;
-        let mut metric = encoder.encode_descriptor(
-            "vitral_partition_lag_messages",
-            "Offsets between the reading position and the end of the broker's log",
-            None,
-            MetricType::Gauge,
-        )?;
-        for (topic, health) in &topics {
-            for (partition, lag) in health.partitions.iter().filter_map(|(id, known)| Some((id, known.lag()?))) {
-                let labels = [("topic", topic.clone()), ("partition", partition.to_string())];
-                metric.encode_family(&labels)?.encode_gauge(&lag)?;
-            }
-        }
-        let tasks = self.health.tasks();
-        let mut of_tasks =
-            |name: &str, help: &str, unit: Option<&Unit>, kind, value: &dyn Fn(&TaskHealth) -> Option<f64>| {
-                let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
-                for (task, value) in tasks.iter().filter_map(|(name, task)| Some((name, value(task)?))) {
-                    let labels = [("task", task.as_str())];
-                    let mut metric = metric.encode_family(&labels)?;
-                    encode(&mut metric, kind, value)?;
-                }
-                Ok(())
-            };
-        of_tasks(
-            "vitral_task_done_age",
-            "Time since background work, such as the hourly check, last succeeded",
-            Some(&Unit::Seconds),
-            MetricType::Gauge,
-            &|task| Some(age(now, task.done?)),
-        )?;
-        of_tasks(
-            "vitral_task_restarts",
-            "How often background work was restarted",
-            None,
-            MetricType::Counter,
-            &|task| Some(task.restarts as f64),
-        )?;
+        encode_topics(&mut encoder, &topics, now)?;
+        encode_lags(&mut encoder, &topics)?;
+        encode_tasks(&mut encoder, &self.health, now)?;
         sinks::encode(&mut encoder, &self.health, now)?;
         row_logs::encode(&mut encoder, &self.health, now)?;
         notifications::encode(&mut encoder, &self.health, now)?;
-        let mut metric = encoder.encode_descriptor(
-            "vitral_troubles",
-            "What /readyz reports as wrong, by code",
-            None,
-            MetricType::Gauge,
-        )?;
-        let mut troubles: Vec<_> = self.health.troubles(self.bounds, now);
-        troubles.dedup_by(|a, b| (&a.subject, a.code) == (&b.subject, b.code));
-        for trouble in &troubles {
-            let labels = [("subject", trouble.subject.as_str()), ("code", trouble.code)];
-            metric.encode_family(&labels)?.encode_gauge(&1_i64)?;
-        }
-        Ok(())
+        encode_troubles(&mut encoder, self.health.troubles(self.bounds, now))
     }
+}
+
+/// How long ago each topic's rows were committed, and what had to be tried again.
+fn encode_topics(
+    encoder: &mut DescriptorEncoder<'_>,
+    topics: &BTreeMap<String, TopicHealth>,
+    now: Instant,
+) -> Result<(), Error> {
+    let mut of_topics =
+        |name: &str, help: &str, unit: Option<&Unit>, kind, value: &dyn Fn(&TopicHealth) -> Option<f64>| {
+            let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
+            for (topic, value) in topics.iter().filter_map(|(name, topic)| Some((name, value(topic)?))) {
+                let labels = [("topic", topic.as_str())];
+                let mut metric = metric.encode_family(&labels)?;
+                encode(&mut metric, kind, value)?;
+            }
+            Ok::<_, Error>(())
+        };
+    of_topics(
+        "vitral_commit_age",
+        "Time since the last archive commit of this process",
+        Some(&Unit::Seconds),
+        MetricType::Gauge,
+        &|topic| Some(age(now, topic.committed?)),
+    )?;
+    of_topics(
+        "vitral_uncommitted_age",
+        "How long the oldest row has waited for its commit",
+        Some(&Unit::Seconds),
+        MetricType::Gauge,
+        &|topic| Some(topic.uncommitted.map_or(0.0, |since| age(now, since))),
+    )?;
+    of_topics(
+        "vitral_failed_attempts",
+        "Attempts at the store or at Kafka that failed and were retried",
+        None,
+        MetricType::Counter,
+        &|topic| Some(topic.retries as f64),
+    )
+}
+
+/// How far each partition is behind.
+fn encode_lags(encoder: &mut DescriptorEncoder<'_>, topics: &BTreeMap<String, TopicHealth>) -> Result<(), Error> {
+    let mut metric = encoder.encode_descriptor(
+        "vitral_partition_lag_messages",
+        "Offsets between the reading position and the end of the broker's log",
+        None,
+        MetricType::Gauge,
+    )?;
+    for (topic, health) in topics {
+        for (partition, lag) in health.partitions.iter().filter_map(|(id, known)| Some((id, known.lag()?))) {
+            let labels = [("topic", topic.clone()), ("partition", partition.to_string())];
+            metric.encode_family(&labels)?.encode_gauge(&lag)?;
+        }
+    }
+    Ok(())
+}
+
+/// How background work fares.
+fn encode_tasks(encoder: &mut DescriptorEncoder<'_>, health: &Health, now: Instant) -> Result<(), Error> {
+    let tasks = health.tasks();
+    let mut of_tasks =
+        |name: &str, help: &str, unit: Option<&Unit>, kind, value: &dyn Fn(&TaskHealth) -> Option<f64>| {
+            let mut metric = encoder.encode_descriptor(name, help, unit, kind)?;
+            for (task, value) in tasks.iter().filter_map(|(name, task)| Some((name, value(task)?))) {
+                let labels = [("task", task.as_str())];
+                let mut metric = metric.encode_family(&labels)?;
+                encode(&mut metric, kind, value)?;
+            }
+            Ok::<_, Error>(())
+        };
+    of_tasks(
+        "vitral_task_done_age",
+        "Time since background work, such as the hourly check, last succeeded",
+        Some(&Unit::Seconds),
+        MetricType::Gauge,
+        &|task| Some(age(now, task.done?)),
+    )?;
+    of_tasks("vitral_task_restarts", "How often background work was restarted", None, MetricType::Counter, &|task| {
+        Some(task.restarts as f64)
+    })
+}
+
+/// What is wrong, each trouble once.
+fn encode_troubles(encoder: &mut DescriptorEncoder<'_>, mut troubles: Vec<Trouble>) -> Result<(), Error> {
+    let mut metric = encoder.encode_descriptor(
+        "vitral_troubles",
+        "What /readyz reports as wrong, by code",
+        None,
+        MetricType::Gauge,
+    )?;
+    troubles.dedup_by(|a, b| (&a.subject, a.code) == (&b.subject, b.code));
+    for trouble in &troubles {
+        let labels = [("subject", trouble.subject.as_str()), ("code", trouble.code)];
+        metric.encode_family(&labels)?.encode_gauge(&1_i64)?;
+    }
+    Ok(())
 }
 
 fn encode(metric: &mut MetricEncoder<'_>, kind: MetricType, value: f64) -> Result<(), Error> {

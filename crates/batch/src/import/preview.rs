@@ -13,13 +13,16 @@ use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, History, Layout, Location};
 
 pub use self::unused::Unused;
-use super::forms::{Form, Numbers, zone};
+use super::forms::{Form, Forms, Numbers, zone};
+use super::identity::{Marker, Marks};
 use super::known::{Known, Standing};
 use super::legacy::Legacy;
+use super::mapping::Mapping;
+use super::opening::Opened;
 use super::reader::Reader;
 use super::source::Row;
 use super::twice::Meanings;
-use super::{File, Import, Imported, Opened, stored};
+use super::{File, Import, Imported, stored};
 use crate::error::BatchError;
 
 /// Rows that are shown.
@@ -64,13 +67,7 @@ impl Import {
     ) -> Result<Preview, BatchError> {
         let history = History::read(&self.topic, &Layout::of(store).history(&self.topic)).await?;
         let archive = Archive::read(&self.topic, store).await?;
-        let stream_from_ms = match &archive {
-            // Where no row is ever late, order is by event time alone, whenever a row comes.
-            Some(archive) if !self.topic.is_never_late() => {
-                archive.watermark().await?.map(|watermark| watermark.late_before(self.topic.lateness_ms).ms())
-            }
-            _ => None,
-        };
+        let stream_from_ms = self.stream_from_ms(archive.as_ref()).await?;
         let known = Known::new(self.ask.is_by_item());
         let (mut known, mut legacy) = (known, Legacy::new(&self.topic, &self.target));
         let Opened { mut source, mapping, mut marker, forms, .. } =
@@ -81,21 +78,7 @@ impl Import {
         let notes = [source.notes(), &forms.notes, &mapping.hints].concat();
         let mut unused = unused::Counter::new(&header, &mapping.unused);
         let mut imported = Imported { unused: mapping.unused.clone(), notes, ..Imported::default() };
-        let mut columns: Vec<(usize, Column)> = mapping
-            .filled()
-            .map(|(index, ours)| {
-                let theirs = mapping.heading(index).to_owned();
-                (
-                    index,
-                    Column {
-                        theirs,
-                        ours: ours.to_owned(),
-                        form: self.words(forms.columns[index]),
-                        example: String::new(),
-                    },
-                )
-            })
-            .collect();
+        let mut columns = self.used(&mapping, &forms);
         let mut reader = Reader::new(self, (&file.name, ""), mapping, forms, header, stream_from_ms)?;
         let mut first: Vec<RecordBatch> = Vec::new();
         let mut meanings = if is_whole { Meanings::new(&self.topic, &self.target) } else { None };
@@ -109,21 +92,9 @@ impl Import {
             }
             fill_examples(&mut columns, &rows);
             unused.count(&rows);
-            let mut new = Vec::with_capacity(rows.len());
-            let mut differing = HashSet::new();
-            for row in rows {
-                let marks = marker.marks(&row);
-                let standing = if is_whole { known.standing(&marks) } else { Standing::New };
-                if matches!(standing, Standing::In | Standing::InDiffering) {
-                    imported.known += 1;
-                    imported.differing += u64::from(standing == Standing::InDiffering);
-                } else {
-                    if standing == Standing::NewAmounts {
-                        differing.insert(marks.cells);
-                    }
-                    new.push((row, marks));
-                }
-            }
+            // Of the first rows alone it is not asked what is in.
+            let standing = |marks: &Marks| if is_whole { known.standing(marks) } else { Standing::New };
+            let New { new, differing } = New::of(rows, &mut marker, standing, &mut imported);
             if !new.is_empty() {
                 let batch = reader.read(&new, &mut known, &mut legacy, &mut imported)?;
                 if let Some(meanings) = &mut meanings {
@@ -148,6 +119,22 @@ impl Import {
             imported.twice = meanings.compare(history.as_ref(), archive, &known, imported.period_micros, &[]).await?;
         }
         let rows = concat_batches(reader.schema(), first.iter()).map_err(engine)?;
+        let rows = self.filled(&rows).map_err(engine)?;
+        let columns = columns.into_iter().map(|(_, column)| column).collect();
+        Ok(Preview { columns, rows, unused: unused.end(), imported, is_whole })
+    }
+
+    /// The file's columns that are used, by their place.
+    fn used(&self, mapping: &Mapping, forms: &Forms) -> Vec<(usize, Column)> {
+        let column = |(index, ours): (usize, &str)| {
+            let (theirs, form) = (mapping.heading(index).to_owned(), self.words(forms.columns[index]));
+            (index, Column { theirs, ours: ours.to_owned(), form, example: String::new() })
+        };
+        mapping.filled().map(column).collect()
+    }
+
+    /// The topic's columns that have a value in any row.
+    fn filled(&self, rows: &RecordBatch) -> Result<RecordBatch, ArrowError> {
         let names: Vec<&str> = self.topic.columns.iter().map(|column| column.name.as_str()).collect();
         let kept: Vec<usize> = (0..rows.num_columns())
             .filter(|index| {
@@ -155,9 +142,7 @@ impl Import {
                 is_ours && rows.column(*index).null_count() < rows.num_rows()
             })
             .collect();
-        let rows = rows.project(&kept).map_err(engine)?;
-        let columns = columns.into_iter().map(|(_, column)| column).collect();
-        Ok(Preview { columns, rows, unused: unused.end(), imported, is_whole })
+        rows.project(&kept)
     }
 
     fn words(&self, form: Form) -> String {
@@ -178,6 +163,37 @@ impl Import {
             Form::WholeFloats => "whole numbers, written as 123.0".to_owned(),
             Form::Clock { .. } | Form::Any => String::new(),
         }
+    }
+}
+
+/// Rows that would come in.
+struct New {
+    new: Vec<(Row, Marks)>,
+    /// The cells of those that differ from what is in by their amounts alone.
+    differing: HashSet<u128>,
+}
+
+impl New {
+    /// Counts the others.
+    fn of(
+        rows: Vec<Row>,
+        marker: &mut Marker,
+        mut standing: impl FnMut(&Marks) -> Standing,
+        imported: &mut Imported,
+    ) -> Self {
+        let (mut new, mut differing) = (Vec::with_capacity(rows.len()), HashSet::new());
+        for row in rows {
+            let marks = marker.marks(&row);
+            let standing = standing(&marks);
+            if imported.count_known(standing) {
+                continue;
+            }
+            if standing == Standing::NewAmounts {
+                differing.insert(marks.cells);
+            }
+            new.push((row, marks));
+        }
+        Self { new, differing }
     }
 }
 

@@ -344,9 +344,7 @@ async fn conversion_is_of_final_sessions_and_users() {
     let carts = "SELECT data, carrinhos, concluidos, abandonados, esvaziados, taxa_abandono FROM abandono_por_dia";
     let rows = world.warehouse("abandono_por_dia", carts).await;
     assert!(
-        rows.contains(
-            "| 2025-05-14 | 3         | 2          | 1           | 1          | 0.3333        |"
-        ),
+        rows.contains("| 2025-05-14 | 3         | 2          | 1           | 1          | 0.3333        |"),
         "{rows}"
     );
     let rows = world.warehouse("compradores_por_dia", "SELECT * FROM compradores_por_dia").await;

@@ -1,6 +1,6 @@
 //! The state of one group, without waiting: its members, its generation, what each member was assigned.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -126,37 +126,10 @@ impl Group {
         if !SESSION.contains(&join.session_ms) {
             return refused(ResponseError::InvalidSessionTimeout);
         }
-        let names: BTreeSet<&str> = join.protocols.iter().map(|(name, _)| name.as_str()).collect();
-        // Its own former protocols do not bind a member.
-        let others = || self.members.iter().filter(|(id, _)| **id != join.member);
-        let is_common =
-            |name: &&&str| others().all(|(_, member)| member.protocols.iter().any(|(own, _)| own == **name));
-        if names.is_empty()
-            || (others().next().is_some() && join.protocol_type != self.protocol_type)
-            || !names.iter().any(|name| is_common(&name))
-        {
+        if !self.speaks_with(&join) {
             return refused(ResponseError::InconsistentGroupProtocol);
         }
-        let id = if join.member.is_empty() {
-            if self.members.len() + self.pending.len() >= MEMBERS {
-                return refused(ResponseError::GroupMaxSizeReached);
-            }
-            let id = format!("{}-{}", join.client, Uuid::new_v4());
-            if join.instance.is_none() && join.id_first {
-                self.pending.insert(id.clone(), now + millis(join.session_ms));
-                return Err((ResponseError::MemberIdRequired, id));
-            }
-            id
-        } else {
-            let known = self.members.get(&join.member);
-            if known.is_none() && self.pending.remove(&join.member).is_none() {
-                return refused(ResponseError::UnknownMemberId);
-            }
-            if known.is_some_and(|known| known.instance != join.instance) {
-                return refused(ResponseError::FencedInstanceId);
-            }
-            join.member.clone()
-        };
+        let id = self.id_of(&join, now)?;
         // A client that returns under the same instance replaces its former self.
         if let Some(instance) = &join.instance {
             self.members.retain(|other, member| *other == id || member.instance.as_ref() != Some(instance));
@@ -187,6 +160,40 @@ impl Group {
         }
         self.complete(now);
         Ok(id)
+    }
+
+    /// Whether who joins has a protocol in common with all others; its own former protocols do not bind a member.
+    fn speaks_with(&self, join: &Join) -> bool {
+        let others = || self.members.iter().filter(|(id, _)| **id != join.member);
+        let is_common = |(name, _): &(String, Bytes)| {
+            others().all(|(_, member)| member.protocols.iter().any(|(own, _)| own == name))
+        };
+        let is_of_its_kind = others().next().is_none() || join.protocol_type == self.protocol_type;
+        is_of_its_kind && join.protocols.iter().any(is_common)
+    }
+
+    /// The id of a known member, or a new one.
+    fn id_of(&mut self, join: &Join, now: Instant) -> Result<String, (ResponseError, String)> {
+        let refused = |error| Err((error, join.member.clone()));
+        if join.member.is_empty() {
+            if self.members.len() + self.pending.len() >= MEMBERS {
+                return refused(ResponseError::GroupMaxSizeReached);
+            }
+            let id = format!("{}-{}", join.client, Uuid::new_v4());
+            if join.instance.is_none() && join.id_first {
+                self.pending.insert(id.clone(), now + millis(join.session_ms));
+                return Err((ResponseError::MemberIdRequired, id));
+            }
+            return Ok(id);
+        }
+        let known = self.members.get(&join.member);
+        if known.is_none() && self.pending.remove(&join.member).is_none() {
+            return refused(ResponseError::UnknownMemberId);
+        }
+        if known.is_some_and(|known| known.instance != join.instance) {
+            return refused(ResponseError::FencedInstanceId);
+        }
+        Ok(join.member.clone())
     }
 
     fn begin_round(&mut self, now: Instant) {

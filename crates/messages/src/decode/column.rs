@@ -94,26 +94,11 @@ impl Column {
                     Kind::Text if raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
                     Kind::Number if *takes_numbers && raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
                     Kind::Escaped => {
-                        let start = text.len();
-                        match unescaped(raw.text, text, *bytes_max) {
-                            Ok(true) if *is_event_id && event_id::is_none(&text[start..]) => {
-                                text.truncate(start);
-                                return self.push_absent();
-                            }
-                            Ok(true) => {}
-                            Ok(false) => {
-                                text.truncate(start);
-                                return self.push_absent();
-                            }
-                            Err(misfit) => {
-                                text.truncate(start);
-                                return Err(misfit);
-                            }
+                        if !unescaped(raw.text, text, *bytes_max, *is_event_id)? {
+                            return self.push_absent();
                         }
                     }
-                    Kind::Text => return Err(TOO_LONG),
-                    Kind::Number if *takes_numbers => return Err(TOO_LONG),
-                    _ => return Err((Reason::Type, "is not a string")),
+                    kind => return Err(no_text(kind, *takes_numbers)),
                 }
                 ends.push(text.len() as i32);
             }
@@ -134,15 +119,7 @@ impl Column {
                 values.push(i64::try_from(value).map_err(|_| (Reason::Value, number::RANGE))?);
             }
             Values::Decimal { values, precision, scale } => {
-                let text = if raw.kind == Kind::Number {
-                    raw.text
-                } else {
-                    let text = string(raw, scratch).ok_or((Reason::Type, "is not a number or string"))?;
-                    if number_end(text, 0) != Ok(text.len()) {
-                        return Err((Reason::Type, number::NO_NUMBER));
-                    }
-                    text
-                };
+                let text = number_text(raw, scratch)?;
                 values.push(scaled(text, *scale, *precision).map_err(|what| (Reason::Value, what))?);
             }
             Values::Timestamp { values, earliest } => {
@@ -285,19 +262,35 @@ fn is_blank(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.trim().is_empty())
 }
 
-/// Appends the content of a string with escapes; false where it is empty or blank. What does not fit may be appended in part.
+/// Appends the content of a string with escapes; false where that is absent: empty, blank, or no event id. What does not fit is taken
+/// back.
 #[cold]
-fn unescaped(raw: &[u8], text: &mut Vec<u8>, bytes_max: usize) -> Result<bool, Misfit> {
+fn unescaped(raw: &[u8], text: &mut Vec<u8>, bytes_max: usize, is_event_id: bool) -> Result<bool, Misfit> {
     let start = text.len();
     unescape(raw, text);
     let content = &text[start..];
-    if content.contains(&0) {
-        return Err((Reason::Value, "holds the zero character, which databases refuse"));
+    let outcome = if content.contains(&0) {
+        Err((Reason::Value, "holds the zero character, which databases refuse"))
+    } else if content.len() > bytes_max {
+        Err(TOO_LONG)
+    } else {
+        let is_absent = is_blank(content) || (is_event_id && event_id::is_none(content));
+        Ok(!is_absent)
+    };
+    if outcome != Ok(true) {
+        text.truncate(start);
     }
-    if content.len() > bytes_max {
-        return Err(TOO_LONG);
+    outcome
+}
+
+/// Why a value that is none of a text column's is not.
+#[cold]
+fn no_text(kind: Kind, takes_numbers: bool) -> Misfit {
+    match kind {
+        Kind::Text => TOO_LONG,
+        Kind::Number if takes_numbers => TOO_LONG,
+        _ => (Reason::Type, "is not a string"),
     }
-    Ok(!is_blank(content))
 }
 
 /// Three letters in upper case, blanks around them left out.
@@ -319,6 +312,19 @@ fn taken<T>(values: &mut Vec<T>) -> Vec<T> {
         taken.shrink_to_fit();
     }
     taken
+}
+
+/// A number's digits, also where they stand in a string.
+#[inline(always)]
+fn number_text<'a>(raw: Raw<'a>, scratch: &'a mut Vec<u8>) -> Result<&'a [u8], Misfit> {
+    if raw.kind == Kind::Number {
+        return Ok(raw.text);
+    }
+    let text = string(raw, scratch).ok_or((Reason::Type, "is not a number or string"))?;
+    if number_end(text, 0) != Ok(text.len()) {
+        return Err((Reason::Type, number::NO_NUMBER));
+    }
+    Ok(text)
 }
 
 /// A string's content, unescaped into `scratch` where it must be.

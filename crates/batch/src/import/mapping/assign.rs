@@ -34,6 +34,22 @@ enum Meaning {
     Constant,
 }
 
+/// What the user says of a file's columns.
+struct Named {
+    columns: Vec<Option<Filled>>,
+    /// Whether the user names the column, if only to leave it out.
+    is_named: Vec<bool>,
+}
+
+/// What headings say.
+#[derive(Default)]
+struct Found {
+    /// By the column's name: the places that have it, and those that have another of its names.
+    places: BTreeMap<String, (Vec<usize>, Vec<usize>)>,
+    /// What the column at a place would fill.
+    fills: HashMap<usize, Filled>,
+}
+
 impl<'a> Names<'a> {
     pub(in crate::import) fn new(
         topic: &'a Topic,
@@ -128,6 +144,31 @@ impl<'a> Names<'a> {
 
     /// What each column fills: as the user says; then a column's own name goes before its other names.
     pub(super) fn assign(&self, header: &[String]) -> Result<Vec<Option<Filled>>, String> {
+        let Named { mut columns, is_named } = self.assign_named(header)?;
+        let by_user: HashSet<String> = columns.iter().flatten().map(|filled| filled.name.clone()).collect();
+        let Found { places, mut fills } = self.find(header, &is_named);
+        for (name, (exact, others)) in places {
+            if by_user.contains(&name) || self.is_unfilled(&name) {
+                continue;
+            }
+            let places = if exact.is_empty() { others } else { exact };
+            match places.as_slice() {
+                [place] => columns[*place] = fills.remove(place),
+                // Nobody needs the time of day twice, and a date may have it.
+                _ if name == CLOCK => {}
+                [first, second, ..] => {
+                    let (first, second) = (&header[*first], &header[*second]);
+                    let ways = format!("--map \"{first}={name}\", or leave one out with --map \"{second}=\"");
+                    return Err(format!("both {first} and {second} would fill {name}: name one by {ways}"));
+                }
+                [] => {}
+            }
+        }
+        Ok(columns)
+    }
+
+    /// What the user says of columns, if it makes sense.
+    fn assign_named(&self, header: &[String]) -> Result<Named, String> {
         let mut columns: Vec<Option<Filled>> = vec![None; header.len()];
         let mut is_named = vec![false; header.len()];
         for (theirs, ours) in self.named {
@@ -149,16 +190,19 @@ impl<'a> Names<'a> {
             };
             columns[place] = self.fill(&meaning, true);
         }
-        let named: Vec<(usize, Filled)> =
-            columns.iter().enumerate().filter_map(|(place, filled)| Some((place, filled.clone()?))).collect();
+        let named: Vec<(usize, &Filled)> =
+            columns.iter().enumerate().filter_map(|(place, filled)| Some((place, filled.as_ref()?))).collect();
         for (at, (place, filled)) in named.iter().enumerate() {
             if let Some((other, _)) = named[..at].iter().find(|(_, other)| other.name == filled.name) {
                 return Err(format!("both {} and {} would fill {}", header[*other], header[*place], filled.name));
             }
         }
-        // By the column's name: the places that have it, and those that have another of its names.
-        let mut found = BTreeMap::<String, (Vec<usize>, Vec<usize>)>::new();
-        let mut fills = HashMap::new();
+        Ok(Named { columns, is_named })
+    }
+
+    /// What the other columns could fill by their headings.
+    fn find(&self, header: &[String], is_named: &[bool]) -> Found {
+        let mut found = Found::default();
         let mut before = HashSet::new();
         for (place, name) in header.iter().enumerate() {
             let base = base(name, &before);
@@ -171,31 +215,14 @@ impl<'a> Names<'a> {
             else {
                 continue;
             };
-            let places = found.entry(filled.name.clone()).or_default();
+            let (exact, others) = found.places.entry(filled.name.clone()).or_default();
             match meaning {
-                Meaning::Column { is_exact: true, .. } => places.0.push(place),
-                _ => places.1.push(place),
+                Meaning::Column { is_exact: true, .. } => exact.push(place),
+                _ => others.push(place),
             }
-            fills.insert(place, filled);
+            found.fills.insert(place, filled);
         }
-        for (name, (exact, others)) in found {
-            if named.iter().any(|(_, filled)| filled.name == name) || self.is_unfilled(&name) {
-                continue;
-            }
-            let places = if exact.is_empty() { others } else { exact };
-            match places.as_slice() {
-                [place] => columns[*place] = fills.remove(place),
-                // Nobody needs the time of day twice, and a date may have it.
-                _ if name == CLOCK => {}
-                [first, second, ..] => {
-                    let (first, second) = (&header[*first], &header[*second]);
-                    let ways = format!("--map \"{first}={name}\", or leave one out with --map \"{second}=\"");
-                    return Err(format!("both {first} and {second} would fill {name}: name one by {ways}"));
-                }
-                [] => {}
-            }
-        }
-        Ok(columns)
+        found
     }
 
     /// Whether the user says that no column of the file fills this one.

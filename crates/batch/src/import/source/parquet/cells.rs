@@ -72,16 +72,7 @@ pub(super) fn cells(column: &ArrayRef, is_utc: bool) -> Result<Vec<Option<Cell>>
         }),
         DataType::Timestamp(unit, zone) => {
             let zone = if zone.is_some() || is_utc { Zone::Utc } else { Zone::None };
-            match unit {
-                TimeUnit::Second => each::<TimestampSecondType>(column, |value| time(value, 1, 1, zone)),
-                TimeUnit::Millisecond => each::<TimestampMillisecondType>(column, |value| time(value, 1, 1_000, zone)),
-                TimeUnit::Microsecond => {
-                    each::<TimestampMicrosecondType>(column, |value| time(value, 1, 1_000_000, zone))
-                }
-                TimeUnit::Nanosecond => {
-                    each::<TimestampNanosecondType>(column, |value| time(value, 1, 1_000_000_000, zone))
-                }
-            }
+            timestamps(column, unit, zone)
         }
         DataType::Time32(TimeUnit::Second) => each::<Time32SecondType>(column, |value| clock(i64::from(value), 1)),
         DataType::Time32(_) => each::<Time32MillisecondType>(column, |value| clock(i64::from(value), 1_000)),
@@ -94,6 +85,15 @@ pub(super) fn cells(column: &ArrayRef, is_utc: bool) -> Result<Vec<Option<Cell>>
             (0..column.len()).map(|row| column.is_valid(row).then(|| unusable.clone())).collect()
         }
     })
+}
+
+fn timestamps(column: &ArrayRef, unit: &TimeUnit, zone: Zone) -> Vec<Option<Cell>> {
+    match unit {
+        TimeUnit::Second => each::<TimestampSecondType>(column, |value| time(value, 1, 1, zone)),
+        TimeUnit::Millisecond => each::<TimestampMillisecondType>(column, |value| time(value, 1, 1_000, zone)),
+        TimeUnit::Microsecond => each::<TimestampMicrosecondType>(column, |value| time(value, 1, 1_000_000, zone)),
+        TimeUnit::Nanosecond => each::<TimestampNanosecondType>(column, |value| time(value, 1, 1_000_000_000, zone)),
+    }
 }
 
 fn each<T: ArrowPrimitiveType>(column: &ArrayRef, cell: impl Fn(T::Native) -> Option<Cell>) -> Vec<Option<Cell>> {
