@@ -1,4 +1,4 @@
-"""Each hour: what is live, and every table by day or month, for all days that have changed since the last run, be it by the stream, late rows, a replay or a file."""
+"""Each hour: what is live, and every table, for all that has changed since the last run, be it by the stream, late rows, a replay or a file."""
 
 from airflow import DAG
 
@@ -15,5 +15,10 @@ with DAG("vitral_horario", doc_md=__doc__, **settings("5 * * * *")):
         "receita_por_segmento",
         "reembolsos_por_dia",
         "conversao",
+        "novos_e_recorrentes",
+        "rfm",
+        "coortes",
+        "usuarios_ativos_por_dia",
+        "giro_estoque",
     ]:
         vitral(job, f"batch run {job}")
