@@ -36,8 +36,8 @@ pub struct DomainOptions {
     /// The currency of amounts that name none: three letters, ISO 4217.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// A setting of a domain's own, by the name that its `domain.toml` gives it below `[settings]`. `cover_days` of `ecommerce` (3): how
-    /// many days of sales a product's stock should last; with less, it is reported as running out.
+    /// A setting of a domain's own, by the name that its `domain.toml` gives it below `[settings]`, where it
+    /// also says what it means.
     #[serde(flatten)]
     pub settings: BTreeMap<String, Setting>,
 }
