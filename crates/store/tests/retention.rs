@@ -12,10 +12,11 @@ use arrow::array::{
 use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::lit;
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::{Limits, RetentionReport, retain};
-use vitral_store::{Archive, ArchiveCommit, Location, read_session};
+use vitral_store::{Advance, Archive, ArchiveCommit, Location, read_session};
 
 use self::places::places;
 
@@ -46,10 +47,10 @@ async fn add(archive: &mut Archive, topic: &Topic, offsets: std::ops::Range<i64>
         true => seconds() as ArrayRef,
         false => new_null_array(field.data_type(), count),
     }));
-    let from = archive.next_offsets().get(&0).copied();
+    let from = archive.next_offsets().get(&PartitionId(0)).copied();
     let commit = ArchiveCommit {
         rows: vec![RecordBatch::try_new(schema, columns).expect("the archive's schema")],
-        offsets: BTreeMap::from([(0, (from, offsets.end))]),
+        offsets: BTreeMap::from([(PartitionId(0), Advance { from, to: Offset(offsets.end) })]),
         token: offsets.end,
         ..ArchiveCommit::default()
     };
@@ -60,7 +61,7 @@ async fn add(archive: &mut Archive, topic: &Topic, offsets: std::ops::Range<i64>
 }
 
 async fn open(topic: &Topic, place: &Location) -> Archive {
-    Archive::open(topic, "log", [0], place).await.expect("opened")
+    Archive::open(topic, "log", [PartitionId(0)], place).await.expect("opened")
 }
 
 async fn offsets(provider: Arc<dyn datafusion::catalog::TableProvider>) -> Vec<i64> {

@@ -185,6 +185,7 @@ mod tests {
     use std::pin::pin;
 
     use vitral_catalog::Catalog;
+    use vitral_schemas::position::PartitionId;
     use vitral_store::{Layout, Location};
 
     use super::*;
@@ -204,7 +205,7 @@ mod tests {
         let metrics = Layout::of(&store).metrics();
         let table = MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &metrics);
         let table = table.await.expect("opened");
-        let archive = Archive::open(&topic, "log", [0], &store).await.expect("opened");
+        let archive = Archive::open(&topic, "log", [PartitionId(0)], &store).await.expect("opened");
         // A file in its folder's place keeps the archive from being read.
         let folder = dir.path().join("archive").join(&topic.name);
         std::fs::rename(&folder, dir.path().join("aside")).expect("moved aside");

@@ -24,10 +24,10 @@ use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_schemas::event_time::Watermark;
-use vitral_schemas::position::PartitionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::window::Windows;
-use vitral_store::{Archive, ArchiveCommit, Location, MetricTable};
+use vitral_store::{Advance, Archive, ArchiveCommit, Location, MetricTable};
 
 /// Sales, views, a refund and a funnel around noon, in no order.
 const EVENTS: &str = "
@@ -74,8 +74,8 @@ impl Shop {
     /// Archives the events as counted rows, and says that reading goes on at `next`.
     async fn archive(&self, next: i64) -> RecordBatch {
         let rows = rows(self.topic()).await;
-        let mut archive = Archive::open(self.topic(), "log", [0], &self.store()).await.expect("opened");
-        let offsets = BTreeMap::from([(0, (None, next))]);
+        let mut archive = Archive::open(self.topic(), "log", [PartitionId(0)], &self.store()).await.expect("opened");
+        let offsets = begun(next);
         let commit = ArchiveCommit {
             rows: vec![rows.clone()],
             offsets,
@@ -289,11 +289,21 @@ fn reconcile_rows(rows: &RecordBatch, plan: &MetricPlan, topic: &Topic) -> Recor
     vitral_panes::in_order(&plan.metric, &rows).expect("ordered")
 }
 
+/// The first rows of partition 0, behind which reading goes on at `next`.
+fn begun(next: i64) -> BTreeMap<PartitionId, Advance> {
+    BTreeMap::from([(PartitionId(0), Advance { from: None, to: Offset(next) })])
+}
+
+/// Of partition 0.
+fn broken(log: &str, expected: i64, found: i64) -> Break {
+    Break { log: log.into(), partition: PartitionId(0), expected: Offset(expected), found: Offset(found) }
+}
+
 #[tokio::test]
 async fn rows_missing_at_the_end_are_found_by_what_was_committed() {
     let shop = Shop::new();
     shop.archive(9).await;
     let (partitions, breaks) = offsets::check(shop.topic(), &shop.store(), &Seen::new()).await.expect("checked");
-    assert_eq!((partitions.len(), partitions[0].first, partitions[0].next), (1, 0, 8));
-    assert_eq!(breaks, [Break { log: "log".into(), partition: 0, expected: 9, found: 8 }]);
+    assert_eq!((partitions.len(), partitions[0].first, partitions[0].next), (1, Offset(0), Offset(8)));
+    assert_eq!(breaks, [broken("log", 9, 8)]);
 }

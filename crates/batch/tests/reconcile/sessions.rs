@@ -45,10 +45,10 @@ async fn archived(shop: &Shop, through_ms: i64) -> RecordBatch {
 }
 
 async fn commit(shop: &Shop, rows: &RecordBatch, through_ms: i64) {
-    let mut archive = Archive::open(shop.topic(), "log", [0], &shop.store()).await.expect("opened");
+    let mut archive = Archive::open(shop.topic(), "log", [PartitionId(0)], &shop.store()).await.expect("opened");
     let commit = ArchiveCommit {
         rows: vec![rows.clone()],
-        offsets: BTreeMap::from([(0, (None, rows.num_rows() as i64))]),
+        offsets: begun(rows.num_rows() as i64),
         watermark: Some(Watermark::from_ms(through_ms)),
         token: 1,
         ..ArchiveCommit::default()

@@ -17,6 +17,7 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use serde::{Deserialize, Serialize};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use super::spans::Spans;
@@ -32,7 +33,7 @@ const DONE: &str = "feito";
 const EXTENT: &str = "alcance";
 
 /// Offsets through which rows have something in common, by log and partition.
-pub(super) type Through = BTreeMap<String, BTreeMap<i32, i64>>;
+pub(super) type Through = BTreeMap<String, BTreeMap<PartitionId, Offset>>;
 
 /// Where an archive's parts begin and end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -128,8 +129,8 @@ pub(super) fn through(offsets: &Through) -> Expr {
     let each = offsets.iter().flat_map(|(log, partitions)| {
         partitions.iter().map(move |(partition, last)| {
             this_log(log)
-                .and(ident(archive_columns::PARTITION).eq(lit(*partition)))
-                .and(ident(archive_columns::OFFSET).lt_eq(lit(*last)))
+                .and(ident(archive_columns::PARTITION).eq(lit(partition.0)))
+                .and(ident(archive_columns::OFFSET).lt_eq(lit(last.0)))
         })
     });
     each.reduce(Expr::or).unwrap_or(lit(false))

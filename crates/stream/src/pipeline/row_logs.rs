@@ -244,12 +244,12 @@ fn purged(log: &str, archive: &ArchiveReader, taken: &LogOffsets, until: &LogOff
                 continue;
             };
             let next = until.get(topic_log).and_then(|partitions| partitions.get(partition)).unwrap_or(from);
-            missed += next.min(&through.saturating_add(1)).abs_diff(*from);
+            missed += next.min(&through.saturating_add(1)).0.abs_diff(from.0);
             tracing::error!(
                 log,
-                partition,
-                from,
-                through,
+                partition = partition.0,
+                from = from.0,
+                through = through.0,
                 "rows were deleted by retention before they were written into the log"
             );
         }

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::Clock;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, ArchiveCommit, Location};
@@ -17,13 +18,13 @@ use crate::world::{
 /// What the archive in a data directory says of the topic and of partitions 0 and 1, in milliseconds.
 async fn committed(shop: &Shop, data_dir: &Path) -> [Option<i64>; 3] {
     let archive = open(shop, data_dir).await;
-    let of_partition = |partition| archive.partition_watermark(partition).map(Watermark::ms);
+    let of_partition = |partition| archive.partition_watermark(PartitionId(partition)).map(Watermark::ms);
     [archive.watermark().map(Watermark::ms), of_partition(0), of_partition(1)]
 }
 
 async fn open(shop: &Shop, data_dir: &Path) -> Archive {
     let store = Location::folder(data_dir).expect("a folder");
-    Archive::open(&shop.topic, &shop.log(), [0, 1], &store).await.expect("opened")
+    Archive::open(&shop.topic, &shop.log(), [0, 1].map(PartitionId), &store).await.expect("opened")
 }
 
 /// A data directory as a kill leaves it: as it is at one moment.

@@ -2,6 +2,7 @@
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_schemas::position::{Offset, PartitionId};
 
 use super::arrivals::Arrivals;
 use super::*;
@@ -170,8 +171,15 @@ async fn a_copy_that_cannot_be_read_stops_the_move() {
 
 #[test]
 fn moves_are_cut_between_days_and_wrong_clocks_hold_nothing_back() {
-    let on = |day, first, last, recent| Arrivals { log: "log".to_owned(), partition: 0, day, first, last, recent };
-    let ends = |found: &[Arrivals]| parts(found).iter().map(|part| part["log"][&0]).collect::<Vec<_>>();
+    let on = |day, first, last, recent: Option<i64>| Arrivals {
+        log: "log".to_owned(),
+        partition: PartitionId(0),
+        day,
+        first: Offset(first),
+        last: Offset(last),
+        recent: recent.map(Offset),
+    };
+    let ends = |found: &[Arrivals]| parts(found).iter().map(|part| part["log"][&PartitionId(0)].0).collect::<Vec<_>>();
     assert_eq!(ends(&[on(1, 0, 9, None), on(2, 10, 19, None), on(3, 20, 29, Some(25))]), [9, 19, 24]);
     assert_eq!(ends(&[on(1, 0, 9, None), on(2, 10, 19, None)]), [9, 19]);
     assert_eq!(ends(&[on(2, 0, 9, Some(0))]), Vec::<i64>::new(), "all of them are recent");

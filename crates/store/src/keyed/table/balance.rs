@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{LogicalPlanBuilder, ident, lit};
 use vitral_catalog::names::ORIGIN_COLUMN;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::MICROS_PER_MS;
 
 use super::{KeyedTable, versions};
@@ -89,7 +90,7 @@ impl KeyedTable {
     pub(super) async fn found_balance(
         &self,
         reach: &[Reached],
-        partitions: &[i32],
+        partitions: &[PartitionId],
         since_ms: i64,
     ) -> Result<(), StoreError> {
         let mut balance = Self::open_balance(&self.plan, &self.store).await?;
@@ -105,7 +106,7 @@ impl KeyedTable {
                 // They have more of it.
                 return Ok(());
             }
-            transactions.push((balance.partition(log, *partition), next));
+            transactions.push((balance.partition(log, *partition), next.0));
         }
         let states = LogicalPlanBuilder::from(self.states().await?).filter(of_partitions.clone());
         let states = states.and_then(LogicalPlanBuilder::build).map_err(self.failed())?;

@@ -2,6 +2,7 @@
 
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use vitral_catalog::names::ORIGIN_COLUMN;
+use vitral_schemas::position::Offset;
 use vitral_schemas::time::MICROS_PER_MS;
 
 use super::{KeyedTable, is_few};
@@ -54,7 +55,7 @@ impl KeyedTable {
         for reached in reach {
             let from = match &balance {
                 Some(balance) => balance.next_offset(&reached.log, reached.partition).await?.unwrap_or_default(),
-                None => 0,
+                None => Offset::default(),
             };
             if archive.purged_through(&reached.log, reached.partition) >= Some(from) {
                 let purged_ms = archive.purged_micros().map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
