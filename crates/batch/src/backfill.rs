@@ -64,7 +64,7 @@ pub async fn backfill(
     let windows = Windows::new(metric.window, settings.time_zone);
     let end_ms = windows.first_open_ms(watermark.late_before(topic.lateness_ms).ms());
     let done_ms = table.backfilled_until_ms().await?;
-    let done_ms = table.begin_where_whole(&windows, archive.purged_micros(), done_ms).await?;
+    let done_ms = table.begin_where_whole(&windows, archive.newest_purged(), done_ms).await?;
     let next = async |from_ms: i64| next_ms(metric, topic, settings, store, from_ms).await;
     let mut from_ms = done_ms;
     let mut first_ms = next(done_ms.unwrap_or(LONG_AGO_MS)).await?;

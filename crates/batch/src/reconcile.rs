@@ -23,7 +23,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_panes::in_order;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::window::Windows;
 use vitral_store::{Archive, ArchiveReader, Layout, Location, MetricTable};
@@ -138,11 +138,8 @@ impl Stored {
     /// How much of the time from here on is compared at once.
     fn step_ms(&self, from_ms: i64) -> i64 {
         let has_few = |step_ms: &i64| {
-            let micros = from_ms * MICROS_PER_MS..(from_ms + step_ms) * MICROS_PER_MS;
-            self.archive
-                .as_ref()
-                .and_then(|archive| archive.rows_within(&micros))
-                .is_some_and(|rows| rows <= FEW_EVENTS)
+            let times = EventTime::from_ms(from_ms)..EventTime::from_ms(from_ms + step_ms);
+            self.archive.as_ref().and_then(|archive| archive.rows_within(&times)).is_some_and(|rows| rows <= FEW_EVENTS)
         };
         LONGER_STEPS_MS.into_iter().find(has_few).unwrap_or(STEP_MS)
     }
@@ -202,8 +199,8 @@ impl Subject<'_> {
 
     /// For each metric, the part of the range whose events are all there and whose windows are published.
     fn comparable<'a>(&self, metrics: &[&'a Metric], stored: &Stored, range: TimeRange) -> Vec<Progress<'a>> {
-        let purged_micros = stored.archive.as_ref().and_then(|archive| archive.purged_micros());
-        let whole_from_ms = purged_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
+        let newest_purged = stored.archive.as_ref().and_then(|archive| archive.newest_purged());
+        let whole_from_ms = newest_purged.map(|newest| newest.ms() + 1);
         let from_ms = whole_from_ms.unwrap_or(range.from_ms).max(range.from_ms);
         let each = metrics.iter().zip(&stored.tables).map(|(metric, table)| {
             let through_ms = table.as_ref().and_then(|table| table.1);
@@ -212,8 +209,8 @@ impl Subject<'_> {
             let closed_until_ms = through_ms.map(|ms| ms - self.topic.lateness_ms);
             let closed_until_ms = closed_until_ms.map(|ms| if is_sessions { ms } else { windows.first_open_ms(ms) });
             // A day that lacks events has no session that is known to be whole.
-            let whole_day_ms = purged_micros.filter(|_| is_sessions).map(|micros| {
-                let day_ms = windows.pane_start_ms(micros);
+            let whole_day_ms = newest_purged.filter(|_| is_sessions).map(|newest| {
+                let day_ms = windows.pane_start_ms(newest.micros());
                 windows.pane_end_ms(day_ms)
             });
             let from_ms = whole_day_ms.map_or(from_ms, |ms| ms.max(from_ms));

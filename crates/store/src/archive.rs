@@ -24,7 +24,7 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{Expr, col, lit};
 use tokio::sync::Mutex;
-use vitral_schemas::event_time::Watermark;
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 
@@ -194,9 +194,9 @@ impl Archive {
         self.with_cold(|cold| cold.with(hot)).await?.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// The newest event time of purged rows, in microseconds: what lies before it is no longer complete.
-    pub async fn purged_micros(&self) -> Result<Option<i64>, StoreError> {
-        self.with_cold(|cold| cold.extent.purged_micros).await
+    /// The newest event time of purged rows: what lies before it is no longer complete.
+    pub async fn newest_purged(&self) -> Result<Option<EventTime>, StoreError> {
+        self.with_cold(|cold| cold.extent.newest_purged).await
     }
 
     /// Reads the cold part again if it may be older than the table.

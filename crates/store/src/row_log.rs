@@ -22,6 +22,7 @@ use serde::{Deserialize, Serialize};
 use vitral_catalog::names::statement;
 use vitral_catalog::{Diagnostic, RowLog, planning_errors};
 use vitral_engine::add_functions;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
@@ -168,13 +169,13 @@ impl RowLogPlan {
         Ok(Self { log: log.clone(), topic: topic.clone(), session: state, plan })
     }
 
-    /// The log's rows of the offsets from `from` to before `until`, with those whose event time is at least `since_micros`.
+    /// The log's rows of the offsets from `from` to before `until`, with those whose event time is at least `since`.
     pub async fn rows(
         &self,
         archive: &ArchiveReader,
         from: &LogOffsets,
         until: &LogOffsets,
-        since_micros: Option<i64>,
+        since: Option<EventTime>,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         let failed = StoreError::read(&self.log.name);
         let provider = archive.provider().await?;
@@ -191,9 +192,9 @@ impl RowLogPlan {
         let plan = || {
             let mut rows = LogicalPlanBuilder::scan("linhas", provider_as_source(provider), None)?;
             rows = rows.filter(counted.and(wanted))?;
-            if let Some(micros) = since_micros {
+            if let Some(since) = since {
                 let time = &self.topic.columns[self.topic.event_time].name;
-                let since = ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
+                let since = ScalarValue::TimestampMicrosecond(Some(since.micros()), Some("UTC".into()));
                 rows = rows.filter(ident(time).gt_eq(lit(since)))?;
             }
             let columns: Vec<Expr> =

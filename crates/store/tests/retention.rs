@@ -12,6 +12,7 @@ use arrow::array::{
 use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::lit;
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
@@ -113,10 +114,11 @@ async fn rows_become_cold_and_go_away() {
                 "{place}"
             );
             assert_eq!(archive.counts().await.expect("counts").counted, 120, "{place}: purged rows have counted");
-            assert_eq!(archive.purged_micros().await.expect("known"), Some(29_000_000), "{place}");
+            assert_eq!(archive.newest_purged().await.expect("known"), Some(EventTime::from_ms(29_000)), "{place}");
         }
         let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
-        assert_eq!(reader.purged_times().within(i64::MIN, i64::MAX), Some((0, 29_000_000)), "{place}");
+        let purged = reader.purged_times().within(EventTime::MIN, EventTime::from_micros(i64::MAX));
+        assert_eq!(purged, Some((EventTime::from_ms(0), EventTime::from_ms(29_000))), "{place}");
         add(&mut stream, &topic, 120..130).await;
         assert_eq!(offsets(stream.provider().await.expect("rows")).await, (30..130).collect::<Vec<_>>(), "{place}");
         let held = retain(&topic, &place, limits(90, None)).await.expect("held");

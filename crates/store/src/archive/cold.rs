@@ -17,6 +17,7 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use serde::{Deserialize, Serialize};
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 
@@ -46,9 +47,9 @@ pub(super) struct Extent {
     /// Their verdicts.
     #[serde(rename = "gone_counts")]
     pub(super) purged_counts: Counts,
-    /// The newest event time among those of them that had counted, in microseconds.
+    /// The newest event time among those of them that had counted.
     #[serde(rename = "gone_micros")]
-    pub(super) purged_micros: Option<i64>,
+    pub(super) newest_purged: Option<EventTime>,
     /// The event times of those. None where nothing is purged, or where a version purged rows that did not record them.
     #[serde(rename = "gone_times")]
     pub(super) purged_times: Option<Spans>,
@@ -57,7 +58,7 @@ pub(super) struct Extent {
 impl Extent {
     /// The event times that purged rows which had counted may have had.
     pub(super) fn purged_times(&self) -> Spans {
-        match (&self.purged_times, self.purged_micros) {
+        match (&self.purged_times, self.newest_purged) {
             (Some(spans), _) => spans.clone(),
             (None, Some(newest)) => Spans::through(newest),
             (None, None) => Spans::default(),

@@ -13,7 +13,7 @@ use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::coalesce;
-use vitral_schemas::event_time::Watermark;
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 
@@ -66,14 +66,14 @@ impl ArchiveReader {
         self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))
     }
 
-    /// How many rows at most have an event time within, in microseconds; none if the files do not tell, or if there are cold ones.
-    pub fn rows_within(&self, micros: &Range<i64>) -> Option<usize> {
-        if self.cold.has_rows() { None } else { self.table.rows_within(&self.event_time, micros) }
+    /// How many rows at most have an event time within; none if the files do not tell, or if there are cold ones.
+    pub fn rows_within(&self, times: &Range<EventTime>) -> Option<usize> {
+        if self.cold.has_rows() { None } else { self.table.rows_within(&self.event_time, times) }
     }
 
-    /// The newest event time of purged rows, in microseconds: what lies before it is no longer complete.
-    pub fn purged_micros(&self) -> Option<i64> {
-        self.cold.extent.purged_micros
+    /// The newest event time of purged rows: what lies before it is no longer complete.
+    pub fn newest_purged(&self) -> Option<EventTime> {
+        self.cold.extent.newest_purged
     }
 
     /// The event times of purged rows: a day that none of them touches is complete, even one before the archive began.

@@ -23,7 +23,6 @@ use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit
 use datafusion::scalar::ScalarValue;
 use vitral_catalog::names::ORIGIN_COLUMN;
 use vitral_schemas::position::{Offset, PartitionId};
-use vitral_schemas::time::MICROS_PER_MS;
 
 pub use self::balance::keep_balances;
 pub use self::check::Freshness;
@@ -258,7 +257,7 @@ impl KeyedTable {
             return Ok(false);
         }
         if !holes.is_empty() {
-            let since_ms = archive.purged_micros().map_or(i64::MIN, |micros| micros.div_euclid(MICROS_PER_MS) + 1);
+            let since_ms = archive.newest_purged().map_or(i64::MIN, |newest| newest.ms() + 1);
             let since_ms = self.since_ms().await?.unwrap_or(i64::MIN).max(since_ms);
             self.found_balance(reach, &holes, since_ms).await?;
             transactions.retain(|(name, _)| *name != self.name("desde"));

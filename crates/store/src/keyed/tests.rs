@@ -361,10 +361,10 @@ async fn a_table_that_begins_after_rows_were_purged_says_since_when_it_is_whole(
         retain(&world.topic, &world.store, limits).await.expect("done");
     }
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
-    let purged = archive.purged_micros().expect("rows were purged");
+    let purged = archive.newest_purged().expect("rows were purged");
     let mut table = world.open().await;
     world.bring_up_to_date(&mut table).await;
-    assert_eq!(table.since_ms().await.expect("known"), Some(purged / MICROS_PER_MS + 1));
+    assert_eq!(table.since_ms().await.expect("known"), Some(purged.ms() + 1));
     let purged_through = |partition: i64| archive.purged_through("a", PartitionId(partition as i32));
     world.rows.retain(|row| row.place.2 >= 24 || Some(Offset(row.place.2)) > purged_through(row.place.1));
     world.check(&table, "of what is left").await;

@@ -202,14 +202,15 @@ async fn a_stamp_far_ahead_holds_nothing_back() {
 /// What older versions wrote down: since when rows were deleted is not known, and stays so.
 #[test]
 fn deletions_of_older_versions_reach_back_without_end() {
-    let written = Extent { purged_micros: Some(90 * DAY_MICROS), ..Extent::default() };
+    let at = |days| EventTime::from_micros(days * DAY_MICROS);
+    let written = Extent { newest_purged: Some(at(90)), ..Extent::default() };
     let mut written = serde_json::to_value(&written).expect("JSON");
     written.as_object_mut().expect("an object").remove("gone_times").expect("what they lack");
     let found: Extent = serde_json::from_value(written).expect("it is read");
-    assert_eq!(found.purged_times().within(0, DAY_MICROS), Some((0, DAY_MICROS - 1)));
-    assert_eq!(found.purged_times().within(91 * DAY_MICROS, 92 * DAY_MICROS), None);
-    let more = found.purged_times().and([(100 * DAY_MICROS, 100 * DAY_MICROS)]);
-    assert_eq!(more.within(91 * DAY_MICROS, 100 * DAY_MICROS), None, "and later ones are known");
-    assert!(more.within(0, DAY_MICROS).is_some());
-    assert_eq!(Extent::default().purged_times().within(i64::MIN, i64::MAX), None);
+    assert_eq!(found.purged_times().within(at(0), at(1)), Some((at(0), EventTime::from_micros(DAY_MICROS - 1))));
+    assert_eq!(found.purged_times().within(at(91), at(92)), None);
+    let more = found.purged_times().and([(at(100), at(100))]);
+    assert_eq!(more.within(at(91), at(100)), None, "and later ones are known");
+    assert!(more.within(at(0), at(1)).is_some());
+    assert_eq!(Extent::default().purged_times().within(EventTime::MIN, EventTime::from_micros(i64::MAX)), None);
 }

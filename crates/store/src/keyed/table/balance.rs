@@ -9,7 +9,6 @@ use std::sync::Arc;
 use datafusion::logical_expr::{LogicalPlanBuilder, ident, lit};
 use vitral_catalog::names::ORIGIN_COLUMN;
 use vitral_schemas::position::PartitionId;
-use vitral_schemas::time::MICROS_PER_MS;
 
 use super::{KeyedTable, versions};
 use crate::archive::{Archive, ArchiveReader, Reached};
@@ -32,7 +31,7 @@ pub async fn keep_balances(plans: &[Arc<KeyedPlan>], store: &Location) -> Result
         let mut transactions = Vec::new();
         if balance.transaction("desde").await?.is_none() {
             // What was purged before the table was declared is nowhere.
-            let purged_ms = archive.purged_micros().map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
+            let purged_ms = archive.newest_purged().map(|newest| newest.ms() + 1);
             transactions.push((balance.name("desde"), purged_ms.unwrap_or(i64::MIN)));
         }
         balance.add(&archive, &reach, transactions).await?;

@@ -130,7 +130,7 @@ async fn a_table_that_was_left_while_rows_were_purged_says_so() {
     let mut table = world.open().await;
     world.bring_up_to_date(&mut table).await;
     world.check(&table, "without what is nowhere").await;
-    let since = Some(archive.purged_micros().expect("purged") / MICROS_PER_MS + 1);
+    let since = Some(archive.newest_purged().expect("purged").ms() + 1);
     assert_eq!(table.since_ms().await.expect("known"), since);
     // What it had is not lost when it is computed again.
     table.repair(&archive).await.expect("repaired");
