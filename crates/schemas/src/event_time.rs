@@ -30,6 +30,11 @@ impl EventTime {
         Self(ms.saturating_mul(MICROS_PER_MS))
     }
 
+    /// So many milliseconds later, or the last that there can be.
+    pub const fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms.saturating_mul(MICROS_PER_MS)))
+    }
+
     /// Microseconds since the Unix epoch.
     pub const fn micros(self) -> i64 {
         self.0

@@ -37,7 +37,7 @@ use super::LedgerFilter;
 use super::pending::Pending;
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::reconcile::{TimeRange, reconcile, repair};
+use crate::reconcile::{WindowRange, reconcile, repair};
 use crate::unanswered::Unanswered;
 
 /// Rows of one commit: each is named in it by its offset.
@@ -104,7 +104,7 @@ pub async fn finish(catalog: &Catalog, settings: &DomainSettings, store: &Locati
     // A session that a row joins, or extends, may end with the row's day.
     let has_sessions = catalog.metrics.iter().any(|metric| metric.window.session_gap_micros().is_some());
     let to_ms = newest_ms + 1 + if has_sessions { longest_ms } else { 0 };
-    let range = TimeRange { from_ms: oldest_ms - longest_ms, to_ms };
+    let range = WindowRange::of_ms(oldest_ms - longest_ms, to_ms);
     let compared = reconcile(catalog, settings, store, &Engine::Local, range, None).await?;
     let changed = repair(catalog, settings, store, &compared).await?;
     Pending::clear(store).await?;

@@ -18,7 +18,7 @@ use datafusion::prelude::SessionContext;
 use vitral_batch::Engine;
 use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
-use vitral_batch::reconcile::{SIDE_COLUMN, TimeRange, reconcile, repair, results};
+use vitral_batch::reconcile::{SIDE_COLUMN, WindowRange, reconcile, repair, results};
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, Metric, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
@@ -41,7 +41,7 @@ const EVENTS: &str = "
     (7, 'u1', 'clique', 'p2', NULL, '2025-05-14T12:00:30Z', NULL, NULL)";
 const FIRST_MS: i64 = 1_747_216_800_000; // 10:00
 const LAST_MS: i64 = FIRST_MS + 6 * 3_600_000;
-const RANGE: TimeRange = TimeRange { from_ms: FIRST_MS, to_ms: LAST_MS };
+const RANGE: WindowRange = WindowRange::of_ms(FIRST_MS, LAST_MS);
 
 struct Shop {
     catalog: Catalog,

@@ -80,7 +80,7 @@ fn of_sessions(shop: &Shop) -> impl Iterator<Item = &Metric> {
 }
 
 async fn compare(shop: &Shop) -> Vec<vitral_batch::reconcile::MetricComparison> {
-    let range = TimeRange { from_ms: START_MS - DAY_MS, to_ms: START_MS + 4 * DAY_MS };
+    let range = WindowRange::of_ms(START_MS - DAY_MS, START_MS + 4 * DAY_MS);
     let all = reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, range, None).await;
     let is_of_sessions = |name: &str| of_sessions(shop).any(|metric| metric.name == name);
     all.expect("compared").into_iter().filter(|each| is_of_sessions(&each.metric)).collect()

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use vitral_batch::ledger::LedgerFilter;
 use vitral_batch::ledger::look_up_again::{LookedUpAgain, look_up_again};
 use vitral_batch::ledger::replay::{finish, replay};
-use vitral_batch::reconcile::{TimeRange, reconcile};
+use vitral_batch::reconcile::{WindowRange, reconcile};
 use vitral_batch::{Engine, Unanswered};
 use vitral_catalog::DomainSettings;
 use vitral_connect::{ConnectError, Lookup, LookupExt, Lookups, TableLookup, TopicLookups};
@@ -216,7 +216,7 @@ async fn rows_that_count_are_looked_up_once_and_kept() {
 /// What was published by segment is what the archive says, whatever the look-up table would say now.
 async fn reconciles(shop: &Shop, dir: &Path) {
     let store = Location::folder(dir).expect("a folder");
-    let range = TimeRange { from_ms: NOON_MS - HOUR_MS, to_ms: NOON_MS + 12 * HOUR_MS };
+    let range = WindowRange::of_ms(NOON_MS - HOUR_MS, NOON_MS + 12 * HOUR_MS);
     let settings = DomainSettings::default();
     let compared = reconcile(shop.catalog(), &settings, &store, &Engine::Local, range, Some("por_segmento"));
     let compared = compared.await.expect("compared");
