@@ -7,6 +7,8 @@ use serde::Serialize;
 use vitral_catalog::{Name, Needs};
 use vitral_panes::view::{Completeness, LookupCompleteness, MetricView, View};
 use vitral_query::utc_text;
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::PublishedWindows;
 
@@ -29,7 +31,7 @@ pub(crate) struct Figures<'a> {
     atrasadas: u64,
     recusadas: u64,
     puladas: u64,
-    particoes_ociosas: &'a [i32],
+    particoes_ociosas: &'a [PartitionId],
     /// What became of the look-ups of the topic's columns, by column.
     #[serde(skip_serializing_if = "BTreeMap::is_empty")]
     consultas: BTreeMap<&'a str, LookupFigures>,
@@ -55,7 +57,7 @@ struct LookupFigures {
 impl LookupFigures {
     fn of(lookup: &LookupCompleteness) -> Self {
         Self {
-            desde: watermark_text(lookup.since_ms),
+            desde: utc_ms_text(lookup.since_ms),
             nao_encontradas: lookup.unknown,
             falhas: lookup.failed,
             desatualizadas: lookup.stale,
@@ -67,13 +69,13 @@ impl<'a> Figures<'a> {
     pub(crate) fn of(metric: &'a MetricView) -> Self {
         let windows = PublishedWindows::of(&metric.published);
         let of_topic = Self::of_topic(&metric.completeness, windows.and_then(|windows| windows.since_ms));
-        Self { versao_anterior_ate: watermark_text(windows.and_then(|windows| windows.earlier_until_ms)), ..of_topic }
+        Self { versao_anterior_ate: utc_ms_text(windows.and_then(|windows| windows.earlier_until_ms)), ..of_topic }
     }
 
     /// Of a table that is whole for events since this time, or for all.
     pub(crate) fn of_topic(completeness: &'a Completeness, since_ms: Option<i64>) -> Self {
         Self {
-            marca_dagua: watermark_text(completeness.watermark_ms),
+            marca_dagua: utc_ms_text(completeness.watermark.map(Watermark::ms)),
             lidas: completeness.read,
             contadas: completeness.counted,
             duplicadas: completeness.duplicate,
@@ -86,7 +88,7 @@ impl<'a> Figures<'a> {
                 .iter()
                 .map(|(name, lookup)| (name.as_str(), LookupFigures::of(lookup)))
                 .collect(),
-            desde: watermark_text(since_ms),
+            desde: utc_ms_text(since_ms),
             versao_anterior_ate: None,
         }
     }
@@ -104,8 +106,8 @@ pub(crate) fn of_topics(found: &[(&str, &Completeness)]) -> HeaderMap {
     if found.is_empty() {
         return headers;
     }
-    let watermarks: Option<Vec<i64>> = found.iter().map(|(_, completeness)| completeness.watermark_ms).collect();
-    let watermark = watermark_text(watermarks.and_then(|all| all.into_iter().min()));
+    let watermarks: Option<Vec<Watermark>> = found.iter().map(|(_, completeness)| completeness.watermark).collect();
+    let watermark = utc_ms_text(watermarks.and_then(|all| all.into_iter().min()).map(Watermark::ms));
     if let Some(value) = watermark.and_then(|text| HeaderValue::from_str(&text).ok()) {
         headers.insert(WATERMARK, value);
     }
@@ -133,8 +135,8 @@ pub(crate) fn of_metric(metric: &MetricView) -> HeaderMap {
     of_topics(&[(&metric.topic, &metric.completeness)])
 }
 
-fn watermark_text(watermark_ms: Option<i64>) -> Option<String> {
-    utc_text(watermark_ms?.checked_mul(MICROS_PER_MS)?)
+fn utc_ms_text(ms: Option<i64>) -> Option<String> {
+    utc_text(ms?.checked_mul(MICROS_PER_MS)?)
 }
 
 /// What every part of the answer holds at least: a topic's open windows may be older than its tail, never newer.

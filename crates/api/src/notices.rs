@@ -6,6 +6,7 @@ use axum::Json;
 use axum::extract::{RawQuery, State};
 use serde::Serialize;
 use vitral_query::utc_text;
+use vitral_schemas::position::{Offset, PartitionId};
 
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -17,8 +18,8 @@ pub(crate) struct Row {
     veredito: String,
     motivo: Option<String>,
     mensagens: u64,
-    particao: i32,
-    deslocamento: i64,
+    particao: PartitionId,
+    deslocamento: Offset,
     chegada: Option<String>,
     instante: Option<String>,
 }

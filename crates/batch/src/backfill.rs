@@ -15,7 +15,7 @@ use vitral_store::{Archive, Layout, Location, MetricTable};
 
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::reconcile::{TimeRange, next_ms, recompute_one};
+use crate::reconcile::{WindowRange, next_ms, recompute_one};
 
 /// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
 const STEP_MS: i64 = 24 * 3_600_000;
@@ -64,7 +64,7 @@ pub async fn backfill(
     let windows = Windows::new(metric.window, settings.time_zone);
     let end_ms = windows.first_open_ms(watermark.late_before(topic.lateness_ms).ms());
     let done_ms = table.backfilled_until_ms().await?;
-    let done_ms = table.begin_where_whole(&windows, archive.purged_micros(), done_ms).await?;
+    let done_ms = table.begin_where_whole(&windows, archive.newest_purged(), done_ms).await?;
     let next = async |from_ms: i64| next_ms(metric, topic, settings, store, from_ms).await;
     let mut from_ms = done_ms;
     let mut first_ms = next(done_ms.unwrap_or(LONG_AGO_MS)).await?;
@@ -73,7 +73,7 @@ pub async fn backfill(
         // Windows start where panes do: one that begins in the middle of a month would not.
         let step_ms = STEP_MS.max(STEP_WINDOWS * windows.longest_ms());
         let until_ms = end_ms.min(windows.first_open_ms(start_ms + step_ms));
-        let range = TimeRange { from_ms: start_ms, to_ms: until_ms };
+        let range = WindowRange::of_ms(start_ms, until_ms);
         let computed = recompute_one(metric, topic, settings, store, engine, range).await?;
         let is_empty = computed.num_rows() == 0;
         rows += computed.num_rows();

@@ -17,7 +17,7 @@ use chrono_tz::Tz;
 use datafusion::dataframe::DataFrame;
 use datafusion::logical_expr::{cast, ident};
 use vitral_catalog::{Catalog, JobTable, Period};
-use vitral_schemas::event_time::Watermark;
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::time::{MICROS_PER_MS, civil_day, day_start_ms};
 use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
 use vitral_store::{Location, Quarantine};
@@ -203,7 +203,7 @@ impl Jobs<'_> {
         done.refused += counts.refused;
         if done.is_whole {
             let expired = tables.expired_within(&table.query, &table.position, self.span(days));
-            done.since = expired.and_then(|(_, last)| civil_day(self.zone, last));
+            done.since = expired.and_then(|(_, last)| civil_day(self.zone, last.micros()));
         }
         done.days = Some(match done.days {
             None => days,
@@ -237,7 +237,7 @@ impl Jobs<'_> {
         let Some((first, last)) = tables.expired_within(&table.query, &table.position, self.span(days)) else {
             return Ok(());
         };
-        let day = |micros| civil_day(self.zone, micros);
+        let day = |at: EventTime| civil_day(self.zone, at.micros());
         let (from, to) = (days.from, days.to.pred_opt().unwrap_or(days.to));
         let (first, last) = (day(first).unwrap_or(from), day(last).unwrap_or(to));
         Err(BatchError::Expired { table: table.table.clone(), from, to, first, last })

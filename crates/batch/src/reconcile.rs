@@ -23,7 +23,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::common::ScalarValue;
 use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_panes::in_order;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::window::Windows;
 use vitral_store::{Archive, ArchiveReader, Layout, Location, MetricTable};
@@ -35,14 +35,21 @@ pub(crate) use self::search::next_ms;
 use crate::engine::Engine;
 use crate::error::{BatchError, is_outage};
 
-/// Windows that start in `from_ms..to_ms`, and sessions that end after `from_ms` and not after `to_ms`: a session is final when it ends,
-/// however long ago it began.
+/// Windows that start in `from..to`, and sessions that end after `from` and not after `to`: a session is final when it ends, however long
+/// ago it began.
 #[derive(Debug, Clone, Copy)]
-pub struct TimeRange {
-    /// The first possible start, in milliseconds since the Unix epoch.
-    pub from_ms: i64,
+pub struct WindowRange {
+    /// The first possible start.
+    pub from: EventTime,
     /// After the last possible start.
-    pub to_ms: i64,
+    pub to: EventTime,
+}
+
+impl WindowRange {
+    /// Of milliseconds since the Unix epoch.
+    pub const fn of_ms(from_ms: i64, to_ms: i64) -> Self {
+        Self { from: EventTime::from_ms(from_ms), to: EventTime::from_ms(to_ms) }
+    }
 }
 
 /// What the comparison of one metric has found.
@@ -51,7 +58,7 @@ pub struct MetricComparison {
     /// The metric's name.
     pub metric: String,
     /// Less than what was asked for, where the events of its beginning have expired.
-    pub range: TimeRange,
+    pub range: WindowRange,
     /// None while no window of this version was ever published.
     pub published_through_ms: Option<i64>,
     /// How many closed windows were compared.
@@ -68,7 +75,7 @@ pub struct MetricComparison {
 }
 
 impl MetricComparison {
-    fn nothing(metric: &Metric, range: TimeRange) -> Self {
+    fn nothing(metric: &Metric, range: WindowRange) -> Self {
         let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Self {
             metric: metric.name.clone(),
@@ -103,7 +110,7 @@ pub async fn reconcile(
     settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
-    range: TimeRange,
+    range: WindowRange,
     only: Option<&str>,
 ) -> Result<Vec<MetricComparison>, BatchError> {
     let mut compared = Vec::new();
@@ -136,13 +143,10 @@ struct Stored {
 
 impl Stored {
     /// How much of the time from here on is compared at once.
-    fn step_ms(&self, from_ms: i64) -> i64 {
+    fn step_ms(&self, from: EventTime) -> i64 {
         let has_few = |step_ms: &i64| {
-            let micros = from_ms * MICROS_PER_MS..(from_ms + step_ms) * MICROS_PER_MS;
-            self.archive
-                .as_ref()
-                .and_then(|archive| archive.rows_within(&micros))
-                .is_some_and(|rows| rows <= FEW_EVENTS)
+            let times = from..from.plus_ms(*step_ms);
+            self.archive.as_ref().and_then(|archive| archive.rows_within(&times)).is_some_and(|rows| rows <= FEW_EVENTS)
         };
         LONGER_STEPS_MS.into_iter().find(has_few).unwrap_or(STEP_MS)
     }
@@ -155,28 +159,29 @@ type Published = Option<(Arc<dyn TableProvider>, Option<i64>)>;
 struct Progress<'a> {
     metric: &'a Metric,
     /// What of the range can be compared.
-    range: TimeRange,
+    range: WindowRange,
     steps: Vec<MetricComparison>,
     failure: Option<String>,
 }
 
 impl Subject<'_> {
-    async fn reconcile(&self, metrics: &[&Metric], range: TimeRange) -> Result<Vec<MetricComparison>, BatchError> {
+    async fn reconcile(&self, metrics: &[&Metric], range: WindowRange) -> Result<Vec<MetricComparison>, BatchError> {
         let mut stored = self.stored(metrics).await?;
         let mut all = self.comparable(metrics, &stored, range);
         let ends =
-            |all: &[Progress<'_>]| all.iter().filter(|each| each.failure.is_none()).map(|each| each.range.to_ms).max();
-        let mut from_ms = all.iter().map(|each| each.range.from_ms).min().unwrap_or(range.to_ms);
-        while let Some(end_ms) = ends(&all).filter(|end_ms| from_ms < *end_ms) {
-            let step = TimeRange { from_ms, to_ms: end_ms.min(from_ms + stored.step_ms(from_ms)) };
+            |all: &[Progress<'_>]| all.iter().filter(|each| each.failure.is_none()).map(|each| each.range.to).max();
+        let mut from = all.iter().map(|each| each.range.from).min().unwrap_or(range.to);
+        while let Some(end) = ends(&all).filter(|end| from < *end) {
+            let step = WindowRange { from, to: end.min(from.plus_ms(stored.step_ms(from))) };
             if stored.read_at.elapsed() > READ_AGAIN_AFTER {
                 stored = self.stored(metrics).await?;
             }
             let rows = self.step(&mut all, &stored, step).await?;
-            from_ms = step.to_ms;
-            if rows == 0 && from_ms < end_ms {
+            from = step.to;
+            if rows == 0 && from < end {
                 // Years without events are skipped at once.
-                from_ms = self.next_ms(metrics, from_ms).await?.unwrap_or(end_ms).max(from_ms);
+                let next = self.next_ms(metrics, from.ms()).await?.map(EventTime::from_ms);
+                from = next.unwrap_or(end).max(from);
             }
         }
         let mut compared = Vec::with_capacity(all.len());
@@ -201,10 +206,10 @@ impl Subject<'_> {
     }
 
     /// For each metric, the part of the range whose events are all there and whose windows are published.
-    fn comparable<'a>(&self, metrics: &[&'a Metric], stored: &Stored, range: TimeRange) -> Vec<Progress<'a>> {
-        let purged_micros = stored.archive.as_ref().and_then(|archive| archive.purged_micros());
-        let whole_from_ms = purged_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
-        let from_ms = whole_from_ms.unwrap_or(range.from_ms).max(range.from_ms);
+    fn comparable<'a>(&self, metrics: &[&'a Metric], stored: &Stored, range: WindowRange) -> Vec<Progress<'a>> {
+        let newest_purged = stored.archive.as_ref().and_then(|archive| archive.newest_purged());
+        let whole_from_ms = newest_purged.map(|newest| newest.ms() + 1);
+        let from = whole_from_ms.map_or(range.from, EventTime::from_ms).max(range.from);
         let each = metrics.iter().zip(&stored.tables).map(|(metric, table)| {
             let through_ms = table.as_ref().and_then(|table| table.1);
             let windows = Windows::new(metric.window, self.settings.time_zone);
@@ -212,30 +217,30 @@ impl Subject<'_> {
             let closed_until_ms = through_ms.map(|ms| ms - self.topic.lateness_ms);
             let closed_until_ms = closed_until_ms.map(|ms| if is_sessions { ms } else { windows.first_open_ms(ms) });
             // A day that lacks events has no session that is known to be whole.
-            let whole_day_ms = purged_micros.filter(|_| is_sessions).map(|micros| {
-                let day_ms = windows.pane_start_ms(micros);
+            let whole_day_ms = newest_purged.filter(|_| is_sessions).map(|newest| {
+                let day_ms = windows.pane_start_ms(newest.micros());
                 windows.pane_end_ms(day_ms)
             });
-            let from_ms = whole_day_ms.map_or(from_ms, |ms| ms.max(from_ms));
-            let to_ms = closed_until_ms.unwrap_or(range.to_ms).min(range.to_ms);
-            Progress { metric, range: TimeRange { from_ms, to_ms }, steps: Vec::new(), failure: None }
+            let from = whole_day_ms.map_or(from, |ms| EventTime::from_ms(ms).max(from));
+            let to = closed_until_ms.map_or(range.to, EventTime::from_ms).min(range.to);
+            Progress { metric, range: WindowRange { from, to }, steps: Vec::new(), failure: None }
         });
         each.collect()
     }
 
     /// Compares the windows that start in a step; how many rows they have, and that differ.
-    async fn step(&self, all: &mut [Progress<'_>], stored: &Stored, step: TimeRange) -> Result<usize, BatchError> {
+    async fn step(&self, all: &mut [Progress<'_>], stored: &Stored, step: WindowRange) -> Result<usize, BatchError> {
         let archive = stored.archive.as_ref().ok_or_else(|| self.no_archive())?.provider().await?;
-        let mut due: Vec<(&mut Progress<'_>, &Published, TimeRange)> = all
+        let mut due: Vec<(&mut Progress<'_>, &Published, WindowRange)> = all
             .iter_mut()
             .zip(&stored.tables)
             .map(|(each, table)| {
-                let (from_ms, to_ms) = (step.from_ms.max(each.range.from_ms), step.to_ms.min(each.range.to_ms));
-                (each, table, TimeRange { from_ms, to_ms })
+                let (from, to) = (step.from.max(each.range.from), step.to.min(each.range.to));
+                (each, table, WindowRange { from, to })
             })
-            .filter(|(each, _, range)| each.failure.is_none() && range.to_ms > range.from_ms)
+            .filter(|(each, _, range)| each.failure.is_none() && range.to > range.from)
             .collect();
-        let wanted: Vec<(&Metric, TimeRange)> = due.iter().map(|(each, _, range)| (each.metric, *range)).collect();
+        let wanted: Vec<(&Metric, WindowRange)> = due.iter().map(|(each, _, range)| (each.metric, *range)).collect();
         let recomputed = recompute::recompute(self.topic, self.settings, &archive, self.engine, &wanted).await?;
         let mut found = 0;
         for ((each, table, range), rows) in due.iter_mut().zip(recomputed) {
@@ -296,7 +301,7 @@ pub(crate) async fn recompute_one(
     settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
-    range: TimeRange,
+    range: WindowRange,
 ) -> Result<RecordBatch, BatchError> {
     let subject = Subject { topic, settings, store, engine };
     let archive = Archive::read(topic, &engine.readable(&store.in_bulk())).await?;

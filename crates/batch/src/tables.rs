@@ -25,7 +25,7 @@ use vitral_catalog::{
     Catalog, Diagnostics, DomainSettings, Meaning, Name, Names, Needs, Position, Scope, planning_errors, reference,
 };
 use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates, committed_watermark};
-use vitral_schemas::event_time::Watermark;
+use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
@@ -149,11 +149,15 @@ impl<'a> Tables<'a> {
         self.topics.iter().map(|(topic, stored)| (*topic, stored))
     }
 
-    /// The first and last event time, in microseconds, of rows that a query would read in this span and that have expired; none if all are
+    /// The first and last event time of rows that a query would read in this span and that have expired; none if all are
     /// there.
-    pub(crate) fn expired_within(&self, query: &Query, position: &Position, span: Span) -> Option<(i64, i64)> {
-        let micros = |ms: i64| ms.saturating_mul(MICROS_PER_MS);
-        let (from, to) = (micros(span.from_ms), micros(span.to_ms));
+    pub(crate) fn expired_within(
+        &self,
+        query: &Query,
+        position: &Position,
+        span: Span,
+    ) -> Option<(EventTime, EventTime)> {
+        let (from, to) = (EventTime::from_ms(span.from_ms), EventTime::from_ms(span.to_ms));
         let expired = self.read_by(query, position).filter_map(|(_, stored)| stored.expired.within(from, to));
         expired.reduce(|(first, last), (from, to)| (first.min(from), last.max(to)))
     }

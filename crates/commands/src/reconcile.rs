@@ -11,11 +11,14 @@ use clap::Args;
 use serde_json::json;
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::results::{self, Run};
-use vitral_batch::reconcile::{MetricComparison, SIDE_COLUMN, TimeRange, first_ms, reconcile, reconcile_keyed, repair};
+use vitral_batch::reconcile::{
+    MetricComparison, SIDE_COLUMN, WindowRange, first_ms, reconcile, reconcile_keyed, repair,
+};
 use vitral_catalog::Catalog;
 use vitral_config::Config;
 use vitral_process::output::answer;
 use vitral_process::output::terminal::table;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::reconciliation::BY_COMMAND;
 use vitral_schemas::time::day_start_ms;
 use vitral_store::{Act, Location};
@@ -132,33 +135,35 @@ async fn record_repair(repaired: &MetricComparison, store: &Location) -> anyhow:
         let sides = sides.into_iter().flat_map(|sides| sides.iter().flatten());
         sides.filter(|side| (*side > 0) == is_published).map(i64::abs).sum()
     };
-    let time = |ms: i64| DateTime::from_timestamp_millis(ms).map(|time| time.to_rfc3339());
+    let time = |at: EventTime| DateTime::from_timestamp_millis(at.ms()).map(|time| time.to_rfc3339());
     let before = json!({ "linhas_erradas": of(true), "linhas_ausentes": of(false) });
-    let after = json!({ "linhas": expected.num_rows(), "de": time(range.from_ms), "ate": time(range.to_ms) });
+    let after = json!({ "linhas": expected.num_rows(), "de": time(range.from), "ate": time(range.to) });
     let act = Act::of_command("reparar", metric.clone()).before(before.to_string());
     Ok(act.after(after.to_string()).record(store).await?)
 }
 
 /// From the first event, or window that is published, until now.
-fn everything(first_ms: Option<i64>) -> TimeRange {
+fn everything(first_ms: Option<i64>) -> WindowRange {
     let now_ms = Utc::now().timestamp_millis();
-    TimeRange { from_ms: first_ms.unwrap_or(now_ms).min(now_ms - 1), to_ms: now_ms }
+    WindowRange::of_ms(first_ms.unwrap_or(now_ms).min(now_ms - 1), now_ms)
 }
 
 /// None for all of them.
-fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Option<TimeRange>> {
+fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Option<WindowRange>> {
     let range = match (flags.date, flags.from, flags.to) {
         (Some(day), ..) => {
             let day = day.in_zone(zone, Utc::now());
             let next = day.succ_opt().unwrap_or(day);
-            TimeRange { from_ms: day_start_ms(zone, day), to_ms: day_start_ms(zone, next) }
+            WindowRange::of_ms(day_start_ms(zone, day), day_start_ms(zone, next))
         }
-        (None, Some(from), Some(to)) => TimeRange { from_ms: from.timestamp_millis(), to_ms: to.timestamp_millis() },
+        (None, Some(from), Some(to)) => WindowRange::of_ms(from.timestamp_millis(), to.timestamp_millis()),
         _ => return Ok(None),
     };
-    let time = |ms: i64| DateTime::from_timestamp_millis(ms).map_or_else(|| ms.to_string(), |time| time.to_rfc3339());
-    if range.from_ms >= range.to_ms {
-        bail!(BadArguments(format!("--from {} is not before --to {}", time(range.from_ms), time(range.to_ms))));
+    let time = |at: EventTime| {
+        DateTime::from_timestamp_millis(at.ms()).map_or_else(|| at.ms().to_string(), |time| time.to_rfc3339())
+    };
+    if range.from >= range.to {
+        bail!(BadArguments(format!("--from {} is not before --to {}", time(range.from), time(range.to))));
     }
     Ok(Some(range))
 }
@@ -166,7 +171,7 @@ fn range(flags: &Flags, zone: Tz) -> anyhow::Result<Option<TimeRange>> {
 /// Keeps the result, for the API and the page.
 async fn record(
     store: &Location,
-    range: TimeRange,
+    range: WindowRange,
     started: Instant,
     compared: &[MetricComparison],
     breaks: &[(String, Break)],
@@ -207,11 +212,11 @@ fn verdict(compared: &[MetricComparison], breaks: &[(String, Break)], nothing: N
 }
 
 /// What there is to compare, for a user who named a time without any.
-fn whence(first_ms: Option<i64>, range: TimeRange, zone: Tz) -> String {
+fn whence(first_ms: Option<i64>, range: WindowRange, zone: Tz) -> String {
     match first_ms.and_then(DateTime::from_timestamp_millis) {
         None => "nothing that counts was archived yet, and nothing is published".to_owned(),
         Some(first) => {
-            let is_within = (range.from_ms..range.to_ms).contains(&first.timestamp_millis());
+            let is_within = (range.from..range.to).contains(&EventTime::from_ms(first.timestamp_millis()));
             let first = first.with_timezone(&zone).to_rfc3339();
             if is_within {
                 return format!(
@@ -239,7 +244,7 @@ async fn broken_offsets(catalog: &Catalog, store: &Location) -> anyhow::Result<V
     Ok(breaks)
 }
 
-fn show(compared: &[MetricComparison], breaks: &[(String, Break)], range: TimeRange) -> anyhow::Result<()> {
+fn show(compared: &[MetricComparison], breaks: &[(String, Break)], range: WindowRange) -> anyhow::Result<()> {
     answer(&format!("{:<32} {:>10} {:>12} {:>12}  published through", "metric", "windows", "rows", "differences"));
     for metric in compared {
         let through = metric.published_through_ms.and_then(DateTime::from_timestamp_millis);
@@ -252,9 +257,8 @@ fn show(compared: &[MetricComparison], breaks: &[(String, Break)], range: TimeRa
             through.map_or_else(|| "never".to_owned(), |through| through.to_rfc3339()),
         ));
     }
-    let provable_ms =
-        compared.iter().map(|metric| metric.range.from_ms).max().filter(|from_ms| *from_ms > range.from_ms);
-    if let Some(from) = provable_ms.and_then(DateTime::from_timestamp_millis) {
+    let provable = compared.iter().map(|metric| metric.range.from).max().filter(|from| *from > range.from);
+    if let Some(from) = provable.and_then(|from| DateTime::from_timestamp_millis(from.ms())) {
         answer(&format!("windows before {} are not compared: their events were deleted", from.to_rfc3339()));
     }
     for metric in compared {

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::io;
 
 use tokio::runtime::Handle;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, ArchiveReader, Location};
 
@@ -27,7 +28,7 @@ impl Archived {
     }
 
     /// The next offset of a partition, under the identity of its log; none if nothing of it was archived. Blocks.
-    pub(crate) fn reached(&self, topic: &str, log: &str, partition: i32) -> io::Result<Option<i64>> {
+    pub(crate) fn reached(&self, topic: &str, log: &str, partition: PartitionId) -> io::Result<Option<Offset>> {
         let Some(archive) = self.archives.get(topic) else { return Ok(None) };
         self.runtime.block_on(archive.next_offset(log, partition)).map_err(io::Error::other)
     }

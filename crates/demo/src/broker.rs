@@ -5,6 +5,7 @@ use std::path::Path;
 
 use vitral_broker::{Broker, BrokerError, Limits, LostTail, Noted};
 use vitral_process::{listening, output};
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::Topic;
 use vitral_store::Location;
 
@@ -45,7 +46,10 @@ impl DemoBroker {
         let topics: Vec<String> = topics.iter().flat_map(both).collect();
         // Opening reads the whole log.
         let start = move || {
-            let reached = |topic: &str, id: &str, partition: i32| archived.reached(topic, id, partition);
+            let reached = |topic: &str, id: &str, partition: i32| {
+                let next = archived.reached(topic, id, PartitionId(partition));
+                next.map(|next| next.map(|next| next.0))
+            };
             let (broker, lost) = Broker::start_behind(address, &dir, Limits::default(), &reached)?;
             lost.iter().for_each(say);
             topics.iter().try_for_each(|topic| broker.ensure_topic(topic, PARTITIONS))?;

@@ -276,6 +276,8 @@ async fn fill_warehouse(world: &World) -> anyhow::Result<()> {
 
 #[cfg(test)]
 mod tests {
+    use vitral_schemas::position::PartitionId;
+
     use super::*;
 
     const DAY_MS: i64 = 86_400_000;
@@ -305,7 +307,7 @@ mod tests {
         assert!(!dir.path().join(PLAN_FILE).exists());
 
         let topic = catalog.topic("eventos_clientes").expect("the topic");
-        Archive::open(topic, "log", [0], &store).await.expect("an archive");
+        Archive::open(topic, "log", [PartitionId(0)], &store).await.expect("an archive");
         assert_eq!(plan(90, simulated.start_ms).await, None, "something may have been counted");
     }
 }

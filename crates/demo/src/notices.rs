@@ -18,6 +18,7 @@ use vitral_batch::ledger::{self, LedgerFilter};
 use vitral_catalog::Catalog;
 use vitral_panes::view::ViewReceiver;
 use vitral_schemas::notice::{Notice, NoticeSender};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 use vitral_store::Location;
@@ -33,6 +34,9 @@ const AGAIN: Duration = Duration::from_secs(300);
 const LOOKS: u32 = 4;
 const ROWS: usize = 10_000;
 
+/// Offsets of one partition, and since when they are followed.
+type Followed = (PartitionId, Range<Offset>, Instant);
+
 /// What has been seen of messages that do not count.
 pub struct Notices {
     catalog: Arc<Catalog>,
@@ -41,7 +45,7 @@ pub struct Notices {
     view: ViewReceiver,
     shown: NoticeSender,
     /// By topic: what others sent and that has no verdict yet, and since when.
-    followed: BTreeMap<String, Vec<(i32, Range<i64>, Instant)>>,
+    followed: BTreeMap<String, Vec<Followed>>,
     /// By topic: how many did not count at the last look, and how many more looks are due.
     not_counted: BTreeMap<String, (u64, u32)>,
     /// By topic, verdict and reason.
@@ -86,7 +90,8 @@ impl Notices {
             tokio::time::sleep(LOOK).await;
             let now = Instant::now();
             for noted in broker.of_others() {
-                self.followed.entry(noted.topic).or_default().push((noted.partition, noted.offsets, now));
+                let offsets = Offset(noted.offsets.start)..Offset(noted.offsets.end);
+                self.followed.entry(noted.topic).or_default().push((PartitionId(noted.partition), offsets, now));
             }
             for topic in Arc::clone(&self.catalog).topics.iter() {
                 self.look(topic).await;
@@ -130,7 +135,7 @@ impl Notices {
         let mut is_changed = false;
         let events = rows.column(5).as_primitive::<TimestampMicrosecondType>();
         for row in 0..rows.num_rows() {
-            let (partition, offset) = (partitions.value(row), offsets.value(row));
+            let (partition, offset) = (PartitionId(partitions.value(row)), Offset(offsets.value(row)));
             if !remove(followed, partition, offset) {
                 continue;
             }
@@ -171,8 +176,8 @@ fn key(notice: &Notice) -> (String, String, Option<String>) {
 }
 
 /// Takes one offset out of what is followed, if it is there.
-fn remove(followed: &mut Vec<(i32, Range<i64>, Instant)>, partition: i32, offset: i64) -> bool {
-    let is_in = |(of, range, _): &(i32, Range<i64>, Instant)| *of == partition && range.contains(&offset);
+fn remove(followed: &mut Vec<Followed>, partition: PartitionId, offset: Offset) -> bool {
+    let is_in = |(of, range, _): &Followed| *of == partition && range.contains(&offset);
     let Some(index) = followed.iter().position(is_in) else { return false };
     let (_, range, at) = followed.swap_remove(index);
     let parts = [range.start..offset, offset + 1..range.end];
@@ -236,12 +241,15 @@ mod tests {
     #[test]
     fn an_offset_is_found_once() {
         let at = Instant::now();
-        let mut followed = vec![(0, 10..13, at), (1, 10..11, at)];
-        assert!(!remove(&mut followed, 0, 13));
-        assert!(remove(&mut followed, 0, 11));
-        assert!(!remove(&mut followed, 0, 11));
+        let of =
+            |partition, offsets: Range<i64>| (PartitionId(partition), Offset(offsets.start)..Offset(offsets.end), at);
+        let mut followed = vec![of(0, 10..13), of(1, 10..11)];
+        let mut take = |partition, offset| remove(&mut followed, PartitionId(partition), Offset(offset));
+        assert!(!take(0, 13));
+        assert!(take(0, 11));
+        assert!(!take(0, 11));
         for (partition, offset) in [(0, 10), (0, 12), (1, 10)] {
-            assert!(remove(&mut followed, partition, offset), "{partition} {offset}");
+            assert!(take(partition, offset), "{partition} {offset}");
         }
         assert!(followed.is_empty());
     }

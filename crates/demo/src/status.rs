@@ -39,9 +39,11 @@ impl Status {
         let now = total(&self.view);
         let (since, read) = std::mem::replace(&mut self.last, (Instant::now(), now.read));
         let rate = (now.read - read) as f64 / since.elapsed().as_secs_f64();
-        let behind = now.watermark_ms.map_or_else(
+        let behind = now.watermark.map_or_else(
             || "no watermark yet".to_owned(),
-            |ms| format!("watermark {} s behind", (chrono::Utc::now().timestamp_millis() - ms) / 1000),
+            |watermark| {
+                format!("watermark {} s behind", (chrono::Utc::now().timestamp_millis() - watermark.ms()) / 1000)
+            },
         );
         format!(
             "{rate:.0} events/s · {} counted · {} duplicate · {} late · {} refused · {behind}",
@@ -54,13 +56,13 @@ impl Status {
 fn total(view: &ViewReceiver) -> Completeness {
     let view = view.borrow();
     view.topics.values().fold(Completeness::default(), |mut sum, topic| {
-        let Completeness { watermark_ms, read, counted, duplicate, late, refused, .. } = &topic.completeness;
+        let Completeness { watermark, read, counted, duplicate, late, refused, .. } = &topic.completeness;
         sum.read += read;
         sum.counted += counted;
         sum.duplicate += duplicate;
         sum.late += late;
         sum.refused += refused;
-        sum.watermark_ms = match (sum.watermark_ms, *watermark_ms) {
+        sum.watermark = match (sum.watermark, *watermark) {
             (Some(a), Some(b)) => Some(a.min(b)),
             (a, b) => a.or(b),
         };

@@ -13,6 +13,7 @@ use tokio::sync::watch;
 
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::health::Health;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::window::Window;
 
 use crate::open_windows::OpenWindows;
@@ -186,8 +187,8 @@ pub struct MetricFailure {
 /// What became of a topic's messages since its archive began, the rows not committed yet included.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Completeness {
-    /// The topic's watermark, in milliseconds since the epoch.
-    pub watermark_ms: Option<i64>,
+    /// The topic's watermark.
+    pub watermark: Option<Watermark>,
     /// Offsets that were read.
     pub read: u64,
     /// Those that count.
@@ -203,7 +204,7 @@ pub struct Completeness {
     /// Looked-up columns by their names, and what became of their look-ups.
     pub lookups: BTreeMap<String, LookupCompleteness>,
     /// Partitions that do not hold back the watermark, as they are quiet.
-    pub idle_partitions: Vec<i32>,
+    pub idle_partitions: Vec<PartitionId>,
 }
 
 /// How complete a looked-up column is.

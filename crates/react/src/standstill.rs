@@ -56,14 +56,16 @@ mod tests {
 
     use vitral_schemas::event_time::Watermark;
     use vitral_schemas::health::PartitionHealth;
+    use vitral_schemas::position::{Offset, PartitionId};
 
     use super::*;
 
     fn view(watermark_ms: i64, end: i64) -> View {
         let view = View::default();
         view.health.topic("eventos", |topic| {
-            let partition = PartitionHealth { position: 10, end: Some(end), moved: Instant::now(), held: false };
-            topic.partitions.insert(0, partition);
+            let partition =
+                PartitionHealth { position: Offset(10), end: Some(Offset(end)), moved: Instant::now(), held: false };
+            topic.partitions.insert(PartitionId(0), partition);
         });
         let committed_watermarks = [("eventos".to_owned(), Watermark::from_ms(watermark_ms))].into();
         View { committed_watermarks, ..view }

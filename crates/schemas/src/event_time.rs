@@ -2,10 +2,13 @@
 
 use std::fmt;
 
+use serde::{Deserialize, Serialize};
+
 use crate::time::MICROS_PER_MS;
 
 /// When an event happened: microseconds since the Unix epoch, UTC.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct EventTime(i64);
 
 /// How far event time has come, be it of a partition or of a topic: milliseconds since the Unix epoch, UTC. Events that are older by
@@ -25,6 +28,11 @@ impl EventTime {
     /// Of milliseconds since the Unix epoch. One that microseconds cannot express is the nearest that they can.
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms.saturating_mul(MICROS_PER_MS))
+    }
+
+    /// So many milliseconds later, or the last that there can be.
+    pub const fn plus_ms(self, ms: i64) -> Self {
+        Self(self.0.saturating_add(ms.saturating_mul(MICROS_PER_MS)))
     }
 
     /// Microseconds since the Unix epoch.

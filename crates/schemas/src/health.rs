@@ -10,6 +10,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use self::copies::{NotificationHealth, RowLogHealth, SinkHealth};
+use crate::position::{Offset, PartitionId};
 
 /// Shared by the pipelines, the supervisor of background tasks, and the API.
 #[derive(Debug, Default)]
@@ -42,7 +43,7 @@ pub struct TopicHealth {
     /// Failed attempts of this process.
     pub retries: u64,
     /// By partition.
-    pub partitions: BTreeMap<i32, PartitionHealth>,
+    pub partitions: BTreeMap<PartitionId, PartitionHealth>,
 }
 
 /// How far a topic's pipeline has come.
@@ -72,9 +73,9 @@ pub struct Retrying {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct PartitionHealth {
     /// The offset that is read next.
-    pub position: i64,
+    pub position: Offset,
     /// The offset behind the broker's last message, as far as it is known.
-    pub end: Option<i64>,
+    pub end: Option<Offset>,
     /// When the position last moved, or stood at the end.
     pub moved: Instant,
     /// Not read on purpose: it waits for slower partitions.
@@ -209,7 +210,7 @@ impl TopicHealth {
     }
 
     /// Where reading is in a partition, and where the broker's log ends.
-    pub fn reads(&mut self, partition: i32, position: i64, end: Option<i64>, now: Instant) {
+    pub fn reads(&mut self, partition: PartitionId, position: Offset, end: Option<Offset>, now: Instant) {
         let known =
             self.partitions.entry(partition).or_insert(PartitionHealth { position, end, moved: now, held: false });
         // An end that is not known right now is where it was.
@@ -222,7 +223,7 @@ impl TopicHealth {
     }
 
     /// Whether the partition is not read on purpose.
-    pub fn holds(&mut self, partition: i32, held: bool) {
+    pub fn holds(&mut self, partition: PartitionId, held: bool) {
         if let Some(known) = self.partitions.get_mut(&partition) {
             known.held = held;
         }
@@ -356,7 +357,9 @@ mod tests {
     #[test]
     fn a_partition_that_stands_still_though_there_is_more() {
         let (health, start) = (Health::default(), Instant::now());
-        let reads = |position, end, now| health.topic("eventos", |topic| topic.reads(3, position, end, now));
+        let reads = |position, end: Option<i64>, now| {
+            health.topic("eventos", |topic| topic.reads(PartitionId(3), Offset(position), end.map(Offset), now));
+        };
         health.topic("eventos", |topic| topic.phase = Phase::Serving);
         reads(5, None, start);
         assert!(codes(&health, after(start, 900)).is_empty(), "an end that is not known");
@@ -366,7 +369,7 @@ mod tests {
         assert!(codes(&health, after(start, 2060)).is_empty());
         reads(5, None, after(start, 2050));
         assert_eq!(codes(&health, after(start, 2061)), ["partition_stuck"]);
-        assert_eq!(health.topics()["eventos"].partitions[&3].lag(), Some(1));
+        assert_eq!(health.topics()["eventos"].partitions[&PartitionId(3)].lag(), Some(1));
         reads(6, Some(9), after(start, 2062));
         assert!(codes(&health, after(start, 2100)).is_empty(), "it moves");
     }

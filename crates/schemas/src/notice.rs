@@ -4,6 +4,8 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
+use crate::position::{Offset, PartitionId};
+
 /// One kind of messages that did not count, by topic, verdict and reason.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Notice {
@@ -16,9 +18,9 @@ pub struct Notice {
     /// How many of this kind came since it was first reported.
     pub messages: u64,
     /// Where the newest of them is.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The newest one's offset.
-    pub offset: i64,
+    pub offset: Offset,
     /// When it came, in milliseconds since the epoch.
     pub arrival_ms: i64,
     /// Its own time, if it could be read.

@@ -24,12 +24,13 @@ use arrow::array::RecordBatch;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{Expr, col, lit};
 use tokio::sync::Mutex;
-use vitral_schemas::event_time::Watermark;
+use vitral_schemas::event_time::{EventTime, Watermark};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 
 pub use self::caution::{LastRetention, Reason as RetentionConcern};
 use self::cold::Cold;
-pub use self::counts::Counts;
+pub use self::counts::{Counts, Skipped};
 pub use self::reader::{ArchiveReader, Reached};
 pub use self::retention::{Limits, Outlook, RetentionReport, outlook, retain};
 pub use self::rows::ArchiveBatch;
@@ -40,17 +41,26 @@ use crate::layout::Layout;
 use crate::location::Location;
 use crate::table::Table;
 
+/// How far a commit moves one partition.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Advance {
+    /// The offset that the archive must be at; none before the partition's first row.
+    pub from: Option<Offset>,
+    /// The offset after the last row.
+    pub to: Offset,
+}
+
 /// What one commit adds.
 #[derive(Debug, Clone, Default)]
 pub struct ArchiveCommit {
     /// In the archive's schema.
     pub rows: Vec<RecordBatch>,
-    /// For each partition with rows: the offset that the archive must be at, and the one after the last row.
-    pub offsets: BTreeMap<i32, (Option<i64>, i64)>,
+    /// Partitions with rows, and how far they move.
+    pub offsets: BTreeMap<PartitionId, Advance>,
     /// What the topic has come to.
     pub watermark: Option<Watermark>,
     /// What partitions have come to; those that are not named stay where they are.
-    pub watermarks: BTreeMap<i32, Watermark>,
+    pub watermarks: BTreeMap<PartitionId, Watermark>,
     /// Drawn at random for each commit: after an error it shows whether this commit succeeded.
     pub token: i64,
 }
@@ -68,7 +78,7 @@ pub struct Archive {
     /// Another process has written to the table since the cold part was read.
     cold_part_stale: Arc<AtomicBool>,
     /// The next offset of each partition, as of the table's snapshot.
-    next_offsets: BTreeMap<i32, i64>,
+    next_offsets: BTreeMap<PartitionId, Offset>,
     watermarks: Watermarks,
     /// How many replays the rows that this process has folded had seen.
     replays: i64,
@@ -81,7 +91,7 @@ impl Archive {
     pub async fn open(
         topic: &Topic,
         log: &str,
-        partitions: impl IntoIterator<Item = i32>,
+        partitions: impl IntoIterator<Item = PartitionId>,
         store: &Location,
     ) -> Result<Self, StoreError> {
         let unique = topic.event_id.map(|index| topic.columns[index].name.as_str());
@@ -139,8 +149,8 @@ impl Archive {
     }
 
     /// Learns where a partition of the log stands.
-    pub async fn add_partition(&mut self, partition: i32) -> Result<Option<i64>, StoreError> {
-        let next = self.table.transaction(&self.partition_application(partition)).await?;
+    pub async fn add_partition(&mut self, partition: PartitionId) -> Result<Option<Offset>, StoreError> {
+        let next = self.stored_next_offset(partition).await?;
         if let Some(next) = next {
             self.next_offsets.insert(partition, next);
         }
@@ -149,7 +159,7 @@ impl Archive {
     }
 
     /// The next offset of each partition that has rows.
-    pub fn next_offsets(&self) -> &BTreeMap<i32, i64> {
+    pub fn next_offsets(&self) -> &BTreeMap<PartitionId, Offset> {
         &self.next_offsets
     }
 
@@ -174,7 +184,7 @@ impl Archive {
     }
 
     /// A partition's committed watermark, which is never behind the topic's.
-    pub fn partition_watermark(&self, partition: i32) -> Option<Watermark> {
+    pub fn partition_watermark(&self, partition: PartitionId) -> Option<Watermark> {
         self.watermarks.partition(partition)
     }
 
@@ -184,9 +194,9 @@ impl Archive {
         self.with_cold(|cold| cold.with(hot)).await?.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// The newest event time of purged rows, in microseconds: what lies before it is no longer complete.
-    pub async fn purged_micros(&self) -> Result<Option<i64>, StoreError> {
-        self.with_cold(|cold| cold.extent.purged_micros).await
+    /// The newest event time of purged rows: what lies before it is no longer complete.
+    pub async fn newest_purged(&self) -> Result<Option<EventTime>, StoreError> {
+        self.with_cold(|cold| cold.extent.newest_purged).await
     }
 
     /// Reads the cold part again if it may be older than the table.
@@ -213,7 +223,12 @@ impl Archive {
         self.table.vacuum().await.map(|_| ())
     }
 
-    fn partition_application(&self, partition: i32) -> String {
+    /// As the table's snapshot has it.
+    async fn stored_next_offset(&self, partition: PartitionId) -> Result<Option<Offset>, StoreError> {
+        Ok(self.table.transaction(&self.partition_application(partition)).await?.map(Offset))
+    }
+
+    fn partition_application(&self, partition: PartitionId) -> String {
         partition_application(&self.log, &self.topic.kafka_topic, partition)
     }
 
@@ -229,7 +244,7 @@ fn hot_place(store: &Location, topic: &Topic) -> Location {
 /// The application whose version counts replays.
 pub(crate) const REPLAYS: &str = "replays";
 
-fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String {
+fn partition_application(log: &str, kafka_topic: &str, partition: PartitionId) -> String {
     format!("{log}/{kafka_topic}/{partition}")
 }
 

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use chrono::NaiveDate;
 use datafusion::error::DataFusionError;
 use deltalake::DeltaTableError;
+use vitral_schemas::position::{Offset, PartitionId};
 
 /// Why a table, a file or a place cannot be used; each message names its remedy.
 #[derive(Debug, thiserror::Error)]
@@ -18,10 +19,11 @@ pub enum StoreError {
     Io { path: PathBuf, source: std::io::Error },
     /// Another process has committed for this partition: this one must stop.
     #[error(
-        "partition {partition} of topic {topic} has been committed up to offset {found:?} by another process, not up to {expected:?}: only \
-         one stream may own a partition; stop one of them"
+        "partition {partition} of topic {topic} has been committed up to offset {:?} by another process, not up to {:?}: only \
+         one stream may own a partition; stop one of them",
+        .found.map(|found| found.0), .expected.map(|expected| expected.0)
     )]
-    Fenced { topic: String, partition: i32, expected: Option<i64>, found: Option<i64> },
+    Fenced { topic: String, partition: PartitionId, expected: Option<Offset>, found: Option<Offset> },
     #[error(
         "table {table} has been written by another process in the meantime: only one stream may own it; stop one of them"
     )]

@@ -38,7 +38,7 @@ pub mod warehouse;
 
 pub use alerts::{AlertLog, AlertReceiver};
 pub use append_table::AppendTable;
-pub use archive::{Archive, ArchiveCommit, ArchiveReader, Counts};
+pub use archive::{Advance, Archive, ArchiveCommit, ArchiveReader, Counts};
 pub use audit::{AUDIT_TABLE, Act, audit_schema, audit_trail};
 pub use error::StoreError;
 pub use histories::{Histories, HistoryReceiver};

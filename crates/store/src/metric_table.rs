@@ -15,6 +15,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::Expr;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::window::Windows;
 
 use self::earlier::Earlier;
@@ -81,15 +82,15 @@ impl MetricTable {
     }
 
     /// Takes windows that lack events from earlier versions: they can no longer be computed. Those are the windows that start before the
-    /// first pane after `purged_micros`, the newest event that is purged, except for those before `done_ms`, which the version already
+    /// first pane after `newest_purged`, the newest event that is purged, except for those before `done_ms`, which the version already
     /// has. To be called before a history is computed, which begins where this says, or at the oldest event.
     pub async fn begin_where_whole(
         &mut self,
         windows: &Windows,
-        purged_micros: Option<i64>,
+        newest_purged: Option<EventTime>,
         done_ms: Option<i64>,
     ) -> Result<Option<i64>, StoreError> {
-        let whole_from_ms = purged_micros.map(|micros| windows.pane_end_ms(windows.pane_start_ms(micros)));
+        let whole_from_ms = newest_purged.map(|newest| windows.pane_end_ms(windows.pane_start_ms(newest.micros())));
         if let Some(from_ms) = whole_from_ms.filter(|from_ms| done_ms < Some(*from_ms)) {
             self.begin_at(from_ms, done_ms).await?;
         }

@@ -11,6 +11,7 @@ use datafusion::error::{DataFusionError, Result};
 use vitral_engine::rules::RowRules;
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 
@@ -29,8 +30,8 @@ pub enum Found {
     Refused(Reason, String),
     /// Nothing is wrong with it.
     Counts {
-        /// When it happened, in microseconds.
-        event_micros: i64,
+        /// When it happened.
+        time: EventTime,
     },
 }
 
@@ -57,7 +58,7 @@ impl Refusals {
         let times = times.as_primitive::<TimestampMicrosecondType>();
         let counts = (0..times.len()).filter(|row| times.is_valid(*row));
         let mut found: BTreeMap<usize, Found> =
-            counts.map(|row| (row, Found::Counts { event_micros: times.value(row) })).collect();
+            counts.map(|row| (row, Found::Counts { time: EventTime::from_micros(times.value(row)) })).collect();
         let (_, forbidden) = self.rules.apply(decoded.columns, FAR_AHEAD_MS)?;
         found.extend(forbidden.into_iter().map(|(row, (reason, detail))| (row, Found::Refused(reason, detail))));
         let refused = decoded.refused.into_iter();
@@ -70,9 +71,9 @@ impl Refusals {
         match found {
             Found::Refused(now, detail) if now.name() == reason => detail.clone(),
             Found::Refused(now, detail) => format!("would be refused as {now} now: {detail}"),
-            Found::Counts { event_micros } if reason == Reason::Future.name() => {
+            Found::Counts { time } if reason == Reason::Future.name() => {
                 let name = &self.topic.columns[self.topic.event_time].name;
-                let time = self.zone.map(|_| format!(" {}", time_text(*event_micros))).unwrap_or_default();
+                let time = self.zone.map(|_| format!(" {}", time_text(*time))).unwrap_or_default();
                 let ahead = length_text(self.topic.ahead_ms);
                 format!("{name}{time} was more than {ahead} ahead of the clock when it arrived")
             }
@@ -112,9 +113,9 @@ pub fn cut_note(payload: &[u8]) -> Option<String> {
 }
 
 /// An event time, for people.
-pub fn time_text(micros: i64) -> String {
-    let time = DateTime::from_timestamp_micros(micros);
-    time.map_or_else(|| micros.to_string(), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+pub fn time_text(at: EventTime) -> String {
+    let time = DateTime::from_timestamp_micros(at.micros());
+    time.map_or_else(|| at.micros().to_string(), |time| time.to_rfc3339_opts(SecondsFormat::AutoSi, true))
 }
 
 /// A length of time, for people.

@@ -22,6 +22,8 @@ use serde::{Deserialize, Serialize};
 use vitral_catalog::names::statement;
 use vitral_catalog::{Diagnostic, RowLog, planning_errors};
 use vitral_engine::add_functions;
+use vitral_schemas::event_time::EventTime;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
@@ -34,7 +36,7 @@ use crate::session::read_session;
 const REMEDY: &str = "correct the expression; the topic's file lists its columns";
 
 /// The next offsets of logs, by log and partition.
-pub type LogOffsets = BTreeMap<String, BTreeMap<i32, i64>>;
+pub type LogOffsets = BTreeMap<String, BTreeMap<PartitionId, Offset>>;
 
 /// How far a log's rows have been written.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -121,8 +123,8 @@ impl RowLogProgress {
         self.taken = self.begun.clone();
         for (log, partitions) in &mut self.taken {
             for (partition, next) in partitions {
-                let purged = archive.purged_through(log, *partition).map_or(0, |through| through.saturating_add(1));
-                *next = purged.max(*next);
+                let purged = archive.purged_through(log, *partition).map(|through| through.saturating_add(1));
+                *next = purged.unwrap_or_default().max(*next);
             }
         }
         self.replays = replays;
@@ -140,7 +142,8 @@ pub async fn first_offsets(archive: &ArchiveReader) -> Result<LogOffsets, StoreE
         let (logs, partitions) = (batch.column(0).as_string::<i32>(), batch.column(1).as_primitive::<Int32Type>());
         let offsets = batch.column(2).as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
-            first.entry(logs.value(row).to_owned()).or_default().insert(partitions.value(row), offsets.value(row));
+            let of_log = first.entry(logs.value(row).to_owned()).or_default();
+            of_log.insert(PartitionId(partitions.value(row)), Offset(offsets.value(row)));
         }
     }
     Ok(first)
@@ -166,13 +169,13 @@ impl RowLogPlan {
         Ok(Self { log: log.clone(), topic: topic.clone(), session: state, plan })
     }
 
-    /// The log's rows of the offsets from `from` to before `until`, with those whose event time is at least `since_micros`.
+    /// The log's rows of the offsets from `from` to before `until`, with those whose event time is at least `since`.
     pub async fn rows(
         &self,
         archive: &ArchiveReader,
         from: &LogOffsets,
         until: &LogOffsets,
-        since_micros: Option<i64>,
+        since: Option<EventTime>,
     ) -> Result<Vec<RecordBatch>, StoreError> {
         let failed = StoreError::read(&self.log.name);
         let provider = archive.provider().await?;
@@ -180,8 +183,8 @@ impl RowLogPlan {
             partitions.iter().filter_map(move |(partition, until)| {
                 let from = from.get(log).and_then(|known| known.get(partition)).copied().unwrap_or_default();
                 let offset = || ident(archive_columns::OFFSET);
-                let this = this_log(log).and(ident(archive_columns::PARTITION).eq(lit(*partition)));
-                (from < *until).then(|| this.and(offset().gt_eq(lit(from))).and(offset().lt(lit(*until))))
+                let this = this_log(log).and(ident(archive_columns::PARTITION).eq(lit(partition.0)));
+                (from < *until).then(|| this.and(offset().gt_eq(lit(from.0))).and(offset().lt(lit(until.0))))
             })
         });
         let wanted = wanted.reduce(Expr::or).unwrap_or(lit(false));
@@ -189,9 +192,9 @@ impl RowLogPlan {
         let plan = || {
             let mut rows = LogicalPlanBuilder::scan("linhas", provider_as_source(provider), None)?;
             rows = rows.filter(counted.and(wanted))?;
-            if let Some(micros) = since_micros {
+            if let Some(since) = since {
                 let time = &self.topic.columns[self.topic.event_time].name;
-                let since = ScalarValue::TimestampMicrosecond(Some(micros), Some("UTC".into()));
+                let since = ScalarValue::TimestampMicrosecond(Some(since.micros()), Some("UTC".into()));
                 rows = rows.filter(ident(time).gt_eq(lit(since)))?;
             }
             let columns: Vec<Expr> =
@@ -285,7 +288,8 @@ mod tests {
     use super::*;
 
     fn offsets(partitions: &[(i32, i64)]) -> LogOffsets {
-        LogOffsets::from([("log".to_owned(), partitions.iter().copied().collect())])
+        let partitions = partitions.iter().map(|(partition, next)| (PartitionId(*partition), Offset(*next)));
+        LogOffsets::from([("log".to_owned(), partitions.collect())])
     }
 
     #[test]
@@ -311,6 +315,9 @@ mod tests {
         let mut progress = RowLogProgress::default();
         progress.begin(&offsets(&[(0, 2)]), 10);
         progress.save(&store, "cliques").await.expect("written");
+        let written = store.join("logs").read_text("cliques.json").await.expect("read").expect("a file");
+        let expected = r#"{"epoch":1,"begun":{},"taken":{},"pending":{"log":{"0":2}},"replays":0}"#;
+        assert_eq!(written, expected, "what earlier versions read and wrote");
         assert_eq!(RowLogProgress::load(&store, "cliques").await.expect("read"), Some(progress));
         store.join("logs").write_text("cliques.json", "{").await.expect("written");
         let error = RowLogProgress::load(&store, "cliques").await.expect_err("damaged");

@@ -12,9 +12,10 @@ use arrow::array::{
 };
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{Archive, ArchiveCommit, Location, StoreError};
+use vitral_store::{Advance, Archive, ArchiveCommit, Location, StoreError};
 
 use self::places::places;
 
@@ -29,7 +30,12 @@ fn token() -> i64 {
 }
 
 async fn open(topic: &Topic, place: &Location) -> Archive {
-    Archive::open(topic, "log", [0], place).await.expect("opened")
+    Archive::open(topic, "log", [PartitionId(0)], place).await.expect("opened")
+}
+
+/// Of partition 0.
+fn advance(from: Option<i64>, to: i64) -> BTreeMap<PartitionId, Advance> {
+    BTreeMap::from([(PartitionId(0), Advance { from: from.map(Offset), to: Offset(to) })])
 }
 
 /// The next offset of partition 0, which is at `from`: a message without a value.
@@ -48,7 +54,7 @@ fn next_offset(topic: &Topic, from: Option<i64>) -> ArchiveCommit {
     columns.extend(others.map(|field| new_null_array(field.data_type(), 1)));
     ArchiveCommit {
         rows: vec![RecordBatch::try_new(schema, columns).expect("the archive's schema")],
-        offsets: BTreeMap::from([(0, (from, offset + 1))]),
+        offsets: advance(from, offset + 1),
         token: token(),
         ..ArchiveCommit::default()
     }
@@ -62,12 +68,19 @@ async fn a_stale_owner_is_fenced() {
         let mut stale = open(&topic, &place).await;
         let mut owner = open(&topic, &place).await;
         owner.commit(&next_offset(&topic, None)).await.expect("committed");
-        let commit = ArchiveCommit { offsets: BTreeMap::from([(0, (None, 2))]), ..next_offset(&topic, None) };
+        let commit = ArchiveCommit { offsets: advance(None, 2), ..next_offset(&topic, None) };
         let outcome = stale.commit(&commit).await;
-        let fenced = matches!(outcome, Err(StoreError::Fenced { partition: 0, expected: None, found: Some(1), .. }));
-        assert!(fenced, "{place}: {outcome:?}");
+        let error = outcome.expect_err("another has committed");
+        let StoreError::Fenced { partition: PartitionId(0), expected: None, found: Some(Offset(1)), .. } = error else {
+            panic!("{place}: {error:?}");
+        };
+        assert!(error.to_string().contains("up to offset Some(1) by another process, not up to None:"), "{error}");
         owner.commit(&next_offset(&topic, Some(1))).await.expect("the owner goes on");
-        assert_eq!(open(&topic, &place).await.next_offsets(), &BTreeMap::from([(0, 2)]), "{place}");
+        assert_eq!(
+            open(&topic, &place).await.next_offsets(),
+            &BTreeMap::from([(PartitionId(0), Offset(2))]),
+            "{place}"
+        );
     }
 }
 
@@ -82,7 +95,7 @@ async fn a_stale_owner_stays_fenced_when_its_table_is_tidied() {
         owner.commit(&next_offset(&topic, None)).await.expect("committed");
         stale.vacuum().await.expect("old files deleted");
         let outcome = stale.commit(&next_offset(&topic, None)).await;
-        assert!(matches!(outcome, Err(StoreError::Fenced { partition: 0, .. })), "{place}: {outcome:?}");
+        assert!(matches!(outcome, Err(StoreError::Fenced { partition: PartitionId(0), .. })), "{place}: {outcome:?}");
     }
 }
 
@@ -134,28 +147,32 @@ async fn watermarks_of_partitions_are_committed_and_never_go_back() {
     let ms = Watermark::from_ms;
     let (_dir, places) = places();
     for place in places {
-        let mut owner = Archive::open(&topic, "log", [0, 1], &place).await.expect("opened");
+        let mut owner = Archive::open(&topic, "log", [0, 1].map(PartitionId), &place).await.expect("opened");
         let commit = ArchiveCommit {
             watermark: Some(ms(1_000)),
-            watermarks: BTreeMap::from([(0, ms(3_000)), (1, ms(1_000))]),
+            watermarks: BTreeMap::from([(PartitionId(0), ms(3_000)), (PartitionId(1), ms(1_000))]),
             ..next_offset(&topic, None)
         };
         owner.commit(&commit).await.expect("committed");
         let commit = ArchiveCommit {
             watermark: Some(ms(2_000)),
-            watermarks: BTreeMap::from([(0, ms(2_500)), (1, ms(2_000))]),
+            watermarks: BTreeMap::from([(PartitionId(0), ms(2_500)), (PartitionId(1), ms(2_000))]),
             ..next_offset(&topic, Some(1))
         };
         owner.commit(&commit).await.expect("committed");
-        let again = Archive::open(&topic, "log", [0, 1, 2], &place).await.expect("opened");
-        let of_partitions = [0, 1, 2].map(|partition| again.partition_watermark(partition));
+        let again = Archive::open(&topic, "log", [0, 1, 2].map(PartitionId), &place).await.expect("opened");
+        let of_partitions = [0, 1, 2].map(|partition| again.partition_watermark(PartitionId(partition)));
         assert_eq!(of_partitions, [3_000, 2_000, 2_000].map(|at| Some(ms(at))), "{place}");
         assert_eq!(again.watermark(), Some(ms(2_000)), "{place}");
         let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
         assert_eq!(reader.watermark().await.expect("read"), Some(ms(2_000)), "{place}");
         // Another log of the same topic goes on from there.
-        let again = Archive::open(&topic, "another log", [0], &place).await.expect("opened");
-        assert_eq!((again.watermark(), again.partition_watermark(0)), (Some(ms(2_000)), Some(ms(2_000))), "{place}");
+        let again = Archive::open(&topic, "another log", [PartitionId(0)], &place).await.expect("opened");
+        assert_eq!(
+            (again.watermark(), again.partition_watermark(PartitionId(0))),
+            (Some(ms(2_000)), Some(ms(2_000))),
+            "{place}"
+        );
     }
 }
 
@@ -170,10 +187,10 @@ async fn a_watermark_of_the_topic_alone_is_that_of_all_partitions() {
         let commit = ArchiveCommit { watermark: Some(ms(1_000)), ..next_offset(&topic, None) };
         older.commit(&commit).await.expect("committed");
         let mut owner = open(&topic, &place).await;
-        assert_eq!(owner.partition_watermark(0), Some(ms(1_000)), "{place}");
+        assert_eq!(owner.partition_watermark(PartitionId(0)), Some(ms(1_000)), "{place}");
         let commit = ArchiveCommit {
             watermark: Some(ms(2_000)),
-            watermarks: BTreeMap::from([(0, ms(2_000))]),
+            watermarks: BTreeMap::from([(PartitionId(0), ms(2_000))]),
             ..next_offset(&topic, Some(1))
         };
         owner.commit(&commit).await.expect("committed");
@@ -181,7 +198,11 @@ async fn a_watermark_of_the_topic_alone_is_that_of_all_partitions() {
         let commit = ArchiveCommit { watermark: Some(ms(4_000)), ..next_offset(&topic, Some(2)) };
         older.commit(&commit).await.expect("committed");
         let again = open(&topic, &place).await;
-        assert_eq!((again.watermark(), again.partition_watermark(0)), (Some(ms(4_000)), Some(ms(4_000))), "{place}");
+        assert_eq!(
+            (again.watermark(), again.partition_watermark(PartitionId(0))),
+            (Some(ms(4_000)), Some(ms(4_000))),
+            "{place}"
+        );
         let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
         assert_eq!(reader.watermark().await.expect("read"), Some(ms(4_000)), "{place}");
     }

@@ -12,10 +12,12 @@ use arrow::array::{
 use arrow::datatypes::Int64Type;
 use datafusion::logical_expr::lit;
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_schemas::event_time::EventTime;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::{Limits, RetentionReport, retain};
-use vitral_store::{Archive, ArchiveCommit, Location, read_session};
+use vitral_store::{Advance, Archive, ArchiveCommit, Location, read_session};
 
 use self::places::places;
 
@@ -46,10 +48,10 @@ async fn add(archive: &mut Archive, topic: &Topic, offsets: std::ops::Range<i64>
         true => seconds() as ArrayRef,
         false => new_null_array(field.data_type(), count),
     }));
-    let from = archive.next_offsets().get(&0).copied();
+    let from = archive.next_offsets().get(&PartitionId(0)).copied();
     let commit = ArchiveCommit {
         rows: vec![RecordBatch::try_new(schema, columns).expect("the archive's schema")],
-        offsets: BTreeMap::from([(0, (from, offsets.end))]),
+        offsets: BTreeMap::from([(PartitionId(0), Advance { from, to: Offset(offsets.end) })]),
         token: offsets.end,
         ..ArchiveCommit::default()
     };
@@ -60,7 +62,7 @@ async fn add(archive: &mut Archive, topic: &Topic, offsets: std::ops::Range<i64>
 }
 
 async fn open(topic: &Topic, place: &Location) -> Archive {
-    Archive::open(topic, "log", [0], place).await.expect("opened")
+    Archive::open(topic, "log", [PartitionId(0)], place).await.expect("opened")
 }
 
 async fn offsets(provider: Arc<dyn datafusion::catalog::TableProvider>) -> Vec<i64> {
@@ -112,10 +114,11 @@ async fn rows_become_cold_and_go_away() {
                 "{place}"
             );
             assert_eq!(archive.counts().await.expect("counts").counted, 120, "{place}: purged rows have counted");
-            assert_eq!(archive.purged_micros().await.expect("known"), Some(29_000_000), "{place}");
+            assert_eq!(archive.newest_purged().await.expect("known"), Some(EventTime::from_ms(29_000)), "{place}");
         }
         let reader = Archive::read(&topic, &place).await.expect("read").expect("an archive");
-        assert_eq!(reader.purged_times().within(i64::MIN, i64::MAX), Some((0, 29_000_000)), "{place}");
+        let purged = reader.purged_times().within(EventTime::MIN, EventTime::from_micros(i64::MAX));
+        assert_eq!(purged, Some((EventTime::from_ms(0), EventTime::from_ms(29_000))), "{place}");
         add(&mut stream, &topic, 120..130).await;
         assert_eq!(offsets(stream.provider().await.expect("rows")).await, (30..130).collect::<Vec<_>>(), "{place}");
         let held = retain(&topic, &place, limits(90, None)).await.expect("held");

@@ -94,9 +94,9 @@ impl Backfill {
         let published_until_ms = self.table.published_through_ms().map(Watermark::from_ms).map(first_open_ms);
         let done_ms = self.table.backfilled_until_ms().await?.max(published_until_ms);
         let published_through = self.table.published_through_ms().map(Watermark::from_ms);
-        let purged_micros = self.archive.purged_micros().await?;
+        let newest_purged = self.archive.newest_purged().await?;
         let is_sessions = windows.window.session_gap_micros().is_some();
-        let mut from_ms = self.table.begin_where_whole(&windows, purged_micros, done_ms).await?;
+        let mut from_ms = self.table.begin_where_whole(&windows, newest_purged, done_ms).await?;
         loop {
             if stop.load(Ordering::SeqCst) {
                 return Ok(false);
@@ -185,6 +185,7 @@ mod tests {
     use std::pin::pin;
 
     use vitral_catalog::Catalog;
+    use vitral_schemas::position::PartitionId;
     use vitral_store::{Layout, Location};
 
     use super::*;
@@ -204,7 +205,7 @@ mod tests {
         let metrics = Layout::of(&store).metrics();
         let table = MetricTable::open(&metric.name, &version, Arc::clone(plan.rows_schema()), &metrics);
         let table = table.await.expect("opened");
-        let archive = Archive::open(&topic, "log", [0], &store).await.expect("opened");
+        let archive = Archive::open(&topic, "log", [PartitionId(0)], &store).await.expect("opened");
         // A file in its folder's place keeps the archive from being read.
         let folder = dir.path().join("archive").join(&topic.name);
         std::fs::rename(&folder, dir.path().join("aside")).expect("moved aside");

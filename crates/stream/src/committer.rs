@@ -184,9 +184,9 @@ impl Committer {
                 Ok(CommitterEvent::Adopted { version, table: provider })
             }
             Job::AddPartition(partition) => {
-                let next_offset = retry!(self.attempts(), self.archive.add_partition(partition.0));
-                let watermark = self.archive.partition_watermark(partition.0);
-                Ok(CommitterEvent::PartitionAdded { partition, next_offset: next_offset.map(Offset), watermark })
+                let next_offset = retry!(self.attempts(), self.archive.add_partition(partition));
+                let watermark = self.archive.partition_watermark(partition);
+                Ok(CommitterEvent::PartitionAdded { partition, next_offset, watermark })
             }
         }
     }

@@ -49,7 +49,7 @@ pub async fn recover(
         }
         None => {
             for (partition, newest) in archive.newest_events().await? {
-                recovery.state.watermarks.observe_event(PartitionId(partition), newest);
+                recovery.state.watermarks.observe_event(partition, newest);
             }
             let all = recovery.ids(|_| true);
             if !recovery.rebuild(&all, true).await? {

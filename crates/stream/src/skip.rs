@@ -3,17 +3,20 @@
 use std::fmt;
 use std::str::FromStr;
 
+use vitral_schemas::position::{Offset, PartitionId};
+use vitral_store::archive::Skipped;
+
 /// `first` to `last`, both included, of one partition.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Skip {
     /// The topic's name in the catalog or in Kafka.
     pub topic: String,
     /// The partition's number.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The first offset that is passed over.
-    pub first: i64,
+    pub first: Offset,
     /// The last one.
-    pub last: i64,
+    pub last: Offset,
 }
 
 /// What is left to do of a range.
@@ -22,7 +25,7 @@ pub(crate) enum Left {
     /// An earlier start has skipped it.
     Nothing,
     /// From here to the range's end.
-    From(i64),
+    From(Offset),
 }
 
 /// A text that is not a [`Skip`].
@@ -39,8 +42,9 @@ impl FromStr for Skip {
             let (partition, offsets) = range.split_once(':')?;
             let (first, last) = offsets.split_once('-')?;
             let number = |text: &str| text.parse::<i64>().ok().filter(|number| (0..i64::MAX).contains(number));
-            let partition = i32::try_from(number(partition)?).ok()?;
-            Some(Self { topic: topic.to_owned(), partition, first: number(first)?, last: number(last)? })
+            let partition = PartitionId(i32::try_from(number(partition)?).ok()?);
+            let (first, last) = (Offset(number(first)?), Offset(number(last)?));
+            Some(Self { topic: topic.to_owned(), partition, first, last })
         };
         read().filter(|skip| !skip.topic.is_empty() && skip.first <= skip.last).ok_or_else(|| NotASkip(text.to_owned()))
     }
@@ -55,8 +59,8 @@ impl fmt::Display for Skip {
 impl Skip {
     /// What is left of it where reading is at `at`, the partition ends before `end`, and these ranges of the partition were skipped
     /// already. Nothing that can be read is passed over unless it is named, and nothing that does not exist yet.
-    pub(crate) fn left(&self, at: i64, end: i64, skipped: &[(i64, i64)]) -> Result<Left, String> {
-        if skipped.iter().any(|(first, last)| self.first <= *first && *last == self.last) {
+    pub(crate) fn left(&self, at: Offset, end: Offset, skipped: &[Skipped]) -> Result<Left, String> {
+        if skipped.iter().any(|range| self.first <= range.first && range.last == self.last) {
             return Ok(Left::Nothing);
         }
         if at > self.last {
@@ -83,7 +87,15 @@ mod tests {
     #[test]
     fn ranges_are_read_and_written() {
         let skip: Skip = "eventos.clientes-1/12:5-900".parse().expect("a range");
-        assert_eq!(skip, Skip { topic: "eventos.clientes-1".to_owned(), partition: 12, first: 5, last: 900 });
+        assert_eq!(
+            skip,
+            Skip {
+                topic: "eventos.clientes-1".to_owned(),
+                partition: PartitionId(12),
+                first: Offset(5),
+                last: Offset(900),
+            }
+        );
         assert_eq!(skip.to_string(), "eventos.clientes-1/12:5-900");
         for wrong in
             ["", "t", "t/0", "t/0:1", "t/0:2-1", "/0:1-2", "t/-1:1-2", "t/0:-1-2", "t/x:1-2", "t/0:1-", "t:0:1-2"]
@@ -95,14 +107,22 @@ mod tests {
     #[test]
     fn only_what_was_named_and_is_there_is_skipped() {
         let skip: Skip = "t/0:10-19".parse().expect("a range");
-        assert_eq!(skip.left(10, 100, &[]), Ok(Left::From(10)));
-        assert_eq!(skip.left(15, 100, &[]), Ok(Left::From(15)), "the first ones were read");
-        assert_eq!(skip.left(19, 20, &[]), Ok(Left::From(19)));
-        assert!(skip.left(20, 100, &[]).expect_err("past").contains("is at offset 20"));
-        assert!(skip.left(9, 100, &[]).expect_err("before").contains("begin the range with 9"));
-        assert!(skip.left(10, 19, &[]).expect_err("beyond the end").contains("ends before offset 19"));
-        assert_eq!(skip.left(20, 100, &[(10, 19)]), Ok(Left::Nothing), "the same command again");
-        assert_eq!(skip.left(500, 1_000, &[(15, 19)]), Ok(Left::Nothing));
-        assert!(skip.left(20, 100, &[(5, 19)]).is_err(), "another range");
+        let left = |at, end, skipped: &[(i64, i64)]| {
+            let range = |(first, last): &(i64, i64)| {
+                let (first, last) = (Offset(*first), Offset(*last));
+                Skipped { partition: PartitionId(0), first, last }
+            };
+            skip.left(Offset(at), Offset(end), &skipped.iter().map(range).collect::<Vec<_>>())
+        };
+        let from = |offset| Ok(Left::From(Offset(offset)));
+        assert_eq!(left(10, 100, &[]), from(10));
+        assert_eq!(left(15, 100, &[]), from(15), "the first ones were read");
+        assert_eq!(left(19, 20, &[]), from(19));
+        assert!(left(20, 100, &[]).expect_err("past").contains("is at offset 20"));
+        assert!(left(9, 100, &[]).expect_err("before").contains("begin the range with 9"));
+        assert!(left(10, 19, &[]).expect_err("beyond the end").contains("ends before offset 19"));
+        assert_eq!(left(20, 100, &[(10, 19)]), Ok(Left::Nothing), "the same command again");
+        assert_eq!(left(500, 1_000, &[(15, 19)]), Ok(Left::Nothing));
+        assert!(left(20, 100, &[(5, 19)]).is_err(), "another range");
     }
 }

@@ -20,7 +20,7 @@ use arrow::datatypes::Int64Type;
 use tokio::task::JoinHandle;
 use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::position::PartitionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
 use vitral_store::{Archive, Snapshots, StoreError};
@@ -125,7 +125,7 @@ impl Snapshotter {
     }
 
     /// Takes the state as it is at this moment; panes are shared, not copied.
-    pub fn cut(&mut self, offsets: BTreeMap<i32, i64>, state: &mut TopicState) -> Result<(), StreamError> {
+    pub fn cut(&mut self, offsets: BTreeMap<PartitionId, Offset>, state: &mut TopicState) -> Result<(), StreamError> {
         let TopicState { panes, judge, watermarks, counts, .. } = state;
         self.began = Instant::now();
         let lateness_ms = self.subject.topic.lateness_ms;
@@ -146,7 +146,7 @@ impl Snapshotter {
             log: log.clone(),
             archive: archive.clone(),
             replays: Some(*replays),
-            offsets,
+            offsets: offsets.into_iter().map(|(partition, next)| (partition.0, next.0)).collect(),
             counts: *counts,
             newest_event_ms: watermarks.newest_events().map(|(partition, newest)| (partition.0, newest.ms())).collect(),
             metrics,

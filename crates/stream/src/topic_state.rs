@@ -2,7 +2,6 @@
 
 use vitral_panes::view::Completeness;
 use vitral_panes::watermark::Watermarks;
-use vitral_schemas::event_time::Watermark;
 use vitral_store::Counts;
 
 use crate::judge::Judge;
@@ -27,7 +26,7 @@ impl TopicState {
     pub fn completeness(&self, watermarks: &Watermarks, steady_ms: i64) -> Completeness {
         let Counts { counted, duplicate, late, refused, .. } = self.counts;
         Completeness {
-            watermark_ms: watermarks.of_topic().map(Watermark::ms),
+            watermark: watermarks.of_topic(),
             read: self.counts.read(),
             counted,
             duplicate,
@@ -35,7 +34,7 @@ impl TopicState {
             refused,
             skipped: self.skipped,
             lookups: self.lookups.completeness(),
-            idle_partitions: watermarks.idle_partitions(steady_ms).map(|partition| partition.0).collect(),
+            idle_partitions: watermarks.idle_partitions(steady_ms).collect(),
         }
     }
 }

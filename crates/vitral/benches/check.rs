@@ -13,7 +13,7 @@ use prometheus_client::registry::Registry;
 use tokio::runtime::Builder;
 use vitral_batch::Engine;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
-use vitral_batch::reconcile::{TimeRange, reconcile};
+use vitral_batch::reconcile::{WindowRange, reconcile};
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_connect::memory::{MemoryBroker, MemoryMessage};
 use vitral_panes::view::View;
@@ -80,7 +80,7 @@ fn main() {
         100.0 * checked / streamed,
         results.borrow().num_rows()
     );
-    let range = TimeRange { from_ms: SimulatorConfig::default().start_ms - HOUR_MS, to_ms: last_ms + HOUR_MS };
+    let range = WindowRange::of_ms(SimulatorConfig::default().start_ms - HOUR_MS, last_ms + HOUR_MS);
     for metric in &catalog.metrics {
         let began = cpu_seconds();
         let compared = reconcile(&catalog, &settings, &store, &Engine::Local, range, Some(&metric.name));

@@ -21,10 +21,11 @@ use vitral_connect::Connector;
 use vitral_connect_kafka::{EventProducer, KafkaConfig, KafkaConnector, create_topic};
 use vitral_panes::view::View;
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::time::SystemClock;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
-use vitral_store::{Archive, ArchiveCommit, Location};
+use vitral_store::{Advance, Archive, ArchiveCommit, Location};
 use vitral_stream::{Limits, StreamConfig, StreamHandle, StreamTelemetry, TopicLabel, pipeline};
 
 const PARTITIONS: i32 = 4;
@@ -171,21 +172,21 @@ impl Started<'_> {
 /// Rows of the last 50 minutes, all counted, each with an id of its own.
 async fn make_archive(topic: &Topic, log: &str, dir: &Path, rows: i64, users: i64) {
     let store = Location::folder(dir).expect("a location");
-    let mut archive = Archive::open(topic, log, 0..PARTITIONS, &store).await.expect("opened");
+    let mut archive = Archive::open(topic, log, (0..PARTITIONS).map(PartitionId), &store).await.expect("opened");
     let now_ms = chrono::Utc::now().timestamp_millis();
     let first_ms = now_ms - OPEN_MS;
-    let mut next = BTreeMap::<i32, i64>::new();
+    let mut next = BTreeMap::<PartitionId, Offset>::new();
     for first in (0..rows).step_by(ROWS_AT_ONCE as usize) {
         let last = rows.min(first + ROWS_AT_ONCE);
-        let partition = i32::try_from(first / ROWS_AT_ONCE).expect("few") % PARTITIONS;
+        let partition = PartitionId(i32::try_from(first / ROWS_AT_ONCE).expect("few") % PARTITIONS);
         let from = next.get(&partition).copied();
         let ids = first..last;
-        let batch = batch(topic, log, partition, from.unwrap_or(0), ids, |id| {
+        let batch = batch(topic, log, partition, from.unwrap_or_default(), ids, |id| {
             (first_ms + (now_ms - first_ms) * id / rows, id * 7_919 % users)
         });
-        let to = from.unwrap_or(0) + batch.num_rows() as i64;
+        let to = from.unwrap_or_default() + batch.num_rows() as i64;
         next.insert(partition, to);
-        let offsets = BTreeMap::from([(partition, (from, to))]);
+        let offsets = BTreeMap::from([(partition, Advance { from, to })]);
         let commit = ArchiveCommit {
             rows: vec![batch],
             offsets,
@@ -200,8 +201,8 @@ async fn make_archive(topic: &Topic, log: &str, dir: &Path, rows: i64, users: i6
 fn batch(
     topic: &Topic,
     log: &str,
-    partition: i32,
-    offset: i64,
+    partition: PartitionId,
+    offset: Offset,
     ids: std::ops::Range<i64>,
     event: impl Fn(i64) -> (i64, i64),
 ) -> RecordBatch {
@@ -214,8 +215,8 @@ fn batch(
     let schema = topic.archive_schema();
     let columns = schema.fields().iter().map(|field| -> ArrayRef {
         match field.name().as_str() {
-            PARTITION => Arc::new(Int32Array::from(vec![partition; len])),
-            OFFSET => Arc::new(Int64Array::from_iter_values(offset..offset + len as i64)),
+            PARTITION => Arc::new(Int32Array::from(vec![partition.0; len])),
+            OFFSET => Arc::new(Int64Array::from_iter_values(offset.0..offset.0 + len as i64)),
             ARRIVAL => times(vec![0; len]),
             LOG => text(&|_| log.to_owned()),
             VERDICT => text(&|_| Verdict::Counted.name().to_owned()),

@@ -152,6 +152,7 @@ fn age(now: Instant, since: Instant) -> f64 {
 #[cfg(test)]
 mod tests {
     use vitral_schemas::health::NotificationHealth;
+    use vitral_schemas::position::{Offset, PartitionId};
 
     use super::*;
 
@@ -162,7 +163,7 @@ mod tests {
         health.topic("eventos", |topic| {
             topic.committed = Some(now);
             topic.failed("503");
-            topic.reads(2, 5, Some(9), now);
+            topic.reads(PartitionId(2), Offset(5), Some(Offset(9)), now);
         });
         health.task("hourly check", |task| task.done());
         health.sink("vendas_ao_vivo", |sink| {

@@ -222,7 +222,7 @@ async fn completeness_in_headers() {
     let mut view = shop();
     let topic = view.topics.get_mut("eventos_clientes").expect("the topic");
     topic.completeness =
-        vitral_panes::view::Completeness { watermark_ms: None, idle_partitions: Vec::new(), ..completeness() };
+        vitral_panes::view::Completeness { watermark: None, idle_partitions: Vec::new(), ..completeness() };
     world.show(view);
     let answer = world.get("/vendas/resumo").await;
     assert_eq!(answer.header("vitral-watermark"), None);

@@ -4,6 +4,7 @@ use axum::body::Body;
 use axum::http::Request;
 use vitral_panes::view::View;
 use vitral_schemas::health::{Phase, Retrying, TopicHealth};
+use vitral_schemas::position::{Offset, PartitionId};
 
 use crate::world::{World, views, windows_view};
 
@@ -40,8 +41,8 @@ async fn what_is_wrong_is_named() {
         ),
         (
             "partition_stuck",
-            |topic, then| topic.reads(3, 7, Some(9), then),
-            |topic, _| topic.reads(3, 9, Some(9), std::time::Instant::now()),
+            |topic, then| topic.reads(PartitionId(3), Offset(7), Some(Offset(9)), then),
+            |topic, _| topic.reads(PartitionId(3), Offset(9), Some(Offset(9)), std::time::Instant::now()),
         ),
     ];
     for (code, begin, end) in cases {

@@ -24,6 +24,8 @@ use vitral_api::{ApiConfig, ApiInputs, ServeConfig, Telemetry};
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::open_windows::OpenWindows;
 use vitral_panes::view::{Completeness, LookupCompleteness, MetricView, TopicView, View, ViewSender};
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_schemas::topic::{Topic, timestamp_type};
@@ -247,7 +249,7 @@ pub fn completeness() -> Completeness {
     let since_ms = Some(ms("2025-05-14T12:00:00.500Z"));
     let looked_up = LookupCompleteness { since_ms, unknown: 3, failed: 2, stale: 1 };
     Completeness {
-        watermark_ms: Some(ms("2025-05-14T22:30:05.500Z")),
+        watermark: Some(Watermark::from_ms(ms("2025-05-14T22:30:05.500Z"))),
         read: 20,
         counted: 15,
         duplicate: 2,
@@ -255,7 +257,7 @@ pub fn completeness() -> Completeness {
         refused: 2,
         skipped: 4,
         lookups: BTreeMap::from([("segmento".to_owned(), looked_up)]),
-        idle_partitions: vec![1, 3],
+        idle_partitions: vec![PartitionId(1), PartitionId(3)],
     }
 }
 

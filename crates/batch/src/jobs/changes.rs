@@ -13,6 +13,7 @@ use datafusion::functions_aggregate::expr_fn::{count, max};
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use serde::{Deserialize, Serialize};
 use vitral_catalog::{JobTable, Period, WINDOW_START_COLUMN};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::time::civil_day;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
@@ -30,7 +31,7 @@ pub struct Moment(BTreeMap<String, Reached>);
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 struct Reached {
     /// The last offset of each partition, by the log's identity.
-    offsets: BTreeMap<String, BTreeMap<i32, i64>>,
+    offsets: BTreeMap<String, BTreeMap<PartitionId, Offset>>,
     /// How often verdicts were changed: then all days count as changed.
     replays: i64,
     /// The last commit of the history.
@@ -63,7 +64,7 @@ pub(super) async fn moment(tables: &Tables<'_>, kept: &BTreeMap<String, KeptRows
                 let last = batch.column(2).as_primitive::<Int64Type>();
                 for row in 0..batch.num_rows() {
                     let of_log = reached.offsets.entry(logs.value(row).to_owned()).or_default();
-                    of_log.insert(partitions.value(row), last.value(row));
+                    of_log.insert(PartitionId(partitions.value(row)), Offset(last.value(row)));
                 }
             }
         }
@@ -205,13 +206,13 @@ pub(super) async fn counts(tables: &Tables<'_>, span: Span) -> Result<Counts, Ba
 }
 
 /// Rows behind these offsets, and all of other logs and partitions.
-fn behind(offsets: &BTreeMap<String, BTreeMap<i32, i64>>) -> Expr {
+fn behind(offsets: &BTreeMap<String, BTreeMap<PartitionId, Offset>>) -> Expr {
     let known = offsets.iter().flat_map(|(log, partitions)| {
         partitions.iter().map(move |(partition, last)| {
             ident(archive_columns::LOG)
                 .eq(lit(log.as_str()))
-                .and(ident(archive_columns::PARTITION).eq(lit(*partition)))
-                .and(ident(archive_columns::OFFSET).lt_eq(lit(*last)))
+                .and(ident(archive_columns::PARTITION).eq(lit(partition.0)))
+                .and(ident(archive_columns::OFFSET).lt_eq(lit(last.0)))
         })
     });
     known.reduce(Expr::or).map_or(lit(true), |known| !known)

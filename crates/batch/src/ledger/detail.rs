@@ -9,6 +9,7 @@ use chrono_tz::Tz;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::{ColumnarValue, Expr, Volatility};
 use datafusion::prelude::create_udf;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
 use vitral_store::refusals::{Found, LOOKED_INTO_BYTES_MAX, NOTE_BYTES, Refusals, cut_note, length_text, time_text};
@@ -76,7 +77,7 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
             return note.or_else(|| refused(&refusals, reason, looked.get(&row), whole(row).is_some()));
         }
         if verdicts.value(row) == Verdict::Late.name() {
-            let time = time_text(times.is_valid(row).then(|| times.value(row))?);
+            let time = time_text(times.is_valid(row).then(|| EventTime::from_micros(times.value(row)))?);
             return Some(format!(
                 "{event_time} {time} was more than {} behind the watermark",
                 length_text(topic.lateness_ms)

@@ -25,6 +25,7 @@ use vitral_engine::{EngineConfig, engine_session};
 use vitral_messages::decode::Decoder;
 use vitral_panes::PanesError;
 use vitral_schemas::kept_payload::is_cut;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
@@ -36,7 +37,7 @@ use super::LedgerFilter;
 use super::pending::Pending;
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::reconcile::{TimeRange, reconcile, repair};
+use crate::reconcile::{WindowRange, reconcile, repair};
 use crate::unanswered::Unanswered;
 
 /// Rows of one commit: each is named in it by its offset.
@@ -103,7 +104,7 @@ pub async fn finish(catalog: &Catalog, settings: &DomainSettings, store: &Locati
     // A session that a row joins, or extends, may end with the row's day.
     let has_sessions = catalog.metrics.iter().any(|metric| metric.window.session_gap_micros().is_some());
     let to_ms = newest_ms + 1 + if has_sessions { longest_ms } else { 0 };
-    let range = TimeRange { from_ms: oldest_ms - longest_ms, to_ms };
+    let range = WindowRange::of_ms(oldest_ms - longest_ms, to_ms);
     let compared = reconcile(catalog, settings, store, &Engine::Local, range, None).await?;
     let changed = repair(catalog, settings, store, &compared).await?;
     Pending::clear(store).await?;
@@ -160,7 +161,7 @@ async fn classify(
             replayed.cut += usize::from(payload(row).is_some_and(is_cut));
             continue;
         }
-        let partition = rows.partitions().value(row);
+        let partition = PartitionId(rows.partitions().value(row));
         let is_new = event_id(topic, &columns, row).is_none_or(|id| counted_ids.insert((partition, id.to_owned())));
         if is_new {
             let time_ms = times.value(row).div_euclid(MICROS_PER_MS);
@@ -197,7 +198,7 @@ async fn counted_ids(
     topic: &Topic,
     archive: &ArchiveReader,
     columns: &RecordBatch,
-) -> Result<BTreeSet<(i32, String)>, BatchError> {
+) -> Result<BTreeSet<(PartitionId, String)>, BatchError> {
     let Some(index) = topic.event_id else { return Ok(BTreeSet::new()) };
     let ids: BTreeSet<&str> = (0..columns.num_rows()).filter_map(|row| event_id(topic, columns, row)).collect();
     if ids.is_empty() {
@@ -211,7 +212,7 @@ async fn counted_ids(
     for batch in archive.rows(wanted).await? {
         let batch = ArchiveBatch::new(topic, batch).map_err(|source| failed(topic)(source.into()))?;
         let pairs = batch.partitions().values().iter().zip(batch.column(index).as_string::<i32>());
-        known.extend(pairs.filter_map(|(partition, id)| Some((*partition, id?.to_owned()))));
+        known.extend(pairs.filter_map(|(partition, id)| Some((PartitionId(*partition), id?.to_owned()))));
     }
     Ok(known)
 }

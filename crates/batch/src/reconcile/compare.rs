@@ -11,11 +11,12 @@ use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::sum;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
 use vitral_catalog::{Metric, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_store::read_session;
 
-use super::{MetricComparison, Published, TimeRange, instant};
+use super::{MetricComparison, Published, WindowRange, instant};
 use crate::error::BatchError;
 
 /// Says on which side a row stands that the other lacks, and how often.
@@ -27,7 +28,7 @@ pub(super) async fn compare(
     topic: &Topic,
     stored: &Published,
     recomputed: RecordBatch,
-    range: TimeRange,
+    range: WindowRange,
 ) -> std::result::Result<MetricComparison, BatchError> {
     let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
     let schema = recomputed.schema();
@@ -76,9 +77,9 @@ pub(super) async fn compare(
 }
 
 /// Which rows of a metric's table are of the range and final.
-pub(super) fn closed(metric: &Metric, topic: &Topic, range: TimeRange, published_through_ms: Option<i64>) -> Expr {
+pub(super) fn closed(metric: &Metric, topic: &Topic, range: WindowRange, published_through_ms: Option<i64>) -> Expr {
     let last_end = published_through_ms.map_or(i64::MIN, |ms| (ms - topic.lateness_ms) * MICROS_PER_MS);
-    let [from, to] = [range.from_ms, range.to_ms].map(|ms| ms * MICROS_PER_MS);
+    let [from, to] = [range.from, range.to].map(EventTime::micros);
     let of_range = match metric.window.session_gap_micros() {
         None => ident(WINDOW_START_COLUMN).between(lit(instant(from)), lit(instant(to - 1))),
         Some(_) => ident(WINDOW_END_COLUMN).between(lit(instant(from + 1)), lit(instant(to))),

@@ -20,7 +20,7 @@ use vitral_store::Location;
 
 use super::offsets::{self, Seen};
 use super::results::{self, Results, Run};
-use super::{BUCKETS, MetricComparison, TimeRange, first_ms, reconcile, reconcile_keyed};
+use super::{BUCKETS, MetricComparison, WindowRange, first_ms, reconcile, reconcile_keyed};
 use crate::engine::Engine;
 use crate::error::BatchError;
 
@@ -130,7 +130,7 @@ impl ContinuousReconciliation {
             };
             results::record(&self.store, results::rows(&run, &compared)?).await?;
             self.searches = compared.iter().all(|metric| metric.windows == 0 && !metric.differs());
-            self.proved_until_ms = Some(range.to_ms);
+            self.proved_until_ms = Some(range.to.ms());
             self.show().await?;
         }
         Ok(())
@@ -150,7 +150,7 @@ impl ContinuousReconciliation {
         let bucket = Some(hour.rem_euclid(BUCKETS));
         let mut compared = reconcile_keyed(&self.catalog, &self.settings, &self.store, None, bucket).await?;
         report(&compared);
-        let range = TimeRange { from_ms: hour * HOUR_MS, to_ms: (hour + 1) * HOUR_MS };
+        let range = WindowRange::of_ms(hour * HOUR_MS, (hour + 1) * HOUR_MS);
         compared.iter_mut().for_each(|table| table.range = range);
         let run = Run {
             origin: BY_KEYS,
@@ -184,7 +184,7 @@ impl ContinuousReconciliation {
 
     /// The next hours that became final and were not compared yet, in this process or an earlier one; years without events are passed
     /// over.
-    async fn due(&mut self) -> Result<Option<TimeRange>, BatchError> {
+    async fn due(&mut self) -> Result<Option<WindowRange>, BatchError> {
         let view = Arc::clone(&self.view.borrow());
         let Some(final_until_ms) = self.final_until_ms(&view).filter(|_| self.hourly) else { return Ok(None) };
         let mut from_ms = self.proved_until_ms.or_else(|| last_proved_ms(&self.shown.borrow())).unwrap_or_default();
@@ -200,7 +200,7 @@ impl ContinuousReconciliation {
             self.proved_until_ms = Some(final_until_ms);
             return Ok(None);
         }
-        Ok(Some(TimeRange { from_ms, to_ms: final_until_ms.min(from_ms + RUN_MS) }))
+        Ok(Some(WindowRange::of_ms(from_ms, final_until_ms.min(from_ms + RUN_MS))))
     }
 
     /// Windows that start before this are final, for every metric with windows of an hour at most.

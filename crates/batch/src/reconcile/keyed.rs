@@ -21,7 +21,7 @@ use vitral_store::archive::Reached;
 use vitral_store::keyed::Freshness;
 use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
 
-use super::{MetricComparison, SIDE_COLUMN, TimeRange};
+use super::{MetricComparison, SIDE_COLUMN, WindowRange};
 use crate::error::{BatchError, is_outage};
 
 /// How many parts the keys have: the continuous check proves one of them after the other.
@@ -167,7 +167,7 @@ fn nothing(table: &str, failure: Option<String>) -> MetricComparison {
     let empty = RecordBatch::new_empty(Arc::new(Schema::empty()));
     MetricComparison {
         metric: table.to_owned(),
-        range: TimeRange { from_ms: i64::MIN, to_ms: i64::MAX },
+        range: WindowRange::of_ms(i64::MIN, i64::MAX),
         published_through_ms: None,
         windows: 0,
         expected: empty.clone(),

@@ -11,6 +11,7 @@ use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{ident, lit};
 use futures::TryStreamExt;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_store::{Archive, ArchiveReader, Location};
 
@@ -32,11 +33,11 @@ pub struct Break {
     /// The topic's log, by its identity.
     pub log: String,
     /// The partition's number.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The offset that should come next.
-    pub expected: i64,
+    pub expected: Offset,
     /// The offset that does: larger where rows are missing, smaller where some are there twice.
-    pub found: i64,
+    pub found: Offset,
 }
 
 /// What the archive of a topic holds of one partition.
@@ -45,22 +46,22 @@ pub struct PartitionOffsets {
     /// The topic's log, by its identity.
     pub log: String,
     /// The partition's number.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// Its first offset.
-    pub first: i64,
+    pub first: Offset,
     /// After the last one.
-    pub next: i64,
+    pub next: Offset,
     /// When its newest row came, in microseconds.
     pub newest_arrival_micros: i64,
 }
 
 impl PartitionOffsets {
-    fn nothing(log: &str, partition: i32) -> Self {
-        let (first, next, newest_arrival_micros) = (i64::MAX, i64::MIN, i64::MIN);
+    fn nothing(log: &str, partition: PartitionId) -> Self {
+        let (first, next, newest_arrival_micros) = (Offset(i64::MAX), Offset(i64::MIN), i64::MIN);
         Self { log: log.to_owned(), partition, first, next, newest_arrival_micros }
     }
 
-    fn add(&mut self, offset: i64, arrival_micros: i64) {
+    fn add(&mut self, offset: Offset, arrival_micros: i64) {
         self.first = self.first.min(offset);
         self.next = self.next.max(offset + 1);
         self.newest_arrival_micros = self.newest_arrival_micros.max(arrival_micros);
@@ -69,7 +70,7 @@ impl PartitionOffsets {
 
 /// What of a topic's archive was checked already, so that the next check costs what has come since, not what there is.
 #[derive(Debug, Clone, Default)]
-pub struct Seen(BTreeMap<(String, i32), PartitionOffsets>);
+pub struct Seen(BTreeMap<(String, PartitionId), PartitionOffsets>);
 
 impl Seen {
     /// Nothing was checked yet.
@@ -163,7 +164,7 @@ async fn bounds(
             .collect();
             for ((partition, offset), arrival) in partitions.into_iter().zip(offsets).zip(arrivals) {
                 if let Some(partition) = partition {
-                    found[partition].add(*offset, *arrival);
+                    found[partition].add(Offset(*offset), *arrival);
                 }
             }
         }
@@ -185,13 +186,13 @@ async fn check_ends(
         let of_log = || partitions.iter().filter(|known| known.log == log);
         let last =
             of_log().map(|known| known.partition).chain(archive.purged_partitions(log)).max().unwrap_or_default();
-        for partition in 0..=last + PARTITIONS_BEHIND {
+        for partition in (0..=last.0 + PARTITIONS_BEHIND).map(PartitionId) {
             let Some(expected) = archive.next_offset(log, partition).await? else { continue };
             let found = match of_log().find(|known| known.partition == partition) {
                 Some(known) => known.next,
                 // All of its rows have expired, the last of which may have stood for several offsets.
                 None if archive.purged_through(log, partition).is_some_and(|last| last < expected) => continue,
-                None => 0,
+                None => Offset::default(),
             };
             if expected != found {
                 breaks.push(Break { log: log.to_owned(), partition, expected, found });

@@ -28,13 +28,13 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::timestamp_type;
 use vitral_schemas::window::{Window, Windows};
 
-use super::TimeRange;
+use super::WindowRange;
 
 const BATCH_ROWS: usize = 16 * 1024;
 
 /// A table of the rows of each window that starts in the range, ordered by the window's start, its last column. The rows have the columns
 /// that the metric sees, and then the event time.
-pub(super) fn table(rows: DataFrame, windows: &Windows, range: TimeRange) -> Result<Arc<dyn TableProvider>> {
+pub(super) fn table(rows: DataFrame, windows: &Windows, range: WindowRange) -> Result<Arc<dyn TableProvider>> {
     let Window::Fixed { size_ms, slide_ms } = windows.window else {
         return internal_err!("windows of a calendar have no panes of one width");
     };
@@ -57,14 +57,14 @@ struct Grid {
     size_micros: i64,
     slide_micros: i64,
     /// Where the windows that are wanted start.
-    range: TimeRange,
+    range: WindowRange,
 }
 
 impl Grid {
     /// The starts of the wanted windows that a pane is in.
     fn starts_of(self, pane: i64) -> impl Iterator<Item = i64> {
         let last = pane.div_euclid(self.slide_micros) * self.slide_micros;
-        let wanted = self.range.from_ms * MICROS_PER_MS..self.range.to_ms * MICROS_PER_MS;
+        let wanted = self.range.from.micros()..self.range.to.micros();
         let starts = (0..).map(move |nth| last - nth * self.slide_micros);
         starts.take_while(move |start| start + self.size_micros > pane).filter(move |start| wanted.contains(start))
     }
@@ -205,7 +205,7 @@ mod tests {
     use super::*;
 
     const MINUTE_MS: i64 = 60_000;
-    const RANGE: TimeRange = TimeRange { from_ms: 5 * MINUTE_MS, to_ms: 20 * MINUTE_MS };
+    const RANGE: WindowRange = WindowRange::of_ms(5 * MINUTE_MS, 20 * MINUTE_MS);
 
     /// A user, or none; what was done; and the minute, with seconds.
     type Row = (Option<u8>, i64, i64);

@@ -9,6 +9,7 @@
 mod sessions;
 
 use std::collections::BTreeSet;
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -31,6 +32,7 @@ use futures::future::{join, join_all};
 use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN};
 use vitral_engine::starts_of;
 use vitral_panes::stored_rows;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
@@ -39,7 +41,7 @@ use vitral_schemas::window::{Window, Windows};
 use self::sessions::SessionQuery;
 use super::once_per_window;
 use super::shared_scan::SharedScan;
-use super::{TimeRange, instant};
+use super::{WindowRange, instant};
 use crate::engine::Engine;
 use crate::error::{BatchError, is_outage};
 
@@ -57,7 +59,7 @@ pub(super) async fn recompute(
     settings: &DomainSettings,
     archive: &Arc<dyn TableProvider>,
     engine: &Engine,
-    wanted: &[(&Metric, TimeRange)],
+    wanted: &[(&Metric, WindowRange)],
 ) -> std::result::Result<Vec<std::result::Result<RecordBatch, BatchError>>, BatchError> {
     // To make a session takes as long as to plan a query, so that all queries of a kind have one.
     let failed = BatchError::engine(&topic.name, "planned");
@@ -115,11 +117,11 @@ async fn run_together(
     session: &SessionContext,
     queries: &[&MetricQuery<'_>],
 ) -> Result<Vec<Result<RecordBatch>>> {
-    let from_ms = queries.iter().map(|query| query.range.from_ms).min();
-    let until_ms = queries.iter().map(|query| query.needed_until_ms()).max();
-    let Some((from_ms, until_ms)) = from_ms.zip(until_ms) else { return Ok(Vec::new()) };
+    let from = queries.iter().map(|query| query.range.from).min();
+    let until = queries.iter().map(|query| query.needed_until()).max();
+    let Some((from, until)) = from.zip(until) else { return Ok(Vec::new()) };
     let columns = queries.iter().flat_map(|query| &query.columns).copied().collect();
-    let rows = counted(session, topic, archive, &columns, from_ms, until_ms)?;
+    let rows = counted(session, topic, archive, &columns, from..until)?;
     let mut scan = SharedScan::open(rows).await?;
     let mut runs = Vec::with_capacity(queries.len());
     for query in queries {
@@ -138,7 +140,7 @@ struct MetricQuery<'a> {
     topic: &'a Topic,
     session: SessionContext,
     windows: Windows,
-    range: TimeRange,
+    range: WindowRange,
     /// The topic's columns that it names.
     columns: BTreeSet<usize>,
     ignores_duplicates: bool,
@@ -154,7 +156,7 @@ impl<'a> MetricQuery<'a> {
         topic: &'a Topic,
         windows: Windows,
         session: &SessionContext,
-        range: TimeRange,
+        range: WindowRange,
         shares: bool,
     ) -> Result<Self> {
         let session = session.clone();
@@ -169,14 +171,15 @@ impl<'a> MetricQuery<'a> {
     }
 
     /// Events at or after this time are in no window that starts in the range.
-    fn needed_until_ms(&self) -> i64 {
-        let last_micros = (self.range.to_ms - 1) * MICROS_PER_MS;
-        self.windows.bounds(self.windows.pane_start_ms(last_micros)).end_ms + self.windows.longest_ms()
+    fn needed_until(&self) -> EventTime {
+        let last = EventTime::from_ms(self.range.to.ms() - 1);
+        let end_ms = self.windows.bounds(self.windows.pane_start_ms(last.micros())).end_ms;
+        EventTime::from_ms(end_ms + self.windows.longest_ms())
     }
 
     async fn run_alone(&self, archive: &Arc<dyn TableProvider>) -> Result<RecordBatch> {
-        let (from_ms, until_ms) = (self.range.from_ms, self.needed_until_ms());
-        let rows = counted(&self.session, self.topic, archive, &self.columns, from_ms, until_ms)?;
+        let times = self.range.from..self.needed_until();
+        let rows = counted(&self.session, self.topic, archive, &self.columns, times)?;
         self.run(self.over(rows).await?).await
     }
 
@@ -205,16 +208,14 @@ impl<'a> MetricQuery<'a> {
             columns
         };
         let time = ident(&self.topic.columns[self.topic.event_time].name);
-        let in_range = ident(PANE_COLUMN).between(
-            lit(instant(self.range.from_ms * MICROS_PER_MS)),
-            lit(instant(self.range.to_ms * MICROS_PER_MS - 1)),
-        );
+        let in_range = ident(PANE_COLUMN)
+            .between(lit(instant(self.range.from.micros())), lit(instant(self.range.to.micros() - 1)));
         let Window::Fixed { size_ms, slide_ms } = self.windows.window else {
             let rows = rows.select(with(starts_of(&self.windows, time)))?;
             return rows.unnest_columns(&[PANE_COLUMN])?.filter(in_range);
         };
         if self.shares && self.ignores_duplicates && !self.columns.is_empty() {
-            let [from, until] = [self.range.from_ms, self.needed_until_ms()].map(|ms| lit(instant(ms * MICROS_PER_MS)));
+            let [from, until] = [self.range.from, self.needed_until()].map(|at| lit(instant(at.micros())));
             let mut seen: Vec<Expr> =
                 self.columns.iter().map(|index| ident(&self.topic.columns[*index].name)).collect();
             seen.push(time.clone());
@@ -229,7 +230,7 @@ impl<'a> MetricQuery<'a> {
         let starts_with_pane = size_ms == slide_ms;
         if starts_with_pane {
             // Their time says whether the window is of the range: to compare it costs less than to compute its pane first.
-            let [from, until] = [self.range.from_ms, self.range.to_ms].map(|ms| at_or_after(ms, pane_ms));
+            let [from, until] = [self.range.from, self.range.to].map(|at| at_or_after(at.ms(), pane_ms));
             rows = rows.filter(time.clone().gt_eq(from).and(time.clone().lt(until)))?;
         }
         let mut rows = rows.select(with(start_of(pane_ms, time)))?;
@@ -314,14 +315,13 @@ fn counted(
     topic: &Topic,
     archive: &Arc<dyn TableProvider>,
     columns: &BTreeSet<usize>,
-    from_ms: i64,
-    until_ms: i64,
+    times: Range<EventTime>,
 ) -> Result<DataFrame> {
     let time = || ident(&topic.columns[topic.event_time].name);
     let wanted = ident(archive_columns::VERDICT)
         .eq(lit(Verdict::Counted.name()))
-        .and(time().gt_eq(lit(instant(from_ms * MICROS_PER_MS))))
-        .and(time().lt(lit(instant(until_ms * MICROS_PER_MS))));
+        .and(time().gt_eq(lit(instant(times.start.micros()))))
+        .and(time().lt(lit(instant(times.end.micros()))));
     let found = archive.schema();
     let columns: BTreeSet<usize> = columns.iter().copied().chain([topic.event_time]).collect();
     let typed = columns.into_iter().map(|index| {

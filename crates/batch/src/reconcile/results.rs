@@ -9,7 +9,7 @@ use vitral_schemas::reconciliation::{DIFFERENT, EQUAL, FAILED, TABLE, schema};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::{AppendTable, Layout, Location, read_session};
 
-use super::{MetricComparison, TimeRange};
+use super::{MetricComparison, WindowRange};
 use crate::error::BatchError;
 
 /// What is recorded of a whole run.
@@ -18,7 +18,7 @@ pub struct Run<'a> {
     /// [`vitral_schemas::reconciliation::BY_COMMAND`] or [`vitral_schemas::reconciliation::BY_ITSELF`].
     pub origin: &'a str,
     /// The windows that were compared.
-    pub range: TimeRange,
+    pub range: WindowRange,
     /// When, in milliseconds since the Unix epoch.
     pub ended_ms: i64,
     /// How long it took.
@@ -54,8 +54,8 @@ pub fn rows(run: &Run<'_>, compared: &[MetricComparison]) -> Result<RecordBatch,
             same(run.ended_ms),
             Arc::new(StringArray::from_iter_values(std::iter::repeat_n(run.origin, count))),
             Arc::new(StringArray::from_iter_values(compared.iter().map(|each| each.metric.as_str()))),
-            same(run.range.from_ms),
-            same(run.range.to_ms),
+            same(run.range.from.ms()),
+            same(run.range.to.ms()),
             instants(compared.iter().map(|each| each.published_through_ms).collect()),
             numbers(&|each| each.windows),
             numbers(&|each| each.expected.num_rows()),

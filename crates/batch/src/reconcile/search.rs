@@ -54,8 +54,8 @@ impl Subject<'_> {
         }
         let here = Subject { engine: &Engine::Local, ..*self };
         let stored = here.stored(metrics).await?;
-        let purged_micros = stored.archive.as_ref().and_then(|archive| archive.purged_micros());
-        let whole_from_ms = purged_micros.map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
+        let newest_purged = stored.archive.as_ref().and_then(|archive| archive.newest_purged());
+        let whole_from_ms = newest_purged.map(|newest| newest.ms() + 1);
         let from_ms = whole_from_ms.unwrap_or(from_ms).max(from_ms);
         let from = || lit(instant(from_ms * MICROS_PER_MS));
         let gaps = metrics.iter().map(|metric| metric.window.session_gap_micros().unwrap_or_default());

@@ -4,6 +4,7 @@ use vitral_batch::checks;
 use vitral_batch::import::Numbers;
 use vitral_catalog::DomainSettings;
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_store::warehouse::Days;
 
 use crate::world::{World, day};
@@ -141,7 +142,7 @@ f2,p1,9.00,2026-01-01T11:00:00Z
     assert!(counted(&world).await.contains("| 3 | 17.00 |"));
     // Once the watermark has passed, the row counts and leaves the ledger.
     let topic = &world.catalog.topics[0];
-    let mut archive = vitral_store::Archive::open(topic, "log", [0], &world.store).await.expect("opened");
+    let mut archive = vitral_store::Archive::open(topic, "log", [PartitionId(0)], &world.store).await.expect("opened");
     let commit = vitral_store::ArchiveCommit {
         watermark: Some(Watermark::from_ms(1_767_268_801_000)),
         token: 2,

@@ -8,7 +8,7 @@ use vitral_batch::{Engine, jobs::Wanted};
 use vitral_catalog::{Catalog, DomainSettings, Metric};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::window::Windows;
 use vitral_store::PublishedWindows;
 use vitral_store::archive::{Limits, retain};
@@ -101,11 +101,11 @@ async fn published_windows_outlive_their_events_and_their_version() {
     let again = metric(&world, "vendas DESC, categoria");
     let ms = |text: &str| text.parse::<chrono::DateTime<chrono::Utc>>().expect("a time").timestamp_millis();
     let hours = Windows::new(again.window, DomainSettings::default().time_zone);
-    let (expired_micros, done_ms) = (ms("2025-05-16T23:10:00Z") * MICROS_PER_MS, ms("2025-05-14T17:00:00Z"));
+    let (newest_purged, done_ms) = (EventTime::from_ms(ms("2025-05-16T23:10:00Z")), ms("2025-05-14T17:00:00Z"));
     // Cut short before anything was computed, it begins a second time.
     for _ in 0..2 {
         let mut left = table(&world, &again).await;
-        let from_ms = left.begin_where_whole(&hours, Some(expired_micros), Some(done_ms)).await.expect("begun");
+        let from_ms = left.begin_where_whole(&hours, Some(newest_purged), Some(done_ms)).await.expect("begun");
         assert_eq!(from_ms, Some(ms("2025-05-17T00:00:00Z")));
     }
     let all = windows(&world, &again).await;

@@ -14,10 +14,10 @@ use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_schemas::event_time::Watermark;
-use vitral_schemas::position::PartitionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_store::warehouse::{Days, DeltaWarehouse, Warehouse, WarehouseTable};
-use vitral_store::{Archive, ArchiveCommit, MetricTable, read_session};
+use vitral_store::{Advance, Archive, ArchiveCommit, MetricTable, read_session};
 
 use crate::world::{World, day, show};
 
@@ -81,19 +81,19 @@ async fn rows_of(topic: &Topic, events: &str, first: i64) -> RecordBatch {
 /// Archives events, publishes the windows that the watermark closes, and brings the tables up to date, as a stream does.
 async fn stream(world: &World, parts: &[&str], watermark: &str) {
     let topic = &world.catalog.topics[0];
-    let mut archive = Archive::open(topic, "log", [0], &world.store).await.expect("opened");
-    let from = archive.next_offsets().get(&0).copied();
+    let mut archive = Archive::open(topic, "log", [PartitionId(0)], &world.store).await.expect("opened");
+    let from = archive.next_offsets().get(&PartitionId(0)).copied();
     let (mut all, mut next) = (Vec::new(), 0);
     for part in parts {
         let rows = rows_of(topic, part, next).await;
         next += i64::try_from(rows.num_rows()).expect("few");
         all.push(rows);
     }
-    let known = usize::try_from(from.unwrap_or(0)).expect("few");
+    let known = usize::try_from(from.unwrap_or_default().0).expect("few");
     let all = arrow::compute::concat_batches(&topic.archive_schema(), &all).expect("rows");
     let commit = ArchiveCommit {
         rows: vec![all.slice(known, all.num_rows() - known)],
-        offsets: BTreeMap::from([(0, (from, next))]),
+        offsets: BTreeMap::from([(PartitionId(0), Advance { from, to: Offset(next) })]),
         watermark: Some(Watermark::from_ms(ms(watermark))),
         token: 1 + next,
         ..ArchiveCommit::default()

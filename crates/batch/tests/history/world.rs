@@ -22,9 +22,10 @@ use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
 use vitral_catalog::{Catalog, DomainSettings, Profile, ReadStatement};
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_store::warehouse::{DeltaWarehouse, Warehouse};
-use vitral_store::{Archive, ArchiveCommit, Location};
+use vitral_store::{Advance, Archive, ArchiveCommit, Location};
 
 /// 2026-11-01T00:00:00Z
 const NOW_MS: i64 = 1_793_491_200_000;
@@ -150,9 +151,9 @@ impl World {
     pub async fn stream_orders(&self, sales: &[(&str, &str, &str)], watermark_ms: i64) {
         let topic = &self.catalog.topics[0];
         let rows = archived(topic, sales).await;
-        let mut archive = Archive::open(topic, "log", [0], &self.store).await.expect("opened");
+        let mut archive = Archive::open(topic, "log", [PartitionId(0)], &self.store).await.expect("opened");
         let next = i64::try_from(sales.len()).expect("few");
-        let offsets = BTreeMap::from([(0, (None, next))]);
+        let offsets = BTreeMap::from([(PartitionId(0), Advance { from: None, to: Offset(next) })]);
         let commit = ArchiveCommit {
             rows: vec![rows],
             offsets,
@@ -280,10 +281,11 @@ impl World {
     /// The same in a partition, with their categories.
     pub async fn streamed_to(&self, partition: i32, sales: &[(&str, &str)], watermark: &str) {
         let topic = self.catalog.topic("eventos_clientes").expect("a topic");
-        let mut archive = Archive::open(topic, "log", [partition], &self.store).await.expect("opened");
-        let from = archive.next_offsets().get(&partition).copied();
+        let of_archive = PartitionId(partition);
+        let mut archive = Archive::open(topic, "log", [of_archive], &self.store).await.expect("opened");
+        let from = archive.next_offsets().get(&of_archive).copied();
         let micros = |text: &str| text.parse::<DateTime<Utc>>().expect("a time").timestamp_micros();
-        let (first, count) = (from.unwrap_or(0), sales.len());
+        let (first, count) = (from.unwrap_or_default().0, sales.len());
         let schema = topic.archive_schema();
         let columns = schema.fields().iter().map(|field| -> ArrayRef {
             let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from(vec![text; count])) };
@@ -312,7 +314,7 @@ impl World {
         });
         let commit = ArchiveCommit {
             rows: vec![RecordBatch::try_new(schema.clone(), columns.collect()).expect("the archive's schema")],
-            offsets: BTreeMap::from([(partition, (from, first + count as i64))]),
+            offsets: BTreeMap::from([(of_archive, Advance { from, to: Offset(first + count as i64) })]),
             watermark: Some(Watermark::from_ms(micros(watermark) / 1_000)),
             token: i64::from(partition) << 32 | (first + 1),
             ..ArchiveCommit::default()

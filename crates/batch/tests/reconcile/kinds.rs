@@ -31,7 +31,7 @@ async fn every_kind_of_metric_is_recomputed_as_it_was_published() {
         let plan = MetricPlan::new(metric, shop.topic(), &shop.settings, &session).expect("planned");
         shop.table(metric, &plan).await.publish(Vec::new(), through_ms).await.expect("published");
     }
-    let range = TimeRange { from_ms: FIRST_MS - DAY_MS, to_ms: LAST_MS + DAY_MS };
+    let range = WindowRange::of_ms(FIRST_MS - DAY_MS, LAST_MS + DAY_MS);
     let store = shop.store();
     let compared =
         reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, range, None).await.expect("compared");

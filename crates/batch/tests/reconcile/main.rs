@@ -18,16 +18,16 @@ use datafusion::prelude::SessionContext;
 use vitral_batch::Engine;
 use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
-use vitral_batch::reconcile::{SIDE_COLUMN, TimeRange, reconcile, repair, results};
+use vitral_batch::reconcile::{SIDE_COLUMN, WindowRange, reconcile, repair, results};
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, Metric, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::state::{MetricPanes, pane_column};
 use vitral_schemas::event_time::Watermark;
-use vitral_schemas::position::PartitionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::window::Windows;
-use vitral_store::{Archive, ArchiveCommit, Location, MetricTable};
+use vitral_store::{Advance, Archive, ArchiveCommit, Location, MetricTable};
 
 /// Sales, views, a refund and a funnel around noon, in no order.
 const EVENTS: &str = "
@@ -41,7 +41,7 @@ const EVENTS: &str = "
     (7, 'u1', 'clique', 'p2', NULL, '2025-05-14T12:00:30Z', NULL, NULL)";
 const FIRST_MS: i64 = 1_747_216_800_000; // 10:00
 const LAST_MS: i64 = FIRST_MS + 6 * 3_600_000;
-const RANGE: TimeRange = TimeRange { from_ms: FIRST_MS, to_ms: LAST_MS };
+const RANGE: WindowRange = WindowRange::of_ms(FIRST_MS, LAST_MS);
 
 struct Shop {
     catalog: Catalog,
@@ -74,8 +74,8 @@ impl Shop {
     /// Archives the events as counted rows, and says that reading goes on at `next`.
     async fn archive(&self, next: i64) -> RecordBatch {
         let rows = rows(self.topic()).await;
-        let mut archive = Archive::open(self.topic(), "log", [0], &self.store()).await.expect("opened");
-        let offsets = BTreeMap::from([(0, (None, next))]);
+        let mut archive = Archive::open(self.topic(), "log", [PartitionId(0)], &self.store()).await.expect("opened");
+        let offsets = begun(next);
         let commit = ArchiveCommit {
             rows: vec![rows.clone()],
             offsets,
@@ -289,11 +289,21 @@ fn reconcile_rows(rows: &RecordBatch, plan: &MetricPlan, topic: &Topic) -> Recor
     vitral_panes::in_order(&plan.metric, &rows).expect("ordered")
 }
 
+/// The first rows of partition 0, behind which reading goes on at `next`.
+fn begun(next: i64) -> BTreeMap<PartitionId, Advance> {
+    BTreeMap::from([(PartitionId(0), Advance { from: None, to: Offset(next) })])
+}
+
+/// Of partition 0.
+fn broken(log: &str, expected: i64, found: i64) -> Break {
+    Break { log: log.into(), partition: PartitionId(0), expected: Offset(expected), found: Offset(found) }
+}
+
 #[tokio::test]
 async fn rows_missing_at_the_end_are_found_by_what_was_committed() {
     let shop = Shop::new();
     shop.archive(9).await;
     let (partitions, breaks) = offsets::check(shop.topic(), &shop.store(), &Seen::new()).await.expect("checked");
-    assert_eq!((partitions.len(), partitions[0].first, partitions[0].next), (1, 0, 8));
-    assert_eq!(breaks, [Break { log: "log".into(), partition: 0, expected: 9, found: 8 }]);
+    assert_eq!((partitions.len(), partitions[0].first, partitions[0].next), (1, Offset(0), Offset(8)));
+    assert_eq!(breaks, [broken("log", 9, 8)]);
 }

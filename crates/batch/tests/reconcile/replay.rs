@@ -43,8 +43,8 @@ async fn with_two_that_do_not_count(topic: &Topic) -> RecordBatch {
 async fn what_is_fed_again_counts_and_is_published() {
     let shop = Shop::new();
     let rows = with_two_that_do_not_count(shop.topic()).await;
-    let mut archive = Archive::open(shop.topic(), "log", [0], &shop.store()).await.expect("opened");
-    let offsets = BTreeMap::from([(0, (None, 8))]);
+    let mut archive = Archive::open(shop.topic(), "log", [PartitionId(0)], &shop.store()).await.expect("opened");
+    let offsets = begun(8);
     let commit = ArchiveCommit {
         rows: vec![rows.clone()],
         offsets,

@@ -45,10 +45,10 @@ async fn archived(shop: &Shop, through_ms: i64) -> RecordBatch {
 }
 
 async fn commit(shop: &Shop, rows: &RecordBatch, through_ms: i64) {
-    let mut archive = Archive::open(shop.topic(), "log", [0], &shop.store()).await.expect("opened");
+    let mut archive = Archive::open(shop.topic(), "log", [PartitionId(0)], &shop.store()).await.expect("opened");
     let commit = ArchiveCommit {
         rows: vec![rows.clone()],
-        offsets: BTreeMap::from([(0, (None, rows.num_rows() as i64))]),
+        offsets: begun(rows.num_rows() as i64),
         watermark: Some(Watermark::from_ms(through_ms)),
         token: 1,
         ..ArchiveCommit::default()
@@ -80,7 +80,7 @@ fn of_sessions(shop: &Shop) -> impl Iterator<Item = &Metric> {
 }
 
 async fn compare(shop: &Shop) -> Vec<vitral_batch::reconcile::MetricComparison> {
-    let range = TimeRange { from_ms: START_MS - DAY_MS, to_ms: START_MS + 4 * DAY_MS };
+    let range = WindowRange::of_ms(START_MS - DAY_MS, START_MS + 4 * DAY_MS);
     let all = reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, range, None).await;
     let is_of_sessions = |name: &str| of_sessions(shop).any(|metric| metric.name == name);
     all.expect("compared").into_iter().filter(|each| is_of_sessions(&each.metric)).collect()

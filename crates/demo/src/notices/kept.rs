@@ -5,6 +5,7 @@ use std::path::Path;
 use anyhow::Context;
 use serde::{Deserialize, Serialize};
 use vitral_schemas::notice::Notice;
+use vitral_schemas::position::{Offset, PartitionId};
 
 const FILE: &str = "avisos.json";
 /// Nobody asks about older ones any more.
@@ -16,8 +17,8 @@ struct Kept {
     veredito: String,
     motivo: Option<String>,
     mensagens: u64,
-    particao: i32,
-    deslocamento: i64,
+    particao: PartitionId,
+    deslocamento: Offset,
     chegada_ms: i64,
     instante_ms: Option<i64>,
 }
@@ -88,8 +89,8 @@ mod tests {
             verdict: "recusada".to_owned(),
             reason: Some("json".to_owned()),
             messages: 3,
-            partition: 1,
-            offset: 7,
+            partition: PartitionId(1),
+            offset: Offset(7),
             arrival_ms,
             event_ms: None,
         };

@@ -17,6 +17,7 @@ use vitral_panes::view::{Completeness, KeyedImports, KeyedTableView, MetricFailu
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::health::{NotificationHealth, PartitionHealth};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_store::{AlertReceiver, Histories, Location};
@@ -94,9 +95,13 @@ impl World {
             let mut next = View { ready: true, ..View::clone(view) };
             next.committed_watermarks.insert("eventos".to_owned(), Watermark::from_ms(watermark_ms));
             next.health.topic("eventos", |topic| {
-                let partition =
-                    PartitionHealth { position: 10, end: Some(10 + unread), moved: Instant::now(), held: false };
-                topic.partitions.insert(0, partition);
+                let partition = PartitionHealth {
+                    position: Offset(10),
+                    end: Some(Offset(10 + unread)),
+                    moved: Instant::now(),
+                    held: false,
+                };
+                topic.partitions.insert(PartitionId(0), partition);
             });
             *view = Arc::new(next);
         });

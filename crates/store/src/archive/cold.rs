@@ -17,6 +17,8 @@ use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use serde::{Deserialize, Serialize};
+use vitral_schemas::event_time::EventTime;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use super::spans::Spans;
@@ -32,7 +34,7 @@ const DONE: &str = "feito";
 const EXTENT: &str = "alcance";
 
 /// Offsets through which rows have something in common, by log and partition.
-pub(super) type Through = BTreeMap<String, BTreeMap<i32, i64>>;
+pub(super) type Through = BTreeMap<String, BTreeMap<PartitionId, Offset>>;
 
 /// Where an archive's parts begin and end.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -45,9 +47,9 @@ pub(super) struct Extent {
     /// Their verdicts.
     #[serde(rename = "gone_counts")]
     pub(super) purged_counts: Counts,
-    /// The newest event time among those of them that had counted, in microseconds.
+    /// The newest event time among those of them that had counted.
     #[serde(rename = "gone_micros")]
-    pub(super) purged_micros: Option<i64>,
+    pub(super) newest_purged: Option<EventTime>,
     /// The event times of those. None where nothing is purged, or where a version purged rows that did not record them.
     #[serde(rename = "gone_times")]
     pub(super) purged_times: Option<Spans>,
@@ -56,7 +58,7 @@ pub(super) struct Extent {
 impl Extent {
     /// The event times that purged rows which had counted may have had.
     pub(super) fn purged_times(&self) -> Spans {
-        match (&self.purged_times, self.purged_micros) {
+        match (&self.purged_times, self.newest_purged) {
             (Some(spans), _) => spans.clone(),
             (None, Some(newest)) => Spans::through(newest),
             (None, None) => Spans::default(),
@@ -128,8 +130,8 @@ pub(super) fn through(offsets: &Through) -> Expr {
     let each = offsets.iter().flat_map(|(log, partitions)| {
         partitions.iter().map(move |(partition, last)| {
             this_log(log)
-                .and(ident(archive_columns::PARTITION).eq(lit(*partition)))
-                .and(ident(archive_columns::OFFSET).lt_eq(lit(*last)))
+                .and(ident(archive_columns::PARTITION).eq(lit(partition.0)))
+                .and(ident(archive_columns::OFFSET).lt_eq(lit(last.0)))
         })
     });
     each.reduce(Expr::or).unwrap_or(lit(false))

@@ -4,19 +4,23 @@ use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
 
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::{Offset, PartitionId};
 
 use super::watermarks::topic_application;
-use super::{Archive, ArchiveCommit, REPLAYS};
+use super::{Advance, Archive, ArchiveCommit, REPLAYS};
 use crate::error::StoreError;
 
 impl Archive {
     /// The one commit. After an error whose outcome is unknown, what the table says decides.
     pub async fn commit(&mut self, commit: &ArchiveCommit) -> Result<(), StoreError> {
-        for (partition, (from, _)) in &commit.offsets {
-            self.check_continuity(*partition, *from, self.next_offsets.get(partition).copied())?;
+        for (partition, advance) in &commit.offsets {
+            self.check_continuity(*partition, advance.from, self.next_offsets.get(partition).copied())?;
         }
-        let mut transactions: Vec<(String, i64)> =
-            commit.offsets.iter().map(|(partition, (_, to))| (self.partition_application(*partition), *to)).collect();
+        let mut transactions: Vec<(String, i64)> = commit
+            .offsets
+            .iter()
+            .map(|(partition, advance)| (self.partition_application(*partition), advance.to.0))
+            .collect();
         let ArchiveCommit { watermark, watermarks, .. } = commit;
         transactions.extend(self.watermarks.raising(&self.log, &self.topic.kafka_topic, *watermark, watermarks));
         transactions.push((self.commit_application(), commit.token));
@@ -32,13 +36,13 @@ impl Archive {
             // Another process wrote in between, such as a compaction: check that it did not touch our partitions.
             Ok(false) => {
                 self.cold_part_stale.store(true, Ordering::SeqCst);
-                self.check_offsets(commit, |(_, to)| Some(to)).await?;
+                self.check_offsets(commit, |advance| Some(advance.to)).await?;
             }
             Err(error) => {
                 self.cold_part_stale.store(true, Ordering::SeqCst);
                 self.table.refresh().await?;
                 if !self.is_stored(&transactions).await? {
-                    self.check_offsets(commit, |(from, _)| from).await?;
+                    self.check_offsets(commit, |advance| advance.from).await?;
                     return Err(error);
                 }
                 tracing::warn!(topic = self.topic.name, %error, "a commit that reported an error had succeeded");
@@ -49,7 +53,7 @@ impl Archive {
     }
 
     fn committed(&mut self, commit: &ArchiveCommit) {
-        self.next_offsets.extend(commit.offsets.iter().map(|(partition, (_, to))| (*partition, *to)));
+        self.next_offsets.extend(commit.offsets.iter().map(|(partition, advance)| (*partition, advance.to)));
         self.watermarks.raise(commit.watermark, &commit.watermarks);
     }
 
@@ -59,9 +63,10 @@ impl Archive {
         if self.table.version() == self.checked_version {
             return Ok(());
         }
-        let partitions: BTreeSet<i32> = self.next_offsets.keys().chain(commit.offsets.keys()).copied().collect();
+        let partitions: BTreeSet<PartitionId> =
+            self.next_offsets.keys().chain(commit.offsets.keys()).copied().collect();
         for partition in partitions {
-            let found = self.table.transaction(&self.partition_application(partition)).await?;
+            let found = self.stored_next_offset(partition).await?;
             self.check_continuity(partition, self.next_offsets.get(&partition).copied(), found)?;
         }
         let found = self.table.transaction(&topic_application(&self.log, &self.topic.kafka_topic)).await?;
@@ -85,16 +90,21 @@ impl Archive {
     async fn check_offsets(
         &self,
         commit: &ArchiveCommit,
-        expected: impl Fn((Option<i64>, i64)) -> Option<i64>,
+        expected: impl Fn(&Advance) -> Option<Offset>,
     ) -> Result<(), StoreError> {
-        for (partition, range) in &commit.offsets {
-            let found = self.table.transaction(&self.partition_application(*partition)).await?;
-            self.check_continuity(*partition, expected(*range), found)?;
+        for (partition, advance) in &commit.offsets {
+            let found = self.stored_next_offset(*partition).await?;
+            self.check_continuity(*partition, expected(advance), found)?;
         }
         Ok(())
     }
 
-    fn check_continuity(&self, partition: i32, expected: Option<i64>, found: Option<i64>) -> Result<(), StoreError> {
+    fn check_continuity(
+        &self,
+        partition: PartitionId,
+        expected: Option<Offset>,
+        found: Option<Offset>,
+    ) -> Result<(), StoreError> {
         if expected == found {
             return Ok(());
         }

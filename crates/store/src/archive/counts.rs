@@ -7,6 +7,7 @@ use datafusion::error::DataFusionError;
 use datafusion::functions_aggregate::expr_fn::count;
 use datafusion::logical_expr::{ident, lit};
 use serde::{Deserialize, Serialize};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::archive_columns;
 use vitral_schemas::verdict::{Unread, Verdict};
 
@@ -23,6 +24,17 @@ pub struct Counts {
     pub refused: u64,
     /// Tombstones.
     pub empty: u64,
+}
+
+/// Offsets of one partition, both included, that an operator has skipped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Skipped {
+    /// The partition.
+    pub partition: PartitionId,
+    /// The first of them.
+    pub first: Offset,
+    /// The last one.
+    pub last: Offset,
 }
 
 impl Counts {
@@ -60,7 +72,7 @@ pub(super) async fn count_verdicts(rows: DataFrame, purged: Counts) -> Result<Co
     Ok(counts)
 }
 
-pub(super) async fn skipped_ranges(rows: DataFrame) -> Result<Vec<(i32, i64, i64)>, DataFusionError> {
+pub(super) async fn skipped_ranges(rows: DataFrame) -> Result<Vec<Skipped>, DataFusionError> {
     use archive_columns::{OFFSET, OFFSET_END, PARTITION, REASON, VERDICT};
     // Ranges are rare, and the only rows with an end: files without any are not read.
     let is_skipped = ident(OFFSET_END)
@@ -71,11 +83,15 @@ pub(super) async fn skipped_ranges(rows: DataFrame) -> Result<Vec<(i32, i64, i64
     let ranges = rows.iter().flat_map(|batch| {
         let partitions = batch.column(0).as_primitive::<Int32Type>();
         let [first, last] = [1, 2].map(|column| batch.column(column).as_primitive::<Int64Type>());
-        (0..batch.num_rows()).map(move |row| (partitions.value(row), first.value(row), last.value(row)))
+        (0..batch.num_rows()).map(move |row| Skipped {
+            partition: PartitionId(partitions.value(row)),
+            first: Offset(first.value(row)),
+            last: Offset(last.value(row)),
+        })
     });
     Ok(ranges.collect())
 }
 
-pub(super) fn offsets_in(ranges: &[(i32, i64, i64)]) -> u64 {
-    ranges.iter().map(|(_, first, last)| u64::try_from(last - first + 1).unwrap_or_default()).sum()
+pub(super) fn offsets_in(ranges: &[Skipped]) -> u64 {
+    ranges.iter().map(|range| u64::try_from(range.last - range.first + 1).unwrap_or_default()).sum()
 }

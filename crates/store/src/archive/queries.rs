@@ -11,11 +11,12 @@ use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, col, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use vitral_schemas::event_time::EventTime;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::archive_columns;
 use vitral_schemas::verdict::Verdict;
 
 use super::counts::{count_verdicts, offsets_in, skipped_ranges};
-use super::{Archive, Counts, this_log};
+use super::{Archive, Counts, Skipped, this_log};
 use crate::error::StoreError;
 use crate::session::read_session;
 
@@ -34,8 +35,8 @@ impl Archive {
         counted.map_err(StoreError::read(&self.topic.name))
     }
 
-    /// The ranges of this log that an operator has skipped: partition, first and last offset.
-    pub async fn skipped(&self) -> Result<Vec<(i32, i64, i64)>, StoreError> {
+    /// The ranges of this log that an operator has skipped.
+    pub async fn skipped(&self) -> Result<Vec<Skipped>, StoreError> {
         let of_log = self.frame().await?.filter(this_log(&self.log));
         let ranges = async { skipped_ranges(of_log?).await };
         ranges.await.map_err(StoreError::read(&self.topic.name))
@@ -48,7 +49,7 @@ impl Archive {
     }
 
     /// The newest accepted event of each partition.
-    pub async fn newest_events(&self) -> Result<BTreeMap<i32, EventTime>, StoreError> {
+    pub async fn newest_events(&self) -> Result<BTreeMap<PartitionId, EventTime>, StoreError> {
         let time = ident(&self.topic.columns[self.topic.event_time].name);
         let rows = self
             .collect(|frame| {
@@ -62,7 +63,7 @@ impl Archive {
             let partitions = batch.column(0).as_primitive::<Int32Type>();
             let times = batch.column(1).as_primitive::<TimestampMicrosecondType>();
             let times = times.values().iter().copied().map(EventTime::from_micros);
-            newest.extend(partitions.values().iter().copied().zip(times));
+            newest.extend(partitions.values().iter().copied().map(PartitionId).zip(times));
         }
         Ok(newest)
     }
@@ -108,13 +109,16 @@ impl Archive {
 
     /// Every row of this log at or behind these offsets, and all of other partitions: the partition, the verdict, then the topic's
     /// columns.
-    pub async fn rows_behind(&self, offsets: &BTreeMap<i32, i64>) -> Result<SendableRecordBatchStream, StoreError> {
+    pub async fn rows_behind(
+        &self,
+        offsets: &BTreeMap<PartitionId, Offset>,
+    ) -> Result<SendableRecordBatchStream, StoreError> {
         let frame = self.frame().await?;
         let partition = || ident(archive_columns::PARTITION);
-        let known = offsets.keys().map(|known| lit(*known)).collect();
-        let behind = offsets
-            .iter()
-            .map(|(known, offset)| partition().eq(lit(*known)).and(ident(archive_columns::OFFSET).gt_eq(lit(*offset))));
+        let known = offsets.keys().map(|known| lit(known.0)).collect();
+        let behind = offsets.iter().map(|(known, offset)| {
+            partition().eq(lit(known.0)).and(ident(archive_columns::OFFSET).gt_eq(lit(offset.0)))
+        });
         let wanted = behind.fold(partition().in_list(known, true), Expr::or).and(this_log(&self.log));
         let mut columns = vec![partition(), ident(archive_columns::VERDICT)];
         columns.extend(self.topic.columns.iter().map(|column| ident(&column.name)));

@@ -13,7 +13,8 @@ use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, ident, lit};
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::prelude::coalesce;
-use vitral_schemas::event_time::Watermark;
+use vitral_schemas::event_time::{EventTime, Watermark};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use super::cold::{Cold, through};
@@ -30,9 +31,9 @@ pub struct Reached {
     /// The log's identity.
     pub log: String,
     /// The partition.
-    pub partition: i32,
+    pub partition: PartitionId,
     /// The offset after its last row.
-    pub next: i64,
+    pub next: Offset,
 }
 
 /// One version of an archive, which stays as it is while the stream goes on writing.
@@ -65,14 +66,14 @@ impl ArchiveReader {
         self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))
     }
 
-    /// How many rows at most have an event time within, in microseconds; none if the files do not tell, or if there are cold ones.
-    pub fn rows_within(&self, micros: &Range<i64>) -> Option<usize> {
-        if self.cold.has_rows() { None } else { self.table.rows_within(&self.event_time, micros) }
+    /// How many rows at most have an event time within; none if the files do not tell, or if there are cold ones.
+    pub fn rows_within(&self, times: &Range<EventTime>) -> Option<usize> {
+        if self.cold.has_rows() { None } else { self.table.rows_within(&self.event_time, times) }
     }
 
-    /// The newest event time of purged rows, in microseconds: what lies before it is no longer complete.
-    pub fn purged_micros(&self) -> Option<i64> {
-        self.cold.extent.purged_micros
+    /// The newest event time of purged rows: what lies before it is no longer complete.
+    pub fn newest_purged(&self) -> Option<EventTime> {
+        self.cold.extent.newest_purged
     }
 
     /// The event times of purged rows: a day that none of them touches is complete, even one before the archive began.
@@ -81,12 +82,12 @@ impl ArchiveReader {
     }
 
     /// The last offset of a partition through which its rows are purged; none if none are.
-    pub fn purged_through(&self, log: &str, partition: i32) -> Option<i64> {
+    pub fn purged_through(&self, log: &str, partition: PartitionId) -> Option<Offset> {
         self.cold.extent.purged.get(log)?.get(&partition).copied()
     }
 
     /// The partitions of a log that have purged rows.
-    pub fn purged_partitions(&self, log: &str) -> impl Iterator<Item = i32> + use<> {
+    pub fn purged_partitions(&self, log: &str) -> impl Iterator<Item = PartitionId> + use<> {
         let partitions = self.cold.extent.purged.get(log).map(|purged| purged.keys().copied().collect::<Vec<_>>());
         partitions.unwrap_or_default().into_iter()
     }
@@ -102,15 +103,16 @@ impl ArchiveReader {
         };
         let mut reached = BTreeMap::new();
         for (log, partitions) in &self.cold.extent.purged {
-            reached.extend(partitions.iter().map(|(partition, last)| ((log.clone(), *partition), last + 1)));
+            reached.extend(partitions.iter().map(|(partition, last)| ((log.clone(), *partition), *last + 1)));
         }
         for batch in run.await.map_err(StoreError::read(&self.table.name))? {
             let logs = batch.column(0).as_string::<i32>();
             let partitions = batch.column(1).as_primitive::<Int32Type>();
             let last = batch.column(2).as_primitive::<Int64Type>();
             for row in 0..batch.num_rows() {
-                let next: &mut i64 = reached.entry((logs.value(row).to_owned(), partitions.value(row))).or_default();
-                *next = last.value(row).saturating_add(1).max(*next);
+                let place = (logs.value(row).to_owned(), PartitionId(partitions.value(row)));
+                let next: &mut Offset = reached.entry(place).or_default();
+                *next = Offset(last.value(row)).saturating_add(1).max(*next);
             }
         }
         let reached = reached.into_iter().map(|((log, partition), next)| Reached { log, partition, next });
@@ -120,7 +122,7 @@ impl ArchiveReader {
     /// How far the cold part goes, in which nothing is replayed any more, and of which retention purges.
     pub fn cold_reach(&self) -> Vec<Reached> {
         let all = self.cold.extent.cold.iter().flat_map(|(log, partitions)| {
-            let reached = |(partition, last): (&i32, &i64)| Reached {
+            let reached = |(partition, last): (&PartitionId, &Offset)| Reached {
                 log: log.clone(),
                 partition: *partition,
                 next: last.saturating_add(1),
@@ -225,20 +227,21 @@ impl ArchiveReader {
     }
 
     /// The next offset of a partition, as its commits have it.
-    pub async fn next_offset(&self, log: &str, partition: i32) -> Result<Option<i64>, StoreError> {
-        self.table.transaction(&partition_application(log, &self.kafka_topic, partition)).await
+    pub async fn next_offset(&self, log: &str, partition: PartitionId) -> Result<Option<Offset>, StoreError> {
+        let application = partition_application(log, &self.kafka_topic, partition);
+        Ok(self.table.transaction(&application).await?.map(Offset))
     }
 }
 
 /// Names the rows' offsets.
 fn offsets_of(rows: &ArchiveBatch) -> Expr {
     let (partitions, offsets, logs) = (rows.partitions(), rows.offsets(), rows.logs());
-    let mut known = BTreeMap::<(&str, i32), Vec<Expr>>::new();
+    let mut known = BTreeMap::<(&str, PartitionId), Vec<Expr>>::new();
     for row in 0..rows.len() {
-        known.entry((logs.value(row), partitions.value(row))).or_default().push(lit(offsets.value(row)));
+        known.entry((logs.value(row), PartitionId(partitions.value(row)))).or_default().push(lit(offsets.value(row)));
     }
     let each = known.into_iter().map(|((log, partition), offsets)| {
-        let of_partition = this_log(log).and(ident(archive_columns::PARTITION).eq(lit(partition)));
+        let of_partition = this_log(log).and(ident(archive_columns::PARTITION).eq(lit(partition.0)));
         of_partition.and(ident(archive_columns::OFFSET).in_list(offsets, false))
     });
     each.reduce(Expr::or).unwrap_or(lit(false))

@@ -15,6 +15,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{count, max, min};
 use datafusion::logical_expr::{Expr, cast, ident, lit, when};
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
@@ -195,7 +196,7 @@ async fn going(topic: &Topic, cold: &Table, current: &Extent, limits: Limits) ->
     if !times.is_empty() {
         let newest = times.iter().map(|(_, last)| *last).max();
         extent.purged_times = Some(extent.purged_times().and(times));
-        extent.purged_micros = extent.purged_micros.max(newest);
+        extent.newest_purged = extent.newest_purged.max(newest);
     }
     merge(&mut extent.purged, going);
     Ok(extent)
@@ -212,7 +213,7 @@ async fn purged(
     topic: &Topic,
     rows: Arc<dyn TableProvider>,
     wanted: Expr,
-) -> Result<(Vec<(Verdict, u64)>, Vec<(i64, i64)>)> {
+) -> Result<(Vec<(Verdict, u64)>, Vec<(EventTime, EventTime)>)> {
     let time = || ident(&topic.columns[topic.event_time].name);
     let is_counted = || ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
     // Null where it did not count, whatever times such rows may have.
@@ -235,7 +236,7 @@ async fn purged(
             let Some(verdict) = Verdict::from_name(verdicts.value(row)) else { continue };
             counts.push((verdict, u64::try_from(numbers.value(row)).unwrap_or_default()));
             if verdict == Verdict::Counted && oldest.is_valid(row) {
-                times.push((oldest.value(row), newest.value(row)));
+                times.push((EventTime::from_micros(oldest.value(row)), EventTime::from_micros(newest.value(row))));
             }
         }
     }

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 
 use crate::error::StoreError;
 use crate::table::Table;
@@ -15,7 +16,7 @@ use crate::table::Table;
 pub(super) struct Watermarks {
     of_topic: Option<Watermark>,
     /// Of partitions that have one of their own.
-    of_partitions: BTreeMap<i32, Watermark>,
+    of_partitions: BTreeMap<PartitionId, Watermark>,
 }
 
 impl Watermarks {
@@ -39,7 +40,7 @@ impl Watermarks {
         table: &Table,
         log: &str,
         kafka_topic: &str,
-        partition: i32,
+        partition: PartitionId,
     ) -> Result<bool, StoreError> {
         let found = table.transaction(&partition_application(log, kafka_topic, partition)).await?;
         self.of_partitions.extend(found.map(|ms| (partition, Watermark::from_ms(ms))));
@@ -54,7 +55,7 @@ impl Watermarks {
     }
 
     /// A partition's, which is never behind the topic's.
-    pub(super) fn partition(&self, partition: i32) -> Option<Watermark> {
+    pub(super) fn partition(&self, partition: PartitionId) -> Option<Watermark> {
         self.of_partitions.get(&partition).copied().max(self.topic())
     }
 
@@ -64,7 +65,7 @@ impl Watermarks {
         log: &str,
         kafka_topic: &str,
         topic: Option<Watermark>,
-        partitions: &BTreeMap<i32, Watermark>,
+        partitions: &BTreeMap<PartitionId, Watermark>,
     ) -> Vec<(String, i64)> {
         let raised = partitions.iter().filter(|(partition, to)| self.of_partitions.get(partition) < Some(*to));
         let raised = raised.map(|(partition, to)| (partition_application(log, kafka_topic, *partition), to.ms()));
@@ -73,7 +74,7 @@ impl Watermarks {
     }
 
     /// A commit has raised these.
-    pub(super) fn raise(&mut self, topic: Option<Watermark>, partitions: &BTreeMap<i32, Watermark>) {
+    pub(super) fn raise(&mut self, topic: Option<Watermark>, partitions: &BTreeMap<PartitionId, Watermark>) {
         self.of_topic = self.of_topic.max(topic);
         for (partition, to) in partitions {
             let known = self.of_partitions.entry(*partition).or_insert(*to);
@@ -88,7 +89,7 @@ pub(super) async fn stored(table: &Table, log: &str, kafka_topic: &str) -> Resul
     let mut watermarks = Watermarks::of_topic(table, [log], kafka_topic).await?;
     if watermarks.of_topic.is_some() {
         let mut partition = 0;
-        while watermarks.learn(table, log, kafka_topic, partition).await? {
+        while watermarks.learn(table, log, kafka_topic, PartitionId(partition)).await? {
             partition += 1;
         }
     }
@@ -100,7 +101,7 @@ pub(super) fn topic_application(log: &str, kafka_topic: &str) -> String {
     format!("{log}/{kafka_topic}/M")
 }
 
-fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String {
+fn partition_application(log: &str, kafka_topic: &str, partition: PartitionId) -> String {
     format!("{log}/{kafka_topic}/{partition}/watermark")
 }
 
@@ -108,7 +109,10 @@ fn partition_application(log: &str, kafka_topic: &str, partition: i32) -> String
 mod tests {
     use super::*;
 
-    const NOTHING: BTreeMap<i32, Watermark> = BTreeMap::new();
+    const NOTHING: BTreeMap<PartitionId, Watermark> = BTreeMap::new();
+
+    const ZERO: PartitionId = PartitionId(0);
+    const ONE: PartitionId = PartitionId(1);
 
     fn ms(ms: i64) -> Watermark {
         Watermark::from_ms(ms)
@@ -117,33 +121,36 @@ mod tests {
     #[test]
     fn a_directory_of_an_older_version_has_the_topics_for_all() {
         let mut watermarks = Watermarks { of_topic: Some(ms(10)), ..Watermarks::default() };
-        assert_eq!((watermarks.topic(), watermarks.partition(3)), (Some(ms(10)), Some(ms(10))));
-        watermarks.raise(Some(ms(12)), &BTreeMap::from([(0, ms(20)), (1, ms(12))]));
-        assert_eq!((watermarks.topic(), watermarks.partition(0)), (Some(ms(12)), Some(ms(20))));
+        assert_eq!((watermarks.topic(), watermarks.partition(PartitionId(3))), (Some(ms(10)), Some(ms(10))));
+        watermarks.raise(Some(ms(12)), &BTreeMap::from([(ZERO, ms(20)), (ONE, ms(12))]));
+        assert_eq!((watermarks.topic(), watermarks.partition(ZERO)), (Some(ms(12)), Some(ms(20))));
         // It goes on there, and raises the topic's alone.
         watermarks.raise(Some(ms(15)), &NOTHING);
-        assert_eq!([0, 1].map(|partition| watermarks.partition(partition)), [Some(ms(20)), Some(ms(15))]);
+        assert_eq!([ZERO, ONE].map(|partition| watermarks.partition(partition)), [Some(ms(20)), Some(ms(15))]);
     }
 
     #[test]
     fn nothing_goes_back_and_what_stays_is_not_written_again() {
         let mut watermarks = Watermarks::default();
         assert_eq!(
-            watermarks.raising("log", "t", None, &BTreeMap::from([(0, ms(5))])),
+            watermarks.raising("log", "t", None, &BTreeMap::from([(ZERO, ms(5))])),
             [("log/t/0/watermark".into(), 5)]
         );
-        watermarks.raise(Some(ms(5)), &BTreeMap::from([(0, ms(9)), (1, ms(5))]));
-        let back = BTreeMap::from([(0, ms(8)), (1, ms(6))]);
+        watermarks.raise(Some(ms(5)), &BTreeMap::from([(ZERO, ms(9)), (ONE, ms(5))]));
+        let back = BTreeMap::from([(ZERO, ms(8)), (ONE, ms(6))]);
         let written = watermarks.raising("log", "t", Some(ms(4)), &back);
         assert_eq!(written, [("log/t/1/watermark".to_owned(), 6), ("log/t/M".to_owned(), 5)]);
         watermarks.raise(Some(ms(4)), &back);
-        assert_eq!((watermarks.topic(), watermarks.partition(0)), (Some(ms(6)), Some(ms(9))));
+        assert_eq!((watermarks.topic(), watermarks.partition(ZERO)), (Some(ms(6)), Some(ms(9))));
     }
 
     #[test]
     fn a_topic_without_a_watermark_has_none_whatever_some_partitions_have() {
         let mut watermarks = Watermarks::default();
-        watermarks.raise(None, &BTreeMap::from([(0, ms(9))]));
-        assert_eq!((watermarks.topic(), watermarks.partition(0), watermarks.partition(1)), (None, Some(ms(9)), None));
+        watermarks.raise(None, &BTreeMap::from([(ZERO, ms(9))]));
+        assert_eq!(
+            (watermarks.topic(), watermarks.partition(ZERO), watermarks.partition(ONE)),
+            (None, Some(ms(9)), None)
+        );
     }
 }

@@ -8,6 +8,7 @@ use datafusion::prelude::{coalesce, concat};
 use vitral_catalog::ROW_ORDER_COLUMN;
 use vitral_catalog::names::ORIGIN_COLUMN;
 use vitral_engine::{row_order, text_bucket};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 
@@ -28,22 +29,22 @@ const GENERATION_OF_IMPORTS: i64 = -1;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Range {
     pub(super) log: String,
-    pub(super) partition: i32,
-    pub(super) from: i64,
-    pub(super) until: i64,
+    pub(super) partition: PartitionId,
+    pub(super) from: Offset,
+    pub(super) until: Offset,
 }
 
 impl Range {
-    pub(super) fn new(reached: &Reached, from: i64) -> Self {
+    pub(super) fn new(reached: &Reached, from: Offset) -> Self {
         Self { log: reached.log.clone(), partition: reached.partition, from, until: reached.next }
     }
 
     fn expr(&self) -> Expr {
         let offset = || ident(archive_columns::OFFSET);
         this_log(&self.log)
-            .and(ident(archive_columns::PARTITION).eq(lit(self.partition)))
-            .and(offset().gt_eq(lit(self.from)))
-            .and(offset().lt(lit(self.until)))
+            .and(ident(archive_columns::PARTITION).eq(lit(self.partition.0)))
+            .and(offset().gt_eq(lit(self.from.0)))
+            .and(offset().lt(lit(self.until.0)))
     }
 }
 

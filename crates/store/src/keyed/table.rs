@@ -22,7 +22,7 @@ use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use datafusion::scalar::ScalarValue;
 use vitral_catalog::names::ORIGIN_COLUMN;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::position::{Offset, PartitionId};
 
 pub use self::balance::keep_balances;
 pub use self::check::Freshness;
@@ -208,8 +208,8 @@ impl KeyedTable {
     }
 
     /// The offset after the rows of a partition that are in.
-    pub async fn next_offset(&self, log: &str, partition: i32) -> Result<Option<i64>, StoreError> {
-        self.table.transaction(&self.partition(log, partition)).await
+    pub async fn next_offset(&self, log: &str, partition: PartitionId) -> Result<Option<Offset>, StoreError> {
+        Ok(self.table.transaction(&self.partition(log, partition)).await?.map(Offset))
     }
 
     /// Rows of events before this, in milliseconds, are missing; none if none are.
@@ -257,7 +257,7 @@ impl KeyedTable {
             return Ok(false);
         }
         if !holes.is_empty() {
-            let since_ms = archive.purged_micros().map_or(i64::MIN, |micros| micros.div_euclid(MICROS_PER_MS) + 1);
+            let since_ms = archive.newest_purged().map_or(i64::MIN, |newest| newest.ms() + 1);
             let since_ms = self.since_ms().await?.unwrap_or(i64::MIN).max(since_ms);
             self.found_balance(reach, &holes, since_ms).await?;
             transactions.retain(|(name, _)| *name != self.name("desde"));
@@ -352,10 +352,10 @@ impl KeyedTable {
     }
 
     fn through(&self, ranges: &[Range]) -> impl Iterator<Item = (String, i64)> {
-        ranges.iter().map(|range| (self.partition(&range.log, range.partition), range.until))
+        ranges.iter().map(|range| (self.partition(&range.log, range.partition), range.until.0))
     }
 
-    fn partition(&self, log: &str, partition: i32) -> String {
+    fn partition(&self, log: &str, partition: PartitionId) -> String {
         self.name(&format!("{log}/{partition}"))
     }
 

@@ -11,12 +11,13 @@ use arrow::array::{
 use arrow::util::pretty::pretty_format_batches;
 use datafusion::logical_expr::ident;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns, history_columns};
 
 use super::{Freshness, KeyedPlan, KeyedTable, keep_balances};
 use crate::archive::{Limits, retain};
-use crate::{Archive, ArchiveCommit, History, Layout, Location, read_session};
+use crate::{Advance, Archive, ArchiveCommit, History, Layout, Location, read_session};
 
 const SQL: &str =
     "CREATE TABLE estoques (id TEXT NOT NULL, nivel BIGINT, valor DECIMAL(18, 2), timestamp TIMESTAMP NOT NULL)
@@ -91,12 +92,12 @@ impl World {
 
     /// Commits rows of two partitions of a log; some do not count.
     async fn commit(&mut self, log: &str, generation: i64, count: i64, arrival_ms: i64) {
-        let mut archive = Archive::open(&self.topic, log, [0, 1], &self.store).await.expect("opened");
+        let mut archive = Archive::open(&self.topic, log, [0, 1].map(PartitionId), &self.store).await.expect("opened");
         let (mut rows, mut verdicts) = (Vec::new(), Vec::new());
-        for partition in [0, 1] {
+        for partition in [0, 1].map(PartitionId) {
             let first = archive.next_offsets().get(&partition).copied().unwrap_or_default();
-            for offset in first..first + count {
-                rows.push(self.row((generation, i64::from(partition), offset), arrival_ms));
+            for offset in first.0..first.0 + count {
+                rows.push(self.row((generation, i64::from(partition.0), offset), arrival_ms));
                 verdicts.push(if self.random(5) == 0 { "duplicada" } else { "contada" });
             }
         }
@@ -107,14 +108,15 @@ impl World {
 
     /// One commit of these rows.
     async fn archive(&mut self, archive: &mut Archive, log: &str, rows: &[Row], verdicts: &[&str]) {
-        let next = |partition: i32| {
-            let of_partition = rows.iter().filter(|row| row.place.1 == i64::from(partition));
-            of_partition.map(|row| row.place.2 + 1).max()
+        let next = |partition: PartitionId| {
+            let of_partition = rows.iter().filter(|row| row.place.1 == i64::from(partition.0));
+            of_partition.map(|row| Offset(row.place.2 + 1)).max()
         };
         let known = archive.next_offsets().clone();
-        let offsets = [0, 1]
-            .into_iter()
-            .filter_map(|partition| Some((partition, (known.get(&partition).copied(), next(partition)?))));
+        let offsets = [0, 1].map(PartitionId).into_iter().filter_map(|partition| {
+            let advance = Advance { from: known.get(&partition).copied(), to: next(partition)? };
+            Some((partition, advance))
+        });
         let commit = ArchiveCommit {
             rows: vec![self.archived(log, rows, verdicts)],
             offsets: offsets.collect(),
@@ -326,7 +328,11 @@ async fn balances_stand_for_rows_that_are_purged() {
         retain(&world.topic, &world.store, limits).await.expect("done");
     }
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
-    assert!(archive.purged_through("a", 0).is_some_and(|last| last >= 23), "{:?}", archive.purged_through("a", 0));
+    assert!(
+        archive.purged_through("a", PartitionId(0)) >= Some(Offset(23)),
+        "{:?}",
+        archive.purged_through("a", PartitionId(0))
+    );
     world.commit("a", 0, 5, now_ms).await;
     world.bring_up_to_date(&mut table).await;
     world.check(&table, "after retention").await;
@@ -355,13 +361,12 @@ async fn a_table_that_begins_after_rows_were_purged_says_since_when_it_is_whole(
         retain(&world.topic, &world.store, limits).await.expect("done");
     }
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
-    let purged = archive.purged_micros().expect("rows were purged");
+    let purged = archive.newest_purged().expect("rows were purged");
     let mut table = world.open().await;
     world.bring_up_to_date(&mut table).await;
-    assert_eq!(table.since_ms().await.expect("known"), Some(purged / MICROS_PER_MS + 1));
-    world
-        .rows
-        .retain(|row| row.place.2 >= 24 || row.place.2 > archive.purged_through("a", row.place.1 as i32).unwrap_or(-1));
+    assert_eq!(table.since_ms().await.expect("known"), Some(purged.ms() + 1));
+    let purged_through = |partition: i64| archive.purged_through("a", PartitionId(partition as i32));
+    world.rows.retain(|row| row.place.2 >= 24 || Some(Offset(row.place.2)) > purged_through(row.place.1));
     world.check(&table, "of what is left").await;
 }
 

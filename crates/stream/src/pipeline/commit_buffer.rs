@@ -7,7 +7,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch};
 use vitral_connect::Delivery;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::position::{Offset, PartitionId};
-use vitral_store::ArchiveCommit;
+use vitral_store::{Advance, ArchiveCommit};
 
 use crate::archive_rows::Gap;
 
@@ -117,13 +117,13 @@ impl CommitBuffer {
         let offsets = next_offsets.iter().filter_map(|(partition, next)| {
             let from = self.taken_offsets.get(partition).copied().flatten();
             let next = next.filter(|next| Some(*next) != from)?;
-            Some((partition.0, (from.map(|from| from.0), next.0)))
+            Some((*partition, Advance { from, to: next }))
         });
         let commit = ArchiveCommit {
             offsets: offsets.collect(),
             rows: std::mem::take(&mut self.rows),
             watermark: watermarks.of_topic(),
-            watermarks: watermarks.by_partition().map(|(partition, watermark)| (partition.0, watermark)).collect(),
+            watermarks: watermarks.by_partition().collect(),
             token: token(),
         };
         // A partition that was found meanwhile stays where it began.
@@ -176,10 +176,11 @@ mod tests {
         assert_eq!(buffer.advance(one, Offset(40), 1), None, "a new partition begins where its log begins");
         let watermarks = Watermarks::new(0, 0, None);
         let before = BTreeMap::from([(zero, Some(Offset(9)))]);
+        let advance = |from: Option<i64>, to| Advance { from: from.map(Offset), to: Offset(to) };
         let (commit, _) = buffer.take(&watermarks, Some(&before));
-        assert_eq!(commit.offsets, BTreeMap::from([(0, (Some(5), 9))]), "what waits is left for later");
+        assert_eq!(commit.offsets, BTreeMap::from([(zero, advance(Some(5), 9))]), "what waits is left for later");
         let (commit, _) = buffer.take(&watermarks, None);
-        assert_eq!(commit.offsets, BTreeMap::from([(0, (Some(9), 12)), (1, (None, 41))]));
+        assert_eq!(commit.offsets, BTreeMap::from([(zero, advance(Some(9), 12)), (one, advance(None, 41))]));
         let (commit, _) = buffer.take(&watermarks, None);
         assert!(commit.offsets.is_empty());
     }

@@ -175,7 +175,7 @@ impl Pipeline {
     /// Takes the state as of the last commit that was taken.
     fn cut_snapshot(&mut self) -> Result<(), StreamError> {
         let offsets = self.buffer.next_offsets().iter();
-        let offsets = offsets.filter_map(|(partition, next)| Some((partition.0, next.as_ref()?.0))).collect();
+        let offsets = offsets.filter_map(|(partition, next)| Some((*partition, (*next)?))).collect();
         self.snapshotter.cut(offsets, &mut self.state)
     }
 }

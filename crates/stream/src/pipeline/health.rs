@@ -73,7 +73,7 @@ impl Pipeline {
         let source = &self.reader.source;
         let stands = |partition: &PartitionId| {
             let end = source.known_end(*partition).max(self.health.ends.get(partition).copied());
-            (partition.0, self.read_to(*partition).0, end.map(|end| end.0), source.is_held(*partition))
+            (*partition, self.read_to(*partition), end, source.is_held(*partition))
         };
         let partitions: Vec<_> = self.buffer.next_offsets().keys().map(stands).collect();
         let broker = self.broker_trouble();

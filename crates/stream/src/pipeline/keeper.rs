@@ -14,6 +14,7 @@ use tokio::sync::watch;
 use vitral_connect::with_causes;
 use vitral_panes::PanesError;
 use vitral_panes::view::{KeyedImports, KeyedTableView, MetricFailure, View};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_store::archive::Reached;
 use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
 
@@ -25,7 +26,7 @@ const POLL_EVERY: Duration = Duration::from_secs(5);
 const VACUUM_EVERY: Duration = Duration::from_secs(1800);
 
 /// The next offset of each partition of the topic's log.
-pub(crate) type Offsets = BTreeMap<i32, i64>;
+pub(crate) type Offsets = BTreeMap<PartitionId, Offset>;
 
 /// The pipeline's end of a keeper.
 pub(super) struct KeeperLink {

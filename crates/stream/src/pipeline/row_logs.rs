@@ -9,8 +9,8 @@ use std::time::{Duration, Instant};
 use tokio::sync::watch;
 use vitral_connect::{ConnectError, Epoch, RetryPolicy, Sink, with_causes};
 use vitral_panes::PanesError;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::health::RowLogHealth;
-use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::row_log::{LogOffsets, RowLogPlan, RowLogProgress, first_offsets};
 use vitral_store::{Archive, ArchiveReader, Location, StoreError};
 
@@ -188,7 +188,7 @@ impl RowLogWriter {
         let Some(until) = &progress.pending else { return Ok(()) };
         let missed = purged(&self.plan.log.name, archive, &progress.taken, until);
         // What has expired would be deleted at once.
-        let since = self.plan.log.expires_ms.map(|ms| (self.context.clock.now_ms() - ms).saturating_mul(MICROS_PER_MS));
+        let since = self.plan.log.expires_ms.map(|ms| EventTime::from_ms(self.context.clock.now_ms() - ms));
         let began = Instant::now();
         let rows = self.plan.rows(archive, &progress.taken, until, since).await?;
         let count: usize = rows.iter().map(arrow::array::RecordBatch::num_rows).sum();
@@ -244,12 +244,12 @@ fn purged(log: &str, archive: &ArchiveReader, taken: &LogOffsets, until: &LogOff
                 continue;
             };
             let next = until.get(topic_log).and_then(|partitions| partitions.get(partition)).unwrap_or(from);
-            missed += next.min(&through.saturating_add(1)).abs_diff(*from);
+            missed += next.min(&through.saturating_add(1)).0.abs_diff(from.0);
             tracing::error!(
                 log,
-                partition,
-                from,
-                through,
+                partition = partition.0,
+                from = from.0,
+                through = through.0,
                 "rows were deleted by retention before they were written into the log"
             );
         }

@@ -15,7 +15,7 @@ use vitral_messages::decode::Decoder;
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::health::Phase;
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::position::{Offset, PartitionId};
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, Counts, Layout, MetricTable, Snapshots};
 
@@ -133,7 +133,7 @@ impl Startup<'_> {
         let topic = &context.topic;
         let mut watermarks = Watermarks::new(topic.watermark_ms, topic.idle_ms, archive.watermark());
         for partition in &open.partitions {
-            watermarks.add_partition(*partition, archive.partition_watermark(partition.0));
+            watermarks.add_partition(*partition, archive.partition_watermark(*partition));
         }
         let skipped = self.wait(archive.skipped_count())?;
         let looked_up = LookedUpColumns::open(topic, &context.config.store, has_rows, context.clock.now_ms());
@@ -183,7 +183,7 @@ impl Startup<'_> {
 
     fn open_archive(&self, open: &OpenLog) -> Result<Archive, StreamError> {
         let context = self.context;
-        let partitions = open.partitions.iter().map(|partition| partition.0);
+        let partitions = open.partitions.iter().copied();
         let mut archive =
             self.wait(Archive::open(&context.topic, &open.identity, partitions, &context.config.store))?;
         let mut ways_on = WaysOn { context, archive: &mut archive, partitions: &open.partitions, log: &open.log };
@@ -229,7 +229,7 @@ impl Startup<'_> {
     ) -> Result<Pipeline, StreamError> {
         let context = self.context;
         let OpenLog { mut source, log, identity, partitions } = open;
-        let next_offset = |partition: &PartitionId| archive.next_offsets().get(&partition.0).copied().map(Offset);
+        let next_offset = |partition: &PartitionId| archive.next_offsets().get(partition).copied();
         let next_offsets = partitions.iter().map(|partition| (*partition, next_offset(partition)));
         let buffer = CommitBuffer::new(next_offsets.collect());
         let view = TopicViewBuilder {

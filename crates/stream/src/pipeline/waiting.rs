@@ -101,7 +101,7 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
     let Counts { counted, duplicate, late, refused, .. } = counts;
     let watermark = archive.watermark().await?;
     let completeness = Completeness {
-        watermark_ms: watermark.map(Watermark::ms),
+        watermark,
         read: counts.read(),
         counted,
         duplicate,

@@ -9,7 +9,7 @@ use vitral_connect::{TopicLog, Trouble, TroubleKind};
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Unread;
-use vitral_store::{Act, Archive, ArchiveCommit};
+use vitral_store::{Act, Advance, Archive, ArchiveCommit};
 
 use super::Pipeline;
 use super::commit_buffer::token;
@@ -75,24 +75,23 @@ impl WaysOn<'_> {
         let (context, topic) = (self.context, &self.context.topic);
         for skip in context.config.skips.iter().filter(|skip| names(&skip.topic, topic)) {
             let refused = |reason: String| StreamError::Skip { skip: skip.clone(), reason };
-            let partition = PartitionId(skip.partition);
+            let partition = skip.partition;
             if !self.partitions.contains(&partition) {
                 return Err(refused(format!("the topic has {} partitions, counted from 0", self.partitions.len())));
             }
-            let skipped = self.archive.skipped().await?.into_iter();
-            let skipped = skipped.filter(|(partition, _, _)| *partition == skip.partition);
-            let skipped: Vec<(i64, i64)> = skipped.map(|(_, first, last)| (first, last)).collect();
-            let next = self.archive.next_offsets().get(&skip.partition).copied();
+            let mut skipped = self.archive.skipped().await?;
+            skipped.retain(|known| known.partition == partition);
+            let next = self.archive.next_offsets().get(&partition).copied();
             let range = self.range(partition).await?;
-            let first = match skip.left(next.unwrap_or(range.start.0), range.end.0, &skipped).map_err(refused)? {
+            let first = match skip.left(next.unwrap_or(range.start), range.end, &skipped).map_err(refused)? {
                 Left::From(first) => first,
                 Left::Nothing => {
                     tracing::info!(topic = topic.name, %skip, "was skipped already");
                     continue;
                 }
             };
-            let gap = Gap { partition, first: Offset(first), last: Offset(skip.last) };
-            let passed = Passed { gap, from: next.map(Offset), next: Offset(skip.last) + 1 };
+            let gap = Gap { partition, first, last: skip.last };
+            let passed = Passed { gap, from: next, next: skip.last + 1 };
             let target = Skip { topic: topic.name.clone(), first, ..skip.clone() };
             let act = Act::of_command("pular", target.to_string())
                 .before(serde_json::json!({ "proximo": first }).to_string())
@@ -110,8 +109,10 @@ impl WaysOn<'_> {
         let now_ms = context.clock.now_ms();
         let rows = ArchiveRows::new(topic, self.archive.log()).undelivered(&gaps, Some(reason), now_ms);
         let rows = vec![rows.map_err(|source| context.failed("archived", source.into()))?];
-        let moves =
-            passed.iter().map(|passed| (passed.gap.partition.0, (passed.from.map(|from| from.0), passed.next.0)));
+        let moves = passed.iter().map(|passed| {
+            let advance = Advance { from: passed.from, to: passed.next };
+            (passed.gap.partition, advance)
+        });
         let commit = ArchiveCommit { rows, offsets: moves.collect(), token: token(), ..ArchiveCommit::default() };
         self.archive.commit(&commit).await?;
         if let Err(error) = act.record(&context.config.store).await {
@@ -170,7 +171,7 @@ impl Pipeline {
                 }
             },
         };
-        let skip = Skip { topic, partition: partition.0, first: first.0, last: next.0 - 1 };
+        let skip = Skip { topic, partition, first, last: next - 1 };
         (next > first).then_some(WayOn::Skip(skip))
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::metric_version::MetricVersionId;
-use vitral_schemas::position::PartitionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
 use vitral_store::{Archive, Counts, Snapshots};
@@ -17,7 +17,7 @@ use crate::topic_state::TopicState;
 
 /// What was taken back, and where it lies.
 pub struct Loaded {
-    pub offsets: BTreeMap<i32, i64>,
+    pub offsets: BTreeMap<PartitionId, Offset>,
     pub counts: Counts,
     /// Metrics whose panes were in it; the others must be rebuilt.
     pub restored: BTreeSet<MetricVersionId>,
@@ -80,9 +80,14 @@ async fn doubt(manifest: &Manifest, topic: &Topic, archive: &Archive) -> Option<
     if archive.replays() != manifest.replays.unwrap_or_default() {
         return Some("rows have been replayed since".to_owned());
     }
-    let behind =
-        manifest.offsets.iter().find(|(partition, offset)| archive.next_offsets().get(partition) < Some(offset));
+    let mut offsets = offsets(manifest);
+    let behind = offsets.find(|(partition, offset)| archive.next_offsets().get(partition) < Some(offset));
     behind.map(|(partition, offset)| format!("the archive does not reach offset {offset} of partition {partition}"))
+}
+
+/// The offset after the last that is in the state, by partition.
+fn offsets(manifest: &Manifest) -> impl Iterator<Item = (PartitionId, Offset)> {
+    manifest.offsets.iter().map(|(partition, next)| (PartitionId(*partition), Offset(*next)))
 }
 
 async fn restore(
@@ -129,7 +134,7 @@ async fn restore(
         judge.restore_ids(PartitionId(ids.partition), &snapshots.read(&ids.block).await?);
     }
     Ok(Loaded {
-        offsets: manifest.offsets.clone(),
+        offsets: offsets(manifest).collect(),
         counts: manifest.counts,
         restored,
         runs,

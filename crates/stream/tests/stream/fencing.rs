@@ -18,7 +18,7 @@ async fn a_stream_stops_when_rows_were_fed_again_elsewhere() {
     let dir = tempfile::tempdir().expect("a folder");
     let (stream, mut view) = shop.start(dir.path());
     shop.produce_to(0, &[event_at(1, "p1", "clique", NOON_MS)]);
-    wait_for(&mut view, "the first", |seen| seen.read == 1 && seen.watermark_ms.is_some()).await;
+    wait_for(&mut view, "the first", |seen| seen.read == 1 && seen.watermark.is_some()).await;
     shop.produce_to(0, &[event_at(2, "p2", "clique", NOON_MS - 3 * HOUR_MS)]);
     wait_for_archive(&mut view, 0, 2).await;
 

@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_stream::{Limits, StreamConfig};
 
 use crate::world::{
@@ -19,11 +21,11 @@ async fn an_idle_partition_lets_the_other_move_m() {
     clock.set_ms(NOON_MS + shop.topic.idle_ms - 1);
     shop.produce_to(0, &[event_at(1, "p1", "clique", NOON_MS)]);
     let seen = wait_for(&mut view, "the second is read", |seen| seen.read == 2).await;
-    assert!(seen.watermark_ms.is_none() && seen.idle_partitions.is_empty(), "{seen:?}");
+    assert!(seen.watermark.is_none() && seen.idle_partitions.is_empty(), "{seen:?}");
 
     let what = "the partition without events is idle";
-    let seen = go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark_ms.is_some()).await;
-    assert!(seen.idle_partitions.contains(&1), "{seen:?}");
+    let seen = go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark.is_some()).await;
+    assert!(seen.idle_partitions.contains(&PartitionId(1)), "{seen:?}");
     // Windows close without the idle partition.
     let later_ms = NOON_MS + 3 * HOUR_MS;
     let m = later_ms - shop.topic.watermark_ms;
@@ -33,14 +35,14 @@ async fn an_idle_partition_lets_the_other_move_m() {
         view.metrics["produtos_mais_vistos"].published_through_ms == Some(m)
     })
     .await;
-    assert_eq!(completeness(&seen).idle_partitions, [1_i32]);
+    assert_eq!(completeness(&seen).idle_partitions, [PartitionId(1)]);
     assert_eq!(views_in(&published(&view, "produtos_mais_vistos").await).get("p1"), Some(&2));
 
     // Its first event ends the idleness and is judged like any other.
     shop.produce_to(1, &[event_at(3, "p2", "clique", later_ms - HOUR_MS)]);
     let read = completeness(&seen).read + 1;
     let seen = wait_for(&mut view, "it has an event", |seen| seen.read == read).await;
-    assert_eq!((seen.counted, seen.watermark_ms), (read, Some(m)), "{seen:?}");
+    assert_eq!((seen.counted, seen.watermark.map(Watermark::ms)), (read, Some(m)), "{seen:?}");
     end(stream).await;
     assert_eq!(product_views(&view).await.get("p2"), Some(&2));
     archived(&view).await;
@@ -60,7 +62,8 @@ async fn a_paused_partition_is_not_idle() {
     }
     let m = Some(NOON_MS - shop.topic.watermark_ms);
     wait_until(&mut view, "nothing is under way any more", |view| {
-        completeness(view).watermark_ms == m && view.metrics.values().all(|metric| metric.published_through_ms == m)
+        completeness(view).watermark.map(Watermark::ms) == m
+            && view.metrics.values().all(|metric| metric.published_through_ms == m)
     })
     .await;
 
@@ -78,13 +81,13 @@ async fn a_paused_partition_is_not_idle() {
         view.changed().await.expect("a stream that runs");
         let seen = completeness(&view.borrow_and_update());
         assert!(seen.idle_partitions.is_empty(), "{seen:?}");
-        assert_eq!((seen.read, seen.watermark_ms), (3, m), "{seen:?}");
+        assert_eq!((seen.read, seen.watermark.map(Watermark::ms)), (3, m), "{seen:?}");
     }
 
     std::fs::remove_file(&folder).expect("removed");
     std::fs::rename(&aside, &folder).expect("moved back");
     let seen = wait_for(&mut view, "the last is read", |seen| seen.read == 4).await;
-    assert_eq!((seen.counted, seen.late, seen.watermark_ms), (4, 0, m), "{seen:?}");
+    assert_eq!((seen.counted, seen.late, seen.watermark.map(Watermark::ms)), (4, 0, m), "{seen:?}");
     end(stream).await;
     assert_eq!(product_views(&view).await, views([("p1", 4)]));
     assert_eq!(archived(&view).await.len(), 4);
@@ -105,7 +108,7 @@ async fn a_partition_without_events_is_idle_again_after_a_pause() {
     wait_for(&mut view, "the first is read", |seen| seen.read == 1).await;
     let what = "the partition without events is idle again";
     let mut rounds = 0;
-    while completeness(&view.borrow()).watermark_ms.is_none() {
+    while completeness(&view.borrow()).watermark.is_none() {
         rounds += 1;
         assert!(rounds < 20, "{what}");
         go_on(&shop, &clock, &mut view).await;
@@ -135,11 +138,11 @@ async fn a_slow_answer_about_a_partitions_end_keeps_no_other_from_being_read() {
     for id in 1..5 {
         shop.produce_to(0, &[event_at(id, "p1", "clique", NOON_MS)]);
         let seen = wait_for(&mut view, "partition 0 goes on", |seen| seen.read == id as u64 + 1).await;
-        assert!(seen.watermark_ms.is_none() && seen.idle_partitions.is_empty(), "{seen:?}");
+        assert!(seen.watermark.is_none() && seen.idle_partitions.is_empty(), "{seen:?}");
     }
 
     shop.broker.delay_answers(Duration::ZERO);
     let what = "the answer is taken when it comes";
-    go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark_ms.is_some()).await;
+    go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark.is_some()).await;
     end(stream).await;
 }

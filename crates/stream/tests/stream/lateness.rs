@@ -1,5 +1,6 @@
 //! Events that come late.
 
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::verdict::Verdict;
 
 use crate::world::{
@@ -14,7 +15,7 @@ async fn late_counts_within_lateness_and_is_only_archived_beyond_it() {
     let (stream, mut view) = shop.start(dir.path());
     shop.produce_to(0, &[event_at(0, "p1", "clique", NOON_MS)]);
     let m = NOON_MS - shop.topic.watermark_ms;
-    wait_for(&mut view, "M follows the event", |seen| seen.watermark_ms == Some(m)).await;
+    wait_for(&mut view, "M follows the event", |seen| seen.watermark.map(Watermark::ms) == Some(m)).await;
 
     // All in the minute that begins at 10:59, but for the last.
     let oldest_ms = m - shop.topic.lateness_ms;
@@ -25,7 +26,7 @@ async fn late_counts_within_lateness_and_is_only_archived_beyond_it() {
     ];
     shop.produce_to(0, &late);
     let seen = wait_for(&mut view, "the late ones are read", |seen| seen.read == 4).await;
-    assert_eq!((seen.counted, seen.late, seen.watermark_ms), (3, 1, Some(m)), "{seen:?}");
+    assert_eq!((seen.counted, seen.late, seen.watermark.map(Watermark::ms)), (3, 1, Some(m)), "{seen:?}");
 
     // What is late for a window that is published changes it no more.
     let next_ms = NOON_MS + 2 * HOUR_MS;
@@ -39,7 +40,7 @@ async fn late_counts_within_lateness_and_is_only_archived_beyond_it() {
     assert_eq!(views_in(&published(&view, "produtos_mais_vistos").await), views([("p1", 3)]));
     shop.produce_to(0, &[event_at(5, "p1", "clique", NOON_MS)]);
     let seen = wait_for(&mut view, "the last one is read", |seen| seen.read == 6).await;
-    assert_eq!((seen.counted, seen.late, seen.watermark_ms), (4, 2, Some(next_m)), "{seen:?}");
+    assert_eq!((seen.counted, seen.late, seen.watermark.map(Watermark::ms)), (4, 2, Some(next_m)), "{seen:?}");
     end(stream).await;
     assert_eq!(product_views(&view).await, views([("p1", 3), ("p2", 1)]));
     let verdicts: Vec<Verdict> = archived(&view).await.iter().map(|row| row.verdict).collect();

@@ -13,11 +13,12 @@ use tokio::sync::watch;
 use vitral_batch::ledger::LedgerFilter;
 use vitral_batch::ledger::look_up_again::{LookedUpAgain, look_up_again};
 use vitral_batch::ledger::replay::{finish, replay};
-use vitral_batch::reconcile::{TimeRange, reconcile};
+use vitral_batch::reconcile::{WindowRange, reconcile};
 use vitral_batch::{Engine, Unanswered};
 use vitral_catalog::DomainSettings;
 use vitral_connect::{ConnectError, Lookup, LookupExt, Lookups, TableLookup, TopicLookups};
 use vitral_panes::view::{LookupCompleteness, View, ViewReceiver};
+use vitral_schemas::event_time::Watermark;
 use vitral_schemas::lookup::OnFailure;
 use vitral_store::{Location, read_session};
 use vitral_stream::StreamConfig;
@@ -166,7 +167,7 @@ async fn rows_that_count_are_looked_up_once_and_kept() {
     let (stream, mut view) = shop.start(dir.path());
     clock.set_ms(NOON_MS + 5 * HOUR_MS);
     shop.produce_to(0, &events(0..100, NOON_MS + 4 * HOUR_MS));
-    wait_for(&mut view, "100 events", |seen| seen.read == 100 && seen.watermark_ms.is_some()).await;
+    wait_for(&mut view, "100 events", |seen| seen.read == 100 && seen.watermark.is_some()).await;
     // A duplicate, a late row, and one that is not an event.
     shop.produce_to(0, &events(0..1, NOON_MS + 4 * HOUR_MS));
     shop.produce_to(0, &events(900..901, NOON_MS));
@@ -215,7 +216,7 @@ async fn rows_that_count_are_looked_up_once_and_kept() {
 /// What was published by segment is what the archive says, whatever the look-up table would say now.
 async fn reconciles(shop: &Shop, dir: &Path) {
     let store = Location::folder(dir).expect("a folder");
-    let range = TimeRange { from_ms: NOON_MS - HOUR_MS, to_ms: NOON_MS + 12 * HOUR_MS };
+    let range = WindowRange::of_ms(NOON_MS - HOUR_MS, NOON_MS + 12 * HOUR_MS);
     let settings = DomainSettings::default();
     let compared = reconcile(shop.catalog(), &settings, &store, &Engine::Local, range, Some("por_segmento"));
     let compared = compared.await.expect("compared");
@@ -246,7 +247,7 @@ async fn while_a_system_is_slow_rows_are_classified_and_no_window_closes_without
     // A kill now: nothing is archived of what waits, and its watermark is not committed.
     let copy = killed(dir.path());
     let seen = completeness(&view.borrow());
-    assert_eq!((seen.read, seen.watermark_ms), (0, None), "{seen:?}");
+    assert_eq!((seen.read, seen.watermark.map(Watermark::ms)), (0, None), "{seen:?}");
     profiles.answer();
     wait_for(&mut view, "all", |seen| seen.read == 4).await;
     end(stream).await;

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 
+use vitral_schemas::event_time::Watermark;
+
 use crate::world::{HOUR_MS, NOON_MS, Shop, all_rows, archived, end, event_at, wait_for};
 
 const EVENTS: usize = 600;
@@ -36,7 +38,9 @@ async fn results(order: Vec<usize>) -> BTreeMap<String, Vec<String>> {
     }
     let m = later_ms - shop.topic.watermark_ms;
     let all = EVENTS as u64 + 2;
-    let seen = wait_for(&mut view, "all is closed", |seen| seen.read == all && seen.watermark_ms == Some(m)).await;
+    let seen =
+        wait_for(&mut view, "all is closed", |seen| seen.read == all && seen.watermark.map(Watermark::ms) == Some(m))
+            .await;
     assert_eq!(seen.counted, all, "{seen:?}");
     end(stream).await;
     assert_eq!(archived(&view).await.len(), EVENTS + 2);

@@ -14,7 +14,7 @@ async fn what_is_fed_again_counts_once() {
     let dir = tempfile::tempdir().expect("a folder");
     let (stream, mut view) = shop.start(dir.path());
     shop.produce_to(0, &[event_at(1, "p1", "clique", NOON_MS)]);
-    wait_for(&mut view, "the first", |seen| seen.read == 1 && seen.watermark_ms.is_some()).await;
+    wait_for(&mut view, "the first", |seen| seen.read == 1 && seen.watermark.is_some()).await;
     let late_ms = NOON_MS - 3 * HOUR_MS;
     let ahead_ms = NOON_MS + 2 * HOUR_MS;
     let second = [

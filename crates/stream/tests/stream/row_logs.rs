@@ -190,7 +190,7 @@ async fn a_new_log_begins_now_and_rows_that_are_fed_again_come_later() {
     let (stream, mut view) = at_noon.start_with(config(&at_noon, dir.path()));
     clock.set_ms(NOON_MS + 5 * HOUR_MS);
     click(&at_noon, 0);
-    wait_for(&mut view, "read", |seen| seen.read == 1 && seen.watermark_ms.is_some()).await;
+    wait_for(&mut view, "read", |seen| seen.read == 1 && seen.watermark.is_some()).await;
     end(stream).await;
     let documents = Arc::new(Documents::default());
     let shop = shop(&at_noon, &documents);

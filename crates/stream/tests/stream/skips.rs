@@ -26,7 +26,8 @@ async fn a_damaged_batch_stops_the_stream_until_it_is_skipped() {
         let text = error.to_string();
         assert!(text.contains(&format!("at offset {first} cannot be read")), "{text}");
         let skip: Skip = text.split("vitral stream --skip ").nth(1).expect("the way on").parse().expect("a range");
-        assert_eq!(skip, Skip { topic: topic.clone(), partition: 0, first, last }, "{text}");
+        let named = Skip { topic: topic.clone(), partition: PartitionId(0), first: Offset(first), last: Offset(last) };
+        assert_eq!(skip, named, "{text}");
         // What came before it is committed.
         assert_eq!(with_verdict(&archived(&view).await, Verdict::Counted), 10);
         config.skips.push(skip);

@@ -4,6 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::Clock;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, ArchiveCommit, Location};
@@ -17,13 +18,13 @@ use crate::world::{
 /// What the archive in a data directory says of the topic and of partitions 0 and 1, in milliseconds.
 async fn committed(shop: &Shop, data_dir: &Path) -> [Option<i64>; 3] {
     let archive = open(shop, data_dir).await;
-    let of_partition = |partition| archive.partition_watermark(partition).map(Watermark::ms);
+    let of_partition = |partition| archive.partition_watermark(PartitionId(partition)).map(Watermark::ms);
     [archive.watermark().map(Watermark::ms), of_partition(0), of_partition(1)]
 }
 
 async fn open(shop: &Shop, data_dir: &Path) -> Archive {
     let store = Location::folder(data_dir).expect("a folder");
-    Archive::open(&shop.topic, &shop.log(), [0, 1], &store).await.expect("opened")
+    Archive::open(&shop.topic, &shop.log(), [0, 1].map(PartitionId), &store).await.expect("opened")
 }
 
 /// A data directory as a kill leaves it: as it is at one moment.
@@ -56,13 +57,13 @@ async fn a_partition_that_was_idle_goes_on_after_a_stop_from_where_it_followed_t
         shop.produce_to(partition, &[event_at(id, "p1", "clique", NOON_MS)]);
     }
     let at_noon = Some(NOON_MS - shop.topic.watermark_ms);
-    wait_for(&mut view, "both are read", |seen| seen.watermark_ms == at_noon).await;
+    wait_for(&mut view, "both are read", |seen| seen.watermark.map(Watermark::ms) == at_noon).await;
     clock.set_ms(NOON_MS + 3 * HOUR_MS);
     let what = "partition 1 is idle, and follows";
-    let seen = go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark_ms > at_noon).await;
+    let seen = go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark.map(Watermark::ms) > at_noon).await;
     end(stream).await;
-    let stood = completeness(&view.borrow()).watermark_ms;
-    assert!(stood >= seen.watermark_ms);
+    let stood = completeness(&view.borrow()).watermark.map(Watermark::ms);
+    assert!(stood >= seen.watermark.map(Watermark::ms));
     let [of_topic, of_active, of_idle] = committed(&shop, dir.path()).await;
     assert_eq!((of_topic, of_idle), (stood, stood));
     assert!(of_active >= stood);
@@ -77,13 +78,14 @@ async fn a_partition_that_was_idle_goes_on_after_a_stop_from_where_it_followed_t
     let oldest_ms = stood_ms - shop.topic.lateness_ms;
     shop.produce_to(1, &[event_at(10, "p1", "clique", oldest_ms - 1), event_at(11, "p1", "clique", oldest_ms)]);
     let seen = wait_for(&mut view, "what partition 1 has missed", |seen| seen.read == read + 2).await;
-    assert_eq!((seen.late, seen.watermark_ms), (1, stood), "{seen:?}");
+    assert_eq!((seen.late, seen.watermark.map(Watermark::ms)), (1, stood), "{seen:?}");
     shop.produce_to(0, &[event_at(12, "p1", "clique", later_ms)]);
     let seen = wait_for(&mut view, "partition 0 is ahead", |seen| seen.read == read + 3).await;
-    assert_eq!(seen.watermark_ms, stood, "{seen:?}");
+    assert_eq!(seen.watermark.map(Watermark::ms), stood, "{seen:?}");
     shop.produce_to(1, &[event_at(13, "p1", "clique", later_ms - 30 * MINUTE_MS)]);
     let raised = Some(later_ms - 30 * MINUTE_MS - shop.topic.watermark_ms);
-    wait_for(&mut view, "the topic follows its slowest partition", |seen| seen.watermark_ms == raised).await;
+    wait_for(&mut view, "the topic follows its slowest partition", |seen| seen.watermark.map(Watermark::ms) == raised)
+        .await;
     end(stream).await;
     let ahead = Some(later_ms - shop.topic.watermark_ms);
     assert_eq!(committed(&shop, dir.path()).await, [raised, ahead, raised]);
@@ -144,7 +146,7 @@ async fn an_archive_of_an_older_version_has_the_topics_watermark_for_all_partiti
     let events = [event_at(0, "p1", "clique", oldest_ms - 1), event_at(1, "p1", "clique", oldest_ms)];
     shop.produce_to(1, &events);
     let seen = wait_for(&mut view, "both are read", |seen| seen.read == 2).await;
-    assert_eq!((seen.late, seen.counted, seen.watermark_ms), (1, 1, Some(NOON_MS)), "{seen:?}");
+    assert_eq!((seen.late, seen.counted, seen.watermark.map(Watermark::ms)), (1, 1, Some(NOON_MS)), "{seen:?}");
     shop.produce_to(0, &[event_at(2, "p1", "clique", NOON_MS + 2 * HOUR_MS)]);
     wait_for(&mut view, "partition 0 is ahead", |seen| seen.read == 3).await;
     end(stream).await;

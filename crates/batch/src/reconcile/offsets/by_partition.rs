@@ -8,6 +8,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, cast, ident};
 use datafusion::physical_plan::SendableRecordBatchStream;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::archive_columns::{LOG, PARTITION};
 use vitral_store::bulk_session;
 
@@ -30,13 +31,13 @@ pub(super) async fn read(
 /// What `find` says of the log and partition of each row. It is asked once for rows that follow each other, as most of a partition do.
 pub(super) fn of_rows(
     batch: &RecordBatch,
-    mut find: impl FnMut(&str, i32) -> Option<usize>,
+    mut find: impl FnMut(&str, PartitionId) -> Option<usize>,
 ) -> impl Iterator<Item = Option<usize>> {
     let (logs, partitions) = (batch.column(0).as_string_view(), batch.column(1).as_primitive::<Int32Type>());
     let mut last = None;
     (0..batch.num_rows()).map(move |row| {
         // Within a column, equal views are equal texts, and seldom the other way round.
-        let key = (logs.views()[row], partitions.value(row));
+        let key = (logs.views()[row], PartitionId(partitions.value(row)));
         match last {
             Some((known, found)) if known == key => found,
             _ => {

@@ -9,6 +9,7 @@ use datafusion::catalog::TableProvider;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ident, lit};
 use futures::TryStreamExt;
+use vitral_schemas::position::Offset;
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use super::{Break, PartitionOffsets, by_partition};
@@ -17,13 +18,16 @@ use crate::error::BatchError;
 /// Offsets that are checked together. Their runs are sorted in memory: 16 bytes for each run, and a run for each offset at worst.
 const OFFSETS_AT_ONCE: i64 = 4 << 20;
 
+/// First and last of offsets without a hole.
+type Run = (Offset, Offset);
+
 /// A walk through the offsets of one partition.
 pub(super) struct Walk {
     pub(super) bounds: PartitionOffsets,
     /// The offset that should come next.
-    pub(super) expected: i64,
+    pub(super) expected: Offset,
     /// Where the next scan begins.
-    pub(super) start: i64,
+    pub(super) start: Offset,
 }
 
 /// Walks to the end of each partition; what does not continue as it should is added to `breaks`, partition by partition.
@@ -42,7 +46,7 @@ pub(super) async fn all(
         for ((walk, mut found), breaks) in walks.iter_mut().zip(found).zip(&mut found_breaks) {
             if !walk.is_done() {
                 walk.check(&mut found, breaks);
-                walk.start += length;
+                walk.start = walk.start + length;
             }
         }
     }
@@ -50,9 +54,9 @@ pub(super) async fn all(
     Ok(())
 }
 
-/// Runs of offsets without a hole, each with its first and last offset, of the rows within the next so many offsets of each unfinished
+/// Runs of the rows within the next so many offsets of each unfinished
 /// walk. A file's rows mostly make one run for each partition.
-async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Result<Vec<Vec<(i64, i64)>>> {
+async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Result<Vec<Vec<Run>>> {
     use archive_columns::*;
     let unfinished = || walks.iter().filter(|walk| !walk.is_done());
     let logs: BTreeSet<&str> = unfinished().map(|walk| walk.bounds.log.as_str()).collect();
@@ -63,7 +67,7 @@ async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Res
     };
     let wanted = logs.into_iter().filter_map(of_log).reduce(Expr::or);
     let mut batches = by_partition::read(rows, wanted, [OFFSET, OFFSET_END]).await?;
-    let mut found: Vec<Vec<(i64, i64)>> = walks.iter().map(|_| Vec::new()).collect();
+    let mut found: Vec<Vec<Run>> = walks.iter().map(|_| Vec::new()).collect();
     while let Some(batch) = batches.try_next().await? {
         let [offsets, ends] = [2, 3].map(|column| batch.column(column).as_primitive::<Int64Type>());
         let walk_of = |log: &str, partition| {
@@ -71,8 +75,8 @@ async fn next(rows: &Arc<dyn TableProvider>, walks: &[Walk], length: i64) -> Res
         };
         for (row, walk) in by_partition::of_rows(&batch, walk_of).enumerate() {
             if let Some(walk) = walk {
-                let offset = offsets.value(row);
-                let end = if ends.is_valid(row) { ends.value(row) } else { offset };
+                let offset = Offset(offsets.value(row));
+                let end = if ends.is_valid(row) { Offset(ends.value(row)) } else { offset };
                 match found[walk].last_mut() {
                     Some((_, last)) if *last + 1 == offset => *last = end,
                     _ => found[walk].push((offset, end)),
@@ -92,13 +96,13 @@ impl Walk {
     fn wants(&self, length: i64) -> Expr {
         use archive_columns::*;
         ident(PARTITION)
-            .eq(lit(self.bounds.partition))
-            .and(ident(OFFSET).gt_eq(lit(self.start)))
-            .and(ident(OFFSET).lt(lit(self.start + length)))
+            .eq(lit(self.bounds.partition.0))
+            .and(ident(OFFSET).gt_eq(lit(self.start.0)))
+            .and(ident(OFFSET).lt(lit((self.start + length).0)))
     }
 
-    /// Continues through runs, each with its first and last offset.
-    fn check(&mut self, found: &mut [(i64, i64)], breaks: &mut Vec<Break>) {
+    /// Continues through runs.
+    fn check(&mut self, found: &mut [Run], breaks: &mut Vec<Break>) {
         found.sort_unstable();
         for (first, last) in found {
             if *first != self.expected {
@@ -112,19 +116,27 @@ impl Walk {
 
 #[cfg(test)]
 mod tests {
+    use vitral_schemas::position::PartitionId;
+
     use super::*;
 
     #[test]
     fn holes_and_overlaps_are_found_in_whatever_order_files_come() {
-        let bounds =
-            PartitionOffsets { log: "log".to_owned(), partition: 3, first: 5, next: 40, newest_arrival_micros: 0 };
-        let mut walk = Walk { bounds, expected: 5, start: 5 };
+        let bounds = PartitionOffsets {
+            log: "log".to_owned(),
+            partition: PartitionId(3),
+            first: Offset(5),
+            next: Offset(40),
+            newest_arrival_micros: 0,
+        };
+        let run = |(first, last)| (Offset(first), Offset(last));
+        let mut walk = Walk { bounds, expected: Offset(5), start: Offset(5) };
         let mut breaks = Vec::new();
-        walk.check(&mut [(20, 29), (5, 9), (10, 17), (12, 13)], &mut breaks);
+        walk.check(&mut [(20, 29), (5, 9), (10, 17), (12, 13)].map(run), &mut breaks);
         // The next scan.
-        walk.check(&mut [(30, 39)], &mut breaks);
-        let shown: Vec<_> = breaks.iter().map(|found| (found.partition, found.expected, found.found)).collect();
+        walk.check(&mut [run((30, 39))], &mut breaks);
+        let shown: Vec<_> = breaks.iter().map(|found| (found.partition.0, found.expected.0, found.found.0)).collect();
         assert_eq!(shown, [(3, 18, 12), (3, 18, 20)]);
-        assert_eq!(walk.expected, 40);
+        assert_eq!(walk.expected, Offset(40));
     }
 }

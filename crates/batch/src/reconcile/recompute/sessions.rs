@@ -21,11 +21,12 @@ use futures::TryStreamExt;
 use vitral_catalog::{Metric, PANE_COLUMN, SESSION_LAST_COLUMN};
 use vitral_engine::starts_of;
 use vitral_panes::stored_rows;
+use vitral_schemas::event_time::EventTime;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::window::Windows;
 
-use super::{TimeRange, counted, seen_by, statement};
+use super::{WindowRange, counted, seen_by, statement};
 
 /// Sessions that end within this time are computed together: their events are sorted in memory. Who asks for a longer time than
 /// [`BUSY_MS`] at once knows of few events, or takes what a day has.
@@ -45,14 +46,14 @@ pub(super) struct SessionQuery<'a> {
 
 impl SessionQuery<'_> {
     /// The rows of all sessions that end in the range.
-    pub(super) async fn rows(&self, archive: &Arc<dyn TableProvider>, range: TimeRange) -> Result<RecordBatch> {
+    pub(super) async fn rows(&self, archive: &Arc<dyn TableProvider>, range: WindowRange) -> Result<RecordBatch> {
         let mut found = Vec::new();
-        let mut from_ms = range.from_ms;
-        let step_ms = if range.to_ms - range.from_ms > BUSY_MS { LONG_STEP_MS } else { STEP_MS };
-        while from_ms < range.to_ms || found.is_empty() {
-            let step = TimeRange { from_ms, to_ms: range.to_ms.min(from_ms + step_ms) };
+        let mut from = range.from;
+        let step_ms = if range.to.ms() - range.from.ms() > BUSY_MS { LONG_STEP_MS } else { STEP_MS };
+        while from < range.to || found.is_empty() {
+            let step = WindowRange { from, to: range.to.min(from.plus_ms(step_ms)) };
             found.push(self.step(archive, step).await?);
-            from_ms = step.to_ms;
+            from = step.to;
         }
         let rows = concat_batches(&found[0].schema(), &found)?;
         // Sessions overlap: they are in order of their ends' steps only.
@@ -62,15 +63,15 @@ impl SessionQuery<'_> {
     }
 
     /// Looks further back until no session can have begun before what was read.
-    async fn step(&self, archive: &Arc<dyn TableProvider>, step: TimeRange) -> Result<RecordBatch> {
+    async fn step(&self, archive: &Arc<dyn TableProvider>, step: WindowRange) -> Result<RecordBatch> {
         // A session of an earlier day has ended before.
-        let day_ms = self.windows.first_open_ms(step.from_ms);
+        let day_ms = self.windows.first_open_ms(step.from.ms());
         let gap_micros = self.gap_micros();
         // What HAVING leaves out of a part, it might not leave out of the whole.
         let looks_near = matches!(self.metric.query.body.as_ref(), SetExpr::Select(select) if select.having.is_none());
         let mut before_ms = BEFORE_MS.max(4 * gap_micros / MICROS_PER_MS);
         loop {
-            let since_ms = if looks_near { day_ms.max(step.from_ms - before_ms) } else { day_ms };
+            let since_ms = if looks_near { day_ms.max(step.from.ms() - before_ms) } else { day_ms };
             let rows = self.since(archive, since_ms, step).await;
             if since_ms <= day_ms {
                 return rows;
@@ -89,28 +90,28 @@ impl SessionQuery<'_> {
     }
 
     /// The rows of the sessions that end in the step, as events since this time make them.
-    async fn since(&self, archive: &Arc<dyn TableProvider>, since_ms: i64, step: TimeRange) -> Result<RecordBatch> {
+    async fn since(&self, archive: &Arc<dyn TableProvider>, since_ms: i64, step: WindowRange) -> Result<RecordBatch> {
         let mut fields = self.topic.schema().fields().to_vec();
         for column in [PANE_COLUMN, SESSION_LAST_COLUMN] {
             fields.push(Arc::new(Field::new(column, timestamp_type(), true)));
         }
         let nothing = Arc::new(EmptyTable::new(Arc::new(Schema::new(fields))));
         let (columns, _) = seen_by(&statement(self.metric, self.topic, &self.engine, nothing).await?, self.topic)?;
-        let events = counted(&self.engine, self.topic, archive, &columns, since_ms, step.to_ms)?;
+        let events = counted(&self.engine, self.topic, archive, &columns, EventTime::from_ms(since_ms)..step.to)?;
         let islands = self.islands(events, step).await?.into_view();
         let plan = statement(self.metric, self.topic, &self.engine, islands).await?;
         let rows = DataFrame::new(self.engine.state(), plan).execute_stream().await?;
         let schema = rows.schema();
         let finished = concat_batches(&schema, &rows.try_collect::<Vec<_>>().await?)?;
         let rows = stored_rows(self.metric, &self.windows, &finished)?;
-        let [from, to] = [step.from_ms, step.to_ms].map(|ms| ms.saturating_mul(MICROS_PER_MS));
+        let [from, to] = [step.from, step.to].map(EventTime::micros);
         let ends = rows.column(1).as_primitive::<TimestampMicrosecondType>().values();
         let of_step: BooleanArray = ends.iter().map(|end| Some(*end > from && *end <= to)).collect();
         Ok(filter_record_batch(&rows, &of_step)?)
     }
 
     /// Each event that the metric reads, with the first and the last of its session, of sessions that may end in the step.
-    async fn islands(&self, events: DataFrame, step: TimeRange) -> Result<DataFrame> {
+    async fn islands(&self, events: DataFrame, step: WindowRange) -> Result<DataFrame> {
         let SetExpr::Select(select) = self.metric.query.body.as_ref() else {
             return internal_err!("a metric that is not one SELECT");
         };
@@ -142,7 +143,7 @@ impl SessionQuery<'_> {
                  FROM ilhas
              )
              SELECT {columns}, {PANE_COLUMN}, {SESSION_LAST_COLUMN} FROM sessoes WHERE _last_at + {gap} > {first}",
-            first = step.from_ms.saturating_mul(MICROS_PER_MS),
+            first = step.from.micros(),
         );
         let name = self.topic.name.as_str();
         self.engine.register_table(name, events.into_view())?;

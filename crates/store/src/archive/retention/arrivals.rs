@@ -10,6 +10,7 @@ use datafusion::common::ScalarValue;
 use datafusion::error::Result;
 use datafusion::functions_aggregate::expr_fn::{max, min};
 use datafusion::logical_expr::{Expr, cast, ident, lit, when};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::archive_columns;
 
 use super::DAY_MICROS;
@@ -20,12 +21,12 @@ use crate::session::read_session;
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(super) struct Arrivals {
     pub(super) log: String,
-    pub(super) partition: i32,
+    pub(super) partition: PartitionId,
     pub(super) day: i64,
-    pub(super) first: i64,
-    pub(super) last: i64,
+    pub(super) first: Offset,
+    pub(super) last: Offset,
     /// The first of them that arrived at or after the limit.
-    pub(super) recent: Option<i64>,
+    pub(super) recent: Option<Offset>,
 }
 
 pub(super) async fn arrivals(
@@ -56,11 +57,11 @@ pub(super) async fn arrivals(
         let [day, first, last, recent] = [2, 3, 4, 5].map(|column| batch.column(column).as_primitive::<Int64Type>());
         found.extend((0..batch.num_rows()).map(|row| Arrivals {
             log: logs.value(row).to_owned(),
-            partition: partitions.value(row),
+            partition: PartitionId(partitions.value(row)),
             day: day.value(row),
-            first: first.value(row),
-            last: last.value(row),
-            recent: recent.is_valid(row).then(|| recent.value(row)),
+            first: Offset(first.value(row)),
+            last: Offset(last.value(row)),
+            recent: recent.is_valid(row).then(|| Offset(recent.value(row))),
         }));
     }
     Ok(found)
@@ -69,7 +70,7 @@ pub(super) async fn arrivals(
 /// For each partition the offsets before the first row that arrived at or after the limit, or through the last that arrived before it,
 /// cut where days end: each part includes the one before it.
 pub(super) fn parts(found: &[Arrivals]) -> Vec<Through> {
-    let mut partitions = BTreeMap::<(&str, i32), BTreeMap<i64, &Arrivals>>::new();
+    let mut partitions = BTreeMap::<(&str, PartitionId), BTreeMap<i64, &Arrivals>>::new();
     for arrivals in found {
         partitions.entry((&arrivals.log, arrivals.partition)).or_default().insert(arrivals.day, arrivals);
     }

@@ -8,6 +8,7 @@ use datafusion::dataframe::DataFrame;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, ident};
 use futures::TryStreamExt;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use super::MOVED;
@@ -50,7 +51,7 @@ pub(super) async fn prove(topic: &Topic, hot: &Table, cold: &Table, wanted: Expr
 }
 
 /// By log and partition: how many rows, and the sum of their offsets.
-type Tally = BTreeMap<(String, i32), (u64, i64)>;
+type Tally = BTreeMap<(String, PartitionId), (u64, i64)>;
 
 async fn tally(rows: DataFrame) -> Result<Tally> {
     use archive_columns::*;
@@ -62,7 +63,7 @@ async fn tally(rows: DataFrame) -> Result<Tally> {
         let partitions = column(PARTITION)?.as_primitive::<Int32Type>();
         let offsets = column(OFFSET)?.as_primitive::<Int64Type>();
         for row in 0..batch.num_rows() {
-            let of = tally.entry((logs.value(row).to_owned(), partitions.value(row))).or_default();
+            let of = tally.entry((logs.value(row).to_owned(), PartitionId(partitions.value(row)))).or_default();
             *of = (of.0 + 1, of.1.wrapping_add(offsets.value(row)));
         }
     }

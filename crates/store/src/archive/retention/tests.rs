@@ -2,6 +2,7 @@
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray, new_null_array};
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_schemas::position::{Offset, PartitionId};
 
 use super::arrivals::Arrivals;
 use super::*;
@@ -170,8 +171,15 @@ async fn a_copy_that_cannot_be_read_stops_the_move() {
 
 #[test]
 fn moves_are_cut_between_days_and_wrong_clocks_hold_nothing_back() {
-    let on = |day, first, last, recent| Arrivals { log: "log".to_owned(), partition: 0, day, first, last, recent };
-    let ends = |found: &[Arrivals]| parts(found).iter().map(|part| part["log"][&0]).collect::<Vec<_>>();
+    let on = |day, first, last, recent: Option<i64>| Arrivals {
+        log: "log".to_owned(),
+        partition: PartitionId(0),
+        day,
+        first: Offset(first),
+        last: Offset(last),
+        recent: recent.map(Offset),
+    };
+    let ends = |found: &[Arrivals]| parts(found).iter().map(|part| part["log"][&PartitionId(0)].0).collect::<Vec<_>>();
     assert_eq!(ends(&[on(1, 0, 9, None), on(2, 10, 19, None), on(3, 20, 29, Some(25))]), [9, 19, 24]);
     assert_eq!(ends(&[on(1, 0, 9, None), on(2, 10, 19, None)]), [9, 19]);
     assert_eq!(ends(&[on(2, 0, 9, Some(0))]), Vec::<i64>::new(), "all of them are recent");
@@ -194,14 +202,15 @@ async fn a_stamp_far_ahead_holds_nothing_back() {
 /// What older versions wrote down: since when rows were deleted is not known, and stays so.
 #[test]
 fn deletions_of_older_versions_reach_back_without_end() {
-    let written = Extent { purged_micros: Some(90 * DAY_MICROS), ..Extent::default() };
+    let at = |days| EventTime::from_micros(days * DAY_MICROS);
+    let written = Extent { newest_purged: Some(at(90)), ..Extent::default() };
     let mut written = serde_json::to_value(&written).expect("JSON");
     written.as_object_mut().expect("an object").remove("gone_times").expect("what they lack");
     let found: Extent = serde_json::from_value(written).expect("it is read");
-    assert_eq!(found.purged_times().within(0, DAY_MICROS), Some((0, DAY_MICROS - 1)));
-    assert_eq!(found.purged_times().within(91 * DAY_MICROS, 92 * DAY_MICROS), None);
-    let more = found.purged_times().and([(100 * DAY_MICROS, 100 * DAY_MICROS)]);
-    assert_eq!(more.within(91 * DAY_MICROS, 100 * DAY_MICROS), None, "and later ones are known");
-    assert!(more.within(0, DAY_MICROS).is_some());
-    assert_eq!(Extent::default().purged_times().within(i64::MIN, i64::MAX), None);
+    assert_eq!(found.purged_times().within(at(0), at(1)), Some((at(0), EventTime::from_micros(DAY_MICROS - 1))));
+    assert_eq!(found.purged_times().within(at(91), at(92)), None);
+    let more = found.purged_times().and([(at(100), at(100))]);
+    assert_eq!(more.within(at(91), at(100)), None, "and later ones are known");
+    assert!(more.within(at(0), at(1)).is_some());
+    assert_eq!(Extent::default().purged_times().within(EventTime::MIN, EventTime::from_micros(i64::MAX)), None);
 }

@@ -10,12 +10,13 @@ use arrow::array::{
 use arrow::datatypes::Int64Type;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_schemas::changes::change_columns;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use crate::archive::{Limits, retain};
 use crate::keyed::{KeyedPlan, KeyedTable, keep_balances};
-use crate::{Archive, ArchiveCommit, Location, read_session};
+use crate::{Advance, Archive, ArchiveCommit, Location, read_session};
 
 const DEBEZIUM: &str = "CREATE TABLE clientes (id BIGINT, pontos BIGINT)
     WITH (connector = 'kafka', format = 'debezium', primary_key = 'id')";
@@ -97,15 +98,15 @@ impl World {
     }
 
     async fn commit(&mut self, log: &str, generation: i64, count: i64, time_ms: i64) {
-        let mut archive = Archive::open(&self.topic, log, [0, 1], &self.store).await.expect("opened");
+        let mut archive = Archive::open(&self.topic, log, [0, 1].map(PartitionId), &self.store).await.expect("opened");
         let (mut messages, mut offsets) = (Vec::new(), BTreeMap::new());
-        for partition in [0, 1] {
+        for partition in [0, 1].map(PartitionId) {
             let from = archive.next_offsets().get(&partition).copied();
-            let first = from.unwrap_or_default();
-            for offset in first..first + count {
-                messages.push(self.message((generation, i64::from(partition), offset), time_ms));
+            let to = from.unwrap_or_default() + count;
+            for offset in to.0 - count..to.0 {
+                messages.push(self.message((generation, i64::from(partition.0), offset), time_ms));
             }
-            offsets.insert(partition, (from, first + count));
+            offsets.insert(partition, Advance { from, to });
         }
         let rows = vec![self.archived(log, &messages)];
         let commit = ArchiveCommit { rows, offsets, token: self.random(1 << 30), ..ArchiveCommit::default() };
@@ -245,7 +246,11 @@ async fn purged(world: &mut World, plan: &Arc<KeyedPlan>) {
         retain(&world.topic, &world.store, limits).await.expect("done");
     }
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
-    assert!(archive.purged_through("a", 0).is_some_and(|last| last >= 14), "{:?}", archive.purged_through("a", 0));
+    assert!(
+        archive.purged_through("a", PartitionId(0)) >= Some(Offset(14)),
+        "{:?}",
+        archive.purged_through("a", PartitionId(0))
+    );
 }
 
 async fn gains_a_column(declaration: &str) {
@@ -311,7 +316,11 @@ async fn balances_keep_what_was_deleted_as_well() {
         retain(&world.topic, &world.store, limits).await.expect("done");
     }
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
-    assert!(archive.purged_through("a", 0).is_some_and(|last| last >= 29), "{:?}", archive.purged_through("a", 0));
+    assert!(
+        archive.purged_through("a", PartitionId(0)) >= Some(Offset(29)),
+        "{:?}",
+        archive.purged_through("a", PartitionId(0))
+    );
     // What comes again with an older LSN brings nothing back.
     world.commit("a", 0, 10, now_ms).await;
     world.check(&mut table, "after retention").await;

@@ -8,7 +8,7 @@ use std::sync::Arc;
 
 use datafusion::logical_expr::{LogicalPlanBuilder, ident, lit};
 use vitral_catalog::names::ORIGIN_COLUMN;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::position::PartitionId;
 
 use super::{KeyedTable, versions};
 use crate::archive::{Archive, ArchiveReader, Reached};
@@ -31,7 +31,7 @@ pub async fn keep_balances(plans: &[Arc<KeyedPlan>], store: &Location) -> Result
         let mut transactions = Vec::new();
         if balance.transaction("desde").await?.is_none() {
             // What was purged before the table was declared is nowhere.
-            let purged_ms = archive.purged_micros().map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
+            let purged_ms = archive.newest_purged().map(|newest| newest.ms() + 1);
             transactions.push((balance.name("desde"), purged_ms.unwrap_or(i64::MIN)));
         }
         balance.add(&archive, &reach, transactions).await?;
@@ -89,7 +89,7 @@ impl KeyedTable {
     pub(super) async fn found_balance(
         &self,
         reach: &[Reached],
-        partitions: &[i32],
+        partitions: &[PartitionId],
         since_ms: i64,
     ) -> Result<(), StoreError> {
         let mut balance = Self::open_balance(&self.plan, &self.store).await?;
@@ -105,7 +105,7 @@ impl KeyedTable {
                 // They have more of it.
                 return Ok(());
             }
-            transactions.push((balance.partition(log, *partition), next));
+            transactions.push((balance.partition(log, *partition), next.0));
         }
         let states = LogicalPlanBuilder::from(self.states().await?).filter(of_partitions.clone());
         let states = states.and_then(LogicalPlanBuilder::build).map_err(self.failed())?;

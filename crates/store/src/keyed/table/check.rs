@@ -43,7 +43,7 @@ impl KeyedTable {
         for Reached { log, partition, next } in reach {
             let own = self.next_offset(log, *partition).await?.unwrap_or_default();
             if own < *next {
-                return Ok(Some(format!("offsets {own} to {} of partition {partition}", next - 1)));
+                return Ok(Some(format!("offsets {own} to {} of partition {partition}", *next - 1)));
             }
         }
         Ok(None)

@@ -2,7 +2,7 @@
 
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use vitral_catalog::names::ORIGIN_COLUMN;
-use vitral_schemas::time::MICROS_PER_MS;
+use vitral_schemas::position::Offset;
 
 use super::{KeyedTable, is_few};
 use crate::archive::{ArchiveReader, Reached};
@@ -54,10 +54,10 @@ impl KeyedTable {
         for reached in reach {
             let from = match &balance {
                 Some(balance) => balance.next_offset(&reached.log, reached.partition).await?.unwrap_or_default(),
-                None => 0,
+                None => Offset::default(),
             };
             if archive.purged_through(&reached.log, reached.partition) >= Some(from) {
-                let purged_ms = archive.purged_micros().map(|micros| micros.div_euclid(MICROS_PER_MS) + 1);
+                let purged_ms = archive.newest_purged().map(|newest| newest.ms() + 1);
                 since_ms = since_ms.max(purged_ms);
             }
             ranges.push(Range::new(reached, from.min(reached.next)));

@@ -11,12 +11,12 @@ const SUMS: &str =
 impl World {
     /// One commit of these keys and numbers, to these partitions.
     async fn send(&mut self, rows: &[(i32, &str, i64)]) {
-        let mut archive = Archive::open(&self.topic, "a", [0, 1], &self.store).await.expect("opened");
+        let mut archive = Archive::open(&self.topic, "a", [0, 1].map(PartitionId), &self.store).await.expect("opened");
         let mut next = archive.next_offsets().clone();
         let row = |(partition, id, nivel): &(i32, &str, i64)| {
-            let offset = next.entry(*partition).or_default();
-            *offset += 1;
-            let place = (0, i64::from(*partition), *offset - 1);
+            let offset = next.entry(PartitionId(*partition)).or_default();
+            let place = (0, i64::from(*partition), offset.0);
+            *offset = *offset + 1;
             Row { place, id: (*id).to_owned(), nivel: Some(*nivel), cents: 0, time_ms: NOON_MS, arrival_ms: NOON_MS }
         };
         let rows: Vec<Row> = rows.iter().map(row).collect();
@@ -125,14 +125,13 @@ async fn a_table_that_was_left_while_rows_were_purged_says_so() {
         retain(&world.topic, &world.store, limits).await.expect("done");
     }
     let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
-    let purged = archive.purged_through("a", 0).expect("purged");
-    assert!(purged >= 23, "{purged}");
-    let through = [0, 1].map(|partition| archive.purged_through("a", partition).unwrap_or(-1));
-    world.rows.retain(|row| row.place.2 < 12 || row.place.2 > through[row.place.1 as usize]);
+    let through = [0, 1].map(|partition| archive.purged_through("a", PartitionId(partition)));
+    assert!(through[0] >= Some(Offset(23)), "{through:?}");
+    world.rows.retain(|row| row.place.2 < 12 || Some(Offset(row.place.2)) > through[row.place.1 as usize]);
     let mut table = world.open().await;
     world.bring_up_to_date(&mut table).await;
     world.check(&table, "without what is nowhere").await;
-    let since = Some(archive.purged_micros().expect("purged") / MICROS_PER_MS + 1);
+    let since = Some(archive.newest_purged().expect("purged").ms() + 1);
     assert_eq!(table.since_ms().await.expect("known"), since);
     // What it had is not lost when it is computed again.
     table.repair(&archive).await.expect("repaired");

@@ -2,6 +2,8 @@
 
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use vitral_connect_kafka::client;
+use vitral_schemas::event_time::Watermark;
+use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::Clock;
 use vitral_schemas::verdict::Verdict::{Counted, Undelivered};
 
@@ -108,13 +110,14 @@ async fn an_open_transaction_holds_m_until_it_ends() {
     wait_for(&mut view, "it runs", |_| true).await;
     for _ in 0..4 {
         let seen = go_on(&shop, &clock, &mut view).await;
-        assert!(seen.watermark_ms.is_none() && !seen.idle_partitions.contains(&1), "{seen:?}");
+        assert!(seen.watermark.is_none() && !seen.idle_partitions.contains(&PartitionId(1)), "{seen:?}");
     }
     transactions.commit();
     let m = Some(held_ms - shop.topic.watermark_ms);
-    let seen = wait_for(&mut view, "its event moves M", |seen| seen.watermark_ms == m).await;
+    let seen = wait_for(&mut view, "its event moves M", |seen| seen.watermark.map(Watermark::ms) == m).await;
     assert_eq!((seen.read, seen.counted), (5, 5), "{seen:?}");
-    go_on_until(&shop, &clock, &mut view, "the partition is idle again", |seen| seen.watermark_ms > m).await;
+    go_on_until(&shop, &clock, &mut view, "the partition is idle again", |seen| seen.watermark.map(Watermark::ms) > m)
+        .await;
     end(stream).await;
     assert_eq!(product_views(&view).await.get("p1"), Some(&1));
     let rows = archived(&view).await;
@@ -131,13 +134,17 @@ async fn a_transaction_that_begins_at_the_end_ends_the_idleness() {
     let dir = tempfile::tempdir().expect("a folder");
     let (stream, mut view) = shop.start(dir.path());
     let what = "the partition without events is idle";
-    go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark_ms.is_some()).await;
+    go_on_until(&shop, &clock, &mut view, what, |seen| seen.watermark.is_some()).await;
     transactions.begin(1, &[event_at(0, "p1", "clique", clock.now_ms())]);
     let what = "the partition has more than can be read";
-    let held = wait_for(&mut view, what, |seen| !seen.idle_partitions.contains(&1)).await;
+    let held = wait_for(&mut view, what, |seen| !seen.idle_partitions.contains(&PartitionId(1))).await;
     for _ in 0..4 {
         let seen = go_on(&shop, &clock, &mut view).await;
-        assert!(seen.watermark_ms == held.watermark_ms && !seen.idle_partitions.contains(&1), "{seen:?}");
+        assert!(
+            seen.watermark.map(Watermark::ms) == held.watermark.map(Watermark::ms)
+                && !seen.idle_partitions.contains(&PartitionId(1)),
+            "{seen:?}"
+        );
     }
     transactions.commit();
     let seen = wait_for(&mut view, "its event is read", |seen| seen.read == held.read + 5).await;
