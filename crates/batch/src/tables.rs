@@ -27,7 +27,7 @@ use vitral_catalog::{
 use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates, committed_watermark};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::topic::{Topic, archive_columns, history_columns};
+use vitral_schemas::topic::{Column, Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::Spans;
 use vitral_store::{Archive, ArchiveReader, History, Layout, Location};
@@ -310,8 +310,8 @@ fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<Log
         if let Some(Span { from_ms, to_ms }) = span {
             wanted = wanted.and(ident(time).gt_eq(instant(from_ms))).and(ident(time).lt(instant(to_ms)));
         }
-        let columns = topic.columns.iter().map(|column| ident(&column.name)).chain([origin.alias(ORIGIN_COLUMN)]);
-        let columns: Vec<Expr> = columns.collect();
+        let mut columns = declared(topic, &provider.schema())?;
+        columns.push(origin.alias(ORIGIN_COLUMN));
         LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::clone(provider)), None)?
             .filter(wanted)?
             .project(columns)?
@@ -332,6 +332,15 @@ fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<Log
             LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::new(nothing)), None)?.build()
         }
     }
+}
+
+/// The topic's columns; null for one that was declared since somebody last wrote to the table.
+fn declared(topic: &Topic, found: &Schema) -> PlanResult<Vec<Expr>> {
+    let column = |column: &Column| match found.field_with_name(&column.name) {
+        Ok(_) => Ok(ident(&column.name)),
+        Err(_) => Ok(lit(ScalarValue::try_from(&column.kind.data_type())?).alias(&column.name)),
+    };
+    topic.columns.iter().map(column).collect()
 }
 
 pub(crate) fn instant(ms: i64) -> Expr {

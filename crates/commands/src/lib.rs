@@ -4,6 +4,7 @@
 #![warn(missing_docs)]
 
 pub mod alerts;
+mod archives;
 pub mod args;
 pub mod backfill;
 pub mod batch;

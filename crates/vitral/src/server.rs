@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use prometheus_client::registry::Registry;
@@ -16,7 +16,7 @@ use vitral_api::{ApiConfig, ApiInputs, Telemetry};
 use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
-use vitral_commands::{lookups, row_logs};
+use vitral_commands::{check, lookups, row_logs};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
@@ -56,10 +56,7 @@ impl Server {
         api_address: SocketAddr,
         data_dir: PathBuf,
     ) -> anyhow::Result<Self> {
-        ensure!(
-            !catalog.topics.is_empty(),
-            "the catalog has no topic: name a domain in catalog.domains, or a folder that declares one in catalog.dirs"
-        );
+        check::topics(&catalog, &stream.store).await?;
         let lookups = lookups::open(config, &catalog, &data_dir.join(REFERENCE_DIR))?;
         replay::finish(&catalog, &config.settings()?, &stream.store).await?;
         let listener = TcpListener::bind(api_address).await.map_err(|error| {
