@@ -2,9 +2,9 @@
 //!
 //! All of its rows are in memory. Those who ask more than a second after the last look wait until the file was looked at and, where it has
 //! changed, read: at most for the table's timeout, then what was read before is answered, and counts as stale. A file that cannot be used,
-//! as it lacks a column or has two rows of one key, changes nothing: what was read last goes on being answered, and counts as stale until
-//! the file is right again. Where nothing was read before, nothing is answered, and that counts as failing. A row with a value that its
-//! column cannot hold exactly is left out alone.
+//! as it lacks a column, has two rows of one key or is there no longer, changes nothing: what was read last goes on being answered, and
+//! counts as stale until the file is right again. Where nothing was read before, nothing is answered, and that counts as failing. A file
+//! that never was there is an empty table. A row with a value that its column cannot hold exactly is left out alone.
 
 #![warn(missing_docs)]
 
@@ -45,6 +45,8 @@ struct State {
     rows: Option<Arc<MemoryLookup>>,
     /// Of the file as it was read last, whether it could be used or not; none to read it whatever it is.
     stamp: Option<Stamp>,
+    /// Whether the file was ever there.
+    was_there: bool,
     /// When the last look began that is over.
     looked: Instant,
     /// The look that is under way.
@@ -69,6 +71,7 @@ impl FileLookup {
         let state = State {
             rows: None,
             stamp: None,
+            was_there: false,
             looked: Instant::now(),
             look: None,
             is_late: false,
@@ -131,8 +134,14 @@ impl FileLookup {
 
 fn read_if_changed(file: &TableFile, state: &Mutex<State>) {
     let began = Instant::now();
-    let known = lock(state).stamp;
-    let stamp = file.stamp();
+    let (known, was_there) = {
+        let state = lock(state);
+        (state.stamp, state.was_there)
+    };
+    let stamp = match file.stamp() {
+        Ok(None) if was_there => Err(file.lost()),
+        stamp => stamp,
+    };
     let outcome = match &stamp {
         Ok(stamp) if known == Some(*stamp) => None,
         Ok(_) => Some(file.read()),
@@ -140,6 +149,7 @@ fn read_if_changed(file: &TableFile, state: &Mutex<State>) {
     };
     let mut state = lock(state);
     (state.look, state.is_late, state.looked) = (None, false, began);
+    state.was_there |= matches!(stamp, Ok(Some(_)));
     match (stamp, outcome) {
         (Ok(stamp), Some(Ok(read))) => {
             if known.is_some() {

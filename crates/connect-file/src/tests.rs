@@ -111,6 +111,20 @@ async fn a_look_that_takes_too_long_is_not_waited_for_and_counts_as_stale() {
 }
 
 #[tokio::test]
+async fn a_file_that_goes_away_leaves_what_was_read_before() {
+    let place = Place::with("id_anuncio,campanha\na,1\n");
+    let lookup = place.open().expect("a look-up");
+    std::fs::remove_file(place.dir.path().join("campanhas.csv")).expect("removed");
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"), "what was read last");
+    assert!(lookup.is_stale(), "the first row after it went");
+    let problem = lock(&lookup.state).problem.clone().expect("a problem");
+    assert!(problem.contains("campanhas.csv") && problem.contains("put it back"), "{problem}");
+    place.write("id_anuncio,campanha\na,1\n");
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"));
+    assert!(!lookup.is_stale());
+}
+
+#[tokio::test]
 async fn a_file_that_cannot_be_used_at_the_start_answers_nothing_until_it_is_right() {
     for (bad, words) in [
         ("id_anuncio,campanha\na,1\nb,2\na,3\n", "two rows with the id_anuncio a, line 2 and line 4"),
