@@ -2,8 +2,8 @@
 //! catalog's views.
 
 mod kept;
-
 mod presence;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,6 +24,7 @@ use vitral_catalog::names::{self, ORIGIN_COLUMN, statement};
 use vitral_catalog::{
     Catalog, Diagnostics, DomainSettings, Meaning, Name, Names, Needs, Position, Scope, planning_errors, reference,
 };
+use vitral_connect::WholeTables;
 use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates, committed_watermark};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -35,6 +36,7 @@ use vitral_store::{Archive, ArchiveReader, History, Layout, Location};
 use self::kept::Kept;
 pub(crate) use self::kept::{Changed, KeptRows, Progress, Published};
 pub(crate) use self::presence::NoRows;
+use self::whole::Whole;
 use crate::engine::Engine;
 use crate::error::BatchError;
 
@@ -57,6 +59,7 @@ pub struct Tables<'a> {
     /// Reference tables without a row, and why they have none.
     unfilled: BTreeMap<String, String>,
     kept: Kept<'a>,
+    whole: Whole,
 }
 
 /// What is stored of a topic; none if nothing is.
@@ -119,7 +122,14 @@ impl<'a> Tables<'a> {
             references.push((declared.name.clone(), engine.table(rows).map_err(&failed)?));
         }
         let kept = Kept::new(catalog, settings, Some(store.clone()));
-        Ok(Self { names: names(catalog)?, engine, topics, references, unfilled, kept })
+        let whole = Whole::default();
+        Ok(Self { names: names(catalog)?, engine, topics, references, unfilled, kept, whole })
+    }
+
+    /// The same with tables of other systems, each of which is read when a query names it.
+    #[must_use]
+    pub fn with_whole(self, tables: WholeTables) -> Self {
+        Self { whole: Whole::new(tables), ..self }
     }
 
     /// Tables without a row, for planning alone.
@@ -138,6 +148,7 @@ impl<'a> Tables<'a> {
             references,
             unfilled: BTreeMap::new(),
             kept: Kept::new(catalog, settings, None),
+            whole: Whole::default(),
         })
     }
 
@@ -181,7 +192,11 @@ impl<'a> Tables<'a> {
 
     /// Why a reference table that a query reads has no rows; none if all have some.
     pub(crate) fn unfilled_reference(&self, query: &Query, position: &Position) -> Option<String> {
-        self.named_by(query, position).iter().find_map(|name| self.unfilled.get(name).cloned())
+        let without_rows = |name: &String| {
+            self.whole.is_empty(name).then(|| format!("its look-up table {name} is empty in its system"))
+        };
+        let named = self.named_by(query, position);
+        named.iter().find_map(|name| self.unfilled.get(name).cloned().or_else(|| without_rows(name)))
     }
 
     /// What a query names, by itself and by its views.
@@ -237,6 +252,9 @@ impl<'a> Tables<'a> {
                 Some(Meaning::Keyed { .. }) => {
                     let Some(kept) = self.kept.rows(name).await? else { continue };
                     kept.rows
+                }
+                Some(Meaning::Lookup { .. }) if !self.references.iter().any(|(known, _)| known == name) => {
+                    self.engine.table(self.whole.rows(name).await?).map_err(BatchError::engine(name, "read"))?
                 }
                 _ => {
                     let Some((_, table)) = self.references.iter().find(|(known, _)| known == name) else { continue };

@@ -17,6 +17,8 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use tokio::sync::watch;
 use vitral_catalog::{Reference, reference};
 use vitral_connect::memory::MemoryLookup;
@@ -217,6 +219,20 @@ impl Lookup for FileLookup {
             }
         };
         rows.get(keys).await
+    }
+
+    /// As the file stands, read exactly: here no row is left out.
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        let file = Arc::clone(&self.file);
+        let read = async move {
+            let read = tokio::task::spawn_blocking(move || file.read_whole()).await.map_err(ConnectError::permanent)?;
+            read.map_err(|error| ConnectError::permanent(with_causes(&error)))
+        };
+        let batches = stream::once(read).flat_map(|read| match read {
+            Ok(batches) => stream::iter(batches.into_iter().map(Ok).collect::<Vec<_>>()),
+            Err(error) => stream::iter(vec![Err(error)]),
+        });
+        batches.boxed()
     }
 
     fn is_stale(&self) -> bool {

@@ -183,6 +183,11 @@ impl TableFile {
         Ok(Read { rows, problems })
     }
 
+    /// Every row; a value that its column cannot hold exactly is an error.
+    pub(super) fn read_whole(&self) -> Result<Vec<RecordBatch>, FileError> {
+        reference::read(&self.folder, &self.table).map_err(|source| self.unread(source))
+    }
+
     fn without(rows: &RecordBatch, unusable: &BTreeMap<usize, &Misfit>) -> Result<RecordBatch, ArrowError> {
         if unusable.is_empty() {
             return Ok(rows.clone());

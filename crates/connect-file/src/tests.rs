@@ -3,7 +3,7 @@
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::Decimal128Type;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
-use vitral_connect::conformance::lookup_conforms;
+use vitral_connect::conformance::{lookup_conforms, whole_table_conforms};
 
 use super::*;
 
@@ -53,7 +53,9 @@ async fn until(lookup: &FileLookup, key: &str, wanted: Option<&str>) {
 #[tokio::test]
 async fn a_file_conforms() {
     let place = Place::with("campanha,id_anuncio,outra\n1,a,x\n2,b,y\n");
-    lookup_conforms(&place.open().expect("a look-up"), "campanha").await;
+    let lookup = place.open().expect("a look-up");
+    lookup_conforms(&lookup, "campanha").await;
+    whole_table_conforms(&lookup, "campanha").await;
 }
 
 #[tokio::test]

@@ -128,6 +128,7 @@ impl Demo<'_> {
             catalog: Arc::clone(catalog),
             settings: config.settings()?,
             lookups: lookups::open(config, catalog, &reference_dir)?,
+            whole: lookups::whole(config, catalog)?,
             store: store.clone(),
             data_dir: data_dir.to_path_buf(),
             reference_dir,
