@@ -52,6 +52,7 @@ impl Shared {
             reconciliations: Arc::clone(&self.reconciliations.borrow()),
             alerts: Arc::clone(&self.alerts.borrow()),
             engine_tables: Arc::default(),
+            looked_up: Arc::default(),
             now_ms: self.clock.now_ms(),
         })
     }

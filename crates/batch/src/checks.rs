@@ -56,7 +56,7 @@ pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -
             Err(BatchError::Engine { source, .. }) if !is_outage(&source) => {
                 Found { failure: Some(vitral_engine::words(&source)), ..Found::nothing(check) }
             }
-            Err(error @ BatchError::SetAside { .. }) => {
+            Err(error @ (BatchError::SetAside { .. } | BatchError::LookupTable { .. })) => {
                 Found { failure: Some(error.to_string()), ..Found::nothing(check) }
             }
             outcome => outcome?,

@@ -110,6 +110,14 @@ pub enum BatchError {
         /// Why, with the way on.
         reason: String,
     },
+    /// A table of another system cannot be read as a whole.
+    #[error("look-up table {table} cannot be read: {reason}. Once it can, run this again")]
+    LookupTable {
+        /// The table.
+        table: String,
+        /// What its system says, or what kept it from being asked.
+        reason: String,
+    },
     /// Nothing of the topic is stored.
     #[error(
         "there is no archive of topic {topic} in {folder}: name the data directory of a stream or demo with --data-dir"

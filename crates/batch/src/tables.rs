@@ -2,8 +2,8 @@
 //! catalog's views.
 
 mod kept;
-
 mod presence;
+mod whole;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
@@ -24,10 +24,11 @@ use vitral_catalog::names::{self, ORIGIN_COLUMN, statement};
 use vitral_catalog::{
     Catalog, Diagnostics, DomainSettings, Meaning, Name, Names, Needs, Position, Scope, planning_errors, reference,
 };
+use vitral_connect::WholeTables;
 use vitral_engine::{CivilDates, DistinctTexts, TruncatedDates, committed_watermark};
 use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::time::MICROS_PER_MS;
-use vitral_schemas::topic::{Topic, archive_columns, history_columns};
+use vitral_schemas::topic::{Column, Topic, archive_columns, history_columns};
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::Spans;
 use vitral_store::{Archive, ArchiveReader, History, Layout, Location};
@@ -35,6 +36,7 @@ use vitral_store::{Archive, ArchiveReader, History, Layout, Location};
 use self::kept::Kept;
 pub(crate) use self::kept::{Changed, KeptRows, Progress, Published};
 pub(crate) use self::presence::NoRows;
+use self::whole::Whole;
 use crate::engine::Engine;
 use crate::error::BatchError;
 
@@ -57,6 +59,7 @@ pub struct Tables<'a> {
     /// Reference tables without a row, and why they have none.
     unfilled: BTreeMap<String, String>,
     kept: Kept<'a>,
+    whole: Whole,
 }
 
 /// What is stored of a topic; none if nothing is.
@@ -119,7 +122,14 @@ impl<'a> Tables<'a> {
             references.push((declared.name.clone(), engine.table(rows).map_err(&failed)?));
         }
         let kept = Kept::new(catalog, settings, Some(store.clone()));
-        Ok(Self { names: names(catalog)?, engine, topics, references, unfilled, kept })
+        let whole = Whole::default();
+        Ok(Self { names: names(catalog)?, engine, topics, references, unfilled, kept, whole })
+    }
+
+    /// The same with tables of other systems, each of which is read when a query names it.
+    #[must_use]
+    pub fn with_whole(self, tables: WholeTables) -> Self {
+        Self { whole: Whole::new(tables), ..self }
     }
 
     /// Tables without a row, for planning alone.
@@ -138,6 +148,7 @@ impl<'a> Tables<'a> {
             references,
             unfilled: BTreeMap::new(),
             kept: Kept::new(catalog, settings, None),
+            whole: Whole::default(),
         })
     }
 
@@ -185,7 +196,11 @@ impl<'a> Tables<'a> {
 
     /// Why a reference table that a query reads has no rows; none if all have some.
     pub(crate) fn unfilled_reference(&self, query: &Query, position: &Position) -> Option<String> {
-        self.named_by(query, position).iter().find_map(|name| self.unfilled.get(name).cloned())
+        let without_rows = |name: &String| {
+            self.whole.is_empty(name).then(|| format!("its look-up table {name} is empty in its system"))
+        };
+        let named = self.named_by(query, position);
+        named.iter().find_map(|name| self.unfilled.get(name).cloned().or_else(|| without_rows(name)))
     }
 
     /// What a query names, by itself and by its views.
@@ -241,6 +256,9 @@ impl<'a> Tables<'a> {
                 Some(Meaning::Keyed { .. }) => {
                     let Some(kept) = self.kept.rows(name).await? else { continue };
                     kept.rows
+                }
+                Some(Meaning::Lookup { .. }) if !self.references.iter().any(|(known, _)| known == name) => {
+                    self.engine.table(self.whole.rows(name).await?).map_err(BatchError::engine(name, "read"))?
                 }
                 _ => {
                     let Some((_, table)) = self.references.iter().find(|(known, _)| known == name) else { continue };
@@ -314,8 +332,8 @@ fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<Log
         if let Some(Span { from_ms, to_ms }) = span {
             wanted = wanted.and(ident(time).gt_eq(instant(from_ms))).and(ident(time).lt(instant(to_ms)));
         }
-        let columns = topic.columns.iter().map(|column| ident(&column.name)).chain([origin.alias(ORIGIN_COLUMN)]);
-        let columns: Vec<Expr> = columns.collect();
+        let mut columns = declared(topic, &provider.schema())?;
+        columns.push(origin.alias(ORIGIN_COLUMN));
         LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::clone(provider)), None)?
             .filter(wanted)?
             .project(columns)?
@@ -336,6 +354,15 @@ fn counted(topic: &Topic, stored: &Stored, span: Option<Span>) -> PlanResult<Log
             LogicalPlanBuilder::scan("linhas", provider_as_source(Arc::new(nothing)), None)?.build()
         }
     }
+}
+
+/// The topic's columns; null for one that was declared since somebody last wrote to the table.
+fn declared(topic: &Topic, found: &Schema) -> PlanResult<Vec<Expr>> {
+    let column = |column: &Column| match found.field_with_name(&column.name) {
+        Ok(_) => Ok(ident(&column.name)),
+        Err(_) => Ok(lit(ScalarValue::try_from(&column.kind.data_type())?).alias(&column.name)),
+    };
+    topic.columns.iter().map(column).collect()
 }
 
 pub(crate) fn instant(ms: i64) -> Expr {

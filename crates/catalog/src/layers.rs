@@ -95,7 +95,7 @@ impl Catalog {
                 false
             }
         };
-        let of_topic = |name: &String| above.topic_positions.get(name).cloned();
+        let of_topic = |name: &String| above.topic_positions.get(name).map(|places| places.table.clone());
         put(Kind::Topic, &mut self.topics, above.topics, place, |it| {
             let position = of_topic(&it.name).unwrap_or_else(|| Position::file("catalog"));
             (&mut it.name, position)

@@ -137,7 +137,7 @@ pub struct Catalog {
     suspects: Vec<warnings::Suspect>,
     /// How the files of other programs become rows.
     pub profiles: Vec<Profile>,
-    topic_positions: BTreeMap<String, Position>,
+    topic_positions: BTreeMap<String, table::Places>,
     domains: Domains,
     /// The text of what could not be read: names that stand there are not missing.
     unread: String,
@@ -173,7 +173,7 @@ impl Catalog {
 
     /// Where a topic of the catalog is declared.
     pub fn position_of(&self, topic: &Topic) -> Position {
-        self.topic_positions.get(&topic.name).cloned().unwrap_or_else(|| Position::file("catalog"))
+        self.topic_positions.get(&topic.name).map_or_else(|| Position::file("catalog"), |places| places.table.clone())
     }
 
     /// The topic whose table has this name.

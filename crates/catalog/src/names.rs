@@ -14,6 +14,7 @@ use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{self, Query};
+use vitral_schemas::lookup::LookupTable;
 
 pub use self::engine_table::EngineTable;
 use self::place::place_of;
@@ -43,8 +44,11 @@ pub enum Meaning {
     Topic,
     /// A table that is read from a file.
     Reference,
-    /// A table of another system, whose rows are found only by key.
-    Lookup,
+    /// A table of another system, in which rows are found by key.
+    Lookup {
+        /// Whether all of its rows can be read, too.
+        is_whole: bool,
+    },
     /// A metric.
     Metric {
         /// The one that it reads.
@@ -140,7 +144,8 @@ impl Names {
             names.declare(&topic.name, Meaning::Topic, &catalog.position_of(topic));
         }
         for reference in &catalog.references {
-            let meaning = if reference.path.is_some() { Meaning::Reference } else { Meaning::Lookup };
+            let is_whole = reference.lookup.as_ref().is_some_and(LookupTable::is_read_whole);
+            let meaning = if reference.path.is_some() { Meaning::Reference } else { Meaning::Lookup { is_whole } };
             names.declare(&reference.name, meaning, &reference.position);
         }
         for metric in &catalog.metrics {
@@ -298,7 +303,7 @@ impl Names {
                 });
                 needs.topics.extend(topics.map(|(topic, _)| topic.clone()));
             }
-            Meaning::Reference | Meaning::Lookup | Meaning::View(_) | Meaning::Engine(_) => {}
+            Meaning::Reference | Meaning::Lookup { .. } | Meaning::View(_) | Meaning::Engine(_) => {}
         }
     }
 
@@ -321,7 +326,10 @@ impl Names {
 /// Why statements of this scope cannot read it; none if they can.
 fn refusal(meaning: &Meaning, scope: Scope) -> Option<&'static str> {
     match (scope, meaning) {
-        (_, Meaning::Lookup) => Some("is a look-up table, whose rows are found only by key"),
+        (_, Meaning::Lookup { is_whole: false }) => Some("is a look-up table, whose rows are found only by key"),
+        (Scope::Served, Meaning::Lookup { .. }) => Some(
+            "is a look-up table of another system, which jobs, checks and `vitral query` read, and nothing that is served",
+        ),
         (Scope::Served, Meaning::Engine(table)) if !table.is_served() => {
             Some("is a table of the engine that is not served")
         }
@@ -334,7 +342,7 @@ fn kind(meaning: &Meaning) -> &'static str {
     match meaning {
         Meaning::Topic => "a topic",
         Meaning::Reference => "a reference table",
-        Meaning::Lookup => "a look-up table",
+        Meaning::Lookup { .. } => "a look-up table",
         Meaning::Metric { .. } => "a metric",
         Meaning::Keyed { .. } => "a table that is kept up to date",
         Meaning::View(_) => "a view",

@@ -2,6 +2,8 @@
 
 mod rules;
 
+use std::collections::BTreeMap;
+
 use datafusion::sql::sqlparser::ast::{
     CharacterLength, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, ExactNumberInfo, Spanned,
     TimezoneInfo,
@@ -34,6 +36,21 @@ pub struct Reference {
     pub position: Position,
 }
 
+/// Where a table and its columns are declared.
+#[derive(Debug, Clone)]
+pub(super) struct Places {
+    pub(super) table: Position,
+    columns: BTreeMap<String, Position>,
+}
+
+impl Catalog {
+    /// Where a column of a topic is declared; the place of the topic for one that is not.
+    pub fn position_of_column(&self, topic: &Topic, column: &str) -> Position {
+        let places = self.topic_positions.get(&topic.name);
+        places.and_then(|places| places.columns.get(column)).cloned().unwrap_or_else(|| self.position_of(topic))
+    }
+}
+
 /// What a `CREATE TABLE` begins with, whatever its connector.
 struct Declared {
     name: String,
@@ -43,6 +60,7 @@ struct Declared {
     /// Columns that could not be read: options that name them are not wrong for that.
     unread: Vec<String>,
     position: Position,
+    column_positions: BTreeMap<String, Position>,
 }
 
 impl Declared {
@@ -85,7 +103,9 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
     let unread = create.columns.iter().filter(|definition| !is_read(definition));
     let unread: Vec<String> = unread.map(|definition| definition.name.value.clone()).collect();
     errors.extend(rules::unenforced(&create, is_topic, &name, &position));
-    let table = Declared { name, columns, errors, unread, position };
+    let place = |definition: &ColumnDef| (definition.name.value.clone(), position.at(definition.name.span));
+    let column_positions = create.columns.iter().map(place).collect();
+    let table = Declared { name, columns, errors, unread, position, column_positions };
     match connector {
         Ok(Some((connector, _))) if connector == "kafka" => add_topic(table, options, catalog),
         Ok(Some((connector, _))) if connector == "file" => add_file(table, options, catalog),
@@ -136,7 +156,8 @@ fn add_topic(mut table: Declared, mut options: Options, catalog: &mut Catalog) -
     // Without its key nothing can be made of rows that change.
     let topic = topic.filter(|topic| topic.changes.as_ref().is_none_or(|changes| !changes.key.is_empty()));
     if let Some(topic) = &topic {
-        catalog.topic_positions.insert(topic.name.clone(), table.position.clone());
+        let places = Places { table: table.position.clone(), columns: table.column_positions.clone() };
+        catalog.topic_positions.insert(topic.name.clone(), places);
     }
     table.push(&mut catalog.topics, (topic, errors), |topic| &topic.name)
 }

@@ -21,7 +21,7 @@ use vitral_store::{Location, Quarantine};
 
 use self::day::Day;
 use crate::args::{BadArguments, Common};
-use crate::engine;
+use crate::{engine, lookups};
 
 /// The job that runs the checks of quality.
 const CHECKS: &str = "verificacoes";
@@ -153,7 +153,11 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
     let settings = config.settings()?;
     let zone = settings.time_zone;
     let reference_dir = common.data_dir.join(REFERENCE_DIR);
-    let open = || Tables::open(catalog, &settings, &store, &reference_dir, engine.clone());
+    let whole = lookups::whole(config, catalog)?;
+    let open = async || {
+        let tables = Tables::open(catalog, &settings, &store, &reference_dir, engine.clone()).await?;
+        Ok::<_, BatchError>(tables.with_whole(whole.clone()))
+    };
     let days = flags.days(zone)?;
     if flags.job == CHECKS {
         let today = Utc::now().with_timezone(&zone).date_naive();

@@ -5,17 +5,18 @@ mod trial;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use anyhow::Context;
+use anyhow::{Context, ensure};
 use clap::Args;
 use vitral_batch::import::wording::counted;
 use vitral_batch::planning;
 use vitral_catalog::{Catalog, Diagnostic, Diagnostics};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_query::{in_order, served_errors};
+use vitral_store::Location;
 
 use self::trial::Span;
 use crate::args::{BadArguments, Common};
-use crate::{lookups, notifiers, row_logs, sinks};
+use crate::{archives, lookups, notifiers, row_logs, sinks};
 
 /// Which catalog, and what to try it on.
 #[derive(Debug, Args)]
@@ -61,6 +62,12 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     errors.extend(row_logs::errors(&config, &catalog)?);
     let runtime = tokio::runtime::Runtime::new()?;
     errors.extend(runtime.block_on(planning::errors(&catalog, &settings))?);
+    // A bucket is not asked: a check needs no network.
+    let archived = match config.store.url {
+        None => runtime.block_on(archives::compare(&catalog, &config.location(&common.data_dir)?))?,
+        Some(_) => archives::Found::default(),
+    };
+    errors.extend(archived.errors);
     // Said before the errors: what is wrong with a shipped file is often that another took the place of what it reads.
     for replaced in catalog.replaced() {
         vitral_process::output::answer(&replaced.to_string());
@@ -68,7 +75,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     broken(errors)?;
     let of_files = catalog.warnings().into_iter().map(|warning| warning.to_string());
     let unused = config.unused_connections(&catalog).into_iter().map(|words| format!("configuration: {words}"));
-    let warnings: Vec<String> = of_files.chain(unused).collect();
+    let warnings: Vec<String> = of_files.chain(archived.warnings).chain(unused).collect();
     for warning in &warnings {
         vitral_process::output::answer(&format!("warning: {warning}"));
     }
@@ -115,6 +122,26 @@ pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
         }
     }
     broken(errors)
+}
+
+/// Whether a stream has topics, and can go on with what is archived of them; warns of columns that were dropped. What cannot be read now is
+/// said where it is opened.
+pub async fn topics(catalog: &Catalog, store: &Location) -> anyhow::Result<()> {
+    ensure!(
+        !catalog.topics.is_empty(),
+        "the catalog has no topic: name a domain in catalog.domains, or a folder that declares one in catalog.dirs"
+    );
+    let found = match archives::compare(catalog, store).await {
+        Ok(found) => found,
+        Err(error) => {
+            tracing::debug!(%error, "the archives cannot be compared with the catalog");
+            return Ok(());
+        }
+    };
+    for words in &found.warnings {
+        tracing::warn!("{words}");
+    }
+    broken(found.errors)
 }
 
 fn broken(errors: Vec<Diagnostic>) -> anyhow::Result<()> {

@@ -5,6 +5,7 @@
 #![warn(clippy::too_many_lines)]
 
 pub mod alerts;
+mod archives;
 pub mod args;
 pub mod backfill;
 pub mod batch;

@@ -7,7 +7,9 @@ use anyhow::Context as _;
 use vitral_catalog::reference::Place;
 use vitral_catalog::{Catalog, Diagnostic, Diagnostics, Position, Reference};
 use vitral_config::Config;
-use vitral_connect::{Connection, ConnectionError, Connections, Lookup, LookupExt, Lookups, RetryPolicy, TableLookup};
+use vitral_connect::{
+    Connection, ConnectionError, Connections, Lookup, LookupExt, Lookups, RetryPolicy, TableLookup, WholeTables,
+};
 use vitral_connect_file::FileLookup;
 use vitral_connect_http::HttpLookup;
 use vitral_connect_postgres::PostgresLookup;
@@ -41,6 +43,19 @@ pub fn open(config: &Config, catalog: &Catalog, reference_dir: &Path) -> anyhow:
         }
     }
     if errors.is_empty() { Ok(Lookups::new(tables)) } else { Err(Diagnostics(errors)).context("the catalog is broken") }
+}
+
+/// The tables of other systems that jobs and queries read as a whole. Nothing is reached before one is read, and what is wrong with a
+/// connection is said then.
+pub fn whole(config: &Config, catalog: &Catalog) -> anyhow::Result<WholeTables> {
+    let connections = config.connections()?;
+    let tables = catalog.references.iter().filter_map(|reference| reference.lookup.as_ref());
+    let open = |table: &LookupTable| {
+        let lookup = reach(config, &connections, table);
+        let why = |error: Option<Diagnostic>| error.map_or_else(String::new, |error| error.to_string());
+        (table.name.clone(), lookup.map_err(why))
+    };
+    Ok(WholeTables::new(tables.filter(|table| table.file().is_none() && table.is_read_whole()).map(open)))
 }
 
 /// Connections that look-up tables name and that are not there, or cannot be used for that.

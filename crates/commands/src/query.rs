@@ -8,14 +8,17 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use anyhow::{Context, anyhow};
+use arrow::array::RecordBatch;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
-use vitral_catalog::{Diagnostics, ReadStatement};
+use vitral_catalog::{Diagnostics, Needs, ReadStatement};
 use vitral_config::{Config, REFERENCE_DIR};
+use vitral_connect::WholeTables;
 use vitral_process::output::note;
 use vitral_query::{Limits, QueryError, Reader, References, Store, notes_on_windows};
 
 use crate::args::{BadArguments, Common};
+use crate::lookups;
 
 /// Nothing waits behind it, and the user can stop it.
 const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
@@ -62,9 +65,11 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let reader = Reader::stored(Arc::clone(&catalog), references, limits).map_err(failed)?;
     let needs = reader.needs(&statement.query, &statement.position).map_err(failed)?;
     let store = Store::new(Arc::clone(&catalog), settings.clone(), config.location(&common.data_dir)?);
+    let whole = lookups::whole(config, &catalog)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let point = store.read_point(&needs, Utc::now().timestamp_millis()).await.map_err(failed)?;
+        let point = point.with_looked_up(looked_up(&whole, &needs).await?).map_err(failed)?;
         let planned = reader.plan_statement(&point, &statement.query, &needs, &statement.position).await;
         let planned = planned.map_err(failed)?;
         let rows = planned.run(&statement.position).await.map_err(failed)?;
@@ -75,6 +80,16 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         }
         Ok(())
     })
+}
+
+/// The tables of other systems that a statement reads, as they stand now.
+async fn looked_up(whole: &WholeTables, needs: &Needs) -> anyhow::Result<Vec<(String, RecordBatch)>> {
+    let mut tables = Vec::new();
+    for name in whole.names().filter(|name| needs.table(name)) {
+        let rows = whole.rows(name).await.with_context(|| format!("look-up table {name} cannot be read"))?;
+        tables.push((name.to_owned(), rows));
+    }
+    Ok(tables)
 }
 
 /// What is wrong with the statement is wrong with the arguments.

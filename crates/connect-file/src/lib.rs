@@ -1,8 +1,10 @@
 //! Look-ups in a file, CSV or Parquet, which is read again when it changes.
 //!
-//! All of its rows are in memory. A file that cannot be used, as it lacks a column or has two rows of one key, changes nothing: what was
-//! read last goes on being answered, and counts as stale until the file is right again. Where nothing was read before, nothing is answered,
-//! and that counts as failing. A row with a value that its column cannot hold exactly is left out alone.
+//! All of its rows are in memory. Those who ask more than a second after the last look wait until the file was looked at and, where it has
+//! changed, read: at most for the table's timeout, then what was read before is answered, and counts as stale. A file that cannot be used,
+//! as it lacks a column, has two rows of one key or is there no longer, changes nothing: what was read last goes on being answered, and
+//! counts as stale until the file is right again. Where nothing was read before, nothing is answered, and that counts as failing. A file
+//! that never was there is an empty table. A row with a value that its column cannot hold exactly is left out alone.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -16,6 +18,9 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
+use tokio::sync::watch;
 use vitral_catalog::{Reference, reference};
 use vitral_connect::memory::MemoryLookup;
 use vitral_connect::{ConnectError, Lookup, with_causes};
@@ -23,7 +28,7 @@ use vitral_connect::{ConnectError, Lookup, with_causes};
 pub use self::table_file::{FileError, Problem};
 use self::table_file::{Stamp, TableFile};
 
-/// How often the file is looked at: rows of this much later have what it says now.
+/// How old a look may be: rows that come this much later than a change have what the file says then.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A look-up over the rows of a file.
@@ -32,6 +37,8 @@ pub struct FileLookup {
     file: Arc<TableFile>,
     schema: SchemaRef,
     look_every: Duration,
+    /// How long a look, and what it reads, is waited for.
+    timeout: Duration,
     state: Arc<Mutex<State>>,
 }
 
@@ -41,11 +48,20 @@ struct State {
     rows: Option<Arc<MemoryLookup>>,
     /// Of the file as it was read last, whether it could be used or not; none to read it whatever it is.
     stamp: Option<Stamp>,
+    /// Whether the file was ever there.
+    was_there: bool,
+    /// When the last look began that is over.
     looked: Instant,
-    is_reading: bool,
+    /// The look that is under way.
+    look: Option<Look>,
+    /// Whether that one has taken longer than it is waited for.
+    is_late: bool,
     /// What keeps the file, as it is now, from being used.
     problem: Option<String>,
 }
+
+/// Ends with its sender.
+type Look = watch::Receiver<()>;
 
 impl FileLookup {
     /// Reads the table's file in the folder of reference tables. Blocks. A file that cannot be used is said in the log, and read again when
@@ -55,10 +71,20 @@ impl FileLookup {
     /// The declaration is not of a file, or has no key.
     pub fn open(folder: &Path, table: &Reference) -> Result<Self, FileError> {
         let file = Arc::new(TableFile::new(folder, table)?);
-        let state = State { rows: None, stamp: None, looked: Instant::now(), is_reading: true, problem: None };
+        let state = State {
+            rows: None,
+            stamp: None,
+            was_there: false,
+            looked: Instant::now(),
+            look: None,
+            is_late: false,
+            problem: None,
+        };
         let state = Arc::new(Mutex::new(state));
         read_if_changed(&file, &state);
-        Ok(Self { file, schema: reference::schema(table), look_every: LOOK_EVERY, state })
+        let timeout_ms = table.lookup.as_ref().map_or(0, |lookup| lookup.timeout_ms);
+        let timeout = Duration::from_millis(u64::try_from(timeout_ms).unwrap_or_default());
+        Ok(Self { file, schema: reference::schema(table), look_every: LOOK_EVERY, timeout, state })
     }
 
     /// Everything that is wrong with the table's file. Blocks.
@@ -73,31 +99,60 @@ impl FileLookup {
         })
     }
 
-    /// Begins to read the file again if it has changed; until that is done, what was read before is answered.
-    fn look(&self) {
-        {
-            let mut state = lock(&self.state);
-            if state.is_reading || state.looked.elapsed() < self.look_every {
-                return;
+    /// Returns once the last look is recent enough for who asks now, or has taken too long: then what was read before is answered.
+    async fn look(&self) {
+        let asked = Instant::now();
+        let looks = async {
+            while let Some(mut look) = self.due(asked) {
+                // An error is its end.
+                while look.changed().await.is_ok() {}
             }
-            state.is_reading = true;
+        };
+        if tokio::time::timeout(self.timeout, looks).await.is_err() {
+            let mut state = lock(&self.state);
+            state.is_late = state.look.is_some();
         }
+    }
+
+    /// The look that must be waited for; it is begun here if none is under way.
+    fn due(&self, asked: Instant) -> Option<Look> {
+        let mut state = lock(&self.state);
+        if state.looked + self.look_every > asked || state.is_late {
+            return None;
+        }
+        // One that has ended otherwise is begun again.
+        if let Some(look) = state.look.as_ref().filter(|look| look.has_changed().is_ok()) {
+            return Some(look.clone());
+        }
+        let (end, look) = watch::channel(());
+        state.look = Some(look.clone());
         let (file, state) = (Arc::clone(&self.file), Arc::clone(&self.state));
-        tokio::task::spawn_blocking(move || read_if_changed(&file, &state));
+        tokio::task::spawn_blocking(move || {
+            read_if_changed(&file, &state);
+            drop(end);
+        });
+        Some(look)
     }
 }
 
 fn read_if_changed(file: &TableFile, state: &Mutex<State>) {
-    let stamp = file.stamp();
-    let known = lock(state).stamp;
+    let began = Instant::now();
+    let (known, was_there) = {
+        let state = lock(state);
+        (state.stamp, state.was_there)
+    };
+    let stamp = match file.stamp() {
+        Ok(None) if was_there => Err(file.lost()),
+        stamp => stamp,
+    };
     let outcome = match &stamp {
         Ok(stamp) if known == Some(*stamp) => None,
         Ok(_) => Some(file.read()),
         Err(_) => None,
     };
     let mut state = lock(state);
-    state.is_reading = false;
-    state.looked = Instant::now();
+    (state.look, state.is_late, state.looked) = (None, false, began);
+    state.was_there |= matches!(stamp, Ok(Some(_)));
     match (stamp, outcome) {
         (Ok(stamp), Some(Ok(read))) => {
             if known.is_some() {
@@ -153,7 +208,7 @@ impl Lookup for FileLookup {
     }
 
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
-        self.look();
+        self.look().await;
         let rows = {
             let state = lock(&self.state);
             match (&state.rows, &state.problem) {
@@ -167,8 +222,23 @@ impl Lookup for FileLookup {
         rows.get(keys).await
     }
 
+    /// As the file stands, read exactly: here no row is left out.
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        let file = Arc::clone(&self.file);
+        let read = async move {
+            let read = tokio::task::spawn_blocking(move || file.read_whole()).await.map_err(ConnectError::permanent)?;
+            read.map_err(|error| ConnectError::permanent(with_causes(&error)))
+        };
+        let batches = stream::once(read).flat_map(|read| match read {
+            Ok(batches) => stream::iter(batches.into_iter().map(Ok).collect::<Vec<_>>()),
+            Err(error) => stream::iter(vec![Err(error)]),
+        });
+        batches.boxed()
+    }
+
     fn is_stale(&self) -> bool {
-        lock(&self.state).problem.is_some()
+        let state = lock(&self.state);
+        state.problem.is_some() || state.is_late
     }
 }
 

@@ -14,7 +14,7 @@ use vitral_catalog::{Reference, reference};
 use vitral_connect::memory::MemoryLookup;
 use vitral_connect::with_causes;
 
-/// Tells one state of a file from the next; none is a missing file, which is an empty table.
+/// Tells one state of a file from the next; none is a missing file, which is an empty table if it never was there.
 pub(super) type Stamp = Option<(SystemTime, u64)>;
 
 #[derive(Debug)]
@@ -83,6 +83,14 @@ pub enum FileError {
         /// The first of them, and the second.
         places: Box<[Place; 2]>,
     },
+    /// It was there before: a table without rows would say that nobody has any.
+    #[error("{path}, the file of look-up table {table}, is not there any more: put it back")]
+    Lost {
+        /// The table.
+        table: String,
+        /// The file.
+        path: PathBuf,
+    },
     /// The declaration has no file or no key.
     #[error("{0} is not a look-up table of a file")]
     NotAFile(String),
@@ -103,6 +111,7 @@ impl FileError {
                 let why = format!("a second row has the {key} {value}, which {first} has");
                 Problem { path: path.clone(), place: Some(second), why }
             }
+            Self::Lost { path, .. } => Problem { path: path.clone(), place: None, why: self.to_string() },
             Self::NotAFile(name) => Problem { path: PathBuf::from(name), place: None, why: self.to_string() },
         }
     }
@@ -141,6 +150,11 @@ impl TableFile {
         }
     }
 
+    /// Why a file that is missing now cannot be read, as it was there before.
+    pub(super) fn lost(&self) -> FileError {
+        FileError::Lost { table: self.table.name.clone(), path: self.path.clone() }
+    }
+
     pub(super) fn read(&self) -> Result<Read, FileError> {
         let unread = |source| self.unread(source);
         let read = reference::read_lenient(&self.folder, &self.table).map_err(unread)?;
@@ -167,6 +181,11 @@ impl TableFile {
         let rows = MemoryLookup::new(&rows, &self.key);
         let rows = rows.map_err(|error| self.unread(ArrowError::ExternalError(Box::new(error))))?;
         Ok(Read { rows, problems })
+    }
+
+    /// Every row; a value that its column cannot hold exactly is an error.
+    pub(super) fn read_whole(&self) -> Result<Vec<RecordBatch>, FileError> {
+        reference::read(&self.folder, &self.table).map_err(|source| self.unread(source))
     }
 
     fn without(rows: &RecordBatch, unusable: &BTreeMap<usize, &Misfit>) -> Result<RecordBatch, ArrowError> {

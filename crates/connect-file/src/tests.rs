@@ -3,7 +3,7 @@
 use arrow::array::{Array, AsArray, StringArray};
 use arrow::datatypes::Decimal128Type;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
-use vitral_connect::conformance::lookup_conforms;
+use vitral_connect::conformance::{lookup_conforms, whole_table_conforms};
 
 use super::*;
 
@@ -53,26 +53,76 @@ async fn until(lookup: &FileLookup, key: &str, wanted: Option<&str>) {
 #[tokio::test]
 async fn a_file_conforms() {
     let place = Place::with("campanha,id_anuncio,outra\n1,a,x\n2,b,y\n");
-    lookup_conforms(&place.open().expect("a look-up"), "campanha").await;
+    let lookup = place.open().expect("a look-up");
+    lookup_conforms(&lookup, "campanha").await;
+    whole_table_conforms(&lookup, "campanha").await;
 }
 
 #[tokio::test]
 async fn a_file_changes_breaks_and_is_fixed() {
     let place = Place::with("id_anuncio,campanha\na,1\n");
     let lookup = place.open().expect("a look-up");
-    until(&lookup, "a", Some("1")).await;
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"));
     place.write("id_anuncio,campanha\na,segunda\nb,1\n");
-    until(&lookup, "a", Some("segunda")).await;
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("segunda"), "the first row after the change");
     assert!(!lookup.is_stale());
     place.write("id_anuncio,campanha\na,3\na,four\n");
-    let began = Instant::now();
-    while !lookup.is_stale() {
-        assert_eq!(of(&lookup, "a").await.as_deref(), Some("segunda"), "what was read last");
-        assert!(began.elapsed() < PATIENCE, "two rows of one key are not seen");
-        tokio::task::yield_now().await;
-    }
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("segunda"), "what was read last");
+    assert!(lookup.is_stale(), "the first row after two of one key");
     place.write("id_anuncio,campanha\na,fixed once more\n");
-    until(&lookup, "a", Some("fixed once more")).await;
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("fixed once more"));
+    assert!(!lookup.is_stale());
+}
+
+#[tokio::test]
+async fn rows_that_come_together_wait_for_one_look() {
+    let place = Place::with("id_anuncio,campanha\na,1\n");
+    let lookup = place.open().expect("a look-up");
+    place.write("id_anuncio,campanha\na,segunda\n");
+    let all = tokio::join!(of(&lookup, "a"), of(&lookup, "a"), of(&lookup, "a"));
+    let new = Some("segunda".to_owned());
+    assert_eq!(all, (new.clone(), new.clone(), new));
+}
+
+#[tokio::test]
+async fn a_file_is_looked_at_when_the_last_look_is_old_and_not_before() {
+    let place = Place::with("id_anuncio,campanha\na,1\n");
+    let lookup = FileLookup { look_every: PATIENCE, ..place.open().expect("a look-up") };
+    place.write("id_anuncio,campanha\na,segunda\n");
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"));
+    let lookup = FileLookup { look_every: Duration::ZERO, ..lookup };
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("segunda"));
+}
+
+#[tokio::test]
+async fn a_look_that_takes_too_long_is_not_waited_for_and_counts_as_stale() {
+    let place = Place::with("id_anuncio,campanha\na,1\n");
+    let lookup = place.open().expect("a look-up");
+    // Of a file that never answers.
+    let (end, look) = watch::channel(());
+    lock(&lookup.state).look = Some(look);
+    let lookup = FileLookup { timeout: Duration::from_millis(10), ..lookup };
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"), "what was read before");
+    assert!(lookup.is_stale());
+    let lookup = FileLookup { timeout: PATIENCE, ..lookup };
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"), "and nobody waits for it again");
+    read_if_changed(&lookup.file, &lookup.state);
+    drop(end);
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"));
+    assert!(!lookup.is_stale());
+}
+
+#[tokio::test]
+async fn a_file_that_goes_away_leaves_what_was_read_before() {
+    let place = Place::with("id_anuncio,campanha\na,1\n");
+    let lookup = place.open().expect("a look-up");
+    std::fs::remove_file(place.dir.path().join("campanhas.csv")).expect("removed");
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"), "what was read last");
+    assert!(lookup.is_stale(), "the first row after it went");
+    let problem = lock(&lookup.state).problem.clone().expect("a problem");
+    assert!(problem.contains("campanhas.csv") && problem.contains("put it back"), "{problem}");
+    place.write("id_anuncio,campanha\na,1\n");
+    assert_eq!(of(&lookup, "a").await.as_deref(), Some("1"));
     assert!(!lookup.is_stale());
 }
 

@@ -7,7 +7,7 @@ use serde_json::Value;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use vitral_connect::RetryHint;
-use vitral_connect::conformance::lookup_conforms;
+use vitral_connect::conformance::{found_by_key_alone, lookup_conforms};
 use vitral_schemas::diagnostic::Position;
 use vitral_schemas::lookup::{LookupOrigin, NamedConnection, OnFailure};
 use vitral_schemas::topic::{Column, ColumnKind};
@@ -102,6 +102,7 @@ async fn a_service_that_takes_one_key_conforms() {
     };
     let lookup = lookup(&serve(service).await, "/usuarios/{key}/perfil");
     lookup_conforms(&lookup, "valor").await;
+    found_by_key_alone(&lookup).await;
     let keys: ArrayRef = Arc::new(StringArray::from(vec!["../usuarios/a", "a?x=1", ".."]));
     let rows = lookup.get(&keys).await.expect("rows");
     assert_eq!(rows.column(0).null_count(), 3, "a key's signs lead nowhere else");

@@ -7,9 +7,12 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
-use futures::TryStreamExt;
+use futures::future::ready;
+use futures::stream::{self, BoxStream};
+use futures::{StreamExt, TryStreamExt};
 use mongodb::bson::{Bson, Document, RawDocument, RawDocumentBuf, doc};
 use mongodb::{Collection, Database};
+use tokio::sync::mpsc;
 use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Portion, Texts, table_schema};
 use vitral_schemas::lookup::LookupTable;
 use vitral_schemas::topic::ColumnKind;
@@ -24,6 +27,10 @@ const QUERIES_MAX: usize = 8;
 const CALLS: usize = 4;
 /// Keys of one query: few enough to be answered in time.
 const KEYS_AT_ONCE: usize = 500;
+/// Documents of one batch where the whole collection is read.
+const DOCUMENTS_AT_ONCE: u32 = 5_000;
+/// How long the server may compute in all where it is.
+const WHOLE_TIME_MAX: Duration = Duration::from_secs(600);
 
 /// A look-up in a collection.
 #[derive(Debug)]
@@ -78,6 +85,20 @@ impl MongoLookup {
         Ok(rows)
     }
 
+    /// Some of all documents: here none is left out.
+    fn whole(&self, documents: &[RawDocumentBuf]) -> Result<RecordBatch, ConnectError> {
+        let row = |document: &RawDocumentBuf| {
+            self.row(document).map_err(|why| {
+                let (field, column) = (&self.fields[self.key], &self.table.columns[self.key]);
+                let key = document.get(field).ok().flatten().and_then(|key| text(key, column.kind).ok().flatten());
+                let key = key.unwrap_or_else(|| "null".to_owned());
+                ConnectError::permanent(format!("the document with the {field} {key} cannot be read: {why}"))
+            })
+        };
+        let rows = documents.iter().map(row).collect::<Result<Vec<_>, _>>()?;
+        Texts::new(&self.table, rows).whole()
+    }
+
     fn row(&self, document: &RawDocument) -> Result<Vec<Option<String>>, String> {
         let columns = self.fields.iter().zip(&self.table.columns);
         let value = |(field, column): (&String, &vitral_schemas::topic::Column)| {
@@ -89,10 +110,8 @@ impl MongoLookup {
     }
 }
 
-/// The filter of some keys, and the fields that are wanted.
-fn query(fields: &[String], key: usize, kind: ColumnKind, wanted: &[&str]) -> (Document, Document) {
-    let field = &fields[key];
-    let values: Vec<Bson> = wanted.iter().flat_map(|text| keys(text, kind, field)).collect();
+/// The fields that are wanted.
+fn projection(fields: &[String]) -> Document {
     let mut projection = Document::new();
     for field in fields {
         projection.insert(field, 1);
@@ -100,7 +119,14 @@ fn query(fields: &[String], key: usize, kind: ColumnKind, wanted: &[&str]) -> (D
     if !projection.contains_key(ID) {
         projection.insert(ID, 0);
     }
-    (doc! { field: { "$in": values } }, projection)
+    projection
+}
+
+/// The filter of some keys, and the fields that are wanted.
+fn query(fields: &[String], key: usize, kind: ColumnKind, wanted: &[&str]) -> (Document, Document) {
+    let field = &fields[key];
+    let values: Vec<Bson> = wanted.iter().flat_map(|text| keys(text, kind, field)).collect();
+    (doc! { field: { "$in": values } }, projection(fields))
 }
 
 async fn documents(
@@ -126,6 +152,33 @@ async fn documents(
     Ok(documents)
 }
 
+/// Sends every document of a collection, batch by batch, for as long as somebody takes them.
+async fn send_all(
+    database: Database,
+    collection: String,
+    projection: Document,
+    batches: mpsc::Sender<Vec<RawDocumentBuf>>,
+) -> Result<(), MongoError> {
+    let failed = |source| MongoError::Driver { collection: collection.clone(), what: "read", source };
+    let found: Collection<RawDocumentBuf> = database.collection(&collection);
+    let cursor = found.find(Document::new()).projection(projection);
+    let cursor = cursor.max_time(WHOLE_TIME_MAX).batch_size(DOCUMENTS_AT_ONCE);
+    let mut cursor = cursor.await.map_err(failed)?;
+    let mut documents = Vec::new();
+    while let Some(document) = cursor.try_next().await.map_err(failed)? {
+        documents.push(document);
+        let is_full = documents.len() >= DOCUMENTS_AT_ONCE as usize;
+        if is_full && batches.send(std::mem::take(&mut documents)).await.is_err() {
+            return Ok(());
+        }
+    }
+    if !documents.is_empty() {
+        // Nobody takes it any more: then nobody misses it.
+        let _ = batches.send(documents).await;
+    }
+    Ok(())
+}
+
 #[async_trait]
 impl Lookup for MongoLookup {
     fn schema(&self) -> SchemaRef {
@@ -141,6 +194,18 @@ impl Lookup for MongoLookup {
             rows.extend(self.find(keys).await?);
         }
         Texts::new(&self.table, rows).for_keys(keys)
+    }
+
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        // The operation runs to its end in a task of its own, and ends when its batches are not taken any more.
+        let (sender, mut receiver) = mpsc::channel(1);
+        let (collection, projection) = (self.collection.clone(), projection(&self.fields));
+        let operation = move |database: Database| send_all(database, collection, projection, sender);
+        let end = stream::once(self.server.run(&self.collection, operation));
+        let end = end.filter_map(|outcome| ready(outcome.err().map(Err)));
+        let found = stream::poll_fn(move |context| receiver.poll_recv(context));
+        let batches = found.map(move |documents| self.whole(&documents));
+        stream::select(batches, end).boxed()
     }
 
     fn portion(&self) -> Portion {

@@ -7,7 +7,9 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, SchemaRef};
 use async_trait::async_trait;
-use deadpool_postgres::Pool;
+use deadpool_postgres::{Client, ClientWrapper, Pool};
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 use vitral_connect::{ConnectError, Connection, ConnectionError, Lookup, Portion, Texts, table_schema};
 use vitral_schemas::lookup::LookupTable;
 use vitral_store::StoreError;
@@ -19,11 +21,13 @@ use crate::sql::{client, literal, pool, quoted, texts};
 const POOL_SIZE: usize = 4;
 /// Keys of one statement: few enough to be answered in time where the table is a view.
 const KEYS_AT_ONCE: usize = 500;
+/// Rows of one statement where the whole table is read.
+const ROWS_AT_ONCE: usize = 5_000;
 
 /// A look-up in a database's table or view.
 pub struct PostgresLookup {
     table: LookupTable,
-    /// `SELECT ... FROM ... WHERE key = ANY (`.
+    /// `SELECT ... FROM ...`.
     select: String,
     pool: Pool,
 }
@@ -49,7 +53,7 @@ impl PostgresLookup {
             _ => format!("{}::text", quoted(&column.name)),
         });
         let columns = columns.collect::<Vec<_>>().join(", ");
-        let select = format!("SELECT {columns} FROM {name} WHERE {} = ANY (", quoted(&table.key));
+        let select = format!("SELECT {columns} FROM {name}");
         Ok(Self { table: table.clone(), select, pool })
     }
 
@@ -61,9 +65,34 @@ impl PostgresLookup {
             Some(DataType::Int64) => (keys.join(", "), "bigint[]"),
             _ => (keys.iter().map(|key| escaped(key)).collect::<Vec<_>>().join(", "), "text[]"),
         };
-        format!("{}ARRAY[{keys}]::{array})", self.select)
+        format!("{} WHERE {} = ANY (ARRAY[{keys}]::{array})", self.select, quoted(&self.table.key))
+    }
+
+    /// The next rows of the whole table, and the connection that has more of them; none after the last.
+    async fn next_rows(&self, reading: Option<ClientWrapper>) -> Result<Option<Rows>, ConnectError> {
+        let failed = |error| failed(&self.table.name, error);
+        let client = match reading {
+            Some(client) => client,
+            None => {
+                let client = client(&self.pool, &self.table.name).await.map_err(ConnectError::outage)?;
+                // Closed with its cursor, wherever reading ends: the pool would give it to others half-way in a transaction.
+                let client = Client::take(client);
+                let declare = format!("BEGIN READ ONLY; DECLARE vitral_linhas CURSOR FOR {}", self.select);
+                client.batch_execute(&declare).await.map_err(failed)?;
+                client
+            }
+        };
+        let fetch = format!("FETCH FORWARD {ROWS_AT_ONCE} FROM vitral_linhas");
+        let found = texts(client.simple_query(&fetch).await.map_err(failed)?);
+        if found.is_empty() {
+            return Ok(None);
+        }
+        Ok(Some((Texts::new(&self.table, found).whole()?, Some(client))))
     }
 }
+
+/// Rows, and what has those behind them.
+type Rows = (RecordBatch, Option<ClientWrapper>);
 
 /// A literal that means the same whatever `standard_conforming_strings` is.
 fn escaped(text: &str) -> String {
@@ -94,6 +123,10 @@ impl Lookup for PostgresLookup {
             }
         }
         Texts::new(&self.table, rows).for_keys(keys)
+    }
+
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        stream::try_unfold(None, move |reading| self.next_rows(reading)).boxed()
     }
 
     fn portion(&self) -> Portion {

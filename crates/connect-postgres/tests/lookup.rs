@@ -2,9 +2,10 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray};
 use arrow::datatypes::{Decimal128Type, TimestampMicrosecondType};
-use vitral_connect::conformance::lookup_conforms;
+use futures::TryStreamExt;
+use vitral_connect::conformance::{lookup_conforms, whole_table_conforms};
 use vitral_connect::{Connection, Lookup, RetryHint};
 use vitral_connect_postgres::PostgresLookup;
 use vitral_schemas::diagnostic::Position;
@@ -55,6 +56,8 @@ async fn a_table_conforms() {
         "DROP SCHEMA IF EXISTS consultas CASCADE; CREATE SCHEMA consultas;
          CREATE TABLE consultas.perfis (chave text PRIMARY KEY, valor text, outra int);
          INSERT INTO consultas.perfis VALUES ('a', '1', 1), ('b', '2', 2), ('it''s \\ odd', '3', 3);
+         CREATE VIEW consultas.duas AS SELECT chave, valor FROM consultas.perfis WHERE chave IN ('a', 'b');
+         CREATE VIEW consultas.muitas AS SELECT n::text AS chave, 'x' AS valor FROM generate_series(1, 12000) AS n;
          CREATE TABLE consultas.dobrada (chave text, valor text);
          INSERT INTO consultas.dobrada VALUES ('a', '1'), ('a', '2');
          CREATE TABLE consultas.tipos (id int PRIMARY KEY, preco numeric, desde timestamptz, ativo boolean);
@@ -64,6 +67,12 @@ async fn a_table_conforms() {
     let connection = Connection::to(&url);
     let texts = PostgresLookup::new(&table(&TEXTS), "consultas.perfis", &connection).expect("a look-up");
     lookup_conforms(&texts, "valor").await;
+    let two = PostgresLookup::new(&table(&TEXTS), "consultas.duas", &connection).expect("a look-up");
+    whole_table_conforms(&two, "valor").await;
+    let many = PostgresLookup::new(&table(&TEXTS), "consultas.muitas", &connection).expect("a look-up");
+    let batches: Vec<_> = many.all().try_collect().await.expect("rows");
+    let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
+    assert!(rows == 12_000 && batches.len() > 1, "{rows} rows in {} batches", batches.len());
     let odd: ArrayRef = Arc::new(StringArray::from(vec!["it's \\ odd", "'); DROP SCHEMA consultas CASCADE; --", "\0"]));
     let rows = texts.get(&odd).await.expect("rows");
     let values: Vec<_> = rows.column(1).as_string::<i32>().iter().collect();
@@ -85,11 +94,16 @@ async fn a_table_conforms() {
     let both: ArrayRef = Arc::new(Int64Array::from(vec![2, 1]));
     let rows = typed.get(&both).await.expect("rows");
     assert!(rows.column(0).is_null(0) && rows.column(0).is_valid(1));
+    let error = typed.all().try_next().await.expect_err("half a cent");
+    assert!(error.to_string().contains("the row with the id 2"), "{error}");
     let twice = PostgresLookup::new(&table(&TEXTS), "consultas.dobrada", &connection).expect("a look-up");
     let a: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
     assert!(twice.get(&a).await.expect("rows").column(0).is_null(0));
     let missing = PostgresLookup::new(&table(&TEXTS), "consultas.outra", &connection).expect("a look-up");
     assert_eq!(missing.get(&a).await.expect_err("no such table").retry_hint(), RetryHint::Permanent);
+    assert_eq!(missing.all().try_next().await.expect_err("no such table").retry_hint(), RetryHint::Permanent);
+    let both: Vec<_> = twice.all().try_collect().await.expect("rows");
+    assert_eq!(both.iter().map(RecordBatch::num_rows).sum::<usize>(), 2, "as they stand");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use futures::stream::BoxStream;
 
 use crate::{ConnectError, Lookup, Portion};
 
@@ -86,6 +87,10 @@ impl<T: Lookup> Lookup for CircuitBreaker<T> {
         // What refuses a key is there.
         self.leave(outcome.as_ref().is_err_and(|error| !error.is_of_keys()));
         outcome
+    }
+
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        self.inner.all()
     }
 
     fn is_stale(&self) -> bool {

@@ -16,7 +16,7 @@ use vitral_schemas::topic::Topic;
 use crate::{Connector, Polled, Source};
 
 pub use dead_letters::dead_letters_conform;
-pub use lookup::lookup_conforms;
+pub use lookup::{found_by_key_alone, lookup_conforms, whole_table_conforms};
 pub use notifier::notifier_conforms;
 pub use sink::{keyed_sink_conforms, sink_conforms};
 pub use source::source_conforms;

@@ -5,6 +5,8 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 
 use crate::{ConnectError, Epoch, Lookup, Notification, Notifier, Portion, RetryPolicy, Sink, retry};
 
@@ -38,8 +40,12 @@ impl<T> TimedOut<T> {
     async fn within<V>(&self, work: impl Future<Output = Result<V, ConnectError>>) -> Result<V, ConnectError> {
         match tokio::time::timeout(self.limit, work).await {
             Ok(outcome) => outcome,
-            Err(_) => Err(ConnectError::passing(format!("no answer within {:?}", self.limit))),
+            Err(_) => Err(self.late()),
         }
+    }
+
+    fn late(&self) -> ConnectError {
+        ConnectError::passing(format!("no answer within {:?}", self.limit))
     }
 }
 
@@ -51,6 +57,11 @@ impl<T: Lookup> Lookup for Retrying<T> {
 
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         retry(&self.policy, || self.inner.get(keys)).await
+    }
+
+    /// Not repeated: what was read is with the caller already.
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        self.inner.all()
     }
 
     fn is_stale(&self) -> bool {
@@ -70,6 +81,18 @@ impl<T: Lookup> Lookup for TimedOut<T> {
 
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         self.within(self.inner.get(keys)).await
+    }
+
+    /// Each batch has the limit.
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        let batches = stream::unfold(Some(self.inner.all()), move |batches| async move {
+            let mut batches = batches?;
+            match tokio::time::timeout(self.limit, batches.next()).await {
+                Ok(next) => next.map(|batch| (batch, Some(batches))),
+                Err(_) => Some((Err(self.late()), None)),
+            }
+        });
+        batches.boxed()
     }
 
     fn is_stale(&self) -> bool {

@@ -38,6 +38,7 @@ pub mod retry;
 mod sink;
 mod source;
 mod texts;
+mod whole;
 
 pub use breaker::CircuitBreaker;
 pub use cached::{LookupCounts, TableLookup};
@@ -54,3 +55,4 @@ pub use retry::{RetryPolicy, retry};
 pub use sink::{DELETED_COLUMN, EPOCH_COLUMN, Epoch, Sink, SinkExt, deleted, written_type};
 pub use source::{End, Messages, PartitionBatch, Polled, Source, TopicLog, Trouble, TroubleKind};
 pub use texts::{Texts, table_schema};
+pub use whole::WholeTables;

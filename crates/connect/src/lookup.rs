@@ -6,6 +6,8 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 
 use crate::breaker::CircuitBreaker;
 use crate::decorators::{Retrying, TimedOut};
@@ -37,6 +39,14 @@ pub trait Lookup: fmt::Debug + Send + Sync {
     /// The other side failed or did not answer. Then no key has a row. An error [of keys](ConnectError::of_keys) says that fewer of them
     /// may be answered.
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError>;
+
+    /// Every row as it stands, in no order, in batches of the columns of [`Self::schema`] that are small enough to be held.
+    ///
+    /// # Errors
+    /// The last item: the other side failed, a row has a value that its column cannot hold exactly, or rows are found by key alone.
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        stream::iter([Err(ConnectError::permanent("its rows are found by key alone"))]).boxed()
+    }
 
     /// Whether it knows that what it answers now is not what its system has, and answers all the same.
     fn is_stale(&self) -> bool {
@@ -77,6 +87,10 @@ impl<T: Lookup + ?Sized> Lookup for Box<T> {
 
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
         (**self).get(keys).await
+    }
+
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        (**self).all()
     }
 
     fn is_stale(&self) -> bool {

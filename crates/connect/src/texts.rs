@@ -84,6 +84,22 @@ impl<'a> Texts<'a> {
         take_record_batch(&rows, &places).map_err(ConnectError::permanent)
     }
 
+    /// All of the rows as they stand, those of one key and those without included.
+    ///
+    /// # Errors
+    /// A row cannot be used: nothing says what it should be.
+    pub fn whole(&self) -> Result<RecordBatch, ConnectError> {
+        let mut unusable = self.unusable.clone();
+        let columns = (0..self.table.columns.len()).map(|index| self.column(index, &mut unusable)).collect();
+        if let Some((row, why)) = unusable.first_key_value() {
+            let key = self.table.columns.iter().position(|column| column.name == self.table.key);
+            let key = key.and_then(|key| self.rows[*row][key].as_deref()).unwrap_or("NULL");
+            let words = format!("the row with the {} {key} cannot be read: {why}", self.table.key);
+            return Err(ConnectError::permanent(words));
+        }
+        RecordBatch::try_new(table_schema(self.table), columns).map_err(ConnectError::permanent)
+    }
+
     /// A column with null in the rows that cannot be used.
     fn column(&self, index: usize, unusable: &mut BTreeMap<usize, String>) -> ArrayRef {
         let column = &self.table.columns[index];
@@ -151,6 +167,18 @@ mod tests {
         assert_eq!(keys, [Some(2), None, None, Some(1)]);
         assert_eq!(rows.column(1).as_primitive::<Decimal128Type>().value(3), 1_050);
         assert!(rows.column(1).is_null(0) && rows.column(2).is_valid(3));
+    }
+
+    #[test]
+    fn a_whole_table_has_every_row_and_refuses_one_that_is_not_exact() {
+        let whole = |rows: &[[Option<&str>; 3]]| {
+            let rows = rows.iter().map(|row| row.iter().map(|text| text.map(str::to_owned)).collect()).collect();
+            Texts::new(&table(), rows).whole().map_err(|error| error.to_string())
+        };
+        let rows = whole(&[[Some("1"), Some("1.5"), None], [Some("1"), None, None], [None; 3]]).expect("rows");
+        assert_eq!((rows.num_rows(), rows.column(0).null_count()), (3, 1));
+        let error = whole(&[[Some("1"), None, None], [Some("7"), Some("1.005"), None]]).expect_err("half a cent");
+        assert!(error.contains("the row with the id 7 cannot be read: column preco: 1.005"), "{error}");
     }
 
     #[test]

@@ -20,7 +20,7 @@ use vitral_batch::import::{Ask, File, Import, Imported, Numbers};
 use vitral_batch::jobs::{Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_catalog::{Catalog, DomainSettings};
-use vitral_connect::{Lookups, TopicLookups};
+use vitral_connect::{Lookups, TopicLookups, WholeTables};
 use vitral_process::output::answer_over_status;
 use vitral_schemas::time::day_start_ms;
 use vitral_schemas::topic::Topic;
@@ -139,6 +139,8 @@ pub struct World {
     pub settings: DomainSettings,
     /// The tables that columns are looked up in.
     pub lookups: Lookups,
+    /// Tables of other systems that jobs read as a whole.
+    pub whole: WholeTables,
     /// Where the history goes.
     pub store: Location,
     /// Where the plan is.
@@ -255,13 +257,14 @@ async fn import(past: &Past, world: &World, path: &Path) -> anyhow::Result<Impor
 /// Every job for the days that have changed. One that fails is set aside alone: a job can be run again at any time.
 async fn fill_warehouse(world: &World) -> anyhow::Result<()> {
     let began = Instant::now();
-    let World { catalog, settings, store, reference_dir, warehouse: Some(warehouse), .. } = world else {
+    let World { catalog, settings, store, reference_dir, whole, warehouse: Some(warehouse), .. } = world else {
         return Ok(());
     };
     let zone = settings.time_zone;
     let jobs = Jobs { catalog, zone, store, warehouse: warehouse.as_ref(), allow_open: false };
     for job in catalog.jobs() {
         let tables = Tables::open(catalog, settings, store, reference_dir, Engine::Local).await?;
+        let tables = tables.with_whole(whole.clone());
         if let Err(error) = jobs.run(job, Wanted::Changed, &tables).await {
             tracing::warn!(
                 job,

@@ -73,7 +73,8 @@ impl Namespace {
         let ReadPoint { view, histories, reconciliations, alerts, engine_tables, .. } = &self.point;
         let unavailable = || self.unavailable(name);
         let plan = match names.get(name) {
-            None | Some(Meaning::Lookup) => return Ok(None),
+            None => return Ok(None),
+            Some(Meaning::Lookup { .. }) => return Ok(self.point.looked_up.get(name).map(Arc::clone)),
             Some(Meaning::Topic) => {
                 let topic = catalog.topic(name).ok_or_else(unavailable)?;
                 let shown = view.topics.get(name).ok_or_else(unavailable)?;

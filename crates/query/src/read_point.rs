@@ -4,13 +4,14 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use datafusion::catalog::TableProvider;
+use datafusion::catalog::{MemTable, TableProvider};
 use vitral_catalog::EngineTable;
 use vitral_panes::view::View;
 use vitral_schemas::reconciliation;
 use vitral_store::Histories;
 use vitral_store::alerts::episode_schema;
 
+use crate::error::QueryError;
 use crate::principal::Principal;
 
 /// One moment of everything that can be read; published and open windows of it fit together.
@@ -28,6 +29,8 @@ pub struct ReadPoint {
     pub alerts: Arc<RecordBatch>,
     /// Tables of the engine that only readers of stored files have.
     pub engine_tables: Arc<BTreeMap<EngineTable, Arc<dyn TableProvider>>>,
+    /// Tables of other systems that were read as a whole.
+    pub looked_up: Arc<BTreeMap<String, Arc<dyn TableProvider>>>,
     /// The time of the request, in milliseconds since the epoch.
     pub now_ms: i64,
 }
@@ -42,7 +45,21 @@ impl ReadPoint {
             reconciliations: Arc::new(RecordBatch::new_empty(reconciliation::schema())),
             alerts: Arc::new(RecordBatch::new_empty(episode_schema())),
             engine_tables: Arc::default(),
+            looked_up: Arc::default(),
             now_ms,
         }
+    }
+
+    /// The same with the rows of these tables of other systems.
+    ///
+    /// # Errors
+    /// The engine does not take their rows.
+    pub fn with_looked_up(self, tables: impl IntoIterator<Item = (String, RecordBatch)>) -> Result<Self, QueryError> {
+        let mut looked_up = BTreeMap::new();
+        for (name, rows) in tables {
+            let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
+            looked_up.insert(name, Arc::new(table) as Arc<dyn TableProvider>);
+        }
+        Ok(Self { looked_up: Arc::new(looked_up), ..self })
     }
 }

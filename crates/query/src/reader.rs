@@ -162,8 +162,8 @@ impl Reader {
             Name::Newest(_) | Name::Information(_) => false,
             Name::Table(name) => match self.names().get(name) {
                 Some(Meaning::View(view)) => is_steady(&view.query),
-                // Its file may change.
-                Some(Meaning::Reference) => false,
+                // It may change.
+                Some(Meaning::Reference | Meaning::Lookup { .. }) => false,
                 _ => true,
             },
         };

@@ -94,6 +94,11 @@ impl LookupTable {
         }
     }
 
+    /// Whether its system can tell all of its rows; others find rows by key alone.
+    pub fn is_read_whole(&self) -> bool {
+        !matches!(self.origin, LookupOrigin::Http { .. })
+    }
+
     /// Its column of this name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|column| column.name == name)

@@ -9,6 +9,7 @@ mod caution;
 mod cold;
 mod commit;
 mod counts;
+mod kept;
 mod queries;
 mod reader;
 mod retention;
@@ -39,7 +40,7 @@ use self::watermarks::Watermarks;
 use crate::error::StoreError;
 use crate::layout::Layout;
 use crate::location::Location;
-use crate::table::Table;
+use crate::table::{Table, Undeclared};
 
 /// How far a commit moves one partition.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -95,7 +96,8 @@ impl Archive {
         store: &Location,
     ) -> Result<Self, StoreError> {
         let unique = topic.event_id.map(|index| topic.columns[index].name.as_str());
-        let table = Table::open(&topic.name, &hot_place(store, topic), topic.archive_schema()).await?;
+        let place = hot_place(store, topic);
+        let table = Table::open_with(&topic.name, &place, topic.archive_schema(), Undeclared::Kept).await?;
         let mut archive = Self {
             topic: topic.clone(),
             store: store.clone(),
@@ -235,6 +237,11 @@ impl Archive {
     fn commit_application(&self) -> String {
         format!("{}/{}/commit", self.log, self.topic.kafka_topic)
     }
+}
+
+/// The tables that an archive may consist of.
+pub(crate) fn places(store: &Location, topic: &Topic) -> [Location; 2] {
+    [hot_place(store, topic), cold::rows_place(store, topic)]
 }
 
 fn hot_place(store: &Location, topic: &Topic) -> Location {

@@ -42,6 +42,11 @@ pub enum StoreError {
     )]
     Incompatible { table: String, column: String, found: String, wanted: String },
     #[error(
+        "column {column} of table {table} is not declared any more, and cannot be null there: declare it again, \
+         or declare a topic of another name"
+    )]
+    Needed { table: String, column: String },
+    #[error(
         "column {column} of table {table} is {found} in the database and {wanted} in the {of}'s rows: change it there, or give the {of} \
          another table"
     )]
@@ -109,6 +114,7 @@ impl StoreError {
                 | Self::StreamRuns { .. }
                 | Self::DiskFull { .. }
                 | Self::Incompatible { .. }
+                | Self::Needed { .. }
                 | Self::OtherColumn { .. }
                 | Self::Locked { .. }
                 | Self::Leased { .. }

@@ -23,7 +23,7 @@ pub use self::imports::ImportedRows;
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
-use crate::table::Table;
+use crate::table::{Table, Undeclared};
 
 /// The application whose version counts the commits that change what counts.
 const SEQUENCE: &str = "sequence";
@@ -38,7 +38,7 @@ pub struct History {
 impl History {
     /// Opens the history of `topic` in `store`, or creates it.
     pub async fn open(topic: &Topic, location: &Location) -> Result<Self, StoreError> {
-        let table = Table::open(&topic.name, location, topic.history_schema()).await?;
+        let table = Table::open_with(&topic.name, location, topic.history_schema(), Undeclared::Kept).await?;
         Ok(Self { topic: topic.clone(), table })
     }
 

@@ -24,6 +24,7 @@ use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::protocol::{DeltaOperation, SaveMode};
 use futures::TryStreamExt;
 
+pub(crate) use self::columns::{Undeclared, type_words};
 use self::columns::{delta_fields, stored_schema};
 use self::scan::TableScan;
 use crate::error::StoreError;
@@ -66,8 +67,18 @@ impl Table {
         }))
     }
 
-    /// Opens the table at `location`, or creates it. An older table gains the columns that it lacks.
+    /// Opens the table at `location`, or creates it. An older table gains the columns that it lacks; one that it has besides is refused.
     pub(crate) async fn open(name: &str, location: &Location, schema: SchemaRef) -> Result<Self, StoreError> {
+        Self::open_with(name, location, schema, Undeclared::Refused).await
+    }
+
+    /// The same with what becomes of columns that it has besides.
+    pub(crate) async fn open_with(
+        name: &str,
+        location: &Location,
+        schema: SchemaRef,
+        undeclared: Undeclared,
+    ) -> Result<Self, StoreError> {
         location.make()?;
         let mut delta = location.table().await.map_err(StoreError::table(name, "opened"))?;
         if delta.version().is_none() {
@@ -101,7 +112,7 @@ impl Table {
         let session = Arc::new(read_session(1).state());
         let mut table =
             Self { name: name.to_owned(), delta, session, schema, unique: None, location: location.clone() };
-        table.add_missing_columns().await?;
+        table.add_missing_columns(undeclared).await?;
         Ok(table)
     }
 
@@ -183,6 +194,7 @@ impl Table {
                 .map_err(&failed)?;
             self.delta.state = Some(commit.snapshot());
         } else {
+            let rows = rows.into_iter().map(|rows| self.filled_up(rows)).collect::<Result<Vec<_>, _>>()?;
             self.delta = self
                 .delta
                 .clone()
@@ -203,7 +215,7 @@ impl Table {
         rows: DataFrame,
         transactions: &[(String, i64)],
     ) -> Result<u64, StoreError> {
-        let (state, plan) = rows.into_parts();
+        let (state, plan) = self.filled_up_by_plan(rows)?.into_parts();
         self.delta = self
             .delta
             .clone()

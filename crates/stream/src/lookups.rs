@@ -19,18 +19,21 @@ struct Since(BTreeMap<String, Option<i64>>);
 pub struct LookedUpColumns(BTreeMap<String, LookupCompleteness>);
 
 impl LookedUpColumns {
-    /// What is known of them in the store; a column that is new there has been looked up from now on, unless the archive is new as well.
+    /// What is known of them in the store; a column that is new there, or back, has been looked up from now on, unless the archive is new
+    /// as well.
     pub async fn open(topic: &Topic, store: &Location, has_rows: bool, now_ms: i64) -> Result<Self, StoreError> {
         let columns: Vec<&str> =
             topic.columns.iter().filter(|column| column.lookup.is_some()).map(|column| column.name.as_str()).collect();
-        if columns.is_empty() {
-            return Ok(Self::default());
-        }
         let file = format!("lookups-{}.json", topic.name);
         let known = store.read_text(&file).await?;
+        if columns.is_empty() && known.is_none() {
+            return Ok(Self::default());
+        }
         // A file that cannot be read tells nothing: the columns are known from now on.
         let mut since: Since = known.as_deref().and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
         let before = since.clone();
+        // Rows that come meanwhile have nothing in a column that is dropped.
+        since.0.retain(|column, _| columns.contains(&column.as_str()));
         for column in &columns {
             since.0.entry((*column).to_owned()).or_insert(has_rows.then_some(now_ms));
         }
@@ -93,5 +96,9 @@ mod tests {
         assert_eq!(since(&["a"], false, 2).await, [("a".to_owned(), None)], "the archive is new too");
         assert_eq!(since(&["a", "b"], true, 3).await, [("a".to_owned(), None), ("b".to_owned(), Some(3))]);
         assert_eq!(since(&["b"], true, 4).await, [("b".to_owned(), Some(3))], "the first start counts");
+        let back = [("a".to_owned(), Some(5)), ("b".to_owned(), Some(3))];
+        assert_eq!(since(&["a", "b"], true, 5).await, back, "rows of meanwhile lack what was dropped");
+        assert_eq!(since(&[], true, 6).await, []);
+        assert_eq!(since(&["a"], true, 7).await, [("a".to_owned(), Some(7))]);
     }
 }

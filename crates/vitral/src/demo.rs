@@ -131,6 +131,7 @@ impl Demo<'_> {
             catalog: Arc::clone(catalog),
             settings,
             lookups,
+            whole: lookups::whole(config, catalog)?,
             store: store.clone(),
             data_dir: data_dir.to_path_buf(),
             reference_dir,

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::{Context as _, ensure};
+use anyhow::Context as _;
 use futures::FutureExt;
 use futures::future::{Fuse, FusedFuture};
 use prometheus_client::registry::Registry;
@@ -16,7 +16,7 @@ use vitral_api::{ApiInputs, Telemetry};
 use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
-use vitral_commands::{lookups, row_logs};
+use vitral_commands::{check, lookups, row_logs};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
@@ -120,10 +120,7 @@ impl Server {
         api_address: SocketAddr,
         data_dir: PathBuf,
     ) -> anyhow::Result<Self> {
-        ensure!(
-            !catalog.topics.is_empty(),
-            "the catalog has no topic: name a domain in catalog.domains, or a folder that declares one in catalog.dirs"
-        );
+        check::topics(&catalog, &stream.store).await?;
         let reference_dir = data_dir.join(REFERENCE_DIR);
         let lookups = lookups::open(config, &catalog, &reference_dir)?;
         let settings = config.settings()?;

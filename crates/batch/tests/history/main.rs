@@ -14,5 +14,6 @@ mod profiles;
 mod reading;
 mod twice;
 mod undo;
+mod whole;
 mod workbooks;
 mod world;

@@ -2,7 +2,7 @@
 
 use vitral_schemas::lookup::{LookupOrigin, OnFailure};
 
-use crate::{Catalog, DomainSettings, SourceFile};
+use crate::{Catalog, DomainSettings, Meaning, Names, Position, ReadStatement, Scope, SourceFile};
 
 const TABLES: &str = "CREATE TABLE perfis (id_usuario TEXT NOT NULL, segmento TEXT, limite DECIMAL(18, 2))
 WITH (connector = 'postgres', connection = 'clientes', table = 'crm.perfis', key = 'id_usuario', cache = '5 minutes',
@@ -152,4 +152,30 @@ fn tables_say_where_and_by_what() {
         + "CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n
 FROM e JOIN campanhas c ON c.id_anuncio = e.id_anuncio GROUP BY janela";
     refused(&join, "10:", &["a metric cannot join", "lookup('table', key, 'column')"]);
+}
+
+#[test]
+fn whole_tables_are_read_by_jobs_and_queries_alone_and_those_found_by_key_by_nobody() {
+    let text = "CREATE TABLE sql (id TEXT NOT NULL) WITH (connector = 'postgres', connection = 'c', key = 'id');
+CREATE TABLE documentos (id TEXT NOT NULL) WITH (connector = 'mongodb', connection = 'c', key = 'id');
+CREATE TABLE servico (id TEXT NOT NULL) WITH (connector = 'http', connection = 'c', path = '/x/{key}', key = 'id');";
+    let catalog = parse(text).expect("a catalog");
+    let names = Names::new(&catalog, []);
+    let settings = DomainSettings::default();
+    let refusal = |table: &str, scope: Scope| {
+        let statement = ReadStatement::parse(&format!("SELECT * FROM {table}"), &settings).expect("a query");
+        let needs = names.needs(&statement.query, &Position::file("q.sql"), scope);
+        needs.err().map(|errors| errors.iter().map(ToString::to_string).collect::<String>())
+    };
+    for table in ["sql", "documentos"] {
+        assert!(matches!(names.get(table), Some(Meaning::Lookup { is_whole: true })));
+        assert_eq!(refusal(table, Scope::History), None);
+        assert_eq!(refusal(table, Scope::Stored), None);
+        let served = refusal(table, Scope::Served).expect("refused");
+        assert!(served.contains("nothing that is served") && served.contains("remedy: read the topic's"), "{served}");
+    }
+    for scope in [Scope::History, Scope::Stored, Scope::Served] {
+        let by_key = refusal("servico", scope).expect("refused");
+        assert!(by_key.contains("by key alone") && by_key.contains("remedy: "), "{by_key}");
+    }
 }

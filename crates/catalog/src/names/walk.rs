@@ -141,7 +141,9 @@ impl<'a> Walk<'a> {
             ),
         };
         let remedy = match self.scope {
-            _ if matches!(meaning, Meaning::Lookup) => "read the topic's columns that are looked up in it".to_owned(),
+            _ if matches!(meaning, Meaning::Lookup { .. }) => {
+                "read the topic's columns that are looked up in it".to_owned()
+            }
             Scope::History => {
                 "read topics, metrics, tables that are kept up to date, reference tables, and views of these".to_owned()
             }

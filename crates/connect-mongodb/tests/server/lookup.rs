@@ -4,9 +4,10 @@ use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::datatypes::{Decimal128Type, Int64Type, TimestampMicrosecondType};
+use futures::TryStreamExt;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{DateTime, doc};
-use vitral_connect::conformance::lookup_conforms;
+use vitral_connect::conformance::{lookup_conforms, whole_table_conforms};
 use vitral_connect::{Connection, Lookup, RetryHint};
 use vitral_connect_mongodb::lookup;
 use vitral_schemas::topic::ColumnKind;
@@ -39,6 +40,24 @@ async fn a_collection_conforms() {
         [(None, None), (Some("sem valor"), None), (None, None), (Some("a"), Some("1"))],
         "what cannot be used has no row, and others are not touched by that"
     );
+}
+
+#[tokio::test]
+async fn a_whole_collection_conforms() {
+    let Some(url) = url() else { return };
+    let documents = fresh(&url, "inteira").await;
+    let rows = [doc! { "_id": "a", "valor": "1", "outra": { "x": 1 } }, doc! { "_id": "b", "valor": "2" }];
+    documents.insert_many(rows).await.expect("inserted");
+    let own = lookup(&table(&TEXTS, 10_000), "inteira", "_id", &Connection::to(&url)).expect("a look-up");
+    whole_table_conforms(&own, "valor").await;
+    let more = (0..12_000).map(|n| doc! { "_id": n.to_string(), "valor": "x" });
+    documents.insert_many(more).await.expect("inserted");
+    let batches: Vec<_> = own.all().try_collect().await.expect("rows");
+    let rows: usize = batches.iter().map(arrow::array::RecordBatch::num_rows).sum();
+    assert!(rows == 12_002 && batches.len() > 1, "{rows} documents in {} batches", batches.len());
+    documents.insert_one(doc! { "_id": "c", "valor": 3 }).await.expect("inserted");
+    let error = own.all().try_collect::<Vec<_>>().await.expect_err("a number is not a text");
+    assert!(error.to_string().contains("the document with the _id c cannot be read: field valor"), "{error}");
 }
 
 #[tokio::test]
@@ -106,5 +125,7 @@ async fn a_server_that_is_not_there_is_an_outage() {
     let own = lookup(&table(&TEXTS, 100), "perfis", "chave", &away).expect("a look-up");
     let keys: ArrayRef = Arc::new(StringArray::from(vec!["a"]));
     let error = own.get(&keys).await.expect_err("nobody is there");
+    assert_eq!(error.retry_hint(), RetryHint::Outage, "{error}");
+    let error = own.all().try_next().await.expect_err("nobody is there");
     assert_eq!(error.retry_hint(), RetryHint::Outage, "{error}");
 }

@@ -7,8 +7,13 @@ use arrow::compute::{cast, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::error::ArrowError;
 use async_trait::async_trait;
+use futures::StreamExt;
+use futures::stream::{self, BoxStream};
 
 use crate::{ConnectError, Lookup};
+
+/// Rows of one batch of the whole table.
+const BATCH_ROWS: usize = 8 * 1024;
 
 /// A look-up over the rows of one batch.
 #[derive(Debug)]
@@ -51,5 +56,11 @@ impl Lookup for MemoryLookup {
         let places = keys.as_string::<i32>().iter().map(|key| key.and_then(|key| self.by_key.get(key)).copied());
         let found: Result<RecordBatch, ArrowError> = take_record_batch(&self.rows, &places.collect::<UInt64Array>());
         found.map_err(ConnectError::permanent)
+    }
+
+    fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
+        let count = self.rows.num_rows();
+        let firsts = (0..count).step_by(BATCH_ROWS);
+        stream::iter(firsts.map(move |first| Ok(self.rows.slice(first, BATCH_ROWS.min(count - first))))).boxed()
     }
 }

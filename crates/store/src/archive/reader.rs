@@ -42,8 +42,8 @@ pub struct ArchiveReader {
     kafka_topic: String,
     event_time: String,
     /// Of the archive, in their order.
-    columns: Vec<String>,
-    table: Table,
+    pub(super) columns: Vec<String>,
+    pub(super) table: Table,
     cold: Cold,
 }
 
@@ -201,7 +201,8 @@ impl ArchiveReader {
     pub async fn replay(&mut self, rows: ArchiveBatch) -> Result<(), StoreError> {
         let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
         let wanted = offsets_of(&rows);
-        match self.table.replace(wanted, rows.into_rows(), &[(REPLAYS.to_owned(), replays)]).await {
+        let rows = self.with_kept(rows, wanted.clone()).await?;
+        match self.table.replace(wanted, rows, &[(REPLAYS.to_owned(), replays)]).await {
             Err(error) if error.is_conflict() => Err(StoreError::StreamRuns { topic: self.table.name.clone() }),
             outcome => outcome,
         }

@@ -23,6 +23,7 @@ use self::arrivals::{arrivals, parts};
 use self::copy::{copy, prove};
 use super::cold::{Extent, Step, Steps, Through, rows_place, through};
 use super::hot_place;
+use super::kept::open_cold;
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
@@ -73,7 +74,7 @@ pub async fn outlook(topic: &Topic, store: &Location, limits: Limits) -> Result<
     let failed = StoreError::read(&topic.name);
     let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
     let steps = Steps::open(store, topic).await?;
-    let cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
+    let cold = open_cold(topic, store, &hot).await?;
     let current = steps.current().await?;
     let last = steps.last().await?;
     let going = match last.is_done || last.number == 0 {
@@ -103,7 +104,7 @@ pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<O
     let failed = StoreError::read(&topic.name);
     let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
     let mut steps = Steps::open(store, topic).await?;
-    let cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
+    let cold = open_cold(topic, store, &hot).await?;
     let mut current = steps.current().await?;
     let began_at = current.clone();
     let mut moved = 0;
@@ -140,7 +141,7 @@ async fn carry_out(
     if step.extent.cold != current.cold {
         let hot = note(topic, store, &step).await?;
         let wanted = through(&step.extent.cold).and(!through(&current.cold));
-        let mut cold = Table::open(&topic.name, &rows_place(store, topic), topic.archive_schema()).await?;
+        let mut cold = open_cold(topic, store, &hot).await?;
         if cold.transaction(MOVED).await? >= Some(step.number) {
             // Another run copied it and was killed. What it left may be from before a replay, or unreadable: then it is copied again.
             if prove(topic, &hot, &cold, wanted.clone()).await.is_err() {

@@ -35,7 +35,7 @@ impl Table {
         } else {
             self.delta
                 .clone()
-                .write(vec![rows])
+                .write(vec![self.filled_up(rows)?])
                 .with_save_mode(SaveMode::Overwrite)
                 .with_replace_where(wanted)
                 .with_session_state(session)
@@ -61,7 +61,7 @@ impl Table {
         transactions: &[(String, i64)],
     ) -> Result<u64, StoreError> {
         let failed = StoreError::table(&self.name, "replaced in part");
-        let (state, plan) = rows.into_parts();
+        let (state, plan) = self.filled_up_by_plan(rows)?.into_parts();
         let before = self.version();
         self.delta = self
             .delta

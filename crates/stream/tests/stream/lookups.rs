@@ -213,6 +213,31 @@ async fn rows_that_count_are_looked_up_once_and_kept() {
     assert_eq!((counted(&kept), counted(&fed)), (100, 101));
 }
 
+#[tokio::test(flavor = "multi_thread")]
+async fn a_looked_up_column_that_is_dropped_is_kept_and_comes_back() {
+    let (without, clock) = Shop::at_noon(1);
+    let with = shop(&without, &Profiles::new(true));
+    let dir = tempfile::tempdir().expect("a folder");
+    clock.set_ms(NOON_MS + 5 * HOUR_MS);
+    for (shop, ids) in [(&with, 0..10), (&without, 10..20), (&with, 20..30)] {
+        let (stream, mut view) = shop.start(dir.path());
+        shop.produce_to(0, &events(ids.clone(), NOON_MS + 4 * HOUR_MS));
+        wait_for(&mut view, "its events", |seen| seen.counted == ids.end as u64).await;
+        wait_until(&mut view, "committed", |view| view.topics.values().all(|topic| topic.tail.is_empty())).await;
+        end(stream).await;
+        // A restart reads all of them.
+        let (stream, mut view) = shop.start(dir.path());
+        wait_for(&mut view, "the same", |seen| seen.counted == ids.end as u64).await;
+        end(stream).await;
+        let unseen: Vec<String> = (10..20).map(key).collect();
+        for (verdict, user, found) in in_archive(&view).await.into_keys() {
+            let wanted = if unseen.contains(&user) { None } else { segment(&user) };
+            assert_eq!(found, wanted, "{verdict} {user}");
+        }
+    }
+    reconciles(&with, dir.path()).await;
+}
+
 /// What was published by segment is what the archive says, whatever the look-up table would say now.
 async fn reconciles(shop: &Shop, dir: &Path) {
     let store = Location::folder(dir).expect("a folder");
