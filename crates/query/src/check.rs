@@ -259,8 +259,8 @@ fn empty_point(catalog: &Catalog, schemas: &BTreeMap<String, SchemaRef>) -> Read
     });
     let keyed = catalog.keyed.iter().filter_map(|view| {
         let rows = Arc::new(EmptyTable::new(Arc::clone(schemas.get(&view.name)?)));
-        let (topic, keys) = (view.topic.clone(), view.keys.clone());
-        Some((view.name.clone(), KeyedTableView { topic, keys, rows, since_ms: None, failure: None }))
+        let (topic, keys, through) = (view.topic.clone(), view.keys.clone(), Arc::default());
+        Some((view.name.clone(), KeyedTableView { topic, keys, rows, through, since_ms: None, failure: None }))
     });
     let view = View {
         ready: true,

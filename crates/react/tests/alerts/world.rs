@@ -13,7 +13,9 @@ use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::Notifier;
 use vitral_connect::memory::MemoryNotifier;
-use vitral_panes::view::{Completeness, KeyedImports, KeyedTableView, MetricFailure, MetricView, TopicView, View};
+use vitral_panes::view::{
+    Completeness, KeyedImports, KeyedMoment, KeyedTableView, MetricFailure, MetricView, TopicView, View,
+};
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::health::{NotificationHealth, PartitionHealth};
@@ -181,8 +183,9 @@ impl World {
 
     /// An import brings these levels; `now` has come by messages since.
     pub fn import_levels(&self, imported: &[(&str, i64)], now: &[(&str, i64)]) {
-        let before = Arc::clone(&self.view.borrow().keyed["niveis"].rows);
-        let after = self.levels(imported);
+        let moment = |rows| KeyedMoment { rows, through: Arc::default() };
+        let before = moment(Arc::clone(&self.view.borrow().keyed["niveis"].rows));
+        let after = moment(self.levels(imported));
         self.change_view(
             |view, table| {
                 view.keyed.insert("niveis".to_owned(), table);
@@ -211,7 +214,7 @@ impl World {
     fn change_view(&self, change: impl FnOnce(&mut View, KeyedTableView), levels: &[(&str, i64)]) {
         let rows = self.levels(levels);
         let (topic, keys) = ("eventos".to_owned(), vec!["p".to_owned()]);
-        let table = KeyedTableView { topic, keys, rows, since_ms: None, failure: None };
+        let table = KeyedTableView { topic, keys, rows, through: Arc::default(), since_ms: None, failure: None };
         self.view.send_modify(|view| {
             let mut next = View { ready: true, ..View::clone(view) };
             change(&mut next, table);
