@@ -13,6 +13,7 @@
 #![warn(missing_docs)]
 
 mod alerts;
+mod catch_up;
 mod corrections;
 mod destinations;
 mod error;

@@ -62,8 +62,7 @@ mod tests {
     fn view(watermark_ms: i64, end: i64) -> View {
         let view = View::default();
         view.health.topic("eventos", |topic| {
-            let partition = PartitionHealth { position: 10, end: Some(end), moved: Instant::now(), held: false };
-            topic.partitions.insert(0, partition);
+            topic.partitions.insert(0, PartitionHealth::at(10, Some(end), Instant::now()));
         });
         let committed_watermarks = [("eventos".to_owned(), Watermark::from_ms(watermark_ms))].into();
         View { committed_watermarks, ..view }

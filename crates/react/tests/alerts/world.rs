@@ -14,11 +14,11 @@ use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::Notifier;
 use vitral_connect::memory::MemoryNotifier;
 use vitral_panes::view::{
-    Completeness, KeyedImports, KeyedMoment, KeyedTableView, MetricFailure, MetricView, TopicView, View,
+    Completeness, KeyedImports, KeyedMoment, KeyedTableView, KeyedThrough, MetricFailure, MetricView, TopicView, View,
 };
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
 use vitral_schemas::event_time::Watermark;
-use vitral_schemas::health::{NotificationHealth, PartitionHealth};
+use vitral_schemas::health::{NotificationHealth, PartitionHealth, Phase};
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
 use vitral_store::{AlertReceiver, Histories, Location};
@@ -70,7 +70,7 @@ impl World {
         let file = SourceFile { path: "a.sql".to_owned(), text: format!("{TOPIC}{sql}") };
         let catalog = Catalog::parse(&[vec![file]], &settings).expect("a catalog");
         let dir = tempfile::tempdir().expect("a folder");
-        Self {
+        let world = Self {
             store: Location::folder(dir.path()).expect("a store"),
             catalog: Arc::new(catalog),
             settings,
@@ -82,7 +82,35 @@ impl World {
             reads: Arc::default(),
             notify: Vec::new(),
             dir,
-        }
+        };
+        world.read_through(0, 0);
+        world
+    }
+
+    /// So many messages were there when the process began to read, and so many of them are committed.
+    pub fn read_through(&self, committed: i64, first_end: i64) {
+        self.view.borrow().health.topic("eventos", |topic| {
+            let of_start = PartitionHealth::at(0, Some(first_end), Instant::now());
+            let partition = PartitionHealth { position: committed, committed: Some(committed), ..of_start };
+            topic.phase = Phase::Serving;
+            topic.partitions.insert(0, partition);
+        });
+    }
+
+    /// The topic is not read, as its broker is away.
+    pub fn wait_for_broker(&self) {
+        let away = Phase::Waiting("its broker does not answer".to_owned());
+        self.view.borrow().health.topic("eventos", |topic| topic.phase = away);
+    }
+
+    /// So far the table of levels has come.
+    pub fn take_in_levels_through(&self, offset: i64) {
+        self.view.send_modify(|view| {
+            let mut next = View::clone(view);
+            let table = next.keyed.get_mut("niveis").expect("a table");
+            table.through = Arc::new(KeyedThrough { commit: Some(3), offsets: [(0, offset)].into() });
+            *view = Arc::new(next);
+        });
     }
 
     /// The same, and `operacao` is notified of what names nobody.
@@ -96,9 +124,8 @@ impl World {
             let mut next = View { ready: true, ..View::clone(view) };
             next.committed_watermarks.insert("eventos".to_owned(), Watermark::from_ms(watermark_ms));
             next.health.topic("eventos", |topic| {
-                let partition =
-                    PartitionHealth { position: 10, end: Some(10 + unread), moved: Instant::now(), held: false };
-                topic.partitions.insert(0, partition);
+                let of_start = PartitionHealth::at(10, Some(10 + unread), Instant::now());
+                topic.partitions.insert(0, PartitionHealth { first_end: Some(10), committed: Some(10), ..of_start });
             });
             *view = Arc::new(next);
         });
