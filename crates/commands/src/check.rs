@@ -15,7 +15,7 @@ use vitral_query::{in_order, served_errors};
 
 use self::trial::Span;
 use crate::args::Common;
-use crate::{lookups, notifiers, row_logs, sinks};
+use crate::{circles, lookups, notifiers, row_logs, sinks};
 
 /// Which catalog, and what to try it on.
 #[derive(Debug, Args)]
@@ -42,6 +42,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     errors.extend(notifiers::errors(&config, &catalog)?);
     errors.extend(sinks::errors(&config, &catalog)?);
     errors.extend(row_logs::errors(&config, &catalog)?);
+    errors.extend(circles::errors(&config, &catalog)?);
     let runtime = tokio::runtime::Runtime::new()?;
     errors.extend(runtime.block_on(planning::errors(&catalog, &settings))?);
     // Said before the errors: what is wrong with a shipped file is often that another took the place of what it reads.
@@ -92,6 +93,7 @@ pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
     errors.extend(notifiers::errors(config, catalog)?);
     errors.extend(sinks::errors(config, catalog)?);
     errors.extend(row_logs::errors(config, catalog)?);
+    errors.extend(circles::errors(config, catalog)?);
     if !errors.is_empty() {
         for replaced in catalog.replaced() {
             tracing::warn!("{replaced}");

@@ -57,6 +57,7 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
     let reader = Reader::new(Arc::clone(catalog), References::without_rows(), Limits::default(), Scope::Served)?;
     let planner = Planner { reader: reader.for_checking(), point: empty_point(catalog, &schemas) };
     errors.extend_from_slice(planner.reader.names().errors());
+    errors.extend(planner.reader.names().alerts_of_alerts(catalog));
     // Within a task that has used up its budget, the runtime's parts would wait for a turn that never comes while this thread is held.
     futures::executor::block_on(tokio::task::unconstrained(async {
         for view in &catalog.views {

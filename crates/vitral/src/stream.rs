@@ -58,6 +58,10 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     let catalog = Arc::new(config.catalog()?);
     let skips = flags.skip.iter().map(|skip| (&skip.topic, "--skip"));
     check_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
+    if let Some(brokers) = &flags.kafka {
+        // Of sinks and notifiers that name no other cluster, too.
+        config.set_brokers(brokers);
+    }
     check::plan(&catalog, &config)?;
     check::warn_of_unused(&catalog, &config);
     let api = match flags.api {
@@ -68,10 +72,6 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
             .parse()
             .with_context(|| format!("configuration: api.listen is {:?}", config.api.listen))?,
     };
-    if let Some(brokers) = &flags.kafka {
-        // Of sinks and notifiers that name no other cluster, too.
-        config.set_brokers(brokers);
-    }
     let kafka = config.kafka()?;
     let patience = shutdown::patience(&config);
     let stop = shutdown::listen(patience)?;
