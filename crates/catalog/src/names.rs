@@ -3,6 +3,7 @@
 //! Topics, reference tables, metrics, views and the engine's own tables share one namespace, in which each domain has a schema of its
 //! own. Callers that plan a statement ask here what it reads, views seen through, and provide that and nothing else.
 
+mod circles;
 mod engine_table;
 mod place;
 mod schemas;

@@ -19,6 +19,7 @@ use vitral_store::{Act, Location};
 
 use crate::args::{BadArguments, Common};
 use crate::length::length_ms;
+use crate::running_demo;
 
 /// So many keys are named to somebody who may have mistyped one.
 const KEYS_NAMED_MAX: usize = 10;
@@ -76,7 +77,10 @@ pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Resul
     match command {
         Command::List(flags) => runtime.block_on(list(&config.location(&common.data_dir)?, flags)),
         Command::Silence(flags) => runtime.block_on(silence(&catalog, &config.location(&common.data_dir)?, flags)),
-        Command::Test(flags) => runtime.block_on(test(config, &catalog, flags)),
+        Command::Test(flags) => runtime.block_on(async {
+            let config = running_demo::alongside(config, &common.data_dir).await;
+            test(&config, &catalog, flags).await
+        }),
     }
 }
 

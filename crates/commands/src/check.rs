@@ -16,7 +16,7 @@ use vitral_store::Location;
 
 use self::trial::Span;
 use crate::args::{BadArguments, Common};
-use crate::{archives, lookups, notifiers, row_logs, sinks};
+use crate::{archives, circles, lookups, notifiers, row_logs, sinks};
 
 /// Which catalog, and what to try it on.
 #[derive(Debug, Args)]
@@ -60,6 +60,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     errors.extend(notifiers::errors(&config, &catalog)?);
     errors.extend(sinks::errors(&config, &catalog)?);
     errors.extend(row_logs::errors(&config, &catalog)?);
+    errors.extend(circles::errors(&config, &catalog)?);
     let runtime = tokio::runtime::Runtime::new()?;
     errors.extend(runtime.block_on(planning::errors(&catalog, &settings))?);
     // A bucket is not asked: a check needs no network.
@@ -116,6 +117,7 @@ pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
     errors.extend(notifiers::errors(config, catalog)?);
     errors.extend(sinks::errors(config, catalog)?);
     errors.extend(row_logs::errors(config, catalog)?);
+    errors.extend(circles::errors(config, catalog)?);
     if !errors.is_empty() {
         for replaced in catalog.replaced() {
             tracing::warn!("{replaced}");

@@ -10,6 +10,7 @@ pub mod args;
 pub mod backfill;
 pub mod batch;
 pub mod check;
+pub mod circles;
 #[cfg(feature = "distributed")]
 pub mod cluster;
 pub mod doctor;

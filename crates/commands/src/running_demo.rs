@@ -42,11 +42,6 @@ impl RunningDemo {
         )
     }
 
-    /// What a client of its broker needs to know.
-    pub(crate) fn kafka(&self) -> KafkaConfig {
-        KafkaConfig { brokers: self.kafka.clone(), ..KafkaConfig::default() }
-    }
-
     /// Where its API and page are.
     pub(crate) fn api(&self) -> SocketAddr {
         self.api
@@ -55,12 +50,26 @@ impl RunningDemo {
     /// The configuration as the demo has it.
     pub(crate) fn put_into(&self, config: &mut Config) {
         config.api.listen = self.api.to_string();
+        // What the configuration says of another broker, its certificates perhaps, is not for the demo's.
+        config.set_cluster(KafkaConfig { brokers: self.kafka.clone(), ..KafkaConfig::default() });
     }
+}
+
+/// The configuration of a command that writes to others: next to a demo, what names no other cluster goes to the demo's broker, as it does in the
+/// demo itself.
+pub(crate) async fn alongside(config: &Config, data_dir: &Path) -> Config {
+    let mut config = config.clone();
+    if let Some(demo) = RunningDemo::of(data_dir).await {
+        demo.put_into(&mut config);
+    }
+    config
 }
 
 #[cfg(test)]
 mod tests {
     use tokio::net::TcpListener;
+    use vitral_config::Receiver;
+    use vitral_connect::Connection;
 
     use super::*;
 
@@ -75,8 +84,29 @@ mod tests {
         let demo = RunningDemo::of(dir.path()).await.expect("a demo");
         let mut config = Config::default();
         demo.put_into(&mut config);
-        assert_eq!((config.api.listen, demo.kafka().brokers), (api.to_string(), "127.0.0.1:19092".to_owned()));
+        let kafka = config.kafka().expect("a cluster");
+        assert_eq!((config.api.listen, kafka.brokers), (api.to_string(), "127.0.0.1:19092".to_owned()));
         drop(listener);
         assert_eq!(RunningDemo::of(dir.path()).await, None, "what a kill left");
+    }
+
+    #[tokio::test]
+    async fn what_is_sent_next_to_a_demo_goes_to_its_broker_and_to_no_other() {
+        let dir = tempfile::tempdir().expect("a folder");
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let api = listener.local_addr().expect("an address");
+        let text = format!("VITRAL_KAFKA=127.0.0.1:19092\nVITRAL_API_URL=http://{api}\n");
+        std::fs::write(dir.path().join(FILE), text).expect("written");
+        let mut config = Config::default();
+        config.connections.insert("barramento".to_owned(), Connection::to("kafka://a:9092"));
+        let brokers = |config: &Config, name: &str| match config.receiver(name) {
+            Ok(Receiver::Kafka(kafka)) => kafka.brokers,
+            other => panic!("{other:?}"),
+        };
+        let next_to_demo = alongside(&config, dir.path()).await;
+        assert_eq!(brokers(&next_to_demo, "kafka"), "127.0.0.1:19092");
+        assert_eq!(brokers(&next_to_demo, "barramento"), "a:9092", "what is declared is what it is");
+        drop(listener);
+        assert_eq!(brokers(&alongside(&config, dir.path()).await, "kafka"), "127.0.0.1:9092");
     }
 }

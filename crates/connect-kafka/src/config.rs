@@ -1,11 +1,13 @@
 //! How Kafka is reached.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 
 use vitral_connect::{Connection, ConnectionError};
 
 const SCHEME: &str = "kafka://";
+/// Where a broker listens that is named without a port.
+const PORT: &str = "9092";
 
 /// One cluster, as one user. Its `Debug` shows no value of its options, among which are passwords.
 #[derive(Clone, Default, PartialEq, Eq)]
@@ -43,6 +45,25 @@ impl TryFrom<&Connection> for KafkaConfig {
     }
 }
 
+impl KafkaConfig {
+    /// Whether both name a broker in common: then they are one cluster. What goes by several names is not known to be one.
+    pub fn shares_broker(&self, other: &Self) -> bool {
+        let brokers = |config: &Self| -> BTreeSet<String> { config.brokers.split(',').map(address).collect() };
+        !brokers(self).is_disjoint(&brokers(other))
+    }
+}
+
+/// A broker's address, in one form for each.
+fn address(broker: &str) -> String {
+    let broker = broker.trim().to_lowercase();
+    let (host, port) = match broker.rsplit_once(':') {
+        Some((host, port)) if !port.contains(']') => (host, port),
+        _ => (broker.as_str(), PORT),
+    };
+    let host = if matches!(host, "localhost" | "[::1]") { "127.0.0.1" } else { host };
+    format!("{host}:{port}")
+}
+
 impl fmt::Debug for KafkaConfig {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let options: Vec<&String> = self.options.keys().collect();
@@ -55,6 +76,21 @@ mod tests {
     use vitral_connect::Secret;
 
     use super::*;
+
+    #[test]
+    fn a_broker_in_common_makes_one_cluster() {
+        let config = |brokers: &str| KafkaConfig { brokers: brokers.to_owned(), ..KafkaConfig::default() };
+        for (one, other, is_one) in [
+            ("a:9092", "a:9092", true),
+            ("a:9092, b:9092", "c:9092,B", true),
+            ("localhost:9092", "127.0.0.1", true),
+            ("[::1]", "localhost:9092", true),
+            ("a:9092", "a:9093", false),
+            ("a:9092", "b:9092", false),
+        ] {
+            assert_eq!(config(one).shares_broker(&config(other)), is_one, "{one} {other}");
+        }
+    }
 
     #[test]
     fn a_connection_s_options_and_secrets_are_the_client_s_settings() {

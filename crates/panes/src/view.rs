@@ -82,9 +82,10 @@ impl View {
         for (name, imports) in self.keyed_imports.iter().filter(|(name, imports)| !is_known(name, imports.count)) {
             let Some(last) = &imports.last else { continue };
             let views = around.get_or_insert_with(|| [self.clone(), self.clone()]);
-            for (view, rows) in views.iter_mut().zip(last) {
+            for (view, moment) in views.iter_mut().zip(last) {
                 if let Some(table) = view.keyed.get_mut(name) {
-                    table.rows = Arc::clone(rows);
+                    let KeyedMoment { rows, through } = moment.clone();
+                    (table.rows, table.through) = (rows, through);
                 }
             }
         }
@@ -158,10 +159,30 @@ pub struct KeyedTableView {
     pub keys: Vec<String>,
     /// One row for each key, as of the last commit.
     pub rows: Arc<dyn TableProvider>,
+    /// How far these rows have come.
+    pub through: Arc<KeyedThrough>,
     /// Rows of events before this, in milliseconds, are missing; none if none are.
     pub since_ms: Option<i64>,
     /// Why nothing is added any more, if so.
     pub failure: Option<MetricFailure>,
+}
+
+/// How far a table's rows have come.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct KeyedThrough {
+    /// The number of the table's last commit; none before the first. Rows of the same commit are the same.
+    pub commit: Option<u64>,
+    /// The offset after the last one that is in, by partition of the topic's log as it is now.
+    pub offsets: BTreeMap<PartitionId, Offset>,
+}
+
+/// A table's rows at one moment.
+#[derive(Debug, Clone)]
+pub struct KeyedMoment {
+    /// One row for each key.
+    pub rows: Arc<dyn TableProvider>,
+    /// How far they had come.
+    pub through: Arc<KeyedThrough>,
 }
 
 /// The imports, and the repairs, that a table has taken in since the process began: what changes by them is not news.
@@ -170,7 +191,7 @@ pub struct KeyedImports {
     /// How often.
     pub count: u64,
     /// The table's rows right before the last time, and right after it.
-    pub last: Option<[Arc<dyn TableProvider>; 2]>,
+    pub last: Option<[KeyedMoment; 2]>,
 }
 
 /// A metric that fails on its data is set aside alone: what it has published stays, and nothing is added.

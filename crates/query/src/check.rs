@@ -57,6 +57,7 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
     let reader = Reader::new(Arc::clone(catalog), References::without_rows(), Limits::default(), Scope::Served)?;
     let planner = Planner { reader: reader.for_checking(), point: empty_point(catalog, &schemas) };
     errors.extend_from_slice(planner.reader.names().errors());
+    errors.extend(planner.reader.names().alerts_of_alerts(catalog));
     // Within a task that has used up its budget, the runtime's parts would wait for a turn that never comes while this thread is held.
     futures::executor::block_on(tokio::task::unconstrained(async {
         for view in &catalog.views {
@@ -259,8 +260,8 @@ fn empty_point(catalog: &Catalog, schemas: &BTreeMap<String, SchemaRef>) -> Read
     });
     let keyed = catalog.keyed.iter().filter_map(|view| {
         let rows = Arc::new(EmptyTable::new(Arc::clone(schemas.get(&view.name)?)));
-        let (topic, keys) = (view.topic.clone(), view.keys.clone());
-        Some((view.name.clone(), KeyedTableView { topic, keys, rows, since_ms: None, failure: None }))
+        let (topic, keys, through) = (view.topic.clone(), view.keys.clone(), Arc::default());
+        Some((view.name.clone(), KeyedTableView { topic, keys, rows, through, since_ms: None, failure: None }))
     });
     let view = View {
         ready: true,

@@ -158,6 +158,7 @@ mod tests {
             topic: "t".to_owned(),
             keys: vec!["k".to_owned(), "n".to_owned()],
             rows,
+            through: Arc::default(),
             since_ms: None,
             failure: None,
         };

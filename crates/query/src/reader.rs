@@ -97,7 +97,8 @@ impl Reader {
         self
     }
 
-    pub(crate) fn names(&self) -> &Names {
+    /// What each name of the catalog stands for.
+    pub fn names(&self) -> &Names {
         &self.namespace.names
     }
 

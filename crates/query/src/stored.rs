@@ -162,7 +162,8 @@ impl Store {
             None => Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))),
         };
         let failure = failure.map(|(since_ms, reason)| MetricFailure { reason, since_ms, is_set_aside: true });
-        Ok(KeyedTableView { topic: topic.name.clone(), keys: keyed.keys.clone(), rows, since_ms, failure })
+        let (topic, keys, through) = (topic.name.clone(), keyed.keys.clone(), Arc::default());
+        Ok(KeyedTableView { topic, keys, rows, through, since_ms, failure })
     }
 
     async fn engine_table(&self, table: EngineTable) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {

@@ -1,6 +1,7 @@
-//! What a commit costs that changes the input of 50 of 1,000 alerts over 20 views: they are evaluated within a second.
+//! What a commit costs that changes the input of 50 of 1,000 alerts over 20 views: they are evaluated within a second, each time.
 //!
-//! `cargo bench --profile dev --bench alerts` (the profile of the demo and the tests). Fails where it takes longer.
+//! `cargo bench --profile dist --bench alerts`: the second is meant for what is shipped. `--profile dev` is for a quick look. Fails where the
+//! slowest evaluation takes longer.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 
@@ -43,6 +44,6 @@ fn main() {
         println!(
             "50 that changed, evaluated and committed: median {median:?}, longest {longest:?}, of {ROUNDS} rounds"
         );
-        assert!(median < LONGEST, "it takes {median:?}, and may take {LONGEST:?}");
+        assert!(longest < LONGEST, "the slowest takes {longest:?}, and may take {LONGEST:?}");
     });
 }

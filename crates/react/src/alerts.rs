@@ -21,6 +21,7 @@ use vitral_store::alerts::{
 use vitral_store::{Histories, HistoryReceiver, Location};
 
 use self::evaluation::Last;
+use crate::catch_up::CatchUp;
 use crate::corrections::Corrections;
 use crate::destinations::{Destination, Notifiers};
 use crate::error::ReactError;
@@ -81,6 +82,7 @@ pub struct Alerts {
     /// The committed view and the imported rows that were evaluated last.
     evaluated: Option<(Arc<View>, Arc<Histories>)>,
     corrections: Corrections,
+    catch_up: CatchUp,
     episodes: Episodes,
     silences: Silences,
     silences_seen: Option<Instant>,
@@ -121,6 +123,7 @@ impl Alerts {
             last: BTreeMap::new(),
             evaluated: None,
             corrections: Corrections::default(),
+            catch_up: CatchUp::default(),
             episodes: Episodes::default(),
             silences_seen: None,
             noted: None,

@@ -14,6 +14,7 @@
 #![warn(clippy::too_many_lines)]
 
 mod alerts;
+mod catch_up;
 mod corrections;
 mod destinations;
 mod error;

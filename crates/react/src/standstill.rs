@@ -63,8 +63,7 @@ mod tests {
     fn view(watermark_ms: i64, end: i64) -> View {
         let view = View::default();
         view.health.topic("eventos", |topic| {
-            let partition =
-                PartitionHealth { position: Offset(10), end: Some(Offset(end)), moved: Instant::now(), held: false };
+            let partition = PartitionHealth::at(Offset(10), Some(Offset(end)), Instant::now());
             topic.partitions.insert(PartitionId(0), partition);
         });
         let committed_watermarks = [("eventos".to_owned(), Watermark::from_ms(watermark_ms))].into();

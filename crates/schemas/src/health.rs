@@ -3,6 +3,7 @@
 //! Pipelines write their topic's part about once a second and at each commit; instants are of the monotonic clock, so that a wall
 //! clock that is set cannot hide that nothing moves.
 
+mod backlog;
 mod copies;
 
 use std::collections::BTreeMap;
@@ -36,6 +37,8 @@ pub struct TopicHealth {
     pub committed: Option<Instant>,
     /// Since when the oldest row that is not committed waits; none if nothing waits.
     pub uncommitted: Option<Instant>,
+    /// Nothing that was read waits, neither for its commit nor for the publication of what that has closed.
+    pub is_settled: bool,
     /// What keeps Kafka from being read now though the topic is served, in words: a password that was withdrawn, a broker that is away.
     pub kafka: Option<String>,
     /// What fails now and is tried again.
@@ -76,6 +79,10 @@ pub struct PartitionHealth {
     pub position: Offset,
     /// The offset behind the broker's last message, as far as it is known.
     pub end: Option<Offset>,
+    /// The same when it was first known to this process.
+    pub first_end: Option<Offset>,
+    /// The offset after the last one that is committed; none before the first.
+    pub committed: Option<Offset>,
     /// When the position last moved, or stood at the end.
     pub moved: Instant,
     /// Not read on purpose: it waits for slower partitions.
@@ -211,10 +218,10 @@ impl TopicHealth {
 
     /// Where reading is in a partition, and where the broker's log ends.
     pub fn reads(&mut self, partition: PartitionId, position: Offset, end: Option<Offset>, now: Instant) {
-        let known =
-            self.partitions.entry(partition).or_insert(PartitionHealth { position, end, moved: now, held: false });
+        let known = self.partitions.entry(partition).or_insert_with(|| PartitionHealth::at(position, end, now));
         // An end that is not known right now is where it was.
         let end = end.or(known.end);
+        known.first_end = known.first_end.or(end);
         // The time stands for how long there has been more to read.
         if position != known.position || end.is_none_or(|end| end <= position) || known.at_end() || known.held {
             known.moved = now;
@@ -275,6 +282,11 @@ impl TaskHealth {
 }
 
 impl PartitionHealth {
+    /// One that is read from here on.
+    pub fn at(position: Offset, end: Option<Offset>, now: Instant) -> Self {
+        Self { position, end, first_end: end, committed: None, moved: now, held: false }
+    }
+
     /// Messages that are there and not read, as far as is known.
     pub fn lag(&self) -> Option<i64> {
         Some((self.end? - self.position).max(0))

@@ -1,7 +1,9 @@
-//! What looked-up columns cost a stream, as a part of what the same stream costs without them, in one run and without a broker.
+//! What looked-up columns cost a stream, as a share of the throughput that the same stream has without them, in one run and without a broker:
+//! at most 5 % for those of a file, and 15 % for those of a system where 95 % are in the cache. It fails where they cost more.
 //!
-//! `cargo bench --profile dev --bench lookups` (the profile of the demo and the tests). CPU time of the whole process; the cost of a system's
-//! client is not in it, as the system is this process's memory.
+//! `cargo bench --profile dist --bench lookups`: the shares are meant for what is shipped. `--profile dev` is for a quick look. CPU time of the
+//! whole process, the best of some rounds, in each of which every kind has its turn; the cost of a system's client is not in it, as the
+//! system is this process's memory.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 
@@ -29,25 +31,41 @@ const EVENTS: usize = 1_000_000;
 const USERS: usize = 10_000;
 /// One event in so many is of a user who comes once, and is not in a cache.
 const ONCE_IN: usize = 20;
-const ROUNDS: usize = 3;
+/// So many that the best of each kind is one that nothing else on the machine has disturbed.
+const ROUNDS: usize = 5;
+/// What is looked up, and which share of the throughput that may cost.
+const KINDS: [(&str, f64); 3] = [("none", 0.0), ("file", 0.05), ("cache, 95 % hits", 0.15)];
 /// What a system takes to answer.
 const ANSWER: Duration = Duration::from_millis(2);
 
 fn main() {
     let bench = Bench::new();
-    let kinds = ["none", "file", "cache, 95 % hits"];
-    let mut best = [f64::INFINITY; 3];
+    let mut seconds = [[0.0_f64; ROUNDS]; KINDS.len()];
     // Round by round, so that what else this machine does is shared.
-    for _ in 0..ROUNDS {
-        for (kind, best) in best.iter_mut().enumerate() {
-            *best = best.min(bench.run(kind));
+    for round in 0..ROUNDS {
+        for (kind, seconds) in seconds.iter_mut().enumerate() {
+            seconds[round] = bench.run(kind);
         }
     }
+    seconds.iter_mut().for_each(|seconds| seconds.sort_by(f64::total_cmp));
     println!("{EVENTS} events, {USERS} users, one event in {ONCE_IN} of another user");
-    for (name, seconds) in kinds.iter().zip(best) {
-        let more = 100.0 * (seconds / best[0] - 1.0);
-        println!("  look-ups: {name:<18} {:>8.0} ns/event {more:>6.1} % more", 1e9 * seconds / EVENTS as f64);
+    let per_event = |seconds: f64| 1e9 * seconds / EVENTS as f64;
+    let mut dear = Vec::new();
+    for ((name, share_max), seconds_of) in KINDS.iter().zip(&seconds) {
+        let (best, median) = (seconds_of[0], seconds_of[ROUNDS / 2]);
+        let share = 1.0 - seconds[0][0] / best;
+        println!(
+            "  look-ups: {name:<18} best {:>6.0} ns/event, median {:>6.0}: {:>5.1} % of the throughput, {:.0} % at most",
+            per_event(best),
+            per_event(median),
+            100.0 * share,
+            100.0 * share_max
+        );
+        if share > *share_max {
+            dear.push(*name);
+        }
     }
+    assert!(dear.is_empty(), "these cost more of the throughput than they may: {}", dear.join("; "));
 }
 
 struct Bench {

@@ -39,6 +39,10 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     let catalog = Arc::new(config.catalog()?);
     let skips = flags.skip.iter().map(|skip| (&skip.topic, "--skip"));
     check::named_topics(&catalog, skips.chain(flags.accept_new_log.iter().map(|name| (name, "--accept-new-log"))))?;
+    if let Some(brokers) = &flags.kafka {
+        // Of sinks and notifiers that name no other cluster, too.
+        config.set_brokers(brokers);
+    }
     check::plan(&catalog, &config)?;
     check::warn_of_unused(&catalog, &config);
     let listen = &config.api.listen;
@@ -46,10 +50,6 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         Some(api) => api,
         None => listen.parse().with_context(|| format!("configuration: api.listen is {listen:?}"))?,
     };
-    if let Some(brokers) = &flags.kafka {
-        // Of sinks and notifiers that name no other cluster, too.
-        config.set_brokers(brokers);
-    }
     let kafka = config.kafka()?;
     let patience = shutdown::patience(&config);
     let stop = shutdown::listen(patience)?;

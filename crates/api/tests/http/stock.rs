@@ -30,6 +30,7 @@ fn keyed(topic: &str, keys: &[&str], columns: Vec<(&str, ArrayRef)>) -> KeyedTab
         topic: topic.to_owned(),
         keys: keys.iter().map(|key| (*key).to_owned()).collect(),
         rows: table(rows.schema(), vec![rows]),
+        through: Arc::default(),
         since_ms: None,
         failure: None,
     }

@@ -34,6 +34,7 @@ fn view(levels: &[Level]) -> View {
         topic: "atualizacoes_estoque".to_owned(),
         keys: vec!["id_produto".to_owned(), "id_armazem".to_owned()],
         rows: table(rows.schema(), vec![rows]),
+        through: Arc::default(),
         since_ms: Some(ms("2025-05-01T00:00:00Z")),
         failure: None,
     };

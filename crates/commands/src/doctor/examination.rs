@@ -24,8 +24,7 @@ pub async fn examine(config: &Config, common: &Common) -> anyhow::Result<Vec<Fin
             None => vec![Finding::ok("store", "the data directory")],
         }
     };
-    // What the configuration says of another broker, its certificates perhaps, is not for the demo's.
-    let kafka = demo.as_ref().map_or_else(|| config.kafka(), |demo| Ok(demo.kafka()))?;
+    let kafka = config.kafka()?;
     let warehouse = config.warehouse()?;
     let (kafka, store, warehouse, api) = tokio::join!(
         vitral_connect_kafka::examine(&kafka, topics),

@@ -97,6 +97,7 @@ async fn a_table_that_is_set_aside_is_refused_by_whatever_reads_it() {
         topic: "ex".to_owned(),
         keys: vec!["a".to_owned()],
         rows: Arc::new(nothing.expect("a table")),
+        through: Arc::default(),
         since_ms: None,
         failure: None,
     };

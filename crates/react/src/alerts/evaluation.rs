@@ -36,6 +36,17 @@ pub(super) struct Last {
     found: Option<Found>,
 }
 
+/// What a round is over.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Round {
+    /// What is committed now.
+    Now,
+    /// What a table had before its last import.
+    Before,
+    /// What differs from before by imports alone.
+    Imported,
+}
+
 /// What came of a query: a sentence about it, if it failed.
 enum Outcome {
     Found(Found),
@@ -46,6 +57,8 @@ enum Outcome {
 
 impl Alerts {
     pub(super) async fn evaluate(&mut self) -> Result<(), ReactError> {
+        let health = Arc::clone(&self.inputs.view.borrow().health);
+        self.catch_up.look(&health);
         let view = Arc::clone(&self.inputs.view.borrow());
         if !view.ready {
             return Ok(());
@@ -57,16 +70,16 @@ impl Alerts {
         // What was imported since is of the past: its effect is found on the earlier rows, and nobody is notified.
         if let Some((before, imported)) = self.evaluated.clone() {
             if !Arc::ptr_eq(&imported, &histories) {
-                self.evaluate_on(&self.point(Arc::clone(&before), &histories), true).await?;
+                self.evaluate_on(&self.point(Arc::clone(&before), &histories), Round::Imported).await?;
                 self.corrections.changed(self.inputs.clock.steady_ms());
             }
             if let Some([without, with]) = committed.around_imports(&before) {
-                self.evaluate_on(&self.point(Arc::new(without), &histories), false).await?;
-                self.evaluate_on(&self.point(Arc::new(with), &histories), true).await?;
+                self.evaluate_on(&self.point(Arc::new(without), &histories), Round::Before).await?;
+                self.evaluate_on(&self.point(Arc::new(with), &histories), Round::Imported).await?;
                 self.corrections.changed(self.inputs.clock.steady_ms());
             }
         }
-        self.evaluate_on(&self.point(Arc::clone(&committed), &histories), false).await?;
+        self.evaluate_on(&self.point(Arc::clone(&committed), &histories), Round::Now).await?;
         self.evaluated = Some((committed, histories));
         if let Some(log) = &self.log {
             let AlertInputs { catalog, store, clock, .. } = &self.inputs;
@@ -85,10 +98,11 @@ impl Alerts {
     }
 
     /// One round over all alerts and reports, and one commit.
-    async fn evaluate_on(&mut self, point: &ReadPoint, is_past: bool) -> Result<(), ReactError> {
+    async fn evaluate_on(&mut self, point: &ReadPoint, round: Round) -> Result<(), ReactError> {
         let steady_ms = self.inputs.clock.steady_ms();
         let mut running = JoinSet::new();
-        for rule in self.rules.iter().filter(|rule| self.is_to_run(rule, point, steady_ms)) {
+        let may_run = |rule: &&Arc<Rule>| self.may_begin(rule, point, round) && self.is_to_run(rule, point, steady_ms);
+        for rule in self.rules.iter().filter(may_run) {
             running.spawn(run(Arc::clone(&self.reader), Arc::clone(rule), point.clone()));
         }
         let mut transitions = Vec::new();
@@ -105,7 +119,7 @@ impl Alerts {
                 continue;
             }
             let name = &rule.policy.alert;
-            let is_past = is_past || self.corrections.lack(name);
+            let is_past = round == Round::Imported || self.corrections.lack(name);
             transitions.extend(self.follow(&rule, &outcome, point, is_past));
             evaluated.insert(name.clone());
             let last = Last {
@@ -123,6 +137,14 @@ impl Alerts {
         self.commit(transitions).await?;
         self.corrections.taken_in(&evaluated);
         Ok(())
+    }
+
+    /// Whether an alert has begun, or what was there before it is read by now. It begins with what is there now: an earlier view lacks some of
+    /// that.
+    fn may_begin(&self, rule: &Rule, point: &ReadPoint, round: Round) -> bool {
+        let has_begun = || self.states.get(&rule.policy.alert).is_some_and(AlertState::has_begun);
+        let is_read = || self.catch_up.is_done(&self.inputs.catalog, &rule.needs, &point.view);
+        matches!(rule.kind, Kind::Report { .. }) || has_begun() || round == Round::Now && is_read()
     }
 
     /// Whether an alert's input has changed, or a report is due.

@@ -1,5 +1,6 @@
 //! Alerts from committed rows to those who are notified, with processes that die in between.
 
+mod catch_up;
 mod counted;
 mod levels;
 mod world;

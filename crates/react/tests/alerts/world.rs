@@ -13,10 +13,12 @@ use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_connect::Notifier;
 use vitral_connect::memory::MemoryNotifier;
-use vitral_panes::view::{Completeness, KeyedImports, KeyedTableView, MetricFailure, MetricView, TopicView, View};
+use vitral_panes::view::{
+    Completeness, KeyedImports, KeyedMoment, KeyedTableView, KeyedThrough, MetricFailure, MetricView, TopicView, View,
+};
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
 use vitral_schemas::event_time::Watermark;
-use vitral_schemas::health::{NotificationHealth, PartitionHealth};
+use vitral_schemas::health::{NotificationHealth, PartitionHealth, Phase};
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::reconciliation;
 use vitral_schemas::time::ManualClock;
@@ -69,7 +71,7 @@ impl World {
         let file = SourceFile { path: "a.sql".to_owned(), text: format!("{TOPIC}{sql}") };
         let catalog = Catalog::parse(&[vec![file]], &settings).expect("a catalog");
         let dir = tempfile::tempdir().expect("a folder");
-        Self {
+        let world = Self {
             store: Location::folder(dir.path()).expect("a store"),
             catalog: Arc::new(catalog),
             settings,
@@ -81,7 +83,37 @@ impl World {
             reads: Arc::default(),
             notify: Vec::new(),
             dir,
-        }
+        };
+        world.read_through(0, 0);
+        world
+    }
+
+    /// So many messages were there when the process began to read, and so many of them are committed.
+    pub fn read_through(&self, committed: i64, first_end: i64) {
+        self.view.borrow().health.topic("eventos", |topic| {
+            let of_start = PartitionHealth::at(Offset(0), Some(Offset(first_end)), Instant::now());
+            let partition =
+                PartitionHealth { position: Offset(committed), committed: Some(Offset(committed)), ..of_start };
+            topic.phase = Phase::Serving;
+            topic.partitions.insert(PartitionId(0), partition);
+        });
+    }
+
+    /// The topic is not read, as its broker is away.
+    pub fn wait_for_broker(&self) {
+        let away = Phase::Waiting("its broker does not answer".to_owned());
+        self.view.borrow().health.topic("eventos", |topic| topic.phase = away);
+    }
+
+    /// So far the table of levels has come.
+    pub fn take_in_levels_through(&self, offset: i64) {
+        self.view.send_modify(|view| {
+            let mut next = View::clone(view);
+            let table = next.keyed.get_mut("niveis").expect("a table");
+            table.through =
+                Arc::new(KeyedThrough { commit: Some(3), offsets: [(PartitionId(0), Offset(offset))].into() });
+            *view = Arc::new(next);
+        });
     }
 
     /// The same, and `operacao` is notified of what names nobody.
@@ -95,13 +127,9 @@ impl World {
             let mut next = View { ready: true, ..View::clone(view) };
             next.committed_watermarks.insert("eventos".to_owned(), Watermark::from_ms(watermark_ms));
             next.health.topic("eventos", |topic| {
-                let partition = PartitionHealth {
-                    position: Offset(10),
-                    end: Some(Offset(10 + unread)),
-                    moved: Instant::now(),
-                    held: false,
-                };
-                topic.partitions.insert(PartitionId(0), partition);
+                let of_start = PartitionHealth::at(Offset(10), Some(Offset(10 + unread)), Instant::now());
+                let ten = Some(Offset(10));
+                topic.partitions.insert(PartitionId(0), PartitionHealth { first_end: ten, committed: ten, ..of_start });
             });
             *view = Arc::new(next);
         });
@@ -186,8 +214,9 @@ impl World {
 
     /// An import brings these levels; `now` has come by messages since.
     pub fn import_levels(&self, imported: &[(&str, i64)], now: &[(&str, i64)]) {
-        let before = Arc::clone(&self.view.borrow().keyed["niveis"].rows);
-        let after = self.levels(imported);
+        let moment = |rows| KeyedMoment { rows, through: Arc::default() };
+        let before = moment(Arc::clone(&self.view.borrow().keyed["niveis"].rows));
+        let after = moment(self.levels(imported));
         self.change_view(
             |view, table| {
                 view.keyed.insert("niveis".to_owned(), table);
@@ -216,7 +245,7 @@ impl World {
     fn change_view(&self, change: impl FnOnce(&mut View, KeyedTableView), levels: &[(&str, i64)]) {
         let rows = self.levels(levels);
         let (topic, keys) = ("eventos".to_owned(), vec!["p".to_owned()]);
-        let table = KeyedTableView { topic, keys, rows, since_ms: None, failure: None };
+        let table = KeyedTableView { topic, keys, rows, through: Arc::default(), since_ms: None, failure: None };
         self.view.send_modify(|view| {
             let mut next = View { ready: true, ..View::clone(view) };
             change(&mut next, table);

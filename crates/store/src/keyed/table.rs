@@ -13,6 +13,7 @@ mod imports;
 mod sums;
 mod versions;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::compute::concat_batches;
@@ -210,6 +211,15 @@ impl KeyedTable {
     /// The offset after the rows of a partition that are in.
     pub async fn next_offset(&self, log: &str, partition: PartitionId) -> Result<Option<Offset>, StoreError> {
         Ok(self.table.transaction(&self.partition(log, partition)).await?.map(Offset))
+    }
+
+    /// The same for each of these partitions that has rows in the table.
+    pub async fn next_offsets(&self, of: &[Reached]) -> Result<BTreeMap<PartitionId, Offset>, StoreError> {
+        let mut offsets = BTreeMap::new();
+        for Reached { log, partition, .. } in of {
+            offsets.extend(self.next_offset(log, *partition).await?.map(|next| (*partition, next)));
+        }
+        Ok(offsets)
     }
 
     /// Rows of events before this, in milliseconds, are missing; none if none are.

@@ -20,6 +20,8 @@ pub(super) struct CommitBuffer {
     next_offsets: BTreeMap<PartitionId, Option<Offset>>,
     /// Where each partition stood when the last commit was taken.
     taken_offsets: BTreeMap<PartitionId, Option<Offset>>,
+    /// The same of the last commit that has succeeded, and of which everything that it has closed is published.
+    committed_offsets: BTreeMap<PartitionId, Option<Offset>>,
     /// Counted rows of the commit that is under way.
     committing: Vec<RecordBatch>,
     committing_bytes: usize,
@@ -36,6 +38,7 @@ impl CommitBuffer {
             counted: Vec::new(),
             dead_letters: Vec::new(),
             taken_offsets: next_offsets.clone(),
+            committed_offsets: next_offsets.clone(),
             next_offsets,
             committing: Vec::new(),
             committing_bytes: 0,
@@ -52,6 +55,7 @@ impl CommitBuffer {
     pub(super) fn add_partition(&mut self, partition: PartitionId, next_offset: Option<Offset>) {
         self.next_offsets.insert(partition, next_offset);
         self.taken_offsets.insert(partition, next_offset);
+        self.committed_offsets.insert(partition, next_offset);
     }
 
     pub(super) fn next_offsets(&self) -> &BTreeMap<PartitionId, Option<Offset>> {
@@ -60,6 +64,11 @@ impl CommitBuffer {
 
     pub(super) fn next_offset(&self, partition: PartitionId) -> Option<Offset> {
         self.next_offsets.get(&partition).copied().flatten()
+    }
+
+    /// The offset after the last one that is committed, with what that has closed published.
+    pub(super) fn committed_offset(&self, partition: PartitionId) -> Option<Offset> {
+        self.committed_offsets.get(&partition).copied().flatten()
     }
 
     /// Whether reading has passed the offset already.
@@ -141,6 +150,11 @@ impl CommitBuffer {
         self.committing_since = None;
     }
 
+    /// Nothing is under way any more, neither a commit nor the publication of what one has closed.
+    pub(super) fn settled(&mut self) {
+        self.committed_offsets.clone_from(&self.taken_offsets);
+    }
+
     /// Counted rows that are not committed yet.
     pub(super) fn tail(&self) -> Vec<RecordBatch> {
         self.committing.iter().chain(&self.counted).cloned().collect()
@@ -183,5 +197,9 @@ mod tests {
         assert_eq!(commit.offsets, BTreeMap::from([(zero, advance(Some(9), 12)), (one, advance(None, 41))]));
         let (commit, _) = buffer.take(&watermarks, None);
         assert!(commit.offsets.is_empty());
+        assert_eq!(buffer.committed_offset(zero), Some(Offset(5)), "they are under way");
+        buffer.committed();
+        buffer.settled();
+        assert_eq!([zero, one].map(|id| buffer.committed_offset(id)), [Some(Offset(12)), Some(Offset(41))]);
     }
 }

@@ -143,6 +143,9 @@ impl Pipeline {
         }
         self.publisher.view.committed.leave_out_published(&self.state.panes);
         self.publish_view();
+        if !self.committer.is_busy() {
+            self.buffer.settled();
+        }
         Ok(())
     }
 

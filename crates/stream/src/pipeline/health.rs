@@ -73,15 +73,19 @@ impl Pipeline {
         let source = &self.reader.source;
         let stands = |partition: &PartitionId| {
             let end = source.known_end(*partition).max(self.health.ends.get(partition).copied());
-            (*partition, self.read_to(*partition), end, source.is_held(*partition))
+            let committed = self.buffer.committed_offset(*partition);
+            let offsets = (self.read_to(*partition), end, committed);
+            (*partition, offsets, source.is_held(*partition))
         };
         let partitions: Vec<_> = self.buffer.next_offsets().keys().map(stands).collect();
         let broker = self.broker_trouble();
         self.health.shared.topic(&self.context.topic.name, |topic| {
             topic.kafka = broker;
             topic.uncommitted = self.buffer.uncommitted_since().or(self.processor.looking_up.since());
-            for (partition, position, end, is_held) in partitions {
+            topic.is_settled = topic.uncommitted.is_none() && !self.committer.is_busy();
+            for (partition, (position, end, committed), is_held) in partitions {
                 topic.reads(partition, position, end, now);
+                topic.commits(partition, committed);
                 topic.holds(partition, is_held);
             }
         });

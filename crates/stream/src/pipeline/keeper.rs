@@ -13,7 +13,7 @@ use datafusion::error::DataFusionError;
 use tokio::sync::watch;
 use vitral_connect::with_causes;
 use vitral_panes::PanesError;
-use vitral_panes::view::{KeyedImports, KeyedTableView, MetricFailure, View};
+use vitral_panes::view::{KeyedImports, KeyedMoment, KeyedTableView, KeyedThrough, MetricFailure, View};
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_store::archive::Reached;
 use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
@@ -58,7 +58,7 @@ struct Kept {
     /// What it has taken in besides messages since then.
     imports: KeyedImports,
     /// Its rows, as they were shown last, and since when they are whole.
-    shown: Option<(Arc<dyn TableProvider>, Option<i64>)>,
+    shown: Option<(KeyedMoment, Option<i64>)>,
 }
 
 impl KeeperLink {
@@ -148,9 +148,7 @@ impl Keeper {
         let mut all = true;
         let mut changed = Vec::new();
         for (index, kept) in self.tables.iter_mut().enumerate().filter(|(_, kept)| kept.failure.is_none()) {
-            // Logs that this process does not read are looked at once.
-            let within = kept.is_begun.then_some(reach.as_slice());
-            let outcome = kept.step(archive, within, (self.history.as_ref(), &store), is_vacuum_due).await;
+            let outcome = kept.step(archive, &reach, (self.history.as_ref(), &store), is_vacuum_due).await;
             match outcome {
                 Ok(has_changed) => {
                     if has_changed || !kept.is_begun {
@@ -173,7 +171,7 @@ impl Keeper {
             self.vacuumed = Instant::now();
         }
         for index in changed {
-            self.tables[index].look().await?;
+            self.tables[index].look(&reach).await?;
             self.show(&self.tables[index]);
         }
         Ok(all)
@@ -182,12 +180,16 @@ impl Keeper {
     /// Puts the table's rows, as of its last commit, into the view.
     fn show(&self, kept: &Kept) {
         let plan = &kept.plan;
-        let nothing = || (Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as Arc<dyn TableProvider>, None);
-        let (rows, since_ms) = kept.shown.clone().unwrap_or_else(nothing);
+        let nothing = || {
+            let rows = Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as Arc<dyn TableProvider>;
+            (KeyedMoment { rows, through: Arc::default() }, None)
+        };
+        let (KeyedMoment { rows, through }, since_ms) = kept.shown.clone().unwrap_or_else(nothing);
         let shown = KeyedTableView {
             topic: plan.topic.name.clone(),
             keys: plan.view.keys.clone(),
             rows,
+            through,
             since_ms,
             failure: kept.failure.clone().or_else(|| kept.earlier.clone()),
         };
@@ -215,7 +217,8 @@ impl Kept {
         if let Some(table) = KeyedTable::read(&plan, store).await? {
             let failure = table.failure().await?;
             earlier = failure.map(|(since_ms, reason)| MetricFailure { reason, since_ms, is_set_aside: true });
-            shown = Some((table.rows().await?, table.since_ms().await?));
+            // Of which log its offsets are is not known yet.
+            shown = Some((moment(&table, &[]).await?, table.since_ms().await?));
         }
         let imports = KeyedImports::default();
         Ok(Self { plan, table: None, failure: None, earlier, is_begun: false, imports, shown })
@@ -224,7 +227,7 @@ impl Kept {
     async fn step(
         &mut self,
         archive: &ArchiveReader,
-        reach: Option<&[Reached]>,
+        reach: &[Reached],
         (history, store): (Option<&History>, &Location),
         is_vacuum_due: bool,
     ) -> Result<bool, StoreError> {
@@ -251,44 +254,46 @@ impl Kept {
         &mut self,
         table: &mut KeyedTable,
         archive: &ArchiveReader,
-        reach: Option<&[Reached]>,
+        reach: &[Reached],
         history: Option<&History>,
     ) -> Result<bool, StoreError> {
         let mut changed = table.refresh().await?;
         if changed && self.is_begun {
             // Somebody has repaired it.
-            let before = self.shown.as_ref().map(|(rows, _)| Arc::clone(rows));
-            self.count_import(before, table).await?;
+            let before = self.shown.as_ref().map(|(moment, _)| moment.clone());
+            self.count_import(before, table, reach).await?;
         }
         failpoint!("table.before");
-        changed |= table.catch_up(archive, reach).await?;
+        // Logs that this process does not read are looked at once.
+        changed |= table.catch_up(archive, self.is_begun.then_some(reach)).await?;
         failpoint!("table.after");
         if let Some(history) = history
             && table.lacks_imports(history).await?
         {
-            let before = table.rows().await?;
+            let before = moment(table, reach).await?;
             changed |= table.take_imports(history).await?;
-            self.count_import(Some(before), table).await?;
+            self.count_import(Some(before), table, reach).await?;
         }
         Ok(changed)
     }
 
     async fn count_import(
         &mut self,
-        before: Option<Arc<dyn TableProvider>>,
+        before: Option<KeyedMoment>,
         table: &KeyedTable,
+        reach: &[Reached],
     ) -> Result<(), StoreError> {
         if let Some(before) = before {
             self.imports.count += 1;
-            self.imports.last = Some([before, table.rows().await?]);
+            self.imports.last = Some([before, moment(table, reach).await?]);
         }
         Ok(())
     }
 
     /// Looks at its rows as of its last commit.
-    async fn look(&mut self) -> Result<(), StoreError> {
+    async fn look(&mut self, reach: &[Reached]) -> Result<(), StoreError> {
         if let Some(table) = &self.table {
-            self.shown = Some((table.rows().await?, table.since_ms().await?));
+            self.shown = Some((moment(table, reach).await?, table.since_ms().await?));
         }
         Ok(())
     }
@@ -305,6 +310,12 @@ impl Kept {
         }
         self.failure = Some(MetricFailure { reason, since_ms, is_set_aside: true });
     }
+}
+
+/// A table's rows as of its last commit, and how far they have come in these partitions.
+async fn moment(table: &KeyedTable, of: &[Reached]) -> Result<KeyedMoment, StoreError> {
+    let through = KeyedThrough { commit: table.commit(), offsets: table.next_offsets(of).await? };
+    Ok(KeyedMoment { rows: table.rows().await?, through: Arc::new(through) })
 }
 
 /// Whether another attempt would fail in the same way: the rows, or the statement, are the cause.

@@ -113,3 +113,31 @@ async fn a_product_that_runs_out_and_is_refilled_is_reported_once_each() {
         (1, 1)
     );
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_was_in_kafka_before_the_first_start_is_not_news() {
+    const PRODUCTS: i64 = 2_000;
+    let (shop, _) = Shop::at_noon(1);
+    let shop = shop.of_files(&STOCK, OUT);
+    let dir = tempfile::tempdir().expect("a folder");
+    let notifier = Arc::new(MemoryNotifier::new());
+    let backlog: Vec<_> = (0..PRODUCTS).map(|id| level(id % 500, &format!("p{id}"), "sul", 0)).collect();
+    shop.produce(&backlog);
+    let (stream, view) = shop.start(dir.path());
+    let mut alerts = alerts(&shop, dir.path(), view, &notifier);
+    let began = Instant::now();
+    while count(dir.path(), TransitionKind::Began).await == 0 {
+        assert!(began.elapsed() < PATIENCE, "the alert begins");
+        alerts.poll().await.expect("nothing is wrong");
+    }
+    assert_eq!(count(dir.path(), TransitionKind::Fired).await as i64, PRODUCTS, "all of it is in the first evaluation");
+    shop.produce(&[level(600, "outro", "sul", 0)]);
+    while distinct(&notifier).is_empty() {
+        assert!(began.elapsed() < PATIENCE, "what comes since is news");
+        alerts.poll().await.expect("nothing is wrong");
+    }
+    let found = distinct(&notifier);
+    assert!(found.len() == 1 && found.iter().all(|id| id.starts_with("falta/outro/")), "{found:?}");
+    drop(alerts);
+    end(stream).await;
+}
