@@ -13,7 +13,7 @@ use tokio::sync::watch;
 
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::health::Health;
-use vitral_schemas::position::PartitionId;
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::window::Window;
 
 use crate::open_windows::OpenWindows;

@@ -21,7 +21,7 @@ impl Offset {
         Self(self.0.saturating_add(count))
     }
 
-    /// How many offsets lie between two, as far as that can be told.
+    /// How many offsets lie between two, as far as that is known.
     pub const fn saturating_sub(self, other: Self) -> i64 {
         self.0.saturating_sub(other.0)
     }
