@@ -99,6 +99,14 @@ pub enum ImportError {
 }
 
 impl ImportError {
+    /// With what may be wrong with how the file is read, where its columns are not understood.
+    pub(super) fn with_doubt(mut self, doubt: Option<&str>) -> Self {
+        if let (Self::Mapping { reason, .. }, Some(doubt)) = (&mut self, doubt) {
+            *reason = format!("{reason} ({doubt})");
+        }
+        self
+    }
+
     pub(crate) fn read(file: &str) -> impl Fn(std::io::Error) -> Self + use<> {
         let file = file.to_owned();
         move |source| Self::Read { file: file.clone(), source }

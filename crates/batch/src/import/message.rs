@@ -49,8 +49,7 @@ impl Mapping {
         if let Some(why) = &row.broken {
             return Err(broken(why.clone()));
         }
-        let needed = self.columns.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        if row.cells.len() < needed {
+        if row.cells.len() < self.cells_needed() {
             return Err(broken(format!("{} cells where the header has {}", row.cells.len(), self.width())));
         }
         let clock = if forms.has_clock { self.clock_of(row, forms)? } else { None };

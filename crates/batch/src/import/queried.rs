@@ -81,6 +81,7 @@ pub(super) struct Queried {
     nested: usize,
     notes: Vec<String>,
     own_notes: usize,
+    doubt: Option<String>,
     epoch: SerialEpoch,
     rows: Option<Receiver<Result<Vec<Row>, ImportError>>>,
     given: u64,
@@ -134,6 +135,7 @@ impl Queried {
             nested: nested.len(),
             notes: first.notes().to_vec(),
             own_notes: first.notes().len(),
+            doubt: first.doubt().map(str::to_owned),
             epoch: first.serial_epoch(),
             rows: None,
             given: 0,
@@ -182,6 +184,7 @@ impl Source for Queried {
             nested: self.nested,
             notes: Vec::new(),
             own_notes: 0,
+            doubt: None,
             epoch: self.epoch,
             rows: None,
             given: 0,
@@ -190,6 +193,10 @@ impl Source for Queried {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn doubt(&self) -> Option<&str> {
+        self.doubt.as_deref()
     }
 
     fn serial_epoch(&self) -> SerialEpoch {

@@ -72,6 +72,11 @@ pub(super) trait Source: Send {
         &[]
     }
 
+    /// What may be wrong with how the file is read, if its columns are not understood.
+    fn doubt(&self) -> Option<&str> {
+        None
+    }
+
     /// How dates are counted where they stand as plain numbers.
     fn serial_epoch(&self) -> SerialEpoch {
         SerialEpoch::default()

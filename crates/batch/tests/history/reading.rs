@@ -157,3 +157,42 @@ async fn words_for_nothing_are_not_event_ids() {
     let again = imported(&world, "b.csv", format!("{text}9,1.00,2025-05-14,null\n").as_bytes(), Read::default()).await;
     assert_eq!((again.accepted, again.known + again.duplicate), (1, 8), "{again:?}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_lines_of_another_width_do_not_hide_the_separator() {
+    let row = |n: usize, ends: &str| format!("{n};p{n};1;10,50;14/05/2025{ends}\n");
+    for short in [1, 2, 5, 12] {
+        let world = World::new();
+        let rows: String = (1..=12).map(|n| row(n, if n <= short { "" } else { ";ok" })).collect();
+        let text = format!("pedido;produto;quantidade;valor unit\u{e1}rio;data;obs\n{rows}");
+        let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+        assert_eq!((came.accepted, came.refused), (12, 0), "{short}: {came:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_may_end_before_a_column_that_may_be_empty_and_before_no_other() {
+    let world = World::new();
+    let text = "pedido;produto;quantidade;valor;data;regi\u{e3}o\n1;p1;1;10,50;14/05/2025\n2;p2;2;5,00;15/05/2025;SP\n3;p3;1;7,00\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (2, vec![(4, "linha")]), "{came:?}");
+    assert!(sales(&world).await[0].ends_with("2025-05-14T03:00:00Z"), "without a region");
+    // What a row is worth is not optional, nor is what the file ends in.
+    let text = "data;pedido;produto;regi\u{e3}o;valor\n14/05/2025;1;p;SP;1,50\n14/05/2025;2;p;SP\n14/05/2025;3;p\n";
+    let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (1, vec![(3, "linha"), (4, "linha")]), "{came:?}");
+    let text = "pedido;valor;data;regi\u{e3}o\n1;1,50;14/05/2025;SP\n2;1,50;14/05/20";
+    let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (1, vec![(3, "linha")]), "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_are_not_understood_name_what_was_taken_for_the_separator() {
+    let world = World::new();
+    let path = world.write("a.csv", "Ref;Quanto;Quando foi\n1;1,50;14/05/2025\n2;2,50;14/05/2025\n");
+    let error = world.import(&path, "vendas").await.expect_err("no column of times").to_string();
+    assert!(error.contains("semicolons") && error.contains("sep=;"), "{error}");
+    let path = world.write("b.csv", "\"pedido;valor;data\"\n\"1;1,50;14/05/2025\"\n");
+    let error = world.import(&path, "vendas").await.expect_err("one cell").to_string();
+    assert!(error.contains("quotes as a whole"), "{error}");
+}

@@ -13,6 +13,8 @@ pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
     /// Whether it was longer than a record may be; what is beyond is not in `bytes`.
     pub(super) is_cut: bool,
+    /// Whether the file ends in it, without a line end.
+    pub(super) is_unended: bool,
 }
 
 pub(super) struct Lines<R> {
@@ -35,9 +37,10 @@ impl<R: Read> Lines<R> {
         if let Some(line) = self.returned.pop_front() {
             return Ok(Some(line));
         }
-        let mut line = Line { number: self.number + 1, bytes: self.spare.pop().unwrap_or_default(), is_cut: false };
+        let mut line = Line { number: self.number + 1, bytes: self.spare.pop().unwrap_or_default(), ..Line::default() };
         line.bytes.clear();
         let mut is_end = true;
+        line.is_unended = true;
         loop {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
@@ -51,6 +54,7 @@ impl<R: Read> Lines<R> {
             line.bytes.extend_from_slice(&part[..part.len().min(room)]);
             let (used, ended) = (part.len() + usize::from(end.is_some()), end.map(|end| buffer[end]));
             self.reader.consume(used);
+            line.is_unended = ended.is_none();
             match ended {
                 Some(b'\r') => {
                     if self.reader.fill_buf()?.first() == Some(&b'\n') {
