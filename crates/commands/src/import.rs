@@ -311,7 +311,7 @@ async fn one(world: &World<'_>, flags: &Flags, file: &File, table: &str, done: &
         let act = Act::of_command("importar", "");
         let outcome = import.run(file, &world.store, progress(file)).await;
         let imported = recorded(act, outcome, file, None, world).await?;
-        done.refused += imported.refused;
+        done.refused += imported.mistaken();
         done.accepted += imported.accepted;
         done.known += imported.known;
         let name = one_line(&file.name);

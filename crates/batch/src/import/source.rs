@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) use self::cell::{Cell, Kind};
-pub(super) use self::header::{Fit, Headings, distinct};
+pub(super) use self::header::{Fit, HEADER_AGAIN, Headings, distinct};
 use super::ImportError;
 
 /// Rows that are read together,

@@ -64,8 +64,13 @@ async fn a_report_with_titles_totals_and_a_second_header() {
     for (name, bytes) in [("a.csv", text.as_bytes().to_vec()), ("b.csv", windows_1252(text)), ("c.txt", utf_16(text))] {
         let world = if name == "a.csv" { &world } else { &World::new() };
         let came = imported(world, name, &bytes, Read::default()).await;
-        assert_eq!((came.accepted, refused(&came)), (2, vec![(7, "linha"), (9, "campo_ausente")]), "{name}: {came:?}");
-        assert_eq!(came.notes, ["the header is line 5; what is above it is not read"]);
+        assert_eq!((came.accepted, came.mistaken(), came.fillers), (2, 0, 2), "{name}: {came:?}");
+        assert_eq!(world.ledger().await.len(), 2, "{name}");
+        let above = "the header is line 5; what is above it is not read";
+        assert_eq!(
+            came.notes,
+            [above, "2 lines that are totals, headings or titles are left out (the first is line 7)"]
+        );
         let expected = ["0001 0042 1 10.00 BRL 2025-05-14T13:00:00Z", "0002 0042 2 1030.00 BRL 2025-05-14T22:16:00Z"];
         assert_eq!(sales(world).await, expected, "{name}");
     }
@@ -156,6 +161,30 @@ async fn words_for_nothing_are_not_event_ids() {
     // They are known by order, product, time and value like any other row without an id.
     let again = imported(&world, "b.csv", format!("{text}9,1.00,2025-05-14,null\n").as_bytes(), Read::default()).await;
     assert_eq!((again.accepted, again.known + again.duplicate), (1, 8), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_reports_that_are_no_rows_are_no_refused_rows_either() {
+    let header = "Data;Produto;Qtde;Preco\n";
+    let row = "14/05/2025;a;1;10,50\n";
+    for (lines, fillers) in [
+        ("Subtotal;;2;21,00\nTotal geral;;2;21,00\n", 2),
+        ("Total do dia;;2;21,00\n", 1),
+        ("Vendas de junho\n;;\n", 1),
+        ("Data;Produto;Qtde;Preco\n", 1),
+        ("\u{1a}", 0),
+        ("", 0),
+    ] {
+        let world = World::new();
+        let text = format!("{header}{row}{row}{lines}");
+        let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+        assert_eq!((came.accepted, came.refused, came.fillers), (2, fillers, fillers), "{lines}: {came:?}");
+        assert_eq!(world.ledger().await.len() as u64, fillers, "{lines}");
+        // What is cut off or wrong was meant to be a row.
+        let text = format!("{header}{row}15/05/2025;b\n{row}{lines}");
+        let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+        assert_eq!((came.accepted, came.mistaken()), (2, 1), "{lines}: {came:?}");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -123,7 +123,7 @@ impl Delimited {
             broken = Some(format!("the file ends in it: {} cells where the header has {width}", cells.len()));
         }
         if broken.is_none() && self.is_header(&cells) {
-            broken = Some("the header again".to_owned());
+            broken = Some(HEADER_AGAIN.to_owned());
         }
         Row { sheet: None, line: record.line, cells, broken }
     }
@@ -232,7 +232,7 @@ mod tests {
         let (header, rows) = read(text);
         assert_eq!(header, ["id", "nome", "x"]);
         assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [5, 6, 7]);
-        assert_eq!(rows[1].broken.as_deref(), Some("the header again"));
+        assert_eq!(rows[1].broken.as_deref(), Some(HEADER_AGAIN));
         let file = open(text, None).expect("opened");
         assert_eq!(file.notes, ["the header is line 4; what is above it is not read"]);
         let asked = open(text, Some(5)).expect("opened");

@@ -5,6 +5,9 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use memchr::memchr2;
 
+/// What ended files once: no text has it.
+const CONTROL_Z: u8 = 0x1a;
+
 /// A line without its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
@@ -66,6 +69,10 @@ impl<R: Read> Lines<R> {
                 None => {}
             }
         }
+        if line.is_unended && line.bytes.last() == Some(&CONTROL_Z) {
+            line.bytes.pop();
+            is_end = line.bytes.is_empty();
+        }
         if is_end {
             return Ok(None);
         }
@@ -109,6 +116,15 @@ mod tests {
             }
         }
         assert_eq!(lines("", 64), []);
+    }
+
+    #[test]
+    fn a_control_z_ends_the_file_and_is_no_line() {
+        for (text, count) in [("a\nb\n\u{1a}", 2), ("a\nb\u{1a}", 2), ("a\nb", 2), ("\u{1a}", 0), ("a\u{1a}\nb\n", 2)] {
+            let read = lines(text, 4);
+            assert_eq!(read.len(), count, "{text:?}");
+            assert!(read.last().is_none_or(|(_, line, _)| line == "b"), "{text:?}");
+        }
     }
 
     #[test]
