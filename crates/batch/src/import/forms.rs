@@ -9,6 +9,7 @@ pub(super) mod number;
 mod of_times;
 pub(super) mod time;
 mod undone;
+mod unpaid;
 mod unused;
 mod words;
 pub(super) mod zone;

@@ -7,6 +7,7 @@ mod difference;
 mod file_table;
 mod profiles;
 mod question;
+mod statuses;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -159,9 +160,15 @@ impl Queried {
     fn note_left_out(&mut self) {
         let left = self.question.shared.read.load(Ordering::Relaxed).saturating_sub(self.given);
         self.notes.truncate(self.own_notes);
+        let (what, profile) = (self.question.what(), self.question.ask.profile.as_ref());
+        let Ok(statuses) = self.question.shared.statuses.lock() else { return };
         if left > 0 {
-            self.notes.push(format!("{}: {left} of the file's rows are left out", self.question.what()));
+            let which = profile.and_then(|profile| statuses.left_out(profile));
+            let which = which.map(|which| format!(" ({which})")).unwrap_or_default();
+            self.notes.push(format!("{what}: {left} of the file's rows are left out{which}"));
         }
+        let noted = profile.and_then(|profile| statuses.noted(profile));
+        self.notes.extend(noted.map(|noted| format!("{what}: {noted}")));
     }
 }
 
@@ -212,6 +219,9 @@ impl Source for Queried {
             Ok(rows) => {
                 let rows = rows?;
                 self.given += rows.len() as u64;
+                if let Ok(mut statuses) = self.question.shared.statuses.lock() {
+                    statuses.came(&rows);
+                }
                 Ok(rows)
             }
             // The query has ended; what it never saw comes last.
