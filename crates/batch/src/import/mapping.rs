@@ -62,6 +62,8 @@ pub(super) struct Mapping {
     lacks_currency: bool,
     /// The topic's columns that a line must not end before: without them it would be another row, or worth something else.
     needed: Vec<String>,
+    /// The topic's columns that say which row it is by themselves, where words for nothing mean that it has none.
+    ids: Vec<String>,
 }
 
 /// The columns that a file can fill.
@@ -80,6 +82,14 @@ fn needed_columns(topic: &Topic, target: &ImportTarget) -> Vec<String> {
             || column.kind == ColumnKind::Currency
     };
     topic.columns.iter().enumerate().filter(is_needed).map(|(_, column)| column.name.clone()).collect()
+}
+
+/// The event id, and the first column of the key.
+pub(super) fn id_columns(topic: &Topic, target: &ImportTarget) -> Vec<String> {
+    let event_id = topic.event_id.map(|index| &topic.columns[index]);
+    let first = target.key.first().and_then(|name| topic.columns.iter().find(|column| column.name == *name));
+    let is_text = |column: &&Column| matches!(column.kind, ColumnKind::Text | ColumnKind::TextOrNumber);
+    event_id.into_iter().chain(first).filter(is_text).map(|column| column.name.clone()).collect()
 }
 
 impl Mapping {
@@ -129,6 +139,7 @@ impl Mapping {
             left_out: names.left_out(header),
             lacks_currency: has_amounts && !says_currency,
             needed: needed_columns(topic, target),
+            ids: id_columns(topic, target),
         };
         let filled = |name: &str| mapping.filled().any(|(_, filled)| filled == name);
         let needed = topic.columns.iter().filter(|column| column.needed && !target.optional.contains(&column.name));
@@ -175,6 +186,11 @@ impl Mapping {
         let is_needed = |filled: &Filled| filled.role == Role::Clock || self.needed.contains(&filled.name);
         let last = self.columns.iter().rposition(|column| column.as_ref().is_some_and(is_needed));
         last.map_or(0, |last| last + 1)
+    }
+
+    /// Whether a column of the topic says which row it is by itself.
+    pub(super) fn is_id(&self, column: &str) -> bool {
+        self.ids.iter().any(|id| id == column)
     }
 
     pub(super) fn width(&self) -> usize {

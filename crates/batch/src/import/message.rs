@@ -1,6 +1,7 @@
 //! A row of a file as the message that would have said the same.
 
 use serde_json::Value;
+use vitral_schemas::event_id;
 use vitral_schemas::verdict::Reason;
 
 use super::ROW_REASON;
@@ -71,7 +72,11 @@ impl Mapping {
             }
             let clock = clock.as_ref().filter(|_| index == self.time());
             let value = value(cell, filled, forms.columns[index], clock, row.sheet.is_some(), &mut signs);
-            let value = value.map_err(|(reason, why)| Refused::new(reason, self.said(index, cell, &why)))?;
+            let mut value = value.map_err(|(reason, why)| Refused::new(reason, self.said(index, cell, &why)))?;
+            match &mut value {
+                Value::String(text) if self.is_id(&filled.name) && event_id::is_none(text.as_bytes()) => continue,
+                _ => {}
+            }
             if let Some(code) = &self.currencies[index] {
                 signs.push(code.clone());
             }

@@ -153,14 +153,29 @@ async fn hours_with_am_and_pm_are_of_one_clock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn words_for_nothing_are_not_event_ids() {
     let world = World::new();
-    let ids = ["null", "NULL", "undefined", "NaN", "None", "", "e1", "e1"];
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let ids = ["null", "NULL", "undefined", "NaN", "None", "", "e1", "e1", "0", "0", "-", "-", "N/A", "#N/D", nil, nil];
     let rows = ids.iter().enumerate().map(|(n, id)| format!("{n},1.00,2025-05-14,{id}\n"));
     let text = format!("Pedido,Valor,Data,id_evento\n{}", rows.collect::<String>());
     let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
-    assert_eq!((came.accepted, came.duplicate, came.refused), (7, 1, 0), "{came:?}");
+    assert_eq!((came.accepted, came.duplicate, came.refused), (15, 1, 0), "{came:?}");
     // They are known by order, product, time and value like any other row without an id.
-    let again = imported(&world, "b.csv", format!("{text}9,1.00,2025-05-14,null\n").as_bytes(), Read::default()).await;
-    assert_eq!((again.accepted, again.known + again.duplicate), (1, 8), "{again:?}");
+    let again = imported(&world, "b.csv", format!("{text}99,1.00,2025-05-14,null\n").as_bytes(), Read::default()).await;
+    assert_eq!((again.accepted, again.known + again.duplicate), (1, 16), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_for_nothing_are_not_orders() {
+    let world = World::new();
+    let orders = ["null", "N/A", "-", "-", "#N/D", "0", "A1"];
+    let rows: String = orders.iter().enumerate().map(|(n, id)| format!("{id},p1,{n}.00,2025-05-14\n")).collect();
+    let text = format!("Pedido,Produto,Valor,Data\n{rows}");
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, came.duplicate, came.refused), (7, 0, 0), "{came:?}");
+    let found = world.sql("SELECT count(id_pedido) AS n, min(id_pedido) AS o FROM vendas").await;
+    assert!(found.contains("| 1 | A1 |"), "{found}");
+    let again = imported(&world, "b.csv", format!("{text}-,p2,1.00,2025-05-14\n").as_bytes(), Read::default()).await;
+    assert_eq!((again.accepted, again.known), (1, 7), "{again:?}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
