@@ -137,7 +137,7 @@ impl Import {
     /// How its columns are written, as the user or the profile says.
     fn asked(&self) -> Asked {
         let (numbers, dates) = self.ask.forms();
-        Asked { numbers: self.numbers.or(numbers), dates: self.dates.or(dates) }
+        Asked { numbers: self.numbers.or(numbers), dates: self.dates.or(dates), is_by_user: self.dates.is_some() }
     }
 }
 

@@ -171,7 +171,7 @@ impl Evidence {
                     };
                     let dates = asked.dates.map_or_else(decided, |dates| Ok(Some(dates)));
                     let dates = dates.map_err(|(reason, remedy)| failed(reason, &remedy))?;
-                    if let (None, Some(reason)) = (asked.dates, seen.is_split()) {
+                    if let (false, Some(reason)) = (asked.is_by_user, seen.is_split()) {
                         return Err(failed(
                             reason,
                             "correct those dates in the file, or use --dates dmy or --dates mdy, whichever the texts follow, if they are right",
