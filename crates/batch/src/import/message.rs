@@ -75,6 +75,11 @@ impl Mapping {
             let mut value = value.map_err(|(reason, why)| Refused::new(reason, self.said(index, cell, &why)))?;
             match &mut value {
                 Value::String(text) if self.is_id(&filled.name) && event_id::is_none(text.as_bytes()) => continue,
+                Value::String(text) if filled.name == CURRENCY => {
+                    if let Some(code) = currency::of_word(text, currency) {
+                        *text = code;
+                    }
+                }
                 _ => {}
             }
             if let Some(code) = &self.currencies[index] {

@@ -240,3 +240,15 @@ async fn columns_that_are_not_understood_name_what_was_taken_for_the_separator()
     let error = world.import(&path, "vendas").await.expect_err("one cell").to_string();
     assert!(error.contains("quotes as a whole"), "{error}");
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn currencies_may_be_written_as_words() {
+    let world = World::new();
+    let text = "Pedido;Valor;Moeda;Data\n1;1,50;Real;14/05/2025\n2;1,50;Reais;14/05/2025\n3;1,50;D\u{f3}lar;14/05/2025\n\
+        4;1,50;US$;14/05/2025\n5;1,50;brl;14/05/2025\n6;1,50;moedas;14/05/2025\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (5, vec![(7, "valor")]), "{came:?}");
+    let amounts =
+        sales(&world).await.iter().map(|sale| sale.split(' ').nth(3).map(str::to_owned)).collect::<Option<Vec<_>>>();
+    assert_eq!(amounts.expect("currencies"), ["BRL", "BRL", "USD", "USD", "BRL"]);
+}

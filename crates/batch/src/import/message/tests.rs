@@ -112,6 +112,7 @@ fn a_currency_that_nothing_uses_is_asked_about() {
     let error = asked("Currency", &["BRL", "", "usd"]).expect("asked");
     assert!(error.contains("usd (line 4)") && error.contains("--map \"Currency=moeda\""), "{error}");
     assert!(asked("Moeda do pedido", &["Dólar"]).is_some());
+    assert!(asked("Moeda do pedido", &["Euros"]).is_some());
     assert!(asked("Cód", &["EUR", "USD"]).is_some(), "by its cells alone");
     for (heading, cells) in [
         ("Currency", ["BRL", "brl"]),
