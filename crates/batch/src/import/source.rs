@@ -136,7 +136,7 @@ pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Box
         "csv" | "tsv" | "txt" => Ok(Box::new(delimited::Delimited::open(path, name, opening)?)),
         "parquet" => Ok(Box::new(parquet::Columns::open(path, name)?)),
         "xlsx" => Ok(Box::new(spreadsheet::Spreadsheet::open(path, name, opening)?)),
-        _ => Err(ImportError::Format { file: name.to_owned() }),
+        _ => Err(ImportError::format(name)),
     }
 }
 
