@@ -1,6 +1,6 @@
 -- Sales as Mercado Livre reports them. A package has a line of its own, which sums up the lines of its products: only they are sales.
--- Cancelled sales are left out.
-CREATE VIEW mercado_livre WITH (profile_for = 'vendas', identity = 'item') AS
+-- Cancelled sales, and those whose payment has not come, are left out.
+CREATE VIEW mercado_livre WITH (profile_for = 'vendas', identity = 'item', dates = 'dmy', status = 'Estado') AS
 SELECT
     "N.º de venda" AS id_pedido,
     coalesce("SKU", optional("# de anúncio"), optional("Título do anúncio")) AS id_produto,
@@ -13,7 +13,10 @@ SELECT
 FROM arquivo
 WHERE "Unidades" IS NOT NULL
     AND lower(coalesce("Estado", '')) NOT LIKE 'pacote de %'
-    AND lower(coalesce("Estado", '')) NOT LIKE '%cancel%';
+    AND NOT regexp_like(
+        translate(lower(coalesce("Estado", '')), 'áàâãéêíóôõúç', 'aaaaeeiooouc'),
+        'cancel|pagamento pendente|pendente de pagamento|(aguard|esperando|falta)[a-z ]* pagamento|nao pag|pagamento (em analise|recusad|negad|expirad)'
+    );
 
 -- What buyers got back, on the sale's own date, as the report has no other. An amount of letters alone comes along, and
 -- is refused by its cell.

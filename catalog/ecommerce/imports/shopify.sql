@@ -1,6 +1,6 @@
 -- Orders as Shopify exports them. An order's first line has what is of the order; its further lines have only their product.
 -- Unpaid, voided and cancelled orders are left out; an order's discount appears once, on its first line.
-CREATE VIEW shopify WITH (profile_for = 'vendas', identity = 'item') AS
+CREATE VIEW shopify WITH (profile_for = 'vendas', identity = 'item', status = 'Financial Status') AS
 SELECT
     "Name" AS id_pedido,
     coalesce(optional("Lineitem sku"), "Lineitem name") AS id_produto,

@@ -1,6 +1,7 @@
 -- Orders as VTEX exports them, a line for each product; the price is what was paid for one, after promotions.
--- Orders that were cancelled or wait for their payment are left out.
-CREATE VIEW vtex WITH (profile_for = 'vendas', identity = 'item') AS
+-- Orders count from the approval of their payment on; all before it are left out, such as those that wait for the authorization to dispatch,
+-- and so are those that are cancelled or are to be.
+CREATE VIEW vtex WITH (profile_for = 'vendas', identity = 'item', status = 'Status') AS
 SELECT
     "Order" AS id_pedido,
     "ID_SKU" AS id_produto,
@@ -12,6 +13,15 @@ SELECT
     optional("UF") AS regiao,
     optional("Origin") AS canal
 FROM arquivo
-WHERE lower(coalesce("Status", '')) NOT LIKE '%cancel%'
-    AND lower(coalesce("Status", '')) NOT LIKE '%pendente%'
-    AND lower(coalesce("Status", '')) NOT LIKE '%pending%';
+WHERE translate(lower(replace(coalesce("Status", ''), '-', ' ')), 'áàâãéêíóôõúç', 'aaaaeeiooouc') IN (
+    '', 'pagamento aprovado', 'payment approved',
+    'autorizar despacho', 'autorizar envio', 'despacho autorizado', 'authorize fulfillment', 'authorize dispatch',
+    'carencia para cancelamento', 'em carencia para cancelamento', 'window to cancel', 'cancellation window', 'grace period',
+    'pronto para manuseio', 'pronto para o manuseio', 'aguardando manuseio', 'ready for handling', 'waiting for handling',
+    'iniciar manuseio', 'manuseio iniciado', 'em manuseio', 'start handling', 'handling',
+    'preparando entrega', 'preparando envio', 'preparing delivery', 'handling shipping', 'handling shipment',
+    'pedido aceito', 'order accepted', 'verificando fatura', 'verificando nota fiscal', 'verifying invoice', 'fatura', 'invoice',
+    'fatura apos cancelamento negado', 'fatura pos cancelamento negado', 'cancelamento negado', 'invoice after cancellation deny',
+    'invoice after cancellation denied', 'faturado', 'invoiced', 'billed',
+    'enviado', 'despachado', 'shipped', 'dispatched', 'entregue', 'delivered'
+);

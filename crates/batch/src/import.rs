@@ -10,6 +10,7 @@ mod attempt;
 mod changes;
 pub(crate) mod error;
 mod files;
+mod filler;
 mod forms;
 mod identity;
 mod known;
@@ -108,7 +109,9 @@ pub struct Imported {
     pub duplicate: u64,
     /// Rows that could not be understood.
     pub refused: u64,
-    /// Refused rows by reason.
+    /// Of those, totals, headings that come again, and titles: they were not meant to be rows.
+    pub fillers: u64,
+    /// The others of the refused rows by reason.
     pub reasons: BTreeMap<String, u64>,
     /// Rows that were in already.
     pub known: u64,
@@ -161,6 +164,11 @@ impl Imported {
         self.known += u64::from(is_in);
         self.differing += u64::from(standing == Standing::InDiffering);
         is_in
+    }
+
+    /// Rows that could not be understood and were meant to be.
+    pub fn mistaken(&self) -> u64 {
+        self.refused - self.fillers
     }
 
     fn extend_period(&mut self, micros: Option<i64>) {

@@ -45,6 +45,12 @@ pub struct Profile {
     pub dates: Option<String>,
     /// The same of its numbers.
     pub numbers: Option<String>,
+    /// Headings of the states of rows, by which those that are left out are counted for people.
+    pub status: Vec<String>,
+    /// States of rows that count though something is to be known of them.
+    pub status_noted: Vec<String>,
+    /// What that is, in words.
+    pub status_note: Option<String>,
     /// What makes rows of the table out of those of the file.
     pub query: Box<Query>,
     /// Where it is declared.
@@ -66,6 +72,12 @@ impl Profile {
         let dates = text("dates", &["dmy", "mdy", "ymd"]);
         let numbers = text("numbers", &["plain", "brazilian"]);
         let is_by_item = text("identity", &["item", "amounts"]).as_deref() == Some("item");
+        let mut list = |key: &str| -> Vec<String> {
+            let texts = text(key, &[]).unwrap_or_default();
+            texts.split(',').map(|part| part.trim().to_owned()).filter(|part| !part.is_empty()).collect()
+        };
+        let (status, status_noted) = (list("status"), list("status_noted"));
+        let status_note = text("status_note", &[]);
         let rows = Self::rows(&name, &mut query, position);
         let source = position.clone();
         options.finish(rows.map(|(headings, optional)| Self {
@@ -77,6 +89,9 @@ impl Profile {
             is_by_item,
             dates,
             numbers,
+            status,
+            status_noted,
+            status_note,
             query,
             source,
         }))

@@ -5,8 +5,8 @@
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArguments, Spanned,
-    Statement, UnaryOperator, Value,
+    BinaryOperator, CastKind, DataType, ExactNumberInfo, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Spanned, Statement, TimezoneInfo, UnaryOperator, Value,
 };
 
 use super::metric::windows_per_event;
@@ -60,6 +60,9 @@ pub(super) fn suspects(statement: &Statement, position: &Position) -> Vec<Suspec
                     data_type: data_type.clone(),
                 });
             }
+            Expr::Function(function) => found.extend(cast_of_call(function).map(|(operand, data_type)| {
+                Suspect::Cast { at: position.at(expr.span()), operand: operand.clone(), data_type }
+            })),
             _ => {}
         }
         ControlFlow::Continue(())
@@ -70,6 +73,48 @@ pub(super) fn suspects(statement: &Statement, position: &Position) -> Vec<Suspec
     };
     found.retain(|suspect| !matches!(suspect, Suspect::Division { divisor, .. } if is_asked_for(divisor)));
     found
+}
+
+/// What a call casts, and to which type, if it is a cast that is written as a function.
+fn cast_of_call(function: &Function) -> Option<(&Expr, DataType)> {
+    let name = name_of(function);
+    let arguments = arguments(function);
+    let operand = *arguments.first()?;
+    let timestamp = DataType::Timestamp(None, TimezoneInfo::None);
+    let data_type = match name.as_str() {
+        "arrow_cast" => type_of_arrow(arguments.get(1)?)?,
+        "to_date" => DataType::Date,
+        "to_time" => DataType::Time(None, TimezoneInfo::None),
+        "to_unixtime" => timestamp,
+        name if name.starts_with("to_timestamp") => timestamp,
+        _ => return None,
+    };
+    Some((operand, data_type))
+}
+
+/// A type of Arrow in the words of SQL: `Int64`, `Decimal128(18, 2)`, `Timestamp(Microsecond, None)`. None of one whose values no text fails
+/// to be.
+fn type_of_arrow(name: &Expr) -> Option<DataType> {
+    let Expr::Value(value) = name else { return None };
+    let Value::SingleQuotedString(name) = &value.value else { return None };
+    let (base, arguments) = name.trim().split_once('(').unwrap_or((name.trim(), ""));
+    let mut numbers = arguments.split([',', ')']).map(|number| number.trim().parse::<i64>());
+    match base.trim().to_lowercase().as_str() {
+        "int8" | "int16" | "int32" | "uint8" | "uint16" => Some(DataType::Int(None)),
+        "int64" | "uint32" | "uint64" => Some(DataType::BigInt(None)),
+        "float16" | "float32" | "float64" => Some(DataType::Double(ExactNumberInfo::None)),
+        "boolean" => Some(DataType::Boolean),
+        "date32" | "date64" => Some(DataType::Date),
+        "time32" | "time64" => Some(DataType::Time(None, TimezoneInfo::None)),
+        "timestamp" => Some(DataType::Timestamp(None, TimezoneInfo::None)),
+        base if base.starts_with("decimal") => Some(DataType::Decimal(match (numbers.next(), numbers.next()) {
+            (Some(Ok(precision)), Some(Ok(scale))) if precision >= 0 => {
+                ExactNumberInfo::PrecisionAndScale(precision.unsigned_abs(), scale)
+            }
+            _ => ExactNumberInfo::None,
+        })),
+        _ => None,
+    }
 }
 
 impl Catalog {
@@ -271,3 +316,6 @@ fn arguments(function: &Function) -> Vec<&Expr> {
     });
     plain.collect()
 }
+
+#[cfg(test)]
+mod tests;

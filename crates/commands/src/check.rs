@@ -2,7 +2,7 @@
 
 mod trial;
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use anyhow::{Context, ensure};
@@ -48,7 +48,10 @@ pub fn named_topics<'a>(
 
 /// Plans a catalog and says everything that is wrong with it.
 pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<()> {
-    config.catalog.dirs.extend(flags.dir);
+    // One that the configuration has is checked as it is in use, and once.
+    let is_new = |dir: &PathBuf| !config.catalog.dirs.iter().any(|known| is_same(known, dir));
+    let further = flags.dir.filter(is_new);
+    config.catalog.dirs.extend(further);
     // What can be read is planned, whatever else is wrong: one run names every error of every file.
     let (settings, mut errors) = config.settings_part()?;
     let (catalog, found) = Catalog::load_part(&config.catalog.dirs, &settings);
@@ -103,6 +106,12 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     }
 }
 
+/// Whether two paths are of the same folder, however they are written.
+fn is_same(one: &Path, other: &Path) -> bool {
+    let at = |path: &Path| path.canonicalize().unwrap_or_else(|_| path.to_owned());
+    at(one) == at(other)
+}
+
 /// Warns of connections that nothing uses.
 pub fn warn_of_unused(catalog: &Catalog, config: &Config) {
     for words in config.unused_connections(catalog) {
@@ -149,4 +158,19 @@ pub async fn topics(catalog: &Catalog, store: &Location) -> anyhow::Result<()> {
 fn broken(errors: Vec<Diagnostic>) -> anyhow::Result<()> {
     let errors = in_order(errors);
     if errors.is_empty() { Ok(()) } else { Err(Diagnostics(errors)).context("the catalog is broken") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_is_the_same_however_it_is_written() {
+        let dir = tempfile::tempdir().expect("a folder");
+        std::fs::create_dir(dir.path().join("a")).expect("made");
+        for other in ["a/", "./a", "a/../a"] {
+            assert!(is_same(&dir.path().join("a"), &dir.path().join(other)), "{other}");
+        }
+        assert!(!is_same(&dir.path().join("a"), dir.path()));
+    }
 }

@@ -137,25 +137,25 @@ impl Done {
 
 /// Imports one file, or shows what would come of it.
 async fn one(world: &World<'_>, flags: &Flags, file: &File, table: &str, done: &mut Done) -> anyhow::Result<()> {
-    let limit = flags.refused.max_refused.unwrap_or_default();
+    let (limit, name) = (flags.refused.max_refused.unwrap_or_default(), one_line(&file.name));
     let tasks = profile::tasks(&world.catalog, &flags.forms, file, table)?;
     for import in imports(world, &flags.forms, file, tasks)? {
         if flags.preview || std::io::stdout().is_terminal() {
-            let seen = import.preview(file, &world.store, flags.preview, &mut progress(file)).await?;
-            let name = one_line(&file.name);
+            let seen = import.preview(file, &world.store, true, &mut progress(file)).await?;
             preview::show(&import, &name, &seen)?;
             if flags.preview {
                 preview::show_counts(&name, &import, &seen);
                 continue;
             }
+            // While an interruption still keeps everything out.
+            report::twice(&seen.imported, "would count twice");
         }
         let act = Act::of_command("importar", "");
         let outcome = import.run(file, &world.store, progress(file)).await;
         let imported = recorded(act, outcome, file, None, world).await?;
-        done.refused += imported.refused;
+        done.refused += imported.mistaken();
         done.accepted += imported.accepted;
         done.known += imported.known;
-        let name = one_line(&file.name);
         done.above.extend(limit.exceeded_by(&name, &imported));
         done.unanswered.extend(report::without_answer(&name, &imported));
         report::show(world, &import, &name, &imported).await?;

@@ -8,7 +8,7 @@
 //!    deeper than [`NESTING_MAX`] levels. Unknown fields are ignored, but they too must be JSON.
 //! 3. Then by column, in the topic's order. Of a key that occurs twice the last value counts, as in most JSON
 //!    libraries, and an earlier one is ignored; `null` is as good as absent, and so is a text without anything but blanks. Other texts
-//!    keep their blanks, and `"null"` or `"undefined"` are texts like any other, but in the event id: there they say that there is none.
+//!    keep their blanks, and `"null"` or `"-"` are texts like any other, but in the event id: there they and `0` say that there is none.
 //!    - `MissingField`: a required field is absent.
 //!    - `Type`: text comes from a string (where the column says so, also from a number, as it is written); an integer from a number;
 //!      a decimal from a number or a string that is written like a JSON number (no blanks, no plus, no thousands); a time from a

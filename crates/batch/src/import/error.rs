@@ -17,11 +17,13 @@ pub enum ImportError {
         /// The file, as people call it.
         file: String,
     },
-    /// Neither its name nor its first bytes say what it is.
-    #[error("{file} is not in a known format: name files that end in .csv, .tsv, .txt, .parquet or .xlsx")]
+    /// Its name does not end like one of a known format.
+    #[error("{file} is not in a format that can be imported (.csv, .tsv, .txt, .parquet, .xlsx): {remedy}")]
     Format {
         /// The file, as people call it.
         file: String,
+        /// What to do.
+        remedy: &'static str,
     },
     /// How it writes dates or numbers is unclear, or it is damaged.
     #[error("{file}: {reason}: {remedy}")]
@@ -99,8 +101,58 @@ pub enum ImportError {
 }
 
 impl ImportError {
+    /// A file whose name does not end like one of a known format, with what can be done about it.
+    pub(super) fn format(file: &str) -> Self {
+        let ending = file.rsplit_once('.').map(|(_, ending)| ending.to_lowercase()).unwrap_or_default();
+        let remedy = match ending.as_str() {
+            "xls" | "xlsm" | "xlsb" | "xlt" | "xltx" | "xltm" => {
+                "open it in a spreadsheet program and save it as .xlsx, or as CSV"
+            }
+            "ods" | "fods" | "numbers" | "gsheet" => "open it in its program and save or export it as .xlsx, or as CSV",
+            "gz" | "tgz" | "zip" | "7z" | "rar" | "tar" | "bz2" | "xz" | "zst" => {
+                "unpack it, and import the files in it"
+            }
+            "pdf" | "doc" | "docx" | "htm" | "html" | "xml" => {
+                "export the table from the program that made it, as CSV or .xlsx"
+            }
+            "json" | "jsonl" | "ndjson" | "avro" | "orc" | "db" | "sqlite" => "write its rows as CSV or Parquet",
+            _ => "rename it if it is one of these, or else export it as one of them",
+        };
+        Self::Format { file: file.to_owned(), remedy }
+    }
+
+    /// With what may be wrong with how the file is read, where its columns are not understood.
+    pub(super) fn with_doubt(mut self, doubt: Option<&str>) -> Self {
+        if let (Self::Mapping { reason, .. }, Some(doubt)) = (&mut self, doubt) {
+            *reason = format!("{reason} ({doubt})");
+        }
+        self
+    }
+
     pub(crate) fn read(file: &str) -> impl Fn(std::io::Error) -> Self + use<> {
         let file = file.to_owned();
         move |source| Self::Read { file: file.clone(), source }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_other_format_has_a_way_on() {
+        for (file, way) in [
+            ("old.XLS", "save it as .xlsx"),
+            ("m.xlsm", "save it as .xlsx"),
+            ("a.ods", "save or export it as .xlsx"),
+            ("a.csv.gz", "unpack it"),
+            ("z.zip", "unpack it"),
+            ("r.pdf", "export the table"),
+            ("j.json", "as CSV or Parquet"),
+            ("noext", "rename it"),
+        ] {
+            let error = ImportError::format(file).to_string();
+            assert!(error.starts_with(file) && error.contains(way), "{error}");
+        }
     }
 }

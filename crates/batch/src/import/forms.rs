@@ -9,6 +9,7 @@ pub(super) mod number;
 mod of_times;
 pub(super) mod time;
 mod undone;
+mod unpaid;
 mod unused;
 mod words;
 pub(super) mod zone;
@@ -75,11 +76,13 @@ impl Dates {
     }
 }
 
-/// What the user says of all columns.
+/// What the user or a profile says of all columns.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) struct Asked {
     pub(super) numbers: Option<Numbers>,
     pub(super) dates: Option<Dates>,
+    /// Whether it is the user who says how dates are written, and not a profile of what its program writes.
+    pub(super) is_by_user: bool,
 }
 
 /// The form of one column.

@@ -10,7 +10,7 @@ use vitral_catalog::ImportTarget;
 use vitral_schemas::event_id::is_none;
 use vitral_schemas::topic::{ColumnKind, Topic};
 
-use super::mapping::Mapping;
+use super::mapping::{Mapping, id_columns};
 use super::source::Row;
 
 /// What tells one row apart.
@@ -84,6 +84,8 @@ pub(super) struct Marker {
     /// Columns that must be filled for the key to be of its columns alone.
     key_first: Vec<usize>,
     event_id: Option<usize>,
+    /// Columns in which words for nothing are as good as an empty cell.
+    ids: Vec<usize>,
     buffer: Vec<u8>,
 }
 
@@ -131,12 +133,18 @@ impl Marker {
         used.sort_by(|(a, _), (b, _)| (&a.name, a.index).cmp(&(&b.name, b.index)));
         let key_first = target.key.first().map(|first| filled(first)).unwrap_or_default();
         let event_id = topic.event_id.and_then(|index| filled(&topic.columns[index].name).first().copied());
-        Self { base: hasher_of(&base), cells, used, key_first, event_id, buffer: Vec::new() }
+        let ids = id_columns(topic, target).iter().flat_map(|name| filled(name)).collect();
+        Self { base: hasher_of(&base), cells, used, key_first, event_id, ids, buffer: Vec::new() }
     }
 
     pub(super) fn marks(&mut self, row: &Row) -> Marks {
         let text = |index: usize| row.cells.get(index).and_then(Option::as_ref).map_or("", |cell| cell.text.trim());
-        let Self { base, cells, used, key_first, event_id: id, buffer } = self;
+        let Self { base, cells, used, key_first, event_id: id, ids, buffer } = self;
+        // As the row is understood: an order called `-` is none.
+        let used_text = |index: usize| {
+            let text = text(index);
+            if ids.contains(&index) && is_none(text.as_bytes()) { "" } else { text }
+        };
         let mark = |buffer: &[u8]| {
             let mut hasher = *base;
             hasher.write(buffer);
@@ -151,22 +159,22 @@ impl Marker {
             put_cell(buffer, &Hashed::new(index, heading("", index)).prefix, text(index));
         }
         let cells = mark(buffer);
-        let has_key = key_first.iter().any(|index| !text(*index).is_empty());
+        let has_key = key_first.iter().any(|index| !used_text(*index).is_empty());
         buffer.clear();
         buffer.push(1 + u8::from(has_key));
         for (column, _) in used.iter().filter(|(_, part)| *part != Part::Other || !has_key) {
-            put_cell(buffer, &column.prefix, text(column.index));
+            put_cell(buffer, &column.prefix, used_text(column.index));
         }
         let key = mark(buffer);
         let item = has_key.then(|| {
             buffer.clear();
             buffer.push(3);
             for (column, _) in used.iter().filter(|(_, part)| *part == Part::Item) {
-                put_cell(buffer, &column.prefix, text(column.index));
+                put_cell(buffer, &column.prefix, used_text(column.index));
             }
             mark(buffer)
         });
-        let id = id.map(text).filter(|id| !is_none(id.as_bytes()));
+        let id = id.map(used_text).filter(|id| !id.is_empty());
         Marks { cells, key, item, event_id: id.map(event_id) }
     }
 
@@ -174,10 +182,8 @@ impl Marker {
     pub(super) fn name(&self, row: &Row) -> String {
         let text = |index: usize| row.cells.get(index).and_then(Option::as_ref).map(|cell| cell.text.trim().to_owned());
         let places = self.event_id.iter().chain(&self.key_first);
-        let is_name = |index: usize, text: &str| match self.event_id {
-            Some(id) if id == index => !is_none(text.as_bytes()),
-            _ => !text.is_empty(),
-        };
+        let is_name =
+            |index: usize, text: &str| !text.is_empty() && !(self.ids.contains(&index) && is_none(text.as_bytes()));
         let filled = places.filter_map(|index| Some((*index, text(*index).filter(|text| is_name(*index, text))?)));
         let named = filled.map(|(index, text)| {
             let column = self.used.iter().find(|(column, _)| column.index == index);

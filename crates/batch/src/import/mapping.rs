@@ -6,7 +6,7 @@ mod names;
 use std::collections::BTreeMap;
 
 use vitral_catalog::ImportTarget;
-use vitral_schemas::topic::Topic;
+use vitral_schemas::topic::{Column, ColumnKind, Topic};
 
 pub(super) use self::assign::Names;
 pub(super) use self::names::{key, plain};
@@ -60,12 +60,36 @@ pub(super) struct Mapping {
     left_out: Vec<usize>,
     /// Whether rows have amounts, and nothing says what currency they are in.
     lacks_currency: bool,
+    /// The topic's columns that a line must not end before: without them it would be another row, or worth something else.
+    needed: Vec<String>,
+    /// The topic's columns that say which row it is by themselves, where words for nothing mean that it has none.
+    ids: Vec<String>,
 }
 
 /// The columns that a file can fill.
 fn listed_columns(topic: &Topic) -> String {
     let columns = topic.columns.iter().filter(|column| column.lookup.is_none());
     columns.map(|column| column.name.as_str()).collect::<Vec<_>>().join(", ")
+}
+
+/// What is required of each row, what tells it from others, and the currency of its amounts.
+fn needed_columns(topic: &Topic, target: &ImportTarget) -> Vec<String> {
+    let is_needed = |(index, column): &(usize, &Column)| {
+        let is_required = column.needed && !target.optional.contains(&column.name);
+        is_required
+            || target.key.contains(&column.name)
+            || topic.event_id == Some(*index)
+            || column.kind == ColumnKind::Currency
+    };
+    topic.columns.iter().enumerate().filter(is_needed).map(|(_, column)| column.name.clone()).collect()
+}
+
+/// The event id, and the first column of the key.
+pub(super) fn id_columns(topic: &Topic, target: &ImportTarget) -> Vec<String> {
+    let event_id = topic.event_id.map(|index| &topic.columns[index]);
+    let first = target.key.first().and_then(|name| topic.columns.iter().find(|column| column.name == *name));
+    let is_text = |column: &&Column| matches!(column.kind, ColumnKind::Text | ColumnKind::TextOrNumber);
+    event_id.into_iter().chain(first).filter(is_text).map(|column| column.name.clone()).collect()
 }
 
 impl Mapping {
@@ -114,6 +138,8 @@ impl Mapping {
             currencies,
             left_out: names.left_out(header),
             lacks_currency: has_amounts && !says_currency,
+            needed: needed_columns(topic, target),
+            ids: id_columns(topic, target),
         };
         let filled = |name: &str| mapping.filled().any(|(_, filled)| filled == name);
         let needed = topic.columns.iter().filter(|column| column.needed && !target.optional.contains(&column.name));
@@ -153,6 +179,18 @@ impl Mapping {
     /// What the file calls a column.
     pub(super) fn heading(&self, index: usize) -> &str {
         self.header.get(index).map_or("", String::as_str)
+    }
+
+    /// How many cells a line must have at least: a column that may be empty may be missing at its end, too.
+    pub(super) fn cells_needed(&self) -> usize {
+        let is_needed = |filled: &Filled| filled.role == Role::Clock || self.needed.contains(&filled.name);
+        let last = self.columns.iter().rposition(|column| column.as_ref().is_some_and(is_needed));
+        last.map_or(0, |last| last + 1)
+    }
+
+    /// Whether a column of the topic says which row it is by itself.
+    pub(super) fn is_id(&self, column: &str) -> bool {
+        self.ids.iter().any(|id| id == column)
     }
 
     pub(super) fn width(&self) -> usize {

@@ -1,6 +1,7 @@
 //! A row of a file as the message that would have said the same.
 
 use serde_json::Value;
+use vitral_schemas::event_id;
 use vitral_schemas::verdict::Reason;
 
 use super::ROW_REASON;
@@ -49,8 +50,7 @@ impl Mapping {
         if let Some(why) = &row.broken {
             return Err(broken(why.clone()));
         }
-        let needed = self.columns.iter().rposition(Option::is_some).map_or(0, |last| last + 1);
-        if row.cells.len() < needed {
+        if row.cells.len() < self.cells_needed() {
             return Err(broken(format!("{} cells where the header has {}", row.cells.len(), self.width())));
         }
         let clock = if forms.has_clock { self.clock_of(row, forms)? } else { None };
@@ -72,7 +72,16 @@ impl Mapping {
             }
             let clock = clock.as_ref().filter(|_| index == self.time());
             let value = value(cell, filled, forms.columns[index], clock, row.sheet.is_some(), &mut signs);
-            let value = value.map_err(|(reason, why)| Refused::new(reason, self.said(index, cell, &why)))?;
+            let mut value = value.map_err(|(reason, why)| Refused::new(reason, self.said(index, cell, &why)))?;
+            match &mut value {
+                Value::String(text) if self.is_id(&filled.name) && event_id::is_none(text.as_bytes()) => continue,
+                Value::String(text) if filled.name == CURRENCY => {
+                    if let Some(code) = currency::of_word(text, currency) {
+                        *text = code;
+                    }
+                }
+                _ => {}
+            }
             if let Some(code) = &self.currencies[index] {
                 signs.push(code.clone());
             }

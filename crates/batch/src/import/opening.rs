@@ -115,7 +115,8 @@ impl Import {
             let place = Place { path: file.path.clone(), name: file.name.clone(), header_row, sheets: sheets.to_vec() };
             Box::new(Queried::open(place, self.ask.clone(), headings)?)
         };
-        let mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named)?;
+        let mapping = Mapping::new(&file.name, source.header(), &self.topic, &self.target, &self.named);
+        let mapping = mapping.map_err(|error| error.with_doubt(source.doubt()))?;
         let nested = source.nested();
         if let Some((index, ours)) = mapping.filled().find(|(index, _)| nested.contains(index)) {
             let (file, column, ours) = (file.name.clone(), mapping.heading(index).to_owned(), ours.to_owned());
@@ -136,7 +137,7 @@ impl Import {
     /// How its columns are written, as the user or the profile says.
     fn asked(&self) -> Asked {
         let (numbers, dates) = self.ask.forms();
-        Asked { numbers: self.numbers.or(numbers), dates: self.dates.or(dates) }
+        Asked { numbers: self.numbers.or(numbers), dates: self.dates.or(dates), is_by_user: self.dates.is_some() }
     }
 }
 

@@ -7,6 +7,7 @@ mod difference;
 mod file_table;
 mod profiles;
 mod question;
+mod statuses;
 
 use std::collections::HashSet;
 use std::path::PathBuf;
@@ -81,6 +82,7 @@ pub(super) struct Queried {
     nested: usize,
     notes: Vec<String>,
     own_notes: usize,
+    doubt: Option<String>,
     epoch: SerialEpoch,
     rows: Option<Receiver<Result<Vec<Row>, ImportError>>>,
     given: u64,
@@ -134,6 +136,7 @@ impl Queried {
             nested: nested.len(),
             notes: first.notes().to_vec(),
             own_notes: first.notes().len(),
+            doubt: first.doubt().map(str::to_owned),
             epoch: first.serial_epoch(),
             rows: None,
             given: 0,
@@ -157,9 +160,15 @@ impl Queried {
     fn note_left_out(&mut self) {
         let left = self.question.shared.read.load(Ordering::Relaxed).saturating_sub(self.given);
         self.notes.truncate(self.own_notes);
+        let (what, profile) = (self.question.what(), self.question.ask.profile.as_ref());
+        let Ok(statuses) = self.question.shared.statuses.lock() else { return };
         if left > 0 {
-            self.notes.push(format!("{}: {left} of the file's rows are left out", self.question.what()));
+            let which = profile.and_then(|profile| statuses.left_out(profile));
+            let which = which.map(|which| format!(" ({which})")).unwrap_or_default();
+            self.notes.push(format!("{what}: {left} of the file's rows are left out{which}"));
         }
+        let noted = profile.and_then(|profile| statuses.noted(profile));
+        self.notes.extend(noted.map(|noted| format!("{what}: {noted}")));
     }
 }
 
@@ -182,6 +191,7 @@ impl Source for Queried {
             nested: self.nested,
             notes: Vec::new(),
             own_notes: 0,
+            doubt: None,
             epoch: self.epoch,
             rows: None,
             given: 0,
@@ -190,6 +200,10 @@ impl Source for Queried {
 
     fn notes(&self) -> &[String] {
         &self.notes
+    }
+
+    fn doubt(&self) -> Option<&str> {
+        self.doubt.as_deref()
     }
 
     fn serial_epoch(&self) -> SerialEpoch {
@@ -205,6 +219,9 @@ impl Source for Queried {
             Ok(rows) => {
                 let rows = rows?;
                 self.given += rows.len() as u64;
+                if let Ok(mut statuses) = self.question.shared.statuses.lock() {
+                    statuses.came(&rows);
+                }
                 Ok(rows)
             }
             // The query has ended; what it never saw comes last.

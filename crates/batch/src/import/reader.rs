@@ -18,13 +18,14 @@ use vitral_panes::PanesError;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::verdict::{Reason, Verdict};
 
+use super::filler::{Fillers, is_filler, totals};
 use super::forms::Forms;
 use super::identity::{Marks, heading};
 use super::known::Known;
 use super::legacy::Legacy;
 use super::mapping::Mapping;
 use super::oddities::Oddities;
-use super::source::{Cell, Kind, Row};
+use super::source::{Cell, Row};
 use super::{Import, Imported, ROW_REASON, RefusedRow};
 use crate::error::BatchError;
 
@@ -40,6 +41,7 @@ pub(super) struct Reader<'a> {
     decoder: Decoder,
     rules: RowRules,
     oddities: Oddities,
+    fillers: Fillers,
     header: Vec<String>,
     schema: Arc<Schema>,
     /// From this event time on, in milliseconds, rows are the stream's.
@@ -53,29 +55,6 @@ type Refused = (String, String);
 pub(super) struct Values {
     pub(super) values: RecordBatch,
     pub(super) refused: BTreeMap<usize, Refused>,
-}
-
-/// The words that a row of totals begins with: reports put such rows, with a date too, among or behind those that they sum up.
-fn totals(row: &Row) -> Option<&str> {
-    const WORDS: [&str; 12] = [
-        "total",
-        "totais",
-        "totals",
-        "totales",
-        "total geral",
-        "total general",
-        "grand total",
-        "subtotal",
-        "sub-total",
-        "subtotais",
-        "soma",
-        "suma",
-    ];
-    let first = row.cells.iter().flatten().next().filter(|cell| cell.kind == Kind::Written)?.text.trim();
-    // Most rows begin with a number.
-    let may_be = first.starts_with(['t', 'T', 's', 'S', 'g', 'G']);
-    let is_total = |first: &str| WORDS.contains(&first.trim_end_matches(':').trim_end().to_lowercase().as_str());
-    (may_be && is_total(first)).then_some(first)
 }
 
 fn read_failed(source: DataFusionError) -> BatchError {
@@ -101,7 +80,8 @@ impl<'a> Reader<'a> {
         let schema = Arc::new(Schema::new(schema.fields()[1..].to_vec()));
         let decoder = Decoder::new(&topic, import.zone);
         let oddities = Oddities::new(&import.topic, &import.target, &mapping);
-        Ok(Self { import, file, id, mapping, forms, decoder, rules, oddities, header, schema, stream_from_ms })
+        let fillers = Fillers::default();
+        Ok(Self { import, file, id, mapping, forms, decoder, rules, oddities, fillers, header, schema, stream_from_ms })
     }
 
     /// The schema of what [`Self::read`] gives: the history's columns without its first.
@@ -197,7 +177,7 @@ impl<'a> Reader<'a> {
 
     /// What people should know of the rows that were read, once all are.
     pub(super) fn notes(&mut self) -> Vec<String> {
-        self.oddities.notes()
+        self.fillers.note().into_iter().chain(self.oddities.notes()).collect()
     }
 
     /// Why a row of this event time is the stream's to count.
@@ -211,9 +191,14 @@ impl<'a> Reader<'a> {
         Some((Reason::Time.name().to_owned(), words))
     }
 
-    fn report(&self, rows: &[(Row, Marks)], refused: &BTreeMap<usize, Refused>, imported: &mut Imported) {
+    fn report(&mut self, rows: &[(Row, Marks)], refused: &BTreeMap<usize, Refused>, imported: &mut Imported) {
         for (row, (reason, detail)) in refused {
             imported.refused += 1;
+            if is_filler(&rows[*row].0) {
+                imported.fillers += 1;
+                self.fillers.add(&rows[*row].0);
+                continue;
+            }
             let of_reason = imported.reasons.entry(reason.clone()).or_default();
             *of_reason += 1;
             if *of_reason <= EXAMPLES as u64 {
@@ -272,24 +257,5 @@ impl<'a> Reader<'a> {
             Some((name, Value::String(cell.as_ref()?.text.clone())))
         };
         Value::Object(row.cells.iter().enumerate().filter_map(cell).collect::<Map<_, _>>()).to_string()
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn rows_of_totals_are_known_by_their_first_word() {
-        let row = |cells: &[&str]| {
-            let cells = cells.iter().map(|text| Cell::written((*text).to_owned())).collect();
-            Row { sheet: None, line: 2, cells, broken: None }
-        };
-        for cells in [["TOTAL GERAL", "", "31/01/2025"], ["", "Total:", "3"], ["", "", "Subtotal"]] {
-            assert!(totals(&row(&cells)).is_some(), "{cells:?}");
-        }
-        for cells in [["1", "Total", "3"], ["Total 90 creme", "1", "2"], ["Somas", "1", "2"], ["", "", ""]] {
-            assert_eq!(totals(&row(&cells)), None, "{cells:?}");
-        }
     }
 }

@@ -15,7 +15,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 pub(super) use self::cell::{Cell, Kind};
-pub(super) use self::header::{Fit, Headings, distinct};
+pub(super) use self::header::{Fit, HEADER_AGAIN, Headings, distinct};
 use super::ImportError;
 
 /// Rows that are read together,
@@ -70,6 +70,11 @@ pub(super) trait Source: Send {
     /// What is not read, for people: lines above the header, sheets that are left out.
     fn notes(&self) -> &[String] {
         &[]
+    }
+
+    /// What may be wrong with how the file is read, if its columns are not understood.
+    fn doubt(&self) -> Option<&str> {
+        None
     }
 
     /// How dates are counted where they stand as plain numbers.
@@ -131,7 +136,7 @@ pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Box
         "csv" | "tsv" | "txt" => Ok(Box::new(delimited::Delimited::open(path, name, opening)?)),
         "parquet" => Ok(Box::new(parquet::Columns::open(path, name)?)),
         "xlsx" => Ok(Box::new(spreadsheet::Spreadsheet::open(path, name, opening)?)),
-        _ => Err(ImportError::Format { file: name.to_owned() }),
+        _ => Err(ImportError::format(name)),
     }
 }
 

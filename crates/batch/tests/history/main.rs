@@ -12,6 +12,7 @@ mod live;
 mod looked_up;
 mod profiles;
 mod reading;
+mod statuses;
 mod twice;
 mod undo;
 mod whole;

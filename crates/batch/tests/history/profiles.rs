@@ -36,7 +36,10 @@ async fn orders_of_shopify() {
     let (profile, imported) = world.import_recognised(&path).await;
     assert_eq!(profile, "shopify");
     assert!(imported.iter().all(|imported| imported.refused == 0), "{imported:?}");
-    assert_eq!(imported[0].notes, ["profile shopify: 2 of the file's rows are left out"]);
+    assert_eq!(
+        imported[0].notes,
+        ["profile shopify: 2 of the file's rows are left out (Financial Status: refunded 1, pending 1)"]
+    );
     assert_eq!(
         rows(&world, SALES).await,
         ["#1001 FERN-1 2 100.00 USD 5.00", "#1001 TOTE-1 1 30.00 USD", "#1003 Tote bag 2 60.00 USD 0.00"]

@@ -64,8 +64,13 @@ async fn a_report_with_titles_totals_and_a_second_header() {
     for (name, bytes) in [("a.csv", text.as_bytes().to_vec()), ("b.csv", windows_1252(text)), ("c.txt", utf_16(text))] {
         let world = if name == "a.csv" { &world } else { &World::new() };
         let came = imported(world, name, &bytes, Read::default()).await;
-        assert_eq!((came.accepted, refused(&came)), (2, vec![(7, "linha"), (9, "campo_ausente")]), "{name}: {came:?}");
-        assert_eq!(came.notes, ["the header is line 5; what is above it is not read"]);
+        assert_eq!((came.accepted, came.mistaken(), came.fillers), (2, 0, 2), "{name}: {came:?}");
+        assert_eq!(world.ledger().await.len(), 2, "{name}");
+        let above = "the header is line 5; what is above it is not read";
+        assert_eq!(
+            came.notes,
+            [above, "2 lines that are totals, headings or titles are left out (the first is line 7)"]
+        );
         let expected = ["0001 0042 1 10.00 BRL 2025-05-14T13:00:00Z", "0002 0042 2 1030.00 BRL 2025-05-14T22:16:00Z"];
         assert_eq!(sales(world).await, expected, "{name}");
     }
@@ -148,12 +153,102 @@ async fn hours_with_am_and_pm_are_of_one_clock() {
 #[tokio::test(flavor = "multi_thread")]
 async fn words_for_nothing_are_not_event_ids() {
     let world = World::new();
-    let ids = ["null", "NULL", "undefined", "NaN", "None", "", "e1", "e1"];
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let ids = ["null", "NULL", "undefined", "NaN", "None", "", "e1", "e1", "0", "0", "-", "-", "N/A", "#N/D", nil, nil];
     let rows = ids.iter().enumerate().map(|(n, id)| format!("{n},1.00,2025-05-14,{id}\n"));
     let text = format!("Pedido,Valor,Data,id_evento\n{}", rows.collect::<String>());
     let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
-    assert_eq!((came.accepted, came.duplicate, came.refused), (7, 1, 0), "{came:?}");
+    assert_eq!((came.accepted, came.duplicate, came.refused), (15, 1, 0), "{came:?}");
     // They are known by order, product, time and value like any other row without an id.
-    let again = imported(&world, "b.csv", format!("{text}9,1.00,2025-05-14,null\n").as_bytes(), Read::default()).await;
-    assert_eq!((again.accepted, again.known + again.duplicate), (1, 8), "{again:?}");
+    let again = imported(&world, "b.csv", format!("{text}99,1.00,2025-05-14,null\n").as_bytes(), Read::default()).await;
+    assert_eq!((again.accepted, again.known + again.duplicate), (1, 16), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_for_nothing_are_not_orders() {
+    let world = World::new();
+    let orders = ["null", "N/A", "-", "-", "#N/D", "0", "A1"];
+    let rows: String = orders.iter().enumerate().map(|(n, id)| format!("{id},p1,{n}.00,2025-05-14\n")).collect();
+    let text = format!("Pedido,Produto,Valor,Data\n{rows}");
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, came.duplicate, came.refused), (7, 0, 0), "{came:?}");
+    let found = world.sql("SELECT count(id_pedido) AS n, min(id_pedido) AS o FROM vendas").await;
+    assert!(found.contains("| 1 | A1 |"), "{found}");
+    let again = imported(&world, "b.csv", format!("{text}-,p2,1.00,2025-05-14\n").as_bytes(), Read::default()).await;
+    assert_eq!((again.accepted, again.known), (1, 7), "{again:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn lines_of_reports_that_are_no_rows_are_no_refused_rows_either() {
+    let header = "Data;Produto;Qtde;Preco\n";
+    let row = "14/05/2025;a;1;10,50\n";
+    for (lines, fillers) in [
+        ("Subtotal;;2;21,00\nTotal geral;;2;21,00\n", 2),
+        ("Total do dia;;2;21,00\n", 1),
+        ("Vendas de junho\n;;\n", 1),
+        ("Data;Produto;Qtde;Preco\n", 1),
+        ("\u{1a}", 0),
+        ("", 0),
+    ] {
+        let world = World::new();
+        let text = format!("{header}{row}{row}{lines}");
+        let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+        assert_eq!((came.accepted, came.refused, came.fillers), (2, fillers, fillers), "{lines}: {came:?}");
+        assert_eq!(world.ledger().await.len() as u64, fillers, "{lines}");
+        // What is cut off or wrong was meant to be a row.
+        let text = format!("{header}{row}15/05/2025;b\n{row}{lines}");
+        let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+        assert_eq!((came.accepted, came.mistaken()), (2, 1), "{lines}: {came:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_few_lines_of_another_width_do_not_hide_the_separator() {
+    let row = |n: usize, ends: &str| format!("{n};p{n};1;10,50;14/05/2025{ends}\n");
+    for short in [1, 2, 5, 12] {
+        let world = World::new();
+        let rows: String = (1..=12).map(|n| row(n, if n <= short { "" } else { ";ok" })).collect();
+        let text = format!("pedido;produto;quantidade;valor unit\u{e1}rio;data;obs\n{rows}");
+        let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+        assert_eq!((came.accepted, came.refused), (12, 0), "{short}: {came:?}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_line_may_end_before_a_column_that_may_be_empty_and_before_no_other() {
+    let world = World::new();
+    let text = "pedido;produto;quantidade;valor;data;regi\u{e3}o\n1;p1;1;10,50;14/05/2025\n2;p2;2;5,00;15/05/2025;SP\n3;p3;1;7,00\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (2, vec![(4, "linha")]), "{came:?}");
+    assert!(sales(&world).await[0].ends_with("2025-05-14T03:00:00Z"), "without a region");
+    // What a row is worth is not optional, nor is what the file ends in.
+    let text = "data;pedido;produto;regi\u{e3}o;valor\n14/05/2025;1;p;SP;1,50\n14/05/2025;2;p;SP\n14/05/2025;3;p\n";
+    let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (1, vec![(3, "linha"), (4, "linha")]), "{came:?}");
+    let text = "pedido;valor;data;regi\u{e3}o\n1;1,50;14/05/2025;SP\n2;1,50;14/05/20";
+    let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (1, vec![(3, "linha")]), "{came:?}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn columns_that_are_not_understood_name_what_was_taken_for_the_separator() {
+    let world = World::new();
+    let path = world.write("a.csv", "Ref;Quanto;Quando foi\n1;1,50;14/05/2025\n2;2,50;14/05/2025\n");
+    let error = world.import(&path, "vendas").await.expect_err("no column of times").to_string();
+    assert!(error.contains("semicolons") && error.contains("sep=;"), "{error}");
+    let path = world.write("b.csv", "\"pedido;valor;data\"\n\"1;1,50;14/05/2025\"\n");
+    let error = world.import(&path, "vendas").await.expect_err("one cell").to_string();
+    assert!(error.contains("quotes as a whole"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn currencies_may_be_written_as_words() {
+    let world = World::new();
+    let text = "Pedido;Valor;Moeda;Data\n1;1,50;Real;14/05/2025\n2;1,50;Reais;14/05/2025\n3;1,50;D\u{f3}lar;14/05/2025\n\
+        4;1,50;US$;14/05/2025\n5;1,50;brl;14/05/2025\n6;1,50;moedas;14/05/2025\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (5, vec![(7, "valor")]), "{came:?}");
+    let amounts =
+        sales(&world).await.iter().map(|sale| sale.split(' ').nth(3).map(str::to_owned)).collect::<Option<Vec<_>>>();
+    assert_eq!(amounts.expect("currencies"), ["BRL", "BRL", "USD", "USD", "BRL"]);
 }

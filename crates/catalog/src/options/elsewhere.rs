@@ -11,7 +11,7 @@ const KAFKA: &str = "topics, tables with connector = 'kafka'";
 const WAITING: &str = "look-ups in 'postgres', 'mongodb' and 'http'";
 
 /// Each option, and where it belongs.
-const OPTIONS: [(&str, &str); 50] = [
+const OPTIONS: [(&str, &str); 53] = [
     ("after", ALERTS),
     ("ahead", KAFKA),
     ("alert", "views"),
@@ -57,6 +57,9 @@ const OPTIONS: [(&str, &str); 50] = [
     ("report", "views"),
     ("retries", WAITING),
     ("severity", ALERTS),
+    ("status", EXPORTS),
+    ("status_note", EXPORTS),
+    ("status_noted", EXPORTS),
     ("table", "copies and look-ups in databases, and to tables of the warehouse"),
     ("timeout", WAITING),
     ("times", "topics with format = 'debezium'"),

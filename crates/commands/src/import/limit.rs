@@ -46,10 +46,12 @@ impl Limit {
 
     /// What to say if a file had more refused rows than that, or nothing else.
     pub(super) fn exceeded_by(self, file: &str, imported: &Imported) -> Option<String> {
-        let Imported { id, accepted, refused, known, .. } = imported;
-        let allowed = self.rows(imported.rows());
-        let has_nothing_else = *refused > 0 && *refused == imported.rows();
-        if *refused <= allowed && !has_nothing_else {
+        let Imported { id, accepted, known, .. } = imported;
+        // Totals and headings are neither rows nor refused ones.
+        let (refused, rows) = (imported.mistaken(), imported.rows() - imported.fillers);
+        let allowed = self.rows(rows);
+        let has_nothing_else = refused > 0 && refused == rows;
+        if refused <= allowed && !has_nothing_else {
             return None;
         }
         let id = short(id);
@@ -59,8 +61,8 @@ impl Limit {
                 refused => format!("all {refused} rows were refused"),
             }
         } else {
-            let were = if *refused == 1 { "was" } else { "were" };
-            let of = counted(imported.rows(), "row");
+            let were = if refused == 1 { "was" } else { "were" };
+            let of = counted(rows, "row");
             format!("{refused} of {of} {were} refused, more than the {allowed} that --max-refused allows")
         };
         let already = match known {
@@ -100,6 +102,17 @@ mod tests {
             assert!(rows(wrong, 1).expect_err(wrong).contains("a share"), "{wrong}");
         }
         assert_eq!((Limit::Usual.rows(99), Limit::Usual.rows(250), Limit::Usual.rows(1_000_000)), (0, 2, 100));
+    }
+
+    #[test]
+    fn totals_and_headings_count_towards_no_limit() {
+        let imported = Imported { refused: 3, fillers: 3, accepted: 7, ..Imported::default() };
+        assert!(Limit::Rows(0).exceeded_by("a.csv", &imported).is_none());
+        let imported = Imported { refused: 2, fillers: 2, ..Imported::default() };
+        assert!(Limit::Usual.exceeded_by("a.csv", &imported).is_none(), "a report of a day without sales");
+        let imported = Imported { refused: 4, fillers: 3, accepted: 7, ..Imported::default() };
+        let said = Limit::Rows(0).exceeded_by("a.csv", &imported).expect("exceeded");
+        assert!(said.contains("1 of 8 rows was refused"), "{said}");
     }
 
     #[test]

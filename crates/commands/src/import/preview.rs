@@ -43,14 +43,14 @@ pub(super) fn show(import: &Import, file: &str, preview: &Preview) -> anyhow::Re
 /// After a look at the whole file: what would come of it.
 pub(super) fn show_counts(file: &str, import: &Import, preview: &Preview) {
     let imported = &preview.imported;
-    if imported.rows() == 0 {
+    if imported.rows() == imported.fillers {
         answer(&format!("{file}: {}", without_rows(import)));
         return;
     }
     answer(&format!(
         "{file}: would import {}, refuse {}, and leave {} already imported; nothing was written",
         counted(imported.accepted, "row"),
-        imported.refused,
+        imported.mistaken(),
         imported.known
     ));
     for (reason, rows) in &imported.reasons {

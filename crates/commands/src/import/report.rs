@@ -12,13 +12,14 @@ use super::World;
 use crate::running_demo::RunningDemo;
 
 pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, imported: &Imported) -> anyhow::Result<()> {
-    let Imported { id, accepted, duplicate, refused, known, unused, notes, examples, .. } = imported;
+    let Imported { id, accepted, duplicate, known, unused, notes, examples, .. } = imported;
+    let refused = imported.mistaken();
     let mut counts = format!("{} imported, {refused} refused, {known} already imported", counted(*accepted, "row"));
     if *duplicate > 0 {
         counts = format!("{counts}, {duplicate} with the event id of another row");
     }
     answer(&format!("{file}: {counts} (import {})", short(id)));
-    if imported.rows() == 0 {
+    if imported.rows() == imported.fillers {
         answer(&format!("  {}", without_rows(import)));
     }
     if !unused.is_empty() {

@@ -92,6 +92,9 @@ impl Column {
                     Kind::Text if starts_blank(raw.text) && is_blank(raw.text) => return self.push_absent(),
                     Kind::Text if *is_event_id && event_id::is_none(raw.text) => return self.push_absent(),
                     Kind::Text if raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
+                    Kind::Number if *is_event_id && *takes_numbers && event_id::is_none(raw.text) => {
+                        return self.push_absent();
+                    }
                     Kind::Number if *takes_numbers && raw.text.len() <= *bytes_max => text.extend_from_slice(raw.text),
                     Kind::Escaped => {
                         if !unescaped(raw.text, text, *bytes_max, *is_event_id)? {

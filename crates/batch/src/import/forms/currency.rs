@@ -1,5 +1,7 @@
 //! Signs of currencies: which they can mean.
 
+use crate::import::mapping::plain;
+
 /// The column that says what currency a row's amounts are in.
 pub(in crate::import) const COLUMN: &str = "moeda";
 /// Countries whose money is called dollar or peso.
@@ -55,6 +57,38 @@ pub(in crate::import) fn named(text: &str) -> Option<String> {
     is_known(&only).then_some(only)
 }
 
+/// The currency that people call by this word, in the place where amounts are in `here`: a dollar is that of the place, if it has one.
+pub(in crate::import) fn of_word(word: &str, here: &str) -> Option<String> {
+    let code = match plain(word).as_str() {
+        "real" | "reais" | "reales" | "real_brasileiro" | "reais_brasileiros" | "reais_r" | "real_r"
+        | "brazilian_real" => "BRL",
+        "dolar" | "dolares" | "dollar" | "dollars" if DOLLARS.contains(&here) && !has_own_sign(here) => here,
+        "dolar"
+        | "dolares"
+        | "dollar"
+        | "dollars"
+        | "dolar_americano"
+        | "dolares_americanos"
+        | "us_dollar"
+        | "us_dollars"
+        | "dolar_us"
+        | "dolares_us"
+        | "dolar_dos_eua"
+        | "dolar_estadunidense"
+        | "american_dollar" => "USD",
+        "euro" | "euros" => "EUR",
+        "libra_esterlina" | "libras_esterlinas" | "pound_sterling" | "british_pound" => "GBP",
+        "peso_argentino" | "pesos_argentinos" => "ARS",
+        "peso_chileno" | "pesos_chilenos" => "CLP",
+        "peso_colombiano" | "pesos_colombianos" => "COP",
+        "peso_mexicano" | "pesos_mexicanos" => "MXN",
+        "peso_uruguaio" | "peso_uruguayo" | "pesos_uruguayos" => "UYU",
+        "guarani" | "guaranies" => "PYG",
+        _ => return None,
+    };
+    Some(code.to_owned())
+}
+
 /// The currency that a heading names behind everything else: `Preço (US$)`, `valor_total_usd`, `Total in EUR`.
 pub(in crate::import) fn of_heading(heading: &str) -> Option<String> {
     let last = heading.trim().trim_end_matches([')', ']']);
@@ -79,6 +113,26 @@ mod tests {
         }
         for heading in ["Preço", "Preço (und)", "Preço ($)", "Valor (SKU)", "Total de compras", ""] {
             assert_eq!(of(heading), None, "{heading}");
+        }
+    }
+
+    #[test]
+    fn currencies_have_names_that_people_write() {
+        for (word, code) in [
+            ("Real", "BRL"),
+            (" REAIS ", "BRL"),
+            ("Reais (R$)", "BRL"),
+            ("D\u{f3}lar", "USD"),
+            ("dolares americanos", "USD"),
+            ("US Dollar", "USD"),
+            ("Euro", "EUR"),
+            ("Peso argentino", "ARS"),
+        ] {
+            assert_eq!(of_word(word, "BRL").as_deref(), Some(code), "{word}");
+        }
+        assert_eq!(of_word("Dollars", "CAD").as_deref(), Some("CAD"), "in Canada");
+        for word in ["", "peso", "moeda", "Real Madrid", "libra"] {
+            assert_eq!(of_word(word, "BRL"), None, "{word}");
         }
     }
 

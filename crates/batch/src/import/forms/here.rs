@@ -2,6 +2,8 @@
 
 use chrono_tz::Tz;
 
+use super::currency;
+
 /// A cell that shows something, and where it stands.
 pub(super) type Example = (String, String);
 
@@ -17,8 +19,6 @@ pub(in crate::import) struct Here {
 impl Here {
     /// Whether a word is what people call the currency.
     pub(super) fn names_currency(&self, word: &str) -> bool {
-        let word = word.to_lowercase();
-        self.currency == "BRL"
-            && ["real", "reais", "real brasileiro", "reais (r$)", "brazilian real"].contains(&word.as_str())
+        currency::of_word(word, &self.currency).is_some_and(|code| code == self.currency)
     }
 }

@@ -99,8 +99,8 @@ impl OfTimes {
         }
     }
 
-    /// The order of the numbers; `is_comma`: the file's decimals have commas, which nobody writes who puts the month first, or a short
-    /// year and a slash.
+    /// The order of the numbers. `is_comma`: the file's decimals have commas, which nobody writes next to a short year that is followed by a
+    /// slash. Whether the day or the month is first, they do not show: programs of one country write files of another.
     pub(super) fn decide(&self, is_comma: bool) -> Result<Option<Dates>, (String, String)> {
         if !self.has_open {
             return Ok(None);
@@ -117,8 +117,8 @@ impl OfTimes {
                 "use --dates dmy or --dates mdy: the rows that are written differently are then refused".to_owned();
             return Err((format!("holds {shown}"), remedy));
         }
-        if is_comma && left.contains(&Dates::Dmy) {
-            left.retain(|dates| *dates == Dates::Dmy || (*dates == Dates::Ymd && self.has_hyphens));
+        if is_comma && !self.has_hyphens && left.contains(&Dates::Dmy) {
+            left.retain(|dates| *dates != Dates::Ymd);
         }
         for ((one, other), differs) in PAIRS.iter().zip(&self.differs) {
             if left.contains(one) && left.contains(other) && !differs.is_empty() {

@@ -1,7 +1,8 @@
-//! Columns that fill nothing and say which rows are not sold, or not any more: cancelled, returned, paid back.
+//! Columns that fill nothing and say which rows are not sold, or not any more: cancelled, returned, paid back, or never paid.
 //!
 //! Their rows count all the same. What such a column says is pointed out, with the condition that leaves those rows out.
 
+use super::unpaid::{is_of_paid, is_unpaid};
 use crate::import::mapping::plain;
 use crate::import::source::{Cell, Row};
 use crate::import::wording::is_pasteable;
@@ -53,6 +54,8 @@ enum Reads {
     Words,
     /// The heading has the word: every cell that does not deny it.
     Filled,
+    /// The heading asks whether a row is paid: every cell that denies it.
+    Denied,
     Operations,
 }
 
@@ -61,7 +64,8 @@ impl Undone {
     pub(super) fn new(heading: &str) -> Self {
         let reads = match heading {
             OPERATIONS => Reads::Operations,
-            heading if is_undone(heading) => Reads::Filled,
+            heading if is_of_paid(heading) => Reads::Denied,
+            heading if is_undone(heading) || is_unpaid(heading) => Reads::Filled,
             _ => Reads::Words,
         };
         let (values, last) = (Vec::new(), String::new());
@@ -75,7 +79,8 @@ impl Undone {
         cell.text.clone_into(&mut self.last);
         let text = cell.text.trim();
         let is_undone = match self.reads {
-            Reads::Words => text.len() <= LENGTH && is_undone(text),
+            Reads::Words => text.len() <= LENGTH && (is_undone(text) || is_unpaid(text)),
+            Reads::Denied => denies(text) || is_undone(text) || is_unpaid(text),
             Reads::Filled => !denies(text),
             Reads::Operations => is_of_goods_that_come_in(text),
         };
@@ -175,6 +180,14 @@ mod tests {
             ("Cancelado", ["Não", "Sim", "Não"], "NOT IN ('Sim')"),
             ("Data de cancelamento", ["", "14/02/2024", ""], "\\\"Data de cancelamento\\\" IS NULL"),
             ("Valor reembolsado", ["0,00", "R$ 5,00", "0,00"], "--where and a condition"),
+            (
+                "Situação",
+                ["Pago", "Aguardando pagamento", "Boleto emitido"],
+                "NOT IN ('Aguardando pagamento', 'Boleto emitido')",
+            ),
+            ("Status", ["paid", "pending", "On hold"], "NOT IN ('pending', 'On hold')"),
+            ("Pago", ["Sim", "Não", "Sim"], "NOT IN ('Não')"),
+            ("Pagamento pendente", ["Não", "Sim", "Não"], "NOT IN ('Sim')"),
             ("CFOP", ["5102", "1202", "6.102"], "NOT IN ('1202')"),
         ];
         for (heading, cells, expected) in cases {
@@ -186,7 +199,9 @@ mod tests {
     #[test]
     fn what_says_nothing_of_the_kind_is_left_alone() {
         for (heading, cells) in [
-            ("Situação", ["Pago", "Enviado", ""]),
+            ("Situação", ["Pago", "Enviado", "Aguardando envio"]),
+            ("Pago", ["Sim", "sim", "S"]),
+            ("Nome", ["Lustre pendente", "Pendrive", "Boleto"]),
             ("Cancelado", ["Não", "não", "N"]),
             ("Reembolso", ["0", "0,00", "-"]),
             ("CFOP", ["5102", "6102", "7102"]),

@@ -58,7 +58,7 @@ fn asked(heading: &str, cells: &[&str]) -> String {
 fn dates(cells: &[&str], dates: Option<Dates>, amount: &str) -> Vec<Result<String, &'static str>> {
     let cells: Vec<[&str; 2]> = cells.iter().map(|cell| [*cell, amount]).collect();
     let cells: Vec<&[&str]> = cells.iter().map(<[&str; 2]>::as_slice).collect();
-    let read = understood(&["Data", "Valor"], &rows(&cells), Asked { dates, numbers: None }).expect("understood");
+    let read = understood(&["Data", "Valor"], &rows(&cells), Asked { dates, ..Asked::default() }).expect("understood");
     let time = |message: Result<Value, Refused>| match message {
         Ok(message) => Ok(message["timestamp"].as_str().expect("a time").to_owned()),
         Err(refused) => Err(refused.reason),
@@ -112,6 +112,7 @@ fn a_currency_that_nothing_uses_is_asked_about() {
     let error = asked("Currency", &["BRL", "", "usd"]).expect("asked");
     assert!(error.contains("usd (line 4)") && error.contains("--map \"Currency=moeda\""), "{error}");
     assert!(asked("Moeda do pedido", &["Dólar"]).is_some());
+    assert!(asked("Moeda do pedido", &["Euros"]).is_some());
     assert!(asked("Cód", &["EUR", "USD"]).is_some(), "by its cells alone");
     for (heading, cells) in [
         ("Currency", ["BRL", "brl"]),
@@ -190,8 +191,7 @@ fn one_date_proves_the_order_of_its_column() {
     assert_eq!(month_first, times(&["2010-12-01T08:26:00", "2010-12-13T10:00:00"]));
     let day_first = dates(&["12-1-2010", "13-12-2010", "2010-12-14"], None, "2.50");
     assert_eq!(day_first, times(&["2010-01-12T00:00:00", "2010-12-13T00:00:00", "2010-12-14T00:00:00"]));
-    // Nobody who writes decimals with a comma puts the month first.
-    assert_eq!(dates(&["05/06/2025"], None, "1,50"), times(&["2025-06-05T00:00:00"]));
+    // Nobody who writes decimals with a comma puts a short year and a slash.
     assert_eq!(dates(&["14/05/25"], None, "1,50"), times(&["2025-05-14T00:00:00"]));
     // The same day in each order.
     assert_eq!(dates(&["05/05/2025"], None, "1.50"), times(&["2025-05-05T00:00:00"]));
@@ -206,6 +206,12 @@ fn dates_that_nothing_tells_are_asked_about() {
     assert!(error.contains("--dates dmy or --dates mdy"), "{error}");
     let error = asked("Data", &["14/05/25"]);
     assert!(error.contains("--dates dmy or --dates ymd"), "{error}");
+    // How amounts are written says nothing of the day and the month.
+    for date in ["05/06/2025", "05-06-2025", "05.06.25"] {
+        let rows = rows(&[&[date, "1,50"], &[date, "2.300,50"]]);
+        let error = understood(&["Data", "Valor"], &rows, Asked::default()).expect_err("asked").to_string();
+        assert!(error.contains(&format!("{date} (line 2)")) && error.contains("--dates dmy or --dates mdy"), "{error}");
+    }
     let error = asked("Data", &["13/05/2025", "05/13/2025"]);
     assert!(error.contains("13/05/2025 (line 2)") && error.contains("05/13/2025 (line 3)"), "{error}");
     // As the user says; what is written otherwise is refused alone.

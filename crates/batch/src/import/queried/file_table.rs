@@ -10,8 +10,9 @@ use datafusion::error::{DataFusionError, Result as PlanResult};
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::stream::RecordBatchReceiverStream;
 use datafusion::physical_plan::streaming::PartitionStream;
-use vitral_catalog::{LINE_COLUMN, SHEET_COLUMN};
+use vitral_catalog::{LINE_COLUMN, Profile, SHEET_COLUMN};
 
+use super::statuses::StatusColumns;
 use super::{Opener, Shared, WAITING};
 use crate::import::ImportError;
 use crate::import::mapping::key;
@@ -35,6 +36,8 @@ pub(super) struct FileStream {
     pub(super) shared: Arc<Shared>,
     /// Headings in which a cell that cannot be used breaks its row; all of them where it is not known which are used.
     pub(super) needed: Option<Vec<String>>,
+    /// What says where the states of rows stand, if they are wanted.
+    pub(super) with_status: Option<Profile>,
 }
 
 impl std::fmt::Debug for FileStream {
@@ -52,7 +55,7 @@ impl PartitionStream for FileStream {
         let mut builder = RecordBatchReceiverStream::builder(Arc::clone(&self.schema), WAITING);
         let sender = builder.tx();
         let (schema, opener, shared) = (Arc::clone(&self.schema), Arc::clone(&self.opener), Arc::clone(&self.shared));
-        let needed = self.needed.clone();
+        let (needed, with_status) = (self.needed.clone(), self.with_status.clone());
         builder.spawn_blocking(move || {
             let external = |error: ImportError| DataFusionError::External(Box::new(error));
             let mut source = opener().map_err(external)?;
@@ -63,6 +66,7 @@ impl PartitionStream for FileStream {
             let places: Vec<Option<usize>> = of_file.map(|field| by_name.get(field.name().as_str()).copied()).collect();
             let is_needed: Vec<bool> =
                 header.iter().map(|name| needed.as_ref().is_none_or(|needed| needed.contains(&key(name)))).collect();
+            let status = with_status.and_then(|profile| StatusColumns::new(&profile, &header));
             loop {
                 let rows = source.next().map_err(external)?;
                 let (done, of) = source.progress();
@@ -78,6 +82,9 @@ impl PartitionStream for FileStream {
                     && let Ok(mut all) = shared.broken.lock()
                 {
                     all.extend(broken.into_iter().map(|row| Row { cells: Vec::new(), ..row }));
+                }
+                if let (Some(columns), Ok(mut statuses)) = (&status, shared.statuses.lock()) {
+                    whole.iter().for_each(|row| statuses.read(row, columns));
                 }
                 let batch = batch_of(&schema, &places, &whole)?;
                 if sender.blocking_send(Ok(batch)).is_err() {

@@ -22,6 +22,7 @@ use vitral_engine::add_functions;
 
 use super::difference::difference;
 use super::file_table::{FileStream, schema_of};
+use super::statuses::Statuses;
 use super::{Ask, Opener, WAITING};
 use crate::import::mapping::key;
 use crate::import::source::{Cell, Kind, Row, Source};
@@ -51,6 +52,8 @@ pub(super) struct Shared {
     pub(super) of: AtomicU64,
     /// Rows that the file's format has broken; they are not the query's.
     pub(super) broken: Mutex<Vec<Row>>,
+    /// The states of the rows that were read, if they are wanted.
+    pub(super) statuses: Mutex<Statuses>,
 }
 
 impl Question {
@@ -120,6 +123,7 @@ impl Question {
             opener: Arc::clone(&self.opener),
             shared: Arc::clone(&self.shared),
             needed: self.ask.profile.as_ref().map(|profile| profile.headings.iter().map(|name| key(name)).collect()),
+            with_status: self.ask.profile.clone().filter(|_| self.all_with.is_none()),
         };
         context.register_table(FILE_TABLE, Arc::new(StreamingTable::try_new(schema, vec![Arc::new(file)])?))?;
         if let (Some(query), None) = (&condition, &self.all_with) {

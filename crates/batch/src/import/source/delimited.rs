@@ -3,6 +3,7 @@
 mod encoding;
 mod lines;
 mod records;
+mod separator;
 
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -14,13 +15,11 @@ use encoding_rs::Encoding;
 use self::encoding::{HEAD_BYTES, Text, text};
 use self::lines::Lines;
 use self::records::{Record, Records};
-use super::header::{self, CANDIDATES};
+use self::separator::Separator;
+use super::header::{self, CANDIDATES, HEADER_AGAIN};
 use super::{Cell, Opening, Row, Source, batch_rows};
 use crate::import::ImportError;
 
-const SEPARATORS: [u8; 4] = [b';', b',', b'\t', b'|'];
-/// Lines that are looked at to find the separator.
-const LINES_LOOKED_AT: usize = 100;
 /// Bytes that a record may have: what is larger is not a row of a table, and a quote that never closes must not read a file into memory.
 const RECORD_BYTES: usize = 1 << 20;
 /// Bytes of the rows that are read together.
@@ -30,6 +29,7 @@ pub(super) struct Delimited {
     name: String,
     path: PathBuf,
     file: Opened,
+    separator: Separator,
     /// As it stands, to recognise it where it stands again.
     heading: Vec<String>,
     header: Vec<String>,
@@ -47,10 +47,11 @@ struct Opened {
 }
 
 impl Opened {
-    fn open(path: &Path) -> std::io::Result<Self> {
+    /// `find` finds the separator in the file's first bytes if its first line does not state it.
+    fn open(path: &Path, find: impl FnOnce(&[u8], &'static Encoding) -> u8) -> std::io::Result<Self> {
         let Text { head, reader, fallback, read, bytes } = Text::open(path)?;
-        let stated = stated_separator(&head);
-        let separator = stated.unwrap_or_else(|| separator(&head));
+        let stated = separator::stated(&head);
+        let separator = stated.unwrap_or_else(|| find(&head, fallback));
         let mut lines = Lines::new(reader, HEAD_BYTES, RECORD_BYTES);
         if stated.is_some() {
             lines.next()?;
@@ -72,7 +73,12 @@ impl Opened {
 impl Delimited {
     pub(super) fn open(path: &Path, name: &str, opening: &Opening<'_>) -> Result<Self, ImportError> {
         let failed = ImportError::read(name);
-        let mut file = Opened::open(path).map_err(&failed)?;
+        let mut separator = Separator { byte: b',', doubt: None };
+        let opened = Opened::open(path, |head, fallback| {
+            separator = separator::find(head, fallback, opening.headings, opening.header_row);
+            separator.byte
+        });
+        let mut file = opened.map_err(&failed)?;
         let (mut lines, mut rows) = (Vec::new(), Vec::new());
         while rows.len() < CANDIDATES && file.next().map_err(&failed)? {
             if opening.header_row.is_some_and(|row| i64::from(row) > file.record.line) {
@@ -96,7 +102,7 @@ impl Delimited {
         let notes = header::above(lines[found], lines[0]).into_iter().collect();
         let header = header::distinct(&heading);
         let (name, path) = (name.to_owned(), path.to_owned());
-        let mut file = Self { name, path, file, heading, header, header_line: lines[found], notes };
+        let mut file = Self { name, path, file, separator, heading, header, header_line: lines[found], notes };
         file.rewind()?;
         Ok(file)
     }
@@ -113,8 +119,11 @@ impl Delimited {
                 cells.truncate(width);
             }
         }
+        if broken.is_none() && record.is_unended && cells.len() < width {
+            broken = Some(format!("the file ends in it: {} cells where the header has {width}", cells.len()));
+        }
         if broken.is_none() && self.is_header(&cells) {
-            broken = Some("the header again".to_owned());
+            broken = Some(HEADER_AGAIN.to_owned());
         }
         Row { sheet: None, line: record.line, cells, broken }
     }
@@ -136,6 +145,10 @@ impl Source for Delimited {
         &self.notes
     }
 
+    fn doubt(&self) -> Option<&str> {
+        self.separator.doubt.as_deref()
+    }
+
     fn next(&mut self) -> Result<Vec<Row>, ImportError> {
         let failed = ImportError::read(&self.name);
         let (mut rows, mut bytes) = (Vec::new(), 0);
@@ -149,7 +162,7 @@ impl Source for Delimited {
 
     fn rewind(&mut self) -> Result<(), ImportError> {
         let failed = ImportError::read(&self.name);
-        self.file = Opened::open(&self.path).map_err(&failed)?;
+        self.file = Opened::open(&self.path, |_, _| self.separator.byte).map_err(&failed)?;
         while self.file.next().map_err(&failed)? && self.file.record.line < self.header_line {}
         Ok(())
     }
@@ -157,54 +170,6 @@ impl Source for Delimited {
     fn progress(&self) -> (u64, u64) {
         (self.file.read.load(Ordering::Relaxed), self.file.bytes)
     }
-}
-
-/// The separator that a line `sep=;` at the top names, as spreadsheets write and read it.
-fn stated_separator(head: &[u8]) -> Option<u8> {
-    let line = head.split(|byte| [b'\n', b'\r'].contains(byte)).next()?;
-    let line = line.strip_prefix(b"\"").and_then(|line| line.strip_suffix(b"\"")).unwrap_or(line);
-    match line {
-        [s, e, p, b'=', separator] if [s, e, p].map(u8::to_ascii_lowercase) == *b"sep" => Some(*separator),
-        _ => None,
-    }
-}
-
-/// The separator that most lines have, each the same number of times: commas of amounts are not in the header.
-fn separator(head: &[u8]) -> u8 {
-    let mut counts = [const { Vec::new() }; SEPARATORS.len()];
-    let mut line = [0; SEPARATORS.len()];
-    let mut quoted = false;
-    let mut is_blank = true;
-    for byte in head.iter().chain(b"\n") {
-        match byte {
-            b'"' => quoted = !quoted,
-            b'\n' | b'\r' if !quoted => {
-                if !is_blank {
-                    counts.iter_mut().zip(&line).for_each(|(counts, count)| counts.push(*count));
-                }
-                (line, is_blank) = ([0; SEPARATORS.len()], true);
-                if counts[0].len() >= LINES_LOOKED_AT {
-                    break;
-                }
-            }
-            byte => {
-                is_blank = false;
-                if !quoted && let Some(index) = SEPARATORS.iter().position(|separator| separator == byte) {
-                    line[index] += 1;
-                }
-            }
-        }
-    }
-    if counts[0].is_empty() {
-        // A quote opens in the first line and never closes.
-        counts.iter_mut().zip(&line).for_each(|(counts, count)| counts.push(*count));
-    }
-    let alike = |counts: &Vec<usize>| {
-        let with = |count: usize| counts.iter().filter(|other| **other == count).count();
-        counts.iter().filter(|count| **count > 0).map(|count| (with(*count), *count)).max().unwrap_or_default()
-    };
-    let best = counts.iter().map(alike).enumerate().max_by_key(|(index, alike)| (*alike, SEPARATORS.len() - index));
-    best.filter(|(_, alike)| alike.1 > 0).map_or(b',', |(index, _)| SEPARATORS[index])
 }
 
 #[cfg(test)]
@@ -267,7 +232,7 @@ mod tests {
         let (header, rows) = read(text);
         assert_eq!(header, ["id", "nome", "x"]);
         assert_eq!(rows.iter().map(|row| row.line).collect::<Vec<_>>(), [5, 6, 7]);
-        assert_eq!(rows[1].broken.as_deref(), Some("the header again"));
+        assert_eq!(rows[1].broken.as_deref(), Some(HEADER_AGAIN));
         let file = open(text, None).expect("opened");
         assert_eq!(file.notes, ["the header is line 4; what is above it is not read"]);
         let asked = open(text, Some(5)).expect("opened");
@@ -279,19 +244,9 @@ mod tests {
     }
 
     #[test]
-    fn separators_are_stated_or_found() {
+    fn separators_are_stated() {
         let (header, rows) = read(b"sep=|\r\nid|a;b\r\n1|2\r\n");
         assert_eq!((header, rows[0].line), (vec!["id".to_owned(), "a;b".to_owned()], 3));
-        for (text, expected) in [
-            ("id;preco\n1;1,50\n2;2,50\n", b';'),
-            ("id\tpreco\n1\t1,234,567.00\n2\t1,234,567.00\n", b'\t'),
-            ("id,preco\n1,\"1;2;3\"\n", b','),
-            ("Vendas, de, maio\nid|preco|x\n1|2|3\n", b'|'),
-            ("id\n1\n", b','),
-            ("\"id;a;b", b','),
-        ] {
-            assert_eq!(separator(text.as_bytes()), expected, "{text}");
-        }
     }
 
     #[test]

@@ -5,6 +5,9 @@ use std::collections::{HashMap, HashSet};
 /// Rows that are searched for the header.
 pub(super) const CANDIDATES: usize = 64;
 
+/// Why a row is broken that repeats the header.
+pub(in crate::import) const HEADER_AGAIN: &str = "the header again";
+
 /// How well a row serves as a header.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::import) enum Fit {

@@ -218,7 +218,7 @@ impl Batch<'_> {
         }
         let cell = |index: usize| row.cells[index].as_ref().map_or("", |cell| cell.text.as_str());
         if (0..self.heading.len()).all(|index| header::clean(cell(index)) == self.heading[index]) {
-            row.broken = Some("the header again".to_owned());
+            row.broken = Some(header::HEADER_AGAIN.to_owned());
         }
         self.rows.push(row);
         if self.rows.len() >= batch_rows(self.heading.len()) { self.send() } else { Ok(()) }

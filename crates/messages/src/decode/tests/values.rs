@@ -158,12 +158,17 @@ fn a_text_without_content_is_as_good_as_absent() {
 
 #[test]
 fn words_for_nothing_are_as_good_as_absent_in_the_event_id_alone() {
-    let words = ["null", "NULL", "undefined", "NaN", "None", " none ", "n\\u0075ll"];
+    let nil = "00000000-0000-0000-0000-000000000000";
+    let words = ["null", "NULL", "undefined", "NaN", "None", " none ", "n\\u0075ll", "0", "-", "N/A", "#N/D", nil];
     let payloads = words.map(|word| format!(r#"{{"n": "x", "t": "{word}"}}"#));
     let identified = Topic { event_id: Some(1), ..all_kinds() };
     let decoded = decode(&identified, &payloads);
     assert_eq!((decoded.refused, decoded.columns[1].null_count()), (vec![], words.len()));
     assert_eq!(decode(&all_kinds(), &payloads).columns[1].null_count(), 0);
+    // A number is an id like a text, and its zero is none.
+    let numbers = decode(&identified, &[r#"{"n": "x", "t": 0}"#, r#"{"n": "x", "t": 10}"#, r#"{"n": "x", "t": 0.0}"#]);
+    let texts: Vec<_> = numbers.columns[1].as_string::<i32>().iter().collect();
+    assert_eq!((numbers.refused, texts), (vec![], vec![None, Some("10"), None]));
     let needed = decode(&Topic { event_id: Some(0), ..all_kinds() }, &[r#"{"n": "NaN"}"#]).refused;
     assert_eq!(needed[0].reason, Reason::MissingField);
     // Neighbours keep their own ids.

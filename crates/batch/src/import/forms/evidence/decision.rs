@@ -174,7 +174,7 @@ impl<'a> Decision<'a> {
             Some(dates) => Some(dates),
             None => self.dates(seen)?,
         };
-        if let (None, Some(reason)) = (self.asked.dates, seen.is_split()) {
+        if let (false, Some(reason)) = (self.asked.is_by_user, seen.is_split()) {
             let remedy = "correct those dates in the file, or use --dates dmy or --dates mdy, whichever the texts follow, if they are right";
             return Err((reason, remedy.to_owned()));
         }

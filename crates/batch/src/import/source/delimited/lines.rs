@@ -5,6 +5,9 @@ use std::io::{self, BufRead, BufReader, Read};
 
 use memchr::memchr2;
 
+/// What ended files once: no text has it.
+const CONTROL_Z: u8 = 0x1a;
+
 /// A line without its end.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub(super) struct Line {
@@ -13,6 +16,8 @@ pub(super) struct Line {
     pub(super) bytes: Vec<u8>,
     /// Whether it was longer than a record may be; what is beyond is not in `bytes`.
     pub(super) is_cut: bool,
+    /// Whether the file ends in it, without a line end.
+    pub(super) is_unended: bool,
 }
 
 pub(super) struct Lines<R> {
@@ -35,9 +40,10 @@ impl<R: Read> Lines<R> {
         if let Some(line) = self.returned.pop_front() {
             return Ok(Some(line));
         }
-        let mut line = Line { number: self.number + 1, bytes: self.spare.pop().unwrap_or_default(), is_cut: false };
+        let mut line = Line { number: self.number + 1, bytes: self.spare.pop().unwrap_or_default(), ..Line::default() };
         line.bytes.clear();
         let mut is_end = true;
+        line.is_unended = true;
         loop {
             let buffer = self.reader.fill_buf()?;
             if buffer.is_empty() {
@@ -51,6 +57,7 @@ impl<R: Read> Lines<R> {
             line.bytes.extend_from_slice(&part[..part.len().min(room)]);
             let (used, ended) = (part.len() + usize::from(end.is_some()), end.map(|end| buffer[end]));
             self.reader.consume(used);
+            line.is_unended = ended.is_none();
             match ended {
                 Some(b'\r') => {
                     if self.reader.fill_buf()?.first() == Some(&b'\n') {
@@ -61,6 +68,10 @@ impl<R: Read> Lines<R> {
                 Some(_) => break,
                 None => {}
             }
+        }
+        if line.is_unended && line.bytes.last() == Some(&CONTROL_Z) {
+            line.bytes.pop();
+            is_end = line.bytes.is_empty();
         }
         if is_end {
             return Ok(None);
@@ -105,6 +116,15 @@ mod tests {
             }
         }
         assert_eq!(lines("", 64), []);
+    }
+
+    #[test]
+    fn a_control_z_ends_the_file_and_is_no_line() {
+        for (text, count) in [("a\nb\n\u{1a}", 2), ("a\nb\u{1a}", 2), ("a\nb", 2), ("\u{1a}", 0), ("a\u{1a}\nb\n", 2)] {
+            let read = lines(text, 4);
+            assert_eq!(read.len(), count, "{text:?}");
+            assert!(read.last().is_none_or(|(_, line, _)| line == "b"), "{text:?}");
+        }
     }
 
     #[test]

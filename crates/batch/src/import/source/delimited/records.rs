@@ -20,6 +20,8 @@ pub(super) struct Record {
     pub(super) line: i64,
     bytes: Vec<u8>,
     ends: Vec<usize>,
+    /// Whether the file ends in it, without a line end.
+    pub(super) is_unended: bool,
     /// Why it cannot be read.
     pub(super) broken: Option<String>,
 }
@@ -72,6 +74,7 @@ impl<R: Read> Records<R> {
     pub(super) fn next(&mut self, record: &mut Record) -> io::Result<bool> {
         while let Some(line) = self.lines.next()? {
             record.line = line.number;
+            record.is_unended = line.is_unended;
             record.broken = None;
             if line.is_cut {
                 record.split(&line.bytes, self.separator);
