@@ -134,7 +134,7 @@ def start_amid_store_errors(world: World) -> str:
 def store_down(world: World) -> str:
     """The store refuses connections for two minutes while 3,000 events a second pour in"""
     world.topic()
-    world.configure("stream", uncommitted_bytes=16 << 20)
+    world.configure("stream", uncommitted_bytes_max=16 << 20)
     world.traffic.padding = 200
     proxy = store(world)
     stream = world.stream().ready()

@@ -1,7 +1,9 @@
-//! A query's rows as an answer: whole where they are few, else in pieces, each made when the client has taken those before it.
+//! A query's rows as an answer: whole where they are few, else in pieces, each made when the client
+//! has taken those before it.
 //!
-//! An answer in pieces keeps its query's permit until it is sent, so that slow clients cannot have more of them than there are
-//! permits, and ends with a broken connection where it cannot be finished: its status was sent long before.
+//! An answer in pieces keeps its query's permit until it is sent, so that slow clients cannot have
+//! more of them than there are permits, and ends with a broken connection where it cannot be
+//! finished: its status was sent long before.
 
 use std::io;
 use std::time::Duration;

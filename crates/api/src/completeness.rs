@@ -1,4 +1,5 @@
-//! How complete an answer is: the counts of its topics, as JSON for metrics and as headers for arrays.
+//! How complete an answer is: the counts of its topics, as JSON for metrics and as headers for
+//! arrays.
 
 use std::collections::BTreeMap;
 
@@ -94,8 +95,9 @@ impl<'a> Figures<'a> {
     }
 }
 
-/// The headers of an answer that is made of these topics and metrics: counts are summed, the watermark is the smallest, and absent
-/// while one topic has none. With several topics an idle partition carries its topic's name.
+/// The headers of an answer that is made of these topics and metrics: counts are summed, the
+/// watermark is the smallest, and absent while one topic has none. With several topics an idle
+/// partition carries its topic's name.
 pub(crate) fn headers(view: &View, needs: &Needs) -> HeaderMap {
     let found = needs.topics.iter().filter_map(|name| Some((name.as_str(), of_topic(view, needs, name)?)));
     of_topics(&found.collect::<Vec<_>>())
@@ -139,7 +141,8 @@ fn utc_ms_text(ms: Option<i64>) -> Option<String> {
     utc_text(ms?.checked_mul(MICROS_PER_MS)?)
 }
 
-/// What every part of the answer holds at least: a topic's open windows may be older than its tail, never newer.
+/// What every part of the answer holds at least: a topic's open windows may be older than its tail,
+/// never newer.
 fn of_topic<'a>(view: &'a View, needs: &Needs, topic: &str) -> Option<&'a Completeness> {
     let mut metrics = needs
         .names

@@ -30,7 +30,8 @@ pub struct ApiConfig {
     pub limits: Limits,
     /// What one answer may have; a longer one is refused, or broken off where it has begun.
     pub answer_bytes: usize,
-    /// Names of this server besides `localhost` and addresses; a request for another host is refused.
+    /// Names of this server besides `localhost` and addresses; a request for another host is
+    /// refused.
     pub hosts: Vec<String>,
     /// How long something may take before `/readyz` says no.
     pub bounds: Bounds,

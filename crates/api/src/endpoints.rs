@@ -87,7 +87,7 @@ impl Prepared {
         let allowed: Vec<_> = own.chain(self.is_paged.then_some(CURSOR)).collect();
         let parameters = Parameters::read(query, &allowed)?.held_against(&self.rules)?;
         let cursor = self.is_paged.then(|| parameters.text(CURSOR)).flatten();
-        let cursor = cursor.map(|text| Cursor::read(text, &parameters.question(&self.endpoint.path))).transpose()?;
+        let cursor = cursor.map(|text| Cursor::read(text, &parameters.fingerprint(&self.endpoint.path))).transpose()?;
         let limit = parameters.limit(self.endpoint.limit_default)?;
         // One row more tells whether there are more.
         let rows = if self.is_paged { limit + 1 } else { limit };
@@ -147,7 +147,8 @@ impl Prepared {
         outcome
     }
 
-    /// What was computed before, if it is still right or was too costly to be computed again so soon.
+    /// What was computed before, if it is still right or was too costly to be computed again so
+    /// soon.
     async fn kept(&self, key: &Key, tables: &Tables, point: &ReadPoint) -> Option<Response> {
         let entry = self.cache.get(key).await?;
         match entry.freshness(tables) {
@@ -198,7 +199,7 @@ impl Prepared {
             headers.insert(TRUNCATED, HeaderValue::from_static("true"));
             let cursor = order.and_then(|order| order.cursor(last, next));
             if let Some(cursor) = cursor {
-                let cursor = cursor.write(&parameters.question(&self.endpoint.path));
+                let cursor = cursor.write(&parameters.fingerprint(&self.endpoint.path));
                 headers.insert(LINK, parameters.next_link(&self.endpoint.path, &cursor)?);
             }
         }

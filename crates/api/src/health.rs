@@ -38,8 +38,9 @@ pub(crate) async fn live(RawQuery(query): RawQuery) -> Result<Json<Live>, Proble
     Ok(Json(Live { vivo: true }))
 }
 
-/// No before recovery is done, from shutdown on, and while something does not go on as it should: numbers would be old. A topic that
-/// waits for Kafka is named, but does not take the others' answers away; where all of them wait there is nothing to answer.
+/// No before recovery is done, from shutdown on, and while something does not go on as it should:
+/// numbers would be old. A topic that waits for Kafka is named, but does not take the others'
+/// answers away; where all of them wait there is nothing to answer.
 pub(crate) async fn ready(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,

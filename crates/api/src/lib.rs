@@ -1,9 +1,11 @@
-//! The HTTP side: the catalog's endpoints, its metrics as pages and live streams, and the embedded page.
+//! The HTTP side: the catalog's endpoints, its metrics as pages and live streams, and the embedded
+//! page.
 //!
-//! A thin front over [`vitral_query`]: routes, parameters, formats and problems. What is read, and within which limits, is decided there.
+//! A thin front over [`vitral_query`]: routes, parameters, formats and problems. What is read, and
+//! within which limits, is decided there.
 //!
-//! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's.
-//! Only this crate knows axum.
+//! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is
+//! the catalog's. Only this crate knows axum.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

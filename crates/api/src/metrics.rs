@@ -1,4 +1,5 @@
-//! `/metricas`: the list of metrics, a metric's rows page by page, and its newest window as a live stream.
+//! `/metricas`: the list of metrics, a metric's rows page by page, and its newest window as a live
+//! stream.
 
 mod changed_rows;
 mod cursor;

@@ -1,4 +1,5 @@
-//! `GET /avisos`: messages that arrived but do not count, as far as they concern a newcomer; the page shows them.
+//! `GET /avisos`: messages that arrived but do not count, as far as they concern a newcomer; the
+//! page shows them.
 
 use std::sync::Arc;
 

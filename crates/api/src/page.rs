@@ -1,7 +1,7 @@
 //! The live page, embedded in the binary: `/` and `/assets/*`.
 //!
-//! Every domain has the same frame. What is its own lies in the folder of its name; a domain without one has the explorer
-//! of all metrics.
+//! Every domain has the same frame. What is its own lies in the folder of its name; a domain
+//! without one has the explorer of all metrics.
 
 use std::collections::BTreeMap;
 
@@ -48,7 +48,8 @@ impl Page {
         Self(assets)
     }
 
-    /// Browsers keep the files and ask each time whether they are still the same: a new binary shows at once.
+    /// Browsers keep the files and ask each time whether they are still the same: a new binary
+    /// shows at once.
     pub(crate) fn answer(&self, path: &str, request: &HeaderMap) -> Option<Response> {
         let asset = self.0.get(path)?;
         let headers = [

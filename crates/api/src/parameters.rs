@@ -36,7 +36,8 @@ impl Parameters {
         Self::read(query, &[]).map(|_| ())
     }
 
-    /// Holds each text against what it may be. Currencies are in capitals from here on, as they are stored.
+    /// Holds each text against what it may be. Currencies are in capitals from here on, as they are
+    /// stored.
     pub(crate) fn held_against(mut self, rules: &[(String, ParameterRule)]) -> Result<Self, Problem> {
         for (name, rule) in rules {
             let Some(text) = self.0.get_mut(name) else { continue };
@@ -53,7 +54,8 @@ impl Parameters {
         Ok(self)
     }
 
-    /// The problem that a failed query is: a text that could not be read as what the statement makes of it, if the engine names one.
+    /// The problem that a failed query is: a text that could not be read as what the statement
+    /// makes of it, if the engine names one.
     pub(crate) fn problem_of(&self, error: QueryError) -> Problem {
         let unreadable = error.unreadable_text().and_then(|said| {
             let (name, text) = self.iter().find(|(_, text)| !text.is_empty() && said.contains(&format!("'{text}'")))?;
@@ -74,7 +76,7 @@ impl Parameters {
     }
 
     /// A short text that differs when the path or a parameter differs; pages may differ in size.
-    pub(crate) fn question(&self, path: &str) -> String {
+    pub(crate) fn fingerprint(&self, path: &str) -> String {
         let mut hash = Sha256::new();
         let fixed = self.iter().filter(|(name, _)| ![CURSOR, LIMIT].contains(name));
         for part in std::iter::once(path).chain(fixed.flat_map(|(name, value)| [name, value])) {
@@ -84,7 +86,7 @@ impl Parameters {
         URL_SAFE_NO_PAD.encode(&hash.finalize()[..6])
     }
 
-    /// The value of a `Link` header: the same question, from the cursor on.
+    /// The value of a `Link` header: the same request, from the cursor on.
     pub(crate) fn next_link(&self, path: &str, cursor: &str) -> Result<HeaderValue, Problem> {
         let mut query = form_urlencoded::Serializer::new(String::new());
         query.extend_pairs(self.iter().filter(|(name, _)| *name != CURSOR));
@@ -132,7 +134,8 @@ impl Parameters {
     }
 }
 
-/// Rounded up to microseconds: stored times have no more digits, so `time >= t` and `time < t` keep their meaning.
+/// Rounded up to microseconds: stored times have no more digits, so `time >= t` and `time < t` keep
+/// their meaning.
 fn micros(text: &str) -> Option<i64> {
     let mut text = text.to_owned();
     // An unescaped + of an offset arrives as a space.

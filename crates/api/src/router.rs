@@ -25,7 +25,8 @@ use crate::problem::Problem;
 use crate::shared::Shared;
 use crate::{endpoints, health, metrics, notices, silences};
 
-/// Resolves the catalog and builds the router. Live streams end when `inputs.shutdown` is cancelled or the view closes.
+/// Resolves the catalog and builds the router. Live streams end when `inputs.shutdown` is cancelled
+/// or the view closes.
 pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> {
     let references = References::new(config.reference_dir.clone());
     let reader = Reader::served(Arc::clone(&inputs.catalog), &config.settings, references, config.limits)?;

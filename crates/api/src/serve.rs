@@ -1,7 +1,9 @@
-//! The listener: connections until shutdown, within bounds that keep the rest of the process its descriptors.
+//! The listener: connections until shutdown, within bounds that keep the rest of the process its
+//! descriptors.
 //!
-//! At its bound a new connection takes the place of the oldest that is not in the middle of a request: a flood of sockets that send
-//! nothing cannot keep a client that asks something out. Where all are busy, the new one is answered 503 at once.
+//! At its bound a new connection takes the place of the oldest that is not in the middle of a
+//! request: a flood of sockets that send nothing cannot keep a client that asks something out.
+//! Where all are busy, the new one is answered 503 at once.
 
 mod guarded;
 mod occupied;
@@ -30,9 +32,11 @@ use self::guarded::Guarded;
 use self::occupied::{Busy, Connections, Occupied, Tracked};
 use crate::telemetry::Telemetry;
 
-/// The time limit of a query, and a client that does not read its answer must not hold the process up.
+/// The time limit of a query, and a client that does not read its answer must not hold the process
+/// up.
 const GRACE: Duration = Duration::from_secs(10);
-/// After an accept that failed for lack of descriptors or memory: some become free when connections end.
+/// After an accept that failed for lack of descriptors or memory: some become free when connections
+/// end.
 const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 /// Enough for the cookies that browsers carry to every port of a host.
 const HEAD_BYTES_MAX: usize = 32 << 10;
@@ -50,7 +54,8 @@ pub struct ServeConfig {
     pub connections: usize,
     /// How long a request's head may take, from its first byte, or from the connection's begin.
     pub head: Duration,
-    /// How long a connection may be idle between requests: longer than proxies commonly keep theirs, 60 seconds.
+    /// How long a connection may be idle between requests: longer than proxies commonly keep
+    /// theirs, 60 seconds.
     pub idle: Duration,
     /// A client that takes less than 16 KiB of its answer in this time is cut off.
     pub write: Duration,
@@ -67,7 +72,8 @@ impl Default for ServeConfig {
     }
 }
 
-/// Serves until `shutdown`, closes the listener, and returns when every request is answered or the grace is over.
+/// Serves until `shutdown`, closes the listener, and returns when every request is answered or the
+/// grace is over.
 pub async fn serve(
     listener: TcpListener,
     router: Router,

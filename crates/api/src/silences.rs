@@ -1,6 +1,8 @@
-//! `POST /alertas/{alerta}/silencios`: nobody is notified of an alert, or of one of its keys, for a while.
+//! `POST /alertas/{alerta}/silencios`: nobody is notified of an alert, or of one of its keys, for a
+//! while.
 //!
-//! Until there is access control, only this machine may ask, and not through a proxy: those who silence an alert hide what happens.
+//! Until there is access control, only this machine may ask, and not through a proxy: those who
+//! silence an alert hide what happens.
 
 use std::net::SocketAddr;
 use std::sync::Arc;

@@ -1,7 +1,9 @@
-//! The history of a metric that no stream has begun with, computed before the stream that declares it starts.
+//! The history of a metric that no stream has begun with, computed before the stream that declares
+//! it starts.
 //!
-//! A stream can compute such a history itself, alongside its work. Here the engine of choice does it, with the SQL of reconciliation, and
-//! the stream continues where this ended. Once a stream has begun with the metric, its history is left to that stream.
+//! A stream can compute such a history itself, alongside its work. Here the engine of choice does
+//! it, with the SQL of reconciliation, and the stream continues where this ended. Once a stream has
+//! begun with the metric, its history is left to that stream.
 
 use std::sync::Arc;
 
@@ -17,7 +19,8 @@ use crate::engine::Engine;
 use crate::error::BatchError;
 use crate::reconcile::{WindowRange, next_ms, recompute_one};
 
-/// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
+/// Event time that is computed at once, and how many of the metric's longest windows: rows that two
+/// steps need are read twice.
 const STEP_MS: i64 = 24 * 3_600_000;
 const STEP_WINDOWS: i64 = 4;
 /// Before any event.
@@ -39,7 +42,8 @@ pub enum Backfilled {
     },
 }
 
-/// Computes the windows of `metric` that the archive's M has closed, as far as its table does not have them.
+/// Computes the windows of `metric` that the archive's M has closed, as far as its table does not
+/// have them.
 pub async fn backfill(
     metric: &Metric,
     topic: &Topic,
@@ -55,8 +59,8 @@ pub async fn backfill(
     let plan = MetricPlan::new(metric, topic, settings, &session)?;
     let version = metric.version(settings, topic.lateness_ms);
     let location = Layout::of(store).metrics();
-    // After M was asked for: a stream that begins from now on has an M that is not before it, and so nothing here is beyond what the
-    // stream takes for history.
+    // After M was asked for: a stream that begins from now on has an M that is not before it, and
+    // so nothing here is beyond what the stream takes for history.
     if MetricTable::is_defined(&metric.name, &version, &location).await? {
         return Ok(Backfilled::LeftToItsStream);
     }

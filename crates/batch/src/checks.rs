@@ -22,7 +22,7 @@ use crate::tables::{NoRows, Span, Tables, unplanned};
 
 /// What one check has found.
 #[derive(Debug)]
-pub struct Found {
+pub struct CheckResult {
     /// The check's name in the catalog.
     pub name: String,
     /// What its rows mean, in a sentence.
@@ -37,7 +37,7 @@ pub struct Found {
     pub unchecked: Option<String>,
 }
 
-impl Found {
+impl CheckResult {
     fn nothing(check: &Check) -> Self {
         let rows = RecordBatch::new_empty(Arc::new(Schema::empty()));
         Self { name: check.name.clone(), words: check.words.clone(), count: 0, rows, failure: None, unchecked: None }
@@ -48,16 +48,16 @@ impl Found {
 const SHOWN: usize = 20;
 
 /// Runs every check over these days.
-pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Vec<Found>, BatchError> {
+pub async fn run(catalog: &Catalog, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Vec<CheckResult>, BatchError> {
     let mut found = Vec::new();
     for check in &catalog.checks {
         found.push(match one(check, zone, days, tables).await {
             // A check that fails on the data says nothing about the others.
             Err(BatchError::Engine { source, .. }) if !is_outage(&source) => {
-                Found { failure: Some(vitral_engine::words(&source)), ..Found::nothing(check) }
+                CheckResult { failure: Some(vitral_engine::words(&source)), ..CheckResult::nothing(check) }
             }
             Err(error @ (BatchError::SetAside { .. } | BatchError::LookupTable { .. })) => {
-                Found { failure: Some(error.to_string()), ..Found::nothing(check) }
+                CheckResult { failure: Some(error.to_string()), ..CheckResult::nothing(check) }
             }
             outcome => outcome?,
         });
@@ -95,7 +95,7 @@ pub(crate) async fn planned(check: &Check, zone: Tz, days: Days, tables: &Tables
 }
 
 /// Rows of these days that the warehouse's database could not take; none if there are none.
-pub async fn quarantined(store: &Location, days: Days) -> Result<Option<Found>, BatchError> {
+pub async fn quarantined(store: &Location, days: Days) -> Result<Option<CheckResult>, BatchError> {
     let failed = BatchError::engine(QUARANTINE_TABLE, "read");
     let Some(stored) = Quarantine::of(store).provider().await? else { return Ok(None) };
     let day = |day| lit(ScalarValue::Date32(Some(Date32Type::from_naive_date(day))));
@@ -108,7 +108,7 @@ pub async fn quarantined(store: &Location, days: Days) -> Result<Option<Found>, 
     let first = frame.limit(0, Some(SHOWN)).map_err(&failed)?.collect().await.map_err(&failed)?;
     let rows = first.first().map(|batch| concat_batches(&batch.schema(), &first)).transpose();
     let rows = rows.map_err(|source| failed(source.into()))?;
-    Ok(Some(Found {
+    Ok(Some(CheckResult {
         name: QUARANTINE_TABLE.to_owned(),
         words: "a row that the warehouse's database cannot store: it is in none of its tables".to_owned(),
         count,
@@ -118,15 +118,15 @@ pub async fn quarantined(store: &Location, days: Days) -> Result<Option<Found>, 
     }))
 }
 
-async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<Found, BatchError> {
+async fn one(check: &Check, zone: Tz, days: Days, tables: &Tables<'_>) -> Result<CheckResult, BatchError> {
     let frame = planned(check, zone, days, tables).await?;
     let batches = frame.collect().await.map_err(BatchError::engine(&check.name, "run"))?;
     let count: usize = batches.iter().map(RecordBatch::num_rows).sum();
     let Some(first) = batches.first().filter(|_| count > 0) else {
         let unchecked = unchecked(check, zone, days, tables).await?;
-        return Ok(Found { unchecked, ..Found::nothing(check) });
+        return Ok(CheckResult { unchecked, ..CheckResult::nothing(check) });
     };
     let rows = concat_batches(&first.schema(), &batches)
         .map_err(|source| BatchError::engine(&check.name, "run")(source.into()))?;
-    Ok(Found { count, rows: rows.slice(0, rows.num_rows().min(SHOWN)), ..Found::nothing(check) })
+    Ok(CheckResult { count, rows: rows.slice(0, rows.num_rows().min(SHOWN)), ..CheckResult::nothing(check) })
 }

@@ -1,7 +1,7 @@
 //! A Ballista cluster: a scheduler, and executors that compute parts of queries.
 //!
-//! Its processes are this binary too, with the same functions and the same way to the store. They trust each other, and anyone who
-//! can reach them: they belong in a network of their own.
+//! Its processes are this binary too, with the same functions and the same way to the store. They
+//! trust each other, and anyone who can reach them: they belong in a network of their own.
 
 use std::fmt;
 use std::net::{IpAddr, SocketAddr};
@@ -45,20 +45,24 @@ use crate::parallelism::PARALLELISM;
 const PARTITIONS: usize = 16;
 /// Anything but 0 makes an executor that starts before its scheduler wait for it.
 const CONNECT_SECONDS: u16 = 60;
-/// How long rows between the stages of a query, and its answer, are kept, and how often expired ones are removed, in seconds. The process
-/// that asked writes what it fetches, so the answer may be needed for hours.
+/// How long rows between the stages of a query, and its answer, are kept, and how often expired
+/// ones are removed, in seconds. The process that asked writes what it fetches, so the answer may
+/// be needed for hours.
 const STAGES_KEPT_SECONDS: u64 = 6 * 3_600;
 const CLEAN_UP_SECONDS: u64 = 600;
-/// How often an executor sends a heartbeat, and after how long without one its parts are given to others, in seconds.
+/// How often an executor sends a heartbeat, and after how long without one its parts are given to
+/// others, in seconds.
 const HEARTBEAT_SECONDS: u64 = 5;
 const LOST_AFTER_SECONDS: u64 = 20;
 
-/// Executors ask for their parts. A scheduler that pushes them loses track of their cores whenever another executor is lost, eventually of all.
+/// Executors ask for their parts. A scheduler that pushes them loses track of their cores whenever
+/// another executor is lost, eventually of all.
 const POLICY: TaskSchedulingPolicy = TaskSchedulingPolicy::PullStaged;
 
 /// A session whose queries the scheduler gets.
 ///
-/// Ballista's adaptive planner is not used: a stage that it has to recompute, because its executor was lost, never ends.
+/// Ballista's adaptive planner is not used: a stage that it has to recompute, because its executor
+/// was lost, never ends.
 pub(crate) fn session(scheduler: &Url) -> Result<SessionContext> {
     let mut state = read_session(PARTITIONS).state().upgrade_for_ballista(scheduler.to_string())?;
     let config = state.config_mut();
@@ -83,7 +87,7 @@ pub(crate) fn values(rows: &RecordBatch) -> Result<Arc<dyn TableProvider>> {
 }
 
 /// A query of a session here that reads what a query of a session there answers.
-pub(crate) fn here(rows: DataFrame) -> Result<DataFrame> {
+pub(crate) fn collect_locally(rows: DataFrame) -> Result<DataFrame> {
     // Not the frame's own types: before it is analysed, CASE has that of its first branch.
     let schema = Arc::new(rows.clone().into_optimized_plan()?.schema().as_arrow().clone());
     let answer = Answer { schema: Arc::clone(&schema), rows };
@@ -159,7 +163,8 @@ pub struct ExecutorConfig {
     pub cores: usize,
     /// What they may use together.
     pub memory_bytes: u64,
-    /// Where rows between the stages of a query are kept. Nothing else may be in it: all of it is deleted.
+    /// Where rows between the stages of a query are kept. Nothing else may be in it: all of it is
+    /// deleted.
     pub work_dir: PathBuf,
 }
 

@@ -42,11 +42,11 @@ impl Engine {
     }
 
     /// The place, with tables that the session can read.
-    pub fn readable(&self, store: &Location) -> Location {
+    pub fn prepare_location(&self, store: &Location) -> Location {
         match self {
             Self::Local => store.clone(),
             #[cfg(feature = "distributed")]
-            Self::Ballista { .. } => store.as_plain_files(),
+            Self::Ballista { .. } => store.plain_parquet(),
         }
     }
 
@@ -60,11 +60,11 @@ impl Engine {
     }
 
     /// The rows of a query of the session, computed there, for further work here.
-    pub(crate) fn here(&self, rows: DataFrame) -> Result<DataFrame> {
+    pub(crate) fn collect_locally(&self, rows: DataFrame) -> Result<DataFrame> {
         match self {
             Self::Local => Ok(rows),
             #[cfg(feature = "distributed")]
-            Self::Ballista { .. } => cluster::here(rows),
+            Self::Ballista { .. } => cluster::collect_locally(rows),
         }
     }
 }

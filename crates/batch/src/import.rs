@@ -1,9 +1,10 @@
 //! Sales history from files into the same tables as the stream's.
 //!
-//! Each row becomes the message that would have said the same, and is read by the stream's own decoder and rules: what a message must
-//! be, a row must be. Only what files seldom have, such as the user, may be missing. Accepted and refused rows are kept side by side,
-//! in one commit for many. A row that is in already adds nothing, whatever file it comes in: an import that is repeated, or was cut short,
-//! or is of a file that grew, adds what is new.
+//! Each row becomes the message that would have said the same, and is read by the stream's own
+//! decoder and rules: what a message must be, a row must be. Only what files seldom have, such as
+//! the user, may be missing. Accepted and refused rows are kept side by side, in one commit for
+//! many. A row that is in already adds nothing, whatever file it comes in: an import that is
+//! repeated, or was cut short, or is of a file that grew, adds what is new.
 
 mod amounts;
 mod attempt;
@@ -58,7 +59,8 @@ pub use vitral_schemas::topic::history_columns::ROW_REASON;
 use crate::error::BatchError;
 use crate::unanswered::Unanswered;
 
-/// Columns from which on a file is wide: most of them are not read where the format stores them apart.
+/// Columns from which on a file is wide: most of them are not read where the format stores them
+/// apart.
 const WIDE: usize = 200;
 /// Times that an import begins again because others have brought rows of its file in.
 const ATTEMPTS: usize = 50;
@@ -100,7 +102,7 @@ pub struct Import {
 
 /// What became of a file.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Imported {
+pub struct ImportReport {
     /// The import's id.
     pub id: String,
     /// Rows that came in and count.
@@ -117,7 +119,8 @@ pub struct Imported {
     pub known: u64,
     /// Of those, rows with other cells than what is in has.
     pub differing: u64,
-    /// Rows that were in already, by the import that has them; under an empty name those of the stream.
+    /// Rows that were in already, by the import that has them; under an empty name those of the
+    /// stream.
     pub known_of: BTreeMap<String, u64>,
     /// Of those, rows that an earlier run of the same import had brought.
     pub own_before: u64,
@@ -129,7 +132,8 @@ pub struct Imported {
     pub unused: Vec<String>,
     /// What the file says otherwise than what is in, by the import that has it.
     pub changed: Vec<Changed>,
-    /// Rows that came in though what is in means the same, by the import that has it; under an empty name the stream.
+    /// Rows that came in though what is in means the same, by the import that has it; under an
+    /// empty name the stream.
     pub twice: BTreeMap<String, Twice>,
     /// What else people should know of how the file was read.
     pub notes: Vec<String>,
@@ -152,7 +156,7 @@ pub struct RefusedRow {
     pub detail: String,
 }
 
-impl Imported {
+impl ImportReport {
     /// Every row of the file.
     pub fn rows(&self) -> u64 {
         self.accepted + self.duplicate + self.refused + self.known
@@ -184,18 +188,19 @@ impl Import {
         file: &File,
         store: &Location,
         progress: impl FnMut(u64, u64),
-    ) -> Result<Imported, BatchError> {
+    ) -> Result<ImportReport, BatchError> {
         self.bring_in(file, store, None, progress).await
     }
 
-    /// Imports one file in place of what the import `taken` has added: one commit, so that either is there whatever happens.
+    /// Imports one file in place of what the import `taken` has added: one commit, so that either
+    /// is there whatever happens.
     pub async fn replace(
         &self,
         taken: &str,
         file: &File,
         store: &Location,
         progress: impl FnMut(u64, u64),
-    ) -> Result<Imported, BatchError> {
+    ) -> Result<ImportReport, BatchError> {
         self.bring_in(file, store, Some(taken), progress).await
     }
 
@@ -205,7 +210,7 @@ impl Import {
         store: &Location,
         replaced: Option<&str>,
         mut progress: impl FnMut(u64, u64),
-    ) -> Result<Imported, BatchError> {
+    ) -> Result<ImportReport, BatchError> {
         let id = file.import_id(&format!("{} {:?}", self.topic.name, self.target.constants))?;
         let mut committed = Committed::default();
         for _ in 0..ATTEMPTS {

@@ -1,7 +1,8 @@
 //! Jobs: the catalog's tables of the warehouse, recomputed for whole days or months.
 //!
-//! A job runs for the days that are named, or for those whose rows have changed since its last run. What it has done is recorded after
-//! the rows are written: a crash between the two makes it do the same days again, which changes nothing.
+//! A job runs for the days that are named, or for those whose rows have changed since its last run.
+//! What it has done is recorded after the rows are written: a crash between the two makes it do the
+//! same days again, which changes nothing.
 
 mod changes;
 mod days;
@@ -52,7 +53,7 @@ pub struct Jobs<'a> {
 
 /// What became of one table.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Done {
+pub struct JobReport {
     /// The warehouse's table.
     pub table: String,
     /// The days that were computed; none if nothing had changed.
@@ -63,19 +64,21 @@ pub struct Done {
     pub read: u64,
     /// Rows that the table took.
     pub written: u64,
-    /// Messages and rows of files that were refused and arrived on these days: few of them have a time of their own.
+    /// Messages and rows of files that were refused and arrived on these days: few of them have a
+    /// time of their own.
     pub refused: u64,
     /// Rows that the warehouse's database cannot take.
     pub set_aside: u64,
     /// Days that have changed and are left as they are, as some of their events have expired.
     pub left: usize,
-    /// Of many days that were named, those of which no row is stored, neither from messages nor from files.
+    /// Of many days that were named, those of which no row is stored, neither from messages nor
+    /// from files.
     pub empty: Vec<Days>,
     /// Of a table that is computed as a whole, the last day with events that have expired.
     pub since: Option<NaiveDate>,
 }
 
-impl Done {
+impl JobReport {
     fn of(table: &JobTable) -> Self {
         Self {
             table: table.table.clone(),
@@ -93,9 +96,10 @@ impl Done {
 }
 
 impl Jobs<'_> {
-    /// Runs the job of this name over one moment of everything that is stored. A table that fails keeps none of the others from being
-    /// computed; its error is returned in the end, the first of several.
-    pub async fn run(&self, job: &str, wanted: Wanted, tables: &Tables<'_>) -> Result<Vec<Done>, BatchError> {
+    /// Runs the job of this name over one moment of everything that is stored. A table that fails
+    /// keeps none of the others from being computed; its error is returned in the end, the first of
+    /// several.
+    pub async fn run(&self, job: &str, wanted: Wanted, tables: &Tables<'_>) -> Result<Vec<JobReport>, BatchError> {
         let of_job: Vec<&JobTable> = self.catalog.job_tables.iter().filter(|table| table.job == job).collect();
         if of_job.is_empty() {
             let known = self.catalog.jobs();
@@ -116,7 +120,7 @@ impl Jobs<'_> {
         }
         match failed {
             Some(error) => {
-                for Done { table, written, .. } in &done {
+                for JobReport { table, written, .. } in &done {
                     tracing::info!(job, table, written, "computed anyway");
                 }
                 Err(error)
@@ -125,7 +129,7 @@ impl Jobs<'_> {
         }
     }
 
-    async fn table(&self, table: &JobTable, wanted: Wanted, tables: &Tables<'_>) -> Result<Done, BatchError> {
+    async fn table(&self, table: &JobTable, wanted: Wanted, tables: &Tables<'_>) -> Result<JobReport, BatchError> {
         let began = Utc::now();
         let kept = tables.kept_by(&table.query, &table.position).await?;
         let moment = changes::moment(tables, &kept).await?;
@@ -138,7 +142,7 @@ impl Jobs<'_> {
         }
         let target = target(table, tables).await?;
         let target_id = self.warehouse.prepare(&target).await?;
-        let mut done = Done::of(table);
+        let mut done = JobReport::of(table);
         let parts = match wanted {
             Wanted::Days(first, last) => {
                 let days = whole(table.per, Days { from: first, to: next_day(last) });
@@ -184,7 +188,7 @@ impl Jobs<'_> {
         table: &JobTable,
         days: Days,
         (target, tables): (&WarehouseTable, &Tables<'_>),
-        done: &mut Done,
+        done: &mut JobReport,
     ) -> Result<(), BatchError> {
         let started = Instant::now();
         // Of final windows and tables nobody asks how many events they are of.
@@ -243,7 +247,8 @@ impl Jobs<'_> {
         Err(BatchError::Expired { table: table.table.clone(), from, to, first, last })
     }
 
-    /// A day is over for a topic once the committed watermark has passed its end by the lateness: from then on no event of it counts.
+    /// A day is over for a topic once the committed watermark has passed its end by the lateness:
+    /// from then on no event of it counts.
     async fn refuse_open(&self, table: &JobTable, last: NaiveDate, tables: &Tables<'_>) -> Result<(), BatchError> {
         let end_ms = day_start_ms(self.zone, next_day(last));
         for (topic, stored) in tables.read_by(&table.query, &table.position) {
@@ -310,7 +315,7 @@ impl Jobs<'_> {
     ) -> Result<DataFrame, BatchError> {
         let failed = BatchError::engine(&table.table, "computed");
         let frame = planned(table, Some(self.span(days)), tables).await?;
-        let frame = tables.engine().here(frame).map_err(&failed)?;
+        let frame = tables.engine().collect_locally(frame).map_err(&failed)?;
         let columns = target
             .schema
             .fields()
@@ -327,7 +332,8 @@ async fn planned(table: &JobTable, span: Option<Span>, tables: &Tables<'_>) -> R
 /// The table's columns as the warehouse has them.
 pub(crate) async fn target(table: &JobTable, tables: &Tables<'_>) -> Result<WarehouseTable, BatchError> {
     let frame = planned(table, None, tables).await?;
-    // Not the frame's own types: before it is analysed, CASE has that of its first branch, whatever the others are.
+    // Not the frame's own types: before it is analysed, CASE has that of its first branch, whatever
+    // the others are.
     let plan = frame.into_optimized_plan().map_err(|source| unplanned(&table.position, &source))?;
     let wrong =
         |message: String, remedy: &str| BatchError::Catalog(Box::new(table.position.error(message, remedy.to_owned())));
@@ -341,8 +347,8 @@ pub(crate) async fn target(table: &JobTable, tables: &Tables<'_>) -> Result<Ware
             return Err(wrong(format!("there is no column {}", table.date), "select it, or name another as date"));
         }
     }
-    if let Some(stranger) = table.key.iter().find(|column| schema.field_with_name(column).is_err()) {
-        return Err(wrong(format!("there is no column {stranger}"), "name columns of the query in key"));
+    if let Some(unknown_name) = table.key.iter().find(|column| schema.field_with_name(column).is_err()) {
+        return Err(wrong(format!("there is no column {unknown_name}"), "name columns of the query in key"));
     }
     // A catalog's views do not say what cannot be null, and a later query may find some.
     let fields = schema.fields().iter().map(|field| stored(field).with_nullable(true));

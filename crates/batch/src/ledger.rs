@@ -46,8 +46,9 @@ fn columns() -> [Shown; 11] {
     ]
 }
 
-/// The newest rows of a topic that `wanted` names, a condition on verdict, reason and arrival: where they came from, what became of them,
-/// why, and how they begin. `zone` is that of times without an offset.
+/// The newest rows of a topic that `wanted` names, a condition on verdict, reason and arrival:
+/// where they came from, what became of them, why, and how they begin. `zone` is that of times
+/// without an offset.
 pub async fn newest(
     topic: &Topic,
     zone: Tz,
@@ -147,7 +148,8 @@ fn shown(topic: &Topic, table: &Arc<dyn TableProvider>, is_of_files: bool) -> Re
     columns.chain([Ok(event_time)]).collect()
 }
 
-/// The refused and late rows of a topic that arrived since: partition, offset, verdict, reason, arrival and event time.
+/// The refused and late rows of a topic that arrived since: partition, offset, verdict, reason,
+/// arrival and event time.
 pub async fn refused_and_late(
     topic: &Topic,
     store: &Location,

@@ -1,6 +1,7 @@
 //! Work over history: imports, jobs of the warehouse, checks of quality, reconciliation.
 //!
-//! Architecture invariant: nothing here shares state with the stream; they meet in the stored tables.
+//! Architecture invariant: nothing here shares state with the stream; they meet in the stored
+//! tables.
 
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]

@@ -1,6 +1,7 @@
 //! Compares what was published with what the archive says.
 //!
-//! What must be there is recomputed by another code path than the stream's ([`recompute`]); every row that differs is named.
+//! What must be there is recomputed by another code path than the stream's ([`recompute`]); every
+//! row that differs is named.
 
 mod compare;
 pub mod continuous;
@@ -35,8 +36,8 @@ pub(crate) use self::search::next_ms;
 use crate::engine::Engine;
 use crate::error::{BatchError, is_outage};
 
-/// Windows that start in `from..to`, and sessions that end after `from` and not after `to`: a session is final when it ends, however long
-/// ago it began.
+/// Windows that start in `from..to`, and sessions that end after `from` and not after `to`: a
+/// session is final when it ends, however long ago it began.
 #[derive(Debug, Clone, Copy)]
 pub struct WindowRange {
     /// The first possible start.
@@ -65,12 +66,13 @@ pub struct MetricComparison {
     pub windows: usize,
     /// What the closed windows of the range must hold.
     pub expected: RecordBatch,
-    /// The rows that differ: [`SIDE_COLUMN`] (above zero: published, but not recomputed; below: recomputed, but not published), then
-    /// the metric's columns.
+    /// The rows that differ: [`SIDE_COLUMN`] (above zero: published, but not recomputed; below:
+    /// recomputed, but not published), then the metric's columns.
     pub differences: RecordBatch,
     /// Why nothing could be compared, if so.
     pub failure: Option<String>,
-    /// Since when, in milliseconds, and why the stream has set the metric aside: what it should have published since is missing.
+    /// Since when, in milliseconds, and why the stream has set the metric aside: what it should
+    /// have published since is missing.
     pub set_aside: Option<(i64, String)>,
 }
 
@@ -95,16 +97,19 @@ impl MetricComparison {
     }
 }
 
-/// Windows that are recomputed together: a long range is compared in steps, so that memory is bounded by the busiest of them.
+/// Windows that are recomputed together: a long range is compared in steps, so that memory is
+/// bounded by the busiest of them.
 const STEP_MS: i64 = 6 * 3_600_000;
-/// A step costs as much as a million rows, whatever it has, so that it is longer where there are few: the first of these whose events are
-/// no more than [`FEW_EVENTS`].
+/// A step costs as much as a million rows, whatever it has, so that it is longer where there are
+/// few: the first of these whose events are no more than [`FEW_EVENTS`].
 const LONGER_STEPS_MS: [i64; 2] = [24 * 3_600_000, 12 * 3_600_000];
 const FEW_EVENTS: usize = 4_000_000;
-/// How long a table is read as it was when it was opened: its files are kept for an hour after they were merged.
+/// How long a table is read as it was when it was opened: its files are kept for an hour after they
+/// were merged.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
-/// Compares the published windows of every metric, or of the one named, with the archive, which `engine` recomputes them from.
+/// Compares the published windows of every metric, or of the one named, with the archive, which
+/// `engine` recomputes them from.
 pub async fn reconcile(
     catalog: &Catalog,
     settings: &DomainSettings,
@@ -133,7 +138,8 @@ struct Subject<'a> {
 
 /// What was stored at one moment.
 ///
-/// The tables are read before the archive: windows that they call closed gain no row afterwards, however far a running stream gets.
+/// The tables are read before the archive: windows that they call closed gain no row afterwards,
+/// however far a running stream gets.
 struct Stored {
     read_at: Instant,
     /// In the order of the metrics.
@@ -201,11 +207,12 @@ impl Subject<'_> {
             let version = metric.version(self.settings, self.topic.lateness_ms);
             tables.push(MetricTable::read(&metric.name, &version, &location).await?);
         }
-        let archive = Archive::read(self.topic, &self.engine.readable(&self.store.in_bulk())).await?;
+        let archive = Archive::read(self.topic, &self.engine.prepare_location(&self.store.bulk_scan())).await?;
         Ok(Stored { read_at: Instant::now(), tables, archive })
     }
 
-    /// For each metric, the part of the range whose events are all there and whose windows are published.
+    /// For each metric, the part of the range whose events are all there and whose windows are
+    /// published.
     fn comparable<'a>(&self, metrics: &[&'a Metric], stored: &Stored, range: WindowRange) -> Vec<Progress<'a>> {
         let newest_purged = stored.archive.as_ref().and_then(|archive| archive.newest_purged());
         let whole_from_ms = newest_purged.map(|newest| newest.ms() + 1);
@@ -284,7 +291,8 @@ impl Progress<'_> {
         };
         let failed = |source: ArrowError| BatchError::engine(&metric.name, "compared")(source.into());
         Ok(MetricComparison {
-            // A running stream continues meanwhile: only what every step saw as published was compared.
+            // A running stream continues meanwhile: only what every step saw as published was
+            // compared.
             published_through_ms: steps.iter().map(|step| step.published_through_ms).min().flatten(),
             windows: steps.iter().map(|step| step.windows).sum(),
             expected: one(|step| &step.expected).map_err(failed)?,
@@ -294,7 +302,8 @@ impl Progress<'_> {
     }
 }
 
-/// The rows of one metric's windows that start in the range, in the schema and the order of its table, from the archive as it is now.
+/// The rows of one metric's windows that start in the range, in the schema and the order of its
+/// table, from the archive as it is now.
 pub(crate) async fn recompute_one(
     metric: &Metric,
     topic: &Topic,
@@ -304,7 +313,7 @@ pub(crate) async fn recompute_one(
     range: WindowRange,
 ) -> Result<RecordBatch, BatchError> {
     let subject = Subject { topic, settings, store, engine };
-    let archive = Archive::read(topic, &engine.readable(&store.in_bulk())).await?;
+    let archive = Archive::read(topic, &engine.prepare_location(&store.bulk_scan())).await?;
     let archive = archive.ok_or_else(|| subject.no_archive())?.provider().await?;
     let mut rows = recompute::recompute(topic, settings, &archive, engine, &[(metric, range)]).await?;
     ordered(metric, &rows.swap_remove(0)?)

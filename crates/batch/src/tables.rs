@@ -1,5 +1,5 @@
-//! What batch SQL can name: topics, what was imported into them, metrics, tables that are kept up to date, reference tables, and the
-//! catalog's views.
+//! What batch SQL can name: topics, what was imported into them, metrics, tables that are kept up
+//! to date, reference tables, and the catalog's views.
 
 mod kept;
 mod presence;
@@ -90,7 +90,7 @@ impl<'a> Tables<'a> {
         reference_dir: &Path,
         engine: Engine,
     ) -> Result<Self, BatchError> {
-        let store = &engine.readable(&store.in_bulk());
+        let store = &engine.prepare_location(&store.bulk_scan());
         let mut topics = Vec::new();
         for topic in &catalog.topics {
             let mut stored = Stored::default();
@@ -160,8 +160,8 @@ impl<'a> Tables<'a> {
         self.topics.iter().map(|(topic, stored)| (*topic, stored))
     }
 
-    /// The first and last event time of rows that a query would read in this span and that have expired; none if all are
-    /// there.
+    /// The first and last event time of rows that a query would read in this span and that have
+    /// expired; none if all are there.
     pub(crate) fn expired_within(
         &self,
         query: &Query,
@@ -179,7 +179,8 @@ impl<'a> Tables<'a> {
         self.topics().filter(move |(topic, _)| named.contains(&topic.name))
     }
 
-    /// The metrics and tables that are kept up to date which a query reads, by itself and by its views.
+    /// The metrics and tables that are kept up to date which a query reads, by itself and by its
+    /// views.
     pub(crate) async fn kept_by(
         &self,
         query: &Query,
@@ -220,8 +221,8 @@ impl<'a> Tables<'a> {
         read.map(|(topic, stored)| (topic.name.clone(), stored.watermark)).collect()
     }
 
-    /// Plans a query of the catalog over the counted events of `span` alone, and the windows that begin in it, with what it reads and nothing
-    /// else.
+    /// Plans a query of the catalog over the counted events of `span` alone, and the windows that
+    /// begin in it, with what it reads and nothing else.
     pub async fn plan(&self, query: &Query, position: &Position, span: Option<Span>) -> Result<DataFrame, BatchError> {
         let failed = |source| unplanned(position, &source);
         let needs = self.names.needs(query, position, Scope::History);

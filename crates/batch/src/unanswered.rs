@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use vitral_connect::Found;
+use vitral_connect::LookedUp;
 use vitral_schemas::topic::Topic;
 
 use crate::import::wording::counted;
@@ -18,7 +18,7 @@ impl Unanswered {
         Self([(column.into(), rows)].into())
     }
 
-    pub(crate) fn add_found(&mut self, topic: &Topic, found: &Found) {
+    pub(crate) fn add_found(&mut self, topic: &Topic, found: &LookedUp) {
         for (column, counts) in found.counts().iter().filter(|(_, counts)| counts.failed > 0) {
             let Some(column) = topic.columns.get(*column) else { continue };
             *self.0.entry(column.name.clone()).or_default() += counts.failed;

@@ -1,4 +1,5 @@
-//! Upkeep of what is stored: small files become large ones, old rows become cold, and rows that are too old are deleted.
+//! Upkeep of what is stored: small files become large ones, old rows become cold, and rows that are
+//! too old are deleted.
 
 use std::sync::Arc;
 
@@ -24,7 +25,8 @@ pub async fn lease(store: &Location) -> Result<Lease, StoreError> {
     Lease::take(store, UPKEEP, &Holder::of_process(), PATIENCE).await
 }
 
-/// Compacts every table below the store, and records that; one that fails does not keep the others from it.
+/// Compacts every table below the store, and records that; one that fails does not keep the others
+/// from it.
 pub async fn compact(store: &Location) -> Result<Vec<(String, Result<Compacted, StoreError>)>, BatchError> {
     lease(store).await?.during(compact_all(store)).await
 }

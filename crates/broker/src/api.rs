@@ -18,8 +18,8 @@ use uuid::Uuid;
 use crate::connection::{Connection, End};
 use crate::topics::Topic;
 
-/// The oldest and newest version of each. librdkafka, on which many clients are built, compresses only where version 0 of `Produce` is
-/// listed, so Apache Kafka 4 lists it too; no client sends it.
+/// The oldest and newest version of each. librdkafka, on which many clients are built, compresses
+/// only where version 0 of `Produce` is listed, so Apache Kafka 4 lists it too; no client sends it.
 pub const SERVED: &[(ApiKey, i16, i16)] = &[
     (ApiKey::Produce, 0, 13),
     (ApiKey::Fetch, 4, 16),

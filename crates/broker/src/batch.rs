@@ -1,7 +1,8 @@
 //! A record batch as producers send it: its head is read and checked, its records stay as they are.
 //!
-//! Only version 2 of the format, which every producer since Kafka 0.11 writes. The checksum covers everything behind
-//! itself, so the two fields that the broker sets, the base offset and the leader's epoch, leave it valid.
+//! Only version 2 of the format, which every producer since Kafka 0.11 writes. The checksum covers
+//! everything behind itself, so the two fields that the broker sets, the base offset and the
+//! leader's epoch, leave it valid.
 
 use kafka_protocol::ResponseError;
 
@@ -101,7 +102,8 @@ impl Refused {
     }
 }
 
-/// The head of what a producer sent for one partition: exactly one whole batch that consumers will be able to decode.
+/// The head of what a producer sent for one partition: exactly one whole batch that consumers will
+/// be able to decode.
 pub fn check(records: &[u8], bytes_max: usize) -> Result<Head, Refused> {
     // An older format has its own version at the same place.
     if let Some(magic @ (0 | 1)) = records.get(16) {

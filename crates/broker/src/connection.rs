@@ -1,4 +1,5 @@
-//! One client's connection: requests arrive as frames, and responses leave as frames, within the bounds of size and time.
+//! One client's connection: requests arrive as frames, and responses leave as frames, within the
+//! bounds of size and time.
 
 use std::io;
 use std::sync::Arc;
@@ -16,7 +17,8 @@ use crate::shared::Shared;
 const READ_BYTES: usize = 64 * 1024;
 /// Frames and responses larger than this are limited to a few at a time.
 pub const LARGE_BYTES: usize = 1024 * 1024;
-/// A frame that keeps arriving gets more time than one that stalls: as long as it takes at this rate.
+/// A frame that keeps arriving gets more time than one that stalls: as long as it takes at this
+/// rate.
 const SLOWEST_BYTES_PER_SECOND: usize = 256 * 1024;
 
 /// Why a connection ends that its client did not close.
@@ -67,7 +69,8 @@ impl Connection {
         let deadline = self.deadline(length);
         while self.received.len() < length {
             if self.received.len() >= LARGE_BYTES && large.is_none() {
-                // Bounds what all requests hold together; asked for only once this much has arrived.
+                // Bounds what all requests hold together; asked for only once this much has
+                // arrived.
                 let permit = timeout_at(deadline, Arc::clone(&self.shared.large_requests).acquire_owned()).await;
                 large = Some(permit.map_err(|_| self.slow())?.map_err(io::Error::other)?);
             }
@@ -117,7 +120,8 @@ impl Connection {
         Ok(written.map_err(|_| End::Unread(self.shared.topics.limits.patience))??)
     }
 
-    /// The address that clients should connect to: the one it listens on, or, if that is every address, the one this client used.
+    /// The address that clients should connect to: the one it listens on, or, if that is every
+    /// address, the one this client used.
     pub fn advertised(&self) -> (StrBytes, i32) {
         let address = self.shared.address;
         let ip = match self.stream.local_addr() {

@@ -1,7 +1,7 @@
 //! Consumer groups: who reads which partitions together, and how far each group has read.
 //!
-//! The classic protocol: members join, the leader among them assigns, all heartbeat. Members live in memory, since clients join again
-//! after a restart; committed offsets are kept on disk.
+//! The classic protocol: members join, the leader among them assigns, all heartbeat. Members live
+//! in memory, since clients join again after a restart; committed offsets are kept on disk.
 
 mod group;
 mod offsets;
@@ -38,7 +38,8 @@ impl Groups {
     }
 
     fn lock(&self) -> MutexGuard<'_, BTreeMap<String, Group>> {
-        // A panic elsewhere leaves a group between two steps, from which its members' next requests recover.
+        // A panic elsewhere leaves a group between two steps, from which its members' next requests
+        // recover.
         self.groups.lock().unwrap_or_else(PoisonError::into_inner)
     }
 

@@ -1,7 +1,8 @@
 //! Requests whose arrays claim more elements than they hold are refused before they are decoded.
 //!
-//! The decoder allocates as much as an array's length says; four bytes of garbage would make it ask for more than the machine has, and
-//! end the process that counts events. So the shape of each request is walked first, without allocating.
+//! The decoder allocates as much as an array's length says; four bytes of garbage would make it ask
+//! for more than the machine has, and end the process that counts events. So the shape of each
+//! request is walked first, without allocating.
 
 mod shapes;
 

@@ -8,7 +8,8 @@ const MIB: u64 = 1024 * KIB;
 /// The defaults are those of the demo.
 #[derive(Debug, Clone)]
 pub struct Limits {
-    /// A record batch as it is stored, compressed or not: `max.message.bytes`. Apache Kafka's default.
+    /// A record batch as it is stored, compressed or not: `max.message.bytes`. Apache Kafka's
+    /// default.
     pub batch_bytes: usize,
     /// A request. Apache Kafka's `socket.request.max.bytes`.
     pub request_bytes: usize,
@@ -24,7 +25,8 @@ pub struct Limits {
     pub default_partitions: i32,
     /// A connection without requests is closed after this time.
     pub idle: Duration,
-    /// The first request, and the rest of any that has begun, must arrive within this time; a response must be read within it.
+    /// The first request, and the rest of any that has begun, must arrive within this time; a
+    /// response must be read within it.
     pub patience: Duration,
     /// The unit of deletion. Small, so that the size of the whole log can be kept within its bound.
     pub segment_bytes: u64,
@@ -34,9 +36,11 @@ pub struct Limits {
     pub retention: Duration,
     /// or earlier, the oldest first, when all logs together are larger than this.
     pub retention_bytes: u64,
-    /// Never before this, nor while the broker has not been up for as long: a reader of this process gets time to catch up.
+    /// Never before this, nor while the broker has not been up for as long: a reader of this
+    /// process gets time to catch up.
     pub grace: Duration,
-    /// Above this nothing more is taken until segments may be deleted: a producer waits rather than a reader losing messages.
+    /// Above this nothing more is taken until segments may be deleted: a producer waits rather than
+    /// a reader losing messages.
     pub log_bytes: u64,
 }
 

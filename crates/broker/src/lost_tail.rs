@@ -1,8 +1,10 @@
-//! Logs that lost their last messages, though a reader had them: a machine that loses power may lose what was not on its disk yet.
+//! Logs that lost their last messages, though a reader had them: a machine that loses power may
+//! lose what was not on its disk yet.
 
 use std::io;
 
-/// The offset behind the last message that a reader has of a partition, by the topic's name and identity; none if it has none.
+/// The offset behind the last message that a reader has of a partition, by the topic's name and
+/// identity; none if it has none.
 pub type Reached<'a> = &'a dyn Fn(&str, &str, i32) -> io::Result<Option<i64>>;
 
 /// What is missing of a partition. Its log continues behind that.
@@ -41,7 +43,8 @@ mod tests {
         Head::read(&bytes).expect("a head").base_offset
     }
 
-    /// What a machine that lost power leaves: the last batches are missing or torn, though a reader had them.
+    /// What a machine that lost power leaves: the last batches are missing or torn, though a reader
+    /// had them.
     #[test]
     fn a_log_that_lost_its_tail_continues_behind_what_was_read() {
         let dir = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,5 @@
-//! The broker's small file of names: which topics there are, under which identity, and which producer ids were given out.
+//! The broker's small file of names: which topics there are, under which identity, and which
+//! producer ids were given out.
 
 use std::collections::BTreeMap;
 use std::fs::File;

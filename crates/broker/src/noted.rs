@@ -1,4 +1,5 @@
-//! Where the messages of certain clients are: the surrounding program may want to distinguish its own from those of others.
+//! Where the messages of certain clients are: the surrounding program may want to distinguish its
+//! own from those of others.
 
 use std::ops::Range;
 use std::sync::{Mutex, PoisonError};

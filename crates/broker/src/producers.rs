@@ -1,4 +1,5 @@
-//! What idempotent producers sent to a partition last: a repeated attempt is recognised, a gap is refused.
+//! What idempotent producers sent to a partition last: a repeated attempt is recognised, a gap is
+//! refused.
 
 use std::collections::{HashMap, VecDeque};
 
@@ -8,7 +9,8 @@ use crate::batch::{Head, Refused};
 
 /// As many batches as a producer may have in flight.
 const RECENT: usize = 5;
-/// Producers of one partition; beyond it those that were silent longest are forgotten, a tenth at a time.
+/// Producers of one partition; beyond it those that were silent longest are forgotten, a tenth at a
+/// time.
 const PRODUCERS: usize = 10_000;
 
 #[derive(Debug, Default)]

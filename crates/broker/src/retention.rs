@@ -10,7 +10,8 @@ pub const INTERVAL: Duration = Duration::from_secs(30);
 /// Deletes what may be deleted; the bytes that this frees. Offsets continue where they were.
 pub fn run(topics: &Topics, up_since: Instant) -> u64 {
     let limits = &topics.limits;
-    // What a reader had not read when this process ended is not deleted because of the time during which it did not run.
+    // What a reader had not read when this process ended is not deleted because of the time during
+    // which it did not run.
     if up_since.elapsed() < limits.grace {
         return 0;
     }

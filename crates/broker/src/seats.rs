@@ -1,7 +1,8 @@
 //! The open connections, and which of them is closed when there is no room for another.
 //!
-//! On one machine all clients have the same address, so a share for each address would help nobody. What tells clients apart is what
-//! they do: a client that opens connections and sends nothing gives them up to one that sends requests.
+//! On one machine all clients have the same address, so a share for each address would help nobody.
+//! What tells clients apart is what they do: a client that opens connections and sends nothing
+//! gives them up to one that sends requests.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -9,7 +10,8 @@ use std::time::{Duration, Instant};
 
 use tokio::sync::Notify;
 
-/// A client that waits between two requests is not disconnected sooner; one that was disconnected connects again.
+/// A client that waits between two requests is not disconnected sooner; one that was disconnected
+/// connects again.
 const IDLE: Duration = Duration::from_secs(10);
 
 /// Room for a number of connections.
@@ -52,8 +54,9 @@ impl Seats {
         Arc::new(Self { max, taken: Mutex::default() })
     }
 
-    /// A place for another connection. Where none is free, the oldest connection that has not sent a whole request is closed for it, or
-    /// else the one that has been idle for longest; none if all of them are in use.
+    /// A place for another connection. Where none is free, the oldest connection that has not sent
+    /// a whole request is closed for it, or else the one that has been idle for longest; none if
+    /// all of them are in use.
     pub fn take(self: &Arc<Self>, now: Instant) -> Option<Seat> {
         let mut taken = lock(&self.taken);
         if taken.seats.len() >= self.max {

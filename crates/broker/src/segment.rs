@@ -1,4 +1,5 @@
-//! One file of a partition's log: whole record batches, one after the other, and an index of where some of them begin.
+//! One file of a partition's log: whole record batches, one after the other, and an index of where
+//! some of them begin.
 
 use std::fs::{File, OpenOptions};
 use std::io;
@@ -22,7 +23,8 @@ pub struct Segment {
     /// When it was last written to.
     pub written: SystemTime,
     path: PathBuf,
-    /// Only of the one that is written to: the number of open files is bounded by that of partitions.
+    /// Only of the one that is written to: the number of open files is bounded by that of
+    /// partitions.
     file: Option<Arc<File>>,
     index: Vec<Place>,
     max_timestamp: i64,
@@ -61,8 +63,9 @@ impl Segment {
         })
     }
 
-    /// Reads a file that is there from its beginning; `each` sees every batch. A torn end, what a crash of the machine left of a last
-    /// write, is cut off the log's newest segment and left out of another.
+    /// Reads a file that is there from its beginning; `each` sees every batch. A torn end, what a
+    /// crash of the machine left of a last write, is cut off the log's newest segment and left out
+    /// of another.
     pub fn open(path: PathBuf, newest: bool, mut each: impl FnMut(&Head)) -> io::Result<Option<Self>> {
         let name = path.file_stem().and_then(|name| name.to_str()).and_then(|name| name.parse().ok());
         let Some(base_offset) = name.filter(|_| path.extension().is_some_and(|extension| extension == "log")) else {
@@ -116,7 +119,8 @@ impl Segment {
         self.bytes += head.bytes as u64;
     }
 
-    /// Writes a batch whose place is set. One that could not be written whole is not there: the next one takes its place.
+    /// Writes a batch whose place is set. One that could not be written whole is not there: the
+    /// next one takes its place.
     pub fn append(&mut self, batch: &[u8], head: &Head) -> io::Result<()> {
         let file = self.file()?;
         if let Err(error) = file.write_all_at(batch, self.bytes) {
@@ -179,7 +183,8 @@ impl Segment {
 }
 
 impl Stretch {
-    /// Whole batches from the one with this offset on, of `bytes_max` together; the first one however large, if it is asked for.
+    /// Whole batches from the one with this offset on, of `bytes_max` together; the first one
+    /// however large, if it is asked for.
     pub fn read(&self, offset: i64, bytes_max: usize, first_whole: bool) -> io::Result<Vec<u8>> {
         let whole = usize::try_from(self.end - self.position).unwrap_or(usize::MAX);
         let mut bytes = vec![0; whole.min(bytes_max.saturating_add(INDEX_BYTES as usize).max(HEAD_BYTES))];

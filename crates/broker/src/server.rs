@@ -22,7 +22,8 @@ use crate::session;
 use crate::shared::Shared;
 use crate::topics::Topics;
 
-/// The threads that read and write its files, so that a slow disk delays nothing else in the process.
+/// The threads that read and write its files, so that a slow disk delays nothing else in the
+/// process.
 const THREADS: usize = 2;
 const STOP: Duration = Duration::from_secs(5);
 /// The pause after a failed accept, usually because file descriptors ran out.
@@ -44,13 +45,15 @@ pub struct Broker {
 const LARGE: usize = 4;
 
 impl Broker {
-    /// Opens the log in `dir`, which may take seconds, and listens at `address` (port 0 picks one). What stands for one loopback address is served on the other
-    /// too: `localhost` may mean either.
+    /// Opens the log in `dir`, which may take seconds, and listens at `address` (port 0 picks one).
+    /// What stands for one loopback address is served on the other too: `localhost` may mean
+    /// either.
     pub fn start(address: SocketAddr, dir: &Path, limits: Limits) -> Result<Self, BrokerError> {
         Self::start_behind(address, dir, limits, &|_, _, _| Ok(None)).map(|(broker, _)| broker)
     }
 
-    /// The same for a log of which a reader has had messages: where the log lost some of them, it continues behind them.
+    /// The same for a log of which a reader has had messages: where the log lost some of them, it
+    /// continues behind them.
     pub fn start_behind(
         address: SocketAddr,
         dir: &Path,
@@ -108,7 +111,8 @@ impl Broker {
         self.shared.notebook.take()
     }
 
-    /// Deletes what is old or too much, which also happens every half minute; the bytes that this frees.
+    /// Deletes what is old or too much, which also happens every half minute; the bytes that this
+    /// frees.
     pub fn delete_old(&self) -> u64 {
         retention::run(&self.shared.topics, self.up_since)
     }

@@ -1,4 +1,5 @@
-//! One client from its first request to its last: each is answered before the next is read, as Apache Kafka does.
+//! One client from its first request to its last: each is answered before the next is read, as
+//! Apache Kafka does.
 
 use std::sync::Arc;
 use std::time::Instant;

@@ -99,7 +99,8 @@ impl Topics {
         })
     }
 
-    /// Has logs that end before what a reader has had of them continue behind that: offsets never mean other messages than they did.
+    /// Has logs that end before what a reader has had of them continue behind that: offsets never
+    /// mean other messages than they did.
     pub fn continue_behind(&self, reached: Reached<'_>) -> Result<Vec<LostTail>, BrokerError> {
         let mut lost = Vec::new();
         for topic in self.all() {

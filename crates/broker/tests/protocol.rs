@@ -1,4 +1,5 @@
-//! What the broker says to single requests, written byte by byte: what it takes, what it refuses, what it keeps.
+//! What the broker says to single requests, written byte by byte: what it takes, what it refuses,
+//! what it keeps.
 
 use std::io::{Read, Write};
 use std::net::{SocketAddr, TcpStream};

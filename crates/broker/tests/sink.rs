@@ -1,4 +1,5 @@
-//! Copies of views in a broker without transactions: messages come at least once, and it is known what is there.
+//! Copies of views in a broker without transactions: messages come at least once, and it is known
+//! what is there.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,7 +1,9 @@
-//! Views that tell people: alerts, which fire while a key is among the rows, and reports, whose rows are sent each day.
+//! Views that tell people: alerts, which fire while a key is among the rows, and reports, whose
+//! rows are sent each day.
 //!
-//! `CREATE VIEW name WITH (alert = 'column', severity = 'warning', after = '2 minutes', repeat = '4 hours', notify = 'operacao') AS
-//! SELECT ...` and `CREATE VIEW name WITH (report = '08:00', notify = 'operacao') AS SELECT ...`. Either is a view like others, too.
+//! `CREATE VIEW name WITH (alert = 'column', severity = 'warning', after = '2 minutes', repeat = '4
+//! hours', notify = 'operacao') AS SELECT ...` and `CREATE VIEW name WITH (report = '08:00', notify
+//! = 'operacao') AS SELECT ...`. Either is a view like others, too.
 
 use std::fmt;
 

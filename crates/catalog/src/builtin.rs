@@ -1,4 +1,5 @@
-//! The catalog that ships inside the binary: domains, which are folders of SQL files with a `domain.toml`, and what all have.
+//! The catalog that ships inside the binary: domains, which are folders of SQL files with a
+//! `domain.toml`, and what all have.
 
 use std::path::Path;
 
@@ -26,7 +27,8 @@ pub fn domains() -> Vec<&'static str> {
     names
 }
 
-/// The SQL of domains and of what all have, to be parsed below other files. A domain that does not exist has none.
+/// The SQL of domains and of what all have, to be parsed below other files. A domain that does not
+/// exist has none.
 pub fn files(domains: &[impl AsRef<str>]) -> Vec<SourceFile> {
     let mut files = shared_files();
     files.extend(domains.iter().flat_map(|domain| files_of(domain.as_ref())));

@@ -1,4 +1,5 @@
-//! Topics whose messages change rows (`primary_key`, `format = 'debezium'`): what their options say, and what cannot read them.
+//! Topics whose messages change rows (`primary_key`, `format = 'debezium'`): what their options
+//! say, and what cannot read them.
 
 use super::options::Options;
 use super::{Catalog, Diagnostic, KeyedView, Position};
@@ -8,7 +9,8 @@ use vitral_schemas::topic::{Column, ColumnKind};
 /// What [`ChangeOrder::Offset`] is called.
 const OFFSET: &str = "offset";
 
-/// What the options say of changes; none of a topic of events. The columns get what the key needs, and those of Debezium.
+/// What the options say of changes; none of a topic of events. The columns get what the key needs,
+/// and those of Debezium.
 pub(super) fn read(
     name: &str,
     columns: &mut Vec<Column>,
@@ -140,8 +142,8 @@ fn order_column(name: &str, order: &str, columns: &[Column], at: &Position) -> R
 }
 
 impl Catalog {
-    /// Each topic with a primary key is a table that is kept up to date, under its own name. Metrics, other such tables and files are of
-    /// events, and cannot be made of it.
+    /// Each topic with a primary key is a table that is kept up to date, under its own name.
+    /// Metrics, other such tables and files are of events, and cannot be made of it.
     pub(super) fn add_tables_of_changes(&mut self, errors: &mut Vec<Diagnostic>) {
         let of_rows = |name: &str| self.topic(name).is_some_and(|topic| topic.changes.is_some());
         let remedy = "write CREATE VIEW name AS SELECT ... over it: a row that changes, or is deleted, changes what is computed from it";

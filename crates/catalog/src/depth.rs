@@ -1,5 +1,6 @@
-//! How deep SQL goes: each operator of a row of them is one level, and what plans it calls itself for each level. A few thousand, as
-//! programs write them, would end the process that counts events.
+//! How deep SQL goes: each operator of a row of them is one level, and what plans it calls itself
+//! for each level. A few thousand, as programs write them, would end the process that counts
+//! events.
 
 use datafusion::sql::sqlparser::keywords::Keyword;
 use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
@@ -53,7 +54,8 @@ pub(crate) fn too_deep(tokens: &[TokenWithSpan]) -> Option<Location> {
 }
 
 fn is_operator(token: &Token) -> bool {
-    // A comparison stands between operands and is a level for both: counted where it is joined to others.
+    // A comparison stands between operands and is a level for both: counted where it is joined to
+    // others.
     matches!(
         token,
         Token::Plus

@@ -30,23 +30,26 @@ pub struct DomainOptions {
     /// The title that people see.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub title: Option<String>,
-    /// The IANA name of the time zone in which days and months begin, and in which times without an offset are read.
+    /// The IANA name of the time zone in which days and months begin, and in which times without an
+    /// offset are read.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub time_zone: Option<String>,
     /// The currency of amounts that name none: three letters, ISO 4217.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub currency: Option<String>,
-    /// A setting of a domain's own, by the name that its `domain.toml` gives it below `[settings]`, where it
-    /// also says what it means.
+    /// A setting of a domain's own, by the name that its `domain.toml` gives it below `[settings]`,
+    /// where it also says what it means.
     #[serde(flatten)]
     pub settings: BTreeMap<String, Setting>,
 }
 
 /// The domains in use, and what holds for the whole catalog. Its files read zone and currency by
-/// `current_setting('domain.time_zone')` and `current_setting('domain.currency')`, and likewise the settings of a domain's own.
+/// `current_setting('domain.time_zone')` and `current_setting('domain.currency')`, and likewise the
+/// settings of a domain's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct DomainSettings {
-    /// In order: the first is the one that the page is of, and whose names need no domain before them.
+    /// In order: the first is the one that the page is of, and whose names need no domain before
+    /// them.
     pub domains: Vec<String>,
     /// Folders of the configuration that are domains of their own.
     pub(super) folders: Vec<(PathBuf, String)>,
@@ -58,7 +61,8 @@ pub struct DomainSettings {
     pub currency: String,
     /// What the domains declare for their own files.
     pub settings: BTreeMap<String, Setting>,
-    /// Whether all that is said of them could be read: else a setting that is missing may stand there.
+    /// Whether all that is said of them could be read: else a setting that is missing may stand
+    /// there.
     pub(super) is_whole: bool,
 }
 
@@ -72,15 +76,17 @@ impl Default for DomainSettings {
 }
 
 impl DomainSettings {
-    /// Those of the domains, with what the `domain.toml` of other catalog folders says over them, and `configured` over all. A folder whose
-    /// `domain.toml` has a name is a domain, after the named ones if it is not among them. One process has one zone and one currency:
-    /// domains that differ need a word of the configuration.
+    /// Those of the domains, with what the `domain.toml` of other catalog folders says over them,
+    /// and `configured` over all. A folder whose `domain.toml` has a name is a domain, after the
+    /// named ones if it is not among them. One process has one zone and one currency: domains that
+    /// differ need a word of the configuration.
     pub fn load(domains: &[String], dirs: &[PathBuf], configured: &DomainOptions) -> Result<Self, Diagnostics> {
         let (settings, errors) = Self::load_part(domains, dirs, configured);
         if errors.is_empty() { Ok(settings) } else { Err(Diagnostics(errors)) }
     }
 
-    /// The same with what could be read, so that the catalog can be checked further, and every error.
+    /// The same with what could be read, so that the catalog can be checked further, and every
+    /// error.
     pub fn load_part(domains: &[String], dirs: &[PathBuf], configured: &DomainOptions) -> (Self, Vec<Diagnostic>) {
         let mut layers = Layers::default();
         let folders = dirs.iter().filter_map(|dir| layers.read_folder(dir)).collect::<Vec<_>>();
@@ -172,7 +178,8 @@ struct Layers {
     time_zone: Said,
     currency: Said,
     settings: Settings,
-    /// Options on which a domain differs from one before it, unless a folder or the configuration decides.
+    /// Options on which a domain differs from one before it, unless a folder or the configuration
+    /// decides.
     differing: Vec<(&'static str, Diagnostic)>,
     errors: Vec<Diagnostic>,
 }
@@ -211,7 +218,8 @@ impl Layers {
         let shown = path.display().to_string();
         let file = match std::fs::read_to_string(&path) {
             Ok(text) => SourceFile { path: shown, text },
-            // A folder may have none; one that is not there itself, or is a file, is found where its SQL is read.
+            // A folder may have none; one that is not there itself, or is a file, is found where
+            // its SQL is read.
             Err(error) if matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory) => return None,
             Err(error) => {
                 let error =
@@ -282,7 +290,8 @@ fn currency(position: &Position, code: &str) -> Result<String, Diagnostic> {
     Err(position.error(format!("{key} is {code:?}, which is not a code of three capital letters"), remedy))
 }
 
-/// A key as people find it: the configuration has it in a section, whether a file, the environment or a flag says it.
+/// A key as people find it: the configuration has it in a section, whether a file, the environment
+/// or a flag says it.
 fn shown(position: &Position, key: &str) -> String {
     if position.file == CONFIGURATION { format!("domain.{key}") } else { key.to_owned() }
 }

@@ -1,7 +1,8 @@
 //! Which domain a name belongs to, and what a name means where it is written.
 //!
-//! `domain.name` is that domain's. A plain name is looked up in the domain of the statement, then in the first domain in use, then in
-//! all others: if several of these have it, the statement must say which.
+//! `domain.name` is that domain's. A plain name is looked up in the domain of the statement, then
+//! in the first domain in use, then in all others: if several of these have it, the statement must
+//! say which.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -9,10 +10,11 @@ use std::fmt;
 use super::builtin::is_shipped;
 use super::{Diagnostic, Position};
 
-/// Where statements of the first domain, and of none, look up plain names. Those of another domain have the schema of its name.
+/// Where statements of the first domain, and of none, look up plain names. Those of another domain
+/// have the schema of its name.
 pub const SCHEMA: &str = "public";
-/// `agora.metric` is the newest window of a metric that has begun. To ask the metric itself for it would mean reading its whole
-/// history for the last start, at each request.
+/// `agora.metric` is the newest window of a metric that has begun. To ask the metric itself for it
+/// would mean reading its whole history for the last start, at each request.
 pub const NOW_SCHEMA: &str = "agora";
 /// The names and columns of everything, as every SQL client expects them.
 pub const INFORMATION_SCHEMA: &str = "information_schema";
@@ -87,7 +89,7 @@ enum Space {
 
 /// What a plain name may mean.
 #[derive(Debug, PartialEq, Eq)]
-pub(super) enum Found<'a> {
+pub(super) enum NameMatch<'a> {
     One(&'a str),
     /// All of them, each with its domain.
     Several(Vec<String>),
@@ -121,7 +123,8 @@ impl Kind {
         }
     }
 
-    /// Whether two domains can have one of the same name. All others are stored, served or reported under their names.
+    /// Whether two domains can have one of the same name. All others are stored, served or reported
+    /// under their names.
     fn may_repeat(self) -> bool {
         matches!(self, Self::Reference | Self::View)
     }
@@ -140,7 +143,8 @@ impl Domains {
         self.order.first().map(String::as_str)
     }
 
-    /// The domain of the statements in this file; none for the first one and for statements of no file.
+    /// The domain of the statements in this file; none for the first one and for statements of no
+    /// file.
     pub(super) fn of_file(&self, file: &str) -> Option<&str> {
         self.files.get(file).map(String::as_str)
     }
@@ -162,15 +166,15 @@ impl Domains {
     }
 
     /// What a plain name means in a statement of this domain, or in one of the first.
-    pub(super) fn find(&self, domain: Option<&str>, name: &str) -> Found<'_> {
+    pub(super) fn find(&self, domain: Option<&str>, name: &str) -> NameMatch<'_> {
         if let Some(id) = domain.into_iter().chain(self.first()).find_map(|domain| self.member(domain, name)) {
-            return Found::One(id);
+            return NameMatch::One(id);
         }
         let all: Vec<_> = self.all().filter_map(|domain| Some((domain, self.member(domain, name)?))).collect();
         match all.as_slice() {
-            [] => Found::None,
-            [(_, id)] => Found::One(id),
-            all => Found::Several(all.iter().map(|(domain, _)| format!("{domain}.{name}")).collect()),
+            [] => NameMatch::None,
+            [(_, id)] => NameMatch::One(id),
+            all => NameMatch::Several(all.iter().map(|(domain, _)| format!("{domain}.{name}")).collect()),
         }
     }
 
@@ -179,14 +183,14 @@ impl Domains {
         match written.split_once('.') {
             Some((domain, name)) => self.member(domain, name),
             None => match self.find(domain, written) {
-                Found::One(id) => Some(id),
-                Found::Several(_) | Found::None => None,
+                NameMatch::One(id) => Some(id),
+                NameMatch::Several(_) | NameMatch::None => None,
             },
         }
     }
 
-    /// What the catalog calls something that is declared, by this domain or over all of them. Of two domains' views or reference tables
-    /// of one name the later one is called `domain.name`.
+    /// What the catalog calls something that is declared, by this domain or over all of them. Of
+    /// two domains' views or reference tables of one name the later one is called `domain.name`.
     pub(super) fn place(
         &mut self,
         kind: Kind,
@@ -200,9 +204,9 @@ impl Domains {
         let id = match (domain, own) {
             (_, Some(own)) => own.to_owned(),
             (None, None) if space == Space::Tables => match self.find(None, name) {
-                Found::One(id) => id.to_owned(),
-                Found::None => name.to_owned(),
-                Found::Several(candidates) => {
+                NameMatch::One(id) => id.to_owned(),
+                NameMatch::None => name.to_owned(),
+                NameMatch::Several(candidates) => {
                     return Err(position.error(
                         format!("{name} would replace a table of several domains: {}", candidates.join(", ")),
                         "give this folder a domain.toml with the name of one of them".to_owned(),

@@ -1,7 +1,8 @@
-//! `CREATE VIEW name WITH (path = '/...') AS SELECT ...`: an endpoint of the API whose answer is one SQL statement.
+//! `CREATE VIEW name WITH (path = '/...') AS SELECT ...`: an endpoint of the API whose answer is
+//! one SQL statement.
 //!
-//! Placeholders are the query parameters: `$de` and `$ate` are times, `$limite` a count, `$agora` the time of the
-//! request, every other one a text. A parameter that was not given is null.
+//! Placeholders are the query parameters: `$de` and `$ate` are times, `$limite` a count, `$agora`
+//! the time of the request, every other one a text. A parameter that was not given is null.
 
 mod uses;
 

@@ -1,6 +1,7 @@
 //! The expressions within a statement.
 //!
-//! A walk is compiled for every kind of node that SQL has, and again for each type that it calls. These are the only two.
+//! A walk is compiled for every kind of node that SQL has, and again for each type that it calls.
+//! These are the only two.
 
 use std::ops::ControlFlow;
 

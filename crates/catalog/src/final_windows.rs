@@ -7,7 +7,8 @@ use crate::{Catalog, Diagnostic, DomainSettings, JobTable, Metric, Period, Posit
 
 /// The job that has them; what a catalog adds to it is computed with them.
 pub const LIVE_JOB: &str = "tempo_real";
-/// The column with the day on which a window begins, by the first of these names that the metric does not have.
+/// The column with the day on which a window begins, by the first of these names that the metric
+/// does not have.
 const DATE_COLUMNS: [&str; 3] = ["data", "janela_data", "janela_dia"];
 /// Which is false in all of them.
 const PROVISIONAL_COLUMN: &str = "provisoria";

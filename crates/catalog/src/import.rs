@@ -1,5 +1,6 @@
-//! `CREATE VIEW name WITH (import = 'theirs=column, ...') AS SELECT ... FROM topic WHERE column = 'text'`: a view into which files can be
-//! imported. What its WHERE says of a row, an imported row has.
+//! `CREATE VIEW name WITH (import = 'theirs=column, ...') AS SELECT ... FROM topic WHERE column =
+//! 'text'`: a view into which files can be imported. What its WHERE says of a row, an imported row
+//! has.
 
 use std::collections::BTreeMap;
 
@@ -19,7 +20,8 @@ pub struct ImportTarget {
     pub constants: Vec<(String, String)>,
     /// What files call a column, and the column.
     pub aliases: BTreeMap<String, String>,
-    /// Columns that tell a row from others where the first of them is filled; else, and without any, all cells that are used do.
+    /// Columns that tell a row from others where the first of them is filled; else, and without
+    /// any, all cells that are used do.
     pub key: Vec<String>,
     /// Columns that files need not have though messages must.
     pub optional: Vec<String>,

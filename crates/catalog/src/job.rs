@@ -1,11 +1,13 @@
 //! Batch work as SQL: tables of the warehouse, and checks of quality.
 //!
-//! `CREATE TABLE name WITH (connector = 'warehouse', per = 'day', date = 'data', key = 'data, regiao') AS SELECT ...` is a table that is
-//! recomputed for whole days or months of the domain's zone. Its query sees the rows of those days alone. With `per = 'all'` it is recomputed as a
+//! `CREATE TABLE name WITH (connector = 'warehouse', per = 'day', date = 'data', key = 'data,
+//! regiao') AS SELECT ...` is a table that is recomputed for whole days or months of the domain's
+//! zone. Its query sees the rows of those days alone. With `per = 'all'` it is recomputed as a
 //! whole, of everything.
 //!
-//! `CREATE VIEW name WITH (check = 'what is wrong with each row', history = '28 days') AS SELECT ...` selects rows that offend. Its query
-//! sees the days that are checked and those of the history before; `$de` and `$ate` are the first of them, and the day after the last.
+//! `CREATE VIEW name WITH (check = 'what is wrong with each row', history = '28 days') AS SELECT
+//! ...` selects rows that offend. Its query sees the days that are checked and those of the history
+//! before; `$de` and `$ate` are the first of them, and the day after the last.
 
 use chrono::{Datelike, Days, Months, NaiveDate};
 use datafusion::sql::sqlparser::ast::Query;

@@ -1,8 +1,9 @@
-//! `CREATE MATERIALIZED VIEW name AS SELECT key, aggregate ... GROUP BY key`, without a window: a table that is kept up to date for ever,
-//! one row for each key.
+//! `CREATE MATERIALIZED VIEW name AS SELECT key, aggregate ... GROUP BY key`, without a window: a
+//! table that is kept up to date for ever, one row for each key.
 //!
-//! The statement is taken apart into keys and aggregates. [`KeyedView::partial`] puts them together again as one that gives, for rows of
-//! any part of history, states of plain SQL values; states of several parts merge into one.
+//! The statement is taken apart into keys and aggregates. [`KeyedView::partial`] puts them together
+//! again as one that gives, for rows of any part of history, states of plain SQL values; states of
+//! several parts merge into one.
 
 mod changes;
 mod statement;
@@ -27,7 +28,8 @@ use crate::position::InFile;
 pub const UPDATED_COLUMN: &str = "atualizado";
 /// Before the name of a state's column: the place in order of the value in it.
 pub const ORDER_PREFIX: &str = "_ordem_";
-/// The place of a row in the order of all rows: event time, generation of the log, partition, offset.
+/// The place of a row in the order of all rows: event time, generation of the log, partition,
+/// offset.
 pub const ROW_ORDER_COLUMN: &str = "_ordem";
 
 /// A materialised view without a window, its statement taken apart.
@@ -49,13 +51,15 @@ pub struct KeyedView {
     pub position: Position,
     /// Whether it is a topic with a primary key, whose messages replace and delete rows.
     pub is_of_changes: bool,
-    /// Of such a topic, whether a message without a value makes its key new: rows before it do not count, whatever their order.
+    /// Of such a topic, whether a message without a value makes its key new: rows before it do not
+    /// count, whatever their order.
     pub is_new_after_tombstone: bool,
     /// The expressions of the keys, in their order.
     key_expressions: Vec<Expr>,
     select: Box<Select>,
     text: String,
-    /// Of a topic with a primary key, what its rows are apart from its columns: its keys, and which message of a key is the newest.
+    /// Of a topic with a primary key, what its rows are apart from its columns: its keys, and which
+    /// message of a key is the newest.
     lineage: Option<String>,
 }
 
@@ -92,7 +96,8 @@ pub enum Merge {
     Distinct,
     /// The value of the newest row, whether it has one or not.
     Newest,
-    /// The rows since the newest one at which the sum begins again; they are summed up when the table is read.
+    /// The rows since the newest one at which the sum begins again; they are summed up when the
+    /// table is read.
     Since,
 }
 
@@ -145,21 +150,24 @@ impl KeyedView {
         Ok(view)
     }
 
-    /// The name of the column of its states that holds the place in order of a column's value, where it has one.
+    /// The name of the column of its states that holds the place in order of a column's value,
+    /// where it has one.
     pub fn order_column(column: &KeyedColumn) -> Option<String> {
         matches!(column.merge, Merge::Latest | Merge::Earliest).then(|| format!("{ORDER_PREFIX}{}", column.name))
     }
 
-    /// Identifies what it means, whatever the version of our functions: states of the same definition are of the same rows. A topic with a
-    /// primary key means the same when it gains a column.
+    /// Identifies what it means, whatever the version of our functions: states of the same
+    /// definition are of the same rows. A topic with a primary key means the same when it gains a
+    /// column.
     pub fn definition_id(&self, settings: &DomainSettings) -> String {
         let text = self.lineage.as_deref().unwrap_or(&self.text);
         hash([text, settings.time_zone.name()])
     }
 
-    /// Identifies what it computes: its definition, the versions of our own functions which it calls, and the types of its states, as
-    /// `types` spells them. Its states are plain values, so a new version of the engine changes nothing. Of a topic with a primary key a
-    /// new column is not part of it: rows have null in it until they come again.
+    /// Identifies what it computes: its definition, the versions of our own functions which it
+    /// calls, and the types of its states, as `types` spells them. Its states are plain values, so
+    /// a new version of the engine changes nothing. Of a topic with a primary key a new column is
+    /// not part of it: rows have null in it until they come again.
     pub fn version(&self, settings: &DomainSettings, types: &str) -> String {
         let zone = settings.time_zone.name();
         if let Some(lineage) = &self.lineage {
@@ -176,8 +184,8 @@ impl KeyedView {
         hash(parts.into_iter().filter(|part| !part.is_empty()))
     }
 
-    /// What such programs called the meaning of a statement that has the same rows as this one, perhaps with fewer columns; none of another.
-    /// Only topics with a primary key have such.
+    /// What such programs called the meaning of a statement that has the same rows as this one,
+    /// perhaps with fewer columns; none of another. Only topics with a primary key have such.
     pub fn earlier_definition_id(&self, definition: &str, settings: &DomainSettings) -> Option<String> {
         self.lineage.as_ref()?;
         let text = definition.strip_prefix(&self.declaration())?.trim_end().strip_suffix(';')?;
@@ -276,7 +284,8 @@ fn take_columns(select: &Select, position: &Position) -> Result<Columns, Diagnos
     Ok(Columns { keys, expressions, others: columns })
 }
 
-/// Whether an item of GROUP BY means this one of the SELECT: by its number, its name or its expression.
+/// Whether an item of GROUP BY means this one of the SELECT: by its number, its name or its
+/// expression.
 fn is_same(group: &Expr, expr: &Expr, name: &str, index: usize) -> bool {
     match group {
         Expr::Value(value) => matches!(&value.value, Value::Number(number, _) if *number == (index + 1).to_string()),

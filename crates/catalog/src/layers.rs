@@ -7,17 +7,20 @@ use super::{
     Catalog, Diagnostic, DomainSettings, Endpoint, Position, Reference, SourceFile, builtin, read_dir, reader,
 };
 
-/// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part of the engine.
+/// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part
+/// of the engine.
 const ENGINE_ENDPOINTS: [&str; 3] = ["/livro", "/reconciliacao", "/alertas"];
 
 /// Files in which a name may stand once.
 pub(super) struct Layer {
-    /// The domain that declares their statements; without one, they go over those of all domains, and what is new is the first's.
+    /// The domain that declares their statements; without one, they go over those of all domains,
+    /// and what is new is the first's.
     domain: Option<String>,
     files: Vec<SourceFile>,
 }
 
-/// What every catalog has, then the domains in use, then the folders of the configuration; and the folders that cannot be read.
+/// What every catalog has, then the domains in use, then the folders of the configuration; and the
+/// folders that cannot be read.
 pub(super) fn configured(dirs: &[PathBuf], settings: &DomainSettings) -> (Vec<Layer>, Vec<Diagnostic>) {
     let mut layers = vec![Layer { domain: None, files: builtin::shared_files() }];
     let domains = settings.domains.iter();
@@ -70,7 +73,8 @@ impl Catalog {
         (catalog, errors)
     }
 
-    /// What is above replaces what its domain has under the same name; what it cannot replace is an error.
+    /// What is above replaces what its domain has under the same name; what it cannot replace is an
+    /// error.
     fn put_over(&mut self, above: Self, domain: Option<&str>, errors: &mut Vec<Diagnostic>) {
         let mut refused = Vec::new();
         let endpoints = above.endpoints.into_iter().filter(|endpoint| match self.fixed(endpoint) {
@@ -131,7 +135,8 @@ impl Catalog {
 /// Gives what is declared the name that the catalog calls it; false if it cannot have it.
 type Place<'a> = dyn FnMut(Kind, &mut String, &Position) -> bool + 'a;
 
-/// Puts each item that is accepted in the place of the one with its name, or at the end. `parts` are its name and where it is declared.
+/// Puts each item that is accepted in the place of the one with its name, or at the end. `parts`
+/// are its name and where it is declared.
 fn put<T>(
     kind: Kind,
     below: &mut Vec<T>,

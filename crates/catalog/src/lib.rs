@@ -1,4 +1,5 @@
-//! The catalog: plain SQL files that declare topics, reference tables, views, metrics and endpoints.
+//! The catalog: plain SQL files that declare topics, reference tables, views, metrics and
+//! endpoints.
 //!
 //! | Statement | Declares |
 //! |---|---|
@@ -15,8 +16,8 @@
 //! | `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...` | a [`Metric`] |
 //! | `CREATE MATERIALIZED VIEW name AS SELECT key, ... GROUP BY key` | a [`KeyedView`] |
 //!
-//! Parsing checks everything that can be said of the text alone; what needs types is checked where it is planned.
-//! Every error is a [`Diagnostic`] that names file, line, column and remedy.
+//! Parsing checks everything that can be said of the text alone; what needs types is checked where
+//! it is planned. Every error is a [`Diagnostic`] that names file, line, column and remedy.
 
 #![warn(missing_docs)]
 #![cfg_attr(not(test), warn(clippy::too_many_lines))]
@@ -144,9 +145,10 @@ pub struct Catalog {
 }
 
 impl Catalog {
-    /// The domains in use with the other folders over them, in order: a later statement replaces an earlier file's of the same domain,
-    /// kind and name. What is stored or served under its name (topics, metrics, tables of the warehouse, paths, checks, profiles) cannot have
-    /// the same one in two domains; views and reference tables can.
+    /// The domains in use with the other folders over them, in order: a later statement replaces an
+    /// earlier file's of the same domain, kind and name. What is stored or served under its name
+    /// (topics, metrics, tables of the warehouse, paths, checks, profiles) cannot have the same one
+    /// in two domains; views and reference tables can.
     pub fn load(dirs: &[PathBuf], settings: &DomainSettings) -> Result<Self, Diagnostics> {
         let (catalog, errors) = Self::load_part(dirs, settings);
         if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
@@ -160,7 +162,8 @@ impl Catalog {
         (catalog, errors)
     }
 
-    /// Parses layers of files; a name may stand once in each layer. Files of a built-in domain are of that domain, all others go over it.
+    /// Parses layers of files; a name may stand once in each layer. Files of a built-in domain are
+    /// of that domain, all others go over it.
     pub fn parse(layers: &[Vec<SourceFile>], settings: &DomainSettings) -> Result<Self, Diagnostics> {
         let (catalog, errors) = Self::read_layers(&layers::of_files(layers), settings);
         if errors.is_empty() { Ok(catalog) } else { Err(Diagnostics(errors)) }
@@ -239,7 +242,8 @@ impl Catalog {
         self.views.iter().filter(|view| view.alert.is_some() || view.report.is_some() || view.sink.is_some())
     }
 
-    /// The metric of an earlier catalog, from its [`Metric::definition`]; none if this catalog's topics do not have what it reads.
+    /// The metric of an earlier catalog, from its [`Metric::definition`]; none if this catalog's
+    /// topics do not have what it reads.
     pub fn older_metric(&self, definition: &str, settings: &DomainSettings) -> Option<Metric> {
         let (topics, domains) = (self.topics.clone(), self.domains.clone());
         let mut catalog = Self { topics, domains, ..Self::default() };
@@ -255,7 +259,8 @@ impl Catalog {
         names::is_word_of(name, &self.unread)
     }
 
-    /// What metrics, imports and profiles name as `domain.name` is from here on what the catalog calls it.
+    /// What metrics, imports and profiles name as `domain.name` is from here on what the catalog
+    /// calls it.
     fn resolve_references(&mut self) {
         let domains = &self.domains;
         let resolve = |written: &mut String, position: &Position| {
@@ -346,8 +351,8 @@ impl Catalog {
     }
 }
 
-/// Every `.sql` file below `dir`, in the order of their paths, and what cannot be read. Hidden files and folders are not a catalog's: a
-/// mounted one has its files in such a folder once more.
+/// Every `.sql` file below `dir`, in the order of their paths, and what cannot be read. Hidden
+/// files and folders are not a catalog's: a mounted one has its files in such a folder once more.
 fn read_dir(dir: &Path) -> (Vec<SourceFile>, Vec<Diagnostic>) {
     if dir.is_file() {
         let folder = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));

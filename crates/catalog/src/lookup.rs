@@ -59,7 +59,8 @@ fn arguments(function: &Function) -> Option<(String, String, String)> {
     Some((text_literal(&expr(table)?)?, ident_text(&key), text_literal(&expr(column)?)?))
 }
 
-/// What decides about a row is known before anything is looked up: rules of columns cannot use what is.
+/// What decides about a row is known before anything is looked up: rules of columns cannot use what
+/// is.
 pub(super) fn misuses(definitions: &[ColumnDef], columns: &[Column], position: &Position) -> Vec<Diagnostic> {
     let looked_up: Vec<&str> =
         columns.iter().filter(|column| column.lookup.is_some()).map(|column| column.name.as_str()).collect();
@@ -104,7 +105,8 @@ pub(super) fn misuses(definitions: &[ColumnDef], columns: &[Column], position: &
     errors
 }
 
-/// The look-up table of a `WITH (connector = ..., key = ...)`; none without a key, or a place where its rows are.
+/// The look-up table of a `WITH (connector = ..., key = ...)`; none without a key, or a place where
+/// its rows are.
 pub(super) fn table(
     name: &str,
     connector: &str,

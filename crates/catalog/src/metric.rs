@@ -1,7 +1,8 @@
 //! `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...`: a windowed metric.
 //!
-//! The window call is taken out of the SQL: what remains groups by the plain column [`PANE_COLUMN`], so the same
-//! statement can be folded pane by pane, merged per window, or run as one plain aggregate over history.
+//! The window call is taken out of the SQL: what remains groups by the plain column
+//! [`PANE_COLUMN`], so the same statement can be folded pane by pane, merged per window, or run as
+//! one plain aggregate over history.
 
 mod clauses;
 mod length;
@@ -37,8 +38,9 @@ pub const WINDOW_START_COLUMN: &str = "janela_inicio";
 /// The column with the end of a row's window, which is not in it any more.
 pub const WINDOW_END_COLUMN: &str = "janela_fim";
 const WINDOW_ALIAS: &str = "janela";
-/// Functions of ours by all their names, and their versions. A new version belongs here when it gives other rows, or columns of another
-/// type, for rows that the last one had an answer to: then the metrics that call it, and no others, are recomputed.
+/// Functions of ours by all their names, and their versions. A new version belongs here when it
+/// gives other rows, or columns of another type, for rows that the last one had an answer to: then
+/// the metrics that call it, and no others, are recomputed.
 static CHANGED_FUNCTIONS: [(&[&str], u32); 1] = [
     // The average of integers is a decimal.
     (&["avg", "mean"], 2),
@@ -138,8 +140,9 @@ impl Metric {
         })
     }
 
-    /// Identifies what the metric computes: its SQL, the zone, when its windows close, the engine's version, and that of our own
-    /// functions which it calls. Another version's rows are another table.
+    /// Identifies what the metric computes: its SQL, the zone, when its windows close, the engine's
+    /// version, and that of our own functions which it calls. Another version's rows are another
+    /// table.
     pub fn version(&self, settings: &DomainSettings, lateness_ms: i64) -> String {
         let mut hash = Sha256::new();
         let lateness = lateness_ms.to_string();
@@ -156,7 +159,8 @@ impl Metric {
         })
     }
 
-    /// The functions that it calls and that give other rows than their first version did, each with its version.
+    /// The functions that it calls and that give other rows than their first version did, each with
+    /// its version.
     pub(super) fn changed_functions(&self) -> String {
         called_functions(self.query.as_ref())
     }
@@ -180,7 +184,8 @@ impl Metric {
     }
 }
 
-/// The functions of ours that a statement calls and that give other rows than their first version did, each with its version.
+/// The functions of ours that a statement calls and that give other rows than their first version
+/// did, each with its version.
 pub(super) fn called_functions<T: Visit>(statement: &T) -> String {
     let mut called = BTreeSet::new();
     expressions::look(statement, &mut |expr| {
@@ -251,7 +256,8 @@ pub(super) fn topic_of(select: &mut Select, position: &Position) -> Result<(Stri
     Ok((domain.map_or_else(|| topic.clone(), |domain| format!("{domain}.{topic}")), at))
 }
 
-/// Replaces `tumble(...) AS janela` and the grouping by it with the pane column; of sessions, the keys come with the window.
+/// Replaces `tumble(...) AS janela` and the grouping by it with the pane column; of sessions, the
+/// keys come with the window.
 fn take_window(
     select: &mut Select,
     position: &Position,

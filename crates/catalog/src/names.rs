@@ -1,7 +1,8 @@
 //! What names stand for: the one resolver of everything that SQL may read.
 //!
-//! Topics, reference tables, metrics, views and the engine's own tables share one namespace, in which each domain has a schema of its
-//! own. Callers that plan a statement ask here what it reads, views seen through, and provide that and nothing else.
+//! Topics, reference tables, metrics, views and the engine's own tables share one namespace, in
+//! which each domain has a schema of its own. Callers that plan a statement ask here what it reads,
+//! views seen through, and provide that and nothing else.
 
 mod circles;
 mod engine_table;
@@ -32,7 +33,8 @@ pub const ORIGIN_COLUMN: &str = "_origem";
 pub enum Scope {
     /// What the API serves.
     Served,
-    /// What jobs and checks are computed from: what is committed, and of metrics their final windows.
+    /// What jobs and checks are computed from: what is committed, and of metrics their final
+    /// windows.
     History,
     /// Everything that is stored.
     Stored,
@@ -126,8 +128,8 @@ pub struct Names {
 }
 
 impl Names {
-    /// The names of a catalog for sessions with these table functions. What is wrong with them is in [`Self::errors`]; all others can be
-    /// resolved.
+    /// The names of a catalog for sessions with these table functions. What is wrong with them is
+    /// in [`Self::errors`]; all others can be resolved.
     pub fn new(catalog: &Catalog, functions: impl IntoIterator<Item = String>) -> Self {
         let mut names = Self {
             declared: BTreeMap::new(),
@@ -182,7 +184,8 @@ impl Names {
         &self.errors
     }
 
-    /// What the catalog calls so: a name, or that of another domain, `domain.name`, if the plain one is taken.
+    /// What the catalog calls so: a name, or that of another domain, `domain.name`, if the plain
+    /// one is taken.
     pub fn get(&self, name: &str) -> Option<&Meaning> {
         self.declared.get(name).map(|(meaning, _)| meaning)
     }
@@ -193,8 +196,8 @@ impl Names {
         known.filter(move |(_, meaning)| refusal(meaning, scope).is_none())
     }
 
-    /// What a statement reads. Errors name its place, or that of the view that is wrong; there are none where all that is missing is
-    /// declared by statements that could not be read.
+    /// What a statement reads. Errors name its place, or that of the view that is wrong; there are
+    /// none where all that is missing is declared by statements that could not be read.
     pub fn needs(&self, query: &Query, position: &Position, scope: Scope) -> Result<Needs, Vec<Diagnostic>> {
         let (names, mut errors) = self.named_by(query, position);
         let mut needs = Needs { domain: self.domains.of_file(&position.file).map(str::to_owned), ..Needs::default() };
@@ -236,7 +239,8 @@ impl Names {
         self.errors.push(error);
     }
 
-    /// The tables that a query names itself, common table expressions and table functions left out; and what cannot be the name of one.
+    /// The tables that a query names itself, common table expressions and table functions left out;
+    /// and what cannot be the name of one.
     fn named_by(&self, query: &Query, position: &Position) -> (Option<Vec<Name>>, Vec<Diagnostic>) {
         let remedy =
             || format!("write only a table's name, domain.name, or {NOW_SCHEMA}.metric for a metric's newest window");
@@ -265,7 +269,8 @@ impl Names {
         (Some(names), errors)
     }
 
-    /// None if the name is declared by a statement that could not be read: its own errors say all there is to say.
+    /// None if the name is declared by a statement that could not be read: its own errors say all
+    /// there is to say.
     fn unknown(&self, name: &str, only_metrics: bool, scope: Scope, at: &Position) -> Option<Diagnostic> {
         if is_word_of(name, &self.unread) {
             return None;

@@ -1,4 +1,5 @@
-//! `latest(x)`, `earliest(x)` and `sum_since(x, y)` in a statement over one topic: by its event time, as in a table that is kept up to date.
+//! `latest(x)`, `earliest(x)` and `sum_since(x, y)` in a statement over one topic: by its event
+//! time, as in a table that is kept up to date.
 
 use std::ops::ControlFlow;
 
@@ -11,8 +12,8 @@ use crate::syntax::ident_text;
 use crate::{Catalog, expressions};
 
 impl Catalog {
-    /// The query with the event time for what rows are ordered by, where `latest(x)`, `earliest(x)` or `sum_since(x, y)` of a topic's rows says
-    /// nothing else; none if it has none of them.
+    /// The query with the event time for what rows are ordered by, where `latest(x)`, `earliest(x)`
+    /// or `sum_since(x, y)` of a topic's rows says nothing else; none if it has none of them.
     pub fn with_event_time(&self, query: &Query) -> Option<Query> {
         let mut is_called = false;
         expressions::look(query, &mut |expr| {

@@ -10,11 +10,12 @@ use super::syntax::{push_new, text_literal};
 use super::{Diagnostic, Position};
 use crate::position::InFile;
 
-/// What could be read of a statement, and what is wrong with it. What is there is checked further all the same, so that one run names
-/// every error.
+/// What could be read of a statement, and what is wrong with it. What is there is checked further
+/// all the same, so that one run names every error.
 pub(super) type Read<T> = (Option<T>, Vec<Diagnostic>);
 
-/// Each must be taken, so that an unknown one is an error. Errors are kept, and the options after them read all the same.
+/// Each must be taken, so that an unknown one is an error. Errors are kept, and the options after
+/// them read all the same.
 #[derive(Default)]
 pub(super) struct Options {
     untaken: Vec<(String, Expr, Position)>,
@@ -100,7 +101,8 @@ impl Options {
         })
     }
 
-    /// An error after which nobody can say which options there may be: those that are left are not judged.
+    /// An error after which nobody can say which options there may be: those that are left are not
+    /// judged.
     pub(super) fn stop(&mut self, error: Diagnostic) -> Diagnostic {
         self.untaken.clear();
         error

@@ -4,7 +4,8 @@ use datafusion::error::DataFusionError;
 
 use crate::{Diagnostic, Position};
 
-/// Every error of planning a statement, each where it is if the engine knows that, else where the statement is.
+/// Every error of planning a statement, each where it is if the engine knows that, else where the
+/// statement is.
 ///
 /// The engine knows places only if its session collects them (`sql_parser.collect_spans`).
 pub fn planning_errors(error: &DataFusionError, statement: &Position, remedy: &str) -> Vec<Diagnostic> {

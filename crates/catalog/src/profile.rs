@@ -1,9 +1,11 @@
-//! `CREATE VIEW name WITH (profile_for = 'table') AS SELECT ... FROM arquivo`: how the files of one program become rows of a table.
+//! `CREATE VIEW name WITH (profile_for = 'table') AS SELECT ... FROM arquivo`: how the files of one
+//! program become rows of a table.
 //!
-//! `arquivo` is the file as it stands: a column of text for each of its headings, blank cells null, with the line (`linha`) and the sheet
-//! (`planilha`) of each row. A quoted name is a heading of the file; a file is recognised by having all of them, but for those that stand
-//! within `optional("...")`, which is null where the file has no such column. Several views may make one profile (`profile = 'name'`),
-//! one for each table that its files have rows of.
+//! `arquivo` is the file as it stands: a column of text for each of its headings, blank cells null,
+//! with the line (`linha`) and the sheet (`planilha`) of each row. A quoted name is a heading of
+//! the file; a file is recognised by having all of them, but for those that stand within
+//! `optional("...")`, which is null where the file has no such column. Several views may make one
+//! profile (`profile = 'name'`), one for each table that its files have rows of.
 
 use std::collections::BTreeMap;
 use std::ops::ControlFlow;
@@ -39,9 +41,11 @@ pub struct Profile {
     pub headings: Vec<String>,
     /// Headings that a file may lack.
     pub optional: Vec<String>,
-    /// Whether a line of an order is the same whatever its amounts: the program's later exports change them.
+    /// Whether a line of an order is the same whatever its amounts: the program's later exports
+    /// change them.
     pub is_by_item: bool,
-    /// How the program writes dates and numbers, if it says nothing of it itself: values of `--dates` and `--numbers`.
+    /// How the program writes dates and numbers, if it says nothing of it itself: values of
+    /// `--dates` and `--numbers`.
     pub dates: Option<String>,
     /// The same of its numbers.
     pub numbers: Option<String>,
@@ -115,8 +119,8 @@ impl Profile {
         Ok((headings, optional))
     }
 
-    /// The query over a file with these headings: each quoted name becomes the heading that is alike by `alike`, and a missing optional one
-    /// null. An error names the first that is missing.
+    /// The query over a file with these headings: each quoted name becomes the heading that is
+    /// alike by `alike`, and a missing optional one null. An error names the first that is missing.
     pub fn over(&self, headings: &[String], alike: impl Fn(&str) -> String) -> Result<Query, MissingHeading> {
         let mut query = (*self.query).clone();
         rename(&mut query, headings, &alike, false)?;
@@ -157,7 +161,8 @@ fn drop_conditions(body: &mut SetExpr) {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MissingHeading(pub String);
 
-/// `SELECT * FROM arquivo WHERE condition`, the condition naming the file's headings in quotes or, where that can be, without.
+/// `SELECT * FROM arquivo WHERE condition`, the condition naming the file's headings in quotes or,
+/// where that can be, without.
 pub fn rows_where(query: &Query, headings: &[String], alike: impl Fn(&str) -> String) -> Result<Query, MissingHeading> {
     let mut query = query.clone();
     rename(&mut query, headings, &alike, true)?;
@@ -277,7 +282,8 @@ fn headings(query: &Query) -> (Vec<String>, Vec<String>) {
     (needed, optional)
 }
 
-/// Adds the row's line and sheet to what is selected, everywhere between the file and the query's end; false where that cannot be.
+/// Adds the row's line and sheet to what is selected, everywhere between the file and the query's
+/// end; false where that cannot be.
 fn keep_rows(query: &mut Query) -> bool {
     let mut carrying = vec![FILE_TABLE.to_owned()];
     if let Some(with) = &mut query.with {

@@ -1,6 +1,8 @@
-//! Reference tables: CSV files, with commas, semicolons or tabs, and Parquet files, below one folder. A missing file is an empty table.
+//! Reference tables: CSV files, with commas, semicolons or tabs, and Parquet files, below one
+//! folder. A missing file is an empty table.
 //!
-//! Values are what the file says, exactly: what would have to be cut or rounded is not a value of its column.
+//! Values are what the file says, exactly: what would have to be cut or rounded is not a value of
+//! its column.
 
 use std::fmt;
 use std::fs::File;
@@ -73,11 +75,12 @@ pub fn schema(reference: &Reference) -> SchemaRef {
     Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }
 
-/// The rows of the table's file in this folder, in its columns: they are found by the header's names, whatever their order; further
-/// ones are left out, absent ones are null. Blocks.
+/// The rows of the table's file in this folder, in its columns: they are found by the header's
+/// names, whatever their order; further ones are left out, absent ones are null. Blocks.
 ///
 /// # Errors
-/// The file cannot be read, lacks a needed column, or has something that is not a value of its column.
+/// The file cannot be read, lacks a needed column, or has something that is not a value of its
+/// column.
 pub fn read(folder: &Path, reference: &Reference) -> Result<Vec<RecordBatch>, ArrowError> {
     let rows = read_lenient(folder, reference)?;
     match rows.misfits.first() {

@@ -1,5 +1,5 @@
-//! `CREATE TABLE name WITH (connector = 'mongodb', ...) AS SELECT ... FROM topic WHERE ...`: a log in another system, into which each
-//! counted row of a topic is written, once.
+//! `CREATE TABLE name WITH (connector = 'mongodb', ...) AS SELECT ... FROM topic WHERE ...`: a log
+//! in another system, into which each counted row of a topic is written, once.
 //!
 //! A row is known there by its place in the topic's log, so that writing it again changes nothing.
 
@@ -131,8 +131,8 @@ impl RowLog {
         Ok(())
     }
 
-    /// The query that gives the log's rows, of a table of the topic's name with the topic's columns and those of the archive that say
-    /// where a row stands.
+    /// The query that gives the log's rows, of a table of the topic's name with the topic's columns
+    /// and those of the archive that say where a row stands.
     pub fn query(&self, topic: &Topic) -> Result<Query, ParserError> {
         let mut select = Select::clone(&self.select);
         let columns = [archive_columns::LOG, archive_columns::PARTITION, archive_columns::OFFSET];

@@ -1,5 +1,5 @@
-//! Settings of a domain's own: numbers and texts that its `domain.toml` declares, that the configuration may change, and that its SQL
-//! reads by `current_setting('domain.NAME')`.
+//! Settings of a domain's own: numbers and texts that its `domain.toml` declares, that the
+//! configuration may change, and that its SQL reads by `current_setting('domain.NAME')`.
 
 use std::collections::BTreeMap;
 

@@ -1,6 +1,7 @@
 //! Views that are copied to other systems, row by row under a key.
 //!
-//! `CREATE VIEW name WITH (connector = 'postgres', connection = 'name', table = 'name', key = 'janela_inicio, region') AS SELECT ...`. Such a view is a view like others, too.
+//! `CREATE VIEW name WITH (connector = 'postgres', connection = 'name', table = 'name', key =
+//! 'janela_inicio, region') AS SELECT ...`. Such a view is a view like others, too.
 
 use super::options::Options;
 use super::{Catalog, Diagnostic, Position};

@@ -21,12 +21,14 @@ use vitral_schemas::topic::{Column, ColumnKind, LATENESS_NEVER_MS, TEXT_BYTES_MA
 /// Systems that rows are found in by key.
 const LOOKUP_CONNECTORS: [&str; 3] = ["postgres", "mongodb", "http"];
 
-/// A table that others keep: a file below the data directory's `reference` folder, or rows that are found by key.
+/// A table that others keep: a file below the data directory's `reference` folder, or rows that are
+/// found by key.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Reference {
     /// As the catalog calls it: `domain.name` if another domain has the plain name.
     pub name: String,
-    /// Relative to the reference folder; none for a table of another system, whose rows are found only by key.
+    /// Relative to the reference folder; none for a table of another system, whose rows are found
+    /// only by key.
     pub path: Option<String>,
     /// Its columns, in the order of their declaration.
     pub columns: Vec<Column>,

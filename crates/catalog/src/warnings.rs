@@ -1,6 +1,8 @@
-//! What parses and plans, and can still fail on data: divisions and casts; and windows that share their events with many others.
+//! What parses and plans, and can still fail on data: divisions and casts; and windows that share
+//! their events with many others.
 //!
-//! From the text alone: what a column is, a topic or reference table of the catalog says; of others nothing is said.
+//! From the text alone: what a column is, a topic or reference table of the catalog says; of others
+//! nothing is said.
 
 use std::ops::ControlFlow;
 
@@ -92,8 +94,8 @@ fn cast_of_call(function: &Function) -> Option<(&Expr, DataType)> {
     Some((operand, data_type))
 }
 
-/// A type of Arrow in the words of SQL: `Int64`, `Decimal128(18, 2)`, `Timestamp(Microsecond, None)`. None of one whose values no text fails
-/// to be.
+/// A type of Arrow in the words of SQL: `Int64`, `Decimal128(18, 2)`,
+/// `Timestamp(Microsecond, None)`. None of one whose values no text fails to be.
 fn type_of_arrow(name: &Expr) -> Option<DataType> {
     let Expr::Value(value) = name else { return None };
     let Value::SingleQuotedString(name) = &value.value else { return None };
@@ -287,7 +289,8 @@ fn kind_of_column(name: &str, columns: &[&Column]) -> Kind {
     })
 }
 
-/// By its name: SQL has too many. A text that is not a truth value fails like one that is not a number.
+/// By its name: SQL has too many. A text that is not a truth value fails like one that is not a
+/// number.
 fn kind_of_type(data_type: &DataType) -> Kind {
     let name = data_type.to_string().to_uppercase();
     let is_one_of = |names: &[&str]| names.iter().any(|known| name.starts_with(known));

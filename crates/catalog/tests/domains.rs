@@ -1,4 +1,5 @@
-//! The engine knows no domain: a shop's words are only in `catalog/`, in the folders of `dashboards/` and in the simulator.
+//! The engine knows no domain: a shop's words are only in `catalog/`, in the folders of
+//! `dashboards/` and in the simulator.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -35,7 +36,8 @@ const WORDS: [&str; 27] = [
     "vendas",
 ];
 
-/// Where such a word may stand, by a part of the line, and why. An entry that no line needs is an error too.
+/// Where such a word may stand, by a part of the line, and why. An entry that no line needs is an
+/// error too.
 const ALLOWED: &[(&str, &str, &str)] = &[
     ("catalog/src/reader.rs", "shop.", "the settings' earlier names keep working"),
     ("catalog/src/settings.rs", "[shop]", "as above"),

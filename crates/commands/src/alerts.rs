@@ -1,4 +1,5 @@
-//! `vitral alerts list|silence|test`: what alerts have seen, who is not to be notified for a while, and whether notifications arrive.
+//! `vitral alerts list|silence|test`: what alerts have seen, who is not to be notified for a while,
+//! and whether notifications arrive.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -29,9 +30,11 @@ const KEYS_NAMED_MAX: usize = 10;
 pub enum Command {
     /// Show what fires and what is pending, silences, and what is resolved.
     List(ListFlags),
-    /// Notify nobody of an alert, or of one of its keys, for a while. It is still evaluated and shown.
+    /// Notify nobody of an alert, or of one of its keys, for a while. It is still evaluated and
+    /// shown.
     Silence(SilenceFlags),
-    /// Send a test notification to those whom an alert or a report notifies; exit 1 if one does not accept it.
+    /// Send a test notification to those whom an alert or a report notifies; exit 1 if one does not
+    /// accept it.
     Test(TestFlags),
 }
 

@@ -1,4 +1,5 @@
-//! `vitral batch list|run|quarantine`: jobs of the warehouse, checks of quality, and upkeep of what is stored.
+//! `vitral batch list|run|quarantine`: jobs of the warehouse, checks of quality, and upkeep of what
+//! is stored.
 
 pub(crate) mod day;
 mod upkeep;
@@ -9,7 +10,7 @@ use anyhow::{Context, bail};
 use chrono::{Days as ChronoDays, NaiveDate, Utc};
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
-use vitral_batch::jobs::{Done, Jobs, Wanted};
+use vitral_batch::jobs::{JobReport, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, checks};
 use vitral_catalog::{Catalog, Period};
@@ -54,7 +55,8 @@ pub enum Command {
 pub struct Flags {
     /// The job.
     job: String,
-    /// For this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time (RFC 3339) is in.
+    /// For this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time (RFC
+    /// 3339) is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
     date: Option<Day>,
     /// For this many days, up to and including that one.
@@ -167,7 +169,8 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
         found.extend(checks::quarantined(&store, days).await?);
         return show_checks(&found, from, to);
     }
-    // A job over nothing is done at once, and makes the folder: somebody who has mistyped it would never know.
+    // A job over nothing is done at once, and makes the folder: somebody who has mistyped it would
+    // never know.
     let is_missing = config.store.url.is_none() && !common.data_dir.is_dir();
     let warehouse = warehouse(config, &store).await?;
     let jobs = Jobs { catalog, zone, store: &store, warehouse: warehouse.as_ref(), allow_open: flags.allow_open };
@@ -213,8 +216,8 @@ async fn quarantine(store: &Location) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn show(done: &Done) {
-    let Done { table, days, is_whole, read, written, refused, set_aside, left, empty, since } = done;
+fn show(done: &JobReport) {
+    let JobReport { table, days, is_whole, read, written, refused, set_aside, left, empty, since } = done;
     let days = match days {
         None => "nothing has changed".to_owned(),
         Some(_) if *is_whole => "all of it".to_owned(),
@@ -250,7 +253,7 @@ fn through(days: Days) -> String {
     format!("{} to {}", days.from, days.to.pred_opt().unwrap_or(days.to))
 }
 
-fn show_checks(found: &[checks::Found], from: NaiveDate, to: NaiveDate) -> anyhow::Result<()> {
+fn show_checks(found: &[checks::CheckResult], from: NaiveDate, to: NaiveDate) -> anyhow::Result<()> {
     answer(&format!("{from} to {to}"));
     answer(&format!("{:<32} {:>11}  {}", "check", "offending", "what is wrong with them"));
     for check in found {

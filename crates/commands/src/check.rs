@@ -23,13 +23,14 @@ use crate::{archives, circles, lookups, notifiers, row_logs, sinks};
 pub struct Flags {
     /// A further folder of SQL files, besides catalog.dirs.
     dir: Option<PathBuf>,
-    /// Also try it on the last events of the data directory or bucket (1d, 6h, 30m): the first rows of each metric and endpoint, and the
-    /// CPU time of each event.
+    /// Also try it on the last events of the data directory or bucket (1d, 6h, 30m): the first rows
+    /// of each metric and endpoint, and the CPU time of each event.
     #[arg(long = "try", value_name = "TIME")]
     try_on: Option<Span>,
 }
 
-/// Refuses flags, each with the topic that it names, for topics that are not there: they would be passed over in silence.
+/// Refuses flags, each with the topic that it names, for topics that are not there: they would be
+/// passed over in silence.
 pub fn named_topics<'a>(
     catalog: &Catalog,
     named: impl Iterator<Item = (&'a String, &'static str)>,
@@ -72,7 +73,8 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         Some(_) => archives::Found::default(),
     };
     errors.extend(archived.errors);
-    // Said before the errors: what is wrong with a shipped file is often that another took the place of what it reads.
+    // Said before the errors: what is wrong with a shipped file is often that another took the
+    // place of what it reads.
     for replaced in catalog.replaced() {
         vitral_process::output::answer(&replaced.to_string());
     }
@@ -135,8 +137,8 @@ pub fn plan(catalog: &Arc<Catalog>, config: &Config) -> anyhow::Result<()> {
     broken(errors)
 }
 
-/// Whether a stream has topics, and can go on with what is archived of them; warns of columns that were dropped. What cannot be read now is
-/// said where it is opened.
+/// Whether a stream has topics, and can go on with what is archived of them; warns of columns that
+/// were dropped. What cannot be read now is said where it is opened.
 pub async fn topics(catalog: &Catalog, store: &Location) -> anyhow::Result<()> {
     ensure!(
         !catalog.topics.is_empty(),

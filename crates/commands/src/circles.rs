@@ -1,4 +1,5 @@
-//! Views that are computed from what is written of them: whether a topic is one of those that are read depends on the configuration.
+//! Views that are computed from what is written of them: whether a topic is one of those that are
+//! read depends on the configuration.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -8,7 +9,8 @@ use vitral_config::{Config, Receiver};
 use vitral_connect_kafka::KafkaConfig;
 use vitral_query::{Limits, Reader, References};
 
-/// Everything of a catalog that would go round for ever, by way of the cluster that its topics are read from.
+/// Everything of a catalog that would go round for ever, by way of the cluster that its topics are
+/// read from.
 pub fn errors(config: &Config, catalog: &Arc<Catalog>) -> anyhow::Result<Vec<Diagnostic>> {
     if catalog.reacting().next().is_none() {
         return Ok(Vec::new());
@@ -18,7 +20,8 @@ pub fn errors(config: &Config, catalog: &Arc<Catalog>) -> anyhow::Result<Vec<Dia
     Ok(reader.names().circles(catalog, &|view| written(config, &own, view)))
 }
 
-/// The topics of this cluster that something of a view is written into. A connection that cannot be used is an error elsewhere.
+/// The topics of this cluster that something of a view is written into. A connection that cannot be
+/// used is an error elsewhere.
 fn written(config: &Config, own: &KafkaConfig, view: &View) -> BTreeSet<String> {
     let is_own =
         |name: &String| matches!(config.receiver(name), Ok(Receiver::Kafka(kafka)) if kafka.shares_broker(own));

@@ -52,12 +52,14 @@ pub struct ExecutorFlags {
     /// What these may use together, in MiB; what does not fit goes to the working folder.
     #[arg(long, value_name = "MIB", default_value_t = 2_048)]
     memory_mib: u64,
-    /// Where a folder for the rows between the stages of a query is made (default: the data directory).
+    /// Where a folder for the rows between the stages of a query is made (default: the data
+    /// directory).
     #[arg(long, value_name = "DIR")]
     work_dir: Option<PathBuf>,
 }
 
-/// Runs one of the processes until it is stopped. `stop` says from when on an ordered end may be asked for, and when it is.
+/// Runs one of the processes until it is stopped. `stop` says from when on an ordered end may be
+/// asked for, and when it is.
 pub fn run(
     config: &Config,
     common: &Common,

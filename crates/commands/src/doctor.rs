@@ -1,4 +1,5 @@
-//! `vitral doctor`: what is wrong with everything that Vitral depends on, each with its remedy; also while a stream runs.
+//! `vitral doctor`: what is wrong with everything that Vitral depends on, each with its remedy;
+//! also while a stream runs.
 
 mod examination;
 mod machine;

@@ -1,4 +1,5 @@
-//! `vitral import FILE... --table T`: sales history from files; `import list|undo|replace`: what was imported, and taking it back.
+//! `vitral import FILE... --table T`: sales history from files; `import list|undo|replace`: what
+//! was imported, and taking it back.
 
 mod flags;
 mod limit;
@@ -16,7 +17,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use serde_json::json;
 use vitral_batch::BatchError;
 use vitral_batch::import::wording::{counted, listed};
-use vitral_batch::import::{Ask, File, Files, Import, Imported, understand};
+use vitral_batch::import::{Ask, File, Files, Import, ImportReport, understand};
 use vitral_catalog::Catalog;
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::Lookups;
@@ -76,7 +77,7 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
     if !files.others().is_empty() {
         answer(&format!("not read, as their format is not known: {}", listed(files.others())));
     }
-    let mut done = Done::default();
+    let mut done = Totals::default();
     for index in 0..files.len() {
         let came = match files.at_hand(index).await {
             Ok(file) => one(world, flags, &file, table, &mut done).await,
@@ -101,7 +102,7 @@ async fn all(world: &World<'_>, flags: &Flags) -> anyhow::Result<()> {
 
 /// What the files have come to so far.
 #[derive(Default)]
-struct Done {
+struct Totals {
     refused: u64,
     accepted: u64,
     known: u64,
@@ -113,7 +114,7 @@ struct Done {
     unanswered: Vec<String>,
 }
 
-impl Done {
+impl Totals {
     fn end(self, files: usize, is_preview: bool) -> anyhow::Result<()> {
         let Self { refused, accepted, known, above, failed, unanswered } = self;
         if !is_preview {
@@ -136,7 +137,7 @@ impl Done {
 }
 
 /// Imports one file, or shows what would come of it.
-async fn one(world: &World<'_>, flags: &Flags, file: &File, table: &str, done: &mut Done) -> anyhow::Result<()> {
+async fn one(world: &World<'_>, flags: &Flags, file: &File, table: &str, done: &mut Totals) -> anyhow::Result<()> {
     let (limit, name) = (flags.refused.max_refused.unwrap_or_default(), one_line(&file.name));
     let tasks = profile::tasks(&world.catalog, &flags.forms, file, table)?;
     for import in imports(world, &flags.forms, file, tasks)? {
@@ -171,8 +172,8 @@ fn is_of_all_files(error: &anyhow::Error) -> bool {
     })
 }
 
-/// How a file is to be understood for each of its tables. With several of them that is found out before any row comes into the first: none
-/// is filled if another has a question.
+/// How a file is to be understood for each of its tables. With several of them that is found out
+/// before any row comes into the first: none is filled if another has a question.
 fn imports(world: &World<'_>, forms: &Forms, file: &File, tasks: Vec<(String, Ask)>) -> anyhow::Result<Vec<Import>> {
     let imports = tasks.into_iter().map(|(table, ask)| forms.import(world, &table, ask));
     let mut imports: Vec<Import> = imports.collect::<anyhow::Result<_>>()?;
@@ -200,11 +201,11 @@ fn progress(file: &File) -> impl FnMut(u64, u64) + use<> {
 /// Writes the act down, whatever came of it.
 async fn recorded(
     act: Act,
-    outcome: Result<Imported, BatchError>,
+    outcome: Result<ImportReport, BatchError>,
     file: &File,
     before: Option<String>,
     world: &World<'_>,
-) -> anyhow::Result<Imported> {
+) -> anyhow::Result<ImportReport> {
     let act = Act { before, ..act };
     match outcome.map_err(|error| of_file(error, &file.name)) {
         Ok(imported) => {

@@ -33,14 +33,16 @@ use crate::lookups;
 pub enum Command {
     /// Show the rows that did not count, the newest first.
     List(ListFlags),
-    /// Feed them to the metrics again: refused messages by what the catalog says now, late ones as if they had come in time.
+    /// Feed them to the metrics again: refused messages by what the catalog says now, late ones as
+    /// if they had come in time.
     Replay(ReplayFlags),
 }
 
 /// Which rows.
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// Only rows with this reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or atrasada; `list` also accepts pulado and log_novo.
+    /// Only rows with this reason (json, campo_ausente, tipo, tempo, futuro, tamanho, valor), or
+    /// atrasada; `list` also accepts pulado and log_novo.
     #[arg(long, value_name = "R")]
     reason: Option<String>,
     /// Only rows that arrived at or after this time (RFC 3339) ...
@@ -56,8 +58,9 @@ pub struct Flags {
 pub struct ReplayFlags {
     #[command(flatten)]
     flags: Flags,
-    /// Instead, look the looked-up columns of rows that count up once more: what is found replaces what they have. Exit 1 if some
-    /// could not be looked up. Rows of files are looked up again by `import replace`.
+    /// Instead, look the looked-up columns of rows that count up once more: what is found replaces
+    /// what they have. Exit 1 if some could not be looked up. Rows of files are looked up again by
+    /// `import replace`.
     #[arg(long, conflicts_with = "reason")]
     look_up_again: bool,
 }
@@ -124,7 +127,8 @@ async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Re
     let mut missing = Vec::new();
     for topic in &catalog.topics {
         let rows = match ledger::newest(topic, zone, &store, wanted.clone(), flags.limit).await {
-            // Nothing was ever read of it; where that holds for all of them, the folder is a wrong one.
+            // Nothing was ever read of it; where that holds for all of them, the folder is a wrong
+            // one.
             Err(error @ BatchError::NoArchive { .. }) => {
                 missing.push(error);
                 continue;
@@ -144,7 +148,8 @@ async fn list(config: &Config, common: &Common, flags: &ListFlags) -> anyhow::Re
     missing.into_iter().next().map_or(Ok(()), |error| Err(error.into()))
 }
 
-/// Without the columns that are empty in all rows: messages have no file, and rows of files no offset.
+/// Without the columns that are empty in all rows: messages have no file, and rows of files no
+/// offset.
 fn with_content(rows: &[RecordBatch]) -> Result<Vec<RecordBatch>, ArrowError> {
     let width = rows.first().map_or(0, RecordBatch::num_columns);
     let is_filled = |column: &usize| rows.iter().any(|rows| rows.column(*column).null_count() < rows.num_rows());
@@ -168,7 +173,8 @@ async fn feed_again(config: &Config, common: &Common, flags: &ReplayFlags) -> an
     if let (false, Some(topic)) = (has_archive, catalog.topics.first()) {
         return Err(BatchError::NoArchive { topic: topic.name.clone(), folder: store.to_string() }.into());
     }
-    // A running stream has folded what the archive said: it is stopped for a replay, and rebuilds its open windows afterwards.
+    // A running stream has folded what the archive said: it is stopped for a replay, and rebuilds
+    // its open windows afterwards.
     let _lock = DataDirLock::acquire(&common.data_dir, "stream")?;
     let stream = Lease::take(&store, STREAM, &Holder::of_data_dir(&common.data_dir)?, Duration::ZERO).await?;
     let upkeep = upkeep::lease(&store).await;

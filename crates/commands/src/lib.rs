@@ -1,5 +1,5 @@
-//! What the commands take, do and print, one file or folder for each. Those that serve until they are stopped, `stream` and `demo`, are
-//! the binary's, as is how all of them end.
+//! What the commands take, do and print, one file or folder for each. Those that serve until they
+//! are stopped, `stream` and `demo`, are the binary's, as is how all of them end.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

@@ -1,4 +1,5 @@
-//! The tables that columns are looked up in: opened as the catalog declares them, by the configuration's connections.
+//! The tables that columns are looked up in: opened as the catalog declares them, by the
+//! configuration's connections.
 
 use std::path::Path;
 use std::time::Duration;
@@ -21,8 +22,8 @@ const RETRY_LONGEST: Duration = Duration::from_secs(1);
 /// Errors of one file that are shown: more are of one kind.
 const ERRORS_OF_A_FILE: usize = 20;
 
-/// Opens the tables that the catalog's topics look columns up in. Files are read, and what is wrong with one is said in the log; other systems
-/// are reached when they are first asked.
+/// Opens the tables that the catalog's topics look columns up in. Files are read, and what is wrong
+/// with one is said in the log; other systems are reached when they are first asked.
 pub fn open(config: &Config, catalog: &Catalog, reference_dir: &Path) -> anyhow::Result<Lookups> {
     let connections = config.connections()?;
     let mut errors = Vec::new();
@@ -45,8 +46,8 @@ pub fn open(config: &Config, catalog: &Catalog, reference_dir: &Path) -> anyhow:
     if errors.is_empty() { Ok(Lookups::new(tables)) } else { Err(Diagnostics(errors)).context("the catalog is broken") }
 }
 
-/// The tables of other systems that jobs and queries read as a whole. Nothing is reached before one is read, and what is wrong with a
-/// connection is said then.
+/// The tables of other systems that jobs and queries read as a whole. Nothing is reached before one
+/// is read, and what is wrong with a connection is said then.
 pub fn whole(config: &Config, catalog: &Catalog) -> anyhow::Result<WholeTables> {
     let connections = config.connections()?;
     let tables = catalog.references.iter().filter_map(|reference| reference.lookup.as_ref());

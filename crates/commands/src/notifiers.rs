@@ -1,4 +1,5 @@
-//! Notifiers of the connections that alerts and reports name, and what is wrong with those that they name.
+//! Notifiers of the connections that alerts and reports name, and what is wrong with those that
+//! they name.
 
 use std::sync::Arc;
 

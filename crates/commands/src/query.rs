@@ -26,7 +26,8 @@ const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 /// The statement, and how its rows are written.
 #[derive(Debug, Args)]
 pub struct Flags {
-    /// One SELECT over topics, metrics, views, reference tables, livro and the engine's other tables. information_schema.tables lists them.
+    /// One SELECT over topics, metrics, views, reference tables, livro and the engine's other
+    /// tables. information_schema.tables lists them.
     sql: String,
     /// How rows are written; otherwise as the extension of --output says, or as a table.
     #[arg(long, value_enum)]

@@ -1,4 +1,5 @@
-//! `vitral reconcile --from T --to T`: every published number recomputed from the archive, and compared.
+//! `vitral reconcile --from T --to T`: every published number recomputed from the archive, and
+//! compared.
 
 use std::time::Instant;
 
@@ -58,7 +59,8 @@ pub struct Flags {
     /// ... and before this one.
     #[arg(long, value_name = "T", requires = "from", value_parser = instant)]
     to: Option<DateTime<Utc>>,
-    /// Windows that start on this day of the domain's zone: 2025-12-31, today, yesterday, or the day that a time is in.
+    /// Windows that start on this day of the domain's zone: 2025-12-31, today, yesterday, or the
+    /// day that a time is in.
     #[arg(long, value_name = "D", conflicts_with_all = ["from", "to"])]
     date: Option<Day>,
     /// Replace what differs with what was recomputed, and compare again.

@@ -1,4 +1,5 @@
-//! Where logs of rows are written to: opened as the catalog declares them, by the configuration's connections.
+//! Where logs of rows are written to: opened as the catalog declares them, by the configuration's
+//! connections.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

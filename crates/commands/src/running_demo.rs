@@ -1,4 +1,5 @@
-//! A demo that runs on the data directory: it listens where its flags say, and not where the configuration does.
+//! A demo that runs on the data directory: it listens where its flags say, and not where the
+//! configuration does.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -50,13 +51,14 @@ impl RunningDemo {
     /// The configuration as the demo has it.
     pub(crate) fn put_into(&self, config: &mut Config) {
         config.api.listen = self.api.to_string();
-        // What the configuration says of another broker, its certificates perhaps, is not for the demo's.
+        // What the configuration says of another broker, its certificates perhaps, is not for the
+        // demo's.
         config.set_cluster(KafkaConfig { brokers: self.kafka.clone(), ..KafkaConfig::default() });
     }
 }
 
-/// The configuration of a command that writes to others: next to a demo, what names no other cluster goes to the demo's broker, as it does in the
-/// demo itself.
+/// The configuration of a command that writes to others: next to a demo, what names no other
+/// cluster goes to the demo's broker, as it does in the demo itself.
 pub(crate) async fn alongside(config: &Config, data_dir: &Path) -> Config {
     let mut config = config.clone();
     if let Some(demo) = RunningDemo::of(data_dir).await {

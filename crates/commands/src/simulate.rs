@@ -26,7 +26,8 @@ const NOWHERE: &str = "none";
 pub struct Flags {
     #[arg(long, default_value_t = 1)]
     seed: u64,
-    /// Event time of the first event, RFC 3339. Without it, events are of now and are sent at their pace.
+    /// Event time of the first event, RFC 3339. Without it, events are of now and are sent at their
+    /// pace.
     #[arg(long, value_name = "T", value_parser = instant)]
     start: Option<DateTime<Utc>>,
     /// How many messages of customers.
@@ -35,7 +36,8 @@ pub struct Flags {
     /// Mean events per second of event time.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
-    /// Messages sent to Kafka a second, however far apart their event times are (default: as fast as possible).
+    /// Messages sent to Kafka a second, however far apart their event times are (default: as fast
+    /// as possible).
     #[arg(long, value_name = "N")]
     pace: Option<f64>,
     /// `kafka`, or a file that gets one message a line; `-` is standard output.
@@ -44,8 +46,8 @@ pub struct Flags {
     /// The topic, when sending to Kafka.
     #[arg(long, default_value = TOPIC)]
     topic: String,
-    /// Where stock levels go: a topic, if events go to Kafka, else a file; `none` for nowhere [default: the topic of stock levels if events
-    /// go to theirs, else none]
+    /// Where stock levels go: a topic, if events go to Kafka, else a file; `none` for nowhere
+    /// [default: the topic of stock levels if events go to theirs, else none]
     #[arg(long, value_name = "TOPIC|FILE|none")]
     stock: Option<String>,
     /// How many products and users there are.

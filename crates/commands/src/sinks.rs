@@ -17,7 +17,8 @@ pub fn targets(config: &Config, catalog: &Catalog) -> anyhow::Result<Targets> {
     if errors.is_empty() { Ok(targets) } else { Err(Diagnostics(errors).into()) }
 }
 
-/// Connections that are named and that cannot take rows, each where it is named, and tables that are a job's.
+/// Connections that are named and that cannot take rows, each where it is named, and tables that
+/// are a job's.
 pub fn errors(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnostic>> {
     let mut errors = opened(config, catalog)?.1;
     errors.extend(tables_of_jobs(config, catalog)?);

@@ -11,7 +11,8 @@ use crate::{Config, ConfigError};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Alerts {
-    /// The connections through which people are notified of alerts and reports that have no `notify`; without one, they are shown and not sent.
+    /// The connections through which people are notified of alerts and reports that have no
+    /// `notify`; without one, they are shown and not sent.
     pub notify: Vec<String>,
 }
 

@@ -14,7 +14,8 @@ use super::Config;
 pub struct Api {
     /// The address at which `vitral stream` serves the API and the page.
     pub listen: String,
-    /// The names of this server, besides `localhost` and addresses: requests for other hosts are refused.
+    /// The names of this server, besides `localhost` and addresses: requests for other hosts are
+    /// refused.
     pub hosts: Vec<String>,
     /// How many connections may be open, within what the process's file descriptors allow.
     pub connections: usize,
@@ -34,7 +35,8 @@ impl Default for Api {
 }
 
 impl Config {
-    /// What the API's answers depend on, and their bounds; reference tables are read from this folder.
+    /// What the API's answers depend on, and their bounds; reference tables are read from this
+    /// folder.
     pub fn answers(&self, settings: DomainSettings, reference_dir: PathBuf) -> ApiConfig {
         ApiConfig {
             hosts: self.api.hosts.clone(),
@@ -53,7 +55,8 @@ impl Config {
     }
 }
 
-/// Descriptors for connections, out of all: archive, Kafka and logs need theirs whatever clients do.
+/// Descriptors for connections, out of all: archive, Kafka and logs need theirs whatever clients
+/// do.
 fn connections_within(limit: u64) -> usize {
     const OTHERS: u64 = 256;
     usize::try_from(limit.saturating_sub(OTHERS).max(limit / 4)).unwrap_or(usize::MAX)

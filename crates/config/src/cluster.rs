@@ -6,13 +6,14 @@ use crate::Config;
 use crate::connections::KAFKA;
 
 impl Config {
-    /// Topics are read from this cluster, whatever is declared, as a demo has a broker of its own. It is also what the name `kafka` means
-    /// as long as nobody declares that.
+    /// Topics are read from this cluster, whatever is declared, as a demo has a broker of its own.
+    /// It is also what the name `kafka` means as long as nobody declares that.
     pub fn set_cluster(&mut self, cluster: KafkaConfig) {
         self.cluster = Some(cluster);
     }
 
-    /// The brokers of the connection that topics are read from, `host:port` with commas between them, are these.
+    /// The brokers of the connection that topics are read from, `host:port` with commas between
+    /// them, are these.
     pub fn set_brokers(&mut self, brokers: &str) {
         self.connections.entry(self.kafka.connection.clone()).or_default().url = format!("{KAFKA}://{brokers}");
     }

@@ -1,4 +1,5 @@
-//! Named connections: those that are declared, those that the environment sets, and those that earlier keys still describe.
+//! Named connections: those that are declared, those that the environment sets, and those that
+//! earlier keys still describe.
 
 use std::collections::BTreeMap;
 
@@ -98,8 +99,8 @@ impl Config {
 
     /// Connections from the environment, as they stand there: a password may be all digits.
     ///
-    /// `VITRAL__CONNECTIONS__NAME__URL`, `..__OPTIONS__KEY` and `..__SECRETS__KEY`, where Kafka's `SASL_PASSWORD` is `sasl.password`. What is
-    /// said there replaces what the file says.
+    /// `VITRAL__CONNECTIONS__NAME__URL`, `..__OPTIONS__KEY` and `..__SECRETS__KEY`, where Kafka's
+    /// `SASL_PASSWORD` is `sasl.password`. What is said there replaces what the file says.
     pub(super) fn take_connections(&mut self, variables: &[(String, String)]) -> Result<(), ConfigError> {
         let mut settings = Vec::new();
         for (variable, value) in variables {
@@ -130,8 +131,8 @@ impl Config {
         Ok(())
     }
 
-    /// Keys that connections have replaced hold for one release, with a warning. Where a connection says something else, that is an error:
-    /// nobody could tell which of the two is meant.
+    /// Keys that connections have replaced hold for one release, with a warning. Where a connection
+    /// says something else, that is an error: nobody could tell which of the two is meant.
     pub(super) fn take_former_connections(&mut self) -> Result<(), ConfigError> {
         let (brokers, options) = (self.kafka.brokers.take(), std::mem::take(&mut self.kafka.options));
         let name = self.kafka.connection.clone();

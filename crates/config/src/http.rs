@@ -6,6 +6,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
-    /// The hosts that requests may be sent to, such as `api.example.com`: connections of other hosts are refused, and redirects are never followed.
+    /// The hosts that requests may be sent to, such as `api.example.com`: connections of other
+    /// hosts are refused, and redirects are never followed.
     pub allowed_hosts: Vec<String>,
 }

@@ -8,7 +8,7 @@ use super::ENV_PREFIX;
 /// Keys that hold for one release more, by their section, are not offered.
 const FORMER: [(&str, &[&str]); 4] = [
     ("", &["shop"]),
-    ("stream", &["cycle_ms", "refresh_ms"]),
+    ("stream", &["cycle_ms", "refresh_ms", "uncommitted_bytes", "known_ids_bytes"]),
     ("kafka", &["brokers", "options"]),
     ("warehouse", &["url", "replica_url", "connections"]),
 ];

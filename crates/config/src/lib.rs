@@ -1,7 +1,8 @@
 //! The configuration: defaults < `vitral.toml` < environment (`VITRAL__SECTION__KEY`) < flags.
 //!
-//! Every key is a field here or in a file next to this one, with what it means as its comment: docs/configuration.md is written from them.
-//! What a section becomes, such as the limits of queries, belongs to the crate that is configured.
+//! Every key is a field here or in a file next to this one, with what it means as its comment:
+//! docs/configuration.md is written from them. What a section becomes, such as the limits of
+//! queries, belongs to the crate that is configured.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -98,9 +99,11 @@ pub struct Config {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct CatalogSources {
-    /// Domains in use: built-in ones, and folders of `dirs` that have a name. The first has the page, and its tables need no prefix.
+    /// Domains in use: built-in ones, and folders of `dirs` that have a name. The first has the
+    /// page, and its tables need no prefix.
     pub domains: Vec<String>,
-    /// Folders of SQL files, merged over the domains in order; a `domain.toml` sets title, zone and currency, and with a `name` makes the folder a domain.
+    /// Folders of SQL files, merged over the domains in order; a `domain.toml` sets title, zone and
+    /// currency, and with a `name` makes the folder a domain.
     pub dirs: Vec<PathBuf>,
 }
 
@@ -108,7 +111,8 @@ pub struct CatalogSources {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Kafka {
-    /// The connection to the cluster. Until `[connections.kafka]` is declared, it is `kafka://127.0.0.1:9092`.
+    /// The connection to the cluster. Until `[connections.kafka]` is declared, it is
+    /// `kafka://127.0.0.1:9092`.
     pub connection: String,
     /// What `connections.NAME.url` has replaced, for one release.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -122,9 +126,11 @@ pub struct Kafka {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Store {
-    /// The bucket of archive, metric tables and snapshots: `s3://bucket/prefix`, `gs://...` or `az://...`; without it, the data directory.
+    /// The bucket of archive, metric tables and snapshots: `s3://bucket/prefix`, `gs://...` or
+    /// `az://...`; without it, the data directory.
     pub url: Option<String>,
-    /// Settings of the bucket's client, such as `aws_region = "sa-east-1"`; what is absent comes from the environment.
+    /// Settings of the bucket's client, such as `aws_region = "sa-east-1"`; what is absent comes
+    /// from the environment.
     pub options: BTreeMap<String, String>,
 }
 
@@ -132,7 +138,8 @@ pub struct Store {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Warehouse {
-    /// The connection to the database that jobs write to, PostgreSQL or Redshift; without it, they write Delta tables next to the archive.
+    /// The connection to the database that jobs write to, PostgreSQL or Redshift; without it, they
+    /// write Delta tables next to the archive.
     pub connection: Option<String>,
     /// The connection to a replica of that database, for reading.
     pub replica_connection: Option<String>,
@@ -157,7 +164,8 @@ pub struct Warehouse {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
-    /// What is logged: `error`, `warn`, `info`, `debug`, or directives such as `vitral_stream=debug,info`.
+    /// What is logged: `error`, `warn`, `info`, `debug`, or directives such as
+    /// `vitral_stream=debug,info`.
     pub level: String,
 }
 
@@ -225,8 +233,9 @@ impl Config {
         Ok(config)
     }
 
-    /// The clients' own settings from the environment, as they stand there: a password may be all digits.
-    /// `VITRAL__KAFKA__OPTIONS__SASL_PASSWORD` is `sasl.password`, `VITRAL__STORE__OPTIONS__AWS_REGION` is `aws_region`.
+    /// The clients' own settings from the environment, as they stand there: a password may be all
+    /// digits. `VITRAL__KAFKA__OPTIONS__SASL_PASSWORD` is `sasl.password`,
+    /// `VITRAL__STORE__OPTIONS__AWS_REGION` is `aws_region`.
     fn take_options(&mut self, variables: &[(String, String)]) {
         for (name, value) in variables {
             if let Some(key) = name.strip_prefix(KAFKA_OPTIONS_ENV) {
@@ -252,8 +261,8 @@ impl Config {
         }
     }
 
-    /// Refuses what the configuration itself says of domains. What a `domain.toml` says is among the errors of the catalog, which all
-    /// that read one name.
+    /// Refuses what the configuration itself says of domains. What a `domain.toml` says is among
+    /// the errors of the catalog, which all that read one name.
     fn check_domain(&self) -> Result<(), ConfigError> {
         let (_, errors) = self.settings_part()?;
         if errors.iter().any(is_of_configuration) { Err(Diagnostics(errors).into()) } else { Ok(()) }

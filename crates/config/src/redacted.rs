@@ -1,4 +1,5 @@
-//! The configuration for printing: shown is what is known to be harmless, so that a setting nobody thought of is hidden.
+//! The configuration for printing: shown is what is known to be harmless, so that a setting nobody
+//! thought of is hidden.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +7,8 @@ use url::Url;
 
 const HIDDEN: &str = "(hidden)";
 
-/// Settings of the Kafka client that hold no secret; one that ends with a dot stands for all that begin so.
+/// Settings of the Kafka client that hold no secret; one that ends with a dot stands for all that
+/// begin so.
 pub(super) const KAFKA_OPTIONS: &[&str] = &[
     "acks",
     "api.version.",
@@ -126,7 +128,8 @@ pub(super) fn brokers(brokers: &str) -> String {
     shown.collect::<Vec<_>>().join(",")
 }
 
-/// Without its password, and with what is known of its query; one that cannot be read may have its password anywhere.
+/// Without its password, and with what is known of its query; one that cannot be read may have its
+/// password anywhere.
 ///
 /// A user is shown for databases alone: elsewhere it may be a key.
 pub fn url(text: &str) -> String {

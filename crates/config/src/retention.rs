@@ -16,7 +16,8 @@ const NEVER: &str = "never";
 pub struct Retention {
     /// The age at which rows are moved below `cold/`, or `"never"`; 0 moves every row.
     pub hot_days: Days,
-    /// How long they stay there before they are deleted, or `"never"`; 0 deletes them at the next run.
+    /// How long they stay there before they are deleted, or `"never"`; 0 deletes them at the next
+    /// run.
     pub cold_days: Days,
     /// Topics from which nothing is deleted.
     pub legal_hold: Vec<String>,
@@ -38,7 +39,8 @@ impl Default for Retention {
 }
 
 impl Retention {
-    /// Days after which rows are moved, and days after which they are deleted, both from when they came; none if they never are.
+    /// Days after which rows are moved, and days after which they are deleted, both from when they
+    /// came; none if they never are.
     pub fn days(&self) -> (Option<i64>, Option<i64>) {
         let days = |days| match days {
             Days::After(days) => Some(i64::from(days)),

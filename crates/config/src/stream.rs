@@ -24,14 +24,21 @@ pub struct Stream {
     /// The former name of `stream.live_refresh_ms`, for one release.
     #[serde(skip_serializing_if = "Option::is_none")]
     refresh_ms: Option<u64>,
+    /// The former name of `stream.uncommitted_bytes_max`, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    uncommitted_bytes: Option<usize>,
+    /// The former name of `stream.deduplication_bytes_max`, for one release.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    known_ids_bytes: Option<usize>,
     /// How many messages are decoded together at most.
     pub batch_rows: usize,
     /// How long a batch waits for further messages.
     pub batch_wait_ms: u64,
     /// How much decoded data may wait for its commit; beyond it, reading pauses.
-    pub uncommitted_bytes: usize,
-    /// How much memory the ids of events that can still arrive twice may use; a stream that needs more stops and says so.
-    pub known_ids_bytes: usize,
+    pub uncommitted_bytes_max: usize,
+    /// How much memory the ids of events that can still arrive twice may use; a stream that needs
+    /// more stops and says so.
+    pub deduplication_bytes_max: usize,
     /// The time between snapshots of the open state; 0 for none.
     pub snapshot_seconds: u64,
     /// How long an orderly stop may take.
@@ -63,10 +70,12 @@ impl Default for Stream {
             live_refresh_ms: ms(defaults.live_refresh),
             cycle_ms: None,
             refresh_ms: None,
+            uncommitted_bytes: None,
+            known_ids_bytes: None,
             batch_rows: defaults.batch_rows,
             batch_wait_ms: ms(defaults.batch_wait),
-            uncommitted_bytes: defaults.limits.uncommitted_bytes,
-            known_ids_bytes: defaults.limits.known_ids_bytes,
+            uncommitted_bytes_max: defaults.limits.uncommitted_bytes,
+            deduplication_bytes_max: defaults.limits.deduplication_bytes_max,
             snapshot_seconds: defaults.snapshot.map_or(0, |every| every.as_secs()),
             shutdown_seconds: defaults.shutdown.as_secs(),
         }
@@ -89,16 +98,26 @@ impl Stream {
     /// Keys that were renamed hold under their former name, with a warning, until the next release.
     pub(super) fn take_former_keys(&mut self) -> Vec<String> {
         let mut warnings = Vec::new();
-        for (former, value, key, current) in [
-            ("cycle_ms", &mut self.cycle_ms, "commit_interval_ms", &mut self.commit_interval_ms),
-            ("refresh_ms", &mut self.refresh_ms, "live_refresh_ms", &mut self.live_refresh_ms),
-        ] {
-            if let Some(value) = value.take() {
-                *current = value;
-                warnings.push(format!(
-                    "stream.{former} is called stream.{key} now: rename it, the next release will not accept the old name"
-                ));
-            }
+        let mut renamed = |former: &str, key: &str| {
+            warnings.push(format!(
+                "stream.{former} is called stream.{key} now: rename it, the next release does not know the old name"
+            ));
+        };
+        if let Some(value) = self.cycle_ms.take() {
+            self.commit_interval_ms = value;
+            renamed("cycle_ms", "commit_interval_ms");
+        }
+        if let Some(value) = self.refresh_ms.take() {
+            self.live_refresh_ms = value;
+            renamed("refresh_ms", "live_refresh_ms");
+        }
+        if let Some(value) = self.uncommitted_bytes.take() {
+            self.uncommitted_bytes_max = value;
+            renamed("uncommitted_bytes", "uncommitted_bytes_max");
+        }
+        if let Some(value) = self.known_ids_bytes.take() {
+            self.deduplication_bytes_max = value;
+            renamed("known_ids_bytes", "deduplication_bytes_max");
         }
         warnings
     }
@@ -114,9 +133,9 @@ impl Config {
             batch_wait: Duration::from_millis(self.stream.batch_wait_ms),
             shutdown: Duration::from_secs(self.stream.shutdown_seconds),
             limits: Limits {
-                uncommitted_bytes: self.stream.uncommitted_bytes,
+                uncommitted_bytes: self.stream.uncommitted_bytes_max,
                 panes_memory_bytes: self.panes.memory_bytes,
-                known_ids_bytes: self.stream.known_ids_bytes,
+                deduplication_bytes_max: self.stream.deduplication_bytes_max,
             },
             snapshot: (self.stream.snapshot_seconds > 0).then(|| Duration::from_secs(self.stream.snapshot_seconds)),
             ..StreamConfig::new(store)

@@ -71,12 +71,15 @@ fn what_is_shown_is_what_holds() {
 
 #[test]
 fn keys_that_were_renamed_hold_under_their_former_name_with_a_warning() {
-    let config = load("[stream]\ncycle_ms = 5\nrefresh_ms = 7").expect("valid");
+    let former = "[stream]\ncycle_ms = 5\nrefresh_ms = 7\nuncommitted_bytes = 2000000\nknown_ids_bytes = 9";
+    let config = load(former).expect("valid");
     assert_eq!((config.stream.commit_interval_ms, config.stream.live_refresh_ms), (5, 7));
-    assert_eq!(config.warnings.len(), 2);
+    assert_eq!((config.stream.uncommitted_bytes_max, config.stream.deduplication_bytes_max), (2_000_000, 9));
+    assert_eq!(config.warnings.len(), 4);
     assert!(config.warnings[0].contains("stream.commit_interval_ms"), "{:?}", config.warnings);
     let shown = toml::to_string_pretty(&config).expect("shown");
     assert!(!shown.contains("cycle_ms") && shown.contains("live_refresh_ms = 7"), "{shown}");
+    assert!(!shown.contains("known_ids_bytes") && shown.contains("deduplication_bytes_max = 9"), "{shown}");
     assert!(load("").expect("the defaults").warnings.is_empty());
 }
 

@@ -47,7 +47,7 @@ fn at_least(config: &Config) -> Vec<String> {
         ("stream.commit_interval_ms", wide(config.stream.commit_interval_ms), 1),
         ("stream.live_refresh_ms", wide(config.stream.live_refresh_ms), 1),
         ("stream.batch_rows", config.stream.batch_rows, 1),
-        ("stream.uncommitted_bytes", config.stream.uncommitted_bytes, 1 << 20),
+        ("stream.uncommitted_bytes_max", config.stream.uncommitted_bytes_max, 1 << 20),
         ("panes.memory_bytes", config.panes.memory_bytes, 1 << 20),
         ("api.connections", config.api.connections, 2),
         ("api.answer_bytes", config.api.answer_bytes, 1 << 20),

@@ -1,4 +1,5 @@
-//! The configuration as its documents show it: docs/configuration.md is what the types say, and every example is taken as it stands.
+//! The configuration as its documents show it: docs/configuration.md is what the types say, and
+//! every example is taken as it stands.
 //!
 //! `VITRAL_GOLDEN=write cargo test --workspace --test configuration` writes the reference again.
 

@@ -1,10 +1,12 @@
 //! Look-ups in a file, CSV or Parquet, which is read again when it changes.
 //!
-//! All of its rows are in memory. Those who ask more than a second after the last look wait until the file was looked at and, where it has
-//! changed, read: at most for the table's timeout, then what was read before is answered, and counts as stale. A file that cannot be used,
-//! as it lacks a column, has two rows of one key or is there no longer, changes nothing: what was read last goes on being answered, and
-//! counts as stale until the file is right again. Where nothing was read before, nothing is answered, and that counts as failing. A file
-//! that never was there is an empty table. A row with a value that its column cannot hold exactly is left out alone.
+//! All of its rows are in memory. Those who ask more than a second after the last look wait until
+//! the file was looked at and, where it has changed, read: at most for the table's timeout, then
+//! what was read before is answered, and counts as stale. A file that cannot be used, as it lacks a
+//! column, has two rows of one key or is there no longer, changes nothing: what was read last goes
+//! on being answered, and counts as stale until the file is right again. Where nothing was read
+//! before, nothing is answered, and that counts as failing. A file that never was there is an empty
+//! table. A row with a value that its column cannot hold exactly is left out alone.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -28,7 +30,8 @@ use vitral_connect::{ConnectError, Lookup, with_causes};
 pub use self::table_file::{FileError, Problem};
 use self::table_file::{Stamp, TableFile};
 
-/// How old a look may be: rows that come this much later than a change have what the file says then.
+/// How old a look may be: rows that come this much later than a change have what the file says
+/// then.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 
 /// A look-up over the rows of a file.
@@ -46,7 +49,8 @@ pub struct FileLookup {
 struct State {
     /// None as long as the file could not be used even once.
     rows: Option<Arc<MemoryLookup>>,
-    /// Of the file as it was read last, whether it could be used or not; none to read it whatever it is.
+    /// Of the file as it was read last, whether it could be used or not; none to read it whatever
+    /// it is.
     stamp: Option<Stamp>,
     /// Whether the file was ever there.
     was_there: bool,
@@ -64,8 +68,8 @@ struct State {
 type Look = watch::Receiver<()>;
 
 impl FileLookup {
-    /// Reads the table's file in the folder of reference tables. Blocks. A file that cannot be used is said in the log, and read again when
-    /// it changes.
+    /// Reads the table's file in the folder of reference tables. Blocks. A file that cannot be used
+    /// is said in the log, and read again when it changes.
     ///
     /// # Errors
     /// The declaration is not of a file, or has no key.
@@ -99,7 +103,8 @@ impl FileLookup {
         })
     }
 
-    /// Returns once the last look is recent enough for who asks now, or has taken too long: then what was read before is answered.
+    /// Returns once the last look is recent enough for who asks now, or has taken too long: then
+    /// what was read before is answered.
     async fn look(&self) {
         let asked = Instant::now();
         let looks = async {
@@ -162,7 +167,8 @@ fn read_if_changed(file: &TableFile, state: &Mutex<State>) {
             (state.stamp, state.rows, state.problem) = (Some(stamp), Some(Arc::new(read.rows)), None);
         }
         (Ok(stamp), Some(Err(error))) => {
-            // The same content is not read again and again; what could not be opened is tried again.
+            // The same content is not read again and again; what could not be opened is tried
+            // again.
             state.stamp = (!error.is_of_access()).then_some(stamp);
             state.fail(file, &error);
         }

@@ -14,7 +14,8 @@ use vitral_catalog::{Reference, reference};
 use vitral_connect::memory::MemoryLookup;
 use vitral_connect::with_causes;
 
-/// Tells one state of a file from the next; none is a missing file, which is an empty table if it never was there.
+/// Tells one state of a file from the next; none is a missing file, which is an empty table if it
+/// never was there.
 pub(super) type Stamp = Option<(SystemTime, u64)>;
 
 #[derive(Debug)]

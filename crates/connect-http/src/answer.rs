@@ -1,4 +1,5 @@
-//! What a service answers: rows of texts. Numbers are kept as they are written, and what is wrong with one row is said of that row alone.
+//! What a service answers: rows of texts. Numbers are kept as they are written, and what is wrong
+//! with one row is said of that row alone.
 
 use std::collections::HashMap;
 

@@ -107,7 +107,8 @@ impl Client {
     }
 }
 
-/// What an answer's status says: of the keys that were asked for, or of who asks and whether the service is there.
+/// What an answer's status says: of the keys that were asked for, or of who asks and whether the
+/// service is there.
 pub(super) fn refusal(status: StatusCode, is_one_key: bool) -> ConnectError {
     let may_pass =
         status.is_server_error() || matches!(status, StatusCode::TOO_MANY_REQUESTS | StatusCode::REQUEST_TIMEOUT);

@@ -1,11 +1,12 @@
 //! Look-ups in services that answer by HTTP in JSON.
 //!
-//! A path with `{key}` in it is asked for once for each key: `GET /users/u1` answers an object, or 404 for an unknown key. Any other
-//! path is asked for many keys at once: `POST /perfis` with `{"keys": ["u1", "u2"]}` answers an array of objects, each with its key. The
-//! objects' fields are the table's columns; others are left out, absent ones are null.
+//! A path with `{key}` in it is asked for once for each key: `GET /users/u1` answers an object, or
+//! 404 for an unknown key. Any other path is asked for many keys at once: `POST /perfis` with
+//! `{"keys": ["u1", "u2"]}` answers an array of objects, each with its key. The objects' fields are
+//! the table's columns; others are left out, absent ones are null.
 //!
-//! Architecture invariant: only hosts that the configuration allows are spoken to, redirects are not followed, and what leaves this
-//! machine is encrypted.
+//! Architecture invariant: only hosts that the configuration allows are spoken to, redirects are
+//! not followed, and what leaves this machine is encrypted.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -35,7 +36,8 @@ const KEY_PLACE: &str = "{key}";
 const AT_ONCE: usize = 16;
 /// Requests for many keys each: what a service's database takes.
 const BATCHES_AT_ONCE: usize = 4;
-/// Keys of one request: some tens of kilobytes, which every server takes, and few enough to be answered in time.
+/// Keys of one request: some tens of kilobytes, which every server takes, and few enough to be
+/// answered in time.
 const KEYS_AT_ONCE: usize = 500;
 
 /// A look-up in a service.
@@ -52,7 +54,8 @@ impl HttpLookup {
     /// Asks the connection's host for the table's rows at `path`.
     ///
     /// # Errors
-    /// The host is not among those allowed, its URL is not one of HTTP, or would carry what is sent in the clear.
+    /// The host is not among those allowed, its URL is not one of HTTP, or would carry what is sent
+    /// in the clear.
     pub fn new(
         table: &LookupTable,
         path: &str,
@@ -79,7 +82,8 @@ impl HttpLookup {
     async fn one(&self, key: &str) -> Result<Option<Row>, ConnectError> {
         let mut url = self.base.clone();
         if let Ok(mut segments) = url.path_segments_mut() {
-            // A key's own signs, a slash among them, do not lead to another path; `.` and `..` would.
+            // A key's own signs, a slash among them, do not lead to another path; `.` and `..`
+            // would.
             let segment = |part: &str| part.replace(KEY_PLACE, key);
             segments.clear().extend(self.path.split('/').skip(1).map(segment));
         }

@@ -25,7 +25,8 @@ pub async fn create_topic(
 ) -> Result<(), ClientError> {
     let admin = Arc::new(attended::admin(config)?);
     let failed = |source| admin.connection().failed("making a topic", source);
-    // Asking for all topics creates none, and users who may not create topics may still use those that exist.
+    // Asking for all topics creates none, and users who may not create topics may still use those
+    // that exist.
     let asked = Arc::clone(&admin);
     let known = tokio::task::spawn_blocking(move || asked.inner().fetch_metadata(None, TIMEOUT)).await;
     let known = known.map_err(|_| ClientError::Ended("the request for topics"))?.map_err(failed)?;

@@ -1,5 +1,5 @@
-//! Serves the events of clients whose owner does not: consumers that only answer questions, and those that are
-//! read in batches, which skip everything but messages.
+//! Serves the events of clients whose owner does not: consumers that only answer questions, and
+//! those that are read in batches, which skip everything but messages.
 
 use std::ffi::CStr;
 use std::ptr::{NonNull, null, null_mut};
@@ -19,8 +19,9 @@ const POLL_MS: i32 = 1_000;
 
 /// Must be dropped before its client.
 ///
-/// Only the client's log arrives here, which says all that its errors say and more. Its main queue stays as it is: closing a consumer needs
-/// it, and a consumer whose main queue is forwarded elsewhere never ends.
+/// Only the client's log arrives here, which says all that its errors say and more. Its main queue
+/// stays as it is: closing a consumer needs it, and a consumer whose main queue is forwarded
+/// elsewhere never ends.
 pub(crate) struct Attendant {
     client: Client,
     events: Arc<Queue>,
@@ -85,7 +86,8 @@ impl Drop for Attendant {
 }
 
 fn serve_one(queue: &Queue, connection: &Connection) {
-    // SAFETY: the queue is alive; the event is destroyed after its last use, and texts are copied before.
+    // SAFETY: the queue is alive; the event is destroyed after its last use, and texts are copied
+    // before.
     unsafe {
         let event = ffi::rd_kafka_queue_poll(queue.0.as_ptr(), POLL_MS);
         if event.is_null() {

@@ -14,7 +14,8 @@ pub(crate) struct AwsKeys {
     pub(crate) session: Option<String>,
 }
 
-/// From the environment: keys, a web identity (EKS), the container's role (ECS, EKS), or else the machine's (EC2).
+/// From the environment: keys, a web identity (EKS), the container's role (ECS, EKS), or else the
+/// machine's (EC2).
 pub(crate) async fn aws_keys(region: &str) -> Result<AwsKeys, String> {
     let failed = |error: object_store::Error| {
         let cause = error.source().map(|cause| format!(": {cause}")).unwrap_or_default();

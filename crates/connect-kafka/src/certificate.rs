@@ -14,7 +14,8 @@ use crate::problem::{Problem, ProblemKind};
 
 const TIMEOUT: Duration = Duration::from_secs(5);
 
-/// The same problem, made specific by a second connection to the broker; unchanged if that finds nothing.
+/// The same problem, made specific by a second connection to the broker; unchanged if that finds
+/// nothing.
 pub(crate) fn examine(options: &BTreeMap<String, String>, problem: Problem) -> Problem {
     let Some(address) = address(&problem.detail) else { return problem };
     let Some(error) = roots(options).and_then(|roots| fault(&address, roots)) else { return problem };

@@ -21,8 +21,9 @@ pub struct KafkaConfig {
 impl TryFrom<&Connection> for KafkaConfig {
     type Error = ConnectionError;
 
-    /// The brokers of a URL `kafka://host:port,host:port`, with the connection's options and secrets as settings of the client library.
-    /// Fails where the URL is of another kind or contains more than brokers; the settings are checked where a client is made.
+    /// The brokers of a URL `kafka://host:port,host:port`, with the connection's options and
+    /// secrets as settings of the client library. Fails where the URL is of another kind or
+    /// contains more than brokers; the settings are checked where a client is made.
     fn try_from(connection: &Connection) -> Result<Self, ConnectionError> {
         let wrong = |reason: &str| Err(connection.error("url", reason));
         let Some(brokers) = connection.url.trim().strip_prefix(SCHEME) else {
@@ -46,7 +47,8 @@ impl TryFrom<&Connection> for KafkaConfig {
 }
 
 impl KafkaConfig {
-    /// Whether both name a broker in common: then they are one cluster. What goes by several names is not known to be one.
+    /// Whether both name a broker in common: then they are one cluster. What goes by several names
+    /// is not known to be one.
     pub fn shares_broker(&self, other: &Self) -> bool {
         let brokers = |config: &Self| -> BTreeSet<String> { config.brokers.split(',').map(address).collect() };
         !brokers(self).is_disjoint(&brokers(other))

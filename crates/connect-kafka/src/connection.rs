@@ -1,4 +1,5 @@
-//! What all clients share: checked settings, what the client library reports, and why the broker cannot be reached.
+//! What all clients share: checked settings, what the client library reports, and why the broker
+//! cannot be reached.
 
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};

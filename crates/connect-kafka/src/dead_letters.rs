@@ -1,6 +1,7 @@
 //! Refused messages, sent on to `<topic>.dlq`.
 //!
-//! At least once: the archive commit that holds the refusal waits until the broker has acknowledged the dead letter.
+//! At least once: the archive commit that holds the refusal waits until the broker has acknowledged
+//! the dead letter.
 
 use std::time::Duration;
 
@@ -39,7 +40,8 @@ impl KafkaDeadLetters {
             .set("enable.idempotence", "false")
             .set("acks", "all")
             .set("linger.ms", "20")
-            // No limit: the commit waits until the broker has it, and the reading waits for the commit.
+            // No limit: the commit waits until the broker has it, and the reading waits for the
+            // commit.
             .set("message.timeout.ms", "0")
             .set("message.max.bytes", "100000000")
             .create_with_context(connection.clone())
@@ -109,7 +111,8 @@ fn is_too_large(error: &KafkaError) -> bool {
     error.rdkafka_error_code() == Some(RDKafkaErrorCode::MessageSizeTooLarge)
 }
 
-/// The dead-letter topic refuses the size of the message: the letter is sent without its bytes, which the archive keeps.
+/// The dead-letter topic refuses the size of the message: the letter is sent without its bytes,
+/// which the archive keeps.
 async fn without_payload(producer: &FutureProducer<Connection>, message: OwnedMessage) -> Result<(), KafkaError> {
     let bytes = message.payload().map_or(0, <[u8]>::len).to_string();
     let headers = message.headers().cloned().unwrap_or_default();

@@ -1,4 +1,5 @@
-//! Kafka, step by step: names, connections, the protocol with its encryption and passwords, topics and rights.
+//! Kafka, step by step: names, connections, the protocol with its encryption and passwords, topics
+//! and rights.
 
 use std::time::Duration;
 

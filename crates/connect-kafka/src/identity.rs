@@ -11,13 +11,14 @@ use crate::error::ClientError;
 
 const TIMEOUT_MS: i32 = 10_000;
 
-/// The UUID that the broker gave the topic when it was created. A topic that is deleted and recreated under the same name has another, so
-/// its offsets are never mistaken for the old ones.
+/// The UUID that the broker gave the topic when it was created. A topic that is deleted and
+/// recreated under the same name has another, so its offsets are never mistaken for the old ones.
 pub fn log_identity<C: ConsumerContext>(consumer: &BaseConsumer<C>, topic: &str) -> Result<String, ClientError> {
     let failed = |reason: String| ClientError::Describe { topic: topic.to_owned(), reason };
     let name = CString::new(topic).map_err(|_| failed("its name holds a zero byte".to_owned()))?;
     let client = consumer.client().native_ptr();
-    // SAFETY: every handle created here is destroyed here, after its last use; texts are copied before that.
+    // SAFETY: every handle created here is destroyed here, after its last use; texts are copied
+    // before that.
     unsafe {
         let queue = ffi::rd_kafka_queue_new(client);
         let mut names = [name.as_ptr()];

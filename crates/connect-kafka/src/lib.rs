@@ -1,8 +1,8 @@
-//! Kafka behind the ports of [`vitral_connect`]: [`KafkaConnector`] opens sources and dead letters; [`EventProducer`] sends events,
-//! [`KafkaSink`] rows of views that are copied.
+//! Kafka behind the ports of [`vitral_connect`]: [`KafkaConnector`] opens sources and dead letters;
+//! [`EventProducer`] sends events, [`KafkaSink`] rows of views that are copied.
 //!
-//! Partitions are assigned by hand and read from the offsets that the caller has committed with its work; Kafka's own committed offsets
-//! are not used. Dead letters are sent at least once.
+//! Partitions are assigned by hand and read from the offsets that the caller has committed with its
+//! work; Kafka's own committed offsets are not used. Dead letters are sent at least once.
 //!
 //! Architecture invariant: only this crate knows Kafka's client library.
 

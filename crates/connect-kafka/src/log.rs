@@ -29,7 +29,8 @@ pub(crate) struct KafkaLog {
     topic: String,
     config: KafkaConfig,
     reopen: Reopen,
-    /// A connection of its own for the identity, which each commit asks for: on the reader's connection it would wait for fetches.
+    /// A connection of its own for the identity, which each commit asks for: on the reader's
+    /// connection it would wait for fetches.
     identity: Mutex<Option<Attended<BaseConsumer>>>,
 }
 

@@ -10,8 +10,8 @@ use vitral_schemas::position::{Offset, PartitionId};
 
 /// A message owned by the client library; its bytes are not copied.
 ///
-/// What is read several times for every row is copied here: the library's own structs are scattered in memory, and a batch of them is
-/// larger than the processor's caches.
+/// What is read several times for every row is copied here: the library's own structs are scattered
+/// in memory, and a batch of them is larger than the processor's caches.
 pub(crate) struct Message {
     raw: NonNull<ffi::rd_kafka_message_t>,
     partition: i32,
@@ -56,7 +56,8 @@ impl Message {
 
     /// What the library says about a message that stands for an error.
     pub(crate) fn error_text(&self) -> String {
-        // SAFETY: the library hands out a text that belongs to the message and ends with a zero byte, or none.
+        // SAFETY: the library hands out a text that belongs to the message and ends with a zero
+        // byte, or none.
         unsafe {
             let text = ffi::rd_kafka_message_errstr(self.raw.as_ptr());
             if text.is_null() { String::new() } else { CStr::from_ptr(text).to_string_lossy().into_owned() }
@@ -100,7 +101,8 @@ fn bytes<'a>(start: *const u8, len: usize) -> Option<&'a [u8]> {
     if start.is_null() {
         return None;
     }
-    // SAFETY: the library says that `len` bytes are there; the caller ties them to the message's life.
+    // SAFETY: the library says that `len` bytes are there; the caller ties them to the message's
+    // life.
     Some(unsafe { std::slice::from_raw_parts(start, len) })
 }
 

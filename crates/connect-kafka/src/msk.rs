@@ -1,7 +1,7 @@
 //! Tokens for Amazon MSK with IAM: a signed request to connect, like those of AWS's own libraries.
 //!
-//! Made from the keys that the object store's client finds anyway: the AWS SDK, which the usual crate needs, has more packages
-//! than everything else here that speaks Kafka.
+//! Made from the keys that the object store's client finds anyway: the AWS SDK, which the usual
+//! crate needs, has more packages than everything else here that speaks Kafka.
 
 use std::collections::BTreeMap;
 use std::fmt::Write as _;

@@ -1,7 +1,7 @@
 //! Notifications as messages of a topic, under their ids as keys.
 //!
-//! Delivery: at least once, acknowledged by all replicas that are in step. An attempt without an answer may have arrived, and the next one
-//! has the same key; a compacted topic keeps one of them.
+//! Delivery: at least once, acknowledged by all replicas that are in step. An attempt without an
+//! answer may have arrived, and the next one has the same key; a compacted topic keeps one of them.
 
 use std::fmt;
 use std::time::Duration;
@@ -72,7 +72,8 @@ impl Notifier for KafkaNotifier {
             Ok(_) => Ok(()),
             Err((source, _)) => {
                 let failed = self.connection.failed("sending a notification", source);
-                // A topic that does not exist yet, or a full queue, is worth waiting for as well as a broker that is away.
+                // A topic that does not exist yet, or a full queue, is worth waiting for as well as
+                // a broker that is away.
                 match failed.retry_hint() {
                     vitral_connect::RetryHint::Permanent if is_of_the_message(&failed) => Err(failed.into()),
                     vitral_connect::RetryHint::Permanent => Err(ConnectError::passing(failed)),

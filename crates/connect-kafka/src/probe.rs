@@ -41,7 +41,8 @@ pub struct ProbedTopic {
     pub newest_ms: Option<i64>,
 }
 
-/// Asks, and reads one message of each topic without leaving a trace. The error says why no broker could be reached.
+/// Asks, and reads one message of each topic without leaving a trace. The error says why no broker
+/// could be reached.
 pub fn probe(config: &KafkaConfig, topics: &[String]) -> Result<ProbedCluster, String> {
     let settings = [("group.id", "vitral-doctor"), ("enable.auto.commit", "false"), ("enable.partition.eof", "true")];
     let consumer = attended::consumer(config, &settings).map_err(|error| with_causes(&error))?;

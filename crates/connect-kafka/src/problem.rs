@@ -42,7 +42,8 @@ pub enum ProblemKind {
     Unreachable,
 }
 
-/// Why a broker cannot be used. Displays as what is wrong, with a remedy and what the client library said.
+/// Why a broker cannot be used. Displays as what is wrong, with a remedy and what the client
+/// library said.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Problem {
     /// What is in the way.
@@ -56,7 +57,8 @@ impl Problem {
         Self { kind, detail: detail.into() }
     }
 
-    /// What a message of the client library says about reaching the broker; none if it says nothing about that.
+    /// What a message of the client library says about reaching the broker; none if it says nothing
+    /// about that.
     pub(crate) fn of(code: Option<Code>, text: &str) -> Option<Self> {
         let lower = text.to_lowercase();
         let says = |part: &str| lower.contains(part);

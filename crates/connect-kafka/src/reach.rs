@@ -10,9 +10,9 @@ use vitral_schemas::position::{Offset, PartitionId};
 const PATIENCE: Duration = Duration::from_secs(60);
 const POLL_WAIT: Duration = Duration::from_millis(100);
 
-/// The offset after the unreadable batch that holds `first`, or none if that is not found in time; the partition ends
-/// before `end`. A batch is delivered whole wherever reading starts in it, so this is a search: reading is tried at ever larger offsets,
-/// then in between.
+/// The offset after the unreadable batch that holds `first`, or none if that is not found in time;
+/// the partition ends before `end`. A batch is delivered whole wherever reading starts in it, so
+/// this is a search: reading is tried at ever larger offsets, then in between.
 pub(crate) fn unreadable_until(
     source: &mut dyn Source,
     partition: PartitionId,

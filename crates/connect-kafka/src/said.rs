@@ -1,4 +1,5 @@
-//! What was logged of a cluster lately, by whatever client of this process: clients come and go with each attempt, and each says the same.
+//! What was logged of a cluster lately, by whatever client of this process: clients come and go
+//! with each attempt, and each says the same.
 
 use std::collections::VecDeque;
 use std::sync::{Mutex, PoisonError};

@@ -1,4 +1,5 @@
-//! What is wrong with a connection's settings, found before anything is connected; and which of them are not the client library's.
+//! What is wrong with a connection's settings, found before anything is connected; and which of
+//! them are not the client library's.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -26,7 +27,8 @@ pub fn client(config: &KafkaConfig) -> ClientConfig {
     client.set("bootstrap.servers", &config.brokers).set("client.id", "vitral");
     // Everything that it logs goes to `Connection`, which decides what to show.
     client.set_log_level(RDKafkaLogLevel::Info);
-    // OpenSSL, which is built in, has no CAs of its own: `probe` looks for the system's in the usual places.
+    // OpenSSL, which is built in, has no CAs of its own: `probe` looks for the system's in the
+    // usual places.
     let names_ca = |key: &String| key.starts_with("ssl.ca.");
     if HAS_TLS
         && Protocol::of(&config.options).is_ok_and(|protocol| protocol.tls)

@@ -1,9 +1,11 @@
-//! Copies of views as messages of a topic: a JSON object under its row's key, and an empty message (a tombstone) for a row that is deleted.
+//! Copies of views as messages of a topic: a JSON object under its row's key, and an empty message
+//! (a tombstone) for a row that is deleted.
 //!
-//! Delivery: an epoch is one transaction, together with its number, which is kept as the offset of a consumer group. So readers of committed
-//! messages see each epoch whole and once, and a process that was replaced is fenced by the `transactional.id`. Where the broker takes no
-//! transactions from this client, messages come at least once: an epoch that was interrupted is sent again, with the same header
-//! `vitral.id`.
+//! Delivery: an epoch is one transaction, together with its number, which is kept as the offset of
+//! a consumer group. So readers of committed messages see each epoch whole and once, and a process
+//! that was replaced is fenced by the `transactional.id`. Where the broker takes no transactions
+//! from this client, messages come at least once: an epoch that was interrupted is sent again, with
+//! the same header `vitral.id`.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -31,7 +33,8 @@ use crate::tokens::TokenKeeper;
 const PATIENCE: Duration = Duration::from_secs(30);
 /// The same for the client library, which retries by itself within it.
 const MESSAGE_TIMEOUT_MS: &str = "30000";
-/// A transaction of a process that died blocks readers of committed messages for so long, or until the next process is there.
+/// A transaction of a process that died blocks readers of committed messages for so long, or until
+/// the next process is there.
 const TRANSACTION_TIMEOUT_MS: &str = "60000";
 /// Messages that are on their way at once.
 const WINDOW: usize = 10_000;
@@ -62,7 +65,8 @@ struct Session {
 }
 
 impl KafkaSink {
-    /// A copy of the view `sink` in `topic`, which is created before the first rows if it does not exist. Nothing is connected yet.
+    /// A copy of the view `sink` in `topic`, which is created before the first rows if it does not
+    /// exist. Nothing is connected yet.
     pub fn new(config: &KafkaConfig, sink: &str, topic: &str, key: &[String]) -> Self {
         Self(Arc::new(Inner {
             config: config.clone(),
@@ -74,7 +78,8 @@ impl KafkaSink {
         }))
     }
 
-    /// Does something with what is connected; whatever fails is connected again for the next attempt.
+    /// Does something with what is connected; whatever fails is connected again for the next
+    /// attempt.
     async fn with_session<T: Send + 'static>(
         &self,
         work: impl FnOnce(&Inner, &mut Session) -> Result<T, ClientError> + Send + 'static,
@@ -252,7 +257,8 @@ fn delivered(sent: Vec<DeliveryFuture>) -> Result<(), KafkaError> {
     Ok(())
 }
 
-/// Whether the broker will never take transactions from this client: it has none, or the client may not use them.
+/// Whether the broker will never take transactions from this client: it has none, or the client may
+/// not use them.
 fn is_without_transactions(error: &KafkaError) -> bool {
     use RDKafkaErrorCode::{
         InvalidRequest, TransactionalIdAuthorizationFailed, UnsupportedFeature, UnsupportedVersion,

@@ -22,16 +22,19 @@ use crate::log::KafkaLog;
 use crate::message::{Fetched, Message};
 use crate::problem::{Problem, ProblemKind};
 
-/// librdkafka decompresses a zstd batch to at most what it would receive; highly compressible data is a thousand times larger.
+/// librdkafka decompresses a zstd batch to at most what it would receive; highly compressible data
+/// is a thousand times larger.
 const UNPACKED_BYTES_MAX: usize = 1 << 30;
 
 /// Reads one topic of a cluster.
 pub struct KafkaSource {
     /// Dropped before the consumer: the library requires its handles back in this order.
     queue: Queue,
-    /// Partitions that are held back: their messages wait in queues of their own, which are not polled.
+    /// Partitions that are held back: their messages wait in queues of their own, which are not
+    /// polled.
     held: BTreeMap<PartitionId, Queue>,
-    /// Whether any partition ever was: the client library forgets where such a queue is forwarded when partitions are assigned again.
+    /// Whether any partition ever was: the client library forgets where such a queue is forwarded
+    /// when partitions are assigned again.
     has_held: bool,
     message_bytes_max: usize,
     config: KafkaConfig,
@@ -42,7 +45,8 @@ pub struct KafkaSource {
     slots: Vec<*mut ffi::rd_kafka_message_t>,
 }
 
-// SAFETY: the client library's handles may be used from any thread; `slots` is only filled within `poll`.
+// SAFETY: the client library's handles may be used from any thread; `slots` is only filled within
+// `poll`.
 unsafe impl Send for KafkaSource {}
 
 struct Queue(NonNull<ffi::rd_kafka_queue_t>);
@@ -55,7 +59,8 @@ impl Drop for Queue {
 }
 
 impl KafkaSource {
-    /// A consumer of `topic`, whose messages have at most `message_bytes_max` bytes. Nothing is read until partitions are assigned.
+    /// A consumer of `topic`, whose messages have at most `message_bytes_max` bytes. Nothing is
+    /// read until partitions are assigned.
     ///
     /// # Errors
     /// Settings that cannot connect, or that the client library does not know.
@@ -75,7 +80,8 @@ impl KafkaSource {
                 ("queued.max.messages.kbytes", "8192"),
                 // The default, a second, makes the pipeline wait each time the bound is reached.
                 ("fetch.queue.backoff.ms", "5"),
-                // For each partition; all that a broker leads come in one response, which should fit into memory that is reused.
+                // For each partition; all that a broker leads come in one response, which should
+                // fit into memory that is reused.
                 ("fetch.message.max.bytes", "1048576"),
                 ("fetch.wait.max.ms", "50"),
                 // A batch that was damaged on the broker's disk must not be taken for messages.
@@ -108,7 +114,8 @@ impl KafkaSource {
         End { partition: message.partition(), next_offset: message.offset(), is_high_watermark }
     }
 
-    /// The client library recovers from most errors by itself; some mean that messages are lost or cannot be read.
+    /// The client library recovers from most errors by itself; some mean that messages are lost or
+    /// cannot be read.
     fn classify_consumer_error(
         &self,
         message: &Message,
@@ -169,7 +176,8 @@ impl Source for KafkaSource {
         (answer == RDKafkaRespErr::RD_KAFKA_RESP_ERR_NO_ERROR && high >= 0).then_some(Offset(high))
     }
 
-    /// No more is fetched once what waits is `queued.max.messages.kbytes`. Not polling a queue is the only safe way to pause (docs/adr/0006).
+    /// No more is fetched once what waits is `queued.max.messages.kbytes`. Not polling a queue is
+    /// the only safe way to pause (docs/adr/0006).
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>) {
         let released: Vec<PartitionId> = self.held.keys().copied().filter(|held| !partitions.contains(held)).collect();
         for partition in released {
@@ -182,7 +190,8 @@ impl Source for KafkaSource {
             if self.held.contains_key(partition) {
                 continue;
             }
-            // SAFETY: the client outlives the queue; without a partition of that number there is none.
+            // SAFETY: the client outlives the queue; without a partition of that number there is
+            // none.
             let queue = unsafe {
                 ffi::rd_kafka_queue_get_partition(
                     self.consumer.client().native_ptr(),

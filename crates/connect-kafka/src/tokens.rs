@@ -1,7 +1,7 @@
 //! Gives a client of the library its OAUTHBEARER tokens, each before the last one expires.
 //!
-//! Not through the library's own callback: that arrives on a queue which only some clients serve, and cannot pass the extensions
-//! by which some brokers tell clusters and pools apart.
+//! Not through the library's own callback: that arrives on a queue which only some clients serve,
+//! and cannot pass the extensions by which some brokers tell clusters and pools apart.
 
 use std::ffi::CString;
 use std::ptr::null_mut;

@@ -1,4 +1,5 @@
-//! Kafka passes the suites of its ports: `scripts/services start kafka`, then `env $(scripts/services env) cargo test`.
+//! Kafka passes the suites of its ports: `scripts/services start kafka`, then `env
+//! $(scripts/services env) cargo test`.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -20,7 +21,8 @@ struct OnKafka {
 }
 
 impl OnKafka {
-    /// A topic of its own. Without a broker the tests say so and pass; in CI its absence is a failure.
+    /// A topic of its own. Without a broker the tests say so and pass; in CI its absence is a
+    /// failure.
     async fn new() -> Option<Self> {
         let Ok(brokers) = std::env::var("VITRAL_TEST_KAFKA") else {
             assert!(std::env::var_os("CI").is_none(), "VITRAL_TEST_KAFKA is not set: run scripts/services start kafka");

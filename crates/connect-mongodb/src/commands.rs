@@ -1,4 +1,5 @@
-//! The commands that write, as documents; each works on every server that speaks MongoDB's protocol.
+//! The commands that write, as documents; each works on every server that speaks MongoDB's
+//! protocol.
 
 use mongodb::bson::{Bson, Document, doc};
 

@@ -150,7 +150,8 @@ fn key_column<'a>(columns: &'a [Column], name: &str) -> Result<&'a Column, Mongo
     })
 }
 
-/// The `_id` of a row: the value of the one column of the key, or the texts of several with `/` between them.
+/// The `_id` of a row: the value of the one column of the key, or the texts of several with `/`
+/// between them.
 fn id(keys: &[&Column], row: usize) -> Result<Bson, MongoError> {
     let value = |column: &Column| match column.value(row)? {
         Bson::Null => {

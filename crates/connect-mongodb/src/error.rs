@@ -38,9 +38,10 @@ pub(crate) enum MongoError {
     Contended { collection: String },
 }
 
-/// What is wrong with a command or a right, which waiting does not fix: BadValue, FailedToParse, Unauthorized, TypeMismatch,
-/// AuthenticationFailed, IllegalOperation, CommandNotFound, InvalidNamespace, CannotCreateIndex, DocumentValidationFailure,
-/// CommandNotSupportedOnView, InvalidOptions, NotImplemented.
+/// What is wrong with a command or a right, which waiting does not fix: BadValue, FailedToParse,
+/// Unauthorized, TypeMismatch, AuthenticationFailed, IllegalOperation, CommandNotFound,
+/// InvalidNamespace, CannotCreateIndex, DocumentValidationFailure, CommandNotSupportedOnView,
+/// InvalidOptions, NotImplemented.
 const PERMANENT: [i32; 13] = [2, 9, 13, 14, 18, 20, 59, 67, 72, 73, 121, 166, 238];
 /// ExceededTimeLimit of a busy server.
 const MAX_TIME: i32 = 50;

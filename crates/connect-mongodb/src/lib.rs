@@ -1,10 +1,11 @@
 //! Look-ups and sinks in MongoDB, behind the feature `mongodb`.
 //!
-//! The driver's futures are never dropped half-way: each operation runs in a task of its own, of which only a few run at once. Who gives
-//! up waits no longer; the operation ends by itself.
+//! The driver's futures are never dropped half-way: each operation runs in a task of its own, of
+//! which only a few run at once. Who gives up waits no longer; the operation ends by itself.
 //!
-//! Architecture invariant: nothing needs transactions, change streams or TTL indexes, so that what speaks MongoDB's protocol without
-//! them works too. Commands that write are made in `commands`, as documents.
+//! Architecture invariant: nothing needs transactions, change streams or TTL indexes, so that what
+//! speaks MongoDB's protocol without them works too. Commands that write are made in `commands`, as
+//! documents.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -37,8 +38,8 @@ pub use target::SinkTarget;
 /// Whether this build has the driver. Without it, nothing here can be opened.
 pub const IS_BUILT_IN: bool = cfg!(feature = "mongodb");
 
-/// Finds rows of a collection of the connection's database by `key_field`, the name that its documents have for the table's key.
-/// Connects when it is first asked.
+/// Finds rows of a collection of the connection's database by `key_field`, the name that its
+/// documents have for the table's key. Connects when it is first asked.
 ///
 /// # Errors
 /// The connection is not one of MongoDB, its settings cannot be used, or this build has no driver.

@@ -197,7 +197,8 @@ impl Lookup for MongoLookup {
     }
 
     fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
-        // The operation runs to its end in a task of its own, and ends when its batches are not taken any more.
+        // The operation runs to its end in a task of its own, and ends when its batches are not
+        // taken any more.
         let (sender, mut receiver) = mpsc::channel(1);
         let (collection, projection) = (self.collection.clone(), projection(&self.fields));
         let operation = move |database: Database| send_all(database, collection, projection, sender);

@@ -12,7 +12,8 @@ use vitral_connect::{ConnectError, Connection, ConnectionError};
 use crate::error::MongoError;
 use crate::settings::Settings;
 
-/// A server that is not there is given up so soon at the earliest: shorter, and a slow handshake would count as an outage.
+/// A server that is not there is given up so soon at the earliest: shorter, and a slow handshake
+/// would count as an outage.
 const PATIENCE_MIN: Duration = Duration::from_millis(500);
 
 /// The database that a connection names, opened when it is first asked.
@@ -22,7 +23,8 @@ pub(crate) struct Server {
     /// How long an operation waits for a server at most.
     patience: Duration,
     client: OnceCell<Client>,
-    /// One permit for each operation that may run; those that nobody waits for any more keep theirs until they end.
+    /// One permit for each operation that may run; those that nobody waits for any more keep theirs
+    /// until they end.
     in_flight: Arc<Semaphore>,
 }
 

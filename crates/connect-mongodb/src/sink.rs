@@ -1,8 +1,9 @@
 //! Rows written into a collection by key, each document with the epoch that it is of.
 //!
-//! An epoch is written in steps, as nothing here needs transactions: documents, then those that go, then the sink's progress. Readers may
-//! see a part of an epoch; a repeat writes the rest, and the same again. A document is replaced only where its epoch is older, so
-//! that no late writer undoes a newer epoch.
+//! An epoch is written in steps, as nothing here needs transactions: documents, then those that go,
+//! then the sink's progress. Readers may see a part of an epoch; a repeat writes the rest, and the
+//! same again. A document is replaced only where its epoch is older, so that no late writer undoes
+//! a newer epoch.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -24,7 +25,8 @@ use crate::texts::ID;
 
 /// How long a write waits for a server. The writer tries again for as long as it takes.
 const PATIENCE: Duration = Duration::from_secs(5);
-/// What one command may carry: less than a message's 48 MB, whatever the server's limit of documents.
+/// What one command may carry: less than a message's 48 MB, whatever the server's limit of
+/// documents.
 const DOCUMENTS_AT_ONCE: usize = 1_000;
 const BYTES_AT_ONCE: usize = 8 << 20;
 /// Documents that come and go while they are written: another writer is at work.
@@ -196,7 +198,8 @@ async fn put(
     Err(MongoError::Contended { collection: collection.to_owned() })
 }
 
-/// The epochs of those documents that are there, by the text of their `_id`; none of one that nobody here has written.
+/// The epochs of those documents that are there, by the text of their `_id`; none of one that
+/// nobody here has written.
 async fn epochs(
     database: &Database,
     collection: &str,
@@ -211,7 +214,8 @@ async fn epochs(
     Ok(found.iter().filter_map(epoch).collect())
 }
 
-/// Runs a command that writes; the numbers of its documents whose `_id` is taken. Any other refusal is an error.
+/// Runs a command that writes; the numbers of its documents whose `_id` is taken. Any other refusal
+/// is an error.
 async fn run(database: &Database, collection: &str, mut command: Document) -> Result<Vec<usize>, MongoError> {
     // Once most servers of a replica set have it: what is said to be there stays there.
     command.insert("writeConcern", doc! { "w": "majority" });

@@ -7,7 +7,8 @@ pub struct SinkTarget {
     pub name: String,
     /// The collection.
     pub collection: String,
-    /// The columns that make up `_id`: of one its value, of several their texts with `/` between them.
+    /// The columns that make up `_id`: of one its value, of several their texts with `/` between
+    /// them.
     pub key: Vec<String>,
     /// The column with the time after which a row may go.
     pub expires: Option<String>,

@@ -1,4 +1,5 @@
-//! Values of documents as texts, which look-up tables read exactly or not at all; keys as values of documents.
+//! Values of documents as texts, which look-up tables read exactly or not at all; keys as values of
+//! documents.
 
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, RawBsonRef};
@@ -8,11 +9,13 @@ use vitral_schemas::topic::ColumnKind;
 pub(crate) const ID: &str = "_id";
 /// No decimal column holds numbers beyond this many places.
 const EXPONENT_MAX: i32 = 40;
-/// Of times, the years 0 to 9999 can be written: from the first to 1970, and to the end of the last.
+/// Of times, the years 0 to 9999 can be written: from the first to 1970, and to the end of the
+/// last.
 const YEAR_0_MS: i64 = 62_167_219_200_000;
 const YEAR_10000_MS: i64 = YEAR_0_MS + 253_402_300_800_000;
 
-/// The text of a value for a column of this kind; none for nothing. The error says what does not fit.
+/// The text of a value for a column of this kind; none for nothing. The error says what does not
+/// fit.
 pub(crate) fn text(value: RawBsonRef<'_>, kind: ColumnKind) -> Result<Option<String>, String> {
     use ColumnKind::{Boolean, Decimal, Integer, Text, TextOrNumber, Timestamp};
     let text = match (value, kind) {

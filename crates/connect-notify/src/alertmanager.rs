@@ -8,7 +8,8 @@ use vitral_connect::{ConnectError, Event, Notification, Notifier};
 
 use crate::http::Client;
 
-/// Alertmanager forgets an alert at its end. That one fires is reported once, so the end lies far ahead until it is resolved.
+/// Alertmanager forgets an alert at its end. That one fires is reported once, so the end lies far
+/// ahead until it is resolved.
 const FIRES_FOR_MS: i64 = 365 * 24 * 3_600_000;
 
 /// Posts to `/api/v2/alerts` below the connection's URL.

@@ -1,7 +1,9 @@
-//! Mail: one message for each notification, in plain text, through a server that the configuration names.
+//! Mail: one message for each notification, in plain text, through a server that the configuration
+//! names.
 //!
-//! Delivery: at least once. Each attempt has the same `Message-ID`, made of the notification's id, by which mailboxes and people tell
-//! repeats; SMTP offers nothing better. A repeat or an end answers the message of the beginning, so that mail programs show them together.
+//! Delivery: at least once. Each attempt has the same `Message-ID`, made of the notification's id,
+//! by which mailboxes and people tell repeats; SMTP offers nothing better. A repeat or an end
+//! answers the message of the beginning, so that mail programs show them together.
 
 mod target;
 
@@ -53,7 +55,8 @@ impl Mail {
         Ok(Self { target, tls })
     }
 
-    /// A connection for each message: there are few, and one that a server has closed in between cannot be taken for one that accepts.
+    /// A connection for each message: there are few, and one that a server has closed in between
+    /// cannot be taken for one that accepts.
     fn transport(&self) -> AsyncSmtpTransport<Tokio1Executor> {
         let mut builder = AsyncSmtpTransport::<Tokio1Executor>::builder_dangerous(self.target.host.clone())
             .port(self.target.port)

@@ -3,7 +3,8 @@
 use aws_lc_rs::hmac;
 use vitral_connect::Secret;
 
-/// `t=SECONDS,v1=HEX`: HMAC-SHA256 by the key over `SECONDS.BODY`. A receiver refuses times that are minutes away from its own.
+/// `t=SECONDS,v1=HEX`: HMAC-SHA256 by the key over `SECONDS.BODY`. A receiver refuses times that
+/// are minutes away from its own.
 pub(crate) fn signature(key: &Secret, seconds: i64, body: &str) -> String {
     let key = hmac::Key::new(hmac::HMAC_SHA256, key.expose().as_bytes());
     let tag = hmac::sign(&key, format!("{seconds}.{body}").as_bytes());

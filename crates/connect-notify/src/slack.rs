@@ -1,4 +1,5 @@
-//! Slack's incoming webhooks, whose form Mattermost, Rocket.Chat, Discord (`/slack`) and others take too.
+//! Slack's incoming webhooks, whose form Mattermost, Rocket.Chat, Discord (`/slack`) and others
+//! take too.
 
 use async_trait::async_trait;
 use vitral_connect::{ConnectError, Notification, Notifier};
@@ -26,8 +27,8 @@ impl Notifier for Slack {
     }
 }
 
-/// A title and the details. Signs that Slack would read as its own are written as it asks for; the id is there for those who
-/// see a repeat.
+/// A title and the details. Signs that Slack would read as its own are written as it asks for; the
+/// id is there for those who see a repeat.
 fn text(notification: &Notification) -> String {
     let escaped = |text: &str| text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;");
     let details: String = notification.text.chars().take(TEXT_CHARS_MAX).collect();

@@ -1,4 +1,5 @@
-//! Mail against a server of this process, and against a real one: it conforms, and knows what is worth another attempt.
+//! Mail against a server of this process, and against a real one: it conforms, and knows what is
+//! worth another attempt.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +12,8 @@ use vitral_connect::conformance::notifier_conforms;
 use vitral_connect::{ConnectError, Connection, Event, Notification, Notifier, RetryHint, Secret};
 use vitral_connect_notify::{MailTarget, mail_notifier};
 
-/// How a server answers: the lines that begin so are answered by this, and everything else is accepted.
+/// How a server answers: the lines that begin so are answered by this, and everything else is
+/// accepted.
 type Refusals = BTreeMap<&'static str, &'static str>;
 
 struct Server {
@@ -180,7 +182,8 @@ async fn a_server_that_is_away_or_hangs_is_waited_for() {
     assert!(error.to_string().starts_with(&address), "{error}");
 }
 
-/// The real server's address, its folder of mail, and the certificate that it is known by; none where there is no such server.
+/// The real server's address, its folder of mail, and the certificate that it is known by; none
+/// where there is no such server.
 fn real_server() -> Option<(String, PathBuf, String)> {
     let Ok(address) = std::env::var("VITRAL_TEST_SMTP") else {
         assert!(std::env::var_os("CI").is_none(), "VITRAL_TEST_SMTP is not set: run scripts/services start mail");

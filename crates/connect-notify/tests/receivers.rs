@@ -1,4 +1,5 @@
-//! Notifiers over HTTP against receivers of this process: they conform, sign, and know what is worth another attempt.
+//! Notifiers over HTTP against receivers of this process: they conform, sign, and know what is
+//! worth another attempt.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex};

@@ -11,7 +11,8 @@ const OF_PLACE: [&str; 5] = ["host", "hostaddr", "port", "dbname", "options"];
 /// The one secret that databases take.
 const PASSWORD: &str = "password";
 
-/// A database's URL with everything that opens it, the password included. Its `Debug` shows none of it.
+/// A database's URL with everything that opens it, the password included. Its `Debug` shows none of
+/// it.
 #[derive(Clone, PartialEq, Eq)]
 pub struct DatabaseUrl(String);
 
@@ -70,8 +71,8 @@ struct Place {
 impl TryFrom<&Connection> for DatabaseUrl {
     type Error = ConnectionError;
 
-    /// The connection's URL with its options and the secret `password` as parameters. Fails where the URL is of another kind or cannot be
-    /// read, and for any other secret.
+    /// The connection's URL with its options and the secret `password` as parameters. Fails where
+    /// the URL is of another kind or cannot be read, and for any other secret.
     fn try_from(connection: &Connection) -> Result<Self, ConnectionError> {
         if !SCHEMES.contains(&connection.scheme()) {
             return Err(connection.error("url", "does not begin with postgresql:// or redshift://"));

@@ -1,5 +1,5 @@
-//! The warehouse in a database that speaks PostgreSQL's protocol, behind the port [`vitral_store::warehouse::Warehouse`], and look-ups in
-//! one, behind [`vitral_connect::Lookup`].
+//! The warehouse in a database that speaks PostgreSQL's protocol, behind the port
+//! [`vitral_store::warehouse::Warehouse`], and look-ups in one, behind [`vitral_connect::Lookup`].
 //!
 //! Architecture invariant: only this crate knows a database's driver.
 

@@ -33,8 +33,8 @@ pub struct PostgresLookup {
 }
 
 impl PostgresLookup {
-    /// Finds rows of `name`, a table or view of the connection's database, with its schema if that is not in the search path. Connects
-    /// when it is first asked.
+    /// Finds rows of `name`, a table or view of the connection's database, with its schema if that
+    /// is not in the search path. Connects when it is first asked.
     ///
     /// # Errors
     /// The connection is not one of a database, or its settings cannot be used.
@@ -57,7 +57,8 @@ impl PostgresLookup {
         Ok(Self { table: table.clone(), select, pool })
     }
 
-    /// The statement for some keys, in which they are literals: the simple protocol works through every pooler.
+    /// The statement for some keys, in which they are literals: the simple protocol works through
+    /// every pooler.
     fn statement(&self, keys: &[&str]) -> String {
         let key = self.table.column(&self.table.key).map(|column| column.kind.data_type());
         let (keys, array) = match key {
@@ -68,14 +69,16 @@ impl PostgresLookup {
         format!("{} WHERE {} = ANY (ARRAY[{keys}]::{array})", self.select, quoted(&self.table.key))
     }
 
-    /// The next rows of the whole table, and the connection that has more of them; none after the last.
+    /// The next rows of the whole table, and the connection that has more of them; none after the
+    /// last.
     async fn next_rows(&self, reading: Option<ClientWrapper>) -> Result<Option<Rows>, ConnectError> {
         let failed = |error| failed(&self.table.name, error);
         let client = match reading {
             Some(client) => client,
             None => {
                 let client = client(&self.pool, &self.table.name).await.map_err(ConnectError::outage)?;
-                // Closed with its cursor, wherever reading ends: the pool would give it to others half-way in a transaction.
+                // Closed with its cursor, wherever reading ends: the pool would give it to others
+                // half-way in a transaction.
                 let client = Client::take(client);
                 let declare = format!("BEGIN READ ONLY; DECLARE vitral_linhas CURSOR FOR {}", self.select);
                 client.batch_execute(&declare).await.map_err(failed)?;
@@ -137,7 +140,8 @@ impl Lookup for PostgresLookup {
 /// What the server refuses stays refused; what has no code is a connection that was lost.
 fn failed(table: &str, error: tokio_postgres::Error) -> ConnectError {
     let is_of_class = |class: &str| error.code().is_some_and(|code| code.code().starts_with(class));
-    // Data: a row of a view that cannot be computed, which others can. Syntax and access: nothing that another attempt changes.
+    // Data: a row of a view that cannot be computed, which others can. Syntax and access: nothing
+    // that another attempt changes.
     let (is_of_data, is_refused) = (is_of_class("22"), is_of_class("42") || is_of_class("0A"));
     let error = StoreError::database(table, "looked up")(error);
     match (is_of_data, is_refused) {

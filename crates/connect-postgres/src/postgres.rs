@@ -22,7 +22,8 @@ const LOCKS: &str = "vitral ";
 pub type PostgresWarehouse = SqlWarehouse<Postgres>;
 
 impl PostgresWarehouse {
-    /// Connects, and migrates the database. Tables are created in the first schema of the user's search path.
+    /// Connects, and migrates the database. Tables are created in the first schema of the user's
+    /// search path.
     ///
     /// # Errors
     /// The database refuses or does not answer, or a later version of Vitral has migrated it.

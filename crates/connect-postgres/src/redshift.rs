@@ -1,6 +1,8 @@
-//! Amazon Redshift: rows go to S3 as Parquet, and by `COPY` from there; tables are spread by their key and sorted by their date.
+//! Amazon Redshift: rows go to S3 as Parquet, and by `COPY` from there; tables are spread by their
+//! key and sorted by their date.
 //!
-//! Its keys are not enforced: that no two rows share one is up to the job's query, and to the checks.
+//! Its keys are not enforced: that no two rows share one is up to the job's query, and to the
+//! checks.
 
 use arrow::datatypes::{DataType, TimeUnit};
 use async_trait::async_trait;
@@ -24,7 +26,8 @@ const FILE_BYTES: usize = 64 << 20;
 pub type RedshiftWarehouse = SqlWarehouse<Redshift>;
 
 impl RedshiftWarehouse {
-    /// Connects, and migrates the database. `stage` is a place in S3 that the cluster may read in the role `iam_role`.
+    /// Connects, and migrates the database. `stage` is a place in S3 that the cluster may read in
+    /// the role `iam_role`.
     ///
     /// # Errors
     /// The database refuses or does not answer, or a later version of Vitral has migrated it.
@@ -83,7 +86,8 @@ impl Dialect for Redshift {
             columns.iter().map(|(name, data_type)| format!("{} {data_type}", quoted(name))).collect();
         let rest: Vec<String> =
             table.key.iter().filter(|column| **column != table.date).map(|column| quoted(column)).collect();
-        // By the first column of the key that is not the date, so that one day's rows are spread over all nodes.
+        // By the first column of the key that is not the date, so that one day's rows are spread
+        // over all nodes.
         let spread = rest.first().map_or_else(|| "DISTSTYLE EVEN".to_owned(), |column| format!("DISTKEY ({column})"));
         let sorted: Vec<String> = std::iter::once(date).chain(rest).collect();
         vec![format!("CREATE TABLE {name} ({}) {spread} COMPOUND SORTKEY ({})", typed.join(", "), sorted.join(", "))]

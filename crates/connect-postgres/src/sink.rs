@@ -1,8 +1,10 @@
 //! Copies of views in a database that speaks PostgreSQL's protocol, behind the port [`Sink`].
 //!
-//! An epoch is one transaction: rows come to a table of the session first, take the places of those with their keys, and the number of the
-//! epoch is written next to them, in `vitral.destinos`. So an epoch that is there is known again, and one that is older changes nothing; and
-//! no row gives way to one of an older epoch. What the database cannot take, such as a text with a zero character, is left out and counted.
+//! An epoch is one transaction: rows come to a table of the session first, take the places of those
+//! with their keys, and the number of the epoch is written next to them, in `vitral.destinos`. So
+//! an epoch that is there is known again, and one that is older changes nothing; and no row gives
+//! way to one of an older epoch. What the database cannot take, such as a text with a zero
+//! character, is left out and counted.
 
 mod statements;
 
@@ -56,7 +58,8 @@ struct Ready {
 }
 
 impl PostgresSink {
-    /// A table in the first schema of the user's search path, which is created with the first rows. Nothing is connected yet.
+    /// A table in the first schema of the user's search path, which is created with the first rows.
+    /// Nothing is connected yet.
     ///
     /// # Errors
     /// The URL cannot be used.
@@ -66,7 +69,8 @@ impl PostgresSink {
 }
 
 impl RedshiftSink {
-    /// The same in Redshift; `stage` is a place in S3 that the cluster may read in the role `iam_role`.
+    /// The same in Redshift; `stage` is a place in S3 that the cluster may read in the role
+    /// `iam_role`.
     ///
     /// # Errors
     /// The URL cannot be used.
@@ -192,8 +196,9 @@ impl<D: SinkDialect> SqlSink<D> {
         Ok(Statements { table: self.table.clone(), key: self.key.clone(), columns: columns.collect::<Result<_, _>>()? })
     }
 
-    /// Creates the table, or adds the columns that it lacks; once for the same columns. Where earlier epochs were written, their rows have
-    /// nothing in these: that is noted together with them, as of the epoch that comes.
+    /// Creates the table, or adds the columns that it lacks; once for the same columns. Where
+    /// earlier epochs were written, their rows have nothing in these: that is noted together with
+    /// them, as of the epoch that comes.
     async fn prepare(
         &self,
         client: &mut Client,

@@ -1,7 +1,9 @@
-//! A warehouse in a database that speaks PostgreSQL's protocol: one path for all of them, and a dialect for what differs.
+//! A warehouse in a database that speaks PostgreSQL's protocol: one path for all of them, and a
+//! dialect for what differs.
 //!
-//! New rows go to a table of the session first; then, in one transaction, the days' rows go and those come. Statements are sent by the
-//! simple protocol, and what comes back is text, which every such server has.
+//! New rows go to a table of the session first; then, in one transaction, the days' rows go and
+//! those come. Statements are sent by the simple protocol, and what comes back is text, which every
+//! such server has.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -26,7 +28,7 @@ use crate::database_url::DatabaseUrl;
 use crate::tls::{Secured, secured};
 
 /// Where rows wait; each session has its own.
-pub(crate) const NEW_ROWS: &str = "vitral_novas";
+pub(crate) const NEW_ROWS: &str = "vitral_new_rows";
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a job waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -221,7 +223,8 @@ impl<D: Dialect> Warehouse for SqlWarehouse<D> {
         let months: Vec<NaiveDate> = months.iter().filter_map(|row| row[0].as_ref()?.parse().ok()).collect();
         let room = self.dialect.make_room(table, &months);
         if !room.is_empty() {
-            // In a transaction of its own: readers wait while a partition is added, and should not wait for the rows too.
+            // In a transaction of its own: readers wait while a partition is added, and should not
+            // wait for the rows too.
             let transaction = client.transaction().await.map_err(&failed)?;
             transaction.batch_execute(&self.dialect.lock(Some(&table.name))).await.map_err(&failed)?;
             for statement in room {

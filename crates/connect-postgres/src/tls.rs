@@ -1,7 +1,8 @@
 //! Whether and how the connection to a database is encrypted.
 //!
-//! A server on another machine is reached by TLS or not at all, and only if its certificate is for its name and signed by a known CA: what
-//! PostgreSQL calls `verify-full`. It takes `sslmode=disable` to send passwords and rows in the clear.
+//! A server on another machine is reached by TLS or not at all, and only if its certificate is for
+//! its name and signed by a known CA: what PostgreSQL calls `verify-full`. It takes
+//! `sslmode=disable` to send passwords and rows in the clear.
 
 use std::net::IpAddr;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ pub(crate) struct Secured {
     pub(crate) tls: Option<ClientConfig>,
 }
 
-/// The parameters that are handled here: the PostgreSQL client knows neither files nor the modes that verify.
+/// The parameters that are handled here: the PostgreSQL client knows neither files nor the modes
+/// that verify.
 #[derive(Default)]
 struct Settings {
     mode: Option<String>,
@@ -153,7 +155,8 @@ mod tests {
             assert_eq!(tls(&format!("postgresql://u:p@{local}/shop")), Ok(false), "{local}");
         }
         for elsewhere in ["db.example.com", "10.0.0.7", "localhost.example.com"] {
-            // Either TLS, or this machine has no certificates to verify the server with: never in the clear.
+            // Either TLS, or this machine has no certificates to verify the server with: never in
+            // the clear.
             assert_ne!(tls(&format!("postgresql://u:p@{elsewhere}/shop")), Ok(false), "{elsewhere}");
             assert_eq!(tls(&format!("postgresql://u:p@{elsewhere}/shop?sslmode=disable")), Ok(false));
         }

@@ -1,4 +1,5 @@
-//! Look-ups in a real PostgreSQL: `scripts/services start postgres`, then `env $(scripts/services env) cargo test`.
+//! Look-ups in a real PostgreSQL: `scripts/services start postgres`, then `env $(scripts/services
+//! env) cargo test`.
 
 use std::sync::Arc;
 

@@ -1,4 +1,5 @@
-//! A copy in PostgreSQL does what every sink does: `scripts/services start postgres`, then `env $(scripts/services env) cargo test`.
+//! A copy in PostgreSQL does what every sink does: `scripts/services start postgres`, then `env
+//! $(scripts/services env) cargo test`.
 
 use std::sync::Arc;
 

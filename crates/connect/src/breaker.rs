@@ -1,4 +1,5 @@
-//! A circuit breaker: what fails again and again is left alone for a while, so that nobody waits for it in vain.
+//! A circuit breaker: what fails again and again is left alone for a while, so that nobody waits
+//! for it in vain.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
@@ -10,10 +11,11 @@ use futures::stream::BoxStream;
 
 use crate::{ConnectError, Lookup, Portion};
 
-/// Failures in a row after which nothing is asked. Fewer would take one lost answer for an outage; each of more is a batch that waited
-/// out all its attempts.
+/// Failures in a row after which nothing is asked. Fewer would take one lost answer for an outage;
+/// each of more is a batch that waited out all its attempts.
 const FAILURES_MAX: u32 = 3;
-/// How long nothing is asked then. A system that comes back is asked again within so long, and one that is away is asked this often.
+/// How long nothing is asked then. A system that comes back is asked again within so long, and one
+/// that is away is asked this often.
 const PAUSE: Duration = Duration::from_secs(5);
 
 /// Fails at once while what it wraps is believed to be away.
@@ -32,7 +34,8 @@ struct State {
 }
 
 impl<T> CircuitBreaker<T> {
-    /// Leaves `inner` alone for some seconds after some failures in a row; then one call tries whether it is back.
+    /// Leaves `inner` alone for some seconds after some failures in a row; then one call tries
+    /// whether it is back.
     pub fn new(inner: T) -> Self {
         Self::with_pause(inner, PAUSE)
     }
@@ -41,7 +44,8 @@ impl<T> CircuitBreaker<T> {
         Self { inner, pause, state: Mutex::default() }
     }
 
-    /// Whether a call may go through. While it is open, the first after the pause may, and others wait for what becomes of it.
+    /// Whether a call may go through. While it is open, the first after the pause may, and others
+    /// wait for what becomes of it.
     fn enter(&self) -> Result<(), ConnectError> {
         let mut state = self.state();
         let now = Instant::now();

@@ -1,7 +1,9 @@
-//! A look-up that always answers: from what it remembers, from its system, and where that fails, as the table says.
+//! A look-up that always answers: from what it remembers, from its system, and where that fails, as
+//! the table says.
 //!
-//! What was found is believed for a while, and so is that nothing was. Answers are remembered in two generations, each of at most half
-//! of what fits: when the young one is full it becomes the old one, and what the old one had is forgotten.
+//! What was found is believed for a while, and so is that nothing was. Answers are remembered in
+//! two generations, each of at most half of what fits: when the young one is full it becomes the
+//! old one, and what the old one had is forgotten.
 
 mod memory;
 mod portions;
@@ -75,7 +77,8 @@ struct Missing {
     waiting: Vec<(usize, usize)>,
 }
 
-/// Where each row's values are: in a batch of those that are at hand, of which the first has one row, of nulls.
+/// Where each row's values are: in a batch of those that are at hand, of which the first has one
+/// row, of nulls.
 struct Places {
     batches: Vec<RecordBatch>,
     of_rows: Vec<(usize, usize)>,
@@ -194,7 +197,8 @@ impl TableLookup {
                 }
             }
         }
-        // Places are counted from behind the row of nulls. What is asked for meanwhile may let the memory forget: these stay.
+        // Places are counted from behind the row of nulls. What is asked for meanwhile may let the
+        // memory forget: these stay.
         let batches = std::iter::once(self.nothing(1)).chain(memory.batches()).collect();
         (Places { batches, of_rows }, missing)
     }

@@ -1,4 +1,5 @@
-//! What every implementation of a port must do: one suite for each, run by the tests of all of them.
+//! What every implementation of a port must do: one suite for each, run by the tests of all of
+//! them.
 //!
 //! The suites panic where an implementation does not conform, as assertions do.
 
@@ -33,7 +34,8 @@ pub trait TestTopic {
     /// The topic as a catalog declares it.
     fn topic(&self) -> &Topic;
 
-    /// Appends a message, and returns once it can be read. A message without a payload is a tombstone.
+    /// Appends a message, and returns once it can be read. A message without a payload is a
+    /// tombstone.
     fn append(&self, partition: PartitionId, key: Option<&[u8]>, payload: Option<&[u8]>);
 }
 

@@ -1,7 +1,9 @@
-//! Named connections: how an outside system is reached, under the one name that settings and SQL use for it.
+//! Named connections: how an outside system is reached, under the one name that settings and SQL
+//! use for it.
 //!
-//! `[connections.NAME]` in the configuration holds a `url`, `options` and `secrets`. SQL says `connection = 'NAME'`, so that no catalog
-//! contains an address or a secret. What a connection's parts mean is up to the implementation that takes it.
+//! `[connections.NAME]` in the configuration holds a `url`, `options` and `secrets`. SQL says
+//! `connection = 'NAME'`, so that no catalog contains an address or a secret. What a connection's
+//! parts mean is up to the implementation that takes it.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,21 +14,31 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 const HIDDEN: &str = "(hidden)";
 
-/// How an outside system is reached. Its `Debug` shows neither the URL, which may hold a password, nor any value.
+/// How an outside system is reached. Its `Debug` shows neither the URL, which may hold a password,
+/// nor any value.
 #[derive(Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Connection {
-    /// Where the system is: `kafka://host:port,host:port`, `postgresql://user@host/database`, `redshift://user@host/database`, `mongodb://user@host:port/database` or `https://host`; for notifications `https://host/path` or `smtps://host`.
+    /// Where the system is: `kafka://host:port,host:port`, `postgresql://user@host/database`,
+    /// `redshift://user@host/database`, `mongodb://user@host:port/database` or `https://host`; for
+    /// notifications `https://host/path` or `smtps://host`.
     pub url: String,
-    /// Settings of the system's client: librdkafka's for Kafka, such as `"security.protocol" = "SASL_SSL"`; parameters of the URL for a database, such as `sslmode` or MongoDB's `replicaSet`; `ca` for HTTP, a file of certificates to trust; `format` of notifications (`webhook`, `slack`, `alertmanager`); `from`, `to`, `user`, `ca` and `tls` for mail.
+    /// Settings of the system's client: librdkafka's for Kafka, such as
+    /// `"security.protocol" = "SASL_SSL"`; parameters of the URL for a database, such as `sslmode`
+    /// or MongoDB's `replicaSet`; `ca` for HTTP, a file of certificates to trust; `format` of
+    /// notifications (`webhook`, `slack`, `alertmanager`); `from`, `to`, `user`, `ca` and `tls` for
+    /// mail.
     pub options: BTreeMap<String, String>,
-    /// Settings that are never printed: `"sasl.password"` for Kafka, `password` for a database or mail, `authorization` for HTTP; `path`, `token` and `signing_key` for notifications. They belong in the environment.
+    /// Settings that are never printed: `"sasl.password"` for Kafka, `password` for a database or
+    /// mail, `authorization` for HTTP; `path`, `token` and `signing_key` for notifications. They
+    /// belong in the environment.
     pub secrets: BTreeMap<String, Secret>,
     #[serde(skip)]
     name: String,
 }
 
-/// A value that is never printed, logged or written back: `Debug` and `Serialize` show `(hidden)`, and its memory is cleared.
+/// A value that is never printed, logged or written back: `Debug` and `Serialize` show `(hidden)`,
+/// and its memory is cleared.
 #[derive(Clone)]
 pub struct Secret(SecretString);
 
@@ -67,7 +79,8 @@ pub enum ConnectionError {
 }
 
 impl Connections {
-    /// The connections under their names. Fails where a name is not allowed, a URL is missing, or a setting is both an option and a secret.
+    /// The connections under their names. Fails where a name is not allowed, a URL is missing, or a
+    /// setting is both an option and a secret.
     pub fn new(declared: BTreeMap<String, Connection>) -> Result<Self, ConnectionError> {
         let mut connections = BTreeMap::new();
         for (name, connection) in declared {
@@ -108,7 +121,8 @@ impl Connection {
         self.url.split_once("://").map_or("", |(scheme, _)| scheme)
     }
 
-    /// What is wrong with one of its parts: `url`, `options.KEY` or `secrets.KEY`. `reason` must not contain the value.
+    /// What is wrong with one of its parts: `url`, `options.KEY` or `secrets.KEY`. `reason` must
+    /// not contain the value.
     pub fn error(&self, key: impl Into<String>, reason: impl Into<String>) -> ConnectionError {
         ConnectionError::Setting { name: self.name.clone(), key: key.into(), reason: reason.into() }
     }
@@ -165,7 +179,8 @@ impl<'de> Deserialize<'de> for Secret {
     }
 }
 
-/// Takes strings alone, and refuses other values without repeating them, as serde's own errors would.
+/// Takes strings alone, and refuses other values without repeating them, as serde's own errors
+/// would.
 struct SecretVisitor;
 
 impl SecretVisitor {
@@ -202,7 +217,8 @@ impl Visitor<'_> for SecretVisitor {
     }
 }
 
-/// Whether the environment and SQL can write the name as it stands: two underscores separate keys in the environment.
+/// Whether the environment and SQL can write the name as it stands: two underscores separate keys
+/// in the environment.
 fn is_name(name: &str) -> bool {
     let is_allowed = |byte: u8| byte.is_ascii_lowercase() || byte.is_ascii_digit() || byte == b'_';
     name.bytes().next().is_some_and(|first| first.is_ascii_lowercase())

@@ -1,4 +1,5 @@
-//! The port through which a pipeline reaches its topic: what it reads from, and where refused messages go.
+//! The port through which a pipeline reaches its topic: what it reads from, and where refused
+//! messages go.
 
 use std::fmt;
 
@@ -13,7 +14,8 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// For people: `Kafka at broker:9092`.
     fn name(&self) -> String;
 
-    /// Opens a topic for reading. Neither the topic nor its broker has to exist yet: what is missing shows when the source is asked.
+    /// Opens a topic for reading. Neither the topic nor its broker has to exist yet: what is
+    /// missing shows when the source is asked.
     ///
     /// # Errors
     /// Settings that cannot connect, which are permanent.
@@ -22,6 +24,7 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Where the topic's refused messages go; created if it does not exist.
     ///
     /// # Errors
-    /// Settings that cannot connect, missing rights, or a broker that is away; the error says whether waiting can help.
+    /// Settings that cannot connect, missing rights, or a broker that is away; the error says
+    /// whether waiting can help.
     async fn dead_letters(&self, topic: &Topic) -> Result<Box<dyn DeadLetters>, ConnectError>;
 }

@@ -13,7 +13,8 @@ pub type Delivery = BoxFuture<'static, Result<(), ConnectError>>;
 
 /// Takes the refused messages of one topic.
 pub trait DeadLetters: Send {
-    /// Sends a refused message on. Blocks while the largest number of letters is under way, and so pauses the reading.
+    /// Sends a refused message on. Blocks while the largest number of letters is under way, and so
+    /// pauses the reading.
     ///
     /// # Errors
     /// The letter was not accepted for sending. What fails later is the error of the [`Delivery`].

@@ -108,7 +108,8 @@ impl Error for ConnectError {
     }
 }
 
-/// An error and its causes, in one line; a cause with which an error's own words end is not repeated.
+/// An error and its causes, in one line; a cause with which an error's own words end is not
+/// repeated.
 pub fn with_causes(error: &dyn Error) -> String {
     let causes = std::iter::successors(error.source(), |cause| (*cause).source());
     causes

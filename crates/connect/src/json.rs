@@ -1,4 +1,5 @@
-//! Rows as messages: a JSON object for each, with decimals as numbers of exactly their digits and times in RFC 3339; and their keys.
+//! Rows as messages: a JSON object for each, with decimals as numbers of exactly their digits and
+//! times in RFC 3339; and their keys.
 
 use std::io::Write;
 
@@ -31,7 +32,8 @@ pub fn row_json(batch: &RecordBatch, row: usize) -> Vec<u8> {
     out
 }
 
-/// A row's key as one text: a single column is its text, several are joined so that no two keys come to the same.
+/// A row's key as one text: a single column is its text, several are joined so that no two keys
+/// come to the same.
 pub fn key_text(batch: &RecordBatch, key: &[String], row: usize) -> String {
     let part = |name: &String| {
         let mut out = Vec::new();

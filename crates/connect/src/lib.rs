@@ -9,13 +9,16 @@
 //! | [`Sink`] | writes rows, idempotently by epoch |
 //! | [`Notifier`] | delivers a notification at least once, under a stable id |
 //!
-//! A trait holds what an implementation must do; what callers want on top of it is in an extension trait ([`LookupExt`], [`SinkExt`],
-//! [`NotifierExt`]), which works for every implementation. [`memory`] is production code: most tests of the stream run on it.
-//! `conformance` holds one suite for each port, which every implementation passes.
+//! A trait holds what an implementation must do; what callers want on top of it is in an extension
+//! trait ([`LookupExt`], [`SinkExt`], [`NotifierExt`]), which works for every implementation.
+//! [`memory`] is production code: most tests of the stream run on it. `conformance` holds one suite
+//! for each port, which every implementation passes.
 //!
-//! [`Connections`] names outside systems, so that settings and SQL refer to them without addresses or secrets.
+//! [`Connections`] names outside systems, so that settings and SQL refer to them without addresses
+//! or secrets.
 //!
-//! Architecture invariant: no client library and no protocol here; `dyn` is called per batch, never per row.
+//! Architecture invariant: no client library and no protocol here; `dyn` is called per batch, never
+//! per row.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -49,7 +52,7 @@ pub use decorators::{Retrying, TimedOut};
 pub use error::{ConnectError, RetryHint, with_causes};
 pub use json::{key_text, row_json};
 pub use lookup::{Lookup, LookupExt, Portion};
-pub use lookups::{Found, Lookups, TopicLookups};
+pub use lookups::{LookedUp, Lookups, TopicLookups};
 pub use notifier::{Event, Notification, Notifier, NotifierExt};
 pub use retry::{RetryPolicy, retry};
 pub use sink::{DELETED_COLUMN, EPOCH_COLUMN, Epoch, Sink, SinkExt, deleted, written_type};

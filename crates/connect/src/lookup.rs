@@ -13,7 +13,8 @@ use crate::breaker::CircuitBreaker;
 use crate::decorators::{Retrying, TimedOut};
 use crate::{ConnectError, RetryPolicy};
 
-/// How much is asked for at once. What is more is asked for in portions, each with a time limit and attempts of its own.
+/// How much is asked for at once. What is more is asked for in portions, each with a time limit and
+/// attempts of its own.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Portion {
     /// Keys of one call.
@@ -33,22 +34,26 @@ pub trait Lookup: fmt::Debug + Send + Sync {
     /// The columns of what is found, the key's among them; all are nullable.
     fn schema(&self) -> SchemaRef;
 
-    /// One row for each key, in the keys' order; a row of nulls for a key that is null or unknown, or whose row cannot be used.
+    /// One row for each key, in the keys' order; a row of nulls for a key that is null or unknown,
+    /// or whose row cannot be used.
     ///
     /// # Errors
-    /// The other side failed or did not answer. Then no key has a row. An error [of keys](ConnectError::of_keys) says that fewer of them
-    /// may be answered.
+    /// The other side failed or did not answer. Then no key has a row. An error [of
+    /// keys](ConnectError::of_keys) says that fewer of them may be answered.
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError>;
 
-    /// Every row as it stands, in no order, in batches of the columns of [`Self::schema`] that are small enough to be held.
+    /// Every row as it stands, in no order, in batches of the columns of [`Self::schema`] that are
+    /// small enough to be held.
     ///
     /// # Errors
-    /// The last item: the other side failed, a row has a value that its column cannot hold exactly, or rows are found by key alone.
+    /// The last item: the other side failed, a row has a value that its column cannot hold exactly,
+    /// or rows are found by key alone.
     fn all(&self) -> BoxStream<'_, Result<RecordBatch, ConnectError>> {
         stream::iter([Err(ConnectError::permanent("its rows are found by key alone"))]).boxed()
     }
 
-    /// Whether it knows that what it answers now is not what its system has, and answers all the same.
+    /// Whether it knows that what it answers now is not what its system has, and answers all the
+    /// same.
     fn is_stale(&self) -> bool {
         false
     }

@@ -1,4 +1,5 @@
-//! The look-ups of a process: which tables there are, and the columns of a topic's rows that are found in them.
+//! The look-ups of a process: which tables there are, and the columns of a topic's rows that are
+//! found in them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -31,7 +32,7 @@ struct Group {
 
 /// What was found for a batch.
 #[derive(Debug, Clone, Default)]
-pub struct Found {
+pub struct LookedUp {
     /// Columns of the topic with their values, one for each row of the batch.
     columns: Vec<(usize, ArrayRef)>,
     /// What became of the keys, by each of these columns.
@@ -76,9 +77,10 @@ impl TopicLookups {
         self.0.is_empty()
     }
 
-    /// Finds the columns of those of the rows, in the topic's columns, that count; the others have null.
-    pub async fn find(&self, rows: &RecordBatch, counts: &BooleanArray) -> Result<Found, ArrowError> {
-        let mut found = Found::default();
+    /// Finds the columns of those of the rows, in the topic's columns, that count; the others have
+    /// null.
+    pub async fn find(&self, rows: &RecordBatch, counts: &BooleanArray) -> Result<LookedUp, ArrowError> {
+        let mut found = LookedUp::default();
         for Group { table, key, columns } in &self.0 {
             let keys = rows.column(*key);
             let keys =
@@ -93,7 +95,7 @@ impl TopicLookups {
     }
 }
 
-impl Found {
+impl LookedUp {
     /// What became of the keys, by the topic's looked-up columns.
     pub fn counts(&self) -> &[(usize, LookupCounts)] {
         &self.counts

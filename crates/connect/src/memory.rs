@@ -1,4 +1,5 @@
-//! Every port in memory, without any service: for tests, and wherever nothing has to outlive the process.
+//! Every port in memory, without any service: for tests, and wherever nothing has to outlive the
+//! process.
 
 mod broker;
 mod dead_letters;

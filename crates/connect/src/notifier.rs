@@ -12,7 +12,8 @@ use crate::{ConnectError, RetryPolicy};
 /// One message to people.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Notification {
-    /// The same at each attempt, so that a receiver can recognise a repeat. It is of visible ASCII alone, to fit into headers.
+    /// The same at each attempt, so that a receiver can recognise a repeat. It is of visible ASCII
+    /// alone, to fit into headers.
     pub id: String,
     /// One line that says what happened.
     pub title: String,
@@ -91,7 +92,8 @@ impl Notification {
 /// Delivers notifications to people, at least once each.
 #[async_trait]
 pub trait Notifier: fmt::Debug + Send + Sync {
-    /// Returns once the other side has it. A failed attempt may have arrived all the same: the next one has the same id.
+    /// Returns once the other side has it. A failed attempt may have arrived all the same: the next
+    /// one has the same id.
     ///
     /// # Errors
     /// The other side refused it or did not answer.

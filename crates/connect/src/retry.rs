@@ -1,4 +1,5 @@
-//! The one retry policy: waits that double up to a longest, with jitter, so that those that failed together do not come back together.
+//! The one retry policy: waits that double up to a longest, with jitter, so that those that failed
+//! together do not come back together.
 
 use std::time::{Duration, Instant};
 
@@ -62,7 +63,8 @@ pub struct Attempts {
 }
 
 impl Attempts {
-    /// An attempt has failed: how long to wait before the next, or none if patience or the attempts are over.
+    /// An attempt has failed: how long to wait before the next, or none if patience or the attempts
+    /// are over.
     pub fn failed(&mut self) -> Option<Duration> {
         self.failed += 1;
         let is_last = self.retries.is_some_and(|retries| self.failed > retries);

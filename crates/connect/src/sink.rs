@@ -1,8 +1,9 @@
 //! The port for rows that are written to other systems, and the form that they have.
 //!
-//! A batch has the columns of what is copied, each of a type that [`written_type`] gives. Rows are known by a key, which an implementation
-//! is made with; a row replaces the one with its key. A batch may have one more column, [`DELETED_COLUMN`]: where that is true, the row is
-//! deleted, and all but its key is null. An epoch has each key once.
+//! A batch has the columns of what is copied, each of a type that [`written_type`] gives. Rows are
+//! known by a key, which an implementation is made with; a row replaces the one with its key. A
+//! batch may have one more column, [`DELETED_COLUMN`]: where that is true, the row is deleted, and
+//! all but its key is null. An epoch has each key once.
 
 use std::fmt;
 use std::time::Duration;
@@ -14,7 +15,8 @@ pub use vitral_schemas::written::{DELETED_COLUMN, EPOCH_COLUMN, written_type};
 use crate::decorators::{Retrying, TimedOut};
 use crate::{ConnectError, RetryPolicy};
 
-/// A number that rises with each write. What it covers is fixed before it is written, so that a repeat writes the same rows.
+/// A number that rises with each write. What it covers is fixed before it is written, so that a
+/// repeat writes the same rows.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Epoch(pub u64);
 
@@ -32,15 +34,17 @@ pub trait Sink: fmt::Debug + Send + Sync {
     /// The other side failed or did not answer.
     async fn last_epoch(&self) -> Result<Option<Epoch>, ConnectError>;
 
-    /// Writes the rows of an epoch, all or none. An epoch that is there already, or is older than one that is, changes nothing: after
-    /// a crash the writer repeats the last one.
+    /// Writes the rows of an epoch, all or none. An epoch that is there already, or is older than
+    /// one that is, changes nothing: after a crash the writer repeats the last one.
     ///
     /// # Errors
-    /// The other side failed or did not answer. The epoch may be there all the same; a repeat finds out.
+    /// The other side failed or did not answer. The epoch may be there all the same; a repeat finds
+    /// out.
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError>;
 
-    /// Whether rows of earlier epochs have lost some of their values, as a column was dropped and added again: all rows are to be sent once
-    /// more. It stays so until an epoch after that is written.
+    /// Whether rows of earlier epochs have lost some of their values, as a column was dropped and
+    /// added again: all rows are to be sent once more. It stays so until an epoch after that is
+    /// written.
     ///
     /// # Errors
     /// The other side failed or did not answer.

@@ -1,8 +1,10 @@
 //! The port through which a topic is read: partitions, positions, batches, ends.
 //!
-//! Delivery: a source hands out every offset of an assigned partition in ascending order, from the position that it was assigned. Offsets
-//! that it never delivers (aborted, compacted, control records) show as steps between messages, or between the last message and an
-//! [`End`]. Positions are the caller's: a source stores none, so a caller that commits them together with its work makes it exactly once.
+//! Delivery: a source hands out every offset of an assigned partition in ascending order, from the
+//! position that it was assigned. Offsets that it never delivers (aborted, compacted, control
+//! records) show as steps between messages, or between the last message and an [`End`]. Positions
+//! are the caller's: a source stores none, so a caller that commits them together with its work
+//! makes it exactly once.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -18,14 +20,16 @@ pub trait Source: Send {
     /// Questions about the topic's log, which may be asked on any thread alongside the reading.
     fn log(&self) -> Arc<dyn TopicLog>;
 
-    /// Reads exactly these partitions from now on, each from its offset, or from its beginning without one. None of them is held back.
+    /// Reads exactly these partitions from now on, each from its offset, or from its beginning
+    /// without one. None of them is held back.
     ///
     /// # Errors
-    /// The client refused the assignment. Offsets that do not exist show at the next poll, as [`Trouble`].
+    /// The client refused the assignment. Offsets that do not exist show at the next poll, as
+    /// [`Trouble`].
     fn assign(&mut self, positions: &BTreeMap<PartitionId, Option<Offset>>) -> Result<(), ConnectError>;
 
-    /// Waits for messages for at most `wait`, and hands out at most `max` of them. Not polling is how a caller pauses: a source reads
-    /// ahead within a bound of its own, and then waits too.
+    /// Waits for messages for at most `wait`, and hands out at most `max` of them. Not polling is
+    /// how a caller pauses: a source reads ahead within a bound of its own, and then waits too.
     ///
     /// # Errors
     /// Reading cannot go on. What concerns one partition alone is [`Polled::trouble`].
@@ -34,7 +38,8 @@ pub trait Source: Send {
     /// The offset behind the last message of a partition, as of the last fetch; none before any.
     fn known_end(&self, partition: PartitionId) -> Option<Offset>;
 
-    /// Holds back these partitions and no others: what was fetched of them waits, and only a bounded amount is fetched.
+    /// Holds back these partitions and no others: what was fetched of them waits, and only a
+    /// bounded amount is fetched.
     fn hold(&mut self, partitions: &BTreeSet<PartitionId>);
 
     /// Whether a partition is held back.
@@ -46,21 +51,22 @@ pub trait Source: Send {
     }
 }
 
-/// Answers questions about a topic's log. Every question fails if the broker is away, refuses, or does not answer.
+/// Answers questions about a topic's log. Every question fails if the broker is away, refuses, or
+/// does not answer.
 pub trait TopicLog: Send + Sync {
     /// Its partitions in ascending order; none while the topic does not exist.
     fn partitions(&self) -> Result<Vec<PartitionId>, ConnectError>;
 
-    /// From the first offset that is there to the one behind the last message that can be read: where a transaction is open, that of
-    /// its first.
+    /// From the first offset that is there to the one behind the last message that can be read:
+    /// where a transaction is open, that of its first.
     fn range(&self, partition: PartitionId, wait: Duration) -> Result<Range<Offset>, ConnectError>;
 
-    /// What tells this log from another under the same name: a topic that was deleted and created again has offsets that mean other
-    /// messages.
+    /// What tells this log from another under the same name: a topic that was deleted and created
+    /// again has offsets that mean other messages.
     fn identity(&self) -> Result<String, ConnectError>;
 
-    /// The offset behind the unreadable messages around `within`, in a partition that ends before `end`; none if that is not found out
-    /// in time.
+    /// The offset behind the unreadable messages around `within`, in a partition that ends before
+    /// `end`; none if that is not found out in time.
     fn unreadable_until(
         &self,
         partition: PartitionId,
@@ -96,7 +102,8 @@ pub struct PartitionBatch {
     first: usize,
 }
 
-/// Messages as their source keeps them, so that no payload is copied. Called once a batch, but for the few that are refused.
+/// Messages as their source keeps them, so that no payload is copied. Called once a batch, but for
+/// the few that are refused.
 pub trait Messages: Send {
     /// How many there are.
     fn len(&self) -> usize;

@@ -49,8 +49,9 @@ impl<'a> Texts<'a> {
         self.rows.push(row);
     }
 
-    /// One row for each key, in the keys' order; a row of nulls for a key that is not among the rows, or whose row cannot be used: with a
-    /// value that is not of its column's type, or not exactly, or with a second row of the key. Others are not touched by that.
+    /// One row for each key, in the keys' order; a row of nulls for a key that is not among the
+    /// rows, or whose row cannot be used: with a value that is not of its column's type, or not
+    /// exactly, or with a second row of the key. Others are not touched by that.
     ///
     /// # Errors
     /// The keys cannot be compared.
@@ -111,7 +112,8 @@ impl<'a> Texts<'a> {
     }
 }
 
-/// Whether unusable rows of this table were not said for a while: where each key is asked for by itself, each may have one.
+/// Whether unusable rows of this table were not said for a while: where each key is asked for by
+/// itself, each may have one.
 fn may_say(table: &str) -> bool {
     static SAID: Mutex<BTreeMap<String, Instant>> = Mutex::new(BTreeMap::new());
     let mut said = SAID.lock().unwrap_or_else(PoisonError::into_inner);

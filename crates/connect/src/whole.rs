@@ -10,7 +10,8 @@ use futures::TryStreamExt;
 
 use crate::{ConnectError, Lookup, LookupExt, RetryPolicy, retry};
 
-/// How long a batch of rows is waited for: a view of a large table takes longer than the rows of some keys.
+/// How long a batch of rows is waited for: a view of a large table takes longer than the rows of
+/// some keys.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
 /// What fails half-way is read again from its beginning.
 const POLICY: RetryPolicy = RetryPolicy::times(2, Duration::from_millis(500), Duration::from_secs(5));

@@ -1,4 +1,5 @@
-//! How far the archive of an earlier run reaches: the broker's log may have lost messages that it has.
+//! How far the archive of an earlier run reaches: the broker's log may have lost messages that it
+//! has.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -27,7 +28,8 @@ impl Archived {
         Ok(Self { archives, runtime: Handle::current() })
     }
 
-    /// The next offset of a partition, under the identity of its log; none if nothing of it was archived. Blocks.
+    /// The next offset of a partition, under the identity of its log; none if nothing of it was
+    /// archived. Blocks.
     pub(crate) fn reached(&self, topic: &str, log: &str, partition: PartitionId) -> io::Result<Option<Offset>> {
         let Some(archive) = self.archives.get(topic) else { return Ok(None) };
         self.runtime.block_on(archive.next_offset(log, partition)).map_err(io::Error::other)

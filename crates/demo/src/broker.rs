@@ -26,7 +26,8 @@ pub struct DemoBroker {
 }
 
 impl DemoBroker {
-    /// Starts the broker at `address` (port 0 picks one) and makes the topics, behind what is archived of them in `store`.
+    /// Starts the broker at `address` (port 0 picks one) and makes the topics, behind what is
+    /// archived of them in `store`.
     pub async fn start(
         address: SocketAddr,
         data_dir: &Path,

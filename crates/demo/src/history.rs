@@ -1,8 +1,10 @@
-//! What was sold before the demo's first start: simulated, imported like any file of sales, and brought into the warehouse.
+//! What was sold before the demo's first start: simulated, imported like any file of sales, and
+//! brought into the warehouse.
 //!
-//! Only a data directory in which nothing was counted yet gets a history, and only of times that its stream cannot reach any more. What is
-//! planned is written down first: a start that was interrupted is made up for by the next one, from the same bytes, of which none counts
-//! twice. The import is one of the user's: listed, audited, and taken back by `import undo`.
+//! Only a data directory in which nothing was counted yet gets a history, and only of times that
+//! its stream cannot reach any more. What is planned is written down first: a start that was
+//! interrupted is made up for by the next one, from the same bytes, of which none counts twice. The
+//! import is one of the user's: listed, audited, and taken back by `import undo`.
 
 use std::fs::File as StdFile;
 use std::io::BufWriter;
@@ -16,7 +18,7 @@ use chrono_tz::Tz;
 use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 use vitral_batch::Engine;
-use vitral_batch::import::{Ask, File, Import, Imported, Numbers};
+use vitral_batch::import::{Ask, File, Import, ImportReport, Numbers};
 use vitral_batch::jobs::{Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_catalog::{Catalog, DomainSettings};
@@ -50,8 +52,8 @@ pub struct Past {
 }
 
 impl Past {
-    /// The sales of so many days before the simulator's start, if they are still to come: in an empty data directory, or in one in which an
-    /// earlier start has not got to them.
+    /// The sales of so many days before the simulator's start, if they are still to come: in an
+    /// empty data directory, or in one in which an earlier start has not got to them.
     pub async fn plan(
         days: u32,
         simulated: &SimulatorConfig,
@@ -83,8 +85,8 @@ impl Past {
         Ok(Some(past))
     }
 
-    /// Whole days of the zone, but for the last, which ends where the stream may begin. None where it has no end: a topic in which nothing
-    /// is ever late.
+    /// Whole days of the zone, but for the last, which ends where the stream may begin. None where
+    /// it has no end: a topic in which nothing is ever late.
     fn before(simulated: &SimulatorConfig, topic: &Topic, days: u32) -> Option<Self> {
         if topic.is_never_late() {
             return None;
@@ -210,7 +212,7 @@ async fn bring_in(past: &Past, world: &World) -> anyhow::Result<()> {
     fill_warehouse(world).await
 }
 
-async fn import(past: &Past, world: &World, path: &Path) -> anyhow::Result<Imported> {
+async fn import(past: &Past, world: &World, path: &Path) -> anyhow::Result<ImportReport> {
     let World { catalog, settings, lookups, store, .. } = world;
     let topic = catalog.topics.iter().find(|topic| topic.kafka_topic == TOPIC);
     let topic = topic.ok_or_else(|| anyhow!("the catalog has no topic {TOPIC}"))?;
@@ -254,7 +256,8 @@ async fn import(past: &Past, world: &World, path: &Path) -> anyhow::Result<Impor
     }
 }
 
-/// Every job for the days that have changed. One that fails is set aside alone: a job can be run again at any time.
+/// Every job for the days that have changed. One that fails is set aside alone: a job can be run
+/// again at any time.
 async fn fill_warehouse(world: &World) -> anyhow::Result<()> {
     let began = Instant::now();
     let World { catalog, settings, store, reference_dir, whole, warehouse: Some(warehouse), .. } = world else {
@@ -302,7 +305,8 @@ mod tests {
         };
         assert_eq!(plan(0, simulated.start_ms).await, None);
         let past = plan(90, simulated.start_ms).await.expect("a history");
-        // An hour of lateness, ten seconds of delay, five minutes: it ends on the day before midnight, where whole days are counted from.
+        // An hour of lateness, ten seconds of delay, five minutes: it ends on the day before
+        // midnight, where whole days are counted from.
         assert_eq!(past.end_ms, simulated.start_ms - 3_600_000 - 10_000 - 300_000);
         assert_eq!(past.start_ms, simulated.start_ms - 91 * DAY_MS);
         assert_eq!(plan(30, simulated.start_ms + DAY_MS).await, Some(past), "the next start makes up for it");

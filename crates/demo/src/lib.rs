@@ -1,5 +1,5 @@
-//! What `vitral demo` has besides a stream: a broker and a simulator in the process, what was sold before, and what it says of messages
-//! that do not count.
+//! What `vitral demo` has besides a stream: a broker and a simulator in the process, what was sold
+//! before, and what it says of messages that do not count.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

@@ -1,7 +1,8 @@
-//! Shows those who try the demo which of their messages do not count, and why: on the terminal and, by the API, on the page.
+//! Shows those who try the demo which of their messages do not count, and why: on the terminal and,
+//! by the API, on the page.
 //!
-//! The simulator sends some late and some malformed messages on purpose; only those of other producers are reported. Which those are
-//! is known from where the broker put them.
+//! The simulator sends some late and some malformed messages on purpose; only those of other
+//! producers are reported. Which those are is known from where the broker put them.
 
 mod kept;
 
@@ -30,7 +31,8 @@ const LOOK: Duration = Duration::from_secs(2);
 const FOLLOWED: Duration = Duration::from_secs(120);
 /// A kind is reported on the terminal once in this time, however many arrive.
 const AGAIN: Duration = Duration::from_secs(300);
-/// The view knows of rows before the archive does: each change is looked into until a commit has brought them.
+/// The view knows of rows before the archive does: each change is looked into until a commit has
+/// brought them.
 const LOOKS: u32 = 4;
 const ROWS: usize = 10_000;
 

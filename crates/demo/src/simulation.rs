@@ -39,7 +39,8 @@ pub struct Simulation {
 }
 
 impl Simulation {
-    /// From now on, with the stock where the catalog has its topic; at once done if nothing is to be sent.
+    /// From now on, with the stock where the catalog has its topic; at once done if nothing is to
+    /// be sent.
     pub fn start(kafka: &KafkaConfig, plan: Plan, catalog: &Catalog) -> anyhow::Result<Self> {
         let stop = Arc::new(AtomicBool::new(false));
         if plan.rate <= 0.0 {

@@ -1,12 +1,14 @@
 //! `count(DISTINCT text)` over many groups, exactly.
 //!
-//! DataFusion counts distinct texts with one accumulator and some 8 KiB for each group; a metric by product would need
-//! gigabytes. Here all groups share one table of (group, text) pairs. The state is a plain list of texts per group, so
-//! states of other processes and of earlier runs merge as they are.
+//! DataFusion counts distinct texts with one accumulator and some 8 KiB for each group; a metric by
+//! product would need gigabytes. Here all groups share one table of (group, text) pairs. The state
+//! is a plain list of texts per group, so states of other processes and of earlier runs merge as
+//! they are.
 //!
-//! States are merged bucket by bucket: the memory that this takes on top of the states does not grow with them. Over history, where most texts are
-//! met for the first time, texts wait to be merged with them: a table of many millions of pairs is met beyond the processor's caches,
-//! the tables of buckets are not.
+//! States are merged bucket by bucket: the memory that this takes on top of the states does not
+//! grow with them. Over history, where most texts are met for the first time, texts wait to be
+//! merged with them: a table of many millions of pairs is met beyond the processor's caches, the
+//! tables of buckets are not.
 
 mod accumulator;
 mod loose;
@@ -28,7 +30,8 @@ pub fn count_distinct_text() -> Arc<AggregateUDF> {
     aggregate(false)
 }
 
-/// For any query over history: states that wait to be merged are accounted for here, and texts that are rarely repeated wait too.
+/// For any query over history: states that wait to be merged are accounted for here, and texts that
+/// are rarely repeated wait too.
 pub fn count_distinct_text_of_batches() -> Arc<AggregateUDF> {
     aggregate(true)
 }

@@ -1,5 +1,6 @@
-//! `count(DISTINCT text)` in jobs and checks: by one table for all groups. DataFusion's own accumulator for each group is many times
-//! slower where days, regions and categories make thousands of groups.
+//! `count(DISTINCT text)` in jobs and checks: by one table for all groups. DataFusion's own
+//! accumulator for each group is many times slower where days, regions and categories make
+//! thousands of groups.
 //!
 //! Reconciliation does not use it: it proves by other means than the stream's.
 

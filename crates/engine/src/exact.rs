@@ -1,7 +1,8 @@
 //! Arithmetic that is exact or fails: `sum`, `avg`, and `+`, `-`, `*` of integers.
 //!
-//! DataFusion lets integers and decimals wrap at their type's end, and averages integers as floating-point numbers. Every session
-//! whose numbers are shown or compared takes these in their place; what fits has the types and values that it always had.
+//! DataFusion lets integers and decimals wrap at their type's end, and averages integers as
+//! floating-point numbers. Every session whose numbers are shown or compared takes these in their
+//! place; what fits has the types and values that it always had.
 
 mod arithmetic;
 mod average;

@@ -1,7 +1,8 @@
-//! The query engine: how DataFusion sessions are made, the SQL functions that they all know, and a topic's rules for its rows.
+//! The query engine: how DataFusion sessions are made, the SQL functions that they all know, and a
+//! topic's rules for its rows.
 //!
-//! Architecture invariant: all code that plans SQL takes a session from here, so that a statement that plans in one place plans
-//! everywhere. No I/O and no tasks.
+//! Architecture invariant: all code that plans SQL takes a session from here, so that a statement
+//! that plans in one place plans everywhere. No I/O and no tasks.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

@@ -1,7 +1,9 @@
-//! What a topic's declaration says of decoded rows beyond their types: `DEFAULT`, `CHECK`, and how far ahead of the clock a row may be.
+//! What a topic's declaration says of decoded rows beyond their types: `DEFAULT`, `CHECK`, and how
+//! far ahead of the clock a row may be.
 //!
-//! An expression that fails on a row refuses that row alone. Whether it fails there does not depend on the rows around it: what cannot
-//! be computed for many rows is computed for fewer, if need be for each by itself.
+//! An expression that fails on a row refuses that row alone. Whether it fails there does not depend
+//! on the rows around it: what cannot be computed for many rows is computed for fewer, if need be
+//! for each by itself.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -33,7 +35,8 @@ pub struct RowRules {
     defaults: Vec<(usize, Arc<dyn PhysicalExpr>)>,
     /// The columns' names and expressions, for people.
     default_texts: Vec<String>,
-    /// `CHECK`: its column, its text with the column's name, and the expression; where it is false the row is refused.
+    /// `CHECK`: its column, its text with the column's name, and the expression; where it is false
+    /// the row is refused.
     checks: Vec<(usize, String, Arc<dyn PhysicalExpr>)>,
 }
 
@@ -74,8 +77,8 @@ impl RowRules {
         Ok(Self { topic: topic.clone(), defaults, default_texts, checks })
     }
 
-    /// Fills in defaults, and refuses what a check or the clock forbids; refused rows become null in every column. `columns` are the
-    /// topic's; rows without an event time are refused already.
+    /// Fills in defaults, and refuses what a check or the clock forbids; refused rows become null
+    /// in every column. `columns` are the topic's; rows without an event time are refused already.
     pub fn apply(&self, columns: Vec<ArrayRef>, now_ms: i64) -> Result<(RecordBatch, Forbidden)> {
         let rows = RecordBatch::try_new(self.topic.schema(), columns)?;
         let (is_decoded, is_row) = self.decoded(&rows)?;
@@ -116,8 +119,8 @@ impl RowRules {
         Ok((RecordBatch::try_new(self.topic.schema(), columns)?, forbidden))
     }
 
-    /// Which rows were decoded, and which of them are to be checked: what deletes a row has its key, and perhaps a time, but nothing to
-    /// check.
+    /// Which rows were decoded, and which of them are to be checked: what deletes a row has its
+    /// key, and perhaps a time, but nothing to check.
     fn decoded(&self, rows: &RecordBatch) -> Result<(BooleanArray, BooleanArray)> {
         let has_time = compute::is_not_null(rows.column(self.topic.event_time))?;
         let Some(changes) = &self.topic.changes else { return Ok((has_time.clone(), has_time)) };

@@ -1,4 +1,5 @@
-//! How sessions are made: for metrics, for tables, for the queries of readers. All know the same functions.
+//! How sessions are made: for metrics, for tables, for the queries of readers. All know the same
+//! functions.
 
 use std::sync::Arc;
 
@@ -35,8 +36,8 @@ impl Default for EngineConfig {
     }
 }
 
-/// A session whose plans can be cut at the aggregate: one partition, one plain two-step aggregate, no rule that merges
-/// the steps or rewrites `count(DISTINCT ...)` into two stacked aggregates.
+/// A session whose plans can be cut at the aggregate: one partition, one plain two-step aggregate,
+/// no rule that merges the steps or rewrites `count(DISTINCT ...)` into two stacked aggregates.
 pub fn engine_session(config: EngineConfig) -> Result<SessionContext> {
     let mut session = SessionConfig::new()
         .with_target_partitions(1)
@@ -67,7 +68,8 @@ pub fn engine_session(config: EngineConfig) -> Result<SessionContext> {
     Ok(context)
 }
 
-/// For reading and writing stored tables: history is read in bulk, and texts stay the plain ones that topics and metrics declare.
+/// For reading and writing stored tables: history is read in bulk, and texts stay the plain ones
+/// that topics and metrics declare.
 pub fn table_state(target_partitions: usize) -> SessionStateBuilder {
     let mut config = SessionConfig::new()
         .with_target_partitions(target_partitions)

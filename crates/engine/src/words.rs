@@ -1,4 +1,5 @@
-//! What the engine says of rows that it cannot compute, in words for people who wrote the SQL and do not know the engine.
+//! What the engine says of rows that it cannot compute, in words for people who wrote the SQL and
+//! do not know the engine.
 
 use arrow::error::ArrowError;
 use datafusion::error::DataFusionError;

@@ -1,28 +1,36 @@
 //! Decoding: a batch of Kafka payloads, one JSON object each, becomes the Arrow columns of a topic.
 //!
-//! A payload that cannot be decoded is refused alone, with the first of these reasons that applies; the batch never
-//! fails. Nothing here depends on the order of fields, on the other payloads, or on how the stream is cut into batches.
+//! A payload that cannot be decoded is refused alone, with the first of these reasons that applies;
+//! the batch never fails. Nothing here depends on the order of fields, on the other payloads, or on
+//! how the stream is cut into batches.
 //!
 //! 1. `Size`: the message is larger than the topic allows.
-//! 2. `Json`: not exactly one object in UTF-8 as RFC 8259 has it (no byte order mark, no lone surrogates), or nested
-//!    deeper than [`NESTING_MAX`] levels. Unknown fields are ignored, but they too must be JSON.
-//! 3. Then by column, in the topic's order. Of a key that occurs twice the last value counts, as in most JSON
-//!    libraries, and an earlier one is ignored; `null` is as good as absent, and so is a text without anything but blanks. Other texts
-//!    keep their blanks, and `"null"` or `"-"` are texts like any other, but in the event id: there they and `0` say that there is none.
+//! 2. `Json`: not exactly one object in UTF-8 as RFC 8259 has it (no byte order mark, no lone
+//!    surrogates), or nested deeper than [`NESTING_MAX`] levels. Unknown fields are ignored, but
+//!    they too must be JSON.
+//! 3. Then by column, in the topic's order. Of a key that occurs twice the last value counts, as in
+//!    most JSON libraries, and an earlier one is ignored; `null` is as good as absent, and so is a
+//!    text without anything but blanks. Other texts keep their blanks, and `"null"` or `"-"` are
+//!    texts like any other, but in the event id: there they and `0` say that there is none.
 //!    - `MissingField`: a required field is absent.
-//!    - `Type`: text comes from a string (where the column says so, also from a number, as it is written); an integer from a number;
+//!    - `Type`: text comes from a string (where the column says so, also from a number, as it is
+//!      written); an integer from a number;
 //!      a decimal from a number or a string that is written like a JSON number (no blanks, no plus, no thousands); a time from a
 //!      string; a boolean from a boolean.
-//!    - `Time`: not an RFC 3339 time (or one without offset, which is local), not a possible one, or not within the
+//!    - `Time`: not an RFC 3339 time (or one without offset, which is local), not a possible one,
+//!      or not within the
 //!      years 0001 to 9999 in UTC; an event time before 1970.
 //!    - `Size`: a text of more bytes than its column allows.
-//!    - `Value`: a text with a zero character; a currency that is not three letters, which are kept in upper case; a number that its column cannot hold exactly. Numbers are read from their text, so `5.0` and `50e-1`
+//!    - `Value`: a text with a zero character; a currency that is not three letters, which are kept
+//!      in upper case; a number that its column cannot hold exactly. Numbers are read from their
+//!      text, so `5.0` and `50e-1`
 //!      are the integer 5, `10.500` has two decimals, and `1e2` is 100.
 //!
-//! A topic with a primary key is decoded by [`Decoder::decode_changes`]: a message without a value has the key that it deletes, and where
-//! the topic is Debezium's, the row is within an envelope.
+//! A topic with a primary key is decoded by [`Decoder::decode_changes`]: a message without a value
+//! has the key that it deletes, and where the topic is Debezium's, the row is within an envelope.
 //!
-//! Architecture invariant: no recursion over the payload, no floating point, no unsafe code, and no I/O.
+//! Architecture invariant: no recursion over the payload, no floating point, no unsafe code, and no
+//! I/O.
 
 mod changes;
 mod column;
@@ -46,12 +54,12 @@ use keys::Keys;
 use scan::{Fault, Kind, Raw, Scanner};
 use time::Zone;
 
-/// How deep a message may nest, its own object included. Lower would refuse honest events, higher serves nobody: the
-/// open levels are the bits of one word.
+/// How deep a message may nest, its own object included. Lower would refuse honest events, higher
+/// serves nobody: the open levels are the bits of one word.
 pub const NESTING_MAX: u32 = 64;
 
-/// The largest sum of a batch's payloads: Arrow counts the bytes of a text column in 32 bits. Batches are orders of
-/// magnitude smaller, as memory would not hold many of this size.
+/// The largest sum of a batch's payloads: Arrow counts the bytes of a text column in 32 bits.
+/// Batches are orders of magnitude smaller, as memory would not hold many of this size.
 pub const BATCH_BYTES_MAX: usize = i32::MAX as usize;
 
 /// How much of a value a refusal's detail shows.
@@ -73,13 +81,15 @@ pub struct Refusal {
 /// A decoded batch.
 #[derive(Debug, Clone)]
 pub struct Decoded {
-    /// The columns of `topic.schema()`, with a row for every payload; refused rows are null in every column.
+    /// The columns of `topic.schema()`, with a row for every payload; refused rows are null in
+    /// every column.
     pub columns: Vec<ArrayRef>,
     /// In ascending order of rows.
     pub refused: Vec<Refusal>,
 }
 
-/// Decodes the payloads of one topic. It learns what the messages look like, which affects its speed only.
+/// Decodes the payloads of one topic. It learns what the messages look like, which affects its
+/// speed only.
 pub struct Decoder {
     columns: Vec<Column>,
     names: Vec<String>,
@@ -122,12 +132,14 @@ impl Decoder {
     /// Rows without payload (None: a tombstone) are null in every column and not refused.
     ///
     /// # Panics
-    /// If the payloads that are not refused for their size have more than [`BATCH_BYTES_MAX`] bytes.
+    /// If the payloads that are not refused for their size have more than [`BATCH_BYTES_MAX`]
+    /// bytes.
     pub fn decode<'a>(&mut self, payloads: impl IntoIterator<Item = Option<&'a [u8]>>) -> Decoded {
         self.decode_all(&mut payloads.into_iter(), None)
     }
 
-    /// The same with the message key of each row, which says what a message deletes. Of a topic without a primary key it says nothing.
+    /// The same with the message key of each row, which says what a message deletes. Of a topic
+    /// without a primary key it says nothing.
     ///
     /// # Panics
     /// As [`Self::decode`].
@@ -139,7 +151,8 @@ impl Decoder {
         self.decode_all(&mut payloads.into_iter(), Some(&key))
     }
 
-    /// Generic in nothing, so that it is compiled here, where everything is optimised, and not in each caller.
+    /// Generic in nothing, so that it is compiled here, where everything is optimised, and not in
+    /// each caller.
     fn decode_all<'a>(
         &mut self,
         payloads: &mut dyn Iterator<Item = Option<&'a [u8]>>,

@@ -10,7 +10,8 @@ pub enum PanesError {
     /// The SQL of a metric cannot be folded pane by pane, or that of a column not planned.
     #[error("{0}")]
     Unsupported(Box<Diagnostic>),
-    /// The engine refused a step, most often on the data: a division by zero, a number that does not fit.
+    /// The engine refused a step, most often on the data: a division by zero, a number that does
+    /// not fit.
     #[error("metric {metric} cannot be {action}")]
     Engine {
         /// The metric's name.
@@ -46,7 +47,8 @@ impl From<Box<Diagnostic>> for PanesError {
 }
 
 impl PanesError {
-    /// What the engine says of a metric; that it lacks memory is said with the setting that bounds it.
+    /// What the engine says of a metric; that it lacks memory is said with the setting that bounds
+    /// it.
     pub(crate) fn engine(metric: &str, action: &'static str, source: DataFusionError, pool: &dyn MemoryPool) -> Self {
         let metric = metric.to_owned();
         match (source.find_root(), pool.memory_limit()) {

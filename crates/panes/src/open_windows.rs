@@ -1,12 +1,15 @@
-//! The rows of a metric's open windows: made from its states when somebody asks for them, once for all who do.
+//! The rows of a metric's open windows: made from its states when somebody asks for them, once for
+//! all who do.
 //!
-//! A refresh of the stream makes no rows. It shows the states as they are then ([`PaneStates`], which share their memory with the panes),
-//! with the rows that were made earlier of windows that nothing has touched since. The first reader has the touched windows finished; all
-//! other readers of the same refresh get the same rows, and the next refresh goes on from them. While nobody asks, nothing is
-//! finished, and only the starts of touched windows add up.
+//! A refresh of the stream makes no rows. It shows the states as they are then ([`PaneStates`],
+//! which share their memory with the panes), with the rows that were made earlier of windows that
+//! nothing has touched since. The first reader has the touched windows finished; all other readers
+//! of the same refresh get the same rows, and the next refresh goes on from them. While nobody
+//! asks, nothing is finished, and only the starts of touched windows add up.
 //!
-//! What it costs: the rows, as long as their windows are open, and until the rows are made, or the next refresh, the runs that were
-//! merged or dropped since the last one ([`MetricPanes::memory_bytes`](crate::state::MetricPanes::memory_bytes) counts them).
+//! What it costs: the rows, as long as their windows are open, and until the rows are made, or the
+//! next refresh, the runs that were merged or dropped since the last one
+//! ([`MetricPanes::memory_bytes`](crate::state::MetricPanes::memory_bytes) counts them).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, OnceLock, PoisonError};
@@ -19,13 +22,16 @@ use vitral_schemas::time::MICROS_PER_MS;
 use crate::error::PanesError;
 use crate::state::PaneStates;
 
-/// The rows of a metric's open windows as of one refresh. Without states: rows that are there, or nothing.
+/// The rows of a metric's open windows as of one refresh. Without states: rows that are there, or
+/// nothing.
 #[derive(Debug, Default)]
 pub struct OpenWindows {
     refresh: Arc<Refresh>,
-    /// Windows that start before this, in milliseconds, have been published since; none if no window has.
+    /// Windows that start before this, in milliseconds, have been published since; none if no
+    /// window has.
     first_open_ms: Option<i64>,
-    /// Sessions that end at or before this, in microseconds, have been published too; none of other windows. They are kept by day.
+    /// Sessions that end at or before this, in microseconds, have been published too; none of other
+    /// windows. They are kept by day.
     ended_micros: Option<i64>,
     rows: OnceLock<BTreeMap<i64, RecordBatch>>,
 }
@@ -85,7 +91,8 @@ impl OpenWindows {
         Self { refresh: Arc::new(refresh), first_open_ms, ended_micros, rows: OnceLock::new() }
     }
 
-    /// The same refresh without sessions that end at or before `ended_micros`, which is never before the time of an earlier call.
+    /// The same refresh without sessions that end at or before `ended_micros`, which is never
+    /// before the time of an earlier call.
     pub fn ended(&self, first_open_ms: i64, ended_micros: i64) -> Self {
         Self { ended_micros: Some(ended_micros), ..self.since(first_open_ms).unwrap_or_else(|| self.shared()) }
     }
@@ -104,11 +111,13 @@ impl OpenWindows {
         starts.is_some_and(|starts| starts.values().binary_search(&start_micros).is_ok())
     }
 
-    /// The same refresh without windows that start before `first_open_ms`; none if there are none of these.
+    /// The same refresh without windows that start before `first_open_ms`; none if there are none
+    /// of these.
     pub fn since(&self, first_open_ms: i64) -> Option<Self> {
         let Refresh { touched, untouched, made, .. } = &*self.refresh;
         let known = made.get().unwrap_or(untouched);
-        // Those before `self.first_open_ms` may be there still: what is shared is filtered by its readers.
+        // Those before `self.first_open_ms` may be there still: what is shared is filtered by its
+        // readers.
         let closing = self.first_open_ms.unwrap_or(i64::MIN)..first_open_ms;
         let has_closing = !closing.is_empty()
             && (touched.range(closing.clone()).next().is_some()
@@ -138,8 +147,8 @@ impl OpenWindows {
         self.refresh.made.get().is_some() || self.refresh.touched.is_empty()
     }
 
-    /// The provisional rows, by window start in milliseconds, in the metric's order. The first reader computes them on its
-    /// own thread, the others wait for it.
+    /// The provisional rows, by window start in milliseconds, in the metric's order. The first
+    /// reader computes them on its own thread, the others wait for it.
     pub fn rows(&self) -> &BTreeMap<i64, RecordBatch> {
         let made = self.refresh.made();
         match (self.first_open_ms, self.ended_micros) {
@@ -154,7 +163,8 @@ impl OpenWindows {
         }
     }
 
-    /// Open windows that are missing among the rows, and why, as far as somebody has asked for these.
+    /// Open windows that are missing among the rows, and why, as far as somebody has asked for
+    /// these.
     pub fn known_unfinished(&self) -> impl Iterator<Item = (i64, &Unfinished)> {
         let known = self.refresh.made.get().unwrap_or(&self.refresh.untouched);
         let open = known.unfinished.range(self.first_open_ms.unwrap_or(i64::MIN)..);
@@ -166,7 +176,8 @@ impl OpenWindows {
         !self.is_made() && self.refresh.touched.iter().any(|start_ms| starts.contains(start_ms))
     }
 
-    /// Held by the reader that has the rows made, so that others wait for them without a thread each.
+    /// Held by the reader that has the rows made, so that others wait for them without a thread
+    /// each.
     pub fn first_reader(&self) -> &tokio::sync::Mutex<()> {
         &self.refresh.first_reader
     }

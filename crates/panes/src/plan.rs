@@ -4,8 +4,9 @@
 //! rows of a batch --pre, Partial--> state --PartialReduce--> state --Final, post--> rows of windows
 //! ```
 //!
-//! A state is what DataFusion's own `Partial` aggregate emits: the group columns, then the accumulators' columns. The
-//! pane is one of the group columns; writing a window's start into it before `Final` turns panes into windows.
+//! A state is what DataFusion's own `Partial` aggregate emits: the group columns, then the
+//! accumulators' columns. The pane is one of the group columns; writing a window's start into it
+//! before `Final` turns panes into windows.
 
 mod leaf;
 mod refuse;
@@ -175,7 +176,8 @@ impl MetricPlan {
             .map_err(|source| self.failed("folded", source))
     }
 
-    /// Merges states into one, with each group once; fragments that belong together are one afterwards.
+    /// Merges states into one, with each group once; fragments that belong together are one
+    /// afterwards.
     pub fn merge(&self, states: Vec<RecordBatch>) -> Result<RecordBatch, PanesError> {
         let states = match &self.session {
             None => states,
@@ -239,11 +241,12 @@ impl MetricPlan {
         Ok(Arc::new(aggregate))
     }
 
-    /// Runs a plan to its end on this thread. Plans are rebuilt for each run: their nodes collect telemetry that would
-    /// grow without bound.
+    /// Runs a plan to its end on this thread. Plans are rebuilt for each run: their nodes collect
+    /// telemetry that would grow without bound.
     fn run(&self, plan: &Arc<dyn ExecutionPlan>) -> Result<RecordBatch> {
         let batches = collect(Arc::clone(plan), Arc::clone(&self.context));
-        // Unconstrained: inside a runtime the cooperative budget would stop this loop, and nobody would refill it.
+        // Unconstrained: inside a runtime the cooperative budget would stop this loop, and nobody
+        // would refill it.
         let batches = futures::executor::block_on(tokio::task::unconstrained(batches))?;
         match batches.as_slice() {
             [batch] => Ok(batch.clone()),

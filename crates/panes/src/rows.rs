@@ -1,4 +1,5 @@
-//! The rows of windows, as they are stored and served: window start and end first, in the metric's order.
+//! The rows of windows, as they are stored and served: window start and end first, in the metric's
+//! order.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,8 +14,8 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::timestamp_type;
 use vitral_schemas::window::Windows;
 
-/// The stored schema of a metric whose finished plan has `output`: a window's start and end, then its columns, in the
-/// types that every store knows.
+/// The stored schema of a metric whose finished plan has `output`: a window's start and end, then
+/// its columns, in the types that every store knows.
 pub(crate) fn rows_schema(output: &Schema) -> SchemaRef {
     let mut fields = vec![
         Field::new(WINDOW_START_COLUMN, timestamp_type(), false),
@@ -43,7 +44,8 @@ fn stored_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// The stored rows of windows that were computed elsewhere, in any order: `finished` is what the metric's query gives.
+/// The stored rows of windows that were computed elsewhere, in any order: `finished` is what the
+/// metric's query gives.
 pub fn stored_rows(metric: &Metric, windows: &Windows, finished: &RecordBatch) -> Result<RecordBatch> {
     let rows = with_ends(windows, &rows_schema(&finished.schema()), finished)?;
     // To order many rows costs as much as to compute them; a LIMIT needs it.
@@ -102,7 +104,8 @@ fn session_ends(windows: &Windows, lasts: &TimestampMicrosecondArray) -> Timesta
     TimestampMicrosecondArray::from_iter_values(ends)
 }
 
-/// By window, then by the metric's ORDER BY, then by every other column: the same rows always in the same order.
+/// By window, then by the metric's ORDER BY, then by every other column: the same rows always in
+/// the same order.
 pub fn in_order(metric: &Metric, batch: &RecordBatch) -> Result<RecordBatch> {
     let schema = batch.schema();
     let mut columns = vec![SortColumn { values: Arc::clone(batch.column(0)), options: None }];
@@ -127,8 +130,8 @@ fn limit(metric: &Metric, batch: RecordBatch) -> Result<RecordBatch> {
     Ok(compute::concat_batches(&batch.schema(), &kept)?)
 }
 
-/// The rows of each window, by its start in milliseconds, each with memory of its own: windows are replaced one by one. The batch
-/// must be ordered by window.
+/// The rows of each window, by its start in milliseconds, each with memory of its own: windows are
+/// replaced one by one. The batch must be ordered by window.
 pub fn split_by_window(batch: &RecordBatch) -> Result<BTreeMap<i64, RecordBatch>> {
     let starts = batch.column(0).as_primitive::<TimestampMicrosecondType>().values();
     let mut windows = BTreeMap::new();

@@ -1,6 +1,7 @@
 //! Spans of time that belong together: of one key, and nearer to each other than a gap.
 //!
-//! Joining is associative: spans that were joined before, in any parts, join to what all of them give at once.
+//! Joining is associative: spans that were joined before, in any parts, join to what all of them
+//! give at once.
 
 use arrow::array::ArrayRef;
 use arrow::datatypes::{Schema, SchemaRef};

@@ -1,8 +1,8 @@
 //! The partial states of a metric's open panes.
 //!
-//! For each partition, states are kept in runs: batches of state rows, ordered by pane. Runs of similar size are merged, so
-//! that a state is touched a logarithmic number of times. A run knows where its panes lie, so that a window's states are slices of
-//! the runs.
+//! For each partition, states are kept in runs: batches of state rows, ordered by pane. Runs of
+//! similar size are merged, so that a state is touched a logarithmic number of times. A run knows
+//! where its panes lie, so that a window's states are slices of the runs.
 
 mod run;
 mod sessions;
@@ -23,12 +23,15 @@ use crate::error::PanesError;
 pub use crate::pane_column::pane_column;
 use crate::plan::MetricPlan;
 
-/// How many runs of one size are merged into one of the next: fewer merges against more runs to read.
+/// How many runs of one size are merged into one of the next: fewer merges against more runs to
+/// read.
 const RUNS_PER_SIZE: usize = 8;
-/// Runs of this class are below 8^9 bytes: eight of them have less than the 2 GiB that a column of texts can hold.
+/// Runs of this class are below 8^9 bytes: eight of them have less than the 2 GiB that a column of
+/// texts can hold.
 const MERGED_CLASS_MAX: u32 = 8;
-/// Windows are finished together up to about this many bytes of states: what that takes on top of the states stays small, and the
-/// tables stay in the processor's caches. Tests have little and want many batches.
+/// Windows are finished together up to about this many bytes of states: what that takes on top of
+/// the states stays small, and the tables stay in the processor's caches. Tests have little and
+/// want many batches.
 const FINISHED_TOGETHER_BYTES: usize = if cfg!(test) { 512 } else { 4 << 20 };
 
 /// The open panes of one metric, of all partitions.
@@ -74,7 +77,8 @@ impl MetricPanes {
         self.settle(partition)
     }
 
-    /// The first half of [`Self::fold`]: the rows are in the states, or, after an error, none of them is.
+    /// The first half of [`Self::fold`]: the rows are in the states, or, after an error, none of
+    /// them is.
     pub fn add_rows(
         &mut self,
         partition: PartitionId,
@@ -85,7 +89,8 @@ impl MetricPanes {
         self.add(partition, states).map(|_| ())
     }
 
-    /// The second half: merges runs and accounts for them. After an error all states are as they were, and it may be tried again.
+    /// The second half: merges runs and accounts for them. After an error all states are as they
+    /// were, and it may be tried again.
     pub fn settle(&mut self, partition: PartitionId) -> Result<(), PanesError> {
         if let Some(runs) = self.partitions.get_mut(&partition) {
             compact(&self.plan, runs, &mut self.retired, &mut self.next_run)?;
@@ -93,7 +98,8 @@ impl MetricPanes {
         self.account()
     }
 
-    /// Takes back a run that [`Self::runs`] gave, in this or an earlier process; its number here, none if it has no rows.
+    /// Takes back a run that [`Self::runs`] gave, in this or an earlier process; its number here,
+    /// none if it has no rows.
     pub fn restore(&mut self, partition: PartitionId, states: RecordBatch) -> Result<Option<u64>, PanesError> {
         if states.schema() != *self.plan.state_schema() {
             return Err(PanesError::State { metric: self.plan.metric.name.clone() });
@@ -146,7 +152,8 @@ impl MetricPanes {
         self.states().rows_of(wanted)
     }
 
-    /// Drops the panes that no open window needs: those whose last window is closed; and fragments of sessions that have ended.
+    /// Drops the panes that no open window needs: those whose last window is closed; and fragments
+    /// of sessions that have ended.
     pub fn evict(&mut self, watermark: Watermark, lateness_ms: i64) -> Result<(), PanesError> {
         self.evict_sessions(watermark, lateness_ms)?;
         let windows = self.plan.windows;
@@ -198,8 +205,8 @@ impl MetricPanes {
         self.account()
     }
 
-    /// Bytes of all states, of what was made from them, and of former states that a view still has. The memory limit is for the first two:
-    /// the last go with the view, at the next refresh.
+    /// Bytes of all states, of what was made from them, and of former states that a view still has.
+    /// The memory limit is for the first two: the last go with the view, at the next refresh.
     pub fn memory_bytes(&self) -> usize {
         let retired = self.retired.iter().filter_map(Weak::upgrade).map(|run| run.bytes());
         self.reservation.size() + retired.sum::<usize>()

@@ -1,4 +1,5 @@
-//! Golden cases, the differential gate against DataFusion's plain aggregate, and proptests over splits.
+//! Golden cases, the differential gate against DataFusion's plain aggregate, and proptests over
+//! splits.
 
 mod bounds;
 mod differential;

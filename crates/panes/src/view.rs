@@ -1,7 +1,8 @@
 //! The port between the stream and its readers: one consistent picture of every topic and metric.
 //!
-//! The stream replaces the whole picture at each refresh and each commit; a reader takes one and uses it for its whole
-//! answer, so that published and provisional rows never overlap and never leave a gap.
+//! The stream replaces the whole picture at each refresh and each commit; a reader takes one and
+//! uses it for its whole answer, so that published and provisional rows never overlap and never
+//! leave a gap.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -18,7 +19,8 @@ use vitral_schemas::window::Window;
 
 use crate::open_windows::OpenWindows;
 
-/// Readers hold the receiving end; it starts with an empty view and closes when the stream has stopped.
+/// Readers hold the receiving end; it starts with an empty view and closes when the stream has
+/// stopped.
 pub type ViewReceiver = watch::Receiver<Arc<View>>;
 /// The stream's end.
 pub type ViewSender = watch::Sender<Arc<View>>;
@@ -30,17 +32,18 @@ pub struct View {
     pub ready: bool,
     /// By table name.
     pub topics: BTreeMap<String, TopicView>,
-    /// Topics that cannot be read yet, each with the reason: they do not exist in Kafka, or their broker does not answer. What earlier
-    /// runs have archived of them is shown all the same.
+    /// Topics that cannot be read yet, each with the reason: they do not exist in Kafka, or their
+    /// broker does not answer. What earlier runs have archived of them is shown all the same.
     pub topics_waiting: BTreeMap<String, String>,
     /// By metric name.
     pub metrics: BTreeMap<String, MetricView>,
     /// Tables that are kept up to date, by name.
     pub keyed: BTreeMap<String, KeyedTableView>,
-    /// What these tables have taken in besides messages, once they are where the archive and the imports are; until then they are as an
-    /// earlier process has left them.
+    /// What these tables have taken in besides messages, once they are where the archive and the
+    /// imports are; until then they are as an earlier process has left them.
     pub keyed_imports: BTreeMap<String, KeyedImports>,
-    /// Of each topic that has one, the watermark of its last commit, by table name: what `marca_dagua()` gives.
+    /// Of each topic that has one, the watermark of its last commit, by table name: what
+    /// `marca_dagua()` gives.
     pub committed_watermarks: BTreeMap<String, Watermark>,
     /// Of the process: the same in each view, and written to between views too.
     pub health: Arc<Health>,
@@ -53,8 +56,9 @@ impl View {
         self.topics.len() + waiting_alone.count() == topics
     }
 
-    /// What is committed, and nothing else: topics without what waits for its commit, and metrics as they were then. Metrics of which that
-    /// is not known are left out, and so are tables that are still brought up to date after a start.
+    /// What is committed, and nothing else: topics without what waits for its commit, and metrics
+    /// as they were then. Metrics of which that is not known are left out, and so are tables that
+    /// are still brought up to date after a start.
     pub fn at_commit(&self) -> Self {
         let topic = |topic: &TopicView| TopicView { tail: Arc::from([]), ..topic.clone() };
         let owned = |(name, view): (&String, &KeyedTableView)| (name.clone(), view.clone());
@@ -74,8 +78,8 @@ impl View {
         self.keyed_imports.contains_key(table) || self.keyed.get(table).is_some_and(|view| view.failure.is_some())
     }
 
-    /// This view with the rows that tables had right before their last import, and with those right after it; none if no table has taken
-    /// one in since `seen`.
+    /// This view with the rows that tables had right before their last import, and with those right
+    /// after it; none if no table has taken one in since `seen`.
     pub fn around_imports(&self, seen: &Self) -> Option<[Self; 2]> {
         let is_known = |name: &str, count: u64| seen.keyed_imports.get(name).is_none_or(|known| known.count == count);
         let mut around = None;
@@ -117,11 +121,14 @@ pub struct MetricView {
     pub published: Arc<dyn TableProvider>,
     /// Every window whose end plus lateness is at or before this is published.
     pub published_through_ms: Option<i64>,
-    /// The windows that are still open: their states, and their rows once somebody has asked for them.
+    /// The windows that are still open: their states, and their rows once somebody has asked for
+    /// them.
     pub open: Arc<OpenWindows>,
-    /// The same as of the last commit, for what must not act on more than that; none if nobody needs it, or before the first is known.
+    /// The same as of the last commit, for what must not act on more than that; none if nobody
+    /// needs it, or before the first is known.
     pub open_at_commit: Option<Arc<OpenWindows>>,
-    /// Of the topic, at the moment the open windows were made: while much is read at once they may be older than its tail.
+    /// Of the topic, at the moment the open windows were made: while much is read at once they may
+    /// be older than its tail.
     pub completeness: Completeness,
     /// Why windows are missing, if the stream knows of some: see [`Self::failure`].
     pub failure: Option<MetricFailure>,
@@ -170,7 +177,8 @@ pub struct KeyedTableView {
 /// How far a table's rows have come.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct KeyedThrough {
-    /// The number of the table's last commit; none before the first. Rows of the same commit are the same.
+    /// The number of the table's last commit; none before the first. Rows of the same commit are
+    /// the same.
     pub commit: Option<u64>,
     /// The offset after the last one that is in, by partition of the topic's log as it is now.
     pub offsets: BTreeMap<PartitionId, Offset>,
@@ -185,7 +193,8 @@ pub struct KeyedMoment {
     pub through: Arc<KeyedThrough>,
 }
 
-/// The imports, and the repairs, that a table has taken in since the process began: what changes by them is not news.
+/// The imports, and the repairs, that a table has taken in since the process began: what changes by
+/// them is not news.
 #[derive(Debug, Clone, Default)]
 pub struct KeyedImports {
     /// How often.
@@ -194,7 +203,8 @@ pub struct KeyedImports {
     pub last: Option<[KeyedMoment; 2]>,
 }
 
-/// A metric that fails on its data is set aside alone: what it has published stays, and nothing is added.
+/// A metric that fails on its data is set aside alone: what it has published stays, and nothing is
+/// added.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct MetricFailure {
     /// A sentence for people, with the way on.
@@ -220,7 +230,8 @@ pub struct Completeness {
     pub late: u64,
     /// Those that are not valid events.
     pub refused: u64,
-    /// Offsets that were lost or could not be read, and were skipped on somebody's word; not among those read.
+    /// Offsets that were lost or could not be read, and were skipped on somebody's word; not among
+    /// those read.
     pub skipped: u64,
     /// Looked-up columns by their names, and what became of their look-ups.
     pub lookups: BTreeMap<String, LookupCompleteness>,
@@ -231,7 +242,8 @@ pub struct Completeness {
 /// How complete a looked-up column is.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct LookupCompleteness {
-    /// Rows that came before this have null, in milliseconds since the epoch; none if every row of the archive was looked up.
+    /// Rows that came before this have null, in milliseconds since the epoch; none if every row of
+    /// the archive was looked up.
     pub since_ms: Option<i64>,
     /// Rows whose key was not found, since the process began.
     pub unknown: u64,

@@ -1,12 +1,14 @@
 //! How far event time has come on a topic.
 //!
-//! Each partition has a watermark of its own, which never goes back: the newest event, or the wall clock if that is earlier, less the
-//! topic's delay. A partition that is idle follows the smallest of those that are not; when it wakes, it goes on from where it followed
-//! to. The topic's watermark is the smallest of all: it is undefined, so that nothing is late and nothing closes, until every partition
-//! has one. While all are idle, nothing moves, except that those without an event join the smallest of the others.
+//! Each partition has a watermark of its own, which never goes back: the newest event, or the wall
+//! clock if that is earlier, less the topic's delay. A partition that is idle follows the smallest
+//! of those that are not; when it wakes, it goes on from where it followed to. The topic's
+//! watermark is the smallest of all: it is undefined, so that nothing is late and nothing closes,
+//! until every partition has one. While all are idle, nothing moves, except that those without an
+//! event join the smallest of the others.
 //!
-//! Each partition's watermark is committed with its rows, so that a reader of the archive takes the smallest, whichever process
-//! wrote which.
+//! Each partition's watermark is committed with its rows, so that a reader of the archive takes the
+//! smallest, whichever process wrote which.
 
 use std::collections::BTreeMap;
 
@@ -32,19 +34,21 @@ struct Progress {
     newest_event: Option<EventTime>,
     /// Since when the partition has been read to its end, without a pause; by the steady clock.
     at_end_since_ms: Option<i64>,
-    /// When the broker last said where the end is: one that does not answer may have more. By the steady clock.
+    /// When the broker last said where the end is: one that does not answer may have more. By the
+    /// steady clock.
     checked_ms: Option<i64>,
 }
 
 impl Watermarks {
-    /// Of a topic whose partitions trail their newest events by `delay_ms`, and are idle after `idle_after_ms` at their ends; `of_topic`
-    /// is what was committed last, if anything was.
+    /// Of a topic whose partitions trail their newest events by `delay_ms`, and are idle after
+    /// `idle_after_ms` at their ends; `of_topic` is what was committed last, if anything was.
     pub fn new(delay_ms: i64, idle_after_ms: i64, of_topic: Option<Watermark>) -> Self {
         Self { delay_ms, idle_after_ms, of_topic, first_event: None, partitions: BTreeMap::new() }
     }
 
-    /// Adds a partition of the topic, with what was committed of it. One that has nothing committed is raised to the topic's watermark,
-    /// and holds it from now on until it is seen to have events or to be idle.
+    /// Adds a partition of the topic, with what was committed of it. One that has nothing committed
+    /// is raised to the topic's watermark, and holds it from now on until it is seen to have events
+    /// or to be idle.
     pub fn add_partition(&mut self, partition: PartitionId, committed: Option<Watermark>) {
         let progress = self.progress(partition);
         progress.watermark = progress.watermark.max(committed);
@@ -126,7 +130,8 @@ impl Watermarks {
         self.partitions.iter().map(|(id, progress)| (*id, progress.newest_event))
     }
 
-    /// The time from which windows may be open: the topic's watermark, or before there is one, the first event.
+    /// The time from which windows may be open: the topic's watermark, or before there is one, the
+    /// first event.
     pub fn open_since(&self) -> Option<EventTime> {
         self.of_topic.map(|watermark| EventTime::from_ms(watermark.ms())).or(self.first_event)
     }
@@ -139,8 +144,8 @@ impl Watermarks {
             .map(|(id, _)| *id)
     }
 
-    /// Moves the watermarks as far as the partitions allow; true if the topic's moved. `now_ms` is the wall clock, which may step back:
-    /// what is idle goes by `steady_ms`.
+    /// Moves the watermarks as far as the partitions allow; true if the topic's moved. `now_ms` is
+    /// the wall clock, which may step back: what is idle goes by `steady_ms`.
     pub fn advance(&mut self, now_ms: i64, steady_ms: i64) -> bool {
         let (delay_ms, idle_after_ms) = (self.delay_ms, self.idle_after_ms);
         let is_idle = |progress: &Progress| is_idle(progress, steady_ms, idle_after_ms);
@@ -150,8 +155,9 @@ impl Watermarks {
             progress.watermark = progress.watermark.max(own);
             progress.watermark
         });
-        // None, "not known yet", is the smallest: there is nothing to follow then. If all became idle at once, there is nobody left to
-        // follow, and a partition that has had no accepted event would hold the others for ever.
+        // None, "not known yet", is the smallest: there is nothing to follow then. If all became
+        // idle at once, there is nobody left to follow, and a partition that has had no accepted
+        // event would hold the others for ever.
         let of_active = raised.min();
         let followed =
             of_active.unwrap_or_else(|| self.partitions.values().filter_map(|progress| progress.watermark).min());

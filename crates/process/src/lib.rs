@@ -1,4 +1,5 @@
-//! The process among others: its descriptors, its memory, whom its files are for, which of its threads go first, and what it writes.
+//! The process among others: its descriptors, its memory, whom its files are for, which of its
+//! threads go first, and what it writes.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -74,8 +75,8 @@ pub fn go_behind_others() {
     }
 }
 
-/// Makes the data directory, for this user alone. From one that was there every other user's rights are taken, if it is ours; those of
-/// its group are left as somebody chose them.
+/// Makes the data directory, for this user alone. From one that was there every other user's rights
+/// are taken, if it is ours; those of its group are left as somebody chose them.
 pub fn make_private_dir(dir: &Path) -> Result<(), NotPrivate> {
     let failed = |source| NotPrivate { dir: dir.to_owned(), source };
     fs::DirBuilder::new().recursive(true).mode(0o700).create(dir).map_err(failed)?;

@@ -3,7 +3,8 @@
 use std::io;
 use std::net::SocketAddr;
 
-/// What is wrong with the address and what to do. `choose` says where another address is chosen, such as `--api`.
+/// What is wrong with the address and what to do. `choose` says where another address is chosen,
+/// such as `--api`.
 pub fn cannot(address: SocketAddr, error: &io::Error, choose: &str) -> String {
     let stop = if error.kind() == io::ErrorKind::AddrInUse { "stop what uses it, or " } else { "" };
     format!("{}: {stop}choose another with {choose} (port 0 picks one)", why(address, error))

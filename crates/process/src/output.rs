@@ -21,7 +21,8 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
     text
 }
 
-/// Of several errors in one text each ends with its remedy: what follows one is a cause like the first.
+/// Of several errors in one text each ends with its remedy: what follows one is a cause like the
+/// first.
 fn each_a_cause(text: &str) -> String {
     let mut is_behind_remedy = false;
     let lines = text.lines().map(|line| {
@@ -34,7 +35,8 @@ fn each_a_cause(text: &str) -> String {
 
 /// What the command answers, to standard output. No control characters in it reach a terminal.
 ///
-/// The reader may have had enough, as `head` does: then the command goes on with its work in silence.
+/// The reader may have had enough, as `head` does: then the command goes on with its work in
+/// silence.
 pub fn answer(text: &str) {
     put(&visible(text));
 }

@@ -12,10 +12,12 @@ use crate::go_behind_others;
 /// What planning the deepest SQL that a catalog may hold takes; only what is used of it is memory.
 const STACK_BYTES: usize = 16 << 20;
 
-/// How long threads that do not heed the end, such as those that compute a history, are waited for. They go on at the next start.
+/// How long threads that do not heed the end, such as those that compute a history, are waited for.
+/// They go on at the next start.
 const LEFT_AFTER: Duration = Duration::from_secs(1);
 
-/// Runs a server's life on a runtime of its own, and returns with its outcome whatever still runs on it.
+/// Runs a server's life on a runtime of its own, and returns with its outcome whatever still runs
+/// on it.
 pub fn run<E: From<io::Error>>(life: impl Future<Output = Result<(), E>>) -> Result<(), E> {
     let runtime = Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()?;
     let outcome = runtime.block_on(life);
@@ -23,7 +25,8 @@ pub fn run<E: From<io::Error>>(life: impl Future<Output = Result<(), E>>) -> Res
     outcome
 }
 
-/// Threads of the API alone, behind all others: queries take what the stream leaves, and commits never wait for them.
+/// Threads of the API alone, behind all others: queries take what the stream leaves, and commits
+/// never wait for them.
 #[derive(Debug)]
 pub struct ApiRuntime(Option<Runtime>);
 
@@ -73,7 +76,8 @@ mod tests {
 
     use super::*;
 
-    /// A history that is being computed is not waited for, whether the server's life ended well or badly.
+    /// A history that is being computed is not waited for, whether the server's life ended well or
+    /// badly.
     #[test]
     fn work_that_does_not_heed_the_end_is_left() {
         let (until, goes_on) = mpsc::channel::<()>();

@@ -1,8 +1,10 @@
-//! Answers that are given again: while nothing has changed, and for as long as they took to compute.
+//! Answers that are given again: while nothing has changed, and for as long as they took to
+//! compute.
 //!
-//! One request computes, those that ask the same meanwhile wait for it. An answer that took longer than live results take to be
-//! renewed is also given again, with its age, for as long as it took: however often and by however many it is asked, a costly question
-//! takes at most half of one query's time. The same holds for one that failed.
+//! One request computes, those that ask the same meanwhile wait for it. An answer that took longer
+//! than live results take to be renewed is also given again, with its age, for as long as it took:
+//! however often and by however many it is asked, a costly question takes at most half of one
+//! query's time. The same holds for one that failed.
 
 mod memory;
 mod state;

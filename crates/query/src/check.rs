@@ -1,7 +1,9 @@
-//! Whether everything that is served can be planned: names, rules of rows, metrics, views, and endpoints with their parameters.
+//! Whether everything that is served can be planned: names, rules of rows, metrics, views, and
+//! endpoints with their parameters.
 //!
-//! Plans are made over tables without rows, by the same namespace that answers requests: what is wrong with a column is said before
-//! anything starts, with its place, and not at the first request.
+//! Plans are made over tables without rows, by the same namespace that answers requests: what is
+//! wrong with a column is said before anything starts, with its place, and not at the first
+//! request.
 
 mod sinks;
 
@@ -58,10 +60,12 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
     let planner = Planner { reader: reader.for_checking(), point: empty_point(catalog, &schemas) };
     errors.extend_from_slice(planner.reader.names().errors());
     errors.extend(planner.reader.names().alerts_of_alerts(catalog));
-    // Within a task that has used up its budget, the runtime's parts would wait for a turn that never comes while this thread is held.
+    // Within a task that has used up its budget, the runtime's parts would wait for a turn that
+    // never comes while this thread is held.
     futures::executor::block_on(tokio::task::unconstrained(async {
         for view in &catalog.views {
-            // Jobs and checks alone know where a row came from: such a view is planned where one of them reads it.
+            // Jobs and checks alone know where a row came from: such a view is planned where one of
+            // them reads it.
             if !names::reads_origin(&view.query) {
                 errors.extend(planner.errors(&view.query, &view.source, None).await?);
                 errors.extend(planner.wrong_sums(view).await);
@@ -79,8 +83,8 @@ pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Resul
 }
 
 impl Reader {
-    /// For the endpoints and metrics of a catalog. Everything that it serves is planned, so that a wrong name or column is an error
-    /// now, and not at the first request.
+    /// For the endpoints and metrics of a catalog. Everything that it serves is planned, so that a
+    /// wrong name or column is an error now, and not at the first request.
     pub fn served(
         catalog: Arc<Catalog>,
         settings: &DomainSettings,

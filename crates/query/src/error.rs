@@ -73,7 +73,8 @@ impl QueryError {
         matches!(self, Self::Engine(error) if matches!(error.find_root(), DataFusionError::ResourcesExhausted(_)))
     }
 
-    /// What the engine says of a text that it could not read as another type. The text is quoted in it.
+    /// What the engine says of a text that it could not read as another type. The text is quoted in
+    /// it.
     pub fn unreadable_text(&self) -> Option<String> {
         let Self::Engine(error) = self else { return None };
         match error.find_root() {

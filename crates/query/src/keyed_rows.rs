@@ -34,7 +34,8 @@ pub(crate) async fn read(
     wanted: &KeyedFilter<'_>,
 ) -> Result<RecordBatch, QueryError> {
     let Some(count) = wanted.count else { return read_until(state, view, wanted, None).await };
-    // A topic's rows that were deleted have states and no row: a page takes more keys until it is full.
+    // A topic's rows that were deleted have states and no row: a page takes more keys until it is
+    // full.
     let mut keys = count;
     loop {
         let last = last_key(state, view, wanted, keys).await?;
@@ -73,8 +74,9 @@ fn conditions<'a>(view: &'a KeyedTableView, wanted: &'a KeyedFilter<'_>) -> impl
     filters.chain(wanted.after.as_ref().map(|after| behind(&view.keys, after)))
 }
 
-/// The key number `count` of those that are wanted, so that states of no other keys need be merged, whatever their number. None if all rows from
-/// the first on are wanted, or if the states do not tell which are.
+/// The key number `count` of those that are wanted, so that states of no other keys need be merged,
+/// whatever their number. None if all rows from the first on are wanted, or if the states do not
+/// tell which are.
 async fn last_key(
     state: &SessionState,
     view: &KeyedTableView,

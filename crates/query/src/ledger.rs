@@ -23,8 +23,9 @@ use vitral_store::refusals::Refusals;
 use crate::error::QueryError;
 use crate::tables::{as_type, scan};
 
-/// Committed rows only: what was refused a moment ago comes with the next commit. A range of offsets that were never delivered is
-/// one row, from `deslocamento` to `deslocamento_fim`. Rows of files have their file and line instead.
+/// Committed rows only: what was refused a moment ago comes with the next commit. A range of
+/// offsets that were never delivered is one row, from `deslocamento` to `deslocamento_fim`. Rows of
+/// files have their file and line instead.
 pub(crate) fn plan(catalog: &Catalog, view: &View, histories: &Histories) -> Result<LogicalPlan, QueryError> {
     let unavailable = || QueryError::Unavailable(EngineTable::Ledger.name().to_owned());
     let mut parts = Vec::new();
@@ -69,7 +70,8 @@ fn of_topic(topic: &Topic, view: &TopicView) -> Result<LogicalPlan> {
         .build()
 }
 
-/// What is wrong with a message that was refused: of most rows nobody asks, so that nothing is prepared before.
+/// What is wrong with a message that was refused: of most rows nobody asks, so that nothing is
+/// prepared before.
 fn detail(topic: &Topic) -> ScalarUDF {
     let (topic, refusals) = (topic.clone(), OnceLock::new());
     let run = move |arguments: &[ColumnarValue]| {

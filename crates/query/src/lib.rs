@@ -1,10 +1,13 @@
-//! What can be read, by whom, and within which limits: one namespace over live results and stored tables.
+//! What can be read, by whom, and within which limits: one namespace over live results and stored
+//! tables.
 //!
-//! An answer is computed from one [`ReadPoint`], taken once: published and provisional rows never overlap in it and never leave a gap.
-//! Fronts (HTTP, the command line) bring a statement and its parameters, and turn rows or a [`QueryError`] into an answer.
+//! An answer is computed from one [`ReadPoint`], taken once: published and provisional rows never
+//! overlap in it and never leave a gap. Fronts (HTTP, the command line) bring a statement and its
+//! parameters, and turn rows or a [`QueryError`] into an answer.
 //!
-//! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is the catalog's. Nothing here
-//! writes: sessions refuse everything but queries. Nothing here knows HTTP.
+//! Architecture invariant: nothing here knows domains, topics or columns by name; all of that is
+//! the catalog's. Nothing here writes: sessions refuse everything but queries. Nothing here knows
+//! HTTP.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

@@ -33,8 +33,9 @@ pub struct RowFilter<'a> {
     pub count: Option<usize>,
 }
 
-/// Looks at recent windows first: the newest rows of a long history cost no more than those of a short one. As the
-/// order is by window, what fills the count from a part of them is what all of them would give.
+/// Looks at recent windows first: the newest rows of a long history cost no more than those of a
+/// short one. As the order is by window, what fills the count from a part of them is what all of
+/// them would give.
 pub(crate) async fn read(
     state: &SessionState,
     metric: &Metric,
@@ -52,8 +53,8 @@ pub(crate) async fn read(
     read_range(state, metric, view, wanted, wanted.range).await
 }
 
-/// How far back to look before looking at everything: so far that rows as dense as those of the open windows fill the
-/// count, then eight times as far, and again.
+/// How far back to look before looking at everything: so far that rows as dense as those of the
+/// open windows fill the count, then eight times as far, and again.
 fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
     let Some(count) = wanted.count else { return Vec::new() };
     let open = view.open.rows();
@@ -70,8 +71,8 @@ fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
     starts.filter(|start| wanted.range.from.is_none_or(|from| from < *start)).collect()
 }
 
-/// The newest open window that has begun. Open windows are newer than published ones, and already in order. Of sessions, all that are open
-/// and have begun, those with the newest events first.
+/// The newest open window that has begun. Open windows are newer than published ones, and already
+/// in order. Of sessions, all that are open and have begun, those with the newest events first.
 pub async fn newest_open(
     view: &MetricView,
     now_ms: i64,

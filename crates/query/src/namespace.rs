@@ -1,5 +1,5 @@
-//! The names of a catalog over one read point, as the engine asks for them: a schema for plain names, one for each domain, and each table
-//! is made when a statement names it.
+//! The names of a catalog over one read point, as the engine asks for them: a schema for plain
+//! names, one for each domain, and each table is made when a statement names it.
 
 use std::sync::{Arc, OnceLock, Weak};
 

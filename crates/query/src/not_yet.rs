@@ -8,8 +8,8 @@ use crate::read_point::ReadPoint;
 
 const MINUTE_MS: i64 = 60_000;
 
-/// A sentence for each metric that a statement reads and of which no window was published; of others one for all, that their open windows
-/// are elsewhere.
+/// A sentence for each metric that a statement reads and of which no window was published; of
+/// others one for all, that their open windows are elsewhere.
 pub fn notes_on_windows(catalog: &Catalog, settings: &DomainSettings, point: &ReadPoint, needs: &Needs) -> Vec<String> {
     let is_read = |metric: &&Metric| {
         needs.names.iter().any(|name| matches!(name, Name::Table(table) | Name::Newest(table) if *table == metric.name))

@@ -1,4 +1,5 @@
-//! What the text of a parameter may be: a value of a closed set, a currency, or what its cast can read.
+//! What the text of a parameter may be: a value of a closed set, a currency, or what its cast can
+//! read.
 
 use std::collections::BTreeMap;
 
@@ -55,8 +56,8 @@ impl ParameterRule {
 }
 
 impl Reader {
-    /// What an endpoint's parameters may be, as far as its statement says: those compared with a column whose values are known, and those
-    /// that are cast.
+    /// What an endpoint's parameters may be, as far as its statement says: those compared with a
+    /// column whose values are known, and those that are cast.
     pub fn parameter_rules(
         &self,
         catalog: &Catalog,

@@ -21,8 +21,8 @@ pub const NOW: &str = "agora";
 /// Rows that one answer may be asked for at most.
 pub const LIMIT_MAX: usize = 1000;
 
-/// A value for every placeholder; a parameter that was not given is a null of its type. `text` gives those that are neither times nor
-/// a count.
+/// A value for every placeholder; a parameter that was not given is a null of its type. `text`
+/// gives those that are neither times nor a count.
 pub fn placeholder_values<'a>(
     endpoint: &Endpoint,
     now_ms: i64,

@@ -53,7 +53,8 @@ impl Planned {
         frame(&self.state, plan)
     }
 
-    /// Runs the statement. What is wrong with its types is found only now, and is said as [`Reader::plan_statement`] does.
+    /// Runs the statement. What is wrong with its types is found only now, and is said as
+    /// [`Reader::plan_statement`] does.
     pub async fn run(&self, position: &Position) -> Result<SendableRecordBatchStream, QueryError> {
         let frame = self.frame(self.plan.clone());
         let context = frame.task_ctx();
@@ -68,7 +69,8 @@ impl Reader {
         Self::new(catalog, references, limits, Scope::Stored)
     }
 
-    /// For what reacts to committed rows, such as alerts: it reads what is served. The catalog was checked before.
+    /// For what reacts to committed rows, such as alerts: it reads what is served. The catalog was
+    /// checked before.
     pub fn reacting(catalog: Arc<Catalog>, references: References, limits: Limits) -> Result<Self, QueryError> {
         Self::new(catalog, references, limits, Scope::Served)
     }
@@ -141,7 +143,8 @@ impl Reader {
         tokio::time::timeout(self.timeout, work).await.map_err(|_| QueryError::Timeout)
     }
 
-    /// Whether the names, views seen through, give the same rows from the same tables whenever they are asked.
+    /// Whether the names, views seen through, give the same rows from the same tables whenever they
+    /// are asked.
     pub fn is_steady(&self, query: &Query, needs: &Needs) -> bool {
         /// Functions whose value is of the moment, and the start of their text.
         const OF_THE_MOMENT: [&str; 9] = [

@@ -39,7 +39,8 @@ impl Rows {
         }
     }
 
-    /// Writes rows from `from` on until `bytes` are waiting or the batch is at its end; where to go on.
+    /// Writes rows from `from` on until `bytes` are waiting or the batch is at its end; where to go
+    /// on.
     pub fn push(&mut self, batch: &RecordBatch, from: usize, bytes: usize) -> Result<usize, ArrowError> {
         match self {
             Self::Json(rows) => rows.push_some(batch, from, bytes),

@@ -1,4 +1,5 @@
-//! Tables that are set aside: a statement that reads one can be planned, and has no rows but the reason.
+//! Tables that are set aside: a statement that reads one can be planned, and has no rows but the
+//! reason.
 
 use std::sync::Arc;
 

@@ -1,6 +1,7 @@
 //! The namespace over what is stored in a data directory or bucket, without a server.
 //!
-//! Rows are those of the last commits: what a running stream has not committed yet, and its open windows, are in its API alone.
+//! Rows are those of the last commits: what a running stream has not committed yet, and its open
+//! windows, are in its API alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;

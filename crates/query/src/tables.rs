@@ -73,7 +73,8 @@ fn in_memory(schema: &SchemaRef, batches: Vec<RecordBatch>) -> Result<LogicalPla
     scan(Arc::new(MemTable::try_new(Arc::clone(schema), vec![batches])?))
 }
 
-/// The columns of `wanted`, in its order and types. A cast only where one is needed: filters pass plain columns.
+/// The columns of `wanted`, in its order and types. A cast only where one is needed: filters pass
+/// plain columns.
 fn columns(wanted: &Schema, found: &Schema) -> Result<Vec<Expr>> {
     let column = |field: &FieldRef| {
         let found = found.field_with_name(field.name())?.data_type();

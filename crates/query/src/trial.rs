@@ -1,4 +1,5 @@
-//! What is declared, tried on stored events: the first rows that it gives, and what each event costs.
+//! What is declared, tried on stored events: the first rows that it gives, and what each event
+//! costs.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -68,7 +69,8 @@ pub struct EndpointTrial {
     pub took: Duration,
 }
 
-/// The rows of the newest windows, at most `count_max`; the newest window first, each in its own order.
+/// The rows of the newest windows, at most `count_max`; the newest window first, each in its own
+/// order.
 fn newest_windows(panes: &MetricPanes, count_max: usize) -> Result<TriedWindows, QueryError> {
     let rows = concat_batches(panes.plan().rows_schema(), &panes.rows_of(|_| true)?)?;
     if panes.plan().windows.window.session_gap_micros().is_some() {
@@ -104,7 +106,8 @@ impl Reader {
         Ok(newest.map(|newest| TimeRange { from: Some(newest.saturating_sub(span)), until: Some(newest + 1) }))
     }
 
-    /// Folds the events of a range into every metric of a topic. `cpu` tells how much time the calling thread has computed.
+    /// Folds the events of a range into every metric of a topic. `cpu` tells how much time the
+    /// calling thread has computed.
     pub async fn try_metrics(
         &self,
         point: &ReadPoint,

@@ -1,7 +1,8 @@
-//! What a commit costs that changes the input of 50 of 1,000 alerts over 20 views: they are evaluated within a second, each time.
+//! What a commit costs that changes the input of 50 of 1,000 alerts over 20 views: they are
+//! evaluated within a second, each time.
 //!
-//! `cargo bench --profile dist --bench alerts`: the second is meant for what is shipped. `--profile dev` is for a quick look. Fails where the
-//! slowest evaluation takes longer.
+//! `cargo bench --profile dist --bench alerts`: the second is meant for what is shipped.
+//! `--profile dev` is for a quick look. Fails where the slowest evaluation takes longer.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 

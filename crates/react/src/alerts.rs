@@ -1,4 +1,5 @@
-//! The evaluation of all alerts and reports, and what follows: one commit of what was found, and its delivery.
+//! The evaluation of all alerts and reports, and what follows: one commit of what was found, and
+//! its delivery.
 
 mod evaluation;
 mod run;
@@ -87,7 +88,8 @@ pub struct Alerts {
     silences: Silences,
     silences_seen: Option<Instant>,
     outbox: Outbox,
-    /// The ids of the notifications of which is noted that they are behind others; none before the first time.
+    /// The ids of the notifications of which is noted that they are behind others; none before the
+    /// first time.
     noted: Option<Vec<String>>,
     shown: watch::Sender<Arc<RecordBatch>>,
 }
@@ -137,7 +139,8 @@ impl Alerts {
         &self.inputs
     }
 
-    /// Every destination that the alerts and reports of a catalog name, or that the configuration names for the others.
+    /// Every destination that the alerts and reports of a catalog name, or that the configuration
+    /// names for the others.
     pub fn destinations(catalog: &Catalog, notify: &[String]) -> BTreeSet<Destination> {
         let audiences = catalog.alerts().map(|(_, alert)| &alert.audience);
         let audiences = audiences.chain(catalog.reports().map(|(_, report)| &report.audience));
@@ -171,7 +174,8 @@ impl Alerts {
         self.show()
     }
 
-    /// How long ago it was is known by the clock on the wall alone, if an earlier process has made it; what seems to lie ahead is of now.
+    /// How long ago it was is known by the clock on the wall alone, if an earlier process has made
+    /// it; what seems to lie ahead is of now.
     fn apply(&mut self, transition: &Transition) {
         let clock = &self.inputs.clock;
         let age_ms = clock.now_ms().saturating_sub(transition.at_ms).max(0);
@@ -205,7 +209,8 @@ impl Alerts {
         }
         let Some(log) = &mut self.log else { return Ok(()) };
         if let Err(error) = log.append(&transitions).await {
-            // Whether it is there after all is read at the next attempt; and so is what another process may have decided.
+            // Whether it is there after all is read at the next attempt; and so is what another
+            // process may have decided.
             self.log = None;
             return Err(error.into());
         }

@@ -1,5 +1,5 @@
-//! When a new alert may begin: once all that was in Kafka when the process began to read is committed and in what the alert reads. What
-//! came before the alert would be news to it otherwise.
+//! When a new alert may begin: once all that was in Kafka when the process began to read is
+//! committed and in what the alert reads. What came before the alert would be news to it otherwise.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,8 @@ use vitral_panes::view::View;
 use vitral_schemas::health::Health;
 use vitral_schemas::position::{Offset, PartitionId};
 
-/// The topics that have caught up, and through which offsets: for good, as what comes later is news.
+/// The topics that have caught up, and through which offsets: for good, as what comes later is
+/// news.
 #[derive(Debug, Default)]
 pub(crate) struct CatchUp(BTreeMap<String, BTreeMap<PartitionId, Offset>>);
 
@@ -22,7 +23,8 @@ impl CatchUp {
         }
     }
 
-    /// Whether everything that a query reads has come so far. Topics that it does not read are not waited for.
+    /// Whether everything that a query reads has come so far. Topics that it does not read are not
+    /// waited for.
     pub fn is_done(&self, catalog: &Catalog, needs: &Needs, view: &View) -> bool {
         let is_kept = |name: &Name| match name {
             Name::Table(name) => {
@@ -33,7 +35,8 @@ impl CatchUp {
         needs.topics.iter().all(|topic| self.0.contains_key(topic)) && needs.names.iter().all(is_kept)
     }
 
-    /// A table takes commits in by itself, somewhat later. One that is set aside takes in no more, and is an error of those who read it.
+    /// A table takes commits in by itself, somewhat later. One that is set aside takes in no more,
+    /// and is an error of those who read it.
     fn has_taken_in(&self, topic: &str, table: &str, view: &View) -> bool {
         let (Some(wanted), Some(table)) = (self.0.get(topic), view.keyed.get(table)) else { return false };
         let has = |partition: &PartitionId| table.through.offsets.get(partition).copied().unwrap_or_default();

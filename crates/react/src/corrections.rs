@@ -1,7 +1,9 @@
-//! Corrections of the past, by replays and imports: what changes by them is known to nobody as news.
+//! Corrections of the past, by replays and imports: what changes by them is known to nobody as
+//! news.
 //!
-//! While a process runs, it sees imports as they come. Those that it does not see are found at a start, by comparing how often each topic
-//! was corrected with what was noted when the last of them had been evaluated.
+//! While a process runs, it sees imports as they come. Those that it does not see are found at a
+//! start, by comparing how often each topic was corrected with what was noted when the last of them
+//! had been evaluated.
 
 use std::collections::BTreeSet;
 
@@ -9,13 +11,15 @@ use vitral_catalog::Catalog;
 use vitral_store::alerts::AlertLog;
 use vitral_store::{Archive, History, Layout, Location, StoreError};
 
-/// Tables that are kept up to date take in an import later than other readers; only then is it noted.
+/// Tables that are kept up to date take in an import later than other readers; only then is it
+/// noted.
 const NOTED_AFTER_MS: i64 = 30_000;
 
 /// What of them is known.
 #[derive(Debug, Default)]
 pub(crate) struct Corrections {
-    /// Alerts that have not been evaluated since a start that found some: what they find first is of the past.
+    /// Alerts that have not been evaluated since a start that found some: what they find first is
+    /// of the past.
     lacking: BTreeSet<String>,
     /// When the last was seen, on the steady clock, until it is noted.
     seen_ms: Option<i64>,
@@ -68,8 +72,8 @@ impl Corrections {
     }
 }
 
-/// How often each topic was corrected, in a form to be compared with that of another time. A topic that never was is not in it, so that its
-/// beginning is not taken for a correction.
+/// How often each topic was corrected, in a form to be compared with that of another time. A topic
+/// that never was is not in it, so that its beginning is not taken for a correction.
 async fn so_far(catalog: &Catalog, store: &Location) -> Result<String, StoreError> {
     let mut known = Vec::new();
     for topic in &catalog.topics {

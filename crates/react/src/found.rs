@@ -16,7 +16,8 @@ use vitral_query::{Format, QueryError, RowStream, Rows};
 const KEYS_MAX: usize = 10_000;
 /// More rows of one key are counted and not shown.
 const SHOWN_ROWS_MAX: usize = 10;
-/// A longer key is shortened: it is part of ids, headers and tables. Anybody's texts may be keys, so that none may stop an alert.
+/// A longer key is shortened: it is part of ids, headers and tables. Anybody's texts may be keys,
+/// so that none may stop an alert.
 const KEY_BYTES_MAX: usize = 512;
 const CONTENT_BYTES_MAX: usize = 64 << 10;
 /// How a key is written that is null. A text that looks like it begins with a backslash.

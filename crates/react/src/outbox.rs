@@ -1,7 +1,9 @@
-//! Delivery of what was committed: at least once to each destination, each destination for itself, and of each alert's key in order.
+//! Delivery of what was committed: at least once to each destination, each destination for itself,
+//! and of each alert's key in order.
 //!
-//! A notification leaves the outbox when the other side has accepted it and that is committed in turn. A process that dies in between
-//! delivers it again at its next start, under the same id: over HTTP or SMTP nobody can do better. What is tried when: [`mod@line`].
+//! A notification leaves the outbox when the other side has accepted it and that is committed in
+//! turn. A process that dies in between delivers it again at its next start, under the same id:
+//! over HTTP or SMTP nobody can do better. What is tried when: [`mod@line`].
 
 mod delivery;
 mod line;
@@ -22,11 +24,13 @@ use self::delivery::{Delivery, delivered};
 use self::line::{Line, Round};
 use crate::destinations::{Destination, Notifiers};
 
-/// One that is away is tried again for as long as it takes. A new notification waits for the next attempt, so that these are not far apart.
+/// One that is away is tried again for as long as it takes. A new notification waits for the next
+/// attempt, so that these are not far apart.
 const RETRIES: RetryPolicy = RetryPolicy::endless(Duration::from_secs(1), Duration::from_secs(20));
 /// Notifiers have shorter limits of their own; this one holds for any of them.
 const ATTEMPT_MAX: Duration = Duration::from_secs(120);
-/// For so long at least what is refused while others are accepted is tried: receivers are repaired, restarted, and slow for a while.
+/// For so long at least what is refused while others are accepted is tried: receivers are repaired,
+/// restarted, and slow for a while.
 const PATIENCE: Duration = Duration::from_secs(900);
 /// How many notifications of a destination are kept in memory; the others wait in the table.
 const WAITING_MAX: usize = 1_000;
@@ -63,7 +67,8 @@ pub(crate) struct Outbox {
 /// What is said of a destination.
 #[derive(Debug, Default)]
 struct Figures {
-    /// Notifications that are committed and that it has neither accepted nor refused for good, in memory or not.
+    /// Notifications that are committed and that it has neither accepted nor refused for good, in
+    /// memory or not.
     waiting: u64,
     oldest_ms: Option<i64>,
     refused: u64,
@@ -99,8 +104,9 @@ impl Outbox {
         }
     }
 
-    /// Takes what was committed and not delivered yet, in place of all that waits for destinations that are free; of what waited there
-    /// already, it stays known how it fared. What was accepted must be committed before.
+    /// Takes what was committed and not delivered yet, in place of all that waits for destinations
+    /// that are free; of what waited there already, it stays known how it fared. What was accepted
+    /// must be committed before.
     pub fn fill(&mut self, transitions: &[Transition], deliveries: &[Delivered]) {
         let known: BTreeSet<(&str, &str)> =
             deliveries.iter().map(|delivered| (delivered.id.as_str(), delivered.destination.as_str())).collect();

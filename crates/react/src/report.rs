@@ -4,8 +4,8 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use vitral_schemas::time::local_to_utc;
 
-/// The newest day whose report is due at `now_ms` and was not made by `last_ms`. What was missed while no process ran is made once, for
-/// the newest of those days.
+/// The newest day whose report is due at `now_ms` and was not made by `last_ms`. What was missed
+/// while no process ran is made once, for the newest of those days.
 pub(crate) fn due(at: NaiveTime, zone: Tz, now_ms: i64, last_ms: i64) -> Option<NaiveDate> {
     let now = DateTime::<Utc>::from_timestamp_millis(now_ms)?.with_timezone(&zone);
     let today = now.date_naive();

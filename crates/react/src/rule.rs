@@ -59,7 +59,8 @@ impl Rule {
         rules.collect()
     }
 
-    /// Why rows of what it reads are missing, if some are known to be: a key that is not among the others has not left them.
+    /// Why rows of what it reads are missing, if some are known to be: a key that is not among the
+    /// others has not left them.
     pub fn failure_of_input(&self, point: &ReadPoint) -> Option<String> {
         failure_of_input(&self.needs, point)
     }
@@ -87,7 +88,8 @@ pub(crate) fn reason(error: &QueryError) -> String {
     with_causes(error)
 }
 
-/// Whether there is nothing to evaluate yet: a topic that waits, a metric whose committed windows are not known.
+/// Whether there is nothing to evaluate yet: a topic that waits, a metric whose committed windows
+/// are not known.
 pub(crate) fn is_not_there_yet(error: &QueryError) -> bool {
     matches!(error, QueryError::Unavailable(_) | QueryError::TopicWaiting { .. } | QueryError::Busy)
 }

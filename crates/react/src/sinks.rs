@@ -1,9 +1,11 @@
 //! Copies of views in other systems: each sink for itself, one epoch at a time.
 //!
-//! An epoch is what has changed among a view's committed rows since the last one: rows that are new or different, and keys that are deleted. It
-//! is one commit of `sinks/NAME` before anything of it is sent, so that a process that dies in between sends the same again. While a target
-//! is away no further epoch is made: what changes meanwhile is the next one, however long it takes. What corrects a view's rows (a replay, a
-//! repair, an import taken back, a backfill) is found as any other change.
+//! An epoch is what has changed among a view's committed rows since the last one: rows that are new
+//! or different, and keys that are deleted. It is one commit of `sinks/NAME` before anything of it
+//! is sent, so that a process that dies in between sends the same again. While a target is away no
+//! further epoch is made: what changes meanwhile is the next one, however long it takes. What
+//! corrects a view's rows (a replay, a repair, an import taken back, a backfill) is found as any
+//! other change.
 
 mod changes;
 mod copying;

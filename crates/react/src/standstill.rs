@@ -1,4 +1,5 @@
-//! The alert of the engine itself: a topic's committed watermark stands still though its partitions have more to read.
+//! The alert of the engine itself: a topic's committed watermark stands still though its partitions
+//! have more to read.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -15,8 +16,8 @@ pub(crate) const STILL_MS: i64 = 120_000;
 pub(crate) struct Standstill(BTreeMap<String, (Option<i64>, i64)>);
 
 impl Standstill {
-    /// The topics that stand still now; `steady_ms` never steps back. Of those that an earlier look, or an earlier process, has `found`, it
-    /// must be known that they have moved.
+    /// The topics that stand still now; `steady_ms` never steps back. Of those that an earlier
+    /// look, or an earlier process, has `found`, it must be known that they have moved.
     pub fn look(&mut self, view: &View, steady_ms: i64, found: &BTreeSet<String>) -> Found {
         let health = view.health.topics();
         let mut still = Vec::new();

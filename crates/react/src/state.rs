@@ -1,4 +1,5 @@
-//! What an alert remembers, and what follows from what its query finds: pure, and made from transitions alone.
+//! What an alert remembers, and what follows from what its query finds: pure, and made from
+//! transitions alone.
 
 use std::collections::BTreeMap;
 
@@ -112,7 +113,8 @@ impl AlertState {
         self.has_begun
     }
 
-    /// When a report was last made, or began; never after `now_ms`: then the clock was wrong, and was set back since.
+    /// When a report was last made, or began; never after `now_ms`: then the clock was wrong, and
+    /// was set back since.
     pub fn last_ms(&self, now_ms: i64) -> Option<i64> {
         self.last_ms.map(|last_ms| last_ms.min(now_ms))
     }
@@ -143,7 +145,8 @@ impl AlertState {
         })
     }
 
-    /// What follows from what was found now. `is_hushed` says for which keys somebody has asked for silence.
+    /// What follows from what was found now. `is_hushed` says for which keys somebody has asked for
+    /// silence.
     pub fn step(
         &self,
         policy: &Policy,
@@ -181,7 +184,8 @@ impl AlertState {
         maker.made
     }
 
-    /// What follows from a query that fails, for this reason: nothing fires, and nothing is resolved.
+    /// What follows from a query that fails, for this reason: nothing fires, and nothing is
+    /// resolved.
     pub fn fail(&self, policy: &Policy, moment: &Moment, reason: &str) -> Vec<Transition> {
         let mut maker = Maker { policy, moment, number: self.number, made: Vec::new() };
         if self.failure.is_none() {

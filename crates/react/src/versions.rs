@@ -8,8 +8,8 @@ use vitral_panes::view::KeyedThrough;
 use vitral_query::ReadPoint;
 use vitral_schemas::position::{Offset, PartitionId};
 
-/// As JSON: the watermark of each topic, through when each metric is published, and through which commit and which offsets each table is
-/// kept up to date.
+/// As JSON: the watermark of each topic, through when each metric is published, and through which
+/// commit and which offsets each table is kept up to date.
 pub(crate) fn versions(needs: &Needs, point: &ReadPoint) -> String {
     // A topic with a primary key and the table of its rows have one name.
     let mut versions: BTreeMap<&str, serde_json::Map<String, Value>> = BTreeMap::new();

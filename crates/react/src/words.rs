@@ -61,7 +61,8 @@ fn local(ms: i64, zone: Tz) -> String {
     time.with_timezone(&zone).format("%d/%m/%Y %H:%M:%S").to_string()
 }
 
-/// A line for each object of an array: its values as they stand there, so that money keeps its decimals; nulls are left out.
+/// A line for each object of an array: its values as they stand there, so that money keeps its
+/// decimals; nulls are left out.
 fn lines(json: &str) -> Vec<String> {
     let mut lines = Vec::new();
     let mut cells: Vec<String> = Vec::new();

@@ -1,4 +1,5 @@
-//! Topics whose messages change rows that they name by a primary key: what is known of such a topic besides its columns.
+//! Topics whose messages change rows that they name by a primary key: what is known of such a topic
+//! besides its columns.
 
 /// Columns that a topic of Debezium has besides those that are declared; they come behind them.
 pub mod change_columns {
@@ -57,7 +58,8 @@ pub enum NumericTime {
 }
 
 impl NumericTime {
-    /// The time in microseconds; none if that is out of range. What is less than a microsecond is cut off, as in every other time.
+    /// The time in microseconds; none if that is out of range. What is less than a microsecond is
+    /// cut off, as in every other time.
     pub fn micros(self, number: i64) -> Option<i64> {
         match self {
             Self::Days => number.checked_mul(86_400_000_000),

@@ -2,7 +2,8 @@
 
 /// Longer than any word of them, blanks around it included.
 const BYTES_MAX: usize = 16;
-/// As languages, formats and spreadsheets print what is not there, and as people fill in a cell that must not be empty.
+/// As languages, formats and spreadsheets print what is not there, and as people fill in a cell
+/// that must not be empty.
 const NONE: [&[u8]; 19] = [
     b"0",
     b"-",
@@ -29,7 +30,8 @@ const NIL_DIGITS: usize = 32;
 /// With its hyphens, braces and some blanks.
 const NIL_BYTES_MAX: usize = 48;
 
-/// Whether a text is not an id but says, in whatever case, that there is none: all events with it would be taken for one.
+/// Whether a text is not an id but says, in whatever case, that there is none: all events with it
+/// would be taken for one.
 #[inline]
 pub fn is_none(text: &[u8]) -> bool {
     match text.len() {

@@ -11,8 +11,8 @@ use crate::time::MICROS_PER_MS;
 #[serde(transparent)]
 pub struct EventTime(i64);
 
-/// How far event time has come, be it of a partition or of a topic: milliseconds since the Unix epoch, UTC. Events that are older by
-/// more than the topic's lateness come too late.
+/// How far event time has come, be it of a partition or of a topic: milliseconds since the Unix
+/// epoch, UTC. Events that are older by more than the topic's lateness come too late.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct Watermark(i64);
 
@@ -25,7 +25,8 @@ impl EventTime {
         Self(micros)
     }
 
-    /// Of milliseconds since the Unix epoch. One that microseconds cannot express is the nearest that they can.
+    /// Of milliseconds since the Unix epoch. One that microseconds cannot express is the nearest
+    /// that they can.
     pub const fn from_ms(ms: i64) -> Self {
         Self(ms.saturating_mul(MICROS_PER_MS))
     }
@@ -57,7 +58,8 @@ impl Watermark {
         self.0
     }
 
-    /// Where a partition stands whose newest event is this one: `delay_ms` behind it, and behind the wall clock.
+    /// Where a partition stands whose newest event is this one: `delay_ms` behind it, and behind
+    /// the wall clock.
     pub fn behind(newest: EventTime, now_ms: i64, delay_ms: i64) -> Self {
         Self(newest.ms().min(now_ms).saturating_sub(delay_ms))
     }

@@ -19,7 +19,8 @@ pub struct Misfit {
     pub why: String,
 }
 
-/// The values of texts in a column of this kind, null for each that is not one exactly, and these. Nothing is rounded or cut.
+/// The values of texts in a column of this kind, null for each that is not one exactly, and these.
+/// Nothing is rounded or cut.
 pub fn values(texts: &StringArray, kind: ColumnKind) -> (ArrayRef, Vec<Misfit>) {
     if texts.null_count() == texts.len() {
         return (new_null_array(&kind.data_type(), texts.len()), Vec::new());

@@ -62,7 +62,8 @@ impl Display for Finding {
     }
 }
 
-/// A clock that is this far off puts events into the future, or closes windows before their events come.
+/// A clock that is this far off puts events into the future, or closes windows before their events
+/// come.
 pub const SKEW_MS: i64 = 5_000;
 
 /// Compares another's clock with this machine's.

@@ -1,7 +1,8 @@
-//! How the stream fares: what readiness and telemetry are made of. No number of an answer comes from here.
+//! How the stream fares: what readiness and telemetry are made of. No number of an answer comes
+//! from here.
 //!
-//! Pipelines write their topic's part about once a second and at each commit; instants are of the monotonic clock, so that a wall
-//! clock that is set cannot hide that nothing moves.
+//! Pipelines write their topic's part about once a second and at each commit; instants are of the
+//! monotonic clock, so that a wall clock that is set cannot hide that nothing moves.
 
 mod backlog;
 mod copies;
@@ -37,9 +38,11 @@ pub struct TopicHealth {
     pub committed: Option<Instant>,
     /// Since when the oldest row that is not committed waits; none if nothing waits.
     pub uncommitted: Option<Instant>,
-    /// Nothing that was read waits, neither for its commit nor for the publication of what that has closed.
+    /// Nothing that was read waits, neither for its commit nor for the publication of what that has
+    /// closed.
     pub is_settled: bool,
-    /// What keeps Kafka from being read now though the topic is served, in words: a password that was withdrawn, a broker that is away.
+    /// What keeps Kafka from being read now though the topic is served, in words: a password that
+    /// was withdrawn, a broker that is away.
     pub kafka: Option<String>,
     /// What fails now and is tried again.
     pub retrying: Option<Retrying>,
@@ -114,7 +117,8 @@ pub struct Bounds {
 pub struct Trouble {
     /// The topic or task.
     pub subject: String,
-    /// A word that stays: `starting`, `waiting`, `not_committing`, `retrying`, `partition_stuck`, `task_down`.
+    /// A word that stays: `starting`, `waiting`, `not_committing`, `retrying`, `partition_stuck`,
+    /// `task_down`.
     pub code: &'static str,
     /// What is wrong, in words.
     pub detail: String,
@@ -191,7 +195,8 @@ impl Health {
 }
 
 impl Trouble {
-    /// Whether the served numbers should not be relied on: true of all trouble but a topic that waits for Kafka while others do not.
+    /// Whether the served numbers should not be relied on: true of all trouble but a topic that
+    /// waits for Kafka while others do not.
     pub fn is_grave(&self) -> bool {
         self.code != "waiting"
     }

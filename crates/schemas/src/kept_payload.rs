@@ -1,4 +1,5 @@
-//! What is kept of a refused payload: all of it, or of one that is larger than its topic allows the beginning, its length and its hash.
+//! What is kept of a refused payload: all of it, or of one that is larger than its topic allows the
+//! beginning, its length and its hash.
 
 use std::borrow::Cow;
 
@@ -6,7 +7,8 @@ use sha2::{Digest, Sha256};
 
 /// Before the length, at the end of what was cut.
 const CUT: &str = "\n[cut by vitral: ";
-/// The most that is said about a cut: a length of 20 digits and 64 of the hash, with the words between.
+/// The most that is said about a cut: a length of 20 digits and 64 of the hash, with the words
+/// between.
 const NOTE_BYTES: usize = 128;
 
 /// What is kept of a payload, and whether that is less than it was.
@@ -18,7 +20,8 @@ pub struct Kept<'a> {
 }
 
 impl<'a> Kept<'a> {
-    /// At most `bytes_max` bytes. What is cut ends with a note that no JSON object can end with, so that it is never taken for a message.
+    /// At most `bytes_max` bytes. What is cut ends with a note that no JSON object can end with, so
+    /// that it is never taken for a message.
     pub fn of(payload: &'a [u8], bytes_max: usize) -> Self {
         if payload.len() <= bytes_max {
             return Self { bytes: payload.into(), is_cut: false };

@@ -1,10 +1,12 @@
 //! Columns of topics that are looked up.
 //!
-//! A look-up never changes a verdict: it is made once, for rows that count, and its values are archived with the row.
+//! A look-up never changes a verdict: it is made once, for rows that count, and its values are
+//! archived with the row.
 
 use crate::diagnostic::Position;
 
-/// What a column of a topic is looked up as: `GENERATED ALWAYS AS (lookup('table', key, 'column')) STORED`.
+/// What a column of a topic is looked up as: `GENERATED ALWAYS AS (lookup('table', key, 'column'))
+/// STORED`.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct LookedUp {
     /// The look-up table, as the catalog calls it.

@@ -3,7 +3,8 @@
 use std::fmt;
 use std::sync::Arc;
 
-/// A metric's name with the version of its definition, by which its table, its states and its rows are known.
+/// A metric's name with the version of its definition, by which its table, its states and its rows
+/// are known.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct MetricVersionId {
     /// The metric's name.

@@ -1,4 +1,5 @@
-//! What a reconciliation has found, as it is stored, served and shown: one row for each metric of a run.
+//! What a reconciliation has found, as it is stored, served and shown: one row for each metric of a
+//! run.
 
 use std::sync::Arc;
 
@@ -25,11 +26,13 @@ pub const FAILED: &str = "falha";
 pub const BY_COMMAND: &str = "comando";
 /// Who asked, in `origem`: the check that runs alongside the stream.
 pub const BY_ITSELF: &str = "continua";
-/// Who asked, in `origem`: the same check, of tables with one row for each key, a part of the keys each hour.
+/// Who asked, in `origem`: the same check, of tables with one row for each key, a part of the keys
+/// each hour.
 pub const BY_KEYS: &str = "chaves";
 
-/// `instante` is when the comparison ended; `de` and `ate` bound the windows' starts; `quebras` counts the places where the offsets of
-/// the topic's archive do not go on as they should; `reparada` says that the row is of the comparison after a repair.
+/// `instante` is when the comparison ended; `de` and `ate` bound the windows' starts; `quebras`
+/// counts the places where the offsets of the topic's archive do not go on as they should;
+/// `reparada` says that the row is of the comparison after a repair.
 pub fn schema() -> SchemaRef {
     Arc::new(Schema::new(vec![
         Field::new("instante", timestamp_type(), false),

@@ -65,22 +65,24 @@ impl Clock for ManualClock {
     }
 }
 
-/// A local time of `zone` in UTC. A time that a clock change skips moves forward by the gap; one that exists
-/// twice is the earlier.
+/// A local time of `zone` in UTC. A time that a clock change skips moves forward by the gap; one
+/// that exists twice is the earlier.
 pub fn local_to_utc(zone: Tz, local: NaiveDateTime) -> DateTime<Utc> {
     if let Some(found) = zone.from_local_datetime(&local).earliest() {
         return found.with_timezone(&Utc);
     }
-    // In a gap: the offset that held before the gap, applied to the skipped time, lands as far behind the gap as the
-    // time lay in it. Gaps are at most a day long (a zone that crossed the date line).
+    // In a gap: the offset that held before the gap, applied to the skipped time, lands as far
+    // behind the gap as the time lay in it. Gaps are at most a day long (a zone that crossed the
+    // date line).
     let before = (1..=24 * 4)
         .find_map(|quarters| zone.from_local_datetime(&(local - Duration::minutes(15 * quarters))).latest())
         .map_or_else(TimeDelta::zero, |found| found.naive_local() - found.naive_utc());
     Utc.from_utc_datetime(&(local - before))
 }
 
-/// The first instant of a civil day of `zone`, in milliseconds since the epoch. Days follow one another without overlap: where a day
-/// begins twice, as in St. John's until 2011, when its clocks went back from 00:01 to 23:01, it begins the second time.
+/// The first instant of a civil day of `zone`, in milliseconds since the epoch. Days follow one
+/// another without overlap: where a day begins twice, as in St. John's until 2011, when its clocks
+/// went back from 00:01 to 23:01, it begins the second time.
 pub fn day_start_ms(zone: Tz, day: NaiveDate) -> i64 {
     let midnight = day.and_time(NaiveTime::MIN);
     if let MappedLocalTime::Ambiguous(_, second) = zone.from_local_datetime(&midnight)
@@ -95,7 +97,8 @@ pub fn day_start_ms(zone: Tz, day: NaiveDate) -> i64 {
 pub fn civil_day(zone: Tz, micros: i64) -> Option<NaiveDate> {
     let local = DateTime::from_timestamp_micros(micros)?.with_timezone(&zone);
     let day = local.date_naive();
-    // Only a day that begins twice has instants before its start, and they are close behind its first midnight.
+    // Only a day that begins twice has instants before its start, and they are close behind its
+    // first midnight.
     let is_early = local.hour() == 0 && micros < day_start_ms(zone, day).saturating_mul(MICROS_PER_MS);
     if is_early { day.pred_opt() } else { Some(day) }
 }

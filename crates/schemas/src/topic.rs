@@ -27,7 +27,8 @@ pub mod archive_columns {
     pub const PAYLOAD: &str = "_conteudo";
 }
 
-/// The columns that the table of a topic's history, the rows that came from files, adds to the topic's. They come before those.
+/// The columns that the table of a topic's history, the rows that came from files, adds to the
+/// topic's. They come before those.
 pub mod history_columns {
     /// Counts the table's commits: rows after a number are those that were added since.
     pub const SEQUENCE: &str = "_sequencia";
@@ -41,17 +42,20 @@ pub mod history_columns {
     pub const DETAIL: &str = "_detalhe";
     /// The sheet of a workbook; null in other files.
     pub const SHEET: &str = "_planilha";
-    /// What tells a row from others without an event id, hashed: order, product, time and value as the file writes them. Null in rows of
-    /// older versions.
+    /// What tells a row from others without an event id, hashed: order, product, time and value as
+    /// the file writes them. Null in rows of older versions.
     pub const KEY: &str = "_chave";
     /// All cells of the row as the file writes them, hashed. Null in rows of older versions.
     pub const CELLS: &str = "_celulas";
-    /// The key without its amounts, hashed: order, product and time tell a line of an order whose amounts change. Null without an order.
+    /// The key without its amounts, hashed: order, product and time tell a line of an order whose
+    /// amounts change. Null without an order.
     pub const ITEM: &str = "_item";
-    /// The verdict of what stands for rows that were taken back: one row for each quarter of an hour in which some had counted, so that
-    /// jobs compute those days again. It has an event time and no other column of the topic.
+    /// The verdict of what stands for rows that were taken back: one row for each quarter of an
+    /// hour in which some had counted, so that jobs compute those days again. It has an event time
+    /// and no other column of the topic.
     pub const UNDONE: &str = "desfeita";
-    /// The reason of a row that cannot be taken apart into cells; every other reason is one of messages too.
+    /// The reason of a row that cannot be taken apart into cells; every other reason is one of
+    /// messages too.
     pub const ROW_REASON: &str = "linha";
     pub use super::archive_columns::{ARRIVAL, PAYLOAD, REASON, VERDICT};
 }
@@ -106,7 +110,8 @@ pub struct Column {
     pub default: Option<String>,
     /// `CHECK (expr)`: SQL over the message's columns; false refuses the message.
     pub check: Option<String>,
-    /// How many bytes a text may have: `VARCHAR(n)`, `TEXT_OR_NUMBER(n)`. Of no meaning for what is not a text.
+    /// How many bytes a text may have: `VARCHAR(n)`, `TEXT_OR_NUMBER(n)`. Of no meaning for what is
+    /// not a text.
     pub bytes_max: usize,
     /// Where the column's values are looked up; messages and files cannot give them then.
     pub lookup: Option<LookedUp>,
@@ -115,8 +120,9 @@ pub struct Column {
 /// What a text column holds unless it says otherwise: the most that every warehouse has a type for.
 pub const TEXT_BYTES_MAX: usize = 65_535;
 
-/// The earliest event time, in microseconds: 1970-01-01T00:00:00Z. What lies before it is a clock that was never set or a date that was
-/// not there, and much earlier times cannot be held in nanoseconds, as some readers want them.
+/// The earliest event time, in microseconds: 1970-01-01T00:00:00Z. What lies before it is a clock
+/// that was never set or a date that was not there, and much earlier times cannot be held in
+/// nanoseconds, as some readers want them.
 pub const EVENT_MICROS_MIN: i64 = 0;
 
 impl Column {
@@ -150,7 +156,8 @@ impl Debezium {
 pub enum ColumnKind {
     /// A JSON string.
     Text,
-    /// A JSON string, or a JSON number, which is taken as its text: for keys that some systems write as numbers.
+    /// A JSON string, or a JSON number, which is taken as its text: for keys that some systems
+    /// write as numbers.
     TextOrNumber,
     /// A JSON string of three letters, kept in upper case.
     Currency,

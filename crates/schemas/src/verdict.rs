@@ -15,7 +15,8 @@ pub enum Verdict {
     Refused,
     /// A message without a value (a tombstone).
     Empty,
-    /// A range of offsets that the broker never delivers: control records, aborted or compacted messages.
+    /// A range of offsets that the broker never delivers: control records, aborted or compacted
+    /// messages.
     Undelivered,
 }
 

@@ -1,8 +1,9 @@
 //! Event-time windows and the panes they are made of.
 //!
 //! Time is cut into panes, each belonging to a whole number of windows: fixed windows into panes of
-//! gcd(size, slide) since the Unix epoch in UTC, civil windows into days of the domain's zone. An aggregate is kept per pane and merged per
-//! window, so a sliding window costs no more to fold than a tumbling one.
+//! gcd(size, slide) since the Unix epoch in UTC, civil windows into days of the domain's zone. An
+//! aggregate is kept per pane and merged per window, so a sliding window costs no more to fold than
+//! a tumbling one.
 
 use chrono::{Datelike, Days, Months, NaiveDate};
 use chrono_tz::Tz;
@@ -26,8 +27,9 @@ pub enum Window {
     },
     /// Calendar months of the domain's zone.
     Month,
-    /// Sessions of a key: events nearer to each other than the gap, cut at the civil days of the domain's zone. Where they begin and end is in
-    /// the rows; what is known without them is of the days that they are cut at.
+    /// Sessions of a key: events nearer to each other than the gap, cut at the civil days of the
+    /// domain's zone. Where they begin and end is in the rows; what is known without them is of the
+    /// days that they are cut at.
     Session {
         /// An event this much after the last one begins a new session.
         gap_ms: i64,
@@ -110,7 +112,8 @@ impl Windows {
             Window::Days { size } => {
                 let first = self.day(pane_ms * MICROS_PER_MS) - Days::new(nth as u64);
                 let start_ms = day_start_ms(self.zone, first);
-                // A zone that crosses the date line skips a day; no window starts on a day that never was.
+                // A zone that crosses the date line skips a day; no window starts on a day that
+                // never was.
                 (nth < size as usize && self.day(start_ms * MICROS_PER_MS) == first)
                     .then(|| Bounds { start_ms, end_ms: day_start_ms(self.zone, first + Days::new(size.into())) })
             }
@@ -138,7 +141,8 @@ impl Windows {
         self.nth_window(pane_ms, 0).map_or(pane_ms, |bounds| bounds.end_ms)
     }
 
-    /// The start of the first window that ends after this instant: all that start earlier have ended by then.
+    /// The start of the first window that ends after this instant: all that start earlier have
+    /// ended by then.
     pub fn first_open_ms(&self, at_ms: i64) -> i64 {
         let pane_ms = self.pane_start_ms(at_ms * MICROS_PER_MS);
         self.windows_of(pane_ms).map(|bounds| bounds.start_ms).min().unwrap_or(pane_ms)
@@ -157,7 +161,8 @@ impl Windows {
         Bounds { start_ms, end_ms }
     }
 
-    /// An upper bound of how long a window lasts. A civil day has at most 25 hours, but for rare changes of a zone.
+    /// An upper bound of how long a window lasts. A civil day has at most 25 hours, but for rare
+    /// changes of a zone.
     pub fn longest_ms(&self) -> i64 {
         const DAY_MS: i64 = 26 * 3_600_000;
         match self.window {
@@ -168,8 +173,9 @@ impl Windows {
         }
     }
 
-    /// How much event time is open behind the newest event, for partitions that are ahead of others: that of the longest window. A session
-    /// goes on as long as its key does, but what is kept of it does not grow with it.
+    /// How much event time is open behind the newest event, for partitions that are ahead of
+    /// others: that of the longest window. A session goes on as long as its key does, but what is
+    /// kept of it does not grow with it.
     pub fn spread_ms(&self) -> i64 {
         match self.window {
             Window::Session { gap_ms } => gap_ms,
@@ -232,7 +238,8 @@ mod tests {
     #[test]
     fn a_slide_that_does_not_divide_the_size() {
         let windows = Windows::new(Window::Fixed { size_ms: 5_000, slide_ms: 2_000 }, SAO_PAULO);
-        // Panes of 1 s; second 3 lies in the windows that start at 2, 0 and -1 is none: 2, 0, and -2 has ended at 3.
+        // Panes of 1 s; second 3 lies in the windows that start at 2, 0 and -1 is none: 2, 0, and
+        // -2 has ended at 3.
         let starts: Vec<_> = windows.windows_of(3_000).map(|bounds| bounds.start_ms).collect();
         assert_eq!(starts, vec![2_000, 0]);
         let starts: Vec<_> = windows.windows_of(4_000).map(|bounds| bounds.start_ms).collect();

@@ -1,4 +1,5 @@
-//! The columns of rows that are written to other systems: their types, and those that every copy has.
+//! The columns of rows that are written to other systems: their types, and those that every copy
+//! has.
 
 use arrow::datatypes::{DataType, TimeUnit};
 

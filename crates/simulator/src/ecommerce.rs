@@ -1,5 +1,5 @@
-//! Believable shoppers of a Brazilian shop, as messages of topic `eventos_clientes`; what they leave in stock ([`AllTopics`]), and what was sold
-//! before ([`write_past_sales`]).
+//! Believable shoppers of a Brazilian shop, as messages of topic `eventos_clientes`; what they
+//! leave in stock ([`AllTopics`]), and what was sold before ([`write_past_sales`]).
 
 use std::collections::{BTreeMap, VecDeque};
 
@@ -49,7 +49,8 @@ const TOO_LATE_DOUBLINGS: u64 = 5;
 /// Producers repeat a message within 3 seconds, much sooner than it could be too late.
 const DUPLICATE_AFTER_MS: i64 = 20;
 const DUPLICATE_DOUBLINGS: u64 = 7;
-/// At high rates the oldest repetition goes out early rather than waiting in memory (300 bytes each).
+/// At high rates the oldest repetition goes out early rather than waiting in memory (300 bytes
+/// each).
 const DUPLICATES_MAX: usize = 1_024;
 
 /// How many orders, per mille, have a line refunded.
@@ -57,7 +58,8 @@ const REFUND_PER_MILLE: u64 = 45;
 /// Refunds follow after 3 minutes to 8.5 days.
 const REFUND_AFTER_MS: i64 = 180_000;
 const REFUND_DOUBLINGS: u64 = 12;
-/// At high rates the refund due first goes out early (200 bytes each); dropping some would lower their share instead.
+/// At high rates the refund due first goes out early (200 bytes each); dropping some would lower
+/// their share instead.
 const REFUNDS_MAX: usize = 65_536;
 
 /// How many orders, per mille, use a coupon for everything in them.
@@ -73,7 +75,8 @@ pub struct SimulatorConfig {
     pub start_ms: i64,
     /// Mean messages per second of simulated time.
     pub rate: f64,
-    /// Whether the rate follows the shop's day: quiet at 4 h, busy at lunch and from 20 to 22 h, `rate` on average.
+    /// Whether the rate follows the shop's day: quiet at 4 h, busy at lunch and from 20 to 22 h,
+    /// `rate` on average.
     pub rhythm: bool,
     /// How many products the shop has; at least 1 is taken.
     pub products: u32,
@@ -208,7 +211,8 @@ impl Simulator {
         is_due.then(|| self.refunds.pop_first()).flatten().map(|((due_ms, _), refund)| (due_ms, refund))
     }
 
-    /// Late events are dated back instead of held back: a demo shows them from its start, and none waits in memory.
+    /// Late events are dated back instead of held back: a demo shows them from its start, and none
+    /// waits in memory.
     fn lag(&mut self) -> (MessageKind, i64) {
         let roll = self.random.unit() * (1.0 - self.config.malformed_share - self.config.duplicate_share);
         if roll < self.config.too_late_share {

@@ -37,7 +37,8 @@ impl Pace {
     }
 }
 
-/// Gives `messages` to `send` at their pace until they end, `stop` is set, or one cannot be sent. Blocks.
+/// Gives `messages` to `send` at their pace until they end, `stop` is set, or one cannot be sent.
+/// Blocks.
 ///
 /// # Errors
 /// The error of `send`, after which nothing more is sent.

@@ -1,12 +1,15 @@
-//! Pseudo-random numbers whose sequence never changes: SplitMix64, written out here because a library's generator
-//! may change with its version, and the simulator promises the same bytes for the same seed.
+//! Pseudo-random numbers whose sequence never changes: SplitMix64, written out here because a
+//! library's generator may change with its version, and the simulator promises the same bytes for
+//! the same seed.
 //!
-//! Architecture invariant: the simulator uses only integer arithmetic and the four IEEE operations on `f64`. Logarithms
-//! and powers differ between platforms' libraries, so distributions are built without them.
+//! Architecture invariant: the simulator uses only integer arithmetic and the four IEEE operations
+//! on `f64`. Logarithms and powers differ between platforms' libraries, so distributions are built
+//! without them.
 
 const GOLDEN: u64 = 0x9E37_79B9_7F4A_7C15;
 
-/// A bijection of 64 bits that scatters neighbours: for one `x` there is one hash, and for one hash one `x`.
+/// A bijection of 64 bits that scatters neighbours: for one `x` there is one hash, and for one hash
+/// one `x`.
 pub(crate) fn mix(x: u64) -> u64 {
     let x = x.wrapping_add(GOLDEN);
     let x = (x ^ (x >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -51,7 +54,8 @@ impl Random {
         self.below(1000) < share
     }
 
-    /// From `shortest` to `shortest * 2^doublings`, every doubling equally likely: short spans prevail, long ones occur.
+    /// From `shortest` to `shortest * 2^doublings`, every doubling equally likely: short spans
+    /// prevail, long ones occur.
     pub(crate) fn span_ms(&mut self, shortest: i64, doublings: u64) -> i64 {
         let base = shortest << self.below(doublings);
         base + self.below(base.unsigned_abs()) as i64

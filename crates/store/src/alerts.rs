@@ -1,8 +1,10 @@
 //! What alerts remember: their transitions, what was delivered of them, and silences.
 //!
-//! A transition is a fact: it is committed once, with what is to be sent because of it (its destinations) and what had been read, under
-//! `txn(alerta/NAME, number)`, and never decided again. Everything that is known of alerts is made from these rows ([`episodes`]). What has
-//! been delivered is noted afterwards, so that a process that dies in between delivers it again, under the same id.
+//! A transition is a fact: it is committed once, with what is to be sent because of it (its
+//! destinations) and what had been read, under `txn(alerta/NAME, number)`, and never decided again.
+//! Everything that is known of alerts is made from these rows ([`episodes`]). What has been
+//! delivered is noted afterwards, so that a process that dies in between delivers it again, under
+//! the same id.
 
 mod delays;
 mod episodes;
@@ -33,7 +35,8 @@ const TRANSITIONS: &str = "alertas";
 const DELIVERIES: &str = "alertas_entregas";
 /// The application whose version tells one commit from the next.
 const WRITER: &str = "alertas/escrita";
-/// Next to the transitions: which corrections of the past had been taken in when alerts were last evaluated.
+/// Next to the transitions: which corrections of the past had been taken in when alerts were last
+/// evaluated.
 const CORRECTIONS_FILE: &str = "_corrections";
 /// Next to them: which notifications fail while others are accepted.
 const DELAYS_FILE: &str = "_waiting";
@@ -138,7 +141,8 @@ pub struct Delay {
     pub reason: String,
 }
 
-/// The transitions of all alerts of a store, and what was delivered of them. One process writes it: the stream's.
+/// The transitions of all alerts of a store, and what was delivered of them. One process writes it:
+/// the stream's.
 #[derive(Debug)]
 pub struct AlertLog {
     place: Location,
@@ -156,7 +160,8 @@ impl AlertLog {
         Ok(Self { place, transitions, deliveries })
     }
 
-    /// Which corrections of the past had been taken in when alerts were last evaluated; none before the first time.
+    /// Which corrections of the past had been taken in when alerts were last evaluated; none before
+    /// the first time.
     pub async fn corrections(&self) -> Result<Option<String>, StoreError> {
         self.place.read_text(CORRECTIONS_FILE).await
     }
@@ -176,8 +181,9 @@ impl AlertLog {
         read(self.transitions.provider().await?, Some(self.deliveries.provider().await?)).await
     }
 
-    /// One commit: the transitions of one evaluation. Each alert's go on from the number that was committed last, else another process has
-    /// decided something in the meantime, and this one has to stop.
+    /// One commit: the transitions of one evaluation. Each alert's go on from the number that was
+    /// committed last, else another process has decided something in the meantime, and this one has
+    /// to stop.
     pub async fn append(&mut self, transitions: &[Transition]) -> Result<(), StoreError> {
         let mut numbers: BTreeMap<&str, (i64, i64)> = BTreeMap::new();
         for transition in transitions {
@@ -192,7 +198,8 @@ impl AlertLog {
             }
         }
         let mut wanted: Vec<_> = numbers.iter().map(|(alert, (_, last))| (application(alert), *last)).collect();
-        // By which this commit is known again. Of two that are under way together, only one succeeds.
+        // By which this commit is known again. Of two that are under way together, only one
+        // succeeds.
         let token = i64::from_ne_bytes(Uuid::new_v4().as_u64_pair().0.to_ne_bytes());
         wanted.push((WRITER.to_owned(), token));
         let rows = rows::of(transitions).map_err(|error| StoreError::read(TRANSITIONS)(error.into()))?;

@@ -1,4 +1,5 @@
-//! A table to which several processes append rows that never change, such as the table of reconciliations.
+//! A table to which several processes append rows that never change, such as the table of
+//! reconciliations.
 
 use std::sync::Arc;
 

@@ -1,9 +1,12 @@
-//! The archive of a topic: one row for every Kafka offset, and the one commit that everything else is derived from.
+//! The archive of a topic: one row for every Kafka offset, and the one commit that everything else
+//! is derived from.
 //!
-//! A commit appends the rows of a commit interval and carries, for every partition, the next offset and the watermark, and the
-//! topic's watermark. It is made only on top of the offsets that this process committed or read last: a process that finds others has been replaced
-//! and stops. So each offset is committed exactly once, however many processes run. A commit also carries how many
-//! replays its process knows of: a replay and a commit that are under way together exclude each other, even on different hosts.
+//! A commit appends the rows of a commit interval and carries, for every partition, the next offset
+//! and the watermark, and the topic's watermark. It is made only on top of the offsets that this
+//! process committed or read last: a process that finds others has been replaced and stops. So each
+//! offset is committed exactly once, however many processes run. A commit also carries how many
+//! replays its process knows of: a replay and a commit that are under way together exclude each
+//! other, even on different hosts.
 
 mod caution;
 mod cold;
@@ -133,7 +136,8 @@ impl Archive {
         Ok(self.table.version() != before)
     }
 
-    /// Fails if rows were replayed since the archive was opened: what this process has folded would lack them.
+    /// Fails if rows were replayed since the archive was opened: what this process has folded would
+    /// lack them.
     pub async fn check_replays(&mut self) -> Result<(), StoreError> {
         self.refresh().await?;
         self.refuse_replays().await
@@ -175,7 +179,8 @@ impl Archive {
         self.table.id()
     }
 
-    /// How often rows had been replayed when the archive was opened: each time verdicts of the archive changed.
+    /// How often rows had been replayed when the archive was opened: each time verdicts of the
+    /// archive changed.
     pub fn replays(&self) -> i64 {
         self.replays
     }

@@ -1,7 +1,8 @@
-//! The audit trail, table `auditoria`: one row for every act that changes data or access, from any front.
+//! The audit trail, table `auditoria`: one row for every act that changes data or access, from any
+//! front.
 //!
-//! It is append-only. An act is recorded once it is done, with the state before and after it; an act that failed is recorded too, with the
-//! reason as its result.
+//! It is append-only. An act is recorded once it is done, with the state before and after it; an
+//! act that failed is recorded too, with the reason as its result.
 
 use std::os::unix::fs::MetadataExt;
 use std::sync::Arc;
@@ -25,8 +26,8 @@ pub const AUDIT_TABLE: &str = "auditoria";
 pub struct Act {
     /// Who acted: `os:USER@HOST` for a command, a key's name for a request.
     pub principal: String,
-    /// What was done: `importar`, `desfazer_importacao`, `substituir_importacao`, `reprocessar`, `reparar`, `pular`, `aceitar_log`, `reter`,
-    /// `compactar`, `silenciar`.
+    /// What was done: `importar`, `desfazer_importacao`, `substituir_importacao`, `reprocessar`,
+    /// `reparar`, `pular`, `aceitar_log`, `reter`, `compactar`, `silenciar`.
     pub action: &'static str,
     /// What it was done to: a table, an import, a range of offsets.
     pub target: String,
@@ -92,8 +93,8 @@ impl Act {
     }
 }
 
-/// Who runs this process, according to the system and not to the environment, which anybody can set: `os:maria@caixa-1`, or the user's
-/// number if it has no name.
+/// Who runs this process, according to the system and not to the environment, which anybody can
+/// set: `os:maria@caixa-1`, or the user's number if it has no name.
 fn principal() -> String {
     let user = std::fs::metadata("/proc/self").map(|process| process.uid()).ok();
     let users = std::fs::read_to_string("/etc/passwd").unwrap_or_default();

@@ -14,17 +14,20 @@ use crate::table::{Table, type_words};
 /// What is stored of a topic under other columns than it declares.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Drift {
-    /// Columns that are stored and not declared any more: they are kept, and new rows have null in them.
+    /// Columns that are stored and not declared any more: they are kept, and new rows have null in
+    /// them.
     pub kept: BTreeSet<String>,
-    /// Columns that are not declared any more either, and cannot be null: new rows would need a value.
+    /// Columns that are not declared any more either, and cannot be null: new rows would need a
+    /// value.
     pub needed: BTreeSet<String>,
-    /// Columns of another type, with the one that is stored and the one that is declared, as SQL calls them.
+    /// Columns of another type, with the one that is stored and the one that is declared, as SQL
+    /// calls them.
     pub retyped: BTreeMap<String, (String, String)>,
 }
 
 impl Drift {
-    /// Compares what a topic declares with its archive, hot and cold, and with its history. Reads what the tables say of themselves alone,
-    /// and makes nothing where nothing is.
+    /// Compares what a topic declares with its archive, hot and cold, and with its history. Reads
+    /// what the tables say of themselves alone, and makes nothing where nothing is.
     ///
     /// # Errors
     /// A table is there and cannot be opened.

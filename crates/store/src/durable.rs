@@ -1,7 +1,8 @@
 //! Local files that are on the disk once a write has returned.
 //!
-//! object_store leaves what it wrote in the operating system's cache: after a power failure the newest commits of a table could be
-//! there in part, which no reader can repair. Here a file is synced before the folder that holds its name, so a commit is whole or absent.
+//! object_store leaves what it wrote in the operating system's cache: after a power failure the
+//! newest commits of a table could be there in part, which no reader can repair. Here a file is
+//! synced before the folder that holds its name, so a commit is whole or absent.
 
 use std::fmt;
 use std::fs::File;

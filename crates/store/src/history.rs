@@ -1,8 +1,9 @@
 //! The history of a topic: rows that were imported from files.
 //!
-//! Every commit builds on the last one that its writer has seen, and carries its number: of two that are under way together only
-//! one succeeds, and the other looks again at what is stored. Rows are taken back by one commit too, which leaves a row for each quarter of
-//! an hour that lost some, so that jobs compute those days again.
+//! Every commit builds on the last one that its writer has seen, and carries its number: of two
+//! that are under way together only one succeeds, and the other looks again at what is stored. Rows
+//! are taken back by one commit too, which leaves a row for each quarter of an hour that lost some,
+//! so that jobs compute those days again.
 
 mod commits;
 mod imports;
@@ -48,7 +49,8 @@ impl History {
         Ok(table.map(|table| Self { topic: topic.clone(), table }))
     }
 
-    /// Every row, refused ones too, in the history's schema; tables of older versions may lack columns.
+    /// Every row, refused ones too, in the history's schema; tables of older versions may lack
+    /// columns.
     pub async fn provider(&self) -> Result<Arc<dyn TableProvider>, StoreError> {
         self.table.provider().await
     }
@@ -70,8 +72,8 @@ impl History {
         Ok(self.table.file_count()? == 0)
     }
 
-    /// The identities of the rows of commits after number `after`: import, verdict, cells, key, the event id (null where the topic has
-    /// none), and the item.
+    /// The identities of the rows of commits after number `after`: import, verdict, cells, key, the
+    /// event id (null where the topic has none), and the item.
     pub async fn identities(&self, after: i64) -> Result<SendableRecordBatchStream, StoreError> {
         use history_columns::*;
         let event_id = match self.topic.event_id {

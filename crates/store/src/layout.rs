@@ -39,12 +39,14 @@ impl<'a> Layout<'a> {
         self.0.join("history").join(&topic.name)
     }
 
-    /// The tables of all metrics: a folder for each metric, and below it one for each of its versions.
+    /// The tables of all metrics: a folder for each metric, and below it one for each of its
+    /// versions.
     pub fn metrics(self) -> Location {
         self.0.join("metrics")
     }
 
-    /// The tables that are kept up to date: a folder for each, and below it one for each of its versions.
+    /// The tables that are kept up to date: a folder for each, and below it one for each of its
+    /// versions.
     pub fn keyed(self) -> Location {
         self.0.join("tables")
     }
@@ -69,7 +71,8 @@ impl<'a> Layout<'a> {
         self.0.join("sinks").join(view)
     }
 
-    /// A table of what was done: the audit trail, imports, runs, reconciliations, rows that were set aside.
+    /// A table of what was done: the audit trail, imports, runs, reconciliations, rows that were
+    /// set aside.
     pub fn table(self, name: &str) -> Location {
         self.0.join(name)
     }

@@ -1,12 +1,15 @@
-//! Who does what with a store, on any host: a lease is held by one process at a time, for one purpose.
+//! Who does what with a store, on any host: a lease is held by one process at a time, for one
+//! purpose.
 //!
-//! In a folder it is a lock of the operating system, which is free once its process has ended. In a bucket it is a series of objects,
-//! `leases/PURPOSE/0000000042.json`, of which the one with the highest number says who holds it. To take or renew it, a process puts the
-//! next number "if absent", so that of two that do so at once only one succeeds. A lease that was not renewed for a minute, by the
-//! clock of the store itself, is free.
+//! In a folder it is a lock of the operating system, which is free once its process has ended. In a
+//! bucket it is a series of objects, `leases/PURPOSE/0000000042.json`, of which the one with the
+//! highest number says who holds it. To take or renew it, a process puts the next number "if
+//! absent", so that of two that do so at once only one succeeds. A lease that was not renewed for a
+//! minute, by the clock of the store itself, is free.
 //!
-//! A process that is suspended for longer than that may go on after another has taken over. So leases keep processes out of each
-//! other's way, and what could lose rows is guarded by the commits themselves.
+//! A process that is suspended for longer than that may go on after another has taken over. So
+//! leases keep processes out of each other's way, and what could lose rows is guarded by the
+//! commits themselves.
 
 mod bucket;
 mod folder;
@@ -86,8 +89,9 @@ enum Kind {
 }
 
 impl Lease {
-    /// Takes the lease for `purpose`. If its holder has stopped renewing it, waits until it is free; if its holder is alive, waits for
-    /// `patience` and then fails with an error that names the holder.
+    /// Takes the lease for `purpose`. If its holder has stopped renewing it, waits until it is
+    /// free; if its holder is alive, waits for `patience` and then fails with an error that names
+    /// the holder.
     pub async fn take(
         store: &Location,
         purpose: &'static str,

@@ -45,7 +45,8 @@ const BUCKET_SCHEMES: [&str; 5] = ["s3", "gs", "az", "abfs", "abfss"];
 /// How often loading a table's log from a bucket is attempted, and the pause after a failure.
 const LOAD_ATTEMPTS: u32 = 6;
 const LOAD_RETRY: Duration = Duration::from_millis(100);
-/// How often a small file is asked for when the answer is cut, which the bucket's client does not try again, and how long after that.
+/// How often a small file is asked for when the answer is cut, which the bucket's client does not
+/// try again, and how long after that.
 const READ_ATTEMPTS: u32 = 6;
 const READ_RETRY: Duration = Duration::from_millis(100);
 
@@ -59,8 +60,9 @@ impl Location {
         Ok(Self { store: Arc::new(DurableFiles::new(LocalFileSystem::new())), url, read_mode: ReadMode::Delta })
     }
 
-    /// A prefix of a bucket, `s3://bucket/prefix`, with the settings of object_store's clients; what is not among them is taken from
-    /// the environment (`AWS_ACCESS_KEY_ID`, ...). Other URLs are those of folders.
+    /// A prefix of a bucket, `s3://bucket/prefix`, with the settings of object_store's clients;
+    /// what is not among them is taken from the environment (`AWS_ACCESS_KEY_ID`, ...). Other URLs
+    /// are those of folders.
     pub fn bucket(url: &str, options: &BTreeMap<String, String>) -> Result<Self, StoreError> {
         let wrong = |reason: String| StoreError::Location { url: url.to_owned(), reason };
         let mut parsed = Url::parse(url).map_err(|error| wrong(error.to_string()))?;
@@ -92,13 +94,15 @@ impl Location {
         Self { store: Arc::clone(&self.store), url, read_mode: self.read_mode }
     }
 
-    /// The same place, whose tables are read in bulk (`bulk_session`): their strings are `Utf8View`, not `Utf8`.
-    pub fn in_bulk(&self) -> Self {
+    /// The same place, whose tables are read in bulk (`bulk_session`): their strings are
+    /// `Utf8View`, not `Utf8`.
+    pub fn bulk_scan(&self) -> Self {
         Self { read_mode: ReadMode::BulkScan, ..self.clone() }
     }
 
-    /// The same place, whose tables are read as plain Parquet files: such a plan can be sent to other processes.
-    pub fn as_plain_files(&self) -> Self {
+    /// The same place, whose tables are read as plain Parquet files: such a plan can be sent to
+    /// other processes.
+    pub fn plain_parquet(&self) -> Self {
         Self { read_mode: ReadMode::PlainParquet, ..self.clone() }
     }
 
@@ -289,7 +293,8 @@ impl LogStoreFactory for ConditionalPuts {
     }
 }
 
-/// A path without `..`, which a URL cannot have; links in it count. What is not there yet lies in what is.
+/// A path without `..`, which a URL cannot have; links in it count. What is not there yet lies in
+/// what is.
 fn without_parents(path: PathBuf) -> std::io::Result<PathBuf> {
     if !path.components().any(|part| part == Component::ParentDir) {
         return Ok(path);

@@ -5,14 +5,16 @@ use std::path::Path;
 
 use crate::error::StoreError;
 
-/// Held as long as the process writes; the operating system releases it when the process ends, however it ends.
+/// Held as long as the process writes; the operating system releases it when the process ends,
+/// however it ends.
 #[derive(Debug)]
 pub struct DataDirLock {
     _file: File,
 }
 
 impl DataDirLock {
-    /// Locks `dir`, which is created if missing, for the role (`stream`). Fails if another process holds it.
+    /// Locks `dir`, which is created if missing, for the role (`stream`). Fails if another process
+    /// holds it.
     pub fn acquire(dir: &Path, role: &str) -> Result<Self, StoreError> {
         let failed = |path: &Path| {
             let path = path.to_owned();

@@ -20,8 +20,9 @@ pub struct Compacted {
     pub deleted: usize,
 }
 
-/// Merges the small files of every table below `store` into large ones, and deletes files that no reader can need any more. Safe while
-/// streams, jobs and readers run. A table that fails does not stop the others.
+/// Merges the small files of every table below `store` into large ones, and deletes files that no
+/// reader can need any more. Safe while streams, jobs and readers run. A table that fails does not
+/// stop the others.
 pub async fn compact(store: &Location) -> Result<Vec<(String, Result<Compacted, StoreError>)>, StoreError> {
     let mut compacted = Vec::new();
     for (name, location) in tables(store).await? {

@@ -32,7 +32,8 @@ const MERGES: [Merge; 2] = [
     Merge { files: 24, bytes: 0..4 << 20, target_bytes: 32 << 20 },
     Merge { files: 12, bytes: 4 << 20..64 << 20, target_bytes: 512 << 20 },
 ];
-/// Outside of the stream there is time to merge every file that is smaller than half of the largest.
+/// Outside of the stream there is time to merge every file that is smaller than half of the
+/// largest.
 const WHOLLY: Merge = Merge { files: 2, bytes: 0..256 << 20, target_bytes: 512 << 20 };
 const BATCH_ROWS: usize = 8 * 1024;
 
@@ -44,7 +45,8 @@ struct Merge {
 }
 
 impl Table {
-    /// Merges small files if there are many; true if the table has changed, by this process or another.
+    /// Merges small files if there are many; true if the table has changed, by this process or
+    /// another.
     pub(crate) async fn compact(&mut self) -> Result<bool, StoreError> {
         let before = self.version();
         for merge in &MERGES {
@@ -260,7 +262,8 @@ mod tests {
         assert_eq!((wide.file_count().expect("counted"), numbers(dir.path()).await.len()), (1, 20));
     }
 
-    /// A rewrite that began before another one was committed must fail, in any order; appends must succeed.
+    /// A rewrite that began before another one was committed must fail, in any order; appends must
+    /// succeed.
     #[tokio::test]
     async fn of_two_rewrites_at_once_one_comes_through() {
         let dir = tempfile::tempdir().expect("a folder");

@@ -1,9 +1,11 @@
 //! The final rows of one metric version.
 //!
-//! A commit appends the rows of whole windows and carries how far the metric is published. It is derived from committed
-//! rows of the archive only: after a crash before it, the same windows are published from there.
+//! A commit appends the rows of whole windows and carries how far the metric is published. It is
+//! derived from committed rows of the archive only: after a crash before it, the same windows are
+//! published from there.
 //!
-//! A version that began after events were purged has no windows of their time. There, what the version before it published still holds.
+//! A version that began after events were purged has no windows of their time. There, what the
+//! version before it published still holds.
 
 mod earlier;
 mod progress;
@@ -81,9 +83,10 @@ impl MetricTable {
         Ok(opened)
     }
 
-    /// Takes windows that lack events from earlier versions: they can no longer be computed. Those are the windows that start before the
-    /// first pane after `newest_purged`, the newest event that is purged, except for those before `done_ms`, which the version already
-    /// has. To be called before a history is computed, which begins where this says, or at the oldest event.
+    /// Takes windows that lack events from earlier versions: they can no longer be computed. Those
+    /// are the windows that start before the first pane after `newest_purged`, the newest event
+    /// that is purged, except for those before `done_ms`, which the version already has. To be
+    /// called before a history is computed, which begins where this says, or at the oldest event.
     pub async fn begin_where_whole(
         &mut self,
         windows: &Windows,
@@ -100,8 +103,9 @@ impl MetricTable {
     async fn begin_at(&mut self, from_ms: i64, done_ms: Option<i64>) -> Result<(), StoreError> {
         let (from, left_at) = (earlier::from(&self.application), earlier::left_at(&self.application));
         let mut transactions = vec![(from.clone(), from_ms)];
-        // A version that was left and is declared again has its own windows from before it was left. One that was cut short before it
-        // had computed any begins again, and knows already which those are.
+        // A version that was left and is declared again has its own windows from before it was
+        // left. One that was cut short before it had computed any begins again, and knows already
+        // which those are.
         if let Some(done_ms) = done_ms
             && self.table.transaction(&left_at).await? != Some(done_ms)
         {
@@ -120,7 +124,8 @@ impl MetricTable {
         Ok(())
     }
 
-    /// Keeps the statement that declares the version, so that a later catalog's process can go on with it.
+    /// Keeps the statement that declares the version, so that a later catalog's process can go on
+    /// with it.
     pub async fn define(metric: &str, version: &str, location: &Location, definition: &str) -> Result<(), StoreError> {
         let folder = location.join(metric).join(version);
         if folder.read_text(DEFINITION_FILE).await?.as_deref() == Some(definition) {
@@ -162,7 +167,8 @@ impl MetricTable {
         Ok(location.join(metric).join(version).read_text(DEFINITION_FILE).await?.is_some())
     }
 
-    /// The versions of a metric below `location` that have a definition and were published, the furthest last.
+    /// The versions of a metric below `location` that have a definition and were published, the
+    /// furthest last.
     pub async fn versions(metric: &str, location: &Location) -> Result<Vec<PublishedVersion>, StoreError> {
         let folder = location.join(metric);
         let mut versions = Vec::new();
@@ -175,7 +181,8 @@ impl MetricTable {
         Ok(versions)
     }
 
-    /// The rows of a metric's version below `location` as they are now, and through which watermark they are published; none if there are none.
+    /// The rows of a metric's version below `location` as they are now, and through which watermark
+    /// they are published; none if there are none.
     pub async fn read(
         metric: &str,
         version: &str,
@@ -207,7 +214,8 @@ impl MetricTable {
         Ok(Some((rows, published_through_ms)))
     }
 
-    /// Replaces the rows that `wanted` names, in one commit, while a stream may be running. How far the metric is published does not change.
+    /// Replaces the rows that `wanted` names, in one commit, while a stream may be running. How far
+    /// the metric is published does not change.
     pub async fn replace(
         metric: &str,
         version: &str,
@@ -246,7 +254,8 @@ impl MetricTable {
         }
     }
 
-    /// Adds the rows of the windows that closed since the last call. Publishing the same watermark again does nothing.
+    /// Adds the rows of the windows that closed since the last call. Publishing the same watermark
+    /// again does nothing.
     pub async fn publish(&mut self, rows: Vec<RecordBatch>, through_ms: i64) -> Result<(), StoreError> {
         if self.published_through_ms >= Some(through_ms) {
             return Ok(());
@@ -272,13 +281,14 @@ impl MetricTable {
         Ok(())
     }
 
-    /// Before this, in milliseconds, windows start that were computed from history; none before any was.
+    /// Before this, in milliseconds, windows start that were computed from history; none before any
+    /// was.
     pub async fn backfilled_until_ms(&self) -> Result<Option<i64>, StoreError> {
         self.table.transaction(&self.backfill_application()).await
     }
 
-    /// Adds the rows of all windows that start before `until_ms` and after those of the last call: a backfill that is cut short
-    /// goes on where it was.
+    /// Adds the rows of all windows that start before `until_ms` and after those of the last call:
+    /// a backfill that is cut short goes on where it was.
     pub async fn backfill(&mut self, rows: Vec<RecordBatch>, until_ms: i64) -> Result<(), StoreError> {
         let application = self.backfill_application();
         if let Err(error) = self.table.append(rows, &[(application.clone(), until_ms)]).await {

@@ -1,5 +1,6 @@
-//! Removes duplicate conditions from Parquet scans. Delta's scan hands a filter to the files itself, and DataFusion pushes it down once
-//! more; every condition would be evaluated twice, and every column in it read twice.
+//! Removes duplicate conditions from Parquet scans. Delta's scan hands a filter to the files
+//! itself, and DataFusion pushes it down once more; every condition would be evaluated twice, and
+//! every column in it read twice.
 
 use std::sync::Arc;
 
@@ -72,7 +73,7 @@ mod tests {
         let numbers: ArrayRef = Arc::new(Int64Array::from_iter_values(0..1_000));
         let rows = RecordBatch::try_new(schema, vec![numbers]).expect("rows");
         table.append(vec![rows], &[]).await.expect("appended");
-        for location in [location.clone(), location.as_plain_files()] {
+        for location in [location.clone(), location.plain_parquet()] {
             let table = Table::read("numbers", &location).await.expect("read").expect("a table");
             let frame = read_session(1).read_table(table.provider().await.expect("rows")).expect("a frame");
             let wanted = ident("n").gt_eq(lit(990_i64)).and(ident("n").lt(lit(997_i64)));

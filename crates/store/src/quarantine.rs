@@ -1,6 +1,8 @@
-//! Rows that the warehouse's database cannot take, table `quarentena`: kept with the reason, so that the rest of their table goes on.
+//! Rows that the warehouse's database cannot take, table `quarentena`: kept with the reason, so
+//! that the rest of their table goes on.
 //!
-//! A row stays here until its day is computed again and it fits, because the job's query was changed or the row was taken back.
+//! A row stays here until its day is computed again and it fits, because the job's query was
+//! changed or the row was taken back.
 
 use std::sync::Arc;
 
@@ -111,7 +113,8 @@ fn rows(table: &str, days: Days, set_aside: &SetAside) -> Result<RecordBatch, ar
     let text = |text: &dyn Fn(usize) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values((0..rows.len()).map(text)))
     };
-    // A row without one of these days is kept under the first, so that it is replaced together with them.
+    // A row without one of these days is kept under the first, so that it is replaced together with
+    // them.
     let day = |row: usize| rows[row].day.filter(|day| (days.from..days.to).contains(day)).unwrap_or(days.from);
     let now = TimestampMicrosecondArray::from_value(Utc::now().timestamp_micros(), rows.len()).with_timezone("UTC");
     let columns: Vec<ArrayRef> = vec![

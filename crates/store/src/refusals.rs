@@ -1,4 +1,5 @@
-//! Why messages were refused, in words: the archive keeps the reason and the payload, which is looked into again.
+//! Why messages were refused, in words: the archive keeps the reason and the payload, which is
+//! looked into again.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -25,7 +26,7 @@ const FAR_AHEAD_MS: i64 = 1 << 52;
 
 /// What today's catalog says of a payload, or of one without a fault its event time.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Found {
+pub enum Reassessed {
     /// It would be refused, and why.
     Refused(Reason, String),
     /// Nothing is wrong with it.
@@ -52,36 +53,37 @@ impl Refusals {
     }
 
     /// What is found of each payload, by its place.
-    pub fn look<'a>(&self, payloads: impl Iterator<Item = Option<&'a [u8]>>) -> Result<BTreeMap<usize, Found>> {
+    pub fn look<'a>(&self, payloads: impl Iterator<Item = Option<&'a [u8]>>) -> Result<BTreeMap<usize, Reassessed>> {
         let decoded = Decoder::new(&self.topic, self.zone.unwrap_or(Tz::UTC)).decode(payloads);
         let times = Arc::clone(&decoded.columns[self.topic.event_time]);
         let times = times.as_primitive::<TimestampMicrosecondType>();
         let counts = (0..times.len()).filter(|row| times.is_valid(*row));
-        let mut found: BTreeMap<usize, Found> =
-            counts.map(|row| (row, Found::Counts { time: EventTime::from_micros(times.value(row)) })).collect();
+        let mut found: BTreeMap<usize, Reassessed> =
+            counts.map(|row| (row, Reassessed::Counts { time: EventTime::from_micros(times.value(row)) })).collect();
         let (_, forbidden) = self.rules.apply(decoded.columns, FAR_AHEAD_MS)?;
-        found.extend(forbidden.into_iter().map(|(row, (reason, detail))| (row, Found::Refused(reason, detail))));
+        found.extend(forbidden.into_iter().map(|(row, (reason, detail))| (row, Reassessed::Refused(reason, detail))));
         let refused = decoded.refused.into_iter();
-        found.extend(refused.map(|refusal| (refusal.row, Found::Refused(refusal.reason, refusal.detail))));
+        found.extend(refused.map(|refusal| (refusal.row, Reassessed::Refused(refusal.reason, refusal.detail))));
         Ok(found)
     }
 
     /// The words for a message that was refused for a reason, and of which that is found now.
-    pub fn words(&self, reason: &str, found: &Found) -> String {
+    pub fn words(&self, reason: &str, found: &Reassessed) -> String {
         match found {
-            Found::Refused(now, detail) if now.name() == reason => detail.clone(),
-            Found::Refused(now, detail) => format!("would be refused as {now} now: {detail}"),
-            Found::Counts { time } if reason == Reason::Future.name() => {
+            Reassessed::Refused(now, detail) if now.name() == reason => detail.clone(),
+            Reassessed::Refused(now, detail) => format!("would be refused as {now} now: {detail}"),
+            Reassessed::Counts { time } if reason == Reason::Future.name() => {
                 let name = &self.topic.columns[self.topic.event_time].name;
                 let time = self.zone.map(|_| format!(" {}", time_text(*time))).unwrap_or_default();
                 let ahead = length_text(self.topic.ahead_ms);
                 format!("{name}{time} was more than {ahead} ahead of the clock when it arrived")
             }
-            Found::Counts { .. } => "would be accepted now: `vitral ledger replay` feeds it again".to_owned(),
+            Reassessed::Counts { .. } => "would be accepted now: `vitral ledger replay` feeds it again".to_owned(),
         }
     }
 
-    /// The words for each row of the archive; none for what was not refused or is too long to be looked into.
+    /// The words for each row of the archive; none for what was not refused or is too long to be
+    /// looked into.
     pub fn explain<'a>(
         &self,
         rows: impl Iterator<Item = (Option<&'a str>, Option<&'a str>, Option<&'a [u8]>)>,

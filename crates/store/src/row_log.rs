@@ -1,8 +1,10 @@
-//! Logs of rows in other systems: the statement over a part of the archive, and how far the rows have been written.
+//! Logs of rows in other systems: the statement over a part of the archive, and how far the rows
+//! have been written.
 //!
-//! What a write covers is fixed, in a small file, before anything is sent: the offsets, and the number of the write. So a repeat
-//! sends the same rows. Offsets are of what the archive has committed, and rows never change; where rows were fed again, all of them are
-//! written once more, which changes only what is new.
+//! What a write covers is fixed, in a small file, before anything is sent: the offsets, and the
+//! number of the write. So a repeat sends the same rows. Offsets are of what the archive has
+//! committed, and rows never change; where rows were fed again, all of them are written once more,
+//! which changes only what is new.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -47,7 +49,8 @@ pub struct RowLogProgress {
     pub begun: LogOffsets,
     /// Offsets before these have been written.
     pub taken: LogOffsets,
-    /// What the last write covers, if it may not be there yet: offsets from `taken` to before these.
+    /// What the last write covers, if it may not be there yet: offsets from `taken` to before
+    /// these.
     pub pending: Option<LogOffsets>,
     /// How often rows of the topic had been fed again when writing began.
     pub replays: i64,
@@ -80,7 +83,8 @@ impl RowLogProgress {
         Layout::of(store).row_logs().write_text(&file(log), &text).await
     }
 
-    /// The next write, of `max` offsets at most of each partition, towards what there is; false if all of that is written.
+    /// The next write, of `max` offsets at most of each partition, towards what there is; false if
+    /// all of that is written.
     pub fn begin(&mut self, there: &LogOffsets, max: i64) -> bool {
         let mut until = self.taken.clone();
         let mut has_more = false;
@@ -169,7 +173,8 @@ impl RowLogPlan {
         Ok(Self { log: log.clone(), topic: topic.clone(), session: state, plan })
     }
 
-    /// The log's rows of the offsets from `from` to before `until`, with those whose event time is at least `since`.
+    /// The log's rows of the offsets from `from` to before `until`, with those whose event time is
+    /// at least `since`.
     pub async fn rows(
         &self,
         archive: &ArchiveReader,

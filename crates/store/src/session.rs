@@ -8,7 +8,8 @@ use vitral_engine::table_state;
 
 use crate::predicates::ConditionsOnce;
 
-/// Few enough that a batch's columns stay in the processor's caches while one expression after the other is computed.
+/// Few enough that a batch's columns stay in the processor's caches while one expression after the
+/// other is computed.
 const BULK_BATCH_ROWS: usize = 16 * 1024;
 
 /// A session for tables as they are stored.
@@ -20,9 +21,10 @@ pub fn read_session(target_partitions: usize) -> SessionContext {
     SessionContext::new_with_state(state.build())
 }
 
-/// A session for tables that are read in bulk (`Location::in_bulk`): strings are views into what was read, and rows are filtered after
-/// reading, as most of them are wanted. Filtering before the other columns are read costs more than it saves, as files and row
-/// groups of other days are skipped anyway.
+/// A session for tables that are read in bulk (`Location::bulk_scan`): strings are views into what
+/// was read, and rows are filtered after reading, as most of them are wanted. Filtering before the
+/// other columns are read costs more than it saves, as files and row groups of other days are
+/// skipped anyway.
 pub fn bulk_session(target_partitions: usize) -> SessionContext {
     let mut state = read_session(target_partitions).state();
     let config = state.config_mut();

@@ -1,8 +1,10 @@
-//! What is sent to the target of a view that is copied: its epochs, each of which is one commit before anything of it is sent.
+//! What is sent to the target of a view that is copied: its epochs, each of which is one commit
+//! before anything of it is sent.
 //!
-//! An epoch holds the rows that have changed and those that are deleted, so that a second attempt sends the same. What the target must
-//! hold is known from these rows: a base (the keys, each with a hash of its row) and the epochs after it. Now and then a new base takes
-//! the place of what was sent. `_sent` is the number of the last epoch that the target has taken.
+//! An epoch holds the rows that have changed and those that are deleted, so that a second attempt
+//! sends the same. What the target must hold is known from these rows: a base (the keys, each with
+//! a hash of its row) and the epochs after it. Now and then a new base takes the place of what was
+//! sent. `_sent` is the number of the last epoch that the target has taken.
 
 mod rows;
 
@@ -95,7 +97,8 @@ impl SinkLog {
         self.place.write_text(SENT_FILE, &number.to_string()).await
     }
 
-    /// One commit: the next epoch after `previous`. If another process has committed one in the meantime, this one has to stop.
+    /// One commit: the next epoch after `previous`. If another process has committed one in the
+    /// meantime, this one has to stop.
     pub async fn append(&mut self, previous: Option<u64>, epoch: &SinkEpoch) -> Result<(), StoreError> {
         self.commit(previous, epoch, rows::CHANGES).await
     }
@@ -111,7 +114,8 @@ impl SinkLog {
         if committed.map(rows::unsigned) != previous {
             return Err(StoreError::Overtaken { table: self.name.clone() });
         }
-        // By which this commit is known again. Of two that are under way together, only one succeeds.
+        // By which this commit is known again. Of two that are under way together, only one
+        // succeeds.
         let token = i64::from_ne_bytes(Uuid::new_v4().as_u64_pair().0.to_ne_bytes());
         let transactions = [(application, rows::signed(epoch.number)), (WRITER.to_owned(), token)];
         let rows = self.rows(epoch, kind)?;
@@ -136,7 +140,8 @@ impl SinkLog {
         false
     }
 
-    /// One commit: this base takes the place of everything. All epochs must have been sent. The next epoch follows its number.
+    /// One commit: this base takes the place of everything. All epochs must have been sent. The
+    /// next epoch follows its number.
     pub async fn replace(&mut self, base: &SinkEpoch) -> Result<(), StoreError> {
         let rows = self.rows(base, rows::BASE)?;
         let number = (self.name.clone(), rows::signed(base.number));

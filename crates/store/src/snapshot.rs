@@ -1,15 +1,17 @@
-//! Files that save a restart from rebuilding its state: segments of record batches, and a manifest that names those in use.
+//! Files that save a restart from rebuilding its state: segments of record batches, and a manifest
+//! that names those in use.
 //!
-//! A snapshot is only an accelerator. Whatever is missing, torn, altered, or of another format is an error here, and its reader
-//! rebuilds from the archive.
+//! A snapshot is only an accelerator. Whatever is missing, torn, altered, or of another format is
+//! an error here, and its reader rebuilds from the archive.
 //!
 //! ```text
 //! segment-00000007.bin     "vitral segment 1\n", then blocks: Arrow IPC streams, each checked by its manifest's CRC-32
 //! manifest-00000007.json   "vitral snapshot 1 CRC32\n", then the body as JSON
 //! ```
 //!
-//! A manifest is put after all its segments, and is whole or absent. Segments that no manifest names are deleted after the next one;
-//! what another process has written since this one first looked is left to that process.
+//! A manifest is put after all its segments, and is whole or absent. Segments that no manifest
+//! names are deleted after the next one; what another process has written since this one first
+//! looked is left to that process.
 
 use std::collections::BTreeSet;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -30,7 +32,8 @@ use serde::{Deserialize, Serialize};
 use crate::error::StoreError;
 use crate::location::Location;
 
-/// Changes whenever the format of the files changes; the golden files under `tests/` have this version.
+/// Changes whenever the format of the files changes; the golden files under `tests/` have this
+/// version.
 const SEGMENT_HEAD: &[u8] = b"vitral segment 1\n";
 const MANIFEST_HEAD: &str = "vitral snapshot 1 ";
 /// Rows encoded at once: what is in memory on top of the state itself stays small.
@@ -114,7 +117,8 @@ impl Snapshots {
         Ok(batch)
     }
 
-    /// Writes the manifest of snapshot `number`, with its checksum: from then on the snapshot exists.
+    /// Writes the manifest of snapshot `number`, with its checksum: from then on the snapshot
+    /// exists.
     pub async fn write_manifest<T: Serialize>(&self, number: u64, body: &T) -> Result<(), StoreError> {
         let name = manifest_name(number);
         self.with_own(|own| own.written.insert(number));
@@ -241,7 +245,8 @@ fn decode(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
     catch_unwind(AssertUnwindSafe(|| decode_stream(bytes))).unwrap_or_else(damaged)
 }
 
-/// Lengths in the stream are believed only as far as there are bytes: a reader of streams would make room for them first.
+/// Lengths in the stream are believed only as far as there are bytes: a reader of streams would
+/// make room for them first.
 fn decode_stream(bytes: Bytes) -> Result<RecordBatch, ArrowError> {
     let mut decoder = StreamDecoder::new();
     let mut rest = Buffer::from(bytes);

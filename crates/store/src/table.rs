@@ -33,7 +33,8 @@ use crate::session::{bulk_session, read_session};
 
 /// A Delta table.
 ///
-/// Appends are serialised by the caller; the snapshot held here is the one that the next commit is built on.
+/// Appends are serialised by the caller; the snapshot held here is the one that the next commit is
+/// built on.
 #[derive(Debug, Clone)]
 pub(crate) struct Table {
     pub(crate) name: String,
@@ -67,7 +68,8 @@ impl Table {
         }))
     }
 
-    /// Opens the table at `location`, or creates it. An older table gains the columns that it lacks; one that it has besides is refused.
+    /// Opens the table at `location`, or creates it. An older table gains the columns that it
+    /// lacks; one that it has besides is refused.
     pub(crate) async fn open(name: &str, location: &Location, schema: SchemaRef) -> Result<Self, StoreError> {
         Self::open_with(name, location, schema, Undeclared::Refused).await
     }
@@ -87,10 +89,12 @@ impl Table {
                 .create()
                 .with_table_name(name)
                 .with_columns(fields)
-                // Of two that create it at once, one succeeds: a retry would give the other's table another identity.
+                // Of two that create it at once, one succeeds: a retry would give the other's table
+                // another identity.
                 .with_commit_properties(CommitProperties::default().with_max_retries(0))
                 .with_configuration([
-                    // Each commit is one file of the log; a checkpoint saves readers from reading all files before it.
+                    // Each commit is one file of the log; a checkpoint saves readers from reading
+                    // all files before it.
                     ("delta.checkpointInterval".to_owned(), Some("50".to_owned())),
                     ("delta.logRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
                     ("delta.deletedFileRetentionDuration".to_owned(), Some("interval 1 day".to_owned())),
@@ -176,7 +180,8 @@ impl Table {
         self.delta.version()
     }
 
-    /// One commit: the rows, if any, and the transactions. True if there was no other commit in between.
+    /// One commit: the rows, if any, and the transactions. True if there was no other commit in
+    /// between.
     pub(crate) async fn append(
         &mut self,
         rows: Vec<RecordBatch>,

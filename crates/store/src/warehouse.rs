@@ -1,7 +1,9 @@
-//! The port of the warehouse, where batch jobs put their tables for SQL readers; and the warehouse as Delta tables.
+//! The port of the warehouse, where batch jobs put their tables for SQL readers; and the warehouse
+//! as Delta tables.
 //!
-//! A job recomputes whole days or months. It replaces their rows in one transaction, so that readers see the old rows or the new ones,
-//! and a job that is killed, repeated, or run twice at once leaves the same rows.
+//! A job recomputes whole days or months. It replaces their rows in one transaction, so that
+//! readers see the old rows or the new ones, and a job that is killed, repeated, or run twice at
+//! once leaves the same rows.
 
 mod delta;
 mod set_aside;
@@ -49,12 +51,13 @@ pub struct Replaced {
 /// One kind of warehouse; all of them pass the same suite of tests.
 #[async_trait::async_trait]
 pub trait Warehouse: Send + Sync {
-    /// Creates the table if it does not exist, and adds the columns that an older one lacks. Returns its identity, which distinguishes it
-    /// from any other table, including one that takes its place.
+    /// Creates the table if it does not exist, and adds the columns that an older one lacks.
+    /// Returns its identity, which distinguishes it from any other table, including one that takes
+    /// its place.
     async fn prepare(&self, table: &WarehouseTable) -> Result<String, StoreError>;
 
-    /// One transaction: removes the rows of `days` and adds `rows`, except for those that the database cannot take. Rows of other days are
-    /// an error.
+    /// One transaction: removes the rows of `days` and adds `rows`, except for those that the
+    /// database cannot take. Rows of other days are an error.
     async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError>;
 
     /// The rows of `days`.

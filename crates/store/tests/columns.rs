@@ -1,4 +1,5 @@
-//! A topic loses columns, renames them and gives them back, and its archive goes on with every value that it had.
+//! A topic loses columns, renames them and gives them back, and its archive goes on with every
+//! value that it had.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -29,7 +30,8 @@ async fn open(topic: &Topic, place: &Location) -> Archive {
     Archive::open(topic, "log", [0], place).await.expect("opened")
 }
 
-/// Offsets of partition 0, one for each second; every column of the topic that is a text has its own name.
+/// Offsets of partition 0, one for each second; every column of the topic that is a text has its
+/// own name.
 async fn add(archive: &mut Archive, topic: &Topic, offsets: Range<i64>) {
     let schema = topic.archive_schema();
     let count = offsets.clone().count();

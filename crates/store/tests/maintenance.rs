@@ -1,4 +1,5 @@
-//! Upkeep deletes only what nobody can need: what commits have taken out, and what killed writers have left long ago.
+//! Upkeep deletes only what nobody can need: what commits have taken out, and what killed writers
+//! have left long ago.
 
 use std::path::{Path, PathBuf};
 use std::sync::Arc;

@@ -1,4 +1,5 @@
-//! Two processes with one archive: the one that was replaced must stop, whatever brings it up to date.
+//! Two processes with one archive: the one that was replaced must stop, whatever brings it up to
+//! date.
 
 #[path = "common/places.rs"]
 mod places;
@@ -84,7 +85,8 @@ async fn a_stale_owner_is_fenced() {
     }
 }
 
-/// Merges and deletions of old files renew what is known of the table: the check is of that, not of what was known before.
+/// Merges and deletions of old files renew what is known of the table: the check is of that, not of
+/// what was known before.
 #[tokio::test]
 async fn a_stale_owner_stays_fenced_when_its_table_is_tidied() {
     let topic = topic();
@@ -118,8 +120,8 @@ async fn a_stale_owner_never_sets_the_watermark_back() {
     }
 }
 
-/// A commit that is tried again after it came through, because its reply was lost, is there once, whether or not its writer has looked at
-/// the table since: merges and deletions of old files do.
+/// A commit that is tried again after it came through, because its reply was lost, is there once,
+/// whether or not its writer has looked at the table since: merges and deletions of old files do.
 #[tokio::test]
 async fn a_commit_that_came_through_is_known_again() {
     let topic = topic();

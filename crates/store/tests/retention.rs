@@ -1,4 +1,5 @@
-//! What is old becomes cold, and what is too old is deleted, while readers and the archive's owner find each row once.
+//! What is old becomes cold, and what is too old is deleted, while readers and the archive's owner
+//! find each row once.
 
 #[path = "common/places.rs"]
 mod places;
@@ -126,7 +127,8 @@ async fn rows_become_cold_and_go_away() {
     }
 }
 
-/// A reader's snapshot from before a step, and an owner who has not looked since, still find everything once.
+/// A reader's snapshot from before a step, and an owner who has not looked since, still find
+/// everything once.
 #[tokio::test(flavor = "multi_thread")]
 async fn who_looked_before_finds_the_same() {
     let topic = topic();

@@ -97,7 +97,8 @@ async fn is_damaged(snapshots: &Snapshots, block: &Block) -> bool {
     manifest.is_err() || rows.is_err()
 }
 
-/// The files under `golden` were written by version 1 of the format: this binary must read them, or the version must change.
+/// The files under `golden` were written by version 1 of the format: this binary must read them, or
+/// the version must change.
 #[tokio::test]
 async fn files_of_this_version_stay_readable() {
     let golden = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/golden/snapshot-1");

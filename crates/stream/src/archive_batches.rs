@@ -12,7 +12,8 @@ use vitral_schemas::position::PartitionId;
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
 
-/// Rows that are folded together: a state is merged with others the fewer times the more rows it is made of.
+/// Rows that are folded together: a state is merged with others the fewer times the more rows it is
+/// made of.
 const ROWS_AT_ONCE: usize = 512 * 1024;
 
 pub(crate) struct ArchiveBatches {
@@ -21,7 +22,8 @@ pub(crate) struct ArchiveBatches {
 }
 
 impl ArchiveBatches {
-    /// Begins to read, one batch ahead and no more: a batch may be a hundred megabytes. Within a runtime.
+    /// Begins to read, one batch ahead and no more: a batch may be a hundred megabytes. Within a
+    /// runtime.
     pub(crate) fn of(mut rows: SendableRecordBatchStream) -> Self {
         let (sender, read) = mpsc::channel(1);
         let reader = tokio::spawn(async move {
@@ -86,8 +88,8 @@ impl ArchivedRows {
         Ok(Self(compute::filter_record_batch(&self.0, wanted)?))
     }
 
-    /// The rows of each partition, in the topic's schema. The order within a partition does not matter here. The batch is let go, so
-    /// that it is not there twice while its rows are folded.
+    /// The rows of each partition, in the topic's schema. The order within a partition does not
+    /// matter here. The batch is let go, so that it is not there twice while its rows are folded.
     pub(crate) fn by_partition(self, topic: &Topic) -> Result<Vec<(PartitionId, RecordBatch)>, DataFusionError> {
         let partitions = self.partitions()?.clone();
         let schema = topic.schema();

@@ -1,4 +1,5 @@
-//! The archive's rows of a judged batch: one for each offset, and one for each range that was never delivered.
+//! The archive's rows of a classified batch: one for each offset, and one for each range that was
+//! never delivered.
 
 use std::sync::Arc;
 
@@ -16,7 +17,7 @@ use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Unread, Verdict};
 
 use crate::batch::MessageBatch;
-use crate::judge::Judged;
+use crate::classify::Classified;
 
 /// A range of offsets that has no messages here: `first..=last`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -59,7 +60,7 @@ impl ArchiveRows {
     pub fn delivered(
         &mut self,
         messages: &MessageBatch<'_>,
-        judged: &Judged,
+        classified: &Classified,
         arrival_ms: i64,
     ) -> Result<RecordBatch, ArrowError> {
         let len = messages.len();
@@ -69,11 +70,11 @@ impl ArchiveRows {
             self.no_offset.of(len),
             arrivals(arrival_ms, len),
             self.log.of(len),
-            self.verdicts(&judged.verdicts),
-            self.reasons(&judged.refused, len),
-            self.payloads(&judged.refused, &messages.payloads),
+            self.verdicts(&classified.verdicts),
+            self.reasons(&classified.refused, len),
+            self.payloads(&classified.refused, &messages.payloads),
         ];
-        columns.extend(judged.rows.columns().iter().cloned());
+        columns.extend(classified.rows.columns().iter().cloned());
         RecordBatch::try_new(Arc::clone(&self.schema), columns)
     }
 
@@ -117,7 +118,8 @@ impl ArchiveRows {
         Arc::new((0..len).map(reason).collect::<StringArray>())
     }
 
-    /// What was refused is kept as it came, up to the topic's bound; where the topic says so, everything is.
+    /// What was refused is kept as it came, up to the topic's bound; where the topic says so,
+    /// everything is.
     fn payloads(&mut self, refused: &[Refusal], payloads: &[Option<&[u8]>]) -> ArrayRef {
         if refused.is_empty() && !self.keep_raw {
             return self.no_payload.of(payloads.len());

@@ -1,10 +1,13 @@
-//! The history of a metric that was added or changed, computed from the archive alongside the pipeline.
+//! The history of a metric that was added or changed, computed from the archive alongside the
+//! pipeline.
 //!
-//! The windows that were closed when the process started are computed with the metric's own plan, some hours of event time at once,
-//! so that memory stays bounded by the busiest of them. Each step is one commit that says how far it came: a backfill that is cut
-//! short goes on there. Later windows stay open in the pipeline until the history is complete.
+//! The windows that were closed when the process started are computed with the metric's own plan,
+//! some hours of event time at once, so that memory stays bounded by the busiest of them. Each step
+//! is one commit that says how far it came: a backfill that is cut short goes on there. Later
+//! windows stay open in the pipeline until the history is complete.
 //!
-//! Sessions are computed day by day, as no session is of two; of the last day those that were closed, in the commit that ends the history.
+//! Sessions are computed day by day, as no session is of two; of the last day those that were
+//! closed, in the commit that ends the history.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -29,7 +32,8 @@ use vitral_store::{Archive, MetricTable};
 use crate::archive_batches::ArchiveBatches;
 use crate::error::StreamError;
 
-/// Event time that is computed at once, and how many of the metric's longest windows: rows that two steps need are read twice.
+/// Event time that is computed at once, and how many of the metric's longest windows: rows that two
+/// steps need are read twice.
 const STEP_MS: i64 = 6 * 3_600_000;
 const STEP_WINDOWS: i64 = 4;
 /// A store that failed is tried for as long as it takes.
@@ -43,7 +47,8 @@ pub struct Backfill {
     pub settings: DomainSettings,
     pub archive: Archive,
     pub table: MetricTable,
-    /// Windows whose end plus lateness is at or before this watermark are computed, as far as the table does not have them.
+    /// Windows whose end plus lateness is at or before this watermark are computed, as far as the
+    /// table does not have them.
     pub through: Watermark,
     pub memory_bytes: usize,
 }
@@ -56,7 +61,8 @@ pub(crate) async fn stopped(stop: &AtomicBool) {
 }
 
 impl Backfill {
-    /// Runs to the end, alongside other work, through outages of the store: the table with its whole history, or none if it was stopped.
+    /// Runs to the end, alongside other work, through outages of the store: the table with its
+    /// whole history, or none if it was stopped.
     pub async fn finish(mut self, stop: &AtomicBool) -> Result<Option<MetricTable>, StreamError> {
         let mut attempts = RETRIES.attempts();
         loop {
@@ -87,7 +93,8 @@ impl Backfill {
         let session = engine_session(EngineConfig { memory_bytes: self.memory_bytes }).map_err(failed)?;
         let plan = Arc::new(MetricPlan::new(&self.metric, &self.topic, &self.settings, &session)?);
         let windows = plan.windows;
-        // No step goes beyond what is closed: the next start, at a later watermark, goes on where this one ended.
+        // No step goes beyond what is closed: the next start, at a later watermark, goes on where
+        // this one ended.
         let first_open_ms =
             |watermark: Watermark| windows.first_open_ms(watermark.late_before(self.topic.lateness_ms).ms());
         let end_ms = first_open_ms(self.through);

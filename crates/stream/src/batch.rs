@@ -1,4 +1,5 @@
-//! The messages of a poll as columns, with the rows of each partition: found once, and used by every step.
+//! The messages of a poll as columns, with the rows of each partition: found once, and used by
+//! every step.
 
 use std::ops::Range;
 

@@ -1,7 +1,7 @@
 //! Commits and publishes, one job at a time, alongside the pipeline.
 //!
-//! Reading never waits for a commit: the pipeline submits a job and goes on. A store that is down is tried again until it answers; what
-//! waiting cannot help stops the stream.
+//! Reading never waits for a commit: the pipeline submits a job and goes on. A store that is down
+//! is tried again until it answers; what waiting cannot help stops the stream.
 
 mod maintenance;
 
@@ -62,7 +62,8 @@ pub enum CommitterEvent {
         next_offset: Option<Offset>,
         watermark: Option<Watermark>,
     },
-    /// Small files were merged: these no longer read the old ones, which will be deleted. No answer to a job.
+    /// Small files were merged: these no longer read the old ones, which will be deleted. No answer
+    /// to a job.
     Maintained {
         archive: Arc<dyn TableProvider>,
         tables: BTreeMap<MetricVersionId, Arc<dyn TableProvider>>,
@@ -159,7 +160,8 @@ impl Committer {
                     }
                 }
                 Ok(None) => return,
-                // A topic without messages has no jobs, but others merge its files and delete the old ones.
+                // A topic without messages has no jobs, but others merge its files and delete the
+                // old ones.
                 Err(_) => {}
             }
             match self.maintain(&mut timers).await {
@@ -240,8 +242,8 @@ impl Committer {
         }
     }
 
-    /// A topic that was created again has the old one's name, and its messages the old ones' offsets: what was read may be of either, so
-    /// none of it is committed.
+    /// A topic that was created again has the old one's name, and its messages the old ones'
+    /// offsets: what was read may be of either, so none of it is committed.
     async fn check_log(&self) -> Result<(), StreamError> {
         let Some(log) = self.identity.log.clone() else { return Ok(()) };
         let known = &self.identity.known;

@@ -10,14 +10,15 @@ use crate::skip::Skip;
 /// How the pipelines of a process read, commit and refresh.
 #[derive(Debug, Clone)]
 pub struct StreamConfig {
-    /// Holds the archives, `archive/TOPIC`, the metric tables, `metrics/NAME/VERSION`, and the snapshots, `snapshots/TOPIC`.
+    /// Holds the archives, `archive/TOPIC`, the metric tables, `metrics/NAME/VERSION`, and the
+    /// snapshots, `snapshots/TOPIC`.
     pub store: Location,
     /// How often the archive is committed while rows come.
     pub commit_interval: Duration,
     /// How often live results are refreshed while rows come.
     pub live_refresh: Duration,
-    /// Messages decoded together. Larger batches are cheaper per row, smaller ones are seen sooner; a batch that is not
-    /// full waits `batch_wait` at most.
+    /// Messages decoded together. Larger batches are cheaper per row, smaller ones are seen sooner;
+    /// a batch that is not full waits `batch_wait` at most.
     pub batch_rows: usize,
     /// How long a batch that is not full waits for more messages.
     pub batch_wait: Duration,
@@ -31,7 +32,8 @@ pub struct StreamConfig {
     pub accepted_logs: AcceptedLogs,
     /// Offsets that are passed over at the start.
     pub skips: Vec<Skip>,
-    /// How often tables are looked at for what others have written, such as a compaction whose old files will be deleted.
+    /// How often tables are looked at for what others have written, such as a compaction whose old
+    /// files will be deleted.
     pub maintenance_interval: Duration,
     /// How long a stop may take to commit what was read.
     pub shutdown: Duration,
@@ -45,10 +47,11 @@ pub struct Limits {
     /// What open panes may use.
     pub panes_memory_bytes: usize,
     /// What the known event ids may use; a stream that needs more stops.
-    pub known_ids_bytes: usize,
+    pub deduplication_bytes_max: usize,
 }
 
-/// A topic that was deleted and created again is refused, unless that was meant: then it is read from its beginning.
+/// A topic that was deleted and created again is refused, unless that was meant: then it is read
+/// from its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AcceptedLogs {
     /// The broker of the demo forgets its topics with its file.
@@ -79,6 +82,6 @@ impl StreamConfig {
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { uncommitted_bytes: 96 << 20, panes_memory_bytes: 1 << 30, known_ids_bytes: 4 << 30 }
+        Self { uncommitted_bytes: 96 << 20, panes_memory_bytes: 1 << 30, deduplication_bytes_max: 4 << 30 }
     }
 }

@@ -50,7 +50,8 @@ impl fmt::Display for WayOn {
     }
 }
 
-/// Why a topic's pipeline stops, with the remedy where there is one. Topics are named as in Kafka where the command line takes them.
+/// Why a topic's pipeline stops, with the remedy where there is one. Topics are named as in Kafka
+/// where the command line takes them.
 #[derive(Debug, thiserror::Error)]
 pub enum StreamError {
     /// The broker, or what is between.
@@ -132,10 +133,10 @@ pub enum StreamError {
     },
     /// More ids are known than may be kept; to forget one would count its duplicates.
     #[error(
-        "topic {topic}: the {ids} event ids that can still come again need more than the {limit_bytes} bytes of stream.known_ids_bytes: \
+        "topic {topic}: the {ids} event ids that can still come again need more than the {limit_bytes} bytes of stream.deduplication_bytes_max: \
          raise it (57 bytes for each id at most), or shorten the topic's lateness"
     )]
-    KnownIds {
+    DeduplicationIndex {
         /// The topic's name.
         topic: String,
         /// How many ids.

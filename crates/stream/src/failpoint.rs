@@ -1,7 +1,8 @@
 //! Named steps at which a test can end the process as a crash would.
 //!
-//! `FAILPOINTS='archive.after=3*off->return'` ends it at the fourth pass (the notation is that of the crate `fail`, which would have
-//! every dependency built with another feature of `log`). Builds without debug assertions have no steps.
+//! `FAILPOINTS='archive.after=3*off->return'` ends it at the fourth pass (the notation is that of
+//! the crate `fail`, which would have every dependency built with another feature of `log`). Builds
+//! without debug assertions have no steps.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicI64, Ordering};

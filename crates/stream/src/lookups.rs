@@ -8,8 +8,8 @@ use vitral_panes::view::LookupCompleteness;
 use vitral_schemas::topic::Topic;
 use vitral_store::{Location, StoreError};
 
-/// Since when rows have each looked-up column, kept in the store: the archive itself cannot tell an earlier row from one that found
-/// nothing.
+/// Since when rows have each looked-up column, kept in the store: the archive itself cannot tell an
+/// earlier row from one that found nothing.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 struct Since(BTreeMap<String, Option<i64>>);
@@ -19,8 +19,8 @@ struct Since(BTreeMap<String, Option<i64>>);
 pub struct LookedUpColumns(BTreeMap<String, LookupCompleteness>);
 
 impl LookedUpColumns {
-    /// What is known of them in the store; a column that is new there, or back, has been looked up from now on, unless the archive is new
-    /// as well.
+    /// What is known of them in the store; a column that is new there, or back, has been looked up
+    /// from now on, unless the archive is new as well.
     pub async fn open(topic: &Topic, store: &Location, has_rows: bool, now_ms: i64) -> Result<Self, StoreError> {
         let columns: Vec<&str> =
             topic.columns.iter().filter(|column| column.lookup.is_some()).map(|column| column.name.as_str()).collect();

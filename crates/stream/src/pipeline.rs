@@ -1,8 +1,8 @@
 //! A topic's pipeline: poll, decode, classify, fold, commit, publish.
 //!
-//! Exactly once: the rows of a commit and the offsets after them are written together, and reading goes on at the committed offsets.
-//! Windows close on the committed watermark only, and are published after the commit that moved it. A restart rebuilds everything else
-//! from the archive.
+//! Exactly once: the rows of a commit and the offsets after them are written together, and reading
+//! goes on at the committed offsets. Windows close on the committed watermark only, and are
+//! published after the commit that moved it. A restart rebuilds everything else from the archive.
 
 mod commit_buffer;
 mod commits;
@@ -116,7 +116,7 @@ impl Pipeline {
         if watermarks.advance(clock.now_ms(), clock.steady_ms())
             && let Some(watermark) = watermarks.of_topic()
         {
-            self.state.judge.sweep(watermark);
+            self.state.classifier.sweep(watermark);
         }
     }
 

@@ -1,4 +1,5 @@
-//! What a restart brings back: the open panes, the known event ids, and how far each partition had come.
+//! What a restart brings back: the open panes, the known event ids, and how far each partition had
+//! come.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -15,8 +16,8 @@ use vitral_schemas::verdict::Verdict;
 use vitral_store::{Archive, Counts, Snapshots};
 
 use crate::archive_batches::ArchiveBatches;
+use crate::classify::Classifier;
 use crate::error::StreamError;
-use crate::judge::Judge;
 use crate::snapshot::{self, Loaded};
 use crate::topic_state::TopicState;
 
@@ -27,8 +28,8 @@ pub struct Recovered {
     pub snapshot: Option<Loaded>,
 }
 
-/// Brings the state, which is empty, to where the archive stands, from a snapshot and the rows behind it, or from the archive alone; none
-/// if it was stopped before the end.
+/// Brings the state, which is empty, to where the archive stands, from a snapshot and the rows
+/// behind it, or from the archive alone; none if it was stopped before the end.
 pub async fn recover(
     stop: &AtomicBool,
     topic: &Topic,
@@ -78,7 +79,8 @@ impl Recovery<'_> {
         ids.filter(|id| wanted(id)).cloned().collect()
     }
 
-    /// Folds the rows that the snapshot does not hold; the counts with them, or none if it was stopped.
+    /// Folds the rows that the snapshot does not hold; the counts with them, or none if it was
+    /// stopped.
     async fn fold_behind(&mut self, loaded: &Loaded) -> Result<Option<Counts>, StreamError> {
         let topic = self.topic;
         let failed = |source| StreamError::Batch { topic: topic.name.clone(), action: "rebuilt", source };
@@ -106,8 +108,8 @@ impl Recovery<'_> {
         Ok(Some(counts))
     }
 
-    /// Folds every counted row that an unpublished window of these metrics needs, and, if so wanted, remembers every id that can
-    /// still come again. False if it was stopped.
+    /// Folds every counted row that an unpublished window of these metrics needs, and, if so
+    /// wanted, remembers every id that can still come again. False if it was stopped.
     async fn rebuild(&mut self, metrics: &[MetricVersionId], ids: bool) -> Result<bool, StreamError> {
         if metrics.is_empty() && !ids {
             return Ok(true);
@@ -143,7 +145,8 @@ impl Recovery<'_> {
         Ok(true)
     }
 
-    /// Folds what `rows_of` names for each metric and, at the same time, remembers the ids of `parts` since that time, if so wanted.
+    /// Folds what `rows_of` names for each metric and, at the same time, remembers the ids of
+    /// `parts` since that time, if so wanted.
     fn fold<'a>(
         &mut self,
         parts: &[(PartitionId, RecordBatch)],
@@ -151,11 +154,11 @@ impl Recovery<'_> {
         rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(PartitionId, RecordBatch)]> + Send + Sync,
     ) {
         let Self { topic, state, .. } = self;
-        let TopicState { panes, judge, .. } = &mut **state;
+        let TopicState { panes, classifier, .. } = &mut **state;
         let remember = || {
             let Some(since) = ids_since else { return };
             for (partition, rows) in parts {
-                remember_ids(topic, judge, *partition, rows, since);
+                remember_ids(topic, classifier, *partition, rows, since);
             }
         };
         rayon::join(|| panes.fold_large(rows_of), remember);
@@ -181,7 +184,7 @@ fn newer(topic: &Topic, batch: &RecordBatch, since: Option<EventTime>) -> Result
 
 fn remember_ids(
     topic: &Topic,
-    judge: &mut Judge,
+    classifier: &mut Classifier,
     partition: PartitionId,
     batch: &RecordBatch,
     since: Option<EventTime>,
@@ -191,5 +194,5 @@ fn remember_ids(
     let times = batch.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
     let ids = batch.column(index).as_string::<i32>().iter().zip(times.values());
     let open = ids.filter_map(|(id, time)| id.filter(|_| *time >= since_micros).zip(Some(*time)));
-    judge.remember(partition, open);
+    classifier.remember(partition, open);
 }

@@ -1,4 +1,5 @@
-//! Ranges of offsets that somebody wants to pass over: `vitral stream --skip TOPIC/PARTITION:FROM-TO`.
+//! Ranges of offsets that somebody wants to pass over: `vitral stream --skip
+//! TOPIC/PARTITION:FROM-TO`.
 
 use std::fmt;
 use std::str::FromStr;
@@ -57,8 +58,9 @@ impl fmt::Display for Skip {
 }
 
 impl Skip {
-    /// What is left of it where reading is at `at`, the partition ends before `end`, and these ranges of the partition were skipped
-    /// already. Nothing that can be read is passed over unless it is named, and nothing that does not exist yet.
+    /// What is left of it where reading is at `at`, the partition ends before `end`, and these
+    /// ranges of the partition were skipped already. Nothing that can be read is passed over unless
+    /// it is named, and nothing that does not exist yet.
     pub(crate) fn left(&self, at: Offset, end: Offset, skipped: &[Skipped]) -> Result<Left, String> {
         if skipped.iter().any(|range| self.first <= range.first && range.last == self.last) {
             return Ok(Left::Nothing);

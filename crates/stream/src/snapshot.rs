@@ -1,13 +1,15 @@
-//! The open state, written down now and then, so that a restart need not rebuild it from the archive.
+//! The open state, written down now and then, so that a restart need not rebuild it from the
+//! archive.
 //!
-//! A snapshot is of the moment at which a commit was cut, and is written once that commit has succeeded: it never knows more than the
-//! archive. It holds the panes' runs, the known event ids and the counts, each as of the offsets that it names; a restart loads it and
-//! goes on with the archive's rows behind those offsets. Runs and ids are written once: a later snapshot names them where they are.
-//! Ids die in the order they came, runs of long windows outlive those of short ones: each lie in segments of their own, so that what
-//! lives long does not keep what died.
+//! A snapshot is of the moment at which a commit was cut, and is written once that commit has
+//! succeeded: it never knows more than the archive. It holds the panes' runs, the known event ids
+//! and the counts, each as of the offsets that it names; a restart loads it and goes on with the
+//! archive's rows behind those offsets. Runs and ids are written once: a later snapshot names them
+//! where they are. Ids die in the order they came, runs of long windows outlive those of short
+//! ones: each lie in segments of their own, so that what lives long does not keep what died.
 //!
-//! Any doubt (another engine, another log, a table that was set back, a damaged file) means a rebuild from the archive, never wrong
-//! numbers.
+//! Any doubt (another engine, another log, a table that was set back, a damaged file) means a
+//! rebuild from the archive, never wrong numbers.
 
 mod load;
 mod manifest;
@@ -25,8 +27,8 @@ use vitral_schemas::topic::Topic;
 use vitral_store::snapshot::Block;
 use vitral_store::{Archive, Snapshots, StoreError};
 
+use crate::classify::Classifier;
 use crate::error::StreamError;
-use crate::judge::Judge;
 use crate::topic_panes::TopicPanes;
 use crate::topic_state::TopicState;
 
@@ -119,14 +121,14 @@ impl Snapshotter {
     }
 
     /// Whether the commit that is being cut should be followed by a snapshot.
-    pub fn is_due(&self, judge: &Judge) -> bool {
+    pub fn is_due(&self, classifier: &Classifier) -> bool {
         let Some(every) = self.every else { return false };
-        self.writing.is_none() && (self.began.elapsed() >= every || judge.new_id_count() >= NEW_IDS_MAX)
+        self.writing.is_none() && (self.began.elapsed() >= every || classifier.new_id_count() >= NEW_IDS_MAX)
     }
 
     /// Takes the state as it is at this moment; panes are shared, not copied.
     pub fn cut(&mut self, offsets: BTreeMap<PartitionId, Offset>, state: &mut TopicState) -> Result<(), StreamError> {
-        let TopicState { panes, judge, watermarks, counts, .. } = state;
+        let TopicState { panes, classifier, watermarks, counts, .. } = state;
         self.began = Instant::now();
         let lateness_ms = self.subject.topic.lateness_ms;
         let oldest = watermarks.of_topic().map_or(EventTime::MIN, |watermark| watermark.late_before(lateness_ms));
@@ -138,7 +140,7 @@ impl Snapshotter {
         self.must_write_all = false;
         let mut new = Vec::new();
         let (metrics, runs) = self.cut_runs(panes, &mut new);
-        add_ids(judge.take_new_ids(all_ids)?, &mut self.ids, &mut new);
+        add_ids(classifier.take_new_ids(all_ids)?, &mut self.ids, &mut new);
         let Subject { topic, log, archive, replays } = &self.subject;
         let manifest = Manifest {
             engine: engine(),
@@ -150,7 +152,7 @@ impl Snapshotter {
             counts: *counts,
             newest_event_ms: watermarks.newest_events().map(|(partition, newest)| (partition.0, newest.ms())).collect(),
             metrics,
-            id_key: judge.id_key(),
+            id_key: classifier.id_key(),
             ids: self.ids.clone(),
         };
         let segments = [self.number + 1, self.number + 2];
@@ -159,7 +161,8 @@ impl Snapshotter {
         Ok(())
     }
 
-    /// The metrics' states with their runs, in one order; runs that lie in no segment yet are added to `new`.
+    /// The metrics' states with their runs, in one order; runs that lie in no segment yet are added
+    /// to `new`.
     fn cut_runs(&self, panes: &TopicPanes, new: &mut Vec<New>) -> (Vec<MetricState>, Vec<(MetricVersionId, u64)>) {
         let (mut metrics, mut numbers) = (Vec::new(), Vec::new());
         // A version that was left, or set aside, has no state that anybody could go on with.
@@ -219,7 +222,8 @@ impl Snapshotter {
         }
     }
 
-    /// Waits for what is being written, but not beyond the deadline; whether nothing is being written any more.
+    /// Waits for what is being written, but not beyond the deadline; whether nothing is being
+    /// written any more.
     pub fn finish(&mut self, runtime: &tokio::runtime::Handle, deadline: Instant) -> bool {
         if let Some(writing) = &mut self.writing {
             // The timer must be made within the runtime.
@@ -256,7 +260,8 @@ impl Snapshotter {
     }
 }
 
-/// Adds ids, by partition, behind those that are `known`, or in the place of all of their partition.
+/// Adds ids, by partition, behind those that are `known`, or in the place of all of their
+/// partition.
 fn add_ids(taken: Vec<(PartitionId, RecordBatch, bool)>, known: &mut Vec<IdBlock>, new: &mut Vec<New>) {
     // First what goes: the places of what comes must stay as they are.
     known.retain(|ids| !taken.iter().any(|(partition, _, is_all)| *is_all && partition.0 == ids.partition));
@@ -296,12 +301,12 @@ async fn write(snapshots: Snapshots, mut cut: Box<Cut>) -> Result<Box<Cut>, Stor
 
 #[cfg(test)]
 mod tests {
-    use vitral_messages::known_ids::KnownIds;
+    use vitral_messages::deduplication_index::DeduplicationIndex;
 
     use super::*;
 
     fn taken(partition: i32, all: bool) -> (PartitionId, RecordBatch, bool) {
-        let mut ids = KnownIds::new((1, 2));
+        let mut ids = DeduplicationIndex::new((1, 2));
         ids.insert("a", i64::from(partition), i64::MIN);
         let (rows, _) = ids.take_new(all).expect("a batch");
         (PartitionId(partition), rows, all)

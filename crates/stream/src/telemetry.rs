@@ -54,7 +54,8 @@ pub struct StreamTelemetry {
     pub pauses: Family<TopicLabel, Counter>,
     /// How long a commit takes.
     pub commit_seconds: Histogram,
-    /// How long a refresh keeps the pipeline; the rows of open windows are made by those who read them.
+    /// How long a refresh keeps the pipeline; the rows of open windows are made by those who read
+    /// them.
     pub refresh_seconds: Histogram,
 }
 

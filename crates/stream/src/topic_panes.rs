@@ -51,11 +51,13 @@ pub struct LiveMetric {
     pub open: Arc<OpenWindows>,
     /// What this version is there for.
     pub state: VersionState,
-    /// Why it was set aside, or why open windows of it cannot be shown. It stays until the windows are there.
+    /// Why it was set aside, or why open windows of it cannot be shown. It stays until the windows
+    /// are there.
     pub failure: Option<MetricFailure>,
     /// Open windows that could not be finished when somebody last asked for them.
     unfinished: BTreeSet<i64>,
-    /// Whether what came of asking for the open windows is known here: how large their rows are, and which are missing.
+    /// Whether what came of asking for the open windows is known here: how large their rows are,
+    /// and which are missing.
     is_open_known: bool,
 }
 
@@ -64,14 +66,16 @@ pub struct LiveMetric {
 pub enum VersionState {
     /// What the catalog declares, with its whole history.
     Active,
-    /// What the catalog declares, while its windows through this watermark are still computed from the archive.
+    /// What the catalog declares, while its windows through this watermark are still computed from
+    /// the archive.
     Backfilling {
         /// What the pipeline leaves to the history.
         through: Watermark,
     },
     /// What an earlier catalog declared; it serves until its successor has its history.
     Superseded,
-    /// What the catalog declares, but it failed: nothing is added until the next start, which tries again.
+    /// What the catalog declares, but it failed: nothing is added until the next start, which tries
+    /// again.
     SetAside,
     /// Replaced: nothing of it is kept.
     Retired,
@@ -100,7 +104,8 @@ impl LiveMetric {
         }
     }
 
-    /// Windows through this watermark take no more rows here: they are published, or another computes them.
+    /// Windows through this watermark take no more rows here: they are published, or another
+    /// computes them.
     fn settled_through(&self) -> Option<Watermark> {
         match self.state {
             VersionState::Backfilling { through } => self.published_through.max(Some(through)),
@@ -221,8 +226,8 @@ impl TopicPanes {
         }
     }
 
-    /// Folds a restart's large batches, with the processors at a metric each: `rows_of` has a metric's rows by partition, none if it
-    /// wants none.
+    /// Folds a restart's large batches, with the processors at a metric each: `rows_of` has a
+    /// metric's rows by partition, none if it wants none.
     pub fn fold_large<'a>(
         &mut self,
         rows_of: impl Fn(&MetricVersionId) -> Option<&'a [(PartitionId, RecordBatch)]> + Sync,
@@ -243,7 +248,8 @@ impl TopicPanes {
         }
     }
 
-    /// Shows the states of every window that was touched since the last call; true if any was. Their rows are made when somebody asks.
+    /// Shows the states of every window that was touched since the last call; true if any was.
+    /// Their rows are made when somebody asks.
     pub fn refresh(&mut self) -> bool {
         let mut has_changed = false;
         for index in 0..self.metrics.len() {
@@ -263,7 +269,8 @@ impl TopicPanes {
         let mut touched = metric.panes.take_dirty();
         touched.retain(|start_ms| !is_closed(windows.bounds(*start_ms), settled_through, lateness_ms));
         let has_changed = !touched.is_empty();
-        // Those that nobody has asked for are shown as they are now: what was merged or dropped meanwhile need not be kept for them.
+        // Those that nobody has asked for are shown as they are now: what was merged or dropped
+        // meanwhile need not be kept for them.
         if has_changed || !metric.open.is_made() {
             metric.show(touched, now_ms);
         }
@@ -275,7 +282,8 @@ impl TopicPanes {
         has_changed
     }
 
-    /// For each metric with windows that closed since its last publication, their rows, which may be none.
+    /// For each metric with windows that closed since its last publication, their rows, which may
+    /// be none.
     pub fn closed(&mut self, watermark: Watermark) -> Vec<(MetricVersionId, Vec<RecordBatch>)> {
         let lateness_ms = self.lateness_ms;
         let mut closed = Vec::new();
@@ -339,7 +347,8 @@ impl TopicPanes {
         self.forget_failure_if_over(index);
     }
 
-    /// A metric has its history now, and the version that served in its place goes. False if it was set aside meanwhile.
+    /// A metric has its history now, and the version that served in its place goes. False if it was
+    /// set aside meanwhile.
     pub fn has_history(&mut self, id: &MetricVersionId) -> bool {
         let Some(index) = self.index_of(id) else { return false };
         // Set aside meanwhile, it has a history that ends: the next start goes on from there.
@@ -356,7 +365,8 @@ impl TopicPanes {
         true
     }
 
-    /// Whether readers see this version of its metric: a superseded one until its successor has its history.
+    /// Whether readers see this version of its metric: a superseded one until its successor has its
+    /// history.
     pub fn is_shown(&self, metric: &LiveMetric) -> bool {
         let is_superseded =
             |other: &LiveMetric| other.state == VersionState::Superseded && other.id.metric == metric.id.metric;

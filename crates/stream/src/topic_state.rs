@@ -1,16 +1,17 @@
-//! What a topic's pipeline knows, all of which a restart brings back from the archive: what a snapshot holds.
+//! What a topic's pipeline knows, all of which a restart brings back from the archive: what a
+//! snapshot holds.
 
 use vitral_panes::view::Completeness;
 use vitral_panes::watermark::Watermarks;
 use vitral_store::Counts;
 
-use crate::judge::Judge;
+use crate::classify::Classifier;
 use crate::lookups::LookedUpColumns;
 use crate::topic_panes::TopicPanes;
 
 pub struct TopicState {
     pub panes: TopicPanes,
-    pub judge: Judge,
+    pub classifier: Classifier,
     pub watermarks: Watermarks,
     /// Messages since the archive began, by verdict.
     pub counts: Counts,
@@ -21,8 +22,8 @@ pub struct TopicState {
 }
 
 impl TopicState {
-    /// What became of the topic's messages, of which those up to these watermarks are folded; which partitions are idle goes by the steady
-    /// clock.
+    /// What became of the topic's messages, of which those up to these watermarks are folded; which
+    /// partitions are idle goes by the steady clock.
     pub fn completeness(&self, watermarks: &Watermarks, steady_ms: i64) -> Completeness {
         let Counts { counted, duplicate, late, refused, .. } = self.counts;
         Completeness {

@@ -1,7 +1,9 @@
-//! What the check alongside the stream costs, as a part of what the stream itself costs, in one run and without a broker.
+//! What the check alongside the stream costs, as a part of what the stream itself costs, in one run
+//! and without a broker.
 //!
-//! `cargo bench --profile dev --bench check [-- RATE]` (the profile of the demo and the tests): so many events at RATE a second of their
-//! own time, 200 if it is not given; fewer a second are more hours. CPU time of the whole process.
+//! `cargo bench --profile dev --bench check [-- RATE]` (the profile of the demo and the tests): so
+//! many events at RATE a second of their own time, 200 if it is not given; fewer a second are more
+//! hours. CPU time of the whole process.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 
@@ -90,7 +92,8 @@ fn main() {
     }
 }
 
-/// A broker that holds the events, and one more for each partition, far behind them, that closes their windows; and when they end.
+/// A broker that holds the events, and one more for each partition, far behind them, that closes
+/// their windows; and when they end.
 fn broker(topic: &str, rate: f64) -> (MemoryBroker, i64) {
     let broker = MemoryBroker::new();
     broker.create_topic(topic, PARTITIONS);

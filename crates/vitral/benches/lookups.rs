@@ -1,9 +1,11 @@
-//! What looked-up columns cost a stream, as a share of the throughput that the same stream has without them, in one run and without a broker:
-//! at most 5 % for those of a file, and 15 % for those of a system where 95 % are in the cache. It fails where they cost more.
+//! What looked-up columns cost a stream, as a share of the throughput that the same stream has
+//! without them, in one run and without a broker: at most 5 % for those of a file, and 15 % for
+//! those of a system where 95 % are in the cache. It fails where they cost more.
 //!
-//! `cargo bench --profile dist --bench lookups`: the shares are meant for what is shipped. `--profile dev` is for a quick look. CPU time of the
-//! whole process, the best of some rounds, in each of which every kind has its turn; the cost of a system's client is not in it, as the
-//! system is this process's memory.
+//! `cargo bench --profile dist --bench lookups`: the shares are meant for what is shipped.
+//! `--profile dev` is for a quick look. CPU time of the whole process, the best of some rounds, in
+//! each of which every kind has its turn; the cost of a system's client is not in it, as the system
+//! is this process's memory.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 

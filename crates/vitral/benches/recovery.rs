@@ -1,7 +1,8 @@
 //! How long a start takes: from an archive whose windows are all open, and from a snapshot.
 //!
-//! `cargo bench --profile dev --bench recovery -- ROWS USERS MESSAGES` with `VITRAL_TEST_KAFKA` set. The archive is made without Kafka,
-//! on the identity of an empty topic; the snapshot is of real messages.
+//! `cargo bench --profile dev --bench recovery -- ROWS USERS MESSAGES` with `VITRAL_TEST_KAFKA`
+//! set. The archive is made without Kafka, on the identity of an empty topic; the snapshot is of
+//! real messages.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 
@@ -44,7 +45,8 @@ fn main() {
     from_snapshot(&brokers, number(2, 1_200_000));
 }
 
-/// The start is over when the view is ready, before the broker says that it has none of these offsets.
+/// The start is over when the view is ready, before the broker says that it has none of these
+/// offsets.
 fn from_archive(brokers: &str, rows: i64, users: i64) {
     let bench = Bench::new(brokers);
     let topic = &bench.catalog.topics[0];
@@ -113,7 +115,7 @@ impl Bench {
         let store = Location::folder(self.dir.path()).expect("a location");
         let context = pipeline::Context {
             config: StreamConfig {
-                limits: Limits { panes_memory_bytes: 8 << 30, known_ids_bytes: 8 << 30, ..Limits::default() },
+                limits: Limits { panes_memory_bytes: 8 << 30, deduplication_bytes_max: 8 << 30, ..Limits::default() },
                 ..StreamConfig::new(store)
             },
             connector: Arc::new(KafkaConnector::new(self.kafka.clone())),

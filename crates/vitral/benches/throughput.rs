@@ -1,8 +1,9 @@
-//! What an event costs, against arrow-json decoding the same bytes into the same columns on one thread, in one run.
+//! What an event costs, against arrow-json decoding the same bytes into the same columns on one
+//! thread, in one run.
 //!
-//! `cargo bench --profile dev --bench throughput` (the profile of the demo and the tests). CPU time of the whole process. With
-//! `VITRAL_TEST_KAFKA` set, the whole way from Kafka to the committed archive is measured too. `--without METRIC` leaves one out, and shows
-//! what it costs.
+//! `cargo bench --profile dev --bench throughput` (the profile of the demo and the tests). CPU time
+//! of the whole process. With `VITRAL_TEST_KAFKA` set, the whole way from Kafka to the committed
+//! archive is measured too. `--without METRIC` leaves one out, and shows what it costs.
 
 #![expect(clippy::print_stdout, reason = "a bench answers there")]
 
@@ -25,7 +26,7 @@ use vitral_schemas::topic::Topic;
 use vitral_simulator::ecommerce::{Simulator, SimulatorConfig};
 use vitral_store::Location;
 use vitral_stream::batch::PartitionRows;
-use vitral_stream::judge::{Judge, Moment, counted};
+use vitral_stream::classify::{Classifier, Moment, counted};
 use vitral_stream::topic_panes::TopicPanes;
 use vitral_stream::{StreamConfig, StreamTelemetry, pipeline};
 
@@ -205,7 +206,7 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
     let settings = DomainSettings::default();
     let session = engine_session(EngineConfig::default()).expect("a session");
     let mut decoder = Decoder::new(&topic, settings.time_zone);
-    let mut judge = Judge::new(&topic, &session, usize::MAX).expect("planned");
+    let mut classifier = Classifier::new(&topic, &session, usize::MAX).expect("planned");
     let mut panes =
         TopicPanes::new(&catalog, &topic, &settings, &session, 4 << 30, Arc::new(SystemClock)).expect("planned");
     let mut newest = i64::MIN;
@@ -214,14 +215,14 @@ fn decode_to_panes(payloads: &[Vec<u8>]) {
         let watermark = (newest > i64::MIN).then(|| Watermark::from_ms(newest / 1_000 - topic.watermark_ms));
         let moment = Moment { now_ms: chrono::Utc::now().timestamp_millis(), watermark };
         let partitions = [PartitionRows { partition: PartitionId(0), rows: 0..batch.len() }];
-        let judged = judge.judge(decoded, &partitions, |_| false, moment).expect("judged");
-        let rows = counted(&judged.rows, &judged.verdicts).expect("filtered");
+        let classified = classifier.classify(decoded, &partitions, |_| false, moment).expect("classified");
+        let rows = counted(&classified.rows, &classified.verdicts).expect("filtered");
         panes.fold(PartitionId(0), &rows);
         let times = rows.column(topic.event_time).as_primitive::<TimestampMicrosecondType>();
         newest = newest.max(arrow::compute::max(times).unwrap_or(newest));
         // Windows close as in the stream.
         if let Some(watermark) = watermark {
-            judge.sweep(watermark);
+            classifier.sweep(watermark);
             for (version, _) in panes.closed(watermark) {
                 panes.published(&version, watermark);
             }

@@ -41,7 +41,8 @@ enum Command {
     Demo(demo::Flags),
     /// The stream processor: from Kafka to live and final results, which it also serves.
     Stream(stream::Flags),
-    /// Recompute what was published from the archive, by another code path; exit 1 on any difference.
+    /// Recompute what was published from the archive, by another code path; exit 1 on any
+    /// difference.
     Reconcile(reconcile::Flags),
     /// The history of metrics that no stream has started on.
     Backfill(backfill::Flags),
@@ -49,7 +50,8 @@ enum Command {
     #[cfg(feature = "distributed")]
     #[command(subcommand)]
     Cluster(cluster::Command),
-    /// The processes of a cluster: not in this vitral, which was built without the feature `distributed`.
+    /// The processes of a cluster: not in this vitral, which was built without the feature
+    /// `distributed`.
     #[cfg(not(feature = "distributed"))]
     #[command(hide = true, disable_help_flag = true)]
     Cluster {
@@ -71,7 +73,8 @@ enum Command {
     Query(query::Flags),
     /// Parse and plan the catalog; exit 1 with every error if it is broken.
     Check(check::Flags),
-    /// What is wrong with Kafka, store, database, clock, disk and rights, each with its remedy; exit 1 if something fails.
+    /// What is wrong with Kafka, store, database, clock, disk and rights, each with its remedy;
+    /// exit 1 if something fails.
     Doctor(doctor::Flags),
     /// Synthetic events; the same seed, start and count give the same bytes.
     Simulate(simulate::Flags),
@@ -86,7 +89,8 @@ enum ConfigCommand {
     Show,
 }
 
-/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments, 3 more rows refused than allowed, 4 nothing to compare.
+/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments, 3 more rows refused
+/// than allowed, 4 nothing to compare.
 pub fn run() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     if let Command::Batch(_) = command {

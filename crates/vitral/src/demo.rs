@@ -38,11 +38,12 @@ pub struct Flags {
     /// Simulated events a second; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
-    /// Days of simulated sales before the first start, imported in the background into a new data directory; 0 for none [default: 90, and 0
-    /// without simulated events]
+    /// Days of simulated sales before the first start, imported in the background into a new data
+    /// directory; 0 for none [default: 90, and 0 without simulated events]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(..=HISTORY_DAYS_MAX))]
     history: Option<u32>,
-    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
+    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the
+    /// range. May be given again.
     #[arg(long, value_name = "TOPIC/PARTITION:FROM-TO")]
     skip: Vec<Skip>,
 }

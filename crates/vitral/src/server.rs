@@ -1,4 +1,5 @@
-//! What `demo` and `stream` share: the pipelines of all topics, the API, and an orderly shutdown of both.
+//! What `demo` and `stream` share: the pipelines of all topics, the API, and an orderly shutdown of
+//! both.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -111,7 +112,8 @@ async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
 }
 
 impl Server {
-    /// Starts a pipeline for each topic and the API. The API answers from the first moment; `/readyz` turns ready after recovery.
+    /// Starts a pipeline for each topic and the API. The API answers from the first moment;
+    /// `/readyz` turns ready after recovery.
     pub async fn start(
         config: &Config,
         catalog: Arc<Catalog>,
@@ -191,7 +193,8 @@ impl Server {
         }
     }
 
-    /// After a part has failed: what the others read is committed, as far as that is possible in time.
+    /// After a part has failed: what the others read is committed, as far as that is possible in
+    /// time.
     pub async fn stop_within(self, patience: Duration) {
         match tokio::time::timeout(patience, self.stop()).await {
             Ok(Ok(())) => {}

@@ -1,7 +1,8 @@
-//! Signals: the first asks for an ordered end; a second one, or an end that takes too long, ends the process at once.
+//! Signals: the first asks for an ordered end; a second one, or an end that takes too long, ends
+//! the process at once.
 //!
-//! They are heeded on a thread of their own, so that they are in every phase: while the archive is read, while a store is away,
-//! while the runtime is full of work.
+//! They are heeded on a thread of their own, so that they are in every phase: while the archive is
+//! read, while a store is away, while the runtime is full of work.
 
 use std::process;
 use std::time::Duration;
@@ -19,7 +20,8 @@ pub fn patience(config: &Config) -> Duration {
     Duration::from_secs(config.stream.shutdown_seconds).saturating_add(GRACE)
 }
 
-/// From here on Ctrl-C and SIGTERM cancel the token; within `patience` after that the process has ended.
+/// From here on Ctrl-C and SIGTERM cancel the token; within `patience` after that the process has
+/// ended.
 pub fn listen(patience: Duration) -> anyhow::Result<CancellationToken> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {

@@ -27,10 +27,12 @@ pub struct Flags {
     /// Kafka's brokers (default: those of the connection kafka.connection).
     #[arg(long, value_name = "HOST:PORT,...")]
     kafka: Option<String>,
-    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the range. May be given again.
+    /// Go on past offsets that are lost or cannot be read, both included; the ledger keeps the
+    /// range. May be given again.
     #[arg(long, value_name = "TOPIC/PARTITION:FROM-TO")]
     skip: Vec<Skip>,
-    /// The topic was deleted and created again, and that was meant: read the new one, and keep what was counted. May be given again.
+    /// The topic was deleted and created again, and that was meant: read the new one, and keep what
+    /// was counted. May be given again.
     #[arg(long, value_name = "TOPIC")]
     accept_new_log: Vec<String>,
 }
@@ -61,7 +63,8 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         let mut stream = config.stream(config.location(&data_dir)?);
         stream.skips = flags.skip;
         stream.accepted_logs = AcceptedLogs::Of(BTreeSet::from_iter(flags.accept_new_log));
-        // Of two streams on one store, whatever hosts they are on, the second stops before it reads.
+        // Of two streams on one store, whatever hosts they are on, the second stops before it
+        // reads.
         let holder = Holder::of_data_dir(&data_dir)?;
         let lease = tokio::select! {
             lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,

@@ -1,4 +1,5 @@
-//! What the demo says of messages that do not count, and of those that nobody can read: the way on is one that the demo has.
+//! What the demo says of messages that do not count, and of those that nobody can read: the way on
+//! is one that the demo has.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;
@@ -54,7 +55,8 @@ fn messages_of_others_that_do_not_count_are_reported() {
     demo.stop();
 }
 
-/// A batch whose head and checksum are right, of a codec that its bytes are not of: any client can send one.
+/// A batch whose head and checksum are right, of a codec that its bytes are not of: any client can
+/// send one.
 fn undecodable() -> Vec<u8> {
     let mut behind_checksum = Vec::new();
     behind_checksum.extend_from_slice(&1_i16.to_be_bytes());
@@ -145,7 +147,8 @@ fn the_demo_goes_on_past_a_batch_that_nobody_can_read() {
     demo.stop();
 }
 
-/// A machine that lost power may lose the end of the broker's log, though the archive has its messages.
+/// A machine that lost power may lose the end of the broker's log, though the archive has its
+/// messages.
 #[test]
 fn the_demo_goes_on_where_its_broker_lost_the_end_of_the_log() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,5 @@
-//! The process as its supervisor sees it: what signals do, what it leaves readable, and what it says while Kafka is away.
+//! The process as its supervisor sees it: what signals do, what it leaves readable, and what it
+//! says while Kafka is away.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{SocketAddr, TcpListener, TcpStream};
@@ -116,7 +117,8 @@ fn the_first_signal_ends_in_order_and_a_second_at_once() {
     assert_eq!(stream.ended().code(), Some(0));
 
     let mut stream = Stream::start(&data(&parent));
-    // Requests that have only begun keep the ordered end waiting for up to ten seconds. It comes once Kafka has not answered for as long.
+    // Requests that have only begun keep the ordered end waiting for up to ten seconds. It comes
+    // once Kafka has not answered for as long.
     let begun = || {
         let mut unfinished = TcpStream::connect(stream.api)?;
         write!(unfinished, "GET /healthz HTTP/1.1\r\nHost: localhost\r\n")?;

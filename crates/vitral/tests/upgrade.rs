@@ -1,8 +1,10 @@
-//! Data directories of older versions, as they were left there, are opened by this one: the same numbers, and they go on.
+//! Data directories of older versions, as they were left there, are opened by this one: the same
+//! numbers, and they go on.
 //!
-//! `upgrade/VERSION/data` is a demo's data directory (`--rate 0`, some hundred events by `vitral simulate --start 2025-05-14T13:00:00Z`)
-//! after a stop in order. `answers.json` is what that version's API had said just before: `metrics`, the `linhas` of each, and `completude`;
-//! and the `id_evento`, user and time of the newest event that counted.
+//! `upgrade/VERSION/data` is a demo's data directory (`--rate 0`, some hundred events by `vitral
+//! simulate --start 2025-05-14T13:00:00Z`) after a stop in order. `answers.json` is what that
+//! version's API had said just before: `metrics`, the `linhas` of each, and `completude`; and the
+//! `id_evento`, user and time of the newest event that counted.
 
 use std::io::{Read, Write};
 use std::net::TcpStream;

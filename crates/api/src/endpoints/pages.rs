@@ -1,8 +1,9 @@
 //! The rows that come after an answer that was cut off, by the values of the query's own order.
 //!
-//! A cursor holds the last row's values of the columns in `ORDER BY`; the next page is every row behind them. No row is counted off, so
-//! rows that come or go meanwhile shift nothing. A row whose values change while somebody reads stands where its new values put it: a
-//! period that is over reads the same however often.
+//! A cursor holds the last row's values of the columns in `ORDER BY`; the next page is every row
+//! behind them. No row is counted off, so rows that come or go meanwhile shift nothing. A row whose
+//! values change while somebody reads stands where its new values put it: a period that is over
+//! reads the same however often.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -19,7 +20,8 @@ use vitral_query::LIMIT;
 
 use crate::problem::Problem;
 
-/// Whether the query ends in `LIMIT $limite` and names that nowhere else: then one row more only shows whether there is one.
+/// Whether the query ends in `LIMIT $limite` and names that nowhere else: then one row more only
+/// shows whether there is one.
 pub(super) fn is_limited(query: &Query) -> bool {
     let placeholder = format!("${LIMIT}");
     let is_placeholder = |limit: &ast::Expr| limit.to_string() == placeholder;
@@ -72,7 +74,8 @@ impl Order {
         Ok(LogicalPlan::Limit(Limit { input: sorted.into(), ..self.limit }))
     }
 
-    /// Where the page that ends with `last` ends; none if the order does not tell that row from the next one.
+    /// Where the page that ends with `last` ends; none if the order does not tell that row from the
+    /// next one.
     pub(super) fn cursor(&self, last: &RecordBatch, next: &RecordBatch) -> Option<Cursor> {
         let values = |row: &RecordBatch| self.columns.iter().map(|index| text(row.column(*index))).collect();
         let (last, next): (Option<Vec<_>>, Option<Vec<_>>) = (values(last), values(next));
@@ -151,17 +154,17 @@ fn text(column: &dyn Array) -> Option<Option<String>> {
 pub(super) struct Cursor(Vec<Option<String>>);
 
 impl Cursor {
-    /// `question` binds it to what was asked.
-    pub(super) fn write(&self, question: &str) -> String {
-        let text = serde_json::to_vec(&(question, &self.0)).unwrap_or_default();
+    /// `fingerprint` binds it to what was asked.
+    pub(super) fn write(&self, fingerprint: &str) -> String {
+        let text = serde_json::to_vec(&(fingerprint, &self.0)).unwrap_or_default();
         URL_SAFE_NO_PAD.encode(text)
     }
 
-    pub(super) fn read(text: &str, question: &str) -> Result<Self, Problem> {
+    pub(super) fn read(text: &str, fingerprint: &str) -> Result<Self, Problem> {
         let parsed = URL_SAFE_NO_PAD.decode(text).ok();
         let parsed = parsed.and_then(|bytes| serde_json::from_slice::<(String, Vec<Option<String>>)>(&bytes).ok());
         let (asked, values) = parsed.ok_or_else(|| Problem::invalid_cursor("cursor is not one of ours"))?;
-        if asked != question {
+        if asked != fingerprint {
             return Err(Problem::invalid_cursor("cursor belongs to a request with other parameters"));
         }
         Ok(Self(values))

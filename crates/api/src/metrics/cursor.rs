@@ -1,8 +1,9 @@
 //! Where a page of a metric ended.
 //!
-//! A cursor names a window and how many of its rows have been sent. Closed windows keep their rows in one order for
-//! good, so the next page neither repeats nor skips one, whatever newer windows have come meanwhile. A window that was
-//! provisional when the page ended and is closed now is begun again: none of its closed rows has been sent.
+//! A cursor names a window and how many of its rows have been sent. Closed windows keep their rows
+//! in one order for good, so the next page neither repeats nor skips one, whatever newer windows
+//! have come meanwhile. A window that was provisional when the page ended and is closed now is
+//! begun again: none of its closed rows has been sent.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -20,15 +21,16 @@ pub(super) struct Cursor {
 }
 
 impl Cursor {
-    /// `question` binds it to what was asked: with other filters its count of rows would mean other rows.
-    pub(super) fn write(&self, question: &str) -> String {
+    /// `fingerprint` binds it to what was asked: with other filters its count of rows would mean
+    /// other rows.
+    pub(super) fn write(&self, fingerprint: &str) -> String {
         let state = if self.provisional { 'p' } else { 'f' };
-        URL_SAFE_NO_PAD.encode(format!("{}.{}.{state}.{question}", self.window, self.rows))
+        URL_SAFE_NO_PAD.encode(format!("{}.{}.{state}.{fingerprint}", self.window, self.rows))
     }
 
-    pub(super) fn read(text: &str, question: &str) -> Result<Self, Problem> {
+    pub(super) fn read(text: &str, fingerprint: &str) -> Result<Self, Problem> {
         let (cursor, asked) = parse(text).ok_or_else(|| Problem::invalid_cursor("cursor is not one of ours"))?;
-        if asked != question {
+        if asked != fingerprint {
             return Err(Problem::invalid_cursor("cursor belongs to a request with other parameters"));
         }
         Ok(cursor)
@@ -44,8 +46,8 @@ fn parse(text: &str) -> Option<(Cursor, String)> {
         "f" => false,
         _ => return None,
     };
-    let question = parts.next()?.to_owned();
-    parts.next().is_none().then_some((Cursor { window, rows: rows as usize, provisional }, question))
+    let fingerprint = parts.next()?.to_owned();
+    parts.next().is_none().then_some((Cursor { window, rows: rows as usize, provisional }, fingerprint))
 }
 
 #[cfg(test)]
@@ -54,7 +56,7 @@ mod tests {
     use crate::parameters::Parameters;
 
     fn asked(query: &str) -> String {
-        Parameters::read(Some(query), &["de", "limite", "cursor", "regiao"]).expect("known").question("m")
+        Parameters::read(Some(query), &["de", "limite", "cursor", "regiao"]).expect("known").fingerprint("m")
     }
 
     #[test]

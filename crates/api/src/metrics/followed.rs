@@ -1,4 +1,5 @@
-//! A table as the reader of its live stream has it, while all of its rows fit into one message: only then are rows that go known too.
+//! A table as the reader of its live stream has it, while all of its rows fit into one message:
+//! only then are rows that go known too.
 
 use std::collections::HashMap;
 

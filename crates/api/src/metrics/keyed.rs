@@ -1,4 +1,5 @@
-//! Tables with one row for each key: page by page in the order of their keys, and live, each row when it changes.
+//! Tables with one row for each key: page by page in the order of their keys, and live, each row
+//! when it changes.
 
 use std::sync::Arc;
 
@@ -44,8 +45,8 @@ pub(super) async fn page(
     let rules = shared.filter_rules(&shown.topic, &filterable);
     let parameters = Parameters::read(query, &allowed)?.held_against(&rules)?;
     let limit = parameters.limit(LIMIT_DEFAULT)?;
-    let question = parameters.question(name);
-    let after = parameters.text(CURSOR).map(|text| read_cursor(text, &question, shown)).transpose()?;
+    let fingerprint = parameters.fingerprint(name);
+    let after = parameters.text(CURSOR).map(|text| read_cursor(text, &fingerprint, shown)).transpose()?;
     let filters = filterable.iter().filter_map(|column| Some((column.as_str(), parameters.text(column)?)));
     // One row more than asked for tells whether there is a next page.
     let wanted = KeyedFilter { filters: filters.collect(), after, updated_after: None, count: Some(limit + 1) };
@@ -64,7 +65,7 @@ pub(super) async fn page(
     let body = answer::of_bytes(body, permit);
     let mut response = (headers, [(CONTENT_TYPE, content_type(format))], body).into_response();
     if found.num_rows() > limit {
-        let next = write_cursor(&rows, shown.keys.len(), &question)?;
+        let next = write_cursor(&rows, shown.keys.len(), &fingerprint)?;
         let headers = response.headers_mut();
         headers.insert(TRUNCATED, HeaderValue::from_static("true"));
         headers.insert(LINK, parameters.next_link(&path_of(name), &next)?);
@@ -106,23 +107,25 @@ fn text_columns(shown: &KeyedTableView) -> Vec<String> {
     names.filter(|name| !OWN_PARAMETERS.contains(&name.as_str())).collect()
 }
 
-/// Where a page ended: the key of its last row. Rows that come or go meanwhile make no other row come twice or not at all.
-fn write_cursor(rows: &RecordBatch, keys: usize, question: &str) -> Result<String, QueryError> {
+/// Where a page ended: the key of its last row. Rows that come or go meanwhile make no other row
+/// come twice or not at all.
+fn write_cursor(rows: &RecordBatch, keys: usize, fingerprint: &str) -> Result<String, QueryError> {
     let last = rows.num_rows().saturating_sub(1);
     let mut values = Vec::with_capacity(keys);
     for column in rows.columns().iter().take(keys) {
         let text = if column.is_null(last) { None } else { Some(array_value_to_string(column, last)?) };
         values.push(text);
     }
-    let text = serde_json::to_string(&(question, values)).map_err(|error| ArrowError::ExternalError(error.into()))?;
+    let text =
+        serde_json::to_string(&(fingerprint, values)).map_err(|error| ArrowError::ExternalError(error.into()))?;
     Ok(URL_SAFE_NO_PAD.encode(text))
 }
 
-fn read_cursor(text: &str, question: &str, shown: &KeyedTableView) -> Result<Vec<ScalarValue>, Problem> {
+fn read_cursor(text: &str, fingerprint: &str, shown: &KeyedTableView) -> Result<Vec<ScalarValue>, Problem> {
     let none_of_ours = || Problem::invalid_cursor("cursor is not one of ours");
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| none_of_ours())?;
     let (asked, values): (String, Vec<Option<String>>) = serde_json::from_slice(&bytes).map_err(|_| none_of_ours())?;
-    if asked != question {
+    if asked != fingerprint {
         return Err(Problem::invalid_cursor("cursor belongs to a request with other parameters"));
     }
     let schema = shown.rows.schema();
@@ -138,8 +141,8 @@ fn read_cursor(text: &str, question: &str, shown: &KeyedTableView) -> Result<Vec
     values.collect::<Result<_, _>>().map_err(|_| none_of_ours())
 }
 
-/// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`] of them together. Removed keys are sent of
-/// tables that have no more rows than that.
+/// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`]
+/// of them together. Removed keys are sent of tables that have no more rows than that.
 pub(super) fn live(shared: &Arc<Shared>, name: String, place: Place) -> Response {
     let rows = ChangedKeys { shared: Arc::clone(shared), name: name.clone(), seen: None, sent: Sent::Nothing };
     sse::respond(shared, name, place, rows)
@@ -182,7 +185,8 @@ impl Messages for ChangedKeys {
 }
 
 impl ChangedKeys {
-    /// The rows that the reader does not have as they are, and the keys that were removed, if that can be known.
+    /// The rows that the reader does not have as they are, and the keys that were removed, if that
+    /// can be known.
     async fn changes(
         &mut self,
         shown: &KeyedTableView,

@@ -1,5 +1,6 @@
-//! `GET /metricas/{nome}/ao_vivo`: the newest window that has begun, at once and again whenever its rows change. Of sessions, the rows that
-//! have changed among the `limite` open ones with the newest events.
+//! `GET /metricas/{nome}/ao_vivo`: the newest window that has begun, at once and again whenever its
+//! rows change. Of sessions, the rows that have changed among the `limite` open ones with the
+//! newest events.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -68,7 +69,8 @@ struct NewestWindow {
     changed: ChangedRows,
     /// What the reader has.
     sent: Option<(RecordBatch, Option<MetricFailure>)>,
-    /// The newest published window, and the table it was read from: needed only while no window is open.
+    /// The newest published window, and the table it was read from: needed only while no window is
+    /// open.
     published: Option<(Arc<dyn TableProvider>, RecordBatch)>,
     /// When the newest window was last looked for.
     now_ms: i64,
@@ -90,7 +92,8 @@ impl Messages for NewestWindow {
         Ok(Some(message))
     }
 
-    /// A window that a client's fast clock opened ahead of time becomes the newest when its start comes.
+    /// A window that a client's fast clock opened ahead of time becomes the newest when its start
+    /// comes.
     async fn due(&self, view: &View) {
         let next = view.metrics.get(&self.name).and_then(|shown| shown.open.rows().range(self.now_ms + 1..).next());
         match next {

@@ -44,8 +44,8 @@ pub(crate) async fn page(
     let parameters = Parameters::read(query.as_deref(), &allowed)?.held_against(&rules)?;
     let mut range = parameters.range()?;
     let limit = parameters.limit(LIMIT_DEFAULT)?;
-    let question = parameters.question(&name);
-    let cursor = parameters.text(CURSOR).map(|text| Cursor::read(text, &question)).transpose()?;
+    let fingerprint = parameters.fingerprint(&name);
+    let cursor = parameters.text(CURSOR).map(|text| Cursor::read(text, &fingerprint)).transpose()?;
     if cursor.is_some() {
         shared.reader.bounded(make_open_rows(shown)).await?;
     }
@@ -78,7 +78,7 @@ pub(crate) async fn page(
     {
         let headers = response.headers_mut();
         headers.insert(TRUNCATED, HeaderValue::from_static("true"));
-        headers.insert(LINK, parameters.next_link(&path_of(&name), &next.write(&question))?);
+        headers.insert(LINK, parameters.next_link(&path_of(&name), &next.write(&fingerprint))?);
     }
     Ok(response)
 }

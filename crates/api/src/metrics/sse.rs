@@ -1,7 +1,7 @@
 //! A live stream: a message at once, and another whenever there is something new.
 //!
-//! A reader that cannot follow misses states in between, never the last one. The stream ends when the view closes, at
-//! shutdown, or when a query fails; browsers open it again by themselves.
+//! A reader that cannot follow misses states in between, never the last one. The stream ends when
+//! the view closes, at shutdown, or when a query fails; browsers open it again by themselves.
 
 use std::convert::Infallible;
 use std::sync::Arc;

@@ -1,6 +1,8 @@
-//! Which names the API answers to: a page of another site whose name was made to point here must not read anything.
+//! Which names the API answers to: a page of another site whose name was made to point here must
+//! not read anything.
 //!
-//! Such a page needs a name of its own, so addresses written as numbers are always right, whatever the listener is bound to.
+//! Such a page needs a name of its own, so addresses written as numbers are always right, whatever
+//! the listener is bound to.
 
 use std::net::IpAddr;
 use std::sync::Arc;

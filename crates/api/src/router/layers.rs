@@ -26,7 +26,8 @@ const SECURITY: [(HeaderName, &str); 4] = [
     (REFERRER_POLICY, "no-referrer"),
     (HeaderName::from_static("cross-origin-resource-policy"), "same-origin"),
 ];
-/// What is asked for is short; what a client sends beyond that should not occupy the connection for long.
+/// What is asked for is short; what a client sends beyond that should not occupy the connection for
+/// long.
 const BODY_BYTES_MAX: u64 = 64 << 10;
 
 pub(super) async fn observe(State(shared): State<Arc<Shared>>, request: Request, next: Next) -> Response {

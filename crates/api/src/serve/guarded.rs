@@ -1,4 +1,5 @@
-//! A connection that gives its client only so much time: for a request's head, and for taking the answer.
+//! A connection that gives its client only so much time: for a request's head, and for taking the
+//! answer.
 
 use std::future::Future;
 use std::io;
@@ -13,7 +14,8 @@ use tokio::time::{Instant, Sleep};
 use super::ServeConfig;
 use super::occupied::Connection;
 
-/// What a client must take of its answer in one period. If it reads at all, the kernel takes more than this at once.
+/// What a client must take of its answer in one period. If it reads at all, the kernel takes more
+/// than this at once.
 const LEAST_BYTES: usize = 16 << 10;
 
 pub(super) struct Guarded {

@@ -1,4 +1,5 @@
-//! Which connections there are, which of them are in the middle of a request, and which must go when there are too many.
+//! Which connections there are, which of them are in the middle of a request, and which must go
+//! when there are too many.
 
 use std::collections::{BTreeMap, HashMap};
 use std::net::{IpAddr, SocketAddr};
@@ -82,7 +83,8 @@ impl Connections {
 }
 
 impl Open {
-    /// Ends the oldest connection, of that client if one is given, that is between requests; whether there was one.
+    /// Ends the oldest connection, of that client if one is given, that is between requests;
+    /// whether there was one.
     fn evict(&mut self, client: Option<IpAddr>) -> bool {
         let fits = |of: &IpAddr| client.is_none_or(|client| client == *of);
         let oldest = self.all.iter().find(|(_, (of, connection))| fits(of) && connection.is_idle());

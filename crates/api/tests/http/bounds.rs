@@ -1,4 +1,5 @@
-//! Answers: bounded in bytes, cut lists that say so, pages that leave nothing out, and work that is not done twice.
+//! Answers: bounded in bytes, cut lists that say so, pages that leave nothing out, and work that is
+//! not done twice.
 
 use std::sync::Arc;
 use std::time::Duration;

@@ -1,4 +1,5 @@
-//! The listener's bounds: sockets that send nothing, heads that come slowly, clients that do not read.
+//! The listener's bounds: sockets that send nothing, heads that come slowly, clients that do not
+//! read.
 
 use std::net::SocketAddr;
 use std::time::{Duration, Instant};

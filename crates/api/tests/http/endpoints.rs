@@ -11,7 +11,8 @@ use crate::world::{
     windows_view,
 };
 
-/// Committed sales, one duplicate among them that must not count, and sales that are not committed yet.
+/// Committed sales, one duplicate among them that must not count, and sales that are not committed
+/// yet.
 fn shop() -> View {
     let catalog = catalog(None);
     let topic = catalog.topic("eventos_clientes").expect("the topic");

@@ -1,4 +1,5 @@
-//! What reconciliations have found: newest first, by metric, verdict and time, and open to further catalogs.
+//! What reconciliations have found: newest first, by metric, verdict and time, and open to further
+//! catalogs.
 
 use std::sync::Arc;
 

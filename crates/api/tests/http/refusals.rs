@@ -101,7 +101,8 @@ async fn values_outside_a_closed_set() {
     }
 }
 
-/// What an endpoint casts is read before anything is computed, as far as possible; else when the query fails.
+/// What an endpoint casts is read before anything is computed, as far as possible; else when the
+/// query fails.
 #[tokio::test]
 async fn texts_that_a_cast_cannot_read() {
     let dir = tempfile::tempdir().expect("a folder");

@@ -1,4 +1,5 @@
-//! Sessions as clients see them: pages through those that begin together, and live streams of what has changed.
+//! Sessions as clients see them: pages through those that begin together, and live streams of what
+//! has changed.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -28,7 +29,8 @@ fn schema() -> SchemaRef {
     ]))
 }
 
-/// Users, the seconds of their first and last events since 22:00, and how many events they have had; in the order of a metric's rows.
+/// Users, the seconds of their first and last events since 22:00, and how many events they have
+/// had; in the order of a metric's rows.
 fn sessions(of: &[(&str, i64, i64, i64)]) -> RecordBatch {
     let times = |seconds: fn(&(&str, i64, i64, i64)) -> i64| -> ArrayRef {
         let micros = of.iter().map(|session| (ms("2025-05-14T22:00:00Z") + seconds(session) * SECOND_MS) * 1_000);

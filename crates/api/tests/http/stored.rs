@@ -1,4 +1,5 @@
-//! Over the tables that the stream really writes: many files, rows found by time, and the same answers.
+//! Over the tables that the stream really writes: many files, rows found by time, and the same
+//! answers.
 
 use std::sync::Arc;
 

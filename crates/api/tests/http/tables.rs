@@ -1,4 +1,5 @@
-//! Tables with one row for each key: listed, page by page in the order of their keys, as CSV, in SQL of views, and live.
+//! Tables with one row for each key: listed, page by page in the order of their keys, as CSV, in
+//! SQL of views, and live.
 
 use std::sync::Arc;
 

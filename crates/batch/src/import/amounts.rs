@@ -1,4 +1,5 @@
-//! What rows are worth, as their table's key says: its first amount, else the next times how many there are.
+//! What rows are worth, as their table's key says: its first amount, else the next times how many
+//! there are.
 
 use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch};
 use arrow::compute::cast;

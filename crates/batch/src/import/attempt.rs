@@ -1,4 +1,5 @@
-//! One attempt at bringing a file's rows in: what is in is learnt first, then the file's rows pass by once.
+//! One attempt at bringing a file's rows in: what is in is learnt first, then the file's rows pass
+//! by once.
 
 use std::collections::{BTreeSet, HashSet};
 
@@ -16,7 +17,7 @@ use super::reader::{Reader, Values};
 use super::sink::{Committed, Sink, Spool};
 use super::source::{Row, Source};
 use super::twice::Meanings;
-use super::{File, Import, Imported, failed, stored};
+use super::{File, Import, ImportReport, failed, stored};
 use crate::error::BatchError;
 
 /// Rows of a commit.
@@ -25,8 +26,9 @@ const COMMIT_ROWS: usize = 512 * 1024;
 /// What one attempt came to.
 #[expect(clippy::large_enum_variant, reason = "one for each attempt")]
 pub(super) enum Outcome {
-    Done(Imported),
-    /// Other imports have changed what is known of the file's rows. So many rows of it had been committed before.
+    Done(ImportReport),
+    /// Other imports have changed what is known of the file's rows. So many rows of it had been
+    /// committed before.
     Overtaken(Committed),
 }
 
@@ -53,7 +55,7 @@ struct Attempt<'a> {
     waiting: Vec<RecordBatch>,
     /// The cells of rows that had been refused and are in by now.
     read_rightly: BTreeSet<u128>,
-    imported: Imported,
+    imported: ImportReport,
     committed: Committed,
 }
 
@@ -123,7 +125,7 @@ impl<'a> Attempt<'a> {
         }
 
         let notes = [notes, mapping.hints.clone()].concat();
-        let imported = Imported { id: id.to_owned(), unused: mapping.unused.clone(), ..Imported::default() };
+        let imported = ImportReport { id: id.to_owned(), unused: mapping.unused.clone(), ..ImportReport::default() };
         let changes = Changes::new(topic, &mapping);
         let header = source.header().to_vec();
         let reader = Reader::new(import, (&file.name, id), mapping, forms, header, stream_from_ms)?;
@@ -197,7 +199,8 @@ impl<'a> Attempt<'a> {
         Sorted { new, differing }
     }
 
-    /// Keeps what rows say that are already in with other cells, or that come in alongside such rows.
+    /// Keeps what rows say that are already in with other cells, or that come in alongside such
+    /// rows.
     fn keep_changes(&mut self, rows: &[(Row, Marks, bool)]) -> Result<(), BatchError> {
         let Values { values, refused } = self.reader.values(rows.iter().map(|(row, ..)| row))?;
         let names: Vec<String> = rows.iter().map(|(row, ..)| self.marker.name(row)).collect();
@@ -209,8 +212,8 @@ impl<'a> Attempt<'a> {
         self.changes.add(&candidates, &values).map_err(|source| failed(source.into()))
     }
 
-    /// Hands the rows that wait to the sink, once they are enough for a commit or the last; false where another import has changed what is
-    /// known of the file.
+    /// Hands the rows that wait to the sink, once they are enough for a commit or the last; false
+    /// where another import has changed what is known of the file.
     async fn hand_over(&mut self, is_end: bool) -> Result<bool, BatchError> {
         let count: usize = self.waiting.iter().map(RecordBatch::num_rows).sum();
         if count == 0 || (count < COMMIT_ROWS && !is_end) {
@@ -227,7 +230,8 @@ impl<'a> Attempt<'a> {
         Ok(true)
     }
 
-    /// After the last row: what became of the file, of which earlier attempts had committed `before`.
+    /// After the last row: what became of the file, of which earlier attempts had committed
+    /// `before`.
     async fn end(self, before: &Committed) -> Result<Outcome, BatchError> {
         let Self { import, id, taken, mut history, mut known, mut reader, mut imported, .. } = self;
         if !self.sink.finish(&mut history).await? {
@@ -248,7 +252,8 @@ impl<'a> Attempt<'a> {
         // The same file leaves out what its user wants of it now.
         let is_named = |import_id: &str| import_id != id || import.ask.condition.is_none();
         imported.changed = self.changes.compare(&history, &mut known, &self.left, &taken, is_named).await?;
-        // What an earlier attempt of this run has committed is known to the last one, and came with this run all the same.
+        // What an earlier attempt of this run has committed is known to the last one, and came with
+        // this run all the same.
         imported.accepted += before.counted;
         imported.duplicate += before.duplicate;
         imported.unanswered.add(&before.unanswered);

@@ -1,5 +1,6 @@
-//! What a file says otherwise than what is in: rows whose amounts have changed since, and rows that it leaves out by now. Neither adds
-//! anything, so that nobody would notice: they are named, with the import that has them.
+//! What a file says otherwise than what is in: rows whose amounts have changed since, and rows that
+//! it leaves out by now. Neither adds anything, so that nobody would notice: they are named, with
+//! the import that has them.
 
 use std::collections::BTreeMap;
 
@@ -159,7 +160,8 @@ impl Changes {
         Ok(with_names.collect())
     }
 
-    /// Of the rows that were kept the stored ones that no row of the file has all cells of; and how many rows each import has.
+    /// Of the rows that were kept the stored ones that no row of the file has all cells of; and how
+    /// many rows each import has.
     async fn stored(
         &self,
         history: &History,

@@ -1,6 +1,7 @@
 //! Why a file cannot be imported, and what to do.
 
-/// Why a file cannot be imported. Rows that cannot be understood are refused one by one and are not errors.
+/// Why a file cannot be imported. Rows that cannot be understood are refused one by one and are not
+/// errors.
 #[derive(Debug, thiserror::Error)]
 pub enum ImportError {
     /// Its bytes cannot be read.

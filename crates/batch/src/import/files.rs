@@ -55,8 +55,8 @@ const PROGRAMS_FOLDERS: [&str; 4] = ["__MACOSX", "_delta_log", "_temporary", "$R
 const PROGRAMS_FILES: [&str; 3] = ["Thumbs.db", "ehthumbs.db", "desktop.ini"];
 
 impl Files {
-    /// What the words name; a folder stands for the files in it and below that can be imported, but for hidden ones and those that programs
-    /// keep there. `options` are those of the buckets.
+    /// What the words name; a folder stands for the files in it and below that can be imported, but
+    /// for hidden ones and those that programs keep there. `options` are those of the buckets.
     pub async fn new(words: &[String], options: &BTreeMap<String, String>) -> Result<Self, BatchError> {
         let mut files = Self { names: Vec::new(), others: Vec::new(), fetched: None };
         let mut folders = BTreeSet::new();
@@ -115,8 +115,9 @@ impl Files {
 }
 
 impl File {
-    /// The id of its import: the same content for the same table has the same, whatever the file is called. Its second half is the
-    /// content's alone: by it the imports of one file into several tables are known.
+    /// The id of its import: the same content for the same table has the same, whatever the file is
+    /// called. Its second half is the content's alone: by it the imports of one file into several
+    /// tables are known.
     pub(super) fn import_id(&self, table: &str) -> Result<String, ImportError> {
         let failed = ImportError::read(&self.name);
         let mut hash = Sha256::new();
@@ -195,7 +196,8 @@ fn is_readable(path: &Path) -> bool {
     std::fs::metadata(path).map_or(true, |metadata| metadata.is_file())
 }
 
-/// Whether someone who names a folder does not mean a file or folder of this name in it. `~$x.xlsx` is the lock of an open workbook.
+/// Whether someone who names a folder does not mean a file or folder of this name in it. `~$x.xlsx`
+/// is the lock of an open workbook.
 fn is_hidden(name: &str) -> bool {
     let is_any_of = |names: &[&str]| names.iter().any(|known| known.eq_ignore_ascii_case(name));
     name.starts_with('.') || name.starts_with("~$") || is_any_of(&PROGRAMS_FOLDERS) || is_any_of(&PROGRAMS_FILES)

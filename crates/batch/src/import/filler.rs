@@ -1,10 +1,11 @@
-//! Lines of reports that are not rows of the table and were not meant to be: totals, headings that come again, titles. They are left out
-//! without being mistakes of the file.
+//! Lines of reports that are not rows of the table and were not meant to be: totals, headings that
+//! come again, titles. They are left out without being mistakes of the file.
 
 use super::source::{HEADER_AGAIN, Kind, Row};
 use super::wording::counted;
 
-/// The words of a row of totals: reports put such rows, with a date too, among or behind those that they sum up.
+/// The words of a row of totals: reports put such rows, with a date too, among or behind those that
+/// they sum up.
 const TOTALS: [&str; 12] = [
     "total",
     "totais",
@@ -57,8 +58,8 @@ pub(super) fn totals(row: &Row) -> Option<&str> {
     (may_be && is_total(first)).then_some(first)
 }
 
-/// Whether a row that is refused was not meant to be one: it begins like a total, repeats the header, or is a title, one text on a line
-/// of its own.
+/// Whether a row that is refused was not meant to be one: it begins like a total, repeats the
+/// header, or is a title, one text on a line of its own.
 pub(super) fn is_filler(row: &Row) -> bool {
     match row.broken.as_deref() {
         Some(why) => why == HEADER_AGAIN,
@@ -77,7 +78,8 @@ fn begins_with_total(row: &Row) -> bool {
     TOTALS.contains(&word.to_lowercase().as_str())
 }
 
-/// Some words in the first column and nothing else. A row that was cut off or is separated otherwise is none.
+/// Some words in the first column and nothing else. A row that was cut off or is separated
+/// otherwise is none.
 fn is_title(row: &Row) -> bool {
     let mut filled = row.cells.iter().enumerate().filter_map(|(place, cell)| Some((place, cell.as_ref()?)));
     let (Some((0, cell)), None) = (filled.next(), filled.next()) else { return false };

@@ -1,4 +1,5 @@
-//! How a file writes its dates and numbers: found from whole columns, or asked, never guessed row by row.
+//! How a file writes its dates and numbers: found from whole columns, or asked, never guessed row
+//! by row.
 
 pub(super) mod bare;
 pub(super) mod currency;
@@ -81,7 +82,8 @@ impl Dates {
 pub(super) struct Asked {
     pub(super) numbers: Option<Numbers>,
     pub(super) dates: Option<Dates>,
-    /// Whether it is the user who says how dates are written, and not a profile of what its program writes.
+    /// Whether it is the user who says how dates are written, and not a profile of what its program
+    /// writes.
     pub(super) is_by_user: bool,
 }
 

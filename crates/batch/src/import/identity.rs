@@ -1,6 +1,8 @@
-//! What tells a row of a file from any other: its event id, else its cells as the file writes them, hashed.
+//! What tells a row of a file from any other: its event id, else its cells as the file writes them,
+//! hashed.
 //!
-//! Neither depends on how numbers and dates are understood, nor on the line: a file that grew, was sorted or saved again has the same rows.
+//! Neither depends on how numbers and dates are understood, nor on the line: a file that grew, was
+//! sorted or saved again has the same rows.
 
 use std::collections::HashMap;
 use std::hash::{BuildHasherDefault, Hasher};

@@ -1,7 +1,8 @@
 //! Which rows of a file are in already.
 //!
-//! The file's rows are counted first, then what is stored passes by once and marks them: memory is bounded by the file (about 150 bytes for
-//! each row), not by the history. Of rows that are alike, as many are in as are stored: a row is known by its number among its equals.
+//! The file's rows are counted first, then what is stored passes by once and marks them: memory is
+//! bounded by the file (about 150 bytes for each row), not by the history. Of rows that are alike,
+//! as many are in as are stored: a row is known by its number among its equals.
 
 #[cfg(test)]
 mod tests;
@@ -113,8 +114,9 @@ impl Known {
         }
     }
 
-    /// Marks what stored rows say, in the columns of `History::identities`; those of `without` are passed over. True if any of them is like
-    /// a row of the file, or was taken back from what was known.
+    /// Marks what stored rows say, in the columns of `History::identities`; those of `without` are
+    /// passed over. True if any of them is like a row of the file, or was taken back from what was
+    /// known.
     pub(super) fn learn(&mut self, rows: &RecordBatch, without: &[String]) -> bool {
         let (imports, verdicts) = (rows.column(0).as_string::<i32>(), rows.column(1).as_string::<i32>());
         let (cells, keys) = (rows.column(2).as_binary::<i32>(), rows.column(3).as_binary::<i32>());
@@ -187,8 +189,8 @@ impl Known {
         !self.ids.is_empty()
     }
 
-    /// To be called once, after everything was learnt: a row that is known by its cells is not to be known by its key once more, nor one
-    /// that is known by its key by its item.
+    /// To be called once, after everything was learnt: a row that is known by its cells is not to
+    /// be known by its key once more, nor one that is known by its key by its item.
     pub(super) fn settle(&mut self) {
         let mut known_by_key = |key: &Key, rows: u32| {
             if let Some(item) = key.item.and_then(|item| self.items.get_mut(&item)) {
@@ -217,7 +219,8 @@ impl Known {
         self.keys.contains_key(&key)
     }
 
-    /// The import that has a row which the file leaves out, to be asked once for each, after all others.
+    /// The import that has a row which the file leaves out, to be asked once for each, after all
+    /// others.
     pub(super) fn left_out(&mut self, marks: &Marks) -> Option<&str> {
         let import = match marks.event_id {
             Some(id) => self.ids.get_mut(&id).and_then(Option::take)?,
@@ -230,7 +233,8 @@ impl Known {
         Some(self.imports[import as usize].as_str()).filter(|import| *import != STREAM)
     }
 
-    /// Whether the file's next row of these marks is in. Each row is asked for once, in the file's order.
+    /// Whether the file's next row of these marks is in. Each row is asked for once, in the file's
+    /// order.
     pub(super) fn standing(&mut self, marks: &Marks) -> Standing {
         let Some(cells) = self.cells.get_mut(&marks.cells) else { return Standing::New };
         cells.asked += 1;

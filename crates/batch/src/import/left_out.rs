@@ -1,4 +1,5 @@
-//! The rows of a file that its profile, or a condition, leaves out: two readings of the file side by side.
+//! The rows of a file that its profile, or a condition, leaves out: two readings of the file side
+//! by side.
 
 use std::cmp::Ordering;
 use std::collections::VecDeque;
@@ -15,7 +16,8 @@ pub(super) struct Left {
     pub(super) place: String,
 }
 
-/// Every row of the file, next to those that are not left out: both come in the order of sheets and lines.
+/// Every row of the file, next to those that are not left out: both come in the order of sheets and
+/// lines.
 pub(super) struct LeftOut {
     all: Box<dyn Source>,
     waiting: VecDeque<Row>,

@@ -10,7 +10,8 @@ use crate::error::BatchError;
 use crate::unanswered::Unanswered;
 
 impl Import {
-    /// The rows with the columns that are looked up, where they count, and which of these have no answer.
+    /// The rows with the columns that are looked up, where they count, and which of these have no
+    /// answer.
     pub(super) async fn looked_up(&self, rows: RecordBatch) -> Result<(RecordBatch, Unanswered), BatchError> {
         let mut unanswered = Unanswered::default();
         if self.lookups.is_empty() {

@@ -14,7 +14,8 @@ use super::ImportError;
 use super::forms::currency;
 use super::wording::listed;
 
-/// What stands for the time of day in `--map`, if the topic has no such column: `--map "Hora local=hora"`.
+/// What stands for the time of day in `--map`, if the topic has no such column:
+/// `--map "Hora local=hora"`.
 const CLOCK: &str = "hora";
 /// Headings of a time of day.
 const CLOCKS: [&str; 7] =
@@ -60,9 +61,11 @@ pub(super) struct Mapping {
     left_out: Vec<usize>,
     /// Whether rows have amounts, and nothing says what currency they are in.
     lacks_currency: bool,
-    /// The topic's columns that a line must not end before: without them it would be another row, or worth something else.
+    /// The topic's columns that a line must not end before: without them it would be another row,
+    /// or worth something else.
     needed: Vec<String>,
-    /// The topic's columns that say which row it is by themselves, where words for nothing mean that it has none.
+    /// The topic's columns that say which row it is by themselves, where words for nothing mean
+    /// that it has none.
     ids: Vec<String>,
 }
 
@@ -181,7 +184,8 @@ impl Mapping {
         self.header.get(index).map_or("", String::as_str)
     }
 
-    /// How many cells a line must have at least: a column that may be empty may be missing at its end, too.
+    /// How many cells a line must have at least: a column that may be empty may be missing at its
+    /// end, too.
     pub(super) fn cells_needed(&self) -> usize {
         let is_needed = |filled: &Filled| filled.role == Role::Clock || self.needed.contains(&filled.name);
         let last = self.columns.iter().rposition(|column| column.as_ref().is_some_and(is_needed));

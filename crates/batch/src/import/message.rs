@@ -37,8 +37,8 @@ impl Refused {
 }
 
 impl Mapping {
-    /// Appends the row as a JSON object; `currency` is what amounts are in where the row does not say. After an error what was appended is
-    /// not whole.
+    /// Appends the row as a JSON object; `currency` is what amounts are in where the row does not
+    /// say. After an error what was appended is not whole.
     pub(super) fn message(
         &self,
         row: &Row,
@@ -65,7 +65,8 @@ impl Mapping {
         let mut signs = Vec::new();
         for (index, (cell, filled)) in row.cells.iter().zip(&self.columns).enumerate() {
             let (Some(cell), Some(filled)) = (cell, filled) else { continue };
-            // A text that programs write as a number has NaN where there is none; an amount that is not a number is an error.
+            // A text that programs write as a number has NaN where there is none; an amount that is
+            // not a number is an error.
             let is_none = filled.role == Role::Text && cell.kind == Kind::Float && cell.text == "NaN";
             if filled.role == Role::Clock || is_none {
                 continue;
@@ -101,7 +102,8 @@ impl Mapping {
         Ok(())
     }
 
-    /// What was found wrong with the message, and the cell as the file has it, so that people find it there.
+    /// What was found wrong with the message, and the cell as the file has it, so that people find
+    /// it there.
     pub(super) fn explain(&self, row: &Row, detail: &str) -> String {
         let blamed = |name: &str| detail.strip_prefix(name).is_some_and(|rest| rest.starts_with([':', ' ']));
         let found = self.filled().find(|(_, name)| blamed(name));
@@ -136,7 +138,8 @@ impl Mapping {
         }
     }
 
-    /// The currency that stands with the amounts is the row's; where the row does not say, it is returned.
+    /// The currency that stands with the amounts is the row's; where the row does not say, it is
+    /// returned.
     fn currency_of(
         &self,
         said: Option<String>,

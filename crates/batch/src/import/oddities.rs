@@ -1,5 +1,6 @@
-//! Rows that count and look like mistakes of a file: without an amount among others that have one, with a total that is not the price
-//! times the quantity, with their order's total on each line, or sums of other rows. They are pointed out, once the whole file is read.
+//! Rows that count and look like mistakes of a file: without an amount among others that have one,
+//! with a total that is not the price times the quantity, with their order's total on each line, or
+//! sums of other rows. They are pointed out, once the whole file is read.
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -29,26 +30,26 @@ pub(super) struct Oddities {
     /// The topic's texts of the key that the file fills, with their names in the file.
     texts: Vec<(String, String)>,
     filled: u64,
-    blank: Found,
+    blank: Oddity,
     compared: u64,
-    contradicting: Found,
+    contradicting: Oddity,
     run: Run,
     /// Orders of several lines, and those of them that have the same total on each.
     orders: u64,
-    repeated: Found,
-    sums: Found,
+    repeated: Oddity,
+    sums: Oddity,
     /// The text that the first of them is in, and the word that it begins with.
     sums_in: Option<(usize, &'static str)>,
 }
 
 /// How many rows, and what to say of the first.
 #[derive(Default)]
-struct Found {
+struct Oddity {
     rows: u64,
     first: String,
 }
 
-impl Found {
+impl Oddity {
     fn add(&mut self, first: impl FnOnce() -> String) {
         if self.rows == 0 {
             self.first = first();
@@ -88,13 +89,13 @@ impl Oddities {
             order: target.key.first().filter(|name| theirs(name).is_some()).cloned(),
             texts,
             filled: 0,
-            blank: Found::default(),
+            blank: Oddity::default(),
             compared: 0,
-            contradicting: Found::default(),
+            contradicting: Oddity::default(),
             run: Run::default(),
             orders: 0,
-            repeated: Found::default(),
-            sums: Found::default(),
+            repeated: Oddity::default(),
+            sums: Oddity::default(),
             sums_in: None,
         }
     }
@@ -173,11 +174,11 @@ impl Oddities {
     pub(super) fn notes(&mut self) -> Vec<String> {
         self.end_run();
         let mut notes = Vec::new();
-        let Found { rows, first } = &self.blank;
+        let Oddity { rows, first } = &self.blank;
         if *rows > 0 && self.filled > 0 {
             notes.push(format!("{} without an amount, counted as 0.00 (the first is {first})", counted(*rows, "row")));
         }
-        let Found { rows, first } = &self.contradicting;
+        let Oddity { rows, first } = &self.contradicting;
         if let (Some(total), Some(price), Some(count), true) =
             (&self.total, &self.price, &self.count, 2 * rows > self.compared)
         {
@@ -186,7 +187,7 @@ impl Oddities {
                 counted(*rows, "row")
             ));
         }
-        let Found { rows, first } = &self.repeated;
+        let Oddity { rows, first } = &self.repeated;
         if let (Some(total), true) = (&self.total, *rows > 1 && 3 * rows >= 2 * self.orders) {
             notes.push(format!(
                 "{} of {} with several lines have the same {total} on each ({first}): if it is the order's, it counts once for each line; \
@@ -195,7 +196,7 @@ impl Oddities {
                 counted(self.orders, "order")
             ));
         }
-        let Found { rows, first } = &self.sums;
+        let Oddity { rows, first } = &self.sums;
         if let Some(((_, heading), word)) = self.sums_in.and_then(|(place, word)| Some((self.texts.get(place)?, word)))
         {
             let way = match is_pasteable(heading) {
@@ -211,7 +212,8 @@ impl Oddities {
     }
 }
 
-/// The word of a sum that a name begins with: `Total do dia`, `Subtotal:`. A word that goes on is another one.
+/// The word of a sum that a name begins with: `Total do dia`, `Subtotal:`. A word that goes on is
+/// another one.
 fn begins(name: &str) -> Option<&'static str> {
     let name = name.trim_start();
     let begins = |word: &&str| name.get(..word.len()).is_some_and(|found| found.eq_ignore_ascii_case(word));

@@ -1,4 +1,5 @@
-//! A file at its first row: what its columns fill, how they are written, and which of its rows are left out.
+//! A file at its first row: what its columns fill, how they are written, and which of its rows are
+//! left out.
 
 use super::forms::{Asked, Evidence, Forms, Here};
 use super::identity::Marker;
@@ -31,8 +32,8 @@ struct Looked {
 #[derive(Debug, Clone)]
 pub struct Understood(Forms);
 
-/// Finds how a file is written for each of the tables that it fills, before a row of it comes into any: what one of them shows holds for
-/// the others.
+/// Finds how a file is written for each of the tables that it fills, before a row of it comes into
+/// any: what one of them shows holds for the others.
 pub fn understand(imports: &mut [Import], file: &File, mut progress: impl FnMut(u64, u64)) -> Result<(), ImportError> {
     let mut seen = Vec::new();
     for import in imports.iter() {
@@ -57,8 +58,9 @@ pub fn understand(imports: &mut [Import], file: &File, mut progress: impl FnMut(
 }
 
 impl Import {
-    /// The file from its first row on, what its columns fill, and how they are written: as the user says, or as all of its rows show.
-    /// `known` takes every row into account, and, if that is wanted, those that are left out.
+    /// The file from its first row on, what its columns fill, and how they are written: as the user
+    /// says, or as all of its rows show. `known` takes every row into account, and, if that is
+    /// wanted, those that are left out.
     pub(super) fn open(
         &self,
         file: &File,
@@ -71,7 +73,8 @@ impl Import {
         let (mut left, mut notes) = (Vec::new(), Vec::new());
         let mut left_out =
             (with_left && known.is_some()).then(|| source.all(&marker.lasting()).map(LeftOut::new)).flatten();
-        // Without anything to compare with, there is nothing to look for in a file that is understood.
+        // Without anything to compare with, there is nothing to look for in a file that is
+        // understood.
         while self.understood.is_none() || known.is_some() {
             let rows = source.next()?;
             for row in &rows {

@@ -1,5 +1,5 @@
-//! What an import would do, with nothing written: how each column is understood, the first rows as they would come in, and what would be
-//! refused and why.
+//! What an import would do, with nothing written: how each column is understood, the first rows as
+//! they would come in, and what would be refused and why.
 
 mod unused;
 
@@ -22,7 +22,7 @@ use super::opening::Opened;
 use super::reader::Reader;
 use super::source::Row;
 use super::twice::Meanings;
-use super::{File, Import, Imported, stored};
+use super::{File, Import, ImportReport, stored};
 use crate::error::BatchError;
 
 /// Rows that are shown.
@@ -38,7 +38,7 @@ pub struct Preview {
     /// The file's columns that would not be used.
     pub unused: Vec<Unused>,
     /// Counts of the rows that were looked at, and why some would be refused.
-    pub imported: Imported,
+    pub imported: ImportReport,
     /// Whether that is every row of the file.
     pub is_whole: bool,
 }
@@ -57,7 +57,8 @@ pub struct Column {
 }
 
 impl Import {
-    /// Looks at a file without importing it: at the whole of it, or else, once its forms are known, at its first rows only.
+    /// Looks at a file without importing it: at the whole of it, or else, once its forms are known,
+    /// at its first rows only.
     pub async fn preview(
         &self,
         file: &File,
@@ -77,7 +78,7 @@ impl Import {
         let header = source.header().to_vec();
         let notes = [source.notes(), &forms.notes, &mapping.hints].concat();
         let mut unused = unused::Counter::new(&header, &mapping.unused);
-        let mut imported = Imported { unused: mapping.unused.clone(), notes, ..Imported::default() };
+        let mut imported = ImportReport { unused: mapping.unused.clone(), notes, ..ImportReport::default() };
         let mut columns = self.used(&mapping, &forms);
         let mut reader = Reader::new(self, (&file.name, ""), mapping, forms, header, stream_from_ms)?;
         let mut first: Vec<RecordBatch> = Vec::new();
@@ -179,7 +180,7 @@ impl New {
         rows: Vec<Row>,
         marker: &mut Marker,
         mut standing: impl FnMut(&Marks) -> Standing,
-        imported: &mut Imported,
+        imported: &mut ImportReport,
     ) -> Self {
         let (mut new, mut differing) = (Vec::with_capacity(rows.len()), HashSet::new());
         for row in rows {

@@ -1,7 +1,8 @@
-//! A file through SQL: its rows as the table `arquivo`, and what a profile, or the condition of `--where`, makes of them.
+//! A file through SQL: its rows as the table `arquivo`, and what a profile, or the condition of
+//! `--where`, makes of them.
 //!
-//! The file is read as the query asks for rows, on a thread of its own, and the query's rows are taken as they come: memory is bounded by
-//! the query's own pool, which spills what it must sort.
+//! The file is read as the query asks for rows, on a thread of its own, and the query's rows are
+//! taken as they come: memory is bounded by the query's own pool, which spills what it must sort.
 
 mod difference;
 mod file_table;

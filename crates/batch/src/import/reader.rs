@@ -1,4 +1,5 @@
-//! A file's rows as the history has them: read by the stream's own decoder and rules, with their verdicts and marks.
+//! A file's rows as the history has them: read by the stream's own decoder and rules, with their
+//! verdicts and marks.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -26,7 +27,7 @@ use super::legacy::Legacy;
 use super::mapping::Mapping;
 use super::oddities::Oddities;
 use super::source::{Cell, Row};
-use super::{Import, Imported, ROW_REASON, RefusedRow};
+use super::{Import, ImportReport, ROW_REASON, RefusedRow};
 use crate::error::BatchError;
 
 /// Refused rows that are shown for each reason.
@@ -129,13 +130,14 @@ impl<'a> Reader<'a> {
         Ok(Values { values, refused })
     }
 
-    /// Rows that are new by their marks, as the history has them; those are left out that turn out to be in.
+    /// Rows that are new by their marks, as the history has them; those are left out that turn out
+    /// to be in.
     pub(super) fn read(
         &mut self,
         rows: &[(Row, Marks)],
         known: &mut Known,
         legacy: &mut Legacy,
-        imported: &mut Imported,
+        imported: &mut ImportReport,
     ) -> Result<RecordBatch, BatchError> {
         let arrow = |source: ArrowError| read_failed(source.into());
         let Values { values, mut refused } = self.values(rows.iter().map(|(row, _)| row))?;
@@ -191,7 +193,7 @@ impl<'a> Reader<'a> {
         Some((Reason::Time.name().to_owned(), words))
     }
 
-    fn report(&mut self, rows: &[(Row, Marks)], refused: &BTreeMap<usize, Refused>, imported: &mut Imported) {
+    fn report(&mut self, rows: &[(Row, Marks)], refused: &BTreeMap<usize, Refused>, imported: &mut ImportReport) {
         for (row, (reason, detail)) in refused {
             imported.refused += 1;
             if is_filler(&rows[*row].0) {

@@ -1,6 +1,7 @@
 //! What was imported and taken back: the table `importacoes`, which goes with the histories.
 //!
-//! The histories decide what is in. A record is added after that, so an import without one was cut short: it is ended by repeating it.
+//! The histories decide what is in. A record is added after that, so an import without one was cut
+//! short: it is ended by repeating it.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -15,7 +16,7 @@ use vitral_schemas::topic::timestamp_type;
 use vitral_store::{AppendTable, History, ImportedRows, Layout, Location, read_session};
 
 use super::files::content_of;
-use super::{File, Import, Imported};
+use super::{File, Import, ImportReport};
 use crate::error::BatchError;
 
 /// A row for each thing that was done to an import.
@@ -80,7 +81,8 @@ pub struct Record {
     pub duplicate: u64,
     /// Rows that could not be understood.
     pub refused: u64,
-    /// Rows of its file that were in already, by the import that has them; under an empty name those of the stream.
+    /// Rows of its file that were in already, by the import that has them; under an empty name
+    /// those of the stream.
     pub known_of: BTreeMap<String, u64>,
     /// The oldest and newest event time of rows that count, in microseconds.
     pub period_micros: Option<(i64, i64)>,
@@ -110,7 +112,8 @@ impl Record {
 /// Imports of the same file into other tables.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Siblings {
-    /// Brought along by the same profile with the file's main table, which this import is of: what is done to it is done to them.
+    /// Brought along by the same profile with the file's main table, which this import is of: what
+    /// is done to it is done to them.
     pub along: Vec<Record>,
     /// They are on their own.
     pub others: Vec<Record>,
@@ -136,13 +139,14 @@ pub async fn siblings(catalog: &Catalog, store: &Location, of: &Record) -> Resul
     Ok(siblings)
 }
 
-/// Records what was done; the imports that have rows of the file and understood them in another way.
+/// Records what was done; the imports that have rows of the file and understood them in another
+/// way.
 pub(super) async fn after(
     import: &Import,
     file: &File,
     store: &Location,
     replaced: Option<&str>,
-    imported: &Imported,
+    imported: &ImportReport,
 ) -> Result<Vec<String>, BatchError> {
     let others = newest(store).await?;
     let understanding = import.understanding();
@@ -223,7 +227,8 @@ pub async fn find(catalog: &Catalog, store: &Location, id: &str) -> Result<Recor
     }
 }
 
-/// Where the rows say something else than the record, the rows are right: a record is added after them.
+/// Where the rows say something else than the record, the rows are right: a record is added after
+/// them.
 fn with_rows(record: Option<Record>, id: &str, topic: &str, rows: &ImportedRows) -> Record {
     let has_record = record.is_some();
     let mut record = record.unwrap_or_else(|| Record {
@@ -263,7 +268,8 @@ pub(super) async fn newest(store: &Location) -> Result<BTreeMap<String, Record>,
     for batch in run.await.map_err(&failed)? {
         for row in 0..batch.num_rows() {
             let mut record = read(&batch, row).map_err(&failed)?;
-            // An import that was taken back, or repeated without effect, was still imported when it was.
+            // An import that was taken back, or repeated without effect, was still imported when it
+            // was.
             if let Some(before) = records.get(&record.id)
                 && (record.state != State::Imported || record.counted == 0)
             {

@@ -1,4 +1,5 @@
-//! Where a file's new rows go: into the history, many at a time, or into the place of what an import had added, in one commit.
+//! Where a file's new rows go: into the history, many at a time, or into the place of what an
+//! import had added, in one commit.
 
 use std::fs::File;
 use std::path::Path;
@@ -53,7 +54,8 @@ impl Spool {
 }
 
 impl Sink {
-    /// Takes rows, and which could not be looked up; false where another import has changed what is known of the file.
+    /// Takes rows, and which could not be looked up; false where another import has changed what is
+    /// known of the file.
     pub(super) async fn put(
         &mut self,
         history: &mut History,

@@ -1,7 +1,8 @@
 //! Files of rows: a header, then cells as the file has them, whatever its format.
 //!
-//! Architecture invariant: nothing here interprets what somebody wrote. A source says where a cell is, what is in it, and
-//! what kind of value the format itself declares; forms of dates and numbers are found above, from whole columns.
+//! Architecture invariant: nothing here interprets what somebody wrote. A source says where a cell
+//! is, what is in it, and what kind of value the format itself declares; forms of dates and numbers
+//! are found above, from whole columns.
 
 mod cell;
 mod damage;
@@ -33,10 +34,11 @@ fn batch_rows(width: usize) -> usize {
 pub(super) struct Row {
     /// The sheet of a workbook.
     pub(super) sheet: Option<Arc<str>>,
-    /// Of a text file the physical line where the row begins, of a sheet its row; of other formats its number, as if a header stood
-    /// above it.
+    /// Of a text file the physical line where the row begins, of a sheet its row; of other formats
+    /// its number, as if a header stood above it.
     pub(super) line: i64,
-    /// A cell for each column of the header; empty ones are none. A line of a text file may end early.
+    /// A cell for each column of the header; empty ones are none. A line of a text file may end
+    /// early.
     pub(super) cells: Vec<Option<Cell>>,
     /// Why this is not a row of the table.
     pub(super) broken: Option<String>,
@@ -64,7 +66,8 @@ pub(super) enum SerialEpoch {
 
 /// A file that is being read.
 pub(super) trait Source: Send {
-    /// The columns as the file names them; one that is named twice is `Valor`, then `Valor_2`; one without a name is empty.
+    /// The columns as the file names them; one that is named twice is `Valor`, then `Valor_2`; one
+    /// without a name is empty.
     fn header(&self) -> &[String];
 
     /// What is not read, for people: lines above the header, sheets that are left out.
@@ -87,13 +90,14 @@ pub(super) trait Source: Send {
         Vec::new()
     }
 
-    /// Every row, also those that a condition leaves out, in the same order and with the same header; none where nothing is left out. Only
-    /// these columns need cells.
+    /// Every row, also those that a condition leaves out, in the same order and with the same
+    /// header; none where nothing is left out. Only these columns need cells.
     fn all(&self, _columns: &[usize]) -> Option<Box<dyn Source>> {
         None
     }
 
-    /// From here on only these columns need cells, in formats that store columns apart. Goes back to the first row.
+    /// From here on only these columns need cells, in formats that store columns apart. Goes back
+    /// to the first row.
     fn keep(&mut self, _columns: &[bool]) -> Result<(), ImportError> {
         self.rewind()
     }

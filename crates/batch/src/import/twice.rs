@@ -1,8 +1,9 @@
-//! Rows that count twice by what they mean: the same order, product, instant and worth came before, in cells that are written otherwise,
-//! or by the stream, without an event id that tells.
+//! Rows that count twice by what they mean: the same order, product, instant and worth came before,
+//! in cells that are written otherwise, or by the stream, without an event id that tells.
 //!
-//! Only cells say whether a row is in, so that it comes in. It is named. What is stored is looked at once, within the period of the rows
-//! that came in, and what is kept in memory is a hash for each of those.
+//! Only cells say whether a row is in, so that it comes in. It is named. What is stored is looked
+//! at once, within the period of the rows that came in, and what is kept in memory is a hash for
+//! each of those.
 
 use std::collections::{BTreeMap, HashSet};
 use std::sync::Arc;
@@ -107,7 +108,8 @@ impl Meanings {
         Ok(Rows { texts: texts.into_iter().flatten().collect(), amounts: self.amounts.columns(batch)?, ids })
     }
 
-    /// Takes counted rows into account, but for those with such cells: they are known to be like others.
+    /// Takes counted rows into account, but for those with such cells: they are known to be like
+    /// others.
     pub(super) fn add(&mut self, batch: &RecordBatch, without: &HashSet<u128>) -> Result<(), ArrowError> {
         let column = |name: &str| batch.column_by_name(name);
         let (Some(verdicts), Some(cells)) = (column(history_columns::VERDICT), column(history_columns::CELLS)) else {
@@ -126,8 +128,8 @@ impl Meanings {
         Ok(())
     }
 
-    /// By import, and under an empty name by the stream, what is stored and means the same; but for the imports `taken`, whose rows are not
-    /// to count, or are these.
+    /// By import, and under an empty name by the stream, what is stored and means the same; but for
+    /// the imports `taken`, whose rows are not to count, or are these.
     pub(super) async fn compare(
         mut self,
         history: Option<&History>,

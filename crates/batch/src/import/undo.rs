@@ -15,16 +15,18 @@ pub struct Undone {
     pub record: Record,
     /// False if none of its rows were left.
     pub is_changed: bool,
-    /// Imports of the same file into other tables that were taken back with it, as they were before.
+    /// Imports of the same file into other tables that were taken back with it, as they were
+    /// before.
     pub along: Vec<Record>,
     /// Imports of the same file that stay.
     pub staying: Vec<Record>,
-    /// Later imports whose files have rows of it too, which they found in already and did not add; how many, and their file.
+    /// Later imports whose files have rows of it too, which they found in already and did not add;
+    /// how many, and their file.
     pub elsewhere: BTreeMap<String, (u64, String)>,
 }
 
-/// Takes back what was added by the import whose id begins like this, also in the other tables that its profile filled from the file.
-/// Repeating it changes nothing.
+/// Takes back what was added by the import whose id begins like this, also in the other tables that
+/// its profile filled from the file. Repeating it changes nothing.
 pub async fn undo(catalog: &Catalog, store: &Location, id: &str) -> Result<Undone, BatchError> {
     let record = records::find(catalog, store, id).await?;
     let Siblings { along, others: staying } = records::siblings(catalog, store, &record).await?;

@@ -20,7 +20,8 @@ pub fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     }
 }
 
-/// Whether a text stays what it is between the double quotes of a shell, and can be part of a proposal: files hold whatever they like.
+/// Whether a text stays what it is between the double quotes of a shell, and can be part of a
+/// proposal: files hold whatever they like.
 pub(super) fn is_pasteable(text: &str) -> bool {
     !text.contains(['"', '`', '$', '\\', '!']) && !text.contains(char::is_control)
 }

@@ -76,8 +76,9 @@ pub(super) async fn moment(tables: &Tables<'_>, kept: &BTreeMap<String, KeptRows
     Ok(Moment(moment))
 }
 
-/// The days of the domain's zone with counted rows that came, or were taken back, or whose windows became final after `before`, in what a table of
-/// the warehouse is computed from; all of them without it.
+/// The days of the domain's zone with counted rows that came, or were taken back, or whose windows
+/// became final after `before`, in what a table of the warehouse is computed from; all of them
+/// without it.
 pub(super) async fn days_since(
     job: &JobTable,
     (tables, kept): (&Tables<'_>, &BTreeMap<String, KeptRows>),
@@ -121,7 +122,8 @@ pub(super) async fn days_since(
                     days.extend(days_of(tables, (topic.name.as_str(), time_of(topic)), archive, counted, zone).await?);
                 }
             }
-            // No row of these tables is of a day: one that is recomputed as a whole is, whichever day has changed.
+            // No row of these tables is of a day: one that is recomputed as a whole is, whichever
+            // day has changed.
             Changed::Rows if job.per == Period::All => days.extend([NaiveDate::default()]),
             Changed::Rows => {}
         }
@@ -133,7 +135,8 @@ fn time_of(topic: &Topic) -> &str {
     &topic.columns[topic.event_time].name
 }
 
-/// The days of the zone with counted rows in the span, in what a table of the warehouse is computed from.
+/// The days of the zone with counted rows in the span, in what a table of the warehouse is computed
+/// from.
 pub(super) async fn days_with_rows(
     job: &JobTable,
     (tables, kept): (&Tables<'_>, &BTreeMap<String, KeptRows>),

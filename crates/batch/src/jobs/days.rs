@@ -4,8 +4,8 @@ use chrono::NaiveDate;
 use vitral_catalog::Period;
 use vitral_store::warehouse::Days;
 
-/// Days that are computed together: each part searches the files for its rows again, and holds its groups in memory.
-/// A year, in whole months too, wherever it begins.
+/// Days that are computed together: each part searches the files for its rows again, and holds its
+/// groups in memory. A year, in whole months too, wherever it begins.
 const DAYS_AT_ONCE: i64 = 400;
 
 pub(super) fn next_day(day: NaiveDate) -> NaiveDate {
@@ -51,7 +51,8 @@ pub(super) fn are_many(days: Days) -> bool {
     (days.to - days.from).num_days() > DAYS_AT_ONCE
 }
 
-/// The same for many days of which only these have rows, in order: what lies far from any of them is one part, however long it is.
+/// The same for many days of which only these have rows, in order: what lies far from any of them
+/// is one part, however long it is.
 pub(super) fn around(per: Period, days: Days, with_rows: &[NaiveDate]) -> Parts {
     let mut parts = Parts::default();
     let mut end = days.from;

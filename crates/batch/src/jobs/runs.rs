@@ -11,7 +11,7 @@ use datafusion::logical_expr::{ident, lit};
 use vitral_schemas::topic::timestamp_type;
 use vitral_store::{AppendTable, Layout, Location, read_session};
 
-use super::Done;
+use super::JobReport;
 use super::changes::Moment;
 use crate::error::BatchError;
 
@@ -30,12 +30,13 @@ pub struct Run {
     /// When its rows were written.
     pub ended: DateTime<Utc>,
     /// What became of the table.
-    pub done: Done,
+    pub done: JobReport,
     /// Whether it was for all that had changed, so that the next such run continues after it.
     pub is_by_change: bool,
     /// What it was computed from.
     pub moment: Moment,
-    /// The identity of the table that was written: a table that replaces it does not have these rows.
+    /// The identity of the table that was written: a table that replaces it does not have these
+    /// rows.
     pub target_id: String,
 }
 

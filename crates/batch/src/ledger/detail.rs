@@ -1,4 +1,5 @@
-//! What the ledger says of messages beyond their reason, which is all that the archive keeps: they are decoded again.
+//! What the ledger says of messages beyond their reason, which is all that the archive keeps: they
+//! are decoded again.
 
 use std::sync::Arc;
 
@@ -12,7 +13,9 @@ use datafusion::prelude::create_udf;
 use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
-use vitral_store::refusals::{Found, LOOKED_INTO_BYTES_MAX, NOTE_BYTES, Refusals, cut_note, length_text, time_text};
+use vitral_store::refusals::{
+    LOOKED_INTO_BYTES_MAX, NOTE_BYTES, Reassessed, Refusals, cut_note, length_text, time_text,
+};
 
 use crate::error::BatchError;
 
@@ -20,7 +23,8 @@ use crate::error::BatchError;
 pub(super) const CONTENT: &str = "_conteudo";
 pub(super) const EVENT_TIME: &str = "_tempo";
 
-/// Of a longer payload only the beginning and the end are read: what was cut for its size says so at its end.
+/// Of a longer payload only the beginning and the end are read: what was cut for its size says so
+/// at its end.
 const BYTES_MAX: usize = LOOKED_INTO_BYTES_MAX;
 /// How much of a content is shown.
 const EXCERPT_CHARS: usize = 60;
@@ -41,7 +45,8 @@ pub(super) fn part_of(payload: Expr) -> Expr {
         .call(vec![payload])
 }
 
-/// The columns `detalhe`, which is filled for messages, and `conteudo`, the beginning of what the rows hold.
+/// The columns `detalhe`, which is filled for messages, and `conteudo`, the beginning of what the
+/// rows hold.
 pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[ArrayRef; 2], BatchError> {
     let failed = BatchError::engine(&topic.name, "explained");
     let column = |name: &str| {
@@ -98,7 +103,7 @@ pub(super) fn explain(topic: &Topic, zone: Tz, rows: &RecordBatch) -> Result<[Ar
     Ok([Arc::new(details), Arc::new(excerpts)])
 }
 
-fn refused(refusals: &Refusals, reason: &str, found: Option<&Found>, is_whole: bool) -> Option<String> {
+fn refused(refusals: &Refusals, reason: &str, found: Option<&Reassessed>, is_whole: bool) -> Option<String> {
     match found {
         Some(found) => Some(refusals.words(reason, found)),
         None if !is_whole => Some("too long to be examined here: GET /livro has more of it".to_owned()),

@@ -55,7 +55,8 @@ impl LedgerFilter {
         wanted
     }
 
-    /// The same for a list: without a cause, also what was passed over because somebody asked for it.
+    /// The same for a list: without a cause, also what was passed over because somebody asked for
+    /// it.
     pub fn listed(&self) -> Expr {
         let all_unread =
             Unread::ALL.map(|reason| Self { cause: Some(Cause::Unread(reason)), ..self.clone() }.condition());

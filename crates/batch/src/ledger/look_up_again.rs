@@ -1,9 +1,12 @@
-//! Columns that are looked up once more, for rows that count: `vitral ledger replay --look-up-again`.
+//! Columns that are looked up once more, for rows that count:
+//! `vitral ledger replay --look-up-again`.
 //!
-//! What is found now takes the place of what a row has; what is not found, or not answered, leaves it. So rows from before a column get its
-//! values, and those that came while a system was away. Nothing else of a row changes, and rows that stay as they are are not written. As with
-//! [`super::replay`], windows are noted before each commit and published again by [`super::replay::finish`], and a running stream
-//! stops. Rows of files are not of the archive: to import the file in the place of its import looks theirs up again.
+//! What is found now takes the place of what a row has; what is not found, or not answered, leaves
+//! it. So rows from before a column get its values, and those that came while a system was away.
+//! Nothing else of a row changes, and rows that stay as they are are not written. As with
+//! [`super::replay`], windows are noted before each commit and published again by
+//! [`super::replay::finish`], and a running stream stops. Rows of files are not of the archive: to
+//! import the file in the place of its import looks theirs up again.
 
 use arrow::array::{BooleanArray, RecordBatch, UInt64Array};
 use arrow::compute::kernels::cmp::distinct;
@@ -23,7 +26,8 @@ use super::pending::Pending;
 use crate::error::BatchError;
 use crate::unanswered::Unanswered;
 
-/// Rows of one commit, or a little more: each is named in it by its offset. No more of them are in memory.
+/// Rows of one commit, or a little more: each is named in it by its offset. No more of them are in
+/// memory.
 const ROWS_AT_ONCE: usize = 10_000;
 
 /// What became of the rows.

@@ -1,5 +1,5 @@
-//! Windows that a replay has changed and that are not published again yet, kept in the store: the process that changed their rows may die
-//! before it recomputes them.
+//! Windows that a replay has changed and that are not published again yet, kept in the store: the
+//! process that changed their rows may die before it recomputes them.
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::{max, min};

@@ -1,14 +1,17 @@
 //! Rows that did not count, fed again: `vitral ledger replay`.
 //!
-//! A refused message is decoded again, by what the catalog says now; a late row counts, because somebody asked for it. What has a
-//! counted row's event id is a duplicate. Each row takes the place of the one with its offset, verdict and all, in one commit, so that
-//! every offset has one row at any moment, and a replay that is cut short continues with what is left. The windows that the rows belong
-//! to are noted before the commit and published again by [`finish`], at the latest when the next process starts.
+//! A refused message is decoded again, by what the catalog says now; a late row counts, because
+//! somebody asked for it. What has a counted row's event id is a duplicate. Each row takes the
+//! place of the one with its offset, verdict and all, in one commit, so that every offset has one
+//! row at any moment, and a replay that is cut short continues with what is left. The windows that
+//! the rows belong to are noted before the commit and published again by [`finish`], at the latest
+//! when the next process starts.
 //!
-//! Only for the owner of the archive: a running stream has folded what the archive said when it read it, and stops when it finds a
-//! replay.
+//! Only for the owner of the archive: a running stream has folded what the archive said when it
+//! read it, and stops when it finds a replay.
 //!
-//! Columns are looked up for rows that count now and were never looked up: what a row has once been given stays.
+//! Columns are looked up for rows that count now and were never looked up: what a row has once been
+//! given stays.
 
 use std::collections::BTreeSet;
 

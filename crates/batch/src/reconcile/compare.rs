@@ -20,8 +20,8 @@ use super::{MetricComparison, Published, WindowRange, instant};
 use crate::error::BatchError;
 
 /// Says on which side a row stands that the other lacks, and how often.
-pub const SIDE_COLUMN: &str = "_lado";
-const SIDE: &str = "_sinal";
+pub const SIDE_COLUMN: &str = "_side";
+const SIDE: &str = "_sign";
 
 pub(super) async fn compare(
     metric: &Metric,

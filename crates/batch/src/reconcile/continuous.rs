@@ -1,5 +1,5 @@
-//! Reconciliation alongside the stream: each hour is compared once all metrics have published it for good, and what was found, by this
-//! or by command, is shown.
+//! Reconciliation alongside the stream: each hour is compared once all metrics have published it
+//! for good, and what was found, by this or by command, is shown.
 
 use std::collections::BTreeMap;
 use std::error::Error;
@@ -29,8 +29,9 @@ const HOUR_MS: i64 = 3_600_000;
 const RUN_MS: i64 = 24 * HOUR_MS;
 /// How often to poll for hours that became final, and for results of commands.
 const POLL_EVERY: Duration = Duration::from_secs(5);
-/// While a stream catches up, hours become final at each poll, and more follow. They are compared together, after so many polls at the
-/// latest: what a comparison costs whatever its rows is paid once.
+/// While a stream catches up, hours become final at each poll, and more follow. They are compared
+/// together, after so many polls at the latest: what a comparison costs whatever its rows is paid
+/// once.
 const POLLS_TOGETHER: usize = 12;
 /// Results that are shown; a week of hours of seven metrics.
 const SHOWN: usize = 1_176;
@@ -182,8 +183,8 @@ impl ContinuousReconciliation {
         Ok(breaks)
     }
 
-    /// The next hours that became final and were not compared yet, in this process or an earlier one; years without events are passed
-    /// over.
+    /// The next hours that became final and were not compared yet, in this process or an earlier
+    /// one; years without events are passed over.
     async fn due(&mut self) -> Result<Option<WindowRange>, BatchError> {
         let view = Arc::clone(&self.view.borrow());
         let Some(final_until_ms) = self.final_until_ms(&view).filter(|_| self.hourly) else { return Ok(None) };
@@ -215,7 +216,8 @@ impl ContinuousReconciliation {
                 None => Windows::new(metric.window, self.settings.time_zone).longest_ms(),
                 Some(_) => 0,
             };
-            // Days and months are proved when they are asked for: their hours would wait for a month.
+            // Days and months are proved when they are asked for: their hours would wait for a
+            // month.
             let waits = longest_ms <= HOUR_MS;
             waits.then_some(shown.published_through_ms? - topic.lateness_ms - longest_ms)
         });

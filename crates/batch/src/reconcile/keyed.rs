@@ -1,7 +1,8 @@
 //! Compares tables with one row for each key with what their topic's whole history says.
 //!
-//! What must be there is one plain aggregate over the opening balances, all rows of the archive behind them that the table says it has, and
-//! all imports; what is there was put together from the states of many commits, merged and compacted in between.
+//! What must be there is one plain aggregate over the opening balances, all rows of the archive
+//! behind them that the table says it has, and all imports; what is there was put together from the
+//! states of many commits, merged and compacted in between.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -63,7 +64,8 @@ pub(super) async fn repair(
     Ok(())
 }
 
-/// Adds to a table what the archive and the imports have; what a running stream does meanwhile is not done twice.
+/// Adds to a table what the archive and the imports have; what a running stream does meanwhile is
+/// not done twice.
 pub async fn bring_up_to_date(
     view: &KeyedView,
     topic: &Topic,
@@ -121,7 +123,8 @@ async fn compare(
         }
         let Some(archive) = Archive::read(topic, store).await? else { return Ok(nothing(None)) };
         let history = History::read(topic, &Layout::of(store).history(topic)).await?;
-        // What was there when this began must be in by now, however far a running stream gets meanwhile.
+        // What was there when this began must be in by now, however far a running stream gets
+        // meanwhile.
         let (reach, watermark) = match began.take() {
             Some(began) => began,
             None => (archive.reach().await?, archive.watermark().await?),
@@ -195,7 +198,7 @@ async fn behind(
 
 /// How many rows there must be, and those in which both sides differ.
 async fn differences(published: DataFrame, expected: DataFrame) -> Result<(usize, RecordBatch)> {
-    const SIDE: &str = "_sinal";
+    const SIDE: &str = "_sign";
     let names: Vec<String> = expected.schema().fields().iter().map(|field| field.name().clone()).collect();
     let columns = || names.iter().map(ident).collect::<Vec<Expr>>();
     let side = |frame: DataFrame, sign: i64| {

@@ -1,4 +1,5 @@
-//! The archive must have every offset once: rows and ranges of what was never delivered, without a hole and without an overlap.
+//! The archive must have every offset once: rows and ranges of what was never delivered, without a
+//! hole and without an overlap.
 
 mod by_partition;
 mod walk;
@@ -21,10 +22,12 @@ use crate::error::BatchError;
 
 /// Partitions whose offsets are read by one scan; more would make its condition slow.
 const PARTITIONS_AT_ONCE: usize = 16;
-/// Partitions after the last one with rows whose commits are read too: one whose rows have all expired would be overlooked.
+/// Partitions after the last one with rows whose commits are read too: one whose rows have all
+/// expired would be overlooked.
 const PARTITIONS_BEHIND: i32 = 16;
-/// Rows that came later than others say so by the clock, which may have been set back by this much meanwhile. If by more, a new log or
-/// partition is seen once the clock has passed the time that it had.
+/// Rows that came later than others say so by the clock, which may have been set back by this much
+/// meanwhile. If by more, a new log or partition is seen once the clock has passed the time that it
+/// had.
 const CLOCK_SET_BACK_MICROS: i64 = 3_600_000_000;
 
 /// Where the offsets of a partition do not continue as they should.
@@ -68,7 +71,8 @@ impl PartitionOffsets {
     }
 }
 
-/// What of a topic's archive was checked already, so that the next check costs what has come since, not what there is.
+/// What of a topic's archive was checked already, so that the next check costs what has come since,
+/// not what there is.
 #[derive(Debug, Clone, Default)]
 pub struct Seen(BTreeMap<(String, PartitionId), PartitionOffsets>);
 
@@ -84,13 +88,14 @@ impl Seen {
     }
 }
 
-/// Looks at the offsets of a topic's archive that were not seen yet: where each partition stands, and what is wrong.
+/// Looks at the offsets of a topic's archive that were not seen yet: where each partition stands,
+/// and what is wrong.
 pub async fn check(
     topic: &Topic,
     store: &Location,
     seen: &Seen,
 ) -> Result<(Vec<PartitionOffsets>, Vec<Break>), BatchError> {
-    let Some(archive) = Archive::read(topic, &store.in_bulk()).await? else { return Ok(Default::default()) };
+    let Some(archive) = Archive::read(topic, &store.bulk_scan()).await? else { return Ok(Default::default()) };
     let rows = archive.provider().await?;
     let mut breaks = Vec::new();
     let bounds = match grown(topic, &archive, &rows, seen).await? {
@@ -112,8 +117,8 @@ pub async fn check(
     Ok((partitions, breaks))
 }
 
-/// Where the partitions that were seen stand now, by what was committed; none if there may be others, or if rows that were not seen have
-/// expired: then all rows are read.
+/// Where the partitions that were seen stand now, by what was committed; none if there may be
+/// others, or if rows that were not seen have expired: then all rows are read.
 async fn grown(
     topic: &Topic,
     archive: &ArchiveReader,
@@ -139,8 +144,8 @@ async fn grown(
     Ok(recent.is_empty().then_some(grown))
 }
 
-/// The first offset of each partition, and the one after the last row's first; of rows that came at or after `since_micros` alone, if that
-/// is given.
+/// The first offset of each partition, and the one after the last row's first; of rows that came at
+/// or after `since_micros` alone, if that is given.
 async fn bounds(
     topic: &Topic,
     rows: &Arc<dyn TableProvider>,
@@ -190,7 +195,8 @@ async fn check_ends(
             let Some(expected) = archive.next_offset(log, partition).await? else { continue };
             let found = match of_log().find(|known| known.partition == partition) {
                 Some(known) => known.next,
-                // All of its rows have expired, the last of which may have stood for several offsets.
+                // All of its rows have expired, the last of which may have stood for several
+                // offsets.
                 None if archive.purged_through(log, partition).is_some_and(|last| last < expected) => continue,
                 None => Offset::default(),
             };

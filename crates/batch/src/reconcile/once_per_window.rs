@@ -1,8 +1,9 @@
 //! Rows that agree in everything a metric sees, once for each window that any of them is in.
 //!
-//! For metrics whose aggregates a repeated row does not change. Rows are numbered by their values, and each pane has a bit for
-//! each number, so that a window is the union of its panes' bits: memory is that of the different rows and of their bits. Windows come one
-//! after the other, so that the aggregate above holds one at a time.
+//! For metrics whose aggregates a repeated row does not change. Rows are numbered by their values,
+//! and each pane has a bit for each number, so that a window is the union of its panes' bits:
+//! memory is that of the different rows and of their bits. Windows come one after the other, so
+//! that the aggregate above holds one at a time.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -32,8 +33,8 @@ use super::WindowRange;
 
 const BATCH_ROWS: usize = 16 * 1024;
 
-/// A table of the rows of each window that starts in the range, ordered by the window's start, its last column. The rows have the columns
-/// that the metric sees, and then the event time.
+/// A table of the rows of each window that starts in the range, ordered by the window's start, its
+/// last column. The rows have the columns that the metric sees, and then the event time.
 pub(super) fn table(rows: DataFrame, windows: &Windows, range: WindowRange) -> Result<Arc<dyn TableProvider>> {
     let Window::Fixed { size_ms, slide_ms } = windows.window else {
         return internal_err!("windows of a calendar have no panes of one width");

@@ -1,10 +1,11 @@
 //! What the windows of metrics must hold, computed from the archive's counted rows.
 //!
-//! By another code path than the stream's on purpose: the metric's SQL as one plain query, every row put into each of its windows, with
-//! DataFusion's own planner and optimiser. Nothing of panes, states or merges takes part; sums that do not fit fail here as they do
-//! there. Two things make it cheap: metrics whose windows are short read their rows by one scan, and where an aggregate does not see
-//! duplicates, rows that agree in everything it sees are put into their windows once ([`once_per_window`]). Sessions have no windows to
-//! put rows into: [`sessions`] finds them.
+//! By another code path than the stream's on purpose: the metric's SQL as one plain query, every
+//! row put into each of its windows, with DataFusion's own planner and optimiser. Nothing of panes,
+//! states or merges takes part; sums that do not fit fail here as they do there. Two things make it
+//! cheap: metrics whose windows are short read their rows by one scan, and where an aggregate does
+//! not see duplicates, rows that agree in everything it sees are put into their windows once
+//! ([`once_per_window`]). Sessions have no windows to put rows into: [`sessions`] finds them.
 
 mod sessions;
 
@@ -45,13 +46,14 @@ use super::{WindowRange, instant};
 use crate::engine::Engine;
 use crate::error::{BatchError, is_outage};
 
-/// Metrics whose windows are no longer than this read their rows together: none makes the others read much more than they need.
+/// Metrics whose windows are no longer than this read their rows together: none makes the others
+/// read much more than they need.
 const SHARED_WINDOW_MS: i64 = 3_600_000;
 /// Aggregates that a repeated row does not change; `count(DISTINCT ...)` is another.
 const IDEMPOTENT: [&str; 7] = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
 
-/// The rows of each metric's windows that start in its range, or sessions that end in it, in the schema of its table and in any order, from
-/// the archive's rows.
+/// The rows of each metric's windows that start in its range, or sessions that end in it, in the
+/// schema of its table and in any order, from the archive's rows.
 ///
 /// An outage is everybody's error, others are of one metric.
 pub(super) async fn recompute(
@@ -229,7 +231,8 @@ impl<'a> MetricQuery<'a> {
         let pane_ms = self.windows.pane_end_ms(0);
         let starts_with_pane = size_ms == slide_ms;
         if starts_with_pane {
-            // Their time says whether the window is of the range: to compare it costs less than to compute its pane first.
+            // Their time says whether the window is of the range: to compare it costs less than to
+            // compute its pane first.
             let [from, until] = [self.range.from, self.range.to].map(|at| at_or_after(at.ms(), pane_ms));
             rows = rows.filter(time.clone().gt_eq(from).and(time.clone().lt(until)))?;
         }
@@ -260,7 +263,8 @@ async fn statement(
     plan
 }
 
-/// The topic's columns that a plan names, and whether a repeated row changes none of its aggregates.
+/// The topic's columns that a plan names, and whether a repeated row changes none of its
+/// aggregates.
 fn seen_by(plan: &LogicalPlan, topic: &Topic) -> Result<(BTreeSet<usize>, bool)> {
     let mut columns = BTreeSet::new();
     let mut ignores_duplicates = true;
@@ -281,7 +285,8 @@ fn seen_by(plan: &LogicalPlan, topic: &Topic) -> Result<(BTreeSet<usize>, bool)>
     Ok((columns, ignores_duplicates))
 }
 
-/// The condition on rows that a plan begins with, if it reads them once and the condition rests on them alone.
+/// The condition on rows that a plan begins with, if it reads them once and the condition rests on
+/// them alone.
 fn first_condition(plan: &LogicalPlan, topic: &Topic) -> Result<Option<Expr>> {
     let (mut scans, mut condition) = (0, None);
     plan.apply_with_subqueries(|node| {
@@ -348,7 +353,8 @@ fn at_or_after(ms: i64, width_ms: i64) -> Expr {
     lit(instant((ms + width_ms - 1).div_euclid(width_ms) * width_ms * MICROS_PER_MS))
 }
 
-/// A session that computes with one thread at a time: the queries of a shared scan run side by side.
+/// A session that computes with one thread at a time: the queries of a shared scan run side by
+/// side.
 fn single(session: SessionContext) -> SessionContext {
     session.state_ref().write().config_mut().options_mut().execution.target_partitions = 1;
     session

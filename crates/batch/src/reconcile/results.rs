@@ -15,7 +15,8 @@ use crate::error::BatchError;
 /// What is recorded of a whole run.
 #[derive(Debug, Clone, Copy)]
 pub struct Run<'a> {
-    /// [`vitral_schemas::reconciliation::BY_COMMAND`] or [`vitral_schemas::reconciliation::BY_ITSELF`].
+    /// [`vitral_schemas::reconciliation::BY_COMMAND`] or
+    /// [`vitral_schemas::reconciliation::BY_ITSELF`].
     pub origin: &'a str,
     /// The windows that were compared.
     pub range: WindowRange,

@@ -35,7 +35,8 @@ pub async fn first_ms(
     Ok(first)
 }
 
-/// Where, at or after this time, something may be there to compare: an event's first window, or a published one.
+/// Where, at or after this time, something may be there to compare: an event's first window, or a
+/// published one.
 pub(crate) async fn next_ms(
     metric: &Metric,
     topic: &Topic,
@@ -83,7 +84,8 @@ impl Subject<'_> {
             let published_ms = match table {
                 Some((table, _)) => {
                     let table = Arc::clone(table);
-                    // Sessions are looked for where they end, which is after where the search goes on.
+                    // Sessions are looked for where they end, which is after where the search goes
+                    // on.
                     let (column, before_ms) = match metric.window.session_gap_micros() {
                         None => (WINDOW_START_COLUMN, 0),
                         Some(_) => (WINDOW_END_COLUMN, 1),

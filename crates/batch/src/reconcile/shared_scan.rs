@@ -1,5 +1,5 @@
-//! One scan that several queries read at the same pace: rows are decoded once, however many metrics they prove, and memory holds a few
-//! batches of them.
+//! One scan that several queries read at the same pace: rows are decoded once, however many metrics
+//! they prove, and memory holds a few batches of them.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -42,9 +42,11 @@ impl SharedScan {
         Ok(Arc::new(StreamingTable::try_new(schema, vec![Arc::new(rows)])?))
     }
 
-    /// Hands every batch to every query. One that has ended, and so dropped its table, is not waited for.
+    /// Hands every batch to every query. One that has ended, and so dropped its table, is not
+    /// waited for.
     ///
-    /// After an error the queries have seen a part of the rows, as if that were all: what they answer is worth nothing.
+    /// After an error the queries have seen a part of the rows, as if that were all: what they
+    /// answer is worth nothing.
     pub(super) async fn run(self) -> Result<()> {
         let Self { mut batches, mut readers } = self;
         while let Some(batch) = batches.try_next().await? {

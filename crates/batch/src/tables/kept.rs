@@ -1,4 +1,5 @@
-//! Metrics and tables that are kept up to date, as jobs and checks read them: final windows, and the rows of the last commit.
+//! Metrics and tables that are kept up to date, as jobs and checks read them: final windows, and
+//! the rows of the last commit.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -41,7 +42,8 @@ pub(crate) struct KeptRows {
     pub rows: Arc<dyn TableProvider>,
     /// None if nothing is stored.
     pub progress: Option<Progress>,
-    /// Of a metric: how its windows lie in time, and how long after its end one is final, in milliseconds.
+    /// Of a metric: how its windows lie in time, and how long after its end one is final, in
+    /// milliseconds.
     pub window: Option<(Window, i64)>,
     /// The topic that it is made of.
     pub topic: String,
@@ -111,7 +113,8 @@ impl<'a> Kept<'a> {
         Self { catalog, settings, store, opened: Mutex::default() }
     }
 
-    /// The rows of a metric or table, the same ones each time; none if the catalog has no such thing.
+    /// The rows of a metric or table, the same ones each time; none if the catalog has no such
+    /// thing.
     pub(super) async fn rows(&self, name: &str) -> Result<Option<KeptRows>, BatchError> {
         let mut opened = self.opened.lock().await;
         if let Some(known) = opened.get(name) {
@@ -144,7 +147,8 @@ impl<'a> Kept<'a> {
         let (mut rows, mut progress) = (None, None);
         if let Some(store) = &self.store {
             let place = Layout::of(store).metrics();
-            // How far before which rows: what is published in between is read again by the next run.
+            // How far before which rows: what is published in between is read again by the next
+            // run.
             progress = MetricTable::progress(&metric.name, &version, &place).await?.map(Progress::Windows);
             rows = MetricTable::rows(&metric.name, &version, &place).await?.map(|(rows, _)| rows);
         }

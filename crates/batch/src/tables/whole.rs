@@ -8,8 +8,8 @@ use vitral_connect::{WholeTables, with_causes};
 
 use crate::error::BatchError;
 
-/// Each table is read when a query first names it; all queries of one moment see the same rows, and a table that no query names is not
-/// asked for.
+/// Each table is read when a query first names it; all queries of one moment see the same rows, and
+/// a table that no query names is not asked for.
 #[derive(Debug, Default)]
 pub(super) struct Whole {
     tables: WholeTables,

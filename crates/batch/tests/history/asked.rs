@@ -1,4 +1,5 @@
-//! What a file leaves unclear is asked about, and what looks like a mistake of it is pointed out: nothing passes in silence.
+//! What a file leaves unclear is asked about, and what looks like a mistake of it is pointed out:
+//! nothing passes in silence.
 
 use crate::world::{Read, World};
 use vitral_batch::import::{Ask, Dates, Numbers};
@@ -98,7 +99,8 @@ async fn a_total_that_is_the_same_on_each_line_of_orders_is_pointed_out() {
     assert_eq!(notes(&format!("{header}{own}")).await, "");
 }
 
-/// What an import of the text points out, which proposes this condition, and how many rows come in under it.
+/// What an import of the text points out, which proposes this condition, and how many rows come in
+/// under it.
 async fn proposed(text: &str, condition: &str) -> (String, u64) {
     let found = notes(text).await;
     assert!(found.contains(&condition.replace('"', "\\\"")), "{found}");

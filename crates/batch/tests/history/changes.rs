@@ -1,6 +1,7 @@
-//! Later exports of the same orders, which say something else than what is in: it is named, and counts once.
+//! Later exports of the same orders, which say something else than what is in: it is named, and
+//! counts once.
 
-use vitral_batch::import::{Ask, Changed, File, Imported, recognise};
+use vitral_batch::import::{Ask, Changed, File, ImportReport, recognise};
 
 use crate::profiles::{REFUNDS, SALES, rows};
 use crate::world::{Read, World};
@@ -12,18 +13,18 @@ const WOO: &str = "Order Number,Order Status,Order Date,SKU,Quantity (- Refund),
 73,Completed,2025-05-14 12:00,S3,4,1.00
 ";
 
-fn counts(imported: &Imported) -> [u64; 3] {
+fn counts(imported: &ImportReport) -> [u64; 3] {
     [imported.accepted, imported.refused, imported.known]
 }
 
 /// What one import has otherwise.
-fn only(imported: &Imported) -> &Changed {
+fn only(imported: &ImportReport) -> &Changed {
     let [changed] = imported.changed.as_slice() else { panic!("{:?}", imported.changed) };
     changed
 }
 
 /// Puts a file that is recognised in the place of an import.
-async fn replace(world: &World, id: &str, path: &std::path::Path, table: &str) -> Imported {
+async fn replace(world: &World, id: &str, path: &std::path::Path, table: &str) -> ImportReport {
     let file = File { name: path.display().to_string(), path: path.to_owned() };
     let views = recognise(&file, &world.catalog.profiles, None, &[]).expect("read");
     let imports = world.by_profile(&views);

@@ -22,7 +22,7 @@ async fn counted(world: &World) -> String {
     world.sql("SELECT count(*) AS n, sum(valor) AS v FROM vendas").await
 }
 
-fn counts(imported: &vitral_batch::import::Imported) -> [u64; 4] {
+fn counts(imported: &vitral_batch::import::ImportReport) -> [u64; 4] {
     [imported.accepted, imported.duplicate, imported.refused, imported.known]
 }
 
@@ -183,7 +183,8 @@ async fn honest_lines_that_are_alike_all_count_and_no_check_is_red() {
         let found = checks::run(&world.catalog, DomainSettings::default().time_zone, days, &tables).await.expect("run");
         found.into_iter().find(|check| check.name == "vendas_repetidas").map(|check| check.count)
     };
-    // Without an order, rows are told apart by all cells that are used: two shops may sell the same.
+    // Without an order, rows are told apart by all cells that are used: two shops may sell the
+    // same.
     let path = world.write("c.csv", "id_produto,valor,data,canal\np1,2.00,2025-06-01,a\np1,2.00,2025-06-01,a\n");
     assert_eq!(counts(&world.import(&path, "vendas").await.expect("imported")), [2, 0, 0, 0]);
     let path = world.write("d.csv", "id_produto,valor,data,canal\np1,2.00,2025-06-01,b\n");

@@ -148,7 +148,8 @@ async fn a_partition_whose_rows_are_all_gone_is_no_break() {
     assert_eq!(world.job("limpeza", Wanted::Changed).await[0].left, 1);
 }
 
-/// The stream began later than the shop: what a file has of the days before was never deleted, nor what lies between.
+/// The stream began later than the shop: what a file has of the days before was never deleted, nor
+/// what lies between.
 #[tokio::test(flavor = "multi_thread")]
 async fn only_days_of_which_rows_were_deleted_are_left_as_they_are() {
     let world = World::new();

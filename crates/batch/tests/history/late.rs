@@ -117,7 +117,8 @@ async fn what_a_database_cannot_take_is_set_aside_and_the_rest_goes_on() {
     for words in ["tamanho", "valor", "zero character", "2600", "vendas_por_categoria", "2025-05-14"] {
         assert!(rows.contains(words), "{words}: {rows}");
     }
-    // Their table computed for a warehouse that takes everything: nothing of it is set aside any more.
+    // Their table computed for a warehouse that takes everything: nothing of it is set aside any
+    // more.
     world.try_job("vendas_por_categoria", one("2025-05-14"), false).await.expect("done");
     let left = checks::quarantined(&world.store, days).await.expect("read").expect("that of the other table");
     assert_eq!(left.count, 1);

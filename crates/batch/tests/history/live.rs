@@ -1,4 +1,5 @@
-//! What is live in the warehouse: final windows, tables that are kept up to date, events; and what is known of customers from all of them.
+//! What is live in the warehouse: final windows, tables that are kept up to date, events; and what
+//! is known of customers from all of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -7,7 +8,7 @@ use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::common::ScalarValue;
 use datafusion::logical_expr::{Expr, cast, ident, lit};
-use vitral_batch::jobs::{Done, Wanted};
+use vitral_batch::jobs::{JobReport, Wanted};
 use vitral_batch::reconcile::bring_up_to_date;
 use vitral_connect_postgres::{DatabaseConfig, DatabaseUrl, PostgresWarehouse};
 use vitral_engine::{EngineConfig, engine_session};
@@ -78,7 +79,8 @@ async fn rows_of(topic: &Topic, events: &str, first: i64) -> RecordBatch {
     RecordBatch::try_new(topic.archive_schema(), columns).expect("the archive's schema")
 }
 
-/// Archives events, publishes the windows that the watermark closes, and brings the tables up to date, as a stream does.
+/// Archives events, publishes the windows that the watermark closes, and brings the tables up to
+/// date, as a stream does.
 async fn stream(world: &World, parts: &[&str], watermark: &str) {
     let topic = &world.catalog.topics[0];
     let mut archive = Archive::open(topic, "log", [PartitionId(0)], &world.store).await.expect("opened");
@@ -174,7 +176,7 @@ async fn asked(world: &World, sql: &str) -> Vec<String> {
     lines(&frame.collect().await.expect("rows"))
 }
 
-fn of<'a>(done: &'a [Done], table: &str) -> &'a Done {
+fn of<'a>(done: &'a [JobReport], table: &str) -> &'a JobReport {
     done.iter().find(|done| done.table == table).expect("a table of the job")
 }
 
@@ -340,7 +342,8 @@ async fn conversion_is_of_final_sessions_and_users() {
     let sessions = "SELECT data, sessoes, com_compra, taxa FROM conversao_por_dia";
     let rows = world.warehouse("conversao_por_dia", sessions).await;
     assert!(rows.contains("| 2025-05-14 | 5       | 2          | 0.4000 |"), "{rows}");
-    // u1 came back 37 minutes later, to buy, u2 left a second cart, u3 emptied theirs, and u5's is still open on the next day.
+    // u1 came back 37 minutes later, to buy, u2 left a second cart, u3 emptied theirs, and u5's is
+    // still open on the next day.
     let carts = "SELECT data, carrinhos, concluidos, abandonados, esvaziados, taxa_abandono FROM abandono_por_dia";
     let rows = world.warehouse("abandono_por_dia", carts).await;
     assert!(

@@ -1,4 +1,5 @@
-//! Columns of imported rows that are looked up: those without an answer are counted, and filled when the file is imported in its own place.
+//! Columns of imported rows that are looked up: those without an answer are counted, and filled
+//! when the file is imported in its own place.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -9,7 +10,7 @@ use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use vitral_batch::Unanswered;
-use vitral_batch::import::{Files, Import, Imported};
+use vitral_batch::import::{Files, Import, ImportReport};
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, builtin_files};
 use vitral_connect::memory::MemoryLookup;
 use vitral_connect::{ConnectError, Lookup, Lookups, Portion, TableLookup, TopicLookups};
@@ -86,7 +87,7 @@ async fn imported_rows_without_an_answer_are_counted_and_filled_by_a_second_impo
     let path = world.write("maio.csv", SALES);
     let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await.expect("a file");
     let file = files.at_hand(0).await.expect("a file");
-    let first: Imported = import(&world, &is_away).run(&file, &world.store, |_, _| {}).await.expect("imported");
+    let first: ImportReport = import(&world, &is_away).run(&file, &world.store, |_, _| {}).await.expect("imported");
     assert_eq!((first.accepted, first.refused), (3, 1));
     assert_eq!(first.unanswered, Unanswered::of("marca", 2), "what was answered is kept");
     assert_eq!(first.unanswered.to_string(), "marca of 2 rows");

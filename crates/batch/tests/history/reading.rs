@@ -1,6 +1,6 @@
 //! Files as people and programs really write them, and what becomes of their rows.
 
-use vitral_batch::import::{Dates, Imported};
+use vitral_batch::import::{Dates, ImportReport};
 
 use crate::world::{Read, World};
 
@@ -16,13 +16,13 @@ async fn sales(world: &World) -> Vec<String> {
         .collect()
 }
 
-async fn imported(world: &World, name: &str, bytes: &[u8], read: Read<'_>) -> Imported {
+async fn imported(world: &World, name: &str, bytes: &[u8], read: Read<'_>) -> ImportReport {
     let path = world.dir.path().join(name);
     std::fs::write(&path, bytes).expect("written");
     world.import_read(&path, "vendas", read).await.expect("imported")
 }
 
-fn refused(imported: &Imported) -> Vec<(i64, &str)> {
+fn refused(imported: &ImportReport) -> Vec<(i64, &str)> {
     imported.examples.iter().map(|row| (row.line, row.reason.as_str())).collect()
 }
 
@@ -141,7 +141,8 @@ async fn hours_with_am_and_pm_are_of_one_clock() {
     let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
     assert_eq!((came.accepted, came.refused), (3, 0), "a clock of 24 hours, and its halves: {came:?}");
     assert!(sales(&world).await[0].contains("2025-05-14T16:00:00Z"));
-    // The second can only be on a clock of 12 hours, so the first is a slip; the others are on neither.
+    // The second can only be on a clock of 12 hours, so the first is a slip; the others are on
+    // neither.
     let text = "Pedido,Valor,Data\n1,1.00,2025-05-15 13:00 PM\n2,1.00,2025-05-15 1:00 PM\n3,1.00,2025-05-15 13:00 AM\n4,1.00,2025-05-15 0:15 PM\n";
     let came = imported(&world, "b.csv", text.as_bytes(), Read::default()).await;
     assert_eq!((came.accepted, refused(&came)), (1, vec![(2, "tempo"), (4, "tempo"), (5, "tempo")]), "{came:?}");

@@ -1,14 +1,16 @@
-//! Orders that are not paid: left out by each program's profile, and named with their number; of files of nobody pointed out.
+//! Orders that are not paid: left out by each program's profile, and named with their number; of
+//! files of nobody pointed out.
 
-use vitral_batch::import::Imported;
+use vitral_batch::import::ImportReport;
 
 use crate::profiles::rows;
 use crate::world::World;
 
 const ORDERS: &str = "SELECT DISTINCT id_pedido FROM vendas ORDER BY 1";
 
-/// Imports a file in which each line is an order of another state, `@` in the line; which of them count, and what is said.
-async fn states(profile: &str, header: &str, line: &str, states: &[&str]) -> (Vec<String>, Imported) {
+/// Imports a file in which each line is an order of another state, `@` in the line; which of them
+/// count, and what is said.
+async fn states(profile: &str, header: &str, line: &str, states: &[&str]) -> (Vec<String>, ImportReport) {
     let world = World::new();
     let lines =
         states.iter().enumerate().map(|(n, state)| line.replace('#', &format!("p{n}")).replace('@', state) + "\n");

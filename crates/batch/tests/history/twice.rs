@@ -1,12 +1,12 @@
 //! The same sale from two sources, whose cells differ: it comes in, and it is named.
 
 use crate::world::{Read, World};
-use vitral_batch::import::Imported;
+use vitral_batch::import::ImportReport;
 
 const BY_DAY: &str =
     "Pedido;Data;Produto;Qtd;Preço\n1;13/02/2025;a;2;10,00\n2;14/02/2025;b;1;5,50\n3;15/02/2025;c;1;1,00\n";
 
-fn twice(imported: &Imported) -> Vec<(&str, u64)> {
+fn twice(imported: &ImportReport) -> Vec<(&str, u64)> {
     imported.twice.iter().map(|(import, twice)| (import.as_str(), twice.rows)).collect()
 }
 
@@ -41,7 +41,8 @@ async fn what_is_sold_again_is_no_repetition() {
     let world = World::new();
     let path = world.write("a.csv", BY_DAY);
     world.import(&path, "vendas").await.expect("imported");
-    // Other instants, worths, products and orders; and a row that is in already, with an equal one that is new.
+    // Other instants, worths, products and orders; and a row that is in already, with an equal one
+    // that is new.
     let other = "Pedido;Data;Produto;Qtd;Preço\n1;16/02/2025;a;2;10,00\n1;13/02/2025;a;3;11,00\n2;14/02/2025;a;1;5,50\n\
         9;15/02/2025;c;1;1,00\n3;15/02/2025;c;1;1,00\n3;15/02/2025;c;1;1,00\n";
     let imported = world.import(&world.write("b.csv", other), "vendas").await.expect("imported");

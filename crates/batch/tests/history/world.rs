@@ -16,8 +16,8 @@ use tempfile::TempDir;
 use vitral_batch::import::preview::Preview;
 use vitral_batch::import::records::{self, Record, State};
 use vitral_batch::import::undo::{self, Undone};
-use vitral_batch::import::{Ask, Dates, File, Files, Import, Imported, Numbers, recognise, understand};
-use vitral_batch::jobs::{Done, Jobs, Wanted};
+use vitral_batch::import::{Ask, Dates, File, Files, Import, ImportReport, Numbers, recognise, understand};
+use vitral_batch::jobs::{JobReport, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, Engine, ledger};
 use vitral_catalog::{Catalog, DomainSettings, Profile, ReadStatement};
@@ -53,7 +53,7 @@ impl World {
         path
     }
 
-    pub async fn import(&self, path: &std::path::Path, table: &str) -> Result<Imported, BatchError> {
+    pub async fn import(&self, path: &std::path::Path, table: &str) -> Result<ImportReport, BatchError> {
         self.import_as(path, table, &[], None).await
     }
 
@@ -63,7 +63,7 @@ impl World {
         table: &str,
         map: &[(&str, &str)],
         numbers: Option<Numbers>,
-    ) -> Result<Imported, BatchError> {
+    ) -> Result<ImportReport, BatchError> {
         self.import_read(path, table, Read { map, numbers, ..Read::default() }).await
     }
 
@@ -72,14 +72,14 @@ impl World {
         path: &std::path::Path,
         table: &str,
         read: Read<'_>,
-    ) -> Result<Imported, BatchError> {
+    ) -> Result<ImportReport, BatchError> {
         let import = self.understood(table, read);
         let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await?;
-        let mut all = Imported::default();
+        let mut all = ImportReport::default();
         for index in 0..files.len() {
             let file = files.at_hand(index).await?;
             let imported = import.run(&file, &self.store, |_, _| {}).await?;
-            all = Imported {
+            all = ImportReport {
                 accepted: all.accepted + imported.accepted,
                 refused: all.refused + imported.refused,
                 known: all.known + imported.known,
@@ -115,7 +115,7 @@ impl World {
     }
 
     /// Puts a file in the place of an import.
-    pub async fn replace(&self, id: &str, path: &std::path::Path, table: &str, map: &[(&str, &str)]) -> Imported {
+    pub async fn replace(&self, id: &str, path: &std::path::Path, table: &str, map: &[(&str, &str)]) -> ImportReport {
         let file = File { name: path.display().to_string(), path: path.to_owned() };
         self.understood(table, Read { map, ..Read::default() })
             .replace(id, &file, &self.store, |_, _| {})
@@ -134,14 +134,16 @@ impl World {
         undo::undo(&self.catalog, &self.store, id).await.expect("taken back")
     }
 
-    /// What `import list` says: ids, states, and counts of rows that are in, refused, and found in already.
+    /// What `import list` says: ids, states, and counts of rows that are in, refused, and found in
+    /// already.
     pub async fn listed(&self) -> Vec<(String, State, [u64; 3])> {
         let records = records::list(&self.catalog, &self.store).await.expect("listed");
         let counts = |record: &Record| [record.counted, record.refused, record.known()];
         records.into_iter().map(|record| (record.id.clone(), record.state, counts(&record))).collect()
     }
 
-    /// Archives sales as the stream does, each an event id and a local time of 2026, and says how far its watermark has come.
+    /// Archives sales as the stream does, each an event id and a local time of 2026, and says how
+    /// far its watermark has come.
     pub async fn stream(&self, sales: &[(&str, &str)], watermark_ms: i64) {
         let sales: Vec<_> = sales.iter().map(|(id, time)| (*id, "", *time)).collect();
         self.stream_orders(&sales, watermark_ms).await;
@@ -175,7 +177,8 @@ impl World {
         show(&rows).lines().skip(3).filter(|line| line.starts_with("| ")).map(str::to_owned).collect()
     }
 
-    /// A history as older versions wrote it, by the import `old`: sales of 2025-05-14, each with order, product and value, and a refused row.
+    /// A history as older versions wrote it, by the import `old`: sales of 2025-05-14, each with
+    /// order, product and value, and a refused row.
     pub async fn history_of_older_version(&self, sales: &[(&str, &str, &str)]) {
         use history_columns::*;
         let topic = &self.catalog.topics[0];
@@ -225,8 +228,9 @@ impl World {
         table.append(rows).await.expect("appended");
     }
 
-    /// Imports a file by the profile that it is recognised to be of, into each of its tables; the profile's name.
-    pub async fn import_recognised(&self, path: &std::path::Path) -> (String, Vec<Imported>) {
+    /// Imports a file by the profile that it is recognised to be of, into each of its tables; the
+    /// profile's name.
+    pub async fn import_recognised(&self, path: &std::path::Path) -> (String, Vec<ImportReport>) {
         let mut files = Files::new(&[path.display().to_string()], &BTreeMap::new()).await.expect("files");
         let file = files.at_hand(0).await.expect("a file");
         let views = recognise(&file, &self.catalog.profiles, None, &[]).expect("read");
@@ -251,11 +255,11 @@ impl World {
             .expect("the tables")
     }
 
-    pub async fn job(&self, job: &str, wanted: Wanted) -> Vec<Done> {
+    pub async fn job(&self, job: &str, wanted: Wanted) -> Vec<JobReport> {
         self.try_job(job, wanted, false).await.expect("done")
     }
 
-    pub async fn try_job(&self, job: &str, wanted: Wanted, allow_open: bool) -> Result<Vec<Done>, BatchError> {
+    pub async fn try_job(&self, job: &str, wanted: Wanted, allow_open: bool) -> Result<Vec<JobReport>, BatchError> {
         let warehouse = DeltaWarehouse::new(self.store.join("warehouse"));
         self.job_into(&warehouse, job, wanted, allow_open).await
     }
@@ -266,13 +270,14 @@ impl World {
         job: &str,
         wanted: Wanted,
         allow_open: bool,
-    ) -> Result<Vec<Done>, BatchError> {
+    ) -> Result<Vec<JobReport>, BatchError> {
         let zone = DomainSettings::default().time_zone;
         let jobs = Jobs { catalog: &self.catalog, zone, store: &self.store, warehouse, allow_open };
         jobs.run(job, wanted, &self.tables().await).await
     }
 
-    /// Sales of the stream: each its offset's, at these times (RFC 3339), and the watermark after them.
+    /// Sales of the stream: each its offset's, at these times (RFC 3339), and the watermark after
+    /// them.
     pub async fn streamed(&self, sales: &[&str], watermark: &str) {
         let sales: Vec<_> = sales.iter().map(|time| (*time, "casa")).collect();
         self.streamed_to(0, &sales, watermark).await;

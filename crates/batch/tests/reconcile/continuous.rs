@@ -61,7 +61,8 @@ async fn each_hour_is_compared_once_it_is_final() {
     let (sender, receiver) = watch::channel(view(&shop, LAST_MS));
     let (mut continuous, results) = check(&shop, receiver);
     continuous.poll().await.expect("compared");
-    // 10:00 is empty; with an hour's lateness and windows of an hour, what starts before 14:00 is final at 16:00.
+    // 10:00 is empty; with an hour's lateness and windows of an hour, what starts before 14:00 is
+    // final at 16:00.
     let first = shown(&results);
     assert_eq!(first.len(), 7, "{first:?}");
     assert!(first.iter().all(|(_, from, to, verdict)| (*from, *to, verdict.as_str()) == (1, 4, "igual")), "{first:?}");

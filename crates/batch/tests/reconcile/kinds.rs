@@ -1,8 +1,10 @@
-//! Every kind of window and aggregate is recomputed as it was published, whichever way its rows are read.
+//! Every kind of window and aggregate is recomputed as it was published, whichever way its rows are
+//! read.
 
 use super::*;
 
-/// Sliding and calendar windows; aggregates that see duplicates, that do not, and both; the event time itself among what they see.
+/// Sliding and calendar windows; aggregates that see duplicates, that do not, and both; the event
+/// time itself among what they see.
 const METRICS: &str = "
     CREATE MATERIALIZED VIEW soma_movel AS SELECT hop(INTERVAL '1 minute', INTERVAL '5 minutes') AS janela,
         sum(quantidade) AS unidades, count(*) AS eventos FROM eventos_clientes GROUP BY janela;

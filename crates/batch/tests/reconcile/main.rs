@@ -1,4 +1,5 @@
-//! What panes published must equal the plain query over the archive, and whatever is tampered with must be found.
+//! What panes published must equal the plain query over the archive, and whatever is tampered with
+//! must be found.
 
 mod continuous;
 mod kinds;
@@ -157,7 +158,7 @@ async fn what_panes_publish_equals_the_plain_query() {
     assert_eq!(active.windows, 6 + 4 + 5 + 5);
     assert_eq!(offsets::check(shop.topic(), &shop.store(), &Seen::new()).await.expect("checked").1, []);
     // The same from the plain files, which other processes would read.
-    let files = shop.store().as_plain_files();
+    let files = shop.store().plain_parquet();
     let by_files =
         reconcile(&shop.catalog, &shop.settings, &files, &Engine::Local, RANGE, None).await.expect("compared");
     for (metric, by_files) in compared.iter().zip(&by_files) {
@@ -240,7 +241,8 @@ async fn a_row_too_many_is_named_and_repaired() {
     assert_eq!(compared[0].published_through_ms, Some(LAST_MS + 1), "a repair publishes nothing more");
 }
 
-/// A metric whose SQL fails on the archive's rows, or that the stream has set aside, says so, and the others are compared.
+/// A metric whose SQL fails on the archive's rows, or that the stream has set aside, says so, and
+/// the others are compared.
 #[tokio::test]
 async fn a_metric_that_fails_is_alone() {
     let failing = "CREATE MATERIALIZED VIEW razao AS SELECT tumble(INTERVAL '1 minute') AS janela,

@@ -1,4 +1,5 @@
-//! Sessions, which panes join from fragments and plain SQL finds as islands, are the same; what is wrong among them is found and repaired.
+//! Sessions, which panes join from fragments and plain SQL finds as islands, are the same; what is
+//! wrong among them is found and repaired.
 
 use arrow::array::{ArrayRef, StringArray};
 use vitral_batch::ledger::LedgerFilter;
@@ -16,7 +17,8 @@ const METRICS: &str =
     count(*) AS n, sum(quantidade) AS unidades, max(timestamp) AS ultimo FROM eventos_clientes AS e
     WHERE e.tipo_evento IN ('compra', 'clique') GROUP BY janela, id_usuario HAVING count(*) > 1;";
 
-/// Events of two days: user 0 never rests, user 1 comes every half hour less a second or so, others now and then.
+/// Events of two days: user 0 never rests, user 1 comes every half hour less a second or so, others
+/// now and then.
 fn events() -> Vec<(String, i64, &'static str)> {
     let mut events = Vec::new();
     for minute in (0..2 * 24 * 60).step_by(7) {
@@ -56,7 +58,8 @@ async fn commit(shop: &Shop, rows: &RecordBatch, through_ms: i64) {
     archive.commit(&commit).await.expect("committed");
 }
 
-/// Publishes what closed through this watermark of the metrics of sessions, as a stream does that folds the rows in parts.
+/// Publishes what closed through this watermark of the metrics of sessions, as a stream does that
+/// folds the rows in parts.
 async fn publish(shop: &Shop, rows: &RecordBatch, through_ms: i64) {
     let session = engine_session(EngineConfig::default()).expect("a session");
     let events = rows.project(&(8..rows.num_columns()).collect::<Vec<_>>()).expect("the topic's columns");

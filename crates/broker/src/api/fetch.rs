@@ -17,7 +17,7 @@ use crate::topics::Topic;
 /// From this version on, topics are named by their identity.
 const TOPIC_IDS: i16 = 13;
 
-struct Found {
+struct Fetched {
     answers: Vec<FetchableTopicResponse>,
     bytes: usize,
     /// Something that a client should know at once.
@@ -56,8 +56,8 @@ pub async fn answer(connection: &mut Connection, mut request: Request) -> Result
     }
 }
 
-fn find(connection: &Connection, request: &Request, asked: &FetchRequest, bytes_max: usize) -> Found {
-    let mut found = Found { answers: Vec::with_capacity(asked.topics.len()), bytes: 0, failed: false };
+fn find(connection: &Connection, request: &Request, asked: &FetchRequest, bytes_max: usize) -> Fetched {
+    let mut found = Fetched { answers: Vec::with_capacity(asked.topics.len()), bytes: 0, failed: false };
     for topic in &asked.topics {
         let log = find_topic(connection, &topic.topic, topic.topic_id);
         let unknown = if request.version >= TOPIC_IDS {

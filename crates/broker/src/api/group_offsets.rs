@@ -45,7 +45,8 @@ pub fn commit(connection: &Connection, mut request: Request) -> Result<Option<By
     request.encode(&OffsetCommitResponse::default().with_topics(topics))
 }
 
-/// Members of the current generation may commit; anybody may while there are no members: consumers without a group protocol, and tools.
+/// Members of the current generation may commit; anybody may while there are no members: consumers
+/// without a group protocol, and tools.
 fn may_commit(connection: &Connection, asked: &OffsetCommitRequest) -> Result<(), ResponseError> {
     if asked.group_id.is_empty() {
         return Err(ResponseError::InvalidGroupId);

@@ -165,7 +165,8 @@ pub fn describe(connection: &Connection, mut request: Request) -> Result<Option<
                     .with_protocol_data(text(group.protocol()))
                     .with_members(members.collect())
             });
-            // A group without members, or one that never existed: the same answer as from Apache Kafka.
+            // A group without members, or one that never existed: the same answer as from Apache
+            // Kafka.
             let state =
                 if connection.shared.groups.offsets.groups().contains(&name.to_string()) { "Empty" } else { "Dead" };
             described.unwrap_or_else(|| DescribedGroup::default().with_group_state(text(state))).with_group_id(name)

@@ -51,7 +51,8 @@ pub fn list(connection: &Connection, mut request: Request) -> Result<Option<Byte
 
 /// An offset and its time.
 ///
-/// Batches are not unpacked, so a time is found by batch: the offset may be that of an earlier record of the same one, never a later.
+/// Batches are not unpacked, so a time is found by batch: the offset may be that of an earlier
+/// record of the same one, never a later.
 fn find(topic: Option<&Topic>, partition: i32, timestamp: i64) -> Result<(i64, i64), ResponseError> {
     let log: std::sync::MutexGuard<'_, PartitionLog> =
         topic.and_then(|topic| topic.partition(partition)).ok_or(ResponseError::UnknownTopicOrPartition)?;

@@ -35,8 +35,9 @@ pub fn answer(connection: &Connection, mut request: Request) -> Result<Option<By
     request.encode(&answer)
 }
 
-/// The first request of a transactional producer, so the refusal is sent here. Older clients give up only on an authorization error,
-/// and show its message; newer ones show the message of any error.
+/// The first request of a transactional producer, so the refusal is sent here. Older clients give
+/// up only on an authorization error, and show its message; newer ones show the message of any
+/// error.
 fn no_transactions(version: i16) -> Refused {
     let reason =
         "the demo's broker has no transactions: leave out transactional.id, or use Apache Kafka and vitral stream";

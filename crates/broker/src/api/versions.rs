@@ -13,7 +13,8 @@ pub fn answer(mut request: Request) -> Result<Option<Bytes>, End> {
     request.encode(&served())
 }
 
-/// A client that is newer than this broker asks again in a version from this response, which every client can read.
+/// A client that is newer than this broker asks again in a version from this response, which every
+/// client can read.
 pub fn unknown_version(frame_bytes: &Bytes) -> Result<Bytes, End> {
     let Some(correlation_id) = frame_bytes.get(4..8).and_then(|bytes| bytes.first_chunk()) else {
         return Err(not_understood("it has no header"));

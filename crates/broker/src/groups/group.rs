@@ -1,4 +1,5 @@
-//! The state of one group, without waiting: its members, its generation, what each member was assigned.
+//! The state of one group, without waiting: its members, its generation, what each member was
+//! assigned.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -10,8 +11,8 @@ use uuid::Uuid;
 
 /// The kind of all groups but those of Kafka Connect.
 pub const CONSUMER: &str = "consumer";
-/// A new group waits for members that start together, and for clients that are still learning of a topic's partitions: some assign
-/// nothing when they are let in at once.
+/// A new group waits for members that start together, and for clients that are still learning of a
+/// topic's partitions: some assign nothing when they are let in at once.
 const FIRST_WAIT: Duration = Duration::from_millis(500);
 const MEMBERS: usize = 250;
 const SESSION: std::ops::RangeInclusive<i32> = 1_000..=1_800_000;
@@ -65,7 +66,8 @@ pub struct Join {
     pub rebalance_ms: i32,
     pub protocol_type: String,
     pub protocols: Vec<(String, Bytes)>,
-    /// Whether a new client has to join again with its id, so that one that went away leaves no member behind.
+    /// Whether a new client has to join again with its id, so that one that went away leaves no
+    /// member behind.
     pub id_first: bool,
 }
 
@@ -150,7 +152,8 @@ impl Group {
         self.protocol_type = join.protocol_type;
         match self.state {
             State::Joining { .. } => {}
-            // Its answer was lost: the round stands. A leader that joins again wants to assign partitions again.
+            // Its answer was lost: the round stands. A leader that joins again wants to assign
+            // partitions again.
             State::Assigning if is_same => return Ok(id),
             State::Stable if is_same && id != self.leader => return Ok(id),
             _ => self.begin_round(now),
@@ -162,7 +165,8 @@ impl Group {
         Ok(id)
     }
 
-    /// Whether who joins has a protocol in common with all others; its own former protocols do not bind a member.
+    /// Whether who joins has a protocol in common with all others; its own former protocols do not
+    /// bind a member.
     fn speaks_with(&self, join: &Join) -> bool {
         let others = || self.members.iter().filter(|(id, _)| **id != join.member);
         let is_common = |(name, _): &(String, Bytes)| {
@@ -238,7 +242,8 @@ impl Group {
         votes.into_iter().max_by_key(|(_, votes)| *votes).map(|(name, _)| name.to_owned()).unwrap_or_default()
     }
 
-    /// The response to a member that joined, once its round is over: a later generation than `before`.
+    /// The response to a member that joined, once its round is over: a later generation than
+    /// `before`.
     pub fn joined(&self, id: &str, before: Option<i32>) -> Option<Joined> {
         let is_over = matches!(self.state, State::Assigning | State::Stable);
         let is_later = before.is_none_or(|before| self.generation > before);
@@ -303,7 +308,8 @@ impl Group {
         self.state = State::Stable;
     }
 
-    /// A member's assignment, with the kind and name of the protocol; none while the leader has not assigned.
+    /// A member's assignment, with the kind and name of the protocol; none while the leader has not
+    /// assigned.
     pub fn assigned(&self, id: &str) -> Result<Option<(Bytes, String, String)>, ResponseError> {
         let member = self.members.get(id).ok_or(ResponseError::UnknownMemberId)?;
         match self.state {

@@ -1,6 +1,7 @@
 //! How far groups have read, kept on disk.
 //!
-//! What is committed is on disk within a second, and after an orderly stop: after a crash a group may read the last second again.
+//! What is committed is on disk within a second, and after an orderly stop: after a crash a group
+//! may read the last second again.
 
 use std::collections::BTreeMap;
 use std::fs::File;

@@ -1,4 +1,5 @@
-//! The fields of each request that is served, as Kafka's protocol has them: which bytes follow which.
+//! The fields of each request that is served, as Kafka's protocol has them: which bytes follow
+//! which.
 
 use kafka_protocol::messages::ApiKey;
 

@@ -98,7 +98,8 @@ fn rows_before_a_tombstone_do_not_count_where_a_column_orders_them() {
     ] {
         assert!(ordered.contains(part), "{part} in {ordered}");
     }
-    // Messages that are ordered by their places alone are behind it anyway; what a source's log says does not begin again.
+    // Messages that are ordered by their places alone are behind it anyway; what a source's log
+    // says does not begin again.
     for options in ["event_time = 'quando', primary_key = 'id'", "format = 'debezium', primary_key = 'id'"] {
         assert!(!partial(options).contains("OVER"), "{options}");
     }

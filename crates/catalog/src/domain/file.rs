@@ -1,4 +1,5 @@
-//! One `domain.toml`, key by key: each wrong one is an error of its own at its line, and the others hold.
+//! One `domain.toml`, key by key: each wrong one is an error of its own at its line, and the others
+//! hold.
 
 use std::collections::BTreeMap;
 

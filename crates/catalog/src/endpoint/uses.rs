@@ -1,4 +1,5 @@
-//! What an endpoint's statement says of its parameters: what they are compared with, and what they are cast to.
+//! What an endpoint's statement says of its parameters: what they are compared with, and what they
+//! are cast to.
 
 use std::ops::ControlFlow;
 
@@ -6,12 +7,14 @@ use datafusion::sql::sqlparser::ast::{BinaryOperator, CastKind, Expr, Query, Val
 
 use crate::expressions;
 
-/// How a statement uses its parameters. Each text of a request can be held against it before anything is computed.
+/// How a statement uses its parameters. Each text of a request can be held against it before
+/// anything is computed.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct ParameterUses {
     /// `column = $name`, the parameter inside functions perhaps: the parameter and the column.
     pub compared: Vec<(String, String)>,
-    /// `CAST($name AS type)`: the parameter and the type. Not those that a `CASE` may guard, and not `TRY_CAST`.
+    /// `CAST($name AS type)`: the parameter and the type. Not those that a `CASE` may guard, and
+    /// not `TRY_CAST`.
     pub casts: Vec<(String, String)>,
 }
 

@@ -1,4 +1,5 @@
-//! The table that a topic with a primary key is: its newest row for each key, as a whole, unless that is deleted.
+//! The table that a topic with a primary key is: its newest row for each key, as a whole, unless
+//! that is deleted.
 
 use datafusion::sql::sqlparser::ast::{Expr, SelectItem, SetExpr, TableWithJoins};
 use datafusion::sql::sqlparser::dialect::GenericDialect;
@@ -52,14 +53,16 @@ impl KeyedView {
             ChangeOrder::Column(index) => format!(" /* by {} */", topic.columns[index].name),
         };
         view.text += &order;
-        // Numbers of rows begin again with a row that was deleted and comes again; places in a source's log never do.
+        // Numbers of rows begin again with a row that was deleted and comes again; places in a
+        // source's log never do.
         view.is_new_after_tombstone = changes.debezium.is_none() && matches!(changes.order, ChangeOrder::Column(_));
         let behind = if view.is_new_after_tombstone { " behind tombstones" } else { "" };
         view.lineage = Some(format!("{} FROM {}{order}{behind}", keys.join(", "), quoted(plain(&topic.name))));
         Ok(view)
     }
 
-    /// The aggregates of a state: each column of the newest row, whether that deletes, and where it and the last tombstone stand.
+    /// The aggregates of a state: each column of the newest row, whether that deletes, and where it
+    /// and the last tombstone stand.
     pub(super) fn newest(&self) -> Result<Vec<SelectItem>, ParserError> {
         let columns = self.columns.iter().map(|column| column.name.as_str());
         let mut counts = format!("{ROW_ORDER_COLUMN} IS NOT NULL");

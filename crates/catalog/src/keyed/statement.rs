@@ -15,8 +15,9 @@ use crate::{Position, expressions};
 use vitral_schemas::topic::archive_columns::ARRIVAL;
 
 impl KeyedView {
-    /// The query that gives states: the origin, the keys, each column with its place in order where it has one, and when the last row
-    /// came. It reads the topic's columns, the origin, the arrival and the place of each row, from a table of the topic's name.
+    /// The query that gives states: the origin, the keys, each column with its place in order where
+    /// it has one, and when the last row came. It reads the topic's columns, the origin, the
+    /// arrival and the place of each row, from a table of the topic's name.
     pub fn partial(&self) -> Result<Query, ParserError> {
         self.query(state)
     }
@@ -103,7 +104,8 @@ fn order(call: &Function, merge: Merge) -> Result<Expr, ParserError> {
     with_value(&format!("{function}({ROW_ORDER_COLUMN}) FILTER (WHERE _f)"), call)
 }
 
-/// The template with the call's argument for `_a`, and for `_f` the condition that it has a value, and the call's own.
+/// The template with the call's argument for `_a`, and for `_f` the condition that it has a value,
+/// and the call's own.
 fn with_value(template: &str, call: &Function) -> Result<Expr, ParserError> {
     let missing = || ParserError::ParserError(format!("{call} has no argument"));
     let value = argument(call).ok_or_else(missing)?;

@@ -1,7 +1,8 @@
 //! `session(gap, key, ...)`: windows that a key's own events make.
 //!
-//! The call becomes two columns to group by, the first and the last event time of the row's session, so that the same statement can be
-//! folded fragment by fragment, or run as one plain aggregate over rows that say which session they are of.
+//! The call becomes two columns to group by, the first and the last event time of the row's
+//! session, so that the same statement can be folded fragment by fragment, or run as one plain
+//! aggregate over rows that say which session they are of.
 
 use std::ops::ControlFlow;
 
@@ -17,7 +18,8 @@ use crate::options::Options;
 use crate::syntax::ident_text;
 use crate::{Diagnostic, Position, expressions};
 
-/// The column that stands for a session's last event in a metric's rewritten SQL; [`PANE_COLUMN`] is its first.
+/// The column that stands for a session's last event in a metric's rewritten SQL; [`PANE_COLUMN`]
+/// is its first.
 pub const SESSION_LAST_COLUMN: &str = "_last";
 
 const FORM: &str = "write session(INTERVAL '30 minutes', key) AS janela, with a column of the topic as its key";

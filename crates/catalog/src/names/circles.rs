@@ -1,5 +1,5 @@
-//! What goes round for ever: a view that is computed from the Kafka topic into which its rows or notifications are written, and an alert to
-//! which its own transitions are news.
+//! What goes round for ever: a view that is computed from the Kafka topic into which its rows or
+//! notifications are written, and an alert to which its own transitions are news.
 
 use std::collections::btree_map::Entry;
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
@@ -52,8 +52,9 @@ impl Names {
         catalog.alerts().filter_map(|(view, _)| of_view(view)).collect()
     }
 
-    /// Views whose rows or notifications are written into a topic from which they are computed, also by way of other views and topics, one error
-    /// for each circle; and views that write where refused messages go. `writes` gives the topics that a view writes in the cluster from which
+    /// Views whose rows or notifications are written into a topic from which they are computed,
+    /// also by way of other views and topics, one error for each circle; and views that write where
+    /// refused messages go. `writes` gives the topics that a view writes in the cluster from which
     /// those of the catalog are read, as Kafka calls them.
     pub fn circles(&self, catalog: &Catalog, writes: &dyn Fn(&View) -> BTreeSet<String>) -> Vec<Diagnostic> {
         let reacting = catalog.reacting().filter_map(|view| {

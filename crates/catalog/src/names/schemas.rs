@@ -2,7 +2,7 @@
 
 use super::{Name, Names, SCHEMA, Scope, is_word_of, refusal};
 use crate::Position;
-use crate::domains::{Found, plain};
+use crate::domains::{NameMatch, plain};
 
 impl Names {
     /// The domains in use, each a schema.
@@ -15,12 +15,13 @@ impl Names {
         self.domains.of_file(&position.file).unwrap_or(SCHEMA)
     }
 
-    /// What the catalog calls a table of a schema, [`SCHEMA`] or a domain; none if it does not have it.
+    /// What the catalog calls a table of a schema, [`SCHEMA`] or a domain; none if it does not have
+    /// it.
     pub fn in_schema<'a>(&'a self, schema: &str, name: &'a str) -> Option<&'a str> {
         match self.domains.find(Some(schema), name) {
-            Found::One(id) => Some(id),
-            Found::None if self.declared.contains_key(name) => Some(name),
-            Found::None | Found::Several(_) => None,
+            NameMatch::One(id) => Some(id),
+            NameMatch::None if self.declared.contains_key(name) => Some(name),
+            NameMatch::None | NameMatch::Several(_) => None,
         }
     }
 
@@ -30,8 +31,8 @@ impl Names {
         [SCHEMA].into_iter().chain(self.domains()).filter(has)
     }
 
-    /// The tables that a schema lists, by their names in it and those of the catalog. Each table is listed once: in [`SCHEMA`] if its plain
-    /// name means it there, else in that of its domain.
+    /// The tables that a schema lists, by their names in it and those of the catalog. Each table is
+    /// listed once: in [`SCHEMA`] if its plain name means it there, else in that of its domain.
     pub fn listed(&self, schema: &str, scope: Scope) -> Vec<(&str, &str)> {
         let is_plain = |id: &str| self.in_schema(SCHEMA, plain(id)) == Some(id);
         let is_readable = |id: &str| self.get(id).is_some_and(|meaning| refusal(meaning, scope).is_none());
@@ -41,13 +42,14 @@ impl Names {
         self.domains.members(schema).filter(|(_, id)| is_readable(id) && !is_plain(id)).collect()
     }
 
-    /// What a plain name means in a statement of this domain; an error is a message with its remedy.
+    /// What a plain name means in a statement of this domain; an error is a message with its
+    /// remedy.
     pub(super) fn resolve(&self, home: Option<&str>, name: &str) -> Result<Name, (String, String)> {
         match self.domains.find(home, name) {
-            Found::One(id) => Ok(Name::Table(id.to_owned())),
+            NameMatch::One(id) => Ok(Name::Table(id.to_owned())),
             // Of no domain, or of nothing: the latter is found when it is looked up.
-            Found::None => Ok(Name::Table(name.to_owned())),
-            Found::Several(candidates) => Err((
+            NameMatch::None => Ok(Name::Table(name.to_owned())),
+            NameMatch::Several(candidates) => Err((
                 format!("{name} is a table of several domains"),
                 format!("write one of {}", candidates.join(", ")),
             )),
@@ -66,7 +68,8 @@ impl Names {
         }
     }
 
-    /// As it is written where only the first domain's names, and those of one domain alone, need no domain.
+    /// As it is written where only the first domain's names, and those of one domain alone, need no
+    /// domain.
     pub(super) fn written(&self, id: &str) -> String {
         let name = plain(id);
         if self.in_schema(SCHEMA, name) == Some(id) {

@@ -1,4 +1,5 @@
-//! What to say of an option that a statement does not have: where it belongs, and what the statement has.
+//! What to say of an option that a statement does not have: where it belongs, and what the
+//! statement has.
 
 use std::collections::BTreeSet;
 

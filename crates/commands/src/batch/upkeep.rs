@@ -1,4 +1,5 @@
-//! `vitral batch run retencao|compactacao`: what is stored becomes cold, is deleted, or becomes fewer files.
+//! `vitral batch run retencao|compactacao`: what is stored becomes cold, is deleted, or becomes
+//! fewer files.
 
 use std::io::{IsTerminal, Write, stderr, stdin};
 use std::sync::Arc;

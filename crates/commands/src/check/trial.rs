@@ -1,4 +1,5 @@
-//! `vitral check --try 1d`: what the catalog makes of the last stored events, and what each event costs.
+//! `vitral check --try 1d`: what the catalog makes of the last stored events, and what each event
+//! costs.
 
 use std::str::FromStr;
 use std::sync::Arc;

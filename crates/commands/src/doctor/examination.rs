@@ -1,4 +1,5 @@
-//! Checks of what Vitral stands on. Each says what it found and, where that is not good, what to do.
+//! Checks of what Vitral stands on. Each says what it found and, where that is not good, what to
+//! do.
 
 use vitral_config::{Config, redacted};
 use vitral_schemas::finding::Finding;

@@ -1,4 +1,5 @@
-//! This machine: configuration, catalog, data directory, disk, descriptors, clock, time zone, the API's port.
+//! This machine: configuration, catalog, data directory, disk, descriptors, clock, time zone, the
+//! API's port.
 
 use std::ffi::CString;
 use std::fs;

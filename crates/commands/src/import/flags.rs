@@ -17,14 +17,16 @@ use crate::args::BadArguments;
 #[derive(Debug, Args)]
 #[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Flags {
-    /// CSV, Parquet or XLSX: files, folders, or URLs of a bucket (s3://, gs://, az://). Hidden files of a folder are not read. A file that
-    /// fails does not keep the others from being imported.
+    /// CSV, Parquet or XLSX: files, folders, or URLs of a bucket (s3://, gs://, az://). Hidden
+    /// files of a folder are not read. A file that fails does not keep the others from being
+    /// imported.
     #[arg(required = true, value_name = "FILE")]
     pub(super) files: Vec<String>,
     /// The table whose rows they are: a topic, or a view that says how.
     #[arg(long, required = true, value_name = "T")]
     pub(super) table: Option<String>,
-    /// Show how the files would be understood, and what would be refused and why; nothing is written.
+    /// Show how the files would be understood, and what would be refused and why; nothing is
+    /// written.
     #[arg(long)]
     pub(super) preview: bool,
     #[command(flatten)]
@@ -44,7 +46,8 @@ pub(super) enum Command {
         /// Its id, or the beginning of it, as `list` shows it.
         id: String,
     },
-    /// Replace what an import has added with a file, such as the same file understood in another way.
+    /// Replace what an import has added with a file, such as the same file understood in another
+    /// way.
     Replace {
         /// The import's id, or the beginning of it, as `list` shows it.
         id: String,
@@ -63,14 +66,17 @@ pub(super) enum Command {
 /// How files are to be understood.
 #[derive(Debug, Args)]
 pub(super) struct Forms {
-    /// A column of the files, and the table's that it fills; names that are alike need none. What is given here wins: THEIRS= leaves a
-    /// column out, =OURS says that no column fills one. A name that occurs twice is Valor, then Valor_2; #5 is the fifth column; hora is the time of day of a date.
+    /// A column of the files, and the table's that it fills; names that are alike need none. What
+    /// is given here wins: THEIRS= leaves a column out, =OURS says that no column fills one. A name
+    /// that occurs twice is Valor, then Valor_2; #5 is the fifth column; hora is the time of day of
+    /// a date.
     #[arg(long, value_name = "THEIRS=OURS", value_parser = pair)]
     pub(super) map: Vec<(String, String)>,
     /// How numbers are written; otherwise this is inferred from the whole column, or asked for.
     #[arg(long, value_name = "FORM")]
     pub(super) numbers: Option<Form>,
-    /// The order of day, month and year, where the year is not first in four digits; otherwise this is inferred from the whole column, or asked for.
+    /// The order of day, month and year, where the year is not first in four digits; otherwise this
+    /// is inferred from the whole column, or asked for.
     #[arg(long, value_name = "ORDER")]
     pub(super) dates: Option<Order>,
     /// The zone of times without an offset, such as America/Manaus; otherwise domain.time_zone.
@@ -79,23 +85,24 @@ pub(super) struct Forms {
     /// The line of the headings; otherwise the first that names the required columns.
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(super) header_row: Option<u32>,
-    /// A sheet of the workbooks, once for each; all means every visible one. Without it, all visible ones, if they have the same columns.
+    /// A sheet of the workbooks, once for each; all means every visible one. Without it, all
+    /// visible ones, if they have the same columns.
     #[arg(long, value_name = "S")]
     pub(super) sheet: Vec<String>,
-    /// The program that wrote the files, such as shopify; otherwise it is recognised by their headings, unless --map is given. none reads them
-    /// as any other file.
+    /// The program that wrote the files, such as shopify; otherwise it is recognised by their
+    /// headings, unless --map is given. none reads them as any other file.
     #[arg(long, value_name = "P")]
     pub(super) profile: Option<String>,
-    /// A condition on the file's own columns, all of them texts, such as "coalesce(\"Status\", '') <> 'cancelled'": other rows are left
-    /// out. A blank cell is null.
+    /// A condition on the file's own columns, all of them texts, such as "coalesce(\"Status\", '')
+    /// <> 'cancelled'": other rows are left out. A blank cell is null.
     #[arg(long = "where", value_name = "SQL")]
     pub(super) condition: Option<String>,
 }
 
 #[derive(Debug, Args)]
 pub(super) struct Refused {
-    /// Exit 3 if more rows of a file are refused: a number, or a share such as 2%. The other rows are imported anyway.
-    /// [default: 1% of the rows, at most 100]
+    /// Exit 3 if more rows of a file are refused: a number, or a share such as 2%. The other rows
+    /// are imported anyway. [default: 1% of the rows, at most 100]
     #[arg(long, value_name = "N|N%")]
     pub(super) max_refused: Option<Limit>,
 }

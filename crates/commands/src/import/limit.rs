@@ -2,7 +2,7 @@
 
 use std::str::FromStr;
 
-use vitral_batch::import::Imported;
+use vitral_batch::import::ImportReport;
 use vitral_batch::import::records::short;
 use vitral_batch::import::wording::counted;
 
@@ -45,8 +45,8 @@ impl Limit {
     }
 
     /// What to say if a file had more refused rows than that, or nothing else.
-    pub(super) fn exceeded_by(self, file: &str, imported: &Imported) -> Option<String> {
-        let Imported { id, accepted, known, .. } = imported;
+    pub(super) fn exceeded_by(self, file: &str, imported: &ImportReport) -> Option<String> {
+        let ImportReport { id, accepted, known, .. } = imported;
         // Totals and headings are neither rows nor refused ones.
         let (refused, rows) = (imported.mistaken(), imported.rows() - imported.fillers);
         let allowed = self.rows(rows);
@@ -106,21 +106,22 @@ mod tests {
 
     #[test]
     fn totals_and_headings_count_towards_no_limit() {
-        let imported = Imported { refused: 3, fillers: 3, accepted: 7, ..Imported::default() };
+        let imported = ImportReport { refused: 3, fillers: 3, accepted: 7, ..ImportReport::default() };
         assert!(Limit::Rows(0).exceeded_by("a.csv", &imported).is_none());
-        let imported = Imported { refused: 2, fillers: 2, ..Imported::default() };
+        let imported = ImportReport { refused: 2, fillers: 2, ..ImportReport::default() };
         assert!(Limit::Usual.exceeded_by("a.csv", &imported).is_none(), "a report of a day without sales");
-        let imported = Imported { refused: 4, fillers: 3, accepted: 7, ..Imported::default() };
+        let imported = ImportReport { refused: 4, fillers: 3, accepted: 7, ..ImportReport::default() };
         let said = Limit::Rows(0).exceeded_by("a.csv", &imported).expect("exceeded");
         assert!(said.contains("1 of 8 rows was refused"), "{said}");
     }
 
     #[test]
     fn a_file_of_refused_rows_alone_exceeds_every_limit() {
-        let imported = Imported { refused: 3, ..Imported::default() };
+        let imported = ImportReport { refused: 3, ..ImportReport::default() };
         let said = Limit::Share(10_000).exceeded_by("a.csv", &imported).expect("exceeded");
         assert!(said.contains("all 3 rows were refused") && !said.contains("undo"), "{said}");
-        let imported = Imported { refused: 3, accepted: 7, id: "0123456789abcdef".to_owned(), ..Imported::default() };
+        let imported =
+            ImportReport { refused: 3, accepted: 7, id: "0123456789abcdef".to_owned(), ..ImportReport::default() };
         assert!(Limit::Rows(3).exceeded_by("a.csv", &imported).is_none());
         let said = Limit::Rows(2).exceeded_by("a.csv", &imported).expect("exceeded");
         assert!(said.contains("3 of 10 rows") && said.contains("vitral import undo 0123456789ab"), "{said}");

@@ -4,15 +4,20 @@ use chrono::DateTime;
 use chrono_tz::Tz;
 use vitral_batch::import::records::short;
 use vitral_batch::import::wording::{counted, listed};
-use vitral_batch::import::{Changed, Import, Imported, Twice, summary};
+use vitral_batch::import::{Changed, Import, ImportReport, Twice, summary};
 use vitral_process::output::answer;
 use vitral_process::output::terminal::{one_line, table};
 
 use super::World;
 use crate::running_demo::RunningDemo;
 
-pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, imported: &Imported) -> anyhow::Result<()> {
-    let Imported { id, accepted, duplicate, known, unused, notes, examples, .. } = imported;
+pub(super) async fn show(
+    world: &World<'_>,
+    import: &Import,
+    file: &str,
+    imported: &ImportReport,
+) -> anyhow::Result<()> {
+    let ImportReport { id, accepted, duplicate, known, unused, notes, examples, .. } = imported;
     let refused = imported.mistaken();
     let mut counts = format!("{} imported, {refused} refused, {known} already imported", counted(*accepted, "row"));
     if *duplicate > 0 {
@@ -70,8 +75,8 @@ pub(super) async fn show(world: &World<'_>, import: &Import, file: &str, importe
 }
 
 /// What to say of rows that are in and could not be looked up; none if all could.
-pub(super) fn without_answer(file: &str, imported: &Imported) -> Option<String> {
-    let Imported { id, unanswered, .. } = imported;
+pub(super) fn without_answer(file: &str, imported: &ImportReport) -> Option<String> {
+    let ImportReport { id, unanswered, .. } = imported;
     (!unanswered.is_empty()).then(|| {
         format!(
             "{file}: imported, but {unanswered} could not be looked up: once their system answers, `vitral import replace {} {file}` with the \
@@ -90,7 +95,7 @@ pub(super) fn without_rows(import: &Import) -> &'static str {
     }
 }
 
-fn already_imported(imported: &Imported, file: &str) {
+fn already_imported(imported: &ImportReport, file: &str) {
     if imported.known == 0 {
         return;
     }
@@ -113,7 +118,7 @@ fn already_imported(imported: &Imported, file: &str) {
 }
 
 /// What the file says otherwise than what is in: it may be newer.
-fn changed(imported: &Imported, file: &str) {
+fn changed(imported: &ImportReport, file: &str) {
     for Changed { import, amounts, added, left_out, missing, examples } in &imported.changed {
         let import = short(import);
         if *amounts > 0 {
@@ -148,8 +153,9 @@ fn changed(imported: &Imported, file: &str) {
     }
 }
 
-/// What comes in and means the same as what was in: only its cells, or its having no event id, say otherwise.
-pub(super) fn twice(imported: &Imported, count: &str) {
+/// What comes in and means the same as what was in: only its cells, or its having no event id, say
+/// otherwise.
+pub(super) fn twice(imported: &ImportReport, count: &str) {
     for (import, Twice { rows, examples }) in &imported.twice {
         let rows = counted(*rows, "row");
         if import.is_empty() {
@@ -169,7 +175,7 @@ pub(super) fn twice(imported: &Imported, count: &str) {
 }
 
 /// How rows that count twice are taken out again.
-fn taken_back(imported: &Imported) {
+fn taken_back(imported: &ImportReport) {
     let id = short(&imported.id);
     for import in imported.twice.keys() {
         match import.as_str() {

@@ -1,4 +1,5 @@
-//! A server that stops, hangs and comes back under load: nothing stalls, rows without an answer are counted, copies are whole.
+//! A server that stops, hangs and comes back under load: nothing stalls, rows without an answer are
+//! counted, copies are whole.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -183,8 +184,8 @@ async fn a_copy_is_whole_and_without_doubles_after_its_server_was_away() {
     };
     written(500).await;
     server.stop();
-    // Away for longer than an attempt waits for it, and until one has failed: an attempt that was given up half-way waits first, and what
-    // follows it only then.
+    // Away for longer than an attempt waits for it, and until one has failed: an attempt that was
+    // given up half-way waits first, and what follows it only then.
     let stopped = Instant::now();
     tokio::time::sleep(Duration::from_secs(6)).await;
     while failures.load(Ordering::Relaxed) == 0 {

@@ -33,7 +33,8 @@ pub(super) enum Protection {
     Clear,
 }
 
-/// A mail server and those who get mail through it, as a connection describes them. Its `Debug` shows the server alone.
+/// A mail server and those who get mail through it, as a connection describes them. Its `Debug`
+/// shows the server alone.
 #[derive(Clone)]
 pub struct MailTarget {
     pub(super) host: String,
@@ -46,7 +47,8 @@ pub struct MailTarget {
 }
 
 impl MailTarget {
-    /// Fails where a part is missing, unknown or unreadable, or a password would be sent in the clear.
+    /// Fails where a part is missing, unknown or unreadable, or a password would be sent in the
+    /// clear.
     pub fn new(connection: &Connection) -> Result<Self, ConnectionError> {
         let (host, port) = server(connection)?;
         if let Some(key) = connection.options.keys().find(|key| !OPTIONS.contains(&key.as_str())) {

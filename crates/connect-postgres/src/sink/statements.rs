@@ -20,7 +20,8 @@ pub struct Statements {
 
 /// What differs between databases.
 pub trait SinkDialect: Dialect {
-    /// Creates the table of epochs unless it is there, and that of tables whose rows from before an epoch lack values.
+    /// Creates the table of epochs unless it is there, and that of tables whose rows from before an
+    /// epoch lack values.
     fn epochs(&self) -> &'static str;
 
     /// Of two that write to a table at once, one waits.

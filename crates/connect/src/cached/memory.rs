@@ -8,11 +8,13 @@ use arrow::compute::{filter_record_batch, interleave_record_batch};
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 
-/// Keys of both generations together: a large site's active users, at some tens of bytes each. Fewer would ask again for keys that come daily.
+/// Keys of both generations together: a large site's active users, at some tens of bytes each.
+/// Fewer would ask again for keys that come daily.
 const KEYS_MAX: usize = 200_000;
 /// Bytes of their rows, for tables with long texts.
 const BYTES_MAX: usize = 64 << 20;
-/// Batches of a generation: more make gathering rows of them slower, fewer mean that they are put together more often.
+/// Batches of a generation: more make gathering rows of them slower, fewer mean that they are put
+/// together more often.
 const BATCHES_MAX: usize = 32;
 
 /// Rows that were found lately.

@@ -1,7 +1,8 @@
 //! Keys that are asked for in portions: what is answered stays, whatever becomes of the others.
 //!
-//! A portion that is refused because of some key in it is halved until only that key is without an answer. One that was not asked, as its
-//! system was left alone, is put off until another call has found the system back.
+//! A portion that is refused because of some key in it is halved until only that key is without an
+//! answer. One that was not asked, as its system was left alone, is put off until another call has
+//! found the system back.
 
 use std::collections::VecDeque;
 use std::ops::Range;
@@ -14,11 +15,11 @@ use tokio::sync::Semaphore;
 
 use crate::{ConnectError, Lookup};
 
-/// Portions that may be refused before any key of the batch is answered: enough to find a hundred bad keys among a thousand, and few
-/// enough for a service that refuses everything.
+/// Portions that may be refused before any key of the batch is answered: enough to find a hundred
+/// bad keys among a thousand, and few enough for a service that refuses everything.
 const REFUSED_MAX: usize = 255;
-/// This many more portions may fail than are answered: some lost answers are not an outage, but nobody waits for all keys of a system that is
-/// neither there nor away.
+/// This many more portions may fail than are answered: some lost answers are not an outage, but
+/// nobody waits for all keys of a system that is neither there nor away.
 const FAILED_MAX: usize = 32;
 
 /// One row for each key.

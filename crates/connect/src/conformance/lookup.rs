@@ -7,7 +7,8 @@ use futures::TryStreamExt;
 
 use crate::{Lookup, RetryHint};
 
-/// The look-up must know `a` with the string `1` and `b` with the string `2` in `column`, and nothing else.
+/// The look-up must know `a` with the string `1` and `b` with the string `2` in `column`, and
+/// nothing else.
 pub async fn lookup_conforms(lookup: &impl Lookup, column: &str) {
     let keys: ArrayRef = Arc::new(StringArray::from(vec![Some("b"), None, Some("unknown"), Some("a"), Some("b")]));
     let rows = lookup.get(&keys).await.expect("rows");
@@ -22,7 +23,8 @@ pub async fn lookup_conforms(lookup: &impl Lookup, column: &str) {
     assert!(empty.columns().iter().all(|column| column.is_null(0)), "nothing has no key");
 }
 
-/// The whole table must have a row with the string `1` and one with the string `2` in `column`, and no other.
+/// The whole table must have a row with the string `1` and one with the string `2` in `column`, and
+/// no other.
 pub async fn whole_table_conforms(lookup: &impl Lookup, column: &str) {
     // Each reading begins at the beginning, also after one that was left half-way.
     drop(lookup.all().try_next().await.expect("a batch"));

@@ -13,7 +13,8 @@ fn rows(numbers: &[i64]) -> RecordBatch {
     RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(numbers.to_vec()))]).expect("rows")
 }
 
-/// Each epoch is written once, however often it is repeated; `sum` asks the other side for the sum of `numero` over all rows.
+/// Each epoch is written once, however often it is repeated; `sum` asks the other side for the sum
+/// of `numero` over all rows.
 pub async fn sink_conforms(sink: &impl Sink, sum: impl AsyncFn() -> i64) {
     assert_eq!(sink.last_epoch().await.expect("no epoch"), None);
     sink.write(Epoch(3), &[rows(&[1, 2]), rows(&[3])]).await.expect("written");
@@ -36,8 +37,9 @@ fn keyed(rows: &[(&str, Option<i64>)]) -> RecordBatch {
     .expect("rows")
 }
 
-/// A sink that was made with the key `chave`: rows replace each other, go, and are not changed by repeats; `found` asks the other side for
-/// all rows that are there, as `chave` and `numero`, in the order of their keys.
+/// A sink that was made with the key `chave`: rows replace each other, go, and are not changed by
+/// repeats; `found` asks the other side for all rows that are there, as `chave` and `numero`, in
+/// the order of their keys.
 pub async fn keyed_sink_conforms(sink: &impl Sink, found: impl AsyncFn() -> Vec<(String, i64)>) {
     let is = |rows: &[(&str, i64)]| rows.iter().map(|(key, number)| ((*key).to_owned(), *number)).collect::<Vec<_>>();
     assert_eq!(sink.last_epoch().await.expect("no epoch"), None);

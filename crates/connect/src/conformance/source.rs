@@ -9,7 +9,8 @@ use super::{PATIENCE, POLL_WAIT, Read, TestTopic};
 const FIRST: PartitionId = PartitionId(0);
 const SECOND: PartitionId = PartitionId(1);
 
-/// Messages are read from any position, in order and once each; ends are marked; partitions that are held back lose nothing.
+/// Messages are read from any position, in order and once each; ends are marked; partitions that
+/// are held back lose nothing.
 pub fn source_conforms(test: &impl TestTopic) {
     let mut source = test.connector().source(test.topic()).expect("a source");
     let log = source.log();

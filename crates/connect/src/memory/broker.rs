@@ -1,4 +1,5 @@
-//! Topics in memory that behave like a broker's: partitions, offsets, retention, gaps, an identity, damage, delays, outages.
+//! Topics in memory that behave like a broker's: partitions, offsets, retention, gaps, an identity,
+//! damage, delays, outages.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -162,7 +163,8 @@ impl MemoryBroker {
         self.change(|state| state.is_away = is_away);
     }
 
-    /// Answers questions about ranges only after `delay`, whatever the caller's own limit is. Questions that already wait follow it too.
+    /// Answers questions about ranges only after `delay`, whatever the caller's own limit is.
+    /// Questions that already wait follow it too.
     pub fn delay_answers(&self, delay: Duration) {
         self.change(|state| state.delay = delay);
     }

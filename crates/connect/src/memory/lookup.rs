@@ -24,7 +24,8 @@ pub struct MemoryLookup {
 }
 
 impl MemoryLookup {
-    /// Finds `rows` by the column `key`. Of rows with the same key the last one is found; rows without a key are not.
+    /// Finds `rows` by the column `key`. Of rows with the same key the last one is found; rows
+    /// without a key are not.
     ///
     /// # Errors
     /// `rows` has no such column, or its values cannot be written as strings.

@@ -14,7 +14,8 @@ use crate::{ConnectError, End, Messages, PartitionBatch, Polled, Source, TopicLo
 pub struct MemorySource {
     broker: MemoryBroker,
     topic: String,
-    /// The next offset of each partition; none for one that is read from its beginning, until something of it was fetched.
+    /// The next offset of each partition; none for one that is read from its beginning, until
+    /// something of it was fetched.
     positions: BTreeMap<PartitionId, Option<Offset>>,
     held: BTreeSet<PartitionId>,
     /// The ends that were reported last.

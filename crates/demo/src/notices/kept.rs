@@ -23,7 +23,8 @@ struct Kept {
     instante_ms: Option<i64>,
 }
 
-/// What an earlier run has left; nothing if the file is not there, and nothing with a warning if it cannot be read.
+/// What an earlier run has left; nothing if the file is not there, and nothing with a warning if it
+/// cannot be read.
 pub(super) fn load(data_dir: &Path, now_ms: i64) -> Vec<Notice> {
     let path = data_dir.join(FILE);
     let text = match std::fs::read(&path) {

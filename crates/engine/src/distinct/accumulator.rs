@@ -28,7 +28,8 @@ pub(super) struct DistinctAccumulator {
     counts: Vec<i64>,
     /// Scratch: the pair that each row of a batch belongs to.
     pair_of_row: Vec<usize>,
-    /// Lists of states, each with its group, that wait until all have come; they share their memory with the states.
+    /// Lists of states, each with its group, that wait until all have come; they share their memory
+    /// with the states.
     waiting: Vec<(ListArray, Vec<u64>)>,
     /// What they take, if nobody else has accounted for it.
     waiting_bytes: usize,
@@ -144,8 +145,8 @@ impl DistinctAccumulator {
         }
     }
 
-    /// Takes out the pairs of the emitted groups: the number of texts of each group, and the texts in that order. Loose ones may be
-    /// among them more than once.
+    /// Takes out the pairs of the emitted groups: the number of texts of each group, and the texts
+    /// in that order. Loose ones may be among them more than once.
     fn take(&mut self, emit_to: EmitTo) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
         let (offsets, texts) = if self.pairs.is_empty() && self.waiting.is_empty() && !self.loose.is_empty() {
             self.loose_texts = 0;
@@ -216,7 +217,8 @@ impl GroupsAccumulator for DistinctAccumulator {
     ) -> Result<()> {
         self.counts.resize(total_num_groups, 0);
         let texts = values[0].as_string::<i32>();
-        // Most rows of a group say what the one before it in that group said, such as the lines of an order.
+        // Most rows of a group say what the one before it in that group said, such as the lines of
+        // an order.
         let mut last_of_group = [usize::MAX; GROUPS_REMEMBERED];
         let mut new = BooleanBufferBuilder::new(texts.len());
         for (row, group) in group_indices.iter().enumerate() {

@@ -1,4 +1,5 @@
-//! Texts that wait to be merged with many others at once: over history most texts are met for the first time.
+//! Texts that wait to be merged with many others at once: over history most texts are met for the
+//! first time.
 
 use std::sync::Arc;
 
@@ -17,8 +18,8 @@ pub(super) struct Loose {
     pub(super) groups: Vec<u32>,
 }
 
-/// The texts in the order of their groups, and how many each group has. Each text is copied once, and what is copied is let go: at the
-/// end of a partition these are many.
+/// The texts in the order of their groups, and how many each group has. Each text is copied once,
+/// and what is copied is let go: at the end of a partition these are many.
 pub(super) fn by_group(groups: usize, loose: Vec<Loose>) -> Result<(OffsetBuffer<i32>, ArrayRef)> {
     // Where the next text of a group goes, and its bytes.
     let mut next = vec![(0, 0); groups];

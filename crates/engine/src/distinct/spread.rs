@@ -1,7 +1,8 @@
 //! The texts of states, spread over buckets by their hash.
 //!
-//! Equal texts share a bucket, so that buckets can be worked through one after the other, each with a small table: a window with
-//! millions of texts is counted in the memory of its states and little more.
+//! Equal texts share a bucket, so that buckets can be worked through one after the other, each with
+//! a small table: a window with millions of texts is counted in the memory of its states and little
+//! more.
 
 use arrow::array::{Array, ArrayRef, AsArray, ListArray, UInt32Array};
 use arrow::compute;

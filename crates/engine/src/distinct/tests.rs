@@ -12,7 +12,8 @@ use super::accumulator::DistinctAccumulator;
 /// Its group, its text, and whether the filter wants it.
 type Row = (usize, Option<u32>, bool);
 
-/// Rows of batches whose texts are drawn from so many: from few, which repeat often, up to many, which hardly do.
+/// Rows of batches whose texts are drawn from so many: from few, which repeat often, up to many,
+/// which hardly do.
 fn batches() -> impl Strategy<Value = Vec<Vec<Row>>> {
     let texts = prop_oneof![Just(2_u32), Just(20), Just(1_000_000)];
     texts.prop_flat_map(|texts| {

@@ -18,7 +18,8 @@ use datafusion::logical_expr::{
 };
 use datafusion::physical_expr_common::datum::apply;
 
-/// One function for each operator that can overflow. A function, as a plan that goes to other processes carries no more than its name.
+/// One function for each operator that can overflow. A function, as a plan that goes to other
+/// processes carries no more than its name.
 #[derive(Debug, PartialEq, Eq, Hash)]
 struct Checked {
     name: &'static str,

@@ -1,4 +1,5 @@
-//! `avg`: DataFusion's, but that the average of integers is a decimal, rounded half away from zero, and no floating-point number.
+//! `avg`: DataFusion's, but that the average of integers is a decimal, rounded half away from zero,
+//! and no floating-point number.
 
 use std::sync::Arc;
 

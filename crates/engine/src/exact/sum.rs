@@ -24,7 +24,8 @@ impl ExactSum {
     }
 }
 
-/// The total that a sum of this type is made from; floating-point numbers and lengths of time are DataFusion's.
+/// The total that a sum of this type is made from; floating-point numbers and lengths of time are
+/// DataFusion's.
 fn total(name: &str, sum_type: &DataType) -> Option<Total> {
     let is_ours = matches!(sum_type, DataType::Int64 | DataType::UInt64 | DataType::Decimal128(..));
     is_ours.then(|| Total { name: name.to_owned(), outcome: Outcome::Sum(sum_type.clone()) })

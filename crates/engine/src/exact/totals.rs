@@ -1,7 +1,7 @@
 //! Totals of integers and decimals in 128 bits: what `sum` and `avg` accumulate.
 //!
-//! Integers cannot overflow here, so their result does not depend on the order of the rows; it is only at the end that it must fit its
-//! type. Decimals fail when a partial total leaves 128 bits.
+//! Integers cannot overflow here, so their result does not depend on the order of the rows; it is
+//! only at the end that it must fit its type. Decimals fail when a partial total leaves 128 bits.
 
 use std::collections::HashSet;
 use std::mem::size_of_val;

@@ -1,6 +1,7 @@
 //! `civil_date(time, zone)`: the day of an instant in a zone.
 //!
-//! `CAST(time AT TIME ZONE zone AS DATE)` asks the calendar for each row. Here it is asked for the hours that a batch touches.
+//! `CAST(time AT TIME ZONE zone AS DATE)` asks the calendar for each row. Here it is asked for the
+//! hours that a batch touches.
 
 use std::sync::Arc;
 

@@ -7,10 +7,11 @@ use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use datafusion::common::{Result, exec_err, plan_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
-/// `divide_half_up(amount decimal(p, s <= 2), count bigint) -> decimal(18, 2)`: the amount for each of `count`, rounded to
-/// cents, halves away from zero; null when the count is 0 or the quotient needs more than 18 digits. (SQL's `/` truncates
-/// decimals and fails on 0.) It never fails: one absurd amount must not take a metric from everybody, and the sums that it is
-/// made of stand next to it.
+/// `divide_half_up(amount decimal(p, s <= 2), count bigint) -> decimal(18, 2)`: the amount for each
+/// of `count`, rounded to cents, halves away from zero; null when the count is 0 or the quotient
+/// needs more than 18 digits. (SQL's `/` truncates decimals and fails on 0.) It never fails: one
+/// absurd amount must not take a metric from everybody, and the sums that it is made of stand next
+/// to it.
 pub fn divide_half_up() -> ScalarUDF {
     ScalarUDF::from(DivideHalfUp { signature: Signature::user_defined(Volatility::Immutable) })
 }

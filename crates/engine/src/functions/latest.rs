@@ -1,4 +1,5 @@
-//! `latest(value, order, ...)` and `earliest(value, order, ...)`: the value of the row that comes last, or first, in an order.
+//! `latest(value, order, ...)` and `earliest(value, order, ...)`: the value of the row that comes
+//! last, or first, in an order.
 
 use arrow::datatypes::DataType;
 use datafusion::common::{Result, plan_err};
@@ -12,8 +13,8 @@ pub const LATEST: &str = "latest";
 /// The value of the oldest row.
 pub const EARLIEST: &str = "earliest";
 
-/// Both. A row whose value is null does not count, as in every aggregate. Of rows with the same order any may be taken: name columns that
-/// tell rows apart.
+/// Both. A row whose value is null does not count, as in every aggregate. Of rows with the same
+/// order any may be taken: name columns that tell rows apart.
 pub fn newest_and_oldest() -> [AggregateUDF; 2] {
     [true, false].map(|is_latest| {
         AggregateUDF::from(ByOrder { is_latest, signature: Signature::user_defined(Volatility::Immutable) })

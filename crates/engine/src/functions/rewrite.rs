@@ -7,8 +7,8 @@ use datafusion::common::{DFSchema, Result};
 use datafusion::logical_expr::expr_rewriter::NamePreserver;
 use datafusion::logical_expr::{Expr, LogicalPlan};
 
-/// The plan with each expression that `replacement` knows another for, given the schema of what it is computed from. The other one must
-/// have the same type: the schemas above are kept.
+/// The plan with each expression that `replacement` knows another for, given the schema of what it
+/// is computed from. The other one must have the same type: the schemas above are kept.
 pub(super) fn replace_expressions(
     plan: LogicalPlan,
     replacement: impl Fn(&Expr, &DFSchema) -> Result<Option<Expr>>,

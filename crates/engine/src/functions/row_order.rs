@@ -8,8 +8,8 @@ use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, exec_err};
 use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
 
-/// `row_order(a, b, ...)`: bytes that compare as the integers do, one after the other. None of them may be null. Times are counted in
-/// their own unit.
+/// `row_order(a, b, ...)`: bytes that compare as the integers do, one after the other. None of them
+/// may be null. Times are counted in their own unit.
 pub fn row_order() -> ScalarUDF {
     ScalarUDF::from(RowOrder { signature: Signature::variadic_any(Volatility::Immutable) })
 }

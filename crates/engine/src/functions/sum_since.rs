@@ -1,7 +1,8 @@
-//! `sum_since(value, restart, order, ...)`: the sum over the rows that come after the newest one at which it begins again.
+//! `sum_since(value, restart, order, ...)`: the sum over the rows that come after the newest one at
+//! which it begins again.
 //!
-//! What is kept of a group is that row's place in the order, and the place and value of each row behind it: states of any parts of the
-//! rows merge in any order, whatever comes late.
+//! What is kept of a group is that row's place in the order, and the place and value of each row
+//! behind it: states of any parts of the rows merge in any order, whatever comes late.
 
 use std::collections::BTreeMap;
 use std::collections::btree_map::Entry;
@@ -163,7 +164,8 @@ impl Stretch {
         sum.map(Some).ok_or_else(does_not_fit)
     }
 
-    /// Whether there is a place where it began; then each place with its length before it, and behind those of values 16 bytes.
+    /// Whether there is a place where it began; then each place with its length before it, and
+    /// behind those of values 16 bytes.
     fn to_bytes(&self) -> Vec<u8> {
         fn put(bytes: &mut Vec<u8>, place: &[u8]) {
             bytes.extend(u32::try_from(place.len()).unwrap_or(u32::MAX).to_le_bytes());

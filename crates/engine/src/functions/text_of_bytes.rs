@@ -8,7 +8,8 @@ use arrow::datatypes::DataType;
 use datafusion::logical_expr::{ColumnarValue, ScalarUDF, Volatility};
 use datafusion::prelude::create_udf;
 
-/// `text_of_bytes(binary)`: what is not UTF-8 becomes the replacement character, as in dead letters' details.
+/// `text_of_bytes(binary)`: what is not UTF-8 becomes the replacement character, as in dead
+/// letters' details.
 pub fn text_of_bytes() -> ScalarUDF {
     let run = |arguments: &[ColumnarValue]| {
         let arrays = ColumnarValue::values_to_arrays(arguments)?;

@@ -1,7 +1,8 @@
 //! `first_of(unit, date)`: the first day of the month, week, ... that a day is in.
 //!
-//! `CAST(date_trunc('month', date) AS DATE)` goes by nanoseconds, which reach back to 1677 and on to 2262: one row with a smaller date,
-//! such as the year 1 that programs write where nobody filled one in, would fail the whole job.
+//! `CAST(date_trunc('month', date) AS DATE)` goes by nanoseconds, which reach back to 1677 and on
+//! to 2262: one row with a smaller date, such as the year 1 that programs write where nobody filled
+//! one in, would fail the whole job.
 
 use std::cell::Cell;
 use std::sync::Arc;

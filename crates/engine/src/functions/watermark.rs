@@ -14,9 +14,10 @@ use vitral_schemas::topic::timestamp_type;
 /// The name of the function in SQL.
 pub const WATERMARK_FUNCTION: &str = "marca_dagua";
 
-/// `marca_dagua()` of one statement: the smallest committed watermark of the topics that it reads, null while one of them has none;
-/// `marca_dagua('topic')`: that of one of them. Sessions in which metrics or rules are planned do not have it: these must give the same
-/// whenever they are computed.
+/// `marca_dagua()` of one statement: the smallest committed watermark of the topics that it reads,
+/// null while one of them has none; `marca_dagua('topic')`: that of one of them. Sessions in which
+/// metrics or rules are planned do not have it: these must give the same whenever they are
+/// computed.
 pub fn committed_watermark(of_topics: BTreeMap<String, Option<Watermark>>) -> ScalarUDF {
     let micros = |watermark: Option<Watermark>| watermark.map(|watermark| EventTime::from_ms(watermark.ms()).micros());
     let of_topics: BTreeMap<_, _> = of_topics.into_iter().map(|(topic, at)| (topic, micros(at))).collect();
@@ -75,7 +76,8 @@ impl ScalarUDFImpl for CommittedWatermark {
         Ok(ColumnarValue::Scalar(self.value(topic)?))
     }
 
-    /// A constant, so that it filters files, and travels with a plan to where the function has no value.
+    /// A constant, so that it filters files, and travels with a plan to where the function has no
+    /// value.
     fn simplify(&self, args: Vec<Expr>, _: &SimplifyContext) -> Result<ExprSimplifyResult> {
         let topic = args.first().map(|argument| match argument {
             Expr::Literal(value, _) => value.try_as_str().flatten(),

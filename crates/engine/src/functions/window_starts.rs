@@ -1,4 +1,5 @@
-//! `window_starts(time, kind, size, slide, zone)`: the starts of all windows that an instant belongs to.
+//! `window_starts(time, kind, size, slide, zone)`: the starts of all windows that an instant
+//! belongs to.
 //!
 //! The arguments describe the windows, so that the function is the same in every process.
 

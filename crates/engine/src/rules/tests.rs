@@ -90,7 +90,8 @@ fn integers_of_a_check_do_not_wrap() {
     assert_eq!(forbidden.keys().copied().collect::<Vec<_>>(), [0]);
 }
 
-/// A guard keeps its row, although the rows around it make the engine look at both sides of the AND.
+/// A guard keeps its row, although the rows around it make the engine look at both sides of the
+/// AND.
 #[test]
 fn whether_a_row_fails_does_not_depend_on_its_batch() {
     let topic = with_check("quantidade <> 0 AND 100 / quantidade < 60");

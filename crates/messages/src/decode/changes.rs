@@ -1,8 +1,9 @@
-//! Messages that replace and delete rows: Debezium's envelopes, and messages without a value, whose key says what they delete.
+//! Messages that replace and delete rows: Debezium's envelopes, and messages without a value, whose
+//! key says what they delete.
 //!
-//! An envelope may stand alone or as the `payload` next to its `schema`. `after` is the row of `c`, `u` and `r`; of `d` only the primary
-//! key is read, from `before` or else from the message's key. Everything else, `t` (the table was emptied) included, is refused: it says
-//! nothing of one row.
+//! An envelope may stand alone or as the `payload` next to its `schema`. `after` is the row of `c`,
+//! `u` and `r`; of `d` only the primary key is read, from `before` or else from the message's key.
+//! Everything else, `t` (the table was emptied) included, is refused: it says nothing of one row.
 
 use vitral_schemas::changes::{self, Debezium};
 use vitral_schemas::topic::{ColumnKind, Topic};
@@ -113,7 +114,8 @@ impl Changes {
 }
 
 impl Decoder {
-    /// Appends the row of a message without a value: the primary key alone, which its message key says.
+    /// Appends the row of a message without a value: the primary key alone, which its message key
+    /// says.
     #[cold]
     pub(super) fn tombstone<'a>(
         &mut self,
@@ -193,8 +195,8 @@ impl Decoder {
         Ok(())
     }
 
-    /// Puts the primary key as the message's key has it into its slots: the object that Debezium writes, with or without its schema, or,
-    /// of a key of one column, its text alone.
+    /// Puts the primary key as the message's key has it into its slots: the object that Debezium
+    /// writes, with or without its schema, or, of a key of one column, its text alone.
     fn message_key<'a>(
         &mut self,
         changes: &mut Changes,
@@ -243,7 +245,8 @@ enum Converted {
     Micros(i64),
 }
 
-/// Values that Debezium writes otherwise than other producers: times as numbers, decimals as bytes, and what it does not know.
+/// Values that Debezium writes otherwise than other producers: times as numbers, decimals as bytes,
+/// and what it does not know.
 fn converted(
     raw: Raw<'_>,
     kind: ColumnKind,

@@ -1,4 +1,5 @@
-//! A column in the making: values are appended one by one, a row can be taken back, the whole becomes an Arrow array.
+//! A column in the making: values are appended one by one, a row can be taken back, the whole
+//! becomes an Arrow array.
 
 use std::sync::Arc;
 
@@ -24,7 +25,8 @@ const NOT_A_CURRENCY: &str = "is not a currency of three letters, such as USD";
 pub(super) struct Column {
     needed: bool,
     kind: ColumnKind,
-    /// Null rows at the end that are not in `valid` and `values` yet: most columns of most messages are absent.
+    /// Null rows at the end that are not in `valid` and `values` yet: most columns of most messages
+    /// are absent.
     nulls: usize,
     valid: NullBufferBuilder,
     values: Values,
@@ -254,7 +256,8 @@ impl Column {
     }
 }
 
-/// Whether a text may be one of blanks alone: empty, or with a blank or something beyond ASCII at its start.
+/// Whether a text may be one of blanks alone: empty, or with a blank or something beyond ASCII at
+/// its start.
 #[inline(always)]
 fn starts_blank(text: &[u8]) -> bool {
     text.first().is_none_or(|byte| *byte <= b' ' || !byte.is_ascii())
@@ -265,8 +268,8 @@ fn is_blank(text: &[u8]) -> bool {
     std::str::from_utf8(text).is_ok_and(|text| text.trim().is_empty())
 }
 
-/// Appends the content of a string with escapes; false where that is absent: empty, blank, or no event id. What does not fit is taken
-/// back.
+/// Appends the content of a string with escapes; false where that is absent: empty, blank, or no
+/// event id. What does not fit is taken back.
 #[cold]
 fn unescaped(raw: &[u8], text: &mut Vec<u8>, bytes_max: usize, is_event_id: bool) -> Result<bool, Misfit> {
     let start = text.len();

@@ -1,5 +1,6 @@
-//! Which column a field belongs to, predicted: the events of one producer carry the same keys in the same order with
-//! the same whitespace, so the bytes between two values repeat, and comparing them replaces parsing and finding a key.
+//! Which column a field belongs to, predicted: the events of one producer carry the same keys in
+//! the same order with the same whitespace, so the bytes between two values repeat, and comparing
+//! them replaces parsing and finding a key.
 
 use std::collections::HashMap;
 
@@ -9,7 +10,8 @@ use super::scan::{Fault, Kind, Scanner, unescape};
 const LEAD_BYTES_MAX: usize = 256;
 /// Bounds what odd producers can make this remember; beyond that it is forgotten and learned again.
 const LEADS_MAX: usize = 1024;
-/// How many leads are tried after one lead. Optional fields and several producers need some, a mismatch costs little.
+/// How many leads are tried after one lead. Optional fields and several producers need some, a
+/// mismatch costs little.
 const NEXT_MAX: usize = 16;
 
 /// Leads up to this length are compared without a loop.
@@ -107,8 +109,8 @@ impl Keys {
         None
     }
 
-    /// Parses the key at `at`, whose lead began at `start`. Gives its column, the lead if it is remembered, and where
-    /// the value starts.
+    /// Parses the key at `at`, whose lead began at `start`. Gives its column, the lead if it is
+    /// remembered, and where the value starts.
     pub fn parsed(&mut self, from: Option<usize>, text: &[u8], start: usize, at: usize) -> Result<Parsed, Fault> {
         let mut scanner = Scanner::new(text, at);
         let key = scanner.key()?;

@@ -16,8 +16,9 @@ pub(super) const DECIMALS: &str = "has more decimals than the column";
 pub(super) const RANGE: &str = "is out of range";
 pub(super) const NO_NUMBER: &str = "is not a plain decimal number";
 
-/// The number times ten to the power of `scale`, if that is an integer of at most `digits_max` (up to 38) digits.
-/// `text` is a number in JSON's grammar; a string's content is checked first by `Scanner::is_number`.
+/// The number times ten to the power of `scale`, if that is an integer of at most `digits_max` (up
+/// to 38) digits. `text` is a number in JSON's grammar; a string's content is checked first by
+/// `Scanner::is_number`.
 #[inline(always)]
 pub(super) fn scaled(text: &[u8], scale: i8, digits_max: u8) -> Result<i128, &'static str> {
     match short(text, scale) {

@@ -1,7 +1,8 @@
 //! JSON text, scanned once and fully checked (RFC 8259), without a copy and without recursion.
 //!
-//! Written by hand because numbers must stay text, nesting must be bounded also where a value is skipped, and the
-//! bytes between two values can be predicted. The tests compare what it accepts with serde_json.
+//! Written by hand because numbers must stay text, nesting must be bounded also where a value is
+//! skipped, and the bytes between two values can be predicted. The tests compare what it accepts
+//! with serde_json.
 
 use super::NESTING_MAX;
 
@@ -41,8 +42,8 @@ impl Raw<'_> {
     pub const ABSENT: Self = Self { kind: Kind::Absent, text: b"" };
 }
 
-/// Where the scan of a text stands. What is rare lives in functions that take and give positions: a scanner that no
-/// call can see stays in registers.
+/// Where the scan of a text stands. What is rare lives in functions that take and give positions: a
+/// scanner that no call can see stays in registers.
 pub(super) struct Scanner<'a> {
     text: &'a [u8],
     at: usize,
@@ -176,17 +177,17 @@ impl<'a> Scanner<'a> {
     }
 }
 
-/// Where the bytes end that stand for themselves in a string: at a quote, a backslash, a control character or the end
-/// of the text; and whether all are ASCII (if not, it may be the bytes right behind). Eight bytes at a time: the strings
-/// of events are too short for wider registers to pay.
+/// Where the bytes end that stand for themselves in a string: at a quote, a backslash, a control
+/// character or the end of the text; and whether all are ASCII (if not, it may be the bytes right
+/// behind). Eight bytes at a time: the strings of events are too short for wider registers to pay.
 #[inline(always)]
 fn plain_end(text: &[u8], mut at: usize) -> (usize, bool) {
     let mut seen = 0;
     while let Some(chunk) = text.get(at..).and_then(|rest| rest.first_chunk()) {
         let word = u64::from_le_bytes(*chunk);
         seen |= word;
-        // The high bit of each byte below `limit`. Only bytes above a true hit can be hit falsely, and the lowest hit
-        // is used.
+        // The high bit of each byte below `limit`. Only bytes above a true hit can be hit falsely,
+        // and the lowest hit is used.
         let below = |word: u64, limit: u64| word.wrapping_sub(ONES * limit) & !word;
         let quotes = below(word ^ (ONES * u64::from(b'"')), 1);
         let backslashes = below(word ^ (ONES * u64::from(b'\\')), 1);
@@ -258,8 +259,8 @@ fn escaped_end(text: &[u8], start: usize, mut at: usize) -> Result<usize, Fault>
     Ok(at)
 }
 
-/// Where the array or object ends that starts at `start`. The open levels are the bits of a word, innermost
-/// lowest, 1 for an object; the message's own object is the level above them.
+/// Where the array or object ends that starts at `start`. The open levels are the bits of a word,
+/// innermost lowest, 1 for an object; the message's own object is the level above them.
 #[cold]
 fn nested_end(text: &[u8], start: usize) -> Result<usize, Fault> {
     let mut scanner = Scanner::new(text, start);

@@ -1,4 +1,5 @@
-//! What the schema next to an envelope says of values that JSON cannot tell apart: units of times, and decimals written as bytes.
+//! What the schema next to an envelope says of values that JSON cannot tell apart: units of times,
+//! and decimals written as bytes.
 
 use std::sync::Arc;
 
@@ -110,7 +111,8 @@ pub(super) fn variable_decimal(raw: Raw<'_>, out: &mut Vec<u8>) -> Result<(), Mi
     decimal_text(text(value).ok_or(NOT_ONE)?, scale, out)
 }
 
-/// Writes the number that bytes in base64 are: the most significant first, in two's complement, with so many digits behind the point.
+/// Writes the number that bytes in base64 are: the most significant first, in two's complement,
+/// with so many digits behind the point.
 pub(super) fn decimal_text(base64: &[u8], scale: i64, out: &mut Vec<u8>) -> Result<(), Misfit> {
     let bytes = STANDARD.decode(base64).map_err(|_| NOT_BASE64)?;
     let (Some(first), true) = (bytes.first(), (-SCALE_MAX..=SCALE_MAX).contains(&scale)) else {

@@ -125,7 +125,8 @@ fn needed_and_optional_fields() {
 #[test]
 fn reasons_have_an_order() {
     let reason = |payload: &str| refusal(payload).map(|(reason, _)| reason);
-    // Not JSON at the end beats all that is wrong before; then the topic's order decides, not the message's.
+    // Not JSON at the end beats all that is wrong before; then the topic's order decides, not the
+    // message's.
     assert_eq!(reason(r#"{"i": "x", "w": 1, "n": [}"#), Some(Reason::Json));
     assert_eq!(reason(r#"{"w": "x", "i": 0.5}"#), Some(Reason::MissingField));
     assert_eq!(reason(r#"{"w": "x", "i": 0.5, "n": "x"}"#), Some(Reason::Value));

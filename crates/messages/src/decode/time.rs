@@ -18,8 +18,8 @@ const YEARS: &str = "is not within the years 0001 to 9999";
 /// Slots of the cache: ten days of hours, so that the newest hours never push each other out.
 const HOURS: usize = 256;
 
-/// A time zone that remembers its offset per local hour, as looking it up is slower than all the rest of the parsing,
-/// and the last date, which most events of a batch share.
+/// A time zone that remembers its offset per local hour, as looking it up is slower than all the
+/// rest of the parsing, and the last date, which most events of a batch share.
 pub(super) struct Zone {
     zone: Tz,
     date: [u8; 10],
@@ -68,8 +68,8 @@ impl Zone {
         }
     }
 
-    /// The one offset of a local hour, if it is the same at its start, its end, and each quarter between: clock
-    /// changes are hours apart, so no two of them can hide from that.
+    /// The one offset of a local hour, if it is the same at its start, its end, and each quarter
+    /// between: clock changes are hours apart, so no two of them can hide from that.
     #[cold]
     fn offset_of(&self, local_hour: i64) -> Option<i64> {
         let start = local_hour * HOUR_SECONDS;
@@ -83,8 +83,9 @@ impl Zone {
     }
 }
 
-/// The time that `text` names; without offset it is local in `zone`. Digits beyond the microsecond are cut off. A leap
-/// second, `:60` where the day ends in UTC, is the first second of the next day, as in every clock without leap seconds.
+/// The time that `text` names; without offset it is local in `zone`. Digits beyond the microsecond
+/// are cut off. A leap second, `:60` where the day ends in UTC, is the first second of the next
+/// day, as in every clock without leap seconds.
 #[inline(always)]
 pub(super) fn micros(text: &[u8], zone: &mut Zone) -> Result<i64, &'static str> {
     let (civil, rest) = text.split_first_chunk::<19>().ok_or(FORM)?;
@@ -161,8 +162,8 @@ fn pair(tens: u8, ones: u8) -> Result<i64, &'static str> {
     if tens > 9 || ones > 9 { Err(FORM) } else { Ok(i64::from(tens) * 10 + i64::from(ones)) }
 }
 
-/// Days from the epoch to a date such as 2025-05-14, by Howard Hinnant's `days_from_civil`: years start in March, so
-/// that the leap day is the last one.
+/// Days from the epoch to a date such as 2025-05-14, by Howard Hinnant's `days_from_civil`: years
+/// start in March, so that the leap day is the last one.
 fn days_before(date: &[u8; 10]) -> Result<i64, &'static str> {
     let [y, e, a, r, b'-', m, n, b'-', d, t] = *date else { return Err(FORM) };
     let (year, month, day) = (pair(y, e)? * 100 + pair(a, r)?, pair(m, n)?, pair(d, t)?);
@@ -306,7 +307,8 @@ mod tests {
         assert_eq!(parsed(Australia::Lord_Howe, "2024-10-06T02:40:00"), Ok(utc("2024-10-05T15:40:00Z")));
     }
 
-    /// With clock changes at midnight, by half an hour, by a whole day, off the full hour, and with none.
+    /// With clock changes at midnight, by half an hour, by a whole day, off the full hour, and with
+    /// none.
     const ZONES: [Tz; 9] = [
         America::Sao_Paulo,
         America::New_York,

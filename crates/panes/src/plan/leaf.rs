@@ -11,7 +11,8 @@ use datafusion::datasource::memory::MemorySourceConfig;
 use datafusion::logical_expr::Expr;
 use datafusion::physical_plan::ExecutionPlan;
 
-/// Stands for a topic while a metric is planned; holds no rows and takes no filters, so that they stay in the plan.
+/// Stands for a topic while a metric is planned; holds no rows and takes no filters, so that they
+/// stay in the plan.
 #[derive(Debug)]
 pub(super) struct LeafTable {
     schema: SchemaRef,

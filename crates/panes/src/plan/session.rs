@@ -1,8 +1,8 @@
-//! Metrics of sessions: a row's pane is the first event of the session that it is part of, as far as the rows at hand tell, and another
-//! group column is the last.
+//! Metrics of sessions: a row's pane is the first event of the session that it is part of, as far
+//! as the rows at hand tell, and another group column is the last.
 //!
-//! So a state is a fragment of a session. Fragments that are nearer to each other than the gap get the same two times, and what merges states
-//! merges them.
+//! So a state is a fragment of a session. Fragments that are nearer to each other than the gap get
+//! the same two times, and what merges states merges them.
 
 use std::sync::Arc;
 
@@ -26,7 +26,8 @@ use crate::sessions::{Span, Spans, key_schema};
 #[derive(Debug)]
 pub(crate) struct SessionPlan {
     pub(crate) gap_micros: i64,
-    /// From the rows that the metric reads down to the leaf, which is not in it; empty if it reads all.
+    /// From the rows that the metric reads down to the leaf, which is not in it; empty if it reads
+    /// all.
     source: Vec<Node>,
     /// The leaf's columns that this reads.
     source_projection: Vec<usize>,

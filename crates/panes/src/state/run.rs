@@ -18,7 +18,8 @@ use crate::rows::{copy, u32_of};
 /// State rows of any panes, ordered by pane. Never changed.
 #[derive(Debug)]
 pub(super) struct Run {
-    /// No other run of the metric in this process has it, but for one that is left of this run when some of its panes are dropped.
+    /// No other run of the metric in this process has it, but for one that is left of this run when
+    /// some of its panes are dropped.
     pub(super) number: u64,
     pub(super) states: RecordBatch,
     pub(super) panes: Vec<PaneRows>,
@@ -45,7 +46,8 @@ impl Run {
         Ok((!panes.is_empty()).then_some(Self { number, states, panes }))
     }
 
-    /// Adds the rows whose pane maps to a window's start, with that start for their pane; rows that lie together in one batch.
+    /// Adds the rows whose pane maps to a window's start, with that start for their pane; rows that
+    /// lie together in one batch.
     pub(super) fn moved_to_windows(
         &self,
         pane_index: usize,
@@ -68,7 +70,8 @@ impl Run {
         Ok(())
     }
 
-    /// What is left of it without the panes before the first for which this holds; none if it holds for none.
+    /// What is left of it without the panes before the first for which this holds; none if it holds
+    /// for none.
     pub(super) fn since(
         self: &Arc<Self>,
         plan: &MetricPlan,

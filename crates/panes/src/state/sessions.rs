@@ -1,7 +1,9 @@
-//! The states of sessions: fragments, which lie in the runs of any partition, joined to sessions when these are asked for.
+//! The states of sessions: fragments, which lie in the runs of any partition, joined to sessions
+//! when these are asked for.
 //!
-//! A session ends with its day at the latest, so that fragments of one day alone are joined. One that has ended takes no more rows: its
-//! fragments go, and should one of them come back with an earlier snapshot, it has ended as well.
+//! A session ends with its day at the latest, so that fragments of one day alone are joined. One
+//! that has ended takes no more rows: its fragments go, and should one of them come back with an
+//! earlier snapshot, it has ended as well.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -94,7 +96,8 @@ fn joined(
     Ok(wanted)
 }
 
-/// For each run that has fragments of sessions that have ended, by its number, which of its rows are to be kept.
+/// For each run that has fragments of sessions that have ended, by its number, which of its rows
+/// are to be kept.
 pub(super) fn ended<'a>(
     plan: &MetricPlan,
     session: &SessionPlan,

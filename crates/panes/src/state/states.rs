@@ -12,8 +12,8 @@ use crate::error::PanesError;
 use crate::plan::MetricPlan;
 use crate::rows::{arrange, split_by_window};
 
-/// The states of a metric's panes as of one moment. They share their memory with the panes, as far as these have not been merged or
-/// dropped since.
+/// The states of a metric's panes as of one moment. They share their memory with the panes, as far
+/// as these have not been merged or dropped since.
 #[derive(Debug, Clone)]
 pub struct PaneStates {
     plan: Arc<MetricPlan>,

@@ -5,7 +5,8 @@ use vitral_schemas::event_time::Watermark;
 
 use super::rows::{Event, all_rows, batch, fold, panes, plain, plan, text};
 
-/// The shapes: each aggregate, filters, expressions over aggregates, HAVING, ORDER BY and LIMIT, each kind of window.
+/// The shapes: each aggregate, filters, expressions over aggregates, HAVING, ORDER BY and LIMIT,
+/// each kind of window.
 const SHAPES: [&str; 16] = [
     "SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela",
     "SELECT tumble(INTERVAL '1 minute') AS janela, id_produto, count(id_sessao) AS n, sum(quantidade) AS q FROM eventos_clientes GROUP BY janela, id_produto",

@@ -1,7 +1,9 @@
-//! Golden cases: a metric's SQL and events in, rows out. A new case is a file in `tests/golden`, no Rust.
+//! Golden cases: a metric's SQL and events in, rows out. A new case is a file in `tests/golden`, no
+//! Rust.
 //!
-//! A case has three parts, each after a line of its own: the SQL, `--- events` (CSV with a header; `_particao` and the topic's
-//! columns) and `--- rows`. `VITRAL_GOLDEN=write cargo test` writes the rows again.
+//! A case has three parts, each after a line of its own: the SQL, `--- events` (CSV with a header;
+//! `_particao` and the topic's columns) and `--- rows`. `VITRAL_GOLDEN=write cargo test` writes the
+//! rows again.
 
 use std::fs;
 use std::path::Path;

@@ -1,4 +1,5 @@
-//! The rows of open windows are made when somebody asks: once, and as of the refresh that is asked for.
+//! The rows of open windows are made when somebody asks: once, and as of the refresh that is asked
+//! for.
 
 use std::collections::BTreeMap;
 
@@ -130,7 +131,8 @@ fn published_windows_leave_whether_their_rows_were_made_or_not() {
         assert!(open.since(START_MS).is_none(), "none of them is");
         let open = open.since(second_ms).expect("the first is published");
         assert!(open.since(second_ms).is_none(), "it has left already");
-        // More is published before the next refresh: another picture, as this one may still be read.
+        // More is published before the next refresh: another picture, as this one may still be
+        // read.
         let third = open.since(second_ms + MINUTE_MS).expect("the second is published");
         assert!(third.since(second_ms).is_none(), "a publication that came before");
         assert_eq!(third.rows().keys().copied().collect::<Vec<_>>(), [second_ms + MINUTE_MS]);

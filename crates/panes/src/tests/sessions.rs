@@ -1,4 +1,5 @@
-//! Sessions are the same however their events are split, whatever order they come in, and wherever states are merged, dropped or taken back.
+//! Sessions are the same however their events are split, whatever order they come in, and wherever
+//! states are merged, dropped or taken back.
 
 use std::collections::BTreeMap;
 
@@ -32,7 +33,8 @@ fn event((second, user, what): Row) -> Event {
     ]
 }
 
-/// First event, end, user, currency, events and units, by the definition: one key after the other, one event after the other.
+/// First event, end, user, currency, events and units, by the definition: one key after the other,
+/// one event after the other.
 fn by_definition(rows: &[Row]) -> Vec<(i64, i64, String, String, i64, i64)> {
     let midnight = |second: i64| (second + START_SECONDS - 3 * 3_600).div_euclid(86_400);
     let mut by_user = BTreeMap::<u8, Vec<Row>>::new();

@@ -188,7 +188,8 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
     proptest::collection::vec(step, 1..80)
 }
 
-/// The rule for the topic as it was before partitions had watermarks of their own: the smallest over those that are not idle.
+/// The rule for the topic as it was before partitions had watermarks of their own: the smallest
+/// over those that are not idle.
 #[derive(Clone, Default)]
 struct OfTopicAlone {
     newest_ms: [Option<i64>; 3],

@@ -1,5 +1,6 @@
-//! Texts on a terminal. Cells of files, names and payloads are other people's, and a terminal obeys what is in them: it changes
-//! colours, rewrites lines, sets its title or answers as if somebody had typed. So they are shown instead.
+//! Texts on a terminal. Cells of files, names and payloads are other people's, and a terminal obeys
+//! what is in them: it changes colours, rewrites lines, sets its title or answers as if somebody
+//! had typed. So they are shown instead.
 
 use std::borrow::Cow;
 use std::sync::Arc;
@@ -10,8 +11,8 @@ use arrow::datatypes::{DataType, Field, Schema};
 use arrow::error::ArrowError;
 use arrow::util::pretty::pretty_format_batches;
 
-/// A text of several lines, ours, with what is in it: every character that a terminal would obey is written as its number, as in
-/// `\u{1b}`. Line ends and tabs stay.
+/// A text of several lines, ours, with what is in it: every character that a terminal would obey is
+/// written as its number, as in `\u{1b}`. Line ends and tabs stay.
 pub fn visible(text: &str) -> Cow<'_, str> {
     escaped(text, |character| !['\n', '\t'].contains(&character) && is_obeyed(character))
 }

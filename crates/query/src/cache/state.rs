@@ -58,8 +58,8 @@ impl State {
         state
     }
 
-    /// The state of what a statement reads, and of nothing that its tables were made of: it stays the same when a metric's topic has new
-    /// rows that have not changed the metric.
+    /// The state of what a statement reads, and of nothing that its tables were made of: it stays
+    /// the same when a metric's topic has new rows that have not changed the metric.
     pub fn of_rows_read(point: &ReadPoint, needs: &Needs) -> Self {
         let mut state = Self { places: Vec::new(), _kept: Vec::new() };
         let is_of_all_topics = needs.table(EngineTable::Ledger.name());

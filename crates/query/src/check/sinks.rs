@@ -7,7 +7,8 @@ use vitral_schemas::written::{DELETED_COLUMN, EPOCH_COLUMN, written_type};
 use super::Planner;
 
 impl Planner {
-    /// The key of a sink must be among the rows and tell them apart, and each column must have a form in targets.
+    /// The key of a sink must be among the rows and tell them apart, and each column must have a
+    /// form in targets.
     pub(super) async fn wrong_sink(&self, view: &View) -> Vec<Diagnostic> {
         let Some(sink) = &view.sink else { return Vec::new() };
         let Ok(needs) = self.reader.needs(&view.query, &view.source) else { return Vec::new() };

@@ -1,4 +1,5 @@
-//! Rows as CSV (RFC 4180): a line of names, then a line for each row; numbers and times as in JSON, a null is an empty field.
+//! Rows as CSV (RFC 4180): a line of names, then a line for each row; numbers and times as in JSON,
+//! a null is an empty field.
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
@@ -43,7 +44,8 @@ impl CsvRows {
                 column.write(&mut value, row);
                 match value.as_slice() {
                     b"null" if column.is_null(row) => {}
-                    // A text: what JSON escapes, CSV does not. An empty one is quoted, for an empty field is a null.
+                    // A text: what JSON escapes, CSV does not. An empty one is quoted, for an empty
+                    // field is a null.
                     [b'"', ..] => {
                         let text: String =
                             serde_json::from_slice(&value).map_err(|error| ArrowError::ExternalError(error.into()))?;

@@ -1,4 +1,5 @@
-//! Arrow columns as JSON: decimals with exactly their digits, times in RFC 3339 UTC, straight into one buffer.
+//! Arrow columns as JSON: decimals with exactly their digits, times in RFC 3339 UTC, straight into
+//! one buffer.
 //!
 //! arrow-json would write decimals as texts.
 
@@ -179,7 +180,8 @@ fn cell(array: &dyn Array) -> Result<Cell<'_>, ArrowError> {
             let values = array.as_primitive::<Date64Type>();
             Box::new(|out, row| push_quoted(out, values.value_as_date(row)))
         }
-        // Nothing of the catalog stores the other types; what a query makes of them is shown as text.
+        // Nothing of the catalog stores the other types; what a query makes of them is shown as
+        // text.
         _ => {
             let formatter = ArrayFormatter::try_new(array, &FormatOptions::default())?;
             Box::new(move |out, row| push_text(out, &formatter.value(row).to_string()))

@@ -44,7 +44,7 @@ enum Round {
     /// What a table had before its last import.
     Before,
     /// What differs from before by imports alone.
-    Imported,
+    ImportReport,
 }
 
 /// What came of a query: a sentence about it, if it failed.
@@ -67,15 +67,16 @@ impl Alerts {
         self.states.values_mut().for_each(|state| state.forget_future(now_ms));
         let committed = Arc::new(view.at_commit());
         let histories = Arc::clone(&self.inputs.histories.borrow());
-        // What was imported since is of the past: its effect is found on the earlier rows, and nobody is notified.
+        // What was imported since is of the past: its effect is found on the earlier rows, and
+        // nobody is notified.
         if let Some((before, imported)) = self.evaluated.clone() {
             if !Arc::ptr_eq(&imported, &histories) {
-                self.evaluate_on(&self.point(Arc::clone(&before), &histories), Round::Imported).await?;
+                self.evaluate_on(&self.point(Arc::clone(&before), &histories), Round::ImportReport).await?;
                 self.corrections.changed(self.inputs.clock.steady_ms());
             }
             if let Some([without, with]) = committed.around_imports(&before) {
                 self.evaluate_on(&self.point(Arc::new(without), &histories), Round::Before).await?;
-                self.evaluate_on(&self.point(Arc::new(with), &histories), Round::Imported).await?;
+                self.evaluate_on(&self.point(Arc::new(with), &histories), Round::ImportReport).await?;
                 self.corrections.changed(self.inputs.clock.steady_ms());
             }
         }
@@ -119,7 +120,7 @@ impl Alerts {
                 continue;
             }
             let name = &rule.policy.alert;
-            let is_past = round == Round::Imported || self.corrections.lack(name);
+            let is_past = round == Round::ImportReport || self.corrections.lack(name);
             transitions.extend(self.follow(&rule, &outcome, point, is_past));
             evaluated.insert(name.clone());
             let last = Last {
@@ -139,8 +140,8 @@ impl Alerts {
         Ok(())
     }
 
-    /// Whether an alert has begun, or what was there before it is read by now. It begins with what is there now: an earlier view lacks some of
-    /// that.
+    /// Whether an alert has begun, or what was there before it is read by now. It begins with what
+    /// is there now: an earlier view lacks some of that.
     fn may_begin(&self, rule: &Rule, point: &ReadPoint, round: Round) -> bool {
         let has_begun = || self.states.get(&rule.policy.alert).is_some_and(AlertState::has_begun);
         let is_read = || self.catch_up.is_done(&self.inputs.catalog, &rule.needs, &point.view);
@@ -188,7 +189,8 @@ impl Alerts {
         }
     }
 
-    /// The day whose report is to be made now; no day has two in a row, even if the clock is set back.
+    /// The day whose report is to be made now; no day has two in a row, even if the clock is set
+    /// back.
     fn day_due(&self, at: NaiveTime, state: &AlertState, now_ms: i64) -> Option<String> {
         let day = report::due(at, self.inputs.settings.time_zone, now_ms, state.last_ms(now_ms)?)?.to_string();
         (state.last_day() != Some(&day)).then_some(day)
@@ -200,8 +202,8 @@ impl Alerts {
         state.step(policy, found, moment, &is_hushed)
     }
 
-    /// What follows from the time alone, for alerts that were not evaluated in this round: their rows are as they were. And the beginning
-    /// of reports.
+    /// What follows from the time alone, for alerts that were not evaluated in this round: their
+    /// rows are as they were. And the beginning of reports.
     fn due(&self, point: &ReadPoint, evaluated: &BTreeSet<String>) -> Vec<Transition> {
         let moment = self.moment(false, String::new());
         let mut transitions = Vec::new();

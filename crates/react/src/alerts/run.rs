@@ -44,7 +44,8 @@ impl Alerts {
         }
     }
 
-    /// Evaluates what has changed or is due, commits what follows, and hands on what is to be delivered.
+    /// Evaluates what has changed or is due, commits what follows, and hands on what is to be
+    /// delivered.
     pub async fn poll(&mut self) -> Result<(), ReactError> {
         if self.log.is_none() {
             self.open().await?;

@@ -27,7 +27,8 @@ pub(super) struct Delivery {
 }
 
 impl Delivery {
-    /// Tries each once, in order. What follows a failure of its key is not tried, nor anything after several failures in a row.
+    /// Tries each once, in order. What follows a failure of its key is not tried, nor anything
+    /// after several failures in a row.
     pub async fn run(self, handed: Vec<Item>, accepted: mpsc::Sender<Delivered>) -> (String, Round) {
         let (mut round, mut failed, mut in_vain) = (Round::default(), BTreeSet::new(), 0);
         for mut item in handed {
@@ -68,7 +69,8 @@ impl Delivery {
         let attempt = AssertUnwindSafe(notifier.deliver(notification)).catch_unwind();
         match tokio::time::timeout(limit, attempt).await {
             Ok(Ok(outcome)) => outcome,
-            // Of a mistake in a notifier the panic itself says more; the notification may be what it cannot take.
+            // Of a mistake in a notifier the panic itself says more; the notification may be what
+            // it cannot take.
             Ok(Err(_)) => Err(ConnectError::passing("the notifier panicked (a bug)")),
             Err(_) => Err(ConnectError::outage(format!("no answer within {limit:?}"))),
         }

@@ -1,8 +1,10 @@
 //! What waits for one destination, and which of it is tried next.
 //!
-//! A notification that fails holds back what follows it of its own key, and nothing else. Whether the receiver is away or does not take this
-//! one alone shows in whether it accepts others meanwhile: what it answers with an error again and again while it accepts others is set
-//! aside with the reason. While it accepts nothing, everything waits, and goes in order afterwards, but perhaps for the one that found it back.
+//! A notification that fails holds back what follows it of its own key, and nothing else. Whether
+//! the receiver is away or does not take this one alone shows in whether it accepts others
+//! meanwhile: what it answers with an error again and again while it accepts others is set aside
+//! with the reason. While it accepts nothing, everything waits, and goes in order afterwards, but
+//! perhaps for the one that found it back.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::{Duration, Instant};
@@ -11,10 +13,11 @@ use vitral_connect::RetryPolicy;
 use vitral_connect::retry::Attempts;
 use vitral_store::alerts::{Delay, Transition};
 
-/// After so many failures in a row nothing more is tried for a while: the receiver seems to be away.
+/// After so many failures in a row nothing more is tried for a while: the receiver seems to be
+/// away.
 pub(super) const IN_VAIN_MAX: usize = 3;
-/// How often others must have been accepted between attempts that failed before a notification is set aside: one that met a receiver which
-/// comes and goes has been lucky by then.
+/// How often others must have been accepted between attempts that failed before a notification is
+/// set aside: one that met a receiver which comes and goes has been lucky by then.
 const OWN_FAILURES_MAX: u32 = 5;
 
 /// A notification that nobody has accepted.
@@ -130,8 +133,9 @@ impl Line {
         self.next += 1;
     }
 
-    /// What is to be tried now, `max` at most. What was refused before comes last. Of a receiver that is away, the first is tried, and one of
-    /// the others in turn, as the first may be what it does not take.
+    /// What is to be tried now, `max` at most. What was refused before comes last. Of a receiver
+    /// that is away, the first is tried, and one of the others in turn, as the first may be what it
+    /// does not take.
     pub fn take(&mut self, now: Instant, max: usize) -> Vec<Item> {
         if self.rests_until.is_some_and(|until| now < until) {
             return Vec::new();

@@ -1,4 +1,5 @@
-//! What has changed among a view's rows since they were sent: found key by key, with a hash for each row that was sent.
+//! What has changed among a view's rows since they were sent: found key by key, with a hash for
+//! each row that was sent.
 
 use std::collections::{HashMap, HashSet};
 
@@ -82,7 +83,8 @@ impl Known {
             }
         }
         for batch in state.epochs.iter().flat_map(|epoch| &epoch.rows) {
-            // A column that is new since then makes every row another one, and the key is where it was.
+            // A column that is new since then makes every row another one, and the key is where it
+            // was.
             let columns = known.shape.as_written(batch)?;
             let (keys, _) = known.shape.keys_of(&columns)?;
             let hashes = known.shape.hashes_of(&columns)?;
@@ -176,7 +178,8 @@ impl Round<'_> {
         Ok(())
     }
 
-    /// What has changed, `max` rows at most. Of a key that several rows have, nothing changes: which of them would hold is not known.
+    /// What has changed, `max` rows at most. Of a key that several rows have, nothing changes:
+    /// which of them would hold is not known.
     pub fn finish(self, max: usize) -> Result<Changes, ArrowError> {
         let mut changes = Changes { keyless: self.keyless, repeated: self.repeated.len() as u64, ..Changes::default() };
         let mut room = max;

@@ -24,7 +24,8 @@ const EPOCH_EVERY_MS: i64 = 1_000;
 const REDSHIFT_EVERY_MS: i64 = 60_000;
 /// What reads a clock or a file is looked at this often, even if no row has changed.
 const UNSTEADY_EVERY_MS: i64 = 10_000;
-/// Rows of one epoch: what a target takes in one transaction, and what is in memory here meanwhile. The rest is the next epoch.
+/// Rows of one epoch: what a target takes in one transaction, and what is in memory here meanwhile.
+/// The rest is the next epoch.
 const EPOCH_ROWS_MAX: usize = 50_000;
 const REDSHIFT_ROWS_MAX: usize = 500_000;
 /// A view and its target.
@@ -108,7 +109,8 @@ impl Copying {
         }
     }
 
-    /// Sends what waits, and makes and sends the next epoch; whether there is more to be done at once.
+    /// Sends what waits, and makes and sends the next epoch; whether there is more to be done at
+    /// once.
     pub async fn poll(&mut self, shared: &Shared) -> Result<bool, SinkError> {
         let outcome = self.advance(shared).await;
         shared.health().sink(&self.view.name, |health| {
@@ -127,7 +129,8 @@ impl Copying {
             health.waiting = if is_behind { health.waiting.or(Some(Instant::now())) } else { None };
         });
         if matches!(outcome, Err(SinkError::Store(_))) {
-            // Whether a commit is there after all is read at the next attempt; and so is what another process may have committed.
+            // Whether a commit is there after all is read at the next attempt; and so is what
+            // another process may have committed.
             self.open = None;
         }
         if let (Err(SinkError::Target(_)), Some(open)) = (&outcome, &mut self.open) {
@@ -182,7 +185,8 @@ impl Copying {
         Ok(false)
     }
 
-    /// What has changed among the committed rows; none if nothing can have, or they are not known yet.
+    /// What has changed among the committed rows; none if nothing can have, or they are not known
+    /// yet.
     async fn compare(&mut self, shared: &Shared, max: usize) -> Result<Option<(Changes, String, State)>, SinkError> {
         let Some(point) = shared.point() else { return Ok(None) };
         let Some(open) = &mut self.open else { return Ok(None) };

@@ -7,14 +7,16 @@ pub(super) enum Standing {
     UpToDate,
     /// The epoch that waits is the next.
     NextWaits,
-    /// Nothing was ever sent from here, and the target has rows of another store: numbers go on from its own.
+    /// Nothing was ever sent from here, and the target has rows of another store: numbers go on
+    /// from its own.
     FirstAfter(u64),
-    /// It has lost rows, or has rows that are not known here, as one of the two was restored: all rows are sent, from this number on.
+    /// It has lost rows, or has rows that are not known here, as one of the two was restored: all
+    /// rows are sent, from this number on.
     Elsewhere(u64),
 }
 
-/// `taken` is the target's last epoch, `sent` the last that is known here to be taken, `last` the last that was committed; `waits` whether
-/// that is an epoch that is not known to be taken.
+/// `taken` is the target's last epoch, `sent` the last that is known here to be taken, `last` the
+/// last that was committed; `waits` whether that is an epoch that is not known to be taken.
 pub(super) fn standing(taken: Option<u64>, sent: Option<u64>, last: Option<u64>, waits: bool) -> Standing {
     let sent = sent.filter(|sent| last.is_some_and(|last| *sent <= last));
     let ahead = taken.filter(|taken| last.is_none_or(|last| *taken > last));

@@ -1,4 +1,5 @@
-//! What was committed for one sink, and the steps that change it: commit an epoch, send it, note that it was taken.
+//! What was committed for one sink, and the steps that change it: commit an epoch, send it, note
+//! that it was taken.
 
 use futures::StreamExt;
 use vitral_catalog::{Needs, Position, View};

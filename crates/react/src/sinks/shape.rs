@@ -26,7 +26,8 @@ pub(super) struct Shape {
 }
 
 impl Shape {
-    /// Fails on a column that no target has a form for, or a key that is not there: both were an error when the process started.
+    /// Fails on a column that no target has a form for, or a key that is not there: both were an
+    /// error when the process started.
     pub fn new(schema: &Schema, key: &[String]) -> Result<Self, String> {
         let mut fields = Vec::new();
         for field in schema.fields() {

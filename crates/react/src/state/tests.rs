@@ -156,7 +156,8 @@ fn ids_are_visible_ascii() {
 }
 
 proptest! {
-    /// Whatever comes and goes, and wherever a process dies: episodes fire once and are resolved once, in this order.
+    /// Whatever comes and goes, and wherever a process dies: episodes fire once and are resolved
+    /// once, in this order.
     #[test]
     fn every_episode_fires_once_at_most_and_ends_once(
         steps in proptest::collection::vec((0_u8..8, 1_i64..200, any::<bool>(), any::<bool>()), 1..60),

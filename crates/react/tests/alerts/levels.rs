@@ -95,7 +95,8 @@ async fn a_table_that_is_set_aside_resolves_nothing() {
     assert!(world.column("conteudo").iter().any(|content| content.contains("niveis lacks rows: overflow")));
 }
 
-/// For each of 200 seeds: processes that die at moments that the seed says, while a product runs out and is refilled.
+/// For each of 200 seeds: processes that die at moments that the seed says, while a product runs
+/// out and is refilled.
 #[tokio::test(flavor = "multi_thread")]
 async fn whenever_processes_die_a_product_that_runs_out_is_reported_once_and_so_is_its_refill() {
     const SEEDS: u64 = 200;

@@ -88,7 +88,8 @@ impl World {
         world
     }
 
-    /// So many messages were there when the process began to read, and so many of them are committed.
+    /// So many messages were there when the process began to read, and so many of them are
+    /// committed.
     pub fn read_through(&self, committed: i64, first_end: i64) {
         self.view.borrow().health.topic("eventos", |topic| {
             let of_start = PartitionHealth::at(Offset(0), Some(Offset(first_end)), Instant::now());
@@ -201,7 +202,8 @@ impl World {
         self.view.send_modify(|view| *view = Arc::new(View::clone(view)));
     }
 
-    /// The same, as a process shows them that has just started: they are as an earlier one has left them.
+    /// The same, as a process shows them that has just started: they are as an earlier one has left
+    /// them.
     pub fn show_earlier_levels(&self, levels: &[(&str, i64)]) {
         self.change_view(
             |view, table| {

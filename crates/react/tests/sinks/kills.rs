@@ -1,5 +1,5 @@
-//! Processes that die anywhere, and targets that fail at any time: in the end the target is equal to the view, and no epoch came twice in
-//! two forms.
+//! Processes that die anywhere, and targets that fail at any time: in the end the target is equal
+//! to the view, and no epoch came twice in two forms.
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;

@@ -1,4 +1,5 @@
-//! Sinks from committed rows to their targets, with processes that die in between and targets that are away.
+//! Sinks from committed rows to their targets, with processes that die in between and targets that
+//! are away.
 
 mod kills;
 mod postgres;

@@ -1,4 +1,5 @@
-//! A copy in PostgreSQL: `scripts/services start postgres`, then `env $(scripts/services env) cargo test`.
+//! A copy in PostgreSQL: `scripts/services start postgres`, then `env $(scripts/services env) cargo
+//! test`.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -15,7 +16,8 @@ use crate::world::World;
 
 const PATIENCE: Duration = Duration::from_secs(60);
 
-/// Stands between a sink and its server, so that the server can be away while others still reach it.
+/// Stands between a sink and its server, so that the server can be away while others still reach
+/// it.
 struct Door {
     address: SocketAddr,
     is_open: watch::Sender<bool>,

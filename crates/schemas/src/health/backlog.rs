@@ -13,15 +13,16 @@ impl TopicHealth {
         }
     }
 
-    /// Of what was in Kafka when that was first known, the offset after the last one that is committed, by partition; none while that is not
-    /// all of it, or the topic is not read.
+    /// Of what was in Kafka when that was first known, the offset after the last one that is
+    /// committed, by partition; none while that is not all of it, or the topic is not read.
     pub fn backlog(&self) -> Option<BTreeMap<PartitionId, Offset>> {
         if self.phase != Phase::Serving || self.partitions.is_empty() {
             return None;
         }
         let through = |(id, partition): (&PartitionId, &PartitionHealth)| {
             let first_end = partition.first_end?;
-            // Behind the last row there may be what is read and never committed, such as the end of a transaction.
+            // Behind the last row there may be what is read and never committed, such as the end of
+            // a transaction.
             let is_read = partition.position >= first_end && self.is_settled;
             let is_through = is_read || partition.committed >= Some(first_end);
             is_through.then(|| (*id, partition.committed.unwrap_or_default().min(first_end)))
@@ -68,7 +69,8 @@ mod tests {
         let mut topic = settled.clone();
         topic.reads(PartitionId(0), Offset(0), Some(Offset(0)), now);
         assert_eq!(topic.backlog(), Some(through(&[(0, 0)])), "an empty topic");
-        // The end of a transaction is offset 9; of the partition 1, retention has deleted everything.
+        // The end of a transaction is offset 9; of the partition 1, retention has deleted
+        // everything.
         let mut topic = settled;
         topic.reads(PartitionId(0), Offset(10), Some(Offset(10)), now);
         topic.commits(PartitionId(0), Some(Offset(9)));

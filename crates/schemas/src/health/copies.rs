@@ -1,4 +1,5 @@
-//! How what is sent to other systems fares: copies of views and of rows, and notifications. What is behind keeps nothing from being ready.
+//! How what is sent to other systems fares: copies of views and of rows, and notifications. What is
+//! behind keeps nothing from being ready.
 
 use std::time::Instant;
 

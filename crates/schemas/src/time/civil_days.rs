@@ -24,7 +24,8 @@ enum Hour {
     Mixed,
 }
 
-/// The day of each instant in a zone. The calendar is asked for the hours that the instants touch, and where clocks change for each.
+/// The day of each instant in a zone. The calendar is asked for the hours that the instants touch,
+/// and where clocks change for each.
 pub fn civil_days(zone: Tz, times: &TimestampMicrosecondArray) -> Result<Date32Array, ArrowError> {
     let first = arrow::compute::min(times).unwrap_or_default().div_euclid(HOUR_MICROS);
     let last = arrow::compute::max(times).unwrap_or_default().div_euclid(HOUR_MICROS);
@@ -73,8 +74,8 @@ mod tests {
 
     use super::*;
 
-    /// Around every change of clocks of some zones, and days at random. Where a day begins twice, what lies between the two midnights is
-    /// the day before, which the cast does not know.
+    /// Around every change of clocks of some zones, and days at random. Where a day begins twice,
+    /// what lies between the two midnights is the day before, which the cast does not know.
     #[test]
     fn the_same_days_as_the_cast() {
         for zone in

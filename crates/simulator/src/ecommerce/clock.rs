@@ -5,7 +5,8 @@ use chrono_tz::Tz;
 
 use crate::random::Random;
 
-/// How busy each full hour of the shop's zone is; between hours the line is straight. Only the proportions matter.
+/// How busy each full hour of the shop's zone is; between hours the line is straight. Only the
+/// proportions matter.
 const HOURS: [f64; 24] = [
     0.75, 0.45, 0.28, 0.20, 0.16, 0.20, 0.35, 0.55, 0.80, 1.00, 1.15, 1.30, // up to 11 h
     1.55, 1.45, 1.20, 1.15, 1.15, 1.15, 1.25, 1.50, 1.85, 1.95, 1.70, 1.20,
@@ -56,8 +57,8 @@ impl Clock {
 
     /// Moves on to the next message; says whether a new minute began.
     pub(super) fn advance(&mut self, random: &mut Random) -> bool {
-        // The product of two uniform numbers spreads nearly as an exponential does (variance 0.78 of 1) and needs no
-        // logarithm.
+        // The product of two uniform numbers spreads nearly as an exponential does (variance 0.78
+        // of 1) and needs no logarithm.
         let gap_seconds = 4.0 * random.unit() * random.unit() / self.rate_now();
         self.elapsed_ns = self.elapsed_ns.saturating_add((gap_seconds * NANOS_PER_SECOND) as u64);
         self.turn_minute()

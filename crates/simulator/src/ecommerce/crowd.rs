@@ -49,7 +49,8 @@ impl Crowd {
         self.target = ((rate * PAUSE_SECONDS) as usize).clamp(1, most as usize);
     }
 
-    /// Fills the crowd with visits that are under way, as if the simulation had been running before.
+    /// Fills the crowd with visits that are under way, as if the simulation had been running
+    /// before.
     pub(super) fn warm_up(&mut self, random: &mut Random, market: &Market) {
         while self.visits.len() < self.target {
             let mut shopper = self.enter(random);
@@ -82,7 +83,8 @@ impl Crowd {
                 self.visits.swap_remove(index);
                 continue;
             }
-            // The next visit takes the place, so that it too pauses after its first event, which never fails.
+            // The next visit takes the place, so that it too pauses after its first event, which
+            // never fails.
             self.visits[index] = self.enter(random);
             let shopper = &mut self.visits[index];
             if let Some(action) = shopper.act(random, market) {
@@ -109,8 +111,8 @@ impl Crowd {
         self.visits.iter().map(|shopper| shopper.visitor.visit)
     }
 
-    /// Whose turn it is: one of those who have waited for at least half a round, so that nobody acts twice in a moment
-    /// and pauses still differ.
+    /// Whose turn it is: one of those who have waited for at least half a round, so that nobody
+    /// acts twice in a moment and pauses still differ.
     fn turn(&mut self, random: &mut Random) -> usize {
         if self.next >= self.visits.len() {
             self.next = 0;

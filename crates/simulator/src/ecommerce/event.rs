@@ -150,7 +150,8 @@ impl Event {
 
 const BASE32: &[u8; 32] = b"0123456789ABCDEFGHJKMNPQRSTVWXYZ";
 
-/// An id in the form of a ULID: 48 bits of time, then 80 that derive from the run and the event's number in it.
+/// An id in the form of a ULID: 48 bits of time, then 80 that derive from the run and the event's
+/// number in it.
 ///
 /// Within a run the low 64 bits never repeat, because `mix` is a bijection.
 pub(super) fn event_id(time_ms: i64, run: u64, number: u64) -> [u8; 26] {

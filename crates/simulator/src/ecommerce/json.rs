@@ -2,7 +2,8 @@
 
 use chrono::{DateTime, Datelike, Timelike};
 
-/// Builds one flat JSON object. The texts it is given need no escaping, which the tests of the shop's words check.
+/// Builds one flat JSON object. The texts it is given need no escaping, which the tests of the
+/// shop's words check.
 pub(super) struct Json(Vec<u8>);
 
 impl Json {

@@ -27,8 +27,9 @@ enum Breakage {
     Set(&'static str, &'static [u8]),
     /// A clock that is decades fast.
     ///
-    /// The stream compares event times with the wall clock, which the simulator does not know: hours ahead of simulated
-    /// time would be refused live, but count and push the watermark ahead when history is replayed.
+    /// The stream compares event times with the wall clock, which the simulator does not know:
+    /// hours ahead of simulated time would be refused live, but count and push the watermark ahead
+    /// when history is replayed.
     Future,
 }
 
@@ -61,8 +62,8 @@ const FAULTS: &[Fault] = &[
     fault("valor", Breakage::Set("quantidade", b"0")),
 ];
 
-/// Breaks `event`, which is a flat JSON object with a product, a price and a quantity. Returns the reason for which it
-/// must be refused.
+/// Breaks `event`, which is a flat JSON object with a product, a price and a quantity. Returns the
+/// reason for which it must be refused.
 pub(super) fn break_event(random: &mut Random, event: &mut Vec<u8>) -> &'static str {
     let Fault { reason, breakage } = FAULTS[random.below(FAULTS.len() as u64) as usize];
     match breakage {
@@ -88,7 +89,8 @@ pub(super) fn break_event(random: &mut Random, event: &mut Vec<u8>) -> &'static 
     reason
 }
 
-/// Where a field's key, value and what follows it begin. None of our texts holds a comma or a brace.
+/// Where a field's key, value and what follows it begin. None of our texts holds a comma or a
+/// brace.
 fn find(event: &[u8], key: &str) -> Option<(usize, usize, usize)> {
     let quoted = format!("\"{key}\":");
     let at = event.windows(quoted.len()).position(|window| window == quoted.as_bytes())?;

@@ -1,4 +1,5 @@
-//! What the shop had sold before: orders and their refunds, as a file of history holds them, without anything that led to them.
+//! What the shop had sold before: orders and their refunds, as a file of history holds them,
+//! without anything that led to them.
 
 use std::io::{self, Write};
 
@@ -15,7 +16,8 @@ const HEADER: &str = "id_evento,id_usuario,tipo_evento,id_pedido,id_produto,cate
 /// Orders with one line, and those with at most two, per mille; the others have three.
 const ONE_LINE_PER_MILLE: u64 = 600;
 const TWO_LINES_PER_MILLE: u64 = 880;
-/// How many of the customers, per mille, had bought before the first day; the others come in the course of time.
+/// How many of the customers, per mille, had bought before the first day; the others come in the
+/// course of time.
 const KNOWN_PER_MILLE: u64 = 450;
 /// Somebody who is not a customer yet is passed over this often at most.
 const TRIES: usize = 32;
@@ -28,7 +30,8 @@ struct PastSales {
 }
 
 impl PastSales {
-    /// `config.rate` are orders a second; shares of what goes wrong on the way to a stream mean nothing here.
+    /// `config.rate` are orders a second; shares of what goes wrong on the way to a stream mean
+    /// nothing here.
     fn new(config: SimulatorConfig, end_ms: i64) -> Self {
         Self { shop: Simulator::new(config), end_ms }
     }
@@ -91,8 +94,8 @@ impl Iterator for PastSales {
     }
 }
 
-/// Writes what was sold from the configuration's start until `end_ms` as CSV, in the columns of topic `eventos_clientes`, and says how many
-/// lines that are. `config.rate` are orders a second.
+/// Writes what was sold from the configuration's start until `end_ms` as CSV, in the columns of
+/// topic `eventos_clientes`, and says how many lines that are. `config.rate` are orders a second.
 ///
 /// # Errors
 /// Those of the writer.

@@ -1,4 +1,5 @@
-//! Which product a shopper views next: power-law popularity, departments, and the offer of the moment.
+//! Which product a shopper views next: power-law popularity, departments, and the offer of the
+//! moment.
 
 use super::departments::DEPARTMENTS;
 use super::shop::Item;
@@ -25,7 +26,8 @@ pub(super) struct Offer {
     pub(super) percent: i64,
 }
 
-/// How popular the product of this rank is: Zipf's law with exponent 1. The constant keeps the first few from dwarfing all others.
+/// How popular the product of this rank is: Zipf's law with exponent 1. The constant keeps the
+/// first few from dwarfing all others.
 pub(super) fn weight(rank: u32) -> u64 {
     (1 << 40) / (10 * u64::from(rank) + 27)
 }
@@ -61,7 +63,8 @@ impl Market {
         market
     }
 
-    /// Changes the offer when its time has come. It depends on the time alone, so that every run sees the same.
+    /// Changes the offer when its time has come. It depends on the time alone, so that every run
+    /// sees the same.
     pub(super) fn turn_to(&mut self, now_ms: i64) {
         let slot = now_ms.div_euclid(OFFER_MS);
         if slot != self.offer_slot {

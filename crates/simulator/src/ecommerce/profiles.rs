@@ -1,6 +1,7 @@
 //! Who the shop's users are: what another system would know of them, and events do not say.
 //!
-//! A profile depends on the user's number alone, like a product: every seed plays with the same users.
+//! A profile depends on the user's number alone, like a product: every seed plays with the same
+//! users.
 
 use super::SimulatorConfig;
 use super::popularity::{running_sums, weighted};

@@ -8,8 +8,8 @@ use super::SimulatorConfig;
 use super::profiles::profiles;
 use super::shop::{products, regions};
 
-/// Writes `produtos.csv` (`id_produto,nome,categoria`), `regioes.csv` (`regiao,nome`) and `perfis_usuarios.csv`
-/// (`id_usuario,segmento,cidade`) into `dir`.
+/// Writes `produtos.csv` (`id_produto,nome,categoria`), `regioes.csv` (`regiao,nome`) and
+/// `perfis_usuarios.csv` (`id_usuario,segmento,cidade`) into `dir`.
 ///
 /// # Errors
 /// A file cannot be written.

@@ -1,7 +1,8 @@
 //! What the simulated shop sells and where it sells: products and regions.
 //!
-//! A product depends on its number alone. Every seed thus plays in the same shop, the first products of a larger shop
-//! are those of a smaller one, and no table of products is held in memory.
+//! A product depends on its number alone. Every seed thus plays in the same shop, the first
+//! products of a larger shop are those of a smaller one, and no table of products is held in
+//! memory.
 
 use super::SimulatorConfig;
 use super::departments::{DEPARTMENTS, Department};

@@ -1,7 +1,7 @@
 //! One visit to the shop: who comes, and what they do until they leave.
 //!
-//! Architecture invariant: a shopper views a product before adding it, adds before removing or checking out, and buys
-//! only straight after a checkout.
+//! Architecture invariant: a shopper views a product before adding it, adds before removing or
+//! checking out, and buys only straight after a checkout.
 
 use super::popularity::Market;
 use super::profiles::{habits, home};
@@ -37,7 +37,8 @@ pub(super) struct Visitor {
 }
 
 impl Visitor {
-    /// A visit of `user`. Home and habits depend on the user alone, so that returning users are recognisable.
+    /// A visit of `user`. Home and habits depend on the user alone, so that returning users are
+    /// recognisable.
     pub(super) fn new(random: &mut Random, user: u32, visit: u64, region_sums: &[u64]) -> Self {
         let hash = habits(user);
         let region = home(hash, region_sums) as u8;

@@ -1,8 +1,9 @@
-//! What is in stock, as the shop's warehouses report it to topic `atualizacoes_estoque`: levels fall with every sale, suppliers refill them,
-//! and a few products run out every now and then.
+//! What is in stock, as the shop's warehouses report it to topic `atualizacoes_estoque`: levels
+//! fall with every sale, suppliers refill them, and a few products run out every now and then.
 //!
-//! A message says the level itself and when it was so. Sales do not heed the stock: what is sold beyond it is owed, and the level is below
-//! zero until a delivery comes. Random choices come from a stream of their own: customers do the same with and without it.
+//! A message says the level itself and when it was so. Sales do not heed the stock: what is sold
+//! beyond it is owed, and the level is below zero until a delivery comes. Random choices come from
+//! a stream of their own: customers do the same with and without it.
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
@@ -56,8 +57,8 @@ pub struct AllTopics {
 }
 
 impl AllTopics {
-    /// The customers' messages of this configuration, from its start on, and those of the warehouses that go with them. What is in stock at
-    /// the start is reported first.
+    /// The customers' messages of this configuration, from its start on, and those of the
+    /// warehouses that go with them. What is in stock at the start is reported first.
     pub fn new(config: SimulatorConfig) -> Self {
         let (stock, ready) = Stock::new(&config);
         Self { customers: Simulator::new(config), left: None, stock, ready }
@@ -261,7 +262,8 @@ impl Stock {
     }
 }
 
-/// What there is of a product at the start. Where it is kept, and whether it is scarce, depend on the product alone.
+/// What there is of a product at the start. Where it is kept, and whether it is scarce, depend on
+/// the product alone.
 fn holding(random: &mut Random, product: u32, per_hour: f64) -> Holding {
     let hash = mix(u64::from(product) ^ 0x0073_746f_636b);
     let is_scarce = scale(hash, 1_000) < SCARCE_PER_MILLE;

@@ -296,7 +296,8 @@ fn memory_is_bounded_at_any_rate() {
     assert!((85_000..95_000).contains(&duplicates), "{duplicates}");
     assert!(simulator.duplicates.len() <= DUPLICATES_MAX + 1);
     assert_eq!(simulator.crowd.visits().count(), 10_000);
-    // The queue of refunds is too long to be filled by a test; look at what happens when it is full.
+    // The queue of refunds is too long to be filled by a test; look at what happens when it is
+    // full.
     let (&key, &refund) = simulator.refunds.first_key_value().expect("a refund");
     simulator.refunds.extend((1..=REFUNDS_MAX as u64).map(|order| ((key.0 + 1, order), refund)));
     let full = simulator.refunds.len();

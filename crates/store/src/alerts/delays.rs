@@ -1,4 +1,5 @@
-//! Notifications that fail while others are accepted, as they are noted next to the transitions: JSON, replaced when they change.
+//! Notifications that fail while others are accepted, as they are noted next to the transitions:
+//! JSON, replaced when they change.
 
 use serde_json::{Value, json};
 

@@ -1,4 +1,5 @@
-//! What alerts have seen, made from their transitions: one row for each time that a key came into an alert's rows.
+//! What alerts have seen, made from their transitions: one row for each time that a key came into
+//! an alert's rows.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

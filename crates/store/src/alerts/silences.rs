@@ -1,4 +1,5 @@
-//! Silences: for how long nobody is to be notified of an alert, or of one of its keys. Any process may ask for one.
+//! Silences: for how long nobody is to be notified of an alert, or of one of its keys. Any process
+//! may ask for one.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -19,7 +20,8 @@ use crate::location::Location;
 /// The table's name, and its folder in the store.
 const SILENCES: &str = "silencios";
 
-/// One of them. A later row of the same id replaces an earlier one: that is how a silence ends early.
+/// One of them. A later row of the same id replaces an earlier one: that is how a silence ends
+/// early.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Silence {
     /// What it is ended by.

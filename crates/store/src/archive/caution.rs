@@ -1,5 +1,5 @@
-//! Whether a run would purge more than the last one suggests: a digit too few in the configuration, or a clock that is years ahead,
-//! must not empty an archive before somebody has looked.
+//! Whether a run would purge more than the last one suggests: a digit too few in the configuration,
+//! or a clock that is years ahead, must not empty an archive before somebody has looked.
 
 use std::fmt;
 
@@ -12,9 +12,11 @@ use crate::layout::Layout;
 use crate::location::Location;
 
 const DAY_MS: i64 = 24 * 3_600_000;
-/// A run asks before it purges more than a tenth of all rows, if that is also more than twice as many as the last run purged.
+/// A run asks before it purges more than a tenth of all rows, if that is also more than twice as
+/// many as the last run purged.
 const LARGE_PART: u64 = 10;
-/// A pause explains so many times the usual number, and no more: a clock that is a year ahead looks like a pause of a year.
+/// A pause explains so many times the usual number, and no more: a clock that is a year ahead looks
+/// like a pause of a year.
 const LONGEST_PAUSE: i64 = 4;
 
 /// What the last run over a topic's archive was for, and did.
@@ -88,7 +90,8 @@ impl LastRetention {
         Layout::of(store).cold().write_text(&file(topic), &text).await
     }
 
-    /// Why a run that would do this should be agreed to first; none if it does what is to be expected after the last one.
+    /// Why a run that would do this should be agreed to first; none if it does what is to be
+    /// expected after the last one.
     pub fn concern(last: Option<&Self>, limits: Limits, outlook: &Outlook) -> Option<Reason> {
         let cut_off_ms = limits.cold_ms.filter(|_| outlook.going > 0)?;
         let Some((last, last_cut_off_ms)) = last.and_then(|last| Some((last, last.cut_off_ms?))) else {

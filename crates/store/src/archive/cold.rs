@@ -1,10 +1,14 @@
-//! The older part of an archive: rows that were moved below another prefix, and what is known of those that retention has purged.
+//! The older part of an archive: rows that were moved below another prefix, and what is known of
+//! those that retention has purged.
 //!
-//! `archive/TOPIC` has the newest rows, `cold/archive/TOPIC` those before them, and `cold/steps/TOPIC` says where the border is. A
-//! step is planned there, its rows are appended to the cold table and read back, and then it is marked as done: with that one commit
-//! readers switch. Only then do the rows leave the hot table. After a kill the next run goes on with what was planned.
+//! `archive/TOPIC` has the newest rows, `cold/archive/TOPIC` those before them, and
+//! `cold/steps/TOPIC` says where the border is. A step is planned there, its rows are appended to
+//! the cold table and read back, and then it is marked as done: with that one commit readers
+//! switch. Only then do the rows leave the hot table. After a kill the next run goes on with what
+//! was planned.
 //!
-//! Readers open the hot table first, then the steps, then the cold table. So they find each row once, at any point of a step.
+//! Readers open the hot table first, then the steps, then the cold table. So they find each row
+//! once, at any point of a step.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -50,7 +54,8 @@ pub(super) struct Extent {
     /// The newest event time among those of them that had counted.
     #[serde(rename = "gone_micros")]
     pub(super) newest_purged: Option<EventTime>,
-    /// The event times of those. None where nothing is purged, or where a version purged rows that did not record them.
+    /// The event times of those. None where nothing is purged, or where a version purged rows that
+    /// did not record them.
     #[serde(rename = "gone_times")]
     pub(super) purged_times: Option<Spans>,
 }

@@ -1,4 +1,5 @@
-//! The one commit of an archive: what it carries, what it builds on, and what is done when its outcome is unknown.
+//! The one commit of an archive: what it carries, what it builds on, and what is done when its
+//! outcome is unknown.
 
 use std::collections::BTreeSet;
 use std::sync::atomic::Ordering;
@@ -24,7 +25,8 @@ impl Archive {
         let ArchiveCommit { watermark, watermarks, .. } = commit;
         transactions.extend(self.watermarks.raising(&self.log, &self.topic.kafka_topic, *watermark, watermarks));
         transactions.push((self.commit_application(), commit.token));
-        // An earlier attempt may have succeeded although its outcome was unknown: nobody else has its token.
+        // An earlier attempt may have succeeded although its outcome was unknown: nobody else has
+        // its token.
         if self.table.version() != self.checked_version && self.is_stored(&transactions).await? {
             self.committed(commit);
             return Ok(());
@@ -33,7 +35,8 @@ impl Archive {
         let carried = [transactions.as_slice(), &[(REPLAYS.to_owned(), self.replays)]].concat();
         match self.table.append(commit.rows.clone(), &carried).await {
             Ok(true) => self.checked_version = self.table.version(),
-            // Another process wrote in between, such as a compaction: check that it did not touch our partitions.
+            // Another process wrote in between, such as a compaction: check that it did not touch
+            // our partitions.
             Ok(false) => {
                 self.cold_part_stale.store(true, Ordering::SeqCst);
                 self.check_offsets(commit, |advance| Some(advance.to)).await?;
@@ -57,8 +60,8 @@ impl Archive {
         self.watermarks.raise(commit.watermark, &commit.watermarks);
     }
 
-    /// Fails unless the snapshot that the next commit builds on is where this process left it: maintenance, and a refresh after an
-    /// error, bring in what others have committed.
+    /// Fails unless the snapshot that the next commit builds on is where this process left it:
+    /// maintenance, and a refresh after an error, bring in what others have committed.
     async fn check_owner(&mut self, commit: &ArchiveCommit) -> Result<(), StoreError> {
         if self.table.version() == self.checked_version {
             return Ok(());

@@ -1,4 +1,5 @@
-//! Columns that an archive has besides those that are declared: they were, and go with their rows wherever these go.
+//! Columns that an archive has besides those that are declared: they were, and go with their rows
+//! wherever these go.
 
 use std::collections::HashMap;
 use std::sync::Arc;

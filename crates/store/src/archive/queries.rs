@@ -68,8 +68,8 @@ impl Archive {
         Ok(newest)
     }
 
-    /// The counted rows whose event time is at or after `since` and before `until` (no bound if none): the partition, then
-    /// the topic's columns.
+    /// The counted rows whose event time is at or after `since` and before `until` (no bound if
+    /// none): the partition, then the topic's columns.
     pub async fn counted(
         &self,
         since: Option<EventTime>,
@@ -107,8 +107,8 @@ impl Archive {
         wanted
     }
 
-    /// Every row of this log at or behind these offsets, and all of other partitions: the partition, the verdict, then the topic's
-    /// columns.
+    /// Every row of this log at or behind these offsets, and all of other partitions: the
+    /// partition, the verdict, then the topic's columns.
     pub async fn rows_behind(
         &self,
         offsets: &BTreeMap<PartitionId, Offset>,

@@ -56,7 +56,8 @@ impl ArchiveReader {
         Ok(Some(Self { kafka_topic: topic.kafka_topic.clone(), event_time, columns, table, cold }))
     }
 
-    /// Refuses a column that has another type there than in the catalog: nothing is made of its rows.
+    /// Refuses a column that has another type there than in the catalog: nothing is made of its
+    /// rows.
     pub fn check_columns(&self, topic: &Topic) -> Result<(), StoreError> {
         self.table.check_types(&topic.archive_schema())
     }
@@ -66,7 +67,8 @@ impl ArchiveReader {
         self.cold.with(self.table.provider().await?).map_err(StoreError::read(&self.table.name))
     }
 
-    /// How many rows at most have an event time within; none if the files do not tell, or if there are cold ones.
+    /// How many rows at most have an event time within; none if the files do not tell, or if there
+    /// are cold ones.
     pub fn rows_within(&self, times: &Range<EventTime>) -> Option<usize> {
         if self.cold.has_rows() { None } else { self.table.rows_within(&self.event_time, times) }
     }
@@ -76,7 +78,8 @@ impl ArchiveReader {
         self.cold.extent.newest_purged
     }
 
-    /// The event times of purged rows: a day that none of them touches is complete, even one before the archive began.
+    /// The event times of purged rows: a day that none of them touches is complete, even one before
+    /// the archive began.
     pub fn purged_times(&self) -> Spans {
         self.cold.extent.purged_times()
     }
@@ -119,7 +122,8 @@ impl ArchiveReader {
         Ok(reached.collect())
     }
 
-    /// How far the cold part goes, in which nothing is replayed any more, and of which retention purges.
+    /// How far the cold part goes, in which nothing is replayed any more, and of which retention
+    /// purges.
     pub fn cold_reach(&self) -> Vec<Reached> {
         let all = self.cold.extent.cold.iter().flat_map(|(log, partitions)| {
             let reached = |(partition, last): (&PartitionId, &Offset)| Reached {
@@ -158,8 +162,8 @@ impl ArchiveReader {
         self.cold.extent.purged.keys().map(String::as_str)
     }
 
-    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold rows cannot, and none can while some are being
-    /// moved, as the copy would keep their old verdicts.
+    /// The rows that `wanted` names and that can be replayed, in the archive's schema: cold rows
+    /// cannot, and none can while some are being moved, as the copy would keep their old verdicts.
     pub async fn replayable(&self, wanted: Expr) -> Result<Vec<RecordBatch>, StoreError> {
         if self.cold.is_moving {
             return Err(StoreError::Moving { topic: self.table.name.clone() });
@@ -167,7 +171,8 @@ impl ArchiveReader {
         self.rows(wanted.and(!through(&self.cold.extent.cold))).await
     }
 
-    /// The same as [`Self::replayable`], a batch at a time: of this version, whatever is committed meanwhile.
+    /// The same as [`Self::replayable`], a batch at a time: of this version, whatever is committed
+    /// meanwhile.
     pub async fn replayable_stream(&self, wanted: Expr) -> Result<SendableRecordBatchStream, StoreError> {
         if self.cold.is_moving {
             return Err(StoreError::Moving { topic: self.table.name.clone() });
@@ -197,7 +202,8 @@ impl ArchiveReader {
         Ok((counts, offsets_in(&skipped)))
     }
 
-    /// One commit: each row takes the place of the one with its offset. A running stream finds out at its next commit, and has to start again.
+    /// One commit: each row takes the place of the one with its offset. A running stream finds out
+    /// at its next commit, and has to start again.
     pub async fn replay(&mut self, rows: ArchiveBatch) -> Result<(), StoreError> {
         let replays = self.table.transaction(REPLAYS).await?.unwrap_or_default() + 1;
         let wanted = offsets_of(&rows);

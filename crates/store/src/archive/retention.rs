@@ -1,8 +1,9 @@
 //! Old rows move to the cold table, and rows that are too old are purged.
 //!
-//! Rows are moved in steps of one day of arrivals, so that no single write takes hours. A step is planned; the hot table notes
-//! it in a commit that excludes replays and repairs that began before; its rows are copied as of that commit; the copy is
-//! read back; the step is marked as done. At the end the moved rows leave the hot table.
+//! Rows are moved in steps of one day of arrivals, so that no single write takes hours. A step is
+//! planned; the hot table notes it in a commit that excludes replays and repairs that began before;
+//! its rows are copied as of that commit; the copy is read back; the step is marked as done. At the
+//! end the moved rows leave the hot table.
 
 mod arrivals;
 mod copy;
@@ -45,7 +46,8 @@ pub struct Limits {
     pub hot_ms: i64,
     /// ... are purged; none if no row may be.
     pub cold_ms: Option<i64>,
-    /// The time now. A row stamped more than a day later was stamped by a wrong clock, and counts as old as its neighbours.
+    /// The time now. A row stamped more than a day later was stamped by a wrong clock, and counts
+    /// as old as its neighbours.
     pub now_ms: i64,
 }
 
@@ -99,7 +101,8 @@ pub async fn outlook(topic: &Topic, store: &Location, limits: Limits) -> Result<
     run.await.map(Some).map_err(failed)
 }
 
-/// Moves and purges rows while streams, jobs and readers run; none if there is no archive. A run always takes a partition's oldest offsets.
+/// Moves and purges rows while streams, jobs and readers run; none if there is no archive. A run
+/// always takes a partition's oldest offsets.
 pub async fn retain(topic: &Topic, store: &Location, limits: Limits) -> Result<Option<RetentionReport>, StoreError> {
     let failed = StoreError::read(&topic.name);
     let Some(hot) = Table::read(&topic.name, &hot_place(store, topic)).await? else { return Ok(None) };
@@ -143,7 +146,8 @@ async fn carry_out(
         let wanted = through(&step.extent.cold).and(!through(&current.cold));
         let mut cold = open_cold(topic, store, &hot).await?;
         if cold.transaction(MOVED).await? >= Some(step.number) {
-            // Another run copied it and was killed. What it left may be from before a replay, or unreadable: then it is copied again.
+            // Another run copied it and was killed. What it left may be from before a replay, or
+            // unreadable: then it is copied again.
             if prove(topic, &hot, &cold, wanted.clone()).await.is_err() {
                 step.number += 1;
                 steps.write(&step).await?;
@@ -158,8 +162,8 @@ async fn carry_out(
     Ok(moved)
 }
 
-/// The hot table as of a commit that says that rows are being moved. A replay or repair that has not seen this commit is refused; one
-/// that comes later finds the planned step.
+/// The hot table as of a commit that says that rows are being moved. A replay or repair that has
+/// not seen this commit is refused; one that comes later finds the planned step.
 async fn note(topic: &Topic, store: &Location, step: &Step) -> Result<Table, StoreError> {
     let mut attempt = 1;
     loop {
@@ -176,7 +180,8 @@ async fn note(topic: &Topic, store: &Location, step: &Step) -> Result<Table, Sto
     }
 }
 
-/// Until where each partition's rows become cold, day by day of their arrival; the last is the whole of it.
+/// Until where each partition's rows become cold, day by day of their arrival; the last is the
+/// whole of it.
 async fn moving(hot: &Table, current: &Extent, limits: Limits) -> Result<Vec<Through>> {
     let rows = hot.provider().await.map_err(external)?;
     Ok(parts(&arrivals(rows, !through(&current.cold), limits.hot_ms, limits.now_ms).await?))
@@ -209,7 +214,8 @@ fn merge(into: &mut Through, more: Through) {
     }
 }
 
-/// How many rows have each verdict, and the first and last event time of those that counted, hour by hour.
+/// How many rows have each verdict, and the first and last event time of those that counted, hour
+/// by hour.
 async fn purged(
     topic: &Topic,
     rows: Arc<dyn TableProvider>,

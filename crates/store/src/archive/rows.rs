@@ -91,8 +91,8 @@ impl ArchiveBatch {
         take_record_batch(&self.0, &order).map(Self)
     }
 
-    /// The same rows with other verdicts, without reasons, and with other columns of the topic. Payloads stay: they are what the rows
-    /// were made of.
+    /// The same rows with other verdicts, without reasons, and with other columns of the topic.
+    /// Payloads stay: they are what the rows were made of.
     pub fn with_verdicts(&self, verdicts: &[Verdict], columns: &[ArrayRef]) -> Result<Self, ArrowError> {
         let mut all = self.0.columns()[..OWN_COLUMNS].to_vec();
         all[VERDICT] = Arc::new(StringArray::from_iter_values(verdicts.iter().map(|verdict| verdict.name())));

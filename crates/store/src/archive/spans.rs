@@ -1,10 +1,11 @@
-//! Spans of event time, few of them however many times they hold: what lies close together becomes one.
+//! Spans of event time, few of them however many times they hold: what lies close together becomes
+//! one.
 
 use serde::{Deserialize, Serialize};
 use vitral_schemas::event_time::EventTime;
 
-/// Times that lie closer than this belong to one span. Less than the shortest day that clocks can make, so that a day within which no time
-/// lies is never inside a span.
+/// Times that lie closer than this belong to one span. Less than the shortest day that clocks can
+/// make, so that a day within which no time lies is never inside a span.
 const GAP_MICROS: i64 = 20 * 3_600_000_000;
 
 /// First and last time of each span; in order, and further apart than the gap.
@@ -32,7 +33,8 @@ impl Spans {
         Self(spans)
     }
 
-    /// The part of the spans that lies at or after `from` and before `to`: its first and last time; none if nothing does.
+    /// The part of the spans that lies at or after `from` and before `to`: its first and last time;
+    /// none if nothing does.
     pub fn within(&self, from: EventTime, to: EventTime) -> Option<(EventTime, EventTime)> {
         let touched = || self.0.iter().filter(|(first, last)| *first < to && *last >= from);
         let (first, _) = touched().next()?;

@@ -1,7 +1,9 @@
-//! How far event time had come with a commit: of each partition, and of the topic, which is the smallest of them.
+//! How far event time had come with a commit: of each partition, and of the topic, which is the
+//! smallest of them.
 //!
-//! A commit carries `LOG/TOPIC/PARTITION/watermark` for each partition whose watermark it raises, and `LOG/TOPIC/M` for the topic. Older
-//! versions wrote and read the second alone: where a partition has none of its own, the topic's is its.
+//! A commit carries `LOG/TOPIC/PARTITION/watermark` for each partition whose watermark it raises,
+//! and `LOG/TOPIC/M` for the topic. Older versions wrote and read the second alone: where a
+//! partition has none of its own, the topic's is its.
 
 use std::collections::BTreeMap;
 
@@ -20,7 +22,8 @@ pub(super) struct Watermarks {
 }
 
 impl Watermarks {
-    /// Of a topic whose logs, the one that is read last, are these. What the topic has come to survives a log that was created again.
+    /// Of a topic whose logs, the one that is read last, are these. What the topic has come to
+    /// survives a log that was created again.
     pub(super) async fn of_topic(
         table: &Table,
         logs: impl IntoIterator<Item = &str>,
@@ -47,7 +50,8 @@ impl Watermarks {
         Ok(found.is_some())
     }
 
-    /// The topic's: the smallest of its partitions', once every one has one. An older version that went on here raised the topic's alone.
+    /// The topic's: the smallest of its partitions', once every one has one. An older version that
+    /// went on here raised the topic's alone.
     pub(super) fn topic(&self) -> Option<Watermark> {
         let of_topic = self.of_topic?;
         let smallest = self.of_partitions.values().copied().min();
@@ -59,7 +63,8 @@ impl Watermarks {
         self.of_partitions.get(&partition).copied().max(self.topic())
     }
 
-    /// The transactions of a commit that raises watermarks: none goes back, and one that stays is not written again.
+    /// The transactions of a commit that raises watermarks: none goes back, and one that stays is
+    /// not written again.
     pub(super) fn raising(
         &self,
         log: &str,
@@ -83,8 +88,9 @@ impl Watermarks {
     }
 }
 
-/// Of a log that is read without its broker: partitions are numbered from 0, and once the topic has a watermark each of them has one, but
-/// for those that came since, which stand where the topic stands.
+/// Of a log that is read without its broker: partitions are numbered from 0, and once the topic has
+/// a watermark each of them has one, but for those that came since, which stand where the topic
+/// stands.
 pub(super) async fn stored(table: &Table, log: &str, kafka_topic: &str) -> Result<Option<Watermark>, StoreError> {
     let mut watermarks = Watermarks::of_topic(table, [log], kafka_topic).await?;
     if watermarks.of_topic.is_some() {

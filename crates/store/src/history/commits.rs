@@ -1,4 +1,5 @@
-//! The commits of a history: rows are added or taken back, always on top of what their writer has seen.
+//! The commits of a history: rows are added or taken back, always on top of what their writer has
+//! seen.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -18,14 +19,16 @@ use super::{History, ImportedRows, SEQUENCE, external};
 use crate::error::StoreError;
 use crate::session::read_session;
 
-/// The application whose version is drawn at random for each commit: after an error it shows whether this commit succeeded.
+/// The application whose version is drawn at random for each commit: after an error it shows
+/// whether this commit succeeded.
 const COMMIT: &str = "commit";
 /// Merges of files, and imports that run at the same time, conflict with each other.
 const ATTEMPTS: usize = 20;
 
 impl History {
-    /// Adds rows, in the history's columns without its first, on top of the last commit that was seen here. If there has been another
-    /// since, it is read, and the error is [`StoreError::Overtaken`].
+    /// Adds rows, in the history's columns without its first, on top of the last commit that was
+    /// seen here. If there has been another since, it is read, and the error is
+    /// [`StoreError::Overtaken`].
     pub async fn append(&mut self, rows: &RecordBatch) -> Result<(), StoreError> {
         let last = self.sequence().await?;
         let rows = self.numbered(rows, last + 1)?;
@@ -43,7 +46,8 @@ impl History {
         }
     }
 
-    /// Takes back what these imports have added, in one commit; false if nothing of them was stored.
+    /// Takes back what these imports have added, in one commit; false if nothing of them was
+    /// stored.
     pub async fn take_back(&mut self, imports: &[&str]) -> Result<bool, StoreError> {
         let mut attempt = 1;
         loop {
@@ -63,8 +67,9 @@ impl History {
         }
     }
 
-    /// One commit: removes what these imports have added and adds the rows of a Parquet file, which belong to one of them and are in the
-    /// history's columns without its first. On top of the last commit that was seen here, as in [`Self::append`].
+    /// One commit: removes what these imports have added and adds the rows of a Parquet file, which
+    /// belong to one of them and are in the history's columns without its first. On top of the last
+    /// commit that was seen here, as in [`Self::append`].
     pub async fn replace(&mut self, imports: &[&str], rows: &Path) -> Result<(), StoreError> {
         self.put_in_place_of(imports, Some(rows)).await
     }

@@ -22,7 +22,8 @@ use crate::session::read_session;
 const QUARTER_MICROS: i64 = 15 * 60 * 1_000_000;
 
 impl History {
-    /// What remains of rows that are taken back: for each import the quarters of an hour in which some count or had counted.
+    /// What remains of rows that are taken back: for each import the quarters of an hour in which
+    /// some count or had counted.
     pub(super) async fn marks(&self, imports: &[&str], sequence: i64) -> Result<RecordBatch, StoreError> {
         use history_columns::*;
         let failed = StoreError::read(&self.topic.name);

@@ -1,11 +1,15 @@
-//! Tables of topics with a primary key: where the messages of a key stand among each other, and what becomes of the last.
+//! Tables of topics with a primary key: where the messages of a key stand among each other, and
+//! what becomes of the last.
 //!
-//! A row counts until one that is behind it in the topic's order takes its place. A message without a value has no place in that order:
-//! it deletes what its log has before it, so a state keeps the place of the last one next to that of its row. Where a column orders rows,
-//! what is before it does not count any more: the newest row is among those behind it, as a row that is created again may be numbered from the start.
+//! A row counts until one that is behind it in the topic's order takes its place. A message without
+//! a value has no place in that order: it deletes what its log has before it, so a state keeps the
+//! place of the last one next to that of its row. Where a column orders rows, what is before it
+//! does not count any more: the newest row is among those behind it, as a row that is created again
+//! may be numbered from the start.
 //!
-//! A state is of all offsets of some stretch, so its row is the newest behind its own tombstone, and a tombstone of a later stretch is
-//! behind all of its rows: states merge into what the rows of all stretches give.
+//! A state is of all offsets of some stretch, so its row is the newest behind its own tombstone,
+//! and a tombstone of a later stretch is behind all of its rows: states merge into what the rows of
+//! all stretches give.
 
 use std::sync::Arc;
 
@@ -41,8 +45,8 @@ pub(super) fn is_read() -> Expr {
     ident(archive_columns::VERDICT).in_list(verdicts.to_vec(), false)
 }
 
-/// The value of a column that the archive does not have; none if it has it. `place` is what rows of other topics are ordered by behind
-/// their event time: generation, partition and offset.
+/// The value of a column that the archive does not have; none if it has it. `place` is what rows of
+/// other topics are ordered by behind their event time: generation, partition and offset.
 pub(super) fn column(topic: &Topic, changes: &Changes, name: &str, place: &[Expr]) -> Result<Option<Expr>> {
     let is_row = || ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
     let all = || row_order().call(place.to_vec());

@@ -172,7 +172,8 @@ impl KeyedPlan {
         self.merged(states, false)
     }
 
-    /// The sums of a state, by their column's number: the largest that their type holds, as a number of its last digit, and the types.
+    /// The sums of a state, by their column's number: the largest that their type holds, as a
+    /// number of its last digit, and the types.
     pub(crate) fn sums(&self) -> Vec<Summed> {
         let columns = self.view.columns.iter().filter(|column| matches!(column.merge, Merge::By("sum") | Merge::Since));
         let sums = columns.filter_map(|column| {
@@ -191,7 +192,8 @@ impl KeyedPlan {
         sums.collect()
     }
 
-    /// The keys of rows, without their origin: what can still be known where their states cannot be made.
+    /// The keys of rows, without their origin: what can still be known where their states cannot be
+    /// made.
     pub(crate) fn keys_of(&self, rows: LogicalPlan) -> Result<LogicalPlan> {
         let states = self.partial(rows)?;
         let mut keys = None;
@@ -256,7 +258,8 @@ impl KeyedPlan {
         Ok(merges)
     }
 
-    /// The columns of a schema in its types. A list that was made of lists is one list of different values.
+    /// The columns of a schema in its types. A list that was made of lists is one list of different
+    /// values.
     fn stored(&self, schema: &SchemaRef) -> Result<Vec<Expr>> {
         let is_distinct =
             |name: &str| self.view.columns.iter().any(|column| column.name == name && column.merge == Merge::Distinct);
@@ -291,7 +294,8 @@ pub(super) fn leaf_schema(topic: &Topic) -> SchemaRef {
     Arc::new(Schema::new(fields))
 }
 
-/// Delta tables know no unsigned integers, views or nanoseconds, and give the values of lists a name of their own.
+/// Delta tables know no unsigned integers, views or nanoseconds, and give the values of lists a
+/// name of their own.
 fn stored_type(data_type: &DataType) -> DataType {
     match data_type {
         DataType::UInt8 | DataType::UInt16 | DataType::UInt32 | DataType::UInt64 => DataType::Int64,
@@ -303,7 +307,8 @@ fn stored_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// What a table must not compute: it must give the same rows whenever it does, and in any order and split.
+/// What a table must not compute: it must give the same rows whenever it does, and in any order and
+/// split.
 fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
     let error = |name: &str, message: String, remedy: &str| {
         view.function_position(name).error(format!("table {}: {message}", view.name), remedy.to_owned())
@@ -331,7 +336,8 @@ fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
                         let condition = call.params.args.get(1).zip(input.as_ref());
                         let of_type = condition.and_then(|(arg, schema)| arg.get_type(schema.as_ref()).ok());
                         if let Some(of_type) = of_type.filter(|of_type| *of_type != DataType::Boolean) {
-                            // Numbers would pass for conditions: 0 is false, and anything else true.
+                            // Numbers would pass for conditions: 0 is false, and anything else
+                            // true.
                             let message = format!("the sum begins again where {of_type} is true, which is not BOOLEAN");
                             found = Some(error(SUM_SINCE, message, "write a condition, such as kind = 'prize'"));
                         }

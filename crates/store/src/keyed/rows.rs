@@ -12,7 +12,8 @@ use crate::described_rows::DescribedRows;
 pub struct KeyedRows {
     /// What the rows are merged from: the same keys, each as often as it has states.
     pub states: LogicalPlan,
-    /// Rows of events before this, in milliseconds, are missing: they had expired when the table began; none if none are.
+    /// Rows of events before this, in milliseconds, are missing: they had expired when the table
+    /// began; none if none are.
     pub since_ms: Option<i64>,
 }
 

@@ -1,4 +1,5 @@
-//! The rows that tables are made of: those of the archive that counted, and those that were imported.
+//! The rows that tables are made of: those of the archive that counted, and those that were
+//! imported.
 
 use arrow::datatypes::DataType;
 use datafusion::datasource::provider_as_source;
@@ -105,7 +106,8 @@ pub(super) async fn imported_rows(
             ident(history_columns::LINE),
             sheet,
         ]);
-        // Rows with a primary key are their source's alone: what files had before the topic gained one is not among them.
+        // Rows with a primary key are their source's alone: what files had before the topic gained
+        // one is not among them.
         if topic.changes.is_some() {
             wanted = lit(false);
         }

@@ -1,8 +1,9 @@
 //! The stored states of one table: what a commit adds, and what is done when one is in doubt.
 //!
-//! A commit carries, for each partition of a log whose rows it adds, the offset after them, and is made only on top of the commit that
-//! has the offset before them. So rows are added once, whenever a process is killed and however many write. What an import has added
-//! is replaced as a whole whenever the history says that the import has changed.
+//! A commit carries, for each partition of a log whose rows it adds, the offset after them, and is
+//! made only on top of the commit that has the offset before them. So rows are added once, whenever
+//! a process is killed and however many write. What an import has added is replaced as a whole
+//! whenever the history says that the import has changed.
 
 mod balance;
 mod check;
@@ -62,7 +63,8 @@ pub struct KeyedTable {
 }
 
 impl KeyedTable {
-    /// Opens the table in `store`, or creates it. To be called once the archive's columns are known to be those of the catalog.
+    /// Opens the table in `store`, or creates it. To be called once the archive's columns are known
+    /// to be those of the catalog.
     pub async fn open(plan: &Arc<KeyedPlan>, store: &Location) -> Result<Self, StoreError> {
         let version = versions::to_write(plan, store).await?;
         let place = place(plan, store, &version);
@@ -107,9 +109,11 @@ impl KeyedTable {
         Ok(KeyedRows { states, since_ms: self.since_ms().await? }.table(rows))
     }
 
-    /// Adds the rows that the archive has behind those that are in, up to `reach` or all of them; true if the table has changed. Where rows
-    /// were replayed since, or nothing was added yet, or rows behind those that are in were purged and an opening balance has them, it is
-    /// recomputed. Rows that nothing has any more are missing from here on, and the table says so ([`Self::since_ms`]).
+    /// Adds the rows that the archive has behind those that are in, up to `reach` or all of them;
+    /// true if the table has changed. Where rows were replayed since, or nothing was added yet, or
+    /// rows behind those that are in were purged and an opening balance has them, it is recomputed.
+    /// Rows that nothing has any more are missing from here on, and the table says so
+    /// ([`Self::since_ms`]).
     pub async fn catch_up(&mut self, archive: &ArchiveReader, reach: Option<&[Reached]>) -> Result<bool, StoreError> {
         let mut attempt = 1;
         loop {
@@ -141,7 +145,8 @@ impl KeyedTable {
         self.add(archive, reach, Vec::new()).await
     }
 
-    /// Recomputes what came from the stream and from imports: after this it is what the archive says.
+    /// Recomputes what came from the stream and from imports: after this it is what the archive
+    /// says.
     pub async fn repair(&mut self, archive: &ArchiveReader) -> Result<(), StoreError> {
         let mut attempt = 1;
         loop {
@@ -182,7 +187,8 @@ impl KeyedTable {
         Ok(())
     }
 
-    /// Merges states of the same key if there are many, or else small files; true if the table has changed.
+    /// Merges states of the same key if there are many, or else small files; true if the table has
+    /// changed.
     pub async fn compact(&mut self) -> Result<bool, StoreError> {
         let rows = self.table.row_count()?;
         let known = self.transaction("linhas").await?.and_then(|rows| u64::try_from(rows).ok()).unwrap_or_default();
@@ -246,7 +252,8 @@ impl KeyedTable {
         plan().map_err(self.failed())
     }
 
-    /// Appends the states of the rows behind those that are in; false if there are no offsets behind them.
+    /// Appends the states of the rows behind those that are in; false if there are no offsets
+    /// behind them.
     async fn add(
         &mut self,
         archive: &ArchiveReader,
@@ -330,7 +337,8 @@ impl KeyedTable {
         self.insist(transactions).await
     }
 
-    /// A write that changes no row may leave no commit; how far the table is must be written all the same.
+    /// A write that changes no row may leave no commit; how far the table is must be written all
+    /// the same.
     async fn insist(&mut self, transactions: &[(String, i64)]) -> Result<(), StoreError> {
         for (application, version) in transactions {
             if self.table.transaction(application).await? != Some(*version) {
@@ -340,7 +348,8 @@ impl KeyedTable {
         Ok(())
     }
 
-    /// Numbers the logs of the ranges. What was numbered once keeps its number for ever: it is in the states.
+    /// Numbers the logs of the ranges. What was numbered once keeps its number for ever: it is in
+    /// the states.
     async fn learn_logs(&mut self, archive: &ArchiveReader, ranges: &[Range]) -> Result<(), StoreError> {
         if ranges.iter().all(|range| self.logs.contains(&range.log)) {
             return Ok(());

@@ -1,4 +1,5 @@
-//! Tables over an archive that grows, is merged, moved and purged: their rows are always those of a plain model.
+//! Tables over an archive that grows, is merged, moved and purged: their rows are always those of a
+//! plain model.
 
 mod kept_back;
 
@@ -33,7 +34,8 @@ const DAY_MS: i64 = 86_400_000;
 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Row {
-    /// By which rows of the same time are ordered: the log's generation, the partition and the offset; of imports -1, the commit, the line.
+    /// By which rows of the same time are ordered: the log's generation, the partition and the
+    /// offset; of imports -1, the commit, the line.
     place: (i64, i64, i64),
     id: String,
     nivel: Option<i64>,
@@ -267,7 +269,8 @@ async fn states_of_any_commits_merge_into_the_rows_of_all() {
     world.bring_up_to_date(&mut table).await;
     world.check(&table, "begun").await;
     for round in 0..30 {
-        // A topic that was recreated: its rows come after those of the old log that have the same time.
+        // A topic that was recreated: its rows come after those of the old log that have the same
+        // time.
         let (log, generation) = if round < 20 { ("a", 0) } else { ("b", 1) };
         world.commit(log, generation, 3, NOON_MS + round * 1_000).await;
         if round % 3 == 0 {
@@ -336,7 +339,8 @@ async fn balances_stand_for_rows_that_are_purged() {
     world.commit("a", 0, 5, now_ms).await;
     world.bring_up_to_date(&mut table).await;
     world.check(&table, "after retention").await;
-    // What another version of the functions would do: it has no states, and begins with the balances.
+    // What another version of the functions would do: it has no states, and begins with the
+    // balances.
     let folder =
         Layout::of(&world.store).keyed().join("niveis").join(&world.plan.version).as_folder().expect("a folder");
     std::fs::remove_dir_all(folder).expect("removed");

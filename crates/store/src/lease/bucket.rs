@@ -163,7 +163,8 @@ impl Objects {
         Ok(())
     }
 
-    /// Whether this number was put so long ago that it has expired, by the clock that stamps objects.
+    /// Whether this number was put so long ago that it has expired, by the clock that stamps
+    /// objects.
     async fn is_silent(&self, number: u64) -> Result<bool, StoreError> {
         let Some(then) = self.stamp(&file(number)).await? else { return Ok(false) };
         let probe = format!("clock-{}", Uuid::new_v4().simple());

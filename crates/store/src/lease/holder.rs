@@ -1,4 +1,5 @@
-//! Who holds a lease: a process, by a name for people and an identity that its data directory keeps.
+//! Who holds a lease: a process, by a name for people and an identity that its data directory
+//! keeps.
 
 use std::path::Path;
 
@@ -18,7 +19,8 @@ pub struct Holder {
 }
 
 impl Holder {
-    /// The process that owns a data directory on this host: there is one at a time, which the directory's lock sees to.
+    /// The process that owns a data directory on this host: there is one at a time, which the
+    /// directory's lock sees to.
     pub fn of_data_dir(dir: &Path) -> Result<Self, StoreError> {
         let path = dir.join(IDENTITY_FILE);
         let failed = |source| StoreError::Io { path: path.clone(), source };

@@ -26,7 +26,8 @@ pub(super) struct Earlier {
     since_ms: Option<i64>,
 }
 
-/// The windows of an earlier version that start at or after the first time, if there is one, and before the second.
+/// The windows of an earlier version that start at or after the first time, if there is one, and
+/// before the second.
 #[derive(Debug)]
 struct Part {
     table: Table,
@@ -121,7 +122,8 @@ struct Piece {
     through_ms: i64,
 }
 
-/// What the versions of a metric have published, the latest first, without what `version` is publishing now.
+/// What the versions of a metric have published, the latest first, without what `version` is
+/// publishing now.
 async fn pieces(metric: &str, version: &str, location: &Location) -> Result<Vec<Piece>, StoreError> {
     let mut pieces = Vec::new();
     for known in MetricTable::versions(metric, location).await? {
@@ -140,7 +142,8 @@ async fn pieces(metric: &str, version: &str, location: &Location) -> Result<Vec<
     Ok(pieces)
 }
 
-/// The application whose version is the first window, in milliseconds, that a version's rows have, if events were purged when it began.
+/// The application whose version is the first window, in milliseconds, that a version's rows have,
+/// if events were purged when it began.
 pub(super) fn from(application: &str) -> String {
     format!("from/{application}")
 }

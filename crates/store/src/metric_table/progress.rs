@@ -7,8 +7,8 @@ use crate::error::StoreError;
 use crate::location::Location;
 use crate::table::Table;
 
-/// How far published rows had come. While version, corrections and backfill are the same, rows were only added: those of windows that the
-/// watermark has closed since.
+/// How far published rows had come. While version, corrections and backfill are the same, rows were
+/// only added: those of windows that the watermark has closed since.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct MetricProgress {
     /// The metric's version, as its folder is called.

@@ -1,4 +1,5 @@
-//! Published windows of which the first come from an earlier version, or are missing, because their events are purged.
+//! Published windows of which the first come from an earlier version, or are missing, because their
+//! events are purged.
 
 use std::sync::Arc;
 
@@ -10,7 +11,8 @@ use crate::described_rows::DescribedRows;
 /// Where the rows of all of them come from.
 #[derive(Debug)]
 pub struct PublishedWindows {
-    /// Windows that start before this, in milliseconds, were computed by an earlier version of the metric; none if no window was.
+    /// Windows that start before this, in milliseconds, were computed by an earlier version of the
+    /// metric; none if no window was.
     pub earlier_until_ms: Option<i64>,
     /// Windows that start before this, in milliseconds, are missing; none if none are.
     pub since_ms: Option<i64>,

@@ -7,13 +7,15 @@ use deltalake::parquet::schema::types::ColumnPath;
 
 use super::Table;
 
-/// A writer holds one row group in memory, and so does a reader: small ones keep merges small while the stream runs.
+/// A writer holds one row group in memory, and so does a reader: small ones keep merges small while
+/// the stream runs.
 const ROW_GROUP_ROWS: usize = 128 * 1024;
 
 impl Table {
-    /// Cheap compression: the archive is written once and merged twice, and its share of the stream's work is bounded. Times and
-    /// integers, offsets above all, are packed by their differences, which costs less than dictionary encoding. No
-    /// query prunes files by the smallest and largest string, so there are no such statistics.
+    /// Cheap compression: the archive is written once and merged twice, and its share of the
+    /// stream's work is bounded. Times and integers, offsets above all, are packed by their
+    /// differences, which costs less than dictionary encoding. No query prunes files by the
+    /// smallest and largest string, so there are no such statistics.
     pub(crate) fn writer_properties(&self) -> WriterProperties {
         let mut properties = WriterProperties::builder()
             .set_compression(Compression::SNAPPY)

@@ -1,4 +1,5 @@
-//! How many rows a span of time may have, by the log's statistics of the files: none of them is read.
+//! How many rows a span of time may have, by the log's statistics of the files: none of them is
+//! read.
 
 use std::collections::HashMap;
 use std::ops::Range;

@@ -9,8 +9,9 @@ use crate::error::StoreError;
 
 /// Readers that began before a merge still find its old files for this long.
 const OLD_FILES_KEPT: Duration = Duration::from_secs(3600);
-/// Files that no commit names are left by killed writers, or are the first of a write that is still under way: a job over years, or a
-/// move to a bucket, takes hours. Keeping the former for days costs space, deleting the latter loses rows.
+/// Files that no commit names are left by killed writers, or are the first of a write that is still
+/// under way: a job over years, or a move to a bucket, takes hours. Keeping the former for days
+/// costs space, deleting the latter loses rows.
 const UNNAMED_FILES_KEPT: Duration = Duration::from_secs(7 * 24 * 3600);
 
 impl Table {
@@ -31,7 +32,8 @@ impl Table {
         self.delete_files(VacuumMode::Lite, OLD_FILES_KEPT).await
     }
 
-    /// Deletes the files that killed writers have left, once no writer can still be about to name them; how many.
+    /// Deletes the files that killed writers have left, once no writer can still be about to name
+    /// them; how many.
     pub(crate) async fn delete_unnamed_files(&mut self) -> Result<usize, StoreError> {
         self.delete_files(VacuumMode::Full, UNNAMED_FILES_KEPT).await
     }

@@ -1,4 +1,5 @@
-//! Commits that remove files. Of two that are under way together, only one succeeds (docs/adr/0016).
+//! Commits that remove files. Of two that are under way together, only one succeeds
+//! (docs/adr/0016).
 
 use std::sync::Arc;
 
@@ -14,7 +15,8 @@ use crate::error::StoreError;
 const REWRITES: &str = "vitral/rewrites";
 
 impl Table {
-    /// One commit: removes the rows that `wanted` names and adds these. Appends in between are kept; another rewrite is a conflict.
+    /// One commit: removes the rows that `wanted` names and adds these. Appends in between are
+    /// kept; another rewrite is a conflict.
     pub(crate) async fn replace(
         &mut self,
         wanted: Expr,
@@ -47,8 +49,8 @@ impl Table {
         Ok(())
     }
 
-    /// One commit: removes the rows that `wanted` names and adds those of `rows`, batch by batch; how many. Another commit to those rows
-    /// in the meantime is a conflict.
+    /// One commit: removes the rows that `wanted` names and adds those of `rows`, batch by batch;
+    /// how many. Another commit to those rows in the meantime is a conflict.
     pub(crate) async fn replace_by_plan(&mut self, wanted: Expr, rows: DataFrame) -> Result<u64, StoreError> {
         self.replace_by_plan_with(wanted, rows, &[]).await
     }
@@ -95,8 +97,9 @@ impl Table {
         Ok(())
     }
 
-    /// What every commit carries that removes files. Of two that are under way together only one succeeds: delta-rs itself does
-    /// not notice that a merge has removed what another commit removes too, and both would leave its rows (docs/adr/0016).
+    /// What every commit carries that removes files. Of two that are under way together only one
+    /// succeeds: delta-rs itself does not notice that a merge has removed what another commit
+    /// removes too, and both would leave its rows (docs/adr/0016).
     pub(crate) fn rewrite(&self) -> (String, i64) {
         (REWRITES.to_owned(), self.version().and_then(|version| i64::try_from(version).ok()).unwrap_or_default())
     }

@@ -1,7 +1,7 @@
 //! Delta's scan, except for conditions that name no column.
 //!
-//! Delta takes those for conditions on partitions alone, and so for its own to judge: `WHERE valor > 0 AND NULL` had every row with such
-//! a value. Here they stay with the engine.
+//! Delta takes those for conditions on partitions alone, and so for its own to judge:
+//! `WHERE valor > 0 AND NULL` had every row with such a value. Here they stay with the engine.
 
 use std::sync::Arc;
 
@@ -76,7 +76,7 @@ mod tests {
         let rows = RecordBatch::try_from_iter([("n", numbers)]).expect("rows");
         let mut table = Table::open("numbers", &location, rows.schema()).await.expect("opened");
         table.append(vec![rows], &[]).await.expect("appended");
-        for (session, location) in [(read_session(1), location.clone()), (bulk_session(1), location.in_bulk())] {
+        for (session, location) in [(read_session(1), location.clone()), (bulk_session(1), location.bulk_scan())] {
             let table = Table::read("numbers", &location).await.expect("read").expect("a table");
             session.register_table("numbers", table.provider().await.expect("a provider")).expect("registered");
             let all = [

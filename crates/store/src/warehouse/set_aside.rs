@@ -1,4 +1,5 @@
-//! Finds rows that a database cannot take before they are sent: one of them would fail its whole table, every time.
+//! Finds rows that a database cannot take before they are sent: one of them would fail its whole
+//! table, every time.
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch};
 use arrow::compute::filter_record_batch;
@@ -10,7 +11,8 @@ use vitral_schemas::verdict::Reason;
 
 use super::WarehouseTable;
 
-/// How many rows and bytes are kept of those that are set aside at once; further ones are only counted. All are in the archive too.
+/// How many rows and bytes are kept of those that are set aside at once; further ones are only
+/// counted. All are in the archive too.
 const ROWS_KEPT: usize = 100_000;
 const BYTES_KEPT: usize = 64 << 20;
 /// Characters kept of a string.

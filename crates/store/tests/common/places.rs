@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use vitral_store::Location;
 
-/// A folder, and a bucket if a store is there: `scripts/services start s3`. In CI its absence is a failure.
+/// A folder, and a bucket if a store is there: `scripts/services start s3`. In CI its absence is a
+/// failure.
 pub fn places() -> (tempfile::TempDir, Vec<Location>) {
     let dir = tempfile::tempdir().expect("a folder");
     let mut places = vec![Location::folder(dir.path()).expect("a location")];

@@ -1,4 +1,5 @@
-//! Between jobs: merging small files, and seeing what other processes, such as a repair, have written.
+//! Between jobs: merging small files, and seeing what other processes, such as a repair, have
+//! written.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};

@@ -20,7 +20,8 @@ pub(super) struct CommitBuffer {
     next_offsets: BTreeMap<PartitionId, Option<Offset>>,
     /// Where each partition stood when the last commit was taken.
     taken_offsets: BTreeMap<PartitionId, Option<Offset>>,
-    /// The same of the last commit that has succeeded, and of which everything that it has closed is published.
+    /// The same of the last commit that has succeeded, and of which everything that it has closed
+    /// is published.
     committed_offsets: BTreeMap<PartitionId, Option<Offset>>,
     /// Counted rows of the commit that is under way.
     committing: Vec<RecordBatch>,
@@ -76,7 +77,8 @@ impl CommitBuffer {
         self.next_offset(partition).is_some_and(|next| next > offset)
     }
 
-    /// `count` offsets from `offset` on were delivered; the gap before them, if the broker skipped any.
+    /// `count` offsets from `offset` on were delivered; the gap before them, if the broker skipped
+    /// any.
     pub(super) fn advance(&mut self, partition: PartitionId, offset: Offset, count: i64) -> Option<Gap> {
         let next = self.next_offsets.entry(partition).or_default();
         // A new partition begins where the broker's log begins, not with a gap.
@@ -114,8 +116,9 @@ impl CommitBuffer {
         self.bytes + self.committing_bytes
     }
 
-    /// Takes the rows out for a commit, which carries how far event time has come. `standing` is how far reading had come before rows that
-    /// are not here yet; none if all that was read is here.
+    /// Takes the rows out for a commit, which carries how far event time has come. `standing` is
+    /// how far reading had come before rows that are not here yet; none if all that was read is
+    /// here.
     pub(super) fn take(
         &mut self,
         watermarks: &Watermarks,

@@ -60,7 +60,7 @@ impl Pipeline {
             return Ok(());
         }
         self.snapshotter.poll(&self.context.runtime);
-        let has_snapshot = self.snapshotter.is_due(&self.state.judge);
+        let has_snapshot = self.snapshotter.is_due(&self.state.classifier);
         if has_snapshot {
             // It is of everything that was read.
             self.finish_lookups()?;
@@ -120,7 +120,8 @@ impl Pipeline {
                     are_sessions |= self.state.panes.get(&version).is_some_and(LiveMetric::is_of_sessions);
                     self.publisher.view.published.insert(version, table);
                 }
-                // A session that the last refresh took for ended may have grown since: it is neither published nor shown.
+                // A session that the last refresh took for ended may have grown since: it is
+                // neither published nor shown.
                 if are_sessions && self.publisher.live.is_some() {
                     self.refresh(Timing::Now);
                 }
@@ -163,7 +164,8 @@ impl Pipeline {
         self.publisher.view.committed.commit();
     }
 
-    /// What is read is committed; its state is written down so that the next start has nothing to rebuild.
+    /// What is read is committed; its state is written down so that the next start has nothing to
+    /// rebuild.
     pub(super) fn last_snapshot(&mut self, deadline: Instant) -> Result<(), StreamError> {
         let runtime = self.context.runtime.clone();
         let is_free = self.snapshotter.finish(&runtime, deadline);

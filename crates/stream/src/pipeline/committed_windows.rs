@@ -1,5 +1,5 @@
-//! Open windows as they were when a commit was submitted: what alerts, reports and sinks see, which must not act on rows that are not
-//! committed.
+//! Open windows as they were when a commit was submitted: what alerts, reports and sinks see, which
+//! must not act on rows that are not committed.
 //!
 //! Only metrics that one of them reads are kept; without any, nothing is done.
 
@@ -35,7 +35,8 @@ impl CommittedWindows {
                         Name::Table(name) | Name::Newest(name) => Some(name),
                         Name::Information(_) => None,
                     })),
-                    // It reads a table function, which only a session knows: any metric may be among the rest.
+                    // It reads a table function, which only a session knows: any metric may be
+                    // among the rest.
                     Err(_) => wanted.extend(catalog.metrics_of(topic).map(|metric| metric.name.clone())),
                 }
             }
@@ -49,7 +50,8 @@ impl CommittedWindows {
         !self.wanted.is_empty()
     }
 
-    /// A commit is submitted, and these are all rows that it holds: the states must have been refreshed.
+    /// A commit is submitted, and these are all rows that it holds: the states must have been
+    /// refreshed.
     pub(super) fn submit(&mut self, panes: &TopicPanes) {
         let wanted = panes.metrics().iter().filter(|metric| self.wanted.contains(&*metric.id.metric));
         self.submitted = wanted.map(|metric| (metric.id.clone(), Arc::clone(&metric.open))).collect();

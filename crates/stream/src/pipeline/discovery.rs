@@ -11,7 +11,8 @@ use super::ends::Ends;
 use crate::committer::Job;
 use crate::error::StreamError;
 
-/// What is asked of the broker alongside the reading: which partitions there are, and where they end.
+/// What is asked of the broker alongside the reading: which partitions there are, and where they
+/// end.
 pub(super) struct PartitionDiscovery {
     pub(super) ends: Ends,
     partitions: Option<JoinHandle<Result<Vec<PartitionId>, ConnectError>>>,

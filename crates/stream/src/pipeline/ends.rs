@@ -1,5 +1,6 @@
-//! Where partitions end: those that were read to their end are watched, and the broker is asked now and then, since a source marks an end
-//! once, whatever begins there later and however long the broker is away.
+//! Where partitions end: those that were read to their end are watched, and the broker is asked now
+//! and then, since a source marks an end once, whatever begins there later and however long the
+//! broker is away.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
@@ -12,7 +13,8 @@ use vitral_schemas::position::{Offset, PartitionId};
 use super::Pipeline;
 use crate::error::StreamError;
 
-/// How long to wait for a broker that is asked for a partition's end, and how soon to ask again if it did not answer.
+/// How long to wait for a broker that is asked for a partition's end, and how soon to ask again if
+/// it did not answer.
 const ANSWER_WAIT: Duration = Duration::from_secs(1);
 const ASKED_EVERY: Duration = Duration::from_secs(5);
 /// How long the pipeline itself waits for the answers.
@@ -30,7 +32,8 @@ pub(super) struct Ends {
     pub(super) is_unanswered: bool,
 }
 
-/// Partitions whose ends are asked for on a thread of their own: a broker that is slow must not keep the others from being read.
+/// Partitions whose ends are asked for on a thread of their own: a broker that is slow must not
+/// keep the others from being read.
 struct Question {
     /// Before the first answer, by the steady clock.
     asked_ms: i64,
@@ -86,7 +89,8 @@ impl Pipeline {
             return Ok(());
         }
         let mut wanted = self.state.watermarks.unchecked(now_ms);
-        // Questions end at the first that is not answered: those that were not answered before come last.
+        // Questions end at the first that is not answered: those that were not answered before come
+        // last.
         wanted.sort_by_key(|partition| ends.is_silent(*partition));
         if !wanted.is_empty() {
             let log = self.reader.source.log();
@@ -117,7 +121,8 @@ impl Pipeline {
                 self.discovery.ends.silent.remove(&partition);
             }
             match answer {
-                // The broker says what can be read; a fetch, what is there: a transaction that is open holds the rest back.
+                // The broker says what can be read; a fetch, what is there: a transaction that is
+                // open holds the rest back.
                 Ok(end) if end == read_to && known_end.is_none_or(|known| known <= end) => {
                     // One that was read to its end only since is there from now on.
                     watermarks.observe_end(partition, if is_at_end { asked_ms } else { now_ms });

@@ -57,7 +57,8 @@ fn report(context: &TopicContext, live: &LiveMetric) {
     let (version, location) = (live.id.version.clone(), Layout::of(&context.config.store).metrics());
     context.runtime.spawn(async move {
         let failure = failure.as_ref().map(|failure| (failure.since_ms, failure.reason.as_str()));
-        // Without the note the next start rebuilds the metric's windows from the archive at once: the same numbers, with more memory.
+        // Without the note the next start rebuilds the metric's windows from the archive at once:
+        // the same numbers, with more memory.
         if let Err(error) = MetricTable::set_failure(&metric, &version, &location, failure).await {
             tracing::warn!(metric, %error, "could not record that the metric is set aside");
         }

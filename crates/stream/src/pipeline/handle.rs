@@ -29,7 +29,8 @@ impl StreamHandle {
         self.stop.store(true, Ordering::SeqCst);
     }
 
-    /// Resolves when the pipeline has ended, by [`Self::stop`] or by an error, which is reported once.
+    /// Resolves when the pipeline has ended, by [`Self::stop`] or by an error, which is reported
+    /// once.
     pub async fn finished(&mut self) -> Result<(), StreamError> {
         let Some(finished) = &mut self.finished else { return Ok(()) };
         let outcome = finished.await.unwrap_or(Err(StreamError::Ended("the pipeline")));

@@ -19,7 +19,8 @@ pub(super) struct HealthReporter {
     shared: Arc<Health>,
     topic: String,
     reported: Option<Instant>,
-    /// What the broker said last when it was asked: the source knows an end only from what it fetches.
+    /// What the broker said last when it was asked: the source knows an end only from what it
+    /// fetches.
     ends: BTreeMap<PartitionId, Offset>,
 }
 

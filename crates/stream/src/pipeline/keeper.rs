@@ -1,7 +1,9 @@
-//! Tables that are kept up to date: what each commit of the archive has added is added to them, alongside the pipeline.
+//! Tables that are kept up to date: what each commit of the archive has added is added to them,
+//! alongside the pipeline.
 //!
-//! A keeper reads what is committed and nothing else, so a kill at any point loses nothing and adds nothing twice: the next start goes on at
-//! the offsets that the table itself says (docs/adr/0040). A table that fails on its data is set aside alone.
+//! A keeper reads what is committed and nothing else, so a kill at any point loses nothing and adds
+//! nothing twice: the next start goes on at the offsets that the table itself says (docs/adr/0040).
+//! A table that fails on its data is set aside alone.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -48,7 +50,8 @@ pub(super) struct Keeper {
 
 struct Kept {
     plan: Arc<KeyedPlan>,
-    /// None before the first step: nothing is created, or given columns, before the archive was compared with the catalog.
+    /// None before the first step: nothing is created, or given columns, before the archive was
+    /// compared with the catalog.
     table: Option<KeyedTable>,
     failure: Option<MetricFailure>,
     /// Why an earlier process had set it aside: readers hear of it until it was tried again.
@@ -62,7 +65,8 @@ struct Kept {
 }
 
 impl KeeperLink {
-    /// Waits until the tables have what is committed, as a stop should leave them; what is missing then, the next start adds.
+    /// Waits until the tables have what is committed, as a stop should leave them; what is missing
+    /// then, the next start adds.
     pub(super) fn wait(&mut self, runtime: &tokio::runtime::Handle, deadline: Instant) {
         let Some(reached) = &mut self.reached else { return };
         let committed = self.committed.borrow().clone();
@@ -126,7 +130,8 @@ impl Keeper {
         }
     }
 
-    /// Brings every table to where the archive and the history are; false if one has to be tried again.
+    /// Brings every table to where the archive and the history are; false if one has to be tried
+    /// again.
     async fn step(&mut self, log: &str, offsets: &Offsets) -> Result<bool, StoreError> {
         let (topic, store) = (self.context.topic.clone(), self.context.config.store.clone());
         match &mut self.archive {
@@ -298,7 +303,8 @@ impl Kept {
         Ok(())
     }
 
-    /// Leaves it as it is until the next start, and says so to this process's readers and to others.
+    /// Leaves it as it is until the next start, and says so to this process's readers and to
+    /// others.
     async fn set_aside(&mut self, error: &StoreError, now_ms: i64) {
         let (table, reason) = (&self.plan.view.name, with_causes(error));
         tracing::error!(table, reason, "a table is set aside; everything else continues");

@@ -1,8 +1,10 @@
-//! Look-ups between verdict and fold: what was classified waits here, in order, until its looked-up columns are there.
+//! Look-ups between verdict and fold: what was classified waits here, in order, until its looked-up
+//! columns are there.
 //!
-//! Reading and classifying go on meanwhile. What is folded and committed is always everything up to some poll: a commit carries the
-//! offsets and watermarks as they stood before the oldest poll that still waits, so that no window closes over rows that are not in it,
-//! and a crash reads again what was not committed. A catalog without look-ups passes through without waiting.
+//! Reading and classifying go on meanwhile. What is folded and committed is always everything up to
+//! some poll: a commit carries the offsets and watermarks as they stood before the oldest poll that
+//! still waits, so that no window closes over rows that are not in it, and a crash reads again what
+//! was not committed. A catalog without look-ups passes through without waiting.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
@@ -11,7 +13,7 @@ use arrow::array::{BooleanArray, RecordBatch};
 use arrow::error::ArrowError;
 use futures::FutureExt;
 use tokio::task::JoinHandle;
-use vitral_connect::{Found, TopicLookups};
+use vitral_connect::{LookedUp, TopicLookups};
 use vitral_panes::watermark::Watermarks;
 use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::verdict::Verdict;
@@ -22,8 +24,8 @@ use crate::archive_rows::FIRST_OWN_COLUMN;
 use crate::batch::PartitionRows;
 use crate::error::StreamError;
 
-/// Polls that may wait. More would hide for longer that a system is slow, and hold more rows in memory; with fewer, reading pauses for
-/// every answer.
+/// Polls that may wait. More would hide for longer that a system is slow, and hold more rows in
+/// memory; with fewer, reading pauses for every answer.
 const WAITING_MAX: usize = 8;
 
 /// Rows with their verdicts, on their way to the states and the archive.
@@ -67,8 +69,8 @@ struct Waiting {
 }
 
 enum Answer {
-    There(Result<Found, ArrowError>),
-    Coming(JoinHandle<Result<Found, ArrowError>>),
+    There(Result<LookedUp, ArrowError>),
+    Coming(JoinHandle<Result<LookedUp, ArrowError>>),
 }
 
 impl Answer {
@@ -108,7 +110,8 @@ impl LookUpQueue {
         self.waiting.front().map(|poll| poll.since)
     }
 
-    /// What may be committed: everything before the oldest poll that waits; none if all is taken in.
+    /// What may be committed: everything before the oldest poll that waits; none if all is taken
+    /// in.
     pub(super) fn standing(&self) -> Option<&Standing> {
         self.waiting.front().map(|poll| &poll.standing)
     }
@@ -212,7 +215,7 @@ impl Pipeline {
         Ok(())
     }
 
-    fn count_lookups(&mut self, found: &Found) {
+    fn count_lookups(&mut self, found: &LookedUp) {
         for (column, counts) in found.counts() {
             let Some(column) = self.context.topic.columns.get(*column) else { continue };
             self.state.lookups.add(&column.name, *counts);
@@ -221,7 +224,7 @@ impl Pipeline {
     }
 }
 
-async fn answers(found: Vec<Answer>) -> Vec<Result<Found, ArrowError>> {
+async fn answers(found: Vec<Answer>) -> Vec<Result<LookedUp, ArrowError>> {
     let mut all = Vec::with_capacity(found.len());
     for answer in found {
         all.push(match answer {

@@ -1,11 +1,14 @@
 //! Partitions far ahead of the slowest wait for it.
 //!
-//! The watermark is the slowest partition's: what the others are ahead of it stays in memory, as open panes and known event ids. With a
-//! backlog of days that is days of both, so a partition that is further ahead than its windows need is held back until the slowest has
-//! come nearer. The slowest is never held, and one that has read what there was a moment ago holds nobody: something is always read.
+//! The watermark is the slowest partition's: what the others are ahead of it stays in memory, as
+//! open panes and known event ids. With a backlog of days that is days of both, so a partition that
+//! is further ahead than its windows need is held back until the slowest has come nearer. The
+//! slowest is never held, and one that has read what there was a moment ago holds nobody: something
+//! is always read.
 //!
-//! A partition without any accepted event holds the watermark back too, and how far it has come is not known. While there is more of
-//! it to read, it counts as if it stood where the oldest open windows may begin. It is never held itself.
+//! A partition without any accepted event holds the watermark back too, and how far it has come is
+//! not known. While there is more of it to read, it counts as if it stood where the oldest open
+//! windows may begin. It is never held itself.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -46,7 +49,8 @@ impl Reached {
 mod tests {
     use super::*;
 
-    /// The newest event of partitions 0, 1 and so on, in milliseconds; windows are open since 1,000.
+    /// The newest event of partitions 0, 1 and so on, in milliseconds; windows are open since
+    /// 1,000.
     fn reached<const N: usize>(newest_ms: [Option<i64>; N]) -> Reached {
         let newest = (0..).map(PartitionId).zip(newest_ms.map(|ms| ms.map(EventTime::from_ms))).collect();
         Reached { newest, open_since: Some(EventTime::from_ms(1_000)) }

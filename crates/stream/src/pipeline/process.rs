@@ -1,4 +1,5 @@
-//! The way of a batch: decode, classify, send refusals on, make archive rows; then, once its look-ups are there, fold what counts.
+//! The way of a batch: decode, classify, send refusals on, make archive rows; then, once its
+//! look-ups are there, fold what counts.
 
 use std::ops::Range;
 
@@ -15,12 +16,12 @@ use super::Pipeline;
 use super::looking_up::{Classified, LookUpQueue, PollRows};
 use crate::archive_rows::{ArchiveRows, Gap};
 use crate::batch::{MessageBatch, PartitionRows};
+use crate::classify::{Classified, Moment, counted};
 use crate::error::StreamError;
-use crate::judge::{Judged, Moment, counted};
 use crate::telemetry::VerdictLabels;
 
-/// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and a batch of the largest messages
-/// must not multiply in memory.
+/// Payloads decoded together, whatever their number: Arrow counts a column's bytes in 32 bits, and
+/// a batch of the largest messages must not multiply in memory.
 const BATCH_BYTES: usize = 128 << 20;
 
 /// What makes rows of messages.
@@ -62,7 +63,8 @@ impl Pipeline {
         }
     }
 
-    /// Never seen with a source that keeps its promise; twice in the archive would be worse than a warning.
+    /// Never seen with a source that keeps its promise; twice in the archive would be worse than a
+    /// warning.
     fn leave_out_repeats(&self, batch: &mut PartitionBatch) {
         let Some(next) = self.buffer.next_offset(batch.partition) else { return };
         if batch.is_empty() || batch.offset(0) >= next {
@@ -78,14 +80,14 @@ impl Pipeline {
         let decoded = self.processor.decoder.decode_changes(batch.payloads.iter().copied(), |row| batch.key(row));
         let moment = Moment { now_ms, watermark: self.state.watermarks.of_topic() };
         let is_empty = |row: usize| batch.payloads[row].is_none();
-        let judged = self.state.judge.judge(decoded, &batch.partitions, is_empty, moment)?;
-        self.send_refusals(batch, &judged)?;
+        let classified = self.state.classifier.classify(decoded, &batch.partitions, is_empty, moment)?;
+        self.send_refusals(batch, &classified)?;
         for PartitionRows { partition, rows } in &batch.partitions {
-            self.observe(*partition, rows.clone(), &judged);
+            self.observe(*partition, rows.clone(), &classified);
         }
-        let archived = self.processor.archive_rows.delivered(batch, &judged, now_ms);
+        let archived = self.processor.archive_rows.delivered(batch, &classified, now_ms);
         let archived = archived.map_err(|source| self.context.failed("archived", source.into()))?;
-        let Judged { rows, verdicts, .. } = judged;
+        let Classified { rows, verdicts, .. } = classified;
         Ok(Classified { rows, verdicts, partitions: batch.partitions.clone(), archived })
     }
 
@@ -100,9 +102,9 @@ impl Pipeline {
         Ok(())
     }
 
-    fn send_refusals(&mut self, batch: &MessageBatch<'_>, judged: &Judged) -> Result<(), StreamError> {
+    fn send_refusals(&mut self, batch: &MessageBatch<'_>, classified: &Classified) -> Result<(), StreamError> {
         let topic = &self.context.topic;
-        for refusal in &judged.refused {
+        for refusal in &classified.refused {
             let payload = batch.payloads[refusal.row].unwrap_or_default();
             let kept = Kept::of(payload, topic.message_bytes_max);
             let delivery = self.processor.dead_letters.send(&DeadLetter {
@@ -122,8 +124,8 @@ impl Pipeline {
     }
 
     /// Sees how far the event time of a partition has come.
-    fn observe(&mut self, partition: PartitionId, rows: Range<usize>, judged: &Judged) {
-        let times = judged.rows.column(self.context.topic.event_time).as_primitive::<TimestampMicrosecondType>();
+    fn observe(&mut self, partition: PartitionId, rows: Range<usize>, classified: &Classified) {
+        let times = classified.rows.column(self.context.topic.event_time).as_primitive::<TimestampMicrosecondType>();
         let accepted = || rows.clone().filter(|row| times.is_valid(*row)).map(|row| times.value(row));
         let watermarks = &mut self.state.watermarks;
         watermarks.observe_delivery(partition);
@@ -160,7 +162,8 @@ impl Pipeline {
         self.context.telemetry.messages.get_or_create(&labels).inc_by(rows);
     }
 
-    /// A partition was read to its end; the gap before it, if its last offsets were never delivered.
+    /// A partition was read to its end; the gap before it, if its last offsets were never
+    /// delivered.
     fn mark_end(&mut self, end: End) -> Option<Gap> {
         let End { partition, next_offset, is_high_watermark } = end;
         // Messages that came after the end was reached are in this poll too.

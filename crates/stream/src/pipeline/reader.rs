@@ -17,7 +17,8 @@ pub(super) struct TopicReader {
     pub(super) is_paused: bool,
     /// The last poll brought everything that was there.
     pub(super) is_caught_up: bool,
-    /// How far a partition may be ahead of the slowest, when that was last looked at, and where partitions ended then.
+    /// How far a partition may be ahead of the slowest, when that was last looked at, and where
+    /// partitions ended then.
     ahead_max_ms: i64,
     paced: Instant,
     paced_ends: BTreeMap<PartitionId, Offset>,
@@ -37,7 +38,8 @@ impl TopicReader {
 }
 
 impl Pipeline {
-    /// Whether more may be read. Not to poll is the pause: the source reads ahead within its bound and then waits too.
+    /// Whether more may be read. Not to poll is the pause: the source reads ahead within its bound
+    /// and then waits too.
     pub(super) fn has_room(&mut self) -> bool {
         let limit = self.context.config.limits.uncommitted_bytes;
         // Going on only at half lets the next commit become a large one.
@@ -55,7 +57,8 @@ impl Pipeline {
         !is_full
     }
 
-    /// Holds back partitions that are far ahead of the slowest, and lets them go on when it has come nearer.
+    /// Holds back partitions that are far ahead of the slowest, and lets them go on when it has
+    /// come nearer.
     pub(super) fn keep_pace(&mut self) {
         if self.reader.paced.elapsed() < PACE_EVERY {
             return;
@@ -64,8 +67,8 @@ impl Pipeline {
         let watermarks = &self.state.watermarks;
         let reached = Reached { newest: watermarks.reached().collect(), open_since: watermarks.open_since() };
         let source = &self.reader.source;
-        // One whose broker has not said what it has keeps nobody waiting, nor does one that keeps up with what comes, nor one without
-        // events whose broker does not answer.
+        // One whose broker has not said what it has keeps nobody waiting, nor does one that keeps
+        // up with what comes, nor one without events whose broker does not answer.
         let has_more = |partition: PartitionId| {
             let is_silent = reached.newest[&partition].is_none() && self.discovery.ends.is_silent(partition);
             let is_behind = || self.reader.paced_ends.get(&partition).is_some_and(|end| self.read_to(partition) < *end);

@@ -8,8 +8,8 @@ use super::reader::TopicReader;
 use super::{Pipeline, Timing};
 use crate::config::StreamConfig;
 
-/// While there is more to read than is read at once, live results are renewed this seldom, and take one part in so many of the
-/// pipeline's time.
+/// While there is more to read than is read at once, live results are renewed this seldom, and take
+/// one part in so many of the pipeline's time.
 const INTERVAL_BEHIND: Duration = Duration::from_secs(2);
 const SHARE_BEHIND: u32 = 20;
 
@@ -53,7 +53,7 @@ impl Pipeline {
         let gauges = &telemetry.gauges;
         gauges.pane_bytes.get_or_create(label).set(gauge(state.panes.memory_bytes()));
         gauges.pane_groups.get_or_create(label).set(gauge(state.panes.group_count()));
-        gauges.known_ids.get_or_create(label).set(gauge(state.judge.known_id_count()));
+        gauges.known_ids.get_or_create(label).set(gauge(state.classifier.known_id_count()));
         gauges.uncommitted_bytes.get_or_create(label).set(gauge(self.buffer.bytes()));
         gauges.watermark_ms.get_or_create(label).set(self.folded_watermarks().of_topic().map_or(0, Watermark::ms));
     }

@@ -1,7 +1,9 @@
-//! Logs of rows in other systems: what each commit of the archive has added is written there, alongside the pipeline.
+//! Logs of rows in other systems: what each commit of the archive has added is written there,
+//! alongside the pipeline.
 //!
-//! A writer reads what is committed and nothing else; how far it has come is kept in the store. A system that is away holds nothing up: its log
-//! catches up once it is back. A log without a place to write to is left alone.
+//! A writer reads what is committed and nothing else; how far it has come is kept in the store. A
+//! system that is away holds nothing up: its log catches up once it is back. A log without a place
+//! to write to is left alone.
 
 use std::sync::Arc;
 use std::time::{Duration, Instant};
@@ -18,7 +20,8 @@ use super::context::TopicContext;
 use super::keeper::Offsets;
 use crate::error::StreamError;
 
-/// Offsets of one partition in one write: what is in memory meanwhile, and what the other side takes at once.
+/// Offsets of one partition in one write: what is in memory meanwhile, and what the other side
+/// takes at once.
 const OFFSETS_AT_ONCE: i64 = 10_000;
 /// How long a commit waits for the next one, so that rows are written in bulk.
 const GATHER: Duration = Duration::from_secs(1);
@@ -225,7 +228,8 @@ async fn loaded(
     Ok(progress)
 }
 
-/// The other side may be ahead where this store was recreated or restored: a write of an older number would change nothing there.
+/// The other side may be ahead where this store was recreated or restored: a write of an older
+/// number would change nothing there.
 async fn number_after(sink: &Arc<dyn Sink>, progress: &mut RowLogProgress) -> Result<(), RowLogError> {
     let last = sink.last_epoch().await?.map_or(0, |epoch| epoch.0);
     let is_ahead = if progress.pending.is_some() { last > progress.epoch } else { last >= progress.epoch };

@@ -41,10 +41,10 @@ use super::ways_on::WaysOn;
 use super::{Context, Pipeline, Timing};
 use crate::archive_rows::ArchiveRows;
 use crate::backfill::stopped;
+use crate::classify::Classifier;
 use crate::committer::{Committer, LogIdentity};
 use crate::config::AcceptedLogs;
 use crate::error::StreamError;
-use crate::judge::Judge;
 use crate::lookups::LookedUpColumns;
 use crate::recovery::{Recovered, recover};
 use crate::snapshot::Snapshotter;
@@ -53,7 +53,8 @@ use crate::topic_state::TopicState;
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
-/// How long what may pass may fail at the start. What lasts longer is rather a wrong setting than an outage.
+/// How long what may pass may fail at the start. What lasts longer is rather a wrong setting than
+/// an outage.
 const PATIENCE: Duration = Duration::from_secs(120);
 const PASSING: RetryPolicy = RetryPolicy::within(PATIENCE, RETRY_FIRST, RETRY_LONGEST);
 /// A broker that is away is waited for.
@@ -61,7 +62,8 @@ const OUTAGES: RetryPolicy = RetryPolicy::endless(RETRY_FIRST, RETRY_LONGEST);
 
 type Tables = BTreeMap<MetricVersionId, MetricTable>;
 
-/// Starts, and starts again if the store or the broker fails meanwhile in a way that may pass: nothing was written that a second start minds.
+/// Starts, and starts again if the store or the broker fails meanwhile in a way that may pass:
+/// nothing was written that a second start minds.
 pub(super) fn start_through_outages(
     context: &Context,
     topic: &Topic,
@@ -114,10 +116,11 @@ struct OpenLog {
 }
 
 impl Startup<'_> {
-    /// A pipeline that is ready to run, with its first view shown; none if it was stopped meanwhile.
+    /// A pipeline that is ready to run, with its first view shown; none if it was stopped
+    /// meanwhile.
     fn run(&self) -> Result<Option<Pipeline>, StreamError> {
         let context = self.context;
-        let (session, mut panes, judge) = self.plan()?;
+        let (session, mut panes, classifier) = self.plan()?;
         let alongside = (self.wait(Keeper::open(context))?, RowLogWriter::all(context)?);
         let health = HealthReporter::new(context);
         let Some(open) = self.open_log(&health, &mut panes)? else { return Ok(None) };
@@ -138,7 +141,7 @@ impl Startup<'_> {
         let skipped = self.wait(archive.skipped_count())?;
         let looked_up = LookedUpColumns::open(topic, &context.config.store, has_rows, context.clock.now_ms());
         let lookups = self.wait(looked_up)?;
-        let mut state = TopicState { panes, judge, watermarks, counts: Counts::default(), skipped, lookups };
+        let mut state = TopicState { panes, classifier, watermarks, counts: Counts::default(), skipped, lookups };
         let Some(snapshotter) = self.recover(&archive, &mut state)? else { return Ok(None) };
         let processor = Processor {
             decoder: Decoder::new(topic, context.settings.time_zone),
@@ -158,7 +161,7 @@ impl Startup<'_> {
         Ok(Some(pipeline))
     }
 
-    fn plan(&self) -> Result<(SessionContext, TopicPanes, Judge), StreamError> {
+    fn plan(&self) -> Result<(SessionContext, TopicPanes, Classifier), StreamError> {
         let context = self.context;
         let limits = context.config.limits;
         let engine = EngineConfig { memory_bytes: limits.panes_memory_bytes };
@@ -166,8 +169,8 @@ impl Startup<'_> {
         let clock = Arc::clone(&context.clock);
         let (catalog, topic, settings) = (&context.catalog, &context.topic, &context.settings);
         let panes = TopicPanes::new(catalog, topic, settings, &session, limits.panes_memory_bytes, clock)?;
-        let judge = Judge::new(topic, &session, limits.known_ids_bytes)?;
-        Ok((session, panes, judge))
+        let classifier = Classifier::new(topic, &session, limits.deduplication_bytes_max)?;
+        Ok((session, panes, classifier))
     }
 
     /// Waits for the topic; none if it was stopped meanwhile.
@@ -207,7 +210,7 @@ impl Startup<'_> {
                 from_snapshot = snapshot.is_some(),
                 archived = state.counts.read(),
                 open_groups = state.panes.group_count(),
-                known_ids = state.judge.known_id_count(),
+                known_ids = state.classifier.known_id_count(),
                 seconds = started.elapsed().as_secs_f64(),
                 "open panes restored"
             );

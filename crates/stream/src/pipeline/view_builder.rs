@@ -30,8 +30,8 @@ pub(super) struct TopicViewBuilder {
 }
 
 impl TopicViewBuilder {
-    /// Replaces the topic and its metrics in the shared view, all at once. `now` is of the archive and the tail, `live` of the
-    /// open windows.
+    /// Replaces the topic and its metrics in the shared view, all at once. `now` is of the archive
+    /// and the tail, `live` of the open windows.
     pub(super) fn publish(
         &self,
         context: &TopicContext,
@@ -52,7 +52,8 @@ impl TopicViewBuilder {
             next.ready = next.knows(self.topics);
             for metric in panes.metrics().iter().filter(|metric| panes.is_shown(metric)) {
                 let plan = metric.plan();
-                // A history that is still computed is not shown in part, nor what lies beyond a gap in it.
+                // A history that is still computed is not shown in part, nor what lies beyond a gap
+                // in it.
                 let has_gap = matches!(metric.state, VersionState::Backfilling { .. }) && metric.failure.is_some();
                 let nothing = || Arc::new(EmptyTable::new(Arc::clone(plan.rows_schema()))) as Arc<dyn TableProvider>;
                 let of_metric = MetricView {

@@ -1,4 +1,5 @@
-//! While a topic does not exist yet or its broker does not answer, the others are served, and of this one what earlier runs have archived.
+//! While a topic does not exist yet or its broker does not answer, the others are served, and of
+//! this one what earlier runs have archived.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -20,11 +21,12 @@ use crate::topic_panes::TopicPanes;
 
 /// Between questions for a topic that does not exist yet.
 const TOPIC_RETRY: Duration = Duration::from_secs(1);
-/// A wrong password, certificate or right at the start is a wrong setting, unless it is put right meanwhile.
+/// A wrong password, certificate or right at the start is a wrong setting, unless it is put right
+/// meanwhile.
 const REFUSALS_MAX: usize = 3;
 
-/// The topic's partitions, once it has some; none if it was stopped meanwhile. Waits through outages, and for a topic that is still to come;
-/// not for what somebody must change first.
+/// The topic's partitions, once it has some; none if it was stopped meanwhile. Waits through
+/// outages, and for a topic that is still to come; not for what somebody must change first.
 pub(super) fn wait_for_topic(
     context: &TopicContext,
     source: &dyn Source,

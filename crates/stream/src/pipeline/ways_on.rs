@@ -1,5 +1,6 @@
-//! Ways on past what cannot be read: ranges that somebody has named are passed over, and a topic that was deleted and created again is read
-//! from its beginning. Each is a row of the archive with its reason, committed before anything is read, and an act of the audit trail.
+//! Ways on past what cannot be read: ranges that somebody has named are passed over, and a topic
+//! that was deleted and created again is read from its beginning. Each is a row of the archive with
+//! its reason, committed before anything is read, and an act of the audit trail.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -42,8 +43,9 @@ struct Passed {
 }
 
 impl WaysOn<'_> {
-    /// A topic that was deleted and created again has offsets that mean other messages: it is refused unless somebody has said that it
-    /// was meant. Panes, watermark and event ids go on; what the new log had lost before its first message is a range with that reason.
+    /// A topic that was deleted and created again has offsets that mean other messages: it is
+    /// refused unless somebody has said that it was meant. Panes, watermark and event ids go on;
+    /// what the new log had lost before its first message is a range with that reason.
     pub(super) async fn accept_log(&mut self) -> Result<(), StreamError> {
         let topic = &self.context.topic;
         let known = self.archive.logs().await?;
@@ -131,7 +133,8 @@ impl WaysOn<'_> {
 }
 
 impl Pipeline {
-    /// Why the stream stops, with the command line that goes on, once what was read before is committed.
+    /// Why the stream stops, with the command line that goes on, once what was read before is
+    /// committed.
     pub(super) fn stop_at(&mut self, trouble: Trouble) -> StreamError {
         if let Err(error) = self.drain() {
             tracing::warn!(

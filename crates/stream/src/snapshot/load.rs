@@ -10,8 +10,8 @@ use vitral_store::snapshot::Block;
 use vitral_store::{Archive, Counts, Snapshots};
 
 use super::manifest::{IdBlock, Manifest, MetricState, TopicTerms, engine};
+use crate::classify::Classifier;
 use crate::error::StreamError;
-use crate::judge::Judge;
 use crate::topic_panes::TopicPanes;
 use crate::topic_state::TopicState;
 
@@ -26,10 +26,10 @@ pub struct Loaded {
     pub(super) segments: BTreeMap<u64, u64>,
 }
 
-/// Loads the newest snapshot into panes, ids and watermarks, which are empty; none if there is none that can be trusted, and then
-/// they are empty again.
+/// Loads the newest snapshot into panes, ids and watermarks, which are empty; none if there is none
+/// that can be trusted, and then they are empty again.
 pub async fn load(snapshots: &Snapshots, topic: &Topic, archive: &Archive, state: &mut TopicState) -> Option<Loaded> {
-    let id_key = state.judge.id_key();
+    let id_key = state.classifier.id_key();
     let manifest = match snapshots.newest::<Manifest>().await {
         Ok(Some((_, manifest))) => manifest,
         Ok(None) => return None,
@@ -43,7 +43,7 @@ pub async fn load(snapshots: &Snapshots, topic: &Topic, archive: &Archive, state
         );
         return None;
     }
-    match restore(snapshots, &manifest, &mut state.panes, &mut state.judge).await {
+    match restore(snapshots, &manifest, &mut state.panes, &mut state.classifier).await {
         Ok(mut loaded) => {
             for (partition, newest_ms) in &manifest.newest_event_ms {
                 state.watermarks.observe_event(PartitionId(*partition), EventTime::from_ms(*newest_ms));
@@ -53,7 +53,7 @@ pub async fn load(snapshots: &Snapshots, topic: &Topic, archive: &Archive, state
         }
         Err(error) => {
             state.panes.clear();
-            state.judge.start_over(id_key);
+            state.classifier.start_over(id_key);
             rebuild(topic, &error)
         }
     }
@@ -94,7 +94,7 @@ async fn restore(
     snapshots: &Snapshots,
     manifest: &Manifest,
     panes: &mut TopicPanes,
-    judge: &mut Judge,
+    classifier: &mut Classifier,
 ) -> Result<Loaded, StreamError> {
     let mut runs = BTreeMap::new();
     let mut restored = BTreeSet::new();
@@ -129,9 +129,9 @@ async fn restore(
             }
         }
     }
-    judge.start_over(manifest.id_key);
+    classifier.start_over(manifest.id_key);
     for ids in &manifest.ids {
-        judge.restore_ids(PartitionId(ids.partition), &snapshots.read(&ids.block).await?);
+        classifier.restore_ids(PartitionId(ids.partition), &snapshots.read(&ids.block).await?);
     }
     Ok(Loaded {
         offsets: offsets(manifest).collect(),

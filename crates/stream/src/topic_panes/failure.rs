@@ -6,8 +6,9 @@
 //! | folding, merging, publishing, the history | the metric is set aside: its panes go, what it has published stays |
 //! | lack of memory | the metric with the most is set aside if that is over its share, else the one that asks for more |
 //!
-//! A metric that is set aside is tried again at the next start, from where its publication ended and out of the archive, so that no more
-//! than its open windows is ever held for it. A changed metric is another version and has a history of its own.
+//! A metric that is set aside is tried again at the next start, from where its publication ended
+//! and out of the archive, so that no more than its open windows is ever held for it. A changed
+//! metric is another version and has a history of its own.
 
 use std::sync::Arc;
 
@@ -75,7 +76,8 @@ impl TopicPanes {
         std::mem::take(&mut self.news).into_iter()
     }
 
-    /// What readers of the metric learn: its own failure, or that of the version that should replace it.
+    /// What readers of the metric learn: its own failure, or that of the version that should
+    /// replace it.
     pub fn failure_of<'a>(&'a self, metric: &'a LiveMetric) -> Option<&'a MetricFailure> {
         metric.failure.as_ref().or_else(|| {
             let same = self.metrics.iter().filter(|other| other.id.metric == metric.id.metric);
@@ -83,8 +85,8 @@ impl TopicPanes {
         })
     }
 
-    /// Does the work again while memory is lacking and somebody else can be set aside for it; none if in the end it was the metric
-    /// itself.
+    /// Does the work again while memory is lacking and somebody else can be set aside for it; none
+    /// if in the end it was the metric itself.
     pub(super) fn insist<T>(
         &mut self,
         index: usize,
@@ -141,7 +143,8 @@ impl TopicPanes {
         }
     }
 
-    /// Sets the metric with the most memory aside if that is more than its share, else the one that asks; whether it was another one.
+    /// Sets the metric with the most memory aside if that is more than its share, else the one that
+    /// asks; whether it was another one.
     fn make_room(&mut self, index: usize, error: PanesError) -> bool {
         let PanesError::Memory { limit_bytes, .. } = error else {
             self.set_aside_at(index, error.reason());

@@ -1,4 +1,5 @@
-//! How windows and sessions differ in time: when there is something to publish, and what is needed for what is open.
+//! How windows and sessions differ in time: when there is something to publish, and what is needed
+//! for what is open.
 
 use vitral_schemas::event_time::EventTime;
 use vitral_schemas::window::Windows;

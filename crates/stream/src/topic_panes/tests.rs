@@ -1,4 +1,5 @@
-//! Any order in which no row is too late gives the same rows, with windows closing meanwhile; and a metric that fails is alone.
+//! Any order in which no row is too late gives the same rows, with windows closing meanwhile; and a
+//! metric that fails is alone.
 
 use std::collections::BTreeMap;
 
@@ -144,8 +145,8 @@ fn rows(topic: &Topic, events: &[(i64, u8)]) -> RecordBatch {
     RecordBatch::try_new(topic.schema(), columns.collect()).expect("the topic's columns")
 }
 
-/// Orders the events so that none is older than the newest before it less the watermark's delay and the lateness: each is drawn
-/// from those that still may come.
+/// Orders the events so that none is older than the newest before it less the watermark's delay and
+/// the lateness: each is drawn from those that still may come.
 fn shuffle(mut events: Vec<(i64, u8)>, choices: &[usize]) -> Vec<(i64, u8)> {
     events.sort_unstable();
     let mut order = Vec::new();

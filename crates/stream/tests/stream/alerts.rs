@@ -1,4 +1,5 @@
-//! Alerts alongside a stream: a product that runs out and is refilled, over processes that end in between.
+//! Alerts alongside a stream: a product that runs out and is refilled, over processes that end in
+//! between.
 
 use std::collections::BTreeSet;
 use std::path::Path;
@@ -84,7 +85,8 @@ async fn a_product_that_runs_out_and_is_refilled_is_reported_once_each() {
     drop(first);
     end(stream).await;
     let mut chance = 11_u64;
-    // In one place it runs out, which is not enough; then in the other; then it goes below; then it is refilled.
+    // In one place it runs out, which is not enough; then in the other; then it goes below; then it
+    // is refilled.
     let steps = [
         (vec![level(3, "p1", "sul", 0)], 0),
         (vec![level(4, "p1", "norte", 0)], 1),

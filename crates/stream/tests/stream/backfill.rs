@@ -41,7 +41,8 @@ async fn read_all(shop: &Shop, dir: &Path, sent: usize) -> BTreeMap<String, Vec<
     all_rows(&view).await
 }
 
-/// Waits until the views shown are `after`; until then they are those `before`, never a part of either.
+/// Waits until the views shown are `after`; until then they are those `before`, never a part of
+/// either.
 async fn wait_for_history(view: &ViewReceiver, before: i64, after: i64) {
     let began = Instant::now();
     loop {
@@ -160,8 +161,8 @@ async fn a_changed_metric_keeps_the_windows_whose_events_are_purged() {
     assert_eq!(views_by_window(&published(&view, METRIC).await), expected);
 }
 
-/// Stops between the steps of a backfill cost no row and give none twice, also when the watermark moves on from start to start: each
-/// step is one commit, and none goes beyond what is closed.
+/// Stops between the steps of a backfill cost no row and give none twice, also when the watermark
+/// moves on from start to start: each step is one commit, and none goes beyond what is closed.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backfill_that_is_cut_short_goes_on() {
     let (shop, clock) = Shop::at_noon(1);

@@ -1,4 +1,5 @@
-//! Topics with a primary key: a table that equals its source, whatever comes twice, out of order or without a value.
+//! Topics with a primary key: a table that equals its source, whatever comes twice, out of order or
+//! without a value.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;

@@ -29,7 +29,8 @@ async fn alerts_see_open_windows_as_they_were_at_the_commit() {
     assert!(seen.at_commit().topics.values().all(|topic| topic.tail.is_empty()));
     end(stream).await;
 
-    // Of what is read and not committed the live view knows, the committed one does not; and a start begins with what is committed.
+    // Of what is read and not committed the live view knows, the committed one does not; and a
+    // start begins with what is committed.
     let never = StreamConfig { commit_interval: Duration::from_secs(3_600), ..shop.config(dir.path()) };
     let (stream, mut view) = shop.start_with(never);
     shop.produce_to(0, &[event(2, "p2", "clique")]);

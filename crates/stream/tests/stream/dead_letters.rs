@@ -99,7 +99,8 @@ async fn a_message_one_byte_too_large_is_refused_and_the_next_counts() {
     let dir = tempfile::tempdir().expect("a folder");
     one_byte_too_large(&shop, dir.path()).await;
 
-    // Fed again under a larger limit it is still not a message, though its beginning alone would be.
+    // Fed again under a larger limit it is still not a message, though its beginning alone would
+    // be.
     let store = Location::folder(dir.path()).expect("a location");
     let topic = Topic { message_bytes_max: 8 << 20, ..shop.topic.clone() };
     let filter = LedgerFilter::default();

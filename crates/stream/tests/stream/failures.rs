@@ -1,4 +1,5 @@
-//! A metric that fails on its data is set aside alone, over restarts too, and has its whole history once it is changed.
+//! A metric that fails on its data is set aside alone, over restarts too, and has its whole history
+//! once it is changed.
 
 use std::collections::BTreeMap;
 use std::path::Path;

@@ -11,7 +11,8 @@ use crate::world::{
     HOUR_MS, NOON_MS, Shop, archived, end, event_at, failure, wait_for, wait_for_archive, with_verdict,
 };
 
-/// On another host no lock keeps a replay out: the stream, which has folded what the archive said before, must stop.
+/// On another host no lock keeps a replay out: the stream, which has folded what the archive said
+/// before, must stop.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_stream_stops_when_rows_were_fed_again_elsewhere() {
     let (shop, _clock) = Shop::at_noon(1);

@@ -38,7 +38,7 @@ async fn an_idle_partition_lets_the_other_move_m() {
     assert_eq!(completeness(&seen).idle_partitions, [PartitionId(1)]);
     assert_eq!(views_in(&published(&view, "produtos_mais_vistos").await).get("p1"), Some(&2));
 
-    // Its first event ends the idleness and is judged like any other.
+    // Its first event ends the idleness and is classified like any other.
     shop.produce_to(1, &[event_at(3, "p2", "clique", later_ms - HOUR_MS)]);
     let read = completeness(&seen).read + 1;
     let seen = wait_for(&mut view, "it has an event", |seen| seen.read == read).await;
@@ -48,7 +48,8 @@ async fn an_idle_partition_lets_the_other_move_m() {
     archived(&view).await;
 }
 
-/// While the store is away, what was read waits for its commit and reading waits too: what came meanwhile is unknown.
+/// While the store is away, what was read waits for its commit and reading waits too: what came
+/// meanwhile is unknown.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_paused_partition_is_not_idle() {
     let (shop, clock) = Shop::at_noon(2);

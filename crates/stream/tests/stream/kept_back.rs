@@ -1,4 +1,5 @@
-//! Tables that cannot take rows in say so to everybody, and tables whose declaration changes lose nothing.
+//! Tables that cannot take rows in say so to everybody, and tables whose declaration changes lose
+//! nothing.
 
 use std::path::Path;
 use std::sync::Arc;

@@ -22,7 +22,8 @@ async fn a_topic_that_was_created_again_is_refused() {
     let way_on = format!("vitral stream --accept-new-log {}", shop.topic.name);
     assert!(error.contains("deleted and created again") && error.contains(&way_on), "{error}");
 
-    // What was counted stays; ids that are known stay known; the new log is read from where it begins.
+    // What was counted stays; ids that are known stay known; the new log is read from where it
+    // begins.
     other.produce_to(0, &[event(0, "q", "clique"), event(1, "q", "clique"), event(2, "q", "clique")]);
     delete_before(&other, 1);
     let accepted_logs = AcceptedLogs::Of([shop.topic.name.clone()].into());

@@ -238,7 +238,8 @@ async fn a_looked_up_column_that_is_dropped_is_kept_and_comes_back() {
     reconciles(&with, dir.path()).await;
 }
 
-/// What was published by segment is what the archive says, whatever the look-up table would say now.
+/// What was published by segment is what the archive says, whatever the look-up table would say
+/// now.
 async fn reconciles(shop: &Shop, dir: &Path) {
     let store = Location::folder(dir).expect("a folder");
     let range = WindowRange::of_ms(NOON_MS - HOUR_MS, NOON_MS + 12 * HOUR_MS);
@@ -261,7 +262,8 @@ async fn while_a_system_is_slow_rows_are_classified_and_no_window_closes_without
     let dir = tempfile::tempdir().expect("a folder");
     let (stream, mut view) = shop.start_with(one_by_one(&shop, dir.path()));
     clock.set_ms(NOON_MS + 10 * HOUR_MS);
-    // Each event is three hours on: each closes the window of the one before, as soon as it is counted.
+    // Each event is three hours on: each closes the window of the one before, as soon as it is
+    // counted.
     let payloads: Vec<_> = (0..4).map(|id| event_at(id, "p1", "clique", NOON_MS + 3 * HOUR_MS * id as i64)).collect();
     shop.produce_to(0, &payloads);
     let began = Instant::now();
@@ -328,7 +330,8 @@ async fn a_system_that_is_away_costs_values_and_nothing_else() {
     let plain = at_noon.clone();
     let dir = tempfile::tempdir().expect("a folder");
     clock.set_ms(NOON_MS + HOUR_MS);
-    // First without the column: earlier rows have null, and completeness says since when they do not.
+    // First without the column: earlier rows have null, and completeness says since when they do
+    // not.
     let (stream, mut view) = plain.start(dir.path());
     plain.produce_to(0, &events(0..10, NOON_MS));
     wait_for(&mut view, "10 events", |seen| seen.read == 10).await;
@@ -355,7 +358,8 @@ async fn a_system_that_is_away_costs_values_and_nothing_else() {
     *wanted.entry(None).or_default() += 20;
     assert_eq!(by_segment(&view).await, wanted);
 
-    // Looked up again, while the system is away, and when it is back: what was found is kept, the rest is filled.
+    // Looked up again, while the system is away, and when it is back: what was found is kept, the
+    // rest is filled.
     let store = Location::folder(dir.path()).expect("a folder");
     let tables = TopicLookups::new(&shop.topic, &Lookups::new(profiles.table())).expect("open");
     profiles.is_away.store(true, Ordering::SeqCst);

@@ -1,5 +1,5 @@
-//! The stream on a broker in memory, and what is about Kafka itself on a real one: `scripts/services start kafka`, then
-//! `env $(scripts/services env) cargo test`.
+//! The stream on a broker in memory, and what is about Kafka itself on a real one:
+//! `scripts/services start kafka`, then `env $(scripts/services env) cargo test`.
 //!
 //! One binary, so that all is linked once; a file for each subject.
 

@@ -19,7 +19,8 @@ fn numbered(index: usize) -> Vec<u8> {
     event.replace('}', &price).into_bytes()
 }
 
-/// Every row of every metric once the events have come in this order, and a later one has closed all their windows.
+/// Every row of every metric once the events have come in this order, and a later one has closed
+/// all their windows.
 async fn results(order: Vec<usize>) -> BTreeMap<String, Vec<String>> {
     let (shop, clock) = Shop::at_noon(2);
     let dir = tempfile::tempdir().expect("a folder");

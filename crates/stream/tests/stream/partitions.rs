@@ -94,7 +94,8 @@ async fn wait_for_held(shop: &Shop, telemetry: &StreamTelemetry, count: i64) {
     }
 }
 
-/// Partition 0 is read in no time, partition 1 slowly; 2 is at its end. Whether 1 has seen an event yet makes no difference.
+/// Partition 0 is read in no time, partition 1 slowly; 2 is at its end. Whether 1 has seen an event
+/// yet makes no difference.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_partition_far_ahead_of_a_slow_one_is_not_read_until_that_has_come_nearer() {
     const HOURS: usize = 400;

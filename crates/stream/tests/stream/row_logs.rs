@@ -1,4 +1,5 @@
-//! Logs of rows in other systems: each counted row once, whatever the other system and the process do.
+//! Logs of rows in other systems: each counted row once, whatever the other system and the process
+//! do.
 
 use std::collections::BTreeMap;
 use std::path::Path;

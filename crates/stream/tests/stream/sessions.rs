@@ -10,7 +10,8 @@ use crate::world::{HOUR_MS, MINUTE_MS, NOON_MS, Shop, all_rows, end, event_at, p
 const PHASES: usize = 6;
 const EVENTS: usize = 90;
 
-/// The events of a phase, an hour each, by partition: seventeen users who come at distances around the gap.
+/// The events of a phase, an hour each, by partition: seventeen users who come at distances around
+/// the gap.
 fn events(phase: usize, partition: usize) -> Vec<Vec<u8>> {
     let mine = (0..EVENTS).filter(|index| index % 2 == partition);
     let time_ms = |index: usize| {

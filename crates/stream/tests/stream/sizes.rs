@@ -1,10 +1,12 @@
-//! Types of this crate and of `panes` have at most twelve fields; that functions have at most sixty lines is a lint.
+//! Types of this crate and of `panes` have at most twelve fields; that functions have at most sixty
+//! lines is a lint.
 
 use std::path::Path;
 
 const FIELDS_MAX: usize = 12;
 
-/// The type's name and how many fields it has, for each `struct` with named fields in a file that is formatted.
+/// The type's name and how many fields it has, for each `struct` with named fields in a file that
+/// is formatted.
 fn structs(text: &str) -> Vec<(String, usize)> {
     let mut found = Vec::new();
     let mut lines = text.lines();

@@ -86,7 +86,8 @@ async fn a_restart_goes_on_from_a_snapshot_or_rebuilds() {
     assert_eq!(archived(&view).await.len(), 2 * EVENTS + 100);
 }
 
-/// An archive that was deleted, and what took its place, have the same offsets: a snapshot of the one is not one of the other.
+/// An archive that was deleted, and what took its place, have the same offsets: a snapshot of the
+/// one is not one of the other.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_snapshot_of_a_deleted_archive_is_not_taken() {
     let shop = Shop::new(1);
@@ -116,7 +117,7 @@ async fn too_many_ids_stop_the_stream() {
     let shop = Shop::new(1);
     let dir = tempfile::tempdir().expect("a folder");
     let config = StreamConfig {
-        limits: Limits { known_ids_bytes: 1_000 * 25, ..Limits::default() },
+        limits: Limits { deduplication_bytes_max: 1_000 * 25, ..Limits::default() },
         batch_rows: 100,
         ..shop.config(dir.path())
     };
@@ -124,7 +125,7 @@ async fn too_many_ids_stop_the_stream() {
     let events: Vec<(String, Vec<u8>)> = (0..2_000).map(|id| (key(id), event(id, "p1", "clique"))).collect();
     shop.produce(&events);
     let error = crate::world::failure(stream).await.to_string();
-    assert!(error.contains("event ids") && error.contains("stream.known_ids_bytes"), "{error}");
+    assert!(error.contains("event ids") && error.contains("stream.deduplication_bytes_max"), "{error}");
     // With room for them nothing is lost and nothing counts twice.
     let (stream, mut view) = shop.start(dir.path());
     let seen = wait_for(&mut view, "all", |seen| seen.read == 2_000).await;

@@ -1,4 +1,5 @@
-//! Tables with one row for each key, alongside a stream that is stopped, left behind and started again.
+//! Tables with one row for each key, alongside a stream that is stopped, left behind and started
+//! again.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +18,8 @@ const TABLE: &str = "CREATE MATERIALIZED VIEW produtos_por_evento AS
     FROM eventos_clientes GROUP BY id_produto";
 const KINDS: [&str; 3] = ["clique", "visualizacao", "busca"];
 
-/// Event number `id`: which product, which kind, when. Times go back and forth, and no two of a product are the same.
+/// Event number `id`: which product, which kind, when. Times go back and forth, and no two of a
+/// product are the same.
 fn facts(id: usize) -> (String, &'static str, i64) {
     (format!("p{}", id % 5), KINDS[id % 3], NOON_MS - ((id * 7_919) % 10_007) as i64)
 }
@@ -106,7 +108,8 @@ async fn a_table_that_was_left_behind_catches_up() {
     let kept = plain.with_catalog(TABLE);
     let dir = tempfile::tempdir().expect("a folder");
     let mut events = 0;
-    // As after a kill between the archive's commit and the table's: the archive is ahead, at first by all of it.
+    // As after a kill between the archive's commit and the table's: the archive is ahead, at first
+    // by all of it.
     for round in 0..3 {
         let (stream, mut view) = plain.start(dir.path());
         produce(&plain, events..events + 50);

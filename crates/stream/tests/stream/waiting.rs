@@ -39,7 +39,8 @@ async fn without_a_broker_what_was_archived_is_served() {
     the_archive_is_served_without_a_broker(shop, away, || broker.set_away(false)).await;
 }
 
-/// On a topic of one partition. `away` gives the shop whose broker does not answer, `back` ends that.
+/// On a topic of one partition. `away` gives the shop whose broker does not answer, `back` ends
+/// that.
 pub async fn the_archive_is_served_without_a_broker<B: TestBroker>(
     shop: Shop<B>,
     away: impl FnOnce() -> Shop<B>,

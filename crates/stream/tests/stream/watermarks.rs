@@ -1,4 +1,5 @@
-//! The committed watermarks of partitions: over stops, over kills, and with a directory of an older version.
+//! The committed watermarks of partitions: over stops, over kills, and with a directory of an older
+//! version.
 
 use std::path::Path;
 use std::time::Duration;
@@ -15,7 +16,8 @@ use crate::world::{
     wait_for_archive, wait_until,
 };
 
-/// What the archive in a data directory says of the topic and of partitions 0 and 1, in milliseconds.
+/// What the archive in a data directory says of the topic and of partitions 0 and 1, in
+/// milliseconds.
 async fn committed(shop: &Shop, data_dir: &Path) -> [Option<i64>; 3] {
     let archive = open(shop, data_dir).await;
     let of_partition = |partition| archive.partition_watermark(PartitionId(partition)).map(Watermark::ms);
@@ -68,7 +70,8 @@ async fn a_partition_that_was_idle_goes_on_after_a_stop_from_where_it_followed_t
     assert_eq!((of_topic, of_idle), (stood, stood));
     assert!(of_active >= stood);
 
-    // It wakes behind the others: what it missed is late, and the topic waits for it where it stands.
+    // It wakes behind the others: what it missed is late, and the topic waits for it where it
+    // stands.
     let later_ms = clock.now_ms() + HOUR_MS;
     clock.set_ms(later_ms);
     let (stream, mut view) = shop.start(dir.path());
@@ -91,12 +94,14 @@ async fn a_partition_that_was_idle_goes_on_after_a_stop_from_where_it_followed_t
     assert_eq!(committed(&shop, dir.path()).await, [raised, ahead, raised]);
 }
 
-/// Partition, and minutes after noon: some late, some just not, some ahead while the other partition holds the topic back.
+/// Partition, and minutes after noon: some late, some just not, some ahead while the other
+/// partition holds the topic back.
 const EVENTS: [(i32, i64); 11] =
     [(0, 0), (1, 0), (0, 120), (1, -50), (1, 90), (0, 31), (1, 29), (0, 10), (1, 200), (0, 61), (1, 150)];
 
-/// The verdicts of the events, each of which is judged by those before it, and the watermarks that are committed in the end. The process
-/// is killed once it has read the event with this number, whether that is committed by then or not.
+/// The verdicts of the events, each of which is classified by those before it, and the watermarks
+/// that are committed in the end. The process is killed once it has read the event with this
+/// number, whether that is committed by then or not.
 async fn verdicts(killed_behind: Option<usize>) -> (Vec<Archived>, [Option<i64>; 3]) {
     let (shop, clock) = Shop::at_noon(2);
     clock.set_ms(NOON_MS + 6 * HOUR_MS);
@@ -130,7 +135,8 @@ async fn verdicts_are_the_same_wherever_a_process_is_killed() {
     }
 }
 
-/// An archive with the topic's watermark alone: every partition has it, and a row behind it is as late as before.
+/// An archive with the topic's watermark alone: every partition has it, and a row behind it is as
+/// late as before.
 #[tokio::test(flavor = "multi_thread")]
 async fn an_archive_of_an_older_version_has_the_topics_watermark_for_all_partitions() {
     let (shop, clock) = Shop::at_noon(2);

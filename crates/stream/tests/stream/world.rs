@@ -107,7 +107,8 @@ impl<B: TestBroker> Shop<B> {
         Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
     }
 
-    /// A topic of the built-in catalog, of which only these files are there, with these statements on top.
+    /// A topic of the built-in catalog, of which only these files are there, with these statements
+    /// on top.
     pub fn of_files(&self, files: &[&str], text: &str) -> Self {
         let mut below = vitral_catalog::builtin_files(&[vitral_catalog::DEFAULT_DOMAIN]);
         below.retain(|file| files.iter().any(|name| file.path.ends_with(name)));
@@ -118,7 +119,8 @@ impl<B: TestBroker> Shop<B> {
         Self { topic: catalog.topics[0].clone(), catalog: Arc::new(catalog), ..self.clone() }
     }
 
-    /// The topic that this statement declares, and nothing else, on a topic of its own, which is not made.
+    /// The topic that this statement declares, and nothing else, on a topic of its own, which is
+    /// not made.
     pub fn with_topic(&self, text: &str) -> Self {
         let file = SourceFile { path: "topic.sql".to_owned(), text: text.to_owned() };
         let mut catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
@@ -289,7 +291,8 @@ pub async fn failure(mut stream: StreamHandle) -> StreamError {
     outcome.expect_err("an error")
 }
 
-/// The clock moves on by more than the idle time, and partition 0 alone has an event, with the new time.
+/// The clock moves on by more than the idle time, and partition 0 alone has an event, with the new
+/// time.
 pub async fn go_on<B: TestBroker>(shop: &Shop<B>, clock: &ManualClock, view: &mut ViewReceiver) -> Completeness {
     let read = completeness(&view.borrow()).read;
     let now_ms = clock.now_ms() + shop.topic.idle_ms + 1_000;

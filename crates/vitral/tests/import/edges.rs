@@ -1,5 +1,5 @@
-//! `vitral import` of what people have besides good files: folders with other things in them, cells that a terminal would obey, files
-//! without rows, very wide ones.
+//! `vitral import` of what people have besides good files: folders with other things in them, cells
+//! that a terminal would obey, files without rows, very wide ones.
 
 use super::{vitral, write};
 

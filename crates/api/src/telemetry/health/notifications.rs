@@ -1,4 +1,5 @@
-//! What `/metrics` says of notifications: how many wait for each destination, and what it does not take.
+//! What `/metrics` says of notifications: how many wait for each destination, and what it does not
+//! take.
 
 use std::fmt::Error;
 use std::time::Instant;

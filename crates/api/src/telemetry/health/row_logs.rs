@@ -1,4 +1,5 @@
-//! What `/metrics` says of logs of rows in other systems: how far they are behind, and what they will never have.
+//! What `/metrics` says of logs of rows in other systems: how far they are behind, and what they
+//! will never have.
 
 use std::fmt::Error;
 use std::time::Instant;

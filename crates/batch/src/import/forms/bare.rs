@@ -17,7 +17,8 @@ pub(in crate::import) enum Count {
 }
 
 impl Count {
-    /// By its size: days of the years 1927 to 2201, the others from 1973 on. None if it is not such a number.
+    /// By its size: days of the years 1927 to 2201, the others from 1973 on. None if it is not such
+    /// a number.
     pub(super) fn of(cell: &str) -> Option<Self> {
         let (whole, fraction) = parts(cell)?;
         let whole: u64 = whole.parse().ok()?;

@@ -8,7 +8,8 @@ pub(in crate::import) const COLUMN: &str = "moeda";
 const DOLLARS: &[&str] =
     &["USD", "ARS", "AUD", "BRL", "CAD", "CLP", "COP", "CVE", "DOP", "HKD", "MXN", "NZD", "SGD", "UYU"];
 
-/// The currencies that a sign or code can mean; the first alone if it is the only one. None if it is not one.
+/// The currencies that a sign or code can mean; the first alone if it is the only one. None if it
+/// is not one.
 pub(in crate::import) fn meant(sign: &str) -> Option<Vec<String>> {
     let sign = sign.to_uppercase();
     let known: &[&str] = match sign.as_str() {
@@ -39,7 +40,8 @@ pub(super) fn has_own_sign(code: &str) -> bool {
     ["BRL", "CVE"].contains(&code)
 }
 
-/// The currencies of ISO 4217 that are in use, without those whose codes are words of lists: ALL, CUP, MOP, TOP.
+/// The currencies of ISO 4217 that are in use, without those whose codes are words of lists: ALL,
+/// CUP, MOP, TOP.
 const CODES: &str = "AED AFN AMD AOA ARS AUD AWG AZN BAM BBD BDT BGN BHD BIF BMD BND BOB BRL BSD BTN BWP BYN BZD CAD CDF CHF CLP CNY COP CRC \
     CVE CZK DJF DKK DOP DZD EGP ERN ETB EUR FJD FKP GBP GEL GHS GIP GMD GNF GTQ GYD HKD HNL HTG HUF IDR ILS INR IQD IRR ISK JMD JOD JPY \
     KES KGS KHR KMF KPW KRW KWD KYD KZT LAK LBP LKR LRD LSL LYD MAD MDL MGA MKD MMK MNT MRU MUR MVR MWK MXN MYR MZN NAD NGN NIO NOK NPR \
@@ -57,7 +59,8 @@ pub(in crate::import) fn named(text: &str) -> Option<String> {
     is_known(&only).then_some(only)
 }
 
-/// The currency that people call by this word, in the place where amounts are in `here`: a dollar is that of the place, if it has one.
+/// The currency that people call by this word, in the place where amounts are in `here`: a dollar
+/// is that of the place, if it has one.
 pub(in crate::import) fn of_word(word: &str, here: &str) -> Option<String> {
     let code = match plain(word).as_str() {
         "real" | "reais" | "reales" | "real_brasileiro" | "reais_brasileiros" | "reais_r" | "real_r"
@@ -89,7 +92,8 @@ pub(in crate::import) fn of_word(word: &str, here: &str) -> Option<String> {
     Some(code.to_owned())
 }
 
-/// The currency that a heading names behind everything else: `Preço (US$)`, `valor_total_usd`, `Total in EUR`.
+/// The currency that a heading names behind everything else: `Preço (US$)`, `valor_total_usd`,
+/// `Total in EUR`.
 pub(in crate::import) fn of_heading(heading: &str) -> Option<String> {
     let last = heading.trim().trim_end_matches([')', ']']);
     named(last.rsplit(['(', '[', ' ', '_', '-', '/', '.']).next()?)

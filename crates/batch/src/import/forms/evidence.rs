@@ -1,7 +1,8 @@
 //! What the cells of a file tell of its forms, gathered over all of its rows.
 //!
-//! One cell that can be read in one way only proves the form of its column. Columns of numbers without such a cell are like the others.
-//! Two proofs against each other in one column, or cells that mean different things in each form and no proof, are asked about.
+//! One cell that can be read in one way only proves the form of its column. Columns of numbers
+//! without such a cell are like the others. Two proofs against each other in one column, or cells
+//! that mean different things in each form and no proof, are asked about.
 
 mod decision;
 
@@ -92,7 +93,8 @@ impl Evidence {
         }
     }
 
-    /// Whether most of a row's cells are headings, in another order than the header: that one is known to the source.
+    /// Whether most of a row's cells are headings, in another order than the header: that one is
+    /// known to the source.
     fn is_header(&self, row: &Row) -> bool {
         let is_heading = |cell: &Cell| cell.kind == Kind::Written && self.headings.contains(cell.text.trim());
         let mut cells = row.cells.iter().flatten();

@@ -1,5 +1,5 @@
-//! How people write dates and times. A cell is read without a guess: where only the column can tell which number is the day, that
-//! stays open.
+//! How people write dates and times. A cell is read without a guess: where only the column can tell
+//! which number is the day, that stays open.
 
 use chrono::{NaiveDate, NaiveTime};
 
@@ -56,7 +56,8 @@ pub(super) struct Clock {
     pub(super) dial: Dial,
 }
 
-/// What a time with AM or PM proves of the clock that its program has in mind. Some programs put AM and PM behind hours from 0 to 23.
+/// What a time with AM or PM proves of the clock that its program has in mind. Some programs put AM
+/// and PM behind hours from 0 to 23.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
 pub(super) enum Dial {
     /// Nothing: 9:05 AM.
@@ -155,7 +156,8 @@ impl Parts {
         Some(parts)
     }
 
-    /// Whether date and time of day stand there, so that a sign begins an offset and does not join numbers.
+    /// Whether date and time of day stand there, so that a sign begins an offset and does not join
+    /// numbers.
     fn is_dated(&self) -> bool {
         let numbers = if matches!(self.numbers.as_slice(), [(_, 8)]) { 3 } else { self.numbers.len() };
         self.clock.is_some() && numbers + usize::from(self.month.is_some()) >= 3

@@ -1,4 +1,5 @@
-//! What a column's cells tell of how its times are written: the order of day, month and year, the hours, what plain numbers count.
+//! What a column's cells tell of how its times are written: the order of day, month and year, the
+//! hours, what plain numbers count.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +13,8 @@ use crate::import::source::{Cell, Kind, Row};
 pub(super) struct OfTimes {
     /// For each order the first date that cannot be in it.
     excluded: [Option<Example>; 3],
-    /// The first dates that are different days in two orders: day or month first, then day or year, month or year.
+    /// The first dates that are different days in two orders: day or month first, then day or year,
+    /// month or year.
     differs: [Vec<Example>; 3],
     /// Whether there are dates that the column must tell the order of.
     has_open: bool,
@@ -27,7 +29,8 @@ pub(super) struct OfTimes {
     pub(super) is_twelve: bool,
     /// Whether a time stands without an offset.
     pub(super) has_local: bool,
-    /// The first date that a spreadsheet holds as one, and whether one of them has a day that cannot be a month.
+    /// The first date that a spreadsheet holds as one, and whether one of them has a day that
+    /// cannot be a month.
     typed: Option<Example>,
     has_typed_day: bool,
 }
@@ -99,8 +102,9 @@ impl OfTimes {
         }
     }
 
-    /// The order of the numbers. `is_comma`: the file's decimals have commas, which nobody writes next to a short year that is followed by a
-    /// slash. Whether the day or the month is first, they do not show: programs of one country write files of another.
+    /// The order of the numbers. `is_comma`: the file's decimals have commas, which nobody writes
+    /// next to a short year that is followed by a slash. Whether the day or the month is first,
+    /// they do not show: programs of one country write files of another.
     pub(super) fn decide(&self, is_comma: bool) -> Result<Option<Dates>, (String, String)> {
         if !self.has_open {
             return Ok(None);
@@ -139,8 +143,8 @@ impl OfTimes {
         }
     }
 
-    /// What is to be asked where every text has a day above 12, and no real date has one: a program that put the month first has made dates
-    /// of the others, with their days for months.
+    /// What is to be asked where every text has a day above 12, and no real date has one: a program
+    /// that put the month first has made dates of the others, with their days for months.
     pub(super) fn is_split(&self) -> Option<String> {
         let (typed, at_typed) = self.typed.as_ref().filter(|_| self.has_open && !self.has_typed_day)?;
         let [dmy, mdy] = [Dates::Dmy, Dates::Mdy].map(|dates| self.excluded[dates as usize].as_ref());

@@ -12,7 +12,8 @@ pub(in crate::import) struct TimeForm {
     /// What plain numbers count, where the whole column has them.
     pub(in crate::import) count: Option<Count>,
     pub(in crate::import) epoch: SerialEpoch,
-    /// Whether the column proves that its hours are counted from 1 to 12: 19:16 PM among them is a slip, and not a time.
+    /// Whether the column proves that its hours are counted from 1 to 12: 19:16 PM among them is a
+    /// slip, and not a time.
     pub(in crate::import) is_twelve: bool,
     /// What times without an offset have, in minutes east of UTC, where the heading says so.
     pub(in crate::import) offset_minutes: Option<i32>,
@@ -55,7 +56,8 @@ pub(in crate::import) fn has_offset(time: &str) -> bool {
     time.split_once('T').is_some_and(|(_, clock)| clock.contains(['Z', '+', '-']))
 }
 
-/// The time in RFC 3339, local without an offset; a date alone is its first moment. Else why it cannot be read.
+/// The time in RFC 3339, local without an offset; a date alone is its first moment. Else why it
+/// cannot be read.
 pub(in crate::import) fn read(cell: &Cell, form: TimeForm, clock: Option<&Clock>) -> Result<String, String> {
     let time = local(cell, form, clock)?;
     Ok(match form.offset_minutes {

@@ -1,6 +1,8 @@
-//! Columns that fill nothing and say which rows are not sold, or not any more: cancelled, returned, paid back, or never paid.
+//! Columns that fill nothing and say which rows are not sold, or not any more: cancelled, returned,
+//! paid back, or never paid.
 //!
-//! Their rows count all the same. What such a column says is pointed out, with the condition that leaves those rows out.
+//! Their rows count all the same. What such a column says is pointed out, with the condition that
+//! leaves those rows out.
 
 use super::unpaid::{is_of_paid, is_unpaid};
 use crate::import::mapping::plain;
@@ -26,7 +28,8 @@ const UNDONE: [&str; 14] = [
 ];
 /// Words that deny what the heading says.
 const DENIALS: [&str; 9] = ["nao", "n", "no", "false", "falso", "none", "nenhum", "nenhuma", "nunca"];
-/// The code that Brazilian invoices have for what they are for: those that begin with 1, 2 or 3 are of goods that come in.
+/// The code that Brazilian invoices have for what they are for: those that begin with 1, 2 or 3 are
+/// of goods that come in.
 const OPERATIONS: &str = "cfop";
 /// Values that a condition names.
 const NAMED: usize = 12;
@@ -105,7 +108,8 @@ impl Undone {
         ))
     }
 
-    /// A condition that holds for all other rows, also where the cell is blank; none where it could not be pasted into a shell as it is.
+    /// A condition that holds for all other rows, also where the cell is blank; none where it could
+    /// not be pasted into a shell as it is.
     fn condition(&self, heading: &str) -> Option<String> {
         if !is_pasteable(heading) {
             return None;
@@ -121,7 +125,8 @@ impl Undone {
     }
 }
 
-/// Whether a word of the text begins like one of them. None of those has an accent in its beginning.
+/// Whether a word of the text begins like one of them. None of those has an accent in its
+/// beginning.
 fn is_undone(text: &str) -> bool {
     let mut is_inside = false;
     text.char_indices().any(|(at, character)| {

@@ -1,4 +1,5 @@
-//! Words of rows that are not paid, or not yet, as columns of states have them in Portuguese, English and Spanish.
+//! Words of rows that are not paid, or not yet, as columns of states have them in Portuguese,
+//! English and Spanish.
 
 use crate::import::mapping::plain;
 
@@ -72,7 +73,8 @@ const WITHIN: [&str; 23] = [
 /// Headings of columns that say of each row whether it is paid.
 const PAID: [&str; 8] = ["pago", "paga", "paid", "is_paid", "quitado", "pagado", "pagamento_confirmado", "foi_pago"];
 
-/// Whether a column's cells say yes where a row is paid, and no where it is not; its heading in plain letters.
+/// Whether a column's cells say yes where a row is paid, and no where it is not; its heading in
+/// plain letters.
 pub(super) fn is_of_paid(heading: &str) -> bool {
     PAID.contains(&heading)
 }

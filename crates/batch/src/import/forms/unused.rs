@@ -1,5 +1,5 @@
-//! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of the times, next to them,
-//! or that rows are not sales.
+//! What columns that fill nothing reveal all the same: the currency of the amounts, or the zone of
+//! the times, next to them, or that rows are not sales.
 
 use super::currency;
 use super::here::{Example, Here};
@@ -81,7 +81,8 @@ impl OfUnused {
         self.undone.note(heading)
     }
 
-    /// What is to be asked about the column, and how the user answers; `has_local`: times stand without an offset.
+    /// What is to be asked about the column, and how the user answers; `has_local`: times stand
+    /// without an offset.
     pub(super) fn question(&self, heading: &str, here: &Here, has_local: bool) -> Option<(String, String)> {
         let (cell, place) = self.other.as_ref()?;
         let leave_out = format!("--map \"{heading}=\"");

@@ -58,8 +58,8 @@ fn import_by(is_by_item: bool, file: &[(u8, u8, bool)], stored: &mut Stored) {
 }
 
 proptest! {
-    /// Whatever the files overlap in, and in whatever order they come: of rows that are alike there are as many as the file has that has
-    /// most of them, and each event id counts once.
+    /// Whatever the files overlap in, and in whatever order they come: of rows that are alike there
+    /// are as many as the file has that has most of them, and each event id counts once.
     #[test]
     fn files_in_any_order_are_the_set_of_their_rows(
         files in prop::collection::vec(prop::collection::vec((0..4_u8, 0..3_u8, any::<bool>()), 0..12), 1..6)
@@ -82,7 +82,8 @@ proptest! {
 }
 
 proptest! {
-    /// Where amounts change, there are as many rows of an item as the file has that has most of them.
+    /// Where amounts change, there are as many rows of an item as the file has that has most of
+    /// them.
     #[test]
     fn items_of_orders_count_once_whatever_their_amounts(
         files in prop::collection::vec(prop::collection::vec((0..4_u8, 0..3_u8), 0..12), 1..6)

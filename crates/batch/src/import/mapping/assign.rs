@@ -13,7 +13,8 @@ use crate::import::source::{Fit, Headings, distinct};
 pub(in crate::import) struct Names<'a> {
     pub(in crate::import) topic: &'a Topic,
     pub(in crate::import) target: &'a ImportTarget,
-    /// The file's column to the topic's, as the user says; to nothing: it is left out. From nothing: no column of the file fills it.
+    /// The file's column to the topic's, as the user says; to nothing: it is left out. From
+    /// nothing: no column of the file fills it.
     pub(in crate::import) named: &'a BTreeMap<String, String>,
     /// By what names have in common: files may have thousands of columns.
     meanings: HashMap<String, Meaning>,
@@ -85,8 +86,8 @@ impl<'a> Names<'a> {
         self.meanings.get(&key(name)).copied()
     }
 
-    /// What a heading stands for, with what is in parentheses at its end or without. `Desconto %` and `Preço (mil)` are numbers of
-    /// another kind: only the user can say what they are.
+    /// What a heading stands for, with what is in parentheses at its end or without. `Desconto %`
+    /// and `Preço (mil)` are numbers of another kind: only the user can say what they are.
     fn meaning_of(&self, heading: &str, base: &str) -> Option<Meaning> {
         let meaning = self.meaning(base).or_else(|| self.meaning(without_unit(heading)?))?;
         match meaning {
@@ -127,7 +128,8 @@ impl<'a> Names<'a> {
         }
     }
 
-    /// The place of the column that the user means: by its name, by its number as in `#5`, or by a name that is alike.
+    /// The place of the column that the user means: by its name, by its number as in `#5`, or by a
+    /// name that is alike.
     fn place(&self, header: &[String], theirs: &str) -> Option<usize> {
         if theirs.is_empty() {
             return None;
@@ -142,7 +144,8 @@ impl<'a> Names<'a> {
         header.iter().position(|name| name == theirs).or_else(by_number).or_else(alike)
     }
 
-    /// What each column fills: as the user says; then a column's own name goes before its other names.
+    /// What each column fills: as the user says; then a column's own name goes before its other
+    /// names.
     pub(super) fn assign(&self, header: &[String]) -> Result<Vec<Option<Filled>>, String> {
         let Named { mut columns, is_named } = self.assign_named(header)?;
         let by_user: HashSet<String> = columns.iter().flatten().map(|filled| filled.name.clone()).collect();
@@ -231,7 +234,8 @@ impl<'a> Names<'a> {
         matches!(said, Some(Meaning::Column { index, .. }) if self.topic.columns[index].name == name)
     }
 
-    /// Unused columns whose names are somewhat like that of an amount which nothing fills: an order's total is not a line's.
+    /// Unused columns whose names are somewhat like that of an amount which nothing fills: an
+    /// order's total is not a line's.
     pub(super) fn hints(&self, header: &[String], columns: &[Option<Filled>]) -> Vec<String> {
         let is_filled = |name: &String| columns.iter().flatten().any(|filled| filled.name == *name);
         let amounts = self.topic.columns.iter().filter(|column| matches!(column.kind, ColumnKind::Decimal { .. }));
@@ -269,13 +273,15 @@ impl<'a> Names<'a> {
         !columns.iter().flatten().any(is_worth)
     }
 
-    /// The amounts that say what a row of the table is worth, if there must be one and nothing fills any, and the user does not say so.
+    /// The amounts that say what a row of the table is worth, if there must be one and nothing
+    /// fills any, and the user does not say so.
     pub(super) fn worthless(&self, columns: &[Option<Filled>]) -> Option<Vec<String>> {
         let own: Vec<String> = self.worth().into_iter().cloned().collect();
         (!own.is_empty() && !self.says_worthless() && self.lacks_amounts(columns)).then_some(own)
     }
 
-    /// Whether the user leaves an amount out, or says that nothing fills one, or each row of the table has it.
+    /// Whether the user leaves an amount out, or says that nothing fills one, or each row of the
+    /// table has it.
     fn says_worthless(&self) -> bool {
         let own = self.worth();
         let is_own = |theirs: &String| {
@@ -311,7 +317,8 @@ impl Headings for Names<'_> {
         }
     }
 
-    /// The columns that the user names are there, and the event time and something else are filled, by whatever column.
+    /// The columns that the user names are there, and the event time and something else are filled,
+    /// by whatever column.
     fn fit(&self, row: &[String]) -> Fit {
         let row = distinct(row);
         let named = self.named.iter().filter(|(theirs, _)| !theirs.is_empty());

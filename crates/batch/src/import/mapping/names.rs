@@ -1,9 +1,11 @@
-//! Names of columns, as people and programs write them: alike whatever their case, accents and signs.
+//! Names of columns, as people and programs write them: alike whatever their case, accents and
+//! signs.
 
 use unicode_normalization::UnicodeNormalization;
 use unicode_normalization::char::is_combining_mark;
 
-/// Lower case, without accents, words joined by underscores; composed letters and decomposed ones are the same.
+/// Lower case, without accents, words joined by underscores; composed letters and decomposed ones
+/// are the same.
 pub(in crate::import) fn plain(name: &str) -> String {
     let mut plain = String::new();
     for character in name.trim().nfkd().filter(|character| !is_combining_mark(*character)) {

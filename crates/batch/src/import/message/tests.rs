@@ -82,7 +82,8 @@ fn an_amount_is_in_the_currency_that_its_heading_names() {
     assert!(read[1].is_ok(), "{read:?}");
 }
 
-/// In Brazil spreadsheet programs show `R$`: a `$` alone comes from elsewhere. `US$` says whose it is.
+/// In Brazil spreadsheet programs show `R$`: a `$` alone comes from elsewhere. `US$` says whose it
+/// is.
 #[test]
 fn a_dollar_sign_in_the_format_of_numbers_is_asked_about() {
     let read = |sign: &str, heading: &str| {

@@ -1,4 +1,5 @@
-//! What columns hold that an import does not use. A column of few values may say which rows are not sales: its values are shown.
+//! What columns hold that an import does not use. A column of few values may say which rows are not
+//! sales: its values are shown.
 
 use std::collections::BTreeMap;
 
@@ -14,7 +15,8 @@ const VALUE_LENGTH: usize = 24;
 pub struct Unused {
     /// Its name in the file.
     pub name: String,
-    /// Its values and how many rows have each, the most frequent first; none if they are too many, too long, or all alike.
+    /// Its values and how many rows have each, the most frequent first; none if they are too many,
+    /// too long, or all alike.
     pub values: Vec<(String, u64)>,
 }
 

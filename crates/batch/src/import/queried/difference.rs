@@ -1,5 +1,6 @@
-//! `difference(amount, less)`: an amount of a file less another, for profiles. Both are read as the import reads cells; one that cannot be
-//! read, or may be a thousand times as much, makes a text of both that is refused as it stands: never 0, and never nothing.
+//! `difference(amount, less)`: an amount of a file less another, for profiles. Both are read as the
+//! import reads cells; one that cannot be read, or may be a thousand times as much, makes a text of
+//! both that is refused as it stands: never 0, and never nothing.
 
 use std::sync::Arc;
 
@@ -50,7 +51,8 @@ fn of(amount: Option<&str>, less: Option<&str>) -> Option<String> {
     difference.or_else(|| Some(format!("{amount} less {less}")))
 }
 
-/// The form that two amounts of one row prove; none where they are the same in each. Nothing where it is unclear.
+/// The form that two amounts of one row prove; none where they are the same in each. Nothing where
+/// it is unclear.
 fn form(amount: &str, less: &str) -> Option<Option<Numbers>> {
     match (number::evidence(amount), number::evidence(less)) {
         (Evidence::Only(one), Evidence::Only(other)) => (one == other).then_some(Some(one)),

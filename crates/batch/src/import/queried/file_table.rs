@@ -1,4 +1,5 @@
-//! The file as a table of texts, `arquivo`, read on a thread of its own as the query asks for its rows.
+//! The file as a table of texts, `arquivo`, read on a thread of its own as the query asks for its
+//! rows.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -34,7 +35,8 @@ pub(super) struct FileStream {
     pub(super) schema: SchemaRef,
     pub(super) opener: Opener,
     pub(super) shared: Arc<Shared>,
-    /// Headings in which a cell that cannot be used breaks its row; all of them where it is not known which are used.
+    /// Headings in which a cell that cannot be used breaks its row; all of them where it is not
+    /// known which are used.
     pub(super) needed: Option<Vec<String>>,
     /// What says where the states of rows stand, if they are wanted.
     pub(super) with_status: Option<Profile>,
@@ -110,7 +112,8 @@ fn with_unusable(mut row: Row, is_needed: &[bool]) -> Row {
 fn number(cell: &Cell) -> String {
     let number = shortest(&cell.text);
     match cell.sign.as_deref() {
-        // What amounts of the domain's own currency show too, so that conditions on them go on being numbers.
+        // What amounts of the domain's own currency show too, so that conditions on them go on
+        // being numbers.
         None | Some("R$" | "$") => number,
         Some("%") => format!("{number} %"),
         Some(sign) => format!("{sign} {number}"),
@@ -130,7 +133,8 @@ fn batch_of(schema: &SchemaRef, places: &[Option<usize>], rows: &[Row]) -> PlanR
         let mut texts = StringBuilder::new();
         for row in rows {
             match place.and_then(|place| row.cells.get(place)?.as_ref()) {
-                // NaN is how programs write that there is none; an unusable cell of an optional column is none either.
+                // NaN is how programs write that there is none; an unusable cell of an optional
+                // column is none either.
                 Some(cell) if cell.kind == Kind::Float && cell.text == "NaN" => texts.append_null(),
                 Some(cell) if cell.kind == Kind::Unusable => texts.append_null(),
                 Some(cell) if cell.kind == Kind::Float => texts.append_value(number(cell)),

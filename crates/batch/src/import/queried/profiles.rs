@@ -54,8 +54,8 @@ impl Headings for ProfileHeadings<'_> {
     }
 }
 
-/// The profile whose headings a file has, as its views; of several that of the most headings. None where no profile fits, or two fit
-/// equally well.
+/// The profile whose headings a file has, as its views; of several that of the most headings. None
+/// where no profile fits, or two fit equally well.
 pub fn recognise(
     file: &File,
     profiles: &[Profile],
@@ -82,7 +82,8 @@ pub fn recognise(
     }
 }
 
-/// Plans a profile's query over a file of just its headings, and looks whether its columns are those of what it is for.
+/// Plans a profile's query over a file of just its headings, and looks whether its columns are
+/// those of what it is for.
 pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Diagnostic>> {
     let wrong = |message: String, remedy: &str| Box::new(profile.source.error(message, remedy.to_owned()));
     let mut context = SessionContext::new();

@@ -1,4 +1,5 @@
-//! The query over a file, planned and run on threads of its own: the caller's may belong to another runtime.
+//! The query over a file, planned and run on threads of its own: the caller's may belong to another
+//! runtime.
 
 use std::collections::HashSet;
 use std::sync::atomic::AtomicU64;
@@ -86,7 +87,8 @@ impl Question {
         }
     }
 
-    /// Headings that the query may need: plans take time by the square of their width, so of wide files it is not all of them.
+    /// Headings that the query may need: plans take time by the square of their width, so of wide
+    /// files it is not all of them.
     fn needed<'a>(&self, of_file: &'a [String], queries: &[&Query]) -> Vec<&'a String> {
         let texts: Vec<String> = queries.iter().map(ToString::to_string).collect();
         let is_named = |name: &str| {

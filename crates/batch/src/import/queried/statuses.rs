@@ -1,5 +1,5 @@
-//! What a profile's columns of states say of the rows that it leaves out, so that people see what is not counted and why; and of rows that
-//! count though something is to be known of them.
+//! What a profile's columns of states say of the rows that it leaves out, so that people see what
+//! is not counted and why; and of rows that count though something is to be known of them.
 
 use std::collections::HashMap;
 use std::sync::Arc;

@@ -5,11 +5,12 @@ use std::sync::Arc;
 /// The content of a cell, and what the format says it is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in crate::import) struct Cell {
-    /// As the file has it. What the format stores in binary is written plainly: numbers with a point, times as in RFC 3339
-    /// (without an offset where they have no zone).
+    /// As the file has it. What the format stores in binary is written plainly: numbers with a
+    /// point, times as in RFC 3339 (without an offset where they have no zone).
     pub(in crate::import) text: String,
     pub(in crate::import) kind: Kind,
-    /// What the format of a number shows next to it: the sign of a currency, or that of a percentage.
+    /// What the format of a number shows next to it: the sign of a currency, or that of a
+    /// percentage.
     pub(in crate::import) sign: Option<Arc<str>>,
 }
 
@@ -20,13 +21,15 @@ pub(in crate::import) enum Kind {
     Written,
     /// A number that the file holds exactly.
     Exact,
-    /// A binary fraction, written with the fewest digits that give it back; `NaN` is how some programs write that there is none.
+    /// A binary fraction, written with the fewest digits that give it back; `NaN` is how some
+    /// programs write that there is none.
     Float,
     Time,
     /// A time of day without a date.
     Clock,
     Truth,
-    /// Nothing that can be used: an error of a spreadsheet, a formula without a value, bytes that are not text. The text says what.
+    /// Nothing that can be used: an error of a spreadsheet, a formula without a value, bytes that
+    /// are not text. The text says what.
     Unusable,
 }
 

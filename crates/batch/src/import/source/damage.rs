@@ -1,9 +1,11 @@
-//! Readers of formats panic on some files that are damaged, or made to look so: for those who import one, that is an error of the file.
+//! Readers of formats panic on some files that are damaged, or made to look so: for those who
+//! import one, that is an error of the file.
 
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-/// What is read, or the error; a panic is the error that `failed` makes of it. After one, what was read from is not to be used again.
+/// What is read, or the error; a panic is the error that `failed` makes of it. After one, what was
+/// read from is not to be used again.
 pub(super) fn caught<T, E>(failed: impl Fn(io::Error) -> E, read: impl FnOnce() -> Result<T, E>) -> Result<T, E> {
     catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|_| {
         Err(failed(io::Error::other("it is damaged, or not what its extension says: export or copy it again")))

@@ -1,4 +1,5 @@
-//! CSV and its like: separated by commas, semicolons, tabs or bars, in any usual encoding, with any line ends.
+//! CSV and its like: separated by commas, semicolons, tabs or bars, in any usual encoding, with any
+//! line ends.
 
 mod encoding;
 mod lines;
@@ -20,7 +21,8 @@ use super::header::{self, CANDIDATES, HEADER_AGAIN};
 use super::{Cell, Opening, Row, Source, batch_rows};
 use crate::import::ImportError;
 
-/// Bytes that a record may have: what is larger is not a row of a table, and a quote that never closes must not read a file into memory.
+/// Bytes that a record may have: what is larger is not a row of a table, and a quote that never
+/// closes must not read a file into memory.
 const RECORD_BYTES: usize = 1 << 20;
 /// Bytes of the rows that are read together.
 const BATCH_BYTES: usize = 64 << 20;

@@ -12,7 +12,8 @@ pub(in crate::import) const HEADER_AGAIN: &str = "the header again";
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(in crate::import) enum Fit {
     No,
-    /// What is needed is named, and nothing else: a title such as `Data;14/05/2025` is like that too.
+    /// What is needed is named, and nothing else: a title such as `Data;14/05/2025` is like that
+    /// too.
     Barely,
     Well,
 }
@@ -25,8 +26,8 @@ pub(in crate::import) trait Headings {
     fn fit(&self, row: &[String]) -> Fit;
 }
 
-/// The index of the header among the first rows of a file; without one that fits, of the first that has the most cells, for the error
-/// that will say what it lacks.
+/// The index of the header among the first rows of a file; without one that fits, of the first that
+/// has the most cells, for the error that will say what it lacks.
 pub(super) fn find(rows: &[Vec<String>], headings: &dyn Headings) -> Option<usize> {
     let mut barely = None;
     for (index, row) in rows.iter().enumerate() {
@@ -41,7 +42,8 @@ pub(super) fn find(rows: &[Vec<String>], headings: &dyn Headings) -> Option<usiz
     barely.or_else(|| rows.iter().position(|row| cells(row) == most))
 }
 
-/// A heading as written, without surrounding blanks, and without the byte order mark of a file that was appended to another.
+/// A heading as written, without surrounding blanks, and without the byte order mark of a file that
+/// was appended to another.
 pub(super) fn clean(cell: &str) -> &str {
     cell.trim().trim_start_matches('\u{feff}').trim()
 }
@@ -49,7 +51,8 @@ pub(super) fn clean(cell: &str) -> &str {
 /// Names that differ: what is named for the second time gets `_2`.
 pub(in crate::import) fn distinct(header: &[String]) -> Vec<String> {
     let mut taken: HashSet<String> = header.iter().cloned().collect();
-    // By name, the number that is tried next: a row of equal cells must not be tried from the beginning for each.
+    // By name, the number that is tried next: a row of equal cells must not be tried from the
+    // beginning for each.
     let mut next: HashMap<&str, u64> = HashMap::new();
     let named = header.iter().map(|name| {
         if name.is_empty() {

@@ -1,4 +1,5 @@
-//! Parquet: its typed columns as cells. Columns of lists and structures, and those that nobody uses, are not read.
+//! Parquet: its typed columns as cells. Columns of lists and structures, and those that nobody
+//! uses, are not read.
 
 mod cells;
 
@@ -22,8 +23,9 @@ use super::damage::caught;
 use super::{Row, Source, batch_rows, header};
 use crate::import::ImportError;
 
-/// What Spark writes into its files. Its `INT96` times are in UTC. Those of other programs may be in UTC or local, and nothing shows which:
-/// they are read like every other time without a zone, and that is said.
+/// What Spark writes into its files. Its `INT96` times are in UTC. Those of other programs may be
+/// in UTC or local, and nothing shows which: they are read like every other time without a zone,
+/// and that is said.
 const SPARK: &str = "org.apache.spark.";
 
 pub(super) struct Columns {
@@ -125,8 +127,8 @@ impl Source for Columns {
     }
 }
 
-/// The file's columns, and which of them are `INT96`: these are read in microseconds, for in nanoseconds a year such as 1 would become
-/// another.
+/// The file's columns, and which of them are `INT96`: these are read in microseconds, for in
+/// nanoseconds a year such as 1 would become another.
 fn metadata(file: &File) -> Result<(ArrowReaderMetadata, Vec<usize>), ParquetError> {
     let options = ArrowReaderOptions::new();
     let metadata = ArrowReaderMetadata::load(file, options.clone())?;

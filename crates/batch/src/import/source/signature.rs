@@ -1,4 +1,5 @@
-//! What the first bytes of a file tell of its format: names lie, and compressed bytes make rows of nothing as text.
+//! What the first bytes of a file tell of its format: names lie, and compressed bytes make rows of
+//! nothing as text.
 
 use std::fs::File;
 use std::io::{self, Read};

@@ -1,8 +1,8 @@
-//! XLSX: the visible sheets with rows, one after the other. Its numbers and dates are typed; what was entered as text is read as
-//! somebody wrote it.
+//! XLSX: the visible sheets with rows, one after the other. Its numbers and dates are typed; what
+//! was entered as text is read as somebody wrote it.
 //!
-//! A thread of its own reads the sheets and is never more than a few batches ahead, so that a file of any length takes little memory
-//! besides its shared texts.
+//! A thread of its own reads the sheets and is never more than a few batches ahead, so that a file
+//! of any length takes little memory besides its shared texts.
 
 mod bounds;
 mod cells;
@@ -142,7 +142,8 @@ struct Reading {
     workbook: Workbook,
     heading: Vec<String>,
     sheets: Vec<Sheet>,
-    /// The workbook once more, for the formats of its cells, where one adds something to what it holds.
+    /// The workbook once more, for the formats of its cells, where one adds something to what it
+    /// holds.
     styled: Option<Workbook>,
 }
 
@@ -211,7 +212,8 @@ impl Batch<'_> {
         Row { sheet: Some(Arc::clone(&self.sheet.name)), line, cells: vec![None; self.heading.len()], broken: None }
     }
 
-    /// Rows above the header are none, and so are those that only look like something, in which spreadsheets end.
+    /// Rows above the header are none, and so are those that only look like something, in which
+    /// spreadsheets end.
     fn push(&mut self, mut row: Row) -> Result<(), Stopped> {
         if row.line <= self.sheet.header_line || row.cells.iter().all(Option::is_none) {
             return Ok(());

@@ -28,7 +28,8 @@ pub(super) async fn read(
         .await
 }
 
-/// What `find` says of the log and partition of each row. It is asked once for rows that follow each other, as most of a partition do.
+/// What `find` says of the log and partition of each row. It is asked once for rows that follow
+/// each other, as most of a partition do.
 pub(super) fn of_rows(
     batch: &RecordBatch,
     mut find: impl FnMut(&str, PartitionId) -> Option<usize>,

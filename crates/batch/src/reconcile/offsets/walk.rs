@@ -15,7 +15,8 @@ use vitral_schemas::topic::{Topic, archive_columns};
 use super::{Break, PartitionOffsets, by_partition};
 use crate::error::BatchError;
 
-/// Offsets that are checked together. Their runs are sorted in memory: 16 bytes for each run, and a run for each offset at worst.
+/// Offsets that are checked together. Their runs are sorted in memory: 16 bytes for each run, and a
+/// run for each offset at worst.
 const OFFSETS_AT_ONCE: i64 = 4 << 20;
 
 /// First and last of offsets without a hole.
@@ -30,7 +31,8 @@ pub(super) struct Walk {
     pub(super) start: Offset,
 }
 
-/// Walks to the end of each partition; what does not continue as it should is added to `breaks`, partition by partition.
+/// Walks to the end of each partition; what does not continue as it should is added to `breaks`,
+/// partition by partition.
 pub(super) async fn all(
     topic: &Topic,
     rows: &Arc<dyn TableProvider>,

@@ -1,8 +1,10 @@
-//! Sessions by plain SQL, gaps and islands: an event that does not follow another of its key closely begins an island, and the rest is the
-//! metric's own statement. A session is of the range that it ends in.
+//! Sessions by plain SQL, gaps and islands: an event that does not follow another of its key
+//! closely begins an island, and the rest is the metric's own statement. A session is of the range
+//! that it ends in.
 //!
-//! A session that ends in the range has begun on the same day, most often not long before. Events are read from a few hours before the
-//! range, and from earlier ones only if a session may have begun there.
+//! A session that ends in the range has begun on the same day, most often not long before. Events
+//! are read from a few hours before the range, and from earlier ones only if a session may have
+//! begun there.
 
 use std::sync::Arc;
 
@@ -28,8 +30,8 @@ use vitral_schemas::window::Windows;
 
 use super::{WindowRange, counted, seen_by, statement};
 
-/// Sessions that end within this time are computed together: their events are sorted in memory. Who asks for a longer time than
-/// [`BUSY_MS`] at once knows of few events, or takes what a day has.
+/// Sessions that end within this time are computed together: their events are sorted in memory. Who
+/// asks for a longer time than [`BUSY_MS`] at once knows of few events, or takes what a day has.
 const STEP_MS: i64 = 3 * 3_600_000;
 const BUSY_MS: i64 = 6 * 3_600_000;
 const LONG_STEP_MS: i64 = 24 * 3_600_000;
@@ -110,7 +112,8 @@ impl SessionQuery<'_> {
         Ok(filter_record_batch(&rows, &of_step)?)
     }
 
-    /// Each event that the metric reads, with the first and the last of its session, of sessions that may end in the step.
+    /// Each event that the metric reads, with the first and the last of its session, of sessions
+    /// that may end in the step.
     async fn islands(&self, events: DataFrame, step: WindowRange) -> Result<DataFrame> {
         let SetExpr::Select(select) = self.metric.query.body.as_ref() else {
             return internal_err!("a metric that is not one SELECT");

@@ -7,7 +7,8 @@ use vitral_schemas::topic::{self, ColumnKind};
 use super::super::*;
 use super::{all_kinds, decode, refusal, topic as topic_of};
 
-/// The array of the column `name` (of [`all_kinds`]) after a message with this JSON text as its value.
+/// The array of the column `name` (of [`all_kinds`]) after a message with this JSON text as its
+/// value.
 fn column(name: &str, value: &str) -> Result<ArrayRef, Reason> {
     let topic = all_kinds();
     let decoded = decode(&topic, &[format!(r#"{{"n": "x", "{name}": {value}}}"#)]);

@@ -67,8 +67,9 @@ pub(super) async fn arrivals(
     Ok(found)
 }
 
-/// For each partition the offsets before the first row that arrived at or after the limit, or through the last that arrived before it,
-/// cut where days end: each part includes the one before it.
+/// For each partition the offsets before the first row that arrived at or after the limit, or
+/// through the last that arrived before it, cut where days end: each part includes the one before
+/// it.
 pub(super) fn parts(found: &[Arrivals]) -> Vec<Through> {
     let mut partitions = BTreeMap::<(&str, PartitionId), BTreeMap<i64, &Arrivals>>::new();
     for arrivals in found {

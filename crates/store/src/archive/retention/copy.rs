@@ -17,7 +17,8 @@ use crate::error::StoreError;
 use crate::session::read_session;
 use crate::table::Table;
 
-/// Copies the step's rows, each of which the cold table has exactly once afterwards; how many were copied now.
+/// Copies the step's rows, each of which the cold table has exactly once afterwards; how many were
+/// copied now.
 pub(super) async fn copy(hot: &Table, cold: &mut Table, wanted: Expr, number: i64) -> Result<u64, StoreError> {
     if cold.transaction(MOVED).await? >= Some(number) {
         return Ok(0);

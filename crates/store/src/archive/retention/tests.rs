@@ -83,7 +83,8 @@ async fn copied(topic: &Topic, store: &Location, hot: &Table, step: &Step) -> u6
     copy(hot, &mut cold, through(&step.extent.cold), step.number).await.expect("copied")
 }
 
-/// Killed after each part of a step: readers find every row once, and the next run ends what was begun.
+/// Killed after each part of a step: readers find every row once, and the next run ends what was
+/// begun.
 #[tokio::test]
 async fn a_step_that_was_cut_short_is_ended() {
     for parts in 1..=3 {
@@ -116,7 +117,8 @@ async fn of_two_runs_at_once_one_comes_through() {
     assert_eq!(found(&topic, &store).await, [100, 40, 60]);
 }
 
-/// A replay that began before the move is refused by it, one that comes in between has to wait; no verdict is lost.
+/// A replay that began before the move is refused by it, one that comes in between has to wait; no
+/// verdict is lost.
 #[tokio::test]
 async fn a_replay_and_a_move_exclude_each_other() {
     let Place { topic, store, _dir } = place();
@@ -136,7 +138,8 @@ async fn a_replay_and_a_move_exclude_each_other() {
     assert_eq!(left, 40);
 }
 
-/// What a run that was killed has copied is not what it should be: the original stays until another copy is read back.
+/// What a run that was killed has copied is not what it should be: the original stays until another
+/// copy is read back.
 #[tokio::test]
 async fn rows_leave_their_place_only_after_their_copy_was_read() {
     let Place { topic, store, _dir } = place();

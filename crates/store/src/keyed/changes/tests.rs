@@ -1,4 +1,5 @@
-//! Tables of topics with a primary key over an archive that grows, is merged, moved and purged, against a plain model.
+//! Tables of topics with a primary key over an archive that grows, is merged, moved and purged,
+//! against a plain model.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -158,7 +159,8 @@ impl World {
             let tombstones = messages.iter().filter(|message| message.kind == Kind::Tombstone);
             let last = tombstones.map(|message| message.place).max();
             let rows = messages.iter().filter(|message| message.kind != Kind::Tombstone);
-            // A row that comes again may be numbered from the start; the numbers of a source's log only rise.
+            // A row that comes again may be numbered from the start; the numbers of a source's log
+            // only rise.
             let rows = rows.filter(|message| !self.is_by_column || last < Some(message.place));
             let newest = rows.max_by_key(|message| (message.number.unwrap_or_default(), message.place))?;
             let is_behind = last < Some(newest.place);

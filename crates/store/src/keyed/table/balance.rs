@@ -1,8 +1,9 @@
 //! Opening balances: what rows have added to a table that retention is about to purge.
 //!
-//! They are states like those of the table itself, computed from the archive alone, and go through the archive's cold part: nothing there is
-//! replayed any more, and nothing else is purged. They are kept by what the table's statement says, so that another version of the
-//! functions begins with them too.
+//! They are states like those of the table itself, computed from the archive alone, and go through
+//! the archive's cold part: nothing there is replayed any more, and nothing else is purged. They
+//! are kept by what the table's statement says, so that another version of the functions begins
+//! with them too.
 
 use std::sync::Arc;
 
@@ -18,7 +19,8 @@ use crate::keyed::source::STREAM;
 use crate::location::Location;
 use crate::table::Table;
 
-/// Keeps the opening balances of tables of one topic through the cold part of its archive. To be called before rows are purged.
+/// Keeps the opening balances of tables of one topic through the cold part of its archive. To be
+/// called before rows are purged.
 pub async fn keep_balances(plans: &[Arc<KeyedPlan>], store: &Location) -> Result<(), StoreError> {
     for plan in plans {
         let Some(archive) = Archive::read(&plan.topic, store).await? else { continue };
@@ -59,7 +61,8 @@ impl KeyedTable {
         Ok(Some(Self::of(&self.plan, &self.store, table, versions::balance_application(&self.plan, &id))))
     }
 
-    /// Whether rows behind those that are in were purged, and opening balances are of all that were.
+    /// Whether rows behind those that are in were purged, and opening balances are of all that
+    /// were.
     pub(super) async fn is_whole_in_balance(
         &self,
         archive: &ArchiveReader,
@@ -84,8 +87,9 @@ impl KeyedTable {
         Ok(balance.since_ms().await? <= self.since_ms().await?)
     }
 
-    /// Makes opening balances of what came from these partitions: rows behind it are nowhere any more, and these states are all that there
-    /// is of those before. So whatever is computed again has them too.
+    /// Makes opening balances of what came from these partitions: rows behind it are nowhere any
+    /// more, and these states are all that there is of those before. So whatever is computed again
+    /// has them too.
     pub(super) async fn found_balance(
         &self,
         reach: &[Reached],

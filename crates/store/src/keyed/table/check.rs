@@ -49,8 +49,9 @@ impl KeyedTable {
         Ok(None)
     }
 
-    /// Both sides of a comparison: the rows that are read, and the same from the opening balances, all rows of the archive behind these
-    /// that are in, and all imports. Of one bucket of keys out of so many, or of all.
+    /// Both sides of a comparison: the rows that are read, and the same from the opening balances,
+    /// all rows of the archive behind these that are in, and all imports. Of one bucket of keys out
+    /// of so many, or of all.
     pub async fn sides(
         &mut self,
         archive: &ArchiveReader,

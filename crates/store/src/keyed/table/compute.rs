@@ -43,7 +43,8 @@ impl KeyedTable {
         self.replace(of_stream(), states, is_few(&ranges), &transactions).await
     }
 
-    /// What is in before the archive's rows, the offsets of those, and since when both together are whole.
+    /// What is in before the archive's rows, the offsets of those, and since when both together are
+    /// whole.
     pub(super) async fn opening(&self, archive: &ArchiveReader, reach: &[Reached]) -> Result<Opening, StoreError> {
         let balance = self.balance().await?;
         let mut since_ms = match &balance {

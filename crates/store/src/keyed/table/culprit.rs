@@ -11,8 +11,8 @@ use crate::error::StoreError;
 use crate::keyed::source::{Range, stream_rows};
 
 impl KeyedTable {
-    /// The states of the rows of a few offsets, and the bounds of sums with them; an error if they cannot be made or do not merge with
-    /// those that are there.
+    /// The states of the rows of a few offsets, and the bounds of sums with them; an error if they
+    /// cannot be made or do not merge with those that are there.
     pub(super) async fn states_that_fit(
         &self,
         archive: &ArchiveReader,
@@ -25,7 +25,8 @@ impl KeyedTable {
         Ok((states, bounds))
     }
 
-    /// The error with the first row that it is of, if rows are its cause: with those before it there is none.
+    /// The error with the first row that it is of, if rows are its cause: with those before it
+    /// there is none.
     pub(super) async fn explained(&self, archive: &ArchiveReader, ranges: &[Range], error: StoreError) -> StoreError {
         let source = match error {
             StoreError::Read { source, .. } if is_of_rows(&source) => source,

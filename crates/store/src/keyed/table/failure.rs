@@ -3,7 +3,8 @@
 use super::{KeyedTable, place};
 use crate::error::StoreError;
 
-/// Next to a version's states while it is set aside: since when, in milliseconds, and on the next line why.
+/// Next to a version's states while it is set aside: since when, in milliseconds, and on the next
+/// line why.
 const FAILURE_FILE: &str = "_failure";
 
 impl KeyedTable {

@@ -1,4 +1,5 @@
-//! What imports have added to a table: replaced as a whole whenever the history says that an import has changed.
+//! What imports have added to a table: replaced as a whole whenever the history says that an import
+//! has changed.
 
 use arrow::array::AsArray;
 use datafusion::logical_expr::{ident, lit};

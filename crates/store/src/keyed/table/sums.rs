@@ -1,8 +1,10 @@
-//! Whether sums still fit their types when states merge: found by the commit that would make one not fit, not by its readers.
+//! Whether sums still fit their types when states merge: found by the commit that would make one
+//! not fit, not by its readers.
 //!
-//! States are never read before more are appended. What is known instead is a bound: no sum of any key is larger than the sizes of all
-//! states added up, or than the largest merged one and the sizes of those that came since. Only where that nears a type's limit are
-//! states merged before a commit.
+//! States are never read before more are appended. What is known instead is a bound: no sum of any
+//! key is larger than the sizes of all states added up, or than the largest merged one and the
+//! sizes of those that came since. Only where that nears a type's limit are states merged before a
+//! commit.
 
 use std::sync::Arc;
 

@@ -1,8 +1,9 @@
 //! Under which names a table's states, and its opening balances, are stored.
 //!
-//! Earlier programs left the types of states out of their names, and took a topic with a primary key for another table whenever it gained a
-//! column. What they have written is still used: states where they are, and of such a topic its opening balances, from which, with the
-//! archive's rows behind them, its states are made again.
+//! Earlier programs left the types of states out of their names, and took a topic with a primary
+//! key for another table whenever it gained a column. What they have written is still used: states
+//! where they are, and of such a topic its opening balances, from which, with the archive's rows
+//! behind them, its states are made again.
 
 use std::cmp::Reverse;
 use std::sync::Arc;
@@ -66,7 +67,8 @@ async fn find(plan: &KeyedPlan, store: &Location) -> Result<Option<(Table, Strin
     Ok(first)
 }
 
-/// By which definition the opening balances are called: the plan's own, or an earlier program's for the same rows.
+/// By which definition the opening balances are called: the plan's own, or an earlier program's for
+/// the same rows.
 pub(super) async fn balanced(plan: &Arc<KeyedPlan>, store: &Location) -> Result<String, StoreError> {
     let own = || plan.definition_id.clone();
     if !plan.view.is_of_changes || begun(plan, store, &own()).await?.is_some() {

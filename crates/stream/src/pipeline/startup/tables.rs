@@ -19,8 +19,8 @@ use crate::backfill::Backfill;
 use crate::error::StreamError;
 use crate::topic_panes::{LiveMetric, TopicPanes, VersionState};
 
-/// Opens the table of each metric, and finds those that lack their history: a version that an earlier catalog declared serves in
-/// their place until they have it.
+/// Opens the table of each metric, and finds those that lack their history: a version that an
+/// earlier catalog declared serves in their place until they have it.
 pub(super) async fn open_tables(
     context: &TopicContext,
     session: &SessionContext,
@@ -114,7 +114,8 @@ pub(super) async fn providers(
     Ok(providers)
 }
 
-/// Computes the histories that are missing, each on a thread of its own; the tables of the others come back.
+/// Computes the histories that are missing, each on a thread of its own; the tables of the others
+/// come back.
 pub(super) fn start_histories(
     context: &TopicContext,
     archive: &Archive,

@@ -7,7 +7,8 @@ use vitral_stream::{Limits, StreamConfig};
 use super::world::kafka;
 use crate::world::{Shop, archived, end, event, wait_for};
 
-/// Each poll that brings a row fills the cycle, many of them at a partition's end: reading goes on exactly there.
+/// Each poll that brings a row fills the cycle, many of them at a partition's end: reading goes on
+/// exactly there.
 #[tokio::test(flavor = "multi_thread")]
 async fn pauses_at_a_partitions_end_lose_nothing() {
     const ROUNDS: usize = 40;

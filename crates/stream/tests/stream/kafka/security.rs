@@ -1,4 +1,5 @@
-//! Brokers that want TLS and a password, a certificate or a token; and what is said when they do not let us in.
+//! Brokers that want TLS and a password, a certificate or a token; and what is said when they do
+//! not let us in.
 
 mod token_endpoint;
 
@@ -107,7 +108,8 @@ fn with(mut kafka: KafkaConfig, changes: &[(&str, &str)]) -> KafkaConfig {
     kafka
 }
 
-/// Makes topics, sends events and a message that is refused, reads them, and sends the dead letter: every client of ours.
+/// Makes topics, sends events and a message that is refused, reads them, and sends the dead letter:
+/// every client of ours.
 async fn all_clients_get_through(kafka: KafkaConfig) {
     let shop = Shop::on(kafka, 2).await;
     let dir = tempfile::tempdir().expect("a folder");

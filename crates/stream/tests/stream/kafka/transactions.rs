@@ -58,7 +58,8 @@ async fn what_was_aborted_is_archived_as_one_range() {
     let dir = tempfile::tempdir().expect("a folder");
     let (stream, mut view) = shop.start(dir.path());
     shop.produce_to(0, &events(0..1));
-    // At the end of the partition: no message follows that would show the step. The control record is one more offset.
+    // At the end of the partition: no message follows that would show the step. The control record
+    // is one more offset.
     transactions.begin(0, &events(1..4));
     transactions.abort();
     wait_for_archive(&mut view, 0, 5).await;
@@ -125,7 +126,8 @@ async fn an_open_transaction_holds_m_until_it_ends() {
     assert_eq!(of_second, [(0, 0, Counted), (1, 1, Undelivered)]);
 }
 
-/// The same where the partition's end was reached before: no mark comes that says it is the end no more.
+/// The same where the partition's end was reached before: no mark comes that says it is the end no
+/// more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_transaction_that_begins_at_the_end_ends_the_idleness() {
     let Some(kafka) = kafka() else { return };

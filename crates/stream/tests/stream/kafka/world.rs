@@ -84,7 +84,8 @@ impl TestBroker for Kafka {
     }
 
     fn dead_letters(&self, topic: &str) -> Vec<DeadLetter> {
-        // By the plain listener of the same cluster: a client of the library alone fetches no tokens.
+        // By the plain listener of the same cluster: a client of the library alone fetches no
+        // tokens.
         let mut settings = client(&kafka().expect("the broker"));
         settings.set("group.id", "tests").set("enable.partition.eof", "true");
         let consumer: BaseConsumer = settings.create().expect("a consumer");

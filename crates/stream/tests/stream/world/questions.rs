@@ -54,7 +54,8 @@ pub async fn rows_of(view: &ViewReceiver, metric: &str) -> Vec<RecordBatch> {
     batches
 }
 
-/// How often each product was viewed, over all windows. Once a stream has ended this is of everything that it read.
+/// How often each product was viewed, over all windows. Once a stream has ended this is of
+/// everything that it read.
 pub async fn product_views(view: &ViewReceiver) -> BTreeMap<String, i64> {
     views_in(&rows_of(view, "produtos_mais_vistos").await)
 }
@@ -116,7 +117,8 @@ impl Archived {
     }
 }
 
-/// Every row of the archive, by partition and offset, each offset of which must be there exactly once.
+/// Every row of the archive, by partition and offset, each offset of which must be there exactly
+/// once.
 pub async fn archived(view: &ViewReceiver) -> Vec<Archived> {
     let archive = view.borrow().topics.values().next().expect("a topic").archive.clone();
     let context = read_session(1);

@@ -1,4 +1,5 @@
-//! Which form each column has, by what all rows of the file show, and what is asked where they do not tell.
+//! Which form each column has, by what all rows of the file show, and what is asked where they do
+//! not tell.
 
 use super::{Column, Evidence, OfNumbers, OfTexts};
 use crate::import::ImportError;
@@ -55,7 +56,8 @@ impl Evidence {
         Ok(Forms { columns, has_clock: self.needs_clock(mapping), notes })
     }
 
-    /// Whether there is a time of day in a column of its own. One that the user did not name is not needed where the dates have one.
+    /// Whether there is a time of day in a column of its own. One that the user did not name is not
+    /// needed where the dates have one.
     fn needs_clock(&self, mapping: &Mapping) -> bool {
         let has_own = |(index, column): (usize, &Column)| {
             matches!(column, Column::Time(seen) if seen.has_clock) && index == mapping.time()
@@ -80,8 +82,9 @@ impl Evidence {
         notes
     }
 
-    /// Where dates have the month first, as in one country, a dollar sign may be that country's. So may one that only the format of a number
-    /// shows, where the domain's currency has another sign: its spreadsheet programs would show that.
+    /// Where dates have the month first, as in one country, a dollar sign may be that country's. So
+    /// may one that only the format of a number shows, where the domain's currency has another
+    /// sign: its spreadsheet programs would show that.
     fn ask_dollars(&self, mapping: &Mapping, forms: &[Form]) -> Result<(), Question> {
         let is_month_first =
             |form: &Form| matches!(form, Form::Time(TimeForm { dates: Some(Dates::Mdy), count: None, .. }));
@@ -185,7 +188,8 @@ impl<'a> Decision<'a> {
         Ok(Form::Time(TimeForm { dates, count, epoch: self.epoch, is_twelve, offset_minutes }))
     }
 
-    /// The order of a column's dates: as it shows itself, or else together with the file's other columns.
+    /// The order of a column's dates: as it shows itself, or else together with the file's other
+    /// columns.
     fn dates(&self, seen: &OfTimes) -> Result<Option<Dates>, Question> {
         let is_comma = self.asked.numbers == Some(Numbers::Brazilian) || (self.proves_brazilian && !self.proves_plain);
         seen.decide(is_comma).or_else(|error| {
@@ -209,7 +213,8 @@ impl OfNumbers {
             (None, None, None) => {
                 Ok(if proves_brazilian && !proves_plain { Numbers::Brazilian } else { Numbers::Plain })
             }
-            // How prices are written says nothing of weights or counts that have three places each, as some programs write them.
+            // How prices are written says nothing of weights or counts that have three places each,
+            // as some programs write them.
             (None, None, Some(_)) if proves_plain != proves_brazilian && (self.has_others || !self.is_whole) => {
                 Ok(if proves_plain { Numbers::Plain } else { Numbers::Brazilian })
             }

@@ -1,5 +1,5 @@
-//! Encodings of text files: UTF-8 and UTF-16, with a byte order mark or without; else what older programs write, cell by cell, as
-//! files that were put together are in several.
+//! Encodings of text files: UTF-8 and UTF-16, with a byte order mark or without; else what older
+//! programs write, cell by cell, as files that were put together are in several.
 
 use std::borrow::Cow;
 use std::fs::File;

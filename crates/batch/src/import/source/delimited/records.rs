@@ -1,7 +1,8 @@
 //! Records of separated cells: lines, joined where quotes hold a line break.
 //!
-//! A quote that never closes would make one cell of all that follows, and a pair of stray quotes one of all that stands between. Both
-//! are found: the line where the quote opened is a broken record, and reading continues with the line after it.
+//! A quote that never closes would make one cell of all that follows, and a pair of stray quotes
+//! one of all that stands between. Both are found: the line where the quote opened is a broken
+//! record, and reading continues with the line after it.
 
 use std::io::{self, Read};
 
@@ -70,7 +71,8 @@ impl<R: Read> Records<R> {
         Self { lines, separator, bytes_max, reader, open: Vec::new() }
     }
 
-    /// Reads the next record that has cells; false at the end. Spreadsheets end in rows of separators: such are passed over.
+    /// Reads the next record that has cells; false at the end. Spreadsheets end in rows of
+    /// separators: such are passed over.
     pub(super) fn next(&mut self, record: &mut Record) -> io::Result<bool> {
         while let Some(line) = self.lines.next()? {
             record.line = line.number;
@@ -137,8 +139,8 @@ impl<R: Read> Records<R> {
         Ok(())
     }
 
-    /// Whether the quotes of the open lines seem to be none: what follows a closing one is not a separator, or each of the lines
-    /// is a whole row by itself, like the first.
+    /// Whether the quotes of the open lines seem to be none: what follows a closing one is not a
+    /// separator, or each of the lines is a whole row by itself, like the first.
     fn stray_quotes(&self, cells: usize) -> Option<String> {
         let (first, rest) = self.open.split_first()?;
         if rest.is_empty() {

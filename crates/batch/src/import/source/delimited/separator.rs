@@ -1,4 +1,5 @@
-//! What separates the cells of a text file: what its first line says, else what makes most sense of its first records.
+//! What separates the cells of a text file: what its first line says, else what makes most sense of
+//! its first records.
 
 use std::collections::HashSet;
 
@@ -32,7 +33,8 @@ struct Sense {
     /// Whether a line serves as the header, and how many of its headings are known.
     fit: Fit,
     known: usize,
-    /// The cells of the longest line that looks like one of headings: a decimal comma splits every line but that one.
+    /// The cells of the longest line that looks like one of headings: a decimal comma splits every
+    /// line but that one.
     names: usize,
     /// How many records have as many cells as most, and how many cells that is.
     alike: usize,
@@ -49,7 +51,8 @@ pub(super) fn stated(head: &[u8]) -> Option<u8> {
     }
 }
 
-/// The separator by which the first records have the best header; where none is known, by which most have the same number of cells.
+/// The separator by which the first records have the best header; where none is known, by which
+/// most have the same number of cells.
 pub(super) fn find(
     head: &[u8],
     fallback: &'static Encoding,
@@ -121,8 +124,8 @@ fn sense(records: &[Cells], headings: &dyn Headings, header_row: Option<u32>) ->
     Sense { fit: best.0, known: best.1, names, alike, cells }
 }
 
-/// How many headings a row seems to be of: all of its cells are filled, but for some at its end, and each begins with a letter and differs
-/// from the others.
+/// How many headings a row seems to be of: all of its cells are filled, but for some at its end,
+/// and each begins with a letter and differs from the others.
 fn names_of(row: &[String]) -> usize {
     let cells = &row[..row.iter().rposition(|cell| !cell.is_empty()).map_or(0, |last| last + 1)];
     let is_name = |cell: &String| cell.len() <= NAME_BYTES && cell.starts_with(char::is_alphabetic);

@@ -7,15 +7,16 @@ use std::path::Path;
 use memchr::memchr_iter;
 use zip::ZipArchive;
 
-/// Parts that are held in memory while a sheet is read, most of all its shared texts: a million rows with five texts of their own each
-/// are some 200 MB.
+/// Parts that are held in memory while a sheet is read, most of all its shared texts: a million
+/// rows with five texts of their own each are some 200 MB.
 const HELD_BYTES: u64 = 512 << 20;
 /// Sheets, which are read piece by piece: a sheet that is full to its last row has some 2 GB.
 const SHEETS_BYTES: u64 = 16 << 30;
 /// A tag and the text behind it, which is read as one: a cell holds at most 32,767 characters.
 const PIECE_BYTES: u64 = 1 << 20;
 
-/// Unpacks everything that will be read, and keeps nothing: what a file says of its sizes need not be true.
+/// Unpacks everything that will be read, and keeps nothing: what a file says of its sizes need not
+/// be true.
 pub(super) fn check(path: &Path) -> io::Result<()> {
     let mut archive = ZipArchive::new(File::open(path)?).map_err(io::Error::other)?;
     let (mut held, mut sheets) = (0, 0);

@@ -72,7 +72,8 @@ fn name((row, column): (u32, u32)) -> String {
     format!("{letters}{}", row + 1)
 }
 
-/// A spreadsheet's time has no zone. Less than a day is a time of day; more hours than a day has are a number.
+/// A spreadsheet's time has no zone. Less than a day is a time of day; more hours than a day has
+/// are a number.
 fn moment(time: ExcelDateTime) -> Option<Cell> {
     let number = time.as_f64();
     let moment = time.as_datetime()?;
@@ -85,8 +86,8 @@ fn moment(time: ExcelDateTime) -> Option<Cell> {
     Some(Cell::new(moment.format("%Y-%m-%dT%H:%M:%S%.f").to_string(), Kind::Time))
 }
 
-/// The sign of a currency that a format writes next to the number, or `%`. Where several countries have the sign, the format's language
-/// says which is meant.
+/// The sign of a currency that a format writes next to the number, or `%`. Where several countries
+/// have the sign, the format's language says which is meant.
 fn sign(format: &str) -> Option<String> {
     let mut literal = String::new();
     let mut rest = format.split(';').next()?.chars();

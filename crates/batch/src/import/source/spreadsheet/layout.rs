@@ -1,7 +1,8 @@
-//! What a workbook shows that its cells do not tell: rows that are hidden, and cells that are merged.
+//! What a workbook shows that its cells do not tell: rows that are hidden, and cells that are
+//! merged.
 //!
-//! Hidden rows are rows all the same, as a filter hides those that somebody does not want to see; of merged cells only the first has the
-//! value. Both are read as the file has them, and said.
+//! Hidden rows are rows all the same, as a filter hides those that somebody does not want to see;
+//! of merged cells only the first has the value. Both are read as the file has them, and said.
 
 use std::collections::HashMap;
 use std::fs::File;
@@ -54,7 +55,8 @@ fn parts(archive: &mut Archive) -> io::Result<HashMap<String, String>> {
     Ok(parts)
 }
 
-/// Calls `see` with each tag of a part that has attributes and is one of those that matter here. A part that is not there has none.
+/// Calls `see` with each tag of a part that has attributes and is one of those that matter here. A
+/// part that is not there has none.
 fn each_tag(archive: &mut Archive, name: &str, see: &mut dyn FnMut(Tag<'_>)) -> io::Result<()> {
     let Some(index) = archive.file_names().position(|part| part.is_ok_and(|part| part.eq_ignore_ascii_case(name)))
     else {

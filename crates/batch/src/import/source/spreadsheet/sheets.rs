@@ -15,7 +15,8 @@ use crate::import::wording::listed;
 
 pub(super) type Workbook = Xlsx<BufReader<File>>;
 
-/// As many as a sheet can have: A to XFD. A reference to a column behind them is damage, and would have to be made room for.
+/// As many as a sheet can have: A to XFD. A reference to a column behind them is damage, and would
+/// have to be made room for.
 const COLUMNS_MAX: u32 = 16_384;
 /// The word for every visible sheet.
 const ALL: &str = "all";
@@ -71,7 +72,8 @@ impl Headed<'_> {
         filled
     }
 
-    /// What a column is known by in other sheets: what it fills, else its heading, which may be that of several.
+    /// What a column is known by in other sheets: what it fills, else its heading, which may be
+    /// that of several.
     fn column(&self, place: usize) -> (bool, &str) {
         match &self.fills[place] {
             Some(filled) => (true, filled),

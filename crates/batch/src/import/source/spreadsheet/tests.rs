@@ -270,7 +270,8 @@ fn sheets_that_are_asked_for_and_differ_are_named_with_the_way_on() {
     assert_eq!(both.next().expect("rows").len(), 1);
 }
 
-/// A filter hides rows, and nobody sees that they count; of merged cells nobody sees that all but one are empty.
+/// A filter hides rows, and nobody sees that they count; of merged cells nobody sees that all but
+/// one are empty.
 #[test]
 fn hidden_rows_and_merged_cells_are_said() {
     let rows = format!(

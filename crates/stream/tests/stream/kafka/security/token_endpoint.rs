@@ -1,4 +1,5 @@
-//! An OIDC provider's token endpoint on this machine; its tokens are signed by the key that the broker checks them with.
+//! An OIDC provider's token endpoint on this machine; its tokens are signed by the key that the
+//! broker checks them with.
 
 use std::io::{BufRead, BufReader, Read, Write};
 use std::net::{TcpListener, TcpStream};

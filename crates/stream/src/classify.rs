@@ -1,7 +1,7 @@
 //! The verdict of every message, decided once for all metrics.
 //!
-//! Order: decode (refuse), deduplicate, lateness. What is late, and which ids are known, goes by the topic's watermark as it
-//! stood when the batch began.
+//! Order: decode (refuse), deduplicate, lateness. What is late, and which ids are known, goes by
+//! the topic's watermark as it stood when the batch began.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use datafusion::common::Result;
 use datafusion::execution::context::SessionContext;
 use vitral_engine::rules::RowRules;
 use vitral_messages::decode::{Decoded, Refusal};
-use vitral_messages::known_ids::KnownIds;
+use vitral_messages::deduplication_index::DeduplicationIndex;
 use vitral_panes::PanesError;
 use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::position::PartitionId;
@@ -23,16 +23,16 @@ use crate::batch::PartitionRows;
 use crate::error::StreamError;
 
 /// Gives every message of a topic its verdict.
-pub struct Judge {
+pub struct Classifier {
     topic: Topic,
     rules: RowRules,
     id_key: (u64, u64),
-    known: BTreeMap<PartitionId, KnownIds>,
+    known: BTreeMap<PartitionId, DeduplicationIndex>,
     known_bytes_max: usize,
 }
 
 /// The rows of a batch with their verdicts.
-pub struct Judged {
+pub struct Classified {
     /// The topic's columns; those of refused rows and tombstones are null.
     pub rows: RecordBatch,
     /// One for each row.
@@ -41,7 +41,7 @@ pub struct Judged {
     pub refused: Vec<Refusal>,
 }
 
-/// What a judgement depends on besides the rows.
+/// What a classification depends on besides the rows.
 #[derive(Debug, Clone, Copy)]
 pub struct Moment {
     /// The wall clock, in milliseconds since the epoch.
@@ -50,7 +50,7 @@ pub struct Moment {
     pub watermark: Option<Watermark>,
 }
 
-impl Judge {
+impl Classifier {
     /// The ids of all partitions may use `known_bytes_max`.
     pub fn new(topic: &Topic, session: &SessionContext, known_bytes_max: usize) -> Result<Self, StreamError> {
         let rules = RowRules::new(topic, session).map_err(PanesError::from)?;
@@ -58,30 +58,30 @@ impl Judge {
         Ok(Self { topic: topic.clone(), rules, id_key, known: BTreeMap::new(), known_bytes_max })
     }
 
-    /// Judges decoded messages, ordered by partition and offset; `partitions` has the rows of each, and `is_empty` says which rows
-    /// have no payload.
-    pub fn judge(
+    /// Judges decoded messages, ordered by partition and offset; `partitions` has the rows of each,
+    /// and `is_empty` says which rows have no payload.
+    pub fn classify(
         &mut self,
         decoded: Decoded,
         partitions: &[PartitionRows],
         is_empty: impl Fn(usize) -> bool,
         moment: Moment,
-    ) -> Result<Judged, StreamError> {
+    ) -> Result<Classified, StreamError> {
         let (rows, refused) =
             self.complete(decoded, moment).map_err(|source| failed(&self.topic, "checked", source))?;
         self.make_room(partitions, moment)?;
         let verdicts = self.verdicts(&rows, partitions, &refused, is_empty, moment);
-        Ok(Judged { rows, verdicts, refused })
+        Ok(Classified { rows, verdicts, refused })
     }
 
     /// Learns ids that were counted before a restart, with their times.
     pub fn remember<'a>(&mut self, partition: PartitionId, ids: impl Iterator<Item = (&'a str, i64)>) {
         let id_key = self.id_key;
-        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).remember(ids);
+        self.known.entry(partition).or_insert_with(|| DeduplicationIndex::new(id_key)).remember(ids);
     }
 
-    /// Sees that the ids of these rows fit. To forget one that could still come again would count it twice, so what does not fit
-    /// stops the stream.
+    /// Sees that the ids of these rows fit. To forget one that could still come again would count
+    /// it twice, so what does not fit stops the stream.
     fn make_room(&mut self, partitions: &[PartitionRows], moment: Moment) -> Result<(), StreamError> {
         if self.topic.event_id.is_none() {
             return Ok(());
@@ -90,7 +90,7 @@ impl Judge {
         for PartitionRows { partition, rows } in partitions {
             *coming.entry(*partition).or_default() += rows.len();
         }
-        let bytes = |known: &BTreeMap<PartitionId, KnownIds>| -> usize {
+        let bytes = |known: &BTreeMap<PartitionId, DeduplicationIndex>| -> usize {
             known
                 .iter()
                 .map(|(partition, ids)| ids.bytes_with(coming.get(partition).copied().unwrap_or_default()))
@@ -106,7 +106,7 @@ impl Judge {
         if bytes(&self.known) <= self.known_bytes_max {
             return Ok(());
         }
-        Err(StreamError::KnownIds {
+        Err(StreamError::DeduplicationIndex {
             topic: self.topic.name.clone(),
             ids: self.known_id_count(),
             limit_bytes: self.known_bytes_max,
@@ -127,7 +127,7 @@ impl Judge {
     /// Takes back ids that [`Self::take_new_ids`] gave, under the same key.
     pub fn restore_ids(&mut self, partition: PartitionId, ids: &RecordBatch) {
         let id_key = self.id_key;
-        self.known.entry(partition).or_insert_with(|| KnownIds::new(id_key)).restore(ids);
+        self.known.entry(partition).or_insert_with(|| DeduplicationIndex::new(id_key)).restore(ids);
     }
 
     /// Ids that came since the last call, or all, by partition, and whether it is all.
@@ -142,7 +142,7 @@ impl Judge {
 
     /// How many ids came since the last [`Self::take_new_ids`].
     pub fn new_id_count(&self) -> usize {
-        self.known.values().map(KnownIds::new_count).sum()
+        self.known.values().map(DeduplicationIndex::new_count).sum()
     }
 
     /// Forgets ids that can no longer count.
@@ -153,7 +153,7 @@ impl Judge {
 
     /// How many ids are kept.
     pub fn known_id_count(&self) -> usize {
-        self.known.values().map(KnownIds::count).sum()
+        self.known.values().map(DeduplicationIndex::count).sum()
     }
 
     /// Fills in defaults, refuses what a check or the clock forbids.
@@ -181,7 +181,7 @@ impl Judge {
         let mut verdicts = Vec::with_capacity(rows.num_rows());
         for PartitionRows { partition, rows } in partitions {
             let id_key = self.id_key;
-            let known = self.known.entry(*partition).or_insert_with(|| KnownIds::new(id_key));
+            let known = self.known.entry(*partition).or_insert_with(|| DeduplicationIndex::new(id_key));
             for row in rows.clone() {
                 let verdict = if refused.next_if_eq(&row).is_some() {
                     Verdict::Refused

@@ -1,9 +1,10 @@
 //! The event ids that a partition has counted and that could still come again.
 //!
-//! An id is known if and only if a counted row of the partition has it with an event time at or after M - lateness. Ids are kept as
-//! 128-bit keyed hashes: 24 bytes with their time, and one of the table, which is between 7/16 and 7/8 full: 29 to 57 bytes of
-//! memory each. Among a thousand million ids, two share a hash with a probability below 10^-20, less than that of a memory error; the
-//! key is random, so that nobody can construct such ids.
+//! An id is known if and only if a counted row of the partition has it with an event time at or
+//! after M - lateness. Ids are kept as 128-bit keyed hashes: 24 bytes with their time, and one of
+//! the table, which is between 7/16 and 7/8 full: 29 to 57 bytes of memory each. Among a thousand
+//! million ids, two share a hash with a probability below 10^-20, less than that of a memory error;
+//! the key is random, so that nobody can construct such ids.
 
 use std::collections::HashMap;
 use std::collections::hash_map::Entry;
@@ -17,7 +18,7 @@ use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// The event ids of one partition that could still come again, each with its latest event time.
 #[derive(Debug)]
-pub struct KnownIds {
+pub struct DeduplicationIndex {
     key: (u64, u64),
     times: HashMap<Fingerprint, i64, BuildHasherDefault<TakeFirst>>,
     swept_ms: i64,
@@ -90,8 +91,9 @@ impl Columns {
     }
 }
 
-impl KnownIds {
-    /// Knows no id yet; `key` is that of the hashes, and must stay the same for as long as they are kept.
+impl DeduplicationIndex {
+    /// Knows no id yet; `key` is that of the hashes, and must stay the same for as long as they are
+    /// kept.
     pub fn new(key: (u64, u64)) -> Self {
         Self { key, times: HashMap::default(), swept_ms: i64::MIN, new: None }
     }
@@ -117,9 +119,11 @@ impl KnownIds {
         true
     }
 
-    /// Learns ids that were counted before; of several times the latest decides how long one is known.
+    /// Learns ids that were counted before; of several times the latest decides how long one is
+    /// known.
     pub fn remember<'a>(&mut self, ids: impl Iterator<Item = (&'a str, i64)>) {
-        // Hashed block by block: with nothing in between, the processor looks for the places of several ids at once.
+        // Hashed block by block: with nothing in between, the processor looks for the places of
+        // several ids at once.
         let mut block = Vec::with_capacity(REMEMBERED_TOGETHER);
         let mut ids = ids.peekable();
         while ids.peek().is_some() {
@@ -151,7 +155,8 @@ impl KnownIds {
         self.new.as_ref().map_or(self.times.len(), |new| new.times.len())
     }
 
-    /// The ids that came since the last call, or all of them, and whether it is all; from now on new ones are remembered.
+    /// The ids that came since the last call, or all of them, and whether it is all; from now on
+    /// new ones are remembered.
     pub fn take_new(&mut self, all: bool) -> Result<(RecordBatch, bool), ArrowError> {
         match self.new.replace(Columns::default()).filter(|_| !all) {
             Some(new) => Ok((new.into_batch()?, false)),
@@ -163,7 +168,8 @@ impl KnownIds {
         }
     }
 
-    /// Takes back what [`Self::take_new`] gave, under the same key; of an id that is there already the later time counts.
+    /// Takes back what [`Self::take_new`] gave, under the same key; of an id that is there already
+    /// the later time counts.
     pub fn restore(&mut self, ids: &RecordBatch) {
         let first = ids.column(0).as_primitive::<UInt64Type>().values();
         let second = ids.column(1).as_primitive::<UInt64Type>().values();
@@ -209,11 +215,11 @@ impl KnownIds {
 
 #[cfg(test)]
 mod tests {
-    use super::KnownIds;
+    use super::DeduplicationIndex;
 
     #[test]
     fn what_is_new_restores_what_is_known() {
-        let mut ids = KnownIds::new((1, 2));
+        let mut ids = DeduplicationIndex::new((1, 2));
         assert!(ids.insert("a", 1_000, 0));
         let (first, all) = ids.take_new(false).expect("a batch");
         assert!(all && first.num_rows() == 1, "nothing was taken before, so it is everything");
@@ -222,7 +228,7 @@ mod tests {
         assert_eq!(ids.new_count(), 2);
         let (second, all) = ids.take_new(false).expect("a batch");
         assert!(!all && second.num_rows() == 2);
-        let mut restored = KnownIds::new((1, 2));
+        let mut restored = DeduplicationIndex::new((1, 2));
         for batch in [&second, &first] {
             restored.restore(batch);
         }
@@ -234,7 +240,7 @@ mod tests {
 
     #[test]
     fn memory_is_that_of_the_table() {
-        let mut ids = KnownIds::new((1, 2));
+        let mut ids = DeduplicationIndex::new((1, 2));
         assert_eq!(ids.bytes_with(0), 0);
         for id in 0..1_000 {
             ids.insert(&id.to_string(), 0, 0);
@@ -246,7 +252,7 @@ mod tests {
 
     #[test]
     fn known_until_the_bound_passes() {
-        let mut ids = KnownIds::new((1, 2));
+        let mut ids = DeduplicationIndex::new((1, 2));
         assert!(ids.insert("a", 1_000_000, 0));
         assert!(!ids.insert("a", 5_000_000, 0), "the first row's time decides");
         assert!(ids.contains("a", 1_000_000));
