@@ -1,5 +1,4 @@
-//! The catalog: plain SQL files that declare topics, reference tables, views, metrics and
-//! endpoints.
+//! The catalog: SQL files that declare topics, tables, views, metrics and endpoints.
 //!
 //! | Statement | Declares |
 //! |---|---|
@@ -49,6 +48,7 @@ pub mod reference;
 mod row_log;
 mod settings;
 mod sink;
+mod source_file;
 mod statement;
 mod syntax;
 mod table;
@@ -79,20 +79,12 @@ pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_
 pub use self::row_log::{EXPIRES_COLUMN, ROW_LOG_KEY, RowLog};
 pub use self::settings::{Decimal, Setting};
 pub use self::sink::{Sink, SinkConnector};
+pub use self::source_file::SourceFile;
 pub use self::statement::ReadStatement;
 pub use self::syntax::duration_ms;
 pub use self::table::Reference;
 pub use vitral_schemas::diagnostic::{Diagnostic, Diagnostics, Position};
 use vitral_schemas::topic::Topic;
-
-/// One SQL file, wherever it came from.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct SourceFile {
-    /// As shown in diagnostics.
-    pub path: String,
-    /// All of its SQL.
-    pub text: String,
-}
 
 /// A plain view: SQL over topics, metrics and reference tables, evaluated when it is read.
 #[derive(Debug, Clone)]

@@ -55,6 +55,8 @@ mod tests {
     use vitral_catalog::{Diagnostics, DomainSettings, SourceFile};
     use vitral_store::Archive;
 
+    use vitral_schemas::position::PartitionId;
+
     use super::*;
 
     fn catalog(columns: &str) -> Catalog {
@@ -75,7 +77,7 @@ mod tests {
         let first = catalog("seg TEXT, preco DECIMAL(18, 2)");
         let found = compare(&first, &store).await.expect("compared");
         assert!(found.errors.is_empty() && found.warnings.is_empty(), "nothing is stored: {found:?}");
-        drop(Archive::open(&first.topics[0], "log", [0], &store).await.expect("opened"));
+        drop(Archive::open(&first.topics[0], "log", [PartitionId(0)], &store).await.expect("opened"));
         let found = compare(&first, &store).await.expect("compared");
         assert!(found.errors.is_empty() && found.warnings.is_empty(), "{found:?}");
 

@@ -6,12 +6,14 @@
 
 mod backlog;
 mod copies;
+mod partition;
 
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 pub use self::copies::{NotificationHealth, RowLogHealth, SinkHealth};
+pub use self::partition::PartitionHealth;
 use crate::position::{Offset, PartitionId};
 
 /// Shared by the pipelines, the supervisor of background tasks, and the API.
@@ -73,23 +75,6 @@ pub struct Retrying {
     pub attempts: u64,
     /// The last error, in words.
     pub reason: String,
-}
-
-/// How far one partition has been read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct PartitionHealth {
-    /// The offset that is read next.
-    pub position: Offset,
-    /// The offset behind the broker's last message, as far as it is known.
-    pub end: Option<Offset>,
-    /// The same when it was first known to this process.
-    pub first_end: Option<Offset>,
-    /// The offset after the last one that is committed; none before the first.
-    pub committed: Option<Offset>,
-    /// When the position last moved, or stood at the end.
-    pub moved: Instant,
-    /// Not read on purpose: it waits for slower partitions.
-    pub held: bool,
 }
 
 /// A task that runs alongside the stream and is restarted when it ends.
@@ -283,22 +268,6 @@ impl TaskHealth {
     /// It has done its work.
     pub fn done(&mut self) {
         (self.done, self.down) = (Some(Instant::now()), None);
-    }
-}
-
-impl PartitionHealth {
-    /// One that is read from here on.
-    pub fn at(position: Offset, end: Option<Offset>, now: Instant) -> Self {
-        Self { position, end, first_end: end, committed: None, moved: now, held: false }
-    }
-
-    /// Messages that are there and not read, as far as is known.
-    pub fn lag(&self) -> Option<i64> {
-        Some((self.end? - self.position).max(0))
-    }
-
-    fn at_end(&self) -> bool {
-        self.lag().is_none_or(|lag| lag == 0)
     }
 }
 

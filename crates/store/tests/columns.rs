@@ -13,10 +13,11 @@ use arrow::datatypes::Int64Type;
 use datafusion::catalog::TableProvider;
 use datafusion::logical_expr::{ident, lit};
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
+use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Verdict;
 use vitral_store::archive::{ArchiveBatch, Limits, retain};
-use vitral_store::{Archive, ArchiveCommit, Drift, Location, StoreError, read_session};
+use vitral_store::{Advance, Archive, ArchiveCommit, Drift, Location, StoreError, read_session};
 
 fn topic(columns: &str) -> Topic {
     let text = format!(
@@ -27,7 +28,7 @@ fn topic(columns: &str) -> Topic {
 }
 
 async fn open(topic: &Topic, place: &Location) -> Archive {
-    Archive::open(topic, "log", [0], place).await.expect("opened")
+    Archive::open(topic, "log", [PartitionId(0)], place).await.expect("opened")
 }
 
 /// Offsets of partition 0, one for each second; every column of the topic that is a text has its
@@ -53,9 +54,11 @@ async fn add(archive: &mut Archive, topic: &Topic, offsets: Range<i64>) {
             _ => new_null_array(field.data_type(), count),
         });
     }
+    let from = archive.next_offsets().get(&PartitionId(0)).copied();
+    let advance = Advance { from, to: Offset(offsets.end) };
     let commit = ArchiveCommit {
         rows: vec![RecordBatch::try_new(schema, columns).expect("the archive's schema")],
-        offsets: BTreeMap::from([(0, (archive.next_offsets().get(&0).copied(), offsets.end))]),
+        offsets: BTreeMap::from([(PartitionId(0), advance)]),
         token: offsets.end,
         ..ArchiveCommit::default()
     };
@@ -142,7 +145,7 @@ async fn a_column_of_another_type_is_refused() {
     let place = Location::folder(dir.path()).expect("a place");
     let (with, other) = (topic(", seg TEXT"), topic(", seg BIGINT"));
     add(&mut open(&with, &place).await, &with, 0..1).await;
-    let error = Archive::open(&other, "log", [0], &place).await.expect_err("another type");
+    let error = Archive::open(&other, "log", [PartitionId(0)], &place).await.expect_err("another type");
     assert!(matches!(&error, StoreError::Incompatible { .. }), "{error:?}");
     assert!(error.to_string().contains("column seg of table ev is TEXT there and BIGINT in the catalog"), "{error}");
     let drift = Drift::of(&other, &place).await.expect("compared");

@@ -1,6 +1,5 @@
-//! All metrics of one topic: their open panes, and the provisional rows made from them.
-//!
-//! A metric that fails is set aside alone ([`failure`]); the others go on.
+//! All metrics of one topic: their open panes, and the provisional rows made from them. A metric
+//! that fails is set aside alone ([`failure`]).
 
 mod failure;
 mod steps;
@@ -9,24 +8,24 @@ mod still_open;
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::TimestampMicrosecondType;
+use arrow::array::{ArrayRef, RecordBatch};
 use datafusion::execution::context::SessionContext;
 use rayon::iter::{IndexedParallelIterator, IntoParallelRefMutIterator, ParallelIterator};
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::PanesError;
 use vitral_panes::open_windows::OpenWindows;
 use vitral_panes::plan::MetricPlan;
-use vitral_panes::state::{MetricPanes, pane_column};
+use vitral_panes::state::MetricPanes;
 use vitral_panes::view::MetricFailure;
 use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::metric_version::MetricVersionId;
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::Clock;
 use vitral_schemas::topic::Topic;
-use vitral_schemas::window::{Bounds, Windows};
+use vitral_schemas::window::Windows;
 
 use self::failure::{Halt, fold_parts};
+use self::steps::{is_closed, panes_of};
 
 /// The metrics of one topic, by version.
 pub struct TopicPanes {
@@ -392,16 +391,6 @@ impl TopicPanes {
     pub fn group_count(&self) -> usize {
         self.metrics.iter().map(|metric| metric.panes.group_count()).sum()
     }
-}
-
-/// The pane of each row.
-fn panes_of(windows: &Windows, event_time: usize, rows: &RecordBatch) -> ArrayRef {
-    pane_column(windows, rows.column(event_time).as_primitive::<TimestampMicrosecondType>())
-}
-
-/// Whether a window takes no more rows once the watermark has come to `through`.
-fn is_closed(bounds: Bounds, through: Option<Watermark>, lateness_ms: i64) -> bool {
-    through.is_some_and(|through| through.closes(bounds.end_ms, lateness_ms))
 }
 
 #[cfg(test)]

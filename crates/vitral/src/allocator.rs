@@ -9,8 +9,7 @@ use tikv_jemallocator::Jemalloc;
 #[global_allocator]
 static ALLOCATOR: Jemalloc = Jemalloc;
 
-/// Few arenas, as few threads allocate much at once; what is freed goes back to the system soon, by
-/// a thread of its own.
+/// Few arenas, as few threads allocate much at once; a thread gives freed memory back soon.
 // SAFETY: jemalloc reads this symbol as a C string when it starts; no other crate defines it.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static MALLOC_CONF: Option<&'static std::ffi::c_char> = Some(
@@ -20,13 +19,11 @@ pub static MALLOC_CONF: Option<&'static std::ffi::c_char> = Some(
 
 /// Overrides of these settings, which jemalloc reads from the environment when a process starts.
 const OVERRIDES: &str = "_RJEM_MALLOC_CONF";
-/// The thread that freed a batch's columns keeps them, in large pages. In a stream that would be
-/// too much memory.
+/// Who freed a batch's columns keeps them, in large pages: too much memory for a stream.
 const HISTORY: &str = "tcache_max:524288,thp:always";
 
 /// Work over history passes batches on as fast as it can: a fifth of its time would go into getting
-/// memory from the system and giving it back. The process restarts itself with other settings,
-/// unless it has some of its own; if it cannot, it goes on as it is.
+/// memory from the system and back. Restarts the process with other settings, unless it has some.
 pub fn start_for_history() {
     if std::env::var_os(OVERRIDES).is_some() {
         return;

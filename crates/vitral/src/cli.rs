@@ -50,8 +50,7 @@ enum Command {
     #[cfg(feature = "distributed")]
     #[command(subcommand)]
     Cluster(cluster::Command),
-    /// The processes of a cluster: not in this vitral, which was built without the feature
-    /// `distributed`.
+    /// Not in this vitral, which was built without the feature `distributed`.
     #[cfg(not(feature = "distributed"))]
     #[command(hide = true, disable_help_flag = true)]
     Cluster {
@@ -89,8 +88,7 @@ enum ConfigCommand {
     Show,
 }
 
-/// Runs the command of this process: exit 0 done, 1 failed, 2 bad arguments, 3 more rows refused
-/// than allowed, 4 nothing to compare.
+/// Runs the command of this process, and says how it ended ([`EXIT_CODES`]).
 pub fn run() -> ExitCode {
     let Cli { common, command } = Cli::parse();
     if let Command::Batch(_) = command {

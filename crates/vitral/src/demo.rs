@@ -24,8 +24,7 @@ use crate::server::Server;
 use crate::shutdown;
 
 const HISTORY_DAYS: u32 = 90;
-/// Ten years.
-const HISTORY_DAYS_MAX: i64 = 3_653;
+const HISTORY_DAYS_MAX: i64 = 10 * 366;
 
 #[derive(Debug, Args)]
 pub struct Flags {

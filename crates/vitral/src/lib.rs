@@ -1,8 +1,6 @@
-//! The binary's parts: the arguments of this process, its logs and allocator, and the supervisor of
-//! what it serves.
+//! The binary's parts: its arguments, logs and allocator, and the supervisor of what it serves.
 //!
-//! What commands take, do and print is `vitral_commands`', what can be configured
-//! `vitral_config`'s.
+//! Commands are in `vitral_commands`, what can be configured in `vitral_config`.
 
 #![warn(clippy::too_many_lines)]
 

@@ -20,9 +20,8 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// A plain level is that of all our crates, whose names begin alike; the engines say much that only
-/// their developers need. What the Kafka library calls an error is logged by
-/// `vitral_connect_kafka`, in words that say what to do.
+/// A plain level is that of our crates; the engines say much that only their developers need. The
+/// Kafka library's errors are logged by `vitral_connect_kafka`, with what to do.
 fn directives(level: &str) -> String {
     if level.contains(['=', ',']) {
         return level.to_owned();

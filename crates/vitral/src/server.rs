@@ -1,5 +1,4 @@
-//! What `demo` and `stream` share: the pipelines of all topics, the API, and an orderly shutdown of
-//! both.
+//! What `demo` and `stream` share: pipelines of all topics, the API, and their orderly shutdown.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -193,8 +192,7 @@ impl Server {
         }
     }
 
-    /// After a part has failed: what the others read is committed, as far as that is possible in
-    /// time.
+    /// After a part has failed: what the others read is committed, if there is time.
     pub async fn stop_within(self, patience: Duration) {
         match tokio::time::timeout(patience, self.stop()).await {
             Ok(Ok(())) => {}

@@ -1,8 +1,6 @@
 //! Signals: the first asks for an ordered end; a second one, or an end that takes too long, ends
-//! the process at once.
-//!
-//! They are heeded on a thread of their own, so that they are in every phase: while the archive is
-//! read, while a store is away, while the runtime is full of work.
+//! the process at once. A thread of their own heeds them in every phase: while the archive is read,
+//! a store is away, or the runtime is full of work.
 
 use std::process;
 use std::time::Duration;
@@ -20,8 +18,7 @@ pub fn patience(config: &Config) -> Duration {
     Duration::from_secs(config.stream.shutdown_seconds).saturating_add(GRACE)
 }
 
-/// From here on Ctrl-C and SIGTERM cancel the token; within `patience` after that the process has
-/// ended.
+/// Ctrl-C and SIGTERM cancel the token; within `patience` after that the process has ended.
 pub fn listen(patience: Duration) -> anyhow::Result<CancellationToken> {
     let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
     let mut signals = {

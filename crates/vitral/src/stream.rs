@@ -63,8 +63,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         let mut stream = config.stream(config.location(&data_dir)?);
         stream.skips = flags.skip;
         stream.accepted_logs = AcceptedLogs::Of(BTreeSet::from_iter(flags.accept_new_log));
-        // Of two streams on one store, whatever hosts they are on, the second stops before it
-        // reads.
+        // Of two streams on one store, on any hosts, the second stops before it reads.
         let holder = Holder::of_data_dir(&data_dir)?;
         let lease = tokio::select! {
             lease = Lease::take(&stream.store, STREAM, &holder, Duration::ZERO) => lease?,

@@ -1,5 +1,4 @@
-//! Background work: started again when it ends, whether by itself or by a panic, and seen in
-//! `/readyz` meanwhile.
+//! Background work: started again when it ends or panics, and seen in `/readyz` meanwhile.
 
 use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
@@ -32,8 +31,7 @@ impl Supervisor {
         Self { tasks: JoinSet::new(), health }
     }
 
-    /// Runs the work until it is stopped. It counts as down from its end until it has done
-    /// something, or run for a while, again.
+    /// Runs the work until it is stopped. From its end until it has done something it is down.
     pub fn start<W: Work>(&mut self, work: W) {
         self.tasks.spawn(keep_running(work, Arc::clone(&self.health)));
     }

@@ -185,7 +185,7 @@ impl Marker {
         let text = |index: usize| row.cells.get(index).and_then(Option::as_ref).map(|cell| cell.text.trim().to_owned());
         let places = self.event_id.iter().chain(&self.key_first);
         let is_name =
-            |index: usize, text: &str| !text.is_empty() && !(self.ids.contains(&index) && is_none(text.as_bytes()));
+            |index: usize, text: &str| !(text.is_empty() || self.ids.contains(&index) && is_none(text.as_bytes()));
         let filled = places.filter_map(|index| Some((*index, text(*index).filter(|text| is_name(*index, text))?)));
         let named = filled.map(|(index, text)| {
             let column = self.used.iter().find(|(column, _)| column.index == index);

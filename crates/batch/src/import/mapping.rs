@@ -1,7 +1,7 @@
 //! Which of a file's columns fills which of the topic's: as the user says, else by their names.
 
 mod assign;
-mod names;
+pub(in crate::import) mod names;
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use vitral_catalog::ImportTarget;
 use vitral_schemas::topic::{Column, ColumnKind, Topic};
 
 pub(super) use self::assign::Names;
-pub(super) use self::names::{key, plain};
+pub(super) use self::names::key;
 use super::ImportError;
 use super::forms::currency;
 use super::wording::listed;

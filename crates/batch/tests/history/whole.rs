@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use vitral_batch::BatchError;
-use vitral_batch::jobs::{Done, Jobs, Wanted};
+use vitral_batch::jobs::{JobReport, Jobs, Wanted};
 use vitral_catalog::Catalog;
 use vitral_connect::memory::MemoryLookup;
 use vitral_connect::{Lookup, WholeTables};
@@ -33,7 +33,7 @@ fn profiles(table: Result<[&str; 2], &str>) -> WholeTables {
     WholeTables::new([("perfis_usuarios".to_owned(), table.map_err(str::to_owned))])
 }
 
-async fn run(world: &World, job: &str, profiles: WholeTables) -> Result<Vec<Done>, BatchError> {
+async fn run(world: &World, job: &str, profiles: WholeTables) -> Result<Vec<JobReport>, BatchError> {
     let warehouse = DeltaWarehouse::new(world.store.join("warehouse"));
     let (zone, store) = (world.settings.time_zone, &world.store);
     let jobs = Jobs { catalog: &world.catalog, zone, store, warehouse: &warehouse, allow_open: true };

@@ -29,7 +29,7 @@ use crate::error::StreamError;
 const WAITING_MAX: usize = 8;
 
 /// Rows with their verdicts, on their way to the states and the archive.
-pub(super) struct Classified {
+pub(super) struct ClassifiedBatch {
     /// The topic's columns.
     pub(super) rows: RecordBatch,
     pub(super) verdicts: Vec<Verdict>,
@@ -41,7 +41,7 @@ pub(super) struct Classified {
 /// What one poll brought.
 #[derive(Default)]
 pub(super) struct PollRows {
-    pub(super) batches: Vec<Classified>,
+    pub(super) batches: Vec<ClassifiedBatch>,
     /// Ranges that were never delivered, as the archive has them.
     pub(super) gaps: Option<RecordBatch>,
 }
@@ -117,7 +117,7 @@ impl LookUpQueue {
     }
 
     /// Begins to look up; what is at hand is there at once.
-    fn ask(&self, runtime: &tokio::runtime::Handle, batch: &Classified) -> Answer {
+    fn ask(&self, runtime: &tokio::runtime::Handle, batch: &ClassifiedBatch) -> Answer {
         let (lookups, rows) = (self.lookups.clone(), batch.rows.clone());
         let counts: BooleanArray = batch.verdicts.iter().map(|verdict| Some(*verdict == Verdict::Counted)).collect();
         let mut work = async move { lookups.find(&rows, &counts).await }.boxed();
@@ -191,7 +191,7 @@ impl Pipeline {
                 let rows = found.put_into(&batch.rows, 0).map_err(failed)?;
                 let archived = found.put_into(&batch.archived, FIRST_OWN_COLUMN).map_err(failed)?;
                 self.count_lookups(&found);
-                self.take_in(Classified { rows, archived, ..batch })?;
+                self.take_in(ClassifiedBatch { rows, archived, ..batch })?;
             }
             if let Some(gaps) = poll.rows.gaps {
                 self.buffer.push(gaps);

@@ -13,7 +13,7 @@ use vitral_schemas::position::PartitionId;
 use vitral_schemas::verdict::Verdict;
 
 use super::Pipeline;
-use super::looking_up::{Classified, LookUpQueue, PollRows};
+use super::looking_up::{ClassifiedBatch, LookUpQueue, PollRows};
 use crate::archive_rows::{ArchiveRows, Gap};
 use crate::batch::{MessageBatch, PartitionRows};
 use crate::classify::{Classified, Moment, counted};
@@ -76,7 +76,7 @@ impl Pipeline {
     }
 
     /// Classify, and see how far event time has come.
-    fn classify(&mut self, batch: &MessageBatch<'_>, now_ms: i64) -> Result<Classified, StreamError> {
+    fn classify(&mut self, batch: &MessageBatch<'_>, now_ms: i64) -> Result<ClassifiedBatch, StreamError> {
         let decoded = self.processor.decoder.decode_changes(batch.payloads.iter().copied(), |row| batch.key(row));
         let moment = Moment { now_ms, watermark: self.state.watermarks.of_topic() };
         let is_empty = |row: usize| batch.payloads[row].is_none();
@@ -88,11 +88,11 @@ impl Pipeline {
         let archived = self.processor.archive_rows.delivered(batch, &classified, now_ms);
         let archived = archived.map_err(|source| self.context.failed("archived", source.into()))?;
         let Classified { rows, verdicts, .. } = classified;
-        Ok(Classified { rows, verdicts, partitions: batch.partitions.clone(), archived })
+        Ok(ClassifiedBatch { rows, verdicts, partitions: batch.partitions.clone(), archived })
     }
 
     /// Folds what counts, and lets the rows wait for their commit.
-    pub(super) fn take_in(&mut self, batch: Classified) -> Result<(), StreamError> {
+    pub(super) fn take_in(&mut self, batch: ClassifiedBatch) -> Result<(), StreamError> {
         for PartitionRows { partition, rows } in &batch.partitions {
             self.fold(*partition, rows.clone(), &batch)?;
         }
@@ -137,7 +137,7 @@ impl Pipeline {
     }
 
     /// Folds the rows of a partition that count.
-    fn fold(&mut self, partition: PartitionId, rows: Range<usize>, batch: &Classified) -> Result<(), StreamError> {
+    fn fold(&mut self, partition: PartitionId, rows: Range<usize>, batch: &ClassifiedBatch) -> Result<(), StreamError> {
         let part = counted(&batch.rows.slice(rows.start, rows.len()), &batch.verdicts[rows]);
         let part = part.map_err(|source| self.context.failed("filtered", source))?;
         self.state.panes.fold(partition, &part);

@@ -1,6 +1,6 @@
 //! Signs of currencies: which they can mean.
 
-use crate::import::mapping::plain;
+use crate::import::mapping::names::plain;
 
 /// The column that says what currency a row's amounts are in.
 pub(in crate::import) const COLUMN: &str = "moeda";

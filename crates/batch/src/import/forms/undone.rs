@@ -5,7 +5,7 @@
 //! leaves those rows out.
 
 use super::unpaid::{is_of_paid, is_unpaid};
-use crate::import::mapping::plain;
+use crate::import::mapping::names::plain;
 use crate::import::source::{Cell, Row};
 use crate::import::wording::is_pasteable;
 

@@ -1,7 +1,7 @@
 //! Words of rows that are not paid, or not yet, as columns of states have them in Portuguese,
 //! English and Spanish.
 
-use crate::import::mapping::plain;
+use crate::import::mapping::names::plain;
 
 /// How words begin of which such a text has one: others are not looked at closely.
 const STEMS: [&str; 18] = [

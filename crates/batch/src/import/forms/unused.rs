@@ -4,7 +4,8 @@
 use super::currency;
 use super::here::{Example, Here};
 use super::undone::Undone;
-use crate::import::mapping::{Mapping, plain};
+use crate::import::mapping::Mapping;
+use crate::import::mapping::names::plain;
 use crate::import::source::{Cell, Row};
 
 /// Words of headings.
