@@ -29,7 +29,7 @@ spelling:
 words:
     scripts/words
 
-# Indexes that people keep by hand, compared with what they list; and that no arrow between crates or files leads where it may not.
+# Indexes that people keep by hand, compared with what they list; that no arrow between crates or files leads where it may not; how long files and comments are.
 documents:
     scripts/documents
     scripts/arrows
