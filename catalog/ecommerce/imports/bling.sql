@@ -27,5 +27,5 @@ FROM (
 ) AS linhas
 WHERE NOT regexp_like(
     situacao,
-    '^cancelad|^em digita|^rascunho|^pendente$|pagamento pendente|pendente de pagamento|aguardando (o )?pagamento|^nao pag|^pagamento (recusad|negad|expirad)|^boleto'
+    '^cancelad|^em digita|^rascunho|^pendente$|pagamento pendente|pendente de pagamento|aguardando (o )?pagamento|^nao pag|^pagamento (recusad|negad|expirad)|^boleto (emitid|gerad|impress|pendente|vencid|expirad)'
 );

@@ -15,7 +15,7 @@ WHERE "Unidades" IS NOT NULL
     AND lower(coalesce("Estado", '')) NOT LIKE 'pacote de %'
     AND NOT regexp_like(
         translate(lower(coalesce("Estado", '')), 'áàâãéêíóôõúç', 'aaaaeeiooouc'),
-        'cancel|pagamento pendente|pendente de pagamento|(aguard|esperando|falta)[a-z ]* pagamento|nao pag|pagamento (em analise|recusad|negad|expirad)'
+        'cancel|pagamento pendente|pendente de pagamento|(aguardando|esperando|falta) (o )?pagamento|nao pag|pagamento (em analise|recusad|negad|expirad)'
     );
 
 -- What buyers got back, on the sale's own date, as the report has no other. An amount of letters alone comes along, and

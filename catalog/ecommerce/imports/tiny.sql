@@ -26,5 +26,5 @@ FROM (
 ) AS linhas
 WHERE NOT regexp_like(
     situacao,
-    '^cancelad|^dados incompletos|^em digita|^rascunho|^pendente$|pagamento pendente|pendente de pagamento|aguardando (o )?pagamento|^nao pag|^pagamento (recusad|negad|expirad)|^boleto'
+    '^cancelad|^dados incompletos|^em digita|^rascunho|^pendente$|pagamento pendente|pendente de pagamento|aguardando (o )?pagamento|^nao pag|^pagamento (recusad|negad|expirad)|^boleto (emitid|gerad|impress|pendente|vencid|expirad)'
 );

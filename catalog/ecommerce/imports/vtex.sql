@@ -16,11 +16,12 @@ FROM arquivo
 WHERE translate(lower(replace(coalesce("Status", ''), '-', ' ')), 'áàâãéêíóôõúç', 'aaaaeeiooouc') IN (
     '', 'pagamento aprovado', 'payment approved',
     'autorizar despacho', 'autorizar envio', 'despacho autorizado', 'authorize fulfillment', 'authorize dispatch',
-    'carencia para cancelamento', 'em carencia para cancelamento', 'window to cancel', 'cancellation window', 'grace period',
+    'carencia para cancelamento', 'janela para cancelamento', 'janela de cancelamento', 'em carencia para cancelamento', 'window to cancel', 'cancellation window', 'grace period',
     'pronto para manuseio', 'pronto para o manuseio', 'aguardando manuseio', 'ready for handling', 'waiting for handling',
     'iniciar manuseio', 'manuseio iniciado', 'em manuseio', 'start handling', 'handling',
     'preparando entrega', 'preparando envio', 'preparing delivery', 'handling shipping', 'handling shipment',
-    'pedido aceito', 'order accepted', 'verificando fatura', 'verificando nota fiscal', 'verifying invoice', 'fatura', 'invoice',
+    'aguardando manuseio do seller', 'waiting seller handling', 'pronto para faturamento', 'ready for invoicing',
+    'verificando fatura', 'verificando nota fiscal', 'verifying invoice', 'fatura', 'invoice',
     'fatura apos cancelamento negado', 'fatura pos cancelamento negado', 'cancelamento negado', 'invoice after cancellation deny',
     'invoice after cancellation denied', 'faturado', 'invoiced', 'billed',
     'enviado', 'despachado', 'shipped', 'dispatched', 'entregue', 'delivered'

@@ -122,12 +122,12 @@ impl FileLookup {
     /// The look that must be waited for; it is begun here if none is under way.
     fn due(&self, asked: Instant) -> Option<Look> {
         let mut state = lock(&self.state);
-        if state.looked + self.look_every > asked || state.is_late {
+        if state.looked + self.look_every > asked {
             return None;
         }
         // One that has ended otherwise is begun again.
         if let Some(look) = state.look.as_ref().filter(|look| look.has_changed().is_ok()) {
-            return Some(look.clone());
+            return (!state.is_late).then(|| look.clone());
         }
         let (end, look) = watch::channel(());
         state.look = Some(look.clone());
@@ -154,6 +154,11 @@ fn read_if_changed(file: &TableFile, state: &Mutex<State>) {
         Ok(stamp) if known == Some(*stamp) => None,
         Ok(_) => Some(file.read()),
         Err(_) => None,
+    };
+    // It may have been lost since it was looked at, which reads as an empty table.
+    let stamp = match (stamp, file.stamp()) {
+        (Ok(Some(_)), Ok(None)) => Err(file.lost()),
+        (stamp, _) => stamp,
     };
     let mut state = lock(state);
     (state.look, state.is_late, state.looked) = (None, false, began);

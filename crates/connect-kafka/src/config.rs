@@ -50,7 +50,10 @@ impl KafkaConfig {
     /// Whether both name a broker in common: then they are one cluster. What goes by several names
     /// is not known to be one.
     pub fn shares_broker(&self, other: &Self) -> bool {
-        let brokers = |config: &Self| -> BTreeSet<String> { config.brokers.split(',').map(address).collect() };
+        let brokers = |config: &Self| -> BTreeSet<String> {
+            let listed = config.brokers.split(',').filter(|broker| !broker.trim().is_empty());
+            listed.map(address).collect()
+        };
         !brokers(self).is_disjoint(&brokers(other))
     }
 }

@@ -13,6 +13,8 @@ use crate::{ConnectError, Lookup, LookupExt, RetryPolicy, retry};
 /// How long a batch of rows is waited for: a view of a large table takes longer than the rows of
 /// some keys.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(60);
+/// A table is held in memory while a job runs.
+const BYTES_MAX: usize = 512 << 20;
 /// What fails half-way is read again from its beginning.
 const POLICY: RetryPolicy = RetryPolicy::times(2, Duration::from_millis(500), Duration::from_secs(5));
 
@@ -43,7 +45,15 @@ impl WholeTables {
             Some(Ok(table)) => table,
         };
         retry(&POLICY, || async {
-            let batches: Vec<RecordBatch> = table.all().try_collect().await?;
+            let (mut batches, mut bytes, mut all) = (Vec::new(), 0, table.all());
+            while let Some(batch) = all.try_next().await? {
+                bytes += batch.get_array_memory_size();
+                if bytes > BYTES_MAX {
+                    let words = format!("its rows need more than the {} MiB that they may have here", BYTES_MAX >> 20);
+                    return Err(ConnectError::permanent(words));
+                }
+                batches.push(batch);
+            }
             concat_batches(&table.schema(), &batches).map_err(ConnectError::permanent)
         })
         .await

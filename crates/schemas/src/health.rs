@@ -43,6 +43,8 @@ pub struct TopicHealth {
     /// Nothing that was read waits, neither for its commit nor for the publication of what that has
     /// closed.
     pub is_settled: bool,
+    /// Kafka says that it does not exist.
+    pub is_absent: bool,
     /// What keeps Kafka from being read now though the topic is served, in words: a password that
     /// was withdrawn, a broker that is away.
     pub kafka: Option<String>,

@@ -60,10 +60,13 @@ pub(super) fn totals(row: &Row) -> Option<&str> {
 
 /// Whether a row that is refused was not meant to be one: it begins like a total, repeats the
 /// header, or is a title, one text on a line of its own.
-pub(super) fn is_filler(row: &Row) -> bool {
+///
+/// `lacks_needed` is whether the row has nothing where each row of the table has something.
+pub(super) fn is_filler(row: &Row, lacks_needed: impl FnOnce() -> bool) -> bool {
     match row.broken.as_deref() {
         Some(why) => why == HEADER_AGAIN,
-        None => totals(row).is_some() || begins_with_total(row) || is_title(row),
+        // A product may be called that.
+        None => totals(row).is_some() || ((begins_with_total(row) || is_title(row)) && lacks_needed()),
     }
 }
 
@@ -98,7 +101,7 @@ mod tests {
 
     fn row(cells: &[&str]) -> Row {
         let cells = cells.iter().map(|text| Cell::written((*text).to_owned())).collect();
-        Row { sheet: None, line: 2, cells, broken: None }
+        Row { sheet: None, line: 2, cells, broken: None, is_unended: false }
     }
 
     #[test]
@@ -120,7 +123,7 @@ mod tests {
             &["Cliente:", "", ""],
             &["Gerado em 14/05/2025 10:00", ""],
         ] {
-            assert!(is_filler(&row(cells)), "{cells:?}");
+            assert!(is_filler(&row(cells), || true), "{cells:?}");
         }
         for cells in [
             &["3", "p3"][..],
@@ -131,10 +134,12 @@ mod tests {
             &["Totalflex 20", "1"],
             &["14/05/2025 10:00"],
         ] {
-            assert!(!is_filler(&row(cells)), "{cells:?}");
+            assert!(!is_filler(&row(cells), || true), "{cells:?}");
         }
         let broken = |why: &str| Row { broken: Some(why.to_owned()), ..row(&["Total do dia"]) };
-        assert!(is_filler(&broken(HEADER_AGAIN)) && !is_filler(&broken("a quote opens in it and never closes")));
+        assert!(is_filler(&broken(HEADER_AGAIN), || false));
+        assert!(!is_filler(&broken("a quote opens in it and never closes"), || true));
+        assert!(!is_filler(&row(&["Total 90 creme", "1", "9.x"]), || false), "a product may be called that");
     }
 
     #[test]

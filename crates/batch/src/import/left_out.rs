@@ -80,7 +80,7 @@ mod tests {
     }
 
     fn row(line: i64) -> Row {
-        Row { sheet: None, line, cells: Vec::new(), broken: None }
+        Row { sheet: None, line, cells: Vec::new(), broken: None, is_unended: false }
     }
 
     #[test]

@@ -7,9 +7,11 @@ use arrow::compute::cast;
 use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use vitral_catalog::ImportTarget;
+use vitral_schemas::event_id::is_none;
 use vitral_schemas::topic::Topic;
 
 use super::identity::hash;
+use super::mapping::id_columns;
 
 #[derive(Debug)]
 pub(super) struct Legacy {
@@ -17,6 +19,8 @@ pub(super) struct Legacy {
     /// The topic's columns, each with whether it is of the key.
     columns: Vec<(String, bool)>,
     first: Option<String>,
+    /// Of these, words for nothing are nothing, as they were not in versions that stored them.
+    ids: Vec<String>,
 }
 
 impl Legacy {
@@ -24,7 +28,12 @@ impl Legacy {
         let is_of_key =
             |name: &String| target.key.contains(name) || target.constants.iter().any(|(constant, _)| constant == name);
         let columns = topic.columns.iter().map(|column| (column.name.clone(), is_of_key(&column.name)));
-        Self { counts: HashMap::new(), columns: columns.collect(), first: target.key.first().cloned() }
+        Self {
+            counts: HashMap::new(),
+            columns: columns.collect(),
+            first: target.key.first().cloned(),
+            ids: id_columns(topic, target),
+        }
     }
 
     pub(super) fn is_empty(&self) -> bool {
@@ -60,14 +69,20 @@ impl Legacy {
             rows.column_by_name(name).map(|column| cast(column, &DataType::Utf8)).transpose()
         };
         let first = self.first.as_deref().map(&text).transpose()?.flatten();
+        let is_first_id = self.first.as_ref().is_some_and(|first| self.ids.contains(first));
         let mut columns = Vec::new();
         for (name, is_of_key) in &self.columns {
-            columns.extend(text(name)?.map(|texts| (texts, *is_of_key)));
+            columns.extend(text(name)?.map(|texts| (texts, *is_of_key, self.ids.contains(name))));
         }
+        let value = |texts: &ArrayRef, row: usize, is_id: bool| {
+            let text = if texts.is_valid(row) { texts.as_string::<i32>().value(row) } else { "" };
+            if is_id && is_none(text.as_bytes()) { String::new() } else { text.to_owned() }
+        };
         let marks = (0..rows.num_rows()).map(|row| {
-            let has_key = first.as_ref().is_some_and(|first| first.is_valid(row));
-            let used = columns.iter().filter(|(_, is_of_key)| *is_of_key || !has_key);
-            hash(used.map(|(texts, _)| if texts.is_valid(row) { texts.as_string::<i32>().value(row) } else { "" }))
+            let has_key = first.as_ref().is_some_and(|first| !value(first, row, is_first_id).is_empty());
+            let used = columns.iter().filter(|(_, is_of_key, _)| *is_of_key || !has_key);
+            let texts: Vec<String> = used.map(|(texts, _, is_id)| value(texts, row, *is_id)).collect();
+            hash(texts.iter().map(String::as_str))
         });
         Ok(marks.collect())
     }

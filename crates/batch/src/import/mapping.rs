@@ -83,6 +83,7 @@ fn needed_columns(topic: &Topic, target: &ImportTarget) -> Vec<String> {
             || target.key.contains(&column.name)
             || topic.event_id == Some(*index)
             || column.kind == ColumnKind::Currency
+            || matches!(column.kind, ColumnKind::Decimal { .. })
     };
     topic.columns.iter().enumerate().filter(is_needed).map(|(_, column)| column.name.clone()).collect()
 }
@@ -190,6 +191,19 @@ impl Mapping {
         let is_needed = |filled: &Filled| filled.role == Role::Clock || self.needed.contains(&filled.name);
         let last = self.columns.iter().rposition(|column| column.as_ref().is_some_and(is_needed));
         last.map_or(0, |last| last + 1)
+    }
+
+    /// How many cells a line has up to the last one that is used.
+    pub(super) fn cells_used(&self) -> usize {
+        self.columns.iter().rposition(Option::is_some).map_or(0, |last| last + 1)
+    }
+
+    /// Whether a row has nothing where each row of the table has something.
+    pub(super) fn lacks_needed(&self, row: &Row) -> bool {
+        let is_empty = |index: usize| row.cells.get(index).is_none_or(Option::is_none);
+        let columns = self.columns.iter().enumerate();
+        let mut filled = columns.filter_map(|(index, column)| Some((index, column.as_ref()?)));
+        filled.any(|(index, filled)| self.needed.contains(&filled.name) && is_empty(index))
     }
 
     /// Whether a column of the topic says which row it is by itself.

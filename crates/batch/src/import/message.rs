@@ -50,8 +50,12 @@ impl Mapping {
         if let Some(why) = &row.broken {
             return Err(broken(why.clone()));
         }
-        if row.cells.len() < self.cells_needed() {
-            return Err(broken(format!("{} cells where the header has {}", row.cells.len(), self.width())));
+        let (cells, width) = (row.cells.len(), self.width());
+        if cells < self.cells_needed() {
+            return Err(broken(format!("{cells} cells where the header has {width}")));
+        }
+        if row.is_unended && cells < self.cells_used() {
+            return Err(broken(format!("the file ends in it: {cells} cells where the header has {width}")));
         }
         let clock = if forms.has_clock { self.clock_of(row, forms)? } else { None };
         message.push(b'{');

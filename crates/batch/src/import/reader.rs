@@ -196,15 +196,16 @@ impl<'a> Reader<'a> {
     fn report(&mut self, rows: &[(Row, Marks)], refused: &BTreeMap<usize, Refused>, imported: &mut ImportReport) {
         for (row, (reason, detail)) in refused {
             imported.refused += 1;
-            if is_filler(&rows[*row].0) {
+            let row_of_file = &rows[*row].0;
+            if is_filler(row_of_file, || self.mapping.lacks_needed(row_of_file)) {
                 imported.fillers += 1;
-                self.fillers.add(&rows[*row].0);
+                self.fillers.add(row_of_file);
                 continue;
             }
             let of_reason = imported.reasons.entry(reason.clone()).or_default();
             *of_reason += 1;
             if *of_reason <= EXAMPLES as u64 {
-                let Row { sheet, line, .. } = &rows[*row].0;
+                let Row { sheet, line, .. } = row_of_file;
                 imported.examples.push(RefusedRow {
                     sheet: sheet.as_deref().map(str::to_owned),
                     line: *line,

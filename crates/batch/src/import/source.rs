@@ -42,6 +42,8 @@ pub(super) struct Row {
     pub(super) cells: Vec<Option<Cell>>,
     /// Why this is not a row of the table.
     pub(super) broken: Option<String>,
+    /// The file ends in it, without an end of the line: it may be cut off.
+    pub(super) is_unended: bool,
 }
 
 impl Row {

@@ -188,6 +188,8 @@ async fn lines_of_reports_that_are_no_rows_are_no_refused_rows_either() {
         ("Total do dia;;2;21,00\n", 1),
         ("Vendas de junho\n;;\n", 1),
         ("Data;Produto;Qtde;Preco\n", 1),
+        ("Total geral;;2;21,00", 1),
+        ("Gerado em 14/05/2025", 1),
         ("\u{1a}", 0),
         ("", 0),
     ] {
@@ -226,6 +228,9 @@ async fn a_line_may_end_before_a_column_that_may_be_empty_and_before_no_other() 
     let text = "data;pedido;produto;regi\u{e3}o;valor\n14/05/2025;1;p;SP;1,50\n14/05/2025;2;p;SP\n14/05/2025;3;p\n";
     let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
     assert_eq!((came.accepted, refused(&came)), (1, vec![(3, "linha"), (4, "linha")]), "{came:?}");
+    let text = "pedido;valor;data;obs\n1;1,50;14/05/2025;ok\n2;1,50;14/05/2025";
+    let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, came.refused), (2, 0), "nothing that is used is missing: {came:?}");
     let text = "pedido;valor;data;regi\u{e3}o\n1;1,50;14/05/2025;SP\n2;1,50;14/05/20";
     let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
     assert_eq!((came.accepted, refused(&came)), (1, vec![(3, "linha")]), "{came:?}");

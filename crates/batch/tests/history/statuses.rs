@@ -60,6 +60,8 @@ async fn orders_that_are_not_paid_are_left_out_and_named() {
                 "Preparando entrega",
                 "invoiced",
                 "window-to-cancel",
+                "Janela para cancelamento",
+                "ready-for-invoicing",
             ],
             &[
                 "Pagamento Negado",
@@ -70,6 +72,7 @@ async fn orders_that_are_not_paid_are_left_out_and_named() {
                 "Cancelado",
                 "Cancelamento solicitado",
                 "order-created",
+                "Pedido aceito",
             ],
         ),
         (
@@ -83,14 +86,14 @@ async fn orders_that_are_not_paid_are_left_out_and_named() {
             "mercado_livre",
             mercado_livre,
             "#;14 de maio de 2025 19:16 hs.;@;SKU;1;100,00;100,00",
-            &["Entregue", "A caminho"],
+            &["Entregue", "A caminho", "Aguardando libera\u{e7}\u{e3}o do pagamento"],
             &["Venda cancelada", "Pagamento pendente", "Aguardando o pagamento"],
         ),
         (
             "bling",
             bling,
             "#;@;14/05/2025;9;SP;0,00;A1;Caneca;10,50;2",
-            &["Atendido", "Em andamento", "Aguardando envio"],
+            &["Atendido", "Em andamento", "Aguardando envio", "Boleto pago"],
             &["Cancelado", "Em digita\u{e7}\u{e3}o", "Aguardando pagamento", "N\u{e3}o pago", "Boleto emitido"],
         ),
         (

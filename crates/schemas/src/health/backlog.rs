@@ -7,15 +7,18 @@ use crate::position::{Offset, PartitionId};
 
 impl TopicHealth {
     /// How far a partition's commits have come, with what they have closed published.
-    pub fn commits(&mut self, partition: PartitionId, committed: Option<Offset>) {
+    pub fn commits(&mut self, partition: PartitionId, committed: Option<Offset>, has_rows: bool) {
         if let Some(known) = self.partitions.get_mut(&partition) {
-            known.committed = committed;
+            (known.committed, known.has_rows) = (committed, has_rows);
         }
     }
 
     /// Of what was in Kafka when that was first known, the offset after the last one that is
     /// committed, by partition; none while that is not all of it, or the topic is not read.
     pub fn backlog(&self) -> Option<BTreeMap<PartitionId, Offset>> {
+        if self.is_absent {
+            return Some(BTreeMap::new());
+        }
         if self.phase != Phase::Serving || self.partitions.is_empty() {
             return None;
         }
@@ -23,7 +26,8 @@ impl TopicHealth {
             let first_end = partition.first_end?;
             // Behind the last row there may be what is read and never committed, such as the end of
             // a transaction.
-            let is_read = partition.position >= first_end && self.is_settled;
+            // The other partitions may be busy for ever.
+            let is_read = partition.position >= first_end && (self.is_settled || !partition.has_rows);
             let is_through = is_read || partition.committed >= Some(first_end);
             is_through.then(|| (*id, partition.committed.unwrap_or_default().min(first_end)))
         };
@@ -51,12 +55,12 @@ mod tests {
         topic.reads(PartitionId(0), Offset(0), Some(Offset(30)), now);
         topic.reads(PartitionId(1), Offset(0), None, now);
         topic.reads(PartitionId(0), Offset(30), Some(Offset(50)), now);
-        topic.commits(PartitionId(0), Some(Offset(29)));
+        topic.commits(PartitionId(0), Some(Offset(29)), true);
         assert_eq!(topic.backlog(), None, "the end of a partition is not known");
         topic.reads(PartitionId(1), Offset(0), Some(Offset(0)), now);
         assert_eq!(topic.backlog(), None, "its last row waits for its commit");
-        topic.commits(PartitionId(0), Some(Offset(30)));
-        topic.commits(PartitionId(1), Some(Offset(0)));
+        topic.commits(PartitionId(0), Some(Offset(30)), true);
+        topic.commits(PartitionId(1), Some(Offset(0)), true);
         assert_eq!(topic.backlog(), Some(through(&[(0, 30), (1, 0)])), "what came since is not waited for");
         topic.phase = Phase::Waiting("its broker is away".to_owned());
         assert_eq!(topic.backlog(), None);
@@ -73,8 +77,29 @@ mod tests {
         // everything.
         let mut topic = settled;
         topic.reads(PartitionId(0), Offset(10), Some(Offset(10)), now);
-        topic.commits(PartitionId(0), Some(Offset(9)));
+        topic.commits(PartitionId(0), Some(Offset(9)), true);
         topic.reads(PartitionId(1), Offset(500), Some(Offset(500)), now);
         assert_eq!(topic.backlog(), Some(through(&[(0, 9), (1, 0)])));
+    }
+
+    #[test]
+    fn an_empty_partition_does_not_wait_for_the_busy_ones() {
+        let now = Instant::now();
+        let mut topic = TopicHealth { phase: Phase::Serving, is_settled: false, ..TopicHealth::default() };
+        for partition in [0, 1] {
+            topic.reads(PartitionId(partition), Offset(500), Some(Offset(500)), now);
+        }
+        topic.commits(PartitionId(0), Some(Offset(500)), true);
+        topic.commits(PartitionId(1), None, false);
+        assert_eq!(topic.backlog(), Some(through(&[(0, 500), (1, 0)])));
+        topic.commits(PartitionId(1), None, true);
+        assert_eq!(topic.backlog(), None, "its first rows wait for their commit");
+    }
+
+    #[test]
+    fn a_topic_that_does_not_exist_has_no_backlog() {
+        let waiting = Phase::Waiting("the topic does not exist in Kafka yet".to_owned());
+        let topic = TopicHealth { phase: waiting, is_absent: true, ..TopicHealth::default() };
+        assert_eq!(topic.backlog(), Some(BTreeMap::new()));
     }
 }

@@ -15,6 +15,8 @@ pub struct PartitionHealth {
     pub first_end: Option<Offset>,
     /// The offset after the last one that is committed; none before the first.
     pub committed: Option<Offset>,
+    /// A row was delivered, in whichever process: without one there is nothing to commit.
+    pub has_rows: bool,
     /// When the position last moved, or stood at the end.
     pub moved: Instant,
     /// Not read on purpose: it waits for slower partitions.
@@ -24,7 +26,7 @@ pub struct PartitionHealth {
 impl PartitionHealth {
     /// One that is read from here on.
     pub fn at(position: Offset, end: Option<Offset>, now: Instant) -> Self {
-        Self { position, end, first_end: end, committed: None, moved: now, held: false }
+        Self { position, end, first_end: end, committed: None, has_rows: false, moved: now, held: false }
     }
 
     /// Messages that are there and not read, as far as is known.

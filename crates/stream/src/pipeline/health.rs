@@ -43,7 +43,7 @@ impl HealthReporter {
 
     pub(super) fn phase(&self, phase: Phase) {
         self.shared.topic(&self.topic, |topic| {
-            topic.phase = phase;
+            (topic.phase, topic.is_absent) = (phase, false);
             topic.recovered();
         });
     }
@@ -59,7 +59,9 @@ impl HealthReporter {
             Ok(_) => "the topic does not exist in Kafka yet".to_owned(),
             Err(error) => with_causes(error),
         };
-        self.shared.topic(&self.topic, |topic| topic.phase = Phase::Waiting(reason));
+        self.shared.topic(&self.topic, |topic| {
+            (topic.phase, topic.is_absent) = (Phase::Waiting(reason), partitions.is_ok());
+        });
     }
 }
 
@@ -75,7 +77,8 @@ impl Pipeline {
         let stands = |partition: &PartitionId| {
             let end = source.known_end(*partition).max(self.health.ends.get(partition).copied());
             let committed = self.buffer.committed_offset(*partition);
-            let offsets = (self.read_to(*partition), end, committed);
+            let has_rows = self.buffer.next_offset(*partition).is_some();
+            let offsets = (self.read_to(*partition), end, (committed, has_rows));
             (*partition, offsets, source.is_held(*partition))
         };
         let partitions: Vec<_> = self.buffer.next_offsets().keys().map(stands).collect();
@@ -84,9 +87,9 @@ impl Pipeline {
             topic.kafka = broker;
             topic.uncommitted = self.buffer.uncommitted_since().or(self.processor.looking_up.since());
             topic.is_settled = topic.uncommitted.is_none() && !self.committer.is_busy();
-            for (partition, (position, end, committed), is_held) in partitions {
+            for (partition, (position, end, (committed, has_rows)), is_held) in partitions {
                 topic.reads(partition, position, end, now);
-                topic.commits(partition, committed);
+                topic.commits(partition, committed, has_rows);
                 topic.holds(partition, is_held);
             }
         });

@@ -163,7 +163,7 @@ mod tests {
     fn seen(cells: &[(&str, Kind)]) -> OfTimes {
         let mut times = OfTimes::default();
         for (line, (text, kind)) in (2..).zip(cells) {
-            let row = Row { sheet: None, line, cells: Vec::new(), broken: None };
+            let row = Row { sheet: None, line, cells: Vec::new(), broken: None, is_unended: false };
             times.see(&Cell::new((*text).to_owned(), *kind), &row);
         }
         times

@@ -164,7 +164,7 @@ mod tests {
     fn note(heading: &str, cells: &[&str]) -> Option<String> {
         let mut undone = Undone::new(&plain(heading));
         for (line, text) in (2..).zip(cells).filter(|(_, text)| !text.is_empty()) {
-            let row = Row { sheet: None, line, cells: Vec::new(), broken: None };
+            let row = Row { sheet: None, line, cells: Vec::new(), broken: None, is_unended: false };
             undone.see(&Cell::new((*text).to_owned(), Kind::Written), &row);
         }
         undone.note(heading)

@@ -20,7 +20,7 @@ fn mapping(header: &[&str]) -> Mapping {
 fn rows(rows: &[&[&str]]) -> Vec<Row> {
     let row = |(index, cells): (usize, &&[&str])| {
         let cells = cells.iter().map(|text| Cell::written((*text).to_owned())).collect();
-        Row { sheet: None, line: index as i64 + 2, cells, broken: None }
+        Row { sheet: None, line: index as i64 + 2, cells, broken: None, is_unended: false }
     };
     rows.iter().enumerate().map(row).collect()
 }
@@ -349,6 +349,7 @@ fn typed_numbers_are_read_by_what_they_fill() {
         line: 2,
         cells: vec![order, quantity, amount, cell("2025-05-14", Kind::Time), None],
         broken: None,
+        is_unended: false,
     };
     let read = |row: Row| understood(&HEADER, &[row], Asked::default()).expect("understood").remove(0);
     let float = |text: &str| cell(text, Kind::Float);

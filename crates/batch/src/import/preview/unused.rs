@@ -80,7 +80,7 @@ mod tests {
         let rows: Vec<Row> = cells
             .iter()
             .map(|text| Cell { text: (*text).to_owned(), kind: Kind::Written, sign: None })
-            .map(|cell| Row { sheet: None, line: 2, cells: vec![None, Some(cell)], broken: None })
+            .map(|cell| Row { sheet: None, line: 2, cells: vec![None, Some(cell)], broken: None, is_unended: false })
             .collect();
         for rows in rows.chunks(2) {
             counter.count(rows);

@@ -242,7 +242,7 @@ fn rows_of(batch: &RecordBatch, wanted: &[usize]) -> PlanResult<Vec<Row>> {
             }
         });
         let cells = texts.iter().map(|(column, kind)| cell(column, row, *kind)).collect();
-        Row { sheet, line: lines.value(row), cells, broken: None }
+        Row { sheet, line: lines.value(row), cells, broken: None, is_unended: false }
     });
     Ok(rows.collect())
 }

@@ -121,13 +121,10 @@ impl Delimited {
                 cells.truncate(width);
             }
         }
-        if broken.is_none() && record.is_unended && cells.len() < width {
-            broken = Some(format!("the file ends in it: {} cells where the header has {width}", cells.len()));
-        }
         if broken.is_none() && self.is_header(&cells) {
             broken = Some(HEADER_AGAIN.to_owned());
         }
-        Row { sheet: None, line: record.line, cells, broken }
+        Row { sheet: None, line: record.line, cells, broken, is_unended: record.is_unended }
     }
 
     fn is_header(&self, cells: &[Option<Cell>]) -> bool {

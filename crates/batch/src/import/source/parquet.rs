@@ -74,7 +74,7 @@ impl Columns {
         let first = i64::try_from(self.read).unwrap_or(i64::MAX) + 2;
         self.read += batch.num_rows() as u64;
         let cells = vec![None; self.header.len()];
-        let row = |line| Row { sheet: None, line, cells: cells.clone(), broken: None };
+        let row = |line| Row { sheet: None, line, cells: cells.clone(), broken: None, is_unended: false };
         let mut rows: Vec<Row> = (first..).take(batch.num_rows()).map(row).collect();
         for (column, (index, is_utc)) in batch.columns().iter().zip(&self.read_columns) {
             for (row, cell) in rows.iter_mut().zip(cells::cells(column, *is_utc)?) {

@@ -209,7 +209,13 @@ struct Batch<'a> {
 
 impl Batch<'_> {
     fn row(&self, line: i64) -> Row {
-        Row { sheet: Some(Arc::clone(&self.sheet.name)), line, cells: vec![None; self.heading.len()], broken: None }
+        Row {
+            sheet: Some(Arc::clone(&self.sheet.name)),
+            line,
+            cells: vec![None; self.heading.len()],
+            broken: None,
+            is_unended: false,
+        }
     }
 
     /// Rows above the header are none, and so are those that only look like something, in which

@@ -255,7 +255,7 @@ async fn purged(world: &mut World, plan: &Arc<KeyedPlan>) {
     );
 }
 
-async fn gains_a_column(declaration: &str) {
+async fn gains_and_loses_columns(declaration: &str) {
     let mut world = World::new(declaration);
     // As programs named it that took each column for a part of what the table is.
     let settings = DomainSettings::default();
@@ -276,8 +276,9 @@ async fn gains_a_column(declaration: &str) {
         let file = SourceFile { path: "t.sql".into(), text };
         Catalog::parse(&[vec![file]], &settings).expect("a catalog")
     };
-    for column in ["novo TEXT", "novo TEXT, outro BIGINT"] {
-        let catalog = catalog(declaration.replace("pontos BIGINT", &format!("pontos BIGINT, {column}")));
+    for column in ["novo TEXT", "novo TEXT, outro BIGINT", "outro BIGINT", ""] {
+        let columns = ["pontos BIGINT", column].iter().filter(|part| !part.is_empty()).copied().collect::<Vec<_>>();
+        let catalog = catalog(declaration.replace("pontos BIGINT", &columns.join(", ")));
         world.topic = catalog.topics[0].clone();
         world.plan = Arc::new(KeyedPlan::new(&catalog.keyed[0], &world.topic, &settings).expect("planned"));
         world.commit("a", 0, 5, NOON_MS + 3 * DAY_MS).await;
@@ -285,7 +286,10 @@ async fn gains_a_column(declaration: &str) {
         world.check(&mut table, column).await;
         assert_eq!(table.since_ms().await.expect("known"), None, "it is whole");
         let rows = table.rows().await.expect("rows").schema();
-        assert!(rows.field_with_name(column.rsplit(' ').nth(1).expect("a name")).is_ok(), "{rows}");
+        let added = column.split(", ").filter_map(|column| column.split(' ').next()).filter(|name| !name.is_empty());
+        for name in ["novo", "outro"] {
+            assert_eq!(rows.field_with_name(name).is_ok(), added.clone().any(|added| added == name), "{rows}");
+        }
         keep_balances(&[Arc::clone(&world.plan)], &world.store).await.expect("kept");
         let archive = Archive::read(&world.topic, &world.store).await.expect("read").expect("an archive");
         table.repair(&archive).await.expect("computed again");
@@ -296,10 +300,10 @@ async fn gains_a_column(declaration: &str) {
 }
 
 #[tokio::test]
-async fn a_topic_that_gains_a_column_keeps_what_was_purged() {
-    gains_a_column(DEBEZIUM).await;
-    gains_a_column(BY_OFFSET).await;
-    gains_a_column(BY_COLUMN).await;
+async fn a_topic_that_gains_and_loses_columns_keeps_what_was_purged() {
+    gains_and_loses_columns(DEBEZIUM).await;
+    gains_and_loses_columns(BY_OFFSET).await;
+    gains_and_loses_columns(BY_COLUMN).await;
 }
 
 #[tokio::test]
