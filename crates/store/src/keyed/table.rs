@@ -36,7 +36,7 @@ use crate::error::StoreError;
 use crate::history::History;
 use crate::layout::Layout;
 use crate::location::Location;
-use crate::table::{Table, Undeclared};
+use crate::table::Table;
 
 /// Next to a version's states: the statement that declares it.
 const DEFINITION_FILE: &str = "_definition.sql";
@@ -62,20 +62,13 @@ pub struct KeyedTable {
     bounds: Option<Vec<f64>>,
 }
 
-/// The states' table. That of a topic's rows gains and loses columns with the topic: a column that
-/// was lost is null in rows that are written from then on.
-pub(super) async fn open_states(plan: &KeyedPlan, place: &Location) -> Result<Table, StoreError> {
-    let undeclared = if plan.view.is_of_changes { Undeclared::Kept } else { Undeclared::Refused };
-    Table::open_with(&plan.view.name, place, Arc::clone(plan.state_schema()), undeclared).await
-}
-
 impl KeyedTable {
     /// Opens the table in `store`, or creates it. To be called once the archive's columns are known
     /// to be those of the catalog.
     pub async fn open(plan: &Arc<KeyedPlan>, store: &Location) -> Result<Self, StoreError> {
         let version = versions::to_write(plan, store).await?;
         let place = place(plan, store, &version);
-        let table = open_states(plan, &place).await?;
+        let table = versions::open_states(plan, &place).await?;
         let definition = plan.view.definition();
         if place.read_text(DEFINITION_FILE).await?.as_deref() != Some(definition.as_str()) {
             place.write_text(DEFINITION_FILE, &definition).await?;
@@ -249,8 +242,7 @@ impl KeyedTable {
             if wanted.iter().map(|field| field.name()).eq(found.fields().iter().map(|field| field.name())) {
                 return states.build();
             }
-            // Columns that the topic has gained are the last in the table, or not there yet; those
-            // that it has lost are not read.
+            // Columns that the topic has gained are last, or not there yet; lost ones are not read.
             let columns = wanted.iter().map(|field| match found.field_with_name(field.name()) {
                 Ok(_) => Ok(ident(field.name())),
                 Err(_) => Ok(lit(ScalarValue::try_from(field.data_type())?).alias(field.name())),

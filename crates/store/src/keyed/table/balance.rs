@@ -46,7 +46,7 @@ impl KeyedTable {
     async fn open_balance(plan: &Arc<KeyedPlan>, store: &Location) -> Result<Self, StoreError> {
         let id = versions::balanced(plan, store).await?;
         let place = versions::balance_place(plan, store, &id);
-        let table = super::open_states(plan, &place).await?;
+        let table = versions::open_states(plan, &place).await?;
         Ok(Self::of(plan, store, table, versions::balance_application(plan, &id)))
     }
 

@@ -13,7 +13,7 @@ use crate::error::StoreError;
 use crate::keyed::plan::KeyedPlan;
 use crate::layout::Layout;
 use crate::location::Location;
-use crate::table::Table;
+use crate::table::{Table, Undeclared};
 
 /// Before the names of a version's transactions.
 pub(super) fn application(plan: &KeyedPlan, version: &str) -> String {
@@ -106,4 +106,11 @@ fn fits(plan: &KeyedPlan, table: &Table) -> bool {
         Ok(stored) => stored.data_type() == field.data_type(),
         Err(_) => plan.view.is_of_changes,
     })
+}
+
+/// The states' table. That of a topic's rows gains and loses columns with the topic: a column that
+/// was lost is null in rows that are written from then on.
+pub(super) async fn open_states(plan: &KeyedPlan, place: &Location) -> Result<Table, StoreError> {
+    let undeclared = if plan.view.is_of_changes { Undeclared::Kept } else { Undeclared::Refused };
+    Table::open_with(&plan.view.name, place, Arc::clone(plan.state_schema()), undeclared).await
 }
