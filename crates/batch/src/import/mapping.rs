@@ -12,6 +12,7 @@ pub(super) use self::assign::Names;
 pub(super) use self::names::key;
 use super::ImportError;
 use super::forms::currency;
+use super::source::Row;
 use super::wording::listed;
 
 /// What stands for the time of day in `--map`, if the topic has no such column:

@@ -22,6 +22,9 @@ async fn states(profile: &str, header: &str, line: &str, states: &[&str]) -> (Ve
     (counted.into_iter().map(state).collect(), imported.remove(0))
 }
 
+/// A profile, its headings, a line of a file, statuses that count, and statuses that do not.
+type Case<'a> = (&'a str, &'a str, &'a str, &'a [&'a str], &'a [&'a str]);
+
 #[tokio::test(flavor = "multi_thread")]
 async fn orders_that_are_not_paid_are_left_out_and_named() {
     let woocommerce = "Order Number,Order Status,Order Date,Email (Billing),SKU,Item Name,Quantity (- Refund),Item Cost,Order Total Amount";
@@ -32,7 +35,7 @@ async fn orders_that_are_not_paid_are_left_out_and_named() {
     let tiny = "ID;N\u{fa}mero do pedido;Data;ID contato;UF;Situa\u{e7}\u{e3}o;ID produto;Descri\u{e7}\u{e3}o;Quantidade;Valor unit\u{e1}rio;C\u{f3}digo (SKU)";
     let olist =
         "order_id,order_item_id,product_id,price,freight_value,order_status,order_purchase_timestamp,customer_state";
-    let cases: [(&str, &str, &str, &[&str], &[&str]); 7] = [
+    let cases: [Case<'_>; 7] = [
         (
             "woocommerce",
             woocommerce,
