@@ -86,7 +86,7 @@ fn words(error: &BatchError) -> String {
 
 fn is_accounted_for(preview: &Preview) {
     let imported = &preview.imported;
-    assert_eq!(imported.refused, imported.reasons.values().sum::<u64>(), "each refused row has its reason");
+    assert_eq!(imported.mistaken(), imported.reasons.values().sum::<u64>(), "each refused row has its reason");
     assert!(imported.examples.iter().all(|row| row.line > 0 && !row.detail.is_empty()), "{:?}", imported.examples);
     let shown = preview.rows.num_rows() as u64;
     assert!(shown <= imported.accepted, "{shown} rows of {}", imported.accepted);

@@ -224,7 +224,7 @@ fn mistakes_are_named_with_their_place() {
 fn names_and_paths_stay_in_their_folders() {
     let metric = "AS SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos_clientes GROUP BY janela";
     let error = parse(&format!("CREATE MATERIALIZED VIEW \"../x\" {metric}")).expect_err("a path").to_string();
-    assert!(error.contains("signs"), "{error}");
+    assert!(error.contains("characters that a name cannot have"), "{error}");
     parse(&format!("CREATE MATERIALIZED VIEW \"Visões_2\" {metric}")).expect("letters and digits");
     for path in ["../secret.csv", "/etc/passwd", "a/../../b.csv"] {
         let table = format!("CREATE TABLE t (a TEXT) WITH (connector = 'file', path = '{path}')");

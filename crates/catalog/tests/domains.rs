@@ -49,6 +49,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("batch/src/import/source/spreadsheet/cells.rs", "AR$", "as above"),
     ("batch/src/import/forms/currency.rs", "BRL", "a code among those of other currencies"),
     ("batch/src/import/forms/currency.rs", "R$\"", "signs of currencies"),
+    ("batch/src/import/forms/currency.rs", "\"reais\"", "what people call it"),
     ("batch/src/import/mapping.rs", "hora_", "headings of files for the time of day"),
 ];
 

@@ -32,7 +32,7 @@ fn the_domain_has_an_earlier_name() {
     assert_eq!((same.time_zone.name(), same.currency.as_str()), ("UTC", "EUR"));
     assert_eq!(settings("[shop]\ncurrency = 'USD'").expect("the earlier name").currency, "USD");
     let error = settings("[shop]\ncurrency = 'USD'\n[domain]\ncurrency = 'EUR'").expect_err("two").to_string();
-    assert!(error.contains("USD") && error.contains("EUR") && error.contains("keep domain.currency"), "{error}");
+    assert!(error.contains("USD") && error.contains("EUR") && error.contains("keep only domain.currency"), "{error}");
 }
 
 #[test]

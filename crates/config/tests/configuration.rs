@@ -104,7 +104,7 @@ fn keys() -> Vec<Key> {
 
 fn list(of: &str, prefix: &str, structs: &BTreeMap<String, Vec<Field>>, keys: &mut Vec<Key>) {
     for Field { name, of, is_optional, meaning } in &structs[of] {
-        if meaning.starts_with("The earlier name of") {
+        if ["The earlier name of", "The former name of"].iter().any(|former| meaning.starts_with(former)) {
             continue;
         }
         if of == SETTINGS {

@@ -101,7 +101,10 @@ async fn a_lookup_in_memory_conforms_with_and_without_decorators() {
     let policy = RetryPolicy::endless(Duration::from_millis(1), Duration::from_millis(1));
     let decorated = lookup().timed_out(Duration::from_secs(5)).retrying(policy);
     conformance::lookup_conforms(&decorated, "valor").await;
-    conformance::whole_table_conforms(&lookup(), "valor").await;
+    let rows = texts(&[("chave", &["a", "b"]), ("valor", &["1", "2"])]);
+    let whole = || MemoryLookup::new(&rows, "chave").expect("a look-up");
+    conformance::whole_table_conforms(&whole(), "valor").await;
+    let decorated = whole().timed_out(Duration::from_secs(5)).retrying(policy);
     conformance::whole_table_conforms(&decorated.with_breaker(), "valor").await;
     MemoryLookup::new(&rows, "outra").expect_err("it has no such key");
 }

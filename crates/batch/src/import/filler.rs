@@ -75,7 +75,7 @@ fn first(row: &Row) -> Option<&str> {
     Some(first.text.trim())
 }
 
-/// `Total do dia 14/05`, `Subtotal da loja`.
+/// `Total do dia 14/05`, `Subtotal (1)`.
 fn begins_with_total(row: &Row) -> bool {
     let Some(word) = first(row).and_then(|first| first.split([' ', ':', '(']).next()) else { return false };
     TOTALS.contains(&word.to_lowercase().as_str())

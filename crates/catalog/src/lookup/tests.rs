@@ -176,6 +176,6 @@ CREATE TABLE servico (id TEXT NOT NULL) WITH (connector = 'http', connection = '
     }
     for scope in [Scope::History, Scope::Stored, Scope::Served] {
         let by_key = refusal("servico", scope).expect("refused");
-        assert!(by_key.contains("by key alone") && by_key.contains("remedy: "), "{by_key}");
+        assert!(by_key.contains("found only by key") && by_key.contains("remedy: "), "{by_key}");
     }
 }

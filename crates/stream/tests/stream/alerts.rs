@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use arrow::array::RecordBatch;
-use vitral_catalog::DomainSettings;
+use vitral_catalog::{DomainSettings, WATERMARK_ALERT};
 use vitral_connect::memory::MemoryNotifier;
 use vitral_panes::view::ViewReceiver;
 use vitral_react::{AlertInputs, Alerts, Destination, Notifiers};
@@ -54,7 +54,10 @@ fn distinct(notifier: &MemoryNotifier) -> BTreeSet<String> {
 
 async fn count(dir: &Path, kind: TransitionKind) -> usize {
     let found = read_alerts(&Location::folder(dir).expect("a folder")).await.expect("read");
-    found.map_or(0, |(transitions, _)| transitions.iter().filter(|made| made.kind == kind).count())
+    found.map_or(0, |(transitions, _)| {
+        let of_catalog = transitions.iter().filter(|made| made.alert != WATERMARK_ALERT);
+        of_catalog.filter(|made| made.kind == kind).count()
+    })
 }
 
 /// A process that lives for so long; the alerts end wherever they stand, the stream in order.

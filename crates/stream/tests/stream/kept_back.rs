@@ -122,7 +122,7 @@ async fn a_start_that_is_refused_leaves_nothing_behind() {
         let wrong = shop.with_changed_topic(&ROWS.replace("DECIMAL(18, 2)", wrong));
         let (stream, _view) = wrong.start(dir.path());
         let error = failure(stream).await.to_string();
-        assert!(error.contains("(18, 2) there and Decimal128(18, 4) in the catalog"), "{error}");
+        assert!(error.contains("DECIMAL(18, 2) there and DECIMAL(18, 4) in the catalog"), "{error}");
     }
     // As the error says.
     send(&shop, &[("y", 2)]);

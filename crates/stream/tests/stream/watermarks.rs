@@ -1,6 +1,7 @@
 //! The committed watermarks of partitions: over stops, over kills, and with a directory of an older
 //! version.
 
+use std::io::ErrorKind;
 use std::path::Path;
 use std::time::Duration;
 
@@ -41,7 +42,11 @@ pub fn killed(data_dir: &Path) -> tempfile::TempDir {
             let target = to.join(entry.file_name());
             match entry.file_type().expect("its kind").is_dir() {
                 true => copy(&entry.path(), &target),
-                false => drop(std::fs::copy(entry.path(), target).expect("copied")),
+                // A file that was only for a while may have been deleted by now, as after a kill.
+                false => match std::fs::copy(entry.path(), target) {
+                    Err(error) if error.kind() == ErrorKind::NotFound => {}
+                    copied => drop(copied.expect("copied")),
+                },
             }
         }
     }

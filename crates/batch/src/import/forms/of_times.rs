@@ -129,7 +129,7 @@ impl OfTimes {
                 let cells: Vec<_> = differs.iter().map(|(cell, place)| format!("{cell} ({place})")).collect();
                 let orders: Vec<_> = left.iter().map(|dates| format!("--dates {}", dates.name())).collect();
                 let reason = format!("holds {}, and nothing shows which number is the day", cells.join(" and "));
-                return Err((reason, format!("say {}", orders.join(" or "))));
+                return Err((reason, format!("use {}", orders.join(" or "))));
             }
         }
         Ok(left.first().copied())

@@ -22,6 +22,6 @@ mod tests {
         assert_eq!(caught(failed, || Ok(1)), Ok(1));
         assert_eq!(caught(failed, || Err::<(), _>("no such file".to_owned())), Err("no such file".to_owned()));
         let error = caught(failed, || -> Result<(), String> { panic!("an unknown type") }).expect_err("a panic");
-        assert!(error.contains("damaged") && error.contains("export it"), "{error}");
+        assert!(error.contains("damaged") && error.contains("export or copy it"), "{error}");
     }
 }
