@@ -130,6 +130,7 @@ fn list(of: &str, prefix: &str, structs: &BTreeMap<String, Vec<Field>>, keys: &m
 fn kind(name: &str, of: &str) -> &'static str {
     let units =
         [("_ms", "milliseconds"), ("_seconds", "seconds"), ("_days", "days"), ("_bytes", "bytes"), ("_rows", "rows")];
+    let name = name.trim_end_matches("_max");
     if let Some((_, unit)) = units.iter().find(|(ending, _)| name.ends_with(ending)) {
         return unit;
     }
