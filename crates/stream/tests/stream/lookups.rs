@@ -236,6 +236,16 @@ async fn a_looked_up_column_that_is_dropped_is_kept_and_comes_back() {
         }
         assert_eq!(in_archive(&view).await, wanted);
     }
+    // The windows of all of them close.
+    clock.set_ms(NOON_MS + 10 * HOUR_MS);
+    let (stream, mut view) = with.start(dir.path());
+    with.produce_to(0, &events(30..31, NOON_MS + 9 * HOUR_MS));
+    let is_published = |view: &View| {
+        let mut through = view.metrics.values().map(|metric| metric.published_through_ms);
+        !view.metrics.is_empty() && through.all(|through| through > Some(NOON_MS + 4 * HOUR_MS + HOUR_MS / 60))
+    };
+    wait_until(&mut view, "the published windows", is_published).await;
+    end(stream).await;
     reconciles(&with, dir.path()).await;
 }
 
@@ -247,7 +257,8 @@ async fn reconciles(shop: &Shop, dir: &Path) {
     let settings = DomainSettings::default();
     let compared = reconcile(shop.catalog(), &settings, &store, &Engine::Local, range, Some("por_segmento"));
     let compared = compared.await.expect("compared");
-    assert!(!compared.is_empty() && compared.iter().all(|compared| compared.windows > 0 && !compared.differs()));
+    let is_equal = !compared.is_empty() && compared.iter().all(|compared| compared.windows > 0 && !compared.differs());
+    assert!(is_equal, "{compared:?}");
 }
 
 /// One message a poll, so that many polls wait for their look-ups.
