@@ -211,6 +211,28 @@ async fn a_column_is_added() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
+async fn a_column_that_is_no_longer_computed_stays_and_is_null_in_new_rows() {
+    let (_dir, warehouses) = warehouses().await;
+    for (kind, warehouse) in warehouses {
+        let wide = table(4);
+        let id = warehouse.prepare(&wide).await.expect("prepared");
+        let [first, second] = [days("2025-05-30", "2025-05-31"), days("2025-05-31", "2025-06-01")];
+        let old = rows(&wide.schema, &[("2025-05-30", Some("Sul"))], 1);
+        warehouse.replace(&wide, first, frame(&old)).await.expect("written");
+        let narrow = WarehouseTable { schema: schema(3), ..wide.clone() };
+        assert_eq!(warehouse.prepare(&narrow).await.expect("prepared"), id, "{kind}: it is still the same table");
+        let new = rows(&narrow.schema, &[("2025-05-31", Some("Sul"))], 1);
+        warehouse.replace(&narrow, second, frame(&new)).await.expect("written");
+        assert_eq!(stored(&*warehouse, &narrow, second).await.num_columns(), 3, "{kind}");
+        // Computed again, it has both.
+        warehouse.prepare(&wide).await.expect("prepared");
+        let nulls = [first, second].map(|day| stored(&*warehouse, &wide, day));
+        let nulls = futures::future::join_all(nulls).await;
+        assert_eq!(nulls.iter().map(|rows| rows.column(3).null_count()).collect::<Vec<_>>(), [0, 1], "{kind}");
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
 async fn a_column_of_another_type_is_refused_by_name() {
     let (_dir, warehouses) = warehouses().await;
     for (kind, warehouse) in warehouses {

@@ -11,7 +11,7 @@ use super::{Days, Replaced, Warehouse, WarehouseTable};
 use crate::error::StoreError;
 use crate::location::Location;
 use crate::session::read_session;
-use crate::table::Table;
+use crate::table::{Table, Undeclared};
 
 /// Jobs, and merges of files, may conflict with each other.
 const ATTEMPTS: usize = 10;
@@ -28,8 +28,10 @@ impl DeltaWarehouse {
         Self { location }
     }
 
+    /// A column that the job no longer computes stays, with null in new rows.
     async fn open(&self, table: &WarehouseTable) -> Result<Table, StoreError> {
-        Table::open(&table.name, &self.location.join(&table.name), table.schema.clone()).await
+        let place = self.location.join(&table.name);
+        Table::open_with(&table.name, &place, table.schema.clone(), Undeclared::Kept).await
     }
 }
 
@@ -58,7 +60,8 @@ impl Warehouse for DeltaWarehouse {
         let failed = StoreError::read(&table.name);
         let opened = self.open(table).await?;
         let frame = read_session(1).read_table(opened.provider().await?).map_err(&failed)?;
-        let run = async { frame.filter(within(&table.date, days))?.collect().await };
+        let columns: Vec<Expr> = table.schema.fields().iter().map(|field| ident(field.name())).collect();
+        let run = async { frame.filter(within(&table.date, days))?.select(columns)?.collect().await };
         run.await.map_err(&failed)
     }
 }
