@@ -2,6 +2,7 @@
 
     scripts/verify/venv scripts/verify/completejourney.py --kafka 127.0.0.1:9092           sends them
     scripts/verify/venv scripts/verify/completejourney.py --expect http://127.0.0.1:8080   compares the API with them
+    scripts/verify/completejourney                                                         both, with a stream on Apache Kafka
 
 Every line is sent as it is, one `compra` each. Decisions:
 - The package's times are UTC (its shops' days begin at 5:00), so they are sent with `Z`.
@@ -10,12 +11,13 @@ Every line is sent as it is, one `compra` each. Decisions:
 - Amounts are doubles, 20 of them rounding residue such as 1.8e-15; each becomes text with two decimals before anything is added.
 
 --expect reads `/metricas/vendas_por_minuto`, `/produtos/mais_vendidos` (the first 1000 by total_vendido and receita descending,
-id_produto ascending) and the counts of verdicts; the topic must hold these events only, all of them consumed. It prints the
+id_produto ascending) and the counts of verdicts; the topic must hold these events only; it waits until all are read. It prints the
 first differences, a table, and last `VERDICT: equal` (exit code 0) or `VERDICT: different` (1).
 """
 
 import argparse
 import sys
+import time
 from importlib.metadata import distribution
 
 import duckdb
@@ -115,6 +117,9 @@ def delivered(error: object, _message: object) -> None:
 def compare(database: duckdb.DuckDBPyConnection, api: Api, currency: str) -> int:
     comparison = Comparison(database)
     database.execute("SET VARIABLE currency = ?", [currency])
+    sent = database.execute("SELECT count(*) FROM line").fetchall()[0][0]
+    while api.get("/metricas/vendas_por_minuto?limite=1")[0]["completude"]["lidas"] < sent:
+        time.sleep(1)
     comparison.rows("vendas_por_minuto", SALES_BY_MINUTE, api.metric("vendas_por_minuto"))
     comparison.rows("completude", VERDICTS, [api.completeness])
     comparison.rows("mais_vendidos", BEST_SELLERS, api.get("/produtos/mais_vendidos?limite=1000")[0])
