@@ -1,4 +1,5 @@
-//! SQL files of a catalog: whatever is in one, there is an answer with places and remedies, and what is accepted can be planned.
+//! SQL files of a catalog: whatever is in one, there is an answer with places and remedies, and
+//! what is accepted can be planned.
 
 use std::sync::{Arc, LazyLock};
 

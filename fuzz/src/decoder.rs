@@ -1,4 +1,5 @@
-//! Messages: each becomes a row, a refusal or nothing, and always the same, whatever comes before and after it.
+//! Messages: each becomes a row, a refusal or nothing, and always the same, whatever comes before
+//! and after it.
 //!
 //! An input holds one message a line; an empty line is a message without a payload.
 

@@ -1,4 +1,5 @@
-//! Files to import: every row is counted, refused with its reason or known, the same again, and errors are about the file.
+//! Files to import: every row is counted, refused with its reason or known, the same again, and
+//! errors are about the file.
 
 use vitral_batch::BatchError;
 use vitral_batch::import::preview::Preview;

@@ -1,4 +1,5 @@
-//! Numbers and dates as people write them: a row for each, and an accepted number has the digits that are in its cell.
+//! Numbers and dates as people write them: a row for each, and an accepted number has the digits
+//! that are in its cell.
 //!
 //! An input holds one cell a line, of a few lines; each is tried as an amount, then as a date.
 

@@ -1,4 +1,5 @@
-//! The fuzzer of one target, which `VITRAL_FUZZ_TARGET` names; its arguments are libFuzzer's. `scripts/fuzz` builds and runs it.
+//! The fuzzer of one target, which `VITRAL_FUZZ_TARGET` names; its arguments are libFuzzer's.
+//! `scripts/fuzz` builds and runs it.
 
 #![no_main]
 
@@ -8,7 +9,8 @@ use std::sync::LazyLock;
 use vitral_fuzz::{Target, target};
 
 static TARGET: LazyLock<Target> = LazyLock::new(|| {
-    // The runtime's own hook ends the process at any panic, also at one that is caught and becomes an error.
+    // The runtime's own hook ends the process at any panic, also at one that is caught and becomes
+    // an error.
     drop(take_hook());
     let whole = take_hook();
     set_hook(Box::new(move |panic| whole(panic)));

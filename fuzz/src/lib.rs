@@ -1,9 +1,11 @@
 //! What must hold for any bytes that come from outside, one function for each way in.
 //!
-//! A function panics where it does not hold. The tests of this crate call each with the inputs kept in its folder of `corpus`;
-//! `scripts/fuzz` has libFuzzer look for further ones. Only public interfaces are used: what is checked is what a user would see.
+//! A function panics where it does not hold. The tests of this crate call each with the inputs kept
+//! in its folder of `corpus`; `scripts/fuzz` has libFuzzer look for further ones. Only public
+//! interfaces are used: what is checked is what a user would see.
 //!
-//! Architecture invariant: nothing depends on this crate, and nothing here writes outside folders of its own.
+//! Architecture invariant: nothing depends on this crate, and nothing here writes outside folders
+//! of its own.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

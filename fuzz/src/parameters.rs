@@ -1,4 +1,5 @@
-//! Requests: whatever is asked, the answer is rows or a problem with its remedy, never a fault of the server.
+//! Requests: whatever is asked, the answer is rows or a problem with its remedy, never a fault of
+//! the server.
 //!
 //! An input is a path with its parameters; a second line is the header `Accept`.
 

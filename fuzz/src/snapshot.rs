@@ -1,4 +1,5 @@
-//! Files of snapshots: what was altered is an error, and what fits its checksum is read or refused, but never a crash.
+//! Files of snapshots: what was altered is an error, and what fits its checksum is read or refused,
+//! but never a crash.
 
 use std::path::Path;
 

@@ -1,4 +1,5 @@
-//! Workbooks. An input is a whole file, or else the parts of one: the sheet, then, behind zero bytes, shared texts and styles.
+//! Workbooks. An input is a whole file, or else the parts of one: the sheet, then, behind zero
+//! bytes, shared texts and styles.
 
 use std::io::{Cursor, Write};
 

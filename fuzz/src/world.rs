@@ -1,4 +1,5 @@
-//! What targets share: a fixed moment, the built-in catalog, and what a stream shows of some events, final and provisional.
+//! What targets share: a fixed moment, the built-in catalog, and what a stream shows of some
+//! events, final and provisional.
 
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};

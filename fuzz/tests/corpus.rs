@@ -1,4 +1,5 @@
-//! Every kept input of every target, as it is, and cut short in some places: what once broke something stays unbroken.
+//! Every kept input of every target, as it is, and cut short in some places: what once broke
+//! something stays unbroken.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;

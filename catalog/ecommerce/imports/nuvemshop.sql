@@ -48,7 +48,11 @@ SELECT
     optional("E-mail") AS id_usuario,
     optional("Estado") AS regiao,
     optional("Canal") AS canal
-FROM arquivo
-WHERE "Data" IS NOT NULL
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY "Número do Pedido" ORDER BY linha) AS linha_do_pedido
+    FROM arquivo
+    WHERE "Data" IS NOT NULL
+) AS linhas
+WHERE linha_do_pedido = 1
     AND lower(coalesce("Status do Pedido", '')) NOT LIKE 'cancelad%'
     AND lower("Status do Pagamento") IN ('estornado', 'reembolsado', 'devolvido', 'refunded');

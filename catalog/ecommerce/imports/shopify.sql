@@ -27,8 +27,8 @@ FROM (
 ) AS linhas
 WHERE cancelado IS NULL AND lower(situacao) IN ('paid', 'partially_paid', 'partially_refunded', 'refunded');
 
--- What was given back, as a sum for each order. The file does not say when, so it counts on the order's own date. An amount of letters
--- alone comes along, and is refused by its cell.
+-- What was given back, as a sum for each order, from the first line that has what is of the order. The file does not say when, so it counts
+-- on the order's own date. An amount of letters alone comes along, and is refused by its cell.
 CREATE VIEW shopify_reembolsos WITH (profile_for = 'reembolsos', profile = 'shopify', identity = 'item') AS
 SELECT
     "Name" AS id_pedido,
@@ -38,7 +38,12 @@ SELECT
     optional("Email") AS id_usuario,
     optional("Shipping Province") AS regiao,
     'shopify' AS canal
-FROM arquivo
-WHERE optional("Cancelled at") IS NULL
+FROM (
+    SELECT *, row_number() OVER (PARTITION BY "Name" ORDER BY linha) AS linha_do_pedido
+    FROM arquivo
+    WHERE "Financial Status" IS NOT NULL
+) AS linhas
+WHERE linha_do_pedido = 1
+    AND optional("Cancelled at") IS NULL
     AND lower("Financial Status") IN ('partially_refunded', 'refunded')
     AND regexp_like(optional("Refunded Amount"), '[1-9]|^[^0-9]*[a-zA-Z][^0-9]*$');

@@ -1,8 +1,9 @@
 -- Carts that are open, abandoned, or were abandoned and then bought. A cart with items is `aberto` until 30 minutes have passed without an
 -- addition, a removal or a begun checkout, as far as the committed watermark knows, and `abandonado` from then on. One is `recuperado` if
 -- 30 minutes or more passed between its last addition and the checkout, or between the checkout and the purchase that completed it
--- (without a checkout, between addition and purchase), nothing was taken out after that addition, and nothing was put in since. Emptied
--- carts are in none of these. `desde` is the last activity, of a recovered cart its purchase.
+-- (without a checkout, between addition and purchase), nothing was taken out after that addition, and nothing was put in since: the table
+-- has the last of each, so pauses before these are not seen. Emptied carts are in none of these. `desde` is the last activity, of a
+-- recovered cart its purchase.
 CREATE VIEW carrinhos_abandonados AS
 SELECT
     id_usuario,

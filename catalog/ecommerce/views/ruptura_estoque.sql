@@ -11,7 +11,7 @@ FROM (
         p.nome,
         e.nivel_estoque,
         coalesce(v.velocidade_dia, CAST(0 AS DECIMAL(18, 2))) AS velocidade_dia,
-        -- Beyond 99,999,999.9 days it is as good as for ever.
+        -- Beyond 99,999,999.9 days it is as good as forever.
         CASE
             WHEN v.unidades_7_dias > 0 THEN CAST(
                 greatest(

@@ -38,9 +38,9 @@ pub(crate) async fn live(RawQuery(query): RawQuery) -> Result<Json<Live>, Proble
     Ok(Json(Live { vivo: true }))
 }
 
-/// No before recovery is done, from shutdown on, and while something does not go on as it should:
-/// numbers would be old. A topic that waits for Kafka is named, but does not take the others'
-/// answers away; where all of them wait there is nothing to answer.
+/// No before recovery is done and what was imported is read, from shutdown on, and while something
+/// does not go on as it should: numbers would be old. A topic that waits for Kafka is named, but
+/// does not take the others' answers away; where all of them wait there is nothing to answer.
 pub(crate) async fn ready(
     State(shared): State<Arc<Shared>>,
     RawQuery(query): RawQuery,
@@ -51,7 +51,12 @@ pub(crate) async fn ready(
         let all_wait = !view.topics_waiting.is_empty() && view.topics_waiting.len() == shared.catalog.topics.len();
         (view.ready && !all_wait, Arc::clone(&view.health))
     };
-    let troubles = health.troubles(shared.bounds, Instant::now());
+    let mut troubles = health.troubles(shared.bounds, Instant::now());
+    troubles.extend(shared.histories.borrow().unread_topics().map(|topic| Trouble {
+        subject: topic.to_owned(),
+        code: "starting",
+        detail: "what was imported into it has not been read yet".to_owned(),
+    }));
     let pronto = is_recovered && !shared.shutdown.is_cancelled() && !troubles.iter().any(Trouble::is_grave);
     let problema =
         |trouble: Trouble| Problema { assunto: trouble.subject, codigo: trouble.code, detalhe: trouble.detail };

@@ -314,6 +314,7 @@ impl From<QueryError> for Problem {
         match &error {
             QueryError::Unavailable(name) => return Self::unavailable(name),
             QueryError::TopicWaiting { topic, reason } => return Self::topic_waiting(topic, reason),
+            QueryError::ImportsUnread(_) => return Self::starting(),
             QueryError::SetAside { table, reason } => return Self::table_set_aside(table, reason),
             QueryError::Timeout => return Self::query_timeout(),
             QueryError::Busy => return Self::busy(),

@@ -92,6 +92,16 @@ pub enum BatchError {
         /// Where that watermark is now.
         watermark: String,
     },
+    /// The statement of a table fails on the rows of some days.
+    #[error("{table} cannot be computed for {day}; other days are computed")]
+    Uncomputable {
+        /// The warehouse's table.
+        table: String,
+        /// The first such day, or the first of such a month.
+        day: NaiveDate,
+        /// What failed on it.
+        source: Box<BatchError>,
+    },
     /// The query engine failed: on the data, or because the store did.
     #[error("{what} cannot be {action}")]
     Engine {

@@ -4,6 +4,7 @@
 //! What it has done is recorded after the rows are written: a crash between the two makes it do the
 //! same days again, which changes nothing.
 
+mod apart;
 mod changes;
 mod days;
 mod runs;
@@ -166,8 +167,16 @@ impl Jobs<'_> {
         };
         done.empty.clone_from(&parts.empty);
         // Days of which nothing is stored are computed too: what the table has of them goes.
+        let mut failed = None;
         for days in parts.filled.into_iter().chain(parts.empty) {
-            self.compute(table, days, (&target, tables), &mut done).await?;
+            match self.compute_apart(table, days, (&target, tables), &mut done).await {
+                Err(error @ BatchError::Uncomputable { .. }) => failed = failed.or(Some(error)),
+                computed => computed?,
+            }
+        }
+        // Not recorded, so that the next run by change computes these days again.
+        if let Some(error) = failed {
+            return Err(error);
         }
         let run = Run {
             job: table.job.clone(),

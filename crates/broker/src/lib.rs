@@ -42,6 +42,6 @@ pub use lost_tail::{LostTail, Reached};
 pub use noted::Noted;
 pub use server::Broker;
 
-/// The only node, and the leader of everything, for ever.
+/// The only node, and the leader of everything, forever.
 const NODE_ID: i32 = 1;
 const LEADER_EPOCH: i32 = 0;

@@ -377,7 +377,7 @@ fn half_open_connections_hold_no_place_against_a_client_that_asks() {
 }
 
 #[test]
-fn a_request_that_does_not_come_whole_is_not_waited_for_for_ever() {
+fn a_request_that_does_not_come_whole_is_not_waited_for_forever() {
     let dir = tempfile::tempdir().expect("a folder");
     let broker = start(dir.path(), Limits { patience: Duration::from_millis(200), ..Limits::default() });
     for begun in [[].as_slice(), &[0, 0], &[6, 0, 0, 0, 0]] {

@@ -1,5 +1,5 @@
 //! `CREATE MATERIALIZED VIEW name AS SELECT key, aggregate ... GROUP BY key`, without a window: a
-//! table that is kept up to date for ever, one row for each key.
+//! table that is kept up to date forever, one row for each key.
 //!
 //! The statement is taken apart into keys and aggregates. [`KeyedView::partial`] puts them together
 //! again as one that gives, for rows of any part of history, states of plain SQL values; states of

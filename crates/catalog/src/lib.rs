@@ -4,7 +4,7 @@
 //! |---|---|
 //! | `CREATE TABLE ... WITH (connector = 'kafka', ...)` | a [`Topic`] |
 //! | the same with `primary_key` | a [`Topic`], and a [`KeyedView`] of its name |
-//! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table; with a key, one to look columns of topics up in, as from `'postgres'` and `'http'` |
+//! | `CREATE TABLE ... WITH (connector = 'file', ...)` | a [`Reference`] table; with a key, one to look columns of topics up in, as from `'postgres'`, `'mongodb'` and `'http'` |
 //! | `CREATE VIEW name AS SELECT ...` | a [`View`] over tables, for reading; files may be imported into it |
 //! | `CREATE VIEW name WITH (alert = '...', ...)`, `WITH (report = '...', ...)` | a view of which people are notified: an [`Alert`], a [`Report`] |
 //! | `CREATE VIEW name WITH (connector = '...', key = '...', ...)` | a view that is copied to another system: a [`Sink`] |

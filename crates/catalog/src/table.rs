@@ -270,7 +270,7 @@ fn event_id(name: &str, columns: &[Column], options: &mut Options) -> Result<Opt
     })
 }
 
-/// How late a row may be. Without a bound every id would have to be kept for ever.
+/// How late a row may be. Without a bound every id would have to be kept forever.
 fn lateness(options: &mut Options, has_event_id: bool) -> Result<i64, Diagnostic> {
     match options.take_text("lateness")? {
         None => Ok(3_600_000),

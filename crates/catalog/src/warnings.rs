@@ -19,6 +19,9 @@ use vitral_schemas::topic::{Column, ColumnKind};
 /// Each event is in so many windows of a metric before it is warned of.
 const MANY_WINDOWS: i64 = 60;
 
+/// Of amounts as topics declare them: DECIMAL(18, 2).
+const WHOLE_DIGITS: i64 = 16;
+
 /// An expression that may fail, as it was read.
 #[derive(Debug, Clone)]
 #[expect(clippy::large_enum_variant, reason = "few, and made once when a catalog is read")]
@@ -169,6 +172,14 @@ impl Suspect {
                 Some(at.error(format!("{dividend} {operator} {written} fails where {divisor} is 0"), remedy))
             }
             Self::Cast { at, operand, data_type } => {
+                if is_column(operand) && kind_of(operand, columns) == Kind::Number && is_narrow(data_type) {
+                    return Some(at.error(
+                        format!("the cast fails where {operand} does not fit {data_type}"),
+                        format!(
+                            "BIGINT and DECIMAL(38, 2) have room for it; try_cast({operand} AS {data_type}) gives null there"
+                        ),
+                    ));
+                }
                 let can_fail = kind_of(operand, columns) == Kind::Text
                     && !is_literal(operand)
                     && !matches!(kind_of_type(data_type), Kind::Text | Kind::Other);
@@ -180,6 +191,26 @@ impl Suspect {
                 })
             }
         }
+    }
+}
+
+fn is_column(expr: &Expr) -> bool {
+    match expr {
+        Expr::Nested(inner) => is_column(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => true,
+        _ => false,
+    }
+}
+
+/// Whether a type holds fewer numbers than the columns of topics do.
+fn is_narrow(data_type: &DataType) -> bool {
+    match data_type {
+        DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
+        | DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale)) => {
+            i64::try_from(*precision).is_ok_and(|precision| precision - scale < WHOLE_DIGITS)
+        }
+        DataType::TinyInt(_) | DataType::SmallInt(_) | DataType::Int(_) | DataType::Integer(_) => true,
+        _ => false,
     }
 }
 

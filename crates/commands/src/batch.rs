@@ -144,7 +144,7 @@ async fn job(config: &Config, common: &Common, catalog: &Catalog, flags: &Flags)
     let store = config.location(&common.data_dir)?;
     let engine = flags.engine.engine()?;
     if [COMPACTION, RETENTION].contains(&flags.job.as_str()) && !flags.engine.is_local() {
-        bail!(BadArguments(format!("{} moves files, which this process does: leave --engine out", flags.job)));
+        bail!(BadArguments(format!("{} always runs in this process: leave --engine out", flags.job)));
     }
     if flags.job == COMPACTION {
         return upkeep::compact(&store).await;

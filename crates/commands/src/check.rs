@@ -85,18 +85,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     for warning in &warnings {
         vitral_process::output::answer(&format!("warning: {warning}"));
     }
-    let text = format!(
-        "{}, {}, {}, {}, {}, {}, {}, {}, {}: all parse and plan",
-        counted(catalog.topics.len() as u64, "topic"),
-        counted(catalog.metrics.len() as u64, "metric"),
-        counted(catalog.keyed.len() as u64, "kept table"),
-        counted(catalog.views.len() as u64, "view"),
-        counted(catalog.endpoints.len() as u64, "endpoint"),
-        counted(catalog.references.len() as u64, "reference table"),
-        counted(catalog.job_tables.len() as u64, "job table"),
-        counted(catalog.checks.len() as u64, "check"),
-        counted(catalog.profiles.len() as u64, "profile")
-    );
+    let text = format!("{}: all parse and plan", declared(&catalog));
     let text = match warnings.len() {
         0 => text,
         count => format!("{text}; {}", counted(count as u64, "warning")),
@@ -106,6 +95,26 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         Some(span) => runtime.block_on(trial::run(&catalog, &settings, (&config, common), span)),
         None => Ok(()),
     }
+}
+
+/// How much a catalog declares of each kind.
+fn declared(catalog: &Catalog) -> String {
+    let counts = [
+        (catalog.topics.len(), "topic"),
+        (catalog.metrics.len(), "metric"),
+        (catalog.keyed.len(), "kept table"),
+        (catalog.row_logs.len(), "row log"),
+        (catalog.views.len(), "view"),
+        (catalog.alerts().count(), "alert"),
+        (catalog.reports().count(), "report"),
+        (catalog.sinks().count(), "copied view"),
+        (catalog.endpoints.len(), "endpoint"),
+        (catalog.references.len(), "reference table"),
+        (catalog.job_tables.len(), "job table"),
+        (catalog.checks.len(), "check"),
+        (catalog.profiles.len(), "profile"),
+    ];
+    counts.map(|(count, what)| counted(count as u64, what)).join(", ")
 }
 
 /// Whether two paths are of the same folder, however they are written.
@@ -165,6 +174,15 @@ fn broken(errors: Vec<Diagnostic>) -> anyhow::Result<()> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn each_kind_is_counted() {
+        let said = declared(&Catalog::default());
+        assert!(
+            said.starts_with("0 topics, 0 metrics, ") && said.contains("0 alerts, 0 reports, 0 copied views"),
+            "{said}"
+        );
+    }
 
     #[test]
     fn a_folder_is_the_same_however_it_is_written() {

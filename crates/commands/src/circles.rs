@@ -9,7 +9,7 @@ use vitral_config::{Config, Receiver};
 use vitral_connect_kafka::KafkaConfig;
 use vitral_query::{Limits, Reader, References};
 
-/// Everything of a catalog that would go round for ever, by way of the cluster that its topics are
+/// Everything of a catalog that would go round forever, by way of the cluster that its topics are
 /// read from.
 pub fn errors(config: &Config, catalog: &Arc<Catalog>) -> anyhow::Result<Vec<Diagnostic>> {
     if catalog.reacting().next().is_none() {

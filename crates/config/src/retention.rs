@@ -28,7 +28,7 @@ pub struct Retention {
 pub enum Days {
     /// So many days.
     After(u32),
-    /// For ever.
+    /// Forever.
     Never,
 }
 

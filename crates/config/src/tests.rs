@@ -84,7 +84,7 @@ fn keys_that_were_renamed_hold_under_their_former_name_with_a_warning() {
 }
 
 #[test]
-fn rows_are_kept_for_days_or_for_ever() {
+fn rows_are_kept_for_days_or_forever() {
     let days = |text: &str| load(&format!("[retention]\n{text}")).map(|config| config.retention.days());
     assert_eq!(days("").expect("the defaults"), (Some(30), Some(395)));
     // The sum of two large numbers is their sum.

@@ -55,6 +55,7 @@ fn the_sample_is_a_configuration() {
     let sample = root().join("examples/vitral.toml");
     let config = Config::load(Some(&sample)).expect("the sample");
     assert_ne!(config, Config::default(), "a sample that sets nothing shows nothing");
+    assert!(config.warnings().is_empty(), "{:?}", config.warnings());
     config.settings().expect("its shop");
     // What is only proposed, behind `#`, has to be right too once it is taken.
     let text = std::fs::read_to_string(&sample).expect("the sample");

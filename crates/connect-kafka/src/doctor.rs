@@ -107,7 +107,7 @@ fn remedy(reason: &str) -> String {
     } else if has(&["disconnected", "apiversion", "timed out", "transport"]) {
         "the broker may require encryption: set the connection's option \"security.protocol\" to \"SASL_SSL\" or \"SSL\"; or it is not a Kafka broker"
     } else {
-        "check the connection's url and options, and at the broker's log"
+        "check the connection's url and options, and the broker's log"
     };
     remedy.to_owned()
 }

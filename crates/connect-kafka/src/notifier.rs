@@ -4,13 +4,13 @@
 //! answer may have arrived, and the next one has the same key; a compacted topic keeps one of them.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{FutureProducer, FutureRecord, Producer as _};
 use rdkafka::util::Timeout;
-use tokio::sync::OnceCell;
 use vitral_connect::{ConnectError, Notification, Notifier};
 
 use crate::admin::create_topic;
@@ -31,7 +31,8 @@ pub struct KafkaNotifier {
     producer: FutureProducer<Connection>,
     connection: Connection,
     topic: String,
-    is_there: OnceCell<()>,
+    /// Whether the topic is, as far as is known since the last failure.
+    is_there: AtomicBool,
 }
 
 impl KafkaNotifier {
@@ -49,7 +50,7 @@ impl KafkaNotifier {
             .create_with_context(connection.clone())
             .map_err(|source| connection.failed("connecting", source))?;
         let tokens = TokenKeeper::start(&connection, producer.client().native_ptr())?;
-        Ok(Self { _tokens: tokens, producer, connection, topic: topic.to_owned(), is_there: OnceCell::new() })
+        Ok(Self { _tokens: tokens, producer, connection, topic: topic.to_owned(), is_there: AtomicBool::new(false) })
     }
 }
 
@@ -62,7 +63,10 @@ impl fmt::Debug for KafkaNotifier {
 #[async_trait]
 impl Notifier for KafkaNotifier {
     async fn deliver(&self, notification: &Notification) -> Result<(), ConnectError> {
-        self.is_there.get_or_try_init(|| create_topic(self.connection.config(), &self.topic, 1, &[])).await?;
+        if !self.is_there.load(Ordering::Acquire) {
+            create_topic(self.connection.config(), &self.topic, 1, &[]).await?;
+            self.is_there.store(true, Ordering::Release);
+        }
         let body = notification.to_json();
         let headers = [("vitral.id", notification.id.as_str()), ("vitral.evento", notification.event.name())]
             .into_iter()
@@ -71,6 +75,8 @@ impl Notifier for KafkaNotifier {
         match self.producer.send(record, Timeout::After(PATIENCE)).await {
             Ok(_) => Ok(()),
             Err((source, _)) => {
+                // Somebody may have deleted it.
+                self.is_there.store(false, Ordering::Release);
                 let failed = self.connection.failed("sending a notification", source);
                 // A topic that does not exist yet, or a full queue, is worth waiting for as well as
                 // a broker that is away.

@@ -8,6 +8,7 @@
 //! the same header `vitral.id`.
 
 use std::fmt;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -18,9 +19,8 @@ use rdkafka::error::{KafkaError, RDKafkaErrorCode};
 use rdkafka::message::{Header, OwnedHeaders};
 use rdkafka::producer::{DeliveryFuture, FutureProducer, FutureRecord, Producer as _};
 use rdkafka::{Offset, TopicPartitionList};
-use tokio::sync::OnceCell;
 use tokio::task::JoinHandle;
-use vitral_connect::{ConnectError, Epoch, Sink, deleted, key_text, row_json};
+use vitral_connect::{ConnectError, Epoch, Sink, deleted, key_text, row_json, with_causes};
 
 use crate::admin::create_topic;
 use crate::attended::{Attended, consumer};
@@ -38,6 +38,10 @@ const MESSAGE_TIMEOUT_MS: &str = "30000";
 const TRANSACTION_TIMEOUT_MS: &str = "60000";
 /// Messages that are on their way at once.
 const WINDOW: usize = 10_000;
+/// Brokers drop a group's offsets a week after their last commit (`offsets.retention.minutes`).
+const KEEP_EVERY: Duration = Duration::from_secs(24 * 3600);
+/// The same after a failure.
+const KEEP_AGAIN: Duration = Duration::from_secs(3600);
 
 /// A topic that a view is copied to.
 #[derive(Clone)]
@@ -48,7 +52,10 @@ struct Inner {
     sink: String,
     topic: String,
     key: Vec<String>,
-    is_there: OnceCell<()>,
+    /// Whether the topic is, as far as is known since the last failure.
+    is_there: AtomicBool,
+    /// Whether its progress is kept.
+    is_kept: AtomicBool,
     /// None until it is connected, and after a failure.
     session: Mutex<Option<Session>>,
 }
@@ -73,7 +80,8 @@ impl KafkaSink {
             sink: sink.to_owned(),
             topic: topic.to_owned(),
             key: key.to_vec(),
-            is_there: OnceCell::new(),
+            is_there: AtomicBool::new(false),
+            is_kept: AtomicBool::new(false),
             session: Mutex::default(),
         }))
     }
@@ -85,23 +93,56 @@ impl KafkaSink {
         work: impl FnOnce(&Inner, &mut Session) -> Result<T, ClientError> + Send + 'static,
     ) -> Result<T, ConnectError> {
         let inner = Arc::clone(&self.0);
-        inner.is_there.get_or_try_init(|| create_topic(&inner.config, &inner.topic, 1, &[])).await?;
-        let inner = Arc::clone(&self.0);
+        if !inner.is_there.load(Ordering::Acquire) {
+            create_topic(&inner.config, &inner.topic, 1, &[]).await?;
+            inner.is_there.store(true, Ordering::Release);
+        }
         let done: JoinHandle<Result<T, ClientError>> = tokio::task::spawn_blocking(move || {
-            let mut held = inner.session.lock().unwrap_or_else(PoisonError::into_inner);
-            let mut session = match held.take() {
-                Some(session) => session,
-                None => Session::open(&inner)?,
-            };
-            let value = work(&inner, &mut session)?;
-            *held = Some(session);
-            Ok(value)
+            let outcome = inner.attempt(work);
+            if outcome.is_err() {
+                // Somebody may have deleted it.
+                inner.is_there.store(false, Ordering::Release);
+            }
+            outcome
         });
         match done.await {
             Ok(Ok(value)) => Ok(value),
             Ok(Err(error)) => Err(error.into()),
             Err(_) => Err(ClientError::Ended("a sink's session").into()),
         }
+    }
+
+    /// Commits the number of the last epoch once more, so that the broker does not drop it where
+    /// nothing changes for a long time. A sink that is used does that by itself, once a day.
+    ///
+    /// # Errors
+    /// The broker failed or did not answer.
+    pub async fn keep_progress(&self) -> Result<(), ConnectError> {
+        self.with_session(|inner, session| session.keep(inner)).await
+    }
+
+    /// Keeps the progress for as long as the sink lives.
+    fn keep(&self) {
+        if self.0.is_kept.swap(true, Ordering::Relaxed) {
+            return;
+        }
+        let sink = Arc::downgrade(&self.0);
+        tokio::spawn(async move {
+            let mut wait = KEEP_EVERY;
+            loop {
+                tokio::time::sleep(wait).await;
+                let Some(inner) = sink.upgrade() else { return };
+                let sink = Self(inner);
+                wait = match sink.keep_progress().await {
+                    Ok(()) => KEEP_EVERY,
+                    Err(error) => {
+                        let (sink, reason) = (&sink.0.sink, with_causes(&error));
+                        tracing::warn!(sink, reason, "the sink's progress was not committed again");
+                        KEEP_AGAIN
+                    }
+                };
+            }
+        });
     }
 }
 
@@ -114,10 +155,12 @@ impl fmt::Debug for KafkaSink {
 #[async_trait]
 impl Sink for KafkaSink {
     async fn last_epoch(&self) -> Result<Option<Epoch>, ConnectError> {
+        self.keep();
         Ok(self.with_session(|_, session| Ok(session.last)).await?.map(Epoch))
     }
 
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
+        self.keep();
         let batches = batches.to_vec();
         self.with_session(move |inner, session| session.write(inner, epoch.0, &batches)).await
     }
@@ -127,6 +170,18 @@ impl Inner {
     /// As transactions and progress are called: of one view in one topic.
     fn identity(&self) -> String {
         format!("vitral-sink-{}-{}", self.topic, self.sink)
+    }
+
+    /// Does something with what is connected, or connects first. After a failure, nothing is.
+    fn attempt<T>(&self, work: impl FnOnce(&Self, &mut Session) -> Result<T, ClientError>) -> Result<T, ClientError> {
+        let mut held = self.session.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut session = match held.take() {
+            Some(session) => session,
+            None => Session::open(self)?,
+        };
+        let value = work(self, &mut session)?;
+        *held = Some(session);
+        Ok(value)
     }
 
     /// Where the number of the last epoch is kept.
@@ -179,13 +234,8 @@ impl Session {
         let settings =
             [("group.id", identity.as_str()), ("enable.auto.commit", "false"), ("isolation.level", "read_committed")];
         let progress = consumer(&inner.config, &settings)?;
-        let failed = |source| connection.failed("reading a sink's epoch", source);
-        let known =
-            progress.committed_offsets(inner.place(Offset::Invalid).map_err(failed)?, PATIENCE).map_err(failed)?;
-        let last = known.elements().first().and_then(|known| match known.offset() {
-            Offset::Offset(epoch) => u64::try_from(epoch).ok(),
-            _ => None,
-        });
+        let last = committed(&progress, inner);
+        let last = last.map_err(|source| connection.failed("reading a sink's epoch", source))?;
         Ok(Self { _tokens: tokens, producer, connection, progress, has_transactions, last })
     }
 
@@ -193,6 +243,22 @@ impl Session {
         if self.last.is_some_and(|last| last >= epoch) {
             return Ok(());
         }
+        self.commit(inner, epoch, batches)?;
+        self.last = Some(epoch);
+        Ok(())
+    }
+
+    /// Commits the last epoch's number again, unless the broker has another one: that is of a newer
+    /// process, or of a topic that was deleted.
+    fn keep(&self, inner: &Inner) -> Result<(), ClientError> {
+        let Some(last) = self.last else { return Ok(()) };
+        let known = committed(&self.progress, inner);
+        let known = known.map_err(|source| self.connection.failed("reading a sink's epoch", source))?;
+        if known == Some(last) { self.commit(inner, last, &[]) } else { Ok(()) }
+    }
+
+    /// Sends rows together with the epoch's number.
+    fn commit(&self, inner: &Inner, epoch: u64, batches: &[RecordBatch]) -> Result<(), ClientError> {
         let place = inner.place(Offset::Offset(i64::try_from(epoch).unwrap_or(i64::MAX)));
         let written = place.and_then(|place| match self.has_transactions {
             true => {
@@ -209,9 +275,7 @@ impl Session {
                 self.progress.commit(&place, CommitMode::Sync)
             }
         });
-        written.map_err(|source| self.connection.failed("sending rows", source))?;
-        self.last = Some(epoch);
-        Ok(())
+        written.map_err(|source| self.connection.failed("sending rows", source))
     }
 
     /// Sends all messages, and waits until the broker has them.
@@ -244,6 +308,15 @@ impl Session {
         }
         delivered(sent)
     }
+}
+
+/// The last epoch whose number is committed.
+fn committed(progress: &BaseConsumer, inner: &Inner) -> Result<Option<u64>, KafkaError> {
+    let known = progress.committed_offsets(inner.place(Offset::Invalid)?, PATIENCE)?;
+    Ok(known.elements().first().and_then(|known| match known.offset() {
+        Offset::Offset(epoch) => u64::try_from(epoch).ok(),
+        _ => None,
+    }))
 }
 
 fn delivered(sent: Vec<DeliveryFuture>) -> Result<(), KafkaError> {

@@ -1,5 +1,5 @@
-//! The commands that write, as documents; each works on every server that speaks MongoDB's
-//! protocol.
+//! The commands that write, and that find out whether what they wrote into is still there, as
+//! documents; each works on every server that speaks MongoDB's protocol.
 
 use mongodb::bson::{Bson, Document, doc};
 
@@ -8,8 +8,6 @@ use crate::texts::ID;
 
 /// Progress of every sink: `_id` is its name, `epoch` the last one whose documents are all there.
 pub(crate) const PROGRESS: &str = "vitral_sinks";
-/// What a server without an index option says.
-pub(crate) const NOT_IMPLEMENTED: i32 = 238;
 /// A document with this `_id` is there.
 pub(crate) const DUPLICATE_KEY: i32 = 11_000;
 
@@ -44,6 +42,21 @@ pub(crate) fn delete_expired(collection: &str, column: &str, now: mongodb::bson:
 pub(crate) fn expire(collection: &str, column: &str) -> Document {
     let index = doc! { "key": { column: 1 }, "name": format!("vitral_{column}"), "expireAfterSeconds": 0 };
     doc! { "createIndexes": collection, "indexes": [index] }
+}
+
+/// Makes the collection; refused where it is there.
+pub(crate) fn create(collection: &str) -> Document {
+    doc! { "create": collection }
+}
+
+/// Whether the collection is there, for users too who may not list all of them.
+pub(crate) fn list(collection: &str) -> Document {
+    doc! { "listCollections": 1, "filter": { "name": collection }, "nameOnly": true, "authorizedCollections": true }
+}
+
+/// Nothing is known to be there any more.
+pub(crate) fn forget(sink: &str) -> Document {
+    doc! { "delete": PROGRESS, "deletes": [{ "q": { ID: sink }, "limit": 1 }], "ordered": false }
 }
 
 /// The epoch is whole. Never goes back.
@@ -91,6 +104,15 @@ mod tests {
             (
                 expire("cliques", "expira_em"),
                 r#"{ "createIndexes": "cliques", "indexes": [{ "key": { "expira_em": 1 }, "name": "vitral_expira_em", "expireAfterSeconds": 0 }] }"#,
+            ),
+            (create("copia"), r#"{ "create": "copia" }"#),
+            (
+                list("copia"),
+                r#"{ "listCollections": 1, "filter": { "name": "copia" }, "nameOnly": true, "authorizedCollections": true }"#,
+            ),
+            (
+                forget("copia"),
+                r#"{ "delete": "vitral_sinks", "deletes": [{ "q": { "_id": "copia" }, "limit": 1 }], "ordered": false }"#,
             ),
             (
                 progress("copia", 7),

@@ -36,6 +36,8 @@ pub(crate) enum MongoError {
     TooMany { collection: String, asked: usize, found: usize },
     #[error("documents of collection {collection} are written by somebody else at the same time")]
     Contended { collection: String },
+    #[error("collection {collection} was dropped after documents had been written into it")]
+    Dropped { collection: String },
 }
 
 /// What is wrong with a command or a right, which waiting does not fix: BadValue, FailedToParse,
@@ -45,6 +47,15 @@ pub(crate) enum MongoError {
 const PERMANENT: [i32; 13] = [2, 9, 13, 14, 18, 20, 59, 67, 72, 73, 121, 166, 238];
 /// ExceededTimeLimit of a busy server.
 const MAX_TIME: i32 = 50;
+/// What another attempt may find otherwise: servers that are not reached, end, are busy, or are
+/// between two primaries.
+const OF_THE_MOMENT: [i32; 15] =
+    [6, 7, MAX_TIME, 89, 91, 134, 189, 262, 9_001, 10_058, 10_107, 11_600, 11_602, 13_435, 13_436];
+
+/// Whether the server has refused a command for good, if this is the code of its answer.
+pub(crate) fn is_refusal(code: i32) -> bool {
+    !OF_THE_MOMENT.contains(&code)
+}
 
 impl From<MongoError> for ConnectError {
     fn from(error: MongoError) -> Self {
@@ -68,7 +79,9 @@ impl From<MongoError> for ConnectError {
                 _ => Self::passing(error),
             },
             MongoError::Refused { code, .. } if PERMANENT.contains(code) => Self::permanent(error),
-            MongoError::Refused { .. } | MongoError::Contended { .. } => Self::passing(error),
+            MongoError::Refused { .. } | MongoError::Contended { .. } | MongoError::Dropped { .. } => {
+                Self::passing(error)
+            }
             MongoError::Ended { .. } => Self::outage(error),
             MongoError::Foreign { .. } | MongoError::Value { .. } => Self::permanent(error),
             // One key has them all.

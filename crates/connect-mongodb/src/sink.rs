@@ -18,7 +18,7 @@ use vitral_connect::{ConnectError, Connection, ConnectionError, Epoch, Sink};
 
 use crate::commands;
 use crate::documents::{Changes, EPOCH, changes, text};
-use crate::error::MongoError;
+use crate::error::{MongoError, is_refusal};
 use crate::server::Server;
 use crate::target::SinkTarget;
 use crate::texts::ID;
@@ -69,7 +69,12 @@ impl MongoSink {
             let outcome = self.server.run(collection, |database| async move {
                 match database.run_command(command).await {
                     Ok(_) => Ok(Expiry::Server),
-                    Err(error) if code(&error) == Some(commands::NOT_IMPLEMENTED) => Ok(Expiry::Own(None)),
+                    Err(error) if code(&error).is_some_and(is_refusal) => {
+                        let words = "the server does not take the index by which it would delete expired documents: \
+                             they are deleted from here, while rows are written";
+                        tracing::info!(collection = name, %error, "{words}");
+                        Ok(Expiry::Own(None))
+                    }
                     Err(source) => Err(MongoError::Driver { collection: name, what: "indexed", source }),
                 }
             });
@@ -89,9 +94,14 @@ impl MongoSink {
 #[async_trait]
 impl Sink for MongoSink {
     async fn last_epoch(&self) -> Result<Option<Epoch>, ConnectError> {
-        let name = self.target.name.clone();
-        let last = self.server.run(commands::PROGRESS, |database| async move { progress(&database, &name).await });
-        Ok(last.await?.map(|epoch| Epoch(epoch.unsigned_abs())))
+        let (name, collection) = (self.target.name.clone(), self.target.collection.clone());
+        let known = |database: Database| async move { known(&database, &name, &collection).await };
+        let Known { last, was_dropped } = self.server.run(commands::PROGRESS, known).await?;
+        if was_dropped {
+            // Its index was dropped with it.
+            *self.expiry.lock().await = Expiry::Unknown;
+        }
+        Ok(last.map(|epoch| Epoch(epoch.unsigned_abs())))
     }
 
     async fn write(&self, epoch: Epoch, batches: &[RecordBatch]) -> Result<(), ConnectError> {
@@ -120,6 +130,13 @@ async fn write(
     if last.is_some_and(|last| last >= epoch) {
         return Ok(());
     }
+    if last.is_some() && !is_there(database, collection).await? {
+        // Asked for its last epoch, it has none.
+        return Err(MongoError::Dropped { collection: collection.to_owned() });
+    }
+    if last.is_none() && changes.documents.is_empty() {
+        make(database, collection).await?;
+    }
     for documents in in_parts(changes.documents) {
         put(database, collection, epoch, documents).await?;
     }
@@ -140,6 +157,47 @@ async fn progress(database: &Database, name: &str) -> Result<Option<i64>, MongoE
     let found: Collection<Document> = database.collection(commands::PROGRESS);
     let found = found.find_one(doc! { ID: name }).await.map_err(failed)?;
     Ok(found.and_then(|found| found.get_i64("epoch").ok()))
+}
+
+/// What is noted of a collection.
+struct Known {
+    last: Option<i64>,
+    was_dropped: bool,
+}
+
+/// Forgets the progress of a collection that was dropped: what comes may have lower numbers, as
+/// from a store that was recreated.
+async fn known(database: &Database, name: &str, collection: &str) -> Result<Known, MongoError> {
+    let last = progress(database, name).await?;
+    let was_dropped = last.is_some() && !is_there(database, collection).await?;
+    if was_dropped {
+        run(database, commands::PROGRESS, commands::forget(name)).await?;
+    }
+    Ok(Known { last: last.filter(|_| !was_dropped), was_dropped })
+}
+
+/// Whether the collection is there; so it is taken to be where nobody may ask.
+async fn is_there(database: &Database, collection: &str) -> Result<bool, MongoError> {
+    match database.run_command(commands::list(collection)).await {
+        Ok(reply) => Ok(is_listed(&reply)),
+        Err(error) if code(&error).is_some_and(is_refusal) => Ok(true),
+        Err(source) => Err(MongoError::Driver { collection: collection.to_owned(), what: "read", source }),
+    }
+}
+
+fn is_listed(reply: &Document) -> bool {
+    let found = reply.get_document("cursor").and_then(|cursor| cursor.get_array("firstBatch"));
+    found.ok().is_none_or(|found| !found.is_empty())
+}
+
+/// Makes the collection where no document does, so that it is known from one that was dropped.
+async fn make(database: &Database, collection: &str) -> Result<(), MongoError> {
+    match database.run_command(commands::create(collection)).await {
+        Ok(_) => Ok(()),
+        // It is there, or comes with the first document.
+        Err(error) if code(&error).is_some_and(is_refusal) => Ok(()),
+        Err(source) => Err(MongoError::Driver { collection: collection.to_owned(), what: "made", source }),
+    }
 }
 
 /// Documents in commands of a size that every server takes.
@@ -265,6 +323,25 @@ mod tests {
         assert!(!error.is_worth_a_retry() && error.to_string().contains("121"), "{error}");
         let late = doc! { "ok": 1, "n": 1, "writeConcernError": { "code": 64, "errmsg": "waiting for replication timed out" } };
         assert!(ConnectError::from(refusals("c", &late).expect_err("late")).is_worth_a_retry());
+    }
+
+    #[test]
+    fn what_refuses_an_index_for_good_leaves_expiry_to_us() {
+        // A right that is missing, an index with other options, a server without such indexes.
+        for code in [13, 59, 67, 72, 85, 86, 238] {
+            assert!(is_refusal(code), "{code}");
+        }
+        // Elections, and servers that end.
+        for code in [91, 189, 10_107, 11_600, 11_602, 13_435, 13_436] {
+            assert!(!is_refusal(code), "{code}");
+        }
+    }
+
+    #[test]
+    fn a_collection_is_missing_only_where_the_server_says_so() {
+        let listed = doc! { "cursor": { "id": 0_i64, "firstBatch": [{ "name": "c", "type": "collection" }] }, "ok": 1 };
+        let absent = doc! { "cursor": { "id": 0_i64, "firstBatch": [] }, "ok": 1 };
+        assert!(is_listed(&listed) && !is_listed(&absent) && is_listed(&doc! { "ok": 1 }));
     }
 
     #[test]

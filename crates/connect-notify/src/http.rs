@@ -97,9 +97,14 @@ impl Client {
                 ConnectError::outage(words)
             }
             _ if waits => ConnectError::outage(words),
-            // It is there: others may be what it takes.
-            status if status.is_server_error() => ConnectError::passing(words),
-            _ => ConnectError::permanent(words),
+            // These are about the message itself, which will be the same next time.
+            StatusCode::BAD_REQUEST
+            | StatusCode::PAYLOAD_TOO_LARGE
+            | StatusCode::UNPROCESSABLE_ENTITY
+            | StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE => ConnectError::permanent(words),
+            // It is there, and others may be what it takes. Tokens that have expired, addresses
+            // that have moved and mistakes of a deploy are corrected.
+            _ => ConnectError::passing(words),
         }
     }
 }

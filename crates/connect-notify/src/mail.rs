@@ -101,9 +101,10 @@ impl Mail {
 
     fn failed(&self, error: &SmtpError) -> ConnectError {
         let words = format!("{}: {error}", self.target.place());
-        // What the server refuses, or cannot do, it will refuse again.
+        // SMTP does not say whether it refuses this message or any, and passwords are corrected. It
+        // is there, and others may be what it takes.
         if error.is_permanent() || error.is_client() {
-            ConnectError::permanent(words)
+            ConnectError::passing(words)
         } else {
             ConnectError::outage(words)
         }

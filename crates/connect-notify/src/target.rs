@@ -10,6 +10,7 @@
 
 use std::fmt;
 
+use reqwest::header::HeaderValue;
 use url::Url;
 use vitral_connect::{Connection, ConnectionError, Secret};
 
@@ -76,11 +77,15 @@ impl HttpTarget {
             let reason = format!("is too short: use {SIGNING_KEY_BYTES_MIN} bytes or more");
             return Err(connection.error("secrets.signing_key", reason));
         }
+        let token = connection.secrets.get("token").cloned();
+        if token.as_ref().is_some_and(|token| HeaderValue::from_str(token.expose()).is_err()) {
+            return Err(connection.error("secrets.token", "contains control characters, such as the end of a line"));
+        }
         if let Some(path) = connection.secrets.get("path") {
             let whole = format!("{}/{}", url.path().trim_end_matches('/'), path.expose().trim_start_matches('/'));
             url.set_path(&whole);
         }
-        Ok(Self { url, format, token: connection.secrets.get("token").cloned(), signing_key })
+        Ok(Self { url, format, token, signing_key })
     }
 
     /// `scheme://host:port`, for messages.
@@ -132,6 +137,7 @@ mod tests {
             (connection("https://hooks.example.com", &[("form", "slack")], &[]), "options.\"form\""),
             (connection("https://hooks.example.com", &[], &[("password", "hush")]), "secrets.\"password\""),
             (connection("https://hooks.example.com", &[], &[("signing_key", "hush")]), "too short"),
+            (connection("https://hooks.example.com", &[], &[("token", "hush\n")]), "control characters"),
         ] {
             let error = target(&connection).expect_err(words);
             assert!(error.contains(words) && !error.contains("hush"), "{words}: {error}");

@@ -149,7 +149,7 @@ async fn what_is_worth_another_attempt() {
         [("AUTH", "535 wrong password"), ("RCPT TO:<b@", "550 nobody of this name"), ("MAIL", "553 not a sender")]
     {
         let error = failure([(command, answer)].into()).await;
-        assert_eq!(error.retry_hint(), RetryHint::Permanent, "{command}: {error}");
+        assert_eq!(error.retry_hint(), RetryHint::Passing, "a setting may be corrected: {command}: {error}");
         assert!(error.to_string().contains(&answer[4..]), "{error}");
     }
 }
@@ -159,6 +159,7 @@ async fn nothing_is_sent_in_the_clear_unless_that_is_asked_for() {
     let server = Server::refusing(Refusals::new()).await;
     let error = notifier(&connection(&server.address)).deliver(&fired()).await.expect_err("there is no STARTTLS");
     assert!(error.to_string().contains("STARTTLS") && error.to_string().starts_with(&server.address), "{error}");
+    assert_eq!(error.retry_hint(), RetryHint::Passing);
     assert!(server.messages().is_empty());
 }
 

@@ -146,11 +146,27 @@ async fn what_is_worth_another_attempt() {
     for head in ["503 Service Unavailable", "429 Too Many Requests", "408 Request Timeout", "502 Bad Gateway"] {
         assert_eq!(failure(head).await.retry_hint(), RetryHint::Outage, "{head}");
     }
-    assert_eq!(failure("500 Internal Server Error").await.retry_hint(), RetryHint::Passing, "it is not away");
     assert_eq!(failure("500 Oops\r\nretry-after: 9").await.retry_hint(), RetryHint::Outage, "it says so");
-    for head in ["404 Not Found", "400 Bad Request", "401 Unauthorized"] {
+    let of_the_message = [
+        "400 Bad Request",
+        "413 Content Too Large",
+        "422 Unprocessable Content",
+        "431 Request Header Fields Too Large",
+    ];
+    // It is not away, and may be corrected.
+    let of_the_receiver = [
+        "500 Internal Server Error",
+        "401 Unauthorized",
+        "403 Forbidden",
+        "404 Not Found",
+        "410 Removed",
+        "301 Moved Permanently",
+    ];
+    let refused = of_the_message.map(|head| (head, RetryHint::Permanent));
+    let passing = of_the_receiver.map(|head| (head, RetryHint::Passing));
+    for (head, hint) in refused.into_iter().chain(passing) {
         let error = failure(head).await;
-        assert_eq!(error.retry_hint(), RetryHint::Permanent, "{head}");
+        assert_eq!(error.retry_hint(), hint, "{head}");
         let text = error.to_string();
         assert!(text.contains("why?") && text.contains(&head[..3]) && !text.contains("hush"), "{text}");
     }
@@ -161,7 +177,7 @@ async fn nothing_is_followed_to_another_host() {
     let other = Receiver::answering("200 OK").await;
     let head: &'static str =
         Box::leak(format!("307 Temporary Redirect\r\nlocation: http://{}/", other.address).into_boxed_str());
-    assert_eq!(failure(head).await.retry_hint(), RetryHint::Permanent);
+    assert_eq!(failure(head).await.retry_hint(), RetryHint::Passing);
     assert!(other.requests().is_empty());
 }
 

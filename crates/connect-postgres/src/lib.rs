@@ -1,7 +1,7 @@
 //! The warehouse in a database that speaks PostgreSQL's protocol, behind the port
 //! [`vitral_store::warehouse::Warehouse`], and look-ups in one, behind [`vitral_connect::Lookup`].
 //!
-//! Architecture invariant: only this crate knows a database's driver.
+//! Architecture invariant: only this crate knows the driver of PostgreSQL.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -10,6 +10,7 @@ mod database_url;
 mod doctor;
 mod lookup;
 mod open;
+mod own_schema;
 mod postgres;
 mod probe;
 mod redshift;

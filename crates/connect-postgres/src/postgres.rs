@@ -13,7 +13,7 @@ use futures::{SinkExt, StreamExt, pin_mut};
 use vitral_store::StoreError;
 use vitral_store::warehouse::{Capacity, WarehouseTable};
 
-use crate::sql::{DatabaseConfig, Dialect, NEW_ROWS, SqlWarehouse, columns, literal, quoted};
+use crate::sql::{DatabaseConfig, Dialect, NEW_ROWS, SqlWarehouse, columns, literal, quoted, typed};
 
 /// Names the locks of this program.
 const LOCKS: &str = "vitral ";
@@ -68,9 +68,7 @@ impl Dialect for Postgres {
 
     fn create(&self, table: &WarehouseTable, columns: &[(String, String)]) -> Vec<String> {
         let (name, date) = (quoted(&table.name), quoted(&table.date));
-        let typed: Vec<String> =
-            columns.iter().map(|(name, data_type)| format!("{} {data_type}", quoted(name))).collect();
-        let mut statements = vec![format!("CREATE TABLE {name} ({}) PARTITION BY RANGE ({date})", typed.join(", "))];
+        let mut statements = vec![format!("CREATE TABLE {name} ({}) PARTITION BY RANGE ({date})", typed(columns))];
         if table.key.is_empty() {
             statements.push(format!("CREATE INDEX ON {name} ({date})"));
         } else {

@@ -17,7 +17,7 @@ use uuid::Uuid;
 use vitral_store::warehouse::{Capacity, WarehouseTable};
 use vitral_store::{Location, StoreError};
 
-use crate::sql::{DatabaseConfig, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted};
+use crate::sql::{DatabaseConfig, Dialect, NEW_ROWS, SqlWarehouse, literal, quoted, typed};
 
 /// The size of a staged file: the nodes load several at the same time.
 const FILE_BYTES: usize = 64 << 20;
@@ -82,15 +82,13 @@ impl Dialect for Redshift {
 
     fn create(&self, table: &WarehouseTable, columns: &[(String, String)]) -> Vec<String> {
         let (name, date) = (quoted(&table.name), quoted(&table.date));
-        let typed: Vec<String> =
-            columns.iter().map(|(name, data_type)| format!("{} {data_type}", quoted(name))).collect();
         let rest: Vec<String> =
             table.key.iter().filter(|column| **column != table.date).map(|column| quoted(column)).collect();
         // By the first column of the key that is not the date, so that one day's rows are spread
         // over all nodes.
         let spread = rest.first().map_or_else(|| "DISTSTYLE EVEN".to_owned(), |column| format!("DISTKEY ({column})"));
         let sorted: Vec<String> = std::iter::once(date).chain(rest).collect();
-        vec![format!("CREATE TABLE {name} ({}) {spread} COMPOUND SORTKEY ({})", typed.join(", "), sorted.join(", "))]
+        vec![format!("CREATE TABLE {name} ({}) {spread} COMPOUND SORTKEY ({})", typed(columns), sorted.join(", "))]
     }
 
     fn make_room(&self, _table: &WarehouseTable, _months: &[NaiveDate]) -> Vec<String> {
@@ -121,7 +119,8 @@ impl Dialect for Redshift {
     }
 }
 
-/// Only the columns' order tells which is which: they are written in the table's.
+/// Only the columns' order tells which is which, and all must be there: [`NEW_ROWS`] has those of
+/// the files, in their order.
 fn copy(place: &str, iam_role: &str) -> String {
     format!("COPY {NEW_ROWS} FROM {} IAM_ROLE {} FORMAT AS PARQUET", literal(place), literal(iam_role))
 }
@@ -196,6 +195,19 @@ mod tests {
         }
     }
 
+    /// The table as a later version of its job computes it.
+    fn later(change: impl FnOnce(&mut Vec<Field>)) -> WarehouseTable {
+        let earlier = table(&[]);
+        let mut fields: Vec<Field> = earlier.schema.fields().iter().map(|field| Field::clone(field)).collect();
+        change(&mut fields);
+        WarehouseTable { schema: Arc::new(Schema::new(fields)), ..earlier }
+    }
+
+    fn columns(redshift: &Redshift, table: &WarehouseTable) -> Vec<(String, String)> {
+        let typed = |field: &Field| (field.name().clone(), redshift.data_type(field.data_type()).expect("a type"));
+        table.schema.fields().iter().map(|field| typed(field)).collect()
+    }
+
     fn redshift(dir: &std::path::Path) -> Redshift {
         let iam_role = "arn:aws:iam::123456789012:role/warehouse".to_owned();
         Redshift { stage: Location::folder(dir).expect("a place"), iam_role }
@@ -206,22 +218,24 @@ mod tests {
         let redshift = redshift(std::path::Path::new("/stage"));
         let mut said = Vec::new();
         for table in [table(&["data", "regiao"]), table(&[])] {
-            let columns = table
-                .schema
-                .fields()
-                .iter()
-                .map(|field| (field.name().clone(), redshift.data_type(field.data_type()).expect("a type")));
-            let columns = columns.collect::<Vec<_>>();
-            said.extend(redshift.create(&table, &columns));
+            said.extend(redshift.create(&table, &columns(&redshift, &table)));
         }
         let days = Days { from: "2025-05-01".parse().expect("a day"), to: "2025-06-01".parse().expect("a day") };
-        said.extend(new_rows(&table(&[])));
+        said.extend(new_rows(&columns(&redshift, &table(&[]))));
         said.push(copy("s3://bucket/stage/vendas_por_regiao/0a1b/", &redshift.iam_role));
         said.push(redshift.lock(Some("vendas_por_regiao")));
         said.extend(merge(&table(&[]), days));
         // A table that is replaced as a whole.
         let whole = Days { from: "0001-01-01".parse().expect("a day"), to: "+10000-01-01".parse().expect("a day") };
         said.extend(merge(&table(&["data"]), whole));
+        // A column that the job no longer computes, which the table keeps, and a new one in the
+        // middle, which the table has at its end: what is staged has the files' columns.
+        let narrower = later(|fields| drop(fields.remove(2)));
+        let wider = later(|fields| fields.insert(2, Field::new("clientes", DataType::Int64, true)));
+        for table in [narrower, wider] {
+            said.extend(new_rows(&columns(&redshift, &table)));
+            said.extend(merge(&table, days));
+        }
         said.splice(0..0, redshift.migrations().iter().map(|migration| (*migration).to_owned()));
         let said = said.iter().map(|statement| format!("{statement};\n")).collect::<String>();
         assert_eq!(said, include_str!("redshift.golden.sql"));

@@ -24,9 +24,10 @@ use vitral_store::{Location, StoreError};
 
 use self::statements::{SinkDialect, Statements};
 use crate::database_url::DatabaseUrl;
+use crate::own_schema::make_missing;
 use crate::postgres::Postgres;
 use crate::redshift::Redshift;
-use crate::sql::{NEW_ROWS, client, is_already_there, literal, pool, texts};
+use crate::sql::{NEW_ROWS, client, literal, pool, texts};
 
 /// Writing, and asking meanwhile.
 const CONNECTIONS: usize = 2;
@@ -103,9 +104,7 @@ impl<D: SinkDialect> SqlSink<D> {
         let mut ready = self.ready.lock().await;
         if !ready.has_epochs {
             let failed = StoreError::database(&self.table, "prepared");
-            // Of two that create it at once, the second finds it there.
-            let made = client.batch_execute(self.dialect.epochs()).await;
-            made.or_else(|error| if is_already_there(&error) { Ok(()) } else { Err(failed(error)) })?;
+            make_missing(&client, &self.dialect.epochs()).await.map_err(failed)?;
             ready.has_epochs = true;
         }
         drop(ready);

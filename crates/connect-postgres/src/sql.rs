@@ -25,10 +25,12 @@ use vitral_store::StoreError;
 use vitral_store::warehouse::{Capacity, Days, Replaced, SetAside, Warehouse, WarehouseTable};
 
 use crate::database_url::DatabaseUrl;
+use crate::own_schema::make_missing;
 use crate::tls::{Secured, secured};
 
 /// Where rows wait; each session has its own.
 pub(crate) const NEW_ROWS: &str = "vitral_new_rows";
+const VERSIONS: [(&str, &str); 1] = [("versao", "(versao integer NOT NULL, desde timestamp with time zone NOT NULL)")];
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(10);
 /// How long a job waits for a connection of the pool.
 const POOL_TIMEOUT: Duration = Duration::from_secs(60);
@@ -94,14 +96,7 @@ impl<D: Dialect> SqlWarehouse<D> {
     async fn migrate(&self) -> Result<(), StoreError> {
         let failed = StoreError::database("the warehouse", "brought up to date");
         let mut client = client(&self.pool, "the warehouse").await?;
-        client
-            .batch_execute(
-                "CREATE SCHEMA IF NOT EXISTS vitral; \
-                 CREATE TABLE IF NOT EXISTS vitral.versao (versao integer NOT NULL, desde timestamp with time zone NOT NULL)",
-            )
-            .await
-            // Of two that create it at once, the second finds it there.
-            .or_else(|error| if is_already_there(&error) { Ok(()) } else { Err(failed(error)) })?;
+        make_missing(&client, &VERSIONS).await.map_err(&failed)?;
         let transaction = client.transaction().await.map_err(&failed)?;
         transaction.batch_execute(&self.dialect.lock(None)).await.map_err(&failed)?;
         let found = texts(transaction.simple_query("SELECT max(versao) FROM vitral.versao").await.map_err(&failed)?);
@@ -204,8 +199,9 @@ impl<D: Dialect> Warehouse for SqlWarehouse<D> {
 
     async fn replace(&self, table: &WarehouseTable, days: Days, rows: DataFrame) -> Result<Replaced, StoreError> {
         let failed = StoreError::database(&table.name, "replaced in part");
+        let columns = self.columns(table)?;
         let mut client = client(&self.pool, &table.name).await?;
-        for statement in new_rows(table) {
+        for statement in new_rows(&columns) {
             client.batch_execute(&statement).await.map_err(&failed)?;
         }
         let stream = rows.execute_stream().await.map_err(StoreError::read(&table.name))?;
@@ -278,12 +274,10 @@ fn without_offending(
     Box::pin(RecordBatchStreamAdapter::new(schema, fitting))
 }
 
-/// An empty table of the session, like the table.
-pub(crate) fn new_rows(table: &WarehouseTable) -> [String; 2] {
-    [
-        format!("DROP TABLE IF EXISTS {NEW_ROWS}"),
-        format!("CREATE TEMPORARY TABLE {NEW_ROWS} (LIKE {})", quoted(&table.name)),
-    ]
+/// An empty table of the session with the columns that are sent, in their order. The table itself
+/// may have another: it gets new columns at its end, and keeps those that no job computes any more.
+pub(crate) fn new_rows(columns: &[(String, String)]) -> [String; 2] {
+    [format!("DROP TABLE IF EXISTS {NEW_ROWS}"), format!("CREATE TEMPORARY TABLE {NEW_ROWS} ({})", typed(columns))]
 }
 
 fn stray_rows(table: &WarehouseTable, days: Days) -> String {
@@ -318,6 +312,11 @@ pub(crate) fn columns(table: &WarehouseTable) -> String {
     table.schema.fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(", ")
 }
 
+/// Columns with their types, as a table is created with them.
+pub(crate) fn typed(columns: &[(String, String)]) -> String {
+    columns.iter().map(|(name, data_type)| format!("{} {data_type}", quoted(name))).collect::<Vec<_>>().join(", ")
+}
+
 pub(crate) fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
@@ -335,13 +334,6 @@ pub(crate) fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>
         _ => None,
     });
     rows.collect()
-}
-
-pub(crate) fn is_already_there(error: &tokio_postgres::Error) -> bool {
-    use tokio_postgres::error::SqlState;
-    error.code().is_some_and(|code| {
-        [SqlState::UNIQUE_VIOLATION, SqlState::DUPLICATE_SCHEMA, SqlState::DUPLICATE_TABLE].contains(code)
-    })
 }
 
 pub(crate) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {

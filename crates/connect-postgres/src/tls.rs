@@ -49,7 +49,7 @@ pub(crate) fn secured(url: &str) -> Result<Secured, String> {
             Ok(Secured { config, tls: Some(client_config(&settings)?) })
         }
         "prefer" | "allow" => Err(format!(
-            "sslmode={mode} falls back to no encryption when anybody in between says so: set sslmode=require, or disable"
+            "sslmode={mode} lets anyone on the network path turn encryption off: set sslmode=require, or disable"
         )),
         _ => Err(format!("sslmode={mode} is not known: set require, verify-full or disable")),
     }

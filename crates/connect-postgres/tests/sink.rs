@@ -10,7 +10,7 @@ use arrow::array::{
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use vitral_connect::conformance::keyed_sink_conforms;
 use vitral_connect::{Epoch, Sink};
-use vitral_connect_postgres::{DatabaseUrl, PostgresSink};
+use vitral_connect_postgres::{DatabaseConfig, DatabaseUrl, PostgresSink, PostgresWarehouse};
 
 /// The server that `scripts/services` has started; in CI it must be there.
 fn server() -> Option<String> {
@@ -116,6 +116,35 @@ async fn a_table_may_gain_columns_and_keeps_those_of_others() {
     let error = sink(&url, &table, "chave").write(Epoch(2), &[everything("a")]).await.expect_err("another type");
     assert!(error.to_string().contains("taxa") && !error.is_worth_a_retry(), "{error}");
     assert!(error.to_string().contains("give the copy another table"), "{error}");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_there_needs_no_right_to_make_it() {
+    let Some(url) = server() else { return };
+    let warehouse = async |url: &str| {
+        let config = DatabaseConfig { url: DatabaseUrl::new(url), replica_url: None, pool_size: 1 };
+        PostgresWarehouse::open(&config).await.map(drop)
+    };
+    warehouse(&url).await.expect("a database");
+    sink(&url, &new_table(), "chave").write(Epoch(1), &[everything("a")]).await.expect("written");
+    let user = format!("copiador_{}", uuid::Uuid::new_v4().simple());
+    let make = format!(
+        "CREATE ROLE {user} LOGIN; CREATE SCHEMA {user} AUTHORIZATION {user}; GRANT USAGE ON SCHEMA vitral TO {user}; \
+         GRANT SELECT ON vitral.versao TO {user}; \
+         GRANT SELECT, INSERT, DELETE ON vitral.destinos, vitral.destinos_incompletos TO {user}"
+    );
+    query(&url, &make).await;
+    let may = format!(
+        "SELECT has_database_privilege('{user}', current_database(), 'CREATE'), has_schema_privilege('{user}', 'vitral', 'CREATE')"
+    );
+    assert_eq!(query(&url, &may).await, [["f", "f"].map(str::to_owned).to_vec()]);
+    let as_user = url.replacen("vitral@", &format!("{user}@"), 1);
+    assert_ne!(as_user, url);
+    warehouse(&as_user).await.expect("it is up to date");
+    let own = sink(&as_user, &new_table(), "chave");
+    own.write(Epoch(1), &[everything("a")]).await.expect("written");
+    assert_eq!(own.last_epoch().await.expect("an answer"), Some(Epoch(1)));
+    query(&url, &format!("DROP OWNED BY {user}; DROP ROLE {user}")).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

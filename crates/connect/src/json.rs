@@ -36,13 +36,14 @@ pub fn row_json(batch: &RecordBatch, row: usize) -> Vec<u8> {
 /// come to the same.
 pub fn key_text(batch: &RecordBatch, key: &[String], row: usize) -> String {
     let part = |name: &String| {
-        let mut out = Vec::new();
         let column = batch.column_by_name(name)?;
-        match column.data_type() {
-            DataType::Utf8 => out.extend_from_slice(column.as_string::<i32>().value(row).as_bytes()),
-            _ => push_value(&mut out, column.as_ref(), row)?,
+        if *column.data_type() == DataType::Utf8 {
+            return Some(column.as_string::<i32>().value(row).to_owned());
         }
+        let mut out = Vec::new();
+        push_value(&mut out, column.as_ref(), row)?;
         let text = String::from_utf8_lossy(&out).into_owned();
+        // Of times and days, which are texts in JSON alone.
         Some(text.strip_prefix('"').and_then(|text| text.strip_suffix('"')).map(str::to_owned).unwrap_or(text))
     };
     let parts = key.iter().map(|name| part(name).unwrap_or_default());
@@ -142,5 +143,14 @@ mod tests {
         assert_eq!(key(&["nome"], 1), "x|y");
         assert_eq!(key(&["nome", "n"], 1), r"x\|y|4");
         assert_eq!(key(&["janela_inicio", "nome"], 1), r"2025-05-14T23:16:00.500Z|x\|y");
+        assert_eq!(key(&["dia"], 1), "1970-01-01");
+    }
+
+    #[test]
+    fn quotes_are_part_of_a_text() {
+        let texts: ArrayRef = Arc::new(StringArray::from(vec!["p1", "\"p1\"", "\"\""]));
+        let batch = RecordBatch::try_from_iter([("p", texts)]).expect("a batch");
+        let keys = [0, 1, 2].map(|row| key_text(&batch, &["p".to_owned()], row));
+        assert_eq!(keys, ["p1", "\"p1\"", "\"\""]);
     }
 }

@@ -86,7 +86,7 @@ impl Notices {
         self.shown.send_replace(self.kinds.values().map(|kind| kind.notice.clone()).collect());
     }
 
-    /// For ever.
+    /// Forever.
     pub async fn watch(&mut self, broker: &DemoBroker) {
         loop {
             tokio::time::sleep(LOOK).await;

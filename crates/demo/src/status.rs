@@ -22,7 +22,7 @@ impl Status {
         Self { view, last: (Instant::now(), read) }
     }
 
-    /// Shows the line for ever.
+    /// Shows the line forever.
     pub async fn show(&mut self) {
         let terminal = std::io::stdout().is_terminal();
         loop {

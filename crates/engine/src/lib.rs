@@ -1,8 +1,11 @@
 //! The query engine: how DataFusion sessions are made, the SQL functions that they all know, and a
 //! topic's rules for its rows.
 //!
-//! Architecture invariant: all code that plans SQL takes a session from here, so that a statement
-//! that plans in one place plans everywhere. No I/O and no tasks.
+//! Architecture invariant: every session that plans SQL gets its functions from here, so that a
+//! statement that plans in one place plans everywhere. Sessions are made here too, but for what
+//! only others know: `store` adds what Delta needs, and spilling where states are merged; a
+//! cluster's, in `batch`, are Ballista's. A function of one use lives with it: `difference` with
+//! imports, `part_of_payload` with the ledger. No I/O and no tasks.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -25,5 +28,5 @@ pub use functions::{
     add_functions, committed_watermark, divide_half_up, functions, newest_and_oldest, row_order, starts_of,
     sum_since_bound, sum_since_value, sums_since, text_bucket, text_of_bytes,
 };
-pub use session::{EngineConfig, engine_session, query_state, table_state};
+pub use session::{EngineConfig, engine_session, file_session, query_state, table_state};
 pub use words::{plain, words};

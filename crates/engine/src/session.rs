@@ -98,6 +98,17 @@ pub fn query_state(memory_bytes: usize, catalog: &str, schema: &str) -> Result<S
     Ok(state)
 }
 
+/// For profiles and conditions over a file: its rows come once, in their order. What takes more
+/// than `memory_bytes` is sorted on disk.
+pub fn file_session(memory_bytes: usize) -> Result<SessionContext> {
+    let runtime = RuntimeEnvBuilder::new().with_memory_limit(memory_bytes, 1.0).build_arc()?;
+    let mut config = SessionConfig::new().with_target_partitions(1);
+    plain_texts(&mut config);
+    let mut context = SessionContext::new_with_config_rt(config, runtime);
+    add_functions(&mut context)?;
+    Ok(context)
+}
+
 /// Texts are not converted on the way from a file, and conditions are evaluated while it is read.
 fn plain_texts(config: &mut SessionConfig) {
     let options = config.options_mut();

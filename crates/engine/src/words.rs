@@ -36,7 +36,7 @@ const TYPES: [(&str, &str); 12] = [
 pub fn words(error: &DataFusionError) -> String {
     match error.find_root() {
         DataFusionError::ArrowError(inner, _) => of_arrow(inner),
-        DataFusionError::ResourcesExhausted(_) => "it needs more memory than there is for it".to_owned(),
+        DataFusionError::ResourcesExhausted(_) => "it needs more memory than its limit allows".to_owned(),
         root => plain(&root.strip_backtrace()),
     }
 }
@@ -45,7 +45,7 @@ fn of_arrow(error: &ArrowError) -> String {
     match error {
         ArrowError::DivideByZero => "a division by zero".to_owned(),
         ArrowError::ArithmeticOverflow(said) => match said.strip_prefix("Overflow happened on: ") {
-            Some(operation) => format!("{operation} is beyond what its type holds"),
+            Some(operation) => format!("the result of {operation} does not fit its type"),
             None => plain(said),
         },
         ArrowError::CastError(said) => unreadable(said).unwrap_or_else(|| plain(said)),
@@ -93,7 +93,7 @@ mod tests {
             ("1 / n", "a division by zero"),
             ("CAST(s AS BIGINT)", "'p1' cannot be read as BIGINT"),
             ("CAST(s AS INTEGER)", "'p1' cannot be read as INTEGER"),
-            ("m + 1", "9223372036854775807 + 1 is beyond what its type holds"),
+            ("m + 1", "the result of 9223372036854775807 + 1 does not fit its type"),
         ] {
             assert_eq!(said(&format!("SELECT {expression} FROM {values}")), words, "{expression}");
         }

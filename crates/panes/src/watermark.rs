@@ -157,7 +157,7 @@ impl Watermarks {
         });
         // None, "not known yet", is the smallest: there is nothing to follow then. If all became
         // idle at once, there is nobody left to follow, and a partition that has had no accepted
-        // event would hold the others for ever.
+        // event would hold the others forever.
         let of_active = raised.min();
         let followed =
             of_active.unwrap_or_else(|| self.partitions.values().filter_map(|progress| progress.watermark).min());

@@ -1,7 +1,8 @@
-//! What commands say: answers on standard output, and the words of an error.
+//! What commands say: answers on standard output, and the words of an error or a panic.
 
 pub mod terminal;
 
+use std::any::Any;
 use std::error::Error;
 use std::io::IsTerminal;
 
@@ -19,6 +20,12 @@ pub fn describe(error: &(dyn Error + 'static)) -> String {
         }
     }
     text
+}
+
+/// What a panic said.
+pub fn panic_words(panic: &(dyn Any + Send)) -> &str {
+    let text = panic.downcast_ref::<&str>().copied();
+    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
 }
 
 /// Of several errors in one text each ends with its remedy: what follows one is a cause like the

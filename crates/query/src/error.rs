@@ -24,6 +24,9 @@ pub enum QueryError {
     /// The same, and why.
     #[error("topic {topic} cannot be read yet: {reason}")]
     TopicWaiting { topic: String, reason: String },
+    /// Numbers without what was imported would be wrong.
+    #[error("what was imported into {0} has not been read yet")]
+    ImportsUnread(String),
     /// Windows of another version are stored, and none of the catalog's.
     #[error(
         "metric {metric} is not published as the catalog declares it now: a stream that starts with this catalog, or `vitral backfill`, \

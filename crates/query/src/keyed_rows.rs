@@ -1,10 +1,14 @@
-//! The rows of a table with one row for each key, in the order of their keys.
+//! The rows of a table with one row for each key, in the order of their keys or of their last
+//! changes.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
-use arrow::compute::{concat_batches, partition};
+use arrow::array::{AsArray, RecordBatch};
+use arrow::compute::{concat_batches, max, partition};
+use arrow::datatypes::TimestampMicrosecondType;
 use datafusion::execution::SessionState;
+use datafusion::functions_aggregate::expr_fn::max as aggregate_max;
 use datafusion::logical_expr::{Expr, LogicalPlanBuilder, ident, lit};
 use datafusion::scalar::ScalarValue;
 use vitral_catalog::UPDATED_COLUMN;
@@ -22,10 +26,62 @@ pub struct KeyedFilter<'a> {
     pub filters: BTreeMap<&'a str, &'a str>,
     /// Only rows behind this key: one value for each of its columns.
     pub after: Option<Vec<ScalarValue>>,
-    /// Only rows whose last change came after this, in microseconds.
-    pub updated_after: Option<i64>,
+    /// Only rows whose last change came after this, in the order of their changes.
+    pub changed_after: Option<ChangedAfter>,
     /// How many at most; all of them if there is none.
     pub count: Option<usize>,
+}
+
+/// A place among the rows of a table in the order of their last changes. Any number of them may
+/// have changed at the same time: those are in the order of their keys.
+#[derive(Debug, Clone)]
+pub struct ChangedAfter {
+    micros: i64,
+    /// None behind all rows that changed at that time.
+    key: Option<Vec<ScalarValue>>,
+}
+
+impl ChangedAfter {
+    /// Behind every change of these rows, which are all of their table.
+    pub fn all_of(rows: &RecordBatch) -> Self {
+        let times = rows.column_by_name(UPDATED_COLUMN);
+        let times = times.and_then(|times| times.as_primitive_opt::<TimestampMicrosecondType>());
+        Self { micros: times.and_then(max).unwrap_or_default(), key: None }
+    }
+
+    /// Behind the last of these rows, which are in the order of their changes and begin with a key
+    /// of so many columns; none if there are no rows.
+    ///
+    /// # Errors
+    /// They have values that the engine does not know.
+    pub fn last_of(rows: &RecordBatch, keys: usize) -> Result<Option<Self>, QueryError> {
+        let Some(last) = rows.num_rows().checked_sub(1) else { return Ok(None) };
+        let key = rows.columns().iter().take(keys).map(|column| ScalarValue::try_from_array(column, last));
+        let key = key.collect::<Result<Vec<_>, _>>()?;
+        Ok(Some(Self { key: Some(key), ..Self::all_of(&rows.slice(last, 1)) }))
+    }
+
+    fn filter(&self, keys: &[String]) -> Expr {
+        let time = || lit(utc(Some(self.micros)));
+        let later = ident(UPDATED_COLUMN).gt(time());
+        match &self.key {
+            Some(key) => later.or(ident(UPDATED_COLUMN).eq(time()).and(behind(keys, key))),
+            None => later,
+        }
+    }
+}
+
+/// Behind every change that the table has had.
+pub(crate) async fn newest_change(state: &SessionState, view: &KeyedTableView) -> Result<ChangedAfter, QueryError> {
+    // The states know it too, and need not be merged for it.
+    let rows = match KeyedRows::of(&view.rows) {
+        Some(known) => LogicalPlanBuilder::from(known.states.clone()),
+        None => scan(Arc::clone(&view.rows))?,
+    };
+    let newest = aggregate_max(ident(UPDATED_COLUMN)).alias(UPDATED_COLUMN);
+    let frame = frame(state, rows.aggregate(Vec::<Expr>::new(), vec![newest])?.build()?);
+    let schema = frame.schema().inner().clone();
+    Ok(ChangedAfter::all_of(&concat_batches(&schema, &frame.collect().await?)?))
 }
 
 pub(crate) async fn read(
@@ -55,13 +111,15 @@ async fn read_until(
     wanted: &KeyedFilter<'_>,
     last: Option<Vec<ScalarValue>>,
 ) -> Result<RecordBatch, QueryError> {
-    let updated = wanted.updated_after.map(|micros| ident(UPDATED_COLUMN).gt(lit(utc(Some(micros)))));
+    let changed = wanted.changed_after.as_ref().map(|after| after.filter(&view.keys));
+    let first = changed.is_some().then_some(UPDATED_COLUMN);
     let until = last.map(|last| !behind(&view.keys, &last));
-    let mut builder = scan(std::sync::Arc::clone(&view.rows))?;
-    if let Some(filter) = conditions(view, wanted).chain(updated).chain(until).reduce(Expr::and) {
+    let mut builder = scan(Arc::clone(&view.rows))?;
+    if let Some(filter) = conditions(view, wanted).chain(changed).chain(until).reduce(Expr::and) {
         builder = builder.filter(filter)?;
     }
-    let order: Vec<_> = view.keys.iter().map(|key| ident(key).sort(true, false)).collect();
+    let order = first.into_iter().chain(view.keys.iter().map(String::as_str));
+    let order: Vec<_> = order.map(|column| ident(column).sort(true, false)).collect();
     let plan = builder.sort(order)?.limit(0, wanted.count)?.build()?;
     let frame = frame(state, plan);
     let schema = frame.schema().inner().clone();
@@ -85,7 +143,7 @@ async fn last_key(
 ) -> Result<Option<Vec<ScalarValue>>, QueryError> {
     let Some(rows) = KeyedRows::of(&view.rows) else { return Ok(None) };
     let is_of_keys = wanted.filters.keys().all(|column| view.keys.iter().any(|key| key == column));
-    if !is_of_keys || wanted.updated_after.is_some() {
+    if !is_of_keys || wanted.changed_after.is_some() {
         return Ok(None);
     }
     // Most keys have few states.
@@ -128,9 +186,7 @@ fn behind(keys: &[String], after: &[ScalarValue]) -> Expr {
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
-    use arrow::array::{ArrayRef, AsArray, Int64Array, StringArray};
+    use arrow::array::{ArrayRef, Int64Array, StringArray};
     use arrow::datatypes::Int64Type;
     use datafusion::catalog::TableProvider;
     use datafusion::prelude::SessionContext;

@@ -21,7 +21,7 @@ use vitral_store::Histories;
 use vitral_store::refusals::Refusals;
 
 use crate::error::QueryError;
-use crate::tables::{as_type, scan};
+use crate::tables::{as_type, imported, scan};
 
 /// Committed rows only: what was refused a moment ago comes with the next commit. A range of
 /// offsets that were never delivered is one row, from `deslocamento` to `deslocamento_fim`. Rows of
@@ -36,7 +36,7 @@ pub(crate) fn plan(catalog: &Catalog, view: &View, histories: &Histories) -> Res
             None if view.topics_waiting.contains_key(&topic.name) => {}
             None => return Err(unavailable()),
         }
-        if let Some(history) = histories.get(&topic.name) {
+        if let Some(history) = imported(histories, &topic.name)? {
             parts.push(of_files(&topic.name, history)?);
         }
     }

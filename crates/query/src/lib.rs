@@ -43,7 +43,7 @@ pub use check::{ENGINE_PATHS, in_order, served_errors};
 /// Rows as they are computed.
 pub use datafusion::execution::SendableRecordBatchStream as RowStream;
 pub use error::QueryError;
-pub use keyed_rows::KeyedFilter;
+pub use keyed_rows::{ChangedAfter, KeyedFilter};
 pub use limits::Limits;
 pub use not_yet::notes_on_windows;
 pub use open_rows::make_open_rows;

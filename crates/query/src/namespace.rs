@@ -78,7 +78,7 @@ impl Namespace {
             Some(Meaning::Topic) => {
                 let topic = catalog.topic(name).ok_or_else(unavailable)?;
                 let shown = view.topics.get(name).ok_or_else(unavailable)?;
-                tables::topic_plan(topic, shown, histories.get(name))?
+                tables::topic_plan(topic, shown, tables::imported(histories, name)?)?
             }
             Some(Meaning::Metric { .. }) => {
                 let shown = view.metrics.get(name).ok_or_else(unavailable)?;

@@ -1,5 +1,6 @@
 //! From a statement to its plan, and what is wrong with those that have none.
 
+use chrono::DateTime;
 use datafusion::dataframe::DataFrame;
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::SessionState;
@@ -18,6 +19,16 @@ const REMEDY: &str =
 pub(crate) fn frame(state: &SessionState, plan: LogicalPlan) -> DataFrame {
     let mut state = state.clone();
     state.mark_start_execution();
+    DataFrame::new(state, plan)
+}
+
+/// The same with this time, in milliseconds since the epoch, as `now()`.
+pub(crate) fn frame_at(state: &SessionState, plan: LogicalPlan, now_ms: i64) -> DataFrame {
+    let mut state = state.clone();
+    state.mark_start_execution();
+    if let Some(now) = DateTime::from_timestamp_millis(now_ms) {
+        state.execution_props_mut().query_execution_start_time = Some(now);
+    }
     DataFrame::new(state, plan)
 }
 

@@ -22,7 +22,7 @@ use crate::limits::Limits;
 use crate::metric_rows;
 use crate::namespace::{self, Namespace};
 use crate::permits::{Permit, Permits};
-use crate::plan::{frame, plan_query, statement_error};
+use crate::plan::{frame, frame_at, plan_query, statement_error};
 use crate::read_point::ReadPoint;
 use crate::reference::References;
 
@@ -56,11 +56,19 @@ impl Planned {
     /// Runs the statement. What is wrong with its types is found only now, and is said as
     /// [`Reader::plan_statement`] does.
     pub async fn run(&self, position: &Position) -> Result<SendableRecordBatchStream, QueryError> {
-        let frame = self.frame(self.plan.clone());
-        let context = frame.task_ctx();
-        let physical = frame.create_physical_plan().await.map_err(|source| statement_error(source, position))?;
-        Ok(execute_stream(physical, Arc::new(context))?)
+        execute(self.frame(self.plan.clone()), position).await
     }
+
+    /// The same with this time, in milliseconds since the epoch, as the query's `now()`.
+    pub async fn run_at(&self, position: &Position, now_ms: i64) -> Result<SendableRecordBatchStream, QueryError> {
+        execute(frame_at(&self.state, self.plan.clone(), now_ms), position).await
+    }
+}
+
+async fn execute(frame: DataFrame, position: &Position) -> Result<SendableRecordBatchStream, QueryError> {
+    let context = frame.task_ctx();
+    let physical = frame.create_physical_plan().await.map_err(|source| statement_error(source, position))?;
+    Ok(execute_stream(physical, Arc::new(context))?)
 }
 
 impl Reader {
@@ -219,13 +227,19 @@ impl Reader {
         metric_rows::read(self.state(), metric, view, wanted).await
     }
 
-    /// The rows of a table with one row for each key that are wanted, in the order of their keys.
+    /// The rows of a table with one row for each key that are wanted, in the order of their keys or
+    /// of their changes.
     pub async fn keyed_rows(
         &self,
         view: &KeyedTableView,
         wanted: &keyed_rows::KeyedFilter<'_>,
     ) -> Result<RecordBatch, QueryError> {
         keyed_rows::read(self.state(), view, wanted).await
+    }
+
+    /// Behind every change that such a table has had.
+    pub async fn newest_change(&self, view: &KeyedTableView) -> Result<keyed_rows::ChangedAfter, QueryError> {
+        keyed_rows::newest_change(self.state(), view).await
     }
 
     /// The newest published window that has begun; without rows if there is none.

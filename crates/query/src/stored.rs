@@ -39,7 +39,7 @@ impl Store {
     /// Opens what a statement reads, and nothing else.
     pub async fn read_point(&self, needs: &Needs, now_ms: i64) -> Result<ReadPoint, QueryError> {
         let reads_all = needs.names.iter().any(|name| matches!(name, Name::Information(_)));
-        let (mut view, mut histories) = (View { ready: true, ..View::default() }, Histories::new());
+        let (mut view, mut histories) = (View { ready: true, ..View::default() }, Histories::default());
         let mut missing = Vec::new();
         for topic in self.catalog.topics.iter().filter(|topic| self.reads_rows(topic, needs)) {
             let archive = Archive::read(topic, &self.location).await?;
@@ -58,7 +58,7 @@ impl Store {
             let shown = TopicView { archive: rows, tail: Arc::from([]), completeness: Completeness::default() };
             view.topics.insert(topic.name.clone(), shown);
             if let Some(history) = history {
-                histories.insert(topic.name.clone(), history.provider().await?);
+                histories.set(&topic.name, Some(history.provider().await?));
             }
         }
         // A wrong folder has nothing at all; of several topics some may be new.

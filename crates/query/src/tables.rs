@@ -12,6 +12,9 @@ use datafusion::scalar::ScalarValue;
 use vitral_panes::view::{MetricView, TopicView};
 use vitral_schemas::topic::{Topic, archive_columns};
 use vitral_schemas::verdict::Verdict;
+use vitral_store::Histories;
+
+use crate::error::QueryError;
 
 /// False once a window is published; the last column of every metric.
 pub const PROVISIONAL_COLUMN: &str = "provisoria";
@@ -19,6 +22,14 @@ pub const PROVISIONAL_COLUMN: &str = "provisoria";
 /// A literal instant, in the type of every stored time.
 pub fn utc(micros: Option<i64>) -> ScalarValue {
     ScalarValue::TimestampMicrosecond(micros, Some("UTC".into()))
+}
+
+/// What was imported into a topic; an error before that is known.
+pub(crate) fn imported<'a>(
+    histories: &'a Histories,
+    topic: &str,
+) -> Result<Option<&'a Arc<dyn TableProvider>>, QueryError> {
+    if histories.is_read(topic) { Ok(histories.get(topic)) } else { Err(QueryError::ImportsUnread(topic.to_owned())) }
 }
 
 /// The counted rows of a topic, and those that were imported alongside its messages.

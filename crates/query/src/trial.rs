@@ -189,5 +189,5 @@ impl Reader {
 /// The counted events of a topic.
 fn events_of(point: &ReadPoint, topic: &Topic) -> Result<Option<LogicalPlan>, QueryError> {
     let Some(view) = point.view.topics.get(&topic.name) else { return Ok(None) };
-    Ok(Some(tables::topic_plan(topic, view, point.histories.get(&topic.name))?))
+    Ok(Some(tables::topic_plan(topic, view, tables::imported(&point.histories, &topic.name)?)?))
 }

@@ -17,7 +17,7 @@ use vitral_query::{Limits, Reader, References};
 use vitral_schemas::reconciliation::ReconciliationReceiver;
 use vitral_schemas::time::Clock;
 use vitral_store::alerts::{
-    AlertLog, AlertReceiver, Delay, Episodes, Silences, Transition, episode_rows, episode_schema,
+    AlertLog, AlertReceiver, Delay, Delivered, Episodes, Silences, Transition, episode_rows, episode_schema,
 };
 use vitral_store::{Histories, HistoryReceiver, Location};
 
@@ -88,6 +88,8 @@ pub struct Alerts {
     silences: Silences,
     silences_seen: Option<Instant>,
     outbox: Outbox,
+    /// What was accepted or refused for good and could not be noted yet.
+    unnoted: Vec<Delivered>,
     /// The ids of the notifications of which is noted that they are behind others; none before the
     /// first time.
     noted: Option<Vec<String>>,
@@ -128,6 +130,7 @@ impl Alerts {
             catch_up: CatchUp::default(),
             episodes: Episodes::default(),
             silences_seen: None,
+            unnoted: Vec::new(),
             noted: None,
             shown,
         };
@@ -159,9 +162,11 @@ impl Alerts {
 
     /// Reads what was committed before, and what of it was not delivered.
     async fn open(&mut self) -> Result<(), ReactError> {
-        let log = AlertLog::open(&self.inputs.store).await?;
-        let (transitions, deliveries) = log.read().await?;
-        self.corrections.look_once(&self.inputs.catalog, &self.inputs.store, &log).await?;
+        let mut log = AlertLog::open(&self.inputs.store).await?;
+        let (transitions, mut deliveries) = log.read().await?;
+        self.note_late(&mut log, &mut deliveries).await?;
+        let AlertInputs { catalog, store, clock, .. } = &self.inputs;
+        self.corrections.look(catalog, store, &log, clock.steady_ms()).await?;
         self.states.clear();
         transitions.iter().for_each(|transition| self.apply(transition));
         self.last.clear();
@@ -172,6 +177,24 @@ impl Alerts {
         let removed = self.removed();
         self.commit(removed).await?;
         self.show()
+    }
+
+    /// Notes what was accepted while nothing could be noted, before what is missing is sent.
+    async fn note_late(&mut self, log: &mut AlertLog, deliveries: &mut Vec<Delivered>) -> Result<(), ReactError> {
+        self.unnoted.extend(self.outbox.accepted());
+        if self.unnoted.is_empty() {
+            return Ok(());
+        }
+        // The commit that failed may be there after all.
+        let known: BTreeSet<(&str, &str)> =
+            deliveries.iter().map(|of| (of.id.as_str(), of.destination.as_str())).collect();
+        self.unnoted.retain(|of| !known.contains(&(of.id.as_str(), of.destination.as_str())));
+        if !self.unnoted.is_empty() {
+            log.delivered(&self.unnoted).await?;
+        }
+        self.outbox.committed(&self.unnoted);
+        deliveries.append(&mut self.unnoted);
+        Ok(())
     }
 
     /// How long ago it was is known by the clock on the wall alone, if an earlier process has made
@@ -225,15 +248,17 @@ impl Alerts {
     /// Commits what was accepted, and hands on what waits.
     async fn deliver(&mut self) -> Result<(), ReactError> {
         self.outbox.deliver();
-        let (accepted, failed) = (self.outbox.accepted(), self.outbox.failed());
+        self.unnoted.extend(self.outbox.accepted());
+        let failed = self.outbox.failed();
         let Some(log) = &mut self.log else { return Ok(()) };
-        if !accepted.is_empty()
-            && let Err(error) = log.delivered(&accepted).await
+        if !self.unnoted.is_empty()
+            && let Err(error) = log.delivered(&self.unnoted).await
         {
-            // It is delivered again.
+            // It is noted once the log is open again, and not delivered again.
             self.log = None;
             return Err(error.into());
         }
+        let accepted = std::mem::take(&mut self.unnoted);
         self.outbox.committed(&accepted);
         failed.iter().for_each(|delay| self.episodes.delay(delay));
         accepted.iter().for_each(|delivered| self.episodes.deliver(delivered));

@@ -2,8 +2,8 @@
 //! news.
 //!
 //! While a process runs, it sees imports as they come. Those that it does not see are found at a
-//! start, by comparing how often each topic was corrected with what was noted when the last of them
-//! had been evaluated.
+//! start, and once the table of alerts is opened again after a failure, by comparing how often each
+//! topic was corrected with what was noted when the last of them had been evaluated.
 
 use std::collections::BTreeSet;
 
@@ -23,20 +23,31 @@ pub(crate) struct Corrections {
     lacking: BTreeSet<String>,
     /// When the last was seen, on the steady clock, until it is noted.
     seen_ms: Option<i64>,
-    is_known: bool,
+    /// How often each topic had been corrected when that was last noted or looked for; none before
+    /// the start.
+    known: Option<String>,
 }
 
 impl Corrections {
-    /// At a start, and not again after a failure.
-    pub async fn look_once(&mut self, catalog: &Catalog, store: &Location, log: &AlertLog) -> Result<(), StoreError> {
-        if self.is_known {
-            return Ok(());
-        }
-        if log.corrections().await?.as_deref() != Some(&so_far(catalog, store).await?) {
+    /// At a start and after a failure: what came in between was not seen.
+    pub async fn look(
+        &mut self,
+        catalog: &Catalog,
+        store: &Location,
+        log: &AlertLog,
+        steady_ms: i64,
+    ) -> Result<(), StoreError> {
+        let now = so_far(catalog, store).await?;
+        let (known, seen_ms) = match &self.known {
+            Some(known) => (Some(known.clone()), steady_ms),
+            // At a start no table is read before it has taken in everything.
+            None => (log.corrections().await?, i64::MIN),
+        };
+        if known.as_ref() != Some(&now) {
             self.lacking = catalog.alerts().map(|(view, _)| view.name.clone()).collect();
-            self.seen_ms = Some(i64::MIN);
+            self.seen_ms = Some(seen_ms);
         }
-        self.is_known = true;
+        self.known = Some(now);
         Ok(())
     }
 
@@ -65,8 +76,9 @@ impl Corrections {
     ) -> Result<(), StoreError> {
         let is_due = self.seen_ms.is_some_and(|seen_ms| steady_ms.saturating_sub(seen_ms) >= NOTED_AFTER_MS);
         if is_due && self.lacking.is_empty() {
-            log.set_corrections(&so_far(catalog, store).await?).await?;
-            self.seen_ms = None;
+            let now = so_far(catalog, store).await?;
+            log.set_corrections(&now).await?;
+            (self.known, self.seen_ms) = (Some(now), None);
         }
         Ok(())
     }

@@ -116,9 +116,7 @@ impl Outbox {
         // Of these the table is read again once they are free.
         self.behind.clone_from(&self.busy);
         self.figures.values_mut().for_each(|figures| figures.waiting = 0);
-        let mut sorted: Vec<&Transition> = transitions.iter().filter(|of| !of.destinations.is_empty()).collect();
-        sorted.sort_by_key(|of| of.at_ms);
-        for transition in sorted {
+        for transition in in_order(transitions) {
             for destination in &transition.destinations {
                 if known.contains(&(transition.id.as_str(), destination.as_str())) {
                     continue;
@@ -289,6 +287,21 @@ impl Outbox {
             self.first = self.accepted.1.recv().await;
         }
     }
+}
+
+/// What is to be sent, by the time of its decision. The clock may have been set back in between: of
+/// one key, nothing comes before what was decided earlier.
+fn in_order(transitions: &[Transition]) -> Vec<&Transition> {
+    let mut latest: BTreeMap<(&str, &str), i64> = BTreeMap::new();
+    let mut sorted = Vec::new();
+    for transition in transitions.iter().filter(|of| !of.destinations.is_empty()) {
+        let key = (transition.alert.as_str(), transition.key.as_str());
+        let at_ms = latest.entry(key).or_insert(transition.at_ms);
+        *at_ms = transition.at_ms.max(*at_ms);
+        sorted.push((*at_ms, transition));
+    }
+    sorted.sort_by_key(|(at_ms, transition)| (*at_ms, transition.number));
+    sorted.into_iter().map(|(_, transition)| transition).collect()
 }
 
 #[cfg(test)]

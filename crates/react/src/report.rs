@@ -4,14 +4,16 @@ use chrono::{DateTime, Days, NaiveDate, NaiveTime, Utc};
 use chrono_tz::Tz;
 use vitral_schemas::time::local_to_utc;
 
-/// The newest day whose report is due at `now_ms` and was not made by `last_ms`. What was missed
-/// while no process ran is made once, for the newest of those days.
-pub(crate) fn due(at: NaiveTime, zone: Tz, now_ms: i64, last_ms: i64) -> Option<NaiveDate> {
+/// The newest day whose report is due at `now_ms` and was not made by `last_ms`, and the time that
+/// the report is of, however late it is made. What was missed while no process ran is made once,
+/// for the newest of those days.
+pub(crate) fn due(at: NaiveTime, zone: Tz, now_ms: i64, last_ms: i64) -> Option<(NaiveDate, i64)> {
     let now = DateTime::<Utc>::from_timestamp_millis(now_ms)?.with_timezone(&zone);
     let today = now.date_naive();
     let days = [Some(today), today.checked_sub_days(Days::new(1))];
-    let newest = days.into_iter().flatten().find(|day| instant(*day, at, zone) <= now_ms)?;
-    (instant(newest, at, zone) > last_ms).then_some(newest)
+    let mut due = days.into_iter().flatten().map(|day| (day, instant(day, at, zone)));
+    let (newest, due_ms) = due.find(|(_, due_ms)| *due_ms <= now_ms)?;
+    (due_ms > last_ms).then_some((newest, due_ms))
 }
 
 fn instant(day: NaiveDate, at: NaiveTime, zone: Tz) -> i64 {
@@ -28,9 +30,12 @@ mod tests {
         DateTime::parse_from_rfc3339(text).expect("a time").timestamp_millis()
     }
 
+    fn at_eight(now: &str, last: &str) -> Option<(NaiveDate, i64)> {
+        due(NaiveTime::from_hms_opt(8, 0, 0).expect("a time"), ZONE, ms(now), ms(last))
+    }
+
     fn day_due(now: &str, last: &str) -> Option<String> {
-        let at = NaiveTime::from_hms_opt(8, 0, 0).expect("a time");
-        due(at, ZONE, ms(now), ms(last)).map(|day| day.to_string())
+        at_eight(now, last).map(|(day, _)| day.to_string())
     }
 
     #[test]
@@ -44,6 +49,8 @@ mod tests {
     fn of_days_that_were_missed_the_newest_is_made() {
         assert_eq!(day_due("2026-11-28T09:00:00Z", "2026-11-20T11:00:00Z").as_deref(), Some("2026-11-27"));
         assert_eq!(day_due("2026-11-28T09:00:00Z", "2026-11-27T12:00:00Z"), None);
+        let late = at_eight("2026-11-28T09:00:00Z", "2026-11-20T11:00:00Z").expect("a day");
+        assert_eq!(late.1, ms("2026-11-27T11:00:00Z"), "it is of its own time");
     }
 
     #[test]

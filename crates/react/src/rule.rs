@@ -65,11 +65,11 @@ impl Rule {
         failure_of_input(&self.needs, point)
     }
 
-    /// Runs the query.
+    /// Runs the query, whose `now()` is the point's time.
     pub async fn run(&self, reader: &Reader, point: &ReadPoint) -> Result<RowStream, QueryError> {
         let position: &Position = &self.view.source;
         let planned = reader.plan(point, &self.view.query, &self.needs).await?;
-        planned.run(position).await
+        planned.run_at(position, point.now_ms).await
     }
 }
 

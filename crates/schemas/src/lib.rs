@@ -1,5 +1,5 @@
-//! What the other crates agree on: the topics' shape, verdicts, windows, places in files, and the
-//! view through which the stream hands its numbers to the API.
+//! What the other crates agree on: the topics' shape, verdicts, windows and panes of time, places
+//! in files, and health.
 //!
 //! Architecture invariant: this crate does no I/O, and depends on nothing of ours.
 

@@ -27,7 +27,7 @@ pub struct Act {
     /// Who acted: `os:USER@HOST` for a command, a key's name for a request.
     pub principal: String,
     /// What was done: `importar`, `desfazer_importacao`, `substituir_importacao`, `reprocessar`,
-    /// `reparar`, `pular`, `aceitar_log`, `reter`, `compactar`, `silenciar`.
+    /// `consultar_de_novo`, `reparar`, `pular`, `aceitar_log`, `reter`, `compactar`, `silenciar`.
     pub action: &'static str,
     /// What it was done to: a table, an import, a range of offsets.
     pub target: String,

@@ -127,6 +127,19 @@ impl StoreError {
         )
     }
 
+    /// Whether it is rows that cannot be computed, such as by a division by zero, rather than the
+    /// store or the memory that fails.
+    pub fn is_of_rows(&self) -> bool {
+        match self {
+            Self::Read { source, .. } => matches!(source.find_root(), DataFusionError::ArrowError(..)),
+            // The second is what becomes of the engine's errors that are wrapped in others.
+            Self::Table { source, .. } => {
+                matches!(**source, DeltaTableError::Arrow { .. } | DeltaTableError::Generic(_)) && !self.is_conflict()
+            }
+            _ => false,
+        }
+    }
+
     /// Whether there was another commit in between, so that another attempt may succeed.
     pub(crate) fn is_conflict(&self) -> bool {
         let Self::Table { source, .. } = self else { return false };

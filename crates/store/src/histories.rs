@@ -1,13 +1,62 @@
 //! The port between imported rows and those who read them together with a topic's messages.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
 use tokio::sync::watch;
 
-/// By topic, every imported row in the history's schema; topics without a history are not in it.
-pub type Histories = BTreeMap<String, Arc<dyn TableProvider>>;
-
 /// Readers hold the receiving end.
 pub type HistoryReceiver = watch::Receiver<Arc<Histories>>;
+
+/// What was imported into each topic, as far as that is known. By default nothing was.
+#[derive(Debug, Clone, Default)]
+pub struct Histories {
+    /// By topic, every imported row in the history's schema; topics without a history are not in
+    /// it.
+    tables: BTreeMap<String, Arc<dyn TableProvider>>,
+    /// Topics of which nobody has looked yet whether they have one: numbers without it would be
+    /// wrong.
+    unread: BTreeSet<String>,
+}
+
+impl Histories {
+    /// Before anything was read of these topics.
+    pub fn unread(topics: impl IntoIterator<Item = String>) -> Self {
+        Self { tables: BTreeMap::new(), unread: topics.into_iter().collect() }
+    }
+
+    /// The rows of a topic; none if nothing was imported, or if that is not known yet.
+    pub fn get(&self, topic: &str) -> Option<&Arc<dyn TableProvider>> {
+        self.tables.get(topic)
+    }
+
+    /// What a topic has from here on; none if nothing was ever imported into it.
+    pub fn set(&mut self, topic: &str, rows: Option<Arc<dyn TableProvider>>) {
+        self.unread.remove(topic);
+        if let Some(rows) = rows {
+            self.tables.insert(topic.to_owned(), rows);
+        }
+    }
+
+    /// Whether it is known what was imported into a topic.
+    pub fn is_read(&self, topic: &str) -> bool {
+        !self.unread.contains(topic)
+    }
+
+    /// The same of all topics.
+    pub fn are_read(&self) -> bool {
+        self.unread.is_empty()
+    }
+
+    /// The topics of which it is not known.
+    pub fn unread_topics(&self) -> impl Iterator<Item = &str> {
+        self.unread.iter().map(String::as_str)
+    }
+}
+
+impl<const N: usize> From<[(String, Arc<dyn TableProvider>); N]> for Histories {
+    fn from(tables: [(String, Arc<dyn TableProvider>); N]) -> Self {
+        Self { tables: tables.into(), unread: BTreeSet::new() }
+    }
+}

@@ -62,6 +62,11 @@ impl History {
         Ok(self.table.version() != before)
     }
 
+    /// The table's last commit that was seen here: rows are the same as long as it is.
+    pub(crate) fn commit(&self) -> Option<u64> {
+        self.table.version()
+    }
+
     /// The number of the last commit; 0 before the first.
     pub async fn sequence(&self) -> Result<i64, StoreError> {
         Ok(self.table.transaction(SEQUENCE).await?.unwrap_or_default())

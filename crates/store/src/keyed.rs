@@ -1,4 +1,4 @@
-//! Tables that are kept up to date: one row for each key, for ever (docs/adr/0040).
+//! Tables that are kept up to date: one row for each key, forever (docs/adr/0040).
 //!
 //! A commit appends the *states* of the keys that rows of some offsets have touched, and carries
 //! the offsets after them. States are plain SQL values, and any number of states of a key merge

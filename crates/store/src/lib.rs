@@ -1,8 +1,9 @@
 //! Where rows are kept: the archive and the history of each topic and the table of each metric, as
 //! Delta tables.
 //!
-//! Architecture invariant: only this crate knows object storage. The archive's commit is the only
-//! one that matters; a metric's table can be rebuilt from it.
+//! Architecture invariant: only this crate reads and writes object storage; `connect-kafka` uses
+//! the same library to find AWS keys, and nothing else of it. The archive's commit is the only one
+//! that matters; a metric's table can be rebuilt from it.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

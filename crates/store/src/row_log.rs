@@ -257,7 +257,7 @@ fn refuse(log: &RowLog, plan: &LogicalPlan) -> Result<(), Diagnostic> {
                 match inner {
                     Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
                         let name = call.func.name();
-                        let message = format!("{name} gives another value each time");
+                        let message = format!("{name} returns a different value on every call");
                         found = Some(error(
                             log.function_position(name),
                             &message,

@@ -35,6 +35,9 @@ pub struct StreamConfig {
     /// How often tables are looked at for what others have written, such as a compaction whose old
     /// files will be deleted.
     pub maintenance_interval: Duration,
+    /// How long what may pass may fail at the start. What lasts longer is rather a wrong setting
+    /// than an outage.
+    pub start_patience: Duration,
     /// How long a stop may take to commit what was read.
     pub shutdown: Duration,
 }
@@ -54,7 +57,7 @@ pub struct Limits {
 /// from its beginning.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum AcceptedLogs {
-    /// The broker of the demo forgets its topics with its file.
+    /// The broker of the demo forgets its topics when its folder is deleted.
     All,
     /// Of these topics, by their name in the catalog or in Kafka.
     Of(BTreeSet<String>),
@@ -75,6 +78,7 @@ impl StreamConfig {
             accepted_logs: AcceptedLogs::Of(BTreeSet::new()),
             skips: Vec::new(),
             maintenance_interval: Duration::from_secs(20),
+            start_patience: Duration::from_secs(120),
             shutdown: Duration::from_secs(30),
         }
     }

@@ -13,7 +13,7 @@ static ALLOCATOR: Jemalloc = Jemalloc;
 // SAFETY: jemalloc reads this symbol as a C string when it starts; no other crate defines it.
 #[unsafe(export_name = "_rjem_malloc_conf")]
 pub static MALLOC_CONF: Option<&'static std::ffi::c_char> = Some(
-    // SAFETY: the text ends with a zero byte and lives for ever.
+    // SAFETY: the text ends with a zero byte and lives forever.
     unsafe { &*c"narenas:2,background_thread:true,dirty_decay_ms:200,muzzy_decay_ms:0".as_ptr() },
 );
 

@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::task::JoinSet;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
+use vitral_process::output::panic_words;
 use vitral_react::{Alerts, Sinks};
 use vitral_schemas::health::Health;
 use vitral_store::HistoryPoller;
@@ -58,7 +59,7 @@ async fn keep_running<W: Work>(mut work: W, health: Arc<Health>) {
         };
         let reason = match ended {
             Ok(()) => "it ended".to_owned(),
-            Err(panic) => format!("it panicked: {}", text(panic.as_ref())),
+            Err(panic) => format!("it panicked: {}", panic_words(panic.as_ref())),
         };
         tracing::error!(task = name, reason, wait_seconds = wait.as_secs(), "background work is restarted");
         health.task(name, |task| {
@@ -108,11 +109,6 @@ impl Work for HistoryPoller {
     async fn run(&mut self) {
         self.run().await;
     }
-}
-
-fn text(panic: &(dyn std::any::Any + Send)) -> &str {
-    let text = panic.downcast_ref::<&str>().copied();
-    text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without words")
 }
 
 #[cfg(test)]

@@ -1,5 +1,6 @@
 //! Commands of operations as people use them, where there is little or nothing to work on.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Command, Stdio};
@@ -211,27 +212,43 @@ fn retention_that_deletes_more_than_before_waits_for_a_yes() {
     assert_eq!(counted(), "0");
 }
 
-/// A job that nobody schedules is a table that grows old in silence.
+/// A DAG's file without its comments.
+fn dag(name: &str) -> String {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
+    let text = std::fs::read_to_string(root.join(format!("orchestration/dags/vitral_{name}.py"))).expect("a DAG");
+    text.lines().filter(|line| !line.trim_start().starts_with('#')).collect::<Vec<_>>().join("\n")
+}
+
+/// A job that nobody schedules is a table that grows old in silence. Each runs every hour, for what
+/// has changed, and every night, for the day that is over.
 #[test]
 fn every_job_of_the_catalog_is_in_a_dag() {
-    let root = Path::new(env!("CARGO_MANIFEST_DIR")).join("../..");
-    let of =
-        |name: &str| std::fs::read_to_string(root.join(format!("orchestration/dags/vitral_{name}.py"))).expect("a DAG");
-    let dags = of("horario") + &of("diario");
     let dir = folder();
     let said = vitral(dir.path(), &["batch", "list"]);
     assert_eq!(said.code, Some(0), "{}", said.err);
-    let jobs: Vec<&str> = said.out.lines().skip(1).filter_map(|line| line.split_whitespace().next()).collect();
-    assert!(jobs.contains(&"limpeza"), "{}", said.out);
+    // Each job, and whether any of its tables is computed by days or months.
+    let mut jobs = BTreeMap::new();
+    for line in said.out.lines().skip(1) {
+        let mut words = line.split_whitespace();
+        let (Some(job), Some(per)) = (words.next(), words.nth(1)) else { panic!("{line}") };
+        *jobs.entry(job).or_insert(false) |= ["day", "month"].contains(&per);
+    }
+    assert!(jobs.get("limpeza") == Some(&true) && jobs.get("rfm") == Some(&false), "{}", said.out);
     // Upkeep and checks have DAGs of their own.
-    let others = ["compactacao", "retencao", "verificacoes"];
-    for job in jobs.iter().filter(|job| !others.contains(job)) {
-        assert!(dags.contains(&format!("\"{job}\"")), "{job} is neither in the hourly DAG nor in the daily one");
+    for job in ["compactacao", "retencao", "verificacoes"] {
+        assert!(jobs.remove(job).is_some(), "{job}: {}", said.out);
+        assert!(dag(job).contains(&format!("\"batch run {job}")), "{job} is not in its DAG");
     }
-    for job in others {
-        let file = root.join(format!("orchestration/dags/vitral_{job}.py"));
-        assert!(std::fs::read_to_string(&file).expect("its DAG").contains(job), "{}", file.display());
+    let (hourly, daily) = (dag("horario"), dag("diario"));
+    let (of_the_day, of_all) = daily.split_once("whole = [").expect("jobs of the day, and of the whole history");
+    let is_in = |tasks: &str, job: &str| tasks.contains(&format!("\"{job}\""));
+    for (job, is_by_days) in jobs {
+        assert!(is_in(&hourly, job), "{job} is not in the hourly DAG");
+        let tasks = if is_by_days { of_the_day } else { of_all };
+        // What is live belongs to no day.
+        assert_eq!(is_in(tasks, job), job != "tempo_real", "{job} in the daily DAG");
     }
+    assert!(is_in(of_all, "verificacoes"), "the day is checked once its tables are there");
 }
 
 /// A replay changes verdicts that a stream has folded, and rows that upkeep moves.

@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use arrow::array::{Array, RecordBatch};
+use arrow::datatypes::DataType;
 use arrow::error::ArrowError;
 use arrow::util::display::array_value_to_string;
 use axum::http::header::{CONTENT_TYPE, LINK};
@@ -14,9 +14,8 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datafusion::catalog::TableProvider;
 use datafusion::scalar::ScalarValue;
-use vitral_catalog::UPDATED_COLUMN;
 use vitral_panes::view::{Completeness, KeyedTableView, MetricFailure, View};
-use vitral_query::{Format, KeyedFilter, LIMIT, LIMIT_MAX, QueryError};
+use vitral_query::{ChangedAfter, Format, KeyedFilter, LIMIT, LIMIT_MAX, QueryError};
 
 use super::followed::Followed;
 use super::sse::{self, Messages};
@@ -49,7 +48,7 @@ pub(super) async fn page(
     let after = parameters.text(CURSOR).map(|text| read_cursor(text, &fingerprint, shown)).transpose()?;
     let filters = filterable.iter().filter_map(|column| Some((column.as_str(), parameters.text(column)?)));
     // One row more than asked for tells whether there is a next page.
-    let wanted = KeyedFilter { filters: filters.collect(), after, updated_after: None, count: Some(limit + 1) };
+    let wanted = KeyedFilter { filters: filters.collect(), after, changed_after: None, count: Some(limit + 1) };
     let (found, permit) = shared
         .reader
         .admitted(async |permit| -> Result<_, QueryError> {
@@ -142,9 +141,15 @@ fn read_cursor(text: &str, fingerprint: &str, shown: &KeyedTableView) -> Result<
 }
 
 /// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`]
-/// of them together. Removed keys are sent of tables that have no more rows than that.
+/// of them in a message. Removed keys are sent of tables that have no more rows than that.
 pub(super) fn live(shared: &Arc<Shared>, name: String, place: Place) -> Response {
-    let rows = ChangedKeys { shared: Arc::clone(shared), name: name.clone(), seen: None, sent: Sent::Nothing };
+    let rows = ChangedKeys {
+        shared: Arc::clone(shared),
+        name: name.clone(),
+        seen: None,
+        has_more: false,
+        sent: Sent::Nothing,
+    };
     sse::respond(shared, name, place, rows)
 }
 
@@ -153,23 +158,27 @@ struct ChangedKeys {
     name: String,
     /// What was read last, and why nothing more came.
     seen: Option<(Arc<dyn TableProvider>, Option<MetricFailure>)>,
+    /// Whether more of it has changed than the last message could hold.
+    has_more: bool,
     sent: Sent,
 }
 
 /// What the reader has.
 enum Sent {
     Nothing,
-    /// The whole table.
-    All(Followed),
-    /// A part of a larger one; the newest change among the rows that were sent, in microseconds.
-    UpTo(Option<i64>),
+    /// The whole table, with all changes up to here.
+    All(Followed, ChangedAfter),
+    /// A part of a larger one: since it was sent, every change up to here.
+    UpTo(ChangedAfter),
 }
 
 impl Messages for ChangedKeys {
     async fn next(&mut self, view: &View) -> Result<Option<Vec<u8>>, QueryError> {
         let Some(shown) = view.keyed.get(&self.name) else { return Ok(None) };
         let is_known = match &self.seen {
-            Some((rows, failure)) if Arc::ptr_eq(rows, &shown.rows) && *failure == shown.failure => return Ok(None),
+            Some((rows, failure)) if Arc::ptr_eq(rows, &shown.rows) && *failure == shown.failure && !self.has_more => {
+                return Ok(None);
+            }
             Some((_, failure)) => *failure == shown.failure,
             None => false,
         };
@@ -192,50 +201,56 @@ impl ChangedKeys {
         shown: &KeyedTableView,
         is_known: bool,
     ) -> Result<(RecordBatch, Option<RecordBatch>), QueryError> {
-        if let Sent::UpTo(updated) = self.sent {
-            return Ok((self.newer(shown, updated, is_known).await?, None));
+        if let Sent::UpTo(after) = &self.sent {
+            let after = after.clone();
+            return Ok((self.newer(shown, after, is_known).await?, None));
         }
         let rows = self.read(shown, None, LIMIT_MAX + 1).await?;
         if rows.num_rows() > LIMIT_MAX {
-            let rows = rows.slice(0, LIMIT_MAX);
-            self.sent = Sent::UpTo(newest(&rows));
-            return Ok((rows, None));
+            if let Sent::All(_, after) = &self.sent {
+                let after = after.clone();
+                return Ok((self.newer(shown, after, is_known).await?, None));
+            }
+            let reader = &self.shared.reader;
+            self.sent = Sent::UpTo(reader.bounded(reader.newest_change(shown)).await?);
+            return Ok((rows.slice(0, LIMIT_MAX), None));
         }
-        if matches!(self.sent, Sent::Nothing) {
-            self.sent = Sent::All(Followed::new(&rows.schema(), shown.keys.len())?);
-        }
-        let Sent::All(followed) = &mut self.sent else { return Ok((rows, None)) };
+        let after = ChangedAfter::all_of(&rows);
+        let mut followed = match std::mem::replace(&mut self.sent, Sent::Nothing) {
+            Sent::All(followed, _) => followed,
+            _ => Followed::new(&rows.schema(), shown.keys.len())?,
+        };
         let changes = followed.update(&rows)?;
+        self.sent = Sent::All(followed, after);
         Ok((changes.rows, Some(changes.removed)))
     }
 
+    /// The first of those that have changed since; the others are those of the next calls.
     async fn newer(
         &mut self,
         shown: &KeyedTableView,
-        updated: Option<i64>,
+        after: ChangedAfter,
         is_known: bool,
     ) -> Result<RecordBatch, QueryError> {
-        let mut rows = self.read(shown, updated, LIMIT_MAX).await?;
-        if rows.num_rows() == 0 && is_known {
+        let is_rest = std::mem::take(&mut self.has_more);
+        let mut rows = self.read(shown, Some(after.clone()), LIMIT_MAX).await?;
+        self.has_more = rows.num_rows() == LIMIT_MAX;
+        let last = ChangedAfter::last_of(&rows, shown.keys.len())?;
+        self.sent = Sent::UpTo(last.unwrap_or(after));
+        if rows.num_rows() == 0 && is_known && !is_rest {
             // Rows were taken back: what is there now.
             rows = self.read(shown, None, LIMIT_MAX).await?;
         }
-        self.sent = Sent::UpTo(updated.max(newest(&rows)));
         Ok(rows)
     }
 
     async fn read(
         &self,
         shown: &KeyedTableView,
-        updated_after: Option<i64>,
+        changed_after: Option<ChangedAfter>,
         most: usize,
     ) -> Result<RecordBatch, QueryError> {
-        let wanted = KeyedFilter { updated_after, count: Some(most), ..KeyedFilter::default() };
+        let wanted = KeyedFilter { changed_after, count: Some(most), ..KeyedFilter::default() };
         self.shared.reader.bounded(self.shared.reader.keyed_rows(shown, &wanted)).await
     }
-}
-
-fn newest(rows: &RecordBatch) -> Option<i64> {
-    let times = rows.column_by_name(UPDATED_COLUMN)?.as_primitive_opt::<TimestampMicrosecondType>()?;
-    arrow::compute::max(times)
 }

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, BinaryArray, Int64Array, RecordBatch, StringArray, StringViewArray, new_null_array};
 use vitral_panes::view::View;
 use vitral_schemas::event_time::Watermark;
+use vitral_store::Histories;
 
 use crate::world::{
     Event, SALE, World, archived, catalog, completeness, events, ms, table, times, topic_view, view_of, views,
@@ -63,6 +64,26 @@ async fn imported_sales_count_along_with_the_streams() {
     world.histories.send_replace(std::sync::Arc::new([(topic.name.clone(), history)].into()));
     let answer = world.body("/produtos/mais_vendidos?limite=1").await;
     assert_eq!(answer, r#"[{"posicao":1,"id_produto":"p4","total_vendido":5,"receita":20.15}]"#);
+}
+
+#[tokio::test]
+async fn sales_are_not_answered_before_what_was_imported_is_read() {
+    let world = World::new(shop());
+    world.histories.send_replace(Arc::new(Histories::unread(["eventos_clientes".to_owned()])));
+    for path in ["/vendas/resumo", "/livro"] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, 503, "{path}: {}", answer.body);
+        assert!(answer.body.contains(r#""code":"starting""#), "{path}: {}", answer.body);
+    }
+    let answer = world.get("/readyz").await;
+    assert_eq!(answer.status, 503);
+    assert!(answer.body.contains(r#""assunto":"eventos_clientes","codigo":"starting""#), "{}", answer.body);
+    // Metrics have nothing of it.
+    assert_eq!(world.get("/metricas/produtos_mais_vistos").await.status, 200);
+    world.histories.send_replace(Arc::default());
+    for path in ["/readyz", "/vendas/resumo?limite=5", "/livro?limite=5"] {
+        assert_eq!(world.get(path).await.status, 200, "{path}");
+    }
 }
 
 #[tokio::test]

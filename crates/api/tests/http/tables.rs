@@ -122,3 +122,46 @@ async fn live_it_sends_all_at_once_and_then_what_has_changed() {
     assert!(levels(&fourth).is_empty());
     assert_eq!(fourth["removidas"], serde_json::json!([{ "id_produto": "p3", "id_armazem": "a" }]));
 }
+
+/// A level that is the second of its change.
+fn numbered(number: i64, second: i64) -> Level {
+    let product: &'static str = format!("p{number:04}").leak();
+    (product, "a", second, second)
+}
+
+#[tokio::test]
+async fn live_every_change_of_a_table_larger_than_a_message_is_sent_once() {
+    let all =
+        |second: &dyn Fn(i64) -> i64| (0..2_500).map(|number| numbered(number, second(number))).collect::<Vec<_>>();
+    let world = world(view(&all(&|number| number % 7)));
+    let mut stream = open(&world, &format!("{PATH}/ao_vivo")).await;
+    assert_eq!(levels(&message(&mut stream).await.expect("a message")).len(), 1_000);
+    // All change, most of them at the same time, and the first key among the last.
+    let second = |number: i64| if number % 5 == 0 { 11 } else { 10 };
+    let mut changed = all(&second);
+    world.show(view(&changed));
+    let (mut seen, mut sizes) = (Vec::new(), Vec::new());
+    while seen.len() < 2_500 {
+        let document = message(&mut stream).await.expect("a message");
+        let rows = levels(&document);
+        sizes.push(rows.len());
+        seen.extend(rows.into_iter().map(|(product, _, level)| (level, product.to_owned())));
+    }
+    let mut expected: Vec<_> = changed.iter().map(|level| (level.2, level.0.to_owned())).collect();
+    expected.sort();
+    assert_eq!((sizes, seen), (vec![1_000, 1_000, 500], expected));
+    changed[2_499] = numbered(2_499, 12);
+    world.show(view(&changed));
+    assert_eq!(levels(&message(&mut stream).await.expect("a message")), [("p2499", "a", 12)]);
+}
+
+#[tokio::test]
+async fn live_what_makes_a_table_larger_than_a_message_is_sent() {
+    let mut rows: Vec<Level> = (0..1_000).map(|number| numbered(number, 1)).collect();
+    let world = world(view(&rows));
+    let mut stream = open(&world, &format!("{PATH}/ao_vivo")).await;
+    assert_eq!(levels(&message(&mut stream).await.expect("a message")).len(), 1_000);
+    rows.push(numbered(1_000, 2));
+    world.show(view(&rows));
+    assert_eq!(levels(&message(&mut stream).await.expect("a message")), [("p1000", "a", 2)]);
+}

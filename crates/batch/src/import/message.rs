@@ -207,7 +207,13 @@ fn value(
         Role::Text => text(cell, filled, form, is_sheet).map(Value::String),
         Role::Decimal => amount(cell, form, signs).map(Value::String),
         Role::Integer => {
-            let number = amount(cell, form, signs)?;
+            let counted = match number::without_unit(&cell.text) {
+                counted if cell.kind == Kind::Written && counted != cell.text => {
+                    amount(&Cell { text: counted.to_owned(), ..cell.clone() }, form, signs)
+                }
+                _ => amount(cell, form, signs),
+            };
+            let number = counted?;
             match whole(&number) {
                 Some(number) => Ok(Value::Number(number.into())),
                 None => refused(Reason::Type, "is not a whole number"),

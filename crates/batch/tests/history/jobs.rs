@@ -213,3 +213,64 @@ async fn a_table_that_is_new_gets_its_whole_history() {
     std::fs::remove_dir_all(world.dir.path().join("warehouse/vendas_por_regiao")).expect("deleted");
     assert_eq!(world.job("vendas_por_regiao", Wanted::Changed).await[0].written, 3, "it has nothing of what was there");
 }
+
+/// The rows of a table of the warehouse, each as its date and what was taken.
+async fn takings(world: &World, table: &str, date: &str) -> Vec<String> {
+    let row = format!("CAST({date} AS VARCHAR) || ' ' || CAST(receita AS VARCHAR)");
+    let rows = world.warehouse(table, &format!("SELECT {row} AS linha FROM {table} ORDER BY 1")).await;
+    let row = |line: &str| Some(line.strip_prefix("| ")?.strip_suffix(" |")?.trim_end().to_owned());
+    rows.lines().skip(3).filter_map(row).collect()
+}
+
+/// In Santiago, 5 April 2025 had 25 hours, and 7 September 2025, which began at 01:00, had 23.
+#[tokio::test(flavor = "multi_thread")]
+async fn days_and_months_follow_changes_of_the_clock() {
+    let mut world = World::new();
+    world.settings.time_zone = chrono_tz::America::Santiago;
+    world.catalog = Catalog::load(&[], &world.settings).expect("the catalog");
+    let times = [
+        "2025-04-05T02:59:59Z",
+        "2025-04-05T03:00:00Z",
+        "2025-04-06T03:59:59Z",
+        "2025-04-06T04:00:00Z",
+        "2025-05-01T03:59:59Z",
+        "2025-05-01T04:00:00Z",
+        "2025-09-07T03:59:59Z",
+        "2025-09-07T04:00:00Z",
+        "2025-09-08T02:59:59Z",
+        "2025-09-08T03:00:00Z",
+        "2025-10-01T02:59:59Z",
+        "2025-10-01T03:00:00Z",
+    ];
+    // Each sale is worth twice the one before it, so that sums show which they are of.
+    let rows: String = times.iter().enumerate().map(|(n, time)| format!("S{n},p1,{}.00,{time}\n", 1 << n)).collect();
+    let sales = world.write("vendas.csv", &format!("id_pedido,id_produto,valor,timestamp\n{rows}"));
+    assert_eq!(world.import(&sales, "vendas").await.expect("imported").accepted, 12);
+    let by_day = [
+        "2025-04-04 1.00",
+        "2025-04-05 6.00",
+        "2025-04-06 8.00",
+        "2025-04-30 16.00",
+        "2025-05-01 32.00",
+        "2025-09-06 64.00",
+        "2025-09-07 384.00",
+        "2025-09-08 512.00",
+        "2025-09-30 1024.00",
+        "2025-10-01 2048.00",
+    ];
+    let by_month = ["2025-04-01 31.00", "2025-05-01 32.00", "2025-09-01 1984.00", "2025-10-01 2048.00"];
+    // By change, and then each day and its month by name.
+    let named = by_day.map(|row| Wanted::Days(day(&row[..10]), day(&row[..10])));
+    for wanted in [Wanted::Changed].into_iter().chain(named) {
+        world.job("vendas_por_categoria", wanted).await;
+        world.job("receita_mensal", wanted).await;
+        assert_eq!(takings(&world, "vendas_por_categoria", "data").await, by_day, "{wanted:?}");
+        assert_eq!(takings(&world, "receita_mensal", "mes").await, by_month, "{wanted:?}");
+    }
+    // In the hour that occurs twice, the second time.
+    let more = world.write("mais.csv", "id_pedido,id_produto,valor,timestamp\nS12,p1,0.50,2025-04-06T03:30:00Z\n");
+    world.import(&more, "vendas").await.expect("imported");
+    let done = world.job("vendas_por_categoria", Wanted::Changed).await;
+    assert_eq!(done[0].days, Some(Days { from: day("2025-04-05"), to: day("2025-04-06") }));
+    assert_eq!(takings(&world, "vendas_por_categoria", "data").await[1], "2025-04-05 6.50");
+}

@@ -2,6 +2,7 @@
 
 use vitral_batch::jobs::Wanted;
 use vitral_batch::{BatchError, checks};
+use vitral_catalog::Catalog;
 use vitral_connect_postgres::{DatabaseConfig, DatabaseUrl, PostgresWarehouse};
 use vitral_store::Quarantine;
 use vitral_store::warehouse::Days;
@@ -88,7 +89,7 @@ async fn a_row_of_the_year_one_stops_no_job() {
     }
 }
 
-/// In a database, one row that it does not take would fail its table for ever.
+/// In a database, one row that it does not take would fail its table forever.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_a_database_cannot_take_is_set_aside_and_the_rest_goes_on() {
     let url = match std::env::var("VITRAL_TEST_POSTGRES") {
@@ -122,4 +123,33 @@ async fn what_a_database_cannot_take_is_set_aside_and_the_rest_goes_on() {
     world.try_job("vendas_por_categoria", one("2025-05-14"), false).await.expect("done");
     let left = checks::quarantined(&world.store, days).await.expect("read").expect("that of the other table");
     assert_eq!(left.count, 1);
+}
+
+/// A division by zero on one day keeps the others neither from being computed nor, once it is
+/// corrected, that day.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_day_that_cannot_be_computed_keeps_no_other_from_it() {
+    let mut world = World::new();
+    let statement = |divisor: &str| {
+        format!(
+            "CREATE TABLE quociente WITH (connector = 'warehouse', date = 'data') AS
+             SELECT data, moeda, 100 / {divisor} AS quociente FROM movimentos GROUP BY data, moeda;"
+        )
+    };
+    let file =
+        world.write("vendas.csv", "data,valor\n2025-05-01,1.00\n2025-05-02,1.00\n2025-05-02,2.00\n2025-05-04,1.00\n");
+    world.import(&file, "vendas").await.expect("imported");
+    let ask = "SELECT data, quociente FROM quociente ORDER BY data";
+    for (divisor, fails) in [("(count(*) - 2)", true), ("nullif(count(*) - 2, 0)", false)] {
+        world.write("catalogo/quociente.sql", &statement(divisor));
+        world.catalog = Catalog::load(&[world.dir.path().join("catalogo")], &world.settings).expect("a catalog");
+        let done = world.try_job("quociente", Wanted::Changed, false).await;
+        match done {
+            Err(error) => assert!(fails && error.to_string().contains("for 2025-05-02; other days"), "{error}"),
+            Ok(done) => assert!(!fails && done[0].written == 3, "{done:?}"),
+        }
+        let rows = world.warehouse("quociente", ask).await;
+        assert!(rows.contains("| 2025-05-01 | -100") && rows.contains("| 2025-05-04 | -100"), "{rows}");
+        assert_eq!(rows.contains("2025-05-02"), !fails, "{rows}");
+    }
 }

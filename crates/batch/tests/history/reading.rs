@@ -258,3 +258,13 @@ async fn currencies_may_be_written_as_words() {
         sales(&world).await.iter().map(|sale| sale.split(' ').nth(3).map(str::to_owned)).collect::<Option<Vec<_>>>();
     assert_eq!(amounts.expect("currencies"), ["BRL", "BRL", "USD", "USD", "BRL"]);
 }
+
+#[tokio::test(flavor = "multi_thread")]
+async fn words_for_pieces_behind_a_count_are_no_currency() {
+    let world = World::new();
+    let text = "Pedido;Qtd;Valor;Data\n1;2 und;10,00;14/05/2025\n2;3 PCS;7,00;14/05/2025\n3;1;10,50 kgs;14/05/2025\n";
+    let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+    assert_eq!((came.accepted, refused(&came)), (2, vec![(4, "tipo")]), "{came:?}");
+    assert!(came.examples[0].detail.contains("10,50 kgs"), "{came:?}");
+    assert_eq!(sales(&world).await, ["1 2 10.00 BRL 2025-05-14T03:00:00Z", "2 3 7.00 BRL 2025-05-14T03:00:00Z"]);
+}

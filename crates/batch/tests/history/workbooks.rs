@@ -1,9 +1,10 @@
-//! Workbooks of several sheets, which no profile knows.
+//! Workbooks of several sheets, which no profile knows, and workbooks that are made to do harm.
 
 use std::io::Write;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
-use vitral_batch::import::recognise;
+use vitral_batch::BatchError;
+use vitral_batch::import::{ImportError, recognise};
 use zip::ZipWriter;
 use zip::write::SimpleFileOptions;
 
@@ -94,4 +95,41 @@ async fn sheets_that_a_profile_knows_in_part_are_asked_about() {
     let other = file("other.xlsx", &["Mês;Total", "1;2"]);
     let error = of(&other).expect_err("a question").to_string();
     assert!(error.contains("different columns") && error.contains("--sheet"), "{error}");
+}
+
+/// Why a workbook of less than a megabyte cannot be read.
+async fn unreadable(world: &World, path: &Path) -> String {
+    let bytes = path.metadata().expect("a file").len();
+    assert!(bytes < 1 << 20, "{bytes}");
+    match world.import(path, "vendas").await.expect_err("too large") {
+        BatchError::Import(ImportError::Read { source, .. }) => source.to_string(),
+        other => panic!("{other:?}"),
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_small_workbook_that_unpacks_without_bounds_is_refused() {
+    let world = World::new();
+    let header = "Pedido;Data;Produto;Valor";
+    let long = format!("2;2025-01-15;{};1,50", "a".repeat(2 << 20));
+    let path = workbook(&world, "cell.xlsx", &[("Jan", &[header, "1;2025-01-14;a;10,50", &long])]);
+    let why = unreadable(&world, &path).await;
+    assert!(why.contains("sheet1.xml holds a cell of more than 1024 KiB"), "{why}");
+
+    // Parts of 8 MiB, which are within the bounds one by one, and together are not.
+    let path = workbook(&world, "parts.xlsx", &[("Jan", &[header, "1;2025-01-14;a;10,50"])]);
+    let file = std::fs::File::options().read(true).write(true).open(&path).expect("a file");
+    let mut zip = ZipWriter::new_append(file).expect("a workbook");
+    zip.start_file("xl/part0.xml", SimpleFileOptions::default()).expect("a part");
+    let piece = format!("<a>{}</a>", " ".repeat((64 << 10) - 7));
+    for _ in 0..(8 << 20) / piece.len() {
+        zip.write_all(piece.as_bytes()).expect("written");
+    }
+    for part in 1..=64 {
+        zip.deep_copy_file("xl/part0.xml", &format!("xl/part{part}.xml")).expect("a copy");
+    }
+    zip.finish().expect("a workbook");
+    let why = unreadable(&world, &path).await;
+    assert!(why.contains("unpacks to more than 512 MiB"), "{why}");
+    assert!(world.sql("SELECT count(*) AS n FROM vendas").await.contains("| 0 |"), "nothing came in");
 }

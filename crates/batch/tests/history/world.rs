@@ -94,7 +94,7 @@ impl World {
 
     pub fn understood(&self, table: &str, read: Read<'_>) -> Import {
         let (topic, target) = self.catalog.import_target(table).expect("a table");
-        let DomainSettings { time_zone: zone, currency, .. } = DomainSettings::default();
+        let DomainSettings { time_zone: zone, currency, .. } = self.settings.clone();
         Import {
             topic: topic.clone(),
             table: table.to_owned(),
@@ -169,7 +169,7 @@ impl World {
     /// Rows of the ledger, as `vitral ledger list` shows them.
     pub async fn ledger(&self) -> Vec<String> {
         let wanted = ident(archive_columns::VERDICT).in_list(vec![lit("recusada"), lit("duplicada")], false);
-        let zone = DomainSettings::default().time_zone;
+        let zone = self.settings.time_zone;
         let rows = ledger::newest(&self.catalog.topics[0], zone, &self.store, wanted, 100).await.expect("the ledger");
         if rows.iter().all(|rows| rows.num_rows() == 0) {
             return Vec::new();
@@ -271,7 +271,7 @@ impl World {
         wanted: Wanted,
         allow_open: bool,
     ) -> Result<Vec<JobReport>, BatchError> {
-        let zone = DomainSettings::default().time_zone;
+        let zone = self.settings.time_zone;
         let jobs = Jobs { catalog: &self.catalog, zone, store: &self.store, warehouse, allow_open };
         jobs.run(job, wanted, &self.tables().await).await
     }
@@ -329,7 +329,7 @@ impl World {
 
     /// What a statement over topics and views gives, ordered as it says.
     pub async fn sql(&self, text: &str) -> String {
-        let statement = ReadStatement::parse(text, &DomainSettings::default()).expect("a query");
+        let statement = ReadStatement::parse(text, &self.settings).expect("a query");
         let tables = self.tables().await;
         let rows = tables.plan(&statement.query, &statement.position, None).await.expect("planned");
         show(&rows.collect().await.expect("rows"))

@@ -263,7 +263,7 @@ async fn a_metric_that_fails_is_alone() {
     for metric in &compared {
         let expected = match metric.metric.as_str() {
             "razao" => Some("division by zero"),
-            "grande" => Some("beyond what its type holds"),
+            "grande" => Some("does not fit its type"),
             _ => None,
         };
         match (expected, &metric.failure) {

@@ -71,7 +71,7 @@ fn rows_that_are_never_late_have_no_windows_and_no_ids() {
     assert!(error.contains("never close") && error.contains("lateness"), "{error}");
     let text = TOPIC.replace("lateness", "event_id = 'id', lateness");
     let file = SourceFile { path: "t.sql".into(), text };
-    let error = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect_err("ids would be kept for ever");
+    let error = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect_err("ids would be kept forever");
     assert!(error.to_string().contains("event_id"), "{error}");
 }
 

@@ -1,4 +1,4 @@
-//! What goes round for ever: a view that is computed from the Kafka topic into which its rows or
+//! What goes round forever: a view that is computed from the Kafka topic into which its rows or
 //! notifications are written, and an alert to which its own transitions are news.
 
 use std::collections::btree_map::Entry;

@@ -31,6 +31,8 @@ fn what_can_fail_on_data_is_warned_of_with_its_place() {
         (metric("max(TO_TIMESTAMP_MILLIS(split_part(canal, '-', 1)))"), 3, "try_cast(split_part(canal, '-', 1) AS TIMESTAMP)"),
         (metric("max(to_timestamp(id_produto, '%d/%m/%Y'))"), 3, "try_cast(id_produto AS TIMESTAMP)"),
         (metric("max(to_unixtime(id_produto))"), 3, "try_cast(id_produto AS TIMESTAMP)"),
+        (metric("sum(CAST(quantidade AS SMALLINT))"), 3, "does not fit SMALLINT"),
+        (metric("sum(preco::DECIMAL(5, 2))"), 3, "does not fit DECIMAL(5,2)"),
         (topic("m BIGINT DEFAULT 100 / n"), 2, "n is 0"),
         (topic("m BIGINT CHECK (CAST(s AS DECIMAL(9, 2)) > 0)"), 2, "try_cast(s AS DECIMAL(9,2))"),
         ("CREATE VIEW v AS SELECT\n1 / quantidade AS x FROM eventos_clientes".to_owned(), 2, "quantidade is 0"),

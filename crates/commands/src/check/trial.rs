@@ -14,7 +14,7 @@ use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::with_causes;
 use vitral_process::output::answer;
 use vitral_process::thread_cpu_time;
-use vitral_query::{Limits, Reader, References, Store};
+use vitral_query::{Limits, Reader, References, Store, TimeRange};
 
 use crate::args::Common;
 use crate::length::length_ms;
@@ -50,13 +50,13 @@ pub(super) async fn run(
     let reader = Reader::stored(Arc::clone(catalog), references, limits)?;
     let store = Store::new(Arc::clone(catalog), settings.clone(), config.location(&common.data_dir)?);
     let point = store.read_point(&reader.everything(), Utc::now().timestamp_millis()).await?;
-    let mut widest = None;
+    let mut widest: Option<TimeRange> = None;
     for topic in &catalog.topics {
         let Some(range) = reader.last_events(&point, topic, span.0).await? else {
             answer(&format!("{}: nothing is stored of it yet", topic.name));
             continue;
         };
-        widest = Some(range);
+        widest = Some(widest.map_or(range, |widest| spanning(widest, range)));
         answer(&format!("{}: events from {} to {}", topic.name, time(range.from), time(range.until)));
         let tried = reader.try_metrics(&point, (catalog, topic), settings, range, SHOWN, thread_cpu_time).await?;
         for metric in tried {
@@ -91,6 +91,14 @@ pub(super) async fn run(
     Ok(())
 }
 
+/// From the earlier start to the later end.
+fn spanning(one: TimeRange, other: TimeRange) -> TimeRange {
+    TimeRange {
+        from: one.from.zip(other.from).map(|(one, other)| one.min(other)),
+        until: one.until.zip(other.until).map(|(one, other)| one.max(other)),
+    }
+}
+
 fn time(micros: Option<i64>) -> String {
     micros
         .and_then(DateTime::from_timestamp_micros)
@@ -100,6 +108,14 @@ fn time(micros: Option<i64>) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn endpoints_are_tried_on_the_events_of_all_topics() {
+        let range = |from, until| TimeRange { from: Some(from), until: Some(until) };
+        assert_eq!(spanning(range(1, 5), range(3, 4)), range(1, 5));
+        assert_eq!(spanning(range(3, 4), range(1, 9)), range(1, 9));
+        assert_eq!(spanning(range(3, 4), TimeRange::default()), TimeRange::default(), "without bounds");
+    }
 
     #[test]
     fn it_looks_back_a_year_at_most() {

@@ -98,7 +98,7 @@ fn disk(dir: &Path) -> Vec<Finding> {
     };
     let shown = format!("{:.1} GiB free", bytes as f64 / GIB);
     let remedy =
-        "free some, or name a data directory on another disk: a stream on a full disk waits until there is room";
+        "free some, or name a data directory on another disk: a stream stops when the disk is full, and names it";
     let space = if bytes < FREE_BYTES_LEAST {
         Finding::fail("disk", shown, remedy)
     } else if bytes < FREE_BYTES_GOOD {

@@ -91,6 +91,31 @@ async fn an_epoch_that_was_cut_off_is_completed_and_newer_documents_stay() {
 }
 
 #[tokio::test]
+async fn of_a_collection_that_was_dropped_nothing_is_known() {
+    let Some(url) = url() else { return };
+    let (collection, own) = begin(&url, target("apagada", "chave")).await;
+    own.write(Epoch(4), &[rows(&[("a", 1, false)])]).await.expect("written");
+    assert_eq!(own.last_epoch().await.expect("an answer"), Some(Epoch(4)));
+    collection.drop().await.expect("dropped");
+    own.write(Epoch(5), &[rows(&[("b", 2, false)])]).await.expect_err("the earlier rows are missing");
+    assert_eq!(own.last_epoch().await.expect("an answer"), None);
+    // Also from a store that was recreated.
+    own.write(Epoch(1), &[rows(&[("a", 1, false), ("b", 2, false)])]).await.expect("written");
+    assert_eq!((all(&collection).await.len(), own.last_epoch().await.expect("an answer")), (2, Some(Epoch(1))));
+}
+
+#[tokio::test]
+async fn a_collection_that_never_had_a_document_was_not_dropped() {
+    let Some(url) = url() else { return };
+    let (collection, own) = begin(&url, target("sem_linhas", "chave")).await;
+    own.write(Epoch(1), &[rows(&[("a", 0, true)])]).await.expect("written");
+    assert_eq!(own.last_epoch().await.expect("an answer"), Some(Epoch(1)));
+    own.write(Epoch(2), &[rows(&[("b", 2, false)])]).await.expect("written");
+    own.write(Epoch(3), &[rows(&[("b", 0, true)])]).await.expect("written");
+    assert_eq!((all(&collection).await.len(), own.last_epoch().await.expect("an answer")), (0, Some(Epoch(3))));
+}
+
+#[tokio::test]
 async fn documents_of_others_are_not_written_over() {
     let Some(url) = url() else { return };
     let (collection, own) = begin(&url, target("alheia", "chave")).await;

@@ -1,4 +1,6 @@
+SELECT c.relname FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') WHERE n.nspname = 'vitral';
 CREATE SCHEMA IF NOT EXISTS vitral; CREATE TABLE IF NOT EXISTS vitral.destinos (tabela text PRIMARY KEY, epoca bigint NOT NULL, instante timestamp with time zone NOT NULL); CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela text NOT NULL, epoca bigint NOT NULL);
+CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela text NOT NULL, epoca bigint NOT NULL);
 CREATE TABLE "vendas_ao_vivo" ("janela_inicio" timestamp with time zone, "moeda" text, "pedidos" bigint, "receita" numeric(38,2), "local" timestamp without time zone, "_epoch" bigint, PRIMARY KEY ("janela_inicio", "moeda"));
 ALTER TABLE "vendas_ao_vivo" ADD COLUMN "moeda" text;
 ALTER TABLE "vendas_ao_vivo" ADD COLUMN "pedidos" bigint;

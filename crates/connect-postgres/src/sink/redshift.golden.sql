@@ -1,4 +1,6 @@
+SELECT c.relname FROM pg_namespace n LEFT JOIN pg_class c ON c.relnamespace = n.oid AND c.relkind IN ('r', 'p') WHERE n.nspname = 'vitral';
 CREATE SCHEMA IF NOT EXISTS vitral; CREATE TABLE IF NOT EXISTS vitral.destinos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL, instante timestamp with time zone NOT NULL) DISTSTYLE ALL; CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL) DISTSTYLE ALL;
+CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL) DISTSTYLE ALL;
 CREATE TABLE "vendas_ao_vivo" ("janela_inicio" timestamp with time zone, "moeda" character varying(65535), "pedidos" bigint, "receita" numeric(38,2), "local" timestamp without time zone, "_epoch" bigint) DISTKEY ("janela_inicio") COMPOUND SORTKEY ("janela_inicio", "moeda");
 ALTER TABLE "vendas_ao_vivo" ADD COLUMN "moeda" character varying(65535);
 ALTER TABLE "vendas_ao_vivo" ADD COLUMN "pedidos" bigint;
@@ -8,5 +10,5 @@ ALTER TABLE "vendas_ao_vivo" ADD COLUMN "_epoch" bigint;
 DROP TABLE IF EXISTS vitral_new_rows;
 CREATE TEMPORARY TABLE vitral_new_rows ("janela_inicio" timestamp with time zone, "moeda" character varying(65535), "pedidos" bigint, "receita" numeric(38,2), "local" timestamp without time zone, "_apagada" boolean);
 LOCK vitral.destinos;
-DELETE FROM "vendas_ao_vivo" USING vitral_new_rows WHERE "vendas_ao_vivo"."janela_inicio" = vitral_new_rows."janela_inicio" AND "vendas_ao_vivo"."moeda" = vitral_new_rows."moeda" AND coalesce("vendas_ao_vivo"."_epoch", -1) < 42;
+DELETE FROM "vendas_ao_vivo" USING vitral_new_rows WHERE octet_length("vendas_ao_vivo"."moeda") = octet_length(vitral_new_rows."moeda") AND "vendas_ao_vivo"."janela_inicio" = vitral_new_rows."janela_inicio" AND "vendas_ao_vivo"."moeda" = vitral_new_rows."moeda" AND coalesce("vendas_ao_vivo"."_epoch", -1) < 42;
 INSERT INTO "vendas_ao_vivo" ("janela_inicio", "moeda", "pedidos", "receita", "local", "_epoch") SELECT "janela_inicio", "moeda", "pedidos", "receita", "local", 42 FROM vitral_new_rows WHERE "_apagada" IS NOT TRUE;

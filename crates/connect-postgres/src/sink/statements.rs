@@ -20,9 +20,9 @@ pub struct Statements {
 
 /// What differs between databases.
 pub trait SinkDialect: Dialect {
-    /// Creates the table of epochs unless it is there, and that of tables whose rows from before an
-    /// epoch lack values.
-    fn epochs(&self) -> &'static str;
+    /// The table of epochs, and that of tables whose rows from before an epoch lack values, each
+    /// with its columns.
+    fn epochs(&self) -> [(&'static str, &'static str); 2];
 
     /// Of two that write to a table at once, one waits.
     fn hold(&self, table: &str) -> String;
@@ -43,11 +43,14 @@ pub trait SinkDialect: Dialect {
 }
 
 impl SinkDialect for Postgres {
-    fn epochs(&self) -> &'static str {
-        "CREATE SCHEMA IF NOT EXISTS vitral; \
-         CREATE TABLE IF NOT EXISTS vitral.destinos (tabela text PRIMARY KEY, epoca bigint NOT NULL, \
-         instante timestamp with time zone NOT NULL); \
-         CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela text NOT NULL, epoca bigint NOT NULL)"
+    fn epochs(&self) -> [(&'static str, &'static str); 2] {
+        [
+            (
+                "destinos",
+                "(tabela text PRIMARY KEY, epoca bigint NOT NULL, instante timestamp with time zone NOT NULL)",
+            ),
+            ("destinos_incompletos", "(tabela text NOT NULL, epoca bigint NOT NULL)"),
+        ]
     }
 
     fn hold(&self, table: &str) -> String {
@@ -79,11 +82,15 @@ impl SinkDialect for Postgres {
 }
 
 impl SinkDialect for Redshift {
-    fn epochs(&self) -> &'static str {
-        "CREATE SCHEMA IF NOT EXISTS vitral; \
-         CREATE TABLE IF NOT EXISTS vitral.destinos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL, \
-         instante timestamp with time zone NOT NULL) DISTSTYLE ALL; \
-         CREATE TABLE IF NOT EXISTS vitral.destinos_incompletos (tabela varchar(127) NOT NULL, epoca bigint NOT NULL) DISTSTYLE ALL"
+    fn epochs(&self) -> [(&'static str, &'static str); 2] {
+        [
+            (
+                "destinos",
+                "(tabela varchar(127) NOT NULL, epoca bigint NOT NULL, \
+                 instante timestamp with time zone NOT NULL) DISTSTYLE ALL",
+            ),
+            ("destinos_incompletos", "(tabela varchar(127) NOT NULL, epoca bigint NOT NULL) DISTSTYLE ALL"),
+        ]
     }
 
     /// There are no locks by name: sinks wait for each other, whatever their tables.
@@ -101,8 +108,12 @@ impl SinkDialect for Redshift {
     /// Keys are not enforced: what comes back is taken away first.
     fn merge(&self, statements: &Statements, epoch: u64) -> Vec<String> {
         let (table, columns) = (quoted(&statements.table), statements.names());
+        // It takes texts for equal that differ in blanks at their ends alone; lengths count these.
+        let lengths = statements
+            .texts_of_the_key()
+            .map(|name| format!("octet_length({table}.{0}) = octet_length({NEW_ROWS}.{0}) AND ", quoted(name)));
         vec![
-            statements.delete("", epoch),
+            statements.delete(&lengths.collect::<String>(), epoch),
             format!(
                 "INSERT INTO {table} ({columns}, {}) SELECT {columns}, {epoch} FROM {NEW_ROWS} WHERE {} IS NOT TRUE",
                 quoted(EPOCH_COLUMN),
@@ -169,6 +180,12 @@ impl Statements {
         )
     }
 
+    /// The columns of the key that are texts of Redshift.
+    fn texts_of_the_key(&self) -> impl Iterator<Item = &str> {
+        let texts = self.columns.iter().filter(|(_, data_type)| data_type.starts_with("character varying"));
+        texts.map(|(name, _)| name.as_str()).filter(move |name| self.key.iter().any(|key| key == name))
+    }
+
     fn typed(&self) -> String {
         let columns: String =
             self.columns.iter().map(|(name, data_type)| format!("{} {data_type}, ", quoted(name))).collect();
@@ -189,6 +206,7 @@ mod tests {
     use vitral_store::Location;
 
     use super::*;
+    use crate::own_schema::{OUR_TABLES, missing};
 
     fn statements(dialect: &impl SinkDialect) -> Statements {
         let columns = [
@@ -206,7 +224,10 @@ mod tests {
 
     fn said(dialect: &impl SinkDialect) -> String {
         let statements = statements(dialect);
-        let mut said = vec![dialect.epochs().to_owned()];
+        let epochs = dialect.epochs();
+        let mut said = vec![OUR_TABLES.to_owned(), missing(&[], &epochs).join("; ")];
+        // Where an older version was, or the warehouse.
+        said.push(missing(&[Some("destinos"), Some("versao")], &epochs).join("; "));
         said.extend(dialect.create_copy(&statements));
         said.extend(statements.missing(&[("janela_inicio", "timestamp with time zone")]).expect("columns to add"));
         said.extend(statements.new_rows());
@@ -221,6 +242,15 @@ mod tests {
         let dir = tempfile::tempdir().expect("a folder");
         let redshift = Redshift::new(Location::folder(dir.path()).expect("a place"), "arn:aws:iam::1:role/warehouse");
         assert_eq!(said(&redshift), include_str!("redshift.golden.sql"));
+    }
+
+    #[test]
+    fn what_is_there_is_not_made_again() {
+        let epochs = Postgres.epochs();
+        let there = epochs.map(|(table, _)| Some(table));
+        assert!(missing(&there, &epochs).is_empty());
+        let made = missing(&[None], &epochs);
+        assert!(made.len() == 2 && made.iter().all(|statement| statement.starts_with("CREATE TABLE")), "{made:?}");
     }
 
     #[test]

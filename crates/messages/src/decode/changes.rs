@@ -9,11 +9,12 @@ use vitral_schemas::changes::{self, Debezium};
 use vitral_schemas::topic::{ColumnKind, Topic};
 use vitral_schemas::verdict::Reason;
 
-use super::column::Misfit;
+use super::column::{Column, Misfit};
 use super::keys::Keys;
 use super::number::scaled;
 use super::scan::{Kind, Raw, Scanner, number_end, unescape};
 use super::schema::{Form, Forms, decimal_text, variable_decimal};
+use super::time::Zone;
 use super::{Decoder, misfit, scan, time};
 
 type Refused = (Reason, String);
@@ -111,6 +112,22 @@ impl Changes {
         let position = integer(lsn).or_else(|| last_of(sequence));
         Ok(Change { row: if deletes { before } else { after }, schema, deletes, micros, position })
     }
+
+    /// Appends a value that Debezium has written to its column.
+    fn push(
+        &mut self,
+        (index, column): (usize, &mut Column),
+        raw: Raw<'_>,
+        form: Form,
+        debezium: Debezium,
+        (zone, scratch): (&mut Zone, &mut Vec<u8>),
+    ) -> Result<(), Misfit> {
+        match converted(raw, self.kinds[index], form, debezium, &mut self.converted)? {
+            Converted::Same => column.push(raw, zone, scratch),
+            Converted::Micros(micros) => column.push_micros(micros),
+            Converted::Text(kind) => column.push(Raw { kind, text: &self.converted }, zone, scratch),
+        }
+    }
 }
 
 impl Decoder {
@@ -125,8 +142,8 @@ impl Decoder {
         slots: &mut [Raw<'a>],
     ) -> Result<(), Refused> {
         slots.fill(Raw::ABSENT);
-        self.message_key(changes, key, slots)?;
-        self.push_key(changes, row, slots)
+        let schema = self.message_key(changes, key, slots)?;
+        self.push_key(changes, schema, row, slots)
     }
 
     /// Appends the row of an envelope, or nothing where it is refused.
@@ -143,10 +160,13 @@ impl Decoder {
         if change.row.kind == Kind::Object {
             object(change.row.text, &mut self.keys, slots)?;
         }
+        let mut schema = change.schema;
         if change.deletes && changes.key.iter().any(|index| slots[*index].kind == Kind::Absent) {
-            self.message_key(changes, key, slots)?;
+            let of_key = self.message_key(changes, key, slots)?;
+            // A key's schema says what it can, where the envelope has none.
+            schema = if schema.kind == Kind::Object { schema } else { of_key };
         }
-        let forms = changes.forms.of(change.schema);
+        let forms = changes.forms.of(schema);
         for (index, column) in self.columns.iter_mut().enumerate() {
             let raw = slots[index];
             let pushed = if index == debezium.instant {
@@ -161,15 +181,7 @@ impl Decoder {
                 Ok(())
             } else {
                 let form = forms.as_ref().map_or(Form::Unknown, |forms| forms[index]);
-                match converted(raw, changes.kinds[index], form, debezium, &mut changes.converted) {
-                    Ok(Converted::Same) => column.push(raw, &mut self.zone, &mut self.scratch),
-                    Ok(Converted::Micros(micros)) => column.push_micros(micros),
-                    Ok(Converted::Text(kind)) => {
-                        let raw = Raw { kind, text: &changes.converted };
-                        column.push(raw, &mut self.zone, &mut self.scratch)
-                    }
-                    Err(misfit) => Err(misfit),
-                }
+                changes.push((index, column), raw, form, debezium, (&mut self.zone, &mut self.scratch))
             };
             if let Err((reason, what)) = pushed {
                 self.columns[..index].iter_mut().for_each(|column| column.truncate(row));
@@ -179,14 +191,29 @@ impl Decoder {
         Ok(())
     }
 
-    /// Appends the primary key alone.
-    fn push_key(&mut self, changes: &Changes, row: usize, slots: &[Raw<'_>]) -> Result<(), Refused> {
+    /// Appends the primary key alone, which was written as the schema says.
+    fn push_key(
+        &mut self,
+        changes: &mut Changes,
+        schema: Raw<'_>,
+        row: usize,
+        slots: &[Raw<'_>],
+    ) -> Result<(), Refused> {
+        let forms = changes.forms.of(schema);
         for (index, slot) in slots.iter().copied().enumerate().take(self.columns.len()) {
             if !changes.key.contains(&index) {
                 self.columns[index].push_null();
                 continue;
             }
-            if let Err((reason, what)) = self.columns[index].push(slot, &mut self.zone, &mut self.scratch) {
+            let column = &mut self.columns[index];
+            let pushed = match changes.debezium {
+                Some(debezium) => {
+                    let form = forms.as_ref().map_or(Form::Unknown, |forms| forms[index]);
+                    changes.push((index, column), slot, form, debezium, (&mut self.zone, &mut self.scratch))
+                }
+                None => column.push(slot, &mut self.zone, &mut self.scratch),
+            };
+            if let Err((reason, what)) = pushed {
                 self.columns[..index].iter_mut().for_each(|column| column.truncate(row));
                 let (reason, detail) = self.does_not_fit(index, slot, reason, what);
                 return Err((reason, format!("the message's key: {detail}")));
@@ -196,13 +223,14 @@ impl Decoder {
     }
 
     /// Puts the primary key as the message's key has it into its slots: the object that Debezium
-    /// writes, with or without its schema, or, of a key of one column, its text alone.
+    /// writes, with or without its schema, or, of a key of one column, its text alone. Gives the
+    /// schema, if there is one.
     fn message_key<'a>(
         &mut self,
         changes: &mut Changes,
         key: Option<&'a [u8]>,
         slots: &mut [Raw<'a>],
-    ) -> Result<(), Refused> {
+    ) -> Result<Raw<'a>, Refused> {
         let Some(key) = key.filter(|key| !key.is_empty()) else {
             let what = "the message has neither a value nor a key that says which row it deletes";
             return Err((Reason::MissingField, what.to_owned()));
@@ -211,18 +239,19 @@ impl Decoder {
             let mut outer = [Raw::ABSENT; ENVELOPE.len()];
             object(key, &mut changes.envelope, &mut outer)?;
             let [schema, inner, ..] = outer;
-            let fields = match (schema.kind, inner.kind) {
-                (Kind::Object, Kind::Object) => inner.text,
-                _ => key,
+            let (schema, fields) = match (schema.kind, inner.kind) {
+                (Kind::Object, Kind::Object) => (schema, inner.text),
+                _ => (Raw::ABSENT, key),
             };
-            return object(fields, &mut self.keys, slots);
+            object(fields, &mut self.keys, slots)?;
+            return Ok(schema);
         }
         let &[index] = changes.key.as_slice() else {
             let what = "the message's key is not an object with the columns of the primary key";
             return Err((Reason::Type, what.to_owned()));
         };
         slots[index] = scalar(key, changes.kinds[index])?;
-        Ok(())
+        Ok(Raw::ABSENT)
     }
 
     #[cold]

@@ -49,7 +49,7 @@ impl Forms {
         Self { names: names.into_iter().collect(), known: Vec::new() }
     }
 
-    /// The forms that a schema says; none without one.
+    /// The forms that a schema says, be it an envelope's or a key's; none without one.
     pub fn of(&mut self, schema: Raw<'_>) -> Option<Arc<[Form]>> {
         if schema.kind != Kind::Object {
             return None;
@@ -70,9 +70,13 @@ impl Forms {
     fn read(&self, schema: Raw<'_>) -> Arc<[Form]> {
         let mut forms = vec![Form::Plain; self.names.len()];
         let fields = elements(member(schema, b"fields"));
-        let is = |field: &&Raw<'_>, name: &[u8]| text(member(**field, b"field")) == Some(name);
-        let row = fields.iter().find(|field| is(field, b"after")).or(fields.iter().find(|field| is(field, b"before")));
-        for field in row.map(|row| elements(member(*row, b"fields"))).unwrap_or_default() {
+        // The rows of an envelope. A key has its columns itself, whatever they are called.
+        let row = |name: &[u8]| {
+            let rows = fields.iter().filter(|field| text(member(**field, b"field")) == Some(name));
+            rows.map(|field| member(*field, b"fields")).find(|columns| columns.kind == Kind::Array)
+        };
+        let columns = row(b"after").or_else(|| row(b"before")).map(elements);
+        for field in columns.unwrap_or(fields) {
             let name = text(member(field, b"field")).unwrap_or_default();
             if let Some(index) = self.names.iter().position(|known| known.as_bytes() == name) {
                 forms[index] = form(field);

@@ -143,7 +143,7 @@ fn check_functions(metric: &Metric, node: &LogicalPlan) -> Result<(), PanesError
         None => Ok(()),
         Some(name) => Err(at(
             &metric.function_position(&name),
-            format!("metric {}: {name} gives another value each time", metric.name),
+            format!("metric {}: {name} returns a different value on every call", metric.name),
             "compute from the event's own columns only",
         )),
     }

@@ -238,7 +238,7 @@ proptest! {
             watermarks.advance(NOW, steady_ms);
             reference.advance(|partition| idle.contains(&PartitionId(partition)));
             if idle.len() == 3 && reference.of_topic_ms.is_none() {
-                // The former rule had no watermark for ever where all became idle at once.
+                // The former rule had no watermark forever where all became idle at once.
                 prop_assert_eq!(watermarks.of_topic().is_some(), reference.newest_ms.iter().any(Option::is_some));
                 reference.of_topic_ms = of_topic_ms(&watermarks);
             }

@@ -19,7 +19,8 @@ use crate::rule::{Kind, Rule, is_not_there_yet, reason};
 use crate::state::{AlertState, Moment, Policy};
 use crate::versions::versions;
 
-/// What reads a clock or a file is looked at this often, even if no row has changed.
+/// What reads a clock or a file, or has failed, is looked at this often, even if no row has
+/// changed.
 const UNSTEADY_EVERY_MS: i64 = 10_000;
 /// A report that failed is tried again after so long.
 const REPORT_RETRY_MS: i64 = 60_000;
@@ -41,7 +42,7 @@ pub(super) struct Last {
 enum Round {
     /// What is committed now.
     Now,
-    /// What a table had before its last import.
+    /// What was there before an import.
     Before,
     /// What differs from before by imports alone.
     ImportReport,
@@ -71,16 +72,17 @@ impl Alerts {
         // nobody is notified.
         if let Some((before, imported)) = self.evaluated.clone() {
             if !Arc::ptr_eq(&imported, &histories) {
-                self.evaluate_on(&self.point(Arc::clone(&before), &histories), Round::ImportReport).await?;
+                self.evaluate_on(&self.point(Arc::clone(&before), &imported, now_ms), Round::Before).await?;
+                self.evaluate_on(&self.point(Arc::clone(&before), &histories, now_ms), Round::ImportReport).await?;
                 self.corrections.changed(self.inputs.clock.steady_ms());
             }
             if let Some([without, with]) = committed.around_imports(&before) {
-                self.evaluate_on(&self.point(Arc::new(without), &histories), Round::Before).await?;
-                self.evaluate_on(&self.point(Arc::new(with), &histories), Round::ImportReport).await?;
+                self.evaluate_on(&self.point(Arc::new(without), &histories, now_ms), Round::Before).await?;
+                self.evaluate_on(&self.point(Arc::new(with), &histories, now_ms), Round::ImportReport).await?;
                 self.corrections.changed(self.inputs.clock.steady_ms());
             }
         }
-        self.evaluate_on(&self.point(Arc::clone(&committed), &histories), Round::Now).await?;
+        self.evaluate_on(&self.point(Arc::clone(&committed), &histories, now_ms), Round::Now).await?;
         self.evaluated = Some((committed, histories));
         if let Some(log) = &self.log {
             let AlertInputs { catalog, store, clock, .. } = &self.inputs;
@@ -89,22 +91,33 @@ impl Alerts {
         self.look_for_standstill(&view).await
     }
 
-    fn point(&self, view: Arc<View>, histories: &Arc<Histories>) -> ReadPoint {
+    /// All rounds of an evaluation have one time, so that a clock brings nothing in between.
+    fn point(&self, view: Arc<View>, histories: &Arc<Histories>, now_ms: i64) -> ReadPoint {
         ReadPoint {
             histories: Arc::clone(histories),
             reconciliations: Arc::clone(&self.inputs.reconciliations.borrow()),
             alerts: Arc::clone(&self.shown.borrow()),
-            ..ReadPoint::new(Principal::Operator, view, self.inputs.clock.now_ms())
+            ..ReadPoint::new(Principal::Operator, view, now_ms)
         }
+    }
+
+    /// The same for one rule: a report is of its own time, however late it is made.
+    fn point_of(&self, rule: &Rule, point: &ReadPoint) -> ReadPoint {
+        let due = match (&rule.kind, self.states.get(&rule.policy.alert)) {
+            (Kind::Report { at }, Some(state)) => self.day_due(*at, state, point.now_ms),
+            _ => None,
+        };
+        ReadPoint { now_ms: due.map_or(point.now_ms, |(_, due_ms)| due_ms), ..point.clone() }
     }
 
     /// One round over all alerts and reports, and one commit.
     async fn evaluate_on(&mut self, point: &ReadPoint, round: Round) -> Result<(), ReactError> {
         let steady_ms = self.inputs.clock.steady_ms();
         let mut running = JoinSet::new();
-        let may_run = |rule: &&Arc<Rule>| self.may_begin(rule, point, round) && self.is_to_run(rule, point, steady_ms);
+        let may_run =
+            |rule: &&Arc<Rule>| self.may_begin(rule, point, round) && self.is_to_run(rule, point, steady_ms, round);
         for rule in self.rules.iter().filter(may_run) {
-            running.spawn(run(Arc::clone(&self.reader), Arc::clone(rule), point.clone()));
+            running.spawn(run(Arc::clone(&self.reader), Arc::clone(rule), self.point_of(rule, point)));
         }
         let mut transitions = Vec::new();
         let mut evaluated = BTreeSet::new();
@@ -149,19 +162,29 @@ impl Alerts {
     }
 
     /// Whether an alert's input has changed, or a report is due.
-    fn is_to_run(&self, rule: &Rule, point: &ReadPoint, steady_ms: i64) -> bool {
+    fn is_to_run(&self, rule: &Rule, point: &ReadPoint, steady_ms: i64, round: Round) -> bool {
         let last = self.last.get(&rule.policy.alert);
         if let Kind::Report { at } = rule.kind {
             let Some(state) = self.states.get(&rule.policy.alert) else { return false };
             let is_tried = state.is_failing() && last.is_some_and(|last| steady_ms - last.steady_ms < REPORT_RETRY_MS);
-            return !rule.policy.destinations.is_empty()
+            return round == Round::Now
+                && !rule.policy.destinations.is_empty()
                 && !is_tried
                 && self.day_due(at, state, point.now_ms).is_some();
         }
         let Some(last) = last else { return true };
+        let may_differ = !rule.is_steady || last.found.is_none();
         last.read != State::of_rows_read(point, &rule.needs)
-            || !rule.is_steady
-                && (steady_ms - last.steady_ms >= UNSTEADY_EVERY_MS || last.watermarks != watermarks(rule, point))
+            || match round {
+                Round::Now => {
+                    may_differ && steady_ms - last.steady_ms >= UNSTEADY_EVERY_MS
+                        || !rule.is_steady && last.watermarks != watermarks(rule, point)
+                }
+                // What a clock or a file has brought is news, and is not to be found with the
+                // import.
+                Round::Before => may_differ,
+                Round::ImportReport => false,
+            }
     }
 
     /// What follows from what a query has found.
@@ -172,7 +195,7 @@ impl Alerts {
             Outcome::Found(found) => self.step(&rule.policy, found, &moment),
             Outcome::Report { rows, content } => {
                 let Kind::Report { at } = rule.kind else { return Vec::new() };
-                let Some(day) = self.day_due(at, &state, point.now_ms) else { return Vec::new() };
+                let Some((day, _)) = self.day_due(at, &state, point.now_ms) else { return Vec::new() };
                 state.report(&rule.policy, &moment, &day, *rows, content.clone())
             }
             Outcome::Failed(reason) => {
@@ -189,11 +212,12 @@ impl Alerts {
         }
     }
 
-    /// The day whose report is to be made now; no day has two in a row, even if the clock is set
-    /// back.
-    fn day_due(&self, at: NaiveTime, state: &AlertState, now_ms: i64) -> Option<String> {
-        let day = report::due(at, self.inputs.settings.time_zone, now_ms, state.last_ms(now_ms)?)?.to_string();
-        (state.last_day() != Some(&day)).then_some(day)
+    /// The day whose report is to be made now, and the time that it is of; no day has two in a row,
+    /// even if the clock is set back.
+    fn day_due(&self, at: NaiveTime, state: &AlertState, now_ms: i64) -> Option<(String, i64)> {
+        let (day, due_ms) = report::due(at, self.inputs.settings.time_zone, now_ms, state.last_ms(now_ms)?)?;
+        let day = day.to_string();
+        (state.last_day() != Some(day.as_str())).then_some((day, due_ms))
     }
 
     fn step(&self, policy: &Policy, found: &Found, moment: &Moment) -> Vec<Transition> {

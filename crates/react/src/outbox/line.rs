@@ -315,7 +315,7 @@ mod tests {
             line.push(crate::outbox::tests::transition_of("a", number));
             set_aside += round(&mut line, now, &|key| key == "a").1;
             (now, rounds) = (now + 10 * MS, rounds + 1);
-            assert!(rounds < 100, "it is tried for ever");
+            assert!(rounds < 100, "it is tried forever");
         }
         assert!(rounds >= 10, "after {rounds} attempts: a receiver may fail for some time");
         assert_eq!(line.len(), 1, "what follows of its key is tried in turn");

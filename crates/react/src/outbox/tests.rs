@@ -123,6 +123,18 @@ async fn one_that_answers_500_for_long_gets_everything_later_and_in_order() {
 }
 
 #[tokio::test]
+async fn an_end_follows_its_beginning_even_if_the_clock_was_set_back_in_between() {
+    let receiver = Receiver::new(Behaviour::Accepts);
+    let mut outbox = outbox(&[("outro/x", &receiver)]);
+    let fired = transition(5, &["outro/x"]);
+    let resolved = Transition { number: 6, at_ms: 1, id: "ruptura/p5/5/resolucao".to_owned(), ..fired.clone() };
+    let other = Transition { number: 7, at_ms: 2, ..transition(7, &["outro/x"]) };
+    outbox.fill(&[fired, resolved, other], &[]);
+    run_until(&mut outbox, |delivered| delivered.len() == 3).await;
+    assert_eq!(receiver.accepted(), ["ruptura/p7/7/disparo", "ruptura/p5/5/disparo", "ruptura/p5/5/resolucao"]);
+}
+
+#[tokio::test]
 async fn one_that_hangs_holds_nobody_up_and_is_asked_again() {
     let (hanging, other) = (Receiver::new(Behaviour::Hangs), Receiver::new(Behaviour::Accepts));
     let mut outbox = outbox(&[("preso/x", &hanging), ("outro/x", &other)]);

@@ -25,6 +25,7 @@ pub(super) struct Known {
     rows: HashMap<Key, Row>,
     /// Counts the comparisons, so that each can tell what it has seen.
     round: u64,
+    rows_max: usize,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -37,6 +38,8 @@ struct Row {
 #[derive(Debug)]
 pub(super) struct Round<'a> {
     known: &'a mut Known,
+    /// How many rows the view has.
+    seen: usize,
     fresh: HashSet<Key>,
     repeated: HashSet<Key>,
     changed: Vec<Changed>,
@@ -68,7 +71,7 @@ pub(super) struct Changes {
 
 impl Known {
     pub fn new(shape: Shape) -> Self {
-        Self { shape, rows: HashMap::new(), round: 0 }
+        Self { shape, rows: HashMap::new(), round: 0, rows_max: ROWS_MAX }
     }
 
     /// As it was committed.
@@ -111,7 +114,8 @@ impl Known {
 
     pub fn round(&mut self) -> Round<'_> {
         self.round += 1;
-        Round { known: self, fresh: HashSet::new(), repeated: HashSet::new(), changed: Vec::new(), keyless: 0 }
+        let (fresh, repeated) = (HashSet::new(), HashSet::new());
+        Round { known: self, seen: 0, fresh, repeated, changed: Vec::new(), keyless: 0 }
     }
 
     /// The changes are committed.
@@ -132,14 +136,16 @@ impl Known {
 }
 
 impl Round<'_> {
-    /// Whether there are more rows than can be copied.
+    /// Whether there are more rows than can be copied. Those that are known and have left the view
+    /// do not count: all keys may change at once, as those of a day do at midnight.
     pub fn is_too_much(&self) -> bool {
-        self.known.rows.len() + self.fresh.len() > ROWS_MAX
+        self.seen > self.known.rows_max
     }
 
     /// Takes in some of the view's rows.
     pub fn add(&mut self, batch: &RecordBatch) -> Result<(), ArrowError> {
-        let Known { shape, rows, round } = &mut *self.known;
+        self.seen += batch.num_rows();
+        let Known { shape, rows, round, .. } = &mut *self.known;
         let columns = shape.cast(batch)?;
         let (keys, is_null) = shape.keys_of(&columns)?;
         let hashes = shape.hashes_of(&columns)?;
@@ -182,7 +188,13 @@ impl Round<'_> {
     /// which of them would hold is not known.
     pub fn finish(self, max: usize) -> Result<Changes, ArrowError> {
         let mut changes = Changes { keyless: self.keyless, repeated: self.repeated.len() as u64, ..Changes::default() };
-        let mut room = max;
+        let Known { shape, rows: known, round, rows_max } = &*self.known;
+        let mut left: Vec<&[u8]> =
+            known.iter().filter(|(_, row)| row.round != *round).map(|(key, _)| key.as_ref()).collect();
+        // In one order, whatever process finds them.
+        left.sort_unstable();
+        // They come last, unless so many are known that those must give way first.
+        let mut room = if known.len() > *rows_max { max.saturating_sub(left.len()) } else { max };
         for Changed { rows, of } in self.changed {
             let mut wanted = Vec::with_capacity(of.len());
             for (key, hash) in of {
@@ -201,11 +213,7 @@ impl Round<'_> {
                 changes.batches.push(rows);
             }
         }
-        let Known { shape, rows, round } = self.known;
-        let mut left: Vec<&[u8]> =
-            rows.iter().filter(|(_, row)| row.round != *round).map(|(key, _)| key.as_ref()).collect();
-        // In one order, whatever process finds them.
-        left.sort_unstable();
+        let room = max.saturating_sub(usize::try_from(changes.upserts).unwrap_or(usize::MAX));
         changes.has_more |= left.len() > room;
         left.truncate(room);
         for keys in left.chunks(BATCH_ROWS) {

@@ -149,6 +149,10 @@ impl Copying {
             // From here on: what is there already is not sent.
             return self.begin(shared).await;
         }
+        if open.waiting.is_some() {
+            // From here on, as the target may take it and say nothing for long.
+            shared.health().sink(&self.view.name, |health| health.waiting = health.waiting.or(Some(Instant::now())));
+        }
         if !open.is_asked {
             open.ask(self.target.as_ref(), &self.view.name).await?;
         }
@@ -166,6 +170,9 @@ impl Copying {
         shared.health().sink(&self.view.name, |health| {
             health.rows = open.known.as_ref().map_or(0, Known::len) as u64;
             health.committed = open.last.unwrap_or_default();
+            if open.waiting.is_some() {
+                health.waiting = health.waiting.or(Some(Instant::now()));
+            }
         });
         open.send(self.target.as_ref(), &self.view.name).await?;
         open.rebase(shared.inputs.clock.now_ms()).await?;

@@ -1,7 +1,10 @@
 //! Alerts from committed rows to those who are notified, with processes that die in between.
 
 mod catch_up;
+mod clock;
 mod counted;
+mod failures;
+mod imports;
 mod levels;
 mod world;
 

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
@@ -35,18 +35,20 @@ const PATIENCE: Duration = Duration::from_secs(60);
 
 pub struct World {
     pub store: Location,
-    catalog: Arc<Catalog>,
+    pub catalog: Arc<Catalog>,
     settings: DomainSettings,
     clock: Arc<ManualClock>,
     view: watch::Sender<Arc<View>>,
-    histories: watch::Sender<Arc<Histories>>,
+    pub histories: watch::Sender<Arc<Histories>>,
     reconciliations: watch::Sender<Arc<RecordBatch>>,
     seen: std::sync::Mutex<Option<AlertReceiver>>,
     /// How often levels were read.
     reads: Arc<AtomicUsize>,
+    /// Whether they cannot be read at the moment.
+    pub are_levels_broken: Arc<AtomicBool>,
     /// Who is notified of what names nobody.
     notify: Vec<String>,
-    dir: TempDir,
+    pub dir: TempDir,
 }
 
 impl World {
@@ -81,6 +83,7 @@ impl World {
             reconciliations: watch::channel(Arc::new(RecordBatch::new_empty(reconciliation::schema()))).0,
             seen: std::sync::Mutex::default(),
             reads: Arc::default(),
+            are_levels_broken: Arc::default(),
             notify: Vec::new(),
             dir,
         };
@@ -266,7 +269,7 @@ impl World {
         ])
         .expect("levels");
         let table = MemTable::try_new(batch.schema(), vec![vec![batch]]).expect("a table");
-        Arc::new(Counted::new(table, &self.reads))
+        Arc::new(Counted::new(table, &self.reads, &self.are_levels_broken))
     }
 
     fn send(&self, metrics: BTreeMap<String, MetricView>) {

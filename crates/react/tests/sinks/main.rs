@@ -1,17 +1,19 @@
 //! Sinks from committed rows to their targets, with processes that die in between and targets that
 //! are away.
 
+mod imports;
 mod kills;
 mod postgres;
 mod world;
 
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
+use std::time::Duration;
 
 use vitral_connect::{Epoch, Sink};
 use vitral_store::sinks::read_sink;
 
-use self::world::{AWAY, FINE, SILENT, Target, World, poll, poll_in_vain};
+use self::world::{AWAY, FINE, HANGING, SILENT, Target, World, poll, poll_in_vain};
 
 const COPY: &str =
     "CREATE VIEW copia WITH (connector = 'kafka', key = 'p', history = 'all') AS SELECT p, n FROM contagem;";
@@ -84,6 +86,29 @@ async fn a_target_that_is_away_holds_nothing_up_and_catches_up() {
     assert_eq!(away.sizes(), [1, 1, 1], "what it missed is one epoch after the one that was fixed");
     let health = world.health("copia");
     assert_eq!((health.committed, health.sent, health.waiting, health.failing), (3, 3, None, None));
+}
+
+#[tokio::test]
+async fn what_a_target_holds_and_does_not_answer_is_waiting() {
+    let world = World::new(COPY);
+    let target = Arc::new(Target::default());
+    let mut sinks = world.copying_to(&target);
+    world.show(&[(Some("a"), 1)]);
+    poll(&mut sinks).await;
+    assert_eq!(world.health("copia").waiting, None);
+    target.mode.store(HANGING, Ordering::SeqCst);
+    world.show(&[(Some("a"), 2)]);
+    let is_tried = async {
+        while target.epochs_tried() < 2 {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::select! {
+        _ = sinks.poll() => panic!("it hangs"),
+        () = is_tried => {}
+    }
+    let health = world.health("copia");
+    assert!(health.waiting.is_some() && health.committed == 2, "{health:?}");
 }
 
 #[tokio::test]

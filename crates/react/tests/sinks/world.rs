@@ -33,6 +33,8 @@ pub const FINE: u8 = 0;
 pub const AWAY: u8 = 1;
 /// It takes the rows, and nobody hears of it.
 pub const SILENT: u8 = 2;
+/// It does not take the rows, and says nothing.
+pub const HANGING: u8 = 3;
 
 /// Keeps rows, and what was sent to it.
 #[derive(Debug, Default)]
@@ -64,6 +66,9 @@ impl Sink for Target {
         if mode == AWAY {
             return Err(ConnectError::outage("away"));
         }
+        if mode == HANGING {
+            std::future::pending::<()>().await;
+        }
         self.kept.write(epoch, batches).await?;
         if mode == SILENT { Err(ConnectError::passing("no answer")) } else { Ok(()) }
     }
@@ -74,6 +79,11 @@ impl Sink for Target {
 }
 
 impl Target {
+    /// How many epochs somebody has tried to write.
+    pub fn epochs_tried(&self) -> usize {
+        self.attempts.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+
     /// What is there, as JSON.
     pub fn rows(&self) -> Vec<String> {
         self.kept.rows(&["p".to_owned()]).into_values().collect()
@@ -91,6 +101,7 @@ pub struct World {
     catalog: Arc<Catalog>,
     clock: Arc<ManualClock>,
     view: watch::Sender<Arc<View>>,
+    pub histories: watch::Sender<Arc<Histories>>,
     dir: TempDir,
 }
 
@@ -102,6 +113,7 @@ impl World {
             catalog: catalog(sql),
             clock: Arc::new(ManualClock::new(1_000)),
             view: watch::channel(Arc::default()).0,
+            histories: watch::channel(Arc::default()).0,
             dir,
         }
     }
@@ -119,7 +131,7 @@ impl World {
             store: self.store.clone(),
             reference_dir: self.dir.path().join("reference"),
             view: self.view.subscribe(),
-            histories: watch::channel(Arc::<Histories>::default()).1,
+            histories: self.histories.subscribe(),
             reconciliations: watch::channel(Arc::new(RecordBatch::new_empty(reconciliation::schema()))).1,
             alerts: watch::channel(Arc::new(RecordBatch::new_empty(episode_schema()))).1,
             clock: Arc::clone(&self.clock) as _,

@@ -26,7 +26,7 @@ impl TopicHealth {
             let first_end = partition.first_end?;
             // Behind the last row there may be what is read and never committed, such as the end of
             // a transaction.
-            // The other partitions may be busy for ever.
+            // The other partitions may be busy forever.
             let is_read = partition.position >= first_end && (self.is_settled || !partition.has_rows);
             let is_through = is_read || partition.committed >= Some(first_end);
             is_through.then(|| (*id, partition.committed.unwrap_or_default().min(first_end)))

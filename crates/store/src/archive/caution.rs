@@ -145,7 +145,7 @@ mod tests {
         assert_eq!(of(Some(last(Some(395), 0)), week(), 30), None, "the first that are old enough");
         assert_eq!(of(None, week(), 0), None, "nothing goes");
         assert_eq!(of(None, week(), 1), Some(Reason::First));
-        assert_eq!(of(Some(last(None, 0)), week(), 1), Some(Reason::First), "until now rows were kept for ever");
+        assert_eq!(of(Some(last(None, 0)), week(), 1), Some(Reason::First), "until now rows were kept forever");
         assert_eq!(of(Some(last(Some(395), 10)), limits(7, Some(29)), 12), Some(Reason::FewerDays(366)));
         let many = |going| Some(Reason::ManyRows { going, before: 10, total: 1_000 });
         assert_eq!(of(Some(last(Some(395), 10)), week(), 500), many(500));

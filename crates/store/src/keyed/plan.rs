@@ -321,7 +321,7 @@ fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
                 match inner {
                     Expr::ScalarFunction(call) if call.func.signature().volatility != Volatility::Immutable => {
                         let name = call.func.name();
-                        let message = format!("{name} gives another value each time");
+                        let message = format!("{name} returns a different value on every call");
                         found = Some(error(name, message, "compute from the event's own columns only"));
                     }
                     Expr::AggregateFunction(call) if call.func.name() == "sum" => {

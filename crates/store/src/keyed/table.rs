@@ -348,7 +348,7 @@ impl KeyedTable {
         Ok(())
     }
 
-    /// Numbers the logs of the ranges. What was numbered once keeps its number for ever: it is in
+    /// Numbers the logs of the ranges. What was numbered once keeps its number forever: it is in
     /// the states.
     async fn learn_logs(&mut self, archive: &ArchiveReader, ranges: &[Range]) -> Result<(), StoreError> {
         if ranges.iter().all(|range| self.logs.contains(&range.log)) {

@@ -58,6 +58,8 @@ struct Kept {
     earlier: Option<MetricFailure>,
     /// Whether it has been brought to where the whole archive was.
     is_begun: bool,
+    /// Whether readers have to hear of it though its rows are the same.
+    is_news: bool,
     /// What it has taken in besides messages since then.
     imports: KeyedImports,
     /// Its rows, as they were shown last, and since when they are whole.
@@ -149,35 +151,34 @@ impl Keeper {
         let reach = offsets.iter();
         let reach = reach.map(|(partition, next)| Reached { log: log.to_owned(), partition: *partition, next: *next });
         let reach: Vec<Reached> = reach.collect();
-        let is_vacuum_due = self.vacuumed.elapsed() >= VACUUM_EVERY;
         let mut all = true;
-        let mut changed = Vec::new();
-        for (index, kept) in self.tables.iter_mut().enumerate().filter(|(_, kept)| kept.failure.is_none()) {
-            let outcome = kept.step(archive, &reach, (self.history.as_ref(), &store), is_vacuum_due).await;
-            match outcome {
-                Ok(has_changed) => {
-                    if has_changed || !kept.is_begun {
-                        changed.push(index);
-                    }
-                    kept.is_begun = true;
-                }
-                Err(error) if is_of_data(&error) => {
-                    kept.set_aside(&error, self.context.clock.now_ms()).await;
-                    changed.push(index);
-                }
+        for kept in self.tables.iter_mut().filter(|kept| kept.failure.is_none()) {
+            match kept.step(archive, &reach, (self.history.as_ref(), &store)).await {
+                Ok(()) => {}
+                Err(error) if is_of_data(&error) => kept.set_aside(&error, self.context.clock.now_ms()).await,
                 Err(error) => {
-                    let table = &kept.plan.view.name;
-                    tracing::warn!(table, %error, source = ?error, "a table is not up to date; trying again");
+                    kept.warn(&error);
                     all = false;
                 }
             }
         }
-        if is_vacuum_due {
-            self.vacuumed = Instant::now();
+        // Also what was committed before something failed, now or the last time.
+        for index in 0..self.tables.len() {
+            if self.tables[index].is_to_be_shown() {
+                match self.tables[index].look(&reach).await {
+                    Ok(()) => self.show(&self.tables[index]),
+                    Err(error) => {
+                        self.tables[index].warn(&error);
+                        all = false;
+                    }
+                }
+            }
         }
-        for index in changed {
-            self.tables[index].look(&reach).await?;
-            self.show(&self.tables[index]);
+        if self.vacuumed.elapsed() >= VACUUM_EVERY {
+            self.vacuumed = Instant::now();
+            for kept in self.tables.iter_mut().filter(|kept| kept.failure.is_none()) {
+                kept.vacuum().await;
+            }
         }
         Ok(all)
     }
@@ -226,33 +227,23 @@ impl Kept {
             shown = Some((moment(&table, &[]).await?, table.since_ms().await?));
         }
         let imports = KeyedImports::default();
-        Ok(Self { plan, table: None, failure: None, earlier, is_begun: false, imports, shown })
+        Ok(Self { plan, table: None, failure: None, earlier, is_begun: false, is_news: false, imports, shown })
     }
 
+    /// Brings it to where the archive and the history are.
     async fn step(
         &mut self,
         archive: &ArchiveReader,
         reach: &[Reached],
         (history, store): (Option<&History>, &Location),
-        is_vacuum_due: bool,
-    ) -> Result<bool, StoreError> {
+    ) -> Result<(), StoreError> {
         let mut table = match self.table.take() {
             Some(table) => table,
             None => KeyedTable::open(&self.plan, store).await?,
         };
         let outcome = self.step_with(&mut table, archive, reach, history).await;
         self.table = Some(table);
-        let mut changed = outcome?;
-        let Some(table) = &mut self.table else { return Ok(changed) };
-        changed |= table.compact().await?;
-        if is_vacuum_due {
-            table.vacuum().await?;
-        }
-        if !self.is_begun {
-            table.set_failure(None).await?;
-            self.earlier = None;
-        }
-        Ok(changed)
+        outcome
     }
 
     async fn step_with(
@@ -261,25 +252,38 @@ impl Kept {
         archive: &ArchiveReader,
         reach: &[Reached],
         history: Option<&History>,
-    ) -> Result<bool, StoreError> {
-        let mut changed = table.refresh().await?;
-        if changed && self.is_begun {
+    ) -> Result<(), StoreError> {
+        if table.refresh().await? && self.is_begun {
             // Somebody has repaired it.
             let before = self.shown.as_ref().map(|(moment, _)| moment.clone());
             self.count_import(before, table, reach).await?;
         }
         failpoint!("table.before");
         // Logs that this process does not read are looked at once.
-        changed |= table.catch_up(archive, self.is_begun.then_some(reach)).await?;
+        table.catch_up(archive, self.is_begun.then_some(reach)).await?;
         failpoint!("table.after");
         if let Some(history) = history
             && table.lacks_imports(history).await?
         {
             let before = moment(table, reach).await?;
-            changed |= table.take_imports(history).await?;
+            table.take_imports(history).await?;
             self.count_import(Some(before), table, reach).await?;
         }
-        Ok(changed)
+        table.compact().await?;
+        if !self.is_begun {
+            table.set_failure(None).await?;
+            self.earlier = None;
+            (self.is_begun, self.is_news) = (true, true);
+        }
+        Ok(())
+    }
+
+    /// Whether readers lack its last commit, or do not know how it fares. Before it has begun they
+    /// have what an earlier process has left: it may lack imports until then.
+    fn is_to_be_shown(&self) -> bool {
+        let shown = self.shown.as_ref().map(|(moment, _)| moment.through.commit);
+        let lacks_commit = || self.table.as_ref().is_some_and(|table| shown != Some(table.commit()));
+        self.is_news || self.is_begun && lacks_commit()
     }
 
     async fn count_import(
@@ -295,12 +299,28 @@ impl Kept {
         Ok(())
     }
 
-    /// Looks at its rows as of its last commit.
+    /// Looks at its rows as of its last commit, which are to be shown then.
     async fn look(&mut self, reach: &[Reached]) -> Result<(), StoreError> {
         if let Some(table) = &self.table {
             self.shown = Some((moment(table, reach).await?, table.since_ms().await?));
         }
+        self.is_news = false;
         Ok(())
+    }
+
+    /// Deletes old files; those that cannot be deleted now are the next time.
+    async fn vacuum(&mut self) {
+        if let Some(table) = &mut self.table
+            && let Err(error) = table.vacuum().await
+        {
+            let table = &self.plan.view.name;
+            tracing::warn!(table, %error, source = ?error, "old files of a table are not deleted yet");
+        }
+    }
+
+    fn warn(&self, error: &StoreError) {
+        let table = &self.plan.view.name;
+        tracing::warn!(table, %error, source = ?error, "a table is not up to date; trying again");
     }
 
     /// Leaves it as it is until the next start, and says so to this process's readers and to
@@ -315,6 +335,7 @@ impl Kept {
             tracing::warn!(table, %error, source = ?error, "other processes have not been informed that a table is set aside");
         }
         self.failure = Some(MetricFailure { reason, since_ms, is_set_aside: true });
+        self.is_news = true;
     }
 }
 
@@ -339,3 +360,6 @@ fn is_of_data(error: &StoreError) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -53,10 +53,6 @@ use crate::topic_state::TopicState;
 
 const RETRY_FIRST: Duration = Duration::from_millis(500);
 const RETRY_LONGEST: Duration = Duration::from_secs(2);
-/// How long what may pass may fail at the start. What lasts longer is rather a wrong setting than
-/// an outage.
-const PATIENCE: Duration = Duration::from_secs(120);
-const PASSING: RetryPolicy = RetryPolicy::within(PATIENCE, RETRY_FIRST, RETRY_LONGEST);
 /// A broker that is away is waited for.
 const OUTAGES: RetryPolicy = RetryPolicy::endless(RETRY_FIRST, RETRY_LONGEST);
 
@@ -71,9 +67,11 @@ pub(super) fn start_through_outages(
 ) -> Result<Option<Pipeline>, StreamError> {
     let context = TopicContext::new(context.clone(), topic.clone());
     let health = HealthReporter::new(&context);
-    let (mut passing, mut outages) = (PASSING.attempts(), OUTAGES.attempts());
+    let passing = RetryPolicy::within(context.config.start_patience, RETRY_FIRST, RETRY_LONGEST);
+    let (mut passing, mut outages) = (passing.attempts(), OUTAGES.attempts());
+    let mut leaves_unreadable = false;
     loop {
-        let error = match (Startup { context: &context, stop }).run() {
+        let error = match (Startup { context: &context, leaves_unreadable, stop }).run() {
             Err(StreamError::Stopped) => return Ok(None),
             Err(error) => error,
             started => return started,
@@ -83,7 +81,14 @@ pub(super) fn start_through_outages(
             RetryHint::Passing => passing.failed(),
             RetryHint::Permanent => None,
         };
-        let Some(wait) = wait else { return Err(error) };
+        let Some(wait) = wait else {
+            // What lasts may be the table of one metric, without which the others can be served.
+            if leaves_unreadable || error.retry_hint() == RetryHint::Permanent {
+                return Err(error);
+            }
+            leaves_unreadable = true;
+            continue;
+        };
         let is_of_broker = matches!(error, StreamError::Connect(_));
         let what = if is_of_broker { "the broker" } else { "the store" };
         tracing::warn!(topic = topic.name, %error, source = ?error, "{what} failed at the start; trying again");
@@ -101,6 +106,8 @@ pub(super) fn start_through_outages(
 /// One attempt.
 struct Startup<'a> {
     context: &'a TopicContext,
+    /// Whether metrics are set aside whose tables cannot be read.
+    leaves_unreadable: bool,
     stop: &'a Arc<AtomicBool>,
 }
 
@@ -129,7 +136,7 @@ impl Startup<'_> {
         let archive = self.open_archive(&open)?;
         let has_rows = !archive.next_offsets().is_empty();
         let looking_up = LookUpQueue::new(TopicLookups::new(&context.topic, &context.lookups)?);
-        let tables = self.wait(open_tables(context, &session, &archive, &mut panes))?;
+        let tables = self.wait(open_tables(context, &session, &archive, &mut panes, self.leaves_unreadable))?;
         for live in panes.metrics() {
             failures::show(context, &live.id.metric, panes.failure_of(live).is_some());
         }

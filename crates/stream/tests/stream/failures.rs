@@ -3,6 +3,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::time::Duration;
 
 use prometheus_client::registry::Registry;
 use vitral_panes::view::View;
@@ -135,4 +136,37 @@ async fn a_metric_over_its_memory_comes_back_under_a_higher_bound() {
     end(stream).await;
     assert_eq!(all_rows(&view).await, all_rows(&all).await);
     assert!(!rows_of(&view, "por_sessao").await.is_empty());
+}
+
+/// A file of a metric's table that was lost keeps nothing else from starting.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_metric_whose_table_cannot_be_read_is_set_aside_alone() {
+    let (shop, clock) = Shop::at_noon(1);
+    let [dir, fresh] = [(); 2].map(|()| tempfile::tempdir().expect("a folder"));
+    let events: Vec<Vec<u8>> =
+        (0..6).map(|id| event_at(id, "p1", "compra", NOON_MS - 4 * HOUR_MS + id as i64 * HOUR_MS)).collect();
+    let (stream, mut view) = shop.start(dir.path());
+    shop.produce_to(0, &events);
+    wait_until(&mut view, "published", |view| view.metrics["ticket_medio"].published_through_ms.is_some()).await;
+    wait_for(&mut view, "all", |seen| seen.read == events.len() as u64).await;
+    end(stream).await;
+
+    let versions = std::fs::read_dir(dir.path().join("metrics/ticket_medio")).expect("the metric's folder");
+    for version in versions.filter_map(Result::ok).filter(|version| version.path().join("_delta_log").is_dir()) {
+        std::fs::write(version.path().join("_delta_log/00000000000000000000.json"), "{").expect("damaged");
+    }
+    let mut config = shop.config(dir.path());
+    config.start_patience = Duration::from_millis(600);
+    let (stream, mut view) = shop.start_with(config);
+    let failed = wait_until(&mut view, "ready all the same", |view| view.ready).await;
+    let failure = failed.metrics["ticket_medio"].failure().expect("set aside");
+    assert!(failure.is_set_aside && failure.reason.contains("restore metrics/ticket_medio/"), "{}", failure.reason);
+    clock.set_ms(NOON_MS + HOUR_MS);
+    shop.produce_to(0, &[&event_at(7, "p1", "compra", NOON_MS + HOUR_MS)]);
+    wait_for(&mut view, "the others go on", |seen| seen.read == events.len() as u64 + 1).await;
+    end(stream).await;
+    let [mut found, mut whole] = [all_rows(&view).await, expected(&shop, fresh.path(), events.len() + 1).await];
+    assert!(whole.remove("ticket_medio").is_some_and(|rows| !rows.is_empty()));
+    found.remove("ticket_medio");
+    assert_eq!(found, whole);
 }

@@ -17,8 +17,8 @@ pub(in crate::import) enum Count {
 }
 
 impl Count {
-    /// By its size: days of the years 1927 to 2201, the others from 1973 on. None if it is not such
-    /// a number.
+    /// By its size: days of the years 1927 to 2201, seconds from 1973 on, the others from September
+    /// 2001 on, so that they have a digit more than 202505141916. None if it is not such a number.
     pub(super) fn of(cell: &str) -> Option<Self> {
         let (whole, fraction) = parts(cell)?;
         let whole: u64 = whole.parse().ok()?;
@@ -26,9 +26,9 @@ impl Count {
             10_000..110_000 => Some(Self::Days),
             100_000_000..10_000_000_000 => Some(Self::Seconds),
             _ if !fraction.bytes().all(|byte| byte == b'0') => None,
-            100_000_000_000..10_000_000_000_000 => Some(Self::Millis),
-            100_000_000_000_000..10_000_000_000_000_000 => Some(Self::Micros),
-            100_000_000_000_000_000..10_000_000_000_000_000_000 => Some(Self::Nanos),
+            1_000_000_000_000..10_000_000_000_000 => Some(Self::Millis),
+            1_000_000_000_000_000..10_000_000_000_000_000 => Some(Self::Micros),
+            1_000_000_000_000_000_000..10_000_000_000_000_000_000 => Some(Self::Nanos),
             _ => None,
         }
     }
@@ -97,7 +97,7 @@ mod tests {
             assert_eq!(count.moment(cell, SerialEpoch::From1900).as_deref(), Some(expected), "{cell}");
         }
         assert_eq!(Count::Days.moment("44329.5", SerialEpoch::From1904).as_deref(), Some("2025-05-14T12:00:00"));
-        for cell in ["7", "2025", "1.2.3", "", "-45791", "45791 h", "99999999"] {
+        for cell in ["7", "2025", "1.2.3", "", "-45791", "45791 h", "99999999", "202505141916", "140520251916"] {
             assert_eq!(Count::of(cell), None, "{cell}");
         }
     }

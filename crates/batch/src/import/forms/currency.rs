@@ -29,7 +29,7 @@ pub(in crate::import) fn meant(sign: &str) -> Option<Vec<String>> {
         "\u{20b2}" => &["PYG"],
         "\u{20b9}" => &["INR"],
         "\u{20a9}" => &["KRW"],
-        _ if sign.len() == 3 && sign.bytes().all(|byte| byte.is_ascii_uppercase()) => return Some(vec![sign]),
+        _ if is_known(&sign) => return Some(vec![sign]),
         _ => return None,
     };
     Some(known.iter().map(|code| (*code).to_owned()).collect())
@@ -56,7 +56,7 @@ fn is_known(code: &str) -> bool {
 /// The one currency that a cell names, by its sign or code.
 pub(in crate::import) fn named(text: &str) -> Option<String> {
     let [only] = <[String; 1]>::try_from(meant(text.trim())?).ok()?;
-    is_known(&only).then_some(only)
+    Some(only)
 }
 
 /// The currency that people call by this word, in the place where amounts are in `here`: a dollar
@@ -148,6 +148,8 @@ mod tests {
             ["BRL", "USD", "USD", "EUR"].map(|code| Some(code.to_owned()))
         );
         assert!(meant("$").is_some_and(|codes| codes.len() > 1));
-        assert_eq!(meant("unidades"), None);
+        for word in ["unidades", "und", "pcs", "kgs", "kit", "mil"] {
+            assert_eq!(meant(word), None, "{word}");
+        }
     }
 }

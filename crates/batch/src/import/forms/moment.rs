@@ -184,8 +184,9 @@ impl Parts {
             self.clock = Some(Clock::at(time(hours, minutes, seconds.unwrap_or("0"))?, ""));
             return Some(rest);
         }
-        if digits.len() == 14 && self.numbers.is_empty() && self.clock.is_none() {
-            self.clock = Some(Clock::at(time(&digits[8..10], &digits[10..12], &digits[12..])?, ""));
+        if matches!(digits.len(), 12 | 14) && self.numbers.is_empty() && self.clock.is_none() {
+            let seconds = if digits.len() == 14 { &digits[12..] } else { "0" };
+            self.clock = Some(Clock::at(time(&digits[8..10], &digits[10..12], seconds)?, ""));
             self.numbers.push((digits[..8].parse().ok()?, 8));
             return Some(rest);
         }
@@ -319,6 +320,7 @@ mod tests {
             ("2025-05-14 19:16 PM", "2025-05-14T19:16:00"),
             ("2025-05-14 00:30 AM", "2025-05-14T00:30:00"),
             ("20250514", "2025-05-14"),
+            ("202505141916", "2025-05-14T19:16:00"),
             ("20250514T191600Z", "2025-05-14T19:16:00Z"),
             ("20250514191601", "2025-05-14T19:16:01"),
             ("14 de maio de 2025 19:16 hs.", "2025-05-14T19:16:00"),

@@ -61,6 +61,46 @@ fn digits(cell: &str) -> Option<&str> {
     (is_plain && (cell.len() == 1 || !cell.starts_with('0'))).then_some(cell)
 }
 
+/// Words for pieces that some write behind a count, in Portuguese, Spanish and English.
+const UNITS: &[&str] = &[
+    "un",
+    "und",
+    "unds",
+    "unid",
+    "unids",
+    "unidade",
+    "unidades",
+    "pc",
+    "pcs",
+    "p\u{e7}",
+    "p\u{e7}s",
+    "pe\u{e7}a",
+    "pe\u{e7}as",
+    "peca",
+    "pecas",
+    "ud",
+    "uds",
+    "unidad",
+    "pza",
+    "pzas",
+    "pieza",
+    "piezas",
+    "unit",
+    "units",
+    "piece",
+    "pieces",
+    "x",
+];
+
+/// A count without its unit: 2 of `2 und.`
+pub(in crate::import) fn without_unit(cell: &str) -> &str {
+    let text = cell.trim_end_matches([' ', '.']);
+    let number = text.trim_end_matches(char::is_alphabetic);
+    let is_unit = number.len() < text.len() && UNITS.contains(&text[number.len()..].to_lowercase().as_str());
+    let number = number.trim_end();
+    if is_unit && number.ends_with(|last: char| last.is_ascii_digit()) { number } else { cell }
+}
+
 /// A cell without what is around its digits.
 struct Core<'a> {
     is_negative: bool,
@@ -315,6 +355,17 @@ mod tests {
         ];
         for (cell, expected) in cases {
             assert_eq!(evidence(cell), expected, "{cell}");
+        }
+    }
+
+    #[test]
+    fn pieces_are_no_part_of_a_count() {
+        for (cell, count) in [("2 und", "2"), ("3 pcs.", "3"), ("1x", "1"), ("1.000 p\u{e7}s", "1.000"), ("4 UN ", "4")]
+        {
+            assert_eq!(without_unit(cell), count, "{cell}");
+        }
+        for cell in ["2", "2 kgs", "2 USD", "un", "2.", "x 2", ""] {
+            assert_eq!(without_unit(cell), cell, "{cell}");
         }
     }
 }

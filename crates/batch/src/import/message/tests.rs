@@ -270,6 +270,10 @@ fn one_number_proves_the_form_of_all_columns() {
     assert_eq!(first(&[&["1,000", "12,50"], &["2", "1,50"]]), (json!(1), json!("12.50")));
     // Each by its own proof.
     assert_eq!(amounts(&[&["2,0", "12.50"]]), [(json!(2), json!("12.50"))]);
+    // How a program writes counts as floats says nothing of prices.
+    let open = [&["2025-05-14", "1.0", "12.500"][..], &["2025-05-14", "2.0", "900"]];
+    let error = understood(&["Data", "Qtd", "Valor"], &rows(&open), Asked::default()).expect_err("asked");
+    assert!(error.to_string().contains("a thousand times as much"), "{error}");
 }
 
 #[test]
@@ -337,8 +341,11 @@ fn the_currency_of_an_amount_is_the_rows() {
     assert_eq!(read("$ 10.50", "usd"), Ok((json!("10.50"), json!("USD"))));
     assert_eq!(read("10.50", "R$"), Ok((json!("10.50"), json!("BRL"))));
     assert_eq!(read("R$ 10.50", "USD"), Err("valor"));
-    assert_eq!(read("10.50 kgs", "BRL"), Err("valor"));
-    assert_eq!(read("10.50 unidades", "BRL"), Err("tipo"));
+    for currency in ["", "BRL"] {
+        for word in ["kgs", "mil", "kit", "unidades"] {
+            assert_eq!(read(&format!("10.50 {word}"), currency), Err("tipo"), "{word}");
+        }
+    }
 }
 
 #[test]

@@ -6,14 +6,12 @@ use std::sync::Arc;
 
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
-use datafusion::prelude::SessionContext;
 use vitral_catalog::{Diagnostic, FILE_TABLE, MissingHeading, Profile};
-use vitral_engine::add_functions;
 use vitral_schemas::topic::Topic;
 
 use super::columns;
-use super::difference::difference;
 use super::file_table::schema_of;
+use super::question::session;
 use crate::import::mapping::key;
 use crate::import::source::{Fit, Headings, Opening, distinct, open};
 use crate::import::{File, ImportError};
@@ -86,10 +84,8 @@ pub fn recognise(
 /// those of what it is for.
 pub(crate) async fn check(profile: &Profile, topic: &Topic) -> Result<(), Box<Diagnostic>> {
     let wrong = |message: String, remedy: &str| Box::new(profile.source.error(message, remedy.to_owned()));
-    let mut context = SessionContext::new();
     let planned = async {
-        add_functions(&mut context)?;
-        context.register_udf(difference());
+        let context = session()?;
         let file = EmptyTable::new(schema_of(&profile.headings));
         context.register_table(FILE_TABLE, Arc::new(file))?;
         let query = profile.over(&profile.headings, key);

@@ -13,13 +13,12 @@ use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::ScalarValue;
 use datafusion::datasource::ViewTable;
 use datafusion::error::{DataFusionError, Result as PlanResult};
-use datafusion::execution::runtime_env::RuntimeEnvBuilder;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
-use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::Query;
 use tokio_stream::StreamExt;
 use vitral_catalog::{FILE_TABLE, LINE_COLUMN, MissingHeading, SHEET_COLUMN, rows_where};
-use vitral_engine::add_functions;
+use vitral_engine::file_session;
 
 use super::difference::difference;
 use super::file_table::{FileStream, schema_of};
@@ -32,6 +31,13 @@ use crate::import::{ImportError, WIDE};
 
 /// What the query may hold in memory; beyond it, sorts go to disk.
 const MEMORY_BYTES: usize = 512 << 20;
+
+/// Where a query over a file is planned, and runs.
+pub(super) fn session() -> PlanResult<SessionContext> {
+    let context = file_session(MEMORY_BYTES)?;
+    context.register_udf(difference());
+    Ok(context)
+}
 
 /// A query over a file.
 pub(super) struct Question {
@@ -114,12 +120,7 @@ impl Question {
         let profile = profile.transpose().map_err(missing)?;
         let queries: Vec<&Query> = condition.iter().chain(&profile).collect();
         let schema = schema_of(self.needed(of_file, &queries));
-        let runtime = RuntimeEnvBuilder::new().with_memory_limit(MEMORY_BYTES, 1.0).build_arc()?;
-        let mut config = SessionConfig::new().with_target_partitions(1);
-        config.options_mut().sql_parser.map_string_types_to_utf8view = false;
-        let mut context = SessionContext::new_with_config_rt(config, runtime);
-        add_functions(&mut context)?;
-        context.register_udf(difference());
+        let context = session()?;
         let file = FileStream {
             schema: Arc::clone(&schema),
             opener: Arc::clone(&self.opener),

@@ -1,5 +1,5 @@
-//! CSV and its like: separated by commas, semicolons, tabs or bars, in any usual encoding, with any
-//! line ends.
+//! CSV and its like: separated by commas, semicolons, tabs or pipes, in any usual encoding, with
+//! any line ends.
 
 mod encoding;
 mod lines;

@@ -190,6 +190,42 @@ fn a_row_is_deleted_by_its_key() {
 }
 
 #[test]
+fn keys_are_read_as_values_are() {
+    let mut columns = vec![
+        Column { needed: true, ..Column::new("conta", ColumnKind::Decimal { precision: 18, scale: 2 }) },
+        Column { needed: true, ..Column::new("desde", ColumnKind::Timestamp) },
+        Column::new("nome", ColumnKind::Text),
+    ];
+    let debezium = Debezium::add_columns(&mut columns, Some(NumericTime::Micros));
+    let order = ChangeOrder::Column(debezium.position);
+    let topic = Topic {
+        columns,
+        event_time: debezium.instant,
+        changes: Some(Changes { key: vec![0, 1], order, debezium: Some(debezium) }),
+        ..super::super::tests::topic(&[])
+    };
+    let with_schema = r#"{"schema":{"type":"struct","fields":[
+        {"type":"bytes","optional":false,"name":"org.apache.kafka.connect.data.Decimal","version":1,"parameters":{"scale":"2","connect.decimal.precision":"18"},"field":"conta"},
+        {"type":"int64","optional":false,"name":"io.debezium.time.Timestamp","version":1,"field":"desde"}],"optional":false,"name":"loja.public.contas.Key"},
+        "payload":{"conta":"BOI=","desde":1559033904863}}"#;
+    let without = r#"{"conta":{"scale":1,"value":"fQ=="},"desde":1559033904863000}"#;
+    let as_texts = r#"{"conta":"12.50","desde":"2019-05-28T08:58:24.863Z"}"#;
+    let delete = format!(r#"{{"before":null,"after":null,{SOURCE},"op":"d"}}"#);
+    let messages = [
+        (Some(with_schema), None),
+        (Some(without), None),
+        (Some(as_texts), None),
+        (Some(with_schema), Some(delete.as_str())),
+    ];
+    let decoded = decode(&topic, &messages);
+    assert_eq!(decoded.refused, []);
+    let accounts: Vec<_> = decoded.columns[0].as_primitive::<Decimal128Type>().iter().collect();
+    assert_eq!(accounts, [Some(1250); 4]);
+    let times: Vec<_> = decoded.columns[1].as_primitive::<TimestampMicrosecondType>().iter().collect();
+    assert_eq!(times, [Some(1_559_033_904_863_000); 4]);
+}
+
+#[test]
 fn rows_themselves_have_tombstones_too() {
     let messages = [
         (Some("a"), Some(r#"{"id":"a","quando":"2025-05-14T12:00:00Z"}"#)),

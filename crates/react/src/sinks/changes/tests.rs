@@ -76,6 +76,32 @@ fn many_changes_come_in_several_epochs() {
     assert_eq!((deleted.deletes, deleted.has_more), (10, true));
 }
 
+#[test]
+fn all_keys_may_change_at_once_and_what_is_known_stays_bounded() {
+    let mut known = Known { rows_max: 20, ..Known::new(shape()) };
+    let names = |day: i64, count: i64| (0..count).map(|index| format!("{day}-{index}")).collect::<Vec<_>>();
+    for day in 0..3 {
+        let names = names(day, 15);
+        let all: Vec<_> = names.iter().map(|name| (Some(name.as_str()), 1)).collect();
+        let (mut has_more, mut epochs) = (true, 0);
+        while has_more {
+            let mut round = known.round();
+            round.add(&rows(&all)).expect("rows");
+            assert!(!round.is_too_much(), "the view has 15 rows on day {day}");
+            let found = round.finish(4).expect("changes");
+            assert!(found.upserts + found.deletes <= 4);
+            known.apply(&found);
+            (has_more, epochs) = (found.has_more, epochs + 1);
+            assert!(known.len() <= 24 && epochs < 20, "{} are known after {epochs} epochs", known.len());
+        }
+        assert_eq!(known.len(), 15);
+    }
+    let names = names(9, 21);
+    let mut round = known.round();
+    round.add(&rows(&names.iter().map(|name| (Some(name.as_str()), 1)).collect::<Vec<_>>())).expect("rows");
+    assert!(round.is_too_much());
+}
+
 #[tokio::test]
 async fn what_is_known_is_made_again_from_a_base_and_epochs() {
     let mut known = Known::new(shape());

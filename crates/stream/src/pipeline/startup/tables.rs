@@ -6,6 +6,7 @@ use std::sync::atomic::AtomicBool;
 
 use datafusion::catalog::TableProvider;
 use datafusion::execution::context::SessionContext;
+use vitral_connect::with_causes;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::view::MetricFailure;
 use vitral_schemas::event_time::Watermark;
@@ -20,12 +21,14 @@ use crate::error::StreamError;
 use crate::topic_panes::{LiveMetric, TopicPanes, VersionState};
 
 /// Opens the table of each metric, and finds those that lack their history: a version that an
-/// earlier catalog declared serves in their place until they have it.
+/// earlier catalog declared serves in their place until they have it. A metric is set aside if its
+/// table is of another type, or `leaves_unreadable` and its table is.
 pub(super) async fn open_tables(
     context: &TopicContext,
     session: &SessionContext,
     archive: &Archive,
     panes: &mut TopicPanes,
+    leaves_unreadable: bool,
 ) -> Result<Tables, StreamError> {
     let mut tables = Tables::new();
     let (mut broken, mut superseded) = (Vec::new(), Vec::new());
@@ -35,12 +38,17 @@ pub(super) async fn open_tables(
                 tables.insert(live.id.clone(), table);
                 superseded.extend(overtaker.and_then(|last| older_version(context, session, last)));
             }
-            Err(StreamError::Store(error @ StoreError::Incompatible { .. })) => broken.push((live.id.clone(), error)),
+            Err(StreamError::Store(error @ StoreError::Incompatible { .. })) => {
+                broken.push((live.id.clone(), error.to_string()));
+            }
+            Err(StreamError::Store(error)) if leaves_unreadable && !error.is_final() => {
+                broken.push((live.id.clone(), unreadable(&live.id, &error)));
+            }
             Err(error) => return Err(error),
         }
     }
-    for (version, error) in broken {
-        panes.set_aside(&version, error.to_string());
+    for (version, reason) in broken {
+        panes.set_aside(&version, reason);
     }
     let location = Layout::of(&context.config.store).metrics();
     for live in superseded {
@@ -55,6 +63,14 @@ pub(super) async fn open_tables(
         }
     }
     Ok(tables)
+}
+
+fn unreadable(id: &MetricVersionId, error: &StoreError) -> String {
+    let MetricVersionId { metric, version } = id;
+    format!(
+        "{}: restore metrics/{metric}/{version} in the store, or delete it, so that a start computes from the archive what that still has",
+        with_causes(error)
+    )
 }
 
 /// The version's table and, if it lacks what a later version has, that version.

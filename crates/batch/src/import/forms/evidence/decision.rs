@@ -140,8 +140,9 @@ impl<'a> Decision<'a> {
         others: &[&'a Evidence],
     ) -> Self {
         let all: Vec<&Column> = own.columns.iter().chain(others.iter().flat_map(|other| &other.columns)).collect();
+        // A count such as 1.0 shows how a program writes floats, not how prices are written.
         let proves = |form: fn(&OfNumbers) -> bool| {
-            all.iter().any(|column| matches!(column, Column::Numbers(seen) if form(seen)))
+            all.iter().any(|column| matches!(column, Column::Numbers(seen) if !seen.is_whole && form(seen)))
         };
         let proves_plain = proves(|seen| seen.plain.is_some());
         let proves_brazilian = proves(|seen| seen.brazilian.is_some());

@@ -23,17 +23,23 @@ pub(super) fn check(path: &Path) -> io::Result<()> {
     for index in 0..archive.len() {
         let mut part = archive.by_index(index).map_err(io::Error::other)?;
         let name = part.name().map_err(io::Error::other)?.to_lowercase();
-        if !name.ends_with(".xml") && !name.ends_with(".rels") {
-            continue;
-        }
-        let is_sheet = name.contains("worksheets/");
-        let (total, bytes_max) = if is_sheet { (&mut sheets, SHEETS_BYTES) } else { (&mut held, HELD_BYTES) };
+        let (total, bytes_max) = if is_sheet(&name) { (&mut sheets, SHEETS_BYTES) } else { (&mut held, HELD_BYTES) };
         unpack(&mut part, &name, total, bytes_max)?;
     }
     Ok(())
 }
 
+/// By its name: what is called otherwise, as a workbook may call its sheets, is bounded as what is
+/// held.
+fn is_sheet(name: &str) -> bool {
+    let is_held =
+        |name: &str| ["sharedstrings.xml", "styles.xml", "workbook.xml", ".rels"].iter().any(|it| name.ends_with(it));
+    name.contains("worksheets/") && name.ends_with(".xml") && !is_held(name)
+}
+
 fn unpack(part: &mut impl Read, name: &str, total: &mut u64, bytes_max: u64) -> io::Result<()> {
+    // Pictures have no tags.
+    let has_tags = name.ends_with(".xml") || name.ends_with(".rels");
     let mut buffer = vec![0; 256 << 10];
     let mut piece = 0;
     loop {
@@ -56,7 +62,7 @@ fn unpack(part: &mut impl Read, name: &str, total: &mut u64, bytes_max: u64) -> 
             (piece, last) = (0, tag);
         }
         piece += (read - last) as u64;
-        if piece > PIECE_BYTES {
+        if has_tags && piece > PIECE_BYTES {
             return Err(io::Error::other(format!("{name} holds a cell of more than {} KiB", PIECE_BYTES >> 10)));
         }
     }
@@ -77,5 +83,22 @@ mod tests {
         assert!(check(&texts, 1 << 20).expect_err("too much").contains("more than 1 MiB"));
         let long = format!("<si><t>{}</t></si>", "a".repeat(2 << 20));
         assert!(check(&long, 1 << 30).expect_err("too long").contains("a cell of more than"));
+        let mut total = 0;
+        let picture = vec![0; 3 << 20];
+        assert!(unpack(&mut picture.as_slice(), "image1.png", &mut total, 4 << 20).is_ok());
+        assert!(unpack(&mut picture.as_slice(), "sheet1.dat", &mut total, 4 << 20).is_err(), "whatever it is called");
+    }
+
+    #[test]
+    fn only_sheets_may_be_as_large_as_sheets() {
+        assert!(is_sheet("xl/worksheets/sheet1.xml"));
+        for held in [
+            "xl/worksheets/_rels/sheet1.xml.rels",
+            "xl/worksheets/sharedstrings.xml",
+            "xl/worksheets/a.dat",
+            "xl/styles.xml",
+        ] {
+            assert!(!is_sheet(held), "{held}");
+        }
     }
 }
