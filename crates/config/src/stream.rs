@@ -6,7 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 use vitral_schemas::health::Bounds;
 use vitral_store::Location;
-use vitral_stream::{Limits, StreamConfig};
+use vitral_stream::{Limits, Patience, StreamConfig};
 
 use super::Config;
 
@@ -77,7 +77,7 @@ impl Default for Stream {
             uncommitted_bytes_max: defaults.limits.uncommitted_bytes,
             deduplication_bytes_max: defaults.limits.deduplication_bytes_max,
             snapshot_seconds: defaults.snapshot.map_or(0, |every| every.as_secs()),
-            shutdown_seconds: defaults.shutdown.as_secs(),
+            shutdown_seconds: defaults.patience.shutdown.as_secs(),
         }
     }
 }
@@ -131,7 +131,7 @@ impl Config {
             live_refresh: Duration::from_millis(self.stream.live_refresh_ms),
             batch_rows: self.stream.batch_rows,
             batch_wait: Duration::from_millis(self.stream.batch_wait_ms),
-            shutdown: Duration::from_secs(self.stream.shutdown_seconds),
+            patience: Patience { shutdown: Duration::from_secs(self.stream.shutdown_seconds), ..Patience::default() },
             limits: Limits {
                 uncommitted_bytes: self.stream.uncommitted_bytes_max,
                 panes_memory_bytes: self.panes.memory_bytes,

@@ -35,9 +35,16 @@ pub struct StreamConfig {
     /// How often tables are looked at for what others have written, such as a compaction whose old
     /// files will be deleted.
     pub maintenance_interval: Duration,
+    /// How long its beginning and its end may take.
+    pub patience: Patience,
+}
+
+/// How long a stream may take for what it does once.
+#[derive(Debug, Clone, Copy)]
+pub struct Patience {
     /// How long what may pass may fail at the start. What lasts longer is rather a wrong setting
     /// than an outage.
-    pub start_patience: Duration,
+    pub start: Duration,
     /// How long a stop may take to commit what was read.
     pub shutdown: Duration,
 }
@@ -78,9 +85,14 @@ impl StreamConfig {
             accepted_logs: AcceptedLogs::Of(BTreeSet::new()),
             skips: Vec::new(),
             maintenance_interval: Duration::from_secs(20),
-            start_patience: Duration::from_secs(120),
-            shutdown: Duration::from_secs(30),
+            patience: Patience::default(),
         }
+    }
+}
+
+impl Default for Patience {
+    fn default() -> Self {
+        Self { start: Duration::from_secs(120), shutdown: Duration::from_secs(30) }
     }
 }
 

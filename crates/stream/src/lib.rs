@@ -31,7 +31,7 @@ mod telemetry;
 pub mod topic_panes;
 mod topic_state;
 
-pub use config::{AcceptedLogs, Limits, StreamConfig};
+pub use config::{AcceptedLogs, Limits, Patience, StreamConfig};
 pub use error::{StreamError, WayOn};
 pub use pipeline::{StreamHandle, start};
 pub use skip::{NotASkip, Skip};

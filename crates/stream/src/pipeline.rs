@@ -122,7 +122,7 @@ impl Pipeline {
 
     /// Ordered end: commit what was read, publish what that closed.
     fn drain(&mut self) -> Result<(), StreamError> {
-        let shutdown = self.context.config.shutdown;
+        let shutdown = self.context.config.patience.shutdown;
         let deadline = Instant::now() + shutdown;
         self.finish_lookups()?;
         loop {

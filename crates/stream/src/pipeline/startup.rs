@@ -67,7 +67,7 @@ pub(super) fn start_through_outages(
 ) -> Result<Option<Pipeline>, StreamError> {
     let context = TopicContext::new(context.clone(), topic.clone());
     let health = HealthReporter::new(&context);
-    let passing = RetryPolicy::within(context.config.start_patience, RETRY_FIRST, RETRY_LONGEST);
+    let passing = RetryPolicy::within(context.config.patience.start, RETRY_FIRST, RETRY_LONGEST);
     let (mut passing, mut outages) = (passing.attempts(), OUTAGES.attempts());
     let mut leaves_unreadable = false;
     loop {

@@ -147,7 +147,9 @@ async fn a_metric_whose_table_cannot_be_read_is_set_aside_alone() {
         (0..6).map(|id| event_at(id, "p1", "compra", NOON_MS - 4 * HOUR_MS + id as i64 * HOUR_MS)).collect();
     let (stream, mut view) = shop.start(dir.path());
     shop.produce_to(0, &events);
-    wait_until(&mut view, "published", |view| view.metrics["ticket_medio"].published_through_ms.is_some()).await;
+    let is_published =
+        |view: &View| view.metrics.get("ticket_medio").is_some_and(|metric| metric.published_through_ms.is_some());
+    wait_until(&mut view, "published", is_published).await;
     wait_for(&mut view, "all", |seen| seen.read == events.len() as u64).await;
     end(stream).await;
 
@@ -156,7 +158,7 @@ async fn a_metric_whose_table_cannot_be_read_is_set_aside_alone() {
         std::fs::write(version.path().join("_delta_log/00000000000000000000.json"), "{").expect("damaged");
     }
     let mut config = shop.config(dir.path());
-    config.start_patience = Duration::from_millis(600);
+    config.patience.start = Duration::from_millis(600);
     let (stream, mut view) = shop.start_with(config);
     let failed = wait_until(&mut view, "ready all the same", |view| view.ready).await;
     let failure = failed.metrics["ticket_medio"].failure().expect("set aside");

@@ -67,7 +67,7 @@ async fn stops_under_load_lose_nothing_and_repeat_nothing() {
         // Small batches, so that much is left when the stop comes.
         let config =
             StreamConfig { batch_rows: 200, commit_interval: Duration::from_millis(20), ..shop.config(dir.path()) };
-        let shutdown = config.shutdown;
+        let shutdown = config.patience.shutdown;
         let (stream, mut view) = shop.start_with(config);
         wait_for(&mut view, "it reads on", |seen| seen.read > read).await;
         let asked = Instant::now();
