@@ -118,7 +118,7 @@ def compare(database: duckdb.DuckDBPyConnection, api: Api, currency: str) -> int
     comparison = Comparison(database)
     database.execute("SET VARIABLE currency = ?", [currency])
     sent = database.execute("SELECT count(*) FROM line").fetchall()[0][0]
-    while api.get("/metricas/vendas_por_minuto?limite=1")[0]["completude"]["lidas"] < sent:
+    while int(api.get("/metricas/vendas_por_minuto?limite=1")[0]["completude"]["lidas"]) < sent:
         time.sleep(1)
     comparison.rows("vendas_por_minuto", SALES_BY_MINUTE, api.metric("vendas_por_minuto"))
     comparison.rows("completude", VERDICTS, [api.completeness])
