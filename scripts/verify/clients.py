@@ -88,7 +88,11 @@ def kept(cache: Path, name: str, variant: str, install) -> Path:
             made = Path(part) / name
             shutil.copytree(source, made)
             install(made)
-            made.rename(folder)
+            try:
+                made.rename(folder)
+            except OSError:  # Another run has made it meanwhile.
+                if not folder.exists():
+                    raise
     return folder
 
 
