@@ -68,7 +68,7 @@ pub(super) async fn open_tables(
 fn unreadable(id: &MetricVersionId, error: &StoreError) -> String {
     let MetricVersionId { metric, version } = id;
     format!(
-        "{}: restore metrics/{metric}/{version} in the store, or delete it, so that a start computes from the archive what that still has",
+        "{}: restore metrics/{metric}/{version} in the store, or delete it: the next start then computes again what the archive still has",
         with_causes(error)
     )
 }
