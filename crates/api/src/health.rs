@@ -52,10 +52,13 @@ pub(crate) async fn ready(
         (view.ready && !all_wait, Arc::clone(&view.health))
     };
     let mut troubles = health.troubles(shared.bounds, Instant::now());
-    troubles.extend(shared.histories.borrow().unread_topics().map(|topic| Trouble {
+    troubles.extend(shared.histories.borrow().unread_topics().map(|(topic, failure)| Trouble {
         subject: topic.to_owned(),
-        code: "starting",
-        detail: "what was imported into it has not been read yet".to_owned(),
+        code: if failure.is_some() { "imports_unreadable" } else { "starting" },
+        detail: failure.map_or_else(
+            || "what was imported into it has not been read yet".to_owned(),
+            |reason| format!("what was imported into it cannot be read: {reason}"),
+        ),
     }));
     let pronto = is_recovered && !shared.shutdown.is_cancelled() && !troubles.iter().any(Trouble::is_grave);
     let problema =

@@ -223,6 +223,16 @@ impl Problem {
         .retry_after(5)
     }
 
+    pub(crate) fn imports_unreadable(topic: &str, reason: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "imports_unreadable",
+            format!("what was imported into {topic} cannot be read: {reason}"),
+            format!("look at history/{topic} in the store; everything else is served, and this will be as soon as it can be read"),
+        )
+        .retry_after(5)
+    }
+
     /// A table that is kept up to date lacks rows that it could not take in.
     pub(crate) fn table_set_aside(table: &str, reason: &str) -> Self {
         Self::new(
@@ -315,6 +325,7 @@ impl From<QueryError> for Problem {
             QueryError::Unavailable(name) => return Self::unavailable(name),
             QueryError::TopicWaiting { topic, reason } => return Self::topic_waiting(topic, reason),
             QueryError::ImportsUnread(_) => return Self::starting(),
+            QueryError::ImportsUnreadable { topic, reason } => return Self::imports_unreadable(topic, reason),
             QueryError::SetAside { table, reason } => return Self::table_set_aside(table, reason),
             QueryError::Timeout => return Self::query_timeout(),
             QueryError::Busy => return Self::busy(),

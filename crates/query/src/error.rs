@@ -27,6 +27,9 @@ pub enum QueryError {
     /// Numbers without what was imported would be wrong.
     #[error("what was imported into {0} has not been read yet")]
     ImportsUnread(String),
+    /// The same, after it was tried.
+    #[error("what was imported into {topic} cannot be read: {reason}")]
+    ImportsUnreadable { topic: String, reason: String },
     /// Windows of another version are stored, and none of the catalog's.
     #[error(
         "metric {metric} is not published as the catalog declares it now: a stream that starts with this catalog, or `vitral backfill`, \

@@ -29,7 +29,13 @@ pub(crate) fn imported<'a>(
     histories: &'a Histories,
     topic: &str,
 ) -> Result<Option<&'a Arc<dyn TableProvider>>, QueryError> {
-    if histories.is_read(topic) { Ok(histories.get(topic)) } else { Err(QueryError::ImportsUnread(topic.to_owned())) }
+    if histories.is_read(topic) {
+        return Ok(histories.get(topic));
+    }
+    Err(match histories.failure(topic) {
+        Some(reason) => QueryError::ImportsUnreadable { topic: topic.to_owned(), reason: reason.to_owned() },
+        None => QueryError::ImportsUnread(topic.to_owned()),
+    })
 }
 
 /// The counted rows of a topic, and those that were imported alongside its messages.

@@ -91,7 +91,14 @@ pub(crate) fn reason(error: &QueryError) -> String {
 /// Whether there is nothing to evaluate yet: a topic that waits, a metric whose committed windows
 /// are not known.
 pub(crate) fn is_not_there_yet(error: &QueryError) -> bool {
-    matches!(error, QueryError::Unavailable(_) | QueryError::TopicWaiting { .. } | QueryError::Busy)
+    matches!(
+        error,
+        QueryError::Unavailable(_)
+            | QueryError::TopicWaiting { .. }
+            | QueryError::ImportsUnread(_)
+            | QueryError::ImportsUnreadable { .. }
+            | QueryError::Busy
+    )
 }
 
 fn destinations(audience: &Audience, default: &[String]) -> Vec<String> {

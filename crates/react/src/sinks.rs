@@ -139,12 +139,7 @@ impl Sinks {
 
     /// Runs until it is dropped. Each sink that fails is tried again by itself.
     pub async fn run(&mut self) {
-        let SinkInputs { view, histories, .. } = &mut self.shared.inputs;
-        if view.wait_for(|view| view.ready).await.is_err() {
-            return;
-        }
-        // Without what was imported, its rows would be deleted in the targets.
-        if histories.wait_for(|histories| histories.are_read()).await.is_err() {
+        if self.shared.inputs.view.wait_for(|view| view.ready).await.is_err() {
             return;
         }
         let Self { shared, sinks } = self;

@@ -105,7 +105,7 @@ pub struct Trouble {
     /// The topic or task.
     pub subject: String,
     /// A word that stays: `starting`, `waiting`, `not_committing`, `retrying`, `partition_stuck`,
-    /// `task_down`.
+    /// `task_down`, `imports_unreadable`.
     pub code: &'static str,
     /// What is wrong, in words.
     pub detail: String,
@@ -183,9 +183,9 @@ impl Health {
 
 impl Trouble {
     /// Whether the served numbers should not be relied on: true of all trouble but a topic that
-    /// waits for Kafka while others do not.
+    /// waits for Kafka while others do not, or of whose imports no number is made.
     pub fn is_grave(&self) -> bool {
-        self.code != "waiting"
+        !matches!(self.code, "waiting" | "imports_unreadable")
     }
 }
 

@@ -1,6 +1,6 @@
 //! The port between imported rows and those who read them together with a topic's messages.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use datafusion::catalog::TableProvider;
@@ -15,15 +15,15 @@ pub struct Histories {
     /// By topic, every imported row in the history's schema; topics without a history are not in
     /// it.
     tables: BTreeMap<String, Arc<dyn TableProvider>>,
-    /// Topics of which nobody has looked yet whether they have one: numbers without it would be
-    /// wrong.
-    unread: BTreeSet<String>,
+    /// Topics of which nobody knows yet whether they have one, and why not, once it was tried:
+    /// numbers without it would be wrong.
+    unread: BTreeMap<String, Option<Arc<str>>>,
 }
 
 impl Histories {
     /// Before anything was read of these topics.
     pub fn unread(topics: impl IntoIterator<Item = String>) -> Self {
-        Self { tables: BTreeMap::new(), unread: topics.into_iter().collect() }
+        Self { tables: BTreeMap::new(), unread: topics.into_iter().map(|topic| (topic, None)).collect() }
     }
 
     /// The rows of a topic; none if nothing was imported, or if that is not known yet.
@@ -41,22 +41,32 @@ impl Histories {
 
     /// Whether it is known what was imported into a topic.
     pub fn is_read(&self, topic: &str) -> bool {
-        !self.unread.contains(topic)
+        !self.unread.contains_key(topic)
     }
 
-    /// The same of all topics.
-    pub fn are_read(&self) -> bool {
-        self.unread.is_empty()
+    /// What was imported into a topic could not be read; true if that is news. Rows that are known
+    /// stay.
+    pub fn failed(&mut self, topic: &str, reason: &str) -> bool {
+        let Some(known) = self.unread.get_mut(topic).filter(|known| known.as_deref() != Some(reason)) else {
+            return false;
+        };
+        *known = Some(reason.into());
+        true
     }
 
-    /// The topics of which it is not known.
-    pub fn unread_topics(&self) -> impl Iterator<Item = &str> {
-        self.unread.iter().map(String::as_str)
+    /// The topics of which it is not known, and why not, once it was tried.
+    pub fn unread_topics(&self) -> impl Iterator<Item = (&str, Option<&str>)> {
+        self.unread.iter().map(|(topic, reason)| (topic.as_str(), reason.as_deref()))
+    }
+
+    /// Why a topic's are not known; none if nobody has looked yet.
+    pub fn failure(&self, topic: &str) -> Option<&str> {
+        self.unread.get(topic)?.as_deref()
     }
 }
 
 impl<const N: usize> From<[(String, Arc<dyn TableProvider>); N]> for Histories {
     fn from(tables: [(String, Arc<dyn TableProvider>); N]) -> Self {
-        Self { tables: tables.into(), unread: BTreeSet::new() }
+        Self { tables: tables.into(), unread: BTreeMap::new() }
     }
 }

@@ -1,6 +1,5 @@
 //! Shows readers what any process has imported.
 
-use std::error::Error;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,6 +8,7 @@ use tokio::sync::watch;
 use vitral_schemas::health::{Health, TaskHealth};
 use vitral_schemas::topic::Topic;
 
+use crate::doctor::chain;
 use crate::error::StoreError;
 use crate::history::History;
 use crate::layout::Layout;
@@ -61,8 +61,18 @@ impl HistoryPoller {
         let mut all = true;
         for polled in &mut self.topics {
             if let Err(error) = polled.look(&self.store, &self.shown).await {
-                let error: &dyn Error = &error;
-                tracing::warn!(topic = polled.topic.name, error, "imported rows cannot be read; trying again");
+                let reason = chain(&error);
+                let name = &polled.topic.name;
+                self.shown.send_if_modified(|shown| {
+                    // Readers keep what they have, unless this is news.
+                    let mut failed = Arc::clone(shown);
+                    let is_news = Arc::make_mut(&mut failed).failed(name, &reason);
+                    if is_news {
+                        *shown = failed;
+                    }
+                    is_news
+                });
+                tracing::warn!(topic = name, reason, "imported rows cannot be read; trying again");
                 all = false;
             }
         }
@@ -146,8 +156,10 @@ mod tests {
         assert!(!poller.poll().await);
         let first = now();
         assert!(first.get("a").is_some() && first.get("c").is_none());
-        assert!(first.is_read("a") && first.is_read("c") && !first.are_read());
-        assert_eq!(first.unread_topics().collect::<Vec<_>>(), ["b"]);
+        assert!(first.is_read("a") && first.is_read("c") && !first.is_read("b"));
+        let reason = first.failure("b").expect("it was tried");
+        assert!(!reason.is_empty());
+        assert_eq!(first.unread_topics().collect::<Vec<_>>(), [("b", Some(reason))]);
         assert!(!poller.poll().await);
         assert!(Arc::ptr_eq(&first, &now()), "nothing is new");
 
@@ -160,6 +172,6 @@ mod tests {
 
         std::fs::remove_dir_all(dir.path().join("history/b")).expect("removed");
         assert!(poller.poll().await);
-        assert!(now().are_read() && now().get("a").is_some() && now().get("b").is_none());
+        assert!(now().unread_topics().next().is_none() && now().get("a").is_some() && now().get("b").is_none());
     }
 }

@@ -80,6 +80,20 @@ async fn sales_are_not_answered_before_what_was_imported_is_read() {
     assert!(answer.body.contains(r#""assunto":"eventos_clientes","codigo":"starting""#), "{}", answer.body);
     // Metrics have nothing of it.
     assert_eq!(world.get("/metricas/produtos_mais_vistos").await.status, 200);
+
+    // One topic's damaged folder takes nobody else's numbers away.
+    world.histories.send_modify(|histories| {
+        assert!(Arc::make_mut(histories).failed("eventos_clientes", "no such file"));
+    });
+    for path in ["/vendas/resumo?limite=6", "/livro?limite=6"] {
+        let answer = world.get(path).await;
+        assert_eq!(answer.status, 503, "{path}: {}", answer.body);
+        assert!(answer.body.contains(r#""code":"imports_unreadable""#), "{path}: {}", answer.body);
+        assert!(answer.body.contains("no such file"), "{path}: {}", answer.body);
+    }
+    let answer = world.get("/readyz").await;
+    assert_eq!(answer.status, 200);
+    assert!(answer.body.contains(r#""codigo":"imports_unreadable""#), "{}", answer.body);
     world.histories.send_replace(Arc::default());
     for path in ["/readyz", "/vendas/resumo?limite=5", "/livro?limite=5"] {
         assert_eq!(world.get(path).await.status, 200, "{path}");

@@ -172,7 +172,8 @@ impl Alerts {
                 && !is_tried
                 && self.day_due(at, state, point.now_ms).is_some();
         }
-        let Some(last) = last else { return true };
+        // What has come since an earlier run is news: it begins with everything that is there.
+        let Some(last) = last else { return round == Round::Now };
         let may_differ = !rule.is_steady || last.found.is_none();
         last.read != State::of_rows_read(point, &rule.needs)
             || match round {

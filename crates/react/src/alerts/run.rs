@@ -22,10 +22,6 @@ impl Alerts {
         if self.inputs.view.wait_for(|view| view.ready).await.is_err() {
             return;
         }
-        // Without what was imported, what fires by it would be resolved.
-        if self.inputs.histories.wait_for(|histories| histories.are_read()).await.is_err() {
-            return;
-        }
         loop {
             let started = Instant::now();
             let wait = match self.poll().await {

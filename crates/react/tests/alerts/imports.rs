@@ -62,3 +62,23 @@ async fn at_a_start_they_wait_until_what_was_imported_is_read() {
     }
     assert_eq!(kinds(&world, TransitionKind::Resolved).await, 0);
 }
+
+#[tokio::test]
+async fn those_of_one_topic_that_cannot_be_read_hold_up_no_other() {
+    let world = World::new(OUT);
+    let notifier = Arc::new(MemoryNotifier::new());
+    world.show(&[("a", 0)]);
+    let mut histories = Histories::unread(["outros".to_owned()]);
+    assert!(histories.failed("outros", "no such file"));
+    world.histories.send_replace(Arc::new(histories));
+    let mut alerts = world.alerts(&notifier);
+    let seen = async {
+        while world.states() != ["a disparado 1"] {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    tokio::select! {
+        () = alerts.run() => panic!("it has ended"),
+        seen = tokio::time::timeout(Duration::from_secs(60), seen) => seen.expect("it fires"),
+    }
+}
