@@ -14,6 +14,7 @@ import sys
 import tempfile
 import threading
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
@@ -110,7 +111,11 @@ def check(binary: Path, folder: Path, programs: dict[str, str], running: list[su
 
 
 def level(api: str, product: str, place: str) -> int | None:
-    rows = get(f"{api}/metricas/estoque_por_armazem?limite=1000")["linhas"]
+    try:
+        rows = get(f"{api}/metricas/estoque_por_armazem?limite=1000")["linhas"]
+    except urllib.error.HTTPError:
+        # The table is new, and does not have its history yet.
+        return None
     found = [row["nivel_estoque"] for row in rows if (row["id_produto"], row["id_armazem"]) == (product, place)]
     return found[0] if found else None
 

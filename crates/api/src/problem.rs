@@ -71,7 +71,7 @@ impl Problem {
             "invalid_cursor",
             detail,
             "take cursor, with all other parameters, from the Link header of the previous page; \
-             leave it out to start with the newest window",
+             leave it out to start with the first page",
         )
     }
 

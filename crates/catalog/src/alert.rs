@@ -10,7 +10,7 @@ use std::fmt;
 use chrono::NaiveTime;
 
 use super::options::Options;
-use super::syntax::{duration_like, duration_ms};
+use super::syntax::{TOPIC_BYTES_MAX, duration_like, duration_ms};
 use super::{Diagnostic, Position};
 
 /// The alert that every process has: a watermark that stands still though there is more to read.
@@ -96,8 +96,7 @@ impl fmt::Display for Severity {
 
 impl Audience {
     fn read(options: &mut Options, position: &Position) -> Self {
-        let topic = options.gather(|options| options.take_text("topic"));
-        let topic = topic.map_or_else(|| TOPIC_DEFAULT.to_owned(), |(topic, _)| topic);
+        let topic = options.take_topic(TOPIC_DEFAULT, position, TOPIC_BYTES_MAX);
         let notify = options.gather(|options| match options.take_text("notify")? {
             Some((notify, at)) if names(&notify).is_empty() => Err(at.error(
                 "notify names nobody",
@@ -241,6 +240,7 @@ mod tests {
             ("alert = 'p', repeat = 'often'", "repeat = 'often' is not a duration"),
             ("alert = 'p', repeat = '1 second'", "repeat = '1 second' is too short"),
             ("alert = 'p', notify = ' '", "notify names nobody"),
+            ("alert = 'p', topic = 'avisos do dia'", "topic = 'avisos do dia' is not a name that a topic can have"),
             ("alert = 'p', channel = 'x'", "option channel is not known here"),
             ("report = '8 am'", "report = '8 am' is not a time of day"),
             ("report = '25:00'", "report = '25:00' is not a time of day"),

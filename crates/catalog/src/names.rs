@@ -99,6 +99,8 @@ pub struct Needs {
     pub topics: BTreeSet<String>,
     /// The domain of the statement, if it is not the first.
     pub domain: Option<String>,
+    /// Tables that are among the names only because all are listed: their rows are not read.
+    pub listed: BTreeSet<String>,
 }
 
 impl Needs {
@@ -110,6 +112,11 @@ impl Needs {
     /// Whether what the catalog calls so is read.
     pub fn table(&self, name: &str) -> bool {
         self.names.iter().any(|known| matches!(known, Name::Table(table) if table == name))
+    }
+
+    /// Whether its rows are, and not its columns alone.
+    pub fn rows(&self, name: &str) -> bool {
+        self.table(name) && !self.listed.contains(name)
     }
 }
 
@@ -203,7 +210,9 @@ impl Names {
         let mut needs = Needs { domain: self.domains.of_file(&position.file).map(str::to_owned), ..Needs::default() };
         let Some(names) = names else { return Err(errors) };
         let mut complete = errors.is_empty();
-        for name in &names {
+        // Last, so that what only they name is known.
+        let (listings, named): (Vec<_>, Vec<_>) = names.iter().partition(|name| matches!(name, Name::Information(_)));
+        for name in named.into_iter().chain(listings) {
             let mut walk = Walk { names: self, scope, statement: (query, position), path: Vec::new() };
             let at = || place_of(query, name, position);
             complete &= walk.add(name, &at, &mut needs, &mut errors);

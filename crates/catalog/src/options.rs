@@ -6,7 +6,7 @@ use std::collections::BTreeSet;
 
 use datafusion::sql::sqlparser::ast::{Expr, SqlOption};
 
-use super::syntax::{push_new, text_literal};
+use super::syntax::{is_topic_name, push_new, text_literal};
 use super::{Diagnostic, Position};
 use crate::position::InFile;
 
@@ -61,6 +61,24 @@ impl Options {
                 Err(position.error(format!("option {key} is {value}, not a string"), format!("write {key} = '...'")))
             }
         }
+    }
+
+    /// The topic of Kafka that the option `topic` names; without it the default, of the statement at
+    /// this place.
+    pub(super) fn take_topic(&mut self, default: &str, position: &Position, bytes_max: usize) -> String {
+        self.gather_or(default.to_owned(), |options| {
+            let given = options.take_text("topic")?;
+            let (name, at) = given.unwrap_or_else(|| (default.to_owned(), position.clone()));
+            if is_topic_name(&name, bytes_max) {
+                return Ok(name);
+            }
+            Err(at.error(
+                format!("topic = '{name}' is not a name that a topic can have"),
+                format!(
+                    "give topic = '...' 1 to {bytes_max} letters without accents, digits, dots, underscores or hyphens"
+                ),
+            ))
+        })
     }
 
     pub(super) fn take_count(&mut self, key: &str) -> Result<Option<usize>, Diagnostic> {
@@ -229,6 +247,24 @@ mod tests {
             "CREATE TABLE k (u REAL, t TIMESTAMP NOT NULL, v FLOAT) WITH (connector = 'kafka', event_time = 'u', raw = 'c');",
             &["column u has the type", "column v has the type", "raw = 'c'"],
         );
+    }
+
+    #[test]
+    fn a_topic_has_a_name_that_kafka_takes() {
+        let table = |name: &str, topic: &str| {
+            format!("CREATE TABLE {name} (t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't'{topic});")
+        };
+        let of = |topic: &str| table("k", &format!(", topic = '{topic}'"));
+        for topic in ["bad topic", "a/ç", "", ".", "x".repeat(246).as_str()] {
+            let [error] = errors(&of(topic)).try_into().expect("one error");
+            let words = format!("topic = '{topic}' is not a name that a topic can have");
+            assert!(error.starts_with("a.sql:1:") && error.contains(&words), "{error}");
+            assert!(error.contains("1 to 245 letters"), "{error}");
+        }
+        are(&of(&"x".repeat(245)), &[]);
+        // Without the option it is the table's own.
+        are(&table("preço", ""), &["topic = 'preço' is not a name that a topic can have"]);
+        are(&table("preço", ", topic = 'precos'"), &[]);
     }
 
     #[test]

@@ -101,13 +101,14 @@ impl Settings {
         let known = known.collect::<Vec<_>>().join(", ");
         for (name, setting) in settings {
             match self.0.get_mut(&name) {
-                None => errors.push(position.error(
-                    format!("[domain] (or [shop]) has the unknown key {name}"),
-                    format!("the keys are {known}"),
-                )),
+                None => {
+                    errors.push(position.error(format!("domain.{name} is not a key"), format!("write one of {known}")))
+                }
                 Some((_, declared)) if declared.is_text() != setting.is_text() => {
                     let kind = if declared.is_text() { "a string in quotes" } else { "a number" };
-                    errors.push(position.error(format!("domain.{name} is not {kind}"), format!("write {kind}")));
+                    let said = setting.expression();
+                    errors
+                        .push(position.error(format!("domain.{name} is {said}, not {kind}"), format!("write {kind}")));
                 }
                 Some((at, declared)) => (*at, *declared) = (position.clone(), setting),
             }
@@ -138,7 +139,7 @@ mod tests {
         let errors = settings.change(&at("configuration"), of(&[("cover_day", Setting::Integer(7))]));
         assert!(errors[0].to_string().contains("cover_day") && errors[0].to_string().contains("cover_days"));
         let errors = settings.change(&at("configuration"), of(&[("cover_days", Setting::Text("x".into()))]));
-        assert!(errors[0].to_string().contains("domain.cover_days is not a number"), "{}", errors[0]);
+        assert!(errors[0].to_string().contains("domain.cover_days is 'x', not a number"), "{}", errors[0]);
         assert_eq!(settings.declare(&at("b/domain.toml"), of(&[("cover_days", Setting::Integer(9))])).len(), 1);
         let held = settings.finish();
         assert_eq!(held["cover_days"].expression().to_string(), "7");

@@ -4,11 +4,11 @@
 //! 'janela_inicio, region') AS SELECT ...`. Such a view is a view like others, too.
 
 use super::options::Options;
+use super::syntax::{TOPIC_BYTES_MAX, is_topic_name};
 use super::{Catalog, Diagnostic, Position};
 
 /// PostgreSQL cuts longer names.
 const TABLE_BYTES_MAX: usize = 63;
-const TOPIC_BYTES_MAX: usize = 249;
 
 /// What a view is copied to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -66,12 +66,13 @@ impl SinkConnector {
     }
 
     fn takes_name(self, name: &str) -> bool {
-        let (bytes_max, signs): (usize, &[char]) = match self {
-            Self::Kafka => (TOPIC_BYTES_MAX, &['_', '.', '-']),
-            Self::MongoDb | Self::Postgres | Self::Redshift => (TABLE_BYTES_MAX, &['_']),
-        };
-        let is_sign = |sign: char| sign.is_ascii_alphanumeric() || signs.contains(&sign);
-        !name.is_empty() && name.len() <= bytes_max && name.chars().all(is_sign)
+        match self {
+            Self::Kafka => is_topic_name(name, TOPIC_BYTES_MAX),
+            Self::MongoDb | Self::Postgres | Self::Redshift => {
+                let is_sign = |sign: char| sign.is_ascii_alphanumeric() || sign == '_';
+                (1..=TABLE_BYTES_MAX).contains(&name.len()) && name.chars().all(is_sign)
+            }
+        }
     }
 }
 

@@ -7,6 +7,15 @@ use super::{Diagnostic, Position};
 /// Of what a catalog declares.
 const NAME_BYTES_MAX: usize = 128;
 
+/// Of a topic, in Kafka.
+pub(super) const TOPIC_BYTES_MAX: usize = 249;
+
+/// Whether a topic of Kafka can have this name.
+pub(super) fn is_topic_name(name: &str, bytes_max: usize) -> bool {
+    let is_sign = |sign: char| sign.is_ascii_alphanumeric() || matches!(sign, '.' | '_' | '-');
+    (1..=bytes_max).contains(&name.len()) && name.chars().all(is_sign) && !matches!(name, "." | "..")
+}
+
 pub(super) fn push_new<T>(
     items: &mut Vec<T>,
     item: T,

@@ -11,12 +11,12 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::names::is_word_of;
 use super::options::{Options, Read, push_read};
-use super::syntax::{duration_like, duration_ms, simple_name};
+use super::syntax::{TOPIC_BYTES_MAX, duration_like, duration_ms, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position, RowLog};
 use super::{changes, lookup};
 use crate::position::InFile;
 use vitral_schemas::lookup::LookupTable;
-use vitral_schemas::topic::{Column, ColumnKind, LATENESS_NEVER_MS, TEXT_BYTES_MAX, Topic};
+use vitral_schemas::topic::{Column, ColumnKind, DEAD_LETTERS, LATENESS_NEVER_MS, TEXT_BYTES_MAX, Topic};
 
 /// Systems that rows are found in by key.
 const LOOKUP_CONNECTORS: [&str; 3] = ["postgres", "mongodb", "http"];
@@ -192,8 +192,7 @@ fn topic(
     options: &mut Options,
     position: &Position,
 ) -> Result<Topic, Diagnostic> {
-    let kafka_topic = options.gather(|options| options.take_text("topic"));
-    let kafka_topic = kafka_topic.map_or_else(|| name.clone(), |(topic, _)| topic);
+    let kafka_topic = options.take_topic(&name, position, TOPIC_BYTES_MAX - DEAD_LETTERS.len());
     let mut duration = |key: &str, default_ms: i64| {
         options.gather_or(default_ms, |options| match options.take_text(key)? {
             None => Ok(default_ms),
@@ -247,7 +246,7 @@ fn event_time(name: &str, columns: &[Column], options: &mut Options, position: &
     let (event_time, at) = options.take_text("event_time")?.ok_or_else(|| {
         position.error(
             format!("topic {name} has no event time"),
-            "add event_time = '...' with the name of its TIMESTAMP column".into(),
+            "add event_time = '...' with the name of its TIMESTAMP NOT NULL column".into(),
         )
     })?;
     not_looked_up(columns, &event_time, "event_time", &at)?;

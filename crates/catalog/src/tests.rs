@@ -145,7 +145,7 @@ fn mistakes_are_named_with_their_place() {
         ("CREATE TABLE t (_a TEXT) WITH (connector = 'file')", (1, 17), "underscore"),
         ("CREATE TABLE t (a TEXT, a TEXT) WITH (connector = 'file')", (1, 25), "twice"),
         ("CREATE TABLE t (a TEXT)\nWITH (connector = 'file', colour = 'red')", (2, 27), "colour"),
-        ("CREATE TABLE t (a TEXT) WITH (connector = 'kafka')", (1, 14), "no event time"),
+        ("CREATE TABLE t (a TEXT) WITH (connector = 'kafka')", (1, 14), "TIMESTAMP NOT NULL column"),
         ("CREATE TABLE t (a TEXT) WITH (connector = 'kafka', event_time = 'a')", (1, 52), "TIMESTAMP"),
         (
             "CREATE TABLE t (a TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 'a', idle = 'soon')",

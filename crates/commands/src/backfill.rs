@@ -4,6 +4,7 @@ use anyhow::bail;
 use chrono::DateTime;
 use clap::Args;
 use vitral_batch::backfill::{Backfilled, backfill};
+use vitral_batch::import::wording::counted;
 use vitral_batch::reconcile::bring_up_to_date;
 use vitral_config::Config;
 use vitral_process::output::answer;
@@ -77,7 +78,7 @@ fn shown(done: Backfilled) -> String {
         }
         Backfilled::NoEvents => "no window has closed yet".to_owned(),
         Backfilled::Until { until_ms, rows } => {
-            format!("{rows} rows added; complete for windows that start before {}", time(until_ms))
+            format!("{} added; complete for windows that start before {}", counted(rows as u64, "row"), time(until_ms))
         }
     }
 }

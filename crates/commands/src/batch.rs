@@ -10,6 +10,7 @@ use anyhow::{Context, bail};
 use chrono::{Days as ChronoDays, NaiveDate, Utc};
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
+use vitral_batch::import::wording::counted;
 use vitral_batch::jobs::{JobReport, Jobs, Wanted};
 use vitral_batch::tables::Tables;
 use vitral_batch::{BatchError, checks};
@@ -209,7 +210,7 @@ pub async fn warehouse(config: &Config, store: &Location) -> anyhow::Result<Box<
 async fn quarantine(store: &Location) -> anyhow::Result<()> {
     let rows = Quarantine::of(store).rows().await?;
     let count: usize = rows.iter().map(|rows| rows.num_rows()).sum();
-    answer(&format!("{count} rows are set aside"));
+    answer(&if count == 1 { "1 row is set aside".to_owned() } else { format!("{count} rows are set aside") });
     if count > 0 {
         answer(&table(&rows)?);
     }
@@ -223,7 +224,7 @@ fn show(done: &JobReport) {
         Some(_) if *is_whole => "all of it".to_owned(),
         Some(days) => through(*days),
     };
-    answer(&format!("{table}: {days}; {read} rows read, {written} written"));
+    answer(&format!("{table}: {days}; {} read, {written} written", counted(*read, "row")));
     if *refused > 0 {
         answer(&format!(
             "  {refused} refused messages and rows of files arrived on these days, whichever days they are of: vitral ledger list shows them"
@@ -239,12 +240,17 @@ fn show(done: &JobReport) {
     }
     if *set_aside > 0 {
         answer(&format!(
-            "  {set_aside} rows were set aside, as the warehouse's database cannot store them: vitral batch quarantine shows them and why"
+            "  {} set aside, as the warehouse's database cannot store them: vitral batch quarantine shows them and why",
+            if *set_aside == 1 { "1 row was".to_owned() } else { format!("{set_aside} rows were") }
         ));
     }
     if *left > 0 {
         answer(&format!(
-            "  {left} days that have changed are left as they are: retention has deleted some of their events"
+            "  {}: retention has deleted some of their events",
+            match left {
+                1 => "1 day that has changed is left as it is".to_owned(),
+                _ => format!("{left} days that have changed are left as they are"),
+            }
         ));
     }
 }

@@ -1,18 +1,24 @@
 //! `vitral cluster scheduler|executor`: the processes of a Ballista cluster.
 
-use std::net::SocketAddr;
+use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::time::Duration;
 
 use anyhow::bail;
 use clap::{Args, Subcommand};
+use tokio::net::TcpStream;
 use tokio_util::sync::CancellationToken;
 use url::Url;
 use vitral_batch::cluster::{ExecutorConfig, execute, schedule};
 use vitral_config::Config;
+use vitral_process::listening;
+use vitral_process::output::answer;
 
 use crate::args::{BadArguments, Common};
 
 const MIB: u64 = 1 << 20;
+/// How often it is checked whether the scheduler accepts connections.
+const LISTENING_POLL: Duration = Duration::from_millis(50);
 
 /// Which process.
 #[derive(Debug, Subcommand)]
@@ -72,10 +78,21 @@ pub fn run(
         match command {
             Command::Scheduler(SchedulerFlags { listen, host }) => {
                 let host = reached_as(host, listen)?;
+                // Who else listens there would be taken for the scheduler.
+                TcpListener::bind(listen).map_err(|error| {
+                    let words = format!("{}: choose another with --listen", listening::why(listen, &error));
+                    anyhow::Error::from(error).context(words)
+                })?;
                 let stop = stop()?;
+                let announced = async {
+                    until_listening(listen).await;
+                    answer(&format!("scheduler listens at {listen}"));
+                    std::future::pending::<anyhow::Result<()>>().await
+                };
                 tokio::select! {
                     () = stop.cancelled() => Ok(()),
                     ended = schedule(listen, &host, &store) => ended.map_err(Into::into),
+                    never = announced => never,
                 }
             }
             Command::Executor(flags) => {
@@ -96,6 +113,13 @@ pub fn run(
     })
 }
 
+/// Returns once connections are accepted at the address.
+async fn until_listening(address: SocketAddr) {
+    while TcpStream::connect(address).await.is_err() {
+        tokio::time::sleep(LISTENING_POLL).await;
+    }
+}
+
 /// The name by which others reach this process.
 fn reached_as(host: Option<String>, listen: SocketAddr) -> anyhow::Result<String> {
     match host {
@@ -107,5 +131,20 @@ fn reached_as(host: Option<String>, listen: SocketAddr) -> anyhow::Result<String
             )))
         }
         None => Ok(listen.ip().to_string()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[tokio::test]
+    async fn it_is_waited_for_until_somebody_listens() {
+        let address = TcpListener::bind("127.0.0.1:0").expect("a port").local_addr().expect("its address");
+        let waiting = tokio::spawn(until_listening(address));
+        tokio::task::yield_now().await;
+        assert!(!waiting.is_finished(), "nobody listens");
+        let _listener = TcpListener::bind(address).expect("the port once more");
+        tokio::time::timeout(Duration::from_secs(60), waiting).await.expect("in time").expect("no panic");
     }
 }

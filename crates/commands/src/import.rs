@@ -211,7 +211,7 @@ async fn recorded(
         Ok(imported) => {
             let after = json!({
                 "arquivo": file.name, "contadas": imported.own_before + imported.accepted,
-                "duplicadas": imported.duplicate, "recusadas": imported.refused, "conhecidas": imported.known,
+                "duplicadas": imported.duplicate, "recusadas": imported.mistaken(), "conhecidas": imported.known,
             });
             let before = act.before.clone().unwrap_or_else(|| counts(&[("contadas", imported.own_before)]));
             let act = Act { target: imported.id.clone(), ..act }.before(before).after(after.to_string());

@@ -9,7 +9,7 @@ use chrono::{DateTime, Utc};
 use clap::{Args, Subcommand};
 use serde_json::json;
 use vitral_batch::import::ROW_REASON;
-use vitral_batch::import::wording::counted;
+use vitral_batch::import::wording::{counted, counted_are};
 use vitral_batch::ledger::look_up_again::{LookedUpAgain, look_up_again};
 use vitral_batch::ledger::replay::{self, Replayed};
 use vitral_batch::ledger::{self, Cause, LedgerFilter};
@@ -218,10 +218,7 @@ async fn replay_all(
             });
             act.before(before.to_string()).after(after.to_string()).record(store).await?;
         }
-        answer(&format!(
-            "{}: {counted} count now, {duplicate} are duplicates, {refused} are refused again",
-            topic.name
-        ));
+        answer(&format!("{}: {}", topic.name, verdicts([counted, duplicate, refused].map(|rows| rows as u64))));
         unanswered.extend(without_answer(topic, &of_topic));
         if cut > 0 {
             answer(&format!(
@@ -233,8 +230,12 @@ async fn replay_all(
         let of_files = ledger::refused_of_files(topic, store).await?;
         if of_files > 0 {
             answer(&format!(
-                "{}: {of_files} refused rows of files are left: correct the file and import it again, which adds nothing twice",
-                topic.name
+                "{}: {} left: correct the file and import it again, which adds nothing twice",
+                topic.name,
+                match of_files {
+                    1 => "1 refused row of files is".to_owned(),
+                    _ => format!("{of_files} refused rows of files are"),
+                }
             ));
         }
     }
@@ -266,7 +267,12 @@ async fn look_up_all_again(
             let after = json!({ "consultadas": rows, "alteradas": changed, "falhas": of_topic.rows() });
             act.after(after.to_string()).record(store).await?;
         }
-        answer(&format!("{}: {} looked up, {changed} have other values now", topic.name, counted(rows as u64, "row")));
+        let have = if changed == 1 { "has" } else { "have" };
+        answer(&format!(
+            "{}: {} looked up, {changed} {have} other values now",
+            topic.name,
+            counted(rows as u64, "row")
+        ));
         unanswered.extend(without_answer(topic, &of_topic));
         if History::read(topic, &Layout::of(store).history(topic)).await?.is_some() {
             answer(&format!(
@@ -276,6 +282,13 @@ async fn look_up_all_again(
         }
     }
     published_again(catalog, settings, store, unanswered).await
+}
+
+/// What has become of rows that were fed again.
+fn verdicts([counted, duplicate, refused]: [u64; 3]) -> String {
+    let count = if counted == 1 { "counts" } else { "count" };
+    let duplicates = if duplicate == 1 { "a duplicate" } else { "duplicates" };
+    format!("{counted} {count} now, {} {duplicates}, {} refused again", counted_are(duplicate), counted_are(refused))
 }
 
 /// What to say of rows that could not be looked up; none if all could.
@@ -299,4 +312,15 @@ async fn published_again(
         "{}; these rows keep what they had: once their system answers, `vitral ledger replay --look-up-again` fills them",
         unanswered.join("\n")
     )
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn one_row_is_spoken_of_as_one() {
+        assert_eq!(verdicts([1, 1, 1]), "1 counts now, 1 is a duplicate, 1 is refused again");
+        assert_eq!(verdicts([0, 2, 3]), "0 count now, 2 are duplicates, 3 are refused again");
+    }
 }

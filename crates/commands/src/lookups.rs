@@ -14,7 +14,7 @@ use vitral_connect::{
 use vitral_connect_file::FileLookup;
 use vitral_connect_http::HttpLookup;
 use vitral_connect_postgres::PostgresLookup;
-use vitral_schemas::lookup::{LookupOrigin, LookupTable, NamedConnection};
+use vitral_schemas::lookup::{LookupOrigin, LookupTable};
 
 /// Waits between attempts: what a busy system needs, and little of what a batch may take.
 const RETRY_FIRST: Duration = Duration::from_millis(50);
@@ -98,9 +98,15 @@ fn reach(
 ) -> Result<Box<dyn Lookup>, Option<Diagnostic>> {
     let Some(named) = table.connection() else { return Err(None) };
     if matches!(table.origin, LookupOrigin::MongoDb { .. }) && !vitral_connect_mongodb::IS_BUILT_IN {
-        return Err(Some(without_driver(named, &format!("{} is looked up in MongoDB", table.name))));
+        return Err(Some(without_driver(&named.position, &format!("{} is looked up in MongoDB", table.name))));
     }
-    let outcome = connections.get(&named.name).and_then(|connection| match &table.origin {
+    let schemes: &[&str] = match table.origin {
+        LookupOrigin::File { .. } => &[],
+        LookupOrigin::Postgres { .. } => &["postgresql", "postgres"],
+        LookupOrigin::MongoDb { .. } => &["mongodb"],
+        LookupOrigin::Http { .. } => &["https", "http"],
+    };
+    let outcome = connections.get(&named.name, schemes).and_then(|connection| match &table.origin {
         LookupOrigin::File { .. } => Err(wrong_kind(connection)),
         LookupOrigin::Postgres { table: name, .. } => {
             PostgresLookup::new(table, name, connection).map(|lookup| Box::new(lookup) as Box<dyn Lookup>)
@@ -111,14 +117,12 @@ fn reach(
         LookupOrigin::Http { path, .. } => HttpLookup::new(table, path, connection, &config.http.allowed_hosts)
             .map(|lookup| Box::new(lookup) as Box<dyn Lookup>),
     });
-    outcome.map_err(|error| {
-        Some(named.position.error(error.to_string(), "declare the connection in the configuration as it says".into()))
-    })
+    outcome.map_err(|error| Some(named.position.error(error.to_string(), error.remedy())))
 }
 
 /// What is said where a catalog needs MongoDB and the program does not have it.
-pub(crate) fn without_driver(named: &NamedConnection, what: &str) -> Diagnostic {
-    named.position.error(
+pub(crate) fn without_driver(named_at: &Position, what: &str) -> Diagnostic {
+    named_at.error(
         format!("{what}, and this program was built without the feature mongodb"),
         "use one that has it: a release archive, an image, or cargo build --features mongodb".into(),
     )
@@ -161,19 +165,39 @@ fn needed(catalog: &Catalog, table: &LookupTable) -> LookupTable {
     table
 }
 
-/// `crates/connect-mongodb` has its own tests with the driver.
-#[cfg(all(test, not(feature = "mongodb")))]
+#[cfg(test)]
 mod tests {
     use vitral_catalog::{DomainSettings, SourceFile};
 
     use super::*;
 
     #[test]
+    fn connections_that_are_missing_or_of_another_kind_have_their_remedies() {
+        let text =
+            "CREATE TABLE perfis (id TEXT NOT NULL) WITH (connector = 'postgres', connection = 'crm', key = 'id');
+CREATE TABLE taxas (id TEXT NOT NULL) WITH (connector = 'http', connection = 'kafka', path = '/x/{key}', key = 'id');";
+        let file = SourceFile { path: "a.sql".into(), text: text.into() };
+        let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
+        let found = errors(&Config::default(), &catalog).expect("connections");
+        let [missing, other] = &found[..] else { panic!("{found:?}") };
+        assert!(
+            missing.message.ends_with("declare [connections.crm] with its url"),
+            "no other is a database: {missing}"
+        );
+        assert!(missing.remedy.starts_with("declare [connections.crm]"), "{missing}");
+        assert!(other.message.starts_with("connections.kafka.url must begin with https://"), "{other}");
+        assert!(other.remedy.starts_with("correct [connections.kafka]"), "{other}");
+    }
+
+    /// `crates/connect-mongodb` has its own tests with the driver.
+    #[cfg(not(feature = "mongodb"))]
+    #[test]
     fn a_collection_without_the_driver_is_refused_by_the_name_of_the_feature() {
         let text =
             "CREATE TABLE perfis (id TEXT NOT NULL) WITH (connector = 'mongodb', connection = 'people', key = 'id');
 CREATE TABLE e (t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');
-CREATE TABLE registros WITH (connector = 'mongodb', connection = 'people') AS SELECT t FROM e;";
+CREATE TABLE registros WITH (connector = 'mongodb', connection = 'people') AS SELECT t FROM e;
+CREATE VIEW copia WITH (connector = 'mongodb', connection = 'people', key = 't') AS SELECT t FROM e;";
         let file = SourceFile { path: "a.sql".into(), text: text.into() };
         let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
         let found = errors(&Config::default(), &catalog).expect("connections");
@@ -183,5 +207,11 @@ CREATE TABLE registros WITH (connector = 'mongodb', connection = 'people') AS SE
         let found = crate::row_logs::errors(&Config::default(), &catalog).expect("connections");
         let text = Diagnostics(found).to_string();
         assert!(text.contains("a.sql:3:") && text.contains("registros is written into MongoDB"), "{text}");
+        let mut config = Config::default();
+        config.connections.insert("people".to_owned(), Connection::to("mongodb://a/b"));
+        let found = crate::sinks::errors(&config, &catalog).expect("connections");
+        let text = Diagnostics(found).to_string();
+        assert!(text.contains("a.sql:4:") && text.contains("copia is copied into MongoDB"), "{text}");
+        assert!(text.contains("remedy: use one that has it"), "{text}");
     }
 }

@@ -38,9 +38,7 @@ pub fn errors(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnost
             match config.receiver(name) {
                 Ok(_) => {}
                 Err(ConfigError::Connection(error)) => {
-                    let remedy =
-                        format!("correct [connections.{name}] of the configuration, or name another connection");
-                    errors.push(audience.position.error(format!("notify = '{name}': {error}"), remedy));
+                    errors.push(audience.position.error(format!("notify = '{name}': {error}"), error.remedy()));
                 }
                 Err(other) => return Err(other.into()),
             }
@@ -83,7 +81,10 @@ CREATE VIEW falta WITH (alert = 'p', notify = 'operacao, barramento, banco, nada
         let found = text(&["hooks.example.com"]);
         assert_eq!(found.len(), 2, "{found:?}");
         assert!(found[0].starts_with("a.sql:2:38: notify = 'banco': connections.banco.url is not one"), "{found:?}");
+        assert!(found[0].contains("remedy: correct [connections.banco]"), "{found:?}");
         assert!(found[1].contains("notify = 'nada': there is no connection \"nada\""), "{found:?}");
+        assert!(found[1].contains("use one of these: barramento, kafka, operacao\n"), "{found:?}");
+        assert!(found[1].contains("remedy: declare [connections.nada]"), "{found:?}");
         assert!(text(&[])[0].contains("http.allowed_hosts does not allow"));
     }
 }

@@ -11,11 +11,12 @@ use anyhow::{Context, anyhow};
 use arrow::array::RecordBatch;
 use chrono::Utc;
 use clap::{Args, ValueEnum};
-use vitral_catalog::{Diagnostics, Needs, ReadStatement};
+use vitral_catalog::{Catalog, Diagnostics, Needs, ReadStatement};
 use vitral_config::{Config, REFERENCE_DIR};
-use vitral_connect::WholeTables;
+use vitral_connect::{ConnectError, WholeTables, table_schema};
 use vitral_process::output::note;
 use vitral_query::{Limits, QueryError, Reader, References, Store, notes_on_windows};
+use vitral_schemas::lookup::NamedConnection;
 
 use crate::args::{BadArguments, Common};
 use crate::lookups;
@@ -70,7 +71,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let point = store.read_point(&needs, Utc::now().timestamp_millis()).await.map_err(failed)?;
-        let point = point.with_looked_up(looked_up(&whole, &needs).await?).map_err(failed)?;
+        let point = point.with_looked_up(looked_up(&catalog, &whole, &needs).await?).map_err(failed)?;
         let planned = reader.plan_statement(&point, &statement.query, &needs, &statement.position).await;
         let planned = planned.map_err(failed)?;
         let rows = planned.run(&statement.position).await.map_err(failed)?;
@@ -83,14 +84,35 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     })
 }
 
-/// The tables of other systems that a statement reads, as they stand now.
-async fn looked_up(whole: &WholeTables, needs: &Needs) -> anyhow::Result<Vec<(String, RecordBatch)>> {
+/// The tables of other systems that a statement reads, as they stand now; those that are only
+/// listed are there with their columns, whether their systems answer or not.
+async fn looked_up(
+    catalog: &Catalog,
+    whole: &WholeTables,
+    needs: &Needs,
+) -> anyhow::Result<Vec<(String, RecordBatch)>> {
     let mut tables = Vec::new();
-    for name in whole.names().filter(|name| needs.table(name)) {
-        let rows = whole.rows(name).await.with_context(|| format!("look-up table {name} cannot be read"))?;
-        tables.push((name.to_owned(), rows));
+    for table in catalog.references.iter().filter_map(|reference| reference.lookup.as_ref()) {
+        let Some(named) = table.connection().filter(|_| needs.table(&table.name)) else { continue };
+        let rows = if needs.rows(&table.name) {
+            whole.rows(&table.name).await.map_err(|error| unread(&table.name, named, error))?
+        } else {
+            RecordBatch::new_empty(table_schema(table))
+        };
+        tables.push((table.name.clone(), rows));
     }
     Ok(tables)
+}
+
+fn unread(table: &str, named: &NamedConnection, error: ConnectError) -> anyhow::Error {
+    let NamedConnection { name, position } = named;
+    let remedy = if error.is_outage() {
+        format!("start the database, or correct [connections.{name}] in the configuration")
+    } else {
+        "correct what is named below".to_owned()
+    };
+    let words = format!("look-up table {table} cannot be read over connection {name}");
+    anyhow!(error).context(position.error(words, remedy))
 }
 
 /// What is wrong with the statement is wrong with the arguments.

@@ -38,7 +38,7 @@ pub fn errors(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diagnost
 fn reach(connections: &Connections, log: &RowLog) -> Result<Arc<dyn Sink>, Diagnostic> {
     let named = &log.connection;
     if !vitral_connect_mongodb::IS_BUILT_IN {
-        return Err(without_driver(named, &format!("{} is written into MongoDB", log.name)));
+        return Err(without_driver(&named.position, &format!("{} is written into MongoDB", log.name)));
     }
     let target = SinkTarget {
         name: format!("log/{}", log.name),
@@ -46,9 +46,8 @@ fn reach(connections: &Connections, log: &RowLog) -> Result<Arc<dyn Sink>, Diagn
         key: ROW_LOG_KEY.map(str::to_owned).to_vec(),
         expires: log.expires_ms.map(|_| EXPIRES_COLUMN.to_owned()),
     };
-    let sink = connections.get(&named.name).and_then(|connection| vitral_connect_mongodb::sink(target, connection));
-    let sink = sink.map_err(|error| {
-        named.position.error(error.to_string(), "declare the connection in the configuration as it says".into())
-    })?;
+    let connection = connections.get(&named.name, &["mongodb"]);
+    let sink = connection.and_then(|connection| vitral_connect_mongodb::sink(target, connection));
+    let sink = sink.map_err(|error| named.position.error(error.to_string(), error.remedy()))?;
     Ok(Arc::new(sink.timed_out(PATIENCE)))
 }

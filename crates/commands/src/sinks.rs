@@ -11,6 +11,8 @@ use vitral_connect_postgres::{DatabaseUrl, PostgresSink, RedshiftSink};
 use vitral_react::Targets;
 use vitral_store::{Location, StoreError};
 
+use crate::lookups::without_driver;
+
 /// Every sink's target; nothing is connected yet.
 pub fn targets(config: &Config, catalog: &Catalog) -> anyhow::Result<Targets> {
     let (targets, errors) = opened(config, catalog)?;
@@ -31,7 +33,7 @@ fn tables_of_jobs(config: &Config, catalog: &Catalog) -> anyhow::Result<Vec<Diag
         return Ok(Vec::new());
     };
     let of_job = |(view, sink): (&View, &vitral_catalog::Sink)| {
-        let connection = connections.get(sink.connection.as_deref()?).ok()?;
+        let connection = connections.get(sink.connection.as_deref()?, &[]).ok()?;
         let url = DatabaseUrl::try_from(connection).ok()?;
         let job = catalog.job_tables.iter().find(|table| table.table == sink.target)?;
         warehouse.has_tables_of(&url).then(|| {
@@ -53,9 +55,12 @@ fn opened(config: &Config, catalog: &Catalog) -> anyhow::Result<(Targets, Vec<Di
         match target(config, view, sink) {
             Ok(target) => drop(targets.insert(view.name.clone(), target)),
             Err(Failure::Connection(error)) => {
-                let name = sink.connection.as_deref().unwrap_or("kafka");
-                let remedy = format!("correct [connections.{name}] of the configuration, or name another connection");
-                errors.push(sink.connection_position.error(format!("sink {}: {error}", view.name), remedy));
+                let words = format!("sink {}: {error}", view.name);
+                errors.push(sink.connection_position.error(words, error.remedy()));
+            }
+            Err(Failure::Driver) => {
+                let what = format!("{} is copied into MongoDB", view.name);
+                errors.push(without_driver(&sink.connection_position, &what));
             }
             Err(Failure::Redshift) => errors.push(sink.connection_position.error(
                 format!("sink {}: Redshift accepts rows only by way of S3", view.name),
@@ -71,6 +76,7 @@ fn opened(config: &Config, catalog: &Catalog) -> anyhow::Result<(Targets, Vec<Di
 /// Why a target cannot be had.
 enum Failure {
     Connection(ConnectionError),
+    Driver,
     Redshift,
     Other(anyhow::Error),
 }
@@ -105,24 +111,25 @@ fn target(config: &Config, view: &View, sink: &vitral_catalog::Sink) -> Result<A
     let Some(name) = &sink.connection else {
         return Ok(Arc::new(KafkaSink::new(&config.kafka()?, &view.name, &sink.target, &sink.key)));
     };
-    let connection = connections.get(name)?;
+    let connection = connections.get(name, schemes(sink.connector))?;
     Ok(match sink.connector {
         SinkConnector::Kafka => {
             let config = KafkaConfig::try_from(connection)?;
             Arc::new(KafkaSink::new(&config, &view.name, &sink.target, &sink.key))
         }
+        SinkConnector::MongoDb if !vitral_connect_mongodb::IS_BUILT_IN => return Err(Failure::Driver),
         SinkConnector::MongoDb => {
             let (name, collection, key) = (view.name.clone(), sink.target.clone(), sink.key.clone());
             let target = SinkTarget { name, collection, key, expires: None };
             Arc::from(vitral_connect_mongodb::sink(target, connection)?)
         }
         SinkConnector::Postgres => {
-            let url = database(connection, &["postgresql", "postgres"], "postgresql://user@host/database")?;
+            let url = database(connection, sink.connector, "postgresql://user@host/database")?;
             let target = PostgresSink::new(&url, &sink.target, &sink.key);
             Arc::new(target.map_err(|error| Failure::of_url(connection, error))?)
         }
         SinkConnector::Redshift => {
-            let url = database(connection, &["redshift"], "redshift://user@host/database")?;
+            let url = database(connection, sink.connector, "redshift://user@host/database")?;
             let warehouse = config.warehouse()?;
             let (Some(stage), Some(iam_role)) = (&warehouse.stage, &warehouse.iam_role) else {
                 return Err(Failure::Redshift);
@@ -134,9 +141,19 @@ fn target(config: &Config, view: &View, sink: &vitral_catalog::Sink) -> Result<A
     })
 }
 
-fn database(connection: &Connection, schemes: &[&str], form: &str) -> Result<DatabaseUrl, ConnectionError> {
+/// Those of URLs that lead to where such a sink writes.
+fn schemes(connector: SinkConnector) -> &'static [&'static str] {
+    match connector {
+        SinkConnector::Kafka => &["kafka"],
+        SinkConnector::MongoDb => &["mongodb"],
+        SinkConnector::Postgres => &["postgresql", "postgres"],
+        SinkConnector::Redshift => &["redshift"],
+    }
+}
+
+fn database(connection: &Connection, connector: SinkConnector, form: &str) -> Result<DatabaseUrl, ConnectionError> {
     let url = DatabaseUrl::try_from(connection)?;
-    if schemes.contains(&url.scheme()) {
+    if schemes(connector).contains(&url.scheme()) {
         return Ok(url);
     }
     Err(connection.error("url", format!("is of another kind of database: write {form}")))
@@ -186,6 +203,9 @@ CREATE VIEW f WITH (connector = 'kafka', key = 'p') AS SELECT p FROM eventos;";
         ]) {
             assert!(error.starts_with(&format!("a.sql:{line}:")) && error.contains(words), "{error}");
         }
+        assert!(found[0].contains("remedy: correct [connections.barramento]"), "{found:?}");
+        assert!(found[1].contains("use one of these: barramento, kafka\n"), "of that kind alone: {found:?}");
+        assert!(found[1].contains("remedy: declare [connections.nada]"), "{found:?}");
         assert!(targets(&config, &catalog).is_err());
         config.warehouse.stage = Some("s3://bucket/stage".to_owned());
         config.warehouse.iam_role = Some("arn:aws:iam::123456789012:role/warehouse".to_owned());

@@ -7,6 +7,9 @@ use vitral_connect_notify::{HttpTarget, MailTarget};
 
 use crate::{Config, ConfigError};
 
+/// The schemes of a URL through which people can be notified.
+const RECEIVERS: [&str; 5] = ["kafka", "http", "https", "smtp", "smtps"];
+
 /// Who is notified of alerts and reports.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
@@ -31,7 +34,7 @@ impl Config {
     /// What a connection is, by its URL. Fails where nobody can be notified through it.
     pub fn receiver(&self, name: &str) -> Result<Receiver, ConfigError> {
         let connections = self.connections()?;
-        let connection = connections.get(name)?;
+        let connection = connections.get(name, &RECEIVERS)?;
         Ok(match connection.scheme() {
             "kafka" => Receiver::Kafka(KafkaConfig::try_from(connection)?),
             "http" | "https" => Receiver::Http(Box::new(HttpTarget::new(connection, &self.http.allowed_hosts)?)),
@@ -45,7 +48,7 @@ impl Config {
     /// Connections that are named for all alerts and through which nobody can be notified.
     pub(crate) fn check_receivers(&self) -> Result<(), ConfigError> {
         let wrong = |error| match error {
-            ConfigError::Connection(source) => ConfigError::NamedConnection { key: "alerts.notify", source },
+            ConfigError::Connection(source) => ConfigError::NamedConnection { key: "alerts.notify".to_owned(), source },
             other => other,
         };
         self.alerts.notify.iter().try_for_each(|name| self.receiver(name).map(|_| ()).map_err(wrong))

@@ -18,6 +18,9 @@ const KAFKA_HERE: &str = "kafka://127.0.0.1:9092";
 const WAREHOUSE: &str = "warehouse";
 const WAREHOUSE_REPLICA: &str = "warehouse_replica";
 
+/// The schemes of a URL of the warehouse.
+const DATABASES: [&str; 3] = ["postgresql", "postgres", "redshift"];
+
 pub(super) const ENV_PREFIX: &str = "VITRAL__CONNECTIONS__";
 
 impl Config {
@@ -49,7 +52,7 @@ impl Config {
             return Ok(cluster.clone());
         }
         let connections = self.connections()?;
-        Ok(KafkaConfig::try_from(named(&connections, &self.kafka.connection, "kafka.connection")?)?)
+        Ok(KafkaConfig::try_from(named(&connections, &self.kafka.connection, "kafka.connection", &[KAFKA])?)?)
     }
 
     /// Where jobs put their tables.
@@ -57,7 +60,7 @@ impl Config {
         let connections = self.connections()?;
         let url = |name: &Option<String>, key: &'static str| -> Result<Option<DatabaseUrl>, ConfigError> {
             let Some(name) = name else { return Ok(None) };
-            Ok(Some(DatabaseUrl::try_from(named(&connections, name, key)?)?))
+            Ok(Some(DatabaseUrl::try_from(named(&connections, name, key, &DATABASES)?)?))
         };
         let warehouse = &self.warehouse;
         if warehouse.connection.is_none() && warehouse.replica_connection.is_some() {
@@ -105,6 +108,7 @@ impl Config {
         let mut settings = Vec::new();
         for (variable, value) in variables {
             let Some(key) = variable.to_uppercase().strip_prefix(ENV_PREFIX).map(str::to_lowercase) else { continue };
+            self.places.add_variable(format!("connections.{}", key.replace("__", ".")), variable);
             match key.split("__").collect::<Vec<_>>()[..] {
                 [name, "url"] => self.connections.entry(name.to_owned()).or_default().url = value.clone(),
                 [name, kind @ ("options" | "secrets"), key] => {
@@ -213,8 +217,13 @@ impl Config {
 }
 
 /// The connection that a key of the configuration names.
-fn named<'a>(connections: &'a Connections, name: &str, key: &'static str) -> Result<&'a Connection, ConfigError> {
-    connections.get(name).map_err(|source| ConfigError::NamedConnection { key, source })
+fn named<'a>(
+    connections: &'a Connections,
+    name: &str,
+    key: &'static str,
+    schemes: &[&str],
+) -> Result<&'a Connection, ConfigError> {
+    connections.get(name, schemes).map_err(|source| ConfigError::NamedConnection { key: key.to_owned(), source })
 }
 
 #[cfg(test)]
@@ -282,6 +291,7 @@ mod tests {
             ),
         ] {
             let error = format!("{:#}", anyhow::Error::from(load(text).expect_err(text)));
+            assert!(!error.contains("use one of these"), "none is of that kind: {error}");
             assert!(words.iter().all(|word| error.contains(word)) && !error.contains("hush"), "{text}: {error}");
             assert!(!error.contains("4711"), "{error}");
         }

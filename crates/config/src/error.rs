@@ -17,7 +17,7 @@ pub enum ConfigError {
     #[error("configuration")]
     Connection(#[from] ConnectionError),
     #[error("configuration: {key}")]
-    NamedConnection { key: &'static str, source: ConnectionError },
+    NamedConnection { key: String, source: ConnectionError },
     #[error("configuration")]
     Store(#[from] StoreError),
     #[error(transparent)]

@@ -1,7 +1,7 @@
 //! What is wrong with a layer of the configuration, by the names that are in it.
 
-use figment::Source;
 use figment::error::{Actual, Error, Kind};
+use figment::{Metadata, Source};
 
 use super::ENV_PREFIX;
 
@@ -21,19 +21,25 @@ pub(super) fn describe(error: Error) -> String {
     lines.join("; ")
 }
 
+/// The file or the variable that says the value of a key, to be put after the key.
+pub(super) fn place(metadata: &Metadata, key: &str) -> Option<String> {
+    match &metadata.source {
+        Some(Source::File(file)) => Some(format!(" in {}", file.display())),
+        _ if metadata.name.contains(ENV_PREFIX) => {
+            Some(in_environment(&format!("{ENV_PREFIX}{}", key.replace('.', "__").to_uppercase())))
+        }
+        _ => None,
+    }
+}
+
+pub(super) fn in_environment(variable: &str) -> String {
+    format!(" ({variable} in the environment)")
+}
+
 fn line(error: &Error) -> String {
     let path: Vec<_> = error.path.iter().map(|part| part.to_lowercase()).collect();
     let key = path.join(".");
-    let place = match error.metadata.as_ref() {
-        Some(metadata) => match &metadata.source {
-            Some(Source::File(file)) => format!(" in {}", file.display()),
-            _ if metadata.name.contains(ENV_PREFIX) => {
-                format!(" ({ENV_PREFIX}{} in the environment)", path.join("__").to_uppercase())
-            }
-            _ => String::new(),
-        },
-        None => String::new(),
-    };
+    let place = error.metadata.as_ref().and_then(|metadata| place(metadata, &key)).unwrap_or_default();
     match &error.kind {
         Kind::UnknownField(_, known) => {
             let section = path.split_last().map(|(_, section)| section.join(".")).unwrap_or_default();
@@ -46,7 +52,7 @@ fn line(error: &Error) -> String {
                 format!("{key}{place} is not a key: write one of {offered}, in [{section}]")
             }
         }
-        Kind::InvalidType(found, expected) => {
+        Kind::InvalidType(found, expected) | Kind::InvalidValue(found, expected) => {
             let is_secret = path.iter().any(|part| SECRET.contains(&part.as_str()));
             let found = if is_secret { "of another kind".to_owned() } else { found_text(found) };
             format!("{key}{place} is {found}, and has to be {}", expected_text(expected))
@@ -130,6 +136,7 @@ mod tests {
         assert!(problem("[catalog]\ndirs = 'metricas'").ends_with("and has to be a list, in brackets"));
         let secret = problem("[store.options]\naws_secret_access_key = 4711");
         assert!(secret.contains("store.options.aws_secret_access_key") && !secret.contains("4711"), "{secret}");
+        assert!(problem("[api]\nconnections = -3").ends_with("is -3, and has to be a whole number, 0 or more"));
         assert!(problem("[reconcile]\nhourly = 1").ends_with("is 1, and has to be true or false"));
         assert!(problem("[api\n").contains("vitral.toml: TOML parse error"), "{}", problem("[api\n"));
     }

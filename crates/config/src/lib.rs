@@ -14,6 +14,7 @@ mod connections;
 mod error;
 mod http;
 mod layers;
+mod places;
 mod query;
 pub mod redacted;
 mod retention;
@@ -38,6 +39,7 @@ pub use self::alerts::{Alerts, Receiver};
 pub use self::api::Api;
 pub use self::error::ConfigError;
 pub use self::http::Http;
+use self::places::Places;
 pub use self::query::Query;
 pub use self::retention::{Days, Retention};
 pub use self::stream::{Panes, Reconcile, Stream};
@@ -93,6 +95,9 @@ pub struct Config {
     /// What is to be logged once logs are written.
     #[serde(skip)]
     warnings: Vec<String>,
+    /// Where it was said.
+    #[serde(skip)]
+    places: Places,
 }
 
 /// What is read and served: domains, and folders of SQL.
@@ -223,14 +228,24 @@ impl Config {
         let mut config: Self = figment.extract().map_err(|error| ConfigError::Wrong(layers::describe(error)))?;
         let text = |(name, value): (OsString, OsString)| Some((name.into_string().ok()?, value.into_string().ok()?));
         let variables: Vec<(String, String)> = std::env::vars_os().filter_map(text).collect();
+        config.places = Places::of(&figment);
         config.take_options(&variables);
-        config.take_connections(&variables)?;
-        config.warnings.extend(config.stream.take_former_keys());
-        config.take_former_connections()?;
-        config.check_domain()?;
-        config.check_connections()?;
-        values::check(&config)?;
+        config.complete(&variables).map_err(|error| config.places.error(error))?;
         Ok(config)
+    }
+
+    /// Takes what figment does not read, and refuses what makes no sense.
+    fn complete(&mut self, variables: &[(String, String)]) -> Result<(), ConfigError> {
+        self.take_connections(variables)?;
+        self.warnings.extend(self.stream.take_former_keys());
+        self.take_former_connections()?;
+        if !is_unset(&self.shop) {
+            let words = "[shop] is called [domain] now: rename it, the next release does not know the old name";
+            self.warnings.push(words.to_owned());
+        }
+        self.check_domain()?;
+        self.check_connections()?;
+        values::check(self)
     }
 
     /// The clients' own settings from the environment, as they stand there: a password may be all
@@ -249,6 +264,11 @@ impl Config {
     /// What is to be logged about the configuration itself.
     pub fn warnings(&self) -> &[String] {
         &self.warnings
+    }
+
+    /// A key for an error, with the file or the variable that said its value.
+    pub fn key(&self, key: &str) -> String {
+        self.places.key(key)
     }
 
     /// What holds for the catalog in use.
@@ -277,7 +297,9 @@ impl Config {
             currency: under_one_name("currency", &domain.currency, &shop.currency)?,
             settings: own_settings(&domain.settings, &shop.settings)?,
         };
-        Ok(DomainSettings::load_part(&self.catalog.domains, &self.catalog.dirs, &configured))
+        let (settings, errors) = DomainSettings::load_part(&self.catalog.domains, &self.catalog.dirs, &configured);
+        let placed = |error| if is_of_configuration(&error) { self.places.diagnostic(error) } else { error };
+        Ok((settings, errors.into_iter().map(placed).collect()))
     }
 
     /// All domains and folders in use, read and resolved.

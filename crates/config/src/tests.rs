@@ -26,11 +26,46 @@ fn values_are_checked() {
 }
 
 #[test]
+fn a_refused_value_is_named_with_its_file() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let file = dir.path().join("vitral.toml");
+    for (text, keys) in [
+        ("[stream]\ncommit_interval_ms = 0\n[query]\nrunning_max = 0", "stream.commit_interval_ms query.running_max"),
+        ("[stream]\ncycle_ms = 0", "stream.cycle_ms"),
+        ("[api]\nlisten = '8080'", "api.listen"),
+        ("[domain]\ntime_zone = 'Mars/Olympus'\ncurrency = 'R$'", "domain.time_zone domain.currency"),
+        ("[shop]\ncurrency = 'R$'", "shop.currency"),
+        ("[domain]\nfoo = 1\ncover_days = 'x'", "domain.foo domain.cover_days"),
+        ("[kafka]\nconnection = 'a'", "kafka.connection"),
+        ("[warehouse]\nconnection = 'a'", "warehouse.connection"),
+        ("[alerts]\nnotify = ['a']", "alerts.notify"),
+        ("[connections.kafka]\nurl = 'kafka://a:port'", "connections.kafka.url"),
+        ("[connections.kafka]\noptions = { acks = '1' }", "connections.kafka.url"),
+        ("[connections.Kafka]\nurl = 'kafka://a'", "connections.Kafka"),
+    ] {
+        std::fs::write(&file, text).expect("written");
+        let error = format!("{:#}", anyhow::Error::from(Config::load(Some(&file)).expect_err(text)));
+        for key in keys.split(' ') {
+            assert!(error.contains(&format!("{key} in {}", file.display())), "{key}: {error}");
+        }
+    }
+    let mut config = Config::default();
+    let variables = [("VITRAL__CONNECTIONS__KAFKA__URL".to_owned(), "postgresql://db".to_owned())];
+    let error = config.complete(&variables).map_err(|error| config.places.error(error)).expect_err("no cluster");
+    let error = format!("{:#}", anyhow::Error::from(error));
+    let named = "connections.kafka.url (VITRAL__CONNECTIONS__KAFKA__URL in the environment)";
+    assert!(error.contains(named), "{error}");
+}
+
+#[test]
 fn the_domain_has_an_earlier_name() {
     let settings = |text: &str| load(text).and_then(|config| config.settings());
     let same = settings("[shop]\ntime_zone = 'UTC'\n[domain]\ntime_zone = 'UTC'\ncurrency = 'EUR'").expect("the same");
     assert_eq!((same.time_zone.name(), same.currency.as_str()), ("UTC", "EUR"));
     assert_eq!(settings("[shop]\ncurrency = 'USD'").expect("the earlier name").currency, "USD");
+    let warnings = load("[shop]\ncurrency = 'USD'").expect("the earlier name").warnings;
+    assert!(warnings.len() == 1 && warnings[0].starts_with("[shop] is called [domain] now"), "{warnings:?}");
+    assert!(load("[domain]\ncurrency = 'USD'").expect("the name").warnings.is_empty());
     let error = settings("[shop]\ncurrency = 'USD'\n[domain]\ncurrency = 'EUR'").expect_err("two").to_string();
     assert!(error.contains("USD") && error.contains("EUR") && error.contains("keep only domain.currency"), "{error}");
 }

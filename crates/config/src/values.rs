@@ -4,6 +4,9 @@ use std::net::SocketAddr;
 
 use super::{Config, ConfigError, redacted};
 
+/// Between two problems; each begins with its key.
+pub(super) const NEXT: &str = "\nconfiguration: ";
+
 /// Only what can be seen without asking anybody: whether a broker answers is for `vitral doctor`.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let mut problems = at_least(config);
@@ -38,7 +41,7 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
             is_wrong(key, &redacted::url(url), "write only the bucket, and keys in [store.options] or the environment");
         }
     }
-    if problems.is_empty() { Ok(()) } else { Err(ConfigError::Wrong(problems.join("\nconfiguration: "))) }
+    if problems.is_empty() { Ok(()) } else { Err(ConfigError::Wrong(problems.join(NEXT))) }
 }
 
 fn at_least(config: &Config) -> Vec<String> {
@@ -57,7 +60,7 @@ fn at_least(config: &Config) -> Vec<String> {
         ("query.running_max", config.query.running_max, 1),
     ];
     let below = bounds.into_iter().filter(|(_, value, least)| value < least);
-    below.map(|(key, value, least)| format!("{key} is {value}, it must be at least {least}")).collect()
+    below.map(|(key, value, least)| format!("{key} is {value}, and must be at least {least}")).collect()
 }
 
 /// A port may be left out, but what is in its place has to be one.
@@ -138,7 +141,7 @@ mod tests {
         });
         let error = error.expect_err("several").to_string();
         for key in ["query.running_max", "stream.commit_interval_ms", "stream.live_refresh_ms"] {
-            assert!(error.contains(&format!("{key} is 0, it must be at least 1")), "{key}: {error}");
+            assert!(error.contains(&format!("{key} is 0, and must be at least 1")), "{key}: {error}");
         }
         assert!(error.contains("api.listen"), "{error}");
     }

@@ -16,7 +16,7 @@ use chrono::{Datelike, NaiveDate};
 use datafusion::dataframe::DataFrame;
 use datafusion::physical_plan::SendableRecordBatchStream;
 use datafusion::physical_plan::stream::RecordBatchStreamAdapter;
-use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, RecyclingMethod, Runtime, Transaction};
+use deadpool_postgres::{Client, Manager, ManagerConfig, Pool, PoolError, RecyclingMethod, Runtime, Transaction};
 use futures::StreamExt;
 use tokio_postgres::{NoTls, SimpleQueryMessage};
 use tokio_postgres_rustls::MakeRustlsConnect;
@@ -338,7 +338,11 @@ pub(crate) fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>
 
 pub(crate) async fn client(pool: &Pool, table: &str) -> Result<Client, StoreError> {
     let failed = StoreError::database(table, "reached");
-    let client = pool.get().await.map_err(|error| StoreError::database(table, "reached")(error))?;
+    let client = pool.get().await.map_err(|error| match error {
+        // The pool's own words say nothing more than this.
+        PoolError::Backend(cause) => failed(cause),
+        other => StoreError::database(table, "reached")(other),
+    })?;
     client.batch_execute("SET timezone TO 'UTC'").await.map_err(failed)?;
     Ok(client)
 }

@@ -50,12 +50,12 @@ pub struct Connections(BTreeMap<String, Connection>);
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum ConnectionError {
     /// Nothing is declared under the name.
-    #[error("there is no connection {name:?}: declare [connections.{name}] with its url, or use one of these: {known}")]
+    #[error("there is no connection {name:?}: declare [connections.{name}] with its url{}", or_one_of(.known))]
     Unknown {
         /// The name that was asked for.
         name: String,
-        /// The names that are declared, separated by commas; `none` without any.
-        known: String,
+        /// The names of those that are declared and of the right kind.
+        known: Vec<String>,
     },
     /// The environment could not name it, or SQL would have to quote it.
     #[error(
@@ -76,6 +76,24 @@ pub enum ConnectionError {
         /// What is wrong with it, and what to write instead.
         reason: String,
     },
+}
+
+impl ConnectionError {
+    /// What to do where a catalog names the connection.
+    pub fn remedy(&self) -> String {
+        match self {
+            Self::Unknown { name, .. } => {
+                format!("declare [connections.{name}] with its url in the configuration, or name another connection")
+            }
+            Self::Name { name } | Self::Setting { name, .. } => {
+                format!("correct [connections.{name}] of the configuration, or name another connection")
+            }
+        }
+    }
+}
+
+fn or_one_of(known: &[String]) -> String {
+    if known.is_empty() { String::new() } else { format!(", or use one of these: {}", known.join(", ")) }
 }
 
 impl Connections {
@@ -100,11 +118,12 @@ impl Connections {
         Ok(Self(connections))
     }
 
-    /// The connection of this name. Fails where there is none, with the names that there are.
-    pub fn get(&self, name: &str) -> Result<&Connection, ConnectionError> {
+    /// The connection of this name. Fails where there is none, with the names of those whose URL
+    /// has one of `schemes`: the caller can use no others.
+    pub fn get(&self, name: &str, schemes: &[&str]) -> Result<&Connection, ConnectionError> {
         self.0.get(name).ok_or_else(|| {
-            let known = self.0.keys().map(String::as_str).collect::<Vec<_>>().join(", ");
-            let known = if known.is_empty() { "none".to_owned() } else { known };
+            let known = self.0.iter().filter(|(_, connection)| schemes.contains(&connection.scheme()));
+            let known = known.map(|(name, _)| name.clone()).collect();
             ConnectionError::Unknown { name: name.to_owned(), known }
         })
     }
@@ -242,11 +261,14 @@ mod tests {
         let known =
             connections([("kafka", Connection::to("kafka://a:9092")), ("armazem", Connection::to("postgresql://b/c"))]);
         let known = known.expect("valid");
-        assert_eq!(known.get("kafka").expect("declared").scheme(), "kafka");
-        let error = known.get("kafak").expect_err("misspelt").to_string();
-        assert!(error.contains("\"kafak\"") && error.contains("armazem, kafka"), "{error}");
-        let error = Connections::default().get("kafka").expect_err("nothing is declared").to_string();
-        assert!(error.ends_with(": none"), "{error}");
+        assert_eq!(known.get("kafka", &["kafka"]).expect("declared").scheme(), "kafka");
+        let error = known.get("kafak", &["kafka", "postgresql"]).expect_err("misspelt").to_string();
+        assert!(error.contains("\"kafak\"") && error.ends_with("one of these: armazem, kafka"), "{error}");
+        let error = known.get("armazen", &["postgresql"]).expect_err("misspelt").to_string();
+        assert!(error.ends_with("one of these: armazem"), "of that kind alone: {error}");
+        let error = known.get("perfis", &["mongodb"]).expect_err("none of that kind");
+        assert!(error.to_string().ends_with("[connections.perfis] with its url"), "{error}");
+        assert!(error.remedy().starts_with("declare [connections.perfis]"), "{}", error.remedy());
     }
 
     #[test]

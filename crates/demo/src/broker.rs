@@ -15,7 +15,8 @@ use crate::archived::Archived;
 const DIR: &str = "broker";
 /// What an earlier version's broker kept there.
 const OLD_FILE: &str = "demo-broker.db";
-const PARTITIONS: i32 = 4;
+/// Of each topic.
+pub(crate) const PARTITIONS: i32 = 4;
 const SIMULATOR: &str = "vitral-demo-simulator";
 
 /// It runs until it is stopped.

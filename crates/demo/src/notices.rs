@@ -193,7 +193,12 @@ fn report(topic: &Topic, notice: &Notice) {
 
 fn words(topic: &Topic, notice: &Notice) -> String {
     let Notice { messages, partition, offset, .. } = notice;
-    let place = format!("{}, partition {partition}, offset {offset}", topic.kafka_topic);
+    // GET /livro and `vitral ledger` know it by its name in the catalog.
+    let name = match topic.kafka_topic == topic.name {
+        true => topic.name.clone(),
+        false => format!("{} (topic {})", topic.name, topic.kafka_topic),
+    };
+    let place = format!("{name}, partition {partition}, offset {offset}");
     let many = if *messages == 1 { "1 message".to_owned() } else { format!("{messages} messages, the newest") };
     if notice.verdict == Verdict::Late.name() {
         let time =
@@ -238,7 +243,34 @@ fn explained(reason: Reason) -> &'static str {
 
 #[cfg(test)]
 mod tests {
+    use vitral_catalog::{DomainSettings, SourceFile};
+
     use super::*;
+
+    #[test]
+    fn a_table_is_named_as_the_ledger_names_it() {
+        let text = "CREATE TABLE eventos (t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't');
+CREATE TABLE clientes (t TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 't', topic = 'loja.public.clientes');";
+        let file = SourceFile { path: "a.sql".into(), text: text.into() };
+        let catalog = Catalog::parse(&[vec![file]], &DomainSettings::default()).expect("a catalog");
+        let reported = |name: &str| {
+            let notice = Notice {
+                topic: name.to_owned(),
+                verdict: Verdict::Refused.name().to_owned(),
+                reason: Some(Reason::Json.name().to_owned()),
+                messages: 1,
+                partition: PartitionId(2),
+                offset: Offset(7),
+                arrival_ms: 0,
+                event_ms: None,
+            };
+            words(catalog.topic(name).expect("declared"), &notice)
+        };
+        let plain = reported("eventos");
+        assert!(plain.contains("1 message at eventos, partition 2, offset 7."), "{plain}");
+        let renamed = reported("clientes");
+        assert!(renamed.contains("at clientes (topic loja.public.clientes), partition 2, offset 7."), "{renamed}");
+    }
 
     #[test]
     fn an_offset_is_found_once() {

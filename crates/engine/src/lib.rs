@@ -11,15 +11,18 @@
 #![warn(clippy::too_many_lines)]
 
 mod aggregates;
+mod conditions;
 mod distinct;
 mod distinct_texts;
 mod exact;
 mod functions;
 pub mod rules;
 pub mod session;
+mod volatile;
 mod words;
 
 pub use aggregates::aggregates;
+pub use conditions::no_condition;
 pub use distinct::{count_distinct_text, count_distinct_text_of_batches};
 pub use distinct_texts::DistinctTexts;
 pub use exact::{exact_aggregates, make_exact};
@@ -29,4 +32,5 @@ pub use functions::{
     sum_since_bound, sum_since_value, sums_since, text_bucket, text_of_bytes,
 };
 pub use session::{EngineConfig, engine_session, file_session, query_state, table_state};
+pub use volatile::volatile_function;
 pub use words::{plain, words};

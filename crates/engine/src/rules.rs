@@ -5,6 +5,9 @@
 //! on the rows around it: what cannot be computed for many rows is computed for fewer, if need be
 //! for each by itself.
 
+mod defaults;
+mod plan;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -12,16 +15,17 @@ use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, BooleanBufferBuilder,
 use arrow::compute;
 use arrow::datatypes::TimestampMicrosecondType;
 use arrow::util::display::array_value_to_string;
-use datafusion::common::{DFSchema, Result};
+use datafusion::common::Result;
 use datafusion::error::DataFusionError;
 use datafusion::execution::context::SessionContext;
-use datafusion::logical_expr::{cast, ident, when};
 use datafusion::physical_expr::PhysicalExpr;
 use vitral_schemas::diagnostic::{Diagnostic, Position};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::Reason;
 
+use self::defaults::ColumnDefault;
+use self::plan::{Fault, Planner};
 use crate::words;
 
 /// How much of a value is shown.
@@ -31,10 +35,7 @@ const VALUE_CHARS: usize = 60;
 #[derive(Debug)]
 pub struct RowRules {
     topic: Topic,
-    /// `DEFAULT` of a column: its index and the column with the absent values filled in.
-    defaults: Vec<(usize, Arc<dyn PhysicalExpr>)>,
-    /// The columns' names and expressions, for people.
-    default_texts: Vec<String>,
+    defaults: Vec<ColumnDefault>,
     /// `CHECK`: its column, its text with the column's name, and the expression; where it is false
     /// the row is refused.
     checks: Vec<(usize, String, Arc<dyn PhysicalExpr>)>,
@@ -44,79 +45,83 @@ pub struct RowRules {
 pub type Forbidden = BTreeMap<usize, (Reason, String)>;
 
 impl RowRules {
-    /// Errors name the column whose expression cannot be planned.
+    /// Errors name the column whose expression cannot be planned, or could never do what it says.
     pub fn new(topic: &Topic, session: &SessionContext) -> Result<Self, Box<Diagnostic>> {
-        let wrong = |column: &str, kind: &str, source: DataFusionError| {
-            Box::new(Position::file(format!("topic {}", topic.name)).error(
-                format!("{kind} of column {column}: {}", words(&source)),
-                "correct the expression in the topic's file".to_owned(),
-            ))
+        let wrong = |column: &str, kind: &str, Fault { what, remedy }: Fault| {
+            let position = Position::file(format!("topic {}", topic.name));
+            Box::new(position.error(format!("{kind} of column {column}: {what}"), remedy.to_owned()))
         };
-        let schema = DFSchema::try_from(topic.schema()).map_err(|source| wrong("*", "the columns", source))?;
-        let (mut defaults, mut default_texts, mut checks) = (Vec::new(), Vec::new(), Vec::new());
+        let planner = Planner::new(topic, session).map_err(|fault| wrong("*", "the columns", fault))?;
+        let (mut defaults, mut checks) = (Vec::new(), Vec::new());
         for (index, column) in topic.columns.iter().enumerate() {
             if let Some(default) = &column.default {
-                default_texts.push(format!("{}: DEFAULT {default}", column.name));
-                let plan = || {
-                    let default = session.state().create_logical_expr(default, &schema)?;
-                    let filled = when(ident(&column.name).is_null(), cast(default, column.kind.data_type()))
-                        .otherwise(ident(&column.name))?;
-                    session.create_physical_expr(filled, &schema)
-                };
-                defaults.push((index, plan().map_err(|source| wrong(&column.name, "DEFAULT", source))?));
+                let planned = ColumnDefault::new(&planner, index, default);
+                defaults.push(planned.map_err(|fault| wrong(&column.name, "DEFAULT", fault))?);
             }
             if let Some(check) = &column.check {
-                let plan = || {
-                    let check = session.state().create_logical_expr(check, &schema)?;
-                    session.create_physical_expr(check, &schema)
-                };
-                let text = format!("{}: {check}", column.name);
-                checks.push((index, text, plan().map_err(|source| wrong(&column.name, "CHECK", source))?));
+                let planned = planner.condition(check).map_err(|fault| wrong(&column.name, "CHECK", fault))?;
+                checks.push((index, format!("{}: {check}", column.name), planned));
             }
         }
-        Ok(Self { topic: topic.clone(), defaults, default_texts, checks })
+        Ok(Self { topic: topic.clone(), defaults, checks })
     }
 
-    /// Fills in defaults, and refuses what a check or the clock forbids; refused rows become null
-    /// in every column. `columns` are the topic's; rows without an event time are refused already.
+    /// Fills in defaults, and refuses what a check of the filled rows or the clock forbids; refused
+    /// rows become null in every column. `columns` are the topic's; rows without an event time are
+    /// refused already.
     pub fn apply(&self, columns: Vec<ArrayRef>, now_ms: i64) -> Result<(RecordBatch, Forbidden)> {
         let rows = RecordBatch::try_new(self.topic.schema(), columns)?;
         let (is_decoded, is_row) = self.decoded(&rows)?;
         let mut forbidden = self.too_far_ahead(&rows, now_ms);
-        let mut refuse = |row: usize, detail: String| {
+        let mut refuse = |row: usize, reason: Reason, detail: String| {
             if is_row.value(row) {
-                forbidden.entry(row).or_insert((Reason::Value, detail));
+                forbidden.entry(row).or_insert((reason, detail));
             }
         };
+        let rows = self.filled(rows, &mut refuse)?;
+        self.check(&rows, &mut refuse)?;
+        if is_decoded.true_count() == rows.num_rows() && forbidden.is_empty() {
+            return Ok((rows, forbidden));
+        }
+        let nothing = nothing_of(&is_decoded, &forbidden)?;
+        let columns = rows.columns().iter().map(|column| compute::nullif(column, &nothing));
+        let rows = RecordBatch::try_new(rows.schema(), columns.collect::<Result<_, _>>()?)?;
+        Ok((rows, forbidden))
+    }
+
+    /// The rows with their defaults, each of which is computed from what the message has.
+    fn filled(&self, rows: RecordBatch, refuse: &mut impl FnMut(usize, Reason, String)) -> Result<RecordBatch> {
+        if self.defaults.is_empty() {
+            return Ok(rows);
+        }
+        let mut columns = rows.columns().to_vec();
+        for default in self.defaults.iter().filter(|default| rows.column(default.index).null_count() > 0) {
+            let (values, misfits) = default.fill(&self.topic, &rows)?;
+            columns[default.index] = values;
+            misfits.into_iter().for_each(|(row, reason, detail)| refuse(row, reason, detail));
+        }
+        Ok(RecordBatch::try_new(rows.schema(), columns)?)
+    }
+
+    /// Refuses the rows for which a check is false.
+    fn check(&self, rows: &RecordBatch, refuse: &mut impl FnMut(usize, Reason, String)) -> Result<()> {
         for (index, text, check) in &self.checks {
-            let (holds, failures) = evaluate(check, &rows)?;
+            let (holds, failures) = evaluate(check, rows)?;
             for (row, cause) in failures {
-                refuse(row, format!("{text} cannot be computed: {cause}"));
+                refuse(row, Reason::Value, format!("{text} cannot be computed: {cause}"));
             }
-            let holds = holds.as_boolean();
+            let Some(holds) = holds.as_boolean_opt() else {
+                return Err(DataFusionError::Execution(format!("{text} is {}, not a condition", holds.data_type())));
+            };
             if holds.false_count() > 0 {
                 let fails = |row: &usize| holds.is_valid(*row) && !holds.value(*row);
                 let value = |row: usize| shown(rows.column(*index), row);
-                (0..holds.len())
-                    .filter(fails)
-                    .for_each(|row| refuse(row, format!("{text} does not hold for {}", value(row))));
+                (0..holds.len()).filter(fails).for_each(|row| {
+                    refuse(row, Reason::Value, format!("{text} does not hold for {}", value(row)));
+                });
             }
         }
-        let mut columns = rows.columns().to_vec();
-        for ((index, filled), text) in self.defaults.iter().zip(&self.default_texts) {
-            if columns[*index].null_count() > 0 {
-                let (values, failures) = evaluate(filled, &rows)?;
-                columns[*index] = values;
-                for (row, cause) in failures {
-                    refuse(row, format!("{text} cannot be computed: {cause}"));
-                }
-            }
-        }
-        if is_decoded.true_count() < rows.num_rows() || !forbidden.is_empty() {
-            let nothing = nothing_of(&is_decoded, &forbidden)?;
-            columns = columns.iter().map(|column| compute::nullif(column, &nothing)).collect::<Result<_, _>>()?;
-        }
-        Ok((RecordBatch::try_new(self.topic.schema(), columns)?, forbidden))
+        Ok(())
     }
 
     /// Which rows were decoded, and which of them are to be checked: what deletes a row has its
@@ -158,13 +163,19 @@ fn nothing_of(is_decoded: &BooleanArray, forbidden: &Forbidden) -> Result<Boolea
     Ok(compute::not(&BooleanArray::new(kept.finish(), None))?)
 }
 
-/// A value for people; of a long one the beginning.
+/// A value for people.
 fn shown(column: &ArrayRef, row: usize) -> String {
-    let text = array_value_to_string(column, row).unwrap_or_default();
-    let text = if column.is_null(row) { "null".to_owned() } else { text };
+    if column.is_null(row) {
+        return "null".to_owned();
+    }
+    excerpt(&array_value_to_string(column, row).unwrap_or_default())
+}
+
+/// The beginning of a text that is long.
+fn excerpt(text: &str) -> String {
     match text.char_indices().nth(VALUE_CHARS) {
         Some((end, _)) => format!("{}...", &text[..end]),
-        None => text,
+        None => text.to_owned(),
     }
 }
 

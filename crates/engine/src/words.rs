@@ -17,7 +17,7 @@ const PREFIXES: [&str; 9] = [
     "Invalid argument error: ",
 ];
 /// Types of the engine as SQL calls them.
-const TYPES: [(&str, &str); 12] = [
+const TYPES: [(&str, &str); 13] = [
     ("Int8", "TINYINT"),
     ("Int16", "SMALLINT"),
     ("Int32", "INTEGER"),
@@ -30,6 +30,7 @@ const TYPES: [(&str, &str); 12] = [
     ("Boolean", "BOOLEAN"),
     ("Date32", "DATE"),
     ("Decimal128", "DECIMAL"),
+    ("Null", "NULL"),
 ];
 
 /// The cause of an error, in one line.
@@ -60,7 +61,8 @@ fn unreadable(said: &str) -> Option<String> {
     Some(format!("{text} cannot be read as {}", in_sql(data_type)))
 }
 
-fn in_sql(data_type: &str) -> String {
+/// A type as SQL calls it.
+pub(crate) fn in_sql(data_type: &str) -> String {
     let found = TYPES.iter().find_map(|(engine, sql)| Some(format!("{sql}{}", data_type.strip_prefix(engine)?)));
     found.unwrap_or_else(|| data_type.to_owned())
 }

@@ -17,7 +17,8 @@
 //!      written); an integer from a number;
 //!      a decimal from a number or a string that is written like a JSON number (no blanks, no plus, no thousands); a time from a
 //!      string; a boolean from a boolean.
-//!    - `Time`: not an RFC 3339 time (or one without offset, which is local), not a possible one,
+//!    - `Time`: not an RFC 3339 time (or one without offset, which is local, and of Debezium UTC),
+//!      not a possible one,
 //!      or not within the
 //!      years 0001 to 9999 in UTC; an event time before 1970.
 //!    - `Size`: a text of more bytes than its column allows.
@@ -103,7 +104,7 @@ pub struct Decoder {
 }
 
 impl Decoder {
-    /// Times without offset are local in `zone`.
+    /// Times without offset are local in `zone`; those of Debezium are UTC.
     pub fn new(topic: &Topic, zone: chrono_tz::Tz) -> Self {
         let names: Vec<_> = topic.columns.iter().map(|column| column.name.clone()).collect();
         Self {

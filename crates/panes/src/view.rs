@@ -37,7 +37,7 @@ pub struct View {
     pub topics_waiting: BTreeMap<String, String>,
     /// By metric name.
     pub metrics: BTreeMap<String, MetricView>,
-    /// Tables that are kept up to date, by name.
+    /// Tables that are kept up to date, by name; new ones once they have their history.
     pub keyed: BTreeMap<String, KeyedTableView>,
     /// What these tables have taken in besides messages, once they are where the archive and the
     /// imports are; until then they are as an earlier process has left them.

@@ -103,7 +103,9 @@ fn closed_columns(catalog: &Catalog, needs: &Needs) -> BTreeMap<&'static str, Ve
     if needs.table(EngineTable::Ledger.name()) {
         let reasons = Reason::ALL.map(Reason::name).into_iter().chain(Unread::ALL.map(Unread::name));
         let reasons: Vec<_> = reasons.chain([ROW_REASON]).collect();
-        closed.insert("veredito", owned(&Verdict::ALL.map(Verdict::name)));
+        // What counts is not in it.
+        let verdicts = Verdict::ALL.into_iter().filter(|verdict| *verdict != Verdict::Counted);
+        closed.insert("veredito", verdicts.map(|verdict| verdict.name().to_owned()).collect());
         closed.insert("motivo", owned(&reasons));
         closed.insert("topico", catalog.topics.iter().map(|topic| topic.name.clone()).collect());
     }

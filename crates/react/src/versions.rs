@@ -77,7 +77,7 @@ mod tests {
         let needs = Needs {
             names: ["niveis", "pedidos"].map(|name| Name::Table(name.to_owned())).to_vec(),
             topics: ["eventos", "pedidos"].map(str::to_owned).into(),
-            domain: None,
+            ..Needs::default()
         };
         let found: Value = serde_json::from_str(&versions(&needs, &point)).expect("JSON");
         let expected = json!({

@@ -20,6 +20,7 @@ pub mod metric_version;
 pub mod notice;
 pub mod position;
 pub mod reconciliation;
+pub mod text;
 pub mod time;
 pub mod topic;
 pub mod verdict;

@@ -94,6 +94,9 @@ pub struct Topic {
     pub changes: Option<Changes>,
 }
 
+/// Behind a topic's name in Kafka: the topic of its refused messages.
+pub const DEAD_LETTERS: &str = ".dlq";
+
 /// `lateness = 'never'`: no row is too late.
 pub const LATENESS_NEVER_MS: i64 = i64::MAX;
 
@@ -246,7 +249,7 @@ impl Topic {
 
     /// The Kafka topic to which refused messages go.
     pub fn dead_letter_topic(&self) -> String {
-        format!("{}.dlq", self.kafka_topic)
+        format!("{}{DEAD_LETTERS}", self.kafka_topic)
     }
 
     fn fields(&self) -> Vec<Field> {

@@ -16,7 +16,7 @@ use vitral_schemas::event_time::EventTime;
 use vitral_schemas::topic::Topic;
 use vitral_schemas::verdict::{Reason, Verdict};
 
-/// Longer payloads are not looked into.
+/// Longer payloads are not looked into among others.
 pub const LOOKED_INTO_BYTES_MAX: usize = 64 * 1024;
 /// At the end of a payload that was cut, there is room for what is said of it.
 pub const NOTE_BYTES: usize = 128;
@@ -83,7 +83,7 @@ impl Refusals {
     }
 
     /// The words for each row of the archive; none for what was not refused or is too long to be
-    /// looked into.
+    /// looked into with others. A row that is asked for alone is looked into whatever its length.
     pub fn explain<'a>(
         &self,
         rows: impl Iterator<Item = (Option<&'a str>, Option<&'a str>, Option<&'a [u8]>)>,
@@ -93,7 +93,8 @@ impl Refusals {
             (reason.unwrap_or_default(), payload)
         });
         let refused: Vec<(&str, Option<&[u8]>)> = refused.collect();
-        let short = |payload: &&[u8]| payload.len() < LOOKED_INTO_BYTES_MAX;
+        let is_alone = refused.len() == 1;
+        let short = |payload: &&[u8]| is_alone || payload.len() < LOOKED_INTO_BYTES_MAX;
         let found = match refused.iter().any(|(_, payload)| payload.is_some()) {
             true => self.look(refused.iter().map(|(_, payload)| payload.filter(short)))?,
             false => BTreeMap::new(),
@@ -161,5 +162,9 @@ mod tests {
         assert_eq!(said[2], "timestamp was more than 60 min ahead of the clock when it arrived");
         assert!(said[3].starts_with("byte 0"), "{said:?}");
         assert_eq!(said[4..], ["-"; 3]);
+        // One that is asked for alone is looked into whatever its length.
+        let deep = format!(r#"{{"x":{}"#, "[".repeat(100_000));
+        let said = refusals.explain([(refused, Some("json"), Some(deep.as_bytes()))].into_iter()).expect("explained");
+        assert_eq!(said, [Some("byte 68: nested deeper than 64 levels".to_owned())]);
     }
 }

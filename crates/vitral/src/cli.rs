@@ -95,7 +95,7 @@ pub fn run() -> ExitCode {
         allocator::start_for_history();
     }
     let outcome = Config::load(common.config.as_deref()).map_err(anyhow::Error::from).and_then(|config| {
-        logging::start(&config.log)?;
+        logging::start(&config)?;
         config.warnings().iter().for_each(|warning| tracing::warn!("configuration: {warning}"));
         process::keep_files_private();
         process::raise_descriptor_limit();

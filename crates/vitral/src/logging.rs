@@ -2,15 +2,20 @@
 
 use std::io::IsTerminal;
 
-use anyhow::Context;
+use anyhow::anyhow;
 use tracing_subscriber::EnvFilter;
-use vitral_config::Log;
+use vitral_config::Config;
 
 /// Logs go to standard error: standard output belongs to the command's answer.
-pub fn start(log: &Log) -> anyhow::Result<()> {
-    let filter = EnvFilter::builder()
-        .parse(directives(&log.level))
-        .with_context(|| format!("configuration: log.level is {:?}", log.level))?;
+pub fn start(config: &Config) -> anyhow::Result<()> {
+    let level = &config.log.level;
+    // The parser's own error names levels that are not documented.
+    let filter = EnvFilter::builder().parse(directives(level)).map_err(|_| {
+        anyhow!(
+            "configuration: {} is {level:?}: write error, warn, info, debug, or directives such as vitral_stream=debug,info",
+            config.key("log.level")
+        )
+    })?;
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if std::io::stderr().is_terminal() {
         builder.with_target(false).init();
@@ -21,13 +26,15 @@ pub fn start(log: &Log) -> anyhow::Result<()> {
 }
 
 /// A plain level is that of our crates; the engines say much that only their developers need. The
-/// Kafka library's errors are logged by `vitral_connect_kafka`, with what to do.
+/// Kafka library's errors are logged by `vitral_connect_kafka`, with what to do. What Delta's
+/// transactions log they return, too, to code that tries again or fails with it.
 fn directives(level: &str) -> String {
     if level.contains(['=', ',']) {
         return level.to_owned();
     }
     format!(
-        "warn,librdkafka=off,rdkafka::client=off,deltalake_core::writer=error,buoyant_kernel::snapshot=off,vitral={level}"
+        "warn,librdkafka=off,rdkafka::client=off,deltalake_core::writer=error,\
+         deltalake_core::kernel::transaction=off,buoyant_kernel::snapshot=off,vitral={level}"
     )
 }
 
@@ -70,6 +77,22 @@ mod tests {
         });
         assert!(said.contains("of the queries") && said.contains("of the warehouse"), "{said}");
         assert!(!said.contains("of the engine"), "{said}");
+    }
+
+    #[test]
+    fn a_commit_that_is_tried_again_is_no_error() {
+        let said = logged("info", || {
+            tracing::error!(target: "deltalake_core::kernel::transaction", "conflict detected, aborting transaction");
+        });
+        assert_eq!(said, "");
+    }
+
+    #[test]
+    fn a_level_that_there_is_not_is_refused_with_those_that_are() {
+        let mut config = Config::default();
+        config.log.level = "loud".to_owned();
+        let error = start(&config).expect_err("no level").to_string();
+        assert!(error.starts_with("configuration: log.level is \"loud\": write error, warn, info, debug"), "{error}");
     }
 
     #[test]

@@ -139,7 +139,7 @@ fn a_job_for_all_days_says_which_have_rows() {
     import(dir.path(), "a.csv", "pedido,produto,valor,data\nA1,p1,10.00,2025-05-14\n");
     let said = vitral(dir.path(), &["batch", "run", "limpeza", "--from", "0001-01-01", "--to", "9999-12-31"]);
     assert_eq!(said.code, Some(0), "{} {}", said.out, said.err);
-    let words = "vendas: 0001-01-01 to 9999-12-31; 1 rows read, 1 written\n  \
+    let words = "vendas: 0001-01-01 to 9999-12-31; 1 row read, 1 written\n  \
                  no rows are stored for 0001-01-01 to 2025-05-13, 2025-05-15 to 9999-12-31\n";
     assert!(said.out.contains(words), "{}", said.out);
 }

@@ -65,6 +65,39 @@ fn stored_tables_give_what_the_api_had_said() {
     assert!(columns.as_array().expect("rows").iter().any(|row| row["column_name"] == "provisoria"), "{columns}");
 }
 
+/// Its columns are declared: only who wants its rows needs its database.
+#[test]
+fn a_look_up_table_whose_database_is_away_is_listed_and_named_where_it_is_read() {
+    let (data, _) = kept();
+    let dir = tempfile::tempdir().expect("a folder");
+    let table = "CREATE TABLE perfis (id TEXT NOT NULL, nome TEXT) WITH (connector = 'postgres', connection = 'clientes', key = 'id');";
+    std::fs::write(dir.path().join("perfis.sql"), table).expect("written");
+    let ask = |sql: &str| {
+        let output = Command::new(env!("CARGO_BIN_EXE_vitral"))
+            .current_dir(dir.path())
+            .env("VITRAL__CATALOG__DIRS", format!("[{:?}]", dir.path().display().to_string()))
+            // Nobody listens there.
+            .env("VITRAL__CONNECTIONS__CLIENTES__URL", "postgresql://vitral@127.0.0.1:1/crm")
+            .args(["--data-dir", &data.display().to_string(), "query", sql, "--format", "json"])
+            .output()
+            .expect("it runs");
+        (String::from_utf8_lossy(&output.stdout).into_owned(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let (out, err) = ask("SELECT table_name FROM information_schema.tables WHERE table_name = 'perfis'");
+    assert!(out.contains(r#""perfis""#), "{out} {err}");
+    let (out, err) = ask("SELECT column_name FROM information_schema.columns WHERE table_name = 'perfis' ORDER BY 1");
+    assert!(out.contains(r#""id""#) && out.contains(r#""nome""#), "{out} {err}");
+    let (_, err) = ask("SELECT id FROM perfis");
+    for words in [
+        "perfis.sql:1:",
+        "look-up table perfis cannot be read over connection clientes",
+        "remedy: start the database, or correct [connections.clientes]",
+    ] {
+        assert!(err.contains(words), "{words}: {err}");
+    }
+    assert!(!err.contains("Error occurred") && err.contains("refused"), "the cause alone: {err}");
+}
+
 /// A metric that nobody has computed yet has no rows, which is not said by an empty table.
 #[test]
 fn a_metric_without_a_window_says_when_its_first_one_closes() {

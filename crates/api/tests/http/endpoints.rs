@@ -161,7 +161,7 @@ async fn the_ledger_holds_what_did_not_count() {
     assert_eq!(world.body("/livro").await, duplicate);
     let exact = "/livro?veredito=duplicada&topico=eventos_clientes&particao=0&deslocamento=0";
     assert_eq!(world.body(exact).await, duplicate);
-    for query in ["motivo=json", "de=1970-01-01T00:00:01Z", "deslocamento=1", "veredito=contada"] {
+    for query in ["motivo=json", "de=1970-01-01T00:00:01Z", "deslocamento=1", "veredito=vazia"] {
         assert_eq!(world.body(&format!("/livro?{query}")).await, "[]", "{query}");
     }
     assert_eq!(world.get("/livro").await.header("vitral-read"), Some("20"));
@@ -183,6 +183,7 @@ async fn long_contents_are_cut_and_whole_by_their_offset() {
     assert_eq!(content("/livro").await, (Some(4096), Some(100_000)));
     let exact = "/livro?topico=eventos_clientes&particao=0&deslocamento=0";
     assert_eq!(content(exact).await, (Some(100_000), Some(100_000)));
+    assert!(world.json(exact).await[0]["detalhe"].is_string(), "why it was refused is said of one of any length");
 }
 
 #[tokio::test]

@@ -166,7 +166,8 @@ impl Queried {
         if left > 0 {
             let which = profile.and_then(|profile| statuses.left_out(profile));
             let which = which.map(|which| format!(" ({which})")).unwrap_or_default();
-            self.notes.push(format!("{what}: {left} of the file's rows are left out{which}"));
+            let are = if left == 1 { "is" } else { "are" };
+            self.notes.push(format!("{what}: {left} of the file's rows {are} left out{which}"));
         }
         let noted = profile.and_then(|profile| statuses.noted(profile));
         self.notes.extend(noted.map(|noted| format!("{what}: {noted}")));

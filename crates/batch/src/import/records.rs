@@ -79,7 +79,7 @@ pub struct Record {
     pub counted: u64,
     /// Rows with the event id of an earlier row.
     pub duplicate: u64,
-    /// Rows that could not be understood.
+    /// Rows that could not be understood and were meant to be.
     pub refused: u64,
     /// Rows of its file that were in already, by the import that has them; under an empty name
     /// those of the stream.
@@ -165,7 +165,7 @@ pub(super) async fn after(
         file: file.name.clone(),
         counted: imported.accepted,
         duplicate: imported.duplicate,
-        refused: imported.refused,
+        refused: imported.mistaken(),
         known_of: imported
             .known_of
             .iter()
@@ -247,7 +247,9 @@ fn with_rows(record: Option<Record>, id: &str, topic: &str, rows: &ImportedRows)
     record.state = if has_record || rows.is_of_old_version { State::Imported } else { State::Unfinished };
     record.counted = rows.counted;
     record.duplicate = rows.duplicate;
-    record.refused = rows.refused;
+    // Totals and headings are among the rows, and not in the record; rows that were read rightly
+    // since are in the record, and not among the rows.
+    record.refused = if has_record { record.refused.min(rows.refused) } else { rows.refused };
     record.period_micros = rows.period_micros;
     record.replaced_by = None;
     record

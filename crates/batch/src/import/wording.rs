@@ -9,6 +9,11 @@ pub fn counted(count: u64, one: &str) -> String {
     format!("{count} {one}{ends}")
 }
 
+/// `1 is`, `2 are`, to be followed by what they are.
+pub fn counted_are(count: u64) -> String {
+    format!("{count} {}", if count == 1 { "is" } else { "are" })
+}
+
 /// Names, separated by commas; of thousands only the first.
 pub fn listed<T: AsRef<str>>(names: impl IntoIterator<Item = T>) -> String {
     let mut names = names.into_iter();
@@ -33,6 +38,7 @@ mod tests {
     #[test]
     fn counts_have_their_number() {
         assert_eq!([0, 1, 2].map(|count| counted(count, "row")), ["0 rows", "1 row", "2 rows"]);
+        assert_eq!([0, 1, 2].map(counted_are), ["0 are", "1 is", "2 are"]);
     }
 
     #[test]

@@ -200,8 +200,13 @@ async fn lines_of_reports_that_are_no_rows_are_no_refused_rows_either() {
         assert_eq!(world.ledger().await.len() as u64, fillers, "{lines}");
         // What is cut off or wrong was meant to be a row.
         let text = format!("{header}{row}15/05/2025;b\n{row}{lines}");
-        let came = imported(&World::new(), "a.csv", text.as_bytes(), Read::default()).await;
+        let world = World::new();
+        let came = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
         assert_eq!((came.accepted, came.mistaken()), (2, 1), "{lines}: {came:?}");
+        // What is listed is what the import has said.
+        let again = imported(&world, "a.csv", text.as_bytes(), Read::default()).await;
+        assert_eq!((again.accepted, again.mistaken()), (0, 1), "{lines}: {again:?}");
+        assert_eq!(world.listed().await[0].2, [2, 1, 0], "{lines}");
     }
 }
 

@@ -120,7 +120,9 @@ async fn orders_that_are_not_paid_are_left_out_and_named() {
         let note = imported.notes.iter().find(|note| note.contains("left out")).expect(profile);
         let said =
             unpaid.iter().all(|state| note.contains(&format!("{state} ")) || note.contains(&format!("{state} /")));
-        assert!(said && note.contains(&format!(" {} of the file's rows", unpaid.len())), "{profile}: {note}");
+        assert!(said && note.contains(&format!(" {} of the file's rows are", unpaid.len())), "{profile}: {note}");
+        let (_, one) = states(profile, header, line, &[paid, &unpaid[..1]].concat()).await;
+        assert!(one.notes.iter().any(|note| note.contains(" 1 of the file's rows is left out")), "{:?}", one.notes);
     }
 }
 

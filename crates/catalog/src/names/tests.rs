@@ -96,4 +96,9 @@ fn what_may_be_read_depends_on_who_reads() {
     assert!(needs(audit, Scope::Stored).is_ok());
     let all = needs("CREATE VIEW a AS SELECT * FROM information_schema.tables;", Scope::Stored).expect("all");
     assert!(all.table("m") && all.table("livro") && all.topics.contains("eventos"));
+    assert!(!all.rows("m") && !all.rows("livro"), "they are only listed");
+    let both = "CREATE VIEW a AS SELECT * FROM m;
+        CREATE VIEW b AS SELECT * FROM information_schema.tables, a, information_schema.columns;";
+    let both = needs(both, Scope::Stored).expect("all");
+    assert!(both.rows("a") && both.rows("m") && both.table("livro") && !both.rows("livro"));
 }

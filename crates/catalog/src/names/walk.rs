@@ -109,6 +109,7 @@ impl<'a> Walk<'a> {
             if let Some(inner) = inner {
                 needs.topics.extend(inner.topics);
                 needs.names.push(known);
+                needs.listed.insert(table.to_owned());
             }
         }
         true

@@ -6,6 +6,7 @@ use std::sync::Arc;
 
 use anyhow::bail;
 use chrono::{SecondsFormat, Utc};
+use vitral_batch::import::wording::counted;
 use vitral_batch::reconcile::keyed_plans;
 use vitral_batch::upkeep::{self, PlannedRetention, RetentionPolicy};
 use vitral_catalog::{Catalog, DomainSettings};
@@ -20,7 +21,8 @@ pub async fn compact(store: &Location) -> anyhow::Result<()> {
     for (table, outcome) in upkeep::compact(store).await? {
         match outcome {
             Ok(Compacted { files_before, files_after, deleted }) => {
-                answer(&format!("{table}: {files_before} files became {files_after}, {deleted} old ones deleted"));
+                let before = counted(files_before as u64, "file");
+                answer(&format!("{table}: {before} became {files_after}, {deleted} old ones deleted"));
             }
             Err(error) => {
                 let error = anyhow::Error::new(error);
@@ -96,7 +98,8 @@ async fn of_topic(
     }
     let held = if planned.is_held { "; under legal hold, none may be deleted" } else { "" };
     if let Some(RetentionReport { moved, purged }) = planned.apply(tables, store).await? {
-        answer(&format!("{}: {moved} rows moved to the cold part, {purged} deleted from it{held}", topic.name));
+        let moved = counted(moved, "row");
+        answer(&format!("{}: {moved} moved to the cold part, {purged} deleted from it{held}", topic.name));
     }
     Ok(())
 }

@@ -140,9 +140,10 @@ impl Forms {
         let World { config, catalog, lookups, .. } = world;
         let Some((topic, target)) = catalog.import_target(table) else {
             let topics = catalog.topics.iter().map(|topic| topic.name.as_str());
-            let views = catalog.views.iter().filter(|view| view.import.is_some()).map(|view| view.name.as_str());
-            let known: Vec<_> = topics.chain(views).collect();
-            bail!("nothing can be imported into {table}: name one of {}", known.join(", "));
+            let names = topics.chain(catalog.views.iter().map(|view| view.name.as_str()));
+            let known: Vec<_> = names.filter(|name| catalog.import_target(name).is_some()).collect();
+            let why = catalog.topic(table).map_or("", |_| ", whose rows change and go, and are not events");
+            bail!("nothing can be imported into {table}{why}: name one of {}", known.join(", "));
         };
         let settings = config.settings()?;
         let mut named = BTreeMap::new();

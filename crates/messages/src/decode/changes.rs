@@ -34,6 +34,8 @@ pub(super) struct Changes {
     envelope: Keys,
     source: Keys,
     forms: Forms,
+    /// Times without an offset are UTC, as Debezium writes them.
+    utc: Zone,
     /// Holds a value as it is written in other messages.
     converted: Vec<u8>,
 }
@@ -57,6 +59,7 @@ impl Changes {
             envelope: names(&ENVELOPE),
             source: names(&SOURCE),
             forms: Forms::new(topic.columns.iter().map(|column| column.name.clone())),
+            utc: Zone::new(chrono_tz::UTC),
             converted: Vec::new(),
         }
     }
@@ -120,12 +123,12 @@ impl Changes {
         raw: Raw<'_>,
         form: Form,
         debezium: Debezium,
-        (zone, scratch): (&mut Zone, &mut Vec<u8>),
+        scratch: &mut Vec<u8>,
     ) -> Result<(), Misfit> {
         match converted(raw, self.kinds[index], form, debezium, &mut self.converted)? {
-            Converted::Same => column.push(raw, zone, scratch),
+            Converted::Same => column.push(raw, &mut self.utc, scratch),
             Converted::Micros(micros) => column.push_micros(micros),
-            Converted::Text(kind) => column.push(Raw { kind, text: &self.converted }, zone, scratch),
+            Converted::Text(kind) => column.push(Raw { kind, text: &self.converted }, &mut self.utc, scratch),
         }
     }
 }
@@ -181,7 +184,7 @@ impl Decoder {
                 Ok(())
             } else {
                 let form = forms.as_ref().map_or(Form::Unknown, |forms| forms[index]);
-                changes.push((index, column), raw, form, debezium, (&mut self.zone, &mut self.scratch))
+                changes.push((index, column), raw, form, debezium, &mut self.scratch)
             };
             if let Err((reason, what)) = pushed {
                 self.columns[..index].iter_mut().for_each(|column| column.truncate(row));
@@ -209,7 +212,7 @@ impl Decoder {
             let pushed = match changes.debezium {
                 Some(debezium) => {
                     let form = forms.as_ref().map_or(Form::Unknown, |forms| forms[index]);
-                    changes.push((index, column), slot, form, debezium, (&mut self.zone, &mut self.scratch))
+                    changes.push((index, column), slot, form, debezium, &mut self.scratch)
                 }
                 None => column.push(slot, &mut self.zone, &mut self.scratch),
             };

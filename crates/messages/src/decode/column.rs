@@ -9,6 +9,7 @@ use arrow::array::{
 };
 use arrow::buffer::{Buffer, OffsetBuffer};
 use vitral_schemas::event_id;
+use vitral_schemas::text::{HOLDS_ZERO, NOT_A_CURRENCY, TOO_LONG, currency, is_blank};
 use vitral_schemas::topic::{self, ColumnKind};
 use vitral_schemas::verdict::Reason;
 
@@ -18,9 +19,6 @@ use super::time::{Zone, is_shown, micros};
 
 /// Why a value does not fit its column.
 pub(super) type Misfit = (Reason, &'static str);
-
-const TOO_LONG: Misfit = (Reason::Size, "is longer than its column allows");
-const NOT_A_CURRENCY: &str = "is not a currency of three letters, such as USD";
 
 pub(super) struct Column {
     needed: bool,
@@ -112,7 +110,7 @@ impl Column {
                 if starts_blank(code) && is_blank(code) {
                     return self.push_absent();
                 }
-                text.extend_from_slice(&currency(code).ok_or((Reason::Value, NOT_A_CURRENCY))?);
+                text.extend_from_slice(&currency(code).ok_or(NOT_A_CURRENCY)?);
                 ends.push(text.len() as i32);
             }
             Values::Integer(values) => {
@@ -263,11 +261,6 @@ fn starts_blank(text: &[u8]) -> bool {
     text.first().is_none_or(|byte| *byte <= b' ' || !byte.is_ascii())
 }
 
-#[cold]
-fn is_blank(text: &[u8]) -> bool {
-    std::str::from_utf8(text).is_ok_and(|text| text.trim().is_empty())
-}
-
 /// Appends the content of a string with escapes; false where that is absent: empty, blank, or no
 /// event id. What does not fit is taken back.
 #[cold]
@@ -276,7 +269,7 @@ fn unescaped(raw: &[u8], text: &mut Vec<u8>, bytes_max: usize, is_event_id: bool
     unescape(raw, text);
     let content = &text[start..];
     let outcome = if content.contains(&0) {
-        Err((Reason::Value, "holds the zero character, which databases refuse"))
+        Err(HOLDS_ZERO)
     } else if content.len() > bytes_max {
         Err(TOO_LONG)
     } else {
@@ -297,16 +290,6 @@ fn no_text(kind: Kind, takes_numbers: bool) -> Misfit {
         Kind::Number if takes_numbers => TOO_LONG,
         _ => (Reason::Type, "is not a string"),
     }
-}
-
-/// Three letters in upper case, blanks around them left out.
-#[inline(always)]
-fn currency(text: &[u8]) -> Option<[u8; 3]> {
-    let code: [u8; 3] = match text.try_into() {
-        Ok(code) => code,
-        Err(_) => std::str::from_utf8(text).ok()?.trim().as_bytes().try_into().ok()?,
-    };
-    code.iter().all(u8::is_ascii_alphabetic).then(|| code.map(|letter| letter.to_ascii_uppercase()))
 }
 
 /// The values; room for as many is left behind, as the next batch is likely as large.

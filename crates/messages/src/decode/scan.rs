@@ -269,7 +269,7 @@ fn nested_end(text: &[u8], start: usize) -> Result<usize, Fault> {
         match scanner.peek() {
             byte @ (b'{' | b'[') => {
                 if depth == NESTING_MAX {
-                    return Err(scanner.fault("nested too deep"));
+                    return Err(scanner.fault("nested deeper than 64 levels"));
                 }
                 (open, depth) = (open << 1 | u64::from(byte == b'{'), depth + 1);
                 scanner.at += 1;

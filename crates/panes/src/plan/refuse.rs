@@ -2,8 +2,9 @@
 
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as EngineResult};
-use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan, Volatility};
+use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use vitral_catalog::{Metric, Position, ungrouped};
+use vitral_engine::{no_condition, volatile_function};
 
 use crate::error::PanesError;
 
@@ -46,7 +47,7 @@ pub(super) fn unsupported(metric: &Metric, plan: &LogicalPlan) -> Result<(), Pan
             LogicalPlan::TableScan(_) => Ok(()),
             LogicalPlan::Aggregate(aggregate) => {
                 aggregates += 1;
-                check_aggregate(metric, aggregate)
+                check_aggregate(metric, aggregate).and_then(|()| check_conditions(metric, aggregate))
             }
             other => Err(error(
                 metric,
@@ -124,27 +125,24 @@ fn check_aggregate(metric: &Metric, aggregate: &Aggregate) -> Result<(), PanesEr
     Ok(())
 }
 
+fn check_conditions(metric: &Metric, aggregate: &Aggregate) -> Result<(), PanesError> {
+    let found = no_condition(aggregate, &format!("metric {}", metric.name), &metric.position);
+    match found.map_err(|source| planning_error(metric, &source))? {
+        Some(error) => Err(PanesError::Unsupported(Box::new(error))),
+        None => Ok(()),
+    }
+}
+
 /// A metric must give the same rows whenever it runs: no clock, no chance.
 fn check_functions(metric: &Metric, node: &LogicalPlan) -> Result<(), PanesError> {
-    let mut volatile = None;
     for expr in node.expressions() {
-        expr.apply(|inner| {
-            Ok(match inner {
-                Expr::ScalarFunction(function) if function.func.signature().volatility != Volatility::Immutable => {
-                    volatile = Some(function.func.name().to_owned());
-                    TreeNodeRecursion::Stop
-                }
-                _ => TreeNodeRecursion::Continue,
-            })
-        })
-        .map_err(|source| planning_error(metric, &source))?;
+        if let Some(name) = volatile_function(&expr).map_err(|source| planning_error(metric, &source))? {
+            return Err(at(
+                &metric.function_position(&name),
+                format!("metric {}: {name} returns a different value on every call", metric.name),
+                "compute from the event's own columns only",
+            ));
+        }
     }
-    match volatile {
-        None => Ok(()),
-        Some(name) => Err(at(
-            &metric.function_position(&name),
-            format!("metric {}: {name} returns a different value on every call", metric.name),
-            "compute from the event's own columns only",
-        )),
-    }
+    Ok(())
 }

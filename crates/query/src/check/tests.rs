@@ -67,6 +67,40 @@ fn a_sum_begins_again_where_a_condition_holds() {
 }
 
 #[test]
+fn an_aggregate_is_filtered_by_a_condition() {
+    let table = |columns: &str| {
+        let sql = format!(
+            "CREATE MATERIALIZED VIEW t AS SELECT id_usuario,\n{columns} FROM eventos_clientes GROUP BY id_usuario;"
+        );
+        errors(&[("t.sql", &sql)])
+    };
+    let metric = |window: &str, columns: &str| {
+        let sql = format!(
+            "CREATE MATERIALIZED VIEW m AS SELECT {window} AS janela, id_usuario,\n{columns} FROM eventos_clientes GROUP BY janela, id_usuario;"
+        );
+        errors(&[("t.sql", &sql)])
+    };
+    let windows = ["tumble(INTERVAL '1 hour')", "session(INTERVAL '1 hour', id_usuario)"];
+    let conditions = "count(*) FILTER (WHERE quantidade > 1 AND tipo_evento = 'compra') AS n";
+    assert_eq!(table(conditions), "");
+    assert_eq!(table("latest(moeda) FILTER (WHERE quantidade > 1) AS n"), "");
+    for aggregate in ["count(*)", "latest(moeda)", "count(DISTINCT moeda)", "sum_since(quantidade, quantidade > 1)"] {
+        for condition in ["quantidade", "quantidade > 1 AND quantidade", "quantidade + 1"] {
+            let found = table(&format!("{aggregate} FILTER (WHERE {condition}) AS n"));
+            assert!(found.contains("t.sql:2:") && found.contains("table t: FILTER is Int64, which is not"), "{found}");
+            assert!(found.contains("remedy: write a comparison"), "{found}");
+        }
+    }
+    for window in windows {
+        assert_eq!(metric(window, conditions), "");
+        for aggregate in ["count(*)", "sum(quantidade)"] {
+            let found = metric(window, &format!("{aggregate} FILTER (WHERE quantidade) AS n"));
+            assert!(found.contains("t.sql:2:") && found.contains("metric m: FILTER is Int64, which is not"), "{found}");
+        }
+    }
+}
+
+#[test]
 fn paths_of_the_engine_are_its_own() {
     for first in ENGINE_PATHS {
         let found = errors(&[("p.sql", &format!("CREATE VIEW p WITH (path = '/{first}') AS SELECT 1 AS x;"))]);
@@ -91,6 +125,11 @@ fn expressions_of_topics_are_planned() {
         "CREATE TABLE t (quando TIMESTAMP NOT NULL, n BIGINT CHECK (m > 0)) WITH (connector = 'kafka', event_time = 'quando');",
     )]);
     assert!(found.contains("t.sql:1:14: ") && found.contains("CHECK of column n"), "{found}");
+    let found = errors(&[(
+        "t.sql",
+        "CREATE TABLE t (quando TIMESTAMP NOT NULL, n BIGINT CHECK (n)) WITH (connector = 'kafka', event_time = 'quando');",
+    )]);
+    assert!(found.contains("t.sql:1:14: ") && found.contains("n is BIGINT, which is not a condition"), "{found}");
 }
 
 #[test]

@@ -26,7 +26,9 @@ use vitral_catalog::names::{ORIGIN_COLUMN, statement};
 use vitral_catalog::{
     Diagnostic, DomainSettings, KeyedColumn, KeyedView, Merge, ROW_ORDER_COLUMN, UPDATED_COLUMN, planning_errors,
 };
-use vitral_engine::{EARLIEST, LATEST, SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, add_functions, sum_since_value};
+use vitral_engine::{
+    EARLIEST, LATEST, SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, add_functions, no_condition, sum_since_value,
+};
 use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 
 use super::changes;
@@ -316,6 +318,11 @@ fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
     let mut found = None;
     let walked = plan.apply(|node| {
         let input = node.inputs().first().map(|input| Arc::clone(input.schema()));
+        if let LogicalPlan::Aggregate(aggregate) = node
+            && let Some(wrong) = no_condition(aggregate, &format!("table {}", view.name), &view.position)?
+        {
+            found = Some(wrong);
+        }
         for expr in node.expressions() {
             expr.apply(|inner| {
                 match inner {

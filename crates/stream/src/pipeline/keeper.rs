@@ -83,7 +83,7 @@ impl KeeperLink {
 }
 
 impl Keeper {
-    /// Opens the tables of a topic, and shows what they hold.
+    /// Opens the tables of a topic, and shows what those hold that are there.
     pub(super) async fn open(context: &TopicContext) -> Result<Self, StreamError> {
         let mut keeper = Self {
             context: context.clone(),
@@ -99,7 +99,11 @@ impl Keeper {
                 PanesError::Unsupported(Box::new(first))
             })?;
             let kept = Kept::read(plan, &context.config.store).await?;
-            keeper.show(&kept);
+            // One that is not stored yet would be taken for one without rows: it is shown once it has
+            // its history.
+            if kept.shown.is_some() {
+                keeper.show(&kept);
+            }
             keeper.tables.push(kept);
         }
         Ok(keeper)

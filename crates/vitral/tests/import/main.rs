@@ -147,3 +147,17 @@ fn columns_that_are_mapped_twice_are_an_error() {
     let said = vitral(dir.path(), &["import", "a.csv", "--table", "vendas", "--map", "a=preco", "--map", "a=preco"]);
     assert_eq!(said.code, Some(0), "twice the same is once: {}", said.err);
 }
+
+#[test]
+fn a_table_whose_rows_change_is_not_offered_where_it_is_refused() {
+    let dir = tempfile::tempdir().expect("a folder");
+    write(dir.path(), "vitral.toml", "[catalog]\ndirs = ['sql']\n");
+    let sql = "CREATE TABLE precos (id BIGINT, preco DECIMAL(18, 2), quando TIMESTAMP NOT NULL)
+        WITH (connector = 'kafka', event_time = 'quando', primary_key = 'id');";
+    write(dir.path(), "sql/precos.sql", sql);
+    write(dir.path(), "precos.csv", "id,preco,quando\n1,10.00,2025-05-14\n");
+    let said = vitral(dir.path(), &["import", "precos.csv", "--table", "precos"]);
+    let refused = "nothing can be imported into precos, whose rows change and go, and are not events: name one of ";
+    let (_, offered) = said.err.split_once(refused).unwrap_or_else(|| panic!("{}", said.err));
+    assert!(said.code == Some(1) && offered.contains("vendas") && !offered.contains("precos"), "{}", said.err);
+}

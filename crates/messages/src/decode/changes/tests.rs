@@ -141,6 +141,20 @@ fn a_date_as_text_is_its_midnight() {
 }
 
 #[test]
+fn a_time_without_an_offset_is_utc() {
+    let messages = ["2024-01-01T10:00:00", "2024-01-01T10:00:00Z", "2024-01-01T07:00:00-03:00"].map(|time| {
+        format!(r#"{{"before":null,"after":{{"id":1,"nome":"Anne","criado":"{time}"}},{SOURCE},"op":"c"}}"#)
+    });
+    let messages: Vec<_> = messages.iter().map(|message| (None, Some(message.as_str()))).collect();
+    let decoded = decode(&topic(None), &messages);
+    let times: Vec<_> = decoded.columns[3].as_primitive::<TimestampMicrosecondType>().iter().collect();
+    assert_eq!(times, [Some(1_704_103_200_000_000); 3], "{:?}", decoded.refused);
+    // Rows without envelopes have times of the domain's zone, as any other topic.
+    let decoded = decode(&plain(), &[(Some("a"), Some(r#"{"id":"a","quando":"2024-01-01T07:00:00"}"#))]);
+    assert_eq!(decoded.columns[1].as_primitive::<TimestampMicrosecondType>().value(0), 1_704_103_200_000_000);
+}
+
+#[test]
 fn what_says_nothing_of_one_row_is_refused_with_its_reason() {
     let refused = |payload: &str| refusal(&topic(None), Some(r#"{"id":1}"#), Some(payload));
     let after = r#""after":{"id":1,"nome":"Anne"}"#;

@@ -79,6 +79,24 @@ async fn a_commit_that_could_not_be_shown_is_shown_by_the_next_step() {
 }
 
 #[tokio::test]
+async fn a_new_table_is_not_shown_before_its_history_is_in() {
+    let dir = tempfile::tempdir().expect("a folder");
+    let store = Location::folder(dir.path()).expect("a store");
+    let (context, view) = context(&store);
+    let mut archive = Archive::open(&context.topic, LOG, [PARTITION], &store).await.expect("opened");
+    commit(&mut archive, 1).await;
+    let mut keeper = Keeper::open(&context).await.expect("opened");
+    assert!(!view.borrow().keyed.contains_key("niveis"), "it would be taken for one without rows");
+    let offsets = Offsets::from([(PARTITION, Offset(1))]);
+    assert!(keeper.step(LOG, &offsets).await.expect("a step"));
+    assert!(view.borrow().keyed.contains_key("niveis"));
+    // What an earlier process has left is shown at once.
+    let (context, view) = self::context(&store);
+    Keeper::open(&context).await.expect("opened");
+    assert!(view.borrow().keyed.contains_key("niveis"));
+}
+
+#[tokio::test]
 async fn a_commit_is_shown_though_what_comes_behind_it_fails() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Location::folder(dir.path()).expect("a store");
