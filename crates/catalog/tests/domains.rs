@@ -43,6 +43,7 @@ const ALLOWED: &[(&str, &str, &str)] = &[
     ("catalog/src/settings.rs", "[shop]", "as above"),
     ("config/src/lib.rs", "shop", "as above"),
     ("config/src/layers.rs", "&[\"shop\"]", "as above"),
+    ("config/src/places.rs", "\"shop.\"", "as above"),
     ("batch/src/import/queried/file_table.rs", "R$\"", "signs of currencies"),
     ("batch/src/import/source/spreadsheet/cells.rs", "AR$", "as above"),
     ("batch/src/import/forms/currency.rs", "BRL", "a code among those of other currencies"),
