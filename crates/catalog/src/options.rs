@@ -63,8 +63,8 @@ impl Options {
         }
     }
 
-    /// The topic of Kafka that the option `topic` names; without it the default, of the statement at
-    /// this place.
+    /// The topic of Kafka that the option `topic` names; without it the default, of the statement
+    /// at this place.
     pub(super) fn take_topic(&mut self, default: &str, position: &Position, bytes_max: usize) -> String {
         self.gather_or(default.to_owned(), |options| {
             let given = options.take_text("topic")?;

@@ -1,5 +1,6 @@
 //! What the commands take, do and print, one file or folder for each. Those that serve until they
-//! are stopped, `stream` and `demo`, are the binary's, as is how all of them end.
+//! are stopped, `stream` and `demo`, are the binary's, as is how all of them end. What all log is
+//! here.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
@@ -19,6 +20,7 @@ pub mod import;
 mod instant;
 pub mod ledger;
 mod length;
+pub mod logging;
 pub mod lookups;
 pub mod notifiers;
 pub mod query;

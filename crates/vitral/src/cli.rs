@@ -8,7 +8,7 @@ use vitral_commands::args::{BadArguments, Common};
 #[cfg(feature = "distributed")]
 use vitral_commands::cluster;
 use vitral_commands::{
-    alerts, backfill, batch, check, doctor, import, ledger, query, reconcile, show_config, simulate,
+    alerts, backfill, batch, check, doctor, import, ledger, logging, query, reconcile, show_config, simulate,
 };
 use vitral_config::Config;
 use vitral_process as process;
@@ -19,7 +19,7 @@ use vitral_process::output::terminal::visible;
 use crate::demo;
 #[cfg(feature = "distributed")]
 use crate::shutdown;
-use crate::{allocator, logging, stream};
+use crate::{allocator, stream};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed or something is wrong, 2 wrong arguments, 3 more rows refused than allowed (import), 4 \
     nothing to compare (reconcile)";

@@ -1,4 +1,4 @@
-//! The binary's parts: its arguments, logs and allocator, and the supervisor of what it serves.
+//! The binary's parts: its arguments and allocator, and the supervisor of what it serves.
 //!
 //! Commands are in `vitral_commands`, what can be configured in `vitral_config`.
 
@@ -8,7 +8,6 @@ mod allocator;
 pub mod cli;
 #[cfg(feature = "demo")]
 mod demo;
-mod logging;
 mod server;
 mod shutdown;
 mod stream;

@@ -99,8 +99,8 @@ impl Keeper {
                 PanesError::Unsupported(Box::new(first))
             })?;
             let kept = Kept::read(plan, &context.config.store).await?;
-            // One that is not stored yet would be taken for one without rows: it is shown once it has
-            // its history.
+            // One that is not stored yet would be taken for one without rows: it is shown once it
+            // has its history.
             if kept.shown.is_some() {
                 keeper.show(&kept);
             }
