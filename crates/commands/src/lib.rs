@@ -1,6 +1,6 @@
 //! What the commands take, do and print, one file or folder for each. Those that serve until they
-//! are stopped, `stream` and `demo`, are the binary's, as is how all of them end. What all log is
-//! here.
+//! are stopped, `stream` and `demo`, are the binary's, as is how all of them end. Logging is set up
+//! here, for all of them.
 
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]

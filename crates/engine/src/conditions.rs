@@ -6,13 +6,13 @@ use datafusion::logical_expr::utils::split_conjunction;
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable};
 use vitral_schemas::diagnostic::{Diagnostic, Position};
 
-/// The first condition of an aggregate that is none: numbers would pass for conditions, 0 for false
-/// and anything else for true. `of` is what the error begins with, and `position` is where the
-/// statement is.
+/// What is wrong with the first `FILTER` of an aggregate that is not a condition: the engine would
+/// take a number for one, 0 for false and anything else for true. The error begins with `of`;
+/// `position` is that of the statement.
 ///
 /// # Errors
-/// A condition has no type.
-pub fn no_condition(aggregate: &Aggregate, of: &str, position: &Position) -> Result<Option<Diagnostic>> {
+/// The type of a `FILTER` cannot be determined.
+pub fn filter_fault(aggregate: &Aggregate, of: &str, position: &Position) -> Result<Option<Diagnostic>> {
     let input = aggregate.input.schema();
     for expr in &aggregate.aggr_expr {
         let mut inner = expr;

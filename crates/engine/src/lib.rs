@@ -22,7 +22,7 @@ mod volatile;
 mod words;
 
 pub use aggregates::aggregates;
-pub use conditions::no_condition;
+pub use conditions::filter_fault;
 pub use distinct::{count_distinct_text, count_distinct_text_of_batches};
 pub use distinct_texts::DistinctTexts;
 pub use exact::{exact_aggregates, make_exact};

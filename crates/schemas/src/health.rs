@@ -182,8 +182,9 @@ impl Health {
 }
 
 impl Trouble {
-    /// Whether the served numbers should not be relied on: true of all trouble but a topic that
-    /// waits for Kafka while others do not, or of whose imports no number is made.
+    /// Whether the served numbers should not be relied on. That holds for all trouble but that of
+    /// one topic: it waits for Kafka while others do not, or its imports cannot be read, and what
+    /// needs them is refused.
     pub fn is_grave(&self) -> bool {
         !matches!(self.code, "waiting" | "imports_unreadable")
     }

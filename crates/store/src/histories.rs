@@ -59,7 +59,7 @@ impl Histories {
         self.unread.iter().map(|(topic, reason)| (topic.as_str(), reason.as_deref()))
     }
 
-    /// Why a topic's are not known; none if nobody has looked yet.
+    /// Why a topic's rows are not known; none if nobody has looked yet.
     pub fn failure(&self, topic: &str) -> Option<&str> {
         self.unread.get(topic)?.as_deref()
     }

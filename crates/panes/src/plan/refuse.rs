@@ -4,7 +4,7 @@ use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::{Aggregate, Expr, ExprSchemable, LogicalPlan};
 use vitral_catalog::{Metric, Position, ungrouped};
-use vitral_engine::{no_condition, volatile_function};
+use vitral_engine::{filter_fault, volatile_function};
 
 use crate::error::PanesError;
 
@@ -126,7 +126,7 @@ fn check_aggregate(metric: &Metric, aggregate: &Aggregate) -> Result<(), PanesEr
 }
 
 fn check_conditions(metric: &Metric, aggregate: &Aggregate) -> Result<(), PanesError> {
-    let found = no_condition(aggregate, &format!("metric {}", metric.name), &metric.position);
+    let found = filter_fault(aggregate, &format!("metric {}", metric.name), &metric.position);
     match found.map_err(|source| planning_error(metric, &source))? {
         Some(error) => Err(PanesError::Unsupported(Box::new(error))),
         None => Ok(()),

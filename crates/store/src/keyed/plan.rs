@@ -27,7 +27,7 @@ use vitral_catalog::{
     Diagnostic, DomainSettings, KeyedColumn, KeyedView, Merge, ROW_ORDER_COLUMN, UPDATED_COLUMN, planning_errors,
 };
 use vitral_engine::{
-    EARLIEST, LATEST, SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, add_functions, no_condition, sum_since_value,
+    EARLIEST, LATEST, SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, add_functions, filter_fault, sum_since_value,
 };
 use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 
@@ -319,7 +319,7 @@ fn refuse(view: &KeyedView, plan: &LogicalPlan) -> Result<(), Diagnostic> {
     let walked = plan.apply(|node| {
         let input = node.inputs().first().map(|input| Arc::clone(input.schema()));
         if let LogicalPlan::Aggregate(aggregate) = node
-            && let Some(wrong) = no_condition(aggregate, &format!("table {}", view.name), &view.position)?
+            && let Some(wrong) = filter_fault(aggregate, &format!("table {}", view.name), &view.position)?
         {
             found = Some(wrong);
         }

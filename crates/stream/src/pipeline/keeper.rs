@@ -83,7 +83,7 @@ impl KeeperLink {
 }
 
 impl Keeper {
-    /// Opens the tables of a topic, and shows what those hold that are there.
+    /// Opens the tables of a topic, and shows those that are stored already.
     pub(super) async fn open(context: &TopicContext) -> Result<Self, StreamError> {
         let mut keeper = Self {
             context: context.clone(),
