@@ -24,6 +24,7 @@ TOPIC, TABLE, PARTITIONS = "levels", "newest_levels", 8
 API = "127.0.0.1:18099"
 VITRAL = os.environ.get("VITRAL", "target/release/vitral")
 CATALOG = Path(__file__).with_name("keys.d")
+PATIENCE_SECONDS = 900
 DATA_BYTES, ABOVE_BYTES_MAX, MEMORY_MIB_MAX, START_SECONDS_MAX = 24, 150, 2048, 10
 
 
@@ -44,14 +45,19 @@ class Stream:
             return json.load(answer)
 
     def until(self, path: str, is_there) -> object:
-        while True:
+        last, began = "nothing", time.monotonic()
+        while time.monotonic() - began < PATIENCE_SECONDS:
             try:
                 if is_there(found := self.get(path)):
                     return found
-            except (urllib.error.URLError, ConnectionError, TimeoutError, json.JSONDecodeError):
+                last = str(found)[:500]
+            except (urllib.error.URLError, ConnectionError, TimeoutError, json.JSONDecodeError) as error:
+                last = error.read().decode()[:500] if isinstance(error, urllib.error.HTTPError) else str(error)
                 if self.process.poll() is not None:
                     raise SystemExit(f"vitral has ended with {self.process.returncode}; see {self.log.name}") from None
             time.sleep(0.1)
+        print(f"{path} does not say so after {PATIENCE_SECONDS} s; its last answer: {last}\nVERDICT: beyond")
+        raise SystemExit(1)
 
     def status_mib(self, field: str) -> int:
         status = Path(f"/proc/{self.process.pid}/status").read_text()

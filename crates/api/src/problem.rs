@@ -268,7 +268,7 @@ impl Problem {
             StatusCode::SERVICE_UNAVAILABLE,
             "query_memory",
             "the query needed more memory than all queries may use together",
-            "ask for a shorter period with de and ate, or ask again when the server is less busy",
+            "ask for a shorter period with de and ate, ask again when the server is less busy, or raise query.memory_bytes in the configuration",
         )
         .retry_after(5)
     }

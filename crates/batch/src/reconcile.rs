@@ -5,12 +5,14 @@
 
 mod compare;
 pub mod continuous;
+mod key_part;
 mod keyed;
 pub mod offsets;
 mod once_per_window;
 mod recompute;
 pub mod results;
 mod search;
+mod selection;
 mod shared_scan;
 
 use std::sync::Arc;
@@ -30,9 +32,12 @@ use vitral_schemas::window::Windows;
 use vitral_store::{Archive, ArchiveReader, Layout, Location, MetricTable};
 
 pub use self::compare::SIDE_COLUMN;
-pub use self::keyed::{BUCKETS, bring_up_to_date, keyed_plans, reconcile_keyed};
+use self::key_part::KeyPart;
+pub use self::keyed::{bring_up_to_date, keyed_plans, reconcile_keyed};
+use self::recompute::{Session, Wanted};
 pub use self::search::first_ms;
 pub(crate) use self::search::next_ms;
+pub use self::selection::{BUCKETS, Kind, Selection};
 use crate::engine::Engine;
 use crate::error::{BatchError, is_outage};
 
@@ -74,6 +79,8 @@ pub struct MetricComparison {
     /// Since when, in milliseconds, and why the stream has set the metric aside: what it should
     /// have published since is missing.
     pub set_aside: Option<(i64, String)>,
+    /// Whether a part of the keys was compared, which is not enough to repair by.
+    pub is_of_part: bool,
 }
 
 impl MetricComparison {
@@ -88,6 +95,7 @@ impl MetricComparison {
             differences: nothing,
             failure: None,
             set_aside: None,
+            is_of_part: false,
         }
     }
 
@@ -108,21 +116,21 @@ const FEW_EVENTS: usize = 4_000_000;
 /// were merged.
 const READ_AGAIN_AFTER: Duration = Duration::from_secs(600);
 
-/// Compares the published windows of every metric, or of the one named, with the archive, which
-/// `engine` recomputes them from.
+/// Compares the published windows of metrics with the archive, which `engine` recomputes them from.
 pub async fn reconcile(
     catalog: &Catalog,
     settings: &DomainSettings,
     store: &Location,
     engine: &Engine,
     range: WindowRange,
-    only: Option<&str>,
+    selection: Selection<'_>,
 ) -> Result<Vec<MetricComparison>, BatchError> {
     let mut compared = Vec::new();
     for topic in &catalog.topics {
-        let wanted = |metric: &&Metric| only.is_none_or(|only| metric.name == only);
-        let metrics: Vec<&Metric> = catalog.metrics_of(&topic.name).filter(wanted).collect();
-        let subject = Subject { topic, settings, store, engine };
+        let metrics = catalog.metrics_of(&topic.name).filter(|metric| selection.has_metric(metric));
+        let metrics: Vec<&Metric> = metrics.collect();
+        let subject =
+            Subject { topic, settings, store, engine, bucket: selection.bucket, is_frequent: selection.is_frequent };
         compared.extend(subject.reconcile(&metrics, range).await?);
     }
     Ok(compared)
@@ -134,6 +142,8 @@ struct Subject<'a> {
     settings: &'a DomainSettings,
     store: &'a Location,
     engine: &'a Engine,
+    bucket: Option<i64>,
+    is_frequent: bool,
 }
 
 /// What was stored at one moment.
@@ -164,6 +174,7 @@ type Published = Option<(Arc<dyn TableProvider>, Option<i64>)>;
 /// A metric on its way through the steps.
 struct Progress<'a> {
     metric: &'a Metric,
+    part: Option<KeyPart>,
     /// What of the range can be compared.
     range: WindowRange,
     steps: Vec<MetricComparison>,
@@ -221,6 +232,7 @@ impl Subject<'_> {
             let through_ms = table.as_ref().and_then(|table| table.1);
             let windows = Windows::new(metric.window, self.settings.time_zone);
             let is_sessions = metric.window.session_gap_micros().is_some();
+            let part = self.bucket.and_then(|bucket| KeyPart::of(metric, bucket));
             let closed_until_ms = through_ms.map(|ms| ms - self.topic.lateness_ms);
             let closed_until_ms = closed_until_ms.map(|ms| if is_sessions { ms } else { windows.first_open_ms(ms) });
             // A day that lacks events has no session that is known to be whole.
@@ -230,7 +242,7 @@ impl Subject<'_> {
             });
             let from = whole_day_ms.map_or(from, |ms| EventTime::from_ms(ms).max(from));
             let to = closed_until_ms.map_or(range.to, EventTime::from_ms).min(range.to);
-            Progress { metric, range: WindowRange { from, to }, steps: Vec::new(), failure: None }
+            Progress { metric, part, range: WindowRange { from, to }, steps: Vec::new(), failure: None }
         });
         each.collect()
     }
@@ -247,12 +259,16 @@ impl Subject<'_> {
             })
             .filter(|(each, _, range)| each.failure.is_none() && range.to > range.from)
             .collect();
-        let wanted: Vec<(&Metric, WindowRange)> = due.iter().map(|(each, _, range)| (each.metric, *range)).collect();
-        let recomputed = recompute::recompute(self.topic, self.settings, &archive, self.engine, &wanted).await?;
+        let wanted: Vec<Wanted<'_>> = due
+            .iter()
+            .map(|(each, _, range)| Wanted { metric: each.metric, range: *range, part: each.part.as_ref() })
+            .collect();
+        let session = Session { engine: self.engine, is_frequent: self.is_frequent };
+        let recomputed = recompute::recompute(self.topic, self.settings, &archive, &session, &wanted).await?;
         let mut found = 0;
         for ((each, table, range), rows) in due.iter_mut().zip(recomputed) {
             let compared = match rows {
-                Ok(rows) => compare::compare(each.metric, self.topic, table, rows, *range).await,
+                Ok(rows) => compare::compare(each.metric, self.topic, table, rows, *range, each.part.as_ref()).await,
                 Err(error) => Err(error),
             };
             match compared {
@@ -279,8 +295,8 @@ impl Subject<'_> {
 impl Progress<'_> {
     /// All steps as one.
     fn finish(self) -> Result<MetricComparison, BatchError> {
-        let Self { metric, range, steps, failure } = self;
-        let nothing = MetricComparison::nothing(metric, range);
+        let Self { metric, part, range, steps, failure } = self;
+        let nothing = MetricComparison { is_of_part: part.is_some(), ..MetricComparison::nothing(metric, range) };
         if failure.is_some() {
             return Ok(MetricComparison { failure, ..nothing });
         }
@@ -312,10 +328,17 @@ pub(crate) async fn recompute_one(
     engine: &Engine,
     range: WindowRange,
 ) -> Result<RecordBatch, BatchError> {
-    let subject = Subject { topic, settings, store, engine };
+    let subject = Subject { topic, settings, store, engine, bucket: None, is_frequent: false };
     let archive = Archive::read(topic, &engine.prepare_location(&store.bulk_scan())).await?;
     let archive = archive.ok_or_else(|| subject.no_archive())?.provider().await?;
-    let mut rows = recompute::recompute(topic, settings, &archive, engine, &[(metric, range)]).await?;
+    let mut rows = recompute::recompute(
+        topic,
+        settings,
+        &archive,
+        &Session { engine, is_frequent: false },
+        &[Wanted { metric, range, part: None }],
+    )
+    .await?;
     ordered(metric, &rows.swap_remove(0)?)
 }
 
@@ -332,7 +355,7 @@ pub async fn repair(
     compared: &[MetricComparison],
 ) -> Result<usize, BatchError> {
     let mut repaired = 0;
-    for found in compared.iter().filter(|found| found.differs()) {
+    for found in compared.iter().filter(|found| found.differs() && !found.is_of_part) {
         if let Some(view) = catalog.keyed_view(&found.metric)
             && let Some(topic) = catalog.topic(&view.topic)
         {

@@ -140,6 +140,14 @@ impl Metric {
         })
     }
 
+    /// Of sessions, each key and the name under which the metric shows it as it is; none if it does
+    /// not show them all.
+    pub fn shown_session_keys(&self) -> Option<Vec<(&str, String)>> {
+        let SetExpr::Select(select) = self.query.body.as_ref() else { return None };
+        let keys = self.session_keys.iter().map(|key| Some((key.as_str(), session::shown_as(select, key)?)));
+        keys.collect::<Option<Vec<_>>>().filter(|keys| !keys.is_empty())
+    }
+
     /// Identifies what the metric computes: its SQL, the zone, when its windows close, the engine's
     /// version, and that of our own functions which it calls. Another version's rows are another
     /// table.

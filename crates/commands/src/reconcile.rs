@@ -13,7 +13,7 @@ use serde_json::json;
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
 use vitral_batch::reconcile::results::{self, Run};
 use vitral_batch::reconcile::{
-    MetricComparison, SIDE_COLUMN, WindowRange, first_ms, reconcile, reconcile_keyed, repair,
+    MetricComparison, SIDE_COLUMN, Selection, WindowRange, first_ms, reconcile, reconcile_keyed, repair,
 };
 use vitral_catalog::Catalog;
 use vitral_config::Config;
@@ -95,9 +95,10 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
             None => everything(first_ms(&catalog, &settings, &store, LONG_AGO_MS).await?),
         };
         let compare = async || {
-            let mut compared = reconcile(&catalog, &settings, &store, &engine, range, flags.metric.as_deref()).await?;
+            let selection = Selection { only: flags.metric.as_deref(), ..Selection::default() };
+            let mut compared = reconcile(&catalog, &settings, &store, &engine, range, selection).await?;
             // Tables have no windows: they are compared whole, whatever the range.
-            compared.extend(reconcile_keyed(&catalog, &settings, &store, flags.metric.as_deref(), None).await?);
+            compared.extend(reconcile_keyed(&catalog, &settings, &store, selection).await?);
             anyhow::Ok(compared)
         };
         let started = Instant::now();

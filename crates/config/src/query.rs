@@ -9,7 +9,8 @@ use vitral_query::Limits;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Query {
-    /// What the queries of readers may hold in memory together; one that needs more is refused.
+    /// What the queries of readers may hold in memory together; eight times as much goes through
+    /// files, and a query that needs more is refused.
     pub memory_bytes: usize,
     /// How long one may wait for its turn and run; `vitral query` takes as long as it needs.
     pub timeout_seconds: u64,

@@ -2,7 +2,8 @@
 //! accumulator for each group is many times slower where days, regions and categories make
 //! thousands of groups.
 //!
-//! Reconciliation does not use it: it proves by other means than the stream's.
+//! Reconciliation on demand does not use it: it proves by other means than the stream's. The check
+//! that runs alongside the stream does.
 
 use std::sync::Arc;
 

@@ -21,7 +21,7 @@ pub use self::civil_date::CivilDates;
 use self::civil_date::civil_date;
 pub use self::divide_half_up::divide_half_up;
 pub use self::latest::{EARLIEST, LATEST, newest_and_oldest};
-pub use self::row_order::{row_order, text_bucket};
+pub use self::row_order::{in_key_bucket, row_order, text_bucket};
 pub use self::sum_since::{SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, sum_since_bound, sum_since_value, sums_since};
 pub use self::text_of_bytes::text_of_bytes;
 pub use self::truncated_dates::TruncatedDates;

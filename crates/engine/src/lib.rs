@@ -28,8 +28,8 @@ pub use distinct_texts::DistinctTexts;
 pub use exact::{exact_aggregates, make_exact};
 pub use functions::{
     CivilDates, EARLIEST, LATEST, SUM_SINCE, SUM_SINCE_MERGE, SUM_SINCE_STATE, TruncatedDates, WATERMARK_FUNCTION,
-    add_functions, committed_watermark, divide_half_up, functions, newest_and_oldest, row_order, starts_of,
-    sum_since_bound, sum_since_value, sums_since, text_bucket, text_of_bytes,
+    add_functions, committed_watermark, divide_half_up, functions, in_key_bucket, newest_and_oldest, row_order,
+    starts_of, sum_since_bound, sum_since_value, sums_since, text_bucket, text_of_bytes,
 };
 pub use session::{EngineConfig, engine_session, file_session, query_state, table_state};
 pub use volatile::volatile_function;

@@ -22,6 +22,8 @@ use crate::functions::add_functions;
 const TABLE_BATCH_ROWS: usize = 32 * 1024;
 /// More would only make two cores change between threads.
 const QUERY_PARTITIONS: usize = 2;
+/// How many times the memory of queries their files may have together.
+const SPILLED_TIMES: u64 = 8;
 
 /// What a session may use.
 #[derive(Debug, Clone, Copy)]
@@ -80,6 +82,7 @@ pub fn table_state(target_partitions: usize) -> SessionStateBuilder {
 }
 
 /// For queries of readers, which see the named catalog and schema alone and share `memory_bytes`.
+/// What does not fit goes through files, [`SPILLED_TIMES`] as much at most.
 pub fn query_state(memory_bytes: usize, catalog: &str, schema: &str) -> Result<SessionState> {
     let mut config = SessionConfig::new()
         .with_target_partitions(QUERY_PARTITIONS)
@@ -89,8 +92,7 @@ pub fn query_state(memory_bytes: usize, catalog: &str, schema: &str) -> Result<S
     plain_texts(&mut config);
     let runtime = RuntimeEnvBuilder::new()
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
-        // A query that spills is slower than its time limit allows; refusing it says so at once.
-        .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(DiskManagerMode::Disabled))
+        .with_max_temp_directory_size(memory_bytes as u64 * SPILLED_TIMES)
         .build_arc()?;
     let mut state =
         SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();

@@ -5,7 +5,8 @@ use std::time::Duration;
 /// What the queries of a process may use together.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Limits {
-    /// What all queries together may hold; one that needs more is refused, none spills to disk.
+    /// What all queries together may hold in memory, and eight times as much in files; one that
+    /// needs more is refused.
     pub memory_bytes: usize,
     /// How long a query may wait for its turn and run.
     pub timeout: Duration,

@@ -17,4 +17,4 @@ mod tests;
 
 pub use self::plan::KeyedPlan;
 pub use self::rows::KeyedRows;
-pub use self::table::{Freshness, KeyedTable, keep_balances};
+pub use self::table::{Freshness, KeyedTable, Sides, keep_balances};

@@ -40,7 +40,7 @@ use super::LedgerFilter;
 use super::pending::Pending;
 use crate::engine::Engine;
 use crate::error::BatchError;
-use crate::reconcile::{WindowRange, reconcile, repair};
+use crate::reconcile::{Selection, WindowRange, reconcile, repair};
 use crate::unanswered::Unanswered;
 
 /// Rows of one commit: each is named in it by its offset.
@@ -108,7 +108,7 @@ pub async fn finish(catalog: &Catalog, settings: &DomainSettings, store: &Locati
     let has_sessions = catalog.metrics.iter().any(|metric| metric.window.session_gap_micros().is_some());
     let to_ms = newest_ms + 1 + if has_sessions { longest_ms } else { 0 };
     let range = WindowRange::of_ms(oldest_ms - longest_ms, to_ms);
-    let compared = reconcile(catalog, settings, store, &Engine::Local, range, None).await?;
+    let compared = reconcile(catalog, settings, store, &Engine::Local, range, Selection::default()).await?;
     let changed = repair(catalog, settings, store, &compared).await?;
     Pending::clear(store).await?;
     Ok(changed)

@@ -16,6 +16,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::Topic;
 use vitral_store::read_session;
 
+use super::key_part::KeyPart;
 use super::{MetricComparison, Published, WindowRange, instant};
 use crate::error::BatchError;
 
@@ -29,10 +30,14 @@ pub(super) async fn compare(
     stored: &Published,
     recomputed: RecordBatch,
     range: WindowRange,
+    part: Option<&KeyPart>,
 ) -> std::result::Result<MetricComparison, BatchError> {
     let published_through_ms = stored.as_ref().and_then(|(_, through_ms)| *through_ms);
     let schema = recomputed.schema();
-    let closed = || closed(metric, topic, range, published_through_ms);
+    let closed = || {
+        let closed = closed(metric, topic, range, published_through_ms);
+        part.map_or(closed.clone(), |part| closed.and(part.has_row()))
+    };
     let columns: Vec<Expr> = schema.fields().iter().map(|field| ident(field.name())).collect();
     // One part: to hand rows to another would cost more than to compare them.
     let session = read_session(1);

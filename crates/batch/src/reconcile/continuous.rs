@@ -13,14 +13,14 @@ use tokio::sync::watch;
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::view::{View, ViewReceiver};
 use vitral_schemas::health::TaskHealth;
-use vitral_schemas::reconciliation::{BY_ITSELF, BY_KEYS, ReconciliationReceiver, schema};
+use vitral_schemas::reconciliation::{BY_COMMAND, BY_ITSELF, BY_KEYS, ReconciliationReceiver, schema};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::window::Windows;
 use vitral_store::Location;
 
 use super::offsets::{self, Seen};
 use super::results::{self, Results, Run};
-use super::{BUCKETS, MetricComparison, WindowRange, first_ms, reconcile, reconcile_keyed};
+use super::{BUCKETS, Kind, MetricComparison, Selection, WindowRange, first_ms, reconcile, reconcile_keyed};
 use crate::engine::Engine;
 use crate::error::BatchError;
 
@@ -33,6 +33,9 @@ const POLL_EVERY: Duration = Duration::from_secs(5);
 /// together, after so many polls at the latest: what a comparison costs whatever its rows is paid
 /// once.
 const POLLS_TOGETHER: usize = 12;
+/// How often sessions and tables are compared, a part of their keys: to look where a session has
+/// begun, and to plan, costs more than an hour's rows do.
+const PART_EVERY_MS: i64 = 6 * HOUR_MS;
 /// Results that are shown; a week of hours of seven metrics.
 const SHOWN: usize = 1_176;
 
@@ -47,6 +50,8 @@ pub struct ContinuousReconciliation {
     shown: watch::Sender<Arc<RecordBatch>>,
     /// Hours before this are proved; none before the first.
     proved_until_ms: Option<i64>,
+    /// Sessions that ended before this are proved.
+    sessions_until_ms: Option<i64>,
     /// Whether nothing is known of what comes next: there may be years without events.
     searches: bool,
     /// By topic.
@@ -69,7 +74,6 @@ impl ContinuousReconciliation {
     ) -> (Self, ReconciliationReceiver) {
         let (shown, receiver) = watch::channel(Arc::new(RecordBatch::new_empty(schema())));
         let results = Results::new(store.clone());
-        let (proved_until_ms, searches, seen) = (None, true, BTreeMap::new());
         let check = Self {
             catalog,
             settings,
@@ -78,9 +82,10 @@ impl ContinuousReconciliation {
             hourly,
             results,
             shown,
-            proved_until_ms,
-            searches,
-            seen,
+            proved_until_ms: None,
+            sessions_until_ms: None,
+            searches: true,
+            seen: BTreeMap::new(),
             tables_compared: None,
         };
         (check, receiver)
@@ -117,30 +122,50 @@ impl ContinuousReconciliation {
         self.show().await?;
         self.compare_tables().await?;
         while let Some(range) = self.due().await? {
-            let started = Instant::now();
-            let compared = reconcile(&self.catalog, &self.settings, &self.store, &Engine::Local, range, None).await?;
-            let breaks = self.broken_offsets().await?;
-            report(&compared);
-            let run = Run {
-                origin: BY_ITSELF,
-                range,
-                ended_ms: Utc::now().timestamp_millis(),
-                took_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
-                breaks,
-                is_after_repair: false,
-            };
-            results::record(&self.store, results::rows(&run, &compared)?).await?;
-            self.searches = compared.iter().all(|metric| metric.windows == 0 && !metric.differs());
+            let windows = Selection { kind: Kind::Windows, is_frequent: true, ..Selection::default() };
+            self.searches = self.compare(range, windows).await?;
+            if let Some(range) = self.due_sessions(range) {
+                let sessions = Selection { kind: Kind::Sessions, is_frequent: true, ..part_of(range.to.ms()) };
+                self.searches &= self.compare(range, sessions).await?;
+                self.sessions_until_ms = Some(range.to.ms());
+            }
             self.proved_until_ms = Some(range.to.ms());
             self.show().await?;
         }
         Ok(())
     }
 
-    /// Compares a part of the keys of every table, another each hour.
+    /// Whether there was nothing to compare.
+    async fn compare(&mut self, range: WindowRange, selection: Selection<'_>) -> Result<bool, BatchError> {
+        let started = Instant::now();
+        let compared = reconcile(&self.catalog, &self.settings, &self.store, &Engine::Local, range, selection).await?;
+        let breaks = self.broken_offsets().await?;
+        report(&compared);
+        let run = Run {
+            origin: BY_ITSELF,
+            range,
+            ended_ms: Utc::now().timestamp_millis(),
+            took_ms: i64::try_from(started.elapsed().as_millis()).unwrap_or(i64::MAX),
+            breaks,
+            is_after_repair: false,
+        };
+        results::record(&self.store, results::rows(&run, &compared)?).await?;
+        Ok(compared.iter().all(|metric| metric.windows == 0 && !metric.differs()))
+    }
+
+    /// The hours through the end of this range whose sessions are to be compared.
+    fn due_sessions(&self, range: WindowRange) -> Option<WindowRange> {
+        let known_ms = self.sessions_until_ms.or_else(|| last_part_ms(&self.catalog, &self.shown.borrow()));
+        // Of years without events, the last day and what was not due before.
+        let from_ms = known_ms.map_or(range.from.ms(), |ms| ms.max(range.to.ms() - RUN_MS - PART_EVERY_MS));
+        let is_due = known_ms.is_none() || range.to.ms() - from_ms >= PART_EVERY_MS;
+        is_due.then(|| WindowRange::of_ms(from_ms, range.to.ms()))
+    }
+
+    /// Compares a part of the keys of every table, another each time.
     async fn compare_tables(&mut self) -> Result<(), BatchError> {
         let is_due =
-            self.tables_compared.is_none_or(|last| last.elapsed().as_millis() >= HOUR_MS.unsigned_abs().into());
+            self.tables_compared.is_none_or(|last| last.elapsed().as_millis() >= PART_EVERY_MS.unsigned_abs().into());
         if !self.hourly || !is_due || self.catalog.keyed.is_empty() {
             return Ok(());
         }
@@ -148,8 +173,7 @@ impl ContinuousReconciliation {
         let started = Instant::now();
         let now_ms = Utc::now().timestamp_millis();
         let hour = now_ms.div_euclid(HOUR_MS);
-        let bucket = Some(hour.rem_euclid(BUCKETS));
-        let mut compared = reconcile_keyed(&self.catalog, &self.settings, &self.store, None, bucket).await?;
+        let mut compared = reconcile_keyed(&self.catalog, &self.settings, &self.store, part_of(now_ms)).await?;
         report(&compared);
         let range = WindowRange::of_ms(hour * HOUR_MS, (hour + 1) * HOUR_MS);
         compared.iter_mut().for_each(|table| table.range = range);
@@ -247,10 +271,30 @@ fn report(compared: &[MetricComparison]) {
     }
 }
 
+/// The keys whose sessions, or rows, are compared at a time: others the next time, and others at
+/// the same time of the next day.
+fn part_of(ms: i64) -> Selection<'static> {
+    let (part, day) = (ms.div_euclid(PART_EVERY_MS), ms.div_euclid(24 * HOUR_MS));
+    Selection { bucket: Some((part + day).rem_euclid(BUCKETS)), ..Selection::default() }
+}
+
 /// How far the stored results of this check go.
 fn last_proved_ms(results: &RecordBatch) -> Option<i64> {
-    let origins = results.column_by_name("origem")?.as_string_opt::<i32>()?;
+    last_ms(results, |origin, _| origin == BY_ITSELF)
+}
+
+/// How far its results of sessions go.
+fn last_part_ms(catalog: &Catalog, results: &RecordBatch) -> Option<i64> {
+    let is_of_sessions =
+        |name: &str| catalog.metric(name).is_some_and(|metric| metric.window.session_gap_micros().is_some());
+    last_ms(results, |origin, metric| origin != BY_COMMAND && is_of_sessions(metric))
+}
+
+/// The last end of the results that are wanted, by origin and metric.
+fn last_ms(results: &RecordBatch, is_wanted: impl Fn(&str, &str) -> bool) -> Option<i64> {
+    let [origins, metrics] = ["origem", "metrica"].map(|name| results.column_by_name(name));
+    let (origins, metrics) = (origins?.as_string_opt::<i32>()?, metrics?.as_string_opt::<i32>()?);
     let ends = results.column_by_name("ate")?.as_primitive_opt::<TimestampMicrosecondType>()?;
-    let by_itself = origins.iter().zip(ends).filter(|(origin, _)| *origin == Some(BY_ITSELF));
-    by_itself.filter_map(|(_, end)| end).max().map(|micros| micros.div_euclid(MICROS_PER_MS))
+    let wanted = (0..results.num_rows()).filter(|row| is_wanted(origins.value(*row), metrics.value(*row)));
+    wanted.map(|row| ends.value(row).div_euclid(MICROS_PER_MS)).max()
 }

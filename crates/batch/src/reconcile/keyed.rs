@@ -2,7 +2,8 @@
 //!
 //! What must be there is one plain aggregate over the opening balances, all rows of the archive
 //! behind them that the table says it has, and all imports; what is there was put together from the
-//! states of many commits, merged and compacted in between.
+//! states of many commits, merged and compacted in between. The check alongside the stream keeps a
+//! part of the states from one comparison to the next, and reads the rows since.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -19,32 +20,29 @@ use vitral_catalog::{Catalog, Diagnostics, DomainSettings, KeyedView};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::topic::Topic;
 use vitral_store::archive::Reached;
-use vitral_store::keyed::Freshness;
+use vitral_store::keyed::{Freshness, Sides};
 use vitral_store::{Archive, ArchiveReader, History, KeyedPlan, KeyedTable, Layout, Location, StoreError};
 
-use super::{MetricComparison, SIDE_COLUMN, WindowRange};
+use super::{BUCKETS, MetricComparison, SIDE_COLUMN, Selection, WindowRange};
 use crate::error::{BatchError, is_outage};
 
-/// How many parts the keys have: the continuous check proves one of them after the other.
-pub const BUCKETS: i64 = 16;
 /// Rows that differ and are kept, to be shown; more are not counted.
 const DIFFERENCES_MAX: usize = 100_000;
 /// A running stream takes in what was archived or imported within seconds.
 const ATTEMPTS: usize = 20;
 const WAIT: Duration = Duration::from_millis(500);
 
-/// Compares every table, or the one named, for all keys or those of one of [`BUCKETS`].
+/// Compares tables with what they were made of.
 pub async fn reconcile_keyed(
     catalog: &Catalog,
     settings: &DomainSettings,
     store: &Location,
-    only: Option<&str>,
-    bucket: Option<i64>,
+    selection: Selection<'_>,
 ) -> std::result::Result<Vec<MetricComparison>, BatchError> {
     let mut compared = Vec::new();
-    for view in catalog.keyed.iter().filter(|view| only.is_none_or(|only| view.name == only)) {
+    for view in catalog.keyed.iter().filter(|view| selection.has(&view.name)) {
         let Some(topic) = catalog.topic(&view.topic) else { continue };
-        compared.push(compare(view, topic, settings, store, bucket).await?);
+        compared.push(compare(view, topic, settings, store, selection.bucket).await?);
     }
     Ok(compared)
 }
@@ -139,10 +137,9 @@ async fn compare(
             let remedy = "a running stream adds that within seconds, vitral backfill does so without one";
             return Ok(nothing(Some(format!("{behind}: {remedy}"))));
         }
-        let sides = table.sides(&archive, history.as_ref(), bucket).await;
-        let outcome = match sides {
-            Ok((published, expected)) => differences(published, expected).await.map_err(StoreError::read(&view.name)),
-            Err(error) => Err(error),
+        let outcome = match bucket {
+            Some(next) => by_part(&mut table, &archive, history.as_ref(), next).await,
+            None => whole(&mut table, &archive, history.as_ref(), None).await,
         };
         return match outcome {
             Ok((rows, differences)) => {
@@ -177,7 +174,45 @@ fn nothing(table: &str, failure: Option<String>) -> MetricComparison {
         differences: empty,
         failure,
         set_aside: None,
+        is_of_part: false,
     }
+}
+
+/// How many rows there must be, and those that differ.
+type Differences = (usize, RecordBatch);
+
+/// Compares with opening balances, all archived rows behind them and all imports.
+async fn whole(
+    table: &mut KeyedTable,
+    archive: &ArchiveReader,
+    history: Option<&History>,
+    bucket: Option<(i64, i64)>,
+) -> std::result::Result<Differences, StoreError> {
+    let Sides { published, expected } = table.sides(archive, history, bucket).await?;
+    differences(published, expected).await.map_err(StoreError::read(&table.plan().view.name))
+}
+
+/// Compares the bucket that was kept at the last comparison with the rows since, and keeps the next
+/// one. Where that differs, or nothing was kept, the whole archive decides.
+async fn by_part(
+    table: &mut KeyedTable,
+    archive: &ArchiveReader,
+    history: Option<&History>,
+    next: (i64, i64),
+) -> std::result::Result<Differences, StoreError> {
+    let kept = table.kept_bucket(archive, next.1).await?;
+    let mut found = None;
+    if let Some(bucket) = kept {
+        let Sides { published, expected } = table.sides_since(archive, bucket).await?;
+        let since = differences(published, expected).await.map_err(StoreError::read(&table.plan().view.name))?;
+        found = (since.1.num_rows() == 0).then_some(since);
+    }
+    let found = match found {
+        Some(found) => found,
+        None => whole(table, archive, history, Some(kept.unwrap_or(next))).await?,
+    };
+    table.keep_bucket(archive, next).await?;
+    Ok(found)
 }
 
 /// What a table does not have yet of what there is; of the archive, up to `reach`.
@@ -197,7 +232,7 @@ async fn behind(
 }
 
 /// How many rows there must be, and those in which both sides differ.
-async fn differences(published: DataFrame, expected: DataFrame) -> Result<(usize, RecordBatch)> {
+async fn differences(published: DataFrame, expected: DataFrame) -> Result<Differences> {
     const SIDE: &str = "_sign";
     let names: Vec<String> = expected.schema().fields().iter().map(|field| field.name().clone()).collect();
     let columns = || names.iter().map(ident).collect::<Vec<Expr>>();

@@ -7,6 +7,7 @@
 //! not see duplicates, rows that agree in everything it sees are put into their windows once
 //! ([`once_per_window`]). Sessions have no windows to put rows into: [`sessions`] finds them.
 
+mod islands;
 mod sessions;
 
 use std::collections::BTreeSet;
@@ -31,7 +32,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use futures::TryStreamExt;
 use futures::future::{join, join_all};
 use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN};
-use vitral_engine::starts_of;
+use vitral_engine::{DistinctTexts, starts_of};
 use vitral_panes::stored_rows;
 use vitral_schemas::event_time::EventTime;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -40,6 +41,7 @@ use vitral_schemas::verdict::Verdict;
 use vitral_schemas::window::{Window, Windows};
 
 use self::sessions::SessionQuery;
+use super::key_part::KeyPart;
 use super::once_per_window;
 use super::shared_scan::SharedScan;
 use super::{WindowRange, instant};
@@ -52,6 +54,33 @@ const SHARED_WINDOW_MS: i64 = 3_600_000;
 /// Aggregates that a repeated row does not change; `count(DISTINCT ...)` is another.
 const IDEMPOTENT: [&str; 7] = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
 
+/// What computes, and how.
+#[derive(Clone, Copy)]
+pub(super) struct Session<'a> {
+    pub(super) engine: &'a Engine,
+    /// See [`Selection::is_frequent`](super::Selection::is_frequent).
+    pub(super) is_frequent: bool,
+}
+
+impl Session<'_> {
+    fn open(self) -> Result<SessionContext> {
+        let session = self.engine.session()?;
+        if self.is_frequent {
+            session.add_analyzer_rule(Arc::new(DistinctTexts::default()));
+        }
+        Ok(session)
+    }
+}
+
+/// What is recomputed of a metric.
+#[derive(Clone, Copy)]
+pub(super) struct Wanted<'a> {
+    pub(super) metric: &'a Metric,
+    pub(super) range: WindowRange,
+    /// Of sessions, those of some keys.
+    pub(super) part: Option<&'a KeyPart>,
+}
+
 /// The rows of each metric's windows that start in its range, or sessions that end in it, in the
 /// schema of its table and in any order, from the archive's rows.
 ///
@@ -60,22 +89,22 @@ pub(super) async fn recompute(
     topic: &Topic,
     settings: &DomainSettings,
     archive: &Arc<dyn TableProvider>,
-    engine: &Engine,
-    wanted: &[(&Metric, WindowRange)],
+    session: &Session<'_>,
+    wanted: &[Wanted<'_>],
 ) -> std::result::Result<Vec<std::result::Result<RecordBatch, BatchError>>, BatchError> {
     // To make a session takes as long as to plan a query, so that all queries of a kind have one.
     let failed = BatchError::engine(&topic.name, "planned");
-    let (alone, shared) = (engine.session().map_err(&failed)?, single(engine.session().map_err(&failed)?));
+    let (alone, shared) = (session.open().map_err(&failed)?, single(session.open().map_err(&failed)?));
     let mut queries = Vec::with_capacity(wanted.len());
-    for (metric, range) in wanted {
+    for Wanted { metric, range, part } in wanted.iter().copied() {
         let windows = Windows::new(metric.window, settings.time_zone);
         if metric.window.session_gap_micros().is_some() {
-            queries.push(Query::OfSessions(SessionQuery { metric, topic, windows, engine: alone.clone() }));
+            queries.push(Query::OfSessions(SessionQuery { metric, topic, windows, part, engine: alone.clone() }));
             continue;
         }
-        let shares = *engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;
+        let shares = *session.engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;
         let session = if shares { &shared } else { &alone };
-        queries.push(Query::OfWindows(MetricQuery::plan(metric, topic, windows, session, *range, shares).await));
+        queries.push(Query::OfWindows(MetricQuery::plan(metric, topic, windows, session, range, shares).await));
     }
     let of_windows = queries.iter().filter_map(|query| match query {
         Query::OfWindows(Ok(query)) => Some(query),
@@ -92,14 +121,14 @@ pub(super) async fn recompute(
     };
     let mut together = together.into_iter();
     let mut recomputed = Vec::with_capacity(queries.len());
-    for (query, (metric, range)) in queries.into_iter().zip(wanted) {
+    for (query, Wanted { metric, range, .. }) in queries.into_iter().zip(wanted.iter().copied()) {
         let rows = match query {
             Query::OfWindows(Ok(query)) if query.shares => {
                 together.next().unwrap_or_else(|| internal_err!("a query has no answer"))
             }
             Query::OfWindows(Ok(query)) => query.run_alone(archive).await,
             Query::OfWindows(Err(error)) => Err(error),
-            Query::OfSessions(query) => query.rows(archive, *range).await,
+            Query::OfSessions(query) => query.rows(archive, range).await,
         };
         recomputed.push(rows.map_err(BatchError::engine(&metric.name, "recomputed")));
     }
@@ -212,6 +241,10 @@ impl<'a> MetricQuery<'a> {
         let time = ident(&self.topic.columns[self.topic.event_time].name);
         let in_range = ident(PANE_COLUMN)
             .between(lit(instant(self.range.from.micros())), lit(instant(self.range.to.micros() - 1)));
+        // Rows that the statement leaves out anyway are put into no window.
+        if let Some(condition) = &self.condition {
+            rows = rows.filter(condition.clone())?;
+        }
         let Window::Fixed { size_ms, slide_ms } = self.windows.window else {
             let rows = rows.select(with(starts_of(&self.windows, time)))?;
             return rows.unnest_columns(&[PANE_COLUMN])?.filter(in_range);
@@ -221,10 +254,7 @@ impl<'a> MetricQuery<'a> {
             let mut seen: Vec<Expr> =
                 self.columns.iter().map(|index| ident(&self.topic.columns[*index].name)).collect();
             seen.push(time.clone());
-            // Rows that the statement leaves out anyway need no number.
-            let wanted = time.clone().gt_eq(from).and(time.lt(until));
-            let wanted = self.condition.iter().cloned().fold(wanted, Expr::and);
-            let rows = rows.filter(wanted)?.select(seen)?;
+            let rows = rows.filter(time.clone().gt_eq(from).and(time.lt(until)))?.select(seen)?;
             return self.session.read_table(once_per_window::table(rows, &self.windows, self.range)?);
         }
         // All rows of a pane are in the same windows.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::compute::concat_batches;
 use datafusion::logical_expr::ident;
-use vitral_schemas::reconciliation::{DIFFERENT, EQUAL, FAILED, TABLE, schema};
+use vitral_schemas::reconciliation::{BY_KEYS, DIFFERENT, EQUAL, FAILED, TABLE, schema};
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::{AppendTable, Layout, Location, read_session};
 
@@ -44,6 +44,7 @@ pub fn rows(run: &Run<'_>, compared: &[MetricComparison]) -> Result<RecordBatch,
         let numbers = compared.iter().map(|each| i64::try_from(of(each)).unwrap_or(i64::MAX));
         Arc::new(Int64Array::from_iter_values(numbers))
     };
+    let origin = |each: &&MetricComparison| if each.is_of_part { BY_KEYS } else { run.origin };
     let verdict = |each: &&MetricComparison| match &each.failure {
         Some(_) => FAILED,
         None if each.differs() || run.breaks > 0 => DIFFERENT,
@@ -53,7 +54,7 @@ pub fn rows(run: &Run<'_>, compared: &[MetricComparison]) -> Result<RecordBatch,
         schema(),
         vec![
             same(run.ended_ms),
-            Arc::new(StringArray::from_iter_values(std::iter::repeat_n(run.origin, count))),
+            Arc::new(StringArray::from_iter_values(compared.iter().map(origin))),
             Arc::new(StringArray::from_iter_values(compared.iter().map(|each| each.metric.as_str()))),
             same(run.range.from.ms()),
             same(run.range.to.ms()),

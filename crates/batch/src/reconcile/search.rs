@@ -29,7 +29,7 @@ pub async fn first_ms(
     let mut first = None;
     for topic in &catalog.topics {
         let metrics: Vec<&Metric> = catalog.metrics_of(&topic.name).collect();
-        let subject = Subject { topic, settings, store, engine: &Engine::Local };
+        let subject = Subject { topic, settings, store, engine: &Engine::Local, bucket: None, is_frequent: false };
         first = first.into_iter().chain(subject.next_ms(&metrics, from_ms).await?).min();
     }
     Ok(first)
@@ -44,7 +44,9 @@ pub(crate) async fn next_ms(
     store: &Location,
     from_ms: i64,
 ) -> Result<Option<i64>, BatchError> {
-    Subject { topic, settings, store, engine: &Engine::Local }.next_ms(&[metric], from_ms).await
+    Subject { topic, settings, store, engine: &Engine::Local, bucket: None, is_frequent: false }
+        .next_ms(&[metric], from_ms)
+        .await
 }
 
 impl Subject<'_> {

@@ -35,8 +35,9 @@ async fn every_kind_of_metric_is_recomputed_as_it_was_published() {
     }
     let range = WindowRange::of_ms(FIRST_MS - DAY_MS, LAST_MS + DAY_MS);
     let store = shop.store();
-    let compared =
-        reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, range, None).await.expect("compared");
+    let compared = reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, range, Selection::default())
+        .await
+        .expect("compared");
     assert_eq!(compared.len(), 13);
     for metric in &compared {
         assert!(metric.failure.is_none() && metric.windows > 0 && metric.expected.num_rows() > 0, "{metric:?}");
@@ -45,7 +46,15 @@ async fn every_kind_of_metric_is_recomputed_as_it_was_published() {
     // One by one each reads its rows for itself, and finds the same.
     for metric in &compared {
         let only = Some(metric.metric.as_str());
-        let alone = reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, range, only).await;
+        let alone = reconcile(
+            &shop.catalog,
+            &shop.settings,
+            &store,
+            &Engine::Local,
+            range,
+            Selection { only, ..Selection::default() },
+        )
+        .await;
         let alone = alone.expect("compared");
         assert_eq!((alone.len(), alone[0].windows), (1, metric.windows), "{}", metric.metric);
         assert_eq!(alone[0].expected, metric.expected, "{}", metric.metric);

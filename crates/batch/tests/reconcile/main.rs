@@ -19,7 +19,7 @@ use datafusion::prelude::SessionContext;
 use vitral_batch::Engine;
 use vitral_batch::backfill::{Backfilled, backfill};
 use vitral_batch::reconcile::offsets::{self, Break, Seen};
-use vitral_batch::reconcile::{SIDE_COLUMN, WindowRange, reconcile, repair, results};
+use vitral_batch::reconcile::{BUCKETS, SIDE_COLUMN, Selection, WindowRange, reconcile, repair, results};
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, Metric, SourceFile, builtin_files};
 use vitral_engine::{EngineConfig, engine_session};
 use vitral_panes::plan::MetricPlan;
@@ -146,8 +146,9 @@ async fn what_panes_publish_equals_the_plain_query() {
     let shop = Shop::new();
     let rows = shop.archive(8).await;
     shop.publish(&rows).await;
-    let compared =
-        reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, RANGE, None).await.expect("compared");
+    let compared = reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, RANGE, Selection::default())
+        .await
+        .expect("compared");
     assert_eq!(compared.len(), 7);
     for metric in &compared {
         assert!(metric.windows > 0 && metric.expected.num_rows() >= metric.windows, "{metric:?}");
@@ -159,8 +160,9 @@ async fn what_panes_publish_equals_the_plain_query() {
     assert_eq!(offsets::check(shop.topic(), &shop.store(), &Seen::new()).await.expect("checked").1, []);
     // The same from the plain files, which other processes would read.
     let files = shop.store().plain_parquet();
-    let by_files =
-        reconcile(&shop.catalog, &shop.settings, &files, &Engine::Local, RANGE, None).await.expect("compared");
+    let by_files = reconcile(&shop.catalog, &shop.settings, &files, &Engine::Local, RANGE, Selection::default())
+        .await
+        .expect("compared");
     for (metric, by_files) in compared.iter().zip(&by_files) {
         assert_eq!((by_files.windows, by_files.differences.num_rows()), (metric.windows, 0), "{by_files:?}");
     }
@@ -220,7 +222,16 @@ async fn a_row_too_many_is_named_and_repaired() {
     let metric = shop.catalog.metric("vendas_por_minuto").expect("the metric");
     let only = Some("vendas_por_minuto");
     let store = shop.store();
-    let compare = || reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, RANGE, only);
+    let compare = || {
+        reconcile(
+            &shop.catalog,
+            &shop.settings,
+            &store,
+            &Engine::Local,
+            RANGE,
+            Selection { only, ..Selection::default() },
+        )
+    };
     // Nothing is published yet, so nothing is closed.
     let compared = compare().await.expect("compared");
     assert_eq!((compared[0].published_through_ms, compared[0].windows), (None, 0));
@@ -258,7 +269,9 @@ async fn a_metric_that_fails_is_alone() {
     let location = whole.store().join("metrics");
     MetricTable::set_failure("razao", &version, &location, Some((7, "it divides by zero"))).await.expect("noted");
     let store = whole.store();
-    let compared = reconcile(&catalog, &whole.settings, &store, &Engine::Local, RANGE, None).await.expect("compared");
+    let compared = reconcile(&catalog, &whole.settings, &store, &Engine::Local, RANGE, Selection::default())
+        .await
+        .expect("compared");
     assert_eq!(compared.len(), 9);
     for metric in &compared {
         let expected = match metric.metric.as_str() {

@@ -56,7 +56,7 @@ async fn what_is_fed_again_counts_and_is_published() {
     let counts: BooleanArray = (0..rows.num_rows()).map(|row| Some(row < LATE)).collect();
     shop.publish(&filter_record_batch(&rows, &counts).expect("counted rows")).await;
     let store = shop.store();
-    let compare = || reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, RANGE, None);
+    let compare = || reconcile(&shop.catalog, &shop.settings, &store, &Engine::Local, RANGE, Selection::default());
     assert!(compare().await.expect("compared").iter().all(|metric| !metric.differs()));
     assert_eq!(finish(&shop.catalog, &shop.settings, &store).await.expect("nothing to publish"), 0);
 

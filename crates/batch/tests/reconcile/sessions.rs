@@ -46,7 +46,7 @@ async fn archived(shop: &Shop, through_ms: i64) -> RecordBatch {
     rows
 }
 
-async fn commit(shop: &Shop, rows: &RecordBatch, through_ms: i64) {
+pub(super) async fn commit(shop: &Shop, rows: &RecordBatch, through_ms: i64) {
     let mut archive = Archive::open(shop.topic(), "log", [PartitionId(0)], &shop.store()).await.expect("opened");
     let commit = ArchiveCommit {
         rows: vec![rows.clone()],
@@ -84,7 +84,8 @@ fn of_sessions(shop: &Shop) -> impl Iterator<Item = &Metric> {
 
 async fn compare(shop: &Shop) -> Vec<vitral_batch::reconcile::MetricComparison> {
     let range = WindowRange::of_ms(START_MS - DAY_MS, START_MS + 4 * DAY_MS);
-    let all = reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, range, None).await;
+    let all =
+        reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, range, Selection::default()).await;
     let is_of_sessions = |name: &str| of_sessions(shop).any(|metric| metric.name == name);
     all.expect("compared").into_iter().filter(|each| is_of_sessions(&each.metric)).collect()
 }
@@ -180,4 +181,48 @@ async fn a_row_that_is_fed_again_joins_sessions() {
     let after = table(&shop, metric).await;
     assert_eq!(after.lines().count() - 4, 2, "{after}");
     assert!(after.contains("2025-05-14T12:00:00Z | 2025-05-14T13:10:00Z | u1         | 3"), "{after}");
+}
+
+/// The check alongside the stream compares some keys at a time.
+#[tokio::test]
+async fn parts_of_the_keys_are_together_all_of_them() {
+    const WITHOUT_KEY: &str = "CREATE MATERIALIZED VIEW longas AS SELECT session(INTERVAL '10 minutes', id_usuario) AS janela,
+        upper(id_usuario) AS id_usuario, count(*) AS n FROM eventos_clientes GROUP BY janela, id_usuario;
+        CREATE MATERIALIZED VIEW por_cliente AS SELECT session(INTERVAL '10 minutes', id_usuario, moeda) AS janela,
+        count(*) AS n, moeda, eventos_clientes.id_usuario AS cliente FROM eventos_clientes GROUP BY janela, id_usuario, moeda;";
+    let shop = Shop::with(&[("more.sql", WITHOUT_KEY)]);
+    let through_ms = START_MS + 3 * DAY_MS;
+    let rows = archived(&shop, through_ms).await;
+    let is_kept = |(user, ms, _): &(String, i64, &str)| user != "u1" || *ms > 60 * MINUTE_MS;
+    let kept: arrow::array::BooleanArray = events().iter().map(|event| Some(is_kept(event))).collect();
+    publish(&shop, &arrow::compute::filter_record_batch(&rows, &kept).expect("rows"), through_ms).await;
+    let range = WindowRange::of_ms(START_MS - DAY_MS, START_MS + 4 * DAY_MS);
+    let compare = async |metric: &str, bucket: Option<i64>| {
+        let selection = Selection { only: Some(metric), bucket, ..Selection::default() };
+        let compared = reconcile(&shop.catalog, &shop.settings, &shop.store(), &Engine::Local, range, selection).await;
+        compared.expect("compared").swap_remove(0)
+    };
+    for (metric, has_parts) in [("sessoes", true), ("por_cliente", true), ("longas", false)] {
+        let whole = compare(metric, None).await;
+        assert!(whole.differs() && !whole.is_of_part && whole.failure.is_none(), "{whole:?}");
+        let (mut rows, mut differences, mut differing) = (0, 0, 0);
+        for bucket in 0..BUCKETS {
+            let part = compare(metric, Some(bucket)).await;
+            assert_eq!((part.is_of_part, part.failure.is_none()), (has_parts, true), "{part:?}");
+            rows += part.expected.num_rows();
+            differences += part.differences.num_rows();
+            differing += i64::from(part.differs());
+        }
+        let times = if has_parts { 1 } else { BUCKETS as usize };
+        let all = (times * whole.expected.num_rows(), times * whole.differences.num_rows());
+        assert_eq!((rows, differences), all, "{metric}");
+        assert_eq!(differing, if has_parts { 1 } else { BUCKETS }, "one user's events are missing in {metric}");
+    }
+    let part = compare("sessoes", Some(0)).await;
+    let parts: Vec<_> = [part, compare("sessoes", Some(1)).await].into();
+    assert_eq!(
+        repair(&shop.catalog, &shop.settings, &shop.store(), &parts).await.expect("done"),
+        0,
+        "a part repairs nothing"
+    );
 }

@@ -53,6 +53,20 @@ impl Cut {
     }
 }
 
+/// Under which name a metric shows this column of its topic as it is.
+pub(super) fn shown_as(select: &Select, column: &str) -> Option<String> {
+    let is_it = |expr: &Expr| match expr {
+        Expr::Identifier(ident) => ident_text(ident) == column,
+        Expr::CompoundIdentifier(idents) => idents.last().is_some_and(|ident| ident_text(ident) == column),
+        _ => false,
+    };
+    select.projection.iter().find_map(|item| match item {
+        SelectItem::UnnamedExpr(expr) if is_it(expr) => Some(column.to_owned()),
+        SelectItem::ExprWithAlias { expr, alias } if is_it(expr) => Some(ident_text(alias)),
+        _ => None,
+    })
+}
+
 /// Whether this is a call of it.
 pub(super) fn is(function: &Function) -> bool {
     function.name.to_string().eq_ignore_ascii_case("session")

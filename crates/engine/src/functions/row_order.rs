@@ -6,7 +6,10 @@ use arrow::array::{ArrayRef, AsArray, BinaryBuilder, Int64Array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Int64Type};
 use datafusion::common::{Result, exec_err};
-use datafusion::logical_expr::{ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility};
+use datafusion::functions::expr_fn::concat_ws;
+use datafusion::logical_expr::{
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast as cast_expr, lit,
+};
 
 /// `row_order(a, b, ...)`: bytes that compare as the integers do, one after the other. None of them
 /// may be null. Times are counted in their own unit.
@@ -16,7 +19,14 @@ pub fn row_order() -> ScalarUDF {
 
 /// `text_bucket(text)`: a number below 2^32 that is the same for the same text; 0 for null.
 pub fn text_bucket() -> ScalarUDF {
-    ScalarUDF::from(TextBucket { signature: Signature::exact(vec![DataType::Utf8], Volatility::Immutable) })
+    ScalarUDF::from(TextBucket { signature: Signature::string(1, Volatility::Immutable) })
+}
+
+/// Whether rows with this key, of one column or several, are in one bucket out of so many.
+pub fn in_key_bucket(key: impl IntoIterator<Item = Expr>, (bucket, buckets): (i64, i64)) -> Expr {
+    let mut key: Vec<Expr> = key.into_iter().map(|column| cast_expr(column, DataType::Utf8)).collect();
+    let key = if key.len() == 1 { key.swap_remove(0) } else { concat_ws(lit("/"), key) };
+    (text_bucket().call(vec![key]) % lit(buckets)).eq(lit(bucket))
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -79,8 +89,13 @@ impl ScalarUDFImpl for TextBucket {
     fn invoke_with_args(&self, args: ScalarFunctionArgs) -> Result<ColumnarValue> {
         let arrays = ColumnarValue::values_to_arrays(&args.args)?;
         let [texts] = arrays.as_slice() else { return exec_err!("text_bucket takes one string") };
-        let buckets = texts.as_string::<i32>().iter().map(|text| text.map_or(0, fnv));
-        Ok(ColumnarValue::Array(Arc::new(Int64Array::from_iter_values(buckets)) as ArrayRef))
+        let bucket = |text: Option<&str>| text.map_or(0, fnv);
+        let buckets = match texts.data_type() {
+            DataType::Utf8View => Int64Array::from_iter_values(texts.as_string_view().iter().map(bucket)),
+            DataType::LargeUtf8 => Int64Array::from_iter_values(texts.as_string::<i64>().iter().map(bucket)),
+            _ => Int64Array::from_iter_values(texts.as_string::<i32>().iter().map(bucket)),
+        };
+        Ok(ColumnarValue::Array(Arc::new(buckets) as ArrayRef))
     }
 }
 

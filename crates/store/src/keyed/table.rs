@@ -11,6 +11,7 @@ mod compute;
 mod culprit;
 mod failure;
 mod imports;
+mod part;
 mod sums;
 mod versions;
 
@@ -27,7 +28,7 @@ use vitral_catalog::names::ORIGIN_COLUMN;
 use vitral_schemas::position::{Offset, PartitionId};
 
 pub use self::balance::keep_balances;
-pub use self::check::Freshness;
+pub use self::check::{Freshness, Sides};
 use super::plan::KeyedPlan;
 use super::rows::KeyedRows;
 use super::source::{Range, stream_rows};
@@ -67,7 +68,7 @@ impl KeyedTable {
     /// to be those of the catalog.
     pub async fn open(plan: &Arc<KeyedPlan>, store: &Location) -> Result<Self, StoreError> {
         let version = versions::to_write(plan, store).await?;
-        let place = place(plan, store, &version);
+        let place = versions::place(plan, store, &version);
         let table = versions::open_states(plan, &place).await?;
         let definition = plan.view.definition();
         if place.read_text(DEFINITION_FILE).await?.as_deref() != Some(definition.as_str()) {
@@ -389,10 +390,6 @@ impl KeyedTable {
     fn failed(&self) -> impl Fn(datafusion::error::DataFusionError) -> StoreError + use<> {
         StoreError::read(&self.plan.view.name)
     }
-}
-
-fn place(plan: &KeyedPlan, store: &Location, version: &str) -> Location {
-    Layout::of(store).keyed().join(&plan.view.name).join(version)
 }
 
 fn is_few(ranges: &[Range]) -> bool {

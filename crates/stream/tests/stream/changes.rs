@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::Int64Type;
-use vitral_batch::reconcile::reconcile_keyed;
+use vitral_batch::reconcile::{Selection, reconcile_keyed};
 use vitral_connect::memory::MemoryMessage;
 use vitral_panes::view::View;
 use vitral_schemas::position::PartitionId;
@@ -120,7 +120,12 @@ async fn rows(view: &View) -> Rows {
 async fn assert_proved(shop: &Shop, dir: &Path, count: usize) {
     let store = Location::folder(dir).expect("a folder");
     let settings = Default::default();
-    let compared = reconcile_keyed(shop.catalog(), &settings, &store, Some("clientes"), None);
+    let compared = reconcile_keyed(
+        shop.catalog(),
+        &settings,
+        &store,
+        Selection { only: Some("clientes"), ..Selection::default() },
+    );
     let compared = compared.await.expect("compared").pop().expect("the table");
     assert!(compared.failure.is_none() && !compared.differs(), "{compared:?}");
     assert_eq!(compared.expected.num_rows(), count, "{compared:?}");

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use arrow::util::pretty::pretty_format_batches;
-use vitral_batch::reconcile::{MetricComparison, reconcile_keyed};
+use vitral_batch::reconcile::{MetricComparison, Selection, reconcile_keyed};
 use vitral_connect::memory::MemoryMessage;
 use vitral_panes::view::View;
 use vitral_schemas::position::PartitionId;
@@ -45,7 +45,8 @@ async fn rows(view: &View, table: &str, columns: usize) -> Vec<String> {
 async fn compared(shop: &Shop, dir: &Path, table: &str) -> MetricComparison {
     let store = Location::folder(dir).expect("a folder");
     let settings = Default::default();
-    let compared = reconcile_keyed(shop.catalog(), &settings, &store, Some(table), None);
+    let compared =
+        reconcile_keyed(shop.catalog(), &settings, &store, Selection { only: Some(table), ..Selection::default() });
     compared.await.expect("compared").pop().expect("the table")
 }
 

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use vitral_batch::ledger::LedgerFilter;
 use vitral_batch::ledger::look_up_again::{LookedUpAgain, look_up_again};
 use vitral_batch::ledger::replay::{finish, replay};
-use vitral_batch::reconcile::{WindowRange, reconcile};
+use vitral_batch::reconcile::{Selection, WindowRange, reconcile};
 use vitral_batch::{Engine, Unanswered};
 use vitral_catalog::DomainSettings;
 use vitral_connect::{ConnectError, Lookup, LookupExt, Lookups, TableLookup, TopicLookups};
@@ -255,7 +255,8 @@ async fn reconciles(shop: &Shop, dir: &Path) {
     let store = Location::folder(dir).expect("a folder");
     let range = WindowRange::of_ms(NOON_MS - HOUR_MS, NOON_MS + 12 * HOUR_MS);
     let settings = DomainSettings::default();
-    let compared = reconcile(shop.catalog(), &settings, &store, &Engine::Local, range, Some("por_segmento"));
+    let selection = Selection { only: Some("por_segmento"), ..Selection::default() };
+    let compared = reconcile(shop.catalog(), &settings, &store, &Engine::Local, range, selection);
     let compared = compared.await.expect("compared");
     let is_equal = !compared.is_empty() && compared.iter().all(|compared| compared.windows > 0 && !compared.differs());
     assert!(is_equal, "{compared:?}");

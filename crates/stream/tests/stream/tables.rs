@@ -6,7 +6,7 @@ use std::path::Path;
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use vitral_batch::reconcile::{bring_up_to_date, reconcile_keyed};
+use vitral_batch::reconcile::{Selection, bring_up_to_date, reconcile_keyed};
 use vitral_catalog::{Catalog, DomainSettings, SourceFile};
 use vitral_panes::view::{View, ViewReceiver};
 use vitral_store::{Location, read_session};
@@ -75,7 +75,12 @@ fn catalog() -> Catalog {
 async fn assert_proved(dir: &Path) {
     let store = Location::folder(dir).expect("a folder");
     let (catalog, settings) = (catalog(), DomainSettings::default());
-    let compared = reconcile_keyed(&catalog, &settings, &store, Some("produtos_por_evento"), None);
+    let compared = reconcile_keyed(
+        &catalog,
+        &settings,
+        &store,
+        Selection { only: Some("produtos_por_evento"), ..Selection::default() },
+    );
     let compared = compared.await.expect("compared").pop().expect("the table");
     assert!(compared.failure.is_none() && !compared.differs(), "{compared:?}");
     assert_eq!(compared.expected.num_rows(), 5, "{compared:?}");

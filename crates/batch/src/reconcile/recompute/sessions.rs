@@ -1,4 +1,4 @@
-//! Sessions by plain SQL, gaps and islands: an event that does not follow another of its key
+//! Sessions as gaps and islands ([`islands`]): an event that does not follow another of its key
 //! closely begins an island, and the rest is the metric's own statement. A session is of the range
 //! that it ends in.
 //!
@@ -10,28 +10,27 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
 use arrow::compute::{SortColumn, concat_batches, filter_record_batch, lexsort_to_indices, take_record_batch};
-use arrow::datatypes::{DataType, Field, Schema, TimestampMicrosecondType};
+use arrow::datatypes::{Field, Schema, TimestampMicrosecondType};
 use datafusion::catalog::TableProvider;
 use datafusion::common::internal_err;
 use datafusion::dataframe::DataFrame;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::Result;
-use datafusion::logical_expr::{cast, ident};
 use datafusion::prelude::SessionContext;
 use datafusion::sql::sqlparser::ast::SetExpr;
 use futures::TryStreamExt;
 use vitral_catalog::{Metric, PANE_COLUMN, SESSION_LAST_COLUMN};
-use vitral_engine::starts_of;
 use vitral_panes::stored_rows;
 use vitral_schemas::event_time::EventTime;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::window::Windows;
 
-use super::{WindowRange, counted, seen_by, statement};
+use super::{KeyPart, WindowRange, counted, islands, seen_by, statement};
 
 /// Sessions that end within this time are computed together: their events are sorted in memory. Who
-/// asks for a longer time than [`BUSY_MS`] at once knows of few events, or takes what a day has.
+/// asks for a longer time than [`BUSY_MS`] at once, or for a part of the keys, knows of few events,
+/// or takes what a day has.
 const STEP_MS: i64 = 3 * 3_600_000;
 const BUSY_MS: i64 = 6 * 3_600_000;
 const LONG_STEP_MS: i64 = 24 * 3_600_000;
@@ -43,6 +42,8 @@ pub(super) struct SessionQuery<'a> {
     pub(super) metric: &'a Metric,
     pub(super) topic: &'a Topic,
     pub(super) windows: Windows,
+    /// Those of some keys only.
+    pub(super) part: Option<&'a KeyPart>,
     pub(super) engine: SessionContext,
 }
 
@@ -51,7 +52,8 @@ impl SessionQuery<'_> {
     pub(super) async fn rows(&self, archive: &Arc<dyn TableProvider>, range: WindowRange) -> Result<RecordBatch> {
         let mut found = Vec::new();
         let mut from = range.from;
-        let step_ms = if range.to.ms() - range.from.ms() > BUSY_MS { LONG_STEP_MS } else { STEP_MS };
+        let has_few = self.part.is_some() || range.to.ms() - range.from.ms() > BUSY_MS;
+        let step_ms = if has_few { LONG_STEP_MS } else { STEP_MS };
         while from < range.to || found.is_empty() {
             let step = WindowRange { from, to: range.to.min(from.plus_ms(step_ms)) };
             found.push(self.step(archive, step).await?);
@@ -99,8 +101,11 @@ impl SessionQuery<'_> {
         }
         let nothing = Arc::new(EmptyTable::new(Arc::new(Schema::new(fields))));
         let (columns, _) = seen_by(&statement(self.metric, self.topic, &self.engine, nothing).await?, self.topic)?;
-        let events = counted(&self.engine, self.topic, archive, &columns, EventTime::from_ms(since_ms)..step.to)?;
-        let islands = self.islands(events, step).await?.into_view();
+        let mut events = counted(&self.engine, self.topic, archive, &columns, EventTime::from_ms(since_ms)..step.to)?;
+        if let Some(part) = self.part {
+            events = events.filter(part.has_event())?;
+        }
+        let islands = self.islands(events, step).await?;
         let plan = statement(self.metric, self.topic, &self.engine, islands).await?;
         let rows = DataFrame::new(self.engine.state(), plan).execute_stream().await?;
         let schema = rows.schema();
@@ -114,45 +119,19 @@ impl SessionQuery<'_> {
 
     /// Each event that the metric reads, with the first and the last of its session, of sessions
     /// that may end in the step.
-    async fn islands(&self, events: DataFrame, step: WindowRange) -> Result<DataFrame> {
+    async fn islands(&self, events: DataFrame, step: WindowRange) -> Result<Arc<dyn TableProvider>> {
         let SetExpr::Select(select) = self.metric.query.body.as_ref() else {
             return internal_err!("a metric that is not one SELECT");
         };
-        let time = &self.topic.columns[self.topic.event_time].name;
-        let names: Vec<String> = events.schema().fields().iter().map(|field| field.name().clone()).collect();
-        let mut columns: Vec<_> = names.iter().map(ident).collect();
-        columns.push(cast(ident(time), DataType::Int64).alias("_at"));
-        columns.push(starts_of(&self.windows, ident(time)).alias("_day"));
-        let events = events.select(columns)?.unnest_columns(&["_day"])?;
+        let names = events.schema().fields().iter().map(|field| quoted(field.name())).collect::<Vec<_>>().join(", ");
         let from = select.from.iter().map(ToString::to_string).collect::<Vec<_>>().join(", ");
         let condition = select.selection.as_ref().map_or_else(String::new, |condition| format!("WHERE {condition}"));
-        let gap = self.gap_micros();
-        let keys: Vec<String> = self.metric.session_keys.iter().map(|key| quoted(key)).collect();
-        let of_key = format!("PARTITION BY {}, _day", keys.join(", "));
-        let columns = names.iter().map(|name| quoted(name)).collect::<Vec<_>>().join(", ");
-        let time = quoted(time);
-        let sql = format!(
-            "WITH lidos AS (SELECT {columns}, _at, _day FROM {from} {condition}),
-             marcados AS (
-                 SELECT *, CASE WHEN _at - lag(_at) OVER ({of_key} ORDER BY _at) < {gap} THEN NULL ELSE 1 END AS _new FROM lidos
-             ),
-             ilhas AS (
-                 SELECT *, count(_new) OVER ({of_key} ORDER BY _at ROWS BETWEEN UNBOUNDED PRECEDING AND CURRENT ROW) AS _island
-                 FROM marcados
-             ),
-             sessoes AS (
-                 SELECT {columns}, min({time}) OVER ({of_key}, _island) AS {PANE_COLUMN},
-                     max({time}) OVER ({of_key}, _island) AS {SESSION_LAST_COLUMN}, max(_at) OVER ({of_key}, _island) AS _last_at
-                 FROM ilhas
-             )
-             SELECT {columns}, {PANE_COLUMN}, {SESSION_LAST_COLUMN} FROM sessoes WHERE _last_at + {gap} > {first}",
-            first = step.from.micros(),
-        );
         let name = self.topic.name.as_str();
         self.engine.register_table(name, events.into_view())?;
-        let islands = self.engine.sql(&sql).await;
+        let read = self.engine.sql(&format!("SELECT {names} FROM {from} {condition}")).await;
         self.engine.deregister_table(name)?;
-        islands
+        let time = &self.topic.columns[self.topic.event_time].name;
+        islands::table(read?, &self.metric.session_keys, time, self.windows, step.from.micros())
     }
 
     fn gap_micros(&self) -> i64 {

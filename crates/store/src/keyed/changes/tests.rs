@@ -16,7 +16,7 @@ use vitral_schemas::time::MICROS_PER_MS;
 use vitral_schemas::topic::{Topic, archive_columns};
 
 use crate::archive::{Limits, retain};
-use crate::keyed::{KeyedPlan, KeyedTable, keep_balances};
+use crate::keyed::{KeyedPlan, KeyedTable, Sides, keep_balances};
 use crate::{Advance, Archive, ArchiveCommit, Location, read_session};
 
 const DEBEZIUM: &str = "CREATE TABLE clientes (id BIGINT, pontos BIGINT)
@@ -178,7 +178,7 @@ impl World {
         let archive = Archive::read(&self.topic, &self.store).await.expect("read").expect("an archive");
         table.catch_up(&archive, None).await.expect("added");
         let rows = read_session(1).read_table(table.rows().await.expect("rows")).expect("a frame");
-        let (published, recomputed) = table.sides(&archive, None, None).await.expect("both sides");
+        let Sides { published, expected: recomputed } = table.sides(&archive, None, None).await.expect("both sides");
         for (what, frame) in [("read", rows), ("published", published), ("recomputed", recomputed)] {
             let batches = frame.collect().await.expect("rows");
             let names: Vec<&str> = batches

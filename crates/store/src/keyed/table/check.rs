@@ -1,10 +1,8 @@
 //! What a table must hold, computed again: for reconciliation.
 
-use arrow::datatypes::DataType;
 use datafusion::dataframe::DataFrame;
-use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
-use datafusion::prelude::concat_ws;
-use vitral_engine::text_bucket;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
+use vitral_engine::in_key_bucket;
 
 use super::KeyedTable;
 use super::compute::Opening;
@@ -22,6 +20,15 @@ pub enum Freshness {
     BehindHistory,
     /// Rows of the archive were fed again since.
     BehindReplay,
+}
+
+/// Both sides of a comparison.
+#[derive(Debug)]
+pub struct Sides {
+    /// The rows that are read.
+    pub published: DataFrame,
+    /// Those that must be there.
+    pub expected: DataFrame,
 }
 
 impl KeyedTable {
@@ -57,35 +64,50 @@ impl KeyedTable {
         archive: &ArchiveReader,
         history: Option<&History>,
         bucket: Option<(i64, i64)>,
-    ) -> Result<(DataFrame, DataFrame), StoreError> {
-        let mut reach = archive.reach().await?;
-        for reached in &mut reach {
-            let published = self.next_offset(&reached.log, reached.partition).await?;
-            reached.next = published.unwrap_or_default().min(reached.next);
-        }
+    ) -> Result<Sides, StoreError> {
+        let reach = self.own_reach(archive).await?;
         let Opening { states: opening, ranges, .. } = self.opening(archive, &reach).await?;
+        let mut states: Vec<LogicalPlan> = opening.into_iter().collect();
+        if let Some(history) = history {
+            let imported = imported_rows(&self.plan.topic, history, None).await?;
+            states.push(self.plan.partial(imported).map_err(self.failed())?);
+        }
+        self.sides_from(archive, ranges, states, bucket).await
+    }
+
+    /// The rows that are read, and the same from these states and the archive's rows behind them.
+    pub(super) async fn sides_from(
+        &mut self,
+        archive: &ArchiveReader,
+        ranges: Vec<Range>,
+        states: Vec<LogicalPlan>,
+        bucket: Option<(i64, i64)>,
+    ) -> Result<Sides, StoreError> {
         let ranges: Vec<Range> = ranges.into_iter().filter(|range| range.from < range.until).collect();
         self.learn_logs(archive, &ranges).await?;
         let of_stream = stream_rows(&self.plan.topic, archive, &ranges, &self.logs).await?;
-        let mut states = LogicalPlanBuilder::from(self.plan.partial(of_stream).map_err(self.failed())?);
-        if let Some(opening) = opening {
-            states = states.union(opening).map_err(self.failed())?;
+        let mut all = LogicalPlanBuilder::from(self.plan.partial(of_stream).map_err(self.failed())?);
+        for states in states {
+            all = all.union(states).map_err(self.failed())?;
         }
-        if let Some(history) = history {
-            let imported = imported_rows(&self.plan.topic, history, None).await?;
-            let imported = self.plan.partial(imported).map_err(self.failed())?;
-            states = states.union(imported).map_err(self.failed())?;
-        }
-        let expected = states.build().and_then(|states| self.plan.rows(states)).map_err(self.failed())?;
+        let expected = all.build().and_then(|states| self.plan.rows(states)).map_err(self.failed())?;
         let published = self.plan.rows(self.states().await?).map_err(self.failed())?;
-        Ok((self.of_bucket(published, bucket)?, self.of_bucket(expected, bucket)?))
+        Ok(Sides { published: self.of_bucket(published, bucket)?, expected: self.of_bucket(expected, bucket)? })
+    }
+
+    /// How far the archive goes, as far as its rows are in.
+    pub(super) async fn own_reach(&self, archive: &ArchiveReader) -> Result<Vec<Reached>, StoreError> {
+        let mut reach = archive.reach().await?;
+        for reached in &mut reach {
+            let own = self.next_offset(&reached.log, reached.partition).await?;
+            reached.next = own.unwrap_or_default().min(reached.next);
+        }
+        Ok(reach)
     }
 
     fn of_bucket(&self, rows: LogicalPlan, bucket: Option<(i64, i64)>) -> Result<DataFrame, StoreError> {
         let frame = self.plan.frame(rows);
-        let Some((number, buckets)) = bucket else { return Ok(frame) };
-        let keys: Vec<Expr> = self.plan.view.keys.iter().map(|key| cast(ident(key), DataType::Utf8)).collect();
-        let of_key = text_bucket().call(vec![concat_ws(lit("/"), keys)]) % lit(buckets);
-        frame.filter(of_key.eq(lit(number))).map_err(self.failed())
+        let Some(bucket) = bucket else { return Ok(frame) };
+        frame.filter(in_key_bucket(self.plan.view.keys.iter().map(ident), bucket)).map_err(self.failed())
     }
 }

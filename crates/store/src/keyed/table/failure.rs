@@ -1,6 +1,7 @@
 //! That a table is set aside, kept for later processes and for those that only read.
 
-use super::{KeyedTable, place};
+use super::KeyedTable;
+use super::versions::place;
 use crate::error::StoreError;
 
 /// Next to a version's states while it is set aside: since when, in milliseconds, and on the next

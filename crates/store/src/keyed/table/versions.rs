@@ -8,7 +8,7 @@
 use std::cmp::Reverse;
 use std::sync::Arc;
 
-use super::{DEFINITION_FILE, KeyedTable, place};
+use super::{DEFINITION_FILE, KeyedTable};
 use crate::error::StoreError;
 use crate::keyed::plan::KeyedPlan;
 use crate::layout::Layout;
@@ -20,6 +20,11 @@ pub(super) fn application(plan: &KeyedPlan, version: &str) -> String {
     format!("{}@{version}", plan.view.name)
 }
 
+/// Where the states of a version are.
+pub(super) fn place(plan: &KeyedPlan, store: &Location, version: &str) -> Location {
+    Layout::of(store).keyed().join(&plan.view.name).join(version)
+}
+
 /// Where the opening balances of a definition are.
 pub(super) fn balance_place(plan: &KeyedPlan, store: &Location, id: &str) -> Location {
     Layout::of(store).keyed().join(&plan.view.name).join(&format!("saldo_{id}"))
@@ -28,6 +33,16 @@ pub(super) fn balance_place(plan: &KeyedPlan, store: &Location, id: &str) -> Loc
 /// Before the names of their transactions.
 pub(super) fn balance_application(plan: &KeyedPlan, id: &str) -> String {
     format!("saldo/{}@{id}", plan.view.name)
+}
+
+/// Where the part of a version is that is kept for the next comparison.
+pub(super) fn part_place(plan: &KeyedPlan, store: &Location, version: &str) -> Location {
+    Layout::of(store).keyed().join(&plan.view.name).join(&format!("parte_{version}"))
+}
+
+/// Before the names of its transactions.
+pub(super) fn part_application(plan: &KeyedPlan, version: &str) -> String {
+    format!("parte/{}@{version}", plan.view.name)
 }
 
 /// The states of the plan's version, and what they are called; none if there are none of its types.
