@@ -93,7 +93,7 @@ impl Islands {
         let mut spans: Vec<Vec<(i64, i64)>> = batches.iter().map(|batch| vec![(0, 0); batch.num_rows()]).collect();
         let gap_micros = self.windows.window.session_gap_micros().unwrap_or_default();
         // Most events are of the day of the one before them.
-        let mut day = i64::MAX..i64::MIN;
+        let mut day = 0..0;
         let mut rest = events.as_slice();
         while let Some(first) = rest.first() {
             if !day.contains(&first.micros) {

@@ -22,7 +22,7 @@ pub(super) async fn check(table: &mut KeyedTable, archive: &ArchiveReader, histo
         let published = texts(&sorted(published).collect().await.expect("rows"));
         assert_eq!(published, texts(&sorted(expected).collect().await.expect("rows")));
     }
-    let next = i64::from(table.commit().expect("a commit") % 2 == 0);
+    let next = i64::from(table.commit().expect("a commit").is_multiple_of(2));
     table.keep_bucket(archive, (next, 2)).await.expect("kept");
     assert_eq!(table.kept_bucket(archive, 2).await.expect("known"), Some((next, 2)));
     assert_eq!(table.kept_bucket(archive, 3).await.expect("known"), None, "other buckets");
