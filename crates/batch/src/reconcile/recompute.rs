@@ -95,11 +95,23 @@ pub(super) async fn recompute(
     // To make a session takes as long as to plan a query, so that all queries of a kind have one.
     let failed = BatchError::engine(&topic.name, "planned");
     let (alone, shared) = (session.open().map_err(&failed)?, single(session.open().map_err(&failed)?));
+    let local = match session.engine {
+        Engine::Local => alone.clone(),
+        #[cfg(feature = "distributed")]
+        Engine::Ballista { .. } => Session { engine: &Engine::Local, ..*session }.open().map_err(&failed)?,
+    };
     let mut queries = Vec::with_capacity(wanted.len());
     for Wanted { metric, range, part } in wanted.iter().copied() {
         let windows = Windows::new(metric.window, settings.time_zone);
         if metric.window.session_gap_micros().is_some() {
-            queries.push(Query::OfSessions(SessionQuery { metric, topic, windows, part, engine: alone.clone() }));
+            queries.push(Query::OfSessions(SessionQuery {
+                metric,
+                topic,
+                windows,
+                part,
+                engine: alone.clone(),
+                local: local.clone(),
+            }));
             continue;
         }
         let shares = *session.engine == Engine::Local && windows.longest_ms() <= SHARED_WINDOW_MS;

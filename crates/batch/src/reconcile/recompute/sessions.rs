@@ -45,6 +45,8 @@ pub(super) struct SessionQuery<'a> {
     /// Those of some keys only.
     pub(super) part: Option<&'a KeyPart>,
     pub(super) engine: SessionContext,
+    /// Of this process, where islands are found in the events that the other reads.
+    pub(super) local: SessionContext,
 }
 
 impl SessionQuery<'_> {
@@ -106,8 +108,8 @@ impl SessionQuery<'_> {
             events = events.filter(part.has_event())?;
         }
         let islands = self.islands(events, step).await?;
-        let plan = statement(self.metric, self.topic, &self.engine, islands).await?;
-        let rows = DataFrame::new(self.engine.state(), plan).execute_stream().await?;
+        let plan = statement(self.metric, self.topic, &self.local, islands).await?;
+        let rows = DataFrame::new(self.local.state(), plan).execute_stream().await?;
         let schema = rows.schema();
         let finished = concat_batches(&schema, &rows.try_collect::<Vec<_>>().await?)?;
         let rows = stored_rows(self.metric, &self.windows, &finished)?;
