@@ -8,6 +8,7 @@
 //! ([`once_per_window`]). Sessions have no windows to put rows into: [`sessions`] finds them.
 
 mod islands;
+mod session;
 mod sessions;
 
 use std::collections::BTreeSet;
@@ -32,7 +33,7 @@ use datafusion::sql::sqlparser::ast::Statement;
 use futures::TryStreamExt;
 use futures::future::{join, join_all};
 use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN};
-use vitral_engine::{DistinctTexts, starts_of};
+use vitral_engine::starts_of;
 use vitral_panes::stored_rows;
 use vitral_schemas::event_time::EventTime;
 use vitral_schemas::time::MICROS_PER_MS;
@@ -40,6 +41,7 @@ use vitral_schemas::topic::{Topic, archive_columns, timestamp_type};
 use vitral_schemas::verdict::Verdict;
 use vitral_schemas::window::{Window, Windows};
 
+pub(super) use self::session::Session;
 use self::sessions::SessionQuery;
 use super::key_part::KeyPart;
 use super::once_per_window;
@@ -53,24 +55,6 @@ use crate::error::{BatchError, is_outage};
 const SHARED_WINDOW_MS: i64 = 3_600_000;
 /// Aggregates that a repeated row does not change; `count(DISTINCT ...)` is another.
 const IDEMPOTENT: [&str; 7] = ["min", "max", "bool_and", "bool_or", "bit_and", "bit_or", "approx_distinct"];
-
-/// What computes, and how.
-#[derive(Clone, Copy)]
-pub(super) struct Session<'a> {
-    pub(super) engine: &'a Engine,
-    /// See [`Selection::is_frequent`](super::Selection::is_frequent).
-    pub(super) is_frequent: bool,
-}
-
-impl Session<'_> {
-    fn open(self) -> Result<SessionContext> {
-        let session = self.engine.session()?;
-        if self.is_frequent {
-            session.add_analyzer_rule(Arc::new(DistinctTexts::default()));
-        }
-        Ok(session)
-    }
-}
 
 /// What is recomputed of a metric.
 #[derive(Clone, Copy)]
@@ -95,11 +79,7 @@ pub(super) async fn recompute(
     // To make a session takes as long as to plan a query, so that all queries of a kind have one.
     let failed = BatchError::engine(&topic.name, "planned");
     let (alone, shared) = (session.open().map_err(&failed)?, single(session.open().map_err(&failed)?));
-    let local = match session.engine {
-        Engine::Local => alone.clone(),
-        #[cfg(feature = "distributed")]
-        Engine::Ballista { .. } => Session { engine: &Engine::Local, ..*session }.open().map_err(&failed)?,
-    };
+    let local = session.local(&alone).map_err(&failed)?;
     let mut queries = Vec::with_capacity(wanted.len());
     for Wanted { metric, range, part } in wanted.iter().copied() {
         let windows = Windows::new(metric.window, settings.time_zone);
