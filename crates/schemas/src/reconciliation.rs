@@ -26,8 +26,8 @@ pub const FAILED: &str = "falha";
 pub const BY_COMMAND: &str = "comando";
 /// Who asked, in `origem`: the check that runs alongside the stream.
 pub const BY_ITSELF: &str = "continua";
-/// Who asked, in `origem`: the same check, of tables with one row for each key, a part of the keys
-/// each hour.
+/// Who asked, in `origem`: the same check, of sessions and of tables with one row for each key, a
+/// part of the keys every six hours.
 pub const BY_KEYS: &str = "chaves";
 
 /// `instante` is when the comparison ended; `de` and `ate` bound the windows' starts; `quebras`

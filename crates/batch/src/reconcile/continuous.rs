@@ -1,5 +1,6 @@
 //! Reconciliation alongside the stream: each hour is compared once all metrics have published it
-//! for good, and what was found, by this or by command, is shown.
+//! for good, sessions and tables every six hours for a part of their keys, and what was found, by
+//! this or by command, is shown.
 
 use std::collections::BTreeMap;
 use std::error::Error;
