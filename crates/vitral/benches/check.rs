@@ -104,32 +104,19 @@ fn main() {
     println!("  {:<28} {of_metrics:>6.2} CPU-s, {:.0} % of it", "  of metrics", share(of_metrics));
     assert!(results.borrow().num_rows() >= catalog.metrics.len(), "every metric is compared");
     let range = WindowRange::of_ms(SimulatorConfig::default().start_ms - HOUR_MS, last_ms + HOUR_MS);
-    for kind in [Kind::Windows, Kind::Sessions] {
+    let timed = |what: &str, selection: Selection<'_>| {
         let began = cpu_seconds();
-        let compared = reconcile(
-            &catalog,
-            &settings,
-            &store,
-            &Engine::Local,
-            range,
-            Selection { kind, is_frequent: true, ..part(1) },
-        );
-        runtime.block_on(compared).expect("compared");
-        println!("  {:<28} {:>6.2} CPU-s", format!("{kind:?}, from the first event"), cpu_seconds() - began);
+        let compared = reconcile(&catalog, &settings, &store, &Engine::Local, range, selection);
+        let compared = runtime.block_on(compared).expect("compared");
+        println!("  {what:<32} {:>6.2} CPU-s", cpu_seconds() - began);
+        compared
+    };
+    for (what, kind) in [("windows, from the first event", Kind::Windows), ("sessions, likewise", Kind::Sessions)] {
+        timed(what, Selection { kind, is_frequent: true, ..part(1) });
     }
     for metric in &catalog.metrics {
-        let began = cpu_seconds();
-        let compared = reconcile(
-            &catalog,
-            &settings,
-            &store,
-            &Engine::Local,
-            range,
-            Selection { only: Some(&metric.name), ..Selection::default() },
-        );
-        let compared = runtime.block_on(compared).expect("compared");
+        let compared = timed(&metric.name, Selection { only: Some(&metric.name), ..Selection::default() });
         assert!(compared.iter().all(|compared| compared.windows > 0 && !compared.differs()), "{}", metric.name);
-        println!("  {:<28} {:>6.2} CPU-s", metric.name, cpu_seconds() - began);
     }
 }
 

@@ -108,7 +108,8 @@ async fn compare(
     bucket: Option<i64>,
 ) -> std::result::Result<MetricComparison, BatchError> {
     let plan = plan(view, topic, settings)?;
-    let nothing = |failure: Option<String>| nothing(&view.name, failure);
+    let is_of_part = bucket.is_some();
+    let nothing = |failure: Option<String>| MetricComparison { is_of_part, ..nothing(&view.name, failure) };
     let bucket = bucket.map(|bucket| (bucket, BUCKETS));
     let mut began: Option<(Vec<Reached>, Option<Watermark>)> = None;
     for attempt in 1.. {
@@ -203,7 +204,7 @@ async fn by_part(
     let kept = table.kept_bucket(archive, next.1).await?;
     let mut found = None;
     if let Some(bucket) = kept {
-        let Sides { published, expected } = table.sides_since(archive, bucket).await?;
+        let Sides { published, expected } = table.sides_since(archive, history, bucket).await?;
         let since = differences(published, expected).await.map_err(StoreError::read(&table.plan().view.name))?;
         found = (since.1.num_rows() == 0).then_some(since);
     }

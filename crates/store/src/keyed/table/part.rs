@@ -4,12 +4,15 @@
 
 use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
 use vitral_catalog::names::ORIGIN_COLUMN;
+use vitral_engine::in_key_bucket;
 
 use super::check::Sides;
 use super::{KeyedTable, versions};
 use crate::archive::{ArchiveReader, Reached};
 use crate::error::StoreError;
+use crate::history::History;
 use crate::keyed::source::Range;
+use crate::table::Table;
 
 impl KeyedTable {
     /// Which bucket is kept, out of so many; none if none is, or rows were replayed, imports
@@ -31,9 +34,14 @@ impl KeyedTable {
         Ok(Some((bucket, buckets)))
     }
 
-    /// Both sides of a comparison of the bucket that is kept.
-    pub async fn sides_since(&mut self, archive: &ArchiveReader, bucket: (i64, i64)) -> Result<Sides, StoreError> {
-        let Some(part) = self.part().await? else { return self.sides(archive, None, Some(bucket)).await };
+    /// Both sides of a comparison of the bucket that is kept; of all that there is, if none is.
+    pub async fn sides_since(
+        &mut self,
+        archive: &ArchiveReader,
+        history: Option<&History>,
+        bucket: (i64, i64),
+    ) -> Result<Sides, StoreError> {
+        let Some(part) = self.part().await? else { return self.sides(archive, history, Some(bucket)).await };
         let mut ranges = Vec::new();
         for reached in self.own_reach(archive).await? {
             let from = part.next_offset(&reached.log, reached.partition).await?.unwrap_or_default();
@@ -62,7 +70,7 @@ impl KeyedTable {
     }
 
     async fn states_of_bucket(&self, bucket: (i64, i64)) -> Result<LogicalPlan, StoreError> {
-        let of_bucket = vitral_engine::in_key_bucket(self.plan.view.keys.iter().map(ident), bucket);
+        let of_bucket = in_key_bucket(self.plan.view.keys.iter().map(ident), bucket);
         let states = LogicalPlanBuilder::from(self.states().await?).filter(of_bucket);
         states.and_then(LogicalPlanBuilder::build).map_err(self.failed())
     }
@@ -70,8 +78,7 @@ impl KeyedTable {
     /// What is kept; none if nothing ever was.
     async fn part(&self) -> Result<Option<Self>, StoreError> {
         let (plan, version) = (&self.plan, &self.plan.version);
-        let table =
-            crate::table::Table::read(&plan.view.name, &versions::part_place(plan, &self.store, version)).await?;
+        let table = Table::read(&plan.view.name, &versions::part_place(plan, &self.store, version)).await?;
         Ok(table.map(|table| Self::of(plan, &self.store, table, versions::part_application(plan, version))))
     }
 }

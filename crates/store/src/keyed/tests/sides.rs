@@ -15,7 +15,7 @@ pub(super) async fn check(table: &mut KeyedTable, archive: &ArchiveReader, histo
         compared.push(table.sides(archive, history, bucket).await.expect("both sides"));
     }
     if let Some(bucket) = table.kept_bucket(archive, 2).await.expect("known") {
-        compared.push(table.sides_since(archive, bucket).await.expect("both sides"));
+        compared.push(table.sides_since(archive, history, bucket).await.expect("both sides"));
     }
     for Sides { published, expected } in compared {
         let sorted = |side: DataFrame| side.sort(vec![ident("id").sort(true, true)]).expect("sorted");
