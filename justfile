@@ -46,9 +46,9 @@ build:
 test:
     cargo test --locked --workspace
 
-# The tests with a real Kafka, PostgreSQL, S3 store, mail server and Alertmanager. They go on running: `scripts/services stop` ends them.
+# The tests with a real Kafka, PostgreSQL, S3 store, mail server, Alertmanager and Redis. They go on running: `scripts/services stop` ends them.
 test-services:
-    scripts/services start kafka postgres s3 mail alertmanager
+    scripts/services start kafka postgres s3 mail alertmanager redis
     env $(scripts/services env) {{just_executable()}} test
 
 # Clippy and the tests of the crate with MongoDB's driver, with a server that speaks its protocol.
@@ -73,6 +73,14 @@ docs:
 # The built-in catalog.
 check-catalog:
     cargo run --locked --quiet --bin vitral -- check
+
+# What clients of the API rely on: its description as it was released, and as it is.
+api:
+    scripts/api-breaks
+
+# Writes docs/openapi.json again; a test compares it with what the API says of itself.
+api-write:
+    VITRAL_WRITE_OPENAPI=1 cargo test --locked -p vitral-api --test http openapi::the_description_is_the_one_in_docs
 
 # Files and messages as shops have them.
 cases:

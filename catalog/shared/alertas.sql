@@ -1,5 +1,5 @@
 -- What alerts have seen, those that fire first, then the newest: one row for each time that a key came into an alert's rows.
-CREATE VIEW alertas_recentes WITH (path = '/alertas', limite = 100, descricao = 'Alerts: what is pending, what fires, what is resolved') AS
+CREATE VIEW alertas_recentes WITH (path = '/alertas', scope = 'alertas:read', limite = 100, descricao = 'Alerts: what is pending, what fires, what is resolved') AS
 SELECT
     alerta, chave, estado, desde, disparado_em, resolvido_em, severidade, linhas, silenciado, notificacao, conteudo, episodio
 FROM alertas

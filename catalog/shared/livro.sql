@@ -1,6 +1,6 @@
 -- What did not count, newest first: refused, late, duplicate and empty messages, offsets that were never delivered, and rows of files that
 -- were refused or duplicate. Long contents are cut; one message, by its topic, partition and offset, has more.
-CREATE VIEW livro_recente WITH (path = '/livro', limite = 100, descricao = 'The ledger: messages and rows of files that did not count') AS
+CREATE VIEW livro_recente WITH (path = '/livro', scope = 'livro:read', limite = 100, descricao = 'The ledger: messages and rows of files that did not count') AS
 SELECT
     topico, particao, deslocamento, deslocamento_fim, veredito, motivo, chegada,
     left(conteudo, CASE WHEN $deslocamento IS NULL THEN 4096 ELSE 1048576 END) AS conteudo,

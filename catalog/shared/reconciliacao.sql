@@ -1,6 +1,6 @@
 -- What reconciliations have found, newest first: whether a metric's published windows are what the archive gives.
 CREATE VIEW reconciliacoes_recentes
-WITH (path = '/reconciliacao', limite = 100, descricao = 'Published numbers compared with the archive') AS
+WITH (path = '/reconciliacao', scope = 'reconciliacao:read', limite = 100, descricao = 'Published numbers compared with the archive') AS
 SELECT
     instante, origem, metrica, de, ate, publicada_ate, janelas, linhas, diferencas, quebras, veredito, reparada, duracao_ms
 FROM reconciliacao

@@ -28,5 +28,11 @@ CREATE TABLE eventos_clientes (
     watermark = '10 seconds',
     lateness = '1 hour',
     ahead = '1 hour',
-    idle = '30 seconds'
+    idle = '30 seconds',
+    -- POST /eventos, whose messages have the user as key; an event or order is found again by its id.
+    path = '/eventos',
+    scope = 'eventos:write',
+    key = 'id_usuario',
+    trace = 'id_evento, id_pedido',
+    trace_path = '/pedidos/{id}/rastro'
 );

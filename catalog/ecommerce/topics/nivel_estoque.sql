@@ -12,5 +12,8 @@ CREATE TABLE atualizacoes_estoque (
     watermark = '10 seconds',
     lateness = 'never',
     ahead = '1 minute',
-    idle = '30 seconds'
+    idle = '30 seconds',
+    path = '/estoque',
+    scope = 'estoque:write',
+    key = 'id_produto'
 );

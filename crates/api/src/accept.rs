@@ -6,25 +6,37 @@ use vitral_query::Format;
 
 use crate::problem::Problem;
 
-/// The one that the client likes best; JSON among equals.
+/// The one that the client likes best; among equals the first of [`Format::ALL`].
 pub(crate) fn format_of(request: &HeaderMap) -> Result<Format, Problem> {
     let accept: Vec<_> = request.get_all(ACCEPT).iter().filter_map(|value| value.to_str().ok()).collect();
     let accept = accept.join(",");
     if accept.trim().is_empty() {
         return Ok(Format::Json);
     }
-    let (json, csv) = (quality(&accept, "application", "json"), quality(&accept, "text", "csv"));
-    match (json, csv) {
-        (json, csv) if json <= 0.0 && csv <= 0.0 => Err(Problem::not_acceptable(&accept)),
-        (json, csv) if csv > json => Ok(Format::Csv),
-        _ => Ok(Format::Json),
+    let mut best = None;
+    for format in Format::ALL {
+        let quality = media_type(format).split_once('/').map_or(0.0, |(kind, below)| quality(&accept, kind, below));
+        if quality > best.map_or(0.0, |(_, best)| best) {
+            best = Some((format, quality));
+        }
+    }
+    best.map(|(format, _)| format).ok_or_else(|| Problem::not_acceptable(&accept))
+}
+
+/// Its name among media types.
+pub(crate) fn media_type(format: Format) -> &'static str {
+    match format {
+        Format::Json => "application/json",
+        Format::Csv => "text/csv",
+        Format::NdJson => "application/x-ndjson",
+        Format::Arrow => "application/vnd.apache.arrow.stream",
     }
 }
 
 pub(crate) fn content_type(format: Format) -> HeaderValue {
     HeaderValue::from_static(match format {
-        Format::Json => "application/json",
         Format::Csv => "text/csv; charset=utf-8; header=present",
+        other => media_type(other),
     })
 }
 
@@ -41,7 +53,8 @@ fn quality(accept: &str, wanted: &str, wanted_below: &str) -> f32 {
             _ => continue,
         };
         let given = parts.find_map(|part| part.strip_prefix("q=").or_else(|| part.strip_prefix("Q=")));
-        let given = given.map_or(1.0, |quality| quality.parse().unwrap_or(0.0));
+        // What is not a number says nothing.
+        let given = given.map_or(1.0, |quality| quality.parse().unwrap_or(0.0_f32).clamp(0.0, 1.0));
         if exactness > best.0 {
             best = (exactness, given);
         }
@@ -79,7 +92,15 @@ mod tests {
         ] {
             assert_eq!(of(accept), Some(Format::Csv), "{accept}");
         }
-        for accept in ["application/xml", "text/csv;q=0", "image/*", "*/*;q=0", "nonsense"] {
+        for (accept, format) in [
+            ("application/x-ndjson", Format::NdJson),
+            ("application/vnd.apache.arrow.stream, application/json;q=0.9", Format::Arrow),
+            ("text/csv;q=0.3, application/x-ndjson;q=0.4", Format::NdJson),
+            ("application/json;q=0, application/*", Format::NdJson),
+        ] {
+            assert_eq!(of(accept), Some(format), "{accept}");
+        }
+        for accept in ["application/xml", "text/csv;q=0", "image/*", "*/*;q=0", "text/csv;q=NaN", "nonsense"] {
             assert_eq!(of(accept), None, "{accept}");
         }
     }

@@ -1,17 +1,18 @@
 //! How complete an answer is: the counts of its topics, as JSON for metrics and as headers for
-//! arrays.
+//! arrays. The counts are of all rows: who sees only some gets none.
 
 use std::collections::BTreeMap;
 
 use axum::http::{HeaderMap, HeaderName, HeaderValue};
 use serde::Serialize;
 use vitral_catalog::{Name, Needs};
-use vitral_panes::view::{Completeness, LookupCompleteness, MetricView, View};
-use vitral_query::utc_text;
+use vitral_panes::view::{Completeness, Live, LookupCompleteness, MetricView, View};
+use vitral_query::{Principal, ReadPoint, sees_completeness, utc_text};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::time::MICROS_PER_MS;
 use vitral_store::PublishedWindows;
+use vitral_store::warehouse::ReadFrom;
 
 const WATERMARK: HeaderName = HeaderName::from_static("vitral-watermark");
 const READ: HeaderName = HeaderName::from_static("vitral-read");
@@ -21,6 +22,11 @@ const LATE: HeaderName = HeaderName::from_static("vitral-late");
 const REFUSED: HeaderName = HeaderName::from_static("vitral-refused");
 const SKIPPED: HeaderName = HeaderName::from_static("vitral-skipped");
 const IDLE_PARTITIONS: HeaderName = HeaderName::from_static("vitral-idle-partitions");
+const LIVE: HeaderName = HeaderName::from_static("vitral-ao-vivo");
+/// Who has answered for the warehouse, where it has a replica.
+const WAREHOUSE: HeaderName = HeaderName::from_static("vitral-armazem");
+/// How far behind the replica is.
+const WAREHOUSE_LAG: HeaderName = HeaderName::from_static("vitral-armazem-atraso-ms");
 
 /// The object `completude` of a metric's answer.
 #[derive(Debug, Serialize)]
@@ -42,6 +48,8 @@ pub(crate) struct Figures<'a> {
     /// Windows that start before this are those of an earlier version of the metric.
     #[serde(skip_serializing_if = "Option::is_none")]
     versao_anterior_ate: Option<String>,
+    /// Whether what the stream has not stored yet is in the answer.
+    ao_vivo: &'static str,
 }
 
 /// What became of the look-ups of one column.
@@ -91,6 +99,7 @@ impl<'a> Figures<'a> {
                 .collect(),
             desde: utc_ms_text(since_ms),
             versao_anterior_ate: None,
+            ao_vivo: live_word(completeness.live),
         }
     }
 }
@@ -98,14 +107,26 @@ impl<'a> Figures<'a> {
 /// The headers of an answer that is made of these topics and metrics: counts are summed, the
 /// watermark is the smallest, and absent while one topic has none. With several topics an idle
 /// partition carries its topic's name.
-pub(crate) fn headers(view: &View, needs: &Needs) -> HeaderMap {
+pub(crate) fn headers(point: &ReadPoint, needs: &Needs) -> HeaderMap {
+    let view = &point.view;
     let found = needs.topics.iter().filter_map(|name| Some((name.as_str(), of_topic(view, needs, name)?)));
-    of_topics(&found.collect::<Vec<_>>())
+    let mut headers = of_topics(&point.principal, &found.collect::<Vec<_>>());
+    match point.warehouse.from {
+        Some(ReadFrom::Replica { lag_ms }) => {
+            headers.insert(WAREHOUSE, HeaderValue::from_static("replica"));
+            headers.extend(lag_ms.map(|lag_ms| (WAREHOUSE_LAG, HeaderValue::from(lag_ms))));
+        }
+        Some(ReadFrom::InsteadOfReplica) => {
+            headers.insert(WAREHOUSE, HeaderValue::from_static("primario"));
+        }
+        Some(ReadFrom::Primary) | None => {}
+    }
+    headers
 }
 
-pub(crate) fn of_topics(found: &[(&str, &Completeness)]) -> HeaderMap {
+pub(crate) fn of_topics(principal: &Principal, found: &[(&str, &Completeness)]) -> HeaderMap {
     let mut headers = HeaderMap::new();
-    if found.is_empty() {
+    if found.is_empty() || !sees_completeness(principal) {
         return headers;
     }
     let watermarks: Option<Vec<Watermark>> = found.iter().map(|(_, completeness)| completeness.watermark).collect();
@@ -129,12 +150,28 @@ pub(crate) fn of_topics(found: &[(&str, &Completeness)]) -> HeaderMap {
     if let Ok(value) = HeaderValue::from_str(&idle.collect::<Vec<_>>().join(", ")) {
         headers.insert(IDLE_PARTITIONS, value);
     }
+    // Of several topics, what holds for the worst of them.
+    let worst = found.iter().map(|(_, completeness)| completeness.live).max_by_key(|live| match live {
+        Live::Current => 0,
+        Live::OtherVersion => 1,
+        Live::Away { .. } => 2,
+    });
+    headers.insert(LIVE, HeaderValue::from_static(live_word(worst.unwrap_or_default())));
     headers
 }
 
+/// As answers have it.
+fn live_word(live: Live) -> &'static str {
+    match live {
+        Live::Current => "atual",
+        Live::Away { .. } => "ausente",
+        Live::OtherVersion => "outra_versao",
+    }
+}
+
 /// The same for one metric, whose JSON has them inside.
-pub(crate) fn of_metric(metric: &MetricView) -> HeaderMap {
-    of_topics(&[(&metric.topic, &metric.completeness)])
+pub(crate) fn of_metric(principal: &Principal, metric: &MetricView) -> HeaderMap {
+    of_topics(principal, &[(&metric.topic, &metric.completeness)])
 }
 
 fn utc_ms_text(ms: Option<i64>) -> Option<String> {

@@ -7,9 +7,11 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use prometheus_client::registry::Registry;
 use tokio_util::sync::CancellationToken;
+use vitral_access::Access;
 use vitral_catalog::{Catalog, DomainSettings};
+use vitral_connect::Publisher;
 use vitral_panes::view::ViewReceiver;
-use vitral_query::Limits;
+use vitral_query::{Cache, Limits, Warehouse};
 use vitral_schemas::health::Bounds;
 use vitral_schemas::notice::NoticeReceiver;
 use vitral_schemas::reconciliation::ReconciliationReceiver;
@@ -30,6 +32,8 @@ pub struct ApiConfig {
     pub limits: Limits,
     /// What one answer may have; a longer one is refused, or broken off where it has begun.
     pub answer_bytes: usize,
+    /// Answers that are given again.
+    pub cache: Cache,
     /// Names of this server besides `localhost` and addresses; a request for another host is
     /// refused.
     pub hosts: Vec<String>,
@@ -41,24 +45,48 @@ pub struct ApiConfig {
     pub notices: NoticeReceiver,
     /// What alerts have seen; without rows where none are run.
     pub alerts: AlertReceiver,
-    /// The store in which silences are kept; none if nobody may ask for one.
+    /// The store in which silences are kept, and denials in `auditoria`; without one nobody may ask
+    /// for a silence, and only the log knows of denials.
     pub silences: Option<Location>,
+    /// Sends what is posted to the topics; none where there is no broker.
+    pub publisher: Option<Arc<dyn Publisher>>,
+    /// What reads the tables of jobs; without anything, none is made yet.
+    pub warehouse: Warehouse,
+    /// Who may ask.
+    pub access: Access,
+    /// How long a request's body may take.
+    pub body: Duration,
+    /// How often it is checked that somebody may still see a live stream.
+    pub stream_check: Duration,
+    /// Origins of other pages that may read answers and send requests.
+    pub cors_origins: Vec<String>,
+    /// Addresses, or ranges of them, of proxies that are believed for whom they ask.
+    pub trusted_proxies: Vec<String>,
 }
 
 impl ApiConfig {
-    /// The bounds as they are without a configuration; answers of up to 64 MiB.
+    /// The bounds as they are without a configuration; answers of up to 64 MiB, and as
+    /// much of kept ones.
     pub fn new(settings: DomainSettings, reference_dir: PathBuf) -> Self {
         Self {
             settings,
             reference_dir,
             limits: Limits::default(),
             answer_bytes: 64 << 20,
+            cache: Cache::new(64 << 20),
             hosts: Vec::new(),
             bounds: Bounds { commit: Duration::from_secs(60), still: Duration::from_secs(120) },
             live_streams_max: 256,
             notices: tokio::sync::watch::channel(Arc::from([])).1,
             alerts: tokio::sync::watch::channel(Arc::new(RecordBatch::new_empty(episode_schema()))).1,
             silences: None,
+            publisher: None,
+            warehouse: Warehouse::default(),
+            access: Access::off(),
+            body: Duration::from_secs(30),
+            stream_check: Duration::from_secs(15),
+            cors_origins: Vec::new(),
+            trusted_proxies: Vec::new(),
         }
     }
 }

@@ -5,20 +5,20 @@ mod pages;
 
 use std::collections::HashMap;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
-use axum::Router;
 use axum::body::Body;
 use axum::extract::{RawQuery, State};
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
+use axum::{Extension, Router};
 use datafusion::scalar::ScalarValue;
-use vitral_catalog::{Catalog, Endpoint, Needs};
+use vitral_catalog::{Catalog, Endpoint, Name, Needs};
 use vitral_query::{
-    Cache, Entry, Format, Freshness, KeptAnswer, Key, MemoryCache, NOW, ParameterRule, Permit, ReadPoint, Reader,
-    SingleFlight, State as Tables, placeholder_values,
+    Asked, Entry, Format, Kept, KeptAnswer, Key, Labels, NOW, ParameterRule, Permit, Principal, ReadPoint, Reader,
+    State as Tables, placeholder_values,
 };
 
 use self::pages::{AfterError, Cursor, Order};
@@ -26,6 +26,7 @@ use crate::accept::{content_type, format_of};
 use crate::answer::{self, Answer, AnswerBody, TRUNCATED};
 use crate::completeness;
 use crate::error::ApiError;
+use crate::etag;
 use crate::parameters::{CURSOR, Parameters};
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -34,14 +35,18 @@ use crate::shared::Shared;
 pub(crate) struct Prepared {
     endpoint: Endpoint,
     needs: Needs,
+    /// The same with what its tables are read together with.
+    read: Needs,
     rules: Vec<(String, ParameterRule)>,
     /// One row more than `limite` may be asked for, and further pages.
     is_paged: bool,
-    /// The same tables give the same rows.
-    is_steady: bool,
-    cache: Arc<dyn Cache>,
-    flights: SingleFlight,
+    /// How long an answer may be given while its tables are the same; none if they do not give the
+    /// same rows.
+    kept_for: Option<Duration>,
 }
+
+/// How old an answer may be where its endpoint does not say.
+const KEPT_FOR: Duration = Duration::from_secs(15 * 60);
 
 /// Resolves what every endpoint reads.
 pub(crate) fn prepare(catalog: &Catalog, reader: &Reader) -> Result<Vec<Prepared>, ApiError> {
@@ -49,22 +54,38 @@ pub(crate) fn prepare(catalog: &Catalog, reader: &Reader) -> Result<Vec<Prepared
         let needs = reader.needs(&endpoint.query, &endpoint.position)?;
         let rules = reader.parameter_rules(catalog, endpoint, &needs);
         let has = |name: &str| endpoint.parameters.contains(name);
-        let is_paged = pages::is_limited(&endpoint.query) && !has(CURSOR);
+        let is_paged = is_paged(endpoint);
         let is_steady = !has(NOW) && reader.is_steady(&endpoint.query, &needs);
-        let cache = Arc::new(MemoryCache::default());
-        let flights = SingleFlight::default();
-        Ok(Prepared { endpoint: endpoint.clone(), needs, rules, is_paged, is_steady, cache, flights })
+        let kept_for = Some(endpoint.cache.unwrap_or(KEPT_FOR)).filter(|ttl| is_steady && !ttl.is_zero());
+        let read = read_with(catalog, &needs);
+        Ok(Prepared { endpoint: endpoint.clone(), needs, read, rules, is_paged, kept_for })
     });
     prepared.collect()
+}
+
+/// Sums over a range of time have what the topic has and the table does not yet.
+fn read_with(catalog: &Catalog, needs: &Needs) -> Needs {
+    let mut read = needs.clone();
+    let summed = catalog.keyed.iter().filter(|view| view.rollup.is_some() && needs.table(&view.name));
+    read.names.extend(summed.map(|view| Name::Table(view.topic.clone())));
+    read
+}
+
+/// Whether one row more than `limite` may be asked for, and further pages.
+pub(crate) fn is_paged(endpoint: &Endpoint) -> bool {
+    pages::is_limited(&endpoint.query) && !endpoint.parameters.contains(CURSOR)
 }
 
 pub(crate) fn routes(prepared: Vec<Prepared>) -> Router<Arc<Shared>> {
     prepared.into_iter().fold(Router::new(), |router, prepared| {
         let path = prepared.endpoint.path.clone();
         let prepared = Arc::new(prepared);
-        let handler = move |State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery, headers: HeaderMap| {
+        let handler = move |State(shared): State<Arc<Shared>>,
+                            Extension(principal): Extension<Principal>,
+                            RawQuery(query): RawQuery,
+                            headers: HeaderMap| {
             let prepared = Arc::clone(&prepared);
-            async move { prepared.answer(&shared, query.as_deref(), &headers).await }
+            async move { prepared.answer(&shared, principal, query.as_deref(), &headers).await }
         };
         router.route(&path, get(handler))
     })
@@ -77,11 +98,19 @@ struct Question<'a> {
     limit: usize,
     values: HashMap<String, ScalarValue>,
     cursor: Option<Cursor>,
+    labels: Labels,
 }
 
 impl Prepared {
-    async fn answer(&self, shared: &Shared, query: Option<&str>, request: &HeaderMap) -> Result<Response, Problem> {
-        let point = shared.read_point()?;
+    async fn answer(
+        &self,
+        shared: &Shared,
+        principal: Principal,
+        query: Option<&str>,
+        request: &HeaderMap,
+    ) -> Result<Response, Problem> {
+        shared.reader.admit(&principal, &self.endpoint, &self.needs)?;
+        let point = shared.read_point_for(principal, &self.needs).await?;
         let format = format_of(request)?;
         let own = self.endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW);
         let allowed: Vec<_> = own.chain(self.is_paged.then_some(CURSOR)).collect();
@@ -93,41 +122,45 @@ impl Prepared {
         let rows = if self.is_paged { limit + 1 } else { limit };
         let text = |name: &str| parameters.text(name);
         let values = placeholder_values(&self.endpoint, point.now_ms, parameters.range()?, rows, text);
-        let question = Question { parameters: &parameters, format, limit, values, cursor };
-        if !self.is_steady {
-            let (answer, headers) = self.compute(shared, &point, question).await?;
-            let completeness = completeness::headers(&point.view, &self.needs);
-            return Ok(respond(format, completeness, headers, answer.body.into_body()));
+        let labels = shared.reader.labels(&point.principal).await;
+        let question = Question { parameters: &parameters, format, limit, values, cursor, labels };
+        if let Some(ttl) = self.kept_for.filter(|_| shared.cache.is_on()) {
+            return self.kept_or_computed(shared, point, question, ttl).await;
         }
-        self.kept_or_computed(shared, &point, question).await
+        let (answer, headers) = self.compute(shared, &point, question).await?;
+        let completeness = completeness::headers(&point, &self.needs);
+        Ok(respond(format, completeness, headers, answer.body.into_body()))
     }
 
     /// Waits for the one that computes the same; computes it if that is nobody.
     async fn kept_or_computed(
         &self,
         shared: &Shared,
-        point: &ReadPoint,
+        point: ReadPoint,
         question: Question<'_>,
+        ttl: Duration,
     ) -> Result<Response, Problem> {
-        let format = question.format;
-        let parameters = question.parameters.iter().map(|(name, value)| (name.to_owned(), value.to_owned()));
-        let (principal, path) = (point.principal.clone(), self.endpoint.path.clone());
-        let key = Key { principal, path, parameters: parameters.collect(), format };
-        let tables = Tables::of(point, &self.needs);
-        if let Some(kept) = self.kept(&key, &tables, point).await {
-            return Ok(kept);
+        let (cache, format) = (&shared.cache, question.format);
+        let names = question.labels.version();
+        let key = Key::new(&point.principal, &self.endpoint.path, question.parameters.iter(), format, names.as_deref());
+        let asked = Asked { key: &key, needs: &self.read, ttl };
+        if let Some(kept) = cache.in_memory(asked, &Tables::of(&point, &self.read)).await {
+            return Ok(self.again(&kept, &point));
         }
-        let flight = self.flights.of(&key);
-        let _computing = shared.reader.in_time(flight.lock()).await?;
-        if let Some(kept) = self.kept(&key, &tables, point).await {
-            return Ok(kept);
+        let flight = cache.flight(&key);
+        let mut turn = shared.reader.in_time(flight.turn()).await?;
+        // While it waited, more may have been committed.
+        let begun = Instant::now();
+        let point = shared.read_point_for(point.principal, &self.needs).await?;
+        let tables = Tables::of(&point, &self.read);
+        if let Some(kept) = cache.in_turn(asked, (&point, &tables), &mut turn).await {
+            return Ok(self.again(&kept, &point));
         }
-        let completeness = completeness::headers(&point.view, &self.needs);
-        let started = Instant::now();
-        let computed = self.compute(shared, point, question).await;
-        let took = started.elapsed();
+        let completeness = completeness::headers(&point, &self.needs);
+        let computed = self.compute(shared, &point, question).await;
         let (answer, outcome) = match computed {
             Ok((Answer { body: AnswerBody::Whole(body), .. }, headers)) => {
+                let headers = etag::with_version(headers, &body);
                 let answer = KeptAnswer {
                     status: 200,
                     body: body.clone(),
@@ -141,26 +174,19 @@ impl Prepared {
             }
             Err(problem) => (problem.kept(), Err(problem)),
         };
-        if let Some(entry) = Entry::new(tables, answer, took) {
-            self.cache.put(key, entry).await;
-        }
+        cache.keep(asked, &point, &mut turn, Entry::new(tables, answer, begun)).await;
         outcome
     }
 
-    /// What was computed before, if it is still right or was too costly to be computed again so
-    /// soon.
-    async fn kept(&self, key: &Key, tables: &Tables, point: &ReadPoint) -> Option<Response> {
-        let entry = self.cache.get(key).await?;
-        match entry.freshness(tables) {
-            // Rows that are the same may be known to be more complete.
-            Freshness::Current => {
-                Some(kept::response(&entry.answer, completeness::headers(&point.view, &self.needs), None))
-            }
-            Freshness::Aged(age) => {
-                Some(kept::response(&entry.answer, kept::headers(&entry.answer.completeness), Some(age)))
-            }
-            Freshness::Stale => None,
-        }
+    /// What was computed before: it is of now, and may be known to be more complete than it was, or
+    /// it says how old it is.
+    fn again(&self, kept: &Kept, point: &ReadPoint) -> Response {
+        let answer = &kept.entry.answer;
+        let completeness = match kept.age {
+            None => completeness::headers(point, &self.needs),
+            Some(_) => kept::headers(&answer.completeness),
+        };
+        kept::response(answer, completeness, kept.age)
     }
 
     /// The rows, and what the head says of them.
@@ -170,11 +196,11 @@ impl Prepared {
         point: &ReadPoint,
         question: Question<'_>,
     ) -> Result<(Answer, HeaderMap), Problem> {
-        let Question { parameters, format, limit, values, cursor } = question;
+        let Question { parameters, format, limit, values, cursor, labels } = question;
         let reader = &shared.reader;
         let limit = self.is_paged.then_some(limit);
         let rows = async |permit: Permit| -> Result<_, Problem> {
-            let planned = reader.plan(point, &self.endpoint.query, &self.needs).await?;
+            let planned = reader.plan_endpoint(point, &self.endpoint, &self.needs).await?;
             let order = if self.is_paged { Order::of(&planned.plan) } else { None };
             let plan = match (&cursor, order) {
                 (None, _) => planned.plan.clone(),
@@ -187,7 +213,7 @@ impl Prepared {
             let order = if self.is_paged { Order::of(&plan) } else { None };
             let frame = planned.frame(plan.with_param_values(values)?);
             let answer = async {
-                let batches = frame.execute_stream().await?;
+                let batches = labels.added_to_all(frame.execute_stream().await?);
                 answer::of_rows(batches, format, limit, shared.answer_bytes, permit).await
             };
             let answer = answer.await.map_err(|error| parameters.problem_of(error))?;

@@ -12,6 +12,16 @@ pub enum ApiError {
     /// What the query engine says.
     #[error("the query engine cannot be set up")]
     Engine(#[source] QueryError),
+    /// A setting that cannot be meant so.
+    #[error("{key} has {value:?}: {remedy}")]
+    Setting {
+        /// Its key in the configuration.
+        key: &'static str,
+        /// The part that is wrong.
+        value: String,
+        /// What to write.
+        remedy: &'static str,
+    },
 }
 
 impl From<QueryError> for ApiError {

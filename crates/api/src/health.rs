@@ -3,10 +3,11 @@
 use std::sync::Arc;
 use std::time::Instant;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
 use axum::http::StatusCode;
+use axum::{Extension, Json};
 use serde::Serialize;
+use vitral_query::Principal;
 use vitral_schemas::health::Trouble;
 
 use crate::parameters::Parameters;
@@ -43,16 +44,17 @@ pub(crate) async fn live(RawQuery(query): RawQuery) -> Result<Json<Live>, Proble
 /// does not take the others' answers away; where all of them wait there is nothing to answer.
 pub(crate) async fn ready(
     State(shared): State<Arc<Shared>>,
+    Extension(principal): Extension<Principal>,
     RawQuery(query): RawQuery,
 ) -> Result<(StatusCode, Json<Ready>), Problem> {
     Parameters::none(query.as_deref())?;
     let (is_recovered, health) = {
-        let view = shared.view.borrow();
+        let view = shared.points.view.borrow();
         let all_wait = !view.topics_waiting.is_empty() && view.topics_waiting.len() == shared.catalog.topics.len();
         (view.ready && !all_wait, Arc::clone(&view.health))
     };
     let mut troubles = health.troubles(shared.bounds, Instant::now());
-    troubles.extend(shared.histories.borrow().unread_topics().map(|(topic, failure)| Trouble {
+    troubles.extend(shared.points.histories.borrow().unread_topics().map(|(topic, failure)| Trouble {
         subject: topic.to_owned(),
         code: if failure.is_some() { "imports_unreadable" } else { "starting" },
         detail: failure.map_or_else(
@@ -61,6 +63,10 @@ pub(crate) async fn ready(
         ),
     }));
     let pronto = is_recovered && !shared.shutdown.is_cancelled() && !troubles.iter().any(Trouble::is_grave);
+    // Those who are not known hear only whether it is ready.
+    if !shared.gate.knows(&principal) {
+        troubles.clear();
+    }
     let problema =
         |trouble: Trouble| Problema { assunto: trouble.subject, codigo: trouble.code, detalhe: trouble.detail };
     let status = if pronto { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };

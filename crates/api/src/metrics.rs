@@ -16,18 +16,18 @@ use arrow::error::ArrowError;
 use serde::Serialize;
 use serde_json::value::RawValue;
 use vitral_panes::view::{MetricFailure, MetricView};
-use vitral_query::{Format, JsonRows, QueryError, Rows, utc_text};
+use vitral_query::{Format, JsonRows, Principal, QueryError, REASON_UNTOLD, Rows, sees_completeness, utc_text};
 use vitral_schemas::time::MICROS_PER_MS;
 
 use crate::completeness::Figures;
 
 pub(crate) use self::list::list;
-pub(crate) use self::live::live;
+pub(crate) use self::live::{SESSIONS_DEFAULT, live};
 pub(crate) use self::page::page;
 pub(crate) use self::streams::LiveStreams;
 
 /// Rows of a page.
-const LIMIT_DEFAULT: usize = 100;
+pub(crate) const LIMIT_DEFAULT: usize = 100;
 
 /// The answer for one metric, the same from a page and from a stream.
 #[derive(Serialize)]
@@ -37,7 +37,9 @@ struct Document<'a> {
     /// Of a table without a window that is sent live: the keys whose rows were removed.
     #[serde(skip_serializing_if = "Option::is_none")]
     removidas: Option<Box<RawValue>>,
-    completude: Figures<'a>,
+    /// Nothing for one who sees some rows only.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    completude: Option<Figures<'a>>,
     #[serde(skip_serializing_if = "Option::is_none")]
     falha: Option<Failure>,
 }
@@ -50,28 +52,36 @@ struct Failure {
 }
 
 impl Failure {
-    fn of(failure: MetricFailure) -> Self {
+    /// A reason may quote any row: who sees only some hears that there is one.
+    fn of(principal: &Principal, failure: MetricFailure) -> Self {
         let desde = failure.since_ms.checked_mul(MICROS_PER_MS).and_then(utc_text);
-        Self { motivo: failure.reason, desde }
+        let motivo = if sees_completeness(principal) { failure.reason } else { REASON_UNTOLD.to_owned() };
+        Self { motivo, desde }
     }
 }
 
-fn document(name: &str, shown: &MetricView, rows: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
-    json(name, rows, None, Figures::of(shown), shown.failure(), bytes_max)
+fn document(
+    principal: &Principal,
+    (name, shown): (&str, &MetricView),
+    rows: &RecordBatch,
+    bytes_max: usize,
+) -> Result<Vec<u8>, QueryError> {
+    json(principal, name, (rows, None), (Figures::of(shown), shown.failure()), bytes_max)
 }
 
 fn json(
+    principal: &Principal,
     name: &str,
-    rows: &RecordBatch,
-    removed: Option<&RecordBatch>,
-    completude: Figures<'_>,
-    failure: Option<MetricFailure>,
+    (rows, removed): (&RecordBatch, Option<&RecordBatch>),
+    (figures, failure): (Figures<'_>, Option<MetricFailure>),
     bytes_max: usize,
 ) -> Result<Vec<u8>, QueryError> {
     let linhas = raw(rows, bytes_max)?;
     let removidas =
         removed.filter(|removed| removed.num_rows() > 0).map(|removed| raw(removed, bytes_max)).transpose()?;
-    let document = Document { nome: name, linhas, removidas, completude, falha: failure.map(Failure::of) };
+    let completude = sees_completeness(principal).then_some(figures);
+    let falha = failure.map(|failure| Failure::of(principal, failure));
+    let document = Document { nome: name, linhas, removidas, completude, falha };
     Ok(serde_json::to_vec(&document).map_err(|error| ArrowError::ExternalError(error.into()))?)
 }
 
@@ -84,14 +94,15 @@ fn raw(rows: &RecordBatch, bytes_max: usize) -> Result<Box<RawValue>, QueryError
     Ok(RawValue::from_string(text).map_err(|error| ArrowError::ExternalError(error.into()))?)
 }
 
-fn csv(batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
-    let mut rows = Rows::new(Format::Csv, &batch.schema());
+/// In a format that has rows alone.
+fn rows_alone(format: Format, batch: &RecordBatch, bytes_max: usize) -> Result<Vec<u8>, QueryError> {
+    let mut rows = Rows::new(format, &batch.schema());
     let is_whole = rows.push(batch, 0, bytes_max)? == batch.num_rows();
     if is_whole { Ok(rows.finish()) } else { Err(QueryError::TooLarge(bytes_max)) }
 }
 
 /// A metric's path: its name may hold anything that a quoted identifier may.
-fn path_of(name: &str) -> String {
+pub(crate) fn path_of(name: &str) -> String {
     let mut path = String::from("/metricas/");
     for byte in name.bytes() {
         if byte.is_ascii_alphanumeric() || b"-._~".contains(&byte) {

@@ -3,12 +3,16 @@
 
 use std::sync::Arc;
 
-use axum::Json;
 use axum::extract::{RawQuery, State};
+use axum::http::HeaderMap;
+use axum::{Extension, Json};
 use serde::Serialize;
-use vitral_query::utc_text;
+use vitral_catalog::EngineTable;
+use vitral_query::{Principal, utc_text};
+use vitral_schemas::notice::Notice;
 use vitral_schemas::position::{Offset, PartitionId};
 
+use crate::lists;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -27,12 +31,17 @@ pub(crate) struct Row {
 
 pub(crate) async fn list(
     State(shared): State<Arc<Shared>>,
+    Extension(principal): Extension<Principal>,
     RawQuery(query): RawQuery,
-) -> Result<Json<Vec<Row>>, Problem> {
-    Parameters::none(query.as_deref())?;
+) -> Result<(HeaderMap, Json<Vec<Row>>), Problem> {
+    let parameters = Parameters::read(query.as_deref(), &lists::PARAMETERS)?;
+    // They are rows of the ledger.
+    if !shared.reader.may_read(&principal, EngineTable::Ledger.name()) {
+        return Err(Problem::forbidden("/avisos"));
+    }
     let notices = Arc::clone(&shared.notices.borrow());
     let text = |ms: i64| utc_text(ms.saturating_mul(1000));
-    let row = |notice: &vitral_schemas::notice::Notice| Row {
+    let row = |notice: &Notice| Row {
         topico: notice.topic.clone(),
         veredito: notice.verdict.clone(),
         motivo: notice.reason.clone(),
@@ -42,5 +51,11 @@ pub(crate) async fn list(
         chegada: text(notice.arrival_ms),
         instante: notice.event_ms.and_then(text),
     };
-    Ok(Json(notices.iter().map(row).collect()))
+    // There is one of each kind.
+    let kind = |notice: &Notice| {
+        [notice.topic.as_str(), &notice.verdict, notice.reason.as_deref().unwrap_or_default()].join("/")
+    };
+    let rows = notices.iter().map(|notice| (kind(notice), row(notice))).collect();
+    let (rows, headers) = lists::page(&parameters, "/avisos", rows)?;
+    Ok((headers, Json(rows)))
 }

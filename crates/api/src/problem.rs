@@ -1,12 +1,18 @@
 //! Errors as `application/problem+json`: what is wrong, a code that stays, and what to do about it.
 
+mod access;
+mod write;
+
 use axum::Json;
-use axum::http::header::{CONTENT_TYPE, RETRY_AFTER};
+use axum::http::header::{CONTENT_TYPE, RETRY_AFTER, WWW_AUTHENTICATE};
 use axum::http::{HeaderValue, StatusCode};
 use axum::response::{IntoResponse, Response};
 use datafusion::error::DataFusionError;
 use serde::Serialize;
 use vitral_query::{KeptAnswer, QueryError};
+
+pub(crate) use self::access::{ProblemCode, whole_seconds};
+pub(crate) use self::write::ItemsProblem;
 
 const PROBLEM_JSON: &str = "application/problem+json";
 
@@ -133,7 +139,16 @@ impl Problem {
             StatusCode::NOT_ACCEPTABLE,
             "not_acceptable",
             format!("Accept is '{accept}'"),
-            "accept application/json or text/csv",
+            "accept application/json, text/csv, application/x-ndjson or application/vnd.apache.arrow.stream",
+        )
+    }
+
+    pub(crate) fn forbidden(name: &str) -> Self {
+        Self::new(
+            StatusCode::FORBIDDEN,
+            "forbidden",
+            format!("this key may not read {name}"),
+            "ask an administrator for a key with this scope; what does not carry the columns of a row filter stays closed",
         )
     }
 
@@ -156,7 +171,7 @@ impl Problem {
         )
     }
 
-    pub(crate) fn body_too_large(bytes_max: u64) -> Self {
+    pub(crate) fn body_too_large(bytes_max: usize) -> Self {
         Self::new(
             StatusCode::PAYLOAD_TOO_LARGE,
             "body_too_large",
@@ -243,6 +258,22 @@ impl Problem {
         )
     }
 
+    /// What is wrong with the connection is in the log, never in the answer.
+    pub(crate) fn warehouse_away(connection: &str) -> Self {
+        Self::new(
+            StatusCode::SERVICE_UNAVAILABLE,
+            "warehouse_away",
+            format!("the warehouse cannot be read over connection {connection}"),
+            "start its database; everything else is served, and this will be as soon as it answers",
+        )
+        .retry_after(5)
+    }
+
+    pub(crate) fn table_not_made(detail: &str) -> Self {
+        let remedy = "run the job; everything else is served, and this will be as soon as the table is there";
+        Self::new(StatusCode::SERVICE_UNAVAILABLE, "table_not_made", detail, remedy).retry_after(60)
+    }
+
     pub(crate) fn too_many_streams(streams_max: usize) -> Self {
         Self::new(
             StatusCode::SERVICE_UNAVAILABLE,
@@ -315,6 +346,11 @@ impl IntoResponse for Problem {
         if let Some(seconds) = self.retry_after_seconds {
             headers.insert(RETRY_AFTER, HeaderValue::from(seconds));
         }
+        if self.status == StatusCode::UNAUTHORIZED {
+            // Not Basic, for which browsers would ask in a window of their own.
+            headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer realm=\"vitral\""));
+        }
+        response.extensions_mut().insert(ProblemCode(self.code));
         response
     }
 }
@@ -324,8 +360,14 @@ impl From<QueryError> for Problem {
         match &error {
             QueryError::Unavailable(name) => return Self::unavailable(name),
             QueryError::TopicWaiting { topic, reason } => return Self::topic_waiting(topic, reason),
-            QueryError::ImportsUnread(_) => return Self::starting(),
+            QueryError::Starting | QueryError::ImportsUnread(_) => return Self::starting(),
+            QueryError::Forbidden(name) => return Self::forbidden(name),
             QueryError::ImportsUnreadable { topic, reason } => return Self::imports_unreadable(topic, reason),
+            QueryError::NotMade { .. } => return Self::table_not_made(&error.to_string()),
+            QueryError::WarehouseAway { connection, reason } => {
+                tracing::warn!(connection, reason, "the warehouse cannot be read");
+                return Self::warehouse_away(connection);
+            }
             QueryError::SetAside { table, reason } => return Self::table_set_aside(table, reason),
             QueryError::Timeout => return Self::query_timeout(),
             QueryError::Busy => return Self::busy(),

@@ -7,12 +7,13 @@
 
 mod guarded;
 mod occupied;
+mod tls;
 
 use std::convert::Infallible;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use axum::Router;
 use axum::body::Body;
@@ -23,13 +24,15 @@ use hyper::server::conn::http1;
 use hyper::service::{Service, service_fn};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use hyper_util::service::TowerToHyperService;
-use tokio::io::AsyncWriteExt;
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::JoinSet;
 use tokio_util::sync::CancellationToken;
 
 use self::guarded::Guarded;
-use self::occupied::{Busy, Connections, Occupied, Tracked};
+use self::occupied::{Busy, Connection, Connections, Occupied, Tracked};
+pub use self::tls::{Tls, TlsError};
+use crate::gate::Encrypted;
 use crate::telemetry::Telemetry;
 
 /// The time limit of a query, and a client that does not read its answer must not hold the process
@@ -48,7 +51,7 @@ const FULL: &[u8] = b"HTTP/1.1 503 Service Unavailable\r\ncontent-type: applicat
     \"detail\":\"all connections are busy\",\"remedio\":\"ask again in a moment; the server's setting is api.connections\"}\n";
 
 /// How many connections are served, and how long a client may take.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct ServeConfig {
     /// Open connections at most; one client gets half of them.
     pub connections: usize,
@@ -59,6 +62,8 @@ pub struct ServeConfig {
     pub idle: Duration,
     /// A client that takes less than 16 KiB of its answer in this time is cut off.
     pub write: Duration,
+    /// With what connections are encrypted, if they are.
+    pub tls: Option<Tls>,
 }
 
 impl Default for ServeConfig {
@@ -68,6 +73,7 @@ impl Default for ServeConfig {
             head: Duration::from_secs(10),
             idle: Duration::from_secs(75),
             write: Duration::from_secs(20),
+            tls: None,
         }
     }
 }
@@ -96,7 +102,7 @@ pub async fn serve(
         match accepted {
             Ok((stream, peer)) => match connections.enter(peer) {
                 Some(occupied) => {
-                    let served = one(stream, peer, router.clone(), config, occupied, shutdown.clone());
+                    let served = one(stream, peer, router.clone(), config.clone(), occupied, shutdown.clone());
                     tasks.spawn(served);
                 }
                 None => refuse(stream).await,
@@ -134,16 +140,42 @@ async fn one(
         tracing::debug!(%error, "nodelay refused");
     }
     let connection = occupied.connection();
+    let tls = config.tls.clone();
+    let guarded = Guarded::new(stream, Arc::clone(&connection), config.clone());
+    let idle = config.idle;
+    let Some(tls) = tls else {
+        return requests(guarded, peer, router, (idle, false), &connection, shutdown).await;
+    };
+    // A handshake that does not come is a head that does not come.
+    let accepted = tokio::select! {
+        accepted = tls.acceptor(Instant::now()).accept(guarded) => accepted,
+        () = connection.evicted() => return,
+        () = shutdown.cancelled() => return,
+    };
+    match accepted {
+        Ok(encrypted) => requests(encrypted, peer, router, (idle, true), &connection, shutdown).await,
+        Err(error) => tracing::debug!(%peer, %error, "a handshake failed"),
+    }
+}
+
+/// Answers requests until the client has left, or its connection is needed for others.
+async fn requests(
+    stream: impl AsyncRead + AsyncWrite + Unpin,
+    peer: SocketAddr,
+    router: Router,
+    (idle, is_encrypted): (Duration, bool),
+    connection: &Arc<Connection>,
+    shutdown: CancellationToken,
+) {
     let router = TowerToHyperService::new(router);
-    let service = service_fn(|request| answer(&router, peer, connection.begin(), request));
-    let io = TokioIo::new(Guarded::new(stream, Arc::clone(&connection), config));
+    let service = service_fn(|request| answer(&router, (peer, is_encrypted), connection.begin(), request));
     let served = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(config.idle)
+        .header_read_timeout(idle)
         .max_headers(HEADERS_MAX)
         .max_header_size(HEAD_BYTES_MAX)
         .max_buf_size(HEAD_BYTES_MAX + (32 << 10))
-        .serve_connection(io, service);
+        .serve_connection(TokioIo::new(stream), service);
     let mut served = std::pin::pin!(served);
     let ended = tokio::select! {
         ended = &mut served => ended,
@@ -161,12 +193,15 @@ async fn one(
 
 async fn answer(
     router: &TowerToHyperService<Router>,
-    peer: SocketAddr,
+    (peer, is_encrypted): (SocketAddr, bool),
     busy: Busy,
     request: Request<Incoming>,
 ) -> Result<Response<Tracked>, Infallible> {
     let mut request = request.map(Body::new);
     request.extensions_mut().insert(ConnectInfo(peer));
+    if is_encrypted {
+        request.extensions_mut().insert(Encrypted);
+    }
     let response = router.call(request).await?;
     Ok(response.map(|body| Tracked::new(body, busy)))
 }

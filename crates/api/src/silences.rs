@@ -1,26 +1,25 @@
 //! `POST /alertas/{alerta}/silencios`: nobody is notified of an alert, or of one of its keys, for a
 //! while.
 //!
-//! Until there is access control, only this machine may ask, and not through a proxy: those who
-//! silence an alert hide what happens.
+//! Those who silence an alert hide what happens: administrators may, and without access control
+//! only this machine, not through a proxy.
 
-use std::net::SocketAddr;
 use std::sync::Arc;
 
-use axum::body::Bytes;
-use axum::extract::{ConnectInfo, Path, RawQuery, State};
-use axum::http::header::CONTENT_TYPE;
-use axum::http::{HeaderMap, StatusCode};
+use axum::body::to_bytes;
+use axum::extract::rejection::PathRejection;
+use axum::extract::{Path, RawQuery, Request, State};
+use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use axum::{Extension, Json};
 use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 use vitral_catalog::WATERMARK_ALERT;
-use vitral_query::utc_text;
+use vitral_query::{Principal, Scopes, utc_text};
 use vitral_store::Act;
 use vitral_store::alerts::Silence;
 
+use crate::gate::{CorrelationId, need, peer};
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -49,30 +48,38 @@ struct Kept {
     motivo: Option<String>,
 }
 
-pub(crate) async fn add(
-    State(shared): State<Arc<Shared>>,
-    Path(alert): Path<String>,
-    peer: Option<Extension<ConnectInfo<SocketAddr>>>,
-    RawQuery(query): RawQuery,
-    headers: HeaderMap,
-    body: Bytes,
-) -> Result<Response, Problem> {
-    Parameters::none(query.as_deref())?;
-    let is_local = peer.is_some_and(|Extension(ConnectInfo(peer))| peer.ip().is_loopback());
-    if !is_local || OF_PROXIES.iter().any(|name| headers.contains_key(*name)) {
+/// The name under which this is asked for.
+fn allowed(shared: &Shared, principal: &Principal, request: &Request) -> Result<String, Problem> {
+    if shared.gate.access.is_on() {
+        return need(principal, Scopes::ADMIN).map(|()| principal.id().to_owned());
+    }
+    let is_local = peer(request.extensions()).is_some_and(|peer| peer.is_loopback());
+    if !is_local || OF_PROXIES.iter().any(|name| request.headers().contains_key(*name)) {
         return Err(Problem::only_local());
     }
-    // A form of another site cannot send this type without being asked first.
-    let kind = headers.get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
-    if !kind.starts_with("application/json") {
-        return Err(Problem::not_json("Content-Type is not application/json"));
-    }
+    Ok("http:loopback".to_owned())
+}
+
+pub(crate) async fn add(
+    State(shared): State<Arc<Shared>>,
+    alert: Result<Path<String>, PathRejection>,
+    Extension(principal): Extension<Principal>,
+    Extension(CorrelationId(correlation_id)): Extension<CorrelationId>,
+    RawQuery(query): RawQuery,
+    request: Request,
+) -> Result<Response, Problem> {
+    let Path(alert) = alert.map_err(|_| Problem::not_found("/alertas/{alerta}/silencios"))?;
+    Parameters::none(query.as_deref())?;
+    let principal = allowed(&shared, &principal, &request)?;
+    // It was read, and bounded, before.
+    let body =
+        to_bytes(request.into_body(), usize::MAX).await.map_err(|error| Problem::not_json(&error.to_string()))?;
     let names = || shared.catalog.alerts().map(|(view, _)| view.name.as_str()).chain([WATERMARK_ALERT]);
     if !names().any(|name| name == alert) {
         return Err(Problem::unknown_alert(&alert, &names().collect::<Vec<_>>()));
     }
     let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| Problem::not_json(&error.to_string()))?;
-    let now_ms = shared.clock.now_ms();
+    let now_ms = shared.points.clock.now_ms();
     let until_ms = until(&wanted.ate, now_ms)?;
     let is_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX);
     if is_long(&wanted.chave) || is_long(&wanted.motivo) {
@@ -81,12 +88,12 @@ pub(crate) async fn add(
     let Some(store) = &shared.silences else { return Err(Problem::not_found("/alertas/{alerta}/silencios")) };
     let silence = Silence::new(&alert, wanted.chave, (now_ms, until_ms), wanted.motivo);
     let act = Act {
-        principal: "http:loopback".to_owned(),
+        principal,
         action: "silenciar",
         target: alert,
         result: "ok".to_owned(),
         after: serde_json::to_string(&kept(&silence)).ok(),
-        correlation_id: Uuid::new_v4().to_string(),
+        correlation_id,
         ..Act::default()
     };
     let silence = silence.record(store, act).await.map_err(|error| {

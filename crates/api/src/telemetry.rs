@@ -1,5 +1,6 @@
 //! What the API measures of itself, for Prometheus.
 
+mod cache;
 mod health;
 
 use std::fmt::Debug;
@@ -13,6 +14,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub use self::cache::register_cache;
 pub use self::health::register_health;
 
 /// From an answer out of memory to the time limit of a query.

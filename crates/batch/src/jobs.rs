@@ -21,7 +21,7 @@ use datafusion::logical_expr::{cast, ident};
 use vitral_catalog::{Catalog, JobTable, Period};
 use vitral_schemas::event_time::{EventTime, Watermark};
 use vitral_schemas::time::{MICROS_PER_MS, civil_day, day_start_ms};
-use vitral_store::warehouse::{Days, Warehouse, WarehouseTable};
+use vitral_store::warehouse::{Days, Warehouse, WarehouseTable, warehouse_field};
 use vitral_store::{Location, Quarantine};
 
 use self::days::{Parts, are_many, around, at_once, next_day, together, whole};
@@ -360,21 +360,11 @@ pub(crate) async fn target(table: &JobTable, tables: &Tables<'_>) -> Result<Ware
         return Err(wrong(format!("there is no column {unknown_name}"), "name columns of the query in key"));
     }
     // A catalog's views do not say what cannot be null, and a later query may find some.
-    let fields = schema.fields().iter().map(|field| stored(field).with_nullable(true));
+    let fields = schema.fields().iter().map(|field| warehouse_field(field));
     Ok(WarehouseTable {
         name: table.table.clone(),
         schema: Arc::new(Schema::new(fields.collect::<Vec<_>>())),
         date: table.date.clone(),
         key: table.key.clone(),
     })
-}
-
-/// In the types that every warehouse has.
-fn stored(field: &Field) -> Field {
-    let data_type = match field.data_type() {
-        DataType::UInt64 | DataType::UInt32 | DataType::Int32 | DataType::Int16 | DataType::Int8 => DataType::Int64,
-        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
-        other => other.clone(),
-    };
-    Field::new(field.name(), data_type, true)
 }

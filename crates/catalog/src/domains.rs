@@ -16,11 +16,16 @@ pub const SCHEMA: &str = "public";
 /// `agora.metric` is the newest window of a metric that has begun. To ask the metric itself for it
 /// would mean reading its whole history for the last start, at each request.
 pub const NOW_SCHEMA: &str = "agora";
+/// `soma.table` has sums of the rows of a table that declares `rollup`, in a range of time.
+pub const SUMS_SCHEMA: &str = "soma";
+/// `armazem.table` is a table that a job writes.
+pub const WAREHOUSE_SCHEMA: &str = "armazem";
 /// The names and columns of everything, as every SQL client expects them.
 pub const INFORMATION_SCHEMA: &str = "information_schema";
 
 /// Names that no domain can have, as SQL uses them for something else.
-pub(super) const RESERVED: [&str; 4] = [SCHEMA, NOW_SCHEMA, INFORMATION_SCHEMA, "vitral"];
+pub(super) const RESERVED: [&str; 6] =
+    [SCHEMA, NOW_SCHEMA, SUMS_SCHEMA, WAREHOUSE_SCHEMA, INFORMATION_SCHEMA, "vitral"];
 
 /// The domains in use, and what they declare.
 #[derive(Debug, Clone, Default)]
@@ -75,6 +80,7 @@ pub(super) enum Kind {
     Job,
     Check,
     Profile,
+    Input,
 }
 
 /// Things that may not have the same name.
@@ -85,6 +91,7 @@ enum Space {
     Jobs,
     Checks,
     Profiles,
+    Inputs,
 }
 
 /// What a plain name may mean.
@@ -110,6 +117,7 @@ impl Kind {
             Self::Job => "job table",
             Self::Check => "check",
             Self::Profile => "profile",
+            Self::Input => "input",
         }
     }
 
@@ -120,6 +128,7 @@ impl Kind {
             Self::Job => Space::Jobs,
             Self::Check => Space::Checks,
             Self::Profile => Space::Profiles,
+            Self::Input => Space::Inputs,
         }
     }
 

@@ -6,9 +6,12 @@
 //! several parts merge into one.
 
 mod changes;
+mod one_row;
+mod rollup;
 mod statement;
 
 pub use self::changes::{LAST_TOMBSTONE, PLACE_COLUMN, STATE_ORDER_COLUMN, TOMBSTONE_COLUMN};
+pub use self::rollup::Rollup;
 use std::collections::BTreeSet;
 use std::fmt::Write as _;
 
@@ -18,7 +21,7 @@ use datafusion::sql::sqlparser::ast::{
 };
 use sha2::{Digest, Sha256};
 
-use super::metric::{called_functions, head_comment, refuse_extras, topic_of};
+use super::metric::{called_functions, head_comment, refuse_extras, shows_group, topic_of};
 use super::options::{Options, Read};
 use super::syntax::ident_text;
 use super::{Diagnostic, DomainSettings, Position};
@@ -54,6 +57,8 @@ pub struct KeyedView {
     /// Of such a topic, whether a message without a value makes its key new: rows before it do not
     /// count, whatever their order.
     pub is_new_after_tombstone: bool,
+    /// How readers may sum it up over ranges of time, if they may.
+    pub rollup: Option<Rollup>,
     /// The expressions of the keys, in their order.
     key_expressions: Vec<Expr>,
     select: Box<Select>,
@@ -105,11 +110,15 @@ impl KeyedView {
     pub(super) fn read(
         name: String,
         query: Query,
-        options: Options,
+        mut options: Options,
         file_text: &str,
         position: &Position,
     ) -> Read<Self> {
-        options.finish(Self::read_query(name, query, file_text, position))
+        let read = Self::read_query(name, query, file_text, position).and_then(|mut view| {
+            view.rollup = view.read_rollup(&mut options)?;
+            Ok(view)
+        });
+        options.finish(read)
     }
 
     fn read_query(name: String, query: Query, file_text: &str, position: &Position) -> Result<Self, Diagnostic> {
@@ -141,6 +150,7 @@ impl KeyedView {
             position: position.clone(),
             is_of_changes: false,
             is_new_after_tombstone: false,
+            rollup: None,
             key_expressions: expressions,
             select,
             text,
@@ -154,6 +164,12 @@ impl KeyedView {
     /// where it has one.
     pub fn order_column(column: &KeyedColumn) -> Option<String> {
         matches!(column.merge, Merge::Latest | Merge::Earliest).then(|| format!("{ORDER_PREFIX}{}", column.name))
+    }
+
+    /// Whether every row is made of those rows of the topic, and of no others, that have the row's
+    /// own value in this column.
+    pub fn is_partitioned_by(&self, column: &str) -> bool {
+        self.keys.iter().any(|key| key == column) && shows_group(&self.select, column)
     }
 
     /// Identifies what it means, whatever the version of our functions: states of the same

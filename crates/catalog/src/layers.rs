@@ -3,13 +3,12 @@
 use std::path::PathBuf;
 
 use super::domains::{Domains, Kind};
-use super::{
-    Catalog, Diagnostic, DomainSettings, Endpoint, Position, Reference, SourceFile, builtin, read_dir, reader,
-};
+use super::source_file::read_dir;
+use super::{Catalog, Diagnostic, DomainSettings, Endpoint, Position, Reference, SourceFile, builtin, reader};
 
 /// Paths of the built-in catalog that a folder of the configuration cannot replace: they are part
 /// of the engine.
-const ENGINE_ENDPOINTS: [&str; 3] = ["/livro", "/reconciliacao", "/alertas"];
+const ENGINE_ENDPOINTS: [&str; 4] = ["/livro", "/reconciliacao", "/alertas", "/importacoes"];
 
 /// Files in which a name may stand once.
 pub(super) struct Layer {
@@ -113,12 +112,14 @@ impl Catalog {
         put(Kind::Job, &mut self.job_tables, above.job_tables, place, |it| (&mut it.table, it.position.clone()));
         put(Kind::Check, &mut self.checks, above.checks, place, |it| (&mut it.name, it.position.clone()));
         put(Kind::Profile, &mut self.profiles, above.profiles, place, |it| (&mut it.name, it.source.clone()));
+        put(Kind::Input, &mut self.inputs, above.inputs, place, |it| (&mut it.name, it.source.clone()));
         for Reference { name, lookup, .. } in &mut self.references {
             lookup.iter_mut().for_each(|lookup| lookup.name.clone_from(name));
         }
         errors.append(&mut refused);
         self.suspects.extend(above.suspects);
         self.topic_positions.extend(above.topic_positions);
+        self.by_message.extend(above.by_message);
         self.unread.push_str(&above.unread);
     }
 

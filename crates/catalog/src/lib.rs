@@ -12,6 +12,7 @@
 //! | `CREATE TABLE name WITH (connector = 'warehouse', ...) AS SELECT ...` | a [`JobTable`] that a batch job computes |
 //! | `CREATE VIEW name WITH (check = '...') AS SELECT ...` | a [`Check`] of quality |
 //! | `CREATE VIEW name WITH (profile_for = '...') AS SELECT ... FROM arquivo` | a [`Profile`] of files |
+//! | `CREATE VIEW name WITH (input_for = '...') AS SELECT ... FROM corpo` | an [`Input`]: what another program sends |
 //! | `CREATE MATERIALIZED VIEW name AS SELECT tumble(...) AS janela, ...` | a [`Metric`] |
 //! | `CREATE MATERIALIZED VIEW name AS SELECT key, ... GROUP BY key` | a [`KeyedView`] |
 //!
@@ -29,16 +30,20 @@ mod depth;
 mod domain;
 mod domains;
 mod endpoint;
+mod entrance;
 mod expressions;
 mod final_windows;
 mod import;
+mod input;
 mod job;
 mod keyed;
 mod layers;
 mod lookup;
 mod metric;
 pub mod names;
+mod naming;
 mod newest;
+mod one_row;
 mod options;
 mod planning;
 mod position;
@@ -54,8 +59,8 @@ mod syntax;
 mod table;
 mod warnings;
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::path::{Path, PathBuf};
+use std::collections::BTreeMap;
+use std::path::PathBuf;
 
 use datafusion::sql::sqlparser::ast::Query;
 
@@ -65,15 +70,18 @@ pub use self::domain::{CONFIGURATION, DEFAULT_DOMAIN, DomainOptions, DomainSetti
 use self::domains::Domains;
 pub use self::domains::Replaced;
 pub use self::endpoint::{Endpoint, ParameterUses};
+pub use self::entrance::{Entrance, TRACED_ID, Traced};
 pub use self::final_windows::LIVE_JOB;
 pub use self::import::ImportTarget;
+pub use self::input::{BODY_TABLE, Input, PLACE_IN_LIST};
 pub use self::job::{Check, JobTable, Period};
 pub use self::keyed::{
-    KeyedColumn, KeyedView, LAST_TOMBSTONE, Merge, ORDER_PREFIX, PLACE_COLUMN, ROW_ORDER_COLUMN, STATE_ORDER_COLUMN,
-    TOMBSTONE_COLUMN, UPDATED_COLUMN,
+    KeyedColumn, KeyedView, LAST_TOMBSTONE, Merge, ORDER_PREFIX, PLACE_COLUMN, ROW_ORDER_COLUMN, Rollup,
+    STATE_ORDER_COLUMN, TOMBSTONE_COLUMN, UPDATED_COLUMN,
 };
 pub use self::metric::{Metric, OrderColumn, PANE_COLUMN, SESSION_LAST_COLUMN, WINDOW_END_COLUMN, WINDOW_START_COLUMN};
 pub use self::names::{EngineTable, Meaning, Name, Names, Needs, Scope};
+pub use self::naming::Naming;
 pub use self::planning::{planning_errors, ungrouped};
 pub use self::profile::{FILE_TABLE, LINE_COLUMN, MissingHeading, Profile, SHEET_COLUMN, rows_where};
 pub use self::row_log::{EXPIRES_COLUMN, ROW_LOG_KEY, RowLog};
@@ -91,6 +99,8 @@ use vitral_schemas::topic::Topic;
 pub struct View {
     /// As the catalog calls it: `domain.name` if another domain has the plain name.
     pub name: String,
+    /// The comment at the head of its file: what it means.
+    pub description: String,
     /// The statement that gives its rows.
     pub query: Box<Query>,
     /// If files can be imported into it.
@@ -130,6 +140,9 @@ pub struct Catalog {
     suspects: Vec<warnings::Suspect>,
     /// How the files of other programs become rows.
     pub profiles: Vec<Profile>,
+    /// How what other programs send becomes messages.
+    pub inputs: Vec<Input>,
+    by_message: BTreeMap<String, entrance::ByMessage>,
     topic_positions: BTreeMap<String, table::Places>,
     domains: Domains,
     /// The text of what could not be read: names that stand there are not missing.
@@ -277,6 +290,9 @@ impl Catalog {
         for profile in &mut self.profiles {
             resolve(&mut profile.table, &profile.source);
         }
+        for input in &mut self.inputs {
+            resolve(&mut input.table, &input.source);
+        }
         for view in &mut self.views {
             if let Some(target) = &mut view.import {
                 resolve(&mut target.topic, &view.source);
@@ -311,6 +327,7 @@ impl Catalog {
             }
         }
         self.check_row_logs(errors);
+        self.check_entrances(errors);
         for profile in &self.profiles {
             if self.import_target(&profile.table).is_none() && !self.is_unread(domains::plain(&profile.table)) {
                 errors.push(profile.source.error(
@@ -341,55 +358,6 @@ impl Catalog {
             }
         }
     }
-}
-
-/// Every `.sql` file below `dir`, in the order of their paths, and what cannot be read. Hidden
-/// files and folders are not a catalog's: a mounted one has its files in such a folder once more.
-fn read_dir(dir: &Path) -> (Vec<SourceFile>, Vec<Diagnostic>) {
-    if dir.is_file() {
-        let folder = dir.parent().filter(|parent| !parent.as_os_str().is_empty()).unwrap_or(Path::new("."));
-        let remedy = format!("name the folder that it is in: {}", folder.display());
-        let error = "is a file, and catalogs are folders of SQL files".to_owned();
-        return (Vec::new(), vec![Position::file(dir.display().to_string()).error(error, remedy)]);
-    }
-    let failed = |path: &Path, source: std::io::Error| {
-        let remedy = match source.kind() {
-            std::io::ErrorKind::InvalidData => "save it as UTF-8",
-            _ => "name folders of SQL files that this user may read; relative ones start where vitral is started",
-        };
-        Position::file(path.display().to_string()).error(format!("cannot be read: {source}"), remedy.into())
-    };
-    let (mut files, mut errors) = (Vec::new(), Vec::new());
-    let mut folders = vec![dir.to_path_buf()];
-    let mut seen = BTreeSet::new();
-    while let Some(folder) = folders.pop() {
-        // A link to a folder above leads here again.
-        if folder.canonicalize().is_ok_and(|place| !seen.insert(place)) {
-            continue;
-        }
-        let entries = std::fs::read_dir(&folder).and_then(|entries| entries.collect::<Result<Vec<_>, _>>());
-        let entries = entries.unwrap_or_else(|source| {
-            errors.push(failed(&folder, source));
-            Vec::new()
-        });
-        for entry in entries.into_iter().filter(|entry| !entry.file_name().as_encoded_bytes().starts_with(b".")) {
-            let path = entry.path();
-            if path.is_dir() {
-                folders.push(path);
-            } else if path.extension().is_some_and(|extension| extension.eq_ignore_ascii_case("sql")) {
-                match std::fs::read_to_string(&path) {
-                    Ok(text) => {
-                        // Some editors put a byte order mark first.
-                        let text = text.strip_prefix('\u{feff}').map(str::to_owned).unwrap_or(text);
-                        files.push(SourceFile { path: path.display().to_string(), text });
-                    }
-                    Err(source) => errors.push(failed(&path, source)),
-                }
-            }
-        }
-    }
-    files.sort_by(|a, b| a.path.cmp(&b.path));
-    (files, errors)
 }
 
 #[cfg(test)]

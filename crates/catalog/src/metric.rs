@@ -6,6 +6,8 @@
 
 mod clauses;
 mod length;
+mod one_row;
+mod partitioned;
 mod session;
 mod window;
 
@@ -21,6 +23,7 @@ use sha2::{Digest, Sha256};
 
 pub(super) use self::clauses::refuse_extras;
 use self::clauses::{take_limit, take_order};
+pub(super) use self::partitioned::shows_group;
 use self::session::Cut;
 pub use self::session::SESSION_LAST_COLUMN;
 use self::window::window_of;

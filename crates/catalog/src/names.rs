@@ -6,6 +6,7 @@
 
 mod circles;
 mod engine_table;
+mod meaning;
 mod place;
 mod schemas;
 mod walk;
@@ -19,10 +20,12 @@ use datafusion::sql::sqlparser::ast::{self, Query};
 use vitral_schemas::lookup::LookupTable;
 
 pub use self::engine_table::EngineTable;
+pub use self::meaning::warehouse_name;
+use self::meaning::{is_warehouse_name, kind, refusal};
 use self::place::place_of;
-use self::walk::Walk;
+use self::walk::Sees;
 use crate::domains::Domains;
-pub use crate::domains::{INFORMATION_SCHEMA, NOW_SCHEMA, SCHEMA, plain};
+pub use crate::domains::{INFORMATION_SCHEMA, NOW_SCHEMA, SCHEMA, SUMS_SCHEMA, WAREHOUSE_SCHEMA, plain};
 use crate::{Catalog, Diagnostic, Position};
 
 /// Where a row of a topic came from; a column for jobs and checks alone.
@@ -66,6 +69,11 @@ pub enum Meaning {
     View(ViewQuery),
     /// A table that the engine keeps.
     Engine(EngineTable),
+    /// A table of the warehouse.
+    Warehouse {
+        /// What `vitral batch run` calls the job that writes it.
+        job: String,
+    },
 }
 
 /// The statement of a view.
@@ -127,8 +135,6 @@ pub struct Names {
     domains: Domains,
     /// Table functions, which look like tables.
     functions: BTreeSet<String>,
-    /// Tables of the warehouse, which no statement reads, and the job of each.
-    warehouse: BTreeMap<String, String>,
     /// Statements that could not be read: what they declare is not missing.
     unread: String,
     errors: Vec<Diagnostic>,
@@ -142,12 +148,15 @@ impl Names {
             declared: BTreeMap::new(),
             domains: catalog.domains.clone(),
             functions: functions.into_iter().collect(),
-            warehouse: catalog.job_tables.iter().map(|table| (table.table.clone(), table.job.clone())).collect(),
             unread: catalog.unread.clone(),
             errors: Vec::new(),
         };
         for table in EngineTable::ALL {
             names.declared.insert(table.name().to_owned(), (Meaning::Engine(table), None));
+        }
+        for table in &catalog.job_tables {
+            let meaning = Meaning::Warehouse { job: table.job.clone() };
+            names.declared.insert(warehouse_name(&table.table), (meaning, Some(table.position.clone())));
         }
         // A topic with a primary key is the table of its rows, below.
         for topic in catalog.topics.iter().filter(|topic| topic.changes.is_none()) {
@@ -165,7 +174,7 @@ impl Names {
             names.declare(&view.name, Meaning::Keyed { topic: view.topic.clone() }, &view.position);
         }
         for view in &catalog.views {
-            let (reads, errors) = names.named_by(&view.query, &view.source);
+            let (reads, errors) = names.named_by(&view.query, &view.source, &|_| true);
             names.errors.extend(errors);
             let meaning = ViewQuery {
                 query: view.query.clone(),
@@ -203,23 +212,6 @@ impl Names {
         known.filter(move |(_, meaning)| refusal(meaning, scope).is_none())
     }
 
-    /// What a statement reads. Errors name its place, or that of the view that is wrong; there are
-    /// none where all that is missing is declared by statements that could not be read.
-    pub fn needs(&self, query: &Query, position: &Position, scope: Scope) -> Result<Needs, Vec<Diagnostic>> {
-        let (names, mut errors) = self.named_by(query, position);
-        let mut needs = Needs { domain: self.domains.of_file(&position.file).map(str::to_owned), ..Needs::default() };
-        let Some(names) = names else { return Err(errors) };
-        let mut complete = errors.is_empty();
-        // Last, so that what only they name is known.
-        let (listings, named): (Vec<_>, Vec<_>) = names.iter().partition(|name| matches!(name, Name::Information(_)));
-        for name in named.into_iter().chain(listings) {
-            let mut walk = Walk { names: self, scope, statement: (query, position), path: Vec::new() };
-            let at = || place_of(query, name, position);
-            complete &= walk.add(name, &at, &mut needs, &mut errors);
-        }
-        if complete { Ok(needs) } else { Err(errors) }
-    }
-
     fn declare(&mut self, name: &str, meaning: Meaning, position: &Position) {
         let error = match self.declared.get(name) {
             Some((Meaning::Engine(_), _)) => position.error(
@@ -250,7 +242,7 @@ impl Names {
 
     /// The tables that a query names itself, common table expressions and table functions left out;
     /// and what cannot be the name of one.
-    fn named_by(&self, query: &Query, position: &Position) -> (Option<Vec<Name>>, Vec<Diagnostic>) {
+    fn named_by(&self, query: &Query, position: &Position, sees: Sees<'_>) -> (Option<Vec<Name>>, Vec<Diagnostic>) {
         let remedy =
             || format!("write only a table's name, domain.name, or {NOW_SCHEMA}.metric for a metric's newest window");
         let tables = match resolve_table_references(&statement(query), true) {
@@ -266,8 +258,18 @@ impl Names {
                 (None, None) => self.resolve(home, name),
                 (None, Some(SCHEMA)) => self.resolve(None, name),
                 (None, Some(NOW_SCHEMA)) => Ok(Name::Newest(name.to_owned())),
+                (None, Some(SUMS_SCHEMA)) => {
+                    // Sums are of the table, and of what the topic has behind it.
+                    if let Some(Meaning::Keyed { topic }) = self.get(name) {
+                        names.push(Name::Table(topic.clone()));
+                    }
+                    Ok(Name::Table(name.to_owned()))
+                }
+                (None, Some(WAREHOUSE_SCHEMA)) => Ok(Name::Table(warehouse_name(name))),
                 (None, Some(INFORMATION_SCHEMA)) => Ok(Name::Information(name.to_owned())),
-                (None, Some(domain)) if self.domains().any(|known| known == domain) => self.resolve_in(domain, name),
+                (None, Some(domain)) if self.domains().any(|known| known == domain) => {
+                    self.resolve_in(domain, name, sees)
+                }
                 _ => Err((format!("there is no table {table}"), remedy())),
             };
             match found {
@@ -280,22 +282,35 @@ impl Names {
 
     /// None if the name is declared by a statement that could not be read: its own errors say all
     /// there is to say.
-    fn unknown(&self, name: &str, only_metrics: bool, scope: Scope, at: &Position) -> Option<Diagnostic> {
-        if is_word_of(name, &self.unread) {
+    fn unknown(
+        &self,
+        name: &str,
+        only_metrics: bool,
+        (scope, sees): (Scope, Sees<'_>),
+        at: &Position,
+    ) -> Option<Diagnostic> {
+        if is_word_of(plain(name), &self.unread) {
             return None;
         }
-        if let Some(job) = self.warehouse.get(name).filter(|_| !only_metrics) {
-            return Some(at.error(
-                format!("{name} is a table of the warehouse, which the job {job} writes"),
-                format!(
-                    "read it there: in the database of warehouse.connection, or, without one, the Delta table warehouse/{name} of the data \
-                     directory or bucket"
-                ),
-            ));
+        let stored = warehouse_name(name);
+        if let Some(Meaning::Warehouse { job }) = self.get(&stored).filter(|_| !only_metrics && sees(&stored)) {
+            let remedy = match scope {
+                Scope::Stored | Scope::Served => format!("read it as {stored}"),
+                Scope::History => {
+                    format!("endpoints, `vitral query` and the SQL endpoint read {stored}; jobs and checks cannot")
+                }
+            };
+            let message = format!("there is no table {name}, only {stored}, which the job {job} writes");
+            return Some(at.error(message, remedy));
         }
         let kind = if only_metrics { "metric" } else { "table" };
-        let fits = |meaning: &Meaning| !only_metrics || matches!(meaning, Meaning::Metric { .. });
-        let known = self.of(scope).filter(|(_, meaning)| fits(meaning)).map(|(id, _)| self.written(id));
+        let is_of_warehouse = is_warehouse_name(name);
+        let fits = |meaning: &Meaning| match meaning {
+            Meaning::Metric { .. } => !is_of_warehouse,
+            Meaning::Warehouse { .. } => is_of_warehouse,
+            _ => !only_metrics && !is_of_warehouse,
+        };
+        let known = self.of(scope).filter(|(id, meaning)| fits(meaning) && sees(id)).map(|(id, _)| self.written(id));
         let known: Vec<_> = known.collect();
         Some(at.error(format!("there is no {kind} {name}"), format!("read one of {}, or declare it", known.join(", "))))
     }
@@ -318,7 +333,11 @@ impl Names {
                 });
                 needs.topics.extend(topics.map(|(topic, _)| topic.clone()));
             }
-            Meaning::Reference | Meaning::Lookup { .. } | Meaning::View(_) | Meaning::Engine(_) => {}
+            Meaning::Reference
+            | Meaning::Lookup { .. }
+            | Meaning::View(_)
+            | Meaning::Engine(_)
+            | Meaning::Warehouse { .. } => {}
         }
     }
 
@@ -335,33 +354,6 @@ impl Names {
             format!("the view {name} depends on itself: {} -> {name}", turned.join(" -> ")),
             "remove one of these views from the cycle".into(),
         )
-    }
-}
-
-/// Why statements of this scope cannot read it; none if they can.
-fn refusal(meaning: &Meaning, scope: Scope) -> Option<&'static str> {
-    match (scope, meaning) {
-        (_, Meaning::Lookup { is_whole: false }) => Some("is a look-up table, whose rows are found only by key"),
-        (Scope::Served, Meaning::Lookup { .. }) => Some(
-            "is a look-up table of another system, which jobs, checks and `vitral query` read, and nothing that is served",
-        ),
-        (Scope::Served, Meaning::Engine(table)) if !table.is_served() => {
-            Some("is a table of the engine that is not served")
-        }
-        (Scope::History, Meaning::Engine(_)) => Some("is a table of the engine, which jobs and checks cannot read"),
-        _ => None,
-    }
-}
-
-fn kind(meaning: &Meaning) -> &'static str {
-    match meaning {
-        Meaning::Topic => "a topic",
-        Meaning::Reference => "a reference table",
-        Meaning::Lookup { .. } => "a look-up table",
-        Meaning::Metric { .. } => "a metric",
-        Meaning::Keyed { .. } => "a table that is kept up to date",
-        Meaning::View(_) => "a view",
-        Meaning::Engine(_) => "a table of the engine",
     }
 }
 

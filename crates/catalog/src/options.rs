@@ -283,12 +283,15 @@ mod tests {
         let [error] = errors(&table("cache = '1 minute'")).try_into().expect("one error");
         assert!(error.contains("option cache is not known here"), "{error}");
         assert!(
-            error.contains("remove it: this option belongs to look-ups in 'postgres', 'mongodb' and 'http'"),
+            error.contains("remove it: this option belongs to look-ups in 'postgres', 'mongodb' and 'http', and views"),
             "{error}"
         );
-        assert!(error.contains("allowed here: connector, key and path"), "{error}");
+        assert!(error.contains("allowed here: by, connector, key, names and path"), "{error}");
         let [error] = errors(&table("farbe = 'red'")).try_into().expect("one error");
-        assert!(error.contains("correct its spelling or remove it; allowed here: connector, key and path"), "{error}");
+        assert!(
+            error.contains("correct its spelling or remove it; allowed here: by, connector, key, names and path"),
+            "{error}"
+        );
         let [error] = errors(&table("path = 'a.csv', path = 'b.csv'")).try_into().expect("one error");
         assert!(error.contains("option path is given twice"), "{error}");
     }

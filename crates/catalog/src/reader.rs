@@ -13,8 +13,8 @@ use datafusion::sql::sqlparser::{
 use super::options::{Options, Read, push_read};
 use super::syntax::{simple_name, text_literal};
 use super::{
-    Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, KeyedView, Metric, Position, Profile, Setting,
-    Sink, SourceFile, View, alert, depth, expressions, metric, table, warnings,
+    Catalog, Check, Diagnostic, DomainSettings, Endpoint, ImportTarget, Input, KeyedView, Metric, Position, Profile,
+    Setting, Sink, SourceFile, View, alert, depth, expressions, metric, table, warnings,
 };
 use crate::position::InFile;
 
@@ -169,11 +169,22 @@ fn add_view(
         let profile = Profile::read(name, query, options, position);
         return push_read(&mut catalog.profiles, profile, |profile| &profile.name, position);
     }
-    push_read(&mut catalog.views, plain_view(name, query, options, position), |view| &view.name, position)
+    if options.contains("input_for") {
+        let input = Input::read(name, query, options, position);
+        return push_read(&mut catalog.inputs, input, |input| &input.name, position);
+    }
+    push_read(&mut catalog.views, plain_view(name, query, options, &file.text, position), |view| &view.name, position)
 }
 
 /// A view that is evaluated when it is read, and what else may be done with its rows.
-fn plain_view(name: String, query: Box<Query>, mut options: Options, position: &Position) -> Read<View> {
+fn plain_view(
+    name: String,
+    query: Box<Query>,
+    mut options: Options,
+    file_text: &str,
+    position: &Position,
+) -> Read<View> {
+    let description = metric::head_comment(file_text);
     let import = options.gather(|options| match options.take_text("import")? {
         None => Ok(None),
         Some((names, at)) => ImportTarget::read(&names, &query, position, &at).map(Some),
@@ -189,9 +200,9 @@ fn plain_view(name: String, query: Box<Query>, mut options: Options, position: &
     }
     let (alert, report) = alert::read(&name, &mut options, position);
     if sink.is_none() && !is_told {
-        options.know(&["alert", "check", "path", "profile_for", "report"]);
+        options.know(&["alert", "check", "input_for", "path", "profile_for", "report"]);
     }
-    options.finish(Ok(View { name, query, import, alert, report, sink, source: position.clone() }))
+    options.finish(Ok(View { name, description, query, import, alert, report, sink, source: position.clone() }))
 }
 
 /// Replaces `current_setting('domain...')` by the setting's value. `shop.` is their earlier name.

@@ -1,22 +1,22 @@
 //! `CREATE TABLE`: Kafka topics, reference tables and tables of the warehouse.
 
+mod columns;
 mod rules;
 
 use std::collections::BTreeMap;
 
-use datafusion::sql::sqlparser::ast::{
-    CharacterLength, ColumnDef, ColumnOption, CreateTable, CreateTableOptions, DataType, ExactNumberInfo, Spanned,
-    TimezoneInfo,
-};
+use datafusion::sql::sqlparser::ast::{ColumnDef, CreateTable, CreateTableOptions, Spanned};
 
+use self::columns::columns;
 use super::names::is_word_of;
+use super::naming::{self, Naming};
 use super::options::{Options, Read, push_read};
 use super::syntax::{TOPIC_BYTES_MAX, duration_like, duration_ms, simple_name};
 use super::{Catalog, Diagnostic, JobTable, Position, RowLog};
 use super::{changes, lookup};
 use crate::position::InFile;
 use vitral_schemas::lookup::LookupTable;
-use vitral_schemas::topic::{Column, ColumnKind, DEAD_LETTERS, LATENESS_NEVER_MS, TEXT_BYTES_MAX, Topic};
+use vitral_schemas::topic::{Column, ColumnKind, DEAD_LETTERS, LATENESS_NEVER_MS, Topic};
 
 /// Systems that rows are found in by key.
 const LOOKUP_CONNECTORS: [&str; 3] = ["postgres", "mongodb", "http"];
@@ -34,6 +34,8 @@ pub struct Reference {
     pub columns: Vec<Column>,
     /// How rows are found in it, if they are.
     pub lookup: Option<LookupTable>,
+    /// If its rows give names to ids.
+    pub naming: Option<Naming>,
     /// Where it is declared.
     pub position: Position,
 }
@@ -119,7 +121,8 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
         Ok(Some((connector, _))) if LOOKUP_CONNECTORS.contains(&connector.as_str()) => {
             let lookup = lookup::table(&table.name, &connector, &table.columns, &mut options, &table.position);
             let (name, columns, position) = (table.name.clone(), table.columns.clone(), table.position.clone());
-            let reference = |lookup| Reference { name, path: None, columns, lookup: Some(lookup), position };
+            let reference =
+                |lookup| Reference { name, path: None, columns, lookup: Some(lookup), naming: None, position };
             let (read, errors) = options.finish(Ok(lookup.map(reference)));
             table.push(&mut catalog.references, (read.flatten(), errors), |table| &table.name)
         }
@@ -154,6 +157,9 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
 fn add_topic(mut table: Declared, mut options: Options, catalog: &mut Catalog) -> Result<(), Vec<Diagnostic>> {
     let columns = std::mem::take(&mut table.columns);
     let topic = topic(table.name.clone(), columns, &mut options, &table.position);
+    if let Ok(topic) = &topic {
+        catalog.add_by_message(topic, &mut options);
+    }
     let (topic, errors) = options.finish(topic);
     // Without its key nothing can be made of rows that change.
     let topic = topic.filter(|topic| topic.changes.as_ref().is_none_or(|changes| !changes.key.is_empty()));
@@ -180,8 +186,9 @@ fn add_file(table: Declared, mut options: Options, catalog: &mut Catalog) -> Res
         let path = options.gather(|options| lookup::file_path(name, options).map(Some));
         path.map(|path| (Some(path), None))
     };
+    let naming = options.gather(|options| naming::take(columns, options));
     let (name, columns, position) = (name.clone(), columns.clone(), position.clone());
-    let reference = |(path, lookup)| Reference { name, path, columns, lookup, position };
+    let reference = |(path, lookup)| Reference { name, path, columns, lookup, naming, position };
     let (read, errors) = options.finish(Ok(read.map(reference)));
     table.push(&mut catalog.references, (read.flatten(), errors), |table| &table.name)
 }
@@ -297,101 +304,4 @@ fn not_looked_up(columns: &[Column], name: &str, option: &str, at: &Position) ->
         ));
     }
     Ok(())
-}
-
-/// The columns that can be read, and what is wrong with any.
-fn columns(definitions: &[ColumnDef], position: &Position) -> (Vec<Column>, Vec<Diagnostic>) {
-    let mut columns: Vec<Column> = Vec::new();
-    let mut errors = Vec::new();
-    for definition in definitions {
-        let at = position.at(definition.name.span);
-        match column(definition, &at) {
-            Ok(column) if columns.iter().any(|other| other.name == column.name) => errors
-                .push(at.error(format!("column {} is declared twice", column.name), "remove one of the two".into())),
-            Ok(column) => columns.push(column),
-            Err(error) => errors.push(error),
-        }
-    }
-    errors.extend(lookup::misuses(definitions, &columns, position));
-    (columns, errors)
-}
-
-fn column(definition: &ColumnDef, position: &Position) -> Result<Column, Diagnostic> {
-    let name = definition.name.value.clone();
-    if name.starts_with('_') {
-        return Err(position.error(
-            format!("column {name} starts with an underscore"),
-            "rename it: such names belong to the archive's own columns".into(),
-        ));
-    }
-    let (kind, bytes_max) = kind(&definition.data_type, &name, position)?;
-    let mut column = Column { bytes_max, ..Column::new(name, kind) };
-    for option in &definition.options {
-        match &option.option {
-            ColumnOption::Null => {}
-            ColumnOption::NotNull => column.needed = true,
-            ColumnOption::Default(expr) => column.default = Some(expr.to_string()),
-            ColumnOption::Check(check) => column.check = Some(check.expr.to_string()),
-            generated @ ColumnOption::Generated { .. } => column.lookup = Some(lookup::generated(generated, position)?),
-            other => {
-                return Err(position.error(
-                    format!("column {} has {other}, which is not supported", column.name),
-                    "use NOT NULL, DEFAULT, CHECK or GENERATED ALWAYS AS (lookup(...)) STORED".into(),
-                ));
-            }
-        }
-    }
-    Ok(column)
-}
-
-/// What a column of this type holds, and how many bytes where it is one of texts.
-fn kind(data_type: &DataType, name: &str, position: &Position) -> Result<(ColumnKind, usize), Diagnostic> {
-    let mut bytes_max = TEXT_BYTES_MAX;
-    let kind = match data_type {
-        DataType::Text | DataType::Varchar(None) | DataType::String(None) => ColumnKind::Text,
-        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. })) => {
-            bytes_max = text_bound(&length.to_string(), name, position)?;
-            ColumnKind::Text
-        }
-        DataType::Custom(custom, bound) if custom.to_string().eq_ignore_ascii_case("text_or_number") => {
-            if let [bound, ..] = bound.as_slice() {
-                bytes_max = text_bound(bound, name, position)?;
-            }
-            ColumnKind::TextOrNumber
-        }
-        DataType::Custom(custom, bound) if custom.to_string().eq_ignore_ascii_case("currency") && bound.is_empty() => {
-            ColumnKind::Currency
-        }
-        DataType::BigInt(None) | DataType::Int8(None) => ColumnKind::Integer,
-        DataType::Decimal(ExactNumberInfo::PrecisionAndScale(precision, scale))
-        | DataType::Numeric(ExactNumberInfo::PrecisionAndScale(precision, scale))
-            if (1..=38).contains(precision) && (0..=i64::try_from(*precision).unwrap_or(38)).contains(scale) =>
-        {
-            ColumnKind::Decimal {
-                precision: u8::try_from(*precision).unwrap_or(38),
-                scale: i8::try_from(*scale).unwrap_or(0),
-            }
-        }
-        DataType::Timestamp(None, TimezoneInfo::None | TimezoneInfo::Tz | TimezoneInfo::WithTimeZone) => {
-            ColumnKind::Timestamp
-        }
-        DataType::Boolean | DataType::Bool => ColumnKind::Boolean,
-        other => {
-            return Err(position.error(
-                format!("column {name} has the type {other}, which is not supported"),
-                "use TEXT, VARCHAR(n), TEXT_OR_NUMBER, CURRENCY, BIGINT, DECIMAL(p, s), TIMESTAMP or BOOLEAN".into(),
-            ));
-        }
-    };
-    Ok((kind, bytes_max))
-}
-
-/// How many bytes a text column may hold.
-fn text_bound(bound: &str, column: &str, position: &Position) -> Result<usize, Diagnostic> {
-    bound.parse().ok().filter(|bytes| *bytes > 0).ok_or_else(|| {
-        position.error(
-            format!("column {column} has the length {bound}, which is not a count of bytes"),
-            "write for example VARCHAR(256)".into(),
-        )
-    })
 }

@@ -6,6 +6,7 @@
 #![warn(clippy::too_many_lines)]
 
 pub mod alerts;
+pub mod api;
 mod archives;
 pub mod args;
 pub mod backfill;
@@ -16,8 +17,10 @@ pub mod circles;
 pub mod cluster;
 pub mod doctor;
 mod engine;
+pub mod front;
 pub mod import;
 mod instant;
+pub mod keys;
 pub mod ledger;
 mod length;
 pub mod logging;
@@ -27,6 +30,9 @@ pub mod query;
 pub mod reconcile;
 pub mod row_logs;
 mod running_demo;
+pub mod serve;
 pub mod show_config;
 pub mod simulate;
 pub mod sinks;
+pub mod trace;
+pub mod warehouse;

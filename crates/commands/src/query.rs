@@ -19,16 +19,16 @@ use vitral_query::{Limits, QueryError, Reader, References, Store, notes_on_windo
 use vitral_schemas::lookup::NamedConnection;
 
 use crate::args::{BadArguments, Common};
-use crate::lookups;
+use crate::{lookups, warehouse};
 
 /// Nothing waits behind it, and the user can stop it.
-const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
+pub(crate) const NO_TIMEOUT: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// The statement, and how its rows are written.
 #[derive(Debug, Args)]
 pub struct Flags {
     /// One SELECT over topics, metrics, views, reference tables, livro and the engine's other
-    /// tables. information_schema.tables lists them.
+    /// tables, and armazem.NAME for tables of jobs. information_schema.tables lists them.
     sql: String,
     /// How rows are written; otherwise as the extension of --output says, or as a table.
     #[arg(long, value_enum)]
@@ -66,16 +66,22 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let references = References::new(common.data_dir.join(REFERENCE_DIR));
     let reader = Reader::stored(Arc::clone(&catalog), references, limits).map_err(failed)?;
     let needs = reader.needs(&statement.query, &statement.position).map_err(failed)?;
-    let store = Store::new(Arc::clone(&catalog), settings.clone(), config.location(&common.data_dir)?);
+    let location = config.location(&common.data_dir)?;
+    let warehouse = warehouse::reader(config, &catalog, &location)?;
+    let store = Store::new(Arc::clone(&catalog), settings.clone(), location);
     let whole = lookups::whole(config, &catalog)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
     runtime.block_on(async {
         let point = store.read_point(&needs, Utc::now().timestamp_millis()).await.map_err(failed)?;
         let point = point.with_looked_up(looked_up(&catalog, &whole, &needs).await?).map_err(failed)?;
+        let point = warehouse.added_to(point, &needs, reader.names()).await.map_err(failed)?;
         let planned = reader.plan_statement(&point, &statement.query, &needs, &statement.position).await;
         let planned = planned.map_err(failed)?;
         let rows = planned.run(&statement.position).await.map_err(failed)?;
         output::write(rows, flags).await?;
+        if let Some(sentence) = &planned.note {
+            note(sentence);
+        }
         // Whatever the rows are written as, this is not among them.
         for sentence in notes_on_windows(&catalog, &settings, &point, &needs) {
             note(&sentence);

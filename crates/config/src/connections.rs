@@ -80,6 +80,7 @@ impl Config {
     pub(super) fn check_connections(&self) -> Result<(), ConfigError> {
         self.kafka()?;
         self.warehouse()?;
+        self.redis()?;
         self.check_receivers()
     }
 
@@ -89,12 +90,12 @@ impl Config {
         let warehouse = &self.warehouse;
         used.insert(&self.kafka.connection);
         used.extend(warehouse.connection.iter().chain(&warehouse.replica_connection).map(String::as_str));
-        used.extend(self.alerts.notify.iter().map(String::as_str));
+        used.extend(self.cache.connection.iter().chain(&self.alerts.notify).map(String::as_str));
         let unused = self.connections.keys().filter(|name| !used.contains(name.as_str()));
         let said = unused.map(|name| {
             format!(
                 "connections.{name} is declared and nothing uses it: name it in the configuration (kafka.connection, warehouse.connection, \
-                 alerts.notify) or in a statement of the catalog, or remove it"
+                 cache.connection, alerts.notify) or in a statement of the catalog, or remove it"
             )
         });
         said.collect()

@@ -7,8 +7,10 @@
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
 
+mod access;
 mod alerts;
 mod api;
+mod cache;
 mod cluster;
 mod connections;
 mod error;
@@ -18,6 +20,8 @@ mod places;
 mod query;
 pub mod redacted;
 mod retention;
+mod serve;
+mod sql;
 mod stream;
 mod values;
 
@@ -35,13 +39,17 @@ use vitral_connect::Connection;
 use vitral_connect_kafka::KafkaConfig;
 use vitral_store::Location;
 
+pub use self::access::{Access, Mode, Oidc, RequestRate};
 pub use self::alerts::{Alerts, Receiver};
 pub use self::api::Api;
+pub use self::cache::Cache;
 pub use self::error::ConfigError;
 pub use self::http::Http;
 use self::places::Places;
 pub use self::query::Query;
 pub use self::retention::{Days, Retention};
+pub use self::serve::Serve;
+pub use self::sql::Sql;
 pub use self::stream::{Panes, Reconcile, Stream};
 
 /// Reference tables are read from here, below the data directory.
@@ -81,6 +89,14 @@ pub struct Config {
     pub reconcile: Reconcile,
     /// Where the API answers.
     pub api: Api,
+    /// Who may ask.
+    pub access: Access,
+    /// What `vitral serve` follows.
+    pub serve: Serve,
+    /// What is kept of answers, and where processes share them.
+    pub cache: Cache,
+    /// Where SQL clients are answered.
+    pub sql: Sql,
     /// What the queries of readers may use.
     pub query: Query,
     /// Which services may be spoken to.
@@ -146,7 +162,8 @@ pub struct Warehouse {
     /// The connection to the database that jobs write to, PostgreSQL or Redshift; without it, they
     /// write Delta tables next to the archive.
     pub connection: Option<String>,
-    /// The connection to a replica of that database, for reading.
+    /// The connection to a replica of that database, from which `armazem.NAME` is read while it
+    /// answers.
     pub replica_connection: Option<String>,
     /// How many connections to the database may be open, and as many to the replica.
     pub pool_size: usize,
@@ -222,7 +239,8 @@ impl Config {
             None => Toml::string(""),
         };
         // What is not read by figment is taken below as it stands.
-        let is_for_figment = |key: &str| !key.contains("__options__") && !key.starts_with("connections__");
+        let is_for_figment =
+            |key: &str| !key.contains("__options__") && !key.starts_with("connections__") && !access::is_secret(key);
         let environment = Env::prefixed(ENV_PREFIX).filter(move |key| is_for_figment(&key.as_str().to_lowercase()));
         let figment = Figment::from(Serialized::defaults(Self::default())).merge(toml).merge(environment.split("__"));
         let mut config: Self = figment.extract().map_err(|error| ConfigError::Wrong(layers::describe(error)))?;
@@ -230,6 +248,7 @@ impl Config {
         let variables: Vec<(String, String)> = std::env::vars_os().filter_map(text).collect();
         config.places = Places::of(&figment);
         config.take_options(&variables);
+        config.take_access_secrets(&variables);
         config.complete(&variables).map_err(|error| config.places.error(error))?;
         Ok(config)
     }

@@ -2,7 +2,7 @@
 
 use std::net::SocketAddr;
 
-use super::{Config, ConfigError, redacted};
+use super::{Config, ConfigError, access, redacted, sql};
 
 /// Between two problems; each begins with its key.
 pub(super) const NEXT: &str = "\nconfiguration: ";
@@ -10,6 +10,8 @@ pub(super) const NEXT: &str = "\nconfiguration: ";
 /// Only what can be seen without asking anybody: whether a broker answers is for `vitral doctor`.
 pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
     let mut problems = at_least(config);
+    problems.extend(access::problems(&config.access));
+    problems.extend(sql::problems(&config.sql));
     let mut is_wrong = |key: &str, value: &str, remedy: &str| problems.push(format!("{key} is {value:?}: {remedy}"));
 
     let brokers = config.kafka()?.brokers;
@@ -26,6 +28,16 @@ pub(super) fn check(config: &Config) -> Result<(), ConfigError> {
         if host.is_empty() || host.contains(['/', '@']) || host.contains(char::is_whitespace) {
             is_wrong("api.hosts", host, "write only names, such as vitral.example.com, without https:// and paths");
         }
+    }
+    let files = [("api.tls_certificate", &config.api.tls_certificate), ("api.tls_key", &config.api.tls_key)];
+    if let [(given, Some(file)), (missing, None)] | [(missing, None), (given, Some(file))] = files {
+        is_wrong(given, &file.display().to_string(), &format!("name the other file too, with {missing}"));
+    }
+    let stream_url = config.serve.stream_url.as_deref().map(|text| (text, url::Url::parse(text)));
+    if let Some((text, url)) = stream_url
+        && !url.is_ok_and(|url| ["http", "https"].contains(&url.scheme()) && url.host().is_some())
+    {
+        is_wrong("serve.stream_url", text, "write where the stream's API answers, such as http://stream:8080");
     }
     for (key, url) in [("store.url", &config.store.url), ("warehouse.stage", &config.warehouse.stage)] {
         // A text without a scheme may be a key in the wrong place.
@@ -58,6 +70,7 @@ fn at_least(config: &Config) -> Vec<String> {
         ("query.memory_bytes", config.query.memory_bytes, 1 << 20),
         ("query.timeout_seconds", wide(config.query.timeout_seconds), 1),
         ("query.running_max", config.query.running_max, 1),
+        ("cache.redis_timeout_ms", wide(config.cache.redis_timeout_ms), 1),
     ];
     let below = bounds.into_iter().filter(|(_, value, least)| value < least);
     below.map(|(key, value, least)| format!("{key} is {value}, and must be at least {least}")).collect()

@@ -70,7 +70,7 @@ fn the_sample_is_a_configuration() {
 #[test]
 fn examples_in_documents_are_configurations() {
     let mut blocks = 0;
-    for document in ["README.md", "README.pt-BR.md", "docs/reliability.md", "CONTRIBUTING.md"] {
+    for document in ["README.md", "README.pt-BR.md", "docs/access.md", "docs/reliability.md", "CONTRIBUTING.md"] {
         let text = std::fs::read_to_string(root().join(document)).expect(document);
         for block in text.split("```toml\n").skip(1) {
             let block = block.split("```").next().expect("its text");

@@ -1,12 +1,14 @@
-//! The connector of pipelines to Kafka: sources, and dead letters.
+//! The connector to Kafka: sources, dead letters, and messages of others.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
-use vitral_connect::{ConnectError, Connector, DeadLetters, Source};
+use vitral_connect::{ConnectError, Connector, DeadLetters, Publisher, Source};
 use vitral_schemas::topic::Topic;
 
-use crate::{KafkaConfig, KafkaDeadLetters, KafkaSource, create_topic};
+use crate::{KafkaConfig, KafkaDeadLetters, KafkaPublisher, KafkaSource, create_topic};
 
 /// A refused message may be larger than its topic allows.
 const DEAD_LETTER_SETTINGS: [(&str, &str); 1] = [("max.message.bytes", "104857600")];
@@ -46,5 +48,9 @@ impl Connector for KafkaConnector {
         let dead_letters = KafkaDeadLetters::new(&self.config, name.clone())?;
         create_topic(&self.config, &name, 1, &DEAD_LETTER_SETTINGS).await?;
         Ok(Box::new(dead_letters))
+    }
+
+    fn publisher(&self, timeout: Duration) -> Result<Arc<dyn Publisher>, ConnectError> {
+        Ok(Arc::new(KafkaPublisher::new(&self.config, timeout)?))
     }
 }

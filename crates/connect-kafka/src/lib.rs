@@ -1,5 +1,6 @@
 //! Kafka behind the ports of [`vitral_connect`]: [`KafkaConnector`] opens sources and dead letters;
-//! [`EventProducer`] sends events, [`KafkaSink`] rows of views that are copied.
+//! [`EventProducer`] and [`KafkaPublisher`] send events, [`KafkaSink`] rows of views that are
+//! copied.
 //!
 //! Partitions are assigned by hand and read from the offsets that the caller has committed with its
 //! work; Kafka's own committed offsets are not used. Dead letters are sent at least once.
@@ -33,6 +34,7 @@ mod oidc;
 mod probe;
 mod problem;
 mod producer;
+mod publisher;
 mod reach;
 mod said;
 mod settings;
@@ -52,6 +54,7 @@ pub use notifier::KafkaNotifier;
 pub use probe::{ProbedCluster, ProbedTopic, probe};
 pub use problem::{Problem, ProblemKind};
 pub use producer::EventProducer;
+pub use publisher::KafkaPublisher;
 pub use settings::client;
 pub use sink::KafkaSink;
 pub use source::KafkaSource;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use rdkafka::producer::{BaseProducer, BaseRecord, Producer};
 use vitral_connect::Connector;
 use vitral_connect::conformance::{
-    TestTopic, dead_letters_conform, keyed_sink_conforms, notifier_conforms, source_conforms,
+    TestTopic, dead_letters_conform, keyed_sink_conforms, notifier_conforms, publisher_conforms, source_conforms,
 };
 use vitral_connect::{Epoch, Sink};
 use vitral_connect_kafka::{KafkaConfig, KafkaConnector, KafkaNotifier, KafkaSink, client, create_topic};
@@ -86,6 +86,12 @@ async fn a_source_on_kafka_conforms() {
 async fn dead_letters_on_kafka_conform() {
     let Some(test) = OnKafka::new().await else { return };
     dead_letters_conform(&test).await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_publisher_on_kafka_conforms() {
+    let Some(test) = OnKafka::new().await else { return };
+    publisher_conforms(&test).await;
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -1,5 +1,6 @@
-//! The warehouse in a database that speaks PostgreSQL's protocol, behind the port
-//! [`vitral_store::warehouse::Warehouse`], and look-ups in one, behind [`vitral_connect::Lookup`].
+//! The warehouse in a database that speaks PostgreSQL's protocol, behind the ports
+//! [`vitral_store::warehouse::Warehouse`] and [`vitral_store::warehouse::WarehouseReader`], and
+//! look-ups in one, behind [`vitral_connect::Lookup`].
 //!
 //! Architecture invariant: only this crate knows the driver of PostgreSQL.
 
@@ -13,6 +14,7 @@ mod open;
 mod own_schema;
 mod postgres;
 mod probe;
+mod reader;
 mod redshift;
 mod sink;
 mod sql;
@@ -24,6 +26,7 @@ pub use lookup::PostgresLookup;
 pub use open::{OpenError, WarehouseConfig, open};
 pub use postgres::PostgresWarehouse;
 pub use probe::{ProbedDatabase, probe};
+pub use reader::{NamedDatabase, SqlWarehouseReader};
 pub use redshift::RedshiftWarehouse;
 pub use sink::{PostgresSink, RedshiftSink, SqlSink};
 pub use sql::DatabaseConfig;

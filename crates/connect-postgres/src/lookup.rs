@@ -15,7 +15,7 @@ use vitral_schemas::lookup::LookupTable;
 use vitral_store::StoreError;
 
 use crate::database_url::DatabaseUrl;
-use crate::sql::{client, literal, pool, quoted, texts};
+use crate::sql::{client, escaped, pool, quoted, texts};
 
 /// Statements that wait for their answers at the same time.
 const POOL_SIZE: usize = 4;
@@ -96,14 +96,6 @@ impl PostgresLookup {
 
 /// Rows, and what has those behind them.
 type Rows = (RecordBatch, Option<ClientWrapper>);
-
-/// A literal that means the same whatever `standard_conforming_strings` is.
-fn escaped(text: &str) -> String {
-    match text.contains('\\') {
-        false => literal(text),
-        true => format!("E{}", literal(&text.replace('\\', "\\\\"))),
-    }
-}
 
 #[async_trait]
 impl Lookup for PostgresLookup {

@@ -325,6 +325,14 @@ pub(crate) fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 
+/// A literal that means the same whatever `standard_conforming_strings` is.
+pub(crate) fn escaped(text: &str) -> String {
+    match text.contains('\\') {
+        false => literal(text),
+        true => format!("E{}", literal(&text.replace('\\', "\\\\"))),
+    }
+}
+
 /// The rows among what a statement gives.
 pub(crate) fn texts(messages: Vec<SimpleQueryMessage>) -> Vec<Vec<Option<String>>> {
     let rows = messages.into_iter().filter_map(|message| match message {

@@ -22,6 +22,13 @@ const PAUSE: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct CircuitBreaker<T> {
     inner: T,
+    breaker: Breaker,
+}
+
+/// Whether something is believed to be away, as those find who ask it.
+#[derive(Debug)]
+pub struct Breaker {
+    failures_max: u32,
     pause: Duration,
     state: Mutex<State>,
 }
@@ -41,17 +48,33 @@ impl<T> CircuitBreaker<T> {
     }
 
     fn with_pause(inner: T, pause: Duration) -> Self {
-        Self { inner, pause, state: Mutex::default() }
+        Self { inner, breaker: Breaker::new(FAILURES_MAX, pause) }
+    }
+}
+
+impl Breaker {
+    /// Leaves alone for so long what has failed so many times in a row; then one call tries whether
+    /// it is back.
+    pub fn new(failures_max: u32, pause: Duration) -> Self {
+        Self { failures_max, pause, state: Mutex::default() }
     }
 
     /// Whether a call may go through. While it is open, the first after the pause may, and others
     /// wait for what becomes of it.
-    fn enter(&self) -> Result<(), ConnectError> {
+    ///
+    /// # Errors
+    /// It is not to be asked now.
+    pub fn enter(&self) -> Result<(), ConnectError> {
         let mut state = self.state();
         let now = Instant::now();
         match state.open_until {
             Some(until) if now < until => {
-                Err(ConnectError::unasked(format!("not asked: it failed {} times in a row", state.failures)))
+                let times = if state.failures == 1 {
+                    "a moment ago".to_owned()
+                } else {
+                    format!("{} times in a row", state.failures)
+                };
+                Err(ConnectError::unasked(format!("not asked: it failed {times}")))
             }
             Some(_) => {
                 state.open_until = Some(now + self.pause);
@@ -61,14 +84,15 @@ impl<T> CircuitBreaker<T> {
         }
     }
 
-    fn leave(&self, is_failure: bool) {
+    /// What became of a call that went through.
+    pub fn leave(&self, is_failure: bool) {
         let mut state = self.state();
         if !is_failure {
             *state = State::default();
             return;
         }
         state.failures = state.failures.saturating_add(1);
-        if state.failures >= FAILURES_MAX {
+        if state.failures >= self.failures_max {
             state.open_until = Some(Instant::now() + self.pause);
         }
     }
@@ -86,10 +110,10 @@ impl<T: Lookup> Lookup for CircuitBreaker<T> {
     }
 
     async fn get(&self, keys: &ArrayRef) -> Result<RecordBatch, ConnectError> {
-        self.enter()?;
+        self.breaker.enter()?;
         let outcome = self.inner.get(keys).await;
         // What refuses a key is there.
-        self.leave(outcome.as_ref().is_err_and(|error| !error.is_of_keys()));
+        self.breaker.leave(outcome.as_ref().is_err_and(|error| !error.is_of_keys()));
         outcome
     }
 

@@ -6,6 +6,7 @@
 mod dead_letters;
 mod lookup;
 mod notifier;
+mod publisher;
 mod sink;
 mod source;
 
@@ -19,6 +20,7 @@ use crate::{Connector, Polled, Source};
 pub use dead_letters::dead_letters_conform;
 pub use lookup::{found_by_key_alone, lookup_conforms, whole_table_conforms};
 pub use notifier::notifier_conforms;
+pub use publisher::publisher_conforms;
 pub use sink::{keyed_sink_conforms, sink_conforms};
 pub use source::source_conforms;
 

@@ -20,18 +20,19 @@ const HIDDEN: &str = "(hidden)";
 #[serde(default, deny_unknown_fields)]
 pub struct Connection {
     /// Where the system is: `kafka://host:port,host:port`, `postgresql://user@host/database`,
-    /// `redshift://user@host/database`, `mongodb://user@host:port/database` or `https://host`; for
-    /// notifications `https://host/path` or `smtps://host`.
+    /// `redshift://user@host/database`, `mongodb://user@host:port/database`,
+    /// `redis://user@host:port` or `https://host`; for notifications `https://host/path` or
+    /// `smtps://host`.
     pub url: String,
     /// Settings of the system's client: librdkafka's for Kafka, such as
     /// `"security.protocol" = "SASL_SSL"`; parameters of the URL for a database, such as `sslmode`
-    /// or MongoDB's `replicaSet`; `ca` for HTTP, a file of certificates to trust; `format` of
-    /// notifications (`webhook`, `slack`, `alertmanager`); `from`, `to`, `user`, `ca` and `tls` for
-    /// mail.
+    /// or MongoDB's `replicaSet`; `ca` for HTTP and Redis, a file of trusted certificates; `format`
+    /// of notifications (`webhook`, `slack`, `alertmanager`); `from`, `to`, `user`, `ca` and `tls`
+    /// for mail.
     pub options: BTreeMap<String, String>,
-    /// Settings that are never printed: `"sasl.password"` for Kafka, `password` for a database or
-    /// mail, `authorization` for HTTP; `path`, `token` and `signing_key` for notifications. They
-    /// belong in the environment.
+    /// Settings that are never printed: `"sasl.password"` for Kafka, `password` for a database,
+    /// Redis or mail, `authorization` for HTTP; `path`, `token` and `signing_key` for
+    /// notifications. They belong in the environment.
     pub secrets: BTreeMap<String, Secret>,
     #[serde(skip)]
     name: String,

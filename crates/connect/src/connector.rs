@@ -1,12 +1,14 @@
-//! The port through which a pipeline reaches its topic: what it reads from, and where refused
-//! messages go.
+//! The port through which topics are reached: what they are read from, where refused messages go,
+//! and how messages of others are sent.
 
 use std::fmt;
+use std::sync::Arc;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use vitral_schemas::topic::Topic;
 
-use crate::{ConnectError, DeadLetters, Source};
+use crate::{ConnectError, DeadLetters, Publisher, Source};
 
 /// Opens what a pipeline needs of a topic. One value stands for one cluster, reached as one user.
 #[async_trait]
@@ -27,4 +29,11 @@ pub trait Connector: fmt::Debug + Send + Sync {
     /// Settings that cannot connect, missing rights, or a broker that is away; the error says
     /// whether waiting can help.
     async fn dead_letters(&self, topic: &Topic) -> Result<Box<dyn DeadLetters>, ConnectError>;
+
+    /// Sends messages of others to topics; one that was not acknowledged within `timeout` has
+    /// failed. Nothing is connected before the first.
+    ///
+    /// # Errors
+    /// Settings that cannot connect, which are permanent.
+    fn publisher(&self, timeout: Duration) -> Result<Arc<dyn Publisher>, ConnectError>;
 }

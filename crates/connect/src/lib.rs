@@ -5,6 +5,7 @@
 //! | [`Connector`] | opens the sources and dead letters of topics |
 //! | [`Source`], [`TopicLog`] | reads a topic in batches; answers questions about its log |
 //! | [`DeadLetters`] | takes refused messages |
+//! | [`Publisher`] | sends messages of others to topics |
 //! | [`Lookup`] | finds rows by key |
 //! | [`Sink`] | writes rows, idempotently by epoch |
 //! | [`Notifier`] | delivers a notification at least once, under a stable id |
@@ -37,13 +38,14 @@ mod lookup;
 mod lookups;
 pub mod memory;
 mod notifier;
+mod publisher;
 pub mod retry;
 mod sink;
 mod source;
 mod texts;
 mod whole;
 
-pub use breaker::CircuitBreaker;
+pub use breaker::{Breaker, CircuitBreaker};
 pub use cached::{LookupCounts, TableLookup};
 pub use connections::{Connection, ConnectionError, Connections, Secret};
 pub use connector::Connector;
@@ -54,6 +56,7 @@ pub use json::{key_text, row_json};
 pub use lookup::{Lookup, LookupExt, Portion};
 pub use lookups::{LookedUp, Lookups, TopicLookups};
 pub use notifier::{Event, Notification, Notifier, NotifierExt};
+pub use publisher::{Outgoing, Placed, Publisher, Unsent};
 pub use retry::{RetryPolicy, retry};
 pub use sink::{DELETED_COLUMN, EPOCH_COLUMN, Epoch, Sink, SinkExt, deleted, written_type};
 pub use source::{End, Messages, PartitionBatch, Polled, Source, TopicLog, Trouble, TroubleKind};

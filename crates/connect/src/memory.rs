@@ -5,6 +5,7 @@ mod broker;
 mod dead_letters;
 mod lookup;
 mod notifier;
+mod publisher;
 mod sink;
 mod source;
 

@@ -11,7 +11,9 @@ use vitral_schemas::topic::{Column, ColumnKind, Topic};
 
 use vitral_connect::conformance::{self, TestTopic};
 use vitral_connect::memory::{MemoryBroker, MemoryLookup, MemoryMessage, MemoryNotifier, MemorySink};
-use vitral_connect::{Connector, Epoch, LookupExt, RetryHint, RetryPolicy, Sink, SinkExt, Source, TroubleKind};
+use vitral_connect::{
+    Connector, Epoch, LookupExt, Outgoing, RetryHint, RetryPolicy, Sink, SinkExt, Source, TroubleKind,
+};
 
 const FIRST: PartitionId = PartitionId(0);
 
@@ -91,6 +93,22 @@ async fn dead_letters_in_memory_conform() {
     let header = |name: &str| kept[0].1.header(name);
     assert_eq!((header("vitral.reason"), header("vitral.offset")), (Some("json"), Some("7")));
     assert_eq!(header("vitral.partition"), Some("3"));
+}
+
+#[tokio::test]
+async fn a_publisher_in_memory_conforms() {
+    let test = InMemory::new();
+    conformance::publisher_conforms(&test).await;
+    let kept = test.broker.messages(&test.topic.kafka_topic, FIRST);
+    assert_eq!(kept[0].1.header("vitral.correlation_id"), Some("c1"));
+    // Nothing is sent to a broker that is away, or to a topic that is not there.
+    test.broker.set_away(true);
+    let publisher = test.broker.publisher(Duration::ZERO).expect("a publisher");
+    let unsent = publisher.publish(&test.topic.kafka_topic, vec![Outgoing::default()]).await.remove(0);
+    let unsent = unsent.expect_err("it is away");
+    assert!(unsent.error.is_outage() && !unsent.may_have_arrived);
+    test.broker.set_away(false);
+    assert!(publisher.publish("nenhum", vec![Outgoing::default()]).await.remove(0).is_err());
 }
 
 #[tokio::test]

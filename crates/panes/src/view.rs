@@ -180,7 +180,9 @@ pub struct KeyedThrough {
     /// The number of the table's last commit; none before the first. Rows of the same commit are
     /// the same.
     pub commit: Option<u64>,
-    /// The offset after the last one that is in, by partition of the topic's log as it is now.
+    /// The topic's log as it is now; none before that is known.
+    pub log: Option<String>,
+    /// The offset after the last one that is in, by partition of that log.
     pub offsets: BTreeMap<PartitionId, Offset>,
 }
 
@@ -237,6 +239,24 @@ pub struct Completeness {
     pub lookups: BTreeMap<String, LookupCompleteness>,
     /// Partitions that do not hold back the watermark, as they are quiet.
     pub idle_partitions: Vec<PartitionId>,
+    /// Whether what is not stored yet is among it.
+    pub live: Live,
+}
+
+/// Whether what a stream has and has not stored yet is shown.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Live {
+    /// It is, as the stream showed it last.
+    #[default]
+    Current,
+    /// The stream does not answer: what is stored is all.
+    Away {
+        /// In milliseconds since the epoch.
+        since_ms: i64,
+    },
+    /// The stream computes something else under this name, or speaks of it in another way: what is
+    /// stored is all.
+    OtherVersion,
 }
 
 /// How complete a looked-up column is.

@@ -5,17 +5,21 @@
 //! wrong with a column is said before anything starts, with its place, and not at the first
 //! request.
 
+mod columns;
 mod sinks;
+mod warehouse;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
+use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::{
-    Catalog, Diagnostic, Diagnostics, DomainSettings, Endpoint, Metric, Position, Scope, View as DeclaredView, names,
+    Catalog, Diagnostic, Diagnostics, DomainSettings, Endpoint, EngineTable, Metric, Position, Scope,
+    View as DeclaredView, names,
 };
 use vitral_engine::rules::RowRules;
 use vitral_engine::{EngineConfig, engine_session};
@@ -24,9 +28,10 @@ use vitral_panes::open_windows::OpenWindows;
 use vitral_panes::plan::MetricPlan;
 use vitral_panes::view::{Completeness, KeyedTableView, MetricView, TopicView, View};
 use vitral_schemas::topic::Topic;
-use vitral_store::KeyedPlan;
 use vitral_store::row_log::RowLogPlan;
+use vitral_store::{KeyedPlan, imports_schema};
 
+pub use self::columns::ServedColumns;
 use crate::error::QueryError;
 use crate::limits::Limits;
 use crate::placeholders::{LIMIT_MAX, placeholder_values};
@@ -39,27 +44,21 @@ use crate::tables::PROVISIONAL_COLUMN;
 use crate::time_range::TimeRange;
 
 /// First parts of paths that the API answers itself.
-pub const ENGINE_PATHS: [&str; 8] = ["metricas", "assets", "healthz", "readyz", "metrics", "docs", "eventos", "avisos"];
+pub const ENGINE_PATHS: [&str; 10] =
+    ["metricas", "assets", "healthz", "readyz", "metrics", "docs", "avisos", "entrar", "sair", "interno"];
 
 /// Everything that is wrong with what the catalog serves, in the order of its files.
 pub fn served_errors(catalog: &Arc<Catalog>, settings: &DomainSettings) -> Result<Vec<Diagnostic>, QueryError> {
     let mut errors = Vec::new();
-    let mut schemas = metric_schemas(catalog, settings, &mut errors)?;
-    for view in &catalog.keyed {
-        let Some(topic) = catalog.topic(&view.topic) else { continue };
-        match KeyedPlan::new(view, topic, settings) {
-            Ok(plan) => drop(schemas.insert(view.name.clone(), Arc::clone(plan.rows_schema()))),
-            Err(found) => errors.extend(found),
-        }
-    }
+    let schemas = table_schemas(catalog, settings, &mut errors)?;
     for log in &catalog.row_logs {
         let Some(topic) = catalog.topic(&log.topic) else { continue };
         errors.extend(RowLogPlan::new(log, topic).err().unwrap_or_default());
     }
-    let reader = Reader::new(Arc::clone(catalog), References::without_rows(), Limits::default(), Scope::Served)?;
-    let planner = Planner { reader: reader.for_checking(), point: empty_point(catalog, &schemas) };
+    let planner = Planner::new(catalog, &schemas)?;
     errors.extend_from_slice(planner.reader.names().errors());
     errors.extend(planner.reader.names().alerts_of_alerts(catalog));
+    errors.extend(planner.reader.names().reacting_to_jobs(catalog));
     // Within a task that has used up its budget, the runtime's parts would wait for a turn that
     // never comes while this thread is held.
     futures::executor::block_on(tokio::task::unconstrained(async {
@@ -115,6 +114,13 @@ struct Planner {
 }
 
 impl Planner {
+    fn new(catalog: &Arc<Catalog>, schemas: &BTreeMap<String, SchemaRef>) -> Result<Self, QueryError> {
+        let reader = Reader::new(Arc::clone(catalog), References::without_rows(), Limits::default(), Scope::Served)?;
+        let point = empty_point(catalog, schemas);
+        let warehouse = Arc::new(warehouse::without_rows(catalog, &reader, &point)?);
+        Ok(Self { reader: reader.for_checking(), point: ReadPoint { warehouse, ..point } })
+    }
+
     /// What keeps a query from being planned down to what would run.
     async fn errors(
         &self,
@@ -125,7 +131,8 @@ impl Planner {
         match self.plan(query, position, endpoint).await {
             Ok(()) => Ok(Vec::new()),
             Err(QueryError::Statement(Diagnostics(errors))) => Ok(errors),
-            // The metric that it reads is wrong itself.
+            // The metric that it reads is wrong itself, or the columns of a job's table are not
+            // known.
             Err(QueryError::Unavailable(_)) => Ok(Vec::new()),
             Err(error) => Err(error),
         }
@@ -179,6 +186,7 @@ impl Planner {
 
     async fn plan(&self, query: &Query, position: &Position, endpoint: Option<&Endpoint>) -> Result<(), QueryError> {
         let needs = self.reader.needs(query, position)?;
+        self.check_columns_known(&needs)?;
         let planned = self.reader.plan_statement(&self.point, query, &needs, position).await?;
         let mut plan = planned.plan.clone();
         let physical = async {
@@ -211,6 +219,23 @@ fn unservable(metric: &Metric, schema: &SchemaRef) -> Vec<Diagnostic> {
         )
     });
     unknown.chain(taken).collect()
+}
+
+/// The columns of every metric and of every table kept up to date that can be planned.
+fn table_schemas(
+    catalog: &Catalog,
+    settings: &DomainSettings,
+    errors: &mut Vec<Diagnostic>,
+) -> Result<BTreeMap<String, SchemaRef>, QueryError> {
+    let mut schemas = metric_schemas(catalog, settings, errors)?;
+    for view in &catalog.keyed {
+        let Some(topic) = catalog.topic(&view.topic) else { continue };
+        match KeyedPlan::new(view, topic, settings) {
+            Ok(plan) => drop(schemas.insert(view.name.clone(), Arc::clone(plan.rows_schema()))),
+            Err(found) => errors.extend(found),
+        }
+    }
+    Ok(schemas)
 }
 
 /// The columns of every metric that can be planned.
@@ -274,7 +299,9 @@ fn empty_point(catalog: &Catalog, schemas: &BTreeMap<String, SchemaRef>) -> Read
         metrics: metrics.collect(),
         ..View::default()
     };
-    ReadPoint::new(Principal::Anonymous, Arc::new(view), 0)
+    let imports: Arc<dyn TableProvider> = Arc::new(EmptyTable::new(imports_schema()));
+    let engine_tables = Arc::new(BTreeMap::from([(EngineTable::Imports, imports)]));
+    ReadPoint { engine_tables, ..ReadPoint::new(Principal::anonymous(), Arc::new(view), 0) }
 }
 
 /// What an endpoint says of itself that the API cannot do.

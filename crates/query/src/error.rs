@@ -15,6 +15,12 @@ pub enum QueryError {
     /// What the catalog declares cannot be served.
     #[error("the catalog cannot be served")]
     Catalog(#[source] Diagnostics),
+    /// Recovery is not done: numbers would be wrong.
+    #[error("the stream is still recovering")]
+    Starting,
+    /// The principal may not read it, or it cannot be read row by row.
+    #[error("{0} may not be read")]
+    Forbidden(String),
     /// The statement cannot be planned: the user has to correct it.
     #[error("{0}")]
     Statement(Diagnostics),
@@ -36,6 +42,12 @@ pub enum QueryError {
          computes it"
     )]
     NotPublished { metric: String },
+    /// A table of the warehouse that its job has not written.
+    #[error("{table} has not been made yet: `vitral batch run {job}` makes it")]
+    NotMade { table: String, job: String },
+    /// The warehouse's database, and its replica if there is one, do not answer.
+    #[error("the warehouse cannot be read over connection {connection}: {reason}")]
+    WarehouseAway { connection: String, reason: String },
     /// The stream has set a table aside: what it has is not all.
     #[error(
         "table {table} is set aside, so nothing is computed from it: {reason}. GET /metricas/{table} has its rows as they were before"
@@ -67,7 +79,7 @@ pub enum QueryError {
     Reference { path: PathBuf, source: ArrowError },
     /// What the store says.
     #[error("stored tables cannot be read")]
-    Store(#[from] StoreError),
+    Store(#[source] StoreError),
     /// What is wrong with a metric's statement.
     #[error("the metric cannot be computed")]
     Metric(#[from] PanesError),
@@ -93,13 +105,34 @@ impl QueryError {
     }
 }
 
+/// A database that is away is not a trouble of the store.
+impl From<StoreError> for QueryError {
+    fn from(error: StoreError) -> Self {
+        match error {
+            StoreError::WarehouseAway { connection, source } => {
+                Self::WarehouseAway { connection, reason: causes(source.as_ref()) }
+            }
+            other => Self::Store(other),
+        }
+    }
+}
+
+/// An error with what it comes from.
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let chain = std::iter::successors(Some(error), |error| error.source());
+    chain.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
 /// What a table of the namespace says comes back through the engine, as itself.
 impl From<DataFusionError> for QueryError {
     fn from(error: DataFusionError) -> Self {
         match error {
             DataFusionError::External(inner) => match inner.downcast::<Self>() {
                 Ok(own) => *own,
-                Err(other) => Self::Engine(DataFusionError::External(other)),
+                Err(other) => match other.downcast::<StoreError>() {
+                    Ok(of_store) => (*of_store).into(),
+                    Err(other) => Self::Engine(DataFusionError::External(other)),
+                },
             },
             DataFusionError::Context(said, inner) => match Self::from(*inner) {
                 Self::Engine(inner) => Self::Engine(DataFusionError::Context(said, Box::new(inner))),

@@ -32,6 +32,12 @@ pub struct KeyedFilter<'a> {
     pub count: Option<usize>,
 }
 
+/// A table, and which of its rows are seen: a condition on its keys.
+pub(crate) struct SeenTable<'a> {
+    pub view: &'a KeyedTableView,
+    pub seen: Option<Expr>,
+}
+
 /// A place among the rows of a table in the order of their last changes. Any number of them may
 /// have changed at the same time: those are in the order of their keys.
 #[derive(Debug, Clone)]
@@ -71,13 +77,16 @@ impl ChangedAfter {
     }
 }
 
-/// Behind every change that the table has had.
-pub(crate) async fn newest_change(state: &SessionState, view: &KeyedTableView) -> Result<ChangedAfter, QueryError> {
+/// Behind every change that the rows which are seen have had.
+pub(crate) async fn newest_change(state: &SessionState, table: &SeenTable<'_>) -> Result<ChangedAfter, QueryError> {
     // The states know it too, and need not be merged for it.
-    let rows = match KeyedRows::of(&view.rows) {
+    let mut rows = match KeyedRows::of(&table.view.rows) {
         Some(known) => LogicalPlanBuilder::from(known.states.clone()),
-        None => scan(Arc::clone(&view.rows))?,
+        None => scan(Arc::clone(&table.view.rows))?,
     };
+    if let Some(seen) = &table.seen {
+        rows = rows.filter(seen.clone())?;
+    }
     let newest = aggregate_max(ident(UPDATED_COLUMN)).alias(UPDATED_COLUMN);
     let frame = frame(state, rows.aggregate(Vec::<Expr>::new(), vec![newest])?.build()?);
     let schema = frame.schema().inner().clone();
@@ -86,17 +95,17 @@ pub(crate) async fn newest_change(state: &SessionState, view: &KeyedTableView) -
 
 pub(crate) async fn read(
     state: &SessionState,
-    view: &KeyedTableView,
+    table: &SeenTable<'_>,
     wanted: &KeyedFilter<'_>,
 ) -> Result<RecordBatch, QueryError> {
-    let Some(count) = wanted.count else { return read_until(state, view, wanted, None).await };
+    let Some(count) = wanted.count else { return read_until(state, table, wanted, None).await };
     // A topic's rows that were deleted have states and no row: a page takes more keys until it is
     // full.
     let mut keys = count;
     loop {
-        let last = last_key(state, view, wanted, keys).await?;
+        let last = last_key(state, table, wanted, keys).await?;
         let is_all = last.is_none();
-        let rows = read_until(state, view, wanted, last).await?;
+        let rows = read_until(state, table, wanted, last).await?;
         if is_all || rows.num_rows() >= count {
             return Ok(rows);
         }
@@ -107,18 +116,18 @@ pub(crate) async fn read(
 /// The rows as far as this key.
 async fn read_until(
     state: &SessionState,
-    view: &KeyedTableView,
+    table: &SeenTable<'_>,
     wanted: &KeyedFilter<'_>,
     last: Option<Vec<ScalarValue>>,
 ) -> Result<RecordBatch, QueryError> {
-    let changed = wanted.changed_after.as_ref().map(|after| after.filter(&view.keys));
+    let changed = wanted.changed_after.as_ref().map(|after| after.filter(&table.view.keys));
     let first = changed.is_some().then_some(UPDATED_COLUMN);
-    let until = last.map(|last| !behind(&view.keys, &last));
-    let mut builder = scan(Arc::clone(&view.rows))?;
-    if let Some(filter) = conditions(view, wanted).chain(changed).chain(until).reduce(Expr::and) {
+    let until = last.map(|last| !behind(&table.view.keys, &last));
+    let mut builder = scan(Arc::clone(&table.view.rows))?;
+    if let Some(filter) = conditions(table, wanted).chain(changed).chain(until).reduce(Expr::and) {
         builder = builder.filter(filter)?;
     }
-    let order = first.into_iter().chain(view.keys.iter().map(String::as_str));
+    let order = first.into_iter().chain(table.view.keys.iter().map(String::as_str));
     let order: Vec<_> = order.map(|column| ident(column).sort(true, false)).collect();
     let plan = builder.sort(order)?.limit(0, wanted.count)?.build()?;
     let frame = frame(state, plan);
@@ -127,9 +136,9 @@ async fn read_until(
 }
 
 /// What is asked of the columns, and from which key on.
-fn conditions<'a>(view: &'a KeyedTableView, wanted: &'a KeyedFilter<'_>) -> impl Iterator<Item = Expr> + 'a {
+fn conditions<'a>(table: &'a SeenTable<'_>, wanted: &'a KeyedFilter<'_>) -> impl Iterator<Item = Expr> + 'a {
     let filters = wanted.filters.iter().map(|(column, value)| ident(*column).eq(lit(*value)));
-    filters.chain(wanted.after.as_ref().map(|after| behind(&view.keys, after)))
+    filters.chain(wanted.after.as_ref().map(|after| behind(&table.view.keys, after))).chain(table.seen.clone())
 }
 
 /// The key number `count` of those that are wanted, so that states of no other keys need be merged,
@@ -137,12 +146,12 @@ fn conditions<'a>(view: &'a KeyedTableView, wanted: &'a KeyedFilter<'_>) -> impl
 /// tell which are.
 async fn last_key(
     state: &SessionState,
-    view: &KeyedTableView,
+    table: &SeenTable<'_>,
     wanted: &KeyedFilter<'_>,
     count: usize,
 ) -> Result<Option<Vec<ScalarValue>>, QueryError> {
-    let Some(rows) = KeyedRows::of(&view.rows) else { return Ok(None) };
-    let is_of_keys = wanted.filters.keys().all(|column| view.keys.iter().any(|key| key == column));
+    let Some(rows) = KeyedRows::of(&table.view.rows) else { return Ok(None) };
+    let is_of_keys = wanted.filters.keys().all(|column| table.view.keys.iter().any(|key| key == column));
     if !is_of_keys || wanted.changed_after.is_some() {
         return Ok(None);
     }
@@ -150,11 +159,11 @@ async fn last_key(
     let mut taken = count.saturating_mul(2);
     loop {
         let mut states = LogicalPlanBuilder::from(rows.states.clone());
-        if let Some(filter) = conditions(view, wanted).reduce(Expr::and) {
+        if let Some(filter) = conditions(table, wanted).reduce(Expr::and) {
             states = states.filter(filter)?;
         }
-        let order: Vec<_> = view.keys.iter().map(|key| ident(key).sort(true, false)).collect();
-        let keys = states.project(view.keys.iter().map(ident).collect::<Vec<_>>())?;
+        let order: Vec<_> = table.view.keys.iter().map(|key| ident(key).sort(true, false)).collect();
+        let keys = states.project(table.view.keys.iter().map(ident).collect::<Vec<_>>())?;
         let keys = frame(state, keys.sort(order)?.limit(0, Some(taken))?.build()?);
         let schema = keys.schema().inner().clone();
         let keys = concat_batches(&schema, &keys.collect().await?)?;
@@ -223,7 +232,7 @@ mod tests {
         let (state, mut after, mut seen) = (SessionContext::new().state(), None, Vec::new());
         loop {
             let wanted = KeyedFilter { after, count: Some(1), ..KeyedFilter::default() };
-            let rows = read(&state, &view, &wanted).await.expect("a page");
+            let rows = read(&state, &SeenTable { view: &view, seen: None }, &wanted).await.expect("a page");
             if rows.num_rows() == 0 {
                 break;
             }

@@ -17,8 +17,10 @@ use crate::error::QueryError;
 use crate::open_rows::make_open_rows;
 use crate::open_sessions;
 use crate::plan::frame;
+use crate::principal::RowFilters;
 use crate::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
 use crate::time_range::TimeRange;
+use crate::visibility::{condition, seen};
 
 /// Which rows of a metric are wanted, in its order.
 #[derive(Debug, Default)]
@@ -33,24 +35,109 @@ pub struct RowFilter<'a> {
     pub count: Option<usize>,
 }
 
-/// Looks at recent windows first: the newest rows of a long history cost no more than those of a
-/// short one. As the order is by window, what fills the count from a part of them is what all of
-/// them would give.
-pub(crate) async fn read(
-    state: &SessionState,
-    metric: &Metric,
-    view: &MetricView,
-    wanted: &RowFilter<'_>,
-) -> Result<RecordBatch, QueryError> {
-    make_open_rows(view).await?;
-    for from in starts(view, wanted) {
-        let range = TimeRange { from: Some(from), ..wanted.range };
-        let rows = read_range(state, metric, view, wanted, range).await?;
-        if Some(rows.num_rows()) == wanted.count {
-            return Ok(rows);
+/// A metric, and which of its rows are seen: these filters are of columns that it is partitioned
+/// by.
+#[derive(Clone, Copy)]
+pub(crate) struct SeenMetric<'a> {
+    pub metric: &'a Metric,
+    pub view: &'a MetricView,
+    pub filters: &'a RowFilters,
+}
+
+impl SeenMetric<'_> {
+    /// Looks at recent windows first: the newest rows of a long history cost no more than those of
+    /// a short one. As the order is by window, what fills the count from a part of them is what all
+    /// of them would give.
+    pub(crate) async fn read(self, state: &SessionState, wanted: &RowFilter<'_>) -> Result<RecordBatch, QueryError> {
+        make_open_rows(self.view).await?;
+        for from in starts(self.view, wanted) {
+            let range = TimeRange { from: Some(from), ..wanted.range };
+            let rows = self.read_range(state, wanted, range).await?;
+            if Some(rows.num_rows()) == wanted.count {
+                return Ok(rows);
+            }
         }
+        self.read_range(state, wanted, wanted.range).await
     }
-    read_range(state, metric, view, wanted, wanted.range).await
+
+    /// The newest open window that has begun and has rows that are seen. Open windows are newer
+    /// than published ones, and already in order. Of sessions, all that are open and have begun,
+    /// those with the newest events first.
+    pub(crate) async fn newest_open(
+        self,
+        now_ms: i64,
+        count: Option<usize>,
+    ) -> Result<Option<RecordBatch>, QueryError> {
+        make_open_rows(self.view).await?;
+        let rows = match self.view.window.session_gap_micros() {
+            Some(_) if self.filters.is_empty() => open_sessions::newest(self.view, now_ms, count)?,
+            Some(_) => seen(&self.metric.name, self.filters, &open_sessions::newest(self.view, now_ms, None)?)?,
+            None => match self.newest_open_window(now_ms)? {
+                Some(rows) => rows,
+                None => return Ok(None),
+            },
+        };
+        let rows = rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())));
+        let mut fields = rows.schema().fields().to_vec();
+        fields.push(Arc::new(Field::new(PROVISIONAL_COLUMN, DataType::Boolean, false)));
+        let mut columns = rows.columns().to_vec();
+        columns.push(Arc::new(BooleanArray::from(vec![true; rows.num_rows()])));
+        Ok(Some(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?))
+    }
+
+    fn newest_open_window(self, now_ms: i64) -> Result<Option<RecordBatch>, QueryError> {
+        let mut begun = self.view.open.rows().range(..=now_ms).rev().map(|(_, rows)| rows);
+        if self.filters.is_empty() {
+            return Ok(begun.next().cloned());
+        }
+        for rows in begun {
+            let rows = seen(&self.metric.name, self.filters, rows)?;
+            // A window of others alone is none.
+            if rows.num_rows() > 0 {
+                return Ok(Some(rows));
+            }
+        }
+        Ok(None)
+    }
+
+    /// The newest published window that has begun; without rows if there is none.
+    pub(crate) async fn newest_published(
+        self,
+        state: &SessionState,
+        now_ms: i64,
+        count: Option<usize>,
+    ) -> Result<RecordBatch, QueryError> {
+        let until = now_ms.saturating_mul(MICROS_PER_MS).saturating_add(1);
+        let begun =
+            RowFilter { range: TimeRange { from: None, until: Some(until) }, count: Some(1), ..RowFilter::default() };
+        let newest = self.read(state, &begun).await?;
+        let starts = newest.column(0).as_primitive_opt::<TimestampMicrosecondType>();
+        let Some(start) = starts.and_then(|starts| starts.values().first().copied()) else { return Ok(newest) };
+        let window = TimeRange { from: Some(start), until: Some(start + 1) };
+        self.read(state, &RowFilter { range: window, count, ..RowFilter::default() }).await
+    }
+
+    async fn read_range(
+        self,
+        state: &SessionState,
+        wanted: &RowFilter<'_>,
+        range: TimeRange,
+    ) -> Result<RecordBatch, QueryError> {
+        let start = || ident(WINDOW_START_COLUMN);
+        let seen = condition(&self.metric.name, self.filters, &self.view.schema)?;
+        let from = range.from.map(|from| start().gt_eq(lit(utc(Some(from)))));
+        let until = range.until.map(|until| start().lt(lit(utc(Some(until)))));
+        let filters = wanted.filters.iter().map(|(column, value)| ident(*column).eq(lit(*value)));
+        let filter = seen.into_iter().chain(from).chain(until).chain(filters).reduce(Expr::and);
+        let mut builder = LogicalPlanBuilder::from(metric_plan(self.view)?);
+        if let Some(filter) = filter {
+            builder = builder.filter(filter)?;
+        }
+        let plan = builder.sort(order(self.metric, self.view))?.limit(wanted.skip, wanted.count)?.build()?;
+        let frame = frame(state, plan);
+        let schema = frame.schema().inner().clone();
+        Ok(concat_batches(&schema, &frame.collect().await?)?)
+    }
 }
 
 /// How far back to look before looking at everything: so far that rows as dense as those of the
@@ -71,46 +158,6 @@ fn starts(view: &MetricView, wanted: &RowFilter<'_>) -> Vec<i64> {
     starts.filter(|start| wanted.range.from.is_none_or(|from| from < *start)).collect()
 }
 
-/// The newest open window that has begun. Open windows are newer than published ones, and already
-/// in order. Of sessions, all that are open and have begun, those with the newest events first.
-pub async fn newest_open(
-    view: &MetricView,
-    now_ms: i64,
-    count: Option<usize>,
-) -> Result<Option<RecordBatch>, QueryError> {
-    make_open_rows(view).await?;
-    let rows = match view.window.session_gap_micros() {
-        Some(_) => open_sessions::newest(view, now_ms, count)?,
-        None => {
-            let Some((_, rows)) = view.open.rows().range(..=now_ms).next_back() else { return Ok(None) };
-            rows.slice(0, count.map_or(rows.num_rows(), |count| count.min(rows.num_rows())))
-        }
-    };
-    let mut fields = rows.schema().fields().to_vec();
-    fields.push(Arc::new(Field::new(PROVISIONAL_COLUMN, DataType::Boolean, false)));
-    let mut columns = rows.columns().to_vec();
-    columns.push(Arc::new(BooleanArray::from(vec![true; rows.num_rows()])));
-    Ok(Some(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?))
-}
-
-/// The newest published window that has begun; without rows if there is none.
-pub(crate) async fn newest_published(
-    state: &SessionState,
-    metric: &Metric,
-    view: &MetricView,
-    now_ms: i64,
-    count: Option<usize>,
-) -> Result<RecordBatch, QueryError> {
-    let until = now_ms.saturating_mul(MICROS_PER_MS).saturating_add(1);
-    let begun =
-        RowFilter { range: TimeRange { from: None, until: Some(until) }, count: Some(1), ..RowFilter::default() };
-    let newest = read(state, metric, view, &begun).await?;
-    let starts = newest.column(0).as_primitive_opt::<TimestampMicrosecondType>();
-    let Some(start) = starts.and_then(|starts| starts.values().first().copied()) else { return Ok(newest) };
-    let window = TimeRange { from: Some(start), until: Some(start + 1) };
-    read(state, metric, view, &RowFilter { range: window, count, ..RowFilter::default() }).await
-}
-
 /// About how far one window starts after the one before.
 fn step_ms(window: Window) -> i64 {
     const DAY_MS: i64 = 86_400_000;
@@ -120,28 +167,6 @@ fn step_ms(window: Window) -> i64 {
         Window::Days { .. } | Window::Session { .. } => DAY_MS,
         Window::Month => 31 * DAY_MS,
     }
-}
-
-async fn read_range(
-    state: &SessionState,
-    metric: &Metric,
-    view: &MetricView,
-    wanted: &RowFilter<'_>,
-    range: TimeRange,
-) -> Result<RecordBatch, QueryError> {
-    let start = || ident(WINDOW_START_COLUMN);
-    let from = range.from.map(|from| start().gt_eq(lit(utc(Some(from)))));
-    let until = range.until.map(|until| start().lt(lit(utc(Some(until)))));
-    let filters = wanted.filters.iter().map(|(column, value)| ident(*column).eq(lit(*value)));
-    let filter = from.into_iter().chain(until).chain(filters).reduce(Expr::and);
-    let mut builder = LogicalPlanBuilder::from(metric_plan(view)?);
-    if let Some(filter) = filter {
-        builder = builder.filter(filter)?;
-    }
-    let plan = builder.sort(order(metric, view))?.limit(wanted.skip, wanted.count)?.build()?;
-    let frame = frame(state, plan);
-    let schema = frame.schema().inner().clone();
-    Ok(concat_batches(&schema, &frame.collect().await?)?)
 }
 
 /// The order in which windows are stored, but newest window first.

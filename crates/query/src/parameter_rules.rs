@@ -13,7 +13,7 @@ use vitral_schemas::reconciliation;
 use vitral_schemas::topic::history_columns::ROW_REASON;
 use vitral_schemas::topic::{ColumnKind, Topic};
 use vitral_schemas::verdict::{Reason, Unread, Verdict};
-use vitral_store::alerts;
+use vitral_store::{IMPORT_STATES, alerts};
 
 use crate::reader::Reader;
 use crate::{FROM, LIMIT, NOW, UNTIL};
@@ -117,6 +117,10 @@ fn closed_columns(catalog: &Catalog, needs: &Needs) -> BTreeMap<&'static str, Ve
         closed.entry("veredito").or_default().extend(owned(&verdicts));
         closed.insert("origem", owned(&origins));
         closed.insert("metrica", tables.cloned().collect());
+    }
+    if needs.table(EngineTable::Imports.name()) {
+        closed.insert("estado", owned(&IMPORT_STATES));
+        closed.insert("topico", catalog.topics.iter().map(|topic| topic.name.clone()).collect());
     }
     if needs.table(EngineTable::Alerts.name()) {
         let severities = [Severity::Info, Severity::Warning, Severity::Critical].map(Severity::name);

@@ -6,7 +6,8 @@ use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use crate::error::QueryError;
 
-#[derive(Debug)]
+/// Copies are of the same permits.
+#[derive(Debug, Clone)]
 pub(crate) struct Permits {
     running: Arc<Semaphore>,
     /// Running and waiting together.

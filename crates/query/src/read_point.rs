@@ -13,6 +13,7 @@ use vitral_store::alerts::episode_schema;
 
 use crate::error::QueryError;
 use crate::principal::Principal;
+use crate::warehouse_rows::WarehouseRows;
 
 /// One moment of everything that can be read; published and open windows of it fit together.
 #[derive(Debug, Clone)]
@@ -31,6 +32,8 @@ pub struct ReadPoint {
     pub engine_tables: Arc<BTreeMap<EngineTable, Arc<dyn TableProvider>>>,
     /// Tables of other systems that were read as a whole.
     pub looked_up: Arc<BTreeMap<String, Arc<dyn TableProvider>>>,
+    /// Tables of the warehouse.
+    pub warehouse: Arc<WarehouseRows>,
     /// The time of the request, in milliseconds since the epoch.
     pub now_ms: i64,
 }
@@ -46,6 +49,7 @@ impl ReadPoint {
             alerts: Arc::new(RecordBatch::new_empty(episode_schema())),
             engine_tables: Arc::default(),
             looked_up: Arc::default(),
+            warehouse: Arc::default(),
             now_ms,
         }
     }

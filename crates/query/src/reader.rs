@@ -1,5 +1,7 @@
 //! Read-only queries over one read point, within the limits of all.
 
+mod extended;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
@@ -11,20 +13,28 @@ use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::names::SCHEMA;
-use vitral_catalog::{Catalog, Diagnostics, EngineTable, Meaning, Metric, Name, Names, Needs, Position, Scope};
+use vitral_catalog::{
+    Catalog, Diagnostics, Endpoint, EngineTable, Meaning, Metric, Name, Names, Needs, Position, Scope,
+};
 use vitral_engine::{WATERMARK_FUNCTION, committed_watermark, query_state};
 use vitral_panes::view::{KeyedTableView, MetricView};
 use vitral_schemas::event_time::Watermark;
 
 use crate::error::QueryError;
-use crate::keyed_rows;
+use crate::keyed_rows::{self, SeenTable};
 use crate::limits::Limits;
-use crate::metric_rows;
+use crate::metric_rows::{self, SeenMetric};
 use crate::namespace::{self, Namespace};
 use crate::permits::{Permit, Permits};
 use crate::plan::{frame, frame_at, plan_query, statement_error};
+use crate::principal::Principal;
 use crate::read_point::ReadPoint;
 use crate::reference::References;
+use crate::rollup::Rollups;
+use crate::shared::Shared;
+use crate::visibility::{Sight, condition};
+
+pub use self::extended::ExtraSchemas;
 
 /// Rows of the ledger that are read together: each may have a content as large as a message may be.
 const LEDGER_BATCH_ROWS: usize = 128;
@@ -33,10 +43,12 @@ const LEDGER_BATCH_ROWS: usize = 128;
 #[derive(Debug)]
 pub struct Reader {
     state: SessionState,
-    namespace: Arc<namespace::Shared>,
+    namespace: Arc<Shared>,
     scope: Scope,
     permits: Permits,
     timeout: Duration,
+    /// Besides those of the namespace.
+    schemas: ExtraSchemas,
 }
 
 /// A statement's plan, placeholders left in it, and the session that runs it.
@@ -44,6 +56,8 @@ pub struct Reader {
 pub struct Planned {
     /// What is to be run, once its placeholders have values.
     pub plan: LogicalPlan,
+    /// What those who get its rows should know of where they come from.
+    pub note: Option<String>,
     state: Arc<SessionState>,
 }
 
@@ -96,9 +110,10 @@ impl Reader {
             options.sql_parser.collect_spans = true;
         }
         let names = Names::new(&catalog, state.table_functions().keys().cloned());
-        let namespace = Arc::new(namespace::Shared { catalog, names, references, scope });
+        let namespace =
+            Arc::new(Shared { catalog, names, references, scope, rollups: Rollups::new(limits.rollup_bytes) });
         let permits = Permits::new(limits.running_max, limits.waiting_max);
-        Ok(Self { state, namespace, scope, permits, timeout: limits.timeout })
+        Ok(Self { state, namespace, scope, permits, timeout: limits.timeout, schemas: ExtraSchemas::new() })
     }
 
     /// The same with errors that know their places, for planning alone.
@@ -112,10 +127,52 @@ impl Reader {
         &self.namespace.names
     }
 
+    /// What is declared.
+    pub(crate) fn catalog(&self) -> &Catalog {
+        &self.namespace.catalog
+    }
+
     /// What a statement reads.
     pub fn needs(&self, query: &Query, position: &Position) -> Result<Needs, QueryError> {
         let needs = self.names().needs(query, position, self.scope);
         needs.map_err(|errors| QueryError::Statement(Diagnostics(errors)))
+    }
+
+    /// What a statement reads that this principal has written: all that it may not name is missing,
+    /// as a name is that nobody has declared.
+    pub fn needs_of(&self, principal: &Principal, query: &Query, position: &Position) -> Result<Needs, QueryError> {
+        let sight = self.sight(principal);
+        let needs = self.names().needs_seen(query, position, self.scope, &|name| sight.may_name(name));
+        needs.map_err(|errors| QueryError::Statement(Diagnostics(errors)))
+    }
+
+    /// Whether the principal may name it in a statement, or in the path of a request.
+    pub fn may_read(&self, principal: &Principal, name: &str) -> bool {
+        self.sight(principal).may_name(name)
+    }
+
+    /// An error unless the principal has the endpoint's scope, and sees rows of everything that it
+    /// reads.
+    pub fn admit(&self, principal: &Principal, endpoint: &Endpoint, needs: &Needs) -> Result<(), QueryError> {
+        let sight = self.sight(principal);
+        let is_seen = |name: &Name| match name {
+            // What it reads is among the names too.
+            Name::Table(name) | Name::Newest(name) => sight.sees(name),
+            Name::Information(_) => principal.filters().is_empty(),
+        };
+        if principal.scopes().has(&endpoint.scope) && needs.names.iter().all(is_seen) {
+            return Ok(());
+        }
+        Err(QueryError::Forbidden(endpoint.path.clone()))
+    }
+
+    pub(crate) fn sight<'a>(&'a self, principal: &'a Principal) -> Sight<'a> {
+        Sight { shared: &self.namespace, principal }
+    }
+
+    /// An error unless [`Self::may_read`].
+    pub fn check(&self, principal: &Principal, name: &str) -> Result<(), QueryError> {
+        if self.may_read(principal, name) { Ok(()) } else { Err(QueryError::Forbidden(name.to_owned())) }
     }
 
     /// What a statement over everything would read.
@@ -125,6 +182,9 @@ impl Reader {
             needs.names.push(Name::Table(name.to_owned()));
             if matches!(meaning, Meaning::Topic) {
                 needs.topics.insert(name.to_owned());
+            }
+            if matches!(meaning, Meaning::Warehouse { .. }) {
+                needs.listed.insert(name.to_owned());
             }
         }
         // It takes tables that are not there yet as they are.
@@ -175,7 +235,7 @@ impl Reader {
             Name::Table(name) => match self.names().get(name) {
                 Some(Meaning::View(view)) => is_steady(&view.query),
                 // It may change.
-                Some(Meaning::Reference | Meaning::Lookup { .. }) => false,
+                Some(Meaning::Reference | Meaning::Lookup { .. } | Meaning::Warehouse { .. }) => false,
                 _ => true,
             },
         };
@@ -187,20 +247,49 @@ impl Reader {
         &self.state
     }
 
-    /// Plans a query over one read point. Placeholders are left in it.
+    /// The catalog, and the files of its reference tables.
+    pub(crate) fn catalog_and_references(&self) -> (&Catalog, &References) {
+        (&self.namespace.catalog, &self.namespace.references)
+    }
+
+    /// Plans a query that the read point's principal has written: what it may not name is not
+    /// there. Placeholders are left in it.
     pub async fn plan(&self, point: &ReadPoint, query: &Query, needs: &Needs) -> Result<Planned, QueryError> {
+        let state = self.state_for(point, needs)?;
+        let state = self.extended(Namespace::over_named(&self.namespace, point.clone(), state))?;
+        let planned = self.plan_in(state, query, needs).await?;
+        Ok(Planned { note: point.warehouse.note(), ..planned })
+    }
+
+    /// Plans an endpoint, whose statement may read what its caller may not name: the scope is its
+    /// own.
+    pub async fn plan_endpoint(
+        &self,
+        point: &ReadPoint,
+        endpoint: &Endpoint,
+        needs: &Needs,
+    ) -> Result<Planned, QueryError> {
+        self.admit(&point.principal, endpoint, needs)?;
+        let state = self.state_for(point, needs)?;
+        self.plan_in(Namespace::over(&self.namespace, point.clone(), state), &endpoint.query, needs).await
+    }
+
+    fn state_for(&self, point: &ReadPoint, needs: &Needs) -> Result<SessionState, QueryError> {
         let mut state = self.state.clone();
         if needs.table(EngineTable::Ledger.name()) {
             let config = state.config_mut();
             *config = config.clone().with_batch_size(LEDGER_BATCH_ROWS);
         }
         state.register_udf(Arc::new(committed_watermark(watermarks(point, needs))))?;
-        let state = Namespace::over(&self.namespace, point.clone(), state);
-        let plan = plan_query(&state, &self.namespace.catalog, query, needs.schema()).await?;
-        Ok(Planned { plan, state })
+        Ok(state)
     }
 
-    /// The same for a statement whose errors are the user's to correct.
+    async fn plan_in(&self, state: Arc<SessionState>, query: &Query, needs: &Needs) -> Result<Planned, QueryError> {
+        let plan = plan_query(&state, &self.namespace.catalog, query, needs.schema()).await?;
+        Ok(Planned { plan, note: None, state })
+    }
+
+    /// As [`Self::plan`], for a statement whose errors are the user's to correct.
     pub async fn plan_statement(
         &self,
         point: &ReadPoint,
@@ -216,41 +305,85 @@ impl Reader {
     }
 }
 
+/// Without SQL: what paths name.
 impl Reader {
-    /// The rows of a metric that are wanted, in its order.
+    /// The rows of a metric that are wanted and that the principal sees, in its order.
     pub async fn metric_rows(
         &self,
+        principal: &Principal,
         metric: &Metric,
         view: &MetricView,
         wanted: &metric_rows::RowFilter<'_>,
     ) -> Result<RecordBatch, QueryError> {
-        metric_rows::read(self.state(), metric, view, wanted).await
+        self.seen_metric(principal, metric, view)?.read(self.state(), wanted).await
     }
 
-    /// The rows of a table with one row for each key that are wanted, in the order of their keys or
-    /// of their changes.
-    pub async fn keyed_rows(
+    /// The newest open window that has begun and of which the principal sees rows, in the metric's
+    /// order. Of sessions, all that are open and have begun, those with the newest events first.
+    pub async fn newest_open_window(
         &self,
-        view: &KeyedTableView,
-        wanted: &keyed_rows::KeyedFilter<'_>,
-    ) -> Result<RecordBatch, QueryError> {
-        keyed_rows::read(self.state(), view, wanted).await
+        principal: &Principal,
+        metric: &Metric,
+        view: &MetricView,
+        now_ms: i64,
+        count: Option<usize>,
+    ) -> Result<Option<RecordBatch>, QueryError> {
+        self.seen_metric(principal, metric, view)?.newest_open(now_ms, count).await
     }
 
-    /// Behind every change that such a table has had.
-    pub async fn newest_change(&self, view: &KeyedTableView) -> Result<keyed_rows::ChangedAfter, QueryError> {
-        keyed_rows::newest_change(self.state(), view).await
-    }
-
-    /// The newest published window that has begun; without rows if there is none.
+    /// The newest published window that has begun and of which the principal sees rows; without
+    /// rows if there is none.
     pub async fn newest_published_window(
         &self,
+        principal: &Principal,
         metric: &Metric,
         view: &MetricView,
         now_ms: i64,
         count: Option<usize>,
     ) -> Result<RecordBatch, QueryError> {
-        metric_rows::newest_published(self.state(), metric, view, now_ms, count).await
+        self.seen_metric(principal, metric, view)?.newest_published(self.state(), now_ms, count).await
+    }
+
+    /// The rows of a table with one row for each key that are wanted and that the principal sees,
+    /// in the order of their keys or of their changes.
+    pub async fn keyed_rows(
+        &self,
+        principal: &Principal,
+        name: &str,
+        view: &KeyedTableView,
+        wanted: &keyed_rows::KeyedFilter<'_>,
+    ) -> Result<RecordBatch, QueryError> {
+        keyed_rows::read(self.state(), &self.seen_table(principal, name, view)?, wanted).await
+    }
+
+    /// Behind every change that the rows of such a table which the principal sees have had.
+    pub async fn newest_change(
+        &self,
+        principal: &Principal,
+        name: &str,
+        view: &KeyedTableView,
+    ) -> Result<keyed_rows::ChangedAfter, QueryError> {
+        keyed_rows::newest_change(self.state(), &self.seen_table(principal, name, view)?).await
+    }
+
+    fn seen_metric<'a>(
+        &self,
+        principal: &'a Principal,
+        metric: &'a Metric,
+        view: &'a MetricView,
+    ) -> Result<SeenMetric<'a>, QueryError> {
+        self.check(principal, &metric.name)?;
+        Ok(SeenMetric { metric, view, filters: principal.filters() })
+    }
+
+    fn seen_table<'a>(
+        &self,
+        principal: &Principal,
+        name: &str,
+        view: &'a KeyedTableView,
+    ) -> Result<SeenTable<'a>, QueryError> {
+        self.check(principal, name)?;
+        Ok(SeenTable { view, seen: condition(name, principal.filters(), &view.rows.schema())? })
     }
 }
 

@@ -8,10 +8,11 @@ use std::time::SystemTime;
 
 use arrow::error::ArrowError;
 use datafusion::catalog::{MemTable, TableProvider};
-use vitral_catalog::Reference;
 use vitral_catalog::reference;
+use vitral_catalog::{Naming, Reference};
 
 use crate::error::QueryError;
+use crate::known_names::{Known, KnownNames};
 
 /// The reference tables' files, read again when they change.
 #[derive(Debug)]
@@ -20,6 +21,7 @@ pub struct References {
     dir: Option<PathBuf>,
     /// By path.
     loaded: Mutex<HashMap<PathBuf, Loaded>>,
+    names: KnownNames,
 }
 
 #[derive(Debug)]
@@ -34,15 +36,29 @@ type Stamp = Option<(SystemTime, u64)>;
 impl References {
     /// Of files in this folder.
     pub fn new(dir: PathBuf) -> Self {
-        Self { dir: Some(dir), loaded: Mutex::default() }
+        Self { dir: Some(dir), loaded: Mutex::default(), names: KnownNames::default() }
     }
 
     /// For planning alone.
     pub fn without_rows() -> Self {
-        Self { dir: None, loaded: Mutex::default() }
+        Self { dir: None, loaded: Mutex::default(), names: KnownNames::default() }
     }
 
     pub(crate) async fn table(&self, declared: &Reference) -> Result<Arc<dyn TableProvider>, QueryError> {
+        Ok(self.rows(declared).await?)
+    }
+
+    /// The names that a table gives, as of a moment ago: to look whether a file has changed costs
+    /// more than many an answer.
+    pub(crate) async fn names(&self, declared: &Reference, naming: &Naming) -> Arc<Known> {
+        match self.names.recent(&declared.name) {
+            Some(known) => known,
+            None => self.names.of(&declared.name, self.rows(declared).await, naming).await,
+        }
+    }
+
+    /// The same table as long as its file is the same.
+    async fn rows(&self, declared: &Reference) -> Result<Arc<MemTable>, QueryError> {
         let (Some(dir), Some(path)) = (&self.dir, &declared.path) else {
             return Ok(Arc::new(MemTable::try_new(reference::schema(declared), vec![Vec::new()])?));
         };

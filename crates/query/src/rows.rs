@@ -1,5 +1,6 @@
 //! Rows as bytes, in the format that was asked for, piece by piece.
 
+mod arrow_stream;
 mod csv;
 mod json;
 mod parquet;
@@ -8,6 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 
+pub use self::arrow_stream::ArrowRows;
 pub use self::csv::CsvRows;
 pub use self::json::{JsonRows, utc_text};
 pub use self::parquet::write_parquet;
@@ -19,15 +21,36 @@ pub enum Format {
     Json,
     /// A header and lines, as RFC 4180 has them.
     Csv,
+    /// An object in each line.
+    NdJson,
+    /// Arrow's stream of batches, in its format for other processes.
+    Arrow,
+}
+
+impl Format {
+    /// All of them, the one that most clients know first.
+    pub const ALL: [Self; 4] = [Self::Json, Self::Csv, Self::NdJson, Self::Arrow];
+
+    /// A short name.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Json => "json",
+            Self::Csv => "csv",
+            Self::NdJson => "ndjson",
+            Self::Arrow => "arrow",
+        }
+    }
 }
 
 /// Writes batches row by row.
 #[derive(Debug)]
 pub enum Rows {
-    /// Objects, separated by commas.
+    /// Objects, in an array or in lines.
     Json(JsonRows),
     /// Lines.
     Csv(CsvRows),
+    /// Batches.
+    Arrow(ArrowRows),
 }
 
 impl Rows {
@@ -36,6 +59,8 @@ impl Rows {
         match format {
             Format::Json => Self::Json(JsonRows::new()),
             Format::Csv => Self::Csv(CsvRows::new(schema)),
+            Format::NdJson => Self::Json(JsonRows::lines()),
+            Format::Arrow => Self::Arrow(ArrowRows::new(schema)),
         }
     }
 
@@ -45,6 +70,7 @@ impl Rows {
         match self {
             Self::Json(rows) => rows.push_some(batch, from, bytes),
             Self::Csv(rows) => rows.push_some(batch, from, bytes),
+            Self::Arrow(rows) => rows.push_some(batch, from, bytes),
         }
     }
 
@@ -53,6 +79,7 @@ impl Rows {
         match self {
             Self::Json(rows) => rows.waiting(),
             Self::Csv(rows) => rows.waiting(),
+            Self::Arrow(rows) => rows.waiting(),
         }
     }
 
@@ -61,6 +88,7 @@ impl Rows {
         match self {
             Self::Json(rows) => rows.take(),
             Self::Csv(rows) => rows.take(),
+            Self::Arrow(rows) => rows.take(),
         }
     }
 
@@ -69,6 +97,7 @@ impl Rows {
         match self {
             Self::Json(rows) => rows.finish(),
             Self::Csv(rows) => rows.finish(),
+            Self::Arrow(rows) => rows.finish(),
         }
     }
 }

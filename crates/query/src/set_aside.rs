@@ -13,13 +13,19 @@ use datafusion::physical_plan::ExecutionPlan;
 use vitral_panes::view::KeyedTableView;
 
 use crate::error::QueryError;
+use crate::principal::Principal;
+use crate::visibility::sees_completeness;
+
+/// What one who sees some rows only hears in the place of a reason, which may quote others.
+pub const REASON_UNTOLD: &str = "some of its rows cannot be computed";
 
 /// The rows of a table; what says why there are none, if it is set aside.
-pub(crate) fn or_rows(name: &str, shown: &KeyedTableView) -> Arc<dyn TableProvider> {
+pub(crate) fn or_rows(name: &str, shown: &KeyedTableView, principal: &Principal) -> Arc<dyn TableProvider> {
     match &shown.failure {
         None => Arc::clone(&shown.rows),
         Some(failure) => {
-            let (table, reason) = (name.to_owned(), failure.reason.clone());
+            let reason = if sees_completeness(principal) { failure.reason.as_str() } else { REASON_UNTOLD };
+            let (table, reason) = (name.to_owned(), reason.to_owned());
             Arc::new(SetAside { schema: shown.rows.schema(), table, reason })
         }
     }

@@ -94,7 +94,7 @@ impl Store {
         Ok(ReadPoint {
             histories: Arc::new(histories),
             engine_tables: Arc::new(engine_tables),
-            ..ReadPoint::new(Principal::Operator, Arc::new(view), now_ms)
+            ..ReadPoint::new(Principal::operator(), Arc::new(view), now_ms)
         })
     }
 

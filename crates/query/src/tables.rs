@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{DataType, FieldRef, Schema, SchemaRef};
 use datafusion::catalog::{MemTable, TableProvider};
-use datafusion::datasource::provider_as_source;
+use datafusion::datasource::{ViewTable, provider_as_source};
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, cast, ident, lit};
 use datafusion::scalar::ScalarValue;
@@ -80,6 +80,11 @@ pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
 /// A table of rows in memory.
 pub(crate) fn in_memory_table(rows: RecordBatch) -> Result<Arc<dyn TableProvider>> {
     Ok(Arc::new(MemTable::try_new(rows.schema(), vec![vec![rows]])?))
+}
+
+/// A plan as a table.
+pub(crate) fn provider_of(plan: LogicalPlan) -> Arc<dyn TableProvider> {
+    Arc::new(ViewTable::new(plan, None))
 }
 
 pub(crate) fn scan(provider: Arc<dyn TableProvider>) -> Result<LogicalPlanBuilder> {

@@ -33,8 +33,13 @@ use crate::standstill::Standstill;
 use crate::state::{AlertState, Moment, Policy};
 
 /// What all evaluations together may use: a part of what queries of clients have.
-const LIMITS: Limits =
-    Limits { memory_bytes: 256 << 20, timeout: Duration::from_secs(30), running_max: 4, waiting_max: usize::MAX >> 4 };
+const LIMITS: Limits = Limits {
+    memory_bytes: 256 << 20,
+    rollup_bytes: 256 << 20,
+    timeout: Duration::from_secs(30),
+    running_max: 4,
+    waiting_max: usize::MAX >> 4,
+};
 /// Episodes that are over and still shown; the table has all of them.
 const SHOWN_MAX: usize = 1_000;
 /// How often to look for silences that another process has asked for.

@@ -31,8 +31,13 @@ use self::copying::Copying;
 use crate::alerts::Alerts;
 
 /// What all sinks together may use: a part of what queries of clients have.
-const LIMITS: Limits =
-    Limits { memory_bytes: 256 << 20, timeout: Duration::from_secs(60), running_max: 2, waiting_max: usize::MAX >> 4 };
+const LIMITS: Limits = Limits {
+    memory_bytes: 256 << 20,
+    rollup_bytes: 256 << 20,
+    timeout: Duration::from_secs(60),
+    running_max: 2,
+    waiting_max: usize::MAX >> 4,
+};
 
 /// The other side of each sink, by the name of its view.
 pub type Targets = BTreeMap<String, Arc<dyn Sink>>;

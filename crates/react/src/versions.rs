@@ -24,7 +24,7 @@ pub(crate) fn versions(needs: &Needs, point: &ReadPoint) -> String {
         }
     }
     for (name, table) in point.view.keyed.iter().filter(|(name, _)| needs.table(name)) {
-        let KeyedThrough { commit, offsets } = &*table.through;
+        let KeyedThrough { commit, offsets, .. } = &*table.through;
         let of_table = versions.entry(name).or_default();
         of_table.insert("versao".to_owned(), json!(commit));
         of_table.insert("deslocamentos".to_owned(), json!(by_number(offsets)));
@@ -57,6 +57,7 @@ mod tests {
             keys: Vec::new(),
             rows: Arc::new(EmptyTable::new(Arc::new(Schema::empty()))),
             through: Arc::new(KeyedThrough {
+                log: None,
                 commit,
                 offsets: offsets.iter().map(|(partition, next)| (PartitionId(*partition), Offset(*next))).collect(),
             }),
@@ -73,7 +74,7 @@ mod tests {
             committed_watermarks: [("eventos".to_owned(), Watermark::from_ms(5))].into(),
             ..View::default()
         };
-        let point = ReadPoint::new(Principal::Operator, Arc::new(view), 0);
+        let point = ReadPoint::new(Principal::operator(), Arc::new(view), 0);
         let needs = Needs {
             names: ["niveis", "pedidos"].map(|name| Name::Table(name.to_owned())).to_vec(),
             topics: ["eventos", "pedidos"].map(str::to_owned).into(),

@@ -29,6 +29,8 @@ pub struct Health {
     row_logs: Mutex<BTreeMap<String, RowLogHealth>>,
     /// By their destination.
     notifications: Mutex<BTreeMap<String, NotificationHealth>>,
+    /// What is wrong with the stream that this process follows.
+    followed: Mutex<Vec<Trouble>>,
 }
 
 /// How the pipeline of one topic fares.
@@ -105,7 +107,8 @@ pub struct Trouble {
     /// The topic or task.
     pub subject: String,
     /// A word that stays: `starting`, `waiting`, `not_committing`, `retrying`, `partition_stuck`,
-    /// `task_down`, `imports_unreadable`.
+    /// `task_down`, `imports_unreadable`; of a stream that is followed `stream_away`,
+    /// `stream_other_version`, `stream_trouble`.
     pub code: &'static str,
     /// What is wrong, in words.
     pub detail: String,
@@ -177,16 +180,25 @@ impl Health {
             let detail = format!("{reason}; {} s ago, started again {} times", seconds(now, *since), task.restarts);
             Some(Trouble { subject: name.clone(), code: "task_down", detail })
         });
-        topics.chain(down).collect()
+        topics.chain(down).chain(lock(&self.followed).iter().cloned()).collect()
+    }
+
+    /// Says what is wrong with the stream that this process follows.
+    pub fn follow(&self, troubles: Vec<Trouble>) {
+        *lock(&self.followed) = troubles;
     }
 }
 
 impl Trouble {
     /// Whether the served numbers should not be relied on. That holds for all trouble but that of
     /// one topic: it waits for Kafka while others do not, or its imports cannot be read, and what
-    /// needs them is refused.
+    /// needs them is refused; and but that of another process, of which each answer says what it
+    /// lacks.
     pub fn is_grave(&self) -> bool {
-        !matches!(self.code, "waiting" | "imports_unreadable")
+        !matches!(
+            self.code,
+            "waiting" | "imports_unreadable" | "stream_away" | "stream_other_version" | "stream_trouble"
+        )
     }
 }
 

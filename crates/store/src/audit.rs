@@ -27,7 +27,9 @@ pub struct Act {
     /// Who acted: `os:USER@HOST` for a command, a key's name for a request.
     pub principal: String,
     /// What was done: `importar`, `desfazer_importacao`, `substituir_importacao`, `reprocessar`,
-    /// `consultar_de_novo`, `reparar`, `pular`, `aceitar_log`, `reter`, `compactar`, `silenciar`.
+    /// `consultar_de_novo`, `reparar`, `pular`, `aceitar_log`, `reter`, `compactar`, `silenciar`,
+    /// `criar_chave`, `listar_chaves`, `revogar_chave`; of requests `negar`, `exportar`, `entrar`,
+    /// `sair`.
     pub action: &'static str,
     /// What it was done to: a table, an import, a range of offsets.
     pub target: String,
@@ -71,25 +73,32 @@ impl Act {
 
     /// Appends the act to the audit trail of the store at `store`.
     pub async fn record(&self, store: &Location) -> Result<(), StoreError> {
+        Self::record_all(std::slice::from_ref(self), store).await
+    }
+
+    /// Appends these acts, in one commit.
+    pub async fn record_all(acts: &[Self], store: &Location) -> Result<(), StoreError> {
         let schema = audit_schema();
         let mut table =
             AppendTable::open(AUDIT_TABLE, &Layout::of(store).table(AUDIT_TABLE), Arc::clone(&schema)).await?;
-        let text = |text: &str| -> ArrayRef { Arc::new(StringArray::from_iter_values([text])) };
-        let maybe = |text: &Option<String>| -> ArrayRef { Arc::new(StringArray::from_iter([text.as_deref()])) };
-        let now = TimestampMicrosecondArray::from_value(Utc::now().timestamp_micros(), 1).with_timezone("UTC");
+        let text =
+            |text: fn(&Self) -> &str| -> ArrayRef { Arc::new(StringArray::from_iter_values(acts.iter().map(text))) };
+        let maybe =
+            |text: fn(&Self) -> Option<&str>| -> ArrayRef { Arc::new(acts.iter().map(text).collect::<StringArray>()) };
+        let now = TimestampMicrosecondArray::from_value(Utc::now().timestamp_micros(), acts.len()).with_timezone("UTC");
         let columns: Vec<ArrayRef> = vec![
             Arc::new(now),
-            text(&self.principal),
-            text(self.action),
-            text(&self.target),
-            text(&self.result),
-            maybe(&self.before),
-            maybe(&self.after),
-            text(&self.correlation_id),
+            text(|act| &act.principal),
+            text(|act| act.action),
+            text(|act| &act.target),
+            text(|act| &act.result),
+            maybe(|act| act.before.as_deref()),
+            maybe(|act| act.after.as_deref()),
+            text(|act| &act.correlation_id),
         ];
-        let row =
+        let rows =
             RecordBatch::try_new(schema, columns).map_err(|source| StoreError::read(AUDIT_TABLE)(source.into()))?;
-        table.append(row).await
+        table.append(rows).await
     }
 }
 

@@ -64,6 +64,16 @@ pub enum StoreError {
     #[error("table {table} cannot be {action} in its database")]
     Database { table: String, action: &'static str, source: Box<dyn std::error::Error + Send + Sync> },
     #[error(
+        "the warehouse cannot be read over connection {connection}: start its database, or correct [connections.{connection}] in the \
+         configuration"
+    )]
+    WarehouseAway { connection: String, source: Box<dyn std::error::Error + Send + Sync> },
+    #[error(
+        "column {column} of {table} is {data_type} in the database, which cannot be read exactly: ALTER TABLE {table} ALTER COLUMN {column} \
+         TYPE numeric(38, 10), or with the digits that it needs"
+    )]
+    InexactColumn { table: String, column: String, data_type: String },
+    #[error(
         "the warehouse's database is of version {found}, this program knows {known}: use the newer one that wrote it"
     )]
     NewerDatabase { found: usize, known: usize },

@@ -2,7 +2,11 @@
 
 use vitral_schemas::topic::Topic;
 
+use crate::error::StoreError;
 use crate::location::Location;
+
+/// Below `stream`.
+const ADDRESS_FILE: &str = "address";
 
 /// The folders of a store.
 #[derive(Debug, Clone, Copy)]
@@ -69,6 +73,22 @@ impl<'a> Layout<'a> {
     /// What was sent, and is to be sent, to the target of a view that is copied.
     pub fn sink(self, view: &str) -> Location {
         self.0.join("sinks").join(view)
+    }
+
+    /// Who may ask: keys, and what signs sessions.
+    pub fn access(self) -> Location {
+        self.0.join("access")
+    }
+
+    /// Where the API of the process that writes this store answers, as that process has noted it;
+    /// none before the first.
+    pub async fn stream_address(self) -> Result<Option<String>, StoreError> {
+        self.0.join("stream").read_text(ADDRESS_FILE).await
+    }
+
+    /// Notes where this process's API answers: it is the one that writes the store.
+    pub async fn set_stream_address(self, url: &str) -> Result<(), StoreError> {
+        self.0.join("stream").write_text(ADDRESS_FILE, &format!("{url}\n")).await
     }
 
     /// A table of what was done: the audit trail, imports, runs, reconciliations, rows that were

@@ -263,6 +263,11 @@ impl Location {
         Ok(listed.common_prefixes.iter().filter_map(|folder| folder.filename().map(str::to_owned)).collect())
     }
 
+    /// The last part of this place.
+    pub(crate) fn folder_name(&self) -> Option<String> {
+        self.path().ok()?.filename().map(str::to_owned)
+    }
+
     /// The folder, if this is one.
     pub fn as_folder(&self) -> Option<PathBuf> {
         if self.url.scheme() == "file" { self.url.to_file_path().ok() } else { None }

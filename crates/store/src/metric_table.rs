@@ -8,6 +8,7 @@
 //! version before it published still holds.
 
 mod earlier;
+mod followed;
 mod progress;
 mod published;
 

@@ -1,11 +1,13 @@
 //! A Delta table that takes appends together with application transactions.
 
+mod added;
 mod columns;
 mod encoding;
 mod extent;
 mod files;
 mod rewrites;
 mod scan;
+mod version;
 
 use std::sync::Arc;
 
@@ -18,15 +20,18 @@ use datafusion::datasource::file_format::parquet::ParquetFormat;
 use datafusion::datasource::listing::{ListingOptions, ListingTable, ListingTableConfig, ListingTableUrl};
 use datafusion::error::DataFusionError;
 use datafusion::execution::SessionState;
-use deltalake::DeltaTable;
 use deltalake::kernel::Transaction;
 use deltalake::kernel::transaction::{CommitBuilder, CommitProperties};
 use deltalake::protocol::{DeltaOperation, SaveMode};
+use deltalake::{DeltaTable, DeltaTableError};
 use futures::TryStreamExt;
 
+pub use self::added::StoredRows;
 pub(crate) use self::columns::{Undeclared, type_words};
 use self::columns::{delta_fields, stored_schema};
-use self::scan::TableScan;
+pub use self::scan::StoredAt;
+pub(crate) use self::scan::TableScan;
+pub use self::version::rows_version;
 use crate::error::StoreError;
 use crate::location::{Location, ReadMode};
 use crate::session::{bulk_session, read_session};
@@ -131,7 +136,7 @@ impl Table {
         match self.location.read_mode() {
             ReadMode::Delta => self.scan(Arc::clone(&self.session)).await,
             ReadMode::BulkScan => self.scan(Arc::new(bulk_session(1).state())).await,
-            ReadMode::PlainParquet => self.files().map_err(StoreError::read(&self.name)),
+            ReadMode::PlainParquet => self.files_where(|_| true).map_err(StoreError::read(&self.name)),
         }
     }
 
@@ -142,13 +147,17 @@ impl Table {
 
     async fn scan(&self, session: Arc<SessionState>) -> Result<Arc<dyn TableProvider>, StoreError> {
         let scan = self.delta.table_provider().with_session(session).await.map_err(StoreError::read(&self.name))?;
-        Ok(Arc::new(TableScan(scan)))
+        let folder = self.location.folder_name();
+        let of = folder.zip(self.version()).map(|(folder, commit)| StoredAt { folder, commit });
+        let version = format!("{}@{}", self.id()?, self.version().unwrap_or_default());
+        Ok(Arc::new(TableScan { scan, of, version, table: Arc::new(self.clone()) }))
     }
 
-    /// The files of the last commit seen here, as a table.
-    fn files(&self) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+    /// Those files of the last commit seen here that are wanted, by their paths, as a table.
+    fn files_where(&self, is_wanted: impl Fn(&String) -> bool) -> Result<Arc<dyn TableProvider>, DataFusionError> {
         let schema = Arc::new(stored_schema(&self.delta)?);
         let files = self.delta.snapshot()?.log_data().into_iter().map(|file| file.object_store_path());
+        let files = files.filter(|file| is_wanted(&file.to_string()));
         let files = files.map(|file| ListingTableUrl::try_new(self.location.file_url(&file), None));
         let files = files.collect::<Result<Vec<_>, _>>()?;
         if files.is_empty() {
@@ -168,6 +177,27 @@ impl Table {
 
     pub(crate) async fn refresh(&mut self) -> Result<(), StoreError> {
         self.delta.update_state().await.map_err(StoreError::table(&self.name, "refreshed"))
+    }
+
+    /// Goes to one of its commits, or to the newest; true if it was at another.
+    pub(crate) async fn move_to(&mut self, commit: Option<u64>) -> Result<bool, StoreError> {
+        let before = self.version();
+        let moved = match commit {
+            Some(_) if commit == before => return Ok(false),
+            Some(commit) => self.delta.load_version(commit).await,
+            None => self.delta.update_state().await,
+        };
+        let failed = StoreError::table(&self.name, "read as of a commit");
+        moved.map_err(&failed)?;
+        if let Some(commit) = commit.filter(|commit| self.version() != Some(*commit)) {
+            return Err(failed(DeltaTableError::InvalidVersion(commit)));
+        }
+        if self.version() == before {
+            return Ok(false);
+        }
+        let schema = stored_schema(&self.delta).map_err(&failed)?;
+        self.schema = Arc::new(schema);
+        Ok(true)
     }
 
     /// What distinguishes it from any other table, including one that takes its place.

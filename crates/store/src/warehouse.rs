@@ -6,14 +6,16 @@
 //! once leaves the same rows.
 
 mod delta;
+mod reading;
 mod set_aside;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, Field, SchemaRef};
 use chrono::NaiveDate;
 use datafusion::dataframe::DataFrame;
 
 pub use self::delta::DeltaWarehouse;
+pub use self::reading::{DeltaWarehouseReader, ReadFrom, WarehouseReader, WarehouseTables};
 pub use self::set_aside::{AsideRow, Capacity, SetAside};
 use crate::error::StoreError;
 
@@ -62,4 +64,14 @@ pub trait Warehouse: Send + Sync {
 
     /// The rows of `days`.
     async fn rows(&self, table: &WarehouseTable, days: Days) -> Result<Vec<RecordBatch>, StoreError>;
+}
+
+/// A column of a job's statement in the types that every warehouse has.
+pub fn warehouse_field(field: &Field) -> Field {
+    let data_type = match field.data_type() {
+        DataType::UInt64 | DataType::UInt32 | DataType::Int32 | DataType::Int16 | DataType::Int8 => DataType::Int64,
+        DataType::Utf8View | DataType::LargeUtf8 => DataType::Utf8,
+        other => other.clone(),
+    };
+    Field::new(field.name(), data_type, true)
 }

@@ -1,7 +1,7 @@
 //! What a topic's pipeline knows, all of which a restart brings back from the archive: what a
 //! snapshot holds.
 
-use vitral_panes::view::Completeness;
+use vitral_panes::view::{Completeness, Live};
 use vitral_panes::watermark::Watermarks;
 use vitral_store::Counts;
 
@@ -36,6 +36,7 @@ impl TopicState {
             skipped: self.skipped,
             lookups: self.lookups.completeness(),
             idle_partitions: watermarks.idle_partitions(steady_ms).collect(),
+            live: Live::Current,
         }
     }
 }

@@ -8,7 +8,8 @@ use vitral_commands::args::{BadArguments, Common};
 #[cfg(feature = "distributed")]
 use vitral_commands::cluster;
 use vitral_commands::{
-    alerts, backfill, batch, check, doctor, import, ledger, logging, query, reconcile, show_config, simulate,
+    alerts, backfill, batch, check, doctor, import, keys, ledger, logging, query, reconcile, show_config, simulate,
+    trace,
 };
 use vitral_config::Config;
 use vitral_process as process;
@@ -19,7 +20,7 @@ use vitral_process::output::terminal::visible;
 use crate::demo;
 #[cfg(feature = "distributed")]
 use crate::shutdown;
-use crate::{allocator, stream};
+use crate::{allocator, serve, stream};
 
 const EXIT_CODES: &str = "Exit codes: 0 done, 1 failed or something is wrong, 2 wrong arguments, 3 more rows refused than allowed (import), 4 \
     nothing to compare (reconcile)";
@@ -41,6 +42,9 @@ enum Command {
     Demo(demo::Flags),
     /// The stream processor: from Kafka to live and final results, which it also serves.
     Stream(stream::Flags),
+    /// The API and the page alone, next to a stream on the same bucket or folder; any number of
+    /// them.
+    Serve(vitral_commands::serve::Flags),
     /// Recompute what was published from the archive, by another code path; exit 1 on any
     /// difference.
     Reconcile(reconcile::Flags),
@@ -68,8 +72,14 @@ enum Command {
     /// What alerts have seen; silences; whether notifications arrive.
     #[command(subcommand)]
     Alerts(alerts::Command),
+    /// Keys: who may ask, what, and until when.
+    #[command(subcommand)]
+    Keys(keys::Command),
     /// Any table of the data directory or bucket by SQL, without a server; it only reads.
     Query(query::Flags),
+    /// What became of an event or order: its verdict, every number it counts in, when each was
+    /// proved.
+    Trace(trace::Flags),
     /// Parse and plan the catalog; exit 1 with every error if it is broken.
     Check(check::Flags),
     /// What is wrong with Kafka, store, database, clock, disk and rights, each with its remedy;
@@ -103,6 +113,7 @@ pub fn run() -> ExitCode {
             #[cfg(feature = "demo")]
             Command::Demo(flags) => demo::run(config, &common, flags),
             Command::Stream(flags) => stream::run(config, &common, flags),
+            Command::Serve(flags) => serve::run(&config, &common, &flags),
             Command::Reconcile(flags) => reconcile::run(&config, &common, &flags),
             Command::Backfill(flags) => backfill::run(&config, &common, &flags),
             #[cfg(feature = "distributed")]
@@ -118,7 +129,9 @@ pub fn run() -> ExitCode {
             Command::Import(flags) => import::run(&config, &common, &flags),
             Command::Ledger(command) => ledger::run(&config, &common, &command),
             Command::Alerts(command) => alerts::run(&config, &common, &command),
+            Command::Keys(command) => keys::run(&config, &common, &command),
             Command::Query(flags) => query::run(&config, &common, &flags),
+            Command::Trace(flags) => trace::run(&config, &common, &flags),
             Command::Check(flags) => check::run(config, &common, flags),
             Command::Doctor(flags) => doctor::run(&config, &common, &flags),
             Command::Simulate(flags) => simulate::run(config, &flags),

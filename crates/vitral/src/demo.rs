@@ -20,7 +20,7 @@ use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_store::{DataDirLock, Location};
 use vitral_stream::{AcceptedLogs, Skip};
 
-use crate::server::Server;
+use crate::server::{Addresses, Server};
 use crate::shutdown;
 
 const HISTORY_DAYS: u32 = 90;
@@ -34,6 +34,9 @@ pub struct Flags {
     /// Where the API and the page are served.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
     api: SocketAddr,
+    /// Where SQL clients are answered, by PostgreSQL's protocol.
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5433")]
+    sql: SocketAddr,
     /// Simulated events a second; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
@@ -86,8 +89,9 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
                 return Ok(());
             }
         };
+        let addresses = Addresses { api: flags.api, sql: Some(flags.sql) };
         let mut server = tokio::select! {
-            server = Server::start(&config, Arc::clone(&catalog), connector, stream, flags.api, data_dir.clone()) => server?,
+            server = Server::start(&config, Arc::clone(&catalog), connector, stream, addresses, data_dir.clone()) => server?,
             () = stop.cancelled() => {
                 lease.release().await;
                 broker.stop().await;
@@ -156,10 +160,11 @@ async fn until_a_part_fails(
     }
     let simulated = simulated.map(|plan| Simulation::start(&broker.simulator(), plan, &demo.catalog));
     let _simulation = simulated.transpose()?;
-    env_file::write(demo.data_dir, broker.address, server.api_address)?;
+    env_file::write(demo.data_dir, broker.address, server.api_address, server.sql_address)?;
+    let sql = server.sql_address.map(|address| format!("SQL    {}\n", env_file::sql_url(address))).unwrap_or_default();
     let (api, kafka, data) = (server.api_address, broker.address, demo.data_dir.display());
     answer(&format!(
-        "page   http://{api}/\nAPI    http://{api}/metricas\nKafka  {kafka}\ndata   {data}\nCtrl-C stops; started again, it continues where it was\n"
+        "page   http://{api}/\nAPI    http://{api}/metricas\n{sql}Kafka  {kafka}\ndata   {data}\nCtrl-C stops; started again, it continues where it was\n"
     ));
     let _importing = match past {
         Some(past) => Some(demo.import(past).await?),

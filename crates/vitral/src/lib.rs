@@ -8,6 +8,7 @@ mod allocator;
 pub mod cli;
 #[cfg(feature = "demo")]
 mod demo;
+mod serve;
 mod server;
 mod shutdown;
 mod stream;

@@ -5,23 +5,19 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
-use anyhow::Context as _;
-use futures::FutureExt;
-use futures::future::{Fuse, FusedFuture};
 use prometheus_client::registry::Registry;
-use tokio::net::TcpListener;
-use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 use vitral_api::{ApiInputs, Telemetry};
 use vitral_batch::ledger::replay;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
 use vitral_catalog::Catalog;
-use vitral_commands::{check, lookups, row_logs};
+use vitral_commands::api::{access, note_address};
+use vitral_commands::front::{Fronts, Listeners, listen, listen_sql};
+use vitral_commands::{check, lookups, row_logs, warehouse};
 use vitral_config::{Config, REFERENCE_DIR};
 use vitral_connect::Connector;
 use vitral_panes::view::{View, ViewReceiver};
-use vitral_process::runtimes::ApiRuntime;
-use vitral_process::{descriptor_limit, listening, telemetry};
+use vitral_process::telemetry;
 use vitral_react::{AlertInputs, Alerts, SinkInputs, Sinks};
 use vitral_schemas::health::Health;
 use vitral_schemas::notice::NoticeSender;
@@ -35,6 +31,7 @@ use crate::supervisor::Supervisor;
 
 pub struct Server {
     pub api_address: SocketAddr,
+    pub sql_address: Option<SocketAddr>,
     #[cfg_attr(not(feature = "demo"), expect(dead_code, reason = "read by the demo alone"))]
     pub view: ViewReceiver,
     /// What the page shows a newcomer; the API follows it for as long as it is kept.
@@ -43,10 +40,15 @@ pub struct Server {
     streams: Vec<StreamHandle>,
     /// Work that only reads, but for the results of the hourly check, which are one commit each.
     background: Supervisor,
-    /// Terminated once its end has been reported.
-    api: Fuse<JoinHandle<std::io::Result<()>>>,
-    _api_runtime: ApiRuntime,
-    shutdown: CancellationToken,
+    fronts: Fronts,
+}
+
+/// Where a server is to answer.
+#[derive(Debug, Clone, Copy)]
+pub struct Addresses {
+    pub api: SocketAddr,
+    /// Where none is given, `sql.listen` says so.
+    pub sql: Option<SocketAddr>,
 }
 
 /// What is done besides streams and API, before its start, and what the API sees of it.
@@ -103,13 +105,6 @@ impl Background {
     }
 }
 
-async fn listen(address: SocketAddr) -> anyhow::Result<TcpListener> {
-    TcpListener::bind(address).await.map_err(|error| {
-        let words = listening::cannot(address, &error, "--api");
-        anyhow::Error::from(error).context(words)
-    })
-}
-
 impl Server {
     /// Starts a pipeline for each topic and the API. The API answers from the first moment;
     /// `/readyz` turns ready after recovery.
@@ -118,7 +113,7 @@ impl Server {
         catalog: Arc<Catalog>,
         connector: Arc<dyn Connector>,
         stream: StreamConfig,
-        api_address: SocketAddr,
+        addresses: Addresses,
         data_dir: PathBuf,
     ) -> anyhow::Result<Self> {
         check::topics(&catalog, &stream.store).await?;
@@ -126,8 +121,7 @@ impl Server {
         let lookups = lookups::open(config, &catalog, &reference_dir)?;
         let settings = config.settings()?;
         replay::finish(&catalog, &settings, &stream.store).await?;
-        let listener = listen(api_address).await?;
-        let api_address = listener.local_addr()?;
+        let api = listen(addresses.api, "--api").await?;
         let (sender, view) = tokio::sync::watch::channel(Arc::new(View::default()));
         let health = Arc::clone(&view.borrow().health);
         let mut registry = Registry::default();
@@ -135,7 +129,9 @@ impl Server {
         telemetry::register(&mut registry);
         let stream_telemetry = StreamTelemetry::register(&mut registry);
         let api_telemetry = Telemetry::register(&mut registry);
-        let shutdown = CancellationToken::new();
+        let redis = config.open_redis()?;
+        let cache = config.kept_answers(&catalog, &settings, redis.as_ref());
+        vitral_api::register_cache(&mut registry, cache.clone());
         let background = Background::new(config, &catalog, &stream.store, &reference_dir, &view)?;
         let inputs = ApiInputs {
             catalog: Arc::clone(&catalog),
@@ -144,20 +140,22 @@ impl Server {
             histories: background.histories.clone(),
             clock: Arc::new(SystemClock),
             registry: Arc::new(registry),
-            telemetry: api_telemetry.clone(),
-            shutdown: shutdown.clone(),
+            telemetry: api_telemetry,
+            shutdown: CancellationToken::new(),
         };
         let notices = NoticeSender::new(Arc::from([]));
         let mut answers = config.answers(settings.clone(), reference_dir);
+        answers.cache = cache;
+        answers.access = access(config, &stream.store, addresses.api, redis.as_ref()).await?;
         answers.notices = notices.subscribe();
         answers.alerts = background.seen_by_alerts.clone();
         answers.silences = Some(stream.store.clone());
-        let router = vitral_api::router(answers, inputs)?;
-        let (serve, until) = (config.serve(descriptor_limit()), shutdown.clone());
-        let api_runtime = ApiRuntime::start()?;
-        let api = api_runtime
-            .spawn(listener, move |listener| vitral_api::serve(listener, router, serve, api_telemetry, until))?
-            .fuse();
+        answers.warehouse = warehouse::reader(config, &catalog, &stream.store)?;
+        answers.publisher = Some(connector.publisher(answers.limits.timeout)?);
+        let store = stream.store.clone();
+        let sql = listen_sql(config, addresses.sql, &answers.access).await?;
+        let fronts = Fronts::start(config, Listeners { api, sql }, answers, inputs, &store)?;
+        note_address(&store, fronts.api.address, config.tls()?.is_some()).await;
         let context = pipeline::Context {
             config: stream,
             connector,
@@ -173,7 +171,8 @@ impl Server {
         let start = |topic: &Topic| vitral_stream::start(context.clone(), topic.clone());
         let streams = catalog.topics.iter().map(start).collect::<Result<_, _>>()?;
         let background = background.start(health);
-        Ok(Self { api_address, view, notices, streams, background, api, _api_runtime: api_runtime, shutdown })
+        let (api_address, sql_address) = (fronts.api.address, fronts.sql.as_ref().map(|sql| sql.address));
+        Ok(Self { api_address, sql_address, view, notices, streams, background, fronts })
     }
 
     /// Resolves with the error of the first part that ends by itself.
@@ -184,11 +183,7 @@ impl Server {
                 Err(error) => error.into(),
                 Ok(()) => anyhow::anyhow!("the stream ended"),
             },
-            ended = &mut self.api => match ended {
-                Ok(Err(error)) => anyhow::Error::new(error).context("the API ended"),
-                Err(error) => anyhow::Error::new(error).context("the API failed"),
-                Ok(Ok(())) => anyhow::anyhow!("the API ended"),
-            },
+            error = self.fronts.failed() => error,
         }
     }
 
@@ -201,7 +196,7 @@ impl Server {
         }
     }
 
-    /// Ordered end: read no more, commit what was read, then close the API.
+    /// Ordered end: read no more, commit what was read, then close the fronts.
     pub async fn stop(mut self) -> anyhow::Result<()> {
         self.background.stop().await;
         for stream in &self.streams {
@@ -213,10 +208,7 @@ impl Server {
                 outcome = Err(error.into());
             }
         }
-        self.shutdown.cancel();
-        if !self.api.is_terminated() {
-            self.api.await.context("the API failed")?.context("the API failed")?;
-        }
+        self.fronts.stop().await?;
         outcome
     }
 }

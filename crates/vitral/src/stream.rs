@@ -16,7 +16,7 @@ use vitral_store::DataDirLock;
 use vitral_store::lease::{Holder, Lease, STREAM};
 use vitral_stream::{AcceptedLogs, Skip};
 
-use crate::server::Server;
+use crate::server::{Addresses, Server};
 use crate::shutdown;
 
 #[derive(Debug, Args)]
@@ -24,6 +24,9 @@ pub struct Flags {
     /// Where to serve the API and the page (default: api.listen).
     #[arg(long, value_name = "ADDR")]
     api: Option<SocketAddr>,
+    /// Where to answer SQL clients (default: sql.listen).
+    #[arg(long, value_name = "ADDR")]
+    sql: Option<SocketAddr>,
     /// Kafka's brokers (default: those of the connection kafka.connection).
     #[arg(long, value_name = "HOST:PORT,...")]
     kafka: Option<String>,
@@ -52,6 +55,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         Some(api) => api,
         None => listen.parse().with_context(|| format!("configuration: api.listen is {listen:?}"))?,
     };
+    let addresses = Addresses { api, sql: flags.sql };
     let kafka = config.kafka()?;
     let patience = shutdown::patience(&config);
     let stop = shutdown::listen(patience)?;
@@ -70,13 +74,13 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
             () = stop.cancelled() => return Ok(()),
         };
         let mut server = tokio::select! {
-            server = Server::start(&config, catalog, connector, stream, api, data_dir) => server?,
+            server = Server::start(&config, catalog, connector, stream, addresses, data_dir) => server?,
             () = stop.cancelled() => {
                 lease.release().await;
                 return Ok(());
             }
         };
-        tracing::info!(api = %server.api_address, "serving");
+        tracing::info!(api = %server.api_address, sql = server.sql_address.map(tracing::field::display), "serving");
         let outcome = tokio::select! {
             () = stop.cancelled() => {
                 tracing::info!("stopping: committing what was read");

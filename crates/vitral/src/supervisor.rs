@@ -7,6 +7,7 @@ use std::time::{Duration, Instant};
 use futures::FutureExt;
 use tokio::task::JoinSet;
 use vitral_batch::reconcile::continuous::ContinuousReconciliation;
+use vitral_follow::{AlertPoller, Follower};
 use vitral_process::output::panic_words;
 use vitral_react::{Alerts, Sinks};
 use vitral_schemas::health::Health;
@@ -102,6 +103,26 @@ impl Work for Sinks {
 }
 
 impl Work for HistoryPoller {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    async fn run(&mut self) {
+        self.run().await;
+    }
+}
+
+impl Work for Follower {
+    fn name(&self) -> &'static str {
+        Self::NAME
+    }
+
+    async fn run(&mut self) {
+        self.run().await;
+    }
+}
+
+impl Work for AlertPoller {
     fn name(&self) -> &'static str {
         Self::NAME
     }

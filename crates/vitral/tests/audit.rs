@@ -218,6 +218,45 @@ async fn archive(catalog: &Catalog, store: &Location, time: &str, verdict: Verdi
     archive.commit(&commit).await.expect("committed");
 }
 
+#[test]
+fn keys_are_made_shown_and_revoked_and_that_is_written_down() {
+    let dir = folder();
+    let arguments = ["keys", "create", "--name", "painel", "--scope", "vendas:read", "--scope", "vendsa:read"];
+    let said =
+        vitral_with(dir.path(), &[], &[&arguments[..], &["--filter", "regiao=Sul", "--expires", "90d"]].concat());
+    assert_eq!(said.code, Some(0), "{}", said.err);
+    let said_of = |line: usize| said.out.lines().nth(line).and_then(|line| line.split_whitespace().last());
+    let (id, secret) = (said_of(0).expect("an id"), said_of(1).expect("a secret"));
+    assert!(id.starts_with("vk_") && secret.len() == 43, "{}", said.out);
+    assert!(
+        said.err.contains("vendsa is nothing of the catalog") && !said.err.contains("warning: vendas "),
+        "{}",
+        said.err
+    );
+    assert!(said.err.contains("access.mode"), "{}", said.err);
+    let listed = vitral(dir.path(), &["keys", "list"]);
+    assert!(listed.contains(id) && listed.contains("regiao=Sul") && listed.contains("ativa"), "{listed}");
+    assert!(!listed.contains(secret), "{listed}");
+    vitral(dir.path(), &["keys", "revoke", id]);
+    assert!(vitral(dir.path(), &["keys", "list"]).contains("revogada"));
+    for (wrong, words) in [
+        (["create", "--name", "x", "--scope", "vendas:drop"], "vendas:drop"),
+        (["create", "--name", "x", "--filter", "regiao"], "COLUMN=VALUE"),
+        (["create", "--name", "x", "--expires", "ontem"], "--expires ontem"),
+    ] {
+        let said = vitral_with(dir.path(), &[], &[&["keys"][..], &wrong[..]].concat());
+        assert!(said.code == Some(2) && said.err.contains(words), "{wrong:?}: {}", said.err);
+    }
+    let unknown = vitral_with(dir.path(), &[], &["keys", "revoke", "vk_aaaaaaaaaaaaaaaa"]);
+    assert!(unknown.code == Some(1) && unknown.err.contains("vitral keys list"), "{}", unknown.err);
+    let acts = acts(dir.path());
+    let names: Vec<&str> = acts.iter().filter_map(|act| act["acao"].as_str()).collect();
+    assert_eq!(names, ["criar_chave", "listar_chaves", "revogar_chave", "listar_chaves"]);
+    assert_eq!((target(&acts[0]), target(&acts[2])), (id, id));
+    assert_eq!(acts[0]["depois"]["escopos"], json!(["vendas:read", "vendsa:read"]), "{}", acts[0]);
+    assert!(acts.iter().all(|act| !act.to_string().contains(secret)));
+}
+
 #[tokio::test]
 async fn replays_and_repairs_are_written_down() {
     let dir = folder();

@@ -215,7 +215,7 @@ fn wrong_statements_are_wrong_arguments_with_their_place() {
         ("SELECT * FROM vendidas", "SQL:1:15: there is no table vendidas"),
         (
             "SELECT * FROM receita_mensal",
-            "SQL:1:15: receita_mensal is a table of the warehouse, which the job receita_mensal writes",
+            "SQL:1:15: there is no table receita_mensal, only armazem.receita_mensal, which the job receita_mensal writes",
         ),
         ("SELECT * FROM ecommerce.receita_mensal", "SQL:1:15: "),
         ("SELECT * FROM ecommerce.vendidas", "SQL:1:15: there is no table ecommerce.vendidas"),

@@ -1,6 +1,7 @@
 // Requests to the API, its errors, and the server's clock.
 
 import { parseJson } from './exact.js';
+import { showSession, signIn } from './session.js';
 
 /** A request that takes longer than this is as good as lost: the page asks again every two seconds. */
 const TIMEOUT_MS = 10_000;
@@ -40,6 +41,8 @@ export async function getJson(path, parameters = {}) {
     throw new ApiError(error.name === 'TimeoutError' ? 'A API demorou demais para responder.' : 'A API não responde.', true);
   }
   learnClock(response.headers.get('date'), asked, Date.now());
+  showSession(response.headers);
+  if (response.status === 401) signIn();
   if (!response.ok) throw new ApiError(await problemText(response), UNAVAILABLE.has(response.status));
   try {
     return { body: parseJson(await response.text()), headers: response.headers };

@@ -5,15 +5,20 @@
 //! values change while somebody reads stands where its new values put it: a period that is over
 //! reads the same however often.
 
-use arrow::array::{Array, AsArray, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datafusion::common::ScalarValue;
 use datafusion::error::Result;
+use datafusion::logical_expr::execution_props::ExecutionProps;
 use datafusion::logical_expr::expr::Sort as SortKey;
-use datafusion::logical_expr::{Expr, Limit, LogicalPlan, LogicalPlanBuilder, Sort, is_null, lit};
+use datafusion::logical_expr::physical_planning_context::PhysicalPlanningContext;
+use datafusion::logical_expr::{Expr, ExprSchemable, Limit, LogicalPlan, LogicalPlanBuilder, Sort, is_null, lit};
+use datafusion::physical_expr::create_physical_expr;
 use datafusion::sql::sqlparser::ast::{self, LimitClause, Query};
 
 use vitral_query::LIMIT;
@@ -39,8 +44,6 @@ pub(super) struct Order {
     limit: Limit,
     keys: Vec<SortKey>,
     rows: LogicalPlan,
-    /// The place of each key in the answer.
-    columns: Vec<usize>,
 }
 
 impl Order {
@@ -49,18 +52,17 @@ impl Order {
         let LogicalPlan::Limit(limit) = plan else { return None };
         let LogicalPlan::Sort(Sort { expr: keys, input, .. }) = limit.input.as_ref() else { return None };
         let schema = input.schema();
-        let column = |key: &SortKey| match &key.expr {
-            Expr::Column(column) => schema.maybe_index_of_column(column),
-            _ => None,
-        };
-        let columns = keys.iter().map(column).collect::<Option<Vec<_>>>()?;
-        Some(Self { limit: limit.clone(), keys: keys.clone(), rows: input.as_ref().clone(), columns })
+        let is_shown = |key: &SortKey| key.expr.column_refs().iter().all(|column| schema.has_column(column));
+        if !keys.iter().all(is_shown) {
+            return None;
+        }
+        Some(Self { limit: limit.clone(), keys: keys.clone(), rows: input.as_ref().clone() })
     }
 
     /// The same query for the rows behind the cursor.
     pub(super) fn after(self, cursor: &Cursor) -> Result<LogicalPlan, AfterError> {
-        let types: Vec<_> =
-            self.columns.iter().map(|index| self.rows.schema().field(*index).data_type().clone()).collect();
+        let types = self.keys.iter().map(|key| key.expr.get_type(self.rows.schema()));
+        let types = types.collect::<Result<Vec<_>>>()?;
         if types.len() != cursor.0.len() {
             return Err(AfterError::Cursor);
         }
@@ -77,10 +79,28 @@ impl Order {
     /// Where the page that ends with `last` ends; none if the order does not tell that row from the
     /// next one.
     pub(super) fn cursor(&self, last: &RecordBatch, next: &RecordBatch) -> Option<Cursor> {
-        let values = |row: &RecordBatch| self.columns.iter().map(|index| text(row.column(*index))).collect();
+        let values = |row: &RecordBatch| self.keys.iter().map(|key| text(self.value(key, row)?.as_ref())).collect();
         let (last, next): (Option<Vec<_>>, Option<Vec<_>>) = (values(last), values(next));
         let (last, next) = (last?, next?);
         (last != next).then_some(Cursor(last))
+    }
+
+    /// What a row is ordered by: a column of the answer, or something that is computed from some.
+    fn value(&self, key: &SortKey, row: &RecordBatch) -> Option<ArrayRef> {
+        let schema = self.rows.schema();
+        // By name: names of ids stand between the columns of an answer.
+        let columns = schema.fields().iter().map(|field| row.column_by_name(field.name()).cloned());
+        let columns = columns.collect::<Option<Vec<_>>>()?;
+        if let Expr::Column(column) = &key.expr {
+            return columns.get(schema.maybe_index_of_column(column)?).cloned();
+        }
+        let fields = schema.fields().iter().zip(&columns);
+        let fields = fields.map(|(field, column)| Field::new(field.name(), column.data_type().clone(), true));
+        let row = RecordBatch::try_new(Arc::new(Schema::new(fields.collect::<Vec<_>>())), columns).ok()?;
+        let expression =
+            create_physical_expr(&key.expr, schema, &ExecutionProps::new(), &PhysicalPlanningContext::default());
+        let expression = expression.ok()?;
+        expression.evaluate(&row).ok()?.into_array(1).ok()
     }
 }
 
@@ -233,6 +253,7 @@ mod tests {
             ("n, s, d", "1 a 1.5|1 b -|2 a -1.0|2 - 0.1|- c 7.0|- - -"),
             ("n DESC, s DESC, d", "- - -|- c 7.0|2 - 0.1|2 a -1.0|1 b -|1 a 1.5"),
             ("n NULLS FIRST, s DESC NULLS LAST, d", "- c 7.0|- - -|1 b -|1 a 1.5|2 a -1.0|2 - 0.1"),
+            ("CASE s WHEN 'c' THEN 0 WHEN 'b' THEN 1 ELSE 2 END, d", "- c 7.0|1 b -|2 a -1.0|2 - 0.1|1 a 1.5|- - -"),
             ("d DESC NULLS LAST, n DESC NULLS LAST", "- c 7.0|1 a 1.5|2 - 0.1|2 a -1.0|1 b -|- - -"),
         ] {
             assert_eq!(paged(order).await.join("|"), expected, "{order}");

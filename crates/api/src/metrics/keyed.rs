@@ -15,12 +15,14 @@ use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use datafusion::catalog::TableProvider;
 use datafusion::scalar::ScalarValue;
 use vitral_panes::view::{Completeness, KeyedTableView, MetricFailure, View};
-use vitral_query::{ChangedAfter, Format, KeyedFilter, LIMIT, LIMIT_MAX, QueryError};
+use vitral_query::{
+    ChangedAfter, Format, KeyedFilter, LIMIT, LIMIT_MAX, Principal, QueryError, REASON_UNTOLD, sees_completeness,
+};
 
 use super::followed::Followed;
 use super::sse::{self, Messages};
 use super::streams::Place;
-use super::{LIMIT_DEFAULT, csv, json, path_of};
+use super::{LIMIT_DEFAULT, json, path_of, rows_alone};
 use crate::accept::{content_type, format_of};
 use crate::answer::{self, TRUNCATED};
 use crate::completeness::{self, Figures};
@@ -32,12 +34,12 @@ const OWN_PARAMETERS: [&str; 2] = [LIMIT, CURSOR];
 
 pub(super) async fn page(
     shared: &Shared,
-    view: &View,
-    name: &str,
+    principal: &Principal,
+    (view, name): (&View, &str),
     query: Option<&str>,
     request: &HeaderMap,
 ) -> Result<Response, Problem> {
-    let shown = shared.keyed(view, name)?;
+    let shown = shared.keyed(principal, view, name)?;
     let format = format_of(request)?;
     let filterable = text_columns(shown);
     let allowed: Vec<&str> = OWN_PARAMETERS.into_iter().chain(filterable.iter().map(String::as_str)).collect();
@@ -52,14 +54,25 @@ pub(super) async fn page(
     let (found, permit) = shared
         .reader
         .admitted(async |permit| -> Result<_, QueryError> {
-            Ok((shared.reader.keyed_rows(shown, &wanted).await.map_err(|error| failed(name, shown, error))?, permit))
+            Ok((
+                shared
+                    .reader
+                    .keyed_rows(principal, name, shown, &wanted)
+                    .await
+                    .map_err(|error| failed(principal, name, shown, error))?,
+                permit,
+            ))
         })
         .await?;
     let rows = found.slice(0, found.num_rows().min(limit));
     let of_topic = completeness_of(view, shown);
+    let named = shared.reader.labels(principal).await.added_to(&rows).map_err(QueryError::from)?;
     let (body, headers) = match format {
-        Format::Json => (document(name, shown, &of_topic, &rows, shared.answer_bytes)?, HeaderMap::new()),
-        Format::Csv => (csv(&rows, shared.answer_bytes)?, completeness::of_topics(&[(&shown.topic, &of_topic)])),
+        Format::Json => (document(principal, (name, shown), &of_topic, &named, shared.answer_bytes)?, HeaderMap::new()),
+        format => (
+            rows_alone(format, &named, shared.answer_bytes)?,
+            completeness::of_topics(principal, &[(&shown.topic, &of_topic)]),
+        ),
     };
     let body = answer::of_bytes(body, permit);
     let mut response = (headers, [(CONTENT_TYPE, content_type(format))], body).into_response();
@@ -73,12 +86,13 @@ pub(super) async fn page(
 }
 
 /// Why rows cannot be read: of a table that is set aside, as its states do not merge.
-fn failed(name: &str, shown: &KeyedTableView, error: QueryError) -> QueryError {
+fn failed(principal: &Principal, name: &str, shown: &KeyedTableView, error: QueryError) -> QueryError {
     let Some(MetricFailure { reason, .. }) = &shown.failure else { return error };
     if error.is_memory() || !matches!(error, QueryError::Engine(_)) {
         return error;
     }
-    QueryError::SetAside { table: name.to_owned(), reason: reason.clone() }
+    let reason = if sees_completeness(principal) { reason.as_str() } else { REASON_UNTOLD };
+    QueryError::SetAside { table: name.to_owned(), reason: reason.to_owned() }
 }
 
 fn completeness_of(view: &View, shown: &KeyedTableView) -> Completeness {
@@ -86,13 +100,14 @@ fn completeness_of(view: &View, shown: &KeyedTableView) -> Completeness {
 }
 
 fn document(
-    name: &str,
-    shown: &KeyedTableView,
+    principal: &Principal,
+    (name, shown): (&str, &KeyedTableView),
     of_topic: &Completeness,
     rows: &RecordBatch,
     bytes_max: usize,
 ) -> Result<Vec<u8>, QueryError> {
-    json(name, rows, None, Figures::of_topic(of_topic, shown.since_ms), shown.failure.clone(), bytes_max)
+    let state = (Figures::of_topic(of_topic, shown.since_ms), shown.failure.clone());
+    json(principal, name, (rows, None), state, bytes_max)
 }
 
 /// The columns that a request may filter by.
@@ -142,25 +157,30 @@ fn read_cursor(text: &str, fingerprint: &str, shown: &KeyedTableView) -> Result<
 
 /// The table's first rows at once, and from then on those that have changed, at most [`LIMIT_MAX`]
 /// of them in a message. Removed keys are sent of tables that have no more rows than that.
-pub(super) fn live(shared: &Arc<Shared>, name: String, place: Place) -> Response {
+pub(super) fn live(shared: &Arc<Shared>, principal: Principal, name: String, place: Place) -> Response {
     let rows = ChangedKeys {
         shared: Arc::clone(shared),
+        principal,
         name: name.clone(),
         seen: None,
         has_more: false,
         sent: Sent::Nothing,
+        first: None,
     };
     sse::respond(shared, name, place, rows)
 }
 
 struct ChangedKeys {
     shared: Arc<Shared>,
+    principal: Principal,
     name: String,
     /// What was read last, and why nothing more came.
     seen: Option<(Arc<dyn TableProvider>, Option<MetricFailure>)>,
     /// Whether more of it has changed than the last message could hold.
     has_more: bool,
     sent: Sent,
+    /// The first rows of a part, as they were sent when rows had been taken back.
+    first: Option<RecordBatch>,
 }
 
 /// What the reader has.
@@ -189,7 +209,9 @@ impl Messages for ChangedKeys {
         }
         let of_topic = completeness_of(view, shown);
         let figures = Figures::of_topic(&of_topic, shown.since_ms);
-        json(&self.name, &rows, removed.as_ref(), figures, shown.failure.clone(), self.shared.answer_bytes).map(Some)
+        let state = (figures, shown.failure.clone());
+        let rows = self.shared.reader.labels(&self.principal).await.added_to(&rows)?;
+        json(&self.principal, &self.name, (&rows, removed.as_ref()), state, self.shared.answer_bytes).map(Some)
     }
 }
 
@@ -212,7 +234,7 @@ impl ChangedKeys {
                 return Ok((self.newer(shown, after, is_known).await?, None));
             }
             let reader = &self.shared.reader;
-            self.sent = Sent::UpTo(reader.bounded(reader.newest_change(shown)).await?);
+            self.sent = Sent::UpTo(reader.bounded(reader.newest_change(&self.principal, &self.name, shown)).await?);
             return Ok((rows.slice(0, LIMIT_MAX), None));
         }
         let after = ChangedAfter::all_of(&rows);
@@ -238,8 +260,13 @@ impl ChangedKeys {
         let last = ChangedAfter::last_of(&rows, shown.keys.len())?;
         self.sent = Sent::UpTo(last.unwrap_or(after));
         if rows.num_rows() == 0 && is_known && !is_rest {
-            // Rows were taken back: what is there now.
-            rows = self.read(shown, None, LIMIT_MAX).await?;
+            // Rows were taken back: what is there now. Of one who sees some rows only, others may
+            // have changed instead.
+            let first = self.read(shown, None, LIMIT_MAX).await?;
+            if self.first.as_ref() != Some(&first) {
+                rows = first.clone();
+            }
+            self.first = Some(first);
         }
         Ok(rows)
     }
@@ -251,6 +278,7 @@ impl ChangedKeys {
         most: usize,
     ) -> Result<RecordBatch, QueryError> {
         let wanted = KeyedFilter { changed_after, count: Some(most), ..KeyedFilter::default() };
-        self.shared.reader.bounded(self.shared.reader.keyed_rows(shown, &wanted)).await
+        let reader = &self.shared.reader;
+        reader.bounded(reader.keyed_rows(&self.principal, &self.name, shown, &wanted)).await
     }
 }

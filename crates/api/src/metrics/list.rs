@@ -6,12 +6,13 @@ use arrow::datatypes::{DataType, SchemaRef};
 use axum::extract::{RawQuery, State};
 use axum::http::HeaderValue;
 use axum::response::{IntoResponse, Response};
-use axum::{Json, http::HeaderName};
+use axum::{Extension, Json, http::HeaderName};
 use serde::Serialize;
-use vitral_query::PROVISIONAL_COLUMN;
+use vitral_query::{PROVISIONAL_COLUMN, Principal};
 use vitral_schemas::window::Window;
 
 use super::{Failure, path_of};
+use crate::lists;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -39,10 +40,17 @@ struct Column {
     tipo: String,
 }
 
-pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): RawQuery) -> Result<Response, Problem> {
-    Parameters::none(query.as_deref())?;
+const PATH: &str = "/metricas";
+
+pub(crate) async fn list(
+    State(shared): State<Arc<Shared>>,
+    Extension(principal): Extension<Principal>,
+    RawQuery(query): RawQuery,
+) -> Result<Response, Problem> {
+    let parameters = Parameters::read(query.as_deref(), &lists::PARAMETERS)?;
     let view = shared.view()?;
-    let keyed = shared.catalog.keyed.iter().filter_map(|keyed| {
+    let may_read = |name: &str| shared.reader.may_read(&principal, name);
+    let keyed = shared.catalog.keyed.iter().filter(|keyed| may_read(&keyed.name)).filter_map(|keyed| {
         let shown = view.keyed.get(&keyed.name)?;
         let schema = shown.rows.schema();
         Some(Entry {
@@ -51,10 +59,10 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
             janela: NO_WINDOW.to_owned(),
             colunas: schema.fields().iter().map(|field| column(field.name(), field.data_type())).collect(),
             url: path_of(&keyed.name),
-            falha: shown.failure.clone().map(Failure::of),
+            falha: shown.failure.clone().map(|failure| Failure::of(&principal, failure)),
         })
     });
-    let entries = shared.catalog.metrics.iter().filter_map(|metric| {
+    let entries = shared.catalog.metrics.iter().filter(|metric| may_read(&metric.name)).filter_map(|metric| {
         let shown = view.metrics.get(&metric.name)?;
         Some(Entry {
             nome: &metric.name,
@@ -62,10 +70,12 @@ pub(crate) async fn list(State(shared): State<Arc<Shared>>, RawQuery(query): Raw
             janela: window_text(metric.window),
             colunas: columns(&shown.schema),
             url: path_of(&metric.name),
-            falha: shown.known_failure().map(Failure::of),
+            falha: shown.known_failure().map(|failure| Failure::of(&principal, failure)),
         })
     });
-    let mut response = Json(entries.chain(keyed).collect::<Vec<_>>()).into_response();
+    let entries = entries.chain(keyed).map(|entry| (entry.nome.to_owned(), entry)).collect();
+    let (entries, headers) = lists::page(&parameters, PATH, entries)?;
+    let mut response = (headers, Json(entries)).into_response();
     let settings = &shared.settings;
     for (name, value) in [(TIME_ZONE, settings.time_zone.name()), (CURRENCY, settings.currency.as_str())] {
         if let Ok(value) = HeaderValue::from_str(value) {

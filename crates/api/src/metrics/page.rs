@@ -4,16 +4,17 @@ use std::sync::Arc;
 
 use arrow::array::{AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimestampMicrosecondType};
+use axum::Extension;
 use axum::extract::{Path, RawQuery, State, rejection::PathRejection};
 use axum::http::header::{CONTENT_TYPE, LINK};
 use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use vitral_panes::view::MetricView;
 use vitral_query::metric_rows::RowFilter;
-use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, QueryError, UNTIL, make_open_rows};
+use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, Principal, QueryError, UNTIL, make_open_rows};
 
 use super::cursor::Cursor;
-use super::{LIMIT_DEFAULT, csv, document, keyed, path_of};
+use super::{LIMIT_DEFAULT, document, keyed, path_of, rows_alone};
 use crate::accept::{content_type, format_of};
 use crate::answer::{self, TRUNCATED};
 use crate::completeness;
@@ -25,6 +26,7 @@ const OWN_PARAMETERS: [&str; 4] = [FROM, UNTIL, LIMIT, CURSOR];
 
 pub(crate) async fn page(
     State(shared): State<Arc<Shared>>,
+    Extension(principal): Extension<Principal>,
     name: Result<Path<String>, PathRejection>,
     uri: Uri,
     RawQuery(query): RawQuery,
@@ -33,9 +35,9 @@ pub(crate) async fn page(
     let Path(name) = name.map_err(|_| Problem::not_found(uri.path()))?;
     let view = shared.view()?;
     if shared.catalog.keyed_view(&name).is_some() {
-        return keyed::page(&shared, &view, &name, query.as_deref(), &request).await;
+        return keyed::page(&shared, &principal, (&view, &name), query.as_deref(), &request).await;
     }
-    let (metric, shown) = shared.metric(&view, &name)?;
+    let (metric, shown) = shared.metric(&principal, &view, &name)?;
 
     let format = format_of(&request)?;
     let filterable = text_columns(shown);
@@ -62,14 +64,15 @@ pub(crate) async fn page(
     let (found, permit) = shared
         .reader
         .admitted(async |permit| -> Result<_, QueryError> {
-            Ok((shared.reader.metric_rows(metric, shown, &wanted).await?, permit))
+            Ok((shared.reader.metric_rows(&principal, metric, shown, &wanted).await?, permit))
         })
         .await?;
     let rows = found.slice(0, found.num_rows().min(limit));
 
+    let named = shared.reader.labels(&principal).await.added_to(&rows).map_err(QueryError::from)?;
     let (body, headers) = match format {
-        Format::Json => (document(&name, shown, &rows, shared.answer_bytes)?, HeaderMap::new()),
-        Format::Csv => (csv(&rows, shared.answer_bytes)?, completeness::of_metric(shown)),
+        Format::Json => (document(&principal, (&name, shown), &named, shared.answer_bytes)?, HeaderMap::new()),
+        format => (rows_alone(format, &named, shared.answer_bytes)?, completeness::of_metric(&principal, shown)),
     };
     let body = answer::of_bytes(body, permit);
     let mut response = (headers, [(CONTENT_TYPE, content_type(format))], body).into_response();

@@ -32,7 +32,7 @@ pub(super) trait Messages: Send + Sync + 'static {
 pub(super) fn respond(shared: &Shared, name: String, place: Place, messages: impl Messages) -> Response {
     let shutdown = shared.shutdown.clone().cancelled_owned();
     let counted = shared.telemetry.open_stream();
-    let live = Live { view: shared.view.clone(), name, messages, counted, _place: place };
+    let live = Live { view: shared.points.view.clone(), name, messages, counted, _place: place };
     let events =
         stream::unfold(live, |mut live| async { live.next().await.map(|event| (Ok::<_, Infallible>(event), live)) });
     Sse::new(events.take_until(shutdown)).keep_alive(KeepAlive::new().interval(KEEP_ALIVE)).into_response()

@@ -23,7 +23,7 @@ async fn arrays_as_csv() {
     assert_eq!(answer.header("content-type"), Some("text/csv; charset=utf-8; header=present"));
     assert_eq!(answer.header("vitral-counted"), Some("15"));
     let expected =
-        "id_produto,total_vendido,receita,pedidos\r\np1,2,20.00,1\r\n\"p2, grande\",1,1234567890123.45,1\r\n";
+        "id_produto,nome,total_vendido,receita,pedidos\r\np1,,2,20.00,1\r\n\"p2, grande\",,1,1234567890123.45,1\r\n";
     assert_eq!(answer.body, expected);
     let json = get(&world, "/vendas/resumo", "application/json").await;
     assert_eq!(json.header("content-type"), Some("application/json"), "the formats are not mixed up");
@@ -32,7 +32,7 @@ async fn arrays_as_csv() {
     assert_eq!(refused.status, 406);
     assert!(refused.body.contains("not_acceptable") && refused.body.contains("text/csv"), "{}", refused.body);
     let empty = get(&world, "/vendas/resumo?regiao=Norte", "text/csv").await;
-    assert_eq!(empty.body, "id_produto,total_vendido,receita,pedidos\r\n");
+    assert_eq!(empty.body, "id_produto,nome,total_vendido,receita,pedidos\r\n");
 }
 
 #[tokio::test]
@@ -41,8 +41,8 @@ async fn metrics_as_csv_with_their_completeness_in_headers() {
     let answer = get(&world, "/metricas/produtos_mais_vistos?limite=1", "text/csv").await;
     assert_eq!(
         answer.body,
-        "janela_inicio,janela_fim,id_produto,visualizacoes,provisoria\r\n\
-         2025-05-14T22:30:00Z,2025-05-14T22:31:00Z,p1,2,true\r\n"
+        "janela_inicio,janela_fim,id_produto,nome,visualizacoes,provisoria\r\n\
+         2025-05-14T22:30:00Z,2025-05-14T22:31:00Z,p1,,2,true\r\n"
     );
     assert_eq!((answer.header("vitral-read"), answer.header("vitral-late")), (Some("20"), Some("1")));
     assert!(answer.header("link").is_some_and(|link| link.contains("rel=\"next\"")));

@@ -45,9 +45,9 @@ fn shop() -> View {
 async fn sales_summary() {
     let world = World::new(shop());
     let expected = concat!(
-        r#"[{"id_produto":"p2","total_vendido":4,"receita":0.99,"pedidos":2},"#,
-        r#"{"id_produto":"p1","total_vendido":3,"receita":35.00,"pedidos":2},"#,
-        r#"{"id_produto":"p4","total_vendido":3,"receita":0.15,"pedidos":1}]"#
+        r#"[{"id_produto":"p2","nome":null,"total_vendido":4,"receita":0.99,"pedidos":2},"#,
+        r#"{"id_produto":"p1","nome":null,"total_vendido":3,"receita":35.00,"pedidos":2},"#,
+        r#"{"id_produto":"p4","nome":null,"total_vendido":3,"receita":0.15,"pedidos":1}]"#
     );
     assert_eq!(world.body("/vendas/resumo").await, expected);
 }
@@ -63,7 +63,7 @@ async fn imported_sales_count_along_with_the_streams() {
     let history = table(accepted.schema(), vec![accepted, refused]);
     world.histories.send_replace(std::sync::Arc::new([(topic.name.clone(), history)].into()));
     let answer = world.body("/produtos/mais_vendidos?limite=1").await;
-    assert_eq!(answer, r#"[{"posicao":1,"id_produto":"p4","total_vendido":5,"receita":20.15}]"#);
+    assert_eq!(answer, r#"[{"posicao":1,"id_produto":"p4","nome":null,"total_vendido":5,"receita":20.15}]"#);
 }
 
 #[tokio::test]
@@ -104,8 +104,8 @@ async fn sales_are_not_answered_before_what_was_imported_is_read() {
 async fn best_sellers() {
     let world = World::new(shop());
     let expected = concat!(
-        r#"[{"posicao":1,"id_produto":"p2","total_vendido":4,"receita":0.99},"#,
-        r#"{"posicao":2,"id_produto":"p1","total_vendido":3,"receita":35.00}]"#
+        r#"[{"posicao":1,"id_produto":"p2","nome":null,"total_vendido":4,"receita":0.99},"#,
+        r#"{"posicao":2,"id_produto":"p1","nome":null,"total_vendido":3,"receita":35.00}]"#
     );
     assert_eq!(world.body("/produtos/mais_vendidos?limite=2").await, expected);
 }
@@ -114,7 +114,7 @@ async fn best_sellers() {
 async fn sales_filters() {
     let world = World::new(shop());
     let p2 = |total: i64, revenue: &str, orders: i64| {
-        format!(r#"[{{"id_produto":"p2","total_vendido":{total},"receita":{revenue},"pedidos":{orders}}}]"#)
+        format!(r#"[{{"id_produto":"p2","nome":null,"total_vendido":{total},"receita":{revenue},"pedidos":{orders}}}]"#)
     };
     assert_eq!(world.body("/vendas/resumo?regiao=Norte").await, p2(1, "0.00", 1));
     assert_eq!(world.body("/vendas/resumo?de=2025-05-14T19:29:00-03:00").await, p2(1, "0.00", 1));
@@ -124,7 +124,7 @@ async fn sales_filters() {
         world.json("/vendas/resumo?ate=2025-05-14T22:16:01Z&categoria=livros").await.as_array().map(Vec::len),
         Some(3)
     );
-    let dollars = r#"[{"id_produto":"p3","total_vendido":1,"receita":10.00,"pedidos":1}]"#;
+    let dollars = r#"[{"id_produto":"p3","nome":null,"total_vendido":1,"receita":10.00,"pedidos":1}]"#;
     assert_eq!(world.body("/vendas/resumo?moeda=USD").await, dollars);
     let own = world.body("/vendas/resumo").await;
     assert_eq!(world.body("/vendas/resumo?moeda=").await, own, "left empty, it is the shop's own");
@@ -139,15 +139,18 @@ async fn most_viewed_of_the_newest_window_that_has_begun() {
     let future = views("2025-05-14T22:31:00Z", &[("fast clock", 1)]);
     let world = World::new(windows_view(vec![older], vec![newest, future]));
     let body = world.body("/produtos/mais_vistos").await;
-    assert!(body.starts_with(r#"[{"posicao":1,"id_produto":"p2","visualizacoes":3},{"posicao":2,"id_produto":"p1","visualizacoes":2},{"posicao":3,"id_produto":"p3""#), "{body}");
+    assert!(body.starts_with(r#"[{"posicao":1,"id_produto":"p2","nome":null,"visualizacoes":3},{"posicao":2,"id_produto":"p1","nome":null,"visualizacoes":2},{"posicao":3,"id_produto":"p3""#), "{body}");
     assert_eq!(world.json("/produtos/mais_vistos").await.as_array().map(Vec::len), Some(5));
     world.clock.set_ms(ms("2025-05-14T22:31:00Z"));
     assert_eq!(
         world.body("/produtos/mais_vistos").await,
-        r#"[{"posicao":1,"id_produto":"fast clock","visualizacoes":1}]"#
+        r#"[{"posicao":1,"id_produto":"fast clock","nome":null,"visualizacoes":1}]"#
     );
     world.clock.set_ms(ms("2025-05-14T22:29:59Z"));
-    assert_eq!(world.body("/produtos/mais_vistos").await, r#"[{"posicao":1,"id_produto":"old","visualizacoes":9}]"#);
+    assert_eq!(
+        world.body("/produtos/mais_vistos").await,
+        r#"[{"posicao":1,"id_produto":"old","nome":null,"visualizacoes":9}]"#
+    );
 }
 
 #[tokio::test]
@@ -250,7 +253,7 @@ async fn completeness_in_headers() {
             ("vitral-skipped", "4"),
             ("vitral-idle-partitions", "1, 3"),
             ("content-type", "application/json"),
-            ("cache-control", "no-store"),
+            ("cache-control", "private, no-cache"),
         ];
         for (name, value) in expected {
             assert_eq!(answer.header(name), Some(value), "{path}");
@@ -332,12 +335,12 @@ async fn the_newest_window_of_a_metric_as_a_table() {
     let future = || views("2025-05-14T23:00:00Z", &[("future", 1)]);
     let newest = views("2025-05-14T22:30:00Z", &[("p7", 2)]);
     let world = World::with(windows_view(published(), vec![newest, future()]), catalog(Some(dir.path())), |_| {});
-    assert_eq!(world.body("/agora").await, r#"[{"id_produto":"p7","visualizacoes":2,"provisoria":true}]"#);
+    assert_eq!(world.body("/agora").await, r#"[{"id_produto":"p7","nome":null,"visualizacoes":2,"provisoria":true}]"#);
     assert_eq!(world.get("/agora").await.header("vitral-read"), Some("20"));
     world.show(windows_view(published(), vec![future()]));
     let expected = concat!(
-        r#"[{"id_produto":"p1","visualizacoes":4,"provisoria":false},"#,
-        r#"{"id_produto":"p2","visualizacoes":4,"provisoria":false}]"#
+        r#"[{"id_produto":"p1","nome":null,"visualizacoes":4,"provisoria":false},"#,
+        r#"{"id_produto":"p2","nome":null,"visualizacoes":4,"provisoria":false}]"#
     );
     assert_eq!(world.body("/agora").await, expected);
     world.show(windows_view(Vec::new(), Vec::new()));

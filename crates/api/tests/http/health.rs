@@ -98,9 +98,16 @@ async fn correlation_ids() {
 
 #[tokio::test]
 async fn compression_for_those_who_ask() {
-    let world = World::new(windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]));
+    let rows = [("p1", 1); 20];
+    let world = World::new(windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &rows)]));
     let path = "/metricas/produtos_mais_vistos";
     assert_eq!(world.get(path).await.header("content-encoding"), None);
-    let request = Request::get(path).header("accept-encoding", "br, gzip").body(Body::empty()).expect("a request");
-    assert_eq!(world.ask(request).await.header("content-encoding"), Some("gzip"));
+    let encoding = async |path: &str, accepted: &str| {
+        let request = Request::get(path).header("accept-encoding", accepted).body(Body::empty()).expect("a request");
+        world.ask(request).await.header("content-encoding").map(str::to_owned)
+    };
+    assert_eq!(encoding(path, "br, gzip").await.as_deref(), Some("gzip"));
+    assert_eq!(encoding(path, "zstd;q=1, gzip;q=0.5").await.as_deref(), Some("zstd"));
+    // What fits into one packet would not arrive sooner.
+    assert_eq!(encoding("/healthz", "gzip").await, None);
 }

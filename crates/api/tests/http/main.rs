@@ -1,21 +1,35 @@
 //! The API as its clients see it: requests in, exact answers out, over views made by hand.
 
+mod access;
 mod alertas;
 mod bounds;
 mod connections;
+mod cross_site;
 mod csv;
 mod endpoints;
+mod etag;
+mod formats;
 mod health;
 mod hosts;
+mod importacoes;
+mod kept;
+mod keyed;
 mod live;
+mod live_states;
 mod metrics;
+mod openapi;
 mod page;
 mod paging;
 mod reconciliacao;
 mod refusals;
 mod sessions;
 mod shutdown;
+mod sign_in;
 mod stock;
 mod stored;
 mod tables;
+mod tls;
+mod trace;
+mod warehouse;
 mod world;
+mod write;

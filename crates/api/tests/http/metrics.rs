@@ -79,9 +79,9 @@ async fn one_metric() {
     let world = World::new(windows_view(vec![closed], vec![open]));
     let expected = concat!(
         r#"{"nome":"produtos_mais_vistos","linhas":["#,
-        r#"{"janela_inicio":"2025-05-14T22:30:00Z","janela_fim":"2025-05-14T22:31:00Z","id_produto":"p2","visualizacoes":1,"provisoria":true},"#,
-        r#"{"janela_inicio":"2025-05-14T21:00:00Z","janela_fim":"2025-05-14T21:01:00Z","id_produto":"p1","visualizacoes":7,"provisoria":false}],"#,
-        r#""completude":{"marca_dagua":"2025-05-14T22:30:05.500Z","lidas":20,"contadas":15,"duplicadas":2,"atrasadas":1,"recusadas":2,"puladas":4,"particoes_ociosas":[1,3],"consultas":{"segmento":{"desde":"2025-05-14T12:00:00.500Z","nao_encontradas":3,"falhas":2,"desatualizadas":1}}}}"#,
+        r#"{"janela_inicio":"2025-05-14T22:30:00Z","janela_fim":"2025-05-14T22:31:00Z","id_produto":"p2","nome":null,"visualizacoes":1,"provisoria":true},"#,
+        r#"{"janela_inicio":"2025-05-14T21:00:00Z","janela_fim":"2025-05-14T21:01:00Z","id_produto":"p1","nome":null,"visualizacoes":7,"provisoria":false}],"#,
+        r#""completude":{"marca_dagua":"2025-05-14T22:30:05.500Z","lidas":20,"contadas":15,"duplicadas":2,"atrasadas":1,"recusadas":2,"puladas":4,"particoes_ociosas":[1,3],"consultas":{"segmento":{"desde":"2025-05-14T12:00:00.500Z","nao_encontradas":3,"falhas":2,"desatualizadas":1}},"ao_vivo":"atual"}}"#,
     );
     let answer = world.get("/metricas/produtos_mais_vistos").await;
     assert_eq!(answer.body, expected);

@@ -53,9 +53,12 @@ async fn pages_and_endpoints_over_stored_tables() {
     let one = world.json("/metricas/produtos_mais_vistos?id_produto=p3&ate=2025-04-01T00:02:00Z").await;
     assert_eq!(one["linhas"].as_array().map(Vec::len), Some(2));
 
-    assert_eq!(world.body("/produtos/mais_vistos").await, r#"[{"posicao":1,"id_produto":"p6","visualizacoes":1}]"#);
+    assert_eq!(
+        world.body("/produtos/mais_vistos").await,
+        r#"[{"posicao":1,"id_produto":"p6","nome":null,"visualizacoes":1}]"#
+    );
     view.metrics.get_mut("produtos_mais_vistos").expect("the metric").open = Arc::default();
     world.show(view);
     let body = world.body("/produtos/mais_vistos?limite=1").await;
-    assert_eq!(body, r#"[{"posicao":1,"id_produto":"p1","visualizacoes":9}]"#);
+    assert_eq!(body, r#"[{"posicao":1,"id_produto":"p1","nome":null,"visualizacoes":9}]"#);
 }

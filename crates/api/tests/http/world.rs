@@ -23,7 +23,7 @@ use tower::ServiceExt;
 use vitral_api::{ApiConfig, ApiInputs, ServeConfig, Telemetry};
 use vitral_catalog::{Catalog, DomainSettings};
 use vitral_panes::open_windows::OpenWindows;
-use vitral_panes::view::{Completeness, LookupCompleteness, MetricView, TopicView, View, ViewSender};
+use vitral_panes::view::{Completeness, Live, LookupCompleteness, MetricView, TopicView, View, ViewSender};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::position::PartitionId;
 use vitral_schemas::reconciliation;
@@ -258,6 +258,7 @@ pub fn completeness() -> Completeness {
         skipped: 4,
         lookups: BTreeMap::from([("segmento".to_owned(), looked_up)]),
         idle_partitions: vec![PartitionId(1), PartitionId(3)],
+        live: Live::Current,
     }
 }
 

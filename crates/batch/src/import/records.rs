@@ -7,20 +7,21 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef, TimestampMicrosecondType};
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use chrono::Utc;
 use datafusion::error::DataFusionError;
 use datafusion::logical_expr::ident;
 use vitral_catalog::Catalog;
-use vitral_schemas::topic::timestamp_type;
-use vitral_store::{AppendTable, History, ImportedRows, Layout, Location, read_session};
+use vitral_store::{
+    AppendTable, History, IMPORT_STATES, IMPORTS_TABLE, ImportedRows, Layout, Location, imports_schema, read_session,
+};
 
 use super::files::content_of;
 use super::{File, Import, ImportReport};
 use crate::error::BatchError;
 
 /// A row for each thing that was done to an import.
-pub const TABLE: &str = "importacoes";
+pub const TABLE: &str = IMPORTS_TABLE;
 
 /// What an import has come to.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -51,11 +52,12 @@ impl State {
 
     /// In the table.
     pub fn name(self) -> &'static str {
+        let [imported, unfinished, undone, replaced] = IMPORT_STATES;
         match self {
-            Self::Imported => "importada",
-            Self::Unfinished => "inacabada",
-            Self::Undone => "desfeita",
-            Self::Replaced => "substituida",
+            Self::Imported => imported,
+            Self::Unfinished => unfinished,
+            Self::Undone => undone,
+            Self::Replaced => replaced,
         }
     }
 }
@@ -309,29 +311,9 @@ pub(super) async fn add(store: &Location, record: &Record) -> Result<(), BatchEr
         text(&record.understanding),
         Arc::new(StringArray::from_iter([record.replaced_by.as_deref()])),
     ];
-    let rows = RecordBatch::try_new(schema(), columns).map_err(|source| failed(source.into()))?;
-    AppendTable::open(TABLE, &Layout::of(store).table(TABLE), schema()).await?.append(rows).await?;
+    let rows = RecordBatch::try_new(imports_schema(), columns).map_err(|source| failed(source.into()))?;
+    AppendTable::open(TABLE, &Layout::of(store).table(TABLE), imports_schema()).await?.append(rows).await?;
     Ok(())
-}
-
-fn schema() -> SchemaRef {
-    Arc::new(Schema::new(vec![
-        Field::new("id", DataType::Utf8, false),
-        Field::new("instante", timestamp_type(), false),
-        Field::new("estado", DataType::Utf8, false),
-        Field::new("topico", DataType::Utf8, false),
-        Field::new("tabela", DataType::Utf8, false),
-        Field::new("arquivo", DataType::Utf8, false),
-        Field::new("contadas", DataType::Int64, false),
-        Field::new("conhecidas", DataType::Int64, false),
-        Field::new("duplicadas", DataType::Int64, false),
-        Field::new("recusadas", DataType::Int64, false),
-        Field::new("de", timestamp_type(), true),
-        Field::new("ate", timestamp_type(), true),
-        Field::new("conhecidas_de", DataType::Utf8, false),
-        Field::new("entendimento", DataType::Utf8, false),
-        Field::new("substituida_por", DataType::Utf8, true),
-    ]))
 }
 
 fn read(batch: &RecordBatch, row: usize) -> Result<Record, DataFusionError> {

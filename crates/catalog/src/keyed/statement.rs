@@ -30,6 +30,13 @@ impl KeyedView {
         })
     }
 
+    /// The query as it is declared: one row for each key, over rows of a table of the topic's name.
+    pub fn statement(&self) -> Result<Query, ParserError> {
+        let mut query = plain_query("SELECT 1")?;
+        *query.body = SetExpr::Select(self.select.clone());
+        Ok(query)
+    }
+
     fn query(&self, state: impl Fn(&Function, Merge) -> Result<Expr, ParserError>) -> Result<Query, ParserError> {
         let mut select: Select = Select::clone(&self.select);
         let origin = Expr::Identifier(Ident::new(ORIGIN_COLUMN));

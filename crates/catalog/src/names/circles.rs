@@ -32,7 +32,7 @@ impl Names {
         let table = EngineTable::Alerts.name();
         let of_view = |view: &View| {
             let direct = Name::Table(table.to_owned());
-            let named = self.named_by(&view.query, &view.source).0.unwrap_or_default();
+            let named = self.named_by(&view.query, &view.source, &|_| true).0.unwrap_or_default();
             let first = named.into_iter().find(|name| *name == direct || self.reads(name, table))?;
             let through = match &first {
                 Name::Table(first) if first != table => format!(" through {first}"),
@@ -50,6 +50,38 @@ impl Names {
             )
         };
         catalog.alerts().filter_map(|(view, _)| of_view(view)).collect()
+    }
+
+    /// Alerts, reports, copies and targets of imports that read the warehouse, also through views:
+    /// what follows from committed rows would follow from whenever a job has run.
+    pub fn reacting_to_jobs(&self, catalog: &Catalog) -> Vec<Diagnostic> {
+        let of_view = |view: &View| {
+            let kind = match view {
+                View { alert: Some(_), .. } => "alert",
+                View { report: Some(_), .. } => "report",
+                View { sink: Some(_), .. } => "copy",
+                View { import: Some(_), .. } => "target of imports",
+                _ => return None,
+            };
+            let is_of_job = |name: &Name| match name {
+                Name::Table(id) => matches!(self.get(id), Some(Meaning::Warehouse { .. })),
+                Name::Newest(_) | Name::Information(_) => false,
+            };
+            let needs = self.needs(&view.query, &view.source, Scope::Served).ok()?;
+            let table = needs.names.iter().find(|name| is_of_job(name))?;
+            let Name::Table(id) = table else { return None };
+            Some(
+                place_of(&view.query, table, &view.source).error(
+                    format!(
+                        "{kind} {} reads {id}, which a job writes: it follows from committed rows alone",
+                        view.name
+                    ),
+                    "read topics, metrics, tables that are kept up to date, reference tables, and views of these"
+                        .to_owned(),
+                ),
+            )
+        };
+        catalog.views.iter().filter_map(of_view).collect()
     }
 
     /// Views whose rows or notifications are written into a topic from which they are computed,

@@ -51,6 +51,6 @@ impl EngineTable {
 
     /// Whether endpoints may read it; the others are only for those who have the stored files.
     pub(super) fn is_served(self) -> bool {
-        matches!(self, Self::Ledger | Self::Reconciliation | Self::Alerts)
+        matches!(self, Self::Ledger | Self::Reconciliation | Self::Imports | Self::Alerts)
     }
 }

@@ -1,6 +1,7 @@
 //! Domains as schemas: what a name means in each, and which tables each lists.
 
-use super::{Name, Names, SCHEMA, Scope, is_word_of, refusal};
+use super::walk::Sees;
+use super::{Name, Names, SCHEMA, Scope, WAREHOUSE_SCHEMA, is_warehouse_name, is_word_of, refusal, warehouse_name};
 use crate::Position;
 use crate::domains::{NameMatch, plain};
 
@@ -15,9 +16,12 @@ impl Names {
         self.domains.of_file(&position.file).unwrap_or(SCHEMA)
     }
 
-    /// What the catalog calls a table of a schema, [`SCHEMA`] or a domain; none if it does not have
-    /// it.
+    /// What the catalog calls a table of a schema, [`SCHEMA`], [`WAREHOUSE_SCHEMA`] or a domain;
+    /// none if it does not have it.
     pub fn in_schema<'a>(&'a self, schema: &str, name: &'a str) -> Option<&'a str> {
+        if schema == WAREHOUSE_SCHEMA {
+            return self.declared.get_key_value(&warehouse_name(name)).map(|(id, _)| id.as_str());
+        }
         match self.domains.find(Some(schema), name) {
             NameMatch::One(id) => Some(id),
             NameMatch::None if self.declared.contains_key(name) => Some(name),
@@ -35,6 +39,10 @@ impl Names {
     /// listed once: in [`SCHEMA`] if its plain name means it there, else in that of its domain.
     pub fn listed(&self, schema: &str, scope: Scope) -> Vec<(&str, &str)> {
         let is_plain = |id: &str| self.in_schema(SCHEMA, plain(id)) == Some(id);
+        if schema == WAREHOUSE_SCHEMA {
+            let of_warehouse = self.of(scope).map(|(id, _)| id).filter(|id| is_warehouse_name(id));
+            return of_warehouse.map(|id| (plain(id), id)).collect();
+        }
         let is_readable = |id: &str| self.get(id).is_some_and(|meaning| refusal(meaning, scope).is_none());
         if schema == SCHEMA {
             return self.of(scope).map(|(id, _)| (plain(id), id)).filter(|(_, id)| is_plain(id)).collect();
@@ -56,12 +64,13 @@ impl Names {
         }
     }
 
-    pub(super) fn resolve_in(&self, domain: &str, name: &str) -> Result<Name, (String, String)> {
-        match self.domains.member(domain, name) {
+    pub(super) fn resolve_in(&self, domain: &str, name: &str, sees: Sees<'_>) -> Result<Name, (String, String)> {
+        match self.domains.member(domain, name).filter(|id| sees(id)) {
             Some(id) => Ok(Name::Table(id.to_owned())),
             None if is_word_of(name, &self.unread) => Ok(Name::Table(name.to_owned())),
             None => {
-                let known: Vec<_> = self.domains.members(domain).map(|(name, _)| name).collect();
+                let members = self.domains.members(domain).filter(|(_, id)| sees(id));
+                let known: Vec<_> = members.map(|(name, _)| name).collect();
                 let remedy = format!("read one of {}, or declare it in {domain}", known.join(", "));
                 Err((format!("there is no table {domain}.{name}"), remedy))
             }

@@ -1,5 +1,5 @@
 use super::*;
-use crate::{DomainSettings, SourceFile};
+use crate::{DomainSettings, ReadStatement, SourceFile};
 
 const TOPIC: &str = "CREATE TABLE eventos (quando TIMESTAMP NOT NULL) WITH (connector = 'kafka', event_time = 'quando');
     CREATE MATERIALIZED VIEW m AS SELECT tumble(INTERVAL '1 minute') AS janela, count(*) AS n FROM eventos GROUP BY janela;";
@@ -101,4 +101,76 @@ fn what_may_be_read_depends_on_who_reads() {
         CREATE VIEW b AS SELECT * FROM information_schema.tables, a, information_schema.columns;";
     let both = needs(both, Scope::Stored).expect("all");
     assert!(both.rows("a") && both.rows("m") && both.table("livro") && !both.rows("livro"));
+}
+
+#[test]
+fn what_one_does_not_see_is_missing_where_the_statement_names_it() {
+    let ask = |text: &str, seen: &[&str]| {
+        let (catalog, names) = names(&format!("CREATE VIEW a AS SELECT 1 AS n FROM eventos; CREATE VIEW s AS {text};"));
+        let last = catalog.views.last().expect("a view");
+        let needs = names.needs_seen(&last.query, &last.source, Scope::Served, &|name| seen.contains(&name));
+        needs.map_err(|errors| errors.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n"))
+    };
+    let through = ask("SELECT n FROM a", &["a"]).expect("what a view reads is not asked");
+    assert!(through.table("eventos"));
+    for (text, missing) in [
+        ("SELECT n FROM a", "there is no table a\n"),
+        ("SELECT n FROM nada", "there is no table nada\n"),
+        ("SELECT n FROM agora.m", "there is no metric m\n"),
+        ("SELECT n FROM public.a", "there is no table a\n"),
+    ] {
+        let error = ask(text, &["eventos"]).expect_err(text);
+        assert!(error.contains(missing) && !error.contains(" a,") && !error.contains(" m,"), "{error}");
+    }
+    // A view that reads it has come before.
+    let error = ask("SELECT a.n FROM a, eventos", &["a"]).expect_err("named");
+    assert!(error.contains("there is no table eventos\n"), "{error}");
+}
+
+const JOB: &str = "CREATE TABLE por_dia WITH (connector = 'warehouse', date = 'dia', job = 'fecha') AS \
+                   SELECT CAST(quando AS DATE) AS dia FROM eventos;\n";
+
+#[test]
+fn what_is_served_reads_tables_of_jobs_and_jobs_do_not() {
+    let text = format!("{JOB}CREATE VIEW a AS SELECT * FROM armazem.por_dia;");
+    let found = needs(&text, Scope::Served).expect("needs");
+    assert_eq!(found.names[0], Name::Table("armazem.por_dia".into()));
+    assert!(found.topics.is_empty());
+    assert_eq!(needs(&text, Scope::Stored).expect("needs"), found);
+    let refused = needs(&text, Scope::History).expect_err("a job's own table");
+    assert!(refused.contains("armazem.por_dia is a table of the warehouse"), "{refused}");
+    let through = format!("{JOB}CREATE VIEW b AS SELECT * FROM armazem.por_dia; CREATE VIEW a AS SELECT * FROM b;");
+    let refused = needs(&through, Scope::History).expect_err("the same through a view");
+    assert!(refused.contains("armazem.por_dia, which is read by b,"), "{refused}");
+}
+
+#[test]
+fn a_table_of_a_job_has_one_name() {
+    let plain = errors(&format!("{JOB}CREATE VIEW a AS SELECT * FROM por_dia;"));
+    assert!(plain.contains("there is no table por_dia, only armazem.por_dia, which the job fecha writes"), "{plain}");
+    assert!(plain.contains("read it as armazem.por_dia"), "{plain}");
+    let unknown = errors(&format!("{JOB}CREATE VIEW a AS SELECT * FROM armazem.nada;"));
+    assert!(unknown.contains("there is no table armazem.nada"), "{unknown}");
+    assert!(unknown.contains("read one of armazem.por_dia,"), "{unknown}");
+    // A table of the catalog may have the same plain name.
+    let (catalog, names) = names(&format!("{JOB}CREATE VIEW por_dia AS SELECT * FROM eventos;"));
+    assert_eq!((names.errors().len(), catalog.views.len()), (0, 1));
+    let listed = |schema: &str| -> Vec<String> {
+        names.listed(schema, Scope::Stored).into_iter().map(|(name, id)| format!("{name}={id}")).collect()
+    };
+    assert_eq!(listed("armazem"), ["por_dia=armazem.por_dia"]);
+    assert!(listed("public").contains(&"por_dia=por_dia".to_owned()));
+}
+
+#[test]
+fn who_may_not_name_a_table_of_a_job_is_said_what_others_are_said_of_none() {
+    let (catalog, names) = names(&format!("{JOB}CREATE VIEW a AS SELECT * FROM armazem.por_dia;"));
+    let view = &catalog.views[0];
+    let said = |name: &str| {
+        let sql = view.query.to_string().replace("armazem.por_dia", name);
+        let query = ReadStatement::parse(&sql, &DomainSettings::default()).expect("a statement").query;
+        let errors = names.needs_seen(&query, &view.source, Scope::Stored, &|id| !id.starts_with("armazem."));
+        errors.expect_err("hidden").iter().map(|error| error.message.replace(name, "X")).collect::<Vec<_>>()
+    };
+    assert_eq!(said("armazem.por_dia"), said("armazem.nada"));
 }

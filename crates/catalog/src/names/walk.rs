@@ -3,30 +3,71 @@
 use datafusion::sql::sqlparser::ast::Query;
 
 use super::place::place_of;
-use super::{INFORMATION_SCHEMA, Meaning, NOW_SCHEMA, Name, Names, Needs, Scope, ViewQuery, push_new, refusal};
+use super::{
+    INFORMATION_SCHEMA, Meaning, NOW_SCHEMA, Name, Names, Needs, Scope, ViewQuery, is_warehouse_name, plain, push_new,
+    refusal,
+};
 use crate::{Diagnostic, Position};
 
+/// Which names there are for the one who asks, by what the catalog calls them.
+pub(super) type Sees<'a> = &'a dyn Fn(&str) -> bool;
+
+impl Names {
+    /// What a statement reads. Errors name its place, or that of the view that is wrong; there are
+    /// none where all that is missing is declared by statements that could not be read.
+    pub fn needs(&self, query: &Query, position: &Position, scope: Scope) -> Result<Needs, Vec<Diagnostic>> {
+        self.needs_seen(query, position, scope, &|_| true)
+    }
+
+    /// The same for one who may name only what `sees` says, by what the catalog calls it: all else
+    /// is missing. What views read is not asked.
+    pub fn needs_seen(
+        &self,
+        query: &Query,
+        position: &Position,
+        scope: Scope,
+        sees: &dyn Fn(&str) -> bool,
+    ) -> Result<Needs, Vec<Diagnostic>> {
+        let (names, mut errors) = self.named_by(query, position, sees);
+        let mut needs = Needs { domain: self.domains.of_file(&position.file).map(str::to_owned), ..Needs::default() };
+        let Some(names) = names else { return Err(errors) };
+        let mut complete = errors.is_empty();
+        // Last, so that what only they name is known.
+        let (listings, named): (Vec<_>, Vec<_>) = names.iter().partition(|name| matches!(name, Name::Information(_)));
+        for name in named.into_iter().chain(listings) {
+            let mut walk = Walk { names: self, scope, sees, statement: (query, position), path: Vec::new() };
+            let at = || place_of(query, name, position);
+            complete &= walk.add(name, &at, &mut needs, &mut errors);
+        }
+        if complete { Ok(needs) } else { Err(errors) }
+    }
+}
+
 /// The way from a statement through views to what they read.
-pub(super) struct Walk<'a> {
-    pub(super) names: &'a Names,
-    pub(super) scope: Scope,
+struct Walk<'a> {
+    names: &'a Names,
+    scope: Scope,
+    sees: Sees<'a>,
     /// The statement that is looked into, and where it is.
-    pub(super) statement: (&'a Query, &'a Position),
+    statement: (&'a Query, &'a Position),
     /// The views that are being looked into.
-    pub(super) path: Vec<&'a str>,
+    path: Vec<&'a str>,
 }
 
 impl<'a> Walk<'a> {
     /// Depth first. False if something is missing.
-    pub(super) fn add(
+    fn add(
         &mut self,
         name: &'a Name,
         at: &dyn Fn() -> Position,
         needs: &mut Needs,
         errors: &mut Vec<Diagnostic>,
     ) -> bool {
-        if needs.names.contains(name) {
-            return true;
+        match name {
+            Name::Newest(hidden) if self.hides(hidden) => return self.miss(plain(hidden), true, at, errors),
+            Name::Table(hidden) if self.hides(hidden) => return self.miss(unqualified(hidden), false, at, errors),
+            _ if needs.names.contains(name) => return true,
+            _ => {}
         }
         let found = match name {
             Name::Information(_) => self.add_all(name, needs, errors),
@@ -52,6 +93,11 @@ impl<'a> Walk<'a> {
             needs.names.push(name.clone());
         }
         found
+    }
+
+    /// Whether the statement itself names what is not there for the one who asks.
+    fn hides(&self, name: &str) -> bool {
+        self.path.is_empty() && !(self.sees)(name)
     }
 
     fn add_view(
@@ -87,7 +133,7 @@ impl<'a> Walk<'a> {
             ));
             return false;
         }
-        for (table, meaning) in self.names.of(self.scope) {
+        for (table, meaning) in self.names.of(self.scope).filter(|(table, _)| (self.sees)(table)) {
             let known = Name::Table(table.to_owned());
             if needs.names.contains(&known) {
                 continue;
@@ -96,7 +142,8 @@ impl<'a> Walk<'a> {
             let inner = match meaning {
                 Meaning::View(view) => {
                     let statement = (view.query.as_ref(), &view.position);
-                    let mut walk = Walk { names: self.names, scope: self.scope, statement, path: Vec::new() };
+                    let (names, scope, sees) = (self.names, self.scope, self.sees);
+                    let mut walk = Walk { names, scope, sees, statement, path: Vec::new() };
                     let mut inner = Needs::default();
                     walk.add_view(table, view, &mut inner, &mut Vec::new()).then_some(inner)
                 }
@@ -116,7 +163,7 @@ impl<'a> Walk<'a> {
     }
 
     fn miss(&self, name: &str, only_metrics: bool, at: &dyn Fn() -> Position, errors: &mut Vec<Diagnostic>) -> bool {
-        if let Some(error) = self.names.unknown(name, only_metrics, self.scope, &at()) {
+        if let Some(error) = self.names.unknown(name, only_metrics, (self.scope, self.sees), &at()) {
             push_new(errors, error);
         }
         false
@@ -153,4 +200,9 @@ impl<'a> Walk<'a> {
         push_new(errors, at.error(format!("{name}{through} {why}"), remedy));
         false
     }
+}
+
+/// As a name is said that nobody has declared: what is hidden looks the same.
+fn unqualified(name: &str) -> &str {
+    if is_warehouse_name(name) { name } else { plain(name) }
 }

@@ -12,11 +12,12 @@ const KAFKA: &str = "topics, tables with connector = 'kafka'";
 const WAITING: &str = "look-ups in 'postgres', 'mongodb' and 'http'";
 
 /// Each option, and where it belongs.
-const OPTIONS: [(&str, &str); 53] = [
+const OPTIONS: [(&str, &str); 60] = [
     ("after", ALERTS),
     ("ahead", KAFKA),
     ("alert", "views"),
-    ("cache", WAITING),
+    ("by", "tables with connector = 'file' and names"),
+    ("cache", "look-ups in 'postgres', 'mongodb' and 'http', and views with path"),
     ("check", "views"),
     ("collection", "look-ups, copies and logs with connector = 'mongodb'"),
     ("connection", "look-ups, copies and logs in other systems"),
@@ -38,17 +39,19 @@ const OPTIONS: [(&str, &str); 53] = [
     ("import_sums", IMPORTS),
     ("import_sums_by", IMPORTS),
     ("import_top", IMPORTS),
+    ("input_for", "views"),
     ("job", "tables with connector = 'warehouse'"),
-    ("key", "look-ups, views that are copied and tables of the warehouse"),
+    ("key", "look-ups, views that are copied and tables of the warehouse and topics with path"),
     ("key_field", "look-ups with connector = 'mongodb'"),
     ("lateness", KAFKA),
     ("limite", "views with path"),
     ("message_bytes_max", KAFKA),
+    ("names", "tables with connector = 'file'"),
     ("notify", "views with alert or report"),
     ("numbers", EXPORTS),
     ("on_failure", WAITING),
     ("order", "topics with primary_key"),
-    ("path", "files, look-ups over HTTP and endpoints"),
+    ("path", "files, look-ups over HTTP, endpoints and topics that the API sends to"),
     ("per", "tables with connector = 'warehouse'"),
     ("primary_key", KAFKA),
     ("profile", EXPORTS),
@@ -57,6 +60,8 @@ const OPTIONS: [(&str, &str); 53] = [
     ("repeat", ALERTS),
     ("report", "views"),
     ("retries", WAITING),
+    ("scope", "views and topics with path"),
+    ("rows", "views with input_for"),
     ("severity", ALERTS),
     ("status", EXPORTS),
     ("status_note", EXPORTS),
@@ -65,6 +70,8 @@ const OPTIONS: [(&str, &str); 53] = [
     ("timeout", WAITING),
     ("times", "topics with format = 'debezium'"),
     ("topic", "topics, alerts, reports and views that are copied into Kafka"),
+    ("trace", KAFKA),
+    ("trace_path", "topics with trace"),
     ("watermark", KAFKA),
 ];
 

@@ -18,6 +18,7 @@ use vitral_query::{Limits, Reader, References, Store, TimeRange};
 
 use crate::args::Common;
 use crate::length::length_ms;
+use crate::warehouse;
 
 /// Rows that are shown of each.
 const SHOWN: usize = 5;
@@ -48,8 +49,12 @@ pub(super) async fn run(
     let references = References::new(common.data_dir.join(REFERENCE_DIR));
     let limits = Limits { timeout: Duration::MAX, ..config.query.limits() };
     let reader = Reader::stored(Arc::clone(catalog), references, limits)?;
-    let store = Store::new(Arc::clone(catalog), settings.clone(), config.location(&common.data_dir)?);
-    let point = store.read_point(&reader.everything(), Utc::now().timestamp_millis()).await?;
+    let location = config.location(&common.data_dir)?;
+    let warehouse = warehouse::reader(config, catalog, &location)?;
+    let store = Store::new(Arc::clone(catalog), settings.clone(), location);
+    let needs = reader.everything();
+    let point = store.read_point(&needs, Utc::now().timestamp_millis()).await?;
+    let point = warehouse.added_to(point, &needs, reader.names()).await?;
     let mut widest: Option<TimeRange> = None;
     for topic in &catalog.topics {
         let Some(range) = reader.last_events(&point, topic, span.0).await? else {

@@ -12,7 +12,7 @@ use vitral_schemas::position::{Offset, PartitionId};
 use vitral_schemas::topic::Topic;
 
 use super::{MemoryDeadLetters, MemorySource};
-use crate::{ConnectError, Connector, DeadLetters, Source, TopicLog};
+use crate::{ConnectError, Connector, DeadLetters, Publisher, Source, TopicLog};
 
 /// A broker in memory; clones share it.
 #[derive(Clone, Default)]
@@ -309,6 +309,10 @@ impl Connector for MemoryBroker {
         let name = topic.dead_letter_topic();
         self.ensure_topic(&name, 1);
         Ok(Box::new(MemoryDeadLetters::new(self.clone(), name)))
+    }
+
+    fn publisher(&self, _: Duration) -> Result<Arc<dyn Publisher>, ConnectError> {
+        Ok(Arc::new(self.clone()))
     }
 }
 

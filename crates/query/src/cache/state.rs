@@ -9,100 +9,111 @@ use vitral_catalog::{EngineTable, Name, Needs};
 
 use crate::read_point::ReadPoint;
 
-/// Where its tables are in memory. They are kept from being reused by others, but not alive.
+/// Where its tables are in memory: those that are committed, and what is not committed yet.
+#[derive(Debug, Clone, Default, PartialEq)]
 pub struct State {
-    places: Vec<usize>,
-    _kept: Vec<Box<dyn Any + Send + Sync>>,
+    committed: Places,
+    provisional: Places,
 }
 
-impl PartialEq for State {
+/// They are kept from being reused by others, but not alive.
+#[derive(Clone, Default)]
+struct Places {
+    places: Vec<usize>,
+    _kept: Vec<Arc<dyn Any + Send + Sync>>,
+}
+
+impl PartialEq for Places {
     fn eq(&self, other: &Self) -> bool {
         self.places == other.places
     }
 }
 
-impl fmt::Debug for State {
+impl fmt::Debug for Places {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("State").field(&self.places).finish()
+        f.debug_tuple("Places").field(&self.places).finish()
     }
 }
 
 impl State {
-    /// The state of what a statement needs, at this moment.
+    /// The state of what an answer is made of: the rows that its statement reads, and whether some
+    /// of them are refused. It says nothing of what these rows were made of in turn: a metric may
+    /// be the same though its topic has new rows.
     pub fn of(point: &ReadPoint, needs: &Needs) -> Self {
-        let mut state = Self { places: Vec::new(), _kept: Vec::new() };
-        for topic in &needs.topics {
-            if let Some(view) = point.view.topics.get(topic) {
-                state.add(&view.archive);
-                view.tail.iter().for_each(|rows| state.add_rows(rows));
-            }
-            state.places.push(usize::MAX);
-            if let Some(history) = point.histories.get(topic) {
-                state.add(history);
-            }
+        let mut state = Self::of_rows_read(point, needs);
+        let is_of_all_topics = needs.table(EngineTable::Ledger.name());
+        for name in point.view.topics.keys().filter(|name| is_of_all_topics || needs.table(name)) {
+            state.committed.flag(point.histories.is_read(name));
         }
         for name in &needs.names {
-            let (Name::Table(name) | Name::Newest(name) | Name::Information(name)) = name;
-            if let Some(metric) = point.view.metrics.get(name) {
-                state.add(&metric.published);
-                // One for each refresh in which something has changed.
-                state.add(&metric.open);
-            }
-            if let Some(keyed) = point.view.keyed.get(name) {
-                state.add(&keyed.rows);
-            }
-            state.places.push(usize::MAX);
+            let name = name_of(name);
+            state.committed.flag(point.view.metrics.get(name).is_some_and(|metric| metric.failure.is_some()));
+            state.committed.flag(point.view.keyed.get(name).is_some_and(|keyed| keyed.failure.is_some()));
         }
-        state.add_rows(&point.reconciliations);
-        state.add_rows(&point.alerts);
+        for table in EngineTable::ALL.into_iter().filter(|table| needs.table(table.name())) {
+            state.committed.flag(point.engine_tables.contains_key(&table));
+            if let Some(rows) = point.engine_tables.get(&table) {
+                state.committed.add(rows);
+            }
+        }
         state
     }
 
-    /// The state of what a statement reads, and of nothing that its tables were made of: it stays
-    /// the same when a metric's topic has new rows that have not changed the metric.
+    /// The state of the rows that a statement reads.
     pub fn of_rows_read(point: &ReadPoint, needs: &Needs) -> Self {
-        let mut state = Self { places: Vec::new(), _kept: Vec::new() };
+        let (mut committed, mut provisional) = (Places::default(), Places::default());
         let is_of_all_topics = needs.table(EngineTable::Ledger.name());
         for (name, view) in &point.view.topics {
             if is_of_all_topics || needs.table(name) {
-                state.add(&view.archive);
-                view.tail.iter().for_each(|rows| state.add_rows(rows));
+                committed.add(&view.archive);
+                view.tail.iter().for_each(|rows| provisional.add_rows(rows));
                 if let Some(history) = point.histories.get(name) {
-                    state.add(history);
+                    committed.add(history);
                 }
             }
-            state.places.push(usize::MAX);
+            committed.end();
+            provisional.end();
         }
         for name in &needs.names {
-            let (Name::Table(name) | Name::Newest(name) | Name::Information(name)) = name;
+            let name = name_of(name);
             if let Some(metric) = point.view.metrics.get(name) {
-                state.add(&metric.published);
-                state.add(&metric.open);
+                committed.add(&metric.published);
+                // One for each refresh in which something has changed.
+                provisional.add(&metric.open);
             }
             if let Some(keyed) = point.view.keyed.get(name) {
-                state.add(&keyed.rows);
+                committed.add(&keyed.rows);
             }
-            state.places.push(usize::MAX);
+            committed.end();
+            provisional.end();
         }
         if needs.table(EngineTable::Reconciliation.name()) {
-            state.add_rows(&point.reconciliations);
+            committed.add_rows(&point.reconciliations);
         }
         if needs.table(EngineTable::Alerts.name()) {
-            state.add_rows(&point.alerts);
+            committed.add_rows(&point.alerts);
         }
-        state
+        Self { committed, provisional }
+    }
+
+    /// Whether nothing was committed between the two.
+    pub(super) fn is_of_same_commits(&self, other: &Self) -> bool {
+        self.committed == other.committed
     }
 
     #[cfg(test)]
-    pub(super) fn of_rows(rows: &RecordBatch) -> Self {
-        let mut state = Self { places: Vec::new(), _kept: Vec::new() };
-        state.add_rows(rows);
+    pub(super) fn of_rows(committed: &RecordBatch, provisional: &[RecordBatch]) -> Self {
+        let mut state = Self::default();
+        state.committed.add_rows(committed);
+        provisional.iter().for_each(|rows| state.provisional.add_rows(rows));
         state
     }
+}
 
+impl Places {
     fn add<T: ?Sized + Send + Sync + 'static>(&mut self, part: &Arc<T>) {
         self.places.push(Arc::as_ptr(part).cast::<()>() as usize);
-        self._kept.push(Box::new(Arc::downgrade(part)));
+        self._kept.push(Arc::new(Arc::downgrade(part)));
     }
 
     /// Batches that are the same share their columns.
@@ -110,4 +121,18 @@ impl State {
         self.places.push(rows.num_rows());
         rows.columns().iter().for_each(|column| self.add(column));
     }
+
+    fn flag(&mut self, is_set: bool) {
+        self.places.push(usize::from(is_set));
+    }
+
+    /// After what one name stands for.
+    fn end(&mut self) {
+        self.places.push(usize::MAX);
+    }
+}
+
+fn name_of(name: &Name) -> &str {
+    let (Name::Table(name) | Name::Newest(name) | Name::Information(name)) = name;
+    name
 }

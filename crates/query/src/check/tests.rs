@@ -195,3 +195,31 @@ fn a_sink_has_a_key_among_its_rows_and_columns_that_can_be_copied() {
     assert!(sink("id_produto", "id_produto, sumido").contains("sumido"), "a column that is missing");
     assert_eq!(sink("id_produto, regiao", "id_produto, regiao, preco"), "");
 }
+
+#[test]
+fn what_reads_a_table_of_a_job_is_planned_with_the_columns_of_its_statement() {
+    let endpoint = |column: &str| {
+        let text = format!(
+            "CREATE VIEW meses WITH (path = '/meses') AS\nSELECT mes, {column} FROM armazem.receita_mensal LIMIT $limite;"
+        );
+        errors(&[("meses.sql", &text)])
+    };
+    assert_eq!(endpoint("receita"), "");
+    let wrong = endpoint("receitas");
+    assert!(wrong.contains("meses.sql:2:13: ") && wrong.contains("receitas"), "{wrong}");
+    // A job that reads what only jobs have: its columns are not known here.
+    let origin = "CREATE TABLE origens WITH (connector = 'warehouse', date = 'dia') AS \
+                  SELECT CAST(timestamp AS DATE) AS dia, _origem FROM eventos_clientes;\n\
+                  CREATE VIEW o WITH (path = '/o') AS SELECT nada FROM armazem.origens LIMIT $limite;";
+    assert_eq!(errors(&[("o.sql", origin)]), "");
+}
+
+#[test]
+fn nothing_that_follows_commits_reads_tables_of_jobs() {
+    let alert = errors(&[(
+        "a.sql",
+        "CREATE VIEW v AS SELECT * FROM armazem.receita_mensal;\n\
+         CREATE VIEW a WITH (alert = 'moeda') AS SELECT moeda FROM v WHERE receita < 1;",
+    )]);
+    assert!(alert.contains("alert a reads armazem.receita_mensal, which a job writes"), "{alert}");
+}

@@ -36,7 +36,7 @@ fn two_domains() -> (tempfile::TempDir, Reader, DomainSettings) {
 async fn rows(reader: &Reader, settings: &DomainSettings, sql: &str) -> Result<String, QueryError> {
     let ReadStatement { query, position } = ReadStatement::parse(sql, settings).expect("a statement");
     let needs = reader.needs(&query, &position)?;
-    let point = ReadPoint::new(Principal::Operator, Arc::new(View::default()), 0);
+    let point = ReadPoint::new(Principal::operator(), Arc::new(View::default()), 0);
     let planned = reader.plan_statement(&point, &query, &needs, &position).await?;
     let batches: Vec<_> = planned.run(&position).await?.try_collect().await?;
     Ok(pretty_format_batches(&batches)?.to_string())
@@ -105,7 +105,7 @@ async fn a_table_that_is_set_aside_is_refused_by_whatever_reads_it() {
         let ReadStatement { query, position } = ReadStatement::parse(sql, &settings).expect("a statement");
         let needs = reader.needs(&query, &position)?;
         let view = View { keyed: [("kn".to_owned(), shown.clone())].into(), ..View::default() };
-        let point = ReadPoint::new(Principal::Operator, Arc::new(view), 0);
+        let point = ReadPoint::new(Principal::operator(), Arc::new(view), 0);
         let planned = reader.plan_statement(&point, &query, &needs, &position).await?;
         Ok::<Vec<RecordBatch>, QueryError>(planned.run(&position).await?.try_collect().await?)
     };

@@ -18,11 +18,12 @@ use arrow::temporal_conversions::as_datetime;
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 use chrono::{DateTime, SecondsFormat, Utc};
 
-/// A JSON array of objects, one for each row pushed.
+/// A JSON array of objects, one for each row pushed, or the same objects each in a line.
 #[derive(Debug)]
 pub struct JsonRows {
     out: Vec<u8>,
     has_rows: bool,
+    is_lines: bool,
 }
 
 impl Default for JsonRows {
@@ -34,7 +35,12 @@ impl Default for JsonRows {
 impl JsonRows {
     /// Begins with the array's bracket.
     pub fn new() -> Self {
-        Self { out: vec![b'['], has_rows: false }
+        Self { out: vec![b'['], has_rows: false, is_lines: false }
+    }
+
+    /// Each object in a line, and nothing around them.
+    pub fn lines() -> Self {
+        Self { out: Vec::new(), has_rows: false, is_lines: true }
     }
 
     /// All rows of a batch; false if they would not fit into so many bytes.
@@ -50,7 +56,7 @@ impl JsonRows {
             if out.len() >= bytes {
                 return Ok(row);
             }
-            out.extend_from_slice(if self.has_rows { b",{" } else { b"{" });
+            out.extend_from_slice(if self.has_rows && !self.is_lines { b",{" } else { b"{" });
             self.has_rows = true;
             for (index, column) in columns.iter().enumerate() {
                 if index > 0 {
@@ -59,7 +65,7 @@ impl JsonRows {
                 out.extend_from_slice(&column.key);
                 column.write(out, row);
             }
-            out.push(b'}');
+            out.extend_from_slice(if self.is_lines { b"}\n" } else { b"}" });
         }
         Ok(batch.num_rows())
     }
@@ -74,7 +80,9 @@ impl JsonRows {
 
     /// What still waits, and the closing bracket.
     pub fn finish(mut self) -> Vec<u8> {
-        self.out.push(b']');
+        if !self.is_lines {
+            self.out.push(b']');
+        }
         self.out
     }
 }

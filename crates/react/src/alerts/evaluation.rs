@@ -97,7 +97,7 @@ impl Alerts {
             histories: Arc::clone(histories),
             reconciliations: Arc::clone(&self.inputs.reconciliations.borrow()),
             alerts: Arc::clone(&self.shown.borrow()),
-            ..ReadPoint::new(Principal::Operator, view, now_ms)
+            ..ReadPoint::new(Principal::operator(), view, now_ms)
         }
     }
 

@@ -245,7 +245,7 @@ impl Shared {
             histories: Arc::clone(&self.inputs.histories.borrow()),
             reconciliations: Arc::clone(&self.inputs.reconciliations.borrow()),
             alerts: Arc::clone(&self.inputs.alerts.borrow()),
-            ..ReadPoint::new(Principal::Operator, Arc::new(view.at_commit()), self.inputs.clock.now_ms())
+            ..ReadPoint::new(Principal::operator(), Arc::new(view.at_commit()), self.inputs.clock.now_ms())
         })
     }
 }

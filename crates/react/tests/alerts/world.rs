@@ -114,8 +114,11 @@ impl World {
         self.view.send_modify(|view| {
             let mut next = View::clone(view);
             let table = next.keyed.get_mut("niveis").expect("a table");
-            table.through =
-                Arc::new(KeyedThrough { commit: Some(3), offsets: [(PartitionId(0), Offset(offset))].into() });
+            table.through = Arc::new(KeyedThrough {
+                commit: Some(3),
+                log: None,
+                offsets: [(PartitionId(0), Offset(offset))].into(),
+            });
             *view = Arc::new(next);
         });
     }

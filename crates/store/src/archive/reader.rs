@@ -157,6 +157,16 @@ impl ArchiveReader {
         Ok(())
     }
 
+    /// Goes to one commit of the rows that are not cold, or to the newest; true if it was at
+    /// another. A newer cold part fits an older commit.
+    pub async fn move_to(&mut self, topic: &Topic, store: &Location, commit: Option<u64>) -> Result<bool, StoreError> {
+        let has_moved = self.table.move_to(commit).await?;
+        if has_moved {
+            self.cold = Cold::read(store, topic).await?;
+        }
+        Ok(has_moved)
+    }
+
     /// The logs that have purged rows.
     pub fn purged_logs(&self) -> impl Iterator<Item = &str> {
         self.cold.extent.purged.keys().map(String::as_str)

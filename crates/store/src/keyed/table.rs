@@ -10,6 +10,7 @@ mod check;
 mod compute;
 mod culprit;
 mod failure;
+mod followed;
 mod imports;
 mod part;
 mod sums;

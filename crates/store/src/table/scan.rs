@@ -2,6 +2,9 @@
 //!
 //! Delta takes those for conditions on partitions alone, and so for its own to judge:
 //! `WHERE valor > 0 AND NULL` had every row with such a value. Here they stay with the engine.
+//!
+//! A scan also knows of which commit it is, so that processes can tell whether they read the same
+//! rows.
 
 use std::sync::Arc;
 
@@ -13,26 +16,46 @@ use datafusion::datasource::TableType;
 use datafusion::error::Result;
 use datafusion::logical_expr::{Expr, TableProviderFilterPushDown};
 use datafusion::physical_plan::ExecutionPlan;
+use serde::{Deserialize, Serialize};
+
+use super::Table;
 
 #[derive(Debug)]
-pub(super) struct TableScan(pub(super) Arc<dyn TableProvider>);
+pub(crate) struct TableScan {
+    pub(super) scan: Arc<dyn TableProvider>,
+    /// What is scanned, for processes that read the same.
+    pub(crate) of: Option<StoredAt>,
+    /// The table's identity, and the commit.
+    pub(super) version: String,
+    /// As it was at that commit.
+    pub(super) table: Arc<Table>,
+}
+
+/// Where stored rows are from.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StoredAt {
+    /// The last folder of the table's place: a metric's or a table's version, a topic's name.
+    pub folder: String,
+    /// The table's commit.
+    pub commit: u64,
+}
 
 #[async_trait]
 impl TableProvider for TableScan {
     fn schema(&self) -> SchemaRef {
-        self.0.schema()
+        self.scan.schema()
     }
 
     fn table_type(&self) -> TableType {
-        self.0.table_type()
+        self.scan.table_type()
     }
 
     fn statistics(&self) -> Option<Statistics> {
-        self.0.statistics()
+        self.scan.statistics()
     }
 
     fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
-        let mut supported = self.0.supports_filters_pushdown(filters)?;
+        let mut supported = self.scan.supports_filters_pushdown(filters)?;
         for (filter, supported) in filters.iter().zip(&mut supported) {
             if !filter.any_column_refs() {
                 *supported = TableProviderFilterPushDown::Unsupported;
@@ -48,7 +71,7 @@ impl TableProvider for TableScan {
         filters: &[Expr],
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        self.0.scan(state, projection, filters, limit).await
+        self.scan.scan(state, projection, filters, limit).await
     }
 }
 

@@ -345,7 +345,8 @@ impl Kept {
 
 /// A table's rows as of its last commit, and how far they have come in these partitions.
 async fn moment(table: &KeyedTable, of: &[Reached]) -> Result<KeyedMoment, StoreError> {
-    let through = KeyedThrough { commit: table.commit(), offsets: table.next_offsets(of).await? };
+    let log = of.first().map(|reached| reached.log.clone());
+    let through = KeyedThrough { commit: table.commit(), log, offsets: table.next_offsets(of).await? };
     Ok(KeyedMoment { rows: table.rows().await?, through: Arc::new(through) })
 }
 

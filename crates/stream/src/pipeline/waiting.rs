@@ -7,7 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use vitral_connect::Source;
-use vitral_panes::view::{Completeness, View};
+use vitral_panes::view::{Completeness, Live, View};
 use vitral_schemas::event_time::Watermark;
 use vitral_schemas::position::PartitionId;
 use vitral_store::{Archive, Counts, Layout, MetricTable, StoreError};
@@ -112,6 +112,7 @@ async fn show_earlier(context: &TopicContext, panes: &mut TopicPanes) -> Result<
         skipped,
         lookups: BTreeMap::new(),
         idle_partitions: Vec::new(),
+        live: Live::Current,
     };
     let topics = context.catalog.topics.len();
     let committed = CommittedWindows::default();

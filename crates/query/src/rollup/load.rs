@@ -1,0 +1,231 @@
+//! What is in memory of each table: loaded in the background, then kept at what is read.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Instant;
+
+use arrow::array::RecordBatch;
+use datafusion::execution::SendableRecordBatchStream;
+use futures::TryStreamExt;
+use vitral_catalog::{KeyedColumn, KeyedView, Rollup};
+use vitral_panes::view::{KeyedTableView, KeyedThrough, TopicView};
+use vitral_store::{KeyedRows, StoredRows};
+
+use super::sums::{Shape, Sums, Unusable};
+use crate::error::QueryError;
+
+/// So many rows wait, and are looked at one by one, before they are put into their series.
+const WAITING_MAX: usize = 4096;
+/// The same while a table is loaded, when nobody reads it.
+const WAITING_WHILE_LOADING: usize = 1 << 18;
+
+/// Tables by name.
+#[derive(Debug)]
+pub(crate) struct Rollups {
+    slots: Mutex<HashMap<String, Arc<Slot>>>,
+    /// What one table may take.
+    bytes_max: usize,
+}
+
+#[derive(Debug, Default)]
+struct Slot {
+    /// The moment that was read last.
+    moment: Mutex<Option<Moment>>,
+    state: tokio::sync::Mutex<State>,
+}
+
+#[derive(Debug, Default)]
+enum State {
+    #[default]
+    Empty,
+    Loading,
+    Loaded {
+        rows: StoredRows,
+        sums: Sums,
+    },
+    /// Until the table's rows are others altogether.
+    Unusable(StoredRows),
+}
+
+/// Sums of a table and of what came after it.
+#[derive(Debug, Clone)]
+struct Moment {
+    through: Arc<KeyedThrough>,
+    topic: TopicView,
+    sums: Arc<Sums>,
+}
+
+impl Moment {
+    fn is_of(&self, table: &KeyedTableView, topic: &TopicView) -> bool {
+        let is_same_batch = |(a, b): (&RecordBatch, &RecordBatch)| {
+            a.num_rows() == b.num_rows() && a.columns().iter().zip(b.columns()).all(|(a, b)| Arc::ptr_eq(a, b))
+        };
+        Arc::ptr_eq(&self.through, &table.through)
+            && Arc::ptr_eq(&self.topic.archive, &topic.archive)
+            && self.topic.tail.len() == topic.tail.len()
+            && self.topic.tail.iter().zip(topic.tail.iter()).all(is_same_batch)
+    }
+}
+
+impl Rollups {
+    pub(crate) fn new(bytes_max: usize) -> Self {
+        Self { slots: Mutex::default(), bytes_max }
+    }
+
+    /// The sums of a table and of what came after it, if somebody has asked for this moment before.
+    pub(crate) fn known(&self, view: &KeyedView, (table, topic): (&KeyedTableView, &TopicView)) -> Option<Arc<Sums>> {
+        self.slot(view).known(table, topic)
+    }
+
+    fn slot(&self, view: &KeyedView) -> Arc<Slot> {
+        let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
+        Arc::clone(slots.entry(view.name.clone()).or_default())
+    }
+
+    /// The sums of a table and of what `behind` gives, the states of rows that it lacks; none while
+    /// they are loaded, or if they cannot be kept.
+    ///
+    /// # Errors
+    /// What is new cannot be read.
+    pub(crate) async fn at(
+        &self,
+        view: &KeyedView,
+        rollup: &Rollup,
+        (table, topic): (&KeyedTableView, &TopicView),
+        behind: impl AsyncFnOnce() -> Result<Vec<RecordBatch>, QueryError>,
+    ) -> Result<Option<Arc<Sums>>, QueryError> {
+        let Some(rows) = KeyedRows::of(&table.rows).and_then(|rows| StoredRows::of(&rows.states)) else {
+            return Ok(None);
+        };
+        let slot = self.slot(view);
+        let mut state = slot.state.lock().await;
+        // Another request may have made it meanwhile.
+        if let Some(known) = slot.known(table, topic) {
+            return Ok(Some(known));
+        }
+        let Some(mut sums) = self.stored(&slot, &mut state, (view, rollup), rows).await? else { return Ok(None) };
+        for batch in behind().await? {
+            if let Err(error) = sums.add(&batch) {
+                warn(&view.name, &error);
+                return Ok(None);
+            }
+        }
+        let sums = Arc::new(sums);
+        let moment = Moment { through: Arc::clone(&table.through), topic: topic.clone(), sums: Arc::clone(&sums) };
+        *slot.moment.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
+        Ok(Some(sums))
+    }
+
+    /// What is stored, as of these rows.
+    async fn stored(
+        &self,
+        slot: &Arc<Slot>,
+        state: &mut State,
+        (view, rollup): (&KeyedView, &Rollup),
+        now: StoredRows,
+    ) -> Result<Option<Sums>, QueryError> {
+        match state {
+            State::Loading => return Ok(None),
+            State::Unusable(known) if now.added_since(known).await?.is_some() => return Ok(None),
+            State::Loaded { rows, sums } if now.is(rows) => return Ok(Some(sums.clone())),
+            State::Loaded { rows, sums } => {
+                if let Some(added) = now.added_since(rows).await? {
+                    let mut next = sums.clone();
+                    return Ok(match add(&mut next, added, WAITING_MAX).await? {
+                        Ok(()) if next.bytes() <= self.bytes_max => {
+                            *state = State::Loaded { rows: now, sums: next.clone() };
+                            Some(next)
+                        }
+                        refused => {
+                            refused.err().inspect(|error| warn(&view.name, error));
+                            *state = State::Unusable(now);
+                            None
+                        }
+                    });
+                }
+            }
+            State::Empty | State::Unusable(_) => {}
+        }
+        *state = State::Loading;
+        let (slot, name, bytes_max) = (Arc::clone(slot), view.name.clone(), self.bytes_max);
+        let shape = shape(view, rollup);
+        tokio::spawn(async move {
+            let loaded = load(&name, shape, now, bytes_max).await;
+            *slot.state.lock().await = loaded.unwrap_or_else(|error| {
+                tracing::warn!(table = name.as_str(), %error, source = ?error, "sums of a table are not in memory; the next request tries again");
+                State::Empty
+            });
+        });
+        Ok(None)
+    }
+}
+
+impl Slot {
+    fn known(&self, table: &KeyedTableView, topic: &TopicView) -> Option<Arc<Sums>> {
+        let moment = self.moment.lock().unwrap_or_else(PoisonError::into_inner);
+        moment.as_ref().filter(|moment| moment.is_of(table, topic)).map(|moment| Arc::clone(&moment.sums))
+    }
+}
+
+async fn load(name: &str, shape: Shape, rows: StoredRows, bytes_max: usize) -> Result<State, QueryError> {
+    let began = Instant::now();
+    let mut sums = Sums::new(shape);
+    let mut stream = rows.all().await?;
+    while let Some(batch) = stream.try_next().await? {
+        let mut outcome = sums.add(&batch);
+        if outcome.is_ok() && sums.waiting() >= WAITING_WHILE_LOADING {
+            outcome = sums.settle();
+        }
+        if let Err(error) = outcome {
+            warn(name, &error);
+            return Ok(State::Unusable(rows));
+        }
+        if sums.bytes() > bytes_max {
+            tracing::warn!(
+                table = name,
+                "its sums would take more than query.rollup_bytes, {bytes_max}: they are computed for each request"
+            );
+            return Ok(State::Unusable(rows));
+        }
+        // It is work for a second and more: others want the thread too.
+        tokio::task::yield_now().await;
+    }
+    if let Err(error) = sums.settle() {
+        warn(name, &error);
+        return Ok(State::Unusable(rows));
+    }
+    tracing::info!(
+        table = name,
+        bytes = sums.bytes(),
+        took_ms = began.elapsed().as_millis(),
+        "sums of a table are in memory"
+    );
+    Ok(State::Loaded { rows, sums })
+}
+
+async fn add(
+    sums: &mut Sums,
+    mut rows: SendableRecordBatchStream,
+    waiting_max: usize,
+) -> Result<Result<(), Unusable>, QueryError> {
+    while let Some(batch) = rows.try_next().await? {
+        let added = sums.add(&batch);
+        if added.is_err() {
+            return Ok(added);
+        }
+    }
+    Ok(if sums.waiting() >= waiting_max { sums.settle() } else { Ok(()) })
+}
+
+fn warn(name: &str, error: &Unusable) {
+    tracing::warn!(table = name, %error, "sums of a table cannot be kept in memory; they are computed for each request");
+}
+
+fn shape(view: &KeyedView, rollup: &Rollup) -> Shape {
+    Shape {
+        dimensions: std::iter::once(&rollup.by).chain(&rollup.filters).cloned().collect(),
+        time: rollup.time.clone(),
+        once: rollup.once.as_ref().map(|(key, _)| key.clone()),
+        sums: view.columns.iter().map(|KeyedColumn { name, .. }| name.clone()).collect(),
+    }
+}

@@ -1,0 +1,138 @@
+//! Against one look at every row.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Decimal128Array, Int64Array, TimestampMicrosecondArray};
+use proptest::prelude::*;
+
+use super::*;
+
+/// Group, further dimension, time, key that is counted once, units, cents.
+type Row = (u8, Option<u8>, i64, Option<u8>, i64, i64);
+
+fn shape() -> Shape {
+    Shape {
+        dimensions: vec!["produto".into(), "regiao".into()],
+        time: "instante".into(),
+        once: Some("pedido".into()),
+        sums: vec!["unidades".into(), "receita".into()],
+    }
+}
+
+fn batch(rows: &[Row]) -> RecordBatch {
+    let text = |value: Option<u8>| value.map(|value| format!("v{value}"));
+    let products: StringArray = rows.iter().map(|row| text(Some(row.0))).collect();
+    let regions: StringArray = rows.iter().map(|row| text(row.1)).collect();
+    let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.2)).collect();
+    let orders: StringArray = rows.iter().map(|row| text(row.3)).collect();
+    let units: Int64Array = rows.iter().map(|row| Some(row.4)).collect();
+    let cents: Decimal128Array = rows.iter().map(|row| Some(i128::from(row.5))).collect();
+    let columns: [(&str, ArrayRef); 6] = [
+        ("produto", Arc::new(products)),
+        ("regiao", Arc::new(regions)),
+        ("instante", Arc::new(times.with_timezone("UTC"))),
+        ("pedido", Arc::new(orders)),
+        ("unidades", Arc::new(units)),
+        ("receita", Arc::new(cents.with_precision_and_scale(18, 2).expect("a decimal"))),
+    ];
+    RecordBatch::try_from_iter(columns).expect("rows")
+}
+
+fn expected(rows: &[Row], (from, until): (Option<i64>, Option<i64>), region: Option<u8>) -> BTreeMap<String, Group> {
+    let mut groups: BTreeMap<String, (i128, i128, BTreeSet<u8>)> = BTreeMap::new();
+    for (product, own_region, time, order, units, cents) in rows {
+        let is_in = from.is_none_or(|from| from <= *time) && until.is_none_or(|until| *time < until);
+        if is_in && region.is_none_or(|region| *own_region == Some(region)) {
+            let group = groups.entry(format!("v{product}")).or_default();
+            group.0 += i128::from(*units);
+            group.1 += i128::from(*cents);
+            group.2.extend(order);
+        }
+    }
+    let group = |(value, (units, cents, orders)): (String, (i128, i128, BTreeSet<u8>))| {
+        let once = i64::try_from(orders.len()).expect("few");
+        (value.clone(), Group { value: Some(value), sums: vec![units, cents], once })
+    };
+    groups.into_iter().map(group).collect()
+}
+
+fn found(sums: &Sums, range: (Option<i64>, Option<i64>), region: Option<u8>) -> BTreeMap<String, Group> {
+    let filters: Vec<_> = region.map(|region| (1, format!("v{region}"))).into_iter().collect();
+    sums.of(range, &filters).into_iter().map(|group| (group.value.clone().expect("a product"), group)).collect()
+}
+
+prop_compose! {
+    fn row()(
+        product in 0..3_u8,
+        region in prop::option::of(0..3_u8),
+        time in 0..12_i64,
+        order in prop::option::of(0..9_u8),
+        units in 0..5_i64,
+        cents in 0..100_i64,
+    ) -> Row {
+        (product, region, time, order, units, cents)
+    }
+}
+
+proptest! {
+    #[test]
+    fn any_range_has_the_sums_of_its_rows(
+        parts in prop::collection::vec((prop::collection::vec(row(), 0..20), any::<bool>()), 0..6),
+        from in prop::option::of(0..13_i64),
+        until in prop::option::of(0..13_i64),
+        region in prop::option::of(0..4_u8),
+    ) {
+        let mut sums = Sums::new(shape());
+        let mut all = Vec::new();
+        for (rows, is_settled) in parts {
+            let before = (sums.clone(), found(&sums, (from, until), region));
+            sums.add(&batch(&rows)).expect("added");
+            if is_settled {
+                sums.settle().expect("settled");
+            }
+            all.extend(rows);
+            prop_assert_eq!(found(&sums, (from, until), region), expected(&all, (from, until), region));
+            // A copy stays as it was.
+            prop_assert_eq!(found(&before.0, (from, until), region), before.1);
+        }
+    }
+}
+
+#[test]
+fn many_keys_are_counted_once_each() {
+    let mut sums = Sums::new(shape());
+    let row = |number: i64| {
+        let order = format!("pedido {number}");
+        (order, number % 7, number)
+    };
+    for part in 0..4 {
+        // Each order comes twice: at once in one part, and at another time in the next.
+        let orders: Vec<_> = (0..10_000).map(|number| row(number + part * 5_000)).collect();
+        let products: StringArray = orders.iter().map(|(_, product, _)| Some(format!("p{product}"))).collect();
+        let regions: StringArray = orders.iter().map(|_| Some("SP")).collect();
+        let times: TimestampMicrosecondArray = orders.iter().map(|(_, _, time)| Some(time * 10 + part)).collect();
+        let texts: StringArray = orders.iter().map(|(order, ..)| Some(order.as_str())).collect();
+        let ones: Int64Array = orders.iter().map(|_| Some(1)).collect();
+        let columns: [(&str, ArrayRef); 6] = [
+            ("produto", Arc::new(products)),
+            ("regiao", Arc::new(regions)),
+            ("instante", Arc::new(times.with_timezone("UTC"))),
+            ("pedido", Arc::new(texts)),
+            ("unidades", Arc::new(ones.clone())),
+            ("receita", Arc::new(ones)),
+        ];
+        sums.add(&RecordBatch::try_from_iter(columns).expect("rows")).expect("added");
+        sums.settle().expect("settled");
+    }
+    let groups = sums.of((None, None), &[]);
+    assert_eq!(groups.iter().map(|group| group.once).sum::<i64>(), 25_000);
+    assert_eq!(groups.iter().map(|group| group.sums[0]).sum::<i128>(), 40_000);
+}
+
+#[test]
+fn a_sum_that_does_not_fit_is_said() {
+    let mut sums = Sums::new(shape());
+    sums.add(&batch(&[(0, None, 1, None, i64::MAX, 0), (0, None, 2, None, 1, 0)])).expect("they wait");
+    assert!(matches!(sums.settle(), Err(Unusable::TooLarge)));
+}

@@ -1,0 +1,189 @@
+//! `soma.NAME`: one row for each group, of what the statement's WHERE selects.
+//!
+//! Time and filters are columns for conditions alone: a row is of many times. What cannot be
+//! answered exactly is refused rather than filtered afterwards.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::catalog::{MemTable, Session, TableProvider};
+use datafusion::common::tree_node::{Transformed, TreeNode};
+use datafusion::datasource::TableType;
+use datafusion::error::{DataFusionError, Result};
+use datafusion::functions_aggregate::expr_fn::{count_distinct, sum};
+use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, TableProviderFilterPushDown, ident};
+use datafusion::physical_plan::ExecutionPlan;
+use vitral_catalog::Rollup;
+
+use super::conditions::{Conditions, is_condition};
+use super::sums::{Group, Sums};
+
+/// Sums as a table.
+#[derive(Debug)]
+pub(crate) struct RollupTable {
+    name: String,
+    rollup: Rollup,
+    /// The names of the columns that are summed up.
+    columns: Vec<String>,
+    schema: SchemaRef,
+    source: Source,
+}
+
+/// Where the sums are from.
+#[derive(Debug)]
+pub(crate) enum Source {
+    /// They are in memory.
+    Sums(Arc<Sums>),
+    /// They are to be computed from the table's rows.
+    Rows(Box<LogicalPlan>),
+}
+
+impl RollupTable {
+    /// `of` are the columns of the table that it sums up.
+    pub(crate) fn new(name: &str, rollup: &Rollup, columns: Vec<String>, source: Source, of: &Schema) -> Result<Self> {
+        let field = |name: &String| -> Result<Field> {
+            let found = of.field_with_name(name)?;
+            Ok(Field::new(name, found.data_type().clone(), true))
+        };
+        let once = rollup.once.as_ref().map(|(_, name)| Field::new(name, DataType::Int64, false));
+        let mut fields = vec![field(&rollup.by)?];
+        fields.extend(columns.iter().map(field).collect::<Result<Vec<_>>>()?);
+        fields.extend(once);
+        fields.push(field(&rollup.time)?);
+        fields.extend(rollup.filters.iter().map(field).collect::<Result<Vec<_>>>()?);
+        let schema = Arc::new(Schema::new(fields));
+        Ok(Self { name: name.to_owned(), rollup: rollup.clone(), columns, schema, source })
+    }
+
+    /// How many columns have values; those after them are for conditions.
+    fn shown(&self) -> usize {
+        1 + self.columns.len() + usize::from(self.rollup.once.is_some())
+    }
+
+    fn check(&self, projection: Option<&Vec<usize>>) -> Result<()> {
+        let all: Vec<usize> = (0..self.schema.fields().len()).collect();
+        let hidden = projection.unwrap_or(&all).iter().find(|column| **column >= self.shown());
+        let Some(column) = hidden.map(|column| self.schema.field(*column).name()) else { return Ok(()) };
+        let Rollup { time, filters, .. } = &self.rollup;
+        Err(DataFusionError::Plan(format!(
+            "{column} of soma.{0} is for conditions alone, and these are joined by AND: {time} >= or < a time; one of {1} = a value. Read \
+             {0} for anything else",
+            self.name,
+            std::iter::once(&self.rollup.by).chain(filters).cloned().collect::<Vec<_>>().join(", "),
+        )))
+    }
+
+    fn batch(&self, groups: &[Group]) -> Result<RecordBatch> {
+        let by: StringArray = groups.iter().map(|group| group.value.as_deref()).collect();
+        let mut columns: Vec<ArrayRef> = vec![cast(&by, self.schema.field(0).data_type())?];
+        for index in 0..self.columns.len() {
+            let data_type = self.schema.field(1 + index).data_type();
+            columns.push(sums_as(groups.iter().map(|group| group.sums[index]), data_type)?);
+        }
+        if self.rollup.once.is_some() {
+            columns.push(Arc::new(groups.iter().map(|group| Some(group.once)).collect::<Int64Array>()));
+        }
+        for field in &self.schema.fields()[self.shown()..] {
+            columns.push(new_null_array(field.data_type(), groups.len()));
+        }
+        Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
+    }
+
+    /// The same rows from those of the table.
+    fn plan(&self, rows: &LogicalPlan, filters: &[Expr]) -> Result<LogicalPlan> {
+        let mut rows = LogicalPlanBuilder::from(rows.clone());
+        for filter in filters {
+            // The column is one of this table's in the statement, and of the rows' here.
+            let own = filter.clone().transform(|expr| {
+                Ok(match expr {
+                    Expr::Column(column) => Transformed::yes(ident(column.name)),
+                    other => Transformed::no(other),
+                })
+            });
+            rows = rows.filter(own?.data)?;
+        }
+        let mut aggregates: Vec<Expr> = self.columns.iter().map(|name| sum(ident(name)).alias(name)).collect();
+        if let Some((key, name)) = &self.rollup.once {
+            aggregates.push(count_distinct(ident(key)).alias(name));
+        }
+        let columns = self.schema.fields().iter().take(self.shown()).zip(
+            std::iter::once(&self.rollup.by)
+                .chain(self.columns.iter().chain(self.rollup.once.as_ref().map(|(_, name)| name))),
+        );
+        let columns: Vec<Expr> = columns
+            .map(|(field, name)| datafusion::logical_expr::cast(ident(name), field.data_type().clone()).alias(name))
+            .collect();
+        rows.aggregate(vec![ident(&self.rollup.by)], aggregates)?.project(columns)?.build()
+    }
+}
+
+impl RollupTable {
+    async fn compute(
+        &self,
+        rows: &LogicalPlan,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        let mut plan = LogicalPlanBuilder::from(self.plan(rows, filters)?);
+        if let Some(projection) = projection {
+            let columns = plan.schema().columns();
+            plan = plan.project(projection.iter().map(|column| Expr::Column(columns[*column].clone())))?;
+        }
+        state.create_physical_plan(&plan.limit(0, limit)?.build()?).await
+    }
+}
+
+/// Whole numbers, in the column's type. A sum too large for it is an error, as it is in SQL.
+fn sums_as(values: impl Iterator<Item = i128>, data_type: &DataType) -> Result<ArrayRef> {
+    if let DataType::Decimal128(precision, scale) = data_type {
+        let values: arrow::array::Decimal128Array = values.map(Some).collect();
+        let values = values.with_precision_and_scale(*precision, *scale)?;
+        values.validate_decimal_precision(*precision)?;
+        return Ok(Arc::new(values));
+    }
+    let whole = values.map(|value| i64::try_from(value).map(Some)).collect::<std::result::Result<Int64Array, _>>();
+    let whole = whole.map_err(|_| DataFusionError::Execution("a sum is larger than 64 bits".to_owned()))?;
+    Ok(cast(&whole, data_type)?)
+}
+
+#[async_trait]
+impl TableProvider for RollupTable {
+    fn schema(&self) -> SchemaRef {
+        Arc::clone(&self.schema)
+    }
+
+    fn table_type(&self) -> TableType {
+        TableType::View
+    }
+
+    fn supports_filters_pushdown(&self, filters: &[&Expr]) -> Result<Vec<TableProviderFilterPushDown>> {
+        let supported = |filter: &&Expr| match is_condition(&self.rollup, filter) {
+            true => TableProviderFilterPushDown::Exact,
+            false => TableProviderFilterPushDown::Unsupported,
+        };
+        Ok(filters.iter().map(supported).collect())
+    }
+
+    async fn scan(
+        &self,
+        state: &dyn Session,
+        projection: Option<&Vec<usize>>,
+        filters: &[Expr],
+        limit: Option<usize>,
+    ) -> Result<Arc<dyn ExecutionPlan>> {
+        self.check(projection)?;
+        let sums = match &self.source {
+            Source::Sums(sums) => sums,
+            Source::Rows(rows) => return self.compute(rows, state, projection, filters, limit).await,
+        };
+        let conditions = Conditions::read(&self.rollup, filters);
+        let groups = if conditions.is_never { Vec::new() } else { sums.of(conditions.range, &conditions.filters) };
+        let rows = MemTable::try_new(self.schema(), vec![vec![self.batch(&groups)?]])?;
+        rows.scan(state, projection, &[], limit).await
+    }
+}

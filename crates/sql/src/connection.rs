@@ -1,0 +1,96 @@
+//! The protocol with one client: its messages, one after the other.
+
+mod extended;
+mod simple;
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
+use datafusion_postgres::pgwire::api::{ClientInfo, NoopHandler, PgWireConnectionState};
+use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
+use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
+use datafusion_postgres::pgwire::tokio::server::{negotiate_tls, process_error, process_message};
+use futures::StreamExt;
+use tokio::net::TcpStream;
+use tokio::time::{Instant, timeout_at};
+use tokio_rustls::TlsAcceptor;
+use tokio_util::codec::{Framed, FramedParts};
+
+use crate::bounded::{Bound, Bounded, TooLarge};
+use crate::error;
+use crate::prepared::Prepared;
+use crate::server::Server;
+use crate::session::Session;
+use crate::startup::Startup;
+
+/// How long a client may take to sign in.
+const STARTUP: Duration = Duration::from_secs(30);
+
+/// What answers a client's queries.
+pub(crate) struct Queries {
+    server: Arc<Server>,
+}
+
+/// Answers one client until it goes, or has to.
+pub(crate) async fn converse(
+    stream: TcpStream,
+    peer: SocketAddr,
+    server: &Arc<Server>,
+    tls: Option<TlsAcceptor>,
+) -> io::Result<()> {
+    let until = Instant::now() + STARTUP;
+    let negotiated = timeout_at(until, negotiate_tls::<Arc<Prepared>>(stream, tls)).await;
+    // Encryption was wanted without asking, and there is none.
+    let Some(socket) = negotiated.map_err(io::Error::from)?? else { return Ok(()) };
+    let is_secure = socket.is_secure();
+    let (parts, bound) = (socket.into_parts(), Bound::new());
+    if is_secure && !parts.read_buf.is_empty() {
+        return Err(io::Error::other("something was sent in the open after encryption was asked for"));
+    }
+    let stream = Bounded::new(parts.io, &parts.read_buf, bound.clone())?;
+    let mut bounded = FramedParts::new::<PgWireBackendMessage>(stream, parts.codec);
+    (bounded.read_buf, bounded.write_buf) = (parts.read_buf, parts.write_buf);
+    let mut socket = Framed::from_parts(bounded);
+    let startup = Arc::new(Startup::new(Arc::clone(server)));
+    let queries = Arc::new(Queries { server: Arc::clone(server) });
+    let cancel = Arc::new(DefaultCancelHandler::new(Arc::clone(&server.cancels)));
+    let copy = Arc::new(NoopHandler);
+    loop {
+        let is_unknown = matches!(
+            socket.state(),
+            PgWireConnectionState::AwaitingStartup | PgWireConnectionState::AuthenticationInProgress
+        );
+        let deadline = if is_unknown { until } else { Instant::now() + server.config.idle };
+        let message = match timeout_at(deadline, socket.next()).await {
+            Err(elapsed) if is_unknown => return Err(elapsed.into()),
+            Err(_) => return process_error(&mut socket, error::idle(), false).await,
+            Ok(None | Some(Ok(PgWireFrontendMessage::Terminate(_)))) => return Ok(()),
+            Ok(Some(Err(PgWireError::IoError(error)))) if TooLarge::is_cause(&error) => {
+                return process_error(&mut socket, error::too_large(bound.bytes()), false).await;
+            }
+            Ok(Some(Err(error))) => return Err(io::Error::from(error)),
+            Ok(Some(Ok(message))) => message,
+        };
+        let is_extended = message.is_extended_query();
+        let handlers = (Arc::clone(&startup), Arc::clone(&queries), Arc::clone(&copy), Arc::clone(&cancel));
+        let (startup, queries, copy, cancel) = handlers;
+        let extended = Arc::clone(&queries);
+        let done = process_message(message, &mut socket, startup, queries, extended, copy, cancel).await;
+        if is_unknown && Session::of(&socket).is_ok() {
+            bound.widen();
+        }
+        if let Err(error) = done {
+            let info = ErrorInfo::from(error);
+            tracing::debug!(%peer, code = info.code, message = info.message, "a SQL client is told of an error");
+            let is_fatal = info.is_fatal();
+            process_error(&mut socket, PgWireError::UserError(Box::new(info)), is_extended).await?;
+            if is_fatal {
+                // Nothing more is read of who was not let in.
+                return Ok(());
+            }
+        }
+    }
+}
