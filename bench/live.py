@@ -47,7 +47,7 @@ class Demo:
         config, self.log = folder / "vitral.toml", folder / "log"
         config.write_text(f"[stream]\nlive_refresh_ms = 1000\n[api]\nconnections = {2 * clients + 64}\nlive_streams = {2 * clients + 8}\n")
         command = [VITRAL, "demo", "--config", config, "--data-dir", folder / "data", "--rate", RATE, "--history", 0]
-        addresses = ["--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0"]
+        addresses = ["--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--sql", "127.0.0.1:0"]
         with open(self.log, "w") as log:
             self.process = subprocess.Popen([*map(str, command), *addresses], stdout=subprocess.DEVNULL, stderr=log)
         environment, until = folder / "data/demo.env", time.monotonic() + PATIENCE_SECONDS

@@ -527,7 +527,7 @@ class Demo:
     def __init__(self, folder, words=()):
         self.folder = folder
         self.process = subprocess.Popen(
-            [VITRAL, "--data-dir", str(folder), "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", *words],
+            [VITRAL, "--data-dir", str(folder), "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--sql", "127.0.0.1:0", *words],
             stdout=subprocess.DEVNULL, stderr=open(folder / "log", "w"), cwd=folder,
         )
         deadline = time.monotonic() + START_SECONDS

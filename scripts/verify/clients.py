@@ -112,7 +112,7 @@ def started(folder: Path, kafka: bool) -> tuple[subprocess.Popen, str, str]:
             process = subprocess.Popen(command, stdout=log, stderr=log)
             wait_for(process, folder, lambda: ready(f"http://{api}"))
             return process, brokers, f"http://{api}"
-        command = [vitral, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data-dir", str(data)]
+        command = [vitral, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--sql", "127.0.0.1:0", "--data-dir", str(data)]
         process = subprocess.Popen(command, stdout=log, stderr=log)
     wait_for(process, folder, (data / "demo.env").exists)
     values = dict(line.split("=", 1) for line in (data / "demo.env").read_text().splitlines())

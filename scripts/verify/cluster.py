@@ -97,7 +97,7 @@ def main() -> int:
 
 def fill(data: Path, count: int) -> None:
     """What a shop has after hours of events."""
-    demo = start(data, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0")
+    demo = start(data, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--sql", "127.0.0.1:0")
     try:
         environment = wait_for(lambda: (data / "demo.env").read_text() if (data / "demo.env").exists() else None)
         known = dict(line.split("=", 1) for line in environment.splitlines() if "=" in line)

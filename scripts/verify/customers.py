@@ -220,7 +220,7 @@ class Demo:
     def __enter__(self) -> "Demo":
         words = ["--history", "0"] if "--history" in vitral_says("demo", "--help") else []
         self.log = (self.folder / "log").open("w")
-        command = [VITRAL, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", *words, "--data-dir", str(data(self.folder))]
+        command = [VITRAL, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--sql", "127.0.0.1:0", *words, "--data-dir", str(data(self.folder))]
         self.process = subprocess.Popen(command, stdout=self.log, stderr=self.log)
         deadline = time.monotonic() + 120
         while not (file := data(self.folder) / "demo.env").exists():

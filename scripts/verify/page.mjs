@@ -33,7 +33,7 @@ const began = performance.now();
 const folder = await mkdtemp(join(tmpdir(), 'vitral-page-'));
 let demo, browser, compared = 0;
 try {
-  demo = spawn(PROGRAM, ['--data-dir', folder, 'demo', '--rate', '0', '--kafka', '127.0.0.1:0', '--api', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'] });
+  demo = spawn(PROGRAM, ['--data-dir', folder, 'demo', '--rate', '0', '--kafka', '127.0.0.1:0', '--api', '127.0.0.1:0', '--sql', '127.0.0.1:0'], { stdio: ['ignore', 'ignore', 'pipe'] });
   let log = '';
   demo.stderr.on('data', (text) => { log = (log + text).slice(-4000); });
   const address = await eventually('the demo answers', async () => {

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 VITRAL = str(Path(os.environ.get("VITRAL", "target/debug/vitral")).resolve())
-PATIENCE_SECONDS = 180
+PATIENCE_SECONDS = 600
 
 
 class Failure(Exception):
@@ -122,7 +122,7 @@ class Vitral(Program):
 def demo(folder: Path, config: Path, rate: int, kafka: str = "127.0.0.1:0") -> tuple[Vitral, dict[str, str]]:
     """A stream with its broker, once it answers, and what is in its `demo.env`."""
     data = folder / "data"
-    command = ["demo", "--config", config, "--data-dir", data, "--rate", rate, "--history", 0, "--kafka", kafka, "--api", "127.0.0.1:0"]
+    command = ["demo", "--config", config, "--data-dir", data, "--rate", rate, "--history", 0, "--kafka", kafka, "--api", "127.0.0.1:0", "--sql", "127.0.0.1:0"]
     process = Vitral("demo", command, folder)
     (data / "demo.env").unlink(missing_ok=True)
     process.start()
@@ -135,9 +135,13 @@ def demo(folder: Path, config: Path, rate: int, kafka: str = "127.0.0.1:0") -> t
         lines = (line.partition("=") for line in (data / "demo.env").read_text().splitlines())
         return {name: value for name, _, value in lines}
 
-    found = until("the demo comes up", environment)
-    process.address = found["VITRAL_API_URL"].removeprefix("http://")
-    until("the demo is ready", lambda: process.answers("/readyz"))
+    try:
+        found = until("the demo comes up", environment)
+        process.address = found["VITRAL_API_URL"].removeprefix("http://")
+        until("the demo is ready", lambda: process.answers("/readyz"))
+    except BaseException:
+        process.kill()
+        raise
     return process, found
 
 

@@ -62,7 +62,7 @@ def script(blocks: list[tuple[str, str]]) -> str:
                 raise SystemExit(f"readme: a block of {language} cannot be run")
     kafka, api = free_port(), free_port()
     text = "\n".join(lines) + "\n"
-    text = text.replace("vitral demo", f"vitral demo --kafka 127.0.0.1:{kafka} --api 127.0.0.1:{api}")
+    text = text.replace("vitral demo", f"vitral demo --kafka 127.0.0.1:{kafka} --api 127.0.0.1:{api} --sql 127.0.0.1:0")
     return text.replace("localhost:9092", f"127.0.0.1:{kafka}").replace("127.0.0.1:8080", f"127.0.0.1:{api}")
 
 

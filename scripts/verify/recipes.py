@@ -86,7 +86,7 @@ def main() -> int:
 
 def check(binary: Path, folder: Path, programs: dict[str, str], running: list[subprocess.Popen]) -> None:
     data = folder / "data"
-    demo = [binary, "--data-dir", data, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0"]
+    demo = [binary, "--data-dir", data, "demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--sql", "127.0.0.1:0"]
     running.append(subprocess.Popen(demo, cwd=folder, stdout=subprocess.DEVNULL))
     until("the demo answers", (data / "demo.env").exists)
     known = dict(line.split("=", 1) for line in (data / "demo.env").read_text().splitlines())

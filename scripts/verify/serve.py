@@ -66,6 +66,7 @@ class Check:
         self.equal: Counter[str] = Counter()
         self.missed: Counter[str] = Counter()
         self.soon: list[float] = []
+        self.cpu: list[float] = []
         self.flags_later, self.kills_of_stream = 0, 0
         self.config = folder / "vitral.toml"
         self.config.write_text("")
@@ -79,9 +80,9 @@ class Check:
                 process.kill()
 
     def said(self) -> str:
-        soon = sorted(self.soon) or [0.0]
+        soon, cpu = sorted(self.soon) or [0.0], sorted(self.cpu) or [0.0]
         return (
-            f"{len(self.soon)} starts, answers after {soon[len(soon) // 2]:.2f} s (median), {soon[-1]:.2f} s at most; {self.equal.total()} answers equal "
+            f"{len(self.soon)} starts, answers after {soon[len(soon) // 2]:.2f} s (median), {soon[-1]:.2f} s at most, and {cpu[len(cpu) // 2]:.2f} s of CPU; {self.equal.total()} answers equal "
             f"({', '.join(f'{path} {count}' for path, count in sorted(self.equal.items()))}), {self.missed.total()} times without a moment in common, "
             f"{self.flags_later} times equal in all but the numbers only when asked again; the stream away {self.kills_of_stream} times"
         )
@@ -95,8 +96,9 @@ class Check:
             began = time.monotonic()
             asked = until("it answers", self.first_answer, 0.005)
             self.soon.append(time.monotonic() - began)
+            self.cpu.append(self.serve.usage()[0])
             if self.soon[-1] > SOON_SECONDS:
-                self.faults.append(f"start {number}: the first answer came after {self.soon[-1]:.2f} s")
+                self.faults.append(f"start {number}: the first answer came after {self.soon[-1]:.2f} s and {self.cpu[-1]:.2f} s of CPU")
             if json.loads(asked.body)["completude"]["ao_vivo"] != "atual":
                 self.faults.append(f"start {number}: its first answer is not live, though the stream answers")
             self.compare_for(self.options.seconds)
@@ -104,7 +106,7 @@ class Check:
             if number % 7 == 6:
                 self.without_stream(number)
             self.serve.kill()
-            print(f"start {number + 1}: answers after {self.soon[-1]:.2f} s; {self.equal.total()} answers equal, {len(self.faults)} faults", flush=True)
+            print(f"start {number + 1}: answers after {self.soon[-1]:.2f} s, {self.cpu[-1]:.2f} s of CPU; {self.equal.total()} answers equal, {len(self.faults)} faults", flush=True)
 
     def first_answer(self) -> Asked | None:
         if not self.serve.is_alive():

@@ -37,6 +37,8 @@ RATE, SENDING_SECONDS, PAUSE_SECONDS = 200, 4.0, 2.5
 # A second of this check is a minute in the shop, so that windows close.
 SHOP = 60
 READERS = 3
+# Of two hours of the shop, before the first question.
+EARLIER = 8_000
 # What other processes have written is polled for, at least this often.
 POLLED_SECONDS = 20
 OTHERS = [
@@ -149,6 +151,7 @@ class Check:
 
     def start(self) -> None:
         self.redis.start()
+        print(f"Redis answers, its master is {self.redis.master()}", flush=True)
         shared, alone, without = (self.folder / f"{name}.toml" for name in ("shared", "alone", "without"))
         shared.write_text(f'[cache]\nredis_url = "{self.redis.url()}"\n')
         alone.write_text(f'[cache]\nmemory_bytes = 0\nredis_url = "{self.redis.url()}"\n')
@@ -159,13 +162,14 @@ class Check:
         for process in others:
             process.start()
         self.cached, self.plain = self.processes[:3], self.processes[3]
-        self.producer = Producer({"bootstrap.servers": environment["VITRAL_KAFKA"], "enable.idempotence": True, "linger.ms": 5, "log_level": 3})
-        for number in range(20_000):
-            self.produce(1, self.sold.start + number * 120 * MINUTE // 20_000)
+        self.producer = Producer({"bootstrap.servers": environment["VITRAL_KAFKA"], "enable.idempotence": True, "linger.ms": 5, "log_level": 0})
+        for number in range(EARLIER):
+            self.produce(1, self.sold.start + number * 120 * MINUTE // EARLIER)
         self.producer.flush(60)
         self.began = time.monotonic()
         for process in self.processes:
             until(f"{process.name} has read it", lambda process=process: self.is_read(process))
+        print(f"{EARLIER} messages are read by all {len(self.processes)} processes", flush=True)
         # The other partitions have to be known to be idle.
         until("windows are closed", lambda: self.newest_closed(self.plain), 0.5)
         self.pool = [self.sold.question() for _ in range(150)]

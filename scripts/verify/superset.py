@@ -17,6 +17,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from datetime import UTC, datetime, timedelta
 from http.cookiejar import CookieJar
 from pathlib import Path
 
@@ -32,6 +33,7 @@ USER = "admin"
 SPAN = "7 days ago : tomorrow"
 START_SECONDS = 180
 ROWS_SECONDS = 120
+EVENTS = 10_000
 QUESTION = "SELECT regiao, count(*) AS pedidos, sum(valor) AS receita FROM vendas GROUP BY regiao ORDER BY receita DESC"
 
 
@@ -78,22 +80,28 @@ def run(arguments: argparse.Namespace, folder: Path, processes: list[subprocess.
 
 
 def demo(binary: Path, folder: Path, processes: list[subprocess.Popen]) -> str:
-    """A demo with some days of sales; its SQL endpoint once it has rows."""
-    data = folder / "data"
+    """A demo with some days of sales and two hours of events; its SQL endpoint once all are read."""
+    data, log = folder / "data", folder / "demo.log"
     places = [word for flag in ("--kafka", "--api", "--sql") for word in (flag, "127.0.0.1:0")]
-    with (folder / "demo.log").open("wb") as log:
-        processes.append(subprocess.Popen([binary, "demo", "--data-dir", data, "--rate", "20", "--history", "3", *places], stdout=log, stderr=log))
-    eventually("the demo", START_SECONDS, lambda: (data / "demo.env").exists(), processes[-1], folder / "demo.log")
-    known = dict(line.split("=", 1) for line in (data / "demo.env").read_text().splitlines())
-    if "VITRAL_SQL_URL" not in known:
-        raise Failed("demo.env has no VITRAL_SQL_URL: this vitral has no SQL endpoint")
+    with log.open("wb") as output:
+        command = [binary, "demo", "--data-dir", data, "--rate", "0", "--history", "3", *places]
+        processes.append(subprocess.Popen(command, cwd=folder, stdout=output, stderr=output))
+        eventually("the demo", START_SECONDS, lambda: (data / "demo.env").exists(), processes[-1], log)
+        known = dict(line.split("=", 1) for line in (data / "demo.env").read_text().splitlines())
+        if "VITRAL_SQL_URL" not in known:
+            raise Failed("demo.env has no VITRAL_SQL_URL: this vitral has no SQL endpoint")
+        start = (datetime.now(UTC) - timedelta(hours=2)).isoformat()
+        command = [binary, "simulate", "--seed", "7", "--start", start, "--count", str(EVENTS), "--rate", "2", "--to", "kafka"]
+        place = {**os.environ, "VITRAL__CONNECTIONS__KAFKA__URL": f"kafka://{known['VITRAL_KAFKA']}"}
+        if subprocess.run(command, cwd=folder, env=place, stdout=output, stderr=output).returncode:
+            raise Failed(f"the simulator:\n{tail(log)}")
     minutes = f"{known['VITRAL_API_URL']}/metricas/vendas_por_minuto?limite=1"
 
-    def has_rows() -> bool:
+    def is_read() -> bool:
         with urllib.request.urlopen(minutes) as answer:
-            return bool(json.load(answer)["dados"])
+            return json.load(answer)["completude"]["lidas"] == EVENTS
 
-    eventually("the first sales", ROWS_SECONDS, has_rows, processes[-1], folder / "demo.log")
+    eventually("the events", ROWS_SECONDS, is_read, processes[-1], log)
     return known["VITRAL_SQL_URL"]
 
 

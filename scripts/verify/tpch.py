@@ -64,18 +64,23 @@ def check(arguments: argparse.Namespace, folder: Path) -> int:
 
 def generate(folder: Path) -> duckdb.DuckDBPyConnection:
     """The tables in DuckDB, as Parquet files, and as a folder of the catalog."""
-    database = duckdb.connect(config={"threads": os.cpu_count()})
+    database = duckdb.connect(config={"threads": os.cpu_count(), "TimeZone": "UTC"})
     database.execute("LOAD tpch")
     database.execute("CALL dbgen(sf = 1)")
     reference, catalog = folder / "data" / "reference", folder / "tpch"
     reference.mkdir(parents=True)
     catalog.mkdir()
     for table in TABLES:
-        database.execute(f"COPY {table} TO '{reference / table}.parquet' (FORMAT parquet)")
-        columns = database.execute(f"DESCRIBE {table}").fetchall()
-        declared = ", ".join(f"{name} {TYPES.get(kind, kind)}" for name, kind, *_ in columns)
-        text = f"CREATE TABLE {table} ({declared}) WITH (connector = 'file', path = '{table}.parquet');\n"
-        (catalog / f"{table}.sql").write_text(text)
+        columns = [(name, kind) for name, kind, *_ in database.execute(f"DESCRIBE {table}").fetchall()]
+        dates = {name for name, kind in columns if kind == "DATE"}
+        stored = ", ".join(f"CAST({name} AS TIMESTAMPTZ) AS {name}" if name in dates else name for name, _ in columns)
+        database.execute(f"COPY (SELECT {stored} FROM {table}) TO '{reference / table}.parquet' (FORMAT parquet)")
+        # Tables of files have no days.
+        declared = ", ".join(f"{name} {'TIMESTAMP' if name in dates else TYPES.get(kind, kind)}" for name, kind in columns)
+        text = f"CREATE TABLE arquivo_{table} ({declared}) WITH (connector = 'file', path = '{table}.parquet');\n"
+        (catalog / f"arquivo_{table}.sql").write_text(text)
+        shown = ", ".join(f"CAST({name} AS DATE) AS {name}" if name in dates else name for name, _ in columns)
+        (catalog / f"{table}.sql").write_text(f"CREATE VIEW {table} AS SELECT {shown} FROM arquivo_{table};\n")
     (folder / "vitral.toml").write_text(
         f'[catalog]\ndirs = ["{catalog}"]\n[query]\nmemory_bytes = {8 << 30}\ntimeout_seconds = 300\n[sql]\nstatement_timeout_seconds = 300\n'
     )

@@ -202,7 +202,7 @@ impl Access {
     /// `access.internal_key` is set, none has to say so: everybody may do everything.
     pub fn internal(&self, shown: &str) -> bool {
         match &self.0.internal {
-            // Hashes have one length, so that not even the secret's is told.
+            // Hashes have one length, so that not even the secret's shows.
             Some(internal) => are_equal(&sha256(shown.as_bytes()), &sha256(internal.expose_secret().as_bytes())),
             None => false,
         }

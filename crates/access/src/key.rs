@@ -35,7 +35,7 @@ pub struct Key {
     pub name: String,
     /// When it was made, in milliseconds since the epoch.
     pub created_ms: i64,
-    /// Until when it holds, if not for ever.
+    /// Until when it holds, if not forever.
     pub expires_ms: Option<i64>,
     /// Whether somebody has revoked it.
     pub is_revoked: bool,

@@ -44,7 +44,7 @@ pub struct Keys {
 #[derive(Debug, Default, Clone)]
 struct Known {
     keys: BTreeMap<String, Arc<Key>>,
-    /// Files that are no keys; each was reported once.
+    /// Files that are not keys; each was reported once.
     unreadable: BTreeSet<String>,
     /// On the clock for lengths of time; none before the first look.
     looked_ms: Option<i64>,
@@ -178,7 +178,7 @@ impl Keys {
         let known = self.believed()?;
         let key = known.keys.get(id);
         let is_right = Key::has_secret(key.map(AsRef::as_ref), secret);
-        // Only those who know the secret are told what became of the key.
+        // Only those who know the secret hear what became of the key.
         key.filter(|_| is_right).ok_or(Denied::Wrong)?.principal_at(self.clock.now_ms())
     }
 

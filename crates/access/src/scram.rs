@@ -17,10 +17,10 @@ const ITERATIONS: NonZeroU32 = NonZeroU32::MIN.saturating_add(4095);
 #[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ScramVerifier {
-    /// Told to the client.
+    /// Shown to the client.
     #[serde(with = "base64_text")]
     pub salt: Vec<u8>,
-    /// Told to the client.
+    /// Shown to the client.
     pub iterations: u32,
     /// The hash of the client's key.
     #[serde(with = "base64_text")]

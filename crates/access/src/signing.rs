@@ -104,7 +104,8 @@ mod tests {
         assert_eq!(keys.len(), 1);
         assert!(keys.contains(&SigningKey::of(&place).await.expect("after a restart").0));
         std::fs::write(dir.path().join("access/signing_key"), "short").expect("written");
-        let error = SigningKey::of(&place).await.expect_err("damaged").to_string();
+        let error = SigningKey::of(&place).await.expect_err("damaged");
+        let error = std::error::Error::source(&error).expect("what the store says").to_string();
         assert!(error.contains("access/signing_key") && error.contains("delete it"), "{error}");
     }
 

@@ -149,7 +149,7 @@ async fn another_process_sees_new_and_revoked_keys_within_ten_seconds() {
     // The session of a key ends with it.
     assert_eq!(serving.authenticate(Credentials::Cookie(&session)).await, Err(Denied::Revoked));
     assert_eq!(serving.principal_of_key(&key.id).await, Err(Denied::Revoked));
-    // Again, by two at once, is no error; what does not exist is one.
+    // Again, by two at once, is not an error; what does not exist is one.
     command.revoke(&key.id).await.expect("still revoked");
     let error = command.revoke("vk_aaaaaaaaaaaaaaaa").await.expect_err("none").to_string();
     assert!(error.contains("vitral keys list"), "{error}");
@@ -182,7 +182,7 @@ async fn a_file_that_is_not_a_key_keeps_nobody_else_out() {
     assert!(of(&access, &bearer(&key)).await.is_ok());
     assert_eq!(access.keys().expect("keys").list().await.expect("listed").len(), 1);
     assert_eq!(access.principal_of_key("root").await, Err(Denied::Wrong));
-    // Without its file a key is gone.
+    // Without its file there is not such a key.
     std::fs::remove_file(file(&key.id)).expect("removed");
     access.keys().expect("keys").refresh().await.expect("read");
     assert_eq!(of(&access, &bearer(&key)).await, Err(Denied::Wrong));

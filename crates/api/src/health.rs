@@ -48,12 +48,19 @@ pub(crate) async fn ready(
     RawQuery(query): RawQuery,
 ) -> Result<(StatusCode, Json<Ready>), Problem> {
     Parameters::none(query.as_deref())?;
-    let (is_recovered, health) = {
+    let (is_read, is_recovered, health) = {
         let view = shared.points.view.borrow();
         let all_wait = !view.topics_waiting.is_empty() && view.topics_waiting.len() == shared.catalog.topics.len();
-        (view.ready && !all_wait, Arc::clone(&view.health))
+        (view.ready, view.ready && !all_wait, Arc::clone(&view.health))
     };
     let mut troubles = health.troubles(shared.bounds, Instant::now());
+    if !is_read && troubles.is_empty() {
+        troubles.push(Trouble {
+            subject: "process".to_owned(),
+            code: "starting",
+            detail: "what is stored has not been read yet".to_owned(),
+        });
+    }
     troubles.extend(shared.points.histories.borrow().unread_topics().map(|(topic, failure)| Trouble {
         subject: topic.to_owned(),
         code: if failure.is_some() { "imports_unreadable" } else { "starting" },

@@ -1,5 +1,5 @@
 //! `GET /interno/visao`: what the stream shows and has not stored yet, for processes that answer
-//! beside it (docs/adr/0048). With `desde` it is answered once there is something newer.
+//! next to it (docs/adr/0048). With `desde` it is answered once there is something newer.
 
 pub(crate) mod newest;
 

@@ -48,7 +48,7 @@ pub(crate) async fn document(
     let bytes = shared.description.get_or_try_init(|| make(Arc::clone(&shared))).await?.clone();
     let headers = [
         (CONTENT_TYPE, HeaderValue::from_static("application/json")),
-        // It is no secret, and the same until the server starts again.
+        // It is not a secret, and the same until the server starts again.
         (CACHE_CONTROL, HeaderValue::from_static("no-cache")),
     ];
     Ok((headers, bytes).into_response())
@@ -93,7 +93,7 @@ fn describe(shared: &Shared) -> Result<OpenApi, Problem> {
 fn info(title: &str) -> Info {
     let about = "Live and stored numbers, each with how complete it is. Amounts of money are numbers with exactly two \
         decimals, times are in UTC. Lists are JSON, CSV, NDJSON or Arrow, by Accept; a Link header leads to the next \
-        page. Errors are problems of RFC 9457 with a code that stays.";
+        page. Errors are RFC 9457 problem details with a stable `code`.";
     let title = if title.is_empty() { "Vitral".to_owned() } else { format!("Vitral: {title}") };
     InfoBuilder::new()
         .title(title)

@@ -68,7 +68,7 @@ impl Problem {
 
     /// A cursor that the query does not know.
     pub(crate) fn foreign_cursor() -> Self {
-        Self::invalid_cursor("cursor is not one of ours")
+        Self::invalid_cursor("the cursor was not made by this server")
     }
 
     pub(crate) fn invalid_cursor(detail: &str) -> Self {

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tokio::sync::OnceCell;
 use tower_http::catch_panic::CatchPanicLayer;
-use vitral_query::{Principal, ReadPoints, Reader, References};
+use vitral_query::{Principal, ReadPoints, Reader, References, sees_completeness};
 
 use self::hosts::Hosts;
 use crate::config::{ApiConfig, ApiInputs};
@@ -152,6 +152,10 @@ async fn telemetry(
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
     need(&principal, "metrics:read")?;
+    // Its counts are of all rows.
+    if !sees_completeness(&principal) {
+        return Err(Problem::forbidden("/metrics"));
+    }
     Parameters::none(query.as_deref())?;
     let mut text = String::new();
     prometheus_client::encoding::text::encode(&mut text, &shared.registry).map_err(|error| {

@@ -91,7 +91,7 @@ fn take_scope(options: &mut Options) -> Result<Option<String>, Diagnostic> {
     }
     Err(at.error(
         format!("scope = '{text}' is not a scope to read with"),
-        "write the name of a table and :read, such as 'vendas:read', or 'admin'".into(),
+        "write the name of a table and :read, such as 'NAME:read', or 'admin'".into(),
     ))
 }
 

@@ -30,7 +30,7 @@ pub(super) fn take(columns: &[Column], options: &mut Options) -> Result<Option<N
         (None, None) => return Ok(None),
         (Some(id), Some(name)) => (id, name),
         (Some((_, at)), None) | (None, Some((_, at))) => {
-            let remedy = "write names = 'id_produto', by = 'nome': the column with the id, and the one with the name";
+            let remedy = "write names = 'id', by = 'nome': the column with the id, and the one with the name";
             return Err(at.error("names and by go together", remedy.into()));
         }
     };
@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn a_table_names_by_one_of_its_columns() {
-        let named = catalog(", names = 'id_produto', by = 'nome'").expect("a catalog");
+        let named = catalog(", names = 'id', by = 'nome'").expect("a catalog");
         let found: Vec<_> = named.namings().map(|(table, naming)| (table.name.as_str(), naming.clone())).collect();
         assert_eq!(found, [("produtos", Naming { id: "id_produto".into(), name: "nome".into() })]);
-        let with_key = catalog(", key = 'id_produto', names = 'id_produto', by = 'nome'").expect("a catalog");
+        let with_key = catalog(", key = 'id_produto', names = 'id', by = 'nome'").expect("a catalog");
         assert_eq!(with_key.namings().count(), 1);
         assert_eq!(catalog("").expect("a catalog").namings().count(), 0);
         for (options, words) in [

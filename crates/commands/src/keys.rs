@@ -20,9 +20,6 @@ use vitral_schemas::time::{SystemClock, day_start_ms};
 use crate::args::{BadArguments, Common};
 use crate::length::length_ms;
 
-/// What can be written, which no catalog declares.
-const WRITTEN: [&str; 2] = ["eventos", "estoque"];
-
 /// What is done with keys.
 #[derive(Debug, Subcommand)]
 pub enum Command {
@@ -114,7 +111,7 @@ fn expiry_ms(text: &str, zone: Tz, now: DateTime<Utc>) -> anyhow::Result<i64> {
             Err(BadArguments(format!("--expires {text}: write a time such as 90d, or a day such as 2026-12-31")).into())
         }
         Some(expires_ms) if expires_ms <= now_ms => {
-            Err(BadArguments(format!("--expires {text} is over already: name a later day")).into())
+            Err(BadArguments(format!("--expires {text} is in the past: name a later day")).into())
         }
         // Beyond that it could not be shown.
         Some(expires_ms) if DateTime::from_timestamp_millis(expires_ms).is_none() => {
@@ -133,11 +130,11 @@ fn warn_of_unknown(catalog: &Catalog, new: &NewKey) {
         let Some((name, act)) = scope.split_once(':') else { continue };
         let is_table = name.strip_prefix("armazem.").is_some_and(|table| tables.contains(table));
         let is_known = match act {
-            "write" => WRITTEN.contains(&name),
+            "write" => catalog.entrances().any(|(_, entrance)| entrance.scope == *scope),
             _ => is_table || names.get(name).is_some() || catalog.endpoints.iter().any(|of| of.name == name),
         };
         if !is_known {
-            note(&format!("warning: {name} is nothing of the catalog, so {scope} allows nothing yet"));
+            note(&format!("warning: {name} is not in the catalog, so {scope} allows nothing yet"));
         }
     }
     let columns: BTreeSet<&str> =

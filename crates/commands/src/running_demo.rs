@@ -1,5 +1,5 @@
-//! A demo that runs on the data directory: it listens where its flags say, and not where the
-//! configuration does.
+//! A demo that runs on the data directory: its flags may have it listen elsewhere than the
+//! configuration says, and its broker is its own.
 
 use std::net::SocketAddr;
 use std::path::Path;
@@ -31,7 +31,8 @@ impl RunningDemo {
 
     fn parse(text: &str) -> Option<Self> {
         let value = |name: &str| text.lines().find_map(|line| line.strip_prefix(name)?.strip_prefix('='));
-        let api = value("VITRAL_API_URL")?.trim_start_matches("http://").trim_end_matches('/').parse().ok()?;
+        let (_, api) = value("VITRAL_API_URL")?.split_once("://")?;
+        let api = api.trim_end_matches('/').parse().ok()?;
         Some(Self { kafka: value("VITRAL_KAFKA")?.to_owned(), api })
     }
 
@@ -90,6 +91,8 @@ mod tests {
         assert_eq!((config.api.listen, kafka.brokers), (api.to_string(), "127.0.0.1:19092".to_owned()));
         drop(listener);
         assert_eq!(RunningDemo::of(dir.path()).await, None, "what a kill left");
+        let over_tls = RunningDemo::parse("VITRAL_KAFKA=127.0.0.1:19092\nVITRAL_API_URL=https://127.0.0.1:8443\n");
+        assert_eq!(over_tls.map(|demo| demo.api.port()), Some(8443));
     }
 
     #[tokio::test]

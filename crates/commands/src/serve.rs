@@ -1,4 +1,4 @@
-//! `vitral serve`: the API as a process of its own, beside the stream that it follows and any
+//! `vitral serve`: the API as a process of its own, next to the stream that it follows and any
 //! number of others. It only reads (docs/adr/0048).
 
 use std::net::SocketAddr;
@@ -53,7 +53,7 @@ pub struct Serving {
     pub health: Arc<Health>,
 }
 
-/// Starts the API, and makes what is to be run beside it.
+/// Starts the API, and makes what is to be run next to it.
 ///
 /// # Errors
 /// The configuration or the catalog is wrong, or the address cannot be had.

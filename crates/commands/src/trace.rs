@@ -17,7 +17,7 @@ use vitral_query::{Limits, Number, QueryError, Reader, References, Searched, Sto
 use vitral_schemas::topic::Topic;
 use vitral_store::{Archive, History, Layout, Location};
 
-use crate::args::Common;
+use crate::args::{BadArguments, Common};
 use crate::query::NO_TIMEOUT;
 
 /// What is looked for, and how it is shown.
@@ -40,6 +40,10 @@ enum Format {
 
 /// Looks for an id in everything that is stored.
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
+    if flags.id.trim().is_empty() {
+        let words = "the id is empty: write that of an event or order, such as `vitral trace 4711`";
+        return Err(BadArguments(words.to_owned()).into());
+    }
     let settings = config.settings()?;
     let catalog = Arc::new(config.catalog()?);
     let location = config.location(&common.data_dir)?;
@@ -69,7 +73,8 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
             flags.id
         );
     }
-    show(&found, flags.format)
+    let paths: Vec<&str> = catalog.traced().filter_map(|(_, traced)| traced.path.as_deref()).collect();
+    show(&found, &paths, flags.format)
 }
 
 async fn is_absent(topic: &Topic, location: &Location) -> anyhow::Result<bool> {
@@ -78,7 +83,7 @@ async fn is_absent(topic: &Topic, location: &Location) -> anyhow::Result<bool> {
     Ok(archive.is_none() && history.is_none())
 }
 
-fn show(found: &Trace, format: Format) -> anyhow::Result<()> {
+fn show(found: &Trace, paths: &[&str], format: Format) -> anyhow::Result<()> {
     if format == Format::Json {
         return Ok(answer_json(found)?);
     }
@@ -91,10 +96,18 @@ fn show(found: &Trace, format: Format) -> anyhow::Result<()> {
     if found.rows.iter().any(|row| !row.numbers.is_empty()) {
         answer(&table(&[numbers_table(found)?])?);
     }
+    if found.rows.iter().flat_map(|row| &row.numbers).any(is_of_an_open_window) && !paths.is_empty() {
+        answer(&format!("windows that are still open are in the running stream: GET {}", paths.join(", GET ")));
+    }
     if found.is_cut {
         answer("there are more rows than are shown; `vitral query` finds all of them");
     }
     Ok(())
+}
+
+/// What is stored has no row of it, as of one that is still open.
+fn is_of_an_open_window(number: &Number) -> bool {
+    number.values.is_none() && number.window_start.is_some()
 }
 
 fn rows_table(found: &Trace) -> Result<RecordBatch, ArrowError> {

@@ -8,7 +8,7 @@ use vitral_connect_postgres::{DatabaseUrl, NamedDatabase, SqlWarehouseReader};
 use vitral_query::Warehouse;
 use vitral_store::Location;
 
-/// The warehouse, to be read beside everything else. Nothing is asked yet.
+/// The warehouse, to be read like everything else. Nothing is asked yet.
 ///
 /// # Errors
 /// The URL of a connection cannot be used.

@@ -57,7 +57,7 @@ pub struct RequestRate {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Oidc {
-    /// Its URL, exactly as its tokens have it in `iss`: `https://login.example.com/realms/loja`.
+    /// Its URL, exactly as its tokens have it in `iss`: `https://login.example.com/realms/empresa`.
     /// Without it, only keys are taken.
     pub issuer: Option<String>,
     /// What its tokens for this server have in `aud`, such as `vitral`.

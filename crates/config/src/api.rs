@@ -12,7 +12,7 @@ use super::Config;
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 pub struct Api {
-    /// The address at which `vitral stream` serves the API and the page.
+    /// The address at which `vitral stream` and `vitral demo` serve the API and the page.
     pub listen: String,
     /// The names of this server, besides `localhost` and addresses: requests for other hosts are
     /// refused.

@@ -63,7 +63,7 @@ impl Config {
     /// The Redis that processes share, as a process has it: for its kept answers and its rates.
     ///
     /// # Errors
-    /// As [`Self::redis`], or its certificates cannot be read. That it is away is no error.
+    /// As [`Self::redis`], or its certificates cannot be read. That it is away is not an error.
     pub fn open_redis(&self) -> Result<Option<Redis>, ConfigError> {
         let opened = self.redis()?.map(|config| Redis::open(&config)).transpose();
         opened.map_err(|error| ConfigError::Wrong(format!("[cache]: {error}")))
@@ -99,7 +99,8 @@ mod tests {
         let error = config.redis().expect_err("twice").to_string();
         assert!(error.contains("cache.connection and cache.redis_url"), "{error}");
         config.cache.redis_url = None;
-        let error = config.redis().expect_err("not declared").to_string();
+        let error = config.redis().expect_err("not declared");
+        let error = format!("{error}: {}", std::error::Error::source(&error).expect("why"));
         assert!(error.contains("cache.connection") && error.contains("cofre"), "{error}");
         config.connections.insert("cofre".to_owned(), Connection::to("redis+cluster://b,c:2"));
         assert_eq!(config.redis().expect("a connection").expect("one").shown(), "b:6379,c:2");

@@ -13,7 +13,7 @@ use super::Config;
 #[serde(default, deny_unknown_fields)]
 pub struct Sql {
     /// The address at which SQL clients are answered, such as `127.0.0.1:5433`; without it, none
-    /// are.
+    /// are, but in `vitral demo`, which takes that one.
     pub listen: Option<String>,
     /// How many connections may be open; more are refused.
     pub connections: usize,

@@ -1,7 +1,7 @@
 //! Messages of others, sent to topics: what the API takes.
 //!
-//! The producer is idempotent and waits for all replicas. It is made at the first message, and anew
-//! after an error that it cannot get over.
+//! The producer is idempotent and waits for all replicas. It is made at the first message, and
+//! again after an error that it cannot get over.
 
 use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};

@@ -164,7 +164,7 @@ async fn the_database_gets_columns_conditions_and_limits() {
 async fn a_replica_answers_while_it_can_and_is_left_alone_when_it_cannot() {
     let Some(url) = server() else { return };
     let (table, _) = written(&url).await;
-    // It is no replica of another: it is not behind.
+    // It is not a replica of another: it is not behind.
     let both = reader(url.clone(), Some(url.clone()), &table.name);
     assert_eq!(provider(&both, &table.name).await.1, ReadFrom::Replica { lag_ms: Some(0) });
     let dead = reader(url.clone(), Some(nobody()), &table.name);

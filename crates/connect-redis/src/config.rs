@@ -91,7 +91,7 @@ impl RedisConfig {
             _ => Place::Server(nodes.remove(0)),
         };
         let database =
-            parts.next().map(str::parse).transpose().map_err(|_| wrong("has a database that is no number"))?;
+            parts.next().map(str::parse).transpose().map_err(|_| wrong("has a database that is not a number"))?;
         if parts.next().is_some() || matches!(place, Place::Cluster(_)) && database.is_some_and(|number| number != 0) {
             return Err(wrong("has a path that means nothing"));
         }

@@ -1,7 +1,7 @@
 //! What processes share through Redis: kept answers and rates.
 //!
 //! Nothing here is needed for a right answer. While Redis is away, answers are computed and each
-//! process counts by itself; whoever asks does not wait for it. Redis may forget anything at any
+//! process counts by itself; those who ask do not wait for it. Redis may forget anything at any
 //! moment (`allkeys-lru`).
 //!
 //! Of its commands, GET, SET, EVALSHA and, once for each script, SCRIPT LOAD are used; TIME within

@@ -15,7 +15,7 @@ use crate::route::{CONNECT_TIMEOUT, Command, Connection, Route};
 
 /// How often a connection is tried while Redis is away.
 const AGAIN: RetryPolicy = RetryPolicy::endless(Duration::from_millis(50), Duration::from_secs(2));
-/// Commands under way; whoever comes beyond these does without.
+/// Commands under way; those who come beyond these do without.
 const COMMANDS_MAX: usize = 256;
 /// So many answers in a row that did not come in time make a new connection.
 const TIMEOUTS_MAX: u32 = 5;
@@ -64,7 +64,7 @@ impl Redis {
     /// Knows where Redis is; the first command begins to connect.
     ///
     /// # Errors
-    /// The address or its certificates cannot be used. That Redis does not answer is no error.
+    /// The address or its certificates cannot be used. That Redis does not answer is not an error.
     pub fn open(config: &RedisConfig) -> Result<Self, RedisConfigError> {
         Ok(Self(Arc::new(Link {
             route: Route::of(config)?,
@@ -182,7 +182,7 @@ impl Link {
     }
 }
 
-/// Whether a new connection may lead to another server: this one is gone, or is not the master any
+/// Whether a new connection may lead to another server: this one is lost, or is not the master any
 /// more.
 fn is_of_another(error: &RedisError) -> bool {
     use ServerErrorKind::{BusyLoading, ClusterDown, MasterDown, ReadOnly};

@@ -20,6 +20,7 @@ pub mod rules;
 pub mod session;
 mod volatile;
 mod words;
+mod yielding;
 
 pub use aggregates::aggregates;
 pub use conditions::filter_fault;

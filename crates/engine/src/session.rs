@@ -17,6 +17,7 @@ use datafusion::{
 };
 
 use crate::functions::add_functions;
+use crate::yielding::YieldingJoins;
 
 /// Rows that are read from a stored table together.
 const TABLE_BATCH_ROWS: usize = 32 * 1024;
@@ -94,8 +95,8 @@ pub fn query_state(memory_bytes: usize, catalog: &str, schema: &str) -> Result<S
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
         .with_max_temp_directory_size(memory_bytes as u64 * SPILLED_TIMES)
         .build_arc()?;
-    let mut state =
-        SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features().build();
+    let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+    let mut state = builder.with_physical_optimizer_rule(Arc::new(YieldingJoins)).build();
     add_functions(&mut state)?;
     Ok(state)
 }

@@ -37,7 +37,7 @@ impl<T> Default for Followed<T> {
 
 impl<T: StoredTable> Followed<T> {
     /// Its rows as of this commit; none if there is no such table. What is in another folder is
-    /// opened anew.
+    /// opened again.
     pub(crate) async fn at(
         &mut self,
         stored: &StoredAt,

@@ -77,8 +77,8 @@ impl Follower {
     }
 
     async fn step(&mut self) {
-        let told = self.stream.next(self.epoch.as_deref()).await;
-        let outcome = match told {
+        let described = self.stream.next(self.epoch.as_deref()).await;
+        let outcome = match described {
             Ok(None) => Ok(()),
             Ok(Some(part)) => self.show(part).await,
             Err(reason) => Err(reason),
@@ -103,7 +103,7 @@ impl Follower {
         Ok(())
     }
 
-    /// Shows what is stored, now and then anew, until the stream is asked again.
+    /// Shows what is stored, now and then again, until the stream is asked again.
     async fn fall_back(&mut self, reason: NotLive) {
         self.epoch = None;
         let now_ms = self.clock.now_ms();

@@ -148,7 +148,7 @@ async fn refusal(base: &Url, status: StatusCode, answer: Response) -> NotLive {
     }
 }
 
-/// With the certificates that this machine trusts; a stream beside this process needs none.
+/// With the certificates that this machine trusts; a stream next to this process needs none.
 fn tls() -> Result<rustls::ClientConfig, String> {
     let mut roots = rustls::RootCertStore::empty();
     roots.add_parsable_certificates(rustls_native_certs::load_native_certs().certs);

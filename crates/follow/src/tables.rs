@@ -178,7 +178,7 @@ impl FollowedMetric {
         }))
     }
 
-    /// Its own published windows, beside a stream that computes something else under this name.
+    /// Its own published windows, next to a stream that computes something else under this name.
     async fn as_other_version(&mut self, part: &LivePart) -> Result<MetricView, FollowError> {
         let of_topic = part.topics.get(&self.metric.topic).map(|topic| Completeness::from(&topic.completeness));
         let completeness = Completeness { live: Live::OtherVersion, ..of_topic.unwrap_or_default() };

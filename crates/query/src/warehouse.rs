@@ -1,4 +1,4 @@
-//! Tables of the warehouse, beside everything else that a statement reads.
+//! Tables of the warehouse, like everything else that a statement reads.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;

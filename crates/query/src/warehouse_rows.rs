@@ -16,7 +16,7 @@ pub struct WarehouseRows {
 }
 
 impl WarehouseRows {
-    /// What whoever reads the rows should know of who has them; none if nothing is newer.
+    /// What those who read the rows should know of who has them; none if nothing is newer.
     pub fn note(&self) -> Option<String> {
         match self.from? {
             ReadFrom::Primary | ReadFrom::Replica { lag_ms: Some(0) } => None,

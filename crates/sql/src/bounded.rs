@@ -1,4 +1,4 @@
-//! A client's messages, none of which is larger than it may be: it says beforehand how long each is.
+//! A client's messages, none of which is larger than it may be: how long each is, it says before.
 
 use std::io;
 use std::pin::Pin;
@@ -100,7 +100,11 @@ impl<S> Bounded<S> {
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
-    fn poll_read(mut self: Pin<&mut Self>, context: &mut Context<'_>, buffer: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+    fn poll_read(
+        mut self: Pin<&mut Self>,
+        context: &mut Context<'_>,
+        buffer: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let seen = self.gauge.see(&buffer.filled()[before..]);

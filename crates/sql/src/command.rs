@@ -5,6 +5,7 @@
 
 mod fitted;
 mod query;
+mod wording;
 mod words;
 
 pub(crate) use self::query::{ReadQuery, is_of_catalog};
@@ -43,9 +44,8 @@ pub(crate) enum Command {
     Show(String),
     ShowAll,
     Reset(Option<String>),
-    Discard {
-        is_all: bool,
-    },
+    /// With the answer's tag.
+    Discard(&'static str),
     /// With the answer's tag.
     Begin(&'static str),
     Commit,
@@ -76,6 +76,8 @@ impl Command {
     }
 }
 
+/// The tag of what forgets all that the connection has.
+pub(crate) const DISCARD_ALL: &str = "DISCARD ALL";
 /// Verbs of statements that change something.
 const WRITES: [&str; 28] = [
     "alter",
@@ -152,7 +154,7 @@ impl Commands {
             "set" => set(&mut words),
             "show" => Ok(show(&mut words)),
             "reset" => Ok(Command::Reset(words.rest_name().filter(|name| name != "all"))),
-            "discard" => Ok(Command::Discard { is_all: words.takes("all") }),
+            "discard" => discard(&mut words),
             "begin" => Ok(Command::Begin("BEGIN")),
             "start" => Ok(Command::Begin("START TRANSACTION")),
             "commit" | "end" => Ok(Command::Commit),
@@ -322,6 +324,19 @@ fn show(words: &mut Words<'_>) -> Command {
         "session authorization" => Command::Show("session_authorization".to_owned()),
         _ => Command::Show(name),
     }
+}
+
+fn discard(words: &mut Words<'_>) -> Result<Command, PgWireError> {
+    let kinds = [
+        ("all", DISCARD_ALL),
+        ("plans", "DISCARD PLANS"),
+        ("sequences", "DISCARD SEQUENCES"),
+        ("temp", "DISCARD TEMP"),
+        ("temporary", "DISCARD TEMP"),
+    ];
+    let found = kinds.into_iter().find(|(kind, _)| words.takes(kind));
+    let wrong = || fault(code::SYNTAX, "DISCARD does not say what", "write DISCARD ALL, PLANS, SEQUENCES or TEMP");
+    found.map(|(_, tag)| Command::Discard(tag)).ok_or_else(wrong)
 }
 
 fn rollback(words: &mut Words<'_>) -> Command {

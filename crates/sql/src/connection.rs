@@ -12,7 +12,9 @@ use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
 use datafusion_postgres::pgwire::api::{ClientInfo, NoopHandler, PgWireConnectionState};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
-use datafusion_postgres::pgwire::tokio::server::{negotiate_tls, process_error, process_message};
+use datafusion_postgres::pgwire::tokio::server::{
+    MaybeTls, PgWireMessageServerCodec, negotiate_tls, process_error, process_message,
+};
 use futures::StreamExt;
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
@@ -28,10 +30,27 @@ use crate::startup::Startup;
 
 /// How long a client may take to sign in.
 const STARTUP: Duration = Duration::from_secs(30);
+/// No longer than this; a deadline must be a time that there is.
+const IDLE_MAX: Duration = Duration::from_secs(365 * 24 * 3600);
 
 /// What answers a client's queries.
 pub(crate) struct Queries {
     server: Arc<Server>,
+}
+
+type Codec = PgWireMessageServerCodec<Arc<Prepared>>;
+
+/// The same connection, whose messages are not larger than they may be.
+fn bounded(socket: Framed<MaybeTls, Codec>, bound: &Bound) -> io::Result<Framed<Bounded<MaybeTls>, Codec>> {
+    let is_secure = socket.is_secure();
+    let parts = socket.into_parts();
+    if is_secure && !parts.read_buf.is_empty() {
+        return Err(io::Error::other("something was sent in the open after encryption was asked for"));
+    }
+    let stream = Bounded::new(parts.io, &parts.read_buf, bound.clone())?;
+    let mut bounded = FramedParts::new::<PgWireBackendMessage>(stream, parts.codec);
+    (bounded.read_buf, bounded.write_buf) = (parts.read_buf, parts.write_buf);
+    Ok(Framed::from_parts(bounded))
 }
 
 /// Answers one client until it goes, or has to.
@@ -45,15 +64,8 @@ pub(crate) async fn converse(
     let negotiated = timeout_at(until, negotiate_tls::<Arc<Prepared>>(stream, tls)).await;
     // Encryption was wanted without asking, and there is none.
     let Some(socket) = negotiated.map_err(io::Error::from)?? else { return Ok(()) };
-    let is_secure = socket.is_secure();
-    let (parts, bound) = (socket.into_parts(), Bound::new());
-    if is_secure && !parts.read_buf.is_empty() {
-        return Err(io::Error::other("something was sent in the open after encryption was asked for"));
-    }
-    let stream = Bounded::new(parts.io, &parts.read_buf, bound.clone())?;
-    let mut bounded = FramedParts::new::<PgWireBackendMessage>(stream, parts.codec);
-    (bounded.read_buf, bounded.write_buf) = (parts.read_buf, parts.write_buf);
-    let mut socket = Framed::from_parts(bounded);
+    let bound = Bound::new();
+    let mut socket = bounded(socket, &bound)?;
     let startup = Arc::new(Startup::new(Arc::clone(server)));
     let queries = Arc::new(Queries { server: Arc::clone(server) });
     let cancel = Arc::new(DefaultCancelHandler::new(Arc::clone(&server.cancels)));
@@ -63,8 +75,9 @@ pub(crate) async fn converse(
             socket.state(),
             PgWireConnectionState::AwaitingStartup | PgWireConnectionState::AuthenticationInProgress
         );
-        let deadline = if is_unknown { until } else { Instant::now() + server.config.idle };
-        let message = match timeout_at(deadline, socket.next()).await {
+        let deadline = if is_unknown { until } else { Instant::now() + server.config.idle.min(IDLE_MAX) };
+        let heard = timeout_at(deadline, socket.next()).await;
+        let message = match heard {
             Err(elapsed) if is_unknown => return Err(elapsed.into()),
             Err(_) => return process_error(&mut socket, error::idle(), false).await,
             Ok(None | Some(Ok(PgWireFrontendMessage::Terminate(_)))) => return Ok(()),
@@ -84,7 +97,7 @@ pub(crate) async fn converse(
         }
         if let Err(error) = done {
             let info = ErrorInfo::from(error);
-            tracing::debug!(%peer, code = info.code, message = info.message, "a SQL client is told of an error");
+            tracing::debug!(%peer, code = info.code, message = info.message, "a SQL client hears of an error");
             let is_fatal = info.is_fatal();
             process_error(&mut socket, PgWireError::UserError(Box::new(info)), is_extended).await?;
             if is_fatal {

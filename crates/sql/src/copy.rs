@@ -283,7 +283,7 @@ mod tests {
         assert_eq!(written("COPY t TO STDOUT WITH (FORMAT csv, HEADER true)"), csv);
         assert_eq!(written("COPY t TO STDOUT CSV HEADER"), csv);
         let binary = written("COPY (SELECT 1) TO STDOUT WITH (FORMAT binary)");
-        assert_eq!(&binary[..BINARY_HEADER.len() + 6], [BINARY_HEADER, &[0, 2, 0, 0, 0, 8]].concat());
+        assert_eq!(&binary[..BINARY_HEADER.len() + 6], [BINARY_HEADER, &[0, 2, 0, 0, 0, 7]].concat());
         assert!(binary.ends_with(&[0, 0, 0, 4, 0, 0, 0, 3, 0xff, 0xff]));
     }
 

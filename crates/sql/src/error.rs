@@ -1,4 +1,4 @@
-//! What clients are told when something cannot be done: a code of PostgreSQL, a sentence, a remedy.
+//! What clients hear when something cannot be done: a code of PostgreSQL, a sentence, a remedy.
 
 use std::time::Duration;
 
@@ -51,6 +51,9 @@ pub(crate) mod code {
 
 /// What to do about a table that is not there: which ones others may read is not said.
 const TABLES_REMEDY: &str = "\\d, or SELECT * FROM information_schema.tables, lists all that you may read";
+/// In place of one that names a command of the server's machine.
+const COLUMNS_REMEDY: &str =
+    "correct the statement; SELECT * FROM information_schema.columns lists all that you may read";
 
 /// An error of one statement.
 pub(crate) fn fault(code: &str, message: impl Into<String>, remedy: &str) -> PgWireError {
@@ -197,7 +200,13 @@ fn of_statement(errors: &Diagnostics, text: &str) -> PgWireError {
 pub(crate) fn placed(error: &Diagnostic, kind: &str, text: &str) -> PgWireError {
     // Which tables there are besides is not said.
     let is_unknown = error.message.starts_with("there is no");
-    let remedy = if kind == code::NO_TABLE && is_unknown { TABLES_REMEDY } else { error.remedy.as_str() };
+    let remedy = if kind == code::NO_TABLE && is_unknown {
+        TABLES_REMEDY
+    } else if error.remedy.contains("`vitral query") {
+        COLUMNS_REMEDY
+    } else {
+        error.remedy.as_str()
+    };
     let mut info = ErrorInfo::new("ERROR".to_owned(), kind.to_owned(), error.message.clone());
     info.severity_nonlocalized = Some("ERROR".to_owned());
     info.hint = (!remedy.is_empty()).then(|| remedy.to_owned());
@@ -277,7 +286,7 @@ mod tests {
 
     use super::*;
 
-    fn told(error: PgWireError) -> ErrorInfo {
+    fn described(error: PgWireError) -> ErrorInfo {
         ErrorInfo::from(error)
     }
 
@@ -286,15 +295,23 @@ mod tests {
         let text = "SELECT *\nFROM nada";
         let at = Position::file("SQL").at_line(2, 6);
         let errors = Diagnostics(vec![at.error("there is no table nada", "read one of vendas, segredo".into())]);
-        let told = told(of_query(QueryError::Statement(errors), text));
-        assert_eq!((told.code.as_str(), told.position.as_deref()), ("42P01", Some("15")));
-        assert!(told.hint.is_some_and(|hint| !hint.contains("segredo")));
+        let described = described(of_query(QueryError::Statement(errors), text));
+        assert_eq!((described.code.as_str(), described.position.as_deref()), ("42P01", Some("15")));
+        assert!(described.hint.is_some_and(|hint| !hint.contains("segredo")));
+    }
+
+    #[test]
+    fn a_remedy_is_a_statement_and_no_command_of_the_server() {
+        let remedy = "correct the query; `vitral query \"SELECT 1\"` lists all there is to read".to_owned();
+        let errors = Diagnostics(vec![Position::file("SQL").error("No field named x.", remedy)]);
+        let hint = described(of_query(QueryError::Statement(errors), "SELECT x")).hint.expect("a remedy");
+        assert!(hint.contains("information_schema.columns") && !hint.contains("vitral query"), "{hint}");
     }
 
     #[test]
     fn what_is_forbidden_is_not_there() {
-        let told = told(of_query(QueryError::Forbidden("auditoria".into()), ""));
-        assert_eq!((told.code.as_str(), told.message.as_str()), ("42P01", "there is no table auditoria"));
+        let described = described(of_query(QueryError::Forbidden("auditoria".into()), ""));
+        assert_eq!((described.code.as_str(), described.message.as_str()), ("42P01", "there is no table auditoria"));
     }
 
     #[test]
@@ -309,7 +326,7 @@ mod tests {
             (QueryError::Engine(DataFusionError::Plan("No field named x.".into())), code::NO_COLUMN),
             (QueryError::Engine(DataFusionError::Plan("Invalid function 'f'".into())), code::NO_FUNCTION),
         ] {
-            assert_eq!(told(of_query(error, "")).code, code);
+            assert_eq!(described(of_query(error, "")).code, code);
         }
     }
 }

@@ -13,10 +13,12 @@
 
 mod answer;
 mod bounded;
+mod column_names;
 mod command;
 mod config;
 mod connection;
 mod copy;
+mod dialect;
 mod error;
 mod listing;
 mod numeric;

@@ -29,14 +29,14 @@ pub(crate) fn wanted(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>, PgWire
 }
 
 fn note(expr: &Expr, is_count: bool, found: &mut Vec<Option<DataType>>) -> EngineResult<TreeNodeRecursion> {
-    let (id, told) = match expr {
+    let (id, described) = match expr {
         Expr::Cast(cast) => match cast.expr.as_ref() {
             Expr::Placeholder(placeholder) => (&placeholder.id, Some(cast.field.data_type().clone())),
             _ => return Ok(TreeNodeRecursion::Continue),
         },
         Expr::Placeholder(placeholder) => {
-            let told = placeholder.field.as_ref().map(|field| field.data_type().clone());
-            (&placeholder.id, told.or(is_count.then_some(DataType::Int64)))
+            let described = placeholder.field.as_ref().map(|field| field.data_type().clone());
+            (&placeholder.id, described.or(is_count.then_some(DataType::Int64)))
         }
         _ => return Ok(TreeNodeRecursion::Continue),
     };
@@ -46,13 +46,13 @@ fn note(expr: &Expr, is_count: bool, found: &mut Vec<Option<DataType>>) -> Engin
             found.resize(index + 1, None);
         }
         if found[index].is_none() {
-            found[index] = told.filter(|told| *told != DataType::Null);
+            found[index] = described.filter(|described| *described != DataType::Null);
         }
     }
     Ok(TreeNodeRecursion::Continue)
 }
 
-/// What a client is told of a parameter that it has given no type.
+/// What a client hears of a parameter that it has given no type.
 pub(crate) fn told_type(wanted: Option<&DataType>) -> Type {
     wanted.map_or(Type::TEXT, |wanted| pg_type_of(&plain_type(wanted)))
 }

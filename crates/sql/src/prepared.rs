@@ -1,4 +1,4 @@
-//! Statements that a client has prepared: what it is told of them before they run.
+//! Statements that a client has prepared: what it hears of them before they run.
 
 use std::sync::Arc;
 
@@ -17,13 +17,14 @@ use crate::rows::text_schema;
 use crate::run::{PLAN_COLUMN, SETTING_COLUMNS, columns};
 use crate::server::Server;
 use crate::session::Session;
+use crate::types::plain_schema;
 
 /// A statement, and what is known of it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub command: Command,
-    /// The columns of its rows, as the client is told them.
-    pub told: Option<SchemaRef>,
+    /// The columns of its rows, as the client hears of them.
+    pub described: Option<SchemaRef>,
     /// The types that its parameters have to have, where it tells them.
     pub parameters: Vec<Option<DataType>>,
 }
@@ -32,10 +33,12 @@ impl Prepared {
     /// Plans a statement as far as its description needs it: it is planned again when it runs, over
     /// what is newest then.
     pub(crate) async fn of(server: &Server, session: &Session, command: Command) -> Result<Self, PgWireError> {
-        let (told, parameters) = match &command {
+        let (described, parameters) = match &command {
             Command::Query(read) => {
                 let planned = server.plan(&session.principal, read).await?;
-                (Some(columns(&planned)), parameters::wanted(&planned.plan)?)
+                // In the forms that its rows have, or these would seem to be others.
+                let described = plain_schema(&read.names.applied(&columns(&planned)));
+                (Some(described), parameters::wanted(&planned.plan)?)
             }
             Command::Copy { query, .. } | Command::Declare { query, .. } => {
                 let planned = server.plan(&session.principal, query).await?;
@@ -46,7 +49,7 @@ impl Prepared {
             Command::ShowAll => (Some(text_schema(&SETTING_COLUMNS)), Vec::new()),
             _ => (None, Vec::new()),
         };
-        Ok(Self { told, parameters, command })
+        Ok(Self { described, parameters, command })
     }
 
     /// The columns of its rows; those of a cursor's are the cursor's.
@@ -57,7 +60,7 @@ impl Prepared {
                 let cursor = cursor.try_lock().ok()?;
                 Some(Arc::clone(cursor.rows.schema()))
             }
-            _ => self.told.as_ref().map(Arc::clone),
+            _ => self.described.as_ref().map(Arc::clone),
         }
     }
 

@@ -13,6 +13,7 @@ use datafusion_postgres::pgwire::messages::data::DataRow;
 use futures::StreamExt;
 use vitral_query::{QueryError, RowStream};
 
+use crate::column_names::ColumnNames;
 use crate::error::{code, fault, of_arrow, of_query};
 use crate::types::{pg_type, plain_rows, plain_schema, plain_type};
 use crate::values::put_with_length;
@@ -45,20 +46,26 @@ pub(crate) struct Rows {
     /// What may still be sent.
     bytes_left: usize,
     bytes_max: usize,
-    /// What the client is told before them.
+    /// What the client hears before them.
     pub notice: Option<String>,
 }
 
 impl Rows {
-    /// Rows for a client that was told these columns, or is told those of the rows. At most so many
-    /// bytes of them are sent.
-    pub(crate) fn new(stream: RowStream, told: Option<&Schema>, bytes_max: usize) -> Result<Self, PgWireError> {
+    /// Rows for a client that has heard of these columns, or hears of those of the rows. At most so
+    /// many bytes of them are sent.
+    pub(crate) fn new(stream: RowStream, described: Option<&Schema>, bytes_max: usize) -> Result<Self, PgWireError> {
         let found = plain_schema(&stream.schema());
-        let schema = match told {
-            Some(told) => as_told(&found, told)?,
+        let schema = match described {
+            Some(described) => as_described(&found, described)?,
             None => found,
         };
         Ok(Self { stream, schema, batch: None, next: 0, bytes_left: bytes_max, bytes_max, notice: None })
+    }
+
+    /// The same rows, whose columns have these names.
+    pub(crate) fn named(mut self, names: &ColumnNames) -> Self {
+        self.schema = names.applied(&self.schema);
+        self
     }
 
     /// A few rows that are there already, all of texts.
@@ -121,7 +128,7 @@ impl Rows {
 }
 
 /// The columns as the client knows them. A value never becomes another one for that.
-fn as_told(found: &SchemaRef, told: &Schema) -> Result<SchemaRef, PgWireError> {
+fn as_described(found: &SchemaRef, described: &Schema) -> Result<SchemaRef, PgWireError> {
     let changed = || {
         let message = "cached plan must not change result type";
         fault(
@@ -130,25 +137,25 @@ fn as_told(found: &SchemaRef, told: &Schema) -> Result<SchemaRef, PgWireError> {
             "prepare the statement again; cast columns whose type follows from a parameter",
         )
     };
-    if found.fields().len() != told.fields().len() {
+    if found.fields().len() != described.fields().len() {
         return Err(changed());
     }
-    let column = |(found, told): (&FieldRef, &FieldRef)| {
-        let (is, was) = (pg_type(found), pg_type(told));
+    let column = |(found, described): (&FieldRef, &FieldRef)| {
+        let (is, was) = (pg_type(found), pg_type(described));
         let plain = if is == was || is.oid() == was.oid() {
             found.data_type().clone()
         } else if was == Type::TEXT {
             DataType::Utf8
         } else if *found.data_type() == DataType::Null
-            || (is == Type::INT4 && plain_type(told.data_type()) == DataType::Int32)
+            || (is == Type::INT4 && plain_type(described.data_type()) == DataType::Int32)
         {
-            plain_type(told.data_type())
+            plain_type(described.data_type())
         } else {
             return Err(changed());
         };
-        Ok(Field::new(told.name(), plain, true).with_metadata(told.metadata().clone()))
+        Ok(Field::new(described.name(), plain, true).with_metadata(described.metadata().clone()))
     };
-    let columns = found.fields().iter().zip(told.fields()).map(column).collect::<Result<Vec<_>, _>>()?;
+    let columns = found.fields().iter().zip(described.fields()).map(column).collect::<Result<Vec<_>, _>>()?;
     Ok(Arc::new(Schema::new(columns)))
 }
 

@@ -14,7 +14,7 @@ use vitral_catalog::Position;
 use vitral_query::{Planned, QueryError};
 
 use crate::answer::{Answer, Done, RowsAnswer, Source};
-use crate::command::{Command, ReadQuery};
+use crate::command::{Command, DISCARD_ALL, ReadQuery};
 use crate::error::{code, fault, of_engine, of_query};
 use crate::rows::Rows;
 use crate::server::Server;
@@ -33,8 +33,8 @@ pub(crate) struct Run<'a> {
     pub status: TransactionStatus,
     /// What its placeholders stand for.
     pub values: Vec<ScalarValue>,
-    /// What the client was told of its columns, if it was.
-    pub told: Option<&'a Schema>,
+    /// What the client has heard of its columns, if it has.
+    pub described: Option<&'a Schema>,
 }
 
 impl Run<'_> {
@@ -97,7 +97,7 @@ impl Run<'_> {
             planned.plan = plan.map_err(|error| of_engine(&error, &read.text))?;
         }
         let stream = run(&planned, read).await?;
-        let mut rows = Rows::new(stream, self.told, self.server.config.result_bytes)?;
+        let mut rows = Rows::new(stream, self.described, self.server.config.result_bytes)?.named(&read.names);
         rows.notice = planned.note;
         Ok(rows)
     }
@@ -153,7 +153,7 @@ impl Run<'_> {
                 };
                 Ok(Done { changes, ..Done::tag("RESET") })
             }
-            Command::Discard { is_all } => self.discard(*is_all).await,
+            Command::Discard(tag) => self.discard(tag).await,
             Command::Close(name) => {
                 if !session.close_cursors(name.as_deref()).await {
                     return Err(no_cursor(name.as_deref().unwrap_or_default()));
@@ -173,9 +173,9 @@ impl Run<'_> {
         }
     }
 
-    async fn discard(&self, is_all: bool) -> Result<Done, PgWireError> {
-        if !is_all {
-            return Ok(Done::tag("DISCARD"));
+    async fn discard(&self, tag: &str) -> Result<Done, PgWireError> {
+        if tag != DISCARD_ALL {
+            return Ok(Done::tag(tag));
         }
         if self.status != TransactionStatus::Idle {
             return Err(fault("25001", "DISCARD ALL cannot run inside a transaction block", "end it first"));
@@ -183,7 +183,7 @@ impl Run<'_> {
         self.session.close_cursors(None).await;
         let changes = self.session.settings().reset_all();
         let forgets = self.session.forget_all();
-        Ok(Done { changes, forgets, forgets_portals: true, ..Done::tag("DISCARD ALL") })
+        Ok(Done { changes, forgets, forgets_portals: true, ..Done::tag(tag) })
     }
 
     async fn of_transaction(&self, command: &Command) -> Result<Done, PgWireError> {
@@ -236,7 +236,7 @@ async fn run(planned: &Planned, read: &ReadQuery) -> Result<vitral_query::RowStr
 pub(crate) fn columns(planned: &Planned) -> SchemaRef {
     let (state, plan) = planned.frame(planned.plan.clone()).into_parts();
     let fallback = Arc::new(plan.schema().as_arrow().clone());
-    // What is still open, such as the type of a parameter, may keep it from being told exactly.
+    // What is still open, such as the type of a parameter, may keep it from being said exactly.
     match state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}) {
         Ok(plan) => Arc::new(plan.schema().as_arrow().clone()),
         Err(_) => fallback,

@@ -9,7 +9,7 @@ use vitral_access::ScramVerifier;
 pub(crate) const MECHANISM: &str = "SCRAM-SHA-256";
 const NONCE_BYTES: usize = 18;
 
-/// Why a client is not let in; it is told no more than that.
+/// Why a client is not let in; it hears no more than that.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum ScramError {
     #[error("the client's message is not one of SCRAM-SHA-256")]

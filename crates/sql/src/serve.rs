@@ -25,7 +25,7 @@ use crate::tls;
 const GRACE: Duration = Duration::from_secs(5);
 /// How long a client that is one too many may take to hear of it.
 const REFUSAL: Duration = Duration::from_secs(1);
-/// Clients that are told so at the same time.
+/// Clients that hear so at the same time.
 const REFUSALS: usize = 16;
 /// What a client asks before it sends anything else, if it wants encryption.
 const ENCRYPTION_WANTED: [u8; 4] = 80_877_103_u32.to_be_bytes();
@@ -66,7 +66,7 @@ pub async fn serve(listener: TcpListener, config: SqlConfig, inputs: SqlInputs) 
                         }
                     });
                 }
-                // More than some are not even told.
+                // More than some do not even hear of it.
                 Err(_) => match Arc::clone(&refusals).try_acquire_owned() {
                     Ok(permit) => drop(tasks.spawn(async move {
                         let _permit = permit;
@@ -110,7 +110,7 @@ async fn refuse(mut stream: TcpStream, peer: SocketAddr) {
     if message.encode(&mut bytes).is_err() {
         return;
     }
-    let told = async {
+    let described = async {
         let mut heard = [0; 1024];
         let count = stream.read(&mut heard).await?;
         if heard[..count].get(4..8) == Some(&ENCRYPTION_WANTED) {
@@ -123,7 +123,7 @@ async fn refuse(mut stream: TcpStream, peer: SocketAddr) {
         io::Result::Ok(())
     };
     // It may not listen.
-    let _ = tokio::time::timeout(REFUSAL, told).await;
+    let _ = tokio::time::timeout(REFUSAL, described).await;
 }
 
 fn report(ended: Result<(), tokio::task::JoinError>) {

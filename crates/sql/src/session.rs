@@ -197,7 +197,7 @@ impl Session {
     }
 }
 
-/// What a cursor that is not there is told.
+/// What is said of a cursor that is not there.
 pub(crate) fn no_cursor(name: &str) -> PgWireError {
     let remedy = "declare it first; cursors without WITH HOLD end with their transaction";
     fault(code::NO_CURSOR, format!("cursor \"{name}\" does not exist"), remedy)

@@ -8,7 +8,7 @@ use datafusion_postgres::pgwire::error::PgWireError;
 
 use crate::error::{code, fault};
 
-/// What clients are told of the server's version: they choose their queries by it.
+/// What clients hear of the server's version: they choose their queries by it.
 pub(crate) const SERVER_VERSION: &str = "17.0 (Vitral)";
 const SERVER_VERSION_NUMBER: &str = "170000";
 
@@ -99,7 +99,7 @@ const KNOWN: [(&str, &str); 83] = [
     ("work_mem", "4MB"),
 ];
 
-/// Those whose values clients are told when a connection begins, as they call them.
+/// Those whose values clients hear of when a connection begins, as they call them.
 const REPORTED: [(&str, &str); 14] = [
     ("application_name", "application_name"),
     ("client_encoding", "client_encoding"),
@@ -140,7 +140,7 @@ const VALUE_MAX: usize = 4096;
 /// What has become of a `SET`.
 #[derive(Debug, Default, PartialEq, Eq)]
 pub(crate) struct Change {
-    /// What the client has to be told: the name as it calls it, and the value.
+    /// What the client has to hear: the name as it calls it, and the value.
     pub reported: Option<(&'static str, String)>,
     /// That it has no effect.
     pub notice: Option<String>,
@@ -202,7 +202,7 @@ impl Settings {
         self.change(name)
     }
 
-    /// Sets all of them back, and says what clients have to be told.
+    /// Sets all of them back, and says what clients have to hear.
     pub(crate) fn reset_all(&mut self) -> Vec<Change> {
         let names: Vec<String> = self.changed.keys().cloned().collect();
         self.local.clear();
@@ -224,7 +224,7 @@ impl Settings {
 
     fn change(&self, name: &str) -> Change {
         let reported = REPORTED.iter().find(|(known, _)| *known == name);
-        let reported = reported.and_then(|(_, told)| Some((*told, self.get(name)?)));
+        let reported = reported.and_then(|(_, described)| Some((*described, self.get(name)?)));
         Change { reported, notice: None }
     }
 
@@ -247,9 +247,9 @@ impl Settings {
         names.map(|name| vec![name.to_owned(), self.get(name).unwrap_or_default(), String::new()]).collect()
     }
 
-    /// What a client is told when its connection begins.
+    /// What a client hears when its connection begins.
     pub(crate) fn reported(&self) -> BTreeMap<&'static str, String> {
-        REPORTED.iter().filter_map(|(name, told)| Some((*told, self.get(name)?))).collect()
+        REPORTED.iter().filter_map(|(name, described)| Some((*described, self.get(name)?))).collect()
     }
 
     /// How long a statement may take: what the client wants, and at most what the server allows.

@@ -1,4 +1,4 @@
-//! Who is on the other end: sign-in by SCRAM-SHA-256, and what a client is told before its first
+//! Who is on the other end: sign-in by SCRAM-SHA-256, and what a client hears before its first
 //! statement.
 
 use std::collections::HashMap;
@@ -38,7 +38,7 @@ impl Startup {
         Self { server, exchange: Mutex::default() }
     }
 
-    /// Goes on with a sign-in. Who signs in once it is over, and what the client is told then.
+    /// Goes on with a sign-in. Who signs in once it is over, and what the client hears then.
     async fn sign_in<C: ClientInfo>(
         &self,
         client: &C,
@@ -181,7 +181,7 @@ fn options(text: &str) -> Vec<(String, String)> {
     words.filter_map(|word| word.split_once('=')).map(|(name, value)| (name.to_owned(), value.to_owned())).collect()
 }
 
-/// What clients are told of settings.
+/// What clients hear of settings.
 struct Reported(std::collections::BTreeMap<&'static str, String>);
 
 impl ServerParameterProvider for Reported {

@@ -48,7 +48,7 @@ pub(crate) fn plain_type(data_type: &DataType) -> DataType {
     }
 }
 
-/// The type that clients are told.
+/// The type that clients hear of.
 pub(crate) fn pg_type(field: &Field) -> Type {
     let alias = field.metadata().get(PG_OID_ALIAS_KEY).and_then(|kind| pg_type_for_alias_kind(kind));
     match alias {
@@ -130,7 +130,7 @@ pub(crate) fn plain_schema(schema: &Schema) -> SchemaRef {
     Arc::new(Schema::new(schema.fields().iter().map(plain).collect::<Vec<_>>()))
 }
 
-/// What a client is told of each column. Columns without a format are texts.
+/// What a client hears of each column. Columns without a format are texts.
 pub(crate) fn fields(schema: &Schema, format: &Format) -> Arc<Vec<FieldInfo>> {
     let field = |(index, field): (usize, &Arc<Field>)| {
         let format = match format {

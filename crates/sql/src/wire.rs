@@ -1,4 +1,4 @@
-//! A client as statements see it: what it has told, and what it is sent.
+//! A client as statements see it: what it has said, and what it is sent.
 
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::api::store::PortalStore;
@@ -44,7 +44,7 @@ where
     }
 }
 
-/// What a client is told without an error.
+/// What a client hears without an error.
 pub(crate) fn notice(severity: &str, code: &str, message: &str) -> PgWireBackendMessage {
     let info = ErrorInfo::new(severity.to_owned(), code.to_owned(), message.to_owned());
     PgWireBackendMessage::NoticeResponse(NoticeResponse::from(info))

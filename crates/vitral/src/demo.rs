@@ -1,6 +1,6 @@
 //! `vitral demo`: the whole product in one process.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,7 +10,7 @@ use clap::Args;
 use vitral_catalog::Catalog;
 use vitral_commands::args::Common;
 use vitral_commands::{batch, check, lookups};
-use vitral_config::{Config, REFERENCE_DIR};
+use vitral_config::{Config, Mode, REFERENCE_DIR};
 use vitral_connect_kafka::KafkaConnector;
 use vitral_demo::history::{self, Importing, Past};
 use vitral_demo::{DemoBroker, Notices, Simulation, Status, env_file, simulation, ways_on};
@@ -25,18 +25,19 @@ use crate::shutdown;
 
 const HISTORY_DAYS: u32 = 90;
 const HISTORY_DAYS_MAX: i64 = 10 * 366;
+const SQL: SocketAddr = SocketAddr::new(IpAddr::V4(Ipv4Addr::LOCALHOST), 5433);
 
 #[derive(Debug, Args)]
 pub struct Flags {
     /// Where the Kafka-protocol broker listens.
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9092")]
     kafka: SocketAddr,
-    /// Where the API and the page are served.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:8080")]
-    api: SocketAddr,
-    /// Where SQL clients are answered, by PostgreSQL's protocol.
-    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:5433")]
-    sql: SocketAddr,
+    /// Where to serve the API and the page (default: api.listen).
+    #[arg(long, value_name = "ADDR")]
+    api: Option<SocketAddr>,
+    /// Where to answer SQL clients (default: sql.listen, or 127.0.0.1:5433).
+    #[arg(long, value_name = "ADDR")]
+    sql: Option<SocketAddr>,
     /// Simulated events a second; 0 for none.
     #[arg(long, value_name = "N", default_value_t = 200.0)]
     rate: f64,
@@ -55,6 +56,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     check::named_topics(&catalog, flags.skip.iter().map(|skip| (&skip.topic, "--skip")))?;
     check::plan(&catalog, &config)?;
     check::warn_of_unused(&catalog, &config);
+    let addresses = addresses(&config, &flags)?;
     let stop = shutdown::listen(shutdown::patience(&config))?;
     make_private_dir(&common.data_dir)?;
     let _lock = DataDirLock::acquire(&common.data_dir, "demo")?;
@@ -89,7 +91,6 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
                 return Ok(());
             }
         };
-        let addresses = Addresses { api: flags.api, sql: Some(flags.sql) };
         let mut server = tokio::select! {
             server = Server::start(&config, Arc::clone(&catalog), connector, stream, addresses, data_dir.clone()) => server?,
             () = stop.cancelled() => {
@@ -112,6 +113,15 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
         broker.stop().await;
         outcome.and(stopped).map_err(|error| ways_on::explained(&data_dir, error))
     })
+}
+
+fn addresses(config: &Config, flags: &Flags) -> anyhow::Result<Addresses> {
+    let listen = &config.api.listen;
+    let api = match flags.api {
+        Some(api) => api,
+        None => listen.parse().with_context(|| format!("configuration: api.listen is {listen:?}"))?,
+    };
+    Ok(Addresses { api, sql: flags.sql.or(config.sql.listen.is_none().then_some(SQL)) })
 }
 
 /// What all of a demo's parts are of.
@@ -160,12 +170,7 @@ async fn until_a_part_fails(
     }
     let simulated = simulated.map(|plan| Simulation::start(&broker.simulator(), plan, &demo.catalog));
     let _simulation = simulated.transpose()?;
-    env_file::write(demo.data_dir, broker.address, server.api_address, server.sql_address)?;
-    let sql = server.sql_address.map(|address| format!("SQL    {}\n", env_file::sql_url(address))).unwrap_or_default();
-    let (api, kafka, data) = (server.api_address, broker.address, demo.data_dir.display());
-    answer(&format!(
-        "page   http://{api}/\nAPI    http://{api}/metricas\n{sql}Kafka  {kafka}\ndata   {data}\nCtrl-C stops; started again, it continues where it was\n"
-    ));
+    announce(demo, broker.address, server)?;
     let _importing = match past {
         Some(past) => Some(demo.import(past).await?),
         None => None,
@@ -176,4 +181,20 @@ async fn until_a_part_fails(
         () = notices.watch(broker) => Ok(()),
         error = server.failed() => Err(error),
     }
+}
+
+/// Says where everything is: to people, and to scripts.
+fn announce(demo: &Demo<'_>, kafka: SocketAddr, server: &Server) -> anyhow::Result<()> {
+    let needs_key = demo.config.access.mode == Mode::Keys;
+    let scheme = if demo.config.api.tls_certificate.is_some() { "https" } else { "http" };
+    let api = format!("{scheme}://{}", server.api_address);
+    let sql = server.sql_address.map(|address| env_file::sql_url(address, needs_key));
+    env_file::write(demo.data_dir, kafka, &api, sql.as_deref())?;
+    let sql = sql.map(|url| format!("SQL    {url}\n")).unwrap_or_default();
+    let keys = if needs_key { "keys   vitral keys create --name me --scope '*:read'\n" } else { "" };
+    let data = demo.data_dir.display();
+    answer(&format!(
+        "page   {api}/\nAPI    {api}/metricas\ndocs   {api}/docs\n{sql}{keys}Kafka  {kafka}\ndata   {data}\nCtrl-C stops; started again, it continues where it was\n"
+    ));
+    Ok(())
 }

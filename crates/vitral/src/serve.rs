@@ -1,4 +1,4 @@
-//! `vitral serve`: answers alone, beside a stream.
+//! `vitral serve`: answers alone, next to a stream.
 
 use vitral_commands::args::Common;
 use vitral_commands::serve::{self, Flags};

@@ -229,7 +229,7 @@ fn keys_are_made_shown_and_revoked_and_that_is_written_down() {
     let (id, secret) = (said_of(0).expect("an id"), said_of(1).expect("a secret"));
     assert!(id.starts_with("vk_") && secret.len() == 43, "{}", said.out);
     assert!(
-        said.err.contains("vendsa is nothing of the catalog") && !said.err.contains("warning: vendas "),
+        said.err.contains("vendsa is not in the catalog") && !said.err.contains("warning: vendas "),
         "{}",
         said.err
     );

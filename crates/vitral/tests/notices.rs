@@ -122,7 +122,18 @@ fn the_demo_goes_on_past_a_batch_that_nobody_can_read() {
 
     let start = |arguments: &[&str]| {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
-        command.args(["demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data-dir"]);
+        command.args([
+            "demo",
+            "--rate",
+            "0",
+            "--kafka",
+            "127.0.0.1:0",
+            "--api",
+            "127.0.0.1:0",
+            "--sql",
+            "127.0.0.1:0",
+            "--data-dir",
+        ]);
         command.arg(&data).args(arguments);
         command
     };
@@ -215,7 +226,18 @@ struct Demo(Child);
 impl Demo {
     fn start(data: &Path, terminal: &Path, rate: &str) -> Self {
         let mut command = Command::new(env!("CARGO_BIN_EXE_vitral"));
-        command.args(["demo", "--rate", rate, "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data-dir"]);
+        command.args([
+            "demo",
+            "--rate",
+            rate,
+            "--kafka",
+            "127.0.0.1:0",
+            "--api",
+            "127.0.0.1:0",
+            "--sql",
+            "127.0.0.1:0",
+            "--data-dir",
+        ]);
         command.arg(data).stdout(std::fs::File::create(terminal).expect("a file"));
         Self(command.spawn().expect("it starts"))
     }

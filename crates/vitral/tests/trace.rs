@@ -56,6 +56,10 @@ fn what_is_not_there_is_an_error_with_the_way_on() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said.contains("nenhum-pedido") && said.contains("eventos_clientes (id_evento, id_pedido)"), "{said}");
     assert!(said.contains("vitral ledger list"), "{said}");
+    let output = vitral(&kept(), &["trace", ""]);
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(2), "{said}");
+    assert!(said.contains("the id is empty: write that of an event or order"), "{said}");
     // A wrong folder has nothing at all.
     let empty = tempfile::tempdir().expect("a folder");
     let output = vitral(empty.path(), &["trace", "x"]);

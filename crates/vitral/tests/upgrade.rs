@@ -40,7 +40,12 @@ fn goes_on(version: &Path) {
 
     let demo = Demo::start(dir.path());
     for (metric, rows) in metrics {
-        assert_eq!(&demo.metric(metric)["linhas"], rows, "{metric} of {}", version.display());
+        let mut shown = demo.metric(metric)["linhas"].take();
+        for row in shown.as_array_mut().expect("rows") {
+            // Names next to ids are newer than these answers.
+            row.as_object_mut().expect("a row").remove("nome");
+        }
+        assert_eq!(&shown, rows, "{metric} of {}", version.display());
     }
     for count in ["lidas", "contadas", "duplicadas", "atrasadas", "recusadas"] {
         assert_eq!(demo.metric("ticket_medio")["completude"][count], expected["completude"][count], "{count}");
@@ -122,7 +127,18 @@ struct Demo {
 impl Demo {
     fn start(dir: &Path) -> Self {
         let process = Command::new(env!("CARGO_BIN_EXE_vitral"))
-            .args(["demo", "--rate", "0", "--kafka", "127.0.0.1:0", "--api", "127.0.0.1:0", "--data-dir"])
+            .args([
+                "demo",
+                "--rate",
+                "0",
+                "--kafka",
+                "127.0.0.1:0",
+                "--api",
+                "127.0.0.1:0",
+                "--sql",
+                "127.0.0.1:0",
+                "--data-dir",
+            ])
             .arg(dir)
             .stdout(Stdio::null())
             .spawn()

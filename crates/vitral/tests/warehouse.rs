@@ -1,4 +1,4 @@
-//! Tables of jobs, read beside everything else as `armazem.NAME`.
+//! Tables of jobs, read like everything else as `armazem.NAME`.
 
 use std::path::Path;
 use std::process::Command;
@@ -62,7 +62,7 @@ fn a_table_is_there_once_its_job_has_run() {
         assert!(months.out.contains(month), "{}", months.out);
     }
     assert_eq!(rows(&query(dir, &[], LISTED)), json!([{ "column_name": "ticket" }]));
-    // Beside what it was computed from.
+    // Next to what it was computed from.
     let both = "SELECT (SELECT sum(receita) FROM armazem.receita_mensal) = (SELECT sum(valor) FROM vendas) AS iguais";
     assert_eq!(rows(&query(dir, &[], both)), json!([{ "iguais": true }]));
     let plain = query(dir, &[], "SELECT * FROM receita_mensal");

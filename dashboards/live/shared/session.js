@@ -28,6 +28,6 @@ export function signIn() {
     sessionStorage.setItem(KEPT, String(Date.now()));
     location.assign(SIGN_IN);
   } catch {
-    // Without storage it cannot be told whether it would go round in circles: the error is shown.
+    // Without storage it cannot be known whether it would go round in circles: the error is shown.
   }
 }

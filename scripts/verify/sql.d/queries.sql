@@ -27,7 +27,7 @@ SELECT a, count(*) AS linhas FROM (VALUES ('x', 1), ('y', 2), ('x', 3)) AS t(a, 
 SELECT a, sum(b) AS soma FROM (VALUES ('x', CAST(1.25 AS numeric(18, 2))), ('x', 2.50), ('y', NULL)) AS t(a, b) GROUP BY a HAVING count(b) > 0 ORDER BY a
 SELECT a, row_number() OVER (ORDER BY b DESC) AS posicao FROM (VALUES ('x', 1), ('y', 3), ('z', 2)) AS t(a, b) ORDER BY posicao
 SELECT a, CAST(sum(b) OVER (PARTITION BY a ORDER BY b) AS bigint) AS acumulado FROM (VALUES ('x', CAST(1 AS bigint)), ('x', 2), ('y', 5)) AS t(a, b) ORDER BY a, acumulado
-WITH t AS (SELECT 1 AS n UNION ALL SELECT 2) SELECT t.n, u.n AS m FROM t LEFT JOIN t AS u ON u.n = t.n + 1 ORDER BY t.n
+WITH t(n) AS (VALUES (1), (2)) SELECT t.n, u.n AS m FROM t LEFT JOIN t AS u ON u.n = t.n + 1 ORDER BY t.n
 WITH RECURSIVE r(n) AS (SELECT CAST(1 AS bigint) UNION ALL SELECT n + 1 FROM r WHERE n < 10) SELECT CAST(sum(n) AS bigint) AS soma FROM r
 SELECT CASE WHEN 1 > 2 THEN 'a' ELSE 'b' END AS caso, coalesce(NULL, 'c') AS primeiro, nullif('d', 'd') AS nada
 SELECT upper('abc') AS maiuscula, lower('ÀÉ') AS minuscula, trim('  x ') AS aparado, substring('abcdef', 2, 3) AS parte, replace('aXa', 'X', 'b') AS trocado

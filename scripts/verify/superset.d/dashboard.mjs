@@ -5,7 +5,7 @@ import { createRequire } from 'node:module';
 
 const { chromium } = createRequire(`${process.env.VITRAL_PAGE_MODULES}/`)('playwright-core');
 const [base, dashboard, charts, user, password, picture] = process.argv.slice(2);
-const PATIENCE_MS = 180_000;
+const PATIENCE_MS = 600_000;
 const WAITING = '.loading, [data-test="loading-indicator"], .ant-spin-spinning';
 const WRONG = '.ant-alert-error, [role="alert"].ant-alert, [data-test="error-message"], .missing-chart-container';
 /** What is drawn in a chart that has something to show. */
@@ -13,17 +13,18 @@ const DRAWN = 'canvas, table tbody tr, .header-line';
 
 const browser = await chromium.launch({ executablePath: process.env.VITRAL_PAGE_BROWSER, args: ['--no-sandbox', '--disable-dev-shm-usage'] });
 try {
-  const page = await (await browser.newContext({ viewport: { width: 1600, height: 1200 }, timezoneId: 'America/Sao_Paulo' })).newPage();
+  const page = await (await browser.newContext({ viewport: { width: 1600, height: 1000 }, timezoneId: 'America/Sao_Paulo' })).newPage();
   page.setDefaultTimeout(PATIENCE_MS);
   const answers = [];
   page.on('response', (response) => {
     if (response.url().includes('/api/v1/chart/data')) answers.push(response.status());
   });
-  await page.goto(`${base}/login/`);
+  await page.goto(`${base}/login/`, { waitUntil: 'commit' });
   await page.fill('#username, [data-test="username-input"]', user);
   await page.fill('#password, [data-test="password-input"]', password);
-  await Promise.all([page.waitForURL((url) => !url.pathname.startsWith('/login')), page.press('#password, [data-test="password-input"]', 'Enter')]);
-  await page.goto(`${base}/superset/dashboard/${dashboard}/`);
+  const isIn = page.waitForURL((url) => !url.pathname.startsWith('/login'), { waitUntil: 'commit' });
+  await Promise.all([isIn, page.press('#password, [data-test="password-input"]', 'Enter')]);
+  await page.goto(`${base}/superset/dashboard/${dashboard}/`, { waitUntil: 'commit' });
   const seen = () => page.evaluate(([waiting, wrong, drawn]) => {
     const charts = [...document.querySelectorAll('.dashboard-chart')];
     return {

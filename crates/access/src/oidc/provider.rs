@@ -217,7 +217,7 @@ impl Description {
     }
 }
 
-/// Those who show a token are told no more than that; why is for the log.
+/// Those who show a token hear no more than that; why is for the log.
 fn refused(reason: &str) -> Denied {
     tracing::debug!(reason, "a token is refused");
     Denied::Wrong

@@ -183,7 +183,8 @@ impl Cursor {
     pub(super) fn read(text: &str, fingerprint: &str) -> Result<Self, Problem> {
         let parsed = URL_SAFE_NO_PAD.decode(text).ok();
         let parsed = parsed.and_then(|bytes| serde_json::from_slice::<(String, Vec<Option<String>>)>(&bytes).ok());
-        let (asked, values) = parsed.ok_or_else(|| Problem::invalid_cursor("cursor is not one of ours"))?;
+        let (asked, values) =
+            parsed.ok_or_else(|| Problem::invalid_cursor("the cursor was not made by this server"))?;
         if asked != fingerprint {
             return Err(Problem::invalid_cursor("cursor belongs to a request with other parameters"));
         }

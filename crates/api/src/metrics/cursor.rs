@@ -29,7 +29,8 @@ impl Cursor {
     }
 
     pub(super) fn read(text: &str, fingerprint: &str) -> Result<Self, Problem> {
-        let (cursor, asked) = parse(text).ok_or_else(|| Problem::invalid_cursor("cursor is not one of ours"))?;
+        let (cursor, asked) =
+            parse(text).ok_or_else(|| Problem::invalid_cursor("the cursor was not made by this server"))?;
         if asked != fingerprint {
             return Err(Problem::invalid_cursor("cursor belongs to a request with other parameters"));
         }

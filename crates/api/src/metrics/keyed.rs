@@ -136,7 +136,7 @@ fn write_cursor(rows: &RecordBatch, keys: usize, fingerprint: &str) -> Result<St
 }
 
 fn read_cursor(text: &str, fingerprint: &str, shown: &KeyedTableView) -> Result<Vec<ScalarValue>, Problem> {
-    let none_of_ours = || Problem::invalid_cursor("cursor is not one of ours");
+    let none_of_ours = || Problem::invalid_cursor("the cursor was not made by this server");
     let bytes = URL_SAFE_NO_PAD.decode(text).map_err(|_| none_of_ours())?;
     let (asked, values): (String, Vec<Option<String>>) = serde_json::from_slice(&bytes).map_err(|_| none_of_ours())?;
     if asked != fingerprint {

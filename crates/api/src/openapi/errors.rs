@@ -130,16 +130,16 @@ fn response(status: u16, codes: &[&'static str]) -> Response {
     response.build()
 }
 
-/// RFC 9457, with a code that stays and what to do about it.
+/// Problem details of RFC 9457, with a stable code and what to do about it.
 pub(super) fn schema() -> Schema {
     let text = |about: &'static str| ObjectBuilder::new().schema_type(Type::String).description(Some(about));
     let status = ObjectBuilder::new().schema_type(Type::Integer).minimum(Some(400)).maximum(Some(599));
     let object = ObjectBuilder::new()
-        .description(Some("What is wrong with a request, as RFC 9457 has it."))
+        .description(Some("What is wrong with a request: problem details of RFC 9457."))
         .property("type", text("Always about:blank: code says what it is."))
         .property("title", text("The status in words."))
         .property("status", status)
-        .property("code", text("What is wrong, in a word that stays the same."))
+        .property("code", text("What is wrong, in a word that never changes."))
         .property("detail", text("What is wrong, for people."))
         .property("remedio", text("What to do about it, for people."));
     let required = ["type", "title", "status", "code", "detail", "remedio"];

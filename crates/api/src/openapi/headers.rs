@@ -50,7 +50,7 @@ pub(super) fn add(components: ComponentsBuilder) -> ComponentsBuilder {
         ("RateLimit-Remaining", count(), "Requests that are left."),
         ("RateLimit-Reset", count(), "Seconds until all of them may be used again."),
         ("Retry-After", count(), "Seconds after which it is of use to ask again."),
-        ("WWW-Authenticate", text(), "How to say who asks."),
+        ("WWW-Authenticate", text(), "How to authenticate."),
         ("ETag", text(), "The version of the answer's bytes, for If-None-Match."),
         ("Cache-Control", text(), "Of one person, and to be asked for again each time."),
         ("Vary", text(), "What else the answer depends on."),

@@ -9,7 +9,7 @@ use super::errors::{self, Codes, Problems};
 use super::headers;
 
 /// What is said of an operation before its answers.
-pub(super) struct Told<'a> {
+pub(super) struct Described<'a> {
     /// Different for each operation.
     pub id: String,
     pub tag: &'a str,
@@ -21,7 +21,7 @@ pub(super) struct Told<'a> {
     pub is_open: bool,
 }
 
-impl<'a> Told<'a> {
+impl<'a> Described<'a> {
     /// Of something that is read.
     pub(super) fn new(id: impl Into<String>, tag: &'a str, about: &'a str) -> Self {
         Self { id: id.into(), tag, about, parameters: Vec::new(), body: None, is_open: false }
@@ -52,9 +52,9 @@ impl<'a> Told<'a> {
         if !self.parameters.is_empty() {
             operation = operation.parameters(Some(self.parameters));
         }
-        let mut told = Vec::new();
+        let mut described = Vec::new();
         for (status, response) in good {
-            told.push(status);
+            described.push(status);
             operation = operation.response(status, headers::put(response, &[&headers::COMMON]));
         }
         let mut all = vec![errors::ANY];
@@ -65,7 +65,9 @@ impl<'a> Told<'a> {
         }
         all.extend_from_slice(groups);
         // What says no by its status says it in its own form.
-        for (status, response) in problems.of(&all).into_iter().filter(|(status, _)| !told.contains(&status.as_str())) {
+        for (status, response) in
+            problems.of(&all).into_iter().filter(|(status, _)| !described.contains(&status.as_str()))
+        {
             operation = operation.response(status, response);
         }
         operation.build()

@@ -12,7 +12,7 @@ use vitral_schemas::topic::Topic;
 
 use super::columns::{self, format, or_null};
 use super::errors::{self, Codes};
-use super::operation::{Told, word};
+use super::operation::{Described, word};
 use super::rows::{FAILURE, unchanged};
 use super::{Description, headers};
 use crate::lists;
@@ -98,17 +98,17 @@ fn add_list(
     codes: &[Codes],
 ) {
     let parameters = headers::paging(lists::LIMIT_DEFAULT).into_iter().chain([headers::if_none_match()]);
-    let told = Told::new(id, LISTS, about).with(parameters);
+    let described = Described::new(id, LISTS, about).with(parameters);
     let response = json_of("The entries.", entries);
     let response = headers::put(response, &[&headers::KEPT, &headers::PAGED, own_headers]);
-    let operation = told.answers([("200", response), ("304", unchanged())], codes, &mut description.problems);
+    let operation = described.answers([("200", response), ("304", unchanged())], codes, &mut description.problems);
     description.add(path, HttpMethod::Get, operation);
 }
 
 fn add_state(description: &mut Description) {
-    let told = Told::new("vivo", STATE, "Whether the process lives.").open();
+    let described = Described::new("vivo", STATE, "Whether the process lives.").open();
     let lives = whole([("vivo", ObjectBuilder::new().schema_type(Type::Boolean))]);
-    let live = told.answers([("200", json_of("It does.", lives))], &[], &mut description.problems);
+    let live = described.answers([("200", json_of("It does.", lives))], &[], &mut description.problems);
     description.add("/healthz", HttpMethod::Get, live);
 
     let trouble = || whole([("assunto", text()), ("codigo", text()), ("detalhe", text())]);
@@ -116,30 +116,30 @@ fn add_state(description: &mut Description) {
         whole([("pronto", ObjectBuilder::new().schema_type(Type::Boolean))])
             .property("problemas", ArrayBuilder::new().items(trouble()))
     };
-    let about = "Whether numbers are recovered and current. Those who are known are told why not.";
-    let told = Told::new("pronto", STATE, about).open();
+    let about = "Whether numbers are recovered and current. Those who are known are described why not.";
+    let described = Described::new("pronto", STATE, about).open();
     let answers = [("200", json_of("They are.", ready())), ("503", json_of("They are not.", ready()))];
     // Who shows credentials has them examined.
-    let operation = told.answers(answers, &[READY], &mut description.problems);
+    let operation = described.answers(answers, &[READY], &mut description.problems);
     description.add("/readyz", HttpMethod::Get, operation);
 
-    let told = Told::new("telemetria", STATE, "Figures of the process, for Prometheus.");
+    let described = Described::new("telemetria", STATE, "Figures of the process, for Prometheus.");
     let figures = ResponseBuilder::new()
         .description("All of them.")
         .content("application/openmetrics-text", Content::new(Some(text())));
-    let operation = told.answers([("200", figures)], &[], &mut description.problems);
+    let operation = described.answers([("200", figures)], &[], &mut description.problems);
     description.add("/metrics", HttpMethod::Get, operation);
 
-    let told = Told::new("descricao", STATE, "This description.").with([headers::if_none_match()]).open();
+    let described = Described::new("descricao", STATE, "This description.").with([headers::if_none_match()]).open();
     let any = ObjectBuilder::new().additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(true)));
     let response = headers::put(json_of("It is of OpenAPI 3.1.", any), &[&headers::KEPT]);
     let answers = [("200", response), ("304", unchanged())];
-    let operation = told.answers(answers, &[], &mut description.problems);
+    let operation = described.answers(answers, &[], &mut description.problems);
     description.add("/openapi.json", HttpMethod::Get, operation);
 
-    let told = Told::new("pagina_da_descricao", STATE, "This description as a page.").open();
+    let described = Described::new("pagina_da_descricao", STATE, "This description as a page.").open();
     let page = ResponseBuilder::new().description("The page.").content("text/html", Content::new(Some(text())));
-    let operation = told.answers([("200", page)], &[], &mut description.problems);
+    let operation = described.answers([("200", page)], &[], &mut description.problems);
     description.add("/docs", HttpMethod::Get, operation);
 }
 
@@ -166,10 +166,11 @@ fn add_silence(description: &mut Description) {
         ("motivo", text_or_null()),
     ]);
     let about = "Nobody is notified of an alert, or of one of its keys, for a while.";
-    let told = Told::new("silenciar_alerta", "alertas", about).with([headers::in_path("alerta", "The alert's name.")]);
-    let told = Told { body: Some(body(wanted)), ..told };
+    let described =
+        Described::new("silenciar_alerta", "alertas", about).with([headers::in_path("alerta", "The alert's name.")]);
+    let described = Described { body: Some(body(wanted)), ..described };
     let answers = [("201", json_of("The silence.", kept))];
-    let operation = told.answers(answers, &[errors::SENT, errors::SILENCE], &mut description.problems);
+    let operation = described.answers(answers, &[errors::SENT, errors::SILENCE], &mut description.problems);
     description.add("/alertas/{alerta}/silencios", HttpMethod::Post, operation);
 }
 
@@ -177,16 +178,17 @@ fn add_sign_in(description: &mut Description) {
     let html = || ResponseBuilder::new().description("The page.").content("text/html", Content::new(Some(text())));
     let elsewhere = || ResponseBuilder::new().description("On to the provider, or to the page.");
     let signed_in = || ResponseBuilder::new().description("The cookie is set, or taken back.");
-    let told = Told::new("pagina_de_entrada", SIGN_IN, "The page to sign in, or the way to the provider.").open();
+    let described =
+        Described::new("pagina_de_entrada", SIGN_IN, "The page to sign in, or the way to the provider.").open();
     let answers = [("200", html()), ("303", elsewhere())];
-    let operation = told.answers(answers, &[errors::SIGN_IN], &mut description.problems);
+    let operation = described.answers(answers, &[errors::SIGN_IN], &mut description.problems);
     description.add("/entrar", HttpMethod::Get, operation);
     let wanted =
         whole([("chave", text())]).additional_properties(Some(AdditionalProperties::<Schema>::FreeForm(false)));
-    let told = Told::new("entrar", SIGN_IN, "A key for the cookie of a session.").open();
-    let told = Told { body: Some(body(wanted)), ..told };
+    let described = Described::new("entrar", SIGN_IN, "A key for the cookie of a session.").open();
+    let described = Described { body: Some(body(wanted)), ..described };
     let codes: &[Codes] = &[errors::KNOWN, errors::SENT, errors::SIGN_IN];
-    let operation = told.answers([("204", signed_in())], codes, &mut description.problems);
+    let operation = described.answers([("204", signed_in())], codes, &mut description.problems);
     description.add("/entrar", HttpMethod::Post, operation);
     let query = |name: &str, about: &str| {
         let parameter = ParameterBuilder::new().name(name).parameter_in(ParameterIn::Query);
@@ -197,14 +199,15 @@ fn add_sign_in(description: &mut Description) {
         query("state", "What the sign-in began with."),
         query("error", "Why the provider refuses."),
     ];
-    let told = Told::new("volta_do_provedor", SIGN_IN, "Where the provider sends people back.").with(given).open();
+    let described =
+        Described::new("volta_do_provedor", SIGN_IN, "Where the provider sends people back.").with(given).open();
     let codes: &[Codes] = &[errors::KNOWN, errors::SIGN_IN];
     let answers = [("200", html()), ("303", elsewhere())];
-    let operation = told.answers(answers, codes, &mut description.problems);
+    let operation = described.answers(answers, codes, &mut description.problems);
     description.add("/entrar/volta", HttpMethod::Get, operation);
-    let told = Told::new("sair", SIGN_IN, "Ends the session of a browser.").open();
+    let described = Described::new("sair", SIGN_IN, "Ends the session of a browser.").open();
     let codes: &[Codes] = &[errors::KNOWN, errors::SENT, errors::SIGN_IN];
-    let operation = told.answers([("204", signed_in())], codes, &mut description.problems);
+    let operation = described.answers([("204", signed_in())], codes, &mut description.problems);
     description.add("/sair", HttpMethod::Post, operation);
 }
 
@@ -230,12 +233,14 @@ fn add_entrance(description: &mut Description, catalog: &Catalog, topic: &Topic,
         "Sends messages to {}. Answered when the broker has all of them; the scope is {}.",
         topic.name, entrance.scope
     );
-    let about_key = "The same request, repeated within 10 minutes under the same key, is answered with the same items.";
+    let about_key = "Items without an id get one made of it: the same request, repeated under the same key, is \
+                     sent again and counts as a duplicate. A repeat with another body within 10 minutes is 422.";
     let key = headers::header("Idempotency-Key", about_key, Some("^[!-~]{1,128}$"));
-    let told = Told::new(format!("enviar_{name}"), SENT, &about).with([key]);
-    let told = Told { body: Some(body(forms.0)), ..told };
+    let described = Described::new(format!("enviar_{name}"), SENT, &about).with([key]);
+    let described = Described { body: Some(body(forms.0)), ..described };
     let codes: &[Codes] = &[errors::SENT, errors::MESSAGES, errors::VIEW];
-    let operation = told.answers([("202", json_of("Where each lies.", accepted))], codes, &mut description.problems);
+    let operation =
+        described.answers([("202", json_of("Where each lies.", accepted))], codes, &mut description.problems);
     description.add(&entrance.path, HttpMethod::Post, operation);
 }
 
@@ -247,7 +252,7 @@ impl AnyForm {
         let first = lists.first().map(|path| path.split('.').next().unwrap_or_default().to_owned());
         let Some(first) = first else { return };
         let elements = ArrayBuilder::new().items(RefOr::T(columns::any_row()));
-        let about = format!("As {name} has it.");
+        let about = format!("What {name} sends.");
         let form = ObjectBuilder::new().description(Some(about)).property(&first, elements).required(first);
         self.0 = std::mem::take(&mut self.0).item(form);
     }
@@ -258,11 +263,11 @@ fn add_trace(description: &mut Description, topic: &Topic, path: &str) {
         format!("What became of the messages of {} with this id, and every number they counted in.", topic.name);
     let id = TRACED_ID.trim_matches(['{', '}']);
     let parameters = [headers::in_path(id, "The id."), headers::if_none_match()];
-    let told = Told::new(format!("rastro_{}", word(&topic.name)), "rastro", &about).with(parameters);
+    let described = Described::new(format!("rastro_{}", word(&topic.name)), "rastro", &about).with(parameters);
     let response = json_of("What is known of it.", columns::any_row());
     let answers = [("200", headers::put(response, &[&headers::KEPT])), ("304", unchanged())];
     let codes: &[Codes] = &[errors::VIEW, errors::ROWS, errors::TRACE];
-    let operation = told.answers(answers, codes, &mut description.problems);
+    let operation = described.answers(answers, codes, &mut description.problems);
     description.add(path, HttpMethod::Get, operation);
 }
 

@@ -11,7 +11,7 @@ use vitral_catalog::{Endpoint, KeyedView, Metric};
 use vitral_query::{FROM, Format, LIMIT, NOW, ServedColumns, UNTIL};
 
 use super::errors::{self, Codes, Problems};
-use super::operation::{Told, word};
+use super::operation::{Described, word};
 use super::{Description, columns, headers};
 use crate::accept::media_type;
 use crate::endpoints;
@@ -73,10 +73,10 @@ fn of_endpoint(shared: &Shared, endpoint: &Endpoint, row: &str, problems: &mut P
     let own = endpoint.parameters.iter().filter(|name| *name != NOW).map(parameter);
     let cursor = endpoints::is_paged(endpoint).then(headers::cursor);
     let id = word(&endpoint.name);
-    let told = Told::new(id, ENDPOINTS, &endpoint.description);
-    let told = told.with(own.chain(cursor).chain([headers::if_none_match()]));
+    let described = Described::new(id, ENDPOINTS, &endpoint.description);
+    let described = described.with(own.chain(cursor).chain([headers::if_none_match()]));
     let rows = ArrayBuilder::new().items(Ref::from_schema_name(row)).build().into();
-    Ok(told.answers(good(rows), LIST, problems))
+    Ok(described.answers(good(rows), LIST, problems))
 }
 
 const LIST: &[Codes] = &[errors::VIEW, errors::PAGED, errors::ROWS];
@@ -136,14 +136,14 @@ fn add_table(description: &mut Description, table: Table<'_>, takes_limit: bool)
     let rows = ArrayBuilder::new().items(Ref::from_schema_name(row.as_str()));
     description.schemas.insert(row, columns::row(table.columns).into());
     description.schemas.insert(whole.clone(), document(rows, Some(table.name)).into());
-    let told = Told::new(format!("metrica_{name}"), METRICS, table.about)
+    let described = Described::new(format!("metrica_{name}"), METRICS, table.about)
         .with(table.parameters.into_iter().chain([headers::if_none_match()]));
     let json = referred(&whole);
-    let page = told.answers(good(json), LIST, &mut description.problems);
+    let page = described.answers(good(json), LIST, &mut description.problems);
     let limit = takes_limit.then(|| headers::limit(SESSIONS_DEFAULT));
-    let told = Told::new(format!("ao_vivo_{name}"), LIVE, table.about).with(limit);
+    let described = Described::new(format!("ao_vivo_{name}"), LIVE, table.about).with(limit);
     let about = format!("A message at once, and another at each change; the data of each is a {whole}.");
-    let live = told.answers([("200", stream(about))], LIVE_CODES, &mut description.problems);
+    let live = described.answers([("200", stream(about))], LIVE_CODES, &mut description.problems);
     description.add(&path, HttpMethod::Get, page);
     description.add(&format!("{path}/ao_vivo"), HttpMethod::Get, live);
 }
@@ -187,16 +187,16 @@ fn add_templates(description: &mut Description) {
     let rows = ArrayBuilder::new().items(RefOr::T(columns::any_row()));
     let about =
         "Rows of any metric, newest window first, or of a table by its keys. Filters are its own columns of text.";
-    let told = Told::new("metrica", METRICS, about)
+    let described = Described::new("metrica", METRICS, about)
         .with([name()].into_iter().chain(headers::paging(LIMIT_DEFAULT)).chain([headers::if_none_match()]));
     let codes: Vec<Codes> = LIST.iter().copied().chain([errors::NAMED]).collect();
-    let page = told.answers(good(document(rows, None)), &codes, &mut description.problems);
+    let page = described.answers(good(document(rows, None)), &codes, &mut description.problems);
     description.add("/metricas/{nome}", HttpMethod::Get, page);
     let about = "The newest window of any metric at each change, or the rows of a table that have changed.";
-    let told = Told::new("ao_vivo", LIVE, about).with([name()]);
+    let described = Described::new("ao_vivo", LIVE, about).with([name()]);
     let codes: Vec<Codes> = LIVE_CODES.iter().copied().chain([errors::NAMED]).collect();
     let response = stream("The data of each message is a document as GET /metricas/{nome} has it.".to_owned());
-    let live = told.answers([("200", response)], &codes, &mut description.problems);
+    let live = described.answers([("200", response)], &codes, &mut description.problems);
     description.add("/metricas/{nome}/ao_vivo", HttpMethod::Get, live);
 }
 

@@ -153,7 +153,7 @@ fn anonymous(client: Client) -> String {
 }
 
 /// What is written down of an answer: that it denies something, with its code, or that rows left in
-/// a form that is made to be kept. Those who have shown nothing were only told to.
+/// a form that is made to be kept. Those who have shown nothing were only asked to.
 fn noteworthy(response: &Response, is_on: bool) -> Option<(&'static str, &'static str)> {
     let code = response.extensions().get::<ProblemCode>().map_or("forbidden", |code| code.0);
     let kind = response.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();

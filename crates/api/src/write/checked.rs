@@ -134,7 +134,7 @@ fn text(column: &ArrayRef, row: usize) -> Option<String> {
     if column.is_null(row) { None } else { array_value_to_string(column, row).ok() }
 }
 
-/// Adds a field behind all others: of one that is there twice the last one counts.
+/// Adds a field behind all others: of one that occurs twice the last one counts.
 fn add_field(payload: &mut Vec<u8>, name: &str, value: &str) {
     let end = payload.trim_ascii_end().len().saturating_sub(1);
     payload.truncate(end);

@@ -72,6 +72,10 @@ async fn scopes_are_held_against_what_is_asked() {
     for (key, status) in [(&reader, 200), (&writer, 403), (&metrics, 200), (&admin, 200)] {
         assert_eq!(keyed.get("/metrics", &bearer(key)).await.status, status);
     }
+    // Its counts are of all rows.
+    let filters = [("regiao".to_owned(), ["SP".to_owned()].into())].into_iter().collect();
+    let of_some = keyed.key_with(&["*:read"], filters).await;
+    is_problem(&keyed.get("/metrics", &bearer(&of_some)).await, 403, "forbidden");
     is_problem(&keyed.get("/vendas/resumo", &bearer(&writer)).await, 403, "forbidden");
     for (key, status) in [(&reader, 403), (&writer, 403), (&admin, 201)] {
         let lines = [JSON, ("authorization", &bearer(key)), ("x-forwarded-for", "192.0.2.7")];

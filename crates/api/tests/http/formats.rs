@@ -12,7 +12,7 @@ use crate::world::{Event, SALE, World, archived, catalog, topic_view, view_of, v
 
 const ARROW: &str = "application/vnd.apache.arrow.stream";
 
-/// Bytes that are no text.
+/// Bytes that are not text.
 async fn bytes(world: &World, path: &str, accept: &str) -> (axum::http::HeaderMap, Vec<u8>) {
     let request = Request::get(path).header("host", "localhost").header("accept", accept);
     let request = request.body(Body::empty()).expect("a request");

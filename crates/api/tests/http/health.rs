@@ -13,7 +13,8 @@ async fn readiness() {
     let world = World::new(View::default());
     assert_eq!(world.get("/healthz").await.status, 200);
     let answer = world.get("/readyz").await;
-    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (503, r#"{"pronto":false}"#));
+    let expected = r#"{"pronto":false,"problemas":[{"assunto":"process","codigo":"starting","detalhe":"what is stored has not been read yet"}]}"#;
+    assert_eq!((answer.status.as_u16(), answer.body.as_str()), (503, expected));
     world.show(windows_view(Vec::new(), Vec::new()));
     assert_eq!(world.body("/readyz").await, r#"{"pronto":true}"#);
     world.shutdown.cancel();

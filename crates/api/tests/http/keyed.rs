@@ -43,8 +43,13 @@ impl Keyed {
     }
 
     pub async fn key(&self, scopes: &[&str]) -> CreatedKey {
+        self.key_with(scopes, RowFilters::default()).await
+    }
+
+    /// One that sees some rows only.
+    pub async fn key_with(&self, scopes: &[&str], filters: RowFilters) -> CreatedKey {
         let scopes = scopes.iter().copied().collect();
-        let new = NewKey { name: "painel".to_owned(), scopes, filters: RowFilters::default(), expires_ms: None };
+        let new = NewKey { name: "painel".to_owned(), scopes, filters, expires_ms: None };
         self.access.keys().expect("keys").create(&new).await.expect("a key")
     }
 

@@ -1,4 +1,4 @@
-//! What other processes are told: to whom, and when.
+//! What other processes hear: to whom, and when.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -34,7 +34,7 @@ async fn only_processes_of_the_installation_are_told() {
     let keyed = Keyed::new().await;
     let reader = keyed.key(&["*:read"]).await;
     let secret = keyed.access.internal_secret().expect("a secret").expose_secret().to_owned();
-    // Who may read all that is served is told nothing beyond that.
+    // Who may read all that is served hears nothing beyond that.
     for (shown, status) in [(format!("Bearer {secret}"), 200), (bearer(&reader), 403), ("Bearer x".to_owned(), 401)] {
         // By whatever name they call it.
         let lines = [("authorization", shown.as_str()), ("host", "stream:8080")];

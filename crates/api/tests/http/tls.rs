@@ -93,7 +93,7 @@ async fn answers_are_encrypted_and_say_that_they_stay_so() {
     assert!(answer.starts_with("HTTP/1.1 200"), "{answer}");
     assert!(answer.contains("strict-transport-security: max-age=31536000"), "{answer}");
     assert_eq!(encrypted.connect().await.get_ref().1.alpn_protocol(), Some(&b"http/1.1"[..]));
-    // Whoever does not encrypt gets no answer.
+    // Those who do not encrypt get no answer.
     let mut plain = TcpStream::connect(encrypted.address).await.expect("a connection");
     plain.write_all(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n").await.expect("sent");
     let mut answer = Vec::new();

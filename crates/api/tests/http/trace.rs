@@ -57,9 +57,9 @@ async fn every_row_of_an_order_has_its_verdict_and_its_numbers() {
     world.reconciliations.send_replace(Arc::new(reconciled()));
     let found: Value = world.json(PATH).await;
     let rows = found["linhas"].as_array().expect("rows");
-    let told: Vec<_> = rows.iter().map(|row| (&row["veredito"], &row["deslocamento"], &row["gravada"])).collect();
+    let described: Vec<_> = rows.iter().map(|row| (&row["veredito"], &row["deslocamento"], &row["gravada"])).collect();
     assert_eq!(
-        told,
+        described,
         [
             (&json!("contada"), &json!(0), &json!(true)),
             (&json!("atrasada"), &json!(0), &json!(true)),

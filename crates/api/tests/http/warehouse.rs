@@ -19,13 +19,13 @@ const ENDPOINT: &str = "CREATE VIEW meses WITH (path = '/meses', descricao = 'Re
 
 /// Has one month, wherever it says that it is read from; away without that.
 #[derive(Debug)]
-struct Told {
+struct Described {
     from: Mutex<Option<ReadFrom>>,
     is_made: bool,
 }
 
 #[async_trait]
-impl WarehouseReader for Told {
+impl WarehouseReader for Described {
     async fn tables(&self, _names: &BTreeSet<String>) -> Result<WarehouseTables, StoreError> {
         let from = *self.from.lock().expect("a lock");
         let from = from.ok_or_else(|| StoreError::WarehouseAway {
@@ -46,25 +46,25 @@ fn month() -> Arc<dyn TableProvider> {
     Arc::new(MemTable::try_new(schema, vec![vec![rows]]).expect("a table"))
 }
 
-fn world(from: Option<ReadFrom>, is_made: bool) -> (World, Arc<Told>) {
+fn world(from: Option<ReadFrom>, is_made: bool) -> (World, Arc<Described>) {
     let dir = tempfile::tempdir().expect("a folder");
     std::fs::write(dir.path().join("meses.sql"), ENDPOINT).expect("written");
-    let told = Arc::new(Told { from: Mutex::new(from), is_made });
-    let warehouse = Warehouse::new(Arc::clone(&told) as Arc<dyn WarehouseReader>);
+    let described = Arc::new(Described { from: Mutex::new(from), is_made });
+    let warehouse = Warehouse::new(Arc::clone(&described) as Arc<dyn WarehouseReader>);
     let view = windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]);
-    (World::with(view, catalog(Some(dir.path())), |config| config.warehouse = warehouse), told)
+    (World::with(view, catalog(Some(dir.path())), |config| config.warehouse = warehouse), described)
 }
 
 #[tokio::test]
 async fn an_answer_says_from_which_server_it_comes() {
-    let (world, told) = world(Some(ReadFrom::Primary), true);
+    let (world, described) = world(Some(ReadFrom::Primary), true);
     for (from, server, lag) in [
         (ReadFrom::Primary, None, None),
         (ReadFrom::Replica { lag_ms: Some(1250) }, Some("replica"), Some("1250")),
         (ReadFrom::Replica { lag_ms: None }, Some("replica"), None),
         (ReadFrom::InsteadOfReplica, Some("primario"), None),
     ] {
-        *told.from.lock().expect("a lock") = Some(from);
+        *described.from.lock().expect("a lock") = Some(from);
         let answer = world.get("/meses").await;
         assert_eq!(answer.body, r#"[{"mes":"2025-05-01","receita":10.05}]"#);
         assert_eq!(answer.header("vitral-armazem"), server, "{from:?}");
@@ -74,13 +74,13 @@ async fn an_answer_says_from_which_server_it_comes() {
 
 #[tokio::test]
 async fn a_warehouse_that_is_away_takes_no_other_answer_with_it() {
-    let (world, told) = world(None, true);
+    let (world, described) = world(None, true);
     let answer = world.get("/meses").await;
     assert_eq!(answer.status, StatusCode::SERVICE_UNAVAILABLE);
     assert!(answer.body.contains("warehouse_away") && answer.body.contains("connection loja"), "{}", answer.body);
     assert!(!answer.body.contains("hush") && answer.header("retry-after").is_some(), "{}", answer.body);
     world.body("/metricas/produtos_mais_vistos").await;
-    *told.from.lock().expect("a lock") = Some(ReadFrom::Primary);
+    *described.from.lock().expect("a lock") = Some(ReadFrom::Primary);
     world.body("/meses").await;
 }
 

@@ -1,7 +1,7 @@
 //! The rows of one statement, a batch at a time, by a cursor.
 //!
 //! Statements go by the simple protocol, which works through every pooler, and values come as
-//! texts, which every server writes alike once it is told how.
+//! texts, which every server writes alike once it knows how.
 
 use std::sync::Arc;
 

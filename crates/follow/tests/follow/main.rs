@@ -1,5 +1,5 @@
 //! A process that follows a stream in this process: what it shows is what the stream showed, and
-//! without the stream, or beside one of another version, what is stored.
+//! without the stream, or next to one of another version, what is stored.
 
 mod http;
 mod world;
@@ -30,9 +30,9 @@ async fn every_moment_is_the_streams_own() {
     let (mut with_tail, mut with_published, mut with_open) = (0, 0, 0);
     for round in 0..60 {
         shop.produce(round * 8..(round + 1) * 8);
-        let (shown, told) = wired.turn().await;
-        let told = told.expect("the stream's");
-        assert_eq!(picture(&shown).await, picture(&told).await, "round {round}");
+        let (shown, described) = wired.turn().await;
+        let described = described.expect("the stream's");
+        assert_eq!(picture(&shown).await, picture(&described).await, "round {round}");
         let topic = &shown.topics["eventos"];
         assert_eq!(count(&shown).await, topic.completeness.counted, "round {round}: no overlap and no gap");
         assert_eq!(topic.completeness.live, Live::Current);
@@ -78,8 +78,8 @@ async fn without_the_stream_it_is_what_is_stored_and_says_so() {
         .await;
     wired.fail(None);
     wired.follow(view);
-    let (shown, told) = wired.turn().await;
-    assert_eq!(picture(&shown).await, picture(&told.expect("the stream's")).await);
+    let (shown, described) = wired.turn().await;
+    assert_eq!(picture(&shown).await, picture(&described.expect("the stream's")).await);
     assert_eq!(shown.topics["eventos"].completeness.live, Live::Current);
     assert!(troubles(&shown).iter().all(|(code, _)| *code != "stream_away"));
     end(stream).await;
@@ -108,13 +108,13 @@ async fn what_the_stream_computes_otherwise_is_never_merged() {
         .await;
     let other = Shop::catalog_with(|text| text.replace("count(*) AS n", "count(*) + 1 AS n"));
     let mut wired = Wired::start(&shop, &other, dir.path(), view);
-    let (shown, told) = wired.turn().await;
-    let told = told.expect("the stream's");
+    let (shown, described) = wired.turn().await;
+    let described = described.expect("the stream's");
     let of = |name: &str| shown.metrics[name].completeness.live;
     assert_eq!((of("contagem"), of("sessoes")), (Live::OtherVersion, Live::Current));
     assert!(shown.metrics["contagem"].open.rows().is_empty());
-    assert!(!told.metrics["contagem"].open.rows().is_empty());
-    let (mut mine, mut theirs) = (picture(&shown).await, picture(&told).await);
+    assert!(!described.metrics["contagem"].open.rows().is_empty());
+    let (mut mine, mut theirs) = (picture(&shown).await, picture(&described).await);
     for picture in [&mut mine, &mut theirs] {
         picture.retain(|name, _| !name.contains("contagem"));
     }

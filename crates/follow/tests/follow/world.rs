@@ -1,4 +1,4 @@
-//! A shop of one topic on a broker in memory, and a follower that is told what its stream shows
+//! A shop of one topic on a broker in memory, and a follower that hears what its stream shows
 //! when a test says so.
 
 use std::collections::BTreeMap;
@@ -104,7 +104,7 @@ pub async fn wait_until(view: &mut ViewReceiver, done: impl Fn(&View) -> bool) {
     waited.expect("in time").expect("the stream goes on");
 }
 
-/// A stream whose view is told through bytes, once for each turn.
+/// A stream whose view travels as bytes, once for each turn.
 struct Wire {
     said: Arc<Mutex<Said>>,
     encoder: Encoder,
@@ -115,7 +115,7 @@ struct Wire {
 struct Said {
     view: ViewReceiver,
     failure: Option<NotLive>,
-    told: Option<Arc<View>>,
+    described: Option<Arc<View>>,
 }
 
 #[async_trait]
@@ -134,7 +134,7 @@ impl LiveStates for Wire {
         let view = view.wait_for(|view| view.ready).await.expect("the stream runs").clone();
         self.number += 1;
         let bytes = self.encoder.encode(&view, self.number.to_string()).await.expect("bytes");
-        self.said.lock().expect("no panic").told = Some(view);
+        self.said.lock().expect("no panic").described = Some(view);
         Ok(Some(LivePart::read(&bytes).expect("a part")))
     }
 }
@@ -159,7 +159,7 @@ impl Wired {
         let settings = DomainSettings::default();
         let bounds = Bounds { commit: PATIENCE, still: PATIENCE };
         let encoder = Encoder::new(&shop.catalog, &settings, bounds, 64 << 20).expect("an encoder");
-        let said = Arc::new(Mutex::new(Said { view, failure: None, told: None }));
+        let said = Arc::new(Mutex::new(Said { view, failure: None, described: None }));
         let (turn, turns) = mpsc::channel(1);
         let wire = Wire { said: Arc::clone(&said), encoder, turns, number: 0 };
         let store = Location::folder(dir).expect("a folder");
@@ -190,7 +190,7 @@ impl Wired {
         self.turn.send(()).await.expect("it follows");
         tokio::time::timeout(PATIENCE, self.shown.changed()).await.expect("in time").expect("it shows");
         let shown = self.shown.borrow_and_update().clone();
-        (shown, self.said.lock().expect("no panic").told.take())
+        (shown, self.said.lock().expect("no panic").described.take())
     }
 }
 

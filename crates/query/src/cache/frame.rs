@@ -34,7 +34,7 @@ pub(super) fn write(entry: &Entry, now_ms: i64) -> Bytes {
     bytes.freeze()
 }
 
-/// The answer, as one that is of `state` now; none if these are no answer of ours.
+/// The answer, as one that is of `state` now; none if these are not an answer of ours.
 pub(super) fn read(bytes: &Bytes, now_ms: i64, state: State) -> Option<Entry> {
     let (form, length) = (*bytes.first()?, bytes.get(1..PREFIX)?);
     let length = usize::try_from(u32::from_be_bytes(length.try_into().ok()?)).ok()?;

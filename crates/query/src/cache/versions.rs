@@ -7,7 +7,7 @@ use vitral_store::rows_version;
 use crate::read_point::ReadPoint;
 
 /// The tables and commits that a statement reads at this moment. None if some of its rows are not
-/// committed, or if it cannot be told which they are.
+/// committed, or if it cannot be said which they are.
 pub(super) fn of(point: &ReadPoint, needs: &Needs) -> Option<String> {
     let mut versions = String::new();
     let mut add = |name: &str, version: Option<String>| {

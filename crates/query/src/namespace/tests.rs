@@ -5,13 +5,14 @@ use datafusion::arrow::datatypes::{DataType, Field, Schema};
 use datafusion::arrow::util::pretty::pretty_format_batches;
 use datafusion::datasource::MemTable;
 use futures::TryStreamExt;
-use vitral_catalog::{DomainOptions, DomainSettings, ReadStatement, SourceFile};
+use vitral_catalog::{Catalog, DomainOptions, DomainSettings, ReadStatement, SourceFile};
 use vitral_panes::view::{KeyedTableView, MetricFailure, View};
 
 use super::*;
 use crate::limits::Limits;
 use crate::principal::Principal;
 use crate::reader::Reader;
+use crate::reference::References;
 
 /// Two domains without events, each with a view of the same name; in the second, one over its own.
 fn two_domains() -> (tempfile::TempDir, Reader, DomainSettings) {

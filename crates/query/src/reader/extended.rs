@@ -10,7 +10,7 @@ use super::Reader;
 use crate::error::QueryError;
 use crate::namespace;
 
-/// Schemas beside those of the namespace, by name.
+/// Schemas besides those of the namespace, by name.
 pub type ExtraSchemas = Vec<(String, Arc<dyn SchemaProvider>)>;
 
 impl Reader {
@@ -20,7 +20,7 @@ impl Reader {
     }
 
     /// The same reader, within the same limits, whose sessions are made from this one, with these
-    /// schemas beside the namespace.
+    /// schemas besides the namespace.
     pub fn with_session(&self, state: SessionState, schemas: ExtraSchemas) -> Self {
         Self {
             state,

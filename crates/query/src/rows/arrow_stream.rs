@@ -1,4 +1,4 @@
-//! Rows as Arrow's IPC stream: types and digits as they are computed, for whoever computes further.
+//! Rows as Arrow's IPC stream: types and digits as they are computed, for further computation.
 
 use std::fmt;
 use std::sync::Arc;

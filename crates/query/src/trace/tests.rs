@@ -144,7 +144,7 @@ async fn trace(principal: Principal) -> Result<Trace, QueryError> {
 }
 
 /// Metric, start of the window and values of each number.
-fn told(row: &TracedRow) -> Vec<String> {
+fn described(row: &TracedRow) -> Vec<String> {
     let number = |number: &Number| {
         let start = number.window_start.as_deref().unwrap_or("-");
         format!("{} {start} {}", number.metric, number.values.as_deref().map_or("none", RawValue::get))
@@ -171,14 +171,14 @@ async fn messages_files_and_refused_ones_are_found() {
     // Both windows that its minute is in, and the key that it counts under.
     let shop = r#"lojas - {"linhas":7,"atualizado":"1970-01-01T00:09:00Z"}"#;
     assert_eq!(
-        told(&found.rows[0]),
+        described(&found.rows[0]),
         [r#"largas 1970-01-01T00:09:00Z {"linhas":1}"#, r#"largas 1970-01-01T00:10:00Z {"linhas":2}"#, shop,]
     );
     // Its WHERE leaves this one out.
-    assert_eq!(told(&found.rows[1]).len(), 1);
-    assert_eq!((told(&found.rows[2]).len(), told(&found.rows[4]).len()), (0, 0));
+    assert_eq!(described(&found.rows[1]).len(), 1);
+    assert_eq!((described(&found.rows[2]).len(), described(&found.rows[4]).len()), (0, 0));
     // Rows of files are in no window.
-    assert_eq!(told(&found.rows[3]), [shop]);
+    assert_eq!(described(&found.rows[3]), [shop]);
     let fields = found.rows[0].fields.as_deref().map(RawValue::get);
     assert_eq!(fields, Some(r#"{"id":"a1","t":"1970-01-01T00:10:00Z","loja":"a","n":2}"#));
     assert_eq!(found.rows[5].payload.as_deref(), Some(r#"{"id": "a1", "#));
@@ -192,8 +192,8 @@ async fn within_row_filters_only_ones_own_is_told() {
     let verdicts: Vec<_> = found.rows.iter().map(|row| row.verdict.as_str()).collect();
     assert_eq!(verdicts, ["contada", "atrasada", "contada"]);
     // The metric's groups are made of several shops, the table's of one each.
-    assert_eq!(told(&found.rows[0]).len(), 1);
-    assert!(told(&found.rows[0])[0].starts_with("lojas"));
+    assert_eq!(described(&found.rows[0]).len(), 1);
+    assert!(described(&found.rows[0])[0].starts_with("lojas"));
     assert!(matches!(trace(tenant(&["outra:read"])).await, Err(QueryError::Forbidden(_))));
 }
 

@@ -81,7 +81,7 @@ impl Numbers {
 }
 
 /// Events of all tenants. What others have is made to betray itself: only they have the value 13,
-/// and texts that are no numbers.
+/// and texts that are not numbers.
 fn rows() -> Vec<Row> {
     let mut numbers = Numbers(17);
     let row = |index: usize| {

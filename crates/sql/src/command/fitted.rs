@@ -4,9 +4,8 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName,
-    ObjectNamePart, Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, Visit, VisitMut, Visitor,
-    VisitorMut,
+    BinaryOperator, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, ObjectName, ObjectNamePart,
+    Query, Select, SelectItem, SetExpr, Statement, TableFactor, Value, Visit, VisitMut, Visitor, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
@@ -52,7 +51,7 @@ pub(super) fn fit(statement: &mut Statement) {
     let _ = VisitMut::visit(statement, &mut Fitting);
 }
 
-/// `LIKE ... ESCAPE` with any sign as with a backslash, which is the only one that the engine knows.
+/// `LIKE ... ESCAPE` with any sign as with a backslash, which is all that the engine knows.
 pub(super) fn plain_escapes(statement: &mut Statement) {
     let _ = VisitMut::visit(statement, &mut Escapes);
 }
@@ -95,7 +94,6 @@ impl VisitorMut for Fitting {
         if let Some(condition) = &mut select.selection {
             let _ = VisitMut::visit(condition, &mut Correlated { becomes: Becomes::OneRow });
         }
-        name_literals(&mut select.projection);
         ControlFlow::Continue(())
     }
 
@@ -126,12 +124,6 @@ impl VisitorMut for Fitting {
                 let name = last_name(&function.name).unwrap_or_default();
                 match &mut function.args {
                     FunctionArguments::Subquery(_) if name == "array" => replace(expr, "CAST(NULL AS TEXT[])"),
-                    FunctionArguments::List(list) if name == "format" => {
-                        // `%I.%I` with names that need no quotes.
-                        let names = list.args.iter().skip(1).map(ToString::to_string).collect::<Vec<_>>();
-                        let names = names.join(", ");
-                        replace(expr, &format!("concat_ws('.', {names})"));
-                    }
                     FunctionArguments::List(list) if name == "coalesce" && list.args.len() > 1 => {
                         list.args.retain(|argument| !is_empty_list(argument));
                     }
@@ -191,19 +183,6 @@ fn is_empty_list(argument: &FunctionArg) -> bool {
     )
 }
 
-/// The engine wants a name of its own for each column.
-fn name_literals(projection: &mut [SelectItem]) {
-    let mut seen = BTreeSet::new();
-    for (place, item) in (1..).zip(projection) {
-        if let SelectItem::UnnamedExpr(expr @ Expr::Value(_)) = item
-            && !seen.insert(expr.to_string())
-        {
-            let alias = Ident::new(format!("column{place}"));
-            *item = SelectItem::ExprWithAlias { expr: expr.clone(), alias };
-        }
-    }
-}
-
 /// What becomes of subqueries that look at a row outside of them.
 #[derive(Clone, Copy)]
 enum Becomes {
@@ -224,11 +203,24 @@ impl VisitorMut for Correlated {
             && looks_outside(query)
         {
             match self.becomes {
-                Becomes::Null => replace(expr, "NULL"),
+                Becomes::Null => {
+                    let text = null_of(query);
+                    replace(expr, text);
+                }
                 Becomes::OneRow => say_one_row(query),
             }
         }
         ControlFlow::Continue(())
+    }
+}
+
+/// Null in the type that the subquery would have, as far as it matters.
+fn null_of(query: &Query) -> &'static str {
+    let text = query.to_string().to_lowercase();
+    match (text.contains("array_agg("), text.contains("::text")) {
+        (true, true) => "CAST(NULL AS TEXT[])",
+        (true, false) => "CAST(NULL AS INT[])",
+        (false, _) => "NULL",
     }
 }
 

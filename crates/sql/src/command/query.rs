@@ -20,15 +20,19 @@ use datafusion_postgres::pgwire::error::PgWireError;
 use vitral_catalog::names::INFORMATION_SCHEMA;
 
 use super::fitted::{fit, plain_escapes};
+use super::wording::reword;
+use crate::column_names::ColumnNames;
 use crate::error::{code, fault, read_only};
 use crate::listing::{DATABASE, EMPTY_TABLES, PG_CATALOG};
 
 /// Functions whose answers are of who asks, besides tables.
-const OF_A_PRINCIPAL: [&str; 8] = [
+const OF_A_PRINCIPAL: [&str; 10] = [
     "col_description",
     "current_role",
     "current_user",
     "obj_description",
+    "regclass",
+    "regtype",
     "session_user",
     "to_regclass",
     "to_regtype",
@@ -45,6 +49,8 @@ pub(crate) struct ReadQuery {
     pub text: String,
     /// All tables and table functions that it names.
     pub tables: Vec<TableReference>,
+    /// What its columns are called.
+    pub names: ColumnNames,
 }
 
 impl ReadQuery {
@@ -56,6 +62,7 @@ impl ReadQuery {
         text: &str,
         compatible: &PostgresCompatibilityParser,
     ) -> Result<Self, PgWireError> {
+        let names = ColumnNames::of(&query);
         let mut statement = Statement::Query(query);
         if let ControlFlow::Break(verb) = Visit::visit(&statement, &mut Changes) {
             return Err(read_only(verb));
@@ -74,8 +81,9 @@ impl ReadQuery {
                 statement = Statement::Query(fitted);
                 let _ = VisitMut::visit(&mut statement, &mut WithoutDatabase);
                 plain_escapes(&mut statement);
+                reword(&mut statement);
                 fit(&mut statement);
-                return Self::of(statement, text);
+                return Self::of(statement, text, names);
             }
         }
         let rules: [&dyn SqlStatementRewriteRule; 8] = [
@@ -88,17 +96,19 @@ impl ReadQuery {
             &RewriteRegCastToSubquery::new(),
             &FixVersionColumnName,
         ];
-        Self::of(rules.iter().fold(statement, |statement, rule| rule.rewrite(statement)), text)
+        statement = rules.iter().fold(statement, |statement, rule| rule.rewrite(statement));
+        reword(&mut statement);
+        Self::of(statement, text, names)
     }
 
-    fn of(statement: Statement, text: &str) -> Result<Self, PgWireError> {
+    fn of(statement: Statement, text: &str, names: ColumnNames) -> Result<Self, PgWireError> {
         let mut functions = Functions::default();
         // It breaks off nowhere.
         let _ = Visit::visit(&statement, &mut functions);
         let mut tables = tables(&statement)?;
         tables.retain(|table| table.table() != UNNEST || !functions.0.contains(UNNEST));
         match statement {
-            Statement::Query(query) => Ok(Self { query, text: text.to_owned(), tables }),
+            Statement::Query(query) => Ok(Self { query, text: text.to_owned(), tables, names }),
             other => Err(fault(code::NOT_SUPPORTED, format!("{other} is not a query"), "")),
         }
     }

@@ -14,7 +14,7 @@ fn refused(text: &str) -> ErrorInfo {
 
 #[test]
 fn statements_of_the_session_are_read_in_all_ways_that_clients_write_them() {
-    let told = |text: &str| format!("{:?}", one(text));
+    let described = |text: &str| format!("{:?}", one(text));
     for (text, wanted) in [
         ("SET extra_float_digits = 3", r#"Set { name: "extra_float_digits", value: Some("3"), is_local: false }"#),
         ("set application_name to 'a b'", r#"Set { name: "application_name", value: Some("a b"), is_local: false }"#),
@@ -26,7 +26,8 @@ fn statements_of_the_session_are_read_in_all_ways_that_clients_write_them() {
         ("SHOW TRANSACTION ISOLATION LEVEL", r#"Show("transaction_isolation")"#),
         ("show timezone;", r#"Show("timezone")"#),
         ("RESET ALL", "Reset(None)"),
-        ("DISCARD ALL", "Discard { is_all: true }"),
+        ("DISCARD ALL", r#"Discard("DISCARD ALL")"#),
+        ("DISCARD TEMPORARY", r#"Discard("DISCARD TEMP")"#),
         ("BEGIN READ ONLY", r#"Begin("BEGIN")"#),
         ("START TRANSACTION ISOLATION LEVEL REPEATABLE READ", r#"Begin("START TRANSACTION")"#),
         ("END", "Commit"),
@@ -42,7 +43,7 @@ fn statements_of_the_session_are_read_in_all_ways_that_clients_write_them() {
         ("DEALLOCATE PREPARE s", r#"Deallocate(Some("s"))"#),
         ("UNLISTEN *", "Unlisten"),
     ] {
-        assert_eq!(told(text), wanted, "{text}");
+        assert_eq!(described(text), wanted, "{text}");
     }
 }
 
@@ -70,8 +71,8 @@ fn nothing_is_changed() {
         "EXPLAIN DELETE FROM vendas",
         "VACUUM",
     ] {
-        let told = refused(text);
-        assert_eq!(told.code, code::READ_ONLY, "{text}: {}", told.message);
+        let described = refused(text);
+        assert_eq!(described.code, code::READ_ONLY, "{text}: {}", described.message);
     }
 }
 
@@ -79,8 +80,13 @@ fn nothing_is_changed() {
 fn several_statements_are_told_apart_and_errors_have_their_place() {
     assert_eq!(Commands::new().read("SELECT ';'; SELECT 2;;").expect("two").len(), 2);
     assert!(Commands::new().read(" -- nothing\n;").expect("none").is_empty());
-    let told = refused("SELECT 1;\nSELECT * FORM vendas");
-    assert_eq!((told.code.as_str(), told.position.as_deref().is_some()), (code::SYNTAX, true), "{}", told.message);
+    let described = refused("SELECT 1;\nSELECT * FORM vendas");
+    assert_eq!(
+        (described.code.as_str(), described.position.as_deref().is_some()),
+        (code::SYNTAX, true),
+        "{}",
+        described.message
+    );
 }
 
 #[test]

@@ -142,7 +142,7 @@ impl<'a> Words<'a> {
         })
     }
 
-    /// The next token that is no space.
+    /// The next token that is not a space.
     fn peek(&mut self) -> Option<&'a Token> {
         loop {
             let token = &self.tokens.get(self.place)?.token;

@@ -252,7 +252,7 @@ impl Queries {
                 session,
                 status: client.transaction_status(),
                 values: values(portal)?,
-                told: prepared.told.as_deref(),
+                described: prepared.described.as_deref(),
             };
             match run.answer(&prepared.command).await? {
                 Answer::Done(done) => return done.send(client).await,

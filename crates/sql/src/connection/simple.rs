@@ -75,7 +75,7 @@ impl Queries {
         // Held until the last row is sent.
         let _permit = if Run::reads(command) { Some(self.server.permit().await?) } else { None };
         let status = client.transaction_status();
-        let run = Run { server: &self.server, session, status, values: Vec::new(), told: None };
+        let run = Run { server: &self.server, session, status, values: Vec::new(), described: None };
         match run.answer(command).await? {
             Answer::Done(done) => done.send(client).await,
             Answer::Rows(rows) => {

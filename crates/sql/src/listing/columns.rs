@@ -4,7 +4,7 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
+use arrow::array::{ArrayRef, AsArray, ListBuilder, RecordBatch, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use datafusion::error::Result as EngineResult;
@@ -12,7 +12,7 @@ use datafusion::error::Result as EngineResult;
 use crate::types::VECTOR_KEY;
 
 /// What kind of list a column is, and of what.
-const LISTS: [(&str, Shape, DataType); 38] = [
+static LISTS: [(&str, Shape, DataType); 38] = [
     ("attfdwoptions", Shape::List, DataType::Utf8),
     ("attoptions", Shape::List, DataType::Utf8),
     ("confdelsetcols", Shape::List, DataType::Int16),
@@ -53,7 +53,7 @@ const LISTS: [(&str, Shape, DataType); 38] = [
     ("umoptions", Shape::List, DataType::Utf8),
 ];
 /// Columns of PostgreSQL 17 that upstream's tables lack.
-const ADDED: [(&str, &[(&str, DataType)]); 3] = [
+static ADDED: [(&str, &[(&str, DataType)]); 3] = [
     ("pg_class", &[("relacl", DataType::Utf8), ("reloptions", DataType::Utf8)]),
     ("pg_database", &[("datlocale", DataType::Utf8), ("datcollversion", DataType::Utf8)]),
     ("pg_settings", &[("boot_val", DataType::Utf8)]),
@@ -145,7 +145,7 @@ fn lists(texts: &ArrayRef, wanted: &DataType) -> EngineResult<ArrayRef> {
 
 #[cfg(test)]
 mod tests {
-    use arrow::array::StringArray;
+    use arrow::array::{Array, StringArray};
     use arrow::datatypes::Int32Type;
 
     use super::*;

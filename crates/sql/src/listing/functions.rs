@@ -10,7 +10,6 @@ use arrow::datatypes::{DataType, Field};
 use datafusion::catalog::MemoryCatalogProvider;
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::execution::SessionState;
-use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::logical_expr::{
     ColumnarValue, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility,
 };
@@ -22,8 +21,8 @@ use vitral_catalog::{DomainSettings, Setting};
 use vitral_query::QueryError;
 
 use super::DATABASE;
+use crate::dialect;
 use crate::settings::{SERVER_VERSION, default_of};
-use crate::yielding::YieldingJoins;
 
 /// A session that knows PostgreSQL's functions and types besides the engine's own.
 pub(crate) fn base_session(state: SessionState, settings: &DomainSettings) -> Result<SessionState, QueryError> {
@@ -36,8 +35,8 @@ pub(crate) fn base_session(state: SessionState, settings: &DomainSettings) -> Re
     }
     context.register_udf(ScalarUDF::new_from_impl(CurrentSetting::new(settings)));
     context.register_udf(ScalarUDF::new_from_impl(SetConfig { signature: texts() }));
-    let state = SessionStateBuilder::new_from_existing(context.state());
-    let mut state = state.with_physical_optimizer_rule(Arc::new(YieldingJoins)).build();
+    let mut state = context.state();
+    dialect::add(&mut state)?;
     // Ours is made of what is known, without planning each table.
     state.config_mut().options_mut().catalog.information_schema = false;
     Ok(state)
@@ -83,7 +82,14 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
     ] {
         all.push((name, yes()));
     }
-    for name in ["pg_column_is_updatable", "pg_is_in_recovery", "pg_is_other_temp_schema", "pg_is_wal_replay_paused"] {
+    for name in [
+        "pg_cancel_backend",
+        "pg_column_is_updatable",
+        "pg_is_in_recovery",
+        "pg_is_other_temp_schema",
+        "pg_is_wal_replay_paused",
+        "pg_terminate_backend",
+    ] {
         all.push((name, no()));
     }
     for name in [

@@ -129,7 +129,7 @@ const COLUMNS: [(&str, DataType); 18] = [
 #[derive(Debug)]
 pub(super) struct Information(BTreeMap<&'static str, Arc<dyn TableProvider>>);
 
-/// What is told of these tables.
+/// What is said of these tables.
 pub(super) fn tables(tables: &Tables) -> Result<Information, QueryError> {
     let columns = Arc::new(Schema::new(COLUMNS.map(|(name, kind)| Field::new(name, kind, true)).to_vec()));
     let mut found: BTreeMap<&'static str, Arc<dyn TableProvider>> = BTreeMap::new();

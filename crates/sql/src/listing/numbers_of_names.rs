@@ -46,7 +46,9 @@ pub(super) fn finder(name: &'static str, numbers: ByName) -> ScalarUDF {
 pub(super) fn by_name(rows: &[RecordBatch], column: &str) -> ByName {
     let mut found = ByName::new();
     for batch in rows {
-        let (Some(numbers), Some(names)) = (batch.column_by_name("oid"), batch.column_by_name(column)) else { continue };
+        let (Some(numbers), Some(names)) = (batch.column_by_name("oid"), batch.column_by_name(column)) else {
+            continue;
+        };
         let (Some(numbers), Some(names)) = (numbers.as_primitive_opt::<Int32Type>(), names.as_string_opt::<i32>())
         else {
             continue;

@@ -1,4 +1,4 @@
-//! What `pg_catalog` is told of databases and users: there is one of each.
+//! What `pg_catalog` says of databases and users: there is one of each.
 
 use std::sync::Arc;
 

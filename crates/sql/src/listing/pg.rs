@@ -199,7 +199,9 @@ fn hashed(schema: &str, name: &str) -> i32 {
 
 fn schema_of(provider: &Base, name: &str) -> EngineResult<SchemaRef> {
     let table = provider.build_table_by_name(name)?;
-    table.map(|table| typed(name, &table.schema())).ok_or_else(|| DataFusionError::Internal(format!("there is no {name}")))
+    table
+        .map(|table| typed(name, &table.schema()))
+        .ok_or_else(|| DataFusionError::Internal(format!("there is no {name}")))
 }
 
 fn own_tables(provider: &Base) -> EngineResult<BTreeMap<String, Listed>> {

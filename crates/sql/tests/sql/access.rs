@@ -1,27 +1,36 @@
 //! Who is let in, and what they see.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use datafusion::prelude::SessionContext;
 use tokio_postgres::Client;
-use vitral_access::{Access, AccessConfig, AccessMode, CreatedKey, ExposeSecret as _, NewKey, row_filters, scopes};
+use vitral_access::{
+    Access, AccessConfig, AccessMode, CreatedKey, ExposeSecret as _, Limit, NewKey, row_filters, scopes,
+};
 use vitral_schemas::time::SystemClock;
-use vitral_store::Location;
+use vitral_store::{Location, audit_trail};
 
 use crate::world::{World, code, code_of, connect, said, text, texts};
 
 struct Guarded {
     world: World,
     access: Access,
+    store: Location,
     _files: tempfile::TempDir,
 }
 
 async fn guarded() -> Guarded {
+    guarded_with(AccessConfig::default()).await
+}
+
+async fn guarded_with(config: AccessConfig) -> Guarded {
     let files = tempfile::tempdir().expect("a folder");
     let store = Location::folder(files.path()).expect("a store");
-    let config = AccessConfig { mode: AccessMode::Keys, ..AccessConfig::default() };
+    let config = AccessConfig { mode: AccessMode::Keys, ..config };
     let access = Access::open(config, &store, Arc::new(SystemClock), None).await.expect("access");
-    let world = World::guarded(access.clone(), store, |_| {}).await;
-    Guarded { world, access, _files: files }
+    let world = World::guarded(access.clone(), store.clone(), |_| {}).await;
+    Guarded { world, access, store, _files: files }
 }
 
 impl Guarded {
@@ -56,18 +65,70 @@ async fn a_key_is_user_and_password() {
 async fn a_wrong_user_and_a_wrong_password_are_told_the_same() {
     let guarded = guarded().await;
     let key = guarded.key(&["*:read"], &[]).await;
-    let told = async |id: &str, secret: &str| {
+    let described = async |id: &str, secret: &str| {
         let error = guarded.client(id, secret).await.err().expect("not let in");
         (code_of(&error), said(&error).replace(id, "USER"))
     };
-    let wrong_password = told(&key.id, "wrong").await;
+    let wrong_password = described(&key.id, "wrong").await;
     assert_eq!(wrong_password.0, "28P01");
-    assert_eq!(told("nobody", "wrong").await, wrong_password);
+    assert_eq!(described("nobody", "wrong").await, wrong_password);
     guarded.access.keys().expect("keys").revoke(&key.id).await.expect("revoked");
     let secret = key.secret.expose_secret().to_owned();
-    assert_eq!(told(&key.id, &secret).await, wrong_password);
+    assert_eq!(described(&key.id, &secret).await, wrong_password);
     let error = connect(&guarded.world.config("ana")).await.err().expect("without a password");
     assert!(error.code().is_none_or(|code| code.code() == "28P01"), "{error}");
+}
+
+#[tokio::test]
+async fn who_asks_too_often_waits() {
+    let limit = Some(Limit { requests: 2, per: Duration::from_secs(3600) });
+    let guarded = guarded_with(AccessConfig { limit, ..AccessConfig::default() }).await;
+    let key = guarded.key(&["*:read"], &[]).await;
+    let client = guarded.client_of(&key).await;
+    for _ in 0..2 {
+        assert_eq!(text(&client, "SELECT current_user").await, key.id);
+    }
+    assert_eq!(code(&client, "SELECT 1").await, "53400");
+    // Neither a setting nor another connection is a way around it.
+    client.simple_query("SET application_name = 'x'").await.expect("set");
+    let other = guarded.client_of(&key).await;
+    assert_eq!(code(&other, "SELECT 1").await, "53400");
+}
+
+#[tokio::test]
+async fn who_is_not_let_in_is_written_down() {
+    let guarded = guarded().await;
+    let error = guarded.client("nobody", "wrong").await.err().expect("not let in");
+    assert_eq!(code_of(&error), "28P01");
+    let written = async {
+        loop {
+            if let Some(trail) = audit_trail(&guarded.store).await.expect("read") {
+                let session = SessionContext::new();
+                session.register_table("auditoria", trail).expect("registered");
+                let sql = "SELECT principal FROM auditoria WHERE acao = 'negar' AND alvo = 'SQL nobody'";
+                let rows = session.sql(sql).await.expect("a plan").collect().await.expect("rows");
+                if let Some(rows) = rows.iter().find(|rows| rows.num_rows() == 1) {
+                    let shown = arrow::util::pretty::pretty_format_batches(std::slice::from_ref(rows));
+                    break shown.expect("a table").to_string();
+                }
+            }
+            tokio::time::sleep(Duration::from_millis(100)).await;
+        }
+    };
+    let shown = tokio::time::timeout(Duration::from_secs(30), written).await.expect("written");
+    assert!(shown.contains("sql:127.0.0.1"), "{shown}");
+}
+
+#[tokio::test]
+async fn secrets_are_not_tried_at_will() {
+    let guarded = guarded().await;
+    let key = guarded.key(&["*:read"], &[]).await;
+    for _ in 0..20 {
+        let error = guarded.client(&key.id, "wrong").await.err().expect("not let in");
+        assert_eq!(code_of(&error), "28P01");
+    }
+    let error = guarded.client(&key.id, key.secret.expose_secret()).await.err().expect("not now");
+    assert_eq!(code_of(&error), "53400");
 }
 
 #[tokio::test]

@@ -1,6 +1,6 @@
 //! What statements may take of the server, and what they give back.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use crate::world::{World, code, code_of, connect, text};
 
@@ -24,6 +24,40 @@ async fn a_cartesian_join_is_stopped_and_gives_back_what_it_held() {
     // Its turn and its memory are free again: this one sorts.
     let sql = "SELECT count(*) FROM (SELECT value FROM generate_series(1, 100000) ORDER BY -value LIMIT 50000)";
     assert_eq!(text(&client, sql).await, "50000");
+}
+
+#[tokio::test]
+async fn a_join_that_finds_nothing_is_stopped_too() {
+    let world = World::new().await;
+    let client = world.client().await;
+    client.simple_query("SET statement_timeout = 200").await.expect("set");
+    let began = Instant::now();
+    let sql = "SELECT count(*) FROM generate_series(1, 300000) a JOIN generate_series(1, 300000) b \
+               ON a.value * b.value < 0";
+    assert_eq!(code(&client, sql).await, "57014");
+    assert!(began.elapsed() < Duration::from_secs(5), "{:?}", began.elapsed());
+}
+
+#[tokio::test]
+async fn larger_messages_than_may_be_end_the_connection() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let fits = format!("SELECT length('{}')", "x".repeat(1 << 20));
+    assert_eq!(text(&client, &fits).await, (1 << 20).to_string());
+    let larger = format!("SELECT '{}'", "x".repeat(17 << 20));
+    let error = client.simple_query(&larger).await.expect_err("too large");
+    // It may be sent still when the server has hung up.
+    assert!(error.code().is_none_or(|code| code.code() == "54000"), "{error}");
+    assert_eq!(text(&world.client().await, "SELECT 1").await, "1");
+}
+
+#[tokio::test]
+async fn silent_connections_are_closed() {
+    let world = World::with(|config| config.idle = Duration::from_millis(50)).await;
+    let client = world.client().await;
+    while !client.is_closed() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
 
 #[tokio::test]

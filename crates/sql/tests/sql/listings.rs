@@ -23,6 +23,61 @@ async fn psql_describes_a_table() {
 }
 
 #[tokio::test]
+async fn functions_of_types_are_names_that_can_be_joined() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let shown = "SELECT typreceive FROM pg_catalog.pg_type WHERE typname = 'int4' AND typreceive <> 0 \
+                 AND typreceive::TEXT <> 'array_recv'";
+    assert_eq!(text(&client, shown).await, "int4recv");
+    let joined = "SELECT p.proname FROM pg_catalog.pg_type t JOIN pg_catalog.pg_proc p ON p.oid = t.typreceive \
+                  WHERE t.typname = '_int4'";
+    assert_eq!(text(&client, joined).await, "array_recv");
+    let is_array = "SELECT typinput = 'pg_catalog.array_in'::regproc FROM pg_catalog.pg_type WHERE typname = '_int4'";
+    assert_eq!(text(&client, is_array).await, "t");
+}
+
+#[tokio::test]
+async fn lists_are_lists_and_vectors_are_written_with_spaces() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let vector = "SELECT proargtypes FROM pg_catalog.pg_proc WHERE proname = 'int4pl'";
+    assert_eq!(text(&client, vector).await, "23 23");
+    let unnested = "SELECT unnest(proargtypes) FROM pg_catalog.pg_proc WHERE proname = 'int4pl'";
+    assert_eq!(texts(&client, unnested).await, [Some("23".to_owned()), Some("23".to_owned())]);
+    for sql in [
+        "SELECT unnest(conkey) FROM pg_catalog.pg_constraint",
+        "SELECT unnest(indkey) FROM pg_catalog.pg_index",
+        "SELECT name FROM pg_available_extensions",
+    ] {
+        assert!(texts(&client, sql).await.is_empty(), "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn any_sign_escapes() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let sql =
+        "SELECT 'a_b' LIKE 'a/_b' ESCAPE '/' AND NOT 'axb' LIKE 'a/_b' ESCAPE '/' AND 'a/b' LIKE 'a//b' ESCAPE '/'";
+    assert_eq!(text(&client, sql).await, "t");
+}
+
+#[tokio::test]
+async fn a_session_knows_who_and_where_it_is() {
+    let world = World::new().await;
+    let client = world.client().await;
+    for (sql, wanted) in [
+        ("SELECT current_user", "anonymous"),
+        ("SELECT session_user", "anonymous"),
+        ("SELECT current_database()", "vitral"),
+        ("SELECT current_schema()", "public"),
+    ] {
+        assert_eq!(text(&client, sql).await, wanted, "{sql}");
+    }
+    assert!(text(&client, "SELECT version()").await.starts_with("PostgreSQL 17"));
+}
+
+#[tokio::test]
 async fn views_have_the_comments_of_their_files() {
     let world = World::new().await;
     let client = world.client().await;

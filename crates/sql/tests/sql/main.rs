@@ -3,6 +3,7 @@
 mod access;
 mod clients;
 mod cursors;
+mod dialect;
 mod limits;
 mod listings;
 mod statements;

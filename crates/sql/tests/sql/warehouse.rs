@@ -20,13 +20,13 @@ use crate::world::{World, code, connect, said, text, texts};
 
 /// What it says of where its one table is read; none while it is away.
 #[derive(Debug)]
-struct Told {
+struct Described {
     from: Mutex<Option<ReadFrom>>,
     is_made: bool,
 }
 
 #[async_trait]
-impl WarehouseReader for Told {
+impl WarehouseReader for Described {
     async fn tables(&self, names: &BTreeSet<String>) -> Result<WarehouseTables, StoreError> {
         let from = *self.from.lock().expect("a lock");
         let Some(from) = from else {
@@ -50,12 +50,12 @@ fn table() -> Arc<dyn TableProvider> {
     Arc::new(MemTable::try_new(schema, vec![vec![rows]]).expect("a table"))
 }
 
-async fn world(from: Option<ReadFrom>, is_made: bool) -> (World, Arc<Told>, tempfile::TempDir) {
+async fn world(from: Option<ReadFrom>, is_made: bool) -> (World, Arc<Described>, tempfile::TempDir) {
     let files = tempfile::tempdir().expect("a folder");
     let store = Location::folder(files.path()).expect("a store");
-    let told = Arc::new(Told { from: Mutex::new(from), is_made });
-    let warehouse = Warehouse::new(Arc::clone(&told) as Arc<dyn WarehouseReader>);
-    (World::of(Access::off(), store, warehouse, |_| {}).await, told, files)
+    let described = Arc::new(Described { from: Mutex::new(from), is_made });
+    let warehouse = Warehouse::new(Arc::clone(&described) as Arc<dyn WarehouseReader>);
+    (World::of(Access::off(), store, warehouse, |_| {}).await, described, files)
 }
 
 const TOTAL: &str = "SELECT total FROM armazem.vendas_por_dia";
@@ -72,7 +72,7 @@ async fn a_table_of_a_job_is_read_listed_and_joined() {
     );
     let columns: Vec<_> = texts(&client, LISTED).await.into_iter().flatten().collect();
     assert_eq!(columns, ["dia", "total"]);
-    // A plain name means what the catalog declares, which is no table of the warehouse.
+    // A plain name means what the catalog declares, which is not a table of the warehouse.
     assert_eq!(code(&client, "SELECT * FROM vendas_por_dia").await, "42P01");
 }
 
@@ -89,20 +89,20 @@ async fn a_table_that_is_not_made_yet_says_what_makes_it() {
 
 #[tokio::test]
 async fn a_warehouse_that_is_away_takes_nothing_else_with_it() {
-    let (world, told, _files) = world(None, true).await;
+    let (world, described, _files) = world(None, true).await;
     let client = world.client().await;
     let error = client.simple_query(TOTAL).await.expect_err("away");
     assert_eq!(error.code().map(|code| code.code()), Some("08006"));
     assert!(said(&error).contains("connection loja: connection refused"), "{}", said(&error));
     assert!(texts(&client, LISTED).await.is_empty());
     assert_eq!(text(&client, "SELECT count(*) FROM vendas").await, "2");
-    *told.from.lock().expect("a lock") = Some(ReadFrom::Primary);
+    *described.from.lock().expect("a lock") = Some(ReadFrom::Primary);
     assert_eq!(text(&client, TOTAL).await, "30.50");
 }
 
 #[tokio::test]
 async fn who_reads_a_replica_is_told_how_far_behind_it_is() {
-    let (world, told, _files) = world(Some(ReadFrom::Replica { lag_ms: Some(0) }), true).await;
+    let (world, described, _files) = world(Some(ReadFrom::Replica { lag_ms: Some(0) }), true).await;
     let (client, mut connection) = world.config("ana").connect(NoTls).await.expect("a connection");
     let (sent, mut heard) = mpsc::unbounded_channel();
     tokio::spawn(async move {
@@ -118,7 +118,7 @@ async fn who_reads_a_replica_is_told_how_far_behind_it_is() {
         (ReadFrom::Replica { lag_ms: Some(1250) }, "1250 ms behind"),
         (ReadFrom::InsteadOfReplica, "replica does not answer"),
     ] {
-        *told.from.lock().expect("a lock") = Some(from);
+        *described.from.lock().expect("a lock") = Some(from);
         text(&client, TOTAL).await;
         let (code, message) = heard.recv().await.expect("a notice");
         assert!(code == "01000" && message.contains(words), "{code} {message}");
@@ -134,8 +134,8 @@ async fn scopes_open_them_and_row_filters_close_them() {
     let store = Location::folder(files.path()).expect("a store");
     let config = AccessConfig { mode: AccessMode::Keys, ..AccessConfig::default() };
     let access = Access::open(config, &store, Arc::new(SystemClock), None).await.expect("access");
-    let told = Arc::new(Told { from: Mutex::new(Some(ReadFrom::Primary)), is_made: true });
-    let world = World::of(access.clone(), store, Warehouse::new(told), |_| {}).await;
+    let described = Arc::new(Described { from: Mutex::new(Some(ReadFrom::Primary)), is_made: true });
+    let world = World::of(access.clone(), store, Warehouse::new(described), |_| {}).await;
     for (scope, filters, is_open) in [
         ("armazem.vendas_por_dia:read", vec![], true),
         ("*:read", vec![], true),

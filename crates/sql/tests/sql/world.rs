@@ -141,7 +141,7 @@ pub async fn text(client: &Client, sql: &str) -> String {
 /// The code of an error that has to be.
 pub async fn code(client: &Client, sql: &str) -> String {
     match client.simple_query(sql).await {
-        Ok(_) => panic!("{sql} is no error"),
+        Ok(_) => panic!("{sql} is not an error"),
         Err(error) => code_of(&error),
     }
 }

@@ -26,7 +26,7 @@ pub struct StoredRows(Arc<Table>);
 enum Since {
     /// All of them are there, and those of these files.
     Added(BTreeSet<String>),
-    /// Some may be gone.
+    /// Some may be missing.
     Rewritten,
 }
 
@@ -77,7 +77,7 @@ impl StoredRows {
         self.read(&|_| true).await
     }
 
-    /// Those that were added since `before`; none if others may be gone since then.
+    /// Those that were added since `before`; none if others may be missing since then.
     ///
     /// # Errors
     /// They cannot be read.

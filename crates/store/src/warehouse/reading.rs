@@ -1,4 +1,4 @@
-//! The port by which tables of the warehouse are read beside everything else; and the reader of
+//! The port by which tables of the warehouse are read like everything else; and the reader of
 //! those that are Delta tables.
 
 use std::collections::{BTreeMap, BTreeSet};

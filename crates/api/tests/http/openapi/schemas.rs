@@ -63,7 +63,7 @@ fn is_of_type(wanted: &Value, value: &Value) -> bool {
         "string" => value.is_string(),
         "array" => value.is_array(),
         "object" => value.is_object(),
-        other => panic!("{other} is no type"),
+        other => panic!("{other} is not a type"),
     };
     match wanted {
         Value::Null => true,

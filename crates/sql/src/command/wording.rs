@@ -1,0 +1,222 @@
+//! PostgreSQL's expressions in the words of the engine, in all queries of clients.
+
+use std::collections::BTreeSet;
+use std::mem;
+use std::ops::ControlFlow;
+
+use datafusion::sql::sqlparser::ast::{
+    AccessExpr, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Select, SelectItem, SetExpr, Statement, Value, VisitMut,
+    VisitorMut,
+};
+
+/// Functions with another meaning there, by their names, how many arguments they have, and how they
+/// are called here.
+const FUNCTIONS: [(&str, usize, &str); 6] = [
+    ("age", 2, "pg_age"),
+    ("format", 0, "pg_format"),
+    ("timezone", 2, "pg_timezone"),
+    ("to_char", 2, "pg_to_char"),
+    ("to_date", 2, "pg_to_date"),
+    ("to_timestamp", 2, "pg_to_timestamp"),
+];
+/// It makes a list here, and rows there.
+const SERIES: &str = "generate_series";
+
+/// Says a query as the engine understands it, with the same meaning.
+pub(super) fn reword(statement: &mut Statement) {
+    // It breaks off nowhere.
+    let _ = VisitMut::visit(statement, &mut Wording);
+    if let Statement::Query(query) = statement
+        && let SetExpr::Select(select) = query.body.as_mut()
+    {
+        name_beside_all(&mut select.projection);
+    }
+}
+
+struct Wording;
+
+impl VisitorMut for Wording {
+    type Break = ();
+
+    fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
+        for item in &mut select.projection {
+            if let SelectItem::UnnamedExpr(expr) | SelectItem::ExprWithAlias { expr, .. } = item
+                && matches!(expr, Expr::Function(function) if name(function) == SERIES)
+            {
+                *expr = call("unnest", vec![take(expr)]);
+            }
+        }
+        tell_apart(&mut select.projection);
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        match expr {
+            Expr::Function(function) => rename(function),
+            Expr::AtTimeZone { timestamp, time_zone } => {
+                *expr = call("pg_timezone", vec![take(time_zone), take(timestamp)]);
+            }
+            Expr::TypedString(typed) if matches!(typed.data_type, DataType::Timestamp(..)) => {
+                if matches!(&typed.value.value, Value::SingleQuotedString(text) if text == "epoch") {
+                    typed.value.value = Value::SingleQuotedString("1970-01-01 00:00:00".to_owned());
+                }
+            }
+            // `substring(text from 'pattern')`: what the first group finds, or else all of it.
+            Expr::Substring { expr: text, substring_from: Some(pattern), substring_for: None, .. }
+                if is_text(pattern) =>
+            {
+                let found = call("regexp_match", vec![take(text), take(pattern)]);
+                *expr = call("array_element", vec![found, Expr::value(Value::Number("1".to_owned(), false))]);
+            }
+            Expr::CompoundFieldAccess { root, access_chain } if matches!(root.as_ref(), Expr::Nested(_)) => {
+                if let [AccessExpr::Dot(Expr::Identifier(field))] = access_chain.as_slice() {
+                    let field =
+                        if field.quote_style.is_some() { field.value.clone() } else { field.value.to_lowercase() };
+                    *expr = call("get_field", vec![take(root), Expr::value(Value::SingleQuotedString(field))]);
+                }
+            }
+            Expr::Cast { expr: inner, data_type, .. } if is_made_text(inner) => {
+                let finder = match data_type.to_string().to_lowercase().rsplit('.').next() {
+                    Some("regclass") => "to_regclass",
+                    Some("regtype") => "to_regtype",
+                    _ => return ControlFlow::Continue(()),
+                };
+                *expr = call(finder, vec![take(inner)]);
+            }
+            _ => {}
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn name(function: &Function) -> String {
+    let name = function.name.0.last().and_then(ObjectNamePart::as_ident);
+    name.map(|name| name.value.to_lowercase()).unwrap_or_default()
+}
+
+fn named(name: &str) -> ObjectName {
+    ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))])
+}
+
+/// Calls a function of PostgreSQL by the name that it has here.
+fn rename(function: &mut Function) {
+    let called = name(function);
+    let FunctionArguments::List(list) = &mut function.args else { return };
+    if called == "age" && list.args.len() == 1 {
+        // Until today.
+        list.args.insert(0, FunctionArg::Unnamed(FunctionArgExpr::Expr(call("current_date", Vec::new()))));
+    }
+    let count = list.args.len();
+    let known = FUNCTIONS.iter().find(|(name, wanted, _)| *name == called && (*wanted == 0 || *wanted == count));
+    if let Some((_, _, here)) = known {
+        function.name = named(here);
+    }
+}
+
+fn call(name: &str, arguments: Vec<Expr>) -> Expr {
+    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
+    Expr::Function(Function {
+        name: named(name),
+        uses_odbc_syntax: false,
+        parameters: FunctionArguments::None,
+        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
+        filter: None,
+        null_treatment: None,
+        over: None,
+        within_group: Vec::new(),
+    })
+}
+
+fn take(expr: &mut Expr) -> Expr {
+    mem::replace(expr, Expr::value(Value::Null))
+}
+
+fn is_text(expr: &Expr) -> bool {
+    matches!(expr, Expr::Value(value) if matches!(value.value, Value::SingleQuotedString(_)))
+}
+
+/// Whether an expression makes a text of others, as names with schemas are made.
+fn is_made_text(expr: &Expr) -> bool {
+    match expr {
+        Expr::Function(function) => matches!(name(function).as_str(), "pg_format" | "concat" | "quote_ident"),
+        Expr::BinaryOp { op, .. } => *op == BinaryOperator::StringConcat,
+        Expr::Nested(inner) => is_made_text(inner),
+        _ => false,
+    }
+}
+
+/// The engine wants a name of its own for each column; clients hear of others.
+fn tell_apart(projection: &mut [SelectItem]) {
+    let mut seen = BTreeSet::new();
+    for (place, item) in (1..).zip(projection) {
+        let key = match item {
+            SelectItem::UnnamedExpr(expr) => key(expr),
+            SelectItem::ExprWithAlias { alias, .. } => alias.value.to_lowercase(),
+            _ => continue,
+        };
+        let alias = Ident::with_quote('"', format!("{key}:{place}"));
+        if seen.insert(key) {
+            continue;
+        }
+        match item {
+            SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: take(expr), alias },
+            SelectItem::ExprWithAlias { alias: taken, .. } => *taken = alias,
+            _ => {}
+        }
+    }
+}
+
+/// Columns that stand beside `*`, which has them too. Only where no query around this one names
+/// them.
+fn name_beside_all(projection: &mut [SelectItem]) {
+    let is_all = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
+    if !projection.iter().any(is_all) {
+        return;
+    }
+    for (place, item) in (1..).zip(projection) {
+        if let SelectItem::UnnamedExpr(expr @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_))) = item {
+            let alias = Ident::with_quote('"', format!("{}:{place}", key(expr)));
+            *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+        }
+    }
+}
+
+/// What the engine would call a column, which casts do not change.
+fn key(expr: &Expr) -> String {
+    match expr {
+        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => key(inner),
+        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => expr.to_string().to_lowercase(),
+        _ => expr.to_string(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
+    use datafusion::sql::sqlparser::parser::Parser;
+
+    use super::*;
+
+    #[test]
+    fn expressions_are_said_in_the_words_of_the_engine() {
+        for (given, wanted) in [
+            ("SELECT to_char(t, 'YYYY')", "SELECT pg_to_char(t, 'YYYY')"),
+            ("SELECT to_timestamp(0)", "SELECT to_timestamp(0)"),
+            ("SELECT age(t)", "SELECT pg_age(current_date(), t)"),
+            ("SELECT t AT TIME ZONE 'UTC'", "SELECT pg_timezone('UTC', t)"),
+            ("SELECT TIMESTAMP 'epoch'", "SELECT TIMESTAMP '1970-01-01 00:00:00'"),
+            ("SELECT substring(a FROM '[0-9]+')", "SELECT array_element(regexp_match(a, '[0-9]+'), 1)"),
+            ("SELECT (i.keys).x", "SELECT get_field((i.keys), 'x')"),
+            ("SELECT generate_series(1, 3)", "SELECT unnest(generate_series(1, 3))"),
+            ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::OID"),
+            ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),
+            ("SELECT *, a FROM t", "SELECT *, a AS \"a:2\" FROM t"),
+            ("SELECT b FROM (SELECT *, b FROM t) AS d", "SELECT b FROM (SELECT *, b FROM t) AS d"),
+        ] {
+            let mut statement = Parser::parse_sql(&PostgreSqlDialect {}, given).expect(given).remove(0);
+            reword(&mut statement);
+            assert_eq!(statement.to_string(), wanted, "{given}");
+        }
+    }
+}

@@ -1,0 +1,20 @@
+//! PostgreSQL's functions and operators that the engine lacks, or has with another meaning under
+//! the same name. Queries of clients are rewritten to call them: SQL of the catalog keeps its own.
+
+mod operators;
+mod patterns;
+mod texts;
+mod times;
+
+use std::sync::Arc;
+
+use datafusion::error::Result as EngineResult;
+use datafusion::execution::{FunctionRegistry, SessionState};
+
+/// Makes a session know them.
+pub(crate) fn add(state: &mut SessionState) -> EngineResult<()> {
+    for function in times::functions().chain([texts::format()]) {
+        state.register_udf(Arc::new(function))?;
+    }
+    state.register_expr_planner(Arc::new(operators::Operators::new()))
+}
