@@ -80,7 +80,7 @@ api:
 
 # Writes docs/openapi.json again; a test compares it with what the API says of itself.
 api-write:
-    VITRAL_WRITE_OPENAPI=1 cargo test --locked -p vitral-api --test http openapi::the_description_is_the_one_in_docs
+    VITRAL_WRITE_OPENAPI=1 cargo test --locked --workspace --test http openapi::the_description_is_the_one_in_docs
 
 # Files and messages as shops have them.
 cases:

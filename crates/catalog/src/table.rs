@@ -82,6 +82,12 @@ impl Declared {
         push_read(items, (item, errors), name, &self.position)
     }
 
+    /// A table of another system, in which rows are found by key.
+    fn looked_up(&self, lookup: LookupTable) -> Reference {
+        let (name, columns, position) = (self.name.clone(), self.columns.clone(), self.position.clone());
+        Reference { name, path: None, columns, lookup: Some(lookup), naming: None, position }
+    }
+
     /// Nothing can be said of its other options.
     fn refuse(self, mut options: Options, error: Diagnostic) -> Result<(), Vec<Diagnostic>> {
         let error = options.stop(error);
@@ -120,10 +126,7 @@ pub(super) fn add(create: CreateTable, position: &Position, catalog: &mut Catalo
         }
         Ok(Some((connector, _))) if LOOKUP_CONNECTORS.contains(&connector.as_str()) => {
             let lookup = lookup::table(&table.name, &connector, &table.columns, &mut options, &table.position);
-            let (name, columns, position) = (table.name.clone(), table.columns.clone(), table.position.clone());
-            let reference =
-                |lookup| Reference { name, path: None, columns, lookup: Some(lookup), naming: None, position };
-            let (read, errors) = options.finish(Ok(lookup.map(reference)));
+            let (read, errors) = options.finish(Ok(lookup.map(|lookup| table.looked_up(lookup))));
             table.push(&mut catalog.references, (read.flatten(), errors), |table| &table.name)
         }
         Ok(Some((connector, at))) if connector == "warehouse" => match create.query {

@@ -209,7 +209,7 @@ mod tests {
             ("SELECT substring(a FROM '[0-9]+')", "SELECT array_element(regexp_match(a, '[0-9]+'), 1)"),
             ("SELECT (i.keys).x", "SELECT get_field((i.keys), 'x')"),
             ("SELECT generate_series(1, 3)", "SELECT unnest(generate_series(1, 3))"),
-            ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::OID"),
+            ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::oid"),
             ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),
             ("SELECT *, a FROM t", "SELECT *, a AS \"a:2\" FROM t"),
             ("SELECT b FROM (SELECT *, b FROM t) AS d", "SELECT b FROM (SELECT *, b FROM t) AS d"),
