@@ -42,7 +42,6 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
     let prepared = endpoints::prepare(&inputs.catalog, &reader)?;
     let (entrances, traces) = (write::prepare(&inputs.catalog)?, trace::routes(&inputs.catalog));
     let page = Arc::new(Page::of(config.settings.domain(), &config.settings.title));
-    let hosts: Arc<Hosts> = Arc::new(config.hosts.iter().map(String::as_str).collect());
     let live_states = LiveStates::new(&inputs.catalog, &config.settings, config.bounds)?;
     let gate = Gate::of(&config, inputs.shutdown.clone())?;
     let shared = Arc::new(Shared {
@@ -99,7 +98,7 @@ pub fn router(config: ApiConfig, inputs: ApiInputs) -> Result<Router, ApiError> 
                 .layer(axum::middleware::from_fn_with_state(body_up_to(write::BODY_BYTES_MAX), layers::bound_body)),
         )
         .layer(axum::middleware::from_fn_with_state(Arc::clone(&shared), access::admit));
-    Ok(fronted(router, &config.cors_origins, hosts, shared))
+    Ok(fronted(router, &config.cors_origins, Arc::new(config.hosts.iter().map(String::as_str).collect()), shared))
 }
 
 /// With what a request passes before it is asked who sends it, the last layer first.

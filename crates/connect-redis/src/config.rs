@@ -130,11 +130,13 @@ impl TryFrom<&Connection> for RedisConfig {
     /// Options `user` and `ca`; secrets `password` and `sentinel_password`.
     fn try_from(connection: &Connection) -> Result<Self, RedisConfigError> {
         let mut config = Self::parse(&connection.url)?;
-        for key in connection.options.keys().filter(|key| !["user", "ca"].contains(&key.as_str())) {
+        let mut options = connection.options.keys();
+        if let Some(key) = options.find(|key| !["user", "ca"].contains(&key.as_str())) {
             let reason = "is not an option of Redis: it has user and ca";
             return Err(connection.error(format!("options.{key}"), reason).into());
         }
-        for key in connection.secrets.keys().filter(|key| !["password", "sentinel_password"].contains(&key.as_str())) {
+        let mut secrets = connection.secrets.keys();
+        if let Some(key) = secrets.find(|key| !["password", "sentinel_password"].contains(&key.as_str())) {
             let reason = "is not a secret of Redis: it has password and sentinel_password";
             return Err(connection.error(format!("secrets.{key}"), reason).into());
         }

@@ -50,7 +50,7 @@ pub enum Rows {
     /// Lines.
     Csv(CsvRows),
     /// Batches.
-    Arrow(ArrowRows),
+    Arrow(Box<ArrowRows>),
 }
 
 impl Rows {
@@ -60,7 +60,7 @@ impl Rows {
             Format::Json => Self::Json(JsonRows::new()),
             Format::Csv => Self::Csv(CsvRows::new(schema)),
             Format::NdJson => Self::Json(JsonRows::lines()),
-            Format::Arrow => Self::Arrow(ArrowRows::new(schema)),
+            Format::Arrow => Self::Arrow(Box::new(ArrowRows::new(schema))),
         }
     }
 

@@ -229,9 +229,9 @@ fn kind_of(message: &str) -> &'static str {
     let has = |words: &[&str]| words.iter().any(|word| message.contains(word));
     if has(&["Divide by zero", "division by zero"]) {
         code::DIVISION
-    } else if starts(&["there is no table", "there is no metric", "table '"]) && !has(&["ambiguous"]) {
-        code::NO_TABLE
-    } else if has(&["is a table of the warehouse"]) {
+    } else if starts(&["there is no table", "there is no metric", "table '"]) && !has(&["ambiguous"])
+        || has(&["is a table of the warehouse"])
+    {
         code::NO_TABLE
     } else if starts(&["No field named", "there is no column", "Column "]) && !has(&["GROUP BY"]) {
         code::NO_COLUMN

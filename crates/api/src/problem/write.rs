@@ -10,19 +10,20 @@ use super::Problem;
 /// A problem with something to say of each item.
 #[derive(Debug)]
 pub(crate) struct ItemsProblem {
-    problem: Problem,
+    /// Results stay small where nothing is wrong.
+    problem: Box<Problem>,
     items: Option<(&'static str, Value)>,
 }
 
 impl ItemsProblem {
     pub(crate) fn new(problem: Problem, member: &'static str, items: Value) -> Self {
-        Self { problem, items: Some((member, items)) }
+        Self { problem: Box::new(problem), items: Some((member, items)) }
     }
 }
 
 impl From<Problem> for ItemsProblem {
     fn from(problem: Problem) -> Self {
-        Self { problem, items: None }
+        Self { problem: Box::new(problem), items: None }
     }
 }
 

@@ -46,7 +46,7 @@ struct Open(Option<Client>);
 
 enum State {
     Before,
-    Within(Open),
+    Within(Box<Open>),
     After,
 }
 
@@ -72,7 +72,7 @@ impl Scan {
     async fn next(&self, state: State) -> Result<Option<(RecordBatch, State)>, StoreError> {
         let open = match state {
             State::After => return Ok(None),
-            State::Within(open) => open,
+            State::Within(open) => *open,
             State::Before => {
                 let found = client(&self.database.pool, &self.table).await;
                 let open = Open(Some(found.map_err(|error| self.database.lost(error))?));
@@ -86,7 +86,7 @@ impl Scan {
         let is_last = rows.len() < batch_rows;
         let batch = self.batch(&rows).map_err(|error| StoreError::read(&self.table)(error.into()))?;
         if !is_last {
-            return Ok(Some((batch, State::Within(open))));
+            return Ok(Some((batch, State::Within(Box::new(open)))));
         }
         self.end(open).await?;
         Ok(Some((batch, State::After)))

@@ -41,7 +41,7 @@ enum State {
     Loading,
     Loaded {
         rows: StoredRows,
-        sums: Sums,
+        sums: Box<Sums>,
     },
     /// Until the table's rows are others altogether.
     Unusable(StoredRows),
@@ -127,13 +127,13 @@ impl Rollups {
         match state {
             State::Loading => return Ok(None),
             State::Unusable(known) if now.added_since(known).await?.is_some() => return Ok(None),
-            State::Loaded { rows, sums } if now.is(rows) => return Ok(Some(sums.clone())),
+            State::Loaded { rows, sums } if now.is(rows) => return Ok(Some(Sums::clone(sums))),
             State::Loaded { rows, sums } => {
                 if let Some(added) = now.added_since(rows).await? {
-                    let mut next = sums.clone();
+                    let mut next = Sums::clone(sums);
                     return Ok(match add(&mut next, added, WAITING_MAX).await? {
                         Ok(()) if next.bytes() <= self.bytes_max => {
-                            *state = State::Loaded { rows: now, sums: next.clone() };
+                            *state = State::Loaded { rows: now, sums: Box::new(next.clone()) };
                             Some(next)
                         }
                         refused => {
@@ -200,7 +200,7 @@ async fn load(name: &str, shape: Shape, rows: StoredRows, bytes_max: usize) -> R
         took_ms = began.elapsed().as_millis(),
         "sums of a table are in memory"
     );
-    Ok(State::Loaded { rows, sums })
+    Ok(State::Loaded { rows, sums: Box::new(sums) })
 }
 
 async fn add(

@@ -146,7 +146,7 @@ fn with_id(refused: &RecordBatch, columns: &[&str], id: &str) -> Result<RecordBa
         };
         columns.iter().filter_map(|column| fields.get(*column)).any(|value| match value {
             Value::String(text) => text == id,
-            other => other.to_string() == id,
+            other => format!("{other}") == id,
         })
     };
     let mask: BooleanArray =

@@ -208,7 +208,8 @@ impl Served {
         let of_window = [WINDOW_START_COLUMN, WINDOW_END_COLUMN, PROVISIONAL_COLUMN];
         let schema = row.schema();
         let others = schema.fields().iter().enumerate().filter(|(index, field)| {
-            !keys.contains(index) && !(self.has_windows && of_window.contains(&field.name().as_str()))
+            let is_of_window = self.has_windows && of_window.contains(&field.name().as_str());
+            !keys.contains(index) && !is_of_window
         });
         let others: Vec<usize> = others.map(|(index, _)| index).collect();
         let proof = match is_provisional {

@@ -42,6 +42,57 @@ pub(crate) fn base_session(state: SessionState, settings: &DomainSettings) -> Re
     Ok(state)
 }
 
+/// Functions that are true of everything here.
+const YES: &[&str] = &[
+    "has_column_privilege",
+    "has_function_privilege",
+    "has_sequence_privilege",
+    "has_tablespace_privilege",
+    "has_type_privilege",
+    "pg_collation_is_visible",
+    "pg_conversion_is_visible",
+    "pg_function_is_visible",
+    "pg_has_role",
+    "pg_opclass_is_visible",
+    "pg_operator_is_visible",
+    "pg_opfamily_is_visible",
+    "pg_statistics_obj_is_visible",
+    "pg_ts_config_is_visible",
+    "pg_type_is_visible",
+];
+
+/// Functions that are true of nothing here.
+const NO: &[&str] = &[
+    "pg_cancel_backend",
+    "pg_column_is_updatable",
+    "pg_is_in_recovery",
+    "pg_is_other_temp_schema",
+    "pg_is_wal_replay_paused",
+    "pg_terminate_backend",
+];
+
+/// Functions that have nothing to say here.
+const NOTHING: &[&str] = &[
+    "inet_client_addr",
+    "inet_server_addr",
+    "json_build_object",
+    "oidvectortypes",
+    "pg_advisory_unlock_all",
+    "pg_get_constraintdef",
+    "pg_get_function_arguments",
+    "pg_get_function_identity_arguments",
+    "pg_get_function_result",
+    "pg_get_function_sqlbody",
+    "pg_get_functiondef",
+    "pg_get_indexdef",
+    "pg_get_ruledef",
+    "pg_get_serial_sequence",
+    "pg_get_triggerdef",
+    "pg_get_viewdef",
+    "pg_tablespace_location",
+    "shobj_description",
+];
+
 fn constants() -> Vec<(&'static str, ScalarValue)> {
     let yes = || ScalarValue::Boolean(Some(true));
     let no = || ScalarValue::Boolean(Some(false));
@@ -63,57 +114,9 @@ fn constants() -> Vec<(&'static str, ScalarValue)> {
         ("pg_database_size", ScalarValue::Int64(Some(0))),
         ("txid_current", ScalarValue::Int64(Some(1))),
     ];
-    for name in [
-        "has_column_privilege",
-        "has_function_privilege",
-        "has_sequence_privilege",
-        "has_tablespace_privilege",
-        "has_type_privilege",
-        "pg_collation_is_visible",
-        "pg_conversion_is_visible",
-        "pg_function_is_visible",
-        "pg_has_role",
-        "pg_opclass_is_visible",
-        "pg_operator_is_visible",
-        "pg_opfamily_is_visible",
-        "pg_statistics_obj_is_visible",
-        "pg_ts_config_is_visible",
-        "pg_type_is_visible",
-    ] {
-        all.push((name, yes()));
-    }
-    for name in [
-        "pg_cancel_backend",
-        "pg_column_is_updatable",
-        "pg_is_in_recovery",
-        "pg_is_other_temp_schema",
-        "pg_is_wal_replay_paused",
-        "pg_terminate_backend",
-    ] {
-        all.push((name, no()));
-    }
-    for name in [
-        "inet_client_addr",
-        "inet_server_addr",
-        "json_build_object",
-        "oidvectortypes",
-        "pg_advisory_unlock_all",
-        "pg_get_constraintdef",
-        "pg_get_function_arguments",
-        "pg_get_function_identity_arguments",
-        "pg_get_function_result",
-        "pg_get_function_sqlbody",
-        "pg_get_functiondef",
-        "pg_get_indexdef",
-        "pg_get_ruledef",
-        "pg_get_serial_sequence",
-        "pg_get_triggerdef",
-        "pg_get_viewdef",
-        "pg_tablespace_location",
-        "shobj_description",
-    ] {
-        all.push((name, nothing()));
-    }
+    all.extend(YES.iter().map(|name| (*name, yes())));
+    all.extend(NO.iter().map(|name| (*name, no())));
+    all.extend(NOTHING.iter().map(|name| (*name, nothing())));
     all
 }
 

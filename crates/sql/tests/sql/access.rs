@@ -86,7 +86,7 @@ async fn who_asks_too_often_waits() {
     let key = guarded.key(&["*:read"], &[]).await;
     let client = guarded.client_of(&key).await;
     for _ in 0..2 {
-        assert_eq!(text(&client, "SELECT current_user").await, key.id);
+        assert_eq!(text(&client, "SELECT current_user").await, format!("painel ({})", key.id));
     }
     assert_eq!(code(&client, "SELECT 1").await, "53400");
     // Neither a setting nor another connection is a way around it.

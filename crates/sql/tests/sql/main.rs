@@ -1,5 +1,7 @@
 //! The SQL endpoint as clients meet it: a server in this process, spoken to by `tokio-postgres`.
 
+#![expect(clippy::err_expect, reason = "connections cannot be shown")]
+
 mod access;
 mod clients;
 mod cursors;

@@ -31,11 +31,14 @@ const SUMS: &str = "-- What each shop has sold.\nCREATE VIEW por_loja AS \
 const JOB: &str = "CREATE TABLE vendas_por_dia WITH (connector = 'warehouse', date = 'dia', job = 'fechamento') AS \
                    SELECT CAST(ts AS DATE) AS dia, sum(valor) AS total FROM vendas GROUP BY CAST(ts AS DATE);";
 
+/// What nobody sends anything more to, and is open all the same.
+type Others = (watch::Sender<Arc<Histories>>, watch::Sender<Arc<RecordBatch>>, watch::Sender<Arc<RecordBatch>>);
+
 pub struct World {
     pub address: SocketAddr,
     pub sender: ViewSender,
     catalog: Arc<Catalog>,
-    _others: (watch::Sender<Arc<Histories>>, watch::Sender<Arc<RecordBatch>>, watch::Sender<Arc<RecordBatch>>),
+    _others: Others,
     _files: Option<TempDir>,
     _shutdown: DropGuard,
 }
@@ -67,7 +70,7 @@ impl World {
         configure: impl FnOnce(&mut SqlConfig),
     ) -> Self {
         let settings = DomainSettings::default();
-        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.to_owned().into() };
+        let file = |path: &str, text: &str| SourceFile { path: path.into(), text: text.to_owned() };
         let files = vec![file("vendas.sql", SALES), file("por_loja.sql", SUMS), file("por_dia.sql", JOB)];
         let catalog = Arc::new(Catalog::parse(&[files], &settings).expect("a catalog"));
         let (sender, view) = watch::channel(Arc::new(view(&catalog, &[("A", 1050), ("B", 2000)])));
