@@ -159,7 +159,7 @@ mod tests {
 
     fn names(sql: &str, count: usize) -> String {
         let Statement::Query(query) = Parser::parse_sql(&PostgreSqlDialect {}, sql).expect(sql).remove(0) else {
-            panic!("{sql} is no query")
+            panic!("{sql} is not a query")
         };
         let fields = (0..count).map(|place| Field::new(format!("#{place}"), Type::Int64, true)).collect::<Vec<_>>();
         let schema = ColumnNames::of(&query).applied(&Arc::new(Schema::new(fields)));

@@ -167,7 +167,7 @@ fn tell_apart(projection: &mut [SelectItem]) {
     }
 }
 
-/// Columns that stand beside `*`, which has them too. Only where no query around this one names
+/// Columns that stand next to `*`, which has them too. Only where no query around this one names
 /// them.
 fn name_beside_all(projection: &mut [SelectItem]) {
     let is_all = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));

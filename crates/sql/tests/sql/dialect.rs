@@ -94,8 +94,8 @@ async fn columns_have_the_names_of_postgresql() {
     let names: Vec<&str> = statement.columns().iter().map(tokio_postgres::Column::name).collect();
     assert_eq!(names, wanted);
     assert_eq!(client.query(&statement, &[]).await.expect("rows").len(), 2);
-    let beside = client.prepare("SELECT *, valor FROM vendas").await.expect("prepared");
-    assert_eq!(beside.columns().last().expect("a column").name(), "valor");
+    let last = client.prepare("SELECT *, valor FROM vendas").await.expect("prepared");
+    assert_eq!(last.columns().last().expect("a column").name(), "valor");
 }
 
 #[tokio::test]
