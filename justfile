@@ -82,6 +82,10 @@ api:
 api-write:
     VITRAL_WRITE_OPENAPI=1 cargo test --locked --workspace --test http openapi::the_description_is_the_one_in_docs
 
+# That description, read by a linter, and requests made from it, sent to a demo.
+openapi:
+    scripts/verify/openapi "$(realpath {{target}})/debug/vitral"
+
 # Files and messages as shops have them.
 cases:
     VITRAL="$(realpath {{target}})/debug/vitral" scripts/verify/cases

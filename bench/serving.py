@@ -13,6 +13,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import urllib.error
 import urllib.parse
 import urllib.request
 from datetime import UTC, datetime, timedelta
@@ -126,7 +127,12 @@ class Server:
         # The first request has the sums loaded.
         began = time.perf_counter()
         while "sums of a table are in memory" not in (self.folder / "log").read_text():
-            get(self.url + "/vendas/resumo")
+            try:
+                get(self.url + "/vendas/resumo")
+            except urllib.error.HTTPError as error:
+                # Until then each answer is computed from all sales, which may take longer than a query may.
+                if error.code != 503:
+                    raise
             self.check(until)
         print(f"sums in memory after {time.perf_counter() - began:.1f} s", flush=True)
 

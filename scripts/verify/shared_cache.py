@@ -15,6 +15,7 @@ At last two processes with access control are asked more often than one key may.
 
 import argparse
 import json
+import os
 import random
 import re
 import subprocess
@@ -122,7 +123,8 @@ class Check:
         kinds = ", ".join(f"{count} {name}" for name, count in sorted(self.kinds.items()))
         return (
             f"{self.reads} reads with a cache ({kinds}; {self.ages} with an age), {self.sold.count} messages, {len(self.imports)} files and "
-            f"{sum(not one.is_in for one in self.imports)} taken back, {self.windows} windows seen to close; hits in Redis {'; '.join(self.hits)}; {self.rates}"
+            f"{sum(not one.is_in for one in self.imports)} taken back, {self.windows} windows seen to close; hits in Redis {'; '.join(self.hits)}; {self.rates}; "
+            f"a load of {os.getloadavg()[0]:.1f} on {os.cpu_count()} processors"
         )
 
     def run(self) -> None:

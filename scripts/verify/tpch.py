@@ -64,7 +64,8 @@ def check(arguments: argparse.Namespace, folder: Path) -> int:
 
 def generate(folder: Path) -> duckdb.DuckDBPyConnection:
     """The tables in DuckDB, as Parquet files, and as a folder of the catalog."""
-    database = duckdb.connect(config={"threads": os.cpu_count(), "TimeZone": "UTC"})
+    database = duckdb.connect(config={"threads": os.cpu_count()})
+    database.execute("SET TimeZone = 'UTC'")
     database.execute("LOAD tpch")
     database.execute("CALL dbgen(sf = 1)")
     reference, catalog = folder / "data" / "reference", folder / "tpch"

@@ -16,14 +16,21 @@ SELECT
         WHEN 'refund' THEN 'reembolso'
         ELSE "events.name"
     END AS tipo_evento,
-    CASE
-        WHEN coalesce("events.timestamp_micros", "timestamp_micros") IS NULL
-            THEN arrow_cast(now(), 'Timestamp(Microsecond, Some("UTC"))')
-        ELSE arrow_cast(
-            try_cast(coalesce("events.timestamp_micros", "timestamp_micros") AS BIGINT),
-            'Timestamp(Microsecond, Some("UTC"))'
-        )
-    END AS timestamp,
+    -- What is not a number of this era stays as it is, and is refused by its name.
+    coalesce(
+        CASE
+            WHEN try_cast(coalesce("events.timestamp_micros", "timestamp_micros") AS BIGINT) BETWEEN 0 AND 253402300799999999
+                THEN CAST(
+                    arrow_cast(
+                        try_cast(coalesce("events.timestamp_micros", "timestamp_micros") AS BIGINT),
+                        'Timestamp(Microsecond, Some("UTC"))'
+                    ) AS VARCHAR
+                )
+        END,
+        "events.timestamp_micros",
+        "timestamp_micros",
+        CAST(arrow_cast(now(), 'Timestamp(Microsecond, Some("UTC"))') AS VARCHAR)
+    ) AS timestamp,
     coalesce("events.params.items.item_id", "events.params.items.item_name") AS id_produto,
     CASE
         WHEN "events.name" = 'purchase' AND "events.params.transaction_id" IS NOT NULL

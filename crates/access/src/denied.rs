@@ -6,6 +6,9 @@ pub enum Denied {
     /// Nothing was shown.
     #[error("a key or a token is needed: send `Authorization: Bearer ID.SECRET`; `vitral keys create` makes a key")]
     Missing,
+    /// What was shown has no form that is known.
+    #[error("{0}: send one `Authorization: Bearer ID.SECRET`")]
+    Unreadable(&'static str),
     /// There is no such key, its secret is another, or the token is not one of ours.
     #[error("the key or token is not valid: check its id and secret; `vitral keys list` shows the keys there are")]
     Wrong,

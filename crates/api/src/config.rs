@@ -45,8 +45,8 @@ pub struct ApiConfig {
     pub notices: NoticeReceiver,
     /// What alerts have seen; without rows where none are run.
     pub alerts: AlertReceiver,
-    /// The store in which silences are kept, and denials in `auditoria`; without one nobody may ask
-    /// for a silence, and only the log knows of denials.
+    /// The store in which imports, silences and, in `auditoria`, denials are kept; without one no
+    /// imports are shown, nobody may ask for a silence, and only the log knows of denials.
     pub silences: Option<Location>,
     /// Sends what is posted to the topics; none where there is no broker.
     pub publisher: Option<Arc<dyn Publisher>>,

@@ -14,11 +14,13 @@ use axum::http::{HeaderMap, HeaderValue};
 use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Router};
+use datafusion::logical_expr::LogicalPlan;
 use datafusion::scalar::ScalarValue;
+use tokio::sync::OnceCell;
 use vitral_catalog::{Catalog, Endpoint, Name, Needs};
 use vitral_query::{
-    Asked, Entry, Format, Kept, KeptAnswer, Key, Labels, NOW, ParameterRule, Permit, Principal, ReadPoint, Reader,
-    State as Tables, placeholder_values,
+    Asked, Entry, Format, Kept, KeptAnswer, Key, Labels, NOW, ParameterRule, Permit, Principal, QueryError, ReadPoint,
+    Reader, State as Tables, SumsPlan, SumsQuestion, placeholder_values,
 };
 
 use self::pages::{AfterError, Cursor, Order};
@@ -43,6 +45,14 @@ pub(crate) struct Prepared {
     /// How long an answer may be given while its tables are the same; none if they do not give the
     /// same rows.
     kept_for: Option<Duration>,
+    /// Its plan, if it reads sums alone: made with the first request.
+    sums: OnceCell<Option<PlannedSums>>,
+}
+
+/// A statement over sums, planned once.
+struct PlannedSums {
+    plan: SumsPlan,
+    statement: LogicalPlan,
 }
 
 /// How old an answer may be where its endpoint does not say.
@@ -58,7 +68,8 @@ pub(crate) fn prepare(catalog: &Catalog, reader: &Reader) -> Result<Vec<Prepared
         let is_steady = !has(NOW) && reader.is_steady(&endpoint.query, &needs);
         let kept_for = Some(endpoint.cache.unwrap_or(KEPT_FOR)).filter(|ttl| is_steady && !ttl.is_zero());
         let read = read_with(catalog, &needs);
-        Ok(Prepared { endpoint: endpoint.clone(), needs, read, rules, is_paged, kept_for })
+        let sums = OnceCell::new();
+        Ok(Prepared { endpoint: endpoint.clone(), needs, read, rules, is_paged, kept_for, sums })
     });
     prepared.collect()
 }
@@ -99,6 +110,15 @@ struct Question<'a> {
     values: HashMap<String, ScalarValue>,
     cursor: Option<Cursor>,
     labels: Labels,
+    /// What it asks of sums that are in memory.
+    sums: Option<SumsQuestion>,
+}
+
+impl Question<'_> {
+    /// Of what its answer is made.
+    fn state(&self, point: &ReadPoint, read: &Needs) -> Tables {
+        self.sums.as_ref().map_or_else(|| Tables::of(point, read), SumsQuestion::state)
+    }
 }
 
 impl Prepared {
@@ -123,7 +143,8 @@ impl Prepared {
         let text = |name: &str| parameters.text(name);
         let values = placeholder_values(&self.endpoint, point.now_ms, parameters.range()?, rows, text);
         let labels = shared.reader.labels(&point.principal).await;
-        let question = Question { parameters: &parameters, format, limit, values, cursor, labels };
+        let mut question = Question { parameters: &parameters, format, limit, values, cursor, labels, sums: None };
+        question.sums = self.of_sums(shared, &point, &question).await?;
         if let Some(ttl) = self.kept_for.filter(|_| shared.cache.is_on()) {
             return self.kept_or_computed(shared, point, question, ttl).await;
         }
@@ -137,14 +158,14 @@ impl Prepared {
         &self,
         shared: &Shared,
         point: ReadPoint,
-        question: Question<'_>,
+        mut question: Question<'_>,
         ttl: Duration,
     ) -> Result<Response, Problem> {
         let (cache, format) = (&shared.cache, question.format);
         let names = question.labels.version();
         let key = Key::new(&point.principal, &self.endpoint.path, question.parameters.iter(), format, names.as_deref());
         let asked = Asked { key: &key, needs: &self.read, ttl };
-        if let Some(kept) = cache.in_memory(asked, &Tables::of(&point, &self.read)).await {
+        if let Some(kept) = cache.in_memory(asked, &question.state(&point, &self.read)).await {
             return Ok(self.again(&kept, &point));
         }
         let flight = cache.flight(&key);
@@ -152,7 +173,8 @@ impl Prepared {
         // While it waited, more may have been committed.
         let begun = Instant::now();
         let point = shared.read_point_for(point.principal, &self.needs).await?;
-        let tables = Tables::of(&point, &self.read);
+        question.sums = self.of_sums(shared, &point, &question).await?;
+        let tables = question.state(&point, &self.read);
         if let Some(kept) = cache.in_turn(asked, (&point, &tables), &mut turn).await {
             return Ok(self.again(&kept, &point));
         }
@@ -189,6 +211,30 @@ impl Prepared {
         kept::response(answer, completeness, kept.age)
     }
 
+    /// What it asks of sums in memory; none if its answer needs more than them.
+    async fn of_sums(
+        &self,
+        shared: &Shared,
+        point: &ReadPoint,
+        question: &Question<'_>,
+    ) -> Result<Option<SumsQuestion>, Problem> {
+        let is_of_sums = self.read.names.len() > self.needs.names.len();
+        // What comes behind a cursor is asked for with further conditions; those who see some rows
+        // only have other sums.
+        if !is_of_sums || question.cursor.is_some() || !point.principal.filters().is_empty() {
+            return Ok(None);
+        }
+        let reader = &shared.reader;
+        let planned = async {
+            let planned = reader.plan_endpoint(point, &self.endpoint, &self.needs).await?;
+            let plan = reader.sums_plan(&planned, &self.needs).await?;
+            Ok::<_, QueryError>(plan.map(|plan| PlannedSums { plan, statement: planned.plan }))
+        };
+        let Some(planned) = self.sums.get_or_try_init(|| planned).await? else { return Ok(None) };
+        let of = (&self.endpoint, &self.needs);
+        Ok(reader.sums_question(point, &planned.plan, of, &question.values).await?)
+    }
+
     /// The rows, and what the head says of them.
     async fn compute(
         &self,
@@ -196,10 +242,16 @@ impl Prepared {
         point: &ReadPoint,
         question: Question<'_>,
     ) -> Result<(Answer, HeaderMap), Problem> {
-        let Question { parameters, format, limit, values, cursor, labels } = question;
+        let Question { parameters, format, limit, values, cursor, labels, sums } = question;
         let reader = &shared.reader;
+        let asked = if self.is_paged { limit + 1 } else { limit };
         let limit = self.is_paged.then_some(limit);
         let rows = async |permit: Permit| -> Result<_, Problem> {
+            if let Some((question, Some(planned))) = sums.as_ref().zip(self.sums.get().map(Option::as_ref)) {
+                let batches = labels.added_to_all(reader.sums_rows(&planned.plan, question, asked).await?);
+                let answer = answer::of_rows(batches, format, limit, shared.answer_bytes, permit).await?;
+                return Ok((answer, if self.is_paged { Order::of(&planned.statement) } else { None }));
+            }
             let planned = reader.plan_endpoint(point, &self.endpoint, &self.needs).await?;
             let order = if self.is_paged { Order::of(&planned.plan) } else { None };
             let plan = match (&cursor, order) {

@@ -5,7 +5,9 @@
 //! knows.
 
 mod checked;
+mod faults;
 mod foreign;
+mod further;
 mod items;
 mod repeats;
 mod taken_apart;
@@ -14,7 +16,7 @@ use std::sync::Arc;
 
 use axum::body::Bytes;
 use axum::extract::{RawQuery, State};
-use axum::http::header::CONTENT_TYPE;
+use axum::http::header::{CONTENT_ENCODING, CONTENT_TYPE};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::{IntoResponse, Response};
 use axum::routing::post;
@@ -112,6 +114,9 @@ impl Prepared {
         if !kind.eq_ignore_ascii_case("application/json") {
             return Err(Problem::not_of_json_type().into());
         }
+        if is_packed(request.headers) {
+            return Err(Problem::packed_body().into());
+        }
         let publisher = request.shared.publisher.as_ref().ok_or_else(|| Problem::no_broker(&self.topic.name))?;
         let key = RepeatKey::of(request.headers)?;
         let now_ms = request.shared.points.clock.now_ms();
@@ -167,4 +172,9 @@ impl Prepared {
         let problem = Problem::broker_away(&self.topic.name, accepted, outcomes.len());
         ItemsProblem::new(problem, "itens", items.collect())
     }
+}
+
+/// Unpacking is not for a body of 1 MiB at most: what comes out of it has no bound of its own.
+fn is_packed(headers: &HeaderMap) -> bool {
+    headers.get_all(CONTENT_ENCODING).iter().any(|coding| !coding.as_bytes().eq_ignore_ascii_case(b"identity"))
 }

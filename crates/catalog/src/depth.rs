@@ -8,15 +8,21 @@ use datafusion::sql::sqlparser::tokenizer::{Location, Token, TokenWithSpan};
 /// Some 20 kilobytes of stack each where nothing is optimised, of the megabytes that threads have.
 pub const LEVELS_MAX: usize = 250;
 
-/// Where a statement goes deeper than can be planned.
-pub(crate) fn too_deep(tokens: &[TokenWithSpan]) -> Option<Location> {
+/// Where a statement goes deeper than can be planned, by its words.
+pub fn too_deep(tokens: &[TokenWithSpan]) -> Option<Location> {
     // Operators between commas, and set operations, for each open parenthesis.
     let mut open = vec![(0_usize, 0_usize)];
     let mut levels = 0;
     for token in tokens {
         let last = open.len() - 1;
         match &token.token {
-            Token::LParen | Token::LBracket => open.push((0, 0)),
+            Token::LBracket => {
+                // `a[1][1]` is one in the other.
+                open[last].0 += 1;
+                levels += 1;
+                open.push((0, 0));
+            }
+            Token::LParen => open.push((0, 0)),
             Token::RParen | Token::RBracket if last > 0 => {
                 levels -= open.pop().map_or(0, |(operators, sets)| operators + sets);
             }
@@ -26,7 +32,15 @@ pub(crate) fn too_deep(tokens: &[TokenWithSpan]) -> Option<Location> {
                 levels = 0;
             }
             Token::Word(word) => match word.keyword {
-                Keyword::AND | Keyword::OR | Keyword::NOT | Keyword::CASE | Keyword::LIKE | Keyword::JOIN => {
+                Keyword::AND
+                | Keyword::OR
+                | Keyword::NOT
+                | Keyword::CASE
+                | Keyword::LIKE
+                | Keyword::JOIN
+                | Keyword::IS
+                | Keyword::AT
+                | Keyword::COLLATE => {
                     open[last].0 += 1;
                     levels += 1;
                 }
@@ -98,6 +112,9 @@ mod tests {
         assert!(!is_too_deep(&format!("SELECT {columns} FROM t")));
         let nested = format!("{}1{}", "(1 + ".repeat(600), ")".repeat(600));
         assert!(is_too_deep(&format!("SELECT {nested}")));
+        for more in ["[1]", " IS NULL", " AT TIME ZONE 'UTC'", "::INT", " COLLATE \"C\""] {
+            assert!(is_too_deep(&format!("SELECT a{}", more.repeat(600))), "{more}");
+        }
         assert!(!is_too_deep(&"SELECT a + b FROM t;".repeat(1_000)));
     }
 }

@@ -66,6 +66,7 @@ use datafusion::sql::sqlparser::ast::Query;
 
 pub use self::alert::{Alert, Audience, Report, Severity, WATERMARK_ALERT};
 pub use self::builtin::{domains as builtin_domains, files as builtin_files};
+pub use self::depth::{LEVELS_MAX, too_deep};
 pub use self::domain::{CONFIGURATION, DEFAULT_DOMAIN, DomainOptions, DomainSettings};
 use self::domains::Domains;
 pub use self::domains::Replaced;

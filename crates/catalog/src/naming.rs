@@ -60,10 +60,10 @@ mod tests {
 
     #[test]
     fn a_table_names_by_one_of_its_columns() {
-        let named = catalog(", names = 'id', by = 'nome'").expect("a catalog");
+        let named = catalog(", names = 'id_produto', by = 'nome'").expect("a catalog");
         let found: Vec<_> = named.namings().map(|(table, naming)| (table.name.as_str(), naming.clone())).collect();
         assert_eq!(found, [("produtos", Naming { id: "id_produto".into(), name: "nome".into() })]);
-        let with_key = catalog(", key = 'id_produto', names = 'id', by = 'nome'").expect("a catalog");
+        let with_key = catalog(", key = 'id_produto', names = 'id_produto', by = 'nome'").expect("a catalog");
         assert_eq!(with_key.namings().count(), 1);
         assert_eq!(catalog("").expect("a catalog").namings().count(), 0);
         for (options, words) in [

@@ -92,6 +92,8 @@ pub async fn start(config: &Config, common: &Common, flags: &Flags) -> anyhow::R
     // What is posted goes to the topics, as it does at the stream's own API.
     answers.publisher = Some(KafkaConnector::new(config.kafka()?).publisher(answers.limits.timeout)?);
     answers.alerts = seen_by_alerts;
+    // Imports are read there too.
+    answers.silences = Some(store.clone());
     let inputs = ApiInputs {
         catalog,
         view,

@@ -13,7 +13,7 @@ pub struct Query {
     /// files, and a query that needs more is refused.
     pub memory_bytes: usize,
     /// What the sums of one table with `rollup` may take in memory, besides; larger ones are
-    /// computed for each request. They take about 70 bytes for each row of the table.
+    /// computed for each request. They take about 80 bytes for each row of the table.
     pub rollup_bytes: usize,
     /// How long one may wait for its turn and run; `vitral query` takes as long as it needs.
     pub timeout_seconds: u64,

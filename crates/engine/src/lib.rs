@@ -16,6 +16,7 @@ mod distinct;
 mod distinct_texts;
 mod exact;
 mod functions;
+mod growing;
 pub mod rules;
 pub mod session;
 mod volatile;
@@ -32,6 +33,7 @@ pub use functions::{
     add_functions, committed_watermark, divide_half_up, functions, in_key_bucket, newest_and_oldest, row_order,
     starts_of, sum_since_bound, sum_since_value, sums_since, text_bucket, text_of_bytes,
 };
+pub use growing::bounded;
 pub use session::{EngineConfig, engine_session, file_session, query_state, table_state};
 pub use volatile::volatile_function;
 pub use words::{plain, words};

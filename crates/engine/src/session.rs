@@ -17,6 +17,7 @@ use datafusion::{
 };
 
 use crate::functions::add_functions;
+use crate::growing::{Concatenation, bound_growing};
 use crate::yielding::YieldingJoins;
 
 /// Rows that are read from a stored table together.
@@ -95,9 +96,12 @@ pub fn query_state(memory_bytes: usize, catalog: &str, schema: &str) -> Result<S
         .with_memory_pool(Arc::new(GreedyMemoryPool::new(memory_bytes)))
         .with_max_temp_directory_size(memory_bytes as u64 * SPILLED_TIMES)
         .build_arc()?;
-    let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
+    let concatenation = Concatenation::new(&runtime.memory_pool);
+    let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime);
+    let builder = builder.with_expr_planners(vec![Arc::new(concatenation)]).with_default_features();
     let mut state = builder.with_physical_optimizer_rule(Arc::new(YieldingJoins)).build();
     add_functions(&mut state)?;
+    bound_growing(&mut state)?;
     Ok(state)
 }
 

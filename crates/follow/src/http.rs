@@ -16,6 +16,9 @@ use crate::live_states::{LiveStates, NotLive};
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
 /// A stream answers within ten seconds, with nothing if there is nothing new.
 const TIMEOUT: Duration = Duration::from_secs(25);
+/// The first answer is not waited for so long: until it is there, or what is stored, this process
+/// shows nothing.
+const FIRST_TIMEOUT: Duration = Duration::from_secs(1);
 /// More is refused, whatever the stream allows itself.
 const BYTES_MAX: usize = 256 << 20;
 /// What is read of a refusal, to say why.
@@ -37,6 +40,8 @@ pub struct HttpStream {
     secret: Option<SecretString>,
     /// Where it answered last.
     known: Option<Url>,
+    /// What the next answer is given.
+    patience: Duration,
 }
 
 impl HttpStream {
@@ -48,13 +53,12 @@ impl HttpStream {
         let http = reqwest::Client::builder()
             .use_preconfigured_tls(tls()?)
             .connect_timeout(CONNECT_TIMEOUT)
-            .timeout(TIMEOUT)
             // The secret is for this host alone.
             .redirect(reqwest::redirect::Policy::none())
             .user_agent("vitral")
             .build()
             .map_err(|error| with_causes(&error))?;
-        Ok(Self { http, address, secret, known: None })
+        Ok(Self { http, address, secret, known: None, patience: FIRST_TIMEOUT })
     }
 
     async fn url(&self) -> Result<Url, NotLive> {
@@ -78,13 +82,13 @@ impl HttpStream {
         Ok(base)
     }
 
-    async fn ask(&self, base: &Url, known: Option<&str>) -> Result<Option<LivePart>, NotLive> {
+    async fn ask(&self, base: &Url, known: Option<&str>, patience: Duration) -> Result<Option<LivePart>, NotLive> {
         let mut url = base.clone();
         url.set_path(PATH);
         if let Some(known) = known {
             url.query_pairs_mut().append_pair(SINCE, known);
         }
-        let mut request = self.http.get(url);
+        let mut request = self.http.get(url).timeout(patience);
         if let Some(secret) = &self.secret {
             request = request.bearer_auth(secret.expose_secret());
         }
@@ -111,8 +115,9 @@ impl HttpStream {
 #[async_trait]
 impl LiveStates for HttpStream {
     async fn next(&mut self, known: Option<&str>) -> Result<Option<LivePart>, NotLive> {
+        let patience = std::mem::replace(&mut self.patience, TIMEOUT);
         let url = self.url().await?;
-        let answer = self.ask(&url, known).await;
+        let answer = self.ask(&url, known, patience).await;
         // A stream that was started elsewhere has noted that.
         self.known = answer.is_ok().then_some(url);
         answer

@@ -26,7 +26,7 @@ impl Default for Limits {
             rollup_bytes: 1 << 30,
             timeout: Duration::from_secs(10),
             running_max: 8,
-            waiting_max: 32,
+            waiting_max: 256,
         }
     }
 }

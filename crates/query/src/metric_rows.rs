@@ -1,5 +1,7 @@
 //! A metric's rows, newest window first and within a window in the metric's own order.
 
+mod recent;
+
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
@@ -18,7 +20,8 @@ use crate::open_rows::make_open_rows;
 use crate::open_sessions;
 use crate::plan::frame;
 use crate::principal::RowFilters;
-use crate::tables::{PROVISIONAL_COLUMN, metric_plan, utc};
+use crate::recent_rows::RecentRows;
+use crate::tables::{PROVISIONAL_COLUMN, metric_plan, published_plan, utc};
 use crate::time_range::TimeRange;
 use crate::visibility::{condition, seen};
 
@@ -42,6 +45,7 @@ pub(crate) struct SeenMetric<'a> {
     pub metric: &'a Metric,
     pub view: &'a MetricView,
     pub filters: &'a RowFilters,
+    pub recent: &'a RecentRows,
 }
 
 impl SeenMetric<'_> {
@@ -52,7 +56,10 @@ impl SeenMetric<'_> {
         make_open_rows(self.view).await?;
         for from in starts(self.view, wanted) {
             let range = TimeRange { from: Some(from), ..wanted.range };
-            let rows = self.read_range(state, wanted, range).await?;
+            let rows = match self.read_recent(state, wanted, range).await? {
+                Some(rows) => rows,
+                None => self.read_range(state, wanted, range).await?,
+            };
             if Some(rows.num_rows()) == wanted.count {
                 return Ok(rows);
             }
@@ -115,6 +122,15 @@ impl SeenMetric<'_> {
         let Some(start) = starts.and_then(|starts| starts.values().first().copied()) else { return Ok(newest) };
         let window = TimeRange { from: Some(start), until: Some(start + 1) };
         self.read(state, &RowFilter { range: window, count, ..RowFilter::default() }).await
+    }
+
+    /// The first published rows of windows that start there or later, also those that are not seen.
+    async fn read_published(self, state: &SessionState, from: i64, count: usize) -> Result<RecordBatch, QueryError> {
+        let since = ident(WINDOW_START_COLUMN).gt_eq(lit(utc(Some(from))));
+        let rows = LogicalPlanBuilder::from(published_plan(self.view)?).filter(since)?;
+        let frame = frame(state, rows.sort(order(self.metric, self.view))?.limit(0, Some(count))?.build()?);
+        let schema = frame.schema().inner().clone();
+        Ok(concat_batches(&schema, &frame.collect().await?)?)
     }
 
     async fn read_range(

@@ -6,7 +6,7 @@
 //! for what a principal writes, only the names are there that it may name; views are planned in
 //! the first one all the same.
 
-mod sums;
+pub(crate) mod sums;
 
 use std::sync::{Arc, OnceLock, Weak};
 
@@ -176,7 +176,8 @@ impl Namespace {
         let Some(metric) = self.shared.catalog.metric(name) else { return Ok(None) };
         self.sight().check(name)?;
         let shown = self.point.view.metrics.get(name).ok_or_else(|| self.unavailable(name))?;
-        let rows = SeenMetric { metric, view: shown, filters: self.point.principal.filters() };
+        let filters = self.point.principal.filters();
+        let rows = SeenMetric { metric, view: shown, filters, recent: &self.shared.recent };
         let now_ms = self.point.now_ms;
         let rows = match rows.newest_open(now_ms, None).await? {
             Some(rows) => rows,
@@ -194,7 +195,9 @@ impl Namespace {
     async fn sums(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
         let Some(view) = self.shared.catalog.keyed_view(name) else { return Ok(None) };
         self.sight().check(name)?;
-        sums::rollup_table(&self.shared.rollups, &self.shared, view, &self.point, self.session()?.as_ref()).await
+        let session = self.session()?;
+        let table = sums::rollup_table(&self.shared.rollups, &self.shared, view, &self.point, &session).await?;
+        Ok(table.map(|table| Arc::new(table) as _))
     }
 
     /// Why a topic or metric of the catalog is not in the view.

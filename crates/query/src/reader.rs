@@ -1,38 +1,36 @@
 //! Read-only queries over one read point, within the limits of all.
 
 mod extended;
+mod named;
+mod sums;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use datafusion::dataframe::DataFrame;
 use datafusion::execution::{FunctionRegistry, SendableRecordBatchStream, SessionState};
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::execute_stream;
 use datafusion::sql::sqlparser::ast::Query;
 use vitral_catalog::names::SCHEMA;
-use vitral_catalog::{
-    Catalog, Diagnostics, Endpoint, EngineTable, Meaning, Metric, Name, Names, Needs, Position, Scope,
-};
+use vitral_catalog::{Catalog, Diagnostics, Endpoint, EngineTable, Meaning, Name, Names, Needs, Position, Scope};
 use vitral_engine::{WATERMARK_FUNCTION, committed_watermark, query_state};
-use vitral_panes::view::{KeyedTableView, MetricView};
 use vitral_schemas::event_time::Watermark;
 
 use crate::error::QueryError;
-use crate::keyed_rows::{self, SeenTable};
 use crate::limits::Limits;
-use crate::metric_rows::{self, SeenMetric};
 use crate::namespace::{self, Namespace};
 use crate::permits::{Permit, Permits};
 use crate::plan::{frame, frame_at, plan_query, statement_error};
+use crate::planning::Planning;
 use crate::principal::Principal;
 use crate::read_point::ReadPoint;
+use crate::recent_rows::RecentRows;
 use crate::reference::References;
 use crate::rollup::Rollups;
 use crate::shared::Shared;
-use crate::visibility::{Sight, condition};
+use crate::visibility::Sight;
 
 pub use self::extended::ExtraSchemas;
 
@@ -46,6 +44,7 @@ pub struct Reader {
     namespace: Arc<Shared>,
     scope: Scope,
     permits: Permits,
+    planning: Planning,
     timeout: Duration,
     /// Besides those of the namespace.
     schemas: ExtraSchemas,
@@ -59,6 +58,8 @@ pub struct Planned {
     /// What those who get its rows should know of where they come from.
     pub note: Option<String>,
     state: Arc<SessionState>,
+    /// Of a statement that anybody may have written.
+    planning: Option<Planning>,
 }
 
 impl Planned {
@@ -70,19 +71,25 @@ impl Planned {
     /// Runs the statement. What is wrong with its types is found only now, and is said as
     /// [`Reader::plan_statement`] does.
     pub async fn run(&self, position: &Position) -> Result<SendableRecordBatchStream, QueryError> {
-        execute(self.frame(self.plan.clone()), position).await
+        self.execute(self.frame(self.plan.clone()), position).await
     }
 
     /// The same with this time, in milliseconds since the epoch, as the query's `now()`.
     pub async fn run_at(&self, position: &Position, now_ms: i64) -> Result<SendableRecordBatchStream, QueryError> {
-        execute(frame_at(&self.state, self.plan.clone(), now_ms), position).await
+        self.execute(frame_at(&self.state, self.plan.clone(), now_ms), position).await
     }
-}
 
-async fn execute(frame: DataFrame, position: &Position) -> Result<SendableRecordBatchStream, QueryError> {
-    let context = frame.task_ctx();
-    let physical = frame.create_physical_plan().await.map_err(|source| statement_error(source, position))?;
-    Ok(execute_stream(physical, Arc::new(context))?)
+    async fn execute(&self, frame: DataFrame, position: &Position) -> Result<SendableRecordBatchStream, QueryError> {
+        let context = frame.task_ctx();
+        let position = position.clone();
+        let planned =
+            async move { frame.create_physical_plan().await.map_err(|source| statement_error(source, &position)) };
+        let physical = match &self.planning {
+            Some(planning) => planning.run(planned).await?,
+            None => planned.await?,
+        };
+        Ok(execute_stream(physical, Arc::new(context))?)
+    }
 }
 
 impl Reader {
@@ -110,10 +117,17 @@ impl Reader {
             options.sql_parser.collect_spans = true;
         }
         let names = Names::new(&catalog, state.table_functions().keys().cloned());
-        let namespace =
-            Arc::new(Shared { catalog, names, references, scope, rollups: Rollups::new(limits.rollup_bytes) });
+        let namespace = Arc::new(Shared {
+            catalog,
+            names,
+            references,
+            scope,
+            rollups: Rollups::new(limits.rollup_bytes),
+            recent: RecentRows::default(),
+        });
         let permits = Permits::new(limits.running_max, limits.waiting_max);
-        Ok(Self { state, namespace, scope, permits, timeout: limits.timeout, schemas: ExtraSchemas::new() })
+        let planning = Planning::new(limits.running_max);
+        Ok(Self { state, namespace, scope, permits, planning, timeout: limits.timeout, schemas: ExtraSchemas::new() })
     }
 
     /// The same with errors that know their places, for planning alone.
@@ -257,8 +271,13 @@ impl Reader {
     pub async fn plan(&self, point: &ReadPoint, query: &Query, needs: &Needs) -> Result<Planned, QueryError> {
         let state = self.state_for(point, needs)?;
         let state = self.extended(Namespace::over_named(&self.namespace, point.clone(), state))?;
-        let planned = self.plan_in(state, query, needs).await?;
-        Ok(Planned { note: point.warehouse.note(), ..planned })
+        let planned = {
+            let (state, namespace) = (Arc::clone(&state), Arc::clone(&self.namespace));
+            let (query, schema) = (query.clone(), needs.schema().to_owned());
+            async move { Ok(plan_query(&state, &namespace.catalog, &query, &schema).await?) }
+        };
+        let plan = self.planning.run(planned).await?;
+        Ok(Planned { plan, note: point.warehouse.note(), state, planning: Some(self.planning.clone()) })
     }
 
     /// Plans an endpoint, whose statement may read what its caller may not name: the scope is its
@@ -271,7 +290,9 @@ impl Reader {
     ) -> Result<Planned, QueryError> {
         self.admit(&point.principal, endpoint, needs)?;
         let state = self.state_for(point, needs)?;
-        self.plan_in(Namespace::over(&self.namespace, point.clone(), state), &endpoint.query, needs).await
+        let state = Namespace::over(&self.namespace, point.clone(), state);
+        let plan = plan_query(&state, &self.namespace.catalog, &endpoint.query, needs.schema()).await?;
+        Ok(Planned { plan, note: None, state, planning: None })
     }
 
     fn state_for(&self, point: &ReadPoint, needs: &Needs) -> Result<SessionState, QueryError> {
@@ -282,11 +303,6 @@ impl Reader {
         }
         state.register_udf(Arc::new(committed_watermark(watermarks(point, needs))))?;
         Ok(state)
-    }
-
-    async fn plan_in(&self, state: Arc<SessionState>, query: &Query, needs: &Needs) -> Result<Planned, QueryError> {
-        let plan = plan_query(&state, &self.namespace.catalog, query, needs.schema()).await?;
-        Ok(Planned { plan, note: None, state })
     }
 
     /// As [`Self::plan`], for a statement whose errors are the user's to correct.
@@ -302,88 +318,6 @@ impl Reader {
             QueryError::Engine(source) => statement_error(source, position),
             other => other,
         })
-    }
-}
-
-/// Without SQL: what paths name.
-impl Reader {
-    /// The rows of a metric that are wanted and that the principal sees, in its order.
-    pub async fn metric_rows(
-        &self,
-        principal: &Principal,
-        metric: &Metric,
-        view: &MetricView,
-        wanted: &metric_rows::RowFilter<'_>,
-    ) -> Result<RecordBatch, QueryError> {
-        self.seen_metric(principal, metric, view)?.read(self.state(), wanted).await
-    }
-
-    /// The newest open window that has begun and of which the principal sees rows, in the metric's
-    /// order. Of sessions, all that are open and have begun, those with the newest events first.
-    pub async fn newest_open_window(
-        &self,
-        principal: &Principal,
-        metric: &Metric,
-        view: &MetricView,
-        now_ms: i64,
-        count: Option<usize>,
-    ) -> Result<Option<RecordBatch>, QueryError> {
-        self.seen_metric(principal, metric, view)?.newest_open(now_ms, count).await
-    }
-
-    /// The newest published window that has begun and of which the principal sees rows; without
-    /// rows if there is none.
-    pub async fn newest_published_window(
-        &self,
-        principal: &Principal,
-        metric: &Metric,
-        view: &MetricView,
-        now_ms: i64,
-        count: Option<usize>,
-    ) -> Result<RecordBatch, QueryError> {
-        self.seen_metric(principal, metric, view)?.newest_published(self.state(), now_ms, count).await
-    }
-
-    /// The rows of a table with one row for each key that are wanted and that the principal sees,
-    /// in the order of their keys or of their changes.
-    pub async fn keyed_rows(
-        &self,
-        principal: &Principal,
-        name: &str,
-        view: &KeyedTableView,
-        wanted: &keyed_rows::KeyedFilter<'_>,
-    ) -> Result<RecordBatch, QueryError> {
-        keyed_rows::read(self.state(), &self.seen_table(principal, name, view)?, wanted).await
-    }
-
-    /// Behind every change that the rows of such a table which the principal sees have had.
-    pub async fn newest_change(
-        &self,
-        principal: &Principal,
-        name: &str,
-        view: &KeyedTableView,
-    ) -> Result<keyed_rows::ChangedAfter, QueryError> {
-        keyed_rows::newest_change(self.state(), &self.seen_table(principal, name, view)?).await
-    }
-
-    fn seen_metric<'a>(
-        &self,
-        principal: &'a Principal,
-        metric: &'a Metric,
-        view: &'a MetricView,
-    ) -> Result<SeenMetric<'a>, QueryError> {
-        self.check(principal, &metric.name)?;
-        Ok(SeenMetric { metric, view, filters: principal.filters() })
-    }
-
-    fn seen_table<'a>(
-        &self,
-        principal: &Principal,
-        name: &str,
-        view: &'a KeyedTableView,
-    ) -> Result<SeenTable<'a>, QueryError> {
-        self.check(principal, name)?;
-        Ok(SeenTable { view, seen: condition(name, principal.filters(), &view.rows.schema())? })
     }
 }
 

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vitral_catalog::{Catalog, Names, Scope};
 
+use crate::recent_rows::RecentRows;
 use crate::reference::References;
 use crate::rollup::Rollups;
 
@@ -15,4 +16,5 @@ pub(crate) struct Shared {
     pub references: References,
     pub scope: Scope,
     pub rollups: Rollups,
+    pub recent: RecentRows,
 }

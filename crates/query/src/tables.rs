@@ -63,18 +63,30 @@ pub(crate) fn topic_plan(
 
 /// The rows of a metric, those of open windows marked as provisional; these should have been made.
 pub(crate) fn metric_plan(view: &MetricView) -> Result<LogicalPlan> {
-    let rows = |builder: LogicalPlanBuilder, found: &Schema, provisional: bool| {
-        let mut columns = columns(&view.schema, found)?;
-        columns.push(lit(provisional).alias(PROVISIONAL_COLUMN));
-        builder.project(columns)
-    };
-    let published = rows(scan(Arc::clone(&view.published))?, &view.published.schema(), false)?;
+    let published = published_plan(view)?;
     let open = view.open.rows();
     if open.is_empty() {
-        return published.build();
+        return Ok(published);
     }
     let open = in_memory(&view.schema, open.values().cloned().collect())?;
-    published.union(rows(open, &view.schema, true)?.build()?)?.build()
+    let open = of_metric(view, open, &view.schema, true)?;
+    LogicalPlanBuilder::from(published).union(open.build()?)?.build()
+}
+
+/// The same without open windows.
+pub(crate) fn published_plan(view: &MetricView) -> Result<LogicalPlan> {
+    of_metric(view, scan(Arc::clone(&view.published))?, &view.published.schema(), false)?.build()
+}
+
+fn of_metric(
+    view: &MetricView,
+    rows: LogicalPlanBuilder,
+    found: &Schema,
+    is_provisional: bool,
+) -> Result<LogicalPlanBuilder> {
+    let mut columns = columns(&view.schema, found)?;
+    columns.push(lit(is_provisional).alias(PROVISIONAL_COLUMN));
+    rows.project(columns)
 }
 
 /// A table of rows in memory.

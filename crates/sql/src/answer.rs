@@ -21,7 +21,7 @@ use crate::wire::{Wire, notice};
 
 /// Rows that are sent together.
 const ROWS: usize = 128;
-/// Bytes of a copy that are sent together.
+/// Bytes of a copy that are sent together, each row in a message of its own, as clients expect.
 const COPY_BYTES: usize = 64 << 10;
 
 /// The answer to one statement.
@@ -165,22 +165,29 @@ pub(crate) async fn send_copy(
     let columns = i16::try_from(fields.len()).unwrap_or(i16::MAX);
     let response = CopyOutResponse::new(i8::from(options.is_binary()), columns, vec![format; fields.len()]);
     client.put(vec![PgWireBackendMessage::CopyOutResponse(response)]).await?;
+    let data = |out: &mut BytesMut| PgWireBackendMessage::CopyData(CopyData::new(out.split().freeze()));
+    let (mut messages, mut waiting, mut sent) = (Vec::new(), 0, 0);
     let mut out = BytesMut::from(options.start(fields).as_ref());
-    let mut sent = 0;
+    // What a binary file begins with is sent with its first row, names of columns are a row.
+    if !out.is_empty() && !options.is_binary() {
+        messages.push(data(&mut out));
+    }
     loop {
         let before = out.len();
         let Some(row) = rows.next().await? else { break };
         options.write(row, &mut out)?;
         rows.count(out.len() - before)?;
         sent += 1;
-        if out.len() >= COPY_BYTES {
-            client.put(vec![PgWireBackendMessage::CopyData(CopyData::new(out.split().freeze()))]).await?;
+        waiting += out.len();
+        messages.push(data(&mut out));
+        if waiting >= COPY_BYTES {
+            client.put(std::mem::take(&mut messages)).await?;
+            waiting = 0;
         }
     }
     out.extend_from_slice(&options.end());
-    let mut messages = Vec::new();
     if !out.is_empty() {
-        messages.push(PgWireBackendMessage::CopyData(CopyData::new(out.freeze())));
+        messages.push(data(&mut out));
     }
     messages.push(PgWireBackendMessage::CopyDone(CopyDone::new()));
     messages.push(complete(Tag::new("COPY").with_rows(sent)));

@@ -88,14 +88,16 @@ impl Gauge {
 pub(crate) struct Bounded<S> {
     stream: S,
     gauge: Gauge,
+    /// What was too large in that which had come before.
+    refused: Option<TooLarge>,
 }
 
 impl<S> Bounded<S> {
     /// `read` is what has come already.
-    pub(crate) fn new(stream: S, read: &[u8], bound: Bound) -> io::Result<Self> {
+    pub(crate) fn new(stream: S, read: &[u8], bound: Bound) -> Self {
         let mut gauge = Gauge { bound, header: Vec::new(), header_bytes: LENGTH_BYTES, left: 0 };
-        gauge.see(read).map_err(io::Error::other)?;
-        Ok(Self { stream, gauge })
+        let refused = gauge.see(read).err();
+        Self { stream, gauge, refused }
     }
 }
 
@@ -105,6 +107,9 @@ impl<S: AsyncRead + Unpin> AsyncRead for Bounded<S> {
         context: &mut Context<'_>,
         buffer: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
+        if let Some(too_large) = self.refused.take() {
+            return Poll::Ready(Err(io::Error::other(too_large)));
+        }
         let before = buffer.filled().len();
         ready!(Pin::new(&mut self.stream).poll_read(context, buffer))?;
         let seen = self.gauge.see(&buffer.filled()[before..]);
@@ -144,7 +149,7 @@ mod tests {
         let (read, rest) = first.split_at(3);
         let stream = io::Cursor::new([rest, chunks].concat());
         let mut all = Vec::new();
-        Bounded::new(stream, read, bound.clone())?.read_to_end(&mut all).await
+        Bounded::new(stream, read, bound.clone()).read_to_end(&mut all).await
     }
 
     #[tokio::test]
@@ -159,5 +164,13 @@ mod tests {
         assert!(read(&bound, &larger).await.is_ok());
         let endless = [b"Q".as_slice(), &u32::MAX.to_be_bytes()].concat();
         assert!(read(&bound, &endless).await.is_err());
+    }
+
+    #[tokio::test]
+    async fn what_had_come_before_is_not_larger_either() {
+        let stream = io::Cursor::new(Vec::new());
+        let mut stream = Bounded::new(stream, &u32::MAX.to_be_bytes(), Bound::new());
+        let error = stream.read_to_end(&mut Vec::new()).await.expect_err("too large");
+        assert!(TooLarge::is_cause(&error), "{error}");
     }
 }

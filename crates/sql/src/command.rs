@@ -3,6 +3,7 @@
 //! Statements of the session, such as `SET` and `FETCH`, are read from their words: clients write
 //! them in more ways than a parser of queries knows.
 
+mod existing;
 mod fitted;
 mod query;
 mod wording;
@@ -16,7 +17,7 @@ use datafusion::sql::sqlparser::parser::{Parser, ParserError};
 use datafusion::sql::sqlparser::tokenizer::{Token, TokenWithSpan, Tokenizer};
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
 use datafusion_postgres::pgwire::error::PgWireError;
-use vitral_catalog::Position;
+use vitral_catalog::{LEVELS_MAX, Position, too_deep};
 
 use crate::copy::CopyOptions;
 use crate::error::{code, fault, read_only};
@@ -134,6 +135,12 @@ impl Commands {
             tokens.iter().any(|token| !matches!(token.token, Token::Whitespace(_) | Token::EOF))
         };
         let statements: Vec<_> = statements.filter(has_words).collect();
+        if let Some(place) = too_deep(&tokens) {
+            let place = Position::file("SQL").at_line(place.line, place.column);
+            let message = format!("more than {LEVELS_MAX} operators in one expression");
+            let remedy = "write x IN (a, b, ...) for x = a OR x = b".to_owned();
+            return Err(crate::error::placed(&place.error(message, remedy), code::TOO_COMPLEX, text));
+        }
         let is_alone = statements.len() == 1;
         statements.into_iter().map(|tokens| self.command(tokens, text, is_alone)).collect()
     }

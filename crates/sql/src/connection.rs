@@ -11,11 +11,12 @@ use std::time::Duration;
 use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
 use datafusion_postgres::pgwire::api::{ClientInfo, NoopHandler, PgWireConnectionState};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
+use datafusion_postgres::pgwire::messages::response::ErrorResponse;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
 use datafusion_postgres::pgwire::tokio::server::{
     MaybeTls, PgWireMessageServerCodec, negotiate_tls, process_error, process_message,
 };
-use futures::StreamExt;
+use futures::{SinkExt, StreamExt};
 use tokio::net::TcpStream;
 use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
@@ -39,18 +40,26 @@ pub(crate) struct Queries {
 }
 
 type Codec = PgWireMessageServerCodec<Arc<Prepared>>;
+type Socket = Framed<Bounded<MaybeTls>, Codec>;
 
 /// The same connection, whose messages are not larger than they may be.
-fn bounded(socket: Framed<MaybeTls, Codec>, bound: &Bound) -> io::Result<Framed<Bounded<MaybeTls>, Codec>> {
+fn bounded(socket: Framed<MaybeTls, Codec>, bound: &Bound) -> io::Result<Socket> {
     let is_secure = socket.is_secure();
     let parts = socket.into_parts();
     if is_secure && !parts.read_buf.is_empty() {
         return Err(io::Error::other("something was sent in the open after encryption was asked for"));
     }
-    let stream = Bounded::new(parts.io, &parts.read_buf, bound.clone())?;
+    let stream = Bounded::new(parts.io, &parts.read_buf, bound.clone());
     let mut bounded = FramedParts::new::<PgWireBackendMessage>(stream, parts.codec);
     (bounded.read_buf, bounded.write_buf) = (parts.read_buf, parts.write_buf);
     Ok(Framed::from_parts(bounded))
+}
+
+/// Says why nothing more is read, and ends the connection.
+async fn hang_up(socket: &mut Socket, error: PgWireError) -> io::Result<()> {
+    let response = ErrorResponse::from(ErrorInfo::from(error));
+    socket.send(PgWireBackendMessage::ErrorResponse(response)).await?;
+    socket.close().await
 }
 
 /// Answers one client until it goes, or has to.
@@ -79,12 +88,13 @@ pub(crate) async fn converse(
         let heard = timeout_at(deadline, socket.next()).await;
         let message = match heard {
             Err(elapsed) if is_unknown => return Err(elapsed.into()),
-            Err(_) => return process_error(&mut socket, error::idle(), false).await,
+            Err(_) => return hang_up(&mut socket, error::idle()).await,
             Ok(None | Some(Ok(PgWireFrontendMessage::Terminate(_)))) => return Ok(()),
             Ok(Some(Err(PgWireError::IoError(error)))) if TooLarge::is_cause(&error) => {
-                return process_error(&mut socket, error::too_large(bound.bytes()), false).await;
+                return hang_up(&mut socket, error::too_large(bound.bytes())).await;
             }
-            Ok(Some(Err(error))) => return Err(io::Error::from(error)),
+            Ok(Some(Err(PgWireError::IoError(error)))) => return Err(error),
+            Ok(Some(Err(error))) => return hang_up(&mut socket, error::unreadable(&error, is_unknown)).await,
             Ok(Some(Ok(message))) => message,
         };
         let is_extended = message.is_extended_query();
@@ -98,12 +108,15 @@ pub(crate) async fn converse(
         if let Err(error) = done {
             let info = ErrorInfo::from(error);
             tracing::debug!(%peer, code = info.code, message = info.message, "a SQL client hears of an error");
-            let is_fatal = info.is_fatal();
-            process_error(&mut socket, PgWireError::UserError(Box::new(info)), is_extended).await?;
+            let (is_fatal, error) = (info.is_fatal(), PgWireError::UserError(Box::new(info)));
             if is_fatal {
                 // Nothing more is read of who was not let in.
-                return Ok(());
+                return hang_up(&mut socket, error).await;
             }
+            if let Ok(session) = Session::of(&socket) {
+                session.rests(socket.transaction_status().to_error_state());
+            }
+            process_error(&mut socket, error, is_extended).await?;
         }
     }
 }

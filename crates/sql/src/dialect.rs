@@ -1,6 +1,7 @@
 //! PostgreSQL's functions and operators that the engine lacks, or has with another meaning under
 //! the same name. Queries of clients are rewritten to call them: SQL of the catalog keeps its own.
 
+mod averages;
 mod operators;
 mod patterns;
 mod texts;
@@ -13,8 +14,10 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 
 /// Makes a session know them.
 pub(crate) fn add(state: &mut SessionState) -> EngineResult<()> {
-    for function in times::functions().chain([texts::format()]) {
+    let format = vitral_engine::bounded(&texts::format(), &state.runtime_env().memory_pool);
+    for function in times::functions().chain([format]) {
         state.register_udf(Arc::new(function))?;
     }
+    state.register_udaf(Arc::new(averages::avg()))?;
     state.register_expr_planner(Arc::new(operators::Operators::new()))
 }

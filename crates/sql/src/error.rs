@@ -41,6 +41,7 @@ pub(crate) mod code {
     pub(crate) const CONNECTIONS: &str = "53300";
     pub(crate) const TOO_OFTEN: &str = "53400";
     pub(crate) const TOO_LARGE: &str = "54000";
+    pub(crate) const TOO_COMPLEX: &str = "54001";
     pub(crate) const CURSOR_FORWARD_ONLY: &str = "55000";
     pub(crate) const CANCELLED: &str = "57014";
     pub(crate) const IDLE: &str = "57P05";
@@ -95,6 +96,16 @@ pub(crate) fn too_many_failures(wait: Duration) -> PgWireError {
 /// A message is larger than it may be.
 pub(crate) fn too_large(bytes: usize) -> PgWireError {
     fatal(code::TOO_LARGE, format!("a message may have {bytes} bytes"), "send less at once; sign in first")
+}
+
+/// What a client has sent is not a message of the protocol.
+pub(crate) fn unreadable(error: &PgWireError, is_first: bool) -> PgWireError {
+    let (what, remedy) = if is_first {
+        ("the startup packet", "connect by a client of PostgreSQL: version 3 of its protocol is spoken here, not HTTP")
+    } else {
+        ("a message", "nothing more is read of this connection: connect again, by another version of the client")
+    };
+    fatal(code::PROTOCOL, format!("{what} cannot be read: {error}"), remedy)
 }
 
 /// Nothing was heard of a client for too long.

@@ -11,6 +11,7 @@
 #![warn(missing_docs)]
 #![warn(clippy::too_many_lines)]
 
+mod activity;
 mod answer;
 mod bounded;
 mod column_names;
@@ -19,6 +20,7 @@ mod config;
 mod connection;
 mod copy;
 mod dialect;
+mod doing;
 mod error;
 mod listing;
 mod numeric;

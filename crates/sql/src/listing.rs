@@ -4,6 +4,7 @@
 //! planned once, and each principal's tables are put together once. A table that cannot be read yet
 //! is looked for again.
 
+mod activity;
 mod columns;
 mod descriptions;
 mod filled;
@@ -25,13 +26,16 @@ use vitral_catalog::Names;
 use vitral_catalog::names::WAREHOUSE_SCHEMA;
 use vitral_query::{Principal, QueryError, Reader};
 
-pub(crate) use self::columns::EMPTY_TABLES;
+pub(crate) use self::columns::added_tables;
 pub(crate) use self::functions::base_session;
 pub(crate) use self::known::Planner;
 use self::pg::PgTables;
+use crate::activity::Activity;
 
 /// The one database.
 pub(crate) const DATABASE: &str = "vitral";
+/// Its number.
+const DATABASE_OID: i32 = 16_384;
 pub(crate) const PG_CATALOG: &str = "pg_catalog";
 
 /// After so long tables that were not there are looked for again.
@@ -60,6 +64,7 @@ pub(crate) type Tables = BTreeMap<String, BTreeMap<String, Listed>>;
 pub(crate) struct Directory {
     base: Arc<Reader>,
     pg: PgTables,
+    activity: Arc<Activity>,
     state: Mutex<State>,
 }
 
@@ -76,8 +81,8 @@ struct State {
 }
 
 impl Directory {
-    pub(crate) fn new(base: Arc<Reader>) -> Result<Self, QueryError> {
-        Ok(Self { base, pg: PgTables::new()?, state: Mutex::default() })
+    pub(crate) fn new(base: Arc<Reader>, activity: Arc<Activity>) -> Result<Self, QueryError> {
+        Ok(Self { base, pg: PgTables::new()?, activity, state: Mutex::default() })
     }
 
     /// A reader whose sessions have `pg_catalog` and `information_schema` of what a principal may
@@ -103,7 +108,7 @@ impl Directory {
             return Ok(Arc::clone(reader));
         }
         let tables = visible(&state.known, &self.base, principal);
-        let reader = Arc::new(self.pg.reader(&self.base, tables, principal).await?);
+        let reader = Arc::new(self.pg.reader(&self.base, tables, principal, &self.activity).await?);
         if state.readers.len() >= PRINCIPALS_MAX {
             state.readers.clear();
         }

@@ -14,6 +14,8 @@ use crate::numeric;
 use crate::types::{pg_type_of, plain_type};
 use crate::values::{EPOCH_DAYS, EPOCH_MICROS};
 
+/// Casts to a type of the engine, by its name.
+const ARROW_CAST: &str = "arrow_cast";
 /// So many parameters at most, as in PostgreSQL.
 const PARAMETERS_MAX: usize = 65_535;
 
@@ -32,6 +34,12 @@ fn note(expr: &Expr, is_count: bool, found: &mut Vec<Option<DataType>>) -> Engin
     let (id, described) = match expr {
         Expr::Cast(cast) => match cast.expr.as_ref() {
             Expr::Placeholder(placeholder) => (&placeholder.id, Some(cast.field.data_type().clone())),
+            _ => return Ok(TreeNodeRecursion::Continue),
+        },
+        Expr::ScalarFunction(call) if call.name() == ARROW_CAST => match call.args.as_slice() {
+            [Expr::Placeholder(placeholder), Expr::Literal(wanted, _)] => {
+                (&placeholder.id, wanted.try_as_str().flatten().and_then(|wanted| wanted.parse().ok()))
+            }
             _ => return Ok(TreeNodeRecursion::Continue),
         },
         Expr::Placeholder(placeholder) => {

@@ -11,6 +11,7 @@ use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireError;
 
 use crate::command::Command;
+use crate::doing::shown;
 use crate::error::{code, fault};
 use crate::parameters;
 use crate::rows::text_schema;
@@ -23,6 +24,8 @@ use crate::types::plain_schema;
 #[derive(Debug)]
 pub(crate) struct Prepared {
     pub command: Command,
+    /// The beginning of its text.
+    pub text: Arc<str>,
     /// The columns of its rows, as the client hears of them.
     pub described: Option<SchemaRef>,
     /// The types that its parameters have to have, where it tells them.
@@ -32,16 +35,21 @@ pub(crate) struct Prepared {
 impl Prepared {
     /// Plans a statement as far as its description needs it: it is planned again when it runs, over
     /// what is newest then.
-    pub(crate) async fn of(server: &Server, session: &Session, command: Command) -> Result<Self, PgWireError> {
+    pub(crate) async fn of(
+        server: &Server,
+        session: &Session,
+        command: Command,
+        text: &str,
+    ) -> Result<Self, PgWireError> {
         let (described, parameters) = match &command {
             Command::Query(read) => {
-                let planned = server.plan(&session.principal, read).await?;
+                let planned = server.plan(session, read).await?;
                 // In the forms that its rows have, or these would seem to be others.
                 let described = plain_schema(&read.names.applied(&columns(&planned)));
                 (Some(described), parameters::wanted(&planned.plan)?)
             }
             Command::Copy { query, .. } | Command::Declare { query, .. } => {
-                let planned = server.plan(&session.principal, query).await?;
+                let planned = server.plan(session, query).await?;
                 (None, parameters::wanted(&planned.plan)?)
             }
             Command::Explain { .. } => (Some(text_schema(&[PLAN_COLUMN])), Vec::new()),
@@ -49,7 +57,7 @@ impl Prepared {
             Command::ShowAll => (Some(text_schema(&SETTING_COLUMNS)), Vec::new()),
             _ => (None, Vec::new()),
         };
-        Ok(Self { described, parameters, command })
+        Ok(Self { described, parameters, command, text: shown(text) })
     }
 
     /// The columns of its rows; those of a cursor's are the cursor's.

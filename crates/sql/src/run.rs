@@ -18,7 +18,7 @@ use crate::command::{Command, DISCARD_ALL, ReadQuery};
 use crate::error::{code, fault, of_engine, of_query};
 use crate::rows::Rows;
 use crate::server::Server;
-use crate::session::{Cursor, Session, no_cursor};
+use crate::session::{Cursor, Session, busy_cursor, no_cursor};
 use crate::settings::Change;
 
 /// How `EXPLAIN` calls its column.
@@ -90,7 +90,7 @@ impl Run<'_> {
 
     /// The rows of a query over what is newest now.
     async fn rows(self, read: &ReadQuery) -> Result<Rows, PgWireError> {
-        let mut planned = self.server.plan(&self.session.principal, read).await?;
+        let mut planned = self.server.plan(self.session, read).await?;
         if !self.values.is_empty() {
             let values = ParamValues::from(self.values);
             let plan = planned.plan.clone().replace_params_with_values(&values);
@@ -103,7 +103,7 @@ impl Run<'_> {
     }
 
     async fn explain(self, read: &ReadQuery, is_run: bool, is_verbose: bool) -> Result<Vec<String>, PgWireError> {
-        let mut planned = self.server.plan(&self.session.principal, read).await?;
+        let mut planned = self.server.plan(self.session, read).await?;
         let explained = LogicalPlanBuilder::from(planned.plan.clone()).explain(is_verbose, is_run);
         let explained = explained.and_then(LogicalPlanBuilder::build);
         planned.plan = explained.map_err(|error| of_engine(&error, &read.text))?;
@@ -121,10 +121,7 @@ impl Run<'_> {
 
     async fn fetch(self, name: &str, count: Option<usize>, is_move: bool) -> Result<Answer, PgWireError> {
         let cursor = self.session.cursor(name).await.ok_or_else(|| no_cursor(name))?;
-        let mut cursor = cursor.try_lock_owned().map_err(|_| {
-            let message = format!("cursor \"{name}\" is being read by another portal");
-            fault("55006", message, "read that portal to its end, or close it")
-        })?;
+        let mut cursor = cursor.try_lock_owned().map_err(|_| busy_cursor(name))?;
         if !is_move {
             let source = Source::Cursor { cursor, left: count };
             return Ok(Answer::Rows(RowsAnswer { source, tag: "FETCH", is_counted: true }));

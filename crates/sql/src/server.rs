@@ -20,10 +20,12 @@ use vitral_query::{
 };
 use vitral_store::Location;
 
+use crate::activity::Activity;
 use crate::command::{Commands, ReadQuery, is_of_catalog};
 use crate::config::SqlConfig;
 use crate::error::{of_query, too_often};
 use crate::listing::{Directory, Planner, base_session};
+use crate::session::Session;
 
 /// What the endpoint reads, and who may.
 #[derive(Clone)]
@@ -54,6 +56,8 @@ pub(crate) struct Server {
     pub trail: Trail,
     pub commands: Commands,
     pub cancels: Arc<ConnectionManager>,
+    /// What each connection does.
+    pub activity: Arc<Activity>,
     pub pids: RandomPidSecretKeyGenerator,
     catalog: Arc<Catalog>,
     points: ReadPoints,
@@ -72,15 +76,17 @@ impl Server {
         let bare = Reader::stored(Arc::clone(&catalog), references, config.limits)?;
         let session = base_session(bare.session(), &settings)?;
         let functions = session.table_functions().keys().cloned().collect();
+        let activity = Arc::new(Activity::default());
         let base = Arc::new(bare.with_session(session, Vec::new()));
         Ok(Self {
-            directory: Directory::new(Arc::clone(&base))?,
+            directory: Directory::new(Arc::clone(&base), Arc::clone(&activity))?,
             trail: Trail::new(access.is_on().then(|| store.clone()), shutdown),
             store: Store::new(Arc::clone(&catalog), settings, store),
             warehouse,
             commands: Commands::new(),
             cancels: Arc::new(ConnectionManager::new()),
             pids: RandomPidSecretKeyGenerator::default(),
+            activity,
             config,
             access,
             catalog,
@@ -103,17 +109,17 @@ impl Server {
     }
 
     /// Plans a query over what is newest now. Placeholders are left in it.
-    pub(crate) async fn plan(&self, principal: &Principal, read: &ReadQuery) -> Result<Planned, PgWireError> {
-        self.planned(principal, read).await.map_err(|error| of_query(error, &read.text))
+    pub(crate) async fn plan(&self, session: &Session, read: &ReadQuery) -> Result<Planned, PgWireError> {
+        self.planned(session, read).await.map_err(|error| of_query(error, &read.text))
     }
 
-    async fn planned(&self, principal: &Principal, read: &ReadQuery) -> Result<Planned, QueryError> {
-        let position = Position::file("SQL");
+    async fn planned(&self, session: &Session, read: &ReadQuery) -> Result<Planned, QueryError> {
+        let (position, principal) = (Position::file("SQL"), &session.principal);
         let needs = self.needs(principal, read, &position)?;
         let point = self.with_stored(self.points.take(principal.clone())?, &needs).await?;
         let reader =
             if read.looks_around() { self.directory.reader(principal, self).await? } else { Arc::clone(&self.base) };
-        reader.plan_statement(&point, &read.query, &needs, &position).await
+        reader.plan_statement(&point, &read.of_connection(session.peer.pid), &needs, &position).await
     }
 
     /// What a query reads besides the catalogs, of which only what they tell is read.

@@ -6,8 +6,11 @@ use std::time::Duration;
 
 use datafusion_postgres::pgwire::api::{ClientInfo, ConnectionGuard, ConnectionHandle};
 use datafusion_postgres::pgwire::error::PgWireError;
+use datafusion_postgres::pgwire::messages::response::TransactionStatus;
+use tokio::sync::Notify;
 use vitral_query::Principal;
 
+use crate::doing::{Doing, Peer};
 use crate::error::{cancelled, code, fatal, fault, timed_out};
 use crate::rows::Rows;
 use crate::settings::Settings;
@@ -20,6 +23,10 @@ const STATEMENTS_MAX: usize = 4096;
 /// One connection whose user is known.
 pub(crate) struct Session {
     pub principal: Principal,
+    pub peer: Peer,
+    doing: Mutex<Doing>,
+    /// Rung by another connection that ends this one's statement.
+    stop: Notify,
     settings: Mutex<Settings>,
     savepoints: Mutex<Vec<String>>,
     statements: Mutex<HashSet<String>>,
@@ -45,12 +52,16 @@ pub(crate) struct Cursor {
 impl Session {
     pub(crate) fn new(
         principal: Principal,
+        peer: Peer,
         settings: Settings,
         cancel: Arc<ConnectionHandle>,
         registered: ConnectionGuard,
     ) -> Self {
         Self {
             principal,
+            doing: Mutex::new(Doing::nothing(peer.since)),
+            peer,
+            stop: Notify::new(),
             settings: Mutex::new(settings),
             savepoints: Mutex::default(),
             statements: Mutex::default(),
@@ -79,6 +90,30 @@ impl Session {
         self.statements.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
+    fn doing_mut(&self) -> MutexGuard<'_, Doing> {
+        self.doing.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What it runs, or has run last.
+    pub(crate) fn doing(&self) -> Doing {
+        self.doing_mut().clone()
+    }
+
+    /// A statement begins.
+    pub(crate) fn runs(&self, text: &Arc<str>) {
+        self.doing_mut().begin(text);
+    }
+
+    /// Nothing runs any more.
+    pub(crate) fn rests(&self, status: TransactionStatus) {
+        self.doing_mut().end(status);
+    }
+
+    /// Ends the statement that runs now, if one does.
+    pub(crate) fn stop(&self) {
+        self.stop.notify_waiters();
+    }
+
     /// Runs work of one statement until it is done, cancelled or out of time. What it holds is
     /// given back in each case.
     pub(crate) async fn bounded<T>(
@@ -86,10 +121,11 @@ impl Session {
         timeout: Duration,
         work: impl Future<Output = Result<T, PgWireError>>,
     ) -> Result<T, PgWireError> {
-        let cancel = self.cancel.start_query().await;
+        let (cancel, stopped) = (self.cancel.start_query().await, self.stop.notified());
         tokio::select! {
             biased;
             Ok(()) = cancel => Err(cancelled()),
+            () = stopped => Err(cancelled()),
             done = tokio::time::timeout(timeout, work) => done.unwrap_or_else(|_| Err(timed_out())),
         }
     }
@@ -201,4 +237,10 @@ impl Session {
 pub(crate) fn no_cursor(name: &str) -> PgWireError {
     let remedy = "declare it first; cursors without WITH HOLD end with their transaction";
     fault(code::NO_CURSOR, format!("cursor \"{name}\" does not exist"), remedy)
+}
+
+/// What is said of a cursor that is in use.
+pub(crate) fn busy_cursor(name: &str) -> PgWireError {
+    let message = format!("cursor \"{name}\" is being read by another portal");
+    fault("55006", message, "read that portal to its end, or close it")
 }

@@ -20,6 +20,7 @@ use tokio::sync::Mutex;
 use vitral_access::{DENIAL, Denied, Seen};
 use vitral_query::Principal;
 
+use crate::doing::Peer;
 use crate::error::{code, fatal, too_many_failures};
 use crate::scram::{Exchange, MECHANISM, ScramError};
 use crate::server::Server;
@@ -118,7 +119,9 @@ impl Startup {
             settings.begin(&name, &value);
         }
         let reported = Reported(settings.reported());
-        client.session_extensions().insert(Session::new(principal, settings, cancel, registered));
+        let peer = Peer::new(pid, client.socket_addr());
+        client.session_extensions().insert(Session::new(principal, peer, settings, cancel, registered));
+        self.server.activity.add(&Session::of(client)?);
         finish_authentication(client, &reported).await
     }
 }

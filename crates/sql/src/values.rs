@@ -2,7 +2,7 @@
 
 mod lists;
 
-use std::fmt::Write as _;
+use std::fmt::{Display, LowerExp, Write as _};
 
 use arrow::array::{Array, AsArray};
 use arrow::datatypes::{
@@ -23,6 +23,13 @@ pub(crate) const EPOCH_DAYS: i32 = 10_957;
 pub(crate) const EPOCH_MICROS: i64 = 946_684_800_000_000;
 const NANOS_PER_MICRO: i64 = 1_000;
 const MICROS_PER_SECOND: i64 = 1_000_000;
+/// How many digits floating-point numbers have without an exponent.
+const SINGLE_DIGITS: i32 = 6;
+const DOUBLE_DIGITS: i32 = 15;
+/// Smaller numbers have an exponent.
+const EXPONENT_MIN: i32 = -4;
+/// Those that have none, of whichever type.
+const PLAIN: std::ops::Range<f64> = 0.001..100_000.0;
 
 /// Whether there is no value in this row.
 pub(crate) fn is_null(array: &dyn Array, row: usize) -> bool {
@@ -41,8 +48,8 @@ fn write_text(array: &dyn Array, row: usize, out: &mut BytesMut) -> Result<(), P
         DataType::Int16 => write!(out, "{}", array.as_primitive::<Int16Type>().value(row)),
         DataType::Int32 => write!(out, "{}", array.as_primitive::<Int32Type>().value(row)),
         DataType::Int64 => write!(out, "{}", array.as_primitive::<Int64Type>().value(row)),
-        DataType::Float32 => float(array.as_primitive::<Float32Type>().value(row), out),
-        DataType::Float64 => float(array.as_primitive::<Float64Type>().value(row), out),
+        DataType::Float32 => float(array.as_primitive::<Float32Type>().value(row), SINGLE_DIGITS, out),
+        DataType::Float64 => float(array.as_primitive::<Float64Type>().value(row), DOUBLE_DIGITS, out),
         DataType::Decimal128(_, _) => out.write_str(&array.as_primitive::<Decimal128Type>().value_as_string(row)),
         DataType::Utf8 => out.write_str(array.as_string::<i32>().value(row)),
         DataType::Binary => hex(array.as_binary::<i32>().value(row), out),
@@ -91,14 +98,25 @@ fn write_binary(array: &dyn Array, row: usize, out: &mut BytesMut) -> Result<(),
     Ok(())
 }
 
-fn float<F: Into<f64> + std::fmt::Display + Copy>(value: F, out: &mut BytesMut) -> std::fmt::Result {
+/// Numbers with more digits before the point than these, or many zeros behind it, have an exponent.
+fn float<F>(value: F, digits: i32, out: &mut BytesMut) -> std::fmt::Result
+where
+    F: Into<f64> + Display + LowerExp + Copy,
+{
     let wide: f64 = value.into();
     if wide.is_nan() {
         out.write_str("NaN")
     } else if wide.is_infinite() {
         out.write_str(if wide > 0.0 { "Infinity" } else { "-Infinity" })
-    } else {
+    } else if wide == 0.0 || PLAIN.contains(&wide.abs()) {
         write!(out, "{value}")
+    } else {
+        let written = format!("{value:e}");
+        let (number, exponent) = written.split_once('e').unwrap_or((written.as_str(), "0"));
+        match exponent.parse::<i32>() {
+            Ok(exponent) if !(EXPONENT_MIN..digits).contains(&exponent) => write!(out, "{number}e{exponent:+03}"),
+            _ => write!(out, "{value}"),
+        }
     }
 }
 
@@ -176,8 +194,8 @@ mod tests {
     use std::sync::Arc;
 
     use arrow::array::{
-        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float64Array, IntervalMonthDayNanoArray,
-        Time64MicrosecondArray, TimestampMicrosecondArray,
+        ArrayRef, BinaryArray, BooleanArray, Date32Array, Decimal128Array, Float32Array, Float64Array,
+        IntervalMonthDayNanoArray, Time64MicrosecondArray, TimestampMicrosecondArray,
     };
     use arrow::datatypes::IntervalMonthDayNano;
 
@@ -218,6 +236,25 @@ mod tests {
         }
         for (value, text) in [(f64::NAN, "NaN"), (f64::NEG_INFINITY, "-Infinity"), (0.1, "0.1")] {
             assert_eq!(both(Arc::new(Float64Array::from(vec![value]))).0, text);
+        }
+    }
+
+    #[test]
+    fn large_and_small_numbers_have_an_exponent() {
+        for (value, text) in [
+            (0.0, "0"),
+            (-0.0, "-0"),
+            (999_999_999_999_999.0, "999999999999999"),
+            (1e15, "1e+15"),
+            (-123_456_789_012_345_680.0, "-1.2345678901234568e+17"),
+            (1e300, "1e+300"),
+            (0.0001, "0.0001"),
+            (-1.5e-7, "-1.5e-07"),
+        ] {
+            assert_eq!(both(Arc::new(Float64Array::from(vec![value]))).0, text);
+        }
+        for (value, text) in [(123_456.7, "123456.7"), (1e6, "1e+06"), (0.0001, "0.0001"), (0.00001, "1e-05")] {
+            assert_eq!(both(Arc::new(Float32Array::from(vec![value]))).0, text);
         }
     }
 }

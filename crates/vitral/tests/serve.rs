@@ -82,6 +82,7 @@ fn answer(api: &str, path: &str) -> Option<Value> {
     get(api, path).filter(|(status, _)| *status == 200).map(|(_, body)| body)
 }
 
+const SALE: &str = "id_pedido,id_produto,quantidade,valor_total,timestamp\no1,p1,1,10.50,2026-01-02T12:00:00Z\n";
 const METRIC: &str = "/metricas/ticket_medio?limite=10";
 
 #[test]
@@ -114,6 +115,17 @@ fn it_answers_what_the_stream_answers_and_goes_on_without_it() {
             Some(())
         });
     }
+
+    // What others write is there too.
+    std::fs::write(dir.path().join("vendas.csv"), SALE).expect("written");
+    let import = ["import", "vendas.csv", "--table", "vendas", "--numbers", "plain", "--profile", "none"];
+    assert!(vitral(&import, &data).0.wait().expect("it ends").success());
+    let imports = until("the stream knows it", || {
+        answer(&of_stream, "/importacoes").filter(|found| found.as_array().is_some_and(|found| found.len() == 1))
+    });
+    until("the others know it", || {
+        [&of_first, &of_second].iter().all(|api| answer(api, "/importacoes").as_ref() == Some(&imports)).then_some(())
+    });
 
     // The stream is killed: what is stored is answered, and that it is all.
     drop(stream);

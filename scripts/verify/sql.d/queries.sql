@@ -24,7 +24,7 @@ SELECT value AS n FROM generate_series(1, 5) AS g(value) ORDER BY n
 SELECT CAST(n AS bigint) AS n, n % 2 = 0 AS par FROM (VALUES (1), (2), (3)) AS t(n) ORDER BY n
 SELECT count(*) AS linhas, sum(n) AS soma, min(n) AS menor, max(n) AS maior FROM (VALUES (CAST(1 AS integer)), (2), (3)) AS t(n)
 SELECT a, count(*) AS linhas FROM (VALUES ('x', 1), ('y', 2), ('x', 3)) AS t(a, b) GROUP BY a ORDER BY a
-SELECT a, sum(b) AS soma FROM (VALUES ('x', CAST(1.25 AS numeric(18, 2))), ('x', 2.50), ('y', NULL)) AS t(a, b) GROUP BY a HAVING count(b) > 0 ORDER BY a
+SELECT a, sum(b) AS soma FROM (VALUES ('x', CAST(1.25 AS numeric(18, 2))), ('x', CAST(2.50 AS numeric(18, 2))), ('y', NULL)) AS t(a, b) GROUP BY a HAVING count(b) > 0 ORDER BY a
 SELECT a, row_number() OVER (ORDER BY b DESC) AS posicao FROM (VALUES ('x', 1), ('y', 3), ('z', 2)) AS t(a, b) ORDER BY posicao
 SELECT a, CAST(sum(b) OVER (PARTITION BY a ORDER BY b) AS bigint) AS acumulado FROM (VALUES ('x', CAST(1 AS bigint)), ('x', 2), ('y', 5)) AS t(a, b) ORDER BY a, acumulado
 WITH t(n) AS (VALUES (1), (2)) SELECT t.n, u.n AS m FROM t LEFT JOIN t AS u ON u.n = t.n + 1 ORDER BY t.n

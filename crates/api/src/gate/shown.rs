@@ -21,16 +21,19 @@ pub(crate) enum Shown {
         secret: String,
     },
     Cookie(String),
-    /// Of a scheme or form that is not known here.
-    Unreadable,
+    /// Of a scheme or form that is not known here, and why.
+    Unreadable(&'static str),
 }
+
+const UNKNOWN_FORM: Shown =
+    Shown::Unreadable("Authorization is neither Bearer with a key or token nor Basic with a key");
 
 impl Shown {
     pub(crate) fn of(headers: &HeaderMap) -> Self {
         let mut given = headers.get_all(AUTHORIZATION).iter();
         match (given.next(), given.next()) {
-            (Some(one), None) => one.to_str().ok().and_then(Self::of_header).unwrap_or(Self::Unreadable),
-            (Some(_), Some(_)) => Self::Unreadable,
+            (Some(one), None) => one.to_str().ok().and_then(Self::of_header).unwrap_or(UNKNOWN_FORM),
+            (Some(_), Some(_)) => Self::Unreadable("Authorization is given more than once"),
             (None, _) => cookie(headers, SESSION_COOKIE).map_or(Self::Nothing, |value| Self::Cookie(value.to_owned())),
         }
     }
@@ -49,13 +52,13 @@ impl Shown {
         Some(Self::Basic { user: user.to_owned(), secret: secret.to_owned() })
     }
 
-    fn credentials(&self) -> Option<Credentials<'_>> {
+    fn credentials(&self) -> Result<Credentials<'_>, Denied> {
         match self {
-            Self::Nothing => Some(Credentials::None),
-            Self::Bearer(token) => Some(Credentials::Bearer(token)),
-            Self::Basic { user, secret } => Some(Credentials::Basic { user, secret }),
-            Self::Cookie(value) => Some(Credentials::Cookie(value)),
-            Self::Unreadable => None,
+            Self::Nothing => Ok(Credentials::None),
+            Self::Bearer(token) => Ok(Credentials::Bearer(token)),
+            Self::Basic { user, secret } => Ok(Credentials::Basic { user, secret }),
+            Self::Cookie(value) => Ok(Credentials::Cookie(value)),
+            Self::Unreadable(why) => Err(Denied::Unreadable(why)),
         }
     }
 
@@ -66,10 +69,7 @@ impl Shown {
         {
             return Ok(Principal::new("serve", [SCOPE].into_iter().collect(), RowFilters::default()));
         }
-        match self.credentials() {
-            Some(credentials) => access.authenticate(credentials).await,
-            None => Err(Denied::Wrong),
-        }
+        access.authenticate(self.credentials()?).await
     }
 
     pub(crate) fn is_session(&self) -> bool {
@@ -120,9 +120,12 @@ mod tests {
     #[test]
     fn what_is_not_understood_is_not_nothing() {
         for text in ["Bearer", "Digest x", "Basic ***", "Basic bG9qYQ==", ""] {
-            assert!(matches!(shown(&[(AUTHORIZATION, text)]), Shown::Unreadable), "{text}");
+            assert!(
+                matches!(shown(&[(AUTHORIZATION, text)]), Shown::Unreadable(why) if why.contains("neither")),
+                "{text}"
+            );
         }
         let twice = [(AUTHORIZATION, "Bearer a"), (AUTHORIZATION, "Bearer b")];
-        assert!(matches!(shown(&twice), Shown::Unreadable));
+        assert!(matches!(shown(&twice), Shown::Unreadable(why) if why.contains("more than once")));
     }
 }

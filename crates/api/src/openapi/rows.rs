@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use arrow::datatypes::{DataType, Schema as Columns};
 use utoipa::openapi::path::{HttpMethod, Operation, Parameter, PathItem};
-use utoipa::openapi::schema::{AllOfBuilder, ArrayBuilder, ObjectBuilder, Schema, Type};
+use utoipa::openapi::schema::{ArrayBuilder, ObjectBuilder, Schema, Type};
 use utoipa::openapi::{Content, Ref, RefOr, ResponseBuilder};
 use vitral_catalog::{Endpoint, KeyedView, Metric};
 use vitral_query::{FROM, Format, LIMIT, NOW, ServedColumns, UNTIL};
@@ -75,14 +75,15 @@ fn of_endpoint(shared: &Shared, endpoint: &Endpoint, row: &str, problems: &mut P
     let id = word(&endpoint.name);
     let described = Described::new(id, ENDPOINTS, &endpoint.description);
     let described = described.with(own.chain(cursor).chain([headers::if_none_match()]));
-    let rows = ArrayBuilder::new().items(Ref::from_schema_name(row)).build().into();
+    let rows = ArrayBuilder::new().items(Ref::from_schema_name(row));
     Ok(described.answers(good(rows), LIST, problems))
 }
 
 const LIST: &[Codes] = &[errors::VIEW, errors::PAGED, errors::ROWS];
 
 /// Rows in all formats, and that nothing has changed.
-fn good(json: Schema) -> [(&'static str, ResponseBuilder); 2] {
+fn good(json: impl Into<RefOr<Schema>>) -> [(&'static str, ResponseBuilder); 2] {
+    let json = json.into();
     let rows = Format::ALL.into_iter().fold(ResponseBuilder::new().description("The rows."), |response, format| {
         response.content(media_type(format), Content::new(Some(in_format(format, &json))))
     });
@@ -94,14 +95,14 @@ pub(super) fn unchanged() -> ResponseBuilder {
     headers::put(ResponseBuilder::new().description("The client has the answer already."), &[&headers::KEPT])
 }
 
-fn in_format(format: Format, json: &Schema) -> Schema {
+fn in_format(format: Format, json: &RefOr<Schema>) -> RefOr<Schema> {
     let about = match format {
         Format::Json => return json.clone(),
         Format::Csv => "A line of names, then a line for each row; null is an empty field.",
         Format::NdJson => "An object in each line.",
         Format::Arrow => "Arrow's IPC stream.",
     };
-    ObjectBuilder::new().schema_type(Type::String).description(Some(about)).build().into()
+    ObjectBuilder::new().schema_type(Type::String).description(Some(about)).into()
 }
 
 fn of_metric<'a>(shared: &Shared, metric: &'a Metric, columns: &'a Columns) -> Table<'a> {
@@ -138,8 +139,7 @@ fn add_table(description: &mut Description, table: Table<'_>, takes_limit: bool)
     description.schemas.insert(whole.clone(), document(rows, Some(table.name)).into());
     let described = Described::new(format!("metrica_{name}"), METRICS, table.about)
         .with(table.parameters.into_iter().chain([headers::if_none_match()]));
-    let json = referred(&whole);
-    let page = described.answers(good(json), LIST, &mut description.problems);
+    let page = described.answers(good(Ref::from_schema_name(&whole)), LIST, &mut description.problems);
     let limit = takes_limit.then(|| headers::limit(SESSIONS_DEFAULT));
     let described = Described::new(format!("ao_vivo_{name}"), LIVE, table.about).with(limit);
     let about = format!("A message at once, and another at each change; the data of each is a {whole}.");
@@ -149,11 +149,6 @@ fn add_table(description: &mut Description, table: Table<'_>, takes_limit: bool)
 }
 
 const LIVE_CODES: &[Codes] = &[errors::VIEW, errors::LIVE];
-
-/// A body of this schema.
-fn referred(name: &str) -> Schema {
-    Schema::AllOf(AllOfBuilder::new().item(Ref::from_schema_name(name)).build())
-}
 
 fn stream(about: String) -> ResponseBuilder {
     let text = ObjectBuilder::new().schema_type(Type::String).description(Some(about));

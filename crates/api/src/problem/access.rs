@@ -22,6 +22,12 @@ impl Problem {
                 "the request says nothing of who sends it",
                 "send a key as `Authorization: Bearer KEY`, which `vitral keys create` makes, or sign in at /entrar",
             ),
+            Denied::Unreadable(why) => Self::new(
+                StatusCode::UNAUTHORIZED,
+                "invalid_credentials",
+                *why,
+                "send one Authorization header, as `Authorization: Bearer KEY` or Basic with the key's id and secret",
+            ),
             // Whether the name or the secret is wrong is nobody's business.
             Denied::Wrong => invalid("the key, token or session is not one of ours"),
             Denied::Expired => invalid("the key, token or session has expired"),

@@ -48,6 +48,15 @@ impl Problem {
         )
     }
 
+    pub(crate) fn packed_body() -> Self {
+        Self::new(
+            StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported_media_type",
+            "Content-Encoding is given, and bodies are not unpacked here",
+            "send the JSON as it is, without Content-Encoding; what is longer than 1 MiB, in several requests",
+        )
+    }
+
     pub(crate) fn too_many_items(count: usize, most: usize) -> Self {
         Self::not_items(format!("the body has {count} items or more, and there may be {most}"))
     }

@@ -4,44 +4,17 @@ use std::collections::BTreeMap;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::util::display::array_value_to_string;
-use serde_json::{Value, json};
+use serde_json::Value;
 use uuid::Uuid;
 use vitral_connect::Outgoing;
 use vitral_messages::decode::Decoder;
 use vitral_query::{Principal, QueryError};
 use vitral_schemas::verdict::Reason;
 
+use super::faults::{Fault, Faults, OF_OTHERS};
 use super::repeats::RepeatKey;
 use super::{Prepared, Request};
 use crate::problem::{ItemsProblem, Problem};
-
-/// Why an item is refused that the stream would take: the sender may not write it.
-const OF_OTHERS: &str = "fora_do_filtro";
-
-/// What is wrong with items, by their place.
-#[derive(Default)]
-struct Faults(BTreeMap<usize, Fault>);
-
-struct Fault {
-    field: Option<String>,
-    code: &'static str,
-    detail: String,
-}
-
-impl Faults {
-    fn problem(self) -> ItemsProblem {
-        let items = self.0.iter().map(|(index, Fault { field, code, detail })| {
-            json!({ "indice": index, "campo": field, "codigo": code, "detalhe": detail })
-        });
-        let items: Value = items.collect();
-        let are_of_others = self.0.values().all(|fault| fault.code == OF_OTHERS);
-        let problem = match self.0.len() {
-            count if are_of_others => Problem::items_of_others(count),
-            count => Problem::invalid_items(count),
-        };
-        ItemsProblem::new(problem, "erros", items)
-    }
-}
 
 impl Prepared {
     /// The messages that these items are, each with an id if the topic's events have one; a problem
@@ -52,9 +25,11 @@ impl Prepared {
         key: Option<&RepeatKey>,
         (request, now_ms): (&Request<'_>, i64),
     ) -> Result<Vec<Outgoing>, ItemsProblem> {
-        let (rows, mut faults) = self.decoded(&payloads, request, now_ms)?;
+        let all = |payloads: &[Vec<u8>]| self.decoded(payloads.iter().map(Vec::as_slice), request, now_ms);
+        let (rows, refused) = all(&payloads)?;
+        let mut faults: Faults = refused.into_iter().collect();
         self.add_rows_of_others(&rows, &request.principal, &mut faults)?;
-        if faults.0.is_empty()
+        if faults.is_empty()
             && let Some(column) = self.topic.event_id
         {
             let ids = rows.column(column);
@@ -65,14 +40,15 @@ impl Prepared {
                     // In the order of time, as ids in tables should be.
                     None => Uuid::now_v7().to_string(),
                 };
-                add_field(&mut payloads[*index], &self.topic.columns[column].name, &id);
+                add_field(&mut payloads[*index], &self.topic.columns[column].name, &id.into());
             }
             if !without.is_empty() {
                 // An id is bounded too, and so is a message with it.
-                faults = self.decoded(&payloads, request, now_ms)?.1;
+                faults = all(&payloads)?.1.into_iter().collect();
             }
         }
-        if !faults.0.is_empty() {
+        if !faults.is_empty() {
+            self.add_further(&payloads, &mut faults, (request, now_ms))?;
             return Err(faults.problem());
         }
         let keys = self.entrance.key.map(|column| rows.column(column).as_string::<i32>());
@@ -83,19 +59,20 @@ impl Prepared {
         Ok(messages.collect())
     }
 
-    /// The rows that the stream would make of the payloads, and what it would refuse.
-    fn decoded(
+    /// The rows that the stream would make of the payloads, and what it would refuse, each for its
+    /// first fault.
+    pub(super) fn decoded<'a>(
         &self,
-        payloads: &[Vec<u8>],
+        payloads: impl Iterator<Item = &'a [u8]>,
         request: &Request<'_>,
         now_ms: i64,
-    ) -> Result<(RecordBatch, Faults), Problem> {
+    ) -> Result<(RecordBatch, BTreeMap<usize, Fault>), Problem> {
         let mut decoder = Decoder::new(&self.topic, request.shared.settings.time_zone);
-        let decoded = decoder.decode(payloads.iter().map(|payload| Some(payload.as_slice())));
+        let decoded = decoder.decode(payloads.map(Some));
         let (rows, forbidden) = self.rules.apply(decoded.columns, now_ms).map_err(QueryError::from)?;
         let refused = decoded.refused.into_iter().map(|refusal| (refusal.row, (refusal.reason, refusal.detail)));
         let faults = refused.chain(forbidden).map(|(row, (reason, detail))| (row, self.fault(reason, detail)));
-        Ok((rows, Faults(faults.collect())))
+        Ok((rows, faults.collect()))
     }
 
     /// The words begin with the field that they are about.
@@ -117,12 +94,11 @@ impl Prepared {
             let column = rows.column_by_name(name);
             let column = column.ok_or_else(|| Problem::without_filter_column(&self.topic.name, name))?;
             for row in 0..rows.num_rows() {
-                if text(column, row).is_none_or(|text| !values.contains(&text)) {
-                    faults.0.entry(row).or_insert_with(|| Fault {
-                        field: Some(name.to_owned()),
-                        code: OF_OTHERS,
-                        detail: format!("{name} is not one that this key may write"),
-                    });
+                let is_of_others = text(column, row).is_none_or(|text| !values.contains(&text));
+                // A row that is refused is null everywhere.
+                if is_of_others && faults.of(row).is_empty() {
+                    let detail = format!("{name} is not one that this key may write");
+                    faults.add(row, Fault { field: Some(name.to_owned()), code: OF_OTHERS, detail });
                 }
             }
         }
@@ -135,10 +111,11 @@ fn text(column: &ArrayRef, row: usize) -> Option<String> {
 }
 
 /// Adds a field behind all others: of one that occurs twice the last one counts.
-fn add_field(payload: &mut Vec<u8>, name: &str, value: &str) {
+pub(super) fn add_field(payload: &mut Vec<u8>, name: &str, value: &Value) {
     let end = payload.trim_ascii_end().len().saturating_sub(1);
     payload.truncate(end);
-    payload.extend_from_slice(format!(",{}:{}}}", Value::from(name), Value::from(value)).as_bytes());
+    let comma = if payload.trim_ascii_end().ends_with(b"{") { "" } else { "," };
+    payload.extend_from_slice(format!("{comma}{}:{value}}}", Value::from(name)).as_bytes());
 }
 
 #[cfg(test)]
@@ -148,7 +125,10 @@ mod tests {
     #[test]
     fn a_field_is_added_behind_the_others() {
         let mut payload = b"{\"a\": 1 } \n".to_vec();
-        add_field(&mut payload, "id", "k\"/0");
+        add_field(&mut payload, "id", &"k\"/0".into());
         assert_eq!(String::from_utf8_lossy(&payload), "{\"a\": 1 ,\"id\":\"k\\\"/0\"}");
+        let mut empty = b" { }".to_vec();
+        add_field(&mut empty, "id", &Value::Null);
+        assert_eq!(String::from_utf8_lossy(&empty), " { \"id\":null}");
     }
 }

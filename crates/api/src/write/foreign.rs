@@ -16,11 +16,13 @@ use vitral_catalog::{BODY_TABLE, Diagnostics, Input, PLACE_IN_LIST};
 use vitral_engine::file_session;
 use vitral_query::utc_text;
 use vitral_schemas::topic::{ColumnKind, Topic};
+use vitral_schemas::verdict::Reason;
 
-use super::taken_apart::{self, Row};
+use super::faults::{Fault, Faults};
+use super::taken_apart::{self, Odd, Row, Unfit};
 use super::{BODY_BYTES_MAX, ITEMS_MAX};
 use crate::error::ApiError;
-use crate::problem::Problem;
+use crate::problem::{ItemsProblem, Problem};
 
 /// A thousand rows of a body, and what is computed of them.
 const MEMORY_BYTES: usize = 64 * BODY_BYTES_MAX;
@@ -41,9 +43,11 @@ pub(super) async fn payloads(
     body: &RawValue,
     topic: &Topic,
     now_ms: i64,
-) -> Result<Vec<Vec<u8>>, Problem> {
-    let rows =
-        taken_apart::rows(body, input, ITEMS_MAX).ok_or_else(|| Problem::too_many_items(ITEMS_MAX + 1, ITEMS_MAX))?;
+) -> Result<Vec<Vec<u8>>, ItemsProblem> {
+    let rows = taken_apart::rows(body, input, ITEMS_MAX).map_err(|unfit| match unfit {
+        Unfit::TooMany => ItemsProblem::from(Problem::too_many_items(ITEMS_MAX + 1, ITEMS_MAX)),
+        Unfit::Odd(odd) => odd.into_iter().map(fault).collect::<Faults>().problem(),
+    })?;
     let computed = async { frame(input, rows, now_ms).await?.collect().await }.await;
     let batches = computed.map_err(|error| Problem::unreadable_input(&input.name, &error.strip_backtrace()))?;
     let mut payloads = Vec::new();
@@ -54,6 +58,11 @@ pub(super) async fn payloads(
         }
     }
     Ok(payloads)
+}
+
+fn fault(Odd { row, path, what }: Odd) -> (usize, Fault) {
+    let detail = format!("{path} {what}");
+    (row, Fault { field: Some(path), code: Reason::Type.name(), detail })
 }
 
 /// The statement over the rows of a body, with the time of the request as `now()`.

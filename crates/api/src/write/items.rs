@@ -7,7 +7,7 @@ use vitral_catalog::Input;
 use vitral_schemas::topic::Topic;
 
 use super::{ITEMS_MAX, foreign};
-use crate::problem::Problem;
+use crate::problem::{ItemsProblem, Problem};
 
 /// The payload of each item, not yet held to the topic's rules.
 pub(super) async fn payloads(
@@ -15,7 +15,7 @@ pub(super) async fn payloads(
     topic: &Topic,
     inputs: &[Input],
     now_ms: i64,
-) -> Result<Vec<Vec<u8>>, Problem> {
+) -> Result<Vec<Vec<u8>>, ItemsProblem> {
     let whole: &RawValue =
         serde_json::from_slice(body).map_err(|error| Problem::not_items(format!("the body is not JSON: {error}")))?;
     let items = match whole.get().as_bytes().first() {
@@ -23,7 +23,7 @@ pub(super) async fn payloads(
             let items: Result<Vec<&RawValue>, _> = serde_json::from_str(whole.get());
             let items = items.map_err(|error| Problem::not_items(format!("the body is not JSON: {error}")))?;
             if items.len() > ITEMS_MAX {
-                return Err(Problem::too_many_items(items.len(), ITEMS_MAX));
+                return Err(Problem::too_many_items(items.len(), ITEMS_MAX).into());
             }
             items.into_iter().map(|item| item.get().as_bytes().to_vec()).collect()
         }
@@ -31,10 +31,10 @@ pub(super) async fn payloads(
             Some(input) => foreign::payloads(input, whole, topic, now_ms).await?,
             None => vec![whole.get().as_bytes().to_vec()],
         },
-        _ => return Err(Problem::not_items("the body is neither an object nor an array")),
+        _ => return Err(Problem::not_items("the body is neither an object nor an array").into()),
     };
     if items.is_empty() {
-        return Err(Problem::not_items("the body has no items"));
+        return Err(Problem::not_items("the body has no items").into());
     }
     Ok(items)
 }

@@ -60,6 +60,12 @@ async fn a_key_is_shown_in_either_way() {
     for authorization in ["Bearer x", "Bearer vk_a.b", "Basic eDp5", "Digest x", "Bearer eyJhbGciOiJub25lIn0.e30."] {
         is_problem(&keyed.get("/metricas", authorization).await, 401, "invalid_credentials");
     }
+    // Which of two is meant is not guessed.
+    let (shown, again) = (bearer(&key), bearer(&key));
+    let twice = [("authorization", shown.as_str()), ("authorization", again.as_str())];
+    let twice = keyed.ask(Method::GET, "/metricas", &twice, Body::empty()).await;
+    is_problem(&twice, 401, "invalid_credentials");
+    assert!(twice.body.contains("Authorization is given more than once"), "{}", twice.body);
     keyed.revoke(&key).await;
     is_problem(&keyed.get("/metricas", &bearer(&key)).await, 401, "invalid_credentials");
 }

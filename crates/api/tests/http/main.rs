@@ -9,6 +9,7 @@ mod csv;
 mod endpoints;
 mod etag;
 mod formats;
+mod ga4;
 mod health;
 mod hosts;
 mod importacoes;

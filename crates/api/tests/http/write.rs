@@ -16,7 +16,7 @@ use crate::world::{Answer, World, whole_catalog, windows_view};
 
 const EVENTS: &str = "eventos_clientes";
 
-struct Shop {
+pub(crate) struct Shop {
     world: World,
     broker: MemoryBroker,
 }
@@ -35,12 +35,12 @@ fn messages(broker: &MemoryBroker, topic: &str) -> Vec<MemoryMessage> {
     partitions.flat_map(of).collect()
 }
 
-fn fields(message: &MemoryMessage) -> Value {
+pub(crate) fn fields(message: &MemoryMessage) -> Value {
     serde_json::from_slice(message.payload.as_ref().expect("a payload")).expect("JSON")
 }
 
 impl Shop {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         let broker = broker();
         let publisher = Arc::new(broker.clone());
         let view = windows_view(Vec::new(), Vec::new());
@@ -48,7 +48,7 @@ impl Shop {
         Self { world, broker }
     }
 
-    async fn post(&self, path: &str, body: impl ToString) -> Answer {
+    pub(crate) async fn post(&self, path: &str, body: impl ToString) -> Answer {
         self.post_with(path, &[], body).await
     }
 
@@ -60,7 +60,7 @@ impl Shop {
         self.world.ask(request.body(Body::from(body.to_string())).expect("a request")).await
     }
 
-    fn events(&self) -> Vec<MemoryMessage> {
+    pub(crate) fn events(&self) -> Vec<MemoryMessage> {
         messages(&self.broker, EVENTS)
     }
 }
@@ -69,7 +69,7 @@ fn event(user: &str) -> Value {
     json!({ "id_usuario": user, "tipo_evento": "compra", "timestamp": "2025-05-14T22:30:00Z", "preco": "10.50" })
 }
 
-fn is_problem(answer: &Answer, status: u16, code: &str) -> Value {
+pub(crate) fn is_problem(answer: &Answer, status: u16, code: &str) -> Value {
     assert_eq!(answer.status, status, "{}", answer.body);
     assert_eq!(answer.header("content-type"), Some("application/problem+json"));
     let body: Value = serde_json::from_str(&answer.body).expect("JSON");
@@ -128,32 +128,62 @@ async fn each_bad_item_is_named_and_nothing_is_sent() {
         changed("id_produto", "x".repeat(257).into()),
     ]);
     let problem = is_problem(&shop.post("/eventos", &body).await, 400, "invalid_items");
-    let said: Vec<_> = problem["erros"]
-        .as_array()
-        .expect("errors")
-        .iter()
-        .map(|error| {
-            (
-                error["indice"].as_u64().expect("a place"),
-                error["campo"].as_str(),
-                error["codigo"].as_str().expect("a code"),
-            )
-        })
-        .collect();
     assert_eq!(
-        said,
+        errors(&problem),
         [
-            (1, Some("timestamp"), "campo_ausente"),
-            (2, Some("timestamp"), "tempo"),
-            (3, Some("quantidade"), "valor"),
-            (4, Some("preco"), "valor"),
-            (5, Some("moeda"), "valor"),
-            (6, Some("timestamp"), "futuro"),
-            (7, None, "json"),
-            (8, Some("id_produto"), "tamanho"),
+            (1, "timestamp", "campo_ausente"),
+            (2, "timestamp", "tempo"),
+            (3, "quantidade", "valor"),
+            (4, "preco", "valor"),
+            (5, "moeda", "valor"),
+            (6, "timestamp", "futuro"),
+            (7, "none", "json"),
+            (8, "id_produto", "tamanho"),
         ]
     );
     assert!(problem["erros"][0]["detalhe"].as_str().is_some_and(|detail| detail.contains("timestamp")));
+    assert_eq!(shop.events().len(), 0);
+}
+
+/// The items, fields and codes of what is wrong.
+pub(crate) fn errors(problem: &Value) -> Vec<(u64, &str, &str)> {
+    let mut found = Vec::new();
+    for error in problem["erros"].as_array().expect("errors") {
+        let field = error["campo"].as_str().unwrap_or("none");
+        found.push((error["indice"].as_u64().expect("a place"), field, error["codigo"].as_str().expect("a code")));
+    }
+    found
+}
+
+#[tokio::test]
+async fn everything_that_is_wrong_with_an_item_is_named() {
+    let shop = Shop::new();
+    let wrong = json!({
+        "id_usuario": 7, "tipo_evento": "compra", "timestamp": "2025-05-15T22:30:00Z", "id_produto": {},
+        "quantidade": 0, "preco": "1.005", "valor_total": -1, "moeda": "reais",
+    });
+    let problem = is_problem(&shop.post("/eventos", json!([event("u1"), wrong, {}])).await, 400, "invalid_items");
+    assert_eq!(
+        errors(&problem),
+        [
+            (1, "id_usuario", "tipo"),
+            (1, "id_produto", "tipo"),
+            (1, "preco", "valor"),
+            (1, "moeda", "valor"),
+            (1, "timestamp", "futuro"),
+            (1, "quantidade", "valor"),
+            (1, "valor_total", "valor"),
+            (2, "id_usuario", "campo_ausente"),
+            (2, "tipo_evento", "campo_ausente"),
+            (2, "timestamp", "campo_ausente"),
+        ]
+    );
+    assert!(problem["detail"].as_str().is_some_and(|detail| detail.starts_with("2 items are")), "{problem}");
+
+    // However many there are: the first of each item, and a thousand more.
+    let many = is_problem(&shop.post("/eventos", json!(vec![json!({}); 1_000])).await, 400, "invalid_items");
+    let named: BTreeSet<u64> = errors(&many).iter().map(|(index, ..)| *index).collect();
+    assert_eq!((named.len(), errors(&many).len()), (1_000, 2_000));
     assert_eq!(shop.events().len(), 0);
 }
 
@@ -172,11 +202,16 @@ async fn bodies_that_are_no_items_are_refused() {
     let form = Request::post("/eventos").header("content-type", "text/plain").body(Body::from("{}"));
     let answer = shop.world.ask(form.expect("a request")).await;
     assert_eq!(answer.status, 415, "{}", answer.body);
+    let packed = shop.post_with("/eventos", &[("content-encoding", "gzip")], event("u1")).await;
+    let problem = is_problem(&packed, 415, "unsupported_media_type");
+    assert!(problem["remedio"].as_str().is_some_and(|remedy| remedy.contains("without Content-Encoding")));
     assert_eq!(shop.events().len(), 0);
+    let plain = shop.post_with("/eventos", &[("content-encoding", "identity")], event("u1")).await;
+    assert_eq!(plain.status, 202, "{}", plain.body);
     // More than other requests may have is taken here.
     let some = json!((0..900).map(|number| event(&format!("u{number}"))).collect::<Vec<_>>());
     assert_eq!(shop.post("/eventos", some).await.status, 202);
-    assert_eq!(shop.events().len(), 900);
+    assert_eq!(shop.events().len(), 901);
 }
 
 #[tokio::test]
@@ -271,87 +306,4 @@ async fn scopes_and_row_filters_hold_for_writing() {
     let elsewhere = key(&["eventos:write"], elsewhere).await;
     is_problem(&post(&elsewhere, event("u1")).await, 403, "forbidden");
     assert_eq!(messages(&broker, EVENTS).len(), 2);
-}
-
-/// A number with no more digits than it needs.
-fn money(value: &Value) -> String {
-    let text = value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    if text.contains('.') { text.trim_end_matches('0').trim_end_matches('.').to_owned() } else { text }
-}
-
-#[tokio::test]
-async fn google_s_own_examples_become_events() {
-    let examples = [
-        (include_str!("ga4/view_item.json"), "visualizacao"),
-        (include_str!("ga4/add_to_cart.json"), "adicao_carrinho"),
-        (include_str!("ga4/remove_from_cart.json"), "remocao_carrinho"),
-        (include_str!("ga4/begin_checkout.json"), "inicio_checkout"),
-        (include_str!("ga4/purchase.json"), "compra"),
-        (include_str!("ga4/refund.json"), "reembolso"),
-        (include_str!("ga4/search.json"), "busca"),
-        (include_str!("ga4/view_search_results.json"), "busca"),
-    ];
-    for (body, kind) in examples {
-        let shop = Shop::new();
-        let answer = shop.post("/eventos", body).await;
-        assert_eq!(answer.status, 202, "{kind}: {}", answer.body);
-        let [message] = shop.events().try_into().expect("one message");
-        let event = fields(&message);
-        assert_eq!(event["tipo_evento"], kind);
-        assert_eq!(event["id_usuario"], "XXXXXXXXXX.YYYYYYYYYY");
-        assert_eq!(event["timestamp"], "2025-05-14T22:20:00.123456Z");
-        let has_items = body.contains("SKU_12345");
-        assert_eq!(event["id_produto"], if has_items { json!("SKU_12345") } else { Value::Null });
-        if !has_items {
-            continue;
-        }
-        assert_eq!((&event["quantidade"], &event["categoria"]), (&json!(3), &json!("Apparel")));
-        // The price is what is left after the discount; three of each.
-        let (price, discount) = if kind == "reembolso" { ("10.01", "null") } else { ("12.23", "6.66") };
-        assert_eq!(
-            (money(&event["preco"]), money(&event["desconto"])),
-            (price.to_owned(), discount.to_owned()),
-            "{kind}"
-        );
-    }
-}
-
-#[tokio::test]
-async fn an_order_is_a_message_for_each_item_and_counts_once() {
-    let shop = Shop::new();
-    let item = |id: &str, price: Value| json!({ "item_id": id, "price": price, "quantity": 1 });
-    let order = |items: Value| {
-        json!({ "client_id": "c", "user_id": "u9", "timestamp_micros": 1_747_261_200_000_000_i64, "events": [{
-            "name": "purchase",
-            "params": { "transaction_id": "T1", "currency": "BRL", "value": 21.3, "items": items },
-        }] })
-    };
-    // More digits than a float has.
-    let body = order(json!([item("a", 0.1.into()), item("b", 20.into()), item("c", Value::Null)])).to_string();
-    let body = body.replace("\"price\":20,", "\"price\":1234567890123456.78,");
-    assert_eq!(shop.post("/eventos", &body).await.status, 202);
-    let found: Vec<Value> = shop.events().iter().map(fields).collect();
-    let of = |name: &str| -> Vec<String> { found.iter().map(|event| money(&event[name])).collect() };
-    assert_eq!(of("id_pedido"), ["T1"; 3]);
-    assert_eq!(of("preco"), ["0.1", "1234567890123456.78", "null"]);
-    assert_eq!(of("id_evento"), ["ga4/T1/1", "ga4/T1/2", "ga4/T1/3"]);
-    assert_eq!(of("id_usuario"), ["u9"; 3]);
-
-    // Without items, the order has its value; without a time, it is of now.
-    let mut whole = order(Value::Null);
-    whole.as_object_mut().expect("an object").remove("timestamp_micros");
-    let other = Shop::new();
-    assert_eq!(other.post("/eventos", &whole).await.status, 202);
-    let event = fields(&other.events()[0]);
-    assert_eq!(
-        (money(&event["valor_total"]), &event["timestamp"]),
-        ("21.3".to_owned(), &json!("2025-05-14T22:30:30Z"))
-    );
-
-    // Each item is held to the rules, by its place.
-    let wrong = order(json!([item("a", 1.into()), item("b", "caro".into()), item("c", 1.005.into())]));
-    let problem = is_problem(&other.post("/eventos", &wrong).await, 400, "invalid_items");
-    let said: Vec<_> =
-        problem["erros"].as_array().expect("errors").iter().map(|error| (&error["indice"], &error["campo"])).collect();
-    assert_eq!(said, [(&json!(1), &json!("preco")), (&json!(2), &json!("preco"))]);
 }

@@ -158,7 +158,7 @@ fn a_table_of_a_job_has_one_name() {
     let listed = |schema: &str| -> Vec<String> {
         names.listed(schema, Scope::Stored).into_iter().map(|(name, id)| format!("{name}={id}")).collect()
     };
-    assert_eq!(listed("armazem"), ["por_dia=armazem.por_dia"]);
+    assert_eq!(listed("armazem"), ["m=armazem.m", "por_dia=armazem.por_dia"]);
     assert!(listed("public").contains(&"por_dia=por_dia".to_owned()));
 }
 

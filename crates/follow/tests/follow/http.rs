@@ -103,3 +103,14 @@ async fn what_does_not_know_the_question_is_of_another_version() {
     let reason = asking.next(None).await.expect_err("a refusal");
     assert!(matches!(&reason, NotLive::OtherVersion(words) if words.contains("/interno/visao")), "{reason:?}");
 }
+
+/// A process that starts shows what is stored before those who ask it have lost patience.
+#[tokio::test]
+async fn a_stream_that_does_not_answer_is_not_waited_for_at_first() {
+    let listener = TcpListener::bind("127.0.0.1:0").await.expect("a listener");
+    let url = format!("http://{}", listener.local_addr().expect("its address")).parse().expect("a URL");
+    let mut asking = HttpStream::new(StreamAddress::Given(url), None).expect("a client");
+    // Connections wait to be accepted. Later answers have 25 seconds.
+    let reason = tokio::time::timeout(Duration::from_secs(15), asking.next(None)).await.expect("in time");
+    assert!(matches!(reason, Err(NotLive::Away(_))));
+}

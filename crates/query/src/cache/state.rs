@@ -8,6 +8,7 @@ use arrow::array::RecordBatch;
 use vitral_catalog::{EngineTable, Name, Needs};
 
 use crate::read_point::ReadPoint;
+use crate::rollup::RangeVersion;
 
 /// Where its tables are in memory: those that are committed, and what is not committed yet.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -57,6 +58,15 @@ impl State {
             }
         }
         state
+    }
+
+    /// The state of sums over a range: what changes elsewhere does not touch them.
+    pub(crate) fn of_sums(RangeVersion { committed, provisional }: RangeVersion) -> Self {
+        let of = |numbers: &[u64]| {
+            let places = numbers.iter().map(|number| *number as usize).collect();
+            Places { places, ..Places::default() }
+        };
+        Self { committed: of(&committed), provisional: of(&[provisional]) }
     }
 
     /// The state of the rows that a statement reads.

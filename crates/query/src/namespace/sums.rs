@@ -3,8 +3,8 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
-use datafusion::catalog::TableProvider;
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use vitral_catalog::{KeyedView, Names};
@@ -18,41 +18,67 @@ use crate::plan::{frame, plan_query};
 use crate::read_point::ReadPoint;
 use crate::rollup::{RollupTable, Rollups, Source};
 use crate::shared::Shared;
-use crate::tables::{provider_of, scan};
+use crate::tables::{in_memory_table, provider_of, scan};
 
 /// The table `soma.NAME` of a read point. `session` has the point's tables.
-pub(super) async fn rollup_table(
+pub(crate) async fn rollup_table(
     rollups: &Rollups,
     shared: &Arc<Shared>,
     view: &KeyedView,
     point: &ReadPoint,
     session: &SessionState,
-) -> Result<Option<Arc<dyn TableProvider>>, QueryError> {
-    let Some(rollup) = &view.rollup else { return Ok(None) };
-    let shown = point.view.keyed.get(&view.name).filter(|table| table.failure.is_none() && table.since_ms.is_none());
-    let shown = shown.zip(point.view.topics.get(&view.topic)).filter(|(table, _)| table.through.log.is_some());
-    let columns = view.columns.iter().map(|column| column.name.clone()).collect();
-    let table = |source, of: &Schema| RollupTable::new(&view.name, rollup, columns, source, of);
-    // One who sees some rows only has sums of their own.
-    let Some(shown) = shown.filter(|_| point.principal.filters().is_empty()) else {
+) -> Result<Option<RollupTable>, QueryError> {
+    if let Some(table) = known_table(rollups, view, point)? {
+        return Ok(Some(table));
+    }
+    let Some(shown) = summed(view, point) else {
+        // One who sees some rows only has sums of their own.
         let rows = statement(session, shared, view).await?;
         let of = rows.schema().as_arrow().clone();
-        return Ok(Some(Arc::new(table(Source::Rows(Box::new(rows)), &of)?)));
+        return table(view, Source::Rows(Box::new(rows)), &of);
     };
+    let Some(rollup) = &view.rollup else { return Ok(None) };
     let of = shown.0.rows.schema();
-    if let Some(known) = rollups.known(view, shown) {
-        return Ok(Some(Arc::new(table(Source::Sums(known), &of)?)));
+    let states = async |part| {
+        let (rest, session) = rest(shared, view, point, session, shown, part).await?;
+        Ok(frame(&session, rest).collect().await?)
+    };
+    let (committed, provisional) = (async || states(Rest::Committed).await, async || states(Rest::Provisional).await);
+    if let Some(now) = rollups.at(view, rollup, shown, (committed, provisional)).await? {
+        return table(view, Source::Sums(now), &of);
     }
-    let (rest, rest_session) = rest(shared, view, point, session, shown).await?;
-    let behind = async || Ok(frame(&rest_session, rest.clone()).collect().await?);
-    if let Some(sums) = rollups.at(view, rollup, shown, behind).await? {
-        return Ok(Some(Arc::new(table(Source::Sums(sums), &of)?)));
-    }
+    let (rest, _session) = rest(shared, view, point, session, shown, Rest::All).await?;
     let own = view.keys.iter().map(ident).chain(view.columns.iter().map(|column| ident(&column.name)));
     let own: Vec<Expr> = own.collect();
     let rest = LogicalPlanBuilder::from(rest).project(own.clone())?.build()?;
     let rows = scan(Arc::clone(&shown.0.rows))?.project(own)?.union(rest)?.build()?;
-    Ok(Some(Arc::new(table(Source::Rows(Box::new(rows)), &of)?)))
+    table(view, Source::Rows(Box::new(rows)), &of)
+}
+
+/// The same if somebody has asked for this moment before.
+pub(crate) fn known_table(
+    rollups: &Rollups,
+    view: &KeyedView,
+    point: &ReadPoint,
+) -> Result<Option<RollupTable>, QueryError> {
+    let Some(shown) = summed(view, point) else { return Ok(None) };
+    match rollups.known(view, shown) {
+        Some(now) => table(view, Source::Sums(now), &shown.0.rows.schema()),
+        None => Ok(None),
+    }
+}
+
+/// What sums in memory are of; none if there are none for this principal or this table.
+fn summed<'a>(view: &KeyedView, point: &'a ReadPoint) -> Option<(&'a KeyedTableView, &'a TopicView)> {
+    let shown = point.view.keyed.get(&view.name).filter(|table| table.failure.is_none() && table.since_ms.is_none());
+    let shown = shown.zip(point.view.topics.get(&view.topic)).filter(|(table, _)| table.through.log.is_some());
+    shown.filter(|_| point.principal.filters().is_empty())
+}
+
+fn table(view: &KeyedView, source: Source, of: &Schema) -> Result<Option<RollupTable>, QueryError> {
+    let Some(rollup) = &view.rollup else { return Ok(None) };
+    let columns = view.columns.iter().map(|column| column.name.clone()).collect();
+    Ok(Some(RollupTable::new(&view.name, rollup, columns, source, of)?))
 }
 
 /// The table's statement over the tables of the session.
@@ -66,16 +92,33 @@ pub(super) async fn statement(
     Ok(plan_query(session, &shared.catalog, &statement, schema).await?)
 }
 
-/// The table's rows of what the topic has and the table does not: committed after it, or not yet.
+/// What the topic has and the table does not.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Committed after it: the same until something is committed again.
+    Committed,
+    /// Not committed yet.
+    Provisional,
+    All,
+}
+
+/// The table's rows of what the topic has and the table does not.
 async fn rest(
     shared: &Arc<Shared>,
     view: &KeyedView,
     point: &ReadPoint,
     session: &SessionState,
     (table, topic): (&KeyedTableView, &TopicView),
+    part: Rest,
 ) -> Result<(LogicalPlan, Arc<SessionState>), QueryError> {
-    let rows = scan(Arc::clone(&topic.archive))?.filter(is_behind(&table.through))?.build()?;
-    let topic = TopicView { archive: provider_of(rows), ..topic.clone() };
+    let archive = match part {
+        Rest::Provisional => in_memory_table(RecordBatch::new_empty(topic.archive.schema()))?,
+        Rest::Committed | Rest::All => {
+            provider_of(scan(Arc::clone(&topic.archive))?.filter(is_behind(&table.through))?.build()?)
+        }
+    };
+    let tail = if part == Rest::Committed { Arc::default() } else { Arc::clone(&topic.tail) };
+    let topic = TopicView { archive, tail, ..topic.clone() };
     let topics = [(view.topic.clone(), topic)].into();
     let only = View { topics, ready: true, ..View::default() };
     let mut histories = Histories::default();

@@ -27,6 +27,7 @@ impl Reader {
             namespace: Arc::clone(&self.namespace),
             scope: self.scope,
             permits: self.permits.clone(),
+            planning: self.planning.clone(),
             timeout: self.timeout,
             schemas,
         }

@@ -6,7 +6,7 @@ use vitral_catalog::Rollup;
 
 /// What a statement asks for.
 #[derive(Debug, Default, PartialEq, Eq)]
-pub(super) struct Conditions {
+pub(crate) struct Conditions {
     /// The first time, and the one after the last; in microseconds.
     pub(super) range: (Option<i64>, Option<i64>),
     /// Values by the number of their key: the one to group by is the first, the filters follow.
@@ -29,6 +29,10 @@ pub(super) fn is_condition(rollup: &Rollup, expr: &Expr) -> bool {
 }
 
 impl Conditions {
+    pub(super) fn never() -> Self {
+        Self { is_never: true, ..Self::default() }
+    }
+
     /// All of these, each of which is a condition.
     pub(super) fn read(rollup: &Rollup, filters: &[Expr]) -> Self {
         let mut all = Self::default();

@@ -5,19 +5,27 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
+use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use vitral_catalog::{KeyedColumn, KeyedView, Rollup};
 use vitral_panes::view::{KeyedTableView, KeyedThrough, TopicView};
 use vitral_store::{KeyedRows, StoredRows};
 
+use super::changes::{Changes, Span};
+use super::now::Now;
 use super::sums::{Shape, Sums, Unusable};
 use crate::error::QueryError;
 
-/// So many rows wait, and are looked at one by one, before they are put into their series.
+/// So many rows wait, and are looked at one by one, before they are put into a run.
 const WAITING_MAX: usize = 4096;
 /// The same while a table is loaded, when nobody reads it.
 const WAITING_WHILE_LOADING: usize = 1 << 18;
+
+/// Computes states of rows.
+pub(crate) trait States: AsyncFnOnce() -> Result<Vec<RecordBatch>, QueryError> {}
+
+impl<T: AsyncFnOnce() -> Result<Vec<RecordBatch>, QueryError>> States for T {}
 
 /// Tables by name.
 #[derive(Debug)]
@@ -32,6 +40,16 @@ struct Slot {
     /// The moment that was read last.
     moment: Mutex<Option<Moment>>,
     state: tokio::sync::Mutex<State>,
+    /// What was committed after the stored rows.
+    behind: tokio::sync::Mutex<Option<Behind>>,
+}
+
+/// States of rows that the archive has and the table does not.
+#[derive(Debug)]
+struct Behind {
+    through: Arc<KeyedThrough>,
+    archive: Arc<dyn TableProvider>,
+    states: Vec<RecordBatch>,
 }
 
 #[derive(Debug, Default)]
@@ -39,12 +57,17 @@ enum State {
     #[default]
     Empty,
     Loading,
-    Loaded {
-        rows: StoredRows,
-        sums: Box<Sums>,
-    },
+    Loaded(Box<Loaded>),
     /// Until the table's rows are others altogether.
     Unusable(StoredRows),
+}
+
+/// What is stored, as of these rows.
+#[derive(Debug, Clone)]
+struct Loaded {
+    rows: StoredRows,
+    sums: Sums,
+    changes: Arc<Changes>,
 }
 
 /// Sums of a table and of what came after it.
@@ -52,7 +75,7 @@ enum State {
 struct Moment {
     through: Arc<KeyedThrough>,
     topic: TopicView,
-    sums: Arc<Sums>,
+    now: Arc<Now>,
 }
 
 impl Moment {
@@ -73,7 +96,7 @@ impl Rollups {
     }
 
     /// The sums of a table and of what came after it, if somebody has asked for this moment before.
-    pub(crate) fn known(&self, view: &KeyedView, (table, topic): (&KeyedTableView, &TopicView)) -> Option<Arc<Sums>> {
+    pub(crate) fn known(&self, view: &KeyedView, (table, topic): (&KeyedTableView, &TopicView)) -> Option<Arc<Now>> {
         self.slot(view).known(table, topic)
     }
 
@@ -82,8 +105,8 @@ impl Rollups {
         Arc::clone(slots.entry(view.name.clone()).or_default())
     }
 
-    /// The sums of a table and of what `behind` gives, the states of rows that it lacks; none while
-    /// they are loaded, or if they cannot be kept.
+    /// The sums of a table and of the rows that it lacks, committed ones and others, whose states
+    /// are computed; none while they are loaded, or if they cannot be kept.
     ///
     /// # Errors
     /// What is new cannot be read.
@@ -92,8 +115,8 @@ impl Rollups {
         view: &KeyedView,
         rollup: &Rollup,
         (table, topic): (&KeyedTableView, &TopicView),
-        behind: impl AsyncFnOnce() -> Result<Vec<RecordBatch>, QueryError>,
-    ) -> Result<Option<Arc<Sums>>, QueryError> {
+        (committed, provisional): (impl States, impl States),
+    ) -> Result<Option<Arc<Now>>, QueryError> {
         let Some(rows) = KeyedRows::of(&table.rows).and_then(|rows| StoredRows::of(&rows.states)) else {
             return Ok(None);
         };
@@ -103,17 +126,39 @@ impl Rollups {
         if let Some(known) = slot.known(table, topic) {
             return Ok(Some(known));
         }
-        let Some(mut sums) = self.stored(&slot, &mut state, (view, rollup), rows).await? else { return Ok(None) };
-        for batch in behind().await? {
-            if let Err(error) = sums.add(&batch) {
-                warn(&view.name, &error);
-                return Ok(None);
+        let Some(Loaded { mut sums, changes, .. }) = self.stored(&slot, &mut state, (view, rollup), rows).await? else {
+            return Ok(None);
+        };
+        let mut behind = slot.behind.lock().await;
+        let is_same = |known: &&Behind| {
+            Arc::ptr_eq(&known.through, &table.through) && Arc::ptr_eq(&known.archive, &topic.archive)
+        };
+        let mut states = match behind.as_ref().filter(is_same) {
+            Some(known) => known.states.clone(),
+            None => {
+                let states = committed().await?;
+                let (through, archive) = (Arc::clone(&table.through), Arc::clone(&topic.archive));
+                *behind = Some(Behind { through, archive, states: states.clone() });
+                states
+            }
+        };
+        if !topic.tail.is_empty() {
+            states.extend(provisional().await?);
+        }
+        let mut span = Span::default();
+        for batch in states {
+            match sums.add(&batch) {
+                Ok(added) => span = span.with(added),
+                Err(error) => {
+                    warn(&view.name, &error);
+                    return Ok(None);
+                }
             }
         }
-        let sums = Arc::new(sums);
-        let moment = Moment { through: Arc::clone(&table.through), topic: topic.clone(), sums: Arc::clone(&sums) };
+        let now = Arc::new(Now::new(sums, changes, span));
+        let moment = Moment { through: Arc::clone(&table.through), topic: topic.clone(), now: Arc::clone(&now) };
         *slot.moment.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
-        Ok(Some(sums))
+        Ok(Some(now))
     }
 
     /// What is stored, as of these rows.
@@ -123,22 +168,23 @@ impl Rollups {
         state: &mut State,
         (view, rollup): (&KeyedView, &Rollup),
         now: StoredRows,
-    ) -> Result<Option<Sums>, QueryError> {
+    ) -> Result<Option<Loaded>, QueryError> {
         match state {
             State::Loading => return Ok(None),
             State::Unusable(known) if now.added_since(known).await?.is_some() => return Ok(None),
-            State::Loaded { rows, sums } if now.is(rows) => return Ok(Some(Sums::clone(sums))),
-            State::Loaded { rows, sums } => {
-                if let Some(added) = now.added_since(rows).await? {
-                    let mut next = Sums::clone(sums);
-                    return Ok(match add(&mut next, added, WAITING_MAX).await? {
-                        Ok(()) if next.bytes() <= self.bytes_max => {
-                            *state = State::Loaded { rows: now, sums: Box::new(next.clone()) };
+            State::Loaded(loaded) if now.is(&loaded.rows) => return Ok(Some(Loaded::clone(loaded))),
+            State::Loaded(loaded) => {
+                if let Some(added) = now.added_since(&loaded.rows).await? {
+                    let mut next = Loaded { rows: now, ..Loaded::clone(loaded) };
+                    return Ok(match add(&mut next.sums, added, WAITING_MAX).await? {
+                        Ok(span) if next.sums.bytes() <= self.bytes_max => {
+                            Arc::make_mut(&mut next.changes).add(span);
+                            *state = State::Loaded(Box::new(next.clone()));
                             Some(next)
                         }
                         refused => {
                             refused.err().inspect(|error| warn(&view.name, error));
-                            *state = State::Unusable(now);
+                            *state = State::Unusable(next.rows);
                             None
                         }
                     });
@@ -161,9 +207,9 @@ impl Rollups {
 }
 
 impl Slot {
-    fn known(&self, table: &KeyedTableView, topic: &TopicView) -> Option<Arc<Sums>> {
+    fn known(&self, table: &KeyedTableView, topic: &TopicView) -> Option<Arc<Now>> {
         let moment = self.moment.lock().unwrap_or_else(PoisonError::into_inner);
-        moment.as_ref().filter(|moment| moment.is_of(table, topic)).map(|moment| Arc::clone(&moment.sums))
+        moment.as_ref().filter(|moment| moment.is_of(table, topic)).map(|moment| Arc::clone(&moment.now))
     }
 }
 
@@ -172,7 +218,7 @@ async fn load(name: &str, shape: Shape, rows: StoredRows, bytes_max: usize) -> R
     let mut sums = Sums::new(shape);
     let mut stream = rows.all().await?;
     while let Some(batch) = stream.try_next().await? {
-        let mut outcome = sums.add(&batch);
+        let mut outcome = sums.add(&batch).map(|_| ());
         if outcome.is_ok() && sums.waiting() >= WAITING_WHILE_LOADING {
             outcome = sums.settle();
         }
@@ -200,21 +246,22 @@ async fn load(name: &str, shape: Shape, rows: StoredRows, bytes_max: usize) -> R
         took_ms = began.elapsed().as_millis(),
         "sums of a table are in memory"
     );
-    Ok(State::Loaded { rows, sums: Box::new(sums) })
+    Ok(State::Loaded(Box::new(Loaded { rows, sums, changes: Arc::new(Changes::loaded()) })))
 }
 
 async fn add(
     sums: &mut Sums,
     mut rows: SendableRecordBatchStream,
     waiting_max: usize,
-) -> Result<Result<(), Unusable>, QueryError> {
+) -> Result<Result<Span, Unusable>, QueryError> {
+    let mut span = Span::default();
     while let Some(batch) = rows.try_next().await? {
-        let added = sums.add(&batch);
-        if added.is_err() {
-            return Ok(added);
+        match sums.add(&batch) {
+            Ok(added) => span = span.with(added),
+            Err(error) => return Ok(Err(error)),
         }
     }
-    Ok(if sums.waiting() >= waiting_max { sums.settle() } else { Ok(()) })
+    Ok(if sums.waiting() >= waiting_max { sums.settle().map(|()| span) } else { Ok(span) })
 }
 
 fn warn(name: &str, error: &Unusable) {

@@ -8,11 +8,15 @@ use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
 
+use super::changes::Span;
 use super::counted_once::{Cell, Change, CountedOnce};
-use super::series::{Series, TooLarge};
+use super::run::{Run, TooLarge, Totals, UNWANTED, Wanted};
 
 /// The number of a key's value that is null.
 const NULL: u32 = 0;
+/// Sums are known before every so many rows at the least: as many are looked at for each end of a
+/// range at most.
+const STEP_ROWS: usize = 1 << 16;
 
 /// Which columns of the states are what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -32,12 +36,15 @@ pub(crate) struct Sums {
     shape: Arc<Shape>,
     /// For each dimension, its values by number, and the numbers by value.
     values: Vec<Arc<Values>>,
-    /// The numbers of the dimensions' values, for each series.
-    keys: Arc<Vec<Vec<u32>>>,
+    /// For each dimension, the numbers of the values of all series. A series is one combination of
+    /// values.
+    keys: Vec<Arc<Vec<u32>>>,
     numbers: Arc<HashMap<Vec<u32>, u32>>,
-    series: Arc<Vec<Arc<Series>>>,
+    /// Those with more rows first: each has more than twice as many as the next one.
+    runs: Vec<Arc<Run>>,
     recent: Recent,
     once: CountedOnce,
+    step_rows: usize,
 }
 
 #[derive(Debug, Clone)]
@@ -46,7 +53,7 @@ struct Values {
     numbers: HashMap<String, u32>,
 }
 
-/// Rows that are not in their series yet.
+/// Rows that are in no run yet.
 #[derive(Debug, Clone, Default)]
 struct Recent {
     cells: Vec<Cell>,
@@ -54,14 +61,22 @@ struct Recent {
     values: Vec<i64>,
 }
 
-/// The sums of one group.
+/// Groups that have rows, and their sums.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub(super) struct Group {
-    pub(super) value: Option<String>,
-    /// Of each column.
-    pub(super) sums: Vec<i128>,
+pub(super) struct Groups {
+    /// Of the key to group by.
+    pub(super) values: Vec<Option<String>>,
+    /// By column.
+    pub(super) sums: Vec<Vec<i128>>,
     /// Keys that are counted once.
-    pub(super) once: i64,
+    pub(super) once: Vec<i64>,
+}
+
+impl Groups {
+    /// No groups, of so many columns.
+    pub(super) fn none(columns: usize) -> Self {
+        Self { values: Vec::new(), sums: vec![Vec::new(); columns], once: Vec::new() }
+    }
 }
 
 #[derive(Debug, thiserror::Error)]
@@ -80,15 +95,20 @@ impl From<TooLarge> for Unusable {
 
 impl Sums {
     pub(super) fn new(shape: Shape) -> Self {
+        Self::with_steps(shape, STEP_ROWS)
+    }
+
+    fn with_steps(shape: Shape, step_rows: usize) -> Self {
         let none = Arc::new(Values { texts: vec![None], numbers: HashMap::new() });
         Self {
             values: vec![none; shape.dimensions.len()],
+            keys: vec![Arc::default(); shape.dimensions.len()],
             shape: Arc::new(shape),
-            keys: Arc::default(),
             numbers: Arc::default(),
-            series: Arc::default(),
+            runs: Vec::new(),
             recent: Recent::default(),
             once: CountedOnce::new(),
+            step_rows,
         }
     }
 
@@ -97,8 +117,9 @@ impl Sums {
         self.shape.sums.len() + 1
     }
 
-    /// Takes states in; those of the same keys add up. They wait until [`Self::settle`].
-    pub(super) fn add(&mut self, states: &RecordBatch) -> Result<(), Unusable> {
+    /// Takes states in, and gives their times; those of the same keys add up. They wait until
+    /// [`Self::settle`].
+    pub(super) fn add(&mut self, states: &RecordBatch) -> Result<Span, Unusable> {
         let column = |name: &str, as_type: &DataType| -> Result<_, ArrowError> {
             let index = states.schema().index_of(name)?;
             cast(states.column(index), as_type)
@@ -113,16 +134,18 @@ impl Sums {
         let once = once.as_ref().map(AsArray::as_string::<i32>);
         let sums = self.shape.sums.iter().map(|name| Ok(states.column(states.schema().index_of(name)?)));
         let sums = sums.map(|found: Result<_, ArrowError>| whole_numbers(found?)).collect::<Result<Vec<_>, _>>()?;
+        let mut span = Span::default();
         for row in 0..states.num_rows() {
             // What has no time is in no range, and a state has one.
             if times.is_null(row) {
                 continue;
             }
+            span.add(times.value(row));
             let series = self.series_of(&dimensions, row);
             let cell = Cell { time: times.value(row), series };
             let mut single = 0;
             if let Some(once) = once.filter(|once| once.is_valid(row)) {
-                let hash = self.once.hash(self.keys[series as usize][0], once.value(row));
+                let hash = self.once.hash(self.keys[0][series as usize], once.value(row));
                 match self.once.add(hash, cell) {
                     Change::None => {}
                     Change::First(_) => single = 1,
@@ -132,7 +155,7 @@ impl Sums {
             let values: Vec<i64> = sums.iter().map(|column| column[row]).collect();
             self.push(cell, &values, single);
         }
-        Ok(())
+        Ok(span)
     }
 
     fn push(&mut self, cell: Cell, sums: &[i64], single: i64) {
@@ -141,24 +164,27 @@ impl Sums {
         self.recent.values.push(single);
     }
 
-    /// How many rows wait to be put into their series.
+    /// How many rows wait to be put into a run.
     pub(super) fn waiting(&self) -> usize {
         self.recent.cells.len()
     }
 
-    /// Puts the rows that wait into their series.
+    /// Puts the rows that wait into a run, and into one with runs that are of about the same size:
+    /// there are few of them, and each row is moved few times.
     pub(super) fn settle(&mut self) -> Result<(), Unusable> {
-        let columns = self.columns();
         let recent = std::mem::take(&mut self.recent);
-        let mut order: Vec<usize> = (0..recent.cells.len()).collect();
-        order.sort_unstable_by_key(|row| (recent.cells[*row].series, recent.cells[*row].time));
-        let series = Arc::make_mut(&mut self.series);
-        for rows in order.chunk_by(|a, b| recent.cells[*a].series == recent.cells[*b].series) {
-            let Some(first) = rows.first() else { continue };
-            let own = &mut series[recent.cells[*first].series as usize];
-            let rows: Vec<_> = rows.iter().map(|row| (recent.cells[*row].time, *row)).collect();
-            *own = Arc::new(own.with(columns, &rows, |row, column| recent.values[row * columns + column])?);
+        if recent.cells.is_empty() {
+            return Ok(());
         }
+        let step = (self.step_rows, self.keys[0].len());
+        let rows: Vec<(i64, u32)> = recent.cells.iter().map(|cell| (cell.time, cell.series)).collect();
+        let mut run = Run::of(&rows, &recent.values, self.columns(), step)?;
+        while self.runs.last().is_some_and(|last| last.len() < 2 * run.len()) {
+            if let Some(last) = self.runs.pop() {
+                run = last.merged(&run, step)?;
+            }
+        }
+        self.runs.push(Arc::new(run));
         Ok(())
     }
 
@@ -171,70 +197,65 @@ impl Sums {
         if let Some(number) = self.numbers.get(&key) {
             return *number;
         }
-        let number = u32::try_from(self.keys.len()).unwrap_or(u32::MAX);
-        Arc::make_mut(&mut self.numbers).insert(key.clone(), number);
-        Arc::make_mut(&mut self.keys).push(key);
-        Arc::make_mut(&mut self.series).push(Arc::default());
+        let number = u32::try_from(self.keys[0].len()).unwrap_or(u32::MAX);
+        for (keys, value) in self.keys.iter_mut().zip(&key) {
+            Arc::make_mut(keys).push(*value);
+        }
+        Arc::make_mut(&mut self.numbers).insert(key, number);
         number
     }
 
     /// The sums of each group that has rows in this range with these values, by the numbers of
     /// their dimensions.
-    pub(super) fn of(&self, range: (Option<i64>, Option<i64>), filters: &[(usize, String)]) -> Vec<Group> {
-        let mut wanted = Vec::new();
-        for (dimension, value) in filters {
-            match self.values[*dimension].numbers.get(value) {
-                Some(number) => wanted.push((*dimension, *number)),
-                None => return Vec::new(),
-            }
-        }
-        let is_wanted = |series: u32| {
-            let key = &self.keys[series as usize];
-            wanted.iter().all(|(dimension, number)| key[*dimension] == *number)
-        };
+    pub(super) fn of(&self, range: (Option<i64>, Option<i64>), filters: &[(usize, String)]) -> Groups {
+        let Some(wanted) = self.wanted(filters) else { return Groups::none(self.shape.sums.len()) };
         let columns = self.columns();
-        let mut groups: Vec<Option<Vec<i128>>> = vec![None; self.values[0].texts.len()];
-        let mut scratch = vec![0_i128; columns];
-        for (number, series) in (0_u32..).zip(self.series.iter()).filter(|(number, _)| is_wanted(*number)) {
-            scratch.fill(0);
-            if series.add_range(range, &mut scratch) {
-                add(&mut groups[self.keys[number as usize][0] as usize], &scratch);
-            }
-        }
+        let mut totals = Totals::new(self.values[0].texts.len(), columns);
+        self.runs.iter().for_each(|run| run.add_range(range, &wanted, &mut totals));
         let is_in = |time: i64| range.0.is_none_or(|from| from <= time) && range.1.is_none_or(|until| time < until);
-        for (row, cell) in self.recent.cells.iter().enumerate() {
-            if is_in(cell.time) && is_wanted(cell.series) {
-                scratch.fill(0);
-                for (sum, value) in scratch.iter_mut().zip(&self.recent.values[row * columns..(row + 1) * columns]) {
-                    *sum = i128::from(*value);
-                }
-                add(&mut groups[self.keys[cell.series as usize][0] as usize], &scratch);
+        for (cell, values) in self.recent.cells.iter().zip(self.recent.values.chunks_exact(columns)) {
+            if let Some(group) = wanted.group(cell.series).filter(|_| is_in(cell.time)) {
+                totals.add(group, values);
             }
         }
-        self.once.repeated_in(range, is_wanted, |series| {
-            if let Some(sums) = &mut groups[self.keys[series as usize][0] as usize] {
-                sums[columns - 1] += 1;
+        let mut once = totals.sums.pop().unwrap_or_default();
+        self.once.repeated_in(
+            range,
+            |series| wanted.group(series).is_some(),
+            |series| {
+                if let Some(group) = wanted.group(series) {
+                    once[group as usize] += 1;
+                }
+            },
+        );
+        let found: Vec<usize> = (0..totals.rows.len()).filter(|group| totals.rows[*group] > 0).collect();
+        let of_found = |sums: &Vec<i128>| found.iter().map(|group| sums[*group]).collect();
+        Groups {
+            values: found.iter().map(|group| self.values[0].texts[*group].clone()).collect(),
+            sums: totals.sums.iter().map(of_found).collect(),
+            once: found.iter().map(|group| i64::try_from(once[*group]).unwrap_or_default()).collect(),
+        }
+    }
+
+    /// The series with these values; none if a value is unknown.
+    fn wanted(&self, filters: &[(usize, String)]) -> Option<Wanted> {
+        let mut group_of = self.keys[0].to_vec();
+        for (dimension, value) in filters {
+            let number = *self.values[*dimension].numbers.get(value)?;
+            for (group, own) in group_of.iter_mut().zip(self.keys[*dimension].iter()) {
+                if *own != number {
+                    *group = UNWANTED;
+                }
             }
-        });
-        let group = |(number, sums): (usize, Option<Vec<i128>>)| {
-            let mut sums = sums?;
-            let once = sums.pop().and_then(|once| i64::try_from(once).ok()).unwrap_or_default();
-            Some(Group { value: self.values[0].texts[number].clone(), sums, once })
-        };
-        groups.into_iter().enumerate().filter_map(group).collect()
+        }
+        Some(Wanted::of(group_of))
     }
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        let series: usize = self.series.iter().map(|series| series.bytes() + 128).sum();
-        series + self.once.bytes() + self.recent.values.len() * size_of::<i64>() * 2
-    }
-}
-
-fn add(group: &mut Option<Vec<i128>>, sums: &[i128]) {
-    match group {
-        Some(own) => own.iter_mut().zip(sums).for_each(|(own, sum)| *own += sum),
-        None => *group = Some(sums.to_vec()),
+        let runs: usize = self.runs.iter().map(|run| run.bytes()).sum();
+        let keys = self.keys[0].len() * (self.keys.len() * size_of::<u32>() * 2 + 64);
+        runs + keys + self.once.bytes() + self.recent.values.len() * size_of::<i64>() * 2
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -19,7 +19,8 @@ use datafusion::physical_plan::ExecutionPlan;
 use vitral_catalog::Rollup;
 
 use super::conditions::{Conditions, is_condition};
-use super::sums::{Group, Sums};
+use super::now::{Now, RangeVersion};
+use super::sums::Groups;
 
 /// Sums as a table.
 #[derive(Debug)]
@@ -36,7 +37,7 @@ pub(crate) struct RollupTable {
 #[derive(Debug)]
 pub(crate) enum Source {
     /// They are in memory.
-    Sums(Arc<Sums>),
+    Sums(Arc<Now>),
     /// They are to be computed from the table's rows.
     Rows(Box<LogicalPlan>),
 }
@@ -76,18 +77,47 @@ impl RollupTable {
         )))
     }
 
-    fn batch(&self, groups: &[Group]) -> Result<RecordBatch> {
-        let by: StringArray = groups.iter().map(|group| group.value.as_deref()).collect();
+    /// The columns that have values.
+    pub(super) fn shown_columns(&self) -> SchemaRef {
+        let fields: Vec<_> = self.schema.fields().iter().take(self.shown()).cloned().collect();
+        Arc::new(Schema::new(fields))
+    }
+
+    fn rows_of(&self, now: &Now, conditions: &Conditions) -> Result<RecordBatch> {
+        if conditions.is_never {
+            return self.batch(Groups::none(self.columns.len()));
+        }
+        self.batch(now.sums.of(conditions.range, &conditions.filters))
+    }
+
+    /// The values that meet these conditions, and what tells whether they are the same as before;
+    /// none if they are not in memory.
+    pub(super) fn shown_rows(&self, conditions: &Conditions) -> Result<Option<RecordBatch>> {
+        let Source::Sums(now) = &self.source else { return Ok(None) };
+        let shown: Vec<usize> = (0..self.shown()).collect();
+        Ok(Some(self.rows_of(now, conditions)?.project(&shown)?))
+    }
+
+    /// Which sums it gives over a range; none if they are not in memory.
+    pub(super) fn version(&self, conditions: &Conditions) -> Option<RangeVersion> {
+        match &self.source {
+            Source::Sums(now) => Some(now.version(conditions.range)),
+            Source::Rows(_) => None,
+        }
+    }
+
+    fn batch(&self, groups: Groups) -> Result<RecordBatch> {
+        let count = groups.values.len();
+        let by: StringArray = groups.values.into_iter().collect();
         let mut columns: Vec<ArrayRef> = vec![cast(&by, self.schema.field(0).data_type())?];
-        for index in 0..self.columns.len() {
-            let data_type = self.schema.field(1 + index).data_type();
-            columns.push(sums_as(groups.iter().map(|group| group.sums[index]), data_type)?);
+        for (sums, field) in groups.sums.into_iter().zip(&self.schema.fields()[1..]) {
+            columns.push(sums_as(sums, field.data_type())?);
         }
         if self.rollup.once.is_some() {
-            columns.push(Arc::new(groups.iter().map(|group| Some(group.once)).collect::<Int64Array>()));
+            columns.push(Arc::new(Int64Array::from(groups.once)));
         }
         for field in &self.schema.fields()[self.shown()..] {
-            columns.push(new_null_array(field.data_type(), groups.len()));
+            columns.push(new_null_array(field.data_type(), count));
         }
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
@@ -139,16 +169,15 @@ impl RollupTable {
 }
 
 /// Whole numbers, in the column's type. A sum too large for it is an error, as it is in SQL.
-fn sums_as(values: impl Iterator<Item = i128>, data_type: &DataType) -> Result<ArrayRef> {
+fn sums_as(values: Vec<i128>, data_type: &DataType) -> Result<ArrayRef> {
     if let DataType::Decimal128(precision, scale) = data_type {
-        let values: arrow::array::Decimal128Array = values.map(Some).collect();
-        let values = values.with_precision_and_scale(*precision, *scale)?;
+        let values = Decimal128Array::from(values).with_precision_and_scale(*precision, *scale)?;
         values.validate_decimal_precision(*precision)?;
         return Ok(Arc::new(values));
     }
-    let whole = values.map(|value| i64::try_from(value).map(Some)).collect::<std::result::Result<Int64Array, _>>();
+    let whole = values.into_iter().map(i64::try_from).collect::<std::result::Result<Vec<_>, _>>();
     let whole = whole.map_err(|_| DataFusionError::Execution("a sum is larger than 64 bits".to_owned()))?;
-    Ok(cast(&whole, data_type)?)
+    Ok(cast(&Int64Array::from(whole), data_type)?)
 }
 
 #[async_trait]
@@ -177,13 +206,12 @@ impl TableProvider for RollupTable {
         limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
         self.check(projection)?;
-        let sums = match &self.source {
-            Source::Sums(sums) => sums,
+        let now = match &self.source {
+            Source::Sums(now) => now,
             Source::Rows(rows) => return self.compute(rows, state, projection, filters, limit).await,
         };
-        let conditions = Conditions::read(&self.rollup, filters);
-        let groups = if conditions.is_never { Vec::new() } else { sums.of(conditions.range, &conditions.filters) };
-        let rows = MemTable::try_new(self.schema(), vec![vec![self.batch(&groups)?]])?;
+        let rows = self.rows_of(now, &Conditions::read(&self.rollup, filters))?;
+        let rows = MemTable::try_new(self.schema(), vec![vec![rows]])?;
         rows.scan(state, projection, &[], limit).await
     }
 }

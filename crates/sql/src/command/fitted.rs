@@ -10,7 +10,7 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 
-use crate::listing::{EMPTY_TABLES, PG_CATALOG};
+use crate::listing::{PG_CATALOG, added_tables};
 
 /// Columns that name functions: shown as names, compared with numbers.
 const FUNCTIONS: [&str; 27] = [
@@ -57,7 +57,7 @@ pub(super) fn plain_escapes(statement: &mut Statement) {
 }
 
 /// An expression that is written here.
-fn expression(text: &str) -> Option<Expr> {
+pub(super) fn expression(text: &str) -> Option<Expr> {
     Parser::new(&PostgreSqlDialect {}).try_with_sql(text).ok()?.parse_expr().ok()
 }
 
@@ -78,7 +78,7 @@ impl VisitorMut for Fitting {
 
     fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
         if let [ObjectNamePart::Identifier(name)] = relation.0.as_slice()
-            && EMPTY_TABLES.iter().any(|(known, _)| *known == name.value)
+            && added_tables().any(|known| known == name.value)
         {
             relation.0.insert(0, ObjectNamePart::Identifier(Ident::new(PG_CATALOG)));
         }

@@ -1,5 +1,6 @@
 //! A query of a client, in the SQL of the engine, and the tables that it names.
 
+use std::borrow::Cow;
 use std::collections::HashSet;
 use std::ops::ControlFlow;
 
@@ -7,7 +8,8 @@ use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement as EngineStatement;
 use datafusion::sql::resolve::resolve_table_references;
 use datafusion::sql::sqlparser::ast::{
-    Ident, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor, VisitorMut,
+    Expr, Ident, ObjectName, ObjectNamePart, Query, SetExpr, Statement, TableFactor, Visit, VisitMut, Visitor,
+    VisitorMut,
 };
 use datafusion_postgres::datafusion_pg_catalog::pg_catalog::PG_CATALOG_TABLES;
 use datafusion_postgres::datafusion_pg_catalog::sql::PostgresCompatibilityParser;
@@ -19,18 +21,19 @@ use datafusion_postgres::datafusion_pg_catalog::sql::rules::{
 use datafusion_postgres::pgwire::error::PgWireError;
 use vitral_catalog::names::INFORMATION_SCHEMA;
 
-use super::fitted::{fit, plain_escapes};
+use super::fitted::{expression, fit, plain_escapes};
 use super::wording::reword;
 use crate::column_names::ColumnNames;
 use crate::error::{code, fault, read_only};
-use crate::listing::{DATABASE, EMPTY_TABLES, PG_CATALOG};
+use crate::listing::{DATABASE, PG_CATALOG, added_tables};
 
 /// Functions whose answers are of who asks, besides tables.
-const OF_A_PRINCIPAL: [&str; 10] = [
+const OF_A_PRINCIPAL: [&str; 11] = [
     "col_description",
     "current_role",
     "current_user",
     "obj_description",
+    "pg_cancel_backend",
     "regclass",
     "regtype",
     "session_user",
@@ -38,6 +41,8 @@ const OF_A_PRINCIPAL: [&str; 10] = [
     "to_regtype",
     "user",
 ];
+/// The number of the connection that asks.
+const OWN_PID: &str = "pg_backend_pid";
 /// It makes rows of a list, and looks like a table.
 const UNNEST: &str = "unnest";
 
@@ -121,6 +126,17 @@ impl ReadQuery {
         let mut words = text.split(|sign: char| !sign.is_alphanumeric() && sign != '_');
         self.tables.iter().any(is_of_catalog) || words.any(|word| OF_A_PRINCIPAL.contains(&word))
     }
+
+    /// The query as one connection asks it.
+    pub(crate) fn of_connection(&self, pid: i32) -> Cow<'_, Query> {
+        if !self.text.to_lowercase().contains(OWN_PID) {
+            return Cow::Borrowed(self.query.as_ref());
+        }
+        let mut query = self.query.as_ref().clone();
+        // It breaks off nowhere.
+        let _ = VisitMut::visit(&mut query, &mut OwnPid(pid));
+        Cow::Owned(query)
+    }
 }
 
 /// Whether a table tells of others, and has no rows of its own.
@@ -129,8 +145,8 @@ pub(crate) fn is_of_catalog(table: &TableReference) -> bool {
         Some(schema) => matches!(schema, PG_CATALOG | INFORMATION_SCHEMA),
         None => {
             let name = table.table();
-            let is_empty = EMPTY_TABLES.iter().any(|(known, _)| *known == name);
-            PG_CATALOG_TABLES.contains(&name) || is_empty || name == "pg_get_keywords"
+            let is_added = added_tables().any(|known| known == name);
+            PG_CATALOG_TABLES.contains(&name) || is_added || name == "pg_get_keywords"
         }
     }
 }
@@ -182,6 +198,27 @@ impl Visitor for Functions {
         if let TableFactor::Table { name, args: Some(_), .. } | TableFactor::Function { name, .. } = factor {
             let name = name.0.last().and_then(ObjectNamePart::as_ident);
             self.0.extend(name.map(|name| name.value.to_lowercase()));
+        }
+        ControlFlow::Continue(())
+    }
+}
+
+fn is_own_pid(name: &Ident) -> bool {
+    name.value.eq_ignore_ascii_case(OWN_PID)
+}
+
+/// Puts a connection's number where it is asked for.
+struct OwnPid(i32);
+
+impl VisitorMut for OwnPid {
+    type Break = ();
+
+    fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
+        if let Expr::Function(function) = expr
+            && function.name.0.last().and_then(ObjectNamePart::as_ident).is_some_and(is_own_pid)
+            && let Some(number) = expression(&format!("CAST({} AS INT)", self.0))
+        {
+            *expr = number;
         }
         ControlFlow::Continue(())
     }

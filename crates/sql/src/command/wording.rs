@@ -5,15 +5,19 @@ use std::mem;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Select, SelectItem, SetExpr, Statement, Value, VisitMut,
-    VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
+    FunctionArguments, Ident, ObjectName, ObjectNamePart, Select, SelectItem, SetExpr, Statement, TimezoneInfo, Value,
+    VisitMut, VisitorMut,
 };
+
+use super::existing::count_existing;
+use super::fitted::expression;
 
 /// Functions with another meaning there, by their names, how many arguments they have, and how they
 /// are called here.
-const FUNCTIONS: [(&str, usize, &str); 6] = [
+const FUNCTIONS: [(&str, usize, &str); 7] = [
     ("age", 2, "pg_age"),
+    ("avg", 1, "pg_avg"),
     ("format", 0, "pg_format"),
     ("timezone", 2, "pg_timezone"),
     ("to_char", 2, "pg_to_char"),
@@ -22,6 +26,13 @@ const FUNCTIONS: [(&str, usize, &str); 6] = [
 ];
 /// It makes a list here, and rows there.
 const SERIES: &str = "generate_series";
+
+/// Functions that count without a sign here.
+const RANKS: [&str; 4] = ["dense_rank", "ntile", "rank", "row_number"];
+/// Casts to `timestamp with time zone` leave the time zone out here.
+const MOMENT: &str = "Timestamp(Microsecond, Some(\"UTC\"))";
+/// A row's value, where the engine knows `percentile_cont` alone.
+const PERCENTILE: &str = "percentile_disc";
 
 /// Says a query as the engine understands it, with the same meaning.
 pub(super) fn reword(statement: &mut Statement) {
@@ -47,19 +58,32 @@ impl VisitorMut for Wording {
                 *expr = call("unnest", vec![take(expr)]);
             }
         }
+        count_existing(&mut select.projection);
         tell_apart(&mut select.projection);
         ControlFlow::Continue(())
     }
 
     fn post_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
         match expr {
+            Expr::Function(function) if name(function) == PERCENTILE => {
+                if let Some(found) = percentile(function) {
+                    *expr = found;
+                }
+            }
+            Expr::Function(function) if function.over.is_some() && RANKS.contains(&name(function).as_str()) => {
+                *expr = whole_number(take(expr));
+            }
             Expr::Function(function) => rename(function),
+            Expr::Cast { expr: inner, data_type, .. } if is_moment(data_type) => *expr = moment(take(inner)),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = call("pg_timezone", vec![take(time_zone), take(timestamp)]);
             }
             Expr::TypedString(typed) if matches!(typed.data_type, DataType::Timestamp(..)) => {
                 if matches!(&typed.value.value, Value::SingleQuotedString(text) if text == "epoch") {
                     typed.value.value = Value::SingleQuotedString("1970-01-01 00:00:00".to_owned());
+                }
+                if is_moment(&typed.data_type) {
+                    *expr = moment(Expr::Value(typed.value.clone()));
                 }
             }
             // `substring(text from 'pattern')`: what the first group finds, or else all of it.
@@ -99,6 +123,19 @@ fn named(name: &str) -> ObjectName {
     ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))])
 }
 
+fn is_moment(data_type: &DataType) -> bool {
+    matches!(data_type, DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone))
+}
+
+fn moment(expr: Expr) -> Expr {
+    call("arrow_cast", vec![expr, Expr::value(Value::SingleQuotedString(MOMENT.to_owned()))])
+}
+
+fn whole_number(expr: Expr) -> Expr {
+    let data_type = DataType::BigInt(None);
+    Expr::Cast { kind: CastKind::Cast, expr: Box::new(expr), data_type, array: false, format: None }
+}
+
 /// Calls a function of PostgreSQL by the name that it has here.
 fn rename(function: &mut Function) {
     let called = name(function);
@@ -112,6 +149,25 @@ fn rename(function: &mut Function) {
     if let Some((_, _, here)) = known {
         function.name = named(here);
     }
+}
+
+/// `percentile_disc(0.5) WITHIN GROUP (ORDER BY x)`: one of the values in their order, for a number
+/// that is written there and makes sense.
+fn percentile(function: &Function) -> Option<Expr> {
+    let FunctionArguments::List(list) = &function.args else { return None };
+    let ([FunctionArg::Unnamed(FunctionArgExpr::Expr(part))], [order]) =
+        (list.args.as_slice(), function.within_group.as_slice())
+    else {
+        return None;
+    };
+    let part = part.to_string().parse::<f64>().ok().filter(|part| (0.0..=1.0).contains(part))?;
+    let value = &order.expr;
+    let condition = function.filter.as_ref().map(|filter| format!(" AND ({filter})")).unwrap_or_default();
+    let filter = format!("FILTER (WHERE {value} IS NOT NULL{condition})");
+    expression(&format!(
+        "array_element(array_agg({value} ORDER BY {order}) {filter}, \
+         greatest(1, CAST(ceil(CAST({part} AS DOUBLE) * count({value}) {filter}) AS BIGINT)))"
+    ))
 }
 
 fn call(name: &str, arguments: Vec<Expr>) -> Expr {
@@ -208,6 +264,10 @@ mod tests {
             ("SELECT TIMESTAMP 'epoch'", "SELECT TIMESTAMP '1970-01-01 00:00:00'"),
             ("SELECT substring(a FROM '[0-9]+')", "SELECT array_element(regexp_match(a, '[0-9]+'), 1)"),
             ("SELECT (i.keys).x", "SELECT get_field((i.keys), 'x')"),
+            ("SELECT avg(a), AVG(DISTINCT b)", "SELECT pg_avg(a), pg_avg(DISTINCT b)"),
+            ("SELECT rank() OVER (ORDER BY a)", "SELECT CAST(rank() OVER (ORDER BY a) AS BIGINT)"),
+            ("SELECT a::timestamptz", "SELECT arrow_cast(a, 'Timestamp(Microsecond, Some(\"UTC\"))')"),
+            ("SELECT a::timestamp", "SELECT a::TIMESTAMP"),
             ("SELECT generate_series(1, 3)", "SELECT unnest(generate_series(1, 3))"),
             ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::oid"),
             ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),

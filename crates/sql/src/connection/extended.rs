@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use datafusion_postgres::pgwire::api::portal::{Format, Portal, PortalExecutionState};
-use datafusion_postgres::pgwire::api::query::ExtendedQueryHandler;
+use datafusion_postgres::pgwire::api::query::{ExtendedQueryHandler, send_describe_response};
 use datafusion_postgres::pgwire::api::results::{
     DescribePortalResponse, DescribeStatementResponse, QueryResponse, Response, Tag,
 };
@@ -15,7 +15,7 @@ use datafusion_postgres::pgwire::api::{ClientInfo, ClientPortalStore, DEFAULT_NA
 use datafusion_postgres::pgwire::error::PgWireError;
 use datafusion_postgres::pgwire::messages::PgWireBackendMessage;
 use datafusion_postgres::pgwire::messages::extendedquery::{
-    Bind, BindComplete, Close, CloseComplete, Execute, Parse, ParseComplete, PortalSuspended, Sync as PgSync,
+    Bind, BindComplete, Close, CloseComplete, Describe, Execute, Parse, ParseComplete, PortalSuspended, Sync as PgSync,
     TARGET_TYPE_BYTE_PORTAL, TARGET_TYPE_BYTE_STATEMENT,
 };
 use datafusion_postgres::pgwire::messages::response::{EmptyQueryResponse, ReadyForQuery, TransactionStatus};
@@ -27,7 +27,7 @@ use crate::error::{code, failed_transaction, fault};
 use crate::parameters;
 use crate::prepared::{NoParser, Prepared, not_here};
 use crate::run::Run;
-use crate::session::Session;
+use crate::session::{Session, busy_cursor};
 use crate::types::fields;
 use crate::wire::Wire;
 
@@ -66,7 +66,8 @@ impl ExtendedQueryHandler for Queries {
                     return Err(failed_transaction());
                 }
                 let timeout = session.settings().timeout();
-                Some(session.bounded(timeout, Prepared::of(&self.server, &session, command)).await?)
+                let prepared = Prepared::of(&self.server, &session, command, &message.query);
+                Some(session.bounded(timeout, prepared).await?)
             }
         };
         if name != DEFAULT_NAME {
@@ -133,6 +134,7 @@ impl ExtendedQueryHandler for Queries {
             return Err(failed_transaction());
         }
         client.set_state(PgWireConnectionState::QueryInProgress);
+        session.runs(&portal.statement.statement.text);
         let rows_max = usize::try_from(message.max_rows).unwrap_or(0);
         let timeout = session.settings().timeout();
         session.bounded(timeout, self.execute(client, &session, &portal, rows_max)).await?;
@@ -147,12 +149,14 @@ impl ExtendedQueryHandler for Queries {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let (session, status) = (Session::of(client)?, client.transaction_status());
         // Outside of a transaction block, a transaction ends here, and with it all that is bound.
-        if client.transaction_status() == TransactionStatus::Idle {
+        if status == TransactionStatus::Idle {
             client.portal_store().clear_portals();
-            Session::of(client)?.unbind(None);
+            session.unbind(None);
         }
-        let ready = ReadyForQuery::new(client.transaction_status());
+        session.rests(status);
+        let ready = ReadyForQuery::new(status);
         client.send(PgWireBackendMessage::ReadyForQuery(ready)).await?;
         Ok(())
     }
@@ -174,11 +178,34 @@ impl ExtendedQueryHandler for Queries {
             TARGET_TYPE_BYTE_PORTAL => {
                 session.unbind(Some(name));
                 client.portal_store().rm_portal(name);
+                session.close_cursors(Some(name)).await;
             }
             other => return Err(PgWireError::InvalidTargetType(other)),
         }
         client.feed(PgWireBackendMessage::CloseComplete(CloseComplete::new())).await?;
         Ok(())
+    }
+
+    async fn on_describe<C>(&self, client: &mut C, message: Describe) -> Result<(), PgWireError>
+    where
+        C: ClientInfo + ClientPortalStore + Sink<PgWireBackendMessage> + Unpin + Send + Sync,
+        C::PortalStore: PortalStore<Statement = Self::Statement>,
+        C::Error: Debug,
+        PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
+    {
+        let name = message.name.as_deref().unwrap_or(DEFAULT_NAME);
+        let is_portal = message.target_type == TARGET_TYPE_BYTE_PORTAL;
+        if !is_portal || client.portal_store().get_portal(name).is_some() {
+            return self._on_describe(client, message).await;
+        }
+        // A cursor that was declared is a portal of its name.
+        let cursor = Session::of(client)?.cursor(name).await.ok_or_else(|| no_portal(name))?;
+        let columns = {
+            let cursor = cursor.try_lock().map_err(|_| busy_cursor(name))?;
+            let format = if cursor.is_binary { Format::UnifiedBinary } else { Format::UnifiedText };
+            fields(cursor.rows.schema(), &format).as_ref().clone()
+        };
+        send_describe_response(client, &DescribePortalResponse::new(columns)).await
     }
 
     async fn do_describe_statement<C>(

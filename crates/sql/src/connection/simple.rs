@@ -17,6 +17,7 @@ use futures::Sink;
 use super::Queries;
 use crate::answer::{Answer, Source, send_copy};
 use crate::command::Command;
+use crate::doing::shown;
 use crate::error::failed_transaction;
 use crate::prepared::not_here;
 use crate::run::Run;
@@ -37,9 +38,12 @@ impl SimpleQueryHandler for Queries {
             return Err(PgWireError::NotReadyForQuery);
         }
         client.set_state(PgWireConnectionState::QueryInProgress);
+        let session = Session::of(client)?;
+        session.runs(&shown(&query.query));
         self.texts(client, &query.query).await?;
         client.set_state(PgWireConnectionState::ReadyForQuery);
         let status = client.transaction_status();
+        session.rests(status);
         send_ready_for_query(client, status).await
     }
 

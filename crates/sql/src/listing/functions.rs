@@ -63,7 +63,6 @@ const YES: &[&str] = &[
 
 /// Functions that are true of nothing here.
 const NO: &[&str] = &[
-    "pg_cancel_backend",
     "pg_column_is_updatable",
     "pg_is_in_recovery",
     "pg_is_other_temp_schema",

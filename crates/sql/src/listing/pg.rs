@@ -20,12 +20,14 @@ use datafusion_postgres::pgwire::api::Type;
 use vitral_catalog::names::INFORMATION_SCHEMA;
 use vitral_query::{Principal, QueryError, Reader};
 
-use super::columns::{EMPTY_TABLES, of_texts, typed, typed_rows};
+use super::activity::{ActivityTable, cancel_backend};
+use super::columns::{ACTIVITY, EMPTY_TABLES, added_tables, of_texts, typed, typed_rows};
 use super::descriptions::{Descriptions, functions};
 use super::filled::{SaidRow, filled, in_memory};
 use super::functions::own_names;
 use super::one_database::{Database, Roles};
-use super::{DATABASE, Listed, PG_CATALOG, Tables, information, numbers_of_names};
+use super::{DATABASE, DATABASE_OID, Listed, PG_CATALOG, Tables, information, numbers_of_names};
+use crate::activity::Activity;
 use crate::settings::defaults;
 use crate::types::{pg_type, plain_type, type_modifier, type_size};
 
@@ -102,6 +104,7 @@ impl PgTables {
         base: &Reader,
         mut tables: Tables,
         principal: &Principal,
+        activity: &Arc<Activity>,
     ) -> Result<Reader, QueryError> {
         let shown = tables.clone();
         let provider = Base::try_new(Database, Arc::clone(&self.fixed), Roles(principal.id().into()))?;
@@ -129,13 +132,15 @@ impl PgTables {
         described.push(filled(&self.fixed.pg_description.schema(), &description_rows(&descriptions))?);
         let described = MemTable::try_new(self.fixed.pg_description.schema(), vec![described])?;
         own.insert("pg_description", Arc::new(described));
+        own.insert(ACTIVITY, Arc::new(ActivityTable::new(activity, principal)));
         let mut state = base.session();
-        let of_names = [
+        let of_principal = [
             numbers_of_names::finder("to_regproc", numbers_of_names::functions(self.fixed.pg_proc.data())),
             numbers_of_names::finder("to_regtype", numbers_of_names::types(self.fixed.pg_type.data())),
             numbers_of_names::finder("to_regclass", numbers_of_names::plain_and_qualified(numbers.all())),
+            cancel_backend(activity, principal),
         ];
-        for function in functions(&descriptions).into_iter().chain(of_names).chain(own_names(principal.id())) {
+        for function in functions(&descriptions).into_iter().chain(of_principal).chain(own_names(principal.id())) {
             state.register_udf(Arc::new(function))?;
         }
         let schemas = vec![
@@ -227,7 +232,7 @@ fn all(tables: &Tables) -> impl Iterator<Item = (&String, &String, &Listed)> {
 /// The row of `pg_database`.
 fn database() -> SaidRow {
     vec![
-        ("oid", number(16_384)),
+        ("oid", number(DATABASE_OID)),
         ("datname", text(DATABASE)),
         ("datdba", number(OWNER)),
         ("encoding", number(6)),
@@ -369,7 +374,7 @@ struct PgCatalog {
 #[async_trait]
 impl SchemaProvider for PgCatalog {
     fn table_names(&self) -> Vec<String> {
-        self.base.table_names().into_iter().chain(EMPTY_TABLES.map(|(name, _)| name.to_owned())).collect()
+        self.base.table_names().into_iter().chain(added_tables().map(str::to_owned)).collect()
     }
 
     async fn table(&self, name: &str) -> EngineResult<Option<Arc<dyn TableProvider>>> {

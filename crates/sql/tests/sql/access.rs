@@ -156,3 +156,14 @@ async fn rows_of_others_are_not_seen() {
     assert_eq!(text(&client, "SELECT sum(total) FROM por_loja").await, "10.50");
     assert_eq!(code(&client, "SELECT * FROM livro").await, "42P01");
 }
+
+#[tokio::test]
+async fn only_administrators_see_connections_of_others() {
+    let guarded = guarded().await;
+    let (reader, operator) = (guarded.key(&["*:read"], &[]).await, guarded.key(&["admin"], &[]).await);
+    let (client, other) = (guarded.client_of(&reader).await, guarded.client_of(&operator).await);
+    let open = "SELECT count(*) FROM pg_stat_activity";
+    assert_eq!((text(&client, open).await, text(&other, open).await), ("1".to_owned(), "2".to_owned()));
+    let pid = text(&other, "SELECT pg_backend_pid()").await;
+    assert_eq!(text(&client, &format!("SELECT pg_cancel_backend({pid})")).await, "f");
+}

@@ -60,6 +60,10 @@ async fn times_are_those_of_zones_and_apart() {
         ("SELECT timezone('America/Sao_Paulo', ts) FROM vendas ORDER BY id LIMIT 1", "2026-07-01 09:00:00"),
         ("SELECT ts AT TIME ZONE 'America/Sao_Paulo' FROM vendas ORDER BY id LIMIT 1", "2026-07-01 09:00:00"),
         ("SELECT TIMESTAMP '2026-07-01 09:00:00' AT TIME ZONE 'America/Sao_Paulo'", "2026-07-01 12:00:00+00"),
+        ("SELECT '2026-07-01 09:00:00.5-03'::timestamptz", "2026-07-01 12:00:00.5+00"),
+        ("SELECT CAST('9999-12-31' AS timestamptz)", "9999-12-31 00:00:00+00"),
+        ("SELECT TIMESTAMP WITH TIME ZONE '2026-07-01 12:00:00'", "2026-07-01 12:00:00+00"),
+        ("SELECT count(*) FROM vendas WHERE ts >= CAST('2026-07-01T12:00:01Z' AS timestamptz)", "1"),
         ("SELECT EXTRACT(YEAR FROM AGE(DATE '2026-03-01', DATE '2024-02-29'))::int", "2"),
         ("SELECT DATE '2024-01-31' + AGE(DATE '2024-03-01', DATE '2024-01-31') = DATE '2024-03-01'", "t"),
     ] {
@@ -113,4 +117,69 @@ async fn vectors_are_described_as_they_are_sent() {
     let sql = "SELECT p.proname, p.proargtypes FROM pg_catalog.pg_proc p WHERE p.proname = 'int4pl'";
     let row = client.query_one(sql, &[]).await.expect("a row");
     assert_eq!(row.get::<_, &str>(1), "23 23");
+}
+
+#[tokio::test]
+async fn ranks_are_numbers_with_a_sign() {
+    let world = World::new().await;
+    let client = world.client().await;
+    for sql in
+        ["SELECT row_number() OVER (ORDER BY id) FROM vendas", "SELECT 1 + rank() OVER (ORDER BY id) FROM vendas"]
+    {
+        let statement = client.prepare(sql).await.expect(sql);
+        assert_eq!(*statement.columns()[0].type_(), tokio_postgres::types::Type::INT8, "{sql}");
+    }
+}
+
+#[tokio::test]
+async fn averages_of_decimals_have_their_digits() {
+    let world = World::new().await;
+    world.show(&[("A", 100), ("B", 200), ("C", 200)]);
+    let client = world.client().await;
+    for (sql, wanted) in [
+        ("SELECT avg(valor) FROM vendas", "1.666666666666"),
+        ("SELECT avg(DISTINCT valor) FROM vendas", "1.500000000000"),
+        ("SELECT avg(valor) OVER () FROM vendas LIMIT 1", "1.666666666666"),
+        ("SELECT avg(valor) FROM vendas GROUP BY loja ORDER BY 1 LIMIT 1", "1.000000000000"),
+        ("SELECT CAST(avg(valor * 1000000) / avg(valor) AS BIGINT) FROM vendas", "1000000"),
+        ("SELECT avg(a) FROM (VALUES (1), (2)) AS t(a)", "1.5"),
+    ] {
+        assert_eq!(text(&client, sql).await, wanted, "{sql}");
+    }
+    let columns = client.prepare("SELECT avg(valor) FROM vendas").await.expect("prepared");
+    assert_eq!(columns.columns()[0].name(), "avg");
+}
+
+#[tokio::test]
+async fn rows_exist_among_columns_too() {
+    let world = World::new().await;
+    let client = world.client().await;
+    for (sql, wanted) in [
+        ("SELECT EXISTS (SELECT 1 FROM vendas WHERE loja = 'A' LIMIT 1)", "t"),
+        ("SELECT NOT EXISTS (SELECT 1 FROM vendas WHERE loja = 'Z')", "t"),
+        ("SELECT EXISTS (SELECT max(valor) FROM vendas WHERE loja = 'Z')", "t"),
+        ("SELECT CASE WHEN EXISTS (SELECT 1 FROM vendas) THEN 'sim' ELSE 'nada' END", "sim"),
+    ] {
+        assert_eq!(text(&client, sql).await, wanted, "{sql}");
+    }
+    let sql = "SELECT EXISTS (SELECT 1 FROM vendas v WHERE v.loja = x.loja) FROM (VALUES ('A'), ('Z')) AS x(loja) \
+               ORDER BY x.loja";
+    assert_eq!(texts(&client, sql).await, [Some("t".to_owned()), Some("f".to_owned())]);
+}
+
+#[tokio::test]
+async fn percentiles_may_be_values_of_rows() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let of = "FROM (VALUES ('a', 3), ('a', 1), ('a', NULL), ('a', 2), ('a', 4), ('b', NULL)) AS t(g, x)";
+    for (sql, wanted) in [
+        (format!("SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x) {of}"), "2"),
+        (format!("SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x DESC) {of}"), "3"),
+        (format!("SELECT percentile_disc(0) WITHIN GROUP (ORDER BY x) {of}"), "1"),
+        (format!("SELECT percentile_disc(1) WITHIN GROUP (ORDER BY x) FILTER (WHERE x < 4) {of}"), "3"),
+        (format!("SELECT percentile_disc(0.5) WITHIN GROUP (ORDER BY x) {of} WHERE g = 'b'"), "NULL"),
+    ] {
+        assert_eq!(text(&client, &sql).await, wanted, "{sql}");
+    }
+    code(&client, &format!("SELECT percentile_disc(2) WITHIN GROUP (ORDER BY x) {of}")).await;
 }

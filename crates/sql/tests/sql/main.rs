@@ -3,11 +3,13 @@
 #![expect(clippy::err_expect, reason = "connections cannot be shown")]
 
 mod access;
+mod activity;
 mod clients;
 mod cursors;
 mod dialect;
 mod limits;
 mod listings;
+mod messages;
 mod statements;
 mod tls;
 mod values;

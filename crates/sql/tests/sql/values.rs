@@ -61,6 +61,11 @@ async fn parameters_of_all_usual_types_are_bound() {
     // Types that the client declares.
     let typed = client.prepare_typed("SELECT $1 + 1", &[tokio_postgres::types::Type::INT8]).await.expect("prepared");
     assert_eq!(client.query_one(&typed, &[&41_i64]).await.expect("a row").get::<_, i64>(0), 42);
+    for cast in ["$1::timestamptz", "CAST($1 AS TIMESTAMP WITH TIME ZONE)"] {
+        let statement =
+            client.prepare(&format!("SELECT count(*) FROM vendas WHERE ts > {cast}")).await.expect("prepared");
+        assert_eq!(statement.params(), [tokio_postgres::types::Type::TIMESTAMPTZ], "{cast}");
+    }
     let none = client.query_one("SELECT $1", &[&"a"]).await.expect("a row");
     assert_eq!(none.get::<_, &str>(0), "a");
 }
@@ -81,5 +86,11 @@ async fn copies_are_those_of_postgresql() {
     let binary = copied(&format!("{sql} WITH (FORMAT binary)")).await;
     assert!(binary.starts_with(b"PGCOPY\n\xff\r\n\0") && binary.ends_with(&[0xff, 0xff]));
     assert_eq!(copied("COPY (SELECT 1 WHERE false) TO STDOUT").await, b"");
+    // Some clients read one row of each message.
+    for (options, count) in [("", 2), (" WITH (FORMAT csv, HEADER true)", 3), (" WITH (FORMAT binary)", 3)] {
+        let stream = client.copy_out(format!("{sql}{options}").as_str()).await.expect(options);
+        let parts: Vec<_> = stream.try_collect().await.expect(options);
+        assert_eq!(parts.len(), count, "{options}");
+    }
     assert_eq!(texts(&client, "SELECT 1").await.len(), 1);
 }

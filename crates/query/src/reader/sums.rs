@@ -1,0 +1,56 @@
+//! Endpoints that read sums alone: planned once, and answered from memory.
+
+use std::collections::HashMap;
+
+use datafusion::execution::SendableRecordBatchStream;
+use datafusion::scalar::ScalarValue;
+use vitral_catalog::{Endpoint, Needs};
+
+use super::{Planned, Reader};
+use crate::error::QueryError;
+use crate::namespace::{Namespace, sums};
+use crate::read_point::ReadPoint;
+use crate::rollup::{SumsPlan, SumsQuestion};
+
+impl Reader {
+    /// The plan of an endpoint that reads the sums of one table, and nothing else that differs from
+    /// one request to the next; none if it is another.
+    pub async fn sums_plan(&self, planned: &Planned, needs: &Needs) -> Result<Option<SumsPlan>, QueryError> {
+        let view = self.catalog().keyed.iter().find(|view| view.rollup.is_some() && needs.table(&view.name));
+        match view {
+            Some(view) => Ok(SumsPlan::of(&planned.plan, view, &self.state).await?),
+            None => Ok(None),
+        }
+    }
+
+    /// What these values ask for at this read point; none if it cannot be answered from memory.
+    /// Whether the principal may ask is known.
+    pub async fn sums_question(
+        &self,
+        point: &ReadPoint,
+        plan: &SumsPlan,
+        (endpoint, needs): (&Endpoint, &Needs),
+        values: &HashMap<String, ScalarValue>,
+    ) -> Result<Option<SumsQuestion>, QueryError> {
+        let Some(view) = self.catalog().keyed_view(&plan.view) else { return Ok(None) };
+        let Some(conditions) = plan.conditions(values)? else { return Ok(None) };
+        self.admit(&point.principal, endpoint, needs)?;
+        let rollups = &self.namespace.rollups;
+        let mut table = sums::known_table(rollups, view, point)?;
+        if table.is_none() {
+            let session = Namespace::over(&self.namespace, point.clone(), self.state_for(point, needs)?);
+            table = sums::rollup_table(rollups, &self.namespace, view, point, &session).await?;
+        }
+        Ok(table.and_then(|table| SumsQuestion::new(table, conditions)))
+    }
+
+    /// The rows of an endpoint, so many of them at most.
+    pub async fn sums_rows(
+        &self,
+        plan: &SumsPlan,
+        question: &SumsQuestion,
+        rows: usize,
+    ) -> Result<SendableRecordBatchStream, QueryError> {
+        Ok(plan.run(question.rows()?, rows).await?)
+    }
+}
