@@ -134,6 +134,7 @@ class Server:
                 if error.code != 503:
                     raise
             self.check(until)
+            time.sleep(15)
         print(f"sums in memory after {time.perf_counter() - began:.1f} s", flush=True)
 
     def check(self, until: float) -> None:

@@ -82,7 +82,7 @@ async fn an_order_is_a_message_for_each_item_and_counts_once() {
     // Each item is held to the rules, by its place.
     let wrong = order(json!([item("a", 1.into()), item("b", "caro".into()), item("c", 1.005.into())]));
     let problem = is_problem(&other.post("/eventos", &wrong).await, 400, "invalid_items");
-    assert_eq!(errors(&problem), [(1, "preco", "valor"), (2, "preco", "valor")]);
+    assert_eq!(errors(&problem), [(1, "preco", "tipo"), (2, "preco", "valor")]);
 }
 
 /// One event with these parameters.

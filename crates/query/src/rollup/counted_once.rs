@@ -42,11 +42,17 @@ pub(super) struct CountedOnce {
 }
 
 /// Keys in the order of their hashes.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Run {
     hashes: Vec<u128>,
     cells: Vec<Cell>,
+    marks: Marks,
 }
+
+/// One bit for each hash, of eight times as many: most keys that are not in a run are not searched
+/// for.
+#[derive(Debug)]
+struct Marks(Vec<u64>);
 
 /// Keys that occur in several cells.
 #[derive(Debug, Default)]
@@ -104,7 +110,7 @@ impl CountedOnce {
     }
 
     fn first_cell(&self, hash: u128) -> Option<Cell> {
-        let in_run = |run: &Arc<Run>| run.hashes.binary_search(&hash).ok().map(|place| run.cells[place]);
+        let in_run = |run: &Arc<Run>| run.cell(hash);
         self.fresh.get(&hash).copied().or_else(|| self.runs.iter().rev().find_map(in_run))
     }
 
@@ -119,7 +125,7 @@ impl CountedOnce {
         let mut fresh: Vec<_> = self.fresh.drain().collect();
         fresh.sort_unstable_by_key(|(hash, _)| *hash);
         let (hashes, cells) = fresh.into_iter().unzip();
-        let mut run = Run { hashes, cells };
+        let mut run = Run::new(hashes, cells);
         while self.runs.last().is_some_and(|last| last.hashes.len() < 2 * run.hashes.len()) {
             if let Some(last) = self.runs.pop() {
                 run = last.merged(&run);
@@ -173,20 +179,54 @@ impl CountedOnce {
 }
 
 impl Run {
+    fn new(hashes: Vec<u128>, cells: Vec<Cell>) -> Self {
+        let marks = Marks::of(&hashes);
+        Self { hashes, cells, marks }
+    }
+
+    fn cell(&self, hash: u128) -> Option<Cell> {
+        if !self.marks.may_have(hash) {
+            return None;
+        }
+        self.hashes.binary_search(&hash).ok().map(|place| self.cells[place])
+    }
+
     fn merged(&self, other: &Self) -> Self {
-        let mut merged = Self::default();
-        merged.hashes.reserve_exact(self.hashes.len() + other.hashes.len());
-        merged.cells.reserve_exact(self.hashes.len() + other.hashes.len());
+        let count = self.hashes.len() + other.hashes.len();
+        let (mut hashes, mut cells) = (Vec::with_capacity(count), Vec::with_capacity(count));
         let (mut own, mut others) = (0, 0);
         while own < self.hashes.len() || others < other.hashes.len() {
             // No key is in two runs.
             let is_own =
                 others >= other.hashes.len() || own < self.hashes.len() && self.hashes[own] < other.hashes[others];
             let (run, place) = if is_own { (self, &mut own) } else { (other, &mut others) };
-            merged.hashes.push(run.hashes[*place]);
-            merged.cells.push(run.cells[*place]);
+            hashes.push(run.hashes[*place]);
+            cells.push(run.cells[*place]);
             *place += 1;
         }
-        merged
+        Self::new(hashes, cells)
+    }
+}
+
+impl Marks {
+    fn of(hashes: &[u128]) -> Self {
+        let words = (hashes.len() / 8).next_power_of_two();
+        let mut marks = Self(vec![0; words]);
+        for hash in hashes {
+            let (word, bit) = marks.place(*hash);
+            marks.0[word] |= bit;
+        }
+        marks
+    }
+
+    fn may_have(&self, hash: u128) -> bool {
+        let (word, bit) = self.place(hash);
+        self.0[word] & bit != 0
+    }
+
+    /// Hashes are spread evenly over every number of places.
+    fn place(&self, hash: u128) -> (usize, u64) {
+        let low = hash as u64;
+        ((low >> 6) as usize & (self.0.len() - 1), 1 << (low & 63))
     }
 }
