@@ -32,6 +32,8 @@ use self::columns::{delta_fields, stored_schema};
 pub use self::scan::StoredAt;
 pub(crate) use self::scan::TableScan;
 pub use self::version::rows_version;
+use object_store::path::Path;
+
 use crate::error::StoreError;
 use crate::location::{Location, ReadMode};
 use crate::session::{bulk_session, read_session};
@@ -155,9 +157,14 @@ impl Table {
 
     /// Those files of the last commit seen here that are wanted, by their paths, as a table.
     fn files_where(&self, is_wanted: impl Fn(&String) -> bool) -> Result<Arc<dyn TableProvider>, DataFusionError> {
-        let schema = Arc::new(stored_schema(&self.delta)?);
         let files = self.delta.snapshot()?.log_data().into_iter().map(|file| file.object_store_path());
         let files = files.filter(|file| is_wanted(&file.to_string()));
+        self.rows_of(files)
+    }
+
+    /// The rows of files of this table, also of some that it no longer has.
+    fn rows_of(&self, files: impl Iterator<Item = Path>) -> Result<Arc<dyn TableProvider>, DataFusionError> {
+        let schema = Arc::new(stored_schema(&self.delta)?);
         let files = files.map(|file| ListingTableUrl::try_new(self.location.file_url(&file), None));
         let files = files.collect::<Result<Vec<_>, _>>()?;
         if files.is_empty() {

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
+use datafusion::catalog::TableProvider;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::datasource::source_as_provider;
+use datafusion::error::DataFusionError;
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::logical_expr::LogicalPlan;
+use object_store::ObjectStoreExt;
+use object_store::path::Path;
 use serde::Deserialize;
 
 use super::Table;
@@ -24,7 +28,7 @@ pub struct StoredRows(Arc<Table>);
 /// What has become of rows since a commit.
 #[derive(Debug)]
 enum Since {
-    /// All of them are there, and those of these files.
+    /// All of them are there, and those of these files, which a merge may have replaced since.
     Added(BTreeSet<String>),
     /// Some may be missing.
     Rewritten,
@@ -74,7 +78,8 @@ impl StoredRows {
     /// # Errors
     /// They cannot be read.
     pub async fn all(&self) -> Result<SendableRecordBatchStream, StoreError> {
-        self.read(&|_| true).await
+        let rows = self.0.files_where(|_| true).map_err(StoreError::read(&self.0.name))?;
+        self.read(rows).await
     }
 
     /// Those that were added since `before`; none if others may be missing since then.
@@ -86,9 +91,29 @@ impl StoredRows {
             return Ok(None);
         }
         match self.since(before.0.version().unwrap_or_default()).await? {
-            Since::Added(files) => self.read(&|name| files.contains(name)).await.map(Some),
-            Since::Rewritten => Ok(None),
+            Since::Added(files) if self.are_kept(&files).await? => {
+                let rows = self.0.rows_of(files.into_iter().map(Path::from));
+                self.read(rows.map_err(StoreError::read(&self.0.name))?).await.map(Some)
+            }
+            Since::Added(_) | Since::Rewritten => Ok(None),
         }
+    }
+
+    /// Whether files that a merge has replaced are still there: they are deleted days later.
+    async fn are_kept(&self, files: &BTreeSet<String>) -> Result<bool, StoreError> {
+        let failed = StoreError::read(&self.0.name);
+        let state = self.0.delta.snapshot().map_err(DataFusionError::from).map_err(&failed)?;
+        let active: BTreeSet<String> =
+            state.log_data().into_iter().map(|file| file.object_store_path().to_string()).collect();
+        let store = self.0.delta.log_store().object_store(None);
+        for file in files.difference(&active) {
+            match store.head(&Path::from(file.as_str())).await {
+                Ok(_) => {}
+                Err(object_store::Error::NotFound { .. }) => return Ok(false),
+                Err(error) => return Err(failed(error.into())),
+            }
+        }
+        Ok(true)
     }
 
     async fn since(&self, commit: u64) -> Result<Since, StoreError> {
@@ -109,8 +134,6 @@ impl StoredRows {
                 match (action.add, action.remove) {
                     (Some(file), _) if file.data_change => drop(added.insert(file.path)),
                     (_, Some(file)) if file.data_change => return Ok(Since::Rewritten),
-                    // Its rows are in a file of a merge now, together with older ones.
-                    (_, Some(file)) if added.contains(&file.path) => return Ok(Since::Rewritten),
                     _ => {}
                 }
             }
@@ -118,12 +141,8 @@ impl StoredRows {
         Ok(Since::Added(added))
     }
 
-    async fn read(
-        &self,
-        is_wanted: &(dyn Fn(&String) -> bool + Sync),
-    ) -> Result<SendableRecordBatchStream, StoreError> {
+    async fn read(&self, rows: Arc<dyn TableProvider>) -> Result<SendableRecordBatchStream, StoreError> {
         let failed = StoreError::read(&self.0.name);
-        let rows = self.0.files_where(is_wanted).map_err(&failed)?;
         let session = read_session(1);
         self.0.location.register(&session.runtime_env());
         session.read_table(rows).map_err(&failed)?.execute_stream().await.map_err(&failed)
@@ -173,6 +192,11 @@ mod tests {
         assert_eq!(added(&third, &first).await, Some(3));
         let all: Vec<RecordBatch> = third.all().await.expect("read").try_collect().await.expect("rows");
         assert_eq!(all.iter().map(RecordBatch::num_rows).sum::<usize>(), 4);
+        // A merge changes no rows, and those that came since are read from the files that it has replaced.
+        table.compact_wholly().await.expect("merged");
+        let merged = stored(&table).await;
+        assert_eq!(added(&merged, &first).await, Some(3));
+        assert_eq!(added(&merged, &third).await, Some(0));
         table.delete(ident("n").eq(datafusion::logical_expr::lit(1_i64))).await.expect("deleted");
         assert_eq!(added(&stored(&table).await, &first).await, None);
     }
