@@ -192,7 +192,7 @@ mod tests {
         assert_eq!(added(&third, &first).await, Some(3));
         let all: Vec<RecordBatch> = third.all().await.expect("read").try_collect().await.expect("rows");
         assert_eq!(all.iter().map(RecordBatch::num_rows).sum::<usize>(), 4);
-        // A merge changes no rows, and those that came since are read from the files that it has replaced.
+        // A merge changes no rows; those that came since are read from the files that it replaced.
         table.compact_wholly().await.expect("merged");
         let merged = stored(&table).await;
         assert_eq!(added(&merged, &first).await, Some(3));
