@@ -47,7 +47,7 @@ pub struct ApiConfig {
     pub alerts: AlertReceiver,
     /// The store in which imports, silences and, in `auditoria`, denials are kept; without one no
     /// imports are shown, nobody may ask for a silence, and only the log knows of denials.
-    pub silences: Option<Location>,
+    pub store: Option<Location>,
     /// Sends what is posted to the topics; none where there is no broker.
     pub publisher: Option<Arc<dyn Publisher>>,
     /// What reads the tables of jobs; without anything, none is made yet.
@@ -79,7 +79,7 @@ impl ApiConfig {
             live_streams_max: 256,
             notices: tokio::sync::watch::channel(Arc::from([])).1,
             alerts: tokio::sync::watch::channel(Arc::new(RecordBatch::new_empty(episode_schema()))).1,
-            silences: None,
+            store: None,
             publisher: None,
             warehouse: Warehouse::default(),
             access: Access::off(),

@@ -231,8 +231,7 @@ impl Prepared {
             Ok::<_, QueryError>(plan.map(|plan| PlannedSums { plan, statement: planned.plan }))
         };
         let Some(planned) = self.sums.get_or_try_init(|| planned).await? else { return Ok(None) };
-        let of = (&self.endpoint, &self.needs);
-        Ok(reader.sums_question(point, &planned.plan, of, &question.values).await?)
+        Ok(reader.sums_question(point, &planned.plan, &self.needs, &question.values).await?)
     }
 
     /// The rows, and what the head says of them.

@@ -39,7 +39,7 @@ impl Gate {
         Ok(Self {
             access: config.access.clone(),
             stream_check: config.stream_check,
-            trail: Trail::new(config.silences.clone(), shutdown),
+            trail: Trail::new(config.store.clone(), shutdown),
             origins: Origins::of(&config.cors_origins).map_err(wrong("api.cors_origins", ORIGIN_REMEDY))?,
             proxies: Proxies::of(&config.trusted_proxies).map_err(wrong("api.trusted_proxies", PROXY_REMEDY))?,
         })

@@ -26,7 +26,7 @@ pub(crate) struct Shared {
     pub settings: DomainSettings,
     pub points: ReadPoints,
     pub notices: NoticeReceiver,
-    pub silences: Option<Location>,
+    pub store: Option<Location>,
     pub publisher: Option<Arc<dyn Publisher>>,
     pub imports: Imports,
     pub warehouse: Warehouse,

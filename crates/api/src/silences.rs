@@ -85,7 +85,7 @@ pub(crate) async fn add(
     if is_long(&wanted.chave) || is_long(&wanted.motivo) {
         return Err(Problem::not_json(&format!("chave and motivo have at most {TEXT_BYTES_MAX} bytes")));
     }
-    let Some(store) = &shared.silences else { return Err(Problem::not_found("/alertas/{alerta}/silencios")) };
+    let Some(store) = &shared.store else { return Err(Problem::not_found("/alertas/{alerta}/silencios")) };
     let silence = Silence::new(&alert, wanted.chave, (now_ms, until_ms), wanted.motivo);
     let act = Act {
         principal,

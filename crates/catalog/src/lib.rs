@@ -27,6 +27,7 @@ mod builtin;
 mod changes;
 mod connections;
 mod depth;
+mod derived;
 mod domain;
 mod domains;
 mod endpoint;

@@ -24,6 +24,7 @@ pub use self::meaning::warehouse_name;
 use self::meaning::{is_warehouse_name, kind, refusal};
 use self::place::place_of;
 use self::walk::Sees;
+use crate::derived;
 use crate::domains::Domains;
 pub use crate::domains::{INFORMATION_SCHEMA, NOW_SCHEMA, SCHEMA, SUMS_SCHEMA, WAREHOUSE_SCHEMA, plain};
 use crate::{Catalog, Diagnostic, Position};
@@ -379,7 +380,9 @@ pub fn reads_origin(query: &Query) -> bool {
 
 /// The query as a statement that can be planned.
 pub fn statement(query: &Query) -> Statement {
-    Statement::Statement(Box::new(ast::Statement::Query(Box::new(query.clone()))))
+    let mut query = Box::new(query.clone());
+    derived::name(&mut query);
+    Statement::Statement(Box::new(ast::Statement::Query(query)))
 }
 
 #[cfg(test)]

@@ -8,7 +8,6 @@ use anyhow::{Context, bail};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use chrono::{DateTime, SecondsFormat, Utc};
 use clap::{Args, Subcommand};
-use tokio::runtime::Runtime;
 use vitral_catalog::{Catalog, WATERMARK_ALERT};
 use vitral_config::Config;
 use vitral_connect::with_causes;
@@ -76,7 +75,7 @@ pub struct TestFlags {
 /// Shows, silences or tries alerts.
 pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Result<()> {
     let catalog = config.catalog()?;
-    let runtime = Runtime::new()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     match command {
         Command::List(flags) => runtime.block_on(list(&config.location(&common.data_dir)?, flags)),
         Command::Silence(flags) => runtime.block_on(silence(&catalog, &config.location(&common.data_dir)?, flags)),

@@ -37,7 +37,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
         let known: Vec<_> = known.chain(catalog.keyed.iter().map(|view| view.name.as_str())).collect();
         bail!("there is no metric {}: name one of {}", flags.metric.as_deref().unwrap_or_default(), known.join(", "));
     }
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     runtime.block_on(async {
         let mut failed = Vec::new();
         for metric in wanted {

@@ -119,7 +119,7 @@ pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Resul
 }
 
 fn runtime() -> anyhow::Result<tokio::runtime::Runtime> {
-    Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+    Ok(vitral_process::runtimes::of_command()?)
 }
 
 fn list(catalog: &Catalog) {

@@ -65,7 +65,7 @@ pub fn run(mut config: Config, common: &Common, flags: Flags) -> anyhow::Result<
     errors.extend(sinks::errors(&config, &catalog)?);
     errors.extend(row_logs::errors(&config, &catalog)?);
     errors.extend(circles::errors(&config, &catalog)?);
-    let runtime = tokio::runtime::Runtime::new()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     errors.extend(runtime.block_on(planning::errors(&catalog, &settings))?);
     // A bucket is not asked: a check needs no network.
     let archived = match config.store.url {

@@ -73,7 +73,7 @@ pub fn run(
     stop: impl FnOnce() -> anyhow::Result<CancellationToken>,
 ) -> anyhow::Result<()> {
     let store = config.location(&common.data_dir)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     runtime.block_on(async {
         match command {
             Command::Scheduler(SchedulerFlags { listen, host }) => {

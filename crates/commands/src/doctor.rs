@@ -39,7 +39,7 @@ pub struct Unwell(usize, usize);
 
 /// Examines everything and says what it found.
 pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     let findings = runtime.block_on(examination::examine(config, common))?;
     // A client library may still be trying to connect.
     runtime.shutdown_background();

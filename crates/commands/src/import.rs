@@ -50,7 +50,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let lookups = lookups::open(config, &catalog, &common.data_dir.join(REFERENCE_DIR))?;
     let world =
         World { config, catalog, lookups, store: config.location(&common.data_dir)?, data_dir: &common.data_dir };
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     runtime.block_on(async {
         match &flags.command {
             None => all(&world, flags).await,

@@ -8,7 +8,6 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use chrono::{DateTime, NaiveDate, SecondsFormat, Utc};
 use chrono_tz::Tz;
 use clap::{Args, Subcommand};
-use tokio::runtime::Runtime;
 use vitral_access::{CreatedKey, Key, Keys, NewKey, row_filters, scopes};
 use vitral_catalog::{Catalog, Names};
 use vitral_config::{Config, Mode};
@@ -63,7 +62,7 @@ pub struct RevokeFlags {
 pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Result<()> {
     let store = config.location(&common.data_dir)?;
     let keys = Keys::of(&store, Arc::new(SystemClock));
-    let runtime = Runtime::new()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     match command {
         Command::Create(flags) => {
             let new = new_key(flags, config.settings()?.time_zone, Utc::now())?;

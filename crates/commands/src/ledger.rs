@@ -110,7 +110,7 @@ impl Flags {
 
 /// Shows rows that did not count, or feeds them again.
 pub fn run(config: &Config, common: &Common, command: &Command) -> anyhow::Result<()> {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     runtime.block_on(async {
         match command {
             Command::List(flags) => list(config, common, flags).await,

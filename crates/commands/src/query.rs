@@ -70,7 +70,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let warehouse = warehouse::reader(config, &catalog, &location)?;
     let store = Store::new(Arc::clone(&catalog), settings.clone(), location);
     let whole = lookups::whole(config, &catalog)?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     runtime.block_on(async {
         let point = store.read_point(&needs, Utc::now().timestamp_millis()).await.map_err(failed)?;
         let point = point.with_looked_up(looked_up(&catalog, &whole, &needs).await?).map_err(failed)?;

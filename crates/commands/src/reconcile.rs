@@ -87,7 +87,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     }
     let settings = config.settings()?;
     let engine = flags.engine.engine()?;
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     let store = config.location(&common.data_dir)?;
     runtime.block_on(async {
         let range = match asked {

@@ -93,7 +93,7 @@ pub async fn start(config: &Config, common: &Common, flags: &Flags) -> anyhow::R
     answers.publisher = Some(KafkaConnector::new(config.kafka()?).publisher(answers.limits.timeout)?);
     answers.alerts = seen_by_alerts;
     // Imports are read there too.
-    answers.silences = Some(store.clone());
+    answers.store = Some(store.clone());
     let inputs = ApiInputs {
         catalog,
         view,

@@ -51,7 +51,7 @@ pub fn run(config: &Config, common: &Common, flags: &Flags) -> anyhow::Result<()
     let references = References::new(common.data_dir.join(REFERENCE_DIR));
     let reader = Reader::stored(Arc::clone(&catalog), references, limits)?;
     let store = Store::new(Arc::clone(&catalog), settings, location.clone());
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = vitral_process::runtimes::of_command()?;
     let found: Trace = runtime.block_on(async {
         let mut is_empty = true;
         for (topic, _) in catalog.traced() {

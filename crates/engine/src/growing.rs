@@ -142,7 +142,6 @@ impl ScalarUDFImpl for Bounded {
         match self.inner.invoke_with_args(args)? {
             ColumnarValue::Array(array) => {
                 let bytes = array.get_buffer_memory_size();
-                // It never frees more than it has.
                 reservation.try_resize(bytes)?;
                 if bytes < COUNTED_BYTES_MIN {
                     return Ok(ColumnarValue::Array(array));

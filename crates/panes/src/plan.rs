@@ -27,8 +27,7 @@ use datafusion::physical_expr::expressions::Column;
 use datafusion::physical_plan::aggregates::{AggregateExec, AggregateMode, PhysicalGroupBy};
 use datafusion::physical_plan::execution_plan::{ChildrenPropertiesMode, ReplaceChildrenOptions};
 use datafusion::physical_plan::{ExecutionPlan, collect};
-use datafusion::sql::parser::Statement as ParserStatement;
-use datafusion::sql::sqlparser::ast::Statement;
+use vitral_catalog::names::statement;
 use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN, SESSION_LAST_COLUMN, WINDOW_START_COLUMN};
 use vitral_schemas::topic::{Topic, timestamp_type};
 use vitral_schemas::window::Windows;
@@ -271,7 +270,7 @@ async fn plan(metric: &Metric, leaf_schema: &SchemaRef, session: &SessionContext
     session
         .register_table(metric.topic.as_str(), Arc::new(LeafTable::new(Arc::clone(leaf_schema))))
         .map_err(|source| engine_error(metric, "planned", source, session))?;
-    let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
+    let statement = statement(&metric.query);
     let state = session.state();
     let logical = state.statement_to_plan(statement).await.map_err(|source| refuse::planning_error(metric, &source))?;
     refuse::unsupported(metric, &logical)?;

@@ -1,4 +1,4 @@
-//! The threads of a server: those of the stream, and those that go behind them.
+//! The threads of a command, and of a server: those of the stream, and those that go behind them.
 
 use std::io;
 use std::time::Duration;
@@ -16,10 +16,15 @@ const STACK_BYTES: usize = 16 << 20;
 /// They go on at the next start.
 const LEFT_AFTER: Duration = Duration::from_secs(1);
 
+/// The threads of a command.
+pub fn of_command() -> io::Result<Runtime> {
+    Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()
+}
+
 /// Runs a server's life on a runtime of its own, and returns with its outcome whatever still runs
 /// on it.
 pub fn run<E: From<io::Error>>(life: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-    let runtime = Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()?;
+    let runtime = of_command()?;
     let outcome = runtime.block_on(life);
     runtime.shutdown_timeout(LEFT_AFTER);
     outcome

@@ -18,16 +18,20 @@ type Slot = tokio::sync::Mutex<Option<Recent>>;
 #[derive(Debug, Clone)]
 pub(crate) struct Recent {
     pub published: Arc<dyn TableProvider>,
-    /// The start of the first window.
-    pub from: i64,
-    /// In the metric's order; none if they are too many.
-    pub rows: Option<RecordBatch>,
+    /// All rows since a time, in the metric's order.
+    pub rows: Option<(i64, RecordBatch)>,
+    /// Since this time they are too many.
+    pub too_many_from: Option<i64>,
 }
 
 impl Recent {
-    /// Whether these are all rows since then.
-    pub(crate) fn has(&self, view: &MetricView, from: i64) -> bool {
-        Arc::ptr_eq(&self.published, &view.published) && self.from <= from
+    /// Nothing is known of these rows yet.
+    pub(crate) fn new(published: &Arc<dyn TableProvider>) -> Self {
+        Self { published: Arc::clone(published), rows: None, too_many_from: None }
+    }
+
+    pub(crate) fn is_of(&self, view: &MetricView) -> bool {
+        Arc::ptr_eq(&self.published, &view.published)
     }
 }
 

@@ -149,7 +149,7 @@ impl Server {
         answers.access = access(config, &stream.store, addresses.api, redis.as_ref()).await?;
         answers.notices = notices.subscribe();
         answers.alerts = background.seen_by_alerts.clone();
-        answers.silences = Some(stream.store.clone());
+        answers.store = Some(stream.store.clone());
         answers.warehouse = warehouse::reader(config, &catalog, &stream.store)?;
         answers.publisher = Some(connector.publisher(answers.limits.timeout)?);
         let store = stream.store.clone();

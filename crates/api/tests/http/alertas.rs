@@ -71,9 +71,8 @@ async fn only_this_machine_may_ask_for_silence() {
     let dir = tempfile::tempdir().expect("a folder");
     let store = Location::folder(dir.path()).expect("a store");
     let kept = store.clone();
-    let world = World::with(windows_view(Vec::new(), Vec::new()), catalog(None), |config| {
-        config.silences = Some(store.clone())
-    });
+    let world =
+        World::with(windows_view(Vec::new(), Vec::new()), catalog(None), |config| config.store = Some(store.clone()));
     let json = ("content-type", "application/json");
     for (peer, head) in [
         (None, vec![json]),

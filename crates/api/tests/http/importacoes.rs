@@ -56,7 +56,7 @@ async fn imports_are_listed_with_what_they_have_come_to() {
     let folder = tempfile::tempdir().expect("a folder");
     let store = Location::folder(folder.path()).expect("a location");
     let view = View { ready: true, ..View::default() };
-    let world = World::with(view, whole_catalog(None), |config| config.silences = Some(store.clone()));
+    let world = World::with(view, whole_catalog(None), |config| config.store = Some(store.clone()));
     assert_eq!(world.body("/importacoes").await, "[]", "nothing was ever imported");
 
     add(&store, &[("a", "2025-05-10T00:00:00Z", "importada"), ("b", "2025-05-11T00:00:00Z", "importada")]).await;

@@ -36,7 +36,7 @@ impl Keyed {
         let view = windows_view(Vec::new(), vec![views("2025-05-14T22:30:00Z", &[("p1", 1)])]);
         let world = World::with(view, catalog(None), |config| {
             config.access = access.clone();
-            config.silences = Some(store.clone());
+            config.store = Some(store.clone());
             configure(config);
         });
         Self { world, access, store, _dir: dir }

@@ -28,8 +28,6 @@ use datafusion::functions::datetime::date_bin;
 use datafusion::logical_expr::expr_rewriter::unnormalize_col;
 use datafusion::logical_expr::{Expr, LogicalPlan, cast, ident, lit};
 use datafusion::prelude::SessionContext;
-use datafusion::sql::parser::Statement as ParserStatement;
-use datafusion::sql::sqlparser::ast::Statement;
 use futures::TryStreamExt;
 use futures::future::{join, join_all};
 use vitral_catalog::{DomainSettings, Metric, PANE_COLUMN};
@@ -278,7 +276,7 @@ async fn statement(
     events: Arc<dyn TableProvider>,
 ) -> Result<LogicalPlan> {
     session.register_table(topic.name.as_str(), events)?;
-    let statement = ParserStatement::Statement(Box::new(Statement::Query(metric.query.clone())));
+    let statement = vitral_catalog::names::statement(&metric.query);
     let plan = session.state().statement_to_plan(statement).await;
     // The plan has the table; a session that kept it would keep a shared scan waiting.
     session.deregister_table(topic.name.as_str())?;

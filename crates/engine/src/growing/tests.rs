@@ -42,6 +42,19 @@ async fn few_words_do_not_take_all_memory() {
     }
 }
 
+/// The names keep the engine from taking levels that are written alike for one.
+#[tokio::test]
+async fn doubling_has_an_end() {
+    let doubled = |first: &str, double: &str| {
+        (0..18)
+            .fold(format!("SELECT {first} AS x"), |sql, level| format!("SELECT {double} AS x FROM ({sql}) AS t{level}"))
+    };
+    for sql in [doubled("repeat('a', 1000)", "x || x"), doubled("array_repeat(1, 1000)", "array_concat(x, x)")] {
+        let error = rows(&context(), &sql).await.expect_err(&sql);
+        assert!(error.contains("of constants would give") || error.contains("the function "), "{error}");
+    }
+}
+
 /// Many columns, each small enough by itself, are held together.
 #[tokio::test]
 async fn what_is_held_together_is_counted_together() {

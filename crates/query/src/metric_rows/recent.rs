@@ -64,14 +64,26 @@ impl SeenMetric<'_> {
     /// All published rows of windows that start there or later, in order.
     async fn published_since(self, state: &SessionState, from: i64) -> Result<Option<RecordBatch>, QueryError> {
         let slot = self.recent.slot(&self.metric.name);
-        let mut recent = slot.lock().await;
-        if let Some(recent) = recent.as_ref().filter(|recent| recent.has(self.view, from)) {
-            return Ok(recent.rows.clone());
+        let mut kept = slot.lock().await;
+        let recent = match kept.take().filter(|recent| recent.is_of(self.view)) {
+            Some(recent) => kept.insert(recent),
+            None => kept.insert(Recent::new(&self.view.published)),
+        };
+        if let Some((since, rows)) = &recent.rows
+            && *since <= from
+        {
+            return Ok(Some(rows.clone()));
+        }
+        if recent.too_many_from.is_some_and(|known| from <= known) {
+            return Ok(None);
         }
         let rows = self.read_published(state, from, ROWS_MAX + 1).await?;
-        let rows = (rows.num_rows() <= ROWS_MAX).then_some(rows);
-        *recent = Some(Recent { published: Arc::clone(&self.view.published), from, rows: rows.clone() });
-        Ok(rows)
+        if rows.num_rows() > ROWS_MAX {
+            recent.too_many_from = Some(from);
+            return Ok(None);
+        }
+        recent.rows = Some((from, rows.clone()));
+        Ok(Some(rows))
     }
 }
 

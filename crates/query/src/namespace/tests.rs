@@ -44,6 +44,22 @@ async fn rows(reader: &Reader, settings: &DomainSettings, sql: &str) -> Result<S
 }
 
 #[tokio::test]
+async fn levels_that_are_written_alike_are_computed_each() {
+    let (_dir, reader, settings) = two_domains();
+    for sql in [
+        "SELECT n + 1 AS n FROM (SELECT n + 1 AS n FROM (SELECT n + 1 AS n FROM (SELECT 1 AS n)))",
+        "SELECT n + 1 AS n FROM (SELECT n + 1 AS n FROM (SELECT n + 1 AS n FROM (SELECT 1 AS n)) WHERE n > 0) WHERE n > 0",
+        "WITH a AS (SELECT 1 AS n), b AS (SELECT n + 1 AS n FROM a), c AS (SELECT n + 1 AS n FROM b) SELECT n + 1 AS n FROM c",
+        "SELECT x AS n FROM (SELECT 2 * x AS x FROM (SELECT 2 * x AS x FROM limites))",
+    ] {
+        let found = rows(&reader, &settings, sql).await.expect(sql);
+        assert!(found.contains("| 4 |"), "{sql}\n{found}");
+    }
+    let found = rows(&reader, &settings, "SELECT 2 * x AS x FROM credito.dobro").await.expect("a view over a view");
+    assert!(found.contains("| 8 |"), "{found}");
+}
+
+#[tokio::test]
 async fn each_domain_is_a_schema_and_its_statements_mean_its_own_tables() {
     let (_dir, reader, settings) = two_domains();
     for (sql, wanted) in [
