@@ -1,6 +1,6 @@
-"""Runs the queries of sql.d/queries.sql through psql, psycopg, asyncpg, SQLAlchemy, ADBC, Node's pg and PostgreSQL's JDBC driver: the same rows for all
-of them, and for PostgreSQL itself where it is there (scripts/services start postgres). Then each reads a million rows by cursor, psql describes tables, and
-SQLAlchemy's inspector lists them.
+"""Runs the queries of sql.d/queries.sql through psql, psycopg, asyncpg, SQLAlchemy, ADBC, Node's pg, PostgreSQL's JDBC driver and .NET's Npgsql: the same rows
+for all of them, and for PostgreSQL itself where it is there (scripts/services start postgres). Then each reads a million rows by cursor, psql describes
+tables, and SQLAlchemy's inspector lists them.
 
 Prints a table and a verdict; exit code 1 when one differs. Needs a built vitral, psql, Java and Maven, Node.js and npm; the libraries come from their
 registries and are kept outside the repository.
@@ -18,6 +18,7 @@ import subprocess
 import sys
 import tempfile
 import time
+import zipfile
 from collections.abc import Callable
 from datetime import datetime
 from pathlib import Path
@@ -33,6 +34,8 @@ PROGRAMS = HERE / "sql.d"
 MILLION = "SELECT value AS n FROM generate_series(1, 1000000) AS g(value)"
 MILLION_ROWS = [1_000_000, 500_000_500_000]
 START_SECONDS = 120
+# A package of Python that brings Npgsql along.
+NPGSQL_IN = "azureml-dataprep==4.12.1"
 Rows = list[list]
 
 
@@ -114,7 +117,7 @@ def normal(rows: Rows) -> list:
 
 def of_texts() -> dict[str, Callable[[str, list[str]], list[Rows]]]:
     """Clients of which the rows are taken as texts."""
-    return {"psql": psql, "psycopg text": psycopg_texts, "node pg": node, "pgjdbc": jdbc}
+    return {"psql": psql, "psycopg text": psycopg_texts, "node pg": node, "pgjdbc": jdbc, "npgsql": npgsql}
 
 
 def of_values() -> dict[str, Callable[[str, list[str]], list[Rows]]]:
@@ -149,7 +152,6 @@ def psycopg_values(binary: bool) -> Callable[[str, list[str]], list[Rows]]:
             return [[list(row) for row in cursor.execute(query).fetchall()] for query in queries]
 
     return run
-
 
 
 
@@ -193,6 +195,11 @@ def jdbc(url: str, queries: list[str]) -> list[Rows]:
     return [json.loads(line) for line in said.stdout.splitlines()]
 
 
+def npgsql(url: str, queries: list[str]) -> list[Rows]:
+    said = subprocess.run(net(url), input=json.dumps(queries), capture_output=True, text=True, check=True)
+    return [json.loads(line) for line in said.stdout.splitlines()]
+
+
 def million() -> dict[str, Callable[[str], list[int]]]:
     def by_psycopg(url: str) -> list[int]:
         with psycopg.connect(url) as connection, connection.cursor("milhao") as cursor:
@@ -218,6 +225,7 @@ def million() -> dict[str, Callable[[str], list[int]]]:
         "asyncpg": by_asyncpg,
         "node pg": program(lambda url: ["node", "client.mjs", url, "cursor"], node_modules),
         "pgjdbc": program(lambda url: [*java(url), "cursor"], lambda: None),
+        "npgsql": program(lambda url: [*net(url), "cursor"], lambda: None),
     }
 
 
@@ -272,6 +280,23 @@ def java(url: str) -> list[str]:
         part.rename(folder)
     parts = urlsplit(url)
     return ["java", "-cp", f"{folder}/*", str(PROGRAMS / "Client.java"), f"{parts.hostname}:{parts.port}{parts.path}", parts.username or "", parts.password or ""]
+
+
+def net(url: str) -> list[str]:
+    environment = subprocess.run([HERE.parent / "python-environment", PROGRAMS / "npgsql.txt"], capture_output=True, text=True, check=True).stdout.strip()
+    folder = cached("sql-net", "npgsql.txt")
+    if not folder.exists():
+        part = folder.with_suffix(".part")
+        shutil.rmtree(part, ignore_errors=True)
+        download = ["-m", "pip", "download", "--quiet", "--no-deps", "--ignore-requires-python", "--dest", part, NPGSQL_IN]
+        subprocess.run([sys.executable, *download], check=True, stdout=sys.stderr)
+        (wheel,) = part.glob("*.whl")
+        with zipfile.ZipFile(wheel) as packed:
+            (name,) = (name for name in packed.namelist() if name.endswith("/Npgsql.dll"))
+            (part / "Npgsql.dll").write_bytes(packed.read(name))
+        wheel.unlink()
+        part.rename(folder)
+    return [f"{environment}/bin/python", str(PROGRAMS / "npgsql.py"), str(folder), url]
 
 
 if __name__ == "__main__":
