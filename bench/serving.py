@@ -1,4 +1,5 @@
-"""How fast the API answers over many sales while events are committed, with its cache and without; and the same endpoints in FastAPI and pandas on PostgreSQL.
+"""How fast the API and the SQL endpoint answer over many sales while events are committed, with the API's cache and without; and the same endpoints in
+FastAPI and pandas on PostgreSQL.
 
 Prints a line for each measurement. Some answers are compared with DuckDB's over the same file, to the cent. The last line is `VERDICT: within` (exit code
 0) or `VERDICT: beyond` (1).
@@ -38,6 +39,7 @@ CACHED = [("/vendas/resumo", 2000, 5, 15), ("/produtos/mais_vendidos", 2000, 5, 
 PLAIN = [("/vendas/resumo", 500, 25, None), ("/produtos/mais_vendidos", 500, 25, None)]
 METRICS = [("/metricas/vendas_por_minuto", 1000, 10, None), ("/metricas/usuarios_ativos", 1000, 10, None)]
 TIMES_AS_FAST = 50
+TOP_10_MS = 300
 
 
 def main() -> int:
@@ -68,6 +70,7 @@ def measure(arguments: argparse.Namespace, folder: Path) -> int:
         try:
             server.wait()
             failures += compare(server.url, sales)
+            failures += top_10(server.sql, sales)
             for path, rate, p99, p999 in wanted:
                 failures += run(name, server, folder, path, rate, arguments.seconds, p99, p999)
             if name == "with cache":
@@ -123,7 +126,8 @@ class Server:
         while not environment.exists():
             self.check(until)
         lines = (line.partition("=") for line in environment.read_text().splitlines())
-        self.url = {name: value for name, _, value in lines}["VITRAL_API_URL"]
+        known = {name: value for name, _, value in lines}
+        self.url, self.sql = known["VITRAL_API_URL"], known["VITRAL_SQL_URL"]
         # The first request has the sums loaded.
         began = time.perf_counter()
         while "sums of a table are in memory" not in (self.folder / "log").read_text():
@@ -229,6 +233,26 @@ def compare(url: str, sales: Path) -> int:
             print(f"DIFFERENT: {address}: {found[:2]} and DuckDB {rows[:2]}")
     print(f"{40 - failures} of 40 answers as DuckDB, to the cent", flush=True)
     return failures
+
+
+def top_10(url: str, sales: Path) -> int:
+    """The best sold over all sales, as SQL: the first time that it is asked for, and then again."""
+    import psycopg
+
+    end = f"{datetime.now(UTC) - timedelta(days=2):%Y-%m-%dT%H:%M:%SZ}"
+    query = "SELECT id_produto, sum(quantidade), sum({}) FROM {} WHERE moeda = 'BRL' AND timestamp < '{}' GROUP BY 1 ORDER BY 3 DESC, 1 LIMIT 10"
+    expected = duckdb.sql(query.format("valor_total", f"'{sales}'", end)).fetchall()
+    took = []
+    with psycopg.connect(url, autocommit=True) as connection:
+        for _ in range(5):
+            began = time.perf_counter()
+            found = connection.execute(query.format("valor", "vendas", end)).fetchall()
+            took.append((time.perf_counter() - began) * 1000)
+    is_within = took[0] <= TOP_10_MS and found == expected
+    judged = "as DuckDB" if found == expected else f"DIFFERENT: {found[:2]}, {expected[:2]}"
+    times = ", ".join(f"{one:.0f}" for one in took)
+    print(f"SQL, top 10: {times} ms, {judged}: {'within' if is_within else 'BEYOND'} {TOP_10_MS} ms at first", flush=True)
+    return not is_within
 
 
 def baseline(folder: Path, sales: Path, ours: dict[str, float]) -> int:

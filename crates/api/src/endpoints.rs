@@ -129,7 +129,8 @@ impl Prepared {
         query: Option<&str>,
         request: &HeaderMap,
     ) -> Result<Response, Problem> {
-        shared.reader.admit(&principal, &self.endpoint, &self.needs)?;
+        let admitted = shared.reader.admit(&principal, &self.endpoint, &self.needs);
+        admitted.map_err(|_| Problem::closed(&self.endpoint.path, &self.endpoint.scope))?;
         let point = shared.read_point_for(principal, &self.needs).await?;
         let format = format_of(request)?;
         let own = self.endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW);

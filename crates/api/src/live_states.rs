@@ -31,7 +31,7 @@ pub(crate) async fn view(
     let parameters = Parameters::read(query.as_deref(), &[SINCE])?;
     // It has no row filters.
     if !principal.scopes().has(SCOPE) || !principal.filters().is_empty() {
-        return Err(Problem::forbidden(PATH));
+        return Err(Problem::closed(PATH, SCOPE));
     }
     let mut views = shared.points.view.clone();
     let until = tokio::time::Instant::now() + WAIT;

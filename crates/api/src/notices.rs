@@ -37,7 +37,7 @@ pub(crate) async fn list(
     let parameters = Parameters::read(query.as_deref(), &lists::PARAMETERS)?;
     // They are rows of the ledger.
     if !shared.reader.may_read(&principal, EngineTable::Ledger.name()) {
-        return Err(Problem::forbidden("/avisos"));
+        return Err(Problem::closed("/avisos", "livro:read"));
     }
     let notices = Arc::clone(&shared.notices.borrow());
     let text = |ms: i64| utc_text(ms.saturating_mul(1000));

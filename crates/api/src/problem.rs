@@ -144,11 +144,18 @@ impl Problem {
     }
 
     pub(crate) fn forbidden(name: &str) -> Self {
+        Self::closed(name, &format!("{name}:read"))
+    }
+
+    /// What takes a scope that the principal lacks, or has no column to filter its rows by.
+    pub(crate) fn closed(what: &str, scope: &str) -> Self {
         Self::new(
             StatusCode::FORBIDDEN,
             "forbidden",
-            format!("this key may not read {name}"),
-            "ask an administrator for a key with this scope; what does not carry the columns of a row filter stays closed",
+            format!("this key may not read {what}"),
+            format!(
+                "ask an administrator for a key with the scope {scope}, without a row filter of a column that it lacks"
+            ),
         )
     }
 

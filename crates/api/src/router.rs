@@ -153,7 +153,7 @@ async fn telemetry(
     need(&principal, "metrics:read")?;
     // Its counts are of all rows.
     if !sees_completeness(&principal) {
-        return Err(Problem::forbidden("/metrics"));
+        return Err(Problem::closed("/metrics", "metrics:read"));
     }
     Parameters::none(query.as_deref())?;
     let mut text = String::new();

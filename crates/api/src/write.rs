@@ -123,7 +123,7 @@ impl Prepared {
         let payloads = items::payloads(request.body, &self.topic, &self.inputs, now_ms).await?;
         let checked = self.checked(payloads, key.as_ref(), (&request, now_ms))?;
         if let Some(key) = &key {
-            repeats.remember(key, (request.principal.id(), &self.entrance.path), request.body).await?;
+            repeats.remember(key, &self.entrance.path, request.body).await?;
         }
         self.publish(publisher.as_ref(), checked, request.correlation_id).await
     }

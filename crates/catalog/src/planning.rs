@@ -42,13 +42,35 @@ fn parts(error: &DataFusionError) -> Vec<&DataFusionError> {
     found
 }
 
-/// The cause alone: what comes before it names parts of the engine.
+/// What comes before the cause, and names parts of the engine.
+const PREFIXES: [&str; 8] = [
+    "Error during planning: ",
+    "Schema error: ",
+    "This feature is not implemented: ",
+    "Execution error: ",
+    "Internal error: ",
+    "Arrow error: ",
+    "Parser error: ",
+    "Cast error: ",
+];
+/// What comes behind it, for those who work on the engine.
+const FOR_ITS_AUTHORS: &str = "This issue was likely caused by a bug";
+/// A way on that nobody has here.
+const OF_ITS_SETTINGS: &str = " or disable the datafusion.sql_parser.enable_ident_normalization configuration";
+
+/// The cause alone.
 fn words(error: &DataFusionError) -> String {
-    let text = error.find_root().strip_backtrace();
+    cause(&error.find_root().strip_backtrace())
+}
+
+fn cause(text: &str) -> String {
     let text = text.trim();
-    let known = ["Error during planning: ", "Schema error: ", "This feature is not implemented: ", "Execution error: "];
-    let text = known.iter().find_map(|prefix| text.strip_prefix(prefix)).unwrap_or(text);
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
+    let mut text = text;
+    while let Some(rest) = PREFIXES.iter().find_map(|prefix| text.strip_prefix(prefix)) {
+        text = rest;
+    }
+    let text = text.split_once(FOR_ITS_AUTHORS).map_or(text, |(cause, _)| cause);
+    text.split_whitespace().collect::<Vec<_>>().join(" ").replace(OF_ITS_SETTINGS, "")
 }
 
 /// What to say, with its remedy, where the engine wants a column to be grouped by.
@@ -63,6 +85,24 @@ pub fn ungrouped(words: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nothing_is_said_of_the_engine() {
+        for (given, wanted) in [
+            (
+                "Internal error: sum is of numbers.\nThis issue was likely caused by a bug in the code.",
+                "sum is of numbers.",
+            ),
+            (
+                "Schema error: No field named url.\nUse double quotes or disable the \
+                 datafusion.sql_parser.enable_ident_normalization configuration.\nValid fields are \"URL\".",
+                "No field named url. Use double quotes. Valid fields are \"URL\".",
+            ),
+            ("Error during planning: no  such\nthing", "no such thing"),
+        ] {
+            assert_eq!(cause(given), wanted);
+        }
+    }
 
     #[test]
     fn a_column_that_is_not_grouped_is_named() {

@@ -96,18 +96,17 @@ fn show(found: &Trace, paths: &[&str], format: Format) -> anyhow::Result<()> {
     if found.rows.iter().any(|row| !row.numbers.is_empty()) {
         answer(&table(&[numbers_table(found)?])?);
     }
-    if found.rows.iter().flat_map(|row| &row.numbers).any(is_of_an_open_window) && !paths.is_empty() {
-        answer(&format!("windows that are still open are in the running stream: GET {}", paths.join(", GET ")));
+    // As of windows that are still open.
+    if found.rows.iter().flat_map(|row| &row.numbers).any(|number| number.values.is_none()) && !paths.is_empty() {
+        answer(&format!(
+            "a number that is `ausente` is not stored: windows that are still open are in the running stream, GET {}",
+            paths.join(", GET ")
+        ));
     }
     if found.is_cut {
         answer("there are more rows than are shown; `vitral query` finds all of them");
     }
     Ok(())
-}
-
-/// What is stored has no row of it, as of one that is still open.
-fn is_of_an_open_window(number: &Number) -> bool {
-    number.values.is_none() && number.window_start.is_some()
 }
 
 fn rows_table(found: &Trace) -> Result<RecordBatch, ArrowError> {

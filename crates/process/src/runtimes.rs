@@ -1,7 +1,7 @@
 //! The threads of a command, and of a server: those of the stream, and those that go behind them.
 
 use std::io;
-use std::time::Duration;
+use std::mem::ManuallyDrop;
 
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Runtime};
@@ -12,28 +12,23 @@ use crate::go_behind_others;
 /// What planning the deepest SQL that a catalog may hold takes; only what is used of it is memory.
 const STACK_BYTES: usize = 16 << 20;
 
-/// How long threads that do not heed the end, such as those that compute a history, are waited for.
-/// They go on at the next start.
-const LEFT_AFTER: Duration = Duration::from_secs(1);
-
 /// The threads of a command.
 pub fn of_command() -> io::Result<Runtime> {
     Builder::new_multi_thread().thread_stack_size(STACK_BYTES).enable_all().build()
 }
 
-/// Runs a server's life on a runtime of its own, and returns with its outcome whatever still runs
-/// on it.
+/// Runs a server's life on a runtime of its own, and returns with its outcome. What still runs on
+/// it, such as a history that is being computed, ends with the process: it goes on at the next
+/// start. Ended before, it would take down those who wait for it.
 pub fn run<E: From<io::Error>>(life: impl Future<Output = Result<(), E>>) -> Result<(), E> {
-    let runtime = of_command()?;
-    let outcome = runtime.block_on(life);
-    runtime.shutdown_timeout(LEFT_AFTER);
-    outcome
+    let runtime = ManuallyDrop::new(of_command()?);
+    runtime.block_on(life)
 }
 
 /// Threads of the API alone, behind all others: queries take what the stream leaves, and commits
-/// never wait for them.
+/// never wait for them. What runs there ends with the process.
 #[derive(Debug)]
-pub struct ApiRuntime(Option<Runtime>);
+pub struct ApiRuntime(ManuallyDrop<Runtime>);
 
 impl ApiRuntime {
     /// As many as there are processors, and two at least.
@@ -46,7 +41,7 @@ impl ApiRuntime {
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;
-        Ok(Self(Some(runtime)))
+        Ok(Self(ManuallyDrop::new(runtime)))
     }
 
     /// Spawns what `serve` makes of the listener, whose connections belong to these threads too.
@@ -58,26 +53,16 @@ impl ApiRuntime {
     where
         F: Future<Output: Send> + Send + 'static,
     {
-        let runtime = self.0.as_ref().ok_or_else(|| io::Error::other("the API's threads have ended"))?;
-        let _context = runtime.enter();
+        let _context = self.0.enter();
         let listener = TcpListener::from_std(listener.into_std()?)?;
-        Ok(runtime.spawn(serve(listener)))
-    }
-}
-
-/// Whatever runs still is left: the process is about to end.
-impl Drop for ApiRuntime {
-    fn drop(&mut self) {
-        if let Some(runtime) = self.0.take() {
-            runtime.shutdown_background();
-        }
+        Ok(self.0.spawn(serve(listener)))
     }
 }
 
 #[cfg(test)]
 mod tests {
     use std::sync::mpsc;
-    use std::time::Instant;
+    use std::time::{Duration, Instant};
 
     use super::*;
 

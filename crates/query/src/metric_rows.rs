@@ -64,7 +64,12 @@ impl SeenMetric<'_> {
                 return Ok(rows);
             }
         }
-        self.read_range(state, wanted, wanted.range).await
+        // Fewer than are wanted: all there are.
+        let all = TimeRange { from: wanted.range.from.or(Some(i64::MIN)), ..wanted.range };
+        match self.read_recent(state, wanted, all).await? {
+            Some(rows) => Ok(rows),
+            None => self.read_range(state, wanted, wanted.range).await,
+        }
     }
 
     /// The newest open window that has begun and has rows that are seen. Open windows are newer
@@ -126,8 +131,10 @@ impl SeenMetric<'_> {
 
     /// The first published rows of windows that start there or later, also those that are not seen.
     async fn read_published(self, state: &SessionState, from: i64, count: usize) -> Result<RecordBatch, QueryError> {
-        let since = ident(WINDOW_START_COLUMN).gt_eq(lit(utc(Some(from))));
-        let rows = LogicalPlanBuilder::from(published_plan(self.view)?).filter(since)?;
+        let mut rows = LogicalPlanBuilder::from(published_plan(self.view)?);
+        if from != i64::MIN {
+            rows = rows.filter(ident(WINDOW_START_COLUMN).gt_eq(lit(utc(Some(from)))))?;
+        }
         let frame = frame(state, rows.sort(order(self.metric, self.view))?.limit(0, Some(count))?.build()?);
         let schema = frame.schema().inner().clone();
         Ok(concat_batches(&schema, &frame.collect().await?)?)

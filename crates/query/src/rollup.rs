@@ -7,6 +7,7 @@
 //! the rows at its ends, however many it has. `soma.NAME` reads them; before they are there, and
 //! where they would take too much memory, the same rows are computed from the table itself.
 
+mod behind;
 mod changes;
 mod conditions;
 mod counted_once;
@@ -17,6 +18,7 @@ mod run;
 mod sums;
 mod table;
 
+pub(crate) use self::behind::{LACKING_MAX, Lacking};
 pub(crate) use self::load::Rollups;
 pub(crate) use self::now::RangeVersion;
 pub use self::planned::{SumsPlan, SumsQuestion};

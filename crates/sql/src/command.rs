@@ -179,7 +179,11 @@ impl Commands {
                 Ok(Command::Deallocate(words.name().ok().filter(|name| name != "all")))
             }
             "unlisten" => Ok(Command::Unlisten),
-            "listen" | "prepare" | "execute" => {
+            "listen" => {
+                let remedy = "ask again now and then, or follow GET /metricas/{nome}/ao_vivo";
+                Err(fault(code::NOT_SUPPORTED, "LISTEN is not supported", remedy))
+            }
+            "prepare" | "execute" => {
                 let message = format!("{} is not supported", verb.to_uppercase());
                 Err(fault(code::NOT_SUPPORTED, message, "let the driver prepare statements by the protocol"))
             }

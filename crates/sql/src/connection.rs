@@ -22,6 +22,7 @@ use tokio::time::{Instant, timeout_at};
 use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::{Framed, FramedParts};
 
+use crate::arrivals::Arrival;
 use crate::bounded::{Bound, Bounded, TooLarge};
 use crate::error;
 use crate::prepared::Prepared;
@@ -65,10 +66,11 @@ async fn hang_up(socket: &mut Socket, error: PgWireError) -> io::Result<()> {
 /// Answers one client until it goes, or has to.
 pub(crate) async fn converse(
     stream: TcpStream,
-    peer: SocketAddr,
+    (peer, arrival): (SocketAddr, Arrival),
     server: &Arc<Server>,
     tls: Option<TlsAcceptor>,
 ) -> io::Result<()> {
+    let mut arrival = Some(arrival);
     let until = Instant::now() + STARTUP;
     let negotiated = timeout_at(until, negotiate_tls::<Arc<Prepared>>(stream, tls)).await;
     // Encryption was wanted without asking, and there is none.
@@ -104,6 +106,7 @@ pub(crate) async fn converse(
         let done = process_message(message, &mut socket, startup, queries, extended, copy, cancel).await;
         if is_unknown && Session::of(&socket).is_ok() {
             bound.widen();
+            drop(arrival.take());
         }
         if let Err(error) = done {
             let info = ErrorInfo::from(error);

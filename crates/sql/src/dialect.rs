@@ -2,6 +2,7 @@
 //! the same name. Queries of clients are rewritten to call them: SQL of the catalog keeps its own.
 
 mod averages;
+mod json;
 mod operators;
 mod patterns;
 mod texts;
@@ -14,8 +15,9 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 
 /// Makes a session know them.
 pub(crate) fn add(state: &mut SessionState) -> EngineResult<()> {
-    let format = vitral_engine::bounded(&texts::format(), &state.runtime_env().memory_pool);
-    for function in times::functions().chain([format]) {
+    let pool = Arc::clone(&state.runtime_env().memory_pool);
+    let growing = [texts::format(), json::build_object()].map(|function| vitral_engine::bounded(&function, &pool));
+    for function in times::functions().chain(growing) {
         state.register_udf(Arc::new(function))?;
     }
     state.register_udaf(Arc::new(averages::avg()))?;

@@ -143,7 +143,11 @@ pub(crate) fn of_query(error: QueryError, text: &str) -> PgWireError {
         QueryError::Statement(errors) => of_statement(&errors, text),
         QueryError::Catalog(errors) => fault(code::INTERNAL, format!("{said}: {errors}"), "run `vitral check`"),
         QueryError::Forbidden(name) => fault(code::NO_TABLE, format!("there is no table {name}"), TABLES_REMEDY),
-        QueryError::Unavailable(_) | QueryError::NothingStored { .. } => fault(code::NO_TABLE, said, TABLES_REMEDY),
+        QueryError::Unavailable(_) => fault(code::NO_TABLE, said, TABLES_REMEDY),
+        // Where it would be is not said.
+        QueryError::NothingStored { names, .. } => {
+            fault(code::NO_TABLE, format!("nothing is stored of {names} yet"), TABLES_REMEDY)
+        }
         QueryError::Starting
         | QueryError::TopicWaiting { .. }
         | QueryError::ImportsUnread(_)
@@ -214,7 +218,8 @@ pub(crate) fn placed(error: &Diagnostic, kind: &str, text: &str) -> PgWireError 
     let remedy = if kind == code::NO_TABLE && is_unknown {
         TABLES_REMEDY
     } else if error.remedy.contains("`vitral query") {
-        COLUMNS_REMEDY
+        let is_of_columns = [code::NO_COLUMN, code::GROUPING, code::AMBIGUOUS, code::NO_TABLE].contains(&kind);
+        if is_of_columns { COLUMNS_REMEDY } else { "correct the statement" }
     } else {
         error.remedy.as_str()
     };
@@ -250,6 +255,8 @@ fn kind_of(message: &str) -> &'static str {
         code::GROUPING
     } else if has(&["Ambiguous", "ambiguous"]) {
         code::AMBIGUOUS
+    } else if starts(&["Error parsing", "Cannot cast string"]) {
+        code::UNREADABLE
     } else if has(&["Invalid function", "No function matches", "Failed to coerce"]) {
         code::NO_FUNCTION
     } else if has(&["Cannot coerce", "cannot be coerced", "incompatible", "Cannot infer"]) {

@@ -13,6 +13,7 @@
 
 mod activity;
 mod answer;
+mod arrivals;
 mod bounded;
 mod column_names;
 mod command;
@@ -23,6 +24,7 @@ mod dialect;
 mod doing;
 mod error;
 mod listing;
+mod minutes;
 mod numeric;
 mod parameters;
 mod prepared;

@@ -2,20 +2,25 @@
 
 use arrow::datatypes::{DataType, IntervalMonthDayNano};
 use bytes::Buf;
+use datafusion::common::DFSchema;
 use datafusion::common::tree_node::{TreeNode, TreeNodeRecursion};
 use datafusion::error::Result as EngineResult;
-use datafusion::logical_expr::{Expr, LogicalPlan};
+use datafusion::logical_expr::utils::merge_schema;
+use datafusion::logical_expr::{Expr, ExprSchemable, LogicalPlan};
 use datafusion::scalar::ScalarValue;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::error::PgWireError;
 
 use crate::error::{code, fault, of_engine};
+use crate::minutes::with_seconds;
 use crate::numeric;
 use crate::types::{pg_type_of, plain_type};
 use crate::values::{EPOCH_DAYS, EPOCH_MICROS};
 
 /// Casts to a type of the engine, by its name.
 const ARROW_CAST: &str = "arrow_cast";
+/// What `item = ANY(list)` becomes.
+const ARRAY_HAS: &str = "array_has";
 /// So many parameters at most, as in PostgreSQL.
 const PARAMETERS_MAX: usize = 65_535;
 
@@ -24,13 +29,19 @@ pub(crate) fn wanted(plan: &LogicalPlan) -> Result<Vec<Option<DataType>>, PgWire
     let mut found = Vec::new();
     let walk = plan.apply_with_subqueries(|node| {
         let is_count = matches!(node, LogicalPlan::Limit(_));
-        node.apply_expressions(|expr| expr.apply(|expr| note(expr, is_count, &mut found)))
+        let schema = merge_schema(&node.inputs());
+        node.apply_expressions(|expr| expr.apply(|expr| note(expr, is_count, &schema, &mut found)))
     });
     walk.map_err(|error| of_engine(&error, ""))?;
     Ok(found)
 }
 
-fn note(expr: &Expr, is_count: bool, found: &mut Vec<Option<DataType>>) -> EngineResult<TreeNodeRecursion> {
+fn note(
+    expr: &Expr,
+    is_count: bool,
+    schema: &DFSchema,
+    found: &mut Vec<Option<DataType>>,
+) -> EngineResult<TreeNodeRecursion> {
     let (id, described) = match expr {
         Expr::Cast(cast) => match cast.expr.as_ref() {
             Expr::Placeholder(placeholder) => (&placeholder.id, Some(cast.field.data_type().clone())),
@@ -39,6 +50,13 @@ fn note(expr: &Expr, is_count: bool, found: &mut Vec<Option<DataType>>) -> Engin
         Expr::ScalarFunction(call) if call.name() == ARROW_CAST => match call.args.as_slice() {
             [Expr::Placeholder(placeholder), Expr::Literal(wanted, _)] => {
                 (&placeholder.id, wanted.try_as_str().flatten().and_then(|wanted| wanted.parse().ok()))
+            }
+            _ => return Ok(TreeNodeRecursion::Continue),
+        },
+        Expr::ScalarFunction(call) if call.name() == ARRAY_HAS => match call.args.as_slice() {
+            [Expr::Placeholder(placeholder), item] if !matches!(item, Expr::Placeholder(_)) => {
+                let item = item.get_type(schema).unwrap_or(DataType::Utf8);
+                (&placeholder.id, Some(DataType::new_list(item, true)))
             }
             _ => return Ok(TreeNodeRecursion::Continue),
         },
@@ -161,7 +179,8 @@ fn text(pg_type: &Type, bytes: &[u8]) -> Result<ScalarValue, String> {
         DataType::Utf8 => Ok(scalar),
         DataType::Null => Ok(ScalarValue::Utf8(Some(text.trim().to_owned()))),
         plain => {
-            let trimmed = ScalarValue::Utf8(Some(text.trim().to_owned()));
+            let whole = if matches!(plain, DataType::Timestamp(..)) { with_seconds(text) } else { None };
+            let trimmed = ScalarValue::Utf8(Some(whole.unwrap_or_else(|| text.trim().to_owned())));
             trimmed.cast_to(&plain).map_err(|error| error.strip_backtrace())
         }
     }

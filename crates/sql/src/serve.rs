@@ -15,6 +15,7 @@ use tokio::sync::Semaphore;
 use tokio::task::JoinSet;
 use tokio_rustls::TlsAcceptor;
 
+use crate::arrivals::{Arrival, Arrivals};
 use crate::config::SqlConfig;
 use crate::connection::converse;
 use crate::error::{code, fatal};
@@ -39,7 +40,7 @@ const ACCEPT_RETRY: Duration = Duration::from_millis(100);
 pub async fn serve(listener: TcpListener, config: SqlConfig, inputs: SqlInputs) -> io::Result<()> {
     let tls = config.tls.as_ref().map(tls::acceptor).transpose()?;
     let shutdown = inputs.shutdown.clone();
-    let connections = Arc::new(Semaphore::new(config.connections.clamp(1, Semaphore::MAX_PERMITS)));
+    let arrivals = Arc::new(Arrivals::default());
     let server = Arc::new(Server::new(config, inputs).map_err(io::Error::other)?);
     let refusals = Arc::new(Semaphore::new(REFUSALS));
     let mut tasks = JoinSet::new();
@@ -54,20 +55,19 @@ pub async fn serve(listener: TcpListener, config: SqlConfig, inputs: SqlInputs) 
             accepted = listener.accept() => accepted,
         };
         match accepted {
-            Ok((stream, peer)) => match Arc::clone(&connections).try_acquire_owned() {
-                Ok(permit) => {
+            Ok((stream, peer)) => match arrivals.enter(peer.ip()) {
+                Some(arrival) => {
                     let (server, tls, shutdown) = (Arc::clone(&server), tls.clone(), shutdown.clone());
                     tasks.spawn(async move {
-                        let _permit = permit;
                         tokio::select! {
                             biased;
                             () = shutdown.cancelled() => {}
-                            () = one(stream, peer, &server, tls) => {}
+                            () = one(stream, (peer, arrival), &server, tls) => {}
                         }
                     });
                 }
                 // More than some do not even hear of it.
-                Err(_) => match Arc::clone(&refusals).try_acquire_owned() {
+                None => match Arc::clone(&refusals).try_acquire_owned() {
                     Ok(permit) => drop(tasks.spawn(async move {
                         let _permit = permit;
                         refuse(stream, peer).await;
@@ -93,18 +93,19 @@ pub async fn serve(listener: TcpListener, config: SqlConfig, inputs: SqlInputs) 
     Ok(())
 }
 
-async fn one(stream: TcpStream, peer: SocketAddr, server: &Arc<Server>, tls: Option<TlsAcceptor>) {
-    if let Err(error) = converse(stream, peer, server, tls).await {
+async fn one(stream: TcpStream, who: (SocketAddr, Arrival), server: &Arc<Server>, tls: Option<TlsAcceptor>) {
+    let peer = who.0;
+    if let Err(error) = converse(stream, who, server, tls).await {
         // Clients go as they like.
         tracing::debug!(%peer, %error, "a SQL connection has ended");
     }
 }
 
-/// Tells a client that it is one too many, once it has said what it wants: it would not hear of it
-/// before.
+/// Tells a client that too many are about to sign in, once it has said what it wants: it would not
+/// hear of it before.
 async fn refuse(mut stream: TcpStream, peer: SocketAddr) {
-    tracing::warn!(%peer, "a SQL connection is refused: sql.connections are open already");
-    let refusal = fatal(code::CONNECTIONS, "sorry, too many clients already", "close some, or raise sql.connections");
+    tracing::warn!(%peer, "a SQL connection is refused: too many have not signed in yet");
+    let refusal = fatal(code::CONNECTIONS, "too many connections have not signed in yet", "try again later");
     let message = PgWireBackendMessage::ErrorResponse(ErrorResponse::from(ErrorInfo::from(refusal)));
     let mut bytes = BytesMut::new();
     if message.encode(&mut bytes).is_err() {

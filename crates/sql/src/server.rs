@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::dialect::PostgreSqlDialect;
 use datafusion::sql::sqlparser::parser::Parser;
 use datafusion_postgres::pgwire::api::{ConnectionManager, RandomPidSecretKeyGenerator};
 use datafusion_postgres::pgwire::error::PgWireError;
+use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use vitral_access::{Access, Trail};
 use vitral_catalog::{Catalog, Diagnostics, DomainSettings, EngineTable, Name, Names, Needs, Position};
@@ -25,6 +26,7 @@ use crate::command::{Commands, ReadQuery, is_of_catalog};
 use crate::config::SqlConfig;
 use crate::error::{of_query, too_often};
 use crate::listing::{Directory, Planner, base_session};
+use crate::minutes::compared_in_seconds;
 use crate::session::Session;
 
 /// What the endpoint reads, and who may.
@@ -59,6 +61,8 @@ pub(crate) struct Server {
     /// What each connection does.
     pub activity: Arc<Activity>,
     pub pids: RandomPidSecretKeyGenerator,
+    /// The right to be connected, for those who have signed in.
+    pub connections: Arc<Semaphore>,
     catalog: Arc<Catalog>,
     points: ReadPoints,
     store: Store,
@@ -86,6 +90,7 @@ impl Server {
             commands: Commands::new(),
             cancels: Arc::new(ConnectionManager::new()),
             pids: RandomPidSecretKeyGenerator::default(),
+            connections: Arc::new(Semaphore::new(config.connections.clamp(1, Semaphore::MAX_PERMITS))),
             activity,
             config,
             access,
@@ -119,7 +124,10 @@ impl Server {
         let point = self.with_stored(self.points.take(principal.clone())?, &needs).await?;
         let reader =
             if read.looks_around() { self.directory.reader(principal, self).await? } else { Arc::clone(&self.base) };
-        reader.plan_statement(&point, &read.of_connection(session.peer.pid), &needs, &position).await
+        let mut planned =
+            reader.plan_statement(&point, &read.of_connection(session.peer.pid), &needs, &position).await?;
+        planned.plan = compared_in_seconds(planned.plan)?;
+        Ok(planned)
     }
 
     /// What a query reads besides the catalogs, of which only what they tell is read.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use datafusion_postgres::pgwire::api::{ClientInfo, ConnectionGuard, ConnectionHandle};
 use datafusion_postgres::pgwire::error::PgWireError;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, OwnedSemaphorePermit};
 use vitral_query::Principal;
 
 use crate::doing::{Doing, Peer};
@@ -33,7 +33,7 @@ pub(crate) struct Session {
     cursors: tokio::sync::Mutex<HashMap<String, OpenCursor>>,
     portals: Mutex<HashSet<String>>,
     cancel: Arc<ConnectionHandle>,
-    _registered: ConnectionGuard,
+    _registered: (ConnectionGuard, OwnedSemaphorePermit),
 }
 
 /// A cursor, and whether it outlives its transaction.
@@ -55,7 +55,7 @@ impl Session {
         peer: Peer,
         settings: Settings,
         cancel: Arc<ConnectionHandle>,
-        registered: ConnectionGuard,
+        registered: (ConnectionGuard, OwnedSemaphorePermit),
     ) -> Self {
         Self {
             principal,

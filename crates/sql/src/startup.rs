@@ -108,6 +108,11 @@ impl Startup {
         C::Error: Debug,
         PgWireError: From<<C as Sink<PgWireBackendMessage>>::Error>,
     {
+        let place = Arc::clone(&self.server.connections).try_acquire_owned().map_err(|_| {
+            let peer = client.socket_addr();
+            tracing::warn!(%peer, "a SQL client is refused: sql.connections are open already");
+            fatal(code::CONNECTIONS, "sorry, too many clients already", "close some, or raise sql.connections")
+        })?;
         let (pid, secret) = self.server.pids.generate(client);
         client.set_pid_and_secret_key(pid, secret.clone());
         let (cancel, registered) = self.server.cancels.register(pid, secret);
@@ -120,7 +125,7 @@ impl Startup {
         }
         let reported = Reported(settings.reported());
         let peer = Peer::new(pid, client.socket_addr());
-        client.session_extensions().insert(Session::new(principal, peer, settings, cancel, registered));
+        client.session_extensions().insert(Session::new(principal, peer, settings, cancel, (registered, place)));
         self.server.activity.add(&Session::of(client)?);
         finish_authentication(client, &reported).await
     }

@@ -12,6 +12,7 @@ use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Builder;
+use tokio::sync::mpsc::UnboundedReceiver;
 
 /// Requests that wait for an answer at once; more are counted as not sent.
 const OPEN_MAX: usize = 4096;
@@ -54,11 +55,8 @@ async fn run(paths: &[String], rate: f64, seconds: f64) -> Seen {
     let client = reqwest::Client::builder().pool_max_idle_per_host(OPEN_MAX).no_proxy().build().expect("a client");
     let seen = Arc::new(Mutex::new(Seen::default()));
     let permits = Arc::new(tokio::sync::Semaphore::new(OPEN_MAX));
-    let began = Instant::now();
-    let count = (rate * seconds) as usize;
-    for number in 0..count {
-        let due = began + Duration::from_secs_f64(number as f64 / rate);
-        tokio::time::sleep_until(due.into()).await;
+    let mut due = paced(rate, (rate * seconds) as usize);
+    while let Some((number, due)) = due.recv().await {
         let Ok(permit) = Arc::clone(&permits).try_acquire_owned() else {
             *seen.lock().expect("no panic").statuses.entry("not sent".to_owned()).or_default() += 1;
             continue;
@@ -70,9 +68,9 @@ async fn run(paths: &[String], rate: f64, seconds: f64) -> Seen {
             let status = match answer {
                 Ok(answer) => {
                     let status = answer.status().as_u16().to_string();
-                    answer.bytes().await.map_or_else(|error| error.to_string(), |_| status)
+                    answer.bytes().await.map_or_else(|error| error.without_url().to_string(), |_| status)
                 }
-                Err(error) => error.to_string(),
+                Err(error) => error.without_url().to_string(),
             };
             let mut seen = seen.lock().expect("no panic");
             seen.latencies.push(due.elapsed());
@@ -83,4 +81,21 @@ async fn run(paths: &[String], rate: f64, seconds: f64) -> Seen {
     // What is still open counts too.
     let _all = permits.acquire_many(OPEN_MAX as u32).await;
     Arc::try_unwrap(seen).map_or_else(|_| Seen::default(), |seen| seen.into_inner().expect("no panic"))
+}
+
+/// Requests with their numbers, each when it is due: to a part of a millisecond, which the
+/// runtime's own timers are not.
+fn paced(rate: f64, count: usize) -> UnboundedReceiver<(usize, Instant)> {
+    let (sender, receiver) = tokio::sync::mpsc::unbounded_channel();
+    std::thread::spawn(move || {
+        let began = Instant::now();
+        for number in 0..count {
+            let due = began + Duration::from_secs_f64(number as f64 / rate);
+            std::thread::sleep(due.saturating_duration_since(Instant::now()));
+            if sender.send((number, due)).is_err() {
+                break;
+            }
+        }
+    });
+    receiver
 }

@@ -191,8 +191,9 @@ fn announce(demo: &Demo<'_>, kafka: SocketAddr, server: &Server) -> anyhow::Resu
     let sql = server.sql_address.map(|address| env_file::sql_url(address, needs_key));
     env_file::write(demo.data_dir, kafka, &api, sql.as_deref())?;
     let sql = sql.map(|url| format!("SQL    {url}\n")).unwrap_or_default();
-    let keys = if needs_key { "keys   vitral keys create --name me --scope '*:read'\n" } else { "" };
     let data = demo.data_dir.display();
+    let keys = format!("keys   vitral keys create --name me --scope '*:read' --data-dir '{data}'\n");
+    let keys = if needs_key { keys.as_str() } else { "" };
     answer(&format!(
         "page   {api}/\nAPI    {api}/metricas\ndocs   {api}/docs\n{sql}{keys}Kafka  {kafka}\ndata   {data}\nCtrl-C stops; started again, it continues where it was\n"
     ));

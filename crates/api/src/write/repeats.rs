@@ -46,14 +46,10 @@ impl Default for Repeats {
 }
 
 impl Repeats {
-    /// An error if the key came from the same sender, for the same path, with another body.
-    pub(super) async fn remember(
-        &self,
-        key: &RepeatKey,
-        (principal, path): (&str, &str),
-        body: &[u8],
-    ) -> Result<(), Problem> {
-        let whole = hash([key.0.as_bytes(), principal.as_bytes(), path.as_bytes()]);
+    /// An error if the key came for the same path with another body, from whomever: ids are made of
+    /// the key alone, so one of the two would be taken for a repeat of the other.
+    pub(super) async fn remember(&self, key: &RepeatKey, path: &str, body: &[u8]) -> Result<(), Problem> {
+        let whole = hash([key.0.as_bytes(), path.as_bytes()]);
         let body = hash([body]);
         let known = self.0.entry(whole).or_insert(body).await;
         if *known.value() == body { Ok(()) } else { Err(Problem::idempotency_key_reused()) }

@@ -65,9 +65,13 @@ impl SeenMetric<'_> {
     async fn published_since(self, state: &SessionState, from: i64) -> Result<Option<RecordBatch>, QueryError> {
         let slot = self.recent.slot(&self.metric.name);
         let mut kept = slot.lock().await;
-        let recent = match kept.take().filter(|recent| recent.is_of(self.view)) {
-            Some(recent) => kept.insert(recent),
-            None => kept.insert(Recent::new(&self.view.published)),
+        let recent = match kept.take() {
+            Some(recent) if recent.is_of(self.view) => kept.insert(recent),
+            known => {
+                // What was too much is no less now.
+                let too_many_from = known.and_then(|known| known.too_many_from);
+                kept.insert(Recent { too_many_from, ..Recent::new(&self.view.published) })
+            }
         };
         if let Some((since, rows)) = &recent.rows
             && *since <= from

@@ -5,6 +5,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::Schema;
+use datafusion::catalog::{MemTable, TableProvider};
 use datafusion::execution::SessionState;
 use datafusion::logical_expr::{Expr, LogicalPlan, LogicalPlanBuilder, ident, lit};
 use vitral_catalog::{KeyedView, Names};
@@ -16,7 +17,7 @@ use super::Namespace;
 use crate::error::QueryError;
 use crate::plan::{frame, plan_query};
 use crate::read_point::ReadPoint;
-use crate::rollup::{RollupTable, Rollups, Source};
+use crate::rollup::{LACKING_MAX, Lacking, RollupTable, Rollups, Source};
 use crate::shared::Shared;
 use crate::tables::{in_memory_table, provider_of, scan};
 
@@ -39,15 +40,33 @@ pub(crate) async fn rollup_table(
     };
     let Some(rollup) = &view.rollup else { return Ok(None) };
     let of = shown.0.rows.schema();
-    let states = async |part| {
-        let (rest, session) = rest(shared, view, point, session, shown, part).await?;
-        Ok(frame(&session, rest).collect().await?)
+    let behind = |of: Arc<dyn TableProvider>| Ok::<_, QueryError>(scan(of)?.filter(is_behind(&shown.0.through))?);
+    let none = || Ok::<_, QueryError>(in_memory_table(RecordBatch::new_empty(shown.1.archive.schema()))?);
+    let states = async |archive: Arc<dyn TableProvider>, tail: Arc<[RecordBatch]>| {
+        let (rest, session) = rest(shared, view, point, session, shown.1, (archive, tail)).await?;
+        Ok::<_, QueryError>(frame(&session, rest).collect().await?)
     };
-    let (committed, provisional) = (async || states(Rest::Committed).await, async || states(Rest::Provisional).await);
+    let committed = async |known: Option<Vec<RecordBatch>>| {
+        let archive = || Arc::clone(&shown.1.archive);
+        let among = match known {
+            Some(rows) => Arc::new(MemTable::try_new(shown.1.archive.schema(), vec![rows])?),
+            None => archive(),
+        };
+        let lacking = behind(among)?.limit(0, Some(LACKING_MAX + 1))?.build()?;
+        let rows = frame(session, lacking).collect().await?;
+        if rows.iter().map(RecordBatch::num_rows).sum::<usize>() > LACKING_MAX {
+            let states = states(provider_of(behind(archive())?.build()?), Arc::default()).await?;
+            return Ok(Lacking { rows: None, states });
+        }
+        let table = MemTable::try_new(shown.1.archive.schema(), vec![rows.clone()])?;
+        Ok(Lacking { rows: Some(rows), states: states(Arc::new(table), Arc::default()).await? })
+    };
+    let provisional = async || states(none()?, Arc::clone(&shown.1.tail)).await;
     if let Some(now) = rollups.at(view, rollup, shown, (committed, provisional)).await? {
         return table(view, Source::Sums(now), &of);
     }
-    let (rest, _session) = rest(shared, view, point, session, shown, Rest::All).await?;
+    let lacking = (provider_of(behind(Arc::clone(&shown.1.archive))?.build()?), Arc::clone(&shown.1.tail));
+    let (rest, _session) = rest(shared, view, point, session, shown.1, lacking).await?;
     let own = view.keys.iter().map(ident).chain(view.columns.iter().map(|column| ident(&column.name)));
     let own: Vec<Expr> = own.collect();
     let rest = LogicalPlanBuilder::from(rest).project(own.clone())?.build()?;
@@ -92,32 +111,15 @@ pub(super) async fn statement(
     Ok(plan_query(session, &shared.catalog, &statement, schema).await?)
 }
 
-/// What the topic has and the table does not.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Rest {
-    /// Committed after it: the same until something is committed again.
-    Committed,
-    /// Not committed yet.
-    Provisional,
-    All,
-}
-
-/// The table's rows of what the topic has and the table does not.
+/// The table's rows of what the topic has and the table does not: committed rows, and others.
 async fn rest(
     shared: &Arc<Shared>,
     view: &KeyedView,
     point: &ReadPoint,
     session: &SessionState,
-    (table, topic): (&KeyedTableView, &TopicView),
-    part: Rest,
+    topic: &TopicView,
+    (archive, tail): (Arc<dyn TableProvider>, Arc<[RecordBatch]>),
 ) -> Result<(LogicalPlan, Arc<SessionState>), QueryError> {
-    let archive = match part {
-        Rest::Provisional => in_memory_table(RecordBatch::new_empty(topic.archive.schema()))?,
-        Rest::Committed | Rest::All => {
-            provider_of(scan(Arc::clone(&topic.archive))?.filter(is_behind(&table.through))?.build()?)
-        }
-    };
-    let tail = if part == Rest::Committed { Arc::default() } else { Arc::clone(&topic.tail) };
     let topic = TopicView { archive, tail, ..topic.clone() };
     let topics = [(view.topic.clone(), topic)].into();
     let only = View { topics, ready: true, ..View::default() };

@@ -5,13 +5,13 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
 use arrow::array::RecordBatch;
-use datafusion::catalog::TableProvider;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use vitral_catalog::{KeyedColumn, KeyedView, Rollup};
 use vitral_panes::view::{KeyedTableView, KeyedThrough, TopicView};
 use vitral_store::{KeyedRows, StoredRows};
 
+use super::behind::{Behind, Lacking};
 use super::changes::{Changes, Span};
 use super::now::Now;
 use super::sums::{Shape, Sums, Unusable};
@@ -26,6 +26,11 @@ const WAITING_WHILE_LOADING: usize = 1 << 18;
 pub(crate) trait States: AsyncFnOnce() -> Result<Vec<RecordBatch>, QueryError> {}
 
 impl<T: AsyncFnOnce() -> Result<Vec<RecordBatch>, QueryError>> States for T {}
+
+/// Computes what a table lacks, from the archive or from rows of it that have all of that.
+pub(crate) trait Lacks: AsyncFnOnce(Option<Vec<RecordBatch>>) -> Result<Lacking, QueryError> {}
+
+impl<T: AsyncFnOnce(Option<Vec<RecordBatch>>) -> Result<Lacking, QueryError>> Lacks for T {}
 
 /// Tables by name.
 #[derive(Debug)]
@@ -42,14 +47,6 @@ struct Slot {
     state: tokio::sync::Mutex<State>,
     /// What was committed after the stored rows.
     behind: tokio::sync::Mutex<Option<Behind>>,
-}
-
-/// States of rows that the archive has and the table does not.
-#[derive(Debug)]
-struct Behind {
-    through: Arc<KeyedThrough>,
-    archive: Arc<dyn TableProvider>,
-    states: Vec<RecordBatch>,
 }
 
 #[derive(Debug, Default)]
@@ -115,7 +112,7 @@ impl Rollups {
         view: &KeyedView,
         rollup: &Rollup,
         (table, topic): (&KeyedTableView, &TopicView),
-        (committed, provisional): (impl States, impl States),
+        (committed, provisional): (impl Lacks, impl States),
     ) -> Result<Option<Arc<Now>>, QueryError> {
         let Some(rows) = KeyedRows::of(&table.rows).and_then(|rows| StoredRows::of(&rows.states)) else {
             return Ok(None);
@@ -130,16 +127,15 @@ impl Rollups {
             return Ok(None);
         };
         let mut behind = slot.behind.lock().await;
-        let is_same = |known: &&Behind| {
-            Arc::ptr_eq(&known.through, &table.through) && Arc::ptr_eq(&known.archive, &topic.archive)
-        };
-        let mut states = match behind.as_ref().filter(is_same) {
-            Some(known) => known.states.clone(),
+        let mut states = match behind.as_ref().filter(|known| known.is_of(table, topic)) {
+            Some(known) => known.lacking.states.clone(),
             None => {
-                let states = committed().await?;
-                let (through, archive) = (Arc::clone(&table.through), Arc::clone(&topic.archive));
-                *behind = Some(Behind { through, archive, states: states.clone() });
-                states
+                let rows = match behind.take() {
+                    Some(known) => known.grown(table, topic).await?,
+                    None => None,
+                };
+                let lacking = committed(rows).await?;
+                behind.insert(Behind::new(table, topic, lacking)).lacking.states.clone()
             }
         };
         if !topic.tail.is_empty() {

@@ -40,6 +40,8 @@ pub(crate) struct Sums {
     /// values.
     keys: Vec<Arc<Vec<u32>>>,
     numbers: Arc<HashMap<Vec<u32>, u32>>,
+    /// Those that have come since rows were last put into a run.
+    new_numbers: HashMap<Vec<u32>, u32>,
     /// Those with more rows first: each has more than twice as many as the next one.
     runs: Vec<Arc<Run>>,
     recent: Recent,
@@ -105,6 +107,7 @@ impl Sums {
             keys: vec![Arc::default(); shape.dimensions.len()],
             shape: Arc::new(shape),
             numbers: Arc::default(),
+            new_numbers: HashMap::new(),
             runs: Vec::new(),
             recent: Recent::default(),
             once: CountedOnce::new(),
@@ -176,6 +179,9 @@ impl Sums {
         if recent.cells.is_empty() {
             return Ok(());
         }
+        if !self.new_numbers.is_empty() {
+            Arc::make_mut(&mut self.numbers).extend(std::mem::take(&mut self.new_numbers));
+        }
         let step = (self.step_rows, self.keys[0].len());
         let rows: Vec<(i64, u32)> = recent.cells.iter().map(|cell| (cell.time, cell.series)).collect();
         let mut run = Run::of(&rows, &recent.values, self.columns(), step)?;
@@ -194,14 +200,14 @@ impl Sums {
             .zip(&mut self.values)
             .map(|(column, values)| if column.is_null(row) { NULL } else { Values::number(values, column.value(row)) });
         let key: Vec<u32> = numbers.collect();
-        if let Some(number) = self.numbers.get(&key) {
+        if let Some(number) = self.numbers.get(&key).or_else(|| self.new_numbers.get(&key)) {
             return *number;
         }
         let number = u32::try_from(self.keys[0].len()).unwrap_or(u32::MAX);
         for (keys, value) in self.keys.iter_mut().zip(&key) {
             Arc::make_mut(keys).push(*value);
         }
-        Arc::make_mut(&mut self.numbers).insert(key, number);
+        self.new_numbers.insert(key, number);
         number
     }
 

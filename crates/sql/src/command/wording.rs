@@ -12,6 +12,7 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::existing::count_existing;
 use super::fitted::expression;
+use crate::minutes::with_seconds;
 
 /// Functions with another meaning there, by their names, how many arguments they have, and how they
 /// are called here.
@@ -29,8 +30,14 @@ const SERIES: &str = "generate_series";
 
 /// Functions that count without a sign here.
 const RANKS: [&str; 4] = ["dense_rank", "ntile", "rank", "row_number"];
-/// Casts to `timestamp with time zone` leave the time zone out here.
+/// Casts to `timestamp with time zone` leave the time zone out here, and the present has none.
 const MOMENT: &str = "Timestamp(Microsecond, Some(\"UTC\"))";
+const LOCAL: &str = "Timestamp(Microsecond, None)";
+/// Functions of the present, which is the same all through a statement.
+const PRESENT: [&str; 5] =
+    ["clock_timestamp", "current_timestamp", "now", "statement_timestamp", "transaction_timestamp"];
+/// The present without a zone.
+const LOCAL_PRESENT: &str = "localtimestamp";
 /// A row's value, where the engine knows `percentile_cont` alone.
 const PERCENTILE: &str = "percentile_disc";
 
@@ -73,8 +80,21 @@ impl VisitorMut for Wording {
             Expr::Function(function) if function.over.is_some() && RANKS.contains(&name(function).as_str()) => {
                 *expr = whole_number(take(expr));
             }
+            Expr::Function(function) if PRESENT.contains(&name(function).as_str()) && has_no_arguments(function) => {
+                *expr = cast_to(call("now", Vec::new()), MOMENT);
+            }
+            Expr::Function(function) if name(function) == LOCAL_PRESENT && has_no_arguments(function) => {
+                *expr = cast_to(call("now", Vec::new()), LOCAL);
+            }
             Expr::Function(function) => rename(function),
-            Expr::Cast { expr: inner, data_type, .. } if is_moment(data_type) => *expr = moment(take(inner)),
+            Expr::Cast { expr: inner, data_type, .. } if matches!(data_type, DataType::Timestamp(..)) => {
+                if let Expr::Value(value) = inner.as_mut() {
+                    complete(&mut value.value);
+                }
+                if is_moment(data_type) {
+                    *expr = cast_to(take(inner), MOMENT);
+                }
+            }
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = call("pg_timezone", vec![take(time_zone), take(timestamp)]);
             }
@@ -82,8 +102,9 @@ impl VisitorMut for Wording {
                 if matches!(&typed.value.value, Value::SingleQuotedString(text) if text == "epoch") {
                     typed.value.value = Value::SingleQuotedString("1970-01-01 00:00:00".to_owned());
                 }
+                complete(&mut typed.value.value);
                 if is_moment(&typed.data_type) {
-                    *expr = moment(Expr::Value(typed.value.clone()));
+                    *expr = cast_to(Expr::Value(typed.value.clone()), MOMENT);
                 }
             }
             // `substring(text from 'pattern')`: what the first group finds, or else all of it.
@@ -127,8 +148,25 @@ fn is_moment(data_type: &DataType) -> bool {
     matches!(data_type, DataType::Timestamp(_, TimezoneInfo::Tz | TimezoneInfo::WithTimeZone))
 }
 
-fn moment(expr: Expr) -> Expr {
-    call("arrow_cast", vec![expr, Expr::value(Value::SingleQuotedString(MOMENT.to_owned()))])
+fn cast_to(expr: Expr, engine_type: &str) -> Expr {
+    call("arrow_cast", vec![expr, Expr::value(Value::SingleQuotedString(engine_type.to_owned()))])
+}
+
+/// Gives a time that is written to the minute its seconds.
+fn complete(value: &mut Value) {
+    if let Value::SingleQuotedString(text) = value
+        && let Some(whole) = with_seconds(text)
+    {
+        *text = whole;
+    }
+}
+
+fn has_no_arguments(function: &Function) -> bool {
+    match &function.args {
+        FunctionArguments::None => true,
+        FunctionArguments::List(list) => list.args.is_empty(),
+        FunctionArguments::Subquery(_) => false,
+    }
 }
 
 fn whole_number(expr: Expr) -> Expr {
@@ -268,6 +306,10 @@ mod tests {
             ("SELECT rank() OVER (ORDER BY a)", "SELECT CAST(rank() OVER (ORDER BY a) AS BIGINT)"),
             ("SELECT a::timestamptz", "SELECT arrow_cast(a, 'Timestamp(Microsecond, Some(\"UTC\"))')"),
             ("SELECT a::timestamp", "SELECT a::TIMESTAMP"),
+            ("SELECT TIMESTAMP '2026-11-30 04:00'", "SELECT TIMESTAMP '2026-11-30 04:00:00'"),
+            ("SELECT '2026-11-30T04:00Z'::timestamp", "SELECT '2026-11-30T04:00:00Z'::TIMESTAMP"),
+            ("SELECT now()", "SELECT arrow_cast(now(), 'Timestamp(Microsecond, Some(\"UTC\"))')"),
+            ("SELECT localtimestamp", "SELECT arrow_cast(now(), 'Timestamp(Microsecond, None)')"),
             ("SELECT generate_series(1, 3)", "SELECT unnest(generate_series(1, 3))"),
             ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::oid"),
             ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),

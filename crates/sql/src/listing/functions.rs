@@ -74,7 +74,6 @@ const NO: &[&str] = &[
 const NOTHING: &[&str] = &[
     "inet_client_addr",
     "inet_server_addr",
-    "json_build_object",
     "oidvectortypes",
     "pg_advisory_unlock_all",
     "pg_get_constraintdef",

@@ -73,6 +73,78 @@ async fn times_are_those_of_zones_and_apart() {
 }
 
 #[tokio::test]
+async fn the_present_has_a_zone() {
+    let world = World::new().await;
+    let client = world.client().await;
+    use tokio_postgres::types::Type;
+    for (sql, wanted) in [
+        ("SELECT now()", Type::TIMESTAMPTZ),
+        ("SELECT current_timestamp", Type::TIMESTAMPTZ),
+        ("SELECT now() AT TIME ZONE 'America/Sao_Paulo'", Type::TIMESTAMP),
+        ("SELECT localtimestamp", Type::TIMESTAMP),
+    ] {
+        assert_eq!(*client.prepare(sql).await.expect(sql).columns()[0].type_(), wanted, "{sql}");
+    }
+    let apart = "SELECT now() AT TIME ZONE 'UTC' - now() AT TIME ZONE 'America/Sao_Paulo' = INTERVAL '3 hours', \
+                 now() = current_timestamp AND now() = statement_timestamp()";
+    let row = client.query_one(apart, &[]).await.expect("a row");
+    assert!(row.get::<_, bool>(0) && row.get::<_, bool>(1));
+}
+
+#[tokio::test]
+async fn times_are_compared_to_the_minute() {
+    let world = World::new().await;
+    let client = world.client().await;
+    for (condition, wanted) in [
+        ("ts >= '2026-07-01 12:00'", "2"),
+        ("'2026-07-01 12:00' < ts", "1"),
+        ("ts BETWEEN '2026-07-01 12:00' AND '2026-07-01 12:01+00'", "2"),
+        ("ts IN ('2026-07-01T12:00', '2026-07-01 12:01')", "1"),
+        ("ts = TIMESTAMP '2026-07-01 12:00'", "1"),
+        ("ts = '2026-07-01 09:00-03'::timestamptz", "1"),
+        ("id = '2026-07-01 12:00'", "0"),
+    ] {
+        let sql = format!("SELECT count(*) FROM vendas WHERE {condition}");
+        assert_eq!(text(&client, &sql).await, wanted, "{sql}");
+    }
+    assert_eq!(text(&client, "SELECT '2026-07-01 12:00'").await, "2026-07-01 12:00");
+}
+
+#[tokio::test]
+async fn objects_are_built_of_rows() {
+    let world = World::new().await;
+    let client = world.client().await;
+    for (sql, wanted) in [
+        (
+            "SELECT json_build_object('a', 1, 'b', 'x\"y', 'c', NULL, 'd', true)",
+            r#"{"a" : 1, "b" : "x\"y", "c" : null, "d" : true}"#,
+        ),
+        (
+            "SELECT json_build_object('id', id, 'valor', valor) FROM vendas ORDER BY id LIMIT 1",
+            r#"{"id" : "v0", "valor" : 10.50}"#,
+        ),
+        ("SELECT json_build_object('n', 'NaN'::float8)", r#"{"n" : "NaN"}"#),
+        ("SELECT json_build_object()", "{}"),
+    ] {
+        assert_eq!(text(&client, sql).await, wanted, "{sql}");
+    }
+    code(&client, "SELECT json_build_object('a')").await;
+    code(&client, "SELECT json_build_object(NULL, 1)").await;
+}
+
+#[tokio::test]
+async fn lists_are_bound_to_any() {
+    let world = World::new().await;
+    let client = world.client().await;
+    let sql = "SELECT count(*) FROM vendas WHERE id = ANY($1) AND loja <> ALL($2)";
+    let statement = client.prepare(sql).await.expect("prepared");
+    let list = tokio_postgres::types::Type::TEXT_ARRAY;
+    assert_eq!(statement.params(), [list.clone(), list]);
+    let found = client.query_one(&statement, &[&vec!["v0", "v1", "v9"], &vec!["B"]]).await.expect("a row");
+    assert_eq!(found.get::<_, i64>(0), 1);
+}
+
+#[tokio::test]
 async fn texts_are_formatted_and_searched() {
     let world = World::new().await;
     let client = world.client().await;

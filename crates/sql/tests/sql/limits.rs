@@ -105,6 +105,28 @@ async fn answers_and_connections_are_bounded() {
 }
 
 #[tokio::test]
+async fn who_does_not_sign_in_keeps_nobody_out() {
+    let world = World::with(|config| config.connections = 2).await;
+    let mut silent = Vec::new();
+    for _ in 0..8 {
+        silent.push(tokio::net::TcpStream::connect(world.address).await.expect("connected"));
+    }
+    let client = world.client().await;
+    assert_eq!(text(&client, "SELECT 1").await, "1");
+    // Of one address there are only so many.
+    for _ in 0..32 {
+        silent.push(tokio::net::TcpStream::connect(world.address).await.expect("connected"));
+    }
+    let error = connect(&world.config("bia")).await.err().expect("one too many");
+    assert_eq!(code_of(&error), "53300");
+    assert_eq!(text(&client, "SELECT 1").await, "1");
+    drop(silent);
+    while connect(&world.config("bia")).await.is_err() {
+        tokio::task::yield_now().await;
+    }
+}
+
+#[tokio::test]
 async fn what_needs_too_much_memory_is_refused() {
     let world = World::with(|config| config.limits.memory_bytes = 1 << 20).await;
     let client = world.client().await;
