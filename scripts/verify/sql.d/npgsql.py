@@ -1,5 +1,4 @@
-"""Npgsql, .NET's driver, in the version that Power BI brings along (4.0): runs the queries that come as a JSON array on stdin, and prints each one's rows, as texts,
-as a line of JSON.
+"""Npgsql, .NET's driver: runs the queries that come as a JSON array on stdin, and prints each one's rows, as texts, as a line of JSON.
 
 Arguments: the folder with Npgsql.dll, the URL, and `cursor` to read a million rows by cursor instead, of which count and sum are printed.
 """
