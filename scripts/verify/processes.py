@@ -167,7 +167,8 @@ class RedisPair:
     def server(self, folder: Path, port: int, memory: str, master: int | None) -> Program:
         home = folder / f"redis-{port}"
         home.mkdir()
-        text = f"""port {port}\nbind 127.0.0.1\ndir {home}\nsave ""\nmaxmemory {memory}\nmaxmemory-policy allkeys-lru\nrepl-diskless-sync-delay 0
+        # Of so little memory, a backlog of the usual size would leave nothing for keys.
+        text = f"""port {port}\nbind 127.0.0.1\ndir {home}\nsave ""\nmaxmemory {memory}\nmaxmemory-policy allkeys-lru\nrepl-diskless-sync-delay 0\nrepl-backlog-size 16kb
             user default on nopass ~* &* +@all\nuser {self.USER} on >{self.PASSWORD} {self.RIGHTS}\n"""
         text += f"replicaof 127.0.0.1 {master}\n" if master else ""
         (home / "redis.conf").write_text(text)

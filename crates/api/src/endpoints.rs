@@ -131,7 +131,7 @@ impl Prepared {
     ) -> Result<Response, Problem> {
         let admitted = shared.reader.admit(&principal, &self.endpoint, &self.needs);
         admitted.map_err(|_| Problem::closed(&self.endpoint.path, &self.endpoint.scope))?;
-        let point = shared.read_point_for(principal, &self.needs).await?;
+        let mut point = shared.read_point_for(principal, &self.needs).await?;
         let format = format_of(request)?;
         let own = self.endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW);
         let allowed: Vec<_> = own.chain(self.is_paged.then_some(CURSOR)).collect();
@@ -145,7 +145,7 @@ impl Prepared {
         let values = placeholder_values(&self.endpoint, point.now_ms, parameters.range()?, rows, text);
         let labels = shared.reader.labels(&point.principal).await;
         let mut question = Question { parameters: &parameters, format, limit, values, cursor, labels, sums: None };
-        question.sums = self.of_sums(shared, &point, &question).await?;
+        question.sums = self.of_sums(shared, &mut point, &question).await?;
         if let Some(ttl) = self.kept_for.filter(|_| shared.cache.is_on()) {
             return self.kept_or_computed(shared, point, question, ttl).await;
         }
@@ -173,8 +173,8 @@ impl Prepared {
         let mut turn = shared.reader.in_time(flight.turn()).await?;
         // While it waited, more may have been committed.
         let begun = Instant::now();
-        let point = shared.read_point_for(point.principal, &self.needs).await?;
-        question.sums = self.of_sums(shared, &point, &question).await?;
+        let mut point = shared.read_point_for(point.principal, &self.needs).await?;
+        question.sums = self.of_sums(shared, &mut point, &question).await?;
         let tables = question.state(&point, &self.read);
         if let Some(kept) = cache.in_turn(asked, (&point, &tables), &mut turn).await {
             return Ok(self.again(&kept, &point));
@@ -216,7 +216,7 @@ impl Prepared {
     async fn of_sums(
         &self,
         shared: &Shared,
-        point: &ReadPoint,
+        point: &mut ReadPoint,
         question: &Question<'_>,
     ) -> Result<Option<SumsQuestion>, Problem> {
         let is_of_sums = self.read.names.len() > self.needs.names.len();

@@ -20,6 +20,7 @@ mod known_names;
 mod labels;
 mod ledger;
 mod limits;
+mod made_rows;
 pub mod metric_rows;
 mod namespace;
 mod not_yet;

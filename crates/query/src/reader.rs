@@ -20,6 +20,7 @@ use vitral_schemas::event_time::Watermark;
 
 use crate::error::QueryError;
 use crate::limits::Limits;
+use crate::made_rows::MadeRows;
 use crate::namespace::{self, Namespace};
 use crate::permits::{Permit, Permits};
 use crate::plan::{frame, frame_at, plan_query, statement_error};
@@ -124,6 +125,7 @@ impl Reader {
             scope,
             rollups: Rollups::new(limits.rollup_bytes),
             recent: RecentRows::default(),
+            made: MadeRows::default(),
         });
         let permits = Permits::new(limits.running_max, limits.waiting_max);
         let planning = Planning::new(limits.running_max);

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use vitral_catalog::{Catalog, Names, Scope};
 
+use crate::made_rows::MadeRows;
 use crate::recent_rows::RecentRows;
 use crate::reference::References;
 use crate::rollup::Rollups;
@@ -17,4 +18,5 @@ pub(crate) struct Shared {
     pub scope: Scope,
     pub rollups: Rollups,
     pub recent: RecentRows,
+    pub made: MadeRows,
 }

@@ -11,7 +11,7 @@ use axum::http::{HeaderMap, HeaderValue, Uri};
 use axum::response::{IntoResponse, Response};
 use vitral_panes::view::MetricView;
 use vitral_query::metric_rows::RowFilter;
-use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, Principal, QueryError, UNTIL, make_open_rows};
+use vitral_query::{FROM, Format, LIMIT, PROVISIONAL_COLUMN, Principal, QueryError, UNTIL};
 
 use super::cursor::Cursor;
 use super::{LIMIT_DEFAULT, document, keyed, path_of, rows_alone};
@@ -38,6 +38,11 @@ pub(crate) async fn page(
         return keyed::page(&shared, &principal, (&view, &name), query.as_deref(), &request).await;
     }
     let (metric, shown) = shared.metric(&principal, &view, &name)?;
+    let earlier = match shown.open.is_made() {
+        true => None,
+        false => shared.reader.bounded(shared.reader.earlier_metric(&name, shown)).await?,
+    };
+    let shown = earlier.as_deref().unwrap_or(shown);
 
     let format = format_of(&request)?;
     let filterable = text_columns(shown);
@@ -48,9 +53,6 @@ pub(crate) async fn page(
     let limit = parameters.limit(LIMIT_DEFAULT)?;
     let fingerprint = parameters.fingerprint(&name);
     let cursor = parameters.text(CURSOR).map(|text| Cursor::read(text, &fingerprint)).transpose()?;
-    if cursor.is_some() {
-        shared.reader.bounded(make_open_rows(shown)).await?;
-    }
     let resumed = cursor.map(|cursor| resume(cursor, shown));
     if let Some(cursor) = resumed {
         let end = cursor.window.saturating_add(1);

@@ -17,7 +17,7 @@ use super::Namespace;
 use crate::error::QueryError;
 use crate::plan::{frame, plan_query};
 use crate::read_point::ReadPoint;
-use crate::rollup::{LACKING_MAX, Lacking, RollupTable, Rollups, Source};
+use crate::rollup::{Closed, LACKING_MAX, Lacking, Moment, RollupTable, Rollups, Source};
 use crate::shared::Shared;
 use crate::tables::{in_memory_table, provider_of, scan};
 
@@ -62,7 +62,9 @@ pub(crate) async fn rollup_table(
         Ok(Lacking { rows: Some(rows), states: states(Arc::new(table), Arc::default()).await? })
     };
     let provisional = async || states(none()?, Arc::clone(&shown.1.tail)).await;
-    if let Some(now) = rollups.at(view, rollup, shown, (committed, provisional)).await? {
+    if let Some(now) =
+        rollups.at(view, rollup, (shown.0, shown.1, closed(view, point)), (committed, provisional)).await?
+    {
         return table(view, Source::Sums(now), &of);
     }
     let lacking = (provider_of(behind(Arc::clone(&shown.1.archive))?.build()?), Arc::clone(&shown.1.tail));
@@ -85,6 +87,29 @@ pub(crate) fn known_table(
         Some(now) => table(view, Source::Sums(now), &shown.0.rows.schema()),
         None => Ok(None),
     }
+}
+
+/// What may be answered while another request makes the sums of this moment: the sums of the moment
+/// before, and what the view showed of their topic then.
+pub(crate) fn earlier_table(
+    rollups: &Rollups,
+    view: &KeyedView,
+    point: &ReadPoint,
+) -> Result<Option<(RollupTable, View)>, QueryError> {
+    if summed(view, point).is_none() {
+        return Ok(None);
+    }
+    let Some(Moment { now, table: shown, topic, .. }) = rollups.while_others_make_it(view, &closed(view, point)) else {
+        return Ok(None);
+    };
+    let found = table(view, Source::Sums(now), &shown.rows.schema())?;
+    let (topics, keyed) = ([(view.topic.clone(), topic)].into(), [(view.name.clone(), shown)].into());
+    Ok(found.map(|found| (found, View { topics, keyed, ready: true, ..View::default() })))
+}
+
+fn closed(view: &KeyedView, point: &ReadPoint) -> Closed {
+    let of_topic = point.view.metrics.values().filter(|metric| metric.topic == view.topic);
+    of_topic.map(|metric| metric.published_through_ms).collect()
 }
 
 /// What sums in memory are of; none if there are none for this principal or this table.
@@ -136,15 +161,44 @@ async fn rest(
 
 fn is_behind(through: &KeyedThrough) -> Expr {
     let partition = || ident(archive_columns::PARTITION);
-    let known = through.offsets.keys().map(|known| lit(known.0)).collect();
     let after = through
         .offsets
         .iter()
         .map(|(known, next)| partition().eq(lit(known.0)).and(ident(archive_columns::OFFSET).gt_eq(lit(next.0))));
-    let other = partition().in_list(known, true);
-    let rows = after.fold(other, Expr::or);
+    let rows = after.chain([is_other(through.offsets.keys().map(|known| known.0))]).reduce(Expr::or);
+    let rows = rows.unwrap_or(lit(true));
     match &through.log {
         Some(log) => ident(archive_columns::LOG).eq(lit(log.as_str())).and(rows),
         None => rows,
+    }
+}
+
+/// Whether a partition is none of these, which are in order: by the gaps between them, as it is
+/// known of files whether they have partitions of a gap.
+fn is_other(known: impl Iterator<Item = i32>) -> Expr {
+    let partition = || ident(archive_columns::PARTITION);
+    let (mut next, mut others) = (0, Vec::new());
+    for known in known {
+        if known > next {
+            others.push(partition().gt_eq(lit(next)).and(partition().lt(lit(known))));
+        }
+        next = known.saturating_add(1);
+    }
+    others.into_iter().fold(partition().gt_eq(lit(next)), Expr::or)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn other_partitions_are_those_of_the_gaps() {
+        let text = |known: &[i32]| is_other(known.iter().copied()).to_string();
+        assert_eq!(text(&[]), "_particao >= Int32(0)");
+        assert_eq!(text(&[0, 1, 2]), "_particao >= Int32(3)");
+        assert_eq!(
+            text(&[1, 4]),
+            "_particao >= Int32(5) OR _particao >= Int32(0) AND _particao < Int32(1) OR _particao >= Int32(2) AND _particao < Int32(4)"
+        );
     }
 }

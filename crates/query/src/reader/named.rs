@@ -1,5 +1,7 @@
 //! What paths name: rows without SQL.
 
+use std::sync::Arc;
+
 use arrow::array::RecordBatch;
 use vitral_catalog::Metric;
 use vitral_panes::view::{KeyedTableView, MetricView};
@@ -8,10 +10,32 @@ use super::Reader;
 use crate::error::QueryError;
 use crate::keyed_rows::{self, SeenTable};
 use crate::metric_rows::{self, SeenMetric};
+use crate::open_rows::make_open_rows;
 use crate::principal::Principal;
 use crate::visibility::condition;
 
 impl Reader {
+    /// Has the open rows of a metric made. While another request is at that, what the one before
+    /// has shown can be answered instead: nobody waits for what somebody else is at, and those who
+    /// ask alone get the newest.
+    pub async fn earlier_metric(&self, name: &str, view: &MetricView) -> Result<Option<Arc<MetricView>>, QueryError> {
+        if view.open.is_made() {
+            return Ok(None);
+        }
+        let made = self.namespace.made.of(name);
+        let making = made.making.try_lock();
+        if making.is_err()
+            && let Some(earlier) = made.earlier(view)
+        {
+            return Ok(Some(earlier));
+        }
+        make_open_rows(view).await?;
+        if making.is_ok() {
+            made.keep(view);
+        }
+        Ok(None)
+    }
+
     /// The rows of a metric that are wanted and that the principal sees, in its order.
     pub async fn metric_rows(
         &self,

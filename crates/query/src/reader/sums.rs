@@ -1,6 +1,7 @@
 //! Endpoints that read sums alone: planned once, and answered from memory.
 
 use std::collections::HashMap;
+use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
@@ -24,10 +25,11 @@ impl Reader {
     }
 
     /// What these values ask for at this read point; none if it cannot be answered from memory.
-    /// Whether the principal may ask is known.
+    /// Whether the principal may ask is known. While another request makes the sums of this point,
+    /// it becomes the one before.
     pub async fn sums_question(
         &self,
-        point: &ReadPoint,
+        point: &mut ReadPoint,
         plan: &SumsPlan,
         needs: &Needs,
         values: &HashMap<String, ScalarValue>,
@@ -36,6 +38,12 @@ impl Reader {
         let Some(conditions) = plan.conditions(values)? else { return Ok(None) };
         let rollups = &self.namespace.rollups;
         let mut table = sums::known_table(rollups, view, point)?;
+        if table.is_none()
+            && let Some((earlier, shown)) = sums::earlier_table(rollups, view, point)?
+        {
+            point.view = Arc::new(shown);
+            table = Some(earlier);
+        }
         if table.is_none() {
             let session = Namespace::over(&self.namespace, point.clone(), self.state_for(point, needs)?);
             table = sums::rollup_table(rollups, &self.namespace, view, point, &session).await?;

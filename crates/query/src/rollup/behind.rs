@@ -84,9 +84,67 @@ fn fitted(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowE
 
 #[cfg(test)]
 mod tests {
+    use arrow::array::{AsArray, Int32Array, Int64Array};
+    use arrow::datatypes::Int64Type;
+    use datafusion::datasource::empty::EmptyTable;
+    use vitral_panes::view::Completeness;
     use vitral_schemas::position::{Offset, PartitionId};
+    use vitral_schemas::topic::archive_columns::{OFFSET, PARTITION};
+    use vitral_store::{AppendTable, Location};
 
     use super::*;
+
+    fn rows(offsets: std::ops::Range<i64>) -> RecordBatch {
+        let partitions = Int32Array::from(vec![0; offsets.clone().count()]);
+        let offsets: Int64Array = offsets.collect::<Vec<_>>().into();
+        let columns: [(&str, ArrayRef); 2] = [(PARTITION, Arc::new(partitions)), (OFFSET, Arc::new(offsets))];
+        RecordBatch::try_from_iter(columns).expect("rows")
+    }
+
+    fn table(next: i64) -> KeyedTableView {
+        let offsets = [(PartitionId(0), Offset(next))].into();
+        KeyedTableView {
+            topic: "eventos".to_owned(),
+            keys: Vec::new(),
+            rows: Arc::new(EmptyTable::new(rows(0..0).schema())),
+            through: Arc::new(KeyedThrough { commit: Some(1), log: Some("a".to_owned()), offsets }),
+            since_ms: None,
+            failure: None,
+        }
+    }
+
+    async fn topic(archive: &AppendTable) -> TopicView {
+        let archive = archive.provider().await.expect("rows");
+        TopicView { archive, tail: Arc::from([]), completeness: Completeness::default() }
+    }
+
+    fn lacking(rows: RecordBatch) -> Lacking {
+        Lacking { rows: Some(vec![rows]), states: Vec::new() }
+    }
+
+    /// What was read once is not read again: only what was committed since.
+    #[tokio::test]
+    async fn what_a_table_lacks_grows_by_what_is_committed() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let location = Location::folder(folder.path()).expect("a location");
+        let mut archive = AppendTable::open("linhas", &location, rows(0..0).schema()).await.expect("a table");
+        archive.append(rows(0..10)).await.expect("appended");
+        let before = (table(4), topic(&archive).await);
+        let behind = || Behind::new(&before.0, &before.1, lacking(rows(4..10)));
+        assert!(behind().is_of(&before.0, &before.1));
+        archive.append(rows(10..13)).await.expect("appended");
+        let now = (table(6), topic(&archive).await);
+        assert!(!behind().is_of(&now.0, &now.1));
+
+        let grown = behind().grown(&now.0, &now.1).await.expect("read").expect("known");
+        let offsets = grown.iter().flat_map(|batch| batch.column(1).as_primitive::<Int64Type>().values().to_vec());
+        assert_eq!(offsets.collect::<Vec<_>>(), (4..13).collect::<Vec<_>>());
+
+        let unknown = Behind::new(&before.0, &before.1, Lacking { rows: None, states: Vec::new() });
+        assert!(unknown.grown(&now.0, &now.1).await.expect("read").is_none(), "they were too many");
+        let back = behind().grown(&table(3), &now.1).await.expect("read");
+        assert!(back.is_none(), "the table lacks more than it did");
+    }
 
     #[test]
     fn a_table_that_has_gone_back_lacks_more_than_is_known() {

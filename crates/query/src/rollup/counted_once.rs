@@ -3,10 +3,11 @@
 //! A key that occurs in one cell alone, a cell being a series at one time, adds up like a sum. One
 //! that occurs in several is left out of these sums, and its cells are kept one by one.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::BTreeMap;
 use std::hash::Hash;
 use std::sync::Arc;
 
+use datafusion::common::{HashMap, HashSet};
 use siphasher::sip128::{Hasher128, SipHasher13};
 
 /// Where keys occur.

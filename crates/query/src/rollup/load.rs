@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use datafusion::execution::SendableRecordBatchStream;
 use futures::TryStreamExt;
 use vitral_catalog::{KeyedColumn, KeyedView, Rollup};
-use vitral_panes::view::{KeyedTableView, KeyedThrough, TopicView};
+use vitral_panes::view::{KeyedTableView, TopicView};
 use vitral_store::{KeyedRows, StoredRows};
 
 use super::behind::{Behind, Lacking};
@@ -16,6 +16,7 @@ use super::changes::{Changes, Span};
 use super::now::Now;
 use super::sums::{Shape, Sums, Unusable};
 use crate::error::QueryError;
+use crate::made_rows::EARLIER_MAX;
 
 /// So many rows wait, and are looked at one by one, before they are put into a run.
 const WAITING_MAX: usize = 4096;
@@ -69,18 +70,24 @@ struct Loaded {
 
 /// Sums of a table and of what came after it.
 #[derive(Debug, Clone)]
-struct Moment {
-    through: Arc<KeyedThrough>,
-    topic: TopicView,
-    now: Arc<Now>,
+pub(crate) struct Moment {
+    pub(crate) now: Arc<Now>,
+    pub(crate) table: KeyedTableView,
+    pub(crate) topic: TopicView,
+    /// Through when each metric of the topic is published.
+    closed: Closed,
+    made: Instant,
 }
+
+/// Which windows of a topic are closed, by metric.
+pub(crate) type Closed = Vec<Option<i64>>;
 
 impl Moment {
     fn is_of(&self, table: &KeyedTableView, topic: &TopicView) -> bool {
         let is_same_batch = |(a, b): (&RecordBatch, &RecordBatch)| {
             a.num_rows() == b.num_rows() && a.columns().iter().zip(b.columns()).all(|(a, b)| Arc::ptr_eq(a, b))
         };
-        Arc::ptr_eq(&self.through, &table.through)
+        Arc::ptr_eq(&self.table.through, &table.through)
             && Arc::ptr_eq(&self.topic.archive, &topic.archive)
             && self.topic.tail.len() == topic.tail.len()
             && self.topic.tail.iter().zip(topic.tail.iter()).all(is_same_batch)
@@ -97,6 +104,17 @@ impl Rollups {
         self.slot(view).known(table, topic)
     }
 
+    /// While another request makes the sums of a new moment: those of the moment before, unless a
+    /// window has been closed in between. Nobody waits for what somebody else is at.
+    pub(crate) fn while_others_make_it(&self, view: &KeyedView, closed: &Closed) -> Option<Moment> {
+        let slot = self.slot(view);
+        if slot.state.try_lock().is_ok() {
+            return None;
+        }
+        let moment = slot.moment.lock().unwrap_or_else(PoisonError::into_inner);
+        moment.clone().filter(|moment| moment.closed == *closed && moment.made.elapsed() < EARLIER_MAX)
+    }
+
     fn slot(&self, view: &KeyedView) -> Arc<Slot> {
         let mut slots = self.slots.lock().unwrap_or_else(PoisonError::into_inner);
         Arc::clone(slots.entry(view.name.clone()).or_default())
@@ -111,7 +129,7 @@ impl Rollups {
         &self,
         view: &KeyedView,
         rollup: &Rollup,
-        (table, topic): (&KeyedTableView, &TopicView),
+        (table, topic, closed): (&KeyedTableView, &TopicView, Closed),
         (committed, provisional): (impl Lacks, impl States),
     ) -> Result<Option<Arc<Now>>, QueryError> {
         let Some(rows) = KeyedRows::of(&table.rows).and_then(|rows| StoredRows::of(&rows.states)) else {
@@ -142,17 +160,18 @@ impl Rollups {
             states.extend(provisional().await?);
         }
         let mut span = Span::default();
-        for batch in states {
-            match sums.add(&batch) {
-                Ok(added) => span = span.with(added),
-                Err(error) => {
-                    warn(&view.name, &error);
-                    return Ok(None);
-                }
-            }
+        let added = states.iter().try_for_each(|batch| {
+            span = span.with(sums.add(batch)?);
+            // Each request would look at them one by one.
+            if sums.waiting() >= WAITING_MAX { sums.settle() } else { Ok(()) }
+        });
+        if let Err(error) = added {
+            warn(&view.name, &error);
+            return Ok(None);
         }
         let now = Arc::new(Now::new(sums, changes, span));
-        let moment = Moment { through: Arc::clone(&table.through), topic: topic.clone(), now: Arc::clone(&now) };
+        let moment =
+            Moment { now: Arc::clone(&now), table: table.clone(), topic: topic.clone(), closed, made: Instant::now() };
         *slot.moment.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
         Ok(Some(now))
     }

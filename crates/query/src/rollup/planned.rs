@@ -2,18 +2,19 @@
 //! which range and values are asked for, how many rows, and the sums themselves: these are handed
 //! to the plan when it runs.
 
+mod given;
+
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{DataType, SchemaRef};
 use datafusion::catalog::streaming::StreamingTable;
 use datafusion::common::tree_node::{Transformed, TreeNode, TreeNodeRecursion};
 use datafusion::common::{DFSchemaRef, ParamValues, ScalarValue};
 use datafusion::datasource::{DefaultTableSource, provider_as_source, source_as_provider};
 use datafusion::error::{DataFusionError, Result};
 use datafusion::execution::{SendableRecordBatchStream, SessionState, TaskContext};
-use datafusion::logical_expr::expr::Placeholder;
 use datafusion::logical_expr::simplify::SimplifyContext;
 use datafusion::logical_expr::utils::split_conjunction_owned;
 use datafusion::logical_expr::{Expr, Filter, LogicalPlan, LogicalPlanBuilder, TableScan};
@@ -25,6 +26,7 @@ use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use vitral_catalog::names::SUMS_SCHEMA;
 use vitral_catalog::{KeyedView, Rollup};
 
+use self::given::{Condition, Given};
 use super::conditions::{Conditions, is_condition};
 use super::now::RangeVersion;
 use super::table::RollupTable;
@@ -40,8 +42,8 @@ pub struct SumsPlan {
     /// The table whose sums it reads.
     pub(crate) view: String,
     rollup: Rollup,
-    /// What its WHERE says, with placeholders.
-    conditions: Vec<Expr>,
+    /// What its WHERE says.
+    conditions: Vec<Condition>,
     /// The columns that conditions are of.
     columns: DFSchemaRef,
     /// All but the conditions. It has a placeholder for the number of rows alone.
@@ -104,6 +106,7 @@ impl SumsPlan {
         state.config_mut().options_mut().execution.target_partitions = 1;
         let plans = moka::future::Cache::new(PLANS_MAX);
         let columns = Arc::clone(&scan.projected_schema);
+        let conditions = conditions.into_iter().map(Condition::new).collect();
         let planned = Self { view: view.name.clone(), rollup: rollup.clone(), conditions, columns, rows, state, plans };
         // What cannot be planned so names columns that are for conditions alone.
         Ok(planned.plan(1).await.is_ok().then_some(planned))
@@ -111,36 +114,40 @@ impl SumsPlan {
 
     /// What these values ask for; none if that is something that sums cannot say.
     pub(crate) fn conditions(&self, values: &HashMap<String, ScalarValue>) -> Result<Option<Conditions>> {
+        let mut all = Vec::with_capacity(self.conditions.len());
+        for condition in &self.conditions {
+            match condition.with(values, |given| self.simplified(given))? {
+                Given::All(conditions) if conditions.iter().all(|one| is_condition(&self.rollup, one)) => {
+                    all.extend(conditions);
+                }
+                Given::All(_) => return Ok(None),
+                Given::Never => return Ok(Some(Conditions::never())),
+            }
+        }
+        Ok(Some(Conditions::read(&self.rollup, &all)))
+    }
+
+    fn simplified(&self, given: Expr) -> Result<Expr> {
+        // Most are what they have to be.
+        if is_condition(&self.rollup, &given) && given.column_refs().iter().all(|column| self.is_plain(&column.name)) {
+            return Ok(given);
+        }
         let context = SimplifyContext::builder()
             .with_schema(Arc::clone(&self.columns))
             .with_config_options(Arc::clone(self.state.config_options()))
             .with_current_time()
             .build();
         let simplifier = ExprSimplifier::new(context);
-        let mut all = Vec::with_capacity(self.conditions.len());
-        for condition in &self.conditions {
-            let given = condition.clone().transform(|expr| {
-                Ok(match &expr {
-                    Expr::Placeholder(Placeholder { id, .. }) => match values.get(id.trim_start_matches('$')) {
-                        Some(value) => Transformed::yes(Expr::Literal(value.clone(), None)),
-                        None => Transformed::no(expr),
-                    },
-                    _ => Transformed::no(expr),
-                })
-            });
-            let simple = simplifier.simplify(simplifier.coerce(given?.data, &self.columns)?)?;
-            for condition in split_conjunction_owned(simple) {
-                match condition {
-                    Expr::Literal(ScalarValue::Boolean(Some(true)), _) => {}
-                    Expr::Literal(value, _) if value.is_null() || value == ScalarValue::Boolean(Some(false)) => {
-                        return Ok(Some(Conditions::never()));
-                    }
-                    condition if is_condition(&self.rollup, &condition) => all.push(condition),
-                    _ => return Ok(None),
-                }
-            }
-        }
-        Ok(Some(Conditions::read(&self.rollup, &all)))
+        simplifier.simplify(simplifier.coerce(given, &self.columns)?)
+    }
+
+    /// Whether a value of the column is compared as it is.
+    fn is_plain(&self, column: &str) -> bool {
+        let field = self.columns.field_with_unqualified_name(column);
+        field.is_ok_and(|field| {
+            use DataType::{LargeUtf8, Timestamp, Utf8, Utf8View};
+            matches!(field.data_type(), Utf8 | LargeUtf8 | Utf8View | Timestamp(..))
+        })
     }
 
     /// The statement's rows, so many of them at most, from these sums.

@@ -3,8 +3,7 @@
 
 use std::ops::Range;
 
-/// The group of a series that is not asked for.
-pub(super) const UNWANTED: u32 = u32::MAX;
+use super::levels::{Levels, Wanted};
 
 /// Rows by time. A run stays as it is: what is new is another one, or a run of both.
 #[derive(Debug, Default)]
@@ -12,17 +11,17 @@ pub(super) struct Run {
     times: Vec<i64>,
     series: Vec<u32>,
     columns: Vec<Values>,
-    /// Sums are known before every so many rows.
-    step: usize,
-    /// Before the first step's end, the second's, and so on.
-    known: Vec<Before>,
+    /// By level.
+    known: Vec<Known>,
 }
 
-/// Sums of all rows before one, by series.
-#[derive(Debug)]
-struct Before {
-    rows: Vec<i64>,
-    sums: Vec<Vec<i64>>,
+/// What is known of the cells of one level, before every so many rows.
+#[derive(Debug, Default)]
+struct Known {
+    step: usize,
+    /// Before the first step's end, the second's, and so on: of each cell the number of its rows,
+    /// and its sums.
+    before: Vec<Box<[i64]>>,
 }
 
 /// Numbers of one column.
@@ -36,68 +35,52 @@ enum Values {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct TooLarge;
 
-/// Which series are asked for, and the groups that they add to.
-pub(super) struct Wanted {
-    /// Of each series, [`UNWANTED`] if it is none.
-    group_of: Vec<u32>,
-    /// Series and group.
-    pairs: Vec<(u32, u32)>,
-}
-
 /// What is added up, by group.
 pub(super) struct Totals {
-    pub(super) rows: Vec<i64>,
-    /// By column.
-    pub(super) sums: Vec<Vec<i128>>,
-}
-
-impl Wanted {
-    pub(super) fn of(group_of: Vec<u32>) -> Self {
-        let pairs = (0_u32..).zip(&group_of).filter(|(_, group)| **group != UNWANTED);
-        let pairs = pairs.map(|(series, group)| (series, *group)).collect();
-        Self { group_of, pairs }
-    }
-
-    pub(super) fn group(&self, series: u32) -> Option<u32> {
-        self.group_of.get(series as usize).copied().filter(|group| *group != UNWANTED)
-    }
+    /// The number of rows, and each column's sum.
+    width: usize,
+    values: Vec<i128>,
 }
 
 impl Totals {
     pub(super) fn new(groups: usize, columns: usize) -> Self {
-        Self { rows: vec![0; groups], sums: vec![vec![0; groups]; columns] }
+        let width = 1 + columns;
+        Self { width, values: vec![0; groups * width] }
     }
 
+    /// A row of the group.
     pub(super) fn add(&mut self, group: u32, values: &[i64]) {
-        self.rows[group as usize] += 1;
-        for (sums, value) in self.sums.iter_mut().zip(values) {
-            sums[group as usize] += i128::from(*value);
-        }
+        let own = self.of_mut(group);
+        own[0] += 1;
+        own[1..].iter_mut().zip(values).for_each(|(own, value)| *own += i128::from(*value));
+    }
+
+    /// The number of rows, and each column's sum.
+    pub(super) fn of(&self, group: usize) -> &[i128] {
+        &self.values[group * self.width..][..self.width]
+    }
+
+    pub(super) fn of_mut(&mut self, group: u32) -> &mut [i128] {
+        &mut self.values[group as usize * self.width..][..self.width]
     }
 }
 
 impl Run {
     /// Rows in any order: times, series, and for each row as many values as there are columns.
-    pub(super) fn of(
-        rows: &[(i64, u32)],
-        values: &[i64],
-        columns: usize,
-        step: (usize, usize),
-    ) -> Result<Self, TooLarge> {
+    pub(super) fn of(rows: &[(i64, u32)], values: &[i64], columns: usize) -> Self {
         let mut order: Vec<usize> = (0..rows.len()).collect();
         order.sort_unstable_by_key(|row| rows[*row]);
         let column = |column| Values::of(order.iter().map(|row| values[row * columns + column]).collect());
-        let run = Self {
+        Self {
             times: order.iter().map(|row| rows[*row].0).collect(),
             series: order.iter().map(|row| rows[*row].1).collect(),
             columns: (0..columns).map(column).collect(),
-            ..Self::default()
-        };
-        run.with_sums(step)
+            known: Vec::new(),
+        }
     }
 
-    /// The rows of both.
-    pub(super) fn merged(&self, other: &Self, step: (usize, usize)) -> Result<Self, TooLarge> {
+    /// The rows of both, without sums.
+    pub(super) fn merged(&self, other: &Self) -> Self {
         let count = self.len() + other.len();
         let (mut own, mut others) = (0, 0);
         let mut is_own = Vec::with_capacity(count);
@@ -107,13 +90,12 @@ impl Run {
             if next { own += 1 } else { others += 1 }
         }
         let columns = self.columns.iter().zip(&other.columns).map(|(a, b)| a.merged(b, &is_own));
-        let run = Self {
+        Self {
             times: merged(&self.times, &other.times, &is_own),
             series: merged(&self.series, &other.series, &is_own),
             columns: columns.collect(),
-            ..Self::default()
-        };
-        run.with_sums(step)
+            known: Vec::new(),
+        }
     }
 
     pub(super) fn len(&self) -> usize {
@@ -121,26 +103,33 @@ impl Run {
     }
 
     /// Adds what is in the range, from the first time to before the second one.
-    pub(super) fn add_range(&self, (from, until): (Option<i64>, Option<i64>), wanted: &Wanted, totals: &mut Totals) {
+    pub(super) fn add_range(
+        &self,
+        (from, until): (Option<i64>, Option<i64>),
+        wanted: &Wanted<'_>,
+        totals: &mut Totals,
+    ) {
         let before = |time: Option<i64>, open| time.map_or(open, |time| self.times.partition_point(|own| *own < time));
         let (first, end) = (before(from, 0), before(until, self.len()));
         if first >= end {
             return;
         }
-        if self.known.is_empty() || end - first <= self.step {
-            return self.add_rows(first..end, 1, wanted, totals);
+        match self.known.get(wanted.level) {
+            Some(known) if !known.before.is_empty() && end - first > known.step => {
+                self.add_before(end, 1, (known, wanted), totals);
+                self.add_before(first, -1, (known, wanted), totals);
+            }
+            _ => self.add_rows(first..end, 1, wanted, totals),
         }
-        self.add_before(end, 1, wanted, totals);
-        self.add_before(first, -1, wanted, totals);
     }
 
     /// Adds or takes away all rows before this one, from the nearest sums that are known.
-    fn add_before(&self, row: usize, sign: i64, wanted: &Wanted, totals: &mut Totals) {
-        let steps = ((row + self.step / 2) / self.step).min(self.known.len());
-        if let Some(before) = steps.checked_sub(1).map(|last| &self.known[last]) {
-            before.add(sign, wanted, totals);
+    fn add_before(&self, row: usize, sign: i64, (known, wanted): (&Known, &Wanted<'_>), totals: &mut Totals) {
+        let steps = ((row + known.step / 2) / known.step).min(known.before.len());
+        if let Some(before) = steps.checked_sub(1).map(|last| &known.before[last]) {
+            add_known(before, sign, wanted, totals);
         }
-        let place = steps * self.step;
+        let place = steps * known.step;
         if place <= row {
             self.add_rows(place..row, sign, wanted, totals);
         } else {
@@ -148,39 +137,47 @@ impl Run {
         }
     }
 
-    fn add_rows(&self, rows: Range<usize>, sign: i64, wanted: &Wanted, totals: &mut Totals) {
+    fn add_rows(&self, rows: Range<usize>, sign: i64, wanted: &Wanted<'_>, totals: &mut Totals) {
         let found = rows.filter_map(|row| Some((row, wanted.group(self.series[row])? as usize)));
         let found: Vec<(usize, usize)> = found.collect();
+        let Totals { width, values } = totals;
         for (_, group) in &found {
-            totals.rows[*group] += sign;
+            values[group * *width] += i128::from(sign);
         }
-        for (column, sums) in self.columns.iter().zip(&mut totals.sums) {
+        for (place, column) in (1..).zip(&self.columns) {
             match column {
-                Values::Small(values) => {
-                    found.iter().for_each(|(row, group)| sums[*group] += i128::from(sign * i64::from(values[*row])));
-                }
-                Values::Large(values) => {
-                    found.iter().for_each(|(row, group)| sums[*group] += i128::from(sign) * i128::from(values[*row]));
-                }
+                Values::Small(own) => found.iter().for_each(|(row, group)| {
+                    values[group * *width + place] += i128::from(sign * i64::from(own[*row]));
+                }),
+                Values::Large(own) => found.iter().for_each(|(row, group)| {
+                    values[group * *width + place] += i128::from(sign) * i128::from(own[*row]);
+                }),
             }
         }
     }
 
-    /// `step`: the fewest rows, and the number of series. What is known before a row takes as much
-    /// as rows of so many series.
-    fn with_sums(mut self, (rows_min, series): (usize, usize)) -> Result<Self, TooLarge> {
-        self.step = rows_min.max(series * 2).max(1);
-        let mut running = Before { rows: vec![0; series], sums: vec![vec![0; series]; self.columns.len()] };
-        let last = self.len() / self.step * self.step;
-        for row in 0..last {
-            let series = self.series[row] as usize;
-            running.rows[series] += 1;
-            for (sums, values) in running.sums.iter_mut().zip(&self.columns) {
-                sums[series] = sums[series].checked_add(values.at(row)).ok_or(TooLarge)?;
+    /// With the sums that are known of each level before every so many rows, and before so many at
+    /// the least.
+    pub(super) fn with_sums(mut self, levels: &Levels, rows_min: usize) -> Result<Self, TooLarge> {
+        let width = 1 + self.columns.len();
+        for (level, cells) in levels.cells().into_iter().enumerate() {
+            // What is known before a row takes as much as some rows of each cell: fewer of the
+            // series, as rows are not looked at as fast as cells.
+            let rows_of_each = if level == 0 { 2 } else { 4 };
+            let step = rows_min.max(cells * rows_of_each).max(1);
+            let mut running = vec![0_i64; cells * width];
+            let mut before = Vec::new();
+            for row in 0..self.len() / step * step {
+                let cell = &mut running[levels.cell(level, self.series[row]) * width..][..width];
+                cell[0] += 1;
+                for (sum, values) in cell[1..].iter_mut().zip(&self.columns) {
+                    *sum = sum.checked_add(values.at(row)).ok_or(TooLarge)?;
+                }
+                if (row + 1) % step == 0 {
+                    before.push(running.clone().into_boxed_slice());
+                }
             }
-            if (row + 1) % self.step == 0 {
-                self.known.push(Before { rows: running.rows.clone(), sums: running.sums.clone() });
-            }
+            self.known.push(Known { step, before });
         }
         Ok(self)
     }
@@ -188,20 +185,19 @@ impl Run {
     /// How many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(Values::bytes).sum();
-        let known = self.known.iter().map(|before| before.rows.len() * (1 + before.sums.len()) * size_of::<i64>());
+        let known = self.known.iter().flat_map(|known| &known.before).map(|before| before.len() * size_of::<i64>());
         self.len() * (size_of::<i64>() + size_of::<u32>()) + columns + known.sum::<usize>()
     }
 }
 
-impl Before {
-    fn add(&self, sign: i64, wanted: &Wanted, totals: &mut Totals) {
-        // Those that have come since are behind these.
-        let known = wanted.pairs.partition_point(|(series, _)| (*series as usize) < self.rows.len());
-        let pairs = &wanted.pairs[..known];
-        pairs.iter().for_each(|(series, group)| totals.rows[*group as usize] += sign * self.rows[*series as usize]);
-        for (own, sums) in self.sums.iter().zip(&mut totals.sums) {
-            let sign = i128::from(sign);
-            pairs.iter().for_each(|(series, group)| sums[*group as usize] += sign * i128::from(own[*series as usize]));
+fn add_known(before: &[i64], sign: i64, wanted: &Wanted<'_>, totals: &mut Totals) {
+    let width = totals.width;
+    // Cells that have come since are behind these.
+    let known = wanted.cells.partition_point(|(cell, _)| (*cell as usize) < before.len() / width);
+    for (cell, group) in &wanted.cells[..known] {
+        let own = &before[*cell as usize * width..][..width];
+        for (sum, value) in totals.of_mut(*group).iter_mut().zip(own) {
+            *sum += i128::from(sign) * i128::from(*value);
         }
     }
 }

@@ -1,22 +1,22 @@
 //! All series of one table, and the sums that are asked of them.
 
-use std::collections::HashMap;
 use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
+use datafusion::common::HashMap;
 
 use super::changes::Span;
 use super::counted_once::{Cell, Change, CountedOnce};
-use super::run::{Run, TooLarge, Totals, UNWANTED, Wanted};
+use super::levels::Levels;
+use super::run::{Run, TooLarge, Totals};
 
 /// The number of a key's value that is null.
 const NULL: u32 = 0;
-/// Sums are known before every so many rows at the least: as many are looked at for each end of a
-/// range at most.
-const STEP_ROWS: usize = 1 << 16;
+/// Sums are known before every so many rows at the least.
+const STEP_ROWS: usize = 1 << 12;
 
 /// Which columns of the states are what.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -36,12 +36,7 @@ pub(crate) struct Sums {
     shape: Arc<Shape>,
     /// For each dimension, its values by number, and the numbers by value.
     values: Vec<Arc<Values>>,
-    /// For each dimension, the numbers of the values of all series. A series is one combination of
-    /// values.
-    keys: Vec<Arc<Vec<u32>>>,
-    numbers: Arc<HashMap<Vec<u32>, u32>>,
-    /// Those that have come since rows were last put into a run.
-    new_numbers: HashMap<Vec<u32>, u32>,
+    levels: Levels,
     /// Those with more rows first: each has more than twice as many as the next one.
     runs: Vec<Arc<Run>>,
     recent: Recent,
@@ -64,10 +59,10 @@ struct Recent {
 }
 
 /// Groups that have rows, and their sums.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub(super) struct Groups {
     /// Of the key to group by.
-    pub(super) values: Vec<Option<String>>,
+    pub(super) values: StringArray,
     /// By column.
     pub(super) sums: Vec<Vec<i128>>,
     /// Keys that are counted once.
@@ -77,7 +72,7 @@ pub(super) struct Groups {
 impl Groups {
     /// No groups, of so many columns.
     pub(super) fn none(columns: usize) -> Self {
-        Self { values: Vec::new(), sums: vec![Vec::new(); columns], once: Vec::new() }
+        Self { values: StringArray::new_null(0), sums: vec![Vec::new(); columns], once: Vec::new() }
     }
 }
 
@@ -104,10 +99,8 @@ impl Sums {
         let none = Arc::new(Values { texts: vec![None], numbers: HashMap::new() });
         Self {
             values: vec![none; shape.dimensions.len()],
-            keys: vec![Arc::default(); shape.dimensions.len()],
+            levels: Levels::new(shape.dimensions.len()),
             shape: Arc::new(shape),
-            numbers: Arc::default(),
-            new_numbers: HashMap::new(),
             runs: Vec::new(),
             recent: Recent::default(),
             once: CountedOnce::new(),
@@ -138,24 +131,26 @@ impl Sums {
         let sums = self.shape.sums.iter().map(|name| Ok(states.column(states.schema().index_of(name)?)));
         let sums = sums.map(|found: Result<_, ArrowError>| whole_numbers(found?)).collect::<Result<Vec<_>, _>>()?;
         let mut span = Span::default();
+        let (mut key, mut values) = (Vec::new(), Vec::new());
         for row in 0..states.num_rows() {
             // What has no time is in no range, and a state has one.
             if times.is_null(row) {
                 continue;
             }
             span.add(times.value(row));
-            let series = self.series_of(&dimensions, row);
+            let series = self.series_of(&dimensions, row, &mut key);
             let cell = Cell { time: times.value(row), series };
             let mut single = 0;
             if let Some(once) = once.filter(|once| once.is_valid(row)) {
-                let hash = self.once.hash(self.keys[0][series as usize], once.value(row));
+                let hash = self.once.hash(self.levels.group(series), once.value(row));
                 match self.once.add(hash, cell) {
                     Change::None => {}
                     Change::First(_) => single = 1,
                     Change::NoLonger(first) => self.push(first, &vec![0; sums.len()], -1),
                 }
             }
-            let values: Vec<i64> = sums.iter().map(|column| column[row]).collect();
+            values.clear();
+            values.extend(sums.iter().map(|column| column[row]));
             self.push(cell, &values, single);
         }
         Ok(span)
@@ -179,42 +174,38 @@ impl Sums {
         if recent.cells.is_empty() {
             return Ok(());
         }
-        if !self.new_numbers.is_empty() {
-            Arc::make_mut(&mut self.numbers).extend(std::mem::take(&mut self.new_numbers));
-        }
-        let step = (self.step_rows, self.keys[0].len());
         let rows: Vec<(i64, u32)> = recent.cells.iter().map(|cell| (cell.time, cell.series)).collect();
-        let mut run = Run::of(&rows, &recent.values, self.columns(), step)?;
+        let mut run = Run::of(&rows, &recent.values, self.columns());
         while self.runs.last().is_some_and(|last| last.len() < 2 * run.len()) {
             if let Some(last) = self.runs.pop() {
-                run = last.merged(&run, step)?;
+                run = last.merged(&run);
             }
         }
-        self.runs.push(Arc::new(run));
+        self.levels.settle(self.runs.is_empty());
+        self.runs.push(Arc::new(run.with_sums(&self.levels, self.step_rows)?));
         Ok(())
     }
 
-    fn series_of(&mut self, dimensions: &[&StringArray], row: usize) -> u32 {
+    fn series_of(&mut self, dimensions: &[&StringArray], row: usize, key: &mut Vec<u32>) -> u32 {
         let numbers = dimensions
             .iter()
             .zip(&mut self.values)
             .map(|(column, values)| if column.is_null(row) { NULL } else { Values::number(values, column.value(row)) });
-        let key: Vec<u32> = numbers.collect();
-        if let Some(number) = self.numbers.get(&key).or_else(|| self.new_numbers.get(&key)) {
-            return *number;
-        }
-        let number = u32::try_from(self.keys[0].len()).unwrap_or(u32::MAX);
-        for (keys, value) in self.keys.iter_mut().zip(&key) {
-            Arc::make_mut(keys).push(*value);
-        }
-        self.new_numbers.insert(key, number);
-        number
+        key.clear();
+        key.extend(numbers);
+        self.levels.series(key)
     }
 
     /// The sums of each group that has rows in this range with these values, by the numbers of
     /// their dimensions.
     pub(super) fn of(&self, range: (Option<i64>, Option<i64>), filters: &[(usize, String)]) -> Groups {
-        let Some(wanted) = self.wanted(filters) else { return Groups::none(self.shape.sums.len()) };
+        let number =
+            |(dimension, value): &(usize, String)| Some((*dimension, *self.values[*dimension].numbers.get(value)?));
+        // There is nothing with a value that is unknown.
+        let Some(filters) = filters.iter().map(number).collect::<Option<Vec<_>>>() else {
+            return Groups::none(self.shape.sums.len());
+        };
+        let wanted = self.levels.wanted(&filters);
         let columns = self.columns();
         let mut totals = Totals::new(self.values[0].texts.len(), columns);
         self.runs.iter().for_each(|run| run.add_range(range, &wanted, &mut totals));
@@ -224,44 +215,29 @@ impl Sums {
                 totals.add(group, values);
             }
         }
-        let mut once = totals.sums.pop().unwrap_or_default();
         self.once.repeated_in(
             range,
             |series| wanted.group(series).is_some(),
             |series| {
                 if let Some(group) = wanted.group(series) {
-                    once[group as usize] += 1;
+                    totals.of_mut(group)[columns] += 1;
                 }
             },
         );
-        let found: Vec<usize> = (0..totals.rows.len()).filter(|group| totals.rows[*group] > 0).collect();
-        let of_found = |sums: &Vec<i128>| found.iter().map(|group| sums[*group]).collect();
+        let found: Vec<usize> = (0..self.values[0].texts.len()).filter(|group| totals.of(*group)[0] > 0).collect();
+        let (totals, found) = (&totals, &found);
+        let of_found = |place: usize| found.iter().map(move |group| totals.of(*group)[place]);
         Groups {
-            values: found.iter().map(|group| self.values[0].texts[*group].clone()).collect(),
-            sums: totals.sums.iter().map(of_found).collect(),
-            once: found.iter().map(|group| i64::try_from(once[*group]).unwrap_or_default()).collect(),
+            values: found.iter().map(|group| self.values[0].texts[*group].as_deref()).collect(),
+            sums: (1..columns).map(|place| of_found(place).collect()).collect(),
+            once: of_found(columns).map(|count| i64::try_from(count).unwrap_or_default()).collect(),
         }
-    }
-
-    /// The series with these values; none if a value is unknown.
-    fn wanted(&self, filters: &[(usize, String)]) -> Option<Wanted> {
-        let mut group_of = self.keys[0].to_vec();
-        for (dimension, value) in filters {
-            let number = *self.values[*dimension].numbers.get(value)?;
-            for (group, own) in group_of.iter_mut().zip(self.keys[*dimension].iter()) {
-                if *own != number {
-                    *group = UNWANTED;
-                }
-            }
-        }
-        Some(Wanted::of(group_of))
     }
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         let runs: usize = self.runs.iter().map(|run| run.bytes()).sum();
-        let keys = self.keys[0].len() * (self.keys.len() * size_of::<u32>() * 2 + 64);
-        runs + keys + self.once.bytes() + self.recent.values.len() * size_of::<i64>() * 2
+        runs + self.levels.bytes() + self.once.bytes() + self.recent.values.len() * size_of::<i64>() * 2
     }
 }
 

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, StringArray, new_null_array};
+use arrow::array::{Array as _, ArrayRef, Decimal128Array, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -108,8 +108,7 @@ impl RollupTable {
 
     fn batch(&self, groups: Groups) -> Result<RecordBatch> {
         let count = groups.values.len();
-        let by: StringArray = groups.values.into_iter().collect();
-        let mut columns: Vec<ArrayRef> = vec![cast(&by, self.schema.field(0).data_type())?];
+        let mut columns: Vec<ArrayRef> = vec![cast(&groups.values, self.schema.field(0).data_type())?];
         for (sums, field) in groups.sums.into_iter().zip(&self.schema.fields()[1..]) {
             columns.push(sums_as(sums, field.data_type())?);
         }

@@ -49,6 +49,15 @@ impl Range {
     }
 }
 
+/// What follows from the ranges of all partitions: as it is of one column, it is known of the pages
+/// of a file whether they can be passed over.
+fn between(ranges: &[Range]) -> Expr {
+    let (from, until) = (ranges.iter().map(|range| range.from), ranges.iter().map(|range| range.until));
+    let Some((from, until)) = from.min().zip(until.max()) else { return lit(false) };
+    let offset = || ident(archive_columns::OFFSET);
+    offset().gt_eq(lit(from.0)).and(offset().lt(lit(until.0)))
+}
+
 /// The counted rows of these offsets. `logs` are in the order of their generations.
 pub(super) async fn stream_rows(
     topic: &Topic,
@@ -58,7 +67,7 @@ pub(super) async fn stream_rows(
 ) -> Result<LogicalPlan, StoreError> {
     let provider = archive.provider().await?;
     let plan = || {
-        let wanted = ranges.iter().map(Range::expr).reduce(Expr::or).unwrap_or(lit(false));
+        let wanted = ranges.iter().map(Range::expr).reduce(Expr::or).unwrap_or(lit(false)).and(between(ranges));
         let counted = ident(archive_columns::VERDICT).eq(lit(Verdict::Counted.name()));
         let partition = || cast(ident(archive_columns::PARTITION), DataType::Int64);
         let origin = concat(vec![lit(STREAM), cast(partition(), DataType::Utf8)]);

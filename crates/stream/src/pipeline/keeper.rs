@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use datafusion::catalog::TableProvider;
 use datafusion::datasource::empty::EmptyTable;
 use datafusion::error::DataFusionError;
-use tokio::sync::watch;
+use tokio::sync::{Notify, watch};
 use vitral_connect::with_causes;
 use vitral_panes::PanesError;
 use vitral_panes::view::{KeyedImports, KeyedMoment, KeyedTableView, KeyedThrough, MetricFailure, View};
@@ -26,6 +26,9 @@ use crate::error::StreamError;
 /// How often imports and replays are looked for, and what failed is tried again.
 const POLL_EVERY: Duration = Duration::from_secs(5);
 const VACUUM_EVERY: Duration = Duration::from_secs(1800);
+/// After a step, as many times as long is waited for further commits, so that tables take a fifth
+/// of a processor at most; and not longer than this.
+const PAUSE: (u32, Duration) = (4, Duration::from_secs(4));
 
 /// The next offset of each partition of the topic's log.
 pub(crate) type Offsets = BTreeMap<PartitionId, Offset>;
@@ -35,6 +38,8 @@ pub(super) struct KeeperLink {
     committed: watch::Receiver<Offsets>,
     /// What the tables have. None if there are no tables.
     reached: Option<watch::Receiver<Offsets>>,
+    /// Ends a keeper's pause.
+    hurry: Arc<Notify>,
 }
 
 /// The tables of one topic.
@@ -71,6 +76,7 @@ impl KeeperLink {
     /// then, the next start adds.
     pub(super) fn wait(&mut self, runtime: &tokio::runtime::Handle, deadline: Instant) {
         let Some(reached) = &mut self.reached else { return };
+        self.hurry.notify_one();
         let committed = self.committed.borrow().clone();
         let wait = reached.wait_for(|reached| *reached == committed);
         let until = deadline.into();
@@ -111,24 +117,33 @@ impl Keeper {
 
     /// Keeps the tables up to date until the committer has ended.
     pub(super) fn start(self, log: &str, committed: watch::Receiver<Offsets>) -> KeeperLink {
+        let hurry = Arc::new(Notify::new());
         if self.tables.is_empty() {
-            return KeeperLink { committed, reached: None };
+            return KeeperLink { committed, reached: None, hurry };
         }
         let (sender, reached) = watch::channel(Offsets::new());
-        let link = KeeperLink { committed: committed.clone(), reached: Some(reached) };
+        let link = KeeperLink { committed: committed.clone(), reached: Some(reached), hurry: Arc::clone(&hurry) };
         let runtime = self.context.runtime.clone();
-        runtime.spawn(self.run(log.to_owned(), committed, sender));
+        runtime.spawn(self.run(log.to_owned(), (committed, hurry), sender));
         link
     }
 
-    async fn run(mut self, log: String, mut committed: watch::Receiver<Offsets>, reached: watch::Sender<Offsets>) {
+    async fn run(
+        mut self,
+        log: String,
+        (mut committed, hurry): (watch::Receiver<Offsets>, Arc<Notify>),
+        reached: watch::Sender<Offsets>,
+    ) {
         loop {
+            let began = Instant::now();
             let offsets = committed.borrow_and_update().clone();
             match self.step(&log, &offsets).await {
                 Ok(true) => drop(reached.send_replace(offsets)),
                 Ok(false) => {}
                 Err(error) => self.warn(&error),
             }
+            let (times, most) = PAUSE;
+            let _ = tokio::time::timeout((began.elapsed() * times).min(most), hurry.notified()).await;
             // The pipeline has ended.
             if let Ok(Err(_)) = tokio::time::timeout(POLL_EVERY, committed.changed()).await {
                 return;

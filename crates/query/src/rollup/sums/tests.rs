@@ -62,11 +62,11 @@ fn expected(rows: &[Row], (from, until): (Option<i64>, Option<i64>), region: Opt
 fn found(sums: &Sums, range: (Option<i64>, Option<i64>), region: Option<u8>) -> BTreeMap<String, Group> {
     let filters: Vec<_> = region.map(|region| (1, format!("v{region}"))).into_iter().collect();
     let groups = sums.of(range, &filters);
-    let value = |(place, value): (usize, Option<String>)| {
+    let value = |(place, value): (usize, Option<&str>)| {
         let sums = (groups.sums[0][place], groups.sums[1][place], groups.once[place]);
-        (value.expect("a product"), sums)
+        (value.expect("a product").to_owned(), sums)
     };
-    groups.values.into_iter().enumerate().map(value).collect()
+    groups.values.iter().enumerate().map(value).collect()
 }
 
 prop_compose! {
