@@ -19,8 +19,15 @@ pub(crate) struct Parameters(BTreeMap<String, String>);
 
 impl Parameters {
     pub(crate) fn read(query: Option<&str>, allowed: &[&str]) -> Result<Self, Problem> {
+        let query = query.unwrap_or_default();
+        if !is_text(query) {
+            return Err(Problem::invalid_parameter(
+                "a parameter is not text".to_owned(),
+                "encode parameters as UTF-8, without the character NUL".to_owned(),
+            ));
+        }
         let mut given = BTreeMap::new();
-        for (name, value) in form_urlencoded::parse(query.unwrap_or_default().as_bytes()) {
+        for (name, value) in form_urlencoded::parse(query.as_bytes()) {
             if !allowed.contains(&name.as_ref()) {
                 return Err(Problem::unknown_parameter(&name, allowed));
             }
@@ -146,6 +153,12 @@ fn micros(text: &str) -> Option<i64> {
     }
     let time = DateTime::parse_from_rfc3339(&text).ok()?;
     time.timestamp_micros().checked_add(i64::from(time.nanosecond() % 1_000 > 0))
+}
+
+/// Whether what is encoded is text of which there may be some somewhere.
+fn is_text(query: &str) -> bool {
+    let bytes = percent_encoding::percent_decode_str(query);
+    bytes.decode_utf8().is_ok_and(|text| !text.contains('\0'))
 }
 
 #[cfg(test)]

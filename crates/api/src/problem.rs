@@ -154,7 +154,7 @@ impl Problem {
             "forbidden",
             format!("this key may not read {what}"),
             format!(
-                "ask an administrator for a key with the scope {scope}, without a row filter of a column that it lacks"
+                "ask an administrator for a key with the scope {scope}; if it has a row filter, {what} must have the filter's columns"
             ),
         )
     }

@@ -16,7 +16,7 @@ use axum::routing::{get, post};
 use axum::{Extension, Router};
 use tokio::sync::OnceCell;
 use tower_http::catch_panic::CatchPanicLayer;
-use vitral_query::{Principal, ReadPoints, Reader, References, sees_completeness};
+use vitral_query::{Principal, ReadPoints, Reader, References, Scopes, sees_completeness};
 
 use self::hosts::Hosts;
 use crate::config::{ApiConfig, ApiInputs};
@@ -150,10 +150,10 @@ async fn telemetry(
     Extension(principal): Extension<Principal>,
     RawQuery(query): RawQuery,
 ) -> Result<Response, Problem> {
-    need(&principal, "metrics:read")?;
+    need(&principal, Scopes::METRICS)?;
     // Its counts are of all rows.
     if !sees_completeness(&principal) {
-        return Err(Problem::closed("/metrics", "metrics:read"));
+        return Err(Problem::closed("/metrics", Scopes::METRICS));
     }
     Parameters::none(query.as_deref())?;
     let mut text = String::new();

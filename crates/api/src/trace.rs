@@ -10,7 +10,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use axum::{Extension, Json, Router};
 use vitral_catalog::{Catalog, TRACED_ID};
-use vitral_query::{Principal, Searched};
+use vitral_query::{Principal, Searched, sees_completeness};
 
 use crate::parameters::Parameters;
 use crate::problem::Problem;
@@ -37,22 +37,25 @@ async fn trace(
     let Path(id) = id.map_err(|_| Problem::not_found(uri.path()))?;
     Parameters::none(query.as_deref())?;
     if id.len() > ID_BYTES_MAX {
-        return Err(Problem::untraced(&id.chars().take(80).collect::<String>(), &[]));
+        return Err(Problem::untraced(&id.chars().take(80).collect::<String>(), &[], true));
     }
+    let sees_refused = sees_completeness(&principal);
     let point = shared.read_point(principal)?;
     let found = shared.reader.bounded(async { shared.reader.trace(&point, &id).await.map_err(Problem::from) }).await?;
     if found.rows.is_empty() {
-        return Err(Problem::untraced(&id, &found.searched));
+        return Err(Problem::untraced(&id, &found.searched, sees_refused));
     }
     Ok(Json(found).into_response())
 }
 
 impl Problem {
-    fn untraced(id: &str, searched: &[Searched]) -> Self {
+    /// What was refused is not looked through for those who see some rows only.
+    fn untraced(id: &str, searched: &[Searched], sees_refused: bool) -> Self {
         let place = |place: &Searched| format!("{} ({})", place.topic, place.columns.join(", "));
         let places = searched.iter().map(place).collect::<Vec<_>>().join("; ");
-        let within =
-            if places.is_empty() { String::new() } else { format!(" in {places}, nor in what was refused there") };
-        Self::not_traced(format!("there is no {id}{within}"))
+        let refused =
+            if sees_refused { ", nor in what was refused there" } else { ", among the rows that this key sees" };
+        let within = if places.is_empty() { String::new() } else { format!(" in {places}{refused}") };
+        Self::not_traced(format!("there is no {id}{within}"), sees_refused)
     }
 }

@@ -13,7 +13,7 @@ use vitral_catalog::{Catalog, Names};
 use vitral_config::{Config, Mode};
 use vitral_process::output::terminal::table;
 use vitral_process::output::{answer, note};
-use vitral_query::{RowFilters, Scopes};
+use vitral_query::{RowFilters, Scopes, TRACE_SCOPE};
 use vitral_schemas::time::{SystemClock, day_start_ms};
 
 use crate::args::{BadArguments, Common};
@@ -130,6 +130,7 @@ fn warn_of_unknown(catalog: &Catalog, new: &NewKey) {
         let is_table = name.strip_prefix("armazem.").is_some_and(|table| tables.contains(table));
         let is_known = match act {
             "write" => catalog.entrances().any(|(_, entrance)| entrance.scope == *scope),
+            _ if [Scopes::METRICS, TRACE_SCOPE].contains(&scope) => true,
             _ => is_table || names.get(name).is_some() || catalog.endpoints.iter().any(|of| of.name == name),
         };
         if !is_known {

@@ -37,6 +37,8 @@ const SALES_FILE: &str = ".demo-history.csv";
 /// Some thousand lines a day: three months are imported, and in the warehouse, within some seconds.
 const ORDERS_PER_DAY: f64 = 800.0;
 const SECONDS_PER_DAY: f64 = 86_400.0;
+/// How far its threads are behind all others.
+const STEPS_BEHIND: i32 = 5;
 /// Between the last sale and the first moment that the stream can reach.
 const MARGIN_MS: i64 = 5 * 60_000;
 /// What planning the deepest SQL that a catalog may hold takes; only what is used of it is memory.
@@ -164,7 +166,7 @@ impl Importing {
     pub fn start(past: Past, world: World) -> anyhow::Result<Self> {
         let (goes_on, stopped) = oneshot::channel::<()>();
         let run = move || {
-            vitral_process::go_behind_others();
+            vitral_process::go_behind_others(STEPS_BEHIND);
             if let Err(error) = on_threads_behind(past, &world, stopped) {
                 tracing::warn!(
                     error = format!("{error:#}"),
@@ -180,7 +182,7 @@ impl Importing {
 fn on_threads_behind(past: Past, world: &World, stopped: oneshot::Receiver<()>) -> anyhow::Result<()> {
     let runtime = tokio::runtime::Builder::new_multi_thread()
         .thread_name("history")
-        .on_thread_start(vitral_process::go_behind_others)
+        .on_thread_start(|| vitral_process::go_behind_others(STEPS_BEHIND))
         .thread_stack_size(STACK_BYTES)
         .enable_all()
         .build()?;

@@ -146,7 +146,10 @@ impl RowRules {
         for (row, time) in times.as_primitive::<TimestampMicrosecondType>().iter().enumerate() {
             if time.is_some_and(|time| time > latest) {
                 let name = &self.topic.columns[self.topic.event_time].name;
-                forbidden.insert(row, (Reason::Future, format!("{name} is too far ahead of the wall clock")));
+                let detail = format!(
+                    "{name} is too far ahead of the wall clock; a time without an offset is one of the domain's zone"
+                );
+                forbidden.insert(row, (Reason::Future, detail));
             }
         }
         forbidden

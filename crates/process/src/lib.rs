@@ -66,12 +66,12 @@ pub fn thread_cpu_time() -> Duration {
     Duration::new(u64::try_from(time.tv_sec).unwrap_or_default(), u32::try_from(time.tv_nsec).unwrap_or_default())
 }
 
-/// Lets other threads go first where there is not enough for all. Called on the thread itself.
-pub fn go_behind_others() {
-    const BEHIND: libc::c_int = 5;
+/// Lets other threads go first where there is not enough for all: with each step they get a quarter
+/// more. Called on the thread itself.
+pub fn go_behind_others(steps: i32) {
     // SAFETY: only sets a number; on Linux of the calling thread alone.
-    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, BEHIND) } != 0 {
-        tracing::debug!("threads of the API have the same priority as all others");
+    if unsafe { libc::setpriority(libc::PRIO_PROCESS, 0, steps) } != 0 {
+        tracing::debug!(steps, "a thread has the same priority as all others");
     }
 }
 

@@ -25,8 +25,12 @@ pub fn run<E: From<io::Error>>(life: impl Future<Output = Result<(), E>>) -> Res
     runtime.block_on(life)
 }
 
-/// Threads of the API alone, behind all others: queries take what the stream leaves, and commits
-/// never wait for them. What runs there ends with the process.
+/// How far the API's threads are behind all others. Five steps made answers wait for whatever else
+/// ran: a hundredth of them took three times as long (docs/adr/0028).
+const API_STEPS: i32 = 1;
+
+/// Threads of the API alone, just behind all others: where there is not enough for both, the stream
+/// goes first. What runs there ends with the process.
 #[derive(Debug)]
 pub struct ApiRuntime(ManuallyDrop<Runtime>);
 
@@ -37,7 +41,7 @@ impl ApiRuntime {
         let runtime = Builder::new_multi_thread()
             .worker_threads(threads)
             .thread_name("api")
-            .on_thread_start(go_behind_others)
+            .on_thread_start(|| go_behind_others(API_STEPS))
             .thread_stack_size(STACK_BYTES)
             .enable_all()
             .build()?;

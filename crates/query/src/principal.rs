@@ -59,6 +59,8 @@ impl Scopes {
     pub const ADMIN: &'static str = "admin";
     /// The scope to read everything but what only administrators may.
     pub const READ_ALL: &'static str = "*:read";
+    /// The scope to read the process's own figures.
+    pub const METRICS: &'static str = "metrics:read";
 
     /// Everything.
     pub fn all() -> Self {

@@ -4,9 +4,9 @@
 //! time, and which key is counted once for each group ([`vitral_catalog::Rollup`]). What its states
 //! hold is kept in memory in the order of time, with the sums of all rows before some of them by
 //! the combination of their other keys, and by coarser ones: a range costs the difference of two
-//! such sums and a look at the rows at its ends, however many it has. `soma.NAME` reads them; before
-//! they are there, and where they would take too much memory, the same rows are computed from the
-//! table itself.
+//! such sums and a look at the rows at its ends, however many it has. `soma.NAME` reads them.
+//! Before they are there, and where they would take too much memory, the same rows are computed
+//! from the table itself.
 
 mod behind;
 mod changes;

@@ -29,6 +29,7 @@ pub(crate) mod code {
     pub(crate) const STATEMENT_EXISTS: &str = "42P05";
     pub(crate) const CURSOR_EXISTS: &str = "42P03";
     pub(crate) const SYNTAX: &str = "42601";
+    pub(crate) const NOT_PERMITTED: &str = "42501";
     pub(crate) const NO_COLUMN: &str = "42703";
     pub(crate) const NO_SETTING: &str = "42704";
     pub(crate) const AMBIGUOUS: &str = "42702";

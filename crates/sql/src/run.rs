@@ -11,7 +11,7 @@ use datafusion_postgres::pgwire::error::PgWireError;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
 use futures::TryStreamExt;
 use vitral_catalog::Position;
-use vitral_query::{Planned, QueryError};
+use vitral_query::{Planned, QueryError, Scopes};
 
 use crate::answer::{Answer, Done, RowsAnswer, Source};
 use crate::command::{Command, DISCARD_ALL, ReadQuery};
@@ -103,6 +103,14 @@ impl Run<'_> {
     }
 
     async fn explain(self, read: &ReadQuery, is_run: bool, is_verbose: bool) -> Result<Vec<String>, PgWireError> {
+        let principal = &self.session.principal;
+        if !principal.scopes().has(Scopes::READ_ALL) || !principal.filters().is_empty() {
+            return Err(fault(
+                code::NOT_PERMITTED,
+                "a plan shows what views are made of, and how many rows there are of others",
+                "explain it with a key that has the scope *:read, and no row filter",
+            ));
+        }
         let mut planned = self.server.plan(self.session, read).await?;
         let explained = LogicalPlanBuilder::from(planned.plan.clone()).explain(is_verbose, is_run);
         let explained = explained.and_then(LogicalPlanBuilder::build);

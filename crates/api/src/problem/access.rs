@@ -13,23 +13,23 @@ pub(crate) struct ProblemCode(pub &'static str);
 
 impl Problem {
     pub(crate) fn denied(denied: &Denied) -> Self {
-        let remedy = "send another key as `Authorization: Bearer KEY`, or sign in again at /entrar; `vitral keys list` shows which are valid";
+        let remedy = "send another key as `Authorization: Bearer ID.SECRET`, or sign in again at /entrar; `vitral keys list` shows which are valid";
         let invalid = |detail: &str| Self::new(StatusCode::UNAUTHORIZED, "invalid_credentials", detail, remedy);
         match denied {
             Denied::Missing => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "missing_credentials",
-                "the request says nothing of who sends it",
-                "send a key as `Authorization: Bearer KEY`, which `vitral keys create` makes, or sign in at /entrar",
+                "the request does not say who sends it",
+                "send a key that `vitral keys create` has made as `Authorization: Bearer ID.SECRET`, or sign in at /entrar",
             ),
             Denied::Unreadable(why) => Self::new(
                 StatusCode::UNAUTHORIZED,
                 "invalid_credentials",
                 *why,
-                "send one Authorization header, as `Authorization: Bearer KEY` or Basic with the key's id and secret",
+                "send one Authorization header, as `Authorization: Bearer ID.SECRET` or Basic with the key's id and secret",
             ),
             // Whether the name or the secret is wrong is nobody's business.
-            Denied::Wrong => invalid("the key, token or session is not one of ours"),
+            Denied::Wrong => invalid("the key, token or session is not known here"),
             Denied::Expired => invalid("the key, token or session has expired"),
             Denied::Revoked => invalid("the key was revoked"),
             Denied::Unavailable(reason) => {

@@ -125,14 +125,15 @@ impl Problem {
         .retry_after(60)
     }
 
-    pub(crate) fn not_traced(detail: String) -> Self {
-        Self::new(
-            StatusCode::NOT_FOUND,
-            "not_found",
-            detail,
-            "correct the id; GET /livro lists messages that did not count, those without a readable id too; what was sent a moment ago \
-             is there within seconds",
-        )
+    pub(crate) fn not_traced(detail: String, sees_refused: bool) -> Self {
+        let remedy = match sees_refused {
+            true => {
+                "correct the id; GET /livro lists messages that did not count, those without a readable id too; what was sent a moment \
+                 ago is there within seconds"
+            }
+            false => "correct the id; what was sent a moment ago is there within seconds",
+        };
+        Self::new(StatusCode::NOT_FOUND, "not_found", detail, remedy)
     }
 
     pub(crate) fn broker_away(topic: &str, accepted: usize, sent: usize) -> Self {

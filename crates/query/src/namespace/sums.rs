@@ -89,22 +89,23 @@ pub(crate) fn known_table(
     }
 }
 
-/// What may be answered while another request makes the sums of this moment: the sums of the moment
-/// before, and what the view showed of their topic then.
+/// What may be answered while others make the sums of this moment: the sums of the moment before,
+/// what the view showed of their topic then, and whether it is for this request to have the new
+/// ones made.
 pub(crate) fn earlier_table(
     rollups: &Rollups,
     view: &KeyedView,
     point: &ReadPoint,
-) -> Result<Option<(RollupTable, View)>, QueryError> {
+) -> Result<Option<(RollupTable, View, bool)>, QueryError> {
     if summed(view, point).is_none() {
         return Ok(None);
     }
-    let Some(Moment { now, table: shown, topic, .. }) = rollups.while_others_make_it(view, &closed(view, point)) else {
+    let Some((Moment { now, table: shown, topic, .. }, is_due)) = rollups.earlier(view, &closed(view, point)) else {
         return Ok(None);
     };
     let found = table(view, Source::Sums(now), &shown.rows.schema())?;
     let (topics, keyed) = ([(view.topic.clone(), topic)].into(), [(view.name.clone(), shown)].into());
-    Ok(found.map(|found| (found, View { topics, keyed, ready: true, ..View::default() })))
+    Ok(found.map(|found| (found, View { topics, keyed, ready: true, ..View::default() }, is_due)))
 }
 
 fn closed(view: &KeyedView, point: &ReadPoint) -> Closed {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use datafusion::execution::SendableRecordBatchStream;
 use datafusion::scalar::ScalarValue;
-use vitral_catalog::Needs;
+use vitral_catalog::{KeyedView, Needs};
 
 use super::{Planned, Reader};
 use crate::error::QueryError;
@@ -39,8 +39,11 @@ impl Reader {
         let rollups = &self.namespace.rollups;
         let mut table = sums::known_table(rollups, view, point)?;
         if table.is_none()
-            && let Some((earlier, shown)) = sums::earlier_table(rollups, view, point)?
+            && let Some((earlier, shown, is_due)) = sums::earlier_table(rollups, view, point)?
         {
+            if is_due {
+                self.make_sums_alongside(view, point.clone(), needs)?;
+            }
             point.view = Arc::new(shown);
             table = Some(earlier);
         }
@@ -49,6 +52,19 @@ impl Reader {
             table = sums::rollup_table(rollups, &self.namespace, view, point, &session).await?;
         }
         Ok(table.and_then(|table| SumsQuestion::new(table, conditions)))
+    }
+
+    /// Nobody waits for them.
+    fn make_sums_alongside(&self, view: &KeyedView, point: ReadPoint, needs: &Needs) -> Result<(), QueryError> {
+        let session = Namespace::over(&self.namespace, point.clone(), self.state_for(&point, needs)?);
+        let (namespace, view) = (Arc::clone(&self.namespace), view.clone());
+        drop(tokio::spawn(async move {
+            let made = sums::rollup_table(&namespace.rollups, &namespace, &view, &point, &session).await;
+            if let Err(error) = made {
+                tracing::debug!(table = view.name.as_str(), %error, "sums were not made; the next request tries again");
+            }
+        }));
+        Ok(())
     }
 
     /// The rows of an endpoint, so many of them at most.

@@ -1,6 +1,7 @@
 //! What is in memory of each table: loaded in the background, then kept at what is read.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Instant;
 
@@ -18,6 +19,8 @@ use super::sums::{Shape, Sums, Unusable};
 use crate::error::QueryError;
 use crate::made_rows::EARLIER_MAX;
 
+/// A moment that has answered so many requests is renewed alongside.
+const ASKED_OFTEN: u32 = 16;
 /// So many rows wait, and are looked at one by one, before they are put into a run.
 const WAITING_MAX: usize = 4096;
 /// The same while a table is loaded, when nobody reads it.
@@ -77,6 +80,9 @@ pub(crate) struct Moment {
     /// Through when each metric of the topic is published.
     closed: Closed,
     made: Instant,
+    /// How many requests it has answered, and whether the next one is made because of that.
+    asked: Arc<AtomicU32>,
+    is_renewed: Arc<AtomicBool>,
 }
 
 /// Which windows of a topic are closed, by metric.
@@ -104,15 +110,18 @@ impl Rollups {
         self.slot(view).known(table, topic)
     }
 
-    /// While another request makes the sums of a new moment: those of the moment before, unless a
-    /// window has been closed in between. Nobody waits for what somebody else is at.
-    pub(crate) fn while_others_make_it(&self, view: &KeyedView, closed: &Closed) -> Option<Moment> {
+    /// The moment before, unless a window has been closed since, while others make the new one; and
+    /// whether it is for this request to have it made, alongside. Where many ask nobody waits, and
+    /// those who ask alone get the newest.
+    pub(crate) fn earlier(&self, view: &KeyedView, closed: &Closed) -> Option<(Moment, bool)> {
         let slot = self.slot(view);
-        if slot.state.try_lock().is_ok() {
-            return None;
-        }
+        let is_made_by_others = slot.state.try_lock().is_err();
         let moment = slot.moment.lock().unwrap_or_else(PoisonError::into_inner);
-        moment.clone().filter(|moment| moment.closed == *closed && moment.made.elapsed() < EARLIER_MAX)
+        let moment =
+            moment.as_ref().filter(|moment| moment.closed == *closed && moment.made.elapsed() < EARLIER_MAX)?;
+        let is_asked_often = moment.asked.load(Ordering::Relaxed) >= ASKED_OFTEN;
+        let is_due = !is_made_by_others && is_asked_often && !moment.is_renewed.swap(true, Ordering::Relaxed);
+        (is_made_by_others || is_asked_often).then(|| (moment.clone(), is_due))
     }
 
     fn slot(&self, view: &KeyedView) -> Arc<Slot> {
@@ -170,8 +179,15 @@ impl Rollups {
             return Ok(None);
         }
         let now = Arc::new(Now::new(sums, changes, span));
-        let moment =
-            Moment { now: Arc::clone(&now), table: table.clone(), topic: topic.clone(), closed, made: Instant::now() };
+        let moment = Moment {
+            now: Arc::clone(&now),
+            table: table.clone(),
+            topic: topic.clone(),
+            closed,
+            made: Instant::now(),
+            asked: Arc::default(),
+            is_renewed: Arc::default(),
+        };
         *slot.moment.lock().unwrap_or_else(PoisonError::into_inner) = Some(moment);
         Ok(Some(now))
     }
@@ -224,7 +240,9 @@ impl Rollups {
 impl Slot {
     fn known(&self, table: &KeyedTableView, topic: &TopicView) -> Option<Arc<Now>> {
         let moment = self.moment.lock().unwrap_or_else(PoisonError::into_inner);
-        moment.as_ref().filter(|moment| moment.is_of(table, topic)).map(|moment| Arc::clone(&moment.now))
+        let moment = moment.as_ref().filter(|moment| moment.is_of(table, topic))?;
+        moment.asked.fetch_add(1, Ordering::Relaxed);
+        Some(Arc::clone(&moment.now))
     }
 }
 

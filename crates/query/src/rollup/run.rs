@@ -116,24 +116,20 @@ impl Run {
         }
         match self.known.get(wanted.level) {
             Some(known) if !known.before.is_empty() && end - first > known.step => {
-                self.add_before(end, 1, (known, wanted), totals);
-                self.add_before(first, -1, (known, wanted), totals);
+                let (from, until) = (known.nearest(first), known.nearest(end));
+                known.add_between(from, until, wanted, totals);
+                self.add_rows_between(from * known.step, first, -1, wanted, totals);
+                self.add_rows_between(until * known.step, end, 1, wanted, totals);
             }
             _ => self.add_rows(first..end, 1, wanted, totals),
         }
     }
 
-    /// Adds or takes away all rows before this one, from the nearest sums that are known.
-    fn add_before(&self, row: usize, sign: i64, (known, wanted): (&Known, &Wanted<'_>), totals: &mut Totals) {
-        let steps = ((row + known.step / 2) / known.step).min(known.before.len());
-        if let Some(before) = steps.checked_sub(1).map(|last| &known.before[last]) {
-            add_known(before, sign, wanted, totals);
-        }
-        let place = steps * known.step;
-        if place <= row {
-            self.add_rows(place..row, sign, wanted, totals);
-        } else {
-            self.add_rows(row..place, -sign, wanted, totals);
+    /// Adds the rows from one to another, or takes them away if that is before it.
+    fn add_rows_between(&self, from: usize, until: usize, sign: i64, wanted: &Wanted<'_>, totals: &mut Totals) {
+        match from <= until {
+            true => self.add_rows(from..until, sign, wanted, totals),
+            false => self.add_rows(until..from, -sign, wanted, totals),
         }
     }
 
@@ -190,14 +186,31 @@ impl Run {
     }
 }
 
-fn add_known(before: &[i64], sign: i64, wanted: &Wanted<'_>, totals: &mut Totals) {
-    let width = totals.width;
-    // Cells that have come since are behind these.
-    let known = wanted.cells.partition_point(|(cell, _)| (*cell as usize) < before.len() / width);
-    for (cell, group) in &wanted.cells[..known] {
-        let own = &before[*cell as usize * width..][..width];
-        for (sum, value) in totals.of_mut(*group).iter_mut().zip(own) {
-            *sum += i128::from(sign) * i128::from(*value);
+impl Known {
+    /// Before how many steps' rows the sums are known that are nearest to a row.
+    fn nearest(&self, row: usize) -> usize {
+        ((row + self.step / 2) / self.step).min(self.before.len())
+    }
+
+    /// Adds what the steps from the first to before the second one have.
+    fn add_between(&self, from: usize, until: usize, wanted: &Wanted<'_>, totals: &mut Totals) {
+        let before = |steps: usize| steps.checked_sub(1).map(|last| &*self.before[last]);
+        let Some(later) = before(until).filter(|_| from < until) else { return };
+        let width = totals.width;
+        // Cells that have come since are behind these.
+        let known = wanted.cells.partition_point(|(cell, _)| (*cell as usize) < later.len() / width);
+        for (cell, group) in &wanted.cells[..known] {
+            let place = *cell as usize * width..(*cell as usize + 1) * width;
+            let sums = totals.of_mut(*group).iter_mut();
+            match before(from) {
+                Some(earlier) => {
+                    let differences = later[place.clone()].iter().zip(&earlier[place]);
+                    sums.zip(differences).for_each(|(sum, (later, earlier))| {
+                        *sum += i128::from(*later) - i128::from(*earlier);
+                    });
+                }
+                None => sums.zip(&later[place]).for_each(|(sum, later)| *sum += i128::from(*later)),
+            }
         }
     }
 }
