@@ -33,6 +33,8 @@ async fn wrong_parameters() {
         ("/vendas/resumo?limite=1001", "invalid_parameter", "limite as a whole number from 1 to 1000"),
         ("/vendas/resumo?limite=dez", "invalid_parameter", "or leave it out for 100"),
         ("/produtos/mais_vistos?limite=", "invalid_parameter", "or leave it out for 5"),
+        ("/vendas/resumo?regiao=%ff", "invalid_parameter", "encode parameters as UTF-8"),
+        ("/vendas/resumo?regiao=SP%00", "invalid_parameter", "without the character NUL"),
         ("/vendas/resumo?de=ontem", "invalid_parameter", "give de with date, time and offset"),
         ("/vendas/resumo?ate=2025-05-14", "invalid_parameter", "give ate with date, time and offset"),
         ("/vendas/resumo?de=2025-05-14T22:16:00", "invalid_parameter", "give de with date, time and offset"),

@@ -61,6 +61,21 @@ async fn a_key_is_user_and_password() {
     assert_eq!(text(&client, "SELECT count(*) FROM vendas").await, "2");
 }
 
+/// A plan names the tables and columns that views are made of.
+#[tokio::test]
+async fn plans_are_for_those_who_may_read_everything() {
+    let guarded = guarded().await;
+    let everything = guarded.client_of(&guarded.key(&["*:read"], &[]).await).await;
+    assert!(!texts(&everything, "EXPLAIN SELECT * FROM vendas").await.is_empty());
+    for (of, seen) in [(&["vendas:read"][..], &[][..]), (&["*:read"], &["loja=A"])] {
+        let client = guarded.client_of(&guarded.key(of, seen).await).await;
+        texts(&client, "SELECT id FROM vendas").await;
+        for statement in ["EXPLAIN SELECT * FROM vendas", "EXPLAIN (ANALYZE, VERBOSE) SELECT 1"] {
+            assert_eq!(code(&client, statement).await, "42501", "{of:?} {seen:?}");
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_wrong_user_and_a_wrong_password_are_told_the_same() {
     let guarded = guarded().await;
