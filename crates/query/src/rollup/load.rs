@@ -220,6 +220,10 @@ impl Rollups {
                         }
                     });
                 }
+                // A request of an earlier moment, which has waited: the newer sums stay.
+                if loaded.rows.added_since(&now).await?.is_some() {
+                    return Ok(None);
+                }
             }
             State::Empty | State::Unusable(_) => {}
         }
