@@ -131,6 +131,7 @@ impl Prepared {
     ) -> Result<Response, Problem> {
         let admitted = shared.reader.admit(&principal, &self.endpoint, &self.needs);
         admitted.map_err(|_| Problem::closed(&self.endpoint.path, &self.endpoint.scope))?;
+        let begun = Instant::now();
         let mut point = shared.read_point_for(principal, &self.needs).await?;
         let format = format_of(request)?;
         let own = self.endpoint.parameters.iter().map(String::as_str).filter(|name| *name != NOW);
@@ -147,7 +148,7 @@ impl Prepared {
         let mut question = Question { parameters: &parameters, format, limit, values, cursor, labels, sums: None };
         question.sums = self.of_sums(shared, &mut point, &question).await?;
         if let Some(ttl) = self.kept_for.filter(|_| shared.cache.is_on()) {
-            return self.kept_or_computed(shared, point, question, ttl).await;
+            return self.kept_or_computed(shared, point, question, (begun, ttl)).await;
         }
         let (answer, headers) = self.compute(shared, &point, question).await?;
         let completeness = completeness::headers(&point, &self.needs);
@@ -158,9 +159,9 @@ impl Prepared {
     async fn kept_or_computed(
         &self,
         shared: &Shared,
-        point: ReadPoint,
+        mut point: ReadPoint,
         mut question: Question<'_>,
-        ttl: Duration,
+        (mut begun, ttl): (Instant, Duration),
     ) -> Result<Response, Problem> {
         let (cache, format) = (&shared.cache, question.format);
         let names = question.labels.version();
@@ -171,15 +172,20 @@ impl Prepared {
         }
         let flight = cache.flight(&key);
         let mut turn = shared.reader.in_time(flight.turn()).await?;
-        // While it waited, more may have been committed.
-        let begun = Instant::now();
-        let mut point = shared.read_point_for(point.principal, &self.needs).await?;
-        question.sums = self.of_sums(shared, &mut point, &question).await?;
+        // More may have been committed while it waited; and a question that came too late for the
+        // sums of its moment has those of a newer one.
+        let is_without_sums = question.sums.is_none() && self.sums.get().is_some_and(Option::is_some);
+        if turn.has_waited() || is_without_sums {
+            begun = Instant::now();
+            point = shared.read_point_for(point.principal, &self.needs).await?;
+            question.sums = self.of_sums(shared, &mut point, &question).await?;
+        }
         let tables = question.state(&point, &self.read);
         if let Some(kept) = cache.in_turn(asked, (&point, &tables), &mut turn).await {
             return Ok(self.again(&kept, &point));
         }
         let completeness = completeness::headers(&point, &self.needs);
+        let computing = Instant::now();
         let computed = self.compute(shared, &point, question).await;
         let (answer, outcome) = match computed {
             Ok((Answer { body: AnswerBody::Whole(body), .. }, headers)) => {
@@ -197,7 +203,8 @@ impl Prepared {
             }
             Err(problem) => (problem.kept(), Err(problem)),
         };
-        cache.keep(asked, &point, &mut turn, Entry::new(tables, answer, begun)).await;
+        let entry = Entry::new(tables, answer, begun).computed_in(computing.elapsed());
+        cache.keep(asked, &point, &mut turn, entry).await;
         outcome
     }
 

@@ -26,6 +26,7 @@ mod lists;
 mod live_states;
 mod metrics;
 mod notices;
+mod object;
 mod openapi;
 mod page;
 mod parameters;

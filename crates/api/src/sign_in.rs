@@ -19,6 +19,7 @@ use serde::Deserialize;
 use vitral_access::{Credentials, Denied, Seen, Session};
 
 use crate::gate::{Client, CorrelationId, SESSION_COOKIE, cookie};
+use crate::object::object;
 use crate::page::Page;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -104,7 +105,7 @@ async fn with_key(
     body: Bytes,
 ) -> Result<Response, Problem> {
     let gate = &shared.gate;
-    let Pasted { chave } = serde_json::from_slice(&body).map_err(|error| Problem::no_key(&error.to_string()))?;
+    let Pasted { chave } = object(&body).map_err(|error| Problem::no_key(&error))?;
     if let Some(wait) = gate.access.failures().wait(client.address, Instant::now()) {
         return Err(Problem::too_many_failures(wait));
     }

@@ -20,6 +20,7 @@ use vitral_store::Act;
 use vitral_store::alerts::Silence;
 
 use crate::gate::{CorrelationId, need, peer};
+use crate::object::object;
 use crate::parameters::Parameters;
 use crate::problem::Problem;
 use crate::shared::Shared;
@@ -78,7 +79,7 @@ pub(crate) async fn add(
     if !names().any(|name| name == alert) {
         return Err(Problem::unknown_alert(&alert, &names().collect::<Vec<_>>()));
     }
-    let wanted: Wanted = serde_json::from_slice(&body).map_err(|error| Problem::not_json(&error.to_string()))?;
+    let wanted: Wanted = object(&body).map_err(|error| Problem::not_json(&error))?;
     let now_ms = shared.points.clock.now_ms();
     let until_ms = until(&wanted.ate, now_ms)?;
     let is_long = |text: &Option<String>| text.as_ref().is_some_and(|text| text.len() > TEXT_BYTES_MAX);

@@ -177,10 +177,11 @@ impl Names {
         for view in &catalog.views {
             let (reads, errors) = names.named_by(&view.query, &view.source, &|_| true);
             names.errors.extend(errors);
+            let behind = names.behind_sums(&view.query);
             let meaning = ViewQuery {
                 query: view.query.clone(),
                 position: view.source.clone(),
-                reads: reads.unwrap_or_default(),
+                reads: behind.into_iter().chain(reads.unwrap_or_default()).collect(),
             };
             names.declare(&view.name, Meaning::View(meaning), &view.source);
         }
@@ -259,13 +260,7 @@ impl Names {
                 (None, None) => self.resolve(home, name),
                 (None, Some(SCHEMA)) => self.resolve(None, name),
                 (None, Some(NOW_SCHEMA)) => Ok(Name::Newest(name.to_owned())),
-                (None, Some(SUMS_SCHEMA)) => {
-                    // Sums are of the table, and of what the topic has behind it.
-                    if let Some(Meaning::Keyed { topic }) = self.get(name) {
-                        names.push(Name::Table(topic.clone()));
-                    }
-                    Ok(Name::Table(name.to_owned()))
-                }
+                (None, Some(SUMS_SCHEMA)) => Ok(Name::Table(name.to_owned())),
                 (None, Some(WAREHOUSE_SCHEMA)) => Ok(Name::Table(warehouse_name(name))),
                 (None, Some(INFORMATION_SCHEMA)) => Ok(Name::Information(name.to_owned())),
                 (None, Some(domain)) if self.domains().any(|known| known == domain) => {
@@ -279,6 +274,18 @@ impl Names {
             }
         }
         (Some(names), errors)
+    }
+
+    /// The topics of tables whose sums a query reads: what they have behind the tables is in the
+    /// sums too.
+    fn behind_sums(&self, query: &Query) -> Vec<Name> {
+        let tables = resolve_table_references(&statement(query), true).map_or_else(|_| Vec::new(), |found| found.0);
+        let sums = tables.iter().filter(|table| table.schema() == Some(SUMS_SCHEMA));
+        let topics = sums.filter_map(|table| match self.get(table.table()) {
+            Some(Meaning::Keyed { topic }) => Some(Name::Table(topic.clone())),
+            _ => None,
+        });
+        topics.collect()
     }
 
     /// None if the name is declared by a statement that could not be read: its own errors say all

@@ -129,7 +129,8 @@ impl Cache {
     }
 
     /// What the one that has the turn need not compute: what another one has computed while it
-    /// waited, and what is kept anywhere. `point` is taken in its turn, and `now` is its state.
+    /// waited, and what is kept anywhere. `point` was taken after it had waited, and `now` is its
+    /// state.
     pub async fn in_turn(
         &self,
         asked: Asked<'_>,

@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringArray};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, RecordBatchOptions, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::error::ArrowError;
@@ -116,8 +116,11 @@ impl Labels {
 impl Label {
     fn names_of(&self, ids: &ArrayRef) -> Result<ArrayRef, ArrowError> {
         let ids = cast(ids, &DataType::Utf8)?;
-        let names = ids.as_string::<i32>().iter().map(|id| self.known.name(id?));
-        Ok(Arc::new(names.collect::<StringArray>()))
+        let names = || ids.as_string::<i32>().iter().map(|id| self.known.name(id?));
+        let bytes = names().flatten().map(str::len).sum();
+        let mut column = StringBuilder::with_capacity(ids.len(), bytes);
+        column.extend(names());
+        Ok(Arc::new(column.finish()))
     }
 }
 

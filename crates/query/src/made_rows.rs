@@ -49,3 +49,60 @@ impl MadeRows {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeMap;
+
+    use arrow::array::RecordBatch;
+    use arrow::datatypes::Schema;
+    use datafusion::catalog::TableProvider;
+    use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, builtin_files};
+    use vitral_panes::open_windows::OpenWindows;
+    use vitral_panes::view::{Completeness, MetricFailure};
+
+    use super::*;
+    use crate::tables::in_memory_table;
+
+    fn rows() -> Arc<dyn TableProvider> {
+        in_memory_table(RecordBatch::new_empty(Arc::new(Schema::empty()))).expect("a table")
+    }
+
+    fn view() -> MetricView {
+        let catalog =
+            Catalog::parse(&[builtin_files(&[DEFAULT_DOMAIN])], &DomainSettings::default()).expect("the catalog");
+        let metric = catalog.metric("vendas_por_minuto").expect("a metric");
+        MetricView {
+            topic: metric.topic.clone(),
+            window: metric.window,
+            schema: Arc::new(Schema::empty()),
+            published: rows(),
+            published_through_ms: Some(60_000),
+            open: Arc::new(OpenWindows::of_rows(BTreeMap::new())),
+            open_at_commit: None,
+            completeness: Completeness::default(),
+            failure: None,
+        }
+    }
+
+    #[test]
+    fn an_earlier_view_is_of_the_same_windows_and_not_old() {
+        let all = MadeRows::default();
+        let (made, view) = (all.of("vendas_por_minuto"), view());
+        assert!(made.earlier(&view).is_none(), "none was made");
+        made.keep(&view);
+        // What has come since is in the open windows alone.
+        let later = MetricView { open: Arc::new(OpenWindows::of_rows(BTreeMap::new())), ..view.clone() };
+        let earlier = made.earlier(&later).expect("the one before");
+        assert!(Arc::ptr_eq(&earlier.open, &view.open));
+        let closed = MetricView { published_through_ms: Some(120_000), ..later.clone() };
+        let published = MetricView { published: rows(), ..later.clone() };
+        let failure = Some(MetricFailure { reason: "x".to_owned(), since_ms: 0, is_set_aside: false });
+        let failed = MetricView { failure, ..later.clone() };
+        assert!([closed, published, failed].iter().all(|other| made.earlier(other).is_none()));
+        assert!(all.of("usuarios_ativos").earlier(&later).is_none(), "it is another metric's");
+        let before = Instant::now().checked_sub(EARLIER_MAX).expect("it is later");
+        *made.last.lock().expect("no panic") = Some((Arc::new(view), before));
+        assert!(made.earlier(&later).is_none(), "it is too old");
+    }
+}

@@ -1,7 +1,7 @@
 //! What one answer is computed from, taken once.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::RecordBatch;
 use datafusion::catalog::{MemTable, TableProvider};
@@ -41,12 +41,17 @@ pub struct ReadPoint {
 impl ReadPoint {
     /// Of a view alone.
     pub fn new(principal: Principal, view: Arc<View>, now_ms: i64) -> Self {
+        // Every request takes one.
+        static NOTHING_CHECKED: LazyLock<Arc<RecordBatch>> =
+            LazyLock::new(|| Arc::new(RecordBatch::new_empty(reconciliation::schema())));
+        static NOTHING_SEEN: LazyLock<Arc<RecordBatch>> =
+            LazyLock::new(|| Arc::new(RecordBatch::new_empty(episode_schema())));
         Self {
             principal,
             view,
             histories: Arc::default(),
-            reconciliations: Arc::new(RecordBatch::new_empty(reconciliation::schema())),
-            alerts: Arc::new(RecordBatch::new_empty(episode_schema())),
+            reconciliations: Arc::clone(&NOTHING_CHECKED),
+            alerts: Arc::clone(&NOTHING_SEEN),
             engine_tables: Arc::default(),
             looked_up: Arc::default(),
             warehouse: Arc::default(),

@@ -9,7 +9,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use datafusion_postgres::pgwire::api::cancel::DefaultCancelHandler;
-use datafusion_postgres::pgwire::api::{ClientInfo, NoopHandler, PgWireConnectionState};
+use datafusion_postgres::pgwire::api::{ClientInfo, METADATA_USER, NoopHandler, PgWireConnectionState};
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 use datafusion_postgres::pgwire::messages::response::ErrorResponse;
 use datafusion_postgres::pgwire::messages::{PgWireBackendMessage, PgWireFrontendMessage};
@@ -23,7 +23,7 @@ use tokio_rustls::TlsAcceptor;
 use tokio_util::codec::{Framed, FramedParts};
 
 use crate::arrivals::Arrival;
-use crate::bounded::{Bound, Bounded, TooLarge};
+use crate::bounded::{Bound, Bounded, Refused};
 use crate::error;
 use crate::prepared::Prepared;
 use crate::server::Server;
@@ -50,9 +50,10 @@ fn bounded(socket: Framed<MaybeTls, Codec>, bound: &Bound) -> io::Result<Socket>
     if is_secure && !parts.read_buf.is_empty() {
         return Err(io::Error::other("something was sent in the open after encryption was asked for"));
     }
-    let stream = Bounded::new(parts.io, &parts.read_buf, bound.clone());
+    // What has come already is looked at too before it is read.
+    let stream = Bounded::new(parts.io, parts.read_buf, bound.clone());
     let mut bounded = FramedParts::new::<PgWireBackendMessage>(stream, parts.codec);
-    (bounded.read_buf, bounded.write_buf) = (parts.read_buf, parts.write_buf);
+    bounded.write_buf = parts.write_buf;
     Ok(Framed::from_parts(bounded))
 }
 
@@ -92,13 +93,24 @@ pub(crate) async fn converse(
             Err(elapsed) if is_unknown => return Err(elapsed.into()),
             Err(_) => return hang_up(&mut socket, error::idle()).await,
             Ok(None | Some(Ok(PgWireFrontendMessage::Terminate(_)))) => return Ok(()),
-            Ok(Some(Err(PgWireError::IoError(error)))) if TooLarge::is_cause(&error) => {
-                return hang_up(&mut socket, error::too_large(bound.bytes())).await;
+            Ok(Some(Err(PgWireError::IoError(error)))) => {
+                let is_first = matches!(socket.state(), PgWireConnectionState::AwaitingStartup);
+                let said = match Refused::cause(&error) {
+                    Some(refused) if is_first => error::unreadable(refused, is_first),
+                    Some(Refused::TooLarge(_)) => error::too_large(bound.bytes()),
+                    Some(Refused::Malformed(malformed)) => error::malformed(*malformed),
+                    None => return Err(error),
+                };
+                return hang_up(&mut socket, said).await;
             }
-            Ok(Some(Err(PgWireError::IoError(error)))) => return Err(error),
             Ok(Some(Err(error))) => return hang_up(&mut socket, error::unreadable(&error, is_unknown)).await,
             Ok(Some(Ok(message))) => message,
         };
+        if let (Ok(session), Some(user)) = (Session::of(&socket), socket.metadata().get(METADATA_USER))
+            && let Err(error) = server.still_holds(user, &session.principal).await
+        {
+            return hang_up(&mut socket, error).await;
+        }
         let is_extended = message.is_extended_query();
         let handlers = (Arc::clone(&startup), Arc::clone(&queries), Arc::clone(&copy), Arc::clone(&cancel));
         let (startup, queries, copy, cancel) = handlers;

@@ -1,5 +1,6 @@
 //! What clients hear when something cannot be done: a code of PostgreSQL, a sentence, a remedy.
 
+use std::fmt::Display;
 use std::time::Duration;
 
 use arrow::error::ArrowError;
@@ -7,6 +8,8 @@ use datafusion::error::DataFusionError;
 use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 use vitral_catalog::{Diagnostic, Diagnostics};
 use vitral_query::QueryError;
+
+use crate::messages::Malformed;
 
 /// Codes of PostgreSQL, by what they mean.
 pub(crate) mod code {
@@ -18,6 +21,7 @@ pub(crate) mod code {
     pub(crate) const OUT_OF_RANGE: &str = "22003";
     pub(crate) const WRONG_VALUE: &str = "22023";
     pub(crate) const UNREADABLE: &str = "22P02";
+    pub(crate) const PATTERN: &str = "2201B";
     pub(crate) const READ_ONLY: &str = "25006";
     pub(crate) const NO_TRANSACTION: &str = "25P01";
     pub(crate) const FAILED_TRANSACTION: &str = "25P02";
@@ -100,13 +104,23 @@ pub(crate) fn too_large(bytes: usize) -> PgWireError {
 }
 
 /// What a client has sent is not a message of the protocol.
-pub(crate) fn unreadable(error: &PgWireError, is_first: bool) -> PgWireError {
+pub(crate) fn unreadable(error: &dyn Display, is_first: bool) -> PgWireError {
     let (what, remedy) = if is_first {
         ("the startup packet", "connect by a client of PostgreSQL: version 3 of its protocol is spoken here, not HTTP")
     } else {
         ("a message", "nothing more is read of this connection: connect again, by another version of the client")
     };
     fatal(code::PROTOCOL, format!("{what} cannot be read: {error}"), remedy)
+}
+
+/// The same of one whose bytes are not what its kind says.
+pub(crate) fn malformed(error: Malformed) -> PgWireError {
+    fatal(code::PROTOCOL, error.to_string(), "nothing more is read of this connection: connect again")
+}
+
+/// Who has signed in may not ask any more.
+pub(crate) fn no_longer(reason: &str) -> PgWireError {
+    fatal(code::NOT_ALLOWED, format!("this connection may not ask any more: {reason}"), "sign in again")
 }
 
 /// Nothing was heard of a client for too long.
@@ -179,6 +193,7 @@ pub(crate) fn of_engine(error: &DataFusionError, text: &str) -> PgWireError {
         }
         DataFusionError::ArrowError(source, _) => of_arrow(source),
         DataFusionError::NotImplemented(_) => fault(code::NOT_SUPPORTED, said, ""),
+        _ if said.contains("regex parse error") => fault(code::PATTERN, said, "correct the pattern"),
         DataFusionError::External(_) | DataFusionError::IoError(_) | DataFusionError::ObjectStore(_) => {
             fault(code::FILES, said, "the server's log and `vitral doctor` say more")
         }

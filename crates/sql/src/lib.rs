@@ -24,6 +24,7 @@ mod dialect;
 mod doing;
 mod error;
 mod listing;
+mod messages;
 mod minutes;
 mod numeric;
 mod parameters;

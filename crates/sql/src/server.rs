@@ -14,7 +14,7 @@ use datafusion_postgres::pgwire::api::{ConnectionManager, RandomPidSecretKeyGene
 use datafusion_postgres::pgwire::error::PgWireError;
 use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
-use vitral_access::{Access, Trail};
+use vitral_access::{Access, Denied, Trail};
 use vitral_catalog::{Catalog, Diagnostics, DomainSettings, EngineTable, Name, Names, Needs, Position};
 use vitral_query::{
     Permit, Planned, Principal, QueryError, ReadPoint, ReadPoints, Reader, References, Store, Warehouse,
@@ -24,7 +24,7 @@ use vitral_store::Location;
 use crate::activity::Activity;
 use crate::command::{Commands, ReadQuery, is_of_catalog};
 use crate::config::SqlConfig;
-use crate::error::{of_query, too_often};
+use crate::error::{no_longer, of_query, too_often};
 use crate::listing::{Directory, Planner, base_session};
 use crate::minutes::compared_in_seconds;
 use crate::session::Session;
@@ -99,6 +99,17 @@ impl Server {
             base,
             functions,
         })
+    }
+
+    /// An error if the key of a connection does not hold any more, or is another principal than
+    /// when it began. Where that cannot be asked now, it is as it was.
+    pub(crate) async fn still_holds(&self, key: &str, principal: &Principal) -> Result<(), PgWireError> {
+        match self.access.principal_of_key(key).await {
+            Ok(now) if now == *principal => Ok(()),
+            Ok(_) => Err(no_longer("what the key may do was changed")),
+            Err(Denied::Unavailable(_)) => Ok(()),
+            Err(denied) => Err(no_longer(&denied.to_string())),
+        }
     }
 
     /// Counts a statement of somebody, who may have sent too many.

@@ -86,6 +86,7 @@ async fn only_this_machine_may_ask_for_silence() {
     for (path, head, body, status, word) in [
         (PATH, ("content-type", "text/plain"), "", StatusCode::BAD_REQUEST, "invalid_body"),
         (PATH, json, "{}", StatusCode::BAD_REQUEST, "ate"),
+        (PATH, json, r#"["p1", "2025-05-15T00:00:00Z", "x"]"#, StatusCode::BAD_REQUEST, "begin with {"),
         (PATH, json, r#"{"ate": "amanhã"}"#, StatusCode::BAD_REQUEST, "RFC 3339"),
         (PATH, json, r#"{"ate": "2025-05-14T00:00:00Z"}"#, StatusCode::BAD_REQUEST, "within the next"),
         (PATH, json, r#"{"ate": "2026-05-14T00:00:00Z"}"#, StatusCode::BAD_REQUEST, "within the next"),

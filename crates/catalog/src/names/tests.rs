@@ -174,3 +174,27 @@ fn who_may_not_name_a_table_of_a_job_is_said_what_others_are_said_of_none() {
     };
     assert_eq!(said("armazem.por_dia"), said("armazem.nada"));
 }
+
+#[test]
+fn sums_are_of_a_table_and_of_its_topic_that_need_not_be_seen() {
+    let (catalog, names) = names(
+        "CREATE TABLE vendas (quando TIMESTAMP NOT NULL, produto TEXT) WITH (connector = 'kafka', event_time = 'quando');
+         CREATE MATERIALIZED VIEW somadas WITH (rollup = 'produto', rollup_time = 'quando') AS
+            SELECT produto, quando, count(*) AS n FROM vendas GROUP BY produto, quando;
+         CREATE VIEW a AS SELECT produto, n FROM soma.somadas;
+         CREATE VIEW b AS SELECT produto FROM soma.somadas UNION ALL SELECT produto FROM vendas;",
+    );
+    assert_eq!(names.errors(), []);
+    let seen = |view: usize, only: &str| {
+        let view = &catalog.views[view];
+        names.needs_seen(&view.query, &view.source, Scope::Served, &|name| name == only)
+    };
+    let needs = seen(0, "somadas").expect("needs");
+    assert_eq!(needs.topics, BTreeSet::from(["vendas".to_owned()]));
+    assert_eq!(needs.names, [Name::Table("vendas".into()), Name::Table("somadas".into())]);
+    for (view, only, hidden) in [(0, "vendas", "somadas"), (1, "somadas", "vendas")] {
+        let errors = seen(view, only).expect_err("it is not seen");
+        let errors = errors.iter().map(ToString::to_string).collect::<String>();
+        assert!(errors.contains(&format!("there is no table {hidden}")), "{errors}");
+    }
+}

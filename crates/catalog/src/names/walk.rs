@@ -32,6 +32,13 @@ impl Names {
         let mut needs = Needs { domain: self.domains.of_file(&position.file).map(str::to_owned), ..Needs::default() };
         let Some(names) = names else { return Err(errors) };
         let mut complete = errors.is_empty();
+        let behind = self.behind_sums(query);
+        for name in &behind {
+            let at = || place_of(query, name, position);
+            // Who may read the sums need not be able to name their topic.
+            let mut walk = Walk { names: self, scope, sees: &|_| true, statement: (query, position), path: Vec::new() };
+            complete &= walk.add(name, &at, &mut needs, &mut errors);
+        }
         // Last, so that what only they name is known.
         let (listings, named): (Vec<_>, Vec<_>) = names.iter().partition(|name| matches!(name, Name::Information(_)));
         for name in named.into_iter().chain(listings) {

@@ -59,6 +59,11 @@ impl Entry {
         Self { answer, state, begun, took: begun.elapsed() }
     }
 
+    /// The same where computing it took only so long of that.
+    pub fn computed_in(self, took: Duration) -> Self {
+        Self { took, ..self }
+    }
+
     /// Whether it may be given now that this is the state of what it was made of. What succeeded is
     /// not given once it is older than `ttl`.
     pub fn freshness(&self, now: &State, ttl: Duration) -> Freshness {

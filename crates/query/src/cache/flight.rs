@@ -26,6 +26,7 @@ pub struct Flight {
 pub struct Turn<'a> {
     slot: MutexGuard<'a, Option<Arc<Entry>>>,
     asked: Instant,
+    has_waited: bool,
 }
 
 impl Flights {
@@ -51,11 +52,22 @@ impl Flights {
 impl Flight {
     /// Waits until nobody else computes.
     pub async fn turn(&self) -> Turn<'_> {
-        Turn { slot: self.slot.lock().await, asked: self.asked }
+        match self.slot.try_lock() {
+            Ok(slot) => {
+                let has_waited = slot.as_ref().is_some_and(|entry| entry.begun >= self.asked);
+                Turn { slot, asked: self.asked, has_waited }
+            }
+            Err(_) => Turn { slot: self.slot.lock().await, asked: self.asked, has_waited: true },
+        }
     }
 }
 
 impl Turn<'_> {
+    /// Whether somebody else has computed meanwhile.
+    pub fn has_waited(&self) -> bool {
+        self.has_waited
+    }
+
     /// An answer that was begun after this one had asked: it has everything that was known then.
     pub(super) fn computed_since_asked(&self) -> Option<Arc<Entry>> {
         self.slot.clone().filter(|entry| entry.begun >= self.asked)

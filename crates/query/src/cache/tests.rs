@@ -185,12 +185,14 @@ async fn whoever_waits_takes_what_was_begun_after_it_had_asked() {
     let (before, after) = (rows(1), rows(2));
     let first = cache.flight(&key);
     let mut turn = first.turn().await;
+    assert!(!turn.has_waited());
     let entry = Entry::new(state(&before), answer(200, 1), Instant::now());
     // It asks while the answer is computed: that may lack what it has seen.
     let late = cache.flight(&key);
     cache.keep(asked, &point, &mut turn, entry).await;
     drop(turn);
     let mut turn = late.turn().await;
+    assert!(!turn.has_waited(), "what was computed is of before it had asked");
     assert!(cache.in_turn(asked, (&point, &state(&after)), &mut turn).await.is_none());
     drop(turn);
     // It asks before: whatever has changed since, the answer is of later than its question.
@@ -198,7 +200,9 @@ async fn whoever_waits_takes_what_was_begun_after_it_had_asked() {
     let mut turn = first.turn().await;
     cache.keep(asked, &point, &mut turn, Entry::new(state(&before), answer(200, 2), Instant::now())).await;
     drop(turn);
-    let kept = cache.in_turn(asked, (&point, &state(&after)), &mut early.turn().await).await.expect("an answer");
+    let mut turn = early.turn().await;
+    assert!(turn.has_waited());
+    let kept = cache.in_turn(asked, (&point, &state(&after)), &mut turn).await.expect("an answer");
     assert_eq!((kept.entry.answer.body.len(), kept.age), (2, None));
     assert_eq!(cache.counts().joined(), 1);
 }

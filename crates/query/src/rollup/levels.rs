@@ -4,6 +4,9 @@
 //! A series is one combination of values of all dimensions, a cell of a level one of those that the
 //! level keeps. The first level keeps all of them; each further one leaves out one more filter, if
 //! that makes it much smaller.
+//!
+//! Who asks a level has a value for the filter that the next one leaves out, or would have asked
+//! that one. So the cells with one value of it are together, in a part of the level.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -27,6 +30,19 @@ pub(super) struct Level {
     /// Which cell a series is in; empty in the first level, where each is its own.
     cell_of: Arc<Vec<u32>>,
     places: Arc<Places>,
+    parts: Parts,
+}
+
+/// Which part of a level each cell is in.
+#[derive(Debug, Clone, Default)]
+struct Parts {
+    /// Where the filter that the next level leaves out is among the level's dimensions: parts have
+    /// the numbers of its values. The last level is one part.
+    place: Option<usize>,
+    /// The number of a cell in its part.
+    ranks: Arc<Vec<u32>>,
+    /// How many cells each part has.
+    counts: Arc<Vec<u32>>,
 }
 
 /// The numbers of combinations.
@@ -48,9 +64,10 @@ struct Places {
 /// What is asked of a level.
 pub(super) struct Wanted<'a> {
     pub(super) level: usize,
+    pub(super) part: usize,
     cell_of: &'a [u32],
     groups: &'a [u32],
-    /// Cells, in order, and their groups.
+    /// The numbers of cells in the part, in order, and their groups.
     pub(super) cells: Vec<(u32, u32)>,
     /// One bit for each cell.
     bits: Vec<u64>,
@@ -69,13 +86,8 @@ impl Levels {
         Self(vec![Level::new((0..dimensions).collect())])
     }
 
-    /// How many cells each level has.
-    pub(super) fn cells(&self) -> Vec<usize> {
-        self.0.iter().map(Level::len).collect()
-    }
-
-    pub(super) fn cell(&self, level: usize, series: u32) -> usize {
-        self.0[level].cell(series) as usize
+    pub(super) fn iter(&self) -> impl Iterator<Item = &Level> {
+        self.0.iter()
     }
 
     /// The group of a series.
@@ -102,6 +114,7 @@ impl Levels {
 
     fn choose(&mut self) {
         self.0.truncate(1);
+        self.0[0].part_by(None);
         let series = &self.0[0];
         let (mut kept, mut count) = (series.dimensions.clone(), series.len());
         loop {
@@ -114,6 +127,9 @@ impl Levels {
                 return;
             }
             let level = self.level(dimensions.clone());
+            if let Some(last) = self.0.last_mut() {
+                last.part_by(last.dimensions.iter().position(|own| !dimensions.contains(own)));
+            }
             self.0.push(level);
             (kept, count) = (dimensions, fewest);
         }
@@ -145,17 +161,19 @@ impl Levels {
         let has_all = |level: &Level| filters.iter().all(|(dimension, _)| level.dimensions.contains(dimension));
         let number = self.0.iter().rposition(has_all).unwrap_or_default();
         let level = &self.0[number];
-        let cells = level.with(filters);
+        let mut cells = level.with(filters);
+        let part = cells.first().map_or(0, |(cell, _)| level.part(*cell));
         let mut bits = vec![0_u64; level.len().div_ceil(64)];
-        for (cell, _) in &cells {
-            bits[*cell as usize / 64] |= 1 << (cell % 64);
+        for (cell, _) in &mut cells {
+            bits[*cell as usize / 64] |= 1 << (*cell % 64);
+            *cell = level.parts.ranks[*cell as usize];
         }
-        Wanted { level: number, cell_of: &level.cell_of, groups: &level.keys[0], cells, bits }
+        Wanted { level: number, part, cell_of: &level.cell_of, groups: &level.keys[0], cells, bits }
     }
 
     /// About how many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
-        let of_level = |level: &Level| level.len() * (level.keys.len() * size_of::<u32>() * 3 + 64);
+        let of_level = |level: &Level| level.len() * (level.keys.len() * size_of::<u32>() * 3 + size_of::<u32>() + 64);
         self.0.iter().map(|level| of_level(level) + level.cell_of.len() * size_of::<u32>()).sum()
     }
 }
@@ -163,7 +181,42 @@ impl Levels {
 impl Level {
     fn new(dimensions: Vec<usize>) -> Self {
         let keys = vec![Arc::default(); dimensions.len()];
-        Self { dimensions, keys, numbers: Numbers::default(), cell_of: Arc::default(), places: Arc::default() }
+        Self {
+            dimensions,
+            keys,
+            numbers: Numbers::default(),
+            cell_of: Arc::default(),
+            places: Arc::default(),
+            parts: Parts::default(),
+        }
+    }
+
+    /// How many cells each part has.
+    pub(super) fn parts(&self) -> &[u32] {
+        &self.parts.counts
+    }
+
+    /// Whether there is more than one.
+    pub(super) fn has_parts(&self) -> bool {
+        self.parts.place.is_some()
+    }
+
+    /// The part that a series is in, and the number of its cell there.
+    pub(super) fn place_of(&self, series: u32) -> (usize, usize) {
+        let cell = self.cell(series);
+        (self.part(cell), self.parts.ranks[cell as usize] as usize)
+    }
+
+    fn part(&self, cell: u32) -> usize {
+        self.parts.place.map_or(0, |place| self.keys[place][cell as usize] as usize)
+    }
+
+    /// Puts cells together that have the same value of this dimension.
+    fn part_by(&mut self, place: Option<usize>) {
+        self.parts = Parts { place, ..Parts::default() };
+        for cell in 0..self.len() as u32 {
+            self.parts.add(self.part(cell));
+        }
     }
 
     fn len(&self) -> usize {
@@ -184,6 +237,7 @@ impl Level {
             Arc::make_mut(keys).push(*value);
         }
         self.numbers.new.insert(key.into(), number);
+        self.parts.add(self.part(number));
         (number, true)
     }
 
@@ -218,6 +272,18 @@ impl Level {
         // Those that have come since are looked at one by one.
         let new = self.places.count as u32..self.len() as u32;
         few.iter().copied().chain(new).filter(has_all).map(with_group).collect()
+    }
+}
+
+impl Parts {
+    /// The next cell is in this part.
+    fn add(&mut self, part: usize) {
+        let counts = Arc::make_mut(&mut self.counts);
+        if counts.len() <= part {
+            counts.resize(part + 1, 0);
+        }
+        Arc::make_mut(&mut self.ranks).push(counts[part]);
+        counts[part] += 1;
     }
 }
 
@@ -260,10 +326,11 @@ mod tests {
     #[test]
     fn a_filter_is_left_out_where_that_makes_a_level_much_smaller() {
         let mut levels = levels();
-        assert_eq!(levels.cells(), [200]);
+        let cells = |levels: &Levels| levels.iter().map(Level::len).collect::<Vec<_>>();
+        assert_eq!(cells(&levels), [200]);
         levels.settle(true);
         // Places are; categories and currencies are not worth it.
-        assert_eq!(levels.cells(), [200, 20]);
+        assert_eq!(cells(&levels), [200, 20]);
         let wanted = |filters: &[(usize, u32)]| {
             let wanted = levels.wanted(filters);
             (wanted.level, wanted.cells.len())
@@ -291,7 +358,21 @@ mod tests {
         }
         assert_eq!(levels.wanted(&[(1, 1)]).group(series), None);
         levels.settle(false);
-        assert_eq!(levels.cells(), [201, 21]);
         assert_eq!(levels.wanted(&[(2, 7)]).cells.len(), 11);
+    }
+
+    #[test]
+    fn cells_with_one_value_of_what_the_next_level_leaves_out_are_together() {
+        let mut levels = levels();
+        levels.settle(true);
+        levels.series(&[12, 0, 7, 1]);
+        let parts: Vec<_> = levels.iter().map(|level| (level.has_parts(), level.parts().to_vec())).collect();
+        let by_place: Vec<u32> = (0..20).map(|place| if place == 7 { 11 } else { 10 }).collect();
+        assert_eq!(parts, [(true, by_place), (false, vec![21])]);
+        let wanted = levels.wanted(&[(2, 7)]);
+        assert_eq!(wanted.part, 7);
+        let groups: Vec<_> = (0..11).zip((0..10).chain([12])).collect();
+        assert_eq!(wanted.cells, groups);
+        assert_eq!(levels.iter().map(|level| level.place_of(200)).collect::<Vec<_>>(), [(7, 10), (0, 20)]);
     }
 }

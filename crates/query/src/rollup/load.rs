@@ -208,7 +208,7 @@ impl Rollups {
                 if let Some(added) = now.added_since(&loaded.rows).await? {
                     let mut next = Loaded { rows: now, ..Loaded::clone(loaded) };
                     return Ok(match add(&mut next.sums, added, WAITING_MAX).await? {
-                        Ok(span) if next.sums.bytes() <= self.bytes_max => {
+                        Ok(span) if !is_too_large(&view.name, &next.sums, self.bytes_max) => {
                             Arc::make_mut(&mut next.changes).add(span);
                             *state = State::Loaded(Box::new(next.clone()));
                             Some(next)
@@ -263,18 +263,17 @@ async fn load(name: &str, shape: Shape, rows: StoredRows, bytes_max: usize) -> R
             warn(name, &error);
             return Ok(State::Unusable(rows));
         }
-        if sums.bytes() > bytes_max {
-            tracing::warn!(
-                table = name,
-                "its sums would take more than query.rollup_bytes, {bytes_max}: they are computed for each request"
-            );
+        if is_too_large(name, &sums, bytes_max) {
             return Ok(State::Unusable(rows));
         }
         // It is work for a second and more: others want the thread too.
         tokio::task::yield_now().await;
     }
-    if let Err(error) = sums.settle() {
+    if let Err(error) = sums.settle_all() {
         warn(name, &error);
+        return Ok(State::Unusable(rows));
+    }
+    if is_too_large(name, &sums, bytes_max) {
         return Ok(State::Unusable(rows));
     }
     tracing::info!(
@@ -284,6 +283,17 @@ async fn load(name: &str, shape: Shape, rows: StoredRows, bytes_max: usize) -> R
         "sums of a table are in memory"
     );
     Ok(State::Loaded(Box::new(Loaded { rows, sums, changes: Arc::new(Changes::loaded()) })))
+}
+
+fn is_too_large(table: &str, sums: &Sums, bytes_max: usize) -> bool {
+    let is_too_large = sums.bytes() > bytes_max;
+    if is_too_large {
+        tracing::warn!(
+            table,
+            "its sums would take more than query.rollup_bytes, {bytes_max}: they are computed for each request"
+        );
+    }
+    is_too_large
 }
 
 async fn add(
@@ -313,3 +323,6 @@ fn shape(view: &KeyedView, rollup: &Rollup) -> Shape {
         sums: view.columns.iter().map(|KeyedColumn { name, .. }| name.clone()).collect(),
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -116,7 +116,7 @@ impl SumsPlan {
     pub(crate) fn conditions(&self, values: &HashMap<String, ScalarValue>) -> Result<Option<Conditions>> {
         let mut all = Vec::with_capacity(self.conditions.len());
         for condition in &self.conditions {
-            match condition.with(values, |given| self.simplified(given))? {
+            match condition.with(values, |given| self.is_simple(given), |given| self.simplified(given))? {
                 Given::All(conditions) if conditions.iter().all(|one| is_condition(&self.rollup, one)) => {
                     all.extend(conditions);
                 }
@@ -127,11 +127,12 @@ impl SumsPlan {
         Ok(Some(Conditions::read(&self.rollup, &all)))
     }
 
+    /// Most are what they have to be.
+    fn is_simple(&self, given: &Expr) -> bool {
+        is_condition(&self.rollup, given) && given.column_refs().iter().all(|column| self.is_plain(&column.name))
+    }
+
     fn simplified(&self, given: Expr) -> Result<Expr> {
-        // Most are what they have to be.
-        if is_condition(&self.rollup, &given) && given.column_refs().iter().all(|column| self.is_plain(&column.name)) {
-            return Ok(given);
-        }
         let context = SimplifyContext::builder()
             .with_schema(Arc::clone(&self.columns))
             .with_config_options(Arc::clone(self.state.config_options()))

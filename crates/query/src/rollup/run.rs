@@ -3,7 +3,7 @@
 
 use std::ops::Range;
 
-use super::levels::{Levels, Wanted};
+use super::levels::{Level, Levels, Wanted};
 
 /// Rows by time. A run stays as it is: what is new is another one, or a run of both.
 #[derive(Debug, Default)]
@@ -15,12 +15,23 @@ pub(super) struct Run {
     known: Vec<Known>,
 }
 
-/// What is known of the cells of one level, before every so many rows.
+/// What is known of one level, by its parts.
 #[derive(Debug, Default)]
 struct Known {
+    /// Where a part is among those that have rows.
+    places: Vec<Option<u32>>,
+    parts: Vec<Part>,
+}
+
+/// What is known of the cells of one part, before every so many of its rows.
+#[derive(Debug, Default)]
+struct Part {
+    /// Which rows are in it, in order; none if all are.
+    rows: Option<Vec<u32>>,
+    count: usize,
     step: usize,
-    /// Before the first step's end, the second's, and so on: of each cell the number of its rows,
-    /// and its sums.
+    /// Before the first step's end, the second's, and so on to the last row's: of each cell the
+    /// number of its rows, and its sums.
     before: Vec<Box<[i64]>>,
 }
 
@@ -45,7 +56,9 @@ pub(super) struct Totals {
 impl Totals {
     pub(super) fn new(groups: usize, columns: usize) -> Self {
         let width = 1 + columns;
-        Self { width, values: vec![0; groups * width] }
+        // Not `vec![0; …]`: the allocator takes longer to clear memory than this does.
+        let values = std::iter::repeat_n(0, groups * width).collect();
+        Self { width, values }
     }
 
     /// A row of the group.
@@ -111,31 +124,45 @@ impl Run {
     ) {
         let before = |time: Option<i64>, open| time.map_or(open, |time| self.times.partition_point(|own| *own < time));
         let (first, end) = (before(from, 0), before(until, self.len()));
+        let part = self.known.get(wanted.level).and_then(|known| known.part(wanted.part));
+        // A value that has come since is in none of the rows.
+        let Some(part) = part else { return };
+        let (first, end) = (part.place(first), part.place(end));
         if first >= end {
             return;
         }
-        match self.known.get(wanted.level) {
-            Some(known) if !known.before.is_empty() && end - first > known.step => {
-                let (from, until) = (known.nearest(first), known.nearest(end));
-                known.add_between(from, until, wanted, totals);
-                self.add_rows_between(from * known.step, first, -1, wanted, totals);
-                self.add_rows_between(until * known.step, end, 1, wanted, totals);
-            }
-            _ => self.add_rows(first..end, 1, wanted, totals),
+        if end - first <= part.step {
+            return self.add_rows(part, first..end, 1, wanted, totals);
         }
+        let (from, until) = (part.nearest(first), part.nearest(end));
+        part.add_between(from, until, wanted, totals);
+        self.add_rows_between(part, (part.rows_before(from), first), -1, wanted, totals);
+        self.add_rows_between(part, (part.rows_before(until), end), 1, wanted, totals);
     }
 
     /// Adds the rows from one to another, or takes them away if that is before it.
-    fn add_rows_between(&self, from: usize, until: usize, sign: i64, wanted: &Wanted<'_>, totals: &mut Totals) {
+    fn add_rows_between(
+        &self,
+        part: &Part,
+        (from, until): (usize, usize),
+        sign: i64,
+        wanted: &Wanted<'_>,
+        totals: &mut Totals,
+    ) {
         match from <= until {
-            true => self.add_rows(from..until, sign, wanted, totals),
-            false => self.add_rows(until..from, -sign, wanted, totals),
+            true => self.add_rows(part, from..until, sign, wanted, totals),
+            false => self.add_rows(part, until..from, -sign, wanted, totals),
         }
     }
 
-    fn add_rows(&self, rows: Range<usize>, sign: i64, wanted: &Wanted<'_>, totals: &mut Totals) {
-        let found = rows.filter_map(|row| Some((row, wanted.group(self.series[row])? as usize)));
-        let found: Vec<(usize, usize)> = found.collect();
+    /// Adds rows by their numbers in the part.
+    fn add_rows(&self, part: &Part, rows: Range<usize>, sign: i64, wanted: &Wanted<'_>, totals: &mut Totals) {
+        let with_group = |row: usize| Some((row, wanted.group(self.series[row])? as usize));
+        let mut found: Vec<(usize, usize)> = Vec::with_capacity(rows.len());
+        match &part.rows {
+            Some(own) => found.extend(own[rows].iter().filter_map(|row| with_group(*row as usize))),
+            None => found.extend(rows.filter_map(with_group)),
+        }
         let Totals { width, values } = totals;
         for (_, group) in &found {
             values[group * *width] += i128::from(sign);
@@ -152,44 +179,102 @@ impl Run {
         }
     }
 
-    /// With the sums that are known of each level before every so many rows, and before so many at
-    /// the least.
+    /// With the sums that are known of each part of each level before every so many rows, and
+    /// before so many at the least.
     pub(super) fn with_sums(mut self, levels: &Levels, rows_min: usize) -> Result<Self, TooLarge> {
-        let width = 1 + self.columns.len();
-        for (level, cells) in levels.cells().into_iter().enumerate() {
-            // What is known before a row takes as much as some rows of each cell: fewer of the
-            // series, as rows are not looked at as fast as cells.
-            let rows_of_each = if level == 0 { 2 } else { 4 };
-            let step = rows_min.max(cells * rows_of_each).max(1);
-            let mut running = vec![0_i64; cells * width];
-            let mut before = Vec::new();
-            for row in 0..self.len() / step * step {
-                let cell = &mut running[levels.cell(level, self.series[row]) * width..][..width];
-                cell[0] += 1;
-                for (sum, values) in cell[1..].iter_mut().zip(&self.columns) {
-                    *sum = sum.checked_add(values.at(row)).ok_or(TooLarge)?;
-                }
-                if (row + 1) % step == 0 {
-                    before.push(running.clone().into_boxed_slice());
-                }
-            }
-            self.known.push(Known { step, before });
-        }
+        let known = levels.iter().map(|level| self.known_of(level, rows_min));
+        self.known = known.collect::<Result<_, _>>()?;
         Ok(self)
+    }
+
+    fn known_of(&self, level: &Level, rows_min: usize) -> Result<Known, TooLarge> {
+        let width = 1 + self.columns.len();
+        let mut places = vec![None; level.parts().len()];
+        let (mut parts, mut running) = (Vec::new(), Vec::new());
+        for row in 0..self.len() {
+            let (part, cell) = level.place_of(self.series[row]);
+            let place = *places[part].get_or_insert_with(|| {
+                let cells = level.parts()[part] as usize;
+                parts.push(Part::new(level, cells, rows_min));
+                running.push(vec![0_i64; cells * width]);
+                // Parts have numbers of so many bits.
+                parts.len() as u32 - 1
+            });
+            let (part, running) = (&mut parts[place as usize], &mut running[place as usize]);
+            let cell = &mut running[cell * width..][..width];
+            cell[0] += 1;
+            for (sum, values) in cell[1..].iter_mut().zip(&self.columns) {
+                *sum = sum.checked_add(values.at(row)).ok_or(TooLarge)?;
+            }
+            part.count += 1;
+            if let Some(rows) = &mut part.rows {
+                rows.push(u32::try_from(row).map_err(|_| TooLarge)?);
+            }
+            if part.count % part.step == 0 {
+                part.before.push(running.clone().into_boxed_slice());
+            }
+        }
+        // What is of now is asked for to the last row.
+        for (part, running) in parts.iter_mut().zip(running) {
+            if part.count % part.step != 0 && part.count > part.step {
+                part.before.push(running.into_boxed_slice());
+            }
+            if let Some(rows) = &mut part.rows {
+                rows.shrink_to_fit();
+            }
+        }
+        Ok(Known { places, parts })
     }
 
     /// How many bytes it takes.
     pub(super) fn bytes(&self) -> usize {
         let columns: usize = self.columns.iter().map(Values::bytes).sum();
-        let known = self.known.iter().flat_map(|known| &known.before).map(|before| before.len() * size_of::<i64>());
-        self.len() * (size_of::<i64>() + size_of::<u32>()) + columns + known.sum::<usize>()
+        let known: usize = self.known.iter().map(Known::bytes).sum();
+        self.len() * (size_of::<i64>() + size_of::<u32>()) + columns + known
     }
 }
 
 impl Known {
-    /// Before how many steps' rows the sums are known that are nearest to a row.
+    /// None if none of the rows is in it.
+    fn part(&self, part: usize) -> Option<&Part> {
+        let place = self.places.get(part).copied().flatten()?;
+        self.parts.get(place as usize)
+    }
+
+    fn bytes(&self) -> usize {
+        self.places.len() * size_of::<Option<u32>>() + self.parts.iter().map(Part::bytes).sum::<usize>()
+    }
+}
+
+impl Part {
+    fn new(level: &Level, cells: usize, rows_min: usize) -> Self {
+        // What is known before a row takes as much as some rows of each cell.
+        let rows_of_each = if level.has_parts() { 2 } else { 4 };
+        let step = rows_min.max(cells * rows_of_each).max(1);
+        Self { rows: level.has_parts().then(Vec::new), count: 0, step, before: Vec::new() }
+    }
+
+    /// How many of its rows are before this row.
+    fn place(&self, row: usize) -> usize {
+        self.rows.as_ref().map_or(row, |rows| rows.partition_point(|own| (*own as usize) < row))
+    }
+
+    /// How many rows so many steps have.
+    fn rows_before(&self, steps: usize) -> usize {
+        (steps * self.step).min(self.count)
+    }
+
+    /// Before how many steps' rows the sums are known that are nearest to one of its rows.
     fn nearest(&self, row: usize) -> usize {
-        ((row + self.step / 2) / self.step).min(self.before.len())
+        let steps = (row / self.step).min(self.before.len());
+        let next = (steps + 1).min(self.before.len());
+        let is_nearer = self.rows_before(next).abs_diff(row) < row.abs_diff(self.rows_before(steps));
+        if is_nearer { next } else { steps }
+    }
+
+    fn bytes(&self) -> usize {
+        let rows = self.rows.as_ref().map_or(0, |rows| rows.len() * size_of::<u32>());
+        size_of::<Self>() + rows + self.before.iter().map(|before| before.len() * size_of::<i64>()).sum::<usize>()
     }
 
     /// Adds what the steps from the first to before the second one have.

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, AsArray, RecordBatch, StringArray};
+use arrow::array::{Array, AsArray, RecordBatch, StringArray, StringBuilder};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecondType};
 use arrow::error::ArrowError;
@@ -170,13 +170,20 @@ impl Sums {
     /// Puts the rows that wait into a run, and into one with runs that are of about the same size:
     /// there are few of them, and each row is moved few times.
     pub(super) fn settle(&mut self) -> Result<(), Unusable> {
+        if self.recent.cells.is_empty() { Ok(()) } else { self.settle_with(|last, next| last < 2 * next) }
+    }
+
+    /// Puts all rows into one run, which is asked soonest.
+    pub(super) fn settle_all(&mut self) -> Result<(), Unusable> {
+        if self.recent.cells.is_empty() && self.runs.len() < 2 { Ok(()) } else { self.settle_with(|_, _| true) }
+    }
+
+    /// `is_joined` says by their lengths whether a run and the next one become one.
+    fn settle_with(&mut self, is_joined: impl Fn(usize, usize) -> bool) -> Result<(), Unusable> {
         let recent = std::mem::take(&mut self.recent);
-        if recent.cells.is_empty() {
-            return Ok(());
-        }
         let rows: Vec<(i64, u32)> = recent.cells.iter().map(|cell| (cell.time, cell.series)).collect();
         let mut run = Run::of(&rows, &recent.values, self.columns());
-        while self.runs.last().is_some_and(|last| last.len() < 2 * run.len()) {
+        while self.runs.last().is_some_and(|last| is_joined(last.len(), run.len())) {
             if let Some(last) = self.runs.pop() {
                 run = last.merged(&run);
             }
@@ -206,6 +213,9 @@ impl Sums {
             return Groups::none(self.shape.sums.len());
         };
         let wanted = self.levels.wanted(&filters);
+        if wanted.cells.is_empty() {
+            return Groups::none(self.shape.sums.len());
+        }
         let columns = self.columns();
         let mut totals = Totals::new(self.values[0].texts.len(), columns);
         self.runs.iter().for_each(|run| run.add_range(range, &wanted, &mut totals));
@@ -227,8 +237,12 @@ impl Sums {
         let found: Vec<usize> = (0..self.values[0].texts.len()).filter(|group| totals.of(*group)[0] > 0).collect();
         let (totals, found) = (&totals, &found);
         let of_found = |place: usize| found.iter().map(move |group| totals.of(*group)[place]);
+        let texts = || found.iter().map(|group| self.values[0].texts[*group].as_deref());
+        let bytes = texts().flatten().map(str::len).sum();
+        let mut values = StringBuilder::with_capacity(found.len(), bytes);
+        values.extend(texts());
         Groups {
-            values: found.iter().map(|group| self.values[0].texts[*group].as_deref()).collect(),
+            values: values.finish(),
             sums: (1..columns).map(|place| of_found(place).collect()).collect(),
             once: of_found(columns).map(|count| i64::try_from(count).unwrap_or_default()).collect(),
         }

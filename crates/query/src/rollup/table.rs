@@ -5,7 +5,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array as _, ArrayRef, Decimal128Array, Int64Array, RecordBatch, new_null_array};
+use arrow::array::{ArrayRef, Decimal128Array, Int64Array, RecordBatch, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use async_trait::async_trait;
@@ -83,19 +83,21 @@ impl RollupTable {
         Arc::new(Schema::new(fields))
     }
 
+    /// The columns that have values.
     fn rows_of(&self, now: &Now, conditions: &Conditions) -> Result<RecordBatch> {
-        if conditions.is_never {
-            return self.batch(Groups::none(self.columns.len()));
-        }
-        self.batch(now.sums.of(conditions.range, &conditions.filters))
+        let groups = if conditions.is_never {
+            Groups::none(self.columns.len())
+        } else {
+            now.sums.of(conditions.range, &conditions.filters)
+        };
+        self.batch(groups)
     }
 
     /// The values that meet these conditions, and what tells whether they are the same as before;
     /// none if they are not in memory.
     pub(super) fn shown_rows(&self, conditions: &Conditions) -> Result<Option<RecordBatch>> {
         let Source::Sums(now) = &self.source else { return Ok(None) };
-        let shown: Vec<usize> = (0..self.shown()).collect();
-        Ok(Some(self.rows_of(now, conditions)?.project(&shown)?))
+        Ok(Some(self.rows_of(now, conditions)?))
     }
 
     /// Which sums it gives over a range; none if they are not in memory.
@@ -107,7 +109,6 @@ impl RollupTable {
     }
 
     fn batch(&self, groups: Groups) -> Result<RecordBatch> {
-        let count = groups.values.len();
         let mut columns: Vec<ArrayRef> = vec![cast(&groups.values, self.schema.field(0).data_type())?];
         for (sums, field) in groups.sums.into_iter().zip(&self.schema.fields()[1..]) {
             columns.push(sums_as(sums, field.data_type())?);
@@ -115,9 +116,14 @@ impl RollupTable {
         if self.rollup.once.is_some() {
             columns.push(Arc::new(Int64Array::from(groups.once)));
         }
-        for field in &self.schema.fields()[self.shown()..] {
-            columns.push(new_null_array(field.data_type(), count));
-        }
+        Ok(RecordBatch::try_new(self.shown_columns(), columns)?)
+    }
+
+    /// With the columns that are for conditions alone.
+    fn with_hidden(&self, rows: &RecordBatch) -> Result<RecordBatch> {
+        let hidden = self.schema.fields()[self.shown()..].iter();
+        let hidden = hidden.map(|field| new_null_array(field.data_type(), rows.num_rows()));
+        let columns = rows.columns().iter().cloned().chain(hidden).collect();
         Ok(RecordBatch::try_new(Arc::clone(&self.schema), columns)?)
     }
 
@@ -209,7 +215,7 @@ impl TableProvider for RollupTable {
             Source::Sums(now) => now,
             Source::Rows(rows) => return self.compute(rows, state, projection, filters, limit).await,
         };
-        let rows = self.rows_of(now, &Conditions::read(&self.rollup, filters))?;
+        let rows = self.with_hidden(&self.rows_of(now, &Conditions::read(&self.rollup, filters))?)?;
         let rows = MemTable::try_new(self.schema(), vec![vec![rows]])?;
         rows.scan(state, projection, &[], limit).await
     }

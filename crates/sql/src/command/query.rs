@@ -69,8 +69,8 @@ impl ReadQuery {
     ) -> Result<Self, PgWireError> {
         let names = ColumnNames::of(&query);
         let mut statement = Statement::Query(query);
-        if let ControlFlow::Break(verb) = Visit::visit(&statement, &mut Changes) {
-            return Err(read_only(verb));
+        if let ControlFlow::Break(error) = Visit::visit(&statement, &mut Refusals) {
+            return Err(error);
         }
         // It breaks off nowhere.
         let _ = VisitMut::visit(&mut statement, &mut WithoutDatabase);
@@ -157,21 +157,30 @@ fn tables(statement: &Statement) -> Result<Vec<TableReference>, PgWireError> {
     Ok(found.map_err(|error| crate::error::of_engine(&error, ""))?.0)
 }
 
-/// Finds statements within a query that change something.
-struct Changes;
+/// Finds statements within a query that change something, and what the engine would pass over.
+struct Refusals;
 
-impl Visitor for Changes {
-    type Break = &'static str;
+impl Visitor for Refusals {
+    type Break = PgWireError;
 
-    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<&'static str> {
-        match query.body.as_ref() {
-            SetExpr::Insert(_) => ControlFlow::Break("INSERT"),
-            SetExpr::Update(_) => ControlFlow::Break("UPDATE"),
-            SetExpr::Delete(_) => ControlFlow::Break("DELETE"),
-            SetExpr::Merge(_) => ControlFlow::Break("MERGE"),
-            SetExpr::Select(select) if select.into.is_some() => ControlFlow::Break("SELECT INTO"),
-            _ => ControlFlow::Continue(()),
+    fn pre_visit_query(&mut self, query: &Query) -> ControlFlow<PgWireError> {
+        let verb = match query.body.as_ref() {
+            SetExpr::Insert(_) => "INSERT",
+            SetExpr::Update(_) => "UPDATE",
+            SetExpr::Delete(_) => "DELETE",
+            SetExpr::Merge(_) => "MERGE",
+            SetExpr::Select(select) if select.into.is_some() => "SELECT INTO",
+            _ => return ControlFlow::Continue(()),
+        };
+        ControlFlow::Break(read_only(verb))
+    }
+
+    fn pre_visit_table_factor(&mut self, factor: &TableFactor) -> ControlFlow<PgWireError> {
+        if !matches!(factor, TableFactor::Table { sample: Some(_), .. }) {
+            return ControlFlow::Continue(());
         }
+        let remedy = "choose rows by a condition: WHERE random() < 0.01";
+        ControlFlow::Break(fault(code::NOT_SUPPORTED, "TABLESAMPLE is not supported", remedy))
     }
 }
 

@@ -95,6 +95,23 @@ async fn a_wrong_user_and_a_wrong_password_are_told_the_same() {
 }
 
 #[tokio::test]
+async fn a_connection_ends_with_the_key_that_has_signed_in() {
+    let guarded = guarded().await;
+    let (revoked, stays) = (guarded.key(&["*:read"], &[]).await, guarded.key(&["*:read"], &[]).await);
+    let (client, prepared) = (guarded.client_of(&revoked).await, guarded.client_of(&revoked).await);
+    let other = guarded.client_of(&stays).await;
+    let statement = prepared.prepare("SELECT count(*) FROM vendas").await.expect("prepared");
+    assert_eq!(text(&client, "SELECT count(*) FROM vendas").await, "2");
+    guarded.access.keys().expect("keys").revoke(&revoked.id).await.expect("revoked");
+    let error = client.simple_query("SELECT count(*) FROM vendas").await.expect_err("revoked");
+    assert_eq!((code_of(&error), said(&error).contains("has been revoked")), ("28000".to_owned(), true), "{error}");
+    let error = prepared.query(&statement, &[]).await.expect_err("revoked");
+    assert_eq!(code_of(&error), "28000");
+    assert!(client.simple_query("SELECT 1").await.is_err(), "nothing more is read");
+    assert_eq!(text(&other, "SELECT count(*) FROM vendas").await, "2");
+}
+
+#[tokio::test]
 async fn who_asks_too_often_waits() {
     let limit = Some(Limit { requests: 2, per: Duration::from_secs(3600) });
     let guarded = guarded_with(AccessConfig { limit, ..AccessConfig::default() }).await;

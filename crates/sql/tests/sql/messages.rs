@@ -87,3 +87,25 @@ async fn what_is_no_message_ends_the_connection_with_an_error() {
     let (kind, error) = raw.next().await;
     assert!(kind == 'E' && error.contains("SFATAL\0") && error.contains("C08P01\0"), "{kind} {error}");
 }
+
+#[tokio::test]
+async fn a_message_that_is_not_what_it_says_ends_the_connection_with_an_error() {
+    let world = World::new().await;
+    let smuggled = b"select 'x'\0Q\0\0\0\x0eselect 42\0";
+    for (kind, body) in [(b'P', &b"a\0select 1\0\x9c\x40"[..]), (b'B', b""), (b'E', b"\0"), (b'Q', smuggled)] {
+        let mut raw = Raw::signed_in(&world).await;
+        raw.send(Some(kind), body).await;
+        let mut rest = Vec::new();
+        raw.0.read_to_end(&mut rest).await.expect("the end");
+        let said = String::from_utf8_lossy(&rest);
+        assert!(rest[0] == b'E' && said.contains("SFATAL\0") && said.contains("C08P01\0"), "{said}");
+        assert_eq!(rest.len(), 5 + u32::from_be_bytes([rest[1], rest[2], rest[3], rest[4]]) as usize - 4, "{said}");
+    }
+    // Also what comes with the first packet, before anybody has signed in.
+    let mut raw = Raw::new(&world).await;
+    let startup = [&[0, 0, 0, 18][..], &196_608_i32.to_be_bytes(), b"user\0ana\0\0"].concat();
+    raw.0.write_all(&[&startup[..], b"P\0\0\0\x04"].concat()).await.expect("sent");
+    let mut rest = Vec::new();
+    raw.0.read_to_end(&mut rest).await.expect("the end");
+    assert!(String::from_utf8_lossy(&rest).contains("C08P01\0"), "{rest:?}");
+}

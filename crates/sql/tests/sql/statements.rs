@@ -36,6 +36,11 @@ async fn nothing_is_written() {
     assert_eq!(error.code().expect("a code").code(), "25006");
     assert_eq!(code(&client, "COPY vendas TO '/tmp/vendas'").await, "28000");
     assert_eq!(text(&client, "SELECT count(*) FROM vendas").await, "2");
+    let sampled = "SELECT count(*) FROM (SELECT * FROM vendas TABLESAMPLE BERNOULLI (0)) AS t";
+    assert_eq!(code(&client, sampled).await, "0A000");
+    for pattern in ["SELECT loja ~ '[' FROM vendas", "SELECT regexp_replace('x', '(', 'y')"] {
+        assert_eq!(code(&client, pattern).await, "2201B", "{pattern}");
+    }
 }
 
 #[tokio::test]

@@ -49,10 +49,12 @@ impl Condition {
         Self { expr, unless_null, names, known: is_steady.then(|| moka::sync::Cache::new(KNOWN_MAX)) }
     }
 
-    /// With these values, once `simplified` has made an expression as simple as it can be.
+    /// With these values, once `simplified` has made an expression as simple as it can be, unless
+    /// it is so at once.
     pub(super) fn with(
         &self,
         values: &HashMap<String, ScalarValue>,
+        is_simple: impl FnOnce(&Expr) -> bool,
         simplified: impl FnOnce(Expr) -> Result<Expr>,
     ) -> Result<Given> {
         let mut expr = &self.expr;
@@ -64,10 +66,6 @@ impl Condition {
             }
             expr = rest;
         }
-        let key: Vec<_> = self.names.iter().map(|name| values.get(name).cloned()).collect();
-        if let Some(given) = self.known.as_ref().and_then(|known| known.get(&key)) {
-            return Ok(given);
-        }
         let given = expr.clone().transform(|part| {
             Ok(match &part {
                 Expr::Placeholder(placeholder) => match values.get(name_of(placeholder)) {
@@ -77,7 +75,15 @@ impl Condition {
                 _ => Transformed::no(part),
             })
         });
-        let given = Given::of(simplified(given?.data)?);
+        let given = given?.data;
+        if is_simple(&given) {
+            return Ok(Given::All(vec![given]));
+        }
+        let key: Vec<_> = self.names.iter().map(|name| values.get(name).cloned()).collect();
+        if let Some(given) = self.known.as_ref().and_then(|known| known.get(&key)) {
+            return Ok(given);
+        }
+        let given = Given::of(simplified(given)?);
         if let Some(known) = &self.known {
             known.insert(key, given.clone());
         }
@@ -126,21 +132,26 @@ mod tests {
     fn what_is_not_given_is_not_asked_for() {
         let condition = placeholder("$p").is_null().or(ident("regiao").eq(placeholder("$p")));
         let condition = Condition::new(condition);
-        let never = |_| unreachable!("nothing is left to be simplified");
-        let none = condition.with(&values(ScalarValue::Utf8(None)), never).expect("given");
+        let never = |_: Expr| unreachable!("nothing is left to be simplified");
+        let not_simple = |_: &Expr| false;
+        let none = condition.with(&values(ScalarValue::Utf8(None)), not_simple, never).expect("given");
         assert!(matches!(none, Given::All(all) if all.is_empty()));
-        let some = condition.with(&values("SP".into()), Ok).expect("given");
-        assert!(matches!(some, Given::All(all) if all == [ident("regiao").eq(lit("SP"))]));
+        let simple = condition.with(&values("SP".into()), |_| true, never).expect("given");
+        let some = condition.with(&values("SP".into()), not_simple, Ok).expect("given");
+        for given in [simple, some] {
+            assert!(matches!(given, Given::All(all) if all == [ident("regiao").eq(lit("SP"))]));
+        }
     }
 
     #[test]
     fn what_was_made_simple_once_is_known() {
         let condition = Condition::new(ident("regiao").eq(placeholder("$p")));
         let simple = |_| Ok(lit(false));
-        assert!(matches!(condition.with(&values("SP".into()), simple).expect("given"), Given::Never));
-        let again = condition.with(&values("SP".into()), |_| unreachable!("it is known"));
+        let not_simple = |_: &Expr| false;
+        assert!(matches!(condition.with(&values("SP".into()), not_simple, simple).expect("given"), Given::Never));
+        let again = condition.with(&values("SP".into()), not_simple, |_| unreachable!("it is known"));
         assert!(matches!(again.expect("given"), Given::Never));
-        let other = condition.with(&values("RJ".into()), Ok).expect("given");
+        let other = condition.with(&values("RJ".into()), not_simple, Ok).expect("given");
         assert!(matches!(other, Given::All(all) if all.len() == 1));
     }
 }

@@ -8,12 +8,14 @@ use proptest::prelude::*;
 
 use super::*;
 
-/// Group, further dimension, time, key that is counted once, units, cents.
-type Row = (u8, Option<u8>, i64, Option<u8>, i64, i64);
+/// Group, two further dimensions, time, key that is counted once, units, cents.
+type Row = (u8, Place, i64, Option<u8>, i64, i64);
+/// Values of the further dimensions.
+type Place = (Option<u8>, Option<u8>);
 
 fn shape() -> Shape {
     Shape {
-        dimensions: vec!["produto".into(), "regiao".into()],
+        dimensions: vec!["produto".into(), "regiao".into(), "canal".into()],
         time: "instante".into(),
         once: Some("pedido".into()),
         sums: vec!["unidades".into(), "receita".into()],
@@ -23,14 +25,16 @@ fn shape() -> Shape {
 fn batch(rows: &[Row]) -> RecordBatch {
     let text = |value: Option<u8>| value.map(|value| format!("v{value}"));
     let products: StringArray = rows.iter().map(|row| text(Some(row.0))).collect();
-    let regions: StringArray = rows.iter().map(|row| text(row.1)).collect();
+    let regions: StringArray = rows.iter().map(|row| text(row.1.0)).collect();
+    let channels: StringArray = rows.iter().map(|row| text(row.1.1)).collect();
     let times: TimestampMicrosecondArray = rows.iter().map(|row| Some(row.2)).collect();
     let orders: StringArray = rows.iter().map(|row| text(row.3)).collect();
     let units: Int64Array = rows.iter().map(|row| Some(row.4)).collect();
     let cents: Decimal128Array = rows.iter().map(|row| Some(i128::from(row.5))).collect();
-    let columns: [(&str, ArrayRef); 6] = [
+    let columns: [(&str, ArrayRef); 7] = [
         ("produto", Arc::new(products)),
         ("regiao", Arc::new(regions)),
+        ("canal", Arc::new(channels)),
         ("instante", Arc::new(times.with_timezone("UTC"))),
         ("pedido", Arc::new(orders)),
         ("unidades", Arc::new(units)),
@@ -42,11 +46,12 @@ fn batch(rows: &[Row]) -> RecordBatch {
 /// Units, cents, orders.
 type Group = (i128, i128, i64);
 
-fn expected(rows: &[Row], (from, until): (Option<i64>, Option<i64>), region: Option<u8>) -> BTreeMap<String, Group> {
+fn expected(rows: &[Row], (from, until): (Option<i64>, Option<i64>), wanted: Place) -> BTreeMap<String, Group> {
     let mut groups: BTreeMap<String, (i128, i128, BTreeSet<u8>)> = BTreeMap::new();
-    for (product, own_region, time, order, units, cents) in rows {
+    for (product, place, time, order, units, cents) in rows {
         let is_in = from.is_none_or(|from| from <= *time) && until.is_none_or(|until| *time < until);
-        if is_in && region.is_none_or(|region| *own_region == Some(region)) {
+        let is_wanted = |wanted: Option<u8>, own: Option<u8>| wanted.is_none() || own == wanted;
+        if is_in && is_wanted(wanted.0, place.0) && is_wanted(wanted.1, place.1) {
             let group = groups.entry(format!("v{product}")).or_default();
             group.0 += i128::from(*units);
             group.1 += i128::from(*cents);
@@ -59,8 +64,9 @@ fn expected(rows: &[Row], (from, until): (Option<i64>, Option<i64>), region: Opt
     groups.into_iter().map(group).collect()
 }
 
-fn found(sums: &Sums, range: (Option<i64>, Option<i64>), region: Option<u8>) -> BTreeMap<String, Group> {
-    let filters: Vec<_> = region.map(|region| (1, format!("v{region}"))).into_iter().collect();
+fn found(sums: &Sums, range: (Option<i64>, Option<i64>), wanted: Place) -> BTreeMap<String, Group> {
+    let filter = |(dimension, value): (usize, Option<u8>)| Some((dimension, format!("v{}", value?)));
+    let filters: Vec<_> = [(1, wanted.0), (2, wanted.1)].into_iter().filter_map(filter).collect();
     let groups = sums.of(range, &filters);
     let value = |(place, value): (usize, Option<&str>)| {
         let sums = (groups.sums[0][place], groups.sums[1][place], groups.once[place]);
@@ -72,37 +78,39 @@ fn found(sums: &Sums, range: (Option<i64>, Option<i64>), region: Option<u8>) -> 
 prop_compose! {
     fn row()(
         product in 0..3_u8,
-        region in prop::option::of(0..3_u8),
+        place in (prop::option::of(0..4_u8), prop::option::of(0..6_u8)),
         time in 0..12_i64,
         order in prop::option::of(0..9_u8),
         units in 0..5_i64,
         cents in 0..100_i64,
     ) -> Row {
-        (product, region, time, order, units, cents)
+        (product, place, time, order, units, cents)
     }
 }
 
 proptest! {
     #[test]
     fn any_range_has_the_sums_of_its_rows(
-        parts in prop::collection::vec((prop::collection::vec(row(), 0..20), any::<bool>()), 0..6),
+        parts in prop::collection::vec((prop::collection::vec(row(), 0..120), 0..3_u8), 0..6),
         from in prop::option::of(0..13_i64),
         until in prop::option::of(0..13_i64),
-        region in prop::option::of(0..4_u8),
+        wanted in (prop::option::of(0..5_u8), prop::option::of(0..7_u8)),
         step in 1..30_usize,
     ) {
         let mut sums = Sums::with_steps(shape(), step);
         let mut all = Vec::new();
-        for (rows, is_settled) in parts {
-            let before = (sums.clone(), found(&sums, (from, until), region));
+        for (rows, settled) in parts {
+            let before = (sums.clone(), found(&sums, (from, until), wanted));
             sums.add(&batch(&rows)).expect("added");
-            if is_settled {
-                sums.settle().expect("settled");
+            match settled {
+                0 => {}
+                1 => sums.settle().expect("settled"),
+                _ => sums.settle_all().expect("settled"),
             }
             all.extend(rows);
-            prop_assert_eq!(found(&sums, (from, until), region), expected(&all, (from, until), region));
+            prop_assert_eq!(found(&sums, (from, until), wanted), expected(&all, (from, until), wanted));
             // A copy stays as it was.
-            prop_assert_eq!(found(&before.0, (from, until), region), before.1);
+            prop_assert_eq!(found(&before.0, (from, until), wanted), before.1);
         }
     }
 }
@@ -122,9 +130,10 @@ fn many_keys_are_counted_once_each() {
         let times: TimestampMicrosecondArray = orders.iter().map(|(_, _, time)| Some(time * 10 + part)).collect();
         let texts: StringArray = orders.iter().map(|(order, ..)| Some(order.as_str())).collect();
         let ones: Int64Array = orders.iter().map(|_| Some(1)).collect();
-        let columns: [(&str, ArrayRef); 6] = [
+        let columns: [(&str, ArrayRef); 7] = [
             ("produto", Arc::new(products)),
-            ("regiao", Arc::new(regions)),
+            ("regiao", Arc::new(regions.clone())),
+            ("canal", Arc::new(regions)),
             ("instante", Arc::new(times.with_timezone("UTC"))),
             ("pedido", Arc::new(texts)),
             ("unidades", Arc::new(ones.clone())),
@@ -141,6 +150,6 @@ fn many_keys_are_counted_once_each() {
 #[test]
 fn a_sum_that_does_not_fit_is_said() {
     let mut sums = Sums::with_steps(shape(), 1);
-    sums.add(&batch(&[(0, None, 1, None, i64::MAX, 0), (0, None, 2, None, 1, 0)])).expect("they wait");
+    sums.add(&batch(&[(0, (None, None), 1, None, i64::MAX, 0), (0, (None, None), 2, None, 1, 0)])).expect("they wait");
     assert!(matches!(sums.settle(), Err(Unusable::TooLarge)));
 }
