@@ -64,6 +64,18 @@ async fn hang_up(socket: &mut Socket, error: PgWireError) -> io::Result<()> {
     socket.close().await
 }
 
+/// What a client hears of bytes that are not read; the error itself if the connection has failed.
+fn refusal(error: io::Error, state: PgWireConnectionState, bound: &Bound) -> io::Result<PgWireError> {
+    match Refused::cause(&error) {
+        Some(refused) if matches!(state, PgWireConnectionState::AwaitingStartup) => {
+            Ok(error::unreadable(refused, true))
+        }
+        Some(Refused::TooLarge(_)) => Ok(error::too_large(bound.bytes())),
+        Some(Refused::Malformed(malformed)) => Ok(error::malformed(*malformed)),
+        None => Err(error),
+    }
+}
+
 /// Answers one client until it goes, or has to.
 pub(crate) async fn converse(
     stream: TcpStream,
@@ -94,13 +106,7 @@ pub(crate) async fn converse(
             Err(_) => return hang_up(&mut socket, error::idle()).await,
             Ok(None | Some(Ok(PgWireFrontendMessage::Terminate(_)))) => return Ok(()),
             Ok(Some(Err(PgWireError::IoError(error)))) => {
-                let is_first = matches!(socket.state(), PgWireConnectionState::AwaitingStartup);
-                let said = match Refused::cause(&error) {
-                    Some(refused) if is_first => error::unreadable(refused, is_first),
-                    Some(Refused::TooLarge(_)) => error::too_large(bound.bytes()),
-                    Some(Refused::Malformed(malformed)) => error::malformed(*malformed),
-                    None => return Err(error),
-                };
+                let said = refusal(error, socket.state(), &bound)?;
                 return hang_up(&mut socket, said).await;
             }
             Ok(Some(Err(error))) => return hang_up(&mut socket, error::unreadable(&error, is_unknown)).await,
