@@ -50,7 +50,7 @@ fn bounded(socket: Framed<MaybeTls, Codec>, bound: &Bound) -> io::Result<Socket>
     if is_secure && !parts.read_buf.is_empty() {
         return Err(io::Error::other("something was sent in the open after encryption was asked for"));
     }
-    // What has come already is looked at too before it is read.
+    // What has come already is checked too.
     let stream = Bounded::new(parts.io, parts.read_buf, bound.clone());
     let mut bounded = FramedParts::new::<PgWireBackendMessage>(stream, parts.codec);
     bounded.write_buf = parts.write_buf;
@@ -66,12 +66,10 @@ async fn hang_up(socket: &mut Socket, error: PgWireError) -> io::Result<()> {
 
 /// What a client hears of bytes that are not read; the error itself if the connection has failed.
 fn refusal(error: io::Error, state: PgWireConnectionState, bound: &Bound) -> io::Result<PgWireError> {
+    let is_first = matches!(state, PgWireConnectionState::AwaitingStartup);
     match Refused::cause(&error) {
-        Some(refused) if matches!(state, PgWireConnectionState::AwaitingStartup) => {
-            Ok(error::unreadable(refused, true))
-        }
-        Some(Refused::TooLarge(_)) => Ok(error::too_large(bound.bytes())),
-        Some(Refused::Malformed(malformed)) => Ok(error::malformed(*malformed)),
+        Some(Refused::TooLarge(_)) if !is_first => Ok(error::too_large(bound.bytes())),
+        Some(refused) => Ok(error::unreadable(refused, is_first)),
         None => Err(error),
     }
 }

@@ -9,8 +9,6 @@ use datafusion_postgres::pgwire::error::{ErrorInfo, PgWireError};
 use vitral_catalog::{Diagnostic, Diagnostics};
 use vitral_query::QueryError;
 
-use crate::messages::Malformed;
-
 /// Codes of PostgreSQL, by what they mean.
 pub(crate) mod code {
     pub(crate) const WARNING: &str = "01000";
@@ -111,11 +109,6 @@ pub(crate) fn unreadable(error: &dyn Display, is_first: bool) -> PgWireError {
         ("a message", "nothing more is read of this connection: connect again, by another version of the client")
     };
     fatal(code::PROTOCOL, format!("{what} cannot be read: {error}"), remedy)
-}
-
-/// The same of one whose bytes are not what its kind says.
-pub(crate) fn malformed(error: Malformed) -> PgWireError {
-    fatal(code::PROTOCOL, error.to_string(), "nothing more is read of this connection: connect again")
 }
 
 /// Who has signed in may not ask any more.

@@ -1,5 +1,5 @@
 //! Whether a client's message is what its kind says. That is checked before it is decoded: the
-//! decoder relies on it, and takes what a message has too much for the next one.
+//! decoder relies on it, and reads surplus bytes of a message as the next one.
 
 /// A message is not what it says.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]

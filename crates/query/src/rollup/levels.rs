@@ -5,8 +5,8 @@
 //! level keeps. The first level keeps all of them; each further one leaves out one more filter, if
 //! that makes it much smaller.
 //!
-//! Who asks a level has a value for the filter that the next one leaves out, or would have asked
-//! that one. So the cells with one value of it are together, in a part of the level.
+//! A question that comes to a level has a value for the filter that the next one leaves out: else
+//! that one would have answered it. So the cells of one such value are together, in a part.
 
 use std::hash::{BuildHasher as _, Hasher as _, RandomState};
 use std::sync::Arc;
@@ -358,6 +358,7 @@ mod tests {
         }
         assert_eq!(levels.wanted(&[(1, 1)]).group(series), None);
         levels.settle(false);
+        assert_eq!(levels.iter().map(Level::len).collect::<Vec<_>>(), [201, 21]);
         assert_eq!(levels.wanted(&[(2, 7)]).cells.len(), 11);
     }
 

@@ -173,7 +173,7 @@ impl Sums {
         if self.recent.cells.is_empty() { Ok(()) } else { self.settle_with(|last, next| last < 2 * next) }
     }
 
-    /// Puts all rows into one run, which is asked soonest.
+    /// Puts all rows into one run, which answers fastest.
     pub(super) fn settle_all(&mut self) -> Result<(), Unusable> {
         if self.recent.cells.is_empty() && self.runs.len() < 2 { Ok(()) } else { self.settle_with(|_, _| true) }
     }
