@@ -260,8 +260,11 @@ def baseline(folder: Path, sales: Path, ours: dict[str, float]) -> int:
     import psycopg
 
     address = os.environ["VITRAL_TEST_POSTGRES"]
+    # Tests have a table of this name too.
     with psycopg.connect(address, autocommit=True) as connection:
-        connection.execute("DROP TABLE IF EXISTS vendas")
+        connection.execute("DROP SCHEMA IF EXISTS bench_serving CASCADE; CREATE SCHEMA bench_serving")
+    address += ("&" if "?" in address else "?") + "options=-csearch_path%3Dbench_serving"
+    with psycopg.connect(address, autocommit=True) as connection:
         connection.execute(
             "CREATE TABLE vendas (id_pedido text, id_produto text, categoria text, regiao text, moeda text, quantidade bigint, valor numeric(18, 2), instante timestamptz)"
         )
@@ -291,6 +294,8 @@ def baseline(folder: Path, sales: Path, ours: dict[str, float]) -> int:
     finally:
         process.terminate()
         process.wait(30)
+        with psycopg.connect(address, autocommit=True) as connection:
+            connection.execute("DROP SCHEMA bench_serving CASCADE")
     return failures
 
 
