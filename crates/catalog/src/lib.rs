@@ -46,6 +46,7 @@ mod naming;
 mod newest;
 mod one_row;
 mod options;
+mod ordinals;
 mod planning;
 mod position;
 mod profile;

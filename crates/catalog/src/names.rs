@@ -24,10 +24,10 @@ pub use self::meaning::warehouse_name;
 use self::meaning::{is_warehouse_name, kind, refusal};
 use self::place::place_of;
 use self::walk::Sees;
-use crate::derived;
 use crate::domains::Domains;
 pub use crate::domains::{INFORMATION_SCHEMA, NOW_SCHEMA, SCHEMA, SUMS_SCHEMA, WAREHOUSE_SCHEMA, plain};
 use crate::{Catalog, Diagnostic, Position};
+use crate::{derived, ordinals};
 
 /// Where a row of a topic came from; a column for jobs and checks alone.
 pub const ORIGIN_COLUMN: &str = "_origem";
@@ -389,6 +389,7 @@ pub fn reads_origin(query: &Query) -> bool {
 pub fn statement(query: &Query) -> Statement {
     let mut query = Box::new(query.clone());
     derived::name(&mut query);
+    ordinals::spell_out(&mut query);
     Statement::Statement(Box::new(ast::Statement::Query(query)))
 }
 

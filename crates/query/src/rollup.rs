@@ -22,6 +22,6 @@ mod table;
 
 pub(crate) use self::behind::{LACKING_MAX, Lacking};
 pub(crate) use self::load::{Closed, Moment, Rollups};
-pub(crate) use self::now::RangeVersion;
+pub(crate) use self::now::SumsVersion;
 pub use self::planned::{SumsPlan, SumsQuestion};
 pub(crate) use self::table::{RollupTable, Source};

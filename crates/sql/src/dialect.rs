@@ -1,6 +1,7 @@
 //! PostgreSQL's functions and operators that the engine lacks, or has with another meaning under
 //! the same name. Queries of clients are rewritten to call them: SQL of the catalog keeps its own.
 
+mod as_text;
 mod averages;
 mod json;
 mod operators;
@@ -16,7 +17,8 @@ use datafusion::execution::{FunctionRegistry, SessionState};
 /// Makes a session know them.
 pub(crate) fn add(state: &mut SessionState) -> EngineResult<()> {
     let pool = Arc::clone(&state.runtime_env().memory_pool);
-    let growing = [texts::format(), json::build_object()].map(|function| vitral_engine::bounded(&function, &pool));
+    let growing = [texts::format(), json::build_object(), as_text::as_text()]
+        .map(|function| vitral_engine::bounded(&function, &pool));
     for function in times::functions().chain(growing) {
         state.register_udf(Arc::new(function))?;
     }

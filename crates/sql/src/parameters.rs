@@ -83,6 +83,36 @@ pub(crate) fn told_type(wanted: Option<&DataType>) -> Type {
     wanted.map_or(Type::TEXT, |wanted| pg_type_of(&plain_type(wanted)))
 }
 
+/// What parameters may be before they are bound; none unless the client has declared one of them.
+pub(crate) fn nulls(declared: &[Option<Type>], wanted: &[Option<DataType>]) -> EngineResult<Option<Vec<ScalarValue>>> {
+    let is_known = |declared: &Option<Type>| declared.as_ref().is_some_and(|declared| *declared != Type::UNKNOWN);
+    if !declared.iter().any(is_known) {
+        return Ok(None);
+    }
+    let null = |index: usize| {
+        let declared = declared.get(index).and_then(Option::as_ref);
+        match bound_type(declared, wanted.get(index).and_then(Option::as_ref)) {
+            (Type::NUMERIC, DataType::Null) => ScalarValue::try_new_null(&DataType::Decimal128(38, 0)),
+            (_, bound) => ScalarValue::try_new_null(&bound),
+        }
+    };
+    (0..declared.len().max(wanted.len())).map(null).collect::<EngineResult<_>>().map(Some)
+}
+
+/// The type that a parameter is read in, and the one that it is bound in.
+fn bound_type(declared: Option<&Type>, wanted: Option<&DataType>) -> (Type, DataType) {
+    let declared = declared.filter(|declared| **declared != Type::UNKNOWN);
+    let pg_type = declared.cloned().unwrap_or_else(|| told_type(wanted));
+    let plain = plain_of(&pg_type);
+    let bound = match (declared, wanted) {
+        (None, Some(wanted)) => wanted.clone(),
+        // `LIMIT` and the like take whole numbers of one size only.
+        (Some(_), Some(DataType::Int64)) if matches!(plain, DataType::Int16 | DataType::Int32) => DataType::Int64,
+        _ => plain,
+    };
+    (pg_type, bound)
+}
+
 /// A parameter's value. What the client has declared stays as it is, and is compared as the engine
 /// compares such types; what it has left open becomes what the statement wants.
 pub(crate) fn value(
@@ -92,15 +122,7 @@ pub(crate) fn value(
     declared: Option<&Type>,
     wanted: Option<&DataType>,
 ) -> Result<ScalarValue, PgWireError> {
-    let declared = declared.filter(|declared| **declared != Type::UNKNOWN);
-    let pg_type = declared.cloned().unwrap_or_else(|| told_type(wanted));
-    let plain = plain_of(&pg_type);
-    let target = match (declared, wanted) {
-        (None, Some(wanted)) => wanted.clone(),
-        // `LIMIT` and the like take whole numbers of one size only.
-        (Some(_), Some(DataType::Int64)) if matches!(plain, DataType::Int16 | DataType::Int32) => DataType::Int64,
-        _ => plain.clone(),
-    };
+    let (pg_type, target) = bound_type(declared, wanted);
     let unreadable = |said: String| {
         let message = format!("parameter ${number} cannot be read as {}: {said}", pg_type.name());
         fault(code::UNREADABLE, message, "bind a value of that type, or cast the parameter")

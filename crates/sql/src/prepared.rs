@@ -9,10 +9,11 @@ use datafusion_postgres::pgwire::api::results::FieldInfo;
 use datafusion_postgres::pgwire::api::stmt::QueryParser;
 use datafusion_postgres::pgwire::api::{ClientInfo, Type};
 use datafusion_postgres::pgwire::error::PgWireError;
+use vitral_query::Planned;
 
 use crate::command::Command;
 use crate::doing::shown;
-use crate::error::{code, fault};
+use crate::error::{code, fault, of_engine};
 use crate::parameters;
 use crate::rows::text_schema;
 use crate::run::{PLAN_COLUMN, SETTING_COLUMNS, columns};
@@ -40,13 +41,15 @@ impl Prepared {
         session: &Session,
         command: Command,
         text: &str,
+        declared: &[Option<Type>],
     ) -> Result<Self, PgWireError> {
         let (described, parameters) = match &command {
             Command::Query(read) => {
                 let planned = server.plan(session, read).await?;
+                let wanted = parameters::wanted(&planned.plan)?;
                 // In the forms that its rows have, or these would seem to be others.
-                let described = plain_schema(&read.names.applied(&columns(&planned)));
-                (Some(described), parameters::wanted(&planned.plan)?)
+                let described = plain_schema(&read.names.applied(&described(&planned, declared, &wanted)?));
+                (Some(described), wanted)
             }
             Command::Copy { query, .. } | Command::Declare { query, .. } => {
                 let planned = server.plan(session, query).await?;
@@ -81,6 +84,20 @@ impl Prepared {
         };
         (0..count).map(of).collect()
     }
+}
+
+/// The columns of a statement whose parameters have these types.
+fn described(
+    planned: &Planned,
+    declared: &[Option<Type>],
+    wanted: &[Option<DataType>],
+) -> Result<SchemaRef, PgWireError> {
+    let nulls = parameters::nulls(declared, wanted).map_err(|error| of_engine(&error, ""))?;
+    Ok(match nulls.map(|nulls| planned.plan.clone().with_param_values(nulls)) {
+        Some(Ok(plan)) => columns(planned, plan),
+        // Which value does not fit is said when it is bound.
+        Some(Err(_)) | None => columns(planned, planned.plan.clone()),
+    })
 }
 
 /// Statements are prepared with what is known of the connection, which this has not.

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::AsArray;
 use arrow::datatypes::{Schema, SchemaRef};
 use datafusion::common::ParamValues;
-use datafusion::logical_expr::LogicalPlanBuilder;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::scalar::ScalarValue;
 use datafusion_postgres::pgwire::error::PgWireError;
 use datafusion_postgres::pgwire::messages::response::TransactionStatus;
@@ -238,8 +238,8 @@ async fn run(planned: &Planned, read: &ReadQuery) -> Result<vitral_query::RowStr
 }
 
 /// The columns of a query's rows, as they will be.
-pub(crate) fn columns(planned: &Planned) -> SchemaRef {
-    let (state, plan) = planned.frame(planned.plan.clone()).into_parts();
+pub(crate) fn columns(planned: &Planned, plan: LogicalPlan) -> SchemaRef {
+    let (state, plan) = planned.frame(plan).into_parts();
     let fallback = Arc::new(plan.schema().as_arrow().clone());
     // What is still open, such as the type of a parameter, may keep it from being said exactly.
     match state.analyzer().execute_and_check(plan, state.config_options(), |_, _| {}) {

@@ -177,7 +177,8 @@ fn vector_texts(column: &ArrayRef) -> Result<ArrayRef, ArrowError> {
     Ok(Arc::new(texts.as_list::<i32>().iter().map(text).collect::<StringArray>()))
 }
 
-fn plain_column(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
+/// A column in a plain type.
+pub(crate) fn plain_column(column: &ArrayRef, wanted: &DataType) -> Result<ArrayRef, ArrowError> {
     if column.data_type() == wanted {
         return Ok(Arc::clone(column));
     }

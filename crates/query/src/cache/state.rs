@@ -8,7 +8,7 @@ use arrow::array::RecordBatch;
 use vitral_catalog::{EngineTable, Name, Needs};
 
 use crate::read_point::ReadPoint;
-use crate::rollup::RangeVersion;
+use crate::rollup::SumsVersion;
 
 /// Where its tables are in memory: those that are committed, and what is not committed yet.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -61,7 +61,7 @@ impl State {
     }
 
     /// The state of sums over a range: what changes elsewhere does not touch them.
-    pub(crate) fn of_sums(RangeVersion { committed, provisional }: RangeVersion) -> Self {
+    pub(crate) fn of_sums(SumsVersion { committed, provisional }: SumsVersion) -> Self {
         let of = |numbers: &[u64]| {
             let places = numbers.iter().map(|number| *number as usize).collect();
             Places { places, ..Places::default() }

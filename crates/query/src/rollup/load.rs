@@ -13,7 +13,7 @@ use vitral_panes::view::{KeyedTableView, TopicView};
 use vitral_store::{KeyedRows, StoredRows};
 
 use super::behind::{Behind, Lacking};
-use super::changes::{Changes, Span};
+use super::changes::{Changes, Touched};
 use super::now::Now;
 use super::sums::{Shape, Sums, Unusable};
 use crate::error::QueryError;
@@ -168,9 +168,9 @@ impl Rollups {
         if !topic.tail.is_empty() {
             states.extend(provisional().await?);
         }
-        let mut span = Span::default();
+        let mut touched = Touched::default();
         let added = states.iter().try_for_each(|batch| {
-            span = span.with(sums.add(batch)?);
+            sums.add(batch, &mut touched)?;
             // Each request would look at them one by one.
             if sums.waiting() >= WAITING_MAX { sums.settle() } else { Ok(()) }
         });
@@ -178,7 +178,7 @@ impl Rollups {
             warn(&view.name, &error);
             return Ok(None);
         }
-        let now = Arc::new(Now::new(sums, changes, span));
+        let now = Arc::new(Now::new(sums, changes, touched));
         let moment = Moment {
             now: Arc::clone(&now),
             table: table.clone(),
@@ -208,8 +208,8 @@ impl Rollups {
                 if let Some(added) = now.added_since(&loaded.rows).await? {
                     let mut next = Loaded { rows: now, ..Loaded::clone(loaded) };
                     return Ok(match add(&mut next.sums, added, WAITING_MAX).await? {
-                        Ok(span) if !is_too_large(&view.name, &next.sums, self.bytes_max) => {
-                            Arc::make_mut(&mut next.changes).add(span);
+                        Ok(touched) if !is_too_large(&view.name, &next.sums, self.bytes_max) => {
+                            Arc::make_mut(&mut next.changes).add(touched);
                             *state = State::Loaded(Box::new(next.clone()));
                             Some(next)
                         }
@@ -255,7 +255,7 @@ async fn load(name: &str, shape: Shape, rows: StoredRows, bytes_max: usize) -> R
     let mut sums = Sums::new(shape);
     let mut stream = rows.all().await?;
     while let Some(batch) = stream.try_next().await? {
-        let mut outcome = sums.add(&batch).map(|_| ());
+        let mut outcome = sums.add(&batch, &mut Touched::default());
         if outcome.is_ok() && sums.waiting() >= WAITING_WHILE_LOADING {
             outcome = sums.settle();
         }
@@ -300,15 +300,14 @@ async fn add(
     sums: &mut Sums,
     mut rows: SendableRecordBatchStream,
     waiting_max: usize,
-) -> Result<Result<Span, Unusable>, QueryError> {
-    let mut span = Span::default();
+) -> Result<Result<Touched, Unusable>, QueryError> {
+    let mut touched = Touched::default();
     while let Some(batch) = rows.try_next().await? {
-        match sums.add(&batch) {
-            Ok(added) => span = span.with(added),
-            Err(error) => return Ok(Err(error)),
+        if let Err(error) = sums.add(&batch, &mut touched) {
+            return Ok(Err(error));
         }
     }
-    Ok(if sums.waiting() >= waiting_max { sums.settle().map(|()| span) } else { Ok(span) })
+    Ok(if sums.waiting() >= waiting_max { sums.settle().map(|()| touched) } else { Ok(touched) })
 }
 
 fn warn(name: &str, error: &Unusable) {

@@ -28,7 +28,7 @@ use vitral_catalog::{KeyedView, Rollup};
 
 use self::given::{Condition, Given};
 use super::conditions::{Conditions, is_condition};
-use super::now::RangeVersion;
+use super::now::SumsVersion;
 use super::table::RollupTable;
 use crate::cache::State;
 use crate::placeholders::LIMIT;
@@ -188,7 +188,7 @@ impl SumsPlan {
 pub struct SumsQuestion {
     table: RollupTable,
     conditions: Conditions,
-    version: RangeVersion,
+    version: SumsVersion,
 }
 
 impl SumsQuestion {

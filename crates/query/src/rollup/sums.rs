@@ -8,7 +8,7 @@ use arrow::datatypes::{DataType, Decimal128Type, Int64Type, TimestampMicrosecond
 use arrow::error::ArrowError;
 use datafusion::common::HashMap;
 
-use super::changes::Span;
+use super::changes::Touched;
 use super::counted_once::{Cell, Change, CountedOnce};
 use super::levels::Levels;
 use super::run::{Run, TooLarge, Totals};
@@ -113,9 +113,9 @@ impl Sums {
         self.shape.sums.len() + 1
     }
 
-    /// Takes states in, and gives their times; those of the same keys add up. They wait until
-    /// [`Self::settle`].
-    pub(super) fn add(&mut self, states: &RecordBatch) -> Result<Span, Unusable> {
+    /// Takes states in, and notes which rows they change; those of the same keys add up. They wait
+    /// until [`Self::settle`].
+    pub(super) fn add(&mut self, states: &RecordBatch, touched: &mut Touched) -> Result<(), Unusable> {
         let column = |name: &str, as_type: &DataType| -> Result<_, ArrowError> {
             let index = states.schema().index_of(name)?;
             cast(states.column(index), as_type)
@@ -130,15 +130,14 @@ impl Sums {
         let once = once.as_ref().map(AsArray::as_string::<i32>);
         let sums = self.shape.sums.iter().map(|name| Ok(states.column(states.schema().index_of(name)?)));
         let sums = sums.map(|found: Result<_, ArrowError>| whole_numbers(found?)).collect::<Result<Vec<_>, _>>()?;
-        let mut span = Span::default();
         let (mut key, mut values) = (Vec::new(), Vec::new());
         for row in 0..states.num_rows() {
             // What has no time is in no range, and a state has one.
             if times.is_null(row) {
                 continue;
             }
-            span.add(times.value(row));
             let series = self.series_of(&dimensions, row, &mut key);
+            touched.add(times.value(row), series, &key);
             let cell = Cell { time: times.value(row), series };
             let mut single = 0;
             if let Some(once) = once.filter(|once| once.is_valid(row)) {
@@ -153,7 +152,7 @@ impl Sums {
             values.extend(sums.iter().map(|column| column[row]));
             self.push(cell, &values, single);
         }
-        Ok(span)
+        Ok(())
     }
 
     fn push(&mut self, cell: Cell, sums: &[i64], single: i64) {
@@ -203,15 +202,23 @@ impl Sums {
         self.levels.series(key)
     }
 
+    /// How many keys rows have: the one to group by, and those by which they are filtered.
+    pub(super) fn dimensions(&self) -> usize {
+        self.shape.dimensions.len()
+    }
+
+    /// The numbers of these values of dimensions; none if one of them is in no row.
+    pub(super) fn numbers(&self, filters: &[(usize, String)]) -> Option<Vec<(usize, u32)>> {
+        let number =
+            |(dimension, value): &(usize, String)| Some((*dimension, *self.values[*dimension].numbers.get(value)?));
+        filters.iter().map(number).collect()
+    }
+
     /// The sums of each group that has rows in this range with these values, by the numbers of
     /// their dimensions.
     pub(super) fn of(&self, range: (Option<i64>, Option<i64>), filters: &[(usize, String)]) -> Groups {
-        let number =
-            |(dimension, value): &(usize, String)| Some((*dimension, *self.values[*dimension].numbers.get(value)?));
         // There is nothing with a value that is unknown.
-        let Some(filters) = filters.iter().map(number).collect::<Option<Vec<_>>>() else {
-            return Groups::none(self.shape.sums.len());
-        };
+        let Some(filters) = self.numbers(filters) else { return Groups::none(self.shape.sums.len()) };
         let wanted = self.levels.wanted(&filters);
         if wanted.cells.is_empty() {
             return Groups::none(self.shape.sums.len());

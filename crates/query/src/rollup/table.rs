@@ -19,7 +19,7 @@ use datafusion::physical_plan::ExecutionPlan;
 use vitral_catalog::Rollup;
 
 use super::conditions::{Conditions, is_condition};
-use super::now::{Now, RangeVersion};
+use super::now::{Now, SumsVersion};
 use super::sums::Groups;
 
 /// Sums as a table.
@@ -101,9 +101,9 @@ impl RollupTable {
     }
 
     /// Which sums it gives over a range; none if they are not in memory.
-    pub(super) fn version(&self, conditions: &Conditions) -> Option<RangeVersion> {
+    pub(super) fn version(&self, conditions: &Conditions) -> Option<SumsVersion> {
         match &self.source {
-            Source::Sums(now) => Some(now.version(conditions.range)),
+            Source::Sums(now) => Some(now.version(conditions)),
             Source::Rows(_) => None,
         }
     }

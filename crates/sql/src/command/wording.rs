@@ -25,6 +25,8 @@ const FUNCTIONS: [(&str, usize, &str); 7] = [
     ("to_date", 2, "pg_to_date"),
     ("to_timestamp", 2, "pg_to_timestamp"),
 ];
+/// Casts to text write times and numbers in another way here.
+const AS_TEXT: &str = "pg_text";
 /// It makes a list here, and rows there.
 const SERIES: &str = "generate_series";
 
@@ -64,6 +66,7 @@ impl VisitorMut for Wording {
             {
                 *expr = call("unnest", vec![take(expr)]);
             }
+            keep_name(item);
         }
         count_existing(&mut select.projection);
         tell_apart(&mut select.projection);
@@ -93,6 +96,14 @@ impl VisitorMut for Wording {
                 }
                 if is_moment(data_type) {
                     *expr = cast_to(take(inner), MOMENT);
+                }
+            }
+            Expr::Cast { expr: inner, data_type, .. } if is_plain_text(data_type) && !is_given(inner) => {
+                *expr = call(AS_TEXT, vec![take(inner)]);
+            }
+            Expr::Cast { expr: inner, data_type: DataType::Bytea, .. } => {
+                if let Some(digits) = hex_digits(inner) {
+                    *expr = Expr::value(Value::HexStringLiteral(digits));
                 }
             }
             Expr::AtTimeZone { timestamp, time_zone } => {
@@ -222,6 +233,51 @@ fn call(name: &str, arguments: Vec<Expr>) -> Expr {
     })
 }
 
+/// A text of any length.
+fn is_plain_text(data_type: &DataType) -> bool {
+    matches!(
+        data_type,
+        DataType::Text | DataType::Varchar(None) | DataType::CharacterVarying(None) | DataType::CharVarying(None)
+    )
+}
+
+/// Whether an expression is a value that stands in the query or is bound to it: its type follows
+/// from the cast.
+fn is_given(expr: &Expr) -> bool {
+    match expr {
+        Expr::Value(_) => true,
+        Expr::Nested(inner) => is_given(inner),
+        _ => false,
+    }
+}
+
+/// A column that is cast keeps its name, by which queries around this one know it.
+fn keep_name(item: &mut SelectItem) {
+    let SelectItem::UnnamedExpr(Expr::Function(function)) = item else { return };
+    if name(function) != AS_TEXT {
+        return;
+    }
+    let FunctionArguments::List(list) = &function.args else { return };
+    let alias = match list.args.as_slice() {
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(column)))] => column.clone(),
+        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)))] => match parts.last() {
+            Some(column) => column.clone(),
+            None => return,
+        },
+        _ => return,
+    };
+    let expr = Expr::Function(function.clone());
+    *item = SelectItem::ExprWithAlias { expr, alias };
+}
+
+/// The digits of `'\x0A'`.
+fn hex_digits(expr: &Expr) -> Option<String> {
+    let Expr::Value(value) = expr else { return None };
+    let Value::SingleQuotedString(text) = &value.value else { return None };
+    let digits = text.strip_prefix("\\x")?;
+    (digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())).then(|| digits.to_owned())
+}
+
 fn take(expr: &mut Expr) -> Expr {
     mem::replace(expr, Expr::value(Value::Null))
 }
@@ -245,6 +301,12 @@ fn tell_apart(projection: &mut [SelectItem]) {
     let mut seen = BTreeSet::new();
     for (place, item) in (1..).zip(projection) {
         let key = match item {
+            // Called by what it selects.
+            SelectItem::UnnamedExpr(expr @ Expr::Subquery(_)) => {
+                let alias = Ident::with_quote('"', format!("subquery:{place}"));
+                *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
+                continue;
+            }
             SelectItem::UnnamedExpr(expr) => key(expr),
             SelectItem::ExprWithAlias { alias, .. } => alias.value.to_lowercase(),
             _ => continue,
@@ -312,6 +374,10 @@ mod tests {
             ("SELECT localtimestamp", "SELECT arrow_cast(now(), 'Timestamp(Microsecond, None)')"),
             ("SELECT generate_series(1, 3)", "SELECT unnest(generate_series(1, 3))"),
             ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::oid"),
+            ("SELECT (SELECT 1), (SELECT 1)", "SELECT (SELECT 1) AS \"subquery:1\", (SELECT 1) AS \"subquery:2\""),
+            ("SELECT t.a::text, (a + 1)::varchar FROM t", "SELECT pg_text(t.a) AS a, pg_text((a + 1)) FROM t"),
+            ("SELECT 'a'::text, $1::text, a::varchar(3)", "SELECT 'a'::TEXT, $1::TEXT, a::VARCHAR(3)"),
+            ("SELECT '\\x0aFF'::bytea, '\\x0'::bytea", "SELECT X'0aFF', '\\x0'::BYTEA"),
             ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),
             ("SELECT *, a FROM t", "SELECT *, a AS \"a:2\" FROM t"),
             ("SELECT b FROM (SELECT *, b FROM t) AS d", "SELECT b FROM (SELECT *, b FROM t) AS d"),

@@ -59,6 +59,7 @@ impl ExtendedQueryHandler for Queries {
             let remedy = "prepare each by itself, or send them as a simple query";
             return Err(fault(code::SYNTAX, "cannot insert multiple commands into a prepared statement", remedy));
         }
+        let declared: Vec<_> = message.type_oids.iter().map(|oid| Type::from_oid(*oid)).collect();
         let prepared = match commands.pop() {
             None => None,
             Some(command) => {
@@ -66,7 +67,7 @@ impl ExtendedQueryHandler for Queries {
                     return Err(failed_transaction());
                 }
                 let timeout = session.settings().timeout();
-                let prepared = Prepared::of(&self.server, &session, command, &message.query);
+                let prepared = Prepared::of(&self.server, &session, command, &message.query, &declared);
                 Some(session.bounded(timeout, prepared).await?)
             }
         };
@@ -76,7 +77,6 @@ impl ExtendedQueryHandler for Queries {
         match prepared {
             None => client.portal_store().put_empty_statement(&name),
             Some(prepared) => {
-                let declared = message.type_oids.iter().map(|oid| Type::from_oid(*oid)).collect();
                 let statement = StoredStatement::new(name, Arc::new(prepared), declared);
                 client.portal_store().put_statement(Arc::new(statement));
             }

@@ -21,6 +21,31 @@ async fn times_are_written_and_read_by_patterns() {
 }
 
 #[tokio::test]
+async fn values_are_cast_to_the_texts_that_clients_get() {
+    let world = World::new().await;
+    let client = world.client().await;
+    for (sql, wanted) in [
+        ("SELECT ts::text FROM vendas ORDER BY id LIMIT 1", "2026-07-01 12:00:00+00"),
+        ("SELECT CAST(TIMESTAMP '2026-02-03 04:05:06.5' AS varchar)", "2026-02-03 04:05:06.5"),
+        ("SELECT (2.0::float8)::text || ' ' || true::text || ' ' || DATE '2026-01-02'::text", "2 true 2026-01-02"),
+        ("SELECT valor::text FROM vendas ORDER BY id LIMIT 1", "10.50"),
+        ("SELECT count(*) FROM vendas WHERE loja::text = 'A' AND ts::text LIKE '2026-07-01%'", "1"),
+        ("SELECT ts FROM (SELECT v.ts::text FROM vendas v) AS d ORDER BY ts LIMIT 1", "2026-07-01 12:00:00+00"),
+        (
+            "SELECT max(ts)::text FROM vendas GROUP BY loja, date_trunc('day', ts)::text ORDER BY 1 LIMIT 1",
+            "2026-07-01 12:00:00+00",
+        ),
+        ("SELECT round(sum(valor), 1) FROM vendas GROUP BY loja ORDER BY 1 LIMIT 1", "10.5"),
+        ("SELECT NULL::timestamp::text", "NULL"),
+        ("SELECT '\\x4a41'::bytea", "\\x4a41"),
+        ("SELECT (SELECT count(*) FROM vendas) + (SELECT count(*) FROM vendas)", "4"),
+        ("SELECT (SELECT count(*) FROM vendas), (SELECT count(*) FROM vendas)", "2"),
+    ] {
+        assert_eq!(text(&client, sql).await, wanted, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn truths_are_compared_with_texts() {
     let world = World::new().await;
     let client = world.client().await;

@@ -61,6 +61,20 @@ async fn parameters_of_all_usual_types_are_bound() {
     // Types that the client declares.
     let typed = client.prepare_typed("SELECT $1 + 1", &[tokio_postgres::types::Type::INT8]).await.expect("prepared");
     assert_eq!(client.query_one(&typed, &[&41_i64]).await.expect("a row").get::<_, i64>(0), 42);
+    use tokio_postgres::types::Type;
+    for (sql, types, wanted) in [
+        ("SELECT $1", vec![Type::INT2], Type::INT2),
+        ("SELECT $1 + $2", vec![Type::INT2, Type::INT2], Type::INT2),
+        ("SELECT $1 + $2", vec![Type::INT4, Type::FLOAT8], Type::FLOAT8),
+        ("SELECT abs($1)", vec![Type::NUMERIC], Type::NUMERIC),
+        ("SELECT $1 - INTERVAL '1 day'", vec![Type::TIMESTAMP], Type::TIMESTAMP),
+        ("SELECT $1", vec![Type::UNKNOWN], Type::TEXT),
+    ] {
+        let typed = client.prepare_typed(sql, &types).await.expect(sql);
+        assert_eq!(*typed.columns()[0].type_(), wanted, "{sql} of {types:?}");
+    }
+    let sum = client.prepare_typed("SELECT $1 + $2", &[Type::INT2, Type::INT2]).await.expect("prepared");
+    assert_eq!(client.query_one(&sum, &[&40_i16, &2_i16]).await.expect("a row").get::<_, i16>(0), 42);
     for cast in ["$1::timestamptz", "CAST($1 AS TIMESTAMP WITH TIME ZONE)"] {
         let statement =
             client.prepare(&format!("SELECT count(*) FROM vendas WHERE ts > {cast}")).await.expect("prepared");

@@ -38,7 +38,7 @@ fn moment(view: &KeyedView, through: u64) -> Moment {
     let archive: Arc<dyn TableProvider> = Arc::clone(&rows);
     let sums = Sums::new(shape(view, view.rollup.as_ref().expect("a rollup")));
     Moment {
-        now: Arc::new(Now::new(sums, Arc::new(Changes::loaded()), Span::default())),
+        now: Arc::new(Now::new(sums, Arc::new(Changes::loaded()), Touched::default())),
         table: KeyedTableView {
             topic: view.topic.clone(),
             keys: view.keys.clone(),

@@ -13,7 +13,7 @@ use vitral_catalog::names::statement;
 use vitral_catalog::{Catalog, DEFAULT_DOMAIN, DomainSettings, builtin_files};
 use vitral_engine::query_state;
 
-use super::super::changes::{Changes, Span};
+use super::super::changes::{Changes, Touched};
 use super::super::now::Now;
 use super::super::sums::{Shape, Sums};
 use super::super::table::Source;
@@ -48,8 +48,8 @@ fn table(view: &KeyedView) -> RollupTable {
         sums: columns.clone(),
     };
     let mut sums = Sums::new(shape);
-    sums.add(&rows()).expect("added");
-    let now = Now::new(sums, Arc::new(Changes::loaded()), Span::default());
+    sums.add(&rows(), &mut Touched::default()).expect("added");
+    let now = Now::new(sums, Arc::new(Changes::loaded()), Touched::default());
     let fields = rows()
         .schema()
         .fields()

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, Decimal128Array, Int64Array, TimestampMicrosecondArray};
 use proptest::prelude::*;
 
+use super::super::changes::{Asked, Changes};
 use super::*;
 
 /// Group, two further dimensions, time, key that is counted once, units, cents.
@@ -65,14 +66,17 @@ fn expected(rows: &[Row], (from, until): (Option<i64>, Option<i64>), wanted: Pla
 }
 
 fn found(sums: &Sums, range: (Option<i64>, Option<i64>), wanted: Place) -> BTreeMap<String, Group> {
-    let filter = |(dimension, value): (usize, Option<u8>)| Some((dimension, format!("v{}", value?)));
-    let filters: Vec<_> = [(1, wanted.0), (2, wanted.1)].into_iter().filter_map(filter).collect();
-    let groups = sums.of(range, &filters);
+    let groups = sums.of(range, &filters(wanted));
     let value = |(place, value): (usize, Option<&str>)| {
         let sums = (groups.sums[0][place], groups.sums[1][place], groups.once[place]);
         (value.expect("a product").to_owned(), sums)
     };
     groups.values.iter().enumerate().map(value).collect()
+}
+
+fn filters(wanted: Place) -> Vec<(usize, String)> {
+    let filter = |(dimension, value): (usize, Option<u8>)| Some((dimension, format!("v{}", value?)));
+    [(1, wanted.0), (2, wanted.1)].into_iter().filter_map(filter).collect()
 }
 
 prop_compose! {
@@ -101,16 +105,27 @@ proptest! {
         let mut all = Vec::new();
         for (rows, settled) in parts {
             let before = (sums.clone(), found(&sums, (from, until), wanted));
-            sums.add(&batch(&rows)).expect("added");
+            let mut touched = Touched::default();
+            sums.add(&batch(&rows), &mut touched).expect("added");
             match settled {
                 0 => {}
                 1 => sums.settle().expect("settled"),
                 _ => sums.settle_all().expect("settled"),
             }
-            all.extend(rows);
+            all.extend_from_slice(&rows);
             prop_assert_eq!(found(&sums, (from, until), wanted), expected(&all, (from, until), wanted));
             // A copy stays as it was.
             prop_assert_eq!(found(&before.0, (from, until), wanted), before.1);
+            // An answer has another version as soon as one of its rows has come, and never for rows
+            // of other values.
+            let mut changes = Changes::loaded();
+            changes.add(touched);
+            let numbers = sums.numbers(&filters(wanted));
+            let asked = Asked::new((from, until), numbers.as_deref(), sums.dimensions());
+            let has_rows = |range| !expected(&rows, range, wanted).is_empty();
+            let is_touched = changes.last_of(asked) > 0;
+            prop_assert!(is_touched || !has_rows((from, until)));
+            prop_assert!(!is_touched || has_rows((None, None)));
         }
     }
 }
@@ -139,7 +154,8 @@ fn many_keys_are_counted_once_each() {
             ("unidades", Arc::new(ones.clone())),
             ("receita", Arc::new(ones)),
         ];
-        sums.add(&RecordBatch::try_from_iter(columns).expect("rows")).expect("added");
+        let rows = RecordBatch::try_from_iter(columns).expect("rows");
+        sums.add(&rows, &mut Touched::default()).expect("added");
         sums.settle().expect("settled");
     }
     let groups = sums.of((None, None), &[]);
@@ -150,6 +166,7 @@ fn many_keys_are_counted_once_each() {
 #[test]
 fn a_sum_that_does_not_fit_is_said() {
     let mut sums = Sums::with_steps(shape(), 1);
-    sums.add(&batch(&[(0, (None, None), 1, None, i64::MAX, 0), (0, (None, None), 2, None, 1, 0)])).expect("they wait");
+    let rows = batch(&[(0, (None, None), 1, None, i64::MAX, 0), (0, (None, None), 2, None, 1, 0)]);
+    sums.add(&rows, &mut Touched::default()).expect("they wait");
     assert!(matches!(sums.settle(), Err(Unusable::TooLarge)));
 }
