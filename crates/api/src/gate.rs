@@ -21,6 +21,9 @@ use crate::problem::Problem;
 const ORIGIN_REMEDY: &str = "write a scheme and a host, such as https://painel.example.com, without a path or *";
 const PROXY_REMEDY: &str = "write an address or a range of them, such as 10.0.0.0/8";
 
+/// Whom a request is of that needs nobody.
+pub(crate) const NOBODY: &str = "nobody";
+
 /// What decides who may send what.
 pub(crate) struct Gate {
     pub access: Access,
@@ -47,7 +50,7 @@ impl Gate {
 
     /// Whether this is somebody: without access control everybody is.
     pub(crate) fn knows(&self, principal: &Principal) -> bool {
-        !self.access.is_on() || principal.scopes().iter().next().is_some()
+        !self.access.is_on() || principal.id() != NOBODY
     }
 }
 

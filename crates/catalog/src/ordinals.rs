@@ -25,6 +25,10 @@ impl VisitorMut for Ordinals {
 
     fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
         let SetExpr::Select(select) = query.body.as_ref() else { return ControlFlow::Continue(()) };
+        // There the engine knows its columns alone.
+        if select.distinct.is_some() {
+            return ControlFlow::Continue(());
+        }
         let Some(OrderByKind::Expressions(orders)) = query.order_by.as_mut().map(|order_by| &mut order_by.kind) else {
             return ControlFlow::Continue(());
         };
@@ -89,6 +93,7 @@ mod tests {
             ("SELECT sum(b) + 1 AS n FROM t ORDER BY 1", "1"),
             ("SELECT 5, (SELECT 1), random(), unnest(a) FROM t ORDER BY 1, 2, 3, 4", "1, 2, 3, 4"),
             ("SELECT *, sum(b) FROM t ORDER BY 2", "2"),
+            ("SELECT DISTINCT upper(a) FROM t ORDER BY 1", "1"),
         ] {
             let mut query = ReadStatement::parse(sql, &DomainSettings::default()).expect("a statement").query;
             super::spell_out(&mut query);

@@ -90,7 +90,8 @@ fn text(ident: &Ident) -> String {
     if ident.quote_style.is_some() { ident.value.clone() } else { ident.value.to_lowercase() }
 }
 
-fn name(expr: &Expr) -> String {
+/// What PostgreSQL calls a column that has no other name.
+pub(crate) fn name(expr: &Expr) -> String {
     figured(expr).map_or_else(|| NAMELESS.to_owned(), |(name, _)| name)
 }
 

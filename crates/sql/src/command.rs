@@ -3,8 +3,11 @@
 //! Statements of the session, such as `SET` and `FETCH`, are read from their words: clients write
 //! them in more ways than a parser of queries knows.
 
+mod column_aliases;
 mod existing;
+mod expressions;
 mod fitted;
+mod lists;
 mod query;
 mod wording;
 mod words;

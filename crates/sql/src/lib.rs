@@ -23,6 +23,7 @@ mod copy;
 mod dialect;
 mod doing;
 mod error;
+mod list_items;
 mod listing;
 mod messages;
 mod minutes;

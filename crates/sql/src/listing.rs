@@ -14,6 +14,7 @@ mod known;
 mod numbers_of_names;
 mod one_database;
 mod pg;
+mod visible;
 
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;

@@ -12,6 +12,7 @@ use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::error::PgWireError;
 
 use crate::error::{code, fault, of_engine};
+use crate::list_items::array_items;
 use crate::minutes::with_seconds;
 use crate::numeric;
 use crate::types::{pg_type_of, plain_type};
@@ -19,6 +20,8 @@ use crate::values::{EPOCH_DAYS, EPOCH_MICROS};
 
 /// Casts to a type of the engine, by its name.
 const ARROW_CAST: &str = "arrow_cast";
+/// What casts to text become.
+const AS_TEXT: &str = "pg_text";
 /// What `item = ANY(list)` becomes.
 const ARRAY_HAS: &str = "array_has";
 /// So many parameters at most, as in PostgreSQL.
@@ -51,6 +54,10 @@ fn note(
             [Expr::Placeholder(placeholder), Expr::Literal(wanted, _)] => {
                 (&placeholder.id, wanted.try_as_str().flatten().and_then(|wanted| wanted.parse().ok()))
             }
+            _ => return Ok(TreeNodeRecursion::Continue),
+        },
+        Expr::ScalarFunction(call) if call.name() == AS_TEXT => match call.args.as_slice() {
+            [Expr::Placeholder(placeholder)] => (&placeholder.id, Some(DataType::Utf8)),
             _ => return Ok(TreeNodeRecursion::Continue),
         },
         Expr::ScalarFunction(call) if call.name() == ARRAY_HAS => match call.args.as_slice() {
@@ -295,39 +302,6 @@ fn uuid(bytes: &[u8]) -> String {
     format!("{}-{}-{}-{}-{}", &hex[..8], &hex[8..12], &hex[12..16], &hex[16..20], &hex[20..])
 }
 
-/// The items of an array that is written as `{a,"b c",NULL}`.
-fn array_items(text: &str) -> Option<Vec<Option<String>>> {
-    let inner = text.trim().strip_prefix('{')?.strip_suffix('}')?;
-    let mut items = Vec::new();
-    if inner.trim().is_empty() {
-        return Some(items);
-    }
-    let (mut item, mut is_quoted, mut is_inside) = (String::new(), false, false);
-    let mut characters = inner.chars();
-    let finish = |item: &mut String, is_quoted: bool| {
-        let found = std::mem::take(item);
-        let found = if is_quoted { found } else { found.trim().to_owned() };
-        (is_quoted || !found.eq_ignore_ascii_case("null")).then_some(found)
-    };
-    while let Some(character) = characters.next() {
-        match character {
-            '"' => {
-                is_inside = !is_inside;
-                is_quoted = true;
-            }
-            '\\' => item.push(characters.next()?),
-            ',' if !is_inside => {
-                items.push(finish(&mut item, is_quoted));
-                is_quoted = false;
-            }
-            '{' | '}' if !is_inside => return None,
-            other => item.push(other),
-        }
-    }
-    items.push(finish(&mut item, is_quoted));
-    (!is_inside).then_some(items)
-}
-
 #[cfg(test)]
 mod tests {
     use arrow::datatypes::TimeUnit;
@@ -373,8 +347,6 @@ mod tests {
         let text = read(br#"{1,NULL,3}"#, false, Some(Type::INT4_ARRAY), None);
         let binary = [1, 1, 23, 3, 1, 4, 1, -1, 4, 3].map(i32::to_be_bytes).concat();
         assert_eq!(text, read(&binary, true, Some(Type::INT4_ARRAY), None));
-        assert_eq!(array_items(r#"{a,"b,\"c",""}"#).expect("items").len(), 3);
-        assert!(array_items("{1,2").is_none() && array_items("{{1}}").is_none());
     }
 
     #[test]

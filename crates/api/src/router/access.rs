@@ -15,7 +15,7 @@ use vitral_access::{DENIAL, Denied, Rate, Seen};
 use vitral_query::remote::SCOPE;
 use vitral_query::{Principal, RowFilters, Scopes};
 
-use crate::gate::{Client, CorrelationId, Gate, Shown};
+use crate::gate::{Client, CorrelationId, Gate, NOBODY, Shown};
 use crate::problem::{Problem, ProblemCode, whole_seconds};
 use crate::shared::Shared;
 
@@ -34,7 +34,7 @@ const READY: &str = "/readyz";
 
 /// Somebody who is not known, and may do nothing.
 fn nobody() -> Principal {
-    Principal::new("nobody", Scopes::default(), RowFilters::default())
+    Principal::new(NOBODY, Scopes::default(), RowFilters::default())
 }
 
 /// Who may go on, and how often still.

@@ -22,6 +22,7 @@ use datafusion_postgres::pgwire::error::PgWireError;
 use vitral_catalog::names::INFORMATION_SCHEMA;
 
 use super::fitted::{expression, fit, plain_escapes};
+use super::lists::spell_out;
 use super::wording::reword;
 use crate::column_names::ColumnNames;
 use crate::error::{code, fault, read_only};
@@ -75,6 +76,7 @@ impl ReadQuery {
         // It breaks off nowhere.
         let _ = VisitMut::visit(&mut statement, &mut WithoutDatabase);
         plain_escapes(&mut statement);
+        spell_out(&mut statement);
         statement = PrependUnqualifiedPgTableName.rewrite(statement);
         let (tables, mut functions) = (tables(&statement)?, Functions::default());
         // It breaks off nowhere.
@@ -86,6 +88,7 @@ impl ReadQuery {
                 statement = Statement::Query(fitted);
                 let _ = VisitMut::visit(&mut statement, &mut WithoutDatabase);
                 plain_escapes(&mut statement);
+                spell_out(&mut statement);
                 reword(&mut statement);
                 fit(&mut statement);
                 return Self::of(statement, text, names);

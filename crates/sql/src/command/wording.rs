@@ -1,16 +1,15 @@
 //! PostgreSQL's expressions in the words of the engine, in all queries of clients.
 
-use std::collections::BTreeSet;
-use std::mem;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, BinaryOperator, CastKind, DataType, Expr, Function, FunctionArg, FunctionArgExpr, FunctionArgumentList,
-    FunctionArguments, Ident, ObjectName, ObjectNamePart, Select, SelectItem, SetExpr, Statement, TimezoneInfo, Value,
-    VisitMut, VisitorMut,
+    AccessExpr, BinaryOperator, CastKind, CharacterLength, DataType, Expr, Function, FunctionArg, FunctionArgExpr,
+    FunctionArguments, Query, Select, SelectItem, SetExpr, Statement, TimezoneInfo, Value, VisitMut, VisitorMut,
 };
 
+use super::column_aliases::{keep_name, name_beside_all, tell_apart};
 use super::existing::count_existing;
+use super::expressions::{AS_TEXT, call, name, named, take};
 use super::fitted::expression;
 use crate::minutes::with_seconds;
 
@@ -25,8 +24,6 @@ const FUNCTIONS: [(&str, usize, &str); 7] = [
     ("to_date", 2, "pg_to_date"),
     ("to_timestamp", 2, "pg_to_timestamp"),
 ];
-/// Casts to text write times and numbers in another way here.
-const AS_TEXT: &str = "pg_text";
 /// It makes a list here, and rows there.
 const SERIES: &str = "generate_series";
 
@@ -46,7 +43,7 @@ const PERCENTILE: &str = "percentile_disc";
 /// Says a query as the engine understands it, with the same meaning.
 pub(super) fn reword(statement: &mut Statement) {
     // It breaks off nowhere.
-    let _ = VisitMut::visit(statement, &mut Wording);
+    let _ = VisitMut::visit(statement, &mut Wording::default());
     if let Statement::Query(query) = statement
         && let SetExpr::Select(select) = query.body.as_mut()
     {
@@ -54,10 +51,24 @@ pub(super) fn reword(statement: &mut Statement) {
     }
 }
 
-struct Wording;
+#[derive(Default)]
+struct Wording {
+    /// How many queries are around.
+    depth: usize,
+}
 
 impl VisitorMut for Wording {
     type Break = ();
+
+    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth += 1;
+        ControlFlow::Continue(())
+    }
+
+    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
+        self.depth -= 1;
+        ControlFlow::Continue(())
+    }
 
     fn post_visit_select(&mut self, select: &mut Select) -> ControlFlow<()> {
         for item in &mut select.projection {
@@ -66,7 +77,9 @@ impl VisitorMut for Wording {
             {
                 *expr = call("unnest", vec![take(expr)]);
             }
-            keep_name(item);
+            if self.depth > 1 {
+                keep_name(item);
+            }
         }
         count_existing(&mut select.projection);
         tell_apart(&mut select.projection);
@@ -90,22 +103,7 @@ impl VisitorMut for Wording {
                 *expr = cast_to(call("now", Vec::new()), LOCAL);
             }
             Expr::Function(function) => rename(function),
-            Expr::Cast { expr: inner, data_type, .. } if matches!(data_type, DataType::Timestamp(..)) => {
-                if let Expr::Value(value) = inner.as_mut() {
-                    complete(&mut value.value);
-                }
-                if is_moment(data_type) {
-                    *expr = cast_to(take(inner), MOMENT);
-                }
-            }
-            Expr::Cast { expr: inner, data_type, .. } if is_plain_text(data_type) && !is_given(inner) => {
-                *expr = call(AS_TEXT, vec![take(inner)]);
-            }
-            Expr::Cast { expr: inner, data_type: DataType::Bytea, .. } => {
-                if let Some(digits) = hex_digits(inner) {
-                    *expr = Expr::value(Value::HexStringLiteral(digits));
-                }
-            }
+            Expr::Cast { .. } => reword_cast(expr),
             Expr::AtTimeZone { timestamp, time_zone } => {
                 *expr = call("pg_timezone", vec![take(time_zone), take(timestamp)]);
             }
@@ -132,27 +130,44 @@ impl VisitorMut for Wording {
                     *expr = call("get_field", vec![take(root), Expr::value(Value::SingleQuotedString(field))]);
                 }
             }
-            Expr::Cast { expr: inner, data_type, .. } if is_made_text(inner) => {
-                let finder = match data_type.to_string().to_lowercase().rsplit('.').next() {
-                    Some("regclass") => "to_regclass",
-                    Some("regtype") => "to_regtype",
-                    _ => return ControlFlow::Continue(()),
-                };
-                *expr = call(finder, vec![take(inner)]);
-            }
             _ => {}
         }
         ControlFlow::Continue(())
     }
 }
 
-fn name(function: &Function) -> String {
-    let name = function.name.0.last().and_then(ObjectNamePart::as_ident);
-    name.map(|name| name.value.to_lowercase()).unwrap_or_default()
-}
-
-fn named(name: &str) -> ObjectName {
-    ObjectName(vec![ObjectNamePart::Identifier(Ident::new(name))])
+fn reword_cast(expr: &mut Expr) {
+    let Expr::Cast { expr: inner, data_type, .. } = expr else { return };
+    match data_type {
+        DataType::Timestamp(..) => {
+            if let Expr::Value(value) = inner.as_mut() {
+                complete(&mut value.value);
+            }
+            if is_moment(data_type) {
+                *expr = cast_to(take(inner), MOMENT);
+            }
+        }
+        DataType::Bytea => {
+            if let Some(digits) = hex_digits(inner) {
+                *expr = Expr::value(Value::HexStringLiteral(digits));
+            }
+        }
+        _ if is_plain_text(data_type) && !is_literal(inner) => *expr = call(AS_TEXT, vec![take(inner)]),
+        DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
+        | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => {
+            let length = Expr::value(Value::Number(length.to_string(), false));
+            *expr = call("left", vec![call(AS_TEXT, vec![take(inner)]), length]);
+        }
+        _ if is_made_text(inner) => {
+            let finder = match data_type.to_string().to_lowercase().rsplit('.').next() {
+                Some("regclass") => "to_regclass",
+                Some("regtype") => "to_regtype",
+                _ => return,
+            };
+            *expr = call(finder, vec![take(inner)]);
+        }
+        _ => {}
+    }
 }
 
 fn is_moment(data_type: &DataType) -> bool {
@@ -219,20 +234,6 @@ fn percentile(function: &Function) -> Option<Expr> {
     ))
 }
 
-fn call(name: &str, arguments: Vec<Expr>) -> Expr {
-    let args = arguments.into_iter().map(|argument| FunctionArg::Unnamed(FunctionArgExpr::Expr(argument))).collect();
-    Expr::Function(Function {
-        name: named(name),
-        uses_odbc_syntax: false,
-        parameters: FunctionArguments::None,
-        args: FunctionArguments::List(FunctionArgumentList { duplicate_treatment: None, args, clauses: Vec::new() }),
-        filter: None,
-        null_treatment: None,
-        over: None,
-        within_group: Vec::new(),
-    })
-}
-
 /// A text of any length.
 fn is_plain_text(data_type: &DataType) -> bool {
     matches!(
@@ -241,33 +242,13 @@ fn is_plain_text(data_type: &DataType) -> bool {
     )
 }
 
-/// Whether an expression is a value that stands in the query or is bound to it: its type follows
-/// from the cast.
-fn is_given(expr: &Expr) -> bool {
+/// Whether it is a text that stands in the query, or a number that does.
+fn is_literal(expr: &Expr) -> bool {
     match expr {
-        Expr::Value(_) => true,
-        Expr::Nested(inner) => is_given(inner),
+        Expr::Value(value) => !matches!(value.value, Value::Placeholder(_) | Value::HexStringLiteral(_)),
+        Expr::Nested(inner) => is_literal(inner),
         _ => false,
     }
-}
-
-/// A column that is cast keeps its name, by which queries around this one know it.
-fn keep_name(item: &mut SelectItem) {
-    let SelectItem::UnnamedExpr(Expr::Function(function)) = item else { return };
-    if name(function) != AS_TEXT {
-        return;
-    }
-    let FunctionArguments::List(list) = &function.args else { return };
-    let alias = match list.args.as_slice() {
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::Identifier(column)))] => column.clone(),
-        [FunctionArg::Unnamed(FunctionArgExpr::Expr(Expr::CompoundIdentifier(parts)))] => match parts.last() {
-            Some(column) => column.clone(),
-            None => return,
-        },
-        _ => return,
-    };
-    let expr = Expr::Function(function.clone());
-    *item = SelectItem::ExprWithAlias { expr, alias };
 }
 
 /// The digits of `'\x0A'`.
@@ -276,10 +257,6 @@ fn hex_digits(expr: &Expr) -> Option<String> {
     let Value::SingleQuotedString(text) = &value.value else { return None };
     let digits = text.strip_prefix("\\x")?;
     (digits.len() % 2 == 0 && digits.bytes().all(|digit| digit.is_ascii_hexdigit())).then(|| digits.to_owned())
-}
-
-fn take(expr: &mut Expr) -> Expr {
-    mem::replace(expr, Expr::value(Value::Null))
 }
 
 fn is_text(expr: &Expr) -> bool {
@@ -293,57 +270,6 @@ fn is_made_text(expr: &Expr) -> bool {
         Expr::BinaryOp { op, .. } => *op == BinaryOperator::StringConcat,
         Expr::Nested(inner) => is_made_text(inner),
         _ => false,
-    }
-}
-
-/// The engine wants a name of its own for each column; clients hear of others.
-fn tell_apart(projection: &mut [SelectItem]) {
-    let mut seen = BTreeSet::new();
-    for (place, item) in (1..).zip(projection) {
-        let key = match item {
-            // Called by what it selects.
-            SelectItem::UnnamedExpr(expr @ Expr::Subquery(_)) => {
-                let alias = Ident::with_quote('"', format!("subquery:{place}"));
-                *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
-                continue;
-            }
-            SelectItem::UnnamedExpr(expr) => key(expr),
-            SelectItem::ExprWithAlias { alias, .. } => alias.value.to_lowercase(),
-            _ => continue,
-        };
-        let alias = Ident::with_quote('"', format!("{key}:{place}"));
-        if seen.insert(key) {
-            continue;
-        }
-        match item {
-            SelectItem::UnnamedExpr(expr) => *item = SelectItem::ExprWithAlias { expr: take(expr), alias },
-            SelectItem::ExprWithAlias { alias: taken, .. } => *taken = alias,
-            _ => {}
-        }
-    }
-}
-
-/// Columns that stand next to `*`, which has them too. Only where no query around this one names
-/// them.
-fn name_beside_all(projection: &mut [SelectItem]) {
-    let is_all = |item: &SelectItem| matches!(item, SelectItem::Wildcard(_) | SelectItem::QualifiedWildcard(..));
-    if !projection.iter().any(is_all) {
-        return;
-    }
-    for (place, item) in (1..).zip(projection) {
-        if let SelectItem::UnnamedExpr(expr @ (Expr::Identifier(_) | Expr::CompoundIdentifier(_))) = item {
-            let alias = Ident::with_quote('"', format!("{}:{place}", key(expr)));
-            *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
-        }
-    }
-}
-
-/// What the engine would call a column, which casts do not change.
-fn key(expr: &Expr) -> String {
-    match expr {
-        Expr::Nested(inner) | Expr::Cast { expr: inner, .. } => key(inner),
-        Expr::Identifier(_) | Expr::CompoundIdentifier(_) => expr.to_string().to_lowercase(),
-        _ => expr.to_string(),
     }
 }
 
@@ -375,10 +301,18 @@ mod tests {
             ("SELECT generate_series(1, 3)", "SELECT unnest(generate_series(1, 3))"),
             ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::oid"),
             ("SELECT (SELECT 1), (SELECT 1)", "SELECT (SELECT 1) AS \"subquery:1\", (SELECT 1) AS \"subquery:2\""),
-            ("SELECT t.a::text, (a + 1)::varchar FROM t", "SELECT pg_text(t.a) AS a, pg_text((a + 1)) FROM t"),
-            ("SELECT 'a'::text, $1::text, a::varchar(3)", "SELECT 'a'::TEXT, $1::TEXT, a::VARCHAR(3)"),
+            ("SELECT t.a::text, (a + 1)::varchar FROM t", "SELECT pg_text(t.a), pg_text((a + 1)) FROM t"),
+            (
+                "SELECT * FROM (SELECT t.a::text, count(*)::text, 1 + 1::varchar(2) FROM t) AS d",
+                "SELECT * FROM (SELECT pg_text(t.a) AS \"a\", pg_text(count(*)) AS \"count\", 1 + left(pg_text(1), 2) FROM t) AS d",
+            ),
+            ("SELECT 'a'::text, $1::text, a::varchar(3)", "SELECT 'a'::TEXT, pg_text($1), left(pg_text(a), 3)"),
             ("SELECT '\\x0aFF'::bytea, '\\x0'::bytea", "SELECT X'0aFF', '\\x0'::BYTEA"),
             ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),
+            (
+                "SELECT sum(a), sum(a::int), sum((a))",
+                "SELECT sum(a), sum(a::INT) AS \"sum(a):2\", sum((a)) AS \"sum(a):3\"",
+            ),
             ("SELECT *, a FROM t", "SELECT *, a AS \"a:2\" FROM t"),
             ("SELECT b FROM (SELECT *, b FROM t) AS d", "SELECT b FROM (SELECT *, b FROM t) AS d"),
         ] {

@@ -62,7 +62,8 @@ impl ScalarUDFImpl for AsText {
     /// What the engine writes alike is left to it: it knows how to look for such values.
     fn simplify(&self, arguments: Vec<Expr>, context: &SimplifyContext) -> EngineResult<ExprSimplifyResult> {
         let [argument] = arguments.as_slice() else { return Ok(ExprSimplifyResult::Original(arguments)) };
-        let data_type = context.get_data_type(argument)?;
+        // Of a parameter it is not known yet.
+        let Ok(data_type) = context.get_data_type(argument) else { return Ok(ExprSimplifyResult::Original(arguments)) };
         let is_alike = data_type.is_string() || data_type.is_integer() || data_type.is_decimal();
         Ok(match is_alike {
             true => ExprSimplifyResult::Simplified(cast(argument.clone(), DataType::Utf8)),

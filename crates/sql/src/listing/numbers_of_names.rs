@@ -1,6 +1,6 @@
 //! `to_regproc` and its like: the numbers of things, by their names.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, Int32Array, RecordBatch};
@@ -114,12 +114,16 @@ impl ScalarUDFImpl for Finder {
     }
 }
 
+/// Whether a plain name means a table of this schema.
+pub(super) fn is_plain_in(schema: &str) -> bool {
+    [vitral_catalog::names::SCHEMA, PG_CATALOG].contains(&schema)
+}
+
 /// Tables as `schema.name`, and by their plain names where those mean them.
 pub(super) fn plain_and_qualified(names: impl Iterator<Item = (String, String, i32)>) -> ByName {
-    let plain_in: BTreeSet<&str> = [vitral_catalog::names::SCHEMA, PG_CATALOG].into();
     let mut found = ByName::new();
     for (schema, name, number) in names {
-        if plain_in.contains(schema.as_str()) {
+        if is_plain_in(&schema) {
             found.entry(name.clone()).or_insert(number);
         }
         found.insert(format!("{schema}.{name}"), number);

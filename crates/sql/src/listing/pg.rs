@@ -26,7 +26,7 @@ use super::descriptions::{Descriptions, functions};
 use super::filled::{SaidRow, filled, in_memory};
 use super::functions::own_names;
 use super::one_database::{Database, Roles};
-use super::{DATABASE, DATABASE_OID, Listed, PG_CATALOG, Tables, information, numbers_of_names};
+use super::{DATABASE, DATABASE_OID, Listed, PG_CATALOG, Tables, information, numbers_of_names, visible};
 use crate::activity::Activity;
 use crate::settings::defaults;
 use crate::types::{pg_type, plain_type, type_modifier, type_size};
@@ -138,6 +138,7 @@ impl PgTables {
             numbers_of_names::finder("to_regproc", numbers_of_names::functions(self.fixed.pg_proc.data())),
             numbers_of_names::finder("to_regtype", numbers_of_names::types(self.fixed.pg_type.data())),
             numbers_of_names::finder("to_regclass", numbers_of_names::plain_and_qualified(numbers.all())),
+            visible::tables(numbers.all()),
             cancel_backend(activity, principal),
         ];
         for function in functions(&descriptions).into_iter().chain(of_principal).chain(own_names(principal.id())) {

@@ -75,6 +75,10 @@ async fn parameters_of_all_usual_types_are_bound() {
     }
     let sum = client.prepare_typed("SELECT $1 + $2", &[Type::INT2, Type::INT2]).await.expect("prepared");
     assert_eq!(client.query_one(&sum, &[&40_i16, &2_i16]).await.expect("a row").get::<_, i16>(0), 42);
+    let texts = client.prepare_typed("SELECT $1::text, $2::varchar(4)", &[Type::TIMESTAMP, Type::FLOAT8]).await;
+    let time: NaiveDateTime = "2026-01-02T03:04:05.12".parse().expect("a time");
+    let row = client.query_one(&texts.expect("prepared"), &[&time, &12.5_f64]).await.expect("a row");
+    assert_eq!((row.get::<_, &str>(0), row.get::<_, &str>(1)), ("2026-01-02 03:04:05.12", "12.5"));
     for cast in ["$1::timestamptz", "CAST($1 AS TIMESTAMP WITH TIME ZONE)"] {
         let statement =
             client.prepare(&format!("SELECT count(*) FROM vendas WHERE ts > {cast}")).await.expect("prepared");
