@@ -5,19 +5,51 @@ use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
-    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, SelectItem, VisitMut, VisitorMut,
+    CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByKind, Query, SelectItem,
+    SetExpr, VisitMut, VisitorMut,
 };
 
 use super::expressions::{AS_TEXT, name, take};
 use crate::column_names::name as column_name;
 
+/// Gives the columns of a query the names that they need.
+pub(super) fn name_columns(query: &mut Query) {
+    let orders = query.order_by.as_ref().map(|order_by| &order_by.kind);
+    let Some(OrderByKind::Expressions(orders)) = orders else { return name_selects(&mut query.body, &BTreeSet::new()) };
+    // By a column of a table, which another one of the same name would hide.
+    let told = orders.iter().filter_map(|order| match &order.expr {
+        Expr::CompoundIdentifier(parts) => parts.last().map(|column| column.value.to_lowercase()),
+        _ => None,
+    });
+    let told = told.collect();
+    name_selects(&mut query.body, &told);
+}
+
+fn name_selects(body: &mut SetExpr, told: &BTreeSet<String>) {
+    match body {
+        SetExpr::Select(select) => {
+            select.projection.iter_mut().for_each(|item| keep_name(item, told));
+            tell_apart(&mut select.projection);
+        }
+        SetExpr::SetOperation { left, right, .. } => {
+            name_selects(left, told);
+            name_selects(right, told);
+        }
+        _ => {}
+    }
+}
+
 /// What is cast keeps its name, by which the queries around this one know it.
-pub(super) fn keep_name(item: &mut SelectItem) {
+fn keep_name(item: &mut SelectItem, told: &BTreeSet<String>) {
     let SelectItem::UnnamedExpr(expr) = item else { return };
     let Some(value) = written(expr) else { return };
     let (value, data_type) = (Box::new(value.clone()), DataType::Text);
     let cast = Expr::Cast { kind: CastKind::Cast, expr: value, data_type, array: false, format: None };
-    let alias = Ident::with_quote('"', column_name(&cast));
+    let name = column_name(&cast);
+    if told.contains(&name) {
+        return;
+    }
+    let alias = Ident::with_quote('"', name);
     *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
 }
 
@@ -34,7 +66,7 @@ fn written(expr: &Expr) -> Option<&Expr> {
 }
 
 /// The engine wants a name of its own for each column; clients hear of others.
-pub(super) fn tell_apart(projection: &mut [SelectItem]) {
+fn tell_apart(projection: &mut [SelectItem]) {
     let mut seen = BTreeSet::new();
     for (place, item) in (1..).zip(projection) {
         let key = match item {

@@ -7,7 +7,7 @@ use datafusion::sql::sqlparser::ast::{
     FunctionArguments, Query, Select, SelectItem, SetExpr, Statement, TimezoneInfo, Value, VisitMut, VisitorMut,
 };
 
-use super::column_aliases::{keep_name, name_beside_all, tell_apart};
+use super::column_aliases::{name_beside_all, name_columns};
 use super::existing::count_existing;
 use super::expressions::{AS_TEXT, call, name, named, take};
 use super::fitted::expression;
@@ -43,7 +43,7 @@ const PERCENTILE: &str = "percentile_disc";
 /// Says a query as the engine understands it, with the same meaning.
 pub(super) fn reword(statement: &mut Statement) {
     // It breaks off nowhere.
-    let _ = VisitMut::visit(statement, &mut Wording::default());
+    let _ = VisitMut::visit(statement, &mut Wording);
     if let Statement::Query(query) = statement
         && let SetExpr::Select(select) = query.body.as_mut()
     {
@@ -51,22 +51,13 @@ pub(super) fn reword(statement: &mut Statement) {
     }
 }
 
-#[derive(Default)]
-struct Wording {
-    /// How many queries are around.
-    depth: usize,
-}
+struct Wording;
 
 impl VisitorMut for Wording {
     type Break = ();
 
-    fn pre_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth += 1;
-        ControlFlow::Continue(())
-    }
-
-    fn post_visit_query(&mut self, _: &mut Query) -> ControlFlow<()> {
-        self.depth -= 1;
+    fn post_visit_query(&mut self, query: &mut Query) -> ControlFlow<()> {
+        name_columns(query);
         ControlFlow::Continue(())
     }
 
@@ -77,12 +68,8 @@ impl VisitorMut for Wording {
             {
                 *expr = call("unnest", vec![take(expr)]);
             }
-            if self.depth > 1 {
-                keep_name(item);
-            }
         }
         count_existing(&mut select.projection);
-        tell_apart(&mut select.projection);
         ControlFlow::Continue(())
     }
 
@@ -301,12 +288,18 @@ mod tests {
             ("SELECT generate_series(1, 3)", "SELECT unnest(generate_series(1, 3))"),
             ("SELECT format('%I', a)::regclass::oid", "SELECT to_regclass(pg_format('%I', a))::oid"),
             ("SELECT (SELECT 1), (SELECT 1)", "SELECT (SELECT 1) AS \"subquery:1\", (SELECT 1) AS \"subquery:2\""),
-            ("SELECT t.a::text, (a + 1)::varchar FROM t", "SELECT pg_text(t.a), pg_text((a + 1)) FROM t"),
+            (
+                "SELECT t.a::text, (a + 1)::varchar FROM t",
+                "SELECT pg_text(t.a) AS \"a\", pg_text((a + 1)) AS \"text\" FROM t",
+            ),
             (
                 "SELECT * FROM (SELECT t.a::text, count(*)::text, 1 + 1::varchar(2) FROM t) AS d",
                 "SELECT * FROM (SELECT pg_text(t.a) AS \"a\", pg_text(count(*)) AS \"count\", 1 + left(pg_text(1), 2) FROM t) AS d",
             ),
-            ("SELECT 'a'::text, $1::text, a::varchar(3)", "SELECT 'a'::TEXT, pg_text($1), left(pg_text(a), 3)"),
+            (
+                "SELECT 'a'::text, $1::text, a::varchar(3)",
+                "SELECT 'a'::TEXT, pg_text($1) AS \"text\", left(pg_text(a), 3) AS \"a\"",
+            ),
             ("SELECT '\\x0aFF'::bytea, '\\x0'::bytea", "SELECT X'0aFF', '\\x0'::BYTEA"),
             ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),
             (
