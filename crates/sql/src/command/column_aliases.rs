@@ -17,36 +17,36 @@ pub(super) fn name_columns(query: &mut Query) {
     let orders = query.order_by.as_ref().map(|order_by| &order_by.kind);
     let Some(OrderByKind::Expressions(orders)) = orders else { return name_selects(&mut query.body, &BTreeSet::new()) };
     // By a column of a table, which another one of the same name would hide.
-    let told = orders.iter().filter_map(|order| match &order.expr {
+    let ordered = orders.iter().filter_map(|order| match &order.expr {
         Expr::CompoundIdentifier(parts) => parts.last().map(|column| column.value.to_lowercase()),
         _ => None,
     });
-    let told = told.collect();
-    name_selects(&mut query.body, &told);
+    let ordered = ordered.collect();
+    name_selects(&mut query.body, &ordered);
 }
 
-fn name_selects(body: &mut SetExpr, told: &BTreeSet<String>) {
+fn name_selects(body: &mut SetExpr, ordered: &BTreeSet<String>) {
     match body {
         SetExpr::Select(select) => {
-            select.projection.iter_mut().for_each(|item| keep_name(item, told));
+            select.projection.iter_mut().for_each(|item| keep_name(item, ordered));
             tell_apart(&mut select.projection);
         }
         SetExpr::SetOperation { left, right, .. } => {
-            name_selects(left, told);
-            name_selects(right, told);
+            name_selects(left, ordered);
+            name_selects(right, ordered);
         }
         _ => {}
     }
 }
 
 /// What is cast keeps its name, by which the queries around this one know it.
-fn keep_name(item: &mut SelectItem, told: &BTreeSet<String>) {
+fn keep_name(item: &mut SelectItem, ordered: &BTreeSet<String>) {
     let SelectItem::UnnamedExpr(expr) = item else { return };
     let Some(value) = written(expr) else { return };
     let (value, data_type) = (Box::new(value.clone()), DataType::Text);
     let cast = Expr::Cast { kind: CastKind::Cast, expr: value, data_type, array: false, format: None };
     let name = column_name(&cast);
-    if told.contains(&name) {
+    if ordered.contains(&name) {
         return;
     }
     let alias = Ident::with_quote('"', name);
