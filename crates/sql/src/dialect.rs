@@ -14,6 +14,8 @@ use std::sync::Arc;
 use datafusion::error::Result as EngineResult;
 use datafusion::execution::{FunctionRegistry, SessionState};
 
+pub(crate) use self::as_text::AS_TEXT;
+
 /// Makes a session know them.
 pub(crate) fn add(state: &mut SessionState) -> EngineResult<()> {
     let pool = Arc::clone(&state.runtime_env().memory_pool);

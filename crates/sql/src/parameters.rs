@@ -11,6 +11,7 @@ use datafusion::scalar::ScalarValue;
 use datafusion_postgres::pgwire::api::Type;
 use datafusion_postgres::pgwire::error::PgWireError;
 
+use crate::dialect::AS_TEXT;
 use crate::error::{code, fault, of_engine};
 use crate::list_items::array_items;
 use crate::minutes::with_seconds;
@@ -20,8 +21,6 @@ use crate::values::{EPOCH_DAYS, EPOCH_MICROS};
 
 /// Casts to a type of the engine, by its name.
 const ARROW_CAST: &str = "arrow_cast";
-/// What casts to text become.
-const AS_TEXT: &str = "pg_text";
 /// What `item = ANY(list)` becomes.
 const ARRAY_HAS: &str = "array_has";
 /// So many parameters at most, as in PostgreSQL.
@@ -57,7 +56,7 @@ fn note(
             _ => return Ok(TreeNodeRecursion::Continue),
         },
         Expr::ScalarFunction(call) if call.name() == AS_TEXT => match call.args.as_slice() {
-            [Expr::Placeholder(placeholder)] => (&placeholder.id, Some(DataType::Utf8)),
+            [Expr::Placeholder(placeholder), ..] => (&placeholder.id, Some(DataType::Utf8)),
             _ => return Ok(TreeNodeRecursion::Continue),
         },
         Expr::ScalarFunction(call) if call.name() == ARRAY_HAS => match call.args.as_slice() {

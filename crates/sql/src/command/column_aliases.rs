@@ -6,23 +6,43 @@ use std::ops::ControlFlow;
 
 use datafusion::sql::sqlparser::ast::{
     CastKind, DataType, Expr, FunctionArg, FunctionArgExpr, FunctionArguments, Ident, OrderByKind, Query, SelectItem,
-    SetExpr, VisitMut, VisitorMut,
+    SetExpr, Visit, VisitMut, Visitor, VisitorMut,
 };
 
-use super::expressions::{AS_TEXT, name, take};
+use super::expressions::{name, take};
 use crate::column_names::name as column_name;
+use crate::dialect::AS_TEXT;
 
 /// Gives the columns of a query the names that they need.
 pub(super) fn name_columns(query: &mut Query) {
     let orders = query.order_by.as_ref().map(|order_by| &order_by.kind);
     let Some(OrderByKind::Expressions(orders)) = orders else { return name_selects(&mut query.body, &BTreeSet::new()) };
-    // By a column of a table, which another one of the same name would hide.
-    let ordered = orders.iter().filter_map(|order| match &order.expr {
-        Expr::CompoundIdentifier(parts) => parts.last().map(|column| column.value.to_lowercase()),
-        _ => None,
-    });
-    let ordered = ordered.collect();
-    name_selects(&mut query.body, &ordered);
+    // By columns of tables, which others of the same name would hide: a plain name means what the
+    // query gives.
+    let mut named = Named::default();
+    for order in orders.iter().filter(|order| !matches!(order.expr, Expr::Identifier(_))) {
+        // It breaks off nowhere.
+        let _ = Visit::visit(&order.expr, &mut named);
+    }
+    name_selects(&mut query.body, &named.0);
+}
+
+/// The columns that expressions name.
+#[derive(Default)]
+struct Named(BTreeSet<String>);
+
+impl Visitor for Named {
+    type Break = ();
+
+    fn pre_visit_expr(&mut self, expr: &Expr) -> ControlFlow<()> {
+        let column = match expr {
+            Expr::Identifier(column) => Some(column),
+            Expr::CompoundIdentifier(parts) => parts.last(),
+            _ => None,
+        };
+        self.0.extend(column.map(|column| column.value.to_lowercase()));
+        ControlFlow::Continue(())
+    }
 }
 
 fn name_selects(body: &mut SetExpr, ordered: &BTreeSet<String>) {
@@ -53,14 +73,12 @@ fn keep_name(item: &mut SelectItem, ordered: &BTreeSet<String>) {
     *item = SelectItem::ExprWithAlias { expr: take(expr), alias };
 }
 
-/// The value of a cast to text, cut or not.
+/// The value of a cast to text.
 fn written(expr: &Expr) -> Option<&Expr> {
     let Expr::Function(function) = expr else { return None };
     let FunctionArguments::List(list) = &function.args else { return None };
-    let Some(FunctionArg::Unnamed(FunctionArgExpr::Expr(first))) = list.args.first() else { return None };
-    match name(function).as_str() {
-        AS_TEXT => Some(first),
-        "left" => written(first),
+    match list.args.first()? {
+        FunctionArg::Unnamed(FunctionArgExpr::Expr(value)) if name(function) == AS_TEXT => Some(value),
         _ => None,
     }
 }

@@ -7,9 +7,6 @@ use datafusion::sql::sqlparser::ast::{
     ObjectNamePart, Value,
 };
 
-/// Casts to text write times and numbers in another way here.
-pub(super) const AS_TEXT: &str = "pg_text";
-
 /// What a function is called, without its schema.
 pub(super) fn name(function: &Function) -> String {
     let name = function.name.0.last().and_then(ObjectNamePart::as_ident);

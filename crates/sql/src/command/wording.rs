@@ -9,8 +9,9 @@ use datafusion::sql::sqlparser::ast::{
 
 use super::column_aliases::{name_beside_all, name_columns};
 use super::existing::count_existing;
-use super::expressions::{AS_TEXT, call, name, named, take};
+use super::expressions::{call, name, named, take};
 use super::fitted::expression;
+use crate::dialect::AS_TEXT;
 use crate::minutes::with_seconds;
 
 /// Functions with another meaning there, by their names, how many arguments they have, and how they
@@ -143,7 +144,7 @@ fn reword_cast(expr: &mut Expr) {
         DataType::Varchar(Some(CharacterLength::IntegerLength { length, .. }))
         | DataType::CharacterVarying(Some(CharacterLength::IntegerLength { length, .. })) => {
             let length = Expr::value(Value::Number(length.to_string(), false));
-            *expr = call("left", vec![call(AS_TEXT, vec![take(inner)]), length]);
+            *expr = call(AS_TEXT, vec![take(inner), length]);
         }
         _ if is_made_text(inner) => {
             let finder = match data_type.to_string().to_lowercase().rsplit('.').next() {
@@ -294,12 +295,14 @@ mod tests {
             ),
             (
                 "SELECT * FROM (SELECT t.a::text, count(*)::text, 1 + 1::varchar(2) FROM t) AS d",
-                "SELECT * FROM (SELECT pg_text(t.a) AS \"a\", pg_text(count(*)) AS \"count\", 1 + left(pg_text(1), 2) FROM t) AS d",
+                "SELECT * FROM (SELECT pg_text(t.a) AS \"a\", pg_text(count(*)) AS \"count\", 1 + pg_text(1, 2) FROM t) AS d",
             ),
             (
                 "SELECT 'a'::text, $1::text, a::varchar(3)",
-                "SELECT 'a'::TEXT, pg_text($1) AS \"text\", left(pg_text(a), 3) AS \"a\"",
+                "SELECT 'a'::TEXT, pg_text($1) AS \"text\", pg_text(a, 3) AS \"a\"",
             ),
+            ("SELECT left(a::text, 1) FROM t ORDER BY a", "SELECT left(pg_text(a), 1) FROM t ORDER BY a"),
+            ("SELECT a::text FROM t ORDER BY -a", "SELECT pg_text(a) FROM t ORDER BY -a"),
             ("SELECT '\\x0aFF'::bytea, '\\x0'::bytea", "SELECT X'0aFF', '\\x0'::BYTEA"),
             ("SELECT NULL, NULL, a, a::int", "SELECT NULL, NULL AS \"NULL:2\", a, a::INT AS \"a:4\""),
             (

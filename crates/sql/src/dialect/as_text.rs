@@ -2,21 +2,26 @@
 
 use std::sync::Arc;
 
-use arrow::array::StringBuilder;
+use arrow::array::{Array, AsArray, StringBuilder};
 use arrow::datatypes::DataType;
 use bytes::BytesMut;
 use datafusion::error::{DataFusionError, Result as EngineResult};
 use datafusion::logical_expr::simplify::{ExprSimplifyResult, SimplifyContext};
 use datafusion::logical_expr::{
-    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, Volatility, cast,
+    ColumnarValue, Expr, ScalarFunctionArgs, ScalarUDF, ScalarUDFImpl, Signature, TypeSignature, Volatility, cast,
 };
+use datafusion::scalar::ScalarValue;
 
 use crate::types::{plain_column, plain_type};
 use crate::values::{is_null, write};
 
+/// What casts to text become: of a value, and of the number of characters if there is one.
+pub(crate) const AS_TEXT: &str = "pg_text";
+
 /// The function, under a name that the engine has not.
 pub(super) fn as_text() -> ScalarUDF {
-    ScalarUDF::new_from_impl(AsText { signature: Signature::any(1, Volatility::Immutable) })
+    let arguments = vec![TypeSignature::Any(1), TypeSignature::Any(2)];
+    ScalarUDF::new_from_impl(AsText { signature: Signature::one_of(arguments, Volatility::Immutable) })
 }
 
 #[derive(Debug, PartialEq, Eq, Hash)]
@@ -26,7 +31,7 @@ struct AsText {
 
 impl ScalarUDFImpl for AsText {
     fn name(&self) -> &str {
-        "pg_text"
+        AS_TEXT
     }
 
     fn signature(&self) -> &Signature {
@@ -38,13 +43,14 @@ impl ScalarUDFImpl for AsText {
     }
 
     fn invoke_with_args(&self, arguments: ScalarFunctionArgs) -> EngineResult<ColumnarValue> {
-        let Some(values) = arguments.args.first() else {
-            return Err(DataFusionError::Plan("there is nothing to be written".to_owned()));
+        let (values, length) = match arguments.args.as_slice() {
+            [values] => (values, None),
+            [values, ColumnarValue::Scalar(ScalarValue::Int64(Some(length)))] => {
+                (values, usize::try_from(*length).ok())
+            }
+            _ => return Err(DataFusionError::Plan("a text has a value, and a length that is a number".to_owned())),
         };
         let values = values.to_array(arguments.number_rows)?;
-        if *values.data_type() == DataType::Boolean {
-            return ColumnarValue::Array(values).cast_to(&DataType::Utf8, None);
-        }
         let values = plain_column(&values, &plain_type(values.data_type()))?;
         let (mut texts, mut text) = (StringBuilder::new(), BytesMut::new());
         for row in 0..values.len() {
@@ -53,8 +59,14 @@ impl ScalarUDFImpl for AsText {
                 continue;
             }
             text.clear();
-            write(&values, row, false, &mut text).map_err(|error| DataFusionError::Execution(error.to_string()))?;
-            texts.append_value(String::from_utf8_lossy(&text));
+            match values.as_boolean_opt() {
+                Some(truths) => text.extend_from_slice(if truths.value(row) { b"true" } else { b"false" }),
+                None => write(&values, row, false, &mut text)
+                    .map_err(|error| DataFusionError::Execution(error.to_string()))?,
+            }
+            let whole = String::from_utf8_lossy(&text);
+            let end = length.and_then(|length| whole.char_indices().nth(length));
+            texts.append_value(end.map_or(&*whole, |(end, _)| &whole[..end]));
         }
         Ok(ColumnarValue::Array(Arc::new(texts.finish())))
     }
